@@ -1,0 +1,3 @@
+//! ejabberd-operator
+pub mod model;
+pub mod spec;

@@ -1,0 +1,51 @@
+//! Hashes that name contents.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! hash_name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes a lower-case hexadecimal hash as it is.
+            #[must_use]
+            pub fn new(hex: impl Into<String>) -> Self {
+                Self(hex.into())
+            }
+
+            /// The whole hash.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The first twelve digits, for people.
+            #[must_use]
+            pub fn short(&self) -> &str {
+                self.0.get(..12).unwrap_or(&self.0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+    };
+}
+
+hash_name! {
+    /// The hash of a desired state's content.
+    Revision
+}
+
+hash_name! {
+    /// The hash of something else that must be recognised again: the refused
+    /// deletions of a plan, a configuration.
+    Digest
+}

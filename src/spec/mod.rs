@@ -1,0 +1,3 @@
+//! Floor 1: from the text of `desired-state.yaml` to a [`DesiredState`].
+mod desired;
+pub use desired::*;

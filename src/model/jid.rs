@@ -44,12 +44,10 @@ fn check_length(part: String) -> Result<String, NameError> {
 
 /// The first character that `prep` refuses when it stands alone.
 fn first_refused(text: &str, place: &'static str, prep: fn(&str) -> bool) -> NameError {
-    text.chars()
-        .find(|c| !prep(c.encode_utf8(&mut [0; 4])))
-        .map_or(NameError::Refused(place), |c| NameError::Forbidden {
-            character: c.escape_debug().to_string(),
-            place,
-        })
+    text.chars().find(|c| !prep(c.encode_utf8(&mut [0; 4]))).map_or(
+        NameError::Refused(place),
+        |c| NameError::Forbidden { character: c.escape_debug().to_string(), place },
+    )
 }
 
 /// The part of a JID before the `@`, normalised with nodeprep.
@@ -59,9 +57,8 @@ pub struct Localpart(String);
 impl Localpart {
     /// Normalises `text`; fails on what ejabberd would refuse.
     pub fn new(text: &str) -> Result<Self, NameError> {
-        let prepared = stringprep::nodeprep(text).map_err(|_| {
-            first_refused(text, "a name", |c| stringprep::nodeprep(c).is_ok())
-        })?;
+        let prepared = stringprep::nodeprep(text)
+            .map_err(|_| first_refused(text, "a name", |c| stringprep::nodeprep(c).is_ok()))?;
         check_length(prepared.into_owned()).map(Self)
     }
 
@@ -81,12 +78,16 @@ impl Vhost {
     pub fn new(text: &str) -> Result<Self, NameError> {
         const PLACE: &str = "a host name";
         // nameprep itself lets these through, but they can never be part of a domain of a JID.
-        if let Some(c) = text.chars().find(|c| c.is_whitespace() || c.is_control() || "@/'\"<>&".contains(*c)) {
-            return Err(NameError::Forbidden { character: c.escape_debug().to_string(), place: PLACE });
+        if let Some(c) =
+            text.chars().find(|c| c.is_whitespace() || c.is_control() || "@/'\"<>&".contains(*c))
+        {
+            return Err(NameError::Forbidden {
+                character: c.escape_debug().to_string(),
+                place: PLACE,
+            });
         }
-        let prepared = stringprep::nameprep(text).map_err(|_| {
-            first_refused(text, PLACE, |c| stringprep::nameprep(c).is_ok())
-        })?;
+        let prepared = stringprep::nameprep(text)
+            .map_err(|_| first_refused(text, PLACE, |c| stringprep::nameprep(c).is_ok()))?;
         check_length(prepared.trim_end_matches('.').to_owned()).map(Self)
     }
 
@@ -122,9 +123,8 @@ impl FromStr for Jid {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let (local, host) = text
-            .split_once('@')
-            .ok_or_else(|| NameError::NotAJid(format!("{text:?}")))?;
+        let (local, host) =
+            text.split_once('@').ok_or_else(|| NameError::NotAJid(format!("{text:?}")))?;
         Ok(Self { local: Localpart::new(local)?, host: Vhost::new(host)? })
     }
 }
@@ -177,7 +177,9 @@ mod tests {
 
     #[test]
     fn names_are_normalised_as_ejabberd_does_it() {
-        for (written, kept) in [("CaseRoom", "caseroom"), ("ﬁx", "fix"), ("Øre", "øre"), ("a.b-c", "a.b-c")] {
+        for (written, kept) in
+            [("CaseRoom", "caseroom"), ("ﬁx", "fix"), ("Øre", "øre"), ("a.b-c", "a.b-c")]
+        {
             assert_eq!(Localpart::new(written).unwrap().as_str(), kept);
         }
         assert_eq!(Vhost::new("Example.ORG").unwrap().as_str(), "example.org");
@@ -185,7 +187,8 @@ mod tests {
 
     #[test]
     fn what_ejabberd_refuses_is_refused_and_named() {
-        for bad in [" ", "a b", "a@b", "a/b", "a\nb", "a\"b", "a&b", "a'b", "a:b", "a<b", "a>b", ""] {
+        for bad in [" ", "a b", "a@b", "a/b", "a\nb", "a\"b", "a&b", "a'b", "a:b", "a<b", "a>b", ""]
+        {
             assert!(Localpart::new(bad).is_err(), "{bad:?}");
         }
         assert_eq!(

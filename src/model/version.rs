@@ -54,9 +54,13 @@ mod tests {
 
     #[test]
     fn versions_are_read_and_give_their_api() {
-        for (text, shown, api) in
-            [("23.01-1", "23.01", 0), ("24.02", "24.02", 1), ("24.7", "24.07", 2), ("24.12-3+b1", "24.12", 3), ("26.7.0", "26.07", 3)]
-        {
+        for (text, shown, api) in [
+            ("23.01-1", "23.01", 0),
+            ("24.02", "24.02", 1),
+            ("24.7", "24.07", 2),
+            ("24.12-3+b1", "24.12", 3),
+            ("26.7.0", "26.07", 3),
+        ] {
             let version = ServerVersion::parse(text).unwrap();
             assert_eq!((version.to_string().as_str(), version.api()), (shown, ApiVersion(api)));
         }

@@ -1,0 +1,3 @@
+//! Floor 4: control channels, the ways in which calls reach the server.
+
+pub mod session;

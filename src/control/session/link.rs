@@ -1,0 +1,207 @@
+//! One open session: frames out, frames in, and who waits for which answer.
+
+use std::collections::HashMap;
+use std::io::{self, Cursor};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use eetf::{List, Term};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use super::interpret;
+use super::terms::{self, Outcome};
+use crate::engine::{Arg, Call, ControlError, Spawned, Value};
+use crate::model::{ApiVersion, ServerVersion};
+
+/// The longest frame taken from the far end. 100,000 account names are 6 MB.
+const MAX_FRAME_BYTES: u32 = 64 << 20;
+
+/// Calls that go out in one frame: whatever waits, up to this many.
+const MAX_BATCH: usize = 64;
+
+/// How long a write may take before the pipe counts as stuck.
+const WRITE_DEADLINE: Duration = Duration::from_secs(10);
+
+type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Outcome>>>>;
+
+/// An open session. Dropping it closes the far end's input, which ends it.
+pub(super) struct Link {
+    calls: mpsc::Sender<Term>,
+    waiting: Waiting,
+    next: AtomicU64,
+    version: ServerVersion,
+    closed: watch::Sender<bool>,
+}
+
+impl Link {
+    /// Takes over the pipes of a fresh far end and asks the server its version.
+    pub(super) async fn open(spawned: Spawned, deadline: Duration) -> Result<Self, ControlError> {
+        // Twice the window: the semaphore above keeps the queue from ever filling.
+        let (calls, queue) = mpsc::channel(128);
+        let (closed, mut ended) = watch::channel(false);
+        let waiting = Waiting::default();
+        tokio::spawn(pump(spawned, queue, Arc::clone(&waiting), closed.clone()));
+        let mut link = Self {
+            calls,
+            waiting,
+            next: AtomicU64::new(0),
+            version: ServerVersion { year: 0, month: 0 },
+            closed,
+        };
+        let ask =
+            Call::function("application", "get_key", vec![Arg::Atom("ejabberd"), Arg::Atom("vsn")]);
+        let answer = tokio::select! {
+            // Cancel-safe: the answer is only read here, and losing it loses the link.
+            answer = link.call(ask, deadline) => interpret("get_key", answer?)?,
+            _ = ended.wait_for(|closed| *closed) => {
+                return Err(ControlError::Unreachable("the session ended while it was opened".to_owned()));
+            }
+        };
+        link.version = match answer.as_tuple() {
+            Some([_, Value::Text(vsn)]) => ServerVersion::parse(vsn),
+            _ => None,
+        }
+        .ok_or_else(|| {
+            ControlError::Unreachable("ejabberd is not loaded in its node yet".to_owned())
+        })?;
+        Ok(link)
+    }
+
+    pub(super) fn version(&self) -> ServerVersion {
+        self.version
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !*self.closed.borrow()
+    }
+
+    /// Ends the session at once; calls under way end as [`ControlError::Broken`].
+    pub(super) fn shut(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Carries one call. The far end keeps the deadline; see [`super::GRACE`].
+    pub(super) async fn call(
+        &self,
+        call: Call,
+        deadline: Duration,
+    ) -> Result<Outcome, ControlError> {
+        let name = call.name();
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let millis = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+        let (answer, receive) = oneshot::channel();
+        lock(&self.waiting).insert(id, answer);
+        // Who gives up waiting must not leave its place behind.
+        let _place = Place { id, waiting: &self.waiting };
+        let request = terms::request(id, millis, &call, self.api());
+        if !self.is_open() || self.calls.send(request).await.is_err() {
+            return Err(ControlError::Broken(name));
+        }
+        receive.await.map_err(|_| ControlError::Broken(name))
+    }
+
+    fn api(&self) -> ApiVersion {
+        self.version.api()
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.shut();
+    }
+}
+
+struct Place<'a> {
+    id: u64,
+    waiting: &'a Waiting,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        lock(self.waiting).remove(&self.id);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Nothing can panic while it is held, and if it did the map would still be whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Moves frames both ways until either side ends, then lets everybody know.
+async fn pump(
+    spawned: Spawned,
+    queue: mpsc::Receiver<Term>,
+    waiting: Waiting,
+    closed: watch::Sender<bool>,
+) {
+    let Spawned { stdin, stdout } = spawned;
+    let mut ended = closed.subscribe();
+    let result = tokio::select! {
+        // Not cancel-safe, nor need it be: whichever ends first ends the session.
+        result = write_calls(stdin, queue) => result,
+        result = read_answers(stdout, &waiting) => result,
+        _ = ended.wait_for(|closed| *closed) => Ok(()),
+    };
+    if let Err(cause) = result {
+        tracing::debug!(%cause, "the control session broke");
+    }
+    closed.send_replace(true);
+    lock(&waiting).clear();
+}
+
+async fn write_calls(
+    mut stdin: impl AsyncWrite + Unpin,
+    mut queue: mpsc::Receiver<Term>,
+) -> io::Result<()> {
+    let mut batch = Vec::with_capacity(MAX_BATCH);
+    while queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        let mut frame = vec![0; 4];
+        Term::from(List::from(std::mem::take(&mut batch)))
+            .encode(&mut frame)
+            .map_err(io::Error::other)?;
+        let length = u32::try_from(frame.len() - 4).map_err(io::Error::other)?;
+        if let Some(head) = frame.first_chunk_mut() {
+            *head = length.to_be_bytes();
+        }
+        let written = async {
+            stdin.write_all(&frame).await?;
+            stdin.flush().await
+        };
+        timeout(WRITE_DEADLINE, written).await??;
+        // It may hold passwords.
+        zeroize::Zeroize::zeroize(&mut frame);
+    }
+    Ok(())
+}
+
+async fn read_answers(mut stdout: impl AsyncRead + Unpin, waiting: &Waiting) -> io::Result<()> {
+    loop {
+        let length = stdout.read_u32().await?;
+        if length > MAX_FRAME_BYTES {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("a frame of {length} bytes"),
+            ));
+        }
+        let mut frame = Vec::new();
+        // `take` grows the buffer as data comes: a false length allocates nothing.
+        (&mut stdout).take(length.into()).read_to_end(&mut frame).await?;
+        if frame.len() as u64 != u64::from(length) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let term = Term::decode(Cursor::new(&frame)).map_err(io::Error::other)?;
+        let outcomes = terms::outcomes(term).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidData, "a frame that is no answer")
+        })?;
+        let mut waiting = lock(waiting);
+        for (id, outcome) in outcomes {
+            if let Some(answer) = waiting.remove(&id) {
+                // Nobody listens any more after a deadline.
+                let _ = answer.send(outcome);
+            }
+        }
+    }
+}

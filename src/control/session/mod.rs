@@ -1,0 +1,134 @@
+//! The control channel `session`: one hidden Erlang node kept beside the
+//! server, many calls in flight over its standard input and output.
+//!
+//! It opens when it is first needed and again after it broke. A call that the
+//! far end does not answer ends the session with it: it is stuck, and the next
+//! call gets a new one.
+
+mod link;
+mod terms;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::timeout;
+
+use self::link::Link;
+use self::terms::Outcome;
+use crate::engine::{Call, Control, ControlError, Spawner, Value};
+use crate::erlang;
+use crate::model::ServerVersion;
+
+/// Calls in flight at most. More would only wait in the server: it has as many
+/// schedulers as the host has cores.
+const WINDOW: usize = 64;
+
+/// How long opening may take: starting a VM on a busy host, and the first call.
+const OPEN_DEADLINE: Duration = Duration::from_secs(15);
+
+/// How long beyond a call's deadline the far end may take to say that it
+/// passed. Longer means that the session itself hangs.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The session; see the module's documentation.
+pub struct Session {
+    spawner: Arc<dyn Spawner>,
+    link: Mutex<Option<Arc<Link>>>,
+    window: Semaphore,
+}
+
+impl Session {
+    /// A session that is opened through `spawner` when first needed.
+    #[must_use]
+    pub fn new(spawner: Arc<dyn Spawner>) -> Self {
+        Self { spawner, link: Mutex::new(None), window: Semaphore::new(WINDOW) }
+    }
+
+    /// The open link, or a new one. Callers that come together share one
+    /// attempt, because they wait for the same lock.
+    async fn link(&self) -> Result<Arc<Link>, ControlError> {
+        let mut slot = self.link.lock().await;
+        if let Some(link) = slot.as_ref().filter(|link| link.is_open()) {
+            return Ok(Arc::clone(link));
+        }
+        // Dropping the old one first closes its input, which ends its VM.
+        *slot = None;
+        let link = timeout(OPEN_DEADLINE, self.open()).await.map_err(|_| {
+            ControlError::Unreachable("opening a session took too long".to_owned())
+        })??;
+        let link = Arc::new(link);
+        *slot = Some(Arc::clone(&link));
+        Ok(link)
+    }
+
+    async fn open(&self) -> Result<Link, ControlError> {
+        let unreachable =
+            |cause: &dyn std::fmt::Display| ControlError::Unreachable(cause.to_string());
+        let (erl, node) = self.spawner.locate().await.map_err(|e| unreachable(&e))?;
+        let spawned = self
+            .spawner
+            .spawn(erlang::session_command(&erl, &node))
+            .await
+            .map_err(|e| unreachable(&e))?;
+        Link::open(spawned, OPEN_DEADLINE).await
+    }
+}
+
+#[async_trait]
+impl Control for Session {
+    async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError> {
+        let name = call.name();
+        // The semaphore is never closed.
+        let _permit = self.window.acquire().await.map_err(|_| ControlError::Broken(name))?;
+        let link = self.link().await?;
+        match timeout(deadline + GRACE, link.call(call, deadline)).await {
+            Ok(outcome) => interpret(name, outcome?),
+            Err(_) => {
+                link.shut();
+                Err(ControlError::Timeout(name))
+            }
+        }
+    }
+
+    async fn version(&self) -> Result<ServerVersion, ControlError> {
+        Ok(self.link().await?.version())
+    }
+
+    async fn close(&self) {
+        if let Some(link) = self.link.lock().await.take() {
+            link.shut();
+        }
+    }
+}
+
+/// The tags of `ejabberd_commands` and of modules for "there is no such command here".
+const UNKNOWN: [&str; 4] = ["unknown_command", "undef", "command_unknown", "module_not_loaded"];
+
+fn interpret(command: &'static str, outcome: Outcome) -> Result<Value, ControlError> {
+    match outcome {
+        Outcome::Ok(value) => Ok(value),
+        Outcome::Unreachable(reason) if reason == "timeout" => Err(ControlError::Timeout(command)),
+        Outcome::Unreachable(reason) => {
+            Err(ControlError::Unreachable(format!("its node does not answer ({reason})")))
+        }
+        Outcome::Thrown { tag, .. } | Outcome::Crashed { tag, .. }
+            if UNKNOWN.contains(&tag.as_str()) =>
+        {
+            Err(ControlError::UnknownCommand {
+                command,
+                hint: "are mod_admin_extra and mod_muc_admin among the modules of its configuration?",
+            })
+        }
+        Outcome::Thrown { tag, text } => Err(ControlError::Refused {
+            command,
+            message: if text.is_empty() { tag } else { text },
+        }),
+        Outcome::Crashed { tag, place } => Err(ControlError::Crashed {
+            command,
+            tag,
+            place: if place.is_empty() { place } else { format!(" in {place}") },
+        }),
+    }
+}

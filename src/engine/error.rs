@@ -1,0 +1,147 @@
+//! What can go wrong at a port, and what the engine makes of it.
+
+/// Whether trying again may help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// It may, without anybody doing anything.
+    Transient,
+    /// It will not, until somebody changes something.
+    Terminal,
+}
+
+/// Why a call to the server gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// The node is not there: stopped, starting, or gone.
+    #[error("reach the server: {0}")]
+    Unreachable(String),
+    /// No answer within the deadline.
+    #[error("get an answer to `{0}` in time")]
+    Timeout(&'static str),
+    /// The channel broke while the call was under way: it may have been carried out.
+    #[error("keep the control channel open during `{0}`")]
+    Broken(&'static str),
+    /// ejabberd does not have that command; mostly its module is not loaded.
+    #[error("run `{command}`: this server does not have it; {hint}")]
+    UnknownCommand {
+        /// The command.
+        command: &'static str,
+        /// What to do about it.
+        hint: &'static str,
+    },
+    /// ejabberd said no, and why.
+    #[error("run `{command}`: {message}")]
+    Refused {
+        /// The command.
+        command: &'static str,
+        /// ejabberd's own words.
+        message: String,
+    },
+    /// The command crashed in the server.
+    #[error("run `{command}`: it crashed in the server ({tag}{place})")]
+    Crashed {
+        /// The command.
+        command: &'static str,
+        /// The tag of the reason, without its arguments.
+        tag: String,
+        /// The function, as ` in m:f/a`, or nothing.
+        place: String,
+    },
+    /// The answer is not of the declared type.
+    #[error("understand the answer to `{0}`")]
+    Malformed(&'static str),
+    /// This channel cannot carry that call.
+    #[error("run `{command}` over ejabberdctl: {why}")]
+    Unsupported {
+        /// The command.
+        command: &'static str,
+        /// Why not.
+        why: &'static str,
+    },
+}
+
+impl ControlError {
+    /// Whether trying again may help.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Unreachable(_) | Self::Timeout(_) | Self::Broken(_) | Self::Crashed { .. } => {
+                Class::Transient
+            }
+            Self::UnknownCommand { .. }
+            | Self::Refused { .. }
+            | Self::Malformed(_)
+            | Self::Unsupported { .. } => Class::Terminal,
+        }
+    }
+
+    /// The word for metrics.
+    #[must_use]
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "unreachable",
+            Self::Timeout(_) => "timeout",
+            Self::Broken(_) => "broken",
+            Self::UnknownCommand { .. } => "unknown_command",
+            Self::Refused { .. } => "refused",
+            Self::Crashed { .. } => "crashed",
+            Self::Malformed(_) => "malformed",
+            Self::Unsupported { .. } => "unsupported",
+        }
+    }
+
+    /// Whether the server as a whole is away, so that other calls fail as well.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Timeout(_) | Self::Broken(_))
+    }
+}
+
+/// Why the runtime could not do something.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RuntimeError {
+    /// The engine that runs the server does not answer.
+    #[error("reach {what}: {cause}")]
+    Engine {
+        /// Which engine.
+        what: String,
+        /// What was seen.
+        cause: String,
+    },
+    /// There is no such container, file, program.
+    #[error("find {0}")]
+    Missing(String),
+    /// Something that only somebody can mend.
+    #[error("{operation}: {cause}")]
+    Refused {
+        /// What was tried.
+        operation: String,
+        /// What was said, and what to do.
+        cause: String,
+    },
+    /// It took too long.
+    #[error("{0} in time")]
+    Timeout(String),
+}
+
+impl RuntimeError {
+    /// Whether trying again may help.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Engine { .. } | Self::Timeout(_) => Class::Transient,
+            Self::Missing(_) | Self::Refused { .. } => Class::Terminal,
+        }
+    }
+
+    /// The word for metrics.
+    #[must_use]
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Engine { .. } => "engine",
+            Self::Missing(_) => "missing",
+            Self::Refused { .. } => "refused",
+            Self::Timeout(_) => "timeout",
+        }
+    }
+}

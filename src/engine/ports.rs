@@ -1,0 +1,212 @@
+//! The ports: everything that the engine needs of the world.
+//!
+//! Adapters implement these on floor 4, test doubles in the tests; the same
+//! contract suite runs against both.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::command::{Call, Value};
+use super::error::{ControlError, RuntimeError};
+use crate::erlang::{CommandLine, NodeAddress, Verdict};
+use crate::inventory::{Fingerprint, Inventory, Owned};
+use crate::model::{Jid, ObjectKey, Secret, ServerVersion};
+use crate::observed::ProcessState;
+
+/// The control channel: carries calls to one server, many at once.
+#[async_trait]
+pub trait Control: Send + Sync {
+    /// Carries one call. Ends within `deadline`.
+    async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError>;
+
+    /// The version of the server at the other end.
+    async fn version(&self) -> Result<ServerVersion, ControlError>;
+
+    /// Ends the channel. The next call opens it again.
+    async fn close(&self);
+}
+
+/// A program that runs beside the server.
+pub struct Spawned {
+    /// Its standard input.
+    pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
+    /// Its standard output.
+    pub stdout: Box<dyn AsyncRead + Send + Unpin>,
+}
+
+/// What a program said, and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Its exit code; `None` if it was killed.
+    pub code: Option<i64>,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+/// Runs programs where the server runs.
+#[async_trait]
+pub trait Spawner: Send + Sync {
+    /// Where the server runs right now, and which `erl` fits it.
+    async fn locate(&self) -> Result<(String, NodeAddress), RuntimeError>;
+
+    /// Starts a program with pipes. It ends when its input does.
+    async fn spawn(&self, command: CommandLine) -> Result<Spawned, RuntimeError>;
+
+    /// Runs a program to its end, within `deadline`.
+    async fn output(
+        &self,
+        command: CommandLine,
+        deadline: Duration,
+    ) -> Result<Output, RuntimeError>;
+}
+
+/// Files of a configuration, by the name that they have beside the server's
+/// configuration file; that file itself is `ejabberd.yml`.
+pub type ConfigFiles = BTreeMap<String, Vec<u8>>;
+
+/// The configuration file's own name among [`ConfigFiles`].
+pub const MAIN_CONFIG: &str = "ejabberd.yml";
+
+/// Runs the server.
+#[async_trait]
+pub trait Runtime: Send + Sync {
+    /// What is there.
+    async fn inspect(&self) -> Result<ProcessState, RuntimeError>;
+
+    /// Makes what [`start`](Self::start) starts; only where there is nothing.
+    async fn create(&self) -> Result<(), RuntimeError>;
+
+    /// Starts it. Returns when it was started, not when it answers.
+    async fn start(&self) -> Result<(), RuntimeError>;
+
+    /// Stops the process. The server itself was asked to stop before.
+    async fn stop(&self) -> Result<(), RuntimeError>;
+
+    /// The files of the configuration directory that `names` lists. A name
+    /// that is not there is left out.
+    async fn read_config(&self, names: &[String]) -> Result<ConfigFiles, RuntimeError>;
+
+    /// Lets ejabberd itself check `files` offline, with the surroundings that
+    /// the server has.
+    async fn check_config(&self, files: &ConfigFiles) -> Result<Verdict, RuntimeError>;
+
+    /// Puts `files` where the server reads its configuration.
+    async fn write_config(&self, files: &ConfigFiles) -> Result<(), RuntimeError>;
+}
+
+/// What went wrong with the state directory.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another operator has the directory.
+    #[error("lock {0}: another operator uses it")]
+    Locked(String),
+    /// The disk, or the file on it.
+    #[error("{operation} in the state directory: {cause}")]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// What was seen.
+        cause: String,
+    },
+}
+
+/// The operator's memory.
+pub trait Store: Send + Sync {
+    /// The inventory as it is remembered.
+    fn inventory(&self) -> Result<Inventory, StoreError>;
+
+    /// Remembers, in one transaction, what is now owned and what no longer is.
+    fn record(
+        &self,
+        owned: &[(ObjectKey, Owned)],
+        forgotten: &[ObjectKey],
+    ) -> Result<(), StoreError>;
+
+    /// The keyed hash under which a password is remembered.
+    fn fingerprint(&self, password: &Secret) -> Fingerprint;
+
+    /// The password that was generated for an account, if one was.
+    fn generated(&self, account: &Jid) -> Result<Option<Secret>, StoreError>;
+
+    /// Keeps the passwords generated for accounts, before they are set.
+    fn keep_generated(&self, passwords: &[(Jid, Secret)]) -> Result<(), StoreError>;
+
+    /// Remembers the status, for who asks when no operator answers.
+    fn save_status(&self, status: &str) -> Result<(), StoreError>;
+}
+
+/// Reads and writes passwords outside the server and the store.
+#[async_trait]
+pub trait Secrets: Send + Sync {
+    /// Reads a secret from where the file says.
+    async fn read(&self, source: &crate::spec::SecretSource) -> Result<Secret, SecretError>;
+
+    /// A new random password.
+    fn generate(&self) -> Result<Secret, SecretError>;
+
+    /// Writes a password where others find it.
+    async fn publish(
+        &self,
+        sink: &crate::spec::SecretSink,
+        secret: &Secret,
+    ) -> Result<(), SecretError>;
+
+    /// Reads a file that the desired state names, as it is now.
+    async fn read_file(&self, path: &std::path::Path) -> Result<Vec<u8>, SecretError>;
+}
+
+/// Why a secret or file could not be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("read {what}: {cause}")]
+pub struct SecretError {
+    /// Which one.
+    pub what: String,
+    /// What was seen, and what to do.
+    pub cause: String,
+}
+
+/// Where the desired state comes from.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// Reads the files of the desired state, as they are now.
+    async fn load(&self) -> Result<Vec<crate::spec::SourceFile>, SourceError>;
+
+    /// From now on, notices changes of `paths` as well: what the desired state
+    /// names. Replaces what an earlier call said.
+    fn watch(&self, paths: &[std::path::PathBuf]);
+
+    /// Waits until something that is watched may have changed since the last
+    /// time. Cancel-safe. Never ends when watching is impossible.
+    async fn changed(&self);
+}
+
+/// Why the desired state could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("read {path}: {cause}")]
+pub struct SourceError {
+    /// Which file.
+    pub path: String,
+    /// What was seen, and what to do.
+    pub cause: String,
+}
+
+/// What the engine tells about itself; nothing of it can fail.
+pub trait Telemetry: Send + Sync {
+    /// Steps are about to be carried out.
+    fn begin(&self, plan: &crate::plan::Plan);
+    /// A step was tried.
+    fn step(&self, outcome: &super::report::StepOutcome);
+    /// A round is over.
+    fn round(&self, report: &super::report::RoundReport);
+    /// The status changed.
+    fn status(&self, status: &crate::status::Status);
+    /// The server was started again, and why.
+    fn restarted(&self, reason: &'static str);
+    /// A configuration was put in force, or not.
+    fn rollout(&self, result: &'static str);
+}

@@ -1,0 +1,186 @@
+//! What a round did.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::error::{Class, ControlError, RuntimeError};
+use super::ports::{SecretError, StoreError};
+use crate::model::{Digest, Kind, Op, Vhost};
+use crate::observed::ObservedState;
+use crate::plan::{Plan, Step};
+use crate::status::Counts;
+
+/// Why a step failed. The message completes "failed to …".
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The server did not do it.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The runtime did not do it.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// A secret or file could not be read or written.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// It could not be remembered, so it was not done.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// ejabberd itself refused the configuration.
+    #[error("put the configuration in force: ejabberd refuses it: {0}")]
+    ConfigRefused(String),
+    /// ejabberd could not be asked about the configuration.
+    #[error("check the configuration: {0}")]
+    ConfigUnchecked(String),
+    /// The server did not come up.
+    #[error("start the server: {0}")]
+    NotStarted(String),
+    /// The new configuration did not work, and was taken back.
+    #[error("put the configuration in force: {0}; the one before was put back")]
+    RolledBack(String),
+    /// It was answered as done, and is not.
+    #[error("find it done: the server answered that it was, and reading it back shows otherwise")]
+    NotReadBack,
+}
+
+impl ApplyError {
+    /// Whether trying again may help.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Control(e) => e.class(),
+            Self::Runtime(e) => e.class(),
+            Self::Secret(_) | Self::ConfigRefused(_) | Self::RolledBack(_) => Class::Terminal,
+            Self::Store(_) | Self::ConfigUnchecked(_) | Self::NotStarted(_) | Self::NotReadBack => {
+                Class::Transient
+            }
+        }
+    }
+
+    /// The word for metrics.
+    #[must_use]
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Control(e) => e.category(),
+            Self::Runtime(e) => e.category(),
+            Self::Secret(_) => "secret",
+            Self::Store(_) => "store",
+            Self::ConfigRefused(_) => "config_refused",
+            Self::ConfigUnchecked(_) => "config_unchecked",
+            Self::NotStarted(_) => "not_started",
+            Self::RolledBack(_) => "rolled_back",
+            Self::NotReadBack => "not_read_back",
+        }
+    }
+
+    /// Whether the server as a whole is away.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Control(e) if e.is_outage())
+    }
+}
+
+/// What became of a step.
+#[derive(Debug)]
+pub enum StepResult {
+    /// It was done.
+    Done,
+    /// It failed.
+    Failed(ApplyError),
+    /// It was not tried, and why.
+    Deferred(&'static str),
+}
+
+impl StepResult {
+    /// The word for metrics.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed(_) => "failed",
+            Self::Deferred(_) => "deferred",
+        }
+    }
+}
+
+/// A step and what became of it.
+#[derive(Debug)]
+pub struct StepOutcome {
+    /// The step.
+    pub step: Step,
+    /// What became of it.
+    pub result: StepResult,
+}
+
+/// Numbers that the server gives about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Vitals {
+    /// For how long it has been up, in seconds.
+    pub uptime_seconds: Option<u64>,
+    /// Sessions by vhost.
+    pub connected: BTreeMap<Vhost, u64>,
+}
+
+/// Everything that one round saw and did.
+#[derive(Debug)]
+pub struct RoundReport {
+    /// When it began.
+    pub started: Timestamp,
+    /// How long it took.
+    pub took: Duration,
+    /// What was planned, in the order of doing. A round that had to start the
+    /// server first plans again afterwards; this is then the later plan, with
+    /// the steps before.
+    pub plan: Plan,
+    /// What became of each step that was tried or put off.
+    pub outcomes: Vec<StepOutcome>,
+    /// What was observed last.
+    pub observed: ObservedState,
+    /// The server's own numbers.
+    pub vitals: Vitals,
+    /// What still differs, by kind and operation.
+    pub drift: BTreeMap<(Kind, Op), usize>,
+    /// Objects by kind.
+    pub objects: BTreeMap<Kind, Counts>,
+    /// The configuration on the server.
+    pub config: Option<Digest>,
+    /// Why the plan was not carried out at all, if so.
+    pub held: Option<&'static str>,
+}
+
+impl RoundReport {
+    /// The steps that failed.
+    pub fn failures(&self) -> impl Iterator<Item = (&Step, &ApplyError)> {
+        self.outcomes.iter().filter_map(|outcome| match &outcome.result {
+            StepResult::Failed(error) => Some((&outcome.step, error)),
+            StepResult::Done | StepResult::Deferred(_) => None,
+        })
+    }
+
+    /// Whether anything was changed.
+    #[must_use]
+    pub fn changed_anything(&self) -> bool {
+        self.outcomes.iter().any(|outcome| matches!(outcome.result, StepResult::Done))
+    }
+
+    /// Whether the server is as declared, as far as could be read.
+    #[must_use]
+    pub fn converged(&self) -> bool {
+        self.drift.is_empty() && self.plan.unknown.is_empty() && self.plan.blocked.is_none()
+    }
+
+    /// The word for metrics.
+    #[must_use]
+    pub fn result(&self) -> &'static str {
+        if self.converged() {
+            "converged"
+        } else if self.failures().next().is_some() {
+            "failed"
+        } else if self.plan.blocked.is_some() {
+            "refused"
+        } else {
+            "drift"
+        }
+    }
+}

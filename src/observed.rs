@@ -1,0 +1,85 @@
+//! Floor 1: the observed state, what was read from the server in one round.
+//!
+//! Whatever could not be read for certain is [`Reading::Unknown`], and nothing
+//! is ever deleted because of that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{Digest, Jid, Localpart, RoomJid, ServerVersion, Vhost};
+
+/// Something that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading<T> {
+    /// The answer.
+    Known(T),
+    /// There is none to rely on, and why.
+    Unknown(String),
+}
+
+impl<T> Reading<T> {
+    /// The answer, if there is one.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
+/// The server process, as its runtime sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProcessState {
+    /// There is none, and nothing to start.
+    Absent,
+    /// It exists and does not run.
+    Stopped {
+        /// How it ended.
+        exit_code: Option<i64>,
+        /// Whether the kernel killed it for want of memory.
+        oom_killed: bool,
+    },
+    /// It runs.
+    Running {
+        /// The engine's own word for its health, where it has one.
+        health: Option<String>,
+    },
+}
+
+/// The configuration on the server beside the declared one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigReading {
+    /// The digest of the declared files as they are now.
+    pub declared: Digest,
+    /// The digest of the same files on the server.
+    pub in_force: Digest,
+}
+
+/// A room's options as ejabberd prints them.
+pub type RoomOptions = BTreeMap<String, String>;
+
+/// The rooms of all services.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObservedRooms {
+    /// Those that run; hibernated ones are missing.
+    pub online: BTreeSet<RoomJid>,
+    /// Those that were looked at one by one, with their options; `None`: there is no such room.
+    pub details: BTreeMap<RoomJid, Reading<Option<RoomOptions>>>,
+}
+
+/// Everything that was read in one round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedState {
+    /// The process.
+    pub process: Reading<ProcessState>,
+    /// The server's version; `Unknown` when it does not answer.
+    pub version: Reading<ServerVersion>,
+    /// The configuration; `None` where none is declared.
+    pub config: Option<Reading<ConfigReading>>,
+    /// The accounts of each declared vhost.
+    pub users: BTreeMap<Vhost, Reading<BTreeSet<Localpart>>>,
+    /// Whether the password on the server is the declared one, for accounts
+    /// that are there and have one declared.
+    pub passwords: BTreeMap<Jid, Reading<bool>>,
+    /// The rooms.
+    pub rooms: Reading<ObservedRooms>,
+}

@@ -1,0 +1,98 @@
+//! The guard: refuses a plan that deletes too much.
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::Step;
+use crate::inventory::Inventory;
+use crate::model::{Digest, Kind, Op};
+use crate::spec::DesiredState;
+
+/// The kinds whose deletions are counted.
+const GUARDED: [Kind; 3] = [Kind::User, Kind::Group, Kind::Room];
+
+/// What was refused, and why.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Blocked {
+    /// Why, and how to let it through.
+    pub reason: String,
+    /// The deletions that wait.
+    pub deletions: Vec<Step>,
+}
+
+/// The hash of a set of deletions, whatever their order: kind, operation and
+/// name of each. A commit that only approves it does not change it.
+#[must_use]
+pub fn digest(deletions: &[Step]) -> Digest {
+    let mut lines: Vec<String> = deletions
+        .iter()
+        .map(|step| format!("{}\t{}\t{}\n", step.kind, step.op, step.name))
+        .collect();
+    lines.sort();
+    let mut hash = Sha256::new();
+    for line in &lines {
+        hash.update(line.as_bytes());
+    }
+    let hex = hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    Digest::new(hex.get(..32).unwrap_or(&hex))
+}
+
+/// Takes the deletions of every kind that is over its limit out of `steps`,
+/// unless their digest is approved.
+pub(super) fn guard(
+    steps: Vec<Step>,
+    desired: &DesiredState,
+    inventory: &Inventory,
+    approved: Option<&Digest>,
+) -> (Vec<Step>, Option<Blocked>, Digest) {
+    let refused: Vec<(Kind, String)> = GUARDED
+        .into_iter()
+        .filter_map(|kind| Some((kind, refusal(kind, &steps, desired, inventory)?)))
+        .collect();
+    let (refused_steps, passing): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(|step| {
+        step.op == Op::Delete && refused.iter().any(|(kind, _)| *kind == step.kind)
+    });
+    let digest = digest(&refused_steps);
+    let in_file = desired.policy.guard.approve.as_ref();
+    if refused_steps.is_empty() || in_file == Some(&digest) || approved == Some(&digest) {
+        let mut steps = passing;
+        // Deletions were last in the order, and still are.
+        steps.extend(refused_steps);
+        steps.sort_by_key(super::order);
+        return (steps, None, digest);
+    }
+    let why: Vec<&str> = refused.iter().map(|(_, why)| why.as_str()).collect();
+    let reason = format!("{}; approve the digest {digest} to let them through", why.join("; "));
+    (passing, Some(Blocked { reason, deletions: refused_steps }), digest)
+}
+
+/// Why the deletions of `kind` are too many, if they are.
+fn refusal(
+    kind: Kind,
+    steps: &[Step],
+    desired: &DesiredState,
+    inventory: &Inventory,
+) -> Option<String> {
+    let of_kind = |op: Op| steps.iter().filter(move |step| step.kind == kind && step.op == op);
+    let deletions = of_kind(Op::Delete).count();
+    if deletions == 0 {
+        return None;
+    }
+    let owned = inventory.count(kind);
+    let owned_deletions = of_kind(Op::Delete).filter(|step| inventory.holds(&step.key())).count();
+    let created = of_kind(Op::Create).count();
+    if owned > 0 && owned_deletions == owned && created == 0 {
+        return Some(format!(
+            "all {owned} {kind}s that are owned would be deleted, which is never done without approval"
+        ));
+    }
+    let limits = &desired.policy.guard;
+    let free = usize::try_from(limits.free_deletes).unwrap_or(usize::MAX);
+    let percent = usize::from(limits.max_delete_percent);
+    if deletions <= free || deletions.saturating_mul(100) <= owned.saturating_mul(percent) {
+        return None;
+    }
+    Some(format!(
+        "{deletions} of {owned} owned {kind}s would be deleted, and more than {free} are only when that is at most {percent} %"
+    ))
+}

@@ -1,0 +1,177 @@
+//! The server in a Docker container, through the engine's API.
+//!
+//! A container of the declared name is adopted as it is; where there is none,
+//! it is created, its database and configuration on named volumes, so that it
+//! can be lost without losing them.
+
+mod archive;
+mod config;
+mod create;
+mod exec;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bollard::errors::Error as ApiError;
+use bollard::models::{ContainerInspectResponse, HealthStatusEnum};
+use bollard::query_parameters as query;
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+
+use crate::engine::{ConfigFiles, Runtime, RuntimeError};
+use crate::erlang::Verdict;
+use crate::observed::ProcessState;
+use crate::spec::Docker as Spec;
+
+/// The label of what this program made.
+pub const MANAGED_LABEL: &str = "io.ejabberd-operator.managed";
+
+/// How long a single request may take. The engine answers within milliseconds,
+/// but a `stop` waits for the container.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long the engine may take to greet us.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long a container gets to end before it is killed. The server in it was
+/// stopped before, so this only matters when that failed.
+const STOP_GRACE_SECONDS: i32 = 10;
+
+/// The runtime; see the module's documentation.
+pub struct DockerRuntime {
+    spec: Spec,
+    client: OnceCell<bollard::Docker>,
+}
+
+impl DockerRuntime {
+    /// A runtime for what `spec` declares. Connects when first used.
+    #[must_use]
+    pub fn new(spec: Spec) -> Self {
+        Self { spec, client: OnceCell::new() }
+    }
+
+    async fn client(&self) -> Result<&bollard::Docker, RuntimeError> {
+        self.client.get_or_try_init(|| self.connect()).await
+    }
+
+    async fn connect(&self) -> Result<bollard::Docker, RuntimeError> {
+        let engine = |cause: String| RuntimeError::Engine {
+            what: format!("the Docker engine at {}", self.spec.engine),
+            cause,
+        };
+        let client = bollard::Docker::connect_with_host(&self.spec.engine)
+            .map_err(|e| engine(format!("{e}; is spec.server.docker.engine right?")))?
+            .with_timeout(REQUEST_DEADLINE);
+        timeout(CONNECT_DEADLINE, client.negotiate_version())
+            .await
+            .map_err(|_| {
+                engine(format!("no answer within {CONNECT_DEADLINE:?}; is dockerd running?"))
+            })?
+            .map_err(|e| {
+                engine(format!("{}; is dockerd running, and may this user talk to it?", root(&e)))
+            })
+    }
+
+    fn name(&self) -> &str {
+        &self.spec.container
+    }
+
+    /// What the engine says of the container, if there is one.
+    async fn container(&self) -> Result<Option<ContainerInspectResponse>, RuntimeError> {
+        let request = self.client().await?.inspect_container(self.name(), None);
+        match request.await {
+            Ok(found) => Ok(Some(found)),
+            Err(e) if status(&e) == Some(404) => Ok(None),
+            Err(e) => Err(self.error("inspect the container", &e)),
+        }
+    }
+
+    fn error(&self, operation: &str, error: &ApiError) -> RuntimeError {
+        match error {
+            ApiError::DockerResponseServerError { status_code, message } if *status_code == 404 => {
+                RuntimeError::Missing(message.clone())
+            }
+            ApiError::DockerResponseServerError { message, .. } => RuntimeError::Refused {
+                operation: format!("{operation} {}", self.name()),
+                cause: message.clone(),
+            },
+            ApiError::RequestTimeoutError => {
+                RuntimeError::Timeout(format!("{operation} {}", self.name()))
+            }
+            other => RuntimeError::Engine {
+                what: format!("the Docker engine at {}", self.spec.engine),
+                cause: root(other),
+            },
+        }
+    }
+}
+
+/// The HTTP status of an answer that is an error.
+fn status(error: &ApiError) -> Option<u16> {
+    match error {
+        ApiError::DockerResponseServerError { status_code, .. } => Some(*status_code),
+        _ => None,
+    }
+}
+
+/// The innermost cause: what the system said, without the layers above.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+#[async_trait]
+impl Runtime for DockerRuntime {
+    async fn inspect(&self) -> Result<ProcessState, RuntimeError> {
+        let Some(container) = self.container().await? else {
+            return Ok(ProcessState::Absent);
+        };
+        let state = container.state.unwrap_or_default();
+        if state.running == Some(true) {
+            let health = state.health.and_then(|h| h.status);
+            let word = health
+                .filter(|h| !matches!(h, HealthStatusEnum::EMPTY | HealthStatusEnum::NONE))
+                .map(|h| h.to_string());
+            return Ok(ProcessState::Running { health: word });
+        }
+        Ok(ProcessState::Stopped {
+            exit_code: state.exit_code,
+            oom_killed: state.oom_killed == Some(true),
+        })
+    }
+
+    async fn create(&self) -> Result<(), RuntimeError> {
+        self.create_container().await
+    }
+
+    async fn start(&self) -> Result<(), RuntimeError> {
+        let request =
+            self.client().await?.start_container(self.name(), None::<query::StartContainerOptions>);
+        request.await.map_err(|e| self.error("start the container", &e))
+    }
+
+    async fn stop(&self) -> Result<(), RuntimeError> {
+        let options = query::StopContainerOptionsBuilder::default().t(STOP_GRACE_SECONDS).build();
+        match self.client().await?.stop_container(self.name(), Some(options)).await {
+            Ok(()) => Ok(()),
+            // It had stopped already, or is gone: that is what was wanted.
+            Err(e) if matches!(status(&e), Some(304 | 404)) => Ok(()),
+            Err(e) => Err(self.error("stop the container", &e)),
+        }
+    }
+
+    async fn read_config(&self, names: &[String]) -> Result<ConfigFiles, RuntimeError> {
+        self.read_config_files(names).await
+    }
+
+    async fn check_config(&self, files: &ConfigFiles) -> Result<Verdict, RuntimeError> {
+        self.check_config_files(files).await
+    }
+
+    async fn write_config(&self, files: &ConfigFiles) -> Result<(), RuntimeError> {
+        self.write_config_files(files).await
+    }
+}

@@ -1,0 +1,290 @@
+//! Floor 1: what the operator says of itself: conditions, counts, events.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Digest, Revision};
+
+/// The conditions, as in Kubernetes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ConditionType {
+    /// The server answers, and the last round left no drift.
+    Ready,
+    /// A round changes something right now.
+    Reconciling,
+    /// The file is invalid, or a plan is refused.
+    Stalled,
+    /// Some steps fail.
+    Degraded,
+    /// The declared configuration is in force.
+    ConfigApplied,
+    /// The server itself is well.
+    Healthy,
+}
+
+impl ConditionType {
+    /// Every condition, in the order in which they are shown.
+    pub const ALL: [Self; 6] = [
+        Self::Ready,
+        Self::Reconciling,
+        Self::Stalled,
+        Self::Degraded,
+        Self::ConfigApplied,
+        Self::Healthy,
+    ];
+}
+
+impl fmt::Display for ConditionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ready => "Ready",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
+            Self::Degraded => "Degraded",
+            Self::ConfigApplied => "ConfigApplied",
+            Self::Healthy => "Healthy",
+        })
+    }
+}
+
+/// Whether a condition holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConditionStatus {
+    /// It does.
+    True,
+    /// It does not.
+    False,
+    /// Nobody knows.
+    Unknown,
+}
+
+impl ConditionStatus {
+    /// The word for metrics and people.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+impl From<bool> for ConditionStatus {
+    fn from(holds: bool) -> Self {
+        if holds { Self::True } else { Self::False }
+    }
+}
+
+/// One condition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// Which one.
+    #[serde(rename = "type")]
+    pub kind: ConditionType,
+    /// Whether it holds.
+    pub status: ConditionStatus,
+    /// One word for programs.
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+    /// When `status` last changed.
+    pub last_transition_time: Timestamp,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When.
+    pub time: Timestamp,
+    /// One word for programs.
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// Objects of one kind, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Declared.
+    pub desired: usize,
+    /// Owned.
+    pub managed: usize,
+    /// On the server, neither declared nor owned.
+    pub unmanaged: usize,
+}
+
+/// What the server said of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerStatus {
+    /// Whether it answers.
+    pub up: bool,
+    /// The state of its process: absent, stopped, running, unknown.
+    pub process: String,
+    /// The engine's own word for its health.
+    pub health: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// For how long it has been up, in seconds.
+    pub uptime_seconds: Option<u64>,
+    /// Accounts by vhost.
+    pub registered_users: BTreeMap<String, usize>,
+    /// Sessions by vhost.
+    pub connected_users: BTreeMap<String, u64>,
+    /// Running rooms by service.
+    pub online_rooms: BTreeMap<String, usize>,
+}
+
+/// Deletions that wait for an approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockedStatus {
+    /// What approves them.
+    pub digest: Digest,
+    /// Why they were refused.
+    pub reason: String,
+    /// How many there are.
+    pub deletions: usize,
+}
+
+/// How many events are kept.
+const MAX_EVENTS: usize = 50;
+
+/// The status document, as `/status` and `status --output json` give it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// `metadata.name`; empty before the file was read.
+    pub name: String,
+    /// The revision in force.
+    pub revision: Option<Revision>,
+    /// The configuration variant that is declared.
+    pub variant: Option<String>,
+    /// The digest of the configuration on the server.
+    pub config_digest: Option<Digest>,
+    /// The conditions.
+    pub conditions: Vec<Condition>,
+    /// The server.
+    pub server: ServerStatus,
+    /// Objects by kind.
+    pub objects: BTreeMap<String, Counts>,
+    /// Differences that the last round left, by kind and operation.
+    pub drift: BTreeMap<String, usize>,
+    /// Deletions that the guard refused.
+    pub blocked: Option<BlockedStatus>,
+    /// Objects that fail, and why; at most fifty.
+    pub failing: BTreeMap<String, String>,
+    /// When the last round began.
+    pub last_attempt: Option<Timestamp>,
+    /// When the last round without a failure ended.
+    pub last_success: Option<Timestamp>,
+    /// The latest events, newest last.
+    pub events: VecDeque<Event>,
+}
+
+impl Status {
+    /// A status that knows nothing yet.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        let conditions = ConditionType::ALL
+            .map(|kind| Condition {
+                kind,
+                status: ConditionStatus::Unknown,
+                reason: "Starting".to_owned(),
+                message: "no round has ended yet".to_owned(),
+                last_transition_time: now,
+            })
+            .into();
+        Self {
+            name: String::new(),
+            revision: None,
+            variant: None,
+            config_digest: None,
+            conditions,
+            server: ServerStatus::default(),
+            objects: BTreeMap::new(),
+            drift: BTreeMap::new(),
+            blocked: None,
+            failing: BTreeMap::new(),
+            last_attempt: None,
+            last_success: None,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Sets a condition. Its transition time moves only when its status does.
+    pub fn set(
+        &mut self,
+        kind: ConditionType,
+        status: impl Into<ConditionStatus>,
+        reason: &str,
+        message: impl Into<String>,
+        now: Timestamp,
+    ) {
+        let status = status.into();
+        let message = message.into();
+        if let Some(condition) = self.conditions.iter_mut().find(|c| c.kind == kind) {
+            if condition.status != status {
+                condition.last_transition_time = now;
+            }
+            condition.status = status;
+            reason.clone_into(&mut condition.reason);
+            condition.message = message;
+        }
+    }
+
+    /// One condition.
+    #[must_use]
+    pub fn get(&self, kind: ConditionType) -> Option<&Condition> {
+        self.conditions.iter().find(|c| c.kind == kind)
+    }
+
+    /// Whether a condition holds.
+    #[must_use]
+    pub fn is(&self, kind: ConditionType) -> bool {
+        self.get(kind).is_some_and(|c| c.status == ConditionStatus::True)
+    }
+
+    /// Notes that something happened; the oldest event makes room.
+    pub fn event(&mut self, reason: &str, message: impl Into<String>, now: Timestamp) {
+        if self.events.len() == MAX_EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(Event {
+            time: now,
+            reason: reason.to_owned(),
+            message: message.into(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_transition_time_moves_only_with_the_status() {
+        let (then, now) = (Timestamp::UNIX_EPOCH, Timestamp::from_second(9).unwrap());
+        let mut status = Status::new(then);
+        status.set(ConditionType::Ready, true, "Converged", "", then);
+        status.set(ConditionType::Ready, true, "StillConverged", "new words", now);
+        let ready = status.get(ConditionType::Ready).unwrap();
+        assert_eq!((ready.reason.as_str(), ready.last_transition_time), ("StillConverged", then));
+        status.set(ConditionType::Ready, false, "Drift", "", now);
+        assert_eq!(status.get(ConditionType::Ready).unwrap().last_transition_time, now);
+    }
+
+    #[test]
+    fn events_are_bounded() {
+        let mut status = Status::new(Timestamp::UNIX_EPOCH);
+        for n in 0..120 {
+            status.event("Test", n.to_string(), Timestamp::UNIX_EPOCH);
+        }
+        assert_eq!(status.events.len(), MAX_EVENTS);
+        assert_eq!(status.events.back().unwrap().message, "119");
+    }
+}

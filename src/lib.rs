@@ -10,3 +10,4 @@ pub mod plan;
 pub mod runtime;
 pub mod spec;
 pub mod status;
+pub mod web;

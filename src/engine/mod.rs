@@ -2,14 +2,24 @@
 //!
 //! Everything that touches the world goes through the traits of [`ports`].
 
+mod apply;
 mod command;
+mod conditions;
+mod controller;
 mod error;
+mod lifecycle;
+mod observe;
 mod ports;
 mod report;
+mod retry;
+mod round;
 mod server;
 
+pub use conditions::update as update_status;
+pub use controller::{Connector, Controller, DELETIONS_AFTER};
 pub use command::{Arg, Call, Shape, Value};
 pub use error::{Class, ControlError, RuntimeError};
 pub use ports::*;
 pub use report::{ApplyError, RoundReport, StepOutcome, StepResult, Vitals};
+pub use round::{Engine, Permission};
 pub use server::{Created, Server};

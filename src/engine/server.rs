@@ -23,6 +23,10 @@ const STOP_DEADLINE: Duration = Duration::from_secs(60);
 /// takes only the one, 26.07 only the other (tried); the change is between.
 const COMMA_LISTS_SINCE: ServerVersion = ServerVersion { year: 25, month: 1 };
 
+/// A room that ends between two looks of the server at it crashes the command.
+const VANISHING_TRIES: u32 = 3;
+const VANISHING_PAUSE: Duration = Duration::from_millis(50);
+
 type Result<T> = std::result::Result<T, ControlError>;
 
 /// What became of an order to create.
@@ -153,7 +157,17 @@ impl Server {
     /// A room's options, or `None` if there is no such room. Wakes it.
     pub async fn room_options(&self, room: &RoomJid) -> Result<Option<RoomOptions>> {
         const NAME: &str = "get_room_options";
-        let answer = self.command(NAME, Shape::Pairs, room_args(room)).await?;
+        let mut vanishing = VANISHING_TRIES;
+        let answer = loop {
+            match self.command(NAME, Shape::Pairs, room_args(room)).await {
+                // The room ended while it was looked at.
+                Err(ControlError::Crashed { .. }) if vanishing > 0 => {
+                    vanishing -= 1;
+                    tokio::time::sleep(VANISHING_PAUSE).await;
+                }
+                answer => break answer?,
+            }
+        };
         if says(&answer, "error") {
             return Ok(None);
         }

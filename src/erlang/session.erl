@@ -37,8 +37,14 @@ Where = fun([{M, F, A, _} | _]) ->
                 iolist_to_binary(io_lib:format("~s:~s/~b", [M, F, N]));
            (_) -> <<>>
         end,
+% A node without a name of its own is given one by the first node that it
+% connects to on purpose; erpc alone does not connect.
 Call = fun(Timeout, M, F, A) ->
-    try {ok, erpc:call(Node, M, F, A, Timeout)}
+    try
+        case net_kernel:connect_node(Node) of
+            true -> {ok, erpc:call(Node, M, F, A, Timeout)};
+            _ -> {unreachable, noconnection, <<>>}
+        end
     catch
         throw:R -> {thrown, Tag(R), Text(R)};
         error:{erpc, R} -> {unreachable, Tag(R), <<>>};

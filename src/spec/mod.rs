@@ -1,11 +1,29 @@
 //! Floor 1: from the text of `desired-state.yaml` to a [`DesiredState`].
+//!
+//! The text is read into a [tree](tree) that knows where each value stood. The
+//! tree is [decoded](decode) into the [document](document), whose types also
+//! give the [`schema`]. [`validate`] turns the document into the desired state.
+//! A mistake never ends the work at once: whatever was wrong is left out, and
+//! the rest is looked at too, so that all mistakes of a file are reported
+//! together.
+
+mod decode;
 mod desired;
+mod document;
+mod mask;
+mod merge;
+mod problem;
+mod render;
+mod report;
+mod scalar;
+mod source;
+mod suggest;
+mod tree;
+mod unsupported;
+mod validate;
+
 pub use desired::*;
-/// One file of the desired state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceFile {
-    /// As shown in messages; its parent is the base for relative paths.
-    pub path: std::path::PathBuf,
-    /// Its content.
-    pub text: String,
-}
+pub use document::schema;
+pub use problem::{Place, Problem, Severity};
+pub use source::SourceFile;
+pub use validate::{MAX_FILE_BYTES, Validated, validate};

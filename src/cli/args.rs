@@ -1,0 +1,115 @@
+//! The arguments, as `clap` reads them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Keeps a live ejabberd in agreement with a desired-state.yaml.
+#[derive(Debug, Parser)]
+#[command(name = "ejabberd-operator", version, about, arg_required_else_help = true)]
+pub struct Arguments {
+    /// The desired state: a file, or a directory of them
+    #[arg(long, global = true, env = "EJABBERD_OPERATOR_DESIRED_STATE", default_value = "desired-state.yaml", value_name = "PATH")]
+    pub(super) desired_state: PathBuf,
+
+    /// What the operator remembers [default: $STATE_DIRECTORY, else .ejabberd-operator]
+    #[arg(long, global = true, env = "EJABBERD_OPERATOR_STATE_DIR", value_name = "DIR")]
+    pub(super) state_dir: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Where the state is kept when nothing is said: where systemd wants it, else here.
+pub(super) fn default_state_dir() -> PathBuf {
+    std::env::var_os("STATE_DIRECTORY").map_or_else(|| ".ejabberd-operator".into(), PathBuf::from)
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Reconcile until told to stop
+    Run {
+        /// Where metrics and status are served
+        #[arg(long, env = "EJABBERD_OPERATOR_LISTEN", default_value = "127.0.0.1:9565", value_name = "ADDRESS")]
+        listen: SocketAddr,
+        /// The time between two rounds when nothing happens
+        #[arg(long, env = "EJABBERD_OPERATOR_RESYNC", default_value = "30s", value_parser = duration, value_name = "TIME")]
+        resync: Duration,
+    },
+    /// Show what would change; changes nothing
+    Plan {
+        /// How to print it
+        #[arg(long, value_enum, default_value = "text")]
+        output: Format,
+        /// Exit with 2 if there is anything to do
+        #[arg(long)]
+        detailed_exitcode: bool,
+    },
+    /// Reconcile once
+    Apply {
+        /// How to print the result
+        #[arg(long, value_enum, default_value = "text")]
+        output: Format,
+        /// Let the refused deletions with this digest through
+        #[arg(long, value_name = "DIGEST")]
+        approve: Option<String>,
+    },
+    /// Check the file; needs no server
+    Validate,
+    /// Show how things are
+    Status {
+        /// How to print it
+        #[arg(long, value_enum, default_value = "text")]
+        output: StatusFormat,
+    },
+    /// Print the JSON Schema of the file
+    Schema,
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum StatusFormat {
+    Text,
+    Json,
+    Yaml,
+}
+
+/// `30s`, `5m`, `1h30m`: at least 100 ms, at most a day.
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| format!("`{text}` is not a time like 30s or 5m"))?;
+    let time = Duration::try_from(parsed).map_err(|_| "a time cannot be negative".to_owned())?;
+    if (Duration::from_millis(100)..=Duration::from_secs(86_400)).contains(&time) {
+        Ok(time)
+    } else {
+        Err("between 100ms and 24h".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_hold_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_bounded() {
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert!(duration("0s").is_err() && duration("25h").is_err() && duration("soon").is_err());
+    }
+}

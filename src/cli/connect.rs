@@ -1,0 +1,91 @@
+//! Which adapters serve which server. The one place that knows them all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::control::session::Session;
+use crate::engine::{
+    Call, ConfigFiles, Connector, Control, ControlError, Runtime, RuntimeError, Spawner, Value,
+};
+use crate::erlang::Verdict;
+use crate::metrics::{Metered, Metrics};
+use crate::model::ServerVersion;
+use crate::observed::ProcessState;
+use crate::runtime::docker::DockerRuntime;
+use crate::spec;
+
+/// Makes runtimes and control channels; counts their calls.
+pub(super) struct Connectors {
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Connector for Connectors {
+    fn connect(&self, server: &spec::Server) -> (Arc<dyn Runtime>, Arc<dyn Control>) {
+        match &server.runtime {
+            spec::Runtime::Docker(docker) => {
+                let runtime = Arc::new(DockerRuntime::new(docker.clone()));
+                let spawner: Arc<dyn Spawner> = Arc::clone(&runtime) as Arc<dyn Spawner>;
+                let control = Arc::new(Session::new(spawner));
+                (runtime, Arc::new(Metered::new(control, Arc::clone(&self.metrics))))
+            }
+            spec::Runtime::Process(_) => unsupported("spec.server.process"),
+            spec::Runtime::External(_) => unsupported("spec.server.external"),
+        }
+    }
+}
+
+fn unsupported(what: &'static str) -> (Arc<dyn Runtime>, Arc<dyn Control>) {
+    let refusal = Arc::new(Unsupported(what));
+    (Arc::clone(&refusal) as Arc<dyn Runtime>, refusal)
+}
+
+/// Refuses everything, and says why: a kind of server that may be declared
+/// already and is not yet served.
+struct Unsupported(&'static str);
+
+impl Unsupported {
+    fn error(&self) -> RuntimeError {
+        RuntimeError::Refused {
+            operation: format!("use {}", self.0),
+            cause: "it is declared but not yet supported; use spec.server.docker".to_owned(),
+        }
+    }
+}
+
+#[async_trait]
+impl Runtime for Unsupported {
+    async fn inspect(&self) -> Result<ProcessState, RuntimeError> {
+        Err(self.error())
+    }
+    async fn create(&self) -> Result<(), RuntimeError> {
+        Err(self.error())
+    }
+    async fn start(&self) -> Result<(), RuntimeError> {
+        Err(self.error())
+    }
+    async fn stop(&self) -> Result<(), RuntimeError> {
+        Err(self.error())
+    }
+    async fn read_config(&self, _: &[String]) -> Result<ConfigFiles, RuntimeError> {
+        Err(self.error())
+    }
+    async fn check_config(&self, _: &ConfigFiles) -> Result<Verdict, RuntimeError> {
+        Err(self.error())
+    }
+    async fn write_config(&self, _: &ConfigFiles) -> Result<(), RuntimeError> {
+        Err(self.error())
+    }
+}
+
+#[async_trait]
+impl Control for Unsupported {
+    async fn call(&self, _: Call, _: Duration) -> Result<Value, ControlError> {
+        Err(ControlError::Unreachable(self.error().to_string()))
+    }
+    async fn version(&self) -> Result<ServerVersion, ControlError> {
+        Err(ControlError::Unreachable(self.error().to_string()))
+    }
+    async fn close(&self) {}
+}

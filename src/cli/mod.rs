@@ -1,0 +1,87 @@
+//! Floor 5: the command line.
+
+mod args;
+mod connect;
+mod output;
+mod progress;
+mod run;
+mod session;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+pub use args::Arguments;
+use args::Command;
+
+/// Any failure.
+const FAILURE: u8 = 1;
+/// A file or an argument that is used in the wrong way (`sysexits.h`).
+const USAGE: u8 = 64;
+
+/// What a command ends with, when it does not succeed.
+#[derive(Debug)]
+pub(crate) enum Exit {
+    /// With a message, as a failure.
+    Failure(String),
+    /// With a code of its own; everything was said already.
+    Code(u8),
+}
+
+impl<E: std::error::Error> From<E> for Exit {
+    fn from(error: E) -> Self {
+        Self::Failure(format!("failed to {error}"))
+    }
+}
+
+type Outcome = Result<(), Exit>;
+
+/// The whole program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nothing can be done about a closed terminal.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    match dispatch(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Exit::Code(code)) => ExitCode::from(code),
+        Err(Exit::Failure(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments) -> Outcome {
+    let Arguments { desired_state, state_dir, command } = arguments;
+    let state_dir = state_dir.unwrap_or_else(args::default_state_dir);
+    output::start_log(matches!(command, Command::Run { .. }));
+    let place = session::Place { desired_state, state_dir };
+    match command {
+        Command::Schema => output::print(&format!("{:#}\n", crate::spec::schema())),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "ejabberd-operator", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Validate => block_on(show::validate(&place)),
+        Command::Plan { output, detailed_exitcode } => block_on(show::plan(&place, output, detailed_exitcode)),
+        Command::Apply { output, approve } => block_on(run::apply(&place, output, approve)),
+        Command::Run { listen, resync } => block_on(run::run(&place, listen, resync)),
+        Command::Status { output } => block_on(show::status(&place, output)),
+    }
+}
+
+fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
+    // Two threads: one for the loop, one so that the page answers meanwhile.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(work);
+    // Blocking file reads that still hang must not hold up the end.
+    runtime.shutdown_background();
+    result
+}

@@ -1,0 +1,167 @@
+//! Printing: results to standard output, everything else to standard error,
+//! colour only on a terminal.
+
+use std::io::{IsTerminal, Write};
+
+use tracing_subscriber::EnvFilter;
+
+use super::Exit;
+use crate::engine::{StepOutcome, StepResult};
+use crate::model::Op;
+use crate::plan::{Plan, Step};
+use crate::spec::Problem;
+use crate::status::{ConditionStatus, Status};
+
+/// Starts the log on standard error. `run` tells what it does; the other
+/// commands have results of their own and only warn.
+pub(super) fn start_log(verbose: bool) {
+    let default = if verbose { "info" } else { "warn" };
+    let filter = EnvFilter::try_from_env("EJABBERD_OPERATOR_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}
+
+/// Prints a result. A reader that went away early is no failure.
+pub(super) fn print(text: &str) -> Result<(), Exit> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Shows a problem of the file.
+pub(super) fn problem(problem: &Problem) {
+    eprintln!("{problem}\n");
+}
+
+/// Colours a text, if results go to a terminal.
+pub(super) fn paint(text: &str, colour: &str) -> String {
+    if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        format!("\x1b[{colour}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
+}
+
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+const RED: &str = "31";
+const BOLD: &str = "1";
+
+/// The mark of a step, as Terraform has it.
+pub(super) const fn mark(op: Op) -> (&'static str, &'static str) {
+    match op {
+        Op::Create => ("+", GREEN),
+        Op::Update => ("~", YELLOW),
+        Op::Delete => ("-", RED),
+    }
+}
+
+fn step_line(step: &Step, width: usize) -> String {
+    let (sign, colour) = mark(step.op);
+    let what = format!("{:<6} {:<width$}", step.kind.as_str(), step.name);
+    let why = if step.fields.is_empty() {
+        step.reason.clone()
+    } else {
+        format!("{} ({})", step.reason, step.fields.join(", "))
+    };
+    format!("  {} {what}  {why}\n", paint(sign, colour))
+}
+
+/// A plan for people.
+pub(super) fn plan(plan: &Plan) -> String {
+    let refused = plan.blocked.iter().flat_map(|blocked| &blocked.deletions);
+    let width = plan.steps.iter().chain(refused).map(|step| step.name.chars().count()).max().unwrap_or(0).min(60);
+    let mut text = String::new();
+    for step in &plan.steps {
+        text += &step_line(step, width);
+    }
+    if let Some(blocked) = &plan.blocked {
+        text += &format!("\n{}\n", paint("Refused by the guard:", RED));
+        for step in &blocked.deletions {
+            text += &step_line(step, width);
+        }
+        text += &format!(
+            "  {}\n  approve in the file:         policy.guard.approve: {digest}\n  or on the command line:      ejabberd-operator apply --approve {digest}\n",
+            blocked.reason, digest = plan.digest
+        );
+    }
+    for why in &plan.unknown {
+        text += &format!("  {} not known: {why}\n", paint("?", YELLOW));
+    }
+    for note in &plan.notes {
+        text += &format!("  note: {note}\n");
+    }
+    let summary = plan.summary;
+    let counts = format!(
+        "{} to create, {} to update, {} to delete; {} unchanged, {} of others.",
+        summary.create, summary.update, summary.delete, summary.unchanged, summary.unmanaged
+    );
+    let headline = if plan.is_empty() && plan.unknown.is_empty() { "Nothing to do:" } else { "Plan:" };
+    if !text.is_empty() {
+        text += "\n";
+    }
+    text + &format!("{} {counts}\n", paint(headline, BOLD))
+}
+
+/// What became of a step that did not go well.
+pub(super) fn outcome(outcome: &StepOutcome) -> Option<String> {
+    let what = format!("{} {}", outcome.step.op, outcome.step.key());
+    match &outcome.result {
+        StepResult::Done => None,
+        StepResult::Failed(error) => Some(format!("{} {what}: failed to {error}", paint("✗", RED))),
+        StepResult::Deferred(why) => Some(format!("{} {what}: not done: {why}", paint("…", YELLOW))),
+    }
+}
+
+/// A status for people.
+pub(super) fn status(status: &Status) -> String {
+    let mut text = format!(
+        "{}  revision {}\n\n",
+        paint(if status.name.is_empty() { "(no name yet)" } else { &status.name }, BOLD),
+        status.revision.as_ref().map_or("none", |revision| revision.short())
+    );
+    for condition in &status.conditions {
+        let good = match condition.kind {
+            crate::status::ConditionType::Stalled | crate::status::ConditionType::Degraded => ConditionStatus::False,
+            crate::status::ConditionType::Reconciling => condition.status,
+            _ => ConditionStatus::True,
+        };
+        let colour = if condition.status == good { GREEN } else { RED };
+        let word = paint(&format!("{:<8}", condition.status.as_str()), colour);
+        text += &format!("  {:<14} {word} {:<18} {}\n", condition.kind, condition.reason, condition.message);
+    }
+    let server = &status.server;
+    text += &format!("\n  server         {}", server.process);
+    if let Some(version) = &server.version {
+        text += &format!(", ejabberd {version}");
+    }
+    if let Some(up) = server.uptime_seconds {
+        text += &format!(", up {}", jiff::SignedDuration::from_secs(i64::try_from(up).unwrap_or(i64::MAX)));
+    }
+    text += "\n";
+    for (kind, counts) in &status.objects {
+        text += &format!(
+            "  {:<14} {} desired, {} managed, {} of others\n",
+            format!("{kind}s"), counts.desired, counts.managed, counts.unmanaged
+        );
+    }
+    if let Some(blocked) = &status.blocked {
+        text += &format!("\n  {} deletions wait for an approval of {}\n", blocked.deletions, blocked.digest);
+    }
+    for (object, why) in &status.failing {
+        text += &format!("\n  {} {object}: {why}\n", paint("✗", RED));
+    }
+    if !status.events.is_empty() {
+        text += "\n  recent events\n";
+    }
+    for event in status.events.iter().rev().take(10).rev() {
+        text += &format!("    {:.0}  {:<12} {}\n", event.time, event.reason, event.message);
+    }
+    text
+}

@@ -1,0 +1,122 @@
+//! Telling what happens: a bar on a terminal, lines in a log.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::output;
+use crate::engine::{RoundReport, StepOutcome, StepResult, Telemetry};
+use crate::plan::Plan;
+use crate::status::Status;
+
+/// Tells several.
+pub(super) struct Fanout(pub(super) Vec<Arc<dyn Telemetry>>);
+
+impl Telemetry for Fanout {
+    fn begin(&self, plan: &Plan) {
+        self.0.iter().for_each(|telemetry| telemetry.begin(plan));
+    }
+    fn step(&self, outcome: &StepOutcome) {
+        self.0.iter().for_each(|telemetry| telemetry.step(outcome));
+    }
+    fn round(&self, report: &RoundReport) {
+        self.0.iter().for_each(|telemetry| telemetry.round(report));
+    }
+    fn status(&self, status: &Status) {
+        self.0.iter().for_each(|telemetry| telemetry.status(status));
+    }
+    fn restarted(&self, reason: &'static str) {
+        self.0.iter().for_each(|telemetry| telemetry.restarted(reason));
+    }
+    fn rollout(&self, result: &'static str) {
+        self.0.iter().for_each(|telemetry| telemetry.rollout(result));
+    }
+}
+
+/// Writes what happens to the log.
+pub(super) struct Log;
+
+impl Telemetry for Log {
+    fn begin(&self, plan: &Plan) {
+        let summary = plan.summary;
+        tracing::info!(create = summary.create, update = summary.update, delete = summary.delete, "reconciling");
+    }
+
+    fn step(&self, outcome: &StepOutcome) {
+        let step = &outcome.step;
+        match &outcome.result {
+            StepResult::Done => tracing::info!("{} {}: done", step.op, step.key()),
+            StepResult::Failed(error) => tracing::error!("{} {}: failed to {error}", step.op, step.key()),
+            StepResult::Deferred(why) => tracing::debug!("{} {}: {why}", step.op, step.key()),
+        }
+    }
+
+    fn round(&self, report: &RoundReport) {
+        let took = format!("{:.0?}", report.took);
+        if let Some(blocked) = &report.plan.blocked {
+            tracing::warn!("deletions were refused: {}", blocked.reason);
+        }
+        for why in &report.plan.unknown {
+            tracing::warn!("not known: {why}");
+        }
+        for note in &report.plan.notes {
+            tracing::debug!("{note}");
+        }
+        if report.changed_anything() {
+            tracing::info!(result = report.result(), took, "the round is over");
+        } else {
+            tracing::debug!(result = report.result(), took, "the round is over");
+        }
+    }
+
+    fn status(&self, _: &Status) {}
+
+    fn restarted(&self, reason: &'static str) {
+        tracing::info!(reason, "the server was started");
+    }
+
+    fn rollout(&self, result: &'static str) {
+        tracing::info!(result, "a configuration was rolled out");
+    }
+}
+
+/// Shows a bar while steps are carried out; where there is no terminal, only
+/// what goes wrong.
+pub(super) struct Bar(ProgressBar);
+
+impl Bar {
+    pub(super) fn new() -> Self {
+        let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(0), target);
+        // The template is a constant; were it wrong, the default would do.
+        if let Ok(style) = ProgressStyle::with_template("  {bar:30} {pos}/{len} {msg}") {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
+    /// Takes the bar away.
+    pub(super) fn clear(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+impl Telemetry for Bar {
+    fn begin(&self, plan: &Plan) {
+        self.0.set_length(plan.steps.len() as u64);
+    }
+
+    fn step(&self, outcome: &StepOutcome) {
+        self.0.set_message(format!("{} {}", outcome.step.op, outcome.step.key()));
+        self.0.inc(1);
+        if let Some(line) = output::outcome(outcome) {
+            self.0.suspend(|| eprintln!("{line}"));
+        }
+    }
+
+    fn round(&self, _: &RoundReport) {}
+    fn status(&self, _: &Status) {}
+    fn restarted(&self, _: &'static str) {}
+    fn rollout(&self, _: &'static str) {}
+}

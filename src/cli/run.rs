@@ -1,0 +1,199 @@
+//! The commands that change things: `apply` and `run`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::args::Format;
+use super::connect::Connectors;
+use super::progress::{Bar, Fanout, Log};
+use super::session::{Place, engine};
+use super::{Exit, Outcome, output};
+use crate::engine::{Controller, DELETIONS_AFTER, Permission, RoundReport, Secrets, StepResult, Telemetry};
+use crate::metrics::Metrics;
+use crate::model::{Digest, Op};
+use crate::plan::Plan;
+use crate::secrets::FileSecrets;
+use crate::status::Status;
+use crate::store::SqliteStore;
+use crate::web;
+
+/// In the state directory: where the running operator listens.
+pub(super) const ENDPOINT_FILE: &str = "endpoint";
+
+/// What `apply` ends with when the guard refused deletions.
+const REFUSED: u8 = 3;
+
+/// Rounds of one `apply`. A second one sets what only shows once an object
+/// exists; more means that somebody works against us.
+const MAX_ROUNDS: usize = 5;
+
+/// One step of `apply --output json`.
+#[derive(Serialize)]
+struct AppliedStep {
+    kind: crate::model::Kind,
+    op: Op,
+    name: String,
+    result: &'static str,
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Applied {
+    converged: bool,
+    plan: Plan,
+    steps: Vec<AppliedStep>,
+}
+
+/// Reconciles once.
+pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>) -> Outcome {
+    let read = Instant::now();
+    let mut desired = place.desired().await?;
+    let store = Arc::new(SqliteStore::open(&place.state_dir)?);
+    let metrics = Arc::new(Metrics::new()?);
+    let bar = Arc::new(Bar::new());
+    let telemetry = Arc::clone(&bar) as Arc<dyn Telemetry>;
+    let engine = engine(&desired, store, telemetry, &Connectors { metrics });
+    let approved = approve.map(Digest::new);
+    let plan = engine.plan(&desired, approved.as_ref()).await?;
+    if format == Format::Text {
+        output::print(&output::plan(&plan))?;
+    }
+    if plan.steps.iter().any(|step| step.op == Op::Delete) {
+        // A checkout that is half done must not look like a removal.
+        tokio::time::sleep(DELETIONS_AFTER.saturating_sub(read.elapsed())).await;
+        let again = place.desired().await?;
+        if again.revision != desired.revision {
+            return Err(Exit::Failure("the file changed while it was applied; nothing was done, run it again".to_owned()));
+        }
+        desired = again;
+    }
+    let permission = Permission { approved: approved.as_ref(), deletions_wait: None, backing_off: &|_| false };
+    let mut reports: Vec<RoundReport> = Vec::new();
+    for _ in 0..MAX_ROUNDS {
+        let report = engine.round(&desired, &permission).await?;
+        let go_on = report.changed_anything() && !report.drift.is_empty() && report.failures().next().is_none();
+        reports.push(report);
+        if !go_on {
+            break;
+        }
+    }
+    bar.clear();
+    engine.server.close().await;
+    finish(reports, format)
+}
+
+/// Prints what became of it, and chooses the exit status.
+fn finish(reports: Vec<RoundReport>, format: Format) -> Outcome {
+    let mut steps = Vec::new();
+    let mut first_plan = None;
+    let mut last = None;
+    for report in reports {
+        for outcome in &report.outcomes {
+            let error = match &outcome.result {
+                StepResult::Done => None,
+                StepResult::Failed(error) => Some(format!("failed to {error}")),
+                StepResult::Deferred(why) => Some((*why).to_owned()),
+            };
+            steps.push(AppliedStep {
+                kind: outcome.step.kind,
+                op: outcome.step.op,
+                name: outcome.step.name.clone(),
+                result: outcome.result.as_str(),
+                error,
+            });
+        }
+        first_plan.get_or_insert_with(|| report.plan.clone());
+        last = Some(report);
+    }
+    let (Some(plan), Some(last)) = (first_plan, last) else { return Ok(()) };
+    let converged = last.converged();
+    let done = steps.iter().filter(|step| step.error.is_none()).count();
+    let code = if converged {
+        None
+    } else if last.failures().next().is_none() && last.plan.unknown.is_empty() && last.plan.blocked.is_some() {
+        Some(REFUSED)
+    } else {
+        Some(super::FAILURE)
+    };
+    match format {
+        Format::Json => output::print(&format!("{}\n", serde_json::to_string(&Applied { converged, plan, steps })?))?,
+        Format::Text => {
+            for step in steps.iter().filter(|step| step.error.is_some()) {
+                let why = step.error.as_deref().unwrap_or_default();
+                output::print(&format!("  {} {} {}: {why}\n", step.op, step.kind, step.name))?;
+            }
+            last.plan.unknown.iter().try_for_each(|why| output::print(&format!("  not known: {why}\n")))?;
+            let word = match (converged, code, last.held) {
+                (true, _, _) => "Converged".to_owned(),
+                (_, _, Some(why)) => format!("Nothing was changed: {why}"),
+                (_, Some(REFUSED), _) => "Deletions were refused".to_owned(),
+                _ => "Not converged".to_owned(),
+            };
+            output::print(&format!("{word}: {done} steps done.\n"))?;
+        }
+    }
+    code.map_or(Ok(()), |code| Err(Exit::Code(code)))
+}
+
+/// Reconciles until told to stop.
+pub(super) async fn run(place: &Place, listen: SocketAddr, resync: Duration) -> Outcome {
+    let source = Arc::new(place.source()?);
+    let store = Arc::new(SqliteStore::open(&place.state_dir)?);
+    let listener = TcpListener::bind(listen)
+        .await
+        .map_err(|e| Exit::Failure(format!("failed to listen on {listen}: {e}; choose another with --listen")))?;
+    let address = listener.local_addr()?;
+    std::fs::write(place.state_dir.join(ENDPOINT_FILE), format!("{address}\n"))?;
+    let metrics = Arc::new(Metrics::new()?);
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(signals(stop));
+    let (status, seen) = watch::channel(Status::new(Timestamp::now()));
+    let exposition: web::Exposition = {
+        let metrics = Arc::clone(&metrics);
+        Arc::new(move || metrics.encode())
+    };
+    let served = tokio::spawn(web::serve(listener, seen, exposition, stopped.clone()));
+    tracing::info!(%address, desired_state = %place.desired_state.display(), "started");
+    let telemetry: Vec<Arc<dyn Telemetry>> = vec![Arc::clone(&metrics) as _, Arc::new(Log)];
+    let controller = Controller {
+        source,
+        store,
+        secrets: Arc::new(FileSecrets::new()) as Arc<dyn Secrets>,
+        connector: Arc::new(Connectors { metrics }),
+        telemetry: Arc::new(Fanout(telemetry)),
+        status,
+        resync,
+    };
+    let result = controller.run(stopped).await;
+    // Gone with the operator; `status` then says that none answers.
+    let _ = std::fs::remove_file(place.state_dir.join(ENDPOINT_FILE));
+    result?;
+    let _ = served.await;
+    Ok(())
+}
+
+/// The first SIGTERM or SIGINT ends in good order, the second at once.
+async fn signals(stop: watch::Sender<bool>) {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::error!("failed to listen for signals");
+        return;
+    };
+    for _ in 0..2 {
+        tokio::select! {
+            // Both are cancel-safe.
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        if *stop.borrow() {
+            std::process::exit(130);
+        }
+        stop.send_replace(true);
+    }
+}

@@ -1,0 +1,48 @@
+//! What the commands share: reading the file, and the way to the server.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Exit;
+use super::connect::Connectors;
+use super::output;
+use crate::engine::{Connector, Engine, Secrets, Server, Source, Store, Telemetry};
+use crate::secrets::FileSecrets;
+use crate::source::FileSource;
+use crate::spec::{self, DesiredState, Severity};
+
+/// Where things are.
+pub(super) struct Place {
+    pub(super) desired_state: PathBuf,
+    pub(super) state_dir: PathBuf,
+}
+
+impl Place {
+    pub(super) fn source(&self) -> Result<FileSource, Exit> {
+        Ok(FileSource::new(self.desired_state.clone())?)
+    }
+
+    /// Reads and validates the file; what is wrong with it goes to standard error.
+    pub(super) async fn desired(&self) -> Result<DesiredState, Exit> {
+        let files = self.source()?.load().await?;
+        match spec::validate(&files) {
+            Ok(validated) => {
+                validated.warnings.iter().for_each(output::problem);
+                Ok(validated.desired)
+            }
+            Err(problems) => {
+                problems.iter().for_each(output::problem);
+                let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+                let noun = if errors == 1 { "error" } else { "errors" };
+                Err(Exit::Failure(format!("{} is not valid: {errors} {noun}; nothing was changed", self.desired_state.display())))
+            }
+        }
+    }
+}
+
+/// An engine for what `desired` describes.
+pub(super) fn engine(desired: &DesiredState, store: Arc<dyn Store>, telemetry: Arc<dyn Telemetry>, connectors: &Connectors) -> Engine {
+    let (runtime, control) = connectors.connect(&desired.server);
+    let secrets: Arc<dyn Secrets> = Arc::new(FileSecrets::new());
+    Engine { server: Server::new(control), runtime, store, secrets, telemetry }
+}

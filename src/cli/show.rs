@@ -1,0 +1,120 @@
+//! The commands that change nothing: `validate`, `plan`, `status`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+
+use super::args::{Format, StatusFormat};
+use super::connect::Connectors;
+use super::session::{Place, engine};
+use super::{Exit, Outcome, output};
+use crate::engine::{Secrets, Store};
+use crate::metrics::Metrics;
+use crate::secrets::FileSecrets;
+use crate::status::{ConditionStatus, ConditionType, Status};
+use crate::store::{EmptyStore, SqliteStore};
+
+/// What `plan --detailed-exitcode` ends with when there is something to do.
+const CHANGES: u8 = 2;
+
+/// How long a running operator may take to answer.
+const ASK_DEADLINE: Duration = Duration::from_secs(3);
+
+/// The largest status that is read.
+const MAX_STATUS_BYTES: usize = 4 << 20;
+
+/// Checks the file, and that the files it names can be read.
+pub(super) async fn validate(place: &Place) -> Outcome {
+    let desired = place.desired().await?;
+    let secrets = FileSecrets::new();
+    let mut missing = Vec::new();
+    for path in desired.config.iter().flat_map(|config| config.variants.values().chain(config.files.values())) {
+        if let Err(e) = secrets.read_file(path).await {
+            missing.push(format!("failed to {e}"));
+        }
+    }
+    if !missing.is_empty() {
+        return Err(Exit::Failure(missing.join("\nerror: ")));
+    }
+    let count = |n: Option<usize>, what: &str| n.map_or_else(String::new, |n| format!(", {n} {what}"));
+    output::print(&format!(
+        "{} is valid: revision {}{}{}{}\n",
+        place.desired_state.display(),
+        desired.revision.short(),
+        count(desired.users.as_ref().map(std::collections::BTreeMap::len), "users"),
+        count(desired.groups.as_ref().map(std::collections::BTreeMap::len), "groups"),
+        count(desired.rooms.as_ref().map(std::collections::BTreeMap::len), "rooms"),
+    ))
+}
+
+/// Shows what would change.
+pub(super) async fn plan(place: &Place, format: Format, detailed: bool) -> Outcome {
+    let desired = place.desired().await?;
+    let store: Arc<dyn Store> = match SqliteStore::open_read_only(&place.state_dir)? {
+        Some(store) => Arc::new(store),
+        None => Arc::new(EmptyStore),
+    };
+    let metrics = Arc::new(Metrics::new()?);
+    let engine = engine(&desired, store, Arc::clone(&metrics) as _, &Connectors { metrics });
+    let plan = engine.plan(&desired, None).await;
+    engine.server.close().await;
+    let plan = plan?;
+    output::print(&match format {
+        Format::Text => output::plan(&plan),
+        Format::Json => format!("{}\n", serde_json::to_string(&plan)?),
+    })?;
+    if plan.steps.is_empty()
+        && let Some(why) = plan.unknown.first()
+    {
+        return Err(Exit::Failure(format!("the plan is incomplete: {why}")));
+    }
+    if detailed && !plan.is_empty() { Err(Exit::Code(CHANGES)) } else { Ok(()) }
+}
+
+/// Shows how things are: what the running operator says, else what is
+/// remembered, which never reads as ready.
+pub(super) async fn status(place: &Place, format: StatusFormat) -> Outcome {
+    let endpoint = place.state_dir.join(super::run::ENDPOINT_FILE);
+    let asked = match std::fs::read_to_string(&endpoint) {
+        Ok(address) => tokio::time::timeout(ASK_DEADLINE, ask(address.trim())).await.unwrap_or(None),
+        Err(_) => None,
+    };
+    let status = match asked {
+        Some(status) => status,
+        None => remembered(place)?,
+    };
+    output::print(&match format {
+        StatusFormat::Text => output::status(&status),
+        StatusFormat::Json => format!("{}\n", serde_json::to_string_pretty(&status)?),
+        StatusFormat::Yaml => serde_yaml::to_string(&status)?,
+    })?;
+    if status.is(ConditionType::Ready) { Ok(()) } else { Err(Exit::Code(super::FAILURE)) }
+}
+
+async fn ask(address: &str) -> Option<Status> {
+    let stream = tokio::net::TcpStream::connect(address).await.ok()?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
+    tokio::spawn(connection);
+    let request = hyper::Request::get("/status").header(hyper::header::HOST, address).body(Empty::<bytes::Bytes>::new()).ok()?;
+    let answer = sender.send_request(request).await.ok()?;
+    let body = Limited::new(answer.into_body(), MAX_STATUS_BYTES).collect().await.ok()?.to_bytes();
+    serde_json::from_slice(&body).ok()
+}
+
+fn remembered(place: &Place) -> Result<Status, Exit> {
+    let none = || Exit::Failure(format!("no operator runs with the state directory {}, and none has yet", place.state_dir.display()));
+    let store = SqliteStore::open_read_only(&place.state_dir)?.ok_or_else(none)?;
+    let json = store.status()?.ok_or_else(none)?;
+    let mut status: Status = serde_json::from_str(&json)?;
+    eprintln!("no operator answers: this is what the last one knew\n");
+    let now = Timestamp::now();
+    for kind in ConditionType::ALL {
+        let said = status.get(kind).map(|c| c.message.clone()).unwrap_or_default();
+        status.set(kind, ConditionStatus::Unknown, "OperatorNotRunning", format!("last known: {said}"), now);
+    }
+    status.server.up = false;
+    Ok(status)
+}

@@ -1,0 +1,220 @@
+//! Carrying out the steps that concern single objects.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
+
+use super::Engine;
+use super::observe::CONCURRENCY;
+use super::report::{ApplyError, StepOutcome, StepResult};
+use super::server::Created;
+use crate::diff::Action;
+use crate::inventory::{Origin, Owned};
+use crate::model::{Jid, ObjectKey, Op, RoomJid, Secret, Vhost};
+use crate::plan::Step;
+use crate::spec::{DeletionPolicy, DesiredState, SecretSource};
+
+/// What a step made of the inventory.
+enum Ownership {
+    Keep,
+    Adopted,
+    Gone,
+}
+
+impl Engine {
+    /// Carries out `steps`: all that build, then all that delete. One that
+    /// fails does not hold up another, unless the server is away as a whole.
+    pub(super) async fn apply(&self, desired: &DesiredState, steps: Vec<Step>) -> Vec<StepOutcome> {
+        let (deletes, builds): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(|step| step.op == Op::Delete);
+        // That an account is about to be ours cannot be read back later: it is
+        // remembered before the call that makes it true.
+        if let Err(error) = self.intend(desired, &builds).await {
+            return all_failed(builds, error).chain(deletes.into_iter().map(|step| StepOutcome {
+                step,
+                result: StepResult::Deferred("the state directory cannot be written"),
+            })).collect();
+        }
+        let away = AtomicBool::new(false);
+        let mut outcomes = Vec::new();
+        for steps in [builds, deletes] {
+            let work: Vec<_> = steps.into_iter().map(|step| self.one(desired, step, &away)).collect();
+            let mut done = stream::iter(work).buffer_unordered(CONCURRENCY);
+            while let Some((outcome, ownership)) = done.next().await {
+                self.telemetry.step(&outcome);
+                outcomes.push((outcome, ownership));
+            }
+        }
+        let (mut adopted, mut gone) = (Vec::new(), Vec::new());
+        for (outcome, ownership) in &outcomes {
+            match ownership {
+                Ownership::Keep => {}
+                Ownership::Adopted => {
+                    adopted.push((outcome.step.key(), self.owned(desired, &outcome.step.key(), Origin::Adopted)));
+                }
+                Ownership::Gone => gone.push(outcome.step.key()),
+            }
+        }
+        if let Err(error) = self.store.record(&adopted, &gone) {
+            // Nothing is lost: the next round sees the same and records it then.
+            tracing::warn!(%error, "failed to remember what became of the steps");
+        }
+        outcomes.into_iter().map(|(outcome, _)| outcome).collect()
+    }
+
+    async fn one(&self, desired: &DesiredState, step: Step, away: &AtomicBool) -> (StepOutcome, Ownership) {
+        if away.load(Ordering::Relaxed) {
+            let result = StepResult::Deferred("the server is away");
+            return (StepOutcome { step, result }, Ownership::Keep);
+        }
+        match self.act(desired, &step).await {
+            Ok(ownership) => (StepOutcome { step, result: StepResult::Done }, ownership),
+            Err(error) => {
+                if error.is_outage() {
+                    away.store(true, Ordering::Relaxed);
+                }
+                (StepOutcome { step, result: StepResult::Failed(error) }, Ownership::Keep)
+            }
+        }
+    }
+
+    async fn act(&self, desired: &DesiredState, step: &Step) -> Result<Ownership, ApplyError> {
+        match &step.action {
+            Action::CreateUser(jid) => self.create_user(desired, jid).await,
+            Action::SetPassword(jid) => self.set_password(desired, jid).await,
+            Action::DeleteUser(jid) => {
+                self.server.unregister(jid).await?;
+                Ok(Ownership::Gone)
+            }
+            Action::CreateRoom(room) => self.create_room(desired, room).await,
+            Action::SetRoomOptions(room, options) => {
+                for (name, value) in options {
+                    self.server.change_room_option(room, name, value).await?;
+                }
+                Ok(Ownership::Keep)
+            }
+            Action::DeleteRoom(room) => {
+                self.server.destroy_room(room).await?;
+                Ok(Ownership::Gone)
+            }
+            // The round carries these out itself, one after the other.
+            Action::CreateServer | Action::StartServer | Action::StopServer | Action::ApplyConfig { .. } => {
+                Ok(Ownership::Keep)
+            }
+        }
+    }
+
+    async fn create_user(&self, desired: &DesiredState, jid: &Jid) -> Result<Ownership, ApplyError> {
+        let user = desired.users.as_ref().and_then(|users| users.get(jid));
+        let password = self.password_for(user.and_then(|user| user.password.as_ref()), jid).await?;
+        let created = self.server.register(jid, &password).await?;
+        if created == Created::Before {
+            return Ok(Ownership::Adopted);
+        }
+        if let Some(sink) = user.and_then(|user| user.password_to.as_ref()) {
+            self.secrets.publish(sink, &password).await?;
+        }
+        Ok(Ownership::Keep)
+    }
+
+    /// The declared password, or the one that was generated and kept when the
+    /// creation was decided on.
+    async fn password_for(&self, source: Option<&SecretSource>, jid: &Jid) -> Result<Secret, ApplyError> {
+        match source {
+            Some(source) if *source != SecretSource::Generate => Ok(self.secrets.read(source).await?),
+            _ => match self.store.generated(jid)? {
+                Some(password) => Ok(password),
+                None => Ok(self.secrets.generate()?),
+            },
+        }
+    }
+
+    async fn set_password(&self, desired: &DesiredState, jid: &Jid) -> Result<Ownership, ApplyError> {
+        let user = desired.users.as_ref().and_then(|users| users.get(jid));
+        let password = self.password_for(user.and_then(|user| user.password.as_ref()), jid).await?;
+        self.server.change_password(jid, &password).await?;
+        if let Some(sink) = user.and_then(|user| user.password_to.as_ref()) {
+            self.secrets.publish(sink, &password).await?;
+        }
+        Ok(Ownership::Keep)
+    }
+
+    async fn create_room(&self, desired: &DesiredState, jid: &RoomJid) -> Result<Ownership, ApplyError> {
+        let Some(room) = desired.rooms.as_ref().and_then(|rooms| rooms.get(jid)) else {
+            return Ok(Ownership::Keep);
+        };
+        match self.server.create_room(jid, &vhost_of(desired, jid), &room.options).await? {
+            Created::Now => Ok(Ownership::Keep),
+            Created::Before => Ok(Ownership::Adopted),
+        }
+    }
+
+    /// Remembers, before any of them is sent, what `steps` are about to make
+    /// ours, and the passwords that nobody else will know.
+    async fn intend(&self, desired: &DesiredState, steps: &[Step]) -> Result<(), ApplyError> {
+        let creates: Vec<&Step> = steps.iter().filter(|step| step.op == Op::Create).collect();
+        let mut generated = Vec::new();
+        for step in &creates {
+            let Action::CreateUser(jid) = &step.action else { continue };
+            let user = desired.users.as_ref().and_then(|users| users.get(jid));
+            let declared = user.and_then(|user| user.password.as_ref());
+            let needed = matches!(declared, None | Some(SecretSource::Generate));
+            if needed && self.store.generated(jid)?.is_none() {
+                generated.push((jid.clone(), self.secrets.generate()?));
+            }
+        }
+        self.store.keep_generated(&generated)?;
+        let owned: Vec<(ObjectKey, Owned)> = creates
+            .iter()
+            .map(|step| (step.key(), self.owned(desired, &step.key(), Origin::Created)))
+            .collect();
+        self.store.record(&owned, &[])?;
+        Ok(())
+    }
+
+    /// The inventory's entry for an object that becomes ours now.
+    pub(super) fn owned(&self, desired: &DesiredState, key: &ObjectKey, origin: Origin) -> Owned {
+        Owned {
+            origin,
+            since: Timestamp::now(),
+            revision: desired.revision.clone(),
+            deletion_policy: declared_policy(desired, key),
+            password: None,
+        }
+    }
+}
+
+/// The deletion policy that is declared for an object.
+pub(super) fn declared_policy(desired: &DesiredState, key: &ObjectKey) -> DeletionPolicy {
+    let of_user = || Some(desired.users.as_ref()?.get(&key.name.parse().ok()?)?.deletion_policy);
+    let of_room = || Some(desired.rooms.as_ref()?.get(&key.name.parse().ok()?)?.deletion_policy);
+    match key.kind {
+        crate::model::Kind::User => of_user(),
+        crate::model::Kind::Room => of_room(),
+        _ => None,
+    }
+    .unwrap_or(DeletionPolicy::Delete)
+}
+
+/// The vhost that a room's service belongs to: the one that its name ends in.
+fn vhost_of(desired: &DesiredState, room: &RoomJid) -> Vhost {
+    let service = room.service.as_str();
+    std::iter::once(&desired.host)
+        .chain(&desired.hosts)
+        .filter(|host| service.strip_suffix(host.as_str()).is_some_and(|rest| rest.ends_with('.')))
+        .max_by_key(|host| host.as_str().len())
+        .unwrap_or(&desired.host)
+        .clone()
+}
+
+/// Every step with the same error: the first carries it, the others refer to it.
+fn all_failed(steps: Vec<Step>, error: ApplyError) -> impl Iterator<Item = StepOutcome> {
+    let mut error = Some(error);
+    steps.into_iter().map(move |step| StepOutcome {
+        step,
+        result: match error.take() {
+            Some(error) => StepResult::Failed(error),
+            None => StepResult::Deferred("what would be ours could not be remembered"),
+        },
+    })
+}

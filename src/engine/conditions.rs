@@ -1,0 +1,143 @@
+//! From the report of a round to the status. Pure.
+
+use jiff::Timestamp;
+
+use super::report::{ApplyError, RoundReport};
+use crate::model::Kind;
+use crate::observed::{ProcessState, Reading};
+use crate::spec::DesiredState;
+use crate::status::{BlockedStatus, ConditionStatus, ConditionType, ServerStatus, Status};
+
+/// Failing objects that the status names. All of them are counted.
+const MAX_FAILING: usize = 50;
+
+/// Updates `status` with what a round saw and did.
+pub fn update(status: &mut Status, desired: &DesiredState, report: &RoundReport, now: Timestamp) {
+    status.name.clone_from(&desired.name);
+    status.revision = Some(desired.revision.clone());
+    status.variant = desired.config.as_ref().map(|config| config.variant.clone());
+    status.config_digest.clone_from(&report.config);
+    status.server = server(report);
+    status.objects = report.objects.iter().map(|(kind, counts)| (kind.to_string(), *counts)).collect();
+    status.drift = report.drift.iter().map(|((kind, op), n)| (format!("{kind} {op}"), *n)).collect();
+    status.blocked = report.plan.blocked.as_ref().map(|blocked| BlockedStatus {
+        digest: report.plan.digest.clone(),
+        reason: blocked.reason.clone(),
+        deletions: blocked.deletions.len(),
+    });
+    status.failing = report
+        .failures()
+        .take(MAX_FAILING)
+        .map(|(step, error)| (step.key().to_string(), format!("failed to {error}")))
+        .collect();
+    status.last_attempt = Some(report.started);
+    if report.failures().next().is_none() && report.plan.unknown.is_empty() {
+        status.last_success = Some(now);
+    }
+    ready(status, report, now);
+    stalled(status, report, now);
+    degraded(status, report, now);
+    config(status, desired, report, now);
+    healthy(status, report, now);
+}
+
+fn server(report: &RoundReport) -> ServerStatus {
+    let observed = &report.observed;
+    let (process, health) = match &observed.process {
+        Reading::Known(ProcessState::Absent) => ("absent", None),
+        Reading::Known(ProcessState::Stopped { .. }) => ("stopped", None),
+        Reading::Known(ProcessState::Running { health }) => ("running", health.clone()),
+        Reading::Unknown(_) => ("unknown", None),
+    };
+    let mut server = ServerStatus {
+        up: observed.version.known().is_some(),
+        process: process.to_owned(),
+        health,
+        version: observed.version.known().map(ToString::to_string),
+        uptime_seconds: report.vitals.uptime_seconds,
+        ..ServerStatus::default()
+    };
+    for (host, names) in &observed.users {
+        if let Reading::Known(names) = names {
+            server.registered_users.insert(host.to_string(), names.len());
+        }
+    }
+    server.connected_users = report.vitals.connected.iter().map(|(host, n)| (host.to_string(), *n)).collect();
+    for room in observed.rooms.known().into_iter().flat_map(|rooms| &rooms.online) {
+        *server.online_rooms.entry(room.service.to_string()).or_default() += 1;
+    }
+    server
+}
+
+fn ready(status: &mut Status, report: &RoundReport, now: Timestamp) {
+    let drift: usize = report.drift.values().sum();
+    let (holds, reason, message) = if let Reading::Unknown(why) = &report.observed.version {
+        (false, "ServerDown", why.clone())
+    } else if let Some(why) = report.plan.unknown.first() {
+        (false, "Unknown", why.clone())
+    } else if let (true, Some(why)) = (drift > 0, report.held) {
+        (false, "Held", format!("{drift} differences are left as they are: {why}"))
+    } else if drift > 0 {
+        (false, "Drift", format!("{drift} differences are left"))
+    } else {
+        (true, "Converged", "the server is as declared".to_owned())
+    };
+    status.set(ConditionType::Ready, holds, reason, message, now);
+}
+
+fn stalled(status: &mut Status, report: &RoundReport, now: Timestamp) {
+    match &report.plan.blocked {
+        Some(blocked) => status.set(ConditionType::Stalled, true, "DeletionsRefused", blocked.reason.clone(), now),
+        None => status.set(ConditionType::Stalled, false, "Progressing", "nothing stands in the way", now),
+    }
+}
+
+fn degraded(status: &mut Status, report: &RoundReport, now: Timestamp) {
+    let failures = report.failures().count();
+    let first = report.failures().next().map(|(step, error)| format!("{}: failed to {error}", step.key()));
+    match (first, report.plan.unknown.first()) {
+        (Some(first), _) => {
+            let message = if failures > 1 { format!("{failures} steps fail; {first}") } else { first };
+            status.set(ConditionType::Degraded, true, "StepsFail", message, now);
+        }
+        (None, Some(why)) => status.set(ConditionType::Degraded, true, "CannotObserve", why.clone(), now),
+        (None, None) => status.set(ConditionType::Degraded, false, "NoFailures", "no step fails", now),
+    }
+}
+
+fn config(status: &mut Status, desired: &DesiredState, report: &RoundReport, now: Timestamp) {
+    let kind = ConditionType::ConfigApplied;
+    let Some(config) = &desired.config else {
+        return status.set(kind, ConditionStatus::Unknown, "NotDeclared", "spec.config is absent", now);
+    };
+    let failure = report.failures().find(|(step, _)| step.kind == Kind::Config).map(|(_, error)| error);
+    match (&report.observed.config, failure) {
+        (_, Some(error)) => {
+            let reason = match error {
+                ApplyError::ConfigRefused(_) => "Invalid",
+                ApplyError::RolledBack(_) => "RolledBack",
+                _ => "RollingOut",
+            };
+            status.set(kind, false, reason, format!("failed to {error}"), now);
+        }
+        (Some(Reading::Known(reading)), None) if reading.declared == reading.in_force => {
+            status.set(kind, true, "RolledOut", format!("`{}` is in force", config.variant), now);
+        }
+        (Some(Reading::Unknown(why)), None) => status.set(kind, ConditionStatus::Unknown, "Unknown", why.clone(), now),
+        // It was refused before, and is waiting to be tried again: still that reason.
+        _ if status.get(kind).is_some_and(|c| matches!(c.reason.as_str(), "Invalid" | "RolledBack")) => {}
+        _ => status.set(kind, false, "RollingOut", format!("`{}` is not in force yet", config.variant), now),
+    }
+}
+
+fn healthy(status: &mut Status, report: &RoundReport, now: Timestamp) {
+    match (&report.observed.version, &report.observed.process) {
+        (Reading::Known(version), _) => {
+            status.set(ConditionType::Healthy, true, "Answering", format!("ejabberd {version} answers"), now);
+        }
+        (Reading::Unknown(why), Reading::Known(ProcessState::Running { .. })) => {
+            status.set(ConditionType::Healthy, false, "NotAnswering", why.clone(), now);
+        }
+        (Reading::Unknown(why), _) => status.set(ConditionType::Healthy, false, "NotRunning", why.clone(), now),
+    }
+}

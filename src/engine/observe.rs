@@ -1,0 +1,242 @@
+//! Reading: everything that a round compares.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt, stream};
+use sha2::{Digest as _, Sha256};
+
+use super::Engine;
+use super::error::ControlError;
+use super::ports::{ConfigFiles, MAIN_CONFIG, SecretError};
+use super::report::Vitals;
+use crate::inventory::{Fingerprint, Inventory};
+use crate::model::{Digest, Jid, Kind, Localpart, ObjectKey, RoomJid, Vhost};
+use crate::observed::{ConfigReading, ObservedRooms, ObservedState, ProcessState, Reading};
+use crate::spec::{Config, DesiredState, PasswordPolicy, SecretSource, UserState};
+
+/// Calls that are under way at once. The control channel has a window of its
+/// own; this only keeps it full.
+pub(super) const CONCURRENCY: usize = 64;
+
+/// So many owned accounts are asked for by name when a host reads as empty.
+const SECOND_LOOKS: usize = 3;
+
+/// What was read, and what was learned on the way.
+pub(super) struct Observation {
+    pub(super) state: ObservedState,
+    pub(super) vitals: Vitals,
+    /// Passwords that were seen to be in force and were not remembered yet.
+    pub(super) seen: Vec<(ObjectKey, Fingerprint)>,
+}
+
+impl Engine {
+    pub(super) async fn observe(&self, desired: &DesiredState, inventory: &Inventory) -> Observation {
+        let process = match self.runtime.inspect().await {
+            Ok(state) => Reading::Known(state),
+            Err(e) => Reading::Unknown(format!("failed to {e}")),
+        };
+        let config = match (&desired.config, &process) {
+            (Some(config), Reading::Known(process)) => Some(self.config(config, process).await),
+            (Some(_), Reading::Unknown(why)) => Some(Reading::Unknown(why.clone())),
+            (None, _) => None,
+        };
+        let version = match &process {
+            Reading::Known(ProcessState::Running { .. }) => self.answering_version().await,
+            Reading::Known(_) => Reading::Unknown("the server does not run".to_owned()),
+            Reading::Unknown(why) => Reading::Unknown(why.clone()),
+        };
+        let hosts: BTreeSet<&Vhost> = std::iter::once(&desired.host).chain(&desired.hosts).collect();
+        if let Reading::Unknown(why) = &version {
+            let users = hosts.into_iter().map(|host| (host.clone(), Reading::Unknown(why.clone()))).collect();
+            let rooms = Reading::Unknown(why.clone());
+            let passwords = BTreeMap::new();
+            let state = ObservedState { process, version, config, users, passwords, rooms };
+            return Observation { state, vitals: Vitals::default(), seen: Vec::new() };
+        }
+        let mut users = BTreeMap::new();
+        for host in &hosts {
+            users.insert((*host).clone(), self.accounts(host, inventory).await);
+        }
+        let (passwords, seen) = self.passwords(desired, inventory, &users).await;
+        let rooms = self.rooms(desired, inventory).await;
+        let vitals = self.vitals(&hosts).await;
+        let state = ObservedState { process, version, config, users, passwords, rooms };
+        Observation { state, vitals, seen }
+    }
+
+    /// The version of a server that has started as a whole.
+    async fn answering_version(&self) -> Reading<crate::model::ServerVersion> {
+        let ask = async {
+            let version = self.server.version().await?;
+            Ok::<_, ControlError>((version, self.server.is_started().await?))
+        };
+        match ask.await {
+            Ok((version, true)) => Reading::Known(version),
+            Ok((_, false)) => Reading::Unknown("the server is starting".to_owned()),
+            Err(e) => Reading::Unknown(format!("failed to {e}")),
+        }
+    }
+
+    async fn config(&self, config: &Config, process: &ProcessState) -> Reading<ConfigReading> {
+        let declared = match self.declared_config(config).await {
+            Ok(files) => files,
+            Err(e) => return Reading::Unknown(format!("failed to {e}")),
+        };
+        let in_force = if *process == ProcessState::Absent {
+            Ok(ConfigFiles::new())
+        } else {
+            let names: Vec<String> = declared.keys().cloned().collect();
+            self.runtime.read_config(&names).await
+        };
+        match in_force {
+            Ok(files) => Reading::Known(ConfigReading {
+                declared: config_digest(&declared),
+                in_force: config_digest(&files),
+            }),
+            Err(e) => Reading::Unknown(format!("failed to {e}")),
+        }
+    }
+
+    /// The declared variant and the files beside it, as they are now.
+    pub(super) async fn declared_config(&self, config: &Config) -> Result<ConfigFiles, SecretError> {
+        let mut files = ConfigFiles::new();
+        let main = config.variants.get(&config.variant).map(|path| (MAIN_CONFIG, path));
+        let beside = config.files.iter().map(|(name, path)| (name.as_str(), path));
+        for (name, path) in main.into_iter().chain(beside) {
+            files.insert(name.to_owned(), self.secrets.read_file(path).await?);
+        }
+        Ok(files)
+    }
+
+    async fn accounts(&self, host: &Vhost, inventory: &Inventory) -> Reading<BTreeSet<Localpart>> {
+        let names = match self.server.registered_users(host).await {
+            Ok(names) => names,
+            Err(e) => return Reading::Unknown(format!("failed to {e}")),
+        };
+        if !names.is_empty() {
+            return Reading::Known(names);
+        }
+        match self.emptiness_is_real(host, inventory).await {
+            Ok(true) => Reading::Known(names),
+            Ok(false) => Reading::Unknown(
+                "the list of accounts came back empty, but the server says otherwise when asked in another way".to_owned(),
+            ),
+            Err(e) => Reading::Unknown(format!("an empty list of accounts could not be confirmed: failed to {e}")),
+        }
+    }
+
+    /// Whether a host that reads as empty is so: an empty list can also be a
+    /// failed query. Asks in two other ways.
+    async fn emptiness_is_real(&self, host: &Vhost, inventory: &Inventory) -> Result<bool, ControlError> {
+        let owned = inventory.of_kind(Kind::User).filter_map(|(name, _)| name.parse::<Jid>().ok());
+        let owned: Vec<Jid> = owned.filter(|jid| jid.host == *host).take(SECOND_LOOKS).collect();
+        if owned.is_empty() {
+            return Ok(true);
+        }
+        for jid in &owned {
+            if self.server.account_exists(jid).await? {
+                return Ok(false);
+            }
+        }
+        Ok(self.server.count_users(host).await? <= 0)
+    }
+
+    /// Compares the passwords that are declared with those in force. One that
+    /// was seen in force before is only compared by its fingerprint: asking
+    /// costs the server half a millisecond of hashing each.
+    async fn passwords(
+        &self, desired: &DesiredState, inventory: &Inventory, users: &BTreeMap<Vhost, Reading<BTreeSet<Localpart>>>,
+    ) -> (BTreeMap<Jid, Reading<bool>>, Vec<(ObjectKey, Fingerprint)>) {
+        let there = |jid: &Jid| {
+            users.get(&jid.host).and_then(Reading::known).is_some_and(|names| names.contains(&jid.local))
+        };
+        let declared = desired.users.iter().flatten().filter_map(|(jid, user)| {
+            let source = user.password.as_ref()?;
+            let enforced = user.password_policy == PasswordPolicy::Enforce
+                && user.state == UserState::Present
+                && !user.paused
+                && !matches!(source, SecretSource::Generate)
+                && !desired.policy.ignores(&jid.to_string());
+            (enforced && there(jid)).then_some((jid, source))
+        });
+        let checks = declared.map(|(jid, source)| async move {
+            let key = ObjectKey::new(Kind::User, jid);
+            let remembered = inventory.get(&key).and_then(|owned| owned.password.as_ref());
+            let (reading, seen) = self.password(jid, source, remembered).await;
+            (jid.clone(), reading, seen.map(|fingerprint| (key, fingerprint)))
+        });
+        let checks: Vec<_> = checks.collect();
+        let results: Vec<_> = stream::iter(checks).buffer_unordered(CONCURRENCY).collect().await;
+        let mut readings = BTreeMap::new();
+        let mut learned = Vec::new();
+        for (jid, reading, seen) in results {
+            readings.insert(jid, reading);
+            learned.extend(seen);
+        }
+        (readings, learned)
+    }
+
+    async fn password(
+        &self, jid: &Jid, source: &SecretSource, remembered: Option<&Fingerprint>,
+    ) -> (Reading<bool>, Option<Fingerprint>) {
+        let password = match self.secrets.read(source).await {
+            Ok(password) => password,
+            Err(e) => return (Reading::Unknown(format!("failed to {e}")), None),
+        };
+        let fingerprint = self.store.fingerprint(&password);
+        if remembered == Some(&fingerprint) {
+            return (Reading::Known(true), None);
+        }
+        match self.server.password_is(jid, &password).await {
+            Ok(true) => (Reading::Known(true), Some(fingerprint)),
+            Ok(false) => (Reading::Known(false), None),
+            Err(e) => (Reading::Unknown(format!("failed to {e}")), None),
+        }
+    }
+
+    async fn rooms(&self, desired: &DesiredState, inventory: &Inventory) -> Reading<ObservedRooms> {
+        let online = match self.server.online_rooms().await {
+            Ok(rooms) => rooms,
+            Err(e) => return Reading::Unknown(format!("failed to {e}")),
+        };
+        // Hibernated rooms are missing among those online, so each declared
+        // and each owned one is asked for by name.
+        let owned = inventory.of_kind(Kind::Room).filter_map(|(name, _)| name.parse::<RoomJid>().ok());
+        let wanted: BTreeSet<RoomJid> = desired.rooms.iter().flat_map(BTreeMap::keys).cloned().chain(owned).collect();
+        let looks = wanted.into_iter().map(|room| async move {
+            let reading = match self.server.room_options(&room).await {
+                Ok(options) => Reading::Known(options),
+                Err(e) => Reading::Unknown(format!("failed to {e}")),
+            };
+            (room, reading)
+        });
+        let looks: Vec<_> = looks.collect();
+        let details = stream::iter(looks).buffer_unordered(CONCURRENCY).collect().await;
+        Reading::Known(ObservedRooms { online, details })
+    }
+
+    /// Numbers for the metrics. One that cannot be had is left out.
+    async fn vitals(&self, hosts: &BTreeSet<&Vhost>) -> Vitals {
+        let uptime_seconds = self.server.uptime_seconds().await.ok().and_then(|n| u64::try_from(n).ok());
+        let mut connected = BTreeMap::new();
+        for host in hosts {
+            if let Some(count) = self.server.connected_users(host).await.ok().and_then(|n| u64::try_from(n).ok()) {
+                connected.insert((*host).clone(), count);
+            }
+        }
+        Vitals { uptime_seconds, connected }
+    }
+}
+
+/// The hash of a configuration: names and contents.
+pub(super) fn config_digest(files: &ConfigFiles) -> Digest {
+    let mut hash = Sha256::new();
+    for (name, content) in files {
+        // Lengths keep a name from running into a content.
+        hash.update((name.len() as u64).to_be_bytes());
+        hash.update(name.as_bytes());
+        hash.update((content.len() as u64).to_be_bytes());
+        hash.update(content);
+    }
+    Digest::new(hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")))
+}

@@ -1,0 +1,88 @@
+//! When to try again: backoff for each object that fails, and for the round
+//! as a whole when the server could not be read.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use backoff::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio::time::Instant;
+
+use super::report::{RoundReport, StepResult};
+use crate::model::ObjectKey;
+
+/// The waits after failures: from half a second, doubling, to five minutes,
+/// with jitter, so that many objects do not come back at once.
+fn waits() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(500))
+        .with_max_delay(Duration::from_secs(300))
+        .with_factor(2.0)
+        .without_max_times()
+        .with_jitter()
+        .build()
+}
+
+/// The longest wait before a server that could not be read is looked at again.
+const MAX_BLIND: Duration = Duration::from_secs(15);
+
+struct Failure {
+    waits: ExponentialBackoff,
+    until: Instant,
+}
+
+/// Who waits, and until when.
+#[derive(Default)]
+pub(super) struct Retries {
+    failing: BTreeMap<ObjectKey, Failure>,
+    blind: Option<Failure>,
+}
+
+impl Retries {
+    /// Whether a step for `key` has to wait.
+    pub(super) fn backing_off(&self, key: &ObjectKey, now: Instant) -> bool {
+        self.failing.get(key).is_some_and(|failure| now < failure.until)
+    }
+
+    /// Learns from a round: who failed waits longer, who was not seen to fail
+    /// starts afresh. What was put off keeps its place.
+    pub(super) fn learn(&mut self, report: &RoundReport, now: Instant) {
+        let mut before = std::mem::take(&mut self.failing);
+        for outcome in &report.outcomes {
+            let key = outcome.step.key();
+            match (&outcome.result, before.remove(&key)) {
+                (StepResult::Failed(_), known) => {
+                    let waits = known.map_or_else(waits, |failure| failure.waits);
+                    self.failing.insert(key, later(waits, now));
+                }
+                (StepResult::Deferred(_), Some(known)) => {
+                    self.failing.insert(key, known);
+                }
+                (StepResult::Deferred(_), None) | (StepResult::Done, _) => {}
+            }
+        }
+        self.blind = if report.plan.unknown.is_empty() {
+            None
+        } else {
+            let waits = self.blind.take().map_or_else(waits, |failure| failure.waits);
+            let failure = later(waits, now);
+            Some(Failure { until: failure.until.min(now + MAX_BLIND), ..failure })
+        };
+    }
+
+    /// Everything may be tried at once again: the file changed, and with it
+    /// perhaps the reason.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// When the next one is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.failing.values().chain(&self.blind).map(|failure| failure.until).min()
+    }
+}
+
+fn later(mut waits: ExponentialBackoff, now: Instant) -> Failure {
+    // Without a limit on the number the iterator never ends.
+    let wait = waits.next().unwrap_or(Duration::from_secs(300));
+    Failure { waits, until: now + wait }
+}

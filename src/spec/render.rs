@@ -1,0 +1,130 @@
+//! How a problem looks.
+
+use std::fmt;
+
+use super::problem::{Place, Problem, Severity};
+
+/// So much of a source line is shown, in columns.
+const SHOWN_COLUMNS: usize = 100;
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let prefix = match self.severity {
+            Severity::Error => "",
+            Severity::Warning => "warning: ",
+        };
+        match &self.place {
+            None => write!(f, "{prefix}{}", self.message)?,
+            Some(place) => {
+                writeln!(f, "{place}: {prefix}{}", self.message)?;
+                write_source(f, place)?;
+            }
+        }
+        match &self.help {
+            Some(help) => write!(f, "\nhelp: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
+    }
+}
+
+fn write_source(f: &mut fmt::Formatter<'_>, place: &Place) -> fmt::Result {
+    let (shown, from, length) = window(place);
+    let number = place.line.to_string();
+    writeln!(f, "{}", format!("{number:>4} | {shown}").trim_end())?;
+    let gutter = " ".repeat(number.len().max(4));
+    write!(f, "{gutter} | {}{}", " ".repeat(from), "^".repeat(length))
+}
+
+/// The part of the line that fits, with the column and the width of what is
+/// underlined in it.
+fn window(place: &Place) -> (String, usize, usize) {
+    let cells: Vec<String> = place.source_line.chars().map(shown_char).collect();
+    let widths: Vec<usize> = cells.iter().map(|cell| cell.chars().count()).collect();
+    let mark = place.underline_from.min(cells.len());
+    let total: usize = widths.iter().sum();
+    // What stands before the mistake explains it more often than what follows.
+    let before: usize = widths.iter().take(mark).sum();
+    let skip = if total <= SHOWN_COLUMNS { 0 } else { before.saturating_sub(SHOWN_COLUMNS / 2) };
+
+    let (mut shown, mut column, mut from, mut length) = (String::new(), 0, 0, 0);
+    let mut passed = 0;
+    for (index, (cell, width)) in cells.iter().zip(&widths).enumerate() {
+        if passed < skip {
+            passed += width;
+            if shown.is_empty() {
+                shown.push('…');
+                column = 1;
+            }
+            continue;
+        }
+        if column + width > SHOWN_COLUMNS {
+            shown.push('…');
+            break;
+        }
+        if index == mark {
+            from = column;
+        }
+        if index >= mark && index < mark + place.length {
+            length += width;
+        }
+        shown.push_str(cell);
+        column += width;
+    }
+    if mark >= cells.len() {
+        from = column;
+    }
+    (shown, from, length.max(1))
+}
+
+/// A character as it may go to a terminal.
+fn shown_char(c: char) -> String {
+    match c {
+        '\t' => "    ".to_owned(),
+        c if is_treacherous(c) => c.escape_unicode().to_string(),
+        c => c.to_string(),
+    }
+}
+
+/// Whether a character could move the cursor, or show a text as another one.
+pub(super) fn is_treacherous(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(source_line: &str, underline_from: usize, length: usize) -> Place {
+        Place {
+            file: "f.yaml".into(),
+            line: 7,
+            column: 1,
+            source_line: source_line.into(),
+            length,
+            underline_from,
+        }
+    }
+
+    #[test]
+    fn what_could_deceive_a_terminal_is_escaped_and_the_underline_follows() {
+        let (shown, from, length) = window(&place("\ta\u{1b}b\u{202e}c", 3, 2));
+        assert_eq!(shown, "    a\\u{1b}b\\u{202e}c");
+        assert_eq!((from, length), (11, 9));
+    }
+
+    #[test]
+    fn a_long_line_is_cropped_around_the_mistake() {
+        let line = format!("{}HERE{}", "x".repeat(500), "y".repeat(500));
+        let (shown, from, length) = window(&place(&line, 500, 4));
+        assert!(shown.chars().count() <= SHOWN_COLUMNS + 1, "{shown}");
+        let marked: String = shown.chars().skip(from).take(length).collect();
+        assert_eq!(marked, "HERE");
+    }
+}

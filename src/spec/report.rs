@@ -1,0 +1,167 @@
+//! Collects problems while a file is looked at, and gives them their places at
+//! the end, when it is known what must be masked.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::ops::{Deref, DerefMut};
+
+use super::problem::{Problem, Severity};
+use super::source::{SourceFile, Sources};
+use super::tree::Span;
+
+/// More problems of one severity than this help nobody.
+const MAX_SHOWN: usize = 100;
+
+/// A problem that still has to be given its place.
+pub(crate) struct Draft {
+    severity: Severity,
+    span: Option<Span>,
+    message: String,
+    /// What to do about it.
+    pub(crate) help: Option<String>,
+}
+
+/// The same thing said of many places, to be said once.
+struct Counted {
+    first: Span,
+    count: usize,
+    help: Option<String>,
+}
+
+/// What was found so far.
+pub(crate) struct Report<'a> {
+    sources: Sources<'a>,
+    drafts: Vec<Draft>,
+    /// Takes what is above the limit, so that whoever adds help needs not care.
+    surplus: Draft,
+    errors: usize,
+    warnings: usize,
+    counted: BTreeMap<String, Counted>,
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn new(files: &'a [SourceFile]) -> Self {
+        Self {
+            sources: Sources::new(files),
+            drafts: Vec::new(),
+            surplus: Draft {
+                severity: Severity::Error,
+                span: None,
+                message: String::new(),
+                help: None,
+            },
+            errors: 0,
+            warnings: 0,
+            counted: BTreeMap::new(),
+        }
+    }
+
+    /// Adds an error; help can be set on what is returned.
+    pub(crate) fn error(&mut self, span: Span, message: impl Into<String>) -> &mut Draft {
+        self.add(Severity::Error, Some(span), message.into())
+    }
+
+    /// Adds an error of the whole.
+    pub(crate) fn error_of_all(&mut self, message: impl Into<String>) -> &mut Draft {
+        self.add(Severity::Error, None, message.into())
+    }
+
+    /// Adds a warning.
+    pub(crate) fn warning(&mut self, span: Span, message: impl Into<String>) -> &mut Draft {
+        self.add(Severity::Warning, Some(span), message.into())
+    }
+
+    fn add(&mut self, severity: Severity, span: Option<Span>, message: String) -> &mut Draft {
+        let count = match severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+        };
+        *count += 1;
+        if *count > MAX_SHOWN {
+            return &mut self.surplus;
+        }
+        self.drafts.push(Draft { severity, span, message, help: None });
+        self.drafts.last_mut().unwrap_or(&mut self.surplus)
+    }
+
+    /// Adds a warning that is shown once, with the count of its places.
+    pub(crate) fn counted_warning(&mut self, span: Span, message: &str, help: Option<&str>) {
+        if let Some(counted) = self.counted.get_mut(message) {
+            counted.count += 1;
+            return;
+        }
+        let help = help.map(str::to_owned);
+        self.counted.insert(message.to_owned(), Counted { first: span, count: 1, help });
+    }
+
+    /// Adds what the YAML parser says.
+    pub(crate) fn syntax_error(&mut self, span: Span, message: &str) {
+        let (line, _) = self.sources.line(span);
+        let indentation = line.split(|c: char| !c.is_whitespace()).next().unwrap_or_default();
+        let help = if indentation.contains('\t') {
+            Some("YAML is indented with spaces; there is a tab in this line")
+        } else if message.starts_with("mapping values") {
+            Some("put a value that holds `: ` in quotes")
+        } else {
+            None
+        };
+        self.error(span, format!("this is not valid YAML: {message}")).help =
+            help.map(str::to_owned);
+    }
+
+    /// How many errors were found.
+    pub(crate) fn errors(&self) -> usize {
+        self.errors
+    }
+
+    /// Whether another problem would still be shown. If not, no time needs to be
+    /// spent on finding help for it.
+    pub(crate) fn has_room(&self) -> bool {
+        self.errors < MAX_SHOWN && self.warnings < MAX_SHOWN
+    }
+
+    /// Everything that was found, in the order of the files.
+    pub(crate) fn finish(self) -> Vec<Problem> {
+        let surplus = [
+            (Severity::Error, self.errors, "errors"),
+            (Severity::Warning, self.warnings, "warnings"),
+        ];
+        let mut drafts = self.drafts;
+        for (mut message, Counted { first, count, help }) in self.counted {
+            if count > 1 {
+                let _ = write!(message, " (in {count} places; this is the first)");
+            }
+            drafts.push(Draft { severity: Severity::Warning, span: Some(first), message, help });
+        }
+        drafts.sort_by_key(|draft| (draft.span.is_some(), draft.span, draft.severity));
+        // The content of an alias is looked at wherever it is used.
+        drafts.dedup_by(|a, b| a.span.is_some() && a.span == b.span && a.message == b.message);
+        let sources = self.sources;
+        let placed = drafts.into_iter().map(|Draft { severity, span, message, help }| {
+            let place = span.map(|span| sources.place(span));
+            Problem { severity, message, help, place }
+        });
+        let mut problems: Vec<Problem> = placed.collect();
+        for (severity, count, what) in surplus {
+            if count > MAX_SHOWN {
+                let message = format!("{} more {what} are not shown", count - MAX_SHOWN);
+                problems.push(Problem { severity, message, help: None, place: None });
+            }
+        }
+        problems
+    }
+}
+
+impl<'a> Deref for Report<'a> {
+    type Target = Sources<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.sources
+    }
+}
+
+impl DerefMut for Report<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.sources
+    }
+}

@@ -1,0 +1,151 @@
+//! The options of a room, under the names that ejabberd gives them.
+
+use std::collections::BTreeMap;
+
+use super::Scope;
+use crate::spec::decode::meant_by;
+use crate::spec::desired::OptionValue;
+use crate::spec::document::RoomOption;
+use crate::spec::mask;
+use crate::spec::suggest;
+use crate::spec::tree::{Node, Span};
+
+/// What an option may be.
+enum Shape {
+    Bool,
+    /// A whole number above zero.
+    Positive,
+    Text,
+    Word(&'static [&'static str]),
+    Words(&'static [&'static str]),
+}
+
+use Shape::{Bool, Positive, Text, Word, Words};
+
+/// ejabberd 23.01 to 26.07. An option that a server does not know crashes its
+/// command or is dropped silently, so that a misspelt one must not get there.
+const OPTIONS: [(&str, Shape); 31] = [
+    ("allow_change_subj", Bool),
+    // Until 23.01; `allowpm` took its place.
+    ("allow_private_messages", Bool),
+    ("allow_private_messages_from_visitors", Word(&["anyone", "moderators", "nobody"])),
+    ("allow_query_users", Bool),
+    ("allow_subscription", Bool),
+    ("allow_user_invites", Bool),
+    ("allow_visitor_nickchange", Bool),
+    ("allow_visitor_status", Bool),
+    ("allow_voice_requests", Bool),
+    ("allowpm", Word(&["anyone", "participants", "moderators", "none"])),
+    ("anonymous", Bool),
+    ("captcha_protected", Bool),
+    ("description", Text),
+    ("enable_hats", Bool),
+    ("lang", Text),
+    ("logging", Bool),
+    ("mam", Bool),
+    ("max_users", Positive),
+    ("members_by_default", Bool),
+    ("members_only", Bool),
+    ("moderated", Bool),
+    ("password", Text),
+    ("password_protected", Bool),
+    ("persistent", Bool),
+    ("presence_broadcast", Words(&["moderator", "participant", "visitor"])),
+    ("public", Bool),
+    ("public_list", Bool),
+    ("pubsub", Text),
+    ("title", Text),
+    ("vcard_xupdate", Text),
+    ("voice_request_min_interval", Positive),
+];
+
+pub(super) fn check(
+    mut written: BTreeMap<String, RoomOption>,
+    node: Option<&Node>,
+    scope: &mut Scope<'_, '_>,
+) -> BTreeMap<String, OptionValue> {
+    let mut options = BTreeMap::new();
+    for entry in node.map(Node::entries).unwrap_or_default() {
+        // What could not be decoded is not among what was written.
+        let Some((name, value)) = written.remove_entry(&entry.key) else { continue };
+        let Some((_, shape)) = OPTIONS.iter().find(|(known, _)| *known == name) else {
+            let known = OPTIONS.iter().map(|(known, _)| *known);
+            let help =
+                suggest::closest(&name, known).map(|known| format!("did you mean `{known}`?"));
+            scope
+                .report
+                .error(
+                    entry.key_span,
+                    format!("ejabberd has no room option {}", mask::quoted(&name)),
+                )
+                .help = help;
+            continue;
+        };
+        if let Some(value) = shaped(&name, value, shape, entry.value.span, scope) {
+            options.insert(name, value);
+        }
+    }
+    options
+}
+
+fn shaped(
+    name: &str,
+    value: RoomOption,
+    shape: &Shape,
+    span: Span,
+    scope: &mut Scope<'_, '_>,
+) -> Option<OptionValue> {
+    let meant = match (shape, &value) {
+        (Bool, RoomOption::Int(1)) => Some("write `true`"),
+        (Bool, RoomOption::Int(0)) => Some("write `false`"),
+        (Bool, RoomOption::Text(text)) => meant_by(text),
+        _ => None,
+    };
+    let expected = match (shape, value) {
+        (Bool, RoomOption::Bool(value)) => return Some(OptionValue::Bool(value)),
+        (Positive, RoomOption::Int(value)) if value > 0 => return Some(OptionValue::Int(value)),
+        (Text, RoomOption::Text(value)) => return Some(OptionValue::Text(value)),
+        (Word(known), RoomOption::Text(value)) => {
+            if known.contains(&value.as_str()) {
+                return Some(OptionValue::Text(value));
+            }
+            return unknown_word(name, &value, known, span, scope);
+        }
+        (Words(known), RoomOption::List(values)) => {
+            match values.iter().find(|value| !known.contains(&value.as_str())) {
+                None => return Some(OptionValue::List(values)),
+                Some(value) => return unknown_word(name, value, known, span, scope),
+            }
+        }
+        (Bool, _) => "true or false".to_owned(),
+        (Positive, _) => "a whole number above zero".to_owned(),
+        (Text, _) => "a text".to_owned(),
+        (Word(known), _) => format!("one of {}", suggest::listed(known.iter().copied())),
+        (Words(known), _) => format!("a list of {}", suggest::listed(known.iter().copied())),
+    };
+    scope.report.error(span, format!("the room option `{name}` must be {expected}")).help =
+        meant.map(str::to_owned);
+    None
+}
+
+fn unknown_word<T>(
+    name: &str,
+    value: &str,
+    known: &[&str],
+    span: Span,
+    scope: &mut Scope<'_, '_>,
+) -> Option<T> {
+    let message = format!("the room option `{name}` cannot be {}", mask::quoted(value));
+    scope.report.error(span, message).help = suggest::help(value, known);
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_without_repetitions() {
+        assert!(OPTIONS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+}

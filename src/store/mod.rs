@@ -1,0 +1,174 @@
+//! Floor 4: the operator's memory, an `SQLite` database in the state directory.
+//!
+//! One writer, which holds the directory's lock for life; any number of
+//! readers beside it, which take no lock and leave no file behind.
+
+mod database;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use hmac::{Hmac, KeyInit, Mac};
+use rusqlite::Connection;
+use sha2::Sha256;
+
+use crate::engine::{Store, StoreError};
+use crate::inventory::{Fingerprint, Inventory, Owned};
+use crate::model::{Jid, ObjectKey, Secret};
+
+/// The database's name in the state directory.
+const DATABASE: &str = "state.sqlite";
+
+/// The lock's name in the state directory. It is a file of its own, because
+/// closing any descriptor of the database would drop `SQLite`'s own locks.
+const LOCK: &str = "lock";
+
+enum Access {
+    /// `_lock` is held until the store is dropped, or the process is killed.
+    Writer { connection: Mutex<Connection>, _lock: File },
+    /// The database, opened anew for every question.
+    Reader(PathBuf),
+}
+
+/// Remembers the inventory, generated passwords and the last status.
+pub struct SqliteStore {
+    access: Access,
+    keyed: Hmac<Sha256>,
+}
+
+impl SqliteStore {
+    /// Opens the memory in `dir` to change it; both are made where missing.
+    ///
+    /// Fails with [`StoreError::Locked`] where another operator has it, with
+    /// [`StoreError::Io`] on everything else, a damaged or newer file included.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        make_directory(dir)?;
+        let lock = take_lock(dir)?;
+        let mut connection = database::open(&dir.join(DATABASE))?;
+        let keyed = keyed(&database::key(&mut connection)?)?;
+        let access = Access::Writer { connection: Mutex::new(connection), _lock: lock };
+        Ok(Self { access, keyed })
+    }
+
+    /// Opens the memory in `dir` to read it, whether or not an operator runs.
+    /// `None` where nothing is remembered yet. Writing to it always fails.
+    pub fn open_read_only(dir: &Path) -> Result<Option<Self>, StoreError> {
+        let path = dir.join(DATABASE);
+        let Some(key) = database::read(&path, rows::key)?.flatten() else { return Ok(None) };
+        Ok(Some(Self { access: Access::Reader(path), keyed: keyed(&key)? }))
+    }
+
+    /// The status document that was remembered last, if there is one.
+    pub fn status(&self) -> Result<Option<String>, StoreError> {
+        self.ask(rows::status)
+    }
+
+    fn ask<T>(&self, question: impl Fn(&Connection) -> rows::Answer<T>) -> Result<T, StoreError> {
+        match &self.access {
+            Access::Writer { connection, .. } => {
+                let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+                question(&connection).map_err(|e| database::failure("read", &connection, &e))
+            }
+            Access::Reader(path) => database::read(path, question)?
+                .ok_or_else(|| io("read", "the database is gone; an operator makes it anew")),
+        }
+    }
+
+    /// Carries out `change` as a whole or not at all.
+    fn write(
+        &self,
+        operation: &'static str,
+        change: impl FnOnce(&Connection) -> rows::Answer<()>,
+    ) -> Result<(), StoreError> {
+        let Access::Writer { connection, .. } = &self.access else {
+            return Err(io(operation, "it was opened for reading only"));
+        };
+        let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = (|| {
+            // Dropped without a commit, it is rolled back.
+            let transaction = connection.transaction()?;
+            change(&transaction)?;
+            Ok(transaction.commit()?)
+        })();
+        done.map_err(|e| database::failure(operation, &connection, &e))
+    }
+}
+
+impl Store for SqliteStore {
+    fn inventory(&self) -> Result<Inventory, StoreError> {
+        self.ask(rows::inventory)
+    }
+
+    fn record(
+        &self,
+        owned: &[(ObjectKey, Owned)],
+        forgotten: &[ObjectKey],
+    ) -> Result<(), StoreError> {
+        if owned.is_empty() && forgotten.is_empty() {
+            return Ok(());
+        }
+        self.write("record what is owned", |c| rows::record(c, owned, forgotten))
+    }
+
+    fn fingerprint(&self, password: &Secret) -> Fingerprint {
+        let mut keyed = self.keyed.clone();
+        keyed.update(password.expose().as_bytes());
+        Fingerprint::new(rows::hex(&keyed.finalize().into_bytes()))
+    }
+
+    fn generated(&self, account: &Jid) -> Result<Option<Secret>, StoreError> {
+        let account = account.to_string();
+        self.ask(|connection| rows::generated(connection, &account))
+    }
+
+    fn keep_generated(&self, passwords: &[(Jid, Secret)]) -> Result<(), StoreError> {
+        if passwords.is_empty() {
+            return Ok(());
+        }
+        self.write("keep a generated password", |c| rows::keep_generated(c, passwords))
+    }
+
+    fn save_status(&self, status: &str) -> Result<(), StoreError> {
+        self.write("remember the status", |c| rows::save_status(c, status))
+    }
+}
+
+fn io(operation: &'static str, cause: impl ToString) -> StoreError {
+    StoreError::Io { operation, cause: cause.to_string() }
+}
+
+fn keyed(key: &[u8]) -> Result<Hmac<Sha256>, StoreError> {
+    Hmac::new_from_slice(key).map_err(|e| io("use the fingerprint key", e))
+}
+
+/// A directory that is there keeps its mode: it may be a shared one that
+/// somebody named by mistake, and the files are closed to others anyway.
+fn make_directory(dir: &Path) -> Result<(), StoreError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|e| io("make", format!("{}: {e}", dir.display())))
+}
+
+fn take_lock(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join(LOCK);
+    let failed = |e: std::io::Error| io("take the lock", format!("{}: {e}", path.display()));
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(dir.display().to_string())),
+        Err(TryLockError::Error(e)) => Err(failed(e)),
+    }
+}

@@ -1,0 +1,234 @@
+use std::os::unix::fs::PermissionsExt;
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::inventory::Origin;
+use crate::model::{Kind, Revision};
+use crate::spec::DeletionPolicy;
+
+fn alice() -> Jid {
+    "alice@example.org".parse().unwrap()
+}
+
+fn owned(password: Option<Fingerprint>) -> Owned {
+    Owned {
+        origin: Origin::Adopted,
+        since: Timestamp::from_second(1_700_000_000).unwrap(),
+        revision: Revision::new("c0ffee"),
+        deletion_policy: DeletionPolicy::Retain,
+        password,
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().permissions().mode() & 0o777
+}
+
+fn message(result: Result<SqliteStore, StoreError>) -> String {
+    match result {
+        Ok(_) => panic!("it was opened"),
+        Err(e) => e.to_string(),
+    }
+}
+
+#[test]
+fn what_is_kept_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = ObjectKey::new(Kind::User, "alice@example.org");
+    let password = Secret::new("correct horse".into());
+    let store = SqliteStore::open(dir.path()).unwrap();
+    let print = store.fingerprint(&password);
+    let kept = owned(Some(print.clone()));
+    let room = ObjectKey::new(Kind::Room, "r@c.example.org");
+    store.record(&[(key.clone(), kept.clone()), (room.clone(), owned(None))], &[]).unwrap();
+    store.keep_generated(&[(alice(), password.clone())]).unwrap();
+    store.save_status("{}").unwrap();
+    drop(store);
+
+    let store = SqliteStore::open(dir.path()).unwrap();
+    assert_eq!(store.inventory().unwrap().get(&key), Some(&kept));
+    assert_eq!(store.generated(&alice()).unwrap(), Some(password.clone()));
+    assert_eq!(store.generated(&"bob@example.org".parse().unwrap()).unwrap(), None);
+    assert_eq!(store.status().unwrap().as_deref(), Some("{}"));
+    assert_eq!(store.fingerprint(&password), print);
+    store.record(&[], &[room.clone()]).unwrap();
+    assert!(!store.inventory().unwrap().holds(&room));
+}
+
+#[test]
+fn one_operator_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = SqliteStore::open(dir.path()).unwrap();
+    let second = SqliteStore::open(dir.path());
+    assert!(message(second).contains(&dir.path().display().to_string()));
+    assert!(matches!(SqliteStore::open(dir.path()), Err(StoreError::Locked(_))));
+    drop(first);
+    assert!(SqliteStore::open(dir.path()).is_ok());
+}
+
+/// What a killed operator leaves: files as they are, the lock gone.
+fn kill(store: SqliteStore) {
+    if let Access::Writer { connection, _lock } = store.access {
+        std::mem::forget(connection);
+    }
+}
+
+#[test]
+fn a_killed_operator_loses_nothing_that_was_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(dir.path()).unwrap();
+    store.record(&[(ObjectKey::new(Kind::Room, "r"), owned(None))], &[]).unwrap();
+    kill(store);
+    let names = || {
+        let mut names: Vec<_> =
+            std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names();
+    let reader = SqliteStore::open_read_only(dir.path()).unwrap().unwrap();
+    assert_eq!(reader.inventory().unwrap().count(Kind::Room), 1);
+    assert_eq!(names(), before);
+    let store = SqliteStore::open(dir.path()).unwrap();
+    assert_eq!(store.inventory().unwrap().count(Kind::Room), 1);
+}
+
+#[test]
+fn readers_need_no_lock_make_no_files_and_cannot_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state #1?%");
+    assert!(SqliteStore::open_read_only(&state).unwrap().is_none());
+    assert!(!state.exists());
+
+    let store = SqliteStore::open(&state).unwrap();
+    store.save_status("one").unwrap();
+    let reader = SqliteStore::open_read_only(&state).unwrap().unwrap();
+    assert_eq!(reader.status().unwrap().as_deref(), Some("one"));
+    store.save_status("two").unwrap();
+    assert_eq!(reader.status().unwrap().as_deref(), Some("two"));
+    assert!(reader.save_status("three").is_err());
+    assert_eq!(
+        reader.fingerprint(&Secret::new("x".into())),
+        store.fingerprint(&Secret::new("x".into()))
+    );
+    drop(store);
+
+    // Closed properly there is no WAL; reading must not bring it back.
+    assert_eq!(reader.status().unwrap().as_deref(), Some("two"));
+    assert_eq!(std::fs::read_dir(&state).unwrap().count(), 2);
+    let store = SqliteStore::open(&state).unwrap();
+    store.save_status("four").unwrap();
+    assert_eq!(reader.status().unwrap().as_deref(), Some("four"));
+}
+
+#[test]
+fn everything_is_closed_to_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("a/b");
+    let store = SqliteStore::open(&state).unwrap();
+    store.save_status("{}").unwrap();
+    assert_eq!(mode(&state), 0o700);
+    for name in ["state.sqlite", "state.sqlite-wal", "state.sqlite-shm", "lock"] {
+        assert_eq!(mode(&state.join(name)), 0o600, "{name}");
+    }
+    drop(store);
+    let path = state.join("state.sqlite");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let _store = SqliteStore::open(&state).unwrap();
+    assert_eq!(mode(&path), 0o600);
+}
+
+#[test]
+fn a_damaged_file_is_named_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(DATABASE);
+    std::fs::write(&path, "this is no database at all".repeat(400)).unwrap();
+    for said in [
+        message(SqliteStore::open(dir.path())),
+        message(SqliteStore::open_read_only(dir.path()).map(Option::unwrap)),
+    ] {
+        assert!(
+            said.contains("state.sqlite is damaged") && said.contains("move it away"),
+            "{said}"
+        );
+    }
+    std::fs::remove_file(&path).unwrap();
+
+    // Damaged further in.
+    let store = SqliteStore::open(dir.path()).unwrap();
+    let many: Vec<_> = (0..3000).map(|n| (ObjectKey::new(Kind::User, n), owned(None))).collect();
+    store.record(&many, &[]).unwrap();
+    drop(store);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[8192..40960].fill(0xa5);
+    std::fs::write(&path, bytes).unwrap();
+    let said = message(SqliteStore::open(dir.path()));
+    assert!(said.contains("is damaged"), "{said}");
+}
+
+#[test]
+fn a_newer_schema_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(SqliteStore::open(dir.path()).unwrap());
+    let raw = Connection::open(dir.path().join(DATABASE)).unwrap();
+    raw.pragma_update(None, "user_version", 99).unwrap();
+    drop(raw);
+    for said in [
+        message(SqliteStore::open(dir.path())),
+        message(SqliteStore::open_read_only(dir.path()).map(Option::unwrap)),
+    ] {
+        assert!(said.contains("newer ejabberd-operator (schema 99"), "{said}");
+    }
+}
+
+#[test]
+fn ten_thousand_objects_are_one_transaction() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(dir.path()).unwrap();
+    let print = store.fingerprint(&Secret::new("x".into()));
+    let many: Vec<_> = (0..10_000)
+        .map(|n| (ObjectKey::new(Kind::User, format!("u{n}@h")), owned(Some(print.clone()))))
+        .collect();
+    let began = std::time::Instant::now();
+    store.record(&many, &[]).unwrap();
+    assert_eq!(store.inventory().unwrap().count(Kind::User), 10_000);
+    assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_tears_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(dir.path()).unwrap();
+    store.record(&[(ObjectKey::new(Kind::Room, "r"), owned(None))], &[]).unwrap();
+    if let Access::Writer { connection, .. } = &store.access {
+        let connection = connection.lock().unwrap();
+        let pages: i64 = connection.query_row("PRAGMA page_count", [], |r| r.get(0)).unwrap();
+        connection.pragma_update_and_check(None, "max_page_count", pages + 2, |_| Ok(())).unwrap();
+    }
+    let many: Vec<_> = (0..10_000).map(|n| (ObjectKey::new(Kind::User, n), owned(None))).collect();
+    let error = store.record(&many, &[ObjectKey::new(Kind::Room, "r")]).unwrap_err();
+    assert!(error.to_string().contains("make room"), "{error}");
+    let inventory = store.inventory().unwrap();
+    assert_eq!((inventory.count(Kind::User), inventory.count(Kind::Room)), (0, 1));
+}
+
+#[test]
+fn a_place_that_cannot_be_a_directory_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for place in [file.clone(), file.join("below"), "/proc/nowhere".into()] {
+        assert!(matches!(SqliteStore::open(&place), Err(StoreError::Io { .. })), "{place:?}");
+    }
+}
+
+#[test]
+fn fingerprints_mean_nothing_in_another_store() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let password = Secret::new("x".into());
+    assert_ne!(
+        SqliteStore::open(one.path()).unwrap().fingerprint(&password),
+        SqliteStore::open(two.path()).unwrap().fingerprint(&password)
+    );
+}

@@ -1,0 +1,232 @@
+//! The contract of the control channel: the same cases against the double and
+//! against real servers, so that the double cannot drift from the truth.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ejabberd_operator::engine::{Class, ControlError, Created, Server};
+use ejabberd_operator::model::{Jid, RoomJid, Secret, Vhost};
+use ejabberd_operator::spec::OptionValue;
+use support::double::Double;
+use support::real::{CONFIG, Container, HOST};
+
+/// Texts that a shell, Erlang, XML or YAML might take apart, as passwords.
+const HOSTILE: [&str; 16] = [
+    "$(touch /tmp/owned)", "`id`", "a'b\"c", "a;b|c&d", "a b  c", "--help", "-n", "\\\\n\\0", "*?[x]", "<a/>&amp;",
+    "'; drop table users; --", "ünïcödé ✓ 密码", "%s%n~p~s", "{tuple,[1]}", "a,b,c", "[]",
+];
+
+/// Passwords that ejabberd refuses: empty, control characters, and what the
+/// Unicode of stringprep (3.2) does not know or forbids.
+const REFUSED: [&str; 5] = ["", "tab\there", "line\nbreak", "🐘", "\u{202e}evil"];
+
+/// Names that ejabberd takes and a shell would not.
+const HOSTILE_NAMES: [&str; 10] = ["$(id)", "`id`", "a;b", "a|b", "-n", "--help", "a,b", "bób", "*", "a\\b"];
+
+fn jid(local: &str) -> Jid {
+    format!("{local}@{HOST}").parse().unwrap()
+}
+
+fn room(name: &str) -> RoomJid {
+    format!("{name}@conference.{HOST}").parse().unwrap()
+}
+
+fn host() -> Vhost {
+    Vhost::new(HOST).unwrap()
+}
+
+fn secret(text: &str) -> Secret {
+    Secret::new(text.to_owned())
+}
+
+/// Every case of the contract, on a server that has no accounts and no rooms.
+async fn contract(server: &Server) {
+    accounts(server).await;
+    hostile_accounts(server).await;
+    refusals(server).await;
+    rooms(server).await;
+    hostile_rooms(server).await;
+    pipelined(server).await;
+}
+
+async fn accounts(server: &Server) {
+    let ann = jid("ann");
+    assert!(server.registered_users(&host()).await.unwrap().is_empty());
+    assert!(!server.account_exists(&ann).await.unwrap());
+    assert_eq!(server.count_users(&host()).await.unwrap(), 0);
+    assert!(!server.unregister(&ann).await.unwrap(), "there was nothing to delete");
+    assert_eq!(server.count_users(&host()).await.unwrap(), 0, "the statistics stay right");
+
+    assert_eq!(server.register(&ann, &secret("one")).await.unwrap(), Created::Now);
+    assert_eq!(server.register(&ann, &secret("two")).await.unwrap(), Created::Before);
+    assert!(server.password_is(&ann, &secret("one")).await.unwrap(), "the second order changed nothing");
+    assert!(server.account_exists(&ann).await.unwrap());
+    assert_eq!(server.registered_users(&host()).await.unwrap(), [ann.local.clone()].into());
+    assert_eq!(server.count_users(&host()).await.unwrap(), 1);
+
+    server.change_password(&ann, &secret("three")).await.unwrap();
+    assert!(server.password_is(&ann, &secret("three")).await.unwrap());
+    assert!(!server.password_is(&ann, &secret("one")).await.unwrap());
+    assert!(!server.password_is(&jid("nobody"), &secret("x")).await.unwrap());
+    let error = server.change_password(&jid("nobody"), &secret("hunter2")).await.unwrap_err();
+    assert!(matches!(error, ControlError::Refused { .. }) && !error.to_string().contains("hunter2"), "{error}");
+
+    assert!(server.unregister(&ann).await.unwrap());
+    assert!(!server.account_exists(&ann).await.unwrap());
+    assert!(server.registered_users(&host()).await.unwrap().is_empty());
+}
+
+async fn hostile_accounts(server: &Server) {
+    let long = "x".repeat(1023);
+    let kilobyte = "p".repeat(1000);
+    let passwords = HOSTILE.iter().copied().chain([kilobyte.as_str()]);
+    let user = jid("hostile");
+    server.register(&user, &secret("start")).await.unwrap();
+    for password in passwords {
+        server.change_password(&user, &secret(password)).await.unwrap_or_else(|e| panic!("{password:?}: {e}"));
+        assert!(server.password_is(&user, &secret(password)).await.unwrap(), "{password:?}");
+    }
+    assert!(server.unregister(&user).await.unwrap());
+    for name in HOSTILE_NAMES.iter().copied().chain([long.as_str()]) {
+        let user = jid(name);
+        assert_eq!(server.register(&user, &secret(name)).await.unwrap(), Created::Now, "{name:?}");
+        assert!(server.registered_users(&host()).await.unwrap().contains(&user.local), "{name:?}");
+        assert!(server.password_is(&user, &secret(name)).await.unwrap(), "{name:?}");
+        assert!(server.unregister(&user).await.unwrap(), "{name:?}");
+        assert!(!server.account_exists(&user).await.unwrap(), "{name:?}");
+    }
+}
+
+async fn refusals(server: &Server) {
+    let elsewhere: Jid = "ann@elsewhere.example".parse().unwrap();
+    let error = server.register(&elsewhere, &secret("hunter2")).await.unwrap_err();
+    assert_eq!(error.class(), Class::Terminal, "{error}");
+    assert!(!error.to_string().contains("hunter2"), "{error}");
+    let error = server.registered_users(&elsewhere.host).await.unwrap_err();
+    assert!(!error.is_outage(), "an unknown host is no outage: {error}");
+    for password in REFUSED {
+        let error = server.register(&jid("refused"), &secret(password)).await.unwrap_err();
+        assert_eq!(error.class(), Class::Terminal, "{password:?}: {error}");
+        assert!(password.is_empty() || !error.to_string().contains(password), "{error}");
+        assert!(!server.account_exists(&jid("refused")).await.unwrap(), "a refusal changes nothing");
+    }
+}
+
+fn options(pairs: &[(&str, OptionValue)]) -> BTreeMap<String, OptionValue> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+}
+
+async fn rooms(server: &Server) {
+    let hall = room("hall");
+    assert!(server.online_rooms().await.unwrap().is_empty());
+    assert_eq!(server.room_options(&hall).await.unwrap(), None);
+    assert!(!server.destroy_room(&hall).await.unwrap());
+    let wanted = options(&[
+        ("persistent", OptionValue::Bool(true)),
+        ("members_only", OptionValue::Bool(true)),
+        ("title", OptionValue::Text("Große Halle; $(id) 'x' \"y\"".into())),
+        ("max_users", OptionValue::Int(50)),
+    ]);
+    assert_eq!(server.create_room(&hall, &host(), &wanted).await.unwrap(), Created::Now);
+    assert_eq!(server.create_room(&hall, &host(), &wanted).await.unwrap(), Created::Before);
+    assert_eq!(server.online_rooms().await.unwrap(), [hall.clone()].into());
+    let seen = server.room_options(&hall).await.unwrap().unwrap();
+    for (name, value) in [("persistent", "true"), ("members_only", "true"), ("max_users", "50"), ("title", "Große Halle; $(id) 'x' \"y\"")] {
+        assert_eq!(seen.get(name).map(String::as_str), Some(value), "{name}");
+    }
+    for (name, value, printed) in [
+        ("title", OptionValue::Text(String::new()), ""),
+        ("title", OptionValue::Text("two\nlines".into()), "two\nlines"),
+        ("description", OptionValue::Text("✓ 密".into()), "✓ 密"),
+        ("public", OptionValue::Bool(false), "false"),
+        ("max_users", OptionValue::Int(20), "20"),
+        ("presence_broadcast", OptionValue::List(vec!["moderator".into(), "participant".into()]), "[moderator,participant]"),
+    ] {
+        server.change_room_option(&hall, name, &value).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+        let seen = server.room_options(&hall).await.unwrap().unwrap();
+        assert_eq!(seen.get(name).map(String::as_str), Some(printed), "{name}");
+    }
+    assert!(server.destroy_room(&hall).await.unwrap());
+    gone(server, &hall).await;
+    let nowhere: RoomJid = "x@conference.elsewhere.example".parse().unwrap();
+    let error = server.create_room(&nowhere, &host(), &wanted).await.unwrap_err();
+    assert!(!error.is_outage(), "{error}");
+}
+
+/// A destroyed room is gone a little later.
+async fn gone(server: &Server, room: &RoomJid) {
+    for _ in 0..50 {
+        if server.room_options(room).await.unwrap().is_none() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("{room} is still there");
+}
+
+async fn hostile_rooms(server: &Server) {
+    for name in HOSTILE_NAMES {
+        let there = room(name);
+        let wanted = options(&[("persistent", OptionValue::Bool(true)), ("title", OptionValue::Text(name.into()))]);
+        assert_eq!(server.create_room(&there, &host(), &wanted).await.unwrap(), Created::Now, "{name:?}");
+        let seen = server.room_options(&there).await.unwrap().unwrap();
+        assert_eq!(seen.get("title").map(String::as_str), Some(name));
+        assert!(server.online_rooms().await.unwrap().contains(&there), "{name:?}");
+        assert!(server.destroy_room(&there).await.unwrap(), "{name:?}");
+        gone(server, &there).await;
+    }
+}
+
+/// Many calls at once come back to who asked, each with its own answer.
+async fn pipelined(server: &Server) {
+    let users: Vec<Jid> = (0..200).map(|n| jid(&format!("many{n}"))).collect();
+    let made = futures_util::future::join_all(users.iter().map(|user| server.register(user, user_secret(user)))).await;
+    assert!(made.iter().all(|made| *made.as_ref().unwrap() == Created::Now));
+    let checks = futures_util::future::join_all(users.iter().enumerate().map(|(n, user)| {
+        let asked = if n % 2 == 0 { user_secret(user) } else { user_secret(&users[0]) };
+        server.password_is(user, asked)
+    }))
+    .await;
+    for (n, check) in checks.into_iter().enumerate() {
+        assert_eq!(check.unwrap(), n % 2 == 0, "answer {n} went to somebody else");
+    }
+    let deleted = futures_util::future::join_all(users.iter().map(|user| server.unregister(user))).await;
+    assert!(deleted.into_iter().all(|deleted| deleted.unwrap()));
+}
+
+fn user_secret(user: &Jid) -> &'static Secret {
+    Box::leak(Box::new(secret(&format!("pw-{user}"))))
+}
+
+#[tokio::test]
+async fn double_keeps_the_contract() {
+    contract(&Server::new(Arc::new(Double::new(HOST)))).await;
+}
+
+/// The contract against a real server of `version`.
+async fn real(version: &str) {
+    let (container, server) = Container::started(version, CONFIG).await;
+    assert_eq!(server.version().await.unwrap().to_string(), version);
+    contract(&server).await;
+    server.close().await;
+    drop(container);
+}
+
+#[tokio::test]
+async fn real_26_07_keeps_the_contract() {
+    real("26.07").await;
+}
+
+#[tokio::test]
+#[ignore = "scripts/test --all runs it"]
+async fn real_24_12_keeps_the_contract() {
+    real("24.12").await;
+}
+
+#[tokio::test]
+#[ignore = "scripts/test --all runs it"]
+async fn real_23_01_keeps_the_contract() {
+    real("23.01").await;
+}

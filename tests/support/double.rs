@@ -1,0 +1,189 @@
+//! A double of the server for speed and faults: the same answers as a real one
+//! gives to the commands that the operator uses, from a model in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ejabberd_operator::engine::{Arg, Call, Control, ControlError, Value};
+use ejabberd_operator::model::ServerVersion;
+
+/// What the double remembers.
+#[derive(Debug, Default, Clone)]
+pub struct World {
+    pub hosts: BTreeSet<String>,
+    /// Passwords by `local@host`.
+    pub users: BTreeMap<String, String>,
+    /// Options by `room@service`.
+    pub rooms: BTreeMap<String, BTreeMap<String, String>>,
+    /// Commands that the server does not have.
+    pub missing: BTreeSet<&'static str>,
+    /// The next calls fail as if the server were away.
+    pub down: bool,
+    /// Every call by name, in order.
+    pub calls: Vec<&'static str>,
+}
+
+/// The double.
+pub struct Double {
+    pub world: Mutex<World>,
+    pub version: ServerVersion,
+}
+
+impl Double {
+    pub fn new(host: &str) -> Self {
+        let world = World { hosts: BTreeSet::from([host.to_owned()]), ..World::default() };
+        Self { world: Mutex::new(world), version: ServerVersion { year: 26, month: 7 } }
+    }
+}
+
+/// The options of a new room, as 26.07 prints them.
+fn default_options() -> BTreeMap<String, String> {
+    [
+        ("title", ""), ("description", ""), ("allow_change_subj", "true"), ("allow_query_users", "true"),
+        ("allowpm", "anyone"), ("allow_private_messages_from_visitors", "anyone"), ("allow_visitor_status", "true"),
+        ("allow_visitor_nickchange", "true"), ("public", "true"), ("public_list", "true"), ("persistent", "false"),
+        ("moderated", "true"), ("captcha_protected", "false"), ("members_by_default", "true"), ("members_only", "false"),
+        ("allow_user_invites", "false"), ("allow_subscription", "false"), ("password_protected", "false"), ("password", ""),
+        ("anonymous", "true"), ("presence_broadcast", "[moderator,participant,visitor]"), ("allow_voice_requests", "true"),
+        ("voice_request_min_interval", "1800"), ("max_users", "200"), ("logging", "false"), ("vcard", ""),
+        ("vcard_xupdate", "undefined"), ("captcha_whitelist", "{0,nil}"), ("mam", "false"), ("pubsub", ""),
+        ("enable_hats", "false"), ("lang", "en"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}
+
+fn text(arg: &Arg) -> String {
+    match arg {
+        Arg::Text(text) => text.clone(),
+        Arg::Secret(secret) => secret.expose().to_owned(),
+        Arg::Int(n) => n.to_string(),
+        Arg::Atom(name) => (*name).to_owned(),
+        Arg::Pairs(_) => String::new(),
+    }
+}
+
+fn atom(word: &str) -> Value {
+    Value::Atom(word.to_owned())
+}
+
+fn said(word: &str) -> Value {
+    Value::Text(word.to_owned())
+}
+
+fn no(words: &[&str]) -> Value {
+    Value::Tuple(std::iter::once(atom("error")).chain(words.iter().map(|w| said(w))).collect())
+}
+
+impl World {
+    fn command(&mut self, name: &'static str, args: &[Arg]) -> Value {
+        let words: Vec<String> = args.iter().map(text).collect();
+        let at = |n: usize| words.get(n).cloned().unwrap_or_default();
+        let pair = format!("{}@{}", at(0), at(1));
+        match name {
+            "status" => Value::Tuple(vec![atom("ok"), said("is running")]),
+            "registered_users" if !self.hosts.contains(&at(0)) => no(&["Unknown virtual host"]),
+            "registered_users" => Value::List(
+                self.users.keys().filter_map(|jid| jid.split_once('@')).filter(|(_, h)| *h == at(0)).map(|(u, _)| said(u)).collect(),
+            ),
+            "stats_host" if at(0) == "onlineusers" => Value::Int(0),
+            "stats_host" => Value::Int(self.users.keys().filter(|jid| jid.ends_with(&format!("@{}", at(1)))).count() as i64),
+            "stats" => Value::Int(1),
+            "check_account" => atom(if self.users.contains_key(&pair) { "true" } else { "false" }),
+            "check_password" => atom(if self.users.get(&pair) == Some(&at(2)) { "true" } else { "false" }),
+            "register" => self.register(&pair, &at(1), at(2)),
+            "unregister" => {
+                self.users.remove(&pair);
+                Value::Tuple(vec![atom("ok"), said("")])
+            }
+            "change_password" if at(2).is_empty() => no(&["Account does not exist or password is empty"]),
+            "change_password" => {
+                self.users.insert(pair, at(2));
+                atom("ok")
+            }
+            "muc_online_rooms" => Value::List(self.rooms.keys().map(|room| said(room)).collect()),
+            "get_room_options" => Value::List(
+                self.rooms.get(&pair).into_iter().flatten().map(|(n, v)| Value::Tuple(vec![said(n), said(v)])).collect(),
+            ),
+            "create_room_with_opts" => self.create_room(pair, args),
+            "change_room_option" => match self.rooms.get_mut(&pair) {
+                Some(room) => {
+                    let value = if at(2) == "presence_broadcast" { format!("[{}]", at(3)) } else { at(3) };
+                    room.insert(at(2), value);
+                    atom("ok")
+                }
+                None => no(&["The room does not exist."]),
+            },
+            "destroy_room" => match self.rooms.remove(&pair) {
+                Some(_) => atom("ok"),
+                None => no(&["Room doesn't exists"]),
+            },
+            other => panic!("the double does not know `{other}`"),
+        }
+    }
+
+    fn register(&mut self, jid: &str, host: &str, password: String) -> Value {
+        if !self.hosts.contains(host) {
+            return no(&["cannot_register", "Unknown virtual host"]);
+        }
+        if self.users.contains_key(jid) {
+            return Value::Tuple(vec![atom("error"), atom("conflict"), Value::Int(10090), said("already registered")]);
+        }
+        if password.is_empty() || stringprep::resourceprep(&password).is_err() {
+            return Value::Tuple(vec![atom("error"), atom("cannot_register"), Value::Int(10001), said("invalid password")]);
+        }
+        self.users.insert(jid.to_owned(), password);
+        Value::Tuple(vec![atom("ok"), said("registered")])
+    }
+
+    fn create_room(&mut self, room: String, args: &[Arg]) -> Value {
+        if self.rooms.contains_key(&room) {
+            return no(&["Room already exists"]);
+        }
+        if !self.hosts.iter().any(|host| room.ends_with(&format!("@conference.{host}"))) {
+            return no(&["Unknown host passed in 'service'"]);
+        }
+        let mut options = default_options();
+        if let Some(Arg::Pairs(pairs)) = args.get(3) {
+            for (name, value) in pairs {
+                let value = if name == "presence_broadcast" { format!("[{}]", value.expose()) } else { value.expose().to_owned() };
+                // Unknown options are dropped without a word, as the server does.
+                options.entry(name.clone()).and_modify(|old| *old = value);
+            }
+        }
+        self.rooms.insert(room, options);
+        atom("ok")
+    }
+}
+
+#[async_trait]
+impl Control for Double {
+    async fn call(&self, call: Call, _: Duration) -> Result<Value, ControlError> {
+        // Like the real one, it answers later, not at once.
+        tokio::task::yield_now().await;
+        let name = call.name();
+        let mut world = self.world.lock().unwrap();
+        world.calls.push(name);
+        if world.down {
+            return Err(ControlError::Unreachable("its node does not answer (noconnection)".to_owned()));
+        }
+        if world.missing.contains(name) {
+            return Err(ControlError::UnknownCommand { command: name, hint: "load its module" });
+        }
+        match &call {
+            Call::Command { name, args, .. } => Ok(world.command(name, args)),
+            Call::Function { .. } => {
+                world.down = true;
+                Ok(atom("ok"))
+            }
+        }
+    }
+
+    async fn version(&self) -> Result<ServerVersion, ControlError> {
+        Ok(self.version)
+    }
+
+    async fn close(&self) {}
+}

@@ -1,0 +1,128 @@
+//! A real ejabberd, in a container of its own.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use ejabberd_operator::control::session::Session;
+use ejabberd_operator::engine::{Runtime, Server, Spawner};
+use ejabberd_operator::runtime::docker::DockerRuntime;
+use ejabberd_operator::spec;
+
+/// The image that `scripts/ejabberd-image` builds.
+pub fn image(version: &str) -> String {
+    format!("ejabberd-operator/ejabberd:{version}")
+}
+
+/// Runs `docker`, and fails the test where that fails.
+pub fn docker(args: &[&str]) -> String {
+    let Output { status, stdout, stderr } = Command::new("docker").args(args).output().expect("docker is needed");
+    assert!(status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&stderr));
+    String::from_utf8_lossy(&stdout).trim().to_owned()
+}
+
+/// A name that no other test uses.
+pub fn unique(prefix: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("eo-{prefix}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A host for all tests.
+pub const HOST: &str = "test.example";
+
+/// A configuration that loads what the operator needs, on ports of its own namespace.
+pub const CONFIG: &str = "\
+hosts: [test.example]
+loglevel: info
+auth_password_format: scram
+hide_sensitive_log_data: true
+listen:
+  - { port: 5222, ip: 127.0.0.1, module: ejabberd_c2s }
+acl: { local: { user_regexp: '' } }
+modules:
+  mod_admin_extra: {}
+  mod_disco: {}
+  mod_last: {}
+  mod_muc: { max_users: 200 }
+  mod_muc_admin: {}
+  mod_private: {}
+  mod_roster: {}
+  mod_vcard: {}
+";
+
+/// A container that is removed, with its volumes, when dropped.
+pub struct Container {
+    pub name: String,
+    pub runtime: Arc<DockerRuntime>,
+}
+
+impl Container {
+    /// A declaration for a container of this name.
+    pub fn spec(name: &str, version: &str) -> spec::Docker {
+        spec::Docker {
+            container: name.to_owned(),
+            image: Some(image(version)),
+            engine: "unix:///var/run/docker.sock".to_owned(),
+            network: spec::Network::Bridge,
+            ports: Vec::new(),
+            volumes: BTreeMap::new(),
+            environment: BTreeMap::new(),
+            config_path: None,
+            recreate: spec::Recreate::Never,
+        }
+    }
+
+    /// Creates one, not started.
+    pub async fn create(version: &str, config: &str) -> Self {
+        let name = unique("server");
+        let runtime = Arc::new(DockerRuntime::new(Self::spec(&name, version)));
+        let container = Self { name, runtime };
+        container.runtime.create().await.expect("create");
+        let files = BTreeMap::from([("ejabberd.yml".to_owned(), config.as_bytes().to_vec())]);
+        container.runtime.write_config(&files).await.expect("write the configuration");
+        container
+    }
+
+    /// Creates and starts one; returns when ejabberd answers.
+    pub async fn started(version: &str, config: &str) -> (Self, Server) {
+        let container = Self::create(version, config).await;
+        container.runtime.start().await.expect("start");
+        let server = container.server();
+        container.wait_until_up(&server).await;
+        (container, server)
+    }
+
+    /// A control channel to it.
+    pub fn server(&self) -> Server {
+        Server::new(Arc::new(self.session()))
+    }
+
+    /// The session itself.
+    pub fn session(&self) -> Session {
+        Session::new(Arc::clone(&self.runtime) as Arc<dyn Spawner>)
+    }
+
+    pub async fn wait_until_up(&self, server: &Server) {
+        let began = Instant::now();
+        loop {
+            match server.is_started().await {
+                Ok(true) => return,
+                other if began.elapsed() > Duration::from_secs(90) => {
+                    panic!("not up after 90 s: {other:?}\n{}", docker(&["logs", "--tail", "40", &self.name]))
+                }
+                _ => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let _ = Command::new("docker").args(["rm", "-f", "-v", &self.name]).output();
+        for what in ["database", "conf"] {
+            let _ = Command::new("docker").args(["volume", "rm", &format!("{}-{what}", self.name)]).output();
+        }
+    }
+}

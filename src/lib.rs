@@ -1,13 +1,54 @@
-//! ejabberd-operator
+//! Keeps a live ejabberd in agreement with a `desired-state.yaml`.
+//!
+//! This page is the map of the code; how to use the program is in `README.md`.
+//!
+//! # The way of the data
+//!
+//! ```text
+//! desired-state.yaml ─ source ─► spec::validate ─► DesiredState ─┐
+//!                                                                ├─► diff ─► plan ─► guard ─► steps
+//! live ejabberd ─ runtime, control ─► ObservedState ─────────────┤                             │
+//! state directory ─ store ─► Inventory ──────────────────────────┘                             │
+//!        ▲                                                                                     │
+//!        └───── outcomes, read back ◄── runtime, control ◄──────────────────────────── apply ◄─┘
+//! ```
+//!
+//! # The floors
+//!
+//! A module uses only floors below its own, and adapters do not use each
+//! other; `tests/floors.rs` reads the `use` lines and fails otherwise. Floors
+//! 0 to 2 are pure: no I/O, no clock, no randomness.
+//!
+//! | floor | modules |
+//! |---|---|
+//! | 0 | [`model`]: names, kinds, revisions, secrets, versions |
+//! | 1 | [`spec`]: the file, from text to [`spec::DesiredState`]; [`observed`]; [`inventory`]; [`status`]; [`erlang`]: the two small programs that run beside the server |
+//! | 2 | [`diff`], [`plan`] with the guard |
+//! | 3 | [`engine`]: the ports (traits), the typed commands ([`engine::Server`]), one round ([`engine::Engine`]), the loop ([`engine::Controller`]) |
+//! | 4 | adapters: [`runtime`] (Docker), [`control`] (session, `ejabberdctl`), [`store`] (`SQLite`), [`source`] (files and their changes), [`secrets`], [`metrics`], [`web`] |
+//! | 5 | [`cli`] |
+//!
+//! # Where to begin
+//!
+//! [`engine::Engine::round`] is the whole program in one function: observe,
+//! diff, plan, guard, apply, read back. [`diff::diff`] decides what differs,
+//! [`plan::plan`] what may be done about it, [`engine::Server`] knows
+//! ejabberd's commands and their traps.
+
+pub mod cli;
 pub mod control;
 pub mod diff;
 pub mod engine;
 pub mod erlang;
 pub mod inventory;
+pub mod metrics;
 pub mod model;
 pub mod observed;
 pub mod plan;
 pub mod runtime;
+pub mod secrets;
+pub mod source;
 pub mod spec;
 pub mod status;
+pub mod store;
 pub mod web;

@@ -5,12 +5,15 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use ejabberd_operator::engine::{Class, ControlError, Created, Server};
+use async_trait::async_trait;
+
+use ejabberd_operator::engine::{Class, Control, ControlError, Created, Runtime, Server};
 use ejabberd_operator::model::{Jid, RoomJid, Secret, Vhost};
 use ejabberd_operator::spec::OptionValue;
 use support::double::Double;
-use support::real::{CONFIG, Container, HOST};
+use support::real::{CONFIG, Container, HOST, docker};
 
 /// Texts that a shell, Erlang, XML or YAML might take apart, as passwords.
 const HOSTILE: [&str; 16] = [
@@ -200,9 +203,180 @@ fn user_secret(user: &Jid) -> &'static Secret {
     Box::leak(Box::new(secret(&format!("pw-{user}"))))
 }
 
+/// What can happen to a server, whoever plays it.
+#[async_trait]
+trait Rig: Sync {
+    fn server(&self) -> &Server;
+    /// It ends, and the process with it.
+    async fn stop(&self);
+    /// It is started; it may not answer yet.
+    async fn start(&self);
+    /// It lives, and answers nothing.
+    async fn freeze(&self);
+    async fn thaw(&self);
+}
+
+/// Faults, on a server that has no accounts. What was true before one is true
+/// after it, on the same channel.
+async fn faults(rig: &impl Rig) {
+    let server = &rig.server().clone().with_deadline(Duration::from_secs(2));
+    let ann = jid("ann");
+    server.register(&ann, &secret("one")).await.unwrap();
+    crashes(server).await;
+
+    rig.freeze().await;
+    let began = Instant::now();
+    let error = server.account_exists(&ann).await.unwrap_err();
+    assert!(error.is_outage() && error.class() == Class::Transient, "{error}");
+    assert!(began.elapsed() < Duration::from_secs(20), "a frozen server took {:?} to notice", began.elapsed());
+    rig.thaw().await;
+    answers_again(server, &ann).await;
+
+    rig.stop().await;
+    let error = server.account_exists(&ann).await.unwrap_err();
+    assert!(error.is_outage(), "a server that is down is an outage, not an absent account: {error}");
+    let error = server.registered_users(&host()).await.unwrap_err();
+    assert!(error.is_outage(), "{error}");
+    rig.start().await;
+    // While it starts, nothing may read as absent or empty.
+    let began = Instant::now();
+    loop {
+        match server.account_exists(&ann).await {
+            Ok(there) => {
+                assert!(there, "a server that starts must not read as one without accounts");
+                break;
+            }
+            Err(error) => assert!(!matches!(error, ControlError::Refused { .. }), "{error}"),
+        }
+        assert!(began.elapsed() < Duration::from_secs(90), "not up again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    answers_again(server, &ann).await;
+    restarted_in_the_middle(rig, server).await;
+    assert!(server.unregister(&ann).await.unwrap());
+}
+
+async fn answers_again(server: &Server, ann: &Jid) {
+    let began = Instant::now();
+    while !matches!(server.is_started().await, Ok(true)) {
+        assert!(began.elapsed() < Duration::from_secs(90), "does not answer again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(server.account_exists(ann).await.unwrap());
+}
+
+/// A command that crashes fails alone, and shows no argument.
+async fn crashes(server: &Server) {
+    let lab = room("lab");
+    server.create_room(&lab, &host(), &options(&[("persistent", OptionValue::Bool(true))])).await.unwrap();
+    let value = OptionValue::Text("hunter2".into());
+    let error = server.change_room_option(&lab, "no_such_option", &value).await.unwrap_err();
+    assert!(matches!(error, ControlError::Crashed { .. } | ControlError::Refused { .. }), "{error:?}");
+    assert!(!error.to_string().contains("hunter2"), "{error}");
+    assert!(server.is_started().await.unwrap(), "the channel lives on");
+    assert!(server.destroy_room(&lab).await.unwrap());
+}
+
+/// Calls that are under way when the server goes each end with an answer or an
+/// outage, and each account is there or not, never half.
+async fn restarted_in_the_middle(rig: &impl Rig, server: &Server) {
+    let users: Vec<Jid> = (0..400).map(|n| jid(&format!("middle{n}"))).collect();
+    let orders = futures_util::future::join_all(users.iter().map(|user| server.register(user, user_secret(user))));
+    let fault = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        rig.stop().await;
+        rig.start().await;
+    };
+    let (made, ()) = tokio::join!(orders, fault);
+    let ann = jid("ann");
+    answers_again(server, &ann).await;
+    for (user, made) in users.iter().zip(made) {
+        let there = server.account_exists(user).await.unwrap();
+        match made {
+            Ok(_) => assert!(there, "{user} was answered as made, and is not there"),
+            // A server that is stopping crashes, refuses and denies having
+            // commands as it falls apart; what counts is that it is no success.
+            Err(error) => assert!(!error.to_string().contains("pw-"), "{user}: {error}"),
+        }
+        if there {
+            assert!(server.password_is(user, user_secret(user)).await.unwrap(), "{user}");
+            assert!(server.unregister(user).await.unwrap());
+        }
+    }
+}
+
+/// Without its modules a server says so, instead of reading as empty.
+async fn missing_modules(server: &Server) {
+    let error = server.account_exists(&jid("ann")).await.unwrap_err();
+    assert!(matches!(error, ControlError::UnknownCommand { .. }), "{error:?}");
+    assert!(error.to_string().contains("mod"), "it says what to load: {error}");
+    let error = server.online_rooms().await.unwrap_err();
+    assert!(matches!(error, ControlError::UnknownCommand { .. }), "{error:?}");
+    let error = server.room_options(&room("x")).await.unwrap_err();
+    assert!(matches!(error, ControlError::UnknownCommand { .. }), "{error:?}");
+    assert!(server.registered_users(&host()).await.is_ok(), "what needs no module works");
+}
+
+struct DoubleRig {
+    double: Arc<Double>,
+    server: Server,
+}
+
+#[async_trait]
+impl Rig for DoubleRig {
+    fn server(&self) -> &Server {
+        &self.server
+    }
+    async fn stop(&self) {
+        self.double.world.lock().unwrap().down = true;
+    }
+    async fn start(&self) {
+        self.double.world.lock().unwrap().down = false;
+    }
+    async fn freeze(&self) {
+        self.double.world.lock().unwrap().frozen = true;
+    }
+    async fn thaw(&self) {
+        self.double.world.lock().unwrap().frozen = false;
+    }
+}
+
+struct RealRig {
+    container: Container,
+    server: Server,
+}
+
+#[async_trait]
+impl Rig for RealRig {
+    fn server(&self) -> &Server {
+        &self.server
+    }
+    async fn stop(&self) {
+        // As the operator does it: the server first, so that nothing is lost.
+        let orderly = self.container.server();
+        let _ = orderly.stop().await;
+        orderly.close().await;
+        self.container.runtime.stop().await.unwrap();
+    }
+    async fn start(&self) {
+        self.container.runtime.start().await.unwrap();
+    }
+    async fn freeze(&self) {
+        docker(&["pause", &self.container.name]);
+    }
+    async fn thaw(&self) {
+        docker(&["unpause", &self.container.name]);
+    }
+}
+
 #[tokio::test]
 async fn double_keeps_the_contract() {
-    contract(&Server::new(Arc::new(Double::new(HOST)))).await;
+    let double = Arc::new(Double::new(HOST));
+    let server = Server::new(Arc::clone(&double) as Arc<dyn Control>);
+    contract(&server).await;
+    faults(&DoubleRig { double: Arc::clone(&double), server: server.clone() }).await;
+    double.world.lock().unwrap().missing.extend(["check_account", "muc_online_rooms", "get_room_options"]);
+    missing_modules(&server).await;
 }
 
 /// The contract against a real server of `version`.
@@ -210,6 +384,13 @@ async fn real(version: &str) {
     let (container, server) = Container::started(version, CONFIG).await;
     assert_eq!(server.version().await.unwrap().to_string(), version);
     contract(&server).await;
+    let rig = RealRig { container, server };
+    faults(&rig).await;
+    rig.server.close().await;
+    drop(rig);
+    let bare: String = CONFIG.lines().filter(|line| !line.contains("admin")).map(|line| format!("{line}\n")).collect();
+    let (container, server) = Container::started(version, &bare).await;
+    missing_modules(&server).await;
     server.close().await;
     drop(container);
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod connect;
+mod empty;
 mod output;
 mod progress;
 mod run;

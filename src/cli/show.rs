@@ -9,13 +9,14 @@ use jiff::Timestamp;
 
 use super::args::{Format, StatusFormat};
 use super::connect::Connectors;
+use super::empty::EmptyStore;
 use super::session::{Place, engine};
 use super::{Exit, Outcome, output};
 use crate::engine::{Secrets, Store};
 use crate::metrics::Metrics;
 use crate::secrets::FileSecrets;
 use crate::status::{ConditionStatus, ConditionType, Status};
-use crate::store::{EmptyStore, SqliteStore};
+use crate::store::SqliteStore;
 
 /// What `plan --detailed-exitcode` ends with when there is something to do.
 const CHANGES: u8 = 2;

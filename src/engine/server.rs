@@ -42,13 +42,20 @@ pub enum Created {
 #[derive(Clone)]
 pub struct Server {
     control: Arc<dyn Control>,
+    deadline: Duration,
 }
 
 impl Server {
     /// The server at the other end of `control`.
     #[must_use]
     pub fn new(control: Arc<dyn Control>) -> Self {
-        Self { control }
+        Self { control, deadline: DEADLINE }
+    }
+
+    /// The same, with another deadline for each call.
+    #[must_use]
+    pub fn with_deadline(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
     }
 
     /// Its version.
@@ -67,7 +74,7 @@ impl Server {
         shape: Shape,
         args: Vec<super::Arg>,
     ) -> Result<Value> {
-        self.control.call(Call::command(name, shape, args), DEADLINE).await
+        self.control.call(Call::command(name, shape, args), self.deadline).await
     }
 
     /// Whether ejabberd has started as a whole, not only its node.

@@ -14,14 +14,14 @@ impl fmt::Display for Problem {
             Severity::Warning => "warning: ",
         };
         match &self.place {
-            None => write!(f, "{prefix}{}", self.message)?,
+            None => write!(f, "{prefix}{}", plain(&self.message))?,
             Some(place) => {
-                writeln!(f, "{place}: {prefix}{}", self.message)?;
+                writeln!(f, "{place}: {prefix}{}", plain(&self.message))?;
                 write_source(f, place)?;
             }
         }
         match &self.help {
-            Some(help) => write!(f, "\nhelp: {help}"),
+            Some(help) => write!(f, "\nhelp: {}", plain(help)),
             None => Ok(()),
         }
     }
@@ -29,7 +29,7 @@ impl fmt::Display for Problem {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
+        write!(f, "{}:{}:{}", plain(&self.file.to_string_lossy()), self.line, self.column)
     }
 }
 
@@ -82,7 +82,14 @@ fn window(place: &Place) -> (String, usize, usize) {
     (shown, from, length.max(1))
 }
 
-/// A character as it may go to a terminal.
+/// A text of one line as it may go to a terminal. It may hold names from the file.
+fn plain(text: &str) -> String {
+    text.chars()
+        .map(|c| if is_treacherous(c) { c.escape_default().to_string() } else { c.to_string() })
+        .collect()
+}
+
+/// A character of the source as it may go to a terminal.
 fn shown_char(c: char) -> String {
     match c {
         '\t' => "    ".to_owned(),

@@ -114,10 +114,13 @@ impl<'a> Sources<'a> {
         for (at, c) in line.char_indices().skip(first).take(2 * KEPT_CHARS) {
             let byte = start + at;
             let is_marked = marked.contains(&byte);
-            if is_marked && from.is_none() {
-                from = Some(shown);
-            }
             let is_hidden = hidden.iter().any(|range| range.contains(&byte));
+            if is_marked && from.is_none() {
+                // Inside of a mask the whole of it is meant.
+                let inside = if is_hidden && masking { MASK.len() } else { 0 };
+                from = Some(shown - inside);
+                length = inside;
+            }
             let width = match (is_hidden, masking) {
                 (true, true) => 0,
                 (true, false) => {
@@ -142,7 +145,8 @@ impl<'a> Sources<'a> {
     fn hidden(&self, file: usize, start: usize, line: &str) -> Vec<Range<usize>> {
         let end = start + line.len();
         if self.broken.contains(&file) && self.below_password(file, start, line) {
-            return vec![start..end];
+            let whole = start..end;
+            return vec![whole];
         }
         let ranges = self.secrets.get(file).map_or(&[][..], Vec::as_slice);
         let mut hidden: Vec<_> =
@@ -156,12 +160,17 @@ impl<'a> Sources<'a> {
         hidden
     }
 
-    /// Whether a line is indented below a line with the key of a password, and
-    /// so may be part of it.
+    /// Whether a line is indented below a line with the key of a password, or
+    /// follows it, and so may be part of it.
     fn below_password(&self, file: usize, start: usize, line: &str) -> bool {
         let indent = |line: &str| line.len() - line.trim_start().len();
         let mut limit = indent(line);
         let above = self.text(file).get(..start).unwrap_or_default();
+        let previous =
+            above.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        if previous.ends_with(':') && previous.to_lowercase().contains("password") {
+            return true;
+        }
         for line in above.lines().rev().take(LINES_ABOVE).filter(|line| !line.trim().is_empty()) {
             if indent(line) < limit {
                 limit = indent(line);

@@ -104,15 +104,6 @@ impl Node {
         1 + self.items().iter().map(Node::size).sum::<usize>()
             + self.entries().iter().map(|entry| entry.value.size()).sum::<usize>()
     }
-
-    fn mark_secret(&mut self) {
-        self.secret = true;
-        match &mut self.value {
-            Value::List(items) => items.iter_mut().for_each(Node::mark_secret),
-            Value::Map(entries) => entries.iter_mut().for_each(|entry| entry.value.mark_secret()),
-            _ => {}
-        }
-    }
 }
 
 /// A collection whose end has not come yet.
@@ -217,7 +208,7 @@ impl Builder<'_, '_> {
                     return Err(Stop);
                 };
                 self.count(node.size(), span)?;
-                self.attach(node)
+                self.attach(node, 0)
             }
             _ => Ok(()),
         }
@@ -279,31 +270,35 @@ impl Builder<'_, '_> {
         self.count(1, span)?;
         let node = Node { id: *self.nodes, span, secret: false, value };
         if anchor != 0 {
-            self.anchors.insert(anchor, node.clone());
+            // What may be repeated is kept twice.
+            self.count(node.size(), span)?;
         }
-        self.attach(node)
+        self.attach(node, anchor)
     }
 
-    fn attach(&mut self, mut node: Node) -> Result<(), Stop> {
-        match self.open.last_mut().map(|open| &mut open.node) {
+    fn attach(&mut self, mut node: Node, anchor: usize) -> Result<(), Stop> {
+        let within = self.open.last_mut().map(|open| &mut open.node);
+        if let Some(Collection::Map { key: Some((key, _)), .. }) = &within
+            && mask::is_secret_key(key)
+        {
+            hide(&mut node, self.report);
+        }
+        if anchor != 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        match within {
             None => self.root = Some(node),
             Some(Collection::List(items)) => items.push(node),
-            Some(Collection::Map { entries, key }) => match key.take() {
-                Some((key, key_span)) => {
-                    if mask::is_secret_key(&key) {
-                        node.mark_secret();
-                        self.report.add_secret(node.span);
-                    }
+            Some(Collection::Map { entries, key }) => {
+                if let Some((key, key_span)) = key.take() {
                     entries.push(Entry { key, key_span, value: node });
-                }
-                None => {
-                    let Some(text) = key_text(&node, self.report) else {
-                        self.report.error(node.span, "a key must be a text");
-                        return Err(Stop);
-                    };
+                } else if let Some(text) = key_text(&node, self.report) {
                     *key = Some((text, node.span));
+                } else {
+                    self.report.error(node.span, "a key must be a text");
+                    return Err(Stop);
                 }
-            },
+            }
         }
         Ok(())
     }
@@ -352,5 +347,21 @@ fn key_text(node: &Node, report: &Report<'_>) -> Option<String> {
             Some(report.slice(node.span).to_owned())
         }
         Value::Null | Value::List(_) | Value::Map(_) => None,
+    }
+}
+
+/// Notes that nothing of a value may be shown.
+fn hide(node: &mut Node, report: &mut Report<'_>) {
+    node.secret = true;
+    report.add_secret(node.span);
+    match &mut node.value {
+        Value::List(items) => items.iter_mut().for_each(|item| hide(item, report)),
+        Value::Map(entries) => {
+            for entry in entries {
+                report.add_secret(entry.key_span);
+                hide(&mut entry.value, report);
+            }
+        }
+        _ => {}
     }
 }

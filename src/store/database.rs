@@ -128,7 +128,7 @@ pub(super) fn key(connection: &mut Connection) -> Result<Zeroizing<Vec<u8>>, Sto
         return Ok(key);
     }
     let mut key = Zeroizing::new(vec![0; KEY_BYTES]);
-    getrandom::fill(&mut key).map_err(|e| io(OPERATION, e))?;
+    getrandom::fill(&mut key).map_err(|e| io(OPERATION, e.to_string()))?;
     rows::save_key(connection, &key).map_err(|e| failure(OPERATION, connection, &e))?;
     Ok(key)
 }

@@ -138,12 +138,12 @@ impl Store for SqliteStore {
     }
 }
 
-fn io(operation: &'static str, cause: impl ToString) -> StoreError {
-    StoreError::Io { operation, cause: cause.to_string() }
+fn io(operation: &'static str, cause: impl Into<String>) -> StoreError {
+    StoreError::Io { operation, cause: cause.into() }
 }
 
 fn keyed(key: &[u8]) -> Result<Hmac<Sha256>, StoreError> {
-    Hmac::new_from_slice(key).map_err(|e| io("use the fingerprint key", e))
+    Hmac::new_from_slice(key).map_err(|e| io("use the fingerprint key", e.to_string()))
 }
 
 /// A directory that is there keeps its mode: it may be a shared one that

@@ -21,6 +21,8 @@ pub struct World {
     pub missing: BTreeSet<&'static str>,
     /// The next calls fail as if the server were away.
     pub down: bool,
+    /// Calls are not answered before their deadline.
+    pub frozen: bool,
     /// Every call by name, in order.
     pub calls: Vec<&'static str>,
 }
@@ -124,6 +126,11 @@ impl World {
         }
     }
 
+    /// An option that the server does not know crashes the command.
+    fn knows_option(&self, args: &[Arg]) -> bool {
+        args.get(2).is_some_and(|name| default_options().contains_key(&text(name)))
+    }
+
     fn register(&mut self, jid: &str, host: &str, password: String) -> Value {
         if !self.hosts.contains(host) {
             return no(&["cannot_register", "Unknown virtual host"]);
@@ -160,10 +167,14 @@ impl World {
 
 #[async_trait]
 impl Control for Double {
-    async fn call(&self, call: Call, _: Duration) -> Result<Value, ControlError> {
+    async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError> {
         // Like the real one, it answers later, not at once.
         tokio::task::yield_now().await;
         let name = call.name();
+        if self.world.lock().unwrap().frozen {
+            tokio::time::sleep(deadline).await;
+            return Err(ControlError::Timeout(name));
+        }
         let mut world = self.world.lock().unwrap();
         world.calls.push(name);
         if world.down {
@@ -173,6 +184,9 @@ impl Control for Double {
             return Err(ControlError::UnknownCommand { command: name, hint: "load its module" });
         }
         match &call {
+            Call::Command { name: "change_room_option", args, .. } if !world.knows_option(args) => {
+                Err(ControlError::Crashed { command: name, tag: "case_clause".to_owned(), place: String::new() })
+            }
             Call::Command { name, args, .. } => Ok(world.command(name, args)),
             Call::Function { .. } => {
                 world.down = true;
@@ -182,6 +196,9 @@ impl Control for Double {
     }
 
     async fn version(&self) -> Result<ServerVersion, ControlError> {
+        if self.world.lock().unwrap().down {
+            return Err(ControlError::Unreachable("its node does not answer (noconnection)".to_owned()));
+        }
         Ok(self.version)
     }
 

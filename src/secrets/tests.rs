@@ -1,0 +1,161 @@
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use super::*;
+
+async fn read(source: SecretSource) -> Result<String, String> {
+    let secret = FileSecrets::new().read(&source).await;
+    secret.map(|s| s.expose().to_owned()).map_err(|e| e.to_string())
+}
+
+fn sh(script: &str) -> SecretSource {
+    SecretSource::Command(vec!["sh".into(), "-c".into(), script.into()])
+}
+
+#[tokio::test]
+async fn a_file_loses_one_newline_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("secret");
+    for (content, secret) in
+        [("pw\n", "pw"), ("pw", "pw"), (" p w \n", " p w "), ("pässwörd", "pässwörd")]
+    {
+        std::fs::write(&path, content).unwrap();
+        assert_eq!(read(SecretSource::File(path.clone())).await.as_deref(), Ok(secret));
+    }
+}
+
+#[tokio::test]
+async fn what_ejabberd_would_refuse_is_refused_and_not_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("secret");
+    let long = "hunter2".repeat(2000);
+    let longer = "hunter2".repeat(20_000);
+    for (content, said) in [
+        (&b""[..], "empty"),
+        (b"\n", "empty"),
+        (b"hunter2\n\n", "more than one line"),
+        (b"hunter2\r\n", "more than one line"),
+        (b"hun\tter2", "tab"),
+        (b"hunter2\x07", "control character"),
+        (b"hunter2\xff", "not UTF-8"),
+        (long.as_bytes(), "at most 8184"),
+        (longer.as_bytes(), "longer than 65536 bytes"),
+    ] {
+        std::fs::write(&path, content).unwrap();
+        let error = read(SecretSource::File(path.clone())).await.unwrap_err();
+        assert!(error.contains(said) && error.contains("secret"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    let inline = read(SecretSource::Inline(Secret::new("hunter2\n".into()))).await.unwrap_err();
+    assert!(inline.contains("inline") && !inline.contains("hunter2"), "{inline}");
+}
+
+#[tokio::test]
+async fn other_places_are_read_or_named() {
+    assert!(read(SecretSource::Env("PATH".into())).await.is_ok());
+    let error = read(SecretSource::Env("NO_SUCH_VARIABLE".into())).await.unwrap_err();
+    assert!(error.contains("NO_SUCH_VARIABLE") && error.contains("not set"), "{error}");
+    for place in ["/no/such/file", "/dev"] {
+        let error = read(SecretSource::File(place.into())).await.unwrap_err();
+        assert!(error.contains(place), "{error}");
+    }
+    assert!(read(SecretSource::Generate).await.is_err());
+}
+
+#[tokio::test]
+async fn a_program_prints_a_secret() {
+    assert_eq!(read(sh("printf 'pw\\n'")).await.as_deref(), Ok("pw"));
+    // No input to wait for, and no shell that would read the argument.
+    let echo = SecretSource::Command(vec!["echo".into(), "$HOME; x".into()]);
+    assert_eq!(read(echo).await.as_deref(), Ok("$HOME; x"));
+    assert_eq!(read(sh("cat; echo pw")).await.as_deref(), Ok("pw"));
+    assert_eq!(read(sh("head -c 300000 /dev/zero >&2; echo pw")).await.as_deref(), Ok("pw"));
+}
+
+#[tokio::test]
+async fn a_failing_program_does_not_show_what_it_printed() {
+    let error = read(sh("echo hunter2; echo; echo no vault >&2; echo more >&2; exit 3")).await;
+    let error = error.unwrap_err();
+    assert!(error.contains("exit status: 3: no vault"), "{error}");
+    assert!(!error.contains("hunter2") && !error.contains("more"), "{error}");
+    let error = read(sh("head -c 300000 /dev/zero")).await.unwrap_err();
+    assert!(error.contains("printed more than 65536"), "{error}");
+    let error = read(SecretSource::Command(vec!["/no/such/program".into()])).await.unwrap_err();
+    assert!(error.contains("/no/such/program"), "{error}");
+    assert!(read(SecretSource::Command(vec![])).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_hangs_is_given_up() {
+    let error = read(sh("exec sleep 1000")).await.unwrap_err();
+    assert!(error.contains("within 30 s"), "{error}");
+}
+
+#[test]
+fn generated_passwords_are_long_plain_and_even() {
+    let mut seen = [0_u32; 256];
+    for _ in 0..2000 {
+        let password = FileSecrets::new().generate().unwrap();
+        assert_eq!(password.expose().len(), GENERATED_LENGTH);
+        password.expose().bytes().for_each(|byte| seen[usize::from(byte)] += 1);
+    }
+    // 857 of each are expected; six standard deviations are 174.
+    for byte in 0..=255_u8 {
+        let expected = if ALPHABET.contains(&byte) { 680..1035 } else { 0..1 };
+        assert!(expected.contains(&seen[usize::from(byte)]), "{byte}: {}", seen[usize::from(byte)]);
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_published_with_its_mode() {
+    let dir = tempfile::tempdir().unwrap();
+    let parent = dir.path().join("made/here");
+    let sink = |mode| SecretSink { file: parent.join("bot"), mode };
+    let secrets = FileSecrets::new();
+    let stat = || sink(0).file.metadata().unwrap();
+    let (one, two) = (Secret::new("one".into()), Secret::new("two".into()));
+
+    secrets.publish(&sink(0o640), &one).await.unwrap();
+    assert_eq!(std::fs::read_to_string(sink(0).file).unwrap(), "one");
+    assert_eq!(stat().mode() & 0o7777, 0o640);
+    assert_eq!(parent.metadata().unwrap().mode() & 0o7777, 0o700);
+
+    let inode = stat().ino();
+    secrets.publish(&sink(0o640), &one).await.unwrap();
+    assert_eq!(stat().ino(), inode, "it was rewritten for nothing");
+    secrets.publish(&sink(0o666), &one).await.unwrap();
+    assert_eq!(stat().mode() & 0o7777, 0o666);
+    // What a killed operator left.
+    std::fs::write(parent.join(".bot.new"), "half").unwrap();
+    secrets.publish(&sink(0o600), &two).await.unwrap();
+    assert_eq!(std::fs::read_to_string(sink(0).file).unwrap(), "two");
+    assert_eq!(std::fs::read_dir(&parent).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_published_is_said_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("taken")).unwrap();
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    let secret = Secret::new("hunter2".into());
+    for file in ["taken", "file/below"] {
+        let sink = SecretSink { file: dir.path().join(file), mode: 0o600 };
+        let error = FileSecrets::new().publish(&sink, &secret).await.unwrap_err().to_string();
+        assert!(error.contains(file) && !error.contains("hunter2"), "{error}");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+#[tokio::test]
+async fn files_of_the_desired_state_are_read_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ejabberd.yml");
+    std::fs::write(&path, b"a\n\xff\n").unwrap();
+    let secrets = FileSecrets::new();
+    assert_eq!(secrets.read_file(&path).await.unwrap(), b"a\n\xff\n");
+    let file = std::fs::File::create(&path).unwrap();
+    file.set_len(17 << 20).unwrap();
+    assert!(secrets.read_file(&path).await.unwrap_err().to_string().contains("longer"));
+    let error = secrets.read_file(&dir.path().join("gone")).await.unwrap_err().to_string();
+    assert!(error.contains("no such file; put it there"), "{error}");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}

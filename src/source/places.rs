@@ -1,0 +1,114 @@
+//! Which names in which directories decide what is read at a path.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::path::{Component, Path, PathBuf};
+
+use super::read::is_part;
+
+/// The longest chain of links that is followed, as in Linux.
+const MAX_LINKS: usize = 40;
+
+/// The most directories that are watched; beyond it a resync has to do.
+const MAX_DIRECTORIES: usize = 1000;
+
+/// The names in one directory that matter.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Names {
+    exact: BTreeSet<OsString>,
+    /// Whether every YAML file matters, because the directory is the source.
+    parts: bool,
+}
+
+/// Directories, free of links, with the names in them that matter.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Places(BTreeMap<PathBuf, Names>);
+
+impl Places {
+    /// The places on which reading `source`, a file or a directory of files,
+    /// and the files `others` depends. All paths are absolute.
+    pub(super) fn of(source: &Path, others: &[PathBuf]) -> Self {
+        let mut places = Self::default();
+        if let Some(found) = places.follow(source)
+            && found.is_dir()
+        {
+            for entry in found.read_dir().into_iter().flatten().flatten() {
+                if is_part(&entry.path()) {
+                    places.follow(&entry.path());
+                }
+            }
+            places.names(found).parts = true;
+        }
+        for other in others {
+            places.follow(other);
+        }
+        places
+    }
+
+    /// The directories to watch.
+    pub(super) fn directories(&self) -> impl Iterator<Item = &Path> {
+        self.0.keys().map(PathBuf::as_path).take(MAX_DIRECTORIES)
+    }
+
+    /// Whether `path` is one of the directories.
+    pub(super) fn has_directory(&self, path: &Path) -> bool {
+        self.0.contains_key(path)
+    }
+
+    /// Whether a change of a name in a directory may change what is read.
+    pub(super) fn concern(&self, path: &Path) -> bool {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return false };
+        self.0.get(parent).is_some_and(|names| {
+            names.exact.contains(name) || (names.parts && is_part(Path::new(name)))
+        })
+    }
+
+    fn names(&mut self, directory: PathBuf) -> &mut Names {
+        self.0.entry(directory).or_default()
+    }
+
+    /// Walks `path` as the kernel does, name by name, and notes each: any of
+    /// them may become a link, or lead to another directory, the next moment.
+    /// Gives the place at the end; `None` where the walk breaks off, in a
+    /// directory in which the missing name is then waited for.
+    fn follow(&mut self, path: &Path) -> Option<PathBuf> {
+        let mut links = 0;
+        let mut here = PathBuf::from("/");
+        // The next name last.
+        let mut names = reversed(path);
+        while let Some(name) = names.pop() {
+            if name == OsStr::new("..") {
+                // `here` is free of links, so that this is where `..` leads.
+                here.pop();
+                continue;
+            }
+            self.names(here.clone()).exact.insert(name.clone());
+            let next = here.join(&name);
+            if next.symlink_metadata().ok()?.is_symlink() {
+                links += 1;
+                let target = next.read_link().ok()?;
+                if links > MAX_LINKS {
+                    return None;
+                }
+                if target.is_absolute() {
+                    here = PathBuf::from("/");
+                }
+                names.extend(reversed(&target));
+            } else {
+                here = next;
+            }
+        }
+        Some(here)
+    }
+}
+
+fn reversed(path: &Path) -> Vec<OsString> {
+    path.components()
+        .rev()
+        .filter_map(|component| match component {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some(OsString::from("..")),
+            Component::Prefix(_) | Component::RootDir | Component::CurDir => None,
+        })
+        .collect()
+}

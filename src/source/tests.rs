@@ -1,0 +1,242 @@
+use std::os::unix::fs::symlink;
+use std::time::Instant;
+
+use super::*;
+
+/// Long enough for an event that should not come.
+const SILENCE: Duration = Duration::from_millis(200);
+
+async fn notices(source: &FileSource) -> bool {
+    tokio::time::timeout(Duration::from_secs(3), source.changed()).await.is_ok()
+}
+
+async fn is_silent(source: &FileSource) -> bool {
+    tokio::time::timeout(SILENCE, source.changed()).await.is_err()
+}
+
+/// Takes what comes after a change whose events straddle the debounce.
+async fn settle(source: &FileSource) {
+    while !is_silent(source).await {}
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+}
+
+/// A temporary directory, its path free of links, and a source in it.
+fn source() -> (tempfile::TempDir, PathBuf, FileSource) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().canonicalize().unwrap().join("desired-state.yaml");
+    write(&file, "a: 1\n");
+    let source = FileSource::new(file.clone()).unwrap();
+    (dir, file, source)
+}
+
+#[tokio::test]
+async fn an_edit_in_place_is_noticed_fast_and_once() {
+    let (_dir, file, source) = source();
+    assert!(is_silent(&source).await);
+    let began = Instant::now();
+    write(&file, "a: 2\n");
+    assert!(notices(&source).await);
+    assert!(began.elapsed() < Duration::from_millis(150), "{:?}", began.elapsed());
+    assert_eq!(source.load().await.unwrap()[0].text, "a: 2\n");
+    assert!(is_silent(&source).await);
+}
+
+#[tokio::test]
+async fn reading_and_unrelated_files_are_silent() {
+    let (dir, file, source) = source();
+    source.load().await.unwrap();
+    std::fs::read_to_string(&file).unwrap();
+    write(&dir.path().join("operator.log"), "x");
+    write(&dir.path().join(".desired-state.yaml.swp"), "x");
+    std::fs::create_dir(dir.path().join(".ejabberd-operator")).unwrap();
+    write(&dir.path().join(".ejabberd-operator/state.sqlite"), "x");
+    dir.path().read_dir().unwrap().for_each(drop);
+    assert!(is_silent(&source).await);
+}
+
+#[tokio::test]
+async fn a_rename_over_it_is_noticed_again_and_again() {
+    let (dir, file, source) = source();
+    for round in 0..3 {
+        let next = dir.path().join("next");
+        write(&next, &round.to_string());
+        std::fs::rename(&next, &file).unwrap();
+        assert!(notices(&source).await, "{round}");
+        settle(&source).await;
+    }
+}
+
+#[tokio::test]
+async fn it_may_be_deleted_and_made_again_with_its_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let below = dir.path().join("a/b");
+    let file = below.join("desired-state.yaml");
+    let source = FileSource::new(file.clone()).unwrap();
+    let said = source.load().await.unwrap_err().to_string();
+    assert!(said.contains("no such file"), "{said}");
+    for round in 0..3 {
+        std::fs::create_dir_all(&below).unwrap();
+        write(&file, "a: 1\n");
+        assert!(notices(&source).await, "{round}");
+        settle(&source).await;
+        write(&file, "a: 2\n");
+        assert!(notices(&source).await, "{round}");
+        settle(&source).await;
+        std::fs::remove_dir_all(dir.path().join("a")).unwrap();
+        assert!(notices(&source).await, "{round}");
+        settle(&source).await;
+    }
+    // Another directory takes the place of one further up.
+    let other = dir.path().join("other/b");
+    std::fs::create_dir_all(&other).unwrap();
+    write(&other.join("desired-state.yaml"), "a: 3\n");
+    std::fs::rename(dir.path().join("other"), dir.path().join("a")).unwrap();
+    assert!(notices(&source).await);
+    assert_eq!(source.load().await.unwrap()[0].text, "a: 3\n");
+}
+
+#[tokio::test]
+async fn a_directory_replaced_at_once_is_still_watched() {
+    let dir = tempfile::tempdir().unwrap();
+    let below = dir.path().join("a/b");
+    let file = below.join("desired-state.yaml");
+    std::fs::create_dir_all(&below).unwrap();
+    let source = FileSource::new(file.clone()).unwrap();
+    for round in 0..10 {
+        // The new directories often get the inode numbers of the old ones.
+        std::fs::remove_dir_all(dir.path().join("a")).unwrap();
+        std::fs::create_dir_all(&below).unwrap();
+        assert!(notices(&source).await, "{round}");
+        settle(&source).await;
+        write(&file, &round.to_string());
+        assert!(notices(&source).await, "{round}");
+        settle(&source).await;
+    }
+}
+
+#[tokio::test]
+async fn swapped_links_are_noticed_wherever_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for version in ["1", "2", "3"] {
+        std::fs::create_dir_all(at(&format!("elsewhere/{version}"))).unwrap();
+        write(&at(&format!("elsewhere/{version}/f.yaml")), version);
+    }
+    std::fs::create_dir(at("mount")).unwrap();
+    symlink("../elsewhere/1", at("mount/..data")).unwrap();
+    symlink("..data/f.yaml", at("mount/f.yaml")).unwrap();
+    // A link to the file from yet another place.
+    symlink(at("mount/f.yaml"), at("entry.yaml")).unwrap();
+    let source = FileSource::new(at("entry.yaml")).unwrap();
+    assert_eq!(source.load().await.unwrap()[0].text, "1");
+    for version in ["2", "3"] {
+        symlink(format!("../elsewhere/{version}"), at("mount/..new")).unwrap();
+        std::fs::rename(at("mount/..new"), at("mount/..data")).unwrap();
+        assert!(notices(&source).await);
+        assert_eq!(source.load().await.unwrap()[0].text, version);
+        settle(&source).await;
+    }
+    // The file at the end is watched where it is; the one before no longer.
+    write(&at("elsewhere/2/f.yaml"), "old");
+    assert!(is_silent(&source).await);
+    write(&at("elsewhere/3/f.yaml"), "new");
+    assert!(notices(&source).await);
+}
+
+#[tokio::test]
+async fn what_it_names_is_watched_until_it_no_longer_does() {
+    let (dir, _file, source) = source();
+    let secret = dir.path().join("secrets/bot");
+    source.watch(std::slice::from_ref(&secret));
+    std::fs::create_dir(dir.path().join("secrets")).unwrap();
+    assert!(notices(&source).await);
+    settle(&source).await;
+    write(&secret, "pw");
+    assert!(notices(&source).await);
+    settle(&source).await;
+    write(&dir.path().join("secrets/other"), "pw");
+    assert!(is_silent(&source).await);
+    source.watch(&[]);
+    write(&secret, "pw2");
+    assert!(is_silent(&source).await);
+}
+
+#[tokio::test]
+async fn a_directory_is_all_its_yaml_files_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for name in ["b.yml", "a.yaml", "c.txt", ".hidden.yaml"] {
+        write(&at(name), name);
+    }
+    std::fs::create_dir(at("d.yaml")).unwrap();
+    let source = FileSource::new(dir.path().to_owned()).unwrap();
+    let texts = || async {
+        let files = source.load().await.unwrap();
+        files.into_iter().map(|f| f.text).collect::<Vec<_>>()
+    };
+    assert_eq!(texts().await, ["a.yaml", "b.yml"]);
+    write(&at("new.yaml"), "new.yaml");
+    assert!(notices(&source).await);
+    assert_eq!(texts().await, ["a.yaml", "b.yml", "new.yaml"]);
+    settle(&source).await;
+    write(&at("c.txt"), "changed");
+    assert!(is_silent(&source).await);
+    std::fs::remove_file(at("a.yaml")).unwrap();
+    assert!(notices(&source).await);
+}
+
+#[tokio::test]
+async fn a_burst_does_not_put_it_off_and_loses_nothing() {
+    let (_dir, file, source) = source();
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writer = std::thread::spawn({
+        let (stop, file) = (Arc::clone(&stop), file.clone());
+        move || {
+            while !stop.load(Ordering::Relaxed) {
+                write(&file, "burst");
+            }
+            write(&file, "last");
+        }
+    });
+    let began = Instant::now();
+    for _ in 0..3 {
+        assert!(notices(&source).await);
+    }
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    stop.store(true, Ordering::Relaxed);
+    writer.join().unwrap();
+    assert!(notices(&source).await);
+    settle(&source).await;
+    assert_eq!(source.load().await.unwrap()[0].text, "last");
+}
+
+#[tokio::test]
+async fn giving_up_the_wait_loses_no_change() {
+    let (_dir, file, source) = source();
+    write(&file, "a: 2\n");
+    for _ in 0..5 {
+        let _ = tokio::time::timeout(Duration::from_millis(5), source.changed()).await;
+    }
+    assert!(notices(&source).await);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("f.yaml");
+    let empty = FileSource::new(dir.path().to_owned()).unwrap();
+    assert!(empty.load().await.unwrap_err().to_string().contains("no *.yaml"));
+    let source = FileSource::new(file.clone()).unwrap();
+    std::fs::write(&file, b"a: 1\nb: \xff\n").unwrap();
+    assert!(source.load().await.unwrap_err().to_string().contains("line 2 is not UTF-8"));
+    std::fs::File::create(&file).unwrap().set_len((16 << 20) + 1).unwrap();
+    assert!(source.load().await.unwrap_err().to_string().contains("longer than 16 MiB"));
+    // A link that leads to itself.
+    std::fs::remove_file(&file).unwrap();
+    symlink(&file, &file).unwrap();
+    source.watch(&[]);
+    assert!(source.load().await.is_err());
+}

@@ -1,0 +1,205 @@
+//! Notices changes in directories. Events only ever say "look again".
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use notify::event::{AccessKind, AccessMode};
+use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::watch;
+
+use super::places::Places;
+
+/// How often the way to the files is walked anew because it changed while we
+/// were about to watch it.
+const MAX_WALKS: usize = 5;
+
+/// A directory as it was when it began to be watched: device and inode. The
+/// watch follows these, not the name.
+type Identity = (u64, u64);
+
+/// What the thread that gets the events knows.
+struct Noticed {
+    places: Mutex<Places>,
+    /// Watched directories that were moved, removed or made: their watch may
+    /// be gone, even where the number of the new one is that of the old.
+    doubtful: Mutex<BTreeSet<PathBuf>>,
+    generation: watch::Sender<u64>,
+}
+
+/// Watches the way to the source, and to what it names.
+pub(super) struct Watcher {
+    source: PathBuf,
+    others: Mutex<Vec<PathBuf>>,
+    noticed: Arc<Noticed>,
+    /// `None` where the system gives no watcher.
+    watched: Mutex<Option<Watched>>,
+    warned: AtomicBool,
+}
+
+struct Watched {
+    backend: RecommendedWatcher,
+    directories: BTreeMap<PathBuf, Identity>,
+}
+
+impl Watcher {
+    /// Nothing is watched before the first [`refresh`](Self::refresh).
+    pub(super) fn new(source: PathBuf) -> Self {
+        let noticed = Arc::new(Noticed {
+            places: Mutex::default(),
+            doubtful: Mutex::default(),
+            generation: watch::Sender::new(0),
+        });
+        let watcher = Self {
+            source,
+            others: Mutex::default(),
+            noticed: Arc::clone(&noticed),
+            watched: Mutex::default(),
+            warned: AtomicBool::new(false),
+        };
+        match notify::recommended_watcher(move |event| noticed.take(event)) {
+            Ok(backend) => {
+                *held(&watcher.watched) = Some(Watched { backend, directories: BTreeMap::new() });
+            }
+            Err(error) => watcher.warn(&error),
+        }
+        watcher
+    }
+
+    /// Replaces what is watched beside the source; takes effect with the next refresh.
+    pub(super) fn also(&self, others: Vec<PathBuf>) {
+        *held(&self.others) = others;
+    }
+
+    /// How many changes were noticed so far.
+    pub(super) fn generation(&self) -> u64 {
+        *self.noticed.generation.borrow()
+    }
+
+    /// Waits for a change beyond `generation`.
+    pub(super) async fn wait_beyond(&self, generation: u64) {
+        let mut changes = self.noticed.generation.subscribe();
+        if changes.wait_for(|now| *now > generation).await.is_err() {
+            // Impossible, as we hold the sender; and if not, there is no change.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Walks the way to every file anew and watches what it leads through.
+    pub(super) fn refresh(&self) {
+        let mut watched = held(&self.watched);
+        let Some(watched) = watched.as_mut() else { return };
+        let others = held(&self.others).clone();
+        for _ in 0..MAX_WALKS {
+            let places = Places::of(&self.source, &others);
+            let settled = self.apply(watched, &places);
+            let same = {
+                let mut known = held(&self.noticed.places);
+                let same = *known == places;
+                *known = places;
+                same
+            };
+            // What changed between the walk and the watch went unnoticed, so
+            // the walk is only good if the next one finds the same.
+            if settled && same {
+                break;
+            }
+        }
+    }
+
+    /// Watches exactly the directories of `places`. Whether nothing had to be done.
+    fn apply(&self, watched: &mut Watched, places: &Places) -> bool {
+        let mut settled = true;
+        let mut wanted: BTreeMap<PathBuf, Identity> = BTreeMap::new();
+        for directory in places.directories() {
+            if let Ok(found) = directory.metadata() {
+                wanted.insert(directory.to_owned(), (found.dev(), found.ino()));
+            }
+        }
+        let Watched { backend, directories } = watched;
+        let doubtful = std::mem::take(&mut *held(&self.noticed.doubtful));
+        directories.retain(|directory, identity| {
+            let keep = wanted.get(directory) == Some(identity) && !doubtful.contains(directory);
+            if !keep {
+                settled = false;
+                // An error says that the watch ended with the directory.
+                let _ = backend.unwatch(directory);
+            }
+            keep
+        });
+        for (directory, identity) in wanted {
+            if directories.contains_key(&directory) {
+                continue;
+            }
+            match backend.watch(&directory, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    settled = false;
+                    directories.insert(directory, identity);
+                }
+                Err(error) => self.not_watched(&directory, &error),
+            }
+        }
+        settled
+    }
+
+    fn not_watched(&self, directory: &Path, error: &notify::Error) {
+        if matches!(error.kind, ErrorKind::MaxFilesWatch) {
+            self.warn(error);
+        } else {
+            // Directories on the way to ours that we may pass but not list are common.
+            tracing::debug!(directory = %directory.display(), %error, "not watched");
+        }
+    }
+
+    fn warn(&self, error: &notify::Error) {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                %error,
+                "changes of files are only noticed at the next resync; \
+                 raise fs.inotify.max_user_watches and fs.inotify.max_user_instances"
+            );
+        }
+    }
+}
+
+impl Noticed {
+    fn take(&self, event: notify::Result<Event>) {
+        let matters = match event {
+            Ok(event) if event.need_rescan() => true,
+            Ok(event) => changes(event.kind) && self.concerns(&event),
+            // It is not known what was missed.
+            Err(_) => true,
+        };
+        if matters {
+            self.generation.send_modify(|generation| *generation += 1);
+        }
+    }
+
+    fn concerns(&self, event: &Event) -> bool {
+        let places = held(&self.places);
+        let mut matters = false;
+        for path in &event.paths {
+            if places.has_directory(path) {
+                held(&self.doubtful).insert(path.clone());
+                matters = true;
+            }
+            matters |= places.concern(path);
+        }
+        matters
+    }
+}
+
+/// Whether an event of this kind may leave other content than there was.
+fn changes(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+        EventKind::Access(_) => false,
+        _ => true,
+    }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -17,8 +17,22 @@ use support::real::{CONFIG, Container, HOST, docker};
 
 /// Texts that a shell, Erlang, XML or YAML might take apart, as passwords.
 const HOSTILE: [&str; 16] = [
-    "$(touch /tmp/owned)", "`id`", "a'b\"c", "a;b|c&d", "a b  c", "--help", "-n", "\\\\n\\0", "*?[x]", "<a/>&amp;",
-    "'; drop table users; --", "ünïcödé ✓ 密码", "%s%n~p~s", "{tuple,[1]}", "a,b,c", "[]",
+    "$(touch /tmp/owned)",
+    "`id`",
+    "a'b\"c",
+    "a;b|c&d",
+    "a b  c",
+    "--help",
+    "-n",
+    "\\\\n\\0",
+    "*?[x]",
+    "<a/>&amp;",
+    "'; drop table users; --",
+    "ünïcödé ✓ 密码",
+    "%s%n~p~s",
+    "{tuple,[1]}",
+    "a,b,c",
+    "[]",
 ];
 
 /// Passwords that ejabberd refuses: empty, control characters, and what the
@@ -26,7 +40,8 @@ const HOSTILE: [&str; 16] = [
 const REFUSED: [&str; 5] = ["", "tab\there", "line\nbreak", "🐘", "\u{202e}evil"];
 
 /// Names that ejabberd takes and a shell would not.
-const HOSTILE_NAMES: [&str; 10] = ["$(id)", "`id`", "a;b", "a|b", "-n", "--help", "a,b", "bób", "*", "a\\b"];
+const HOSTILE_NAMES: [&str; 10] =
+    ["$(id)", "`id`", "a;b", "a|b", "-n", "--help", "a,b", "bób", "*", "a\\b"];
 
 fn jid(local: &str) -> Jid {
     format!("{local}@{HOST}").parse().unwrap()
@@ -64,7 +79,10 @@ async fn accounts(server: &Server) {
 
     assert_eq!(server.register(&ann, &secret("one")).await.unwrap(), Created::Now);
     assert_eq!(server.register(&ann, &secret("two")).await.unwrap(), Created::Before);
-    assert!(server.password_is(&ann, &secret("one")).await.unwrap(), "the second order changed nothing");
+    assert!(
+        server.password_is(&ann, &secret("one")).await.unwrap(),
+        "the second order changed nothing"
+    );
     assert!(server.account_exists(&ann).await.unwrap());
     assert_eq!(server.registered_users(&host()).await.unwrap(), [ann.local.clone()].into());
     assert_eq!(server.count_users(&host()).await.unwrap(), 1);
@@ -74,7 +92,10 @@ async fn accounts(server: &Server) {
     assert!(!server.password_is(&ann, &secret("one")).await.unwrap());
     assert!(!server.password_is(&jid("nobody"), &secret("x")).await.unwrap());
     let error = server.change_password(&jid("nobody"), &secret("hunter2")).await.unwrap_err();
-    assert!(matches!(error, ControlError::Refused { .. }) && !error.to_string().contains("hunter2"), "{error}");
+    assert!(
+        matches!(error, ControlError::Refused { .. }) && !error.to_string().contains("hunter2"),
+        "{error}"
+    );
 
     assert!(server.unregister(&ann).await.unwrap());
     assert!(!server.account_exists(&ann).await.unwrap());
@@ -88,7 +109,10 @@ async fn hostile_accounts(server: &Server) {
     let user = jid("hostile");
     server.register(&user, &secret("start")).await.unwrap();
     for password in passwords {
-        server.change_password(&user, &secret(password)).await.unwrap_or_else(|e| panic!("{password:?}: {e}"));
+        server
+            .change_password(&user, &secret(password))
+            .await
+            .unwrap_or_else(|e| panic!("{password:?}: {e}"));
         assert!(server.password_is(&user, &secret(password)).await.unwrap(), "{password:?}");
     }
     assert!(server.unregister(&user).await.unwrap());
@@ -113,7 +137,10 @@ async fn refusals(server: &Server) {
         let error = server.register(&jid("refused"), &secret(password)).await.unwrap_err();
         assert_eq!(error.class(), Class::Terminal, "{password:?}: {error}");
         assert!(password.is_empty() || !error.to_string().contains(password), "{error}");
-        assert!(!server.account_exists(&jid("refused")).await.unwrap(), "a refusal changes nothing");
+        assert!(
+            !server.account_exists(&jid("refused")).await.unwrap(),
+            "a refusal changes nothing"
+        );
     }
 }
 
@@ -136,7 +163,12 @@ async fn rooms(server: &Server) {
     assert_eq!(server.create_room(&hall, &host(), &wanted).await.unwrap(), Created::Before);
     assert_eq!(server.online_rooms().await.unwrap(), [hall.clone()].into());
     let seen = server.room_options(&hall).await.unwrap().unwrap();
-    for (name, value) in [("persistent", "true"), ("members_only", "true"), ("max_users", "50"), ("title", "Große Halle; $(id) 'x' \"y\"")] {
+    for (name, value) in [
+        ("persistent", "true"),
+        ("members_only", "true"),
+        ("max_users", "50"),
+        ("title", "Große Halle; $(id) 'x' \"y\""),
+    ] {
         assert_eq!(seen.get(name).map(String::as_str), Some(value), "{name}");
     }
     for (name, value, printed) in [
@@ -145,9 +177,16 @@ async fn rooms(server: &Server) {
         ("description", OptionValue::Text("✓ 密".into()), "✓ 密"),
         ("public", OptionValue::Bool(false), "false"),
         ("max_users", OptionValue::Int(20), "20"),
-        ("presence_broadcast", OptionValue::List(vec!["moderator".into(), "participant".into()]), "[moderator,participant]"),
+        (
+            "presence_broadcast",
+            OptionValue::List(vec!["moderator".into(), "participant".into()]),
+            "[moderator,participant]",
+        ),
     ] {
-        server.change_room_option(&hall, name, &value).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+        server
+            .change_room_option(&hall, name, &value)
+            .await
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
         let seen = server.room_options(&hall).await.unwrap().unwrap();
         assert_eq!(seen.get(name).map(String::as_str), Some(printed), "{name}");
     }
@@ -172,8 +211,15 @@ async fn gone(server: &Server, room: &RoomJid) {
 async fn hostile_rooms(server: &Server) {
     for name in HOSTILE_NAMES {
         let there = room(name);
-        let wanted = options(&[("persistent", OptionValue::Bool(true)), ("title", OptionValue::Text(name.into()))]);
-        assert_eq!(server.create_room(&there, &host(), &wanted).await.unwrap(), Created::Now, "{name:?}");
+        let wanted = options(&[
+            ("persistent", OptionValue::Bool(true)),
+            ("title", OptionValue::Text(name.into())),
+        ]);
+        assert_eq!(
+            server.create_room(&there, &host(), &wanted).await.unwrap(),
+            Created::Now,
+            "{name:?}"
+        );
         let seen = server.room_options(&there).await.unwrap().unwrap();
         assert_eq!(seen.get("title").map(String::as_str), Some(name));
         assert!(server.online_rooms().await.unwrap().contains(&there), "{name:?}");
@@ -185,7 +231,10 @@ async fn hostile_rooms(server: &Server) {
 /// Many calls at once come back to who asked, each with its own answer.
 async fn pipelined(server: &Server) {
     let users: Vec<Jid> = (0..200).map(|n| jid(&format!("many{n}"))).collect();
-    let made = futures_util::future::join_all(users.iter().map(|user| server.register(user, user_secret(user)))).await;
+    let made = futures_util::future::join_all(
+        users.iter().map(|user| server.register(user, user_secret(user))),
+    )
+    .await;
     assert!(made.iter().all(|made| *made.as_ref().unwrap() == Created::Now));
     let checks = futures_util::future::join_all(users.iter().enumerate().map(|(n, user)| {
         let asked = if n % 2 == 0 { user_secret(user) } else { user_secret(&users[0]) };
@@ -195,7 +244,8 @@ async fn pipelined(server: &Server) {
     for (n, check) in checks.into_iter().enumerate() {
         assert_eq!(check.unwrap(), n % 2 == 0, "answer {n} went to somebody else");
     }
-    let deleted = futures_util::future::join_all(users.iter().map(|user| server.unregister(user))).await;
+    let deleted =
+        futures_util::future::join_all(users.iter().map(|user| server.unregister(user))).await;
     assert!(deleted.into_iter().all(|deleted| deleted.unwrap()));
 }
 
@@ -228,13 +278,20 @@ async fn faults(rig: &impl Rig) {
     let began = Instant::now();
     let error = server.account_exists(&ann).await.unwrap_err();
     assert!(error.is_outage() && error.class() == Class::Transient, "{error}");
-    assert!(began.elapsed() < Duration::from_secs(20), "a frozen server took {:?} to notice", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "a frozen server took {:?} to notice",
+        began.elapsed()
+    );
     rig.thaw().await;
     answers_again(server, &ann).await;
 
     rig.stop().await;
     let error = server.account_exists(&ann).await.unwrap_err();
-    assert!(error.is_outage(), "a server that is down is an outage, not an absent account: {error}");
+    assert!(
+        error.is_outage(),
+        "a server that is down is an outage, not an absent account: {error}"
+    );
     let error = server.registered_users(&host()).await.unwrap_err();
     assert!(error.is_outage(), "{error}");
     rig.start().await;
@@ -268,10 +325,16 @@ async fn answers_again(server: &Server, ann: &Jid) {
 /// A command that crashes fails alone, and shows no argument.
 async fn crashes(server: &Server) {
     let lab = room("lab");
-    server.create_room(&lab, &host(), &options(&[("persistent", OptionValue::Bool(true))])).await.unwrap();
+    server
+        .create_room(&lab, &host(), &options(&[("persistent", OptionValue::Bool(true))]))
+        .await
+        .unwrap();
     let value = OptionValue::Text("hunter2".into());
     let error = server.change_room_option(&lab, "no_such_option", &value).await.unwrap_err();
-    assert!(matches!(error, ControlError::Crashed { .. } | ControlError::Refused { .. }), "{error:?}");
+    assert!(
+        matches!(error, ControlError::Crashed { .. } | ControlError::Refused { .. }),
+        "{error:?}"
+    );
     assert!(!error.to_string().contains("hunter2"), "{error}");
     assert!(server.is_started().await.unwrap(), "the channel lives on");
     assert!(server.destroy_room(&lab).await.unwrap());
@@ -281,7 +344,9 @@ async fn crashes(server: &Server) {
 /// outage, and each account is there or not, never half.
 async fn restarted_in_the_middle(rig: &impl Rig, server: &Server) {
     let users: Vec<Jid> = (0..400).map(|n| jid(&format!("middle{n}"))).collect();
-    let orders = futures_util::future::join_all(users.iter().map(|user| server.register(user, user_secret(user))));
+    let orders = futures_util::future::join_all(
+        users.iter().map(|user| server.register(user, user_secret(user))),
+    );
     let fault = async {
         tokio::time::sleep(Duration::from_millis(150)).await;
         rig.stop().await;
@@ -375,7 +440,11 @@ async fn double_keeps_the_contract() {
     let server = Server::new(Arc::clone(&double) as Arc<dyn Control>);
     contract(&server).await;
     faults(&DoubleRig { double: Arc::clone(&double), server: server.clone() }).await;
-    double.world.lock().unwrap().missing.extend(["check_account", "muc_online_rooms", "get_room_options"]);
+    double.world.lock().unwrap().missing.extend([
+        "check_account",
+        "muc_online_rooms",
+        "get_room_options",
+    ]);
     missing_modules(&server).await;
 }
 
@@ -388,7 +457,11 @@ async fn real(version: &str) {
     faults(&rig).await;
     rig.server.close().await;
     drop(rig);
-    let bare: String = CONFIG.lines().filter(|line| !line.contains("admin")).map(|line| format!("{line}\n")).collect();
+    let bare: String = CONFIG
+        .lines()
+        .filter(|line| !line.contains("admin"))
+        .map(|line| format!("{line}\n"))
+        .collect();
     let (container, server) = Container::started(version, &bare).await;
     missing_modules(&server).await;
     server.close().await;

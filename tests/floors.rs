@@ -31,12 +31,21 @@ const FLOORS: [(&str, u8); 20] = [
 ];
 
 /// Modules of one floor that may use each other: what the design puts together.
-const NEIGHBOURS: [(&str, &str); 3] = [("inventory", "spec"), ("plan", "diff"), ("observed", "spec")];
+const NEIGHBOURS: [(&str, &str); 3] =
+    [("inventory", "spec"), ("plan", "diff"), ("observed", "spec")];
 
 /// What the pure floors may not touch: the world, and time.
 const IMPURE: [&str; 10] = [
-    "std::fs", "std::net::Tcp", "std::process", "std::env", "std::thread", "std::time::Instant", "std::time::SystemTime",
-    "tokio", "Timestamp::now", "async fn",
+    "std::fs",
+    "std::net::Tcp",
+    "std::process",
+    "std::env",
+    "std::thread",
+    "std::time::Instant",
+    "std::time::SystemTime",
+    "tokio",
+    "Timestamp::now",
+    "async fn",
 ];
 
 fn files(directory: &Path) -> Vec<PathBuf> {
@@ -73,7 +82,8 @@ fn used(code: &str) -> Vec<String> {
         let list = rest.strip_prefix('{').and_then(|r| r.split('}').next());
         let heads = list.map_or_else(|| vec![rest], |list| list.split(',').collect());
         for head in heads {
-            let name: String = head.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let name: String =
+                head.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             names.push(name);
         }
     }
@@ -87,7 +97,9 @@ fn a_module_uses_only_the_floors_below_it() {
     let mut looked_at = 0;
     for path in files(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
         let here = module(&path);
-        let floor = *floors.get(here.as_str()).unwrap_or_else(|| panic!("{} stands on no floor", path.display()));
+        let floor = *floors
+            .get(here.as_str())
+            .unwrap_or_else(|| panic!("{} stands on no floor", path.display()));
         for there in used(&code(&path)) {
             looked_at += 1;
             let Some(below) = floors.get(there.as_str()) else {
@@ -96,7 +108,10 @@ fn a_module_uses_only_the_floors_below_it() {
             };
             let neighbours = NEIGHBOURS.iter().any(|(a, b)| *a == here && *b == there);
             if there != here && *below >= floor && !neighbours {
-                wrong.push(format!("{} (floor {floor}) uses crate::{there} (floor {below})", path.display()));
+                wrong.push(format!(
+                    "{} (floor {floor}) uses crate::{there} (floor {below})",
+                    path.display()
+                ));
             }
         }
     }
@@ -111,7 +126,12 @@ fn floors_0_to_2_are_pure() {
     for path in files(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
         if floors.get(module(&path).as_str()).is_some_and(|floor| *floor <= 2) {
             let code = code(&path);
-            wrong.extend(IMPURE.iter().filter(|word| code.contains(**word)).map(|word| format!("{}: {word}", path.display())));
+            wrong.extend(
+                IMPURE
+                    .iter()
+                    .filter(|word| code.contains(**word))
+                    .map(|word| format!("{}: {word}", path.display())),
+            );
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));

@@ -11,7 +11,13 @@ use clap::{Parser, Subcommand, ValueEnum};
 #[command(name = "ejabberd-operator", version, about, arg_required_else_help = true)]
 pub struct Arguments {
     /// The desired state: a file, or a directory of them
-    #[arg(long, global = true, env = "EJABBERD_OPERATOR_DESIRED_STATE", default_value = "desired-state.yaml", value_name = "PATH")]
+    #[arg(
+        long,
+        global = true,
+        env = "EJABBERD_OPERATOR_DESIRED_STATE",
+        default_value = "desired-state.yaml",
+        value_name = "PATH"
+    )]
     pub(super) desired_state: PathBuf,
 
     /// What the operator remembers [default: $STATE_DIRECTORY, else .ejabberd-operator]
@@ -32,7 +38,12 @@ pub(super) enum Command {
     /// Reconcile until told to stop
     Run {
         /// Where metrics and status are served
-        #[arg(long, env = "EJABBERD_OPERATOR_LISTEN", default_value = "127.0.0.1:9565", value_name = "ADDRESS")]
+        #[arg(
+            long,
+            env = "EJABBERD_OPERATOR_LISTEN",
+            default_value = "127.0.0.1:9565",
+            value_name = "ADDRESS"
+        )]
         listen: SocketAddr,
         /// The time between two rounds when nothing happens
         #[arg(long, env = "EJABBERD_OPERATOR_RESYNC", default_value = "30s", value_parser = duration, value_name = "TIME")]
@@ -88,7 +99,8 @@ pub(super) enum StatusFormat {
 
 /// `30s`, `5m`, `1h30m`: at least 100 ms, at most a day.
 fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: jiff::SignedDuration = text.parse().map_err(|_| format!("`{text}` is not a time like 30s or 5m"))?;
+    let parsed: jiff::SignedDuration =
+        text.parse().map_err(|_| format!("`{text}` is not a time like 30s or 5m"))?;
     let time = Duration::try_from(parsed).map_err(|_| "a time cannot be negative".to_owned())?;
     if (Duration::from_millis(100)..=Duration::from_secs(86_400)).contains(&time) {
         Ok(time)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::control::session::Session;
+use crate::control::Preferred;
 use crate::engine::{
     Call, ConfigFiles, Connector, Control, ControlError, Runtime, RuntimeError, Spawner, Value,
 };
@@ -27,7 +27,7 @@ impl Connector for Connectors {
             spec::Runtime::Docker(docker) => {
                 let runtime = Arc::new(DockerRuntime::new(docker.clone()));
                 let spawner: Arc<dyn Spawner> = Arc::clone(&runtime) as Arc<dyn Spawner>;
-                let control = Arc::new(Session::new(spawner));
+                let control = Arc::new(Preferred::new(&spawner));
                 (runtime, Arc::new(Metered::new(control, Arc::clone(&self.metrics))))
             }
             spec::Runtime::Process(_) => unsupported("spec.server.process"),
@@ -76,6 +76,9 @@ impl Runtime for Unsupported {
     }
     async fn write_config(&self, _: &ConfigFiles) -> Result<(), RuntimeError> {
         Err(self.error())
+    }
+    async fn watch(&self, _: &tokio::sync::Notify) {
+        std::future::pending().await
     }
 }
 

@@ -67,11 +67,18 @@ fn dispatch(arguments: Arguments) -> Outcome {
     match command {
         Command::Schema => output::print(&format!("{:#}\n", crate::spec::schema())),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "ejabberd-operator", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Arguments::command(),
+                "ejabberd-operator",
+                &mut std::io::stdout(),
+            );
             Ok(())
         }
         Command::Validate => block_on(show::validate(&place)),
-        Command::Plan { output, detailed_exitcode } => block_on(show::plan(&place, output, detailed_exitcode)),
+        Command::Plan { output, detailed_exitcode } => {
+            block_on(show::plan(&place, output, detailed_exitcode))
+        }
         Command::Apply { output, approve } => block_on(run::apply(&place, output, approve)),
         Command::Run { listen, resync } => block_on(run::run(&place, listen, resync)),
         Command::Status { output } => block_on(show::status(&place, output)),
@@ -80,7 +87,8 @@ fn dispatch(arguments: Arguments) -> Outcome {
 
 fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
     // Two threads: one for the loop, one so that the page answers meanwhile.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(work);
     // Blocking file reads that still hang must not hold up the end.
     runtime.shutdown_background();

@@ -16,7 +16,8 @@ use crate::status::{ConditionStatus, Status};
 /// commands have results of their own and only warn.
 pub(super) fn start_log(verbose: bool) {
     let default = if verbose { "info" } else { "warn" };
-    let filter = EnvFilter::try_from_env("EJABBERD_OPERATOR_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let filter = EnvFilter::try_from_env("EJABBERD_OPERATOR_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -76,7 +77,14 @@ fn step_line(step: &Step, width: usize) -> String {
 /// A plan for people.
 pub(super) fn plan(plan: &Plan) -> String {
     let refused = plan.blocked.iter().flat_map(|blocked| &blocked.deletions);
-    let width = plan.steps.iter().chain(refused).map(|step| step.name.chars().count()).max().unwrap_or(0).min(60);
+    let width = plan
+        .steps
+        .iter()
+        .chain(refused)
+        .map(|step| step.name.chars().count())
+        .max()
+        .unwrap_or(0)
+        .min(60);
     let mut text = String::new();
     for step in &plan.steps {
         text += &step_line(step, width);
@@ -88,7 +96,8 @@ pub(super) fn plan(plan: &Plan) -> String {
         }
         text += &format!(
             "  {}\n  approve in the file:         policy.guard.approve: {digest}\n  or on the command line:      ejabberd-operator apply --approve {digest}\n",
-            blocked.reason, digest = plan.digest
+            blocked.reason,
+            digest = plan.digest
         );
     }
     for why in &plan.unknown {
@@ -102,7 +111,8 @@ pub(super) fn plan(plan: &Plan) -> String {
         "{} to create, {} to update, {} to delete; {} unchanged, {} of others.",
         summary.create, summary.update, summary.delete, summary.unchanged, summary.unmanaged
     );
-    let headline = if plan.is_empty() && plan.unknown.is_empty() { "Nothing to do:" } else { "Plan:" };
+    let headline =
+        if plan.is_empty() && plan.unknown.is_empty() { "Nothing to do:" } else { "Plan:" };
     if !text.is_empty() {
         text += "\n";
     }
@@ -115,8 +125,15 @@ pub(super) fn outcome(outcome: &StepOutcome) -> Option<String> {
     match &outcome.result {
         StepResult::Done => None,
         StepResult::Failed(error) => Some(format!("{} {what}: failed to {error}", paint("✗", RED))),
-        StepResult::Deferred(why) => Some(format!("{} {what}: not done: {why}", paint("…", YELLOW))),
+        StepResult::Deferred(why) => {
+            Some(format!("{} {what}: not done: {why}", paint("…", YELLOW)))
+        }
     }
+}
+
+/// A time in seconds as `1h 2m 3s`.
+fn friendly(seconds: u64) -> String {
+    format!("{:#}", jiff::SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX)))
 }
 
 /// A status for people.
@@ -128,13 +145,18 @@ pub(super) fn status(status: &Status) -> String {
     );
     for condition in &status.conditions {
         let good = match condition.kind {
-            crate::status::ConditionType::Stalled | crate::status::ConditionType::Degraded => ConditionStatus::False,
+            crate::status::ConditionType::Stalled | crate::status::ConditionType::Degraded => {
+                ConditionStatus::False
+            }
             crate::status::ConditionType::Reconciling => condition.status,
             _ => ConditionStatus::True,
         };
         let colour = if condition.status == good { GREEN } else { RED };
         let word = paint(&format!("{:<8}", condition.status.as_str()), colour);
-        text += &format!("  {:<14} {word} {:<18} {}\n", condition.kind, condition.reason, condition.message);
+        text += &format!(
+            "  {:<14} {word} {:<18} {}\n",
+            condition.kind, condition.reason, condition.message
+        );
     }
     let server = &status.server;
     text += &format!("\n  server         {}", server.process);
@@ -142,17 +164,25 @@ pub(super) fn status(status: &Status) -> String {
         text += &format!(", ejabberd {version}");
     }
     if let Some(up) = server.uptime_seconds {
-        text += &format!(", up {}", jiff::SignedDuration::from_secs(i64::try_from(up).unwrap_or(i64::MAX)));
+        text += &format!(", up {}", friendly(up));
     }
     text += "\n";
-    for (kind, counts) in &status.objects {
+    let some =
+        |counts: &crate::status::Counts| counts.desired + counts.managed + counts.unmanaged > 0;
+    for (kind, counts) in status.objects.iter().filter(|(_, counts)| some(counts)) {
         text += &format!(
             "  {:<14} {} desired, {} managed, {} of others\n",
-            format!("{kind}s"), counts.desired, counts.managed, counts.unmanaged
+            format!("{kind}s"),
+            counts.desired,
+            counts.managed,
+            counts.unmanaged
         );
     }
     if let Some(blocked) = &status.blocked {
-        text += &format!("\n  {} deletions wait for an approval of {}\n", blocked.deletions, blocked.digest);
+        text += &format!(
+            "\n  {} deletions wait for an approval of {}\n",
+            blocked.deletions, blocked.digest
+        );
     }
     for (object, why) in &status.failing {
         text += &format!("\n  {} {object}: {why}\n", paint("✗", RED));

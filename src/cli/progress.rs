@@ -40,14 +40,21 @@ pub(super) struct Log;
 impl Telemetry for Log {
     fn begin(&self, plan: &Plan) {
         let summary = plan.summary;
-        tracing::info!(create = summary.create, update = summary.update, delete = summary.delete, "reconciling");
+        tracing::info!(
+            create = summary.create,
+            update = summary.update,
+            delete = summary.delete,
+            "reconciling"
+        );
     }
 
     fn step(&self, outcome: &StepOutcome) {
         let step = &outcome.step;
         match &outcome.result {
             StepResult::Done => tracing::info!("{} {}: done", step.op, step.key()),
-            StepResult::Failed(error) => tracing::error!("{} {}: failed to {error}", step.op, step.key()),
+            StepResult::Failed(error) => {
+                tracing::error!("{} {}: failed to {error}", step.op, step.key())
+            }
             StepResult::Deferred(why) => tracing::debug!("{} {}: {why}", step.op, step.key()),
         }
     }
@@ -87,7 +94,11 @@ pub(super) struct Bar(ProgressBar);
 
 impl Bar {
     pub(super) fn new() -> Self {
-        let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target = if std::io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         let bar = ProgressBar::with_draw_target(Some(0), target);
         // The template is a constant; were it wrong, the default would do.
         if let Ok(style) = ProgressStyle::with_template("  {bar:30} {pos}/{len} {msg}") {

@@ -15,7 +15,9 @@ use super::connect::Connectors;
 use super::progress::{Bar, Fanout, Log};
 use super::session::{Place, engine};
 use super::{Exit, Outcome, output};
-use crate::engine::{Controller, DELETIONS_AFTER, Permission, RoundReport, Secrets, StepResult, Telemetry};
+use crate::engine::{
+    Controller, DELETIONS_AFTER, Permission, RoundReport, Secrets, StepResult, Telemetry,
+};
 use crate::metrics::Metrics;
 use crate::model::{Digest, Op};
 use crate::plan::Plan;
@@ -70,15 +72,20 @@ pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>
         tokio::time::sleep(DELETIONS_AFTER.saturating_sub(read.elapsed())).await;
         let again = place.desired().await?;
         if again.revision != desired.revision {
-            return Err(Exit::Failure("the file changed while it was applied; nothing was done, run it again".to_owned()));
+            return Err(Exit::Failure(
+                "the file changed while it was applied; nothing was done, run it again".to_owned(),
+            ));
         }
         desired = again;
     }
-    let permission = Permission { approved: approved.as_ref(), deletions_wait: None, backing_off: &|_| false };
+    let permission =
+        Permission { approved: approved.as_ref(), deletions_wait: None, backing_off: &|_| false };
     let mut reports: Vec<RoundReport> = Vec::new();
     for _ in 0..MAX_ROUNDS {
         let report = engine.round(&desired, &permission).await?;
-        let go_on = report.changed_anything() && !report.drift.is_empty() && report.failures().next().is_none();
+        let go_on = report.changed_anything()
+            && !report.drift.is_empty()
+            && report.failures().next().is_none();
         reports.push(report);
         if !go_on {
             break;
@@ -117,19 +124,28 @@ fn finish(reports: Vec<RoundReport>, format: Format) -> Outcome {
     let done = steps.iter().filter(|step| step.error.is_none()).count();
     let code = if converged {
         None
-    } else if last.failures().next().is_none() && last.plan.unknown.is_empty() && last.plan.blocked.is_some() {
+    } else if last.failures().next().is_none()
+        && last.plan.unknown.is_empty()
+        && last.plan.blocked.is_some()
+    {
         Some(REFUSED)
     } else {
         Some(super::FAILURE)
     };
     match format {
-        Format::Json => output::print(&format!("{}\n", serde_json::to_string(&Applied { converged, plan, steps })?))?,
+        Format::Json => output::print(&format!(
+            "{}\n",
+            serde_json::to_string(&Applied { converged, plan, steps })?
+        ))?,
         Format::Text => {
             for step in steps.iter().filter(|step| step.error.is_some()) {
                 let why = step.error.as_deref().unwrap_or_default();
                 output::print(&format!("  {} {} {}: {why}\n", step.op, step.kind, step.name))?;
             }
-            last.plan.unknown.iter().try_for_each(|why| output::print(&format!("  not known: {why}\n")))?;
+            last.plan
+                .unknown
+                .iter()
+                .try_for_each(|why| output::print(&format!("  not known: {why}\n")))?;
             let word = match (converged, code, last.held) {
                 (true, _, _) => "Converged".to_owned(),
                 (_, _, Some(why)) => format!("Nothing was changed: {why}"),
@@ -146,9 +162,9 @@ fn finish(reports: Vec<RoundReport>, format: Format) -> Outcome {
 pub(super) async fn run(place: &Place, listen: SocketAddr, resync: Duration) -> Outcome {
     let source = Arc::new(place.source()?);
     let store = Arc::new(SqliteStore::open(&place.state_dir)?);
-    let listener = TcpListener::bind(listen)
-        .await
-        .map_err(|e| Exit::Failure(format!("failed to listen on {listen}: {e}; choose another with --listen")))?;
+    let listener = TcpListener::bind(listen).await.map_err(|e| {
+        Exit::Failure(format!("failed to listen on {listen}: {e}; choose another with --listen"))
+    })?;
     let address = listener.local_addr()?;
     std::fs::write(place.state_dir.join(ENDPOINT_FILE), format!("{address}\n"))?;
     let metrics = Arc::new(Metrics::new()?);
@@ -169,6 +185,7 @@ pub(super) async fn run(place: &Place, listen: SocketAddr, resync: Duration) -> 
         connector: Arc::new(Connectors { metrics }),
         telemetry: Arc::new(Fanout(telemetry)),
         status,
+        process: Arc::default(),
         resync,
     };
     let result = controller.run(stopped).await;
@@ -181,7 +198,9 @@ pub(super) async fn run(place: &Place, listen: SocketAddr, resync: Duration) -> 
 
 /// The first SIGTERM or SIGINT ends in good order, the second at once.
 async fn signals(stop: watch::Sender<bool>) {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut term), Ok(mut int)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         tracing::error!("failed to listen for signals");
         return;
     };

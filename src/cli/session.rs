@@ -32,16 +32,25 @@ impl Place {
             }
             Err(problems) => {
                 problems.iter().for_each(output::problem);
-                let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+                let errors =
+                    problems.iter().filter(|problem| problem.severity == Severity::Error).count();
                 let noun = if errors == 1 { "error" } else { "errors" };
-                Err(Exit::Failure(format!("{} is not valid: {errors} {noun}; nothing was changed", self.desired_state.display())))
+                Err(Exit::Failure(format!(
+                    "{} is not valid: {errors} {noun}; nothing was changed",
+                    self.desired_state.display()
+                )))
             }
         }
     }
 }
 
 /// An engine for what `desired` describes.
-pub(super) fn engine(desired: &DesiredState, store: Arc<dyn Store>, telemetry: Arc<dyn Telemetry>, connectors: &Connectors) -> Engine {
+pub(super) fn engine(
+    desired: &DesiredState,
+    store: Arc<dyn Store>,
+    telemetry: Arc<dyn Telemetry>,
+    connectors: &Connectors,
+) -> Engine {
     let (runtime, control) = connectors.connect(&desired.server);
     let secrets: Arc<dyn Secrets> = Arc::new(FileSecrets::new());
     Engine { server: Server::new(control), runtime, store, secrets, telemetry }

@@ -32,7 +32,11 @@ pub(super) async fn validate(place: &Place) -> Outcome {
     let desired = place.desired().await?;
     let secrets = FileSecrets::new();
     let mut missing = Vec::new();
-    for path in desired.config.iter().flat_map(|config| config.variants.values().chain(config.files.values())) {
+    for path in desired
+        .config
+        .iter()
+        .flat_map(|config| config.variants.values().chain(config.files.values()))
+    {
         if let Err(e) = secrets.read_file(path).await {
             missing.push(format!("failed to {e}"));
         }
@@ -40,7 +44,8 @@ pub(super) async fn validate(place: &Place) -> Outcome {
     if !missing.is_empty() {
         return Err(Exit::Failure(missing.join("\nerror: ")));
     }
-    let count = |n: Option<usize>, what: &str| n.map_or_else(String::new, |n| format!(", {n} {what}"));
+    let count =
+        |n: Option<usize>, what: &str| n.map_or_else(String::new, |n| format!(", {n} {what}"));
     output::print(&format!(
         "{} is valid: revision {}{}{}{}\n",
         place.desired_state.display(),
@@ -80,7 +85,9 @@ pub(super) async fn plan(place: &Place, format: Format, detailed: bool) -> Outco
 pub(super) async fn status(place: &Place, format: StatusFormat) -> Outcome {
     let endpoint = place.state_dir.join(super::run::ENDPOINT_FILE);
     let asked = match std::fs::read_to_string(&endpoint) {
-        Ok(address) => tokio::time::timeout(ASK_DEADLINE, ask(address.trim())).await.unwrap_or(None),
+        Ok(address) => {
+            tokio::time::timeout(ASK_DEADLINE, ask(address.trim())).await.unwrap_or(None)
+        }
         Err(_) => None,
     };
     let status = match asked {
@@ -97,16 +104,25 @@ pub(super) async fn status(place: &Place, format: StatusFormat) -> Outcome {
 
 async fn ask(address: &str) -> Option<Status> {
     let stream = tokio::net::TcpStream::connect(address).await.ok()?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
     tokio::spawn(connection);
-    let request = hyper::Request::get("/status").header(hyper::header::HOST, address).body(Empty::<bytes::Bytes>::new()).ok()?;
+    let request = hyper::Request::get("/status")
+        .header(hyper::header::HOST, address)
+        .body(Empty::<bytes::Bytes>::new())
+        .ok()?;
     let answer = sender.send_request(request).await.ok()?;
     let body = Limited::new(answer.into_body(), MAX_STATUS_BYTES).collect().await.ok()?.to_bytes();
     serde_json::from_slice(&body).ok()
 }
 
 fn remembered(place: &Place) -> Result<Status, Exit> {
-    let none = || Exit::Failure(format!("no operator runs with the state directory {}, and none has yet", place.state_dir.display()));
+    let none = || {
+        Exit::Failure(format!(
+            "no operator runs with the state directory {}, and none has yet",
+            place.state_dir.display()
+        ))
+    };
     let store = SqliteStore::open_read_only(&place.state_dir)?.ok_or_else(none)?;
     let json = store.status()?.ok_or_else(none)?;
     let mut status: Status = serde_json::from_str(&json)?;
@@ -114,7 +130,13 @@ fn remembered(place: &Place) -> Result<Status, Exit> {
     let now = Timestamp::now();
     for kind in ConditionType::ALL {
         let said = status.get(kind).map(|c| c.message.clone()).unwrap_or_default();
-        status.set(kind, ConditionStatus::Unknown, "OperatorNotRunning", format!("last known: {said}"), now);
+        status.set(
+            kind,
+            ConditionStatus::Unknown,
+            "OperatorNotRunning",
+            format!("last known: {said}"),
+            now,
+        );
     }
     status.server.up = false;
     Ok(status)

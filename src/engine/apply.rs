@@ -26,19 +26,23 @@ impl Engine {
     /// Carries out `steps`: all that build, then all that delete. One that
     /// fails does not hold up another, unless the server is away as a whole.
     pub(super) async fn apply(&self, desired: &DesiredState, steps: Vec<Step>) -> Vec<StepOutcome> {
-        let (deletes, builds): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(|step| step.op == Op::Delete);
+        let (deletes, builds): (Vec<Step>, Vec<Step>) =
+            steps.into_iter().partition(|step| step.op == Op::Delete);
         // That an account is about to be ours cannot be read back later: it is
         // remembered before the call that makes it true.
         if let Err(error) = self.intend(desired, &builds).await {
-            return all_failed(builds, error).chain(deletes.into_iter().map(|step| StepOutcome {
-                step,
-                result: StepResult::Deferred("the state directory cannot be written"),
-            })).collect();
+            return all_failed(builds, error)
+                .chain(deletes.into_iter().map(|step| StepOutcome {
+                    step,
+                    result: StepResult::Deferred("the state directory cannot be written"),
+                }))
+                .collect();
         }
         let away = AtomicBool::new(false);
         let mut outcomes = Vec::new();
         for steps in [builds, deletes] {
-            let work: Vec<_> = steps.into_iter().map(|step| self.one(desired, step, &away)).collect();
+            let work: Vec<_> =
+                steps.into_iter().map(|step| self.one(desired, step, &away)).collect();
             let mut done = stream::iter(work).buffer_unordered(CONCURRENCY);
             while let Some((outcome, ownership)) = done.next().await {
                 self.telemetry.step(&outcome);
@@ -50,7 +54,10 @@ impl Engine {
             match ownership {
                 Ownership::Keep => {}
                 Ownership::Adopted => {
-                    adopted.push((outcome.step.key(), self.owned(desired, &outcome.step.key(), Origin::Adopted)));
+                    adopted.push((
+                        outcome.step.key(),
+                        self.owned(desired, &outcome.step.key(), Origin::Adopted),
+                    ));
                 }
                 Ownership::Gone => gone.push(outcome.step.key()),
             }
@@ -62,7 +69,12 @@ impl Engine {
         outcomes.into_iter().map(|(outcome, _)| outcome).collect()
     }
 
-    async fn one(&self, desired: &DesiredState, step: Step, away: &AtomicBool) -> (StepOutcome, Ownership) {
+    async fn one(
+        &self,
+        desired: &DesiredState,
+        step: Step,
+        away: &AtomicBool,
+    ) -> (StepOutcome, Ownership) {
         if away.load(Ordering::Relaxed) {
             let result = StepResult::Deferred("the server is away");
             return (StepOutcome { step, result }, Ownership::Keep);
@@ -98,13 +110,18 @@ impl Engine {
                 Ok(Ownership::Gone)
             }
             // The round carries these out itself, one after the other.
-            Action::CreateServer | Action::StartServer | Action::StopServer | Action::ApplyConfig { .. } => {
-                Ok(Ownership::Keep)
-            }
+            Action::CreateServer
+            | Action::StartServer
+            | Action::StopServer
+            | Action::ApplyConfig { .. } => Ok(Ownership::Keep),
         }
     }
 
-    async fn create_user(&self, desired: &DesiredState, jid: &Jid) -> Result<Ownership, ApplyError> {
+    async fn create_user(
+        &self,
+        desired: &DesiredState,
+        jid: &Jid,
+    ) -> Result<Ownership, ApplyError> {
         let user = desired.users.as_ref().and_then(|users| users.get(jid));
         let password = self.password_for(user.and_then(|user| user.password.as_ref()), jid).await?;
         let created = self.server.register(jid, &password).await?;
@@ -119,9 +136,15 @@ impl Engine {
 
     /// The declared password, or the one that was generated and kept when the
     /// creation was decided on.
-    async fn password_for(&self, source: Option<&SecretSource>, jid: &Jid) -> Result<Secret, ApplyError> {
+    async fn password_for(
+        &self,
+        source: Option<&SecretSource>,
+        jid: &Jid,
+    ) -> Result<Secret, ApplyError> {
         match source {
-            Some(source) if *source != SecretSource::Generate => Ok(self.secrets.read(source).await?),
+            Some(source) if *source != SecretSource::Generate => {
+                Ok(self.secrets.read(source).await?)
+            }
             _ => match self.store.generated(jid)? {
                 Some(password) => Ok(password),
                 None => Ok(self.secrets.generate()?),
@@ -129,7 +152,11 @@ impl Engine {
         }
     }
 
-    async fn set_password(&self, desired: &DesiredState, jid: &Jid) -> Result<Ownership, ApplyError> {
+    async fn set_password(
+        &self,
+        desired: &DesiredState,
+        jid: &Jid,
+    ) -> Result<Ownership, ApplyError> {
         let user = desired.users.as_ref().and_then(|users| users.get(jid));
         let password = self.password_for(user.and_then(|user| user.password.as_ref()), jid).await?;
         self.server.change_password(jid, &password).await?;
@@ -139,7 +166,11 @@ impl Engine {
         Ok(Ownership::Keep)
     }
 
-    async fn create_room(&self, desired: &DesiredState, jid: &RoomJid) -> Result<Ownership, ApplyError> {
+    async fn create_room(
+        &self,
+        desired: &DesiredState,
+        jid: &RoomJid,
+    ) -> Result<Ownership, ApplyError> {
         let Some(room) = desired.rooms.as_ref().and_then(|rooms| rooms.get(jid)) else {
             return Ok(Ownership::Keep);
         };

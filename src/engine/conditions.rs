@@ -18,8 +18,10 @@ pub fn update(status: &mut Status, desired: &DesiredState, report: &RoundReport,
     status.variant = desired.config.as_ref().map(|config| config.variant.clone());
     status.config_digest.clone_from(&report.config);
     status.server = server(report);
-    status.objects = report.objects.iter().map(|(kind, counts)| (kind.to_string(), *counts)).collect();
-    status.drift = report.drift.iter().map(|((kind, op), n)| (format!("{kind} {op}"), *n)).collect();
+    status.objects =
+        report.objects.iter().map(|(kind, counts)| (kind.to_string(), *counts)).collect();
+    status.drift =
+        report.drift.iter().map(|((kind, op), n)| (format!("{kind} {op}"), *n)).collect();
     status.blocked = report.plan.blocked.as_ref().map(|blocked| BlockedStatus {
         digest: report.plan.digest.clone(),
         reason: blocked.reason.clone(),
@@ -62,7 +64,8 @@ fn server(report: &RoundReport) -> ServerStatus {
             server.registered_users.insert(host.to_string(), names.len());
         }
     }
-    server.connected_users = report.vitals.connected.iter().map(|(host, n)| (host.to_string(), *n)).collect();
+    server.connected_users =
+        report.vitals.connected.iter().map(|(host, n)| (host.to_string(), *n)).collect();
     for room in observed.rooms.known().into_iter().flat_map(|rooms| &rooms.online) {
         *server.online_rooms.entry(room.service.to_string()).or_default() += 1;
     }
@@ -87,30 +90,55 @@ fn ready(status: &mut Status, report: &RoundReport, now: Timestamp) {
 
 fn stalled(status: &mut Status, report: &RoundReport, now: Timestamp) {
     match &report.plan.blocked {
-        Some(blocked) => status.set(ConditionType::Stalled, true, "DeletionsRefused", blocked.reason.clone(), now),
-        None => status.set(ConditionType::Stalled, false, "Progressing", "nothing stands in the way", now),
+        Some(blocked) => status.set(
+            ConditionType::Stalled,
+            true,
+            "DeletionsRefused",
+            blocked.reason.clone(),
+            now,
+        ),
+        None => status.set(
+            ConditionType::Stalled,
+            false,
+            "Progressing",
+            "nothing stands in the way",
+            now,
+        ),
     }
 }
 
 fn degraded(status: &mut Status, report: &RoundReport, now: Timestamp) {
     let failures = report.failures().count();
-    let first = report.failures().next().map(|(step, error)| format!("{}: failed to {error}", step.key()));
+    let first =
+        report.failures().next().map(|(step, error)| format!("{}: failed to {error}", step.key()));
     match (first, report.plan.unknown.first()) {
         (Some(first), _) => {
-            let message = if failures > 1 { format!("{failures} steps fail; {first}") } else { first };
+            let message =
+                if failures > 1 { format!("{failures} steps fail; {first}") } else { first };
             status.set(ConditionType::Degraded, true, "StepsFail", message, now);
         }
-        (None, Some(why)) => status.set(ConditionType::Degraded, true, "CannotObserve", why.clone(), now),
-        (None, None) => status.set(ConditionType::Degraded, false, "NoFailures", "no step fails", now),
+        (None, Some(why)) => {
+            status.set(ConditionType::Degraded, true, "CannotObserve", why.clone(), now)
+        }
+        (None, None) => {
+            status.set(ConditionType::Degraded, false, "NoFailures", "no step fails", now)
+        }
     }
 }
 
 fn config(status: &mut Status, desired: &DesiredState, report: &RoundReport, now: Timestamp) {
     let kind = ConditionType::ConfigApplied;
     let Some(config) = &desired.config else {
-        return status.set(kind, ConditionStatus::Unknown, "NotDeclared", "spec.config is absent", now);
+        return status.set(
+            kind,
+            ConditionStatus::Unknown,
+            "NotDeclared",
+            "spec.config is absent",
+            now,
+        );
     };
-    let failure = report.failures().find(|(step, _)| step.kind == Kind::Config).map(|(_, error)| error);
+    let failure =
+        report.failures().find(|(step, _)| step.kind == Kind::Config).map(|(_, error)| error);
     match (&report.observed.config, failure) {
         (_, Some(error)) => {
             let reason = match error {
@@ -123,21 +151,39 @@ fn config(status: &mut Status, desired: &DesiredState, report: &RoundReport, now
         (Some(Reading::Known(reading)), None) if reading.declared == reading.in_force => {
             status.set(kind, true, "RolledOut", format!("`{}` is in force", config.variant), now);
         }
-        (Some(Reading::Unknown(why)), None) => status.set(kind, ConditionStatus::Unknown, "Unknown", why.clone(), now),
+        (Some(Reading::Unknown(why)), None) => {
+            status.set(kind, ConditionStatus::Unknown, "Unknown", why.clone(), now)
+        }
         // It was refused before, and is waiting to be tried again: still that reason.
-        _ if status.get(kind).is_some_and(|c| matches!(c.reason.as_str(), "Invalid" | "RolledBack")) => {}
-        _ => status.set(kind, false, "RollingOut", format!("`{}` is not in force yet", config.variant), now),
+        _ if status
+            .get(kind)
+            .is_some_and(|c| matches!(c.reason.as_str(), "Invalid" | "RolledBack")) => {}
+        _ => status.set(
+            kind,
+            false,
+            "RollingOut",
+            format!("`{}` is not in force yet", config.variant),
+            now,
+        ),
     }
 }
 
 fn healthy(status: &mut Status, report: &RoundReport, now: Timestamp) {
     match (&report.observed.version, &report.observed.process) {
         (Reading::Known(version), _) => {
-            status.set(ConditionType::Healthy, true, "Answering", format!("ejabberd {version} answers"), now);
+            status.set(
+                ConditionType::Healthy,
+                true,
+                "Answering",
+                format!("ejabberd {version} answers"),
+                now,
+            );
         }
         (Reading::Unknown(why), Reading::Known(ProcessState::Running { .. })) => {
             status.set(ConditionType::Healthy, false, "NotAnswering", why.clone(), now);
         }
-        (Reading::Unknown(why), _) => status.set(ConditionType::Healthy, false, "NotRunning", why.clone(), now),
+        (Reading::Unknown(why), _) => {
+            status.set(ConditionType::Healthy, false, "NotRunning", why.clone(), now)
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::conditions;
@@ -47,6 +47,8 @@ pub struct Controller {
     pub telemetry: Arc<dyn Telemetry>,
     /// Where the status is published.
     pub status: watch::Sender<Status>,
+    /// Said whenever the server's process may have begun or ended.
+    pub process: Arc<Notify>,
     /// The time between two rounds when nothing happens.
     pub resync: Duration,
 }
@@ -56,6 +58,16 @@ struct Current {
     desired: DesiredState,
     since: Instant,
     engine: Engine,
+    /// Passes on what happens to the server's process; ends with this.
+    watch: AbortOnDrop,
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Controller {
@@ -86,12 +98,13 @@ impl Controller {
             }
             let wake = self.next_wake(current.as_ref(), &retries);
             tokio::select! {
-                // All three are cancel-safe: they only say "look again".
+                // All of them are cancel-safe: they only say "look again".
                 () = self.source.changed() => {
                     tracing::debug!("a file changed");
                     // Whatever failed may have failed because of it.
                     retries.forget();
                 }
+                () = self.process.notified() => tracing::debug!("the server's process changed"),
                 () = sleep_until(wake) => {}
                 _ = stop.wait_for(|stop| *stop) => break,
             }
@@ -116,10 +129,21 @@ impl Controller {
         let validated = match spec::validate(&files) {
             Ok(validated) => validated,
             Err(problems) => {
-                let errors: Vec<String> = problems.iter().filter(|p| p.severity == Severity::Error).map(headline).collect();
-                let more = if errors.len() > 1 { format!(" (and {} more)", errors.len() - 1) } else { String::new() };
+                let errors: Vec<String> = problems
+                    .iter()
+                    .filter(|p| p.severity == Severity::Error)
+                    .map(headline)
+                    .collect();
+                let more = if errors.len() > 1 {
+                    format!(" (and {} more)", errors.len() - 1)
+                } else {
+                    String::new()
+                };
                 let first = errors.first().cloned().unwrap_or_default();
-                if self.stalled("InvalidDesiredState", &format!("{first}{more}; the last good revision stays in force")) {
+                if self.stalled(
+                    "InvalidDesiredState",
+                    &format!("{first}{more}; the last good revision stays in force"),
+                ) {
                     for problem in &problems {
                         tracing::error!("{problem}");
                     }
@@ -142,36 +166,44 @@ impl Controller {
             status.event("NewRevision", format!("revision {name} was read"), Timestamp::now());
         });
         self.unstalled();
-        let engine = match current.take() {
-            Some(current) if current.desired.server.runtime == desired.server.runtime => current.engine,
+        let (engine, watch) = match current.take() {
+            Some(current) if current.desired.server.runtime == desired.server.runtime => {
+                (current.engine, current.watch)
+            }
             before => {
                 if let Some(before) = before {
                     before.engine.server.close().await;
                 }
                 let (runtime, control) = self.connector.connect(&desired.server);
-                Engine {
+                let (process, changed) = (Arc::clone(&runtime), Arc::clone(&self.process));
+                let watch = tokio::spawn(async move { process.watch(&changed).await });
+                let engine = Engine {
                     server: Server::new(control),
                     runtime,
                     store: Arc::clone(&self.store),
                     secrets: Arc::clone(&self.secrets),
                     telemetry: Arc::clone(&self.telemetry),
-                }
+                };
+                (engine, AbortOnDrop(watch))
             }
         };
-        *current = Some(Current { desired, since: Instant::now(), engine });
+        *current = Some(Current { desired, since: Instant::now(), engine, watch });
         true
     }
 
     async fn round(&self, current: &Current, retries: &mut Retries) -> Result<(), StoreError> {
         let now = Instant::now();
         if !self.status.borrow().is(ConditionType::Ready) {
-            self.publish(|status, now| status.set(ConditionType::Reconciling, true, "Working", "a round is under way", now));
+            self.publish(|status, now| {
+                status.set(ConditionType::Reconciling, true, "Working", "a round is under way", now)
+            });
         }
         let young = now.duration_since(current.since) < DELETIONS_AFTER;
         let backing_off = |key: &ObjectKey| retries.backing_off(key, now);
         let permission = Permission {
             approved: None,
-            deletions_wait: young.then_some("the revision has not stood unchanged for two seconds yet"),
+            deletions_wait: young
+                .then_some("the revision has not stood unchanged for two seconds yet"),
             backing_off: &backing_off,
         };
         let report = current.engine.round(&current.desired, &permission).await?;
@@ -202,7 +234,12 @@ impl Controller {
             .map(|current| current.since + DELETIONS_AFTER)
             .filter(|at| *at > now)
             .map(|at| at + Duration::from_millis(10));
-        [Some(resync), settled, retries.next()].into_iter().flatten().min().unwrap_or(resync).max(now + Duration::from_millis(20))
+        [Some(resync), settled, retries.next()]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(resync)
+            .max(now + Duration::from_millis(20))
     }
 
     fn publish(&self, change: impl FnOnce(&mut Status, Timestamp)) {
@@ -218,7 +255,8 @@ impl Controller {
 
     /// Notes that the file cannot be used. Answers whether that is news.
     fn stalled(&self, reason: &str, message: &str) -> bool {
-        let known = self.status.borrow().get(ConditionType::Stalled).is_some_and(|c| c.message == message);
+        let known =
+            self.status.borrow().get(ConditionType::Stalled).is_some_and(|c| c.message == message);
         if !known {
             tracing::error!(reason, "{message}");
             self.publish(|status, now| {
@@ -233,7 +271,9 @@ impl Controller {
     fn unstalled(&self) {
         let about_file = |reason: &str| matches!(reason, "Unreadable" | "InvalidDesiredState");
         if self.status.borrow().get(ConditionType::Stalled).is_some_and(|c| about_file(&c.reason)) {
-            self.publish(|status, now| status.set(ConditionType::Stalled, false, "Progressing", "the file is valid", now));
+            self.publish(|status, now| {
+                status.set(ConditionType::Stalled, false, "Progressing", "the file is valid", now)
+            });
         }
     }
 }
@@ -243,7 +283,9 @@ fn note_outcome(status: &mut Status, outcome: &super::report::StepOutcome, now: 
     let what = format!("{} {}", outcome.step.op, outcome.step.key());
     match &outcome.result {
         StepResult::Done => status.event("StepDone", what, now),
-        StepResult::Failed(error) => status.event("StepFailed", format!("{what}: failed to {error}"), now),
+        StepResult::Failed(error) => {
+            status.event("StepFailed", format!("{what}: failed to {error}"), now)
+        }
         StepResult::Deferred(_) => {}
     }
 }

@@ -51,7 +51,7 @@ pub enum ControlError {
     #[error("understand the answer to `{0}`")]
     Malformed(&'static str),
     /// This channel cannot carry that call.
-    #[error("run `{command}` over ejabberdctl: {why}")]
+    #[error("run `{command}` over this control channel: {why}")]
     Unsupported {
         /// The command.
         command: &'static str,
@@ -111,6 +111,9 @@ pub enum RuntimeError {
     /// There is no such container, file, program.
     #[error("find {0}")]
     Missing(String),
+    /// There is no `erl` program where the server runs.
+    #[error("find an `erl` program in {0}")]
+    NoErlang(String),
     /// Something that only somebody can mend.
     #[error("{operation}: {cause}")]
     Refused {
@@ -130,7 +133,7 @@ impl RuntimeError {
     pub fn class(&self) -> Class {
         match self {
             Self::Engine { .. } | Self::Timeout(_) => Class::Transient,
-            Self::Missing(_) | Self::Refused { .. } => Class::Terminal,
+            Self::Missing(_) | Self::NoErlang(_) | Self::Refused { .. } => Class::Terminal,
         }
     }
 
@@ -140,6 +143,7 @@ impl RuntimeError {
         match self {
             Self::Engine { .. } => "engine",
             Self::Missing(_) => "missing",
+            Self::NoErlang(_) => "no_erlang",
             Self::Refused { .. } => "refused",
             Self::Timeout(_) => "timeout",
         }

@@ -22,7 +22,11 @@ impl Engine {
     /// Carries out the steps of the kinds `server` and `config`, which come
     /// first in a plan. The configuration is checked before anything is made
     /// or stopped, so that a bad one changes nothing.
-    pub(super) async fn settle_server(&self, desired: &DesiredState, steps: Vec<Step>) -> Vec<StepOutcome> {
+    pub(super) async fn settle_server(
+        &self,
+        desired: &DesiredState,
+        steps: Vec<Step>,
+    ) -> Vec<StepOutcome> {
         let (config, server): (Vec<Step>, Vec<Step>) =
             steps.into_iter().partition(|step| matches!(step.action, Action::ApplyConfig { .. }));
         let mut outcomes = Vec::new();
@@ -54,10 +58,13 @@ impl Engine {
             (Some(step), Ok(Some(files))) => Some((step, files)),
             _ => None,
         };
-        let starts = server.iter().any(|step| matches!(step.action, Action::CreateServer | Action::StartServer));
+        let starts = server
+            .iter()
+            .any(|step| matches!(step.action, Action::CreateServer | Action::StartServer));
         let mut failed = false;
         for step in server {
-            let result = self.server_step(desired, &step, files.as_ref().map(|(_, files)| files)).await;
+            let result =
+                self.server_step(desired, &step, files.as_ref().map(|(_, files)| files)).await;
             failed |= result.is_err();
             note(step, result.map_or_else(StepResult::Failed, |()| StepResult::Done));
         }
@@ -68,7 +75,9 @@ impl Engine {
                 // It was written before the start.
                 StepResult::Done
             } else {
-                self.roll_out(desired, &files).await.map_or_else(StepResult::Failed, |()| StepResult::Done)
+                self.roll_out(desired, &files)
+                    .await
+                    .map_or_else(StepResult::Failed, |()| StepResult::Done)
             };
             self.telemetry.rollout(match &result {
                 StepResult::Failed(error) => error.category(),
@@ -79,7 +88,12 @@ impl Engine {
         outcomes
     }
 
-    async fn server_step(&self, desired: &DesiredState, step: &Step, files: Option<&ConfigFiles>) -> Result<(), ApplyError> {
+    async fn server_step(
+        &self,
+        desired: &DesiredState,
+        step: &Step,
+        files: Option<&ConfigFiles>,
+    ) -> Result<(), ApplyError> {
         match &step.action {
             Action::StopServer => self.stop_server().await,
             Action::CreateServer | Action::StartServer => {
@@ -90,7 +104,11 @@ impl Engine {
                     self.runtime.write_config(files).await?;
                 }
                 self.runtime.start().await?;
-                self.telemetry.restarted(if step.action == Action::CreateServer { "created" } else { "stopped" });
+                self.telemetry.restarted(if step.action == Action::CreateServer {
+                    "created"
+                } else {
+                    "stopped"
+                });
                 self.await_start(desired).await
             }
             _ => Ok(()),
@@ -110,7 +128,11 @@ impl Engine {
 
     /// Replaces the configuration of a server that runs, and restarts it. If
     /// it does not come up, the files from before are put back.
-    async fn roll_out(&self, desired: &DesiredState, files: &ConfigFiles) -> Result<(), ApplyError> {
+    async fn roll_out(
+        &self,
+        desired: &DesiredState,
+        files: &ConfigFiles,
+    ) -> Result<(), ApplyError> {
         let names: Vec<String> = files.keys().cloned().collect();
         let before = self.runtime.read_config(&names).await?;
         let running = matches!(self.runtime.inspect().await?, ProcessState::Running { .. });
@@ -153,11 +175,16 @@ impl Engine {
             match self.runtime.inspect().await? {
                 ProcessState::Running { .. } => {}
                 ProcessState::Stopped { exit_code, oom_killed } => {
-                    let code = exit_code.map_or_else(String::new, |code| format!(" with exit code {code}"));
+                    let code = exit_code
+                        .map_or_else(String::new, |code| format!(" with exit code {code}"));
                     let memory = if oom_killed { ", killed for want of memory" } else { "" };
-                    return Err(ApplyError::NotStarted(format!("it ended{code}{memory} while starting; its log says why")));
+                    return Err(ApplyError::NotStarted(format!(
+                        "it ended{code}{memory} while starting; its log says why"
+                    )));
                 }
-                ProcessState::Absent => return Err(ApplyError::NotStarted("it is gone".to_owned())),
+                ProcessState::Absent => {
+                    return Err(ApplyError::NotStarted("it is gone".to_owned()));
+                }
             }
             if matches!(self.server.is_started().await, Ok(true)) {
                 return Ok(());

@@ -15,9 +15,9 @@ mod retry;
 mod round;
 mod server;
 
+pub use command::{Arg, Call, Shape, Value};
 pub use conditions::update as update_status;
 pub use controller::{Connector, Controller, DELETIONS_AFTER};
-pub use command::{Arg, Call, Shape, Value};
 pub use error::{Class, ControlError, RuntimeError};
 pub use ports::*;
 pub use report::{ApplyError, RoundReport, StepOutcome, StepResult, Vitals};

@@ -30,7 +30,11 @@ pub(super) struct Observation {
 }
 
 impl Engine {
-    pub(super) async fn observe(&self, desired: &DesiredState, inventory: &Inventory) -> Observation {
+    pub(super) async fn observe(
+        &self,
+        desired: &DesiredState,
+        inventory: &Inventory,
+    ) -> Observation {
         let process = match self.runtime.inspect().await {
             Ok(state) => Reading::Known(state),
             Err(e) => Reading::Unknown(format!("failed to {e}")),
@@ -45,9 +49,13 @@ impl Engine {
             Reading::Known(_) => Reading::Unknown("the server does not run".to_owned()),
             Reading::Unknown(why) => Reading::Unknown(why.clone()),
         };
-        let hosts: BTreeSet<&Vhost> = std::iter::once(&desired.host).chain(&desired.hosts).collect();
+        let hosts: BTreeSet<&Vhost> =
+            std::iter::once(&desired.host).chain(&desired.hosts).collect();
         if let Reading::Unknown(why) = &version {
-            let users = hosts.into_iter().map(|host| (host.clone(), Reading::Unknown(why.clone()))).collect();
+            let users = hosts
+                .into_iter()
+                .map(|host| (host.clone(), Reading::Unknown(why.clone())))
+                .collect();
             let rooms = Reading::Unknown(why.clone());
             let passwords = BTreeMap::new();
             let state = ObservedState { process, version, config, users, passwords, rooms };
@@ -98,7 +106,10 @@ impl Engine {
     }
 
     /// The declared variant and the files beside it, as they are now.
-    pub(super) async fn declared_config(&self, config: &Config) -> Result<ConfigFiles, SecretError> {
+    pub(super) async fn declared_config(
+        &self,
+        config: &Config,
+    ) -> Result<ConfigFiles, SecretError> {
         let mut files = ConfigFiles::new();
         let main = config.variants.get(&config.variant).map(|path| (MAIN_CONFIG, path));
         let beside = config.files.iter().map(|(name, path)| (name.as_str(), path));
@@ -127,7 +138,11 @@ impl Engine {
 
     /// Whether a host that reads as empty is so: an empty list can also be a
     /// failed query. Asks in two other ways.
-    async fn emptiness_is_real(&self, host: &Vhost, inventory: &Inventory) -> Result<bool, ControlError> {
+    async fn emptiness_is_real(
+        &self,
+        host: &Vhost,
+        inventory: &Inventory,
+    ) -> Result<bool, ControlError> {
         let owned = inventory.of_kind(Kind::User).filter_map(|(name, _)| name.parse::<Jid>().ok());
         let owned: Vec<Jid> = owned.filter(|jid| jid.host == *host).take(SECOND_LOOKS).collect();
         if owned.is_empty() {
@@ -145,10 +160,16 @@ impl Engine {
     /// was seen in force before is only compared by its fingerprint: asking
     /// costs the server half a millisecond of hashing each.
     async fn passwords(
-        &self, desired: &DesiredState, inventory: &Inventory, users: &BTreeMap<Vhost, Reading<BTreeSet<Localpart>>>,
+        &self,
+        desired: &DesiredState,
+        inventory: &Inventory,
+        users: &BTreeMap<Vhost, Reading<BTreeSet<Localpart>>>,
     ) -> (BTreeMap<Jid, Reading<bool>>, Vec<(ObjectKey, Fingerprint)>) {
         let there = |jid: &Jid| {
-            users.get(&jid.host).and_then(Reading::known).is_some_and(|names| names.contains(&jid.local))
+            users
+                .get(&jid.host)
+                .and_then(Reading::known)
+                .is_some_and(|names| names.contains(&jid.local))
         };
         let declared = desired.users.iter().flatten().filter_map(|(jid, user)| {
             let source = user.password.as_ref()?;
@@ -177,7 +198,10 @@ impl Engine {
     }
 
     async fn password(
-        &self, jid: &Jid, source: &SecretSource, remembered: Option<&Fingerprint>,
+        &self,
+        jid: &Jid,
+        source: &SecretSource,
+        remembered: Option<&Fingerprint>,
     ) -> (Reading<bool>, Option<Fingerprint>) {
         let password = match self.secrets.read(source).await {
             Ok(password) => password,
@@ -201,8 +225,10 @@ impl Engine {
         };
         // Hibernated rooms are missing among those online, so each declared
         // and each owned one is asked for by name.
-        let owned = inventory.of_kind(Kind::Room).filter_map(|(name, _)| name.parse::<RoomJid>().ok());
-        let wanted: BTreeSet<RoomJid> = desired.rooms.iter().flat_map(BTreeMap::keys).cloned().chain(owned).collect();
+        let owned =
+            inventory.of_kind(Kind::Room).filter_map(|(name, _)| name.parse::<RoomJid>().ok());
+        let wanted: BTreeSet<RoomJid> =
+            desired.rooms.iter().flat_map(BTreeMap::keys).cloned().chain(owned).collect();
         let looks = wanted.into_iter().map(|room| async move {
             let reading = match self.server.room_options(&room).await {
                 Ok(options) => Reading::Known(options),
@@ -217,10 +243,13 @@ impl Engine {
 
     /// Numbers for the metrics. One that cannot be had is left out.
     async fn vitals(&self, hosts: &BTreeSet<&Vhost>) -> Vitals {
-        let uptime_seconds = self.server.uptime_seconds().await.ok().and_then(|n| u64::try_from(n).ok());
+        let uptime_seconds =
+            self.server.uptime_seconds().await.ok().and_then(|n| u64::try_from(n).ok());
         let mut connected = BTreeMap::new();
         for host in hosts {
-            if let Some(count) = self.server.connected_users(host).await.ok().and_then(|n| u64::try_from(n).ok()) {
+            if let Some(count) =
+                self.server.connected_users(host).await.ok().and_then(|n| u64::try_from(n).ok())
+            {
                 connected.insert((*host).clone(), count);
             }
         }
@@ -238,5 +267,7 @@ pub(super) fn config_digest(files: &ConfigFiles) -> Digest {
         hash.update((content.len() as u64).to_be_bytes());
         hash.update(content);
     }
-    Digest::new(hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")))
+    Digest::new(
+        hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")),
+    )
 }

@@ -97,6 +97,10 @@ pub trait Runtime: Send + Sync {
 
     /// Puts `files` where the server reads its configuration.
     async fn write_config(&self, files: &ConfigFiles) -> Result<(), RuntimeError>;
+
+    /// Says so on `changed` whenever the process may have begun or ended.
+    /// Never returns; whoever started it drops it.
+    async fn watch(&self, changed: &tokio::sync::Notify);
 }
 
 /// What went wrong with the state directory.

@@ -49,7 +49,11 @@ pub struct Permission<'a> {
 
 impl Engine {
     /// Looks, and says what would be done.
-    pub async fn plan(&self, desired: &DesiredState, approved: Option<&Digest>) -> Result<Plan, StoreError> {
+    pub async fn plan(
+        &self,
+        desired: &DesiredState,
+        approved: Option<&Digest>,
+    ) -> Result<Plan, StoreError> {
         let inventory = self.store.inventory()?;
         let Observation { state, .. } = self.observe(desired, &inventory).await;
         let set = diff::diff(desired, &state, &inventory);
@@ -57,7 +61,11 @@ impl Engine {
     }
 
     /// Carries out one round.
-    pub async fn round(&self, desired: &DesiredState, permission: &Permission<'_>) -> Result<RoundReport, StoreError> {
+    pub async fn round(
+        &self,
+        desired: &DesiredState,
+        permission: &Permission<'_>,
+    ) -> Result<RoundReport, StoreError> {
         let (started, clock) = (Timestamp::now(), Instant::now());
         let held = held(desired);
         let mut view = self.look(desired, held.is_none()).await?;
@@ -66,8 +74,9 @@ impl Engine {
         if held.is_none() && !plan.steps.is_empty() {
             self.telemetry.begin(&plan);
             let (ready, deferred) = sort_out(plan.steps.clone(), permission);
-            let (server, mut objects): (Vec<Step>, Vec<Step>) =
-                ready.into_iter().partition(|step| matches!(step.kind, Kind::Server | Kind::Config));
+            let (server, mut objects): (Vec<Step>, Vec<Step>) = ready
+                .into_iter()
+                .partition(|step| matches!(step.kind, Kind::Server | Kind::Config));
             outcomes.extend(deferred);
             if !server.is_empty() {
                 let settled = self.settle_server(desired, server).await;
@@ -75,10 +84,17 @@ impl Engine {
                 view = self.look(desired, true).await?;
                 let later = plan::plan(&view.set, desired, &view.inventory, permission.approved);
                 let (ready, deferred) = sort_out(later.steps.clone(), permission);
-                objects = ready.into_iter().filter(|step| !matches!(step.kind, Kind::Server | Kind::Config)).collect();
+                objects = ready
+                    .into_iter()
+                    .filter(|step| !matches!(step.kind, Kind::Server | Kind::Config))
+                    .collect();
                 outcomes.retain(|outcome| matches!(outcome.step.kind, Kind::Server | Kind::Config));
                 outcomes.extend(settled);
-                outcomes.extend(deferred.into_iter().filter(|outcome| !matches!(outcome.step.kind, Kind::Server | Kind::Config)));
+                outcomes.extend(
+                    deferred.into_iter().filter(|outcome| {
+                        !matches!(outcome.step.kind, Kind::Server | Kind::Config)
+                    }),
+                );
                 plan = with_steps_before(later, &outcomes);
                 self.telemetry.begin(&plan);
             }
@@ -109,7 +125,11 @@ impl Engine {
     }
 
     fn settle_inventory(
-        &self, desired: &DesiredState, inventory: &mut Inventory, set: &ChangeSet, observation: &Observation,
+        &self,
+        desired: &DesiredState,
+        inventory: &mut Inventory,
+        set: &ChangeSet,
+        observation: &Observation,
     ) -> Result<(), StoreError> {
         let mut owned = BTreeMap::new();
         for key in &set.adopt {
@@ -145,7 +165,12 @@ impl Engine {
 
     /// Success is believed only after reading it back: a step that was
     /// answered as done and still differs has failed.
-    async fn read_back(&self, desired: &DesiredState, before: View, outcomes: &mut [StepOutcome]) -> Result<View, StoreError> {
+    async fn read_back(
+        &self,
+        desired: &DesiredState,
+        before: View,
+        outcomes: &mut [StepOutcome],
+    ) -> Result<View, StoreError> {
         let mut view = before;
         for _ in 0..READ_BACK_TRIES {
             view = self.look(desired, true).await?;
@@ -165,7 +190,12 @@ impl Engine {
     }
 
     fn report(
-        &self, desired: &DesiredState, view: View, plan: Plan, outcomes: Vec<StepOutcome>, held: Option<&'static str>,
+        &self,
+        desired: &DesiredState,
+        view: View,
+        plan: Plan,
+        outcomes: Vec<StepOutcome>,
+        held: Option<&'static str>,
         (started, took): (Timestamp, Duration),
     ) -> RoundReport {
         let View { inventory, state, vitals, set } = view;
@@ -188,7 +218,18 @@ impl Engine {
             _ => None,
         };
         let plan = Plan { unknown: set.unknown.clone(), notes: set.notes, ..plan };
-        RoundReport { started, took, plan, outcomes, observed: state, vitals, drift, objects, config, held }
+        RoundReport {
+            started,
+            took,
+            plan,
+            outcomes,
+            observed: state,
+            vitals,
+            drift,
+            objects,
+            config,
+            held,
+        }
     }
 }
 
@@ -211,8 +252,14 @@ fn held(desired: &DesiredState) -> Option<&'static str> {
 
 fn is_declared(desired: &DesiredState, key: &ObjectKey) -> bool {
     match key.kind {
-        Kind::User => key.name.parse().is_ok_and(|jid| desired.users.as_ref().is_some_and(|users| users.contains_key(&jid))),
-        Kind::Room => key.name.parse().is_ok_and(|jid| desired.rooms.as_ref().is_some_and(|rooms| rooms.contains_key(&jid))),
+        Kind::User => key
+            .name
+            .parse()
+            .is_ok_and(|jid| desired.users.as_ref().is_some_and(|users| users.contains_key(&jid))),
+        Kind::Room => key
+            .name
+            .parse()
+            .is_ok_and(|jid| desired.rooms.as_ref().is_some_and(|rooms| rooms.contains_key(&jid))),
         _ => false,
     }
 }
@@ -249,7 +296,9 @@ fn with_steps_before(later: Plan, outcomes: &[StepOutcome]) -> Plan {
             Op::Delete => summary.delete += 1,
         }
     }
-    steps.extend(later.steps.into_iter().filter(|step| !matches!(step.kind, Kind::Server | Kind::Config)));
+    steps.extend(
+        later.steps.into_iter().filter(|step| !matches!(step.kind, Kind::Server | Kind::Config)),
+    );
     Plan { steps, summary, ..later }
 }
 
@@ -260,5 +309,6 @@ fn differing(set: &ChangeSet) -> BTreeSet<(&ObjectKey, Op)> {
 }
 
 fn still_differs(outcome: &StepOutcome, differing: &BTreeSet<(&ObjectKey, Op)>) -> bool {
-    matches!(outcome.result, StepResult::Done) && differing.contains(&(&outcome.step.key(), outcome.step.op))
+    matches!(outcome.result, StepResult::Done)
+        && differing.contains(&(&outcome.step.key(), outcome.step.op))
 }

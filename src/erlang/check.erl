@@ -1,7 +1,8 @@
 % Asks ejabberd itself whether it would start with the configuration that
-% EJABBERD_CONFIG_PATH names, without starting it. Prints one line:
-% "accepted", or "refused " and ejabberd's own message.
-Say = fun(Format, Args) -> io:put_chars(unicode:characters_to_binary(io_lib:format(Format, Args))), halt(0) end,
+% EJABBERD_CONFIG_PATH names, without starting it. The last thing that it prints
+% is "verdict: " and "accepted", "refused" or "unable" with the reason; what
+% applications print while they start comes before.
+Say = fun(Format, Args) -> io:put_chars(unicode:characters_to_binary(["\nverdict: ", io_lib:format(Format, Args)])), halt(0) end,
 try
     [application:load(A) || A <- [mnesia, ejabberd]],
     [case application:ensure_all_started(A) of

@@ -116,19 +116,20 @@ pub enum Verdict {
     Unable(String),
 }
 
-/// Reads the one line that [`check_command`] prints.
+/// Reads what [`check_command`] prints last.
 #[must_use]
 pub fn read_verdict(stdout: &str, stderr: &str) -> Verdict {
-    let line = stdout.trim();
-    if line == "accepted" {
-        return Verdict::Accepted;
+    let said = stdout.rsplit_once("\nverdict: ").map_or("", |(_, said)| said).trim();
+    let (word, message) = said.split_once(' ').unwrap_or((said, ""));
+    match word {
+        "accepted" => Verdict::Accepted,
+        "refused" => Verdict::Refused(message.to_owned()),
+        "unable" => Verdict::Unable(message.to_owned()),
+        _ => {
+            let shown = if stderr.trim().is_empty() { stdout.trim() } else { stderr.trim() };
+            Verdict::Unable(shown.chars().take(500).collect())
+        }
     }
-    if let Some(message) = line.strip_prefix("refused ") {
-        return Verdict::Refused(message.trim().to_owned());
-    }
-    let shown =
-        line.strip_prefix("unable ").unwrap_or(if line.is_empty() { stderr.trim() } else { line });
-    Verdict::Unable(shown.chars().take(500).collect())
 }
 
 #[cfg(test)]
@@ -137,9 +138,12 @@ mod tests {
 
     #[test]
     fn a_verdict_is_read_from_its_line() {
-        assert_eq!(read_verdict("accepted\n", ""), Verdict::Accepted);
         assert_eq!(
-            read_verdict("refused Missing required option: hosts\n", ""),
+            read_verdict("=PROGRESS REPORT====\n\nverdict: accepted\n", ""),
+            Verdict::Accepted
+        );
+        assert_eq!(
+            read_verdict("\nverdict: refused Missing required option: hosts\n", ""),
             Verdict::Refused("Missing required option: hosts".into())
         );
         assert_eq!(read_verdict("", "erl: not found"), Verdict::Unable("erl: not found".into()));

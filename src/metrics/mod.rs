@@ -1,19 +1,202 @@
-//! temporary
-#![allow(missing_docs)]
-use std::sync::Arc;
+//! Floor 4: numbers for Prometheus.
+//!
+//! Names and labels are fixed: dashboards and alerts rest on them. A label
+//! never holds the name of an account or room, or the text of an error.
+
+mod families;
+mod metered;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use crate::engine::*;
-pub struct Metrics;
-impl Metrics { pub fn new() -> Result<Self, prometheus::Error> { Ok(Self) } pub fn encode(&self) -> String { String::new() } }
-impl Telemetry for Metrics {
-    fn begin(&self, _: &crate::plan::Plan) {} fn step(&self, _: &StepOutcome) {} fn round(&self, _: &RoundReport) {}
-    fn status(&self, _: &crate::status::Status) {} fn restarted(&self, _: &'static str) {} fn rollout(&self, _: &'static str) {}
+
+use prometheus::{IntGaugeVec, Registry, TextEncoder};
+
+pub use metered::Metered;
+
+use crate::engine::{RoundReport, StepOutcome, Telemetry};
+use crate::model::{Kind, Op};
+use crate::plan::Plan;
+use crate::status::{ConditionStatus, Status};
+use families::Families;
+
+/// The words that Docker has for the health of a container.
+const HEALTHS: [&str; 4] = ["none", "starting", "healthy", "unhealthy"];
+
+/// The most hosts or services that are shown one by one.
+const MAX_HOSTS: usize = 1000;
+
+/// How a configuration is put in force; so far there is one way.
+const ROLLOUT_METHOD: &str = "restart";
+
+/// What the operator counts and measures.
+pub struct Metrics {
+    registry: Registry,
+    families: Families,
+    /// Held while series are replaced, and while they are read: a scrape in
+    /// between would miss those that are about to come back.
+    whole: Mutex<()>,
 }
-pub struct Metered(Arc<dyn Control>);
-impl Metered { pub fn new(c: Arc<dyn Control>, _: Arc<Metrics>) -> Self { Self(c) } }
-#[async_trait::async_trait]
-impl Control for Metered {
-    async fn call(&self, c: Call, d: Duration) -> Result<Value, ControlError> { self.0.call(c, d).await }
-    async fn version(&self) -> Result<crate::model::ServerVersion, ControlError> { self.0.version().await }
-    async fn close(&self) { self.0.close().await }
+
+impl Metrics {
+    /// Metrics that have seen nothing yet. Fails only if a name is wrong or
+    /// given twice.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let families = Families::register(&registry)?;
+        Ok(Self { registry, families, whole: Mutex::new(()) })
+    }
+
+    /// Everything in Prometheus' text format, version 0.0.4.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let families = {
+            let _whole = self.whole();
+            self.registry.gather()
+        };
+        TextEncoder::new().encode_to_string(&families).unwrap_or_else(|error| {
+            tracing::error!(%error, "the metrics could not be written");
+            String::new()
+        })
+    }
+
+    /// How long the next restart of the server has to wait; zero if it has not to.
+    pub fn set_restart_backoff(&self, wait: Duration) {
+        self.families.restart_backoff.set(wait.as_secs_f64());
+    }
+
+    /// Whether an item of the security checklist holds.
+    pub fn set_audit_check(&self, check: &'static str, holds: bool) {
+        self.families.audit_check.with_label_values(&[check]).set(holds.into());
+    }
+
+    /// What the server's container used: seconds of CPU since it was started,
+    /// bytes of memory now. `None` where nobody knows, as when it does not run.
+    pub fn set_container_usage(&self, usage: Option<(f64, u64)>) {
+        let _whole = self.whole();
+        let Families { container_cpu, container_memory, .. } = &self.families;
+        container_cpu.reset();
+        container_memory.reset();
+        if let Some((cpu_seconds, memory_bytes)) = usage {
+            container_cpu.with_label_values::<&str>(&[]).inc_by(cpu_seconds.max(0.0));
+            container_memory.with_label_values::<&str>(&[]).set(signed(memory_bytes));
+        }
+    }
+
+    /// Counts a configuration that was put in force by `method`, or not.
+    pub fn count_rollout(&self, method: &'static str, result: &'static str) {
+        self.families.config_rollouts.with_label_values(&[method, result]).inc();
+    }
+
+    fn call(&self, command: &'static str, result: &'static str) {
+        self.families.control_calls.with_label_values(&[command, result]).inc();
+    }
+
+    fn whole(&self) -> MutexGuard<'_, ()> {
+        self.whole.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Telemetry for Metrics {
+    fn begin(&self, _plan: &Plan) {}
+
+    fn step(&self, outcome: &StepOutcome) {
+        let step = &outcome.step;
+        let labels = [step.kind.as_str(), step.op.as_str(), outcome.result.as_str()];
+        self.families.steps.with_label_values(&labels).inc();
+    }
+
+    fn round(&self, report: &RoundReport) {
+        let families = &self.families;
+        families.reconcile.with_label_values(&[report.result()]).inc();
+        families.reconcile_duration.observe(report.took.as_secs_f64());
+        let _whole = self.whole();
+        for kind in Kind::ALL {
+            for op in Op::ALL {
+                let left = report.drift.get(&(kind, op)).copied().unwrap_or(0);
+                families.drift.with_label_values(&[kind.as_str(), op.as_str()]).set(signed(left));
+            }
+            let counts = report.objects.get(&kind).copied().unwrap_or_default();
+            for (state, count) in [
+                ("desired", counts.desired),
+                ("managed", counts.managed),
+                ("unmanaged", counts.unmanaged),
+            ] {
+                families.objects.with_label_values(&[kind.as_str(), state]).set(signed(count));
+            }
+        }
+    }
+
+    fn status(&self, status: &Status) {
+        let families = &self.families;
+        let _whole = self.whole();
+        let revision = status.revision.as_ref().map(|r| [r.as_str()]);
+        only(&families.desired_state, revision);
+        let config = status.variant.as_deref().zip(status.config_digest.as_ref());
+        only(&families.config, config.map(|(variant, digest)| [variant, digest.as_str()]));
+        for condition in &status.conditions {
+            let kind = condition.kind.to_string();
+            for word in families::STATUSES {
+                let holds = condition.status == word;
+                families
+                    .condition
+                    .with_label_values(&[kind.as_str(), ConditionStatus::as_str(word)])
+                    .set(holds.into());
+            }
+        }
+        moment(&families.last_attempt, status.last_attempt);
+        moment(&families.last_success, status.last_success);
+
+        let server = &status.server;
+        families.up.set(server.up.into());
+        only(&families.info, server.version.as_deref().map(|version| [version]));
+        families.uptime.set(signed(server.uptime_seconds.unwrap_or(0)));
+        replace(&families.registered, &server.registered_users);
+        replace(&families.connected, &server.connected_users);
+        replace(&families.rooms, &server.online_rooms);
+        let health = server.health.as_deref().unwrap_or("none");
+        for word in HEALTHS {
+            families.health.with_label_values(&[word]).set((word == health).into());
+        }
+    }
+
+    fn restarted(&self, reason: &'static str) {
+        self.families.restarts.with_label_values(&[reason]).inc();
+    }
+
+    fn rollout(&self, result: &'static str) {
+        self.count_rollout(ROLLOUT_METHOD, result);
+    }
+}
+
+/// As a gauge has it.
+fn signed(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
+}
+
+/// A moment that was not yet is left as it is: zero.
+fn moment(gauge: &prometheus::Gauge, moment: Option<jiff::Timestamp>) {
+    if let Some(moment) = moment {
+        gauge.set(moment.as_duration().as_secs_f64());
+    }
+}
+
+/// Leaves one series, or none: what was true before is no longer.
+fn only<const N: usize>(family: &IntGaugeVec, labels: Option<[&str; N]>) {
+    family.reset();
+    if let Some(labels) = labels {
+        family.with_label_values(&labels).set(1);
+    }
+}
+
+/// One series for each name, and none for those that are gone.
+fn replace<T: Copy + TryInto<i64>>(
+    family: &IntGaugeVec,
+    counts: &std::collections::BTreeMap<String, T>,
+) {
+    family.reset();
+    for (name, count) in counts.iter().take(MAX_HOSTS) {
+        family.with_label_values(&[name.as_str()]).set(signed(*count));
+    }
 }

@@ -30,7 +30,10 @@ struct Shared {
 /// Serves until `stop` says so. Handlers only read what is in memory, so they
 /// cannot hang.
 pub async fn serve(
-    listener: TcpListener, status: watch::Receiver<Status>, metrics: Exposition, mut stop: watch::Receiver<bool>,
+    listener: TcpListener,
+    status: watch::Receiver<Status>,
+    metrics: Exposition,
+    mut stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route("/", get(page))
@@ -69,7 +72,8 @@ async fn status_json(State(shared): State<Shared>) -> Response {
 }
 
 async fn exposition(State(shared): State<Shared>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (shared.metrics)()).into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (shared.metrics)())
+        .into_response()
 }
 
 /// The page for people, for now as plain as the terminal's.
@@ -80,6 +84,10 @@ async fn page(State(shared): State<Shared>) -> Response {
         .iter()
         .map(|c| format!("{:<14} {:<8} {:<20} {}", c.kind, c.status.as_str(), c.reason, c.message))
         .collect();
-    let body = format!("ejabberd-operator {}\n\n{}\n\n/status /metrics /livez /readyz\n", status.name, lines.join("\n"));
+    let body = format!(
+        "ejabberd-operator {}\n\n{}\n\n/status /metrics /livez /readyz\n",
+        status.name,
+        lines.join("\n")
+    );
     ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response()
 }

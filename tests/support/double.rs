@@ -43,15 +43,38 @@ impl Double {
 /// The options of a new room, as 26.07 prints them.
 fn default_options() -> BTreeMap<String, String> {
     [
-        ("title", ""), ("description", ""), ("allow_change_subj", "true"), ("allow_query_users", "true"),
-        ("allowpm", "anyone"), ("allow_private_messages_from_visitors", "anyone"), ("allow_visitor_status", "true"),
-        ("allow_visitor_nickchange", "true"), ("public", "true"), ("public_list", "true"), ("persistent", "false"),
-        ("moderated", "true"), ("captcha_protected", "false"), ("members_by_default", "true"), ("members_only", "false"),
-        ("allow_user_invites", "false"), ("allow_subscription", "false"), ("password_protected", "false"), ("password", ""),
-        ("anonymous", "true"), ("presence_broadcast", "[moderator,participant,visitor]"), ("allow_voice_requests", "true"),
-        ("voice_request_min_interval", "1800"), ("max_users", "200"), ("logging", "false"), ("vcard", ""),
-        ("vcard_xupdate", "undefined"), ("captcha_whitelist", "{0,nil}"), ("mam", "false"), ("pubsub", ""),
-        ("enable_hats", "false"), ("lang", "en"),
+        ("title", ""),
+        ("description", ""),
+        ("allow_change_subj", "true"),
+        ("allow_query_users", "true"),
+        ("allowpm", "anyone"),
+        ("allow_private_messages_from_visitors", "anyone"),
+        ("allow_visitor_status", "true"),
+        ("allow_visitor_nickchange", "true"),
+        ("public", "true"),
+        ("public_list", "true"),
+        ("persistent", "false"),
+        ("moderated", "true"),
+        ("captcha_protected", "false"),
+        ("members_by_default", "true"),
+        ("members_only", "false"),
+        ("allow_user_invites", "false"),
+        ("allow_subscription", "false"),
+        ("password_protected", "false"),
+        ("password", ""),
+        ("anonymous", "true"),
+        ("presence_broadcast", "[moderator,participant,visitor]"),
+        ("allow_voice_requests", "true"),
+        ("voice_request_min_interval", "1800"),
+        ("max_users", "200"),
+        ("logging", "false"),
+        ("vcard", ""),
+        ("vcard_xupdate", "undefined"),
+        ("captcha_whitelist", "{0,nil}"),
+        ("mam", "false"),
+        ("pubsub", ""),
+        ("enable_hats", "false"),
+        ("lang", "en"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into()
@@ -88,31 +111,49 @@ impl World {
             "status" => Value::Tuple(vec![atom("ok"), said("is running")]),
             "registered_users" if !self.hosts.contains(&at(0)) => no(&["Unknown virtual host"]),
             "registered_users" => Value::List(
-                self.users.keys().filter_map(|jid| jid.split_once('@')).filter(|(_, h)| *h == at(0)).map(|(u, _)| said(u)).collect(),
+                self.users
+                    .keys()
+                    .filter_map(|jid| jid.split_once('@'))
+                    .filter(|(_, h)| *h == at(0))
+                    .map(|(u, _)| said(u))
+                    .collect(),
             ),
             "stats_host" if at(0) == "onlineusers" => Value::Int(0),
-            "stats_host" => Value::Int(self.users.keys().filter(|jid| jid.ends_with(&format!("@{}", at(1)))).count() as i64),
+            "stats_host" => Value::Int(
+                self.users.keys().filter(|jid| jid.ends_with(&format!("@{}", at(1)))).count()
+                    as i64,
+            ),
             "stats" => Value::Int(1),
             "check_account" => atom(if self.users.contains_key(&pair) { "true" } else { "false" }),
-            "check_password" => atom(if self.users.get(&pair) == Some(&at(2)) { "true" } else { "false" }),
+            "check_password" => {
+                atom(if self.users.get(&pair) == Some(&at(2)) { "true" } else { "false" })
+            }
             "register" => self.register(&pair, &at(1), at(2)),
             "unregister" => {
                 self.users.remove(&pair);
                 Value::Tuple(vec![atom("ok"), said("")])
             }
-            "change_password" if at(2).is_empty() => no(&["Account does not exist or password is empty"]),
+            "change_password" if at(2).is_empty() => {
+                no(&["Account does not exist or password is empty"])
+            }
             "change_password" => {
                 self.users.insert(pair, at(2));
                 atom("ok")
             }
             "muc_online_rooms" => Value::List(self.rooms.keys().map(|room| said(room)).collect()),
             "get_room_options" => Value::List(
-                self.rooms.get(&pair).into_iter().flatten().map(|(n, v)| Value::Tuple(vec![said(n), said(v)])).collect(),
+                self.rooms
+                    .get(&pair)
+                    .into_iter()
+                    .flatten()
+                    .map(|(n, v)| Value::Tuple(vec![said(n), said(v)]))
+                    .collect(),
             ),
             "create_room_with_opts" => self.create_room(pair, args),
             "change_room_option" => match self.rooms.get_mut(&pair) {
                 Some(room) => {
-                    let value = if at(2) == "presence_broadcast" { format!("[{}]", at(3)) } else { at(3) };
+                    let value =
+                        if at(2) == "presence_broadcast" { format!("[{}]", at(3)) } else { at(3) };
                     room.insert(at(2), value);
                     atom("ok")
                 }
@@ -136,10 +177,20 @@ impl World {
             return no(&["cannot_register", "Unknown virtual host"]);
         }
         if self.users.contains_key(jid) {
-            return Value::Tuple(vec![atom("error"), atom("conflict"), Value::Int(10090), said("already registered")]);
+            return Value::Tuple(vec![
+                atom("error"),
+                atom("conflict"),
+                Value::Int(10090),
+                said("already registered"),
+            ]);
         }
         if password.is_empty() || stringprep::resourceprep(&password).is_err() {
-            return Value::Tuple(vec![atom("error"), atom("cannot_register"), Value::Int(10001), said("invalid password")]);
+            return Value::Tuple(vec![
+                atom("error"),
+                atom("cannot_register"),
+                Value::Int(10001),
+                said("invalid password"),
+            ]);
         }
         self.users.insert(jid.to_owned(), password);
         Value::Tuple(vec![atom("ok"), said("registered")])
@@ -155,7 +206,11 @@ impl World {
         let mut options = default_options();
         if let Some(Arg::Pairs(pairs)) = args.get(3) {
             for (name, value) in pairs {
-                let value = if name == "presence_broadcast" { format!("[{}]", value.expose()) } else { value.expose().to_owned() };
+                let value = if name == "presence_broadcast" {
+                    format!("[{}]", value.expose())
+                } else {
+                    value.expose().to_owned()
+                };
                 // Unknown options are dropped without a word, as the server does.
                 options.entry(name.clone()).and_modify(|old| *old = value);
             }
@@ -178,14 +233,20 @@ impl Control for Double {
         let mut world = self.world.lock().unwrap();
         world.calls.push(name);
         if world.down {
-            return Err(ControlError::Unreachable("its node does not answer (noconnection)".to_owned()));
+            return Err(ControlError::Unreachable(
+                "its node does not answer (noconnection)".to_owned(),
+            ));
         }
         if world.missing.contains(name) {
             return Err(ControlError::UnknownCommand { command: name, hint: "load its module" });
         }
         match &call {
             Call::Command { name: "change_room_option", args, .. } if !world.knows_option(args) => {
-                Err(ControlError::Crashed { command: name, tag: "case_clause".to_owned(), place: String::new() })
+                Err(ControlError::Crashed {
+                    command: name,
+                    tag: "case_clause".to_owned(),
+                    place: String::new(),
+                })
             }
             Call::Command { name, args, .. } => Ok(world.command(name, args)),
             Call::Function { .. } => {
@@ -197,7 +258,9 @@ impl Control for Double {
 
     async fn version(&self) -> Result<ServerVersion, ControlError> {
         if self.world.lock().unwrap().down {
-            return Err(ControlError::Unreachable("its node does not answer (noconnection)".to_owned()));
+            return Err(ControlError::Unreachable(
+                "its node does not answer (noconnection)".to_owned(),
+            ));
         }
         Ok(self.version)
     }

@@ -18,7 +18,8 @@ pub fn image(version: &str) -> String {
 
 /// Runs `docker`, and fails the test where that fails.
 pub fn docker(args: &[&str]) -> String {
-    let Output { status, stdout, stderr } = Command::new("docker").args(args).output().expect("docker is needed");
+    let Output { status, stdout, stderr } =
+        Command::new("docker").args(args).output().expect("docker is needed");
     assert!(status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&stderr));
     String::from_utf8_lossy(&stdout).trim().to_owned()
 }
@@ -110,7 +111,10 @@ impl Container {
             match server.is_started().await {
                 Ok(true) => return,
                 other if began.elapsed() > Duration::from_secs(90) => {
-                    panic!("not up after 90 s: {other:?}\n{}", docker(&["logs", "--tail", "40", &self.name]))
+                    panic!(
+                        "not up after 90 s: {other:?}\n{}",
+                        docker(&["logs", "--tail", "40", &self.name])
+                    )
                 }
                 _ => tokio::time::sleep(Duration::from_millis(200)).await,
             }
@@ -122,7 +126,9 @@ impl Drop for Container {
     fn drop(&mut self) {
         let _ = Command::new("docker").args(["rm", "-f", "-v", &self.name]).output();
         for what in ["database", "conf"] {
-            let _ = Command::new("docker").args(["volume", "rm", &format!("{}-{what}", self.name)]).output();
+            let _ = Command::new("docker")
+                .args(["volume", "rm", &format!("{}-{what}", self.name)])
+                .output();
         }
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use self::link::Link;
 use self::terms::Outcome;
-use crate::engine::{Call, Control, ControlError, Spawner, Value};
+use crate::engine::{Call, Control, ControlError, RuntimeError, Spawner, Value};
 use crate::erlang;
 use crate::model::ServerVersion;
 
@@ -31,6 +31,10 @@ const OPEN_DEADLINE: Duration = Duration::from_secs(15);
 /// How long beyond a call's deadline the far end may take to say that it
 /// passed. Longer means that the session itself hangs.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// What a session answers where it cannot be: the image has no `erl`.
+pub(super) const NO_ERLANG: ControlError =
+    ControlError::Unsupported { command: "session", why: "no `erl` program was found" };
 
 /// The session; see the module's documentation.
 pub struct Session {
@@ -66,7 +70,10 @@ impl Session {
     async fn open(&self) -> Result<Link, ControlError> {
         let unreachable =
             |cause: &dyn std::fmt::Display| ControlError::Unreachable(cause.to_string());
-        let (erl, node) = self.spawner.locate().await.map_err(|e| unreachable(&e))?;
+        let (erl, node) = self.spawner.locate().await.map_err(|e| match e {
+            RuntimeError::NoErlang(_) => NO_ERLANG,
+            other => unreachable(&other),
+        })?;
         let spawned = self
             .spawner
             .spawn(erlang::session_command(&erl, &node))

@@ -158,7 +158,7 @@ impl DockerRuntime {
         let erl = self
             .first_existing(container, candidates)
             .await?
-            .ok_or_else(|| RuntimeError::Missing(format!("an `erl` program in {container}")))?;
+            .ok_or_else(|| RuntimeError::NoErlang(container.to_owned()))?;
         let layout = Layout { erl, libs: erlang::libs_from_script(script.as_deref()) };
         let directory = format!("/tmp/ejabberd-operator-check-{}", std::process::id());
         let owner = self.user_of(container).await?;

@@ -158,8 +158,7 @@ impl Spawner for DockerRuntime {
         let erl = self
             .first_existing(self.name(), erlang::erl_candidates(script.as_deref(), Some(&node)))
             .await?;
-        let erl = erl
-            .ok_or_else(|| RuntimeError::Missing(format!("an `erl` program in {}", self.name())))?;
+        let erl = erl.ok_or_else(|| RuntimeError::NoErlang(self.name().to_owned()))?;
         Ok((erl, node))
     }
 

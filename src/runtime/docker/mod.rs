@@ -7,6 +7,7 @@
 mod archive;
 mod config;
 mod create;
+mod events;
 mod exec;
 
 use std::time::Duration;
@@ -173,5 +174,9 @@ impl Runtime for DockerRuntime {
 
     async fn write_config(&self, files: &ConfigFiles) -> Result<(), RuntimeError> {
         self.write_config_files(files).await
+    }
+
+    async fn watch(&self, changed: &tokio::sync::Notify) {
+        self.watch_events(changed).await;
     }
 }

@@ -1,0 +1,264 @@
+//! Every metric: its name, its labels, and what it is good for.
+
+use prometheus::core::Collector;
+use prometheus::{
+    CounterVec, Gauge, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, Result,
+};
+
+use super::HEALTHS;
+use crate::engine::StepResult;
+use crate::model::{Kind, Op};
+use crate::status::{ConditionStatus, ConditionType};
+
+/// Every status of a condition.
+pub(super) const STATUSES: [ConditionStatus; 3] =
+    [ConditionStatus::True, ConditionStatus::False, ConditionStatus::Unknown];
+
+/// From a round that finds nothing to do to one that waits for a server which
+/// repairs its tables, in seconds.
+const DURATIONS: [f64; 16] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
+];
+
+/// The results of rounds, as reports have them.
+const ROUND_RESULTS: [&str; 4] = ["converged", "drift", "failed", "refused"];
+
+/// The states of objects.
+const OBJECT_STATES: [&str; 3] = ["desired", "managed", "unmanaged"];
+
+/// The reasons for a start that are there from the beginning: of a counter
+/// that appears with its first event, no rate shows that event.
+const RESTART_REASONS: [&str; 3] = ["config", "created", "stopped"];
+
+pub(super) struct Families {
+    pub(super) desired_state: IntGaugeVec,
+    pub(super) reconcile: IntCounterVec,
+    pub(super) reconcile_duration: Histogram,
+    pub(super) steps: IntCounterVec,
+    pub(super) drift: IntGaugeVec,
+    pub(super) objects: IntGaugeVec,
+    pub(super) last_attempt: Gauge,
+    pub(super) last_success: Gauge,
+    pub(super) condition: IntGaugeVec,
+    pub(super) config: IntGaugeVec,
+    pub(super) config_rollouts: IntCounterVec,
+    pub(super) restarts: IntCounterVec,
+    pub(super) restart_backoff: Gauge,
+    pub(super) control_calls: IntCounterVec,
+    pub(super) audit_check: IntGaugeVec,
+    pub(super) up: IntGauge,
+    pub(super) info: IntGaugeVec,
+    pub(super) uptime: IntGauge,
+    pub(super) registered: IntGaugeVec,
+    pub(super) connected: IntGaugeVec,
+    pub(super) rooms: IntGaugeVec,
+    pub(super) health: IntGaugeVec,
+    pub(super) container_cpu: CounterVec,
+    pub(super) container_memory: IntGaugeVec,
+}
+
+impl Families {
+    /// Makes them all. Series whose labels are known are there from the start.
+    pub(super) fn register(registry: &Registry) -> Result<Self> {
+        let to = Registrar(registry);
+        to.gauges(
+            "ejabberd_operator_build_info",
+            "The operator's version, as a label; always 1",
+            &["version"],
+        )?
+        .with_label_values(&[env!("CARGO_PKG_VERSION")])
+        .set(1);
+        let families = Self::make(&to)?;
+        families.prepare();
+        Ok(families)
+    }
+
+    #[allow(
+        clippy::too_many_lines,
+        reason = "the list of all metrics; parts of it would be no clearer"
+    )]
+    fn make(to: &Registrar<'_>) -> Result<Self> {
+        Ok(Self {
+            desired_state: to.gauges(
+                "ejabberd_operator_desired_state_info",
+                "The revision of the desired state that is in force, as a label; always 1",
+                &["revision"],
+            )?,
+            reconcile: to.counters(
+                "ejabberd_operator_reconcile_total",
+                "Rounds by result: converged, drift (differences are left), failed (steps failed), \
+                 refused (the guard refused deletions)",
+                &["result"],
+            )?,
+            reconcile_duration: to.durations(
+                "ejabberd_operator_reconcile_duration_seconds",
+                "How long rounds took, from reading the server to reading back what was done",
+            )?,
+            steps: to.counters(
+                "ejabberd_operator_steps_total",
+                "Steps by kind of object, operation and result: done, failed, or deferred (put off)",
+                &["kind", "op", "result"],
+            )?,
+            drift: to.gauges(
+                "ejabberd_operator_drift",
+                "Differences that the last round left between desired state and server; 0 is good",
+                &["kind", "op"],
+            )?,
+            objects: to.gauges(
+                "ejabberd_operator_objects",
+                "Objects by kind: desired (declared), managed (owned by the operator), unmanaged \
+                 (on the server, neither declared nor owned)",
+                &["kind", "state"],
+            )?,
+            last_attempt: to.gauge(
+                "ejabberd_operator_last_attempt_timestamp_seconds",
+                "When the last round began, in Unix time; 0 before the first",
+            )?,
+            last_success: to.gauge(
+                "ejabberd_operator_last_success_timestamp_seconds",
+                "When the last round without a failure ended, in Unix time; 0 before the first",
+            )?,
+            condition: to.gauges(
+                "ejabberd_operator_condition",
+                "The conditions; 1 for the status (True, False, Unknown) that each has, 0 for others",
+                &["type", "status"],
+            )?,
+            config: to.gauges(
+                "ejabberd_operator_config_info",
+                "The declared variant and the digest of the configuration on the server, as labels; \
+                 always 1",
+                &["variant", "digest"],
+            )?,
+            config_rollouts: to.counters(
+                "ejabberd_operator_config_rollouts_total",
+                "Configurations put in force, by method and by result: done, or why not",
+                &["method", "result"],
+            )?,
+            restarts: to.counters(
+                "ejabberd_operator_restarts_total",
+                "Starts of the server by the operator, and why: created, stopped (it was found not \
+                 running), config (a configuration was put in force)",
+                &["reason"],
+            )?,
+            restart_backoff: to.gauge(
+                "ejabberd_operator_restart_backoff_seconds",
+                "How long the next restart of the server has to wait; 0 when it has not to",
+            )?,
+            control_calls: to.counters(
+                "ejabberd_operator_control_calls_total",
+                "Calls to the server by command and result: ok, or the category of the error",
+                &["command", "result"],
+            )?,
+            audit_check: to.gauges(
+                "ejabberd_operator_audit_check",
+                "Items of the security checklist; 1 holds, 0 does not",
+                &["check"],
+            )?,
+            up: to.register(IntGauge::new(
+                "ejabberd_up",
+                "Whether the server answered in the last round; 1 it did, 0 it did not",
+            )?)?,
+            info: to.gauges(
+                "ejabberd_info",
+                "The server's version, as a label; always 1, missing while it does not answer",
+                &["version"],
+            )?,
+            uptime: to.register(IntGauge::new(
+                "ejabberd_uptime_seconds",
+                "For how long the server has been up; 0 while it does not answer",
+            )?)?,
+            registered: to.gauges(
+                "ejabberd_registered_users",
+                "Accounts on the server by virtual host",
+                &["host"],
+            )?,
+            connected: to.gauges(
+                "ejabberd_connected_users",
+                "Sessions on the server by virtual host",
+                &["host"],
+            )?,
+            rooms: to.gauges(
+                "ejabberd_online_rooms",
+                "Running rooms by service; hibernated ones are not counted",
+                &["service"],
+            )?,
+            health: to.gauges(
+                "ejabberd_container_health",
+                "The container's health as its engine has it; 1 for the status that it has, 0 for \
+                 others; none where there is no health check",
+                &["status"],
+            )?,
+            container_cpu: to.register(CounterVec::new(
+                Opts::new(
+                    "ejabberd_container_cpu_seconds_total",
+                    "CPU time that the server's container used since its start",
+                ),
+                &[],
+            )?)?,
+            container_memory: to.gauges(
+                "ejabberd_container_memory_bytes",
+                "Memory that the server's container uses",
+                &[],
+            )?,
+        })
+    }
+
+    fn prepare(&self) {
+        // The results of steps; what an error says does not matter here.
+        let results = [StepResult::Done.as_str(), "failed", StepResult::Deferred("").as_str()];
+        for result in ROUND_RESULTS {
+            self.reconcile.with_label_values(&[result]);
+        }
+        for kind in Kind::ALL.map(Kind::as_str) {
+            for op in Op::ALL.map(Op::as_str) {
+                self.drift.with_label_values(&[kind, op]);
+                for result in results {
+                    self.steps.with_label_values(&[kind, op, result]);
+                }
+            }
+            for state in OBJECT_STATES {
+                self.objects.with_label_values(&[kind, state]);
+            }
+        }
+        for kind in ConditionType::ALL.map(|kind| kind.to_string()) {
+            for status in STATUSES {
+                let gauge = self.condition.with_label_values(&[kind.as_str(), status.as_str()]);
+                gauge.set((status == ConditionStatus::Unknown).into());
+            }
+        }
+        for reason in RESTART_REASONS {
+            self.restarts.with_label_values(&[reason]);
+        }
+        for health in HEALTHS {
+            self.health.with_label_values(&[health]);
+        }
+    }
+}
+
+struct Registrar<'a>(&'a Registry);
+
+impl Registrar<'_> {
+    fn register<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<Gauge> {
+        self.register(Gauge::new(name, help)?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec> {
+        self.register(IntGaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
+        self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn durations(&self, name: &str, help: &str) -> Result<Histogram> {
+        self.register(Histogram::with_opts(
+            HistogramOpts::new(name, help).buckets(DURATIONS.to_vec()),
+        )?)
+    }
+}

@@ -1,0 +1,307 @@
+//! The binary as a person uses it, against a real ejabberd.
+
+mod support;
+
+use std::fs;
+use std::time::Duration;
+
+use support::host::{Host, eventually, get, replace};
+use support::real::{HOST, docker};
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// From nothing to converged, and every kind of change after that.
+fn lifecycle(version: &str) {
+    let host = Host::new(version);
+    fs::write(host.path("pw"), "from a file\n").unwrap();
+    host.declare(
+        "  users:\n    - { name: ann, passwordFrom: { file: pw } }\n    - { name: bob, password: inline }\n    - { name: gen }\n  \
+         rooms:\n    - { name: hall, title: Hall, options: { members_only: true } }\n    - { name: lab }\n",
+    );
+    let plan = host.run(&["plan", "--output", "json", "--detailed-exitcode"]).expect(2).json();
+    assert_eq!(plan["steps"][0]["kind"], "server");
+    assert!(host.run(&["plan"]).expect(0).stdout.contains("+ server"));
+    assert!(!host.state().exists(), "a plan changes nothing");
+
+    host.run(&["apply"]).expect(0);
+    assert_eq!(host.users(), ["ann", "bob", "gen"]);
+    assert_eq!(host.rooms(), ["hall", "lab"]);
+    let plan = host.run(&["plan", "--output", "json", "--detailed-exitcode"]).expect(0).json();
+    assert_eq!(plan["steps"], serde_json::json!([]));
+    assert_eq!(plan["summary"]["unchanged"], 7, "server, config, three users, two rooms: {plan}");
+    assert!(host.run(&["plan"]).expect(0).stdout.contains("Nothing to do"));
+    assert!(host.ctl(&["check_password", "ann", HOST, "from a file"]).is_empty());
+
+    // What others made stays; what is taken out goes; what differs is set.
+    host.ctl(&["register", "other", HOST, "x"]);
+    host.ctl(&["change_room_option", "hall", &format!("conference.{HOST}"), "title", "Defaced"]);
+    fs::write(host.path("pw"), "rotated\n").unwrap();
+    host.declare(
+        "  users:\n    - { name: ann, passwordFrom: { file: pw } }\n    - { name: gen }\n    - { name: eve, password: new }\n  \
+         rooms:\n    - { name: hall, title: Hall, options: { members_only: false } }\n    - { name: lab }\n",
+    );
+    let applied = host.run(&["apply", "--output", "json"]).expect(0).json();
+    assert_eq!(applied["converged"], true);
+    assert_eq!(host.users(), ["ann", "eve", "gen", "other"]);
+    assert!(host.ctl(&["check_password", "ann", HOST, "rotated"]).is_empty());
+    let options = host.ctl(&["get_room_options", "hall", &format!("conference.{HOST}")]);
+    assert!(options.contains("title\tHall") && options.contains("members_only\tfalse"), "{options}");
+
+    // Explicit orders, names that are ignored, and kinds that are not managed.
+    host.ctl(&["register", "guest-1", HOST, "x"]);
+    host.declare(
+        "  users:\n    - { name: ann }\n    - { name: gen }\n    - { name: eve, password: new }\n    \
+         - { name: other, state: absent }\n    - { name: guest-1, state: absent }\n  policy: { ignore: [\"guest-*\"] }\n",
+    );
+    host.run(&["apply"]).expect(0);
+    assert_eq!(host.users(), ["ann", "eve", "gen", "guest-1"], "an ignored name is never touched");
+    assert_eq!(host.rooms(), ["hall", "lab"], "an absent key means not managed");
+
+    for hold in ["  suspend: true\n", "  policy: { mode: report }\n"] {
+        host.declare(&format!("  users: [{{ name: ann }}, {{ name: gen }}, {{ name: zoe }}]\n{hold}"));
+        let out = host.run(&["apply"]).expect(1).stdout;
+        assert!(out.contains("Nothing was changed"), "{out}");
+        assert_eq!(host.users(), ["ann", "eve", "gen", "guest-1"]);
+    }
+    no_secret_is_shown(&host, &["from a file", "rotated"]);
+}
+
+/// No password in any file of the state directory but the database, nor in
+/// what the commands print.
+fn no_secret_is_shown(host: &Host, secrets: &[&str]) {
+    for command in [&["plan"][..], &["plan", "--output", "json"], &["status", "--output", "json"]] {
+        let ran = host.run(command);
+        for secret in secrets {
+            assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret), "{command:?} shows {secret}");
+        }
+    }
+    let log = docker(&["logs", &host.container]);
+    for secret in secrets {
+        assert!(!log.contains(secret), "the server's log shows {secret}");
+    }
+}
+
+#[test]
+fn lifecycle_26_07() {
+    lifecycle("26.07");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn lifecycle_24_12() {
+    lifecycle("24.12");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn lifecycle_23_01() {
+    lifecycle("23.01");
+}
+
+/// Twelve accounts, six taken out: refused until the digest is approved.
+fn guard(version: &str) {
+    let host = Host::new(version);
+    host.declare_many(12, 1);
+    host.run(&["apply"]).expect(0);
+    let users = |count: usize, more: &str| {
+        let list: Vec<String> = (0..count).map(|n| format!("{{ name: u{n} }}")).collect();
+        host.declare(&format!("  users: [{}{more}]\n", list.join(", ")));
+    };
+    users(6, ", { name: fresh }");
+    let plan = host.run(&["plan", "--output", "json", "--detailed-exitcode"]).expect(2).json();
+    assert_eq!(plan["blocked"]["deletions"].as_array().unwrap().len(), 6);
+    let digest = plan["digest"].as_str().unwrap().to_owned();
+    let out = host.run(&["apply"]).expect(3).stdout;
+    assert!(out.contains(&digest) && out.contains("Refused by the guard"), "{out}");
+    assert_eq!(host.users().len(), 13, "nothing was deleted, and the harmless step was done");
+    host.run(&["apply", "--approve", "0123456789abcdef"]).expect(3);
+    assert_eq!(host.users().len(), 13);
+    host.run(&["apply", "--approve", &digest]).expect(0);
+    assert_eq!(host.users().len(), 7);
+
+    // Emptying is always refused, and an approval may also be a commit.
+    host.declare("  users: []\n");
+    host.run(&["apply"]).expect(3);
+    let digest = host.run(&["plan", "--output", "json"]).expect(0).json()["digest"].as_str().unwrap().to_owned();
+    host.declare(&format!("  users: []\n  policy: {{ guard: {{ approve: {digest} }} }}\n"));
+    host.run(&["apply"]).expect(0);
+    assert_eq!(host.users(), Vec::<String>::new());
+
+    // Two are free; and a lost memory deletes nothing.
+    host.declare_many(6, 0);
+    host.run(&["apply"]).expect(0);
+    users(4, "");
+    host.run(&["apply"]).expect(0);
+    assert_eq!(host.users().len(), 4);
+    fs::remove_dir_all(host.state()).unwrap();
+    users(2, "");
+    host.run(&["apply"]).expect(0);
+    assert_eq!(host.users().len(), 4, "what is not remembered as ours is not deleted");
+}
+
+#[test]
+fn guard_26_07() {
+    guard("26.07");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn guard_24_12() {
+    guard("24.12");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn guard_23_01() {
+    guard("23.01");
+}
+
+/// The daemon: everything that happens makes it look again.
+fn daemon(version: &str) {
+    let host = Host::new(version);
+    host.declare("  users: [{ name: ann, password: one }]\n  rooms: [{ name: hall }]\n");
+    // With a resync of an hour only events can have been the cause.
+    let mut operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1h"], "run.log");
+    eventually("an endpoint", SOON, || host.state().join("endpoint").exists());
+    let address = fs::read_to_string(host.state().join("endpoint")).unwrap().trim().to_owned();
+    eventually("ready", SOON, || get(&address, "/readyz").is_some_and(|(code, _)| code == 200));
+    eventually("converged", SOON, || host.run(&["status"]).code == Some(0));
+    assert_eq!(host.users(), ["ann"]);
+    assert_eq!(get(&address, "/livez").unwrap().0, 200);
+    assert_eq!(host.run(&["apply"]).expect(1).stderr.contains("another operator"), true, "one operator per directory");
+    assert!(host.run(&["plan"]).expect(0).stdout.contains("Nothing to do"), "a plan needs no lock");
+
+    // A file that is replaced by rename, and a directory behind a link that is swapped.
+    let with = |users: &str| format!("{}  users: [{users}]\n  rooms: [{{ name: hall }}]\n", host.head());
+    replace(&host.file(), &with("{ name: ann, password: one }, { name: bea, password: two }"));
+    eventually("bea", SOON, || host.users().contains(&"bea".to_owned()));
+    for (revision, users) in [("v1", "{ name: ann }, { name: bea }, { name: cleo }"), ("v2", "{ name: ann }, { name: bea }, { name: cleo }, { name: dora }")] {
+        fs::create_dir(host.path(revision)).unwrap();
+        fs::write(host.path(revision).join("desired-state.yaml"), with(users).replace("ejabberd.yml", "../ejabberd.yml")).unwrap();
+        std::os::unix::fs::symlink(revision, host.path("..new")).unwrap();
+        fs::rename(host.path("..new"), host.path("..data")).unwrap();
+        if revision == "v1" {
+            let link = host.path("link");
+            std::os::unix::fs::symlink("..data/desired-state.yaml", &link).unwrap();
+            fs::rename(link, host.file()).unwrap();
+        }
+        let newest = if revision == "v1" { "cleo" } else { "dora" };
+        eventually(newest, SOON, || host.users().contains(&newest.to_owned()));
+    }
+
+    // A broken file changes nothing, and says so.
+    replace(&host.file(), "spec: [broken");
+    eventually("stalled", SOON, || {
+        let status = host.run(&["status", "--output", "json"]).json();
+        condition(&status, "Stalled") == "True"
+    });
+    assert_eq!(host.users().len(), 4);
+    replace(&host.file(), &with("{ name: ann }, { name: bea }, { name: cleo }"));
+    eventually("dora is gone", SOON, || host.users() == ["ann", "bea", "cleo"]);
+
+    // The server ends behind its back, in two ways.
+    docker(&["kill", &host.container]);
+    eventually("back after a kill", SOON, || host.run(&["status"]).code == Some(0) && up(&host));
+    docker(&["stop", &host.container]);
+    eventually("back after a stop", SOON, || host.run(&["status"]).code == Some(0) && up(&host));
+    assert_eq!(host.users(), ["ann", "bea", "cleo"]);
+
+    let metrics = get(&address, "/metrics").unwrap().1;
+    for line in ["ejabberd_up 1", "ejabberd_registered_users{host=\"test.example\"} 3", "ejabberd_operator_condition{status=\"True\",type=\"Ready\"} 1"] {
+        assert!(metrics.contains(line), "{line} is missing in\n{metrics}");
+    }
+    assert!(!metrics.contains("cleo"), "no account's name is a label");
+
+    operator.signal("TERM");
+    assert_eq!(operator.wait(SOON), Some(0), "{}", operator.log());
+    assert!(up(&host), "ejabberd goes on without us");
+    let status = host.run(&["status", "--output", "json"]).expect(1);
+    assert_eq!(condition(&status.json(), "Ready"), "Unknown", "what is only remembered never reads Ready");
+}
+
+fn up(host: &Host) -> bool {
+    docker(&["inspect", "-f", "{{.State.Running}}", &host.container]) == "true"
+}
+
+fn condition(status: &serde_json::Value, kind: &str) -> String {
+    let conditions = status["conditions"].as_array().unwrap();
+    conditions.iter().find(|c| c["type"] == kind).unwrap()["status"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn daemon_26_07() {
+    daemon("26.07");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn daemon_24_12() {
+    daemon("24.12");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn daemon_23_01() {
+    daemon("23.01");
+}
+
+/// A removal behind the operator's back is repaired at the next resync.
+#[test]
+fn drift_is_repaired() {
+    let host = Host::new("26.07");
+    host.declare("  users: [{ name: ann }, { name: bea }]\n  rooms: [{ name: hall }]\n");
+    let operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1s"], "run.log");
+    eventually("converged", SOON, || host.run(&["status"]).code == Some(0));
+    host.ctl(&["unregister", "bea", HOST]);
+    host.ctl(&["destroy_room", "hall", &format!("conference.{HOST}")]);
+    eventually("repaired", SOON, || host.users() == ["ann", "bea"] && host.rooms() == ["hall"]);
+    drop(operator);
+}
+
+/// Killed at any instant, the next start carries on to the same end.
+fn killed(version: &str) {
+    const ACCOUNTS: usize = 150;
+    const ROOMS: usize = 50;
+    let host = Host::new(version);
+    host.declare("  users: [{ name: keep }]\n");
+    host.run(&["apply"]).expect(0);
+    host.ctl(&["register", "other", HOST, "x"]);
+    host.declare_many(ACCOUNTS, ROOMS);
+    let text = fs::read_to_string(host.file()).unwrap().replace("  users:\n", "  users:\n    - { name: keep }\n");
+    fs::write(host.file(), text).unwrap();
+    for round in 0..10_u64 {
+        let mut operator = host.start(&["apply"], "apply.log");
+        // Spread over the whole of it: starting up, reading, creating, reading back.
+        std::thread::sleep(Duration::from_millis(40 + 97 * round));
+        operator.signal("KILL");
+        operator.wait(SOON);
+    }
+    host.run(&["apply"]).expect(0);
+    assert_eq!(host.users().len(), ACCOUNTS + 2, "none is lost, and the others' is there");
+    assert_eq!(host.rooms().len(), ROOMS);
+    host.run(&["plan", "--detailed-exitcode"]).expect(0);
+    // Each is owned: taking all out is refused for exactly those.
+    host.declare("  users: [{ name: keep }]\n  rooms: []\n");
+    let plan = host.run(&["plan", "--output", "json"]).expect(0).json();
+    assert_eq!(plan["blocked"]["deletions"].as_array().unwrap().len(), ACCOUNTS + ROOMS);
+    assert_eq!(plan["summary"]["unmanaged"], 1);
+    let log = docker(&["logs", &host.container]);
+    assert!(!log.contains("secret-1"), "no password in the server's log");
+}
+
+#[test]
+fn killed_26_07() {
+    killed("26.07");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn killed_24_12() {
+    killed("24.12");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn killed_23_01() {
+    killed("23.01");
+}

@@ -1,0 +1,213 @@
+//! A host of its own for one test: a directory with the files, a container
+//! with a name that nobody else has, and the real binary.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use super::real::{HOST, docker, image, unique};
+
+/// See the module's documentation. Everything is removed when dropped.
+pub struct Host {
+    directory: tempfile::TempDir,
+    pub container: String,
+    pub version: String,
+}
+
+/// What a command left.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Fails the test unless it ended with `code`.
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "\n-- stdout\n{}\n-- stderr\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {}", self.stdout))
+    }
+}
+
+impl Host {
+    pub fn new(version: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("ejabberd.yml"), super::real::CONFIG).unwrap();
+        Self { directory, container: unique("host"), version: version.to_owned() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.path("desired-state.yaml")
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.path("state")
+    }
+
+    /// The head of a desired state for this host, up to the objects.
+    pub fn head(&self) -> String {
+        format!(
+            "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: {{ name: test }}\nspec:\n  host: {HOST}\n  \
+             server:\n    docker: {{ container: {}, image: \"{}\", network: bridge }}\n  \
+             config:\n    variant: test\n    variants: {{ test: ejabberd.yml }}\n",
+            self.container,
+            image(&self.version)
+        )
+    }
+
+    /// Writes the desired state: the head and `objects`.
+    pub fn declare(&self, objects: &str) {
+        fs::write(self.file(), self.head() + objects).unwrap();
+    }
+
+    /// Writes users `u0`… and rooms `r0`….
+    pub fn declare_many(&self, users: usize, rooms: usize) {
+        let mut text = String::from("  users:\n");
+        for n in 0..users {
+            writeln!(text, "    - {{ name: u{n}, password: \"secret-{n}\" }}").unwrap();
+        }
+        text += "  rooms:\n";
+        for n in 0..rooms {
+            writeln!(text, "    - {{ name: r{n}, title: \"Room {n}\", options: {{ members_only: true }} }}").unwrap();
+        }
+        self.declare(&text);
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ejabberd-operator"));
+        command
+            .arg("--desired-state")
+            .arg(self.file())
+            .arg("--state-dir")
+            .arg(self.state())
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, args: &[&str]) -> Ran {
+        let Output { status, stdout, stderr } = self.command(args).output().unwrap();
+        Ran {
+            code: status.code(),
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+        }
+    }
+
+    /// Starts a command, its output going to a file.
+    pub fn start(&self, args: &[&str], log: &str) -> Daemon {
+        let log = self.path(log);
+        let out = fs::File::create(&log).unwrap();
+        let child = self.command(args).stdout(out.try_clone().unwrap()).stderr(out).spawn().unwrap();
+        Daemon { child, log }
+    }
+
+    /// Runs `ejabberdctl` as a person would.
+    pub fn ctl(&self, args: &[&str]) -> String {
+        let all: Vec<&str> = ["exec", self.container.as_str(), "ejabberdctl"].iter().chain(args).copied().collect();
+        docker(&all)
+    }
+
+    /// The accounts, by way of `ejabberdctl`.
+    pub fn users(&self) -> Vec<String> {
+        let mut users: Vec<String> = self.ctl(&["registered_users", HOST]).lines().map(str::to_owned).collect();
+        users.sort();
+        users
+    }
+
+    /// The rooms' names, by way of `ejabberdctl`.
+    pub fn rooms(&self) -> Vec<String> {
+        let rooms = self.ctl(&["muc_online_rooms", "global"]);
+        let mut rooms: Vec<String> = rooms.lines().filter_map(|r| Some(r.split_once('@')?.0.to_owned())).collect();
+        rooms.sort();
+        rooms
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = Command::new("docker").args(["rm", "-f", "-v", &self.container]).output();
+        for what in ["database", "conf"] {
+            let _ = Command::new("docker").args(["volume", "rm", &format!("{}-{what}", self.container)]).output();
+        }
+    }
+}
+
+/// A command that runs; killed when dropped.
+pub struct Daemon {
+    pub child: Child,
+    log: PathBuf,
+}
+
+impl Daemon {
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Waits for its end, for at most so long.
+    pub fn wait(&mut self, limit: Duration) -> Option<i32> {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(began.elapsed() < limit, "it did not end within {limit:?}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until `holds`, for at most `limit`; answers how long it took.
+pub fn eventually(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) -> Duration {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < limit, "{what}: not within {limit:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    began.elapsed()
+}
+
+/// Replaces a file by rename, as editors and git do.
+pub fn replace(path: &Path, content: &str) {
+    let new = path.with_extension("new");
+    fs::write(&new, content).unwrap();
+    fs::rename(new, path).unwrap();
+}
+
+/// `GET path` from the operator.
+pub fn get(address: &str, path: &str) -> Option<(u16, String)> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}

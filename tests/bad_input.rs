@@ -17,8 +17,16 @@ fn says(ran: &Ran, words: &[&str]) {
 }
 
 fn no_container(host: &Host) {
-    assert_eq!(docker(&["ps", "-aq", "--filter", &format!("name={}", host.container)]), "", "a container was made");
-    assert_eq!(docker(&["volume", "ls", "-q", "--filter", &format!("name={}", host.container)]), "", "a volume was made");
+    assert_eq!(
+        docker(&["ps", "-aq", "--filter", &format!("name={}", host.container)]),
+        "",
+        "a container was made"
+    );
+    assert_eq!(
+        docker(&["volume", "ls", "-q", "--filter", &format!("name={}", host.container)]),
+        "",
+        "a volume was made"
+    );
 }
 
 #[test]
@@ -33,7 +41,8 @@ fn a_file_that_is_missing_broken_or_wrong() {
     host.declare("  users: [{ name: ann }, { name: ANN }]\n");
     says(&host.run(&["validate"]).expect(1), &["twice", "ann"]);
     host.declare("");
-    let text = fs::read_to_string(host.file()).unwrap().replace("variant: test\n", "variant: tset\n");
+    let text =
+        fs::read_to_string(host.file()).unwrap().replace("variant: test\n", "variant: tset\n");
     fs::write(host.file(), text).unwrap();
     says(&host.run(&["validate"]).expect(1), &["tset", "test"]);
     host.run(&["no-such-command"]).expect(64);
@@ -61,7 +70,9 @@ fn a_docker_engine_that_is_not_there_or_does_not_answer() {
 fn an_image_that_does_not_exist() {
     let host = Host::new("26.07");
     host.declare("  users: [{ name: ann }]\n");
-    let text = fs::read_to_string(host.file()).unwrap().replace("ejabberd-operator/ejabberd:26.07", "ejabberd-operator/no-such-image:1");
+    let text = fs::read_to_string(host.file())
+        .unwrap()
+        .replace("ejabberd-operator/ejabberd:26.07", "ejabberd-operator/no-such-image:1");
     fs::write(host.file(), text).unwrap();
     says(&host.run(&["apply"]).expect(1), &["no-such-image:1", "docker pull"]);
     no_container(&host);
@@ -70,7 +81,11 @@ fn an_image_that_does_not_exist() {
 #[test]
 fn a_configuration_that_ejabberd_refuses() {
     let host = Host::new("26.07");
-    fs::write(host.path("ejabberd.yml"), "hosts: [test.example]\nlisten: [{ port: many, module: ejabberd_c2s }]\n").unwrap();
+    fs::write(
+        host.path("ejabberd.yml"),
+        "hosts: [test.example]\nlisten: [{ port: many, module: ejabberd_c2s }]\n",
+    )
+    .unwrap();
     host.declare("  users: [{ name: ann }]\n");
     // Before there is a server: none is made.
     says(&host.run(&["apply"]).expect(1), &["ejabberd refuses it", "port"]);
@@ -82,15 +97,24 @@ fn a_configuration_that_ejabberd_refuses() {
     fs::write(host.path("ejabberd.yml"), "hosts: []\nno_such_option: 1\n").unwrap();
     host.declare("  users: [{ name: ann }, { name: bea }]\n");
     says(&host.run(&["apply"]).expect(1), &["ejabberd refuses it"]);
-    assert_eq!(docker(&["inspect", "-f", "{{.State.StartedAt}}", &host.container]), started, "it was restarted");
+    assert_eq!(
+        docker(&["inspect", "-f", "{{.State.StartedAt}}", &host.container]),
+        started,
+        "it was restarted"
+    );
     assert_eq!(host.users(), ["ann", "bea"], "one failing object never blocks the others");
 
     let operator = host.start(&["run", "--listen", "127.0.0.1:0"], "run.log");
     eventually("ConfigApplied=False", Duration::from_secs(60), || {
         let status = host.run(&["status", "--output", "json"]);
         serde_json::from_str::<serde_json::Value>(&status.stdout).is_ok_and(|status| {
-            status["conditions"].as_array().unwrap().iter().any(|c| c["type"] == "ConfigApplied" && c["status"] == "False" && c["reason"] == "Invalid")
-                && status["conditions"].as_array().unwrap().iter().any(|c| c["type"] == "Degraded" && c["status"] == "True")
+            status["conditions"].as_array().unwrap().iter().any(|c| {
+                c["type"] == "ConfigApplied" && c["status"] == "False" && c["reason"] == "Invalid"
+            }) && status["conditions"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|c| c["type"] == "Degraded" && c["status"] == "True")
         })
     });
     drop(operator);

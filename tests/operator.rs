@@ -45,7 +45,10 @@ fn lifecycle(version: &str) {
     assert_eq!(host.users(), ["ann", "eve", "gen", "other"]);
     assert!(host.ctl(&["check_password", "ann", HOST, "rotated"]).is_empty());
     let options = host.ctl(&["get_room_options", "hall", &format!("conference.{HOST}")]);
-    assert!(options.contains("title\tHall") && options.contains("members_only\tfalse"), "{options}");
+    assert!(
+        options.contains("title\tHall") && options.contains("members_only\tfalse"),
+        "{options}"
+    );
 
     // Explicit orders, names that are ignored, and kinds that are not managed.
     host.ctl(&["register", "guest-1", HOST, "x"]);
@@ -58,7 +61,9 @@ fn lifecycle(version: &str) {
     assert_eq!(host.rooms(), ["hall", "lab"], "an absent key means not managed");
 
     for hold in ["  suspend: true\n", "  policy: { mode: report }\n"] {
-        host.declare(&format!("  users: [{{ name: ann }}, {{ name: gen }}, {{ name: zoe }}]\n{hold}"));
+        host.declare(&format!(
+            "  users: [{{ name: ann }}, {{ name: gen }}, {{ name: zoe }}]\n{hold}"
+        ));
         let out = host.run(&["apply"]).expect(1).stdout;
         assert!(out.contains("Nothing was changed"), "{out}");
         assert_eq!(host.users(), ["ann", "eve", "gen", "guest-1"]);
@@ -72,7 +77,10 @@ fn no_secret_is_shown(host: &Host, secrets: &[&str]) {
     for command in [&["plan"][..], &["plan", "--output", "json"], &["status", "--output", "json"]] {
         let ran = host.run(command);
         for secret in secrets {
-            assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret), "{command:?} shows {secret}");
+            assert!(
+                !ran.stdout.contains(secret) && !ran.stderr.contains(secret),
+                "{command:?} shows {secret}"
+            );
         }
     }
     let log = docker(&["logs", &host.container]);
@@ -122,7 +130,10 @@ fn guard(version: &str) {
     // Emptying is always refused, and an approval may also be a commit.
     host.declare("  users: []\n");
     host.run(&["apply"]).expect(3);
-    let digest = host.run(&["plan", "--output", "json"]).expect(0).json()["digest"].as_str().unwrap().to_owned();
+    let digest = host.run(&["plan", "--output", "json"]).expect(0).json()["digest"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     host.declare(&format!("  users: []\n  policy: {{ guard: {{ approve: {digest} }} }}\n"));
     host.run(&["apply"]).expect(0);
     assert_eq!(host.users(), Vec::<String>::new());
@@ -168,16 +179,28 @@ fn daemon(version: &str) {
     eventually("converged", SOON, || host.run(&["status"]).code == Some(0));
     assert_eq!(host.users(), ["ann"]);
     assert_eq!(get(&address, "/livez").unwrap().0, 200);
-    assert_eq!(host.run(&["apply"]).expect(1).stderr.contains("another operator"), true, "one operator per directory");
+    assert_eq!(
+        host.run(&["apply"]).expect(1).stderr.contains("another operator"),
+        true,
+        "one operator per directory"
+    );
     assert!(host.run(&["plan"]).expect(0).stdout.contains("Nothing to do"), "a plan needs no lock");
 
     // A file that is replaced by rename, and a directory behind a link that is swapped.
-    let with = |users: &str| format!("{}  users: [{users}]\n  rooms: [{{ name: hall }}]\n", host.head());
+    let with =
+        |users: &str| format!("{}  users: [{users}]\n  rooms: [{{ name: hall }}]\n", host.head());
     replace(&host.file(), &with("{ name: ann, password: one }, { name: bea, password: two }"));
     eventually("bea", SOON, || host.users().contains(&"bea".to_owned()));
-    for (revision, users) in [("v1", "{ name: ann }, { name: bea }, { name: cleo }"), ("v2", "{ name: ann }, { name: bea }, { name: cleo }, { name: dora }")] {
+    for (revision, users) in [
+        ("v1", "{ name: ann }, { name: bea }, { name: cleo }"),
+        ("v2", "{ name: ann }, { name: bea }, { name: cleo }, { name: dora }"),
+    ] {
         fs::create_dir(host.path(revision)).unwrap();
-        fs::write(host.path(revision).join("desired-state.yaml"), with(users).replace("ejabberd.yml", "../ejabberd.yml")).unwrap();
+        fs::write(
+            host.path(revision).join("desired-state.yaml"),
+            with(users).replace("ejabberd.yml", "../ejabberd.yml"),
+        )
+        .unwrap();
         std::os::unix::fs::symlink(revision, host.path("..new")).unwrap();
         fs::rename(host.path("..new"), host.path("..data")).unwrap();
         if revision == "v1" {
@@ -207,7 +230,11 @@ fn daemon(version: &str) {
     assert_eq!(host.users(), ["ann", "bea", "cleo"]);
 
     let metrics = get(&address, "/metrics").unwrap().1;
-    for line in ["ejabberd_up 1", "ejabberd_registered_users{host=\"test.example\"} 3", "ejabberd_operator_condition{status=\"True\",type=\"Ready\"} 1"] {
+    for line in [
+        "ejabberd_up 1",
+        "ejabberd_registered_users{host=\"test.example\"} 3",
+        "ejabberd_operator_condition{status=\"True\",type=\"Ready\"} 1",
+    ] {
         assert!(metrics.contains(line), "{line} is missing in\n{metrics}");
     }
     assert!(!metrics.contains("cleo"), "no account's name is a label");
@@ -216,7 +243,11 @@ fn daemon(version: &str) {
     assert_eq!(operator.wait(SOON), Some(0), "{}", operator.log());
     assert!(up(&host), "ejabberd goes on without us");
     let status = host.run(&["status", "--output", "json"]).expect(1);
-    assert_eq!(condition(&status.json(), "Ready"), "Unknown", "what is only remembered never reads Ready");
+    assert_eq!(
+        condition(&status.json(), "Ready"),
+        "Unknown",
+        "what is only remembered never reads Ready"
+    );
 }
 
 fn up(host: &Host) -> bool {
@@ -267,7 +298,9 @@ fn killed(version: &str) {
     host.run(&["apply"]).expect(0);
     host.ctl(&["register", "other", HOST, "x"]);
     host.declare_many(ACCOUNTS, ROOMS);
-    let text = fs::read_to_string(host.file()).unwrap().replace("  users:\n", "  users:\n    - { name: keep }\n");
+    let text = fs::read_to_string(host.file())
+        .unwrap()
+        .replace("  users:\n", "  users:\n    - { name: keep }\n");
     fs::write(host.file(), text).unwrap();
     for round in 0..10_u64 {
         let mut operator = host.start(&["apply"], "apply.log");

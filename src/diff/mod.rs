@@ -88,10 +88,22 @@ impl ChangeSet {
 #[must_use]
 pub fn diff(desired: &DesiredState, observed: &ObservedState, inventory: &Inventory) -> ChangeSet {
     let mut set = ChangeSet::default();
+    if let Reading::Unknown(why) = &observed.process {
+        // Nothing else could be read either, for the same reason.
+        set.unknown.push(format!("the server: {why}"));
+        return set;
+    }
     server(desired, observed, &mut set);
     config(desired, observed, &mut set);
-    users::diff(desired, observed, inventory, &mut set);
-    rooms::diff(desired, observed, inventory, &mut set);
+    match &observed.version {
+        Reading::Known(_) => {
+            users::diff(desired, observed, inventory, &mut set);
+            rooms::diff(desired, observed, inventory, &mut set);
+        }
+        // Stopped is what it shall be: nothing is missing from the picture.
+        Reading::Unknown(_) if desired.server.state == ServerState::Stopped => {}
+        Reading::Unknown(why) => set.unknown.push(format!("accounts and rooms: {why}")),
+    }
     set
 }
 

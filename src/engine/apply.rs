@@ -49,6 +49,9 @@ impl Engine {
                 outcomes.push((outcome, ownership));
             }
         }
+        if let Err(error) = self.server.sync().await {
+            tracing::debug!(%error, "the server's database was not synced");
+        }
         let (mut adopted, mut gone) = (Vec::new(), Vec::new());
         for (outcome, ownership) in &outcomes {
             match ownership {

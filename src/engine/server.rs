@@ -275,6 +275,14 @@ impl Server {
         Ok(())
     }
 
+    /// Puts on disk what the database has only in its log's buffer. Without
+    /// it, a server that is killed within two seconds of a deletion comes back
+    /// with what was deleted (seen on 26.07).
+    pub async fn sync(&self) -> Result<()> {
+        self.control.call(Call::function("mnesia", "sync_log", Vec::new()), self.deadline).await?;
+        Ok(())
+    }
+
     /// The API version that calls are made in.
     pub async fn api(&self) -> Result<ApiVersion> {
         Ok(self.version().await?.api())

@@ -39,9 +39,17 @@ Where = fun([{M, F, A, _} | _]) ->
         end,
 % A node without a name of its own is given one by the first node that it
 % connects to on purpose; erpc alone does not connect.
+% A server that is busy starting may turn the first attempt away.
+Connect = fun Inner(Again) ->
+    case net_kernel:connect_node(Node) of
+        true -> true;
+        _ when Again > 0 -> timer:sleep(150), Inner(Again - 1);
+        _ -> false
+    end
+end,
 Call = fun(Timeout, M, F, A) ->
     try
-        case net_kernel:connect_node(Node) of
+        case Connect(2) of
             true -> {ok, erpc:call(Node, M, F, A, Timeout)};
             _ -> {unreachable, noconnection, <<>>}
         end

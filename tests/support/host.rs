@@ -27,7 +27,13 @@ pub struct Ran {
 impl Ran {
     /// Fails the test unless it ended with `code`.
     pub fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "\n-- stdout\n{}\n-- stderr\n{}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code,
+            Some(code),
+            "\n-- stdout\n{}\n-- stderr\n{}",
+            self.stdout,
+            self.stderr
+        );
         self
     }
 
@@ -79,7 +85,11 @@ impl Host {
         }
         text += "  rooms:\n";
         for n in 0..rooms {
-            writeln!(text, "    - {{ name: r{n}, title: \"Room {n}\", options: {{ members_only: true }} }}").unwrap();
+            writeln!(
+                text,
+                "    - {{ name: r{n}, title: \"Room {n}\", options: {{ members_only: true }} }}"
+            )
+            .unwrap();
         }
         self.declare(&text);
     }
@@ -112,19 +122,22 @@ impl Host {
     pub fn start(&self, args: &[&str], log: &str) -> Daemon {
         let log = self.path(log);
         let out = fs::File::create(&log).unwrap();
-        let child = self.command(args).stdout(out.try_clone().unwrap()).stderr(out).spawn().unwrap();
+        let child =
+            self.command(args).stdout(out.try_clone().unwrap()).stderr(out).spawn().unwrap();
         Daemon { child, log }
     }
 
     /// Runs `ejabberdctl` as a person would.
     pub fn ctl(&self, args: &[&str]) -> String {
-        let all: Vec<&str> = ["exec", self.container.as_str(), "ejabberdctl"].iter().chain(args).copied().collect();
+        let all: Vec<&str> =
+            ["exec", self.container.as_str(), "ejabberdctl"].iter().chain(args).copied().collect();
         docker(&all)
     }
 
     /// The accounts, by way of `ejabberdctl`.
     pub fn users(&self) -> Vec<String> {
-        let mut users: Vec<String> = self.ctl(&["registered_users", HOST]).lines().map(str::to_owned).collect();
+        let mut users: Vec<String> =
+            self.ctl(&["registered_users", HOST]).lines().map(str::to_owned).collect();
         users.sort();
         users
     }
@@ -132,7 +145,8 @@ impl Host {
     /// The rooms' names, by way of `ejabberdctl`.
     pub fn rooms(&self) -> Vec<String> {
         let rooms = self.ctl(&["muc_online_rooms", "global"]);
-        let mut rooms: Vec<String> = rooms.lines().filter_map(|r| Some(r.split_once('@')?.0.to_owned())).collect();
+        let mut rooms: Vec<String> =
+            rooms.lines().filter_map(|r| Some(r.split_once('@')?.0.to_owned())).collect();
         rooms.sort();
         rooms
     }
@@ -142,7 +156,9 @@ impl Drop for Host {
     fn drop(&mut self) {
         let _ = Command::new("docker").args(["rm", "-f", "-v", &self.container]).output();
         for what in ["database", "conf"] {
-            let _ = Command::new("docker").args(["volume", "rm", &format!("{}-{what}", self.container)]).output();
+            let _ = Command::new("docker")
+                .args(["volume", "rm", &format!("{}-{what}", self.container)])
+                .output();
         }
     }
 }

@@ -61,7 +61,9 @@ impl DockerRuntime {
             cause,
         };
         let client = bollard::Docker::connect_with_host(&self.spec.engine)
-            .map_err(|e| engine(format!("{e}; is spec.server.docker.engine right?")))?
+            .map_err(|e| {
+                engine(format!("{e}; is dockerd running, and spec.server.docker.engine right?"))
+            })?
             .with_timeout(REQUEST_DEADLINE);
         timeout(CONNECT_DEADLINE, client.negotiate_version())
             .await

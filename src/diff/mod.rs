@@ -102,6 +102,12 @@ pub fn diff(desired: &DesiredState, observed: &ObservedState, inventory: &Invent
         }
         // Stopped is what it shall be: nothing is missing from the picture.
         Reading::Unknown(_) if desired.server.state == ServerState::Stopped => {}
+        Reading::Unknown(_)
+            if !matches!(observed.process, Reading::Known(ProcessState::Running { .. })) =>
+        {
+            set.unknown
+                .push("accounts and rooms: they can be compared once the server runs".to_owned());
+        }
         Reading::Unknown(why) => set.unknown.push(format!("accounts and rooms: {why}")),
     }
     set

@@ -108,6 +108,8 @@ pub enum Value {
     Atom(String),
     /// A binary or a string.
     Text(String),
+    /// A binary that is not UTF-8.
+    Bytes(Vec<u8>),
     /// A whole number; one beyond 64 bits is cut to the nearest that fits.
     Int(i64),
     /// A floating-point number.
@@ -137,6 +139,16 @@ impl Value {
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) | Self::Atom(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The bytes of a binary.
+    #[must_use]
+    pub fn into_bytes(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Text(text) => Some(text.into_bytes()),
+            Self::Bytes(bytes) => Some(bytes),
             _ => None,
         }
     }

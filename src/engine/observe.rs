@@ -39,11 +39,6 @@ impl Engine {
             Ok(state) => Reading::Known(state),
             Err(e) => Reading::Unknown(format!("failed to {e}")),
         };
-        let config = match (&desired.config, &process) {
-            (Some(config), Reading::Known(process)) => Some(self.config(config, process).await),
-            (Some(_), Reading::Unknown(why)) => Some(Reading::Unknown(why.clone())),
-            (None, _) => None,
-        };
         let version = match &process {
             Reading::Known(ProcessState::Running { .. }) => self.answering_version().await,
             Reading::Known(_) => Reading::Unknown("the server does not run".to_owned()),
@@ -52,6 +47,12 @@ impl Engine {
         let hosts: BTreeSet<&Vhost> =
             std::iter::once(&desired.host).chain(&desired.hosts).collect();
         if let Reading::Unknown(why) = &version {
+            let config = match &process {
+                Reading::Known(process) => self.config(desired, Some(process)).await,
+                Reading::Unknown(why) => {
+                    desired.config.as_ref().map(|_| Reading::Unknown(why.clone()))
+                }
+            };
             let users = hosts
                 .into_iter()
                 .map(|host| (host.clone(), Reading::Unknown(why.clone())))
@@ -61,13 +62,21 @@ impl Engine {
             let state = ObservedState { process, version, config, users, passwords, rooms };
             return Observation { state, vitals: Vitals::default(), seen: Vec::new() };
         }
-        let mut users = BTreeMap::new();
-        for host in &hosts {
-            users.insert((*host).clone(), self.accounts(host, inventory).await);
-        }
-        let (passwords, seen) = self.passwords(desired, inventory, &users).await;
-        let rooms = self.rooms(desired, inventory).await;
-        let vitals = self.vitals(&hosts).await;
+        let accounts = async {
+            let reads = hosts
+                .iter()
+                .map(|host| async move { ((*host).clone(), self.accounts(host, inventory).await) });
+            let users: BTreeMap<_, _> =
+                futures_util::future::join_all(reads).await.into_iter().collect();
+            let (passwords, seen) = self.passwords(desired, inventory, &users).await;
+            (users, passwords, seen)
+        };
+        let (config, (users, passwords, seen), rooms, vitals) = tokio::join!(
+            self.config(desired, None),
+            accounts,
+            self.rooms(desired, inventory),
+            self.vitals(&hosts)
+        );
         let state = ObservedState { process, version, config, users, passwords, rooms };
         Observation { state, vitals, seen }
     }
@@ -85,24 +94,44 @@ impl Engine {
         }
     }
 
-    async fn config(&self, config: &Config, process: &ProcessState) -> Reading<ConfigReading> {
-        let declared = match self.declared_config(config).await {
+    /// The declared configuration beside the one on the server, which is asked
+    /// for it itself, or, where it does not answer, its runtime.
+    async fn config(
+        &self,
+        desired: &DesiredState,
+        silent: Option<&ProcessState>,
+    ) -> Option<Reading<ConfigReading>> {
+        let declared = match self.declared_config(desired.config.as_ref()?).await {
             Ok(files) => files,
-            Err(e) => return Reading::Unknown(format!("failed to {e}")),
+            Err(e) => return Some(Reading::Unknown(format!("failed to {e}"))),
         };
-        let in_force = if *process == ProcessState::Absent {
-            Ok(ConfigFiles::new())
-        } else {
-            let names: Vec<String> = declared.keys().cloned().collect();
-            self.runtime.read_config(&names).await
+        let names: Vec<String> = declared.keys().cloned().collect();
+        let in_force = match silent {
+            Some(ProcessState::Absent) => Ok(ConfigFiles::new()),
+            Some(_) => self.runtime.read_config(&names).await.map_err(|e| e.to_string()),
+            None => self.config_of_server(&names).await.map_err(|e| e.to_string()),
         };
-        match in_force {
+        Some(match in_force {
             Ok(files) => Reading::Known(ConfigReading {
                 declared: config_digest(&declared),
                 in_force: config_digest(&files),
             }),
             Err(e) => Reading::Unknown(format!("failed to {e}")),
+        })
+    }
+
+    async fn config_of_server(&self, names: &[String]) -> Result<ConfigFiles, ControlError> {
+        let path = self.server.config_path().await?;
+        let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let mut files = ConfigFiles::new();
+        for name in names {
+            let place =
+                if name == MAIN_CONFIG { path.clone() } else { format!("{directory}/{name}") };
+            if let Some(content) = self.server.read_file(&place).await? {
+                files.insert(name.clone(), content);
+            }
         }
+        Ok(files)
     }
 
     /// The declared variant and the files beside it, as they are now.

@@ -1,8 +1,9 @@
 % Asks ejabberd itself whether it would start with the configuration that
-% EJABBERD_CONFIG_PATH names, without starting it. The last thing that it prints
-% is "verdict: " and "accepted", "refused" or "unable" with the reason; what
-% applications print while they start comes before.
-Say = fun(Format, Args) -> io:put_chars(unicode:characters_to_binary(["\nverdict: ", io_lib:format(Format, Args)])), halt(0) end,
+% EJABBERD_CONFIG_PATH names, without starting it. Prints "verdict: " and
+% "accepted", "refused" or "unable" with the reason, and "end of verdict"; what
+% applications print while they start comes before, and what the logger still
+% has to say comes after.
+Say = fun(Format, Args) -> io:put_chars(unicode:characters_to_binary(["\nverdict: ", io_lib:format(Format, Args), "\nend of verdict\n"])), halt(0) end,
 try
     [application:load(A) || A <- [mnesia, ejabberd]],
     [case application:ensure_all_started(A) of

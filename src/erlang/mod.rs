@@ -116,10 +116,13 @@ pub enum Verdict {
     Unable(String),
 }
 
-/// Reads what [`check_command`] prints last.
+/// Reads what the program of [`check_command`] prints.
 #[must_use]
 pub fn read_verdict(stdout: &str, stderr: &str) -> Verdict {
-    let said = stdout.rsplit_once("\nverdict: ").map_or("", |(_, said)| said).trim();
+    let said = stdout
+        .rsplit_once("\nverdict: ")
+        .and_then(|(_, said)| said.split_once("\nend of verdict"))
+        .map_or("", |(said, _)| said.trim());
     let (word, message) = said.split_once(' ').unwrap_or((said, ""));
     match word {
         "accepted" => Verdict::Accepted,
@@ -139,11 +142,14 @@ mod tests {
     #[test]
     fn a_verdict_is_read_from_its_line() {
         assert_eq!(
-            read_verdict("=PROGRESS REPORT====\n\nverdict: accepted\n", ""),
+            read_verdict(
+                "=PROGRESS REPORT====\n\nverdict: accepted\nend of verdict\n=INFO REPORT====",
+                ""
+            ),
             Verdict::Accepted
         );
         assert_eq!(
-            read_verdict("\nverdict: refused Missing required option: hosts\n", ""),
+            read_verdict("\nverdict: refused Missing required option: hosts\nend of verdict\n", ""),
             Verdict::Refused("Missing required option: hosts".into())
         );
         assert_eq!(read_verdict("", "erl: not found"), Verdict::Unable("erl: not found".into()));

@@ -249,6 +249,7 @@ impl Control for Double {
                 })
             }
             Call::Command { name, args, .. } => Ok(world.command(name, args)),
+            Call::Function { function: "table_info", .. } => Ok(atom("disc_only_copies")),
             Call::Function { function: "sync_log", .. } => Ok(atom("ok")),
             Call::Function { .. } => {
                 world.down = true;

@@ -89,7 +89,9 @@ fn integer_of(term: &Term) -> Option<i64> {
 fn value(term: Term) -> Value {
     match term {
         Term::Atom(a) => Value::Atom(a.name),
-        Term::Binary(b) => Value::Text(text(b.bytes)),
+        Term::Binary(b) => {
+            String::from_utf8(b.bytes).map_or_else(|e| Value::Bytes(e.into_bytes()), Value::Text)
+        }
         // An Erlang string of characters below 256: each byte is one character.
         Term::ByteList(b) => Value::Text(b.bytes.iter().map(|&c| char::from(c)).collect()),
         Term::Float(f) => Value::Float(f.value),
@@ -109,11 +111,6 @@ fn list(elements: Vec<Term>) -> Value {
         Some(text) if !text.is_empty() => Value::Text(text),
         _ => Value::List(elements.into_iter().map(value).collect()),
     }
-}
-
-/// A binary that is not UTF-8 keeps what is, so that it can at least be seen.
-fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
 }
 
 /// Reads a frame's term: the outcomes with the numbers of their calls. `None`

@@ -1,0 +1,123 @@
+//! How long the operator takes for 1,000 accounts and 200 rooms, from nothing
+//! and with nothing to do, beside a loop of `docker exec … ejabberdctl` for 50
+//! of them on the same server. Figures are ratios within one run, because
+//! machines differ.
+//!
+//!     cargo bench --bench reconcile -- [VERSION] [disc_copies]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use support::host::{Host, eventually, get};
+use support::real::HOST;
+
+const ACCOUNTS: usize = 1000;
+const ROOMS: usize = 200;
+/// So many of each are done by hand.
+const SAMPLE: usize = 50;
+
+fn main() {
+    let version = std::env::args()
+        .skip(1)
+        .find(|arg| !arg.starts_with('-'))
+        .unwrap_or_else(|| "26.07".to_owned());
+    let host = Host::new(&version);
+    host.declare("");
+    host.run(&["apply"]).expect(0);
+    if std::env::args().any(|arg| arg == "disc_copies") {
+        host.ctl(&["mnesia_table_change_storage", "passwd", "disc_copies"]);
+    }
+
+    let by_hand = time(|| {
+        for n in 0..SAMPLE {
+            host.ctl(&["register", &format!("hand{n}"), HOST, "x"]);
+        }
+    });
+    let rooms_by_hand = time(|| {
+        for n in 0..SAMPLE {
+            host.ctl(&["create_room", &format!("hand{n}"), &format!("conference.{HOST}"), HOST]);
+        }
+    });
+    let look_by_hand = time(|| {
+        for n in 0..SAMPLE {
+            host.ctl(&["check_account", &format!("hand{n}"), HOST]);
+        }
+    });
+
+    host.declare_many(ACCOUNTS, ROOMS);
+    let from_nothing = time(|| {
+        host.run(&["apply"]).expect(0);
+    });
+    let whole_no_change = time(|| {
+        host.run(&["apply"]).expect(0);
+    });
+
+    // A round of the daemon, whose session is open, as its own histogram has it.
+    let mut operator =
+        host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "200ms"], "run.log");
+    eventually("an endpoint", Duration::from_secs(10), || host.state().join("endpoint").exists());
+    let address = fs::read_to_string(host.state().join("endpoint")).unwrap().trim().to_owned();
+    eventually("ready", Duration::from_secs(30), || {
+        get(&address, "/readyz").is_some_and(|(code, _)| code == 200)
+    });
+    let sample = |name: &str| -> f64 {
+        let metrics = get(&address, "/metrics").unwrap().1;
+        let line =
+            metrics.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+        line.rsplit(' ').next().and_then(|n| n.parse().ok()).unwrap_or(f64::NAN)
+    };
+    let (sum, count) = (
+        "ejabberd_operator_reconcile_duration_seconds_sum",
+        "ejabberd_operator_reconcile_duration_seconds_count",
+    );
+    let before = (sample(sum), sample(count));
+    std::thread::sleep(Duration::from_secs(5));
+    let after = (sample(sum), sample(count));
+    let round = (after.0 - before.0) / (after.1 - before.1);
+    let memory = resident_mib(operator.child.id());
+    operator.signal("TERM");
+    operator.wait(Duration::from_secs(10));
+
+    let per = |time: Duration, count: usize| time.as_secs_f64() / count as f64;
+    let object_by_hand = (per(by_hand, SAMPLE) * ACCOUNTS as f64
+        + per(rooms_by_hand, SAMPLE) * ROOMS as f64)
+        / (ACCOUNTS + ROOMS) as f64;
+    let object = per(from_nothing, ACCOUNTS + ROOMS);
+    println!("ejabberd {version}, {ACCOUNTS} accounts and {ROOMS} rooms");
+    println!("by hand, per account created      {:>9.1} ms", per(by_hand, SAMPLE) * 1e3);
+    println!("by hand, per room created         {:>9.1} ms", per(rooms_by_hand, SAMPLE) * 1e3);
+    println!("by hand, per account looked at    {:>9.1} ms", per(look_by_hand, SAMPLE) * 1e3);
+    println!(
+        "apply, all from nothing           {:>9.0} ms   ({:.2} ms each; {:.0} times faster)",
+        from_nothing.as_secs_f64() * 1e3,
+        object * 1e3,
+        object_by_hand / object
+    );
+    println!(
+        "apply, nothing to do, whole       {:>9.0} ms   (starts a session of its own)",
+        whole_no_change.as_secs_f64() * 1e3
+    );
+    println!(
+        "a round with nothing to do        {:>9.1} ms   ({:.0} times faster than a look at each by hand)",
+        round * 1e3,
+        per(look_by_hand, SAMPLE) * (ACCOUNTS + ROOMS) as f64 / round
+    );
+    println!("resident memory                   {memory:>9.1} MiB");
+}
+
+fn time(work: impl FnOnce()) -> Duration {
+    let began = Instant::now();
+    work();
+    began.elapsed()
+}
+
+fn resident_mib(pid: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line =
+        status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default().to_owned();
+    line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).unwrap_or(f64::NAN)
+        / 1024.0
+}

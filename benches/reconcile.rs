@@ -5,6 +5,14 @@
 //!
 //!     cargo bench --bench reconcile -- [VERSION] [disc_copies]
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    reason = "a benchmark that cannot run fails by panicking"
+)]
+
 #[path = "../tests/support/mod.rs"]
 mod support;
 

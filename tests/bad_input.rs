@@ -1,6 +1,14 @@
 //! Bad input: one clear message that says what to do, an exit status other
 //! than zero, and nothing changed.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use std::fs;

@@ -4,6 +4,14 @@
 //! `UPDATE_GOLDEN=1` writes the expected texts anew; read them before they are
 //! committed.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 

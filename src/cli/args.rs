@@ -20,7 +20,7 @@ pub struct Arguments {
     )]
     pub(super) desired_state: PathBuf,
 
-    /// What the operator remembers [default: $STATE_DIRECTORY, else .ejabberd-operator]
+    /// What the operator remembers [default: `$STATE_DIRECTORY`, else `.ejabberd-operator`]
     #[arg(long, global = true, env = "EJABBERD_OPERATOR_STATE_DIR", value_name = "DIR")]
     pub(super) state_dir: Option<PathBuf>,
 

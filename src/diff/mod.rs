@@ -73,7 +73,14 @@ pub struct ChangeSet {
 }
 
 impl ChangeSet {
-    fn push(&mut self, kind: Kind, name: impl ToString, op: Op, reason: &str, action: Action) {
+    fn push(
+        &mut self,
+        kind: Kind,
+        name: &(impl ToString + ?Sized),
+        op: Op,
+        reason: &str,
+        action: Action,
+    ) {
         self.changes.push(Change {
             key: ObjectKey::new(kind, name),
             op,

@@ -30,7 +30,7 @@ impl Engine {
             steps.into_iter().partition(|step| step.op == Op::Delete);
         // That an account is about to be ours cannot be read back later: it is
         // remembered before the call that makes it true.
-        if let Err(error) = self.intend(desired, &builds).await {
+        if let Err(error) = self.intend(desired, &builds) {
             return all_failed(builds, error)
                 .chain(deletes.into_iter().map(|step| StepOutcome {
                     step,
@@ -59,7 +59,7 @@ impl Engine {
                 Ownership::Adopted => {
                     adopted.push((
                         outcome.step.key(),
-                        self.owned(desired, &outcome.step.key(), Origin::Adopted),
+                        owned(desired, &outcome.step.key(), Origin::Adopted),
                     ));
                 }
                 Ownership::Gone => gone.push(outcome.step.key()),
@@ -185,7 +185,7 @@ impl Engine {
 
     /// Remembers, before any of them is sent, what `steps` are about to make
     /// ours, and the passwords that nobody else will know.
-    async fn intend(&self, desired: &DesiredState, steps: &[Step]) -> Result<(), ApplyError> {
+    fn intend(&self, desired: &DesiredState, steps: &[Step]) -> Result<(), ApplyError> {
         let creates: Vec<&Step> = steps.iter().filter(|step| step.op == Op::Create).collect();
         let mut generated = Vec::new();
         for step in &creates {
@@ -200,21 +200,21 @@ impl Engine {
         self.store.keep_generated(&generated)?;
         let owned: Vec<(ObjectKey, Owned)> = creates
             .iter()
-            .map(|step| (step.key(), self.owned(desired, &step.key(), Origin::Created)))
+            .map(|step| (step.key(), owned(desired, &step.key(), Origin::Created)))
             .collect();
         self.store.record(&owned, &[])?;
         Ok(())
     }
+}
 
-    /// The inventory's entry for an object that becomes ours now.
-    pub(super) fn owned(&self, desired: &DesiredState, key: &ObjectKey, origin: Origin) -> Owned {
-        Owned {
-            origin,
-            since: Timestamp::now(),
-            revision: desired.revision.clone(),
-            deletion_policy: declared_policy(desired, key),
-            password: None,
-        }
+/// The inventory's entry for an object that becomes ours now.
+pub(super) fn owned(desired: &DesiredState, key: &ObjectKey, origin: Origin) -> Owned {
+    Owned {
+        origin,
+        since: Timestamp::now(),
+        revision: desired.revision.clone(),
+        deletion_policy: declared_policy(desired, key),
+        password: None,
     }
 }
 

@@ -106,7 +106,7 @@ impl Engine {
                 view = self.read_back(desired, view, &mut outcomes).await?;
             }
         }
-        let report = self.report(desired, view, plan, outcomes, held, (started, clock.elapsed()));
+        let report = report(desired, view, plan, outcomes, held, (started, clock.elapsed()));
         self.telemetry.round(&report);
         Ok(report)
     }
@@ -133,11 +133,12 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let mut owned = BTreeMap::new();
         for key in &set.adopt {
-            owned.insert(key.clone(), self.owned(desired, key, Origin::Adopted));
+            owned.insert(key.clone(), super::apply::owned(desired, key, Origin::Adopted));
         }
         for (key, fingerprint) in &observation.seen {
             let entry = owned.get(key).or_else(|| inventory.get(key)).cloned();
-            let mut entry = entry.unwrap_or_else(|| self.owned(desired, key, Origin::Adopted));
+            let mut entry =
+                entry.unwrap_or_else(|| super::apply::owned(desired, key, Origin::Adopted));
             entry.password = Some(fingerprint.clone());
             owned.insert(key.clone(), entry);
         }
@@ -188,48 +189,48 @@ impl Engine {
         }
         Ok(view)
     }
+}
 
-    fn report(
-        &self,
-        desired: &DesiredState,
-        view: View,
-        plan: Plan,
-        outcomes: Vec<StepOutcome>,
-        held: Option<&'static str>,
-        (started, took): (Timestamp, Duration),
-    ) -> RoundReport {
-        let View { inventory, state, vitals, set } = view;
-        let mut drift = BTreeMap::new();
-        for change in &set.changes {
-            *drift.entry((change.key.kind, change.op)).or_default() += 1;
-        }
-        let count = |kind: Kind, desired: Option<usize>| Counts {
-            desired: desired.unwrap_or(0),
-            managed: inventory.count(kind),
-            unmanaged: set.unmanaged.iter().filter(|k| **k == kind).count(),
-        };
-        let objects = BTreeMap::from([
-            (Kind::User, count(Kind::User, desired.users.as_ref().map(BTreeMap::len))),
-            (Kind::Group, count(Kind::Group, desired.groups.as_ref().map(BTreeMap::len))),
-            (Kind::Room, count(Kind::Room, desired.rooms.as_ref().map(BTreeMap::len))),
-        ]);
-        let config = match &state.config {
-            Some(Reading::Known(reading)) => Some(reading.in_force.clone()),
-            _ => None,
-        };
-        let plan = Plan { unknown: set.unknown.clone(), notes: set.notes, ..plan };
-        RoundReport {
-            started,
-            took,
-            plan,
-            outcomes,
-            observed: state,
-            vitals,
-            drift,
-            objects,
-            config,
-            held,
-        }
+/// Everything that the round saw and did, as it is told.
+fn report(
+    desired: &DesiredState,
+    view: View,
+    plan: Plan,
+    outcomes: Vec<StepOutcome>,
+    held: Option<&'static str>,
+    (started, took): (Timestamp, Duration),
+) -> RoundReport {
+    let View { inventory, state, vitals, set } = view;
+    let mut drift = BTreeMap::new();
+    for change in &set.changes {
+        *drift.entry((change.key.kind, change.op)).or_default() += 1;
+    }
+    let count = |kind: Kind, desired: Option<usize>| Counts {
+        desired: desired.unwrap_or(0),
+        managed: inventory.count(kind),
+        unmanaged: set.unmanaged.iter().filter(|k| **k == kind).count(),
+    };
+    let objects = BTreeMap::from([
+        (Kind::User, count(Kind::User, desired.users.as_ref().map(BTreeMap::len))),
+        (Kind::Group, count(Kind::Group, desired.groups.as_ref().map(BTreeMap::len))),
+        (Kind::Room, count(Kind::Room, desired.rooms.as_ref().map(BTreeMap::len))),
+    ]);
+    let config = match &state.config {
+        Some(Reading::Known(reading)) => Some(reading.in_force.clone()),
+        _ => None,
+    };
+    let plan = Plan { unknown: set.unknown.clone(), notes: set.notes, ..plan };
+    RoundReport {
+        started,
+        took,
+        plan,
+        outcomes,
+        observed: state,
+        vitals,
+        drift,
+        objects,
+        config,
+        held,
     }
 }
 

@@ -92,7 +92,7 @@ pub struct ObjectKey {
 impl ObjectKey {
     /// The key of an object of `kind` called `name`.
     #[must_use]
-    pub fn new(kind: Kind, name: impl ToString) -> Self {
+    pub fn new(kind: Kind, name: &(impl ToString + ?Sized)) -> Self {
         Self { kind, name: name.to_string() }
     }
 }

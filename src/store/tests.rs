@@ -157,7 +157,7 @@ fn a_damaged_file_is_named_with_what_to_do() {
 
     // Damaged further in.
     let store = SqliteStore::open(dir.path()).unwrap();
-    let many: Vec<_> = (0..3000).map(|n| (ObjectKey::new(Kind::User, n), owned(None))).collect();
+    let many: Vec<_> = (0..3000).map(|n| (ObjectKey::new(Kind::User, &n), owned(None))).collect();
     store.record(&many, &[]).unwrap();
     drop(store);
     let mut bytes = std::fs::read(&path).unwrap();
@@ -188,7 +188,7 @@ fn ten_thousand_objects_are_one_transaction() {
     let store = SqliteStore::open(dir.path()).unwrap();
     let print = store.fingerprint(&Secret::new("x".into()));
     let many: Vec<_> = (0..10_000)
-        .map(|n| (ObjectKey::new(Kind::User, format!("u{n}@h")), owned(Some(print.clone()))))
+        .map(|n| (ObjectKey::new(Kind::User, &format!("u{n}@h")), owned(Some(print.clone()))))
         .collect();
     let began = std::time::Instant::now();
     store.record(&many, &[]).unwrap();
@@ -206,7 +206,7 @@ fn a_full_disk_is_an_error_and_tears_nothing() {
         let pages: i64 = connection.query_row("PRAGMA page_count", [], |r| r.get(0)).unwrap();
         connection.pragma_update_and_check(None, "max_page_count", pages + 2, |_| Ok(())).unwrap();
     }
-    let many: Vec<_> = (0..10_000).map(|n| (ObjectKey::new(Kind::User, n), owned(None))).collect();
+    let many: Vec<_> = (0..10_000).map(|n| (ObjectKey::new(Kind::User, &n), owned(None))).collect();
     let error = store.record(&many, &[ObjectKey::new(Kind::Room, "r")]).unwrap_err();
     assert!(error.to_string().contains("make room"), "{error}");
     let inventory = store.inventory().unwrap();

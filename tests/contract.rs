@@ -465,11 +465,8 @@ async fn real(version: &str) {
     faults(&rig).await;
     rig.server.close().await;
     drop(rig);
-    let bare: String = CONFIG
-        .lines()
-        .filter(|line| !line.contains("admin"))
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let bare: Vec<&str> = CONFIG.lines().filter(|line| !line.contains("admin")).collect();
+    let bare = bare.join("\n");
     let (container, server) = Container::started(version, &bare).await;
     missing_modules(&server).await;
     server.close().await;

@@ -253,7 +253,8 @@ proptest! {
         let (users, tail) = rest.split_once("\n  groups:\n").unwrap();
         let mut users: Vec<&str> = users.split("    - ").filter(|user| !user.is_empty()).collect();
         users.rotate_left(by);
-        let users: String = users.iter().map(|user| format!("    - {}\n", user.trim_end())).collect();
+        let users: Vec<String> = users.iter().map(|user| format!("    - {}\n", user.trim_end())).collect();
+        let users = users.concat();
         let turned = validate(&one(&format!("{head}  users:\n{users}\n  groups:\n{tail}"))).unwrap().desired;
         let straight = validate(&one(COMPLETE)).unwrap().desired;
         prop_assert_eq!(turned.users, straight.users);

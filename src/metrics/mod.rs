@@ -6,6 +6,7 @@
 mod families;
 mod metered;
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "the metrics hold exactly what was set")]
 mod tests;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

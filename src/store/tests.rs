@@ -52,7 +52,7 @@ fn what_is_kept_comes_back() {
     assert_eq!(store.generated(&"bob@example.org".parse().unwrap()).unwrap(), None);
     assert_eq!(store.status().unwrap().as_deref(), Some("{}"));
     assert_eq!(store.fingerprint(&password), print);
-    store.record(&[], &[room.clone()]).unwrap();
+    store.record(&[], std::slice::from_ref(&room)).unwrap();
     assert!(!store.inventory().unwrap().holds(&room));
 }
 

@@ -132,3 +132,13 @@ impl Drop for Container {
         }
     }
 }
+
+/// The Python of `scripts/test`, with an XMPP library.
+pub fn python() -> String {
+    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/target/xmpp/bin/python3");
+    assert!(
+        std::path::Path::new(python).exists(),
+        "{python} is missing: scripts/test makes it from tests/xmpp/requirements.txt"
+    );
+    python.to_owned()
+}

@@ -96,7 +96,9 @@ impl Engine {
                     }),
                 );
                 plan = with_steps_before(later, &outcomes);
-                self.telemetry.begin(&plan);
+                if !objects.is_empty() {
+                    self.telemetry.begin(&plan);
+                }
             }
             if !objects.is_empty() {
                 let applied = self.apply(desired, objects).await;

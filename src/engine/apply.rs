@@ -13,7 +13,7 @@ use crate::diff::Action;
 use crate::inventory::{Origin, Owned};
 use crate::model::{Jid, ObjectKey, Op, RoomJid, Secret, Vhost};
 use crate::plan::Step;
-use crate::spec::{DeletionPolicy, DesiredState, SecretSource};
+use crate::spec::{DeletionPolicy, DesiredState, SecretSource, User};
 
 /// What a step made of the inventory.
 enum Ownership {
@@ -125,16 +125,13 @@ impl Engine {
         desired: &DesiredState,
         jid: &Jid,
     ) -> Result<Ownership, ApplyError> {
-        let user = desired.users.as_ref().and_then(|users| users.get(jid));
+        let user = declared_user(desired, jid);
         let password = self.password_for(user.and_then(|user| user.password.as_ref()), jid).await?;
         let created = self.server.register(jid, &password).await?;
         if created == Created::Before {
             return Ok(Ownership::Adopted);
         }
-        if let Some(sink) = user.and_then(|user| user.password_to.as_ref()) {
-            self.secrets.publish(sink, &password).await?;
-        }
-        Ok(Ownership::Keep)
+        self.publish(user, &password).await
     }
 
     /// The declared password, or the one that was generated and kept when the
@@ -160,11 +157,20 @@ impl Engine {
         desired: &DesiredState,
         jid: &Jid,
     ) -> Result<Ownership, ApplyError> {
-        let user = desired.users.as_ref().and_then(|users| users.get(jid));
+        let user = declared_user(desired, jid);
         let password = self.password_for(user.and_then(|user| user.password.as_ref()), jid).await?;
         self.server.change_password(jid, &password).await?;
+        self.publish(user, &password).await
+    }
+
+    /// Leaves the password where others find it, if that is declared.
+    async fn publish(
+        &self,
+        user: Option<&User>,
+        password: &Secret,
+    ) -> Result<Ownership, ApplyError> {
         if let Some(sink) = user.and_then(|user| user.password_to.as_ref()) {
-            self.secrets.publish(sink, &password).await?;
+            self.secrets.publish(sink, password).await?;
         }
         Ok(Ownership::Keep)
     }
@@ -190,8 +196,7 @@ impl Engine {
         let mut generated = Vec::new();
         for step in &creates {
             let Action::CreateUser(jid) = &step.action else { continue };
-            let user = desired.users.as_ref().and_then(|users| users.get(jid));
-            let declared = user.and_then(|user| user.password.as_ref());
+            let declared = declared_user(desired, jid).and_then(|user| user.password.as_ref());
             let needed = matches!(declared, None | Some(SecretSource::Generate));
             if needed && self.store.generated(jid)?.is_none() {
                 generated.push((jid.clone(), self.secrets.generate()?));
@@ -216,6 +221,10 @@ pub(super) fn owned(desired: &DesiredState, key: &ObjectKey, origin: Origin) -> 
         deletion_policy: declared_policy(desired, key),
         password: None,
     }
+}
+
+fn declared_user<'a>(desired: &'a DesiredState, jid: &Jid) -> Option<&'a User> {
+    desired.users.as_ref()?.get(jid)
 }
 
 /// The deletion policy that is declared for an object.

@@ -10,7 +10,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::conditions;
-use super::ports::{Control, Runtime, Secrets, Source, Store, StoreError, Telemetry};
+use super::error::StoreError;
+use super::ports::{Control, Runtime, Secrets, Source, Store, Telemetry};
 use super::retry::Retries;
 use super::round::{Engine, Permission};
 use super::server::Server;

@@ -149,3 +149,39 @@ impl RuntimeError {
         }
     }
 }
+
+/// What went wrong with the state directory.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another operator has the directory.
+    #[error("lock {0}: another operator uses it")]
+    Locked(String),
+    /// The disk, or the file on it.
+    #[error("{operation} in the state directory: {cause}")]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// What was seen.
+        cause: String,
+    },
+}
+
+/// Why a secret or file could not be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("read {what}: {cause}")]
+pub struct SecretError {
+    /// Which one.
+    pub what: String,
+    /// What was seen, and what to do.
+    pub cause: String,
+}
+
+/// Why the desired state could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("read {path}: {cause}")]
+pub struct SourceError {
+    /// Which file.
+    pub path: String,
+    /// What was seen, and what to do.
+    pub cause: String,
+}

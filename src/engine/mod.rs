@@ -18,7 +18,7 @@ mod server;
 pub use command::{Arg, Call, Shape, Value};
 pub use conditions::update as update_status;
 pub use controller::{Connector, Controller, DELETIONS_AFTER};
-pub use error::{Class, ControlError, RuntimeError};
+pub use error::{Class, ControlError, RuntimeError, SecretError, SourceError, StoreError};
 pub use ports::*;
 pub use report::{ApplyError, RoundReport, StepOutcome, StepResult, Vitals};
 pub use round::{Engine, Permission};

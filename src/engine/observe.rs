@@ -6,8 +6,8 @@ use futures_util::{StreamExt, stream};
 use sha2::{Digest as _, Sha256};
 
 use super::Engine;
-use super::error::ControlError;
-use super::ports::{ConfigFiles, MAIN_CONFIG, SecretError};
+use super::error::{ControlError, SecretError};
+use super::ports::{ConfigFiles, MAIN_CONFIG};
 use super::report::Vitals;
 use crate::inventory::{Fingerprint, Inventory};
 use crate::model::{Digest, Jid, Kind, Localpart, ObjectKey, RoomJid, Vhost};

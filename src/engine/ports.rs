@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::command::{Call, Value};
-use super::error::{ControlError, RuntimeError};
+use super::error::{ControlError, RuntimeError, SecretError, SourceError, StoreError};
 use crate::erlang::{CommandLine, NodeAddress, Verdict};
 use crate::inventory::{Fingerprint, Inventory, Owned};
 use crate::model::{Jid, ObjectKey, Secret, ServerVersion};
@@ -103,22 +103,6 @@ pub trait Runtime: Send + Sync {
     async fn watch(&self, changed: &tokio::sync::Notify);
 }
 
-/// What went wrong with the state directory.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Another operator has the directory.
-    #[error("lock {0}: another operator uses it")]
-    Locked(String),
-    /// The disk, or the file on it.
-    #[error("{operation} in the state directory: {cause}")]
-    Io {
-        /// What was tried.
-        operation: &'static str,
-        /// What was seen.
-        cause: String,
-    },
-}
-
 /// The operator's memory.
 pub trait Store: Send + Sync {
     /// The inventory as it is remembered.
@@ -164,16 +148,6 @@ pub trait Secrets: Send + Sync {
     async fn read_file(&self, path: &std::path::Path) -> Result<Vec<u8>, SecretError>;
 }
 
-/// Why a secret or file could not be had.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("read {what}: {cause}")]
-pub struct SecretError {
-    /// Which one.
-    pub what: String,
-    /// What was seen, and what to do.
-    pub cause: String,
-}
-
 /// Where the desired state comes from.
 #[async_trait]
 pub trait Source: Send + Sync {
@@ -187,16 +161,6 @@ pub trait Source: Send + Sync {
     /// Waits until something that is watched may have changed since the last
     /// time. Cancel-safe. Never ends when watching is impossible.
     async fn changed(&self);
-}
-
-/// Why the desired state could not be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("read {path}: {cause}")]
-pub struct SourceError {
-    /// Which file.
-    pub path: String,
-    /// What was seen, and what to do.
-    pub cause: String,
 }
 
 /// What the engine tells about itself; nothing of it can fail.

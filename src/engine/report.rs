@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::error::{Class, ControlError, RuntimeError};
-use super::ports::{SecretError, StoreError};
+use super::error::{Class, ControlError, RuntimeError, SecretError, StoreError};
 use crate::model::{Digest, Kind, Op, Vhost};
 use crate::observed::ObservedState;
 use crate::plan::{Plan, Step};

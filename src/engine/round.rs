@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::time::sleep;
 
+use super::error::StoreError;
 use super::observe::Observation;
-use super::ports::{Runtime, Secrets, Store, StoreError, Telemetry};
+use super::ports::{Runtime, Secrets, Store, Telemetry};
 use super::report::{ApplyError, RoundReport, StepOutcome, StepResult};
 use super::server::Server;
 use crate::diff::{self, ChangeSet};

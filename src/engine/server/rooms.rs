@@ -1,0 +1,148 @@
+//! Rooms.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::answers::{refused, says, texts};
+use super::{Arg, ControlError, Created, Result, Server, Shape};
+use crate::model::{RoomJid, Secret, ServerVersion, Vhost};
+use crate::observed::RoomOptions;
+use crate::spec::OptionValue;
+
+/// The first version whose list options are written `a,b`, not `[a,b]`. 24.12
+/// takes only the one, 26.07 only the other (tried); the change is between.
+const COMMA_LISTS_SINCE: ServerVersion = ServerVersion { year: 25, month: 1 };
+
+/// A room that ends between two looks of the server at it crashes the command.
+const VANISHING_TRIES: u32 = 3;
+const VANISHING_PAUSE: Duration = Duration::from_millis(50);
+
+impl Server {
+    /// The rooms that run, of all services. Hibernated ones are missing.
+    pub async fn online_rooms(&self) -> Result<BTreeSet<RoomJid>> {
+        let answer = self.command("muc_online_rooms", Shape::Lines, vec!["global".into()]).await?;
+        Ok(texts("muc_online_rooms", &answer)?
+            .into_iter()
+            .filter_map(|name| name.parse().ok())
+            .collect())
+    }
+
+    /// A room's options, or `None` if there is no such room. Wakes it.
+    pub async fn room_options(&self, room: &RoomJid) -> Result<Option<RoomOptions>> {
+        const NAME: &str = "get_room_options";
+        let mut vanishing = VANISHING_TRIES;
+        let answer = loop {
+            match self.command(NAME, Shape::Pairs, room_args(room)).await {
+                // The room ended while it was looked at.
+                Err(ControlError::Crashed { .. }) if vanishing > 0 => {
+                    vanishing -= 1;
+                    tokio::time::sleep(VANISHING_PAUSE).await;
+                }
+                answer => break answer?,
+            }
+        };
+        if says(&answer, "error") {
+            return Ok(None);
+        }
+        let pairs = answer.as_list().ok_or(ControlError::Malformed(NAME))?;
+        let options: RoomOptions = pairs
+            .iter()
+            .map(|pair| match pair.as_tuple() {
+                Some([name, value]) => {
+                    let name = name.as_text().ok_or(ControlError::Malformed(NAME))?;
+                    let value = if value.as_list().is_some_and(<[_]>::is_empty) {
+                        Some("")
+                    } else {
+                        value.as_text()
+                    };
+                    Ok((name.to_owned(), value.ok_or(ControlError::Malformed(NAME))?.to_owned()))
+                }
+                _ => Err(ControlError::Malformed(NAME)),
+            })
+            .collect::<Result<_>>()?;
+        // A room that does not exist answers with nothing, and success.
+        Ok((!options.is_empty()).then_some(options))
+    }
+
+    /// Makes a room with `options`, on behalf of the vhost `host`.
+    pub async fn create_room(
+        &self,
+        room: &RoomJid,
+        host: &Vhost,
+        options: &BTreeMap<String, OptionValue>,
+    ) -> Result<Created> {
+        const NAME: &str = "create_room_with_opts";
+        let version = self.version().await?;
+        let pairs = options
+            .iter()
+            .map(|(name, value)| (name.clone(), Secret::new(written(value, version))))
+            .collect();
+        let mut args = room_args(room);
+        args.extend([host.as_str().into(), Arg::Pairs(pairs)]);
+        let answer = self.command(NAME, Shape::Rescode, args).await;
+        match answer {
+            Ok(answer) if answer.is_ok() => Ok(Created::Now),
+            Ok(answer) if says(&answer, "already exists") => Ok(Created::Before),
+            Ok(answer) => Err(refused(NAME, &answer)),
+            Err(ControlError::Refused { message, .. }) if message.contains("already exists") => {
+                Ok(Created::Before)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes one option of a room. The room must know it: an unknown one
+    /// crashes the command, with its arguments in the server's log.
+    pub async fn change_room_option(
+        &self,
+        room: &RoomJid,
+        name: &str,
+        value: &OptionValue,
+    ) -> Result<()> {
+        let version = self.version().await?;
+        let mut args = room_args(room);
+        args.extend([name.into(), Arg::Secret(Secret::new(written(value, version)))]);
+        let answer = self.command("change_room_option", Shape::Rescode, args).await?;
+        if answer.is_ok() { Ok(()) } else { Err(refused("change_room_option", &answer)) }
+    }
+
+    /// Deletes a room. `false`: there was none. The server answers before the
+    /// room is gone; read it back.
+    pub async fn destroy_room(&self, room: &RoomJid) -> Result<bool> {
+        match self.command("destroy_room", Shape::Rescode, room_args(room)).await {
+            Ok(answer) if answer.is_ok() => Ok(true),
+            Ok(answer) if says(&answer, "exist") => Ok(false),
+            Ok(answer) => Err(refused("destroy_room", &answer)),
+            Err(ControlError::Refused { message, .. }) if message.contains("exist") => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn room_args(room: &RoomJid) -> Vec<super::Arg> {
+    vec![room.room.as_str().into(), room.service.as_str().into()]
+}
+
+/// An option's value as `version` wants it written.
+fn written(value: &OptionValue, version: ServerVersion) -> String {
+    match value {
+        OptionValue::Bool(flag) => flag.to_string(),
+        OptionValue::Int(number) => number.to_string(),
+        OptionValue::Text(text) => text.clone(),
+        OptionValue::List(words) if version >= COMMA_LISTS_SINCE => words.join(","),
+        OptionValue::List(words) => format!("[{}]", words.join(",")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_written_as_the_version_wants_them() {
+        let list = OptionValue::List(vec!["moderator".into(), "visitor".into()]);
+        let version = |year, month| ServerVersion { year, month };
+        assert_eq!(written(&list, version(24, 12)), "[moderator,visitor]");
+        assert_eq!(written(&list, version(26, 7)), "moderator,visitor");
+    }
+}

@@ -10,8 +10,9 @@ use super::observe::CONCURRENCY;
 use super::report::{ApplyError, StepOutcome, StepResult};
 use super::server::Created;
 use crate::diff::Action;
-use crate::inventory::{Origin, Owned};
-use crate::model::{Jid, ObjectKey, Op, RoomJid, Secret, Vhost};
+use crate::inventory::{Inventory, Origin, Owned};
+use crate::model::{Jid, Kind, ObjectKey, Op, RoomJid, Secret, Vhost};
+use crate::observed::{ObservedState, Reading};
 use crate::plan::Step;
 use crate::spec::{DeletionPolicy, DesiredState, SecretSource, User};
 
@@ -131,7 +132,7 @@ impl Engine {
         if created == Created::Before {
             return Ok(Ownership::Adopted);
         }
-        self.publish(user, &password).await
+        Ok(Ownership::Keep)
     }
 
     /// The declared password, or the one that was generated and kept when the
@@ -141,14 +142,22 @@ impl Engine {
         source: Option<&SecretSource>,
         jid: &Jid,
     ) -> Result<Secret, ApplyError> {
+        match self.known_password(source, jid).await? {
+            Some(password) => Ok(password),
+            None => Ok(self.secrets.generate()?),
+        }
+    }
+
+    async fn known_password(
+        &self,
+        source: Option<&SecretSource>,
+        jid: &Jid,
+    ) -> Result<Option<Secret>, ApplyError> {
         match source {
             Some(source) if *source != SecretSource::Generate => {
-                Ok(self.secrets.read(source).await?)
+                Ok(Some(self.secrets.read(source).await?))
             }
-            _ => match self.store.generated(jid)? {
-                Some(password) => Ok(password),
-                None => Ok(self.secrets.generate()?),
-            },
+            _ => Ok(self.store.generated(jid)?),
         }
     }
 
@@ -160,19 +169,42 @@ impl Engine {
         let user = declared_user(desired, jid);
         let password = self.password_for(user.and_then(|user| user.password.as_ref()), jid).await?;
         self.server.change_password(jid, &password).await?;
-        self.publish(user, &password).await
+        Ok(Ownership::Keep)
     }
 
-    /// Leaves the password where others find it, if that is declared.
-    async fn publish(
+    /// Leaves the passwords of accounts that are there where others find them.
+    /// Done in every round, so that a file that is lost comes back; one that is
+    /// right is not written again. Answers what could not be written, and why.
+    pub(super) async fn publish(
         &self,
-        user: Option<&User>,
-        password: &Secret,
-    ) -> Result<Ownership, ApplyError> {
-        if let Some(sink) = user.and_then(|user| user.password_to.as_ref()) {
-            self.secrets.publish(sink, password).await?;
+        desired: &DesiredState,
+        there: &ObservedState,
+        inventory: &Inventory,
+    ) -> Vec<String> {
+        let mut failed = Vec::new();
+        for (jid, user) in desired.users.iter().flatten() {
+            let Some(sink) = &user.password_to else { continue };
+            let present = there.users.get(&jid.host).and_then(Reading::known);
+            if user.paused || !present.is_some_and(|names| names.contains(&jid.local)) {
+                continue;
+            }
+            // What was generated is the password only of an account that we made.
+            let generated = matches!(user.password, None | Some(SecretSource::Generate));
+            let owned = inventory.get(&ObjectKey::new(Kind::User, jid));
+            if generated && !owned.is_some_and(|owned| owned.origin == Origin::Created) {
+                continue;
+            }
+            let result = async {
+                if let Some(password) = self.known_password(user.password.as_ref(), jid).await? {
+                    self.secrets.publish(sink, &password).await?;
+                }
+                Ok::<_, ApplyError>(())
+            };
+            if let Err(error) = result.await {
+                failed.push(format!("the password file of {jid}: failed to {error}"));
+            }
         }
-        Ok(Ownership::Keep)
+        failed
     }
 
     async fn create_room(

@@ -119,9 +119,10 @@ impl Engine {
     async fn look(&self, desired: &DesiredState, settle: bool) -> Result<View, StoreError> {
         let mut inventory = self.store.inventory()?;
         let observation = self.observe(desired, &inventory).await;
-        let set = diff::diff(desired, &observation.state, &inventory);
+        let mut set = diff::diff(desired, &observation.state, &inventory);
         if settle {
             self.settle_inventory(desired, &mut inventory, &set, &observation)?;
+            set.unknown.extend(self.publish(desired, &observation.state, &inventory).await);
         }
         let Observation { state, vitals, .. } = observation;
         Ok(View { inventory, state, vitals, set })

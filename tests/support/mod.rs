@@ -1,6 +1,12 @@
 //! What the tests share. Each test binary uses a part of it.
 #![allow(dead_code, reason = "every test binary compiles this, and none uses all of it")]
 #![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+#![allow(
     clippy::cast_possible_wrap,
     clippy::unused_self,
     reason = "the double counts a handful of things, and its functions read as methods"

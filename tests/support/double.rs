@@ -25,6 +25,8 @@ pub struct World {
     pub frozen: bool,
     /// Every call by name, in order.
     pub calls: Vec<&'static str>,
+    /// Files beside the server's configuration, by name.
+    pub files: BTreeMap<String, Vec<u8>>,
 }
 
 /// The double.
@@ -41,7 +43,7 @@ impl Double {
 }
 
 /// The options of a new room, as 26.07 prints them.
-fn default_options() -> BTreeMap<String, String> {
+pub fn default_options() -> BTreeMap<String, String> {
     [
         ("title", ""),
         ("description", ""),
@@ -167,6 +169,14 @@ impl World {
         }
     }
 
+    fn read_file(&self, args: &[Arg]) -> Value {
+        let path = args.first().map(text).unwrap_or_default();
+        match self.files.get(path.trim_start_matches("/conf/")) {
+            Some(content) => Value::Tuple(vec![atom("ok"), Value::Bytes(content.clone())]),
+            None => Value::Tuple(vec![atom("error"), atom("enoent")]),
+        }
+    }
+
     /// An option that the server does not know crashes the command.
     fn knows_option(&self, args: &[Arg]) -> bool {
         args.get(2).is_some_and(|name| default_options().contains_key(&text(name)))
@@ -251,10 +261,13 @@ impl Control for Double {
             Call::Command { name, args, .. } => Ok(world.command(name, args)),
             Call::Function { function: "table_info", .. } => Ok(atom("disc_only_copies")),
             Call::Function { function: "sync_log", .. } => Ok(atom("ok")),
-            Call::Function { .. } => {
+            Call::Function { function: "path", .. } => Ok(said("/conf/ejabberd.yml")),
+            Call::Function { function: "read_file", args, .. } => Ok(world.read_file(args)),
+            Call::Function { function: "stop", .. } => {
                 world.down = true;
                 Ok(atom("ok"))
             }
+            Call::Function { function, .. } => panic!("the double does not know `{function}`"),
         }
     }
 

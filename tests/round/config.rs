@@ -1,0 +1,146 @@
+//! The process and its configuration: one promise each.
+
+use ejabberd_operator::engine::StepResult;
+use ejabberd_operator::model::{Kind, Op};
+use ejabberd_operator::observed::ProcessState;
+
+use crate::support::world::{Fault, IMAGE_CONFIG, Lab, declare, free};
+
+const SPEC: &str = "server: { docker: { container: test, image: ejabberd } }\n\
+     config: { variant: a, variants: { a: a.yml } }\nusers: [{ name: ann }]";
+
+/// Whether the process runs.
+fn runs(lab: &Lab) -> bool {
+    matches!(lab.process(), ProcessState::Running { .. })
+}
+
+fn count(lab: &Lab, name: &str) -> usize {
+    lab.log().iter().filter(|effect| effect.name == name).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_server_is_made_with_the_declared_configuration_and_filled() {
+    let lab = Lab::without_server();
+    lab.write_file("a.yml", "first");
+    let report = lab.round(&declare(SPEC)).await;
+    assert!(report.converged(), "{report:#?}");
+    assert_eq!((lab.running_config(), lab.users()), ("first".into(), vec!["ann".into()]));
+    assert_eq!((count(&lab, "create"), count(&lab, "start")), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_configuration_makes_no_server() {
+    let lab = Lab::without_server();
+    lab.write_file("a.yml", "refused");
+    let report = lab.round(&declare(SPEC)).await;
+    assert_eq!((lab.effects(), lab.process()), (0, ProcessState::Absent));
+    assert!(report.failures().any(|(_, error)| error.category() == "config_refused"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_configuration_leaves_the_running_server_alone() {
+    let lab = Lab::new();
+    lab.write_file("a.yml", "first");
+    lab.round(&declare(SPEC)).await;
+    lab.calm();
+    lab.write_file("a.yml", "refused");
+    let report = lab.round(&declare(SPEC)).await;
+    assert_eq!((lab.effects(), lab.running_config()), (0, "first".to_owned()));
+    assert_eq!(report.drift[&(Kind::Config, Op::Update)], 1);
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "fails: the failed step is counted a second time from the later plan"]
+async fn the_summary_counts_the_steps_of_the_plan() {
+    let lab = Lab::new();
+    lab.write_file("a.yml", "refused");
+    let plan = lab.round(&declare(SPEC)).await.plan;
+    let of = |op: Op| plan.steps.iter().filter(|step| step.op == op).count();
+    assert_eq!((plan.summary.create, plan.summary.update), (of(Op::Create), of(Op::Update)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_configuration_restarts_the_server_once() {
+    let lab = Lab::new();
+    lab.write_file("a.yml", "first");
+    lab.rounds_until_quiet(&declare(SPEC), 3).await;
+    lab.calm();
+    lab.write_file("a.yml", "second");
+    lab.rounds_until_quiet(&declare(SPEC), 3).await;
+    assert_eq!((lab.running_config(), runs(&lab)), ("second".to_owned(), true));
+    assert_eq!((count(&lab, "start"), count(&lab, "stop process")), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_that_does_not_come_up_is_taken_back() {
+    let lab = Lab::new();
+    lab.write_file("a.yml", "first");
+    lab.rounds_until_quiet(&declare(SPEC), 3).await;
+    lab.write_file("a.yml", "ends at once");
+    let report = lab.round(&declare(SPEC)).await;
+    assert!(report.failures().any(|(_, error)| error.category() == "rolled_back"));
+    assert_eq!((lab.running_config(), runs(&lab)), ("first".to_owned(), true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_declared_stopped_is_stopped_and_stays_so() {
+    let lab = Lab::new();
+    lab.round(&declare("users: [{ name: ann }]")).await;
+    let stopped =
+        declare("server: { docker: { container: test }, state: stopped }\nusers: [{ name: bob }]");
+    let report = lab.rounds_until_quiet(&stopped, 3).await;
+    assert!(report.converged() && !runs(&lab), "{report:#?}");
+    assert_eq!(lab.owned(Kind::User), ["ann"], "nothing is forgotten meanwhile");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stopped_is_started() {
+    let lab = Lab::new();
+    lab.engine().runtime.stop().await.unwrap();
+    let report = lab.round(&declare("users: [{ name: ann }]")).await;
+    assert!(report.converged() && runs(&lab), "{report:#?}");
+    let done = |o: &ejabberd_operator::engine::StepOutcome| matches!(o.result, StepResult::Done);
+    assert_eq!(report.outcomes.iter().filter(|outcome| done(outcome)).count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "fails: the files on the disk are the declared ones, so no restart follows"]
+async fn a_configuration_written_and_not_confirmed_still_goes_live() {
+    let lab = Lab::new();
+    lab.write_file("a.yml", "first");
+    lab.rounds_until_quiet(&declare(SPEC), 3).await;
+    lab.write_file("a.yml", "second");
+    lab.disturb(1, Fault::AnswerLost);
+    lab.try_round(&declare(SPEC), &free()).await.unwrap().unwrap();
+    lab.calm();
+    lab.rounds_until_quiet(&declare(SPEC), 5).await;
+    assert_eq!(lab.running_config(), "second");
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "fails: a container made just before the fault is started with its image's configuration"]
+async fn no_server_starts_with_a_configuration_that_was_never_accepted() {
+    let lab = Lab::without_server();
+    lab.write_file("a.yml", "first");
+    lab.disturb(1, Fault::KilledAfter);
+    assert!(lab.try_round(&declare(SPEC), &free()).await.is_none());
+    lab.calm();
+    lab.set_can_check(false);
+    lab.round(&declare(SPEC)).await;
+    assert_ne!(lab.running_config().as_bytes(), IMAGE_CONFIG);
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "fails: a node whose ejabberd was stopped, and not its process, is waited for without end"]
+async fn killed_in_the_middle_of_a_restart_it_brings_the_server_back() {
+    let lab = Lab::new();
+    lab.write_file("a.yml", "first");
+    lab.rounds_until_quiet(&declare(SPEC), 3).await;
+    lab.write_file("a.yml", "second");
+    // The files, ejabberd, its database; then the process would follow.
+    lab.disturb(3, Fault::KilledAfter);
+    assert!(lab.try_round(&declare(SPEC), &free()).await.is_none());
+    lab.calm();
+    let report = lab.rounds_until_quiet(&declare(SPEC), 5).await;
+    assert!(report.converged(), "{:?}", report.plan.unknown);
+}

@@ -1,0 +1,431 @@
+//! Accounts, rooms and policy: one promise each.
+
+use ejabberd_operator::engine::{RoundReport, StepResult, Value};
+use ejabberd_operator::model::{Kind, Op};
+use ejabberd_operator::observed::Reading;
+
+use crate::support::world::{HOST, Lab, declare, free};
+
+/// The names of the effects on the server, without those on the store.
+fn commands(lab: &Lab) -> Vec<String> {
+    let effects = lab.log().into_iter().filter(|effect| effect.name != "record");
+    effects.map(|effect| effect.name.to_owned()).collect()
+}
+
+fn deleted(lab: &Lab) -> bool {
+    lab.log().iter().any(|effect| matches!(effect.name, "unregister" | "destroy_room"))
+}
+
+fn steps(report: &RoundReport) -> Vec<String> {
+    report.plan.steps.iter().map(|step| format!("{} {}", step.op, step.key())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_declared_and_missing_is_created() {
+    let lab = Lab::new();
+    let desired = declare(
+        "users: [{ name: ann, password: one }, { name: bob }]\n\
+         rooms: [{ name: hall, title: Hall, options: { members_only: true } }]",
+    );
+    let report = lab.round(&desired).await;
+    assert!(report.converged() && report.changed_anything(), "{report:#?}");
+    assert_eq!((lab.users(), lab.rooms()), (vec!["ann".into(), "bob".into()], vec!["hall".into()]));
+    assert_eq!(lab.password("ann").unwrap(), "one");
+    assert_eq!(lab.password("bob").unwrap(), "random-1", "nobody gave one");
+    assert_eq!(lab.room_option("hall", "title").unwrap(), "Hall");
+    assert_eq!(lab.room_option("hall", "persistent").unwrap(), "true");
+    assert_eq!(lab.owned(Kind::User), ["ann", "bob"]);
+    assert_eq!(lab.owned(Kind::Room), ["hall"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_generated_password_is_kept_before_it_is_set_and_published_after() {
+    let lab = Lab::new();
+    lab.round(&declare("users: [{ name: ann, passwordTo: { file: out } }]")).await;
+    let order = commands(&lab);
+    assert_eq!(order, ["keep", "register", "publish"]);
+    assert_eq!(lab.published("out"), lab.password("ann"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_there_and_declared_is_adopted_without_a_step() {
+    let lab = Lab::new();
+    lab.others_make_user("ann", "hers");
+    lab.round(&declare("rooms: []")).await;
+    let report = lab.round(&declare("users: [{ name: ann }]")).await;
+    assert_eq!(steps(&report), [""; 0]);
+    assert_eq!(commands(&lab), [""; 0]);
+    assert_eq!(lab.owned(Kind::User), ["ann"]);
+    assert_eq!(lab.password("ann").unwrap(), "hers", "a password not declared is hers");
+    assert_eq!(report.objects[&Kind::User].managed, 1, "from this round on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_round_does_nothing_and_asks_for_no_password() {
+    let lab = Lab::new();
+    let desired = declare("users: [{ name: ann, password: one }]\nrooms: [{ name: hall }]");
+    lab.round(&desired).await;
+    let (effects, asked) = (lab.effects(), lab.calls("check_password"));
+    let report = lab.round(&desired).await;
+    assert_eq!(steps(&report), [""; 0]);
+    assert_eq!((lab.effects(), lab.calls("check_password")), (effects, asked));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_password_that_changed_in_the_file_is_set() {
+    let lab = Lab::new();
+    lab.round(&declare("users: [{ name: ann, password: one }]")).await;
+    let report = lab.round(&declare("users: [{ name: ann, password: two }]")).await;
+    assert_eq!(steps(&report), [format!("update user ann@{HOST}")]);
+    assert_eq!(lab.password("ann").unwrap(), "two");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_owned_and_no_longer_declared_is_deleted_and_forgotten() {
+    let lab = Lab::new();
+    lab.others_make_user("carl", "his");
+    lab.others_make_room("club");
+    lab.round(&declare(
+        "users: [{ name: ann }, { name: bob }]\nrooms: [{ name: hall }, { name: attic }]",
+    ))
+    .await;
+    lab.round(&declare("users: [{ name: ann }]\nrooms: [{ name: hall }]")).await;
+    assert_eq!((lab.users(), lab.rooms()), (words("ann carl"), words("club hall")));
+    assert_eq!((lab.owned(Kind::User), lab.owned(Kind::Room)), (words("ann"), words("hall")));
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split(' ').map(str::to_owned).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_retained_stays_and_is_no_longer_owned() {
+    let lab = Lab::new();
+    lab.round(&declare("users: [{ name: ann }, { name: bob, deletionPolicy: retain }]")).await;
+    lab.rounds_until_quiet(&declare("users: [{ name: ann }]"), 3).await;
+    assert_eq!((lab.users(), lab.owned(Kind::User)), (words("ann bob"), words("ann")));
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "fails: once forgotten, what was retained is one that is not declared"]
+async fn what_is_retained_stays_when_all_is_pruned() {
+    let lab = Lab::new();
+    lab.round(&declare(
+        "users: [{ name: ann }, { name: bob, deletionPolicy: retain }]\npolicy: { prune: all }",
+    ))
+    .await;
+    let desired = declare("users: [{ name: ann }]\npolicy: { prune: all }");
+    lab.rounds_until_quiet(&desired, 5).await;
+    assert_eq!(lab.users(), words("ann bob"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pruning_none_leaves_and_keeps_owning() {
+    let lab = Lab::new();
+    lab.round(&declare("users: [{ name: ann }, { name: bob }]")).await;
+    lab.round(&declare("users: [{ name: ann }]\npolicy: { prune: none }")).await;
+    assert_eq!((lab.users(), lab.owned(Kind::User)), (words("ann bob"), words("ann bob")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pruning_all_deletes_what_others_made() {
+    let lab = Lab::new();
+    lab.others_make_user("carl", "his");
+    lab.others_make_room("club");
+    lab.round(&declare("users: [{ name: ann }]\nrooms: []\npolicy: { prune: all }")).await;
+    assert_eq!((lab.users(), lab.rooms()), (words("ann"), vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "fails: accounts are those of the declared hosts, rooms those of all"]
+async fn pruning_all_stays_with_the_declared_hosts() {
+    let lab = Lab::new();
+    lab.world(|world| world.hosts.insert("elsewhere.example".to_owned()));
+    lab.others_make_room("club@conference.elsewhere.example");
+    lab.round(&declare("rooms: [{ name: hall }]\npolicy: { prune: all }")).await;
+    assert_eq!(lab.rooms(), words("club hall"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_without_its_key_is_not_managed_even_when_all_is_pruned() {
+    let lab = Lab::new();
+    lab.round(&declare("users: [{ name: ann }]\nrooms: [{ name: hall }]")).await;
+    lab.round(&declare("rooms: [{ name: hall }]\npolicy: { prune: all }")).await;
+    assert_eq!((lab.users(), lab.owned(Kind::User)), (words("ann"), words("ann")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_declared_absent_is_deleted_owned_or_not() {
+    let lab = Lab::new();
+    lab.others_make_user("carl", "his");
+    lab.others_make_room("club");
+    let desired =
+        "users: [{ name: carl, state: absent }]\nrooms: [{ name: club, state: absent }]\npolicy: ";
+    lab.round(&declare(&format!("{desired} {{ prune: none }}"))).await;
+    assert_eq!((lab.users(), lab.rooms()), (vec![], vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_ignored_is_never_touched() {
+    let lab = Lab::new();
+    lab.round(&declare("users: [{ name: guest-1 }, { name: ann }]\nrooms: []")).await;
+    lab.others_make_user("guest-2", "x");
+    lab.others_make_room("guest-room");
+    let policy = "policy: { prune: all, ignore: ['guest-*'] }";
+    let users = "users: [{ name: ann }, { name: guest-2, state: absent }, { name: guest-3 }]";
+    let report = lab.round(&declare(&format!("{users}\nrooms: []\n{policy}"))).await;
+    assert_eq!(steps(&report), [""; 0]);
+    assert_eq!((lab.users(), lab.rooms()), (words("ann guest-1 guest-2"), words("guest-room")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_paused_is_left_as_it_is() {
+    let lab = Lab::new();
+    lab.others_make_user("ann", "hers");
+    lab.others_make_room("hall");
+    let desired = declare(
+        "users: [{ name: ann, password: one, paused: true }, { name: bob, paused: true }]\n\
+         rooms: [{ name: hall, title: Hall, paused: true }]",
+    );
+    lab.round(&desired).await;
+    assert_eq!(lab.effects(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn suspended_or_reporting_it_changes_and_remembers_nothing() {
+    for held in ["suspend: true", "policy: { mode: report }"] {
+        let lab = Lab::new();
+        lab.others_make_user("carl", "his");
+        let desired = declare(&format!("{held}\nusers: [{{ name: ann }}, {{ name: carl }}]"));
+        let report = lab.round(&desired).await;
+        assert_eq!(steps(&report), [format!("create user ann@{HOST}")]);
+        assert_eq!((lab.effects(), report.held.is_some()), (0, true), "{held}");
+        assert_eq!(report.drift[&(Kind::User, Op::Create)], 1);
+    }
+}
+
+/// Ten accounts, and a desired state that wants only the first `left` of them.
+async fn ten_and_then(left: usize, policy: &str) -> (std::sync::Arc<Lab>, String) {
+    let lab = Lab::new();
+    let list = |count: usize| {
+        let users: Vec<String> = (0..count).map(|n| format!("{{ name: u{n} }}")).collect();
+        format!("users: [{}]\n", users.join(", "))
+    };
+    lab.round(&declare(&list(10))).await;
+    lab.calm();
+    (lab, list(left) + policy)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_guard_refuses_more_than_its_share_and_carries_out_the_rest() {
+    let (lab, desired) = ten_and_then(6, "rooms: [{ name: hall }]").await;
+    let report = lab.round(&declare(&desired)).await;
+    assert_eq!(report.plan.blocked.as_ref().unwrap().deletions.len(), 4);
+    assert_eq!((lab.users().len(), lab.rooms()), (10, words("hall")));
+    assert!(!report.converged());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_guard_lets_its_share_pass() {
+    let (lab, desired) = ten_and_then(7, "").await;
+    assert!(lab.round(&declare(&desired)).await.converged());
+    assert_eq!(lab.users().len(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletions_that_were_refused_pass_once_their_digest_is_approved() {
+    let (lab, desired) = ten_and_then(6, "").await;
+    let digest = lab.round(&declare(&desired)).await.plan.digest;
+    let by_hand = ejabberd_operator::engine::Permission { approved: Some(&digest), ..free() };
+    let fork = lab.fork();
+    fork.try_round(&declare(&desired), &by_hand).await.unwrap().unwrap();
+    assert_eq!(fork.users().len(), 6);
+
+    let in_file = format!("{desired}policy: {{ guard: {{ approve: '{digest}' }} }}");
+    lab.round(&declare(&in_file)).await;
+    assert_eq!(lab.users().len(), 6);
+
+    let fewer = in_file.replace("{ name: u5 }", "");
+    let report = lab.round(&declare(&fewer.replace(", ]", "]"))).await;
+    assert!(report.plan.blocked.is_none(), "one more is within the free ones");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_approval_is_for_those_deletions_alone() {
+    let (lab, desired) = ten_and_then(6, "").await;
+    let digest = lab.round(&declare(&desired)).await.plan.digest;
+    let more = desired.replace(", { name: u5 }", "");
+    let in_file = format!("{more}policy: {{ guard: {{ approve: '{digest}' }} }}");
+    assert!(lab.round(&declare(&in_file)).await.plan.blocked.is_some());
+    assert_eq!(lab.users().len(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn emptying_a_kind_is_refused_however_few_they_are() {
+    let lab = Lab::new();
+    lab.round(&declare("users: [{ name: ann }]\nrooms: [{ name: hall }]")).await;
+    let report = lab.round(&declare("users: []\nrooms: []")).await;
+    assert_eq!(report.plan.blocked.unwrap().deletions.len(), 2);
+    assert_eq!((lab.users(), lab.rooms()), (words("ann"), words("hall")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletions_wait_where_they_are_told_to() {
+    let lab = Lab::new();
+    lab.round(&declare("users: [{ name: ann }, { name: bob }]")).await;
+    let young =
+        ejabberd_operator::engine::Permission { deletions_wait: Some("too young"), ..free() };
+    let desired = declare("users: [{ name: ann }, { name: cat }]");
+    let report = lab.try_round(&desired, &young).await.unwrap().unwrap();
+    assert_eq!(lab.users(), words("ann bob cat"));
+    let waiting = |o: &&ejabberd_operator::engine::StepOutcome| {
+        matches!(o.result, StepResult::Deferred("too young"))
+    };
+    assert_eq!(report.outcomes.iter().filter(waiting).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_its_modules_rooms_are_unknown_and_none_is_deleted() {
+    let lab = Lab::new();
+    lab.round(&declare("users: []\nrooms: [{ name: hall }, { name: attic }]")).await;
+    for missing in ["muc_online_rooms", "get_room_options"] {
+        lab.world(|world| world.missing = [missing].into());
+        let desired = declare(
+            "users: [{ name: ann }]\nrooms: [{ name: hall }, { name: attic, state: absent }]",
+        );
+        let report = lab.round(&desired).await;
+        assert_eq!(lab.rooms(), words("attic hall"), "{missing}");
+        assert!(!report.plan.unknown.is_empty() && !report.converged(), "{missing}");
+        assert_eq!(lab.users(), words("ann"), "what needs no module goes on");
+        assert_eq!(lab.owned(Kind::Room), words("attic hall"), "{missing}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_that_is_contradicted_is_unknown() {
+    let lab = Lab::new();
+    let desired = declare("users: [{ name: ann }, { name: bob }]");
+    lab.round(&desired).await;
+    lab.calm();
+    lab.lie("registered_users", Value::List(vec![]));
+    let report = lab.round(&desired).await;
+    assert!(report.observed.users.values().all(|reading| matches!(reading, Reading::Unknown(_))));
+    assert_eq!((lab.effects(), steps(&report).len()), (0, 0));
+    assert_eq!(lab.owned(Kind::User), words("ann bob"), "and nothing is forgotten");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_that_is_confirmed_is_believed() {
+    let lab = Lab::new();
+    let desired = declare("users: [{ name: ann, password: one }]");
+    lab.round(&desired).await;
+    lab.world(|world| world.users.clear());
+    assert!(lab.round(&desired).await.converged());
+    assert_eq!(lab.password("ann").unwrap(), "one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_room_only_the_options_that_differ_are_set() {
+    let lab = Lab::new();
+    lab.others_make_room("hall");
+    let options = "{ max_users: 200, public: false, presence_broadcast: [visitor, moderator] }";
+    let desired = declare(&format!("rooms: [{{ name: hall, options: {options} }}]"));
+    let report = lab.round(&desired).await;
+    let fields = ["options.persistent", "options.presence_broadcast", "options.public"];
+    assert_eq!(report.plan.steps[0].fields, fields);
+    assert_eq!(lab.calls("change_room_option"), 3);
+    assert!(report.converged() && !deleted(&lab), "{report:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_failing_object_does_not_block_the_others() {
+    let lab = Lab::new();
+    lab.curse("bob");
+    let users = "users: [{ name: ann }, { name: bob }, { name: cat }]\nrooms: [{ name: hall }]";
+    let report = lab.round(&declare(users)).await;
+    assert_eq!((lab.users(), lab.rooms()), (words("ann cat"), words("hall")));
+    let failed: Vec<_> = report.failures().map(|(step, _)| step.name.clone()).collect();
+    assert_eq!(failed, [format!("bob@{HOST}")]);
+    assert_eq!(report.drift[&(Kind::User, Op::Create)], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_backs_off_is_left_out_and_the_rest_goes_on() {
+    let lab = Lab::new();
+    let wait = |key: &ejabberd_operator::model::ObjectKey| key.name.starts_with("bob");
+    let patient = ejabberd_operator::engine::Permission { backing_off: &wait, ..free() };
+    let desired = declare("users: [{ name: ann }, { name: bob }]");
+    lab.try_round(&desired, &patient).await.unwrap().unwrap();
+    assert_eq!(lab.users(), words("ann"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_done_is_not_believed_before_it_is_read_back() {
+    let lab = Lab::new();
+    lab.lie("register", Value::Tuple(vec![Value::Atom("ok".to_owned())]));
+    let report = lab.round(&declare("users: [{ name: ann }]")).await;
+    let (_, error) = report.failures().next().expect("it is a failure");
+    assert_eq!(error.category(), "not_read_back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_server_is_away_nothing_is_done_or_forgotten() {
+    let lab = Lab::new();
+    lab.round(&declare("users: [{ name: ann }, { name: bob }]")).await;
+    lab.calm();
+    lab.world(|world| world.down = true);
+    let report = lab.round(&declare("users: [{ name: ann }]")).await;
+    assert_eq!((lab.effects(), steps(&report).len()), (0, 0));
+    assert!(!report.converged());
+    assert_eq!(lab.owned(Kind::User), words("ann bob"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_remembered_is_not_done() {
+    let lab = Lab::new();
+    *lab.disk_full.lock().unwrap() = true;
+    let report = lab.round(&declare("users: [{ name: ann }, { name: bob }]")).await;
+    assert_eq!((lab.effects(), lab.users()), (0, vec![]));
+    assert!(report.failures().all(|(_, error)| error.category() == "store"));
+    *lab.disk_full.lock().unwrap() = false;
+    assert!(lab.round(&declare("users: [{ name: ann }, { name: bob }]")).await.converged());
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "fails: the round ends in an error, which ends the operator"]
+async fn a_full_disk_while_adopting_does_not_end_the_round() {
+    let lab = Lab::new();
+    lab.others_make_user("ann", "hers");
+    *lab.disk_full.lock().unwrap() = true;
+    let round = lab.try_round(&declare("users: [{ name: ann }]"), &free()).await.unwrap();
+    assert!(!round.expect("it is reported, not thrown").converged());
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "fails: the fingerprint from before is believed although another password was sent"]
+async fn a_password_sent_and_not_confirmed_is_taken_back_with_the_file() {
+    use crate::support::world::Fault;
+    let (one, two) =
+        ("users: [{ name: ann, password: one }]", "users: [{ name: ann, password: two }]");
+    let lab = Lab::new();
+    lab.rounds_until_quiet(&declare(one), 3).await;
+    lab.disturb(1, Fault::AnswerLost);
+    lab.try_round(&declare(two), &free()).await.unwrap().unwrap();
+    assert_eq!(lab.password("ann").unwrap(), "two", "it was set, and nobody was told");
+    lab.calm();
+    lab.rounds_until_quiet(&declare(one), 3).await;
+    assert_eq!(lab.password("ann").unwrap(), "one");
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "fails: a fingerprint from before is believed after people were free to change it"]
+async fn enforcing_again_after_a_time_of_freedom_sets_the_password() {
+    let lab = Lab::new();
+    let enforced = declare("users: [{ name: ann, password: one }]");
+    lab.rounds_until_quiet(&enforced, 3).await;
+    let initial = "users: [{ name: ann, password: one, passwordPolicy: initial }]";
+    lab.rounds_until_quiet(&declare(initial), 3).await;
+    lab.others_make_user("ann", "her own");
+    lab.rounds_until_quiet(&enforced, 3).await;
+    assert_eq!(lab.password("ann").unwrap(), "one");
+}

@@ -1,0 +1,326 @@
+//! Every effect of a transition meets every fault; then the world must come
+//! out as if nothing had happened. No sampling.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ejabberd_operator::inventory::Inventory;
+use ejabberd_operator::model::Kind;
+use ejabberd_operator::spec::DesiredState;
+
+use crate::support::world::{Effect, Fault, HOST, Lab, declare, free};
+
+/// So many rounds may pass until nothing is left to do.
+const MOST_ROUNDS: usize = 6;
+
+/// What was made and taken away, and how often: what a fault must not repeat.
+fn tally(log: &[Effect]) -> BTreeMap<(&'static str, &str), usize> {
+    let mut tally = BTreeMap::new();
+    for effect in log.iter().filter(|effect| {
+        effect.changed
+            && ["register", "unregister", "create_room_with_opts", "destroy_room", "create"]
+                .contains(&effect.name)
+    }) {
+        *tally.entry((effect.name, effect.object.as_str())).or_default() += 1;
+    }
+    tally
+}
+
+fn assert_others_untouched(log: &[Effect]) {
+    for effect in log {
+        assert!(!effect.object.starts_with("other"), "{effect:?}");
+    }
+}
+
+fn names(inventory: &Inventory) -> Vec<String> {
+    let of = |kind: Kind| {
+        let names = inventory.of_kind(kind).map(|(name, _)| name.to_owned());
+        names.collect::<Vec<_>>()
+    };
+    [of(Kind::User), of(Kind::Room)].concat()
+}
+
+/// What the inventory shall hold in the end: what is declared to be there.
+fn declared(desired: &DesiredState) -> Vec<String> {
+    use ejabberd_operator::spec::UserState;
+    let users = desired.users.iter().flatten();
+    let users = users.filter(|(_, user)| user.state == UserState::Present);
+    let rooms = desired.rooms.iter().flatten().filter(|(_, room)| room.present);
+    let users = users.map(|(jid, _)| jid.to_string());
+    users.chain(rooms.map(|(jid, _)| jid.to_string())).collect()
+}
+
+async fn three_more_rounds_change_nothing(lab: &Arc<Lab>, desired: &DesiredState) {
+    let before = lab.effects();
+    for _ in 0..3 {
+        assert!(lab.round(desired).await.converged());
+    }
+    assert_eq!(lab.effects(), before, "{:?}", lab.log().last());
+}
+
+/// A world with objects of others, brought to `from`.
+async fn brought_to(lab: Arc<Lab>, from: &DesiredState) -> Arc<Lab> {
+    lab.others_make_user("other", "theirs");
+    lab.others_make_room("other");
+    lab.rounds_until_quiet(from, MOST_ROUNDS).await;
+    lab.calm();
+    lab
+}
+
+/// Disturbs the transition from `before` to `to` at each effect.
+async fn sieve(before: &Lab, to: &DesiredState, prepare: impl Fn(&Lab)) {
+    let undisturbed = before.fork();
+    prepare(&undisturbed);
+    let report = undisturbed.rounds_until_quiet(to, MOST_ROUNDS).await;
+    assert!(report.converged(), "{report:#?}");
+    assert_eq!(names(&undisturbed.inventory_now()), declared(to));
+    let (effects, log) = (undisturbed.effects(), undisturbed.log());
+    assert!(effects > 0, "a transition has effects");
+    for at in 1..=effects {
+        for fault in Fault::ALL {
+            let lab = before.fork();
+            prepare(&lab);
+            lab.disturb(at, fault);
+            disturbed_rounds(&lab, to, at).await;
+            lab.no_more_faults();
+            let report = lab.rounds_until_quiet(to, MOST_ROUNDS).await;
+            let place = format!("{fault:?} at effect {at} of {effects}: {:#?}", lab.log());
+            assert!(report.converged(), "{place}");
+            assert_eq!(lab.picture(), undisturbed.picture(), "{place}");
+            assert_eq!(names(&lab.inventory_now()), declared(to), "{place}");
+            assert_eq!(tally(&lab.log()), tally(&log), "{place}");
+            assert_others_untouched(&lab.log());
+            three_more_rounds_change_nothing(&lab, to).await;
+        }
+    }
+    told(effects * Fault::ALL.len());
+}
+
+/// How many transitions were disturbed.
+fn told(runs: usize) {
+    println!("{runs} disturbed transitions");
+}
+
+/// Rounds until the fault at effect `at` was met.
+async fn disturbed_rounds(lab: &Arc<Lab>, to: &DesiredState, at: usize) {
+    for _ in 0..MOST_ROUNDS {
+        let killed = lab.try_round(to, &free()).await.is_none();
+        if killed || lab.effects() >= at {
+            return;
+        }
+    }
+    panic!("effect {at} was never reached");
+}
+
+/// Disturbs the transition at each effect and then goes back: what was before
+/// is there again.
+async fn sieve_back(from: &DesiredState, to: &DesiredState, before: &Lab) {
+    let undisturbed = before.fork();
+    undisturbed.rounds_until_quiet(to, MOST_ROUNDS).await;
+    let effects = undisturbed.effects();
+    for at in 1..=effects {
+        for fault in Fault::ALL {
+            let lab = before.fork();
+            lab.disturb(at, fault);
+            disturbed_rounds(&lab, to, at).await;
+            lab.no_more_faults();
+            lab.rounds_until_quiet(from, MOST_ROUNDS).await;
+            let place = format!("{fault:?} at effect {at} of {effects}: {:#?}", lab.log());
+            assert_eq!(lab.picture(), before.picture(), "{place}");
+            assert_others_untouched(&lab.log());
+            three_more_rounds_change_nothing(&lab, from).await;
+        }
+    }
+    told(effects * Fault::ALL.len());
+}
+
+/// Lets twelve accounts and eight rooms come and go.
+const LOOSE: &str = "policy: { guard: { maxDeletePercent: 100, freeDeletes: 50 } }";
+
+fn crowd(users: &str, rooms: &str) -> DesiredState {
+    let users: Vec<String> = users
+        .split_whitespace()
+        .map(|name| format!("{{ name: {name}, password: secret-{name} }}"))
+        .collect();
+    let rooms: Vec<String> = rooms
+        .split_whitespace()
+        .map(|name| format!("{{ name: {name}, title: Room {name} }}"))
+        .collect();
+    declare(&format!("users: [{}]\nrooms: [{}]\n{LOOSE}", users.join(", "), rooms.join(", ")))
+}
+
+#[tokio::test(start_paused = true)]
+async fn filling_an_empty_server() {
+    let before = brought_to(Lab::new(), &declare("users: []\nrooms: []")).await;
+    sieve(&before, &crowd("a b c d e f g h i j k l m n o p", "a b c d e f g h"), |_| ()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn generating_passwords() {
+    let before = brought_to(Lab::new(), &declare("users: []")).await;
+    let to =
+        declare("users: [{ name: a }, { name: b, passwordFrom: { generate: true } }, { name: c }]");
+    sieve(&before, &to, |_| ()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn publishing_passwords() {
+    let before = brought_to(Lab::new(), &declare("users: []")).await;
+    let to = declare(
+        "users: [{ name: a, passwordTo: { file: a.out } }, { name: b, password: x, passwordTo: { file: b.out } }]",
+    );
+    sieve(&before, &to, |_| ()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn adopting_what_others_made() {
+    let before = brought_to(Lab::new(), &declare("users: []\nrooms: []")).await;
+    let adoptable = |lab: &Lab| {
+        for name in ["a", "b", "c"] {
+            lab.others_make_user(name, "theirs");
+            lab.others_make_room(name);
+        }
+    };
+    sieve(&before, &crowd("a b c d", "a b c d"), adoptable).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn replacing_one_crowd_by_another() {
+    let from = crowd("a b c d e f g h i j k l", "a b c d e f g h");
+    let before = brought_to(Lab::new(), &from).await;
+    let to = crowd("i j k l m n o p q r s t", "e f g h i j k l");
+    sieve(&before, &to, |_| ()).await;
+    sieve_back(&from, &to, &before).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleting_what_is_declared_absent() {
+    let before = brought_to(Lab::new(), &crowd("a b c", "k l m")).await;
+    let to = declare(&format!(
+        "users: [{{ name: a }}, {{ name: b, state: absent }}, {{ name: x, state: absent }}]\n\
+         rooms: [{{ name: k }}, {{ name: l, state: absent }}]\n{LOOSE}"
+    ));
+    sieve(&before, &to, |lab| lab.others_make_user("x", "theirs")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn letting_go_of_what_is_retained() {
+    let from = declare(
+        "users: [{ name: a }, { name: b, deletionPolicy: retain }]\n\
+         rooms: [{ name: k }, { name: l, deletionPolicy: retain }]",
+    );
+    let before = brought_to(Lab::new(), &from).await;
+    let to = declare("users: [{ name: a }]\nrooms: [{ name: k }]");
+    sieve(&before, &to, |_| ()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn changing_who_would_be_retained() {
+    let before = brought_to(Lab::new(), &crowd("a b c", "k l")).await;
+    let to = declare(
+        "users: [{ name: a, deletionPolicy: retain }, { name: b }, { name: c, deletionPolicy: retain }]\n\
+         rooms: [{ name: k, deletionPolicy: retain }, { name: l }]",
+    );
+    sieve(&before, &to, |_| ()).await;
+}
+
+fn passwords(of_a: &str, of_b: &str) -> DesiredState {
+    declare(&format!(
+        "users: [{{ name: a, password: {of_a} }}, {{ name: b, password: {of_b} }}, {{ name: c, password: same }}]"
+    ))
+}
+
+#[tokio::test(start_paused = true)]
+async fn changing_passwords() {
+    let before = brought_to(Lab::new(), &passwords("one", "two")).await;
+    sieve(&before, &passwords("three", "four"), |_| ()).await;
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "fails: the fingerprint from before is believed although another password was sent"]
+async fn changing_passwords_and_going_back() {
+    let from = passwords("one", "two");
+    let before = brought_to(Lab::new(), &from).await;
+    sieve_back(&from, &passwords("three", "four"), &before).await;
+}
+
+fn options(public: bool, most: u32, title: &str) -> DesiredState {
+    let room = |name: &str| {
+        format!(
+            "{{ name: {name}, title: {title}, options: {{ public: {public}, max_users: {most} }} }}"
+        )
+    };
+    declare(&format!("rooms: [{}, {}, {}]", room("k"), room("l"), room("m")))
+}
+
+#[tokio::test(start_paused = true)]
+async fn changing_options_of_rooms() {
+    let (from, to) = (options(true, 200, "One"), options(false, 50, "Two"));
+    let before = brought_to(Lab::new(), &from).await;
+    sieve(&before, &to, |_| ()).await;
+    sieve_back(&from, &to, &before).await;
+}
+
+fn configured(users: &str) -> DesiredState {
+    declare(&format!(
+        "server: {{ docker: {{ container: test, image: ejabberd }} }}\n\
+         config: {{ variant: a, variants: {{ a: a.yml }} }}\nusers: [{users}]"
+    ))
+}
+
+#[tokio::test(start_paused = true)]
+async fn making_the_server() {
+    let lab = Lab::without_server();
+    lab.write_file("a.yml", "first");
+    sieve(&lab, &configured("{ name: a }, { name: b }"), |_| ()).await;
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "fails: a configuration that was written and not confirmed never goes live"]
+async fn changing_the_configuration() {
+    let lab = Lab::new();
+    lab.write_file("a.yml", "first");
+    let before = brought_to(lab, &configured("{ name: a }")).await;
+    let to = configured("{ name: a }, { name: b }");
+    sieve(&before, &to, |lab| lab.write_file("a.yml", "second")).await;
+}
+
+/// From a server that runs to one that is declared stopped.
+fn stopping() -> (DesiredState, DesiredState) {
+    let stopped = "server: { docker: { container: test }, state: stopped }\nusers: [{ name: a }]";
+    (declare("users: [{ name: a }]"), declare(stopped))
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_the_server() {
+    let (from, to) = stopping();
+    let before = brought_to(Lab::new(), &from).await;
+    sieve(&before, &to, |_| ()).await;
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "fails: a node whose ejabberd was stopped, and not its process, is waited for without end"]
+async fn stopping_the_server_and_going_back() {
+    let (from, to) = stopping();
+    let before = brought_to(Lab::new(), &from).await;
+    sieve_back(&from, &to, &before).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn starting_the_server() {
+    let (to, from) = stopping();
+    let before = brought_to(Lab::new(), &to).await;
+    before.rounds_until_quiet(&from, MOST_ROUNDS).await;
+    before.calm();
+    sieve(&before, &to, |_| ()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_oracles_see_a_difference() {
+    let lab = Lab::new();
+    lab.round(&crowd("a", "k")).await;
+    let other = lab.fork();
+    other.others_make_user("a", "changed");
+    assert_ne!(lab.picture(), other.picture());
+    assert_eq!(tally(&lab.log())[&("register", format!("a@{HOST}").as_str())], 1);
+}

@@ -1,0 +1,734 @@
+//! A whole world in memory for the engine: the server (by its [`Double`]), its
+//! process, the store, the secrets. All that the engine does to it passes one
+//! gate, which counts, remembers, and can fail or "kill" the engine there.
+
+use std::collections::BTreeMap;
+use std::future::{pending, poll_fn};
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ejabberd_operator::engine::{
+    Arg, Call, ConfigFiles, Control, ControlError, Engine, MAIN_CONFIG, Permission, RoundReport,
+    Runtime, RuntimeError, SecretError, Secrets, Server, StepOutcome, Store, StoreError, Telemetry,
+    Value,
+};
+use ejabberd_operator::erlang::Verdict;
+use ejabberd_operator::inventory::{Fingerprint, Inventory, Owned};
+use ejabberd_operator::model::{Jid, Kind, ObjectKey, Secret, ServerVersion};
+use ejabberd_operator::observed::ProcessState;
+use ejabberd_operator::plan::Plan;
+use ejabberd_operator::spec::{
+    self, DeletionPolicy, DesiredState, SecretSink, SecretSource, SourceFile,
+};
+use ejabberd_operator::status::Status;
+
+use super::double::{Double, World};
+
+pub const HOST: &str = "example.org";
+
+/// What an engine finds where its image brought the configuration.
+pub const IMAGE_CONFIG: &[u8] = b"the image's own";
+
+/// Reads a desired state from what stands under `spec`.
+pub fn declare(spec: &str) -> DesiredState {
+    let indented = spec.lines().fold(String::new(), |text, line| text + "  " + line + "\n");
+    let text = format!(
+        "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: {{ name: test }}\nspec:\n  \
+         host: {HOST}\n{}{indented}",
+        if spec.contains("server:") { "" } else { "  server: { docker: { container: test } }\n" }
+    );
+    let file = SourceFile { path: "desired-state.yaml".into(), text };
+    match spec::validate(&[file]) {
+        Ok(validated) => validated.desired,
+        Err(problems) => panic!("{spec}\n{}", problems.first().expect("a reason")),
+    }
+}
+
+/// What goes wrong at one effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It fails before it is sent.
+    NotSent,
+    /// It is carried out, and nobody is told.
+    AnswerLost,
+    /// The engine is killed before it.
+    KilledBefore,
+    /// The engine is killed after it, before it learns of it.
+    KilledAfter,
+}
+
+impl Fault {
+    pub const ALL: [Self; 4] =
+        [Self::NotSent, Self::AnswerLost, Self::KilledBefore, Self::KilledAfter];
+}
+
+/// One effect that was carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effect {
+    /// The command or port.
+    pub name: &'static str,
+    /// What it was done to.
+    pub object: String,
+    /// Whether it made a difference.
+    pub changed: bool,
+    /// Whether the inventory held the object just then.
+    pub owned: bool,
+}
+
+#[derive(Default)]
+struct Gate {
+    seen: usize,
+    fault: Option<(usize, Fault)>,
+    killed: bool,
+    log: Vec<Effect>,
+}
+
+/// What the gate decided on one effect.
+#[derive(Clone, Copy)]
+struct Passage {
+    carried_out: bool,
+    answer: Answer,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Given,
+    Lost,
+    Never,
+}
+
+/// The server's process and its files.
+#[derive(Debug, Clone)]
+struct Machine {
+    process: ProcessState,
+    /// The files that it read when it started.
+    running: ConfigFiles,
+    /// Whether ejabberd can be asked about a configuration.
+    can_check: bool,
+}
+
+/// What the operator keeps on its own disk.
+#[derive(Clone, Default)]
+struct Memory {
+    inventory: Inventory,
+    generated: BTreeMap<Jid, Secret>,
+}
+
+/// Files and passwords beside the server.
+#[derive(Clone, Default)]
+struct Surroundings {
+    files: BTreeMap<PathBuf, Vec<u8>>,
+    published: BTreeMap<PathBuf, String>,
+    generated: usize,
+}
+
+/// See the module's documentation.
+pub struct Lab {
+    pub double: Double,
+    gate: Mutex<Gate>,
+    machine: Mutex<Machine>,
+    memory: Mutex<Memory>,
+    surroundings: Mutex<Surroundings>,
+    /// Answers given instead of the server's own.
+    lies: Mutex<BTreeMap<&'static str, Value>>,
+    /// Accounts whose every change the server refuses.
+    cursed: Mutex<Vec<String>>,
+    /// Writing to the store fails.
+    pub disk_full: Mutex<bool>,
+}
+
+/// Everything that a person could tell apart, without what may differ from run
+/// to run: which random password it was, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    pub users: BTreeMap<String, String>,
+    pub rooms: BTreeMap<String, BTreeMap<String, String>>,
+    pub process: ProcessState,
+    pub running: ConfigFiles,
+    pub written: ConfigFiles,
+    pub published: BTreeMap<PathBuf, String>,
+    pub owned: BTreeMap<String, (DeletionPolicy, Option<Fingerprint>)>,
+}
+
+/// A round without any restriction.
+pub fn free() -> Permission<'static> {
+    Permission { approved: None, deletions_wait: None, backing_off: &|_: &ObjectKey| false }
+}
+
+impl Lab {
+    /// A server that runs, without accounts and rooms.
+    pub fn new() -> Arc<Self> {
+        let files = ConfigFiles::from([(MAIN_CONFIG.to_owned(), IMAGE_CONFIG.to_vec())]);
+        let lab = Self::from_parts(
+            World { hosts: [HOST.to_owned()].into(), files: files.clone(), ..World::default() },
+            Machine {
+                process: ProcessState::Running { health: None },
+                running: files,
+                can_check: true,
+            },
+            Memory::default(),
+            Surroundings::default(),
+        );
+        Arc::new(lab)
+    }
+
+    /// There is no server yet.
+    pub fn without_server() -> Arc<Self> {
+        let lab = Self::new();
+        lab.machine.lock().unwrap().process = ProcessState::Absent;
+        lab.machine.lock().unwrap().running.clear();
+        lab.world(|world| (world.down, world.files) = (true, ConfigFiles::new()));
+        lab
+    }
+
+    fn from_parts(
+        world: World,
+        machine: Machine,
+        memory: Memory,
+        surroundings: Surroundings,
+    ) -> Self {
+        let double = Double::new(HOST);
+        *double.world.lock().unwrap() = world;
+        Self {
+            double,
+            gate: Mutex::default(),
+            machine: Mutex::new(machine),
+            memory: Mutex::new(memory),
+            surroundings: Mutex::new(surroundings),
+            lies: Mutex::default(),
+            cursed: Mutex::default(),
+            disk_full: Mutex::default(),
+        }
+    }
+
+    /// A world of its own in the same state.
+    pub fn fork(&self) -> Arc<Self> {
+        Arc::new(Self::from_parts(
+            self.double.world.lock().unwrap().clone(),
+            self.machine.lock().unwrap().clone(),
+            self.memory.lock().unwrap().clone(),
+            self.surroundings.lock().unwrap().clone(),
+        ))
+    }
+
+    /// Looks at the server, or does to it what others may.
+    pub fn world<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
+        act(&mut self.double.world.lock().unwrap())
+    }
+
+    /// Somebody else makes an account.
+    pub fn others_make_user(&self, name: &str, password: &str) {
+        self.world(|world| world.users.insert(account(name), password.to_owned()));
+    }
+
+    /// Somebody else makes a room.
+    pub fn others_make_room(&self, name: &str) {
+        self.world(|world| world.rooms.insert(room(name), super::double::default_options()));
+    }
+
+    /// The accounts' names, without the host.
+    pub fn users(&self) -> Vec<String> {
+        self.world(|world| world.users.keys().map(|jid| local(jid)).collect())
+    }
+
+    /// The rooms' names, without the service.
+    pub fn rooms(&self) -> Vec<String> {
+        self.world(|world| world.rooms.keys().map(|jid| local(jid)).collect())
+    }
+
+    pub fn password(&self, name: &str) -> Option<String> {
+        self.world(|world| world.users.get(&account(name)).cloned())
+    }
+
+    pub fn room_option(&self, name: &str, option: &str) -> Option<String> {
+        self.world(|world| world.rooms.get(&room(name))?.get(option).cloned())
+    }
+
+    /// How often a command was called.
+    pub fn calls(&self, name: &str) -> usize {
+        self.world(|world| world.calls.iter().filter(|call| **call == name).count())
+    }
+
+    /// The names that the inventory holds, without their hosts.
+    pub fn owned(&self, kind: Kind) -> Vec<String> {
+        self.inventory_now().of_kind(kind).map(|(name, _)| local(name)).collect()
+    }
+
+    pub fn inventory_now(&self) -> Inventory {
+        self.memory.lock().unwrap().inventory.clone()
+    }
+
+    pub fn write_file(&self, path: &str, content: &str) {
+        self.surroundings.lock().unwrap().files.insert(path.into(), content.into());
+    }
+
+    pub fn published(&self, path: &str) -> Option<String> {
+        self.surroundings.lock().unwrap().published.get(Path::new(path)).cloned()
+    }
+
+    /// The configuration that the process read when it started.
+    pub fn running_config(&self) -> String {
+        let machine = self.machine.lock().unwrap();
+        machine.running.get(MAIN_CONFIG).map_or_else(String::new, |c| lossy(c))
+    }
+
+    pub fn process(&self) -> ProcessState {
+        self.machine.lock().unwrap().process.clone()
+    }
+
+    /// Whether ejabberd can be asked about a configuration.
+    pub fn set_can_check(&self, can: bool) {
+        self.machine.lock().unwrap().can_check = can;
+    }
+
+    /// The next calls of `command` are answered with `answer`.
+    pub fn lie(&self, command: &'static str, answer: Value) {
+        self.lies.lock().unwrap().insert(command, answer);
+    }
+
+    pub fn tell_the_truth(&self) {
+        self.lies.lock().unwrap().clear();
+    }
+
+    /// The server refuses every change of the object.
+    pub fn curse(&self, object: &str) {
+        self.cursed.lock().unwrap().push(object.to_owned());
+    }
+
+    /// The effect number `at` from now on, counted from 1, meets `fault`.
+    pub fn disturb(&self, at: usize, fault: Fault) {
+        let mut gate = self.gate.lock().unwrap();
+        *gate = Gate { fault: Some((at, fault)), ..Gate::default() };
+    }
+
+    /// No faults any more; what was counted and remembered is forgotten.
+    pub fn calm(&self) {
+        *self.gate.lock().unwrap() = Gate::default();
+    }
+
+    /// The number of effects that were tried.
+    pub fn effects(&self) -> usize {
+        self.gate.lock().unwrap().seen
+    }
+
+    /// The effects that were carried out since [`calm`](Self::calm).
+    pub fn log(&self) -> Vec<Effect> {
+        self.gate.lock().unwrap().log.clone()
+    }
+
+    /// Faults end, the memory of what was done stays.
+    pub fn no_more_faults(&self) {
+        let mut gate = self.gate.lock().unwrap();
+        gate.fault = None;
+        gate.killed = false;
+    }
+
+    /// One round of an engine that was just started. `None`: it was killed.
+    pub async fn try_round(
+        self: &Arc<Self>,
+        desired: &DesiredState,
+        permission: &Permission<'_>,
+    ) -> Option<Result<RoundReport, StoreError>> {
+        let engine = self.engine();
+        let mut round = pin!(engine.round(desired, permission));
+        poll_fn(|context| {
+            let polled = round.as_mut().poll(context);
+            if self.gate.lock().unwrap().killed {
+                return Poll::Ready(None);
+            }
+            polled.map(Some)
+        })
+        .await
+    }
+
+    /// One round that is not disturbed.
+    pub async fn round(self: &Arc<Self>, desired: &DesiredState) -> RoundReport {
+        self.try_round(desired, &free()).await.expect("nobody kills it").unwrap()
+    }
+
+    /// Rounds until one neither does nor remembers anything; at most `limit`.
+    pub async fn rounds_until_quiet(
+        self: &Arc<Self>,
+        desired: &DesiredState,
+        limit: usize,
+    ) -> RoundReport {
+        for _ in 0..limit {
+            let before = self.effects();
+            let report = self.round(desired).await;
+            if self.effects() == before {
+                return report;
+            }
+        }
+        panic!("not quiet after {limit} rounds: {:#?}", self.log());
+    }
+
+    pub fn engine(self: &Arc<Self>) -> Engine {
+        Engine {
+            server: Server::new(Arc::clone(self) as Arc<dyn Control>),
+            runtime: Arc::clone(self) as Arc<dyn Runtime>,
+            store: Arc::clone(self) as Arc<dyn Store>,
+            secrets: Arc::clone(self) as Arc<dyn Secrets>,
+            telemetry: Arc::clone(self) as Arc<dyn Telemetry>,
+        }
+    }
+
+    pub fn picture(&self) -> Picture {
+        let memory = self.memory.lock().unwrap();
+        let machine = self.machine.lock().unwrap();
+        let surroundings = self.surroundings.lock().unwrap();
+        let world = self.double.world.lock().unwrap();
+        let unrandom = |password: &str| {
+            let of = memory.generated.iter().find(|(_, secret)| secret.expose() == password);
+            of.map_or_else(|| password.to_owned(), |(jid, _)| format!("generated for {jid}"))
+        };
+        let owned = [Kind::User, Kind::Room].into_iter().flat_map(|kind| {
+            memory.inventory.of_kind(kind).map(move |(name, owned)| {
+                (format!("{kind} {name}"), (owned.deletion_policy, owned.password.clone()))
+            })
+        });
+        let named = |map: &BTreeMap<String, String>| -> BTreeMap<String, String> {
+            map.iter().map(|(name, password)| (name.clone(), unrandom(password))).collect()
+        };
+        let published = surroundings.published.iter();
+        Picture {
+            users: named(&world.users),
+            rooms: world.rooms.clone(),
+            process: machine.process.clone(),
+            running: machine.running.clone(),
+            written: world.files.clone(),
+            published: published.map(|(path, text)| (path.clone(), unrandom(text))).collect(),
+            owned: owned.collect(),
+        }
+    }
+
+    fn pass(&self) -> Passage {
+        let mut gate = self.gate.lock().unwrap();
+        let (carried_out, answer) = if gate.killed {
+            (false, Answer::Never)
+        } else {
+            gate.seen += 1;
+            match gate.fault.filter(|(at, _)| *at == gate.seen).map(|(_, fault)| fault) {
+                None => (true, Answer::Given),
+                Some(Fault::NotSent) => (false, Answer::Lost),
+                Some(Fault::AnswerLost) => (true, Answer::Lost),
+                Some(Fault::KilledBefore) => (false, Answer::Never),
+                Some(Fault::KilledAfter) => (true, Answer::Never),
+            }
+        };
+        gate.killed |= answer == Answer::Never;
+        Passage { carried_out, answer }
+    }
+
+    fn note(&self, name: &'static str, object: impl Into<String>, changed: bool, owned: bool) {
+        let object = object.into();
+        self.gate.lock().unwrap().log.push(Effect { name, object, changed, owned });
+    }
+
+    async fn alive(&self) {
+        if self.gate.lock().unwrap().killed {
+            pending::<()>().await;
+        }
+    }
+
+    /// An effect on anything but the server and the store.
+    async fn effect<E>(
+        &self,
+        name: &'static str,
+        object: String,
+        lost: E,
+        act: impl FnOnce() -> bool,
+    ) -> Result<(), E> {
+        let passage = self.pass();
+        if passage.carried_out {
+            let changed = act();
+            self.note(name, object, changed, false);
+        }
+        match passage.answer {
+            Answer::Given => Ok(()),
+            Answer::Lost => Err(lost),
+            Answer::Never => pending().await,
+        }
+    }
+
+    async fn change(
+        &self,
+        kind: Kind,
+        call: Call,
+        deadline: Duration,
+    ) -> Result<Value, ControlError> {
+        let (name, object) = (call.name(), object_of(&call));
+        if self.cursed.lock().unwrap().contains(&local(&object)) {
+            return Ok(Value::Tuple(vec![
+                Value::Atom("error".to_owned()),
+                Value::Text("cursed".to_owned()),
+            ]));
+        }
+        let passage = self.pass();
+        let mut answer = Err(ControlError::Unreachable("the double is away".to_owned()));
+        if passage.carried_out {
+            let owned = self.inventory_now().holds(&ObjectKey::new(kind, &object));
+            let there = |world: &mut World| (world.users.clone(), world.rooms.clone());
+            let before = self.world(there);
+            answer = self.double.call(call, deadline).await;
+            let changed = self.world(there) != before;
+            self.note(name, object, changed, owned);
+        }
+        match passage.answer {
+            Answer::Lost if passage.carried_out => Err(ControlError::Broken(name)),
+            Answer::Given | Answer::Lost => answer,
+            Answer::Never => pending().await,
+        }
+    }
+
+    fn write(
+        &self,
+        operation: &'static str,
+        act: impl FnOnce(&mut Memory),
+    ) -> Result<(), StoreError> {
+        let failed = |cause: &str| StoreError::Io { operation, cause: cause.to_owned() };
+        if *self.disk_full.lock().unwrap() {
+            return Err(failed("no space left on device"));
+        }
+        let passage = self.pass();
+        if passage.carried_out {
+            act(&mut self.memory.lock().unwrap());
+            self.note(operation, "", true, false);
+        }
+        if passage.answer == Answer::Given { Ok(()) } else { Err(failed("injected")) }
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Memory) -> T) -> Result<T, StoreError> {
+        if self.gate.lock().unwrap().killed {
+            return Err(StoreError::Io { operation: "read", cause: "killed".to_owned() });
+        }
+        Ok(look(&self.memory.lock().unwrap()))
+    }
+}
+
+fn account(name: &str) -> String {
+    format!("{name}@{HOST}")
+}
+
+fn room(name: &str) -> String {
+    if name.contains('@') { name.to_owned() } else { format!("{name}@conference.{HOST}") }
+}
+
+fn local(jid: &str) -> String {
+    jid.split('@').next().unwrap_or_default().to_owned()
+}
+
+fn lossy(content: &[u8]) -> String {
+    String::from_utf8_lossy(content).into_owned()
+}
+
+fn object_of(call: &Call) -> String {
+    let word = |arg: &Arg| match arg {
+        Arg::Text(text) => text.clone(),
+        _ => String::new(),
+    };
+    call.args().iter().take(2).map(word).collect::<Vec<_>>().join("@")
+}
+
+#[async_trait]
+impl Control for Lab {
+    async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError> {
+        self.alive().await;
+        let lie = self.lies.lock().unwrap().get(call.name()).cloned();
+        if let Some(answer) = lie {
+            return Ok(answer);
+        }
+        match call.name() {
+            "register" | "unregister" | "change_password" => {
+                self.change(Kind::User, call, deadline).await
+            }
+            "create_room_with_opts" | "change_room_option" | "destroy_room" => {
+                self.change(Kind::Room, call, deadline).await
+            }
+            "stop" => self.change(Kind::Server, call, deadline).await,
+            _ => self.double.call(call, deadline).await,
+        }
+    }
+
+    async fn version(&self) -> Result<ServerVersion, ControlError> {
+        self.alive().await;
+        self.double.version().await
+    }
+
+    async fn close(&self) {}
+}
+
+fn engine_away() -> RuntimeError {
+    RuntimeError::Engine { what: "the engine".to_owned(), cause: "injected".to_owned() }
+}
+
+#[async_trait]
+impl Runtime for Lab {
+    async fn inspect(&self) -> Result<ProcessState, RuntimeError> {
+        self.alive().await;
+        Ok(self.process())
+    }
+
+    async fn create(&self) -> Result<(), RuntimeError> {
+        self.effect("create", String::new(), engine_away(), || {
+            self.machine.lock().unwrap().process =
+                ProcessState::Stopped { exit_code: None, oom_killed: false };
+            self.world(|world| {
+                world.files = [(MAIN_CONFIG.to_owned(), IMAGE_CONFIG.to_vec())].into();
+            });
+            true
+        })
+        .await
+    }
+
+    async fn start(&self) -> Result<(), RuntimeError> {
+        self.effect("start", String::new(), engine_away(), || {
+            let mut machine = self.machine.lock().unwrap();
+            self.world(|world| {
+                let main = world.files.get(MAIN_CONFIG).cloned().unwrap_or_default();
+                if main.starts_with(b"ends at once") {
+                    machine.process =
+                        ProcessState::Stopped { exit_code: Some(1), oom_killed: false };
+                } else {
+                    machine.process = ProcessState::Running { health: None };
+                    machine.running = world.files.clone();
+                    world.down = false;
+                }
+            });
+            true
+        })
+        .await
+    }
+
+    async fn stop(&self) -> Result<(), RuntimeError> {
+        self.effect("stop process", String::new(), engine_away(), || {
+            self.machine.lock().unwrap().process =
+                ProcessState::Stopped { exit_code: Some(0), oom_killed: false };
+            self.world(|world| world.down = true);
+            true
+        })
+        .await
+    }
+
+    async fn read_config(&self, names: &[String]) -> Result<ConfigFiles, RuntimeError> {
+        self.alive().await;
+        let files = self.world(|world| world.files.clone());
+        Ok(files.into_iter().filter(|(name, _)| names.contains(name)).collect())
+    }
+
+    async fn check_config(&self, files: &ConfigFiles) -> Result<Verdict, RuntimeError> {
+        self.alive().await;
+        if !self.machine.lock().unwrap().can_check {
+            return Ok(Verdict::Unable("no memory".to_owned()));
+        }
+        let refused = files.get(MAIN_CONFIG).is_some_and(|main| main.starts_with(b"refused"));
+        Ok(if refused { Verdict::Refused("line 1".to_owned()) } else { Verdict::Accepted })
+    }
+
+    async fn write_config(&self, files: &ConfigFiles) -> Result<(), RuntimeError> {
+        self.effect("write config", String::new(), engine_away(), || {
+            self.world(|world| world.files.extend(files.clone()));
+            true
+        })
+        .await
+    }
+
+    async fn watch(&self, _: &tokio::sync::Notify) {
+        pending().await
+    }
+}
+
+impl Store for Lab {
+    fn inventory(&self) -> Result<Inventory, StoreError> {
+        self.read(|memory| memory.inventory.clone())
+    }
+
+    fn record(
+        &self,
+        owned: &[(ObjectKey, Owned)],
+        forgotten: &[ObjectKey],
+    ) -> Result<(), StoreError> {
+        if owned.is_empty() && forgotten.is_empty() {
+            return Ok(());
+        }
+        self.write("record", |memory| {
+            forgotten.iter().for_each(|key| memory.inventory.remove(key));
+            let owned = owned.iter().cloned();
+            owned.for_each(|(key, entry)| memory.inventory.insert(key, entry));
+        })
+    }
+
+    fn fingerprint(&self, password: &Secret) -> Fingerprint {
+        Fingerprint::new(format!("of {}", password.expose()))
+    }
+
+    fn generated(&self, account: &Jid) -> Result<Option<Secret>, StoreError> {
+        self.read(|memory| memory.generated.get(account).cloned())
+    }
+
+    fn keep_generated(&self, passwords: &[(Jid, Secret)]) -> Result<(), StoreError> {
+        if passwords.is_empty() {
+            return Ok(());
+        }
+        self.write("keep", |memory| memory.generated.extend(passwords.iter().cloned()))
+    }
+
+    fn save_status(&self, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+fn no_secret(what: &str) -> SecretError {
+    SecretError { what: what.to_owned(), cause: "it is not there".to_owned() }
+}
+
+#[async_trait]
+impl Secrets for Lab {
+    async fn read(&self, source: &SecretSource) -> Result<Secret, SecretError> {
+        self.alive().await;
+        match source {
+            SecretSource::Inline(secret) => Ok(secret.clone()),
+            SecretSource::File(path) => {
+                self.read_file(path).await.map(|text| Secret::new(lossy(&text)))
+            }
+            _ => Err(no_secret("a secret")),
+        }
+    }
+
+    fn generate(&self) -> Result<Secret, SecretError> {
+        let mut surroundings = self.surroundings.lock().unwrap();
+        surroundings.generated += 1;
+        Ok(Secret::new(format!("random-{}", surroundings.generated)))
+    }
+
+    async fn publish(&self, sink: &SecretSink, secret: &Secret) -> Result<(), SecretError> {
+        self.alive().await;
+        let (path, text) = (sink.file.clone(), secret.expose().to_owned());
+        if self.surroundings.lock().unwrap().published.get(&path) == Some(&text) {
+            return Ok(());
+        }
+        self.effect("publish", path.display().to_string(), no_secret("a directory"), || {
+            self.surroundings.lock().unwrap().published.insert(path, text);
+            true
+        })
+        .await
+    }
+
+    async fn read_file(&self, path: &Path) -> Result<Vec<u8>, SecretError> {
+        self.alive().await;
+        let found = self.surroundings.lock().unwrap().files.get(path).cloned();
+        found.ok_or_else(|| no_secret(&path.display().to_string()))
+    }
+}
+
+impl Telemetry for Lab {
+    fn begin(&self, _: &Plan) {}
+    fn step(&self, _: &StepOutcome) {}
+    fn round(&self, _: &RoundReport) {}
+    fn status(&self, _: &Status) {}
+    fn restarted(&self, _: &'static str) {}
+    fn rollout(&self, _: &'static str) {}
+}

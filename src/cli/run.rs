@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -16,10 +17,10 @@ use super::progress::{Bar, Fanout, Log};
 use super::session::{Place, engine};
 use super::{Exit, Outcome, output};
 use crate::engine::{
-    Controller, DELETIONS_AFTER, Permission, RoundReport, Secrets, StepResult, Telemetry,
+    Confirm, Controller, DELETIONS_AFTER, Permission, RoundReport, Secrets, StepResult, Telemetry,
 };
 use crate::metrics::Metrics;
-use crate::model::{Digest, Op};
+use crate::model::{Digest, Op, Revision};
 use crate::plan::Plan;
 use crate::secrets::FileSecrets;
 use crate::status::Status;
@@ -56,7 +57,7 @@ struct Applied {
 /// Reconciles once.
 pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>) -> Outcome {
     let read = Instant::now();
-    let mut desired = place.desired().await?;
+    let desired = place.desired().await?;
     let store = Arc::new(SqliteStore::open(&place.state_dir)?);
     let metrics = Arc::new(Metrics::new()?);
     let bar = Arc::new(Bar::new());
@@ -67,19 +68,9 @@ pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>
     if format == Format::Text {
         output::print(&output::plan(&plan))?;
     }
-    if plan.steps.iter().any(|step| step.op == Op::Delete) {
-        // A checkout that is half done must not look like a removal.
-        tokio::time::sleep(DELETIONS_AFTER.saturating_sub(read.elapsed())).await;
-        let again = place.desired().await?;
-        if again.revision != desired.revision {
-            return Err(Exit::Failure(
-                "the file changed while it was applied; nothing was done, run it again".to_owned(),
-            ));
-        }
-        desired = again;
-    }
+    let confirm = StoodStill { place, read, revision: &desired.revision };
     let permission =
-        Permission { approved: approved.as_ref(), deletions_wait: None, backing_off: &|_| false };
+        Permission { approved: approved.as_ref(), confirm: &confirm, backing_off: &|_| false };
     let mut reports: Vec<RoundReport> = Vec::new();
     for _ in 0..MAX_ROUNDS {
         let report = engine.round(&desired, &permission).await?;
@@ -94,6 +85,25 @@ pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>
     bar.clear();
     engine.server.close().await;
     finish(reports, format)
+}
+
+/// Waits before deletions until the revision has stood for two seconds, and
+/// lets them pass only if it is still what the file says.
+struct StoodStill<'a> {
+    place: &'a Place,
+    read: Instant,
+    revision: &'a Revision,
+}
+
+#[async_trait]
+impl Confirm for StoodStill<'_> {
+    async fn deletions_wait(&self) -> Option<&'static str> {
+        tokio::time::sleep(DELETIONS_AFTER.saturating_sub(self.read.elapsed())).await;
+        match self.place.reread().await {
+            Some(desired) if desired.revision == *self.revision => None,
+            _ => Some("the file changed while it was applied; run it again"),
+        }
+    }
 }
 
 /// Prints what became of it, and chooses the exit status.
@@ -188,10 +198,9 @@ pub(super) async fn run(place: &Place, listen: SocketAddr, resync: Duration) -> 
         process: Arc::default(),
         resync,
     };
-    let result = controller.run(stopped).await;
+    controller.run(stopped).await;
     // Gone with the operator; `status` then says that none answers.
     let _ = std::fs::remove_file(place.state_dir.join(ENDPOINT_FILE));
-    result?;
     let _ = served.await;
     Ok(())
 }

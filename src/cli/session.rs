@@ -22,6 +22,12 @@ impl Place {
         Ok(FileSource::new(self.desired_state.clone())?)
     }
 
+    /// Reads the file again; nothing if it is not valid any more.
+    pub(super) async fn reread(&self) -> Option<DesiredState> {
+        let files = self.source().ok()?.load().await.ok()?;
+        Some(spec::validate(&files).ok()?.desired)
+    }
+
     /// Reads and validates the file; what is wrong with it goes to standard error.
     pub(super) async fn desired(&self) -> Result<DesiredState, Exit> {
         let files = self.source()?.load().await?;

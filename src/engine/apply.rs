@@ -24,32 +24,23 @@ enum Ownership {
 }
 
 impl Engine {
-    /// Carries out `steps`: all that build, then all that delete. One that
-    /// fails does not hold up another, unless the server is away as a whole.
+    /// Carries out `steps`. One that fails does not hold up another, unless the
+    /// server is away as a whole.
     pub(super) async fn apply(&self, desired: &DesiredState, steps: Vec<Step>) -> Vec<StepOutcome> {
-        let (deletes, builds): (Vec<Step>, Vec<Step>) =
-            steps.into_iter().partition(|step| step.op == Op::Delete);
         // That an account is about to be ours cannot be read back later: it is
         // remembered before the call that makes it true.
-        if let Err(error) = self.intend(desired, &builds) {
-            return all_failed(builds, error)
-                .chain(deletes.into_iter().map(|step| StepOutcome {
-                    step,
-                    result: StepResult::Deferred("the state directory cannot be written"),
-                }))
-                .collect();
+        if let Err(error) = self.intend(desired, &steps) {
+            return all_failed(steps, error).collect();
         }
         let away = AtomicBool::new(false);
         let mut outcomes = Vec::new();
-        for steps in [builds, deletes] {
-            let work: Vec<_> =
-                steps.into_iter().map(|step| self.one(desired, step, &away)).collect();
-            let mut done = stream::iter(work).buffer_unordered(CONCURRENCY);
-            while let Some((outcome, ownership)) = done.next().await {
-                self.telemetry.step(&outcome);
-                outcomes.push((outcome, ownership));
-            }
+        let work: Vec<_> = steps.into_iter().map(|step| self.one(desired, step, &away)).collect();
+        let mut done = stream::iter(work).buffer_unordered(CONCURRENCY);
+        while let Some((outcome, ownership)) = done.next().await {
+            self.telemetry.step(&outcome);
+            outcomes.push((outcome, ownership));
         }
+        drop(done);
         if let Err(error) = self.server.sync().await {
             tracing::debug!(%error, "the server's database was not synced");
         }
@@ -235,10 +226,18 @@ impl Engine {
             }
         }
         self.store.keep_generated(&generated)?;
-        let owned: Vec<(ObjectKey, Owned)> = creates
-            .iter()
-            .map(|step| (step.key(), owned(desired, &step.key(), Origin::Created)))
-            .collect();
+        let created =
+            creates.iter().map(|step| (step.key(), owned(desired, &step.key(), Origin::Created)));
+        let mut owned: Vec<(ObjectKey, Owned)> = created.collect();
+        // Once a password is on its way, the one that was seen before is not to
+        // be believed any more, whatever becomes of the answer.
+        let changing = steps.iter().filter(|step| matches!(step.action, Action::SetPassword(_)));
+        if changing.clone().next().is_some() {
+            let inventory = self.store.inventory()?;
+            let known =
+                changing.filter_map(|step| Some((step.key(), inventory.get(&step.key())?.clone())));
+            owned.extend(known.map(|(key, owned)| (key, Owned { password: None, ..owned })));
+        }
         self.store.record(&owned, &[])?;
         Ok(())
     }

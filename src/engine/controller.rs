@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
@@ -13,10 +14,10 @@ use super::conditions;
 use super::error::StoreError;
 use super::ports::{Control, Runtime, Secrets, Source, Store, Telemetry};
 use super::retry::Retries;
-use super::round::{Engine, Permission};
+use super::round::{Confirm, Engine, Permission};
 use super::server::Server;
-use crate::model::ObjectKey;
-use crate::spec::{self, DesiredState, Problem, SecretSource, Severity};
+use crate::plan::Step;
+use crate::spec::{self, DesiredState, Problem, SecretSource, Severity, Validated};
 use crate::status::{ConditionType, Status};
 
 /// Deletions wait until a revision has stood for so long: a checkout that is
@@ -58,6 +59,9 @@ pub struct Controller {
 struct Current {
     desired: DesiredState,
     since: Instant,
+    /// The file cannot be used right now: reason and message. This revision
+    /// stays in force, but deletes nothing.
+    unusable: Option<(&'static str, String)>,
     engine: Engine,
     /// Passes on what happens to the server's process; ends with this.
     watch: AbortOnDrop,
@@ -73,7 +77,7 @@ impl Drop for AbortOnDrop {
 
 impl Controller {
     /// Reconciles until `stop` says so.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), StoreError> {
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut current: Option<Current> = None;
         let mut retries = Retries::default();
         loop {
@@ -84,15 +88,14 @@ impl Controller {
                 let round = self.round(current, &mut retries);
                 tokio::pin!(round);
                 tokio::select! {
-                    result = &mut round => result?,
+                    result = &mut round => if let Err(error) = result {
+                        self.forgetful(&error);
+                    },
                     // Cancel-safe: the flag stays set.
                     _ = stop.wait_for(|stop| *stop) => {
                         tracing::info!("ending after this round");
-                        // Dropping it is as safe as a kill: every effect is
-                        // remembered before it is sent.
-                        if let Ok(result) = tokio::time::timeout(LAST_ROUND, round).await {
-                            result?;
-                        }
+                        // Dropping it later is as safe as a kill.
+                        let _ = tokio::time::timeout(LAST_ROUND, round).await;
                         break;
                     }
                 }
@@ -114,48 +117,46 @@ impl Controller {
             current.engine.server.close().await;
         }
         tracing::info!("ended; ejabberd goes on without us");
-        Ok(())
     }
 
-    /// Reads the desired state again. Answers whether there is a new revision.
-    /// A file that is not valid changes nothing but the status.
+    /// Reads and validates the desired state, or says what is wrong with it in
+    /// a word and a sentence.
+    async fn read(&self) -> Result<Validated, (&'static str, String)> {
+        let files = self.source.load().await;
+        let files = files.map_err(|error| ("Unreadable", format!("failed to {error}")))?;
+        spec::validate(&files).map_err(|problems| {
+            let mut errors = problems.iter().filter(|p| p.severity == Severity::Error);
+            let first = errors.next().map(headline).unwrap_or_default();
+            let more = match errors.count() {
+                0 => String::new(),
+                n => format!(" (and {n} more)"),
+            };
+            let kept = "the last good revision stays in force";
+            ("InvalidDesiredState", format!("{first}{more}; {kept}"))
+        })
+    }
+
+    /// Takes up the desired state as it is now. Answers whether it is a new
+    /// revision. A file that is not valid changes nothing but the status.
     async fn reload(&self, current: &mut Option<Current>) -> bool {
-        let files = match self.source.load().await {
-            Ok(files) => files,
-            Err(error) => {
-                self.stalled("Unreadable", &format!("failed to {error}"));
-                return false;
-            }
-        };
-        let validated = match spec::validate(&files) {
+        let validated = match self.read().await {
             Ok(validated) => validated,
-            Err(problems) => {
-                let errors: Vec<String> = problems
-                    .iter()
-                    .filter(|p| p.severity == Severity::Error)
-                    .map(headline)
-                    .collect();
-                let more = if errors.len() > 1 {
-                    format!(" (and {} more)", errors.len() - 1)
-                } else {
-                    String::new()
-                };
-                let first = errors.first().cloned().unwrap_or_default();
-                if self.stalled(
-                    "InvalidDesiredState",
-                    &format!("{first}{more}; the last good revision stays in force"),
-                ) {
-                    for problem in &problems {
-                        tracing::error!("{problem}");
-                    }
+            Err((reason, message)) => {
+                self.stalled(reason, &message);
+                if let Some(current) = current {
+                    current.unusable = Some((reason, message));
                 }
                 return false;
             }
         };
         let desired = validated.desired;
         self.source.watch(&named_paths(&desired));
-        if current.as_ref().is_some_and(|c| c.desired == desired) {
-            self.unstalled();
+        if let Some(current) = current.as_mut().filter(|current| current.desired == desired) {
+            if current.unusable.take().is_some() {
+                // Its two seconds begin anew.
+                current.since = Instant::now();
+                self.unstalled();
+            }
             return false;
         }
         for warning in &validated.warnings {
@@ -188,7 +189,7 @@ impl Controller {
                 (engine, AbortOnDrop(watch))
             }
         };
-        *current = Some(Current { desired, since: Instant::now(), engine, watch });
+        *current = Some(Current { desired, since: Instant::now(), unusable: None, engine, watch });
         true
     }
 
@@ -199,19 +200,19 @@ impl Controller {
                 status.set(ConditionType::Reconciling, true, "Working", "a round is under way", now)
             });
         }
-        let young = now.duration_since(current.since) < DELETIONS_AFTER;
-        let backing_off = |key: &ObjectKey| retries.backing_off(key, now);
-        let permission = Permission {
-            approved: None,
-            deletions_wait: young
-                .then_some("the revision has not stood unchanged for two seconds yet"),
-            backing_off: &backing_off,
-        };
+        let backing_off = |step: &Step| retries.backing_off(step, now);
+        let confirm = StillDeclared { controller: self, current };
+        let permission =
+            Permission { approved: None, confirm: &confirm, backing_off: &backing_off };
         let report = current.engine.round(&current.desired, &permission).await?;
         retries.learn(&report, Instant::now());
         self.publish(|status, now| {
             let was_up = status.server.up;
             conditions::update(status, &current.desired, &report, now);
+            if let Some((reason, message)) = &current.unusable {
+                status.set(ConditionType::Stalled, true, reason, message, now);
+                status.set(ConditionType::Ready, false, reason, message, now);
+            }
             status.set(ConditionType::Reconciling, false, "Waiting", "the round is over", now);
             for outcome in &report.outcomes {
                 note_outcome(status, outcome, now);
@@ -254,19 +255,28 @@ impl Controller {
         }
     }
 
-    /// Notes that the file cannot be used. Answers whether that is news.
-    fn stalled(&self, reason: &str, message: &str) -> bool {
-        let known =
-            self.status.borrow().get(ConditionType::Stalled).is_some_and(|c| c.message == message);
-        if !known {
-            tracing::error!(reason, "{message}");
-            self.publish(|status, now| {
-                status.set(ConditionType::Stalled, true, reason, message, now);
-                status.set(ConditionType::Ready, false, reason, message, now);
-                status.event(reason, message, now);
-            });
+    /// Notes that the memory cannot be used. Nothing is changed without it.
+    fn forgetful(&self, error: &StoreError) {
+        let message = format!("failed to {error}; nothing is changed without it");
+        tracing::error!("{message}");
+        self.publish(|status, now| {
+            status.set(ConditionType::Degraded, true, "NoMemory", &message, now);
+            status.set(ConditionType::Ready, false, "NoMemory", &message, now);
+        });
+    }
+
+    /// Notes that the file cannot be used.
+    fn stalled(&self, reason: &str, message: &str) {
+        let known = |c: &crate::status::Condition| c.message == message;
+        if self.status.borrow().get(ConditionType::Stalled).is_some_and(known) {
+            return;
         }
-        !known
+        tracing::error!(reason, "{message}");
+        self.publish(|status, now| {
+            status.set(ConditionType::Stalled, true, reason, message, now);
+            status.set(ConditionType::Ready, false, reason, message, now);
+            status.event(reason, message, now);
+        });
     }
 
     fn unstalled(&self) {
@@ -275,6 +285,29 @@ impl Controller {
             self.publish(|status, now| {
                 status.set(ConditionType::Stalled, false, "Progressing", "the file is valid", now)
             });
+        }
+    }
+}
+
+/// Lets deletions pass only for a revision that has stood for two seconds and
+/// is still what the file says.
+struct StillDeclared<'a> {
+    controller: &'a Controller,
+    current: &'a Current,
+}
+
+#[async_trait]
+impl Confirm for StillDeclared<'_> {
+    async fn deletions_wait(&self) -> Option<&'static str> {
+        if self.current.unusable.is_some() {
+            return Some("the file cannot be used at the moment");
+        }
+        if self.current.since.elapsed() < DELETIONS_AFTER {
+            return Some("the revision has not stood unchanged for two seconds yet");
+        }
+        match self.controller.read().await {
+            Ok(validated) if validated.desired == self.current.desired => None,
+            _ => Some("the file has changed meanwhile"),
         }
     }
 }

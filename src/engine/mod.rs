@@ -21,5 +21,5 @@ pub use controller::{Connector, Controller, DELETIONS_AFTER};
 pub use error::{Class, ControlError, RuntimeError, SecretError, SourceError, StoreError};
 pub use ports::*;
 pub use report::{ApplyError, RoundReport, StepOutcome, StepResult, Vitals};
-pub use round::{Engine, Permission};
+pub use round::{Confirm, Engine, Permission};
 pub use server::{Created, Server};

@@ -166,7 +166,10 @@ impl RoundReport {
     /// Whether the server is as declared, as far as could be read.
     #[must_use]
     pub fn converged(&self) -> bool {
-        self.drift.is_empty() && self.plan.unknown.is_empty() && self.plan.blocked.is_none()
+        self.drift.is_empty()
+            && self.plan.unknown.is_empty()
+            && self.plan.blocked.is_none()
+            && self.failures().next().is_none()
     }
 
     /// The word for metrics.

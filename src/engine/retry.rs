@@ -7,8 +7,11 @@ use std::time::Duration;
 use backoff::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
 
+use super::error::Class;
 use super::report::{RoundReport, StepResult};
-use crate::model::ObjectKey;
+use crate::diff::Action;
+use crate::model::{Digest, ObjectKey};
+use crate::plan::Step;
 
 /// The waits after failures: from half a second, doubling, to five minutes,
 /// with jitter, so that many objects do not come back at once.
@@ -35,12 +38,20 @@ struct Failure {
 pub(super) struct Retries {
     failing: BTreeMap<ObjectKey, Failure>,
     blind: Option<Failure>,
+    /// The configuration that ejabberd refused, or did not come up with: it is
+    /// not tried again until it changes.
+    latched: Option<Digest>,
 }
 
 impl Retries {
-    /// Whether a step for `key` has to wait.
-    pub(super) fn backing_off(&self, key: &ObjectKey, now: Instant) -> bool {
-        self.failing.get(key).is_some_and(|failure| now < failure.until)
+    /// Whether a step has to wait.
+    pub(super) fn backing_off(&self, step: &Step, now: Instant) -> bool {
+        if let Action::ApplyConfig { digest } = &step.action
+            && self.latched.as_ref() == Some(digest)
+        {
+            return true;
+        }
+        self.failing.get(&step.key()).is_some_and(|failure| now < failure.until)
     }
 
     /// Learns from a round: who failed waits longer, who was not seen to fail
@@ -49,6 +60,13 @@ impl Retries {
         let mut before = std::mem::take(&mut self.failing);
         for outcome in &report.outcomes {
             let key = outcome.step.key();
+            if let (StepResult::Failed(error), Action::ApplyConfig { digest }) =
+                (&outcome.result, &outcome.step.action)
+                && error.class() == Class::Terminal
+            {
+                self.latched = Some(digest.clone());
+                continue;
+            }
             match (&outcome.result, before.remove(&key)) {
                 (StepResult::Failed(_), known) => {
                     let waits = known.map_or_else(waits, |failure| failure.waits);
@@ -69,10 +87,10 @@ impl Retries {
         };
     }
 
-    /// Everything may be tried at once again: the file changed, and with it
-    /// perhaps the reason.
+    /// Everything may be tried at once again: a file changed, and with it
+    /// perhaps the reason. A configuration that failed must itself have changed.
     pub(super) fn forget(&mut self) {
-        *self = Self::default();
+        *self = Self { latched: self.latched.take(), ..Self::default() };
     }
 
     /// When the next one is due.

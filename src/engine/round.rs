@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::time::sleep;
 
@@ -13,11 +14,11 @@ use super::ports::{Runtime, Secrets, Store, Telemetry};
 use super::report::{ApplyError, RoundReport, StepOutcome, StepResult};
 use super::server::Server;
 use crate::diff::{self, ChangeSet};
-use crate::inventory::{Inventory, Origin};
+use crate::inventory::{Inventory, Origin, Owned};
 use crate::model::{Digest, Kind, ObjectKey, Op};
 use crate::observed::{ObservedState, Reading};
 use crate::plan::{self, Plan, Step};
-use crate::spec::{DesiredState, Mode};
+use crate::spec::{DesiredState, Mode, PasswordPolicy};
 use crate::status::Counts;
 
 /// A deleted room is gone a little after the server has said so.
@@ -42,10 +43,18 @@ pub struct Engine {
 pub struct Permission<'a> {
     /// A digest of deletions approved by hand.
     pub approved: Option<&'a Digest>,
-    /// Why deletions wait, if they do.
-    pub deletions_wait: Option<&'static str>,
+    /// Asked right before anything is deleted.
+    pub confirm: &'a dyn Confirm,
     /// Whether a step is to wait, because its object failed a moment ago.
-    pub backing_off: &'a (dyn Fn(&ObjectKey) -> bool + Sync),
+    pub backing_off: &'a (dyn Fn(&Step) -> bool + Sync),
+}
+
+/// Says whether what is about to be deleted may be.
+#[async_trait]
+pub trait Confirm: Send + Sync {
+    /// Why deletions have to wait, if they do: the revision is too young, or
+    /// the file has changed since it was read.
+    async fn deletions_wait(&self) -> Option<&'static str>;
 }
 
 impl Engine {
@@ -101,9 +110,16 @@ impl Engine {
                     self.telemetry.begin(&plan);
                 }
             }
-            if !objects.is_empty() {
-                let applied = self.apply(desired, objects).await;
-                outcomes.extend(applied);
+            let (deletes, builds): (Vec<Step>, Vec<Step>) =
+                objects.into_iter().partition(|step| step.op == Op::Delete);
+            if !builds.is_empty() {
+                outcomes.extend(self.apply(desired, builds).await);
+            }
+            if !deletes.is_empty() {
+                match permission.confirm.deletions_wait().await {
+                    Some(why) => outcomes.extend(deferred_all(deletes, why)),
+                    None => outcomes.extend(self.apply(desired, deletes).await),
+                }
             }
             if outcomes.iter().any(|outcome| matches!(outcome.result, StepResult::Done)) {
                 view = self.read_back(desired, view, &mut outcomes).await?;
@@ -120,8 +136,17 @@ impl Engine {
         let mut inventory = self.store.inventory()?;
         let observation = self.observe(desired, &inventory).await;
         let mut set = diff::diff(desired, &observation.state, &inventory);
-        if settle {
-            self.settle_inventory(desired, &mut inventory, &set, &observation)?;
+        let remembered = if settle {
+            self.settle_inventory(desired, &mut inventory, &set, &observation)
+        } else {
+            // To remember that an object is to be kept can only save it.
+            self.store.record(&changed_policies(desired, &inventory), &[])
+        };
+        if let Err(error) = remembered {
+            set.unknown.push(format!("the state directory: failed to {error}"));
+            // What is to be kept could not be remembered, so nothing is deleted.
+            set.changes.retain(|change| change.op != Op::Delete);
+        } else if settle {
             set.unknown.extend(self.publish(desired, &observation.state, &inventory).await);
         }
         let Observation { state, vitals, .. } = observation;
@@ -146,17 +171,13 @@ impl Engine {
             entry.password = Some(fingerprint.clone());
             owned.insert(key.clone(), entry);
         }
-        // A policy that changed in the file must be remembered before its
-        // entry is gone: the entry cannot be asked then.
-        for kind in [Kind::User, Kind::Room] {
-            for (name, before) in inventory.of_kind(kind) {
-                let key = ObjectKey::new(kind, name);
-                let declared = is_declared(desired, &key);
-                let policy = super::apply::declared_policy(desired, &key);
-                if declared && policy != before.deletion_policy {
-                    owned.entry(key).or_insert_with(|| before.clone()).deletion_policy = policy;
-                }
-            }
+        for (key, changed) in changed_policies(desired, inventory) {
+            let policy = changed.deletion_policy;
+            owned.entry(key).or_insert(changed).deletion_policy = policy;
+        }
+        for key in passwords_let_go(desired, inventory) {
+            let Some(before) = inventory.get(&key) else { continue };
+            owned.entry(key).or_insert_with(|| before.clone()).password = None;
         }
         if owned.is_empty() && set.forget.is_empty() {
             return Ok(());
@@ -255,6 +276,33 @@ fn held(desired: &DesiredState) -> Option<&'static str> {
     }
 }
 
+/// Entries whose declared deletion policy is another one now. It must be
+/// remembered before the entry is gone: it cannot be asked then.
+fn changed_policies(desired: &DesiredState, inventory: &Inventory) -> Vec<(ObjectKey, Owned)> {
+    let mut changed = Vec::new();
+    for kind in [Kind::User, Kind::Room] {
+        for (name, before) in inventory.of_kind(kind) {
+            let key = ObjectKey::new(kind, name);
+            let policy = super::apply::declared_policy(desired, &key);
+            if is_declared(desired, &key) && policy != before.deletion_policy {
+                changed.push((key, Owned { deletion_policy: policy, ..before.clone() }));
+            }
+        }
+    }
+    changed
+}
+
+/// Accounts whose password was seen in force and is people's own business now:
+/// were it enforced again, what was seen then would mean nothing.
+fn passwords_let_go(desired: &DesiredState, inventory: &Inventory) -> Vec<ObjectKey> {
+    let free = desired.users.iter().flatten().filter(|(_, user)| {
+        user.password.is_none() || user.password_policy == PasswordPolicy::Initial
+    });
+    free.map(|(jid, _)| ObjectKey::new(Kind::User, jid))
+        .filter(|key| inventory.get(key).is_some_and(|owned| owned.password.is_some()))
+        .collect()
+}
+
 fn is_declared(desired: &DesiredState, key: &ObjectKey) -> bool {
     match key.kind {
         Kind::User => key
@@ -271,19 +319,13 @@ fn is_declared(desired: &DesiredState, key: &ObjectKey) -> bool {
 
 /// Splits off the steps that have to wait.
 fn sort_out(steps: Vec<Step>, permission: &Permission<'_>) -> (Vec<Step>, Vec<StepOutcome>) {
-    let (mut ready, mut deferred) = (Vec::new(), Vec::new());
-    for step in steps {
-        let wait = match permission.deletions_wait {
-            Some(why) if step.op == Op::Delete => Some(why),
-            _ if (permission.backing_off)(&step.key()) => Some("it failed a moment ago"),
-            _ => None,
-        };
-        match wait {
-            Some(why) => deferred.push(StepOutcome { step, result: StepResult::Deferred(why) }),
-            None => ready.push(step),
-        }
-    }
-    (ready, deferred)
+    let (waiting, ready): (Vec<Step>, Vec<Step>) =
+        steps.into_iter().partition(|step| (permission.backing_off)(step));
+    (ready, deferred_all(waiting, "it failed a moment ago").collect())
+}
+
+fn deferred_all(steps: Vec<Step>, why: &'static str) -> impl Iterator<Item = StepOutcome> {
+    steps.into_iter().map(move |step| StepOutcome { step, result: StepResult::Deferred(why) })
 }
 
 /// The later plan, with the steps that were carried out before it.
@@ -293,17 +335,10 @@ fn with_steps_before(later: Plan, outcomes: &[StepOutcome]) -> Plan {
         .map(|outcome| outcome.step.clone())
         .filter(|step| matches!(step.kind, Kind::Server | Kind::Config))
         .collect();
-    let mut summary = later.summary;
-    for step in &steps {
-        match step.op {
-            Op::Create => summary.create += 1,
-            Op::Update => summary.update += 1,
-            Op::Delete => summary.delete += 1,
-        }
-    }
     steps.extend(
         later.steps.into_iter().filter(|step| !matches!(step.kind, Kind::Server | Kind::Config)),
     );
+    let summary = plan::count(&steps, later.summary);
     Plan { steps, summary, ..later }
 }
 

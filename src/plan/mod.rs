@@ -93,14 +93,9 @@ pub fn plan(
     let mut steps: Vec<Step> = set.changes.iter().map(step).collect();
     steps.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.name.cmp(&b.name)));
     let (steps, blocked, digest) = guard::guard(steps, desired, inventory, approved);
-    let count = |op: Op| steps.iter().filter(|step| step.op == op).count();
-    let summary = Summary {
-        create: count(Op::Create),
-        update: count(Op::Update),
-        delete: count(Op::Delete),
-        unchanged: set.unchanged,
-        unmanaged: set.unmanaged.len(),
-    };
+    let others =
+        Summary { unchanged: set.unchanged, unmanaged: set.unmanaged.len(), ..Summary::default() };
+    let summary = count(&steps, others);
     Plan {
         revision: desired.revision.clone(),
         digest,
@@ -109,6 +104,18 @@ pub fn plan(
         summary,
         unknown: set.unknown.clone(),
         notes: set.notes.clone(),
+    }
+}
+
+/// The numbers of `steps`; those of objects without a step are taken over.
+#[must_use]
+pub fn count(steps: &[Step], others: Summary) -> Summary {
+    let count = |op: Op| steps.iter().filter(|step| step.op == op).count();
+    Summary {
+        create: count(Op::Create),
+        update: count(Op::Update),
+        delete: count(Op::Delete),
+        ..others
     }
 }
 

@@ -15,3 +15,4 @@
 pub mod double;
 pub mod host;
 pub mod real;
+pub mod world;

@@ -67,7 +67,7 @@ fn main() {
     let mut operator =
         host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "200ms"], "run.log");
     eventually("an endpoint", Duration::from_secs(10), || host.state().join("endpoint").exists());
-    let address = fs::read_to_string(host.state().join("endpoint")).unwrap().trim().to_owned();
+    let address = host.endpoint();
     eventually("ready", Duration::from_secs(30), || {
         get(&address, "/readyz").is_some_and(|(code, _)| code == 200)
     });

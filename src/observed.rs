@@ -31,6 +31,8 @@ impl<T> Reading<T> {
 pub enum ProcessState {
     /// There is none, and nothing to start.
     Absent,
+    /// It was made and never started: the making may have been interrupted.
+    Created,
     /// It exists and does not run.
     Stopped {
         /// How it ended.
@@ -44,6 +46,9 @@ pub enum ProcessState {
         health: Option<String>,
     },
 }
+
+/// The health word of a process that its engine has frozen on somebody's order.
+pub const PAUSED: &str = "paused";
 
 /// The configuration on the server beside the declared one.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -158,6 +158,9 @@ const MAX_EVENTS: usize = 50;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
+    /// Which operator this is: a word that no other has.
+    #[serde(default)]
+    pub instance: String,
     /// `metadata.name`; empty before the file was read.
     pub name: String,
     /// The revision in force.
@@ -200,6 +203,7 @@ impl Status {
             })
             .into();
         Self {
+            instance: String::new(),
             name: String::new(),
             revision: None,
             variant: None,

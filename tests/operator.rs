@@ -182,7 +182,7 @@ fn daemon(version: &str) {
     // With a resync of an hour only events can have been the cause.
     let mut operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1h"], "run.log");
     eventually("an endpoint", SOON, || host.state().join("endpoint").exists());
-    let address = fs::read_to_string(host.state().join("endpoint")).unwrap().trim().to_owned();
+    let address = host.endpoint();
     eventually("ready", SOON, || get(&address, "/readyz").is_some_and(|(code, _)| code == 200));
     eventually("converged", SOON, || host.run(&["status"]).code == Some(0));
     assert_eq!(host.users(), ["ann"]);

@@ -84,7 +84,10 @@ impl Telemetry for Log {
     }
 
     fn rollout(&self, result: &'static str) {
-        tracing::info!(result, "a configuration was rolled out");
+        match result {
+            "done" => tracing::info!("the configuration is in force"),
+            other => tracing::warn!(result = other, "the configuration was not put in force"),
+        }
     }
 }
 

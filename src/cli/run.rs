@@ -27,11 +27,14 @@ use crate::status::Status;
 use crate::store::SqliteStore;
 use crate::web;
 
-/// In the state directory: where the running operator listens.
+/// In the state directory: where the running operator listens, and which it is.
 pub(super) const ENDPOINT_FILE: &str = "endpoint";
 
 /// What `apply` ends with when the guard refused deletions.
 const REFUSED: u8 = 3;
+
+/// How long `apply` waits for a server that somebody else has just started.
+const AWAKE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Rounds of one `apply`. A second one sets what only shows once an object
 /// exists; more means that somebody works against us.
@@ -64,6 +67,7 @@ pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>
     let telemetry = Arc::clone(&bar) as Arc<dyn Telemetry>;
     let engine = engine(&desired, store, telemetry, &Connectors { metrics });
     let approved = approve.map(Digest::new);
+    engine.await_awake(AWAKE_WITHIN).await;
     let plan = engine.plan(&desired, approved.as_ref()).await?;
     if format == Format::Text {
         output::print(&output::plan(&plan))?;
@@ -176,11 +180,12 @@ pub(super) async fn run(place: &Place, listen: SocketAddr, resync: Duration) -> 
         Exit::Failure(format!("failed to listen on {listen}: {e}; choose another with --listen"))
     })?;
     let address = listener.local_addr()?;
-    std::fs::write(place.state_dir.join(ENDPOINT_FILE), format!("{address}\n"))?;
+    let instance = format!("{}-{}", std::process::id(), Timestamp::now().as_nanosecond());
+    std::fs::write(place.state_dir.join(ENDPOINT_FILE), format!("{address} {instance}\n"))?;
     let metrics = Arc::new(Metrics::new()?);
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(signals(stop));
-    let (status, seen) = watch::channel(Status::new(Timestamp::now()));
+    let (status, seen) = watch::channel(Status { instance, ..Status::new(Timestamp::now()) });
     let exposition: web::Exposition = {
         let metrics = Arc::clone(&metrics);
         Arc::new(move || metrics.encode())

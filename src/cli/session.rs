@@ -6,10 +6,14 @@ use std::sync::Arc;
 use super::Exit;
 use super::connect::Connectors;
 use super::output;
-use crate::engine::{Connector, Engine, Secrets, Server, Source, Store, Telemetry};
+use crate::engine::{Connector, Engine, Rechecks, Secrets, Server, Source, Store, Telemetry};
 use crate::secrets::FileSecrets;
 use crate::source::FileSource;
 use crate::spec::{self, DesiredState, Severity};
+
+/// Passwords that a single command asks for, though they were seen in force
+/// before: all of a small server, a second of a large one's time.
+const RECHECKS: usize = 500;
 
 /// Where things are.
 pub(super) struct Place {
@@ -59,5 +63,6 @@ pub(super) fn engine(
 ) -> Engine {
     let (runtime, control) = connectors.connect(&desired.server);
     let secrets: Arc<dyn Secrets> = Arc::new(FileSecrets::new());
-    Engine { server: Server::new(control), runtime, store, secrets, telemetry }
+    let rechecks = Rechecks::new(RECHECKS);
+    Engine { server: Server::new(control), runtime, store, secrets, telemetry, rechecks }
 }

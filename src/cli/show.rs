@@ -85,8 +85,11 @@ pub(super) async fn plan(place: &Place, format: Format, detailed: bool) -> Outco
 pub(super) async fn status(place: &Place, format: StatusFormat) -> Outcome {
     let endpoint = place.state_dir.join(super::run::ENDPOINT_FILE);
     let asked = match std::fs::read_to_string(&endpoint) {
-        Ok(address) => {
-            tokio::time::timeout(ASK_DEADLINE, ask(address.trim())).await.unwrap_or(None)
+        Ok(endpoint) => {
+            let (address, instance) = endpoint.trim().split_once(' ').unwrap_or_default();
+            let answer = tokio::time::timeout(ASK_DEADLINE, ask(address)).await.unwrap_or(None);
+            // Another operator may have the address by now.
+            answer.filter(|status| status.instance == instance)
         }
         Err(_) => None,
     };

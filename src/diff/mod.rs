@@ -5,6 +5,8 @@
 mod rooms;
 mod users;
 
+use std::collections::BTreeMap;
+
 use crate::inventory::Inventory;
 use crate::model::{Digest, Jid, Kind, ObjectKey, Op, RoomJid};
 use crate::observed::{ObservedState, ProcessState, Reading};
@@ -66,6 +68,8 @@ pub struct ChangeSet {
     pub adopt: Vec<ObjectKey>,
     /// Owned objects that are no longer: gone, or retained.
     pub forget: Vec<ObjectKey>,
+    /// Objects on the server that could be deleted: those of our hosts.
+    pub present: BTreeMap<Kind, usize>,
     /// What could not be compared, and why.
     pub unknown: Vec<String>,
     /// What an administrator should know, though nothing is done about it.
@@ -135,6 +139,9 @@ fn server(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet)
         (ServerState::Running, ProcessState::Absent) => {
             set.push(Kind::Server, name, Op::Create, "declared, not there", Action::CreateServer);
         }
+        (ServerState::Running, ProcessState::Created) => {
+            set.push(Kind::Server, name, Op::Create, "made, never started", Action::CreateServer);
+        }
         (ServerState::Running, ProcessState::Stopped { .. }) => {
             set.push(Kind::Server, name, Op::Update, "it does not run", Action::StartServer);
         }
@@ -142,9 +149,10 @@ fn server(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet)
             set.push(Kind::Server, name, Op::Update, "declared stopped", Action::StopServer);
         }
         (ServerState::Running, ProcessState::Running { .. })
-        | (ServerState::Stopped, ProcessState::Absent | ProcessState::Stopped { .. }) => {
-            set.unchanged += 1
-        }
+        | (
+            ServerState::Stopped,
+            ProcessState::Absent | ProcessState::Created | ProcessState::Stopped { .. },
+        ) => set.unchanged += 1,
     }
 }
 
@@ -173,7 +181,9 @@ enum Fate {
 fn fate(desired: &DesiredState, owned: Option<DeletionPolicy>) -> Fate {
     use crate::spec::Prune;
     match (owned, desired.policy.prune) {
-        (Some(DeletionPolicy::Retain), Prune::Managed | Prune::All) => Fate::Forget,
+        (Some(DeletionPolicy::Retain), Prune::Managed) => Fate::Forget,
+        // Forgotten, it would be one of those that are not declared.
+        (Some(DeletionPolicy::Retain), Prune::All) => Fate::Leave,
         (Some(DeletionPolicy::Delete), Prune::Managed | Prune::All) => {
             Fate::Delete("owned, and no longer declared")
         }

@@ -18,6 +18,10 @@ pub(super) fn diff(
         Reading::Known(rooms) => rooms,
         Reading::Unknown(why) => return set.unknown.push(format!("the rooms: {why}")),
     };
+    let known = there.details.iter().filter(|(_, room)| matches!(room, Reading::Known(Some(_))));
+    let all: BTreeSet<&RoomJid> = there.online.iter().chain(known.map(|(jid, _)| jid)).collect();
+    let ours = all.into_iter().filter(|jid| desired.serves_rooms_of(&jid.service)).count();
+    set.present.insert(Kind::Room, ours);
     let declared = desired.rooms.as_ref();
     for (jid, room) in declared.into_iter().flatten() {
         if desired.policy.ignores(&jid.to_string()) || room.paused {
@@ -119,7 +123,10 @@ fn undeclared(
     for jid in &present {
         let key = ObjectKey::new(Kind::Room, jid);
         let owned = inventory.get(&key).map(|owned| owned.deletion_policy);
-        if desired.rooms.is_none() || desired.policy.ignores(&key.name) {
+        if desired.rooms.is_none()
+            || !desired.serves_rooms_of(&jid.service)
+            || desired.policy.ignores(&key.name)
+        {
             set.unmanaged.push(Kind::Room);
             continue;
         }
@@ -138,7 +145,11 @@ fn undeclared(
     for (name, _) in inventory.of_kind(Kind::Room) {
         let Ok(jid) = name.parse::<RoomJid>() else { continue };
         let gone = matches!(there.details.get(&jid), Some(Reading::Known(None)));
-        if gone && !declared(&jid) && !present.contains(&jid) {
+        if gone
+            && desired.serves_rooms_of(&jid.service)
+            && !declared(&jid)
+            && !present.contains(&jid)
+        {
             set.forget.push(ObjectKey::new(Kind::Room, name));
         }
     }

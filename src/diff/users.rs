@@ -30,6 +30,7 @@ fn host_accounts(
     there: &BTreeSet<Localpart>,
     set: &mut ChangeSet,
 ) {
+    *set.present.entry(Kind::User).or_default() += there.len();
     let declared = desired.users.as_ref();
     for (jid, user) in declared.into_iter().flatten().filter(|(jid, _)| jid.host == *host) {
         if desired.policy.ignores(&jid.to_string()) || user.paused {

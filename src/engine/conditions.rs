@@ -47,7 +47,7 @@ fn server(report: &RoundReport) -> ServerStatus {
     let observed = &report.observed;
     let (process, health) = match &observed.process {
         Reading::Known(ProcessState::Absent) => ("absent", None),
-        Reading::Known(ProcessState::Stopped { .. }) => ("stopped", None),
+        Reading::Known(ProcessState::Created | ProcessState::Stopped { .. }) => ("stopped", None),
         Reading::Known(ProcessState::Running { health }) => ("running", health.clone()),
         Reading::Unknown(_) => ("unknown", None),
     };

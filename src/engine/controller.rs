@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::conditions;
 use super::error::StoreError;
 use super::ports::{Control, Runtime, Secrets, Source, Store, Telemetry};
+use super::rechecks::Rechecks;
 use super::retry::Retries;
 use super::round::{Confirm, Engine, Permission};
 use super::server::Server;
@@ -23,6 +24,9 @@ use crate::status::{ConditionType, Status};
 /// Deletions wait until a revision has stood for so long: a checkout that is
 /// half done must not look like a removal.
 pub const DELETIONS_AFTER: Duration = Duration::from_secs(2);
+
+/// Passwords that are asked for again in each round: ten a minute.
+const RECHECKS: usize = 5;
 
 /// How long a round may go on after the order to end: a configuration that is
 /// being rolled out should not leave the server stopped.
@@ -185,6 +189,7 @@ impl Controller {
                     store: Arc::clone(&self.store),
                     secrets: Arc::clone(&self.secrets),
                     telemetry: Arc::clone(&self.telemetry),
+                    rechecks: Rechecks::new(RECHECKS),
                 };
                 (engine, AbortOnDrop(watch))
             }

@@ -10,7 +10,7 @@ use super::ports::ConfigFiles;
 use super::report::{ApplyError, StepOutcome, StepResult};
 use crate::diff::Action;
 use crate::erlang::Verdict;
-use crate::observed::ProcessState;
+use crate::observed::{PAUSED, ProcessState};
 use crate::plan::Step;
 use crate::spec::DesiredState;
 
@@ -97,8 +97,11 @@ impl Engine {
         match &step.action {
             Action::StopServer => self.stop_server().await,
             Action::CreateServer | Action::StartServer => {
-                if step.action == Action::CreateServer {
-                    self.runtime.create().await?;
+                match self.runtime.inspect().await? {
+                    ProcessState::Absent => self.runtime.create().await?,
+                    // Its process is there, and ejabberd in it has been stopped.
+                    ProcessState::Running { .. } => self.stop_server().await?,
+                    ProcessState::Created | ProcessState::Stopped { .. } => {}
                 }
                 if let Some(files) = files {
                     self.runtime.write_config(files).await?;
@@ -136,22 +139,28 @@ impl Engine {
         let names: Vec<String> = files.keys().cloned().collect();
         let before = self.runtime.read_config(&names).await?;
         let running = matches!(self.runtime.inspect().await?, ProcessState::Running { .. });
-        self.runtime.write_config(files).await?;
         if !running {
-            return Ok(());
+            return Ok(self.runtime.write_config(files).await?);
         }
-        let Err(error) = self.restart(desired).await else { return Ok(()) };
-        tracing::warn!(%error, "the server did not come up with the new configuration; putting the one before back");
+        let Err(error) = self.restart_with(desired, files).await else { return Ok(()) };
         if before.is_empty() {
             return Err(error);
         }
-        self.runtime.write_config(&before).await?;
-        self.restart(desired).await?;
+        tracing::warn!(%error, "the server did not come up with the new configuration; putting the one before back");
+        self.restart_with(desired, &before).await?;
         Err(ApplyError::RolledBack(error.to_string()))
     }
 
-    async fn restart(&self, desired: &DesiredState) -> Result<(), ApplyError> {
+    /// Restarts the server with `files`. They are written while it is down:
+    /// whoever is killed in between finds it stopped, or the files different,
+    /// and never files that look as if they were in force.
+    async fn restart_with(
+        &self,
+        desired: &DesiredState,
+        files: &ConfigFiles,
+    ) -> Result<(), ApplyError> {
         self.stop_server().await?;
+        self.runtime.write_config(files).await?;
         self.runtime.start().await?;
         self.telemetry.restarted("config");
         self.await_start(desired).await
@@ -173,7 +182,7 @@ impl Engine {
         let deadline = Instant::now() + desired.server.probe.start_deadline;
         loop {
             match self.runtime.inspect().await? {
-                ProcessState::Running { .. } => {}
+                ProcessState::Running { .. } | ProcessState::Created => {}
                 ProcessState::Stopped { exit_code, oom_killed } => {
                     let code = exit_code
                         .map_or_else(String::new, |code| format!(" with exit code {code}"));
@@ -192,6 +201,22 @@ impl Engine {
             if Instant::now() >= deadline {
                 let limit = desired.server.probe.start_deadline;
                 return Err(ApplyError::NotStarted(format!("it did not answer within {limit:?}")));
+            }
+            sleep(START_POLL).await;
+        }
+    }
+
+    /// Waits a little for a server that is just starting, so that a command
+    /// given right after a start does not find it half awake.
+    pub async fn await_awake(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
+            let starting = match self.runtime.inspect().await {
+                Ok(ProcessState::Running { health }) => health.as_deref() != Some(PAUSED),
+                _ => false,
+            };
+            if !starting || matches!(self.server.is_started().await, Ok(true)) {
+                return;
             }
             sleep(START_POLL).await;
         }

@@ -1,6 +1,7 @@
 //! Reading: everything that a round compares.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, stream};
 use sha2::{Digest as _, Sha256};
@@ -11,8 +12,8 @@ use super::ports::{ConfigFiles, MAIN_CONFIG};
 use super::report::Vitals;
 use crate::inventory::{Fingerprint, Inventory};
 use crate::model::{Digest, Jid, Kind, Localpart, ObjectKey, RoomJid, Vhost};
-use crate::observed::{ConfigReading, ObservedRooms, ObservedState, ProcessState, Reading};
-use crate::spec::{Config, DesiredState, PasswordPolicy, SecretSource, UserState};
+use crate::observed::{ConfigReading, ObservedRooms, ObservedState, PAUSED, ProcessState, Reading};
+use crate::spec::{Config, DesiredState, PasswordPolicy, SecretSource, ServerState, UserState};
 
 /// Calls that are under way at once. The control channel has a window of its
 /// own; this only keeps it full.
@@ -35,15 +36,31 @@ impl Engine {
         desired: &DesiredState,
         inventory: &Inventory,
     ) -> Observation {
-        let process = match self.runtime.inspect().await {
+        let mut process = match self.runtime.inspect().await {
             Ok(state) => Reading::Known(state),
             Err(e) => Reading::Unknown(format!("failed to {e}")),
         };
         let version = match &process {
+            Reading::Known(ProcessState::Running { health })
+                if health.as_deref() == Some(PAUSED) =>
+            {
+                Reading::Unknown(
+                    "its container is paused; `docker unpause` lets it go on".to_owned(),
+                )
+            }
             Reading::Known(ProcessState::Running { .. }) => self.answering_version().await,
             Reading::Known(_) => Reading::Unknown("the server does not run".to_owned()),
             Reading::Unknown(why) => Reading::Unknown(why.clone()),
         };
+        let shall_run = desired.server.state == ServerState::Running
+            && matches!(process, Reading::Known(ProcessState::Running { .. }));
+        if shall_run
+            && version.known().is_none()
+            && matches!(self.server.is_halted().await, Ok(true))
+        {
+            // Whoever stopped it did not come to stop its process.
+            process = Reading::Known(ProcessState::Stopped { exit_code: None, oom_killed: false });
+        }
         let hosts: BTreeSet<&Vhost> =
             std::iter::once(&desired.host).chain(&desired.hosts).collect();
         if let Reading::Unknown(why) = &version {
@@ -62,19 +79,22 @@ impl Engine {
             let state = ObservedState { process, version, config, users, passwords, rooms };
             return Observation { state, vitals: Vitals::default(), seen: Vec::new() };
         }
+        // Once one call of many has found the server away, the rest are not sent:
+        // each would wait for its own deadline.
+        let away = &AtomicBool::new(false);
         let accounts = async {
             let reads = hosts
                 .iter()
                 .map(|host| async move { ((*host).clone(), self.accounts(host, inventory).await) });
             let users: BTreeMap<_, _> =
                 futures_util::future::join_all(reads).await.into_iter().collect();
-            let (passwords, seen) = self.passwords(desired, inventory, &users).await;
+            let (passwords, seen) = self.passwords(desired, inventory, &users, away).await;
             (users, passwords, seen)
         };
         let (config, (users, passwords, seen), rooms, vitals) = tokio::join!(
             self.config(desired, None),
             accounts,
-            self.rooms(desired, inventory),
+            self.rooms(desired, inventory, away),
             self.vitals(&hosts)
         );
         let state = ObservedState { process, version, config, users, passwords, rooms };
@@ -193,6 +213,7 @@ impl Engine {
         desired: &DesiredState,
         inventory: &Inventory,
         users: &BTreeMap<Vhost, Reading<BTreeSet<Localpart>>>,
+        away: &AtomicBool,
     ) -> (BTreeMap<Jid, Reading<bool>>, Vec<(ObjectKey, Fingerprint)>) {
         let there = |jid: &Jid| {
             users
@@ -209,10 +230,13 @@ impl Engine {
                 && !desired.policy.ignores(&jid.to_string());
             (enforced && there(jid)).then_some((jid, source))
         });
-        let checks = declared.map(|(jid, source)| async move {
+        let declared: Vec<_> = declared.collect();
+        let again = self.rechecks.next(declared.len());
+        let checks = declared.into_iter().enumerate().map(|(n, (jid, source))| async move {
             let key = ObjectKey::new(Kind::User, jid);
             let remembered = inventory.get(&key).and_then(|owned| owned.password.as_ref());
-            let (reading, seen) = self.password(jid, source, remembered).await;
+            let remembered = remembered.filter(|_| !again.contains(n));
+            let (reading, seen) = self.password(jid, source, remembered, away).await;
             (jid.clone(), reading, seen.map(|fingerprint| (key, fingerprint)))
         });
         let checks: Vec<_> = checks.collect();
@@ -231,6 +255,7 @@ impl Engine {
         jid: &Jid,
         source: &SecretSource,
         remembered: Option<&Fingerprint>,
+        away: &AtomicBool,
     ) -> (Reading<bool>, Option<Fingerprint>) {
         let password = match self.secrets.read(source).await {
             Ok(password) => password,
@@ -240,14 +265,22 @@ impl Engine {
         if remembered == Some(&fingerprint) {
             return (Reading::Known(true), None);
         }
+        if away.load(Ordering::Relaxed) {
+            return (Reading::Unknown(AWAY.to_owned()), None);
+        }
         match self.server.password_is(jid, &password).await {
             Ok(true) => (Reading::Known(true), Some(fingerprint)),
             Ok(false) => (Reading::Known(false), None),
-            Err(e) => (Reading::Unknown(format!("failed to {e}")), None),
+            Err(e) => (unknown(&e, away), None),
         }
     }
 
-    async fn rooms(&self, desired: &DesiredState, inventory: &Inventory) -> Reading<ObservedRooms> {
+    async fn rooms(
+        &self,
+        desired: &DesiredState,
+        inventory: &Inventory,
+        away: &AtomicBool,
+    ) -> Reading<ObservedRooms> {
         let online = match self.server.online_rooms().await {
             Ok(rooms) => rooms,
             Err(e) => return Reading::Unknown(format!("failed to {e}")),
@@ -259,9 +292,13 @@ impl Engine {
         let wanted: BTreeSet<RoomJid> =
             desired.rooms.iter().flat_map(BTreeMap::keys).cloned().chain(owned).collect();
         let looks = wanted.into_iter().map(|room| async move {
-            let reading = match self.server.room_options(&room).await {
-                Ok(options) => Reading::Known(options),
-                Err(e) => Reading::Unknown(format!("failed to {e}")),
+            let reading = if away.load(Ordering::Relaxed) {
+                Reading::Unknown(AWAY.to_owned())
+            } else {
+                match self.server.room_options(&room).await {
+                    Ok(options) => Reading::Known(options),
+                    Err(e) => unknown(&e, away),
+                }
             };
             (room, reading)
         });
@@ -284,6 +321,16 @@ impl Engine {
         }
         Vitals { uptime_seconds, connected }
     }
+}
+
+/// What is said of objects that were not asked for any more.
+const AWAY: &str = "the server is away";
+
+fn unknown<T>(error: &ControlError, away: &AtomicBool) -> Reading<T> {
+    if error.is_outage() {
+        away.store(true, Ordering::Relaxed);
+    }
+    Reading::Unknown(format!("failed to {error}"))
 }
 
 /// The hash of a configuration: names and contents.

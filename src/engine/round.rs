@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use super::error::StoreError;
 use super::observe::Observation;
 use super::ports::{Runtime, Secrets, Store, Telemetry};
+use super::rechecks::Rechecks;
 use super::report::{ApplyError, RoundReport, StepOutcome, StepResult};
 use super::server::Server;
 use crate::diff::{self, ChangeSet};
@@ -37,6 +38,8 @@ pub struct Engine {
     pub secrets: Arc<dyn Secrets>,
     /// Who is told.
     pub telemetry: Arc<dyn Telemetry>,
+    /// Whose password is asked for again.
+    pub rechecks: Rechecks,
 }
 
 /// What a round may do, beside what the desired state says.
@@ -140,7 +143,10 @@ impl Engine {
             self.settle_inventory(desired, &mut inventory, &set, &observation)
         } else {
             // To remember that an object is to be kept can only save it.
-            self.store.record(&changed_policies(desired, &inventory), &[])
+            match changed_policies(desired, &inventory) {
+                policies if policies.is_empty() => Ok(()),
+                policies => self.store.record(&policies, &[]),
+            }
         };
         if let Err(error) = remembered {
             set.unknown.push(format!("the state directory: failed to {error}"));

@@ -4,8 +4,9 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::Step;
+use crate::diff::ChangeSet;
 use crate::inventory::Inventory;
-use crate::model::{Digest, Kind, Op};
+use crate::model::{Digest, Jid, Kind, Op, RoomJid};
 use crate::spec::DesiredState;
 
 /// The kinds whose deletions are counted.
@@ -41,13 +42,14 @@ pub fn digest(deletions: &[Step]) -> Digest {
 /// unless their digest is approved.
 pub(super) fn guard(
     steps: Vec<Step>,
+    set: &ChangeSet,
     desired: &DesiredState,
     inventory: &Inventory,
     approved: Option<&Digest>,
 ) -> (Vec<Step>, Option<Blocked>, Digest) {
     let refused: Vec<(Kind, String)> = GUARDED
         .into_iter()
-        .filter_map(|kind| Some((kind, refusal(kind, &steps, desired, inventory)?)))
+        .filter_map(|kind| Some((kind, refusal(kind, &steps, set, desired, inventory)?)))
         .collect();
     let (refused_steps, passing): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(|step| {
         step.op == Op::Delete && refused.iter().any(|(kind, _)| *kind == step.kind)
@@ -66,10 +68,13 @@ pub(super) fn guard(
     (passing, Some(Blocked { reason, deletions: refused_steps }), digest)
 }
 
-/// Why the deletions of `kind` are too many, if they are.
+/// Why the deletions of `kind` are too many, if they are. Only what is on our
+/// hosts counts: objects of a host that is no longer declared are left alone,
+/// and must not make the rest look small.
 fn refusal(
     kind: Kind,
     steps: &[Step],
+    set: &ChangeSet,
     desired: &DesiredState,
     inventory: &Inventory,
 ) -> Option<String> {
@@ -78,12 +83,16 @@ fn refusal(
     if deletions == 0 {
         return None;
     }
-    let owned = inventory.count(kind);
+    let owned = inventory.of_kind(kind).filter(|(name, _)| is_ours(desired, kind, name)).count();
     let owned_deletions = of_kind(Op::Delete).filter(|step| inventory.holds(&step.key())).count();
-    let created = of_kind(Op::Create).count();
-    if owned > 0 && owned_deletions == owned && created == 0 {
+    let present = set.present.get(&kind).copied().unwrap_or(0);
+    let nothing_new = of_kind(Op::Create).next().is_none();
+    let emptied =
+        deletions >= present && of_kind(Op::Delete).any(|step| !is_ordered(desired, step));
+    if nothing_new && (emptied || (owned > 0 && owned_deletions >= owned)) {
+        let what = if emptied { "on the server" } else { "that are owned" };
         return Some(format!(
-            "all {owned} {kind}s that are owned would be deleted, which is never done without approval"
+            "all {deletions} {kind}s {what} would be deleted, which is never done without approval"
         ));
     }
     let limits = &desired.policy.guard;
@@ -95,4 +104,29 @@ fn refusal(
     Some(format!(
         "{deletions} of {owned} owned {kind}s would be deleted, and more than {free} are only when that is at most {percent} %"
     ))
+}
+
+/// Whether a deletion was ordered by name (`state: absent`), not concluded.
+fn is_ordered(desired: &DesiredState, step: &Step) -> bool {
+    match step.kind {
+        Kind::User => step
+            .name
+            .parse()
+            .is_ok_and(|jid| desired.users.iter().any(|users| users.contains_key(&jid))),
+        Kind::Room => step
+            .name
+            .parse()
+            .is_ok_and(|jid| desired.rooms.iter().any(|rooms| rooms.contains_key(&jid))),
+        _ => false,
+    }
+}
+
+fn is_ours(desired: &DesiredState, kind: Kind, name: &str) -> bool {
+    match kind {
+        Kind::User => name.parse::<Jid>().is_ok_and(|jid| desired.serves(&jid.host)),
+        Kind::Room => {
+            name.parse::<RoomJid>().is_ok_and(|jid| desired.serves_rooms_of(&jid.service))
+        }
+        _ => true,
+    }
 }

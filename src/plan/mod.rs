@@ -92,7 +92,7 @@ pub fn plan(
 ) -> Plan {
     let mut steps: Vec<Step> = set.changes.iter().map(step).collect();
     steps.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.name.cmp(&b.name)));
-    let (steps, blocked, digest) = guard::guard(steps, desired, inventory, approved);
+    let (steps, blocked, digest) = guard::guard(steps, set, desired, inventory, approved);
     let others =
         Summary { unchanged: set.unchanged, unmanaged: set.unmanaged.len(), ..Summary::default() };
     let summary = count(&steps, others);

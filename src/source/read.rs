@@ -16,7 +16,7 @@ const MAX_FILES: usize = 1000;
 /// Whether a file of this name is part of a directory's desired state.
 pub(super) fn is_part(name: &Path) -> bool {
     let hidden = name.file_name().is_none_or(|n| n.as_encoded_bytes().starts_with(b"."));
-    !hidden && name.extension().is_some_and(|end| end == "yaml" || end == "yml")
+    !hidden && name.extension().is_some_and(|end| end == "yaml")
 }
 
 /// Reads the file at `path`, or those of the directory there by name.

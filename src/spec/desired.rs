@@ -39,6 +39,26 @@ pub struct DesiredState {
     pub policy: Policy,
 }
 
+impl DesiredState {
+    /// Whether `host` is one of ours.
+    #[must_use]
+    pub fn serves(&self, host: &Vhost) -> bool {
+        self.host == *host || self.hosts.contains(host)
+    }
+
+    /// Whether rooms on `service` are ours to decide on: it belongs to one of
+    /// our hosts, or a room on it is declared.
+    #[must_use]
+    pub fn serves_rooms_of(&self, service: &Vhost) -> bool {
+        let under = |host: &Vhost| {
+            service.as_str().strip_suffix(host.as_str()).is_some_and(|rest| rest.ends_with('.'))
+        };
+        under(&self.host)
+            || self.hosts.iter().any(under)
+            || self.rooms.iter().flatten().any(|(room, _)| room.service == *service)
+    }
+}
+
 /// `spec.server`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Server {

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::database::Failure;
 use crate::inventory::{Inventory, Owned};
-use crate::model::{Jid, ObjectKey, Revision, Secret};
+use crate::model::{Jid, Kind, ObjectKey, Revision, Secret};
 
 /// What a question gives.
 pub(super) type Answer<T> = Result<T, Failure>;
@@ -68,8 +68,13 @@ pub(super) fn record(
 ) -> Answer<()> {
     let mut forget =
         connection.prepare_cached("DELETE FROM inventory WHERE kind = ? AND name = ?")?;
+    // An account that is made again later gets a password of its own.
+    let mut drop_password = connection.prepare_cached("DELETE FROM generated WHERE jid = ?")?;
     for key in forgotten {
         forget.execute(params![key.kind.as_str(), key.name])?;
+        if key.kind == Kind::User {
+            drop_password.execute([&key.name])?;
+        }
     }
     let mut keep = connection.prepare_cached(
         "INSERT OR REPLACE INTO inventory

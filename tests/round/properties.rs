@@ -196,7 +196,9 @@ fn is_deletion(effect: &Effect) -> bool {
 /// Whatever happens: each call was one that the file and the inventory allow.
 fn assert_each_call_is_allowed(desired: &DesiredState, before: &Inventory, log: &[Effect]) {
     for effect in log {
-        assert_eq!(desired.policy.mode, Mode::Enforce, "only reporting: {effect:?}");
+        // What is to be kept is remembered even then.
+        let allowed = desired.policy.mode == Mode::Enforce || effect.name == "record";
+        assert!(allowed, "only reporting: {effect:?}");
         let Some(kind) = kind_of(effect) else { continue };
         let key = ObjectKey::new(kind, &effect.object);
         let said = said(desired, &key);
@@ -298,7 +300,10 @@ fn assert_nothing_left_over(lab: &Lab, desired: &DesiredState, blocked: bool) {
         .into_iter()
         .flat_map(|kind| inventory.of_kind(kind).map(move |(name, _)| ObjectKey::new(kind, name)));
     for key in owned {
-        let left = matches!(said(desired, &key), Said::Nothing | Said::Absent);
+        // What is retained stays owned where all else is pruned.
+        let retained = desired.policy.prune == Prune::All
+            && inventory.get(&key).unwrap().deletion_policy == DeletionPolicy::Retain;
+        let left = !retained && matches!(said(desired, &key), Said::Nothing | Said::Absent);
         assert!(!left || blocked || desired.policy.prune == Prune::None, "{key} is still owned");
     }
 }

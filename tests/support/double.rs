@@ -21,6 +21,8 @@ pub struct World {
     pub missing: BTreeSet<&'static str>,
     /// The next calls fail as if the server were away.
     pub down: bool,
+    /// ejabberd was stopped, and its node lives on.
+    pub halted: bool,
     /// Calls are not answered before their deadline.
     pub frozen: bool,
     /// Every call by name, in order.
@@ -251,6 +253,9 @@ impl Control for Double {
             return Err(ControlError::UnknownCommand { command: name, hint: "load its module" });
         }
         match &call {
+            Call::Command { name, .. } if world.halted => {
+                Err(ControlError::UnknownCommand { command: name, hint: "start it" })
+            }
             Call::Command { name: "change_room_option", args, .. } if !world.knows_option(args) => {
                 Err(ControlError::Crashed {
                     command: name,
@@ -264,8 +269,14 @@ impl Control for Double {
             Call::Function { function: "path", .. } => Ok(said("/conf/ejabberd.yml")),
             Call::Function { function: "read_file", args, .. } => Ok(world.read_file(args)),
             Call::Function { function: "stop", .. } => {
-                world.down = true;
+                world.halted = true;
                 Ok(atom("ok"))
+            }
+            Call::Function { function: "system_info", .. } => {
+                Ok(atom(if world.halted { "no" } else { "yes" }))
+            }
+            Call::Function { function: "statistics", .. } => {
+                Ok(Value::Tuple(vec![Value::Int(3_600_000), Value::Int(0)]))
             }
             Call::Function { function, .. } => panic!("the double does not know `{function}`"),
         }

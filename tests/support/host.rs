@@ -61,6 +61,12 @@ impl Host {
         self.path("state")
     }
 
+    /// Where the running operator listens.
+    pub fn endpoint(&self) -> String {
+        let text = fs::read_to_string(self.state().join("endpoint")).unwrap();
+        text.split_whitespace().next().unwrap().to_owned()
+    }
+
     /// The head of a desired state for this host, up to the objects.
     pub fn head(&self) -> String {
         format!(

@@ -12,15 +12,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ejabberd_operator::engine::{
-    Arg, Call, ConfigFiles, Control, ControlError, Engine, MAIN_CONFIG, Permission, RoundReport,
-    Runtime, RuntimeError, SecretError, Secrets, Server, StepOutcome, Store, StoreError, Telemetry,
-    Value,
+    Arg, Call, ConfigFiles, Confirm, Control, ControlError, Engine, MAIN_CONFIG, Permission,
+    Rechecks, RoundReport, Runtime, RuntimeError, SecretError, Secrets, Server, StepOutcome, Store,
+    StoreError, Telemetry, Value,
 };
 use ejabberd_operator::erlang::Verdict;
 use ejabberd_operator::inventory::{Fingerprint, Inventory, Owned};
 use ejabberd_operator::model::{Jid, Kind, ObjectKey, Secret, ServerVersion};
 use ejabberd_operator::observed::ProcessState;
-use ejabberd_operator::plan::Plan;
+use ejabberd_operator::plan::{Plan, Step};
 use ejabberd_operator::spec::{
     self, DeletionPolicy, DesiredState, SecretSink, SecretSource, SourceFile,
 };
@@ -154,9 +154,19 @@ pub struct Picture {
     pub owned: BTreeMap<String, (DeletionPolicy, Option<Fingerprint>)>,
 }
 
+/// Answers the same whenever deletions are about to be made.
+pub struct Always(pub Option<&'static str>);
+
+#[async_trait]
+impl Confirm for Always {
+    async fn deletions_wait(&self) -> Option<&'static str> {
+        self.0
+    }
+}
+
 /// A round without any restriction.
 pub fn free() -> Permission<'static> {
-    Permission { approved: None, deletions_wait: None, backing_off: &|_: &ObjectKey| false }
+    Permission { approved: None, confirm: &Always(None), backing_off: &|_: &Step| false }
 }
 
 impl Lab {
@@ -373,6 +383,7 @@ impl Lab {
             store: Arc::clone(self) as Arc<dyn Store>,
             secrets: Arc::clone(self) as Arc<dyn Secrets>,
             telemetry: Arc::clone(self) as Arc<dyn Telemetry>,
+            rechecks: Rechecks::new(0),
         }
     }
 
@@ -574,8 +585,7 @@ impl Runtime for Lab {
 
     async fn create(&self) -> Result<(), RuntimeError> {
         self.effect("create", String::new(), engine_away(), || {
-            self.machine.lock().unwrap().process =
-                ProcessState::Stopped { exit_code: None, oom_killed: false };
+            self.machine.lock().unwrap().process = ProcessState::Created;
             self.world(|world| {
                 world.files = [(MAIN_CONFIG.to_owned(), IMAGE_CONFIG.to_vec())].into();
             });
@@ -595,7 +605,7 @@ impl Runtime for Lab {
                 } else {
                     machine.process = ProcessState::Running { health: None };
                     machine.running = world.files.clone();
-                    world.down = false;
+                    (world.down, world.halted) = (false, false);
                 }
             });
             true
@@ -607,7 +617,7 @@ impl Runtime for Lab {
         self.effect("stop process", String::new(), engine_away(), || {
             self.machine.lock().unwrap().process =
                 ProcessState::Stopped { exit_code: Some(0), oom_killed: false };
-            self.world(|world| world.down = true);
+            self.world(|world| (world.down, world.halted) = (true, false));
             true
         })
         .await

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::link::Link;
 use self::terms::Outcome;
@@ -39,32 +39,52 @@ pub(super) const NO_ERLANG: ControlError =
 /// The session; see the module's documentation.
 pub struct Session {
     spawner: Arc<dyn Spawner>,
-    link: Mutex<Option<Arc<Link>>>,
+    link: Mutex<Slot>,
     window: Semaphore,
+}
+
+enum Slot {
+    Closed,
+    Open(Arc<Link>),
+    /// When the last attempt ended, and how.
+    Failed(Instant, ControlError),
 }
 
 impl Session {
     /// A session that is opened through `spawner` when first needed.
     #[must_use]
     pub fn new(spawner: Arc<dyn Spawner>) -> Self {
-        Self { spawner, link: Mutex::new(None), window: Semaphore::new(WINDOW) }
+        Self { spawner, link: Mutex::new(Slot::Closed), window: Semaphore::new(WINDOW) }
     }
 
     /// The open link, or a new one. Callers that come together share one
     /// attempt, because they wait for the same lock.
     async fn link(&self) -> Result<Arc<Link>, ControlError> {
+        let asked = Instant::now();
         let mut slot = self.link.lock().await;
-        if let Some(link) = slot.as_ref().filter(|link| link.is_open()) {
-            return Ok(Arc::clone(link));
+        match &*slot {
+            Slot::Open(link) if link.is_open() => return Ok(Arc::clone(link)),
+            // It failed while we waited; to try once for each waiter would take
+            // as many times as long.
+            Slot::Failed(when, error) if *when > asked => return Err(error.clone()),
+            Slot::Open(_) | Slot::Failed(..) | Slot::Closed => {}
         }
         // Dropping the old one first closes its input, which ends its VM.
-        *slot = None;
-        let link = timeout(OPEN_DEADLINE, self.open()).await.map_err(|_| {
-            ControlError::Unreachable("opening a session took too long".to_owned())
-        })??;
-        let link = Arc::new(link);
-        *slot = Some(Arc::clone(&link));
-        Ok(link)
+        *slot = Slot::Closed;
+        let opened = timeout(OPEN_DEADLINE, self.open()).await.unwrap_or_else(|_| {
+            Err(ControlError::Unreachable("opening a session took too long".to_owned()))
+        });
+        match opened {
+            Ok(link) => {
+                let link = Arc::new(link);
+                *slot = Slot::Open(Arc::clone(&link));
+                Ok(link)
+            }
+            Err(error) => {
+                *slot = Slot::Failed(Instant::now(), error.clone());
+                Err(error)
+            }
+        }
     }
 
     async fn open(&self) -> Result<Link, ControlError> {
@@ -104,7 +124,7 @@ impl Control for Session {
     }
 
     async fn close(&self) {
-        if let Some(link) = self.link.lock().await.take() {
+        if let Slot::Open(link) = std::mem::replace(&mut *self.link.lock().await, Slot::Closed) {
             link.shut();
         }
     }

@@ -23,6 +23,10 @@ const DEADLINE: Duration = Duration::from_secs(15);
 /// How long the server may take to stop in good order.
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
 
+/// A node that is younger, in milliseconds, may just not have come to start its
+/// database.
+const NODE_BEGINS: i64 = 20_000;
+
 type Result<T> = std::result::Result<T, ControlError>;
 
 /// What became of an order to create.
@@ -77,8 +81,24 @@ impl Server {
 
     /// Whether ejabberd has started as a whole, not only its node.
     pub async fn is_started(&self) -> Result<bool> {
-        let answer = self.command("status", Shape::Restuple, Vec::new()).await?;
-        Ok(answer.is_ok())
+        match self.command("status", Shape::Restuple, Vec::new()).await {
+            Ok(answer) => Ok(answer.is_ok()),
+            // Its commands are not there yet, or not any more.
+            Err(ControlError::UnknownCommand { .. } | ControlError::Crashed { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the node lives while ejabberd in it has been stopped: neither
+    /// it nor its database runs, and not because the node has just begun.
+    pub async fn is_halted(&self) -> Result<bool> {
+        let running = Call::function("mnesia", "system_info", vec![Arg::Atom("is_running")]);
+        if self.control.call(running, self.deadline).await?.as_text() != Some("no") {
+            return Ok(false);
+        }
+        let clock = Call::function("erlang", "statistics", vec![Arg::Atom("wall_clock")]);
+        let clock = self.control.call(clock, self.deadline).await?;
+        Ok(matches!(clock.as_tuple(), Some([Value::Int(millis), _]) if *millis > NODE_BEGINS))
     }
 
     /// For how long it has been up, in seconds.

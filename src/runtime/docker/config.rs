@@ -130,6 +130,8 @@ impl DockerRuntime {
             cmd: Some(vec!["120".to_owned()]),
             network_disabled: Some(true),
             host_config: Some(HostConfig {
+                // It ends by itself, should we not come to remove it.
+                auto_remove: Some(true),
                 volumes_from: existing.map(|_| vec![format!("{}:ro", self.name())]),
                 ..Default::default()
             }),

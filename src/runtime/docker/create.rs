@@ -32,6 +32,7 @@ impl DockerRuntime {
         let client = self.client().await?;
         let image = self.image().await?;
         let volumes = volumes(&self.spec, &image);
+        self.refuse_shared(&volumes).await?;
         for name in volumes.values() {
             if client.inspect_volume(name).await.is_err() {
                 let options = VolumeCreateRequest {
@@ -51,6 +52,31 @@ impl DockerRuntime {
             .create_container(Some(options), body)
             .await
             .map_err(|e| self.error("create the container", &e))?;
+        Ok(())
+    }
+
+    /// Two servers on one database destroy it: a volume that another container
+    /// has, say this one under the name it had before, is not taken.
+    async fn refuse_shared(&self, volumes: &BTreeMap<String, String>) -> Result<(), RuntimeError> {
+        let stand_in = format!("{}-check-", self.name());
+        for volume in volumes.values() {
+            let filters = HashMap::from([("volume", vec![volume.as_str()])]);
+            let options =
+                query::ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+            let users = self.client().await?.list_containers(Some(options)).await;
+            let users = users.map_err(|e| self.error("list the containers beside", &e))?;
+            let names = users.into_iter().flat_map(|user| user.names.unwrap_or_default());
+            let names = names.map(|name| name.trim_start_matches('/').to_owned());
+            if let Some(other) = names.into_iter().find(|name| !name.starts_with(&stand_in)) {
+                return Err(RuntimeError::Refused {
+                    operation: format!("create {}", self.name()),
+                    cause: format!(
+                        "its volume {volume} belongs to the container {other}; was that renamed? \
+                         Rename it back, remove it, or declare it as spec.server.docker.container"
+                    ),
+                });
+            }
+        }
         Ok(())
     }
 

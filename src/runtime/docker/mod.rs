@@ -14,14 +14,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::errors::Error as ApiError;
-use bollard::models::{ContainerInspectResponse, HealthStatusEnum};
+use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum};
 use bollard::query_parameters as query;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use crate::engine::{ConfigFiles, Runtime, RuntimeError};
 use crate::erlang::Verdict;
-use crate::observed::ProcessState;
+use crate::observed::{PAUSED, ProcessState};
 use crate::spec::Docker as Spec;
 
 /// The label of what this program made.
@@ -92,7 +92,10 @@ impl DockerRuntime {
     fn error(&self, operation: &str, error: &ApiError) -> RuntimeError {
         match error {
             ApiError::DockerResponseServerError { status_code, message } if *status_code == 404 => {
-                RuntimeError::Missing(message.clone())
+                RuntimeError::Missing(format!(
+                    "what is needed to {operation} {} ({message})",
+                    self.name()
+                ))
             }
             ApiError::DockerResponseServerError { message, .. } => RuntimeError::Refused {
                 operation: format!("{operation} {}", self.name()),
@@ -133,12 +136,18 @@ impl Runtime for DockerRuntime {
             return Ok(ProcessState::Absent);
         };
         let state = container.state.unwrap_or_default();
+        if state.paused == Some(true) {
+            return Ok(ProcessState::Running { health: Some(PAUSED.to_owned()) });
+        }
         if state.running == Some(true) {
             let health = state.health.and_then(|h| h.status);
             let word = health
                 .filter(|h| !matches!(h, HealthStatusEnum::EMPTY | HealthStatusEnum::NONE))
                 .map(|h| h.to_string());
             return Ok(ProcessState::Running { health: word });
+        }
+        if state.status == Some(ContainerStateStatusEnum::CREATED) {
+            return Ok(ProcessState::Created);
         }
         Ok(ProcessState::Stopped {
             exit_code: state.exit_code,

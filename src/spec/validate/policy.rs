@@ -3,7 +3,7 @@
 use wildmatch::WildMatch;
 
 use super::{Scope, spans};
-use crate::model::Digest;
+use crate::model::{Digest, Localpart};
 use crate::spec::decode::decode;
 use crate::spec::desired::{GuardLimits, Mode, Policy, Prune};
 use crate::spec::document;
@@ -50,7 +50,18 @@ pub(super) fn check(node: Option<&Node>, scope: &mut Scope<'_, '_>) -> Option<Po
             document::Prune::None => Prune::None,
             document::Prune::All => Prune::All,
         },
-        ignore: ignore.iter().map(|pattern| WildMatch::new(pattern)).collect(),
+        ignore: ignore.iter().map(|pattern| WildMatch::new(&normalised(pattern))).collect(),
         guard: GuardLimits { max_delete_percent, free_deletes, approve: approve.map(Digest::new) },
     })
+}
+
+/// A pattern as the names are that it is held against: `Guest-*` means
+/// `guest-1`, because that is what ejabberd makes of `Guest-1`. `*` and `?`
+/// pass through nodeprep as they are; the host part has no more than letters.
+fn normalised(pattern: &str) -> String {
+    match pattern.split_once('@') {
+        Some((local, host)) => format!("{}@{}", normalised(local), host.to_lowercase()),
+        None => Localpart::new(pattern)
+            .map_or_else(|_| pattern.to_lowercase(), |local| local.to_string()),
+    }
 }

@@ -296,6 +296,70 @@ fn drift_is_repaired() {
     drop(operator);
 }
 
+/// A removal is carried out only when its revision has stood, and still stands:
+/// a file that breaks in the meantime takes it back.
+#[test]
+fn a_half_done_checkout_deletes_nothing() {
+    let host = Host::new("26.07");
+    let with = |users: &str| format!("{}  users: [{users}]\n", host.head());
+    replace(&host.file(), &with("{ name: ann }, { name: bea }, { name: cleo }"));
+    let operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1s"], "run.log");
+    eventually("converged", SOON, || host.run(&["status"]).code == Some(0));
+    replace(&host.file(), &with("{ name: ann }, { name: bea }"));
+    std::thread::sleep(Duration::from_millis(700));
+    replace(&host.file(), "half: [");
+    std::thread::sleep(Duration::from_secs(5));
+    assert_eq!(host.users(), ["ann", "bea", "cleo"], "{}", operator.log());
+    let status = host.run(&["status", "--output", "json"]).expect(1).json();
+    assert_eq!(condition(&status, "Stalled"), "True", "it stays so while rounds go on");
+    replace(&host.file(), &with("{ name: ann }, { name: bea }"));
+    eventually("cleo is gone", SOON, || host.users() == ["ann", "bea"]);
+    // `apply` waits and looks again as well, even when it has to start the server first.
+    drop(operator);
+    docker(&["stop", &host.container]);
+    replace(&host.file(), &with("{ name: ann }"));
+    let mut apply = host.start(&["apply"], "apply.log");
+    std::thread::sleep(Duration::from_millis(600));
+    replace(&host.file(), &with("{ name: ann }, { name: bea }"));
+    assert_eq!(apply.wait(SOON), Some(1), "{}", apply.log());
+    assert_eq!(host.users(), ["ann", "bea"]);
+}
+
+/// Two servers on one database would destroy it.
+#[test]
+fn a_renamed_container_is_not_made_anew_on_its_volumes() {
+    let host = Host::new("26.07");
+    host.declare("  users: [{ name: ann }]\n");
+    host.run(&["apply"]).expect(0);
+    let renamed = format!("{}-old", host.container);
+    docker(&["rename", &host.container, &renamed]);
+    let ran = host.run(&["apply"]).expect(1);
+    docker(&["rename", &renamed, &host.container]);
+    assert!(ran.stdout.contains(&renamed) && ran.stdout.contains("volume"), "{}", ran.stdout);
+    host.run(&["apply"]).expect(0);
+}
+
+/// A password that somebody changed, and an account that somebody made anew.
+#[test]
+fn a_password_changed_by_others_is_set_again() {
+    let host = Host::new("26.07");
+    host.declare("  users:\n    - { name: ann, password: declared }\n    - { name: free, password: first, passwordPolicy: initial }\n");
+    host.run(&["apply"]).expect(0);
+    host.ctl(&["change_password", "ann", HOST, "hacked"]);
+    host.ctl(&["change_password", "free", HOST, "my own"]);
+    host.run(&["apply"]).expect(0);
+    host.ctl(&["check_password", "ann", HOST, "declared"]);
+    host.ctl(&["check_password", "free", HOST, "my own"]);
+    // Where it is left for others, it comes back if it is lost.
+    host.declare("  users: [{ name: ann, password: declared }, { name: made, passwordTo: { file: out/made } }]\n");
+    host.run(&["apply"]).expect(0);
+    let left = fs::read_to_string(host.path("out/made")).unwrap();
+    host.ctl(&["check_password", "made", HOST, &left]);
+    fs::remove_file(host.path("out/made")).unwrap();
+    host.run(&["apply"]).expect(0);
+    assert_eq!(fs::read_to_string(host.path("out/made")).unwrap(), left);
+}
+
 /// Killed at any instant, the next start carries on to the same end.
 fn killed(version: &str) {
     const ACCOUNTS: usize = 150;

@@ -182,12 +182,13 @@ fn fate(desired: &DesiredState, owned: Option<DeletionPolicy>) -> Fate {
     use crate::spec::Prune;
     match (owned, desired.policy.prune) {
         (Some(DeletionPolicy::Retain), Prune::Managed) => Fate::Forget,
-        // Forgotten, it would be one of those that are not declared.
-        (Some(DeletionPolicy::Retain), Prune::All) => Fate::Leave,
         (Some(DeletionPolicy::Delete), Prune::Managed | Prune::All) => {
             Fate::Delete("owned, and no longer declared")
         }
         (None, Prune::All) => Fate::Delete("not declared, and policy.prune is all"),
-        (None, Prune::Managed) | (_, Prune::None) => Fate::Leave,
+        // A retained one that was forgotten would be one of those not declared.
+        (Some(DeletionPolicy::Retain), Prune::All) | (None, Prune::Managed) | (_, Prune::None) => {
+            Fate::Leave
+        }
     }
 }

@@ -226,9 +226,9 @@ impl Engine {
             }
         }
         self.store.keep_generated(&generated)?;
-        let created =
+        let intents =
             creates.iter().map(|step| (step.key(), owned(desired, &step.key(), Origin::Created)));
-        let mut owned: Vec<(ObjectKey, Owned)> = created.collect();
+        let mut owned: Vec<(ObjectKey, Owned)> = intents.collect();
         // Once a password is on its way, the one that was seen before is not to
         // be believed any more, whatever becomes of the answer.
         let changing = steps.iter().filter(|step| matches!(step.action, Action::SetPassword(_)));

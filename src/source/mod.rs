@@ -25,7 +25,7 @@ const DEBOUNCE: Duration = Duration::from_millis(30);
 /// A disk that takes longer than this is taken for dead.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The desired state in a file, or in the `*.yaml` and `*.yml` of a directory.
+/// The desired state in a file, or in the `*.yaml` of a directory.
 pub struct FileSource {
     path: PathBuf,
     watcher: Arc<Watcher>,

@@ -47,7 +47,7 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, SourceError> {
         }
     }
     if paths.is_empty() {
-        return Err(failed(directory, "the directory has no *.yaml and no *.yml file".to_owned()));
+        return Err(failed(directory, "the directory has no *.yaml file".to_owned()));
     }
     paths.sort();
     Ok(paths)

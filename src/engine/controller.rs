@@ -200,9 +200,25 @@ impl Controller {
 
     async fn round(&self, current: &Current, retries: &mut Retries) -> Result<(), StoreError> {
         let now = Instant::now();
-        if !self.status.borrow().is(ConditionType::Ready) {
+        let news = self.status.borrow().revision.as_ref() != Some(&current.desired.revision);
+        if news || !self.status.borrow().is(ConditionType::Ready) {
             self.publish(|status, now| {
-                status.set(ConditionType::Reconciling, true, "Working", "a round is under way", now)
+                status.set(
+                    ConditionType::Reconciling,
+                    true,
+                    "Working",
+                    "a round is under way",
+                    now,
+                );
+                if news {
+                    status.set(
+                        ConditionType::Ready,
+                        false,
+                        "NewRevision",
+                        "a new revision is being looked at",
+                        now,
+                    );
+                }
             });
         }
         let backing_off = |step: &Step| retries.backing_off(step, now);

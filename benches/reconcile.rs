@@ -3,7 +3,7 @@
 //! of them on the same server. Figures are ratios within one run, because
 //! machines differ.
 //!
-//!     cargo bench --bench reconcile -- [VERSION] [disc_copies]
+//!     cargo bench --bench reconcile -- [VERSION] [disc_copies] [plain]
 
 #![allow(
     clippy::unwrap_used,
@@ -33,9 +33,16 @@ fn main() {
         .find(|arg| !arg.starts_with('-'))
         .unwrap_or_else(|| "26.07".to_owned());
     let host = Host::new(&version);
+    let option = |word: &str| std::env::args().any(|arg| arg == word);
+    if option("plain") {
+        // ejabberd's own default; the tests and the shipped variants hash.
+        let config = support::real::CONFIG
+            .replace("auth_password_format: scram", "auth_password_format: plain");
+        fs::write(host.path("ejabberd.yml"), config).unwrap();
+    }
     host.declare("");
     host.run(&["apply"]).expect(0);
-    if std::env::args().any(|arg| arg == "disc_copies") {
+    if option("disc_copies") {
         host.ctl(&["mnesia_table_change_storage", "passwd", "disc_copies"]);
     }
 

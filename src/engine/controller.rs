@@ -189,7 +189,7 @@ impl Controller {
                     store: Arc::clone(&self.store),
                     secrets: Arc::clone(&self.secrets),
                     telemetry: Arc::clone(&self.telemetry),
-                    rechecks: Rechecks::new(RECHECKS),
+                    rechecks: Rechecks::new(RECHECKS, 0),
                 };
                 (engine, AbortOnDrop(watch))
             }

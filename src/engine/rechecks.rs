@@ -22,10 +22,11 @@ pub(super) struct Turn {
 }
 
 impl Rechecks {
-    /// `per_round` of them in each round.
+    /// `per_round` of them in each round, the first turn at `begin`: a command
+    /// that has only one round should not always ask for the same.
     #[must_use]
-    pub fn new(per_round: usize) -> Self {
-        Self { per_round, begin: AtomicUsize::new(0) }
+    pub fn new(per_round: usize, begin: usize) -> Self {
+        Self { per_round, begin: AtomicUsize::new(begin) }
     }
 
     /// The next turn, in a list of `length`.
@@ -50,15 +51,15 @@ mod tests {
 
     #[test]
     fn everybody_has_a_turn_and_nobody_two_before_the_others() {
-        let rechecks = Rechecks::new(3);
+        let rechecks = Rechecks::new(3, 0);
         let mut seen = [0; 7];
         for _ in 0..7 {
             let turn = rechecks.next(7);
             (0..7).filter(|n| turn.contains(*n)).for_each(|n| seen[n] += 1);
         }
         assert_eq!(seen, [3; 7]);
-        assert!(!Rechecks::new(0).next(5).contains(0));
-        assert!(!Rechecks::new(9).next(0).contains(0));
-        assert!((0..4).all(|n| Rechecks::new(9).next(4).contains(n)));
+        assert!(!Rechecks::new(0, 0).next(5).contains(0));
+        assert!(!Rechecks::new(9, 0).next(0).contains(0));
+        assert!((0..4).all(|n| Rechecks::new(9, 0).next(4).contains(n)));
     }
 }

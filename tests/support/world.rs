@@ -383,7 +383,7 @@ impl Lab {
             store: Arc::clone(self) as Arc<dyn Store>,
             secrets: Arc::clone(self) as Arc<dyn Secrets>,
             telemetry: Arc::clone(self) as Arc<dyn Telemetry>,
-            rechecks: Rechecks::new(0),
+            rechecks: Rechecks::new(0, 0),
         }
     }
 

@@ -11,7 +11,7 @@ use super::report::{ApplyError, StepOutcome, StepResult};
 use super::server::Created;
 use crate::diff::Action;
 use crate::inventory::{Inventory, Origin, Owned};
-use crate::model::{Jid, Kind, ObjectKey, Op, RoomJid, Secret, Vhost};
+use crate::model::{Jid, Kind, ObjectKey, Op, RoomJid, Secret};
 use crate::observed::{ObservedState, Reading};
 use crate::plan::Step;
 use crate::spec::{DeletionPolicy, DesiredState, SecretSource, User};
@@ -117,8 +117,7 @@ impl Engine {
         desired: &DesiredState,
         jid: &Jid,
     ) -> Result<Ownership, ApplyError> {
-        let user = declared_user(desired, jid);
-        let password = self.password_for(user.and_then(|user| user.password.as_ref()), jid).await?;
+        let password = self.password_for(desired, jid).await?;
         let created = self.server.register(jid, &password).await?;
         if created == Created::Before {
             return Ok(Ownership::Adopted);
@@ -128,12 +127,9 @@ impl Engine {
 
     /// The declared password, or the one that was generated and kept when the
     /// creation was decided on.
-    async fn password_for(
-        &self,
-        source: Option<&SecretSource>,
-        jid: &Jid,
-    ) -> Result<Secret, ApplyError> {
-        match self.known_password(source, jid).await? {
+    async fn password_for(&self, desired: &DesiredState, jid: &Jid) -> Result<Secret, ApplyError> {
+        let declared = declared_user(desired, jid).and_then(|user| user.password.as_ref());
+        match self.known_password(declared, jid).await? {
             Some(password) => Ok(password),
             None => Ok(self.secrets.generate()?),
         }
@@ -157,8 +153,7 @@ impl Engine {
         desired: &DesiredState,
         jid: &Jid,
     ) -> Result<Ownership, ApplyError> {
-        let user = declared_user(desired, jid);
-        let password = self.password_for(user.and_then(|user| user.password.as_ref()), jid).await?;
+        let password = self.password_for(desired, jid).await?;
         self.server.change_password(jid, &password).await?;
         Ok(Ownership::Keep)
     }
@@ -206,7 +201,11 @@ impl Engine {
         let Some(room) = desired.rooms.as_ref().and_then(|rooms| rooms.get(jid)) else {
             return Ok(Ownership::Keep);
         };
-        match self.server.create_room(jid, &vhost_of(desired, jid), &room.options).await? {
+        match self
+            .server
+            .create_room(jid, desired.host_of(&jid.service).unwrap_or(&desired.host), &room.options)
+            .await?
+        {
             Created::Now => Ok(Ownership::Keep),
             Created::Before => Ok(Ownership::Adopted),
         }
@@ -268,17 +267,6 @@ pub(super) fn declared_policy(desired: &DesiredState, key: &ObjectKey) -> Deleti
         _ => None,
     }
     .unwrap_or(DeletionPolicy::Delete)
-}
-
-/// The vhost that a room's service belongs to: the one that its name ends in.
-fn vhost_of(desired: &DesiredState, room: &RoomJid) -> Vhost {
-    let service = room.service.as_str();
-    std::iter::once(&desired.host)
-        .chain(&desired.hosts)
-        .filter(|host| service.strip_suffix(host.as_str()).is_some_and(|rest| rest.ends_with('.')))
-        .max_by_key(|host| host.as_str().len())
-        .unwrap_or(&desired.host)
-        .clone()
 }
 
 /// Every step with the same error: the first carries it, the others refer to it.

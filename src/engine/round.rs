@@ -290,7 +290,7 @@ fn changed_policies(desired: &DesiredState, inventory: &Inventory) -> Vec<(Objec
         for (name, before) in inventory.of_kind(kind) {
             let key = ObjectKey::new(kind, name);
             let policy = super::apply::declared_policy(desired, &key);
-            if is_declared(desired, &key) && policy != before.deletion_policy {
+            if desired.declares(&key) && policy != before.deletion_policy {
                 changed.push((key, Owned { deletion_policy: policy, ..before.clone() }));
             }
         }
@@ -307,20 +307,6 @@ fn passwords_let_go(desired: &DesiredState, inventory: &Inventory) -> Vec<Object
     free.map(|(jid, _)| ObjectKey::new(Kind::User, jid))
         .filter(|key| inventory.get(key).is_some_and(|owned| owned.password.is_some()))
         .collect()
-}
-
-fn is_declared(desired: &DesiredState, key: &ObjectKey) -> bool {
-    match key.kind {
-        Kind::User => key
-            .name
-            .parse()
-            .is_ok_and(|jid| desired.users.as_ref().is_some_and(|users| users.contains_key(&jid))),
-        Kind::Room => key
-            .name
-            .parse()
-            .is_ok_and(|jid| desired.rooms.as_ref().is_some_and(|rooms| rooms.contains_key(&jid))),
-        _ => false,
-    }
 }
 
 /// Splits off the steps that have to wait.

@@ -87,8 +87,9 @@ fn refusal(
     let owned_deletions = of_kind(Op::Delete).filter(|step| inventory.holds(&step.key())).count();
     let present = set.present.get(&kind).copied().unwrap_or(0);
     let nothing_new = of_kind(Op::Create).next().is_none();
+    // What is declared and deleted was ordered by name (`state: absent`), not concluded.
     let emptied =
-        deletions >= present && of_kind(Op::Delete).any(|step| !is_ordered(desired, step));
+        deletions >= present && of_kind(Op::Delete).any(|step| !desired.declares(&step.key()));
     if nothing_new && (emptied || (owned > 0 && owned_deletions >= owned)) {
         let what = if emptied { "on the server" } else { "that are owned" };
         return Some(format!(
@@ -104,21 +105,6 @@ fn refusal(
     Some(format!(
         "{deletions} of {owned} owned {kind}s would be deleted, and more than {free} are only when that is at most {percent} %"
     ))
-}
-
-/// Whether a deletion was ordered by name (`state: absent`), not concluded.
-fn is_ordered(desired: &DesiredState, step: &Step) -> bool {
-    match step.kind {
-        Kind::User => step
-            .name
-            .parse()
-            .is_ok_and(|jid| desired.users.iter().any(|users| users.contains_key(&jid))),
-        Kind::Room => step
-            .name
-            .parse()
-            .is_ok_and(|jid| desired.rooms.iter().any(|rooms| rooms.contains_key(&jid))),
-        _ => false,
-    }
 }
 
 fn is_ours(desired: &DesiredState, kind: Kind, name: &str) -> bool {

@@ -1,0 +1,91 @@
+//! The desired state: validated, normalised, complete. Only
+//! [`validate`](super::validate) builds one.
+
+mod config;
+mod objects;
+mod policy;
+mod server;
+
+use std::collections::BTreeMap;
+
+pub use config::*;
+pub use objects::*;
+pub use policy::*;
+pub use server::*;
+
+use crate::model::{Jid, Kind, Localpart, ObjectKey, Revision, RoomJid, Vhost};
+
+/// Everything that one revision of the file asks for.
+///
+/// `None` for a kind means that its key is absent: that kind is not managed at
+/// all. An empty map means that there shall be none of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DesiredState {
+    /// `metadata.name`.
+    pub name: String,
+    /// The hash of the content that this came from.
+    pub revision: Revision,
+    /// The default vhost.
+    pub host: Vhost,
+    /// Further vhosts, without the default one.
+    pub hosts: Vec<Vhost>,
+    /// Look and report, change nothing.
+    pub suspend: bool,
+    /// How the server is run.
+    pub server: Server,
+    /// The configuration that shall be in force.
+    pub config: Option<Config>,
+    /// The accounts.
+    pub users: Option<BTreeMap<Jid, User>>,
+    /// The groups, by name.
+    pub groups: Option<BTreeMap<Localpart, Group>>,
+    /// The rooms.
+    pub rooms: Option<BTreeMap<RoomJid, Room>>,
+    /// What may be changed.
+    pub policy: Policy,
+}
+
+impl DesiredState {
+    /// Whether `host` is one of ours.
+    #[must_use]
+    pub fn serves(&self, host: &Vhost) -> bool {
+        self.host == *host || self.hosts.contains(host)
+    }
+
+    /// Whether rooms on `service` are ours to decide on: it belongs to one of
+    /// our hosts, or a room on it is declared.
+    #[must_use]
+    pub fn serves_rooms_of(&self, service: &Vhost) -> bool {
+        self.host_of(service).is_some()
+            || self.rooms.iter().flatten().any(|(room, _)| room.service == *service)
+    }
+
+    /// Whether there is an entry for an object, whatever it says.
+    #[must_use]
+    pub fn declares(&self, key: &ObjectKey) -> bool {
+        let user = |users: &BTreeMap<Jid, User>| {
+            key.name.parse().is_ok_and(|jid| users.contains_key(&jid))
+        };
+        let room = |rooms: &BTreeMap<RoomJid, Room>| {
+            key.name.parse().is_ok_and(|jid| rooms.contains_key(&jid))
+        };
+        match key.kind {
+            Kind::User => self.users.as_ref().is_some_and(user),
+            Kind::Room => self.rooms.as_ref().is_some_and(room),
+            Kind::Server | Kind::Config | Kind::Group | Kind::Affiliation => false,
+        }
+    }
+
+    /// The one of our hosts that a room's service belongs to: the longest that
+    /// its name ends in.
+    #[must_use]
+    pub fn host_of(&self, service: &Vhost) -> Option<&Vhost> {
+        std::iter::once(&self.host)
+            .chain(&self.hosts)
+            .filter(|host| {
+                let before = service.as_str().strip_suffix(host.as_str());
+                before.is_some_and(|before| before.ends_with('.'))
+            })
+            .max_by_key(|host| host.as_str().len())
+    }
+}

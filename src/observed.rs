@@ -4,6 +4,7 @@
 //! is ever deleted because of that.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use crate::model::{Digest, Jid, Localpart, RoomJid, ServerVersion, Vhost};
 
@@ -45,6 +46,44 @@ pub enum ProcessState {
         /// The engine's own word for its health, where it has one.
         health: Option<String>,
     },
+}
+
+/// Where a server runs, as far as its safety and its replacement depend on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The word for what runs it: `docker`, `process`.
+    pub runtime: &'static str,
+    /// Whether this program made it.
+    pub ours: bool,
+    /// What is declared and is otherwise in what runs: the field, declared and
+    /// found, for people. Environment variables by name only.
+    pub differences: Vec<String>,
+    /// What keeps it from being replaced without a loss, if anything does.
+    pub irreplaceable: Option<String>,
+    /// Who else starts it again when it ends: Docker's restart policy, if not `no`.
+    pub restarted_by: Option<String>,
+    /// Addresses of the host at which its ports are published.
+    pub published: Vec<SocketAddr>,
+    /// Whether it sees the host's network as its own.
+    pub host_network: bool,
+    /// Whether it may do what root of the host may.
+    pub privileged: bool,
+    /// Where it sees the engine's own socket, if it does.
+    pub engine_socket: Option<String>,
+    /// The user that its program runs as on the host, as a number.
+    pub uid: Option<u32>,
+}
+
+/// What a server has used so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Usage {
+    /// Processor time of everything in it since it was started, in seconds.
+    pub cpu_seconds: f64,
+    /// Memory now, in bytes.
+    pub memory_bytes: u64,
+    /// A number that grows while the server itself works: processor seconds of
+    /// its VM plus blocks read and written. Says nothing by itself.
+    pub work: u64,
 }
 
 /// The health word of a process that its engine has frozen on somebody's order.

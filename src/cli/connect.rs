@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::control::Preferred;
 use crate::engine::{
@@ -12,7 +13,7 @@ use crate::engine::{
 use crate::erlang::Verdict;
 use crate::metrics::{Metered, Metrics};
 use crate::model::ServerVersion;
-use crate::observed::ProcessState;
+use crate::observed::{ProcessState, Surroundings, Usage};
 use crate::runtime::docker::DockerRuntime;
 use crate::spec;
 
@@ -75,6 +76,18 @@ impl Runtime for Unsupported {
         Err(self.error())
     }
     async fn write_config(&self, _: &ConfigFiles) -> Result<(), RuntimeError> {
+        Err(self.error())
+    }
+    async fn remove(&self) -> Result<(), RuntimeError> {
+        Err(self.error())
+    }
+    async fn surroundings(&self) -> Result<Option<Surroundings>, RuntimeError> {
+        Err(self.error())
+    }
+    async fn usage(&self) -> Result<Option<Usage>, RuntimeError> {
+        Err(self.error())
+    }
+    async fn log(&self, _: Timestamp, _: usize) -> Result<Vec<String>, RuntimeError> {
         Err(self.error())
     }
     async fn watch(&self, _: &tokio::sync::Notify) {

@@ -139,7 +139,7 @@ impl Control for Ejabberdctl {
 fn words(call: Call) -> Result<(&'static str, Shape, Vec<String>), ControlError> {
     let (command, args, shape) = match call {
         Call::Command { name, args, shape } => (name, args, shape),
-        Call::Function { function, .. } => {
+        Call::Function { function, .. } | Call::Beside { function, .. } => {
             let why = "it runs commands only, not functions of the server";
             return Err(ControlError::Unsupported { command: function, why });
         }

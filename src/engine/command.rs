@@ -67,6 +67,14 @@ pub enum Call {
         /// Its arguments.
         args: Vec<Arg>,
     },
+    /// Something that a client would do, from where the server runs, in its
+    /// network: a listener on its loopback is seen whatever the network mode.
+    Beside {
+        /// What: `open` a stream, or `login`.
+        function: &'static str,
+        /// Its arguments: address, port, host, and for a login name and password.
+        args: Vec<Arg>,
+    },
 }
 
 impl Call {
@@ -88,7 +96,7 @@ impl Call {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Command { name, .. } => name,
-            Self::Function { function, .. } => function,
+            Self::Function { function, .. } | Self::Beside { function, .. } => function,
         }
     }
 
@@ -96,7 +104,9 @@ impl Call {
     #[must_use]
     pub fn args(&self) -> &[Arg] {
         match self {
-            Self::Command { args, .. } | Self::Function { args, .. } => args,
+            Self::Command { args, .. }
+            | Self::Function { args, .. }
+            | Self::Beside { args, .. } => args,
         }
     }
 }

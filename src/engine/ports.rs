@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::command::{Call, Value};
@@ -14,7 +15,7 @@ use super::error::{ControlError, RuntimeError, SecretError, SourceError, StoreEr
 use crate::erlang::{CommandLine, NodeAddress, Verdict};
 use crate::inventory::{Fingerprint, Inventory, Owned};
 use crate::model::{Jid, ObjectKey, Secret, ServerVersion};
-use crate::observed::ProcessState;
+use crate::observed::{ProcessState, Surroundings, Usage};
 
 /// The control channel: carries calls to one server, many at once.
 #[async_trait]
@@ -95,8 +96,24 @@ pub trait Runtime: Send + Sync {
     /// the server has.
     async fn check_config(&self, files: &ConfigFiles) -> Result<Verdict, RuntimeError>;
 
-    /// Puts `files` where the server reads its configuration.
+    /// Puts `files` where the server reads its configuration. Others that are
+    /// there stay.
     async fn write_config(&self, files: &ConfigFiles) -> Result<(), RuntimeError>;
+
+    /// Removes what [`create`](Self::create) made, but for the volumes; it was
+    /// stopped before.
+    async fn remove(&self) -> Result<(), RuntimeError>;
+
+    /// Where it runs, and how that differs from what is declared. `None`
+    /// where there is nothing.
+    async fn surroundings(&self) -> Result<Option<Surroundings>, RuntimeError>;
+
+    /// What it has used. `None` where it does not run.
+    async fn usage(&self) -> Result<Option<Usage>, RuntimeError>;
+
+    /// The last lines that it logged since `since`, oldest first; at most
+    /// `lines`. Also of a server that has ended.
+    async fn log(&self, since: Timestamp, lines: usize) -> Result<Vec<String>, RuntimeError>;
 
     /// Says so on `changed` whenever the process may have begun or ended.
     /// Never returns; whoever started it drops it.

@@ -61,6 +61,72 @@ Call = fun(Timeout, M, F, A) ->
         _:R -> {crashed, Tag(R), <<>>}
     end
 end,
+% Beside the server, in its network but not in its node: what a client sees.
+% Answers what was read up to one of the Ends, or all of it up to the end.
+Read = fun Inner(Recv, Ends, Before) ->
+    case binary:match(Before, Ends) of
+        nomatch when byte_size(Before) < 65536 ->
+            case Recv() of
+                {ok, More} -> Inner(Recv, Ends, <<Before/binary, More/binary>>);
+                {error, closed} -> Before;
+                {error, Why} -> throw(Why)
+            end;
+        _ -> Before
+    end
+end,
+Header = fun(To) ->
+    [<<"<?xml version='1.0'?><stream:stream version='1.0' xmlns='jabber:client' "
+       "xmlns:stream='http://etherx.jabber.org/streams' to='">>, To, <<"'>">>]
+end,
+Features = [<<"</stream:features>">>, <<"</stream:stream>">>],
+Has = fun(Text, Part) -> binary:match(Text, Part) =/= nomatch end,
+% A login by SASL PLAIN, under TLS where that is offered: this never leaves the host.
+Login = fun(Send, Recv, To, User, Password) ->
+    ok = Send(Header(To)),
+    Read(Recv, Features, <<>>),
+    ok = Send([<<"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>">>,
+               base64:encode(<<0, User/binary, 0, Password/binary>>), <<"</auth>">>]),
+    case Has(Read(Recv, [<<"<success">>, <<"</failure>">>], <<>>), <<"<success">>) of
+        true -> in;
+        false -> throw(not_authorized)
+    end
+end,
+Beside = fun
+    (open, [Ip, Number, To], Timeout, S) ->
+        ok = gen_tcp:send(S, Header(To)),
+        Read(fun() -> gen_tcp:recv(S, 0, Timeout) end, Features, <<>>);
+    (login, [Ip, Number, To, User, Password], Timeout, S) ->
+        Plain = fun() -> gen_tcp:recv(S, 0, Timeout) end,
+        ok = gen_tcp:send(S, Header(To)),
+        case Has(Read(Plain, Features, <<>>), <<":xmpp-tls'">>) of
+            false ->
+                gen_tcp:send(S, <<"</stream:stream>">>),
+                throw(no_starttls);
+            true ->
+                {ok, _} = application:ensure_all_started(ssl),
+                ok = gen_tcp:send(S, <<"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>">>),
+                Read(Plain, [<<"<proceed">>, <<"</stream:stream>">>], <<>>),
+                case ssl:connect(S, [{verify, verify_none}], Timeout) of
+                    {ok, T} ->
+                        Login(fun(Data) -> ssl:send(T, Data) end,
+                              fun() -> ssl:recv(T, 0, Timeout) end, To, User, Password);
+                    {error, _} -> throw(tls)
+                end
+        end
+end,
+Look = fun(Timeout, F, [Ip, Number | _] = A) ->
+    try
+        {ok, Address} = inet:parse_address(binary_to_list(Ip)),
+        case gen_tcp:connect(Address, Number, [binary, {active, false}], Timeout) of
+            {ok, S} ->
+                try {ok, Beside(F, A, Timeout, S)} after gen_tcp:close(S) end;
+            {error, Why} -> throw(Why)
+        end
+    catch
+        throw:R -> {thrown, Tag(R), <<>>};
+        _:R -> {crashed, Tag(R), <<>>}
+    end
+end,
 Drain = fun Inner(Done, 0) -> Done;
             Inner(Done, N) ->
                 receive {done, D} -> Inner([D | Done], N - 1)
@@ -72,7 +138,10 @@ Loop = fun Inner() ->
         {Port, {data, Frame}} ->
             [spawn(fun() ->
                  group_leader(Sink, self()),
-                 Main ! {done, {Id, Call(Timeout, M, F, A)}}
+                 Main ! {done, {Id, case M of
+                     beside_the_server -> Look(Timeout, F, A);
+                     _ -> Call(Timeout, M, F, A)
+                 end}}
              end) || {Id, Timeout, M, F, A} <- binary_to_term(Frame)],
             Inner();
         {done, First} ->

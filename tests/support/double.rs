@@ -278,7 +278,14 @@ impl Control for Double {
             Call::Function { function: "statistics", .. } => {
                 Ok(Value::Tuple(vec![Value::Int(3_600_000), Value::Int(0)]))
             }
-            Call::Function { function, .. } => panic!("the double does not know `{function}`"),
+            Call::Beside { function: "open", .. } => Ok(said(
+                "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/>\
+                 </starttls></stream:features>",
+            )),
+            Call::Beside { function: "login", .. } => Ok(atom("in")),
+            Call::Beside { function, .. } | Call::Function { function, .. } => {
+                panic!("the double does not know `{function}`")
+            }
         }
     }
 

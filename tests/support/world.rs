@@ -19,12 +19,13 @@ use ejabberd_operator::engine::{
 use ejabberd_operator::erlang::Verdict;
 use ejabberd_operator::inventory::{Fingerprint, Inventory, Owned};
 use ejabberd_operator::model::{Jid, Kind, ObjectKey, Secret, ServerVersion};
-use ejabberd_operator::observed::ProcessState;
+use ejabberd_operator::observed::{ProcessState, Surroundings, Usage};
 use ejabberd_operator::plan::{Plan, Step};
 use ejabberd_operator::spec::{
     self, DeletionPolicy, DesiredState, SecretSink, SecretSource, SourceFile,
 };
 use ejabberd_operator::status::Status;
+use jiff::Timestamp;
 
 use super::double::{Double, World};
 
@@ -644,6 +645,31 @@ impl Runtime for Lab {
             true
         })
         .await
+    }
+
+    async fn remove(&self) -> Result<(), RuntimeError> {
+        self.effect("remove", String::new(), engine_away(), || {
+            self.machine.lock().unwrap().process = ProcessState::Absent;
+            true
+        })
+        .await
+    }
+
+    async fn surroundings(&self) -> Result<Option<Surroundings>, RuntimeError> {
+        self.alive().await;
+        let there = self.process() != ProcessState::Absent;
+        Ok(there.then(|| Surroundings { runtime: "docker", ours: true, ..Default::default() }))
+    }
+
+    async fn usage(&self) -> Result<Option<Usage>, RuntimeError> {
+        self.alive().await;
+        let runs = matches!(self.process(), ProcessState::Running { .. });
+        Ok(runs.then(Usage::default))
+    }
+
+    async fn log(&self, _: Timestamp, _: usize) -> Result<Vec<String>, RuntimeError> {
+        self.alive().await;
+        Ok(Vec::new())
     }
 
     async fn watch(&self, _: &tokio::sync::Notify) {

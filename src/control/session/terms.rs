@@ -52,6 +52,7 @@ pub(super) fn request(id: u64, timeout_ms: u64, call: &Call, api: ApiVersion) ->
     let args: Vec<Term> = call.args().iter().map(argument).collect();
     let (module, function, args) = match call {
         Call::Function { module, function, .. } => (*module, *function, args),
+        Call::Beside { function, .. } => ("beside_the_server", *function, args),
         Call::Command { name, .. } => {
             let caller = eetf::Map { map: [(atom("caller_module"), atom("ejabberd_ctl"))].into() };
             let args =

@@ -5,6 +5,7 @@ mod accounts;
 mod answers;
 mod rooms;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio::sync::Mutex;
 use super::command::{Arg, Call, Shape, Value};
 use super::error::ControlError;
 use super::ports::Control;
-use crate::model::{ApiVersion, ServerVersion};
+use crate::model::{ApiVersion, Jid, Secret, ServerVersion, Vhost};
 use answers::{number, refused};
 
 /// How long a call may take. A command is done in milliseconds, but the server
@@ -104,6 +105,42 @@ impl Server {
     /// For how long it has been up, in seconds.
     pub async fn uptime_seconds(&self) -> Result<i64> {
         number("stats", &self.command("stats", Shape::Text, vec!["uptimeseconds".into()]).await?)
+    }
+
+    /// What the server offers to a client that opens a stream to `host`:
+    /// its stream features, as it writes them. Asked from where it runs.
+    pub async fn open_stream(
+        &self,
+        at: SocketAddr,
+        host: &Vhost,
+        deadline: Duration,
+    ) -> Result<String> {
+        const NAME: &str = "open";
+        let answer = self.beside(NAME, at, host, Vec::new(), deadline).await?;
+        let said = answer.into_bytes().ok_or(ControlError::Malformed(NAME))?;
+        Ok(String::from_utf8_lossy(&said).into_owned())
+    }
+
+    /// Logs in as a client would, with STARTTLS and SASL PLAIN.
+    pub async fn log_in(&self, at: SocketAddr, jid: &Jid, password: &Secret) -> Result<()> {
+        let who = vec![jid.local.as_str().into(), password.into()];
+        self.beside("login", at, &jid.host, who, self.deadline).await?;
+        Ok(())
+    }
+
+    async fn beside(
+        &self,
+        function: &'static str,
+        at: SocketAddr,
+        host: &Vhost,
+        more: Vec<Arg>,
+        deadline: Duration,
+    ) -> Result<Value> {
+        let address = at.ip().to_string();
+        let mut args =
+            vec![address.as_str().into(), Arg::Int(at.port().into()), host.as_str().into()];
+        args.extend(more);
+        self.control.call(Call::Beside { function, args }, deadline).await
     }
 
     /// Stops ejabberd and its database in good order; the node stays. What

@@ -31,7 +31,9 @@ impl DockerRuntime {
     pub(super) async fn create_container(&self) -> Result<(), RuntimeError> {
         let client = self.client().await?;
         let image = self.image().await?;
-        let volumes = volumes(&self.spec, &image);
+        let config = image.config.unwrap_or_default();
+        let layout = Layout::new(config.env.as_deref(), config.working_dir.as_deref());
+        let volumes = volumes(&self.spec, &layout);
         self.refuse_shared(&volumes).await?;
         for name in volumes.values() {
             if client.inspect_volume(name).await.is_err() {
@@ -124,23 +126,34 @@ pub(super) fn labels() -> HashMap<String, String> {
     HashMap::from([(MANAGED_LABEL.to_owned(), "true".to_owned())])
 }
 
+/// Where an image keeps what must not be lost.
+pub(super) struct Layout {
+    pub(super) database: String,
+    pub(super) config: String,
+}
+
+impl Layout {
+    /// As its environment says, else as the official images have it.
+    pub(super) fn new(env: Option<&[String]>, working_dir: Option<&str>) -> Self {
+        let variable = |name: &str| {
+            env.into_iter()
+                .flatten()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
+        };
+        let home = working_dir.filter(|d| d.len() > 1).unwrap_or("/home/ejabberd");
+        Self {
+            database: variable("SPOOL_DIR").unwrap_or_else(|| format!("{home}/database")),
+            config: variable("CONFIG_DIR").unwrap_or_else(|| format!("{home}/conf")),
+        }
+    }
+}
+
 /// The declared volumes, and named ones for database and configuration where
 /// nothing is declared for those.
-fn volumes(spec: &Spec, image: &ImageInspect) -> BTreeMap<String, String> {
-    let config = image.config.clone().unwrap_or_default();
-    let env = config.env.unwrap_or_default();
-    let variable = |name: &str| {
-        env.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
-    };
-    let home =
-        config.working_dir.filter(|d| d.len() > 1).unwrap_or_else(|| "/home/ejabberd".to_owned());
+pub(super) fn volumes(spec: &Spec, layout: &Layout) -> BTreeMap<String, String> {
     let mut volumes = spec.volumes.clone();
-    let places = [
-        (variable("SPOOL_DIR").unwrap_or_else(|| format!("{home}/database")), "database"),
-        (variable("CONFIG_DIR").unwrap_or_else(|| format!("{home}/conf")), "conf"),
-    ];
-    for (path, what) in places {
-        volumes.entry(path).or_insert_with(|| format!("{}-{what}", spec.container));
+    for (path, what) in [(&layout.database, "database"), (&layout.config, "conf")] {
+        volumes.entry(path.clone()).or_insert_with(|| format!("{}-{what}", spec.container));
     }
     volumes
 }

@@ -9,6 +9,8 @@ mod config;
 mod create;
 mod events;
 mod exec;
+mod surroundings;
+mod usage;
 
 use std::time::Duration;
 
@@ -16,12 +18,13 @@ use async_trait::async_trait;
 use bollard::errors::Error as ApiError;
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum};
 use bollard::query_parameters as query;
+use jiff::Timestamp;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use crate::engine::{ConfigFiles, Runtime, RuntimeError};
 use crate::erlang::Verdict;
-use crate::observed::{PAUSED, ProcessState};
+use crate::observed::{PAUSED, ProcessState, Surroundings, Usage};
 use crate::spec::Docker as Spec;
 
 /// The label of what this program made.
@@ -185,6 +188,27 @@ impl Runtime for DockerRuntime {
 
     async fn write_config(&self, files: &ConfigFiles) -> Result<(), RuntimeError> {
         self.write_config_files(files).await
+    }
+
+    async fn remove(&self) -> Result<(), RuntimeError> {
+        // Its anonymous volumes stay as well: nobody knows what is on them.
+        match self.client().await?.remove_container(self.name(), None).await {
+            Ok(()) => Ok(()),
+            Err(e) if status(&e) == Some(404) => Ok(()),
+            Err(e) => Err(self.error("remove the container", &e)),
+        }
+    }
+
+    async fn surroundings(&self) -> Result<Option<Surroundings>, RuntimeError> {
+        self.read_surroundings().await
+    }
+
+    async fn usage(&self) -> Result<Option<Usage>, RuntimeError> {
+        self.read_usage().await
+    }
+
+    async fn log(&self, since: Timestamp, lines: usize) -> Result<Vec<String>, RuntimeError> {
+        self.read_log(since, lines).await
     }
 
     async fn watch(&self, changed: &tokio::sync::Notify) {

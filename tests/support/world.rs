@@ -121,7 +121,7 @@ struct Memory {
 
 /// Files and passwords beside the server.
 #[derive(Clone, Default)]
-struct Surroundings {
+struct Disk {
     files: BTreeMap<PathBuf, Vec<u8>>,
     published: BTreeMap<PathBuf, String>,
     generated: usize,
@@ -133,7 +133,7 @@ pub struct Lab {
     gate: Mutex<Gate>,
     machine: Mutex<Machine>,
     memory: Mutex<Memory>,
-    surroundings: Mutex<Surroundings>,
+    disk: Mutex<Disk>,
     /// Answers given instead of the server's own.
     lies: Mutex<BTreeMap<&'static str, Value>>,
     /// Accounts whose every change the server refuses.
@@ -182,7 +182,7 @@ impl Lab {
                 can_check: true,
             },
             Memory::default(),
-            Surroundings::default(),
+            Disk::default(),
         );
         Arc::new(lab)
     }
@@ -200,7 +200,7 @@ impl Lab {
         world: World,
         machine: Machine,
         memory: Memory,
-        surroundings: Surroundings,
+        disk: Disk,
     ) -> Self {
         let double = Double::new(HOST);
         *double.world.lock().unwrap() = world;
@@ -209,7 +209,7 @@ impl Lab {
             gate: Mutex::default(),
             machine: Mutex::new(machine),
             memory: Mutex::new(memory),
-            surroundings: Mutex::new(surroundings),
+            disk: Mutex::new(disk),
             lies: Mutex::default(),
             cursed: Mutex::default(),
             disk_full: Mutex::default(),
@@ -222,7 +222,7 @@ impl Lab {
             self.double.world.lock().unwrap().clone(),
             self.machine.lock().unwrap().clone(),
             self.memory.lock().unwrap().clone(),
-            self.surroundings.lock().unwrap().clone(),
+            self.disk.lock().unwrap().clone(),
         ))
     }
 
@@ -274,11 +274,11 @@ impl Lab {
     }
 
     pub fn write_file(&self, path: &str, content: &str) {
-        self.surroundings.lock().unwrap().files.insert(path.into(), content.into());
+        self.disk.lock().unwrap().files.insert(path.into(), content.into());
     }
 
     pub fn published(&self, path: &str) -> Option<String> {
-        self.surroundings.lock().unwrap().published.get(Path::new(path)).cloned()
+        self.disk.lock().unwrap().published.get(Path::new(path)).cloned()
     }
 
     /// The configuration that the process read when it started.
@@ -391,7 +391,7 @@ impl Lab {
     pub fn picture(&self) -> Picture {
         let memory = self.memory.lock().unwrap();
         let machine = self.machine.lock().unwrap();
-        let surroundings = self.surroundings.lock().unwrap();
+        let disk = self.disk.lock().unwrap();
         let world = self.double.world.lock().unwrap();
         let unrandom = |password: &str| {
             let of = memory.generated.iter().find(|(_, secret)| secret.expose() == password);
@@ -405,7 +405,7 @@ impl Lab {
         let named = |map: &BTreeMap<String, String>| -> BTreeMap<String, String> {
             map.iter().map(|(name, password)| (name.clone(), unrandom(password))).collect()
         };
-        let published = surroundings.published.iter();
+        let published = disk.published.iter();
         Picture {
             users: named(&world.users),
             rooms: world.rooms.clone(),
@@ -735,7 +735,7 @@ impl Secrets for Lab {
     }
 
     fn generate(&self) -> Result<Secret, SecretError> {
-        let mut surroundings = self.surroundings.lock().unwrap();
+        let mut surroundings = self.disk.lock().unwrap();
         surroundings.generated += 1;
         Ok(Secret::new(format!("random-{}", surroundings.generated)))
     }
@@ -743,11 +743,11 @@ impl Secrets for Lab {
     async fn publish(&self, sink: &SecretSink, secret: &Secret) -> Result<(), SecretError> {
         self.alive().await;
         let (path, text) = (sink.file.clone(), secret.expose().to_owned());
-        if self.surroundings.lock().unwrap().published.get(&path) == Some(&text) {
+        if self.disk.lock().unwrap().published.get(&path) == Some(&text) {
             return Ok(());
         }
         self.effect("publish", path.display().to_string(), no_secret("a directory"), || {
-            self.surroundings.lock().unwrap().published.insert(path, text);
+            self.disk.lock().unwrap().published.insert(path, text);
             true
         })
         .await
@@ -755,7 +755,7 @@ impl Secrets for Lab {
 
     async fn read_file(&self, path: &Path) -> Result<Vec<u8>, SecretError> {
         self.alive().await;
-        let found = self.surroundings.lock().unwrap().files.get(path).cloned();
+        let found = self.disk.lock().unwrap().files.get(path).cloned();
         found.ok_or_else(|| no_secret(&path.display().to_string()))
     }
 }

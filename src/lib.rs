@@ -51,4 +51,5 @@ pub mod source;
 pub mod spec;
 pub mod status;
 pub mod store;
+pub mod supervision;
 pub mod web;

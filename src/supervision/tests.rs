@@ -1,0 +1,246 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn settings() -> Settings {
+    let seconds = Duration::from_secs;
+    Settings {
+        shall_run: true,
+        probe: Probe { interval: seconds(5), failures: 3, start_deadline: seconds(600) },
+        backoff: Backoff { initial: seconds(10), max: seconds(300), reset_after: seconds(600) },
+        others_restart: false,
+    }
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn died() -> Event {
+    Event::Ended(Ending { exit_code: Some(137), ..Ending::default() })
+}
+
+fn said(line: &str) -> Event {
+    let log = vec![line.to_owned()];
+    Event::Ended(Ending { exit_code: Some(1), log, ..Ending::default() })
+}
+
+/// The name of a state, without what it holds.
+fn name(state: &State) -> String {
+    format!("{state:?}").split([' ', '{']).next().unwrap().to_owned()
+}
+
+/// One line each: when, what happens, and what must come of it.
+type Table = [(i64, Event, &'static str, Option<Effect>)];
+
+fn play(settings: &Settings, table: &Table) {
+    let mut machine = Supervision::new(at(0));
+    for (row, (second, event, state, effect)) in table.iter().enumerate() {
+        let did = machine.step(event.clone(), settings, at(*second));
+        assert_eq!(
+            (name(&machine.state).as_str(), did),
+            (*state, *effect),
+            "row {row}: {machine:?}"
+        );
+    }
+}
+
+#[test]
+fn a_server_that_dies_is_started_at_once_then_ever_more_slowly() {
+    use Event::{Answered, Nothing, Runs};
+    play(
+        &settings(),
+        &[
+            (0, Runs, "Starting", None),
+            (1, Answered, "Running", None),
+            (100, died(), "Starting", Some(Effect::Start)),
+            (100, Runs, "Starting", None),
+            (102, Answered, "Running", None),
+            (103, died(), "BackingOff", None),
+            (112, Nothing, "BackingOff", None),
+            (113, Nothing, "Starting", Some(Effect::Start)),
+            (115, died(), "BackingOff", None),
+            (134, Nothing, "BackingOff", None),
+            (135, Nothing, "Starting", Some(Effect::Start)),
+            (136, Answered, "Running", None),
+            // Ten minutes of health, and all is forgotten.
+            (736, died(), "Starting", Some(Effect::Start)),
+        ],
+    );
+}
+
+#[test]
+fn what_has_to_be_mended_first_is_named_and_not_hammered() {
+    let mut machine = Supervision::new(at(0));
+    let taken = "2026-11-22 19:20:24 \u{1b}[1;49;95m[error]\u{1b}[0m listener: eaddrinuse}}";
+    let _ = machine.step(Event::Runs, &settings(), at(0));
+    assert_eq!(machine.step(said(taken), &settings(), at(1)), None);
+    assert_eq!(machine.state, State::Failed { until: at(11) });
+    let cause = machine.cause.clone().unwrap();
+    assert_eq!((cause.reason.as_str(), cause.config), ("PortTaken", false));
+    assert!(cause.to_string().contains("ss -tlnp") && !cause.message.contains('\u{1b}'), "{cause}");
+    // Whoever has mended it need not wait.
+    assert_eq!(machine.step(Event::TryNow, &settings(), at(2)), Some(Effect::Start));
+    let row =
+        |words: &str| Cause::of(&Ending { log: vec![words.into()], ..Ending::default() }, false);
+    for (words, reason) in [
+        ("{file_error,enospc}", "DiskFull"),
+        (
+            "Failed to read YAML file '/home/ejabberd/conf/ejabberd.yml': permission denied",
+            "ConfigUnreadable",
+        ),
+        ("Bind for 127.0.0.1:5222 failed: port is already allocated", "PortTaken"),
+        ("[critical] Failed to start module mod_x", "Ended"),
+    ] {
+        assert_eq!(row(words).reason, reason, "{words}");
+    }
+    // What it logged while it ran for days is not why it was killed.
+    let killed = Ending { exit_code: Some(137), log: vec!["eacces".into()], ..Ending::default() };
+    assert_eq!(Cause::of(&killed, true).reason, "Killed");
+    assert!(Cause::of(&Ending { oom_killed: true, ..killed }, true).message.contains("memory"));
+}
+
+#[test]
+fn one_slow_answer_is_not_an_outage_and_several_are() {
+    use Event::{Answered, Missed, Runs};
+    play(
+        &settings(),
+        &[
+            (0, Runs, "Starting", None),
+            (1, Answered, "Running", None),
+            (6, Missed(Some(7)), "Running", None),
+            (8, Missed(Some(7)), "Running", None),
+            (10, Answered, "Running", None),
+            (15, Missed(Some(7)), "Running", None),
+            (17, Missed(Some(7)), "Running", None),
+            (20, Missed(Some(7)), "Unresponsive", None),
+            (23, Missed(Some(7)), "Starting", Some(Effect::Restart)),
+        ],
+    );
+}
+
+#[test]
+fn a_busy_server_that_does_not_answer_gets_longer() {
+    let mut machine = Supervision::new(at(0));
+    let _ = machine.step(Event::Answered, &settings(), at(0));
+    let restarted = (1..).find(|n| {
+        let event = Event::Missed(Some(u64::try_from(*n).unwrap()));
+        machine.step(event, &settings(), at(*n * 3)).is_some()
+    });
+    assert_eq!(restarted, Some(25), "{machine:?}");
+}
+
+#[test]
+fn starting_is_not_hanging() {
+    let mut machine = Supervision::new(at(0));
+    let _ = machine.step(Event::Runs, &settings(), at(0));
+    // It works for an hour, and nobody touches it.
+    for second in 1..3600_u32 {
+        let event = Event::Missed(Some(u64::from(second)));
+        assert_eq!(machine.step(event, &settings(), at(second.into())), None);
+    }
+    // Then it does nothing for ten minutes.
+    assert_eq!(machine.step(Event::Missed(Some(3599)), &settings(), at(4198)), None);
+    assert_eq!(
+        machine.step(Event::Missed(Some(3599)), &settings(), at(4199)),
+        Some(Effect::Restart)
+    );
+    assert_eq!(machine.cause.unwrap().reason, "StuckStart");
+}
+
+#[test]
+fn stopped_stays_stopped_and_a_stop_that_did_not_help_is_repeated() {
+    let mut stopped = Settings { shall_run: false, ..settings() };
+    let mut machine = Supervision::new(at(0));
+    let _ = machine.step(Event::Answered, &settings(), at(0));
+    assert_eq!(machine.step(Event::Runs, &stopped, at(1)), Some(Effect::Stop));
+    assert_eq!(machine.step(Event::Runs, &stopped, at(2)), None);
+    assert_eq!(machine.step(Event::Runs, &stopped, at(31)), Some(Effect::Stop));
+    for second in 32..1000 {
+        assert_eq!(machine.step(died(), &stopped, at(second)), None);
+        assert_eq!(machine.state, State::Stopped);
+    }
+    stopped.shall_run = true;
+    assert_eq!(machine.step(died(), &stopped, at(1001)), Some(Effect::Start));
+}
+
+#[test]
+fn who_else_restarts_it_goes_first() {
+    let others = Settings { others_restart: true, ..settings() };
+    let mut machine = Supervision::new(at(0));
+    let _ = machine.step(Event::Answered, &others, at(0));
+    assert_eq!(machine.step(died(), &others, at(100)), None);
+    assert_eq!(machine.step(Event::Nothing, &others, at(109)), None);
+    assert_eq!(machine.step(Event::Nothing, &others, at(110)), Some(Effect::Start));
+}
+
+#[test]
+fn the_backoff_outlives_the_operator_but_no_clock_set_back() {
+    let mut machine = Supervision::new(at(0));
+    let _ = machine.step(Event::Answered, &settings(), at(0));
+    let _ = machine.step(died(), &settings(), at(1));
+    let _ = machine.step(died(), &settings(), at(2));
+    let kept: Supervision =
+        serde_json::from_str(&serde_json::to_string(&machine).unwrap()).unwrap();
+    assert_eq!(kept, machine);
+    let mut resumed = kept.clone().resumed(&settings(), at(5));
+    assert_eq!(resumed.step(died(), &settings(), at(11)), None);
+    assert_eq!(resumed.step(died(), &settings(), at(12)), Some(Effect::Start));
+    assert_eq!(
+        kept.resumed(&settings(), at(-90_000)).due(),
+        Some(at(-90_000) + Duration::from_secs(300))
+    );
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => Just(Event::Runs),
+        3 => Just(died()),
+        1 => Just(said("eaddrinuse")),
+        1 => Just(Event::IsAbsent),
+        1 => Just(Event::IsPaused),
+        4 => Just(Event::Answered),
+        4 => proptest::option::of(0..4_u64).prop_map(Event::Missed),
+        1 => Just(Event::Halted),
+        3 => Just(Event::Nothing),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever happens: a stopped server is never started, starts keep their
+    /// distance, and a paused or absent one is left alone.
+    #[test]
+    fn starts_keep_their_distance(
+        events in proptest::collection::vec((any_event(), 0..40_i64, proptest::bool::weighted(0.9)), 1..80)
+    ) {
+        let mut machine = Supervision::new(at(0));
+        let mut now = 0;
+        let mut starts: Vec<i64> = Vec::new();
+        for (event, pause, shall_run) in events {
+            now += pause;
+            let settings = Settings { shall_run, ..settings() };
+            let was_healthy = matches!(machine.state, State::Running { healthy, .. } if since(healthy, at(now)).as_secs() >= 600);
+            let was_stopped = matches!(machine.state, State::Stopped | State::Stopping);
+            let idle = matches!(event, Event::IsAbsent | Event::IsPaused);
+            let effect = machine.step(event, &settings, at(now));
+            match effect {
+                Some(Effect::Stop) => prop_assert!(!shall_run),
+                Some(Effect::Start | Effect::Restart) => {
+                    prop_assert!(shall_run && !idle);
+                    if was_healthy || was_stopped {
+                        starts.clear();
+                    }
+                    // The third and later starts in a row wait ten seconds at least.
+                    if let [.., last] = starts.as_slice() && starts.len() >= 2 {
+                        prop_assert!(now - last >= 10, "{starts:?} {now}");
+                    }
+                    starts.push(now);
+                }
+                None => {}
+            }
+            if !shall_run { starts.clear(); }
+        }
+    }
+}

@@ -96,6 +96,35 @@ pub struct ConfigReading {
     pub declared: Digest,
     /// The digest of the same files on the server.
     pub in_force: Digest,
+    /// Why the declared one is not to be tried again, if so.
+    pub latched: Option<Latched>,
+    /// The good one that stands in its place meanwhile, if there is one.
+    pub standing: Option<Standing>,
+    /// The options and files that differ between what is on the server and
+    /// what shall be there.
+    pub changes: Vec<String>,
+    /// Those of them that only a restart puts in force, and why.
+    pub restarts: Vec<String>,
+}
+
+/// Why a configuration is not to be tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Latched {
+    /// One word: `Invalid`, `RolledBack`, `ByHand`.
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// A good configuration that stands in the place of a declared one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Its digest.
+    pub digest: Digest,
+    /// The variant that it was declared as.
+    pub variant: String,
+    /// Whether it is what is on the server.
+    pub in_force: bool,
 }
 
 /// A room's options as ejabberd prints them.
@@ -119,6 +148,8 @@ pub struct ObservedState {
     pub version: Reading<ServerVersion>,
     /// The configuration; `None` where none is declared.
     pub config: Option<Reading<ConfigReading>>,
+    /// Where it runs; `Known(None)` where there is nothing.
+    pub surroundings: Reading<Option<Surroundings>>,
     /// The accounts of each declared vhost.
     pub users: BTreeMap<Vhost, Reading<BTreeSet<Localpart>>>,
     /// Whether the password on the server is the declared one, for accounts

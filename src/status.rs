@@ -138,6 +138,26 @@ pub struct ServerStatus {
     pub connected_users: BTreeMap<String, u64>,
     /// Running rooms by service.
     pub online_rooms: BTreeMap<String, usize>,
+    /// How it fares; unknown to a command that looks once.
+    #[serde(default)]
+    pub supervision: Option<SupervisionStatus>,
+}
+
+/// How the server fares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SupervisionStatus {
+    /// One word: absent, starting, running, unresponsive, paused, backing-off,
+    /// failed, stopping, stopped.
+    pub state: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Starts since it was last well for long.
+    pub starts: u32,
+    /// When it is started again, if it waits for that.
+    pub next_start: Option<Timestamp>,
+    /// Why it last ended, or was ended.
+    pub last_cause: Option<String>,
 }
 
 /// Deletions that wait for an approval.

@@ -75,6 +75,19 @@ pub(super) enum Command {
         #[arg(long, value_enum, default_value = "text")]
         output: StatusFormat,
     },
+    /// Try again now whatever failed, a configuration that was taken back too
+    Retry,
+    /// Show the configurations that proved good, the latest first
+    History {
+        /// How to print it
+        #[arg(long, value_enum, default_value = "text")]
+        output: Format,
+    },
+    /// Put a good configuration from before in force, until the file changes
+    Rollback {
+        /// The first digits of its digest, as `history` shows it [default: the one before the last]
+        digest: Option<String>,
+    },
     /// Print the JSON Schema of the file
     Schema,
     /// Print a completion script

@@ -78,7 +78,16 @@ impl Runtime for Unsupported {
     async fn write_config(&self, _: &ConfigFiles) -> Result<(), RuntimeError> {
         Err(self.error())
     }
-    async fn remove(&self) -> Result<(), RuntimeError> {
+    async fn replace(&self) -> Result<(), RuntimeError> {
+        Err(self.error())
+    }
+    async fn bring_back(&self) -> Result<(), RuntimeError> {
+        Err(self.error())
+    }
+    async fn drop_aside(&self) -> Result<(), RuntimeError> {
+        Err(self.error())
+    }
+    async fn own_restarts(&self) -> Result<(), RuntimeError> {
         Err(self.error())
     }
     async fn surroundings(&self) -> Result<Option<Surroundings>, RuntimeError> {

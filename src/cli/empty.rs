@@ -1,9 +1,9 @@
 //! The memory of an operator that has none yet: for `plan` before the first
 //! `apply`.
 
-use crate::engine::{Store, StoreError};
+use crate::engine::{ConfigFiles, GoodConfig, Memo, Store, StoreError};
 use crate::inventory::{Fingerprint, Inventory, Owned};
-use crate::model::{Jid, ObjectKey, Secret};
+use crate::model::{Digest, Jid, ObjectKey, Secret};
 
 /// Remembers nothing, and refuses to.
 pub(super) struct EmptyStore;
@@ -35,6 +35,30 @@ impl Store for EmptyStore {
 
     fn keep_generated(&self, _: &[(Jid, Secret)]) -> Result<(), StoreError> {
         self.refuse()
+    }
+
+    fn memo(&self, _: Memo) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
+
+    fn remember(&self, _: Memo, _: Option<&str>) -> Result<(), StoreError> {
+        self.refuse()
+    }
+
+    fn keep_config(&self, _: &Digest, _: &ConfigFiles) -> Result<(), StoreError> {
+        self.refuse()
+    }
+
+    fn kept_config(&self, _: &Digest) -> Result<Option<ConfigFiles>, StoreError> {
+        Ok(None)
+    }
+
+    fn record_good(&self, _: &GoodConfig) -> Result<(), StoreError> {
+        self.refuse()
+    }
+
+    fn good_configs(&self) -> Result<Vec<GoodConfig>, StoreError> {
+        Ok(Vec::new())
     }
 
     fn save_status(&self, _: &str) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! Floor 5: the command line.
 
 mod args;
+mod configs;
 mod connect;
 mod empty;
 mod output;
@@ -81,6 +82,9 @@ fn dispatch(arguments: Arguments) -> Outcome {
         }
         Command::Apply { output, approve } => block_on(run::apply(&place, output, approve)),
         Command::Run { listen, resync } => block_on(run::run(&place, listen, resync)),
+        Command::Retry => block_on(configs::retry(&place)),
+        Command::History { output } => configs::history(&place, output),
+        Command::Rollback { digest } => block_on(configs::rollback(&place, digest)),
         Command::Status { output } => block_on(show::status(&place, output)),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::sync::Arc;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -26,11 +27,14 @@ impl Telemetry for Fanout {
     fn status(&self, status: &Status) {
         self.0.iter().for_each(|telemetry| telemetry.status(status));
     }
-    fn restarted(&self, reason: &'static str) {
+    fn backoff(&self, wait: Duration) {
+        self.0.iter().for_each(|telemetry| telemetry.backoff(wait));
+    }
+    fn restarted(&self, reason: &str) {
         self.0.iter().for_each(|telemetry| telemetry.restarted(reason));
     }
-    fn rollout(&self, result: &'static str) {
-        self.0.iter().for_each(|telemetry| telemetry.rollout(result));
+    fn rollout(&self, method: &'static str, result: &'static str) {
+        self.0.iter().for_each(|telemetry| telemetry.rollout(method, result));
     }
 }
 
@@ -79,14 +83,16 @@ impl Telemetry for Log {
 
     fn status(&self, _: &Status) {}
 
-    fn restarted(&self, reason: &'static str) {
+    fn restarted(&self, reason: &str) {
         tracing::info!(reason, "the server was started");
     }
 
-    fn rollout(&self, result: &'static str) {
+    fn backoff(&self, _: Duration) {}
+
+    fn rollout(&self, method: &'static str, result: &'static str) {
         match result {
-            "done" => tracing::info!("the configuration is in force"),
-            other => tracing::warn!(result = other, "the configuration was not put in force"),
+            "good" => tracing::info!(method, "the configuration is in force"),
+            _ => tracing::warn!(method, result, "the configuration was not put in force"),
         }
     }
 }
@@ -131,6 +137,7 @@ impl Telemetry for Bar {
 
     fn round(&self, _: &RoundReport) {}
     fn status(&self, _: &Status) {}
-    fn restarted(&self, _: &'static str) {}
-    fn rollout(&self, _: &'static str) {}
+    fn restarted(&self, _: &str) {}
+    fn backoff(&self, _: Duration) {}
+    fn rollout(&self, _: &'static str, _: &'static str) {}
 }

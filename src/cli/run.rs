@@ -24,7 +24,7 @@ use crate::model::{Digest, Op, Revision};
 use crate::plan::Plan;
 use crate::secrets::FileSecrets;
 use crate::status::Status;
-use crate::store::SqliteStore;
+use crate::store::{OrderFile, SqliteStore};
 use crate::web;
 
 /// In the state directory: where the running operator listens, and which it is.
@@ -120,7 +120,7 @@ fn finish(reports: Vec<RoundReport>, format: Format) -> Outcome {
             let error = match &outcome.result {
                 StepResult::Done => None,
                 StepResult::Failed(error) => Some(format!("failed to {error}")),
-                StepResult::Deferred(why) => Some((*why).to_owned()),
+                StepResult::Deferred(why) => Some(why.to_string()),
             };
             steps.push(AppliedStep {
                 kind: outcome.step.kind,
@@ -200,7 +200,8 @@ pub(super) async fn run(place: &Place, listen: SocketAddr, resync: Duration) -> 
         connector: Arc::new(Connectors { metrics }),
         telemetry: Arc::new(Fanout(telemetry)),
         status,
-        process: Arc::default(),
+        orders: Arc::new(OrderFile::new(&place.state_dir)),
+        news: Arc::default(),
         resync,
     };
     controller.run(stopped).await;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::Exit;
 use super::connect::Connectors;
 use super::output;
-use crate::engine::{Connector, Engine, Rechecks, Secrets, Server, Source, Store, Telemetry};
+use crate::engine::{
+    Connector, Engine, Keeper, Rechecks, Secrets, Server, Source, Store, Telemetry,
+};
 use crate::secrets::FileSecrets;
 use crate::source::FileSource;
 use crate::spec::{self, DesiredState, Severity};
@@ -65,5 +67,12 @@ pub(super) fn engine(
     let secrets: Arc<dyn Secrets> = Arc::new(FileSecrets::new());
     let begin = jiff::Timestamp::now().subsec_nanosecond().unsigned_abs();
     let rechecks = Rechecks::new(RECHECKS, usize::try_from(begin).unwrap_or(0));
-    Engine { server: Server::new(control), runtime, store, secrets, telemetry, rechecks }
+    let server = Server::new(control);
+    let keeper = Arc::new(Keeper::new(
+        desired,
+        (Arc::clone(&runtime), server.clone()),
+        (Arc::clone(&store), Arc::clone(&telemetry)),
+        (None, Arc::default()),
+    ));
+    Engine { server, runtime, store, secrets, telemetry, rechecks, keeper, supervised: false }
 }

@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 
 use crate::inventory::Inventory;
 use crate::model::{Digest, Jid, Kind, ObjectKey, Op, RoomJid};
-use crate::observed::{ObservedState, ProcessState, Reading};
-use crate::spec::{DeletionPolicy, DesiredState, OptionValue, ServerState};
+use crate::observed::{ConfigReading, ObservedState, ProcessState, Reading};
+use crate::spec::{
+    Config, ConfigApply, DeletionPolicy, DesiredState, OptionValue, Recreate, Runtime, ServerState,
+};
 
 /// What carries out a change.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,10 +23,20 @@ pub enum Action {
     StartServer,
     /// Stop the server.
     StopServer,
-    /// Put the declared configuration in force.
+    /// Make a new server as declared, on the same database.
+    ReplaceServer,
+    /// Have nobody else restart the server.
+    OwnRestarts,
+    /// Put a configuration in force.
     ApplyConfig {
-        /// The digest of the declared files.
+        /// The digest of its files.
         digest: Digest,
+        /// Whether that takes a restart.
+        restart: bool,
+        /// Whether it is the last good one, in the place of the declared one.
+        standing: bool,
+        /// Why it is not tried again, if so.
+        latched: Option<String>,
     },
     /// Make an account.
     CreateUser(Jid),
@@ -105,6 +117,11 @@ pub fn diff(desired: &DesiredState, observed: &ObservedState, inventory: &Invent
         return set;
     }
     server(desired, observed, &mut set);
+    if desired.server.state == ServerState::Running
+        && matches!(observed.process, Reading::Known(ProcessState::Running { .. }))
+    {
+        surroundings(desired, observed, &mut set);
+    }
     config(desired, observed, &mut set);
     match &observed.version {
         Reading::Known(_) => {
@@ -160,14 +177,92 @@ fn config(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet)
     let (Some(config), Some(reading)) = (&desired.config, &observed.config) else { return };
     match reading {
         Reading::Unknown(why) => set.unknown.push(format!("the configuration: {why}")),
-        Reading::Known(reading) if reading.declared == reading.in_force => set.unchanged += 1,
-        Reading::Known(reading) => set.push(
-            Kind::Config,
-            &config.variant,
-            Op::Update,
-            "differs from what is on the server",
-            Action::ApplyConfig { digest: reading.declared.clone() },
-        ),
+        Reading::Known(_) if desired.server.state == ServerState::Stopped => {
+            // It is put in force, and judged, when the server runs again.
+        }
+        Reading::Known(ConfigReading { latched: None, declared, in_force, .. })
+            if declared == in_force =>
+        {
+            set.unchanged += 1;
+        }
+        Reading::Known(reading) => {
+            let change = config_change(config, reading);
+            set.changes.push(change);
+        }
+    }
+}
+
+fn config_change(config: &Config, reading: &ConfigReading) -> Change {
+    let ConfigReading { declared, latched, standing, changes, restarts, .. } = reading;
+    let always = config.apply == ConfigApply::Restart;
+    let restart = always || !restarts.is_empty();
+    let how = match (always, restarts.as_slice()) {
+        (_, []) if !restart => "a reload is enough".to_owned(),
+        (true, _) => "by a restart, as spec.config.apply says".to_owned(),
+        (false, restarts) => format!("a restart is needed: {}", restarts.join("; ")),
+    };
+    let (digest, variant, reason, standing, latched) = match (latched, standing) {
+        // Somebody changed what stands in for a declared one that failed.
+        (Some(_), Some(good)) if !good.in_force => {
+            let reason = format!("changed on the server; the last good one is put back: {how}");
+            (good.digest.clone(), good.variant.clone(), reason, true, None)
+        }
+        (Some(latched), _) => {
+            let reason = format!(
+                "not tried again until it changes, or `ejabberd-operator retry`: {}",
+                latched.message
+            );
+            let why = Some(latched.message.clone());
+            (declared.clone(), config.variant.clone(), reason, false, why)
+        }
+        (None, _) => {
+            let reason = format!("differs from what is on the server; {how}");
+            (declared.clone(), config.variant.clone(), reason, false, None)
+        }
+    };
+    Change {
+        key: ObjectKey::new(Kind::Config, &variant),
+        op: Op::Update,
+        fields: changes.clone(),
+        reason,
+        action: Action::ApplyConfig { digest, restart, standing, latched },
+    }
+}
+
+/// How the server is set up beside how it is declared.
+fn surroundings(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) {
+    let Runtime::Docker(docker) = &desired.server.runtime else { return };
+    let Reading::Known(Some(found)) = &observed.surroundings else { return };
+    let mut change = |fields: Vec<String>, reason: String, action| {
+        let key = ObjectKey::new(Kind::Server, &docker.container);
+        set.changes.push(Change { key, op: Op::Update, fields, reason, action });
+    };
+    match &found.restarted_by {
+        Some(who) if found.ours => {
+            let reason = format!("{who} restarts it as well, and gets in the way");
+            change(vec!["restartPolicy".to_owned()], reason, Action::OwnRestarts);
+        }
+        Some(who) => set.notes.push(format!(
+            "{who} restarts it as well: it is given ten seconds before the operator does; \
+             `docker update --restart=no {}` leaves it to the operator alone",
+            docker.container
+        )),
+        None => {}
+    }
+    let Some(first) = found.differences.first() else { return };
+    let all = found.differences.join("; ");
+    match (docker.recreate, &found.irreplaceable) {
+        (Recreate::Never, _) => {
+            set.notes.push(format!("the container differs ({all}); recreate is never"));
+        }
+        (Recreate::WhenChanged, Some(why)) => {
+            set.unknown.push(format!("the container differs ({first}) and is not replaced: {why}"));
+        }
+        (Recreate::WhenChanged, None) => {
+            let field = |text: &String| text.split(':').next().unwrap_or_default().to_owned();
+            let fields = found.differences.iter().map(field).collect();
+            change(fields, format!("replaced on the same volumes: {all}"), Action::ReplaceServer);
+        }
     }
 }
 

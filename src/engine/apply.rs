@@ -71,7 +71,7 @@ impl Engine {
         away: &AtomicBool,
     ) -> (StepOutcome, Ownership) {
         if away.load(Ordering::Relaxed) {
-            let result = StepResult::Deferred("the server is away");
+            let result = StepResult::deferred("the server is away");
             return (StepOutcome { step, result }, Ownership::Keep);
         }
         match self.act(desired, &step).await {
@@ -108,6 +108,8 @@ impl Engine {
             Action::CreateServer
             | Action::StartServer
             | Action::StopServer
+            | Action::ReplaceServer
+            | Action::OwnRestarts
             | Action::ApplyConfig { .. } => Ok(Ownership::Keep),
         }
     }
@@ -133,6 +135,16 @@ impl Engine {
             Some(password) => Ok(password),
             None => Ok(self.secrets.generate()?),
         }
+    }
+
+    /// The password of an account, where it can be known.
+    pub(super) async fn password_of(
+        &self,
+        desired: &DesiredState,
+        jid: &Jid,
+    ) -> Result<Option<Secret>, ApplyError> {
+        let declared = declared_user(desired, jid).and_then(|user| user.password.as_ref());
+        self.known_password(declared, jid).await
     }
 
     async fn known_password(
@@ -276,7 +288,7 @@ fn all_failed(steps: Vec<Step>, error: ApplyError) -> impl Iterator<Item = StepO
         step,
         result: match error.take() {
             Some(error) => StepResult::Failed(error),
-            None => StepResult::Deferred("what would be ours could not be remembered"),
+            None => StepResult::deferred("what would be ours could not be remembered"),
         },
     })
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::report::{ApplyError, RoundReport};
+use super::report::{ApplyError, RoundReport, StepResult};
 use crate::model::Kind;
 use crate::observed::{ProcessState, Reading};
 use crate::spec::DesiredState;
@@ -139,14 +139,31 @@ fn config(status: &mut Status, desired: &DesiredState, report: &RoundReport, now
     };
     let failure =
         report.failures().find(|(step, _)| step.kind == Kind::Config).map(|(_, error)| error);
+    let latched = match &report.observed.config {
+        Some(Reading::Known(reading)) => reading.latched.as_ref().map(|l| (l, &reading.standing)),
+        _ => None,
+    };
     match (&report.observed.config, failure) {
         (_, Some(error)) => {
             let reason = match error {
                 ApplyError::ConfigRefused(_) => "Invalid",
-                ApplyError::RolledBack(_) => "RolledBack",
+                ApplyError::RolledBack(_) | ApplyError::TakenBack(_) | ApplyError::Stuck { .. } => {
+                    "RolledBack"
+                }
                 _ => "RollingOut",
             };
             status.set(kind, false, reason, format!("failed to {error}"), now);
+        }
+        _ if latched.is_some() => {
+            let Some((latched, standing)) = latched else { return };
+            let instead = match standing {
+                Some(good) if good.in_force => format!("`{}` stays in force", good.variant),
+                Some(good) => format!("`{}` comes back into force", good.variant),
+                None => "what was there before stays in force".to_owned(),
+            };
+            let message = format!("{}; {instead}", latched.message);
+            let reason = if latched.reason == "Invalid" { "Invalid" } else { "RolledBack" };
+            status.set(kind, false, reason, message, now);
         }
         (Some(Reading::Known(reading)), None) if reading.declared == reading.in_force => {
             status.set(kind, true, "RolledOut", format!("`{}` is in force", config.variant), now);
@@ -154,17 +171,15 @@ fn config(status: &mut Status, desired: &DesiredState, report: &RoundReport, now
         (Some(Reading::Unknown(why)), None) => {
             status.set(kind, ConditionStatus::Unknown, "Unknown", why.clone(), now)
         }
-        // It was refused before, and is waiting to be tried again: still that reason.
-        _ if status
-            .get(kind)
-            .is_some_and(|c| matches!(c.reason.as_str(), "Invalid" | "RolledBack")) => {}
-        _ => status.set(
-            kind,
-            false,
-            "RollingOut",
-            format!("`{}` is not in force yet", config.variant),
-            now,
-        ),
+        _ => {
+            let waits = report.outcomes.iter().find_map(|outcome| match &outcome.result {
+                StepResult::Deferred(why) if outcome.step.kind == Kind::Config => Some(why),
+                _ => None,
+            });
+            let why = waits.map_or_else(String::new, |why| format!(": {why}"));
+            let message = format!("`{}` is not in force yet{why}", config.variant);
+            status.set(kind, false, "RollingOut", message, now);
+        }
     }
 }
 

@@ -12,8 +12,12 @@ use tokio::time::{Instant, sleep_until};
 
 use super::conditions;
 use super::error::StoreError;
+use super::keeper::Keeper;
+use super::latch::lift_latch;
+use super::orders::{Order, Orders};
 use super::ports::{Control, Runtime, Secrets, Source, Store, Telemetry};
 use super::rechecks::Rechecks;
+use super::report::ApplyError;
 use super::retry::Retries;
 use super::round::{Confirm, Engine, Permission};
 use super::server::Server;
@@ -53,8 +57,10 @@ pub struct Controller {
     pub telemetry: Arc<dyn Telemetry>,
     /// Where the status is published.
     pub status: watch::Sender<Status>,
-    /// Said whenever the server's process may have begun or ended.
-    pub process: Arc<Notify>,
+    /// Where people leave orders.
+    pub orders: Arc<dyn Orders>,
+    /// Said when a round may have something to do.
+    pub news: Arc<Notify>,
     /// The time between two rounds when nothing happens.
     pub resync: Duration,
 }
@@ -67,8 +73,8 @@ struct Current {
     /// stays in force, but deletes nothing.
     unusable: Option<(&'static str, String)>,
     engine: Engine,
-    /// Passes on what happens to the server's process; ends with this.
-    watch: AbortOnDrop,
+    /// Watches over the server; ends with this.
+    keeping: AbortOnDrop,
 }
 
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
@@ -86,6 +92,9 @@ impl Controller {
         let mut retries = Retries::default();
         loop {
             if self.reload(&mut current).await {
+                retries.forget();
+            }
+            if self.follow_orders(current.as_ref()).await {
                 retries.forget();
             }
             if let Some(current) = &current {
@@ -112,7 +121,7 @@ impl Controller {
                     // Whatever failed may have failed because of it.
                     retries.forget();
                 }
-                () = self.process.notified() => tracing::debug!("the server's process changed"),
+                () = self.news.notified() => tracing::debug!("the server changed"),
                 () = sleep_until(wake) => {}
                 _ = stop.wait_for(|stop| *stop) => break,
             }
@@ -154,7 +163,9 @@ impl Controller {
             }
         };
         let desired = validated.desired;
-        self.source.watch(&named_paths(&desired));
+        let mut watched = named_paths(&desired);
+        watched.push(self.orders.place());
+        self.source.watch(&watched);
         if let Some(current) = current.as_mut().filter(|current| current.desired == desired) {
             if current.unusable.take().is_some() {
                 // Its two seconds begin anew.
@@ -172,29 +183,40 @@ impl Controller {
             status.event("NewRevision", format!("revision {name} was read"), Timestamp::now());
         });
         self.unstalled();
-        let (engine, watch) = match current.take() {
+        let (engine, keeping) = match current.take() {
             Some(current) if current.desired.server.runtime == desired.server.runtime => {
-                (current.engine, current.watch)
+                current.engine.keeper.set(&desired);
+                (current.engine, current.keeping)
             }
             before => {
                 if let Some(before) = before {
                     before.engine.server.close().await;
                 }
                 let (runtime, control) = self.connector.connect(&desired.server);
-                let (process, changed) = (Arc::clone(&runtime), Arc::clone(&self.process));
-                let watch = tokio::spawn(async move { process.watch(&changed).await });
+                let server = Server::new(control);
+                let keeper = Arc::new(Keeper::new(
+                    &desired,
+                    (Arc::clone(&runtime), server.clone()),
+                    (Arc::clone(&self.store), Arc::clone(&self.telemetry)),
+                    (Some(self.status.clone()), Arc::clone(&self.news)),
+                ));
+                let keeps = Arc::clone(&keeper);
+                let keeping = tokio::spawn(async move { keeps.supervise().await });
                 let engine = Engine {
-                    server: Server::new(control),
+                    server,
                     runtime,
                     store: Arc::clone(&self.store),
                     secrets: Arc::clone(&self.secrets),
                     telemetry: Arc::clone(&self.telemetry),
                     rechecks: Rechecks::new(RECHECKS, 0),
+                    keeper,
+                    supervised: true,
                 };
-                (engine, AbortOnDrop(watch))
+                (engine, AbortOnDrop(keeping))
             }
         };
-        *current = Some(Current { desired, since: Instant::now(), unusable: None, engine, watch });
+        *current =
+            Some(Current { desired, since: Instant::now(), unusable: None, engine, keeping });
         true
     }
 
@@ -226,9 +248,10 @@ impl Controller {
         let permission =
             Permission { approved: None, confirm: &confirm, backing_off: &backing_off };
         let report = current.engine.round(&current.desired, &permission).await?;
-        retries.learn(&report, Instant::now());
+        let describe = current.engine.keeper.description().await;
+        retries.learn(&report, &current.desired.server.backoff, Instant::now());
         self.publish(|status, now| {
-            let was_up = status.server.up;
+            let supervision = status.server.supervision.take();
             conditions::update(status, &current.desired, &report, now);
             if let Some((reason, message)) = &current.unusable {
                 status.set(ConditionType::Stalled, true, reason, message, now);
@@ -238,13 +261,39 @@ impl Controller {
             for outcome in &report.outcomes {
                 note_outcome(status, outcome, now);
             }
-            if was_up && !status.server.up {
-                status.event("ServerDown", "the server does not answer any more", now);
-            } else if !was_up && status.server.up {
-                status.event("ServerUp", "the server answers", now);
-            }
+            status.server.supervision = supervision;
+            describe(status);
         });
         Ok(())
+    }
+
+    /// Does what people have asked for. Answers whether there was anything.
+    async fn follow_orders(&self, current: Option<&Current>) -> bool {
+        let Some(current) = current else { return false };
+        let orders = match self.orders.take() {
+            Ok(orders) => orders,
+            Err(error) => {
+                tracing::warn!("failed to {error}");
+                return false;
+            }
+        };
+        for order in &orders {
+            let done = match order {
+                Order::Retry => {
+                    current.engine.keeper.try_now().await;
+                    lift_latch(&*self.store)
+                        .map(|_| "whatever failed is tried again".to_owned())
+                        .map_err(ApplyError::from)
+                }
+                Order::Rollback(digest) => {
+                    current.engine.roll_back_to(&current.desired, digest).await
+                }
+            };
+            let message = done.unwrap_or_else(|error| format!("failed to {error}"));
+            tracing::info!("by order: {message}");
+            self.publish(|status, now| status.event("Order", message, now));
+        }
+        !orders.is_empty()
     }
 
     /// When to look again at the latest: the resync, with a tenth of jitter so

@@ -1,195 +1,280 @@
 //! Carrying out the steps that concern the server as a whole: making,
-//! starting, stopping it, and putting a configuration in force.
+//! starting, stopping, replacing it, and putting a configuration in force.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::Engine;
-use super::ports::ConfigFiles;
+use super::observe::config_digest;
 use super::report::{ApplyError, StepOutcome, StepResult};
+use super::rollout::Target;
 use crate::diff::Action;
-use crate::erlang::Verdict;
-use crate::observed::{PAUSED, ProcessState};
+use crate::observed::{PAUSED, ProcessState, Reading};
 use crate::plan::Step;
+use crate::rollout::Method;
 use crate::spec::DesiredState;
+use crate::supervision::{Cause, Ending};
 
 /// How often a starting server is asked whether it has started. A session
 /// costs the host half a second of a core, so not more often.
 const START_POLL: Duration = Duration::from_millis(250);
 
+/// So many of its last lines tell why a server did not start.
+const LAST_WORDS: usize = 60;
+
 impl Engine {
     /// Carries out the steps of the kinds `server` and `config`, which come
-    /// first in a plan. The configuration is checked before anything is made
-    /// or stopped, so that a bad one changes nothing.
+    /// first in a plan. `refused` says why a new server must not come up with
+    /// whatever its image has, if so.
     pub(super) async fn settle_server(
         &self,
         desired: &DesiredState,
         steps: Vec<Step>,
+        refused: Option<&str>,
     ) -> Vec<StepOutcome> {
         let (config, server): (Vec<Step>, Vec<Step>) =
             steps.into_iter().partition(|step| matches!(step.action, Action::ApplyConfig { .. }));
+        let mut config = config.into_iter().next();
         let mut outcomes = Vec::new();
-        let mut note = |step: Step, result: StepResult| {
+        let mut note = |step: Step, result: Result<StepResult, ApplyError>| {
+            let result = result.unwrap_or_else(StepResult::Failed);
             let outcome = StepOutcome { step, result };
             self.telemetry.step(&outcome);
             outcomes.push(outcome);
         };
-        let config = config.into_iter().next();
-        let files = match &config {
-            Some(_) => self.checked_config(desired).await.map(Some),
-            None => Ok(None),
-        };
-        let files = match (config, files) {
-            (Some(step), Err(error)) => {
-                self.telemetry.rollout(error.category());
-                note(step, StepResult::Failed(error));
-                for step in server {
-                    // A new server must not come up with whatever its image has.
-                    if step.action == Action::CreateServer {
-                        note(step, StepResult::Deferred("its configuration is not accepted"));
-                    } else {
-                        let result = self.server_step(desired, &step, None).await;
-                        note(step, result.map_or_else(StepResult::Failed, |()| StepResult::Done));
-                    }
-                }
-                return outcomes;
-            }
-            (Some(step), Ok(Some(files))) => Some((step, files)),
-            _ => None,
-        };
-        let starts = server
-            .iter()
-            .any(|step| matches!(step.action, Action::CreateServer | Action::StartServer));
-        let mut failed = false;
         for step in server {
-            let result =
-                self.server_step(desired, &step, files.as_ref().map(|(_, files)| files)).await;
-            failed |= result.is_err();
-            note(step, result.map_or_else(StepResult::Failed, |()| StepResult::Done));
+            match &step.action {
+                Action::CreateServer => {
+                    let config = config.take();
+                    self.create_server(desired, (step, config), refused, &mut note).await;
+                }
+                // Whatever it was started with is judged by the rollout.
+                Action::StartServer if config.is_some() => {
+                    let Some(config) = config.take() else { continue };
+                    let result = self.start_with(desired, &config).await;
+                    let started = matches!(
+                        result,
+                        Ok(()) | Err(ApplyError::RolledBack(_) | ApplyError::TakenBack(_))
+                    );
+                    if started {
+                        note(step, Ok(StepResult::Done));
+                    } else {
+                        note(step, Ok(StepResult::deferred("its configuration is being seen to")));
+                    }
+                    note(config, result.map(|()| StepResult::Done));
+                }
+                Action::StartServer => {
+                    let result = self.start_server(desired).await;
+                    note(step, result);
+                }
+                Action::StopServer => {
+                    let result = self.keeper.hold().await.stop().await;
+                    note(step, result.map(|()| StepResult::Done));
+                }
+                Action::ReplaceServer => {
+                    let result = self.replace_server(desired).await;
+                    note(step, result.map(|()| StepResult::Done));
+                }
+                Action::OwnRestarts => {
+                    let result = self.runtime.own_restarts().await;
+                    note(step, result.map(|()| StepResult::Done).map_err(ApplyError::from));
+                }
+                _ => {}
+            }
         }
-        if let Some((step, files)) = files {
-            let result = if failed {
-                StepResult::Deferred("the server could not be started")
-            } else if starts {
-                // It was written before the start.
-                StepResult::Done
-            } else {
-                self.roll_out(desired, &files)
-                    .await
-                    .map_or_else(StepResult::Failed, |()| StepResult::Done)
-            };
-            self.telemetry.rollout(match &result {
-                StepResult::Failed(error) => error.category(),
-                other => other.as_str(),
-            });
-            note(step, result);
+        if let Some(step) = config {
+            let result = self.change_config(desired, &step).await;
+            note(step, result.map(|()| StepResult::Done));
         }
         outcomes
     }
 
-    async fn server_step(
+    /// Makes the server and starts it with the declared configuration. One
+    /// that ejabberd refuses is not even begun with; one that fails only once
+    /// it runs leaves the server with what its image brought.
+    async fn create_server(
         &self,
         desired: &DesiredState,
-        step: &Step,
-        files: Option<&ConfigFiles>,
-    ) -> Result<(), ApplyError> {
-        match &step.action {
-            Action::StopServer => self.stop_server().await,
-            Action::CreateServer | Action::StartServer => {
-                match self.runtime.inspect().await? {
-                    ProcessState::Absent => self.runtime.create().await?,
-                    // Its process is there, and ejabberd in it has been stopped.
-                    ProcessState::Running { .. } => self.stop_server().await?,
-                    ProcessState::Created | ProcessState::Stopped { .. } => {}
+        (step, config): (Step, Option<Step>),
+        refused: Option<&str>,
+        note: &mut impl FnMut(Step, Result<StepResult, ApplyError>),
+    ) {
+        if let Some(why) = refused {
+            return note(
+                step,
+                Ok(StepResult::Deferred(format!("its configuration is refused: {why}").into())),
+            );
+        }
+        let target = match &config {
+            Some(config) => self.accepted(desired, config).await.map(Some),
+            None => Ok(None),
+        };
+        let target = match target {
+            Ok(target) => target,
+            Err(error) => {
+                note(step, Ok(StepResult::deferred("its configuration is not accepted")));
+                if let Some(config) = config {
+                    note(config, Err(error));
                 }
-                if let Some(files) = files {
-                    self.runtime.write_config(files).await?;
-                }
-                self.runtime.start().await?;
-                self.telemetry.restarted(if step.action == Action::CreateServer {
-                    "created"
-                } else {
-                    "stopped"
-                });
-                self.await_start(desired).await
+                return;
             }
-            _ => Ok(()),
+        };
+        let mut held = self.keeper.hold().await;
+        if let Err(error) = self.make().await {
+            note(step, Err(error));
+            if let Some(config) = config {
+                note(config, Ok(StepResult::deferred("the server could not be made")));
+            }
+            return;
+        }
+        match (target, config) {
+            (Some(target), Some(config)) => {
+                let result = self
+                    .roll_out(desired, Target { method: Method::Restart, ..target }, &mut held)
+                    .await;
+                note(step, Ok(StepResult::Done));
+                note(config, result.map(|()| StepResult::Done));
+            }
+            _ => {
+                let started = match held.start("Created").await {
+                    Ok(()) if self.supervised => Ok(()),
+                    Ok(()) => self.await_start(desired).await,
+                    Err(error) => Err(error),
+                };
+                note(step, started.map(|()| StepResult::Done));
+            }
         }
     }
 
-    /// The declared configuration, once ejabberd has accepted it offline.
-    async fn checked_config(&self, desired: &DesiredState) -> Result<ConfigFiles, ApplyError> {
-        let Some(config) = &desired.config else { return Ok(ConfigFiles::new()) };
-        let files = self.declared_config(config).await?;
-        match self.runtime.check_config(&files).await? {
-            Verdict::Accepted => Ok(files),
-            Verdict::Refused(message) => Err(ApplyError::ConfigRefused(message)),
-            Verdict::Unable(message) => Err(ApplyError::ConfigUnchecked(message)),
+    /// Makes the container where there is none.
+    async fn make(&self) -> Result<(), ApplyError> {
+        if self.runtime.inspect().await? == ProcessState::Absent {
+            self.runtime.create().await?;
+        }
+        Ok(())
+    }
+
+    /// Starts a server that has ended. Where a keeper watches over it, that
+    /// has come first mostly, and its backoff is kept.
+    async fn start_server(&self, desired: &DesiredState) -> Result<StepResult, ApplyError> {
+        if self.supervised {
+            self.keeper.attend().await;
+            return Ok(match self.keeper.waits().await {
+                Some(why) => StepResult::Deferred(why.into()),
+                None => StepResult::Done,
+            });
+        }
+        let mut held = self.keeper.hold().await;
+        // Its process may be there, and ejabberd in it have been stopped.
+        if matches!(self.runtime.inspect().await?, ProcessState::Running { .. }) {
+            held.stop().await?;
+        }
+        held.start("Stopped").await?;
+        self.await_start(desired).await?;
+        held.well().await;
+        Ok(StepResult::Done)
+    }
+
+    /// Starts a server that has ended, with a configuration that is not the
+    /// one that it ended with.
+    async fn start_with(&self, desired: &DesiredState, config: &Step) -> Result<(), ApplyError> {
+        let target = self.target(desired, config).await?;
+        let mut held = self.keeper.hold().await;
+        self.roll_out(desired, Target { method: Method::Restart, ..target }, &mut held).await
+    }
+
+    /// Changes the configuration of a server that runs.
+    async fn change_config(&self, desired: &DesiredState, step: &Step) -> Result<(), ApplyError> {
+        let restart = matches!(step.action, Action::ApplyConfig { restart: true, .. });
+        let target = if restart {
+            // Nobody is told of an interruption that does not come.
+            let target = self.accepted(desired, step).await?;
+            self.announce(desired).await;
+            target
+        } else {
+            self.target(desired, step).await?
+        };
+        let mut held = self.keeper.hold().await;
+        self.roll_out(desired, target, &mut held).await
+    }
+
+    /// What a step puts in force, once ejabberd has accepted it offline. What
+    /// it refuses is latched.
+    async fn accepted(&self, desired: &DesiredState, step: &Step) -> Result<Target, ApplyError> {
+        let target = self.target(desired, step).await?;
+        let Err(failure) = self.check(&target.files).await else { return Ok(target) };
+        let error = if failure.blame {
+            ApplyError::ConfigRefused(failure.message)
+        } else {
+            ApplyError::ConfigUnchecked(failure.message)
+        };
+        if failure.blame {
+            self.latch(&config_digest(&target.files), "Invalid", &error.to_string());
+        }
+        self.telemetry.rollout(target.method.as_str(), error.category());
+        Err(error)
+    }
+
+    /// What a step puts in force.
+    async fn target(&self, desired: &DesiredState, step: &Step) -> Result<Target, ApplyError> {
+        let Action::ApplyConfig { restart, standing, .. } = &step.action else {
+            return Err(ApplyError::ConfigUnchecked("no configuration is meant".to_owned()));
+        };
+        let method = if *restart { Method::Restart } else { Method::Reload };
+        if *standing && let Some((good, files)) = self.standing()? {
+            return Ok(Target { files, method, standing: Some(good) });
+        }
+        let Some(config) = &desired.config else {
+            return Err(ApplyError::ConfigUnchecked("none is declared".to_owned()));
+        };
+        Ok(Target { files: self.declared_config(config).await?, method, standing: None })
+    }
+
+    /// Replaces the container by one that is as declared, on the same volumes.
+    /// The old one stays aside until the new one has proved itself.
+    async fn replace_server(&self, desired: &DesiredState) -> Result<(), ApplyError> {
+        self.announce(desired).await;
+        let mut held = self.keeper.hold().await;
+        if matches!(self.runtime.inspect().await?, ProcessState::Running { .. }) {
+            let backup = self.server.back_up().await?;
+            tracing::info!(backup, "the database was backed up");
+            held.stop().await?;
+        }
+        let replaced = async {
+            self.runtime.replace().await?;
+            held.start("Replaced").await?;
+            let gate = self.gate(desired, crate::rollout::Side::New, jiff::Timestamp::now());
+            gate.await.map_err(|failure| ApplyError::NotStarted(failure.message))
+        };
+        match replaced.await {
+            Ok(()) => {
+                held.well().await;
+                Ok(self.runtime.drop_aside().await?)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the new container is not well; the old one comes back");
+                self.runtime.bring_back().await?;
+                held.start("BroughtBack").await?;
+                Err(ApplyError::NotReplaced(error.to_string()))
+            }
         }
     }
 
-    /// Replaces the configuration of a server that runs, and restarts it. If
-    /// it does not come up, the files from before are put back.
-    async fn roll_out(
-        &self,
-        desired: &DesiredState,
-        files: &ConfigFiles,
-    ) -> Result<(), ApplyError> {
-        let names: Vec<String> = files.keys().cloned().collect();
-        let before = self.runtime.read_config(&names).await?;
-        let running = matches!(self.runtime.inspect().await?, ProcessState::Running { .. });
-        if !running {
-            return Ok(self.runtime.write_config(files).await?);
-        }
-        let Err(error) = self.restart_with(desired, files).await else { return Ok(()) };
-        if before.is_empty() {
-            return Err(error);
-        }
-        tracing::warn!(%error, "the server did not come up with the new configuration; putting the one before back");
-        self.restart_with(desired, &before).await?;
-        Err(ApplyError::RolledBack(error.to_string()))
-    }
-
-    /// Restarts the server with `files`. They are written while it is down:
-    /// whoever is killed in between finds it stopped, or the files different,
-    /// and never files that look as if they were in force.
-    async fn restart_with(
-        &self,
-        desired: &DesiredState,
-        files: &ConfigFiles,
-    ) -> Result<(), ApplyError> {
-        self.stop_server().await?;
-        self.runtime.write_config(files).await?;
-        self.runtime.start().await?;
-        self.telemetry.restarted("config");
-        self.await_start(desired).await
-    }
-
-    /// Stops the server in good order, then its process. A server that cannot
-    /// be asked any more is stopped all the same.
-    async fn stop_server(&self) -> Result<(), ApplyError> {
-        if let Err(error) = self.server.stop().await {
-            tracing::warn!(%error, "the server could not be asked to stop in good order");
-        }
-        self.server.close().await;
-        Ok(self.runtime.stop().await?)
-    }
-
-    /// Waits until ejabberd answers, as long as its process lives and the
-    /// deadline for starts has not passed.
+    /// Waits until ejabberd answers, as long as its process lives, and works
+    /// or has not passed the deadline for starts.
     async fn await_start(&self, desired: &DesiredState) -> Result<(), ApplyError> {
-        let deadline = Instant::now() + desired.server.probe.start_deadline;
+        let limit = desired.server.probe.start_deadline;
+        let mut deadline = Instant::now() + limit;
+        let since = jiff::Timestamp::now();
+        let mut work = None;
         loop {
             match self.runtime.inspect().await? {
                 ProcessState::Running { .. } | ProcessState::Created => {}
                 ProcessState::Stopped { exit_code, oom_killed } => {
-                    let code = exit_code
-                        .map_or_else(String::new, |code| format!(" with exit code {code}"));
-                    let memory = if oom_killed { ", killed for want of memory" } else { "" };
-                    return Err(ApplyError::NotStarted(format!(
-                        "it ended{code}{memory} while starting; its log says why"
-                    )));
+                    let log = self.runtime.log(since, LAST_WORDS).await.unwrap_or_default();
+                    let ending = Ending { exit_code, oom_killed, log, ..Ending::default() };
+                    return Err(ApplyError::NotStarted(Cause::of(&ending, false).to_string()));
                 }
                 ProcessState::Absent => {
                     return Err(ApplyError::NotStarted("it is gone".to_owned()));
@@ -199,8 +284,14 @@ impl Engine {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                let limit = desired.server.probe.start_deadline;
-                return Err(ApplyError::NotStarted(format!("it did not answer within {limit:?}")));
+                let now = self.runtime.usage().await?.map(|usage| usage.work);
+                if now.is_none() || now == work {
+                    return Err(ApplyError::NotStarted(format!(
+                        "it did not answer within {limit:?}"
+                    )));
+                }
+                work = now;
+                deadline += limit;
             }
             sleep(START_POLL).await;
         }
@@ -219,6 +310,18 @@ impl Engine {
                 return;
             }
             sleep(START_POLL).await;
+        }
+    }
+
+    /// Why a server that has never run is not made, if so: its configuration
+    /// is known to be refused, and there is no good one.
+    pub(super) fn refused_config(state: &crate::observed::ObservedState) -> Option<&str> {
+        match &state.config {
+            Some(Reading::Known(reading)) if reading.standing.is_none() => {
+                let latched = reading.latched.as_ref()?;
+                (latched.reason == "Invalid").then_some(latched.message.as_str())
+            }
+            _ => None,
         }
     }
 }

@@ -12,7 +12,10 @@ use super::ports::{ConfigFiles, MAIN_CONFIG};
 use super::report::Vitals;
 use crate::inventory::{Fingerprint, Inventory};
 use crate::model::{Digest, Jid, Kind, Localpart, ObjectKey, RoomJid, Vhost};
-use crate::observed::{ConfigReading, ObservedRooms, ObservedState, PAUSED, ProcessState, Reading};
+use crate::observed::{
+    ConfigReading, Latched, ObservedRooms, ObservedState, PAUSED, ProcessState, Reading, Standing,
+};
+use crate::rollout::{self, Method};
 use crate::spec::{Config, DesiredState, PasswordPolicy, SecretSource, ServerState, UserState};
 
 /// Calls that are under way at once. The control channel has a window of its
@@ -39,6 +42,14 @@ impl Engine {
         let mut process = match self.runtime.inspect().await {
             Ok(state) => Reading::Known(state),
             Err(e) => Reading::Unknown(format!("failed to {e}")),
+        };
+        let surroundings = match &process {
+            Reading::Known(ProcessState::Absent) => Reading::Known(None),
+            Reading::Known(_) => match self.runtime.surroundings().await {
+                Ok(found) => Reading::Known(found),
+                Err(e) => Reading::Unknown(format!("failed to {e}")),
+            },
+            Reading::Unknown(why) => Reading::Unknown(why.clone()),
         };
         let version = match &process {
             Reading::Known(ProcessState::Running { health })
@@ -76,7 +87,8 @@ impl Engine {
                 .collect();
             let rooms = Reading::Unknown(why.clone());
             let passwords = BTreeMap::new();
-            let state = ObservedState { process, version, config, users, passwords, rooms };
+            let state =
+                ObservedState { process, version, config, surroundings, users, passwords, rooms };
             return Observation { state, vitals: Vitals::default(), seen: Vec::new() };
         }
         // Once one call of many has found the server away, the rest are not sent:
@@ -97,7 +109,8 @@ impl Engine {
             self.rooms(desired, inventory, away),
             self.vitals(&hosts)
         );
-        let state = ObservedState { process, version, config, users, passwords, rooms };
+        let state =
+            ObservedState { process, version, config, surroundings, users, passwords, rooms };
         Observation { state, vitals, seen }
     }
 
@@ -116,27 +129,59 @@ impl Engine {
 
     /// The declared configuration beside the one on the server, which is asked
     /// for it itself, or, where it does not answer, its runtime.
-    async fn config(
+    pub(super) async fn config(
         &self,
         desired: &DesiredState,
         silent: Option<&ProcessState>,
     ) -> Option<Reading<ConfigReading>> {
-        let declared = match self.declared_config(desired.config.as_ref()?).await {
-            Ok(files) => files,
-            Err(e) => return Some(Reading::Unknown(format!("failed to {e}"))),
+        let config = desired.config.as_ref()?;
+        Some(match self.compare_config(config, silent).await {
+            Ok(reading) => Reading::Known(reading),
+            Err(why) => Reading::Unknown(format!("failed to {why}")),
+        })
+    }
+
+    async fn compare_config(
+        &self,
+        config: &Config,
+        silent: Option<&ProcessState>,
+    ) -> Result<ConfigReading, String> {
+        let declared = self.declared_config(config).await.map_err(|e| e.to_string())?;
+        let digest = config_digest(&declared);
+        let latch = self.latch_of(&digest).map_err(|e| e.to_string())?;
+        let standing = match latch {
+            Some(_) => self.standing().map_err(|e| e.to_string())?,
+            None => None,
         };
-        let names: Vec<String> = declared.keys().cloned().collect();
-        let in_force = match silent {
-            Some(ProcessState::Absent) => Ok(ConfigFiles::new()),
-            Some(_) => self.runtime.read_config(&names).await.map_err(|e| e.to_string()),
-            None => self.config_of_server(&names).await.map_err(|e| e.to_string()),
+        let wanted = standing.as_ref().map_or(&declared, |(_, files)| files);
+        let names: BTreeSet<&String> = declared.keys().chain(wanted.keys()).collect();
+        let names: Vec<String> = names.into_iter().cloned().collect();
+        let found = match silent {
+            Some(ProcessState::Absent) => ConfigFiles::new(),
+            Some(_) => self.runtime.read_config(&names).await.map_err(|e| e.to_string())?,
+            None => self.config_of_server(&names).await.map_err(|e| e.to_string())?,
         };
-        Some(match in_force {
-            Ok(files) => Reading::Known(ConfigReading {
-                declared: config_digest(&declared),
-                in_force: config_digest(&files),
+        let of = |files: &ConfigFiles| -> ConfigFiles {
+            let same = found.iter().filter(|(name, _)| files.contains_key(*name));
+            same.map(|(name, content)| (name.clone(), content.clone())).collect()
+        };
+        let changes = rollout::difference(&of(wanted), wanted);
+        let restarts = changes.iter().filter(|change| change.method == Method::Restart);
+        let restarts = restarts.map(|change| match change.why {
+            Some(why) => format!("`{}` {why}", change.name),
+            None => format!("`{}`", change.name),
+        });
+        Ok(ConfigReading {
+            in_force: config_digest(&of(&declared)),
+            declared: digest,
+            standing: standing.as_ref().map(|(good, files)| Standing {
+                digest: good.digest.clone(),
+                variant: good.variant.clone(),
+                in_force: of(files) == *files,
             }),
-            Err(e) => Reading::Unknown(format!("failed to {e}")),
+            latched: latch.map(|latch| Latched { reason: latch.reason, message: latch.message }),
+            restarts: restarts.collect(),
+            changes: changes.into_iter().map(|change| change.name).collect(),
         })
     }
 
@@ -319,7 +364,8 @@ impl Engine {
                 connected.insert((*host).clone(), count);
             }
         }
-        Vitals { uptime_seconds, connected }
+        let usage = self.runtime.usage().await.ok().flatten();
+        Vitals { uptime_seconds, connected, usage }
     }
 }
 

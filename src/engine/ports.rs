@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::command::{Call, Value};
 use super::error::{ControlError, RuntimeError, SecretError, SourceError, StoreError};
 use crate::erlang::{CommandLine, NodeAddress, Verdict};
 use crate::inventory::{Fingerprint, Inventory, Owned};
-use crate::model::{Jid, ObjectKey, Secret, ServerVersion};
+use crate::model::{Digest, Jid, ObjectKey, Revision, Secret, ServerVersion};
 use crate::observed::{ProcessState, Surroundings, Usage};
 
 /// The control channel: carries calls to one server, many at once.
@@ -70,6 +71,9 @@ pub trait Spawner: Send + Sync {
 /// configuration file; that file itself is `ejabberd.yml`.
 pub type ConfigFiles = BTreeMap<String, Vec<u8>>;
 
+/// So many good configurations are kept.
+pub const GOOD_CONFIGS: usize = 5;
+
 /// The configuration file's own name among [`ConfigFiles`].
 pub const MAIN_CONFIG: &str = "ejabberd.yml";
 
@@ -80,6 +84,7 @@ pub trait Runtime: Send + Sync {
     async fn inspect(&self) -> Result<ProcessState, RuntimeError>;
 
     /// Makes what [`start`](Self::start) starts; only where there is nothing.
+    /// Where a replacement was interrupted, brings back what it had set aside.
     async fn create(&self) -> Result<(), RuntimeError>;
 
     /// Starts it. Returns when it was started, not when it answers.
@@ -100,9 +105,18 @@ pub trait Runtime: Send + Sync {
     /// there stay.
     async fn write_config(&self, files: &ConfigFiles) -> Result<(), RuntimeError>;
 
-    /// Removes what [`create`](Self::create) made, but for the volumes; it was
-    /// stopped before.
-    async fn remove(&self) -> Result<(), RuntimeError>;
+    /// Puts what was stopped aside, and makes a new one in its place, on the
+    /// same volumes.
+    async fn replace(&self) -> Result<(), RuntimeError>;
+
+    /// Removes what took the place of what was set aside, and brings that back.
+    async fn bring_back(&self) -> Result<(), RuntimeError>;
+
+    /// Removes what was set aside, but for its volumes.
+    async fn drop_aside(&self) -> Result<(), RuntimeError>;
+
+    /// Has nobody else start the server again when it ends.
+    async fn own_restarts(&self) -> Result<(), RuntimeError>;
 
     /// Where it runs, and how that differs from what is declared. `None`
     /// where there is nothing.
@@ -118,6 +132,43 @@ pub trait Runtime: Send + Sync {
     /// Says so on `changed` whenever the process may have begun or ended.
     /// Never returns; whoever started it drops it.
     async fn watch(&self, changed: &tokio::sync::Notify);
+}
+
+/// What is remembered as one text each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Memo {
+    /// How the server fares: starts, backoff.
+    Supervision,
+    /// The rollout that is under way.
+    Rollout,
+    /// The configuration that is not to be tried again.
+    Latch,
+}
+
+impl Memo {
+    /// Its key in the memory.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Supervision => "supervision",
+            Self::Rollout => "rollout",
+            Self::Latch => "latch",
+        }
+    }
+}
+
+/// A configuration that proved good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GoodConfig {
+    /// The hash of its files.
+    pub digest: Digest,
+    /// The variant that it was declared as.
+    pub variant: String,
+    /// The revision that declared it.
+    pub revision: Revision,
+    /// Since when it is, or was, in force.
+    pub since: Timestamp,
 }
 
 /// The operator's memory.
@@ -140,6 +191,26 @@ pub trait Store: Send + Sync {
 
     /// Keeps the passwords generated for accounts, before they are set.
     fn keep_generated(&self, passwords: &[(Jid, Secret)]) -> Result<(), StoreError>;
+
+    /// What was remembered last under `memo`.
+    fn memo(&self, memo: Memo) -> Result<Option<String>, StoreError>;
+
+    /// Remembers a text under `memo`, or forgets it.
+    fn remember(&self, memo: Memo, text: Option<&str>) -> Result<(), StoreError>;
+
+    /// Keeps the files of a configuration until it is neither among the good
+    /// ones nor needed by a rollout.
+    fn keep_config(&self, digest: &Digest, files: &ConfigFiles) -> Result<(), StoreError>;
+
+    /// The files that were kept.
+    fn kept_config(&self, digest: &Digest) -> Result<Option<ConfigFiles>, StoreError>;
+
+    /// Notes that a configuration is in force and good. Only the last
+    /// [`GOOD_CONFIGS`] are kept, with their files; other files are dropped.
+    fn record_good(&self, good: &GoodConfig) -> Result<(), StoreError>;
+
+    /// The good configurations, the latest first.
+    fn good_configs(&self) -> Result<Vec<GoodConfig>, StoreError>;
 
     /// Remembers the status, for who asks when no operator answers.
     fn save_status(&self, status: &str) -> Result<(), StoreError>;
@@ -190,8 +261,10 @@ pub trait Telemetry: Send + Sync {
     fn round(&self, report: &super::report::RoundReport);
     /// The status changed.
     fn status(&self, status: &crate::status::Status);
-    /// The server was started again, and why.
-    fn restarted(&self, reason: &'static str);
-    /// A configuration was put in force, or not.
-    fn rollout(&self, result: &'static str);
+    /// The server was started again, and why, in one of a few words.
+    fn restarted(&self, reason: &str);
+    /// How long the server waits to be started again; zero if it does not.
+    fn backoff(&self, wait: Duration);
+    /// A configuration was put in force by `method`, or not.
+    fn rollout(&self, method: &'static str, result: &'static str);
 }

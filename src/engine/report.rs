@@ -1,5 +1,6 @@
 //! What a round did.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use jiff::Timestamp;
 
 use super::error::{Class, ControlError, RuntimeError, SecretError, StoreError};
 use crate::model::{Digest, Kind, Op, Vhost};
-use crate::observed::ObservedState;
+use crate::observed::{ObservedState, Usage};
 use crate::plan::{Plan, Step};
 use crate::status::Counts;
 
@@ -38,6 +39,24 @@ pub enum ApplyError {
     /// The new configuration did not work, and was taken back.
     #[error("put the configuration in force: {0}; the one before was put back")]
     RolledBack(String),
+    /// The same, for a reason that is not the configuration's fault.
+    #[error(
+        "put the configuration in force: {0}; the one before was put back, and it is tried again"
+    )]
+    TakenBack(String),
+    /// The new configuration did not work, nor does the one before any more.
+    #[error(
+        "put the configuration in force: {first}; the one before was put back, and is not well either: {then}"
+    )]
+    Stuck {
+        /// What was wrong with the new one.
+        first: String,
+        /// What is wrong with the one before.
+        then: String,
+    },
+    /// The new container did not work; the old one was brought back.
+    #[error("replace the container: {0}; the one before was brought back")]
+    NotReplaced(String),
     /// It was answered as done, and is not.
     #[error("find it done: the server answered that it was, and reading it back shows otherwise")]
     NotReadBack,
@@ -51,9 +70,13 @@ impl ApplyError {
             Self::Control(e) => e.class(),
             Self::Runtime(e) => e.class(),
             Self::Secret(_) | Self::ConfigRefused(_) | Self::RolledBack(_) => Class::Terminal,
-            Self::Store(_) | Self::ConfigUnchecked(_) | Self::NotStarted(_) | Self::NotReadBack => {
-                Class::Transient
-            }
+            Self::Store(_)
+            | Self::ConfigUnchecked(_)
+            | Self::NotStarted(_)
+            | Self::TakenBack(_)
+            | Self::Stuck { .. }
+            | Self::NotReplaced(_)
+            | Self::NotReadBack => Class::Transient,
         }
     }
 
@@ -69,6 +92,9 @@ impl ApplyError {
             Self::ConfigUnchecked(_) => "config_unchecked",
             Self::NotStarted(_) => "not_started",
             Self::RolledBack(_) => "rolled_back",
+            Self::TakenBack(_) => "taken_back",
+            Self::Stuck { .. } => "stuck",
+            Self::NotReplaced(_) => "not_replaced",
             Self::NotReadBack => "not_read_back",
         }
     }
@@ -88,10 +114,16 @@ pub enum StepResult {
     /// It failed.
     Failed(ApplyError),
     /// It was not tried, and why.
-    Deferred(&'static str),
+    Deferred(Cow<'static, str>),
 }
 
 impl StepResult {
+    /// Not tried, for a reason that is known beforehand.
+    #[must_use]
+    pub const fn deferred(why: &'static str) -> Self {
+        Self::Deferred(Cow::Borrowed(why))
+    }
+
     /// The word for metrics.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
@@ -113,12 +145,14 @@ pub struct StepOutcome {
 }
 
 /// Numbers that the server gives about itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Vitals {
     /// For how long it has been up, in seconds.
     pub uptime_seconds: Option<u64>,
     /// Sessions by vhost.
     pub connected: BTreeMap<Vhost, u64>,
+    /// What its process has used.
+    pub usage: Option<Usage>,
 }
 
 /// Everything that one round saw and did.

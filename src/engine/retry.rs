@@ -7,18 +7,20 @@ use std::time::Duration;
 use backoff::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
 
-use super::error::Class;
 use super::report::{RoundReport, StepResult};
-use crate::diff::Action;
-use crate::model::{Digest, ObjectKey};
+use crate::model::{Kind, ObjectKey};
 use crate::plan::Step;
+use crate::spec::Backoff;
 
-/// The waits after failures: from half a second, doubling, to five minutes,
-/// with jitter, so that many objects do not come back at once.
-fn waits() -> ExponentialBackoff {
+/// The first wait of an object that failed.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+
+/// The waits after failures: doubling, with jitter, so that many objects do
+/// not come back at once.
+fn waits(first: Duration, longest: Duration) -> ExponentialBackoff {
     ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(500))
-        .with_max_delay(Duration::from_secs(300))
+        .with_min_delay(first)
+        .with_max_delay(longest)
         .with_factor(2.0)
         .without_max_times()
         .with_jitter()
@@ -38,38 +40,29 @@ struct Failure {
 pub(super) struct Retries {
     failing: BTreeMap<ObjectKey, Failure>,
     blind: Option<Failure>,
-    /// The configuration that ejabberd refused, or did not come up with: it is
-    /// not tried again until it changes.
-    latched: Option<Digest>,
 }
 
 impl Retries {
     /// Whether a step has to wait.
     pub(super) fn backing_off(&self, step: &Step, now: Instant) -> bool {
-        if let Action::ApplyConfig { digest } = &step.action
-            && self.latched.as_ref() == Some(digest)
-        {
-            return true;
-        }
         self.failing.get(&step.key()).is_some_and(|failure| now < failure.until)
     }
 
     /// Learns from a round: who failed waits longer, who was not seen to fail
     /// starts afresh. What was put off keeps its place.
-    pub(super) fn learn(&mut self, report: &RoundReport, now: Instant) {
+    pub(super) fn learn(&mut self, report: &RoundReport, backoff: &Backoff, now: Instant) {
         let mut before = std::mem::take(&mut self.failing);
         for outcome in &report.outcomes {
             let key = outcome.step.key();
-            if let (StepResult::Failed(error), Action::ApplyConfig { digest }) =
-                (&outcome.result, &outcome.step.action)
-                && error.class() == Class::Terminal
-            {
-                self.latched = Some(digest.clone());
-                continue;
-            }
             match (&outcome.result, before.remove(&key)) {
                 (StepResult::Failed(_), known) => {
-                    let waits = known.map_or_else(waits, |failure| failure.waits);
+                    // What concerns the server as a whole may interrupt it.
+                    let first = match key.kind {
+                        Kind::Server | Kind::Config => backoff.initial,
+                        _ => FIRST_WAIT,
+                    };
+                    let waits =
+                        known.map_or_else(|| waits(first, backoff.max), |failure| failure.waits);
                     self.failing.insert(key, later(waits, now));
                 }
                 (StepResult::Deferred(_), Some(known)) => {
@@ -81,16 +74,18 @@ impl Retries {
         self.blind = if report.plan.unknown.is_empty() {
             None
         } else {
-            let waits = self.blind.take().map_or_else(waits, |failure| failure.waits);
-            let failure = later(waits, now);
-            Some(Failure { until: failure.until.min(now + MAX_BLIND), ..failure })
+            let waits = self
+                .blind
+                .take()
+                .map_or_else(|| waits(FIRST_WAIT, MAX_BLIND), |failure| failure.waits);
+            Some(later(waits, now))
         };
     }
 
     /// Everything may be tried at once again: a file changed, and with it
-    /// perhaps the reason. A configuration that failed must itself have changed.
+    /// perhaps the reason.
     pub(super) fn forget(&mut self) {
-        *self = Self { latched: self.latched.take(), ..Self::default() };
+        *self = Self::default();
     }
 
     /// When the next one is due.

@@ -1,5 +1,6 @@
 //! One round: observe, diff, plan, guard, apply, and read back.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,12 +10,14 @@ use jiff::Timestamp;
 use tokio::time::sleep;
 
 use super::error::StoreError;
+use super::keeper::Keeper;
+use super::maintenance;
 use super::observe::Observation;
 use super::ports::{Runtime, Secrets, Store, Telemetry};
 use super::rechecks::Rechecks;
 use super::report::{ApplyError, RoundReport, StepOutcome, StepResult};
 use super::server::Server;
-use crate::diff::{self, ChangeSet};
+use crate::diff::{self, Action, ChangeSet};
 use crate::inventory::{Inventory, Origin, Owned};
 use crate::model::{Digest, Kind, ObjectKey, Op};
 use crate::observed::{ObservedState, Reading};
@@ -40,6 +43,11 @@ pub struct Engine {
     pub telemetry: Arc<dyn Telemetry>,
     /// Whose password is asked for again.
     pub rechecks: Rechecks,
+    /// Keeps the server running.
+    pub keeper: Arc<Keeper>,
+    /// Whether the keeper watches over the server all the time; else a start
+    /// is waited for here.
+    pub supervised: bool,
 }
 
 /// What a round may do, beside what the desired state says.
@@ -81,22 +89,28 @@ impl Engine {
     ) -> Result<RoundReport, StoreError> {
         let (started, clock) = (Timestamp::now(), Instant::now());
         let held = held(desired);
+        if held.is_none()
+            && let Some(Err(error)) = self.resume_rollout(desired).await?
+        {
+            tracing::warn!("failed to {error}");
+        }
         let mut view = self.look(desired, held.is_none()).await?;
         let mut plan = plan::plan(&view.set, desired, &view.inventory, permission.approved);
         let mut outcomes = Vec::new();
         if held.is_none() && !plan.steps.is_empty() {
             self.telemetry.begin(&plan);
-            let (ready, deferred) = sort_out(plan.steps.clone(), permission);
+            let (ready, deferred) = sort_out(desired, plan.steps.clone(), permission);
             let (server, mut objects): (Vec<Step>, Vec<Step>) = ready
                 .into_iter()
                 .partition(|step| matches!(step.kind, Kind::Server | Kind::Config));
             outcomes.extend(deferred);
             if !server.is_empty() {
-                let settled = self.settle_server(desired, server).await;
+                let refused = Self::refused_config(&view.state);
+                let settled = self.settle_server(desired, server, refused).await;
                 // What was observed before it was started is worth nothing now.
                 view = self.look(desired, true).await?;
                 let later = plan::plan(&view.set, desired, &view.inventory, permission.approved);
-                let (ready, deferred) = sort_out(later.steps.clone(), permission);
+                let (ready, deferred) = sort_out(desired, later.steps.clone(), permission);
                 objects = ready
                     .into_iter()
                     .filter(|step| !matches!(step.kind, Kind::Server | Kind::Config))
@@ -128,6 +142,9 @@ impl Engine {
                 view = self.read_back(desired, view, &mut outcomes).await?;
             }
         }
+        if held.is_none() && outcomes.iter().all(|o| !matches!(o.result, StepResult::Failed(_))) {
+            self.remember_good(desired, &view.state).await;
+        }
         let report = report(desired, view, plan, outcomes, held, (started, clock.elapsed()));
         self.telemetry.round(&report);
         Ok(report)
@@ -138,6 +155,9 @@ impl Engine {
     async fn look(&self, desired: &DesiredState, settle: bool) -> Result<View, StoreError> {
         let mut inventory = self.store.inventory()?;
         let observation = self.observe(desired, &inventory).await;
+        if let Reading::Known(Some(found)) = &observation.state.surroundings {
+            self.keeper.set_others(found.restarted_by.is_some());
+        }
         let mut set = diff::diff(desired, &observation.state, &inventory);
         let remembered = if settle {
             self.settle_inventory(desired, &mut inventory, &set, &observation)
@@ -310,14 +330,38 @@ fn passwords_let_go(desired: &DesiredState, inventory: &Inventory) -> Vec<Object
 }
 
 /// Splits off the steps that have to wait.
-fn sort_out(steps: Vec<Step>, permission: &Permission<'_>) -> (Vec<Step>, Vec<StepOutcome>) {
-    let (waiting, ready): (Vec<Step>, Vec<Step>) =
-        steps.into_iter().partition(|step| (permission.backing_off)(step));
-    (ready, deferred_all(waiting, "it failed a moment ago").collect())
+fn sort_out(
+    desired: &DesiredState,
+    steps: Vec<Step>,
+    permission: &Permission<'_>,
+) -> (Vec<Step>, Vec<StepOutcome>) {
+    let closed = maintenance::waits(&desired.server.maintenance, Timestamp::now());
+    // What is down already is not interrupted by what is done on the way up.
+    let comes_up =
+        steps.iter().any(|step| matches!(step.action, Action::StartServer | Action::CreateServer));
+    let (mut ready, mut waiting) = (Vec::new(), Vec::new());
+    for step in steps {
+        let why: Option<Cow<'static, str>> = match (&step.action, &closed) {
+            (Action::ApplyConfig { latched: Some(_), .. }, _) => Some(
+                "it failed, and is tried again when it changes or after `ejabberd-operator retry`"
+                    .into(),
+            ),
+            (_, Some(window)) if !comes_up && maintenance::interrupts(&step) => {
+                Some(window.clone().into())
+            }
+            _ if (permission.backing_off)(&step) => Some("it failed a moment ago".into()),
+            _ => None,
+        };
+        match why {
+            Some(why) => waiting.push(StepOutcome { step, result: StepResult::Deferred(why) }),
+            None => ready.push(step),
+        }
+    }
+    (ready, waiting)
 }
 
 fn deferred_all(steps: Vec<Step>, why: &'static str) -> impl Iterator<Item = StepOutcome> {
-    steps.into_iter().map(move |step| StepOutcome { step, result: StepResult::Deferred(why) })
+    steps.into_iter().map(move |step| StepOutcome { step, result: StepResult::deferred(why) })
 }
 
 /// The later plan, with the steps that were carried out before it.

@@ -206,7 +206,7 @@ impl Families {
 
     fn prepare(&self) {
         // The results of steps; what an error says does not matter here.
-        let results = [StepResult::Done.as_str(), "failed", StepResult::Deferred("").as_str()];
+        let results = [StepResult::Done.as_str(), "failed", StepResult::deferred("").as_str()];
         for result in ROUND_RESULTS {
             self.reconcile.with_label_values(&[result]);
         }

@@ -28,9 +28,6 @@ const HEALTHS: [&str; 4] = ["none", "starting", "healthy", "unhealthy"];
 /// The most hosts or services that are shown one by one.
 const MAX_HOSTS: usize = 1000;
 
-/// How a configuration is put in force; so far there is one way.
-const ROLLOUT_METHOD: &str = "restart";
-
 /// What the operator counts and measures.
 pub struct Metrics {
     registry: Registry,
@@ -62,11 +59,6 @@ impl Metrics {
         })
     }
 
-    /// How long the next restart of the server has to wait; zero if it has not to.
-    pub fn set_restart_backoff(&self, wait: Duration) {
-        self.families.restart_backoff.set(wait.as_secs_f64());
-    }
-
     /// Whether an item of the security checklist holds.
     pub fn set_audit_check(&self, check: &'static str, holds: bool) {
         self.families.audit_check.with_label_values(&[check]).set(holds.into());
@@ -83,11 +75,6 @@ impl Metrics {
             container_cpu.with_label_values::<&str>(&[]).inc_by(cpu_seconds.max(0.0));
             container_memory.with_label_values::<&str>(&[]).set(signed(memory_bytes));
         }
-    }
-
-    /// Counts a configuration that was put in force by `method`, or not.
-    pub fn count_rollout(&self, method: &'static str, result: &'static str) {
-        self.families.config_rollouts.with_label_values(&[method, result]).inc();
     }
 
     fn call(&self, command: &'static str, result: &'static str) {
@@ -109,6 +96,8 @@ impl Telemetry for Metrics {
     }
 
     fn round(&self, report: &RoundReport) {
+        let usage = report.vitals.usage;
+        self.set_container_usage(usage.map(|usage| (usage.cpu_seconds, usage.memory_bytes)));
         let families = &self.families;
         families.reconcile.with_label_values(&[report.result()]).inc();
         families.reconcile_duration.observe(report.took.as_secs_f64());
@@ -162,12 +151,16 @@ impl Telemetry for Metrics {
         }
     }
 
-    fn restarted(&self, reason: &'static str) {
+    fn restarted(&self, reason: &str) {
         self.families.restarts.with_label_values(&[reason]).inc();
     }
 
-    fn rollout(&self, result: &'static str) {
-        self.count_rollout(ROLLOUT_METHOD, result);
+    fn backoff(&self, wait: Duration) {
+        self.families.restart_backoff.set(wait.as_secs_f64());
+    }
+
+    fn rollout(&self, method: &'static str, result: &'static str) {
+        self.families.config_rollouts.with_label_values(&[method, result]).inc();
     }
 }
 

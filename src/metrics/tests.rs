@@ -79,6 +79,7 @@ fn report(drift: BTreeMap<(Kind, Op), usize>) -> RoundReport {
             process: Reading::Unknown(String::new()),
             version: Reading::Unknown(String::new()),
             config: None,
+            surroundings: Reading::Unknown(String::new()),
             users: BTreeMap::new(),
             passwords: BTreeMap::new(),
             rooms: Reading::Unknown(String::new()),
@@ -176,7 +177,7 @@ fn rounds_and_steps_are_counted_and_name_nobody() {
     let before = parse(&metrics.encode()).len();
     for n in 0..500 {
         let kind = Kind::ALL[n % Kind::ALL.len()];
-        let result = if n % 2 == 0 { StepResult::Done } else { StepResult::Deferred("secret why") };
+        let result = if n % 2 == 0 { StepResult::Done } else { StepResult::deferred("secret why") };
         metrics.step(&StepOutcome { step: step(kind, &format!("ann{n}@a.example")), result });
     }
     let drift = BTreeMap::from([((Kind::User, Op::Create), 4)]);
@@ -199,14 +200,14 @@ fn rounds_and_steps_are_counted_and_name_nobody() {
 fn the_rest_appears_when_it_is_known() {
     let metrics = Metrics::new().unwrap();
     metrics.restarted("config");
-    metrics.rollout("done");
+    metrics.rollout("restart", "good");
     metrics.set_audit_check("loopback", false);
-    metrics.set_restart_backoff(Duration::from_secs(10));
+    metrics.backoff(Duration::from_secs(10));
     metrics.set_container_usage(Some((1.5, 4096)));
     let series = parse(&metrics.encode());
     for (id, value) in [
         ("ejabberd_operator_restarts_total{reason=\"config\"}", 1.0),
-        ("ejabberd_operator_config_rollouts_total{method=\"restart\",result=\"done\"}", 1.0),
+        ("ejabberd_operator_config_rollouts_total{method=\"restart\",result=\"good\"}", 1.0),
         ("ejabberd_operator_audit_check{check=\"loopback\"}", 0.0),
         ("ejabberd_operator_restart_backoff_seconds", 10.0),
         ("ejabberd_container_cpu_seconds_total", 1.5),

@@ -12,7 +12,7 @@ use super::{io, rows};
 use crate::engine::StoreError;
 
 /// The version of the tables below, kept as `PRAGMA user_version`.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 const SCHEMA: &str = "
     CREATE TABLE inventory (
@@ -27,6 +27,23 @@ const SCHEMA: &str = "
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE generated (jid TEXT PRIMARY KEY, password TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// What version 2 added.
+const SCHEMA_2: &str = "
+    CREATE TABLE config_good (
+        place INTEGER PRIMARY KEY AUTOINCREMENT,
+        digest TEXT NOT NULL UNIQUE,
+        variant TEXT NOT NULL,
+        revision TEXT NOT NULL,
+        since TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE config_file (
+        digest TEXT NOT NULL,
+        name TEXT NOT NULL,
+        content BLOB NOT NULL,
+        PRIMARY KEY (digest, name)
+    ) STRICT, WITHOUT ROWID;
 ";
 
 /// How long one connection waits for another.
@@ -95,7 +112,10 @@ fn prepare(connection: &mut Connection) -> Result<i64, Failure> {
     }
     if found < SCHEMA_VERSION {
         let transaction = connection.transaction()?;
-        transaction.execute_batch(SCHEMA)?;
+        if found < 1 {
+            transaction.execute_batch(SCHEMA)?;
+        }
+        transaction.execute_batch(SCHEMA_2)?;
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         transaction.commit()?;
     }

@@ -3,10 +3,14 @@
 //! One writer, which holds the directory's lock for life; any number of
 //! readers beside it, which take no lock and leave no file behind.
 
+mod configs;
 mod database;
+mod orders;
 mod rows;
 #[cfg(test)]
 mod tests;
+
+pub use orders::OrderFile;
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -17,9 +21,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use rusqlite::Connection;
 use sha2::Sha256;
 
-use crate::engine::{Store, StoreError};
+use crate::engine::{ConfigFiles, GoodConfig, Memo, Store, StoreError};
 use crate::inventory::{Fingerprint, Inventory, Owned};
-use crate::model::{Jid, ObjectKey, Secret};
+use crate::model::{Digest, Jid, ObjectKey, Secret};
 
 /// The database's name in the state directory.
 const DATABASE: &str = "state.sqlite";
@@ -65,7 +69,7 @@ impl SqliteStore {
 
     /// The status document that was remembered last, if there is one.
     pub fn status(&self) -> Result<Option<String>, StoreError> {
-        self.ask(rows::status)
+        self.ask(|connection| rows::text(connection, rows::STATUS))
     }
 
     fn ask<T>(&self, question: impl Fn(&Connection) -> rows::Answer<T>) -> Result<T, StoreError> {
@@ -133,8 +137,32 @@ impl Store for SqliteStore {
         self.write("keep a generated password", |c| rows::keep_generated(c, passwords))
     }
 
+    fn memo(&self, memo: Memo) -> Result<Option<String>, StoreError> {
+        self.ask(|connection| rows::text(connection, memo.as_str()))
+    }
+
+    fn remember(&self, memo: Memo, text: Option<&str>) -> Result<(), StoreError> {
+        self.write("remember how things are", |c| rows::save_text(c, memo.as_str(), text))
+    }
+
+    fn keep_config(&self, digest: &Digest, files: &ConfigFiles) -> Result<(), StoreError> {
+        self.write("keep a configuration", |c| configs::keep(c, digest, files))
+    }
+
+    fn kept_config(&self, digest: &Digest) -> Result<Option<ConfigFiles>, StoreError> {
+        self.ask(|connection| configs::kept(connection, digest))
+    }
+
+    fn record_good(&self, good: &GoodConfig) -> Result<(), StoreError> {
+        self.write("record a good configuration", |c| configs::record_good(c, good))
+    }
+
+    fn good_configs(&self) -> Result<Vec<GoodConfig>, StoreError> {
+        self.ask(configs::good)
+    }
+
     fn save_status(&self, status: &str) -> Result<(), StoreError> {
-        self.write("remember the status", |c| rows::save_status(c, status))
+        self.write("remember the status", |c| rows::save_text(c, rows::STATUS, Some(status)))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::model::{Jid, Kind, ObjectKey, Revision, Secret};
 pub(super) type Answer<T> = Result<T, Failure>;
 
 const KEY: &str = "fingerprint-key";
-const STATUS: &str = "status";
+pub(super) const STATUS: &str = "status";
 
 /// Lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
@@ -120,14 +120,17 @@ pub(super) fn save_key(connection: &Connection, key: &[u8]) -> Answer<()> {
     Ok(())
 }
 
-pub(super) fn status(connection: &Connection) -> Answer<Option<String>> {
+pub(super) fn text(connection: &Connection, key: &str) -> Answer<Option<String>> {
     let mut query = connection.prepare_cached("SELECT value FROM meta WHERE key = ?")?;
-    Ok(query.query_row([STATUS], |row| row.get(0)).optional()?)
+    Ok(query.query_row([key], |row| row.get(0)).optional()?)
 }
 
-pub(super) fn save_status(connection: &Connection, status: &str) -> Answer<()> {
-    let mut keep =
-        connection.prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)")?;
-    keep.execute([STATUS, status])?;
+pub(super) fn save_text(connection: &Connection, key: &str, text: Option<&str>) -> Answer<()> {
+    match text {
+        Some(text) => connection
+            .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)")?
+            .execute([key, text])?,
+        None => connection.prepare_cached("DELETE FROM meta WHERE key = ?")?.execute([key])?,
+    };
     Ok(())
 }

@@ -285,9 +285,7 @@ async fn deletions_wait_where_they_are_told_to() {
     let desired = declare("users: [{ name: ann }, { name: cat }]");
     let report = lab.try_round(&desired, &young).await.unwrap().unwrap();
     assert_eq!(lab.users(), words("ann bob cat"));
-    let waiting = |o: &&ejabberd_operator::engine::StepOutcome| {
-        matches!(o.result, StepResult::Deferred("too young"))
-    };
+    let waiting = |o: &&ejabberd_operator::engine::StepOutcome| matches!(&o.result, StepResult::Deferred(why) if why == "too young");
     assert_eq!(report.outcomes.iter().filter(waiting).count(), 1);
 }
 

@@ -106,6 +106,14 @@ fn no(words: &[&str]) -> Value {
     Value::Tuple(std::iter::once(atom("error")).chain(words.iter().map(|w| said(w))).collect())
 }
 
+/// One listener for clients, as `ejabberd_option:listen()` answers.
+fn listeners() -> Value {
+    let address = [127, 0, 0, 1].map(Value::Int).to_vec();
+    let place = Value::Tuple(vec![Value::Int(5222), Value::Tuple(address), atom("tcp")]);
+    let required = Value::Tuple(vec![atom("starttls_required"), atom("true")]);
+    Value::List(vec![Value::Tuple(vec![place, atom("ejabberd_c2s"), Value::List(vec![required])])])
+}
+
 impl World {
     fn command(&mut self, name: &'static str, args: &[Arg]) -> Value {
         let words: Vec<String> = args.iter().map(text).collect();
@@ -267,6 +275,7 @@ impl Control for Double {
             Call::Function { function: "table_info", .. } => Ok(atom("disc_only_copies")),
             Call::Function { function: "sync_log", .. } => Ok(atom("ok")),
             Call::Function { function: "path", .. } => Ok(said("/conf/ejabberd.yml")),
+            Call::Function { function: "listen", .. } => Ok(listeners()),
             Call::Function { function: "read_file", args, .. } => Ok(world.read_file(args)),
             Call::Function { function: "stop", .. } => {
                 world.halted = true;
@@ -279,7 +288,7 @@ impl Control for Double {
                 Ok(Value::Tuple(vec![Value::Int(3_600_000), Value::Int(0)]))
             }
             Call::Beside { function: "open", .. } => Ok(said(
-                "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/>\
+                "<stream:stream><stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/>\
                  </starttls></stream:features>",
             )),
             Call::Beside { function: "login", .. } => Ok(atom("in")),

@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ejabberd_operator::engine::{
-    Arg, Call, ConfigFiles, Confirm, Control, ControlError, Engine, MAIN_CONFIG, Permission,
-    Rechecks, RoundReport, Runtime, RuntimeError, SecretError, Secrets, Server, StepOutcome, Store,
-    StoreError, Telemetry, Value,
+    Arg, Call, ConfigFiles, Confirm, Control, ControlError, Engine, GOOD_CONFIGS, GoodConfig,
+    Keeper, MAIN_CONFIG, Memo, Permission, Rechecks, RoundReport, Runtime, RuntimeError,
+    SecretError, Secrets, Server, StepOutcome, Store, StoreError, Telemetry, Value,
 };
 use ejabberd_operator::erlang::Verdict;
 use ejabberd_operator::inventory::{Fingerprint, Inventory, Owned};
-use ejabberd_operator::model::{Jid, Kind, ObjectKey, Secret, ServerVersion};
+use ejabberd_operator::model::{Digest, Jid, Kind, ObjectKey, Secret, ServerVersion};
 use ejabberd_operator::observed::{ProcessState, Surroundings, Usage};
 use ejabberd_operator::plan::{Plan, Step};
 use ejabberd_operator::spec::{
@@ -117,6 +117,9 @@ struct Machine {
 struct Memory {
     inventory: Inventory,
     generated: BTreeMap<Jid, Secret>,
+    memos: BTreeMap<Memo, String>,
+    configs: BTreeMap<String, ConfigFiles>,
+    good: Vec<GoodConfig>,
 }
 
 /// Files and passwords beside the server.
@@ -339,7 +342,7 @@ impl Lab {
         desired: &DesiredState,
         permission: &Permission<'_>,
     ) -> Option<Result<RoundReport, StoreError>> {
-        let engine = self.engine();
+        let engine = self.engine(desired);
         let mut round = pin!(engine.round(desired, permission));
         poll_fn(|context| {
             let polled = round.as_mut().poll(context);
@@ -372,7 +375,7 @@ impl Lab {
         panic!("not quiet after {limit} rounds: {:#?}", self.log());
     }
 
-    pub fn engine(self: &Arc<Self>) -> Engine {
+    pub fn engine(self: &Arc<Self>, desired: &DesiredState) -> Engine {
         Engine {
             server: Server::new(Arc::clone(self) as Arc<dyn Control>),
             runtime: Arc::clone(self) as Arc<dyn Runtime>,
@@ -380,7 +383,18 @@ impl Lab {
             secrets: Arc::clone(self) as Arc<dyn Secrets>,
             telemetry: Arc::clone(self) as Arc<dyn Telemetry>,
             rechecks: Rechecks::new(0, 0),
+            keeper: Arc::new(self.keeper(desired)),
+            supervised: false,
         }
+    }
+
+    pub fn keeper(self: &Arc<Self>, desired: &DesiredState) -> Keeper {
+        Keeper::new(
+            desired,
+            (Arc::clone(self) as Arc<dyn Runtime>, Server::new(Arc::clone(self) as _)),
+            (Arc::clone(self) as Arc<dyn Store>, Arc::clone(self) as Arc<dyn Telemetry>),
+            (None, Arc::default()),
+        )
     }
 
     pub fn picture(&self) -> Picture {
@@ -555,6 +569,14 @@ impl Control for Lab {
             "create_room_with_opts" | "change_room_option" | "destroy_room" => {
                 self.change(Kind::Room, call, deadline).await
             }
+            "reload_config" => {
+                self.effect("reload", String::new(), ControlError::Broken("reload_config"), || {
+                    self.machine.lock().unwrap().running = self.world(|world| world.files.clone());
+                    true
+                })
+                .await?;
+                Ok(Value::Atom("ok".to_owned()))
+            }
             "stop" => self.change(Kind::Server, call, deadline).await,
             _ => self.double.call(call, deadline).await,
         }
@@ -642,12 +664,27 @@ impl Runtime for Lab {
         .await
     }
 
-    async fn remove(&self) -> Result<(), RuntimeError> {
-        self.effect("remove", String::new(), engine_away(), || {
-            self.machine.lock().unwrap().process = ProcessState::Absent;
+    async fn replace(&self) -> Result<(), RuntimeError> {
+        self.effect("replace", String::new(), engine_away(), || {
+            self.machine.lock().unwrap().process = ProcessState::Created;
             true
         })
         .await
+    }
+
+    async fn bring_back(&self) -> Result<(), RuntimeError> {
+        self.alive().await;
+        Ok(())
+    }
+
+    async fn drop_aside(&self) -> Result<(), RuntimeError> {
+        self.alive().await;
+        Ok(())
+    }
+
+    async fn own_restarts(&self) -> Result<(), RuntimeError> {
+        self.alive().await;
+        Ok(())
     }
 
     async fn surroundings(&self) -> Result<Option<Surroundings>, RuntimeError> {
@@ -707,6 +744,42 @@ impl Store for Lab {
         self.write("keep", |memory| memory.generated.extend(passwords.iter().cloned()))
     }
 
+    fn memo(&self, memo: Memo) -> Result<Option<String>, StoreError> {
+        self.read(|memory| memory.memos.get(&memo).cloned())
+    }
+
+    fn remember(&self, memo: Memo, text: Option<&str>) -> Result<(), StoreError> {
+        if memo == Memo::Supervision {
+            return Ok(());
+        }
+        self.write("remember", |memory| match text {
+            Some(text) => drop(memory.memos.insert(memo, text.to_owned())),
+            None => drop(memory.memos.remove(&memo)),
+        })
+    }
+
+    fn keep_config(&self, digest: &Digest, files: &ConfigFiles) -> Result<(), StoreError> {
+        self.write("keep config", |memory| {
+            memory.configs.insert(digest.to_string(), files.clone());
+        })
+    }
+
+    fn kept_config(&self, digest: &Digest) -> Result<Option<ConfigFiles>, StoreError> {
+        self.read(|memory| memory.configs.get(digest.as_str()).cloned())
+    }
+
+    fn record_good(&self, good: &GoodConfig) -> Result<(), StoreError> {
+        self.write("record good", |memory| {
+            memory.good.retain(|before| before.digest != good.digest);
+            memory.good.insert(0, good.clone());
+            memory.good.truncate(GOOD_CONFIGS);
+        })
+    }
+
+    fn good_configs(&self) -> Result<Vec<GoodConfig>, StoreError> {
+        self.read(|memory| memory.good.clone())
+    }
+
     fn save_status(&self, _: &str) -> Result<(), StoreError> {
         Ok(())
     }
@@ -760,6 +833,7 @@ impl Telemetry for Lab {
     fn step(&self, _: &StepOutcome) {}
     fn round(&self, _: &RoundReport) {}
     fn status(&self, _: &Status) {}
-    fn restarted(&self, _: &'static str) {}
-    fn rollout(&self, _: &'static str) {}
+    fn restarted(&self, _: &str) {}
+    fn backoff(&self, _: Duration) {}
+    fn rollout(&self, _: &'static str, _: &'static str) {}
 }

@@ -98,6 +98,10 @@ fn value(term: Term) -> Value {
         Term::Float(f) => Value::Float(f.value),
         Term::List(l) => list(l.elements),
         Term::Tuple(t) => Value::Tuple(t.elements.into_iter().map(value).collect()),
+        // A map as the list of its pairs.
+        Term::Map(m) => Value::List(
+            m.map.into_iter().map(|(key, of)| Value::Tuple(vec![value(key), value(of)])).collect(),
+        ),
         other => integer_of(&other).map_or(Value::Other, Value::Int),
     }
 }

@@ -36,6 +36,22 @@ impl Server {
         number("stats_host", &self.command("stats_host", Shape::Text, args).await?)
     }
 
+    /// Sends a headline to everybody who is connected to `host`; at most ten
+    /// thousand. Answers to how many.
+    pub async fn tell_connected(&self, host: &Vhost, text: &str) -> Result<usize> {
+        const MOST: usize = 10_000;
+        let answer =
+            self.command("connected_users_vhost", Shape::Lines, vec![host.as_str().into()]).await?;
+        let connected = texts("connected_users_vhost", &answer)?;
+        let mut told = 0;
+        for jid in connected.into_iter().take(MOST) {
+            let args =
+                vec!["headline".into(), host.as_str().into(), jid.into(), "".into(), text.into()];
+            told += usize::from(self.command("send_message", Shape::Rescode, args).await?.is_ok());
+        }
+        Ok(told)
+    }
+
     /// Whether `password` is that of the account. Asking for an account that
     /// does not exist answers no.
     pub async fn password_is(&self, jid: &Jid, password: &Secret) -> Result<bool> {

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod answers;
+mod listeners;
 mod rooms;
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use super::error::ControlError;
 use super::ports::Control;
 use crate::model::{ApiVersion, Jid, Secret, ServerVersion, Vhost};
 use answers::{number, refused};
+pub use listeners::Listener;
 
 /// How long a call may take. A command is done in milliseconds, but the server
 /// may be busy, and a list of 100,000 accounts takes seconds.
@@ -23,6 +25,9 @@ const DEADLINE: Duration = Duration::from_secs(15);
 
 /// How long the server may take to stop in good order.
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long a backup may take: a database of gigabytes.
+const BACKUP_DEADLINE: Duration = Duration::from_secs(600);
 
 /// A node that is younger, in milliseconds, may just not have come to start its
 /// database.
@@ -102,6 +107,13 @@ impl Server {
         Ok(matches!(clock.as_tuple(), Some([Value::Int(millis), _]) if *millis > NODE_BEGINS))
     }
 
+    /// Has ejabberd read its configuration again. It is all or nothing only
+    /// up to here: what fails while it is applied stands in the log alone.
+    pub async fn reload_config(&self) -> Result<()> {
+        let answer = self.command("reload_config", Shape::Rescode, Vec::new()).await?;
+        if answer.is_ok() { Ok(()) } else { Err(refused("reload_config", &answer)) }
+    }
+
     /// For how long it has been up, in seconds.
     pub async fn uptime_seconds(&self) -> Result<i64> {
         number("stats", &self.command("stats", Shape::Text, vec!["uptimeseconds".into()]).await?)
@@ -141,6 +153,19 @@ impl Server {
             vec![address.as_str().into(), Arg::Int(at.port().into()), host.as_str().into()];
         args.extend(more);
         self.control.call(Call::Beside { function, args }, deadline).await
+    }
+
+    /// Writes a backup of the whole database beside it, and answers where. The
+    /// one from before is overwritten: it is there to be gone back to by hand.
+    pub async fn back_up(&self) -> Result<String> {
+        const NAME: &str = "backup";
+        let call = Call::function("mnesia", "system_info", vec![Arg::Atom("directory")]);
+        let answer = self.control.call(call, self.deadline).await?;
+        let directory = answer.as_text().ok_or(ControlError::Malformed(NAME))?.to_owned();
+        let path = format!("{directory}/before-replacement.backup");
+        let call = Call::command(NAME, Shape::Restuple, vec![path.as_str().into()]);
+        let answer = self.control.call(call, BACKUP_DEADLINE).await?;
+        if answer.is_ok() { Ok(path) } else { Err(refused(NAME, &answer)) }
     }
 
     /// Stops ejabberd and its database in good order; the node stays. What

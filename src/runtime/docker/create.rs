@@ -61,6 +61,7 @@ impl DockerRuntime {
     /// has, say this one under the name it had before, is not taken.
     async fn refuse_shared(&self, volumes: &BTreeMap<String, String>) -> Result<(), RuntimeError> {
         let stand_in = format!("{}-check-", self.name());
+        let aside = self.aside();
         for volume in volumes.values() {
             let filters = HashMap::from([("volume", vec![volume.as_str()])]);
             let options =
@@ -69,7 +70,9 @@ impl DockerRuntime {
             let users = users.map_err(|e| self.error("list the containers beside", &e))?;
             let names = users.into_iter().flat_map(|user| user.names.unwrap_or_default());
             let names = names.map(|name| name.trim_start_matches('/').to_owned());
-            if let Some(other) = names.into_iter().find(|name| !name.starts_with(&stand_in)) {
+            if let Some(other) =
+                names.into_iter().find(|name| !name.starts_with(&stand_in) && *name != aside)
+            {
                 return Err(RuntimeError::Refused {
                     operation: format!("create {}", self.name()),
                     cause: format!(

@@ -9,6 +9,7 @@ mod config;
 mod create;
 mod events;
 mod exec;
+mod replace;
 mod surroundings;
 mod usage;
 
@@ -142,7 +143,8 @@ impl Runtime for DockerRuntime {
         if state.paused == Some(true) {
             return Ok(ProcessState::Running { health: Some(PAUSED.to_owned()) });
         }
-        if state.running == Some(true) {
+        // Between two attempts of its restart policy it counts as running.
+        if state.running == Some(true) && state.restarting != Some(true) {
             let health = state.health.and_then(|h| h.status);
             let word = health
                 .filter(|h| !matches!(h, HealthStatusEnum::EMPTY | HealthStatusEnum::NONE))
@@ -159,7 +161,11 @@ impl Runtime for DockerRuntime {
     }
 
     async fn create(&self) -> Result<(), RuntimeError> {
-        self.create_container().await
+        match self.rename(&self.aside(), self.name()).await {
+            Ok(()) => Ok(()),
+            Err(RuntimeError::Missing(_)) => self.create_container().await,
+            Err(error) => Err(error),
+        }
     }
 
     async fn start(&self) -> Result<(), RuntimeError> {
@@ -190,13 +196,28 @@ impl Runtime for DockerRuntime {
         self.write_config_files(files).await
     }
 
-    async fn remove(&self) -> Result<(), RuntimeError> {
-        // Its anonymous volumes stay as well: nobody knows what is on them.
-        match self.client().await?.remove_container(self.name(), None).await {
-            Ok(()) => Ok(()),
-            Err(e) if status(&e) == Some(404) => Ok(()),
-            Err(e) => Err(self.error("remove the container", &e)),
+    async fn replace(&self) -> Result<(), RuntimeError> {
+        self.remove_container(&self.aside()).await?;
+        self.rename(self.name(), &self.aside()).await?;
+        self.create_container().await
+    }
+
+    async fn bring_back(&self) -> Result<(), RuntimeError> {
+        self.stop().await?;
+        if !self.exists_container(&self.aside()).await? {
+            // It failed before anything was set aside.
+            return Ok(());
         }
+        self.remove_container(self.name()).await?;
+        self.rename(&self.aside(), self.name()).await
+    }
+
+    async fn drop_aside(&self) -> Result<(), RuntimeError> {
+        self.remove_container(&self.aside()).await
+    }
+
+    async fn own_restarts(&self) -> Result<(), RuntimeError> {
+        self.turn_restarts_off().await
     }
 
     async fn surroundings(&self) -> Result<Option<Surroundings>, RuntimeError> {

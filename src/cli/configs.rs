@@ -1,0 +1,121 @@
+//! Configurations from before, and those that failed: `history`, `rollback`, `retry`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::args::Format;
+use super::connect::Connectors;
+use super::session::{Place, engine};
+use super::{Exit, Outcome, output};
+use crate::engine::{GoodConfig, Order, Store, StoreError, Telemetry, latch, lift_latch};
+use crate::metrics::Metrics;
+use crate::model::Digest;
+use crate::store::{OrderFile, SqliteStore};
+
+/// How long a running operator gets to take an order: it may be in the middle
+/// of a round.
+const TAKEN_WITHIN: Duration = Duration::from_secs(30);
+
+/// Lists the good configurations.
+pub(super) fn history(place: &Place, format: Format) -> Outcome {
+    let store = SqliteStore::open_read_only(&place.state_dir)?;
+    let good = match &store {
+        Some(store) => store.good_configs()?,
+        None => Vec::new(),
+    };
+    if format == Format::Json {
+        return output::print(&format!("{}\n", serde_json::to_string_pretty(&good)?));
+    }
+    if good.is_empty() {
+        return output::print("No configuration has proved good yet.\n");
+    }
+    let mut text = format!("{:<14}{:<16}{:<14}SINCE\n", "DIGEST", "VARIANT", "REVISION");
+    for GoodConfig { digest, variant, revision, since } in &good {
+        text += &format!(
+            "{:<14}{variant:<16}{:<14}{}\n",
+            digest.short(),
+            revision.short(),
+            since.round(jiff::Unit::Second).unwrap_or(*since)
+        );
+    }
+    if let Some(latch) = store.and_then(|store| latch(&store).transpose()).transpose()? {
+        text += &format!(
+            "\n{} is not tried again until it changes, or `ejabberd-operator retry`:\n  {}\n",
+            latch.digest.short(),
+            latch.message
+        );
+    }
+    output::print(&text)
+}
+
+/// Has whatever failed tried again.
+pub(super) async fn retry(place: &Place) -> Outcome {
+    match SqliteStore::open(&place.state_dir) {
+        Ok(store) => {
+            let text = match lift_latch(&store)? {
+                Some(latch) => format!(
+                    "{} is tried again by the next `apply` or `run`.\n",
+                    latch.digest.short()
+                ),
+                None => "No configuration is held back.\n".to_owned(),
+            };
+            output::print(&text)
+        }
+        Err(StoreError::Locked(_)) => order(place, &Order::Retry).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Puts a good configuration from before in force.
+pub(super) async fn rollback(place: &Place, digest: Option<String>) -> Outcome {
+    let good = match SqliteStore::open_read_only(&place.state_dir)? {
+        Some(store) => store.good_configs()?,
+        None => Vec::new(),
+    };
+    let chosen = match &digest {
+        Some(digits) if digits.len() < 6 => {
+            return Err(Exit::Failure("give at least six digits of the digest".to_owned()));
+        }
+        Some(digits) => good.iter().find(|good| good.digest.as_str().starts_with(digits.as_str())),
+        None => good.get(1),
+    };
+    let Some(chosen) = chosen else {
+        return Err(Exit::Failure(match digest {
+            Some(digits) => {
+                format!("no good configuration {digits} is kept; `history` lists those that are")
+            }
+            None => "there is no good configuration before the present one".to_owned(),
+        }));
+    };
+    match SqliteStore::open(&place.state_dir) {
+        Ok(store) => set_aside(place, store, &chosen.digest).await,
+        Err(StoreError::Locked(_)) => order(place, &Order::Rollback(chosen.digest.clone())).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn set_aside(place: &Place, store: SqliteStore, digest: &Digest) -> Outcome {
+    let desired = place.desired().await?;
+    let metrics = Arc::new(Metrics::new()?);
+    let telemetry = Arc::clone(&metrics) as Arc<dyn Telemetry>;
+    let engine = engine(&desired, Arc::new(store), telemetry, &Connectors { metrics });
+    let said = engine.roll_back_to(&desired, digest).await?;
+    output::print(&format!("{said}, with the next `apply` or `run`.\n"))
+}
+
+/// Leaves an order to the running operator, and waits until it was taken.
+async fn order(place: &Place, order: &Order) -> Outcome {
+    let file = OrderFile::new(&place.state_dir);
+    file.leave(order)?;
+    let since = Instant::now();
+    while file.waits() {
+        if since.elapsed() > TAKEN_WITHIN {
+            return Err(Exit::Failure(
+                "the running operator has not taken the order yet; it does when its round is over"
+                    .to_owned(),
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    output::print("The running operator has taken the order; `status` shows what comes of it.\n")
+}

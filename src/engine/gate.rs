@@ -1,0 +1,258 @@
+//! The health gate: what a server has to prove after its configuration changed.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep};
+
+use super::Engine;
+use super::error::ControlError;
+use super::probe::reach;
+use super::server::Listener;
+use crate::observed::{PAUSED, ProcessState};
+use crate::rollout::{Failure, Side};
+use crate::spec::{DesiredState, Gate};
+use crate::supervision::{Cause, Ending, without_colours};
+
+/// How often it is looked at while it comes up, and while it proves itself.
+const LOOK: Duration = Duration::from_millis(250);
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The configuration before had proved itself already.
+const OLD_SETTLES: Duration = Duration::from_secs(2);
+
+/// So many of its latest lines are read.
+const LINES: usize = 200;
+
+/// How long one question may take.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What ejabberd logs, as `error`, of a listener or module that fails while a
+/// configuration is applied; the command answers "ok" all the same (seen on
+/// 23.01, 24.12 and 26.07).
+const FAILS: [&str; 5] = [
+    "failed to open socket",
+    "failed to start module",
+    "failed to start listener",
+    "failed to reload module",
+    "hook config_reloaded crashed",
+];
+
+/// What one look found.
+enum Sign {
+    Well,
+    /// Not yet.
+    Not(Failure),
+    /// It will not get better.
+    Bad(Failure),
+}
+
+impl Engine {
+    /// Waits until the server is well with the files that it has had since
+    /// `since`, and stays so for the declared time.
+    pub(super) async fn gate(
+        &self,
+        desired: &DesiredState,
+        side: Side,
+        since: Timestamp,
+    ) -> Result<(), Failure> {
+        let declared = desired.config.as_ref().map(|config| config.gate.clone());
+        let Gate { settle, timeout, canary } = declared.unwrap_or(Gate {
+            settle: OLD_SETTLES,
+            timeout: Duration::from_secs(120),
+            canary: None,
+        });
+        let settle = if side == Side::Old { settle.min(OLD_SETTLES) } else { settle };
+        let began = Instant::now();
+        let mut well: Option<Instant> = None;
+        let mut work = None;
+        let mut limit = timeout;
+        loop {
+            let last = match self.sign(desired, since).await {
+                Sign::Bad(failure) => return Err(failure),
+                Sign::Well => {
+                    let held = well.get_or_insert_with(Instant::now).elapsed();
+                    if held >= settle {
+                        break;
+                    }
+                    sleep(LOOK_AGAIN.min(settle - held)).await;
+                    continue;
+                }
+                Sign::Not(failure) => failure,
+            };
+            well = None;
+            if began.elapsed() >= limit {
+                // A slow start is not answered with a restart while it works.
+                let now = self.runtime.usage().await.ok().flatten().map(|usage| usage.work);
+                let works = now.is_some()
+                    && now != work
+                    && began.elapsed() < desired.server.probe.start_deadline;
+                if !works {
+                    return Err(last);
+                }
+                work = now;
+                limit += LOOK_AGAIN * 10;
+            }
+            sleep(LOOK).await;
+        }
+        match (side, canary) {
+            (Side::New, Some(jid)) => self.canary(desired, &jid).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn sign(&self, desired: &DesiredState, since: Timestamp) -> Sign {
+        let log = self.runtime.log(since, LINES).await.unwrap_or_default();
+        match self.runtime.inspect().await {
+            Ok(ProcessState::Running { health }) if health.as_deref() == Some(PAUSED) => {
+                return Sign::Not(environment("somebody paused its container"));
+            }
+            Ok(ProcessState::Running { .. }) => {}
+            Ok(ProcessState::Stopped { exit_code, oom_killed }) => {
+                let ending = Ending { exit_code, oom_killed, log, ..Ending::default() };
+                let cause = Cause::of(&ending, false);
+                return Sign::Bad(Failure { message: cause.to_string(), blame: cause.config });
+            }
+            Ok(ProcessState::Absent | ProcessState::Created) => {
+                return Sign::Bad(environment("it is gone"));
+            }
+            Err(error) => return Sign::Not(environment(&format!("failed to {error}"))),
+        }
+        if let Some(line) = log.iter().find(|line| tells_of_failure(line)) {
+            return Sign::Bad(judged(line));
+        }
+        match self.well(desired).await {
+            Ok(Ok(())) => Sign::Well,
+            Ok(Err(failure)) => failure,
+            Err(ControlError::UnknownCommand { command, hint }) => Sign::Bad(Failure {
+                message: format!("without `{command}` the operator would lock itself out: {hint}"),
+                blame: true,
+            }),
+            // It runs and does not answer: nobody else is known to be to blame.
+            Err(error) => Sign::Not(Failure { message: format!("failed to {error}"), blame: true }),
+        }
+    }
+
+    /// The API answers, what the operator needs is there, every listener
+    /// answers, and clients are offered what the file says.
+    async fn well(&self, desired: &DesiredState) -> Result<Result<(), Sign>, ControlError> {
+        let not = |message: String| Ok(Err(Sign::Not(Failure { message, blame: true })));
+        let server = self.server.clone().with_deadline(DEADLINE);
+        if !server.is_started().await? {
+            return not("it has not started".to_owned());
+        }
+        if desired.users.is_some() {
+            server.count_users(&desired.host).await?;
+        }
+        if desired.rooms.is_some() {
+            server.online_rooms().await?;
+        }
+        let listeners = match server.listeners().await {
+            Err(ControlError::Unsupported { .. }) => return Ok(Ok(())),
+            listeners => listeners?,
+        };
+        for listener in &listeners {
+            if let Err(why) = self.answers(desired, listener).await? {
+                return not(why);
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn answers(
+        &self,
+        desired: &DesiredState,
+        listener: &Listener,
+    ) -> Result<Result<(), String>, ControlError> {
+        let at = reach(listener);
+        let said = match self.server.open_stream(at, &desired.host, DEADLINE).await {
+            Ok(said) => said,
+            // Any answer but a closed door will do of what is no client port.
+            Err(ControlError::Refused { message, .. })
+                if !listener.is_plain_c2s() && message != "econnrefused" =>
+            {
+                return Ok(Ok(()));
+            }
+            Err(ControlError::Refused { message, .. }) => {
+                return Ok(Err(format!("{} does not answer at {at}: {message}", listener.module)));
+            }
+            Err(error) => return Err(error),
+        };
+        if !listener.is_plain_c2s() {
+            return Ok(Ok(()));
+        }
+        Ok(if !said.contains("<stream:stream") {
+            Err(format!("{at} does not speak XMPP"))
+        } else if listener.starttls && !said.contains("urn:ietf:params:xml:ns:xmpp-tls") {
+            Err(format!(
+                "{at} does not offer STARTTLS, though its file says so; is its certificate right?"
+            ))
+        } else {
+            Ok(())
+        })
+    }
+
+    /// Logs in as the account that was named for it.
+    async fn canary(&self, desired: &DesiredState, jid: &crate::model::Jid) -> Result<(), Failure> {
+        let failed = |message: String, blame| Err(Failure { message, blame });
+        let Ok(Some(password)) = self.password_of(desired, jid).await else {
+            return failed(format!("the password of the canary {jid} is not known"), false);
+        };
+        let listeners = self.server.listeners().await.unwrap_or_default();
+        let Some(listener) = listeners.iter().find(|listener| listener.is_plain_c2s()) else {
+            return failed(format!("the canary {jid} has no listener to log in at"), true);
+        };
+        match self.server.log_in(reach(listener), jid, &password).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                failed(format!("the canary {jid} cannot log in: failed to {error}"), true)
+            }
+        }
+    }
+}
+
+fn environment(message: &str) -> Failure {
+    Failure { message: message.to_owned(), blame: false }
+}
+
+/// Whether a line of the log says that the configuration does not work.
+fn tells_of_failure(line: &str) -> bool {
+    let plain = without_colours(line).to_lowercase();
+    ["[critical]", "[alert]", "[emergency]"].iter().any(|level| plain.contains(level))
+        || (plain.contains("[error]") && FAILS.iter().any(|words| plain.contains(words)))
+}
+
+/// Who is to blame for what a line says.
+fn judged(line: &str) -> Failure {
+    let ending = Ending { log: vec![line.to_owned()], ..Ending::default() };
+    let cause = Cause::of(&ending, false);
+    if cause.needs_mending() {
+        return Failure { message: cause.to_string(), blame: cause.config };
+    }
+    let said = without_colours(line);
+    let said = said.split_once("] ").map_or(said.as_str(), |(_, said)| said).trim();
+    Failure {
+        message: format!("it logs: {}", said.chars().take(300).collect::<String>()),
+        blame: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_failing_reload_are_told_from_others() {
+        let busy = "2026-11-22 19:31:35 \u{1b}[1;49;91m[error] \u{1b}[0mFailed to open socket at [::]:5333 for ejabberd_c2s: address already in use";
+        assert!(tells_of_failure(busy));
+        assert!(!judged(busy).blame && judged(busy).message.contains("ss -tlnp"));
+        let module = "2026-11-22 19:20:25 [critical] Failed to start module mod_x: {error,no}";
+        assert!(tells_of_failure(module) && judged(module).blame);
+        for harmless in [
+            "2026-11-22 19:31:35 [warning] No certificate found matching localhost",
+            "2026-11-22 19:31:35 [error] (tls|<0.1>) Failed c2s authentication for bob",
+        ] {
+            assert!(!tells_of_failure(harmless), "{harmless}");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What a person asks of a running operator, beside the desired state.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::StoreError;
+use crate::model::Digest;
+
+/// One order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// Whatever failed is tried again now.
+    Retry,
+    /// A good configuration from before is put in force in the place of the
+    /// declared one.
+    Rollback(Digest),
+}
+
+/// Where orders are left.
+pub trait Orders: Send + Sync {
+    /// Takes the orders that were left since the last time, oldest first.
+    fn take(&self) -> Result<Vec<Order>, StoreError>;
+
+    /// The file whose change means that there may be some.
+    fn place(&self) -> std::path::PathBuf;
+}

@@ -1,0 +1,276 @@
+//! Carrying out what [`crate::rollout`] decides.
+
+use jiff::Timestamp;
+use tokio::time::sleep;
+
+use super::Engine;
+use super::error::StoreError;
+use super::keeper::Held;
+use super::latch::UnderWay;
+use super::observe::config_digest;
+use super::ports::{ConfigFiles, GoodConfig, MAIN_CONFIG};
+use super::report::ApplyError;
+use crate::erlang::Verdict;
+use crate::observed::{ObservedState, ProcessState, Reading};
+use crate::rollout::{Effect, Event, Failure, Method, Outcome, Rollout, Side};
+use crate::spec::DesiredState;
+
+/// What is rolled out.
+pub(super) struct Target {
+    pub(super) files: ConfigFiles,
+    pub(super) method: Method,
+    /// Whether it is a good one that comes back, and not the declared one.
+    pub(super) standing: Option<GoodConfig>,
+}
+
+impl Engine {
+    /// Puts a configuration in force, or brings the one before back.
+    pub(super) async fn roll_out(
+        &self,
+        desired: &DesiredState,
+        target: Target,
+        held: &mut Held<'_>,
+    ) -> Result<(), ApplyError> {
+        let Target { files, method, standing } = target;
+        let declared = desired.config.as_ref().map(|config| config.variant.clone());
+        let (variant, revision) = match &standing {
+            Some(good) => (good.variant.clone(), good.revision.clone()),
+            None => (declared.unwrap_or_default(), desired.revision.clone()),
+        };
+        let names: Vec<String> = files.keys().cloned().collect();
+        let before = self.runtime.read_config(&names).await?;
+        let under_way = UnderWay {
+            rollout: Rollout::new(method),
+            target: config_digest(&files),
+            before: config_digest(&before),
+            variant,
+            revision,
+            since: Timestamp::now(),
+        };
+        self.drive(desired, under_way, files, before, held).await
+    }
+
+    /// Ends a rollout in the middle of which an operator was killed.
+    pub(super) async fn resume_rollout(
+        &self,
+        desired: &DesiredState,
+    ) -> Result<Option<Result<(), ApplyError>>, StoreError> {
+        let Some(under_way) = self.under_way()? else { return Ok(None) };
+        let files = self.store.kept_config(&under_way.target)?;
+        let before = self.store.kept_config(&under_way.before)?;
+        let (Some(files), Some(before)) = (files, before) else {
+            self.keep_under_way(None)?;
+            return Ok(None);
+        };
+        tracing::warn!(
+            variant = under_way.variant,
+            "a rollout was interrupted; going on where it was"
+        );
+        let mut held = self.keeper.hold().await;
+        Ok(Some(self.drive(desired, under_way, files, before, &mut held).await))
+    }
+
+    async fn drive(
+        &self,
+        desired: &DesiredState,
+        mut under_way: UnderWay,
+        files: ConfigFiles,
+        before: ConfigFiles,
+        held: &mut Held<'_>,
+    ) -> Result<(), ApplyError> {
+        // What was not there before cannot be taken away from a server that is
+        // stopped, but it can be emptied.
+        let mut old: ConfigFiles = files.keys().map(|name| (name.clone(), Vec::new())).collect();
+        old.extend(before.clone());
+        let of = |side| match side {
+            Side::New => &files,
+            Side::Old => &old,
+        };
+        let mut effect = under_way.rollout.effect();
+        let outcome = loop {
+            let done = match effect {
+                Effect::Check => self.check(&files).await,
+                Effect::Keep => self.keep_both(&under_way, &files, &before),
+                Effect::Put(Side::Old, _) if !before.contains_key(MAIN_CONFIG) => Err(Failure {
+                    message: "there is nothing to go back to".to_owned(),
+                    blame: false,
+                }),
+                Effect::Put(side, method) => {
+                    if side == Side::Old {
+                        tracing::warn!(
+                            cause = under_way.rollout.failure.as_ref().map(|f| f.message.as_str()),
+                            "the new configuration is taken back"
+                        );
+                    }
+                    under_way.since = Timestamp::now();
+                    self.put(of(side), method, held).await
+                }
+                Effect::Gate(side) => self.gate(desired, side, under_way.since).await,
+                Effect::End(outcome) => break outcome,
+            };
+            let event = done.map_or_else(Event::Failed, |()| Event::Went);
+            effect = under_way.rollout.step(event);
+            let ended = matches!(effect, Effect::End(_));
+            if under_way.rollout.has_begun() && !ended
+                // The files are kept already; without this note a kill would
+                // leave a server with files that nobody has judged.
+                && let Err(error) = self.keep_under_way(Some(&under_way))
+                && matches!(effect, Effect::Put(Side::New, _))
+            {
+                return Err(error.into());
+            }
+        };
+        self.conclude(&under_way, &outcome, held).await
+    }
+
+    async fn conclude(
+        &self,
+        under_way: &UnderWay,
+        outcome: &Outcome,
+        held: &mut Held<'_>,
+    ) -> Result<(), ApplyError> {
+        self.telemetry.rollout(under_way.rollout.method.as_str(), outcome.as_str());
+        if matches!(outcome, Outcome::Good | Outcome::RolledBack(_)) {
+            held.well().await;
+        }
+        let remembered = match outcome {
+            Outcome::Good => {
+                let UnderWay { target, variant, revision, .. } = under_way;
+                self.store.record_good(&GoodConfig {
+                    digest: target.clone(),
+                    variant: variant.clone(),
+                    revision: revision.clone(),
+                    since: Timestamp::now(),
+                })
+            }
+            _ => Ok(()),
+        };
+        let remembered = remembered.and_then(|()| self.keep_under_way(None));
+        if let Err(error) = remembered {
+            tracing::warn!(%error, "failed to remember how a rollout ended");
+        }
+        let error = match outcome {
+            Outcome::Good => return Ok(()),
+            Outcome::Refused(why) => ApplyError::ConfigRefused(why.message.clone()),
+            Outcome::NotNow(why) => ApplyError::ConfigUnchecked(why.message.clone()),
+            Outcome::RolledBack(why) if why.blame => ApplyError::RolledBack(why.message.clone()),
+            Outcome::RolledBack(why) => ApplyError::TakenBack(why.message.clone()),
+            Outcome::Stuck { first, then } => {
+                ApplyError::Stuck { first: first.message.clone(), then: then.message.clone() }
+            }
+        };
+        if outcome.latches() {
+            let reason =
+                if matches!(outcome, Outcome::Refused(_)) { "Invalid" } else { "RolledBack" };
+            self.latch(&under_way.target, reason, &error.to_string());
+        }
+        Err(error)
+    }
+
+    /// Has ejabberd itself look at `files`, offline.
+    pub(super) async fn check(&self, files: &ConfigFiles) -> Result<(), Failure> {
+        let not_now = |message: String| Failure { message, blame: false };
+        match self.runtime.check_config(files).await {
+            Ok(Verdict::Accepted) => Ok(()),
+            Ok(Verdict::Refused(message)) => Err(Failure { message, blame: true }),
+            Ok(Verdict::Unable(message)) => Err(not_now(message)),
+            Err(error) => Err(not_now(format!("failed to {error}"))),
+        }
+    }
+
+    fn keep_both(
+        &self,
+        under_way: &UnderWay,
+        files: &ConfigFiles,
+        before: &ConfigFiles,
+    ) -> Result<(), Failure> {
+        let kept = self
+            .store
+            .keep_config(&under_way.target, files)
+            .and_then(|()| self.store.keep_config(&under_way.before, before));
+        kept.map_err(|error| Failure { message: format!("failed to {error}"), blame: false })
+    }
+
+    /// Puts `files` in force. Files of a restart are written while the server
+    /// is down: whoever is killed in between finds it stopped, or the files
+    /// different, and never files that look as if they were in force.
+    async fn put(
+        &self,
+        files: &ConfigFiles,
+        method: Method,
+        held: &mut Held<'_>,
+    ) -> Result<(), Failure> {
+        let put = async {
+            match method {
+                Method::Reload => {
+                    self.runtime.write_config(files).await?;
+                    self.server.reload_config().await?;
+                }
+                Method::Restart => {
+                    if matches!(self.runtime.inspect().await?, ProcessState::Running { .. }) {
+                        held.stop().await?;
+                    }
+                    self.runtime.write_config(files).await?;
+                    held.start("Config").await?;
+                }
+            }
+            Ok::<_, ApplyError>(())
+        };
+        match put.await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(Failure {
+                // A configuration that ejabberd accepted and does not reload is to blame.
+                blame: matches!(&error, ApplyError::Control(e) if !e.is_outage()),
+                message: format!("failed to {error}"),
+            }),
+        }
+    }
+
+    /// Notes the declared configuration, where it was found in force on a
+    /// server that answers, as one to come back to.
+    pub(super) async fn remember_good(&self, desired: &DesiredState, state: &ObservedState) {
+        let (Some(config), Some(Reading::Known(reading)), Reading::Known(_)) =
+            (&desired.config, &state.config, &state.version)
+        else {
+            return;
+        };
+        let digest = &reading.declared;
+        let known = self.store.good_configs();
+        let known = known.is_ok_and(|good| good.first().is_some_and(|good| good.digest == *digest));
+        if known || reading.latched.is_some() || reading.in_force != *digest {
+            return;
+        }
+        let files = match self.declared_config(config).await {
+            Ok(files) if config_digest(&files) == *digest => files,
+            // It has changed just now: the next round looks again.
+            _ => return,
+        };
+        let good = GoodConfig {
+            digest: digest.clone(),
+            variant: config.variant.clone(),
+            revision: desired.revision.clone(),
+            since: Timestamp::now(),
+        };
+        let kept = self.store.keep_config(digest, &files);
+        if let Err(error) = kept.and_then(|()| self.store.record_good(&good)) {
+            tracing::warn!(%error, "failed to remember a good configuration");
+        }
+    }
+
+    /// Tells connected people of an interruption, and gives them the declared time.
+    pub(super) async fn announce(&self, desired: &DesiredState) {
+        let Some(announce) = &desired.server.announce else { return };
+        let hosts = std::iter::once(&desired.host).chain(&desired.hosts);
+        let mut told = 0;
+        for host in hosts {
+            match self.server.tell_connected(host, &announce.text).await {
+                Ok(number) => told += number,
+                Err(error) => tracing::warn!(%error, "people were not told of an interruption"),
+            }
+        }
+        if told > 0 {
+            tracing::info!(told, delay = ?announce.delay, "people were told of an interruption");
+            sleep(announce.delay).await;
+        }
+    }
+}

@@ -23,7 +23,7 @@
 //! |---|---|
 //! | 0 | [`model`]: names, kinds, revisions, secrets, versions |
 //! | 1 | [`spec`]: the file, from text to [`spec::DesiredState`]; [`observed`]; [`inventory`]; [`status`]; [`erlang`]: the two small programs that run beside the server |
-//! | 2 | [`diff`], [`plan`] with the guard |
+//! | 2 | [`diff`], [`plan`] with the guard, [`audit`]: the security checklist |
 //! | 3 | [`engine`]: the ports (traits), the typed commands ([`engine::Server`]), one round ([`engine::Engine`]), the loop ([`engine::Controller`]) |
 //! | 4 | adapters: [`runtime`] (Docker), [`control`] (session, `ejabberdctl`), [`store`] (`SQLite`), [`source`] (files and their changes), [`secrets`], [`metrics`], [`web`] |
 //! | 5 | [`cli`] |
@@ -35,6 +35,7 @@
 //! [`plan::plan`] what may be done about it, [`engine::Server`] knows
 //! ejabberd's commands and their traps.
 
+pub mod audit;
 pub mod cli;
 pub mod control;
 pub mod diff;

@@ -14,13 +14,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module of the crate and its floor.
-const FLOORS: [(&str, u8); 22] = [
+const FLOORS: [(&str, u8); 23] = [
     ("model", 0),
     ("erlang", 1),
     ("inventory", 1),
     ("observed", 1),
     ("spec", 1),
     ("status", 1),
+    ("audit", 2),
     ("diff", 2),
     ("plan", 2),
     ("rollout", 2),

@@ -10,8 +10,7 @@ mod login {
 
     use crate::support::host::{Host, Ran};
     use crate::support::real::{docker, python};
-
-    const DOMAIN: &str = "smoothcurves.nexus";
+    use crate::support::shipped::{self, DOMAIN};
 
     /// Runs the client in the network of the container: the hardened variant
     /// listens on loopback alone.
@@ -46,54 +45,14 @@ mod login {
         }
     }
 
-    fn certificate(host: &Host) {
-        let (key, cert) = (host.path("key.pem"), host.path("cert.pem"));
-        let made = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "rsa:2048",
-                "-nodes",
-                "-days",
-                "2",
-                "-subj",
-                &format!("/CN={DOMAIN}"),
-            ])
-            .args(["-addext", &format!("subjectAltName=DNS:{DOMAIN},DNS:conference.{DOMAIN}")])
-            .arg("-keyout")
-            .arg(&key)
-            .arg("-out")
-            .arg(&cert)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        fs::write(
-            host.path("server.pem"),
-            fs::read_to_string(key).unwrap() + &fs::read_to_string(cert).unwrap(),
-        )
-        .unwrap();
-    }
-
     pub fn logs_in(version: &str) {
         let host = Host::new(version);
-        certificate(&host);
+        shipped::certificate(&host);
         fs::write(host.path("secret"), "correct horse; battery $(staple)\n").unwrap();
-        let manifests = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/ejabberd");
-        let declare = |variant: &str| {
-            let text = format!(
-                "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: {{ name: xmpp }}\nspec:\n  host: {DOMAIN}\n  \
-                 server:\n    docker: {{ container: {}, image: \"ejabberd-operator/ejabberd:{version}\", network: bridge }}\n  \
-                 config:\n    variant: {variant}\n    variants:\n      hardened: {manifests}/ejabberd-hardened.yml\n      \
-                 permissive: {manifests}/ejabberd-permissive.yml\n    files: {{ server.pem: server.pem }}\n  \
-                 users: [{{ name: ann, passwordFrom: {{ file: secret }} }}]\n  \
-                 rooms:\n    - {{ name: hall, title: Hall, options: {{ members_only: false }} }}\n    - {{ name: closed }}\n",
-                host.container
-            );
-            fs::write(host.file(), text).unwrap();
-        };
+        let objects = "  users: [{ name: ann, passwordFrom: { file: secret } }]\n  \
+             rooms:\n    - { name: hall, title: Hall, options: { members_only: false } }\n    - { name: closed }\n";
         for variant in ["hardened", "permissive"] {
-            declare(variant);
+            shipped::declare(&host, "bridge", variant, objects);
             host.run(&["apply"]).expect(0);
             let password = "correct horse; battery $(staple)";
             let entered = client(&host, "ann", password, Some("hall")).expect(0);

@@ -75,6 +75,12 @@ pub(super) enum Command {
         #[arg(long, value_enum, default_value = "text")]
         output: StatusFormat,
     },
+    /// Go through the security checklist; exit with 2 if an item does not hold
+    Audit {
+        /// How to print it
+        #[arg(long, value_enum, default_value = "text")]
+        output: Format,
+    },
     /// Try again now whatever failed, a configuration that was taken back too
     Retry,
     /// Show the configurations that proved good, the latest first

@@ -1,6 +1,7 @@
 //! Floor 5: the command line.
 
 mod args;
+mod audit;
 mod configs;
 mod connect;
 mod empty;
@@ -86,6 +87,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::History { output } => configs::history(&place, output),
         Command::Rollback { digest } => block_on(configs::rollback(&place, digest)),
         Command::Status { output } => block_on(show::status(&place, output)),
+        Command::Audit { output } => block_on(audit::audit(&place, output)),
     }
 }
 

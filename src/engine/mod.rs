@@ -7,6 +7,7 @@ mod command;
 mod conditions;
 mod controller;
 mod error;
+mod evidence;
 mod gate;
 mod keeper;
 mod latch;

@@ -125,6 +125,15 @@ pub trait Runtime: Send + Sync {
     /// What it has used. `None` where it does not run.
     async fn usage(&self) -> Result<Option<Usage>, RuntimeError>;
 
+    /// The kernel's tables of this host's TCP sockets, as `/proc/net/tcp` and
+    /// `tcp6` print them. Only where the server runs on this host.
+    async fn host_sockets(&self) -> Result<String, RuntimeError> {
+        Err(RuntimeError::Refused {
+            operation: "look at the sockets of the host".to_owned(),
+            cause: "the server runs elsewhere, or in a way that does not tell".to_owned(),
+        })
+    }
+
     /// The last lines that it logged since `since`, oldest first; at most
     /// `lines`. Also of a server that has ended.
     async fn log(&self, since: Timestamp, lines: usize) -> Result<Vec<String>, RuntimeError>;

@@ -15,4 +15,5 @@
 pub mod double;
 pub mod host;
 pub mod real;
+pub mod shipped;
 pub mod world;

@@ -228,6 +228,10 @@ impl Runtime for DockerRuntime {
         self.read_usage().await
     }
 
+    async fn host_sockets(&self) -> Result<String, RuntimeError> {
+        self.read_host_sockets().await
+    }
+
     async fn log(&self, since: Timestamp, lines: usize) -> Result<Vec<String>, RuntimeError> {
         self.read_log(since, lines).await
     }

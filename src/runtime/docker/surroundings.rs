@@ -1,9 +1,10 @@
 //! How the container is set up, beside how it is declared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::Path;
 
-use bollard::models::{ContainerInspectResponse, HostConfig, RestartPolicyNameEnum};
+use bollard::models::{ContainerInspectResponse, HostConfig, PortMap, RestartPolicyNameEnum};
 
 use super::create::{self, Layout};
 use super::{DockerRuntime, MANAGED_LABEL};
@@ -16,22 +17,49 @@ impl DockerRuntime {
         let Some(container) = self.container().await? else { return Ok(None) };
         let host = container.host_config.clone().unwrap_or_default();
         let labels = container.config.as_ref().and_then(|config| config.labels.as_ref());
-        let binds = container.mounts.iter().flatten();
-        let socket = binds
-            .filter_map(|mount| mount.source.as_deref())
-            .find(|source| source.ends_with("docker.sock"));
+        let mounted = container.mounts.iter().flatten().filter_map(|mount| mount.source.as_deref());
+        let socket = mounted.into_iter().find(|source| self.shows_engine(source));
         Ok(Some(Surroundings {
             runtime: "docker",
             ours: labels.is_some_and(|labels| labels.contains_key(MANAGED_LABEL)),
             differences: differences(&self.spec, &container, &host),
             irreplaceable: irreplaceable(&self.spec, &container),
             restarted_by: restarted_by(&host),
-            published: bindings(&host).into_iter().map(|(at, _)| at).collect(),
+            published: published(&container, &host),
             host_network: host.network_mode.as_deref() == Some("host"),
-            privileged: host.privileged == Some(true),
+            privileged: host.privileged == Some(true) || has_capabilities_of_root(&host),
             engine_socket: socket.map(str::to_owned),
             uid: self.uid_of_vm().await,
         }))
+    }
+
+    /// Whether the engine's socket is, or is in, what was mounted from `source`.
+    fn shows_engine(&self, source: &str) -> bool {
+        let declared = self.spec.engine.strip_prefix("unix://");
+        let usual = ["/var/run/docker.sock", "/run/docker.sock"];
+        let within = |socket| !source.is_empty() && Path::new(socket).starts_with(source);
+        usual.into_iter().chain(declared).any(within)
+    }
+
+    /// The kernel's tables, where the engine, and so the server, is on this
+    /// host. A table that is not there has no sockets: there may be no IPv6.
+    pub(super) async fn read_host_sockets(&self) -> Result<String, RuntimeError> {
+        let refused = |cause: String| RuntimeError::Refused {
+            operation: "look at the sockets of the host".to_owned(),
+            cause,
+        };
+        if !self.spec.engine.starts_with("unix://") {
+            return Err(refused(format!("the engine at {} is elsewhere", self.spec.engine)));
+        }
+        let mut tables = String::new();
+        for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+            match tokio::fs::read_to_string(table).await {
+                Ok(text) => tables += &text,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => return Err(refused(format!("{table}: {e}"))),
+            }
+        }
+        Ok(tables)
     }
 
     async fn uid_of_vm(&self) -> Option<u32> {
@@ -46,9 +74,28 @@ fn restarted_by(host: &HostConfig) -> Option<String> {
     (!matches!(name, Name::NO | Name::EMPTY)).then(|| format!("Docker's restart policy `{name}`"))
 }
 
+/// Capabilities with each of which one becomes root of the host.
+fn has_capabilities_of_root(host: &HostConfig) -> bool {
+    let added = host.cap_add.iter().flatten().map(|name| name.trim_start_matches("CAP_"));
+    added.into_iter().any(|name| matches!(name, "ALL" | "SYS_ADMIN" | "SYS_MODULE" | "SYS_PTRACE"))
+}
+
+/// Where its ports are open on the host: as declared, and, while it runs, as
+/// they are: `-P` and `-p 5222` leave the choice to the engine.
+fn published(container: &ContainerInspectResponse, host: &HostConfig) -> Vec<SocketAddr> {
+    if host.network_mode.as_deref() == Some("host") {
+        // The engine keeps what was asked for, and does nothing about it.
+        return Vec::new();
+    }
+    let now = container.network_settings.as_ref().and_then(|network| network.ports.as_ref());
+    let all = bindings(host.port_bindings.as_ref()).into_iter().chain(bindings(now));
+    let all: BTreeSet<SocketAddr> = all.map(|(at, _)| at).filter(|at| at.port() != 0).collect();
+    all.into_iter().collect()
+}
+
 /// Addresses on the host and the container's ports behind them.
-fn bindings(host: &HostConfig) -> Vec<(SocketAddr, u16)> {
-    let published = host.port_bindings.iter().flatten();
+fn bindings(ports: Option<&PortMap>) -> Vec<(SocketAddr, u16)> {
+    let published = ports.into_iter().flatten();
     let pairs = published.flat_map(|(port, bindings)| {
         let inside = port.split('/').next().and_then(|port| port.parse::<u16>().ok());
         bindings.iter().flatten().filter_map(move |binding| {
@@ -101,7 +148,11 @@ fn differences(
     let declared: Vec<_> = ports.iter().map(pair).collect();
     let mut declared_sorted = declared;
     declared_sorted.sort();
-    differs("ports", &port_list(&declared_sorted), &port_list(&bindings(host)));
+    differs(
+        "ports",
+        &port_list(&declared_sorted),
+        &port_list(&bindings(host.port_bindings.as_ref())),
+    );
     let mounts = mounts(container);
     for (path, name) in volumes {
         differs(&format!("volumes.{path}"), name, mounts.get(path).map_or("none", String::as_str));

@@ -1,0 +1,96 @@
+//! Who may call what.
+
+use super::*;
+
+#[test]
+fn api() {
+    table(&[
+        (|_| (), "api_commands", Holds, "2 rules"),
+        (|e| text(e, "hosts: [a]\n"), "api_commands", Fails, "there are no api_permissions"),
+        (|e| text(e, "api_permissions: [1]\n"), "api_commands", Unknown, "not understood"),
+        // An address is somebody, and so is a proxy on it.
+        (
+            |e| config(e, "      - status\n", "      - status\n      - register\n"),
+            "api_commands",
+            Fails,
+            "lets those of its `who` call register, through mod_http_api",
+        ),
+        (
+            |e| permissions(e, "{ who: { ip: 127.0.0.0/8 }, what: register }"),
+            "api_commands",
+            Fails,
+            "call register, by any way",
+        ),
+        (
+            |e| permissions(e, "{ from: [ejabberd_ctl], who: all, what: \"*\" }"),
+            "api_commands",
+            Holds,
+            "",
+        ),
+        (
+            |e| permissions(e, "{ from: [ejabberd_ctl, {tag: x}], who: all, what: \"*\" }"),
+            "api_commands",
+            Holds,
+            "",
+        ),
+        (
+            |e| permissions(e, "{ from: [ejabberd_ctl, mod_http_api], who: all, what: \"*\" }"),
+            "api_commands",
+            Fails,
+            "lets everybody call everything",
+        ),
+        (
+            |e| permissions(e, "{ from: [{tag: x}], who: admin, what: \"*\" }"),
+            "api_commands",
+            Fails,
+            "the acl `admin`",
+        ),
+        (|e| permissions(e, "{ who: none, what: \"*\" }"), "api_commands", Holds, ""),
+        (|e| permissions(e, "{ what: \"*\" }"), "api_commands", Holds, ""),
+        (|e| permissions(e, "{ who: all }"), "api_commands", Holds, ""),
+        (
+            |e| permissions(e, "{ who: all, what: [\"*\", \"!register\"] }"),
+            "api_commands",
+            Fails,
+            "everything but register",
+        ),
+        (|e| permissions(e, "{ who: all, what: [\"*\", \"!*\"] }"), "api_commands", Holds, ""),
+        (|e| permissions(e, "{ who: all, what: [\"!register\"] }"), "api_commands", Holds, ""),
+        (
+            |e| permissions(e, "{ who: all, what: [register, \"!register\", stats] }"),
+            "api_commands",
+            Holds,
+            "",
+        ),
+        (
+            |e| permissions(e, "{ who: all, what: \"[tag:accounts]\" }"),
+            "api_commands",
+            Fails,
+            "[tag:accounts]",
+        ),
+        (
+            |e| permissions(e, "{ who: all, what: [\"[tag:statistics]\", status] }"),
+            "api_commands",
+            Holds,
+            "",
+        ),
+        (
+            |e| permissions(e, "{ who: all, what: [get_cookie, a_new_command] }"),
+            "api_commands",
+            Fails,
+            "get_cookie, a_new_command",
+        ),
+        (
+            |e| permissions(e, "{ who: all, what: { a: b } }"),
+            "api_commands",
+            Unknown,
+            "`what` of \"r\" is not understood",
+        ),
+        (
+            |e| config(e, "loglevel:", "include_config_file: more.yml\nloglevel:"),
+            "api_commands",
+            Unknown,
+            "`include_config_file`",
+        ),
+    ]);
+}

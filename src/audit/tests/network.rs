@@ -1,0 +1,137 @@
+//! Items about sockets, and about what a client is offered.
+
+use super::*;
+
+#[test]
+fn loopback() {
+    table(&[
+        (|_| (), "loopback_inside", Holds, "127.0.0.1:5280"),
+        (
+            |e| inside(e, &[("127.0.0.1:5280", 995), ("[::]:5222", 995), ("0.0.0.0:22", 0)]),
+            "loopback_inside",
+            Fails,
+            "[::]:5222 (ejabberd_c2s)",
+        ),
+        (
+            |e| {
+                inside(e, &[("0.0.0.0:5222", 995)]);
+                bridge(e, &[], &[]);
+            },
+            "loopback_inside",
+            Fails,
+            "only with the host's network can this hold",
+        ),
+        (|e| inside(e, &[("0.0.0.0:22", 0)]), "loopback_inside", Unknown, "no socket of user 995"),
+        (
+            |e| {
+                text(e, "listen:\n  - { port: 3478, module: ejabberd_stun, transport: udp }\n");
+                let Reading::Known(inside) = &mut e.inside else { panic!() };
+                inside.udp = sockets(&[("0.0.0.0:3478", 995), ("0.0.0.0:40000", 995)]);
+            },
+            "loopback_inside",
+            Fails,
+            "0.0.0.0:3478 (UDP)",
+        ),
+        (|_| (), "loopback_published", Holds, "with the host's network"),
+        (|e| bridge(e, &[], &[]), "loopback_published", Holds, "none is published"),
+        (
+            |e| bridge(e, &["127.0.0.1:5222", "[::1]:5222"], &[]),
+            "loopback_published",
+            Holds,
+            "127.0.0.1:5222, [::1]:5222",
+        ),
+        (
+            |e| bridge(e, &["127.0.0.1:5222", "0.0.0.0:15280"], &[]),
+            "loopback_published",
+            Fails,
+            "0.0.0.0:15280",
+        ),
+        (|_| (), "loopback_host", Holds, "127.0.0.1:4369"),
+        (
+            |e| e.host = Reading::Known(sockets(&[("127.0.0.1:5222", 995), ("0.0.0.0:5280", 0)])),
+            "loopback_host",
+            Fails,
+            "0.0.0.0:5280 (ejabberd_http)",
+        ),
+        (
+            |e| e.host = Reading::Known(sockets(&[("0.0.0.0:22", 0)])),
+            "loopback_host",
+            Unknown,
+            "in the network that the operator sees",
+        ),
+        (|e| bridge(e, &[], &[]), "loopback_host", Holds, "no port on the host"),
+        (
+            |e| bridge(e, &["0.0.0.0:15222"], &[("0.0.0.0:15222", 0)]),
+            "loopback_host",
+            Fails,
+            "0.0.0.0:15222",
+        ),
+        (
+            |e| bridge(e, &["127.0.0.1:15222"], &[("127.0.0.1:15222", 0)]),
+            "loopback_host",
+            Holds,
+            "127.0.0.1:15222",
+        ),
+        (|e| bridge(e, &["127.0.0.1:15222"], &[]), "loopback_host", Unknown, "15222"),
+    ]);
+}
+
+#[test]
+fn distribution() {
+    table(&[
+        (|_| (), "distribution_local", Holds, "127.0.0.1:4369 (epmd), 127.0.0.1:38237 (Erlang's"),
+        (
+            |e| inside(e, &[("0.0.0.0:4369", 7), ("127.0.0.1:5222", 995)]),
+            "distribution_local",
+            Fails,
+            "0.0.0.0:4369 (epmd)",
+        ),
+        (
+            |e| inside(e, &[("127.0.0.1:4369", 995), ("[::]:38237", 995)]),
+            "distribution_local",
+            Fails,
+            "[::]:38237 (Erlang's distribution",
+        ),
+        // A listener that is open is another item's business.
+        (|e| inside(e, &[("0.0.0.0:5222", 995)]), "distribution_local", Holds, "neither"),
+        (
+            |e| {
+                e.configuration = no();
+                inside(e, &[("0.0.0.0:5222", 995)]);
+            },
+            "distribution_local",
+            Unknown,
+            "is not known",
+        ),
+        (
+            |e| {
+                e.configuration = no();
+                inside(e, &[("0.0.0.0:5222", 995), ("0.0.0.0:4369", 995)]);
+            },
+            "distribution_local",
+            Fails,
+            "0.0.0.0:4369",
+        ),
+    ]);
+}
+
+#[test]
+fn clients_are_called_where_they_listen() {
+    let at = |e: &Evidence| match e.client_listeners() {
+        Reading::Known(found) => {
+            found.iter().map(|c| c.at.to_string()).collect::<Vec<_>>().join(" ")
+        }
+        Reading::Unknown(why) => why,
+    };
+    let mut evidence = good();
+    assert_eq!(at(&evidence), "127.0.0.1:5222");
+    inside(&mut evidence, &[("172.17.0.2:5222", 995)]);
+    assert_eq!(at(&evidence), "172.17.0.2:5222");
+    evidence.inside = no();
+    clients(&mut evidence, ", ip: \"::\"");
+    assert_eq!(at(&evidence), "127.0.0.1:5222");
+    clients(&mut evidence, ", ip: \"::1\"");
+    assert_eq!(at(&evidence), "[::1]:5222");
+    evidence.configuration = no();
+    assert_eq!(at(&evidence), "it hid");
+}

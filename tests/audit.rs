@@ -1,0 +1,214 @@
+//! The security checklist on real servers: the shipped variants, and
+//! containers that somebody started in a way that he should not have.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use support::host::{Host, eventually};
+use support::real::{docker, image};
+use support::shipped;
+
+const ITEMS: usize = 14;
+
+/// Runs the audit; the items by name, with verdict and words.
+fn audit(host: &Host, code: i32) -> BTreeMap<String, (String, String)> {
+    let ran = host.run(&["audit", "--output", "json"]).expect(code);
+    let report = ran.json();
+    let text = |item: &serde_json::Value, name: &str| item[name].as_str().unwrap().to_owned();
+    let items: BTreeMap<_, _> = report["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| (text(item, "check"), (text(item, "verdict"), text(item, "seen"))))
+        .collect();
+    assert_eq!(items.len(), ITEMS);
+    assert_eq!(report["holds"], code == 0);
+    items
+}
+
+fn with_verdict<'a>(items: &'a BTreeMap<String, (String, String)>, verdict: &str) -> Vec<&'a str> {
+    let found = items.iter().filter(|(_, (found, _))| found == verdict);
+    found.map(|(name, _)| name.as_str()).collect()
+}
+
+/// Both variants as they are shipped, with the host's network.
+fn variants(version: &str) {
+    let host = Host::new(version);
+    let _alone = shipped::host_network();
+    shipped::certificate(&host);
+    shipped::declare(&host, "host", "hardened", "");
+    host.run(&["apply"]).expect(0);
+    let items = audit(&host, 0);
+    assert_eq!(with_verdict(&items, "holds").len(), ITEMS, "{items:#?}");
+    let text = host.run(&["audit"]).expect(0).stdout;
+    assert_eq!(text.matches('✓').count(), ITEMS, "{text}");
+    assert!(text.contains(version) && text.contains("All of the 14 items hold."), "{text}");
+    assert!(!text.contains('\x1b'), "no colour but on a terminal");
+    // To look is not to change, nor to remember.
+    host.run(&["plan", "--detailed-exitcode"]).expect(0);
+
+    // What is declared is not yet what is there.
+    shipped::declare(&host, "host", "permissive", "");
+    let items = audit(&host, 2);
+    assert_eq!(with_verdict(&items, "fails"), ["variant_hardened"], "{items:#?}");
+
+    host.run(&["apply"]).expect(0);
+    let items = audit(&host, 2);
+    let expected = [
+        ("api_commands", "\"public commands\" lets everybody call register, create_room"),
+        ("loopback_host", ":5222 (ejabberd_c2s)"),
+        ("loopback_inside", ":5280 (ejabberd_http)"),
+        ("rooms_members_only", "members_only: false"),
+        ("starttls_file", "the ejabberd_c2s on port 5222 has neither"),
+        ("starttls_wire", "127.0.0.1:5222: it offers TLS and does not demand it"),
+        ("variant_hardened", "`permissive` is declared"),
+        ("web_handlers", "/admin: ejabberd_web_admin in the ejabberd_http on port 5280"),
+    ];
+    assert_eq!(with_verdict(&items, "fails"), expected.map(|(name, _)| name), "{items:#?}");
+    assert_eq!(with_verdict(&items, "unknown"), Vec::<&str>::new(), "{items:#?}");
+    for (name, words) in expected {
+        assert!(items[name].1.contains(words), "{name}: {}", items[name].1);
+    }
+    let text = host.run(&["audit"]).expect(2).stdout;
+    for words in ["✗ web_handlers", "mend", "6 of 14 items hold, 8 do not."] {
+        assert!(text.contains(words), "{words} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn variants_26_07() {
+    variants("26.07");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn variants_24_12() {
+    variants("24.12");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn variants_23_01() {
+    variants("23.01");
+}
+
+/// What can be said of a server before anybody has asked it anything.
+#[test]
+fn a_container_is_looked_at_as_it_was_started() {
+    let host = Host::new("26.07");
+    host.declare("");
+    let items = audit(&host, 2);
+    assert_eq!(with_verdict(&items, "unknown").len(), ITEMS - 1, "{items:#?}");
+    assert_eq!(with_verdict(&items, "fails"), ["variant_hardened"], "the file alone says so");
+    assert_eq!(items["docker_socket"].1, "there is no server");
+
+    let run = |options: &[&str]| {
+        let _ =
+            std::process::Command::new("docker").args(["rm", "-f", "-v", &host.container]).output();
+        let image = image("26.07");
+        let mut args = vec!["run", "-d", "--name", &host.container];
+        args.extend(options);
+        args.push(&image);
+        docker(&args);
+        audit(&host, 2)
+    };
+    let own = ["loopback_published", "restart_policy", "docker_socket", "not_privileged"];
+    for (options, item, words) in [
+        (&[][..], "", ""),
+        (&["-p", "127.0.0.1::5222"], "", ""),
+        (&["-p", "5222"], "loopback_published", "0.0.0.0:"),
+        (&["-P"], "loopback_published", "0.0.0.0:"),
+        (&["--restart=always"], "restart_policy", "Docker's restart policy `always`"),
+        (
+            &["-v", "/var/run/docker.sock:/var/run/docker.sock:ro"],
+            "docker_socket",
+            "docker.sock of the host is mounted",
+        ),
+        (&["-v", "/var/run:/mnt:ro"], "docker_socket", "of the host is mounted"),
+        (&["--privileged"], "not_privileged", "what root of the host may"),
+        (&["--cap-add", "SYS_ADMIN"], "not_privileged", "what root of the host may"),
+    ] {
+        let items = run(options);
+        for name in own {
+            let (verdict, seen) = &items[name];
+            let expected = if name == item { "fails" } else { "holds" };
+            assert_eq!(verdict, expected, "{options:?}, {name}: {seen}");
+        }
+        assert!(item.is_empty() || items[item].1.contains(words), "{options:?}: {items:#?}");
+        // A published port is a socket of the host as well.
+        if item == "loopback_published" {
+            assert_ne!(items["loopback_host"].0, "holds", "{items:#?}");
+        }
+    }
+
+    // In a bridge, with a configuration of nobody: everything is open, and said to be.
+    run(&[]);
+    eventually("an answer", std::time::Duration::from_secs(60), || {
+        // The declared host is not one of its hosts.
+        with_verdict(&audit(&host, 2), "unknown") == ["starttls_wire"]
+    });
+    let items = audit(&host, 2);
+    for (name, words) in [
+        ("loopback_inside", "other containers reach it"),
+        ("web_handlers", "/admin: ejabberd_web_admin"),
+        ("distribution_local", "0.0.0.0:4369 (epmd)"),
+        ("distribution_local", "Erlang's distribution"),
+        ("variant_hardened", "`test` is declared"),
+    ] {
+        let (verdict, seen) = &items[name];
+        assert!(verdict == "fails" && seen.contains(words), "{name}: {seen}");
+    }
+
+    docker(&["pause", &host.container]);
+    let items = audit(&host, 2);
+    docker(&["unpause", &host.container]);
+    assert_eq!(items["starttls_wire"].1, "its container is paused");
+    assert_eq!(items["restart_policy"].0, "holds", "the engine still answers");
+}
+
+/// A listener that speaks TLS from the first byte, beside one that is in order.
+fn tls_from_the_first_byte(version: &str) {
+    let host = Host::new(version);
+    shipped::certificate(&host);
+    let text = fs::read_to_string(format!("{}/ejabberd-hardened.yml", shipped::MANIFESTS)).unwrap();
+    let more = "listen:\n  - { port: 5223, ip: 127.0.0.1, module: ejabberd_c2s, tls: true }\n";
+    fs::write(host.path("ejabberd.yml"), text.replacen("listen:\n", more, 1)).unwrap();
+    let text =
+        host.head().replace("variant: test", "variant: hardened").replace("test:", "hardened:");
+    let text = text.replace("host: test.example", &format!("host: {}", shipped::DOMAIN));
+    fs::write(host.file(), text + "    files: { server.pem: server.pem }\n").unwrap();
+    host.run(&["apply"]).expect(0);
+    let items = audit(&host, 0);
+    assert_eq!(
+        items["starttls_wire"].1,
+        "127.0.0.1:5223: TLS from the first byte; 127.0.0.1:5222: <starttls/> is <required/>"
+    );
+    assert_eq!(items["loopback_published"].1, "none is published", "a bridge is no harm by itself");
+}
+
+#[test]
+fn tls_from_the_first_byte_26_07() {
+    tls_from_the_first_byte("26.07");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn tls_from_the_first_byte_24_12() {
+    tls_from_the_first_byte("24.12");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn tls_from_the_first_byte_23_01() {
+    tls_from_the_first_byte("23.01");
+}

@@ -1,5 +1,9 @@
-//! Floor 2: changes of the configuration, as a state machine, and what of a
-//! change needs a restart.
+//! Floor 2: bringing a changed configuration into force.
+//!
+//! [`Rollout`] is the state machine of one change: checked, kept, put in
+//! force, proved good, or taken back. [`difference()`] tells what changed
+//! between two configurations, and whether ejabberd takes it up on a reload or
+//! has to be started anew.
 
 mod difference;
 mod machine;

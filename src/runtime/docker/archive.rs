@@ -6,6 +6,7 @@ use std::io::{Cursor, Read};
 use bollard::query_parameters as query;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use jiff::Timestamp;
 
 use super::{DockerRuntime, status};
 use crate::engine::{ConfigFiles, RuntimeError};
@@ -149,6 +150,7 @@ fn first_entry(archive: &[u8]) -> std::io::Result<Option<Entry>> {
 
 fn pack(prefix: &str, files: &ConfigFiles, owner: Owner) -> std::io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
+    let now = u64::try_from(Timestamp::now().as_second()).unwrap_or(0);
     let mut header = |path: String, kind: tar::EntryType, mode: u32, content: &[u8]| {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(kind);
@@ -156,6 +158,8 @@ fn pack(prefix: &str, files: &ConfigFiles, owner: Owner) -> std::io::Result<Vec<
         header.set_uid(owner.uid);
         header.set_gid(owner.gid);
         header.set_size(content.len() as u64);
+        // ejabberd reads a certificate again only if it is newer than before.
+        header.set_mtime(now);
         archive.append_data(&mut header, path, content)
     };
     if !prefix.is_empty() {

@@ -1,12 +1,13 @@
 //! Telling what happens: a bar on a terminal, lines in a log.
 
 use std::io::IsTerminal;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output;
+use crate::audit::Finding;
 use crate::engine::{RoundReport, StepOutcome, StepResult, Telemetry};
 use crate::plan::Plan;
 use crate::status::Status;
@@ -27,6 +28,9 @@ impl Telemetry for Fanout {
     fn status(&self, status: &Status) {
         self.0.iter().for_each(|telemetry| telemetry.status(status));
     }
+    fn audited(&self, findings: &[Finding]) {
+        self.0.iter().for_each(|telemetry| telemetry.audited(findings));
+    }
     fn backoff(&self, wait: Duration) {
         self.0.iter().for_each(|telemetry| telemetry.backoff(wait));
     }
@@ -38,8 +42,10 @@ impl Telemetry for Fanout {
     }
 }
 
-/// Writes what happens to the log.
-pub(super) struct Log;
+/// Writes what happens to the log. Remembers what was not known, so that it is
+/// said once and not in every round.
+#[derive(Default)]
+pub(super) struct Log(Mutex<Vec<String>>);
 
 impl Telemetry for Log {
     fn begin(&self, plan: &Plan) {
@@ -68,8 +74,12 @@ impl Telemetry for Log {
         if let Some(blocked) = &report.plan.blocked {
             tracing::warn!("deletions were refused: {}", blocked.reason);
         }
-        for why in &report.plan.unknown {
-            tracing::warn!("not known: {why}");
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known != report.plan.unknown {
+            for why in &report.plan.unknown {
+                tracing::warn!("not known: {why}");
+            }
+            known.clone_from(&report.plan.unknown);
         }
         for note in &report.plan.notes {
             tracing::debug!("{note}");
@@ -88,6 +98,12 @@ impl Telemetry for Log {
     }
 
     fn backoff(&self, _: Duration) {}
+
+    fn audited(&self, findings: &[Finding]) {
+        let failing = findings.iter().filter(|finding| finding.verdict.holds() == Some(false));
+        let failing: Vec<&str> = failing.map(|finding| finding.check).collect();
+        tracing::debug!(failing = failing.join(" "), "the security checklist");
+    }
 
     fn rollout(&self, method: &'static str, result: &'static str) {
         match result {
@@ -138,6 +154,7 @@ impl Telemetry for Bar {
     fn round(&self, _: &RoundReport) {}
     fn status(&self, _: &Status) {}
     fn restarted(&self, _: &str) {}
+    fn audited(&self, _: &[Finding]) {}
     fn backoff(&self, _: Duration) {}
     fn rollout(&self, _: &'static str, _: &'static str) {}
 }

@@ -192,7 +192,8 @@ pub(super) async fn run(place: &Place, listen: SocketAddr, resync: Duration) -> 
     };
     let served = tokio::spawn(web::serve(listener, seen, exposition, stopped.clone()));
     tracing::info!(%address, desired_state = %place.desired_state.display(), "started");
-    let telemetry: Vec<Arc<dyn Telemetry>> = vec![Arc::clone(&metrics) as _, Arc::new(Log)];
+    let telemetry: Vec<Arc<dyn Telemetry>> =
+        vec![Arc::clone(&metrics) as _, Arc::new(Log::default())];
     let controller = Controller {
         source,
         store,

@@ -17,10 +17,12 @@ use super::latch::lift_latch;
 use super::orders::{Order, Orders};
 use super::ports::{Control, Runtime, Secrets, Source, Store, Telemetry};
 use super::rechecks::Rechecks;
-use super::report::ApplyError;
+use super::report::{ApplyError, StepOutcome};
 use super::retry::Retries;
 use super::round::{Confirm, Engine, Permission};
 use super::server::Server;
+use crate::audit;
+use crate::model::Kind;
 use crate::plan::Step;
 use crate::spec::{self, DesiredState, Problem, SecretSource, Severity, Validated};
 use crate::status::{ConditionType, Status};
@@ -35,6 +37,10 @@ const RECHECKS: usize = 5;
 /// How long a round may go on after the order to end: a configuration that is
 /// being rolled out should not leave the server stopped.
 const LAST_ROUND: Duration = Duration::from_secs(30);
+
+/// How often the security checklist is gone through when nothing happens. Each
+/// time opens a stream to the server.
+const AUDIT_EVERY: Duration = Duration::from_secs(300);
 
 /// Opens the way to the server that a desired state describes.
 pub trait Connector: Send + Sync {
@@ -75,6 +81,8 @@ struct Current {
     engine: Engine,
     /// Watches over the server; ends with this.
     keeping: AbortOnDrop,
+    /// When the security checklist was last gone through.
+    audited: Option<Instant>,
 }
 
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
@@ -97,12 +105,14 @@ impl Controller {
             if self.follow_orders(current.as_ref()).await {
                 retries.forget();
             }
+            let mut server_changed = false;
             if let Some(current) = &current {
                 let round = self.round(current, &mut retries);
                 tokio::pin!(round);
                 tokio::select! {
-                    result = &mut round => if let Err(error) = result {
-                        self.forgetful(&error);
+                    result = &mut round => match result {
+                        Ok(changed) => server_changed = changed,
+                        Err(error) => self.forgetful(&error),
                     },
                     // Cancel-safe: the flag stays set.
                     _ = stop.wait_for(|stop| *stop) => {
@@ -112,6 +122,12 @@ impl Controller {
                         break;
                     }
                 }
+            }
+            if let Some(current) = &mut current {
+                if server_changed {
+                    current.audited = None;
+                }
+                self.audit(current).await;
             }
             let wake = self.next_wake(current.as_ref(), &retries);
             tokio::select! {
@@ -215,12 +231,19 @@ impl Controller {
                 (engine, AbortOnDrop(keeping))
             }
         };
-        *current =
-            Some(Current { desired, since: Instant::now(), unusable: None, engine, keeping });
+        *current = Some(Current {
+            desired,
+            since: Instant::now(),
+            unusable: None,
+            engine,
+            keeping,
+            audited: None,
+        });
         true
     }
 
-    async fn round(&self, current: &Current, retries: &mut Retries) -> Result<(), StoreError> {
+    /// One round. Answers whether the server itself was changed by it.
+    async fn round(&self, current: &Current, retries: &mut Retries) -> Result<bool, StoreError> {
         let now = Instant::now();
         let news = self.status.borrow().revision.as_ref() != Some(&current.desired.revision);
         if news || !self.status.borrow().is(ConditionType::Ready) {
@@ -264,7 +287,19 @@ impl Controller {
             status.server.supervision = supervision;
             describe(status);
         });
-        Ok(())
+        let of_server = |o: &StepOutcome| matches!(o.step.kind, Kind::Server | Kind::Config);
+        Ok(report.outcomes.iter().any(of_server))
+    }
+
+    /// Goes through the security checklist, now and then.
+    async fn audit(&self, current: &mut Current) {
+        let recent = current.audited.is_some_and(|at| at.elapsed() < AUDIT_EVERY);
+        if recent || !self.status.borrow().server.up {
+            return;
+        }
+        current.audited = Some(Instant::now());
+        let evidence = current.engine.evidence(&current.desired).await;
+        self.telemetry.audited(&audit::check(&evidence));
     }
 
     /// Does what people have asked for. Answers whether there was anything.

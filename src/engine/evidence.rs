@@ -86,7 +86,7 @@ impl Engine {
     }
 
     /// Asks the server's own VM, and so sees what it sees, as the user that it is.
-    async fn sockets_inside(&self) -> Result<Inside, String> {
+    pub(super) async fn sockets_inside(&self) -> Result<Inside, String> {
         let status = table(&self.server, &[STATUS_OF_VM]).await?;
         let user = audit::user_of_status(&status)
             .ok_or_else(|| format!("{STATUS_OF_VM} does not say which user the server is"))?;

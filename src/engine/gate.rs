@@ -9,6 +9,7 @@ use super::Engine;
 use super::error::ControlError;
 use super::probe::reach;
 use super::server::Listener;
+use crate::audit::{self, Inside};
 use crate::observed::{PAUSED, ProcessState};
 use crate::rollout::{Failure, Side};
 use crate::spec::{DesiredState, Gate};
@@ -95,9 +96,13 @@ impl Engine {
             }
             sleep(LOOK).await;
         }
-        match (side, canary) {
-            (Side::New, Some(jid)) => self.canary(desired, &jid).await,
-            _ => Ok(()),
+        if side == Side::Old {
+            return Ok(());
+        }
+        self.promise(desired).await?;
+        match canary {
+            Some(jid) => self.canary(desired, &jid).await,
+            None => Ok(()),
         }
     }
 
@@ -151,6 +156,12 @@ impl Engine {
             Err(ControlError::Unsupported { .. }) => return Ok(Ok(())),
             listeners => listeners?,
         };
+        // Where that cannot be read, the listeners still have to answer.
+        if let Ok(inside) = self.sockets_inside().await
+            && let Some(why) = misplaced(&listeners, &inside)
+        {
+            return not(why);
+        }
         for listener in &listeners {
             if let Err(why) = self.answers(desired, listener).await? {
                 return not(why);
@@ -211,6 +222,63 @@ impl Engine {
     }
 }
 
+/// The variant whose name is a promise: it has to pass the security checklist.
+const HARDENED: &str = "hardened";
+
+/// The items that a configuration alone can break.
+const PROMISED: [&str; 6] = [
+    "loopback_inside",
+    "api_commands",
+    "web_handlers",
+    "starttls_file",
+    "starttls_wire",
+    "rooms_members_only",
+];
+
+impl Engine {
+    /// Of a configuration that is called hardened, what of it is not.
+    async fn promise(&self, desired: &DesiredState) -> Result<(), Failure> {
+        if desired.config.as_ref().is_none_or(|config| config.variant != HARDENED) {
+            return Ok(());
+        }
+        let findings = audit::check(&self.evidence(desired).await);
+        let broken = findings.iter().find(|finding| {
+            PROMISED.contains(&finding.check) && finding.verdict.holds() == Some(false)
+        });
+        broken.map_or(Ok(()), |finding| {
+            Err(Failure {
+                message: format!(
+                    "it is called `{HARDENED}` and fails the security checklist: {}: {}",
+                    finding.check, finding.seen
+                ),
+                blame: true,
+            })
+        })
+    }
+}
+
+/// A listener that is not where the configuration in force says, or wider.
+fn misplaced(listeners: &[Listener], inside: &Inside) -> Option<String> {
+    listeners.iter().find_map(|listener| {
+        let at = listener.at;
+        let mut there = inside
+            .tcp
+            .iter()
+            .filter(|socket| socket.at.port() == at.port() && socket.user == inside.user)
+            .peekable();
+        if there.peek().is_none() {
+            return Some(format!("{} is not bound at {at}", listener.module));
+        }
+        let declared: Vec<_> = listeners.iter().map(|other| other.at).collect();
+        let wider = there.find(|socket| {
+            // A socket for every IPv6 address may serve every IPv4 one as well.
+            !declared.contains(&socket.at)
+                && !(socket.at.ip().is_unspecified() && at.ip().is_unspecified())
+        })?;
+        Some(format!("{} is bound at {}, not at {at}", listener.module, wider.at))
+    })
+}
+
 fn environment(message: &str) -> Failure {
     Failure { message: message.to_owned(), blame: false }
 }
@@ -240,6 +308,28 @@ fn judged(line: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_listener_that_is_missing_or_wider_is_noticed() {
+        let socket = |at: &str, user| audit::Socket { at: at.parse().unwrap(), user };
+        let listener = |at: &str| Listener {
+            at: at.parse().unwrap(),
+            module: "ejabberd_c2s".to_owned(),
+            starttls: true,
+            starttls_required: true,
+            tls: false,
+        };
+        let inside = |tcp| Inside { user: 7, tcp, udp: Vec::new() };
+        let local = [listener("127.0.0.1:5222")];
+        let right = inside(vec![socket("127.0.0.1:5222", 7), socket("0.0.0.0:5222", 8)]);
+        assert_eq!(misplaced(&local, &right), None);
+        let missing = misplaced(&local, &inside(vec![socket("127.0.0.1:5222", 8)])).unwrap();
+        assert!(missing.contains("not bound at 127.0.0.1:5222"), "{missing}");
+        let wider = misplaced(&local, &inside(vec![socket("0.0.0.0:5222", 7)])).unwrap();
+        assert!(wider.contains("bound at 0.0.0.0:5222, not at 127.0.0.1:5222"), "{wider}");
+        let every = inside(vec![socket("[::]:5222", 7)]);
+        assert_eq!(misplaced(&[listener("0.0.0.0:5222")], &every), None);
+    }
 
     #[test]
     fn lines_of_a_failing_reload_are_told_from_others() {

@@ -272,6 +272,8 @@ pub trait Telemetry: Send + Sync {
     fn status(&self, status: &crate::status::Status);
     /// The server was started again, and why, in one of a few words.
     fn restarted(&self, reason: &str);
+    /// The security checklist was gone through.
+    fn audited(&self, findings: &[crate::audit::Finding]);
     /// How long the server waits to be started again; zero if it does not.
     fn backoff(&self, wait: Duration);
     /// A configuration was put in force by `method`, or not.

@@ -16,6 +16,7 @@ use prometheus::{IntGaugeVec, Registry, TextEncoder};
 
 pub use metered::Metered;
 
+use crate::audit::Finding;
 use crate::engine::{RoundReport, StepOutcome, Telemetry};
 use crate::model::{Kind, Op};
 use crate::plan::Plan;
@@ -57,11 +58,6 @@ impl Metrics {
             tracing::error!(%error, "the metrics could not be written");
             String::new()
         })
-    }
-
-    /// Whether an item of the security checklist holds.
-    pub fn set_audit_check(&self, check: &'static str, holds: bool) {
-        self.families.audit_check.with_label_values(&[check]).set(holds.into());
     }
 
     /// What the server's container used: seconds of CPU since it was started,
@@ -153,6 +149,17 @@ impl Telemetry for Metrics {
 
     fn restarted(&self, reason: &str) {
         self.families.restarts.with_label_values(&[reason]).inc();
+    }
+
+    fn audited(&self, findings: &[Finding]) {
+        let _whole = self.whole();
+        // An item that could not be looked at is neither zero nor one.
+        self.families.audit_check.reset();
+        for finding in findings {
+            if let Some(holds) = finding.verdict.holds() {
+                self.families.audit_check.with_label_values(&[finding.check]).set(holds.into());
+            }
+        }
     }
 
     fn backoff(&self, wait: Duration) {

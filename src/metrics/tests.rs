@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::*;
+use crate::audit::{Finding, Verdict};
 use crate::diff::Action;
 use crate::engine::{Call, Control, ControlError, Shape, StepResult, Value, Vitals};
 use crate::model::{Digest, Revision, ServerVersion};
@@ -201,7 +202,16 @@ fn the_rest_appears_when_it_is_known() {
     let metrics = Metrics::new().unwrap();
     metrics.restarted("config");
     metrics.rollout("restart", "good");
-    metrics.set_audit_check("loopback", false);
+    let finding = |check, verdict| Finding {
+        check,
+        title: "",
+        verdict,
+        seen: String::new(),
+        why: "",
+        mend: "",
+    };
+    metrics.audited(&[finding("loopback", Verdict::Fails), finding("other", Verdict::Unknown)]);
+    assert!(!metrics.encode().contains("check=\"other\""));
     metrics.backoff(Duration::from_secs(10));
     metrics.set_container_usage(Some((1.5, 4096)));
     let series = parse(&metrics.encode());

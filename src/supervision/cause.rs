@@ -113,7 +113,7 @@ impl Cause {
                 }
             }
         }
-        let last = last_words(&ending.log);
+        let last = last_words(&ending.log, was_up);
         let said = last.as_ref().map_or_else(String::new, |line| format!("; it last said: {line}"));
         let (reason, what) = match ending {
             Ending { not_started: Some(why), .. } => ("StartFailed", quoted(why)),
@@ -174,8 +174,9 @@ impl std::fmt::Display for Cause {
     }
 }
 
-/// The last line that tells something: errors before anything else.
-fn last_words(log: &[String]) -> Option<String> {
+/// The last line that tells something: an error, or, of one that did not even
+/// come up, whatever it said last.
+fn last_words(log: &[String], was_up: bool) -> Option<String> {
     let telling = |line: &&String| {
         ["[critical]", "[error]", "[emergency]", "[alert]"].iter().any(|word| line.contains(word))
     };
@@ -183,7 +184,7 @@ fn last_words(log: &[String]) -> Option<String> {
         .iter()
         .rev()
         .find(telling)
-        .or_else(|| log.iter().rev().find(|l| !l.trim().is_empty()))?;
+        .or_else(|| log.iter().rev().find(|line| !was_up && !line.trim().is_empty()))?;
     Some(quoted(line))
 }
 

@@ -14,6 +14,10 @@ pub struct Host {
     directory: tempfile::TempDir,
     pub container: String,
     pub version: String,
+    /// More lines of `spec.server`, four spaces deep.
+    pub server: String,
+    /// The file of the configuration.
+    pub config: String,
 }
 
 /// What a command left.
@@ -46,7 +50,13 @@ impl Host {
     pub fn new(version: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("ejabberd.yml"), super::real::CONFIG).unwrap();
-        Self { directory, container: unique("host"), version: version.to_owned() }
+        Self {
+            directory,
+            container: unique("host"),
+            version: version.to_owned(),
+            server: String::new(),
+            config: "ejabberd.yml".to_owned(),
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -71,10 +81,12 @@ impl Host {
     pub fn head(&self) -> String {
         format!(
             "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: {{ name: test }}\nspec:\n  host: {HOST}\n  \
-             server:\n    docker: {{ container: {}, image: \"{}\", network: bridge }}\n  \
-             config:\n    variant: test\n    variants: {{ test: ejabberd.yml }}\n",
+             server:\n    docker: {{ container: {}, image: \"{}\", network: bridge }}\n{}  \
+             config:\n    variant: test\n    variants: {{ test: {} }}\n    gate: {{ settle: 1s, timeout: 30s }}\n",
             self.container,
-            image(&self.version)
+            image(&self.version),
+            self.server,
+            self.config
         )
     }
 

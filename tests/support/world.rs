@@ -11,6 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use ejabberd_operator::audit::Finding;
 use ejabberd_operator::engine::{
     Arg, Call, ConfigFiles, Confirm, Control, ControlError, Engine, GOOD_CONFIGS, GoodConfig,
     Keeper, MAIN_CONFIG, Memo, Permission, Rechecks, RoundReport, Runtime, RuntimeError,
@@ -834,6 +835,7 @@ impl Telemetry for Lab {
     fn round(&self, _: &RoundReport) {}
     fn status(&self, _: &Status) {}
     fn restarted(&self, _: &str) {}
+    fn audited(&self, _: &[Finding]) {}
     fn backoff(&self, _: Duration) {}
     fn rollout(&self, _: &'static str, _: &'static str) {}
 }

@@ -111,6 +111,14 @@ fn degraded(status: &mut Status, report: &RoundReport, now: Timestamp) {
     let failures = report.failures().count();
     let first =
         report.failures().next().map(|(step, error)| format!("{}: failed to {error}", step.key()));
+    let latched = match &report.observed.config {
+        Some(Reading::Known(reading)) => reading.latched.as_ref(),
+        _ => None,
+    };
+    if let (None, Some(latched)) = (&first, latched) {
+        let message = format!("the configuration is not tried again: {}", latched.message);
+        return status.set(ConditionType::Degraded, true, "ConfigHeldBack", message, now);
+    }
     match (first, report.plan.unknown.first()) {
         (Some(first), _) => {
             let message =

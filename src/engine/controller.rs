@@ -281,6 +281,15 @@ impl Controller {
                 status.set(ConditionType::Ready, false, reason, message, now);
             }
             status.set(ConditionType::Reconciling, false, "Waiting", "the round is over", now);
+            if let Some(missing) = report.came_back_empty {
+                let message = format!(
+                    "the server has another database: none of the {missing} owned accounts is on \
+                     it; it is filled from the desired state, and what people had on the old one \
+                     (rosters, archives) is not"
+                );
+                tracing::error!("{message}");
+                status.event("CameBackEmpty", message, now);
+            }
             for outcome in &report.outcomes {
                 note_outcome(status, outcome, now);
             }

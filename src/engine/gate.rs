@@ -13,7 +13,7 @@ use crate::audit::{self, Inside};
 use crate::observed::{PAUSED, ProcessState};
 use crate::rollout::{Failure, Side};
 use crate::spec::{DesiredState, Gate};
-use crate::supervision::{Cause, Ending, without_colours};
+use crate::supervision::{Cause, Ending, without_colours, words_of};
 
 /// How often it is looked at while it comes up, and while it proves itself.
 const LOOK: Duration = Duration::from_millis(250);
@@ -28,11 +28,14 @@ const LINES: usize = 200;
 /// How long one question may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// What ejabberd logs, as `error`, of a listener or module that fails while a
+/// What ejabberd logs, as an error or warning, of a listener or module that fails while a
 /// configuration is applied; the command answers "ok" all the same (seen on
 /// 23.01, 24.12 and 26.07).
-const FAILS: [&str; 5] = [
+const FAILS: [&str; 7] = [
     "failed to open socket",
+    // Of a certificate that is not there, and of one that is none.
+    "please make sure ejabberd has sufficient rights to read it",
+    "failed to read pem file",
     "failed to start module",
     "failed to start listener",
     "failed to reload module",
@@ -145,6 +148,16 @@ impl Engine {
         let server = self.server.clone().with_deadline(DEADLINE);
         if !server.is_started().await? {
             return not("it has not started".to_owned());
+        }
+        let served = server.hosts().await?;
+        if let Some(missing) = std::iter::once(&desired.host)
+            .chain(&desired.hosts)
+            .find(|host| !served.iter().any(|served| served == host.as_str()))
+        {
+            return Ok(Err(Sign::Bad(Failure {
+                message: format!("it does not serve the declared host {missing}"),
+                blame: true,
+            })));
         }
         if desired.users.is_some() {
             server.count_users(&desired.host).await?;
@@ -287,7 +300,8 @@ fn environment(message: &str) -> Failure {
 fn tells_of_failure(line: &str) -> bool {
     let plain = without_colours(line).to_lowercase();
     ["[critical]", "[alert]", "[emergency]"].iter().any(|level| plain.contains(level))
-        || (plain.contains("[error]") && FAILS.iter().any(|words| plain.contains(words)))
+        || (["[error]", "[warning]"].iter().any(|level| plain.contains(level))
+            && FAILS.iter().any(|words| plain.contains(words)))
 }
 
 /// Who is to blame for what a line says.
@@ -297,12 +311,7 @@ fn judged(line: &str) -> Failure {
     if cause.needs_mending() {
         return Failure { message: cause.to_string(), blame: cause.config };
     }
-    let said = without_colours(line);
-    let said = said.split_once("] ").map_or(said.as_str(), |(_, said)| said).trim();
-    Failure {
-        message: format!("it logs: {}", said.chars().take(300).collect::<String>()),
-        blame: true,
-    }
+    Failure { message: format!("it logs: {}", words_of(line)), blame: true }
 }
 
 #[cfg(test)]

@@ -180,6 +180,9 @@ pub struct RoundReport {
     pub config: Option<Digest>,
     /// Why the plan was not carried out at all, if so.
     pub held: Option<&'static str>,
+    /// How many owned accounts were missing when none of them was there at
+    /// all: the server had come back with another, empty database.
+    pub came_back_empty: Option<usize>,
 }
 
 impl RoundReport {

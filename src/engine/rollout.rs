@@ -88,6 +88,7 @@ impl Engine {
         };
         let mut effect = under_way.rollout.effect();
         let outcome = loop {
+            tracing::debug!(?effect, "the rollout goes on");
             let done = match effect {
                 Effect::Check => self.check(&files).await,
                 Effect::Keep => self.keep_both(&under_way, &files, &before),

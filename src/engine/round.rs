@@ -19,7 +19,7 @@ use super::report::{ApplyError, RoundReport, StepOutcome, StepResult};
 use super::server::Server;
 use crate::diff::{self, Action, ChangeSet};
 use crate::inventory::{Inventory, Origin, Owned};
-use crate::model::{Digest, Kind, ObjectKey, Op};
+use crate::model::{Digest, Jid, Kind, ObjectKey, Op};
 use crate::observed::{ObservedState, Reading};
 use crate::plan::{self, Plan, Step};
 use crate::spec::{DesiredState, Mode, PasswordPolicy};
@@ -95,6 +95,7 @@ impl Engine {
             tracing::warn!("failed to {error}");
         }
         let mut view = self.look(desired, held.is_none()).await?;
+        let mut emptied = came_back_empty(&view);
         let mut plan = plan::plan(&view.set, desired, &view.inventory, permission.approved);
         let mut outcomes = Vec::new();
         if held.is_none() && !plan.steps.is_empty() {
@@ -109,6 +110,7 @@ impl Engine {
                 let settled = self.settle_server(desired, server, refused).await;
                 // What was observed before it was started is worth nothing now.
                 view = self.look(desired, true).await?;
+                emptied = emptied.or(came_back_empty(&view));
                 let later = plan::plan(&view.set, desired, &view.inventory, permission.approved);
                 let (ready, deferred) = sort_out(desired, later.steps.clone(), permission);
                 objects = ready
@@ -146,6 +148,7 @@ impl Engine {
             self.remember_good(desired, &view.state).await;
         }
         let report = report(desired, view, plan, outcomes, held, (started, clock.elapsed()));
+        let report = RoundReport { came_back_empty: emptied, ..report };
         self.telemetry.round(&report);
         Ok(report)
     }
@@ -282,6 +285,7 @@ fn report(
         objects,
         config,
         held,
+        came_back_empty: None,
     }
 }
 
@@ -291,6 +295,21 @@ struct View {
     state: ObservedState,
     vitals: super::report::Vitals,
     set: ChangeSet,
+}
+
+/// How many owned accounts there should be, where the server answers and has
+/// none of them: its volume is a new one.
+fn came_back_empty(view: &View) -> Option<usize> {
+    let there = |name: &str| {
+        let jid: Option<Jid> = name.parse().ok();
+        let known = jid
+            .and_then(|jid| Some(view.state.users.get(&jid.host)?.known()?.contains(&jid.local)));
+        // One that cannot be seen may be there.
+        known.unwrap_or(true)
+    };
+    let owned: Vec<&str> = view.inventory.of_kind(Kind::User).map(|(name, _)| name).collect();
+    let answers = view.state.version.known().is_some();
+    (answers && owned.len() > 1 && !owned.iter().any(|name| there(name))).then_some(owned.len())
 }
 
 /// Why nothing is changed at all, if so.

@@ -90,6 +90,7 @@ fn report(drift: BTreeMap<(Kind, Op), usize>) -> RoundReport {
         objects: [(Kind::User, Counts { desired: 3, managed: 2, unmanaged: 1 })].into(),
         config: None,
         held: None,
+        came_back_empty: None,
     }
 }
 

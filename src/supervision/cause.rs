@@ -106,7 +106,7 @@ impl Cause {
                 if let Some((_, reason, cure)) = sign {
                     return Self {
                         reason: (*reason).to_owned(),
-                        message: quoted(line),
+                        message: words_of(line),
                         cure: Some((*cure).to_owned()),
                         config: *reason == "ConfigUnreadable",
                     };
@@ -116,7 +116,7 @@ impl Cause {
         let last = last_words(&ending.log, was_up);
         let said = last.as_ref().map_or_else(String::new, |line| format!("; it last said: {line}"));
         let (reason, what) = match ending {
-            Ending { not_started: Some(why), .. } => ("StartFailed", quoted(why)),
+            Ending { not_started: Some(why), .. } => ("StartFailed", words_of(why)),
             Ending { oom_killed: true, .. } => {
                 ("OutOfMemory", format!("the kernel killed it for want of memory{said}"))
             }
@@ -185,7 +185,7 @@ fn last_words(log: &[String], was_up: bool) -> Option<String> {
         .rev()
         .find(telling)
         .or_else(|| log.iter().rev().find(|line| !was_up && !line.trim().is_empty()))?;
-    Some(quoted(line))
+    Some(words_of(line))
 }
 
 /// A line without the colours that 26.07 writes even where nobody sees them.
@@ -204,11 +204,22 @@ pub fn without_colours(line: &str) -> String {
     plain
 }
 
-fn quoted(line: &str) -> String {
+/// What a line of the server's log says, without its time, level and process;
+/// bounded.
+#[must_use]
+pub fn words_of(line: &str) -> String {
     let line = without_colours(line);
-    let line: String = line.trim().chars().filter(|c| !c.is_control()).collect();
-    if line.chars().count() <= MAX_QUOTED {
-        return line;
+    let said = line
+        .split_once("] ")
+        .filter(|(head, _)| head.contains(" ["))
+        .map_or(line.as_str(), |(_, said)| said);
+    let said = match said.split_once(") ") {
+        Some((process, said)) if process.starts_with("(<") => said,
+        _ => said,
+    };
+    let said: String = said.trim().chars().filter(|c| !c.is_control()).collect();
+    if said.chars().count() <= MAX_QUOTED {
+        return said;
     }
-    line.chars().take(MAX_QUOTED).chain(['…']).collect()
+    said.chars().take(MAX_QUOTED).chain(['…']).collect()
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub use cause::{Cause, Ending, without_colours};
+pub use cause::{Cause, Ending, without_colours, words_of};
 
 use crate::spec::{Backoff, Probe};
 

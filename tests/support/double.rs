@@ -275,6 +275,9 @@ impl Control for Double {
             Call::Function { function: "table_info", .. } => Ok(atom("disc_only_copies")),
             Call::Function { function: "sync_log", .. } => Ok(atom("ok")),
             Call::Function { function: "path", .. } => Ok(said("/conf/ejabberd.yml")),
+            Call::Function { function: "hosts", .. } => {
+                Ok(Value::List(world.hosts.iter().map(|host| said(host)).collect()))
+            }
             Call::Function { function: "listen", .. } => Ok(listeners()),
             Call::Function { function: "read_file", args, .. } => Ok(world.read_file(args)),
             Call::Function { function: "stop", .. } => {

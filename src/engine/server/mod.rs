@@ -189,6 +189,14 @@ impl Server {
         answer.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
     }
 
+    /// The hosts that its configuration in force names.
+    pub async fn hosts(&self) -> Result<Vec<String>> {
+        const NAME: &str = "hosts";
+        let call = Call::function("ejabberd_option", NAME, Vec::new());
+        let answer = self.control.call(call, self.deadline).await?;
+        Ok(answers::texts(NAME, &answer)?.into_iter().map(str::to_owned).collect())
+    }
+
     /// A file on its machine, or `None` if there is none. A hundred times
     /// faster than an archive from the engine that runs the container.
     pub async fn read_file(&self, path: &str) -> Result<Option<Vec<u8>>> {

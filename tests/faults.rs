@@ -1,0 +1,366 @@
+//! What can happen to a server, on a real ejabberd: each ends converged or in
+//! a named condition, and the status tells what was done.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::host::{Daemon, Host};
+use support::real::{docker, image};
+
+const SOON: Duration = Duration::from_secs(120);
+
+const PEOPLE: &str = "  users: [{ name: ann, password: a }, { name: bob, password: b }, { name: gen }]\n  \
+     rooms: [{ name: hall }]\n";
+
+/// Fast enough for a test: ten times as fast as the defaults.
+const FAST: &str = "    backoff: { initial: 1s, max: 10s, resetAfter: 5s }\n";
+
+fn status(host: &Host) -> Value {
+    let ran = host.run(&["status", "--output", "json"]);
+    serde_json::from_str(&ran.stdout).unwrap_or_default()
+}
+
+fn condition<'a>(status: &'a Value, kind: &str) -> &'a Value {
+    let all = status["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    all.iter().find(|c| c["type"] == kind).unwrap_or(&Value::Null)
+}
+
+fn is_ready(status: &Value) -> bool {
+    condition(status, "Ready")["status"] == "True"
+}
+
+fn has_event(status: &Value, reason: &str) -> bool {
+    status["events"].as_array().is_some_and(|events| events.iter().any(|e| e["reason"] == reason))
+}
+
+/// Waits until the status is as wanted; shows what the operator said if not.
+fn until(host: &Host, operator: &Daemon, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    let began = Instant::now();
+    loop {
+        let status = status(host);
+        if holds(&status) {
+            return status;
+        }
+        assert!(began.elapsed() < SOON, "{what}\n{status:#}\n{}", operator.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// An operator that has converged, on a server of its own.
+fn converged(version: &str, people: &str) -> (Host, Daemon) {
+    let mut host = Host::new(version);
+    host.server = FAST.to_owned();
+    host.declare(people);
+    host.run(&["apply"]).expect(0);
+    let operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1h"], "run.log");
+    until(&host, &operator, "ready at first", is_ready);
+    (host, operator)
+}
+
+/// The server's VM, as the host numbers it.
+fn vm(host: &Host) -> String {
+    let top = docker(&["top", &host.container, "-eo", "pid,args"]);
+    let line = top.lines().find(|line| line.contains("beam.smp") && line.contains("-s ejabberd"));
+    line.unwrap().split_whitespace().next().unwrap().to_owned()
+}
+
+fn signal(pid: &str, name: &str) {
+    assert!(Command::new("kill").args(["-s", name, pid]).status().unwrap().success());
+}
+
+/// Killed, stopped, removed, robbed of its database: it comes back.
+fn comes_back(version: &str) {
+    let (host, operator) = converged(version, PEOPLE);
+    docker(&["kill", &host.container]);
+    let told = until(&host, &operator, "killed", |s| is_ready(s) && has_event(s, "Killed"));
+    assert!(told["server"]["supervision"]["starts"].as_u64() >= Some(1), "{told:#}");
+
+    // It may end in good order, for whoever wanted it: declared is that it runs.
+    std::thread::sleep(Duration::from_secs(6));
+    docker(&["stop", &host.container]);
+    until(&host, &operator, "stopped", |s| is_ready(s) && running(&host));
+
+    docker(&["rm", "-f", &host.container]);
+    until(&host, &operator, "removed", |s| is_ready(s) && running(&host));
+    assert_eq!(host.users(), ["ann", "bob", "gen"]);
+    assert!(!has_event(&status(&host), "CameBackEmpty"), "its database was on a volume");
+
+    let password = generated(&host);
+    docker(&["rm", "-f", &host.container]);
+    // The operator may be faster than we are.
+    let volume = format!("{}-database", host.container);
+    while !Command::new("docker").args(["volume", "rm", &volume]).output().unwrap().status.success()
+    {
+        docker(&["rm", "-f", &host.container]);
+    }
+    until(&host, &operator, "emptied", |s| is_ready(s) && has_event(s, "CameBackEmpty"));
+    assert_eq!(host.users(), ["ann", "bob", "gen"]);
+    assert_eq!(generated(&host), password, "a generated password is the same as before");
+}
+
+fn generated(host: &Host) -> String {
+    let password = host.path("out");
+    host.declare(&PEOPLE.replace("{ name: gen }", "{ name: gen, passwordTo: { file: out } }"));
+    let began = Instant::now();
+    loop {
+        if let Ok(text) = std::fs::read_to_string(&password) {
+            let _ = std::fs::remove_file(&password);
+            return text;
+        }
+        assert!(began.elapsed() < SOON, "no password was published");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn running(host: &Host) -> bool {
+    let state = Command::new("docker")
+        .args(["inspect", "-f", "{{.State.Running}}", &host.container])
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&state.stdout).trim() == "true"
+}
+
+#[test]
+fn comes_back_26_07() {
+    comes_back("26.07");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn comes_back_24_12() {
+    comes_back("24.12");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn comes_back_23_01() {
+    comes_back("23.01");
+}
+
+/// Frozen: noticed, named, restarted.
+fn frozen(version: &str) {
+    let (host, operator) = converged(version, PEOPLE);
+    let pid = vm(&host);
+    signal(&pid, "STOP");
+    let frozen = Instant::now();
+    until(&host, &operator, "noticed", |s| condition(s, "Healthy")["reason"] == "Unresponsive");
+    println!("noticed after {:?}", frozen.elapsed());
+    until(&host, &operator, "restarted", |s| is_ready(s) && has_event(s, "Unresponsive"));
+    println!("ready after {:?}", frozen.elapsed());
+    assert_ne!(vm(&host), pid);
+}
+
+#[test]
+fn frozen_26_07() {
+    frozen("26.07");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn frozen_24_12() {
+    frozen("24.12");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn frozen_23_01() {
+    frozen("23.01");
+}
+
+/// Killed again and again while accounts are made: none is lost or forgotten.
+#[test]
+fn killed_while_accounts_are_made() {
+    let (host, operator) = converged("26.07", PEOPLE);
+    host.declare_many(300, 10);
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_millis(900));
+        docker(&["kill", &host.container]);
+        until(&host, &operator, "up again", |s| s["server"]["up"] == true);
+    }
+    until(&host, &operator, "all made", is_ready);
+    assert_eq!((host.users().len(), host.rooms().len()), (300, 10));
+}
+
+/// A crash loop waits longer each time, and survives a restart of the operator.
+#[test]
+fn a_crash_loop_is_slowed_down_and_told() {
+    let (host, mut operator) = converged("26.07", PEOPLE);
+    let killer = |times| {
+        for _ in 0..times {
+            until(&host, &operator, "up", |s| s["server"]["supervision"]["state"] == "running");
+            docker(&["kill", &host.container]);
+        }
+    };
+    killer(3);
+    let told = until(&host, &operator, "backing off", |s| {
+        s["server"]["supervision"]["state"] == "backing-off"
+    });
+    let healthy = condition(&told, "Healthy");
+    assert_eq!(
+        (healthy["status"].as_str(), healthy["reason"].as_str()),
+        (Some("False"), Some("Killed"))
+    );
+    assert!(healthy["message"].as_str().unwrap().contains("started again at"), "{healthy}");
+    let (_, metrics) = support::host::get(&host.endpoint(), "/metrics").unwrap();
+    let line =
+        metrics.lines().find(|l| l.starts_with("ejabberd_operator_restart_backoff_seconds "));
+    assert!(line.is_some_and(|line| !line.ends_with(" 0")), "{line:?}");
+    // Its next start is remembered by the next operator.
+    operator.signal("KILL");
+    operator.wait(SOON);
+    let operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1h"], "run2.log");
+    let told = until(&host, &operator, "ready again", is_ready);
+    assert!(told["server"]["supervision"]["starts"].as_u64() >= Some(3), "{told:#}");
+}
+
+/// A taken port is named, tried again in time, and nothing else is needed.
+#[test]
+fn a_port_that_is_taken() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap();
+    let number = port.local_addr().unwrap().port();
+    let mut host = Host::new("26.07");
+    host.server = FAST.to_owned();
+    host.declare(PEOPLE);
+    let text = std::fs::read_to_string(host.file()).unwrap();
+    let text =
+        text.replace("network: bridge", &format!("network: bridge, ports: [\"{number}:5222\"]"));
+    std::fs::write(host.file(), text).unwrap();
+    let operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1h"], "run.log");
+    let told = until(&host, &operator, "named", |s| condition(s, "Degraded")["status"] == "True");
+    let message = condition(&told, "Degraded")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains(&number.to_string()), "{message}");
+    drop(port);
+    until(&host, &operator, "ready", is_ready);
+}
+
+/// A disk without room: named, and over when there is room again.
+#[test]
+fn a_disk_that_is_full() {
+    let mut host = Host::new("26.07");
+    host.server = FAST.to_owned();
+    let volume = format!("{}-database", host.container);
+    let uid = docker(&["run", "--rm", "--entrypoint", "id", &image("26.07"), "-u"]);
+    docker(&[
+        "volume",
+        "create",
+        "--opt",
+        "type=tmpfs",
+        "--opt",
+        "device=tmpfs",
+        "--opt",
+        &format!("o=size=24m,uid={}", uid.trim()),
+        &volume,
+    ]);
+    host.declare(PEOPLE);
+    host.run(&["apply"]).expect(0);
+    let operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1h"], "run.log");
+    until(&host, &operator, "ready at first", is_ready);
+    // The volume lives as long as something has it mounted: a tmpfs forgets.
+    let keeper = support::real::unique("keeps");
+    docker(&[
+        "run",
+        "-d",
+        "--name",
+        &keeper,
+        "--user",
+        "root",
+        "-v",
+        &format!("{volume}:/db"),
+        "--entrypoint",
+        "sleep",
+        &image("26.07"),
+        "600",
+    ]);
+    let _ = Command::new("docker")
+        .args(["exec", &keeper, "dd", "if=/dev/zero", "of=/db/ballast", "bs=64k"])
+        .output();
+    docker(&["kill", &host.container]);
+    let told =
+        until(&host, &operator, "named", |s| condition(s, "Healthy")["reason"] == "DiskFull");
+    assert!(
+        condition(&told, "Healthy")["message"].as_str().unwrap().contains("make room"),
+        "{told:#}"
+    );
+    docker(&["exec", &keeper, "rm", "/db/ballast"]);
+    until(&host, &operator, "ready again", |s| s["server"]["up"] == true);
+    docker(&["rm", "-f", &keeper]);
+}
+
+/// Settings that changed: shown, and the container is replaced on the same
+/// volumes; one that does not work is taken back.
+fn replaced(version: &str) {
+    let (host, operator) = converged(version, PEOPLE);
+    let id = || docker(&["inspect", "-f", "{{.Id}}", &host.container]);
+    let first = id();
+    let declare = |more: &str| {
+        let text = host.head() + PEOPLE;
+        let text = text.replace("network: bridge", &format!("network: bridge, {more}"));
+        support::host::replace(&host.file(), &text);
+    };
+    declare("environment: { COLOUR: blue }");
+    until(&host, &operator, "only shown", |s| has_event(s, "NewRevision") && is_ready(s));
+    let plan = host.run(&["plan"]).expect(0).stdout;
+    assert!(plan.contains("environment.COLOUR") && plan.contains("recreate is never"), "{plan}");
+    assert_eq!(id(), first);
+    declare("environment: { COLOUR: blue }, recreate: whenChanged");
+    until(&host, &operator, "replaced", |s| is_ready(s) && id() != first);
+    assert_eq!(host.users(), ["ann", "bob", "gen"]);
+    let backup = docker(&["exec", &host.container, "ls", "/home/ejabberd/database"]);
+    assert!(backup.contains("before-replacement.backup"), "{backup}");
+    let second = id();
+    // An image that ends at once.
+    docker(&["tag", &image(version), &format!("{}-bad", host.container)]);
+    let bad = format!("{}-bad", host.container);
+    let made = Command::new("sh")
+        .args([
+            "-c",
+            &format!(
+                "printf 'FROM {}\\nENTRYPOINT [\"false\"]\\n' | docker build -q -t {bad} -",
+                image(version)
+            ),
+        ])
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let text = (host.head() + PEOPLE)
+        .replace(&format!("\"{}\"", image(version)), &format!("\"{bad}\""))
+        .replace(
+            "network: bridge",
+            "network: bridge, environment: { COLOUR: blue }, recreate: whenChanged",
+        );
+    support::host::replace(&host.file(), &text);
+    let told = until(&host, &operator, "brought back", |s| {
+        condition(s, "Degraded")["message"].as_str().is_some_and(|m| m.contains("brought back"))
+    });
+    assert_eq!(id(), second, "{told:#}");
+    until(&host, &operator, "it serves", |s| s["server"]["up"] == true);
+    docker(&["image", "rm", &bad]);
+}
+
+#[test]
+fn replaced_26_07() {
+    replaced("26.07");
+}
+
+/// A restart policy that somebody gave a container of ours is taken back.
+#[test]
+fn nobody_else_restarts_it() {
+    let (host, operator) = converged("26.07", PEOPLE);
+    docker(&["update", "--restart=always", &host.container]);
+    let policy =
+        || docker(&["inspect", "-f", "{{.HostConfig.RestartPolicy.Name}}", &host.container]);
+    host.declare(&PEOPLE.replace("hall", "lobby"));
+    until(&host, &operator, "owned", |_| policy().trim() == "no");
+}

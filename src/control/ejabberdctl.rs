@@ -148,8 +148,10 @@ fn words(call: Call) -> Result<(&'static str, Shape, Vec<String>), ControlError>
     let args = args
         .into_iter()
         .map(|arg| match arg {
-            Arg::Text(text) if text.contains('\0') => Err(unsupported("an argument has a NUL")),
-            Arg::Text(text) => Ok(text),
+            Arg::Text(text) | Arg::Characters(text) if text.contains('\0') => {
+                Err(unsupported("an argument has a NUL"))
+            }
+            Arg::Text(text) | Arg::Characters(text) => Ok(text),
             Arg::Int(number) => Ok(number.to_string()),
             Arg::Atom(name) => Ok(name.to_owned()),
             Arg::Secret(_) | Arg::Pairs(_) => {

@@ -7,6 +7,8 @@ use crate::model::Secret;
 pub enum Arg {
     /// A text.
     Text(String),
+    /// A text that the command declares as a string of characters; most declare binaries.
+    Characters(String),
     /// A text that no log, error or process list may show.
     Secret(Secret),
     /// A whole number.

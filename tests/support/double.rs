@@ -86,7 +86,7 @@ pub fn default_options() -> BTreeMap<String, String> {
 
 fn text(arg: &Arg) -> String {
     match arg {
-        Arg::Text(text) => text.clone(),
+        Arg::Text(text) | Arg::Characters(text) => text.clone(),
         Arg::Secret(secret) => secret.expose().to_owned(),
         Arg::Int(n) => n.to_string(),
         Arg::Atom(name) => (*name).to_owned(),

@@ -35,6 +35,10 @@ fn argument(arg: &Arg) -> Term {
     match arg {
         Arg::Text(text) => binary(text),
         Arg::Secret(secret) => binary(secret.expose()),
+        Arg::Characters(text) => {
+            List::from(text.chars().map(|c| integer(u32::from(c).into())).collect::<Vec<Term>>())
+                .into()
+        }
         Arg::Int(number) => integer(*number),
         Arg::Atom(name) => atom(name),
         Arg::Pairs(pairs) => List::from(

@@ -163,7 +163,7 @@ impl Server {
         let answer = self.control.call(call, self.deadline).await?;
         let directory = answer.as_text().ok_or(ControlError::Malformed(NAME))?.to_owned();
         let path = format!("{directory}/before-replacement.backup");
-        let call = Call::command(NAME, Shape::Restuple, vec![path.as_str().into()]);
+        let call = Call::command(NAME, Shape::Restuple, vec![Arg::Characters(path.clone())]);
         let answer = self.control.call(call, BACKUP_DEADLINE).await?;
         if answer.is_ok() { Ok(path) } else { Err(refused(NAME, &answer)) }
     }

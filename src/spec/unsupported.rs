@@ -9,8 +9,7 @@ use super::tree::{Node, Value};
 /// Where it stands (`[]`: in each element), what it is worth if only one value
 /// counts, and what happens instead.
 const UNSUPPORTED: &[(&str, Option<&str>, &str)] = &[
-    ("spec.server.process", None, "only `docker` can be run so far"),
-    ("spec.server.external", None, "only `docker` can be run so far"),
+    ("spec.server.external", None, "only `docker` and `process` can be run so far"),
     ("spec.server.accountsTable", None, "the table stays as it is"),
     ("spec.server.probe", None, "the defaults are used"),
     ("spec.server.backoff", None, "the defaults are used"),

@@ -14,5 +14,6 @@
 
 pub mod double;
 pub mod host;
+pub mod inside;
 pub mod real;
 pub mod world;

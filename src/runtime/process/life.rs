@@ -3,7 +3,7 @@
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use futures_util::future::select_all;
+use futures_util::future::{join_all, select_all};
 use rustix::process::Signal;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
@@ -22,6 +22,9 @@ const REAP: Duration = Duration::from_secs(5);
 /// How often we look whether somebody else has started the server. That it
 /// ended is not asked for: we are told.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// How long the script may take to end after its VM: milliseconds.
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// How often the console's size is looked at.
 const TRIM: Duration = Duration::from_secs(60);
@@ -106,11 +109,13 @@ impl ProcessRuntime {
                     () = sleep(LOOK) => if self.handles().is_empty() { continue },
                 }
             } else {
-                let ends = handles.iter().map(|handle| Box::pin(handle.ended()));
+                let ends = || handles.iter().map(|handle| Box::pin(handle.ended()));
                 tokio::select! {
-                    _ = select_all(ends) => tracing::debug!("a process of the server ended"),
+                    _ = select_all(ends()) => tracing::debug!("a process of the server ended"),
                     () = self.trim_console() => {}
                 }
+                // A script without its VM looks like a start.
+                let _ = timeout(SETTLE, join_all(ends())).await;
             }
             changed.notify_one();
         }

@@ -36,7 +36,7 @@ pub(crate) fn warn(root: &Node, report: &mut Report<'_>) {
         };
         let help = path
             .starts_with("spec.server.")
-            .then_some("use `docker`")
+            .then_some("use `docker` or `process`")
             .filter(|_| instead.contains("docker"));
         let (list, field) = path.split_once("[].").unwrap_or((path, ""));
         let Some((holder, key)) = list.rsplit_once('.') else { continue };

@@ -128,11 +128,8 @@ impl Inside {
     }
 
     fn try_ctl(&self, args: &[&str]) -> Ran {
-        let node = self.exec("root", &["cat", &format!("{DIRECTORY}/database/node")]).stdout;
-        let home = format!("HOME={DIRECTORY}/home");
-        let (conf, node) = (format!("{DIRECTORY}/conf"), node.trim());
-        let line = ["env", "-u", "CONFIG_DIR", &home, "ejabberdctl", "-d", &conf, "-n", node];
-        self.exec("ejabberd", &[&line[..], args].concat())
+        let script = format!("{DIRECTORY}/ejabberdctl");
+        self.exec("root", &[&[script.as_str()][..], args].concat())
     }
 
     /// What the operator and the server said.

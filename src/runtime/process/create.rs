@@ -21,6 +21,25 @@ const INETRC: &str = "{lookup,[\"file\",\"native\"]}.\n\
     {host,{127,0,0,1}, [\"localhost\",\"hostalias\"]}.\n\
     {file, resolv, \"/etc/resolv.conf\"}.\n";
 
+/// For people: `ejabberdctl` for the server in this directory. The operator
+/// does not use it. Debian's own would look for the cookie in the home that
+/// /etc/passwd has.
+const SCRIPT: &str = "#!/bin/sh
+# ejabberdctl for the ejabberd in this directory.
+here=$(cd \"$(dirname \"$0\")\" && pwd) || exit 1
+if [ \"$(id -u)\" = 0 ]; then
+  exec setpriv --reuid USER --regid GROUP --init-groups -- \"$here/ejabberdctl\" \"$@\"
+fi
+HOME=$here/home
+export HOME
+unset CONFIG_DIR SPOOL_DIR LOGS_DIR EJABBERD_CONFIG_PATH EJABBERDCTL_CONFIG_PATH
+exec PROGRAM --config-dir \"$here/conf\" --ctl-config \"$here/conf/ejabberdctl.cfg\" \\
+  --spool \"$here/database\" --logs \"$here/logs\" --node \"$(cat \"$here/database/node\")\" \"$@\"
+";
+
+/// The name of [`SCRIPT`] in the directory.
+const SCRIPT_FILE: &str = "ejabberdctl";
+
 /// How long looking at a directory may take.
 const LOOK_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -100,7 +119,8 @@ fn refuse_foreign(directory: &Path) -> Result<(), RuntimeError> {
     };
     let mut names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
     // A file system of its own has a `lost+found`.
-    match names.find(|name| !PARTS.contains(&name.as_str()) && name != "lost+found") {
+    let known = |name: &str| PARTS.contains(&name) || [SCRIPT_FILE, "lost+found"].contains(&name);
+    match names.find(|name| !known(name)) {
         None => Ok(()),
         Some(name) => {
             let cause = format!(
@@ -132,7 +152,12 @@ impl Site {
         let node = self.node.as_deref().unwrap_or_default();
         let cookie = files::unpredictable()?;
         let installed = files::read(Path::new(INSTALLED_CONFIG)).ok().flatten();
+        let script = SCRIPT
+            .replace("USER", &self.account.name)
+            .replace("GROUP", &self.account.gid.to_string())
+            .replace("PROGRAM", &self.program.to_string_lossy());
         let furniture = [
+            (directory.join(SCRIPT_FILE), Some(script.as_bytes()), self.keeper(0o750)),
             (conf.join("inetrc"), Some(INETRC.as_bytes()), self.keeper(0o640)),
             (conf.join("ejabberd.yml"), installed.as_deref(), self.keeper(0o640)),
             (directory.join("database").join(NODE_FILE), Some(node.as_bytes()), self.runner(0o640)),

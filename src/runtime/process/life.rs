@@ -141,9 +141,9 @@ impl ProcessRuntime {
 impl Site {
     /// The control script would take a blank in one of them for the end of it.
     pub(super) fn refuse_strange_paths(&self) -> Result<(), RuntimeError> {
-        let strange = self.directory.iter().find(|path| !layout::is_plain(path));
-        strange.map_or(Ok(()), |path| {
-            let operation = format!("use {} as spec.server.process.directory", path.display());
+        let mut paths = self.directory.iter().chain([&self.program]);
+        paths.find(|path| !layout::is_plain(path)).map_or(Ok(()), |path| {
+            let operation = format!("use {} under spec.server.process", path.display());
             Err(refused(&operation, "ejabberd's script takes only letters, digits and /._-+@:,=~"))
         })
     }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use ejabberd_operator::control::ejabberdctl::Ejabberdctl;
 use ejabberd_operator::control::session::Session;
-use ejabberd_operator::engine::{ConfigFiles, Runtime, Server, Spawner};
+use ejabberd_operator::engine::{ConfigFiles, Control, Runtime, Server, Spawner};
 use ejabberd_operator::observed::{PAUSED, ProcessState};
 use ejabberd_operator::runtime::process::ProcessRuntime;
 use ejabberd_operator::spec;
@@ -138,6 +139,9 @@ async fn inside_the_container() {
     let rig = ProcessRig::new();
     life(&rig).await;
     assert_eq!(rig.server.version().await.unwrap().to_string(), version);
+    let spawner = Arc::clone(&rig.runtime) as Arc<dyn Spawner>;
+    let fallback = Ejabberdctl::new(spawner, rig.runtime.control_script());
+    assert_eq!(fallback.version().await.unwrap().to_string(), version);
     contract(&rig.server).await;
     faults(&rig).await;
     rig.stop().await;

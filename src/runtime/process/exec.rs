@@ -66,7 +66,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(leader) = self.0 {
-            // Not waited for yet, so that the number is still its own.
+            // As long as one of them is left, the number is theirs.
             let _ = kill_process_group(leader, Signal::KILL);
         }
     }

@@ -201,7 +201,7 @@ fn installed(version: &str) {
     let own = inside.server();
     "{}".clone_into(&mut inside.process);
     fs::write(inside.path("ejabberd.yml"), CONFIG.replace("5222", "5333")).unwrap();
-    inside.exec("root", &["mv", "/work/state", "/work/state-of-the-other"]).expect(0);
+    inside.exec("root", &["mv", "/files/state", "/files/state-of-the-other"]).expect(0);
     inside.declare("running", "  users: [{ name: zoe }]\n");
     inside.operator(&["apply"]).expect(0);
     let servers = inside.servers();
@@ -241,7 +241,7 @@ fn refusals() {
         inside.declare("running", "");
         let ran = inside.operator(&["apply"]);
         assert_eq!(ran.code, Some(1), "{process}: {}", ran.stdout);
-        let state = inside.exec("root", &["rm", "-rf", "/work/state"]);
+        let state = inside.exec("root", &["rm", "-rf", "/files/state"]);
         state.expect(0);
         ran.stdout + &ran.stderr
     };

@@ -37,7 +37,7 @@ impl Inside {
         for (name, program) in programs {
             args.push(format!("-v={}:/usr/local/bin/{name}:ro", program.display()));
         }
-        args.push(format!("-v={}:/work:rw", directory.path().display()));
+        args.push(format!("-v={}:/files:rw", directory.path().display()));
         args.extend([image(version), "infinity".to_owned()]);
         docker(&args.iter().map(String::as_str).collect::<Vec<_>>());
         let process = format!("{{ directory: {DIRECTORY} }}");
@@ -68,7 +68,7 @@ impl Inside {
 
     /// Runs a program inside, as `user`, to its end.
     pub fn exec(&self, user: &str, args: &[&str]) -> Ran {
-        let exec = ["exec", "--user", user, "-w", "/work", &self.name];
+        let exec = ["exec", "--user", user, "-w", "/files", &self.name];
         let Output { status, stdout, stderr } =
             Command::new("docker").args(exec).args(args).output().unwrap();
         Ran {
@@ -80,17 +80,17 @@ impl Inside {
 
     /// Runs the operator to its end.
     pub fn operator(&self, args: &[&str]) -> Ran {
-        let program = ["ejabberd-operator", "--state-dir", "/work/state"];
+        let program = ["ejabberd-operator", "--state-dir", "/files/state"];
         self.exec(self.user, &[&program[..], args].concat())
     }
 
     /// Starts the operator; answers its pid inside.
     pub fn start(&self) -> String {
         let _ = fs::remove_file(self.path("pid"));
-        let run = "echo $$ >/work/pid.new && mv /work/pid.new /work/pid && \
-            exec ejabberd-operator --state-dir /work/state run --listen 127.0.0.1:0 --resync 1h \
-            >>/work/run.log 2>&1";
-        docker(&["exec", "-d", "--user", self.user, "-w", "/work", &self.name, "sh", "-c", run]);
+        let run = "echo $$ >/files/pid.new && mv /files/pid.new /files/pid && \
+            exec ejabberd-operator --state-dir /files/state run --listen 127.0.0.1:0 --resync 1h \
+            >>/files/run.log 2>&1";
+        docker(&["exec", "-d", "--user", self.user, "-w", "/files", &self.name, "sh", "-c", run]);
         self.wait("the operator's pid", || self.path("pid").exists());
         fs::read_to_string(self.path("pid")).unwrap().trim().to_owned()
     }
@@ -161,7 +161,7 @@ impl Inside {
 impl Drop for Inside {
     fn drop(&mut self) {
         // What root and others made in the directory, we may not be able to remove.
-        let _ = self.exec("root", &["sh", "-c", "rm -rf /work/*"]);
+        let _ = self.exec("root", &["sh", "-c", "rm -rf /files/*"]);
         let _ = Command::new("docker").args(["rm", "-f", "-v", &self.name]).output();
     }
 }

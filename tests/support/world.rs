@@ -196,7 +196,12 @@ impl Lab {
         lab
     }
 
-    fn from_parts(world: World, machine: Machine, memory: Memory, disk: Disk) -> Self {
+    fn from_parts(
+        world: World,
+        machine: Machine,
+        memory: Memory,
+        disk: Disk,
+    ) -> Self {
         let double = Double::new(HOST);
         *double.world.lock().unwrap() = world;
         Self {

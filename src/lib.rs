@@ -25,7 +25,7 @@
 //! | 1 | [`spec`]: the file, from text to [`spec::DesiredState`]; [`observed`]; [`inventory`]; [`status`]; [`erlang`]: the two small programs that run beside the server |
 //! | 2 | [`diff`], [`plan`] with the guard; [`supervision`] and [`rollout`], the two state machines; [`audit`], the security checklist |
 //! | 3 | [`engine`]: the ports (traits), the typed commands ([`engine::Server`]), one round ([`engine::Engine`]), the loop ([`engine::Controller`]) |
-//! | 4 | adapters: [`runtime`] (Docker), [`control`] (session, `ejabberdctl`), [`store`] (`SQLite`), [`source`] (files and their changes), [`secrets`], [`metrics`], [`web`] |
+//! | 4 | adapters: [`runtime`] (Docker, process), [`control`] (session, `ejabberdctl`), [`store`] (`SQLite`), [`source`] (files and their changes), [`secrets`], [`metrics`], [`web`] |
 //! | 5 | [`cli`] |
 //!
 //! # Where to begin

@@ -9,6 +9,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "contract/process.rs"]
+mod process;
 mod support;
 
 use std::collections::BTreeMap;

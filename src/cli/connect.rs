@@ -15,6 +15,7 @@ use crate::metrics::{Metered, Metrics};
 use crate::model::ServerVersion;
 use crate::observed::{ProcessState, Surroundings, Usage};
 use crate::runtime::docker::DockerRuntime;
+use crate::runtime::process::ProcessRuntime;
 use crate::spec;
 
 /// Makes runtimes and control channels; counts their calls.
@@ -28,12 +29,27 @@ impl Connector for Connectors {
             spec::Runtime::Docker(docker) => {
                 let runtime = Arc::new(DockerRuntime::new(docker.clone()));
                 let spawner: Arc<dyn Spawner> = Arc::clone(&runtime) as Arc<dyn Spawner>;
-                let control = Arc::new(Preferred::new(&spawner));
-                (runtime, Arc::new(Metered::new(control, Arc::clone(&self.metrics))))
+                let control = Preferred::new(&spawner, vec!["ejabberdctl".to_owned()]);
+                self.metered(runtime, control)
             }
-            spec::Runtime::Process(_) => unsupported("spec.server.process"),
+            spec::Runtime::Process(process) => {
+                let runtime = Arc::new(ProcessRuntime::new(process.clone()));
+                let spawner: Arc<dyn Spawner> = Arc::clone(&runtime) as Arc<dyn Spawner>;
+                let control = Preferred::new(&spawner, runtime.control_script());
+                self.metered(runtime, control)
+            }
             spec::Runtime::External(_) => unsupported("spec.server.external"),
         }
+    }
+}
+
+impl Connectors {
+    fn metered(
+        &self,
+        runtime: Arc<dyn Runtime>,
+        control: Preferred,
+    ) -> (Arc<dyn Runtime>, Arc<dyn Control>) {
+        (runtime, Arc::new(Metered::new(Arc::new(control), Arc::clone(&self.metrics))))
     }
 }
 
@@ -50,7 +66,7 @@ impl Unsupported {
     fn error(&self) -> RuntimeError {
         RuntimeError::Refused {
             operation: format!("use {}", self.0),
-            cause: "it is declared but not yet supported; use spec.server.docker".to_owned(),
+            cause: "it is declared but not yet supported; use spec.server.docker or spec.server.process".to_owned(),
         }
     }
 }

@@ -30,17 +30,17 @@ const STATUS: &str = "status";
 /// The server, by the control script beside it.
 pub struct Ejabberdctl {
     spawner: Arc<dyn Spawner>,
-    program: String,
+    script: Vec<String>,
     /// The version of the server, once it was asked for. The lock is held
     /// during each call: concurrent ones run out of ports in some images.
     version: Mutex<Option<ServerVersion>>,
 }
 
 impl Ejabberdctl {
-    /// Runs `program`, the control script, by `spawner`.
+    /// Runs `script`, the control script with its own options, by `spawner`.
     #[must_use]
-    pub fn new(spawner: Arc<dyn Spawner>, program: String) -> Self {
-        Self { spawner, program, version: Mutex::new(None) }
+    pub fn new(spawner: Arc<dyn Spawner>, script: Vec<String>) -> Self {
+        Self { spawner, script, version: Mutex::new(None) }
     }
 
     async fn run(
@@ -50,7 +50,7 @@ impl Ejabberdctl {
         args: Vec<String>,
         deadline: Duration,
     ) -> Result<Output, ControlError> {
-        let mut line = vec![self.program.clone()];
+        let mut line = self.script.clone();
         // The script reads options only before the command, so that an
         // argument that begins with a dash is an argument.
         if let Some(api) = api {

@@ -22,12 +22,13 @@ pub struct Preferred {
 }
 
 impl Preferred {
-    /// Both ways through `spawner`.
+    /// Both ways through `spawner`; `script` is the control script with the
+    /// options by which it finds the server.
     #[must_use]
-    pub fn new(spawner: &Arc<dyn Spawner>) -> Self {
+    pub fn new(spawner: &Arc<dyn Spawner>, script: Vec<String>) -> Self {
         Self {
             session: Session::new(Arc::clone(spawner)),
-            fallback: Ejabberdctl::new(Arc::clone(spawner), "ejabberdctl".to_owned()),
+            fallback: Ejabberdctl::new(Arc::clone(spawner), script),
             cold: AtomicBool::new(false),
         }
     }

@@ -9,8 +9,7 @@ use super::tree::{Node, Value};
 /// Where it stands (`[]`: in each element), what it is worth if only one value
 /// counts, and what happens instead.
 const UNSUPPORTED: &[(&str, Option<&str>, &str)] = &[
-    ("spec.server.process", None, "only `docker` can be run so far"),
-    ("spec.server.external", None, "only `docker` can be run so far"),
+    ("spec.server.external", None, "only `docker` and `process` can be run so far"),
     ("spec.server.accountsTable", None, "the table stays as it is"),
     ("spec.users[].state", Some("banned"), "the account is not banned"),
     ("spec.users[].nickname", None, "the vCard is left as it is"),
@@ -30,7 +29,7 @@ pub(crate) fn warn(root: &Node, report: &mut Report<'_>) {
         };
         let help = path
             .starts_with("spec.server.")
-            .then_some("use `docker`")
+            .then_some("use `docker` or `process`")
             .filter(|_| instead.contains("docker"));
         let (list, field) = path.split_once("[].").unwrap_or((path, ""));
         let Some((holder, key)) = list.rsplit_once('.') else { continue };

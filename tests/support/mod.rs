@@ -14,6 +14,7 @@
 
 pub mod double;
 pub mod host;
+pub mod inside;
 pub mod real;
 pub mod shipped;
 pub mod world;

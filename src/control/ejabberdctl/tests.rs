@@ -54,7 +54,8 @@ fn fake(
         answers: std::sync::Mutex::new(answers.into()),
         asked: std::sync::Mutex::default(),
     });
-    let control = Ejabberdctl::new(Arc::clone(&fake) as Arc<dyn Spawner>, "ejabberdctl".into());
+    let control =
+        Ejabberdctl::new(Arc::clone(&fake) as Arc<dyn Spawner>, vec!["ejabberdctl".into()]);
     (fake, control)
 }
 

@@ -1,0 +1,116 @@
+//! Who runs the server, and programs as that user.
+
+use std::path::Path;
+
+use tokio::process::Command;
+
+use super::{Site, refused};
+use crate::engine::RuntimeError;
+
+/// A user of this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Account {
+    pub(super) name: String,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) home: String,
+}
+
+/// Part of `util-linux`. Unlike a change of user by the standard library it
+/// gives the server its supplementary groups, by which Debian lets programs
+/// read certificates (`ssl-cert`).
+const SETPRIV: &str = "/usr/bin/setpriv";
+
+impl Account {
+    /// Whom the control script wants to be run by: the user that it was
+    /// installed for, else whoever we are.
+    pub(super) fn of_script(
+        script: &str,
+        program: &Path,
+        passwd: &str,
+    ) -> Result<Self, RuntimeError> {
+        let own = rustix::process::geteuid().as_raw();
+        let wanted = install_user(script);
+        let account = match wanted {
+            Some(name) => find(passwd, |account| account.name == name),
+            None => find(passwd, |account| account.uid == own),
+        };
+        let operation = format!("run {}", program.display());
+        let account = account.ok_or_else(|| {
+            let who = wanted.map_or_else(|| format!("number {own}"), |name| format!("`{name}`"));
+            refused(&operation, &format!("there is no user {who} in /etc/passwd"))
+        })?;
+        if own != 0 && own != account.uid {
+            let cause =
+                format!("only root and `{0}` may; run the operator as one of them", account.name);
+            return Err(refused(&operation, &cause));
+        }
+        Ok(account)
+    }
+
+    /// Whether programs have to be started as somebody else than we are.
+    fn is_another(&self) -> bool {
+        rustix::process::geteuid().is_root() && self.uid != 0
+    }
+}
+
+impl Site {
+    /// A program that runs as the server does: as its user, in an environment
+    /// that holds nothing of ours (which may be secrets), in a process group
+    /// of its own, so that a Ctrl-C meant for us does not reach it.
+    pub(super) fn command(&self, program: &Path, args: &[String]) -> Command {
+        let mut command = if self.account.is_another() && Path::new(SETPRIV).exists() {
+            let mut command = Command::new(SETPRIV);
+            let (uid, gid) = (self.account.uid.to_string(), self.account.gid.to_string());
+            command.args(["--reuid", &uid, "--regid", &gid, "--init-groups", "--"]);
+            command.arg(program);
+            command
+        } else {
+            let mut command = Command::new(program);
+            if self.account.is_another() {
+                command.uid(self.account.uid).gid(self.account.gid);
+            }
+            command
+        };
+        // Where we are may be closed to that user, and Erlang wants to know where it is.
+        command.args(args).current_dir("/").process_group(0);
+        command.env_clear().envs(self.environment());
+        command
+    }
+}
+
+/// The user in the script's `INSTALLUSER=` line.
+fn install_user(script: &str) -> Option<&str> {
+    let value = script.lines().find_map(|line| line.strip_prefix("INSTALLUSER="))?;
+    let value = value.trim().trim_matches(['"', '\'']);
+    (!value.is_empty() && !value.contains(['$', '{', '@'])).then_some(value)
+}
+
+fn find(passwd: &str, wanted: impl Fn(&Account) -> bool) -> Option<Account> {
+    passwd.lines().filter_map(account).find(wanted)
+}
+
+/// A line of `/etc/passwd`.
+fn account(line: &str) -> Option<Account> {
+    let mut fields = line.split(':');
+    let name = fields.next()?.to_owned();
+    let (uid, gid) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some(Account { name, uid, gid, home: fields.nth(1)?.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_is_the_one_of_the_script() {
+        assert_eq!(install_user("x=1\nINSTALLUSER=ejabberd\n"), Some("ejabberd"));
+        assert_eq!(install_user("INSTALLUSER=\"xmpp\""), Some("xmpp"));
+        assert_eq!(install_user("INSTALLUSER=\n"), None);
+        assert_eq!(install_user("INSTALLUSER={{installuser}}\n"), None);
+        let passwd =
+            "root:x:0:0:root:/root:/bin/bash\nejabberd:x:995:994::/var/lib/ejabberd:/bin/false\n";
+        let found = find(passwd, |account| account.name == "ejabberd").unwrap();
+        assert_eq!((found.uid, found.gid, found.home.as_str()), (995, 994, "/var/lib/ejabberd"));
+    }
+}

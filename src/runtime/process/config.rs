@@ -1,0 +1,77 @@
+//! The configuration directory of the server, and the offline check.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::files::{self, Scratch};
+use super::{ProcessRuntime, Site, blocking, failed};
+use crate::engine::{ConfigFiles, MAIN_CONFIG, RuntimeError};
+use crate::erlang::{self, Verdict};
+
+/// A check takes half a second on an idle core; a host that starts up is not idle.
+const CHECK_DEADLINE: Duration = Duration::from_secs(60);
+
+impl Site {
+    fn place(&self, name: &str) -> PathBuf {
+        if name == MAIN_CONFIG {
+            self.layout.config.clone()
+        } else {
+            self.layout.config.with_file_name(name)
+        }
+    }
+
+    /// The first `erl` that exists of those that the script and the known
+    /// layouts name.
+    pub(super) fn erl(&self, node: Option<&erlang::NodeAddress>) -> Result<String, RuntimeError> {
+        let candidates = erlang::erl_candidates(Some(&self.script), node);
+        let found = candidates.into_iter().find(|erl| Path::new(erl).exists());
+        found.ok_or_else(|| RuntimeError::NoErlang("this host".to_owned()))
+    }
+}
+
+impl ProcessRuntime {
+    pub(super) fn read_config_files(&self, names: &[String]) -> Result<ConfigFiles, RuntimeError> {
+        let site = self.site()?;
+        let mut found = ConfigFiles::new();
+        for name in names {
+            let path = site.place(name);
+            if let Some(content) = files::read(&path).map_err(|e| failed("read", &path, &e))? {
+                found.insert(name.clone(), content);
+            }
+        }
+        Ok(found)
+    }
+
+    /// All of them are put in place or none, but for a power cut in between.
+    pub(super) async fn write_config_files(&self, files: &ConfigFiles) -> Result<(), RuntimeError> {
+        let (site, new) = (self.site()?, files.clone());
+        blocking(move || {
+            let mut places: Vec<(PathBuf, &[u8])> =
+                new.iter().map(|(name, content)| (site.place(name), content.as_slice())).collect();
+            // The main one last: it names the others.
+            places.sort_by_key(|(path, _)| *path == site.layout.config);
+            let directory = site.layout.config.parent().unwrap_or(Path::new("/"));
+            files::replace(&places, site.keeper(0o640))
+                .map_err(|e| failed("write the configuration in", directory, &e))
+        })
+        .await
+    }
+
+    /// Checks as the server's user, in a directory that only it can read.
+    pub(super) async fn check_config_files(
+        &self,
+        files: &ConfigFiles,
+    ) -> Result<Verdict, RuntimeError> {
+        let site = self.site()?;
+        let libs = erlang::libs_from_script(Some(&site.script));
+        let layout = erlang::Layout { erl: site.erl(None)?, libs };
+        let (uid, gid) = (site.account.uid, site.account.gid);
+        let scratch = Scratch::new(files, uid, gid);
+        let scratch = scratch
+            .map_err(|e| failed("write the files to check in", &std::env::temp_dir(), &e))?;
+        let main = scratch.path().join(MAIN_CONFIG);
+        let command = erlang::check_command(&layout, &main.to_string_lossy(), None);
+        let output = self.run(&site, command, CHECK_DEADLINE).await?;
+        Ok(erlang::read_verdict(&output.stdout, &output.stderr))
+    }
+}

@@ -1,0 +1,211 @@
+//! Files that others may also write to: read and replaced without being led
+//! elsewhere by a link.
+
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+/// The largest file that is read. A configuration has kilobytes.
+const MAX_FILE_BYTES: u64 = 16 << 20;
+
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) mode: u32,
+}
+
+/// Whether we may give files to others.
+pub(super) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Flags for opening what others may have put there: a link is not followed,
+/// and a pipe does not hold us up.
+fn wary() -> i32 {
+    (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
+}
+
+/// Whether a link at `path` may be followed. Root follows only its own: it
+/// would read, for others, what they may not.
+fn trusted(path: &Path) -> bool {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let ours = |meta: Metadata| meta.uid() == 0 && meta.mode() & 0o022 == 0;
+    !is_root() || fs::metadata(directory).is_ok_and(ours)
+}
+
+/// Opens the regular file at `path`, if there is one.
+pub(super) fn open(path: &Path) -> io::Result<Option<(File, Metadata)>> {
+    let flags = if trusted(path) { OFlags::NONBLOCK.bits().cast_signed() } else { wary() };
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            return Ok(None);
+        }
+        Err(e) => return Err(e),
+    };
+    let meta = file.metadata()?;
+    Ok(meta.is_file().then_some((file, meta)))
+}
+
+/// The content of the file at `path`, if there is one.
+pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let Some((file, _)) = open(path)? else { return Ok(None) };
+    let mut content = Vec::new();
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > MAX_FILE_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 16 MiB"));
+    }
+    Ok(Some(content))
+}
+
+/// A file that is opened for adding lines, by us and by the server's user.
+pub(super) fn append(path: &Path, owner: Owner) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(owner.mode).custom_flags(wary());
+    let file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    }
+    give(&file, owner)?;
+    Ok(file)
+}
+
+fn give(file: &File, owner: Owner) -> io::Result<()> {
+    if is_root() {
+        fchown(file, Some(owner.uid), Some(owner.gid))?;
+    }
+    file.set_permissions(fs::Permissions::from_mode(owner.mode))
+}
+
+/// Makes a directory of `owner`, or makes one that is there theirs.
+pub(super) fn directory(path: &Path, owner: Owner) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
+    let flags = (OFlags::NOFOLLOW | OFlags::DIRECTORY).bits().cast_signed();
+    give(&OpenOptions::new().read(true).custom_flags(flags).open(path)?, owner)
+}
+
+/// Writes a file that is not there yet.
+pub(super) fn new(path: &Path, content: &[u8], owner: Owner) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    give(&file, owner)?;
+    file.sync_all()
+}
+
+/// Puts `content` in the place of each file. All are written beside their
+/// places first, so that a full disk changes none; a reader sees the old file
+/// or the new one. Owner and mode of what was there are kept. A link is
+/// replaced, not followed: what it points at may be somebody else's.
+pub(super) fn replace(files: &[(PathBuf, &[u8])], otherwise: Owner) -> io::Result<()> {
+    let mut written = Vec::new();
+    let result = files.iter().try_for_each(|(path, content)| {
+        let owner = match fs::symlink_metadata(path) {
+            Ok(meta) if meta.is_file() => {
+                Owner { uid: meta.uid(), gid: meta.gid(), mode: meta.mode() & 0o777 }
+            }
+            _ => otherwise,
+        };
+        let draft = path.with_file_name(format!(".{}", unpredictable()?));
+        written.push((draft.clone(), path));
+        new(&draft, content, owner)
+    });
+    let result = result.and_then(|()| {
+        written.iter().try_for_each(|(draft, path)| {
+            fs::rename(draft, path)?;
+            File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+        })
+    });
+    if result.is_err() {
+        for (draft, _) in &written {
+            let _ = fs::remove_file(draft);
+        }
+    }
+    result
+}
+
+/// A name that nobody can have taken before us.
+pub(super) fn unpredictable() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(format!("ejabberd-operator-{:032x}", u128::from_be_bytes(bytes)))
+}
+
+/// A directory for one use, closed to others. Removed when dropped.
+pub(super) struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Makes one that holds `files`, all of it for `owner`. It is theirs only
+    /// when it is complete: nobody can plant a link where we write.
+    pub(super) fn new(files: &crate::engine::ConfigFiles, uid: u32, gid: u32) -> io::Result<Self> {
+        let path = std::env::temp_dir().join(unpredictable()?);
+        DirBuilder::new().mode(0o700).create(&path)?;
+        let scratch = Self(path);
+        for (name, content) in files {
+            new(&scratch.0.join(name), content, Owner { uid, gid, mode: 0o600 })?;
+        }
+        directory(&scratch.0, Owner { uid, gid, mode: 0o700 })?;
+        Ok(scratch)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // It may hold keys of certificates.
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!(path = %self.0.display(), %error, "a directory was left behind");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_replaced_with_their_mode_and_links_are_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, other) = (directory.path().join("a"), directory.path().join("b"));
+        fs::write(&file, "old").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o604)).unwrap();
+        fs::write(&other, "theirs").unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+        let own = fs::metadata(&file).unwrap();
+        let owner = Owner { uid: own.uid(), gid: own.gid(), mode: 0o640 };
+        replace(&[(file.clone(), b"new"), (link.clone(), b"mine")], owner).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o604);
+        assert_eq!(fs::read(&other).unwrap(), b"theirs");
+        assert_eq!(fs::symlink_metadata(&link).unwrap().mode() & 0o777, 0o640);
+        assert_eq!(fs::read(&link).unwrap(), b"mine");
+        // One that cannot be written leaves the other as it is, and nothing behind.
+        let nowhere = directory.path().join("no/such");
+        replace(&[(file.clone(), b"newer"), (nowhere, b"x")], owner).unwrap_err();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn a_link_of_somebody_else_reads_as_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
+        assert!(read(&link).unwrap().is_some());
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(read(&link).unwrap().is_none(), is_root(), "with our own rights it is harmless");
+        assert_eq!(read(Path::new("/dev/null")).unwrap(), None, "not a file");
+    }
+}

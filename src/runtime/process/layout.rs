@@ -1,0 +1,170 @@
+//! Where the server keeps its files, and what it is called.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::Site;
+
+/// epmd and the Erlang distribution listen on every address unless told
+/// otherwise; `erl` itself reads both variables, so this holds whatever the
+/// control script does.
+const LOOPBACK_ONLY: [(&str, &str); 2] = [
+    ("ERL_EPMD_ADDRESS", "127.0.0.1"),
+    ("ERL_ZFLAGS", "-kernel inet_dist_use_interface {127,0,0,1}"),
+];
+
+/// The variables of our own environment that are meant for the server: macros
+/// of its configuration, and the time zone of its log.
+const PASSED_ON: [&str; 2] = ["EJABBERD_MACRO_", "TZ"];
+
+/// The file beside the database that holds the name of the node that the
+/// database belongs to: it stays the same when the directory is moved.
+pub(super) const NODE_FILE: &str = "node";
+
+/// What the directory holds. The rest of it is not ours.
+pub(super) const PARTS: [&str; 4] = ["conf", "database", "logs", "home"];
+
+/// Where things are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// The main configuration file. Others are beside it.
+    pub(super) config: PathBuf,
+    /// The database.
+    pub(super) spool: PathBuf,
+    /// Logs.
+    pub(super) logs: PathBuf,
+}
+
+impl Layout {
+    /// As the control script finds it. `settings` is the text of its
+    /// `ejabberdctl.cfg`, which it reads after its options.
+    pub(super) fn new(directory: Option<&Path>, settings: &str) -> Self {
+        let place = |part: &str, installed: &str| {
+            directory.map_or_else(|| PathBuf::from(installed), |directory| directory.join(part))
+        };
+        let set = |name: &str, otherwise: PathBuf| setting(settings, name).unwrap_or(otherwise);
+        Self {
+            config: set("EJABBERD_CONFIG_PATH", config_dir(directory).join("ejabberd.yml")),
+            spool: set("SPOOL_DIR", place("database", "/var/lib/ejabberd")),
+            logs: set("LOGS_DIR", place("logs", "/var/log/ejabberd")),
+        }
+    }
+}
+
+/// Where the control script looks for its own settings.
+pub(super) fn config_dir(directory: Option<&Path>) -> PathBuf {
+    directory.map_or_else(|| PathBuf::from("/etc/ejabberd"), |directory| directory.join("conf"))
+}
+
+/// The absolute path that a line of `ejabberdctl.cfg` gives to `name`.
+fn setting(settings: &str, name: &str) -> Option<PathBuf> {
+    let lines = settings.lines().rev();
+    let mut values = lines.filter_map(|line| {
+        let line = line.trim().trim_start_matches("export ");
+        line.strip_prefix(name)?.strip_prefix('=')
+    });
+    let value = values.next()?.trim_matches(['"', '\'']);
+    (value.starts_with('/') && !value.contains(['$', '`', ' '])).then(|| PathBuf::from(value))
+}
+
+/// The name of the node for a directory: one that no other directory of this
+/// host has, and the same each time.
+pub(super) fn node_name(directory: &Path, written: Option<&str>) -> String {
+    let valid = |name: &&str| {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '@');
+        name.len() < 200 && name.contains('@') && name.chars().all(allowed)
+    };
+    if let Some(name) = written.map(str::trim).filter(valid) {
+        return name.to_owned();
+    }
+    let hash = Sha256::digest(directory.as_os_str().as_encoded_bytes());
+    let hash = hash.first_chunk().map_or(0, |first| u32::from_be_bytes(*first));
+    format!("ejabberd-{hash:08x}@localhost")
+}
+
+/// Whether the control script can handle a path: it leaves some of its
+/// variables unquoted.
+pub(super) fn is_plain(path: &Path) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,=~".contains(c);
+    path.to_str().is_some_and(|path| path.chars().all(allowed))
+}
+
+impl Site {
+    /// The options by which the control script finds this server. Debian's
+    /// script on 23.01, 24.12 and 26.07 knows them all.
+    pub(super) fn options(&self) -> Vec<String> {
+        let (Some(directory), Some(node)) = (&self.directory, &self.node) else {
+            return Vec::new();
+        };
+        let conf = config_dir(Some(directory));
+        let path = |path: &Path| path.to_string_lossy().into_owned();
+        [
+            ["--config-dir".to_owned(), path(&conf)],
+            ["--ctl-config".to_owned(), path(&conf.join("ejabberdctl.cfg"))],
+            ["--spool".to_owned(), path(&self.layout.spool)],
+            ["--logs".to_owned(), path(&self.layout.logs)],
+            ["--node".to_owned(), node.clone()],
+        ]
+        .concat()
+    }
+
+    /// The home directory of the server, where it keeps its cookie.
+    pub(super) fn home(&self) -> PathBuf {
+        let installed = || PathBuf::from(&self.account.home);
+        self.directory.as_ref().map_or_else(installed, |directory| directory.join("home"))
+    }
+
+    /// What the server and the programs beside it see as their environment.
+    pub(super) fn environment(&self) -> Vec<(OsString, OsString)> {
+        let name = self.account.name.as_str();
+        let fixed = [
+            ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+            ("LC_ALL", "C.UTF-8"),
+            ("USER", name),
+            ("LOGNAME", name),
+            ("SHELL", "/bin/sh"),
+        ];
+        let fixed = fixed.into_iter().chain(LOOPBACK_ONLY);
+        let passed = std::env::vars_os().filter(|(name, _)| {
+            let name = name.to_string_lossy();
+            PASSED_ON
+                .iter()
+                .any(|ours| name == *ours || (ours.ends_with('_') && name.starts_with(ours)))
+        });
+        fixed
+            .map(|(name, value)| (name.into(), value.into()))
+            .chain([("HOME".into(), self.home().into())])
+            .chain(passed)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_holds_everything_unless_the_settings_say_otherwise() {
+        let directory = Path::new("/srv/xmpp");
+        let layout = Layout::new(Some(directory), "");
+        assert_eq!(layout.config, Path::new("/srv/xmpp/conf/ejabberd.yml"));
+        assert_eq!(layout.spool, Path::new("/srv/xmpp/database"));
+        let layout = Layout::new(None, "#SPOOL_DIR=/a\nSPOOL_DIR=/b\nLOGS_DIR=\"/c\"\n");
+        assert_eq!(layout.config, Path::new("/etc/ejabberd/ejabberd.yml"));
+        assert_eq!((layout.spool, layout.logs), ("/b".into(), "/c".into()));
+        let layout = Layout::new(None, "LOGS_DIR=$HOME/logs\n");
+        assert_eq!(layout.logs, Path::new("/var/log/ejabberd"));
+    }
+
+    #[test]
+    fn a_node_keeps_its_name_and_directories_have_different_ones() {
+        let (one, two) = (Path::new("/srv/one"), Path::new("/srv/two"));
+        assert_eq!(node_name(one, None), node_name(one, None));
+        assert_ne!(node_name(one, None), node_name(two, None));
+        assert_eq!(node_name(one, Some("old@localhost\n")), "old@localhost");
+        assert_eq!(node_name(one, Some("a b@c")), node_name(one, None));
+        assert!(is_plain(one) && !is_plain(Path::new("/a b")) && !is_plain(Path::new("/$x")));
+    }
+}

@@ -1,0 +1,259 @@
+//! A server that is a process beside the operator, on a host without Docker:
+//! a container in which ejabberd is installed plays that host.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::fs;
+
+use support::inside::{DIRECTORY, Inside};
+use support::real::{CONFIG, HOST};
+
+const OBJECTS: &str =
+    "  users: [{ name: ann, password: hunter2 }, { name: bea }]\n  rooms: [{ name: hall }]\n";
+
+fn users(inside: &Inside) -> Vec<String> {
+    inside.ctl(&["registered_users", HOST]).lines().map(str::to_owned).collect()
+}
+
+/// From nothing to converged, a configuration that is refused and one that is
+/// rolled out, stopped and started again.
+fn lifecycle(version: &str, user: &'static str) {
+    let mut inside = Inside::with_operator(version);
+    inside.user = user;
+    if user != "root" {
+        let make = ["install", "-d", "-o", user, "-m", "700", DIRECTORY];
+        inside.exec("root", &make).expect(0);
+    }
+    inside.declare("running", OBJECTS);
+    inside.operator(&["apply"]).expect(0);
+    assert_eq!(users(&inside), ["ann", "bea"], "{}", inside.log());
+    inside.operator(&["plan", "--detailed-exitcode"]).expect(0);
+    let pid = inside.server();
+    on_loopback_only(&inside);
+    closed_to_others(&inside, user);
+
+    // What ejabberd would not start with changes nothing.
+    fs::write(inside.path("ejabberd.yml"), "hosts: [test.example]\nlisten: 5\n").unwrap();
+    let out = inside.operator(&["apply"]).expect(1).stdout;
+    assert!(out.contains("listen"), "{out}");
+    assert_eq!(inside.server(), pid);
+    let other = CONFIG.replace("max_users: 200", "max_users: 150");
+    fs::write(inside.path("ejabberd.yml"), &other).unwrap();
+    inside.operator(&["apply"]).expect(0);
+    assert_ne!(inside.server(), pid, "a new configuration is a new start");
+    let conf = inside.exec("root", &["cat", &format!("{DIRECTORY}/conf/ejabberd.yml")]).stdout;
+    assert_eq!(conf, other);
+
+    inside.declare("stopped", OBJECTS);
+    inside.operator(&["apply"]).expect(0);
+    assert_eq!(inside.servers(), Vec::<String>::new());
+    inside.operator(&["plan", "--detailed-exitcode"]).expect(0);
+    inside.declare("running", OBJECTS);
+    inside.operator(&["apply"]).expect(0);
+    assert_eq!(users(&inside), ["ann", "bea"], "nothing is lost");
+
+    let said = inside.exec("root", &["grep", "-r", "hunter2", &format!("{DIRECTORY}/logs")]);
+    assert_eq!(said.code, Some(1), "{}", said.stdout);
+    let left = inside.exec("root", &["sh", "-c", "ls -d /tmp/ejabberd-operator-*"]);
+    assert_eq!(left.stdout, "", "what was checked is removed");
+}
+
+/// Neither epmd nor the Erlang distribution can be reached from outside.
+fn on_loopback_only(inside: &Inside) {
+    let listening = inside.exec("root", &["netstat", "-ltn"]).expect(0).stdout;
+    let open: Vec<&str> = listening
+        .lines()
+        .filter(|line| line.contains("LISTEN") && !line.contains(" 127.0.0.1:"))
+        // Docker's own resolver is on loopback as well.
+        .filter(|line| !line.contains(" 127.0.0.11:"))
+        .collect();
+    assert_eq!(open, Vec::<&str>::new(), "{listening}");
+    assert!(listening.contains("127.0.0.1:4369 "), "{listening}");
+}
+
+fn closed_to_others(inside: &Inside, user: &str) {
+    let keeper = if user == "root" { "root" } else { "ejabberd" };
+    for (part, owner, mode) in [
+        ("conf", keeper, "750"),
+        ("database", "ejabberd", "750"),
+        ("logs", "ejabberd", "750"),
+        ("home", "ejabberd", "750"),
+        ("home/.erlang.cookie", "ejabberd", "400"),
+        ("conf/ejabberd.yml", keeper, "640"),
+    ] {
+        let path = format!("{DIRECTORY}/{part}");
+        let said = inside.exec("root", &["stat", "-c", "%U %a", &path]).expect(0).stdout;
+        assert_eq!(said.trim(), format!("{owner} {mode}"), "{part}");
+    }
+}
+
+#[test]
+fn lifecycle_26_07() {
+    lifecycle("26.07", "root");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn lifecycle_24_12() {
+    lifecycle("24.12", "root");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn lifecycle_23_01() {
+    lifecycle("23.01", "root");
+}
+
+#[test]
+fn an_operator_that_is_not_root_26_07() {
+    lifecycle("26.07", "ejabberd");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn an_operator_that_is_not_root_23_01() {
+    lifecycle("23.01", "ejabberd");
+}
+
+/// The server outlives the operator, and is found again; its end is noticed,
+/// whoever's child it is. With a resync of an hour nothing else is the cause.
+fn survival(version: &str) {
+    let inside = Inside::with_operator(version);
+    let ready = || inside.operator(&["status"]).code == Some(0);
+    let mended = |before: &str| {
+        let new = || matches!(inside.servers().as_slice(), [pid] if pid != before);
+        let took = inside.wait("a new server", new);
+        inside.wait("an answer", || inside.answers() && ready());
+        eprintln!("{version}: a new server after {took:?}");
+        inside.server()
+    };
+    inside.declare("running", OBJECTS);
+    let operator = inside.start();
+    inside.wait("ready", ready);
+    let first = inside.server();
+    inside.kill("KILL", &first);
+    let second = mended(&first);
+
+    // The operator is killed, and another takes over what runs.
+    inside.kill("KILL", &operator);
+    inside.wait("the operator's end", || !inside.runs(&operator));
+    assert_eq!(inside.server(), second, "the server goes on");
+    let operator = inside.start();
+    inside.wait("ready again", ready);
+    assert_eq!(inside.server(), second, "it is not started twice");
+    inside.kill("KILL", &second);
+    let third = mended(&second);
+    // An end in good order, behind the operator's back.
+    inside.ctl(&["stop"]);
+    let fourth = mended(&third);
+    assert_eq!(users(&inside), ["ann", "bea"]);
+
+    inside.kill("TERM", &operator);
+    inside.wait("the operator's end", || !inside.runs(&operator));
+    assert_eq!(inside.server(), fourth, "{}", inside.log());
+    inside.operator(&["status"]).expect(1);
+
+    // Killed right after the start, before there is a VM: none is started twice.
+    inside.declare("stopped", OBJECTS);
+    inside.operator(&["apply"]).expect(0);
+    inside.declare("running", OBJECTS);
+    for _ in 0..5 {
+        let operator = inside.start();
+        std::thread::sleep(std::time::Duration::from_millis(900));
+        inside.kill("KILL", &operator);
+    }
+    inside.start();
+    inside.wait("ready once more", ready);
+    inside.server();
+}
+
+#[test]
+fn survival_26_07() {
+    survival("26.07");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn survival_24_12() {
+    survival("24.12");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn survival_23_01() {
+    survival("23.01");
+}
+
+/// The installed server, where its package put it, beside one with a directory
+/// of its own; neither is taken for the other.
+fn installed(version: &str) {
+    let mut inside = Inside::with_operator(version);
+    inside.declare("running", OBJECTS);
+    inside.operator(&["apply"]).expect(0);
+    let own = inside.server();
+    "{}".clone_into(&mut inside.process);
+    fs::write(inside.path("ejabberd.yml"), CONFIG.replace("5222", "5333")).unwrap();
+    inside.exec("root", &["mv", "/files/state", "/files/state-of-the-other"]).expect(0);
+    inside.declare("running", "  users: [{ name: zoe }]\n");
+    inside.operator(&["apply"]).expect(0);
+    let servers = inside.servers();
+    assert!(servers.len() == 2 && servers.contains(&own), "{servers:?}");
+    let installed = inside.exec("root", &["ejabberdctl", "registered_users", HOST]);
+    assert_eq!(installed.expect(0).stdout.trim(), "zoe");
+    assert_eq!(users(&inside), ["ann", "bea"]);
+    inside.declare("stopped", "");
+    inside.operator(&["apply"]).expect(0);
+    assert_eq!(inside.server(), own, "the other one goes on");
+}
+
+#[test]
+fn installed_26_07() {
+    installed("26.07");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn installed_24_12() {
+    installed("24.12");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn installed_23_01() {
+    installed("23.01");
+}
+
+/// What cannot work says why, and what to do.
+#[test]
+fn refusals() {
+    let mut inside = Inside::with_operator("26.07");
+    let mut apply = |process: &str, user: &'static str| {
+        process.clone_into(&mut inside.process);
+        inside.user = user;
+        inside.declare("running", "");
+        let ran = inside.operator(&["apply"]);
+        assert_eq!(ran.code, Some(1), "{process}: {}", ran.stdout);
+        let state = inside.exec("root", &["rm", "-rf", "/files/state"]);
+        state.expect(0);
+        ran.stdout + &ran.stderr
+    };
+    for (process, user, hint) in [
+        ("{ ejabberdctl: /no/such }", "root", "apt-get install ejabberd"),
+        ("{ directory: /etc }", "root", "a directory of its own"),
+        ("{ directory: /root/xmpp }", "root", "/var/lib"),
+        ("{ directory: \"/srv/a b\" }", "root", "takes only"),
+        ("{ directory: /srv/xmpp }", "nobody", "only root and `ejabberd`"),
+    ] {
+        let said = apply(process, user);
+        assert!(said.contains(hint), "{process}: {said}");
+    }
+    assert_eq!(inside.servers(), Vec::<String>::new());
+}

@@ -1,0 +1,167 @@
+//! A host without Docker: a container in which ejabberd is installed, and in
+//! which the real binary runs as a program of that host.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use super::host::Ran;
+use super::real::{CONFIG, HOST, docker, image, unique};
+
+/// Where the server keeps its files, inside.
+pub const DIRECTORY: &str = "/srv/xmpp";
+
+/// See the module's documentation. Removed when dropped.
+pub struct Inside {
+    directory: tempfile::TempDir,
+    pub name: String,
+    /// Who runs the operator.
+    pub user: &'static str,
+    /// What stands under `spec.server.process`.
+    pub process: String,
+}
+
+impl Inside {
+    /// `programs` are put in, as `/usr/local/bin/NAME`.
+    pub fn new(version: &str, programs: &[(&str, PathBuf)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        fs::write(directory.path().join("ejabberd.yml"), CONFIG).unwrap();
+        let name = unique("inside");
+        let mut args: Vec<String> =
+            ["run", "--rm", "-d", "--name", &name, "--user", "root", "--entrypoint", "sleep"]
+                .map(str::to_owned)
+                .into();
+        for (name, program) in programs {
+            args.push(format!("-v={}:/usr/local/bin/{name}:ro", program.display()));
+        }
+        args.push(format!("-v={}:/files:rw", directory.path().display()));
+        args.extend([image(version), "infinity".to_owned()]);
+        docker(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        let process = format!("{{ directory: {DIRECTORY} }}");
+        Self { directory, name, user: "root", process }
+    }
+
+    /// With the operator.
+    pub fn with_operator(version: &str) -> Self {
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_ejabberd-operator"));
+        Self::new(version, &[("ejabberd-operator", program)])
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Writes the desired state; `more` stands under `spec`, `state` is the server's.
+    pub fn declare(&self, state: &str, more: &str) {
+        let text = format!(
+            "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: {{ name: test }}\nspec:\n  host: {HOST}\n  \
+             server: {{ process: {}, state: {state} }}\n  config:\n    variant: test\n    variants: {{ test: ejabberd.yml }}\n{more}",
+            self.process
+        );
+        let new = self.path("desired-state.new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.path("desired-state.yaml")).unwrap();
+    }
+
+    /// Runs a program inside, as `user`, to its end.
+    pub fn exec(&self, user: &str, args: &[&str]) -> Ran {
+        let exec = ["exec", "--user", user, "-w", "/files", &self.name];
+        let Output { status, stdout, stderr } =
+            Command::new("docker").args(exec).args(args).output().unwrap();
+        Ran {
+            code: status.code(),
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+        }
+    }
+
+    /// Runs the operator to its end.
+    pub fn operator(&self, args: &[&str]) -> Ran {
+        let program = ["ejabberd-operator", "--state-dir", "/files/state"];
+        self.exec(self.user, &[&program[..], args].concat())
+    }
+
+    /// Starts the operator; answers its pid inside.
+    pub fn start(&self) -> String {
+        let _ = fs::remove_file(self.path("pid"));
+        let run = "echo $$ >/files/pid.new && mv /files/pid.new /files/pid && \
+            exec ejabberd-operator --state-dir /files/state run --listen 127.0.0.1:0 --resync 1h \
+            >>/files/run.log 2>&1";
+        docker(&["exec", "-d", "--user", self.user, "-w", "/files", &self.name, "sh", "-c", run]);
+        self.wait("the operator's pid", || self.path("pid").exists());
+        fs::read_to_string(self.path("pid")).unwrap().trim().to_owned()
+    }
+
+    /// The pids of the servers that run inside.
+    pub fn servers(&self) -> Vec<String> {
+        let found = self.exec("root", &["pgrep", "-f", "beam.smp .* -s ejabberd( |$)"]).stdout;
+        found.lines().map(str::to_owned).collect()
+    }
+
+    /// The pid of the one that runs.
+    pub fn server(&self) -> String {
+        match self.servers().as_slice() {
+            [one] => one.clone(),
+            other => panic!("servers: {other:?}\n{}", self.log()),
+        }
+    }
+
+    pub fn kill(&self, signal: &str, pid: &str) {
+        self.exec("root", &["kill", "-s", signal, pid]).expect(0);
+    }
+
+    pub fn runs(&self, pid: &str) -> bool {
+        self.exec("root", &["kill", "-0", pid]).code == Some(0)
+    }
+
+    /// Runs `ejabberdctl` for the server in [`DIRECTORY`] as a person would.
+    pub fn ctl(&self, args: &[&str]) -> String {
+        self.try_ctl(args).expect(0).stdout
+    }
+
+    /// Whether the server answers.
+    pub fn answers(&self) -> bool {
+        self.try_ctl(&["status"]).code == Some(0)
+    }
+
+    fn try_ctl(&self, args: &[&str]) -> Ran {
+        let script = format!("{DIRECTORY}/ejabberdctl");
+        self.exec("root", &[&[script.as_str()][..], args].concat())
+    }
+
+    /// What the operator and the server said.
+    pub fn log(&self) -> String {
+        let log = format!("{DIRECTORY}/logs");
+        let console =
+            self.exec("root", &["tail", "-n", "30", &format!("{log}/console.log")]).stdout;
+        let server =
+            self.exec("root", &["tail", "-n", "30", &format!("{log}/ejabberd.log")]).stdout;
+        let operator = fs::read_to_string(self.path("run.log")).unwrap_or_default();
+        format!("-- operator\n{operator}\n-- console\n{console}\n-- server\n{server}")
+    }
+
+    /// Waits until `holds`; answers how long it took.
+    pub fn wait(&self, what: &str, mut holds: impl FnMut() -> bool) -> Duration {
+        let began = Instant::now();
+        while !holds() {
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "{what}: not in time\n{}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        began.elapsed()
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        // What root and others made in the directory, we may not be able to remove.
+        let _ = self.exec("root", &["sh", "-c", "rm -rf /files/*"]);
+        let _ = Command::new("docker").args(["rm", "-f", "-v", &self.name]).output();
+    }
+}

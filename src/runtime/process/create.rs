@@ -95,20 +95,6 @@ impl ProcessRuntime {
             }
         }
     }
-
-    /// Forgets that a server was made here. Its files stay, all of them: they
-    /// are to a process what volumes are to a container.
-    pub(super) fn remove_mark(&self) -> Result<(), RuntimeError> {
-        let Some(directory) = &self.directory else { return Ok(()) };
-        let mark = directory.join(MARK);
-        match fs::remove_file(&mark) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", &mark, &e)),
-            _ => {
-                self.set_own(None);
-                Ok(())
-            }
-        }
-    }
 }
 
 /// A directory that is used for something else is left alone.

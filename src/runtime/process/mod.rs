@@ -164,6 +164,11 @@ async fn blocking<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(refused("finish what was begun", &error.to_string())))
 }
 
+/// There is no container around a process that could be made anew.
+fn not_for_processes(what: &str) -> RuntimeError {
+    refused(what, "an installed ejabberd is changed by its package, not by the operator")
+}
+
 #[async_trait]
 impl Runtime for ProcessRuntime {
     async fn inspect(&self) -> Result<ProcessState, RuntimeError> {
@@ -220,8 +225,20 @@ impl Runtime for ProcessRuntime {
         self.write_config_files(files).await
     }
 
-    async fn remove(&self) -> Result<(), RuntimeError> {
-        self.remove_mark()
+    async fn replace(&self) -> Result<(), RuntimeError> {
+        Err(not_for_processes("replace it"))
+    }
+
+    async fn bring_back(&self) -> Result<(), RuntimeError> {
+        Err(not_for_processes("bring one back"))
+    }
+
+    async fn drop_aside(&self) -> Result<(), RuntimeError> {
+        Err(not_for_processes("remove one"))
+    }
+
+    async fn own_restarts(&self) -> Result<(), RuntimeError> {
+        Err(not_for_processes("change its system service"))
     }
 
     async fn surroundings(&self) -> Result<Option<Surroundings>, RuntimeError> {

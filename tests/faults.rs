@@ -89,11 +89,13 @@ fn comes_back(version: &str) {
 
     // It may end in good order, for whoever wanted it: declared is that it runs.
     std::thread::sleep(Duration::from_secs(6));
+    let before = started(&host);
     docker(&["stop", &host.container]);
-    until(&host, &operator, "stopped", |s| is_ready(s) && running(&host));
+    until(&host, &operator, "stopped", |s| started(&host) != before && is_ready(s));
 
+    let before = started(&host);
     docker(&["rm", "-f", &host.container]);
-    until(&host, &operator, "removed", |s| is_ready(s) && running(&host));
+    until(&host, &operator, "removed", |s| started(&host) != before && is_ready(s));
     assert_eq!(host.users(), ["ann", "bob", "gen"]);
     assert!(!has_event(&status(&host), "CameBackEmpty"), "its database was on a volume");
 
@@ -124,12 +126,11 @@ fn generated(host: &Host) -> String {
     }
 }
 
-fn running(host: &Host) -> bool {
-    let state = Command::new("docker")
-        .args(["inspect", "-f", "{{.State.Running}}", &host.container])
-        .output()
-        .unwrap();
-    String::from_utf8_lossy(&state.stdout).trim() == "true"
+/// When the container was started; empty where there is none that runs.
+fn started(host: &Host) -> String {
+    let format = "{{.State.Running}} {{.Id}} {{.State.StartedAt}}";
+    let state = Command::new("docker").args(["inspect", "-f", format, &host.container]).output();
+    String::from_utf8_lossy(&state.unwrap().stdout).trim().to_owned()
 }
 
 #[test]
@@ -159,7 +160,7 @@ fn frozen(version: &str) {
     println!("noticed after {:?}", frozen.elapsed());
     until(&host, &operator, "restarted", |s| is_ready(s) && has_event(s, "Unresponsive"));
     println!("ready after {:?}", frozen.elapsed());
-    assert_ne!(vm(&host), pid);
+    assert_ne!(vm(&host), pid, "another VM");
 }
 
 #[test]
@@ -186,10 +187,13 @@ fn killed_while_accounts_are_made() {
     host.declare_many(300, 10);
     for _ in 0..3 {
         std::thread::sleep(Duration::from_millis(900));
+        let before = started(&host);
         docker(&["kill", &host.container]);
-        until(&host, &operator, "up again", |s| s["server"]["up"] == true);
+        until(&host, &operator, "up again", |s| {
+            started(&host) != before && s["server"]["up"] == true
+        });
     }
-    until(&host, &operator, "all made", is_ready);
+    until(&host, &operator, "all made", |s| is_ready(s) && s["objects"]["user"]["desired"] == 300);
     assert_eq!((host.users().len(), host.rooms().len()), (300, 10));
 }
 

@@ -318,6 +318,10 @@ impl Keeper {
             status.send_modify(|status| {
                 let now = Timestamp::now();
                 describe(after, status, now);
+                if after.state == State::Absent {
+                    status.server.up = false;
+                    status.set(ConditionType::Ready, false, "ServerDown", "it is gone", now);
+                }
                 if let Some((reason, message)) = headline(before, after, now) {
                     tracing::info!(reason, "{message}");
                     status.event(&reason, message, now);
@@ -434,7 +438,10 @@ fn describe(machine: &Supervision, status: &mut Status, now: Timestamp) {
         }
     };
     if let Some(holds) = holds {
-        status.set(ConditionType::Healthy, holds, reason, message, now);
+        // Whoever asks between two rounds must not read what was true before.
+        status.server.up = false;
+        status.set(ConditionType::Healthy, holds, reason, message.as_str(), now);
+        status.set(ConditionType::Ready, false, "ServerDown", message, now);
     }
     status.server.supervision = Some(SupervisionStatus {
         state: word.to_owned(),

@@ -133,7 +133,14 @@ impl Engine {
                 let result = self
                     .roll_out(desired, Target { method: Method::Restart, ..target }, &mut held)
                     .await;
-                note(step, Ok(StepResult::Done));
+                let runs = self.runtime.inspect().await;
+                note(
+                    step,
+                    Ok(match runs {
+                        Ok(ProcessState::Running { .. }) => StepResult::Done,
+                        _ => StepResult::deferred("it could not be started"),
+                    }),
+                );
                 note(config, result.map(|()| StepResult::Done));
             }
             _ => {

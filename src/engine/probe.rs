@@ -14,6 +14,10 @@ use crate::model::Vhost;
 /// a busy host seconds.
 const START_PROBE: Duration = Duration::from_secs(15);
 
+/// The part of an interval that a server which is up has to answer: three
+/// misses in a row are seen within two and a half intervals.
+const PATIENCE: f64 = 0.4;
+
 /// How often the server is asked where it listens.
 const LISTENERS_EVERY: Duration = Duration::from_secs(30);
 
@@ -62,9 +66,9 @@ impl Prober {
         self.known().measured = Some(Instant::now());
     }
 
-    /// Asks once. A server that is up has half an interval to answer.
+    /// Asks once.
     pub(super) async fn ask(&self, interval: Duration, starting: bool) -> Answer {
-        let deadline = if starting { START_PROBE } else { interval / 2 };
+        let deadline = if starting { START_PROBE } else { interval.mul_f64(PATIENCE) };
         let server = self.server.clone().with_deadline(deadline);
         match timeout(deadline, self.look(&server, deadline, starting)).await {
             Ok(Ok(answer)) => answer,

@@ -118,9 +118,6 @@ async fn life(rig: &ProcessRig) {
 
     signal("KILL");
     ends(runtime, |code| code == 137).await;
-    runtime.remove().await.unwrap();
-    assert_eq!(runtime.inspect().await.unwrap(), ProcessState::Absent);
-    runtime.create().await.unwrap();
     assert_eq!(runtime.read_config(&names).await.unwrap(), files, "no file is lost");
     runtime.start().await.unwrap();
     rig.wait_until_up().await;

@@ -136,6 +136,16 @@ fn cases() -> Vec<Case> {
     ]
 }
 
+/// Something else has the port, inside the server's own network; a restart of
+/// the container ends it.
+fn hold_the_port(host: &Host) {
+    let program = format!(
+        "my $s = IO::Socket::INET->new(LocalPort => {BUSY}, LocalAddr => '0.0.0.0', Listen => 5) \
+         or exit; sleep 3600"
+    );
+    docker(&["exec", "-d", &host.container, "perl", "-MIO::Socket::INET", "-e", &program]);
+}
+
 fn condition(host: &Host, kind: &str) -> Option<Value> {
     let status = host.run(&["status", "--output", "json"]);
     let status: Value = serde_json::from_str(&status.stdout).ok()?;
@@ -154,16 +164,6 @@ fn twenty(version: &str) {
     let host = Host::new(version);
     host.declare("  users: [{ name: ann, password: secret }]\n  rooms: [{ name: hall }]\n");
     host.run(&["apply"]).expect(0);
-    // Something else has the port, inside the server's own network.
-    docker(&[
-        "exec",
-        "-d",
-        &host.container,
-        "perl",
-        "-MIO::Socket::INET",
-        "-e",
-        "my $s = IO::Socket::INET->new(LocalPort => 5333, LocalAddr => '0.0.0.0', Listen => 5) or die; sleep 3600",
-    ]);
     let mut operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1h"], "run.log");
     eventually("ready", SOON, || condition(&host, "Ready").is_some_and(|c| c["status"] == "True"));
     let mut last_good = fs::read_to_string(host.path("ejabberd.yml")).unwrap();
@@ -182,6 +182,7 @@ fn twenty(version: &str) {
 fn step(host: &Host, operator: &Daemon, case: &Case, last_good: &mut String) {
     let Case { name, config, ends: (reason, says), reload } = case;
     println!("== {name}");
+    hold_the_port(host);
     let before = started(host);
     replace(&host.path("ejabberd.yml"), config);
     if let Some(reload) = reload {

@@ -132,10 +132,6 @@ impl Engine {
         match self.well(desired).await {
             Ok(Ok(())) => Sign::Well,
             Ok(Err(failure)) => failure,
-            Err(ControlError::UnknownCommand { command, hint }) => Sign::Bad(Failure {
-                message: format!("without `{command}` the operator would lock itself out: {hint}"),
-                blame: true,
-            }),
             // It runs and does not answer: nobody else is known to be to blame.
             Err(error) => Sign::Not(Failure { message: format!("failed to {error}"), blame: true }),
         }
@@ -159,11 +155,19 @@ impl Engine {
                 blame: true,
             })));
         }
-        if desired.users.is_some() {
-            server.count_users(&desired.host).await?;
-        }
-        if desired.rooms.is_some() {
-            server.online_rooms().await?;
+        // Up to 24.12 a module that was taken out leaves its commands behind
+        // until the next restart: asking for them is not enough.
+        let needed = [
+            ("mod_admin_extra", desired.users.is_some()),
+            ("mod_muc_admin", desired.rooms.is_some()),
+        ];
+        for (module, _) in needed.into_iter().filter(|(_, needed)| *needed) {
+            if !server.has_module(&desired.host, module).await? {
+                return Ok(Err(Sign::Bad(Failure {
+                    message: format!("without {module} the operator would lock itself out"),
+                    blame: true,
+                })));
+            }
         }
         let listeners = match server.listeners().await {
             Err(ControlError::Unsupported { .. }) => return Ok(Ok(())),

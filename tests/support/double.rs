@@ -275,6 +275,7 @@ impl Control for Double {
             Call::Function { function: "table_info", .. } => Ok(atom("disc_only_copies")),
             Call::Function { function: "sync_log", .. } => Ok(atom("ok")),
             Call::Function { function: "path", .. } => Ok(said("/conf/ejabberd.yml")),
+            Call::Function { function: "is_loaded", .. } => Ok(atom("true")),
             Call::Function { function: "hosts", .. } => {
                 Ok(Value::List(world.hosts.iter().map(|host| said(host)).collect()))
             }

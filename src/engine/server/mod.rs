@@ -197,6 +197,13 @@ impl Server {
         Ok(answers::texts(NAME, &answer)?.into_iter().map(str::to_owned).collect())
     }
 
+    /// Whether a module is loaded for `host`.
+    pub async fn has_module(&self, host: &Vhost, module: &'static str) -> Result<bool> {
+        let args = vec![host.as_str().into(), Arg::Atom(module)];
+        let call = Call::function("gen_mod", "is_loaded", args);
+        Ok(self.control.call(call, self.deadline).await?.is_ok())
+    }
+
     /// A file on its machine, or `None` if there is none. A hundred times
     /// faster than an archive from the engine that runs the container.
     pub async fn read_file(&self, path: &str) -> Result<Option<Vec<u8>>> {

@@ -61,7 +61,7 @@ fn until(host: &Host, operator: &Daemon, what: &str, holds: impl Fn(&Value) -> b
 /// An operator that has converged, on a server of its own.
 fn converged(version: &str, people: &str) -> (Host, Daemon) {
     let mut host = Host::new(version);
-    host.server = FAST.to_owned();
+    FAST.clone_into(&mut host.server);
     host.declare(people);
     host.run(&["apply"]).expect(0);
     let operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1h"], "run.log");
@@ -235,7 +235,7 @@ fn a_port_that_is_taken() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap();
     let number = port.local_addr().unwrap().port();
     let mut host = Host::new("26.07");
-    host.server = FAST.to_owned();
+    FAST.clone_into(&mut host.server);
     host.declare(PEOPLE);
     let text = std::fs::read_to_string(host.file()).unwrap();
     let text =
@@ -253,7 +253,7 @@ fn a_port_that_is_taken() {
 #[test]
 fn a_disk_that_is_full() {
     let mut host = Host::new("26.07");
-    host.server = FAST.to_owned();
+    FAST.clone_into(&mut host.server);
     let volume = format!("{}-database", host.container);
     let uid = docker(&["run", "--rm", "--entrypoint", "id", &image("26.07"), "-u"]);
     docker(&[

@@ -79,7 +79,7 @@ impl Engine {
                     if held >= settle {
                         break;
                     }
-                    sleep(LOOK_AGAIN.min(settle - held)).await;
+                    sleep(LOOK_AGAIN.min(settle.saturating_sub(held))).await;
                     continue;
                 }
                 Sign::Not(failure) => failure,
@@ -145,10 +145,10 @@ impl Engine {
         if !server.is_started().await? {
             return not("it has not started".to_owned());
         }
-        let served = server.hosts().await?;
+        let hosts = server.hosts().await?;
         if let Some(missing) = std::iter::once(&desired.host)
             .chain(&desired.hosts)
-            .find(|host| !served.iter().any(|served| served == host.as_str()))
+            .find(|host| !hosts.iter().any(|served| served == host.as_str()))
         {
             return Ok(Err(Sign::Bad(Failure {
                 message: format!("it does not serve the declared host {missing}"),
@@ -289,8 +289,8 @@ fn misplaced(listeners: &[Listener], inside: &Inside) -> Option<String> {
         let declared: Vec<_> = listeners.iter().map(|other| other.at).collect();
         let wider = there.find(|socket| {
             // A socket for every IPv6 address may serve every IPv4 one as well.
-            !declared.contains(&socket.at)
-                && !(socket.at.ip().is_unspecified() && at.ip().is_unspecified())
+            let both_everywhere = socket.at.ip().is_unspecified() && at.ip().is_unspecified();
+            !declared.contains(&socket.at) && !both_everywhere
         })?;
         Some(format!("{} is bound at {}, not at {at}", listener.module, wider.at))
     })

@@ -163,9 +163,9 @@ impl Supervision {
                 Event::Runs,
                 State::Starting { .. } | State::Running { .. } | State::Unresponsive { .. },
             )
-            | (Event::Nothing, State::Running { .. } | State::Unresponsive { .. }) => {}
+            | (Event::Nothing, State::Running { .. } | State::Unresponsive { .. })
+            | (Event::Answered, State::Running { misses: 0, .. }) => {}
             (Event::Runs, _) => self.enter(State::Starting { alive: now, work: 0 }, now),
-            (Event::Answered, State::Running { misses: 0, .. }) => {}
             // It was well before and after: its health is not new.
             (Event::Answered, State::Running { healthy, .. }) => {
                 self.state = State::Running { healthy: *healthy, misses: 0 };

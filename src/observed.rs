@@ -70,8 +70,6 @@ pub struct Surroundings {
     pub privileged: bool,
     /// Where it sees the engine's own socket, if it does.
     pub engine_socket: Option<String>,
-    /// The user that its program runs as on the host, as a number.
-    pub uid: Option<u32>,
 }
 
 /// What a server has used so far.
@@ -105,6 +103,8 @@ pub struct ConfigReading {
     pub changes: Vec<String>,
     /// Those of them that only a restart puts in force, and why.
     pub restarts: Vec<String>,
+    /// What an administrator should know of the declared files.
+    pub notes: Vec<String>,
 }
 
 /// Why a configuration is not to be tried again.

@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::Socket;
+use jiff::Timestamp;
+
 use super::config::{self, ClientListener};
+use super::{Certificate, Socket};
 use crate::model::ServerVersion;
 use crate::observed::{Reading, Surroundings};
 
@@ -25,6 +27,10 @@ pub struct Evidence {
     pub wire: Reading<Vec<Wire>>,
     /// The server's version.
     pub version: Reading<ServerVersion>,
+    /// The declared certificates.
+    pub certificates: Reading<Vec<Certificate>>,
+    /// When it was gathered.
+    pub now: Timestamp,
 }
 
 /// The variant that is declared.

@@ -10,6 +10,7 @@
 //! the worse one, or `Unknown`.
 
 mod access;
+mod certificates;
 mod config;
 mod evidence;
 mod file;
@@ -19,6 +20,7 @@ mod sockets;
 
 use serde::Serialize;
 
+pub use certificates::{Certificate, ends, warning};
 pub use config::ClientListener;
 pub use evidence::{Evidence, Inside, Variant, Wire};
 pub use settings::VERSION_FLOOR;
@@ -103,7 +105,7 @@ pub fn check(evidence: &Evidence) -> Vec<Finding> {
 }
 
 /// The checklist: first what the guide has, then what it takes for granted.
-pub const CHECKS: [Check; 14] = [
+pub const CHECKS: [Check; 15] = [
     Check {
         name: "variant_hardened",
         title: "the hardened variant is declared and in force",
@@ -159,6 +161,13 @@ pub const CHECKS: [Check; 14] = [
         why: "The file says what shall be, and only a client sees what is: a reload may not have taken, or the certificate cannot be read.",
         mend: "Mend starttls_file and reload; if that holds, see to the certificate: the server's log says what is wrong with it.",
         look: network::starttls_wire,
+    },
+    Check {
+        name: "certificates_current",
+        title: "no certificate ends within two weeks",
+        why: "When it has ended, no client logs in any more.",
+        mend: "Have it renewed, and put the new one where spec.config.files says: it is taken up without a restart.",
+        look: certificates::certificates_current,
     },
     Check {
         name: "rooms_members_only",

@@ -74,15 +74,17 @@ impl Telemetry for Log {
         if let Some(blocked) = &report.plan.blocked {
             tracing::warn!("deletions were refused: {}", blocked.reason);
         }
+        let said: Vec<String> = report
+            .plan
+            .unknown
+            .iter()
+            .map(|why| format!("not known: {why}"))
+            .chain(report.plan.notes.iter().cloned())
+            .collect();
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if *known != report.plan.unknown {
-            for why in &report.plan.unknown {
-                tracing::warn!("not known: {why}");
-            }
-            known.clone_from(&report.plan.unknown);
-        }
-        for note in &report.plan.notes {
-            tracing::debug!("{note}");
+        if *known != said {
+            said.iter().for_each(|line| tracing::warn!("{line}"));
+            *known = said;
         }
         if report.changed_anything() {
             tracing::info!(result = report.result(), took, "the round is over");

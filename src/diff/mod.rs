@@ -175,6 +175,9 @@ fn server(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet)
 
 fn config(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) {
     let (Some(config), Some(reading)) = (&desired.config, &observed.config) else { return };
+    if let Reading::Known(reading) = reading {
+        set.notes.extend(reading.notes.iter().cloned());
+    }
     match reading {
         Reading::Unknown(why) => set.unknown.push(format!("the configuration: {why}")),
         Reading::Known(_) if desired.server.state == ServerState::Stopped => {

@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::Engine;
 use super::error::ControlError;
+use super::observe::certificates;
 use super::server::Server;
 use crate::audit::{self, ClientListener, Evidence, Inside, Table, Variant, Wire};
 use crate::model::Vhost;
@@ -49,8 +51,25 @@ impl Engine {
             }),
         );
         let wire = Reading::Unknown(String::new());
-        let mut evidence =
-            Evidence { variant, configuration, inside, host, surroundings, wire, version };
+        let certificates = match &desired.config {
+            None => Reading::Known(Vec::new()),
+            Some(config) => match self.declared_config(config).await {
+                Ok(files) => Reading::Known(certificates(&files)),
+                Err(e) => Reading::Unknown(format!("failed to {e}")),
+            },
+        };
+        let now = Timestamp::now();
+        let mut evidence = Evidence {
+            variant,
+            configuration,
+            inside,
+            host,
+            surroundings,
+            wire,
+            version,
+            certificates,
+            now,
+        };
         evidence.wire = match evidence.client_listeners() {
             Reading::Known(listeners) => Reading::Known(self.wire(listeners, &desired.host).await),
             Reading::Unknown(why) => Reading::Unknown(why),

@@ -113,7 +113,7 @@ impl Engine {
         let log = self.runtime.log(since, LINES).await.unwrap_or_default();
         match self.runtime.inspect().await {
             Ok(ProcessState::Running { health }) if health.as_deref() == Some(PAUSED) => {
-                return Sign::Not(environment("somebody paused its container"));
+                return Sign::Not(environment("somebody paused it"));
             }
             Ok(ProcessState::Running { .. }) => {}
             Ok(ProcessState::Stopped { exit_code, oom_killed }) => {

@@ -242,6 +242,9 @@ impl Keeper {
 
     /// Answers why it could not be done, if so.
     async fn carry_out(&self, effect: Effect) -> Option<String> {
+        if effect != Effect::Stop {
+            tracing::info!("starting the server");
+        }
         let done = match effect {
             Effect::Start => self.runtime.start().await,
             Effect::Restart => {
@@ -416,7 +419,7 @@ fn describe(machine: &Supervision, status: &mut Status, now: Timestamp) {
             "paused",
             Some(ConditionStatus::False),
             "Paused",
-            "its container is paused; `docker unpause` lets it go on".to_owned(),
+            "somebody paused it: `docker unpause`, or the signal CONT, lets it go on".to_owned(),
         ),
         State::BackingOff { until } => (
             "backing-off",
@@ -477,7 +480,7 @@ fn headline(before: &Supervision, after: &Supervision, now: Timestamp) -> Option
         }
         (_, State::Stopped) => Some(("Stopped".to_owned(), "stopped, as declared".to_owned())),
         (_, State::Paused) => {
-            Some(("Paused".to_owned(), "somebody paused its container".to_owned()))
+            Some(("Paused".to_owned(), "somebody paused it".to_owned()))
         }
         _ => None,
     }

@@ -4,16 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::Engine;
 use super::error::{ControlError, SecretError};
 use super::ports::{ConfigFiles, MAIN_CONFIG};
 use super::report::Vitals;
+use crate::audit::{self, Certificate};
 use crate::inventory::{Fingerprint, Inventory};
-use crate::model::{Digest, Jid, Kind, Localpart, ObjectKey, RoomJid, Vhost};
+use crate::model::{Digest, Jid, Kind, Localpart, ObjectKey, RoomJid, ServerVersion, Vhost};
 use crate::observed::{
     ConfigReading, Latched, ObservedRooms, ObservedState, PAUSED, ProcessState, Reading, Standing,
+    Surroundings,
 };
 use crate::rollout::{self, Method};
 use crate::spec::{Config, DesiredState, PasswordPolicy, SecretSource, ServerState, UserState};
@@ -43,27 +46,11 @@ impl Engine {
             Ok(state) => Reading::Known(state),
             Err(e) => Reading::Unknown(format!("failed to {e}")),
         };
-        let surroundings = match &process {
-            Reading::Known(ProcessState::Absent) => Reading::Known(None),
-            Reading::Known(_) => match self.runtime.surroundings().await {
-                Ok(found) => Reading::Known(found),
-                Err(e) => Reading::Unknown(format!("failed to {e}")),
-            },
-            Reading::Unknown(why) => Reading::Unknown(why.clone()),
-        };
-        let version = match &process {
-            Reading::Known(ProcessState::Running { health })
-                if health.as_deref() == Some(PAUSED) =>
-            {
-                Reading::Unknown(
-                    "its container is paused; `docker unpause` lets it go on".to_owned(),
-                )
-            }
-            Reading::Known(ProcessState::Running { .. }) => self.answering_version().await,
-            Reading::Known(_) => Reading::Unknown("the server does not run".to_owned()),
-            Reading::Unknown(why) => Reading::Unknown(why.clone()),
-        };
-        let shall_run = desired.server.state == ServerState::Running
+        let (surroundings, version) =
+            tokio::join!(self.surroundings(&process), self.version_of(&process));
+        // A keeper that watches all the time has seen to it already.
+        let shall_run = !self.supervised
+            && desired.server.state == ServerState::Running
             && matches!(process, Reading::Known(ProcessState::Running { .. }));
         if shall_run
             && version.known().is_none()
@@ -114,8 +101,33 @@ impl Engine {
         Observation { state, vitals, seen }
     }
 
+    async fn surroundings(&self, process: &Reading<ProcessState>) -> Reading<Option<Surroundings>> {
+        match process {
+            Reading::Known(ProcessState::Absent) => Reading::Known(None),
+            Reading::Known(_) => match self.runtime.surroundings().await {
+                Ok(found) => Reading::Known(found),
+                Err(e) => Reading::Unknown(format!("failed to {e}")),
+            },
+            Reading::Unknown(why) => Reading::Unknown(why.clone()),
+        }
+    }
+
+    async fn version_of(&self, process: &Reading<ProcessState>) -> Reading<ServerVersion> {
+        let unknown = |why: &str| Reading::Unknown(why.to_owned());
+        match process {
+            Reading::Known(ProcessState::Running { health })
+                if health.as_deref() == Some(PAUSED) =>
+            {
+                unknown("somebody paused it: `docker unpause`, or the signal CONT, lets it go on")
+            }
+            Reading::Known(ProcessState::Running { .. }) => self.answering_version().await,
+            Reading::Known(_) => unknown("the server does not run"),
+            Reading::Unknown(why) => unknown(why),
+        }
+    }
+
     /// The version of a server that has started as a whole.
-    async fn answering_version(&self) -> Reading<crate::model::ServerVersion> {
+    async fn answering_version(&self) -> Reading<ServerVersion> {
         let ask = async {
             let version = self.server.version().await?;
             Ok::<_, ControlError>((version, self.server.is_started().await?))
@@ -181,6 +193,10 @@ impl Engine {
             }),
             latched: latch.map(|latch| Latched { reason: latch.reason, message: latch.message }),
             restarts: restarts.collect(),
+            notes: certificates(&declared)
+                .iter()
+                .filter_map(|one| audit::warning(one, Timestamp::now()))
+                .collect(),
             changes: changes.into_iter().map(|change| change.name).collect(),
         })
     }
@@ -367,6 +383,14 @@ impl Engine {
         let usage = self.runtime.usage().await.ok().flatten();
         Vitals { uptime_seconds, connected, usage }
     }
+}
+
+/// The certificates among the declared files.
+pub(super) fn certificates(files: &ConfigFiles) -> Vec<Certificate> {
+    let ends = |(file, content): (&String, &Vec<u8>)| {
+        Some(Certificate { file: file.clone(), ends: audit::ends(content)? })
+    };
+    files.iter().filter_map(ends).collect()
 }
 
 /// What is said of objects that were not asked for any more.

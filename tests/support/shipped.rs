@@ -16,7 +16,7 @@ pub const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/ejab
 pub fn certificate(host: &Host) {
     let (key, cert) = (host.path("key.pem"), host.path("cert.pem"));
     let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"])
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "90"])
         .args(["-subj", &format!("/CN={DOMAIN}")])
         .args(["-addext", &format!("subjectAltName=DNS:{DOMAIN},DNS:conference.{DOMAIN}")])
         .arg("-keyout")

@@ -42,11 +42,12 @@ fn good() -> Evidence {
         surroundings: Reading::Known(Surroundings {
             runtime: "docker",
             host_network: true,
-            uid: Some(995),
             ..Surroundings::default()
         }),
         wire: wire("127.0.0.1:5222", false, REQUIRED),
         version: Reading::Known(ServerVersion { year: 26, month: 7 }),
+        certificates: Reading::Known(Vec::new()),
+        now: jiff::Timestamp::UNIX_EPOCH,
     }
 }
 
@@ -149,6 +150,8 @@ fn what_is_not_known_never_holds() {
         surroundings: no(),
         wire: no(),
         version: no(),
+        certificates: no(),
+        now: jiff::Timestamp::UNIX_EPOCH,
     };
     for finding in check(&evidence) {
         assert_eq!((finding.verdict, finding.seen.as_str()), (Unknown, "it hid"), "{finding:?}");

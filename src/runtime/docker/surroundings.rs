@@ -29,7 +29,6 @@ impl DockerRuntime {
             host_network: host.network_mode.as_deref() == Some("host"),
             privileged: host.privileged == Some(true) || has_capabilities_of_root(&host),
             engine_socket: socket.map(str::to_owned),
-            uid: self.uid_of_vm().await,
         }))
     }
 
@@ -60,11 +59,6 @@ impl DockerRuntime {
             }
         }
         Ok(tables)
-    }
-
-    async fn uid_of_vm(&self) -> Option<u32> {
-        let (_, node) = crate::engine::Spawner::locate(self).await.ok()?;
-        node.user?.parse().ok()
     }
 }
 

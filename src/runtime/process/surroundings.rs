@@ -39,7 +39,6 @@ impl ProcessRuntime {
             restarted_by,
             host_network: true,
             privileged: uid == Some(0),
-            uid,
             // It is never replaced by another, and publishes nothing: it
             // listens on the host itself.
             differences: Vec::new(),

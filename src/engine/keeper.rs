@@ -479,9 +479,7 @@ fn headline(before: &Supervision, after: &Supervision, now: Timestamp) -> Option
             Some((word, format!("{why}; started again in {}", told(after.waits(now)))))
         }
         (_, State::Stopped) => Some(("Stopped".to_owned(), "stopped, as declared".to_owned())),
-        (_, State::Paused) => {
-            Some(("Paused".to_owned(), "somebody paused it".to_owned()))
-        }
+        (_, State::Paused) => Some(("Paused".to_owned(), "somebody paused it".to_owned())),
         _ => None,
     }
 }

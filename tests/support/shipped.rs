@@ -40,7 +40,7 @@ pub fn declare(host: &Host, network: &str, variant: &str, objects: &str) {
         "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: {{ name: shipped }}\nspec:\n  host: {DOMAIN}\n  \
          server:\n    docker: {{ container: {}, image: \"{}\", network: {network} }}\n  \
          config:\n    variant: {variant}\n    variants:\n      hardened: {MANIFESTS}/ejabberd-hardened.yml\n      \
-         permissive: {MANIFESTS}/ejabberd-permissive.yml\n    files: {{ server.pem: server.pem }}\n{objects}",
+         permissive: {MANIFESTS}/ejabberd-permissive.yml\n    files: {{ server.pem: server.pem }}\n    gate: {{ settle: 1s }}\n{objects}",
         host.container,
         image(&host.version)
     );

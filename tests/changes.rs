@@ -1,0 +1,271 @@
+//! Changes of a configuration that works, as people around the server see
+//! them: clients stay, certificates are renewed, what somebody edits by hand is
+//! put back, and what was good before can come back.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::host::{Daemon, Host, replace};
+use support::real::{docker, python};
+use support::shipped::{self, DOMAIN, MANIFESTS};
+
+const SOON: Duration = Duration::from_secs(90);
+
+const PEOPLE: &str = "  users: [{ name: ann, password: \"a secret\" }]\n";
+
+/// The hardened variant, in a file that the test may change.
+fn declare(host: &Host, more_of_server: &str, more_of_config: &str) {
+    let text = format!(
+        "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: {{ name: changes }}\nspec:\n  host: {DOMAIN}\n  \
+         server:\n    docker: {{ container: {}, image: \"{}\", network: bridge }}\n{more_of_server}  config:\n    variant: ours\n    \
+         variants: {{ ours: ours.yml }}\n    files: {{ server.pem: server.pem }}\n{more_of_config}{PEOPLE}",
+        host.container,
+        support::real::image(&host.version)
+    );
+    replace(&host.file(), &text);
+}
+
+const QUICK: &str = "    gate: { settle: 1s, timeout: 30s }\n";
+
+fn converged(version: &str) -> (Host, Daemon) {
+    let host = Host::new(version);
+    shipped::certificate(&host);
+    fs::copy(format!("{MANIFESTS}/ejabberd-hardened.yml"), host.path("ours.yml")).unwrap();
+    declare(&host, "", QUICK);
+    host.run(&["apply"]).expect(0);
+    let operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "2s"], "run.log");
+    until(&host, &operator, "ready", |s| condition(s, "Ready")["status"] == "True");
+    (host, operator)
+}
+
+fn condition<'a>(status: &'a Value, kind: &str) -> &'a Value {
+    let all = status["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    all.iter().find(|c| c["type"] == kind).unwrap_or(&Value::Null)
+}
+
+fn until(host: &Host, operator: &Daemon, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    let began = Instant::now();
+    loop {
+        let ran = host.run(&["status", "--output", "json"]);
+        let status: Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+        if holds(&status) {
+            return status;
+        }
+        assert!(began.elapsed() < SOON, "{what}\n{status:#}\n{}", operator.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn on_server(host: &Host, file: &str) -> String {
+    docker(&["exec", &host.container, "cat", &format!("/home/ejabberd/conf/{file}")])
+}
+
+fn started(host: &Host) -> String {
+    docker(&["inspect", "-f", "{{.State.StartedAt}}", &host.container])
+}
+
+/// The serial number of the certificate that clients are shown.
+fn serial(host: &Host) -> String {
+    let shown = docker(&[
+        "exec",
+        &host.container,
+        "sh",
+        "-c",
+        &format!(
+            "echo | openssl s_client -connect 127.0.0.1:5222 -starttls xmpp -xmpphost {DOMAIN} 2>/dev/null \
+             | openssl x509 -noout -serial"
+        ),
+    ]);
+    assert!(shown.contains("serial="), "{shown}");
+    shown
+}
+
+/// A client that stays; ended when dropped.
+struct Client {
+    child: Child,
+    log: std::path::PathBuf,
+}
+
+impl Client {
+    fn new(host: &Host, user: &str) -> Self {
+        fs::write(host.path("typed"), "a secret").unwrap();
+        let log = host.path("client.log");
+        // In the network of the container, as another process of that host.
+        let pid = docker(&["inspect", "-f", "{{.State.Pid}}", &host.container]);
+        let child = Command::new("nsenter")
+            .args(["-t", &pid, "-n", &python()])
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/xmpp/stay.py"))
+            .args(["--jid", &format!("{user}@{DOMAIN}"), "--password-file"])
+            .arg(host.path("typed"))
+            .stdout(fs::File::create(&log).unwrap())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let client = Self { child, log };
+        client.until("in", |events| events.iter().any(|e| e["event"] == "in"));
+        client
+    }
+
+    fn events(&self) -> Vec<Value> {
+        let log = fs::read_to_string(&self.log).unwrap();
+        log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    fn until(&self, what: &str, holds: impl Fn(&[Value]) -> bool) {
+        let began = Instant::now();
+        while !holds(&self.events()) {
+            assert!(began.elapsed() < SOON, "{what}: {:?}", self.events());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn edit(host: &Host, from: &str, to: &str) {
+    let text = fs::read_to_string(host.path("ours.yml")).unwrap();
+    assert!(text.contains(from), "{from}");
+    replace(&host.path("ours.yml"), &text.replacen(from, to, 1));
+}
+
+fn applied(host: &Host, operator: &Daemon) {
+    let wanted = fs::read_to_string(host.path("ours.yml")).unwrap();
+    until(host, operator, "in force", |s| {
+        condition(s, "ConfigApplied")["status"] == "True"
+            && condition(s, "Ready")["status"] == "True"
+            && on_server(host, "ejabberd.yml").trim() == wanted.trim()
+    });
+}
+
+fn changes(version: &str) {
+    let (host, operator) = converged(version);
+    let client = Client::new(&host, "ann");
+    let first = started(&host);
+
+    // A reload: whoever is connected stays so.
+    edit(&host, "loglevel: info", "loglevel: warning");
+    applied(&host, &operator);
+    assert_eq!(started(&host), first);
+
+    // A certificate of the same name: taken up without a restart.
+    let before = serial(&host);
+    shipped::certificate(&host);
+    until(&host, &operator, "the new certificate", |_| serial(&host) != before);
+    assert_eq!(started(&host), first);
+    assert!(client.events().iter().all(|e| e["event"] != "out"), "{:?}", client.events());
+
+    // Somebody edits it by hand: it is put back, at the next look.
+    let good = on_server(&host, "ejabberd.yml");
+    docker(&[
+        "exec",
+        &host.container,
+        "sh",
+        "-c",
+        "echo '# by hand' >> /home/ejabberd/conf/ejabberd.yml",
+    ]);
+    until(&host, &operator, "put back", |_| on_server(&host, "ejabberd.yml") == good);
+    applied(&host, &operator);
+
+    // The one before comes back by order, and stays until the file changes.
+    let listed = host.run(&["history"]).expect(0).stdout;
+    assert!(listed.lines().filter(|line| line.contains("ours")).count() >= 3, "{listed}");
+    host.run(&["rollback"]).expect(0);
+    until(&host, &operator, "the old certificate", |s| {
+        condition(s, "ConfigApplied")["reason"] == "RolledBack" && serial(&host) == before
+    });
+    docker(&[
+        "exec",
+        &host.container,
+        "sh",
+        "-c",
+        "echo '# by hand' >> /home/ejabberd/conf/ejabberd.yml",
+    ]);
+    until(&host, &operator, "put back to the one by order", |_| {
+        !on_server(&host, "ejabberd.yml").contains("by hand")
+    });
+    assert_eq!(serial(&host), before);
+    host.run(&["retry"]).expect(0);
+    applied(&host, &operator);
+    until(&host, &operator, "the new certificate again", |_| serial(&host) != before);
+
+    // A restart waits for its window; the operator says so.
+    declare(
+        &host,
+        "    maintenance: { windows: [\"WINDOW\"] }\n".replace("WINDOW", &closed()).as_str(),
+        QUICK,
+    );
+    edit(&host, "log_rotate_count: 3", "log_rotate_count: 4");
+    let told = until(&host, &operator, "waits", |s| {
+        condition(s, "ConfigApplied")["message"]
+            .as_str()
+            .is_some_and(|m| m.contains("maintenance window"))
+    });
+    assert_eq!(
+        (condition(&told, "ConfigApplied")["reason"].as_str(), started(&host)),
+        (Some("RollingOut"), first.clone())
+    );
+    let plan = host.run(&["plan"]).expect(0).stdout;
+    assert!(plan.contains("log_rotate_count"), "the plan names what forces a restart: {plan}");
+
+    // Without one, people are told, and then it comes.
+    declare(&host, "    announce: { delay: 1s, text: \"back in a moment\" }\n", QUICK);
+    applied(&host, &operator);
+    assert_ne!(started(&host), first);
+    let events = client.events();
+    let told = |e: &Value| e["event"] == "message" && e["text"] == "back in a moment";
+    assert!(events.iter().any(told), "{events:?}");
+    drop(client);
+    // The network of the container is a new one, and so is the client's.
+    drop(Client::new(&host, "ann"));
+
+    // A canary that cannot log in takes it back.
+    let with_canary = QUICK.replace("30s", "30s, canary: ann");
+    declare(&host, "", &with_canary);
+    edit(&host, "access_rules:\n", "access_rules:\n  nobody:\n    - deny: all\n");
+    applied(&host, &operator);
+    edit(&host, "    access: c2s\n", "    access: nobody\n");
+    until(&host, &operator, "the canary", |s| {
+        condition(s, "ConfigApplied")["message"].as_str().is_some_and(|m| m.contains("canary"))
+    });
+    assert!(on_server(&host, "ejabberd.yml").contains("access: c2s"));
+}
+
+/// A window that is closed now and for the next hours.
+fn closed() -> String {
+    let hour = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).hour();
+    format!("{:02}:00-{:02}:00", (hour + 12).rem_euclid(24), (hour + 13).rem_euclid(24))
+}
+
+#[test]
+fn changes_26_07() {
+    changes("26.07");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn changes_24_12() {
+    changes("24.12");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn changes_23_01() {
+    changes("23.01");
+}

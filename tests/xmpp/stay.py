@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Log in and stay, as a person's client does; say what happens, a line of JSON each.
+
+    stay.py --jid bastion@smoothcurves.nexus --password-file secrets/bastion
+
+Lines: {"at": seconds, "event": "in" | "out" | "message", "text": ...}. A
+connection that is lost is tried again every 50 ms. Ends when it is killed, or
+after five minutes.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import time
+from pathlib import Path
+
+import slixmpp
+
+from login import tls_context
+
+LIMIT = 300
+
+
+def say(event, text=None):
+    print(json.dumps({"at": time.time(), "event": event, "text": text}), flush=True)
+
+
+async def stay(args):
+    password = args.password_file.read_text(encoding="utf-8").removesuffix("\n")
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end:
+        client = slixmpp.ClientXMPP(args.jid, password)
+        client.ssl_context = tls_context(None)
+        client.enable_direct_tls = False
+        gone = asyncio.get_running_loop().create_future()
+
+        def lost(_, gone=gone):
+            if not gone.done():
+                gone.set_result(None)
+
+        def entered(_, client=client):
+            client.send_presence()
+            say("in")
+
+        client.add_event_handler("session_start", entered)
+        client.add_event_handler("message", lambda m: say("message", m["body"]))
+        client.add_event_handler("disconnected", lost)
+        client.add_event_handler("connection_failed", lost)
+        client.connect(args.host, args.port)
+        await gone
+        say("out")
+        client.cancel_connection_attempt()
+        client.abort()
+        await asyncio.sleep(0.05)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="log in and stay")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=5222)
+    parser.add_argument("--jid", required=True)
+    parser.add_argument("--password-file", required=True, type=Path)
+    logging.basicConfig(level=logging.CRITICAL)
+    asyncio.run(stay(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

@@ -61,7 +61,20 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Passwords are in our memory: no core dump of it is written, and no other
+/// process of the same user may look into it.
+fn keep_memory_private() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let limited = rustix::process::setrlimit(Resource::Core, none);
+    let closed = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if let Err(error) = limited.and(closed) {
+        tracing::debug!(%error, "core dumps were not turned off");
+    }
+}
+
 fn dispatch(arguments: Arguments) -> Outcome {
+    keep_memory_private();
     let Arguments { desired_state, state_dir, command } = arguments;
     let state_dir = state_dir.unwrap_or_else(args::default_state_dir);
     output::start_log(matches!(command, Command::Run { .. }));

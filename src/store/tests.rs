@@ -183,6 +183,48 @@ fn a_newer_schema_is_left_alone() {
 }
 
 #[test]
+fn a_memory_of_the_first_version_is_taken_over() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(SqliteStore::open(dir.path()).unwrap());
+    let before = rusqlite::Connection::open(dir.path().join(DATABASE)).unwrap();
+    before
+        .execute_batch("DROP TABLE config_good; DROP TABLE config_file; PRAGMA user_version = 1;")
+        .unwrap();
+    drop(before);
+    let store = SqliteStore::open(dir.path()).unwrap();
+    assert_eq!(store.good_configs().unwrap(), Vec::new());
+}
+
+#[test]
+fn the_last_five_good_configurations_are_kept_with_their_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(dir.path()).unwrap();
+    let digest = |n: usize| Digest::new(format!("digest-{n}"));
+    let files =
+        |n: usize| ConfigFiles::from([("a.yml".to_owned(), vec![u8::try_from(n).unwrap()])]);
+    let good = |n: usize| GoodConfig {
+        digest: digest(n),
+        variant: "a".to_owned(),
+        revision: Revision::new("r"),
+        since: Timestamp::UNIX_EPOCH,
+    };
+    for n in 0..7 {
+        store.keep_config(&digest(n), &files(n)).unwrap();
+        store.record_good(&good(n)).unwrap();
+    }
+    // One from before comes back to the top.
+    store.record_good(&good(4)).unwrap();
+    let listed: Vec<_> = store.good_configs().unwrap().into_iter().map(|g| g.digest).collect();
+    assert_eq!(listed, [4, 6, 5, 3, 2].map(digest));
+    assert_eq!(store.kept_config(&digest(4)).unwrap(), Some(files(4)));
+    assert_eq!(store.kept_config(&digest(1)).unwrap(), None, "dropped with its place");
+    store.remember(Memo::Latch, Some("{}")).unwrap();
+    assert_eq!(store.memo(Memo::Latch).unwrap().as_deref(), Some("{}"));
+    store.remember(Memo::Latch, None).unwrap();
+    assert_eq!(store.memo(Memo::Latch).unwrap(), None);
+}
+
+#[test]
 fn ten_thousand_objects_are_one_transaction() {
     let dir = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(dir.path()).unwrap();

@@ -77,7 +77,19 @@ impl DockerRuntime {
             Some(file) => file.owner,
             None => Owner { uid: 0, gid: 0, mode: 0o644 },
         };
-        let renamed = rename_main(files, path.rsplit('/').next().unwrap_or(MAIN_CONFIG));
+        let mounted = self.mounted_files().await?;
+        let mut rest = ConfigFiles::new();
+        for (name, content) in files {
+            let place = Self::place(&path, name);
+            match mounted.get(&place) {
+                Some(source) => self.write_in_place(&place, source, content).await?,
+                None => drop(rest.insert(name.clone(), content.clone())),
+            }
+        }
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let renamed = rename_main(&rest, path.rsplit('/').next().unwrap_or(MAIN_CONFIG));
         self.upload(self.name(), parent(&path), false, &renamed, owner).await
     }
 

@@ -9,6 +9,7 @@ mod config;
 mod create;
 mod events;
 mod exec;
+mod mounted;
 mod replace;
 mod surroundings;
 mod usage;

@@ -1,0 +1,84 @@
+//! A container that somebody else made, with its configuration where they put
+//! it: it is taken over as it is, and a change reaches it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::Command;
+
+use support::host::{Host, replace};
+use support::real::{CONFIG, docker, image};
+
+const PEOPLE: &str = "  users: [{ name: ann, password: a }]\n";
+
+/// Makes the container with `mount`, and changes its configuration twice: once
+/// for a reload, once for a restart.
+fn changes_reach(host: &Host, mount: &[&str]) {
+    let mut run = vec!["run", "-d", "--restart=always", "--name", host.container.as_str()];
+    run.extend(mount);
+    let image = image(&host.version);
+    run.push(&image);
+    docker(&run);
+    let made = docker(&["inspect", "-f", "{{.Id}}", &host.container]);
+    host.declare(PEOPLE);
+    host.run(&["apply"]).expect(0);
+    assert_eq!(host.users(), ["ann"]);
+    for change in [
+        ("loglevel: info", "loglevel: warning"),
+        ("acl:", "net_ticktime: 30\nacl:"),
+        ("loglevel: warning", "queue_type: file\nloglevel: warning"),
+    ] {
+        let text = fs::read_to_string(host.path("ejabberd.yml")).unwrap();
+        let text = text.replacen(change.0, change.1, 1);
+        replace(&host.path("ejabberd.yml"), &text);
+        host.run(&["apply"]).expect(0);
+        let inside = docker(&["exec", &host.container, "cat", "/home/ejabberd/conf/ejabberd.yml"]);
+        assert_eq!(inside.trim(), text.trim(), "{change:?}");
+        assert_eq!(host.users(), ["ann"]);
+    }
+    assert_eq!(docker(&["inspect", "-f", "{{.Id}}", &host.container]), made);
+    let plan = host.run(&["plan"]).expect(0).stdout;
+    assert!(plan.contains("restart policy"), "it is told who else restarts it: {plan}");
+}
+
+#[test]
+fn a_file_that_is_mounted_alone() {
+    let host = Host::new("26.07");
+    let file = host.path("mounted.yml");
+    fs::write(&file, CONFIG).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let inode = fs::metadata(&file).unwrap().ino();
+    let mount = format!("{}:/home/ejabberd/conf/ejabberd.yml", file.display());
+    changes_reach(&host, &["-v", &mount]);
+    assert_eq!(fs::metadata(&file).unwrap().ino(), inode);
+    assert!(host.path("mounted.yml.before").exists(), "a copy of what it was");
+}
+
+#[test]
+fn a_directory_that_is_mounted() {
+    let host = Host::new("26.07");
+    let made = docker(&["create", &image("26.07")]);
+    let directory = host.path("conf");
+    docker(&["cp", &format!("{made}:/home/ejabberd/conf"), directory.to_str().unwrap()]);
+    docker(&["rm", "-v", &made]);
+    let uid = docker(&["run", "--rm", "--entrypoint", "id", &image("26.07"), "-u"]);
+    let owned = Command::new("chown").args(["-R", &uid]).arg(&directory).status().unwrap();
+    assert!(owned.success());
+    let mount = format!("{}:/home/ejabberd/conf", directory.display());
+    changes_reach(&host, &["-v", &mount]);
+    assert!(directory.join("ejabberdctl.cfg").exists(), "what the image brought stays");
+}
+
+#[test]
+fn nothing_is_mounted() {
+    let host = Host::new("26.07");
+    changes_reach(&host, &[]);
+}

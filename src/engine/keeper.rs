@@ -31,6 +31,9 @@ const LAST_WORDS_SINCE: Duration = Duration::from_secs(120);
 /// Measuring what a server does costs its engine a little; not more often.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
 
+/// How long a look at the process takes at most, mostly.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// An engine that does not answer is asked again after so long.
 const BLIND: Duration = Duration::from_secs(2);
 
@@ -174,6 +177,23 @@ impl Keeper {
         let wait = machine.due().map(|_| machine.waits(Timestamp::now()))?;
         let why = machine.cause.as_ref().map_or_else(String::new, ToString::to_string);
         Some(format!("it is started again in {}: {why}", told(wait)))
+    }
+
+    /// Why a server that it watches cannot be asked now, if so: asking costs a
+    /// server that starts more than it tells.
+    pub(super) async fn silence(&self) -> Option<&'static str> {
+        if self.hands_off.load(Ordering::Relaxed) {
+            return None;
+        }
+        // Whoever has it for longer than a look starts or stops the server.
+        let Ok(machine) = timeout(LOOK, self.machine.lock()).await else {
+            return Some("the server is being started or stopped");
+        };
+        match machine.state {
+            State::Starting { .. } => Some("the server is starting"),
+            State::Unresponsive { .. } => Some("the server runs and does not answer"),
+            _ => None,
+        }
     }
 
     /// Somebody has mended something: a server that waits is tried at once.

@@ -120,7 +120,12 @@ impl Engine {
             {
                 unknown("somebody paused it: `docker unpause`, or the signal CONT, lets it go on")
             }
-            Reading::Known(ProcessState::Running { .. }) => self.answering_version().await,
+            Reading::Known(ProcessState::Running { .. }) => {
+                match self.keeper.silence().await.filter(|_| self.supervised) {
+                    Some(why) => unknown(why),
+                    None => self.answering_version().await,
+                }
+            }
             Reading::Known(_) => unknown("the server does not run"),
             Reading::Unknown(why) => unknown(why),
         }

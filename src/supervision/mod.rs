@@ -36,6 +36,10 @@ const OTHERS_FIRST: Duration = Duration::from_secs(10);
 /// A stop that did not help is tried again after so long.
 const STOP_AGAIN: Duration = Duration::from_secs(30);
 
+/// Between two probes of a server that starts. Each costs the host half a
+/// second of a core, which the server could use.
+const WHILE_STARTING: Duration = Duration::from_millis(700);
+
 /// What is declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
@@ -224,8 +228,7 @@ impl Supervision {
         match self.state {
             State::Running { misses: 0, .. } => probe.interval,
             State::Running { .. } | State::Unresponsive { .. } => probe.interval / 10,
-            // It is about to answer; each look costs the host half a second of a core at most.
-            State::Starting { .. } => probe.interval.min(Duration::from_millis(250)),
+            State::Starting { .. } => probe.interval.min(WHILE_STARTING),
             _ => probe.interval,
         }
     }

@@ -72,7 +72,7 @@ impl Engine {
         let mut work = None;
         let mut limit = timeout;
         loop {
-            let last = match self.sign(desired, since).await {
+            let last = match self.sign(desired, side, since).await {
                 Sign::Bad(failure) => return Err(failure),
                 Sign::Well => {
                     let held = well.get_or_insert_with(Instant::now).elapsed();
@@ -109,7 +109,7 @@ impl Engine {
         }
     }
 
-    async fn sign(&self, desired: &DesiredState, since: Timestamp) -> Sign {
+    async fn sign(&self, desired: &DesiredState, side: Side, since: Timestamp) -> Sign {
         let log = self.runtime.log(since, LINES).await.unwrap_or_default();
         match self.runtime.inspect().await {
             Ok(ProcessState::Running { health }) if health.as_deref() == Some(PAUSED) => {
@@ -128,6 +128,14 @@ impl Engine {
         }
         if let Some(line) = log.iter().find(|line| tells_of_failure(line)) {
             return Sign::Bad(judged(line));
+        }
+        if side == Side::Old {
+            // It is judged by what it was: it need not serve what is declared now.
+            return match self.server.is_started().await {
+                Ok(true) => Sign::Well,
+                Ok(false) => Sign::Not(environment("it has not started")),
+                Err(error) => Sign::Not(environment(&format!("failed to {error}"))),
+            };
         }
         match self.well(desired).await {
             Ok(Ok(())) => Sign::Well,

@@ -65,10 +65,11 @@ impl Retries {
                         known.map_or_else(|| waits(first, backoff.max), |failure| failure.waits);
                     self.failing.insert(key, later(waits, now));
                 }
-                (StepResult::Deferred(_), Some(known)) => {
+                // Put off for another reason, it is due whenever that ends.
+                (StepResult::Deferred(_), Some(known)) if known.until > now => {
                     self.failing.insert(key, known);
                 }
-                (StepResult::Deferred(_), None) | (StepResult::Done, _) => {}
+                (StepResult::Deferred(_) | StepResult::Done, _) => {}
             }
         }
         self.blind = if report.plan.unknown.is_empty() {

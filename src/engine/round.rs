@@ -99,12 +99,14 @@ impl Engine {
         let mut plan = plan::plan(&view.set, desired, &view.inventory, permission.approved);
         let mut outcomes = Vec::new();
         if held.is_none() && !plan.steps.is_empty() {
-            self.telemetry.begin(&plan);
             let (ready, deferred) = sort_out(desired, plan.steps.clone(), permission);
             let (server, mut objects): (Vec<Step>, Vec<Step>) = ready
                 .into_iter()
                 .partition(|step| matches!(step.kind, Kind::Server | Kind::Config));
             outcomes.extend(deferred);
+            if !server.is_empty() || !objects.is_empty() {
+                self.telemetry.begin(&plan);
+            }
             if !server.is_empty() {
                 let refused = Self::refused_config(&view.state);
                 let settled = self.settle_server(desired, server, refused).await;

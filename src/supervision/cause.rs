@@ -123,6 +123,10 @@ impl Cause {
             Ending { exit_code: Some(137), .. } => {
                 ("Killed", format!("it was killed (signal 9){said}"))
             }
+            // As a shell has it: 128 and the signal.
+            Ending { exit_code: Some(code @ 129..=159), .. } => {
+                ("Terminated", format!("it was ended from outside (signal {}){said}", code - 128))
+            }
             Ending { exit_code: Some(0), .. } => ("Ended", format!("it ended in good order{said}")),
             Ending { exit_code: Some(code), .. } => {
                 ("Crashed", format!("it ended with exit code {code}{said}"))

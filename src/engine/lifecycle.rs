@@ -241,6 +241,7 @@ impl Engine {
     /// Replaces the container by one that is as declared, on the same volumes.
     /// The old one stays aside until the new one has proved itself.
     async fn replace_server(&self, desired: &DesiredState) -> Result<(), ApplyError> {
+        self.runtime.prepare_replacement().await?;
         self.announce(desired).await;
         let mut held = self.keeper.hold().await;
         if matches!(self.runtime.inspect().await?, ProcessState::Running { .. }) {

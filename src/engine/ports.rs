@@ -105,6 +105,12 @@ pub trait Runtime: Send + Sync {
     /// there stay.
     async fn write_config(&self, files: &ConfigFiles) -> Result<(), RuntimeError>;
 
+    /// Gets what a replacement is made of, while the old one still runs: an
+    /// image may take minutes, and may not be there at all.
+    async fn prepare_replacement(&self) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+
     /// Puts what was stopped aside, and makes a new one in its place, on the
     /// same volumes.
     async fn replace(&self) -> Result<(), RuntimeError>;

@@ -197,6 +197,10 @@ impl Runtime for DockerRuntime {
         self.write_config_files(files).await
     }
 
+    async fn prepare_replacement(&self) -> Result<(), RuntimeError> {
+        self.image().await.map(drop)
+    }
+
     async fn replace(&self) -> Result<(), RuntimeError> {
         self.remove_container(&self.aside()).await?;
         self.rename(self.name(), &self.aside()).await?;

@@ -136,8 +136,8 @@ impl Cause {
         let cure = ending
             .oom_killed
             .then(|| "give its container more memory, or find out who uses it".to_owned());
-        // A signal came from outside.
-        let config = reason == "Crashed" || (reason == "Ended" && !was_up);
+        // A signal came from outside, and so may an end in good order.
+        let config = reason == "Crashed";
         Self { reason: reason.to_owned(), message: what, cure, config }
     }
 

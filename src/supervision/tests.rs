@@ -95,6 +95,9 @@ fn what_has_to_be_mended_first_is_named_and_not_hammered() {
         assert_eq!(row(words).reason, reason, "{words}");
     }
     // What it logged while it ran for days is not why it was killed.
+    let stopped = Ending { exit_code: Some(143), ..Ending::default() };
+    let stopped = Cause::of(&stopped, false);
+    assert_eq!((stopped.reason.as_str(), stopped.config), ("Terminated", false));
     let killed = Ending { exit_code: Some(137), log: vec!["eacces".into()], ..Ending::default() };
     assert_eq!(Cause::of(&killed, true).reason, "Killed");
     assert!(Cause::of(&Ending { oom_killed: true, ..killed }, true).message.contains("memory"));

@@ -198,6 +198,9 @@ impl Keeper {
 
     /// Somebody has mended something: a server that waits is tried at once.
     pub async fn try_now(&self) {
+        if self.hands_off.load(Ordering::Relaxed) {
+            return;
+        }
         let mut machine = self.machine.lock().await;
         self.advance(&mut machine, Event::TryNow).await;
     }

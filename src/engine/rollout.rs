@@ -134,6 +134,26 @@ impl Engine {
         if matches!(outcome, Outcome::Good | Outcome::RolledBack(_)) {
             held.well().await;
         }
+        let error = match outcome {
+            Outcome::Good => None,
+            Outcome::Refused(why) => Some(ApplyError::ConfigRefused(why.message.clone())),
+            Outcome::NotNow(why) => Some(ApplyError::ConfigUnchecked(why.message.clone())),
+            Outcome::RolledBack(why) if why.blame => {
+                Some(ApplyError::RolledBack(why.message.clone()))
+            }
+            Outcome::RolledBack(why) => Some(ApplyError::TakenBack(why.message.clone())),
+            Outcome::Stuck { first, then } => {
+                Some(ApplyError::Stuck { first: first.message.clone(), then: then.message.clone() })
+            }
+        };
+        // Before the rollout is forgotten: a kill in between must not lose it.
+        if let Some(error) = &error
+            && outcome.latches()
+        {
+            let reason =
+                if matches!(outcome, Outcome::Refused(_)) { "Invalid" } else { "RolledBack" };
+            self.latch(&under_way.target, reason, &error.to_string());
+        }
         let remembered = match outcome {
             Outcome::Good => {
                 let UnderWay { target, variant, revision, .. } = under_way;
@@ -150,22 +170,7 @@ impl Engine {
         if let Err(error) = remembered {
             tracing::warn!(%error, "failed to remember how a rollout ended");
         }
-        let error = match outcome {
-            Outcome::Good => return Ok(()),
-            Outcome::Refused(why) => ApplyError::ConfigRefused(why.message.clone()),
-            Outcome::NotNow(why) => ApplyError::ConfigUnchecked(why.message.clone()),
-            Outcome::RolledBack(why) if why.blame => ApplyError::RolledBack(why.message.clone()),
-            Outcome::RolledBack(why) => ApplyError::TakenBack(why.message.clone()),
-            Outcome::Stuck { first, then } => {
-                ApplyError::Stuck { first: first.message.clone(), then: then.message.clone() }
-            }
-        };
-        if outcome.latches() {
-            let reason =
-                if matches!(outcome, Outcome::Refused(_)) { "Invalid" } else { "RolledBack" };
-            self.latch(&under_way.target, reason, &error.to_string());
-        }
-        Err(error)
+        error.map_or(Ok(()), Err)
     }
 
     /// Has ejabberd itself look at `files`, offline.

@@ -6,14 +6,16 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::Engine;
+use super::keeper::Held;
 use super::observe::config_digest;
+use super::ports::Memo;
 use super::report::{ApplyError, StepOutcome, StepResult};
 use super::rollout::Target;
 use crate::diff::Action;
 use crate::observed::{PAUSED, ProcessState, Reading};
 use crate::plan::Step;
 use crate::rollout::Method;
-use crate::spec::DesiredState;
+use crate::spec::{DesiredState, ServerState};
 use crate::supervision::{Cause, Ending};
 
 /// How often a starting server is asked whether it has started. A session
@@ -249,20 +251,59 @@ impl Engine {
             tracing::info!(backup, "the database was backed up");
             held.stop().await?;
         }
+        self.store.remember(Memo::Replacement, Some("{}"))?;
         let replaced = async {
             self.runtime.replace().await?;
-            held.start("Replaced").await?;
-            let gate = self.gate(desired, crate::rollout::Side::New, jiff::Timestamp::now());
-            gate.await.map_err(|failure| ApplyError::NotStarted(failure.message))
+            held.start("Replaced").await
         };
-        match replaced.await {
+        let replaced = replaced.await;
+        self.prove_replacement(desired, replaced, &mut held).await
+    }
+
+    /// Has a replacement prove itself in the midst of which an operator was
+    /// killed: the one before still stands aside.
+    pub(super) async fn resume_replacement(
+        &self,
+        desired: &DesiredState,
+    ) -> Result<(), ApplyError> {
+        if desired.server.state == ServerState::Stopped
+            || self.store.memo(Memo::Replacement)?.is_none()
+        {
+            return Ok(());
+        }
+        tracing::warn!("a replacement was interrupted; going on where it was");
+        let mut held = self.keeper.hold().await;
+        let started = match self.runtime.inspect().await? {
+            ProcessState::Running { .. } => Ok(()),
+            ProcessState::Absent => Err(ApplyError::NotStarted("it is gone".to_owned())),
+            ProcessState::Created | ProcessState::Stopped { .. } => held.start("Replaced").await,
+        };
+        self.prove_replacement(desired, started, &mut held).await
+    }
+
+    async fn prove_replacement(
+        &self,
+        desired: &DesiredState,
+        started: Result<(), ApplyError>,
+        held: &mut Held<'_>,
+    ) -> Result<(), ApplyError> {
+        let proved = match started {
+            Ok(()) => {
+                let gate = self.gate(desired, crate::rollout::Side::New, jiff::Timestamp::now());
+                gate.await.map_err(|failure| ApplyError::NotStarted(failure.message))
+            }
+            Err(error) => Err(error),
+        };
+        match proved {
             Ok(()) => {
                 held.well().await;
-                Ok(self.runtime.drop_aside().await?)
+                self.runtime.drop_aside().await?;
+                Ok(self.store.remember(Memo::Replacement, None)?)
             }
             Err(error) => {
                 tracing::warn!(%error, "the new container is not well; the old one comes back");
                 self.runtime.bring_back().await?;
+                self.store.remember(Memo::Replacement, None)?;
                 held.start("BroughtBack").await?;
                 Err(ApplyError::NotReplaced(error.to_string()))
             }

@@ -158,6 +158,8 @@ pub enum Memo {
     Rollout,
     /// The configuration that is not to be tried again.
     Latch,
+    /// That a replacement has not proved itself yet.
+    Replacement,
 }
 
 impl Memo {
@@ -168,6 +170,7 @@ impl Memo {
             Self::Supervision => "supervision",
             Self::Rollout => "rollout",
             Self::Latch => "latch",
+            Self::Replacement => "replacement",
         }
     }
 }

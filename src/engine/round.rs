@@ -90,6 +90,11 @@ impl Engine {
         let (started, clock) = (Timestamp::now(), Instant::now());
         let held = held(desired);
         if held.is_none()
+            && let Err(error) = self.resume_replacement(desired).await
+        {
+            tracing::warn!("failed to {error}");
+        }
+        if held.is_none()
             && let Some(Err(error)) = self.resume_rollout(desired).await?
         {
             tracing::warn!("failed to {error}");

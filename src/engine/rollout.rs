@@ -12,8 +12,8 @@ use super::ports::{ConfigFiles, GoodConfig, MAIN_CONFIG};
 use super::report::ApplyError;
 use crate::erlang::Verdict;
 use crate::observed::{ObservedState, ProcessState, Reading};
-use crate::rollout::{Effect, Event, Failure, Method, Outcome, Rollout, Side};
-use crate::spec::DesiredState;
+use crate::rollout::{Effect, Event, Failure, Method, Outcome, Phase, Rollout, Side};
+use crate::spec::{DesiredState, ServerState};
 
 /// What is rolled out.
 pub(super) struct Target {
@@ -55,7 +55,11 @@ impl Engine {
         &self,
         desired: &DesiredState,
     ) -> Result<Option<Result<(), ApplyError>>, StoreError> {
-        let Some(under_way) = self.under_way()? else { return Ok(None) };
+        // A server that is declared stopped is not started to see how it was.
+        if desired.server.state == ServerState::Stopped {
+            return Ok(None);
+        }
+        let Some(mut under_way) = self.under_way()? else { return Ok(None) };
         let files = self.store.kept_config(&under_way.target)?;
         let before = self.store.kept_config(&under_way.before)?;
         let (Some(files), Some(before)) = (files, before) else {
@@ -67,6 +71,12 @@ impl Engine {
             "a rollout was interrupted; going on where it was"
         );
         let mut held = self.keeper.hold().await;
+        // One that went down with the operator (its host did) is no sign.
+        if let Phase::Gating { side, .. } = under_way.rollout.phase
+            && matches!(self.runtime.inspect().await, Ok(ProcessState::Stopped { .. }))
+        {
+            under_way.rollout.phase = Phase::Putting { side, method: Method::Restart };
+        }
         Ok(Some(self.drive(desired, under_way, files, before, &mut held).await))
     }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::report::{ApplyError, RoundReport, StepResult};
+use super::report::{ApplyError, FAILED_BEFORE, RoundReport, StepOutcome, StepResult};
 use crate::model::Kind;
 use crate::observed::{ProcessState, Reading};
 use crate::spec::DesiredState;
@@ -27,13 +27,20 @@ pub fn update(status: &mut Status, desired: &DesiredState, report: &RoundReport,
         reason: blocked.reason.clone(),
         deletions: blocked.deletions.len(),
     });
+    // What failed before and waits for its next try still fails, for the same reason.
+    let before = std::mem::take(&mut status.failing);
+    let waiting = report.outcomes.iter().filter(|outcome| waits(outcome)).filter_map(|outcome| {
+        let (key, why) = before.get_key_value(&outcome.step.key().to_string())?;
+        Some((key.clone(), why.clone()))
+    });
     status.failing = report
         .failures()
-        .take(MAX_FAILING)
         .map(|(step, error)| (step.key().to_string(), format!("failed to {error}")))
+        .chain(waiting)
+        .take(MAX_FAILING)
         .collect();
     status.last_attempt = Some(report.started);
-    if report.failures().next().is_none() && report.plan.unknown.is_empty() {
+    if status.failing.is_empty() && report.plan.unknown.is_empty() {
         status.last_success = Some(now);
     }
     ready(status, report, now);
@@ -88,6 +95,11 @@ fn ready(status: &mut Status, report: &RoundReport, now: Timestamp) {
     status.set(ConditionType::Ready, holds, reason, message, now);
 }
 
+/// Whether a step failed before, and waits for its next try.
+fn waits(outcome: &StepOutcome) -> bool {
+    matches!(&outcome.result, StepResult::Deferred(why) if why == FAILED_BEFORE)
+}
+
 fn stalled(status: &mut Status, report: &RoundReport, now: Timestamp) {
     match &report.plan.blocked {
         Some(blocked) => status.set(
@@ -108,9 +120,12 @@ fn stalled(status: &mut Status, report: &RoundReport, now: Timestamp) {
 }
 
 fn degraded(status: &mut Status, report: &RoundReport, now: Timestamp) {
-    let failures = report.failures().count();
+    let failures =
+        report.failures().count() + report.outcomes.iter().filter(|outcome| waits(outcome)).count();
     let first =
         report.failures().next().map(|(step, error)| format!("{}: failed to {error}", step.key()));
+    let first =
+        first.or_else(|| status.failing.iter().next().map(|(key, why)| format!("{key}: {why}")));
     let latched = match &report.observed.config {
         Some(Reading::Known(reading)) => reading.latched.as_ref(),
         _ => None,
@@ -151,7 +166,10 @@ fn config(status: &mut Status, desired: &DesiredState, report: &RoundReport, now
         Some(Reading::Known(reading)) => reading.latched.as_ref().map(|l| (l, &reading.standing)),
         _ => None,
     };
+    let waiting = report.outcomes.iter().any(|o| o.step.kind == Kind::Config && waits(o));
     match (&report.observed.config, failure) {
+        // As it was told when it failed.
+        (_, None) if waiting && status.get(kind).is_some_and(|c| c.reason == "RolledBack") => {}
         (_, Some(error)) => {
             let reason = match error {
                 ApplyError::ConfigRefused(_) => "Invalid",

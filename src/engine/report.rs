@@ -106,6 +106,9 @@ impl ApplyError {
     }
 }
 
+/// Why a step waits that failed and is tried again later.
+pub(super) const FAILED_BEFORE: &str = "it failed a moment ago";
+
 /// What became of a step.
 #[derive(Debug)]
 pub enum StepResult {

@@ -15,7 +15,7 @@ use super::maintenance;
 use super::observe::Observation;
 use super::ports::{Runtime, Secrets, Store, Telemetry};
 use super::rechecks::Rechecks;
-use super::report::{ApplyError, RoundReport, StepOutcome, StepResult};
+use super::report::{ApplyError, FAILED_BEFORE, RoundReport, StepOutcome, StepResult};
 use super::server::Server;
 use crate::diff::{self, Action, ChangeSet};
 use crate::inventory::{Inventory, Origin, Owned};
@@ -375,7 +375,7 @@ fn sort_out(
             (_, Some(window)) if !comes_up && maintenance::interrupts(&step) => {
                 Some(window.clone().into())
             }
-            _ if (permission.backing_off)(&step) => Some("it failed a moment ago".into()),
+            _ if (permission.backing_off)(&step) => Some(FAILED_BEFORE.into()),
             _ => None,
         };
         match why {

@@ -407,7 +407,12 @@ fn with_steps_before(later: Plan, outcomes: &[StepOutcome]) -> Plan {
 /// The objects that still differ, with what would be done to them. A room that
 /// was created may differ in an option afterwards; that is a step of its own.
 fn differing(set: &ChangeSet) -> BTreeSet<(&ObjectKey, Op)> {
-    set.changes.iter().map(|change| (&change.key, change.op)).collect()
+    // A declared configuration that is held back goes on differing, whatever
+    // came of the one that stands in for it.
+    let held_back =
+        |action: &Action| matches!(action, Action::ApplyConfig { latched: Some(_), .. });
+    let open = set.changes.iter().filter(|change| !held_back(&change.action));
+    open.map(|change| (&change.key, change.op)).collect()
 }
 
 fn still_differs(outcome: &StepOutcome, differing: &BTreeSet<(&ObjectKey, Op)>) -> bool {

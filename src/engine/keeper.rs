@@ -48,6 +48,8 @@ pub struct Keeper {
     settings: StdMutex<Settings>,
     /// Only looked at, as `suspend` and `mode: report` want it.
     hands_off: AtomicBool,
+    /// The engine does not answer: no silence of the server means anything.
+    blind: AtomicBool,
     /// Said by the runtime whenever the process may have begun or ended.
     process: Arc<Notify>,
     /// Says that a round may have something to do.
@@ -83,6 +85,7 @@ impl Keeper {
             machine: Mutex::new(machine),
             settings: StdMutex::new(settings),
             hands_off: AtomicBool::new(hands_off(desired)),
+            blind: AtomicBool::new(false),
             process: Arc::default(),
             news,
             status,
@@ -151,7 +154,9 @@ impl Keeper {
             return self.settings().probe.interval;
         }
         let mut machine = self.machine.lock().await;
-        match self.runtime.inspect().await {
+        let found = self.runtime.inspect().await;
+        self.blind.store(found.is_err(), Ordering::Relaxed);
+        match found {
             Ok(process) => {
                 let event = self.event(process, &machine).await;
                 self.advance(&mut machine, event).await;
@@ -300,7 +305,7 @@ impl Keeper {
 
     /// Asks the server how it is, and what it does if it does not answer.
     async fn ask(&self) -> Option<Event> {
-        if self.hands_off.load(Ordering::Relaxed) {
+        if self.hands_off.load(Ordering::Relaxed) || self.blind.load(Ordering::Relaxed) {
             return None;
         }
         let (starting, wants, measured) = {

@@ -252,7 +252,7 @@ impl Keeper {
                 let log = self.last_words().await;
                 machine.cause = Some(Cause::of(&Ending { log, ..ending }, true));
             }
-            if effect != Effect::Stop {
+            if effect != Effect::Stop && failed.is_none() {
                 let reason = machine.cause.as_ref().map_or("Stopped", |c| c.reason.as_str());
                 self.telemetry.restarted(reason);
             }
@@ -494,6 +494,9 @@ fn headline(before: &Supervision, after: &Supervision, now: Timestamp) -> Option
     let why = cause.map_or_else(String::new, ToString::to_string);
     match (&before.state, &after.state) {
         (State::Absent, State::Starting { .. }) if after.starts == before.starts => None,
+        (_, State::Starting { .. }) if after.starts > before.starts && cause.is_none() => {
+            Some(("Started".to_owned(), "started, as declared".to_owned()))
+        }
         (_, State::Starting { .. }) if after.starts > before.starts => {
             Some((word, format!("{why}; started again")))
         }

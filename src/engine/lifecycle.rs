@@ -169,9 +169,11 @@ impl Engine {
     async fn start_server(&self, desired: &DesiredState) -> Result<StepResult, ApplyError> {
         if self.supervised {
             self.keeper.attend().await;
+            let runs = matches!(self.runtime.inspect().await?, ProcessState::Running { .. });
             return Ok(match self.keeper.waits().await {
                 Some(why) => StepResult::Deferred(why.into()),
-                None => StepResult::Done,
+                None if runs => StepResult::Done,
+                None => StepResult::deferred("it is gone"),
             });
         }
         let mut held = self.keeper.hold().await;

@@ -363,6 +363,12 @@ impl Keeper {
         self.news.notify_one();
     }
 
+    fn show(&self, change: impl FnOnce(&mut Status, Timestamp)) {
+        let Some(status) = &self.status else { return };
+        status.send_modify(|status| change(status, Timestamp::now()));
+        self.telemetry.status(&status.borrow());
+    }
+
     /// What writes how the server fares into a status that a round has set.
     pub(super) async fn description(&self) -> impl FnOnce(&mut Status) + use<> {
         let machine = self.machine.lock().await.clone();
@@ -389,8 +395,23 @@ impl Held<'_> {
         Ok(())
     }
 
+    /// Says that a configuration is being put in force.
+    pub(super) fn rolls_out(&self, variant: &str) {
+        let message = format!("`{variant}` is being put in force");
+        self.keeper.show(|status, now| {
+            status.set(ConditionType::ConfigApplied, false, "RollingOut", message, now);
+        });
+    }
+
     /// Stops the server in good order, then its process.
     pub(super) async fn stop(&mut self) -> Result<(), ApplyError> {
+        // Whoever asks before the round is over must not read what was true before.
+        self.keeper.show(|status, now| {
+            let why = "the operator has stopped it, and a round is under way";
+            status.server.up = false;
+            status.set(ConditionType::Healthy, false, "Interrupted", why, now);
+            status.set(ConditionType::Ready, false, "ServerDown", why, now);
+        });
         Ok(self.keeper.stop_in_order().await?)
     }
 

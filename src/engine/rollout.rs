@@ -107,6 +107,7 @@ impl Engine {
                     blame: false,
                 }),
                 Effect::Put(side, method) => {
+                    held.rolls_out(&under_way.variant);
                     if side == Side::Old {
                         tracing::warn!(
                             cause = under_way.rollout.failure.as_ref().map(|f| f.message.as_str()),

@@ -223,6 +223,10 @@ fn healthy(status: &mut Status, report: &RoundReport, now: Timestamp) {
         (Reading::Unknown(why), Reading::Known(ProcessState::Running { .. })) => {
             status.set(ConditionType::Healthy, false, "NotAnswering", why.clone(), now);
         }
+        (_, Reading::Unknown(why)) => {
+            let unknown = ConditionStatus::Unknown;
+            status.set(ConditionType::Healthy, unknown, "CannotSee", why.clone(), now);
+        }
         (Reading::Unknown(why), _) => {
             status.set(ConditionType::Healthy, false, "NotRunning", why.clone(), now)
         }

@@ -228,9 +228,38 @@ impl Engine {
         })
     }
 
+    /// Why the canary cannot tell anything of a new configuration, if so: it
+    /// could not log in before either.
+    pub(super) async fn canary_is_off(&self, desired: &DesiredState) -> Option<String> {
+        let jid = desired.config.as_ref()?.gate.canary.as_ref()?;
+        if !matches!(self.server.account_exists(jid).await, Ok(true)) {
+            return None;
+        }
+        let password = self.password_of(desired, jid).await.ok().flatten()?;
+        let right = self.server.password_is(jid, &password).await;
+        matches!(right, Ok(false)).then(|| {
+            format!("the canary {jid} has another password on the server than the declared one")
+        })
+    }
+
+    /// Whether the canary is still to be made: on a server that is new, or
+    /// came back empty, accounts are made once it is well.
+    async fn canary_is_to_come(&self, jid: &crate::model::Jid) -> bool {
+        if !matches!(self.server.account_exists(jid).await, Ok(false)) {
+            return false;
+        }
+        let key = crate::model::ObjectKey::new(crate::model::Kind::User, jid);
+        self.store.inventory().is_ok_and(|inventory| inventory.get(&key).is_none())
+            || matches!(self.server.registered_users(&jid.host).await, Ok(all) if all.is_empty())
+    }
+
     /// Logs in as the account that was named for it.
     async fn canary(&self, desired: &DesiredState, jid: &crate::model::Jid) -> Result<(), Failure> {
         let failed = |message: String, blame| Err(Failure { message, blame });
+        if self.canary_is_to_come(jid).await {
+            tracing::info!(%jid, "the canary is not there yet: the gate does without it");
+            return Ok(());
+        }
         let Ok(Some(password)) = self.password_of(desired, jid).await else {
             return failed(format!("the password of the canary {jid} is not known"), false);
         };

@@ -37,6 +37,9 @@ impl Engine {
             Some(good) => (good.variant.clone(), good.revision.clone()),
             None => (declared.unwrap_or_default(), desired.revision.clone()),
         };
+        if let Some(why) = self.canary_is_off(desired).await {
+            return Err(ApplyError::ConfigUnchecked(why));
+        }
         let names: Vec<String> = files.keys().cloned().collect();
         let before = self.runtime.read_config(&names).await?;
         let under_way = UnderWay {

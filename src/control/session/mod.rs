@@ -39,7 +39,7 @@ pub(super) const NO_ERLANG: ControlError =
 /// The session; see the module's documentation.
 pub struct Session {
     spawner: Arc<dyn Spawner>,
-    link: Mutex<Slot>,
+    link: Arc<Mutex<Slot>>,
     window: Semaphore,
 }
 
@@ -54,14 +54,14 @@ impl Session {
     /// A session that is opened through `spawner` when first needed.
     #[must_use]
     pub fn new(spawner: Arc<dyn Spawner>) -> Self {
-        Self { spawner, link: Mutex::new(Slot::Closed), window: Semaphore::new(WINDOW) }
+        Self { spawner, link: Arc::new(Mutex::new(Slot::Closed)), window: Semaphore::new(WINDOW) }
     }
 
     /// The open link, or a new one. Callers that come together share one
     /// attempt, because they wait for the same lock.
     async fn link(&self) -> Result<Arc<Link>, ControlError> {
         let asked = Instant::now();
-        let mut slot = self.link.lock().await;
+        let mut slot = Arc::clone(&self.link).lock_owned().await;
         match &*slot {
             Slot::Open(link) if link.is_open() => return Ok(Arc::clone(link)),
             // It failed while we waited; to try once for each waiter would take
@@ -71,36 +71,39 @@ impl Session {
         }
         // Dropping the old one first closes its input, which ends its VM.
         *slot = Slot::Closed;
-        let opened = timeout(OPEN_DEADLINE, self.open()).await.unwrap_or_else(|_| {
-            Err(ControlError::Unreachable("opening a session took too long".to_owned()))
+        let spawner = Arc::clone(&self.spawner);
+        // A task of its own: a probe has less patience than a session takes to
+        // open on a busy host, and would begin anew each time.
+        let opening = tokio::spawn(async move {
+            let opened = timeout(OPEN_DEADLINE, open(&*spawner)).await.unwrap_or_else(|_| {
+                Err(ControlError::Unreachable("opening a session took too long".to_owned()))
+            });
+            match opened {
+                Ok(link) => {
+                    let link = Arc::new(link);
+                    *slot = Slot::Open(Arc::clone(&link));
+                    Ok(link)
+                }
+                Err(error) => {
+                    *slot = Slot::Failed(Instant::now(), error.clone());
+                    Err(error)
+                }
+            }
         });
-        match opened {
-            Ok(link) => {
-                let link = Arc::new(link);
-                *slot = Slot::Open(Arc::clone(&link));
-                Ok(link)
-            }
-            Err(error) => {
-                *slot = Slot::Failed(Instant::now(), error.clone());
-                Err(error)
-            }
-        }
+        let gone = |_| Err(ControlError::Unreachable("opening a session was given up".to_owned()));
+        opening.await.unwrap_or_else(gone)
     }
+}
 
-    async fn open(&self) -> Result<Link, ControlError> {
-        let unreachable =
-            |cause: &dyn std::fmt::Display| ControlError::Unreachable(cause.to_string());
-        let (erl, node) = self.spawner.locate().await.map_err(|e| match e {
-            RuntimeError::NoErlang(_) => NO_ERLANG,
-            other => unreachable(&other),
-        })?;
-        let spawned = self
-            .spawner
-            .spawn(erlang::session_command(&erl, &node))
-            .await
-            .map_err(|e| unreachable(&e))?;
-        Link::open(spawned, OPEN_DEADLINE).await
-    }
+async fn open(spawner: &dyn Spawner) -> Result<Link, ControlError> {
+    let unreachable = |cause: &dyn std::fmt::Display| ControlError::Unreachable(cause.to_string());
+    let (erl, node) = spawner.locate().await.map_err(|e| match e {
+        RuntimeError::NoErlang(_) => NO_ERLANG,
+        other => unreachable(&other),
+    })?;
+    let started =
+        spawner.spawn(erlang::session_command(&erl, &node)).await.map_err(|e| unreachable(&e))?;
+    Link::open(started, OPEN_DEADLINE).await
 }
 
 #[async_trait]
@@ -124,7 +127,9 @@ impl Control for Session {
     }
 
     async fn close(&self) {
-        if let Slot::Open(link) = std::mem::replace(&mut *self.link.lock().await, Slot::Closed) {
+        // One that is only being opened ends with the server that it is opened to.
+        let Ok(mut slot) = self.link.try_lock() else { return };
+        if let Slot::Open(link) = std::mem::replace(&mut *slot, Slot::Closed) {
             link.shut();
         }
     }

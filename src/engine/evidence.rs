@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::Engine;
+use super::configuration::certificates;
 use super::error::ControlError;
-use super::observe::certificates;
 use super::server::Server;
 use crate::audit::{self, ClientListener, Evidence, Inside, Table, Variant, Wire};
 use crate::model::Vhost;

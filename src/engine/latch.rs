@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
+use super::configuration::config_digest;
 use super::error::StoreError;
-use super::observe::config_digest;
 use super::ports::{ConfigFiles, GoodConfig, Memo, Store};
 use super::report::ApplyError;
 use crate::model::{Digest, Revision};
@@ -40,6 +40,9 @@ pub(super) struct UnderWay {
     /// What the new files were declared as.
     pub(super) variant: String,
     pub(super) revision: Revision,
+    /// Whether they are a good one that comes back in the place of the declared one.
+    #[serde(default)]
+    pub(super) standing: bool,
     /// Since when the server may have them.
     pub(super) since: Timestamp,
 }
@@ -55,6 +58,9 @@ pub fn lift_latch(store: &dyn Store) -> Result<Option<Latch>, StoreError> {
     let before = latch(store)?;
     if before.is_some() {
         store.remember(Memo::Latch, None)?;
+    }
+    if store.memo(Memo::FailedReplacement)?.is_some() {
+        store.remember(Memo::FailedReplacement, None)?;
     }
     Ok(before)
 }

@@ -6,17 +6,26 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::Engine;
+use super::configuration::config_digest;
 use super::keeper::Held;
-use super::observe::config_digest;
 use super::ports::Memo;
 use super::report::{ApplyError, StepOutcome, StepResult};
 use super::rollout::Target;
+use super::round::Confirm;
 use crate::diff::Action;
 use crate::observed::{PAUSED, ProcessState, Reading};
 use crate::plan::Step;
 use crate::rollout::Method;
 use crate::spec::{DesiredState, ServerState};
 use crate::supervision::{Cause, Ending};
+
+/// Between an announcement and what it announces the file may have changed.
+async fn still_wanted(confirm: &dyn Confirm) -> Result<(), ApplyError> {
+    match confirm.deletions_wait().await {
+        Some(why) => Err(ApplyError::Withdrawn(why)),
+        None => Ok(()),
+    }
+}
 
 /// How often a starting server is asked whether it has started. A session
 /// costs the host half a second of a core, so not more often.
@@ -34,6 +43,7 @@ impl Engine {
         desired: &DesiredState,
         steps: Vec<Step>,
         refused: Option<&str>,
+        confirm: &dyn Confirm,
     ) -> Vec<StepOutcome> {
         let (config, server): (Vec<Step>, Vec<Step>) =
             steps.into_iter().partition(|step| matches!(step.action, Action::ApplyConfig { .. }));
@@ -75,7 +85,7 @@ impl Engine {
                     note(step, result.map(|()| StepResult::Done));
                 }
                 Action::ReplaceServer => {
-                    let result = self.replace_server(desired).await;
+                    let result = self.replace_server(desired, &step, confirm).await;
                     note(step, result.map(|()| StepResult::Done));
                 }
                 Action::OwnRestarts => {
@@ -86,7 +96,7 @@ impl Engine {
             }
         }
         if let Some(step) = config {
-            let result = self.change_config(desired, &step).await;
+            let result = self.change_config(desired, &step, confirm).await;
             note(step, result.map(|()| StepResult::Done));
         }
         outcomes
@@ -196,12 +206,20 @@ impl Engine {
     }
 
     /// Changes the configuration of a server that runs.
-    async fn change_config(&self, desired: &DesiredState, step: &Step) -> Result<(), ApplyError> {
+    async fn change_config(
+        &self,
+        desired: &DesiredState,
+        step: &Step,
+        confirm: &dyn Confirm,
+    ) -> Result<(), ApplyError> {
         let restart = matches!(step.action, Action::ApplyConfig { restart: true, .. });
         let target = if restart {
             // Nobody is told of an interruption that does not come.
             let target = self.accepted(desired, step).await?;
-            self.announce(desired).await;
+            if desired.server.announce.is_some() {
+                self.announce(desired).await;
+                still_wanted(confirm).await?;
+            }
             target
         } else {
             self.target(desired, step).await?
@@ -244,16 +262,27 @@ impl Engine {
 
     /// Replaces the container by one that is as declared, on the same volumes.
     /// The old one stays aside until the new one has proved itself.
-    async fn replace_server(&self, desired: &DesiredState) -> Result<(), ApplyError> {
+    async fn replace_server(
+        &self,
+        desired: &DesiredState,
+        step: &Step,
+        confirm: &dyn Confirm,
+    ) -> Result<(), ApplyError> {
+        if self.store.memo(Memo::FailedReplacement)?.as_ref() == Some(&step.reason) {
+            return Err(ApplyError::NotReplaced(
+                "it failed before, and is tried again when the declaration changes or after \
+                 `ejabberd-operator retry`"
+                    .to_owned(),
+            ));
+        }
         self.runtime.prepare_replacement().await?;
         self.announce(desired).await;
+        still_wanted(confirm).await?;
         let mut held = self.keeper.hold().await;
-        if matches!(self.runtime.inspect().await?, ProcessState::Running { .. }) {
-            let backup = self.server.back_up().await?;
-            tracing::info!(backup, "the database was backed up");
-            held.stop().await?;
-        }
-        self.store.remember(Memo::Replacement, Some("{}"))?;
+        let backup = self.server.back_up().await?;
+        tracing::info!(backup, "the database was backed up");
+        held.stop().await?;
+        self.store.remember(Memo::Replacement, Some(&step.reason))?;
         let replaced = async {
             self.runtime.replace().await?;
             held.start("Replaced").await
@@ -300,10 +329,13 @@ impl Engine {
             Ok(()) => {
                 held.well().await;
                 self.runtime.drop_aside().await?;
+                self.store.remember(Memo::FailedReplacement, None)?;
                 Ok(self.store.remember(Memo::Replacement, None)?)
             }
             Err(error) => {
                 tracing::warn!(%error, "the new container is not well; the old one comes back");
+                let tried = self.store.memo(Memo::Replacement)?;
+                self.store.remember(Memo::FailedReplacement, tried.as_deref())?;
                 self.runtime.bring_back().await?;
                 self.store.remember(Memo::Replacement, None)?;
                 held.start("BroughtBack").await?;

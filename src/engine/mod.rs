@@ -5,6 +5,7 @@
 mod apply;
 mod command;
 mod conditions;
+mod configuration;
 mod controller;
 mod error;
 mod evidence;

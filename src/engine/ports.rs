@@ -158,6 +158,9 @@ pub enum Memo {
     Rollout,
     /// The configuration that is not to be tried again.
     Latch,
+    /// The differences of a container whose replacement failed: it is not
+    /// tried again until they are others.
+    FailedReplacement,
     /// That a replacement has not proved itself yet.
     Replacement,
 }
@@ -170,6 +173,7 @@ impl Memo {
             Self::Supervision => "supervision",
             Self::Rollout => "rollout",
             Self::Latch => "latch",
+            Self::FailedReplacement => "failed-replacement",
             Self::Replacement => "replacement",
         }
     }

@@ -57,6 +57,9 @@ pub enum ApplyError {
     /// The new container did not work; the old one was brought back.
     #[error("replace the container: {0}; the one before was brought back")]
     NotReplaced(String),
+    /// What was about to be done may not be wanted any more.
+    #[error("interrupt the server: {0}")]
+    Withdrawn(&'static str),
     /// It was answered as done, and is not.
     #[error("find it done: the server answered that it was, and reading it back shows otherwise")]
     NotReadBack,
@@ -76,6 +79,7 @@ impl ApplyError {
             | Self::TakenBack(_)
             | Self::Stuck { .. }
             | Self::NotReplaced(_)
+            | Self::Withdrawn(_)
             | Self::NotReadBack => Class::Transient,
         }
     }
@@ -95,6 +99,7 @@ impl ApplyError {
             Self::TakenBack(_) => "taken_back",
             Self::Stuck { .. } => "stuck",
             Self::NotReplaced(_) => "not_replaced",
+            Self::Withdrawn(_) => "withdrawn",
             Self::NotReadBack => "not_read_back",
         }
     }

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use tokio::time::sleep;
 
 use super::Engine;
+use super::configuration::config_digest;
 use super::error::StoreError;
 use super::keeper::Held;
-use super::latch::UnderWay;
-use super::observe::config_digest;
+use super::latch::{UnderWay, lift_latch};
 use super::ports::{ConfigFiles, GoodConfig, MAIN_CONFIG};
 use super::report::ApplyError;
 use crate::erlang::Verdict;
@@ -48,6 +48,7 @@ impl Engine {
             before: config_digest(&before),
             variant,
             revision,
+            standing: standing.is_some(),
             since: Timestamp::now(),
         };
         self.drive(desired, under_way, files, before, held).await
@@ -168,6 +169,13 @@ impl Engine {
                 if matches!(outcome, Outcome::Refused(_)) { "Invalid" } else { "RolledBack" };
             self.latch(&under_way.target, reason, &error.to_string());
         }
+        // What was declared is in force: whatever failed before is over.
+        if *outcome == Outcome::Good
+            && !under_way.standing
+            && let Err(error) = lift_latch(&*self.store)
+        {
+            tracing::warn!(%error, "failed to forget a configuration that failed");
+        }
         let remembered = match outcome {
             Outcome::Good => {
                 let UnderWay { target, variant, revision, .. } = under_way;
@@ -254,6 +262,10 @@ impl Engine {
         else {
             return;
         };
+        // While a rollout is under way nobody has judged what is there.
+        if !matches!(self.under_way(), Ok(None)) {
+            return;
+        }
         let digest = &reading.declared;
         let known = self.store.good_configs();
         let known = known.is_ok_and(|good| good.first().is_some_and(|good| good.digest == *digest));

@@ -114,7 +114,8 @@ impl Engine {
             }
             if !server.is_empty() {
                 let refused = Self::refused_config(&view.state);
-                let settled = self.settle_server(desired, server, refused).await;
+                let settled =
+                    self.settle_server(desired, server, refused, permission.confirm).await;
                 // What was observed before it was started is worth nothing now.
                 view = self.look(desired, true).await?;
                 emptied = emptied.or(came_back_empty(&view));

@@ -29,7 +29,8 @@ const OBJECT_STATES: [&str; 3] = ["desired", "managed", "unmanaged"];
 
 /// The reasons for a start that are there from the beginning: of a counter
 /// that appears with its first event, no rate shows that event.
-const RESTART_REASONS: [&str; 3] = ["config", "created", "stopped"];
+const RESTART_REASONS: [&str; 7] =
+    ["Config", "Created", "Stopped", "Killed", "Crashed", "Unresponsive", "OutOfMemory"];
 
 pub(super) struct Families {
     pub(super) desired_state: IntGaugeVec,
@@ -137,8 +138,9 @@ impl Families {
             )?,
             restarts: to.counters(
                 "ejabberd_operator_restarts_total",
-                "Starts of the server by the operator, and why: created, stopped (it was found not \
-                 running), config (a configuration was put in force)",
+                "Starts of the server by the operator, and why: Created, Stopped (it was found not \
+                 running), Config (a configuration was put in force), Replaced, BroughtBack, or \
+                 why it ended: Killed, Crashed, OutOfMemory, Unresponsive, …",
                 &["reason"],
             )?,
             restart_backoff: to.gauge(

@@ -129,7 +129,7 @@ fn what_can_be_known_is_there_from_the_start() {
         ("ejabberd_operator_last_attempt_timestamp_seconds", 0.0),
         ("ejabberd_operator_last_success_timestamp_seconds", 0.0),
         ("ejabberd_operator_condition{status=\"Unknown\",type=\"Ready\"}", 1.0),
-        ("ejabberd_operator_restarts_total{reason=\"config\"}", 0.0),
+        ("ejabberd_operator_restarts_total{reason=\"Config\"}", 0.0),
         ("ejabberd_operator_restart_backoff_seconds", 0.0),
         ("ejabberd_up", 0.0),
         ("ejabberd_uptime_seconds", 0.0),
@@ -201,7 +201,7 @@ fn rounds_and_steps_are_counted_and_name_nobody() {
 #[test]
 fn the_rest_appears_when_it_is_known() {
     let metrics = Metrics::new().unwrap();
-    metrics.restarted("config");
+    metrics.restarted("Config");
     metrics.rollout("restart", "good");
     let finding = |check, verdict| Finding {
         check,
@@ -217,7 +217,7 @@ fn the_rest_appears_when_it_is_known() {
     metrics.set_container_usage(Some((1.5, 4096)));
     let series = parse(&metrics.encode());
     for (id, value) in [
-        ("ejabberd_operator_restarts_total{reason=\"config\"}", 1.0),
+        ("ejabberd_operator_restarts_total{reason=\"Config\"}", 1.0),
         ("ejabberd_operator_config_rollouts_total{method=\"restart\",result=\"good\"}", 1.0),
         ("ejabberd_operator_audit_check{check=\"loopback\"}", 0.0),
         ("ejabberd_operator_restart_backoff_seconds", 10.0),

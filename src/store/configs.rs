@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::database::Failure;
 use super::rows::Answer;
-use crate::engine::{ConfigFiles, GOOD_CONFIGS, GoodConfig};
+use crate::engine::{ConfigFiles, GOOD_CONFIGS, GoodConfig, Memo};
 use crate::model::{Digest, Revision};
 
 pub(super) fn keep(connection: &Connection, digest: &Digest, files: &ConfigFiles) -> Answer<()> {
@@ -38,8 +38,10 @@ pub(super) fn record_good(connection: &Connection, good: &GoodConfig) -> Answer<
         params![i64::try_from(GOOD_CONFIGS).unwrap_or(i64::MAX)],
     )?;
     connection.execute(
-        "DELETE FROM config_file WHERE digest NOT IN (SELECT digest FROM config_good)",
-        [],
+        // A rollout that was interrupted still needs those that its note names.
+        "DELETE FROM config_file WHERE digest NOT IN (SELECT digest FROM config_good)
+         AND instr(coalesce((SELECT value FROM meta WHERE key = ?), ''), digest) = 0",
+        [Memo::Rollout.as_str()],
     )?;
     Ok(())
 }

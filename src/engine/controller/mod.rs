@@ -1,5 +1,7 @@
 //! The loop. Level-triggered: whatever happens only says "look again".
 
+mod beside;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,15 +15,13 @@ use tokio::time::{Instant, sleep_until};
 use super::conditions;
 use super::error::StoreError;
 use super::keeper::Keeper;
-use super::latch::lift_latch;
-use super::orders::{Order, Orders};
+use super::orders::Orders;
 use super::ports::{Control, Runtime, Secrets, Source, Store, Telemetry};
 use super::rechecks::Rechecks;
-use super::report::{ApplyError, StepOutcome};
+use super::report::StepOutcome;
 use super::retry::Retries;
 use super::round::{Confirm, Engine, Permission};
 use super::server::Server;
-use crate::audit;
 use crate::model::Kind;
 use crate::plan::Step;
 use crate::spec::{self, DesiredState, Problem, SecretSource, Severity, Validated};
@@ -37,10 +37,6 @@ const RECHECKS: usize = 5;
 /// How long a round may go on after the order to end: a configuration that is
 /// being rolled out should not leave the server stopped.
 const LAST_ROUND: Duration = Duration::from_secs(30);
-
-/// How often the security checklist is gone through when nothing happens. Each
-/// time opens a stream to the server.
-const AUDIT_EVERY: Duration = Duration::from_secs(300);
 
 /// Opens the way to the server that a desired state describes.
 pub trait Connector: Send + Sync {
@@ -298,46 +294,6 @@ impl Controller {
         });
         let of_server = |o: &StepOutcome| matches!(o.step.kind, Kind::Server | Kind::Config);
         Ok(report.outcomes.iter().any(of_server))
-    }
-
-    /// Goes through the security checklist, now and then.
-    async fn audit(&self, current: &mut Current) {
-        let recent = current.audited.is_some_and(|at| at.elapsed() < AUDIT_EVERY);
-        if recent || !self.status.borrow().server.up {
-            return;
-        }
-        current.audited = Some(Instant::now());
-        let evidence = current.engine.evidence(&current.desired).await;
-        self.telemetry.audited(&audit::check(&evidence));
-    }
-
-    /// Does what people have asked for. Answers whether there was anything.
-    async fn follow_orders(&self, current: Option<&Current>) -> bool {
-        let Some(current) = current else { return false };
-        let orders = match self.orders.take() {
-            Ok(orders) => orders,
-            Err(error) => {
-                tracing::warn!("failed to {error}");
-                return false;
-            }
-        };
-        for order in &orders {
-            let done = match order {
-                Order::Retry => {
-                    current.engine.keeper.try_now().await;
-                    lift_latch(&*self.store)
-                        .map(|_| "whatever failed is tried again".to_owned())
-                        .map_err(ApplyError::from)
-                }
-                Order::Rollback(digest) => {
-                    current.engine.roll_back_to(&current.desired, digest).await
-                }
-            };
-            let message = done.unwrap_or_else(|error| format!("failed to {error}"));
-            tracing::info!("by order: {message}");
-            self.publish(|status, now| status.event("Order", message, now));
-        }
-        !orders.is_empty()
     }
 
     /// When to look again at the latest: the resync, with a tenth of jitter so

@@ -1,0 +1,57 @@
+//! What the loop does beside its rounds: orders and the security checklist.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Controller, Current};
+use crate::audit;
+use crate::engine::latch::lift_latch;
+use crate::engine::orders::Order;
+use crate::engine::report::ApplyError;
+
+/// How often the security checklist is gone through when nothing happens. Each
+/// time opens a stream to the server.
+const AUDIT_EVERY: Duration = Duration::from_secs(300);
+
+impl Controller {
+    /// Goes through the security checklist, now and then.
+    pub(super) async fn audit(&self, current: &mut Current) {
+        let recent = current.audited.is_some_and(|at| at.elapsed() < AUDIT_EVERY);
+        if recent || !self.status.borrow().server.up {
+            return;
+        }
+        current.audited = Some(Instant::now());
+        let evidence = current.engine.evidence(&current.desired).await;
+        self.telemetry.audited(&audit::check(&evidence));
+    }
+
+    /// Does what people have asked for. Answers whether there was anything.
+    pub(super) async fn follow_orders(&self, current: Option<&Current>) -> bool {
+        let Some(current) = current else { return false };
+        let orders = match self.orders.take() {
+            Ok(orders) => orders,
+            Err(error) => {
+                tracing::warn!("failed to {error}");
+                return false;
+            }
+        };
+        for order in &orders {
+            let done = match order {
+                Order::Retry => {
+                    current.engine.keeper.try_now().await;
+                    lift_latch(&*self.store)
+                        .map(|_| "whatever failed is tried again".to_owned())
+                        .map_err(ApplyError::from)
+                }
+                Order::Rollback(digest) => {
+                    current.engine.roll_back_to(&current.desired, digest).await
+                }
+            };
+            let message = done.unwrap_or_else(|error| format!("failed to {error}"));
+            tracing::info!("by order: {message}");
+            self.publish(|status, now| status.event("Order", message, now));
+        }
+        !orders.is_empty()
+    }
+}

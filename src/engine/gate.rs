@@ -187,7 +187,9 @@ impl Engine {
         {
             return not(why);
         }
-        for listener in &listeners {
+        // Of the others it is enough that they are bound: what is said to an HTTP
+        // port is no XMPP.
+        for listener in listeners.iter().filter(|listener| listener.is_plain_c2s()) {
             if let Err(why) = self.answers(desired, listener).await? {
                 return not(why);
             }
@@ -203,20 +205,11 @@ impl Engine {
         let at = reach(listener);
         let said = match self.server.open_stream(at, &desired.host, DEADLINE).await {
             Ok(said) => said,
-            // Any answer but a closed door will do of what is no client port.
-            Err(ControlError::Refused { message, .. })
-                if !listener.is_plain_c2s() && message != "econnrefused" =>
-            {
-                return Ok(Ok(()));
-            }
             Err(ControlError::Refused { message, .. }) => {
                 return Ok(Err(format!("{} does not answer at {at}: {message}", listener.module)));
             }
             Err(error) => return Err(error),
         };
-        if !listener.is_plain_c2s() {
-            return Ok(Ok(()));
-        }
         Ok(if !said.contains("<stream:stream") {
             Err(format!("{at} does not speak XMPP"))
         } else if listener.starttls && !said.contains("urn:ietf:params:xml:ns:xmpp-tls") {

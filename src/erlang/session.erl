@@ -87,8 +87,16 @@ Login = fun(Send, Recv, To, User, Password) ->
     ok = Send([<<"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>">>,
                base64:encode(<<0, User/binary, 0, Password/binary>>), <<"</auth>">>]),
     case Has(Read(Recv, [<<"<success">>, <<"</failure>">>], <<>>), <<"<success">>) of
-        true -> in;
+        true -> ok;
         false -> throw(not_authorized)
+    end,
+    % The access rule of the listener counts only now.
+    ok = Send(Header(To)),
+    Read(Recv, Features, <<>>),
+    ok = Send(<<"<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>">>),
+    case Has(Read(Recv, [<<"</iq>">>, <<"</stream:stream>">>], <<>>), <<"<jid>">>) of
+        true -> in;
+        false -> throw(not_allowed)
     end
 end,
 Beside = fun

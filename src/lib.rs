@@ -24,7 +24,7 @@
 //! | 0 | [`model`]: names, kinds, revisions, secrets, versions |
 //! | 1 | [`spec`]: the file, from text to [`spec::DesiredState`]; [`observed`]; [`inventory`]; [`status`]; [`erlang`]: the two small programs that run beside the server |
 //! | 2 | [`diff`], [`plan`] with the guard; [`supervision`] and [`rollout`], the two state machines; [`audit`], the security checklist |
-//! | 3 | [`engine`]: the ports (traits), the typed commands ([`engine::Server`]), one round ([`engine::Engine`]), the loop ([`engine::Controller`]) |
+//! | 3 | [`engine`]: the ports (traits), the typed commands ([`engine::Server`]), one round ([`engine::Engine`]), the loop ([`engine::Controller`]), and beside it the keeper that supervises the server ([`engine::Keeper`]) |
 //! | 4 | adapters: [`runtime`] (Docker, process), [`control`] (session, `ejabberdctl`), [`store`] (`SQLite`), [`source`] (files and their changes), [`secrets`], [`metrics`], [`web`] |
 //! | 5 | [`cli`] |
 //!
@@ -33,7 +33,8 @@
 //! [`engine::Engine::round`] is the whole program in one function: observe,
 //! diff, plan, guard, apply, read back. [`diff::diff`] decides what differs,
 //! [`plan::plan`] what may be done about it, [`engine::Server`] knows
-//! ejabberd's commands and their traps.
+//! ejabberd's commands and their traps. A death is not left to the next round:
+//! [`supervision::Supervision`] decides, and the keeper carries it out.
 
 pub mod audit;
 pub mod cli;

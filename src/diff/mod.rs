@@ -189,7 +189,12 @@ fn config(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet)
             set.unchanged += 1;
         }
         Reading::Known(reading) => {
-            let change = config_change(config, reading);
+            let mut change = config_change(config, reading);
+            let first = matches!(observed.process, Reading::Known(ProcessState::Absent));
+            if first && reading.latched.is_none() {
+                "put in place before the first start".clone_into(&mut change.reason);
+                change.fields.clear();
+            }
             set.changes.push(change);
         }
     }

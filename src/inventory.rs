@@ -47,6 +47,20 @@ pub struct Owned {
     pub deletion_policy: DeletionPolicy,
     /// The password that was last seen to be in force.
     pub password: Option<Fingerprint>,
+    /// The declared part of the vCard that was last seen to be in force.
+    pub vcard: Option<Fingerprint>,
+    /// That it was banned by the operator, which alone lifts such a ban.
+    pub banned: Option<Ban>,
+}
+
+/// A ban that the operator has put on an account. Up to 24.02 the server
+/// itself cannot tell that an account is banned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ban {
+    /// Why.
+    pub reason: String,
+    /// Whether the server was seen to accept it; else it was only intended.
+    pub confirmed: bool,
 }
 
 /// Everything that is owned.

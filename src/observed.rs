@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use crate::model::{Digest, Jid, Localpart, RoomJid, ServerVersion, Vhost};
+use crate::spec::{AffiliationKind, VcardField};
 
 /// Something that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,14 +131,52 @@ pub struct Standing {
 /// A room's options as ejabberd prints them.
 pub type RoomOptions = BTreeMap<String, String>;
 
+/// One room.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObservedRoom {
+    /// Its options.
+    pub options: RoomOptions,
+    /// Its subject. `None`: it could not be read.
+    pub subject: Option<String>,
+    /// Who is what in it; those without any affiliation are left out. `None`:
+    /// that was not asked for.
+    pub affiliations: Option<BTreeMap<Jid, AffiliationKind>>,
+}
+
 /// The rooms of all services.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObservedRooms {
-    /// Those that run; hibernated ones are missing.
-    pub online: BTreeSet<RoomJid>,
-    /// Those that were looked at one by one, with their options; `None`: there is no such room.
-    pub details: BTreeMap<RoomJid, Reading<Option<RoomOptions>>>,
+    /// Those that are known to be there: all that run, and the hibernated ones
+    /// where they were asked for.
+    pub present: BTreeSet<RoomJid>,
+    /// Those that were looked at one by one; `None`: there is no such room.
+    pub details: BTreeMap<RoomJid, Reading<Option<ObservedRoom>>>,
 }
+
+/// One shared roster group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObservedGroup {
+    /// What people see.
+    pub display_name: String,
+    /// What it is for.
+    pub description: String,
+    /// The groups that its members see, itself among them where they see each other.
+    pub displayed: BTreeSet<String>,
+    /// Who is in it.
+    pub members: BTreeSet<Jid>,
+}
+
+/// The groups of the default vhost.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObservedGroups {
+    /// All that are there.
+    pub names: BTreeSet<Localpart>,
+    /// Those that were looked at one by one; `None`: there is no such group.
+    pub details: BTreeMap<Localpart, Reading<Option<ObservedGroup>>>,
+}
+
+/// The fields of a vCard that were asked for; one that is not there is empty.
+pub type Vcard = BTreeMap<VcardField, String>;
 
 /// Everything that was read in one round.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,6 +194,39 @@ pub struct ObservedState {
     /// Whether the password on the server is the declared one, for accounts
     /// that are there and have one declared.
     pub passwords: BTreeMap<Jid, Reading<bool>>,
+    /// Hosts whose accounts are kept elsewhere (LDAP, JWT, …), and where: they
+    /// can be observed and not changed.
+    pub kept_elsewhere: BTreeMap<Vhost, String>,
+    /// Whether an account is kept from logging in, and the reason that is
+    /// remembered for it. Only of those that were asked about.
+    pub bans: BTreeMap<Jid, Reading<Option<String>>>,
+    /// The vCards of accounts whose turn it was.
+    pub vcards: BTreeMap<Jid, Reading<Vcard>>,
+    /// The groups; `None` where none are declared.
+    pub groups: Option<Reading<ObservedGroups>>,
     /// The rooms.
     pub rooms: Reading<ObservedRooms>,
+    /// How the account table is stored; `None` where that is not declared.
+    pub accounts_table: Option<Reading<String>>,
+}
+
+impl ObservedState {
+    /// The state of a server that does not answer, or was not asked.
+    #[must_use]
+    pub fn unanswered(process: Reading<ProcessState>, why: &str) -> Self {
+        Self {
+            process,
+            version: Reading::Unknown(why.to_owned()),
+            config: None,
+            surroundings: Reading::Unknown(why.to_owned()),
+            users: BTreeMap::new(),
+            passwords: BTreeMap::new(),
+            kept_elsewhere: BTreeMap::new(),
+            bans: BTreeMap::new(),
+            vcards: BTreeMap::new(),
+            groups: None,
+            rooms: Reading::Unknown(why.to_owned()),
+            accounts_table: None,
+        }
+    }
 }

@@ -9,6 +9,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "contract/objects.rs"]
+mod objects;
 #[path = "contract/process.rs"]
 mod process;
 mod support;
@@ -19,9 +21,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use ejabberd_operator::engine::{Class, Control, ControlError, Created, Runtime, Server};
+use ejabberd_operator::engine::{Class, Control, ControlError, Created, NewRoom, Runtime, Server};
 use ejabberd_operator::model::{Jid, RoomJid, Secret, Vhost};
-use ejabberd_operator::spec::OptionValue;
+use ejabberd_operator::spec::{AffiliationKind, OptionValue};
 use support::double::Double;
 use support::real::{CONFIG, Container, HOST, docker};
 
@@ -77,6 +79,12 @@ async fn contract(server: &Server) {
     rooms(server).await;
     hostile_rooms(server).await;
     pipelined(server).await;
+    objects::groups(server).await;
+    objects::affiliations(server).await;
+    objects::stored_rooms(server).await;
+    objects::bans(server).await;
+    objects::vcards(server).await;
+    objects::storage(server).await;
 }
 
 async fn accounts(server: &Server) {
@@ -158,6 +166,12 @@ fn options(pairs: &[(&str, OptionValue)]) -> BTreeMap<String, OptionValue> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
+/// A room with options alone.
+fn plain(options: &BTreeMap<String, OptionValue>) -> NewRoom<'_> {
+    static NOBODY: BTreeMap<Jid, AffiliationKind> = BTreeMap::new();
+    NewRoom { options, affiliations: &NOBODY, subject: None }
+}
+
 async fn rooms(server: &Server) {
     let hall = room("hall");
     assert!(server.online_rooms().await.unwrap().is_empty());
@@ -169,8 +183,8 @@ async fn rooms(server: &Server) {
         ("title", OptionValue::Text("Große Halle; $(id) 'x' \"y\"".into())),
         ("max_users", OptionValue::Int(50)),
     ]);
-    assert_eq!(server.create_room(&hall, &host(), &wanted).await.unwrap(), Created::Now);
-    assert_eq!(server.create_room(&hall, &host(), &wanted).await.unwrap(), Created::Before);
+    assert_eq!(server.create_room(&hall, &host(), &plain(&wanted)).await.unwrap(), Created::Now);
+    assert_eq!(server.create_room(&hall, &host(), &plain(&wanted)).await.unwrap(), Created::Before);
     assert_eq!(server.online_rooms().await.unwrap(), [hall.clone()].into());
     let seen = server.room_options(&hall).await.unwrap().unwrap();
     for (name, value) in [
@@ -203,7 +217,7 @@ async fn rooms(server: &Server) {
     assert!(server.destroy_room(&hall).await.unwrap());
     gone(server, &hall).await;
     let nowhere: RoomJid = "x@conference.elsewhere.example".parse().unwrap();
-    let error = server.create_room(&nowhere, &host(), &wanted).await.unwrap_err();
+    let error = server.create_room(&nowhere, &host(), &plain(&wanted)).await.unwrap_err();
     assert!(!error.is_outage(), "{error}");
 }
 
@@ -226,7 +240,7 @@ async fn hostile_rooms(server: &Server) {
             ("title", OptionValue::Text(name.into())),
         ]);
         assert_eq!(
-            server.create_room(&there, &host(), &wanted).await.unwrap(),
+            server.create_room(&there, &host(), &plain(&wanted)).await.unwrap(),
             Created::Now,
             "{name:?}"
         );
@@ -336,7 +350,7 @@ async fn answers_again(server: &Server, ann: &Jid) {
 async fn crashes(server: &Server) {
     let lab = room("lab");
     server
-        .create_room(&lab, &host(), &options(&[("persistent", OptionValue::Bool(true))]))
+        .create_room(&lab, &host(), &plain(&options(&[("persistent", OptionValue::Bool(true))])))
         .await
         .unwrap();
     let value = OptionValue::Text("hunter2".into());

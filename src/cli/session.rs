@@ -66,7 +66,7 @@ pub(super) fn engine(
     let (runtime, control) = connectors.connect(&desired.server);
     let secrets: Arc<dyn Secrets> = Arc::new(FileSecrets::new());
     let begin = jiff::Timestamp::now().subsec_nanosecond().unsigned_abs();
-    let rechecks = Rechecks::new(RECHECKS, usize::try_from(begin).unwrap_or(0));
+    let rechecks = Rechecks::new(RECHECKS, RECHECKS, usize::try_from(begin).unwrap_or(0));
     let server = Server::new(control);
     let keeper = Arc::new(Keeper::new(
         desired,

@@ -139,7 +139,9 @@ impl Control for Ejabberdctl {
 fn words(call: Call) -> Result<(&'static str, Shape, Vec<String>), ControlError> {
     let (command, args, shape) = match call {
         Call::Command { name, args, shape } => (name, args, shape),
-        Call::Function { function, .. } | Call::Beside { function, .. } => {
+        Call::Function { function, .. }
+        | Call::Inside { function, .. }
+        | Call::Beside { function, .. } => {
             let why = "it runs commands only, not functions of the server";
             return Err(ControlError::Unsupported { command: function, why });
         }
@@ -154,6 +156,7 @@ fn words(call: Call) -> Result<(&'static str, Shape, Vec<String>), ControlError>
             Arg::Text(text) | Arg::Characters(text) => Ok(text),
             Arg::Int(number) => Ok(number.to_string()),
             Arg::Atom(name) => Ok(name.to_owned()),
+            Arg::Node(name) => Ok(name),
             Arg::Secret(_) | Arg::Pairs(_) => {
                 Err(unsupported("an argument is secret and would stand in the process list"))
             }

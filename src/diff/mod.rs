@@ -2,16 +2,21 @@
 //!
 //! Pure. What is not known for certain yields no change, only a note.
 
+mod affiliations;
+mod groups;
 mod rooms;
+mod server;
 mod users;
+
+pub use affiliations::SELF;
 
 use std::collections::BTreeMap;
 
 use crate::inventory::Inventory;
-use crate::model::{Digest, Jid, Kind, ObjectKey, Op, RoomJid};
-use crate::observed::{ConfigReading, ObservedState, ProcessState, Reading};
+use crate::model::{AffiliationId, Digest, Jid, Kind, Localpart, ObjectKey, Op, RoomJid};
+use crate::observed::{ObservedState, ProcessState, Reading};
 use crate::spec::{
-    Config, ConfigApply, DeletionPolicy, DesiredState, OptionValue, Recreate, Runtime, ServerState,
+    AffiliationKind, DeletionPolicy, DesiredState, OptionValue, ServerState, TableStorage,
 };
 
 /// What carries out a change.
@@ -38,18 +43,57 @@ pub enum Action {
         /// Why it is not tried again, if so.
         latched: Option<String>,
     },
+    /// Have the account table stored in another way.
+    StoreAccounts(TableStorage),
     /// Make an account.
     CreateUser(Jid),
     /// Set an account's password to the declared one.
     SetPassword(Jid),
+    /// Set fields of an account's vCard to the declared ones.
+    SetVcard(Jid),
+    /// Keep an account from logging in, and end its sessions.
+    Ban {
+        /// The account.
+        account: Jid,
+        /// Why.
+        reason: String,
+        /// Whether it is banned already, for another reason.
+        before: bool,
+    },
+    /// Lift a ban that the operator has put on an account.
+    Unban(Jid),
     /// Delete an account.
     DeleteUser(Jid),
+    /// Make a shared roster group with its declared members.
+    CreateGroup(Localpart),
+    /// Make a shared roster group what it is declared to be.
+    UpdateGroup {
+        /// The group.
+        name: Localpart,
+        /// Whether what it is called and who sees it differs.
+        info: bool,
+        /// Who is missing in it.
+        add: Vec<Jid>,
+        /// Who is in it and shall not be.
+        remove: Vec<Jid>,
+    },
+    /// Delete a shared roster group.
+    DeleteGroup(Localpart),
     /// Make a room with its declared options.
     CreateRoom(RoomJid),
-    /// Change options of a room.
-    SetRoomOptions(RoomJid, Vec<(String, OptionValue)>),
+    /// Change options of a room, and its subject.
+    UpdateRoom {
+        /// The room.
+        room: RoomJid,
+        /// The options that differ.
+        options: Vec<(String, OptionValue)>,
+        /// The subject, where it differs.
+        subject: Option<String>,
+    },
     /// Delete a room.
     DeleteRoom(RoomJid),
+    /// Give an account an affiliation with a room; `None` takes it away.
+    Affiliate(AffiliationId, Option<AffiliationKind>),
 }
 
 /// One difference.
@@ -97,13 +141,20 @@ impl ChangeSet {
         reason: &str,
         action: Action,
     ) {
-        self.changes.push(Change {
-            key: ObjectKey::new(kind, name),
-            op,
-            fields: Vec::new(),
-            reason: reason.to_owned(),
-            action,
-        });
+        self.push_fields(kind, name, op, Vec::new(), reason, action);
+    }
+
+    fn push_fields(
+        &mut self,
+        kind: Kind,
+        name: &(impl ToString + ?Sized),
+        op: Op,
+        fields: Vec<String>,
+        reason: &str,
+        action: Action,
+    ) {
+        let key = ObjectKey::new(kind, name);
+        self.changes.push(Change { key, op, fields, reason: reason.to_owned(), action });
     }
 }
 
@@ -116,162 +167,26 @@ pub fn diff(desired: &DesiredState, observed: &ObservedState, inventory: &Invent
         set.unknown.push(format!("the server: {why}"));
         return set;
     }
-    server(desired, observed, &mut set);
-    if desired.server.state == ServerState::Running
-        && matches!(observed.process, Reading::Known(ProcessState::Running { .. }))
-    {
-        surroundings(desired, observed, &mut set);
-    }
-    config(desired, observed, &mut set);
+    server::diff(desired, observed, &mut set);
     match &observed.version {
-        Reading::Known(_) => {
+        Reading::Known(version) => {
+            server::accounts_table(desired, observed, &mut set);
             users::diff(desired, observed, inventory, &mut set);
-            rooms::diff(desired, observed, inventory, &mut set);
+            groups::diff(desired, observed, inventory, &mut set);
+            rooms::diff(desired, observed, inventory, *version, &mut set);
         }
         // Stopped is what it shall be: nothing is missing from the picture.
         Reading::Unknown(_) if desired.server.state == ServerState::Stopped => {}
         Reading::Unknown(_)
             if !matches!(observed.process, Reading::Known(ProcessState::Running { .. })) =>
         {
-            set.unknown
-                .push("accounts and rooms: they can be compared once the server runs".to_owned());
+            set.unknown.push(
+                "accounts, groups and rooms: they can be compared once the server runs".to_owned(),
+            );
         }
-        Reading::Unknown(why) => set.unknown.push(format!("accounts and rooms: {why}")),
+        Reading::Unknown(why) => set.unknown.push(format!("accounts, groups and rooms: {why}")),
     }
     set
-}
-
-fn server(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) {
-    let name = match &desired.server.runtime {
-        crate::spec::Runtime::Docker(docker) => docker.container.as_str(),
-        crate::spec::Runtime::Process(_) | crate::spec::Runtime::External(_) => {
-            desired.name.as_str()
-        }
-    };
-    let state = match &observed.process {
-        Reading::Known(state) => state,
-        Reading::Unknown(why) => return set.unknown.push(format!("the server: {why}")),
-    };
-    match (desired.server.state, state) {
-        (ServerState::Running, ProcessState::Absent) => {
-            set.push(Kind::Server, name, Op::Create, "declared, not there", Action::CreateServer);
-        }
-        (ServerState::Running, ProcessState::Created) => {
-            set.push(Kind::Server, name, Op::Create, "made, never started", Action::CreateServer);
-        }
-        (ServerState::Running, ProcessState::Stopped { .. }) => {
-            set.push(Kind::Server, name, Op::Update, "it does not run", Action::StartServer);
-        }
-        (ServerState::Stopped, ProcessState::Running { .. }) => {
-            set.push(Kind::Server, name, Op::Update, "declared stopped", Action::StopServer);
-        }
-        (ServerState::Running, ProcessState::Running { .. })
-        | (
-            ServerState::Stopped,
-            ProcessState::Absent | ProcessState::Created | ProcessState::Stopped { .. },
-        ) => set.unchanged += 1,
-    }
-}
-
-fn config(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) {
-    let (Some(config), Some(reading)) = (&desired.config, &observed.config) else { return };
-    if let Reading::Known(reading) = reading {
-        set.notes.extend(reading.notes.iter().cloned());
-    }
-    match reading {
-        Reading::Unknown(why) => set.unknown.push(format!("the configuration: {why}")),
-        Reading::Known(_) if desired.server.state == ServerState::Stopped => {
-            // It is put in force, and judged, when the server runs again.
-        }
-        Reading::Known(ConfigReading { latched: None, declared, in_force, .. })
-            if declared == in_force =>
-        {
-            set.unchanged += 1;
-        }
-        Reading::Known(reading) => {
-            let mut change = config_change(config, reading);
-            let first = matches!(observed.process, Reading::Known(ProcessState::Absent));
-            if first && reading.latched.is_none() {
-                "put in place before the first start".clone_into(&mut change.reason);
-                change.fields.clear();
-            }
-            set.changes.push(change);
-        }
-    }
-}
-
-fn config_change(config: &Config, reading: &ConfigReading) -> Change {
-    let ConfigReading { declared, latched, standing, changes, restarts, .. } = reading;
-    let always = config.apply == ConfigApply::Restart;
-    let restart = always || !restarts.is_empty();
-    let how = match (always, restarts.as_slice()) {
-        (_, []) if !restart => "a reload is enough".to_owned(),
-        (true, _) => "by a restart, as spec.config.apply says".to_owned(),
-        (false, restarts) => format!("a restart is needed: {}", restarts.join("; ")),
-    };
-    let (digest, variant, reason, standing, latched) = match (latched, standing) {
-        // Somebody changed what stands in for a declared one that failed.
-        (Some(_), Some(good)) if !good.in_force => {
-            let reason = format!("changed on the server; the last good one is put back: {how}");
-            (good.digest.clone(), good.variant.clone(), reason, true, None)
-        }
-        (Some(latched), _) => {
-            let reason = format!(
-                "not tried again until it changes, or `ejabberd-operator retry`: {}",
-                latched.message
-            );
-            let why = Some(latched.message.clone());
-            (declared.clone(), config.variant.clone(), reason, false, why)
-        }
-        (None, _) => {
-            let reason = format!("differs from what is on the server; {how}");
-            (declared.clone(), config.variant.clone(), reason, false, None)
-        }
-    };
-    Change {
-        key: ObjectKey::new(Kind::Config, &variant),
-        op: Op::Update,
-        fields: changes.clone(),
-        reason,
-        action: Action::ApplyConfig { digest, restart, standing, latched },
-    }
-}
-
-/// How the server is set up beside how it is declared.
-fn surroundings(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) {
-    let Runtime::Docker(docker) = &desired.server.runtime else { return };
-    let Reading::Known(Some(found)) = &observed.surroundings else { return };
-    let mut change = |fields: Vec<String>, reason: String, action| {
-        let key = ObjectKey::new(Kind::Server, &docker.container);
-        set.changes.push(Change { key, op: Op::Update, fields, reason, action });
-    };
-    match &found.restarted_by {
-        Some(who) if found.ours => {
-            let reason = format!("{who} restarts it as well, and gets in the way");
-            change(vec!["restartPolicy".to_owned()], reason, Action::OwnRestarts);
-        }
-        Some(who) => set.notes.push(format!(
-            "{who} restarts it as well: it is given ten seconds before the operator does; \
-             `docker update --restart=no {}` leaves it to the operator alone",
-            docker.container
-        )),
-        None => {}
-    }
-    let Some(first) = found.differences.first() else { return };
-    let all = found.differences.join("; ");
-    match (docker.recreate, &found.irreplaceable) {
-        (Recreate::Never, _) => {
-            set.notes.push(format!("the container differs ({all}); recreate is never"));
-        }
-        (Recreate::WhenChanged, Some(why)) => {
-            set.unknown.push(format!("the container differs ({first}) and is not replaced: {why}"));
-        }
-        (Recreate::WhenChanged, None) => {
-            let field = |text: &String| text.split(':').next().unwrap_or_default().to_owned();
-            let fields = found.differences.iter().map(field).collect();
-            change(fields, format!("replaced on the same volumes: {all}"), Action::ReplaceServer);
-        }
-    }
 }
 
 /// What becomes of an object on the server that is not declared.

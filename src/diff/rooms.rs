@@ -1,26 +1,26 @@
 //! Rooms: which are missing, which differ, which are too many.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, ChangeSet, Fate, fate};
+use super::{Action, ChangeSet, Fate, affiliations, fate};
 use crate::inventory::Inventory;
-use crate::model::{Kind, ObjectKey, Op, RoomJid};
-use crate::observed::{ObservedRooms, ObservedState, Reading, RoomOptions};
-use crate::spec::{DesiredState, OptionValue, Room};
+use crate::model::{Jid, Kind, ObjectKey, Op, RoomJid, ServerVersion};
+use crate::observed::{ObservedRoom, ObservedRooms, ObservedState, Reading};
+use crate::spec::{AffiliationKind, DesiredState, OptionValue, Room, room_option};
 
 pub(super) fn diff(
     desired: &DesiredState,
     observed: &ObservedState,
     inventory: &Inventory,
+    version: ServerVersion,
     set: &mut ChangeSet,
 ) {
     let there = match &observed.rooms {
         Reading::Known(rooms) => rooms,
         Reading::Unknown(why) => return set.unknown.push(format!("the rooms: {why}")),
     };
-    let known = there.details.iter().filter(|(_, room)| matches!(room, Reading::Known(Some(_))));
-    let all: BTreeSet<&RoomJid> = there.online.iter().chain(known.map(|(jid, _)| jid)).collect();
-    let ours = all.into_iter().filter(|jid| desired.serves_rooms_of(&jid.service)).count();
+    let present: BTreeSet<&RoomJid> = present(there).collect();
+    let ours = present.iter().filter(|jid| desired.serves_rooms_of(&jid.service)).count();
     set.present.insert(Kind::Room, ours);
     let declared = desired.rooms.as_ref();
     for (jid, room) in declared.into_iter().flatten() {
@@ -29,46 +29,58 @@ pub(super) fn diff(
             continue;
         }
         match there.details.get(jid) {
-            Some(Reading::Known(options)) => one_room(jid, room, options.as_ref(), inventory, set),
+            Some(Reading::Known(found)) => {
+                one_room(desired, (jid, room), found.as_ref(), inventory, version, set);
+            }
             Some(Reading::Unknown(why)) => set.unknown.push(format!("the room {jid}: {why}")),
             None => set.unknown.push(format!("the room {jid}: it was not looked at")),
         }
     }
     undeclared(desired, there, inventory, set);
+    let found = |room: &RoomJid| -> Option<Option<BTreeMap<Jid, AffiliationKind>>> {
+        match there.details.get(room)?.known()? {
+            None => Some(None),
+            Some(room) => Some(Some(room.affiliations.clone()?)),
+        }
+    };
+    affiliations::forgotten(desired, found, inventory, set);
+}
+
+/// Every room that is known to be there.
+fn present(there: &ObservedRooms) -> impl Iterator<Item = &RoomJid> {
+    let known = there.details.iter().filter(|(_, room)| matches!(room, Reading::Known(Some(_))));
+    there.present.iter().chain(known.map(|(jid, _)| jid))
 }
 
 fn one_room(
-    jid: &RoomJid,
-    room: &Room,
-    there: Option<&RoomOptions>,
+    desired: &DesiredState,
+    (jid, room): (&RoomJid, &Room),
+    there: Option<&ObservedRoom>,
     inventory: &Inventory,
+    version: ServerVersion,
     set: &mut ChangeSet,
 ) {
     let key = ObjectKey::new(Kind::Room, jid);
     match (room.present, there) {
         (true, None) => {
-            set.push(
-                Kind::Room,
-                jid,
-                Op::Create,
-                "declared, not on the server",
-                Action::CreateRoom(jid.clone()),
-            );
+            unknown_options(jid, room, |name| room_option(name, version), version, set);
+            let reason = "declared, not on the server";
+            set.push(Kind::Room, jid, Op::Create, reason, Action::CreateRoom(jid.clone()));
         }
-        (true, Some(options)) => {
+        (true, Some(found)) => {
             if !inventory.holds(&key) {
                 set.adopt.push(key);
             }
-            options_of(jid, room, options, set);
+            // What the room itself has is better than any table.
+            let has = |name: &str| found.options.contains_key(name);
+            unknown_options(jid, room, has, version, set);
+            settings((jid, room), found, version, set);
+            affiliations::left_over(jid, found.affiliations.as_ref(), set);
+            affiliations::diff(desired, (jid, room), found.affiliations.as_ref(), inventory, set);
         }
         (false, Some(_)) => {
-            set.push(
-                Kind::Room,
-                jid,
-                Op::Delete,
-                "declared absent",
-                Action::DeleteRoom(jid.clone()),
-            );
+            let action = Action::DeleteRoom(jid.clone());
+            set.push(Kind::Room, jid, Op::Delete, "declared absent", action);
         }
         (false, None) => {
             set.unchanged += 1;
@@ -79,33 +91,72 @@ fn one_room(
     }
 }
 
-fn options_of(jid: &RoomJid, room: &Room, there: &RoomOptions, set: &mut ChangeSet) {
-    let mut differing: Vec<(String, OptionValue)> = Vec::new();
-    for (name, value) in &room.options {
-        match there.get(name) {
-            Some(printed) if is_printed_as(value, printed) => {}
-            Some(_) => differing.push((name.clone(), value.clone())),
-            // Sending it would crash the command, or be dropped without a word.
-            None => {
-                set.notes.push(format!("the room {jid}: this ejabberd has no room option `{name}`"))
-            }
+/// Options that this server does not have. Sent, one would crash its command,
+/// or be dropped without a word.
+fn unknown_options(
+    jid: &RoomJid,
+    room: &Room,
+    has: impl Fn(&str) -> bool,
+    version: ServerVersion,
+    set: &mut ChangeSet,
+) {
+    for name in room.options.keys().filter(|name| !has(name)) {
+        set.unknown.push(format!(
+            "the room {jid}: ejabberd {version} has no room option `{name}`; take it out of the \
+             file, or run a version that has it"
+        ));
+    }
+}
+
+/// Whether an option of a room that is there can be changed. 23.01 knows this
+/// one only at creation; changing it crashes its command (tried).
+fn can_change(name: &str, version: ServerVersion) -> bool {
+    name != "enable_hats" || version >= ServerVersion { year: 24, month: 1 }
+}
+
+/// Options and subject.
+fn settings(
+    (jid, room): (&RoomJid, &Room),
+    there: &ObservedRoom,
+    version: ServerVersion,
+    set: &mut ChangeSet,
+) {
+    let differs = |(name, value): &(&String, &OptionValue)| {
+        there.options.get(*name).is_some_and(|printed| !is_printed_as(value, printed))
+    };
+    let options: Vec<(String, OptionValue)> = room
+        .options
+        .iter()
+        .filter(differs)
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let (options, fixed): (Vec<_>, Vec<_>) =
+        options.into_iter().partition(|(name, _)| can_change(name, version));
+    for (name, _) in fixed {
+        set.unknown.push(format!(
+            "the room {jid}: ejabberd {version} sets `{name}` only when a room is made, and this \
+             one was made otherwise"
+        ));
+    }
+    let subject = match (&room.subject, &there.subject) {
+        (Some(wanted), Some(there)) if wanted != there => Some(wanted.clone()),
+        (Some(_), None) => {
+            set.unknown.push(format!("the subject of {jid}: it could not be read"));
+            None
         }
-    }
-    if differing.is_empty() {
-        set.unchanged += 1;
-        return;
-    }
-    let fields = differing.iter().map(|(name, _)| format!("options.{name}")).collect();
-    set.push(
-        Kind::Room,
-        jid,
-        Op::Update,
-        "its options differ",
-        Action::SetRoomOptions(jid.clone(), differing),
-    );
-    if let Some(change) = set.changes.last_mut() {
-        change.fields = fields;
-    }
+        _ => None,
+    };
+    let reason = match (options.is_empty(), &subject) {
+        (true, None) => return set.unchanged += 1,
+        (true, Some(_)) => "its subject differs",
+        (false, None) => "its options differ",
+        (false, Some(_)) => "its options and its subject differ",
+    };
+    let mut fields: Vec<String> =
+        options.iter().map(|(name, _)| format!("options.{name}")).collect();
+    fields.extend(subject.is_some().then(|| "subject".to_owned()));
+    let action = Action::UpdateRoom { room: jid.clone(), options, subject };
+    set.push_fields(Kind::Room, jid, Op::Update, fields, reason, action);
 }
 
 fn undeclared(
@@ -116,10 +167,7 @@ fn undeclared(
 ) {
     let declared =
         |jid: &RoomJid| desired.rooms.as_ref().is_some_and(|rooms| rooms.contains_key(jid));
-    let hibernated =
-        there.details.iter().filter(|(_, room)| matches!(room, Reading::Known(Some(_))));
-    let present = there.online.iter().chain(hibernated.map(|(jid, _)| jid));
-    let present: BTreeSet<&RoomJid> = present.filter(|jid| !declared(jid)).collect();
+    let present: BTreeSet<&RoomJid> = present(there).filter(|jid| !declared(jid)).collect();
     for jid in &present {
         let key = ObjectKey::new(Kind::Room, jid);
         let owned = inventory.get(&key).map(|owned| owned.deletion_policy);

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{Action, ChangeSet, Fate, fate};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Owned};
 use crate::model::{Jid, Kind, Localpart, ObjectKey, Op, Vhost};
 use crate::observed::{ObservedState, Reading};
-use crate::spec::{DesiredState, User, UserState};
+use crate::spec::{DesiredState, User, UserState, VcardField};
 
 pub(super) fn diff(
     desired: &DesiredState,
@@ -31,6 +31,9 @@ fn host_accounts(
     set: &mut ChangeSet,
 ) {
     *set.present.entry(Kind::User).or_default() += there.len();
+    if let Some(kept) = observed.kept_elsewhere.get(host) {
+        return elsewhere(desired, host, kept, there, set);
+    }
     let declared = desired.users.as_ref();
     for (jid, user) in declared.into_iter().flatten().filter(|(jid, _)| jid.host == *host) {
         if desired.policy.ignores(&jid.to_string()) || user.paused {
@@ -76,26 +79,9 @@ fn account(
         }
         (UserState::Present, true) => {
             if !inventory.holds(&key) {
-                set.adopt.push(key);
+                set.adopt.push(key.clone());
             }
-            match observed.passwords.get(jid) {
-                Some(Reading::Known(false)) => {
-                    set.push(
-                        Kind::User,
-                        jid,
-                        Op::Update,
-                        "its password is not the declared one",
-                        Action::SetPassword(jid.clone()),
-                    );
-                    if let Some(change) = set.changes.last_mut() {
-                        change.fields.push("password".to_owned());
-                    }
-                }
-                Some(Reading::Unknown(why)) => {
-                    set.unknown.push(format!("the password of {jid}: {why}"))
-                }
-                Some(Reading::Known(true)) | None => set.unchanged += 1,
-            }
+            present(jid, user, observed, inventory.get(&key), set);
         }
         (UserState::Absent, true) => {
             set.push(
@@ -112,11 +98,114 @@ fn account(
                 set.forget.push(key);
             }
         }
-        (UserState::Banned { .. }, _) => {
-            set.notes.push(format!(
-                "{jid} is declared banned, which is not yet supported: it is left as it is"
-            ));
+        (UserState::Banned { .. }, false) => {
+            set.unchanged += 1;
+            set.notes.push(format!("{jid} is declared banned, and there is no such account"));
         }
+        (UserState::Banned { reason }, true) => {
+            if !inventory.holds(&key) {
+                set.adopt.push(key);
+            }
+            banned(jid, reason, observed, set);
+        }
+    }
+}
+
+/// An account that is there, and shall be.
+fn present(
+    jid: &Jid,
+    user: &User,
+    observed: &ObservedState,
+    owned: Option<&Owned>,
+    set: &mut ChangeSet,
+) {
+    let steps = set.changes.len() + set.unknown.len();
+    let ours = owned.is_some_and(|owned| owned.banned.is_some());
+    match observed.bans.get(jid) {
+        Some(Reading::Unknown(why)) if ours => {
+            set.unknown.push(format!("the ban of {jid}: {why}"));
+        }
+        Some(Reading::Known(Some(_))) if ours => {
+            let reason = "it is banned, and no longer declared so";
+            let fields = vec!["state".to_owned()];
+            let action = Action::Unban(jid.clone());
+            set.push_fields(Kind::User, jid, Op::Update, fields, reason, action);
+        }
+        // A ban in an emergency must not be undone within seconds.
+        Some(Reading::Known(Some(_))) => set.notes.push(format!(
+            "{jid} was banned on the server by somebody else, and stays so: declare it \
+             `state: banned`, or lift the ban there"
+        )),
+        _ => {}
+    }
+    match observed.passwords.get(jid) {
+        Some(Reading::Known(false)) => {
+            let reason = "its password is not the declared one";
+            let fields = vec!["password".to_owned()];
+            let action = Action::SetPassword(jid.clone());
+            set.push_fields(Kind::User, jid, Op::Update, fields, reason, action);
+        }
+        Some(Reading::Unknown(why)) => set.unknown.push(format!("the password of {jid}: {why}")),
+        Some(Reading::Known(true)) | None => {}
+    }
+    match observed.vcards.get(jid) {
+        Some(Reading::Known(there)) => {
+            let differs = |(field, text): &(&VcardField, &String)| there.get(*field) != Some(*text);
+            let fields: Vec<String> =
+                user.vcard.iter().filter(differs).map(|(field, _)| vcard_path(field)).collect();
+            if !fields.is_empty() {
+                let action = Action::SetVcard(jid.clone());
+                set.push_fields(Kind::User, jid, Op::Update, fields, "its vCard differs", action);
+            }
+        }
+        Some(Reading::Unknown(why)) => set.unknown.push(format!("the vCard of {jid}: {why}")),
+        None => {}
+    }
+    if set.changes.len() + set.unknown.len() == steps {
+        set.unchanged += 1;
+    }
+}
+
+/// Where a field of a vCard stands in the file.
+fn vcard_path(field: &VcardField) -> String {
+    if field.element == "NICKNAME" { "nickname".to_owned() } else { format!("vcard.{field}") }
+}
+
+/// An account that is there, and shall be kept from logging in.
+fn banned(jid: &Jid, reason: &str, observed: &ObservedState, set: &mut ChangeSet) {
+    let (fields, why, before) = match observed.bans.get(jid) {
+        Some(Reading::Known(Some(there))) if there == reason => {
+            set.unchanged += 1;
+            return;
+        }
+        Some(Reading::Known(Some(_))) => ("reason", "it is banned for another reason", true),
+        Some(Reading::Known(None)) => ("state", "declared banned", false),
+        Some(Reading::Unknown(why)) => {
+            return set.unknown.push(format!("the ban of {jid}: {why}"));
+        }
+        None => return set.unknown.push(format!("the ban of {jid}: it was not asked for")),
+    };
+    let action = Action::Ban { account: jid.clone(), reason: reason.to_owned(), before };
+    set.push_fields(Kind::User, jid, Op::Update, vec![fields.to_owned()], why, action);
+}
+
+/// The accounts of a host that ejabberd has from somewhere else. They can be
+/// looked at; whoever keeps them decides on them.
+fn elsewhere(
+    desired: &DesiredState,
+    host: &Vhost,
+    kept: &str,
+    there: &BTreeSet<Localpart>,
+    set: &mut ChangeSet,
+) {
+    let declared = desired.users.iter().flatten().filter(|(jid, _)| jid.host == *host).count();
+    set.unmanaged.extend(there.iter().map(|_| Kind::User));
+    set.unchanged += declared;
+    if declared > 0 {
+        set.notes.push(format!(
+            "the accounts of {host} come from {kept}: they are only observed, and what is \
+             declared of {declared} of them is left alone"
+        ));
     }
 }
 

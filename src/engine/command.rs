@@ -15,6 +15,8 @@ pub enum Arg {
     Int(i64),
     /// An Erlang atom; never made from outside text.
     Atom(&'static str),
+    /// The name of a node, as the server says it itself.
+    Node(String),
     /// Name and value pairs, as `create_room_with_opts` takes them. Values are
     /// secrets, because a room's password is among them.
     Pairs(Vec<(String, Secret)>),
@@ -69,6 +71,14 @@ pub enum Call {
         /// Its arguments.
         args: Vec<Arg>,
     },
+    /// Several things in the server's VM that must not be torn apart, as one
+    /// program of the far end.
+    Inside {
+        /// Which: `subject`.
+        function: &'static str,
+        /// Its arguments.
+        args: Vec<Arg>,
+    },
     /// Something that a client would do, from where the server runs, in its
     /// network: a listener on its loopback is seen whatever the network mode.
     Beside {
@@ -98,7 +108,9 @@ impl Call {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Command { name, .. } => name,
-            Self::Function { function, .. } | Self::Beside { function, .. } => function,
+            Self::Function { function, .. }
+            | Self::Inside { function, .. }
+            | Self::Beside { function, .. } => function,
         }
     }
 
@@ -108,6 +120,7 @@ impl Call {
         match self {
             Self::Command { args, .. }
             | Self::Function { args, .. }
+            | Self::Inside { args, .. }
             | Self::Beside { args, .. } => args,
         }
     }

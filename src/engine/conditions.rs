@@ -73,7 +73,7 @@ fn server(report: &RoundReport) -> ServerStatus {
     }
     server.connected_users =
         report.vitals.connected.iter().map(|(host, n)| (host.to_string(), *n)).collect();
-    for room in observed.rooms.known().into_iter().flat_map(|rooms| &rooms.online) {
+    for room in observed.rooms.known().into_iter().flat_map(|rooms| &rooms.present) {
         *server.online_rooms.entry(room.service.to_string()).or_default() += 1;
     }
     server

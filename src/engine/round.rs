@@ -13,16 +13,17 @@ use super::error::StoreError;
 use super::keeper::Keeper;
 use super::maintenance;
 use super::observe::Observation;
+use super::ownership;
 use super::ports::{Runtime, Secrets, Store, Telemetry};
 use super::rechecks::Rechecks;
 use super::report::{ApplyError, FAILED_BEFORE, RoundReport, StepOutcome, StepResult};
 use super::server::Server;
 use crate::diff::{self, Action, ChangeSet};
-use crate::inventory::{Inventory, Origin, Owned};
+use crate::inventory::Inventory;
 use crate::model::{Digest, Jid, Kind, ObjectKey, Op};
 use crate::observed::{ObservedState, Reading};
 use crate::plan::{self, Plan, Step};
-use crate::spec::{DesiredState, Mode, PasswordPolicy};
+use crate::spec::{DesiredState, Mode};
 use crate::status::Counts;
 
 /// A deleted room is gone a little after the server has said so.
@@ -105,9 +106,8 @@ impl Engine {
         let mut outcomes = Vec::new();
         if held.is_none() && !plan.steps.is_empty() {
             let (ready, deferred) = sort_out(desired, plan.steps.clone(), permission);
-            let (server, mut objects): (Vec<Step>, Vec<Step>) = ready
-                .into_iter()
-                .partition(|step| matches!(step.kind, Kind::Server | Kind::Config));
+            let (server, mut objects): (Vec<Step>, Vec<Step>) =
+                ready.into_iter().partition(Step::is_of_server);
             outcomes.extend(deferred);
             if !server.is_empty() || !objects.is_empty() {
                 self.telemetry.begin(&plan);
@@ -121,17 +121,11 @@ impl Engine {
                 emptied = emptied.or(came_back_empty(&view));
                 let later = plan::plan(&view.set, desired, &view.inventory, permission.approved);
                 let (ready, deferred) = sort_out(desired, later.steps.clone(), permission);
-                objects = ready
-                    .into_iter()
-                    .filter(|step| !matches!(step.kind, Kind::Server | Kind::Config))
-                    .collect();
-                outcomes.retain(|outcome| matches!(outcome.step.kind, Kind::Server | Kind::Config));
+                objects = ready.into_iter().filter(|step| !step.is_of_server()).collect();
+                outcomes.retain(|outcome| outcome.step.is_of_server());
                 outcomes.extend(settled);
-                outcomes.extend(
-                    deferred.into_iter().filter(|outcome| {
-                        !matches!(outcome.step.kind, Kind::Server | Kind::Config)
-                    }),
-                );
+                let of_objects = |outcome: &StepOutcome| !outcome.step.is_of_server();
+                outcomes.extend(deferred.into_iter().filter(of_objects));
                 plan = with_steps_before(later, &outcomes);
                 if !objects.is_empty() {
                     self.telemetry.begin(&plan);
@@ -174,7 +168,7 @@ impl Engine {
             self.settle_inventory(desired, &mut inventory, &set, &observation)
         } else {
             // To remember that an object is to be kept can only save it.
-            match changed_policies(desired, &inventory) {
+            match ownership::changed_policies(desired, &inventory) {
                 policies if policies.is_empty() => Ok(()),
                 policies => self.store.record(&policies, &[]),
             }
@@ -188,42 +182,6 @@ impl Engine {
         }
         let Observation { state, vitals, .. } = observation;
         Ok(View { inventory, state, vitals, set })
-    }
-
-    fn settle_inventory(
-        &self,
-        desired: &DesiredState,
-        inventory: &mut Inventory,
-        set: &ChangeSet,
-        observation: &Observation,
-    ) -> Result<(), StoreError> {
-        let mut owned = BTreeMap::new();
-        for key in &set.adopt {
-            owned.insert(key.clone(), super::apply::owned(desired, key, Origin::Adopted));
-        }
-        for (key, fingerprint) in &observation.seen {
-            let entry = owned.get(key).or_else(|| inventory.get(key)).cloned();
-            let mut entry =
-                entry.unwrap_or_else(|| super::apply::owned(desired, key, Origin::Adopted));
-            entry.password = Some(fingerprint.clone());
-            owned.insert(key.clone(), entry);
-        }
-        for (key, changed) in changed_policies(desired, inventory) {
-            let policy = changed.deletion_policy;
-            owned.entry(key).or_insert(changed).deletion_policy = policy;
-        }
-        for key in passwords_let_go(desired, inventory) {
-            let Some(before) = inventory.get(&key) else { continue };
-            owned.entry(key).or_insert_with(|| before.clone()).password = None;
-        }
-        if owned.is_empty() && set.forget.is_empty() {
-            return Ok(());
-        }
-        let owned: Vec<_> = owned.into_iter().collect();
-        self.store.record(&owned, &set.forget)?;
-        owned.into_iter().for_each(|(key, entry)| inventory.insert(key, entry));
-        set.forget.iter().for_each(|key| inventory.remove(key));
-        Ok(())
     }
 
     /// Success is believed only after reading it back: a step that was
@@ -329,33 +287,6 @@ fn held(desired: &DesiredState) -> Option<&'static str> {
     }
 }
 
-/// Entries whose declared deletion policy is another one now. It must be
-/// remembered before the entry is gone: it cannot be asked then.
-fn changed_policies(desired: &DesiredState, inventory: &Inventory) -> Vec<(ObjectKey, Owned)> {
-    let mut changed = Vec::new();
-    for kind in [Kind::User, Kind::Room] {
-        for (name, before) in inventory.of_kind(kind) {
-            let key = ObjectKey::new(kind, name);
-            let policy = super::apply::declared_policy(desired, &key);
-            if desired.declares(&key) && policy != before.deletion_policy {
-                changed.push((key, Owned { deletion_policy: policy, ..before.clone() }));
-            }
-        }
-    }
-    changed
-}
-
-/// Accounts whose password was seen in force and is people's own business now:
-/// were it enforced again, what was seen then would mean nothing.
-fn passwords_let_go(desired: &DesiredState, inventory: &Inventory) -> Vec<ObjectKey> {
-    let free = desired.users.iter().flatten().filter(|(_, user)| {
-        user.password.is_none() || user.password_policy == PasswordPolicy::Initial
-    });
-    free.map(|(jid, _)| ObjectKey::new(Kind::User, jid))
-        .filter(|key| inventory.get(key).is_some_and(|owned| owned.password.is_some()))
-        .collect()
-}
-
 /// Splits off the steps that have to wait.
 fn sort_out(
     desired: &DesiredState,
@@ -393,14 +324,9 @@ fn deferred_all(steps: Vec<Step>, why: &'static str) -> impl Iterator<Item = Ste
 
 /// The later plan, with the steps that were carried out before it.
 fn with_steps_before(later: Plan, outcomes: &[StepOutcome]) -> Plan {
-    let mut steps: Vec<Step> = outcomes
-        .iter()
-        .map(|outcome| outcome.step.clone())
-        .filter(|step| matches!(step.kind, Kind::Server | Kind::Config))
-        .collect();
-    steps.extend(
-        later.steps.into_iter().filter(|step| !matches!(step.kind, Kind::Server | Kind::Config)),
-    );
+    let mut steps: Vec<Step> =
+        outcomes.iter().map(|outcome| outcome.step.clone()).filter(Step::is_of_server).collect();
+    steps.extend(later.steps.into_iter().filter(|step| !step.is_of_server()));
     let summary = plan::count(&steps, later.summary);
     Plan { steps, summary, ..later }
 }

@@ -147,6 +147,32 @@ impl FromStr for RoomJid {
     }
 }
 
+/// One account's affiliation with one room: `room@service/account@host`, as
+/// plans and the inventory name it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AffiliationId {
+    /// The room.
+    pub room: RoomJid,
+    /// The account, of ours or elsewhere.
+    pub account: Jid,
+}
+
+impl FromStr for AffiliationId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let (room, account) =
+            text.split_once('/').ok_or_else(|| NameError::NotAJid(format!("{text:?}")))?;
+        Ok(Self { room: room.parse()?, account: account.parse()? })
+    }
+}
+
+impl fmt::Display for AffiliationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.room, self.account)
+    }
+}
+
 impl fmt::Display for Localpart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -30,6 +30,15 @@ pub struct Step {
 }
 
 impl Step {
+    /// Whether it concerns the server as a whole, and has to be through before
+    /// anything on it is looked at. How accounts are stored is a matter of the
+    /// server that runs.
+    #[must_use]
+    pub fn is_of_server(&self) -> bool {
+        matches!(self.kind, Kind::Server | Kind::Config)
+            && !matches!(self.action, Action::StoreAccounts(_))
+    }
+
     /// The object's key.
     #[must_use]
     pub fn key(&self) -> ObjectKey {

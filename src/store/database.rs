@@ -12,9 +12,12 @@ use super::{io, rows};
 use crate::engine::StoreError;
 
 /// The version of the tables below, kept as `PRAGMA user_version`.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
-const SCHEMA: &str = "
+/// What each version added to the one before.
+const SCHEMA: [&str; SCHEMA_VERSION as usize] = [SCHEMA_1, SCHEMA_2, SCHEMA_3];
+
+const SCHEMA_1: &str = "
     CREATE TABLE inventory (
         kind TEXT NOT NULL,
         name TEXT NOT NULL,
@@ -29,7 +32,6 @@ const SCHEMA: &str = "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
-/// What version 2 added.
 const SCHEMA_2: &str = "
     CREATE TABLE config_good (
         place INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -44,6 +46,11 @@ const SCHEMA_2: &str = "
         content BLOB NOT NULL,
         PRIMARY KEY (digest, name)
     ) STRICT, WITHOUT ROWID;
+";
+
+const SCHEMA_3: &str = "
+    ALTER TABLE inventory ADD COLUMN vcard TEXT;
+    ALTER TABLE inventory ADD COLUMN banned TEXT;
 ";
 
 /// How long one connection waits for another.
@@ -112,10 +119,10 @@ fn prepare(connection: &mut Connection) -> Result<i64, Failure> {
     }
     if found < SCHEMA_VERSION {
         let transaction = connection.transaction()?;
-        if found < 1 {
-            transaction.execute_batch(SCHEMA)?;
+        let known = usize::try_from(found).unwrap_or(0);
+        for version in SCHEMA.iter().skip(known) {
+            transaction.execute_batch(version)?;
         }
-        transaction.execute_batch(SCHEMA_2)?;
         transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         transaction.commit()?;
     }
@@ -127,8 +134,18 @@ fn version(connection: &Connection) -> rusqlite::Result<i64> {
 }
 
 fn known(path: &Path, found: i64) -> Result<(), StoreError> {
-    if found <= SCHEMA_VERSION {
+    if found == SCHEMA_VERSION {
         return Ok(());
+    }
+    if found < SCHEMA_VERSION {
+        return Err(io(
+            "open the database",
+            format!(
+                "{} was written by an older ejabberd-operator (schema {found}, this one reads \
+                 {SCHEMA_VERSION}): `run` or `apply` of this one brings it up to date",
+                path.display()
+            ),
+        ));
     }
     Err(io(
         "open the database",
@@ -185,7 +202,7 @@ pub(super) fn read<T>(
     }
 }
 
-/// The answer; or the version, where it is newer than ours; or nothing, where
+/// The answer; or the version, where it is not ours; or nothing, where
 /// an operator died before it had made the tables.
 fn read_once<T>(
     path: &Path,
@@ -200,7 +217,7 @@ fn read_once<T>(
     connection.busy_timeout(BUSY_TIMEOUT)?;
     match version(&connection)? {
         0 => Ok(None),
-        newer if newer > SCHEMA_VERSION => Ok(Some(Err(newer))),
+        other if other != SCHEMA_VERSION => Ok(Some(Err(other))),
         _ => question(&connection).map(|answer| Some(Ok(answer))),
     }
 }

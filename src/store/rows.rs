@@ -36,7 +36,8 @@ fn from_word<T: DeserializeOwned>(word: String) -> Answer<T> {
 
 pub(super) fn inventory(connection: &Connection) -> Answer<Inventory> {
     let mut query = connection.prepare_cached(
-        "SELECT kind, name, origin, since, revision, deletion_policy, password FROM inventory",
+        "SELECT kind, name, origin, since, revision, deletion_policy, password, vcard, banned
+         FROM inventory",
     )?;
     let mut rows = query.query([])?;
     let mut found = Inventory::default();
@@ -50,13 +51,21 @@ pub(super) fn inventory(connection: &Connection) -> Answer<Inventory> {
 fn owned(row: &Row<'_>) -> Answer<(ObjectKey, Owned)> {
     let since: String = row.get(3)?;
     let password: Option<String> = row.get(6)?;
+    let vcard: Option<String> = row.get(7)?;
+    let banned: Option<String> = row.get(8)?;
+    let damaged = |e: &dyn std::fmt::Display| Failure::Row(format!("inventory: {e}"));
     let key = ObjectKey { kind: from_word(row.get(0)?)?, name: row.get(1)? };
     let owned = Owned {
         origin: from_word(row.get(2)?)?,
-        since: since.parse().map_err(|e| Failure::Row(format!("inventory: {e}")))?,
+        since: since.parse().map_err(|e| damaged(&e))?,
         revision: Revision::new(row.get::<_, String>(4)?),
         deletion_policy: from_word(row.get(5)?)?,
         password: password.map(from_word).transpose()?,
+        vcard: vcard.map(from_word).transpose()?,
+        banned: banned
+            .map(|ban| serde_json::from_str(&ban))
+            .transpose()
+            .map_err(|e| damaged(&e))?,
     };
     Ok((key, owned))
 }
@@ -78,11 +87,12 @@ pub(super) fn record(
     }
     let mut keep = connection.prepare_cached(
         "INSERT OR REPLACE INTO inventory
-         (kind, name, origin, since, revision, deletion_policy, password)
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
+         (kind, name, origin, since, revision, deletion_policy, password, vcard, banned)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     for (key, owned) in owned {
-        let Owned { origin, since, revision, deletion_policy, password } = owned;
+        let Owned { origin, since, revision, deletion_policy, password, vcard, banned } = owned;
+        let banned = banned.as_ref().map(serde_json::to_string).transpose();
         keep.execute(params![
             key.kind.as_str(),
             key.name,
@@ -91,6 +101,8 @@ pub(super) fn record(
             revision.as_str(),
             word(deletion_policy)?,
             password.as_ref().map(word).transpose()?,
+            vcard.as_ref().map(word).transpose()?,
+            banned.map_err(|e| Failure::Row(e.to_string()))?,
         ])?;
     }
     Ok(())

@@ -17,6 +17,10 @@ fn owned(password: Option<Fingerprint>) -> Owned {
         since: Timestamp::from_second(1_700_000_000).unwrap(),
         revision: Revision::new("c0ffee"),
         deletion_policy: DeletionPolicy::Retain,
+        vcard: password.clone(),
+        banned: password
+            .is_some()
+            .then(|| crate::inventory::Ban { reason: "abuse".into(), confirmed: true }),
         password,
     }
 }
@@ -188,7 +192,7 @@ fn a_memory_of_the_first_version_is_taken_over() {
     drop(SqliteStore::open(dir.path()).unwrap());
     let before = rusqlite::Connection::open(dir.path().join(DATABASE)).unwrap();
     before
-        .execute_batch("DROP TABLE config_good; DROP TABLE config_file; PRAGMA user_version = 1;")
+        .execute_batch("ALTER TABLE inventory DROP COLUMN vcard; ALTER TABLE inventory DROP COLUMN banned; DROP TABLE config_good; DROP TABLE config_file; PRAGMA user_version = 1;")
         .unwrap();
     drop(before);
     let store = SqliteStore::open(dir.path()).unwrap();

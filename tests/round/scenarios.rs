@@ -293,7 +293,7 @@ async fn deletions_wait_where_they_are_told_to() {
 async fn without_its_modules_rooms_are_unknown_and_none_is_deleted() {
     let lab = Lab::new();
     lab.round(&declare("users: []\nrooms: [{ name: hall }, { name: attic }]")).await;
-    for missing in ["muc_online_rooms", "get_room_options"] {
+    for missing in ["muc_online_rooms"] {
         lab.world(|world| world.missing = [missing].into());
         let desired = declare(
             "users: [{ name: ann }]\nrooms: [{ name: hall }, { name: attic, state: absent }]",

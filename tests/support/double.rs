@@ -9,6 +9,8 @@ use async_trait::async_trait;
 use ejabberd_operator::engine::{Arg, Call, Control, ControlError, Value};
 use ejabberd_operator::model::ServerVersion;
 
+use super::objects::Objects;
+
 /// What the double remembers.
 #[derive(Debug, Default, Clone)]
 pub struct World {
@@ -27,6 +29,8 @@ pub struct World {
     pub frozen: bool,
     /// Every call by name, in order.
     pub calls: Vec<&'static str>,
+    /// What there is beside accounts and rooms.
+    pub objects: Objects,
     /// Files beside the server's configuration, by name.
     pub files: BTreeMap<String, Vec<u8>>,
 }
@@ -84,25 +88,26 @@ pub fn default_options() -> BTreeMap<String, String> {
     .into()
 }
 
-fn text(arg: &Arg) -> String {
+pub(super) fn text(arg: &Arg) -> String {
     match arg {
         Arg::Text(text) | Arg::Characters(text) => text.clone(),
         Arg::Secret(secret) => secret.expose().to_owned(),
         Arg::Int(n) => n.to_string(),
         Arg::Atom(name) => (*name).to_owned(),
+        Arg::Node(name) => name.clone(),
         Arg::Pairs(_) => String::new(),
     }
 }
 
-fn atom(word: &str) -> Value {
+pub(super) fn atom(word: &str) -> Value {
     Value::Atom(word.to_owned())
 }
 
-fn said(word: &str) -> Value {
+pub(super) fn said(word: &str) -> Value {
     Value::Text(word.to_owned())
 }
 
-fn no(words: &[&str]) -> Value {
+pub(super) fn no(words: &[&str]) -> Value {
     Value::Tuple(std::iter::once(atom("error")).chain(words.iter().map(|w| said(w))).collect())
 }
 
@@ -137,12 +142,18 @@ impl World {
             ),
             "stats" => Value::Int(1),
             "check_account" => atom(if self.users.contains_key(&pair) { "true" } else { "false" }),
+            "check_password" if self.objects.bans.contains_key(&pair) => atom("false"),
             "check_password" => {
                 atom(if self.users.get(&pair) == Some(&at(2)) { "true" } else { "false" })
             }
             "register" => self.register(&pair, &at(1), at(2)),
             "unregister" => {
                 self.users.remove(&pair);
+                self.objects.bans.remove(&pair);
+                self.objects.vcards.remove(&pair);
+                // As the server does, in the rooms that run.
+                let rooms = self.objects.affiliations.values_mut();
+                rooms.for_each(|room| drop(room.remove(&pair)));
                 Value::Tuple(vec![atom("ok"), said("")])
             }
             "change_password" if at(2).is_empty() => {
@@ -172,10 +183,16 @@ impl World {
                 None => no(&["The room does not exist."]),
             },
             "destroy_room" => match self.rooms.remove(&pair) {
-                Some(_) => atom("ok"),
+                Some(_) => {
+                    self.objects.affiliations.remove(&pair);
+                    self.objects.subjects.remove(&pair);
+                    atom("ok")
+                }
                 None => no(&["Room doesn't exists"]),
             },
-            other => panic!("the double does not know `{other}`"),
+            other => self
+                .object_command(other, &words)
+                .unwrap_or_else(|| panic!("the double does not know `{other}`")),
         }
     }
 
@@ -226,6 +243,14 @@ impl World {
         let mut options = default_options();
         if let Some(Arg::Pairs(pairs)) = args.get(3) {
             for (name, value) in pairs {
+                if name == "subject" {
+                    self.objects.subjects.insert(room.clone(), value.expose().to_owned());
+                }
+                if name == "affiliations" {
+                    let given = value.expose().split(',').filter_map(|one| one.split_once(':'));
+                    let given = given.map(|(word, jid)| (jid.to_owned(), word.to_owned()));
+                    self.objects.affiliations.insert(room.clone(), given.collect());
+                }
                 let value = if name == "presence_broadcast" {
                     format!("[{}]", value.expose())
                 } else {
@@ -272,7 +297,6 @@ impl Control for Double {
                 })
             }
             Call::Command { name, args, .. } => Ok(world.command(name, args)),
-            Call::Function { function: "table_info", .. } => Ok(atom("disc_only_copies")),
             Call::Function { function: "sync_log", .. } => Ok(atom("ok")),
             Call::Function { function: "path", .. } => Ok(said("/conf/ejabberd.yml")),
             Call::Function { function: "is_loaded", .. } => Ok(atom("true")),
@@ -296,9 +320,11 @@ impl Control for Double {
                  </starttls></stream:features>",
             )),
             Call::Beside { function: "login", .. } => Ok(atom("in")),
-            Call::Beside { function, .. } | Call::Function { function, .. } => {
-                panic!("the double does not know `{function}`")
-            }
+            Call::Inside { args, .. } => Ok(world.set_subject(args)),
+            Call::Function { function, args, .. } => Ok(world
+                .object_function(function, args)
+                .unwrap_or_else(|| panic!("the double does not know `{function}`"))),
+            Call::Beside { function, .. } => panic!("the double does not know `{function}`"),
         }
     }
 

@@ -15,6 +15,7 @@
 pub mod double;
 pub mod host;
 pub mod inside;
+pub mod objects;
 pub mod real;
 pub mod shipped;
 pub mod world;

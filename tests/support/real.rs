@@ -49,7 +49,9 @@ modules:
   mod_muc: { max_users: 200 }
   mod_muc_admin: {}
   mod_private: {}
+  mod_offline: {}
   mod_roster: {}
+  mod_shared_roster: {}
   mod_vcard: {}
 ";
 

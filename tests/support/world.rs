@@ -29,6 +29,7 @@ use ejabberd_operator::status::Status;
 use jiff::Timestamp;
 
 use super::double::{Double, World};
+use super::objects::Objects;
 
 pub const HOST: &str = "example.org";
 
@@ -152,6 +153,7 @@ pub struct Lab {
 pub struct Picture {
     pub users: BTreeMap<String, String>,
     pub rooms: BTreeMap<String, BTreeMap<String, String>>,
+    pub objects: Objects,
     pub process: ProcessState,
     pub running: ConfigFiles,
     pub written: ConfigFiles,
@@ -383,7 +385,7 @@ impl Lab {
             store: Arc::clone(self) as Arc<dyn Store>,
             secrets: Arc::clone(self) as Arc<dyn Secrets>,
             telemetry: Arc::clone(self) as Arc<dyn Telemetry>,
-            rechecks: Rechecks::new(0, 0),
+            rechecks: Rechecks::new(0, 0, 0),
             keeper: Arc::new(self.keeper(desired)),
             supervised: false,
         }
@@ -407,7 +409,8 @@ impl Lab {
             let of = memory.generated.iter().find(|(_, secret)| secret.expose() == password);
             of.map_or_else(|| password.to_owned(), |(jid, _)| format!("generated for {jid}"))
         };
-        let owned = [Kind::User, Kind::Room].into_iter().flat_map(|kind| {
+        let kinds = [Kind::User, Kind::Group, Kind::Room, Kind::Affiliation];
+        let owned = kinds.into_iter().flat_map(|kind| {
             memory.inventory.of_kind(kind).map(move |(name, owned)| {
                 (format!("{kind} {name}"), (owned.deletion_policy, owned.password.clone()))
             })
@@ -419,6 +422,7 @@ impl Lab {
         Picture {
             users: named(&world.users),
             rooms: world.rooms.clone(),
+            objects: world.objects.clone(),
             process: machine.process.clone(),
             running: machine.running.clone(),
             written: world.files.clone(),
@@ -493,7 +497,9 @@ impl Lab {
         let mut answer = Err(ControlError::Unreachable("the double is away".to_owned()));
         if passage.carried_out {
             let owned = self.inventory_now().holds(&ObjectKey::new(kind, &object));
-            let there = |world: &mut World| (world.users.clone(), world.rooms.clone());
+            let there = |world: &mut World| {
+                (world.users.clone(), world.rooms.clone(), world.objects.clone())
+            };
             let before = self.world(there);
             answer = self.double.call(call, deadline).await;
             let changed = self.world(there) != before;
@@ -564,10 +570,16 @@ impl Control for Lab {
             return Ok(answer);
         }
         match call.name() {
-            "register" | "unregister" | "change_password" => {
-                self.change(Kind::User, call, deadline).await
+            "register" | "unregister" | "change_password" | "ban_account" | "unban_account"
+            | "set_vcard" | "set_vcard2" => self.change(Kind::User, call, deadline).await,
+            "srg_create" | "srg_delete" | "srg_user_add" | "srg_user_del" => {
+                self.change(Kind::Group, call, deadline).await
             }
-            "create_room_with_opts" | "change_room_option" | "destroy_room" => {
+            "set_room_affiliation" => self.change(Kind::Affiliation, call, deadline).await,
+            "change_table_copy_type" | "write_file" => {
+                self.change(Kind::Server, call, deadline).await
+            }
+            "create_room_with_opts" | "change_room_option" | "destroy_room" | "subject" => {
                 self.change(Kind::Room, call, deadline).await
             }
             "reload_config" => {

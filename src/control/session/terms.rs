@@ -41,6 +41,7 @@ fn argument(arg: &Arg) -> Term {
         }
         Arg::Int(number) => integer(*number),
         Arg::Atom(name) => atom(name),
+        Arg::Node(name) => atom(name),
         Arg::Pairs(pairs) => List::from(
             pairs
                 .iter()
@@ -56,6 +57,7 @@ pub(super) fn request(id: u64, timeout_ms: u64, call: &Call, api: ApiVersion) ->
     let args: Vec<Term> = call.args().iter().map(argument).collect();
     let (module, function, args) = match call {
         Call::Function { module, function, .. } => (*module, *function, args),
+        Call::Inside { function, .. } => ("inside_the_server", *function, args),
         Call::Beside { function, .. } => ("beside_the_server", *function, args),
         Call::Command { name, .. } => {
             let caller = eetf::Map { map: [(atom("caller_module"), atom("ejabberd_ctl"))].into() };

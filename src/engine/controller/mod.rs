@@ -18,11 +18,9 @@ use super::keeper::Keeper;
 use super::orders::Orders;
 use super::ports::{Control, Runtime, Secrets, Source, Store, Telemetry};
 use super::rechecks::Rechecks;
-use super::report::StepOutcome;
 use super::retry::Retries;
 use super::round::{Confirm, Engine, Permission};
 use super::server::Server;
-use crate::model::Kind;
 use crate::plan::Step;
 use crate::spec::{self, DesiredState, Problem, SecretSource, Severity, Validated};
 use crate::status::{ConditionType, Status};
@@ -31,8 +29,9 @@ use crate::status::{ConditionType, Status};
 /// half done must not look like a removal.
 pub const DELETIONS_AFTER: Duration = Duration::from_secs(2);
 
-/// Passwords that are asked for again in each round: ten a minute.
-const RECHECKS: usize = 5;
+/// So many passwords and vCards are asked for again in a minute, though they
+/// were seen to be as declared.
+const RECHECKS: (usize, usize) = (10, 60);
 
 /// How long a round may go on after the order to end: a configuration that is
 /// being rolled out should not leave the server stopped.
@@ -220,7 +219,7 @@ impl Controller {
                     store: Arc::clone(&self.store),
                     secrets: Arc::clone(&self.secrets),
                     telemetry: Arc::clone(&self.telemetry),
-                    rechecks: Rechecks::new(RECHECKS, 0),
+                    rechecks: Rechecks::new(RECHECKS.0, RECHECKS.1, 0),
                     keeper,
                     supervised: true,
                 };
@@ -292,8 +291,7 @@ impl Controller {
             status.server.supervision = supervision;
             describe(status);
         });
-        let of_server = |o: &StepOutcome| matches!(o.step.kind, Kind::Server | Kind::Config);
-        Ok(report.outcomes.iter().any(of_server))
+        Ok(report.outcomes.iter().any(|outcome| outcome.step.is_of_server()))
     }
 
     /// When to look again at the latest: the resync, with a tenth of jitter so

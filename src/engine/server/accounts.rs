@@ -129,6 +129,6 @@ impl Server {
     }
 }
 
-fn account(jid: &Jid) -> Vec<super::Arg> {
+pub(super) fn account(jid: &Jid) -> Vec<super::Arg> {
     vec![jid.local.as_str().into(), jid.host.as_str().into()]
 }

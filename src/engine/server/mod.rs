@@ -2,9 +2,16 @@
 //! argument orders, answers and traps.
 
 mod accounts;
+mod affiliations;
 mod answers;
+mod bans;
+mod groups;
 mod listeners;
 mod rooms;
+mod storage;
+mod stored_rooms;
+mod subjects;
+mod vcards;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +25,7 @@ use super::ports::Control;
 use crate::model::{ApiVersion, Jid, Secret, ServerVersion, Vhost};
 use answers::{number, refused};
 pub use listeners::Listener;
+pub use rooms::NewRoom;
 
 /// How long a call may take. A command is done in milliseconds, but the server
 /// may be busy, and a list of 100,000 accounts takes seconds.
@@ -159,13 +167,19 @@ impl Server {
     /// one from before is overwritten: it is there to be gone back to by hand.
     pub async fn back_up(&self) -> Result<String> {
         const NAME: &str = "backup";
-        let call = Call::function("mnesia", "system_info", vec![Arg::Atom("directory")]);
-        let answer = self.control.call(call, self.deadline).await?;
-        let directory = answer.as_text().ok_or(ControlError::Malformed(NAME))?.to_owned();
+        let directory = self.database_directory().await?;
         let path = format!("{directory}/before-replacement.backup");
         let call = Call::command(NAME, Shape::Restuple, vec![Arg::Characters(path.clone())]);
         let answer = self.control.call(call, BACKUP_DEADLINE).await?;
         if answer.is_ok() { Ok(path) } else { Err(refused(NAME, &answer)) }
+    }
+
+    /// Where its database is.
+    async fn database_directory(&self) -> Result<String> {
+        const NAME: &str = "system_info";
+        let call = Call::function("mnesia", NAME, vec![Arg::Atom("directory")]);
+        let answer = self.control.call(call, self.deadline).await?;
+        answer.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
     }
 
     /// Stops ejabberd and its database in good order; the node stays. What
@@ -202,6 +216,22 @@ impl Server {
         let args = vec![host.as_str().into(), Arg::Atom(module)];
         let call = Call::function("gen_mod", "is_loaded", args);
         Ok(self.control.call(call, self.deadline).await?.is_ok())
+    }
+
+    /// Fails unless `module` is loaded for `host`, which `command` needs.
+    async fn needs_module(
+        &self,
+        host: &Vhost,
+        command: &'static str,
+        module: &'static str,
+    ) -> Result<()> {
+        if self.has_module(host, module).await? {
+            return Ok(());
+        }
+        let message = format!(
+            "{module} is not loaded for {host}: add it to the modules of the server's configuration"
+        );
+        Err(ControlError::Refused { command, message })
     }
 
     /// A file on its machine, or `None` if there is none. A hundred times

@@ -5,13 +5,32 @@ use std::time::Duration;
 
 use super::answers::{refused, says, texts};
 use super::{Arg, ControlError, Created, Result, Server, Shape};
-use crate::model::{RoomJid, Secret, ServerVersion, Vhost};
+use crate::model::{AffiliationId, Jid, RoomJid, Secret, ServerVersion, Vhost};
 use crate::observed::RoomOptions;
-use crate::spec::OptionValue;
+use crate::spec::{AffiliationKind, OptionValue, room_option};
 
 /// The first version whose list options are written `a,b`, not `[a,b]`. 24.12
 /// takes only the one, 26.07 only the other (tried); the change is between.
 const COMMA_LISTS_SINCE: ServerVersion = ServerVersion { year: 25, month: 1 };
+
+/// The first version that takes affiliations where a room is made. The change
+/// came between 23.01, which refuses the whole, and this one (tried).
+const AFFILIATIONS_SINCE: ServerVersion = ServerVersion { year: 24, month: 12 };
+
+/// A room that is to be made.
+pub struct NewRoom<'r> {
+    /// Its options.
+    pub options: &'r BTreeMap<String, OptionValue>,
+    /// Who is what in it.
+    pub affiliations: &'r BTreeMap<Jid, AffiliationKind>,
+    /// Its subject.
+    pub subject: Option<&'r str>,
+}
+
+/// Whether a name can stand in a list that commas or semicolons divide.
+fn is_plain(account: &Jid) -> bool {
+    !account.local.as_str().contains([',', ';'])
+}
 
 /// A room that ends between two looks of the server at it crashes the command.
 const VANISHING_TRIES: u32 = 3;
@@ -25,6 +44,14 @@ impl Server {
             .into_iter()
             .filter_map(|name| name.parse().ok())
             .collect())
+    }
+
+    /// The rooms that nobody is in, of all services, hibernated ones too.
+    pub async fn unoccupied_rooms(&self) -> Result<BTreeSet<RoomJid>> {
+        const NAME: &str = "rooms_unused_list";
+        let args = vec!["global".into(), Arg::Int(0)];
+        let answer = self.command(NAME, Shape::Lines, args).await?;
+        Ok(texts(NAME, &answer)?.into_iter().filter_map(|name| name.parse().ok()).collect())
     }
 
     /// A room's options, or `None` if there is no such room. Wakes it.
@@ -64,31 +91,49 @@ impl Server {
         Ok((!options.is_empty()).then_some(options))
     }
 
-    /// Makes a room with `options`, on behalf of the vhost `host`.
+    /// Makes a room, on behalf of the vhost `host`. What of `new` its command
+    /// cannot take is done right after.
     pub async fn create_room(
         &self,
         room: &RoomJid,
         host: &Vhost,
-        options: &BTreeMap<String, OptionValue>,
+        new: &NewRoom<'_>,
     ) -> Result<Created> {
         const NAME: &str = "create_room_with_opts";
+        let NewRoom { options, affiliations, subject } = new;
         let version = self.version().await?;
-        let pairs = options
-            .iter()
+        // An unknown one would be dropped without a word, or crash the command.
+        let known = options.iter().filter(|(name, _)| room_option(name, version));
+        let mut pairs: Vec<(String, Secret)> = known
             .map(|(name, value)| (name.clone(), Secret::new(written(value, version))))
             .collect();
+        if let Some(subject) = subject.filter(|subject| !subject.is_empty()) {
+            pairs.push(("subject".to_owned(), Secret::new(subject.to_owned())));
+        }
+        let (with_it, later): (Vec<_>, Vec<_>) = affiliations
+            .iter()
+            .partition(|(account, _)| version >= AFFILIATIONS_SINCE && is_plain(account));
+        if !with_it.is_empty() {
+            let entries: Vec<String> =
+                with_it.iter().map(|(jid, kind)| format!("{}:{jid}", kind.as_str())).collect();
+            pairs.push(("affiliations".to_owned(), Secret::new(entries.join(","))));
+        }
         let mut args = room_args(room);
         args.extend([host.as_str().into(), Arg::Pairs(pairs)]);
-        let answer = self.command(NAME, Shape::Rescode, args).await;
-        match answer {
-            Ok(answer) if answer.is_ok() => Ok(Created::Now),
-            Ok(answer) if says(&answer, "already exists") => Ok(Created::Before),
-            Ok(answer) => Err(refused(NAME, &answer)),
+        match self.command(NAME, Shape::Rescode, args).await {
+            Ok(answer) if answer.is_ok() => {}
+            Ok(answer) if says(&answer, "already exists") => return Ok(Created::Before),
+            Ok(answer) => return Err(refused(NAME, &answer)),
             Err(ControlError::Refused { message, .. }) if message.contains("already exists") => {
-                Ok(Created::Before)
+                return Ok(Created::Before);
             }
-            Err(error) => Err(error),
+            Err(error) => return Err(error),
         }
+        for (account, kind) in later {
+            let id = AffiliationId { room: room.clone(), account: account.clone() };
+            self.affiliate(&id, Some(*kind)).await?;
+        }
+        Ok(Created::Now)
     }
 
     /// Changes one option of a room. The room must know it: an unknown one
@@ -119,7 +164,7 @@ impl Server {
     }
 }
 
-fn room_args(room: &RoomJid) -> Vec<super::Arg> {
+pub(super) fn room_args(room: &RoomJid) -> Vec<super::Arg> {
     vec![room.room.as_str().into(), room.service.as_str().into()]
 }
 

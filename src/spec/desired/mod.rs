@@ -2,6 +2,7 @@
 //! [`validate`](super::validate) builds one.
 
 mod config;
+mod membership;
 mod objects;
 mod policy;
 mod server;
@@ -69,11 +70,22 @@ impl DesiredState {
         let room = |rooms: &BTreeMap<RoomJid, Room>| {
             key.name.parse().is_ok_and(|jid| rooms.contains_key(&jid))
         };
+        let group = |groups: &BTreeMap<Localpart, Group>| {
+            let id = key.name.parse::<Jid>();
+            id.is_ok_and(|id| id.host == self.host && groups.contains_key(&id.local))
+        };
         match key.kind {
             Kind::User => self.users.as_ref().is_some_and(user),
             Kind::Room => self.rooms.as_ref().is_some_and(room),
-            Kind::Server | Kind::Config | Kind::Group | Kind::Affiliation => false,
+            Kind::Group => self.groups.as_ref().is_some_and(group),
+            Kind::Server | Kind::Config | Kind::Affiliation => false,
         }
+    }
+
+    /// The full name of a group. Groups belong to the default vhost.
+    #[must_use]
+    pub fn group_id(&self, name: &Localpart) -> Jid {
+        Jid { local: name.clone(), host: self.host.clone() }
     }
 
     /// The one of our hosts that a room's service belongs to: the longest that

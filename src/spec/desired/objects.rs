@@ -39,14 +39,30 @@ pub struct User {
     pub password_to: Option<SecretSink>,
     /// What it shall be.
     pub state: UserState,
-    /// The vCard's nickname.
-    pub nickname: Option<String>,
-    /// Fields of the vCard.
-    pub vcard: BTreeMap<String, String>,
+    /// Fields of the vCard, the nickname among them.
+    pub vcard: BTreeMap<VcardField, String>,
     /// What happens when the entry is gone.
     pub deletion_policy: DeletionPolicy,
     /// Leave it alone.
     pub paused: bool,
+}
+
+/// A field of a vCard (XEP-0054): an element, or one inside it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct VcardField {
+    /// E.g. `FN`, `EMAIL`.
+    pub element: &'static str,
+    /// E.g. `USERID` in `EMAIL`.
+    pub part: Option<&'static str>,
+}
+
+impl std::fmt::Display for VcardField {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.part {
+            Some(part) => write!(f, "{}.{part}", self.element),
+            None => f.write_str(self.element),
+        }
+    }
 }
 
 /// Who decides on a password after the account was created.
@@ -89,8 +105,8 @@ pub struct Group {
     pub display_name: Option<String>,
     /// What it is for.
     pub description: Option<String>,
-    /// Who is in it.
-    pub members: Vec<Jid>,
+    /// Who is in it; `None`: not managed.
+    pub members: Option<Vec<Jid>>,
     /// Whether its members see each other.
     pub roster: bool,
 }
@@ -129,7 +145,8 @@ pub enum OptionValue {
 }
 
 /// What one account may be to a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum AffiliationKind {
     /// Decides on everything.
     Owner,
@@ -139,6 +156,22 @@ pub enum AffiliationKind {
     Member,
     /// May not enter.
     Outcast,
+}
+
+impl AffiliationKind {
+    /// Every kind, the most powerful first.
+    pub const ALL: [Self; 4] = [Self::Owner, Self::Admin, Self::Member, Self::Outcast];
+
+    /// ejabberd's word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Admin => "admin",
+            Self::Member => "member",
+            Self::Outcast => "outcast",
+        }
+    }
 }
 
 /// Who has an affiliation.

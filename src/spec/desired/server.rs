@@ -125,6 +125,18 @@ pub enum TableStorage {
     RamCopies,
 }
 
+impl TableStorage {
+    /// Mnesia's word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DiscOnlyCopies => "disc_only_copies",
+            Self::DiscCopies => "disc_copies",
+            Self::RamCopies => "ram_copies",
+        }
+    }
+}
+
 /// `spec.server.probe`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Probe {

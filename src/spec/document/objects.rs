@@ -30,7 +30,7 @@ pub(crate) struct User {
     pub(crate) reason: Option<String>,
     /// The nickname in its vCard.
     pub(crate) nickname: Option<String>,
-    /// Further fields of its vCard, under their names there.
+    /// Further fields of its vCard, under their names there: `FN`, `EMAIL`, `N.GIVEN`, `ORG.ORGUNIT`.
     #[serde(default)]
     pub(crate) vcard: BTreeMap<String, String>,
     /// What happens when the entry is gone.
@@ -112,9 +112,8 @@ pub(crate) struct Group {
     pub(crate) display_name: Option<String>,
     /// What it is for.
     pub(crate) description: Option<String>,
-    /// Who is in it: names on the default vhost, or full JIDs.
-    #[serde(default)]
-    pub(crate) members: Vec<String>,
+    /// Who is in it: names on the default vhost, or full JIDs. Absent: not managed.
+    pub(crate) members: Option<Vec<String>>,
     /// Whether its members see each other.
     #[serde(default = "yes")]
     pub(crate) roster: bool,

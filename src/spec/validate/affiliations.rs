@@ -146,7 +146,12 @@ fn one(text: &str, span: Span, known: &Known<'_>, scope: &mut Scope<'_, '_>) -> 
             return None;
         }
     };
-    if known.groups.is_some_and(|groups| groups.contains_key(&name)) {
+    if let Some(group) = known.groups.and_then(|groups| groups.get(&name)) {
+        if group.members.is_none() {
+            let message = format!("the group {} declares no members", mask::quoted(text));
+            scope.report.warning(span, message).help =
+                Some("list its `members`, or this stands for nobody".into());
+        }
         return Some(Member::Group(name));
     }
     if scope.some_groups {

@@ -9,6 +9,9 @@ mod rooms;
 mod secrets;
 mod server;
 mod users;
+mod vcard;
+
+pub use options::room_option;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Scope;
+use crate::model::ServerVersion;
 use crate::spec::decode::meant_by;
 use crate::spec::desired::OptionValue;
 use crate::spec::document::RoomOption;
@@ -55,9 +56,33 @@ const OPTIONS: [(&str, Shape); 31] = [
     ("public_list", Bool),
     ("pubsub", Text),
     ("title", Text),
-    ("vcard_xupdate", Text),
+    ("vcard", Text),
     ("voice_request_min_interval", Positive),
 ];
+
+/// What cannot be declared, and why.
+const NOT_OURS: [(&str, &str); 5] = [
+    ("affiliations", "affiliations have a field of their own beside `options`"),
+    ("captcha_whitelist", "no command of ejabberd can change it"),
+    ("subject", "the subject has a field of its own beside `options`"),
+    ("subscribers", "people subscribe by themselves"),
+    ("vcard_xupdate", "ejabberd computes it from `vcard`"),
+];
+
+/// Whether rooms of `version` have the option `name`. A room that is there is
+/// a better witness; this is for one that is to be made.
+#[must_use]
+pub fn room_option(name: &str, version: ServerVersion) -> bool {
+    // Seen on 23.01 and on 24.12. It changed in between; what a version there
+    // does not have, the room that was made shows.
+    const OLD_UNTIL: ServerVersion = ServerVersion { year: 24, month: 11 };
+    const NEW_SINCE: ServerVersion = ServerVersion { year: 23, month: 2 };
+    match name {
+        "allow_private_messages" => version <= OLD_UNTIL,
+        "allowpm" => version >= NEW_SINCE,
+        _ => OPTIONS.iter().any(|(known, _)| *known == name),
+    }
+}
 
 pub(super) fn check(
     mut written: BTreeMap<String, RoomOption>,
@@ -69,16 +94,19 @@ pub(super) fn check(
         // What could not be decoded is not among what was written.
         let Some((name, value)) = written.remove_entry(&entry.key) else { continue };
         let Some((_, shape)) = OPTIONS.iter().find(|(known, _)| *known == name) else {
-            let known = OPTIONS.iter().map(|(known, _)| *known);
-            let help =
-                suggest::closest(&name, known).map(|known| format!("did you mean `{known}`?"));
-            scope
-                .report
-                .error(
-                    entry.key_span,
-                    format!("ejabberd has no room option {}", mask::quoted(&name)),
-                )
-                .help = help;
+            let quoted = mask::quoted(&name);
+            let (message, help) = match NOT_OURS.iter().find(|(other, _)| *other == name) {
+                Some((_, why)) => {
+                    (format!("the room option {quoted} cannot be set"), Some((*why).to_owned()))
+                }
+                None => {
+                    let known = OPTIONS.iter().map(|(known, _)| *known);
+                    let help = suggest::closest(&name, known);
+                    let help = help.map(|known| format!("did you mean `{known}`?"));
+                    (format!("ejabberd has no room option {quoted}"), help)
+                }
+            };
+            scope.report.error(entry.key_span, message).help = help;
             continue;
         };
         if let Some(value) = shaped(&name, value, shape, entry.value.span, scope) {

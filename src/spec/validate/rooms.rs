@@ -38,7 +38,16 @@ pub(super) fn check_groups(
         };
     collect("group", list, scope, name, |group: document::Group, _, node, scope| {
         let document::Group { name: _, display_name, description, members, roster } = group;
-        let members = accounts(&members, node.get("members"), users, scope);
+        let members = members.map(|members| accounts(&members, node.get("members"), users, scope));
+        let stranger = members.iter().flatten().find(|member| !scope.is_ours(&member.host));
+        if let Some(stranger) = stranger.filter(|_| roster) {
+            let message = format!(
+                "{} is on another server, whose accounts ejabberd keeps in no shared roster group",
+                mask::quoted(&stranger.to_string())
+            );
+            scope.report.error(field(node, "members"), message).help =
+                Some("with `roster: false` the group can still be named in affiliations".into());
+        }
         Some(Group { display_name, description, members, roster })
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::objects::{collect, field};
-use super::{Scope, secrets};
+use super::{Scope, secrets, vcard};
 use crate::model::Jid;
 use crate::spec::desired::{DeletionPolicy, PasswordPolicy, User, UserState};
 use crate::spec::document;
@@ -100,6 +100,7 @@ fn build(user: document::User, _: &Jid, node: &Node, scope: &mut Scope<'_, '_>) 
             }
         }
     };
+    let vcard = vcard::check(nickname, vcard, node, scope);
     Some(User {
         password: inline.or(from),
         password_policy: match password_policy {
@@ -108,7 +109,6 @@ fn build(user: document::User, _: &Jid, node: &Node, scope: &mut Scope<'_, '_>) 
         },
         password_to,
         state,
-        nickname,
         vcard,
         deletion_policy: deletion(deletion_policy),
         paused,

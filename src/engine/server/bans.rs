@@ -1,0 +1,76 @@
+//! Accounts that are kept from logging in.
+
+use std::time::Duration;
+
+use super::answers::refused;
+use super::{ControlError, Result, Server, Shape, Value, accounts::account};
+use crate::model::{Jid, ServerVersion};
+
+/// Since this version a ban is remembered by the server, and can be lifted.
+/// Before, banning only replaced the password.
+const REMEMBERED_SINCE: ServerVersion = ServerVersion { year: 24, month: 6 };
+
+/// Sessions of a banned account end a little after the answer.
+const BETWEEN: Duration = Duration::from_millis(20);
+
+impl Server {
+    /// Whether the server itself can tell who is banned.
+    pub async fn remembers_bans(&self) -> Result<bool> {
+        Ok(self.version().await? >= REMEMBERED_SINCE)
+    }
+
+    /// Why the account is banned; `None` if it is not. Only where the server
+    /// [remembers](Self::remembers_bans) bans. A ban that was made with another
+    /// Erlang cookie is none: the server itself does not keep to it.
+    pub async fn ban_of(&self, jid: &Jid) -> Result<Option<String>> {
+        const NAME: &str = "get_ban_details";
+        let answer = self.command(NAME, Shape::Pairs, account(jid)).await?;
+        let details = answer.as_list().ok_or(ControlError::Malformed(NAME))?;
+        if details.is_empty() {
+            return Ok(None);
+        }
+        let reason = details.iter().find_map(|pair| match pair.as_tuple() {
+            Some([name, reason]) if name.as_text() == Some("reason") => reason.as_text(),
+            _ => None,
+        });
+        Ok(Some(reason.unwrap_or_default().to_owned()))
+    }
+
+    /// Keeps an account from logging in, and ends its sessions. It must exist:
+    /// up to 24.12 banning one that does not creates it, so that is asked first.
+    pub async fn ban(&self, jid: &Jid, reason: &str) -> Result<()> {
+        const NAME: &str = "ban_account";
+        if !self.account_exists(jid).await? {
+            let message = "there is no such account".to_owned();
+            return Err(ControlError::Refused { command: NAME, message });
+        }
+        if self.remembers_bans().await? {
+            // Without the one it says no in a word, without the other it crashes.
+            self.needs_module(&jid.host, NAME, "mod_private").await?;
+            self.needs_module(&jid.host, NAME, "mod_last").await?;
+        }
+        let answer = self.ban_once(jid, reason).await?;
+        if answer.as_text() != Some("account_was_already_banned") {
+            return if answer.is_ok() { Ok(()) } else { Err(refused(NAME, &answer)) };
+        }
+        // The reason of a ban cannot be changed.
+        self.unban(jid).await?;
+        tokio::time::sleep(BETWEEN).await;
+        let answer = self.ban_once(jid, reason).await?;
+        if answer.is_ok() { Ok(()) } else { Err(refused(NAME, &answer)) }
+    }
+
+    async fn ban_once(&self, jid: &Jid, reason: &str) -> Result<Value> {
+        let mut args = account(jid);
+        args.push(reason.into());
+        self.command("ban_account", Shape::Rescode, args).await
+    }
+
+    /// Lifts a ban. Only where the server [remembers](Self::remembers_bans) them.
+    pub async fn unban(&self, jid: &Jid) -> Result<()> {
+        const NAME: &str = "unban_account";
+        let answer = self.command(NAME, Shape::Rescode, account(jid)).await?;
+        let already = answer.as_text() == Some("account_was_not_banned");
+        if answer.is_ok() || already { Ok(()) } else { Err(refused(NAME, &answer)) }
+    }
+}

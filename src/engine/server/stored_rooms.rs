@@ -1,0 +1,159 @@
+//! Rooms as they are stored: options, affiliations and subject in one call,
+//! and nobody is woken. What is stored of a persistent room is up to date at
+//! once, whoever changed it (tried on 23.01, 24.12 and 26.07).
+
+use std::collections::BTreeMap;
+
+use super::affiliations::kind;
+use super::groups::option;
+use super::{Call, Result, Server, Value};
+use crate::model::{Jid, RoomJid, Vhost};
+use crate::observed::{ObservedRoom, RoomOptions};
+use crate::spec::AffiliationKind;
+
+/// What is stored of a room beside its options.
+const NO_OPTIONS: [&str; 11] = [
+    "affiliations",
+    "captcha_whitelist",
+    "hats_defs",
+    "hats_users",
+    "hibernation_time",
+    "roles",
+    "salt",
+    "subject",
+    "subject_author",
+    "subscribers",
+    "vcard_xupdate",
+];
+
+impl Server {
+    /// A room as it is stored; `None` if it is not, as one that does not
+    /// persist. One that was just made has only some of its options stored.
+    /// `host` is the vhost that its service belongs to.
+    pub async fn stored_room(&self, host: &Vhost, room: &RoomJid) -> Result<Option<ObservedRoom>> {
+        const NAME: &str = "restore_room";
+        let args =
+            vec![host.as_str().into(), room.service.as_str().into(), room.room.as_str().into()];
+        match self.control.call(Call::function("mod_muc", NAME, args), self.deadline).await? {
+            Value::List(stored) => Ok(Some(read(&stored))),
+            Value::Atom(word) if word == "error" => Ok(None),
+            // 26.07 tells a database that fails from a room that is not there.
+            answer => Err(super::answers::refused(NAME, &answer)),
+        }
+    }
+}
+
+fn read(stored: &[Value]) -> ObservedRoom {
+    let pairs = stored.iter().filter_map(|pair| match pair.as_tuple()? {
+        [name, value] => Some((name.as_text()?, value)),
+        _ => None,
+    });
+    let options: RoomOptions = pairs
+        .filter(|(name, _)| !NO_OPTIONS.contains(name))
+        .filter_map(|(name, value)| Some((name.to_owned(), printed(value)?)))
+        .collect();
+    let affiliations = option(stored, "affiliations").and_then(Value::as_list).unwrap_or_default();
+    let affiliations: BTreeMap<Jid, AffiliationKind> =
+        affiliations.iter().filter_map(affiliation).collect();
+    let subject = option(stored, "subject").map(subject).unwrap_or_default();
+    ObservedRoom { options, subject: Some(subject), affiliations: Some(affiliations) }
+}
+
+/// A value as `get_room_options` prints it.
+fn printed(value: &Value) -> Option<String> {
+    match value {
+        Value::Atom(text) | Value::Text(text) => Some(text.clone()),
+        Value::Int(number) => Some(number.to_string()),
+        Value::List(words) => {
+            let words: Vec<&str> = words.iter().filter_map(Value::as_text).collect();
+            Some(format!("[{}]", words.join(",")))
+        }
+        _ => None,
+    }
+}
+
+/// `{{User, Host, Resource}, {Affiliation, Reason}}`, or without a reason.
+fn affiliation(entry: &Value) -> Option<(Jid, AffiliationKind)> {
+    let [jid, given] = entry.as_tuple()? else { return None };
+    let [user, host, _] = jid.as_tuple()? else { return None };
+    let word = given.as_tuple().and_then(<[Value]>::first).unwrap_or(given);
+    let jid = format!("{}@{}", user.as_text()?, host.as_text()?);
+    Some((jid.parse().ok()?, kind(word.as_text()?)?))
+}
+
+/// A text, or texts in several languages, `{text, Language, Text}`: the one
+/// without a language, else the first.
+fn subject(value: &Value) -> String {
+    let Some(texts) = value.as_list() else {
+        return value.as_text().unwrap_or_default().to_owned();
+    };
+    let texts: Vec<(&str, &str)> = texts
+        .iter()
+        .filter_map(|text| match text.as_tuple()? {
+            [_, language, text] => Some((language.as_text()?, text.as_text()?)),
+            _ => None,
+        })
+        .collect();
+    let plain = texts.iter().find(|(language, _)| language.is_empty());
+    plain.or(texts.first()).map_or_else(String::new, |(_, text)| (*text).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn atom(word: &str) -> Value {
+        Value::Atom(word.to_owned())
+    }
+
+    fn text(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+
+    fn pair(name: &str, value: Value) -> Value {
+        Value::Tuple(vec![atom(name), value])
+    }
+
+    #[test]
+    fn what_is_stored_reads_as_it_is_printed() {
+        let jid = |user: &str| Value::Tuple(vec![text(user), text("h.example"), text("")]);
+        let owner = Value::Tuple(vec![atom("owner"), text("")]);
+        let room = read(&[
+            pair("title", text("Hall")),
+            pair("max_users", Value::Int(20)),
+            pair("public", atom("true")),
+            pair("presence_broadcast", Value::List(vec![atom("moderator"), atom("visitor")])),
+            pair(
+                "affiliations",
+                Value::List(vec![
+                    Value::Tuple(vec![jid("ann"), owner]),
+                    Value::Tuple(vec![jid("bob"), atom("member")]),
+                    Value::Tuple(vec![jid(""), atom("member")]),
+                ]),
+            ),
+            pair(
+                "subject",
+                Value::List(vec![
+                    Value::Tuple(vec![atom("text"), text("de"), text("Hallo")]),
+                    Value::Tuple(vec![atom("text"), text(""), text("Hello")]),
+                ]),
+            ),
+        ]);
+        let printed: Vec<(&str, &str)> =
+            room.options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(
+            printed,
+            [
+                ("max_users", "20"),
+                ("presence_broadcast", "[moderator,visitor]"),
+                ("public", "true"),
+                ("title", "Hall")
+            ]
+        );
+        assert_eq!(room.subject.as_deref(), Some("Hello"));
+        let who: Vec<String> = room.affiliations.unwrap().keys().map(ToString::to_string).collect();
+        assert_eq!(who, ["ann@h.example", "bob@h.example"]);
+        assert_eq!(subject(&text("made with it")), "made with it");
+        assert_eq!(subject(&Value::List(vec![])), "");
+    }
+}

@@ -11,11 +11,11 @@ use zeroize::Zeroizing;
 use super::{io, rows};
 use crate::engine::StoreError;
 
-/// The version of the tables below, kept as `PRAGMA user_version`.
+/// The version of the tables below, kept as `PRAGMA user_version`: one for each part.
 const SCHEMA_VERSION: i64 = 3;
 
 /// What each version added to the one before.
-const SCHEMA: [&str; SCHEMA_VERSION as usize] = [SCHEMA_1, SCHEMA_2, SCHEMA_3];
+const SCHEMA: [&str; 3] = [SCHEMA_1, SCHEMA_2, SCHEMA_3];
 
 const SCHEMA_1: &str = "
     CREATE TABLE inventory (

@@ -197,6 +197,10 @@ pub struct Status {
     pub objects: BTreeMap<String, Counts>,
     /// Differences that the last round left, by kind and operation.
     pub drift: BTreeMap<String, usize>,
+    /// Objects that something else keeps changing back, and what differs; at
+    /// most fifty.
+    #[serde(default)]
+    pub contested: BTreeMap<String, String>,
     /// Deletions that the guard refused.
     pub blocked: Option<BlockedStatus>,
     /// Objects that fail, and why; at most fifty.
@@ -232,6 +236,7 @@ impl Status {
             server: ServerStatus::default(),
             objects: BTreeMap::new(),
             drift: BTreeMap::new(),
+            contested: BTreeMap::new(),
             blocked: None,
             failing: BTreeMap::new(),
             last_attempt: None,

@@ -94,6 +94,38 @@ pub(super) enum Command {
         /// The first digits of its digest, as `history` shows it [default: the one before the last]
         digest: Option<String>,
     },
+    /// List what the operator owns: what it made or took over
+    Inventory {
+        /// How to print it
+        #[arg(long, value_enum, default_value = "text")]
+        output: Format,
+    },
+    /// Let go of an object: it stays on the server, and is somebody else's business
+    Forget {
+        /// Its full name, as `inventory` shows it
+        #[arg(required_unless_present = "host")]
+        name: Option<String>,
+        /// What it is, where the name alone does not say
+        #[arg(long, value_enum)]
+        kind: Option<OwnedKind>,
+        /// All accounts of a host that the file does not name any more
+        #[arg(long, conflicts_with_all = ["name", "kind"])]
+        host: Option<String>,
+    },
+    /// Take over an object that is not declared, so that it is deleted like any
+    /// other whose entry is gone
+    Adopt {
+        /// Its full name, e.g. `old-bot@example.org`
+        name: String,
+        /// What it is [default: a room on a room service, else an account]
+        #[arg(long, value_enum)]
+        kind: Option<OwnedKind>,
+    },
+    /// Print the password that the operator has generated for an account
+    Secret {
+        /// The account: a name on the default vhost, or a full JID
+        name: String,
+    },
     /// Print the JSON Schema of the file
     Schema,
     /// Print a completion script
@@ -101,6 +133,14 @@ pub(super) enum Command {
         /// For which shell
         shell: clap_complete::Shell,
     },
+}
+
+/// The kinds of object that are owned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum OwnedKind {
+    User,
+    Group,
+    Room,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

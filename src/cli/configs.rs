@@ -104,7 +104,7 @@ async fn set_aside(place: &Place, store: SqliteStore, digest: &Digest) -> Outcom
 }
 
 /// Leaves an order to the running operator, and waits until it was taken.
-async fn order(place: &Place, order: &Order) -> Outcome {
+pub(super) async fn order(place: &Place, order: &Order) -> Outcome {
     let file = OrderFile::new(&place.state_dir);
     file.leave(order)?;
     let since = Instant::now();

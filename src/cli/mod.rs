@@ -5,6 +5,7 @@ mod audit;
 mod configs;
 mod connect;
 mod empty;
+mod inventory;
 mod output;
 mod progress;
 mod run;
@@ -97,6 +98,12 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Apply { output, approve } => block_on(run::apply(&place, output, approve)),
         Command::Run { listen, resync } => block_on(run::run(&place, listen, resync)),
         Command::Retry => block_on(configs::retry(&place)),
+        Command::Inventory { output } => inventory::inventory(&place, output),
+        Command::Forget { name, kind, host } => {
+            block_on(inventory::forget(&place, name, kind, host))
+        }
+        Command::Adopt { name, kind } => block_on(inventory::adopt(&place, &name, kind)),
+        Command::Secret { name } => block_on(inventory::secret(&place, &name)),
         Command::History { output } => configs::history(&place, output),
         Command::Rollback { digest } => block_on(configs::rollback(&place, digest)),
         Command::Status { output } => block_on(show::status(&place, output)),

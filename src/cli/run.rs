@@ -74,7 +74,7 @@ pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>
     }
     let confirm = StoodStill { place, read, revision: &desired.revision };
     let permission =
-        Permission { approved: approved.as_ref(), confirm: &confirm, backing_off: &|_| false };
+        Permission { approved: approved.as_ref(), confirm: &confirm, backing_off: &|_| None };
     let mut reports: Vec<RoundReport> = Vec::new();
     for _ in 0..MAX_ROUNDS {
         let report = engine.round(&desired, &permission).await?;

@@ -2,6 +2,7 @@
 //!
 //! Pure. What is not known for certain yields no change, only a note.
 
+mod advice;
 mod affiliations;
 mod groups;
 mod rooms;
@@ -168,6 +169,7 @@ pub fn diff(desired: &DesiredState, observed: &ObservedState, inventory: &Invent
         return set;
     }
     server::diff(desired, observed, &mut set);
+    advice::orphans(desired, inventory, &mut set);
     match &observed.version {
         Reading::Known(version) => {
             server::accounts_table(desired, observed, &mut set);

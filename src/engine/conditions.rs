@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::report::{ApplyError, FAILED_BEFORE, RoundReport, StepOutcome, StepResult};
+use super::report::{ApplyError, CONTESTED, FAILED_BEFORE, RoundReport, StepOutcome, StepResult};
 use crate::model::Kind;
 use crate::observed::{ProcessState, Reading};
 use crate::spec::DesiredState;
@@ -38,6 +38,11 @@ pub fn update(status: &mut Status, desired: &DesiredState, report: &RoundReport,
         .map(|(step, error)| (step.key().to_string(), format!("failed to {error}")))
         .chain(waiting)
         .take(MAX_FAILING)
+        .collect();
+    let contested = report.outcomes.iter().filter(|outcome| is_contested(outcome));
+    status.contested = contested
+        .take(MAX_FAILING)
+        .map(|outcome| (outcome.step.key().to_string(), outcome.step.reason.clone()))
         .collect();
     status.last_attempt = Some(report.started);
     if status.failing.is_empty() && report.plan.unknown.is_empty() {
@@ -100,6 +105,11 @@ fn waits(outcome: &StepOutcome) -> bool {
     matches!(&outcome.result, StepResult::Deferred(why) if why == FAILED_BEFORE)
 }
 
+/// Whether a step waits because something else keeps undoing it.
+fn is_contested(outcome: &StepOutcome) -> bool {
+    matches!(&outcome.result, StepResult::Deferred(why) if why == CONTESTED)
+}
+
 fn stalled(status: &mut Status, report: &RoundReport, now: Timestamp) {
     match &report.plan.blocked {
         Some(blocked) => status.set(
@@ -133,6 +143,19 @@ fn degraded(status: &mut Status, report: &RoundReport, now: Timestamp) {
     if let (None, Some(latched)) = (&first, latched) {
         let message = format!("the configuration is not tried again: {}", latched.message);
         return status.set(ConditionType::Degraded, true, "ConfigHeldBack", message, now);
+    }
+    let contested = status.contested.iter().next().map(|(key, why)| {
+        let more = match status.contested.len() {
+            1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        format!(
+            "{key}{more} is changed back again and again ({why}): two programs decide on it; \
+             it is put right more and more rarely"
+        )
+    });
+    if let (None, Some(contested)) = (&first, contested) {
+        return status.set(ConditionType::Degraded, true, "Contested", contested, now);
     }
     match (first, report.plan.unknown.first()) {
         (Some(first), _) => {

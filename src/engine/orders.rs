@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
-use crate::model::Digest;
+use crate::model::{Digest, ObjectKey};
 
 /// One order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,11 @@ pub enum Order {
     /// A good configuration from before is put in force in the place of the
     /// declared one.
     Rollback(Digest),
+    /// Objects are no longer the operator's own: what becomes of them is
+    /// somebody else's business.
+    Forget(Vec<ObjectKey>),
+    /// An object becomes the operator's own, as if it had made it.
+    Adopt(ObjectKey),
 }
 
 /// Where orders are left.

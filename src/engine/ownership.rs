@@ -3,14 +3,51 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::Engine;
 use super::error::StoreError;
 use super::observe::Observation;
+use super::ports::Store;
 use crate::diff::ChangeSet;
 use crate::inventory::{Ban, Inventory, Origin, Owned};
-use crate::model::{Kind, ObjectKey};
+use crate::model::{Kind, ObjectKey, Revision};
 use crate::observed::{ObservedState, Reading};
-use crate::spec::{DesiredState, PasswordPolicy, UserState};
+use crate::spec::{DeletionPolicy, DesiredState, PasswordPolicy, UserState};
+
+/// Lets go of objects, by somebody's order. Says what was done.
+pub fn forget(store: &dyn Store, keys: &[ObjectKey]) -> Result<String, StoreError> {
+    let inventory = store.inventory()?;
+    let owned: Vec<ObjectKey> = keys.iter().filter(|key| inventory.holds(key)).cloned().collect();
+    store.record(&[], &owned)?;
+    Ok(match owned.as_slice() {
+        [] => "none of them is owned".to_owned(),
+        [one] => format!("{one} is no longer owned"),
+        many => format!("{} objects are no longer owned", many.len()),
+    })
+}
+
+/// Takes an object over, by somebody's order. Says what was done.
+pub fn adopt(
+    store: &dyn Store,
+    key: &ObjectKey,
+    revision: &Revision,
+) -> Result<String, StoreError> {
+    if store.inventory()?.holds(key) {
+        return Ok(format!("{key} is owned already"));
+    }
+    let owned = Owned {
+        origin: Origin::Adopted,
+        since: Timestamp::now(),
+        revision: revision.clone(),
+        deletion_policy: DeletionPolicy::Delete,
+        password: None,
+        vcard: None,
+        banned: None,
+    };
+    store.record(&[(key.clone(), owned)], &[])?;
+    Ok(format!("{key} is owned now"))
+}
 
 impl Engine {
     pub(super) fn settle_inventory(
@@ -58,6 +95,31 @@ impl Engine {
         set.forget.iter().for_each(|key| inventory.remove(key));
         Ok(())
     }
+}
+
+/// An account that is owned for longer was there for sure: what is only about
+/// to be made is remembered before it is.
+const FOR_LONG: SignedDuration = SignedDuration::from_mins(10);
+
+/// How many declared accounts are missing that had been there for long. Two or
+/// more at once are no accident: somebody deletes, or has put an older database
+/// back.
+pub(super) fn vanished(
+    desired: &DesiredState,
+    there: &ObservedState,
+    inventory: &Inventory,
+    now: Timestamp,
+) -> usize {
+    let users = desired.users.iter().flatten();
+    let missing = users.filter(|(jid, user)| {
+        let names = there.users.get(&jid.host).and_then(Reading::known);
+        let owned = inventory.get(&ObjectKey::new(Kind::User, jid));
+        user.state == UserState::Present
+            && names.is_some_and(|names| !names.contains(&jid.local))
+            && owned.is_some_and(|owned| now.duration_since(owned.since) > FOR_LONG)
+    });
+    let missing = missing.count();
+    if missing > 1 { missing } else { 0 }
 }
 
 /// Entries whose declared deletion policy is another one now. It must be

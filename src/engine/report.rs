@@ -114,6 +114,9 @@ impl ApplyError {
 /// Why a step waits that failed and is tried again later.
 pub(super) const FAILED_BEFORE: &str = "it failed a moment ago";
 
+/// Why a step waits that was carried out again and again.
+pub(super) const CONTESTED: &str = "something else keeps changing it back";
+
 /// What became of a step.
 #[derive(Debug)]
 pub enum StepResult {
@@ -188,6 +191,8 @@ pub struct RoundReport {
     pub config: Option<Digest>,
     /// Why the plan was not carried out at all, if so.
     pub held: Option<&'static str>,
+    /// How many declared accounts were missing that had been there for long.
+    pub vanished: usize,
     /// How many owned accounts were missing when none of them was there at
     /// all: the server had come back with another, empty database.
     pub came_back_empty: Option<usize>,

@@ -7,7 +7,8 @@ use std::time::Duration;
 use backoff::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
 
-use super::report::{RoundReport, StepResult};
+use super::contests::Contests;
+use super::report::{CONTESTED, FAILED_BEFORE, RoundReport, StepResult};
 use crate::model::{Kind, ObjectKey};
 use crate::plan::Step;
 use crate::spec::Backoff;
@@ -40,12 +41,16 @@ struct Failure {
 pub(super) struct Retries {
     failing: BTreeMap<ObjectKey, Failure>,
     blind: Option<Failure>,
+    contests: Contests,
 }
 
 impl Retries {
-    /// Whether a step has to wait.
-    pub(super) fn backing_off(&self, step: &Step, now: Instant) -> bool {
-        self.failing.get(&step.key()).is_some_and(|failure| now < failure.until)
+    /// Why a step has to wait, if it has to.
+    pub(super) fn backing_off(&self, step: &Step, now: Instant) -> Option<&'static str> {
+        if self.failing.get(&step.key()).is_some_and(|failure| now < failure.until) {
+            return Some(FAILED_BEFORE);
+        }
+        self.contests.waits(step, now).then_some(CONTESTED)
     }
 
     /// Learns from a round: who failed waits longer, who was not seen to fail
@@ -69,9 +74,11 @@ impl Retries {
                 (StepResult::Deferred(_), Some(known)) if known.until > now => {
                     self.failing.insert(key, known);
                 }
-                (StepResult::Deferred(_) | StepResult::Done, _) => {}
+                (StepResult::Done, _) => self.contests.done(&outcome.step, now),
+                (StepResult::Deferred(_), _) => {}
             }
         }
+        self.contests.tidy(now);
         self.blind = if report.plan.unknown.is_empty() {
             None
         } else {
@@ -90,8 +97,9 @@ impl Retries {
     }
 
     /// When the next one is due.
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.failing.values().chain(&self.blind).map(|failure| failure.until).min()
+    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
+        let failing = self.failing.values().chain(&self.blind).map(|failure| failure.until).min();
+        failing.into_iter().chain(self.contests.next(now)).min()
     }
 }
 

@@ -16,7 +16,7 @@ use super::observe::Observation;
 use super::ownership;
 use super::ports::{Runtime, Secrets, Store, Telemetry};
 use super::rechecks::Rechecks;
-use super::report::{ApplyError, FAILED_BEFORE, RoundReport, StepOutcome, StepResult};
+use super::report::{ApplyError, RoundReport, StepOutcome, StepResult};
 use super::server::Server;
 use crate::diff::{self, Action, ChangeSet};
 use crate::inventory::Inventory;
@@ -57,8 +57,9 @@ pub struct Permission<'a> {
     pub approved: Option<&'a Digest>,
     /// Asked right before anything is deleted.
     pub confirm: &'a dyn Confirm,
-    /// Whether a step is to wait, because its object failed a moment ago.
-    pub backing_off: &'a (dyn Fn(&Step) -> bool + Sync),
+    /// Why a step is to wait, if it is: its object failed a moment ago, or is
+    /// contested.
+    pub backing_off: &'a (dyn Fn(&Step) -> Option<&'static str> + Sync),
 }
 
 /// Says whether what is about to be deleted may be.
@@ -78,7 +79,8 @@ impl Engine {
     ) -> Result<Plan, StoreError> {
         let inventory = self.store.inventory()?;
         let Observation { state, .. } = self.observe(desired, &inventory).await;
-        let set = diff::diff(desired, &state, &inventory);
+        let mut set = diff::diff(desired, &state, &inventory);
+        self.say_what_goes(&mut set).await;
         Ok(plan::plan(&set, desired, &inventory, approved))
     }
 
@@ -102,6 +104,7 @@ impl Engine {
         }
         let mut view = self.look(desired, held.is_none()).await?;
         let mut emptied = came_back_empty(&view);
+        let vanished = ownership::vanished(desired, &view.state, &view.inventory, started);
         let mut plan = plan::plan(&view.set, desired, &view.inventory, permission.approved);
         let mut outcomes = Vec::new();
         if held.is_none() && !plan.steps.is_empty() {
@@ -150,7 +153,7 @@ impl Engine {
             self.remember_good(desired, &view.state).await;
         }
         let report = report(desired, view, plan, outcomes, held, (started, clock.elapsed()));
-        let report = RoundReport { came_back_empty: emptied, ..report };
+        let report = RoundReport { came_back_empty: emptied, vanished, ..report };
         self.telemetry.round(&report);
         Ok(report)
     }
@@ -164,6 +167,7 @@ impl Engine {
             self.keeper.set_others(found.restarted_by.is_some());
         }
         let mut set = diff::diff(desired, &observation.state, &inventory);
+        self.say_what_goes(&mut set).await;
         let remembered = if settle {
             self.settle_inventory(desired, &mut inventory, &set, &observation)
         } else {
@@ -234,6 +238,7 @@ fn report(
         (Kind::User, count(Kind::User, desired.users.as_ref().map(BTreeMap::len))),
         (Kind::Group, count(Kind::Group, desired.groups.as_ref().map(BTreeMap::len))),
         (Kind::Room, count(Kind::Room, desired.rooms.as_ref().map(BTreeMap::len))),
+        (Kind::Affiliation, count(Kind::Affiliation, Some(affiliations(desired)))),
     ]);
     let config = match &state.config {
         Some(Reading::Known(reading)) => Some(reading.in_force.clone()),
@@ -251,8 +256,15 @@ fn report(
         objects,
         config,
         held,
+        vanished: 0,
         came_back_empty: None,
     }
+}
+
+/// How many affiliations are declared, groups spelled out.
+fn affiliations(desired: &DesiredState) -> usize {
+    let rooms = desired.rooms.iter().flat_map(|rooms| rooms.values()).filter(|room| room.present);
+    rooms.filter_map(|room| desired.affiliations_of(room)).map(|wanted| wanted.len()).sum()
 }
 
 /// What was seen, and what it means.
@@ -307,8 +319,7 @@ fn sort_out(
             (_, Some(window)) if !comes_up && maintenance::interrupts(&step) => {
                 Some(window.clone().into())
             }
-            _ if (permission.backing_off)(&step) => Some(FAILED_BEFORE.into()),
-            _ => None,
+            _ => (permission.backing_off)(&step).map(Cow::Borrowed),
         };
         match why {
             Some(why) => waiting.push(StepOutcome { step, result: StepResult::Deferred(why) }),

@@ -39,6 +39,7 @@ pub(super) struct Families {
     pub(super) steps: IntCounterVec,
     pub(super) drift: IntGaugeVec,
     pub(super) objects: IntGaugeVec,
+    pub(super) contested: IntGauge,
     pub(super) last_attempt: Gauge,
     pub(super) last_success: Gauge,
     pub(super) condition: IntGaugeVec,
@@ -157,6 +158,10 @@ impl Families {
                 "Items of the security checklist; 1 holds, 0 does not",
                 &["check"],
             )?,
+            contested: to.register(IntGauge::new(
+                "ejabberd_operator_contested_objects",
+                "Objects that something else keeps changing back (at most fifty are counted)",
+            )?)?,
             up: to.register(IntGauge::new(
                 "ejabberd_up",
                 "Whether the server answered in the last round; 1 it did, 0 it did not",

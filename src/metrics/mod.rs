@@ -134,6 +134,7 @@ impl Telemetry for Metrics {
         moment(&families.last_attempt, status.last_attempt);
         moment(&families.last_success, status.last_success);
 
+        families.contested.set(signed(status.contested.len()));
         let server = &status.server;
         families.up.set(server.up.into());
         only(&families.info, server.version.as_deref().map(|version| [version]));

@@ -82,6 +82,7 @@ fn report(drift: BTreeMap<(Kind, Op), usize>) -> RoundReport {
         objects: [(Kind::User, Counts { desired: 3, managed: 2, unmanaged: 1 })].into(),
         config: None,
         held: None,
+        vanished: 0,
         came_back_empty: None,
     }
 }

@@ -102,9 +102,13 @@ pub fn plan(
     let mut steps: Vec<Step> = set.changes.iter().map(step).collect();
     steps.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.name.cmp(&b.name)));
     let (steps, blocked, digest) = guard::guard(steps, set, desired, inventory, approved);
+    // Refused, and let through by the approval.
+    let refused = digest != guard::digest(&[]);
     let others =
         Summary { unchanged: set.unchanged, unmanaged: set.unmanaged.len(), ..Summary::default() };
     let summary = count(&steps, others);
+    let mut notes = set.notes.clone();
+    notes.extend(approval(desired, blocked.as_ref(), &digest, refused));
     Plan {
         revision: desired.revision.clone(),
         digest,
@@ -112,8 +116,28 @@ pub fn plan(
         steps,
         summary,
         unknown: set.unknown.clone(),
-        notes: set.notes.clone(),
+        notes,
     }
+}
+
+/// What is to be said of the approval in the file. One that nothing waits for
+/// would let the same deletions through again, some day.
+fn approval(
+    desired: &DesiredState,
+    blocked: Option<&Blocked>,
+    digest: &Digest,
+    refused: bool,
+) -> Option<String> {
+    let approved = desired.policy.guard.approve.as_ref()?;
+    if blocked.is_some() {
+        return Some(format!(
+            "policy.guard.approve names {approved}, and what is refused now is {digest}: the \
+             deletions are not those that were approved"
+        ));
+    }
+    (!refused).then(|| {
+        format!("policy.guard.approve names {approved}, which nothing waits for: take it out")
+    })
 }
 
 /// The numbers of `steps`; those of objects without a step are taken over.

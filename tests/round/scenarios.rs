@@ -357,7 +357,9 @@ async fn one_failing_object_does_not_block_the_others() {
 #[tokio::test(start_paused = true)]
 async fn what_backs_off_is_left_out_and_the_rest_goes_on() {
     let lab = Lab::new();
-    let wait = |step: &ejabberd_operator::plan::Step| step.name.starts_with("bob");
+    let wait = |step: &ejabberd_operator::plan::Step| {
+        step.name.starts_with("bob").then_some("it failed a moment ago")
+    };
     let patient = ejabberd_operator::engine::Permission { backing_off: &wait, ..free() };
     let desired = declare("users: [{ name: ann }, { name: bob }]");
     lab.try_round(&desired, &patient).await.unwrap().unwrap();

@@ -8,6 +8,7 @@ use super::{Controller, Current};
 use crate::audit;
 use crate::engine::latch::lift_latch;
 use crate::engine::orders::Order;
+use crate::engine::ownership::{adopt, forget};
 use crate::engine::report::ApplyError;
 
 /// How often the security checklist is gone through when nothing happens. Each
@@ -43,6 +44,11 @@ impl Controller {
                     lift_latch(&*self.store)
                         .map(|_| "whatever failed is tried again".to_owned())
                         .map_err(ApplyError::from)
+                }
+                Order::Forget(keys) => forget(&*self.store, keys).map_err(ApplyError::from),
+                Order::Adopt(key) => {
+                    let revision = &current.desired.revision;
+                    adopt(&*self.store, key, revision).map_err(ApplyError::from)
                 }
                 Order::Rollback(digest) => {
                     current.engine.roll_back_to(&current.desired, digest).await

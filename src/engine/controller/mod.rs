@@ -270,7 +270,18 @@ impl Controller {
         retries.learn(&report, &current.desired.server.backoff, Instant::now());
         self.publish(|status, now| {
             let supervision = status.server.supervision.take();
+            let contested = status.contested.clone();
             conditions::update(status, &current.desired, &report, now);
+            let new: Vec<String> = status
+                .contested
+                .iter()
+                .filter(|(key, _)| !contested.contains_key(*key))
+                .map(|(key, why)| format!("{key} is changed back again and again ({why})"))
+                .collect();
+            for message in new {
+                tracing::warn!("{message}");
+                status.event("Contested", message, now);
+            }
             if let Some((reason, message)) = &current.unusable {
                 status.set(ConditionType::Stalled, true, reason, message, now);
                 status.set(ConditionType::Ready, false, reason, message, now);
@@ -284,6 +295,16 @@ impl Controller {
                 );
                 tracing::error!("{message}");
                 status.event("CameBackEmpty", message, now);
+            }
+            if report.vanished > 0 && report.came_back_empty.is_none() {
+                let message = format!(
+                    "{} accounts that had been there are gone: somebody deletes them, or an older \
+                     database was put back (then run `ejabberdctl clear_cache`); they are made \
+                     again, without what people had on them",
+                    report.vanished
+                );
+                tracing::warn!("{message}");
+                status.event("AccountsVanished", message, now);
             }
             for outcome in &report.outcomes {
                 note_outcome(status, outcome, now);
@@ -304,7 +325,7 @@ impl Controller {
             .map(|current| current.since + DELETIONS_AFTER)
             .filter(|at| *at > now)
             .map(|at| at + Duration::from_millis(10));
-        [Some(resync), settled, retries.next()]
+        [Some(resync), settled, retries.next(now)]
             .into_iter()
             .flatten()
             .min()

@@ -1,0 +1,207 @@
+//! What the operator owns: `inventory`, `forget`, `adopt`, `secret`.
+
+use serde::Serialize;
+
+use super::args::{Format, OwnedKind};
+use super::configs::order;
+use super::session::Place;
+use super::{Exit, Outcome, output};
+use crate::engine::{self, Order, Store, StoreError};
+use crate::inventory::{Inventory, Origin};
+use crate::model::{Jid, Kind, ObjectKey, RoomJid, Vhost};
+use crate::spec::{DeletionPolicy, DesiredState};
+use crate::store::SqliteStore;
+
+/// The kinds that are listed, in the order of a plan. Affiliations go with
+/// their rooms.
+const LISTED: [Kind; 4] = [Kind::User, Kind::Group, Kind::Room, Kind::Affiliation];
+
+/// One object, as it is printed.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry<'i> {
+    kind: Kind,
+    name: &'i str,
+    origin: Origin,
+    since: String,
+    revision: &'i str,
+    deletion_policy: DeletionPolicy,
+    banned: Option<&'i str>,
+}
+
+fn owned(place: &Place) -> Result<Inventory, Exit> {
+    let store = SqliteStore::open_read_only(&place.state_dir)?;
+    Ok(store.map(|store| store.inventory()).transpose()?.unwrap_or_default())
+}
+
+/// Lists what is owned.
+pub(super) fn inventory(place: &Place, format: Format) -> Outcome {
+    let owned = owned(place)?;
+    let entries: Vec<Entry<'_>> = LISTED
+        .into_iter()
+        .flat_map(|kind| owned.of_kind(kind).map(move |(name, owned)| (kind, name, owned)))
+        .map(|(kind, name, owned)| Entry {
+            kind,
+            name,
+            origin: owned.origin,
+            since: owned.since.round(jiff::Unit::Second).unwrap_or(owned.since).to_string(),
+            revision: owned.revision.short(),
+            deletion_policy: owned.deletion_policy,
+            banned: owned.banned.as_ref().map(|ban| ban.reason.as_str()),
+        })
+        .collect();
+    if format == Format::Json {
+        return output::print(&format!("{}\n", serde_json::to_string_pretty(&entries)?));
+    }
+    if entries.is_empty() {
+        return output::print("Nothing is owned yet.\n");
+    }
+    let wide = entries.iter().map(|entry| entry.name.chars().count()).max().unwrap_or(0).max(4);
+    let mut text = format!(
+        "{:<12}{:<wide$}  {:<9}{:<22}{:<14}NOTE\n",
+        "KIND", "NAME", "ORIGIN", "SINCE", "REVISION"
+    );
+    for Entry { kind, name, origin, since, revision, deletion_policy, banned } in &entries {
+        let origin = match origin {
+            Origin::Created => "created",
+            Origin::Adopted => "adopted",
+        };
+        let note = match (deletion_policy, banned) {
+            (DeletionPolicy::Retain, _) => "retained when its entry is gone",
+            (_, Some(_)) => "banned",
+            _ => "",
+        };
+        let line = format!("{kind:<12}{name:<wide$}  {origin:<9}{since:<22}{revision:<14}{note}");
+        text += line.trim_end();
+        text.push('\n');
+    }
+    output::print(&text)
+}
+
+/// Lets go of an object, or of all accounts of a host.
+pub(super) async fn forget(
+    place: &Place,
+    name: Option<String>,
+    kind: Option<OwnedKind>,
+    host: Option<String>,
+) -> Outcome {
+    let owned = owned(place)?;
+    let desired = place.desired().await?;
+    let keys = match (name, host) {
+        (Some(name), _) => vec![the_one(&owned, &name, kind)?],
+        (None, Some(host)) => of_host(&owned, &host)?,
+        (None, None) => Vec::new(),
+    };
+    if let Some(declared) = keys.iter().find(|key| desired.declares(key)) {
+        return Err(Exit::Failure(format!(
+            "{declared} is declared, and would be taken over again at once: give its entry \
+             `deletionPolicy: retain` and take it out afterwards, or `paused: true`"
+        )));
+    }
+    carry_out(place, &Order::Forget(keys), &desired).await
+}
+
+/// Takes over an object that is not declared.
+pub(super) async fn adopt(place: &Place, name: &str, kind: Option<OwnedKind>) -> Outcome {
+    let desired = place.desired().await?;
+    let key = named(&desired, name, kind)?;
+    if desired.declares(&key) {
+        return Err(Exit::Failure(format!(
+            "{key} is declared: it is taken over in the next round by itself"
+        )));
+    }
+    carry_out(place, &Order::Adopt(key), &desired).await?;
+    output::print(
+        "It is not declared, so it is deleted in the next round, as far as the guard lets it.\n",
+    )
+}
+
+/// Prints a password that was generated.
+pub(super) async fn secret(place: &Place, name: &str) -> Outcome {
+    let desired = place.desired().await?;
+    let jid = Jid::parse(name, &desired.host)?;
+    let store = SqliteStore::open_read_only(&place.state_dir)?;
+    match store.map(|store| store.generated(&jid)).transpose()?.flatten() {
+        Some(password) => output::print(&format!("{}\n", password.expose())),
+        None => Err(Exit::Failure(format!(
+            "no password was generated for {jid}: it was declared, or the account was there before"
+        ))),
+    }
+}
+
+async fn carry_out(place: &Place, what: &Order, desired: &DesiredState) -> Outcome {
+    let said = match SqliteStore::open(&place.state_dir) {
+        Ok(store) => match what {
+            Order::Forget(keys) => engine::forget(&store, keys)?,
+            Order::Adopt(key) => engine::adopt(&store, key, &desired.revision)?,
+            Order::Retry | Order::Rollback(_) => return Ok(()),
+        },
+        Err(StoreError::Locked(_)) => return order(place, what).await,
+        Err(error) => return Err(error.into()),
+    };
+    output::print(&format!("{said}.\n"))
+}
+
+/// The owned object that `name` means: its full name, or the part before the
+/// `@` where that is enough.
+fn the_one(owned: &Inventory, name: &str, kind: Option<OwnedKind>) -> Result<ObjectKey, Exit> {
+    let kinds = kind.map_or_else(|| vec![Kind::User, Kind::Group, Kind::Room], |k| vec![k.into()]);
+    let all = kinds
+        .into_iter()
+        .flat_map(|kind| owned.of_kind(kind).map(move |(name, _)| ObjectKey::new(kind, name)));
+    let local = |key: &ObjectKey| key.name.split_once('@').is_some_and(|(local, _)| local == name);
+    let (exact, near): (Vec<_>, Vec<_>) =
+        all.filter(|key| key.name == name || local(key)).partition(|key| key.name == name);
+    let found = if exact.is_empty() { near } else { exact };
+    match found.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => {
+            Err(Exit::Failure(format!("nothing called {name} is owned; `inventory` lists what is")))
+        }
+        several => {
+            let names: Vec<String> = several.iter().take(5).map(ToString::to_string).collect();
+            Err(Exit::Failure(format!(
+                "{name} can mean {}; give the full name, and --kind",
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+fn of_host(owned: &Inventory, host: &str) -> Result<Vec<ObjectKey>, Exit> {
+    let host = Vhost::new(host)?;
+    let on_it = |name: &str| name.parse::<Jid>().is_ok_and(|jid| jid.host == host);
+    let users = owned.of_kind(Kind::User).filter(|(name, _)| on_it(name));
+    let keys: Vec<ObjectKey> = users.map(|(name, _)| ObjectKey::new(Kind::User, name)).collect();
+    if keys.is_empty() {
+        return Err(Exit::Failure(format!("no account of {host} is owned")));
+    }
+    Ok(keys)
+}
+
+/// What `name` would be called in the inventory.
+fn named(desired: &DesiredState, name: &str, kind: Option<OwnedKind>) -> Result<ObjectKey, Exit> {
+    let jid = Jid::parse(name, &desired.host)?;
+    let room = RoomJid { room: jid.local.clone(), service: jid.host.clone() };
+    let room_service = !desired.serves(&jid.host) && desired.serves_rooms_of(&room.service);
+    let kind = match kind {
+        Some(kind) => kind.into(),
+        None if room_service => Kind::Room,
+        None => Kind::User,
+    };
+    let ours = if kind == Kind::Room { room_service } else { desired.serves(&jid.host) };
+    if ours {
+        return Ok(ObjectKey::new(kind, &jid));
+    }
+    Err(Exit::Failure(format!("{jid} is not on a host of the file, so nothing could become of it")))
+}
+
+impl From<OwnedKind> for Kind {
+    fn from(kind: OwnedKind) -> Self {
+        match kind {
+            OwnedKind::User => Self::User,
+            OwnedKind::Group => Self::Group,
+            OwnedKind::Room => Self::Room,
+        }
+    }
+}

@@ -7,7 +7,7 @@ use super::Exit;
 use super::connect::Connectors;
 use super::output;
 use crate::engine::{
-    Connector, Engine, Keeper, Rechecks, Secrets, Server, Source, Store, Telemetry,
+    Connector, Engine, Keeper, Meter, Rechecks, Secrets, Server, Source, Store, Telemetry,
 };
 use crate::secrets::FileSecrets;
 use crate::source::FileSource;
@@ -74,5 +74,16 @@ pub(super) fn engine(
         (Arc::clone(&store), Arc::clone(&telemetry)),
         (None, Arc::default()),
     ));
-    Engine { server, runtime, store, secrets, telemetry, rechecks, keeper, supervised: false }
+    let meter = Meter::new(Arc::clone(&runtime));
+    Engine {
+        server,
+        meter,
+        runtime,
+        store,
+        secrets,
+        telemetry,
+        rechecks,
+        keeper,
+        supervised: false,
+    }
 }

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use super::error::StoreError;
 use super::keeper::Keeper;
 use super::maintenance;
+use super::meter::Meter;
 use super::observe::Observation;
 use super::ownership;
 use super::ports::{Runtime, Secrets, Store, Telemetry};
@@ -40,6 +41,8 @@ pub struct Engine {
     pub store: Arc<dyn Store>,
     /// Passwords and files.
     pub secrets: Arc<dyn Secrets>,
+    /// What the server uses.
+    pub meter: Arc<Meter>,
     /// Who is told.
     pub telemetry: Arc<dyn Telemetry>,
     /// Whose password is asked for again.

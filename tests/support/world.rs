@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use ejabberd_operator::audit::Finding;
 use ejabberd_operator::engine::{
     Arg, Call, ConfigFiles, Confirm, Control, ControlError, Engine, GOOD_CONFIGS, GoodConfig,
-    Keeper, MAIN_CONFIG, Memo, Permission, Rechecks, RoundReport, Runtime, RuntimeError,
+    Keeper, MAIN_CONFIG, Memo, Meter, Permission, Rechecks, RoundReport, Runtime, RuntimeError,
     SecretError, Secrets, Server, StepOutcome, Store, StoreError, Telemetry, Value,
 };
 use ejabberd_operator::erlang::Verdict;
@@ -381,6 +381,7 @@ impl Lab {
     pub fn engine(self: &Arc<Self>, desired: &DesiredState) -> Engine {
         Engine {
             server: Server::new(Arc::clone(self) as Arc<dyn Control>),
+            meter: Meter::new(Arc::clone(self) as Arc<dyn Runtime>),
             runtime: Arc::clone(self) as Arc<dyn Runtime>,
             store: Arc::clone(self) as Arc<dyn Store>,
             secrets: Arc::clone(self) as Arc<dyn Secrets>,

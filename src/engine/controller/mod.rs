@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::conditions;
 use super::error::StoreError;
 use super::keeper::Keeper;
+use super::meter::Meter;
 use super::orders::Orders;
 use super::ports::{Control, Runtime, Secrets, Source, Store, Telemetry};
 use super::rechecks::Rechecks;
@@ -215,6 +216,7 @@ impl Controller {
                 let keeping = tokio::spawn(async move { keeps.supervise().await });
                 let engine = Engine {
                     server,
+                    meter: Meter::new(Arc::clone(&runtime)),
                     runtime,
                     store: Arc::clone(&self.store),
                     secrets: Arc::clone(&self.secrets),

@@ -164,7 +164,8 @@ impl Engine {
                 connected.insert(host.clone(), count);
             }
         }
-        let usage = self.runtime.usage().await.ok().flatten();
+        // Only who goes on looking has a use for it.
+        let usage = self.supervised.then(|| self.meter.read()).flatten();
         Vitals { uptime_seconds, connected, usage }
     }
 }

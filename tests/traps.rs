@@ -1,0 +1,135 @@
+//! Traps of a real ejabberd that must not mislead the operator: rooms that
+//! sleep, accounts that are kept elsewhere, somebody else who decides too.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::fs;
+use std::time::Duration;
+
+use support::host::{Host, eventually};
+use support::real::{CONFIG, HOST};
+
+const SOON: Duration = Duration::from_secs(60);
+
+fn service() -> String {
+    format!("conference.{HOST}")
+}
+
+/// Rooms that sleep are missing among those online. They are neither made
+/// again, nor deleted, nor woken to be looked at.
+fn asleep(version: &str) {
+    let host = Host::new(version);
+    let config =
+        CONFIG.replace("mod_muc: { max_users: 200 }", "mod_muc: { hibernation_timeout: 1 }");
+    fs::write(host.path("ejabberd.yml"), config).unwrap();
+    let objects = "  users: [{ name: ann }]\n  rooms:\n    - { name: hall, title: Hall, subject: Quiet, affiliations: { owner: [ann] } }\n    \
+                   - { name: attic }\n    - { name: yard }\n";
+    host.declare(objects);
+    host.run(&["apply"]).expect(0);
+    eventually("the rooms sleep", SOON, || host.rooms().is_empty());
+    let plan = host.run(&["plan", "--output", "json", "--detailed-exitcode"]).expect(0).json();
+    assert_eq!(plan["unknown"], serde_json::Value::Null, "{plan}");
+    host.run(&["apply"]).expect(0);
+    assert!(host.rooms().is_empty(), "looking wakes nobody");
+
+    // One is changed and one is deleted while they sleep; the third sleeps on.
+    host.declare(&objects.replace("Hall,", "Aula,").replace("    - { name: attic }\n", ""));
+    host.run(&["apply"]).expect(0);
+    let options = host.ctl(&["get_room_options", "hall", &service()]);
+    assert!(options.contains("title\tAula"), "{options}");
+    let left = host.ctl(&["rooms_unused_list", &service(), "0"]);
+    assert!(left.contains("yard@") && !left.contains("attic@"), "{left}");
+    host.run(&["plan", "--detailed-exitcode"]).expect(0);
+
+    // With everything pruned, one that somebody else made is found asleep too.
+    host.ctl(&["create_room", "strange", &service(), HOST]);
+    host.ctl(&["change_room_option", "strange", &service(), "persistent", "true"]);
+    eventually("it sleeps", SOON, || host.rooms().is_empty());
+    let pruned = objects.replace("    - { name: attic }\n", "") + "  policy: { prune: all }\n";
+    host.declare(&pruned);
+    host.run(&["apply"]).expect(0);
+    let left = host.ctl(&["rooms_unused_list", &service(), "0"]);
+    assert!(left.contains("yard@") && !left.contains("strange@"), "{left}");
+}
+
+/// Accounts that ejabberd has from elsewhere are observed, and nothing is
+/// tried on them.
+fn kept_elsewhere(version: &str) {
+    let host = Host::new(version);
+    let key = r#"{"kty":"oct","k":"c2VjcmV0LWtleS1mb3ItdGVzdHMtb25seS0xMjM0NTY3OA"}"#;
+    fs::write(host.path("jwt.key"), key).unwrap();
+    let files = "    files: { jwt.key: jwt.key }\n";
+    // ejabberd checks that the key is there, so it is placed before it is named.
+    host.declare(files);
+    host.run(&["apply"]).expect(0);
+    let config = format!("{CONFIG}auth_method: jwt\njwt_key: /home/ejabberd/conf/jwt.key\n");
+    fs::write(host.path("ejabberd.yml"), config).unwrap();
+    host.declare(&format!(
+        "{files}  users: [{{ name: ann, password: secret-1, nickname: Ann }}, {{ name: eve, state: absent }}]\n  \
+         rooms: [{{ name: hall, affiliations: {{ owner: [ann] }} }}]\n"
+    ));
+    let applied = host.run(&["apply", "--output", "json"]).expect(0).json();
+    assert_eq!(applied["converged"], true, "{applied}");
+    assert!(applied.to_string().contains("come from jwt: they are only observed"), "{applied}");
+    assert!(host.ctl(&["get_room_affiliations", "hall", &service()]).contains("ann"));
+    assert!(!host.run(&["inventory"]).expect(0).stdout.contains("user"), "no account is ours");
+    host.run(&["plan", "--detailed-exitcode"]).expect(0);
+}
+
+/// Two programs that decide on one object: it is told, and put right more
+/// rarely, while everything else goes on.
+#[test]
+fn what_is_contested_is_told_and_slowed_down() {
+    let host = Host::new("26.07");
+    host.declare("  users: [{ name: ann }]\n  rooms: [{ name: hall, title: Ours }]\n");
+    host.run(&["apply"]).expect(0);
+    let operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1s"], "log");
+    eventually("it is slowed down", SOON, || {
+        host.ctl(&["change_room_option", "hall", &service(), "title", "Theirs"]);
+        operator.log().contains("is changed back again and again")
+    });
+    let status = host.run(&["status", "--output", "json"]).expect(1).json();
+    let degraded =
+        status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Degraded").unwrap();
+    assert_eq!(degraded["reason"], "Contested", "{status}");
+    let done = operator.log().matches("update room").count();
+    assert_eq!(done, 4, "{}", operator.log());
+    host.declare(
+        "  users: [{ name: ann }, { name: bob }]\n  rooms: [{ name: hall, title: Ours }]\n",
+    );
+    eventually("everything else goes on", SOON, || host.users() == ["ann", "bob"]);
+    let title = || host.ctl(&["get_room_options", "hall", &service()]);
+    eventually("and a new revision is tried at once", SOON, || title().contains("title\tOurs"));
+}
+
+#[test]
+fn rooms_that_sleep_are_left_asleep() {
+    asleep("26.07");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn rooms_that_sleep_are_left_asleep_on_24_12_and_23_01() {
+    asleep("24.12");
+    asleep("23.01");
+}
+
+#[test]
+fn accounts_from_elsewhere_are_only_observed() {
+    kept_elsewhere("26.07");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn accounts_from_elsewhere_are_only_observed_on_24_12_and_23_01() {
+    kept_elsewhere("24.12");
+    kept_elsewhere("23.01");
+}

@@ -174,7 +174,9 @@ fn vcard_path(field: &VcardField) -> String {
 /// An account that is there, and shall be kept from logging in.
 fn banned(jid: &Jid, reason: &str, observed: &ObservedState, set: &mut ChangeSet) {
     let (fields, why, before) = match observed.bans.get(jid) {
-        Some(Reading::Known(Some(there))) if there == reason => {
+        // Where no reason is declared any ban will do: to put another in its place
+        // would lift it for a moment, and lose why somebody else made it.
+        Some(Reading::Known(Some(there))) if there == reason || reason.is_empty() => {
             set.unchanged += 1;
             return;
         }

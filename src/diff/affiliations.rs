@@ -60,8 +60,9 @@ pub(super) fn diff(
             }
             there => {
                 let op = if there.is_some() { Op::Update } else { Op::Create };
-                let now = there.map_or("has none", |there| there.as_str());
-                let reason = format!("declared {}, is {now}", kind.as_str());
+                let now =
+                    there.map_or("has none".to_owned(), |there| format!("is {}", there.as_str()));
+                let reason = format!("declared {}, {now}", kind.as_str());
                 let fields = vec![kind.as_str().to_owned()];
                 let action = Action::Affiliate(id, Some(*kind));
                 set.push_fields(Kind::Affiliation, &key.name, op, fields, &reason, action);

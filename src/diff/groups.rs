@@ -107,7 +107,10 @@ fn differences(
     }
     let reason = match (info, add.len(), remove.len()) {
         (true, 0, 0) => "it differs from what is declared".to_owned(),
-        (_, add, remove) => format!("it differs: {add} members to add, {remove} to remove"),
+        (false, add, remove) => format!("its members differ: {add} to add, {remove} to remove"),
+        (true, add, remove) => {
+            format!("it and its members differ: {add} to add, {remove} to remove")
+        }
     };
     let fields = fields.into_iter().map(str::to_owned).collect();
     let action = Action::UpdateGroup { name: name.clone(), info, add, remove };

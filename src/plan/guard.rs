@@ -91,10 +91,13 @@ fn refusal(
     let emptied =
         deletions >= present && of_kind(Op::Delete).any(|step| !desired.declares(&step.key()));
     if nothing_new && (emptied || (owned > 0 && owned_deletions >= owned)) {
-        let what = if emptied { "on the server" } else { "that are owned" };
-        return Some(format!(
-            "all {deletions} {kind}s {what} would be deleted, which is never done without approval"
-        ));
+        let what = match (emptied, if emptied { deletions } else { owned }) {
+            (true, 1) => format!("the only {kind} on the server"),
+            (true, all) => format!("all {all} {kind}s on the server"),
+            (false, 1) => format!("the only {kind} that is owned"),
+            (false, all) => format!("all {all} {kind}s that are owned"),
+        };
+        return Some(format!("{what} would be deleted, which is never done without approval"));
     }
     let limits = &desired.policy.guard;
     let free = usize::try_from(limits.free_deletes).unwrap_or(usize::MAX);
@@ -103,7 +106,7 @@ fn refusal(
         return None;
     }
     Some(format!(
-        "{deletions} of {owned} owned {kind}s would be deleted, and more than {free} are only when that is at most {percent} %"
+        "{deletions} {kind}s would be deleted, and {owned} are owned; more than {free} at once are only deleted when that is at most {percent} % of those owned"
     ))
 }
 

@@ -94,7 +94,9 @@ pub(super) fn diff(
 }
 
 /// Owned affiliations that nothing is known or declared of any more: their room
-/// is gone, or its affiliations are not managed.
+/// is gone, or its affiliations are not managed. Those in a room whose entry is
+/// gone stay owned as long as the room does: until it is deleted it may be
+/// declared again, without those that it gave a place before.
 pub(super) fn forgotten(
     desired: &DesiredState,
     found: impl Fn(&RoomJid) -> Option<Option<Affiliations>>,
@@ -105,6 +107,10 @@ pub(super) fn forgotten(
     let managed = |room: &RoomJid| {
         let room = rooms.and_then(|rooms| rooms.get(room));
         room.is_some_and(|room| room.affiliations.is_some())
+    };
+    let waits = |room: &RoomJid| {
+        !rooms.is_some_and(|rooms| rooms.contains_key(room))
+            && inventory.holds(&ObjectKey::new(Kind::Room, room))
     };
     for (name, _) in inventory.of_kind(Kind::Affiliation) {
         let Ok(AffiliationId { room, account }) = name.parse() else { continue };
@@ -120,7 +126,8 @@ pub(super) fn forgotten(
                 .and_then(|room| desired.affiliations_of(room))
                 .is_some_and(|wanted| wanted.contains_key(&account))
         };
-        if !managed(&room) || (gone && !declared()) {
+        let unmanaged = !managed(&room) && !waits(&room);
+        if unmanaged || (gone && !declared()) {
             set.forget.push(ObjectKey::new(Kind::Affiliation, name));
         }
     }

@@ -1,0 +1,31 @@
+//! Two texts beside each other, for people.
+
+/// The lines of both: `-` stands in the file alone, `+` in what came of it.
+pub fn lines(file: &str, now: &str) -> String {
+    let (old, new): (Vec<&str>, Vec<&str>) = (file.lines().collect(), now.lines().collect());
+    // How many lines are common to both from here on.
+    let mut common = vec![vec![0_usize; new.len() + 1]; old.len() + 1];
+    for i in (0..old.len()).rev() {
+        for j in (0..new.len()).rev() {
+            common[i][j] = if old[i] == new[j] {
+                common[i + 1][j + 1] + 1
+            } else {
+                common[i + 1][j].max(common[i][j + 1])
+            };
+        }
+    }
+    let (mut i, mut j, mut shown) = (0, 0, Vec::new());
+    while i < old.len() || j < new.len() {
+        if i < old.len() && j < new.len() && old[i] == new[j] {
+            shown.push(format!("  {}", old[i]));
+            (i, j) = (i + 1, j + 1);
+        } else if j == new.len() || (i < old.len() && common[i + 1][j] >= common[i][j + 1]) {
+            shown.push(format!("- {}", old[i]));
+            i += 1;
+        } else {
+            shown.push(format!("+ {}", new[j]));
+            j += 1;
+        }
+    }
+    shown.join("\n")
+}

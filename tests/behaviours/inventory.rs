@@ -1,0 +1,87 @@
+//! `inventory:`, what the operator owns.
+
+use std::collections::BTreeMap;
+
+use ejabberd_operator::inventory::{Ban, Inventory, Origin, Owned};
+use ejabberd_operator::model::{AffiliationId, Jid, Kind, ObjectKey, RoomJid, Vhost};
+use ejabberd_operator::spec::{DeletionPolicy, DesiredState};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Section {
+    inventory: Written,
+}
+
+/// Names may be given without their host, as in the file itself.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+struct Written {
+    users: BTreeMap<String, Entry>,
+    groups: BTreeMap<String, Entry>,
+    rooms: BTreeMap<String, Entry>,
+    /// `room/account`.
+    affiliations: BTreeMap<String, Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Entry {
+    deletion_policy: Option<DeletionPolicy>,
+    /// The reason of a ban that the operator has put on the account.
+    banned: Option<String>,
+}
+
+pub fn read(section: &str, desired: &DesiredState) -> Result<Inventory, String> {
+    let Section { inventory: Written { users, groups, rooms, affiliations } } =
+        serde_yaml::from_str(section).map_err(|error| error.to_string())?;
+    let home = &desired.host;
+    let mut objects = Vec::new();
+    for (kind, entries) in [
+        (Kind::User, users),
+        (Kind::Group, groups),
+        (Kind::Room, rooms),
+        (Kind::Affiliation, affiliations),
+    ] {
+        for (written, entry) in entries {
+            let name = match kind {
+                Kind::Room => room(&written, home)?.to_string(),
+                Kind::Affiliation => affiliation(&written, home)?.to_string(),
+                _ => account(&written, home)?.to_string(),
+            };
+            objects.push((ObjectKey { kind, name }, owned(entry, desired)));
+        }
+    }
+    Ok(objects.into_iter().collect())
+}
+
+fn owned(entry: Entry, desired: &DesiredState) -> Owned {
+    Owned {
+        origin: Origin::Created,
+        since: jiff::Timestamp::UNIX_EPOCH,
+        revision: desired.revision.clone(),
+        deletion_policy: entry.deletion_policy.unwrap_or(DeletionPolicy::Delete),
+        password: None,
+        vcard: None,
+        banned: entry.banned.map(|reason| Ban { reason, confirmed: true }),
+    }
+}
+
+pub fn account(written: &str, home: &Vhost) -> Result<Jid, String> {
+    Jid::parse(written, home).map_err(|error| format!("{written}: {error}"))
+}
+
+pub fn room(written: &str, home: &Vhost) -> Result<RoomJid, String> {
+    let full = if written.contains('@') {
+        written.to_owned()
+    } else {
+        format!("{written}@conference.{home}")
+    };
+    full.parse().map_err(|error| format!("{written}: {error}"))
+}
+
+fn affiliation(written: &str, home: &Vhost) -> Result<AffiliationId, String> {
+    let (inside, who) = written.split_once('/').ok_or("an affiliation is `room/account`")?;
+    Ok(AffiliationId { room: room(inside, home)?, account: account(who, home)? })
+}

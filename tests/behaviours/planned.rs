@@ -1,0 +1,66 @@
+//! `plan:`, as it is written into a golden file.
+
+use ejabberd_operator::diff::{Action, ChangeSet};
+use ejabberd_operator::plan::{Plan, Step};
+use ejabberd_operator::spec::{Problem, Severity};
+
+/// A list under `key`; without elements nothing at all.
+fn list(text: &mut String, key: &str, indent: usize, lines: impl IntoIterator<Item = String>) {
+    let pad = " ".repeat(indent);
+    let mut lines = lines.into_iter().peekable();
+    if lines.peek().is_some() {
+        text.push_str(&format!("{pad}{key}:\n"));
+    }
+    for line in lines {
+        // JSON's way to quote is also YAML's.
+        text.push_str(&format!("{pad}  - {}\n", serde_json::Value::String(line)));
+    }
+}
+
+fn step(step: &Step) -> String {
+    let Step { op, kind, name, fields, reason, action: _ } = step;
+    let fields =
+        if fields.is_empty() { String::new() } else { format!(" [{}]", fields.join(", ")) };
+    format!("{op} {kind} {name}{fields}: {reason}")
+}
+
+/// Who enters and who leaves a group; the step itself only counts them.
+fn members(step: &Step) -> Vec<String> {
+    let Action::UpdateGroup { add, remove, .. } = &step.action else { return Vec::new() };
+    let add = add.iter().map(|who| format!("{} + {who}", step.name));
+    add.chain(remove.iter().map(|who| format!("{} - {who}", step.name))).collect()
+}
+
+/// The plan of a file that is valid.
+pub fn text(warnings: &[Problem], set: &ChangeSet, plan: &Plan) -> String {
+    let mut text = "plan:\n".to_owned();
+    list(&mut text, "warnings", 2, warnings.iter().map(|warning| warning.message.clone()));
+    if plan.steps.is_empty() {
+        text.push_str("  steps: []\n");
+    }
+    list(&mut text, "steps", 2, plan.steps.iter().map(step));
+    list(&mut text, "members", 2, plan.steps.iter().flat_map(members));
+    if let Some(blocked) = &plan.blocked {
+        let reason = serde_json::Value::String(blocked.reason.clone());
+        text.push_str(&format!("  blocked:\n    reason: {reason}\n"));
+        list(&mut text, "deletions", 4, blocked.deletions.iter().map(step));
+    }
+    let sum = plan.summary;
+    text.push_str(&format!(
+        "  summary: {{ create: {}, update: {}, delete: {}, unchanged: {}, unmanaged: {} }}\n",
+        sum.create, sum.update, sum.delete, sum.unchanged, sum.unmanaged
+    ));
+    list(&mut text, "unknown", 2, plan.unknown.clone());
+    list(&mut text, "notes", 2, plan.notes.clone());
+    list(&mut text, "adopt", 2, set.adopt.iter().map(ToString::to_string));
+    list(&mut text, "forget", 2, set.forget.iter().map(ToString::to_string));
+    text
+}
+
+/// What is said of a file that takes no effect.
+pub fn refused(problems: &[Problem]) -> String {
+    let mut text = "plan:\n".to_owned();
+    let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
+    list(&mut text, "refused", 2, errors.map(|problem| problem.message.clone()));
+    text
+}

@@ -5,18 +5,19 @@ use std::collections::BTreeMap;
 use super::{Action, ChangeSet};
 use crate::inventory::Inventory;
 use crate::model::{AffiliationId, Jid, Kind, ObjectKey, Op, RoomJid};
-use crate::spec::{AffiliationKind, DesiredState, Room};
+use crate::spec::{AffiliationKind, DesiredState, OWN_NAME, Room};
 
 type Affiliations = BTreeMap<Jid, AffiliationKind>;
 
-/// The one name that the operator itself goes by, for the moment in which it
-/// sets a room's subject. Left over where it was killed in that moment.
-pub const SELF: &str = "ejabberd-operator";
-
 /// Takes away what was left over of the operator's own.
-pub(super) fn left_over(jid: &RoomJid, found: Option<&Affiliations>, set: &mut ChangeSet) {
+pub(super) fn left_over(
+    desired: &DesiredState,
+    jid: &RoomJid,
+    found: Option<&Affiliations>,
+    set: &mut ChangeSet,
+) {
     for (account, there) in found.into_iter().flatten() {
-        if account.local.as_str() != SELF {
+        if account.local.as_str() != OWN_NAME || !desired.serves(&account.host) {
             continue;
         }
         let id = AffiliationId { room: jid.clone(), account: account.clone() };
@@ -44,9 +45,8 @@ pub(super) fn diff(
     let Some(found) = found else {
         return set.unknown.push(format!("the affiliations of {jid}: they were not looked at"));
     };
-    let touched = |account: &Jid| {
-        account.local.as_str() != SELF && !desired.policy.ignores(&account.to_string())
-    };
+    let touched =
+        |account: &Jid| account.local.as_str() != OWN_NAME && !desired.leaves_alone(account);
     let id = |account: &Jid| AffiliationId { room: jid.clone(), account: account.clone() };
     for (account, kind) in wanted.iter().filter(|(account, _)| touched(account)) {
         let id = id(account);
@@ -71,7 +71,7 @@ pub(super) fn diff(
     }
     let others = found
         .iter()
-        .filter(|(account, _)| !wanted.contains_key(account) && account.local.as_str() != SELF);
+        .filter(|(account, _)| !wanted.contains_key(account) && account.local.as_str() != OWN_NAME);
     for (account, there) in others {
         let id = id(account);
         let key = ObjectKey::new(Kind::Affiliation, &id);

@@ -94,7 +94,7 @@ fn differences(
     let info = !fields.is_empty();
     let (mut add, mut remove) = (Vec::new(), Vec::new());
     if let Some(wanted) = desired.members_of(group) {
-        let touched = |member: &&Jid| !desired.policy.ignores(&member.to_string());
+        let touched = |member: &&Jid| !desired.leaves_alone(member);
         add = wanted.difference(&found.members).filter(touched).cloned().collect();
         remove = found.members.difference(&wanted).filter(touched).cloned().collect();
     }

@@ -9,8 +9,6 @@ mod rooms;
 mod server;
 mod users;
 
-pub use affiliations::SELF;
-
 use std::collections::BTreeMap;
 
 use crate::inventory::Inventory;

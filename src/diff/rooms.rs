@@ -75,7 +75,7 @@ fn one_room(
             let has = |name: &str| found.options.contains_key(name);
             unknown_options(jid, room, has, version, set);
             settings((jid, room), found, version, set);
-            affiliations::left_over(jid, found.affiliations.as_ref(), set);
+            affiliations::left_over(desired, jid, found.affiliations.as_ref(), set);
             affiliations::diff(desired, (jid, room), found.affiliations.as_ref(), inventory, set);
         }
         (false, Some(_)) => {

@@ -200,7 +200,14 @@ fn elsewhere(
     there: &BTreeSet<Localpart>,
     set: &mut ChangeSet,
 ) {
-    let declared = desired.users.iter().flatten().filter(|(jid, _)| jid.host == *host).count();
+    let on_it = || desired.users.iter().flatten().filter(|(jid, _)| jid.host == *host);
+    for (jid, _) in on_it().filter(|(_, user)| matches!(user.state, UserState::Banned { .. })) {
+        set.unknown.push(format!(
+            "{jid} is declared banned and can still log in: the accounts of {host} come from \
+             {kept}, where that has to be done"
+        ));
+    }
+    let declared = on_it().count();
     set.unmanaged.extend(there.iter().map(|_| Kind::User));
     set.unchanged += declared;
     if declared > 0 {
@@ -216,6 +223,14 @@ fn undeclared(desired: &DesiredState, jid: &Jid, inventory: &Inventory, set: &mu
     let owned = inventory.get(&key).map(|owned| owned.deletion_policy);
     // An absent `users` key means that accounts are not managed at all.
     if desired.users.is_none() || desired.policy.ignores(&key.name) {
+        return set.unmanaged.push(Kind::User);
+    }
+    if inventory.get(&key).is_some_and(|owned| owned.banned.is_some()) {
+        // Deleting it would free its name for whoever was to be kept out.
+        set.notes.push(format!(
+            "{jid} was banned by the operator, and its entry is gone: it stays, and stays banned; \
+             declare it `state: present` to lift the ban, `state: absent` to delete it"
+        ));
         return set.unmanaged.push(Kind::User);
     }
     match fate(desired, owned) {

@@ -16,7 +16,7 @@ impl Engine {
     ) -> Result<(), ApplyError> {
         let Some(group) = declared_group(desired, name) else { return Ok(()) };
         let members = desired.members_of(group).unwrap_or_default();
-        let touched = members.into_iter().filter(|who| !desired.policy.ignores(&who.to_string()));
+        let touched = members.into_iter().filter(|who| !desired.leaves_alone(who));
         let add: Vec<Jid> = touched.collect();
         self.update_group(desired, name, true, (&add, &[])).await
     }
@@ -86,7 +86,7 @@ pub(super) fn affiliations_at_creation(
 ) -> BTreeMap<Jid, AffiliationKind> {
     let wanted = declared_room(desired, jid).and_then(|room| desired.affiliations_of(room));
     let mut wanted = wanted.unwrap_or_default();
-    wanted.retain(|account, _| !desired.policy.ignores(&account.to_string()));
+    wanted.retain(|account, _| !desired.leaves_alone(account));
     wanted
 }
 

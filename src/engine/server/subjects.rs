@@ -5,9 +5,8 @@
 use std::time::Duration;
 
 use super::{Arg, Call, ControlError, Result, Server};
-use crate::diff::SELF;
 use crate::model::{AffiliationId, Jid, Localpart, RoomJid, Secret, Vhost};
-use crate::spec::AffiliationKind;
+use crate::spec::{AffiliationKind, OWN_NAME};
 
 /// The room takes it up a little after the order.
 const TRIES: u32 = 40;
@@ -23,7 +22,7 @@ impl Server {
             let wanted = stored.options.get("password_protected").is_some_and(|on| on == "true");
             stored.options.get("password").filter(|_| wanted)
         });
-        let Ok(local) = Localpart::new(SELF) else { return Err(ControlError::Malformed(NAME)) };
+        let Ok(local) = Localpart::new(OWN_NAME) else { return Err(ControlError::Malformed(NAME)) };
         let account = Jid { local, host: host.clone() };
         let from = format!("{account}/subject");
         let id = AffiliationId { room: room.clone(), account };
@@ -63,7 +62,7 @@ impl Server {
 
 /// To whom, and what: go in, say it, leave.
 fn stanzas(room: &RoomJid, subject: &str, password: Option<&str>) -> Vec<(String, Secret)> {
-    let occupant = format!("{room}/{SELF}");
+    let occupant = format!("{room}/{OWN_NAME}");
     let password = password
         .map(|password| format!("<password>{}</password>", escaped(password)))
         .unwrap_or_default();

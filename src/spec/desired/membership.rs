@@ -5,6 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{AffiliationKind, DesiredState, Group, Member, Room, UserState};
 use crate::model::Jid;
 
+/// The one name that the operator itself goes by in rooms, for the moment in
+/// which it sets a subject. Left over where it was killed in that moment.
+pub const OWN_NAME: &str = "ejabberd-operator";
+
 impl DesiredState {
     /// Whether an account may belong to anything: one that is declared banned
     /// or absent is in no group and no room, whoever lists it. Were it left
@@ -13,6 +17,14 @@ impl DesiredState {
     pub fn may_belong(&self, account: &Jid) -> bool {
         let declared = self.users.as_ref().and_then(|users| users.get(account));
         declared.is_none_or(|user| user.state == UserState::Present)
+    }
+
+    /// Whether an account is not to be touched at all: neither given anything
+    /// nor deprived of it.
+    #[must_use]
+    pub fn leaves_alone(&self, account: &Jid) -> bool {
+        let declared = self.users.as_ref().and_then(|users| users.get(account));
+        declared.is_some_and(|user| user.paused) || self.policy.ignores(&account.to_string())
     }
 
     /// Who shall be in `group`; `None`: not managed.

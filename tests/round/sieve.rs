@@ -37,17 +37,28 @@ fn names(inventory: &Inventory) -> Vec<String> {
         let names = inventory.of_kind(kind).map(|(name, _)| name.to_owned());
         names.collect::<Vec<_>>()
     };
-    [of(Kind::User), of(Kind::Room)].concat()
+    [of(Kind::User), of(Kind::Group), of(Kind::Room), of(Kind::Affiliation)].concat()
 }
 
 /// What the inventory shall hold in the end: what is declared to be there.
 fn declared(desired: &DesiredState) -> Vec<String> {
     use ejabberd_operator::spec::UserState;
     let users = desired.users.iter().flatten();
-    let users = users.filter(|(_, user)| user.state == UserState::Present);
+    let users = users.filter(|(_, user)| user.state != UserState::Absent);
+    let groups = desired.groups.iter().flatten().filter(|(_, group)| group.roster);
+    let groups = groups.map(|(name, _)| desired.group_id(name).to_string());
     let rooms = desired.rooms.iter().flatten().filter(|(_, room)| room.present);
+    let mut affiliations: Vec<String> = rooms
+        .clone()
+        .flat_map(|(jid, room)| {
+            let wanted = desired.affiliations_of(room).unwrap_or_default();
+            wanted.into_keys().map(move |account| format!("{jid}/{account}"))
+        })
+        .collect();
+    affiliations.sort();
     let users = users.map(|(jid, _)| jid.to_string());
-    users.chain(rooms.map(|(jid, _)| jid.to_string())).collect()
+    let rooms = rooms.map(|(jid, _)| jid.to_string());
+    users.chain(groups).chain(rooms).chain(affiliations).collect()
 }
 
 async fn three_more_rounds_change_nothing(lab: &Arc<Lab>, desired: &DesiredState) {
@@ -258,6 +269,44 @@ async fn changing_options_of_rooms() {
     let before = brought_to(Lab::new(), &from).await;
     sieve(&before, &to, |_| ()).await;
     sieve_back(&from, &to, &before).await;
+}
+
+/// What a team declares: one way, and another.
+fn team(other: bool) -> DesiredState {
+    declare(if other {
+        "users:\n- { name: a, password: x, nickname: Aa, vcard: { EMAIL: a@b.example } }\n- { name: b, password: y }\n\
+         - { name: c, password: z, state: banned, reason: abuse }\n- { name: d }\n\
+         groups:\n- { name: g, displayName: Others, members: [a, c, d] }\n- { name: n, members: [b] }\n\
+         rooms:\n- { name: k, subject: Second, affiliations: { owner: [b], member: ['@g'] } }\n\
+         - { name: l, affiliations: { owner: [a], admin: ['@n'] }, exclusive: true }\n\
+         server: { docker: { container: test }, accountsTable: disc_copies }\n\
+         policy: { guard: { maxDeletePercent: 100, freeDeletes: 50 } }"
+    } else {
+        "users:\n- { name: a, password: x, nickname: Ann }\n- { name: b, password: y, state: banned }\n- { name: c, password: z }\n\
+         groups:\n- { name: g, displayName: Gang, description: All, members: [a, b, c] }\n- { name: m, members: [c] }\n\
+         rooms:\n- { name: k, subject: First, affiliations: { owner: [a], member: ['@g'] } }\n\
+         - { name: l, affiliations: { owner: ['@m'], outcast: [b] } }\n\
+         policy: { guard: { maxDeletePercent: 100, freeDeletes: 50 } }"
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_team_and_its_rooms() {
+    let empty = declare("users: []\ngroups: []\nrooms: []");
+    let before = brought_to(Lab::new(), &empty).await;
+    sieve(&before, &team(true), |lab| lab.others_make_user("c", "theirs")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn changing_a_team() {
+    let before = brought_to(Lab::new(), &team(false)).await;
+    sieve(&before, &team(true), |_| ()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn changing_a_team_the_other_way() {
+    let before = brought_to(Lab::new(), &team(true)).await;
+    sieve(&before, &team(false), |_| ()).await;
 }
 
 fn configured(users: &str) -> DesiredState {

@@ -1,0 +1,148 @@
+//! 10,000 accounts, 200 groups of 50 and 1,000 rooms that name them: from
+//! nothing, nothing to do, one group changed, nothing to do. Times, and the
+//! number of calls to the server, which must not grow with the accounts.
+//!
+//!     cargo bench --bench team -- [VERSION] [ACCOUNTS]
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a benchmark that cannot run fails by panicking"
+)]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use ejabberd_operator::control::session::Session;
+use ejabberd_operator::engine::{
+    Call, Control, ControlError, Engine, Keeper, Meter, Rechecks, Runtime, Server, Store,
+    Telemetry, Value,
+};
+use ejabberd_operator::metrics::Metrics;
+use ejabberd_operator::model::ServerVersion;
+use ejabberd_operator::secrets::FileSecrets;
+use ejabberd_operator::spec::{self, DesiredState, SourceFile};
+use ejabberd_operator::store::SqliteStore;
+use support::real::{CONFIG, Container, HOST};
+use support::world::free;
+
+const GROUPS: usize = 200;
+const ROOMS: usize = 1000;
+const IN_A_GROUP: usize = 50;
+
+/// Counts what passes through it.
+struct Counted {
+    session: Session,
+    calls: Mutex<BTreeMap<&'static str, usize>>,
+}
+
+#[async_trait]
+impl Control for Counted {
+    async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError> {
+        *self.calls.lock().unwrap().entry(call.name()).or_default() += 1;
+        self.session.call(call, deadline).await
+    }
+
+    async fn version(&self) -> Result<ServerVersion, ControlError> {
+        self.session.version().await
+    }
+
+    async fn close(&self) {
+        self.session.close().await;
+    }
+}
+
+fn declare(container: &str, accounts: usize, more: Option<usize>) -> DesiredState {
+    let mut text = format!(
+        "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: {{ name: bench }}\nspec:\n  host: {HOST}\n  \
+         server: {{ docker: {{ container: {container} }}, accountsTable: disc_copies }}\n  users:\n"
+    );
+    for n in 0..accounts {
+        writeln!(text, "    - {{ name: u{n}, password: secret-{n} }}").unwrap();
+    }
+    text += "  groups:\n";
+    for group in 0..GROUPS {
+        let members = (0..IN_A_GROUP).map(|n| (group * IN_A_GROUP + n) % accounts);
+        let more = more.filter(|_| group == 0);
+        let members: Vec<String> = members.chain(more).map(|n| format!("u{n}")).collect();
+        let members = members.join(", ");
+        writeln!(text, "    - {{ name: g{group}, displayName: G{group}, members: [{members}] }}")
+            .unwrap();
+    }
+    text += "  rooms:\n";
+    for room in 0..ROOMS {
+        let group = room % GROUPS;
+        let owner = room % accounts;
+        writeln!(
+            text,
+            "    - {{ name: r{room}, title: R{room}, affiliations: {{ owner: [u{owner}], member: [\"@g{group}\"] }} }}"
+        )
+        .unwrap();
+    }
+    let file = SourceFile { path: "desired-state.yaml".into(), text };
+    spec::validate(&[file]).unwrap_or_else(|problems| panic!("{:?}", problems.first())).desired
+}
+
+#[tokio::main]
+async fn main() {
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let version = args.first().map_or("26.07", String::as_str);
+    let accounts = args.get(1).map_or(10_000, |n| n.parse().expect("a number of accounts"));
+    let (container, server) = Container::started(version, CONFIG).await;
+    server.close().await;
+    let control = Arc::new(Counted { session: container.session(), calls: Mutex::default() });
+    let state = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(state.path()).unwrap());
+    let telemetry: Arc<dyn Telemetry> = Arc::new(Metrics::new().unwrap());
+    let runtime: Arc<dyn Runtime> = Arc::clone(&container.runtime) as _;
+    let first = declare(&container.name, accounts, None);
+    let server = Server::new(Arc::clone(&control) as Arc<dyn Control>);
+    let engine = Engine {
+        keeper: Arc::new(Keeper::new(
+            &first,
+            (Arc::clone(&runtime), server.clone()),
+            (Arc::clone(&store), Arc::clone(&telemetry)),
+            (None, Arc::default()),
+        )),
+        server,
+        meter: Meter::new(Arc::clone(&runtime)),
+        runtime,
+        store,
+        secrets: Arc::new(FileSecrets::new()),
+        telemetry,
+        rechecks: Rechecks::new(10, 60, 0),
+        supervised: false,
+    };
+    println!("ejabberd {version}: {accounts} accounts, {GROUPS} groups, {ROOMS} rooms");
+    let changed = declare(&container.name, accounts, Some(accounts - 1));
+    for (what, desired) in [
+        ("from nothing", &first),
+        ("nothing to do", &first),
+        ("nothing to do", &first),
+        ("one member more in one group", &changed),
+        ("nothing to do", &changed),
+    ] {
+        control.calls.lock().unwrap().clear();
+        let began = Instant::now();
+        let report = engine.round(desired, &free()).await.unwrap();
+        let took = began.elapsed();
+        assert!(report.converged(), "{what}: {:?}", report.failures().next());
+        let calls = control.calls.lock().unwrap().clone();
+        let all: usize = calls.values().sum();
+        let mut most: Vec<_> = calls.into_iter().collect();
+        most.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let most: Vec<String> =
+            most.iter().take(5).map(|(name, count)| format!("{name} {count}")).collect();
+        let steps = report.outcomes.len();
+        println!("{what:<30}{steps:>7} steps {all:>7} calls {took:>9.2?}   {}", most.join(", "));
+    }
+    engine.server.close().await;
+}

@@ -319,6 +319,30 @@ async fn an_empty_list_that_is_contradicted_is_unknown() {
     assert_eq!(lab.owned(Kind::User), words("ann bob"), "and nothing is forgotten");
 }
 
+/// With SQL a missing table reads as no accounts, and every other command
+/// agrees with it (tried): only the database itself tells.
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_from_a_database_that_fails_is_unknown() {
+    let lab = Lab::new();
+    let desired = declare("users: [{ name: ann }, { name: bob }]");
+    lab.round(&desired).await;
+    let sql = Value::List(vec![Value::Atom("sql".to_owned())]);
+    let tuple = |tag: &str| Value::Tuple(vec![Value::Atom(tag.to_owned()), Value::List(vec![])]);
+    for broken in ["error", "updated"] {
+        lab.lie("auth_method", sql.clone());
+        lab.lie("registered_users", Value::List(vec![]));
+        lab.lie("check_account", Value::Atom("false".to_owned()));
+        lab.lie("stats_host", Value::Int(0));
+        lab.lie("sql_query", tuple(broken));
+        lab.calm();
+        let report = lab.round(&declare("users: [{ name: ann }]")).await;
+        assert!(!report.converged() && report.plan.steps.is_empty(), "{report:#?}");
+        assert_eq!(lab.owned(Kind::User), words("ann bob"), "nothing is forgotten");
+        lab.tell_the_truth();
+    }
+    assert_eq!(lab.users(), words("ann bob"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_empty_list_that_is_confirmed_is_believed() {
     let lab = Lab::new();

@@ -42,4 +42,4 @@ pub use ports::*;
 pub use rechecks::Rechecks;
 pub use report::{ApplyError, RoundReport, StepOutcome, StepResult, Vitals};
 pub use round::{Confirm, Engine, Permission};
-pub use server::{Created, Listener, NewRoom, Server};
+pub use server::{Created, Listener, NewRoom, Server, WholeGroup, WholeRoom};

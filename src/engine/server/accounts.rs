@@ -18,10 +18,24 @@ impl Server {
     /// The names of the accounts of `host`, normalised. One that this program
     /// could not have written is left out: nothing could be done about it.
     pub async fn registered_users(&self, host: &Vhost) -> Result<BTreeSet<Localpart>> {
-        let answer =
-            self.command("registered_users", Shape::Lines, vec![host.as_str().into()]).await?;
-        let names = texts("registered_users", &answer)?;
-        Ok(names.into_iter().filter_map(|name| Localpart::new(name).ok()).collect())
+        Ok(self.account_names(host).await?.0)
+    }
+
+    /// The same, and beside them the names that this program could not have written.
+    pub async fn account_names(
+        &self,
+        host: &Vhost,
+    ) -> Result<(BTreeSet<Localpart>, BTreeSet<String>)> {
+        const NAME: &str = "registered_users";
+        let answer = self.command(NAME, Shape::Lines, vec![host.as_str().into()]).await?;
+        let (mut names, mut others) = (BTreeSet::new(), BTreeSet::new());
+        for name in texts(NAME, &answer)? {
+            match Localpart::new(name) {
+                Ok(name) => drop(names.insert(name)),
+                Err(_) => drop(others.insert(name.to_owned())),
+            }
+        }
+        Ok((names, others))
     }
 
     /// Whether the account exists.

@@ -1,14 +1,18 @@
 //! Accounts that are kept from logging in.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::answers::refused;
+use super::answers::{refused, texts};
 use super::{ControlError, Result, Server, Shape, Value, accounts::account};
-use crate::model::{Jid, ServerVersion};
+use crate::model::{Jid, ServerVersion, Vhost};
 
 /// Since this version a ban is remembered by the server, and can be lifted.
 /// Before, banning only replaced the password.
 const REMEMBERED_SINCE: ServerVersion = ServerVersion { year: 24, month: 6 };
+
+/// Since this version the server lists who may be banned.
+const LISTED_SINCE: ServerVersion = ServerVersion { year: 25, month: 10 };
 
 /// Sessions of a banned account end a little after the answer.
 const BETWEEN: Duration = Duration::from_millis(20);
@@ -34,6 +38,23 @@ impl Server {
             _ => None,
         });
         Ok(Some(reason.unwrap_or_default().to_owned()))
+    }
+
+    /// Those on `host` who may be banned; `None` where the server has no such
+    /// list. It also names whoever was banned once, or has stored something of
+    /// that name himself: [`ban_of`](Self::ban_of) tells who is.
+    pub async fn perhaps_banned(&self, host: &Vhost) -> Result<Option<BTreeSet<Jid>>> {
+        const NAME: &str = "list_banned";
+        if self.version().await? < LISTED_SINCE {
+            return Ok(None);
+        }
+        if !self.has_module(host, "mod_private").await? {
+            // Bans are kept there: without it nobody is banned, and the command crashes.
+            return Ok(Some(BTreeSet::new()));
+        }
+        let answer = self.command(NAME, Shape::Lines, vec![host.as_str().into()]).await?;
+        let names = texts(NAME, &answer)?.into_iter();
+        Ok(Some(names.filter_map(|name| name.parse().ok()).collect()))
     }
 
     /// Keeps an account from logging in, and ends its sessions. It must exist:

@@ -18,6 +18,16 @@ const MODULE: &str = "mod_shared_roster";
 /// The members that stand for everybody; they are options, not members.
 const EVERYBODY: [(&str, &str); 2] = [("all_users", "@all@"), ("online_users", "@online@")];
 
+/// A group with all that is in it.
+pub struct WholeGroup {
+    /// What can be declared of it.
+    pub group: ObservedGroup,
+    /// Which of `@all@` and `@online@` are in it.
+    pub everybody: Vec<&'static str>,
+    /// Members that this program could not have written.
+    pub others: BTreeSet<String>,
+}
+
 impl Server {
     /// The names of the groups of `host`. One that this program could not have
     /// written is left out: nothing could be done about it.
@@ -33,28 +43,51 @@ impl Server {
         Ok(usable.collect())
     }
 
+    /// All names of groups of `host`, as they are; `None` where there can be none.
+    pub async fn group_names(&self, host: &Vhost) -> Result<Option<BTreeSet<String>>> {
+        const NAME: &str = "srg_list";
+        if !self.has_module(host, MODULE).await? {
+            return Ok(None);
+        }
+        let answer = self.command(NAME, Shape::Lines, vec![host.as_str().into()]).await?;
+        Ok(Some(texts(NAME, &answer)?.into_iter().map(str::to_owned).collect()))
+    }
+
     /// One group, or `None` if there is none of that name.
     pub async fn group(&self, host: &Vhost, name: &Localpart) -> Result<Option<ObservedGroup>> {
+        Ok(self.whole_group(host, name).await?.map(|whole| whole.group))
+    }
+
+    /// The same, with what only others could have written into it.
+    pub async fn whole_group(&self, host: &Vhost, name: &Localpart) -> Result<Option<WholeGroup>> {
         const USERS: &str = "get_group_explicit_users";
         let Some(options) = self.group_options(host, name).await? else { return Ok(None) };
         let call = Call::function(MODULE, USERS, group_args(host, name));
         let answer = self.control.call(call, self.deadline).await?;
         let users = answer.as_list().ok_or(ControlError::Malformed(USERS))?;
-        let member = |user: &Value| match user.as_tuple()? {
-            [user, host] => format!("{}@{}", user.as_text()?, host.as_text()?).parse::<Jid>().ok(),
-            _ => None,
-        };
-        let members = users.iter().filter_map(member).collect();
+        let (mut members, mut others) = (BTreeSet::new(), BTreeSet::new());
+        for user in users {
+            let Some([user, host]) = user.as_tuple() else { continue };
+            let (Some(user), Some(host)) = (user.as_text(), host.as_text()) else { continue };
+            let name = format!("{user}@{host}");
+            match name.parse::<Jid>() {
+                Ok(member) => drop(members.insert(member)),
+                Err(_) => drop(others.insert(name)),
+            }
+        }
         let text = |key: &str| option(&options, key).and_then(Value::as_text).unwrap_or_default();
         let displayed = option(&options, "displayed_groups").and_then(Value::as_list);
         let displayed =
             displayed.unwrap_or_default().iter().filter_map(Value::as_text).map(str::to_owned);
-        Ok(Some(ObservedGroup {
+        let group = ObservedGroup {
             display_name: text("label").to_owned(),
             description: text("description").to_owned(),
             displayed: displayed.collect(),
             members,
-        }))
+        };
+        let everybody = EVERYBODY.iter().filter(|(key, _)| text(key) == "true");
+        let everybody = everybody.map(|(_, member)| *member).collect();
+        Ok(Some(WholeGroup { group, everybody, others }))
     }
 
     async fn group_options(&self, host: &Vhost, name: &Localpart) -> Result<Option<Vec<Value>>> {

@@ -7,6 +7,7 @@ mod answers;
 mod bans;
 mod groups;
 mod listeners;
+mod new_rooms;
 mod rooms;
 mod storage;
 mod stored_rooms;
@@ -24,8 +25,10 @@ use super::error::ControlError;
 use super::ports::Control;
 use crate::model::{ApiVersion, Jid, Secret, ServerVersion, Vhost};
 use answers::{number, refused};
+pub use groups::WholeGroup;
 pub use listeners::Listener;
 pub use rooms::NewRoom;
+pub use stored_rooms::WholeRoom;
 
 /// How long a call may take. A command is done in milliseconds, but the server
 /// may be busy, and a list of 100,000 accounts takes seconds.

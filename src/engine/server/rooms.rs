@@ -39,19 +39,27 @@ const VANISHING_PAUSE: Duration = Duration::from_millis(50);
 impl Server {
     /// The rooms that run, of all services. Hibernated ones are missing.
     pub async fn online_rooms(&self) -> Result<BTreeSet<RoomJid>> {
-        let answer = self.command("muc_online_rooms", Shape::Lines, vec!["global".into()]).await?;
-        Ok(texts("muc_online_rooms", &answer)?
-            .into_iter()
-            .filter_map(|name| name.parse().ok())
-            .collect())
+        Ok(parsed(&self.online_room_names().await?))
+    }
+
+    /// The same, as they are called.
+    pub async fn online_room_names(&self) -> Result<BTreeSet<String>> {
+        const NAME: &str = "muc_online_rooms";
+        let answer = self.command(NAME, Shape::Lines, vec!["global".into()]).await?;
+        Ok(texts(NAME, &answer)?.into_iter().map(str::to_owned).collect())
     }
 
     /// The rooms that nobody is in, of all services, hibernated ones too.
     pub async fn unoccupied_rooms(&self) -> Result<BTreeSet<RoomJid>> {
+        Ok(parsed(&self.unoccupied_room_names().await?))
+    }
+
+    /// The same, as they are called.
+    pub async fn unoccupied_room_names(&self) -> Result<BTreeSet<String>> {
         const NAME: &str = "rooms_unused_list";
         let args = vec!["global".into(), Arg::Int(0)];
         let answer = self.command(NAME, Shape::Lines, args).await?;
-        Ok(texts(NAME, &answer)?.into_iter().filter_map(|name| name.parse().ok()).collect())
+        Ok(texts(NAME, &answer)?.into_iter().map(str::to_owned).collect())
     }
 
     /// A room's options, or `None` if there is no such room. Wakes it.
@@ -162,6 +170,11 @@ impl Server {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The names that this program could have written.
+fn parsed(names: &BTreeSet<String>) -> BTreeSet<RoomJid> {
+    names.iter().filter_map(|name| name.parse().ok()).collect()
 }
 
 pub(super) fn room_args(room: &RoomJid) -> Vec<super::Arg> {

@@ -26,16 +26,47 @@ const NO_OPTIONS: [&str; 11] = [
     "vcard_xupdate",
 ];
 
+/// What of that an export should mention, in words.
+const MORE: [(&str, &str); 4] = [
+    ("captcha_whitelist", "who need not solve a captcha"),
+    ("hats_defs", "the hats that there are"),
+    ("hats_users", "who wears which hat"),
+    ("subscribers", "who has subscribed to it"),
+];
+
+/// A room with all that is stored of it.
+pub struct WholeRoom {
+    /// What can be declared of it.
+    pub room: ObservedRoom,
+    /// Those with an affiliation that are no account: whole domains, and names
+    /// that this program could not have written.
+    pub others: Vec<String>,
+    /// What else there is, in words.
+    pub more: Vec<&'static str>,
+}
+
 impl Server {
     /// A room as it is stored; `None` if it is not, as one that does not
     /// persist. One that was just made has only some of its options stored.
     /// `host` is the vhost that its service belongs to.
     pub async fn stored_room(&self, host: &Vhost, room: &RoomJid) -> Result<Option<ObservedRoom>> {
+        Ok(self.whole_stored_room(host, room).await?.map(|whole| whole.room))
+    }
+
+    /// The same, with what is stored of it and cannot be declared.
+    pub async fn whole_stored_room(
+        &self,
+        host: &Vhost,
+        room: &RoomJid,
+    ) -> Result<Option<WholeRoom>> {
         const NAME: &str = "restore_room";
         let args =
             vec![host.as_str().into(), room.service.as_str().into(), room.room.as_str().into()];
         match self.control.call(Call::function("mod_muc", NAME, args), self.deadline).await? {
-            Value::List(stored) => Ok(Some(read(&stored))),
+            Value::List(stored) => {
+                let (room, others, more) = (read(&stored), strangers(&stored), more(&stored));
+                Ok(Some(WholeRoom { room, others, more }))
+            }
             Value::Atom(word) if word == "error" => Ok(None),
             // 26.07 tells a database that fails from a room that is not there.
             answer => Err(super::answers::refused(NAME, &answer)),
@@ -59,8 +90,35 @@ fn read(stored: &[Value]) -> ObservedRoom {
     ObservedRoom { options, subject: Some(subject), affiliations: Some(affiliations) }
 }
 
+/// Entries of affiliations that [`affiliation`] does not read.
+fn strangers(stored: &[Value]) -> Vec<String> {
+    let entries = option(stored, "affiliations").and_then(Value::as_list).unwrap_or_default();
+    let named = |entry: &Value| {
+        let [jid, given] = entry.as_tuple()? else { return None };
+        let [user, host, _] = jid.as_tuple()? else { return None };
+        let word = given.as_tuple().and_then(<[Value]>::first).unwrap_or(given).as_text()?;
+        let (user, host) = (user.as_text()?, host.as_text()?);
+        Some(if user.is_empty() {
+            format!("{word} {host}")
+        } else {
+            format!("{word} {user}@{host}")
+        })
+    };
+    entries.iter().filter(|entry| affiliation(entry).is_none()).filter_map(named).collect()
+}
+
+fn more(stored: &[Value]) -> Vec<&'static str> {
+    let list = |name: &str| option(stored, name).and_then(Value::as_list).unwrap_or_default();
+    let mut more: Vec<_> =
+        MORE.iter().filter(|(name, _)| !list(name).is_empty()).map(|(_, words)| *words).collect();
+    if list("subject").len() > 1 {
+        more.push("its subject in further languages");
+    }
+    more
+}
+
 /// A value as `get_room_options` prints it.
-fn printed(value: &Value) -> Option<String> {
+pub(super) fn printed(value: &Value) -> Option<String> {
     match value {
         Value::Atom(text) | Value::Text(text) => Some(text.clone()),
         Value::Int(number) => Some(number.to_string()),
@@ -154,6 +212,15 @@ mod tests {
         let who: Vec<String> = room.affiliations.unwrap().keys().map(ToString::to_string).collect();
         assert_eq!(who, ["ann@h.example", "bob@h.example"]);
         assert_eq!(subject(&text("made with it")), "made with it");
+        let words = Value::Tuple(vec![jid("x y"), atom("admin")]);
+        let domain = Value::Tuple(vec![jid(""), Value::Tuple(vec![atom("member"), text("")])]);
+        let stored = [
+            pair("affiliations", Value::List(vec![words, domain])),
+            pair("subscribers", Value::List(vec![text("x")])),
+            pair("hats_users", Value::List(vec![])),
+        ];
+        assert_eq!(strangers(&stored), ["admin x y@h.example", "member h.example"]);
+        assert_eq!(more(&stored), ["who has subscribed to it"]);
         assert_eq!(subject(&Value::List(vec![])), "");
     }
 }

@@ -11,7 +11,7 @@ mod server;
 mod users;
 mod vcard;
 
-pub use options::room_option;
+pub use options::{printed_room_option, room_option};
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

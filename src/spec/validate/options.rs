@@ -84,6 +84,26 @@ pub fn room_option(name: &str, version: ServerVersion) -> bool {
     }
 }
 
+/// What ejabberd prints as `printed`, as it would be declared for the option
+/// `name`; `None` if that cannot be.
+#[must_use]
+pub fn printed_room_option(name: &str, printed: &str) -> Option<OptionValue> {
+    let (_, shape) = OPTIONS.iter().find(|(known, _)| *known == name)?;
+    match shape {
+        Bool => printed.parse().ok().map(OptionValue::Bool),
+        Positive => printed.parse().ok().filter(|number| *number > 0).map(OptionValue::Int),
+        Text => Some(OptionValue::Text(printed.to_owned())),
+        Word(known) => known.contains(&printed).then(|| OptionValue::Text(printed.to_owned())),
+        Words(known) => {
+            let inside = printed.strip_prefix('[')?.strip_suffix(']')?;
+            let words = inside.split(',').map(str::trim).filter(|word| !word.is_empty());
+            let words: Vec<String> = words.map(str::to_owned).collect();
+            let all_known = words.iter().all(|word| known.contains(&word.as_str()));
+            all_known.then_some(OptionValue::List(words))
+        }
+    }
+}
+
 pub(super) fn check(
     mut written: BTreeMap<String, RoomOption>,
     node: Option<&Node>,
@@ -175,5 +195,31 @@ mod tests {
     #[test]
     fn the_table_is_sorted_and_without_repetitions() {
         assert!(OPTIONS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+
+    #[test]
+    fn what_is_printed_is_read_as_it_would_be_declared() {
+        let read = |name, printed| printed_room_option(name, printed);
+        assert_eq!(read("mam", "true"), Some(OptionValue::Bool(true)));
+        assert_eq!(read("max_users", "20"), Some(OptionValue::Int(20)));
+        assert_eq!(read("title", "[a"), Some(OptionValue::Text("[a".into())));
+        let list = |words: &[&str]| {
+            Some(OptionValue::List(words.iter().map(|word| (*word).to_owned()).collect()))
+        };
+        assert_eq!(read("presence_broadcast", "[]"), list(&[]));
+        assert_eq!(
+            read("presence_broadcast", "[visitor, moderator]"),
+            list(&["visitor", "moderator"])
+        );
+        for (name, printed) in [
+            ("max_users", "none"),
+            ("max_users", "0"),
+            ("mam", "banana"),
+            ("allowpm", "everyone"),
+            ("presence_broadcast", "[everyone]"),
+            ("vcard_xupdate", "undefined"),
+        ] {
+            assert_eq!(read(name, printed), None, "{name} {printed}");
+        }
     }
 }

@@ -28,6 +28,7 @@ mod retry;
 mod rollout;
 mod round;
 mod server;
+mod survey;
 
 pub use command::{Arg, Call, Shape, Value};
 pub use conditions::update as update_status;

@@ -1,0 +1,83 @@
+//! Writing YAML: texts that read back as what they were, and comments that
+//! stay comments, whatever somebody called his room.
+
+/// Lines are at most so long, where they can be broken.
+const WIDTH: usize = 80;
+
+/// Words that some reader of YAML takes for something else than a text.
+const WORDS: [&str; 9] = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"];
+
+/// A text: plain where nobody could take it for anything else, else in quotes.
+pub(super) fn scalar(text: &str) -> String {
+    if is_plain(text) { text.to_owned() } else { quoted(text) }
+}
+
+fn is_plain(text: &str) -> bool {
+    let letter = |c: char| c.is_alphabetic() || matches!(c, '/' | '_');
+    let inside =
+        |c: char| c.is_alphanumeric() || matches!(c, '/' | '_' | '-' | '.' | '@' | '+' | ' ' | ':');
+    text.starts_with(letter)
+        && text.chars().all(inside)
+        && !text.ends_with([' ', ':'])
+        && !text.contains(": ")
+        && !text.contains("  ")
+        && !WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
+/// A text in double quotes, on one line. Whatever is not seen, or makes others
+/// be seen differently, is written as its number.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => out += "\\\"",
+            '\\' => out += "\\\\",
+            '\n' => out += "\\n",
+            '\r' => out += "\\r",
+            '\t' => out += "\\t",
+            c if is_shown(c) => out.push(c),
+            c if u32::from(c) < 0x100 => out += &format!("\\x{:02x}", u32::from(c)),
+            c if u32::from(c) < 0x1_0000 => out += &format!("\\u{:04x}", u32::from(c)),
+            c => out += &format!("\\U{:08x}", u32::from(c)),
+        }
+    }
+    out + "\""
+}
+
+/// Whether one sees a character as it is.
+fn is_shown(c: char) -> bool {
+    matches!(c, ' '..='~') || c.is_alphanumeric() || (!c.is_ascii() && c.escape_debug().len() == 1)
+}
+
+/// `[a, b]`, or where that is too long, an element on each line below.
+pub(super) fn list(key: &str, indent: usize, items: &[String]) -> String {
+    let margin = " ".repeat(indent);
+    let line = format!("{margin}{key}: [{}]\n", items.join(", "));
+    if line.chars().count() <= WIDTH {
+        return line;
+    }
+    let mut lines = format!("{margin}{key}:\n");
+    for item in items {
+        lines += &format!("{margin}  - {item}\n");
+    }
+    lines
+}
+
+/// A comment, broken between words.
+pub(super) fn comment(indent: usize, text: &str) -> String {
+    let margin = format!("{}#", " ".repeat(indent));
+    let mut lines = vec![margin.clone()];
+    for word in text.split_whitespace() {
+        let word: String = word.chars().map(|c| if is_shown(c) { c } else { '\u{fffd}' }).collect();
+        match lines.last_mut() {
+            Some(line) if *line == margin || fits(line, &word) => *line += &format!(" {word}"),
+            _ => lines.push(format!("{margin} {word}")),
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+fn fits(line: &str, word: &str) -> bool {
+    line.chars().count() + 1 + word.chars().count() <= WIDTH
+}

@@ -26,7 +26,7 @@ const KNOWN_PLACES: [&str; 3] = [
 
 impl DockerRuntime {
     /// Where the server in the container reads its configuration.
-    async fn config_path(&self) -> Result<String, RuntimeError> {
+    pub(super) async fn config_path(&self) -> Result<String, RuntimeError> {
         if let Some(path) = &self.spec.config_path {
             return Ok(path.clone());
         }

@@ -22,7 +22,7 @@ const PULL_DEADLINE: Duration = Duration::from_secs(600);
 /// otherwise, and with the host's network that means the world. `erl` itself
 /// reads `ERL_ZFLAGS`, so this holds whatever the image's start script does
 /// (tried on 23.01, 24.12 and 26.07).
-const LOOPBACK_ONLY: [(&str, &str); 2] = [
+pub(super) const LOOPBACK_ONLY: [(&str, &str); 2] = [
     ("ERL_EPMD_ADDRESS", "127.0.0.1"),
     ("ERL_ZFLAGS", "-kernel inet_dist_use_interface {127,0,0,1}"),
 ];

@@ -7,6 +7,7 @@
 mod archive;
 mod config;
 mod create;
+mod describe;
 mod events;
 mod exec;
 mod mounted;

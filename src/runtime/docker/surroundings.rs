@@ -82,14 +82,15 @@ fn published(container: &ContainerInspectResponse, host: &HostConfig) -> Vec<Soc
         return Vec::new();
     }
     let now = container.network_settings.as_ref().and_then(|network| network.ports.as_ref());
-    let all = bindings(host.port_bindings.as_ref()).into_iter().chain(bindings(now));
+    let all = bindings(host.port_bindings.as_ref(), "").into_iter().chain(bindings(now, ""));
     let all: BTreeSet<SocketAddr> = all.map(|(at, _)| at).filter(|at| at.port() != 0).collect();
     all.into_iter().collect()
 }
 
-/// Addresses on the host and the container's ports behind them.
-fn bindings(ports: Option<&PortMap>) -> Vec<(SocketAddr, u16)> {
-    let published = ports.into_iter().flatten();
+/// Addresses on the host and the container's ports behind them, of ports whose
+/// name ends in `kind`: `/tcp`, or nothing for all.
+pub(super) fn bindings(ports: Option<&PortMap>, kind: &str) -> Vec<(SocketAddr, u16)> {
+    let published = ports.into_iter().flatten().filter(|(port, _)| port.ends_with(kind));
     let pairs = published.flat_map(|(port, bindings)| {
         let inside = port.split('/').next().and_then(|port| port.parse::<u16>().ok());
         bindings.iter().flatten().filter_map(move |binding| {
@@ -142,11 +143,9 @@ fn differences(
     let declared: Vec<_> = ports.iter().map(pair).collect();
     let mut declared_sorted = declared;
     declared_sorted.sort();
-    differs(
-        "ports",
-        &port_list(&declared_sorted),
-        &port_list(&bindings(host.port_bindings.as_ref())),
-    );
+    // Only these can be declared.
+    let published = bindings(host.port_bindings.as_ref(), "/tcp");
+    differs("ports", &port_list(&declared_sorted), &port_list(&published));
     let mounts = mounts(container);
     for (path, name) in volumes {
         differs(&format!("volumes.{path}"), name, mounts.get(path).map_or("none", String::as_str));
@@ -176,7 +175,7 @@ fn port_list(ports: &[(SocketAddr, u16)]) -> String {
 }
 
 /// Named volumes by the path that they are mounted at.
-fn mounts(container: &ContainerInspectResponse) -> BTreeMap<String, String> {
+pub(super) fn mounts(container: &ContainerInspectResponse) -> BTreeMap<String, String> {
     let mounts = container.mounts.iter().flatten();
     mounts
         .filter(|mount| mount.typ.as_deref() == Some("volume"))
@@ -186,7 +185,7 @@ fn mounts(container: &ContainerInspectResponse) -> BTreeMap<String, String> {
 
 /// A container is replaced only if its database comes back with the new one:
 /// on a volume whose name is declared, or which we would give it again.
-fn irreplaceable(spec: &Spec, container: &ContainerInspectResponse) -> Option<String> {
+pub(super) fn irreplaceable(spec: &Spec, container: &ContainerInspectResponse) -> Option<String> {
     let config = container.config.clone().unwrap_or_default();
     let layout = Layout::new(config.env.as_deref(), config.working_dir.as_deref());
     let again = create::volumes(spec, &layout);

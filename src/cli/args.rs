@@ -126,6 +126,18 @@ pub(super) enum Command {
         /// The account: a name on the default vhost, or a full JID
         name: String,
     },
+    /// Write down a live server as a desired state; changes nothing on it
+    Export {
+        /// The container that it runs in
+        #[arg(long, value_name = "NAME")]
+        container: String,
+        /// The directory for the files; none of them may be there yet
+        #[arg(long, value_name = "DIR")]
+        output: PathBuf,
+        /// The Docker API
+        #[arg(long, value_name = "URL", default_value = "unix:///var/run/docker.sock")]
+        engine: String,
+    },
     /// Print the JSON Schema of the file
     Schema,
     /// Print a completion script

@@ -27,9 +27,7 @@ impl Connector for Connectors {
     fn connect(&self, server: &spec::Server) -> (Arc<dyn Runtime>, Arc<dyn Control>) {
         match &server.runtime {
             spec::Runtime::Docker(docker) => {
-                let runtime = Arc::new(DockerRuntime::new(docker.clone()));
-                let spawner: Arc<dyn Spawner> = Arc::clone(&runtime) as Arc<dyn Spawner>;
-                let control = Preferred::new(&spawner, vec!["ejabberdctl".to_owned()]);
+                let (runtime, control) = in_container(docker.clone());
                 self.metered(runtime, control)
             }
             spec::Runtime::Process(process) => {
@@ -51,6 +49,14 @@ impl Connectors {
     ) -> (Arc<dyn Runtime>, Arc<dyn Control>) {
         (runtime, Arc::new(Metered::new(Arc::new(control), Arc::clone(&self.metrics))))
     }
+}
+
+/// The runtime of a container, and the way to the server in it.
+pub(super) fn in_container(docker: spec::Docker) -> (Arc<DockerRuntime>, Preferred) {
+    let runtime = Arc::new(DockerRuntime::new(docker));
+    let spawner: Arc<dyn Spawner> = Arc::clone(&runtime) as Arc<dyn Spawner>;
+    let control = Preferred::new(&spawner, vec!["ejabberdctl".to_owned()]);
+    (runtime, control)
 }
 
 fn unsupported(what: &'static str) -> (Arc<dyn Runtime>, Arc<dyn Control>) {

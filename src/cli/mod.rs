@@ -5,6 +5,7 @@ mod audit;
 mod configs;
 mod connect;
 mod empty;
+mod export;
 mod inventory;
 mod output;
 mod progress;
@@ -107,6 +108,9 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::History { output } => configs::history(&place, output),
         Command::Rollback { digest } => block_on(configs::rollback(&place, digest)),
         Command::Status { output } => block_on(show::status(&place, output)),
+        Command::Export { container, output, engine } => {
+            block_on(export::export(container, engine, &output))
+        }
         Command::Audit { output } => block_on(audit::audit(&place, output)),
     }
 }

@@ -1,0 +1,155 @@
+//! `export`: a live server as a desired state.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::connect::in_container;
+use super::{Exit, Outcome, output};
+use crate::engine::{MAIN_CONFIG, Server};
+use crate::export::{Export, Found};
+use crate::runtime::docker::DockerRuntime;
+use crate::spec::{self, Docker, Network, Recreate, Severity, SourceFile};
+
+/// The file with the desired state.
+const FILE: &str = "desired-state.yaml";
+
+/// Only the owner may read a configuration: there may be passwords in it.
+const CLOSED: u32 = 0o600;
+/// The desired state has none; who else may read it, the umask says.
+const OPEN: u32 = 0o666;
+
+/// Writes what is there into `directory`. Changes nothing on the server.
+pub(super) async fn export(container: String, engine: String, directory: &Path) -> Outcome {
+    let (file, config_file) = (directory.join(FILE), directory.join(MAIN_CONFIG));
+    for path in [&file, &config_file] {
+        // A link that leads nowhere is something as well.
+        if fs::symlink_metadata(path).is_ok() {
+            return Err(there_already(path));
+        }
+    }
+    let (runtime, control) = in_container(docker(container, engine));
+    runtime.needs_running().await?;
+    let server = Server::new(Arc::new(control));
+    let looked = look(&runtime, &server).await;
+    server.close().await;
+    let (found, config) = looked?;
+    let text = found.text();
+    check(&file, &text)?;
+    fs::create_dir_all(directory).map_err(|e| failed("make", directory, &e))?;
+    write(&config_file, &config, CLOSED)?;
+    if let Err(exit) = write(&file, text.as_bytes(), OPEN) {
+        // Half of it would only be in the way of the next try.
+        let _ = fs::remove_file(&config_file);
+        return Err(exit);
+    }
+    output::print(&said(&found, &file, &config_file))
+}
+
+/// What is needed to look at a container that is there.
+fn docker(container: String, engine: String) -> Docker {
+    Docker {
+        container,
+        image: None,
+        engine,
+        network: Network::Bridge,
+        ports: Vec::new(),
+        volumes: BTreeMap::new(),
+        environment: BTreeMap::new(),
+        config_path: None,
+        recreate: Recreate::Never,
+    }
+}
+
+/// Everything that is written down: the server, and its configuration file.
+async fn look(runtime: &DockerRuntime, server: &Server) -> Result<(Export, Vec<u8>), Exit> {
+    let version = server.version().await?;
+    if !server.is_started().await? {
+        return Err(Exit::Failure("the server is starting; try again in a moment".to_owned()));
+    }
+    let path = server.config_path().await?;
+    let config = server.read_file(&path).await?;
+    let config = config.ok_or_else(|| {
+        Exit::Failure(format!("the configuration of the server, {path}, is not there"))
+    })?;
+    let container = runtime.describe(&path).await?;
+    let found = server.survey().await?;
+    Ok((Export { version, container, config: MAIN_CONFIG.to_owned(), found }, config))
+}
+
+/// What is written must be valid. If it is not, that is no fault of the server.
+fn check(file: &Path, text: &str) -> Outcome {
+    let source = SourceFile { path: file.to_owned(), text: text.to_owned() };
+    let Err(problems) = spec::validate(&[source]) else { return Ok(()) };
+    problems.iter().filter(|p| p.severity == Severity::Error).for_each(output::problem);
+    Err(Exit::Failure(
+        "what was found could not be written as a valid desired state, which is a mistake in this \
+         program; nothing was written"
+            .to_owned(),
+    ))
+}
+
+fn there_already(path: &Path) -> Exit {
+    Exit::Failure(format!(
+        "{} is there already, and is not overwritten; name another directory",
+        path.display()
+    ))
+}
+
+fn failed(what: &str, path: &Path, error: &std::io::Error) -> Exit {
+    Exit::Failure(format!("failed to {what} {}: {error}", path.display()))
+}
+
+/// Writes a file that is not there yet.
+fn write(path: &Path, content: &[u8], mode: u32) -> Outcome {
+    let mut options = OpenOptions::new();
+    let mut file = match options.write(true).create_new(true).mode(mode).open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => return Err(there_already(path)),
+        Err(e) => return Err(failed("write", path, &e)),
+    };
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    written.map_err(|e| {
+        let _ = fs::remove_file(path);
+        failed("write", path, &e)
+    })
+}
+
+/// What was written, and what comes next.
+fn said(export: &Export, file: &Path, config: &Path) -> String {
+    let Found { hosts, accounts, groups, rooms, .. } = &export.found;
+    let (users, banned) = accounts.declared.as_ref().map_or((0, 0), |accounts| {
+        (accounts.len(), accounts.values().filter(|account| account.ban.is_some()).count())
+    });
+    let others = hosts.declared.as_ref().map_or(0, std::collections::BTreeSet::len);
+    let part = |n: Option<usize>, what: &str| format!(", {} {what}", n.unwrap_or(0));
+    let left_out = [&export.container.remarks, &hosts.remarks, &accounts.remarks, &groups.remarks];
+    let left_out = left_out.iter().map(|remarks| remarks.len()).sum::<usize>()
+        + rooms.remarks.len()
+        + groups.declared.iter().flatten().map(|(_, group)| group.remarks.len()).sum::<usize>()
+        + rooms.declared.iter().flatten().map(|(_, room)| room.remarks.len()).sum::<usize>();
+    let mut text = format!("Wrote {}: {} hosts", file.display(), others + 1);
+    text += &part(Some(users), &format!("users ({banned} banned)"));
+    text += &part(groups.declared.as_ref().map(BTreeMap::len), "groups");
+    text += &part(rooms.declared.as_ref().map(BTreeMap::len), "rooms");
+    text += "\n";
+    if left_out > 0 {
+        text += &format!("  {left_out} comments in it say what could not be declared\n");
+    }
+    text += &format!("Wrote {}: the configuration, for your eyes only\n", config.display());
+    text += "\nNothing was changed on the server. What the file would change is shown by\n\n";
+    text + &format!("  ejabberd-operator --desired-state {} plan\n", shell_word(file))
+}
+
+/// A path as it can be pasted into a shell.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%=:,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}

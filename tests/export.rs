@@ -277,7 +277,7 @@ async fn written_down(version: &str) {
         operator(&host.file(), &["export", "--container", &host.container, "--output", output])
     };
     let said = export(&directory).expect(0).stdout;
-    assert!(said.contains("2 hosts, 11 users"), "{said}");
+    assert!(said.contains("2 hosts, 11 accounts"), "{said}");
     assert!(said.contains(&format!("'{}' plan", directory.join("desired-state.yaml").display())));
     assert!(!host.rooms().contains(&"asleep".to_owned()), "nobody was woken");
     let config = directory.join("ejabberd.yml");

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::connect::in_container;
 use super::{Exit, Outcome, output};
 use crate::engine::{MAIN_CONFIG, Server};
-use crate::export::{Export, Found};
+use crate::export::Export;
 use crate::runtime::docker::DockerRuntime;
 use crate::spec::{self, Docker, Network, Recreate, Severity, SourceFile};
 
@@ -120,24 +120,11 @@ fn write(path: &Path, content: &[u8], mode: u32) -> Outcome {
 
 /// What was written, and what comes next.
 fn said(export: &Export, file: &Path, config: &Path) -> String {
-    let Found { hosts, accounts, groups, rooms, .. } = &export.found;
-    let (users, banned) = accounts.declared.as_ref().map_or((0, 0), |accounts| {
-        (accounts.len(), accounts.values().filter(|account| account.ban.is_some()).count())
-    });
-    let others = hosts.declared.as_ref().map_or(0, std::collections::BTreeSet::len);
-    let part = |n: Option<usize>, what: &str| format!(", {} {what}", n.unwrap_or(0));
-    let left_out = [&export.container.remarks, &hosts.remarks, &accounts.remarks, &groups.remarks];
-    let left_out = left_out.iter().map(|remarks| remarks.len()).sum::<usize>()
-        + rooms.remarks.len()
-        + groups.declared.iter().flatten().map(|(_, group)| group.remarks.len()).sum::<usize>()
-        + rooms.declared.iter().flatten().map(|(_, room)| room.remarks.len()).sum::<usize>();
-    let mut text = format!("Wrote {}: {} hosts", file.display(), others + 1);
-    text += &part(Some(users), &format!("users ({banned} banned)"));
-    text += &part(groups.declared.as_ref().map(BTreeMap::len), "groups");
-    text += &part(rooms.declared.as_ref().map(BTreeMap::len), "rooms");
-    text += "\n";
-    if left_out > 0 {
-        text += &format!("  {left_out} comments in it say what could not be declared\n");
+    let mut text = format!("Wrote {}: {}\n", file.display(), export.found.counts());
+    match export.left_out() {
+        0 => {}
+        1 => text += "  a comment in it says what could not be declared\n",
+        count => text += &format!("  {count} comments in it say what could not be declared\n"),
     }
     text += &format!("Wrote {}: the configuration, for your eyes only\n", config.display());
     text += "\nNothing was changed on the server. What the file would change is shown by\n\n";

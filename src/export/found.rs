@@ -84,7 +84,43 @@ pub struct FoundRoom {
     pub remarks: Vec<String>,
 }
 
+impl Export {
+    /// How many things stand in comments, because they cannot be declared.
+    #[must_use]
+    pub fn left_out(&self) -> usize {
+        let Found { home: _, hosts, accounts, groups, rooms } = &self.found;
+        let belonging = self.found.belonging();
+        let banned = accounts.declared.iter().flatten();
+        self.container.remarks.len()
+            + hosts.remarks.len()
+            + accounts.remarks.len()
+            + banned.filter(|(jid, found)| found.ban.is_some() && belonging.contains(jid)).count()
+            + groups.remarks.len()
+            + groups.declared.iter().flatten().map(|(_, group)| group.remarks.len()).sum::<usize>()
+            + rooms.remarks.len()
+            + rooms.declared.iter().flatten().map(|(_, room)| room.remarks.len()).sum::<usize>()
+    }
+}
+
 impl Found {
+    /// `2 hosts, 1 account, …`: how much of it is declared.
+    #[must_use]
+    pub fn counts(&self) -> String {
+        let Self { home: _, hosts, accounts, groups, rooms } = self;
+        let count = |number: usize, one: &str| {
+            format!("{number} {one}{}", if number == 1 { "" } else { "s" })
+        };
+        let banned = accounts.declared.iter().flatten().filter(|(_, a)| a.ban.is_some()).count();
+        let banned = if banned == 0 { String::new() } else { format!(" ({banned} banned)") };
+        format!(
+            "{}, {}{banned}, {} and {}",
+            count(1 + hosts.declared.as_ref().map_or(0, BTreeSet::len), "host"),
+            count(accounts.declared.as_ref().map_or(0, BTreeMap::len), "account"),
+            count(groups.declared.as_ref().map_or(0, BTreeMap::len), "group"),
+            count(rooms.declared.as_ref().map_or(0, BTreeMap::len), "room")
+        )
+    }
+
     /// The accounts that belong to a declared group or room, as somebody who is
     /// declared banned cannot.
     pub(super) fn belonging(&self) -> BTreeSet<&Jid> {

@@ -5,6 +5,7 @@
 //! changes nothing at first. What cannot be declared is said in a comment.
 
 mod found;
+mod objects;
 mod room;
 mod write;
 mod yaml;

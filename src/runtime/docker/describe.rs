@@ -47,8 +47,8 @@ impl DockerRuntime {
         let variables = self.own_variables(&container).await;
         if !variables.is_empty() {
             described.remarks.push(format!(
-                "variables that were set when it was made, of which a new container would have \
-                 those that stand under `environment`: {}",
+                "it was made with variables of its own, which are left out because they may be \
+                 secrets: {}; what a new container needs belongs under `environment`",
                 variables.join(", ")
             ));
         }

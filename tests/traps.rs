@@ -84,6 +84,34 @@ fn kept_elsewhere(version: &str) {
     host.run(&["plan", "--detailed-exitcode"]).expect(0);
 }
 
+/// A plan says what goes with what it deletes.
+fn what_goes(version: &str) {
+    let host = Host::new(version);
+    host.declare("  users: [{ name: ann }, { name: bob }, { name: eve }]\n  rooms: [{ name: hall }, { name: lab }]\n");
+    host.run(&["apply"]).expect(0);
+    let bob = format!("bob@{HOST}");
+    for _ in 0..2 {
+        let from = format!("ann@{HOST}");
+        host.ctl(&["send_message", "chat", &from, &bob, "subject", "body"]);
+    }
+    host.declare("  users: [{ name: ann }, { name: eve }]\n  rooms: [{ name: hall }]\n");
+    let plan = host.run(&["plan"]).expect(0).stdout;
+    assert!(plan.contains("2 messages for when it is online"), "{plan}");
+    assert!(plan.contains("its history, subject and affiliations go with it"), "{plan}");
+}
+
+#[test]
+fn a_plan_says_what_goes_with_a_deletion() {
+    what_goes("26.07");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn a_plan_says_what_goes_with_a_deletion_on_24_12_and_23_01() {
+    what_goes("24.12");
+    what_goes("23.01");
+}
+
 /// Two programs that decide on one object: it is told, and put right more
 /// rarely, while everything else goes on.
 #[test]

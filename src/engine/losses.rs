@@ -35,13 +35,17 @@ impl Engine {
         let archived = self.server.archived_messages(jid).await.ok();
         let archive = match archived {
             Some(0) => String::new(),
-            Some(n) => format!(", {n} archived messages"),
+            Some(n) => format!(", {} in its archive", messages(n)),
             None => ", its archive".to_owned(),
         };
         let waiting = match waiting {
             0 => String::new(),
-            n => format!(", {n} messages that wait for it"),
+            n => format!(", {} for when it is online", messages(n)),
         };
         format!("its roster and vCard{waiting}{archive} go with it")
     }
+}
+
+fn messages(count: i64) -> String {
+    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
 }

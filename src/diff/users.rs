@@ -16,6 +16,11 @@ pub(super) fn diff(
 ) {
     for (host, reading) in &observed.users {
         match reading {
+            // Nothing of theirs is decided here: a directory that does not
+            // answer leaves no gap in the plan.
+            Reading::Unknown(why) if observed.kept_elsewhere.contains_key(host) => {
+                set.notes.push(format!("the accounts of {host}: {why}"));
+            }
             Reading::Unknown(why) => set.unknown.push(format!("the accounts of {host}: {why}")),
             Reading::Known(there) => host_accounts(desired, observed, inventory, host, there, set),
         }
@@ -243,5 +248,34 @@ fn undeclared(desired: &DesiredState, jid: &Jid, inventory: &Inventory, set: &mu
         Fate::Delete(reason) => {
             set.push(Kind::User, jid, Op::Delete, reason, Action::DeleteUser(jid.clone()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::observed::ProcessState;
+    use crate::spec::{SourceFile, validate};
+
+    #[test]
+    fn a_directory_that_does_not_answer_leaves_no_gap() {
+        let text = "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\n\
+                    metadata: { name: test }\nspec:\n  host: a.example\n  hosts: [b.example]\n  \
+                    server: { docker: { container: xmpp } }\n  users: []\n";
+        let file = SourceFile { path: "desired-state.yaml".into(), text: text.to_owned() };
+        let desired = validate(&[file]).unwrap().desired;
+        let [home, other] = ["a.example", "b.example"].map(|name| Vhost::new(name).unwrap());
+        let process = Reading::Known(ProcessState::Running { health: None });
+        let mut observed = ObservedState::unanswered(process, "not asked");
+        observed.users = [home, other.clone()]
+            .map(|host| (host, Reading::Unknown("no answer".to_owned())))
+            .into();
+        observed.kept_elsewhere = BTreeMap::from([(other, "ldap".to_owned())]);
+        let mut set = ChangeSet::default();
+        diff(&desired, &observed, &Inventory::default(), &mut set);
+        assert_eq!(set.unknown, ["the accounts of a.example: no answer"]);
+        assert_eq!(set.notes, ["the accounts of b.example: no answer"]);
     }
 }

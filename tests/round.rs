@@ -17,3 +17,5 @@ mod properties;
 mod scenarios;
 #[path = "round/sieve.rs"]
 mod sieve;
+#[path = "round/teams.rs"]
+mod teams;

@@ -422,7 +422,7 @@ impl Story {
 }
 
 /// Runs on a clock that does not wait.
-fn run(story: impl Future<Output = ()>) {
+pub fn run(story: impl Future<Output = ()>) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_time().start_paused(true).build().unwrap().block_on(story);
 }

@@ -559,7 +559,13 @@ fn object_of(call: &Call) -> String {
         Arg::Text(text) => text.clone(),
         _ => String::new(),
     };
-    call.args().iter().take(2).map(word).collect::<Vec<_>>().join("@")
+    let words: Vec<String> = call.args().iter().map(word).collect();
+    match (call.name(), words.as_slice()) {
+        ("set_room_affiliation", [room, service, user, host, ..]) => {
+            format!("{room}@{service}/{user}@{host}")
+        }
+        (_, words) => words.iter().take(2).cloned().collect::<Vec<_>>().join("@"),
+    }
 }
 
 #[async_trait]

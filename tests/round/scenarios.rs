@@ -4,7 +4,7 @@ use ejabberd_operator::engine::{RoundReport, StepResult, Value};
 use ejabberd_operator::model::{Kind, Op};
 use ejabberd_operator::observed::Reading;
 
-use crate::support::world::{Always, HOST, Lab, declare, free};
+use crate::support::world::{Always, Fault, HOST, Lab, declare, free};
 
 /// The names of the effects on the server, without those on the store.
 fn commands(lab: &Lab) -> Vec<String> {
@@ -457,4 +457,44 @@ async fn enforcing_again_after_a_time_of_freedom_sets_the_password() {
     lab.others_make_user("ann", "her own");
     lab.rounds_until_quiet(&enforced, 3).await;
     assert_eq!(lab.password("ann").unwrap(), "one");
+}
+
+/// A server of `version`, with one account that somebody else made.
+fn of_version(version: &str) -> std::sync::Arc<Lab> {
+    let mut lab = Lab::new();
+    let version = ejabberd_operator::model::ServerVersion::parse(version).unwrap();
+    std::sync::Arc::get_mut(&mut lab).unwrap().double.version = version;
+    lab.others_make_user("ann", "theirs");
+    lab
+}
+
+/// 23.01 cannot tell who is banned, and a ban takes the password away: killed
+/// in the middle of one, the operator still knows that it may have done it.
+#[tokio::test(start_paused = true)]
+async fn where_the_server_forgets_bans_the_inventory_does_not() {
+    let (banned, present) =
+        (declare("users: [{ name: ann, state: banned }]"), declare("users: [{ name: ann }]"));
+    let lab = of_version("23.01");
+    lab.round(&declare("users: [{ name: ann }]")).await;
+    lab.rounds_until_quiet(&banned, 4).await;
+    assert_eq!(lab.password("ann").unwrap(), "BANNED ");
+    lab.rounds_until_quiet(&present, 4).await;
+    let generated = lab.password("ann").unwrap();
+    assert!(generated.starts_with("random-"), "it can log in again: {generated}");
+
+    for at in 1..=6 {
+        for fault in [Fault::KilledBefore, Fault::KilledAfter, Fault::AnswerLost, Fault::NotSent] {
+            let lab = of_version("23.01");
+            lab.round(&present).await;
+            lab.disturb(at, fault);
+            let _ = lab.try_round(&banned, &free()).await;
+            lab.no_more_faults();
+            let met = lab.password("ann").unwrap().starts_with("BANNED");
+            lab.rounds_until_quiet(&present, 4).await;
+            let after = lab.password("ann").unwrap();
+            assert!(!after.starts_with("BANNED"), "{fault:?} at {at}, banned before: {met}");
+            lab.rounds_until_quiet(&banned, 4).await;
+            assert_eq!(lab.password("ann").unwrap(), "BANNED ", "{fault:?} at {at}");
+        }
+    }
 }

@@ -296,6 +296,19 @@ impl Control for Double {
                     place: String::new(),
                 })
             }
+            // Up to 24.02 a ban only replaces the password.
+            Call::Command { name: "ban_account", args, .. } if self.version.api().0 < 2 => {
+                let words: Vec<String> = args.iter().map(text).collect();
+                if let [user, host, reason] = words.as_slice() {
+                    world.users.insert(format!("{user}@{host}"), format!("BANNED {reason}"));
+                }
+                Ok(atom("ok"))
+            }
+            Call::Command { name: name @ ("get_ban_details" | "unban_account"), .. }
+                if self.version.api().0 < 2 =>
+            {
+                Err(ControlError::UnknownCommand { command: name, hint: "" })
+            }
             Call::Command { name, args, .. } => Ok(world.command(name, args)),
             Call::Function { function: "sync_log", .. } => Ok(atom("ok")),
             Call::Function { function: "path", .. } => Ok(said("/conf/ejabberd.yml")),

@@ -225,7 +225,7 @@ impl Engine {
             matches!(user.state, UserState::Banned { .. })
                 || (user.state == UserState::Present && ours(jid).is_some())
         });
-        let concerned: Vec<Jid> = concerned.map(|(jid, _)| (*jid).clone()).collect();
+        let concerned: BTreeSet<Jid> = concerned.map(|(jid, _)| (*jid).clone()).collect();
         if concerned.is_empty() {
             return Bans::new();
         }
@@ -233,12 +233,15 @@ impl Engine {
             Ok(true) => {
                 each(concerned, away, |jid| async move { self.server.ban_of(&jid).await }).await
             }
-            Ok(false) => concerned
-                .into_iter()
-                .map(|jid| {
-                    let ban = ours(&jid).filter(|ban| ban.confirmed);
-                    let reason = ban.map(|ban| ban.reason.clone());
-                    (jid, Reading::Known(reason))
+            // One that was only intended may have come about or not: who shall be
+            // banned is banned once more, and who shall not is let in again.
+            Ok(false) => managed
+                .iter()
+                .filter(|(jid, _)| concerned.contains(jid))
+                .map(|(jid, user)| {
+                    let present = user.state == UserState::Present;
+                    let ban = ours(jid).filter(|ban| ban.confirmed || present);
+                    ((*jid).clone(), Reading::Known(ban.map(|ban| ban.reason.clone())))
                 })
                 .collect(),
             Err(error) => concerned.into_iter().map(|jid| (jid, unknown(&error, away))).collect(),

@@ -177,6 +177,7 @@ impl World {
             "restore_room" => self.stored_room(&format!("{}@{}", at(2), at(1))),
             "node" => atom("ejabberd@localhost"),
             "table_info" => atom(objects.table.as_deref().unwrap_or("disc_only_copies")),
+            "clear_cache" => atom("ok"),
             "change_table_copy_type" => {
                 objects.table = Some(at(2));
                 tuple(vec![atom("atomic"), atom("ok")])

@@ -8,7 +8,7 @@ use crate::inventory::{Inventory, Origin};
 use crate::model::{Jid, Kind, ObjectKey, Op, Secret};
 use crate::observed::{ObservedState, Reading};
 use crate::plan::Step;
-use crate::spec::{DesiredState, SecretSource, UserState};
+use crate::spec::{DesiredState, PasswordPolicy, SecretSource, UserState};
 
 impl Engine {
     pub(super) async fn create_user(
@@ -64,6 +64,26 @@ impl Engine {
         Ok(self.server.change_password(jid, &password).await?)
     }
 
+    /// What was declared of an account while it was banned, and not looked at:
+    /// its vCard, and its password, which is that of the time before the ban.
+    pub(super) async fn catch_up(
+        &self,
+        desired: &DesiredState,
+        jid: &Jid,
+    ) -> Result<(), ApplyError> {
+        let source = declared_user(desired, jid)
+            .filter(|user| user.password_policy == PasswordPolicy::Enforce)
+            .and_then(|user| user.password.as_ref())
+            .filter(|source| **source != SecretSource::Generate);
+        if let Some(source) = source {
+            let password = self.secrets.read(source).await?;
+            if !self.server.password_is(jid, &password).await? {
+                self.server.change_password(jid, &password).await?;
+            }
+        }
+        self.set_vcard(desired, jid).await
+    }
+
     /// Keeps a new password for each account that is about to be made without
     /// one of its own.
     pub(super) fn generate_passwords(
@@ -103,7 +123,8 @@ impl Engine {
         self.known_password(declared, jid).await
     }
 
-    async fn known_password(
+    /// The password that `source` gives, or the one that was generated and kept.
+    pub(in crate::engine) async fn known_password(
         &self,
         source: Option<&SecretSource>,
         jid: &Jid,

@@ -98,6 +98,7 @@ impl Engine {
             }
             Action::Unban(jid) => {
                 self.lift_ban(desired, jid).await?;
+                self.catch_up(desired, jid).await?;
                 return Ok(Ownership::Unbanned);
             }
             Action::DeleteUser(jid) => {

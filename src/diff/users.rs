@@ -111,7 +111,7 @@ fn account(
             if !inventory.holds(&key) {
                 set.adopt.push(key);
             }
-            banned(jid, reason, observed, set);
+            banned(jid, reason.as_deref(), observed, set);
         }
     }
 }
@@ -177,11 +177,11 @@ fn vcard_path(field: &VcardField) -> String {
 }
 
 /// An account that is there, and shall be kept from logging in.
-fn banned(jid: &Jid, reason: &str, observed: &ObservedState, set: &mut ChangeSet) {
+fn banned(jid: &Jid, reason: Option<&str>, observed: &ObservedState, set: &mut ChangeSet) {
     let (fields, why, before) = match observed.bans.get(jid) {
         // Where no reason is declared any ban will do: to put another in its place
         // would lift it for a moment, and lose why somebody else made it.
-        Some(Reading::Known(Some(there))) if there == reason || reason.is_empty() => {
+        Some(Reading::Known(Some(there))) if reason.is_none_or(|reason| reason == there) => {
             set.unchanged += 1;
             return;
         }
@@ -192,7 +192,8 @@ fn banned(jid: &Jid, reason: &str, observed: &ObservedState, set: &mut ChangeSet
         }
         None => return set.unknown.push(format!("the ban of {jid}: it was not asked for")),
     };
-    let action = Action::Ban { account: jid.clone(), reason: reason.to_owned(), before };
+    let reason = reason.unwrap_or_default().to_owned();
+    let action = Action::Ban { account: jid.clone(), reason, before };
     set.push_fields(Kind::User, jid, Op::Update, vec![fields.to_owned()], why, action);
 }
 

@@ -146,7 +146,8 @@ fn accounts_read_back_whatever_they_are_called() {
     let desired = read_back(&export).users.unwrap();
     assert_eq!(desired.keys().collect::<Vec<_>>(), accounts.keys().collect::<Vec<_>>());
     for (jid, Account { ban }) in accounts {
-        let state = ban.map_or(UserState::Present, |reason| UserState::Banned { reason });
+        let state =
+            ban.map_or(UserState::Present, |reason| UserState::Banned { reason: Some(reason) });
         assert_eq!(desired[&jid].state, state, "{jid}");
         assert_eq!(desired[&jid].password, None);
     }
@@ -255,7 +256,7 @@ fn a_banned_account_that_belongs_somewhere_keeps_its_place() {
     export.found.groups = part([(Localpart::new("team").unwrap(), group)].into());
     let desired = read_back(&export);
     let users = desired.users.as_ref().unwrap();
-    assert_eq!(users[&jid("outcast")].state, UserState::Banned { reason: "spam".to_owned() });
+    assert_eq!(users[&jid("outcast")].state, UserState::Banned { reason: Some("spam".to_owned()) });
     for name in ["member", "grouped"] {
         assert_eq!(users[&jid(name)].state, UserState::Present, "{name}");
     }

@@ -190,7 +190,10 @@ fn assert_as_declared(lab: &Lab, desired: &DesiredState, banned_by_others: &BTre
             }
             UserState::Banned { reason } if users.contains_key(&name) => {
                 let ban = ban.unwrap_or_else(|| panic!("{name} is not banned"));
-                assert!(reason.is_empty() || ban == reason, "{name}: {ban} is not {reason}");
+                assert!(
+                    reason.as_ref().is_none_or(|reason| ban == reason),
+                    "{name}: {ban}, {reason:?}"
+                );
             }
             _ => {}
         }

@@ -83,8 +83,8 @@ pub enum UserState {
     Absent,
     /// There, and kept from logging in.
     Banned {
-        /// Why.
-        reason: String,
+        /// Why; `None`: whatever the reason.
+        reason: Option<String>,
     },
 }
 

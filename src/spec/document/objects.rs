@@ -26,7 +26,7 @@ pub(crate) struct User {
     /// What the account shall be.
     #[serde(default)]
     pub(crate) state: UserState,
-    /// Why it is banned.
+    /// Why it is banned. Absent: for whatever reason.
     pub(crate) reason: Option<String>,
     /// The nickname in its vCard.
     pub(crate) nickname: Option<String>,

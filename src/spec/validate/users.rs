@@ -85,9 +85,7 @@ fn build(user: document::User, _: &Jid, node: &Node, scope: &mut Scope<'_, '_>) 
         }
     }
     let state = match (state, reason) {
-        (document::UserState::Banned, reason) => {
-            UserState::Banned { reason: reason.unwrap_or_default() }
-        }
+        (document::UserState::Banned, reason) => UserState::Banned { reason },
         (state, reason) => {
             if reason.is_some() {
                 let span = node.entry("reason").map_or(node.span, |entry| entry.key_span);

@@ -108,10 +108,11 @@ fn unknown_options(
     }
 }
 
-/// Whether an option of a room that is there can be changed. 23.01 knows this
-/// one only at creation; changing it crashes its command (tried).
+/// Whether an option of a room that is there can be changed. 23.01 and 24.12
+/// know this one only at creation, and changing it crashes their command; 26.07
+/// can (tried).
 fn can_change(name: &str, version: ServerVersion) -> bool {
-    name != "enable_hats" || version >= ServerVersion { year: 24, month: 1 }
+    name != "enable_hats" || version >= ServerVersion { year: 25, month: 1 }
 }
 
 /// Options and subject.

@@ -207,7 +207,10 @@ fn check_objects(text: &str, desired: &DesiredState, remembers: bool) {
         users.iter().filter(|(_, user)| user.state != UserState::Present).collect();
     if remembers {
         assert_eq!(banned.len(), 1, "{text}");
-        assert_eq!(users[&jid("mallory")].state, UserState::Banned { reason: REASON.to_owned() });
+        assert_eq!(
+            users[&jid("mallory")].state,
+            UserState::Banned { reason: Some(REASON.to_owned()) }
+        );
         assert!(text.contains("# Banned, and still in a group or a room below."), "{text}");
     } else {
         assert!(banned.is_empty() && text.contains("does not remember who is banned"), "{text}");

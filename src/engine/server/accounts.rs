@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tokio::sync::MutexGuard;
 
 use super::answers::{number, refused, says, texts};
-use super::{Arg, Call, ControlError, Created, Result, Server, Shape};
+use super::{Arg, Call, ControlError, Created, Result, Server, Shape, not_served};
 use crate::model::{Jid, Localpart, Secret, ServerVersion, Vhost};
 
 /// Since this version a registration reads the whole account table under a
@@ -28,6 +28,9 @@ impl Server {
     ) -> Result<(BTreeSet<Localpart>, BTreeSet<String>)> {
         const NAME: &str = "registered_users";
         let answer = self.command(NAME, Shape::Lines, vec![host.as_str().into()]).await?;
+        if says(&answer, "Unknown virtual host") && answer.as_list().is_none() {
+            return Err(ControlError::Refused { command: NAME, message: not_served(host) });
+        }
         let (mut names, mut others) = (BTreeSet::new(), BTreeSet::new());
         for name in texts(NAME, &answer)? {
             match Localpart::new(name) {

@@ -65,6 +65,14 @@ pub struct Server {
     registering: Arc<Mutex<Option<bool>>>,
 }
 
+/// What is said of a host that the server does not know.
+fn not_served(host: &Vhost) -> String {
+    format!(
+        "the server does not serve {host}: correct the name in the file, or add it to `hosts` in \
+         the server's configuration"
+    )
+}
+
 impl Server {
     /// The server at the other end of `control`.
     #[must_use]
@@ -231,9 +239,14 @@ impl Server {
         if self.has_module(host, module).await? {
             return Ok(());
         }
-        let message = format!(
-            "{module} is not loaded for {host}: add it to the modules of the server's configuration"
-        );
+        let message = if self.hosts().await?.iter().any(|served| served == host.as_str()) {
+            format!(
+                "{module} is not loaded for {host}: add it to the modules of the server's \
+                 configuration"
+            )
+        } else {
+            not_served(host)
+        };
         Err(ControlError::Refused { command, message })
     }
 

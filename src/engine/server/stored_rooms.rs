@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::affiliations::kind;
 use super::groups::option;
-use super::{Call, Result, Server, Value};
+use super::{Call, ControlError, Result, Server, Value};
 use crate::model::{Jid, RoomJid, Vhost};
 use crate::observed::{ObservedRoom, RoomOptions};
 use crate::spec::AffiliationKind;
@@ -62,7 +62,15 @@ impl Server {
         const NAME: &str = "restore_room";
         let args =
             vec![host.as_str().into(), room.service.as_str().into(), room.room.as_str().into()];
-        match self.control.call(Call::function("mod_muc", NAME, args), self.deadline).await? {
+        let answer =
+            match self.control.call(Call::function("mod_muc", NAME, args), self.deadline).await {
+                Err(error @ ControlError::UnknownCommand { .. }) => {
+                    self.needs_module(host, NAME, "mod_muc").await?;
+                    return Err(error);
+                }
+                answer => answer?,
+            };
+        match answer {
             Value::List(stored) => {
                 let (room, others, more) = (read(&stored), strangers(&stored), more(&stored));
                 Ok(Some(WholeRoom { room, others, more }))

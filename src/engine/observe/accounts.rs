@@ -233,17 +233,29 @@ impl Engine {
             Ok(true) => {
                 each(concerned, away, |jid| async move { self.server.ban_of(&jid).await }).await
             }
-            // One that was only intended may have come about or not: who shall be
-            // banned is banned once more, and who shall not is let in again.
-            Ok(false) => managed
-                .iter()
-                .filter(|(jid, _)| concerned.contains(jid))
-                .map(|(jid, user)| {
-                    let present = user.state == UserState::Present;
-                    let ban = ours(jid).filter(|ban| ban.confirmed || present);
-                    ((*jid).clone(), Reading::Known(ban.map(|ban| ban.reason.clone())))
+            // A ban is a password that nobody knows. With the one from before in
+            // force it is lifted: an old database was restored. One that was only
+            // intended may have come about or not: who shall be banned is banned
+            // once more, and who shall not is let in again.
+            Ok(false) => {
+                let users: BTreeMap<&Jid, &User> = managed.iter().copied().collect();
+                let users = &users;
+                each(concerned, away, |jid| async move {
+                    let user = users.get(&jid);
+                    let present = user.is_some_and(|user| user.state == UserState::Present);
+                    let Some(ban) = ours(&jid).filter(|ban| ban.confirmed || present) else {
+                        return Ok(None);
+                    };
+                    let source = user.and_then(|user| user.password.as_ref());
+                    let before = self.known_password(source, &jid).await.ok().flatten();
+                    let lifted = match before {
+                        Some(password) => self.server.password_is(&jid, &password).await?,
+                        None => false,
+                    };
+                    Ok((!lifted).then(|| ban.reason.clone()))
                 })
-                .collect(),
+                .await
+            }
             Err(error) => concerned.into_iter().map(|jid| (jid, unknown(&error, away))).collect(),
         }
     }

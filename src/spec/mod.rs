@@ -26,4 +26,7 @@ pub use desired::*;
 pub use document::schema;
 pub use problem::{Place, Problem, Severity};
 pub use source::SourceFile;
-pub use validate::{MAX_FILE_BYTES, Validated, printed_room_option, room_option, validate};
+pub use validate::{
+    MAX_FILE_BYTES, Validated, printed_room_option, room_option, room_options, validate,
+    vcard_fields,
+};

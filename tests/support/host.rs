@@ -152,6 +152,38 @@ impl Host {
         docker(&all)
     }
 
+    /// Runs many commands of `ejabberdctl`, each with its words divided by
+    /// tabs; answers the status and the text of each. What can be asked beside
+    /// those is in `many.erl`.
+    pub fn many(&self, commands: &[String]) -> Vec<(i32, String)> {
+        let list = self.path("commands");
+        fs::write(&list, commands.join("\n") + "\n").unwrap();
+        let node = unique("many");
+        let erl = ["timeout", "120", "erl", "-noshell", "-hidden", "-sname", &node, "-eval"];
+        let Output { status, stdout, stderr } = Command::new("docker")
+            .args(["exec", "-i", &self.container])
+            .args(erl)
+            .arg(include_str!("many.erl"))
+            .stdin(fs::File::open(&list).unwrap())
+            .output()
+            .unwrap();
+        let (out, err) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+        assert!(status.success(), "{out}{err}");
+        let mut answers = Vec::new();
+        for line in out.lines() {
+            if line == "#" {
+                answers.push((-1, String::new()));
+            } else if let Some((status, text)) = answers.last_mut() {
+                match line.strip_prefix('=').and_then(|number| number.parse().ok()) {
+                    Some(number) => *status = number,
+                    None => *text += &format!("{line}\n"),
+                }
+            }
+        }
+        assert_eq!(answers.len(), commands.len(), "{out}{err}");
+        answers.into_iter().map(|(status, text)| (status, as_meant(text.trim_end()))).collect()
+    }
+
     /// The accounts, by way of `ejabberdctl`.
     pub fn users(&self) -> Vec<String> {
         let mut users: Vec<String> =
@@ -179,6 +211,13 @@ impl Drop for Host {
                 .output();
         }
     }
+}
+
+/// Some commands of some versions print each byte of a text as a character.
+fn as_meant(text: &str) -> String {
+    let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+    let meant = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    meant.unwrap_or_else(|| text.to_owned())
 }
 
 /// A command that runs; killed when dropped.

@@ -11,7 +11,8 @@ mod server;
 mod users;
 mod vcard;
 
-pub use options::{printed_room_option, room_option};
+pub use options::{printed_room_option, room_option, room_options};
+pub use vcard::vcard_fields;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -69,6 +69,11 @@ const NOT_OURS: [(&str, &str); 5] = [
     ("vcard_xupdate", "ejabberd computes it from `vcard`"),
 ];
 
+/// Every room option that can be declared.
+pub fn room_options() -> impl Iterator<Item = &'static str> {
+    OPTIONS.iter().map(|(name, _)| *name)
+}
+
 /// Whether rooms of `version` have the option `name`. A room that is there is
 /// a better witness; this is for one that is to be made.
 #[must_use]

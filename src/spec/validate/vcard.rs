@@ -61,6 +61,11 @@ const fn part(element: &'static str, part: &'static str) -> VcardField {
     VcardField { element, part: Some(part) }
 }
 
+/// Every name under which a field can be declared.
+pub fn vcard_fields() -> impl Iterator<Item = &'static str> {
+    FIELDS.iter().map(|(name, _)| *name)
+}
+
 /// The declared fields, `nickname` among them.
 pub(super) fn check(
     nickname: Option<String>,

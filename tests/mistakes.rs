@@ -85,7 +85,7 @@ fn in_the_file(version: &str) {
 
     host.declare(&all(&users(3..9)));
     let ran = host.run(&["apply"]).expect(3);
-    says(&ran, &["6 of 12 owned users would be deleted", "approve the digest"]);
+    says(&ran, &["6 users would be deleted, and 12 are owned", "approve the digest"]);
     nothing_is_lost(&host, "half of them dropped");
 
     // Two spaces too few: what stands below is not of the spec any more.

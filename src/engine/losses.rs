@@ -42,7 +42,7 @@ impl Engine {
             0 => String::new(),
             n => format!(", {} for when it is online", messages(n)),
         };
-        format!("its roster and vCard{waiting}{archive} go with it")
+        format!("its roster, its vCard{waiting}{archive} go with it")
     }
 }
 

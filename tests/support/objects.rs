@@ -98,6 +98,7 @@ impl World {
                 objects.vcards.entry(pair).or_default().insert((at(2), part), content);
                 atom("ok")
             }
+            "clear_cache" => atom("ok"),
             "srg_list" => Value::List(objects.groups.keys().map(|name| said(name)).collect()),
             "srg_create" => {
                 let group = objects.groups.entry(at(0)).or_default();
@@ -177,7 +178,6 @@ impl World {
             "restore_room" => self.stored_room(&format!("{}@{}", at(2), at(1))),
             "node" => atom("ejabberd@localhost"),
             "table_info" => atom(objects.table.as_deref().unwrap_or("disc_only_copies")),
-            "clear_cache" => atom("ok"),
             "change_table_copy_type" => {
                 objects.table = Some(at(2));
                 tuple(vec![atom("atomic"), atom("ok")])

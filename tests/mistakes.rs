@@ -137,7 +137,7 @@ fn in_the_file(version: &str) {
     host.declare(&emptied);
     let plan = host.run(&["plan", "--detailed-exitcode"]).expect(2);
     says(&plan, &["hall@conference.test.example/u1@test.example", "given by the operator"]);
-    says(&plan, &["0 members to add, 3 to remove"]);
+    says(&plan, &["0 to add, 3 to remove"]);
     host.run(&["apply"]).expect(0);
     assert_eq!(there(&host, "a group emptied"), [1, 12, 2], "who is named directly stays");
     host.declare(&right);

@@ -33,7 +33,9 @@
 //! [`engine::Engine::round`] is the whole program in one function: observe,
 //! diff, plan, guard, apply, read back. [`diff::diff`] decides what differs,
 //! [`plan::plan`] what may be done about it, [`engine::Server`] knows
-//! ejabberd's commands and their traps. A death is not left to the next round:
+//! ejabberd's commands and their traps. Inside the engine `observe` reads, `ownership`
+//! says what that makes of the inventory, `apply` carries out, `retry` and `contests`
+//! say what waits, and `survey` reads all of a server for `export`. A death is not left to the next round:
 //! [`supervision::Supervision`] decides, and the keeper carries it out.
 
 pub mod audit;

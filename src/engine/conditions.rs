@@ -91,13 +91,21 @@ fn ready(status: &mut Status, report: &RoundReport, now: Timestamp) {
     } else if let Some(why) = report.plan.unknown.first() {
         (false, "Unknown", why.clone())
     } else if let (true, Some(why)) = (drift > 0, report.held) {
-        (false, "Held", format!("{drift} differences are left as they are: {why}"))
+        (false, "Held", format!("{} as they are: {why}", left(drift)))
     } else if drift > 0 {
-        (false, "Drift", format!("{drift} differences are left"))
+        (false, "Drift", left(drift))
     } else {
         (true, "Converged", "the server is as declared".to_owned())
     };
     status.set(ConditionType::Ready, holds, reason, message, now);
+}
+
+fn left(drift: usize) -> String {
+    if drift == 1 {
+        "1 difference is left".to_owned()
+    } else {
+        format!("{drift} differences are left")
+    }
 }
 
 /// Whether a step failed before, and waits for its next try.

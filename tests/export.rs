@@ -162,7 +162,11 @@ async fn fill(host: &Host, server: &Server) {
         None,
     )
     .await;
-    server.set_subject(&home, &room("hall@conference.test.example"), SUBJECT).await.unwrap();
+    let nonce = ejabberd_operator::model::Secret::new("4dV9xT0qLw8ZrB2n".to_owned());
+    server
+        .set_subject(&home, &room("hall@conference.test.example"), SUBJECT, &nonce)
+        .await
+        .unwrap();
     make_room(
         server,
         "plain@conference.test.example",

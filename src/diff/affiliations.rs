@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Action, ChangeSet};
 use crate::inventory::Inventory;
 use crate::model::{AffiliationId, Jid, Kind, ObjectKey, Op, RoomJid};
-use crate::spec::{AffiliationKind, DesiredState, OWN_NAME, Room};
+use crate::spec::{AffiliationKind, DesiredState, Room};
 
 type Affiliations = BTreeMap<Jid, AffiliationKind>;
 
@@ -17,7 +17,7 @@ pub(super) fn left_over(
     set: &mut ChangeSet,
 ) {
     for (account, there) in found.into_iter().flatten() {
-        if account.local.as_str() != OWN_NAME || !desired.serves(&account.host) {
+        if !desired.is_own_name(account) {
             continue;
         }
         let id = AffiliationId { room: jid.clone(), account: account.clone() };
@@ -45,8 +45,7 @@ pub(super) fn diff(
     let Some(found) = found else {
         return set.unknown.push(format!("the affiliations of {jid}: they were not looked at"));
     };
-    let touched =
-        |account: &Jid| account.local.as_str() != OWN_NAME && !desired.leaves_alone(account);
+    let touched = |account: &Jid| !desired.is_own_name(account) && !desired.leaves_alone(account);
     let id = |account: &Jid| AffiliationId { room: jid.clone(), account: account.clone() };
     for (account, kind) in wanted.iter().filter(|(account, _)| touched(account)) {
         let id = id(account);
@@ -71,7 +70,7 @@ pub(super) fn diff(
     }
     let others = found
         .iter()
-        .filter(|(account, _)| !wanted.contains_key(account) && account.local.as_str() != OWN_NAME);
+        .filter(|(account, _)| !wanted.contains_key(account) && !desired.is_own_name(account));
     for (account, there) in others {
         let id = id(account);
         let key = ObjectKey::new(Kind::Affiliation, &id);

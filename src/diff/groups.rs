@@ -6,7 +6,7 @@ use super::{Action, ChangeSet, Fate, fate};
 use crate::inventory::Inventory;
 use crate::model::{Jid, Kind, Localpart, ObjectKey, Op};
 use crate::observed::{ObservedGroup, ObservedGroups, ObservedState, Reading};
-use crate::spec::{DesiredState, Group};
+use crate::spec::{DesiredState, Group, Prune};
 
 pub(super) fn diff(
     desired: &DesiredState,
@@ -57,7 +57,7 @@ fn one(
             differences(desired, (key, name, group), found, set);
         }
         // It lives in the file alone, as a list for `affiliations`.
-        (false, Some(_)) if inventory.holds(key) => {
+        (false, Some(_)) if inventory.holds(key) && desired.policy.prune != Prune::None => {
             let action = Action::DeleteGroup(name.clone());
             set.push(Kind::Group, &key.name, Op::Delete, "declared without a roster", action);
         }

@@ -8,12 +8,12 @@ use jiff::{SignedDuration, Timestamp};
 use super::Engine;
 use super::error::StoreError;
 use super::observe::Observation;
-use super::ports::Store;
+use super::ports::{Memo, Store};
 use crate::diff::ChangeSet;
 use crate::inventory::{Ban, Inventory, Origin, Owned};
-use crate::model::{Kind, ObjectKey, Revision};
+use crate::model::{Jid, Kind, ObjectKey, Op, Revision};
 use crate::observed::{ObservedState, Reading};
-use crate::spec::{DeletionPolicy, DesiredState, PasswordPolicy, UserState};
+use crate::spec::{DeletionPolicy, DesiredState, PasswordPolicy, Runtime, UserState};
 
 /// Lets go of objects, by somebody's order. Says what was done.
 pub fn forget(store: &dyn Store, keys: &[ObjectKey]) -> Result<String, StoreError> {
@@ -49,7 +49,53 @@ pub fn adopt(
     Ok(format!("{key} is owned now"))
 }
 
+/// The server that a declaration is about, in a word that stays the same as
+/// long as it is the same server.
+fn server_of(desired: &DesiredState) -> String {
+    match &desired.server.runtime {
+        Runtime::Docker(docker) => format!("the container {}", docker.container),
+        Runtime::Process(process) => match &process.directory {
+            Some(directory) => format!("the server in {}", directory.display()),
+            None => "the installed server".to_owned(),
+        },
+        Runtime::External(external) => format!("the server at {}", external.url),
+    }
+}
+
 impl Engine {
+    /// What is owned is owned on one server. With the state directory of
+    /// another one, nothing is concluded to be too many: takes such deletions
+    /// out of `set`, and says so. Remembers the server where none was yet.
+    pub(super) fn keep_to_one_server(
+        &self,
+        desired: &DesiredState,
+        set: &mut ChangeSet,
+        settle: bool,
+    ) -> Result<(), StoreError> {
+        let here = server_of(desired);
+        match self.store.memo(Memo::Server)? {
+            Some(known) if known == here => Ok(()),
+            Some(known) => {
+                set.changes
+                    .retain(|change| change.op != Op::Delete || desired.declares(&change.key));
+                set.unknown.push(format!(
+                    "the state directory belongs to {known}, and this is {here}: nothing is deleted \
+                     that is not declared absent; give this one a --state-dir of its own (in a new \
+                     one, what is declared is taken over anew)"
+                ));
+                Ok(())
+            }
+            None if settle => {
+                // The next round tries again; what it protects is not there yet.
+                if let Err(error) = self.store.remember(Memo::Server, Some(&here)) {
+                    tracing::warn!("failed to {error}");
+                }
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn settle_inventory(
         &self,
         desired: &DesiredState,
@@ -181,6 +227,15 @@ fn bans_seen(
             }
             (Reading::Known(None), Some(_)) if !shall_be => seen.push((key, None)),
             _ => {}
+        }
+    }
+    // With the account went the ban: one that is made again is not banned, and
+    // before 24.06 the server itself could not tell.
+    for (name, owned) in inventory.of_kind(Kind::User) {
+        let Ok(jid) = name.parse::<Jid>() else { continue };
+        let names = there.users.get(&jid.host).and_then(Reading::known);
+        if owned.banned.is_some() && names.is_some_and(|names| !names.contains(&jid.local)) {
+            seen.push((ObjectKey::new(Kind::User, name), None));
         }
     }
     seen

@@ -163,6 +163,8 @@ pub enum Memo {
     FailedReplacement,
     /// That a replacement has not proved itself yet.
     Replacement,
+    /// Which server all of this is about.
+    Server,
 }
 
 impl Memo {
@@ -175,6 +177,7 @@ impl Memo {
             Self::Latch => "latch",
             Self::FailedReplacement => "failed-replacement",
             Self::Replacement => "replacement",
+            Self::Server => "server",
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::inventory::Inventory;
 use crate::model::{Digest, Jid, Kind, ObjectKey, Op};
 use crate::observed::{ObservedState, Reading};
 use crate::plan::{self, Plan, Step};
-use crate::spec::{DesiredState, Mode};
+use crate::spec::{DeletionPolicy, DesiredState, Mode};
 use crate::status::Counts;
 
 /// A deleted room is gone a little after the server has said so.
@@ -83,6 +83,7 @@ impl Engine {
         let inventory = self.store.inventory()?;
         let Observation { state, .. } = self.observe(desired, &inventory).await;
         let mut set = diff::diff(desired, &state, &inventory);
+        self.keep_to_one_server(desired, &mut set, false)?;
         self.say_what_goes(&mut set).await;
         Ok(plan::plan(&set, desired, &inventory, approved))
     }
@@ -170,15 +171,16 @@ impl Engine {
             self.keeper.set_others(found.restarted_by.is_some());
         }
         let mut set = diff::diff(desired, &observation.state, &inventory);
+        let answers = observation.state.version.known().is_some();
+        self.keep_to_one_server(desired, &mut set, settle && answers)?;
         self.say_what_goes(&mut set).await;
         let remembered = if settle {
             self.settle_inventory(desired, &mut inventory, &set, &observation)
         } else {
             // To remember that an object is to be kept can only save it.
-            match ownership::changed_policies(desired, &inventory) {
-                policies if policies.is_empty() => Ok(()),
-                policies => self.store.record(&policies, &[]),
-            }
+            let mut policies = ownership::changed_policies(desired, &inventory);
+            policies.retain(|(_, owned)| owned.deletion_policy == DeletionPolicy::Retain);
+            if policies.is_empty() { Ok(()) } else { self.store.record(&policies, &[]) }
         };
         if let Err(error) = remembered {
             set.unknown.push(format!("the state directory: failed to {error}"));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::found::{Account, Found, FoundGroup, FoundRoom, Part};
 use super::yaml::{comment, list, quoted, scalar};
 use crate::model::{Jid, Localpart, RoomJid, Vhost};
-use crate::spec::{AffiliationKind, OptionValue};
+use crate::spec::{AffiliationKind, OptionValue, can_be_shown};
 
 /// What is left out, as comments.
 pub(super) fn remarks(indent: usize, remarks: &[String]) -> String {
@@ -72,9 +72,7 @@ pub(super) fn users(found: &Found, accounts: &Part<BTreeMap<Jid, Account>>) -> S
                 comment(4, &remark) + &entry
             }
             Some(reason) if reason.is_empty() => entry + "      state: banned\n",
-            Some(reason) => {
-                format!("{entry}      state: banned\n      reason: {}\n", scalar(reason))
-            }
+            Some(reason) => entry + "      state: banned\n" + &words("reason", 6, reason),
         }
     })
 }
@@ -84,7 +82,7 @@ pub(super) fn group(home: &Vhost, group: &Localpart, found: &FoundGroup) -> Stri
     let mut text = format!("    - name: {}\n", scalar(group.as_str()));
     for (key, value) in [("displayName", display_name), ("description", description)] {
         if !value.is_empty() {
-            text += &format!("      {key}: {}\n", scalar(value));
+            text += &words(key, 6, value);
         }
     }
     if let Some(members) = members {
@@ -107,7 +105,7 @@ pub(super) fn room(home: &Vhost, jid: &RoomJid, found: &FoundRoom) -> String {
         }
     }
     if !subject.is_empty() {
-        text += &format!("      subject: {}\n", scalar(subject));
+        text += &words("subject", 6, subject);
     }
     let mut further = options.iter().filter(|(key, _)| !fields.contains(&key.as_str())).peekable();
     if further.peek().is_some() {
@@ -127,11 +125,21 @@ pub(super) fn room(home: &Vhost, jid: &RoomJid, found: &FoundRoom) -> String {
     text + &remarks(6, left_out)
 }
 
+/// A text for people, or that it cannot be declared.
+fn words(key: &str, indent: usize, text: &str) -> String {
+    if can_be_shown(text) {
+        return format!("{}{key}: {}\n", " ".repeat(indent), scalar(text));
+    }
+    let remark =
+        format!("`{key}` holds characters that no client can be sent, and stays as it is.");
+    comment(indent, &remark)
+}
+
 fn option(key: &str, indent: usize, value: &OptionValue) -> String {
     let value = match value {
         OptionValue::Bool(flag) => flag.to_string(),
         OptionValue::Int(number) => number.to_string(),
-        OptionValue::Text(text) => scalar(text),
+        OptionValue::Text(text) => return words(key, indent, text),
         OptionValue::List(words) => {
             let words: Vec<String> = words.iter().map(|word| scalar(word)).collect();
             return list(key, indent, &words);

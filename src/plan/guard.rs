@@ -116,6 +116,7 @@ fn is_ours(desired: &DesiredState, kind: Kind, name: &str) -> bool {
         Kind::Room => {
             name.parse::<RoomJid>().is_ok_and(|jid| desired.serves_rooms_of(&jid.service))
         }
-        _ => true,
+        Kind::Group => name.parse::<Jid>().is_ok_and(|id| id.host == desired.host),
+        Kind::Server | Kind::Config | Kind::Affiliation => true,
     }
 }

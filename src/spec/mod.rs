@@ -27,6 +27,6 @@ pub use document::schema;
 pub use problem::{Place, Problem, Severity};
 pub use source::SourceFile;
 pub use validate::{
-    MAX_FILE_BYTES, Validated, printed_room_option, room_option, room_options, validate,
-    vcard_fields,
+    MAX_FILE_BYTES, Validated, can_be_shown, printed_room_option, room_option, room_options,
+    validate, vcard_fields,
 };

@@ -86,7 +86,10 @@ async fn subjects(server: &Server, hall: &ejabberd_operator::model::RoomJid) {
         server.change_room_option(hall, name, &value).await.unwrap();
     }
     for text in TEXTS {
-        server.set_subject(&host(), hall, text).await.unwrap_or_else(|e| panic!("{text:?}: {e}"));
+        server
+            .set_subject(&host(), hall, text, &secret("4dV9xT0qLw8ZrB2n"))
+            .await
+            .unwrap_or_else(|e| panic!("{text:?}: {e}"));
         let stored = server.stored_room(&host(), hall).await.unwrap().unwrap();
         assert_eq!(stored.subject.as_deref(), Some(text));
     }

@@ -477,7 +477,7 @@ async fn where_the_server_forgets_bans_the_inventory_does_not() {
     let lab = of_version("23.01");
     lab.round(&declare("users: [{ name: ann }]")).await;
     lab.rounds_until_quiet(&banned, 4).await;
-    assert_eq!(lab.password("ann").unwrap(), "BANNED ");
+    assert_eq!(lab.password("ann").unwrap(), "BANNED banned");
     lab.rounds_until_quiet(&present, 4).await;
     let generated = lab.password("ann").unwrap();
     assert!(generated.starts_with("random-"), "it can log in again: {generated}");
@@ -494,7 +494,26 @@ async fn where_the_server_forgets_bans_the_inventory_does_not() {
             let after = lab.password("ann").unwrap();
             assert!(!after.starts_with("BANNED"), "{fault:?} at {at}, banned before: {met}");
             lab.rounds_until_quiet(&banned, 4).await;
-            assert_eq!(lab.password("ann").unwrap(), "BANNED ", "{fault:?} at {at}");
+            assert_eq!(lab.password("ann").unwrap(), "BANNED banned", "{fault:?} at {at}");
         }
     }
+}
+
+/// A state directory that is used for another server must not make that one's
+/// objects look like ours.
+#[tokio::test(start_paused = true)]
+async fn the_memory_of_another_server_deletes_nothing() {
+    let lab = Lab::new();
+    let of = |container: &str, users: &str| {
+        declare(&format!("server: {{ docker: {{ container: {container} }} }}\nusers: [{users}]"))
+    };
+    lab.round(&of("one", "{ name: ann }, { name: bob }")).await;
+    let other = of("two", "{ name: ann }, { name: eve, state: absent }");
+    lab.others_make_user("eve", "theirs");
+    let report = lab.round(&other).await;
+    assert_eq!(lab.users(), words("ann bob"), "only what is ordered by name is deleted");
+    assert!(report.plan.unknown.iter().any(|why| why.contains("belongs to the container one")));
+    assert!(!report.converged());
+    lab.rounds_until_quiet(&of("one", "{ name: ann }"), 4).await;
+    assert_eq!(lab.users(), words("ann"), "with its own server it goes on");
 }

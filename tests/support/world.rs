@@ -772,6 +772,11 @@ impl Store for Lab {
         if memo == Memo::Supervision {
             return Ok(());
         }
+        if memo == Memo::Server {
+            let text = text.unwrap_or_default().to_owned();
+            self.memory.lock().unwrap().memos.insert(memo, text);
+            return Ok(());
+        }
         self.write("remember", |memory| match text {
             Some(text) => drop(memory.memos.insert(memo, text.to_owned())),
             None => drop(memory.memos.remove(&memo)),

@@ -73,7 +73,8 @@ impl Engine {
             self.server.change_room_option(room, name, value).await?;
         }
         if let Some(subject) = subject {
-            self.server.set_subject(host_of(desired, room), room, subject).await?;
+            let nonce = self.secrets.generate()?;
+            self.server.set_subject(host_of(desired, room), room, subject, &nonce).await?;
         }
         Ok(())
     }

@@ -65,7 +65,10 @@ impl Server {
             let message = "there is no such account".to_owned();
             return Err(ControlError::Refused { command: NAME, message });
         }
-        if self.remembers_bans().await? {
+        let remembers = self.remembers_bans().await?;
+        // Before, the reason becomes part of a password, and not every text can.
+        let reason = if remembers { reason } else { "banned" };
+        if remembers {
             // Without the one it says no in a word, without the other it crashes.
             self.needs_module(&jid.host, NAME, "mod_private").await?;
             self.needs_module(&jid.host, NAME, "mod_last").await?;

@@ -6,15 +6,25 @@ use std::time::Duration;
 
 use super::{Arg, Call, ControlError, Result, Server};
 use crate::model::{AffiliationId, Jid, Localpart, RoomJid, Secret, Vhost};
-use crate::spec::{AffiliationKind, OWN_NAME};
+use crate::spec::{AffiliationKind, OWN_NAMES};
 
 /// The room takes it up a little after the order.
 const TRIES: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(25);
 
+/// So many random characters a name has.
+const NONCE: usize = 16;
+
 impl Server {
     /// Sets the subject of a room that persists; an empty one clears it.
-    pub async fn set_subject(&self, host: &Vhost, room: &RoomJid, subject: &str) -> Result<()> {
+    /// `nonce` is random, and makes a name that nobody has.
+    pub async fn set_subject(
+        &self,
+        host: &Vhost,
+        room: &RoomJid,
+        subject: &str,
+        nonce: &Secret,
+    ) -> Result<()> {
         const NAME: &str = "subject";
         let stored = self.stored_room(host, room).await?;
         // Up to 24.12 even an owner has to say it.
@@ -22,12 +32,17 @@ impl Server {
             let wanted = stored.options.get("password_protected").is_some_and(|on| on == "true");
             stored.options.get("password").filter(|_| wanted)
         });
-        let Ok(local) = Localpart::new(OWN_NAME) else { return Err(ControlError::Malformed(NAME)) };
+        let random: String =
+            nonce.expose().chars().filter(char::is_ascii_alphanumeric).take(NONCE).collect();
+        let Ok(local) = Localpart::new(&format!("{OWN_NAMES}{random}")) else {
+            return Err(ControlError::Malformed(NAME));
+        };
         let account = Jid { local, host: host.clone() };
         let from = format!("{account}/subject");
         let id = AffiliationId { room: room.clone(), account };
         self.affiliate(&id, Some(AffiliationKind::Owner)).await?;
-        let stanzas = Arg::Pairs(stanzas(room, subject, password.map(String::as_str)));
+        let stanzas =
+            Arg::Pairs(stanzas((room, &id.account.local), subject, password.map(String::as_str)));
         let args = vec![
             host.as_str().into(),
             room.service.as_str().into(),
@@ -61,8 +76,12 @@ impl Server {
 }
 
 /// To whom, and what: go in, say it, leave.
-fn stanzas(room: &RoomJid, subject: &str, password: Option<&str>) -> Vec<(String, Secret)> {
-    let occupant = format!("{room}/{OWN_NAME}");
+fn stanzas(
+    (room, nick): (&RoomJid, &Localpart),
+    subject: &str,
+    password: Option<&str>,
+) -> Vec<(String, Secret)> {
+    let occupant = format!("{room}/{nick}");
     let password = password
         .map(|password| format!("<password>{}</password>", escaped(password)))
         .unwrap_or_default();

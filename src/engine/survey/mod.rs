@@ -142,7 +142,9 @@ impl Server {
         let mut groups = BTreeMap::new();
         for name in names {
             // Its own spelling is needed to address it.
-            let local = Localpart::new(&name).ok().filter(|local| local.as_str() == name);
+            let local = Localpart::new(&name)
+                .ok()
+                .filter(|local| local.as_str() == name && !name.contains('\\'));
             let Some(local) = local else {
                 part.remarks.push(format!(
                     "the group {} is left out: that name cannot be declared",

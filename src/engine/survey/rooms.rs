@@ -8,7 +8,7 @@ use super::{CONCURRENCY, ControlError, Hosts, Result, Server};
 use crate::export::{FoundRoom, Part, describe_room, quoted};
 use crate::model::{RoomJid, Vhost};
 use crate::observed::{ObservedRoom, RoomOptions};
-use crate::spec::OWN_NAME;
+use crate::spec::OWN_NAMES;
 
 impl Server {
     /// The rooms that persist, of all services.
@@ -77,7 +77,7 @@ impl Server {
             options = self.room_options(jid).await?.unwrap_or(options);
         }
         let mut affiliations = affiliations.unwrap_or_default();
-        affiliations.retain(|account, _| account.local.as_str() != OWN_NAME);
+        affiliations.retain(|account, _| !account.local.as_str().starts_with(OWN_NAMES));
         let room = ObservedRoom { options, subject, affiliations: Some(affiliations) };
         let mut room = describe_room(room, new);
         room.remarks.extend(whole.others.iter().map(|other| {

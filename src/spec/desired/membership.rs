@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{AffiliationKind, DesiredState, Group, Member, Room, UserState};
 use crate::model::Jid;
 
-/// The one name that the operator itself goes by in rooms, for the moment in
-/// which it sets a subject. Left over where it was killed in that moment.
-pub const OWN_NAME: &str = "ejabberd-operator";
+/// How the names begin that the operator itself goes by in rooms, each for the
+/// moment in which it sets a subject. What follows is random: a name that could
+/// be foreseen could be registered, and whoever has it would own the room for
+/// that moment.
+pub const OWN_NAMES: &str = "ejabberd-operator-";
 
 impl DesiredState {
     /// Whether an account may belong to anything: one that is declared banned
@@ -17,6 +19,13 @@ impl DesiredState {
     pub fn may_belong(&self, account: &Jid) -> bool {
         let declared = self.users.as_ref().and_then(|users| users.get(account));
         declared.is_none_or(|user| user.state == UserState::Present)
+    }
+
+    /// Whether it is one of the names that the operator itself goes by in rooms,
+    /// left over where it was killed in that moment.
+    #[must_use]
+    pub fn is_own_name(&self, account: &Jid) -> bool {
+        self.serves(&account.host) && account.local.as_str().starts_with(OWN_NAMES)
     }
 
     /// Whether an account is not to be touched at all: neither given anything

@@ -10,7 +10,7 @@ mod server;
 use std::collections::BTreeMap;
 
 pub use config::*;
-pub use membership::OWN_NAME;
+pub use membership::OWN_NAMES;
 pub use objects::*;
 pub use policy::*;
 pub use server::*;

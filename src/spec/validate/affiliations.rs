@@ -6,7 +6,7 @@ use super::rooms::Groups;
 use super::users::Users;
 use super::{Scope, not_declared, spans};
 use crate::model::{Jid, Localpart};
-use crate::spec::desired::{AffiliationKind, Member, OWN_NAME, UserState};
+use crate::spec::desired::{AffiliationKind, Member, OWN_NAMES, UserState};
 use crate::spec::document;
 use crate::spec::mask;
 use crate::spec::tree::{Node, Span};
@@ -59,10 +59,10 @@ fn account(
         }
     };
     let ours = scope.hosts.as_ref().is_some_and(|hosts| hosts.contains(&jid.host));
-    if jid.local.as_str() == OWN_NAME && scope.is_ours(&jid.host) {
-        let message = format!("{} is the operator's own name in rooms", mask::quoted(text));
+    if jid.local.as_str().starts_with(OWN_NAMES) && scope.is_ours(&jid.host) {
+        let message = format!("{} is one of the operator's own names in rooms", mask::quoted(text));
         scope.report.error(span, message).help =
-            Some("it sets subjects under this name; take another".to_owned());
+            Some("it sets subjects under such names; take another".to_owned());
         return None;
     }
     match users {

@@ -11,6 +11,7 @@ mod server;
 mod users;
 mod vcard;
 
+pub use objects::can_be_shown;
 pub use options::{printed_room_option, room_option, room_options};
 pub use vcard::vcard_fields;
 

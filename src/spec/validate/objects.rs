@@ -69,6 +69,32 @@ where
     objects
 }
 
+/// The longest text that people see of an object, in bytes: the server keeps
+/// them in memory.
+const MAX_TEXT_BYTES: usize = 8 << 10;
+
+/// Whether a text can be declared for people to see.
+#[must_use]
+pub fn can_be_shown(text: &str) -> bool {
+    let bad = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    text.len() <= MAX_TEXT_BYTES && !text.contains(bad)
+}
+
+/// Whether a text can reach clients: XML has no way to say control characters,
+/// and a client that is sent one has to end its stream.
+pub(super) fn fits(text: &str, name: &str, span: Span, scope: &mut Scope<'_, '_>) -> bool {
+    if can_be_shown(text) {
+        return true;
+    }
+    let problem = if text.len() > MAX_TEXT_BYTES {
+        format!("{} has over {MAX_TEXT_BYTES} bytes", mask::quoted(name))
+    } else {
+        format!("{} holds a control character", mask::quoted(name))
+    };
+    scope.report.error(span, problem);
+    false
+}
+
 /// Where the value of a field stands, else the object.
 pub(super) fn field(node: &Node, key: &str) -> Span {
     node.get(key).map_or(node.span, |value| value.span)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Scope;
+use super::objects::fits;
 use crate::model::ServerVersion;
 use crate::spec::decode::meant_by;
 use crate::spec::desired::OptionValue;
@@ -157,7 +158,9 @@ fn shaped(
     let expected = match (shape, value) {
         (Bool, RoomOption::Bool(value)) => return Some(OptionValue::Bool(value)),
         (Positive, RoomOption::Int(value)) if value > 0 => return Some(OptionValue::Int(value)),
-        (Text, RoomOption::Text(value)) => return Some(OptionValue::Text(value)),
+        (Text, RoomOption::Text(value)) => {
+            return fits(&value, name, span, scope).then_some(OptionValue::Text(value));
+        }
         (Word(known), RoomOption::Text(value)) => {
             if known.contains(&value.as_str()) {
                 return Some(OptionValue::Text(value));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::affiliations::{self, Known, accounts};
-use super::objects::{collect, field};
+use super::objects::{collect, field, fits};
 use super::users::{Users, deletion};
 use super::{Scope, options};
 use crate::model::{Localpart, RoomJid, Vhost};
@@ -24,6 +24,13 @@ pub(super) fn check_groups(
         |group: &document::Group, node: &Node, scope: &mut Scope<'_, '_>| match Localpart::new(
             &group.name,
         ) {
+            // ejabberd takes a backslash and an n for the end of a name.
+            Ok(name) if name.as_str().contains('\\') => {
+                let message =
+                    format!("{} cannot be a group: `\\` is not allowed", mask::quoted(&group.name));
+                scope.report.error(field(node, "name"), message);
+                None
+            }
             Ok(name) => Some(name),
             Err(error) => {
                 let help = group
@@ -38,6 +45,11 @@ pub(super) fn check_groups(
         };
     collect("group", list, scope, name, |group: document::Group, _, node, scope| {
         let document::Group { name: _, display_name, description, members, roster } = group;
+        for (key, text) in [("displayName", &display_name), ("description", &description)] {
+            if let Some(text) = text {
+                fits(text, key, field(node, key), scope);
+            }
+        }
         let members = members.map(|members| accounts(&members, node.get("members"), users, scope));
         let stranger = members.iter().flatten().find(|member| !scope.is_ours(&member.host));
         if let Some(stranger) = stranger.filter(|_| roster) {
@@ -110,6 +122,7 @@ fn build(room: document::Room, node: &Node, known: &Known<'_>, scope: &mut Scope
     let mut options = options::check(written, option_nodes, scope);
     for (key, text) in [("title", title), ("description", description)] {
         let Some(text) = text else { continue };
+        fits(&text, key, field(node, key), scope);
         if let Some(entry) = option_nodes.and_then(|options| options.entry(key)) {
             let message =
                 format!("`{key}` is given twice: as a field of the room and as an option");
@@ -120,6 +133,13 @@ fn build(room: document::Room, node: &Node, known: &Known<'_>, scope: &mut Scope
     // Without it a room is gone half a minute after the last occupant.
     options.entry("persistent".to_owned()).or_insert(OptionValue::Bool(true));
 
+    if let Some(subject) = &subject {
+        fits(subject, "subject", field(node, "subject"), scope);
+        if options.get("persistent") == Some(&OptionValue::Bool(false)) {
+            let message = "only a room that persists keeps a subject";
+            scope.report.error(field(node, "subject"), message);
+        }
+    }
     if exclusive && node.get("affiliations").is_none() {
         let span = node.entry("exclusive").map_or(node.span, |entry| entry.key_span);
         scope.report.warning(span, "`exclusive` has no effect without `affiliations`");

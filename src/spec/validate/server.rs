@@ -54,6 +54,13 @@ pub(super) fn check(node: &Node, scope: &mut Scope<'_, '_>) -> Option<Server> {
         .or(process.map(Runtime::Process))
         .or(external.map(Runtime::External));
 
+    if matches!(accounts_table, Some(document::TableStorage::RamCopies)) {
+        let span = node.get("accountsTable").map_or(node.span, |value| value.span);
+        scope
+            .report
+            .warning(span, "`ram_copies` keeps accounts in memory alone: a restart loses them all")
+            .help = Some("`disc_copies` is as fast, and keeps them on disk too".to_owned());
+    }
     Some(Server {
         state: match state {
             document::ServerState::Running => ServerState::Running,

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::objects::{collect, field};
+use super::objects::{collect, field, fits};
 use super::{Scope, secrets, vcard};
 use crate::model::Jid;
-use crate::spec::desired::{DeletionPolicy, PasswordPolicy, User, UserState};
+use crate::spec::desired::{DeletionPolicy, OWN_NAMES, PasswordPolicy, User, UserState};
 use crate::spec::document;
 use crate::spec::mask;
 use crate::spec::suggest;
@@ -38,6 +38,12 @@ fn name(user: &document::User, node: &Node, scope: &mut Scope<'_, '_>) -> Option
         );
         let message = format!("the host {} is not one of ours", mask::quoted(jid.host.as_str()));
         scope.report.error(span, message).help = Some(help);
+        return None;
+    }
+    if jid.local.as_str().starts_with(OWN_NAMES) {
+        let message =
+            format!("{} is one of the operator's own names in rooms", mask::quoted(&user.name));
+        scope.report.error(span, message);
         return None;
     }
     Some(jid)
@@ -85,6 +91,13 @@ fn build(user: document::User, _: &Jid, node: &Node, scope: &mut Scope<'_, '_>) 
         }
     }
     let state = match (state, reason) {
+        (document::UserState::Banned, reason)
+            if reason
+                .as_ref()
+                .is_some_and(|reason| !fits(reason, "reason", field(node, "reason"), scope)) =>
+        {
+            return None;
+        }
         (document::UserState::Banned, reason) => UserState::Banned { reason },
         (state, reason) => {
             if reason.is_some() {

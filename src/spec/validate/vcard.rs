@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::Scope;
-use super::objects::field;
+use super::objects::{field, fits};
 use crate::spec::desired::VcardField;
 use crate::spec::mask;
 use crate::spec::suggest;
 use crate::spec::tree::Node;
-
-/// The longest value, in bytes: a vCard is kept in memory by the server.
-const MAX_VALUE_BYTES: usize = 8 << 10;
 
 const NICKNAME: VcardField = single("NICKNAME");
 
@@ -100,21 +97,6 @@ pub(super) fn check(
         }
     }
     fields
-}
-
-fn fits(text: &str, name: &str, span: crate::spec::tree::Span, scope: &mut Scope<'_, '_>) -> bool {
-    let bad = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    if text.len() > MAX_VALUE_BYTES {
-        let message = format!("{} has over {MAX_VALUE_BYTES} bytes", mask::quoted(name));
-        scope.report.error(span, message);
-    } else if text.contains(bad) {
-        // XML has no way to say it.
-        let message = format!("{} holds a control character", mask::quoted(name));
-        scope.report.error(span, message);
-    } else {
-        return true;
-    }
-    false
 }
 
 #[cfg(test)]

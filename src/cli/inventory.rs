@@ -133,7 +133,7 @@ async fn carry_out(place: &Place, what: &Order, desired: &DesiredState) -> Outco
     let said = match SqliteStore::open(&place.state_dir) {
         Ok(store) => match what {
             Order::Forget(keys) => engine::forget(&store, keys)?,
-            Order::Adopt(key) => engine::adopt(&store, key, &desired.revision)?,
+            Order::Adopt(key) => engine::adopt(&store, key, desired)?,
             Order::Retry | Order::Rollback(_) => return Ok(()),
         },
         Err(StoreError::Locked(_)) => return order(place, what).await,

@@ -56,8 +56,6 @@ pub enum Action {
         account: Jid,
         /// Why.
         reason: String,
-        /// Whether it is banned already, for another reason.
-        before: bool,
     },
     /// Lift a ban that the operator has put on an account.
     Unban(Jid),

@@ -41,7 +41,7 @@ fn host_accounts(
     }
     let declared = desired.users.as_ref();
     for (jid, user) in declared.into_iter().flatten().filter(|(jid, _)| jid.host == *host) {
-        if desired.policy.ignores(&jid.to_string()) || user.paused {
+        if desired.leaves_alone(jid) {
             set.unchanged += 1;
         } else {
             account(jid, user, there.contains(&jid.local), observed, inventory, set);
@@ -178,23 +178,23 @@ fn vcard_path(field: &VcardField) -> String {
 
 /// An account that is there, and shall be kept from logging in.
 fn banned(jid: &Jid, reason: Option<&str>, observed: &ObservedState, set: &mut ChangeSet) {
-    let (fields, why, before) = match observed.bans.get(jid) {
+    let (field, why) = match observed.bans.get(jid) {
         // Where no reason is declared any ban will do: to put another in its place
         // would lift it for a moment, and lose why somebody else made it.
         Some(Reading::Known(Some(there))) if reason.is_none_or(|reason| reason == there) => {
             set.unchanged += 1;
             return;
         }
-        Some(Reading::Known(Some(_))) => ("reason", "it is banned for another reason", true),
-        Some(Reading::Known(None)) => ("state", "declared banned", false),
+        Some(Reading::Known(Some(_))) => ("reason", "it is banned for another reason"),
+        Some(Reading::Known(None)) => ("state", "declared banned"),
         Some(Reading::Unknown(why)) => {
             return set.unknown.push(format!("the ban of {jid}: {why}"));
         }
         None => return set.unknown.push(format!("the ban of {jid}: it was not asked for")),
     };
     let reason = reason.unwrap_or_default().to_owned();
-    let action = Action::Ban { account: jid.clone(), reason, before };
-    set.push_fields(Kind::User, jid, Op::Update, vec![fields.to_owned()], why, action);
+    let action = Action::Ban { account: jid.clone(), reason };
+    set.push_fields(Kind::User, jid, Op::Update, vec![field.to_owned()], why, action);
 }
 
 /// The accounts of a host that ejabberd has from somewhere else. They can be

@@ -11,9 +11,9 @@ use super::observe::Observation;
 use super::ports::{Memo, Store};
 use crate::diff::ChangeSet;
 use crate::inventory::{Ban, Inventory, Origin, Owned};
-use crate::model::{Jid, Kind, ObjectKey, Op, Revision};
+use crate::model::{Jid, Kind, ObjectKey, Op};
 use crate::observed::{ObservedState, Reading};
-use crate::spec::{DeletionPolicy, DesiredState, PasswordPolicy, Runtime, UserState};
+use crate::spec::{DesiredState, PasswordPolicy, Runtime, UserState};
 
 /// Lets go of objects, by somebody's order. Says what was done.
 pub fn forget(store: &dyn Store, keys: &[ObjectKey]) -> Result<String, StoreError> {
@@ -31,21 +31,12 @@ pub fn forget(store: &dyn Store, keys: &[ObjectKey]) -> Result<String, StoreErro
 pub fn adopt(
     store: &dyn Store,
     key: &ObjectKey,
-    revision: &Revision,
+    desired: &DesiredState,
 ) -> Result<String, StoreError> {
     if store.inventory()?.holds(key) {
         return Ok(format!("{key} is owned already"));
     }
-    let owned = Owned {
-        origin: Origin::Adopted,
-        since: Timestamp::now(),
-        revision: revision.clone(),
-        deletion_policy: DeletionPolicy::Delete,
-        password: None,
-        vcard: None,
-        banned: None,
-    };
-    store.record(&[(key.clone(), owned)], &[])?;
+    store.record(&[(key.clone(), super::apply::owned(desired, key, Origin::Adopted))], &[])?;
     Ok(format!("{key} is owned now"))
 }
 

@@ -107,6 +107,7 @@ impl Engine {
             tracing::warn!("failed to {error}");
         }
         let mut view = self.look(desired, held.is_none()).await?;
+        self.say_what_goes(&mut view.set).await;
         let mut emptied = came_back_empty(&view);
         let vanished = ownership::vanished(desired, &view.state, &view.inventory, started);
         let mut plan = plan::plan(&view.set, desired, &view.inventory, permission.approved);
@@ -125,6 +126,7 @@ impl Engine {
                     self.settle_server(desired, server, refused, permission.confirm).await;
                 // What was observed before it was started is worth nothing now.
                 view = self.look(desired, true).await?;
+                self.say_what_goes(&mut view.set).await;
                 emptied = emptied.or(came_back_empty(&view));
                 let later = plan::plan(&view.set, desired, &view.inventory, permission.approved);
                 let (ready, deferred) = sort_out(desired, later.steps.clone(), permission);
@@ -173,7 +175,6 @@ impl Engine {
         let mut set = diff::diff(desired, &observation.state, &inventory);
         let answers = observation.state.version.known().is_some();
         self.keep_to_one_server(desired, &mut set, settle && answers)?;
-        self.say_what_goes(&mut set).await;
         let remembered = if settle {
             self.settle_inventory(desired, &mut inventory, &set, &observation)
         } else {

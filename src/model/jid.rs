@@ -98,6 +98,18 @@ impl Vhost {
     }
 }
 
+impl Vhost {
+    /// The one of `hosts` that a service of this name belongs to: the longest
+    /// that it ends in, after a dot.
+    pub fn owner<'h>(&self, hosts: impl IntoIterator<Item = &'h Self>) -> Option<&'h Self> {
+        let within = |host: &&Self| {
+            let before = self.0.strip_suffix(host.as_str());
+            before.is_some_and(|before| before.ends_with('.'))
+        };
+        hosts.into_iter().filter(within).max_by_key(|host| host.0.len())
+    }
+}
+
 /// An account: `local@host`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Jid {

@@ -3,7 +3,7 @@
 mod accounts;
 mod rooms;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, stream};
@@ -88,11 +88,7 @@ impl Engine {
             Action::CreateUser(jid) => return self.create_user(desired, jid).await,
             Action::SetPassword(jid) => self.set_password(desired, jid).await?,
             Action::SetVcard(jid) => self.set_vcard(desired, jid).await?,
-            Action::Ban { account, reason, before } => {
-                if *before {
-                    // The reason of a ban cannot be changed.
-                    self.lift_ban(desired, account).await?;
-                }
+            Action::Ban { account, reason } => {
                 self.server.ban(account, reason).await?;
                 return Ok(Ownership::Banned(reason.clone()));
             }
@@ -172,11 +168,10 @@ impl Engine {
             }
         }
         // With a room go the affiliations that were given in it.
-        let rooms: Vec<String> =
-            gone.iter().filter(|key| key.kind == Kind::Room).map(|key| key.name.clone()).collect();
-        let in_them = |name: &str| {
-            name.split_once('/').is_some_and(|(room, _)| rooms.iter().any(|gone| gone == room))
-        };
+        let rooms = gone.iter().filter(|key| key.kind == Kind::Room);
+        let rooms: BTreeSet<String> = rooms.map(|key| key.name.clone()).collect();
+        let in_them =
+            |name: &str| name.split_once('/').is_some_and(|(room, _)| rooms.contains(room));
         let lost = inventory.of_kind(Kind::Affiliation).filter(|(name, _)| in_them(name));
         gone.extend(lost.map(|(name, _)| ObjectKey::new(Kind::Affiliation, name)));
         let entries: Vec<(ObjectKey, Owned)> = entries.into_iter().collect();
@@ -246,8 +241,8 @@ pub(super) fn declared_policy(desired: &DesiredState, key: &ObjectKey) -> Deleti
     let of_user = || Some(desired.users.as_ref()?.get(&key.name.parse().ok()?)?.deletion_policy);
     let of_room = || Some(desired.rooms.as_ref()?.get(&key.name.parse().ok()?)?.deletion_policy);
     match key.kind {
-        crate::model::Kind::User => of_user(),
-        crate::model::Kind::Room => of_room(),
+        Kind::User => of_user(),
+        Kind::Room => of_room(),
         _ => None,
     }
     .unwrap_or(DeletionPolicy::Delete)

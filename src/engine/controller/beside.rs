@@ -47,8 +47,7 @@ impl Controller {
                 }
                 Order::Forget(keys) => forget(&*self.store, keys).map_err(ApplyError::from),
                 Order::Adopt(key) => {
-                    let revision = &current.desired.revision;
-                    adopt(&*self.store, key, revision).map_err(ApplyError::from)
+                    adopt(&*self.store, key, &current.desired).map_err(ApplyError::from)
                 }
                 Order::Rollback(digest) => {
                     current.engine.roll_back_to(&current.desired, digest).await

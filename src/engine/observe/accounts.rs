@@ -67,9 +67,7 @@ impl Engine {
             .users
             .iter()
             .flatten()
-            .filter(|(jid, user)| {
-                !user.paused && !desired.policy.ignores(&jid.to_string()) && there(jid)
-            })
+            .filter(|(jid, _)| !desired.leaves_alone(jid) && there(jid))
             .collect();
         let ((passwords, found_banned), mut bans, vcards) = tokio::join!(
             self.passwords(&managed, inventory, away),

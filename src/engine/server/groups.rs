@@ -32,15 +32,12 @@ impl Server {
     /// The names of the groups of `host`. One that this program could not have
     /// written is left out: nothing could be done about it.
     pub async fn groups(&self, host: &Vhost) -> Result<BTreeSet<Localpart>> {
-        const NAME: &str = "srg_list";
-        self.needs_module(host, NAME, MODULE).await?;
-        let answer = self.command(NAME, Shape::Lines, vec![host.as_str().into()]).await?;
-        let names = texts(NAME, &answer)?.into_iter();
-        // Its own spelling is needed to address it.
-        let usable = names.filter_map(|name| {
-            Localpart::new(name).ok().filter(|normalised| normalised.as_str() == name)
-        });
-        Ok(usable.collect())
+        let names = self.group_names(host).await?;
+        if names.is_none() {
+            // It says what to do about it.
+            self.needs_module(host, "srg_list", MODULE).await?;
+        }
+        Ok(names.iter().flatten().filter_map(|name| group_name(name)).collect())
     }
 
     /// All names of groups of `host`, as they are; `None` where there can be none.
@@ -110,8 +107,9 @@ impl Server {
         description: Option<&str>,
     ) -> Result<()> {
         const NAME: &str = "srg_create";
-        let before = self.group(host, name).await?.unwrap_or_default();
-        let options = self.group_options(host, name).await?.unwrap_or_default();
+        let before = self.whole_group(host, name).await?;
+        let (before, everybody) =
+            before.map(|whole| (whole.group, whole.everybody)).unwrap_or_default();
         let mut displayed = before.displayed;
         displayed.insert(name.as_str().to_owned());
         // A backslash and an n between names is what every version reads.
@@ -126,10 +124,8 @@ impl Server {
         }
         done(NAME, &self.command(NAME, Shape::Rescode, args).await?)?;
         // The order above takes these off.
-        for (key, member) in EVERYBODY {
-            if option(&options, key).and_then(Value::as_text) == Some("true") {
-                self.member(("srg_user_add", member, host.as_str()), (host, name)).await?;
-            }
+        for member in everybody {
+            self.member(("srg_user_add", member, host.as_str()), (host, name)).await?;
         }
         Ok(())
     }
@@ -161,6 +157,13 @@ impl Server {
         let args = vec![name.as_str().into(), host.as_str().into()];
         done(NAME, &self.command(NAME, Shape::Rescode, args).await?)
     }
+}
+
+/// A name that a group can be declared and addressed by: in its own spelling,
+/// and without what ejabberd takes for the end of one name and another.
+pub fn group_name(name: &str) -> Option<Localpart> {
+    let local = Localpart::new(name).ok()?;
+    (local.as_str() == name && !name.contains('\\')).then_some(local)
 }
 
 fn done(command: &'static str, answer: &Value) -> Result<()> {

@@ -26,6 +26,7 @@ use super::ports::Control;
 use crate::model::{ApiVersion, Jid, Secret, ServerVersion, Vhost};
 use answers::{number, refused};
 pub use groups::WholeGroup;
+pub use groups::group_name;
 pub use listeners::Listener;
 pub use rooms::NewRoom;
 pub use stored_rooms::WholeRoom;

@@ -9,7 +9,6 @@ use super::groups::option;
 use super::{Call, ControlError, Result, Server, Value};
 use crate::model::{Jid, RoomJid, Vhost};
 use crate::observed::{ObservedRoom, RoomOptions};
-use crate::spec::AffiliationKind;
 
 /// What is stored of a room beside its options.
 const NO_OPTIONS: [&str; 11] = [
@@ -71,10 +70,7 @@ impl Server {
                 answer => answer?,
             };
         match answer {
-            Value::List(stored) => {
-                let (room, others, more) = (read(&stored), strangers(&stored), more(&stored));
-                Ok(Some(WholeRoom { room, others, more }))
-            }
+            Value::List(stored) => Ok(Some(read(&stored))),
             Value::Atom(word) if word == "error" => Ok(None),
             // 26.07 tells a database that fails from a room that is not there.
             answer => Err(super::answers::refused(NAME, &answer)),
@@ -82,7 +78,7 @@ impl Server {
     }
 }
 
-fn read(stored: &[Value]) -> ObservedRoom {
+fn read(stored: &[Value]) -> WholeRoom {
     let pairs = stored.iter().filter_map(|pair| match pair.as_tuple()? {
         [name, value] => Some((name.as_text()?, value)),
         _ => None,
@@ -91,28 +87,19 @@ fn read(stored: &[Value]) -> ObservedRoom {
         .filter(|(name, _)| !NO_OPTIONS.contains(name))
         .filter_map(|(name, value)| Some((name.to_owned(), printed(value)?)))
         .collect();
-    let affiliations = option(stored, "affiliations").and_then(Value::as_list).unwrap_or_default();
-    let affiliations: BTreeMap<Jid, AffiliationKind> =
-        affiliations.iter().filter_map(affiliation).collect();
-    let subject = option(stored, "subject").map(subject).unwrap_or_default();
-    ObservedRoom { options, subject: Some(subject), affiliations: Some(affiliations) }
-}
-
-/// Entries of affiliations that [`affiliation`] does not read.
-fn strangers(stored: &[Value]) -> Vec<String> {
+    let mut affiliations = BTreeMap::new();
+    let mut others = Vec::new();
     let entries = option(stored, "affiliations").and_then(Value::as_list).unwrap_or_default();
-    let named = |entry: &Value| {
-        let [jid, given] = entry.as_tuple()? else { return None };
-        let [user, host, _] = jid.as_tuple()? else { return None };
-        let word = given.as_tuple().and_then(<[Value]>::first).unwrap_or(given).as_text()?;
-        let (user, host) = (user.as_text()?, host.as_text()?);
-        Some(if user.is_empty() {
-            format!("{word} {host}")
-        } else {
-            format!("{word} {user}@{host}")
-        })
-    };
-    entries.iter().filter(|entry| affiliation(entry).is_none()).filter_map(named).collect()
+    for (user, host, word) in entries.iter().filter_map(affiliation) {
+        match (format!("{user}@{host}").parse::<Jid>(), kind(word)) {
+            (Ok(jid), Some(kind)) => drop(affiliations.insert(jid, kind)),
+            _ if user.is_empty() => others.push(format!("{word} {host}")),
+            _ => others.push(format!("{word} {user}@{host}")),
+        }
+    }
+    let subject = option(stored, "subject").map(subject).unwrap_or_default();
+    let room = ObservedRoom { options, subject: Some(subject), affiliations: Some(affiliations) };
+    WholeRoom { room, others, more: more(stored) }
 }
 
 fn more(stored: &[Value]) -> Vec<&'static str> {
@@ -139,12 +126,11 @@ pub(super) fn printed(value: &Value) -> Option<String> {
 }
 
 /// `{{User, Host, Resource}, {Affiliation, Reason}}`, or without a reason.
-fn affiliation(entry: &Value) -> Option<(Jid, AffiliationKind)> {
+fn affiliation(entry: &Value) -> Option<(&str, &str, &str)> {
     let [jid, given] = entry.as_tuple()? else { return None };
     let [user, host, _] = jid.as_tuple()? else { return None };
     let word = given.as_tuple().and_then(<[Value]>::first).unwrap_or(given);
-    let jid = format!("{}@{}", user.as_text()?, host.as_text()?);
-    Some((jid.parse().ok()?, kind(word.as_text()?)?))
+    Some((user.as_text()?, host.as_text()?, word.as_text()?))
 }
 
 /// A text, or texts in several languages, `{text, Language, Text}`: the one
@@ -184,7 +170,7 @@ mod tests {
     fn what_is_stored_reads_as_it_is_printed() {
         let jid = |user: &str| Value::Tuple(vec![text(user), text("h.example"), text("")]);
         let owner = Value::Tuple(vec![atom("owner"), text("")]);
-        let room = read(&[
+        let WholeRoom { room, others, .. } = read(&[
             pair("title", text("Hall")),
             pair("max_users", Value::Int(20)),
             pair("public", atom("true")),
@@ -227,8 +213,10 @@ mod tests {
             pair("subscribers", Value::List(vec![text("x")])),
             pair("hats_users", Value::List(vec![])),
         ];
-        assert_eq!(strangers(&stored), ["admin x y@h.example", "member h.example"]);
-        assert_eq!(more(&stored), ["who has subscribed to it"]);
+        assert_eq!(others, ["member h.example"]);
+        let WholeRoom { others, more, .. } = read(&stored);
+        assert_eq!(others, ["admin x y@h.example", "member h.example"]);
+        assert_eq!(more, ["who has subscribed to it"]);
         assert_eq!(subject(&Value::List(vec![])), "");
     }
 }

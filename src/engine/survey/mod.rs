@@ -11,7 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::error::ControlError;
 use super::observe::CONCURRENCY;
-use super::server::Server;
+use super::server::{Server, group_name};
 use crate::export::{Account, Found, FoundGroup, Part, quoted};
 use crate::model::{Jid, Localpart, Vhost};
 
@@ -34,12 +34,7 @@ impl Hosts {
 
     /// The one that a service for rooms belongs to: as the rounds will see it.
     fn of_service(&self, service: &Vhost) -> &Vhost {
-        let within = |host: &&Vhost| {
-            let before = service.as_str().strip_suffix(host.as_str());
-            before.is_some_and(|before| before.ends_with('.'))
-        };
-        let found = self.all().filter(within).max_by_key(|host| host.as_str().len());
-        found.unwrap_or(&self.home)
+        service.owner(self.all()).unwrap_or(&self.home)
     }
 }
 
@@ -141,11 +136,7 @@ impl Server {
         let Some(names) = self.group_names(home).await? else { return Ok(part) };
         let mut groups = BTreeMap::new();
         for name in names {
-            // Its own spelling is needed to address it.
-            let local = Localpart::new(&name)
-                .ok()
-                .filter(|local| local.as_str() == name && !name.contains('\\'));
-            let Some(local) = local else {
+            let Some(local) = group_name(&name) else {
                 part.remarks.push(format!(
                     "the group {} is left out: that name cannot be declared",
                     quoted(&name)

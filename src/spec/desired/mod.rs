@@ -89,16 +89,9 @@ impl DesiredState {
         Jid { local: name.clone(), host: self.host.clone() }
     }
 
-    /// The one of our hosts that a room's service belongs to: the longest that
-    /// its name ends in.
+    /// The one of our hosts that a room's service belongs to.
     #[must_use]
     pub fn host_of(&self, service: &Vhost) -> Option<&Vhost> {
-        std::iter::once(&self.host)
-            .chain(&self.hosts)
-            .filter(|host| {
-                let before = service.as_str().strip_suffix(host.as_str());
-                before.is_some_and(|before| before.ends_with('.'))
-            })
-            .max_by_key(|host| host.as_str().len())
+        service.owner(std::iter::once(&self.host).chain(&self.hosts))
     }
 }

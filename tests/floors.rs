@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module of the crate and its floor.
-const FLOORS: [(&str, u8); 24] = [
+const FLOORS: [(&str, u8); 25] = [
     ("model", 0),
     ("erlang", 1),
     ("inventory", 1),
@@ -24,6 +24,7 @@ const FLOORS: [(&str, u8); 24] = [
     ("audit", 2),
     ("diff", 2),
     ("export", 2),
+    ("overview", 2),
     ("plan", 2),
     ("rollout", 2),
     ("supervision", 2),

@@ -4,6 +4,7 @@
 use crate::engine::{ConfigFiles, GoodConfig, Memo, Store, StoreError};
 use crate::inventory::{Fingerprint, Inventory, Owned};
 use crate::model::{Digest, Jid, ObjectKey, Secret};
+use crate::status::Event;
 
 /// Remembers nothing, and refuses to.
 pub(super) struct EmptyStore;
@@ -58,6 +59,14 @@ impl Store for EmptyStore {
     }
 
     fn good_configs(&self) -> Result<Vec<GoodConfig>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn record_events(&self, _: &[Event]) -> Result<(), StoreError> {
+        self.refuse()
+    }
+
+    fn events(&self, _: usize) -> Result<Vec<Event>, StoreError> {
         Ok(Vec::new())
     }
 

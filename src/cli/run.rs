@@ -17,13 +17,14 @@ use super::progress::{Bar, Fanout, Log};
 use super::session::{Place, engine};
 use super::{Exit, Outcome, output};
 use crate::engine::{
-    Confirm, Controller, DELETIONS_AFTER, Permission, RoundReport, Secrets, StepResult, Telemetry,
+    Bulletin, Confirm, Controller, DELETIONS_AFTER, Permission, RoundReport, Secrets, StepResult,
+    Store, Telemetry,
 };
 use crate::metrics::Metrics;
 use crate::model::{Digest, Op, Revision};
 use crate::plan::Plan;
 use crate::secrets::FileSecrets;
-use crate::status::Status;
+use crate::status::{News, Status};
 use crate::store::{OrderFile, SqliteStore};
 use crate::web;
 
@@ -192,15 +193,22 @@ pub(super) async fn run(place: &Place, listen: SocketAddr, resync: Duration) -> 
     };
     let served = tokio::spawn(web::serve(listener, seen, exposition, stopped.clone()));
     tracing::info!(%address, desired_state = %place.desired_state.display(), "started");
-    let telemetry: Vec<Arc<dyn Telemetry>> =
-        vec![Arc::clone(&metrics) as _, Arc::new(Log::default())];
+    let telemetry: Arc<dyn Telemetry> =
+        Arc::new(Fanout(vec![Arc::clone(&metrics) as _, Arc::new(Log::default())]));
+    let bulletin =
+        Bulletin::new(status, Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&telemetry));
+    bulletin.publish(|status, now| {
+        let version = env!("CARGO_PKG_VERSION");
+        let message = format!("ejabberd-operator {version} began");
+        status.tell(News::normal("OperatorStarted", message), now);
+    });
     let controller = Controller {
         source,
         store,
         secrets: Arc::new(FileSecrets::new()) as Arc<dyn Secrets>,
         connector: Arc::new(Connectors { metrics }),
-        telemetry: Arc::new(Fanout(telemetry)),
-        status,
+        telemetry,
+        bulletin: Arc::new(bulletin),
         orders: Arc::new(OrderFile::new(&place.state_dir)),
         news: Arc::default(),
         resync,

@@ -3,6 +3,7 @@
 //! Everything that touches the world goes through the traits of [`ports`].
 
 mod apply;
+mod bulletin;
 mod command;
 mod conditions;
 mod configuration;
@@ -17,6 +18,7 @@ mod lifecycle;
 mod losses;
 mod maintenance;
 mod meter;
+mod news;
 mod observe;
 mod orders;
 mod ownership;
@@ -30,6 +32,7 @@ mod round;
 mod server;
 mod survey;
 
+pub use bulletin::Bulletin;
 pub use command::{Arg, Call, Shape, Value};
 pub use conditions::update as update_status;
 pub use controller::{Connector, Controller, DELETIONS_AFTER};

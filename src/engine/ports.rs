@@ -17,6 +17,7 @@ use crate::erlang::{CommandLine, NodeAddress, Verdict};
 use crate::inventory::{Fingerprint, Inventory, Owned};
 use crate::model::{Digest, Jid, ObjectKey, Revision, Secret, ServerVersion};
 use crate::observed::{ProcessState, Surroundings, Usage};
+use crate::status::Event;
 
 /// The control channel: carries calls to one server, many at once.
 #[async_trait]
@@ -73,6 +74,9 @@ pub type ConfigFiles = BTreeMap<String, Vec<u8>>;
 
 /// So many good configurations are kept.
 pub const GOOD_CONFIGS: usize = 5;
+
+/// So many events are kept.
+pub const KEPT_EVENTS: usize = 1000;
 
 /// The configuration file's own name among [`ConfigFiles`].
 pub const MAIN_CONFIG: &str = "ejabberd.yml";
@@ -236,6 +240,13 @@ pub trait Store: Send + Sync {
 
     /// The good configurations, the latest first.
     fn good_configs(&self) -> Result<Vec<GoodConfig>, StoreError>;
+
+    /// Keeps events; one that is kept already is replaced. Only the last
+    /// [`KEPT_EVENTS`] are kept.
+    fn record_events(&self, events: &[Event]) -> Result<(), StoreError>;
+
+    /// The latest events, at most so many, newest last.
+    fn events(&self, most: usize) -> Result<Vec<Event>, StoreError>;
 
     /// Remembers the status, for who asks when no operator answers.
     fn save_status(&self, status: &str) -> Result<(), StoreError>;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use super::error::{Class, ControlError, RuntimeError, SecretError, StoreError};
 use crate::model::{Digest, Kind, Op, Vhost};
 use crate::observed::{ObservedState, Usage};
+use crate::overview::Overview;
 use crate::plan::{Plan, Step};
 use crate::status::Counts;
 
@@ -196,6 +198,8 @@ pub struct RoundReport {
     /// How many owned accounts were missing when none of them was there at
     /// all: the server had come back with another, empty database.
     pub came_back_empty: Option<usize>,
+    /// How every object stands.
+    pub overview: Arc<Overview>,
 }
 
 impl RoundReport {

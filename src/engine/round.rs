@@ -17,12 +17,13 @@ use super::observe::Observation;
 use super::ownership;
 use super::ports::{Runtime, Secrets, Store, Telemetry};
 use super::rechecks::Rechecks;
-use super::report::{ApplyError, RoundReport, StepOutcome, StepResult};
+use super::report::{ApplyError, CONTESTED, FAILED_BEFORE, RoundReport, StepOutcome, StepResult};
 use super::server::Server;
 use crate::diff::{self, Action, ChangeSet};
 use crate::inventory::Inventory;
 use crate::model::{Digest, Jid, Kind, ObjectKey, Op};
 use crate::observed::{ObservedState, Reading};
+use crate::overview::{self, Differences, Standing};
 use crate::plan::{self, Plan, Step};
 use crate::spec::{DeletionPolicy, DesiredState, Mode};
 use crate::status::Counts;
@@ -250,7 +251,9 @@ fn report(
         Some(Reading::Known(reading)) => Some(reading.in_force.clone()),
         _ => None,
     };
-    let plan = Plan { unknown: set.unknown.clone(), notes: set.notes, ..plan };
+    let plan = Plan { unknown: set.unknown.clone(), notes: set.notes.clone(), ..plan };
+    let standing = standing(&set, &plan, &outcomes);
+    let overview = overview::overview(desired, &state, &inventory, &standing);
     RoundReport {
         started,
         took,
@@ -264,7 +267,39 @@ fn report(
         held,
         vanished: 0,
         came_back_empty: None,
+        overview: Arc::new(overview),
     }
+}
+
+/// The objects that do not stand as they should after a round.
+fn standing(set: &ChangeSet, plan: &Plan, outcomes: &[StepOutcome]) -> Differences {
+    let refused = plan.blocked.iter().flat_map(|blocked| &blocked.deletions);
+    let refused: BTreeSet<ObjectKey> = refused.map(Step::key).collect();
+    let mut found: Differences = BTreeMap::new();
+    for change in &set.changes {
+        let state =
+            if refused.contains(&change.key) { Standing::Refused } else { Standing::Differs };
+        found.insert(change.key.clone(), (state, change.reason.clone()));
+    }
+    for outcome in outcomes {
+        let (state, why) = match &outcome.result {
+            StepResult::Done => continue,
+            StepResult::Failed(error) => (Standing::Failing, format!("failed to {error}")),
+            StepResult::Deferred(why) if *why == CONTESTED => {
+                (Standing::Contested, format!("{why} ({})", outcome.step.reason))
+            }
+            StepResult::Deferred(why) if *why == FAILED_BEFORE => {
+                (Standing::Failing, format!("{why}, and is tried again later"))
+            }
+            StepResult::Deferred(why) => {
+                (Standing::Waiting, format!("{}; {why}", outcome.step.reason))
+            }
+        };
+        if found.contains_key(&outcome.step.key()) {
+            found.insert(outcome.step.key(), (state, why));
+        }
+    }
+    found
 }
 
 /// How many affiliations are declared, groups spelled out.

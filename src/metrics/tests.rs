@@ -84,6 +84,7 @@ fn report(drift: BTreeMap<(Kind, Op), usize>) -> RoundReport {
         held: None,
         vanished: 0,
         came_back_empty: None,
+        overview: Arc::default(),
     }
 }
 

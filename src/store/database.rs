@@ -12,10 +12,10 @@ use super::{io, rows};
 use crate::engine::StoreError;
 
 /// The version of the tables below, kept as `PRAGMA user_version`: one for each part.
-const SCHEMA_VERSION: i64 = 3;
+const SCHEMA_VERSION: i64 = 4;
 
 /// What each version added to the one before.
-const SCHEMA: [&str; 3] = [SCHEMA_1, SCHEMA_2, SCHEMA_3];
+const SCHEMA: [&str; 4] = [SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4];
 
 const SCHEMA_1: &str = "
     CREATE TABLE inventory (
@@ -51,6 +51,12 @@ const SCHEMA_2: &str = "
 const SCHEMA_3: &str = "
     ALTER TABLE inventory ADD COLUMN vcard TEXT;
     ALTER TABLE inventory ADD COLUMN banned TEXT;
+";
+
+/// `time` in microseconds since 1970; the rest as JSON.
+const SCHEMA_4: &str = "
+    CREATE TABLE event (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, event TEXT NOT NULL) STRICT;
+    CREATE INDEX event_time ON event (time);
 ";
 
 /// How long one connection waits for another.

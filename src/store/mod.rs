@@ -5,6 +5,7 @@
 
 mod configs;
 mod database;
+mod events;
 mod orders;
 mod rows;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use sha2::Sha256;
 use crate::engine::{ConfigFiles, GoodConfig, Memo, Store, StoreError};
 use crate::inventory::{Fingerprint, Inventory, Owned};
 use crate::model::{Digest, Jid, ObjectKey, Secret};
+use crate::status::Event;
 
 /// The database's name in the state directory.
 const DATABASE: &str = "state.sqlite";
@@ -159,6 +161,14 @@ impl Store for SqliteStore {
 
     fn good_configs(&self) -> Result<Vec<GoodConfig>, StoreError> {
         self.ask(configs::good)
+    }
+
+    fn record_events(&self, events: &[Event]) -> Result<(), StoreError> {
+        self.write("remember what happened", |c| events::record(c, events))
+    }
+
+    fn events(&self, most: usize) -> Result<Vec<Event>, StoreError> {
+        self.ask(|connection| events::latest(connection, most))
     }
 
     fn save_status(&self, status: &str) -> Result<(), StoreError> {

@@ -192,7 +192,7 @@ fn a_memory_of_the_first_version_is_taken_over() {
     drop(SqliteStore::open(dir.path()).unwrap());
     let before = rusqlite::Connection::open(dir.path().join(DATABASE)).unwrap();
     before
-        .execute_batch("ALTER TABLE inventory DROP COLUMN vcard; ALTER TABLE inventory DROP COLUMN banned; DROP TABLE config_good; DROP TABLE config_file; PRAGMA user_version = 1;")
+        .execute_batch("ALTER TABLE inventory DROP COLUMN vcard; ALTER TABLE inventory DROP COLUMN banned; DROP TABLE config_good; DROP TABLE config_file; DROP TABLE event; PRAGMA user_version = 1;")
         .unwrap();
     drop(before);
     let store = SqliteStore::open(dir.path()).unwrap();
@@ -277,4 +277,34 @@ fn fingerprints_mean_nothing_in_another_store() {
         SqliteStore::open(one.path()).unwrap().fingerprint(&password),
         SqliteStore::open(two.path()).unwrap().fingerprint(&password)
     );
+}
+
+#[test]
+fn events_are_kept_in_their_order_and_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let event = |id: u64, second: i64| crate::status::Event {
+        id,
+        time: jiff::Timestamp::from_second(second).unwrap(),
+        first: jiff::Timestamp::UNIX_EPOCH,
+        count: 1,
+        kind: crate::status::EventType::Warning,
+        reason: "Test".to_owned(),
+        object: Some("user ann@a.example".to_owned()),
+        message: format!("number {id}"),
+        revision: Some(Revision::new("r")),
+    };
+    {
+        let store = SqliteStore::open(dir.path()).unwrap();
+        let many: Vec<_> = (1..=1200).map(|id| event(id, i64::try_from(id).unwrap())).collect();
+        store.record_events(&many).unwrap();
+        // The same one again: it is now the last.
+        store.record_events(&[event(700, 5000)]).unwrap();
+    }
+    let store = SqliteStore::open_read_only(dir.path()).unwrap().unwrap();
+    let events = store.events(usize::MAX).unwrap();
+    assert_eq!(events.len(), crate::engine::KEPT_EVENTS);
+    assert_eq!(events.first().unwrap().id, 201);
+    assert_eq!(events.last().unwrap(), &event(700, 5000));
+    let few: Vec<u64> = store.events(2).unwrap().iter().map(|event| event.id).collect();
+    assert_eq!(few, [1200, 700]);
 }

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{Controller, Current};
 use crate::audit;
+use crate::audit::{Finding, Verdict};
 use crate::engine::latch::lift_latch;
+use crate::engine::news::of_audit;
 use crate::engine::orders::Order;
 use crate::engine::ownership::{adopt, forget};
 use crate::engine::report::ApplyError;
+use crate::status::{AuditStatus, News};
 
 /// How often the security checklist is gone through when nothing happens. Each
 /// time opens a stream to the server.
@@ -19,12 +23,20 @@ impl Controller {
     /// Goes through the security checklist, now and then.
     pub(super) async fn audit(&self, current: &mut Current) {
         let recent = current.audited.is_some_and(|at| at.elapsed() < AUDIT_EVERY);
-        if recent || !self.status.borrow().server.up {
+        if recent || !self.bulletin.read().server.up {
             return;
         }
         current.audited = Some(Instant::now());
         let evidence = current.engine.evidence(&current.desired).await;
-        self.telemetry.audited(&audit::check(&evidence));
+        let findings = audit::check(&evidence);
+        self.telemetry.audited(&findings);
+        let news = of_audit(&current.audit, &findings);
+        let verdicts = findings.iter().filter_map(|f| Some((f.check, f.verdict.holds()?)));
+        current.audit.extend(verdicts);
+        self.bulletin.publish(|status, now| {
+            status.audit = Some(counted(&findings, now));
+            news.into_iter().for_each(|news| status.tell(news, now));
+        });
     }
 
     /// Does what people have asked for. Answers whether there was anything.
@@ -55,8 +67,22 @@ impl Controller {
             };
             let message = done.unwrap_or_else(|error| format!("failed to {error}"));
             tracing::info!("by order: {message}");
-            self.publish(|status, now| status.event("Order", message, now));
+            self.bulletin.publish(|status, now| status.tell(News::normal("Order", message), now));
         }
         !orders.is_empty()
+    }
+}
+
+/// The checklist in numbers.
+fn counted(findings: &[Finding], time: Timestamp) -> AuditStatus {
+    let with = |verdict: Verdict| {
+        let found = findings.iter().filter(|finding| finding.verdict == verdict);
+        found.map(|finding| finding.check.to_owned()).collect()
+    };
+    AuditStatus {
+        time,
+        items: findings.len(),
+        failing: with(Verdict::Fails),
+        unknown: with(Verdict::Unknown),
     }
 }

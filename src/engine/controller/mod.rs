@@ -2,7 +2,7 @@
 
 mod beside;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,12 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::bulletin::Bulletin;
 use super::conditions;
 use super::error::StoreError;
 use super::keeper::Keeper;
 use super::meter::Meter;
+use super::news::of_steps;
 use super::orders::Orders;
 use super::ports::{Control, Runtime, Secrets, Source, Store, Telemetry};
 use super::rechecks::Rechecks;
@@ -24,7 +26,7 @@ use super::round::{Confirm, Engine, Permission};
 use super::server::Server;
 use crate::plan::Step;
 use crate::spec::{self, DesiredState, Problem, SecretSource, Severity, Validated};
-use crate::status::{ConditionType, Status};
+use crate::status::{ConditionType, News};
 
 /// Deletions wait until a revision has stood for so long: a checkout that is
 /// half done must not look like a removal.
@@ -58,7 +60,7 @@ pub struct Controller {
     /// Who is told.
     pub telemetry: Arc<dyn Telemetry>,
     /// Where the status is published.
-    pub status: watch::Sender<Status>,
+    pub bulletin: Arc<Bulletin>,
     /// Where people leave orders.
     pub orders: Arc<dyn Orders>,
     /// Said when a round may have something to do.
@@ -79,6 +81,8 @@ struct Current {
     keeping: AbortOnDrop,
     /// When the security checklist was last gone through.
     audited: Option<Instant>,
+    /// Which of its items held then.
+    audit: BTreeMap<&'static str, bool>,
 }
 
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
@@ -191,8 +195,8 @@ impl Controller {
         }
         let name = desired.revision.short().to_owned();
         tracing::info!(revision = name, "a new revision of the desired state");
-        self.status.send_modify(|status| {
-            status.event("NewRevision", format!("revision {name} was read"), Timestamp::now());
+        self.bulletin.publish(|status, now| {
+            status.tell(News::normal("NewRevision", format!("revision {name} was read")), now);
         });
         self.unstalled();
         let (engine, keeping) = match current.take() {
@@ -210,7 +214,7 @@ impl Controller {
                     &desired,
                     (Arc::clone(&runtime), server.clone()),
                     (Arc::clone(&self.store), Arc::clone(&self.telemetry)),
-                    (Some(self.status.clone()), Arc::clone(&self.news)),
+                    (Some(Arc::clone(&self.bulletin)), Arc::clone(&self.news)),
                 ));
                 let keeps = Arc::clone(&keeper);
                 let keeping = tokio::spawn(async move { keeps.supervise().await });
@@ -235,6 +239,7 @@ impl Controller {
             engine,
             keeping,
             audited: None,
+            audit: BTreeMap::new(),
         });
         true
     }
@@ -242,9 +247,9 @@ impl Controller {
     /// One round. Answers whether the server itself was changed by it.
     async fn round(&self, current: &Current, retries: &mut Retries) -> Result<bool, StoreError> {
         let now = Instant::now();
-        let news = self.status.borrow().revision.as_ref() != Some(&current.desired.revision);
-        if news || !self.status.borrow().is(ConditionType::Ready) {
-            self.publish(|status, now| {
+        let news = self.bulletin.read().revision.as_ref() != Some(&current.desired.revision);
+        if news || !self.bulletin.read().is(ConditionType::Ready) {
+            self.bulletin.publish(|status, now| {
                 status.set(
                     ConditionType::Reconciling,
                     true,
@@ -270,7 +275,7 @@ impl Controller {
         let report = current.engine.round(&current.desired, &permission).await?;
         let describe = current.engine.keeper.description().await;
         retries.learn(&report, &current.desired.server.backoff, Instant::now());
-        self.publish(|status, now| {
+        self.bulletin.publish(|status, now| {
             let supervision = status.server.supervision.take();
             let contested = status.contested.clone();
             conditions::update(status, &current.desired, &report, now);
@@ -282,7 +287,7 @@ impl Controller {
                 .collect();
             for message in new {
                 tracing::warn!("{message}");
-                status.event("Contested", message, now);
+                status.tell(News::warning("Contested", message), now);
             }
             if let Some((reason, message)) = &current.unusable {
                 status.set(ConditionType::Stalled, true, reason, message, now);
@@ -296,7 +301,7 @@ impl Controller {
                      (rosters, archives) is not"
                 );
                 tracing::error!("{message}");
-                status.event("CameBackEmpty", message, now);
+                status.tell(News::warning("CameBackEmpty", message), now);
             }
             if report.vanished > 0 && report.came_back_empty.is_none() {
                 let message = format!(
@@ -306,11 +311,9 @@ impl Controller {
                     report.vanished
                 );
                 tracing::warn!("{message}");
-                status.event("AccountsVanished", message, now);
+                status.tell(News::warning("AccountsVanished", message), now);
             }
-            for outcome in &report.outcomes {
-                note_outcome(status, outcome, now);
-            }
+            of_steps(&report.outcomes).into_iter().for_each(|news| status.tell(news, now));
             status.server.supervision = supervision;
             describe(status);
         });
@@ -335,22 +338,11 @@ impl Controller {
             .max(now + Duration::from_millis(20))
     }
 
-    fn publish(&self, change: impl FnOnce(&mut Status, Timestamp)) {
-        self.status.send_modify(|status| change(status, Timestamp::now()));
-        let status = self.status.borrow().clone();
-        self.telemetry.status(&status);
-        if let Ok(json) = serde_json::to_string(&status)
-            && let Err(error) = self.store.save_status(&json)
-        {
-            tracing::warn!(%error, "failed to remember the status");
-        }
-    }
-
     /// Notes that the memory cannot be used. Nothing is changed without it.
     fn forgetful(&self, error: &StoreError) {
         let message = format!("failed to {error}; nothing is changed without it");
         tracing::error!("{message}");
-        self.publish(|status, now| {
+        self.bulletin.publish(|status, now| {
             status.set(ConditionType::Degraded, true, "NoMemory", &message, now);
             status.set(ConditionType::Ready, false, "NoMemory", &message, now);
         });
@@ -359,21 +351,24 @@ impl Controller {
     /// Notes that the file cannot be used.
     fn stalled(&self, reason: &str, message: &str) {
         let known = |c: &crate::status::Condition| c.message == message;
-        if self.status.borrow().get(ConditionType::Stalled).is_some_and(known) {
+        if self.bulletin.read().get(ConditionType::Stalled).is_some_and(known) {
             return;
         }
         tracing::error!(reason, "{message}");
-        self.publish(|status, now| {
+        self.bulletin.publish(|status, now| {
+            // That the condition changes is told anyway.
+            if status.is(ConditionType::Stalled) {
+                status.tell(News::warning(reason, format!("Stalled: {message}")), now);
+            }
             status.set(ConditionType::Stalled, true, reason, message, now);
             status.set(ConditionType::Ready, false, reason, message, now);
-            status.event(reason, message, now);
         });
     }
 
     fn unstalled(&self) {
         let about_file = |reason: &str| matches!(reason, "Unreadable" | "InvalidDesiredState");
-        if self.status.borrow().get(ConditionType::Stalled).is_some_and(|c| about_file(&c.reason)) {
-            self.publish(|status, now| {
+        if self.bulletin.read().get(ConditionType::Stalled).is_some_and(|c| about_file(&c.reason)) {
+            self.bulletin.publish(|status, now| {
                 status.set(ConditionType::Stalled, false, "Progressing", "the file is valid", now)
             });
         }
@@ -400,18 +395,6 @@ impl Confirm for StillDeclared<'_> {
             Ok(validated) if validated.desired == self.current.desired => None,
             _ => Some("the file has changed meanwhile"),
         }
-    }
-}
-
-fn note_outcome(status: &mut Status, outcome: &super::report::StepOutcome, now: Timestamp) {
-    use super::report::StepResult;
-    let what = format!("{} {}", outcome.step.op, outcome.step.key());
-    match &outcome.result {
-        StepResult::Done => status.event("StepDone", what, now),
-        StepResult::Failed(error) => {
-            status.event("StepFailed", format!("{what}: failed to {error}"), now)
-        }
-        StepResult::Deferred(_) => {}
     }
 }
 

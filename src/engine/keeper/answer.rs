@@ -11,7 +11,7 @@ use super::{BLIND, Keeper};
 use crate::engine::error::RuntimeError;
 use crate::engine::ports::Memo;
 use crate::observed::{PAUSED, ProcessState};
-use crate::status::{ConditionType, Status};
+use crate::status::{ConditionType, News, Status};
 use crate::supervision::{Cause, Effect, Ending, Event, State, Supervision};
 
 /// So many of its last lines are looked at when a server has ended.
@@ -138,15 +138,19 @@ impl Keeper {
                 } else {
                     tracing::warn!(reason, "{message}");
                 }
-                status.event(&reason, message, now);
+                let news = match reason.as_str() {
+                    "ServerUp" | "Started" | "Stopped" => News::normal(reason, message),
+                    _ => News::warning(reason, message),
+                };
+                status.tell(news, now);
             }
         });
         self.news.notify_one();
     }
 
     pub(super) fn show(&self, change: impl FnOnce(&mut Status, Timestamp)) {
-        let Some(status) = &self.status else { return };
-        status.send_modify(|status| change(status, Timestamp::now()));
-        self.telemetry.status(&status.borrow());
+        if let Some(bulletin) = &self.bulletin {
+            bulletin.publish(change);
+        }
     }
 }

@@ -13,11 +13,12 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, timeout};
 
 pub(super) use self::held::Held;
 use self::words::{describe, told};
+use super::bulletin::Bulletin;
 use super::ports::{Memo, Runtime, Store, Telemetry};
 use super::probe::{Answer, Prober};
 use super::server::Server;
@@ -51,7 +52,7 @@ pub struct Keeper {
     process: Arc<Notify>,
     /// Says that a round may have something to do.
     news: Arc<Notify>,
-    status: Option<watch::Sender<Status>>,
+    bulletin: Option<Arc<Bulletin>>,
 }
 
 impl Keeper {
@@ -63,7 +64,7 @@ impl Keeper {
         desired: &DesiredState,
         (runtime, server): (Arc<dyn Runtime>, Server),
         (store, telemetry): (Arc<dyn Store>, Arc<dyn Telemetry>),
-        (status, news): (Option<watch::Sender<Status>>, Arc<Notify>),
+        (bulletin, news): (Option<Arc<Bulletin>>, Arc<Notify>),
     ) -> Self {
         let settings = settings(&desired.server, false);
         let now = Timestamp::now();
@@ -85,7 +86,7 @@ impl Keeper {
             blind: AtomicBool::new(false),
             process: Arc::default(),
             news,
-            status,
+            bulletin,
         }
     }
 

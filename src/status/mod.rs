@@ -1,10 +1,14 @@
 //! Floor 1: what the operator says of itself: conditions, counts, events.
 
-use std::collections::{BTreeMap, VecDeque};
+mod events;
+
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use events::{Event, EventType, News, Recent};
 
 use crate::model::{Digest, Revision};
 
@@ -96,17 +100,6 @@ pub struct Condition {
     pub last_transition_time: Timestamp,
 }
 
-/// Something that happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
-    /// When.
-    pub time: Timestamp,
-    /// One word for programs.
-    pub reason: String,
-    /// A sentence for people.
-    pub message: String,
-}
-
 /// Objects of one kind, counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
@@ -160,6 +153,19 @@ pub struct SupervisionStatus {
     pub last_cause: Option<String>,
 }
 
+/// The security checklist, counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditStatus {
+    /// When it was gone through.
+    pub time: Timestamp,
+    /// How many items it has.
+    pub items: usize,
+    /// Those that do not hold.
+    pub failing: Vec<String>,
+    /// Those of which nobody knows.
+    pub unknown: Vec<String>,
+}
+
 /// Deletions that wait for an approval.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockedStatus {
@@ -170,9 +176,6 @@ pub struct BlockedStatus {
     /// How many there are.
     pub deletions: usize,
 }
-
-/// How many events are kept.
-const MAX_EVENTS: usize = 50;
 
 /// The status document, as `/status` and `status --output json` give it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -209,8 +212,11 @@ pub struct Status {
     pub last_attempt: Option<Timestamp>,
     /// When the last round without a failure ended.
     pub last_success: Option<Timestamp>,
+    /// What became of the security checklist when it was last gone through.
+    #[serde(default)]
+    pub audit: Option<AuditStatus>,
     /// The latest events, newest last.
-    pub events: VecDeque<Event>,
+    pub events: Recent,
 }
 
 impl Status {
@@ -241,7 +247,8 @@ impl Status {
             failing: BTreeMap::new(),
             last_attempt: None,
             last_success: None,
-            events: VecDeque::new(),
+            audit: None,
+            events: Recent::default(),
         }
     }
 
@@ -278,16 +285,9 @@ impl Status {
         self.get(kind).is_some_and(|c| c.status == ConditionStatus::True)
     }
 
-    /// Notes that something happened; the oldest event makes room.
-    pub fn event(&mut self, reason: &str, message: impl Into<String>, now: Timestamp) {
-        if self.events.len() == MAX_EVENTS {
-            self.events.pop_front();
-        }
-        self.events.push_back(Event {
-            time: now,
-            reason: reason.to_owned(),
-            message: message.into(),
-        });
+    /// Notes that something happened.
+    pub fn tell(&mut self, news: News, now: Timestamp) {
+        self.events.tell(news, self.revision.as_ref(), now);
     }
 }
 
@@ -305,15 +305,5 @@ mod tests {
         assert_eq!((ready.reason.as_str(), ready.last_transition_time), ("StillConverged", then));
         status.set(ConditionType::Ready, false, "Drift", "", now);
         assert_eq!(status.get(ConditionType::Ready).unwrap().last_transition_time, now);
-    }
-
-    #[test]
-    fn events_are_bounded() {
-        let mut status = Status::new(Timestamp::UNIX_EPOCH);
-        for n in 0..120 {
-            status.event("Test", n.to_string(), Timestamp::UNIX_EPOCH);
-        }
-        assert_eq!(status.events.len(), MAX_EVENTS);
-        assert_eq!(status.events.back().unwrap().message, "119");
     }
 }

@@ -75,6 +75,45 @@ pub(super) enum Command {
         #[arg(long, value_enum, default_value = "text")]
         output: StatusFormat,
     },
+    /// Show what happened: when, why, to what
+    Events {
+        /// At most so many, the latest
+        #[arg(long, default_value_t = 40, value_name = "N")]
+        limit: usize,
+        /// Only what somebody should look at
+        #[arg(long)]
+        warnings: bool,
+        /// Only what names this: an object, a reason, a word of the message
+        #[arg(long, value_name = "WORD")]
+        about: Option<String>,
+        /// Only what happened in this last time, as 90m
+        #[arg(long, value_parser = span, value_name = "TIME")]
+        since: Option<Duration>,
+        /// Go on as it happens
+        #[arg(long, short)]
+        follow: bool,
+        /// How to print it; with --follow, JSON has a line for each
+        #[arg(long, value_enum, default_value = "text")]
+        output: Format,
+    },
+    /// Show what the server logged, with the operator's own marks between
+    Logs {
+        /// How far back, as 90m
+        #[arg(long, default_value = "1h", value_parser = span, value_name = "TIME")]
+        since: Duration,
+        /// At most so many lines, the latest
+        #[arg(long, default_value_t = 500, value_name = "N", value_parser = lines)]
+        tail: usize,
+        /// Go on as it happens
+        #[arg(long, short)]
+        follow: bool,
+        /// Leave out the operator's marks
+        #[arg(long)]
+        no_marks: bool,
+        /// How to print it; JSON has a line for each
+        #[arg(long, value_enum, default_value = "text")]
+        output: Format,
+    },
     /// Go through the security checklist; exit with 2 if an item does not hold
     Audit {
         /// How to print it
@@ -166,6 +205,26 @@ pub(super) enum StatusFormat {
     Text,
     Json,
     Yaml,
+}
+
+/// From 1 to 10,000.
+fn lines(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|n| (1..=10_000).contains(n));
+    number.ok_or_else(|| "a number from 1 to 10000".to_owned())
+}
+
+/// `90m`, `2h`, `7d`: at most a year.
+fn span(text: &str) -> Result<Duration, String> {
+    let time: jiff::SignedDuration = match text.strip_suffix('d').map(str::parse::<i64>) {
+        Some(Ok(days)) => jiff::SignedDuration::from_hours(days.saturating_mul(24).min(8784)),
+        _ => text.parse().map_err(|_| format!("`{text}` is not a time like 90m, 2h or 7d"))?,
+    };
+    let time = Duration::try_from(time).map_err(|_| "a time cannot be negative".to_owned())?;
+    if time <= Duration::from_secs(366 * 86_400) {
+        Ok(time)
+    } else {
+        Err("at most 366d".to_owned())
+    }
 }
 
 /// `30s`, `5m`, `1h30m`: at least 100 ms, at most a day.

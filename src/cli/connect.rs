@@ -8,7 +8,8 @@ use jiff::Timestamp;
 
 use crate::control::Preferred;
 use crate::engine::{
-    Call, ConfigFiles, Connector, Control, ControlError, Runtime, RuntimeError, Spawner, Value,
+    Call, ConfigFiles, Connector, Control, ControlError, LogLine, Runtime, RuntimeError, Spawner,
+    Value,
 };
 use crate::erlang::Verdict;
 use crate::metrics::{Metered, Metrics};
@@ -118,7 +119,7 @@ impl Runtime for Unsupported {
     async fn usage(&self) -> Result<Option<Usage>, RuntimeError> {
         Err(self.error())
     }
-    async fn log(&self, _: Timestamp, _: usize) -> Result<Vec<String>, RuntimeError> {
+    async fn log_lines(&self, _: Timestamp, _: usize) -> Result<Vec<LogLine>, RuntimeError> {
         Err(self.error())
     }
     async fn watch(&self, _: &tokio::sync::Notify) {

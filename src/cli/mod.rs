@@ -5,13 +5,17 @@ mod audit;
 mod configs;
 mod connect;
 mod empty;
+mod events;
 mod export;
 mod inventory;
+mod logs;
 mod output;
 mod progress;
 mod run;
 mod session;
 mod show;
+mod status_text;
+mod times;
 
 use std::process::ExitCode;
 
@@ -108,6 +112,14 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::History { output } => configs::history(&place, output),
         Command::Rollback { digest } => block_on(configs::rollback(&place, digest)),
         Command::Status { output } => block_on(show::status(&place, output)),
+        Command::Events { limit, warnings, about, since, follow, output } => {
+            let filter = events::Filter { limit, warnings, about, since };
+            block_on(events::events(&place, &filter, follow, output))
+        }
+        Command::Logs { since, tail, follow, no_marks, output } => {
+            let window = logs::Window { since, tail, follow, no_marks };
+            block_on(logs::logs(&place, &window, output))
+        }
         Command::Export { container, output, engine } => {
             block_on(export::export(container, engine, &output))
         }

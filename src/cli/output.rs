@@ -10,7 +10,6 @@ use crate::engine::{StepOutcome, StepResult};
 use crate::model::Op;
 use crate::plan::{Plan, Step};
 use crate::spec::Problem;
-use crate::status::{ConditionStatus, Status};
 
 /// Starts the log on standard error. `run` tells what it does; the other
 /// commands have results of their own and only warn.
@@ -129,69 +128,4 @@ pub(super) fn outcome(outcome: &StepOutcome) -> Option<String> {
             Some(format!("{} {what}: not done: {why}", paint("…", YELLOW)))
         }
     }
-}
-
-/// A time in seconds as `1h 2m 3s`.
-fn friendly(seconds: u64) -> String {
-    format!("{:#}", jiff::SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX)))
-}
-
-/// A status for people.
-pub(super) fn status(status: &Status) -> String {
-    let mut text = format!(
-        "{}  revision {}\n\n",
-        paint(if status.name.is_empty() { "(no name yet)" } else { &status.name }, BOLD),
-        status.revision.as_ref().map_or("none", |revision| revision.short())
-    );
-    for condition in &status.conditions {
-        let good = match condition.kind {
-            crate::status::ConditionType::Stalled | crate::status::ConditionType::Degraded => {
-                ConditionStatus::False
-            }
-            crate::status::ConditionType::Reconciling => condition.status,
-            _ => ConditionStatus::True,
-        };
-        let colour = if condition.status == good { GREEN } else { RED };
-        let word = paint(&format!("{:<8}", condition.status.as_str()), colour);
-        text += &format!(
-            "  {:<14} {word} {:<18} {}\n",
-            condition.kind, condition.reason, condition.message
-        );
-    }
-    let server = &status.server;
-    text += &format!("\n  server         {}", server.process);
-    if let Some(version) = &server.version {
-        text += &format!(", ejabberd {version}");
-    }
-    if let Some(up) = server.uptime_seconds {
-        text += &format!(", up {}", friendly(up));
-    }
-    text += "\n";
-    let some =
-        |counts: &crate::status::Counts| counts.desired + counts.managed + counts.unmanaged > 0;
-    for (kind, counts) in status.objects.iter().filter(|(_, counts)| some(counts)) {
-        text += &format!(
-            "  {:<14} {} desired, {} managed, {} of others\n",
-            format!("{kind}s"),
-            counts.desired,
-            counts.managed,
-            counts.unmanaged
-        );
-    }
-    if let Some(blocked) = &status.blocked {
-        text += &format!(
-            "\n  {} deletions wait for an approval of {}\n",
-            blocked.deletions, blocked.digest
-        );
-    }
-    for (object, why) in &status.failing {
-        text += &format!("\n  {} {object}: {why}\n", paint("✗", RED));
-    }
-    if !status.events.is_empty() {
-        text += "\n  recent events\n";
-    }
-    for event in status.events.iter().rev().take(10).rev() {
-        text += &format!("    {:.0}  {:<12} {}\n", event.time, event.reason, event.message);
-    }
-    text
 }

@@ -2,15 +2,17 @@
 
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
+use tokio::sync::watch;
 
 use super::output;
 use crate::audit::Finding;
 use crate::engine::{RoundReport, StepOutcome, StepResult, Telemetry};
 use crate::plan::Plan;
-use crate::status::Status;
+use crate::status::{ConditionType, Status};
 
 /// Tells several.
 pub(super) struct Fanout(pub(super) Vec<Arc<dyn Telemetry>>);
@@ -150,6 +152,68 @@ impl Telemetry for Bar {
         self.0.inc(1);
         if let Some(line) = output::outcome(outcome) {
             self.0.suspend(|| eprintln!("{line}"));
+        }
+    }
+
+    fn round(&self, _: &RoundReport) {}
+    fn status(&self, _: &Status) {}
+    fn restarted(&self, _: &str) {}
+    fn audited(&self, _: &[Finding]) {}
+    fn backoff(&self, _: Duration) {}
+    fn rollout(&self, _: &'static str, _: &'static str) {}
+}
+
+/// How often the status says how far a round is.
+const SAY_EVERY: Duration = Duration::from_millis(500);
+
+/// Lets the status say how far a round is. Not remembered: the round's end is.
+pub(super) struct Doing {
+    status: watch::Sender<Status>,
+    far: Mutex<Far>,
+}
+
+#[derive(Default)]
+struct Far {
+    done: usize,
+    steps: usize,
+    said: Option<Instant>,
+}
+
+impl Doing {
+    pub(super) fn new(status: watch::Sender<Status>) -> Self {
+        Self { status, far: Mutex::default() }
+    }
+
+    fn say(&self, message: String) {
+        self.status.send_modify(|status| {
+            status.set(ConditionType::Reconciling, true, "Working", message, Timestamp::now());
+        });
+    }
+}
+
+impl Telemetry for Doing {
+    fn begin(&self, plan: &Plan) {
+        let steps = plan.steps.len();
+        *self.far.lock().unwrap_or_else(PoisonError::into_inner) =
+            Far { done: 0, steps, said: Some(Instant::now()) };
+        let first = plan.steps.first();
+        let first = first.map(|step| format!(", {} {} the first", step.op, step.key()));
+        self.say(format!("{steps} steps to do{}", first.unwrap_or_default()));
+    }
+
+    fn step(&self, outcome: &StepOutcome) {
+        let mut far = self.far.lock().unwrap_or_else(PoisonError::into_inner);
+        far.done += 1;
+        if far.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+            far.said = Some(Instant::now());
+            let step = &outcome.step;
+            self.say(format!(
+                "{} of {} steps, last {} {}",
+                far.done,
+                far.steps,
+                step.op,
+                step.key()
+            ));
         }
     }
 

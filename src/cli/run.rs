@@ -13,12 +13,12 @@ use tokio::sync::watch;
 
 use super::args::Format;
 use super::connect::Connectors;
-use super::progress::{Bar, Fanout, Log};
+use super::progress::{Bar, Doing, Fanout, Log};
 use super::session::{Place, engine};
 use super::{Exit, Outcome, output};
 use crate::engine::{
     Bulletin, Confirm, Controller, DELETIONS_AFTER, Permission, RoundReport, Secrets, StepResult,
-    Store, Telemetry,
+    Store, Telemetry, record_round,
 };
 use crate::metrics::Metrics;
 use crate::model::{Digest, Op, Revision};
@@ -66,7 +66,7 @@ pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>
     let metrics = Arc::new(Metrics::new()?);
     let bar = Arc::new(Bar::new());
     let telemetry = Arc::clone(&bar) as Arc<dyn Telemetry>;
-    let engine = engine(&desired, store, telemetry, &Connectors { metrics });
+    let engine = engine(&desired, Arc::clone(&store) as _, telemetry, &Connectors { metrics });
     let approved = approve.map(Digest::new);
     engine.await_awake(AWAKE_WITHIN).await;
     let plan = engine.plan(&desired, approved.as_ref()).await?;
@@ -79,6 +79,7 @@ pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>
     let mut reports: Vec<RoundReport> = Vec::new();
     for _ in 0..MAX_ROUNDS {
         let report = engine.round(&desired, &permission).await?;
+        record_round(&*store, &report)?;
         let go_on = report.changed_anything()
             && !report.drift.is_empty()
             && report.failures().next().is_none();
@@ -193,8 +194,11 @@ pub(super) async fn run(place: &Place, listen: SocketAddr, resync: Duration) -> 
     };
     let served = tokio::spawn(web::serve(listener, seen, exposition, stopped.clone()));
     tracing::info!(%address, desired_state = %place.desired_state.display(), "started");
-    let telemetry: Arc<dyn Telemetry> =
-        Arc::new(Fanout(vec![Arc::clone(&metrics) as _, Arc::new(Log::default())]));
+    let telemetry: Arc<dyn Telemetry> = Arc::new(Fanout(vec![
+        Arc::clone(&metrics) as _,
+        Arc::new(Log::default()),
+        Arc::new(Doing::new(status.clone())),
+    ]));
     let bulletin =
         Bulletin::new(status, Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&telemetry));
     bulletin.publish(|status, now| {

@@ -11,7 +11,7 @@ use super::args::{Format, StatusFormat};
 use super::connect::Connectors;
 use super::empty::EmptyStore;
 use super::session::{Place, engine};
-use super::{Exit, Outcome, output};
+use super::{Exit, Outcome, output, status_text};
 use crate::engine::{Secrets, Store};
 use crate::metrics::Metrics;
 use crate::secrets::FileSecrets;
@@ -98,7 +98,7 @@ pub(super) async fn status(place: &Place, format: StatusFormat) -> Outcome {
         None => remembered(place)?,
     };
     output::print(&match format {
-        StatusFormat::Text => output::status(&status),
+        StatusFormat::Text => status_text::text(&status, Timestamp::now()),
         StatusFormat::Json => format!("{}\n", serde_json::to_string_pretty(&status)?),
         StatusFormat::Yaml => serde_yaml::to_string(&status)?,
     })?;

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::news::of_conditions;
+use super::error::StoreError;
+use super::news::{of_conditions, of_steps};
 use super::ports::{Store, Telemetry};
+use super::report::RoundReport;
 use crate::status::{Recent, Status};
 
 /// Where the status and the events are published.
@@ -68,5 +70,17 @@ impl Bulletin {
         if let Err(error) = kept {
             tracing::warn!(%error, "failed to remember the status");
         }
+    }
+}
+
+/// Remembers what a round did that nobody watches: `apply` has no status.
+pub fn record_round(store: &dyn Store, report: &RoundReport) -> Result<(), StoreError> {
+    let mut recent = Recent::from_last(store.events(usize::MAX)?);
+    for news in of_steps(&report.outcomes) {
+        recent.tell(news, Some(&report.plan.revision), Timestamp::now());
+    }
+    match recent.take_untold().as_slice() {
+        [] => Ok(()),
+        events => store.record_events(events),
     }
 }

@@ -32,7 +32,7 @@ mod round;
 mod server;
 mod survey;
 
-pub use bulletin::Bulletin;
+pub use bulletin::{Bulletin, record_round};
 pub use command::{Arg, Call, Shape, Value};
 pub use conditions::update as update_status;
 pub use controller::{Connector, Controller, DELETIONS_AFTER};

@@ -14,32 +14,40 @@ const ONE_BY_ONE: usize = 10;
 
 /// What has become of the conditions.
 pub(super) fn of_conditions(before: &[Condition], after: &[Condition]) -> Vec<News> {
-    let moved = |condition: &&Condition| {
-        before.iter().any(|old| old.kind == condition.kind && old.status != condition.status)
-    };
-    after.iter().filter(moved).filter_map(of_condition).collect()
+    let pairs =
+        after.iter().filter_map(|new| Some((before.iter().find(|c| c.kind == new.kind)?, new)));
+    pairs.filter(|(old, new)| old.status != new.status).filter_map(of_condition).collect()
 }
 
-fn of_condition(condition: &Condition) -> Option<News> {
-    let Condition { kind, status, reason, message, .. } = condition;
-    let good = match (kind, status) {
-        // Work is told step by step, and a new revision by itself.
-        (ConditionType::Reconciling, _) => return None,
-        (ConditionType::Ready, ConditionStatus::False) if reason == "NewRevision" => return None,
-        (_, ConditionStatus::Unknown) => return None,
-        (ConditionType::Stalled | ConditionType::Degraded, ConditionStatus::False) => true,
-        (ConditionType::Stalled | ConditionType::Degraded, ConditionStatus::True) => false,
-        (_, ConditionStatus::True) => true,
-        (_, ConditionStatus::False) => false,
-    };
-    let not = if *status == ConditionStatus::False { "not " } else { "" };
+fn of_condition((old, new): (&Condition, &Condition)) -> Option<News> {
+    use ConditionStatus::{False, True, Unknown};
+    use ConditionType::{ConfigApplied, Degraded, Healthy, Ready, Reconciling, Stalled};
+    let Condition { kind, reason, message, .. } = new;
+    let blind = |condition: &Condition| condition.reason == "CannotSee";
+    let not = if new.status == False { "not " } else { "" };
     let message = format!("{not}{kind}: {message}");
+    let good = match (kind, old.status, new.status) {
+        // Work is told step by step, a new revision and the server's ups and
+        // downs by themselves; that nothing is wrong is news only after
+        // something was.
+        (Reconciling, ..)
+        | (Stalled | Degraded, Unknown, False)
+        | (Ready | ConfigApplied | Stalled | Degraded, _, Unknown) => return None,
+        (Ready, _, False) if reason == "NewRevision" => return None,
+        (Healthy, ..) if !blind(old) && !blind(new) => return None,
+        (Stalled | Degraded, _, status) => status == False,
+        (ConfigApplied, _, False) if reason == "RollingOut" => true,
+        (_, _, status) => status == True,
+    };
     Some(if good { News::normal(reason, message) } else { News::warning(reason, message) })
 }
 
+/// A step that was done, or why it failed.
+type Tried<'r> = (&'r Step, Option<&'r ApplyError>);
+
 /// What has become of the steps of a round.
 pub(super) fn of_steps(outcomes: &[StepOutcome]) -> Vec<News> {
-    let mut groups: BTreeMap<(bool, Kind, Op), Vec<(&Step, Option<&ApplyError>)>> = BTreeMap::new();
+    let mut groups: BTreeMap<(bool, Kind, Op), Vec<Tried<'_>>> = BTreeMap::new();
     for StepOutcome { step, result } in outcomes {
         let error = match result {
             StepResult::Done => None,
@@ -72,12 +80,11 @@ const fn done(op: Op) -> (&'static str, &'static str) {
 fn of_step(step: &Step, error: Option<&ApplyError>) -> News {
     let news = match error {
         None => {
-            let (reason, word) = done(step.op);
             let fields = match step.fields.as_slice() {
                 [] => String::new(),
                 fields => format!(" ({})", fields.join(", ")),
             };
-            News::normal(reason, format!("{word}: {}{fields}", step.reason))
+            News::normal(done(step.op).0, format!("{}{fields}", step.reason))
         }
         Some(error) => News::warning("StepFailed", format!("{}: failed to {error}", step.op)),
     };
@@ -85,7 +92,7 @@ fn of_step(step: &Step, error: Option<&ApplyError>) -> News {
 }
 
 /// Many of the same kind at once.
-fn in_one(group: &[(&Step, Option<&ApplyError>)]) -> Option<News> {
+fn in_one(group: &[Tried<'_>]) -> Option<News> {
     let (first, error) = group.first()?;
     let what = format!("{} {}s", group.len(), first.kind);
     let (reason, word) = done(first.op);
@@ -115,4 +122,78 @@ pub(super) fn of_audit(before: &BTreeMap<&'static str, bool>, findings: &[Findin
         }
     });
     news.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{EventType, Recent, Status};
+    use jiff::Timestamp;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    /// What is told when `after` follows on `before`, as reason and type.
+    fn told(before: &Status, after: &Status) -> Vec<(String, EventType)> {
+        let mut recent = Recent::default();
+        for news in of_conditions(&before.conditions, &after.conditions) {
+            recent.tell(news, None, NOW);
+        }
+        recent.iter().map(|event| (event.reason.clone(), event.kind)).collect()
+    }
+
+    fn with(before: &Status, kind: ConditionType, holds: bool, reason: &str) -> Status {
+        let mut after = before.clone();
+        after.set(kind, holds, reason, "", NOW);
+        after
+    }
+
+    #[test]
+    fn a_condition_that_changes_is_told_once() {
+        let start = Status::new(NOW);
+        let ready = with(&start, ConditionType::Ready, true, "Converged");
+        assert_eq!(told(&start, &ready), [("Converged".to_owned(), EventType::Normal)]);
+        assert_eq!(told(&ready, &ready), []);
+        let drift = with(&ready, ConditionType::Ready, false, "Drift");
+        assert_eq!(told(&ready, &drift), [("Drift".to_owned(), EventType::Warning)]);
+        let other = with(&drift, ConditionType::Ready, false, "Held");
+        assert_eq!(told(&drift, &other), []);
+    }
+
+    #[test]
+    fn what_was_never_wrong_is_not_told_to_be_right() {
+        let start = Status::new(NOW);
+        let fine = with(&start, ConditionType::Degraded, false, "NoFailures");
+        assert_eq!(told(&start, &fine), []);
+        let wrong = with(&fine, ConditionType::Degraded, true, "StepsFail");
+        assert_eq!(told(&fine, &wrong), [("StepsFail".to_owned(), EventType::Warning)]);
+        assert_eq!(told(&wrong, &fine), [("NoFailures".to_owned(), EventType::Normal)]);
+    }
+
+    #[test]
+    fn many_of_a_kind_are_one_event() {
+        let outcome = |n: usize, result: StepResult| StepOutcome {
+            step: Step {
+                kind: Kind::User,
+                op: Op::Create,
+                name: format!("u{n:03}@a.example"),
+                fields: Vec::new(),
+                reason: "declared, not on the server".to_owned(),
+                action: crate::diff::Action::StartServer,
+            },
+            result,
+        };
+        let few: Vec<_> = (0..ONE_BY_ONE).map(|n| outcome(n, StepResult::Done)).collect();
+        assert_eq!(of_steps(&few).len(), ONE_BY_ONE);
+        let many: Vec<_> = (0..500)
+            .map(|n| {
+                let failed = StepResult::Failed(ApplyError::NotReadBack);
+                outcome(n, if n % 2 == 0 { StepResult::Done } else { failed })
+            })
+            .collect();
+        let mut recent = Recent::default();
+        of_steps(&many).into_iter().for_each(|news| recent.tell(news, None, NOW));
+        let told: Vec<_> = recent.iter().map(|event| event.message.as_str()).collect();
+        assert_eq!(told[0], "250 users created, u000@a.example the first");
+        assert!(told[1].starts_with("250 users could not be created; u001@a.example: failed to"));
+    }
 }

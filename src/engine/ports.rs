@@ -81,6 +81,15 @@ pub const KEPT_EVENTS: usize = 1000;
 /// The configuration file's own name among [`ConfigFiles`].
 pub const MAIN_CONFIG: &str = "ejabberd.yml";
 
+/// A line that the server logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// When; a line that says no time has that of the one before it.
+    pub time: Timestamp,
+    /// What it says, cut at some length.
+    pub text: String,
+}
+
 /// Runs the server.
 #[async_trait]
 pub trait Runtime: Send + Sync {
@@ -146,7 +155,14 @@ pub trait Runtime: Send + Sync {
 
     /// The last lines that it logged since `since`, oldest first; at most
     /// `lines`. Also of a server that has ended.
-    async fn log(&self, since: Timestamp, lines: usize) -> Result<Vec<String>, RuntimeError>;
+    async fn log_lines(&self, since: Timestamp, lines: usize)
+    -> Result<Vec<LogLine>, RuntimeError>;
+
+    /// [`log_lines`](Self::log_lines) without their times.
+    async fn log(&self, since: Timestamp, lines: usize) -> Result<Vec<String>, RuntimeError> {
+        let lines = self.log_lines(since, lines).await?;
+        Ok(lines.into_iter().map(|line| line.text).collect())
+    }
 
     /// Says so on `changed` whenever the process may have begun or ended.
     /// Never returns; whoever started it drops it.

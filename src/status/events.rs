@@ -164,6 +164,7 @@ impl Recent {
     }
 
     /// Oldest first.
+    #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Event> + ExactSizeIterator {
         self.events.iter()
     }

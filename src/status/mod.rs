@@ -1,6 +1,7 @@
 //! Floor 1: what the operator says of itself: conditions, counts, events.
 
 mod events;
+mod headline;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use events::{Event, EventType, News, Recent};
+pub use headline::{Headline, Level};
 
 use crate::model::{Digest, Revision};
 

@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use ejabberd_operator::audit::Finding;
 use ejabberd_operator::engine::{
     Arg, Call, ConfigFiles, Confirm, Control, ControlError, Engine, GOOD_CONFIGS, GoodConfig,
-    Keeper, MAIN_CONFIG, Memo, Meter, Permission, Rechecks, RoundReport, Runtime, RuntimeError,
-    SecretError, Secrets, Server, StepOutcome, Store, StoreError, Telemetry, Value,
+    Keeper, LogLine, MAIN_CONFIG, Memo, Meter, Permission, Rechecks, RoundReport, Runtime,
+    RuntimeError, SecretError, Secrets, Server, StepOutcome, Store, StoreError, Telemetry, Value,
 };
 use ejabberd_operator::erlang::Verdict;
 use ejabberd_operator::inventory::{Fingerprint, Inventory, Owned};
@@ -719,7 +719,7 @@ impl Runtime for Lab {
         Ok(runs.then(Usage::default))
     }
 
-    async fn log(&self, _: Timestamp, _: usize) -> Result<Vec<String>, RuntimeError> {
+    async fn log_lines(&self, _: Timestamp, _: usize) -> Result<Vec<LogLine>, RuntimeError> {
         self.alive().await;
         Ok(Vec::new())
     }

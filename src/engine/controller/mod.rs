@@ -196,6 +196,7 @@ impl Controller {
         let name = desired.revision.short().to_owned();
         tracing::info!(revision = name, "a new revision of the desired state");
         self.bulletin.publish(|status, now| {
+            status.name.clone_from(&desired.name);
             status.tell(News::normal("NewRevision", format!("revision {name} was read")), now);
         });
         self.unstalled();

@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use crate::engine::{ConfigFiles, Runtime, RuntimeError};
+use crate::engine::{ConfigFiles, LogLine, Runtime, RuntimeError};
 use crate::erlang::Verdict;
 use crate::observed::{PAUSED, ProcessState, Surroundings, Usage};
 use crate::spec::Docker as Spec;
@@ -238,7 +238,11 @@ impl Runtime for DockerRuntime {
         self.read_host_sockets().await
     }
 
-    async fn log(&self, since: Timestamp, lines: usize) -> Result<Vec<String>, RuntimeError> {
+    async fn log_lines(
+        &self,
+        since: Timestamp,
+        lines: usize,
+    ) -> Result<Vec<LogLine>, RuntimeError> {
         self.read_log(since, lines).await
     }
 

@@ -1,5 +1,7 @@
 //! What the container has used, and what it has logged.
 
+use std::collections::VecDeque;
+
 use bollard::container::LogOutput;
 use bollard::models::ContainerStatsResponse;
 use bollard::query_parameters as query;
@@ -7,7 +9,7 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 
 use super::{DockerRuntime, status};
-use crate::engine::RuntimeError;
+use crate::engine::{LogLine, RuntimeError};
 use crate::erlang;
 use crate::observed::Usage;
 
@@ -59,7 +61,7 @@ impl DockerRuntime {
         &self,
         since: Timestamp,
         lines: usize,
-    ) -> Result<Vec<String>, RuntimeError> {
+    ) -> Result<Vec<LogLine>, RuntimeError> {
         let options = query::LogsOptionsBuilder::default()
             .stdout(true)
             .stderr(true)
@@ -68,7 +70,8 @@ impl DockerRuntime {
             .tail(&lines.to_string())
             .build();
         let mut log = Box::pin(self.client().await?.logs(self.name(), Some(options)));
-        let mut found: Vec<String> = Vec::new();
+        let mut found: VecDeque<LogLine> = VecDeque::new();
+        let mut last = since;
         while let Some(piece) = log.next().await {
             let piece = match piece {
                 Ok(piece) => piece,
@@ -85,16 +88,18 @@ impl DockerRuntime {
             for line in text.lines() {
                 // The engine's clock leads each line; it knows fractions, the question does not.
                 let Some((time, said)) = line.split_once(' ') else { continue };
-                if time.parse::<Timestamp>().is_ok_and(|time| time < since) {
+                last = time.parse().unwrap_or(last);
+                if last < since {
                     continue;
                 }
                 if found.len() == lines {
-                    found.remove(0);
+                    found.pop_front();
                 }
-                found.push(said.chars().take(MAX_LINE_BYTES).collect());
+                let text = said.chars().take(MAX_LINE_BYTES).collect();
+                found.push_back(LogLine { time: last, text });
             }
         }
-        Ok(found)
+        Ok(found.into())
     }
 }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::files::{self, Owner};
 use super::{Site, failed};
-use crate::engine::RuntimeError;
+use crate::engine::{LogLine, RuntimeError};
 
 /// The size above which the console is moved aside. Two of them are kept.
 const MAX_CONSOLE_BYTES: u64 = 1 << 20;
@@ -87,20 +87,19 @@ pub(super) fn lines_since(
     site: &Site,
     since: Timestamp,
     lines: usize,
-) -> Result<Vec<String>, RuntimeError> {
+) -> Result<Vec<LogLine>, RuntimeError> {
     let mut found = Vec::new();
     for path in [site.layout.logs.join("ejabberd.log"), site.console()] {
         let text = tail(&path, TAIL_BYTES).map_err(|e| failed("read", &path, &e))?;
-        found.extend(
-            timed(&text)
-                .filter(|(time, _)| *time >= since)
-                .map(|(time, line)| (time, line.chars().take(MAX_LINE_CHARS).collect::<String>())),
-        );
+        found.extend(timed(&text).filter(|(time, _)| *time >= since).map(|(time, line)| LogLine {
+            time,
+            text: line.chars().take(MAX_LINE_CHARS).collect(),
+        }));
     }
     // Lines of one time stay in their order.
-    found.sort_by_key(|(time, _)| *time);
+    found.sort_by_key(|line: &LogLine| line.time);
     let first = found.len().saturating_sub(lines);
-    Ok(found.into_iter().skip(first).map(|(_, line)| line).collect())
+    Ok(found.into_iter().skip(first).collect())
 }
 
 /// Lines with their times. One without belongs to the one before; at the

@@ -32,7 +32,7 @@ use tokio::sync::{Notify, watch};
 
 use self::account::Account;
 use self::layout::Layout;
-use crate::engine::{ConfigFiles, Runtime, RuntimeError};
+use crate::engine::{ConfigFiles, LogLine, Runtime, RuntimeError};
 use crate::erlang::Verdict;
 use crate::observed::{PAUSED, ProcessState, Surroundings, Usage};
 use crate::spec::Process as Spec;
@@ -249,7 +249,11 @@ impl Runtime for ProcessRuntime {
         Ok(found::find(&self.site()?).vm.as_ref().and_then(usage::of))
     }
 
-    async fn log(&self, since: Timestamp, lines: usize) -> Result<Vec<String>, RuntimeError> {
+    async fn log_lines(
+        &self,
+        since: Timestamp,
+        lines: usize,
+    ) -> Result<Vec<LogLine>, RuntimeError> {
         let site = self.site()?;
         blocking(move || console::lines_since(&site, since, lines)).await
     }

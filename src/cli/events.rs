@@ -1,0 +1,112 @@
+//! `events`: what happened, when, why, to what.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::sleep;
+
+use super::args::Format;
+use super::output::paint;
+use super::session::Place;
+use super::times::{age, clock};
+use super::{Exit, Outcome, output};
+use crate::engine::{KEPT_EVENTS, Store};
+use crate::status::{Event, EventType};
+use crate::store::SqliteStore;
+
+/// How often `--follow` looks.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Which events are shown.
+pub(super) struct Filter {
+    /// At most so many, the latest.
+    pub(super) limit: usize,
+    /// Only warnings.
+    pub(super) warnings: bool,
+    /// Only those that name this in their object, reason or message.
+    pub(super) about: Option<String>,
+    /// Only those of this last time.
+    pub(super) since: Option<Duration>,
+}
+
+impl Filter {
+    fn passes(&self, event: &Event, now: Timestamp) -> bool {
+        let named = |word: &String| {
+            let word = word.to_lowercase();
+            let object = event.object.as_deref().unwrap_or_default();
+            [object, &event.reason, &event.message]
+                .iter()
+                .any(|text| text.to_lowercase().contains(&word))
+        };
+        (!self.warnings || event.kind == EventType::Warning)
+            && self.about.as_ref().is_none_or(named)
+            && self.since.is_none_or(|since| now.duration_since(event.time).unsigned_abs() <= since)
+    }
+}
+
+/// Prints what is kept, and with `follow` goes on as it happens.
+pub(super) async fn events(
+    place: &Place,
+    filter: &Filter,
+    follow: bool,
+    format: Format,
+) -> Outcome {
+    let mut known = kept(place)?;
+    let now = Timestamp::now();
+    let passing: Vec<&Event> = known.iter().filter(|event| filter.passes(event, now)).collect();
+    let first = passing.len().saturating_sub(filter.limit);
+    let shown = passing.get(first..).unwrap_or_default();
+    match format {
+        Format::Json if !follow => {
+            output::print(&format!("{}\n", serde_json::to_string_pretty(shown)?))?;
+        }
+        _ if shown.is_empty() && !follow => output::print("Nothing has happened.\n")?,
+        _ => shown.iter().try_for_each(|event| print(event, format))?,
+    }
+    if !follow {
+        return Ok(());
+    }
+    loop {
+        sleep(LOOK_EVERY).await;
+        let latest = kept(place)?;
+        let fresh = latest.iter().filter(|event| !known.contains(event));
+        let now = Timestamp::now();
+        fresh.filter(|event| filter.passes(event, now)).try_for_each(|e| print(e, format))?;
+        known = latest;
+    }
+}
+
+/// All events that are kept, oldest first.
+pub(super) fn kept(place: &Place) -> Result<Vec<Event>, Exit> {
+    let store = SqliteStore::open_read_only(&place.state_dir)?.ok_or_else(|| {
+        Exit::Failure(format!(
+            "nothing is remembered in {}: no operator has run with this state directory; name \
+             another with --state-dir",
+            place.state_dir.display()
+        ))
+    })?;
+    Ok(store.events(KEPT_EVENTS)?)
+}
+
+fn print(event: &Event, format: Format) -> Outcome {
+    match format {
+        Format::Json => output::print(&format!("{}\n", serde_json::to_string(event)?)),
+        Format::Text => {
+            let age = age(event.time, Timestamp::now());
+            let line = line(event);
+            output::print(&format!("{} {age:>5}  {line}\n", clock(event.time)))
+        }
+    }
+}
+
+/// An event in one line, without its time.
+pub(super) fn line(event: &Event) -> String {
+    let colour = match event.kind {
+        EventType::Normal => "32",
+        EventType::Warning => "33",
+    };
+    let often = if event.count > 1 { format!(" (×{})", event.count) } else { String::new() };
+    let object = event.object.as_ref().map_or_else(String::new, |object| format!("{object}: "));
+    let text = format!("{object}{}{often}", event.message);
+    format!("{} {text}", paint(&format!("{:<16}", event.reason), colour))
+}

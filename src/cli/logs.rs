@@ -1,0 +1,145 @@
+//! `logs`: what the server logged, with the operator's own marks between.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::args::Format;
+use super::connect::Connectors;
+use super::output::paint;
+use super::session::Place;
+use super::times::clock;
+use super::{Exit, Outcome, events, output};
+use crate::engine::{Connector, LogLine, Runtime};
+use crate::observed::ProcessState;
+use crate::status::Event;
+
+/// How often `--follow` looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What is shown.
+pub(super) struct Window {
+    /// How far back.
+    pub(super) since: Duration,
+    /// At most so many lines, the latest.
+    pub(super) tail: usize,
+    /// Whether to go on.
+    pub(super) follow: bool,
+    /// Whether the operator's marks are left out.
+    pub(super) no_marks: bool,
+}
+
+/// A line of the server, or a mark of the operator.
+enum Entry {
+    Line(LogLine),
+    Mark(Event),
+}
+
+impl Entry {
+    const fn time(&self) -> Timestamp {
+        match self {
+            Self::Line(line) => line.time,
+            Self::Mark(event) => event.time,
+        }
+    }
+
+    fn print(&self, format: Format) -> Outcome {
+        let text = match (self, format) {
+            (Self::Line(line), Format::Text) => coloured(&line.text),
+            (Self::Mark(event), Format::Text) => {
+                let lead = paint(&format!("── {} operator:", clock(event.time)), "36");
+                format!("{lead} {}", events::line(event))
+            }
+            (Self::Line(line), Format::Json) => {
+                json!({ "time": line.time, "source": "server", "line": line.text }).to_string()
+            }
+            (Self::Mark(event), Format::Json) => {
+                json!({ "time": event.time, "source": "operator", "event": event }).to_string()
+            }
+        };
+        output::print(&format!("{text}\n"))
+    }
+}
+
+/// Colours what somebody should look at.
+fn coloured(line: &str) -> String {
+    let level = |words: [&str; 2]| words.iter().any(|word| line.contains(word));
+    if level(["[error]", "[critical]"]) {
+        paint(line, "31")
+    } else if level(["[warning]", "[notice]"]) {
+        paint(line, "33")
+    } else {
+        line.to_owned()
+    }
+}
+
+/// Prints both in the order of their times.
+pub(super) async fn logs(place: &Place, window: &Window, format: Format) -> Outcome {
+    let desired = place.desired().await?;
+    let connectors = Connectors { metrics: crate::metrics::Metrics::new()?.into() };
+    let (runtime, control) = connectors.connect(&desired.server);
+    let since = Timestamp::now().checked_sub(window.since).unwrap_or(Timestamp::UNIX_EPOCH);
+    if matches!(runtime.inspect().await?, ProcessState::Absent) && !window.follow {
+        return Err(Exit::Failure(
+            "there is no server yet, and so no log; `ejabberd-operator apply` makes one".to_owned(),
+        ));
+    }
+    let mut seen = Seen { until: since, at_until: 0, marks: Vec::new() };
+    loop {
+        let mut entries = seen.lines(&*runtime, window.tail).await?;
+        if !window.no_marks {
+            // The server may be there without an operator ever having run.
+            let marks = events::kept(place).unwrap_or_default();
+            entries.extend(seen.marks(marks, since));
+        }
+        // Stable: lines of one time stay in their order.
+        entries.sort_by_key(Entry::time);
+        let first = entries.len().saturating_sub(window.tail);
+        entries.iter().skip(first).try_for_each(|entry| entry.print(format))?;
+        if !window.follow {
+            break;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    control.close().await;
+    Ok(())
+}
+
+/// What was shown already.
+struct Seen {
+    /// The time of the last line, and how many lines have it.
+    until: Timestamp,
+    at_until: usize,
+    marks: Vec<Event>,
+}
+
+impl Seen {
+    async fn lines(&mut self, runtime: &dyn Runtime, most: usize) -> Result<Vec<Entry>, Exit> {
+        let lines = runtime.log_lines(self.until, most).await?;
+        let mut again = self.at_until;
+        let mut fresh = Vec::new();
+        for line in lines {
+            if line.time == self.until && again > 0 {
+                again -= 1;
+                continue;
+            }
+            if line.time > self.until {
+                (self.until, self.at_until) = (line.time, 0);
+            }
+            self.at_until += 1;
+            // The server colours its lines for a terminal that it takes for there.
+            let text = console::strip_ansi_codes(&line.text).into_owned();
+            fresh.push(Entry::Line(LogLine { text, ..line }));
+        }
+        Ok(fresh)
+    }
+
+    fn marks(&mut self, kept: Vec<Event>, since: Timestamp) -> Vec<Entry> {
+        let fresh = kept.iter().filter(|event| event.time >= since && !self.marks.contains(event));
+        let fresh: Vec<Entry> = fresh.cloned().map(Entry::Mark).collect();
+        self.marks = kept;
+        fresh
+    }
+}

@@ -1,0 +1,113 @@
+//! What happened can be looked up: `events`, `status`, `logs`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use serde_json::Value;
+use support::host::{Host, eventually, replace};
+use support::real::HOST;
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// The events that `args` choose.
+fn events(host: &Host, args: &[&str]) -> Vec<Value> {
+    let all: Vec<&str> = ["events", "--output", "json"].iter().chain(args).copied().collect();
+    host.run(&all).expect(0).json().as_array().unwrap().clone()
+}
+
+fn reasons(events: &[Value]) -> Vec<&str> {
+    events.iter().map(|event| event["reason"].as_str().unwrap()).collect()
+}
+
+fn ready(host: &Host) -> bool {
+    host.run(&["status"]).code == Some(0)
+}
+
+#[test]
+fn what_happened_can_be_looked_up() {
+    let host = Host::new("26.07");
+    let none = host.run(&["events"]).expect(1).stderr;
+    assert!(none.contains("no operator has run"), "{none}");
+    host.declare("  users: [{ name: ann }, { name: bob }]\n");
+    let mut operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1s"], "log");
+    eventually("ready", SOON, || ready(&host));
+
+    // Behind its back: told with the object, the reason and the revision.
+    let before = events(&host, &["--about", &format!("ann@{HOST}")]);
+    assert_eq!(reasons(&before), ["Created"], "{before:?}");
+    assert_eq!(before[0]["message"], "declared, not on the server");
+    host.ctl(&["unregister", "ann", HOST]);
+    let again = || events(&host, &["--about", &format!("ann@{HOST}")]);
+    eventually("made again", SOON, || again()[0]["count"] == 2);
+    let told = again();
+    assert_eq!(told[0]["object"], format!("user ann@{HOST}"));
+    assert_eq!(told[0]["type"], "Normal");
+    assert_eq!(told[0]["revision"], before[0]["revision"]);
+    assert!(told[0]["time"].as_str() > told[0]["first"].as_str(), "{told:?}");
+
+    // Something that somebody should look at.
+    let good = std::fs::read_to_string(host.file()).unwrap();
+    replace(&host.file(), &good.replace("users", "usrs"));
+    let invalid = || reasons(&events(&host, &["--warnings"])).contains(&"InvalidDesiredState");
+    eventually("told invalid", SOON, invalid);
+    let text = host.run(&["status"]).expect(1).stdout;
+    assert!(text.contains("● The desired state is not valid since "), "{text}");
+    assert!(text.contains("unknown field `usrs`"), "{text}");
+    assert!(text.lines().count() <= 24, "more than a screen:\n{text}");
+    replace(&host.file(), &good);
+    eventually("ready again", SOON, || ready(&host));
+    let text = host.run(&["status"]).expect(0).stdout;
+    assert!(text.contains("● All as declared since "), "{text}");
+    let yaml = host.run(&["status", "--output", "yaml"]).expect(0).stdout;
+    assert!(yaml.contains("lastTransitionTime:") && yaml.contains("type: Ready"), "{yaml}");
+
+    // The server's lines, and the marks where they belong.
+    let logs = host.run(&["logs", "--output", "json", "--since", "10m"]).expect(0).stdout;
+    let lines: Vec<Value> = logs.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let times: Vec<jiff::Timestamp> =
+        lines.iter().map(|line| line["time"].as_str().unwrap().parse().unwrap()).collect();
+    assert!(times.is_sorted(), "{logs}");
+    let place = |holds: &dyn Fn(&Value) -> bool| lines.iter().position(holds).expect(&logs);
+    let says = |line: &Value, text: &str| line["line"].as_str().is_some_and(|l| l.contains(text));
+    let started = place(&|line| says(line, "is started in the node"));
+    let up = place(&|line| line["event"]["reason"] == "ServerUp");
+    let broken = place(&|line| line["event"]["reason"] == "InvalidDesiredState");
+    assert!(started < up && up < broken, "{started} {up} {broken}\n{logs}");
+    assert!(!logs.contains("\\u001b"), "the server's colours are left out");
+    let plain = host.run(&["logs", "--no-marks", "--tail", "5"]).expect(0).stdout;
+    assert_eq!(plain.lines().count(), 5, "{plain}");
+    assert!(!plain.contains("operator:"), "{plain}");
+
+    // Another operator goes on where this one ended.
+    let last = events(&host, &[]).last().unwrap()["id"].as_u64().unwrap();
+    operator.signal("TERM");
+    assert_eq!(operator.wait(SOON), Some(0));
+    let text = host.run(&["status"]).expect(1).stdout;
+    assert!(text.contains("● No operator runs"), "{text}");
+    let _next = host.start(&["run", "--listen", "127.0.0.1:0"], "log2");
+    eventually("ready", SOON, || ready(&host));
+    let all = events(&host, &[]);
+    assert!(reasons(&all).contains(&"InvalidDesiredState"), "{all:?}");
+    assert!(all.iter().any(|event| event["id"].as_u64().unwrap() > last), "{all:?}");
+}
+
+#[test]
+fn an_apply_leaves_events_too() {
+    let host = Host::new("26.07");
+    host.declare("  users: [{ name: ann }]\n");
+    host.run(&["apply"]).expect(0);
+    let told = events(&host, &[]);
+    assert!(reasons(&told).contains(&"Created"), "{told:?}");
+    let text = host.run(&["events", "--about", "ann"]).expect(0).stdout;
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.contains(&format!("user ann@{HOST}: declared, not on the server")), "{text}");
+}

@@ -15,7 +15,7 @@ use super::round::Confirm;
 use crate::diff::Action;
 use crate::observed::{PAUSED, ProcessState, Reading};
 use crate::plan::Step;
-use crate::rollout::Method;
+use crate::rollout::{Method, Outcome};
 use crate::spec::{DesiredState, ServerState};
 use crate::supervision::{Cause, Ending};
 
@@ -233,6 +233,9 @@ impl Engine {
     async fn accepted(&self, desired: &DesiredState, step: &Step) -> Result<Target, ApplyError> {
         let target = self.target(desired, step).await?;
         let Err(failure) = self.check(&target.files).await else { return Ok(target) };
+        // A rollout that is not even begun with counts like one that ended here.
+        let ends = if failure.blame { Outcome::Refused } else { Outcome::NotNow };
+        self.telemetry.rollout(target.method.as_str(), ends(failure.clone()).as_str());
         let error = if failure.blame {
             ApplyError::ConfigRefused(failure.message)
         } else {
@@ -241,7 +244,6 @@ impl Engine {
         if failure.blame {
             self.latch(&config_digest(&target.files), "Invalid", &error.to_string());
         }
-        self.telemetry.rollout(target.method.as_str(), error.category());
         Err(error)
     }
 

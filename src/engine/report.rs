@@ -1,14 +1,14 @@
 //! What a round did.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::error::{Class, ControlError, RuntimeError, SecretError, StoreError};
-use crate::model::{Digest, Kind, Op, Vhost};
+use crate::model::{Digest, Kind, ObjectKey, Op, Vhost};
 use crate::observed::{ObservedState, Usage};
 use crate::overview::Overview;
 use crate::plan::{Plan, Step};
@@ -209,6 +209,19 @@ impl RoundReport {
             StepResult::Failed(error) => Some((&outcome.step, error)),
             StepResult::Done | StepResult::Deferred(_) => None,
         })
+    }
+
+    /// The objects that fail: those of failed steps, and those that failed
+    /// before and wait for their next try. Each once.
+    pub fn failing(&self) -> impl Iterator<Item = ObjectKey> {
+        let fails = |outcome: &&StepOutcome| match &outcome.result {
+            StepResult::Failed(_) => true,
+            StepResult::Deferred(why) => why == FAILED_BEFORE,
+            StepResult::Done => false,
+        };
+        let keys: BTreeSet<ObjectKey> =
+            self.outcomes.iter().filter(fails).map(|outcome| outcome.step.key()).collect();
+        keys.into_iter()
     }
 
     /// Whether anything was changed.

@@ -2,13 +2,14 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    CounterVec, Gauge, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, Result,
+    CounterVec, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, Result,
 };
 
 use super::HEALTHS;
 use crate::engine::StepResult;
 use crate::model::{Kind, Op};
+use crate::rollout::Method;
 use crate::status::{ConditionStatus, ConditionType};
 
 /// Every status of a condition.
@@ -27,10 +28,59 @@ const ROUND_RESULTS: [&str; 4] = ["converged", "drift", "failed", "refused"];
 /// The states of objects.
 const OBJECT_STATES: [&str; 3] = ["desired", "managed", "unmanaged"];
 
+/// The kinds of object that are counted; server and configuration are there once.
+const COUNTED: [Kind; 4] = [Kind::User, Kind::Group, Kind::Room, Kind::Affiliation];
+
+/// How long calls take: a list of 100,000 accounts needs seconds, and fifteen
+/// is the deadline of most.
+const CALLS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0];
+
 /// The reasons for a start that are there from the beginning: of a counter
 /// that appears with its first event, no rate shows that event.
-const RESTART_REASONS: [&str; 7] =
-    ["Config", "Created", "Stopped", "Killed", "Crashed", "Unresponsive", "OutOfMemory"];
+const RESTART_REASONS: [&str; 21] = [
+    // By the operator itself.
+    "Config",
+    "Created",
+    "Replaced",
+    "BroughtBack",
+    // Found not running, or ended by somebody.
+    "Stopped",
+    "Ended",
+    "Terminated",
+    "Killed",
+    "Halted",
+    // It failed.
+    "Crashed",
+    "OutOfMemory",
+    "Unresponsive",
+    "StuckStart",
+    "StartFailed",
+    // Somebody had to mend something first.
+    "PortTaken",
+    "DiskFull",
+    "ImageMissing",
+    "BadMount",
+    "ConfigUnreadable",
+    "PermissionDenied",
+    "NodeNameChanged",
+];
+
+/// How configurations are put in force, and what becomes of it.
+const METHODS: [Method; 2] = [Method::Reload, Method::Restart];
+const ROLLOUT_RESULTS: [&str; 5] = ["good", "refused", "not_now", "rolled_back", "stuck"];
+
+/// The states of a server's life, as the status has them.
+pub(super) const SERVER_STATES: [&str; 9] = [
+    "absent",
+    "starting",
+    "running",
+    "unresponsive",
+    "paused",
+    "backing-off",
+    "failed",
+    "stopping",
+    "stopped",
+];
 
 pub(super) struct Families {
     pub(super) desired_state: IntGaugeVec,
@@ -40,6 +90,10 @@ pub(super) struct Families {
     pub(super) drift: IntGaugeVec,
     pub(super) objects: IntGaugeVec,
     pub(super) contested: IntGauge,
+    pub(super) failing: IntGaugeVec,
+    pub(super) desired_state_valid: IntGaugeVec,
+    pub(super) refused_deletions: IntGauge,
+    pub(super) held_back: IntGauge,
     pub(super) last_attempt: Gauge,
     pub(super) last_success: Gauge,
     pub(super) condition: IntGaugeVec,
@@ -48,6 +102,9 @@ pub(super) struct Families {
     pub(super) restarts: IntCounterVec,
     pub(super) restart_backoff: Gauge,
     pub(super) control_calls: IntCounterVec,
+    pub(super) control_durations: HistogramVec,
+    pub(super) server: IntGaugeVec,
+    pub(super) server_state: IntGaugeVec,
     pub(super) audit_check: IntGaugeVec,
     pub(super) up: IntGauge,
     pub(super) info: IntGaugeVec,
@@ -99,7 +156,9 @@ impl Families {
             )?,
             steps: to.counters(
                 "ejabberd_operator_steps_total",
-                "Steps by kind of object, operation and result: done, failed, or deferred (put off)",
+                "Steps by kind of object, operation and result: done (the server answered so), \
+                 failed (also where reading back showed it undone), deferred (put off, counted in \
+                 each round)",
                 &["kind", "op", "result"],
             )?,
             drift: to.gauges(
@@ -134,7 +193,9 @@ impl Families {
             )?,
             config_rollouts: to.counters(
                 "ejabberd_operator_config_rollouts_total",
-                "Configurations put in force, by method and by result: done, or why not",
+                "Configurations put in force, by method (reload, restart) and result: good, refused \
+                 (by ejabberd, offline), not_now (it could not be tried), rolled_back, stuck (neither \
+                 it nor the one before is well)",
                 &["method", "result"],
             )?,
             restarts: to.counters(
@@ -146,7 +207,8 @@ impl Families {
             )?,
             restart_backoff: to.gauge(
                 "ejabberd_operator_restart_backoff_seconds",
-                "How long the next restart of the server has to wait; 0 when it has not to",
+                "How long the next start of the server has to wait, as it was decided; 0 when it has \
+                 not to",
             )?,
             control_calls: to.counters(
                 "ejabberd_operator_control_calls_total",
@@ -162,9 +224,49 @@ impl Families {
                 "ejabberd_operator_contested_objects",
                 "Objects that something else keeps changing back (at most fifty are counted)",
             )?)?,
+            failing: to.gauges(
+                "ejabberd_operator_failing_objects",
+                "Objects that could not be made as declared and wait for their next try, by kind",
+                &["kind"],
+            )?,
+            desired_state_valid: to.gauges(
+                "ejabberd_operator_desired_state_valid",
+                "Whether the file can be used; 1 it can, 0 it is unreadable or invalid and the last \
+                 good revision stays in force; missing until it was read",
+                &[],
+            )?,
+            refused_deletions: to.register(IntGauge::new(
+                "ejabberd_operator_refused_deletions",
+                "Deletions that the guard refused and that wait for an approval",
+            )?)?,
+            held_back: to.register(IntGauge::new(
+                "ejabberd_operator_config_held_back",
+                "Whether the declared configuration was refused or taken back, and another one is in \
+                 force; 1 it was, 0 it was not",
+            )?)?,
+            server: to.gauges(
+                "ejabberd_operator_server_info",
+                "The name of the server (metadata.name), as a label; always 1",
+                &["name"],
+            )?,
+            server_state: to.gauges(
+                "ejabberd_operator_server_state",
+                "Where the server is in its life; 1 for the state that it is in, 0 for others; all 0 \
+                 while it is only looked at",
+                &["state"],
+            )?,
+            control_durations: to.register(HistogramVec::new(
+                HistogramOpts::new(
+                    "ejabberd_operator_control_call_duration_seconds",
+                    "How long calls to the server took by command, failed ones included, from asking \
+                     to the answer",
+                )
+                .buckets(CALLS.to_vec()),
+                &["command"],
+            )?)?,
             up: to.register(IntGauge::new(
                 "ejabberd_up",
-                "Whether the server answered in the last round; 1 it did, 0 it did not",
+                "Whether the server answered when it was last looked at; 1 it did, 0 it did not",
             )?)?,
             info: to.gauges(
                 "ejabberd_info",
@@ -187,7 +289,8 @@ impl Families {
             )?,
             rooms: to.gauges(
                 "ejabberd_online_rooms",
-                "Running rooms by service; hibernated ones are not counted",
+                "Running rooms by service; hibernated ones are counted only where policy.prune is \
+                 all",
                 &["service"],
             )?,
             health: to.gauges(
@@ -224,9 +327,20 @@ impl Families {
                     self.steps.with_label_values(&[kind, op, result]);
                 }
             }
+            self.failing.with_label_values(&[kind]);
+        }
+        for kind in COUNTED.map(Kind::as_str) {
             for state in OBJECT_STATES {
                 self.objects.with_label_values(&[kind, state]);
             }
+        }
+        for method in METHODS.map(Method::as_str) {
+            for result in ROLLOUT_RESULTS {
+                self.config_rollouts.with_label_values(&[method, result]);
+            }
+        }
+        for state in SERVER_STATES {
+            self.server_state.with_label_values(&[state]);
         }
         for kind in ConditionType::ALL.map(|kind| kind.to_string()) {
             for status in STATUSES {

@@ -1,7 +1,7 @@
-//! Counts the calls of a control channel.
+//! Counts and times the calls of a control channel.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
@@ -9,7 +9,7 @@ use super::Metrics;
 use crate::engine::{Call, Control, ControlError, Value};
 use crate::model::ServerVersion;
 
-/// A control channel whose calls are counted by command and result.
+/// A control channel whose calls are counted by command and result, and timed.
 pub struct Metered {
     control: Arc<dyn Control>,
     metrics: Arc<Metrics>,
@@ -22,24 +22,27 @@ impl Metered {
         Self { control, metrics }
     }
 
-    fn count<T>(&self, command: &'static str, answer: &Result<T, ControlError>) {
-        self.metrics.call(command, answer.as_ref().err().map_or("ok", ControlError::category));
+    async fn measure<T>(
+        &self,
+        command: &'static str,
+        answer: impl Future<Output = Result<T, ControlError>>,
+    ) -> Result<T, ControlError> {
+        let began = Instant::now();
+        let answer = answer.await;
+        let result = answer.as_ref().err().map_or("ok", ControlError::category);
+        self.metrics.call(command, result, began.elapsed());
+        answer
     }
 }
 
 #[async_trait]
 impl Control for Metered {
     async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError> {
-        let command = call.name();
-        let answer = self.control.call(call, deadline).await;
-        self.count(command, &answer);
-        answer
+        self.measure(call.name(), self.control.call(call, deadline)).await
     }
 
     async fn version(&self) -> Result<ServerVersion, ControlError> {
-        let answer = self.control.version().await;
-        self.count("version", &answer);
-        answer
+        self.measure("version", self.control.version()).await
     }
 
     async fn close(&self) {

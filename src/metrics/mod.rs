@@ -17,10 +17,11 @@ use prometheus::{IntGaugeVec, Registry, TextEncoder};
 pub use metered::Metered;
 
 use crate::audit::Finding;
-use crate::engine::{RoundReport, StepOutcome, Telemetry};
+use crate::engine::{ApplyError, RoundReport, StepOutcome, StepResult, Telemetry};
 use crate::model::{Kind, Op};
+use crate::observed::ProcessState;
 use crate::plan::Plan;
-use crate::status::{ConditionStatus, Status};
+use crate::status::{ConditionStatus, ConditionType, ServerStatus, Status, SupervisionStatus};
 use families::Families;
 
 /// The words that Docker has for the health of a container.
@@ -73,8 +74,16 @@ impl Metrics {
         }
     }
 
-    fn call(&self, command: &'static str, result: &'static str) {
-        self.families.control_calls.with_label_values(&[command, result]).inc();
+    fn call(&self, command: &'static str, result: &'static str, took: Duration) {
+        let Families { control_calls, control_durations, .. } = &self.families;
+        control_calls.with_label_values(&[command, result]).inc();
+        control_durations.with_label_values(&[command]).observe(took.as_secs_f64());
+    }
+
+    fn count(&self, outcome: &StepOutcome) {
+        let step = &outcome.step;
+        let labels = [step.kind.as_str(), step.op.as_str(), outcome.result.as_str()];
+        self.families.steps.with_label_values(&labels).inc();
     }
 
     fn whole(&self) -> MutexGuard<'_, ()> {
@@ -86,24 +95,39 @@ impl Telemetry for Metrics {
     fn begin(&self, _plan: &Plan) {}
 
     fn step(&self, outcome: &StepOutcome) {
-        let step = &outcome.step;
-        let labels = [step.kind.as_str(), step.op.as_str(), outcome.result.as_str()];
-        self.families.steps.with_label_values(&labels).inc();
+        // Those put off are counted at the end of the round, where all of them are known.
+        if !matches!(outcome.result, StepResult::Deferred(_)) {
+            self.count(outcome);
+        }
     }
 
     fn round(&self, report: &RoundReport) {
-        let usage = report.vitals.usage;
+        // The measurement is from a moment ago, and the process may have ended since.
+        let runs = matches!(report.observed.process.known(), Some(ProcessState::Running { .. }));
+        let usage = report.vitals.usage.filter(|_| runs);
         self.set_container_usage(usage.map(|usage| (usage.cpu_seconds, usage.memory_bytes)));
+        for outcome in &report.outcomes {
+            // What was answered as done and is not was counted as done when it was answered.
+            if matches!(
+                outcome.result,
+                StepResult::Deferred(_) | StepResult::Failed(ApplyError::NotReadBack)
+            ) {
+                self.count(outcome);
+            }
+        }
         let families = &self.families;
         families.reconcile.with_label_values(&[report.result()]).inc();
         families.reconcile_duration.observe(report.took.as_secs_f64());
         let _whole = self.whole();
+        let failing: Vec<_> = report.failing().collect();
         for kind in Kind::ALL {
             for op in Op::ALL {
                 let left = report.drift.get(&(kind, op)).copied().unwrap_or(0);
                 families.drift.with_label_values(&[kind.as_str(), op.as_str()]).set(signed(left));
             }
-            let counts = report.objects.get(&kind).copied().unwrap_or_default();
+            let failing = failing.iter().filter(|key| key.kind == kind).count();
+            families.failing.with_label_values(&[kind.as_str()]).set(signed(failing));
+            let Some(counts) = report.objects.get(&kind) else { continue };
             for (state, count) in [
                 ("desired", counts.desired),
                 ("managed", counts.managed),
@@ -135,17 +159,14 @@ impl Telemetry for Metrics {
         moment(&families.last_success, status.last_success);
 
         families.contested.set(signed(status.contested.len()));
-        let server = &status.server;
-        families.up.set(server.up.into());
-        only(&families.info, server.version.as_deref().map(|version| [version]));
-        families.uptime.set(signed(server.uptime_seconds.unwrap_or(0)));
-        replace(&families.registered, &server.registered_users);
-        replace(&families.connected, &server.connected_users);
-        replace(&families.rooms, &server.online_rooms);
-        let health = server.health.as_deref().unwrap_or("none");
-        for word in HEALTHS {
-            families.health.with_label_values(&[word]).set((word == health).into());
-        }
+        let refused = status.blocked.as_ref().map_or(0, |blocked| blocked.deletions);
+        families.refused_deletions.set(signed(refused));
+        families.held_back.set(held_back(status).into());
+        let valid = families.desired_state_valid.with_label_values::<&str>(&[]);
+        valid.set((!unusable(status)).into());
+        only(&families.server, Some([status.name.as_str()]).filter(|[name]| !name.is_empty()));
+        self.life(status.server.supervision.as_ref());
+        self.server(&status.server);
     }
 
     fn restarted(&self, reason: &str) {
@@ -170,6 +191,60 @@ impl Telemetry for Metrics {
     fn rollout(&self, method: &'static str, result: &'static str) {
         self.families.config_rollouts.with_label_values(&[method, result]).inc();
     }
+}
+
+impl Metrics {
+    /// Where the server is in its life.
+    fn life(&self, supervision: Option<&SupervisionStatus>) {
+        let Families { server_state, restart_backoff, .. } = &self.families;
+        for word in families::SERVER_STATES {
+            let holds = supervision.is_some_and(|supervision| supervision.state == word);
+            server_state.with_label_values(&[word]).set(holds.into());
+        }
+        match supervision.and_then(|supervision| supervision.next_start) {
+            None => restart_backoff.set(0.0),
+            // It waits since before this operator was started.
+            Some(next) if restart_backoff.get() <= 0.0 => {
+                let wait = next.duration_since(jiff::Timestamp::now());
+                restart_backoff.set(wait.as_secs_f64().max(0.0));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// What the server says of itself. The status keeps what it said last; here
+    /// none of that is shown while it does not answer.
+    fn server(&self, status: &ServerStatus) {
+        let families = &self.families;
+        let silent = ServerStatus::default();
+        let server = if status.up { status } else { &silent };
+        families.up.set(server.up.into());
+        only(&families.info, server.version.as_deref().map(|version| [version]));
+        families.uptime.set(signed(server.uptime_seconds.unwrap_or(0)));
+        replace(&families.registered, &server.registered_users);
+        replace(&families.connected, &server.connected_users);
+        replace(&families.rooms, &server.online_rooms);
+        let health = status.health.as_deref().unwrap_or("none");
+        for word in HEALTHS {
+            families.health.with_label_values(&[word]).set((word == health).into());
+        }
+    }
+}
+
+/// Whether the file cannot be used.
+fn unusable(status: &Status) -> bool {
+    status.get(ConditionType::Stalled).is_some_and(|stalled| {
+        stalled.status == ConditionStatus::True
+            && matches!(stalled.reason.as_str(), "Unreadable" | "InvalidDesiredState")
+    })
+}
+
+/// Whether the declared configuration was refused or taken back.
+fn held_back(status: &Status) -> bool {
+    status.get(ConditionType::ConfigApplied).is_some_and(|applied| {
+        applied.status == ConditionStatus::False
+            && matches!(applied.reason.as_str(), "RolledBack" | "Invalid")
+    })
 }
 
 /// As a gauge has it.

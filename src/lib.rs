@@ -23,7 +23,7 @@
 //! |---|---|
 //! | 0 | [`model`]: names, kinds, revisions, secrets, versions |
 //! | 1 | [`spec`]: the file, from text to [`spec::DesiredState`]; [`observed`]; [`inventory`]; [`status`]; [`erlang`]: the two small programs that run beside the server |
-//! | 2 | [`diff`], [`plan`] with the guard; [`supervision`] and [`rollout`], the two state machines; [`audit`], the security checklist; [`export`], a live server as a file; [`overview`], how every object stands |
+//! | 2 | [`diff`], [`plan`] with the guard; [`supervision`] and [`rollout`], the two state machines; [`audit`], the security checklist; [`doctor`], what may be wrong; [`export`], a live server as a file; [`overview`], how every object stands |
 //! | 3 | [`engine`]: the ports (traits), the typed commands ([`engine::Server`]), one round ([`engine::Engine`]), the loop ([`engine::Controller`]), and beside it the keeper that supervises the server ([`engine::Keeper`]) |
 //! | 4 | adapters: [`runtime`] (Docker, process), [`control`] (session, `ejabberdctl`), [`store`] (`SQLite`), [`source`] (files and their changes), [`secrets`], [`metrics`], [`web`] |
 //! | 5 | [`cli`] |
@@ -42,6 +42,7 @@ pub mod audit;
 pub mod cli;
 pub mod control;
 pub mod diff;
+pub mod doctor;
 pub mod engine;
 pub mod erlang;
 pub mod export;

@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use jiff::Timestamp;
+
 use crate::model::{Digest, Jid, Localpart, RoomJid, ServerVersion, Vhost};
 use crate::spec::{AffiliationKind, VcardField};
 
@@ -83,6 +85,58 @@ pub struct Usage {
     /// A number that grows while the server itself works: processor seconds of
     /// its VM plus blocks read and written. Says nothing by itself.
     pub work: u64,
+}
+
+/// More of where a server runs, for whoever looks for a fault. What is not known
+/// is left out.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Circumstances {
+    /// What it is made from, and whether that is there; where it is made from anything.
+    pub image: Option<(String, bool)>,
+    /// When it was last started.
+    pub started: Option<Timestamp>,
+    /// When it last ended; `None` while it runs.
+    pub ended: Option<Timestamp>,
+    /// How often it was started again by who else does so.
+    pub restarts: u64,
+    /// Why it could not be started, in its runtime's words.
+    pub error: Option<String>,
+    /// The memory that it may have, in bytes.
+    pub memory_limit: Option<u64>,
+    /// Directories and files of the host that it uses and that are not there.
+    pub gone: Vec<String>,
+    /// Those and the volumes that are: where it sees them, and what they are.
+    pub mounts: Vec<(String, String)>,
+    /// Ports of the host, and those of the server behind them.
+    pub published: Vec<(SocketAddr, u16)>,
+}
+
+/// Room on a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Space {
+    /// What is kept there.
+    pub what: String,
+    /// Where that is.
+    pub path: String,
+    /// What is free for others than root, in bytes.
+    pub free: u64,
+    /// All of it.
+    pub total: u64,
+    /// Whether no more files can be made there, however small.
+    pub no_inodes: bool,
+}
+
+/// A socket of the host that listens, and who has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Where it listens.
+    pub at: SocketAddr,
+    /// The user that it belongs to, as a number.
+    pub user: u32,
+    /// The program and its process; only root sees that of others.
+    pub program: Option<(String, i32)>,
+    /// Whether it belongs to the server itself, where that can be told.
+    pub own: bool,
 }
 
 /// The health word of a process that its engine has frozen on somebody's order.

@@ -23,6 +23,7 @@ const FLOORS: [(&str, u8); 25] = [
     ("status", 1),
     ("audit", 2),
     ("diff", 2),
+    ("doctor", 2),
     ("export", 2),
     ("overview", 2),
     ("plan", 2),
@@ -44,8 +45,8 @@ const FLOORS: [(&str, u8); 25] = [
 ];
 
 /// Modules of one floor that may use each other: what the design puts together.
-const NEIGHBOURS: [(&str, &str); 3] =
-    [("inventory", "spec"), ("plan", "diff"), ("observed", "spec")];
+const NEIGHBOURS: [(&str, &str); 4] =
+    [("inventory", "spec"), ("plan", "diff"), ("observed", "spec"), ("doctor", "supervision")];
 
 /// What the pure floors may not touch: the world, and time.
 const IMPURE: [&str; 10] = [

@@ -14,6 +14,7 @@ mod certificates;
 mod config;
 mod evidence;
 mod file;
+mod listeners;
 mod network;
 mod settings;
 mod sockets;
@@ -23,8 +24,9 @@ use serde::Serialize;
 pub use certificates::{Certificate, ends, warning};
 pub use config::ClientListener;
 pub use evidence::{Evidence, Inside, Variant, Wire};
+pub use listeners::{Declared, declared_listeners};
 pub use settings::VERSION_FLOOR;
-pub use sockets::{Socket, Table, listening, user_of_status};
+pub use sockets::{Socket, Table, listening, listening_with_inode, user_of_status};
 
 /// Whether an item of the checklist holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

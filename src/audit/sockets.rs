@@ -52,20 +52,27 @@ impl Table {
 #[must_use]
 pub fn listening(text: &str, table: Table) -> Vec<Socket> {
     let mut sockets: Vec<Socket> =
-        text.lines().filter_map(|line| socket(line, table.waiting())).collect();
+        listening_with_inode(text, table).into_iter().map(|(socket, _)| socket).collect();
     sockets.sort_unstable();
     sockets.dedup();
     sockets
 }
 
+/// The same, each with the number by which the kernel knows it.
+#[must_use]
+pub fn listening_with_inode(text: &str, table: Table) -> Vec<(Socket, u64)> {
+    text.lines().filter_map(|line| socket(line, table.waiting())).collect()
+}
+
 /// `sl local_address rem_address st queues timer retransmits uid …`
-fn socket(line: &str, waiting: &str) -> Option<Socket> {
+fn socket(line: &str, waiting: &str) -> Option<(Socket, u64)> {
     let mut columns = line.split_ascii_whitespace();
     let (local, state) = (columns.nth(1)?, columns.nth(1)?);
     let user = columns.nth(3)?.parse().ok()?;
+    let inode = columns.nth(1).and_then(|number| number.parse().ok()).unwrap_or(0);
     let (address, port) = local.split_once(':')?;
     let at = SocketAddr::new(address_of(address)?, u16::from_str_radix(port, 16).ok()?);
-    (state == waiting).then_some(Socket { at, user })
+    (state == waiting).then_some((Socket { at, user }, inode))
 }
 
 /// Words of 32 bits, each printed as the number that a little-endian machine

@@ -120,6 +120,18 @@ pub(super) enum Command {
         #[arg(long, value_enum, default_value = "text")]
         output: Format,
     },
+    /// Find out what is wrong, and what to do about it; changes nothing. Exit
+    /// with 2 if something is wrong or not known
+    Doctor {
+        /// An account to look at closely: a name on the default vhost, or a full JID
+        user: Option<String>,
+        /// Look only for what may explain this
+        #[arg(long, value_enum)]
+        symptom: Option<Complaint>,
+        /// How to print it
+        #[arg(long, value_enum, default_value = "text")]
+        output: Format,
+    },
     /// Try again now whatever failed, a configuration that was taken back too
     Retry,
     /// Show the configurations that proved good, the latest first
@@ -184,6 +196,19 @@ pub(super) enum Command {
         /// For which shell
         shell: clap_complete::Shell,
     },
+}
+
+/// What people complain of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Complaint {
+    /// The server does not start
+    Start,
+    /// The API cannot be reached
+    Api,
+    /// Messages are not delivered
+    Delivery,
+    /// It uses a lot
+    Load,
 }
 
 /// The kinds of object that are owned.

@@ -18,9 +18,6 @@ use crate::spec::DesiredState;
 /// What `audit` ends with when an item does not hold, or is not known to.
 const NOT_ALL_HOLD: u8 = 2;
 
-/// The width of the text under an item.
-const WIDTH: usize = 92;
-
 /// Looks at the server and goes through the list. Changes nothing, and needs
 /// nothing of the state directory.
 pub(super) async fn audit(place: &Place, format: Format) -> Outcome {
@@ -106,25 +103,5 @@ fn summary(findings: &[Finding]) -> String {
 
 /// A labelled text, its lines broken between words and indented.
 fn paragraph(label: &str, content: &str) -> String {
-    let mut lines = vec![String::new()];
-    for word in content.split_whitespace() {
-        let Some(line) = lines.last_mut() else { continue };
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            lines.push(word.to_owned());
-        } else {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    let mut label = format!("{label:<9}");
-    lines
-        .iter()
-        .map(|line| {
-            let text = format!("    {label} {line}\n");
-            label = " ".repeat(9);
-            text
-        })
-        .collect()
+    output::wrapped(&format!("    {label:<9} "), content)
 }

@@ -4,6 +4,7 @@ mod args;
 mod audit;
 mod configs;
 mod connect;
+mod doctor;
 mod empty;
 mod events;
 mod export;
@@ -122,6 +123,9 @@ fn dispatch(arguments: Arguments) -> Outcome {
         }
         Command::Export { container, output, engine } => {
             block_on(export::export(container, engine, &output))
+        }
+        Command::Doctor { user, symptom, output } => {
+            block_on(doctor::doctor(&place, user.as_deref(), symptom, output))
         }
         Command::Audit { output } => block_on(audit::audit(&place, output)),
     }

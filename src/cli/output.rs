@@ -39,6 +39,35 @@ pub(super) fn problem(problem: &Problem) {
     eprintln!("{problem}\n");
 }
 
+/// The width of a text for people, beside what leads its lines.
+const WIDTH: usize = 92;
+
+/// A text, its lines broken between words; `lead` is before the first, and as
+/// many blanks before the others.
+pub(super) fn wrapped(lead: &str, content: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in content.split_whitespace() {
+        let Some(line) = lines.last_mut() else { continue };
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            lines.push(word.to_owned());
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    let mut lead = lead.to_owned();
+    lines
+        .iter()
+        .map(|line| {
+            let text = format!("{lead}{line}\n");
+            lead = " ".repeat(lead.chars().count());
+            text
+        })
+        .collect()
+}
+
 /// Colours a text, if results go to a terminal.
 pub(super) fn paint(text: &str, colour: &str) -> String {
     if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {

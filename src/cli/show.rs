@@ -83,17 +83,7 @@ pub(super) async fn plan(place: &Place, format: Format, detailed: bool) -> Outco
 /// Shows how things are: what the running operator says, else what is
 /// remembered, which never reads as ready.
 pub(super) async fn status(place: &Place, format: StatusFormat) -> Outcome {
-    let endpoint = place.state_dir.join(super::run::ENDPOINT_FILE);
-    let asked = match std::fs::read_to_string(&endpoint) {
-        Ok(endpoint) => {
-            let (address, instance) = endpoint.trim().split_once(' ').unwrap_or_default();
-            let answer = tokio::time::timeout(ASK_DEADLINE, ask(address)).await.unwrap_or(None);
-            // Another operator may have the address by now.
-            answer.filter(|status| status.instance == instance)
-        }
-        Err(_) => None,
-    };
-    let status = match asked {
+    let status = match ask_operator(place).await {
         Some(status) => status,
         None => remembered(place)?,
     };
@@ -103,6 +93,16 @@ pub(super) async fn status(place: &Place, format: StatusFormat) -> Outcome {
         StatusFormat::Yaml => serde_yaml::to_string(&status)?,
     })?;
     if status.is(ConditionType::Ready) { Ok(()) } else { Err(Exit::Code(super::FAILURE)) }
+}
+
+/// What the operator that runs says, if one does.
+pub(super) async fn ask_operator(place: &Place) -> Option<Status> {
+    let endpoint = place.state_dir.join(super::run::ENDPOINT_FILE);
+    let endpoint = std::fs::read_to_string(&endpoint).ok()?;
+    let (address, instance) = endpoint.trim().split_once(' ').unwrap_or_default();
+    let answer = tokio::time::timeout(ASK_DEADLINE, ask(address)).await.unwrap_or(None);
+    // Another operator may have the address by now.
+    answer.filter(|status| status.instance == instance)
 }
 
 async fn ask(address: &str) -> Option<Status> {

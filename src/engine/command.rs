@@ -82,9 +82,9 @@ pub enum Call {
     /// Something that a client would do, from where the server runs, in its
     /// network: a listener on its loopback is seen whatever the network mode.
     Beside {
-        /// What: `open` a stream, or `login`.
+        /// What: `open` a stream, `login`, or `get` a page.
         function: &'static str,
-        /// Its arguments: address, port, host, and for a login name and password.
+        /// Its arguments: address, port, host or path, and for a login name and password.
         args: Vec<Arg>,
     },
 }

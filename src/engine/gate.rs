@@ -331,7 +331,7 @@ fn environment(message: &str) -> Failure {
 }
 
 /// Whether a line of the log says that the configuration does not work.
-fn tells_of_failure(line: &str) -> bool {
+pub(super) fn tells_of_failure(line: &str) -> bool {
     let plain = without_colours(line).to_lowercase();
     ["[critical]", "[alert]", "[emergency]"].iter().any(|level| plain.contains(level))
         || (["[error]", "[warning]"].iter().any(|level| plain.contains(level))

@@ -9,6 +9,7 @@ mod conditions;
 mod configuration;
 mod contests;
 mod controller;
+mod doctor;
 mod error;
 mod evidence;
 mod gate;

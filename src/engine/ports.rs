@@ -16,7 +16,7 @@ use super::error::{ControlError, RuntimeError, SecretError, SourceError, StoreEr
 use crate::erlang::{CommandLine, NodeAddress, Verdict};
 use crate::inventory::{Fingerprint, Inventory, Owned};
 use crate::model::{Digest, Jid, ObjectKey, Revision, Secret, ServerVersion};
-use crate::observed::{ProcessState, Surroundings, Usage};
+use crate::observed::{Circumstances, Holder, ProcessState, Space, Surroundings, Usage};
 use crate::status::Event;
 
 /// The control channel: carries calls to one server, many at once.
@@ -147,10 +147,22 @@ pub trait Runtime: Send + Sync {
     /// The kernel's tables of this host's TCP sockets, as `/proc/net/tcp` and
     /// `tcp6` print them. Only where the server runs on this host.
     async fn host_sockets(&self) -> Result<String, RuntimeError> {
-        Err(RuntimeError::Refused {
-            operation: "look at the sockets of the host".to_owned(),
-            cause: "the server runs elsewhere, or in a way that does not tell".to_owned(),
-        })
+        Err(untold("look at the sockets of the host"))
+    }
+
+    /// More of where it runs, for whoever looks for a fault; also where there is nothing yet.
+    async fn circumstances(&self) -> Result<Circumstances, RuntimeError> {
+        Err(untold("look at how it is set up"))
+    }
+
+    /// The room on the disks that hold its files.
+    async fn space(&self) -> Result<Vec<Space>, RuntimeError> {
+        Err(untold("look at its disks"))
+    }
+
+    /// Who listens at one of these ports of this host.
+    async fn holders(&self, _ports: &[u16]) -> Result<Vec<Holder>, RuntimeError> {
+        Err(untold("look at the sockets of the host"))
     }
 
     /// The last lines that it logged since `since`, oldest first; at most
@@ -167,6 +179,13 @@ pub trait Runtime: Send + Sync {
     /// Says so on `changed` whenever the process may have begun or ended.
     /// Never returns; whoever started it drops it.
     async fn watch(&self, changed: &tokio::sync::Notify);
+}
+
+fn untold(operation: &str) -> RuntimeError {
+    RuntimeError::Refused {
+        operation: operation.to_owned(),
+        cause: "the server runs elsewhere, or in a way that does not tell".to_owned(),
+    }
 }
 
 /// What is remembered as one text each.

@@ -115,6 +115,9 @@ Beside = fun
     (open, [Ip, Number, To], Timeout, S) ->
         ok = gen_tcp:send(S, Header(To)),
         Read(fun() -> gen_tcp:recv(S, 0, Timeout) end, Features, <<>>);
+    (get, [Ip, Number, Path], Timeout, S) ->
+        ok = gen_tcp:send(S, [<<"GET ">>, Path, <<" HTTP/1.0\r\nHost: localhost\r\n\r\n">>]),
+        Read(fun() -> gen_tcp:recv(S, 0, Timeout) end, [<<"\r\n">>], <<>>);
     (login, [Ip, Number, To, User, Password], Timeout, S) ->
         Plain = fun() -> gen_tcp:recv(S, 0, Timeout) end,
         ok = gen_tcp:send(S, Header(To)),

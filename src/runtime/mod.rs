@@ -1,4 +1,6 @@
 //! Floor 4: runtimes, the ways in which the server process is run.
 
 pub mod docker;
+mod holders;
 pub mod process;
+mod space;

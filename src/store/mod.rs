@@ -32,7 +32,7 @@ const DATABASE: &str = "state.sqlite";
 
 /// The lock's name in the state directory. It is a file of its own, because
 /// closing any descriptor of the database would drop `SQLite`'s own locks.
-const LOCK: &str = "lock";
+pub const LOCK: &str = "lock";
 
 enum Access {
     /// `_lock` is held until the store is dropped, or the process is killed.

@@ -6,6 +6,7 @@ mod affiliations;
 mod answers;
 mod bans;
 mod groups;
+mod health;
 mod listeners;
 mod new_rooms;
 mod rooms;

@@ -5,6 +5,7 @@
 //! can be lost without losing them.
 
 mod archive;
+mod circumstances;
 mod config;
 mod create;
 mod describe;
@@ -27,7 +28,7 @@ use tokio::time::timeout;
 
 use crate::engine::{ConfigFiles, LogLine, Runtime, RuntimeError};
 use crate::erlang::Verdict;
-use crate::observed::{PAUSED, ProcessState, Surroundings, Usage};
+use crate::observed::{Circumstances, Holder, PAUSED, ProcessState, Space, Surroundings, Usage};
 use crate::spec::Docker as Spec;
 
 /// The label of what this program made.
@@ -236,6 +237,18 @@ impl Runtime for DockerRuntime {
 
     async fn host_sockets(&self) -> Result<String, RuntimeError> {
         self.read_host_sockets().await
+    }
+
+    async fn circumstances(&self) -> Result<Circumstances, RuntimeError> {
+        self.read_circumstances().await
+    }
+
+    async fn space(&self) -> Result<Vec<Space>, RuntimeError> {
+        self.read_space().await
+    }
+
+    async fn holders(&self, ports: &[u16]) -> Result<Vec<Holder>, RuntimeError> {
+        self.read_holders(ports).await
     }
 
     async fn log_lines(

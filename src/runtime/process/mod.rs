@@ -32,9 +32,10 @@ use tokio::sync::{Notify, watch};
 
 use self::account::Account;
 use self::layout::Layout;
+use super::{holders, space};
 use crate::engine::{ConfigFiles, LogLine, Runtime, RuntimeError};
 use crate::erlang::Verdict;
-use crate::observed::{PAUSED, ProcessState, Surroundings, Usage};
+use crate::observed::{Circumstances, Holder, PAUSED, ProcessState, Space, Surroundings, Usage};
 use crate::spec::Process as Spec;
 
 /// The file at the top of a directory that says who made it.
@@ -247,6 +248,30 @@ impl Runtime for ProcessRuntime {
 
     async fn usage(&self) -> Result<Option<Usage>, RuntimeError> {
         Ok(found::find(&self.site()?).vm.as_ref().and_then(usage::of))
+    }
+
+    async fn circumstances(&self) -> Result<Circumstances, RuntimeError> {
+        Ok(Circumstances::default())
+    }
+
+    async fn space(&self) -> Result<Vec<Space>, RuntimeError> {
+        let layout = self.site()?.layout;
+        blocking(move || {
+            let places = [("the database", &layout.spool), ("the logs", &layout.logs)];
+            let known = places.iter().filter_map(|(what, path)| space::of(what, path));
+            Ok(known.collect())
+        })
+        .await
+    }
+
+    async fn holders(&self, ports: &[u16]) -> Result<Vec<Holder>, RuntimeError> {
+        let site = self.site()?;
+        let ports = ports.to_vec();
+        blocking(move || {
+            let own = found::find(&site).vm.map(|vm| vm.pid.as_raw_nonzero().get());
+            Ok(holders::of(&ports, |pid| Some(pid) == own))
+        })
+        .await
     }
 
     async fn log_lines(

@@ -1,0 +1,116 @@
+//! What can be seen of an operator and its state directory, without touching either.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{Access, access};
+
+use crate::cli::session::Place;
+use crate::cli::show;
+use crate::doctor::{Operator, Usable};
+use crate::observed::{Reading, Space};
+use crate::status::Status;
+use crate::store::{LOCK, SqliteStore};
+
+pub(super) async fn gather(place: &Place) -> Operator {
+    let directory = &place.state_dir;
+    let answers = show::ask_operator(place).await.map(Box::new);
+    Operator {
+        directory: directory.display().to_string(),
+        usable: usable(directory),
+        lock: holder(&directory.join(LOCK)),
+        answers,
+        remembered: remembered(directory),
+        space: space(directory),
+    }
+}
+
+fn usable(directory: &Path) -> Usable {
+    match fs::metadata(directory) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Usable::NotThere,
+        Err(e) => Usable::No(format!("{}: {e}", directory.display())),
+        Ok(found) if !found.is_dir() => {
+            Usable::No(format!("{} is not a directory", directory.display()))
+        }
+        Ok(_) => match access(directory, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK) {
+            Ok(()) => Usable::Yes,
+            Err(e) => Usable::No(format!("{}: {e}", directory.display())),
+        },
+    }
+}
+
+fn remembered(directory: &Path) -> Reading<Option<Box<Status>>> {
+    let read = || -> Result<Option<Box<Status>>, String> {
+        let store = SqliteStore::open_read_only(directory).map_err(|e| format!("failed to {e}"))?;
+        let Some(store) = store else { return Ok(None) };
+        let Some(json) = store.status().map_err(|e| format!("failed to {e}"))? else {
+            return Ok(None);
+        };
+        // One of another version says nothing, and harms nothing.
+        Ok(serde_json::from_str(&json).ok())
+    };
+    read().map_or_else(Reading::Unknown, Reading::Known)
+}
+
+fn space(directory: &Path) -> Option<Space> {
+    let found = rustix::fs::statvfs(directory).ok()?;
+    Some(Space {
+        what: "the state directory".to_owned(),
+        path: directory.display().to_string(),
+        free: found.f_bavail.saturating_mul(found.f_frsize),
+        total: found.f_blocks.saturating_mul(found.f_frsize),
+        no_inodes: found.f_files > 0 && found.f_favail == 0,
+    })
+}
+
+/// The process that has the lock. It is looked up, not tried: a lock that we
+/// had for a moment could keep an operator from starting in it.
+fn holder(lock: &Path) -> Reading<Option<i32>> {
+    let file = match fs::metadata(lock) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Reading::Known(None),
+        Err(e) => return Reading::Unknown(format!("{}: {e}", lock.display())),
+    };
+    match fs::read_to_string("/proc/locks") {
+        Ok(locks) => Reading::Known(holder_in(&locks, file.dev(), file.ino())),
+        Err(e) => Reading::Unknown(format!("/proc/locks: {e}")),
+    }
+}
+
+/// `1: FLOCK  ADVISORY  WRITE 4242 fe:01:131090 0 EOF`
+fn holder_in(locks: &str, device: u64, inode: u64) -> Option<i32> {
+    let wanted =
+        format!("{:02x}:{:02x}:{inode}", rustix::fs::major(device), rustix::fs::minor(device));
+    locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let at = words.iter().position(|word| *word == wanted)?;
+        // Those who wait for it are marked with an arrow.
+        if words.contains(&"->") {
+            return None;
+        }
+        words.get(at.checked_sub(1)?)?.parse().ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holder_of_a_lock_is_found() {
+        let locks = "1: FLOCK  ADVISORY  WRITE 4242 fe:01:131090 0 EOF\n\
+                     1: -> FLOCK  ADVISORY  WRITE 17 fe:01:131091 0 EOF\n";
+        let device = rustix::fs::makedev(0xfe, 1);
+        assert_eq!(holder_in(locks, device, 131_090), Some(4242));
+        assert_eq!(holder_in(locks, device, 131_091), None);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        assert_eq!(holder(&path), Reading::Known(None));
+        let file = fs::File::create(&path).unwrap();
+        assert_eq!(holder(&path), Reading::Known(None));
+        file.lock().unwrap();
+        let us = i32::try_from(std::process::id()).unwrap();
+        assert_eq!(holder(&path), Reading::Known(Some(us)));
+    }
+}

@@ -1,0 +1,107 @@
+//! Which server a file is about that is not valid.
+
+use serde_json::{Map, Value, json};
+
+use crate::spec::{self, DesiredState, SourceFile};
+
+/// What is enough to look at a server, the most first: whatever of it is
+/// valid by itself is used.
+const PARTS: [&[&str]; 3] = [
+    &["host", "hosts", "server", "config", "users", "groups", "rooms"],
+    &["host", "hosts", "server", "config"],
+    &["host", "hosts", "server"],
+];
+
+/// So many lines are left out, one after the other, until the rest is YAML.
+const MOST_CUTS: usize = 300;
+
+/// Larger files are not cut and tried again and again.
+const MOST_BYTES: usize = 1 << 20;
+
+/// A desired state with what of these files says which server it is.
+pub(super) fn server_of(files: &[SourceFile]) -> Option<DesiredState> {
+    let read: Vec<(&SourceFile, Map<String, Value>)> =
+        files.iter().filter_map(|file| Some((file, spec_of(&file.text)?))).collect();
+    let (main, _) = read.iter().find(|(_, spec)| spec.contains_key("server"))?;
+    PARTS.iter().find_map(|parts| {
+        let mut kept = Map::new();
+        for part in *parts {
+            let found = read.iter().find_map(|(_, spec)| spec.get(*part));
+            if let Some(found) = found {
+                kept.insert((*part).to_owned(), found.clone());
+            }
+        }
+        // JSON is YAML. Paths in it are relative to the file that they came from.
+        let text = json!({
+            "apiVersion": "ejabberd-operator/v1",
+            "kind": "EjabberdServer",
+            "metadata": { "name": "unknown" },
+            "spec": kept,
+        });
+        let file = SourceFile { path: main.path.clone(), text: text.to_string() };
+        spec::validate(&[file]).ok().map(|validated| validated.desired)
+    })
+}
+
+/// The `spec` of a file, or of its beginning, where only that is YAML.
+fn spec_of(text: &str) -> Option<Map<String, Value>> {
+    let mut rest = text;
+    for _ in 0..MOST_CUTS {
+        if let Ok(Value::Object(mut root)) = serde_yaml::from_str::<Value>(rest) {
+            if let Some(Value::Object(spec)) = root.remove("spec") {
+                return Some(spec);
+            }
+            return None;
+        }
+        if rest.len() > MOST_BYTES {
+            return None;
+        }
+        rest = rest.trim_end_matches('\n').rsplit_once('\n')?.0;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: { name: x }\nspec:\n  \
+                        host: test.example\n  server:\n    docker: { container: c, image: i }\n";
+
+    fn container(more: &str) -> Option<String> {
+        let file = SourceFile { path: "d.yaml".into(), text: format!("{HEAD}{more}") };
+        assert!(spec::validate(std::slice::from_ref(&file)).is_err(), "{more} is a mistake");
+        match server_of(&[file])?.server.runtime {
+            spec::Runtime::Docker(docker) => Some(docker.container),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_server_is_found_beside_mistakes() {
+        for more in [
+            "  usrs: []\n",
+            "  users:\n    - { name: 'a b' }\n",
+            "  users:\n    - { name: [\n",
+            "  users:\n  - name: a\n   - b: c\n  rooms: []\n",
+            "  config: { variant: nowhere, variants: {} }\n",
+        ] {
+            assert_eq!(container(more).as_deref(), Some("c"), "{more}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_found_is_not_made_up() {
+        let of =
+            |text: &str| server_of(&[SourceFile { path: "d.yaml".into(), text: text.to_owned() }]);
+        assert!(of("").is_none() && of("spec: [").is_none() && of("spec: { host: a.b }").is_none());
+        assert!(of("spec: { host: a.b, server: { dock: {} } }").is_none());
+    }
+
+    #[test]
+    fn what_is_valid_of_the_rest_is_kept() {
+        let text = format!("{HEAD}  users: [{{ name: ann }}]\n  usrs: []\n");
+        let found = server_of(&[SourceFile { path: "d.yaml".into(), text }]).unwrap();
+        assert_eq!(found.users.map(|users| users.len()), Some(1));
+    }
+}

@@ -1,0 +1,59 @@
+//! Numbers and lists for people.
+
+/// `1.5 GiB`.
+pub(super) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} bytes");
+    }
+    #[allow(clippy::cast_precision_loss, reason = "one digit after the point is shown")]
+    let mut value = bytes as f64;
+    let mut unit = "";
+    for name in UNITS {
+        value /= 1024.0;
+        unit = name;
+        if value < 1024.0 {
+            break;
+        }
+    }
+    format!("{value:.1} {unit}")
+}
+
+/// The first few of them, and how many more there are.
+pub(super) fn some<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    const SHOWN: usize = 5;
+    let mut items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    let more = items.len().saturating_sub(SHOWN);
+    items.truncate(SHOWN);
+    if more > 0 {
+        items.push(format!("and {more} more"));
+    }
+    items.join(", ")
+}
+
+/// `1 message`, `2 messages`.
+pub(super) fn count(number: impl TryInto<i64>, one: &str) -> String {
+    let number = number.try_into().unwrap_or(i64::MAX);
+    let s = if number == 1 { "" } else { "s" };
+    format!("{number} {one}{s}")
+}
+
+/// A time in seconds as `1h 2m 3s`.
+pub(super) fn time(seconds: u64) -> String {
+    format!("{:#}", jiff::SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_for_people() {
+        assert_eq!(bytes(3), "3 bytes");
+        assert_eq!(bytes(1536), "1.5 KiB");
+        assert_eq!(bytes(54 << 30), "54.0 GiB");
+        assert_eq!(some(1..=7), "1, 2, 3, 4, 5, and 2 more");
+        assert_eq!((count(1, "line"), count(2_usize, "line")), ("1 line".into(), "2 lines".into()));
+        assert_eq!(time(3723), "1h 2m 3s");
+    }
+}

@@ -1,0 +1,312 @@
+//! What a server that answers says itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use futures_util::{StreamExt, stream};
+
+use super::{CALL, INSIDE, asked, said, within};
+use crate::audit;
+use crate::doctor::{Account, Api, Archive, Client, Delivery, Server, Symptom};
+use crate::engine::Engine;
+use crate::engine::error::ControlError;
+use crate::engine::ports::MAIN_CONFIG;
+use crate::engine::probe::reach;
+use crate::engine::server::Server as Asked;
+use crate::model::{Jid, RoomJid, Vhost};
+use crate::observed::Reading;
+use crate::spec::{DesiredState, User, UserState};
+
+/// No more accounts and rooms than these are looked at one by one.
+const MOST_ACCOUNTS: usize = 50;
+const MOST_ROOMS: usize = 20;
+
+/// No more sessions than these are listed.
+const MOST_SESSIONS: i64 = 20_000;
+
+/// Questions under way at once: the server may have enough to do already.
+const AT_ONCE: usize = 8;
+
+impl Engine {
+    pub(super) async fn inside(
+        &self,
+        desired: &DesiredState,
+        server: &mut Server,
+        silent: Option<&str>,
+        symptoms: &[Symptom],
+    ) {
+        let wanted = |these: &[Symptom]| {
+            let asked = symptoms.iter().any(|symptom| these.contains(symptom));
+            silent.or_else(|| (!asked).then_some("it was not asked"))
+        };
+        let control = self.server.clone().with_deadline(CALL);
+        let delivery = wanted(&[Symptom::Delivery]);
+        let load = wanted(&[Symptom::Load]);
+        let (inside, api, found, connected, vm, registered) = tokio::join!(
+            asked(wanted(&[Symptom::Start]), INSIDE, self.sockets_inside()),
+            asked(wanted(&[Symptom::Api]), INSIDE, self.apis(&control)),
+            self.delivery(&control, desired, delivery),
+            asked(wanted(&[Symptom::Delivery, Symptom::Load]), INSIDE, connected(&control)),
+            asked(load, INSIDE, async { said(control.vm().await) }),
+            registered(&control, desired, load),
+        );
+        server.api = api;
+        server.delivery = Delivery { connected, ..found };
+        server.load.vm = vm;
+        server.load.registered = registered;
+        if let (Reading::Known(inside), Reading::Known(ports)) = (&inside, &mut server.ports) {
+            let host_network =
+                server.surroundings.known().is_some_and(|around| around.host_network);
+            for port in ports {
+                // A published port is open as long as the container runs.
+                let own = inside
+                    .tcp
+                    .iter()
+                    .any(|socket| socket.user == inside.user && socket.at.port() == port.at.port());
+                port.open = Some(own || !host_network);
+            }
+        }
+    }
+
+    /// The listeners with an API, each asked for its status.
+    async fn apis(&self, server: &Asked) -> Result<Vec<Api>, String> {
+        let path = said(server.config_path().await)?;
+        let text = said(server.read_file(&path).await)?;
+        let text = text.ok_or_else(|| format!("{path} ({MAIN_CONFIG}) is not there"))?;
+        let listeners = audit::declared_listeners(&String::from_utf8_lossy(&text))?;
+        let mut apis = Vec::new();
+        for listener in listeners {
+            let Some(path) = listener.api else { continue };
+            let status = match listener.at {
+                Some(at) if !listener.tls => {
+                    let question = format!("{}/status", path.trim_end_matches('/'));
+                    let answer = server.http_status(reachable(at), &question, CALL).await;
+                    match answer {
+                        Ok(status) => Reading::Known(status),
+                        Err(e) => Reading::Unknown(format!("failed to {e}")),
+                    }
+                }
+                Some(_) => Reading::Unknown("it speaks TLS, and was not asked".to_owned()),
+                None => Reading::Unknown("it is on a Unix socket, and was not asked".to_owned()),
+            };
+            apis.push(Api { at: listener.at, path, tls: listener.tls, status });
+        }
+        Ok(apis)
+    }
+
+    async fn delivery(
+        &self,
+        server: &Asked,
+        desired: &DesiredState,
+        silent: Option<&str>,
+    ) -> Delivery {
+        let present = present(desired);
+        let some: Vec<Jid> = present.iter().take(MOST_ACCOUNTS).map(|jid| (*jid).clone()).collect();
+        let (hosts, modules, clients, waiting, missing, banned, rooms) = tokio::join!(
+            asked(silent, INSIDE, async { said(server.hosts().await) }),
+            modules(server, desired, silent),
+            asked(silent, INSIDE, clients(server, desired)),
+            asked(silent, INSIDE, waiting(server, &some)),
+            asked(silent, INSIDE, missing(server, desired, &present)),
+            asked(silent, INSIDE, banned(server, &some)),
+            asked(silent, INSIDE, rooms(server, desired)),
+        );
+        let archive = asked(silent, INSIDE, archive(server, &some)).await;
+        Delivery {
+            hosts,
+            modules,
+            clients,
+            archive,
+            waiting,
+            unasked: present.len().saturating_sub(some.len()),
+            missing,
+            banned,
+            rooms,
+            connected: Reading::Unknown("it was not asked".to_owned()),
+        }
+    }
+
+    pub(super) async fn account(&self, jid: &Jid) -> Account {
+        let server = self.server.clone().with_deadline(CALL);
+        let (exists, sessions, last, waiting, archived) = tokio::join!(
+            read(server.account_exists(jid)),
+            read(server.sessions_of(jid)),
+            read(server.last_activity(jid)),
+            read(server.offline_messages(jid)),
+            read(server.archived_messages(jid)),
+        );
+        let banned = match exists {
+            Reading::Known(true) => match server.remembers_bans().await {
+                Ok(true) => read(server.ban_of(jid)).await,
+                Ok(false) => Reading::Unknown("this version cannot tell who is banned".to_owned()),
+                Err(e) => Reading::Unknown(format!("failed to {e}")),
+            },
+            _ => Reading::Known(None),
+        };
+        Account { exists, banned, sessions, last, waiting, archived }
+    }
+}
+
+async fn read<T>(ask: impl Future<Output = Result<T, ControlError>>) -> Reading<T> {
+    within(CALL, async { said(ask.await) }).await
+}
+
+/// An address at which one can call what listens there.
+fn reachable(at: SocketAddr) -> SocketAddr {
+    match at {
+        SocketAddr::V4(four) if four.ip().is_unspecified() => ([127, 0, 0, 1], at.port()).into(),
+        SocketAddr::V6(six) if six.ip().is_unspecified() => {
+            (std::net::Ipv6Addr::LOCALHOST, at.port()).into()
+        }
+        at => at,
+    }
+}
+
+/// The accounts that are declared to be there.
+fn present(desired: &DesiredState) -> Vec<&Jid> {
+    let users = desired.users.iter().flatten();
+    let there = |user: &User| user.state == UserState::Present;
+    users.filter(|(_, user)| there(user)).map(|(jid, _)| jid).collect()
+}
+
+fn hosts(desired: &DesiredState) -> impl Iterator<Item = &Vhost> {
+    std::iter::once(&desired.host).chain(&desired.hosts)
+}
+
+async fn modules(
+    server: &Asked,
+    desired: &DesiredState,
+    silent: Option<&str>,
+) -> BTreeMap<Vhost, (Reading<bool>, Reading<Option<String>>)> {
+    let mut found = BTreeMap::new();
+    for host in hosts(desired) {
+        let offline =
+            asked(silent, CALL, async { said(server.has_module(host, "mod_offline").await) });
+        let archive = asked(silent, CALL, async { said(server.archive_default(host).await) });
+        found.insert(host.clone(), tokio::join!(offline, archive));
+    }
+    found
+}
+
+/// What a client reads that opens a stream, at each port and for each host.
+async fn clients(server: &Asked, desired: &DesiredState) -> Result<Vec<Client>, String> {
+    let listeners = said(server.listeners().await)?;
+    let mut found = Vec::new();
+    for listener in listeners.iter().filter(|listener| listener.is_plain_c2s()) {
+        for host in hosts(desired) {
+            let at = reach(listener);
+            let features = read(server.open_stream(at, host, CALL)).await;
+            found.push(Client {
+                at,
+                host: host.clone(),
+                starttls: listener.starttls,
+                says: features,
+            });
+        }
+    }
+    if found.is_empty() && listeners.iter().any(|listener| listener.module == "ejabberd_c2s") {
+        return Err("its client ports speak TLS from the first byte, and were not asked".to_owned());
+    }
+    Ok(found)
+}
+
+async fn waiting(server: &Asked, accounts: &[Jid]) -> Result<Vec<(Jid, i64)>, String> {
+    let counts = accounts
+        .iter()
+        .map(|jid| async move { Ok((jid.clone(), said(server.offline_messages(jid).await)?)) });
+    stream::iter(counts).buffered(AT_ONCE).collect::<Vec<_>>().await.into_iter().collect()
+}
+
+async fn missing(
+    server: &Asked,
+    desired: &DesiredState,
+    present: &[&Jid],
+) -> Result<Vec<Jid>, String> {
+    let mut missing = Vec::new();
+    let named: BTreeSet<&Vhost> = present.iter().map(|jid| &jid.host).collect();
+    for host in hosts(desired).filter(|host| named.contains(host)) {
+        if said(server.accounts_elsewhere(host).await)?.is_some() {
+            continue;
+        }
+        let there = said(server.registered_users(host).await)?;
+        let gone = present.iter().filter(|jid| jid.host == *host && !there.contains(&jid.local));
+        missing.extend(gone.map(|jid| (*jid).clone()));
+    }
+    Ok(missing)
+}
+
+async fn banned(server: &Asked, accounts: &[Jid]) -> Result<Vec<(Jid, String)>, String> {
+    if accounts.is_empty() {
+        return Ok(Vec::new());
+    }
+    if !said(server.remembers_bans().await)? {
+        return Err("this version cannot tell who is banned".to_owned());
+    }
+    let bans = accounts
+        .iter()
+        .map(|jid| async move { Ok((jid.clone(), said(server.ban_of(jid).await)?)) });
+    let bans: Vec<Result<_, String>> = stream::iter(bans).buffered(AT_ONCE).collect().await;
+    let mut found = Vec::new();
+    for ban in bans {
+        if let (jid, Some(reason)) = ban? {
+            found.push((jid, reason));
+        }
+    }
+    Ok(found)
+}
+
+/// Some of the declared rooms: nobody is woken, and nothing said in them is read.
+async fn rooms(
+    server: &Asked,
+    desired: &DesiredState,
+) -> Result<Vec<(RoomJid, Option<bool>)>, String> {
+    let declared = desired.rooms.iter().flatten().filter(|(_, room)| room.present);
+    let mut found = Vec::new();
+    for (name, _) in declared.take(MOST_ROOMS) {
+        let Some(host) = desired.host_of(&name.service) else { continue };
+        let stored = said(server.stored_room(host, name).await)?;
+        let mam = stored.map(|room| room.options.get("mam").is_some_and(|word| word == "true"));
+        found.push((name.clone(), mam));
+    }
+    Ok(found)
+}
+
+async fn archive(server: &Asked, accounts: &[Jid]) -> Result<Archive, String> {
+    if let Some(archive) = said(server.archive_table().await)? {
+        return Ok(archive);
+    }
+    let mut messages: i64 = 0;
+    for jid in accounts {
+        let count = said(server.archived_messages(jid).await)?;
+        messages = messages.saturating_add(count);
+    }
+    if accounts.is_empty() {
+        return Err("no account is declared whose archive could be read".to_owned());
+    }
+    Ok(Archive::Elsewhere(messages))
+}
+
+async fn connected(server: &Asked) -> Result<Vec<String>, String> {
+    let mut count: i64 = 0;
+    for host in said(server.hosts().await)? {
+        let host = Vhost::new(&host).map_err(|e| e.to_string())?;
+        count = count.saturating_add(said(server.connected_users(&host).await)?);
+    }
+    if count > MOST_SESSIONS {
+        return Err(format!("{count} sessions are too many to list"));
+    }
+    said(server.connected().await)
+}
+
+async fn registered(
+    server: &Asked,
+    desired: &DesiredState,
+    silent: Option<&str>,
+) -> BTreeMap<Vhost, Reading<i64>> {
+    let mut found = BTreeMap::new();
+    for host in hosts(desired) {
+        let count = asked(silent, CALL, async { said(server.count_users(host).await) }).await;
+        found.insert(host.clone(), count);
+    }
+    found
+}

@@ -9,6 +9,8 @@ use super::connect::Connectors;
 use super::empty::EmptyStore;
 use super::output::{self, paint};
 use super::session::{Place, engine};
+use super::table::{Cell, Page, Table};
+use super::terminal::Ink;
 use super::{Exit, Outcome};
 use crate::audit::{self, Evidence, Finding, Verdict};
 use crate::engine::Store;
@@ -29,18 +31,15 @@ pub(super) async fn audit(place: &Place, format: Format) -> Outcome {
     engine.server.close().await;
     let findings = audit::check(&evidence);
     let all = count(&findings, Verdict::Holds) == findings.len();
-    output::print(&match format {
-        Format::Text => text(&desired, &evidence, &findings),
-        Format::Json => format!(
-            "{}\n",
-            json!({
-                "name": desired.name,
-                "revision": desired.revision,
-                "holds": all,
-                "checks": findings,
-            })
-        ),
-    })?;
+    match format {
+        Format::Text => output::print(&text(&desired, &evidence, &findings, Page::out())),
+        Format::Json => output::json(&json!({
+            "name": desired.name,
+            "revision": desired.revision,
+            "holds": all,
+            "checks": findings,
+        })),
+    }?;
     if all { Ok(()) } else { Err(Exit::Code(NOT_ALL_HOLD)) }
 }
 
@@ -48,39 +47,42 @@ fn count(findings: &[Finding], verdict: Verdict) -> usize {
     findings.iter().filter(|finding| finding.verdict == verdict).count()
 }
 
-/// The mark of a verdict, and its colour.
-const fn mark(verdict: Verdict) -> (&'static str, &'static str) {
+/// The mark of a verdict.
+fn mark(verdict: Verdict) -> Cell {
     match verdict {
-        Verdict::Holds => ("✓", "32"),
-        Verdict::Fails => ("✗", "31"),
-        Verdict::Unknown => ("?", "33"),
+        Verdict::Holds => Cell::painted("✓", Ink::Green),
+        Verdict::Fails => Cell::painted("✗", Ink::Red),
+        Verdict::Unknown => Cell::painted("?", Ink::Yellow),
     }
 }
 
 /// A line for each item, then what to do about those that do not hold.
-fn text(desired: &DesiredState, evidence: &Evidence, findings: &[Finding]) -> String {
+fn text(desired: &DesiredState, evidence: &Evidence, findings: &[Finding], page: Page) -> String {
     let version = evidence
         .version
         .known()
         .map_or_else(String::new, |version| format!(", ejabberd {version}"));
-    let mut text = format!("{}{version}\n\n", paint(&desired.name, "1"));
-    let width = findings.iter().map(|finding| finding.check.len()).max().unwrap_or(0);
+    let mut text = format!("{}{version}\n\n", paint(&desired.name, Ink::Bold));
+    let mut items = Table::new(2, 2);
     for Finding { check, title, verdict, .. } in findings {
-        let (sign, colour) = mark(*verdict);
-        text += &format!("  {} {check:<width$}  {title}\n", paint(sign, colour));
+        items.row([mark(*verdict), Cell::from(check), Cell::from(title)]);
     }
+    text += &items.render(page);
     for finding in findings.iter().filter(|finding| finding.verdict != Verdict::Holds) {
-        let (sign, colour) = mark(finding.verdict);
-        text += &format!("\n{} {}\n", paint(sign, colour), paint(finding.check, "1"));
+        let mut head = Table::new(0, 2);
+        head.row([mark(finding.verdict), Cell::painted(finding.check, Ink::Bold)]);
+        text += &format!("\n{}", head.render(page));
+        let mut more = Table::new(4, 1);
         match finding.verdict {
             // Nothing is known to be wrong, so there is nothing to mend yet.
-            Verdict::Unknown => text += &paragraph("not known", &finding.seen),
+            Verdict::Unknown => more.row(["not known".into(), Cell::from(&finding.seen)]),
             Verdict::Fails | Verdict::Holds => {
-                text += &paragraph("seen", &finding.seen);
-                text += &paragraph("why", finding.why);
-                text += &paragraph("mend", finding.mend);
+                more.row(["seen".into(), Cell::from(&finding.seen)]);
+                more.row(["why".into(), finding.why.into()]);
+                more.row(["mend".into(), finding.mend.into()]);
             }
         }
+        text += &more.render(page);
     }
     text + &format!("\n{}\n", summary(findings))
 }
@@ -89,19 +91,14 @@ fn summary(findings: &[Finding]) -> String {
     let (bad, open) = (count(findings, Verdict::Fails), count(findings, Verdict::Unknown));
     let all = findings.len();
     if bad + open == 0 {
-        return format!("{} of the {all} items hold.", paint("All", "32"));
+        return format!("{} of the {all} items hold.", paint("All", Ink::Green));
     }
     let mut said = format!("{} of {all} items hold", count(findings, Verdict::Holds));
     if bad > 0 {
-        said += &format!(", {}", paint(&format!("{bad} do not"), "31"));
+        said += &format!(", {}", paint(&format!("{bad} do not"), Ink::Red));
     }
     if open > 0 {
-        said += &format!(", {}", paint(&format!("{open} could not be looked at"), "33"));
+        said += &format!(", {}", paint(&format!("{open} could not be looked at"), Ink::Yellow));
     }
     said + "."
-}
-
-/// A labelled text, its lines broken between words and indented.
-fn paragraph(label: &str, content: &str) -> String {
-    output::wrapped(&format!("    {label:<9} "), content)
 }

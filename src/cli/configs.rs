@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::args::Format;
 use super::connect::Connectors;
 use super::session::{Place, engine};
+use super::table::{Cell, Page, Table};
 use super::{Exit, Outcome, output};
 use crate::engine::{GoodConfig, Order, Store, StoreError, Telemetry, latch, lift_latch};
 use crate::metrics::Metrics;
@@ -24,20 +25,17 @@ pub(super) fn history(place: &Place, format: Format) -> Outcome {
         None => Vec::new(),
     };
     if format == Format::Json {
-        return output::print(&format!("{}\n", serde_json::to_string_pretty(&good)?));
+        return output::pretty_json(&good);
     }
     if good.is_empty() {
         return output::print("No configuration has proved good yet.\n");
     }
-    let mut text = format!("{:<14}{:<16}{:<14}SINCE\n", "DIGEST", "VARIANT", "REVISION");
+    let mut table = Table::new(0, 2).headed(&["DIGEST", "VARIANT", "REVISION", "SINCE"]);
     for GoodConfig { digest, variant, revision, since } in &good {
-        text += &format!(
-            "{:<14}{variant:<16}{:<14}{}\n",
-            digest.short(),
-            revision.short(),
-            since.round(jiff::Unit::Second).unwrap_or(*since)
-        );
+        let since = since.round(jiff::Unit::Second).unwrap_or(*since).to_string();
+        table.row([digest.short(), variant, revision.short(), &since].map(Cell::from));
     }
+    let mut text = table.render(Page::out());
     if let Some(latch) = store.and_then(|store| latch(&store).transpose()).transpose()? {
         text += &format!(
             "\n{} is not tried again until it changes, or `ejabberd-operator retry`:\n  {}\n",

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use tokio::time::sleep;
 
 use super::args::Format;
-use super::output::paint;
 use super::session::Place;
+use super::table::{Cell, Page, Table};
+use super::terminal::Ink;
 use super::times::{age, clock};
 use super::{Exit, Outcome, output};
 use crate::engine::{KEPT_EVENTS, Store};
@@ -57,11 +58,9 @@ pub(super) async fn events(
     let first = passing.len().saturating_sub(filter.limit);
     let shown = passing.get(first..).unwrap_or_default();
     match format {
-        Format::Json if !follow => {
-            output::print(&format!("{}\n", serde_json::to_string_pretty(shown)?))?;
-        }
-        _ if shown.is_empty() && !follow => output::print("Nothing has happened.\n")?,
-        _ => shown.iter().try_for_each(|event| print(event, format))?,
+        Format::Json if !follow => return output::pretty_json(&shown),
+        Format::Text if shown.is_empty() && !follow => output::print("Nothing has happened.\n")?,
+        _ => print(shown, format)?,
     }
     if !follow {
         return Ok(());
@@ -69,9 +68,10 @@ pub(super) async fn events(
     loop {
         sleep(LOOK_EVERY).await;
         let latest = kept(place)?;
-        let fresh = latest.iter().filter(|event| !known.contains(event));
         let now = Timestamp::now();
-        fresh.filter(|event| filter.passes(event, now)).try_for_each(|e| print(e, format))?;
+        let fresh = latest.iter().filter(|event| !known.contains(event));
+        let fresh: Vec<&Event> = fresh.filter(|event| filter.passes(event, now)).collect();
+        print(&fresh, format)?;
         known = latest;
     }
 }
@@ -88,25 +88,27 @@ pub(super) fn kept(place: &Place) -> Result<Vec<Event>, Exit> {
     Ok(store.events(KEPT_EVENTS)?)
 }
 
-fn print(event: &Event, format: Format) -> Outcome {
-    match format {
-        Format::Json => output::print(&format!("{}\n", serde_json::to_string(event)?)),
-        Format::Text => {
-            let age = age(event.time, Timestamp::now());
-            let line = line(event);
-            output::print(&format!("{} {age:>5}  {line}\n", clock(event.time)))
-        }
+fn print(events: &[&Event], format: Format) -> Outcome {
+    if format == Format::Json {
+        return events.iter().try_for_each(output::json);
     }
+    let now = Timestamp::now();
+    let mut table = Table::new(0, 3);
+    for event in events {
+        let [reason, text] = row(event);
+        table.row([clock(event.time).into(), age(event.time, now).into(), reason, text]);
+    }
+    output::print(&table.render(Page::out()))
 }
 
-/// An event in one line, without its time.
-pub(super) fn line(event: &Event) -> String {
-    let colour = match event.kind {
-        EventType::Normal => "32",
-        EventType::Warning => "33",
+/// An event without its time: the reason, and what happened to what.
+pub(super) fn row(event: &Event) -> [Cell; 2] {
+    let ink = match event.kind {
+        EventType::Normal => Ink::Green,
+        EventType::Warning => Ink::Yellow,
     };
     let often = if event.count > 1 { format!(" (×{})", event.count) } else { String::new() };
     let object = event.object.as_ref().map_or_else(String::new, |object| format!("{object}: "));
     let text = format!("{object}{}{often}", event.message);
-    format!("{} {text}", paint(&format!("{:<16}", event.reason), colour))
+    [Cell::painted(&event.reason, ink), text.into()]
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::args::{Format, OwnedKind};
 use super::configs::order;
 use super::session::Place;
+use super::table::{Cell, Page, Table};
 use super::{Exit, Outcome, output};
 use crate::engine::{self, Order, Store, StoreError};
 use crate::inventory::{Inventory, Origin};
@@ -51,16 +52,13 @@ pub(super) fn inventory(place: &Place, format: Format) -> Outcome {
         })
         .collect();
     if format == Format::Json {
-        return output::print(&format!("{}\n", serde_json::to_string_pretty(&entries)?));
+        return output::pretty_json(&entries);
     }
     if entries.is_empty() {
         return output::print("Nothing is owned yet.\n");
     }
-    let wide = entries.iter().map(|entry| entry.name.chars().count()).max().unwrap_or(0).max(4);
-    let mut text = format!(
-        "{:<12}{:<wide$}  {:<9}{:<22}{:<14}NOTE\n",
-        "KIND", "NAME", "ORIGIN", "SINCE", "REVISION"
-    );
+    let mut table =
+        Table::new(0, 2).headed(&["KIND", "NAME", "ORIGIN", "SINCE", "REVISION", "NOTE"]);
     for Entry { kind, name, origin, since, revision, deletion_policy, banned } in &entries {
         let origin = match origin {
             Origin::Created => "created",
@@ -71,11 +69,10 @@ pub(super) fn inventory(place: &Place, format: Format) -> Outcome {
             (_, Some(_)) => "banned",
             _ => "",
         };
-        let line = format!("{kind:<12}{name:<wide$}  {origin:<9}{since:<22}{revision:<14}{note}");
-        text += line.trim_end();
-        text.push('\n');
+        let cells = [kind.as_str(), name, origin, since, revision, note];
+        table.row(cells.map(Cell::from));
     }
-    output::print(&text)
+    output::print(&table.render(Page::out()))
 }
 
 /// Lets go of an object, or of all accounts of a host.
@@ -122,7 +119,7 @@ pub(super) async fn secret(place: &Place, name: &str) -> Outcome {
     let jid = Jid::parse(name, &desired.host)?;
     let store = SqliteStore::open_read_only(&place.state_dir)?;
     match store.map(|store| store.generated(&jid)).transpose()?.flatten() {
-        Some(password) => output::print(&format!("{}\n", password.expose())),
+        Some(password) => output::verbatim(format!("{}\n", password.expose()).as_bytes()),
         None => Err(Exit::Failure(format!(
             "no password was generated for {jid}: it was declared, or the account was there before"
         ))),

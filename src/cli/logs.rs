@@ -10,6 +10,8 @@ use super::args::Format;
 use super::connect::Connectors;
 use super::output::paint;
 use super::session::Place;
+use super::table::{Cell, Page, Table};
+use super::terminal::Ink;
 use super::times::clock;
 use super::{Exit, Outcome, events, output};
 use crate::engine::{Connector, LogLine, Runtime};
@@ -46,20 +48,24 @@ impl Entry {
     }
 
     fn print(&self, format: Format) -> Outcome {
-        let text = match (self, format) {
-            (Self::Line(line), Format::Text) => coloured(&line.text),
+        match (self, format) {
+            (Self::Line(line), Format::Text) => {
+                output::print(&format!("{}\n", coloured(&line.text)))
+            }
             (Self::Mark(event), Format::Text) => {
-                let lead = paint(&format!("── {} operator:", clock(event.time)), "36");
-                format!("{lead} {}", events::line(event))
+                let mut mark = Table::new(0, 2);
+                let [reason, text] = events::row(event);
+                let lead = format!("── {} operator:", clock(event.time));
+                mark.row([Cell::painted(&lead, Ink::Cyan), reason, text]);
+                output::print(&mark.render(Page::out()))
             }
             (Self::Line(line), Format::Json) => {
-                json!({ "time": line.time, "source": "server", "line": line.text }).to_string()
+                output::json(&json!({ "time": line.time, "source": "server", "line": line.text }))
             }
             (Self::Mark(event), Format::Json) => {
-                json!({ "time": event.time, "source": "operator", "event": event }).to_string()
+                output::json(&json!({ "time": event.time, "source": "operator", "event": event }))
             }
-        };
-        output::print(&format!("{text}\n"))
+        }
     }
 }
 
@@ -67,9 +73,9 @@ impl Entry {
 fn coloured(line: &str) -> String {
     let level = |words: [&str; 2]| words.iter().any(|word| line.contains(word));
     if level(["[error]", "[critical]"]) {
-        paint(line, "31")
+        paint(line, Ink::Red)
     } else if level(["[warning]", "[notice]"]) {
-        paint(line, "33")
+        paint(line, Ink::Yellow)
     } else {
         line.to_owned()
     }

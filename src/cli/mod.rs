@@ -16,6 +16,8 @@ mod run;
 mod session;
 mod show;
 mod status_text;
+mod table;
+mod terminal;
 mod times;
 
 use std::process::ExitCode;
@@ -62,7 +64,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Exit::Code(code)) => ExitCode::from(code),
         Err(Exit::Failure(message)) => {
-            eprintln!("error: {message}");
+            output::complain(&message);
             ExitCode::from(FAILURE)
         }
     }
@@ -87,15 +89,12 @@ fn dispatch(arguments: Arguments) -> Outcome {
     output::start_log(matches!(command, Command::Run { .. }));
     let place = session::Place { desired_state, state_dir };
     match command {
-        Command::Schema => output::print(&format!("{:#}\n", crate::spec::schema())),
+        Command::Schema => output::pretty_json(&crate::spec::schema()),
         Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Arguments::command(),
-                "ejabberd-operator",
-                &mut std::io::stdout(),
-            );
-            Ok(())
+            let mut script = Vec::new();
+            let mut command = Arguments::command();
+            clap_complete::generate(shell, &mut command, "ejabberd-operator", &mut script);
+            output::verbatim(&script)
         }
         Command::Validate => block_on(show::validate(&place)),
         Command::Plan { output, detailed_exitcode } => {

@@ -1,11 +1,14 @@
-//! Printing: results to standard output, everything else to standard error,
-//! colour only on a terminal.
+//! Printing: results to standard output, everything else to standard error.
+//! What comes from the server or a file is shown, and never obeyed.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
+use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 use super::Exit;
+use super::table::{Cell, Page, Table};
+use super::terminal::{Ink, Stream, harmless, harmless_json, harmless_yaml};
 use crate::engine::{StepOutcome, StepResult};
 use crate::model::Op;
 use crate::plan::{Plan, Step};
@@ -20,70 +23,70 @@ pub(super) fn start_log(verbose: bool) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(Stream::Err.colours())
         .with_target(false)
         .init();
 }
 
-/// Prints a result. A reader that went away early is no failure.
+/// Prints a result for people.
 pub(super) fn print(text: &str) -> Result<(), Exit> {
+    verbatim(harmless(text, Stream::Out.colours()).as_bytes())
+}
+
+/// Prints a result for programs, on one line.
+pub(super) fn json(result: &impl Serialize) -> Result<(), Exit> {
+    let text = serde_json::to_string(result)?;
+    verbatim(format!("{}\n", harmless_json(&text)).as_bytes())
+}
+
+/// Prints a result for programs that people read as well.
+pub(super) fn pretty_json(result: &impl Serialize) -> Result<(), Exit> {
+    let text = serde_json::to_string_pretty(result)?;
+    verbatim(format!("{}\n", harmless_json(&text)).as_bytes())
+}
+
+/// Prints a result as YAML.
+pub(super) fn yaml(result: &impl Serialize) -> Result<(), Exit> {
+    verbatim(harmless_yaml(result)?.as_bytes())
+}
+
+/// Prints what has to arrive as it is. A reader that went away early is no failure.
+pub(super) fn verbatim(text: &[u8]) -> Result<(), Exit> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(text).and_then(|()| out.flush()) {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }
 }
 
+/// Says something on standard error.
+pub(super) fn say(text: &str) {
+    // Nothing can be done about a closed terminal.
+    let _ = writeln!(std::io::stderr().lock(), "{}", harmless(text, Stream::Err.colours()));
+}
+
+/// Says why a command failed.
+pub(super) fn complain(message: &str) {
+    say(&format!("{} {message}", Stream::Err.paint("error:", Ink::Red)));
+}
+
 /// Shows a problem of the file.
 pub(super) fn problem(problem: &Problem) {
-    eprintln!("{problem}\n");
+    say(&format!("{problem}\n"));
 }
 
-/// The width of a text for people, beside what leads its lines.
-const WIDTH: usize = 92;
-
-/// A text, its lines broken between words; `lead` is before the first, and as
-/// many blanks before the others.
-pub(super) fn wrapped(lead: &str, content: &str) -> String {
-    let mut lines = vec![String::new()];
-    for word in content.split_whitespace() {
-        let Some(line) = lines.last_mut() else { continue };
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            lines.push(word.to_owned());
-        } else {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    let mut lead = lead.to_owned();
-    lines
-        .iter()
-        .map(|line| {
-            let text = format!("{lead}{line}\n");
-            lead = " ".repeat(lead.chars().count());
-            text
-        })
-        .collect()
+/// Colours a text, if results are to be coloured.
+pub(super) fn paint(text: &str, ink: Ink) -> String {
+    Stream::Out.paint(text, ink)
 }
 
-/// Colours a text, if results go to a terminal.
-pub(super) fn paint(text: &str, colour: &str) -> String {
-    if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
-        format!("\x1b[{colour}m{text}\x1b[0m")
-    } else {
-        text.to_owned()
-    }
-}
-
-const GREEN: &str = "32";
-const YELLOW: &str = "33";
-const RED: &str = "31";
-const BOLD: &str = "1";
+const GREEN: Ink = Ink::Green;
+const YELLOW: Ink = Ink::Yellow;
+const RED: Ink = Ink::Red;
+const BOLD: Ink = Ink::Bold;
 
 /// The mark of a step, as Terraform has it.
-pub(super) const fn mark(op: Op) -> (&'static str, &'static str) {
+const fn mark(op: Op) -> (&'static str, Ink) {
     match op {
         Op::Create => ("+", GREEN),
         Op::Update => ("~", YELLOW),
@@ -91,49 +94,46 @@ pub(super) const fn mark(op: Op) -> (&'static str, &'static str) {
     }
 }
 
-fn step_line(step: &Step, width: usize) -> String {
-    let (sign, colour) = mark(step.op);
-    let what = format!("{:<6} {:<width$}", step.kind.as_str(), step.name);
+fn step_row(step: &Step) -> [Cell; 4] {
+    let (sign, ink) = mark(step.op);
     let why = if step.fields.is_empty() {
         step.reason.clone()
     } else {
         format!("{} ({})", step.reason, step.fields.join(", "))
     };
-    format!("  {} {what}  {why}\n", paint(sign, colour))
+    // As wide as the longest common kind, so that plans look alike.
+    let kind = format!("{:<6}", step.kind.as_str());
+    [Cell::painted(sign, ink), kind.into(), Cell::from(&step.name), why.into()]
 }
 
 /// A plan for people.
-pub(super) fn plan(plan: &Plan) -> String {
-    let refused = plan.blocked.iter().flat_map(|blocked| &blocked.deletions);
-    let width = plan
-        .steps
-        .iter()
-        .chain(refused)
-        .map(|step| step.name.chars().count())
-        .max()
-        .unwrap_or(0)
-        .min(60);
-    let mut text = String::new();
-    for step in &plan.steps {
-        text += &step_line(step, width);
-    }
+pub(super) fn plan(plan: &Plan, page: Page) -> String {
+    let mut steps = Table::new(2, 3);
+    plan.steps.iter().for_each(|step| steps.row(step_row(step)));
     if let Some(blocked) = &plan.blocked {
-        text += &format!("\n{}\n", paint("Refused by the guard:", RED));
-        for step in &blocked.deletions {
-            text += &step_line(step, width);
-        }
-        text += &format!(
-            "  {}\n  approve in the file:         policy.guard.approve: {digest}\n  or on the command line:      ejabberd-operator apply --approve {digest}\n",
-            blocked.reason,
-            digest = plan.digest
-        );
+        steps.line(format!("\n{}", paint("Refused by the guard:", RED)));
+        blocked.deletions.iter().for_each(|step| steps.row(step_row(step)));
     }
+    let mut text = steps.render(page);
+    if let Some(blocked) = &plan.blocked {
+        let mut why = Table::new(2, 0);
+        why.row([Cell::from(&blocked.reason)]);
+        let digest = &plan.digest;
+        why.line(format!("  approve in the file:         policy.guard.approve: {digest}"));
+        why.line(format!(
+            "  or on the command line:      ejabberd-operator apply --approve {digest}"
+        ));
+        text += &why.render(page);
+    }
+    let mut remarks = Table::new(2, 1);
     for why in &plan.unknown {
-        text += &format!("  {} not known: {why}\n", paint("?", YELLOW));
+        remarks.row([Cell::painted("?", YELLOW), format!("not known: {why}").into()]);
     }
-    for note in &plan.notes {
-        text += &format!("  note: {note}\n");
-    }
+    text += &remarks.render(page);
+    let mut notes = Table::new(2, 1);
+    plan.notes.iter().for_each(|note| notes.row(["note:".into(), note.into()]));
+    // Close to its label, as a sentence is.
+    text += &notes.render(page);
     let summary = plan.summary;
     let counts = format!(
         "{} to create, {} to update, {} to delete; {} unchanged, {} of others.",
@@ -152,9 +152,11 @@ pub(super) fn outcome(outcome: &StepOutcome) -> Option<String> {
     let what = format!("{} {}", outcome.step.op, outcome.step.key());
     match &outcome.result {
         StepResult::Done => None,
-        StepResult::Failed(error) => Some(format!("{} {what}: failed to {error}", paint("✗", RED))),
+        StepResult::Failed(error) => {
+            Some(format!("{} {what}: failed to {error}", Stream::Err.paint("✗", RED)))
+        }
         StepResult::Deferred(why) => {
-            Some(format!("{} {what}: not done: {why}", paint("…", YELLOW)))
+            Some(format!("{} {what}: not done: {why}", Stream::Err.paint("…", YELLOW)))
         }
     }
 }

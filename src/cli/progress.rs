@@ -1,6 +1,5 @@
 //! Telling what happens: a bar on a terminal, lines in a log.
 
-use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,9 +8,11 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::output;
+use super::terminal::can_redraw;
 use crate::audit::Finding;
 use crate::engine::{RoundReport, StepOutcome, StepResult, Telemetry};
 use crate::plan::Plan;
+use crate::spec::printable;
 use crate::status::{ConditionType, Status};
 
 /// Tells several.
@@ -123,14 +124,11 @@ pub(super) struct Bar(ProgressBar);
 
 impl Bar {
     pub(super) fn new() -> Self {
-        let target = if std::io::stderr().is_terminal() {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
+        let target =
+            if can_redraw() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
         // The template is a constant; were it wrong, the default would do.
-        if let Ok(style) = ProgressStyle::with_template("  {bar:30} {pos}/{len} {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("  {bar:30} {pos}/{len} {wide_msg}") {
             bar.set_style(style);
         }
         Self(bar)
@@ -148,10 +146,11 @@ impl Telemetry for Bar {
     }
 
     fn step(&self, outcome: &StepOutcome) {
-        self.0.set_message(format!("{} {}", outcome.step.op, outcome.step.key()));
+        let what = format!("{} {}", outcome.step.op, outcome.step.key());
+        self.0.set_message(printable(&what).into_owned());
         self.0.inc(1);
         if let Some(line) = output::outcome(outcome) {
-            self.0.suspend(|| eprintln!("{line}"));
+            self.0.suspend(|| output::say(&line));
         }
     }
 

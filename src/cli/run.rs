@@ -15,6 +15,7 @@ use super::args::Format;
 use super::connect::Connectors;
 use super::progress::{Bar, Doing, Fanout, Log};
 use super::session::{Place, engine};
+use super::table::Page;
 use super::{Exit, Outcome, output};
 use crate::engine::{
     Bulletin, Confirm, Controller, DELETIONS_AFTER, Permission, RoundReport, Secrets, StepResult,
@@ -71,7 +72,7 @@ pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>
     engine.await_awake(AWAKE_WITHIN).await;
     let plan = engine.plan(&desired, approved.as_ref()).await?;
     if format == Format::Text {
-        output::print(&output::plan(&plan))?;
+        output::print(&output::plan(&plan, Page::out()))?;
     }
     let confirm = StoodStill { place, read, revision: &desired.revision };
     let permission =
@@ -149,10 +150,7 @@ fn finish(reports: Vec<RoundReport>, format: Format) -> Outcome {
         Some(super::FAILURE)
     };
     match format {
-        Format::Json => output::print(&format!(
-            "{}\n",
-            serde_json::to_string(&Applied { converged, plan, steps })?
-        ))?,
+        Format::Json => output::json(&Applied { converged, plan, steps })?,
         Format::Text => {
             for step in steps.iter().filter(|step| step.error.is_some()) {
                 let why = step.error.as_deref().unwrap_or_default();

@@ -11,6 +11,7 @@ use super::args::{Format, StatusFormat};
 use super::connect::Connectors;
 use super::empty::EmptyStore;
 use super::session::{Place, engine};
+use super::table::Page;
 use super::{Exit, Outcome, output, status_text};
 use crate::engine::{Secrets, Store};
 use crate::metrics::Metrics;
@@ -68,10 +69,10 @@ pub(super) async fn plan(place: &Place, format: Format, detailed: bool) -> Outco
     let plan = engine.plan(&desired, None).await;
     engine.server.close().await;
     let plan = plan?;
-    output::print(&match format {
-        Format::Text => output::plan(&plan),
-        Format::Json => format!("{}\n", serde_json::to_string(&plan)?),
-    })?;
+    match format {
+        Format::Text => output::print(&output::plan(&plan, Page::out())),
+        Format::Json => output::json(&plan),
+    }?;
     if plan.steps.is_empty()
         && let Some(why) = plan.unknown.first()
     {
@@ -87,11 +88,13 @@ pub(super) async fn status(place: &Place, format: StatusFormat) -> Outcome {
         Some(status) => status,
         None => remembered(place)?,
     };
-    output::print(&match format {
-        StatusFormat::Text => status_text::text(&status, Timestamp::now()),
-        StatusFormat::Json => format!("{}\n", serde_json::to_string_pretty(&status)?),
-        StatusFormat::Yaml => serde_yaml::to_string(&status)?,
-    })?;
+    match format {
+        StatusFormat::Text => {
+            output::print(&status_text::text(&status, Timestamp::now(), Page::out()))
+        }
+        StatusFormat::Json => output::pretty_json(&status),
+        StatusFormat::Yaml => output::yaml(&status),
+    }?;
     if status.is(ConditionType::Ready) { Ok(()) } else { Err(Exit::Code(super::FAILURE)) }
 }
 
@@ -129,7 +132,7 @@ fn remembered(place: &Place) -> Result<Status, Exit> {
     let store = SqliteStore::open_read_only(&place.state_dir)?.ok_or_else(none)?;
     let json = store.status()?.ok_or_else(none)?;
     let mut status: Status = serde_json::from_str(&json)?;
-    eprintln!("no operator answers: this is what the last one knew\n");
+    output::say("no operator answers: this is what the last one knew\n");
     let now = Timestamp::now();
     for kind in ConditionType::ALL {
         let said = status.get(kind).map(|c| c.message.clone()).unwrap_or_default();

@@ -1,18 +1,13 @@
 //! A status for people, on one screen.
 
-use std::fmt::Write;
-
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::events;
 use super::output::paint;
+use super::table::{Cell, Page, Table};
+use super::terminal::Ink;
 use super::times::{age, clock};
 use crate::status::{Condition, ConditionStatus, ConditionType, Level, Status};
-
-const GREEN: &str = "32";
-const YELLOW: &str = "33";
-const RED: &str = "31";
-const BOLD: &str = "1";
 
 /// So many failing and contested objects are named; of more, how many.
 const NAMED: usize = 5;
@@ -21,80 +16,73 @@ const NAMED: usize = 5;
 const EVENTS: usize = 6;
 
 /// What is wrong first, then the conditions, then numbers, then what happened.
-pub(super) fn text(status: &Status, now: Timestamp) -> String {
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    let _ = headline(&mut text, status, now)
-        .and_then(|()| conditions(&mut text, status, now))
-        .and_then(|()| numbers(&mut text, status, now))
-        .and_then(|()| troubles(&mut text, status))
-        .and_then(|()| recent(&mut text, status, now));
-    text
+pub(super) fn text(status: &Status, now: Timestamp, page: Page) -> String {
+    let parts = [
+        headline(status, now, page),
+        conditions(status, now).render(page),
+        numbers(status, now).render(page),
+        refused(status),
+        troubles(status).render(page),
+        recent(status, now, page),
+    ];
+    let said: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    said.join("\n")
 }
 
-fn headline(out: &mut String, status: &Status, now: Timestamp) -> std::fmt::Result {
+fn headline(status: &Status, now: Timestamp, page: Page) -> String {
     let headline = status.headline();
-    let colour = match headline.level {
-        Level::Good => GREEN,
-        Level::Busy | Level::Attention => YELLOW,
-        Level::Bad => RED,
+    let ink = match headline.level {
+        Level::Good => Ink::Green,
+        Level::Busy | Level::Attention => Ink::Yellow,
+        Level::Bad => Ink::Red,
     };
     let name = if status.name.is_empty() { "(no name yet)" } else { &status.name };
     let since = headline
         .since
         .map_or_else(String::new, |since| format!(" since {} ({})", clock(since), age(since, now)));
-    let title = paint(&format!("● {}", headline.title), colour);
-    writeln!(out, "{}  {title}{since}", paint(name, BOLD))?;
-    if headline.level != Level::Good {
-        writeln!(out, "  {}", headline.detail)?;
+    let title = paint(&format!("● {}", headline.title), ink);
+    let mut text = format!("{}  {title}{since}\n", paint(name, Ink::Bold));
+    if headline.level != Level::Good && !headline.detail.is_empty() {
+        let mut detail = Table::new(2, 0);
+        detail.row([headline.detail.into()]);
+        text += &detail.render(page);
     }
-    writeln!(out)
+    text
 }
 
-fn conditions(out: &mut String, status: &Status, now: Timestamp) -> std::fmt::Result {
-    let wide = status.conditions.iter().map(|c| c.reason.chars().count()).max().unwrap_or(0);
+fn conditions(status: &Status, now: Timestamp) -> Table {
+    let mut table = Table::new(2, 2);
     for condition in &status.conditions {
-        let Condition { kind, status: holds, reason, message, last_transition_time } = condition;
-        let word = paint(&format!("{:<7}", holds.as_str()), colour_of(condition));
-        let age = age(*last_transition_time, now);
-        writeln!(out, "  {kind:<13} {word} {age:>4}  {reason:<wide$}  {message}")?;
+        let Condition { kind, status, reason, message, last_transition_time } = condition;
+        table.row([
+            kind.to_string().into(),
+            Cell::painted(status.as_str(), ink_of(condition)),
+            age(*last_transition_time, now).into(),
+            reason.into(),
+            message.into(),
+        ]);
     }
-    writeln!(out)
+    table
 }
 
 /// Green where it is as it should be; yellow where it passes by itself.
-fn colour_of(condition: &Condition) -> &'static str {
+fn ink_of(condition: &Condition) -> Ink {
     let good = match condition.kind {
         ConditionType::Reconciling => condition.status,
         ConditionType::Stalled | ConditionType::Degraded => ConditionStatus::False,
         _ => ConditionStatus::True,
     };
     match condition.status {
-        status if status == good => GREEN,
-        ConditionStatus::Unknown => YELLOW,
-        _ => RED,
+        status if status == good => Ink::Green,
+        ConditionStatus::Unknown => Ink::Yellow,
+        _ => Ink::Red,
     }
 }
 
-fn numbers(out: &mut String, status: &Status, now: Timestamp) -> std::fmt::Result {
-    let server = &status.server;
-    let mut said = vec![server.process.clone()];
-    said.extend(server.version.as_ref().map(|version| format!("ejabberd {version}")));
-    said.extend(server.uptime_seconds.map(|up| {
-        let began = now.checked_sub(jiff::SignedDuration::from_secs(up.try_into().unwrap_or(0)));
-        format!("up {}", age(began.unwrap_or(now), now))
-    }));
-    if server.up {
-        let sessions: u64 = server.connected_users.values().sum();
-        let rooms: usize = server.online_rooms.values().sum();
-        said.push(format!("{sessions} sessions, {rooms} rooms running"));
-    }
-    line(out, "server", &said.join(", "))?;
-    if let Some(supervision) = &server.supervision
-        && let Some(next) = supervision.next_start
-    {
-        line(out, "", &format!("started again at {} (start {})", clock(next), supervision.starts))?;
-    }
+fn numbers(status: &Status, now: Timestamp) -> Table {
+    let mut table = Table::new(2, 1);
+    let mut line = |label: &str, text: String| table.row([label.into(), text.into()]);
+    line("server", server(status, now));
     for (kind, counts) in &status.objects {
         if counts.desired + counts.managed + counts.unmanaged > 0 {
             let others = match counts.unmanaged {
@@ -102,71 +90,93 @@ fn numbers(out: &mut String, status: &Status, now: Timestamp) -> std::fmt::Resul
                 n => format!(", {n} of others"),
             };
             let text = format!("{} declared, {} owned{others}", counts.desired, counts.managed);
-            line(out, &format!("{kind}s"), &text)?;
+            line(&format!("{kind}s"), text);
         }
     }
     if !status.drift.is_empty() {
         let drift = status.drift.iter().map(|(what, n)| format!("{n} × {what}"));
-        line(out, "drift", &drift.collect::<Vec<_>>().join(", "))?;
+        line("drift", drift.collect::<Vec<_>>().join(", "));
     }
     if let Some(variant) = &status.variant {
         let digest = status.config_digest.as_ref().map_or("unknown", |digest| digest.short());
-        line(out, "config", &format!("{variant} declared, {digest} on the server"))?;
+        line("config", format!("{variant} declared, {digest} on the server"));
     }
     if let Some(audit) = &status.audit {
         let open = audit.failing.len() + audit.unknown.len();
-        let mut said = format!("{} of {} hold", audit.items - open.min(audit.items), audit.items);
+        let mut said = format!("{} of {} hold", audit.items.saturating_sub(open), audit.items);
         for (word, checks) in [("not", &audit.failing), ("not known", &audit.unknown)] {
             if !checks.is_empty() {
                 said += &format!("; {word}: {}", checks.join(", "));
             }
         }
-        line(out, "audit", &said)?;
+        line("audit", said);
     }
     let revision = status.revision.as_ref().map_or("none", |revision| revision.short());
     let last = status
         .last_attempt
         .map_or_else(|| "no round yet".to_owned(), |at| format!("last round {} ago", age(at, now)));
-    line(out, "revision", &format!("{revision}, {last}"))
+    line("revision", format!("{revision}, {last}"));
+    table
 }
 
-fn line(out: &mut String, label: &str, text: &str) -> std::fmt::Result {
-    writeln!(out, "  {label:<13} {text}")
-}
-
-fn troubles(out: &mut String, status: &Status) -> std::fmt::Result {
-    if let Some(blocked) = &status.blocked {
-        writeln!(
-            out,
-            "\n  {} {} deletions are refused; to let them pass: policy.guard.approve: {digest}\n    \
-             in the file, or `ejabberd-operator apply --approve {digest}` while none runs",
-            paint("✗", RED),
-            blocked.deletions,
-            digest = blocked.digest
-        )?;
+fn server(status: &Status, now: Timestamp) -> String {
+    let server = &status.server;
+    let process = if server.process.is_empty() { "not looked at yet" } else { &server.process };
+    let mut said = vec![process.to_owned()];
+    said.extend(server.version.as_ref().map(|version| format!("ejabberd {version}")));
+    said.extend(server.uptime_seconds.and_then(|up| {
+        let began = now.checked_sub(SignedDuration::from_secs(up.try_into().ok()?)).ok()?;
+        Some(format!("up {}", age(began, now)))
+    }));
+    if server.up {
+        let sessions: u64 = server.connected_users.values().sum();
+        let rooms: usize = server.online_rooms.values().sum();
+        said.push(format!("{sessions} sessions, {rooms} rooms running"));
     }
-    for (word, objects) in [("fails", &status.failing), ("is contested", &status.contested)] {
-        if !objects.is_empty() {
-            writeln!(out)?;
-        }
+    if let Some(supervision) = &server.supervision
+        && let Some(next) = supervision.next_start
+    {
+        let wait = next.duration_since(now).as_secs().max(0);
+        said.push(format!("started again in {wait}s, start {}", supervision.starts + 1));
+    }
+    said.join(", ")
+}
+
+fn refused(status: &Status) -> String {
+    let Some(blocked) = &status.blocked else { return String::new() };
+    format!(
+        "  {} {} deletions are refused: {}. `ejabberd-operator plan` lists them. To let them pass, in the \
+         file:\n      policy.guard.approve: {digest}\n",
+        paint("✗", Ink::Red),
+        blocked.deletions,
+        blocked.reason,
+        digest = blocked.digest
+    )
+}
+
+fn troubles(status: &Status) -> Table {
+    let mut table = Table::new(2, 2);
+    for (objects, word) in [(&status.failing, ""), (&status.contested, "changed back again: ")] {
         for (object, why) in objects.iter().take(NAMED) {
-            writeln!(out, "  {} {object} {word}: {why}", paint("✗", RED))?;
+            let why = format!("{word}{why}");
+            table.row([Cell::painted("✗", Ink::Red), object.into(), why.into()]);
         }
         if objects.len() > NAMED {
-            writeln!(out, "    and {} more", objects.len() - NAMED)?;
+            table.line(format!("    and {} more", objects.len() - NAMED));
         }
     }
-    Ok(())
+    table
 }
 
-fn recent(out: &mut String, status: &Status, now: Timestamp) -> std::fmt::Result {
+fn recent(status: &Status, now: Timestamp, page: Page) -> String {
     if status.events.is_empty() {
-        return Ok(());
+        return String::new();
     }
-    writeln!(out, "\n  {}", paint("latest events", BOLD))?;
-    let skip = status.events.iter().count().saturating_sub(EVENTS);
+    let mut table = Table::new(2, 2);
+    let skip = status.events.iter().len().saturating_sub(EVENTS);
     for event in status.events.iter().skip(skip) {
-        writeln!(out, "  {:>5}  {}", age(event.time, now), events::line(event))?;
+        let [reason, text] = events::row(event);
+        table.row([age(event.time, now).into(), reason, text]);
     }
-    Ok(())
+    table.render(page)
 }

@@ -1,8 +1,8 @@
 //! What a round did.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;

@@ -25,6 +25,7 @@ mod validate;
 pub use desired::*;
 pub use document::schema;
 pub use problem::{Place, Problem, Severity};
+pub use render::{is_treacherous, printable};
 pub use source::SourceFile;
 pub use validate::{
     MAX_FILE_BYTES, Validated, can_be_shown, printed_room_option, room_option, room_options,

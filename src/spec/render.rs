@@ -1,5 +1,6 @@
 //! How a problem looks.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::problem::{Place, Problem, Severity};
@@ -14,14 +15,14 @@ impl fmt::Display for Problem {
             Severity::Warning => "warning: ",
         };
         match &self.place {
-            None => write!(f, "{prefix}{}", plain(&self.message))?,
+            None => write!(f, "{prefix}{}", printable(&self.message))?,
             Some(place) => {
-                writeln!(f, "{place}: {prefix}{}", plain(&self.message))?;
+                writeln!(f, "{place}: {prefix}{}", printable(&self.message))?;
                 write_source(f, place)?;
             }
         }
         match &self.help {
-            Some(help) => write!(f, "\nhelp: {}", plain(help)),
+            Some(help) => write!(f, "\nhelp: {}", printable(help)),
             None => Ok(()),
         }
     }
@@ -29,7 +30,7 @@ impl fmt::Display for Problem {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", plain(&self.file.to_string_lossy()), self.line, self.column)
+        write!(f, "{}:{}:{}", printable(&self.file.to_string_lossy()), self.line, self.column)
     }
 }
 
@@ -82,11 +83,22 @@ fn window(place: &Place) -> (String, usize, usize) {
     (shown, from, length.max(1))
 }
 
-/// A text of one line as it may go to a terminal. It may hold names from the file.
-fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| if is_treacherous(c) { c.escape_default().to_string() } else { c.to_string() })
-        .collect()
+/// A text of one line as it may go to a terminal. It may hold names from the
+/// file or the server: what could deceive is escaped.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_treacherous) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_treacherous(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out.into()
 }
 
 /// A character of the source as it may go to a terminal.
@@ -99,7 +111,8 @@ fn shown_char(c: char) -> String {
 }
 
 /// Whether a character could move the cursor, or show a text as another one.
-pub(super) fn is_treacherous(c: char) -> bool {
+#[must_use]
+pub fn is_treacherous(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

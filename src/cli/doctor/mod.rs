@@ -13,6 +13,7 @@ use super::args::{Complaint, Format};
 use super::connect::Connectors;
 use super::empty::EmptyStore;
 use super::session::{Place, engine};
+use super::table::Page;
 use super::{Exit, Outcome, USAGE, output};
 use crate::doctor::{self, Evidence, File, Symptom, Verdict};
 use crate::engine::{Source, Store};
@@ -36,7 +37,7 @@ pub(super) async fn doctor(
         (Some(user), Some(desired)) => match Jid::parse(user, &desired.host) {
             Ok(jid) => Some(jid),
             Err(e) => {
-                eprintln!("error: `{user}` is no account: {e}");
+                output::complain(&format!("`{user}` is no account: {e}"));
                 return Err(Exit::Code(USAGE));
             }
         },
@@ -60,17 +61,14 @@ pub(super) async fn doctor(
     }
     let findings = doctor::diagnose(&evidence, &symptoms);
     let likely = doctor::likely(&findings);
-    output::print(&match format {
-        Format::Text => text::all(&evidence, &findings, likely),
-        Format::Json => format!(
-            "{}\n",
-            json!({
-                "name": evidence.desired.as_ref().map(|desired| &desired.name),
-                "likely": likely,
-                "checks": findings,
-            })
-        ),
-    })?;
+    match format {
+        Format::Text => output::print(&text::all(&evidence, &findings, likely, Page::out())),
+        Format::Json => output::json(&json!({
+            "name": evidence.desired.as_ref().map(|desired| &desired.name),
+            "likely": likely,
+            "checks": findings,
+        })),
+    }?;
     let bad = |verdict| matches!(verdict, Verdict::Problem | Verdict::Unknown);
     if findings.iter().any(|finding| bad(finding.verdict)) {
         Err(Exit::Code(NOT_FINE))

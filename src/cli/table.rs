@@ -1,0 +1,336 @@
+//! Tables for people: columns that line up, whatever the letters are wide, and
+//! that fit the terminal. A pipe gets one line for each row, whole.
+
+use console::measure_text_width;
+
+use super::terminal::{Ink, Stream, paint};
+use crate::spec::printable;
+
+/// Between two columns.
+const GAP: usize = 2;
+
+/// A column that is not the last is not made wider than this for a few long
+/// entries; their rows run over.
+const MAX_COLUMN: usize = 60;
+
+/// The last column is not squeezed below this; the rows are broken up instead.
+const MIN_LAST: usize = 24;
+
+/// One entry.
+pub(super) struct Cell {
+    text: String,
+    ink: Option<Ink>,
+}
+
+impl Cell {
+    /// In colour.
+    pub(super) fn painted(text: &str, ink: Ink) -> Self {
+        Self { text: printable(text).into_owned(), ink: Some(ink) }
+    }
+
+    fn width(&self) -> usize {
+        measure_text_width(&self.text)
+    }
+}
+
+impl<T: AsRef<str>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self { text: printable(text.as_ref()).into_owned(), ink: None }
+    }
+}
+
+/// Where it is printed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Page {
+    /// Its width; a pipe has none.
+    pub(super) width: Option<usize>,
+    /// Whether colours are wanted.
+    pub(super) coloured: bool,
+}
+
+impl Page {
+    /// Standard output as it is.
+    pub(super) fn out() -> Self {
+        Self { width: Stream::Out.width(), coloured: Stream::Out.colours() }
+    }
+}
+
+enum Row {
+    Cells(Vec<Cell>),
+    /// A line between rows, as it is.
+    Line(String),
+}
+
+/// Rows of cells; the last cell of a row is a text that may be long.
+pub(super) struct Table {
+    head: Option<Vec<Cell>>,
+    rows: Vec<Row>,
+    /// How far it stands from the left.
+    indent: usize,
+    /// The first columns, which say what a row is about: together on the first
+    /// line where rows have to be broken up.
+    keys: usize,
+}
+
+impl Table {
+    pub(super) fn new(indent: usize, keys: usize) -> Self {
+        Self { head: None, rows: Vec::new(), indent, keys }
+    }
+
+    /// With a line of headings.
+    pub(super) fn headed(mut self, head: &[&str]) -> Self {
+        self.head = Some(head.iter().map(Cell::from).collect());
+        self
+    }
+
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+        self.rows.push(Row::Cells(cells.into_iter().collect()));
+    }
+
+    /// A line of its own between two rows; the columns go on below it.
+    pub(super) fn line(&mut self, line: impl Into<String>) {
+        self.rows.push(Row::Line(line.into()));
+    }
+
+    /// As lines that fit the page.
+    pub(super) fn render(&self, page: Page) -> String {
+        let cells = self.rows.iter().filter_map(|row| match row {
+            Row::Cells(cells) => Some(cells),
+            Row::Line(_) => None,
+        });
+        let all = || self.head.iter().chain(cells.clone());
+        let columns = all().map(Vec::len).max().unwrap_or(0).saturating_sub(1);
+        let widest = |n: usize| all().filter_map(|row| row.get(n)).map(Cell::width).max();
+        let widths: Vec<usize> =
+            (0..columns).map(|n| widest(n).unwrap_or(0).min(MAX_COLUMN)).collect();
+        let before = self.indent + widths.iter().map(|width| width + GAP).sum::<usize>();
+        let last = widest(columns).unwrap_or(0).min(MIN_LAST);
+        let narrow = page.width.filter(|width| before + last > *width);
+        let head = self.head.iter().filter(|_| narrow.is_none());
+        let head = head.map(|head| self.aligned(head, &widths, page));
+        let rows = self.rows.iter().map(|row| match (row, narrow) {
+            (Row::Line(line), _) => format!("{line}\n"),
+            (Row::Cells(cells), None) => self.aligned(cells, &widths, page),
+            (Row::Cells(cells), Some(width)) => self.stacked(cells, width, page.coloured),
+        });
+        head.chain(rows).collect()
+    }
+
+    /// One row in columns.
+    fn aligned(&self, row: &[Cell], widths: &[usize], page: Page) -> String {
+        let mut lines = Lines::new();
+        let mut place = self.indent;
+        for (n, cell) in row.iter().enumerate() {
+            if cell.text.is_empty() {
+                place += widths.get(n).map_or(0, |width| width + GAP);
+                continue;
+            }
+            // After an entry that ran over, what follows goes on below it.
+            if page.width.is_some() && lines.column > place {
+                lines.new_line();
+            }
+            match widths.get(n) {
+                Some(width) => {
+                    lines.put(place, &cell.text, cell.ink, page.coloured);
+                    place += width + GAP;
+                }
+                None => {
+                    let room = page.width.map(|width| width.saturating_sub(place).max(1));
+                    for (number, line) in wrap(&cell.text, room).iter().enumerate() {
+                        if number > 0 {
+                            lines.new_line();
+                        }
+                        lines.put(place, line, cell.ink, page.coloured);
+                    }
+                }
+            }
+        }
+        lines.end()
+    }
+
+    /// One row where there is no room for columns: what it is about, and the rest below.
+    fn stacked(&self, row: &[Cell], width: usize, coloured: bool) -> String {
+        let (keys, rest) = row.split_at(self.keys.min(row.len()));
+        let mut lines = Lines::new();
+        let deeper = self.indent + 4;
+        let mut place = self.indent;
+        for cell in keys.iter().filter(|cell| !cell.text.is_empty()) {
+            if lines.column > self.indent && lines.column + cell.width() > width {
+                lines.new_line();
+                place = deeper;
+            }
+            let room = width.saturating_sub(place.max(lines.column)).max(1);
+            for (number, line) in wrap(&cell.text, Some(room)).iter().enumerate() {
+                if number > 0 {
+                    lines.new_line();
+                    place = deeper;
+                }
+                lines.put(place, line, cell.ink, coloured);
+            }
+            place = lines.column + 1;
+        }
+        for (nth, cell) in rest.iter().filter(|cell| !cell.text.is_empty()).enumerate() {
+            if nth > 0 && lines.column + GAP + cell.width() <= width {
+                lines.put(lines.column + GAP, &cell.text, cell.ink, coloured);
+                continue;
+            }
+            lines.new_line();
+            let room = width.saturating_sub(deeper).max(1);
+            for (number, line) in wrap(&cell.text, Some(room)).iter().enumerate() {
+                if number > 0 {
+                    lines.new_line();
+                }
+                lines.put(deeper, line, cell.ink, coloured);
+            }
+        }
+        lines.end()
+    }
+}
+
+/// Lines that are being filled from left to right.
+struct Lines {
+    text: String,
+    /// Where the next thing can stand.
+    column: usize,
+}
+
+impl Lines {
+    const fn new() -> Self {
+        Self { text: String::new(), column: 0 }
+    }
+
+    fn put(&mut self, place: usize, text: &str, ink: Option<Ink>, coloured: bool) {
+        // What runs over keeps its distance from what follows.
+        let distance = if self.column > place { 1 } else { place - self.column };
+        self.text += &" ".repeat(distance);
+        match ink {
+            Some(ink) => self.text += &paint(text, ink, coloured),
+            None => self.text += text,
+        }
+        self.column += distance + measure_text_width(text);
+    }
+
+    fn new_line(&mut self) {
+        self.text.push('\n');
+        self.column = 0;
+    }
+
+    fn end(mut self) -> String {
+        self.text.push('\n');
+        self.text
+    }
+}
+
+/// The text in lines of at most `width` columns, broken between words; a word
+/// that is wider is broken where it has to be.
+pub(super) fn wrap(text: &str, width: Option<usize>) -> Vec<String> {
+    let Some(width) = width else { return vec![text.to_owned()] };
+    let mut lines = vec![String::new()];
+    let mut column = 0;
+    for word in text.split(' ') {
+        let wide = measure_text_width(word);
+        let start = lines.last().is_some_and(String::is_empty);
+        if !start && column + 1 + wide > width && (wide <= width || column + 1 >= width) {
+            lines.push(String::new());
+            column = 0;
+        } else if !start {
+            push(&mut lines, ' ');
+            column += 1;
+        }
+        for c in word.chars() {
+            let wide = measure_text_width(c.encode_utf8(&mut [0; 4]));
+            if column > 0 && column + wide > width {
+                lines.push(String::new());
+                column = 0;
+            }
+            push(&mut lines, c);
+            column += wide;
+        }
+    }
+    lines
+}
+
+fn push(lines: &mut [String], c: char) {
+    if let Some(line) = lines.last_mut() {
+        line.push(c);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new(2, 3);
+        let long = "general-with-a-long-name@conference.smoothcurves.nexus";
+        for (kind, name, why) in [
+            ("user", "ann@example.org", "declared, not on the server"),
+            ("user", "日本語@example.org", "owned, and no longer declared"),
+            ("room", long, "its options differ (options.title, options.members_only)"),
+        ] {
+            table.row([Cell::painted("+", Ink::Green), kind.into(), name.into(), why.into()]);
+        }
+        table
+    }
+
+    fn page(width: Option<usize>) -> Page {
+        Page { width, coloured: false }
+    }
+
+    #[test]
+    fn a_pipe_gets_one_whole_line_for_each_row_and_columns_line_up() {
+        let text = table().render(page(None));
+        assert_eq!(text.lines().count(), 3);
+        let place = |line: &str, word: &str| measure_text_width(line.split(word).next().unwrap());
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(place(lines[0], "declared,"), place(lines[1], "owned,"), "{text}");
+        assert!(lines[2].ends_with("options.members_only)"));
+    }
+
+    #[test]
+    fn nothing_is_wider_than_the_terminal_and_nothing_is_lost() {
+        for width in [20, 40, 60, 80, 100, 200] {
+            let text = table().render(page(Some(width)));
+            for line in text.lines() {
+                assert!(measure_text_width(line) <= width, "{width}: {line:?}\n{text}");
+            }
+            let squeezed: String = text.split_whitespace().collect();
+            for word in ["日本語@example.org", "options.members_only)", "smoothcurves.nexus"] {
+                assert!(squeezed.contains(word), "{word} in {width} columns\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn colours_take_no_room() {
+        let coloured = table().render(Page { width: Some(80), coloured: true });
+        assert_eq!(console::strip_ansi_codes(&coloured), table().render(page(Some(80))));
+        assert!(coloured.contains("\x1b[32m+\x1b[0m"));
+    }
+
+    #[test]
+    fn control_characters_are_shown_and_not_sent() {
+        let mut table = Table::new(0, 1);
+        table.row(["a\x1b[2J".into(), "b\nc\r".into()]);
+        assert_eq!(table.render(page(None)), "a\\u{1b}[2J  b\\nc\\r\n");
+    }
+
+    #[test]
+    fn empty_entries_keep_their_place() {
+        let mut table = Table::new(0, 1).headed(&["NAME", "SINCE", "NOTE"]);
+        table.row(["ann".into(), "".into(), "banned".into()]);
+        table.row(["bea".into(), "today".into(), "".into()]);
+        assert_eq!(
+            table.render(page(None)),
+            "NAME  SINCE  NOTE\nann          banned\nbea   today\n"
+        );
+    }
+
+    #[test]
+    fn words_are_broken_only_where_they_must_be() {
+        assert_eq!(wrap("one two three", Some(7)), ["one two", "three"]);
+        assert_eq!(wrap("abcdefghij", Some(4)), ["abcd", "efgh", "ij"]);
+        assert_eq!(wrap("日本語", Some(4)), ["日本", "語"]);
+        assert_eq!(wrap("", Some(4)), [""]);
+    }
+}

@@ -1,0 +1,189 @@
+//! The built program on a real terminal, and on none: colours only where they
+//! are wanted, tables that fit, and nothing of others that moves the cursor.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::fs::{self, OpenOptions};
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use console::{measure_text_width, strip_ansi_codes};
+use ejabberd_operator::engine::Store;
+use ejabberd_operator::inventory::{Origin, Owned};
+use ejabberd_operator::model::{Kind, ObjectKey, Revision};
+use ejabberd_operator::spec::DeletionPolicy;
+use ejabberd_operator::store::SqliteStore;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+/// What a person made a room's name of, to take over the terminal of whoever looks.
+const EVIL: &str = "evil\u{1b}]0;owned\u{7}\u{9b}2J\r\u{202e}@conference.example.org";
+
+fn operator(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ejabberd-operator"));
+    command.current_dir(directory).args(arguments).stdin(Stdio::null()).env("TERM", "xterm");
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI", "COLUMNS", "JOURNAL_STREAM"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs it with a terminal of that many columns as standard output and error.
+fn on_terminal(mut command: Command, columns: u16) -> String {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&ours, size).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
+    let theirs = OpenOptions::new().read(true).write(true).open(name).unwrap();
+    let mut child = command.stdout(theirs.try_clone().unwrap()).stderr(theirs).spawn().unwrap();
+    // The last copies of their end, so that reading ends with the child.
+    drop(command);
+    let mut all = Vec::new();
+    // The end is an error here, after everything was read.
+    let _ = std::fs::File::from(ours).read_to_end(&mut all);
+    child.wait().unwrap();
+    // The terminal itself makes line ends of two characters.
+    String::from_utf8(all).unwrap().replace("\r\n", "\n")
+}
+
+fn piped(mut command: Command) -> (String, String) {
+    let out = command.output().unwrap();
+    (String::from_utf8(out.stdout).unwrap(), String::from_utf8(out.stderr).unwrap())
+}
+
+/// A state directory that owns a few things.
+fn owned(directory: &Path) {
+    let store = SqliteStore::open(&directory.join("state")).unwrap();
+    let long = "a-room-with-quite-a-long-name@conference.smoothcurves.nexus";
+    let names = [
+        (Kind::User, "ann@example.org"),
+        (Kind::User, "日本語@example.org"),
+        (Kind::Room, long),
+        (Kind::Room, EVIL),
+    ];
+    let owned = Owned {
+        origin: Origin::Created,
+        since: jiff::Timestamp::UNIX_EPOCH,
+        revision: Revision::new("0123456789abcdef"),
+        deletion_policy: DeletionPolicy::Retain,
+        password: None,
+        vcard: None,
+        banned: None,
+    };
+    let entries = names.map(|(kind, name)| (ObjectKey::new(kind, name), owned.clone()));
+    store.record(&entries, &[]).unwrap();
+}
+
+fn is_harmless(text: &str) {
+    let text = strip_ansi_codes(text);
+    let bad = text.chars().find(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}');
+    assert_eq!(bad, None, "{text:?}");
+}
+
+const LIST: [&str; 3] = ["--state-dir", "state", "inventory"];
+
+#[test]
+fn a_table_fits_its_terminal_and_a_pipe_gets_it_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    owned(directory.path());
+    for columns in [40, 80, 160] {
+        let text = on_terminal(operator(directory.path(), &LIST), columns);
+        assert!(text.contains("ann@example.org") && text.contains("日本語@example.org"), "{text}");
+        for line in text.lines() {
+            assert!(measure_text_width(line) <= columns.into(), "{columns}: {line}\n{text}");
+        }
+        is_harmless(&text);
+    }
+    let (text, _) = piped(operator(directory.path(), &LIST));
+    assert_eq!(text.lines().count(), 5, "{text}");
+    assert!(text.lines().next().unwrap().starts_with("KIND"), "{text}");
+    is_harmless(&text);
+}
+
+#[test]
+fn json_is_harmless_and_still_says_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    owned(directory.path());
+    let (json, _) = piped(operator(directory.path(), &[&LIST[..], &["--output", "json"]].concat()));
+    is_harmless(&json);
+    let list: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!(list.as_array().unwrap().iter().any(|entry| entry["name"] == EVIL), "{json}");
+}
+
+/// Whether there are colours in what a plan and its complaint look like.
+fn coloured(text: &str) -> bool {
+    text.contains("\u{1b}[")
+}
+
+#[test]
+fn colours_only_where_they_are_wanted() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("absent.sock");
+    let file = format!(
+        "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: {{ name: test }}\n\
+         spec:\n  host: example.org\n  server: {{ docker: {{ container: c, engine: \"unix://{}\" }} }}\n",
+        socket.display()
+    );
+    fs::write(directory.path().join("desired-state.yaml"), file).unwrap();
+    let with = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let mut command = operator(directory.path(), arguments);
+        command.envs(variables.iter().copied());
+        command
+    };
+    // A result on standard output, a complaint of ours, one of the arguments, and an address that is not ours.
+    for arguments in [&["plan"][..], &["plan", "--ouput"], &["run", "--listen", "192.0.2.1:9"]] {
+        let on = |variables: &[(&str, &str)]| on_terminal(with(variables, arguments), 80);
+        assert!(coloured(&on(&[])), "{arguments:?}: {:?}", on(&[]));
+        assert!(coloured(&on(&[("NO_COLOR", "")])), "an empty NO_COLOR says nothing");
+        assert!(!coloured(&on(&[("NO_COLOR", "1")])), "{arguments:?}");
+        assert!(!coloured(&on(&[("TERM", "dumb")])), "{arguments:?}");
+        let through = |variables: &[(&str, &str)]| {
+            let (out, err) = piped(with(variables, arguments));
+            out + &err
+        };
+        assert!(!coloured(&through(&[])), "{arguments:?}");
+        assert!(coloured(&through(&[("CLICOLOR_FORCE", "1")])), "{arguments:?}");
+        let both = [("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")];
+        assert!(!coloured(&through(&both)), "{arguments:?}");
+    }
+    // Each for itself: a result into a file, its complaint to the terminal.
+    let path = directory.path().join("plan.txt");
+    let sh = format!("exec {} plan > {}", env!("CARGO_BIN_EXE_ejabberd-operator"), path.display());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &sh]).current_dir(directory.path()).env("TERM", "xterm");
+    shell.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").stdin(Stdio::null());
+    assert!(coloured(&on_terminal(shell, 80)), "the complaint is coloured");
+    assert!(!coloured(&fs::read_to_string(&path).unwrap()), "the result is not");
+}
+
+#[test]
+fn what_a_file_is_called_or_holds_does_not_reach_the_terminal_raw() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = "a\u{1b}[2Jb.yaml";
+    let file = directory.path().join(name);
+    let text =
+        "apiVersion: ejabberd-operator/v1\nspec: { \"\\e[2J\\x9b1m\": 1, host: \"x\\e]0;y\\a\" }\n";
+    fs::write(&file, text).unwrap();
+    for wanted in [name, "no\u{1b}[2Jwhere.yaml"] {
+        for command in ["validate", "plan", "audit"] {
+            let text =
+                on_terminal(operator(directory.path(), &["--desired-state", wanted, command]), 80);
+            assert!(text.contains("error:"), "{text}");
+            is_harmless(&text);
+        }
+    }
+    for arguments in
+        [["adopt", "x\u{1b}[2Jy"], ["secret", "x\u{1b}[2Jy"], ["rollback", "\u{1b}[2J12345"]]
+    {
+        is_harmless(&on_terminal(operator(directory.path(), &arguments), 80));
+    }
+}

@@ -1,0 +1,115 @@
+//! The alerts as they are shipped: what promtool says of them, and that each is
+//! tested and explained.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::scraper::{file, promtool};
+
+pub const RULES: &str = "manifests/prometheus/ejabberd-operator.rules.yml";
+const TESTS: &str = "manifests/prometheus/tests";
+
+fn yaml(text: &str) -> Value {
+    serde_yaml::from_str(text).unwrap()
+}
+
+fn rules() -> Vec<Value> {
+    let rules = yaml(&file(RULES));
+    let groups = rules["groups"].as_array().unwrap().iter();
+    groups.flat_map(|group| group["rules"].as_array().unwrap().clone()).collect()
+}
+
+fn test_files() -> Vec<String> {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/prometheus/tests");
+    let files = std::fs::read_dir(directory).unwrap();
+    let mut names: Vec<String> =
+        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn place(name: &str) -> String {
+    format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn promtool_accepts_them_and_their_tests_pass() {
+    let none = Stdio::null;
+    promtool(&["check", "rules", &place(RULES)], none());
+    promtool(&["check", "config", &place("manifests/prometheus/prometheus.yml")], none());
+    let files: Vec<String> =
+        test_files().iter().map(|name| place(&format!("{TESTS}/{name}"))).collect();
+    let mut args = vec!["test", "rules"];
+    args.extend(files.iter().map(String::as_str));
+    let said = promtool(&args, none());
+    assert_eq!(said.matches("SUCCESS").count(), files.len(), "{said}");
+}
+
+#[test]
+fn each_is_seen_to_fire_and_to_be_silent() {
+    let alerts: BTreeSet<String> =
+        rules().iter().map(|rule| rule["alert"].as_str().unwrap().to_owned()).collect();
+    let mut seen: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for name in test_files() {
+        let tests = yaml(&file(&format!("{TESTS}/{name}")));
+        for case in tests["tests"].as_array().unwrap() {
+            for check in case["alert_rule_test"].as_array().unwrap() {
+                let alert = check["alertname"].as_str().unwrap();
+                // promtool finds nothing wrong with the silence of an alert that is not there.
+                assert!(alerts.contains(alert), "{name}: there is no {alert}");
+                let (fires, silent) = seen.entry(alert.to_owned()).or_default();
+                match check["exp_alerts"].as_array().unwrap().len() {
+                    0 => *silent += 1,
+                    _ => *fires += 1,
+                }
+            }
+        }
+    }
+    for alert in alerts {
+        let (fires, silent) = seen.get(&alert).copied().unwrap_or_default();
+        assert!(fires >= 1 && silent >= 2, "{alert}: seen to fire {fires} times, silent {silent}");
+    }
+}
+
+/// The anchors of a text's headings, as the usual viewers make them.
+fn anchors(markdown: &str) -> BTreeSet<String> {
+    let headings = markdown.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let words = heading.trim_start_matches('#').trim().to_lowercase();
+        words.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>()
+    };
+    headings.map(|heading| anchor(heading).replace(' ', "-")).collect()
+}
+
+#[test]
+fn each_says_what_to_do() {
+    let anchors = anchors(&file("README.md"));
+    for rule in rules() {
+        let name = rule["alert"].as_str().unwrap();
+        let severity = rule["labels"]["severity"].as_str().unwrap();
+        assert!(["critical", "warning"].contains(&severity), "{name}: {severity}");
+        for part in ["summary", "description"] {
+            let words = rule["annotations"][part].as_str().unwrap();
+            assert!(words.len() > 20, "{name} has no {part}");
+        }
+        let runbook = rule["annotations"]["runbook_url"].as_str().unwrap();
+        let anchor = runbook.strip_prefix("README.md#").unwrap_or_else(|| panic!("{runbook}"));
+        assert_eq!(anchor, name.to_lowercase());
+        assert!(anchors.contains(anchor), "README.md has no heading for {name}");
+    }
+}
+
+/// The rules with each `for:` cut down to a second: a test cannot wait for
+/// minutes. Nothing else of them is changed.
+pub fn impatient() -> String {
+    let rules = file(RULES);
+    let lines = rules.lines().map(|line| match line.split_once("for: ") {
+        Some((indent, _)) if indent.trim().is_empty() => format!("{indent}for: 1s\n"),
+        _ => format!("{line}\n"),
+    });
+    let cut: String = lines.collect();
+    assert_eq!(cut.matches("for: 1s\n").count(), self::rules().len());
+    cut
+}

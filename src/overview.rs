@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::inventory::Inventory;
 use crate::model::{Jid, Kind, ObjectKey, RoomJid};
@@ -17,7 +17,7 @@ use crate::spec::{DesiredState, Group, OptionValue, Room, User, UserState};
 const MAX_OBJECTS: usize = 50_000;
 
 /// How an object stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
     /// A step about it fails.

@@ -45,6 +45,10 @@ pub(super) enum Command {
             value_name = "ADDRESS"
         )]
         listen: SocketAddr,
+        /// A file with the token that whoever reads them has to give; needed to
+        /// listen on anything but loopback
+        #[arg(long, env = "EJABBERD_OPERATOR_TOKEN_FILE", value_name = "PATH")]
+        token_file: Option<PathBuf>,
         /// The time between two rounds when nothing happens
         #[arg(long, env = "EJABBERD_OPERATOR_RESYNC", default_value = "30s", value_parser = duration, value_name = "TIME")]
         resync: Duration,

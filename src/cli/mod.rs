@@ -6,6 +6,7 @@ mod configs;
 mod connect;
 mod doctor;
 mod empty;
+mod endpoint;
 mod events;
 mod export;
 mod inventory;
@@ -37,6 +38,8 @@ const USAGE: u8 = 64;
 pub(crate) enum Exit {
     /// With a message, as a failure.
     Failure(String),
+    /// With a message, as wrong usage.
+    Usage(String),
     /// With a code of its own; everything was said already.
     Code(u8),
 }
@@ -66,6 +69,10 @@ pub fn main() -> ExitCode {
         Err(Exit::Failure(message)) => {
             output::complain(&message);
             ExitCode::from(FAILURE)
+        }
+        Err(Exit::Usage(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::from(USAGE)
         }
     }
 }
@@ -101,7 +108,10 @@ fn dispatch(arguments: Arguments) -> Outcome {
             block_on(show::plan(&place, output, detailed_exitcode))
         }
         Command::Apply { output, approve } => block_on(run::apply(&place, output, approve)),
-        Command::Run { listen, resync } => block_on(run::run(&place, listen, resync)),
+        Command::Run { listen, token_file, resync } => {
+            let web = endpoint::Web { listen, token_file };
+            block_on(run::run(&place, &web, resync))
+        }
         Command::Retry => block_on(configs::retry(&place)),
         Command::Inventory { output } => inventory::inventory(&place, output),
         Command::Forget { name, kind, host } => {

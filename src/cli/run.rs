@@ -1,18 +1,17 @@
 //! The commands that change things: `apply` and `run`.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::args::Format;
 use super::connect::Connectors;
+use super::endpoint::{self, Web};
 use super::progress::{Bar, Doing, Fanout, Log};
 use super::session::{Place, engine};
 use super::table::Page;
@@ -28,9 +27,6 @@ use crate::secrets::FileSecrets;
 use crate::status::{News, Status};
 use crate::store::{OrderFile, SqliteStore};
 use crate::web;
-
-/// In the state directory: where the running operator listens, and which it is.
-pub(super) const ENDPOINT_FILE: &str = "endpoint";
 
 /// What `apply` ends with when the guard refused deletions.
 const REFUSED: u8 = 3;
@@ -173,15 +169,14 @@ fn finish(reports: Vec<RoundReport>, format: Format) -> Outcome {
 }
 
 /// Reconciles until told to stop.
-pub(super) async fn run(place: &Place, listen: SocketAddr, resync: Duration) -> Outcome {
+pub(super) async fn run(place: &Place, web: &Web, resync: Duration) -> Outcome {
+    let (access, local) = web.access()?;
     let source = Arc::new(place.source()?);
     let store = Arc::new(SqliteStore::open(&place.state_dir)?);
-    let listener = TcpListener::bind(listen).await.map_err(|e| {
-        Exit::Failure(format!("failed to listen on {listen}: {e}; choose another with --listen"))
-    })?;
+    let listener = web.bind().await?;
     let address = listener.local_addr()?;
     let instance = format!("{}-{}", std::process::id(), Timestamp::now().as_nanosecond());
-    std::fs::write(place.state_dir.join(ENDPOINT_FILE), format!("{address} {instance}\n"))?;
+    endpoint::write(&place.state_dir, address, &instance, &local)?;
     let metrics = Arc::new(Metrics::new()?);
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(signals(stop));
@@ -190,12 +185,21 @@ pub(super) async fn run(place: &Place, listen: SocketAddr, resync: Duration) -> 
         let metrics = Arc::clone(&metrics);
         Arc::new(move || metrics.encode())
     };
-    let served = tokio::spawn(web::serve(listener, seen, exposition, stopped.clone()));
+    let board = Arc::new(web::Board::default());
+    let site = web::Site {
+        status: seen,
+        board: Arc::clone(&board),
+        store: Arc::clone(&store) as Arc<dyn Store>,
+        metrics: exposition,
+        access,
+    };
+    let served = tokio::spawn(web::serve(listener, site, stopped.clone()));
     tracing::info!(%address, desired_state = %place.desired_state.display(), "started");
     let telemetry: Arc<dyn Telemetry> = Arc::new(Fanout(vec![
         Arc::clone(&metrics) as _,
         Arc::new(Log::default()),
         Arc::new(Doing::new(status.clone())),
+        board,
     ]));
     let bulletin =
         Bulletin::new(status, Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&telemetry));
@@ -217,7 +221,7 @@ pub(super) async fn run(place: &Place, listen: SocketAddr, resync: Duration) -> 
     };
     controller.run(stopped).await;
     // Gone with the operator; `status` then says that none answers.
-    let _ = std::fs::remove_file(place.state_dir.join(ENDPOINT_FILE));
+    endpoint::remove(&place.state_dir);
     let _ = served.await;
     Ok(())
 }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::args::{Format, StatusFormat};
 use super::connect::Connectors;
 use super::empty::EmptyStore;
+use super::endpoint::{self, Endpoint};
 use super::session::{Place, engine};
 use super::table::Page;
 use super::{Exit, Outcome, output, status_text};
@@ -100,21 +101,21 @@ pub(super) async fn status(place: &Place, format: StatusFormat) -> Outcome {
 
 /// What the operator that runs says, if one does.
 pub(super) async fn ask_operator(place: &Place) -> Option<Status> {
-    let endpoint = place.state_dir.join(super::run::ENDPOINT_FILE);
-    let endpoint = std::fs::read_to_string(&endpoint).ok()?;
-    let (address, instance) = endpoint.trim().split_once(' ').unwrap_or_default();
-    let answer = tokio::time::timeout(ASK_DEADLINE, ask(address)).await.unwrap_or(None);
+    let endpoint = endpoint::read(&place.state_dir)?;
+    let answer = tokio::time::timeout(ASK_DEADLINE, ask(&endpoint)).await.unwrap_or(None);
     // Another operator may have the address by now.
-    answer.filter(|status| status.instance == instance)
+    answer.filter(|status| status.instance == endpoint.instance)
 }
 
-async fn ask(address: &str) -> Option<Status> {
+async fn ask(endpoint: &Endpoint) -> Option<Status> {
+    let Endpoint { address, token, .. } = endpoint;
     let stream = tokio::net::TcpStream::connect(address).await.ok()?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
     tokio::spawn(connection);
     let request = hyper::Request::get("/status")
         .header(hyper::header::HOST, address)
+        .header(hyper::header::AUTHORIZATION, format!("Bearer {token}"))
         .body(Empty::<bytes::Bytes>::new())
         .ok()?;
     let answer = sender.send_request(request).await.ok()?;

@@ -16,6 +16,8 @@ mod reading;
 #[cfg(test)]
 mod tests;
 
+pub use reading::{Value, read};
+
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,93 +1,107 @@
 //! Floor 4: what the operator shows over HTTP, on loopback by default.
+//!
+//! A page for people at `/`, and what it is made of under `/api`; beside it
+//! `/metrics`, `/livez`, `/readyz` and `/status` for programs. Everything is
+//! read only. [`Board`] keeps what the engine tells; [`Access`] says who may
+//! read it; [`serve`] bounds how many do so at once.
 
-use std::future::IntoFuture;
+mod access;
+mod board;
+mod configs;
+mod events;
+mod headline;
+mod live;
+mod masked;
+mod objects;
+mod probes;
+mod serve;
+mod shell;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
-use crate::status::{ConditionType, Status};
+pub use access::{Access, Token, TokenError};
+pub use board::Board;
+pub use serve::serve;
 
-/// How long requests under way may go on once the operator ends.
-const LAST_REQUESTS: Duration = Duration::from_secs(1);
+use crate::engine::Store;
+use crate::status::Status;
 
 /// Makes the text of `/metrics`.
 pub type Exposition = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// Pages that follow what happens at the same time.
+const MAX_STREAMS: usize = 16;
+
+/// What is served, and to whom.
+pub struct Site {
+    /// The status as it is.
+    pub status: watch::Receiver<Status>,
+    /// What else the engine tells.
+    pub board: Arc<Board>,
+    /// The operator's memory: older events, configurations.
+    pub store: Arc<dyn Store>,
+    /// The text of `/metrics`.
+    pub metrics: Exposition,
+    /// Who may read it.
+    pub access: Access,
+}
 
 /// What the handlers read.
 #[derive(Clone)]
 struct Shared {
     status: watch::Receiver<Status>,
+    board: Arc<Board>,
+    store: Arc<dyn Store>,
     metrics: Exposition,
+    streams: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
 }
 
-/// Serves until `stop` says so. Handlers only read what is in memory, so they
-/// cannot hang.
-pub async fn serve(
-    listener: TcpListener,
-    status: watch::Receiver<Status>,
-    metrics: Exposition,
-    mut stop: watch::Receiver<bool>,
-) -> std::io::Result<()> {
-    let router = Router::new()
-        .route("/", get(page))
+fn router(site: Site, stop: watch::Receiver<bool>) -> Router {
+    let Site { status, board, store, metrics, access } = site;
+    let streams = Arc::new(Semaphore::new(MAX_STREAMS));
+    let shared = Shared { status, board, store, metrics, streams, stop };
+    Router::new()
         .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get(readyz))
-        .route("/status", get(status_json))
-        .route("/metrics", get(exposition))
-        .with_state(Shared { status, metrics });
-    let mut stopped = stop.clone();
-    let ended = async move {
-        // An error means that whoever could say so is gone, which says so too.
-        let _ = stop.wait_for(|stop| *stop).await;
+        .route("/readyz", get(probes::ready))
+        .route("/status", get(probes::status))
+        .route("/metrics", get(probes::metrics))
+        .route("/api/live", get(live::stream))
+        .route("/api/objects", get(objects::list))
+        .route("/api/events", get(events::list))
+        .route("/api/configs", get(configs::list))
+        .route("/api/configs/diff", get(configs::difference))
+        .with_state(shared)
+        .merge(shell::routes())
+        .fallback(|| async { refused(StatusCode::NOT_FOUND, "there is nothing here\n") })
+        .layer(from_fn_with_state(Arc::new(access), access::gate))
+}
+
+fn refused(status: StatusCode, why: &'static str) -> Response {
+    (status, why).into_response()
+}
+
+/// Asks the store, which blocks, beside the server.
+async fn ask<T: Send + 'static>(
+    store: &Arc<dyn Store>,
+    question: impl FnOnce(&dyn Store) -> Result<T, crate::engine::StoreError> + Send + 'static,
+) -> Result<T, Response> {
+    let store = Arc::clone(store);
+    let failed = |error: String| {
+        (StatusCode::INTERNAL_SERVER_ERROR, format!("failed to {error}\n")).into_response()
     };
-    let server = axum::serve(listener, router).with_graceful_shutdown(ended).into_future();
-    tokio::select! {
-        result = server => result,
-        () = async {
-            let _ = stopped.wait_for(|stop| *stop).await;
-            tokio::time::sleep(LAST_REQUESTS).await;
-        } => Ok(()),
+    match tokio::task::spawn_blocking(move || question(&*store)).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(_) => Err(failed("ask the memory".to_owned())),
     }
-}
-
-/// Ready means that a round was finished against a server that answers.
-async fn readyz(State(shared): State<Shared>) -> Response {
-    let status = shared.status.borrow();
-    if status.server.up && status.last_attempt.is_some() {
-        return "ok\n".into_response();
-    }
-    let why = status.get(ConditionType::Healthy).map(|c| c.message.clone()).unwrap_or_default();
-    (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")).into_response()
-}
-
-async fn status_json(State(shared): State<Shared>) -> Response {
-    axum::Json(&*shared.status.borrow()).into_response()
-}
-
-async fn exposition(State(shared): State<Shared>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (shared.metrics)())
-        .into_response()
-}
-
-/// The page for people, for now as plain as the terminal's.
-async fn page(State(shared): State<Shared>) -> Response {
-    let status = shared.status.borrow();
-    let lines: Vec<String> = status
-        .conditions
-        .iter()
-        .map(|c| format!("{:<14} {:<8} {:<20} {}", c.kind, c.status.as_str(), c.reason, c.message))
-        .collect();
-    let body = format!(
-        "ejabberd-operator {}\n\n{}\n\n/status /metrics /livez /readyz\n",
-        status.name,
-        lines.join("\n")
-    );
-    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response()
 }

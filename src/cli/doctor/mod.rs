@@ -98,7 +98,7 @@ async fn read(place: &Place) -> (File, Option<DesiredState>) {
     let path = place.desired_state.display().to_string();
     let loaded = match place.source() {
         Ok(source) => source.load().await.map_err(|e| format!("failed to {e}")),
-        Err(Exit::Failure(why)) => Err(why),
+        Err(Exit::Failure(why) | Exit::Usage(why)) => Err(why),
         Err(Exit::Code(_)) => Err(format!("{path} cannot be read")),
     };
     let files = match loaded {

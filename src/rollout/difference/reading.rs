@@ -10,12 +10,18 @@ const MAX_BYTES: usize = 4 << 20;
 
 /// One value of the file.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub enum Value {
+    /// Nothing.
     Null,
+    /// Yes or no.
     Bool(bool),
+    /// A whole number.
     Int(i128),
+    /// Another number.
     Float(f64),
+    /// A text.
     Text(String),
+    /// A list.
     List(Vec<Value>),
     /// In the order of the file. Rules are tried in their order, so that order
     /// means something to ejabberd in the mappings inside of an option.
@@ -24,7 +30,8 @@ pub(super) enum Value {
 
 /// Reads a file. `None` if it is no YAML, holds a key twice (which ejabberd
 /// allows in places, and merges), or goes beyond the parser's limits.
-pub(super) fn read(file: &[u8]) -> Option<Value> {
+#[must_use]
+pub fn read(file: &[u8]) -> Option<Value> {
     if file.len() > MAX_BYTES {
         return None;
     }

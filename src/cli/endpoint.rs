@@ -1,0 +1,104 @@
+//! Where the running operator listens, and how `status` finds it.
+
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use tokio::net::TcpListener;
+
+use super::Exit;
+use crate::web::{Access, Token};
+
+/// In the state directory: where the running operator listens, which it is,
+/// and a token for those who may read that directory.
+const FILE: &str = "endpoint";
+
+/// What is asked of the page, and of whom.
+pub(super) struct Web {
+    pub(super) listen: SocketAddr,
+    pub(super) token_file: Option<PathBuf>,
+}
+
+impl Web {
+    /// Who may read, and a token for `status`, which cannot know the other one.
+    pub(super) fn access(&self) -> Result<(Access, String), Exit> {
+        let local = random()?;
+        let Some(path) = &self.token_file else {
+            if self.listen.ip().to_canonical().is_loopback() {
+                return Ok((Access::Loopback, local));
+            }
+            return Err(Exit::Usage(format!(
+                "--listen {} lets others read the names of all accounts and rooms: give a token that they \
+                 have to know with --token-file PATH (`openssl rand -hex 32` makes one), or listen on \
+                 127.0.0.1",
+                self.listen
+            )));
+        };
+        let token = Token::read(path)?;
+        Ok((Access::Tokens(vec![token, Token::new(&local)]), local))
+    }
+
+    pub(super) async fn bind(&self) -> Result<TcpListener, Exit> {
+        let listen = self.listen;
+        TcpListener::bind(listen).await.map_err(|e| {
+            Exit::Failure(format!(
+                "failed to listen on {listen}: {e}; choose another with --listen"
+            ))
+        })
+    }
+}
+
+fn random() -> Result<String, Exit> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)
+        .map_err(|e| Exit::Failure(format!("failed to make a token for `status`: {e}")))?;
+    Ok(bytes.iter().fold(String::new(), |mut hex, byte| {
+        // Writing to a text cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    }))
+}
+
+/// How the running operator is reached from this host.
+pub(super) struct Endpoint {
+    pub(super) address: String,
+    pub(super) instance: String,
+    pub(super) token: String,
+}
+
+/// Leaves word of where we listen, for nobody but us.
+pub(super) fn write(
+    state_dir: &Path,
+    address: SocketAddr,
+    instance: &str,
+    token: &str,
+) -> std::io::Result<()> {
+    let near = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let address = SocketAddr::new(near, address.port());
+    let (path, new) = (state_dir.join(FILE), state_dir.join("endpoint.new"));
+    // One that was left over may be open to others.
+    let _ = std::fs::remove_file(&new);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    writeln!(file, "{address} {instance} {token}")?;
+    std::fs::rename(new, path)
+}
+
+/// Where the running operator listens, if there is one.
+pub(super) fn read(state_dir: &Path) -> Option<Endpoint> {
+    let text = std::fs::read_to_string(state_dir.join(FILE)).ok()?;
+    let mut words = text.split_whitespace().map(str::to_owned);
+    let (address, instance) = (words.next()?, words.next()?);
+    Some(Endpoint { address, instance, token: words.next().unwrap_or_default() })
+}
+
+/// Gone with the operator; `status` then says that none answers.
+pub(super) fn remove(state_dir: &Path) {
+    let _ = std::fs::remove_file(state_dir.join(FILE));
+}

@@ -6,81 +6,15 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, Result,
 };
 
-use super::HEALTHS;
-use crate::engine::StepResult;
-use crate::model::{Kind, Op};
-use crate::rollout::Method;
-use crate::status::{ConditionStatus, ConditionType};
-
-/// Every status of a condition.
-pub(super) const STATUSES: [ConditionStatus; 3] =
-    [ConditionStatus::True, ConditionStatus::False, ConditionStatus::Unknown];
-
 /// From a round that finds nothing to do to one that waits for a server which
 /// repairs its tables, in seconds.
 const DURATIONS: [f64; 16] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
 ];
 
-/// The results of rounds, as reports have them.
-const ROUND_RESULTS: [&str; 4] = ["converged", "drift", "failed", "refused"];
-
-/// The states of objects.
-const OBJECT_STATES: [&str; 3] = ["desired", "managed", "unmanaged"];
-
-/// The kinds of object that are counted; server and configuration are there once.
-const COUNTED: [Kind; 4] = [Kind::User, Kind::Group, Kind::Room, Kind::Affiliation];
-
 /// How long calls take: a list of 100,000 accounts needs seconds, and fifteen
 /// is the deadline of most.
 const CALLS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0];
-
-/// The reasons for a start that are there from the beginning: of a counter
-/// that appears with its first event, no rate shows that event.
-const RESTART_REASONS: [&str; 21] = [
-    // By the operator itself.
-    "Config",
-    "Created",
-    "Replaced",
-    "BroughtBack",
-    // Found not running, or ended by somebody.
-    "Stopped",
-    "Ended",
-    "Terminated",
-    "Killed",
-    "Halted",
-    // It failed.
-    "Crashed",
-    "OutOfMemory",
-    "Unresponsive",
-    "StuckStart",
-    "StartFailed",
-    // Somebody had to mend something first.
-    "PortTaken",
-    "DiskFull",
-    "ImageMissing",
-    "BadMount",
-    "ConfigUnreadable",
-    "PermissionDenied",
-    "NodeNameChanged",
-];
-
-/// How configurations are put in force, and what becomes of it.
-const METHODS: [Method; 2] = [Method::Reload, Method::Restart];
-const ROLLOUT_RESULTS: [&str; 5] = ["good", "refused", "not_now", "rolled_back", "stuck"];
-
-/// The states of a server's life, as the status has them.
-pub(super) const SERVER_STATES: [&str; 9] = [
-    "absent",
-    "starting",
-    "running",
-    "unresponsive",
-    "paused",
-    "backing-off",
-    "failed",
-    "stopping",
-    "stopped",
-];
 
 pub(super) struct Families {
     pub(super) desired_state: IntGaugeVec,
@@ -312,48 +246,6 @@ impl Families {
                 &[],
             )?,
         })
-    }
-
-    fn prepare(&self) {
-        // The results of steps; what an error says does not matter here.
-        let results = [StepResult::Done.as_str(), "failed", StepResult::deferred("").as_str()];
-        for result in ROUND_RESULTS {
-            self.reconcile.with_label_values(&[result]);
-        }
-        for kind in Kind::ALL.map(Kind::as_str) {
-            for op in Op::ALL.map(Op::as_str) {
-                self.drift.with_label_values(&[kind, op]);
-                for result in results {
-                    self.steps.with_label_values(&[kind, op, result]);
-                }
-            }
-            self.failing.with_label_values(&[kind]);
-        }
-        for kind in COUNTED.map(Kind::as_str) {
-            for state in OBJECT_STATES {
-                self.objects.with_label_values(&[kind, state]);
-            }
-        }
-        for method in METHODS.map(Method::as_str) {
-            for result in ROLLOUT_RESULTS {
-                self.config_rollouts.with_label_values(&[method, result]);
-            }
-        }
-        for state in SERVER_STATES {
-            self.server_state.with_label_values(&[state]);
-        }
-        for kind in ConditionType::ALL.map(|kind| kind.to_string()) {
-            for status in STATUSES {
-                let gauge = self.condition.with_label_values(&[kind.as_str(), status.as_str()]);
-                gauge.set((status == ConditionStatus::Unknown).into());
-            }
-        }
-        for reason in RESTART_REASONS {
-            self.restarts.with_label_values(&[reason]);
-        }
-        for health in HEALTHS {
-            self.health.with_label_values(&[health]);
-        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! never holds the name of an account or room, or the text of an error.
 
 mod families;
+mod labels;
 mod metered;
 #[cfg(test)]
 #[allow(clippy::float_cmp, reason = "the metrics hold exactly what was set")]
@@ -23,9 +24,6 @@ use crate::observed::ProcessState;
 use crate::plan::Plan;
 use crate::status::{ConditionStatus, ConditionType, ServerStatus, Status, SupervisionStatus};
 use families::Families;
-
-/// The words that Docker has for the health of a container.
-const HEALTHS: [&str; 4] = ["none", "starting", "healthy", "unhealthy"];
 
 /// The most hosts or services that are shown one by one.
 const MAX_HOSTS: usize = 1000;
@@ -147,7 +145,7 @@ impl Telemetry for Metrics {
         only(&families.config, config.map(|(variant, digest)| [variant, digest.as_str()]));
         for condition in &status.conditions {
             let kind = condition.kind.to_string();
-            for word in families::STATUSES {
+            for word in labels::STATUSES {
                 let holds = condition.status == word;
                 families
                     .condition
@@ -197,7 +195,7 @@ impl Metrics {
     /// Where the server is in its life.
     fn life(&self, supervision: Option<&SupervisionStatus>) {
         let Families { server_state, restart_backoff, .. } = &self.families;
-        for word in families::SERVER_STATES {
+        for word in labels::SERVER_STATES {
             let holds = supervision.is_some_and(|supervision| supervision.state == word);
             server_state.with_label_values(&[word]).set(holds.into());
         }
@@ -225,7 +223,7 @@ impl Metrics {
         replace(&families.connected, &server.connected_users);
         replace(&families.rooms, &server.online_rooms);
         let health = status.health.as_deref().unwrap_or("none");
-        for word in HEALTHS {
+        for word in labels::HEALTHS {
             families.health.with_label_values(&[word]).set((word == health).into());
         }
     }

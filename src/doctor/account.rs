@@ -1,6 +1,6 @@
 //! One account, looked at closely.
 
-use super::api::of_alive;
+use super::api::{bans_untold, of_alive};
 use super::delivery::known;
 use super::words::{count, some, time};
 use super::{Account, Answer, Evidence, Session, fine, no_matter, problem, unknown};
@@ -41,6 +41,9 @@ pub(super) fn exists(e: &Evidence) -> Answer {
             };
         }
         let lines = e.desired.as_ref().map(|desired| belongs(desired, jid)).unwrap_or_default();
+        if let Some(why) = bans_untold(e) {
+            return fine(format!("{jid} is there, and {word}; {why}")).with(lines);
+        }
         match known!(&account.banned) {
             Some(reason) => {
                 let cure = match state {

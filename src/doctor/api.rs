@@ -5,11 +5,21 @@ use std::time::Duration;
 use super::start::of_server;
 use super::words::time;
 use super::{Alive, Answer, Api, Evidence, Server, fine, no_matter, problem, unknown};
-use crate::observed::{ProcessState, Reading};
+use crate::model::ServerVersion;
+use crate::observed::{PAUSED, ProcessState, Reading};
 
 /// A server that takes longer for three small answers has a lot to do, or its
 /// host has.
 const SLOW: Duration = Duration::from_secs(5);
+
+/// Since this version a server can tell who is banned.
+const TELLS_BANS: ServerVersion = ServerVersion { year: 24, month: 6 };
+
+/// Why nobody can tell who is banned, if so.
+pub(super) fn bans_untold(e: &Evidence) -> Option<String> {
+    let version = e.server.as_ref()?.answer.known()?.version;
+    (version < TELLS_BANS).then(|| format!("ejabberd {version} cannot tell who is banned"))
+}
 
 /// Looks at a server that answers.
 pub(super) fn of_alive(e: &Evidence, look: impl FnOnce(&Server, &Alive) -> Answer) -> Answer {
@@ -26,6 +36,8 @@ pub(super) fn control(e: &Evidence) -> Answer {
         match &server.answer {
         Reading::Unknown(_) if e.shall_stop() => no_matter("the server is stopped, as declared"),
         Reading::Unknown(why) => match &server.process {
+            // Then that is what is wrong.
+            Reading::Known(ProcessState::Running { health }) if health.as_deref() == Some(PAUSED) => unknown(why.clone()),
             Reading::Known(ProcessState::Running { .. }) => problem(
                 "its process runs, and it does not answer",
                 format!("one that starts may take minutes after a crash; one that hangs is restarted by an operator that runs within half a minute, else: {}", e.restart()),

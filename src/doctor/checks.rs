@@ -46,7 +46,7 @@ pub const CHECKS: [Check; 34] = [
     check(Load, "sessions", 26, load::sessions),
     check(Load, "registered", 32, load::registered),
     check(Load, "restarts", 27, load::restarts),
-    check(Account, "account", 18, account::exists),
+    check(Account, "account", 19, account::exists),
     check(Account, "account_sessions", 28, account::sessions),
     check(Account, "account_messages", 29, account::messages),
 ];

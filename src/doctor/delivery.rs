@@ -1,6 +1,6 @@
 //! What may be in the way of messages.
 
-use super::api::of_alive;
+use super::api::{bans_untold, of_alive};
 use super::words::{bytes, count, some};
 use super::{Answer, Archive, Client, Delivery, Evidence, fine, no_matter, problem, unknown};
 use crate::model::{Jid, RoomJid};
@@ -231,6 +231,9 @@ pub(super) fn accounts(e: &Evidence) -> Answer {
 
 pub(super) fn bans(e: &Evidence) -> Answer {
     look(e, |delivery, _| {
+        if let Some(why) = bans_untold(e) {
+            return no_matter(why);
+        }
         let banned = known!(&delivery.banned);
         if banned.is_empty() {
             return fine("nobody is banned who is declared present");

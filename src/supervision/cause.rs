@@ -82,6 +82,11 @@ const SIGNS: &[(&[&str], &str, &str)] = &[
         "the user that runs the server must own its files: database, logs and configuration",
     ),
     (
+        &["in use by another erlang node"],
+        "NodeNameTaken",
+        "another ejabberd runs on this host under the same node name: end it, or give this one another (ERLANG_NODE in ejabberdctl.cfg, see spec.config.files)",
+    ),
+    (
         &["hostname mismatch"],
         "NodeNameChanged",
         "its database belongs to a node of another name: set ERLANG_NODE to the old one",

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     const HEAD: &str = "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: { name: x }\nspec:\n  \
-                        host: test.example\n  server:\n    docker: { container: box, image: i }\n";
+                        host: test.example\n  server:\n    docker: { container: xmpp, image: i }\n";
 
     fn container(more: &str) -> Option<String> {
         let file = SourceFile { path: "d.yaml".into(), text: format!("{HEAD}{more}") };
@@ -86,7 +86,7 @@ mod tests {
             "  users:\n  - name: a\n   - b: c\n  rooms: []\n",
             "  config: { variant: nowhere, variants: {} }\n",
         ] {
-            assert_eq!(container(more).as_deref(), Some("box"), "{more}");
+            assert_eq!(container(more).as_deref(), Some("xmpp"), "{more}");
         }
     }
 

@@ -5,6 +5,7 @@
 //! a frozen server, engine or disk costs its part and no more.
 
 mod beside;
+mod configured;
 mod inside;
 
 use std::future::Future;

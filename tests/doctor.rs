@@ -1,0 +1,394 @@
+//! `doctor` beside real servers: nothing is wrong with a good one, and of each
+//! way to break it the cause is named, and the cure.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::process::Command;
+use std::time::Duration;
+
+use support::host::{Host, eventually};
+use support::real::{docker, image};
+use support::shipped::{self, DOMAIN};
+
+/// Two accounts, a group of theirs and a room for it.
+const OBJECTS: &str = "  users:\n    - { name: ann, password: \"hunter-2\" }\n    - { name: bob, password: \"hunter-3\" }\n  \
+                       groups:\n    - { name: agents, members: [ann, bob] }\n  \
+                       rooms:\n    - { name: general, affiliations: { member: [\"@agents\"] } }\n";
+
+/// What the doctor found.
+struct Found(serde_json::Value);
+
+impl Found {
+    /// Asks it, and expects `code`.
+    fn of(host: &Host, args: &[&str], code: i32) -> Self {
+        let args = [&["doctor", "--output", "json"], args].concat();
+        let ran = host.run(&args).expect(code);
+        for secret in ["hunter-2", "hunter-3"] {
+            assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret));
+        }
+        Self(ran.json())
+    }
+
+    fn check(&self, name: &str) -> &serde_json::Value {
+        let checks = self.0["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["check"] == name).unwrap_or_else(|| panic!("no {name}"))
+    }
+
+    /// Everything that a check says, in one text.
+    fn words(&self, name: &str) -> String {
+        let check = self.check(name);
+        let evidence = check["evidence"].as_array().unwrap().iter();
+        let evidence: Vec<&str> = evidence.map(|line| line.as_str().unwrap()).collect();
+        let todo = check["do"].as_str().unwrap_or_default();
+        format!("{}\n{}\n{todo}", check["seen"].as_str().unwrap(), evidence.join("\n"))
+    }
+
+    fn with_verdict(&self, verdict: &str) -> Vec<&str> {
+        let checks = self.0["checks"].as_array().unwrap().iter();
+        let checks = checks.filter(|check| check["verdict"] == verdict);
+        checks.map(|check| check["check"].as_str().unwrap()).collect()
+    }
+
+    /// A check has found a problem, and says all of this.
+    fn names(&self, name: &str, words: &[&str]) {
+        assert_eq!(self.check(name)["verdict"], "problem", "{name}: {:#}", self.0);
+        let said = self.words(name);
+        for word in words {
+            assert!(said.contains(word), "{name} does not say {word:?}: {said}");
+        }
+    }
+
+    fn likely(&self) -> &str {
+        self.0["likely"]["check"].as_str().unwrap_or("nothing")
+    }
+}
+
+/// A host with the hardened variant in force.
+fn hardened(version: &str, network: &str) -> Host {
+    let host = Host::new(version);
+    shipped::certificate(&host);
+    shipped::declare(&host, network, "hardened", OBJECTS);
+    host.run(&["apply"]).expect(0);
+    host
+}
+
+fn declare(host: &Host, from: &str, to: &str) {
+    let text = fs::read_to_string(host.file()).unwrap();
+    assert!(text.contains(from), "{from} is not in {text}");
+    fs::write(host.file(), text.replacen(from, to, 1)).unwrap();
+}
+
+/// Nothing is wrong; then one thing after the other is.
+fn from_well_to_worse(version: &str) {
+    let host = hardened(version, "bridge");
+    let found = Found::of(&host, &[], 0);
+    assert_eq!(found.likely(), "nothing");
+    assert!(found.words("control").contains(version), "{}", found.words("control"));
+    assert!(found.words("http_api").contains("/api/status: 200"), "{}", found.words("http_api"));
+    assert!(found.words("disk").contains("/home/ejabberd/database"), "{}", found.words("disk"));
+    assert!(found.words("archive").contains("default: always"), "{}", found.words("archive"));
+    assert!(found.words("operator").contains("no operator runs"));
+    let found = Found::of(&host, &["--symptom", "api"], 0);
+    assert_eq!(found.0["checks"].as_array().unwrap().len(), 3);
+    let text = host.run(&["doctor", "--symptom", "start"]).expect(0).stdout;
+    assert!(text.contains("ejabberd does not start\n") && !text.contains('\x1b'), "{text}");
+    assert!(text.ends_with("\nNothing wrong was found.\n"), "{text}");
+    // To look is not to change, nor to remember.
+    host.run(&["plan", "--detailed-exitcode"]).expect(0);
+
+    let (ann, bob) = (format!("ann@{DOMAIN}"), format!("bob@{DOMAIN}"));
+    for text in ["one", "two"] {
+        host.ctl(&["send_message", "chat", &bob, &ann, "", text]);
+    }
+    let found = Found::of(&host, &["--symptom", "delivery"], 2);
+    found.names("waiting_messages", &["2 messages", "not connected", "start its client"]);
+    assert_eq!(found.likely(), "waiting_messages");
+    let found = Found::of(&host, &["ann", "--symptom", "delivery"], 2);
+    found.names("account_messages", &[&format!("2 messages wait for {ann}"), "password"]);
+    assert!(found.words("account").contains("in the groups agents"), "{}", found.words("account"));
+    assert!(
+        found.words("account").contains(&format!("general@conference.{DOMAIN} (member)")),
+        "{}",
+        found.words("account")
+    );
+    let found = Found::of(&host, &["nobody", "--symptom", "api"], 2);
+    found.names("account", &["is not there", "spec.users"]);
+    assert_eq!(host.run(&["doctor", "a b"]).code, Some(64));
+
+    if version != "23.01" {
+        host.ctl(&["ban_account", "ann", DOMAIN, "a test"]);
+        let found = Found::of(&host, &["ann"], 2);
+        found.names("bans", &[&ann, "a test", "state: present"]);
+        found.names("account", &["is banned", "a test"]);
+        assert_eq!(found.likely(), "bans");
+    }
+
+    docker(&["pause", &host.container]);
+    let began = std::time::Instant::now();
+    let found = Found::of(&host, &[], 2);
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    docker(&["unpause", &host.container]);
+    found.names("process", &["paused", &format!("docker unpause {}", host.container)]);
+    assert_eq!(found.likely(), "process");
+    assert_eq!(found.words("control"), "it is paused\n\n");
+
+    // Somebody edits the file on the server, and it does not come up again.
+    fs::write(host.path("broken.yml"), "hosts: [smoothcurves.nexus\nlisten: [\n").unwrap();
+    let path = format!("{}:/home/ejabberd/conf/ejabberd.yml", host.container);
+    docker(&["cp", host.path("broken.yml").to_str().unwrap(), &path]);
+    docker(&["restart", &host.container]);
+    eventually("an end", Duration::from_secs(60), || {
+        docker(&["inspect", "-f", "{{.State.Running}}", &host.container]) == "false"
+    });
+    let found = Found::of(&host, &["--symptom", "start"], 2);
+    found.names("configuration_live", &["ejabberd refuses", "apply", "line"]);
+    found.names("process", &["does not run: exit code", "it ran from"]);
+    found.names("operator", &["nobody starts the server again", "systemctl start"]);
+    found.check("last_words");
+    assert_eq!(found.check("configuration")["verdict"], "fine", "the declared one is good");
+    assert_eq!(found.likely(), "configuration_live");
+
+    // Its cure is one.
+    host.run(&["apply"]).expect(0);
+    Found::of(&host, &["--symptom", "start"], 0);
+    docker(&["stop", "-t", "0", &host.container]);
+    let found = Found::of(&host, &[], 2);
+    found.names("process", &["does not run", "ejabberd-operator apply"]);
+    assert_eq!(found.words("waiting_messages"), "the server does not run\n\n");
+    let text = host.run(&["doctor"]).expect(2).stdout;
+    assert!(text.contains("Most likely: "), "{text}");
+    assert_eq!(text.matches("the server does not run").count(), 3, "once for each symptom\n{text}");
+
+    declare(&host, "  server:\n", "  server:\n    state: stopped\n");
+    let found = Found::of(&host, &[], 0);
+    assert!(found.words("process").contains("as spec.server.state: stopped declares"));
+}
+
+#[test]
+fn from_well_to_worse_26_07() {
+    from_well_to_worse("26.07");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn from_well_to_worse_24_12() {
+    from_well_to_worse("24.12");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn from_well_to_worse_23_01() {
+    from_well_to_worse("23.01");
+}
+
+/// A port that nobody has.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Another program has the port, before the server starts and after: with the
+/// host's network, where the server itself finds it taken.
+#[test]
+fn a_taken_port_is_told_with_who_has_it() {
+    let mut host = Host::new("26.07");
+    let (port, other) = (free_port(), free_port());
+    let listen = format!(
+        "listen:\n  - {{ port: {port}, ip: 127.0.0.1, module: ejabberd_c2s }}\n  - {{ port: {other}, ip: 127.0.0.1, module: ejabberd_http }}\n"
+    );
+    let config = support::real::CONFIG;
+    let (head, rest) = config.split_once("listen:\n").unwrap();
+    let (_, tail) = rest.split_once('\n').unwrap();
+    fs::write(host.path("ejabberd.yml"), format!("{head}{listen}{tail}")).unwrap();
+    host.server = "    probe: { interval: 1s }\n".to_owned();
+    // A node name of its own: the host has one registry for all.
+    let of_image = ["run", "--rm", "--entrypoint", "cat", &image("26.07")];
+    let settings = docker(&[&of_image[..], &["/home/ejabberd/conf/ejabberdctl.cfg"]].concat());
+    let node = format!("{settings}\nERLANG_NODE={}@localhost\n", host.container);
+    fs::write(host.path("ejabberdctl.cfg"), node).unwrap();
+    let text = host.head().replace("network: bridge", "network: host");
+    fs::write(host.file(), text + "    files: { ejabberdctl.cfg: ejabberdctl.cfg }\n").unwrap();
+    host.run(&["apply"]).expect(0);
+    let found = Found::of(&host, &["--symptom", "start"], 0);
+    assert!(found.words("ports").contains("it listens where"), "{}", found.words("ports"));
+    docker(&["stop", "-t", "0", &host.container]);
+    let mut taken = None;
+    eventually("a free port", Duration::from_secs(10), || {
+        taken = TcpListener::bind(("127.0.0.1", port)).ok();
+        taken.is_some()
+    });
+    let us = format!("process {}", std::process::id());
+    let found = Found::of(&host, &["--symptom", "start"], 2);
+    let at = format!("127.0.0.1:{port} (ejabberd_c2s)");
+    let words = [at.as_str(), us.as_str(), "ss -tlnp", "another port"];
+    found.names("ports", &words);
+    assert_eq!(found.likely(), "ports");
+    assert!(!found.words("ports").contains(&format!("{other} (")), "that is free");
+
+    docker(&["start", &host.container]);
+    eventually("a word of it", Duration::from_secs(60), || {
+        let said = Command::new("docker").args(["logs", "--tail", "200", &host.container]).output();
+        let said = said.unwrap();
+        let all = [said.stdout, said.stderr].concat();
+        String::from_utf8_lossy(&all).contains("address already in use")
+    });
+    let found = Found::of(&host, &["--symptom", "start"], 2);
+    found.names("ports", &words);
+    found.names("last_words", &[&port.to_string()]);
+    assert_eq!(found.likely(), "ports");
+    drop(taken);
+}
+
+/// The same where Docker publishes the port, and so cannot even start it.
+#[test]
+fn a_taken_published_port_is_told_with_who_has_it() {
+    let host = Host::new("26.07");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = taken.local_addr().unwrap();
+    let ports = format!("network: bridge, ports: [\"{at}:5222\"]");
+    fs::write(host.file(), host.head().replace("network: bridge", &ports)).unwrap();
+    // Before there is a container: what would be published.
+    let found = Found::of(&host, &["--symptom", "start"], 2);
+    let us = format!("process {}", std::process::id());
+    found.names("ports", &[&format!("{at} (ejabberd_c2s)"), &us, "spec.server.docker.ports"]);
+    host.run(&["apply"]).expect(1);
+    let found = Found::of(&host, &["--symptom", "start"], 2);
+    found.names("ports", &[&format!("{at} (ejabberd_c2s)"), &us]);
+    assert_eq!(found.likely(), "ports");
+    drop(taken);
+    host.run(&["apply"]).expect(0);
+    let found = Found::of(&host, &["--symptom", "start"], 0);
+    assert!(
+        found.words("ports").contains(&format!("it listens where its configuration says: {at}"))
+    );
+}
+
+/// A server that lacks what the file takes for granted.
+#[test]
+fn what_is_in_the_way_of_messages_is_named() {
+    let host = Host::new("26.07");
+    host.declare("  users:\n    - { name: ann, password: x1 }\n  rooms:\n    - { name: r1 }\n");
+    host.run(&["apply"]).expect(0);
+    let found = Found::of(&host, &[], 2);
+    assert_eq!(found.with_verdict("problem"), ["archive"], "{:#}", found.0);
+    found.names("archive", &["mod_mam is not loaded for test.example", "default: always"]);
+    assert!(found.words("http_api").contains("no HTTP API is configured, and none is needed"));
+
+    host.ctl(&["unregister", "ann", "test.example"]);
+    host.ctl(&["destroy_room", "r1", "conference.test.example"]);
+    declare(&host, "  host: test.example\n", "  host: test.example\n  hosts: [other.example]\n");
+    let mut found = Found::of(&host, &["--symptom", "delivery"], 2);
+    eventually("a room that is gone", Duration::from_secs(10), || {
+        found = Found::of(&host, &["--symptom", "delivery"], 2);
+        found.check("rooms")["verdict"] == "problem"
+    });
+    found.names("hosts", &["other.example", "`hosts`"]);
+    found.names("client_ports", &["other.example", "does not know the host"]);
+    found.names("accounts", &["ann@test.example", "apply"]);
+    found.names("rooms", &["r1@conference.test.example"]);
+    assert_eq!(found.likely(), "hosts");
+
+    // A declared configuration that ejabberd refuses, while the server goes on.
+    fs::write(host.path("ejabberd.yml"), "hosts: []\nmodules: { mod_x: {} }\n").unwrap();
+    let found = Found::of(&host, &["--symptom", "start"], 2);
+    found.names("configuration", &["ejabberd refuses", "ejabberd.yml", "spec.config.variant"]);
+    assert_eq!(found.likely(), "configuration_live", "what is on the server is another one");
+
+    // A mistake in the file: what it says of the server is enough to look.
+    declare(&host, "  users:\n", "  usrs: []\n  users:\n");
+    let found = Found::of(&host, &[], 2);
+    found.names(
+        "desired_state",
+        &["is not valid: 1 error", ":13:3: unknown field `usrs`", "git revert"],
+    );
+    assert_eq!(found.check("process")["verdict"], "fine");
+    assert_eq!(found.check("control")["verdict"], "fine");
+
+    // What somebody froze from inside does not answer.
+    docker(&["exec", "-u", "0", &host.container, "sh", "-c", "kill -STOP $(pidof beam.smp)"]);
+    let found = Found::of(&host, &[], 2);
+    found.names("control", &["does not answer", &format!("docker restart {}", host.container)]);
+    docker(&["rm", "-f", "-v", &host.container]);
+    let found = Found::of(&host, &[], 2);
+    found.names("process", &["there is no container", "apply"]);
+    declare(&host, "  usrs: []\n", "");
+    declare(&host, "ejabberd-operator/ejabberd:26.07", "ejabberd-operator/nowhere:1");
+    let found = Found::of(&host, &["--symptom", "start"], 2);
+    found.names(
+        "image",
+        &["ejabberd-operator/nowhere:1", "docker pull", "spec.server.docker.image"],
+    );
+    assert_eq!(found.likely(), "image");
+}
+
+/// No engine, no container, no file: something can be said of each.
+#[test]
+fn without_an_engine_the_engine_is_named() {
+    let host = Host::new("26.07");
+    let declare = |socket: &str| {
+        let engine = format!("network: bridge, engine: \"unix://{socket}\"");
+        fs::write(host.file(), host.head().replace("network: bridge", &engine)).unwrap();
+        let found = Found::of(&host, &[], 2);
+        assert_eq!(found.with_verdict("problem"), ["engine"], "{:#}", found.0);
+        assert_eq!(found.likely(), "engine");
+        assert_eq!(found.check("desired_state")["verdict"], "fine");
+        assert_eq!(found.check("control")["verdict"], "unknown");
+        found.words("engine")
+    };
+    let socket = host.path("docker.sock");
+    let path = socket.to_str().unwrap();
+    let said = declare(path);
+    assert!(said.contains("its socket is not there") && said.contains("systemctl start"), "{said}");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let said = declare(path);
+    assert!(said.contains("it does not answer") && said.contains("restart docker"), "{said}");
+    drop(listener);
+    let said = declare(path);
+    assert!(said.contains("nobody listens") && said.contains("journalctl -u docker"), "{said}");
+
+    fs::write(host.file(), "spec: [\n").unwrap();
+    let found = Found::of(&host, &[], 2);
+    found.names("desired_state", &["not even which server", "desired-state.yaml:", "validate"]);
+    assert_eq!(found.words("process"), "the file does not say which server\n\n");
+    fs::remove_file(host.file()).unwrap();
+    let found = Found::of(&host, &["ann"], 2);
+    found.names("desired_state", &["desired-state.yaml", "--desired-state"]);
+    assert_eq!(host.run(&["doctor", "--symptom", "nonsense"]).code, Some(64));
+}
+
+/// The operator and its state directory, seen from beside.
+#[test]
+fn an_operator_that_runs_or_hangs_is_told() {
+    let host = Host::new("26.07");
+    host.declare("  users: []\n");
+    let daemon = host.start(&["run", "--listen", "127.0.0.1:0"], "log");
+    eventually("an operator at ease", Duration::from_secs(60), || {
+        host.run(&["status"]).code == Some(0)
+    });
+    let found = Found::of(&host, &["--symptom", "start"], 0);
+    let pid = daemon.child.id();
+    assert!(found.words("operator").contains("all is as declared"), "{}", found.words("operator"));
+    assert!(found.words("state_directory").contains(&format!("process {pid} has its lock")));
+    assert!(found.words("supervision").contains("running"), "{}", found.words("supervision"));
+
+    daemon.signal("STOP");
+    let found = Found::of(&host, &["--symptom", "start"], 2);
+    daemon.signal("CONT");
+    found.names("operator", &[&format!("process {pid} has the state directory"), "ps -fp"]);
+    drop(daemon);
+    let found = Found::of(&host, &["--symptom", "start"], 0);
+    assert!(found.words("operator").contains("what the last one knew"));
+    let shut = Command::new("docker").args(["kill", &host.container]).output().unwrap();
+    assert!(shut.status.success());
+    Found::of(&host, &["--symptom", "start"], 2).names("operator", &["nobody starts"]);
+}

@@ -67,6 +67,11 @@ const SIGNS: &[(&[&str], &str, &str)] = &[
         "something that the container mounts is not of the expected kind: look at its mounts",
     ),
     (
+        &["failed to read", "ejabberd.yml", "syntax error"],
+        "ConfigInvalid",
+        "mend that line of the configuration; the operator puts a declared one that ejabberd accepts in its place",
+    ),
+    (
         &["failed to read", "ejabberd.yml"],
         "ConfigUnreadable",
         "the user that runs the server must be able to read its configuration",
@@ -113,7 +118,7 @@ impl Cause {
                         reason: (*reason).to_owned(),
                         message: words_of(line),
                         cure: Some((*cure).to_owned()),
-                        config: *reason == "ConfigUnreadable",
+                        config: matches!(*reason, "ConfigUnreadable" | "ConfigInvalid"),
                     };
                 }
             }

@@ -89,6 +89,14 @@ fn what_has_to_be_mended_first_is_named_and_not_hammered() {
             "Failed to read YAML file '/home/ejabberd/conf/ejabberd.yml': permission denied",
             "ConfigUnreadable",
         ),
+        (
+            "Failed to read YAML file '/home/ejabberd/conf/ejabberd.yml': Syntax error on line 2",
+            "ConfigInvalid",
+        ),
+        (
+            "Protocol 'inet_tcp': the name ejabberd@localhost seems to be in use by another Erlang node",
+            "NodeNameTaken",
+        ),
         ("Bind for 127.0.0.1:5222 failed: port is already allocated", "PortTaken"),
         ("[critical] Failed to start module mod_x", "Ended"),
     ] {

@@ -51,7 +51,7 @@ pub(super) async fn doctor(
         let store: Arc<dyn Store> = Arc::new(EmptyStore);
         let metrics = Arc::new(Metrics::new()?);
         let engine = engine(desired, store, Arc::clone(&metrics) as _, &Connectors { metrics });
-        let server = engine.examine(desired, &symptoms).await;
+        let server = Box::pin(engine.examine(desired, &symptoms)).await;
         if let Some(jid) = account {
             let seen = engine.examine_account(&server, &jid).await;
             evidence.account = Some((jid, seen));

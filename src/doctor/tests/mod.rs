@@ -1,6 +1,12 @@
 //! Each check with evidence that is fine, evidence of a fault, and what cannot
 //! be known.
 
+#![allow(
+    clippy::too_many_lines,
+    clippy::unnecessary_wraps,
+    reason = "tables are as long as they are, and their helpers answer what is set"
+)]
+
 mod around;
 mod said;
 

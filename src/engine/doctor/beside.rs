@@ -61,7 +61,7 @@ impl Engine {
         let cause = cause(process, &circumstances, &log);
         let log = match log {
             Reading::Known(log) => Reading::Known(telling(&log, cause.is_some())),
-            unknown => unknown,
+            Reading::Unknown(why) => unknown(&why),
         };
         let ports =
             asked(away, FIRST, self.ports_of(desired, process, &circumstances, &text)).await;

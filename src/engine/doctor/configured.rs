@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-
-use tokio::time::Instant;
+use std::time::Duration;
 
 use super::beside::{told, unknown};
-use super::{BESIDE, FIRST, asked, within};
+use super::{FIRST, asked, within};
 use crate::audit;
 use crate::doctor::{Checked, Port};
 use crate::engine::Engine;
@@ -15,6 +14,10 @@ use crate::erlang::Verdict;
 use crate::observed::{Circumstances, ProcessState, Reading};
 use crate::rollout;
 use crate::spec::{Config, DesiredState, Network, PortMapping, Runtime};
+
+/// ejabberd's check takes half a second, and a container for it as long again,
+/// on a host that has nothing else to do.
+const CHECK: Duration = Duration::from_secs(15);
 
 impl Engine {
     /// What ejabberd says of the declared configuration and of that on the
@@ -35,7 +38,6 @@ impl Engine {
         }
         let paused = super::silence(process)
             .filter(|_| matches!(process, Reading::Known(ProcessState::Running { .. })));
-        let until = Instant::now() + BESIDE;
         let declared_files = match &desired.config {
             None => None,
             Some(config) => Some(self.declared_config(config).await),
@@ -58,14 +60,6 @@ impl Engine {
             },
             Reading::Unknown(why) => unknown(why),
         };
-        let declared = match (&declared_files, &desired.config) {
-            (Some(Ok(files)), Some(config)) => {
-                let path = file_of(config);
-                Some(self.checked((paused.as_deref(), until), wanted, path, files).await)
-            }
-            (Some(Err(e)), _) => Some(unknown(&format!("failed to {e}"))),
-            _ => None,
-        };
         let differs = match (&live_files, &declared_files) {
             (Reading::Known(live), Some(Ok(files))) if !absent => {
                 let changes = rollout::difference(live, files);
@@ -74,36 +68,47 @@ impl Engine {
             _ => Vec::new(),
         };
         let same = desired.config.is_some() && differs.is_empty();
-        let live = match live_files {
-            Reading::Known(files) if same || files.is_empty() => {
-                // Of one that could not be compared nothing is known.
-                let unread = matches!(declared_files, Some(Err(_)));
-                (unread && !files.is_empty()).then(|| unknown("the declared one cannot be read"))
+        // The two checks beside each other: each takes its time.
+        let declared = async {
+            match (&declared_files, &desired.config) {
+                (Some(Ok(files)), Some(config)) => {
+                    Some(self.checked(paused.as_deref(), wanted, file_of(config), files).await)
+                }
+                (Some(Err(e)), _) => Some(unknown(&format!("failed to {e}"))),
+                _ => None,
             }
-            Reading::Known(files) => {
-                let path = "ejabberd.yml".to_owned();
-                let checked = self.checked((paused.as_deref(), until), wanted, path, &files).await;
-                Some(match checked {
-                    Reading::Known(checked) => Reading::Known(Checked { differs, ..checked }),
-                    unknown => unknown,
-                })
-            }
-            Reading::Unknown(why) => Some(unknown(&why)),
         };
+        let live = async {
+            match &live_files {
+                Reading::Known(files) if same || files.is_empty() => {
+                    // Of one that could not be compared nothing is known.
+                    let unread = matches!(declared_files, Some(Err(_)));
+                    (unread && !files.is_empty())
+                        .then(|| unknown("the declared one cannot be read"))
+                }
+                Reading::Known(files) => {
+                    let path = MAIN_CONFIG.to_owned();
+                    Some(match self.checked(paused.as_deref(), wanted, path, files).await {
+                        Reading::Known(checked) => Reading::Known(Checked { differs, ..checked }),
+                        Reading::Unknown(why) => unknown(&why),
+                    })
+                }
+                Reading::Unknown(why) => Some(unknown(why)),
+            }
+        };
+        let (declared, live) = tokio::join!(declared, live);
         (declared, live, text)
     }
 
     async fn checked(
         &self,
-        (silent, until): (Option<&str>, Instant),
+        silent: Option<&str>,
         wanted: bool,
         path: String,
         files: &ConfigFiles,
     ) -> Reading<Checked> {
         let silent = if wanted { silent } else { Some("it was not asked") };
-        // Both checks together have the time of one part.
-        let left = until.saturating_duration_since(Instant::now());
-        asked(silent, left, async {
+        asked(silent, CHECK, async {
             match told(self.runtime.check_config(files).await)? {
                 Verdict::Accepted => Ok(Checked { path, refused: None, differs: Vec::new() }),
                 Verdict::Refused(why) => {

@@ -34,7 +34,7 @@ const BESIDE: Duration = Duration::from_secs(10);
 const ALIVE: Duration = Duration::from_secs(10);
 
 /// How long everything that is asked of the server itself may take.
-const INSIDE: Duration = Duration::from_secs(8);
+const INSIDE: Duration = Duration::from_secs(7);
 
 /// How long one call may take.
 const CALL: Duration = Duration::from_secs(5);

@@ -17,6 +17,9 @@ use crate::observed::ProcessState;
 /// A check takes half a second on an idle core; a host that starts up is not idle.
 const CHECK_DEADLINE: Duration = Duration::from_secs(60);
 
+/// Several may be checked at once.
+static CHECKS: AtomicU32 = AtomicU32::new(0);
+
 /// Where the known images read their configuration, in the order of looking.
 const KNOWN_PLACES: [&str; 3] = [
     "/home/ejabberd/conf/ejabberd.yml",
@@ -174,7 +177,8 @@ impl DockerRuntime {
             .await?
             .ok_or_else(|| RuntimeError::NoErlang(container.to_owned()))?;
         let layout = Layout { erl, libs: erlang::libs_from_script(script.as_deref()) };
-        let directory = format!("/tmp/ejabberd-operator-check-{}", std::process::id());
+        let count = CHECKS.fetch_add(1, Ordering::Relaxed);
+        let directory = format!("/tmp/ejabberd-operator-check-{}-{count}", std::process::id());
         let owner = self.user_of(container).await?;
         self.upload(container, &directory, true, files, owner).await?;
         let command = erlang::check_command(&layout, &format!("{directory}/{MAIN_CONFIG}"), None);

@@ -1,6 +1,6 @@
 //! The configurations that proved good, and what differs between two of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use axum::extract::{Query, State};
@@ -158,25 +158,26 @@ fn between(before: &[String], after: &[String]) -> Vec<Line> {
         for op in group {
             let old = before.get(op.old_range()).unwrap_or_default();
             let new = after.get(op.new_range()).unwrap_or_default();
-            match op.tag() {
-                DiffTag::Equal => lines.extend(old.iter().map(|line| told(' ', line, &[]))),
-                DiffTag::Delete | DiffTag::Insert | DiffTag::Replace => {
-                    lines.extend(old.iter().map(|line| told('-', line, &[])));
-                    lines.extend(new.iter().map(|line| told('+', line, old)));
-                }
+            if op.tag() == DiffTag::Equal {
+                lines.extend(old.iter().map(|line| Line { sign: ' ', text: shown(line).0 }));
+                continue;
             }
+            let gone: BTreeMap<String, &String> =
+                old.iter().map(|line| (shown(line).0, line)).collect();
+            lines.extend(old.iter().map(|line| Line { sign: '-', text: shown(line).0 }));
+            lines.extend(new.iter().map(|line| new_line(line, &gone)));
         }
     }
     lines
 }
 
-/// A line; one that differs from one of `others` only in what is masked says so.
-fn told(sign: char, line: &str, others: &[String]) -> Line {
+/// A new line; one that differs from one that is gone only in what is masked says so.
+fn new_line(line: &String, gone: &BTreeMap<String, &String>) -> Line {
     let (mut text, masked) = shown(line);
-    if masked && others.iter().any(|other| other != line && shown(other).0 == text) {
+    if masked && gone.get(&text).is_some_and(|before| *before != line) {
         text.push_str(" (changed)");
     }
-    Line { sign, text }
+    Line { sign: '+', text }
 }
 
 #[cfg(test)]

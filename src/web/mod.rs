@@ -16,8 +16,6 @@ mod objects;
 mod probes;
 mod serve;
 mod shell;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 
@@ -103,5 +101,15 @@ async fn ask<T: Send + 'static>(
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(failed(error.to_string())),
         Err(_) => Err(failed("ask the memory".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    mod site;
+
+    /// The real memory, which stands beside us on this floor.
+    fn store(directory: &std::path::Path) -> std::sync::Arc<dyn crate::engine::Store> {
+        std::sync::Arc::new(crate::store::SqliteStore::open(directory).unwrap())
     }
 }

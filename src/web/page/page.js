@@ -54,7 +54,7 @@ function link(state, why = "") {
     byId("cut").hidden = true;
     byId("door").hidden = true;
     byId("all").hidden = false;
-    byId("all").classList.remove("stale");
+    byId("all").classList.remove("stale", "loading");
     return;
   }
   if (lost) return;

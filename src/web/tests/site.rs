@@ -12,13 +12,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::shell::PARTS;
-use super::{Access, Board, Site, Token, TokenError, serve};
+use super::store;
 use crate::engine::Store;
 use crate::model::Kind;
 use crate::overview::{Object, Overview, Standing};
 use crate::status::{News, Status};
-use crate::store::SqliteStore;
+use crate::web::shell::PARTS;
+use crate::web::{Access, Board, MAX_STREAMS, Site, Token, TokenError, serve};
 
 const TOKEN: &str = "0123456789abcdef-token";
 const LONG: Duration = Duration::from_secs(20);
@@ -27,7 +27,7 @@ struct Server {
     address: SocketAddr,
     status: watch::Sender<Status>,
     board: Arc<Board>,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     stop: watch::Sender<bool>,
     served: JoinHandle<()>,
     _directory: tempfile::TempDir,
@@ -35,7 +35,7 @@ struct Server {
 
 async fn server(access: Access) -> Server {
     let directory = tempfile::tempdir().unwrap();
-    let store = Arc::new(SqliteStore::open(directory.path()).unwrap());
+    let store = store(directory.path());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (status, seen) = watch::channel(Status::new(Timestamp::now()));
@@ -44,7 +44,7 @@ async fn server(access: Access) -> Server {
     let site = Site {
         status: seen,
         board: Arc::clone(&board),
-        store: Arc::clone(&store) as Arc<dyn Store>,
+        store: Arc::clone(&store),
         metrics: Arc::new(|| "ejabberd_up 1\n".to_owned()),
         access,
     };
@@ -236,7 +236,7 @@ async fn what_happens_is_told_as_it_happens_and_to_so_many_at_once() {
     assert!(!told.contains("event: objects"), "the same again is no news: {told}");
 
     let mut others = Vec::new();
-    for _ in 1..super::MAX_STREAMS {
+    for _ in 1..MAX_STREAMS {
         others.push(server.follow("event: plan").await);
     }
     let (code, answer) = server.get("/api/live", "").await;

@@ -8,6 +8,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "support/browser.rs"]
+mod browser;
 mod support;
 
 use std::fmt::Write as _;
@@ -18,7 +20,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use support::browser::Browser;
+use browser::Browser;
 use support::host::{Host, eventually, replace};
 use support::real::{CONFIG, HOST, docker};
 
@@ -118,6 +120,7 @@ fn the_page_shows_what_the_server_has_and_what_becomes_of_it() {
     browser
         .wait("document.querySelector('#objects .body').innerText.includes('None is like that')");
     browser.fill("#objects-q", "");
+    browser.wait("document.querySelectorAll('.name-cell').length === 15");
     pictured(&mut browser, "converged");
 
     // Somebody deletes an account behind its back.

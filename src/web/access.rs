@@ -141,7 +141,9 @@ impl Access {
         let trusted = match self {
             Self::Loopback => {
                 let named = headers.get(header::HOST).map(|host| host.to_str().unwrap_or("?"));
-                let named = named.into_iter().chain(uri.authority().map(|a| a.as_str()));
+                let named = named
+                    .into_iter()
+                    .chain(uri.authority().map(axum::http::uri::Authority::as_str));
                 if !named.into_iter().all(is_loopback) {
                     // A page of somebody else may have had its name point to this host.
                     let why = "this is served to names of this host alone, such as localhost and 127.0.0.1; \

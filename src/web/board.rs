@@ -32,6 +32,15 @@ pub(super) struct Progress {
     pub(super) failed: usize,
 }
 
+/// What the operator is about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Doing {
+    /// The round that is under way, if it changes something.
+    pub(super) progress: Option<Progress>,
+    /// Why the last round changed nothing at all, if so.
+    pub(super) held: Option<&'static str>,
+}
+
 /// Every object, and how many stand how.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Listing {
@@ -45,7 +54,7 @@ pub(super) struct Listing {
 pub struct Board {
     pub(super) plan: watch::Sender<Arc<str>>,
     pub(super) audit: watch::Sender<Arc<str>>,
-    pub(super) progress: watch::Sender<Option<Progress>>,
+    pub(super) doing: watch::Sender<Doing>,
     pub(super) listing: watch::Sender<Listing>,
     /// What the server had used at the round before, and when that was.
     used: Mutex<Option<(Timestamp, Usage)>>,
@@ -56,7 +65,7 @@ impl Default for Board {
         Self {
             plan: watch::Sender::new("null".into()),
             audit: watch::Sender::new("null".into()),
-            progress: watch::Sender::default(),
+            doing: watch::Sender::default(),
             listing: watch::Sender::default(),
             used: Mutex::default(),
         }
@@ -203,12 +212,12 @@ fn publish(to: &watch::Sender<Arc<str>>, what: &impl Serialize) {
 impl Telemetry for Board {
     fn begin(&self, plan: &Plan) {
         let progress = Progress { steps: plan.steps.len(), done: 0, failed: 0 };
-        self.progress.send_replace(Some(progress));
+        self.doing.send_modify(|doing| doing.progress = Some(progress));
     }
 
     fn step(&self, outcome: &StepOutcome) {
-        self.progress.send_if_modified(|progress| {
-            let Some(progress) = progress else { return false };
+        self.doing.send_if_modified(|doing| {
+            let Some(progress) = &mut doing.progress else { return false };
             match outcome.result {
                 StepResult::Done => progress.done += 1,
                 StepResult::Failed(_) => progress.failed += 1,
@@ -219,7 +228,8 @@ impl Telemetry for Board {
     }
 
     fn round(&self, report: &RoundReport) {
-        self.progress.send_if_modified(|progress| progress.take().is_some());
+        let now = Doing { progress: None, held: report.held };
+        self.doing.send_if_modified(|doing| std::mem::replace(doing, now) != now);
         self.show(report);
         self.list(&report.overview);
     }

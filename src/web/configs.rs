@@ -235,8 +235,9 @@ mod tests {
         let answer = compare(&files("a: 1 # hunter2\n", "x"), &files("a: 1\n", "x"));
         assert!(answer.files[0].note.contains("only comments"));
         let long = |first: &str, last: &str| {
-            let middle: String = (0..100).map(|n| format!("o{n}: {n}\n")).collect();
-            format!("first: {first}\n{middle}last: {last}\n")
+            let middle: Vec<String> = (0..100).map(|n| format!("o{n}: {n}")).collect();
+            let middle = middle.join("\n");
+            format!("first: {first}\n{middle}\nlast: {last}\n")
         };
         let told = lines(&long("a", "b"), &long("c", "d"));
         assert_eq!(told.len(), 2 + CONTEXT + 1 + CONTEXT + 2, "{told:?}");
@@ -245,7 +246,10 @@ mod tests {
 
     #[test]
     fn large_files_are_bounded() {
-        let many = |n: usize| (0..15_000).map(|i| format!("o{i}: {}\n", i * n)).collect::<String>();
+        let many = |n: usize| {
+            let lines: Vec<String> = (0..15_000).map(|i| format!("o{i}: {}", i * n)).collect();
+            lines.join("\n")
+        };
         let answer = compare(&files(&many(1), "x"), &files(&many(2), "x"));
         assert_eq!(answer.files[0].lines.len(), MAX_SHOWN);
         assert!(answer.options.len() <= MAX_OPTIONS);

@@ -1,10 +1,13 @@
 //! How things are, in one sentence: what is wrong, since when, and what the
 //! operator does about it. Pure.
 
+#[cfg(test)]
+mod tests;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::board::Progress;
+use super::board::{Doing, Progress};
 use crate::status::{ConditionStatus, ConditionType, Status};
 
 /// How it sounds.
@@ -56,10 +59,10 @@ impl Headline {
 }
 
 /// Looks at everything, the worst first.
-pub(super) fn headline(status: &Status, progress: Option<Progress>) -> Headline {
+pub(super) fn headline(status: &Status, doing: Doing) -> Headline {
     let looks = [server, file, configuration, deletions, steps, differences];
     let mut found = looks.into_iter().filter_map(|look| look(status));
-    let reconciling = working(status, progress);
+    let reconciling = working(status, doing.progress);
     let mut headline = match (found.next(), reconciling) {
         // What a round under way puts right is not yet a fault.
         (Some(first), Some(busy)) if first.tone == Tone::Warning && !waits(status) => {
@@ -71,6 +74,9 @@ pub(super) fn headline(status: &Status, progress: Option<Progress>) -> Headline 
         (None, Some(busy)) => busy,
         (None, None) => good(status),
     };
+    if let (Some(why), Tone::Bad | Tone::Warning) = (doing.held, headline.tone) {
+        headline = Headline { doing: format!("left as it is: {why}"), at: None, ..headline };
+    }
     headline.also.extend(found.map(|other| other.what));
     headline.also.extend(security(status));
     headline
@@ -170,6 +176,8 @@ fn configuration(status: &Status) -> Option<Headline> {
             "The new configuration was taken back",
             "it is tried again when it changes, or by `ejabberd-operator retry`",
         ),
+        // A server that is down is the reason, and was told already.
+        _ if !status.server.up => return None,
         _ => Headline::new(Tone::Busy, "The configuration is not in force yet", ""),
     };
     Some(headline.of(status, kind))
@@ -183,7 +191,9 @@ fn deletions(status: &Status) -> Option<Headline> {
     };
     let headline = Headline::new(Tone::Warning, what, "waits for your approval, below");
     let headline = headline.of(status, ConditionType::Stalled);
-    Some(Headline { why: blocked.reason.clone(), ..headline })
+    // How to approve them is said where they are listed.
+    let why = blocked.reason.split("; approve the digest").next().unwrap_or_default();
+    Some(Headline { why: why.to_owned(), ..headline })
 }
 
 fn steps(status: &Status) -> Option<Headline> {
@@ -203,6 +213,7 @@ fn steps(status: &Status) -> Option<Headline> {
             format!("{} changed back by something else", objects(n)),
             "put right more and more rarely",
         ),
+        ("CannotObserve", ..) if !status.server.up => return None,
         ("CannotObserve", ..) => Headline::new(
             Tone::Warning,
             "Some of the server cannot be read",
@@ -229,16 +240,20 @@ fn differences(status: &Status) -> Option<Headline> {
     let drift: usize = status.drift.values().sum();
     let refused = status.blocked.as_ref().map_or(0, |blocked| blocked.deletions);
     let known = refused + status.failing.len() + status.contested.len();
-    if drift <= known || holds(status, ConditionType::Ready) != Some(ConditionStatus::False) {
+    if !status.server.up
+        || drift <= known
+        || holds(status, ConditionType::Ready) != Some(ConditionStatus::False)
+    {
         return None;
     }
     let what = match drift - known {
         1 => "1 difference is left".to_owned(),
         n => format!("{n} differences are left"),
     };
-    let held = reason(status, ConditionType::Ready) == "Held";
-    let doing = if held { "looked at, and left as they are" } else { "the next round goes on" };
-    Some(Headline::new(Tone::Warning, what, doing).of(status, ConditionType::Ready))
+    Some(
+        Headline::new(Tone::Warning, what, "the next round goes on")
+            .of(status, ConditionType::Ready),
+    )
 }
 
 fn working(status: &Status, progress: Option<Progress>) -> Option<Headline> {
@@ -283,142 +298,4 @@ fn security(status: &Status) -> Option<String> {
     let (failing, items) = (audit.failing.len(), audit.items);
     let verb = if failing == 1 { "does" } else { "do" };
     Some(format!("{failing} of {items} items of the security checklist {verb} not hold"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::status::{AuditStatus, BlockedStatus, SupervisionStatus};
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    /// One that is as declared since 10.
-    fn converged() -> Status {
-        let mut status = Status::new(at(0));
-        status.last_attempt = Some(at(10));
-        status.server.up = true;
-        use ConditionType::{ConfigApplied, Degraded, Healthy, Ready, Reconciling, Stalled};
-        for (kind, holds) in [
-            (Ready, true),
-            (Reconciling, false),
-            (Stalled, false),
-            (Degraded, false),
-            (ConfigApplied, true),
-            (Healthy, true),
-        ] {
-            status.set(kind, holds, "Test", "a message", at(10));
-        }
-        status
-    }
-
-    fn supervision(state: &str) -> SupervisionStatus {
-        SupervisionStatus {
-            state: state.to_owned(),
-            since: at(30),
-            starts: 3,
-            next_start: Some(at(50)),
-            last_cause: Some("killed".to_owned()),
-        }
-    }
-
-    #[test]
-    fn what_is_as_declared_says_since_when() {
-        let told = headline(&converged(), None);
-        assert_eq!(
-            (told.tone, told.what.as_str(), told.since),
-            (Tone::Good, "All as declared", Some(at(10)))
-        );
-        assert!(told.also.is_empty() && told.why.is_empty());
-    }
-
-    #[test]
-    fn a_dead_server_comes_before_everything_else() {
-        let mut status = converged();
-        status.server.up = false;
-        status.server.supervision = Some(supervision("backing-off"));
-        status.set(ConditionType::Healthy, false, "Killed", "words", at(20));
-        status.set(ConditionType::Ready, false, "ServerDown", "words", at(20));
-        status.set(ConditionType::Degraded, true, "StepsFail", "words", at(20));
-        status.failing.insert("user a@b".to_owned(), "failed".to_owned());
-        let told = headline(&status, Some(Progress { steps: 0, done: 0, failed: 0 }));
-        assert_eq!(told.what, "Server down");
-        assert_eq!((told.tone, told.since, told.at), (Tone::Bad, Some(at(20)), Some(at(50))));
-        assert_eq!((told.why.as_str(), told.doing.as_str()), ("killed", "next start"));
-        assert_eq!(told.also, ["1 object cannot be put right"]);
-        // An operator that began later knows from its memory since when.
-        status.set(ConditionType::Healthy, true, "", "", at(60));
-        status.set(ConditionType::Healthy, false, "", "", at(70));
-        assert_eq!(headline(&status, None).since, Some(at(30)));
-    }
-
-    #[test]
-    fn every_state_of_the_server_has_its_sentence() {
-        let mut sentences = std::collections::BTreeSet::new();
-        for state in
-            ["starting", "unresponsive", "paused", "backing-off", "failed", "stopping", "stopped"]
-        {
-            let mut status = converged();
-            status.server.up = false;
-            status.server.supervision = Some(supervision(state));
-            status.set(ConditionType::Healthy, false, "Test", "words", at(20));
-            let told = headline(&status, None);
-            assert_ne!(told.tone, Tone::Good, "{state}");
-            sentences.insert(told.what);
-        }
-        assert_eq!(sentences.len(), 7);
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_used_is_told_with_its_place() {
-        let mut status = converged();
-        let message = "desired-state.yaml:3:5: unknown field";
-        status.set(ConditionType::Stalled, true, "InvalidDesiredState", message, at(40));
-        status.set(ConditionType::Ready, false, "InvalidDesiredState", message, at(40));
-        let told = headline(&status, None);
-        assert_eq!((told.tone, told.why.as_str(), told.since), (Tone::Bad, message, Some(at(40))));
-    }
-
-    #[test]
-    fn refused_deletions_wait_for_somebody_also_while_a_round_goes_on() {
-        let mut status = converged();
-        let digest = crate::model::Digest::new("d");
-        status.blocked =
-            Some(BlockedStatus { digest, reason: "too many".to_owned(), deletions: 6 });
-        status.drift.insert("user delete".to_owned(), 6);
-        status.set(ConditionType::Stalled, true, "DeletionsRefused", "too many", at(40));
-        status.set(ConditionType::Ready, false, "Drift", "6 differences are left", at(40));
-        status.set(ConditionType::Reconciling, true, "Working", "", at(41));
-        let told = headline(&status, None);
-        assert_eq!(told.what, "6 deletions are refused");
-        assert_eq!(told.also, ["Making it as declared"]);
-    }
-
-    #[test]
-    fn what_a_round_puts_right_is_no_fault_yet() {
-        let mut status = converged();
-        status.drift.insert("user create".to_owned(), 9);
-        status.set(ConditionType::Ready, false, "Drift", "9 differences are left", at(40));
-        assert_eq!(headline(&status, None).what, "9 differences are left");
-        status.set(ConditionType::Reconciling, true, "Working", "", at(41));
-        let told = headline(&status, Some(Progress { steps: 9, done: 4, failed: 1 }));
-        assert_eq!((told.tone, told.doing.as_str()), (Tone::Busy, "4 of 9 steps done, 1 failed"));
-    }
-
-    #[test]
-    fn an_open_item_of_the_checklist_is_told_beside() {
-        let mut status = converged();
-        let failing = vec!["loopback_host".to_owned()];
-        status.audit = Some(AuditStatus { time: at(1), items: 15, failing, unknown: vec![] });
-        let told = headline(&status, None);
-        assert_eq!(told.tone, Tone::Good);
-        assert_eq!(told.also, ["1 of 15 items of the security checklist does not hold"]);
-    }
-
-    #[test]
-    fn who_has_not_looked_yet_does_not_sound_the_alarm() {
-        let told = headline(&Status::new(at(0)), None);
-        assert_eq!(told.tone, Tone::Unknown);
-    }
 }

@@ -12,7 +12,6 @@
     reason = "the double counts a handful of things, and its functions read as methods"
 )]
 
-pub mod browser;
 pub mod double;
 pub mod host;
 pub mod inside;

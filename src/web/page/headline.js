@@ -1,6 +1,6 @@
 // The sentence at the top, and the title of the tab.
 
-import { byId, data, el, fill, GLYPHS } from "./dom.js";
+import { byId, data, el, fill, GLYPHS, plain } from "./dom.js";
 import { when } from "./time.js";
 
 export function headline(told, status) {
@@ -8,7 +8,9 @@ export function headline(told, status) {
   box.className = `headline tone-${told.tone}`;
   box.querySelector(".mark").textContent = GLYPHS[told.tone];
   const name = status?.name || "ejabberd-operator";
-  document.title = `${GLYPHS[told.tone]} ${told.what} · ${name}`;
+  document.title = plain(`${GLYPHS[told.tone]} ${told.what} · ${name}`);
+  const spoken = `${told.what}. ${told.why}`;
+  if (byId("spoken").textContent !== spoken && told.tone !== "busy") byId("spoken").textContent = plain(spoken);
   const looked = told.tone === "good" ? status?.lastAttempt : null;
   fill(byId("sentence"), { told, looked }, () => [
     el("h1", {}, told.what, told.since ? since(told.since) : null),

@@ -39,7 +39,8 @@ export async function follow(tell, link) {
       if (told === "door") { await askForToken(); wait = 0; continue; }
       wait = Date.now() - began > 5000 ? 0 : 1000;
     } catch (error) {
-      link("lost", error.message);
+      // What the browser says of a line that is cut helps nobody.
+      link("lost", error instanceof TypeError || error.name === "AbortError" ? "" : error.message);
       wait = Math.min(SLOWEST, Math.max(500, wait * 2));
     }
     if (wait > 0) await pause(wait * (0.75 + Math.random() / 2));

@@ -74,7 +74,7 @@ function show({ objects, matched, offset, total, leftOut }) {
       el("thead", {}, el("tr", {}, ["Kind", "Name", "State", "About", "Owned"].map((title) => el("th", { scope: "col" }, title)))),
       el("tbody", {}, objects.map(row))),
     el("div", { class: "pager" },
-      el("button", { type: "button", "data-key": "before", disabled: offset === 0, click: () => turn(-PAGE) }, "Before"),
+      el("button", { type: "button", "data-key": "before", disabled: offset === 0, click: () => turn(-PAGE) }, "Previous"),
       el("button", { type: "button", "data-key": "next", disabled: offset + objects.length >= matched, click: () => turn(PAGE) }, "Next"),
       el("span", {}, `${(offset + 1).toLocaleString("en")} to ${(offset + objects.length).toLocaleString("en")} of ${plural(matched, "object")}`,
         leftOut ? `; ${leftOut.toLocaleString("en")} more are not listed` : null)),

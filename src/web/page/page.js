@@ -53,6 +53,8 @@ function link(state, why = "") {
     line.textContent = "live";
     byId("cut").hidden = true;
     byId("door").hidden = true;
+    // A link cannot carry the token.
+    document.body.classList.toggle("locked", hasToken());
     byId("all").hidden = false;
     byId("all").classList.remove("stale", "loading");
     return;
@@ -66,6 +68,7 @@ function link(state, why = "") {
     ? ["The operator does not answer since ", when(seen, "clock"), " (", when(seen, "for"), "). What you see is from then."]
     : "The operator does not answer.", why ? el("span", { class: "muted" }, ` ${why}`) : null]));
   byId("cut").hidden = false;
+  byId("spoken").textContent = "The operator does not answer.";
   byId("all").classList.add("stale");
 }
 
@@ -75,6 +78,7 @@ onToken(() => new Promise((given) => {
   byId("all").hidden = true;
   byId("cut").hidden = true;
   door.hidden = false;
+  document.body.classList.add("locked");
   byId("link").className = "link";
   byId("link").textContent = "locked";
   lost = false;

@@ -4,12 +4,14 @@ import { byId, data, el, fill, glyph } from "./dom.js";
 import { span, when } from "./time.js";
 
 const BAD_IF_TRUE = ["Stalled", "Degraded"];
+const MILD = ["DeletionsRefused", "Drift", "Held", "NewRevision", "RollingOut"];
 
-function tone({ type, status }) {
+function tone({ type, status, reason }) {
   if (status === "Unknown") return "unknown";
   if (type === "Reconciling") return status === "True" ? "busy" : "good";
   const good = BAD_IF_TRUE.includes(type) ? "False" : "True";
-  return status === good ? "good" : BAD_IF_TRUE.includes(type) && type === "Degraded" ? "warning" : "bad";
+  if (status === good) return "good";
+  return type === "Degraded" || MILD.includes(reason) ? "warning" : "bad";
 }
 
 const WORDS = { True: "yes", False: "no", Unknown: "unknown" };

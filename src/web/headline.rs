@@ -62,7 +62,7 @@ impl Headline {
 pub(super) fn headline(status: &Status, doing: Doing) -> Headline {
     let looks = [server, file, configuration, deletions, steps, differences];
     let mut found = looks.into_iter().filter_map(|look| look(status));
-    let reconciling = working(status, doing.progress);
+    let reconciling = working(status, doing.progress).filter(|_| doing.held.is_none());
     let mut headline = match (found.next(), reconciling) {
         // What a round under way puts right is not yet a fault.
         (Some(first), Some(busy)) if first.tone == Tone::Warning && !waits(status) => {

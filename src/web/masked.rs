@@ -32,8 +32,7 @@ const SECRET: [&str; 13] = [
 ];
 
 /// Options that sound as if they were secret and are not.
-const HARMLESS: [&str; 22] = [
-    "anonymous_protocol",
+const HARMLESS: [&str; 18] = [
     "auth_cache_life_time",
     "auth_cache_missed",
     "auth_cache_size",
@@ -43,9 +42,6 @@ const HARMLESS: [&str; 22] = [
     "auth_scram_hash",
     "auth_stored_password_types",
     "auth_use_cache",
-    "ext_api_path_auth",
-    "ip_access",
-    "muc_create",
     "oauth",
     "oauth_access",
     "oauth_cache_life_time",
@@ -196,11 +192,13 @@ fn harmless_part(text: &str) -> Option<usize> {
         return None;
     }
     let mut end = text.len();
-    // `sql://user:password@host`, to the last @, which a password may have too.
-    if let Some(at) = text.find("://")
+    // `sql://user:password@host` or without its beginning, to the last @, which
+    // a password may have too.
+    let sign = if text.contains("://") { "://" } else { ":" };
+    if let Some(at) = text.find(sign)
         && text.get(at..).is_some_and(|rest| rest.contains('@'))
     {
-        end = at + "://".len();
+        end = at + sign.len();
     }
     // `PWD=…`, `--password …`, `token: …`: to the end, because nobody can tell
     // where a password ends.

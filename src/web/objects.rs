@@ -106,9 +106,9 @@ fn mentions(object: &Object, words: &[String]) -> bool {
 }
 
 impl Wanted {
-    const fn is(self, state: Standing) -> bool {
+    fn is(self, state: Standing) -> bool {
         match self {
-            Self::One(wanted) => wanted as u8 == state as u8,
+            Self::One(wanted) => wanted == state,
             Self::Several(Several::Attention) => needs_attention(state),
         }
     }

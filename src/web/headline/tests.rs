@@ -76,6 +76,7 @@ fn who_is_told_to_keep_still_says_so() {
     status.set(ConditionType::Healthy, false, "NotRunning", "it does not run", at(20));
     status.set(ConditionType::Degraded, true, "CannotObserve", "words", at(20));
     status.drift.insert("server create".to_owned(), 1);
+    status.set(ConditionType::Reconciling, true, "Working", "", at(41));
     let told = headline(&status, Doing { progress: None, held: Some("spec.suspend is true") });
     assert_eq!(told.doing, "left as it is: spec.suspend is true");
     assert!(told.also.is_empty(), "what follows from it is not told: {:?}", told.also);

@@ -23,6 +23,7 @@ fn a_secret_is_not_shown_wherever_it_stands() {
         "sql_server: \"DSN=x; pwd = {hunter2;}\"",
         "url: \"postgres://ejabberd:hunter2@db/x\"",
         "url: \"https://u:p@hunter2@example.org/\"",
+        "redis_server: \"u:hunter2@localhost\"",
         "url: \"https://example.org/?access_token=hunter2&x=1\"",
         "extauth_program: \"/usr/bin/auth --db hunter2\"",
         "captcha_cmd: \"/bin/captcha --password hunter2\"",

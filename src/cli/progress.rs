@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::output;
@@ -13,7 +12,7 @@ use crate::audit::Finding;
 use crate::engine::{RoundReport, StepOutcome, StepResult, Telemetry};
 use crate::plan::Plan;
 use crate::spec::printable;
-use crate::status::{ConditionType, Status};
+use crate::status::{Progress, Status};
 
 /// Tells several.
 pub(super) struct Fanout(pub(super) Vec<Arc<dyn Telemetry>>);
@@ -163,56 +162,43 @@ impl Telemetry for Bar {
 }
 
 /// How often the status says how far a round is.
-const SAY_EVERY: Duration = Duration::from_millis(500);
+const SAY_EVERY: Duration = Duration::from_millis(250);
 
 /// Lets the status say how far a round is. Not remembered: the round's end is.
-pub(super) struct Doing {
+pub(super) struct Following {
     status: watch::Sender<Status>,
-    far: Mutex<Far>,
+    far: Mutex<(Progress, Instant)>,
 }
 
-#[derive(Default)]
-struct Far {
-    done: usize,
-    steps: usize,
-    said: Option<Instant>,
-}
-
-impl Doing {
+impl Following {
     pub(super) fn new(status: watch::Sender<Status>) -> Self {
-        Self { status, far: Mutex::default() }
+        let far = (Progress { steps: 0, done: 0, failed: 0 }, Instant::now());
+        Self { status, far: Mutex::new(far) }
     }
 
-    fn say(&self, message: String) {
-        self.status.send_modify(|status| {
-            status.set(ConditionType::Reconciling, true, "Working", message, Timestamp::now());
-        });
+    fn say(&self, progress: Progress) {
+        self.status.send_modify(|status| status.progress = Some(progress));
     }
 }
 
-impl Telemetry for Doing {
+impl Telemetry for Following {
     fn begin(&self, plan: &Plan) {
-        let steps = plan.steps.len();
-        *self.far.lock().unwrap_or_else(PoisonError::into_inner) =
-            Far { done: 0, steps, said: Some(Instant::now()) };
-        let first = plan.steps.first();
-        let first = first.map(|step| format!(", {} {} the first", step.op, step.key()));
-        self.say(format!("{steps} steps to do{}", first.unwrap_or_default()));
+        let progress = Progress { steps: plan.steps.len(), done: 0, failed: 0 };
+        *self.far.lock().unwrap_or_else(PoisonError::into_inner) = (progress, Instant::now());
+        self.say(progress);
     }
 
     fn step(&self, outcome: &StepOutcome) {
         let mut far = self.far.lock().unwrap_or_else(PoisonError::into_inner);
-        far.done += 1;
-        if far.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
-            far.said = Some(Instant::now());
-            let step = &outcome.step;
-            self.say(format!(
-                "{} of {} steps, last {} {}",
-                far.done,
-                far.steps,
-                step.op,
-                step.key()
-            ));
+        let (progress, said) = &mut *far;
+        match outcome.result {
+            StepResult::Done => progress.done += 1,
+            StepResult::Failed(_) => progress.failed += 1,
+            StepResult::Deferred(_) => return,
+        }
+        if said.elapsed() >= SAY_EVERY {
+            *said = Instant::now();
+            self.say(*progress);
         }
     }
 

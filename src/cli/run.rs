@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::args::Format;
 use super::connect::Connectors;
 use super::endpoint::{self, Web};
-use super::progress::{Bar, Doing, Fanout, Log};
+use super::progress::{Bar, Fanout, Following, Log};
 use super::session::{Place, engine};
 use super::table::Page;
 use super::{Exit, Outcome, output};
@@ -198,7 +198,7 @@ pub(super) async fn run(place: &Place, web: &Web, resync: Duration) -> Outcome {
     let telemetry: Arc<dyn Telemetry> = Arc::new(Fanout(vec![
         Arc::clone(&metrics) as _,
         Arc::new(Log::default()),
-        Arc::new(Doing::new(status.clone())),
+        Arc::new(Following::new(status.clone())),
         board,
     ]));
     let bulletin =

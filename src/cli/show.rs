@@ -17,7 +17,7 @@ use super::{Exit, Outcome, output, status_text};
 use crate::engine::{Secrets, Store};
 use crate::metrics::Metrics;
 use crate::secrets::FileSecrets;
-use crate::status::{ConditionStatus, ConditionType, Status};
+use crate::status::{ConditionStatus, ConditionType, OPERATOR_NOT_RUNNING, Status};
 use crate::store::SqliteStore;
 
 /// What `plan --detailed-exitcode` ends with when there is something to do.
@@ -140,7 +140,7 @@ fn remembered(place: &Place) -> Result<Status, Exit> {
         status.set(
             kind,
             ConditionStatus::Unknown,
-            "OperatorNotRunning",
+            OPERATOR_NOT_RUNNING,
             format!("last known: {said}"),
             now,
         );

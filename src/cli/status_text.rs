@@ -7,7 +7,7 @@ use super::output::paint;
 use super::table::{Cell, Page, Table};
 use super::terminal::Ink;
 use super::times::{age, clock};
-use crate::status::{Condition, ConditionStatus, ConditionType, Level, Status};
+use crate::status::{Condition, ConditionStatus, ConditionType, Status, Tone};
 
 /// So many failing and contested objects are named; of more, how many.
 const NAMED: usize = 5;
@@ -31,23 +31,29 @@ pub(super) fn text(status: &Status, now: Timestamp, page: Page) -> String {
 
 fn headline(status: &Status, now: Timestamp, page: Page) -> String {
     let headline = status.headline();
-    let ink = match headline.level {
-        Level::Good => Ink::Green,
-        Level::Busy | Level::Attention => Ink::Yellow,
-        Level::Bad => Ink::Red,
+    let ink = match headline.tone {
+        Tone::Good => Ink::Green,
+        Tone::Busy | Tone::Warning | Tone::Unknown => Ink::Yellow,
+        Tone::Bad => Ink::Red,
     };
     let name = if status.name.is_empty() { "(no name yet)" } else { &status.name };
     let since = headline
         .since
         .map_or_else(String::new, |since| format!(" since {} ({})", clock(since), age(since, now)));
-    let title = paint(&format!("● {}", headline.title), ink);
-    let mut text = format!("{}  {title}{since}\n", paint(name, Ink::Bold));
-    if headline.level != Level::Good && !headline.detail.is_empty() {
-        let mut detail = Table::new(2, 0);
-        detail.row([headline.detail.into()]);
-        text += &detail.render(page);
+    let title = paint(&format!("● {}", headline.what), ink);
+    let mut more = Table::new(2, 0);
+    let at = headline.at.map_or_else(String::new, |at| {
+        format!(" in {} s", at.duration_since(now).as_secs().max(0))
+    });
+    let doing = Some(format!("{}{at}", headline.doing)).filter(|doing| !doing.is_empty());
+    let why = Some(headline.why).filter(|why| !why.is_empty());
+    for line in why.into_iter().chain(doing.map(|doing| format!("→ {doing}"))) {
+        more.row([line.into()]);
     }
-    text
+    for also in &headline.also {
+        more.row([format!("also: {also}").into()]);
+    }
+    format!("{}  {title}{since}\n{}", paint(name, Ink::Bold), more.render(page))
 }
 
 fn conditions(status: &Status, now: Timestamp) -> Table {
@@ -132,12 +138,6 @@ fn server(status: &Status, now: Timestamp) -> String {
         let sessions: u64 = server.connected_users.values().sum();
         let rooms: usize = server.online_rooms.values().sum();
         said.push(format!("{sessions} sessions, {rooms} rooms running"));
-    }
-    if let Some(supervision) = &server.supervision
-        && let Some(next) = supervision.next_start
-    {
-        let wait = next.duration_since(now).as_secs().max(0);
-        said.push(format!("started again in {wait}s, start {}", supervision.starts + 1));
     }
     said.join(", ")
 }

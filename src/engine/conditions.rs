@@ -44,6 +44,8 @@ pub fn update(status: &mut Status, desired: &DesiredState, report: &RoundReport,
         .take(MAX_FAILING)
         .map(|outcome| (outcome.step.key().to_string(), outcome.step.reason.clone()))
         .collect();
+    status.progress = None;
+    status.held = report.held.map(ToOwned::to_owned);
     status.last_attempt = Some(report.started);
     if status.failing.is_empty() && report.plan.unknown.is_empty() {
         status.last_success = Some(now);

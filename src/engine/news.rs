@@ -25,7 +25,10 @@ fn of_condition((old, new): (&Condition, &Condition)) -> Option<News> {
     let Condition { kind, reason, message, .. } = new;
     let blind = |condition: &Condition| condition.reason == "CannotSee";
     let not = if new.status == False { "not " } else { "" };
-    let message = format!("{not}{kind}: {message}");
+    let message = match reason.as_str() {
+        "RollingOut" => message.clone(),
+        _ => format!("{not}{kind}: {message}"),
+    };
     let good = match (kind, old.status, new.status) {
         // Work is told step by step, a new revision and the server's ups and
         // downs by themselves; that nothing is wrong is news only after

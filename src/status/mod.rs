@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use events::{Event, EventType, News, Recent};
-pub use headline::{Headline, Level};
+pub use headline::{Headline, OPERATOR_NOT_RUNNING, Tone};
 
 use crate::model::{Digest, Revision};
 
@@ -155,6 +155,17 @@ pub struct SupervisionStatus {
     pub last_cause: Option<String>,
 }
 
+/// How far a round is that changes things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Steps of the round.
+    pub steps: usize,
+    /// Those that were done.
+    pub done: usize,
+    /// Those that failed.
+    pub failed: usize,
+}
+
 /// The security checklist, counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditStatus {
@@ -210,6 +221,12 @@ pub struct Status {
     pub blocked: Option<BlockedStatus>,
     /// Objects that fail, and why; at most fifty.
     pub failing: BTreeMap<String, String>,
+    /// How far the round under way is, if it changes something.
+    #[serde(default)]
+    pub progress: Option<Progress>,
+    /// Why the last round changed nothing at all, if so.
+    #[serde(default)]
+    pub held: Option<String>,
     /// When the last round began.
     pub last_attempt: Option<Timestamp>,
     /// When the last round without a failure ended.
@@ -247,6 +264,8 @@ impl Status {
             contested: BTreeMap::new(),
             blocked: None,
             failing: BTreeMap::new(),
+            progress: None,
+            held: None,
             last_attempt: None,
             last_success: None,
             audit: None,

@@ -21,26 +21,6 @@ use crate::status::Status;
 /// only how many.
 const MAX_STEPS: usize = 200;
 
-/// How far a round that changes things has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(super) struct Progress {
-    /// Steps of the round.
-    pub(super) steps: usize,
-    /// Those that were done.
-    pub(super) done: usize,
-    /// Those that failed.
-    pub(super) failed: usize,
-}
-
-/// What the operator is about.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Doing {
-    /// The round that is under way, if it changes something.
-    pub(super) progress: Option<Progress>,
-    /// Why the last round changed nothing at all, if so.
-    pub(super) held: Option<&'static str>,
-}
-
 /// Every object, and how many stand how.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Listing {
@@ -54,7 +34,6 @@ pub(super) struct Listing {
 pub struct Board {
     pub(super) plan: watch::Sender<Arc<str>>,
     pub(super) audit: watch::Sender<Arc<str>>,
-    pub(super) doing: watch::Sender<Doing>,
     pub(super) listing: watch::Sender<Listing>,
     /// What the server had used at the round before, and when that was.
     used: Mutex<Option<(Timestamp, Usage)>>,
@@ -65,7 +44,6 @@ impl Default for Board {
         Self {
             plan: watch::Sender::new("null".into()),
             audit: watch::Sender::new("null".into()),
-            doing: watch::Sender::default(),
             listing: watch::Sender::default(),
             used: Mutex::default(),
         }
@@ -210,26 +188,10 @@ fn publish(to: &watch::Sender<Arc<str>>, what: &impl Serialize) {
 }
 
 impl Telemetry for Board {
-    fn begin(&self, plan: &Plan) {
-        let progress = Progress { steps: plan.steps.len(), done: 0, failed: 0 };
-        self.doing.send_modify(|doing| doing.progress = Some(progress));
-    }
-
-    fn step(&self, outcome: &StepOutcome) {
-        self.doing.send_if_modified(|doing| {
-            let Some(progress) = &mut doing.progress else { return false };
-            match outcome.result {
-                StepResult::Done => progress.done += 1,
-                StepResult::Failed(_) => progress.failed += 1,
-                StepResult::Deferred(_) => return false,
-            }
-            true
-        });
-    }
+    fn begin(&self, _: &Plan) {}
+    fn step(&self, _: &StepOutcome) {}
 
     fn round(&self, report: &RoundReport) {
-        let now = Doing { progress: None, held: report.held };
-        self.doing.send_if_modified(|doing| std::mem::replace(doing, now) != now);
         self.show(report);
         self.list(&report.overview);
     }

@@ -16,8 +16,7 @@ use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::board::{Doing, Listing};
-use super::headline::headline;
+use super::board::Listing;
 use super::{Shared, serve};
 use crate::status::Status;
 
@@ -35,7 +34,6 @@ struct Follower {
     status: watch::Receiver<Status>,
     plan: watch::Receiver<Arc<str>>,
     audit: watch::Receiver<Arc<str>>,
-    doing: watch::Receiver<Doing>,
     listing: watch::Receiver<Listing>,
     stop: watch::Receiver<bool>,
     begun: bool,
@@ -57,7 +55,6 @@ pub(super) async fn stream(State(shared): State<Shared>) -> Response {
         status: shared.status.clone(),
         plan: board.plan.subscribe(),
         audit: board.audit.subscribe(),
-        doing: board.doing.subscribe(),
         listing: board.listing.subscribe(),
         stop: shared.stop.clone(),
         begun: false,
@@ -68,7 +65,6 @@ pub(super) async fn stream(State(shared): State<Shared>) -> Response {
     follower.status.mark_changed();
     follower.plan.mark_changed();
     follower.audit.mark_changed();
-    follower.doing.mark_changed();
     follower.listing.mark_changed();
     let events = stream::unfold(follower, async |mut follower| {
         let text = follower.next().await?;
@@ -94,7 +90,6 @@ impl Follower {
                 changed = self.status.changed() => { changed.ok()?; self.status.mark_changed(); }
                 changed = self.plan.changed() => { changed.ok()?; self.plan.mark_changed(); }
                 changed = self.audit.changed() => { changed.ok()?; self.audit.mark_changed(); }
-                changed = self.doing.changed() => { changed.ok()?; self.doing.mark_changed(); }
                 changed = self.listing.changed() => { changed.ok()?; self.listing.mark_changed(); }
                 _ = self.stop.wait_for(|stop| *stop) => return None,
                 () = sleep_until(self.end) => return None,
@@ -113,14 +108,10 @@ impl Follower {
             let version = env!("CARGO_PKG_VERSION");
             tell(&mut text, "hello", &json!({ "now": Timestamp::now(), "version": version }));
         }
-        let (status, doing) = (changed(&self.status), changed(&self.doing));
-        if status || doing {
-            let now = *self.doing.borrow_and_update();
-            let current = self.status.borrow_and_update();
-            tell(&mut text, "headline", &headline(&current, now));
-            if status {
-                tell(&mut text, "status", &*current);
-            }
+        if changed(&self.status) {
+            let status = self.status.borrow_and_update();
+            tell(&mut text, "headline", &status.headline());
+            tell(&mut text, "status", &*status);
         }
         for (name, told) in [("plan", &mut self.plan), ("audit", &mut self.audit)] {
             if changed(told) {

@@ -9,7 +9,6 @@ mod access;
 mod board;
 mod configs;
 mod events;
-mod headline;
 mod live;
 mod masked;
 mod objects;

@@ -200,6 +200,7 @@ impl Controller {
             status.tell(News::normal("NewRevision", format!("revision {name} was read")), now);
         });
         self.unstalled();
+        let audit = current.as_mut().map(|c| std::mem::take(&mut c.audit)).unwrap_or_default();
         let (engine, keeping) = match current.take() {
             Some(current) if current.desired.server.runtime == desired.server.runtime => {
                 current.engine.keeper.set(&desired);
@@ -240,7 +241,7 @@ impl Controller {
             engine,
             keeping,
             audited: None,
-            audit: BTreeMap::new(),
+            audit,
         });
         true
     }

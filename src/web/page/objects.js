@@ -22,7 +22,10 @@ let running = null;
 export function objects(told) {
   counts = told.counts;
   chips();
-  if (told.version !== version) { version = told.version; soon(); }
+  if (told.version === version) return;
+  const first = version === 0;
+  version = told.version;
+  if (first) load(); else soon();
 }
 
 const soon = later(250, load);

@@ -1,5 +1,5 @@
 //! How things are, in one sentence: what is wrong, since when, and what the
-//! operator does about it. Pure.
+//! operator does about it.
 
 #[cfg(test)]
 mod tests;
@@ -7,13 +7,15 @@ mod tests;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::board::{Doing, Progress};
-use crate::status::{ConditionStatus, ConditionType, Status};
+use super::{ConditionStatus, ConditionType, Progress, Status};
+
+/// The reason of every condition that is only remembered.
+pub const OPERATOR_NOT_RUNNING: &str = "OperatorNotRunning";
 
 /// How it sounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Tone {
+pub enum Tone {
     /// As declared.
     Good,
     /// Being put right.
@@ -28,20 +30,21 @@ pub(super) enum Tone {
 
 /// The sentence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Headline {
-    pub(super) tone: Tone,
+pub struct Headline {
+    /// How it sounds.
+    pub tone: Tone,
     /// What is the matter.
-    pub(super) what: String,
+    pub what: String,
     /// Since when.
-    pub(super) since: Option<Timestamp>,
+    pub since: Option<Timestamp>,
     /// Why.
-    pub(super) why: String,
+    pub why: String,
     /// What the operator does about it, or waits for.
-    pub(super) doing: String,
+    pub doing: String,
     /// When it does that.
-    pub(super) at: Option<Timestamp>,
+    pub at: Option<Timestamp>,
     /// What else is not as it should be.
-    pub(super) also: Vec<String>,
+    pub also: Vec<String>,
 }
 
 impl Headline {
@@ -58,11 +61,18 @@ impl Headline {
     }
 }
 
-/// Looks at everything, the worst first.
-pub(super) fn headline(status: &Status, doing: Doing) -> Headline {
-    let looks = [server, file, configuration, deletions, steps, differences];
+impl Status {
+    /// What matters most: looks at everything, the worst first.
+    #[must_use]
+    pub fn headline(&self) -> Headline {
+        headline(self)
+    }
+}
+
+fn headline(status: &Status) -> Headline {
+    let looks = [operator, server, file, configuration, deletions, steps, differences];
     let mut found = looks.into_iter().filter_map(|look| look(status));
-    let reconciling = working(status, doing.progress).filter(|_| doing.held.is_none());
+    let reconciling = working(status).filter(|_| status.held.is_none());
     let mut headline = match (found.next(), reconciling) {
         // What a round under way puts right is not yet a fault.
         (Some(first), Some(busy)) if first.tone == Tone::Warning && !waits(status) => {
@@ -74,7 +84,7 @@ pub(super) fn headline(status: &Status, doing: Doing) -> Headline {
         (None, Some(busy)) => busy,
         (None, None) => good(status),
     };
-    if let (Some(why), Tone::Bad | Tone::Warning) = (doing.held, headline.tone) {
+    if let (Some(why), Tone::Bad | Tone::Warning) = (&status.held, headline.tone) {
         headline = Headline { doing: format!("left as it is: {why}"), at: None, ..headline };
     }
     headline.also.extend(found.map(|other| other.what));
@@ -93,6 +103,15 @@ fn holds(status: &Status, kind: ConditionType) -> Option<ConditionStatus> {
 
 fn reason(status: &Status, kind: ConditionType) -> &str {
     status.get(kind).map(|condition| condition.reason.as_str()).unwrap_or_default()
+}
+
+/// What a command says that finds nobody to ask.
+fn operator(status: &Status) -> Option<Headline> {
+    (reason(status, ConditionType::Ready) == OPERATOR_NOT_RUNNING).then(|| {
+        let what = "No operator runs";
+        let doing = "nobody starts the server if it ends; what follows is what was last known";
+        Headline::new(Tone::Bad, what, doing)
+    })
 }
 
 fn server(status: &Status) -> Option<Headline> {
@@ -256,8 +275,8 @@ fn differences(status: &Status) -> Option<Headline> {
     )
 }
 
-fn working(status: &Status, progress: Option<Progress>) -> Option<Headline> {
-    let steps = match progress {
+fn working(status: &Status) -> Option<Headline> {
+    let steps = match status.progress {
         Some(Progress { steps, done, failed }) if steps > 0 => {
             let failed = if failed == 0 { String::new() } else { format!(", {failed} failed") };
             format!("{done} of {steps} steps done{failed}")

@@ -35,13 +35,14 @@ fn supervision(state: &str) -> SupervisionStatus {
     }
 }
 
-fn working_on(steps: usize, done: usize, failed: usize) -> Doing {
-    Doing { progress: Some(Progress { steps, done, failed }), held: None }
+fn working_on(mut status: Status, steps: usize, done: usize, failed: usize) -> Headline {
+    status.progress = Some(Progress { steps, done, failed });
+    status.headline()
 }
 
 #[test]
 fn what_is_as_declared_says_since_when() {
-    let told = headline(&converged(), Doing::default());
+    let told = converged().headline();
     assert_eq!(
         (told.tone, told.what.as_str(), told.since),
         (Tone::Good, "All as declared", Some(at(10)))
@@ -58,7 +59,7 @@ fn a_dead_server_comes_before_everything_else() {
     status.set(ConditionType::Ready, false, "ServerDown", "words", at(20));
     status.set(ConditionType::Degraded, true, "StepsFail", "words", at(20));
     status.failing.insert("user a@b".to_owned(), "failed".to_owned());
-    let told = headline(&status, working_on(0, 0, 0));
+    let told = working_on(status.clone(), 0, 0, 0);
     assert_eq!(told.what, "Server down");
     assert_eq!((told.tone, told.since, told.at), (Tone::Bad, Some(at(20)), Some(at(50))));
     assert_eq!((told.why.as_str(), told.doing.as_str()), ("killed", "next start"));
@@ -66,7 +67,7 @@ fn a_dead_server_comes_before_everything_else() {
     // An operator that began later knows from its memory since when.
     status.set(ConditionType::Healthy, true, "", "", at(60));
     status.set(ConditionType::Healthy, false, "", "", at(70));
-    assert_eq!(headline(&status, Doing::default()).since, Some(at(30)));
+    assert_eq!(status.headline().since, Some(at(30)));
 }
 
 #[test]
@@ -77,7 +78,10 @@ fn who_is_told_to_keep_still_says_so() {
     status.set(ConditionType::Degraded, true, "CannotObserve", "words", at(20));
     status.drift.insert("server create".to_owned(), 1);
     status.set(ConditionType::Reconciling, true, "Working", "", at(41));
-    let told = headline(&status, Doing { progress: None, held: Some("spec.suspend is true") });
+    let told = {
+        status.held = Some("spec.suspend is true".to_owned());
+        status.headline()
+    };
     assert_eq!(told.doing, "left as it is: spec.suspend is true");
     assert!(told.also.is_empty(), "what follows from it is not told: {:?}", told.also);
 }
@@ -92,7 +96,7 @@ fn every_state_of_the_server_has_its_sentence() {
         status.server.up = false;
         status.server.supervision = Some(supervision(state));
         status.set(ConditionType::Healthy, false, "Test", "words", at(20));
-        let told = headline(&status, Doing::default());
+        let told = status.headline();
         assert_ne!(told.tone, Tone::Good, "{state}");
         sentences.insert(told.what);
     }
@@ -105,7 +109,7 @@ fn a_file_that_cannot_be_used_is_told_with_its_place() {
     let message = "desired-state.yaml:3:5: unknown field";
     status.set(ConditionType::Stalled, true, "InvalidDesiredState", message, at(40));
     status.set(ConditionType::Ready, false, "InvalidDesiredState", message, at(40));
-    let told = headline(&status, Doing::default());
+    let told = status.headline();
     assert_eq!((told.tone, told.why.as_str(), told.since), (Tone::Bad, message, Some(at(40))));
 }
 
@@ -118,7 +122,7 @@ fn refused_deletions_wait_for_somebody_also_while_a_round_goes_on() {
     status.set(ConditionType::Stalled, true, "DeletionsRefused", "too many", at(40));
     status.set(ConditionType::Ready, false, "Drift", "6 differences are left", at(40));
     status.set(ConditionType::Reconciling, true, "Working", "", at(41));
-    let told = headline(&status, Doing::default());
+    let told = status.headline();
     assert_eq!(told.what, "6 deletions are refused");
     assert_eq!(told.also, ["Making it as declared"]);
 }
@@ -128,9 +132,9 @@ fn what_a_round_puts_right_is_no_fault_yet() {
     let mut status = converged();
     status.drift.insert("user create".to_owned(), 9);
     status.set(ConditionType::Ready, false, "Drift", "9 differences are left", at(40));
-    assert_eq!(headline(&status, Doing::default()).what, "9 differences are left");
+    assert_eq!(status.headline().what, "9 differences are left");
     status.set(ConditionType::Reconciling, true, "Working", "", at(41));
-    let told = headline(&status, working_on(9, 4, 1));
+    let told = working_on(status.clone(), 9, 4, 1);
     assert_eq!((told.tone, told.doing.as_str()), (Tone::Busy, "4 of 9 steps done, 1 failed"));
 }
 
@@ -139,13 +143,13 @@ fn an_open_item_of_the_checklist_is_told_beside() {
     let mut status = converged();
     let failing = vec!["loopback_host".to_owned()];
     status.audit = Some(AuditStatus { time: at(1), items: 15, failing, unknown: vec![] });
-    let told = headline(&status, Doing::default());
+    let told = status.headline();
     assert_eq!(told.tone, Tone::Good);
     assert_eq!(told.also, ["1 of 15 items of the security checklist does not hold"]);
 }
 
 #[test]
 fn who_has_not_looked_yet_does_not_sound_the_alarm() {
-    let told = headline(&Status::new(at(0)), Doing::default());
+    let told = Status::new(at(0)).headline();
     assert_eq!(told.tone, Tone::Unknown);
 }

@@ -130,7 +130,7 @@ fn colours_only_where_they_are_wanted() {
     let socket = directory.path().join("absent.sock");
     let file = format!(
         "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: {{ name: test }}\n\
-         spec:\n  host: example.org\n  server: {{ docker: {{ container: c, engine: \"unix://{}\" }} }}\n",
+         spec:\n  host: example.org\n  server: {{ docker: {{ container: nobody, engine: \"unix://{}\" }} }}\n",
         socket.display()
     );
     fs::write(directory.path().join("desired-state.yaml"), file).unwrap();

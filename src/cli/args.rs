@@ -42,7 +42,8 @@ pub(super) enum Command {
             long,
             env = "EJABBERD_OPERATOR_LISTEN",
             default_value = "127.0.0.1:9565",
-            value_name = "ADDRESS"
+            value_parser = address,
+            value_name = "ADDRESS:PORT"
         )]
         listen: SocketAddr,
         /// A file with the token that whoever reads them has to give; needed to
@@ -236,6 +237,11 @@ pub(super) enum StatusFormat {
     Yaml,
 }
 
+/// `127.0.0.1:9565`, `[::1]:9565`.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "give a numeric address and a port, e.g. 127.0.0.1:9565".to_owned())
+}
+
 /// From 1 to 10,000.
 fn lines(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|n| (1..=10_000).contains(n));
@@ -264,7 +270,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     if (Duration::from_millis(100)..=Duration::from_secs(86_400)).contains(&time) {
         Ok(time)
     } else {
-        Err("between 100ms and 24h".to_owned())
+        Err("it must be between 100ms and 24h".to_owned())
     }
 }
 

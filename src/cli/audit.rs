@@ -68,23 +68,37 @@ fn text(desired: &DesiredState, evidence: &Evidence, findings: &[Finding], page:
         items.row([mark(*verdict), Cell::from(check), Cell::from(title)]);
     }
     text += &items.render(page);
-    for finding in findings.iter().filter(|finding| finding.verdict != Verdict::Holds) {
+    for finding in findings.iter().filter(|finding| finding.verdict == Verdict::Fails) {
         let mut head = Table::new(0, 2);
         head.row([mark(finding.verdict), Cell::painted(finding.check, Ink::Bold)]);
         text += &format!("\n{}", head.render(page));
         let mut more = Table::new(4, 1);
-        match finding.verdict {
-            // Nothing is known to be wrong, so there is nothing to mend yet.
-            Verdict::Unknown => more.row(["not known".into(), Cell::from(&finding.seen)]),
-            Verdict::Fails | Verdict::Holds => {
-                more.row(["seen".into(), Cell::from(&finding.seen)]);
-                more.row(["why".into(), finding.why.into()]);
-                more.row(["mend".into(), finding.mend.into()]);
-            }
-        }
+        more.row(["seen".into(), Cell::from(&finding.seen)]);
+        more.row(["why".into(), finding.why.into()]);
+        more.row(["mend".into(), finding.mend.into()]);
         text += &more.render(page);
     }
+    for (why, checks) in not_known(findings) {
+        let mut head = Table::new(0, 1);
+        head.row([mark(Verdict::Unknown), Cell::painted(&checks.join(", "), Ink::Bold)]);
+        // Nothing is known to be wrong, so there is nothing to mend yet.
+        let mut more = Table::new(4, 1);
+        more.row(["not known".into(), why.into()]);
+        text += &format!("\n{}{}", head.render(page), more.render(page));
+    }
     text + &format!("\n{}\n", summary(findings))
+}
+
+/// What is not known, and of which items: a server that does not answer is said once.
+fn not_known(findings: &[Finding]) -> Vec<(&str, Vec<&'static str>)> {
+    let mut reasons: Vec<(&str, Vec<&'static str>)> = Vec::new();
+    for finding in findings.iter().filter(|finding| finding.verdict == Verdict::Unknown) {
+        match reasons.iter_mut().find(|(why, _)| *why == finding.seen) {
+            Some((_, checks)) => checks.push(finding.check),
+            None => reasons.push((&finding.seen, vec![finding.check])),
+        }
+    }
+    reasons
 }
 
 fn summary(findings: &[Finding]) -> String {

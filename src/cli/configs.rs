@@ -19,7 +19,7 @@ const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Lists the good configurations.
 pub(super) fn history(place: &Place, format: Format) -> Outcome {
-    let store = SqliteStore::open_read_only(&place.state_dir)?;
+    let store = place.remembered()?;
     let good = match &store {
         Some(store) => store.good_configs()?,
         None => Vec::new(),
@@ -48,7 +48,7 @@ pub(super) fn history(place: &Place, format: Format) -> Outcome {
 
 /// Has whatever failed tried again.
 pub(super) async fn retry(place: &Place) -> Outcome {
-    match SqliteStore::open(&place.state_dir) {
+    match place.memory() {
         Ok(store) => {
             let text = match lift_latch(&store)? {
                 Some(latch) => format!(
@@ -60,19 +60,21 @@ pub(super) async fn retry(place: &Place) -> Outcome {
             output::print(&text)
         }
         Err(StoreError::Locked(_)) => order(place, &Order::Retry).await,
-        Err(error) => Err(error.into()),
+        Err(error) => Err(place.unusable(&error)),
     }
 }
 
 /// Puts a good configuration from before in force.
 pub(super) async fn rollback(place: &Place, digest: Option<String>) -> Outcome {
-    let good = match SqliteStore::open_read_only(&place.state_dir)? {
+    let good = match place.remembered()? {
         Some(store) => store.good_configs()?,
         None => Vec::new(),
     };
     let chosen = match &digest {
         Some(digits) if digits.len() < 6 => {
-            return Err(Exit::Failure("give at least six digits of the digest".to_owned()));
+            return Err(Exit::Failure(
+                "give at least six digits of the digest, as `history` shows it".to_owned(),
+            ));
         }
         Some(digits) => good.iter().find(|good| good.digest.as_str().starts_with(digits.as_str())),
         None => good.get(1),
@@ -82,13 +84,15 @@ pub(super) async fn rollback(place: &Place, digest: Option<String>) -> Outcome {
             Some(digits) => {
                 format!("no good configuration {digits} is kept; `history` lists those that are")
             }
-            None => "there is no good configuration before the present one".to_owned(),
+            None => "there is no good configuration before the present one; `history` lists those \
+                     that are kept"
+                .to_owned(),
         }));
     };
-    match SqliteStore::open(&place.state_dir) {
+    match place.memory() {
         Ok(store) => set_aside(place, store, &chosen.digest).await,
         Err(StoreError::Locked(_)) => order(place, &Order::Rollback(chosen.digest.clone())).await,
-        Err(error) => Err(error.into()),
+        Err(error) => Err(place.unusable(&error)),
     }
 }
 

@@ -45,7 +45,7 @@ impl Web {
         let listen = self.listen;
         TcpListener::bind(listen).await.map_err(|e| {
             Exit::Failure(format!(
-                "failed to listen on {listen}: {e}; choose another with --listen"
+                "failed to listen on {listen}: {e}; give another address or port with --listen"
             ))
         })
     }

@@ -13,7 +13,6 @@ use super::times::{age, clock};
 use super::{Exit, Outcome, output};
 use crate::engine::{KEPT_EVENTS, Store};
 use crate::status::{Event, EventType};
-use crate::store::SqliteStore;
 
 /// How often `--follow` looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -78,7 +77,7 @@ pub(super) async fn events(
 
 /// All events that are kept, oldest first.
 pub(super) fn kept(place: &Place) -> Result<Vec<Event>, Exit> {
-    let store = SqliteStore::open_read_only(&place.state_dir)?.ok_or_else(|| {
+    let store = place.remembered()?.ok_or_else(|| {
         Exit::Failure(format!(
             "nothing is remembered in {}: no operator has run with this state directory; name \
              another with --state-dir",

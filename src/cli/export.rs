@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::connect::in_container;
 use super::{Exit, Outcome, output};
-use crate::engine::{MAIN_CONFIG, Server};
+use crate::engine::{MAIN_CONFIG, RuntimeError, Server};
 use crate::export::Export;
 use crate::runtime::docker::DockerRuntime;
 use crate::spec::{self, Docker, Network, Recreate, Severity, SourceFile};
@@ -32,7 +32,13 @@ pub(super) async fn export(container: String, engine: String, directory: &Path) 
         }
     }
     let (runtime, control) = in_container(docker(container, engine));
-    runtime.needs_running().await?;
+    runtime.needs_running().await.map_err(|error| {
+        let help = match &error {
+            RuntimeError::Missing(_) => "; `docker ps` lists those that run",
+            _ => "",
+        };
+        Exit::Failure(format!("failed to {error}{help}"))
+    })?;
     let server = Server::new(Arc::new(control));
     let looked = look(&runtime, &server).await;
     server.close().await;

@@ -11,7 +11,6 @@ use crate::engine::{self, Order, Store, StoreError};
 use crate::inventory::{Inventory, Origin};
 use crate::model::{Jid, Kind, ObjectKey, RoomJid, Vhost};
 use crate::spec::{DeletionPolicy, DesiredState};
-use crate::store::SqliteStore;
 
 /// The kinds that are listed, in the order of a plan. Affiliations go with
 /// their rooms.
@@ -31,7 +30,7 @@ struct Entry<'i> {
 }
 
 fn owned(place: &Place) -> Result<Inventory, Exit> {
-    let store = SqliteStore::open_read_only(&place.state_dir)?;
+    let store = place.remembered()?;
     Ok(store.map(|store| store.inventory()).transpose()?.unwrap_or_default())
 }
 
@@ -85,6 +84,9 @@ pub(super) async fn forget(
     let owned = owned(place)?;
     let desired = place.desired().await?;
     let keys = match (name, host) {
+        (Some(name), _) if name.is_empty() => {
+            return Err(Exit::Failure("give the name, as `inventory` lists it".to_owned()));
+        }
         (Some(name), _) => vec![the_one(&owned, &name, kind)?],
         (None, Some(host)) => of_host(&owned, &host)?,
         (None, None) => Vec::new(),
@@ -116,25 +118,26 @@ pub(super) async fn adopt(place: &Place, name: &str, kind: Option<OwnedKind>) ->
 /// Prints a password that was generated.
 pub(super) async fn secret(place: &Place, name: &str) -> Outcome {
     let desired = place.desired().await?;
-    let jid = Jid::parse(name, &desired.host)?;
-    let store = SqliteStore::open_read_only(&place.state_dir)?;
+    let jid = jid(name, &desired.host)?;
+    let store = place.remembered()?;
     match store.map(|store| store.generated(&jid)).transpose()?.flatten() {
         Some(password) => output::verbatim(format!("{}\n", password.expose()).as_bytes()),
         None => Err(Exit::Failure(format!(
-            "no password was generated for {jid}: it was declared, or the account was there before"
+            "no password was generated for {jid}: it was declared, or the account was there before; \
+             `passwordFrom` in its entry sets one"
         ))),
     }
 }
 
 async fn carry_out(place: &Place, what: &Order, desired: &DesiredState) -> Outcome {
-    let said = match SqliteStore::open(&place.state_dir) {
+    let said = match place.memory() {
         Ok(store) => match what {
             Order::Forget(keys) => engine::forget(&store, keys)?,
             Order::Adopt(key) => engine::adopt(&store, key, desired)?,
             Order::Retry | Order::Rollback(_) => return Ok(()),
         },
         Err(StoreError::Locked(_)) => return order(place, what).await,
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(place.unusable(&error)),
     };
     output::print(&format!("{said}.\n"))
 }
@@ -152,9 +155,9 @@ fn the_one(owned: &Inventory, name: &str, kind: Option<OwnedKind>) -> Result<Obj
     let found = if exact.is_empty() { near } else { exact };
     match found.as_slice() {
         [one] => Ok(one.clone()),
-        [] => {
-            Err(Exit::Failure(format!("nothing called {name} is owned; `inventory` lists what is")))
-        }
+        [] => Err(Exit::Failure(format!(
+            "nothing called `{name}` is owned; `inventory` lists what is"
+        ))),
         several => {
             let names: Vec<String> = several.iter().take(5).map(ToString::to_string).collect();
             Err(Exit::Failure(format!(
@@ -166,19 +169,30 @@ fn the_one(owned: &Inventory, name: &str, kind: Option<OwnedKind>) -> Result<Obj
 }
 
 fn of_host(owned: &Inventory, host: &str) -> Result<Vec<ObjectKey>, Exit> {
-    let host = Vhost::new(host)?;
+    let host = Vhost::new(host).map_err(|error| {
+        Exit::Failure(format!("{host:?} cannot be a host: {error}; `inventory` shows the names"))
+    })?;
     let on_it = |name: &str| name.parse::<Jid>().is_ok_and(|jid| jid.host == host);
     let users = owned.of_kind(Kind::User).filter(|(name, _)| on_it(name));
     let keys: Vec<ObjectKey> = users.map(|(name, _)| ObjectKey::new(Kind::User, name)).collect();
     if keys.is_empty() {
-        return Err(Exit::Failure(format!("no account of {host} is owned")));
+        return Err(Exit::Failure(format!(
+            "no account of {host} is owned; `inventory` lists what is"
+        )));
     }
     Ok(keys)
 }
 
+/// The account that `name` means.
+fn jid(name: &str, host: &Vhost) -> Result<Jid, Exit> {
+    Jid::parse(name, host).map_err(|error| {
+        Exit::Failure(format!("{name:?} cannot be a name: {error}; give NAME or NAME@HOST"))
+    })
+}
+
 /// What `name` would be called in the inventory.
 fn named(desired: &DesiredState, name: &str, kind: Option<OwnedKind>) -> Result<ObjectKey, Exit> {
-    let jid = Jid::parse(name, &desired.host)?;
+    let jid = jid(name, &desired.host)?;
     let room = RoomJid { room: jid.local.clone(), service: jid.host.clone() };
     let room_service = !desired.serves(&jid.host) && desired.serves_rooms_of(&room.service);
     let kind = match kind {
@@ -190,7 +204,14 @@ fn named(desired: &DesiredState, name: &str, kind: Option<OwnedKind>) -> Result<
     if ours {
         return Ok(ObjectKey::new(kind, &jid));
     }
-    Err(Exit::Failure(format!("{jid} is not on a host of the file, so nothing could become of it")))
+    let hosts: Vec<&str> =
+        std::iter::once(&desired.host).chain(&desired.hosts).map(Vhost::as_str).collect();
+    let form = if kind == Kind::Room { "NAME@SERVICE" } else { "NAME@HOST" };
+    Err(Exit::Failure(format!(
+        "{jid} is not on a host of the file ({}), so nothing could become of it; give the full \
+         name, as {form}",
+        hosts.join(", ")
+    )))
 }
 
 impl From<OwnedKind> for Kind {

@@ -25,7 +25,7 @@ use crate::model::{Digest, Op, Revision};
 use crate::plan::Plan;
 use crate::secrets::FileSecrets;
 use crate::status::{News, Status};
-use crate::store::{OrderFile, SqliteStore};
+use crate::store::OrderFile;
 use crate::web;
 
 /// What `apply` ends with when the guard refused deletions.
@@ -59,7 +59,7 @@ struct Applied {
 pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>) -> Outcome {
     let read = Instant::now();
     let desired = place.desired().await?;
-    let store = Arc::new(SqliteStore::open(&place.state_dir)?);
+    let store = Arc::new(place.memory().map_err(|error| place.unusable(&error))?);
     let metrics = Arc::new(Metrics::new()?);
     let bar = Arc::new(Bar::new());
     let telemetry = Arc::clone(&bar) as Arc<dyn Telemetry>;
@@ -87,7 +87,7 @@ pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>
     }
     bar.clear();
     engine.server.close().await;
-    finish(reports, format)
+    finish(reports, format, &plan.unknown)
 }
 
 /// Waits before deletions until the revision has stood for two seconds, and
@@ -109,8 +109,9 @@ impl Confirm for StoodStill<'_> {
     }
 }
 
-/// Prints what became of it, and chooses the exit status.
-fn finish(reports: Vec<RoundReport>, format: Format) -> Outcome {
+/// Prints what became of it, and chooses the exit status. What is not known was
+/// partly `said` with the plan.
+fn finish(reports: Vec<RoundReport>, format: Format, said: &[String]) -> Outcome {
     let mut steps = Vec::new();
     let mut first_plan = None;
     let mut last = None;
@@ -155,6 +156,7 @@ fn finish(reports: Vec<RoundReport>, format: Format) -> Outcome {
             last.plan
                 .unknown
                 .iter()
+                .filter(|why| !said.contains(why))
                 .try_for_each(|why| output::print(&format!("  not known: {why}\n")))?;
             let word = match (converged, code, last.held) {
                 (true, _, _) => "Converged".to_owned(),
@@ -172,7 +174,7 @@ fn finish(reports: Vec<RoundReport>, format: Format) -> Outcome {
 pub(super) async fn run(place: &Place, web: &Web, resync: Duration) -> Outcome {
     let (access, local) = web.access()?;
     let source = Arc::new(place.source()?);
-    let store = Arc::new(SqliteStore::open(&place.state_dir)?);
+    let store = Arc::new(place.memory().map_err(|error| place.unusable(&error))?);
     let listener = web.bind().await?;
     let address = listener.local_addr()?;
     let instance = format!("{}-{}", std::process::id(), Timestamp::now().as_nanosecond());

@@ -1,5 +1,6 @@
 //! What the commands share: reading the file, and the way to the server.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,11 +8,13 @@ use super::Exit;
 use super::connect::Connectors;
 use super::output;
 use crate::engine::{
-    Connector, Engine, Keeper, Meter, Rechecks, Secrets, Server, Source, Store, Telemetry,
+    Connector, Engine, Keeper, Meter, Rechecks, Secrets, Server, Source, Store, StoreError,
+    Telemetry,
 };
 use crate::secrets::FileSecrets;
 use crate::source::FileSource;
 use crate::spec::{self, DesiredState, Severity};
+use crate::store::SqliteStore;
 
 /// Passwords that a single command asks for, though they were seen in force
 /// before: all of a small server. Hashing one takes 23.01 thirteen milliseconds.
@@ -26,6 +29,38 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn source(&self) -> Result<FileSource, Exit> {
         Ok(FileSource::new(self.desired_state.clone())?)
+    }
+
+    /// Opens the memory to change it.
+    pub(super) fn memory(&self) -> Result<SqliteStore, StoreError> {
+        SqliteStore::open(&self.state_dir)
+    }
+
+    /// Opens the memory to read it; nothing where nothing is remembered yet.
+    pub(super) fn remembered(&self) -> Result<Option<SqliteStore>, Exit> {
+        SqliteStore::open_read_only(&self.state_dir).map_err(|error| self.unusable(&error))
+    }
+
+    /// Why the state directory cannot be used, and what to do about it.
+    pub(super) fn unusable(&self, error: &StoreError) -> Exit {
+        let help = match (error, std::fs::metadata(&self.state_dir)) {
+            (StoreError::Locked(_), _) => {
+                "; stop that one first, or name another directory with --state-dir".to_owned()
+            }
+            (_, Ok(found)) if !found.is_dir() => {
+                "; it is not a directory: name one with --state-dir".to_owned()
+            }
+            (_, Ok(found)) if !may_use(found.uid()) => format!(
+                "; it belongs to the user {}: run this as that user, or name another directory \
+                 with --state-dir",
+                found.uid()
+            ),
+            (_, Ok(_)) => String::new(),
+            (_, Err(_)) => {
+                "; name a directory that this user can make and use with --state-dir".to_owned()
+            }
+        };
+        Exit::Failure(format!("failed to {error}{help}"))
     }
 
     /// Reads the file again; nothing if it is not valid any more.
@@ -54,6 +89,12 @@ impl Place {
             }
         }
     }
+}
+
+/// Whether files that belong to `owner` and are closed to others are open to us.
+fn may_use(owner: u32) -> bool {
+    let us = rustix::process::geteuid();
+    us.is_root() || us.as_raw() == owner
 }
 
 /// An engine for what `desired` describes.

@@ -18,7 +18,6 @@ use crate::engine::{Secrets, Store};
 use crate::metrics::Metrics;
 use crate::secrets::FileSecrets;
 use crate::status::{ConditionStatus, ConditionType, OPERATOR_NOT_RUNNING, Status};
-use crate::store::SqliteStore;
 
 /// What `plan --detailed-exitcode` ends with when there is something to do.
 const CHANGES: u8 = 2;
@@ -61,7 +60,7 @@ pub(super) async fn validate(place: &Place) -> Outcome {
 /// Shows what would change.
 pub(super) async fn plan(place: &Place, format: Format, detailed: bool) -> Outcome {
     let desired = place.desired().await?;
-    let store: Arc<dyn Store> = match SqliteStore::open_read_only(&place.state_dir)? {
+    let store: Arc<dyn Store> = match place.remembered()? {
         Some(store) => Arc::new(store),
         None => Arc::new(EmptyStore),
     };
@@ -77,7 +76,11 @@ pub(super) async fn plan(place: &Place, format: Format, detailed: bool) -> Outco
     if plan.steps.is_empty()
         && let Some(why) = plan.unknown.first()
     {
-        return Err(Exit::Failure(format!("the plan is incomplete: {why}")));
+        return Err(Exit::Failure(match format {
+            // It was said already.
+            Format::Text => "the plan is incomplete; mend what is not known, and ask again".into(),
+            Format::Json => format!("the plan is incomplete: {why}"),
+        }));
     }
     if detailed && !plan.is_empty() { Err(Exit::Code(CHANGES)) } else { Ok(()) }
 }
@@ -126,11 +129,12 @@ async fn ask(endpoint: &Endpoint) -> Option<Status> {
 fn remembered(place: &Place) -> Result<Status, Exit> {
     let none = || {
         Exit::Failure(format!(
-            "no operator runs with the state directory {}, and none has yet",
+            "no operator runs with the state directory {}, and none has yet: start one with \
+             `ejabberd-operator run`, or name its directory with --state-dir",
             place.state_dir.display()
         ))
     };
-    let store = SqliteStore::open_read_only(&place.state_dir)?.ok_or_else(none)?;
+    let store = place.remembered()?.ok_or_else(none)?;
     let json = store.status()?.ok_or_else(none)?;
     let mut status: Status = serde_json::from_str(&json)?;
     output::say("no operator answers: this is what the last one knew\n");

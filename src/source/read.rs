@@ -47,7 +47,11 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, SourceError> {
         }
     }
     if paths.is_empty() {
-        return Err(failed(directory, "the directory has no *.yaml file".to_owned()));
+        return Err(failed(
+            directory,
+            "the directory has no *.yaml file; put one there, or name another with --desired-state"
+                .to_owned(),
+        ));
     }
     paths.sort();
     Ok(paths)
@@ -57,7 +61,10 @@ fn text(path: &Path, room: usize) -> Result<String, SourceError> {
     // A pipe would keep us waiting for somebody to write.
     let kind = path.metadata().map_err(|e| failed(path, explain(&e)))?;
     if !kind.is_file() {
-        return Err(failed(path, "it is neither a file nor a directory".to_owned()));
+        return Err(failed(
+            path,
+            "it is neither a file nor a directory; name one with --desired-state".to_owned(),
+        ));
     }
     let file = File::open(path).map_err(|e| failed(path, explain(&e)))?;
     let mut bytes = Vec::new();

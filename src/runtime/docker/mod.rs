@@ -69,7 +69,7 @@ impl DockerRuntime {
         };
         let client = bollard::Docker::connect_with_host(&self.spec.engine)
             .map_err(|e| {
-                engine(format!("{e}; is dockerd running, and spec.server.docker.engine right?"))
+                engine(format!("{e}; is dockerd running, and spec.server.docker.engine (for `export`: --engine) right?"))
             })?
             .with_timeout(REQUEST_DEADLINE);
         timeout(CONNECT_DEADLINE, client.negotiate_version())
@@ -77,9 +77,7 @@ impl DockerRuntime {
             .map_err(|_| {
                 engine(format!("no answer within {CONNECT_DEADLINE:?}; is dockerd running?"))
             })?
-            .map_err(|e| {
-                engine(format!("{}; is dockerd running, and may this user talk to it?", root(&e)))
-            })
+            .map_err(|e| engine(format!("{}; {}", root(&e), advice(&e))))
     }
 
     fn name(&self) -> &str {
@@ -124,6 +122,18 @@ fn status(error: &ApiError) -> Option<u16> {
     match error {
         ApiError::DockerResponseServerError { status_code, .. } => Some(*status_code),
         _ => None,
+    }
+}
+
+/// What to do when the engine cannot be talked to.
+fn advice(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    let kind = chain.filter_map(|error| error.downcast_ref::<std::io::Error>()).last();
+    match kind.map(std::io::Error::kind) {
+        Some(std::io::ErrorKind::PermissionDenied) => {
+            "let this user talk to it (the group `docker`), or run this as root"
+        }
+        _ => "is dockerd running, and may this user talk to it?",
     }
 }
 

@@ -194,6 +194,14 @@ pub(super) enum Command {
         #[arg(long, value_name = "URL", default_value = "unix:///var/run/docker.sock")]
         engine: String,
     },
+    /// Say what a field of the file is, and which fields it has
+    Explain {
+        /// The field, e.g. `users.passwordFrom`; a leading `spec.` may be left out [default: the file]
+        field: Option<String>,
+        /// All fields below, as a tree
+        #[arg(long)]
+        recursive: bool,
+    },
     /// Print the JSON Schema of the file
     Schema,
     /// Print a completion script

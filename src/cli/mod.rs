@@ -8,6 +8,7 @@ mod doctor;
 mod empty;
 mod endpoint;
 mod events;
+mod explain;
 mod export;
 mod inventory;
 mod logs;
@@ -96,6 +97,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
     output::start_log(matches!(command, Command::Run { .. }));
     let place = session::Place { desired_state, state_dir };
     match command {
+        Command::Explain { field, recursive } => explain::explain(field.as_deref(), recursive),
         Command::Schema => output::pretty_json(&crate::spec::schema()),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -10,6 +10,7 @@
 mod decode;
 mod desired;
 mod document;
+mod fields;
 mod mask;
 mod merge;
 mod problem;
@@ -24,9 +25,11 @@ mod validate;
 
 pub use desired::*;
 pub use document::schema;
+pub use fields::{Field, fields};
 pub use problem::{Place, Problem, Severity};
 pub use render::{is_treacherous, printable};
 pub use source::SourceFile;
+pub(crate) use suggest::closest;
 pub use validate::{
     MAX_FILE_BYTES, Validated, can_be_shown, printed_room_option, room_option, room_options,
     validate, vcard_fields,

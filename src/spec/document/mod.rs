@@ -27,16 +27,16 @@ pub(crate) const KIND: &str = "EjabberdServer";
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(title = "ejabberd-operator desired state")]
 pub(crate) struct Document {
-    /// The version of this format.
+    /// The version of this format: always `ejabberd-operator/v1`.
     #[schemars(required, extend("const" = API_VERSION))]
     pub(crate) api_version: Option<String>,
-    /// The kind of object.
+    /// The kind of object that the file describes: always `EjabberdServer`.
     #[schemars(required, extend("const" = KIND))]
     pub(crate) kind: Option<String>,
-    /// What it is called.
+    /// What the server is called.
     #[schemars(required)]
     pub(crate) metadata: Option<Metadata>,
-    /// What is desired.
+    /// What the server shall be, and what shall be on it.
     #[schemars(required)]
     pub(crate) spec: Option<Spec>,
 }
@@ -54,13 +54,13 @@ pub(crate) struct Metadata {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[allow(dead_code, reason = "most parts are decoded by themselves, and stand here for the schema")]
 pub(crate) struct Spec {
-    /// The default vhost: names without a host belong to it.
+    /// The default vhost, e.g. `example.org`: names without a host belong to it.
     #[schemars(required)]
     pub(crate) host: Option<String>,
-    /// Further vhosts.
+    /// Further vhosts that the file speaks of; the configuration has to serve them too.
     #[serde(default)]
     pub(crate) hosts: Vec<String>,
-    /// Look and report, change nothing.
+    /// Whether the operator only looks and reports, and changes nothing, the server's process included.
     #[serde(default)]
     pub(crate) suspend: bool,
     /// How the server is run.
@@ -68,13 +68,13 @@ pub(crate) struct Spec {
     pub(crate) server: Option<Server>,
     /// The configuration that shall be in force. Absent: not managed.
     pub(crate) config: Option<Config>,
-    /// The accounts. Absent: not managed; an empty list: there shall be none.
+    /// The accounts on all vhosts. Absent: not managed; an empty list: there shall be none.
     pub(crate) users: Option<Vec<User>>,
     /// Shared roster groups. Absent: not managed; an empty list: there shall be none.
     pub(crate) groups: Option<Vec<Group>>,
     /// The rooms. Absent: not managed; an empty list: there shall be none.
     pub(crate) rooms: Option<Vec<Room>>,
-    /// What may be changed.
+    /// What may be changed and deleted.
     #[serde(default)]
     pub(crate) policy: Policy,
 }
@@ -83,7 +83,7 @@ pub(crate) struct Spec {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The name of the variant that shall be in force.
+    /// The name of the variant that shall be in force: one of `variants`.
     pub(crate) variant: String,
     /// The file of each variant. Paths are relative to the file that they are written in.
     pub(crate) variants: BTreeMap<String, String>,
@@ -93,7 +93,7 @@ pub(crate) struct Config {
     /// How a changed configuration is put in force.
     #[serde(default)]
     pub(crate) apply: ConfigApply,
-    /// What must hold before it counts as good.
+    /// What must hold before a new configuration counts as good; else the one from before is put back.
     #[serde(default)]
     pub(crate) gate: Gate,
 }
@@ -113,11 +113,11 @@ pub(crate) enum ConfigApply {
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Gate {
-    /// How long the server must stay healthy.
+    /// How long the server must stay healthy with it.
     pub(crate) settle: Period,
-    /// How long to wait for that.
+    /// How long to wait at most until it is healthy.
     pub(crate) timeout: Period,
-    /// An account of `users` that tries to log in.
+    /// An account of `users` that has to be able to log in. Absent: none tries.
     pub(crate) canary: Option<String>,
 }
 
@@ -137,7 +137,7 @@ pub(crate) struct Policy {
     pub(crate) prune: Prune,
     /// Patterns of names that are never touched, whatever else is said; `*` and `?` are wildcards.
     pub(crate) ignore: Vec<String>,
-    /// How much may be deleted at once.
+    /// How much may be deleted at once, before somebody has to approve it.
     pub(crate) guard: Guard,
 }
 
@@ -145,10 +145,10 @@ pub(crate) struct Policy {
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Mode {
-    /// They are repaired.
+    /// Differences are repaired.
     #[default]
     Enforce,
-    /// They are only reported.
+    /// Differences are only reported.
     Report,
 }
 
@@ -159,9 +159,9 @@ pub(crate) enum Prune {
     /// What the operator created or adopted.
     #[default]
     Managed,
-    /// Nothing.
+    /// Nothing is deleted but what is declared `absent`.
     None,
-    /// Whatever is not declared.
+    /// Whatever is not declared, whoever made it.
     All,
 }
 
@@ -169,7 +169,7 @@ pub(crate) enum Prune {
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Guard {
-    /// Deleting more than this share of a kind is refused.
+    /// Deleting more than this share of what is owned of a kind is refused.
     #[schemars(range(min = 0, max = 100))]
     pub(crate) max_delete_percent: u8,
     /// So many deletions of a kind pass whatever their share.

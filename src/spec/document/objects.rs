@@ -18,15 +18,15 @@ pub(crate) struct User {
     /// Where the password comes from. Without any, one is generated when the account is created,
     /// and an account that exists keeps its own.
     pub(crate) password_from: Option<SecretFrom>,
-    /// Whether a password that was changed is set again.
+    /// Whether a password that somebody changed is set again.
     #[serde(default)]
     pub(crate) password_policy: PasswordPolicy,
-    /// Where the password is written for others to find.
+    /// Where the operator writes the password, for others to find.
     pub(crate) password_to: Option<SecretTo>,
-    /// What the account shall be.
+    /// Whether the account shall be there, and whether it may log in.
     #[serde(default)]
     pub(crate) state: UserState,
-    /// Why it is banned. Absent: for whatever reason.
+    /// Why it is banned, with `state: banned`. Absent: for whatever reason.
     pub(crate) reason: Option<String>,
     /// The nickname in its vCard.
     pub(crate) nickname: Option<String>,
@@ -36,7 +36,7 @@ pub(crate) struct User {
     /// What happens when the entry is gone.
     #[serde(default)]
     pub(crate) deletion_policy: DeletionPolicy,
-    /// Leave it alone.
+    /// Whether the operator leaves it alone: nothing about it is changed, and it is not deleted.
     #[serde(default)]
     pub(crate) paused: bool,
 }
@@ -46,13 +46,13 @@ pub(crate) struct User {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
 pub(crate) struct SecretFrom {
-    /// A file.
+    /// The path of a file, relative to this one.
     pub(crate) file: Option<String>,
-    /// An environment variable of the operator.
+    /// The name of an environment variable of the operator.
     pub(crate) env: Option<String>,
     /// The output of a program: its path and its arguments. Never a shell line.
     pub(crate) command: Option<Vec<String>>,
-    /// The operator makes one up when it creates the account.
+    /// Whether the operator makes one up when it creates the account; only `true` makes sense.
     pub(crate) generate: Option<bool>,
 }
 
@@ -60,9 +60,9 @@ pub(crate) struct SecretFrom {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct SecretTo {
-    /// The file.
+    /// The path of the file, relative to this one.
     pub(crate) file: String,
-    /// Its permissions, in octal.
+    /// The permissions of the file, in octal.
     #[serde(default)]
     pub(crate) mode: FileMode,
 }
@@ -74,7 +74,7 @@ pub(crate) enum PasswordPolicy {
     /// The file does: a changed password is set again.
     #[default]
     Enforce,
-    /// The person does.
+    /// The person does: it is set once, when the account is created.
     Initial,
 }
 
@@ -82,12 +82,12 @@ pub(crate) enum PasswordPolicy {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum UserState {
-    /// There.
+    /// It is there, and may log in.
     #[default]
     Present,
-    /// Not there: it is deleted, whoever created it.
+    /// It is not there: it is deleted, whoever created it.
     Absent,
-    /// There, and kept from logging in.
+    /// It is there, and kept from logging in.
     Banned,
 }
 
@@ -95,10 +95,10 @@ pub(crate) enum UserState {
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum DeletionPolicy {
-    /// It is deleted.
+    /// The object is deleted.
     #[default]
     Delete,
-    /// It stays.
+    /// The object stays on the server.
     Retain,
 }
 
@@ -106,15 +106,15 @@ pub(crate) enum DeletionPolicy {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Group {
-    /// Its name.
+    /// Its name on the default vhost, and in `@name` of affiliations.
     pub(crate) name: String,
-    /// What people see.
+    /// The name that people see in their contact lists.
     pub(crate) display_name: Option<String>,
-    /// What it is for.
+    /// What the group is for, in words.
     pub(crate) description: Option<String>,
     /// Who is in it: names on the default vhost, or full JIDs. Absent: not managed.
     pub(crate) members: Option<Vec<String>>,
-    /// Whether its members see each other.
+    /// Whether its members see each other in their contact lists; if not, it is a list alone.
     #[serde(default = "yes")]
     pub(crate) roster: bool,
 }
@@ -127,31 +127,31 @@ fn yes() -> bool {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Room {
-    /// The name on its service.
+    /// The name on its service: the part before the `@`.
     pub(crate) name: String,
     /// The MUC service that has it. Absent: `conference.` and the default vhost.
     pub(crate) service: Option<String>,
-    /// What people see.
+    /// The title that people see.
     pub(crate) title: Option<String>,
-    /// What it is for.
+    /// What the room is for, in words.
     pub(crate) description: Option<String>,
-    /// The subject that is set.
+    /// The subject that is set in the room. Absent: not managed.
     pub(crate) subject: Option<String>,
     /// Options under ejabberd's own names. `persistent` is true unless said otherwise.
     #[serde(default)]
     pub(crate) options: BTreeMap<String, RoomOption>,
     /// Who is what in it. Absent: not managed.
     pub(crate) affiliations: Option<Affiliations>,
-    /// Whoever is not listed loses the affiliation.
+    /// Whether whoever is not listed loses the affiliation, also one that others gave.
     #[serde(default)]
     pub(crate) exclusive: bool,
-    /// Whether it shall be there.
+    /// Whether the room shall be there.
     #[serde(default)]
     pub(crate) state: RoomState,
     /// What happens when the entry is gone.
     #[serde(default)]
     pub(crate) deletion_policy: DeletionPolicy,
-    /// Leave it alone.
+    /// Whether the operator leaves it alone: nothing about it is changed, and it is not deleted.
     #[serde(default)]
     pub(crate) paused: bool,
 }
@@ -160,13 +160,13 @@ pub(crate) struct Room {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Affiliations {
-    /// They decide on everything.
+    /// Who decides on everything in the room.
     pub(crate) owner: Option<Vec<String>>,
-    /// They moderate.
+    /// Who may moderate the room.
     pub(crate) admin: Option<Vec<String>>,
-    /// They may enter a members-only room.
+    /// Who may enter, if the room is for members only.
     pub(crate) member: Option<Vec<String>>,
-    /// They may not enter.
+    /// Who may not enter the room.
     pub(crate) outcast: Option<Vec<String>>,
 }
 
@@ -174,7 +174,7 @@ pub(crate) struct Affiliations {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum RoomState {
-    /// It shall.
+    /// It is there, and created if not.
     #[default]
     Present,
     /// It is destroyed, whoever created it.

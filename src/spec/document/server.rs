@@ -12,18 +12,18 @@ use super::scalars::{Period, Port, Window};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Server {
-    /// In a Docker container.
+    /// A server in a Docker container.
     pub(crate) docker: Option<Docker>,
-    /// As a child of the operator.
+    /// An ejabberd that is installed on this host, run as a process.
     pub(crate) process: Option<Process>,
-    /// By somebody else; the operator manages what is on it.
+    /// A server that somebody else runs; the operator manages what is on it. Not yet supported.
     pub(crate) external: Option<External>,
-    /// Whether it shall run.
+    /// Whether the server shall run.
     #[serde(default)]
     pub(crate) state: ServerState,
     /// How the table of accounts is stored. Absent: as it is.
     pub(crate) accounts_table: Option<TableStorage>,
-    /// How its health is asked for.
+    /// How the server's health is asked for.
     #[serde(default)]
     pub(crate) probe: Probe,
     /// How fast it is started again after it failed.
@@ -40,14 +40,14 @@ pub(crate) struct Server {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Docker {
-    /// Its name. It is adopted if it exists, else created from `image`.
+    /// The container's name. It is adopted if it exists, else created from `image`.
     pub(crate) container: String,
-    /// What it is created from. Absent: it must exist.
+    /// The image that the container is created from. Absent: the container must exist.
     pub(crate) image: Option<String>,
-    /// The Docker API.
+    /// Where the Docker API listens: a socket, or a URL.
     #[serde(default = "default_engine")]
     pub(crate) engine: String,
-    /// Its network.
+    /// The container's network.
     #[serde(default)]
     pub(crate) network: Network,
     /// Published ports; with `network: bridge` only. They are bound to 127.0.0.1 unless an
@@ -76,7 +76,7 @@ fn default_engine() -> String {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Network {
-    /// That of the host.
+    /// The network of the host.
     #[default]
     Host,
     /// Docker's default bridge.
@@ -87,10 +87,10 @@ pub(crate) enum Network {
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Recreate {
-    /// Never; differences are only shown.
+    /// It never is; differences are only shown.
     #[default]
     Never,
-    /// When image or settings differ.
+    /// It is when image or settings differ, after a backup.
     WhenChanged,
 }
 
@@ -98,7 +98,7 @@ pub(crate) enum Recreate {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Process {
-    /// Its control script.
+    /// The path of its control script.
     #[serde(default = "default_ejabberdctl")]
     pub(crate) ejabberdctl: String,
     /// Where it keeps its files. Absent: where the control script says.
@@ -113,7 +113,7 @@ fn default_ejabberdctl() -> String {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct External {
-    /// The base of its `mod_http_api`.
+    /// The base URL of its `mod_http_api`.
     #[schemars(regex(pattern = "^https?://"))]
     pub(crate) url: String,
     /// Where its bearer token comes from.
@@ -124,7 +124,7 @@ pub(crate) struct External {
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum ServerState {
-    /// It shall.
+    /// It shall run, and is started again when it dies.
     #[default]
     Running,
     /// It shall be stopped, and stay so.
@@ -136,11 +136,11 @@ pub(crate) enum ServerState {
 #[serde(rename_all = "snake_case")]
 #[allow(clippy::enum_variant_names, reason = "these are the names that Mnesia gives them")]
 pub(crate) enum TableStorage {
-    /// On disk only.
+    /// It is kept on disk only.
     DiscOnlyCopies,
-    /// In memory and on disk.
+    /// It is kept in memory and on disk.
     DiscCopies,
-    /// In memory only.
+    /// It is kept in memory only, and lost when the server ends.
     RamCopies,
 }
 
@@ -148,7 +148,7 @@ pub(crate) enum TableStorage {
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Probe {
-    /// Time between two probes.
+    /// The time between two probes.
     pub(crate) interval: Period,
     /// So many failures in a row mean that it is not healthy.
     #[schemars(range(min = 1))]
@@ -167,9 +167,9 @@ impl Default for Probe {
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Backoff {
-    /// Before the second restart.
+    /// The wait before the second restart; it doubles each time.
     pub(crate) initial: Period,
-    /// The longest wait.
+    /// The longest wait between two restarts.
     pub(crate) max: Period,
     /// After so much health the next restart is immediate again.
     pub(crate) reset_after: Period,
@@ -205,8 +205,8 @@ impl Default for Maintenance {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Announce {
-    /// How long before.
+    /// How long before the interruption it is said.
     pub(crate) delay: Period,
-    /// What is said.
+    /// The text that is sent to everybody who is connected.
     pub(crate) text: String,
 }

@@ -1,14 +1,21 @@
-//! The arguments, as `clap` reads them.
+//! The arguments, as `clap` reads them. The build script reads this file as
+//! well, for the manual pages and completions, so it uses nothing of the crate
+//! but the manual beside it.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use super::manual;
+
+/// The name of the program.
+pub(super) const NAME: &str = "ejabberd-operator";
 
 /// Keeps a live ejabberd in agreement with a desired-state.yaml.
 #[derive(Debug, Parser)]
-#[command(name = "ejabberd-operator", version, about, arg_required_else_help = true)]
+#[command(name = NAME, version, about, arg_required_else_help = true)]
 pub struct Arguments {
     /// The desired state: a file, or a directory of them
     #[arg(
@@ -26,6 +33,21 @@ pub struct Arguments {
 
     #[command(subcommand)]
     pub(super) command: Command,
+}
+
+/// The arguments as `clap` has them, with the examples of each command.
+pub(super) fn command() -> clap::Command {
+    Arguments::command().after_help(manual::help("")).mut_subcommands(|command| {
+        let examples = manual::help(command.get_name());
+        if examples.is_empty() { command } else { command.after_help(examples) }
+    })
+}
+
+/// The arguments that the program was started with.
+pub(super) fn parse() -> Result<Arguments, clap::Error> {
+    let mut command = command();
+    let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Arguments::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
 /// Where the state is kept when nothing is said: where systemd wants it, else here.
@@ -207,8 +229,37 @@ pub(super) enum Command {
     /// Print a completion script
     Completions {
         /// For which shell
-        shell: clap_complete::Shell,
+        shell: Shell,
     },
+    /// Print the manual page, or write the pages of all commands
+    Man {
+        /// A directory for the pages, e.g. `/usr/local/share/man/man1`
+        #[arg(long, value_name = "DIR")]
+        output: Option<PathBuf>,
+    },
+}
+
+/// The shells that there are completion scripts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Shell {
+    Bash,
+    Elvish,
+    Fish,
+    Powershell,
+    Zsh,
+}
+
+impl Shell {
+    /// Its name, as its script is called.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Bash => "bash",
+            Self::Elvish => "elvish",
+            Self::Fish => "fish",
+            Self::Powershell => "powershell",
+            Self::Zsh => "zsh",
+        }
+    }
 }
 
 /// What people complain of.
@@ -285,11 +336,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_arguments_hold_together() {
-        Arguments::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]

@@ -12,7 +12,9 @@ mod explain;
 mod export;
 mod inventory;
 mod logs;
+mod manual;
 mod output;
+mod pages;
 mod progress;
 mod run;
 mod session;
@@ -23,8 +25,6 @@ mod terminal;
 mod times;
 
 use std::process::ExitCode;
-
-use clap::{CommandFactory, Parser};
 
 pub use args::Arguments;
 use args::Command;
@@ -56,7 +56,7 @@ type Outcome = Result<(), Exit>;
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match args::parse() {
         Ok(arguments) => arguments,
         Err(error) => {
             // Nothing can be done about a closed terminal.
@@ -99,12 +99,8 @@ fn dispatch(arguments: Arguments) -> Outcome {
     match command {
         Command::Explain { field, recursive } => explain::explain(field.as_deref(), recursive),
         Command::Schema => output::pretty_json(&crate::spec::schema()),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            let mut command = Arguments::command();
-            clap_complete::generate(shell, &mut command, "ejabberd-operator", &mut script);
-            output::verbatim(&script)
-        }
+        Command::Completions { shell } => pages::completions(shell),
+        Command::Man { output } => pages::man(output.as_deref()),
         Command::Validate => block_on(show::validate(&place)),
         Command::Plan { output, detailed_exitcode } => {
             block_on(show::plan(&place, output, detailed_exitcode))

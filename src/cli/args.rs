@@ -31,6 +31,16 @@ pub struct Arguments {
     #[arg(long, global = true, env = "EJABBERD_OPERATOR_STATE_DIR", value_name = "DIR")]
     pub(super) state_dir: Option<PathBuf>,
 
+    /// How the log is written on standard error [default: journald where that is the journal, else text]
+    #[arg(
+        long,
+        global = true,
+        env = "EJABBERD_OPERATOR_LOG_FORMAT",
+        value_enum,
+        value_name = "FORMAT"
+    )]
+    pub(super) log_format: Option<LogFormat>,
+
     #[command(subcommand)]
     pub(super) command: Command,
 }
@@ -273,6 +283,17 @@ pub(super) enum Complaint {
     Delivery,
     /// It uses a lot
     Load,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object a line
+    Json,
+    /// For the journal of systemd: priorities, and no time
+    Journald,
 }
 
 /// The kinds of object that are owned.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use super::traced::Traced;
 use crate::control::Preferred;
 use crate::engine::{
     Call, ConfigFiles, Connector, Control, ControlError, LogLine, Runtime, RuntimeError, Spawner,
@@ -48,7 +49,8 @@ impl Connectors {
         runtime: Arc<dyn Runtime>,
         control: Preferred,
     ) -> (Arc<dyn Runtime>, Arc<dyn Control>) {
-        (runtime, Arc::new(Metered::new(Arc::new(control), Arc::clone(&self.metrics))))
+        let control = Arc::new(Traced(Arc::new(control)));
+        (runtime, Arc::new(Metered::new(control, Arc::clone(&self.metrics))))
     }
 }
 

@@ -11,6 +11,7 @@ mod events;
 mod explain;
 mod export;
 mod inventory;
+mod log;
 mod logs;
 mod manual;
 mod output;
@@ -23,6 +24,7 @@ mod status_text;
 mod table;
 mod terminal;
 mod times;
+mod traced;
 
 use std::process::ExitCode;
 
@@ -92,9 +94,9 @@ fn keep_memory_private() {
 
 fn dispatch(arguments: Arguments) -> Outcome {
     keep_memory_private();
-    let Arguments { desired_state, state_dir, command } = arguments;
+    let Arguments { desired_state, state_dir, log_format, command } = arguments;
     let state_dir = state_dir.unwrap_or_else(args::default_state_dir);
-    output::start_log(matches!(command, Command::Run { .. }));
+    log::start(log_format, matches!(command, Command::Run { .. }));
     let place = session::Place { desired_state, state_dir };
     match command {
         Command::Explain { field, recursive } => explain::explain(field.as_deref(), recursive),

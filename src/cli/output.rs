@@ -4,7 +4,6 @@
 use std::io::Write;
 
 use serde::Serialize;
-use tracing_subscriber::EnvFilter;
 
 use super::Exit;
 use super::table::{Cell, Page, Table};
@@ -13,20 +12,6 @@ use crate::engine::{StepOutcome, StepResult};
 use crate::model::Op;
 use crate::plan::{Plan, Step};
 use crate::spec::Problem;
-
-/// Starts the log on standard error. `run` tells what it does; the other
-/// commands have results of their own and only warn.
-pub(super) fn start_log(verbose: bool) {
-    let default = if verbose { "info" } else { "warn" };
-    let filter = EnvFilter::try_from_env("EJABBERD_OPERATOR_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(Stream::Err.colours())
-        .with_target(false)
-        .init();
-}
 
 /// Prints a result for people.
 pub(super) fn print(text: &str) -> Result<(), Exit> {

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::output;
 use super::terminal::can_redraw;
 use crate::audit::Finding;
-use crate::engine::{RoundReport, StepOutcome, StepResult, Telemetry};
+use crate::engine::{RoundReport, STARTING, StepOutcome, StepResult, Telemetry, step_span};
 use crate::plan::Plan;
 use crate::spec::printable;
 use crate::status::{Progress, Status};
@@ -62,6 +62,7 @@ impl Telemetry for Log {
 
     fn step(&self, outcome: &StepOutcome) {
         let step = &outcome.step;
+        let _within = step_span(step).entered();
         match &outcome.result {
             StepResult::Done => tracing::info!("{} {}: done", step.op, step.key()),
             StepResult::Failed(error) => {
@@ -85,7 +86,14 @@ impl Telemetry for Log {
             .collect();
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if *known != said {
-            said.iter().for_each(|line| tracing::warn!("{line}"));
+            for line in &said {
+                // Every start goes through that.
+                if line.ends_with(STARTING) {
+                    tracing::info!("{line}");
+                } else {
+                    tracing::warn!("{line}");
+                }
+            }
             *known = said;
         }
         if report.changed_anything() {

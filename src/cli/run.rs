@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use super::args::Format;
 use super::connect::Connectors;
@@ -74,8 +75,9 @@ pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>
     let permission =
         Permission { approved: approved.as_ref(), confirm: &confirm, backing_off: &|_| None };
     let mut reports: Vec<RoundReport> = Vec::new();
-    for _ in 0..MAX_ROUNDS {
-        let report = engine.round(&desired, &permission).await?;
+    for number in 1..=MAX_ROUNDS {
+        let span = tracing::info_span!("round", number, revision = desired.revision.short());
+        let report = engine.round(&desired, &permission).instrument(span).await?;
         record_round(&*store, &report)?;
         let go_on = report.changed_anything()
             && !report.drift.is_empty()

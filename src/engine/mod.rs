@@ -45,6 +45,6 @@ pub use orders::{Order, Orders};
 pub use ownership::{adopt, forget};
 pub use ports::*;
 pub use rechecks::Rechecks;
-pub use report::{ApplyError, RoundReport, StepOutcome, StepResult, Vitals};
+pub use report::{ApplyError, RoundReport, STARTING, StepOutcome, StepResult, Vitals, step_span};
 pub use round::{Confirm, Engine, Permission};
 pub use server::{Created, Listener, NewRoom, Server, WholeGroup, WholeRoom};

@@ -202,6 +202,15 @@ pub struct RoundReport {
     pub overview: Arc<Overview>,
 }
 
+/// Why a server that starts cannot be asked: nothing to worry about.
+pub const STARTING: &str = "the server is starting";
+
+/// The span of a step: what is logged within belongs to it.
+#[must_use]
+pub fn step_span(step: &Step) -> tracing::Span {
+    tracing::info_span!("step", kind = step.kind.as_str(), op = %step.op, name = step.name)
+}
+
 impl RoundReport {
     /// The steps that failed.
     pub fn failures(&self) -> impl Iterator<Item = (&Step, &ApplyError)> {

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
+use tracing::Instrument;
 
 use super::Engine;
 use super::observe::CONCURRENCY;
-use super::report::{ApplyError, StepOutcome, StepResult};
+use super::report::{ApplyError, StepOutcome, StepResult, step_span};
 use crate::diff::Action;
 use crate::inventory::{Ban, Origin, Owned};
 use crate::model::{AffiliationId, Jid, Kind, ObjectKey};
@@ -70,7 +71,7 @@ impl Engine {
             let result = StepResult::deferred("the server is away");
             return (StepOutcome { step, result }, Ownership::Keep);
         }
-        match self.act(desired, &step).await {
+        match self.act(desired, &step).instrument(step_span(&step)).await {
             Ok(ownership) => (StepOutcome { step, result: StepResult::Done }, ownership),
             Err(error) => {
                 if error.is_outage() {

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
+use tracing::Instrument;
 
 use super::bulletin::Bulletin;
 use super::conditions;
@@ -98,6 +99,7 @@ impl Controller {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut current: Option<Current> = None;
         let mut retries = Retries::default();
+        let mut number: u64 = 0;
         loop {
             if self.reload(&mut current).await {
                 retries.forget();
@@ -107,7 +109,10 @@ impl Controller {
             }
             let mut server_changed = false;
             if let Some(current) = &current {
-                let round = self.round(current, &mut retries);
+                number += 1;
+                let revision = current.desired.revision.short();
+                let span = tracing::info_span!("round", number, revision);
+                let round = self.round(current, &mut retries).instrument(span);
                 tokio::pin!(round);
                 tokio::select! {
                     result = &mut round => match result {

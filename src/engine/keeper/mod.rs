@@ -21,6 +21,7 @@ use self::words::{describe, told};
 use super::bulletin::Bulletin;
 use super::ports::{Memo, Runtime, Store, Telemetry};
 use super::probe::{Answer, Prober};
+use super::report::STARTING;
 use super::server::Server;
 use crate::spec::{self, DesiredState, Mode, ServerState};
 use crate::status::Status;
@@ -193,7 +194,7 @@ impl Keeper {
             return Some("the server is being started or stopped");
         };
         match machine.state {
-            State::Starting { .. } => Some("the server is starting"),
+            State::Starting { .. } => Some(STARTING),
             State::Unresponsive { .. } => Some("the server runs and does not answer"),
             _ => None,
         }

@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use self::accounts::Accounts;
 use super::Engine;
 use super::error::ControlError;
-use super::report::Vitals;
+use super::report::{STARTING, Vitals};
 use crate::inventory::{Fingerprint, Inventory};
 use crate::model::{ObjectKey, ServerVersion, Vhost};
 use crate::observed::{ObservedState, PAUSED, ProcessState, Reading, Surroundings};
@@ -147,7 +147,7 @@ impl Engine {
         };
         match ask.await {
             Ok((version, true)) => Reading::Known(version),
-            Ok((_, false)) => Reading::Unknown("the server is starting".to_owned()),
+            Ok((_, false)) => Reading::Unknown(STARTING.to_owned()),
             Err(e) => Reading::Unknown(format!("failed to {e}")),
         }
     }

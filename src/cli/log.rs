@@ -1,0 +1,182 @@
+//! The log on standard error: lines for people, JSON for programs, or what the
+//! journal of systemd takes.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::registry::{LookupSpan, Scope};
+
+use super::args::LogFormat;
+use super::output;
+use super::terminal::{Ink, Stream, harmless, harmless_json, paint};
+use crate::spec::printable;
+
+/// Says what is logged.
+const LEVELS: &str = "EJABBERD_OPERATOR_LOG";
+
+/// Starts the log. `run` tells what it does; the other commands have results of
+/// their own and only warn.
+pub(super) fn start(format: Option<LogFormat>, verbose: bool) {
+    let default = if verbose { "info" } else { "warn" };
+    let filter = match std::env::var(LEVELS) {
+        Ok(wanted) if !wanted.is_empty() => EnvFilter::try_new(&wanted).unwrap_or_else(|error| {
+            output::say(&format!(
+                "warning: {LEVELS}={wanted} is not understood ({error}): write error, warn, info, \
+                 debug or trace; {default} is used"
+            ));
+            EnvFilter::new(default)
+        }),
+        _ => EnvFilter::new(default),
+    };
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
+    match format.unwrap_or_else(|| if is_journal() { LogFormat::Journald } else { LogFormat::Text })
+    {
+        LogFormat::Text => {
+            let lines = Lines { journal: false, coloured: Stream::Err.colours() };
+            log.with_writer(io::stderr).event_format(lines).init();
+        }
+        LogFormat::Journald => {
+            let lines = Lines { journal: true, coloured: false };
+            log.with_writer(io::stderr).event_format(lines).init();
+        }
+        LogFormat::Json => {
+            let log = log.json().with_current_span(false).with_span_list(true);
+            log.with_target(false).with_writer(|| Escaped).init();
+        }
+    }
+}
+
+/// Whether standard error is the stream that systemd connects with its journal:
+/// it says so by device and inode, which a redirection does not keep.
+fn is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(stat) = rustix::fs::fstat(io::stderr()) else { return false };
+    stream == format!("{}:{}", stat.st_dev, stat.st_ino)
+}
+
+/// JSON on standard error, harmless to a terminal. Each event is one write.
+struct Escaped;
+
+impl Write for Escaped {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut err = io::stderr().lock();
+        match std::str::from_utf8(line) {
+            Ok(text) => err.write_all(harmless_json(text).as_bytes())?,
+            Err(_) => err.write_all(line)?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+/// One event in one line; what has several is set in, so that no text can pass
+/// for an event of its own.
+struct Lines {
+    /// With the priority in front and without the time, as sd-daemon(3) has it.
+    journal: bool,
+    coloured: bool,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+    N: for<'w> FormatFields<'w> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut said = Said::default();
+        event.record(&mut said);
+        let mut text = said.message + &said.fields;
+        // At info, the events say enough by themselves.
+        if LevelFilter::current() >= LevelFilter::DEBUG {
+            for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
+                let extensions = span.extensions();
+                let fields = extensions.get::<FormattedFields<N>>().map(|f| f.fields.as_str());
+                let _ =
+                    write!(text, " {}{{{}}}", span.name(), printable(fields.unwrap_or_default()));
+            }
+        }
+        let level = *event.metadata().level();
+        for (number, line) in harmless(&text, false).lines().enumerate() {
+            let indent = if number == 0 { "" } else { "    " };
+            if self.journal {
+                writeln!(writer, "<{}>{indent}{line}", priority(level))?;
+            } else if number == 0 {
+                let (word, ink) = word(level);
+                let word = ink.map_or_else(|| word.into(), |ink| paint(word, ink, self.coloured));
+                writeln!(writer, "{:.0} {word} {line}", Timestamp::now())?;
+            } else {
+                writeln!(writer, "{indent}{line}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The priority of syslog.
+const fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        Level::DEBUG | Level::TRACE => 7,
+    }
+}
+
+/// The level, as wide as every other, and its colour.
+const fn word(level: Level) -> (&'static str, Option<Ink>) {
+    match level {
+        Level::ERROR => ("ERROR", Some(Ink::Red)),
+        Level::WARN => ("WARN ", Some(Ink::Yellow)),
+        Level::INFO => ("INFO ", Some(Ink::Green)),
+        Level::DEBUG => ("DEBUG", None),
+        Level::TRACE => ("TRACE", None),
+    }
+}
+
+/// What an event says.
+#[derive(Default)]
+struct Said {
+    message: String,
+    /// The other fields, each with a space in front.
+    fields: String,
+}
+
+impl Said {
+    fn put(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            value.trim_end().clone_into(&mut self.message);
+            return;
+        }
+        let plain = !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || c == '"');
+        let _ = if plain {
+            write!(self.fields, " {}={}", field.name(), printable(value))
+        } else {
+            write!(self.fields, " {}={value:?}", field.name())
+        };
+    }
+}
+
+impl Visit for Said {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, &format!("{value:?}"));
+    }
+}

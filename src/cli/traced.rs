@@ -1,0 +1,34 @@
+//! Every call of the control channel as an event at debug: which, for how long,
+//! and how it ended. Never its arguments.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use crate::engine::{Call, Control, ControlError, Value};
+use crate::model::ServerVersion;
+
+/// Tells of the calls of another.
+pub(super) struct Traced(pub(super) Arc<dyn Control>);
+
+#[async_trait]
+impl Control for Traced {
+    async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError> {
+        let (command, since) = (call.name(), Instant::now());
+        let answer = self.0.call(call, deadline).await;
+        let result = answer.as_ref().map_or_else(ControlError::category, |_| "answered");
+        let ms = since.elapsed().as_secs_f64() * 1000.0;
+        // Tenths are enough, and read better.
+        tracing::debug!(command, ms = (ms * 10.0).round() / 10.0, result, "call");
+        answer
+    }
+
+    async fn version(&self) -> Result<ServerVersion, ControlError> {
+        self.0.version().await
+    }
+
+    async fn close(&self) {
+        self.0.close().await;
+    }
+}

@@ -60,7 +60,7 @@ fn what_happened_can_be_looked_up() {
     let invalid = || reasons(&events(&host, &["--warnings"])).contains(&"InvalidDesiredState");
     eventually("told invalid", SOON, invalid);
     let text = host.run(&["status"]).expect(1).stdout;
-    assert!(text.contains("● The desired state is not valid since "), "{text}");
+    assert!(text.contains("● The desired state cannot be used since "), "{text}");
     assert!(text.contains("unknown field `usrs`"), "{text}");
     assert!(text.lines().count() <= 24, "more than a screen:\n{text}");
     replace(&host.file(), &good);

@@ -44,6 +44,30 @@ pub(super) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("status", &[("For a program", "ejabberd-operator status --output json")]),
     ("audit", &[("Go through the checklist", "ejabberd-operator audit")]),
     (
+        "doctor",
+        &[
+            ("Find out what is wrong", "ejabberd-operator doctor"),
+            ("Why somebody gets no messages", "ejabberd-operator doctor ann --symptom delivery"),
+        ],
+    ),
+    (
+        "events",
+        &[
+            ("What went wrong today", "ejabberd-operator events --warnings --since 24h"),
+            (
+                "What happened to an account, as it happens",
+                "ejabberd-operator events --about ann --follow",
+            ),
+        ],
+    ),
+    (
+        "logs",
+        &[
+            ("The last ten minutes", "ejabberd-operator logs --since 10m"),
+            ("As it happens", "ejabberd-operator logs --tail 20 --follow"),
+        ],
+    ),
+    (
         "explain",
         &[
             ("What an account can have", "ejabberd-operator explain users"),
@@ -109,6 +133,7 @@ pub(super) const EXIT_OF: &[(&str, &[(&str, &str)])] = &[
     ),
     ("status", &[("0", "Ready."), ("1", "Not ready, or nobody knows.")]),
     ("audit", &[("0", "All items hold."), ("2", "Some do not, or are not known to.")]),
+    ("doctor", &[("0", "Nothing wrong was found."), ("2", "Something is wrong, or is not known.")]),
 ];
 
 /// The environment, beside the variables that stand for flags.

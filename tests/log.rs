@@ -193,10 +193,12 @@ fn one_line_for_each_step_and_silence_when_nothing_happens() {
     let alarms: Vec<&Value> =
         events.iter().filter(|e| level(e, "WARN") || level(e, "ERROR")).collect();
     assert!(alarms.is_empty(), "an ordinary start warns: {alarms:#?}");
-    let steps = events.iter().filter(|event| {
-        let spans = event["spans"].as_array().into_iter().flatten();
-        spans.into_iter().any(|s| s["name"] == "step" && s["kind"] == "user" && s["op"] == "create")
-    });
+    let created = |span: &Value| {
+        let of = (&span["name"], &span["kind"], &span["op"], &span["object"]);
+        of.0 == "step" && of.1 == "user" && of.2 == "create" && of.3 == "ann@test.example"
+    };
+    let steps =
+        events.iter().filter(|event| event["spans"].as_array().into_iter().flatten().any(created));
     assert_eq!(steps.count(), 1, "one step, one line: {before}");
     let over = events.iter().filter(|e| e["fields"]["message"] == "the round is over");
     assert!(over.count() >= 1, "{before}");

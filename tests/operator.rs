@@ -409,3 +409,20 @@ fn killed_24_12() {
 fn killed_23_01() {
     killed("23.01");
 }
+
+/// A container may have no IPv6, and the image's own configuration listens at
+/// `[::]`, which takes IPv4 as well.
+#[test]
+fn a_listener_at_all_addresses_is_found_without_ipv6() {
+    let host = Host::new("26.07");
+    let config = fs::read_to_string(host.path("ejabberd.yml")).unwrap();
+    let everywhere = config.replace("ip: 127.0.0.1", "ip: \"::\"");
+    assert_ne!(config, everywhere);
+    fs::write(host.path("ejabberd.yml"), everywhere).unwrap();
+    host.declare("  users: [{ name: ann }]\n");
+    let _operator = host.start(&["run", "--listen", "127.0.0.1:0"], "log");
+    eventually("ready", SOON, || host.run(&["status"]).code == Some(0));
+    let name = host.container.as_str();
+    let known = docker(&["exec", name, "cat", "/proc/net/if_inet6"]);
+    assert_eq!(known.trim(), "", "this container has IPv6, and proves nothing");
+}

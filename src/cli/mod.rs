@@ -74,7 +74,7 @@ pub fn main() -> ExitCode {
             ExitCode::from(FAILURE)
         }
         Err(Exit::Usage(message)) => {
-            eprintln!("error: {message}");
+            output::complain(&message);
             ExitCode::from(USAGE)
         }
     }

@@ -208,7 +208,7 @@ pub const STARTING: &str = "the server is starting";
 /// The span of a step: what is logged within belongs to it.
 #[must_use]
 pub fn step_span(step: &Step) -> tracing::Span {
-    tracing::info_span!("step", kind = step.kind.as_str(), op = %step.op, name = step.name)
+    tracing::info_span!("step", kind = step.kind.as_str(), op = %step.op, object = step.name)
 }
 
 impl RoundReport {

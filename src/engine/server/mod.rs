@@ -15,7 +15,7 @@ mod stored_rooms;
 mod subjects;
 mod vcards;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +38,9 @@ const DEADLINE: Duration = Duration::from_secs(15);
 
 /// How long the server may take to stop in good order.
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Erlang's word for an address that its host does not have.
+const NO_SUCH_ADDRESS: &str = "eaddrnotavail";
 
 /// How long a backup may take: a database of gigabytes.
 const BACKUP_DEADLINE: Duration = Duration::from_secs(600);
@@ -169,11 +172,22 @@ impl Server {
         more: Vec<Arg>,
         deadline: Duration,
     ) -> Result<Value> {
-        let address = at.ip().to_string();
-        let mut args =
-            vec![address.as_str().into(), Arg::Int(at.port().into()), host.as_str().into()];
-        args.extend(more);
-        self.control.call(Call::Beside { function, args }, deadline).await
+        let call = |ip: IpAddr| {
+            let address = ip.to_string();
+            let port = Arg::Int(at.port().into());
+            let mut args = vec![address.as_str().into(), port, host.as_str().into()];
+            args.extend(more.iter().cloned());
+            self.control.call(Call::Beside { function, args }, deadline)
+        };
+        match call(at.ip()).await {
+            // A container without IPv6 may listen at `[::]` all the same, for IPv4.
+            Err(ControlError::Refused { message, .. })
+                if at.ip() == Ipv6Addr::LOCALHOST && message.contains(NO_SUCH_ADDRESS) =>
+            {
+                call(Ipv4Addr::LOCALHOST.into()).await
+            }
+            answer => answer,
+        }
     }
 
     /// Writes a backup of the whole database beside it, and answers where. The

@@ -1,6 +1,6 @@
 //! Telling what happens: a bar on a terminal, lines in a log.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use super::output;
 use super::terminal::can_redraw;
 use crate::audit::Finding;
-use crate::engine::{RoundReport, STARTING, StepOutcome, StepResult, Telemetry, step_span};
-use crate::plan::Plan;
+use crate::engine::{RoundReport, STARTING, StepOutcome, StepResult, Telemetry, Told, step_span};
+use crate::plan::{Plan, Summary};
 use crate::spec::printable;
 use crate::status::{Progress, Status};
 
@@ -44,29 +44,50 @@ impl Telemetry for Fanout {
     }
 }
 
-/// Writes what happens to the log. Remembers what was not known, so that it is
-/// said once and not in every round.
+/// Writes what happens to the log; what goes on is said once, and not in every
+/// round.
 #[derive(Default)]
-pub(super) struct Log(Mutex<Vec<String>>);
+pub(super) struct Log(Mutex<Said>);
+
+/// What the log has said already.
+#[derive(Default)]
+struct Said {
+    begun: Option<Summary>,
+    told: Told,
+    lines: Vec<String>,
+}
+
+impl Log {
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Telemetry for Log {
     fn begin(&self, plan: &Plan) {
         let summary = plan.summary;
-        tracing::info!(
-            create = summary.create,
-            update = summary.update,
-            delete = summary.delete,
-            "reconciling"
-        );
+        // The same again is another try.
+        if self.said().begun.replace(summary) != Some(summary) {
+            tracing::info!(
+                create = summary.create,
+                update = summary.update,
+                delete = summary.delete,
+                "reconciling"
+            );
+        }
     }
 
     fn step(&self, outcome: &StepOutcome) {
         let step = &outcome.step;
         let _within = step_span(step).entered();
+        let news = self.said().told.is_news(outcome);
         match &outcome.result {
             StepResult::Done => tracing::info!("{} {}: done", step.op, step.key()),
-            StepResult::Failed(error) => {
+            StepResult::Failed(error) if news => {
                 tracing::error!("{} {}: failed to {error}", step.op, step.key())
+            }
+            StepResult::Failed(error) => {
+                tracing::debug!("{} {}: failed again to {error}", step.op, step.key())
             }
             StepResult::Deferred(why) => tracing::debug!("{} {}: {why}", step.op, step.key()),
         }
@@ -74,28 +95,28 @@ impl Telemetry for Log {
 
     fn round(&self, report: &RoundReport) {
         let took = format!("{:.0?}", report.took);
-        if let Some(blocked) = &report.plan.blocked {
-            tracing::warn!("deletions were refused: {}", blocked.reason);
-        }
-        let said: Vec<String> = report
-            .plan
-            .unknown
-            .iter()
-            .map(|why| format!("not known: {why}"))
+        let refused = report.plan.blocked.as_ref();
+        let lines: Vec<String> = refused
+            .map(|blocked| format!("deletions were refused: {}", blocked.reason))
+            .into_iter()
+            .chain(report.plan.unknown.iter().map(|why| format!("not known: {why}")))
             .chain(report.plan.notes.iter().cloned())
             .collect();
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if *known != said {
-            for line in &said {
-                // Every start goes through that.
-                if line.ends_with(STARTING) {
-                    tracing::info!("{line}");
-                } else {
-                    tracing::warn!("{line}");
-                }
+        let mut said = self.said();
+        for line in lines.iter().filter(|line| !said.lines.contains(line)) {
+            // Every start goes through that.
+            if line.ends_with(STARTING) {
+                tracing::info!("{line}");
+            } else {
+                tracing::warn!("{line}");
             }
-            *known = said;
         }
+        said.lines = lines;
+        said.told.tidy(report);
+        if report.converged() {
+            said.begun = None;
+        }
+        drop(said);
         if report.changed_anything() {
             tracing::info!(result = report.result(), took, "the round is over");
         } else {

@@ -223,7 +223,8 @@ pub(super) async fn run(place: &Place, web: &Web, resync: Duration) -> Outcome {
         news: Arc::default(),
         resync,
     };
-    controller.run(stopped).await;
+    // Large, and made once.
+    Box::pin(controller.run(stopped)).await;
     // Gone with the operator; `status` then says that none answers.
     endpoint::remove(&place.state_dir);
     let _ = served.await;

@@ -145,24 +145,26 @@ fn server(status: &Status, now: Timestamp) -> String {
 fn refused(status: &Status) -> String {
     let Some(blocked) = &status.blocked else { return String::new() };
     format!(
-        "  {} {} deletions are refused: {}. `ejabberd-operator plan` lists them. To let them pass, in the \
-         file:\n      policy.guard.approve: {digest}\n",
+        "  {} `ejabberd-operator plan` lists the {} deletions that are refused; what lets them pass, in \
+         the file:\n      policy.guard.approve: {digest}\n",
         paint("✗", Ink::Red),
         blocked.deletions,
-        blocked.reason,
         digest = blocked.digest
     )
 }
 
 fn troubles(status: &Status) -> Table {
     let mut table = Table::new(2, 2);
-    for (objects, word) in [(&status.failing, ""), (&status.contested, "changed back again: ")] {
+    let fails = (&status.failing, status.failing_count, "");
+    let contested = (&status.contested, status.contested.len(), "changed back again: ");
+    for (objects, count, word) in [fails, contested] {
         for (object, why) in objects.iter().take(NAMED) {
             let why = format!("{word}{why}");
             table.row([Cell::painted("✗", Ink::Red), object.into(), why.into()]);
         }
-        if objects.len() > NAMED {
-            table.line(format!("    and {} more", objects.len() - NAMED));
+        let more = count.max(objects.len()).saturating_sub(NAMED);
+        if more > 0 {
+            table.line(format!("    and {more} more"));
         }
     }
     table

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::error::StoreError;
-use super::news::{of_conditions, of_steps};
+use super::news::{Told, of_conditions, of_steps};
 use super::ports::{Store, Telemetry};
 use super::report::RoundReport;
 use crate::status::{Recent, Status};
@@ -76,7 +76,7 @@ impl Bulletin {
 /// Remembers what a round did that nobody watches: `apply` has no status.
 pub fn record_round(store: &dyn Store, report: &RoundReport) -> Result<(), StoreError> {
     let mut recent = Recent::from_last(store.events(usize::MAX)?);
-    for news in of_steps(&report.outcomes) {
+    for news in of_steps(&report.outcomes, &mut Told::default()) {
         recent.tell(news, Some(&report.plan.revision), Timestamp::now());
     }
     match recent.take_untold().as_slice() {

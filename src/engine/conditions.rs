@@ -39,6 +39,7 @@ pub fn update(status: &mut Status, desired: &DesiredState, report: &RoundReport,
         .chain(waiting)
         .take(MAX_FAILING)
         .collect();
+    status.failing_count = report.failing().count();
     let contested = report.outcomes.iter().filter(|outcome| is_contested(outcome));
     status.contested = contested
         .take(MAX_FAILING)
@@ -173,12 +174,11 @@ fn degraded(status: &mut Status, report: &RoundReport, now: Timestamp) {
                 if failures > 1 { format!("{failures} steps fail; {first}") } else { first };
             status.set(ConditionType::Degraded, true, "StepsFail", message, now);
         }
-        (None, Some(why)) => {
+        // Of a server that does not answer, two other conditions tell.
+        (None, Some(why)) if report.observed.version.known().is_some() => {
             status.set(ConditionType::Degraded, true, "CannotObserve", why.clone(), now)
         }
-        (None, None) => {
-            status.set(ConditionType::Degraded, false, "NoFailures", "no step fails", now)
-        }
+        (None, _) => status.set(ConditionType::Degraded, false, "NoFailures", "no step fails", now),
     }
 }
 

@@ -36,7 +36,7 @@ impl Engine {
     ) -> Result<ConfigReading, String> {
         let declared = self.declared_config(config).await.map_err(|e| e.to_string())?;
         let digest = config_digest(&declared);
-        let latch = self.latch_of(&digest).map_err(|e| e.to_string())?;
+        let latch = self.latch_of(&digest, &config.variant).map_err(|e| e.to_string())?;
         let standing = match latch {
             Some(_) => self.standing().map_err(|e| e.to_string())?,
             None => None,

@@ -19,6 +19,10 @@ use crate::spec::DesiredState;
 pub struct Latch {
     /// The hash of its files.
     pub digest: Digest,
+    /// What it was declared as: a name may be a promise that another does not
+    /// make. Nothing where that made no difference.
+    #[serde(default)]
+    pub variant: Option<String>,
     /// `Invalid` (ejabberd refused it), `RolledBack`, or `ByHand`.
     pub reason: String,
     /// Why, for people.
@@ -73,6 +77,7 @@ fn set_aside(store: &dyn Store, declared: &Digest, to: &GoodConfig) -> Result<()
         store,
         &Latch {
             digest: declared.clone(),
+            variant: None,
             reason: "ByHand".to_owned(),
             message: format!(
                 "set aside by hand: `{}` ({}) is in force in its place",
@@ -114,14 +119,21 @@ impl Engine {
         Ok(format!("`{}` ({}) comes back into force", good.variant, good.digest.short()))
     }
 
-    /// The latch, where it is that of `declared`.
-    pub(super) fn latch_of(&self, declared: &Digest) -> Result<Option<Latch>, StoreError> {
-        Ok(latch(&*self.store)?.filter(|latch| latch.digest == *declared))
+    /// The latch, where it is that of `declared` under the name `variant`.
+    pub(super) fn latch_of(
+        &self,
+        declared: &Digest,
+        variant: &str,
+    ) -> Result<Option<Latch>, StoreError> {
+        Ok(latch(&*self.store)?.filter(|latch| {
+            latch.digest == *declared && latch.variant.as_ref().is_none_or(|of| of == variant)
+        }))
     }
 
-    pub(super) fn latch(&self, digest: &Digest, reason: &str, message: &str) {
+    pub(super) fn latch(&self, digest: &Digest, variant: &str, reason: &str, message: &str) {
         let latch = Latch {
             digest: digest.clone(),
+            variant: Some(variant.to_owned()),
             reason: reason.to_owned(),
             message: message.to_owned(),
             since: Timestamp::now(),

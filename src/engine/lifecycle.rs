@@ -242,7 +242,8 @@ impl Engine {
             ApplyError::ConfigUnchecked(failure.message)
         };
         if failure.blame {
-            self.latch(&config_digest(&target.files), "Invalid", &error.to_string());
+            let variant = desired.config.as_ref().map_or("", |config| &config.variant);
+            self.latch(&config_digest(&target.files), variant, "Invalid", &error.to_string());
         }
         Err(error)
     }

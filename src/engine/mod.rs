@@ -41,6 +41,7 @@ pub use error::{Class, ControlError, RuntimeError, SecretError, SourceError, Sto
 pub use keeper::Keeper;
 pub use latch::{Latch, latch, lift_latch};
 pub use meter::Meter;
+pub use news::Told;
 pub use orders::{Order, Orders};
 pub use ownership::{adopt, forget};
 pub use ports::*;

@@ -1,10 +1,10 @@
 //! What is worth an event. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::report::{ApplyError, StepOutcome, StepResult};
+use super::report::{ApplyError, RoundReport, StepOutcome, StepResult};
 use crate::audit::{Finding, Verdict};
-use crate::model::{Kind, Op};
+use crate::model::{Kind, ObjectKey, Op};
 use crate::plan::Step;
 use crate::status::{Condition, ConditionStatus, ConditionType, News};
 
@@ -48,10 +48,40 @@ fn of_condition((old, new): (&Condition, &Condition)) -> Option<News> {
 /// A step that was done, or why it failed.
 type Tried<'r> = (&'r Step, Option<&'r ApplyError>);
 
-/// What has become of the steps of a round.
-pub(super) fn of_steps(outcomes: &[StepOutcome]) -> Vec<News> {
+/// Which failures were told already: one that is tried again all night, and
+/// fails in the same words, is told once.
+#[derive(Debug, Default)]
+pub struct Told(BTreeMap<ObjectKey, String>);
+
+impl Told {
+    /// Whether what became of a step is worth a word; remembers that it was said.
+    pub fn is_news(&mut self, outcome: &StepOutcome) -> bool {
+        let key = outcome.step.key();
+        match &outcome.result {
+            StepResult::Done => {
+                self.0.remove(&key);
+                true
+            }
+            StepResult::Failed(error) => {
+                let words = error.to_string();
+                self.0.insert(key, words.clone()).is_none_or(|before| before != words)
+            }
+            StepResult::Deferred(_) => false,
+        }
+    }
+
+    /// Forgets what fails no more: it is gone, or nobody wants it any longer.
+    pub fn tidy(&mut self, report: &RoundReport) {
+        let failing: BTreeSet<ObjectKey> = report.failing().collect();
+        self.0.retain(|key, _| failing.contains(key));
+    }
+}
+
+/// What has become of the steps of a round, those that `told` has not told.
+pub(super) fn of_steps(outcomes: &[StepOutcome], told: &mut Told) -> Vec<News> {
     let mut groups: BTreeMap<(bool, Kind, Op), Vec<Tried<'_>>> = BTreeMap::new();
-    for StepOutcome { step, result } in outcomes {
+    for outcome in outcomes.iter().filter(|outcome| told.is_news(outcome)) {
+        let StepOutcome { step, result } = outcome;
         let error = match result {
             StepResult::Done => None,
             StepResult::Failed(error) => Some(error),
@@ -186,7 +216,7 @@ mod tests {
             result,
         };
         let few: Vec<_> = (0..ONE_BY_ONE).map(|n| outcome(n, StepResult::Done)).collect();
-        assert_eq!(of_steps(&few).len(), ONE_BY_ONE);
+        assert_eq!(of_steps(&few, &mut Told::default()).len(), ONE_BY_ONE);
         let many: Vec<_> = (0..500)
             .map(|n| {
                 let failed = StepResult::Failed(ApplyError::NotReadBack);
@@ -194,7 +224,13 @@ mod tests {
             })
             .collect();
         let mut recent = Recent::default();
-        of_steps(&many).into_iter().for_each(|news| recent.tell(news, None, NOW));
+        let mut known = Told::default();
+        assert_eq!(of_steps(&many, &mut known).len(), 2);
+        let again = of_steps(&many, &mut known);
+        assert_eq!(again.len(), 1, "what failed before is not told again: {again:?}");
+        of_steps(&many, &mut Told::default())
+            .into_iter()
+            .for_each(|news| recent.tell(news, None, NOW));
         let told: Vec<_> = recent.iter().map(|event| event.message.as_str()).collect();
         assert_eq!(told[0], "250 users created, u000@a.example the first");
         assert!(told[1].starts_with("250 users could not be created; u001@a.example: failed to"));

@@ -167,7 +167,7 @@ impl Engine {
         {
             let reason =
                 if matches!(outcome, Outcome::Refused(_)) { "Invalid" } else { "RolledBack" };
-            self.latch(&under_way.target, reason, &error.to_string());
+            self.latch(&under_way.target, &under_way.variant, reason, &error.to_string());
         }
         // What was declared is in force: whatever failed before is over.
         if *outcome == Outcome::Good

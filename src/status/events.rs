@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ObjectKey, Revision};
@@ -94,13 +94,20 @@ impl News {
         Self { object: Some(object.to_string()), ..self }
     }
 
-    fn is(&self, event: &Event) -> bool {
-        self.reason == event.reason && self.object == event.object && self.message == event.message
+    fn is(&self, event: &Event, now: Timestamp) -> bool {
+        now.duration_since(event.time) <= AGAIN_WITHIN
+            && self.reason == event.reason
+            && self.object == event.object
+            && self.message == event.message
     }
 }
 
 /// A message has so many characters at most; what says more is in the log.
 const MAX_MESSAGE: usize = 1000;
+
+/// What is told again within so long is the same event once more. Later it is
+/// another one: two deaths of the server in a night are two.
+const AGAIN_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// How many events the status shows.
 const MAX_RECENT: usize = 50;
@@ -125,7 +132,7 @@ impl Recent {
 
     /// Notes that something happened; the oldest event makes room.
     pub fn tell(&mut self, news: News, revision: Option<&Revision>, now: Timestamp) {
-        let same = self.events.iter().position(|event| news.is(event));
+        let same = self.events.iter().position(|event| news.is(event, now));
         let last = self.events.back().map_or(0, |event| event.id);
         let event = match same.and_then(|at| self.events.remove(at)) {
             Some(before) => Event {
@@ -209,6 +216,8 @@ mod tests {
         assert_eq!((a.id, a.count, a.first.as_second(), a.time.as_second()), (1, 3, 1, 4));
         assert_eq!(recent.iter().map(|e| e.id).collect::<Vec<_>>(), [2, 1]);
         told(&mut recent, "c", 5);
-        assert_eq!(recent.iter().next_back().unwrap().id, 3);
+        told(&mut recent, "a", 4 + 601);
+        assert_eq!(recent.iter().filter(|event| event.message == "a").count(), 2);
+        assert_eq!(recent.iter().next_back().unwrap().id, 4);
     }
 }

@@ -221,6 +221,9 @@ pub struct Status {
     pub blocked: Option<BlockedStatus>,
     /// Objects that fail, and why; at most fifty.
     pub failing: BTreeMap<String, String>,
+    /// How many objects fail, named or not.
+    #[serde(default)]
+    pub failing_count: usize,
     /// How far the round under way is, if it changes something.
     #[serde(default)]
     pub progress: Option<Progress>,
@@ -264,6 +267,7 @@ impl Status {
             contested: BTreeMap::new(),
             blocked: None,
             failing: BTreeMap::new(),
+            failing_count: 0,
             progress: None,
             held: None,
             last_attempt: None,

@@ -116,7 +116,11 @@ impl Cause {
                 if let Some((_, reason, cure)) = sign {
                     return Self {
                         reason: (*reason).to_owned(),
-                        message: words_of(line),
+                        // What is wrapped around this one says nothing to anybody.
+                        message: match *reason {
+                            "DiskFull" => "no space is left on its disk".to_owned(),
+                            _ => words_of(line),
+                        },
                         cure: Some((*cure).to_owned()),
                         config: matches!(*reason, "ConfigUnreadable" | "ConfigInvalid"),
                     };

@@ -18,7 +18,7 @@ use super::conditions;
 use super::error::StoreError;
 use super::keeper::Keeper;
 use super::meter::Meter;
-use super::news::of_steps;
+use super::news::{Told, of_steps};
 use super::orders::Orders;
 use super::ports::{Control, Runtime, Secrets, Source, Store, Telemetry};
 use super::rechecks::Rechecks;
@@ -36,6 +36,9 @@ pub const DELETIONS_AFTER: Duration = Duration::from_secs(2);
 /// So many passwords and vCards are asked for again in a minute, though they
 /// were seen to be as declared.
 const RECHECKS: (usize, usize) = (10, 60);
+
+/// What failed is tried again at most so often.
+const BETWEEN_RETRIES: Duration = Duration::from_millis(500);
 
 /// How long a round may go on after the order to end: a configuration that is
 /// being rolled out should not leave the server stopped.
@@ -99,6 +102,7 @@ impl Controller {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut current: Option<Current> = None;
         let mut retries = Retries::default();
+        let mut told = Told::default();
         let mut number: u64 = 0;
         loop {
             if self.reload(&mut current).await {
@@ -112,7 +116,7 @@ impl Controller {
                 number += 1;
                 let revision = current.desired.revision.short();
                 let span = tracing::info_span!("round", number, revision);
-                let round = self.round(current, &mut retries).instrument(span);
+                let round = self.round(current, &mut retries, &mut told).instrument(span);
                 tokio::pin!(round);
                 tokio::select! {
                     result = &mut round => match result {
@@ -252,7 +256,12 @@ impl Controller {
     }
 
     /// One round. Answers whether the server itself was changed by it.
-    async fn round(&self, current: &Current, retries: &mut Retries) -> Result<bool, StoreError> {
+    async fn round(
+        &self,
+        current: &Current,
+        retries: &mut Retries,
+        told: &mut Told,
+    ) -> Result<bool, StoreError> {
         let now = Instant::now();
         let news = self.bulletin.read().revision.as_ref() != Some(&current.desired.revision);
         if news || !self.bulletin.read().is(ConditionType::Ready) {
@@ -280,6 +289,8 @@ impl Controller {
         let permission =
             Permission { approved: None, confirm: &confirm, backing_off: &backing_off };
         let report = current.engine.round(&current.desired, &permission).await?;
+        let news = of_steps(&report.outcomes, told);
+        told.tidy(&report);
         let describe = current.engine.keeper.description().await;
         retries.learn(&report, &current.desired.server.backoff, Instant::now());
         self.bulletin.publish(|status, now| {
@@ -320,7 +331,7 @@ impl Controller {
                 tracing::warn!("{message}");
                 status.tell(News::warning("AccountsVanished", message), now);
             }
-            of_steps(&report.outcomes).into_iter().for_each(|news| status.tell(news, now));
+            news.into_iter().for_each(|news| status.tell(news, now));
             status.server.supervision = supervision;
             describe(status);
         });
@@ -337,7 +348,9 @@ impl Controller {
             .map(|current| current.since + DELETIONS_AFTER)
             .filter(|at| *at > now)
             .map(|at| at + Duration::from_millis(10));
-        [Some(resync), settled, retries.next(now)]
+        // Many that fail come back together, and not in a round of their own each.
+        let again = retries.next(now).map(|at| at.max(now + BETWEEN_RETRIES));
+        [Some(resync), settled, again]
             .into_iter()
             .flatten()
             .min()

@@ -154,7 +154,10 @@ impl Keeper {
         }
         let mut machine = self.machine.lock().await;
         let found = self.runtime.inspect().await;
-        self.blind.store(found.is_err(), Ordering::Relaxed);
+        if self.blind.swap(found.is_err(), Ordering::Relaxed) != found.is_err() {
+            // The rounds tell it, and look again at once when it is over.
+            self.news.notify_one();
+        }
         match found {
             Ok(process) => {
                 let event = self.event(process, &machine).await;

@@ -220,7 +220,7 @@ fn steps(status: &Status) -> Option<Headline> {
         return None;
     }
     let kind = ConditionType::Degraded;
-    let headline = match (reason(status, kind), status.failing.len(), status.contested.len()) {
+    let headline = match (reason(status, kind), failing(status), status.contested.len()) {
         ("NoMemory", ..) => Headline::new(
             Tone::Bad,
             "The state directory cannot be used",
@@ -235,7 +235,7 @@ fn steps(status: &Status) -> Option<Headline> {
         ("CannotObserve", ..) if !status.server.up => return None,
         ("CannotObserve", ..) => Headline::new(
             Tone::Warning,
-            "Some of the server cannot be read",
+            "Not everything can be read",
             "nothing is deleted because of that; the operator looks again",
         ),
         (_, n, _) => Headline::new(
@@ -245,6 +245,11 @@ fn steps(status: &Status) -> Option<Headline> {
         ),
     };
     Some(headline.of(status, kind))
+}
+
+/// One that was remembered by an older operator has no count.
+fn failing(status: &Status) -> usize {
+    status.failing_count.max(status.failing.len())
 }
 
 fn objects(count: usize) -> String {
@@ -258,7 +263,7 @@ fn objects(count: usize) -> String {
 fn differences(status: &Status) -> Option<Headline> {
     let drift: usize = status.drift.values().sum();
     let refused = status.blocked.as_ref().map_or(0, |blocked| blocked.deletions);
-    let known = refused + status.failing.len() + status.contested.len();
+    let known = refused + failing(status) + status.contested.len();
     if !status.server.up
         || drift <= known
         || holds(status, ConditionType::Ready) != Some(ConditionStatus::False)

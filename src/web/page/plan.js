@@ -6,14 +6,14 @@ const SIGNS = { create: ["+", "good"], update: ["~", "warning"], delete: ["−",
 const FEW = 8;
 
 export function changes(status, plan) {
-  const { failing, contested, drift } = status;
+  const { failing, failingCount, contested, drift } = status;
   const round = plan && { ...plan, started: null, tookMs: null, cpuPercent: null, memoryBytes: null };
   const { up } = status.server;
-  fill(byId("changes").querySelector(".body"), { failing, contested, drift, round, up }, () => [
+  fill(byId("changes").querySelector(".body"), { failing, failingCount, contested, drift, round, up }, () => [
     up || !plan ? null : el("p", { class: "quiet" }, "The server does not answer: what follows is from when it was last looked at."),
     plan?.blocked ? refused(plan) : null,
-    named("Cannot be put right", "bad", failing),
-    named("Changed back by something else", "warning", contested),
+    named("Cannot be put right", "bad", failing, failingCount),
+    named("Changed back by something else", "warning", contested, Object.keys(contested).length),
     waiting(plan, { ...failing, ...contested }),
     unknown(plan),
     quiet(status, plan),
@@ -36,13 +36,13 @@ function refused(plan) {
     copyable(`ejabberd-operator apply --approve ${plan.digest}`));
 }
 
-function named(title, tone, objects) {
+function named(title, tone, objects, count) {
   const names = Object.entries(objects);
   if (names.length === 0) return null;
   return el("div", { class: `call tone-${tone}` },
-    el("h3", {}, `${title}: ${names.length >= 50 ? "50 or more" : names.length}`),
+    el("h3", {}, `${title}: ${count.toLocaleString("en")}`),
     folded(title, names.map(([name, why]) =>
-      el("li", {}, data(name, "code"), el("span", { class: "muted" }, " ", data(why)))), 0));
+      el("li", {}, data(name, "code"), el("span", { class: "muted" }, " ", data(why)))), Math.max(0, count - names.length)));
 }
 
 function folded(key, items, leftOut) {

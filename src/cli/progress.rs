@@ -124,13 +124,9 @@ impl Telemetry for Log {
         }
     }
 
-    fn status(&self, _: &Status) {}
-
     fn restarted(&self, reason: &str) {
         tracing::info!(reason, "the server was started");
     }
-
-    fn backoff(&self, _: Duration) {}
 
     fn audited(&self, findings: &[Finding]) {
         let failing = findings.iter().filter(|finding| finding.verdict.holds() == Some(false));
@@ -181,13 +177,6 @@ impl Telemetry for Bar {
             self.0.suspend(|| output::say(&line));
         }
     }
-
-    fn round(&self, _: &RoundReport) {}
-    fn status(&self, _: &Status) {}
-    fn restarted(&self, _: &str) {}
-    fn audited(&self, _: &[Finding]) {}
-    fn backoff(&self, _: Duration) {}
-    fn rollout(&self, _: &'static str, _: &'static str) {}
 }
 
 /// How often the status says how far a round is.
@@ -230,11 +219,4 @@ impl Telemetry for Following {
             self.say(*progress);
         }
     }
-
-    fn round(&self, _: &RoundReport) {}
-    fn status(&self, _: &Status) {}
-    fn restarted(&self, _: &str) {}
-    fn audited(&self, _: &[Finding]) {}
-    fn backoff(&self, _: Duration) {}
-    fn rollout(&self, _: &'static str, _: &'static str) {}
 }

@@ -322,22 +322,23 @@ pub trait Source: Send + Sync {
     async fn changed(&self);
 }
 
-/// What the engine tells about itself; nothing of it can fail.
+/// What the engine tells about itself; nothing of it can fail. Whoever listens
+/// takes what concerns it.
 pub trait Telemetry: Send + Sync {
     /// Steps are about to be carried out.
-    fn begin(&self, plan: &crate::plan::Plan);
+    fn begin(&self, _plan: &crate::plan::Plan) {}
     /// A step was tried.
-    fn step(&self, outcome: &super::report::StepOutcome);
+    fn step(&self, _outcome: &super::report::StepOutcome) {}
     /// A round is over.
-    fn round(&self, report: &super::report::RoundReport);
+    fn round(&self, _report: &super::report::RoundReport) {}
     /// The status changed.
-    fn status(&self, status: &crate::status::Status);
+    fn status(&self, _status: &crate::status::Status) {}
     /// The server was started again, and why, in one of a few words.
-    fn restarted(&self, reason: &str);
+    fn restarted(&self, _reason: &str) {}
     /// The security checklist was gone through.
-    fn audited(&self, findings: &[crate::audit::Finding]);
+    fn audited(&self, _findings: &[crate::audit::Finding]) {}
     /// How long the server waits to be started again; zero if it does not.
-    fn backoff(&self, wait: Duration);
+    fn backoff(&self, _wait: Duration) {}
     /// A configuration was put in force by `method`, or not.
-    fn rollout(&self, method: &'static str, result: &'static str);
+    fn rollout(&self, _method: &'static str, _result: &'static str) {}
 }

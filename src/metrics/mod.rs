@@ -21,7 +21,6 @@ use crate::audit::Finding;
 use crate::engine::{ApplyError, RoundReport, StepOutcome, StepResult, Telemetry};
 use crate::model::{Kind, Op};
 use crate::observed::ProcessState;
-use crate::plan::Plan;
 use crate::status::{ConditionStatus, ConditionType, ServerStatus, Status, SupervisionStatus};
 use families::Families;
 
@@ -90,8 +89,6 @@ impl Metrics {
 }
 
 impl Telemetry for Metrics {
-    fn begin(&self, _plan: &Plan) {}
-
     fn step(&self, outcome: &StepOutcome) {
         // Those put off are counted at the end of the round, where all of them are known.
         if !matches!(outcome.result, StepResult::Deferred(_)) {

@@ -3,19 +3,17 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::audit::Finding;
-use crate::engine::{RoundReport, StepOutcome, StepResult, Telemetry};
+use crate::engine::{RoundReport, StepResult, Telemetry};
 use crate::model::{Digest, Kind, Op, Revision};
 use crate::observed::Usage;
 use crate::overview::{Overview, Standing};
-use crate::plan::{Plan, Step, Summary};
-use crate::status::Status;
+use crate::plan::{Step, Summary};
 
 /// So many steps of a plan are shown, and as many refused deletions; of more,
 /// only how many.
@@ -188,9 +186,6 @@ fn publish(to: &watch::Sender<Arc<str>>, what: &impl Serialize) {
 }
 
 impl Telemetry for Board {
-    fn begin(&self, _: &Plan) {}
-    fn step(&self, _: &StepOutcome) {}
-
     fn round(&self, report: &RoundReport) {
         self.show(report);
         self.list(&report.overview);
@@ -199,9 +194,4 @@ impl Telemetry for Board {
     fn audited(&self, findings: &[Finding]) {
         publish(&self.audit, &findings);
     }
-
-    fn status(&self, _: &Status) {}
-    fn restarted(&self, _: &str) {}
-    fn backoff(&self, _: Duration) {}
-    fn rollout(&self, _: &'static str, _: &'static str) {}
 }

@@ -11,21 +11,20 @@ use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ejabberd_operator::audit::Finding;
 use ejabberd_operator::engine::{
     Arg, Call, ConfigFiles, Confirm, Control, ControlError, Engine, GOOD_CONFIGS, GoodConfig,
     Keeper, LogLine, MAIN_CONFIG, Memo, Meter, Permission, Rechecks, RoundReport, Runtime,
-    RuntimeError, SecretError, Secrets, Server, StepOutcome, Store, StoreError, Telemetry, Value,
+    RuntimeError, SecretError, Secrets, Server, Store, StoreError, Telemetry, Value,
 };
 use ejabberd_operator::erlang::Verdict;
 use ejabberd_operator::inventory::{Fingerprint, Inventory, Owned};
 use ejabberd_operator::model::{Digest, Jid, Kind, ObjectKey, Secret, ServerVersion};
 use ejabberd_operator::observed::{ProcessState, Surroundings, Usage};
-use ejabberd_operator::plan::{Plan, Step};
+use ejabberd_operator::plan::Step;
 use ejabberd_operator::spec::{
     self, DeletionPolicy, DesiredState, SecretSink, SecretSource, SourceFile,
 };
-use ejabberd_operator::status::{Event, Status};
+use ejabberd_operator::status::Event;
 use jiff::Timestamp;
 
 use super::double::{Double, World};
@@ -861,13 +860,4 @@ impl Secrets for Lab {
     }
 }
 
-impl Telemetry for Lab {
-    fn begin(&self, _: &Plan) {}
-    fn step(&self, _: &StepOutcome) {}
-    fn round(&self, _: &RoundReport) {}
-    fn status(&self, _: &Status) {}
-    fn restarted(&self, _: &str) {}
-    fn audited(&self, _: &[Finding]) {}
-    fn backoff(&self, _: Duration) {}
-    fn rollout(&self, _: &'static str, _: &'static str) {}
-}
+impl Telemetry for Lab {}

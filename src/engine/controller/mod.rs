@@ -1,9 +1,9 @@
 //! The loop. Level-triggered: whatever happens only says "look again".
 
 mod beside;
+mod revision;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,17 +16,13 @@ use tracing::Instrument;
 use super::bulletin::Bulletin;
 use super::conditions;
 use super::error::StoreError;
-use super::keeper::Keeper;
-use super::meter::Meter;
 use super::news::{Told, of_steps};
 use super::orders::Orders;
 use super::ports::{Control, Runtime, Secrets, Source, Store, Telemetry};
-use super::rechecks::Rechecks;
 use super::retry::Retries;
 use super::round::{Confirm, Engine, Permission};
-use super::server::Server;
 use crate::plan::Step;
-use crate::spec::{self, DesiredState, Problem, SecretSource, Severity, Validated};
+use crate::spec::{self, DesiredState};
 use crate::status::{ConditionType, News};
 
 /// Deletions wait until a revision has stood for so long: a checkout that is
@@ -157,104 +153,6 @@ impl Controller {
         tracing::info!("ended; ejabberd goes on without us");
     }
 
-    /// Reads and validates the desired state, or says what is wrong with it in
-    /// a word and a sentence.
-    async fn read(&self) -> Result<Validated, (&'static str, String)> {
-        let files = self.source.load().await;
-        let files = files.map_err(|error| ("Unreadable", format!("failed to {error}")))?;
-        spec::validate(&files).map_err(|problems| {
-            let mut errors = problems.iter().filter(|p| p.severity == Severity::Error);
-            let first = errors.next().map(headline).unwrap_or_default();
-            let more = match errors.count() {
-                0 => String::new(),
-                n => format!(" (and {n} more)"),
-            };
-            let kept = "the last good revision stays in force";
-            ("InvalidDesiredState", format!("{first}{more}; {kept}"))
-        })
-    }
-
-    /// Takes up the desired state as it is now. Answers whether it is a new
-    /// revision. A file that is not valid changes nothing but the status.
-    async fn reload(&self, current: &mut Option<Current>) -> bool {
-        let validated = match self.read().await {
-            Ok(validated) => validated,
-            Err((reason, message)) => {
-                self.stalled(reason, &message);
-                if let Some(current) = current {
-                    current.unusable = Some((reason, message));
-                }
-                return false;
-            }
-        };
-        let desired = validated.desired;
-        let mut watched = named_paths(&desired);
-        watched.push(self.orders.place());
-        self.source.watch(&watched);
-        if let Some(current) = current.as_mut().filter(|current| current.desired == desired) {
-            if current.unusable.take().is_some() {
-                // Its two seconds begin anew.
-                current.since = Instant::now();
-                self.unstalled();
-            }
-            return false;
-        }
-        for warning in &validated.warnings {
-            tracing::warn!("{warning}");
-        }
-        let name = desired.revision.short().to_owned();
-        tracing::info!(revision = name, "a new revision of the desired state");
-        self.bulletin.publish(|status, now| {
-            status.name.clone_from(&desired.name);
-            status.tell(News::normal("NewRevision", format!("revision {name} was read")), now);
-        });
-        self.unstalled();
-        let audit = current.as_mut().map(|c| std::mem::take(&mut c.audit)).unwrap_or_default();
-        let (engine, keeping) = match current.take() {
-            Some(current) if current.desired.server.runtime == desired.server.runtime => {
-                current.engine.keeper.set(&desired);
-                (current.engine, current.keeping)
-            }
-            before => {
-                if let Some(before) = before {
-                    before.engine.server.close().await;
-                }
-                let (runtime, control) = self.connector.connect(&desired.server);
-                let server = Server::new(control);
-                let keeper = Arc::new(Keeper::new(
-                    &desired,
-                    (Arc::clone(&runtime), server.clone()),
-                    (Arc::clone(&self.store), Arc::clone(&self.telemetry)),
-                    (Some(Arc::clone(&self.bulletin)), Arc::clone(&self.news)),
-                ));
-                let keeps = Arc::clone(&keeper);
-                let keeping = tokio::spawn(async move { keeps.supervise().await });
-                let engine = Engine {
-                    server,
-                    meter: Meter::new(Arc::clone(&runtime)),
-                    runtime,
-                    store: Arc::clone(&self.store),
-                    secrets: Arc::clone(&self.secrets),
-                    telemetry: Arc::clone(&self.telemetry),
-                    rechecks: Rechecks::new(RECHECKS.0, RECHECKS.1, 0),
-                    keeper,
-                    supervised: true,
-                };
-                (engine, AbortOnDrop(keeping))
-            }
-        };
-        *current = Some(Current {
-            desired,
-            since: Instant::now(),
-            unusable: None,
-            engine,
-            keeping,
-            audited: None,
-            audit,
-        });
-        true
-    }
-
     /// One round. Answers whether the server itself was changed by it.
     async fn round(
         &self,
@@ -367,32 +265,6 @@ impl Controller {
             status.set(ConditionType::Ready, false, "NoMemory", &message, now);
         });
     }
-
-    /// Notes that the file cannot be used.
-    fn stalled(&self, reason: &str, message: &str) {
-        let known = |c: &crate::status::Condition| c.message == message;
-        if self.bulletin.read().get(ConditionType::Stalled).is_some_and(known) {
-            return;
-        }
-        tracing::error!(reason, "{message}");
-        self.bulletin.publish(|status, now| {
-            // That the condition changes is told anyway.
-            if status.is(ConditionType::Stalled) {
-                status.tell(News::warning(reason, format!("Stalled: {message}")), now);
-            }
-            status.set(ConditionType::Stalled, true, reason, message, now);
-            status.set(ConditionType::Ready, false, reason, message, now);
-        });
-    }
-
-    fn unstalled(&self) {
-        let about_file = |reason: &str| matches!(reason, "Unreadable" | "InvalidDesiredState");
-        if self.bulletin.read().get(ConditionType::Stalled).is_some_and(|c| about_file(&c.reason)) {
-            self.bulletin.publish(|status, now| {
-                status.set(ConditionType::Stalled, false, "Progressing", "the file is valid", now)
-            });
-        }
-    }
 }
 
 /// Lets deletions pass only for a revision that has stood for two seconds and
@@ -418,28 +290,8 @@ impl Confirm for StillDeclared<'_> {
     }
 }
 
-/// A problem in one line: where, and what.
-fn headline(problem: &Problem) -> String {
-    problem.to_string().lines().next().unwrap_or_default().to_owned()
-}
-
 /// A number from 0 to 1, different at each call, for jitter only.
 fn fraction() -> f64 {
     let nanos = Timestamp::now().subsec_nanosecond().unsigned_abs();
     f64::from(nanos % 1000) / 1000.0
-}
-
-/// The files that a desired state names: when one changes, look again.
-fn named_paths(desired: &DesiredState) -> Vec<PathBuf> {
-    let mut paths = BTreeSet::new();
-    if let Some(config) = &desired.config {
-        paths.extend(config.variants.get(&config.variant).cloned());
-        paths.extend(config.files.values().cloned());
-    }
-    for user in desired.users.iter().flat_map(|users| users.values()) {
-        if let Some(SecretSource::File(path)) = &user.password {
-            paths.insert(path.clone());
-        }
-    }
-    paths.into_iter().collect()
 }

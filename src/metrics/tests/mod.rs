@@ -12,7 +12,7 @@ use crate::diff::Action;
 use crate::engine::{Call, Control, ControlError, Shape, StepResult, Value, Vitals};
 use crate::model::{Digest, Revision, ServerVersion};
 use crate::observed::{ObservedState, Reading, Usage};
-use crate::plan::{Step, Summary};
+use crate::plan::{Plan, Step, Summary};
 use crate::status::Counts;
 
 /// Reads an exposition, strictly: every sample belongs to the family whose

@@ -1,0 +1,162 @@
+//! Which revision is worked on: reads the file, and says what is wrong with it.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{AbortOnDrop, Controller, Current, RECHECKS};
+use crate::engine::keeper::Keeper;
+use crate::engine::meter::Meter;
+use crate::engine::rechecks::Rechecks;
+use crate::engine::round::Engine;
+use crate::engine::server::Server;
+use crate::spec::{self, DesiredState, Problem, SecretSource, Severity, Validated};
+use crate::status::{ConditionType, News};
+
+impl Controller {
+    /// Reads and validates the desired state, or says what is wrong with it in
+    /// a word and a sentence.
+    pub(super) async fn read(&self) -> Result<Validated, (&'static str, String)> {
+        let files = self.source.load().await;
+        let files = files.map_err(|error| ("Unreadable", format!("failed to {error}")))?;
+        spec::validate(&files).map_err(|problems| {
+            let mut errors = problems.iter().filter(|p| p.severity == Severity::Error);
+            let first = errors.next().map(headline).unwrap_or_default();
+            let more = match errors.count() {
+                0 => String::new(),
+                n => format!(" (and {n} more)"),
+            };
+            let kept = "the last good revision stays in force";
+            ("InvalidDesiredState", format!("{first}{more}; {kept}"))
+        })
+    }
+
+    /// Takes up the desired state as it is now. Answers whether it is a new
+    /// revision. A file that is not valid changes nothing but the status.
+    pub(super) async fn reload(&self, current: &mut Option<Current>) -> bool {
+        let validated = match self.read().await {
+            Ok(validated) => validated,
+            Err((reason, message)) => {
+                self.stalled(reason, &message);
+                if let Some(current) = current {
+                    current.unusable = Some((reason, message));
+                }
+                return false;
+            }
+        };
+        let desired = validated.desired;
+        let mut watched = named_paths(&desired);
+        watched.push(self.orders.place());
+        self.source.watch(&watched);
+        if let Some(current) = current.as_mut().filter(|current| current.desired == desired) {
+            if current.unusable.take().is_some() {
+                // Its two seconds begin anew.
+                current.since = Instant::now();
+                self.unstalled();
+            }
+            return false;
+        }
+        for warning in &validated.warnings {
+            tracing::warn!("{warning}");
+        }
+        let name = desired.revision.short().to_owned();
+        tracing::info!(revision = name, "a new revision of the desired state");
+        self.bulletin.publish(|status, now| {
+            status.name.clone_from(&desired.name);
+            status.tell(News::normal("NewRevision", format!("revision {name} was read")), now);
+        });
+        self.unstalled();
+        let audit = current.as_mut().map(|c| std::mem::take(&mut c.audit)).unwrap_or_default();
+        let (engine, keeping) = match current.take() {
+            Some(current) if current.desired.server.runtime == desired.server.runtime => {
+                current.engine.keeper.set(&desired);
+                (current.engine, current.keeping)
+            }
+            before => {
+                if let Some(before) = before {
+                    before.engine.server.close().await;
+                }
+                let (runtime, control) = self.connector.connect(&desired.server);
+                let server = Server::new(control);
+                let keeper = Arc::new(Keeper::new(
+                    &desired,
+                    (Arc::clone(&runtime), server.clone()),
+                    (Arc::clone(&self.store), Arc::clone(&self.telemetry)),
+                    (Some(Arc::clone(&self.bulletin)), Arc::clone(&self.news)),
+                ));
+                let keeps = Arc::clone(&keeper);
+                let keeping = tokio::spawn(async move { keeps.supervise().await });
+                let engine = Engine {
+                    server,
+                    meter: Meter::new(Arc::clone(&runtime)),
+                    runtime,
+                    store: Arc::clone(&self.store),
+                    secrets: Arc::clone(&self.secrets),
+                    telemetry: Arc::clone(&self.telemetry),
+                    rechecks: Rechecks::new(RECHECKS.0, RECHECKS.1, 0),
+                    keeper,
+                    supervised: true,
+                };
+                (engine, AbortOnDrop(keeping))
+            }
+        };
+        *current = Some(Current {
+            desired,
+            since: Instant::now(),
+            unusable: None,
+            engine,
+            keeping,
+            audited: None,
+            audit,
+        });
+        true
+    }
+
+    /// Notes that the file cannot be used.
+    fn stalled(&self, reason: &str, message: &str) {
+        let known = |c: &crate::status::Condition| c.message == message;
+        if self.bulletin.read().get(ConditionType::Stalled).is_some_and(known) {
+            return;
+        }
+        tracing::error!(reason, "{message}");
+        self.bulletin.publish(|status, now| {
+            // That the condition changes is told anyway.
+            if status.is(ConditionType::Stalled) {
+                status.tell(News::warning(reason, format!("Stalled: {message}")), now);
+            }
+            status.set(ConditionType::Stalled, true, reason, message, now);
+            status.set(ConditionType::Ready, false, reason, message, now);
+        });
+    }
+
+    fn unstalled(&self) {
+        let about_file = |reason: &str| matches!(reason, "Unreadable" | "InvalidDesiredState");
+        if self.bulletin.read().get(ConditionType::Stalled).is_some_and(|c| about_file(&c.reason)) {
+            self.bulletin.publish(|status, now| {
+                status.set(ConditionType::Stalled, false, "Progressing", "the file is valid", now)
+            });
+        }
+    }
+}
+
+/// A problem in one line: where, and what.
+fn headline(problem: &Problem) -> String {
+    problem.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// The files that a desired state names: when one changes, look again.
+fn named_paths(desired: &DesiredState) -> Vec<PathBuf> {
+    let mut paths = BTreeSet::new();
+    if let Some(config) = &desired.config {
+        paths.extend(config.variants.get(&config.variant).cloned());
+        paths.extend(config.files.values().cloned());
+    }
+    for user in desired.users.iter().flat_map(|users| users.values()) {
+        if let Some(SecretSource::File(path)) = &user.password {
+            paths.insert(path.clone());
+        }
+    }
+    paths.into_iter().collect()
+}

@@ -69,7 +69,7 @@ function step(told) {
 }
 
 function waiting(plan, named) {
-  const left = (plan?.steps ?? []).filter((s) => s.result !== "done" && !(`${s.kind} ${s.name}` in named));
+  const left = (plan?.steps ?? []).filter((s) => s.result !== "done" && s.result !== "failed" && !(`${s.kind} ${s.name}` in named));
   if (left.length === 0) return null;
   return [
     el("h3", {}, plan.held ? `Differs, and is left so: ${plan.held}` : "To be done"),

@@ -130,7 +130,8 @@ fn guard(version: &str) {
     let out = host.run(&["apply"]).expect(3).stdout;
     assert!(out.contains(&digest) && out.contains("Refused by the guard"), "{out}");
     assert_eq!(host.users().len(), 13, "nothing was deleted, and the harmless step was done");
-    host.run(&["apply", "--approve", "0123456789abcdef"]).expect(3);
+    let wrong = host.run(&["apply", "--approve", "0123456789abcdef"]).expect(3).stderr;
+    assert!(wrong.contains("names other deletions") && wrong.contains(&digest), "{wrong}");
     assert_eq!(host.users().len(), 13);
     host.run(&["apply", "--approve", &digest]).expect(0);
     assert_eq!(host.users().len(), 7);

@@ -71,6 +71,15 @@ pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>
     if format == Format::Text {
         output::print(&output::plan(&plan, Page::out()))?;
     }
+    if let (Some(given), Some(_)) = (&approved, &plan.blocked)
+        && *given != plan.digest
+    {
+        output::say(&format!(
+            "--approve {given} names other deletions than those that are refused now ({}): they \
+             stay refused",
+            plan.digest
+        ));
+    }
     let confirm = StoodStill { place, read, revision: &desired.revision };
     let permission =
         Permission { approved: approved.as_ref(), confirm: &confirm, backing_off: &|_| None };

@@ -338,6 +338,8 @@ fn what_is_not_there_is_said() {
     let args =
         ["export", "--container", "eo-nobody-has-this", "--output", output.to_str().unwrap()];
     let said = operator(&host.file(), &args).expect(1).stderr;
-    assert_eq!(said, "error: failed to find a container eo-nobody-has-this\n");
+    let expected =
+        "error: failed to find a container eo-nobody-has-this; `docker ps` lists those that run\n";
+    assert_eq!(said, expected);
     assert!(!output.exists());
 }

@@ -28,7 +28,7 @@ fn lifecycle(version: &str) {
     );
     let plan = host.run(&["plan", "--output", "json", "--detailed-exitcode"]).expect(2).json();
     assert_eq!(plan["steps"][0]["kind"], "server");
-    assert!(host.run(&["plan"]).expect(0).stdout.contains("+ server"));
+    assert!(host.run(&["plan"]).expect(0).stdout.contains("+  server"));
     assert!(!host.state().exists(), "a plan changes nothing");
 
     host.run(&["apply"]).expect(0);

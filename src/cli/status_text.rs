@@ -12,8 +12,12 @@ use crate::status::{Condition, ConditionStatus, ConditionType, Status, Tone};
 /// So many failing and contested objects are named; of more, how many.
 const NAMED: usize = 5;
 
-/// So many of the latest events are shown.
-const EVENTS: usize = 6;
+/// The lines of a small terminal, less one for the prompt.
+const SCREEN: usize = 23;
+
+/// So many of the latest events are shown where there is room, and so many in
+/// any case.
+const EVENTS: (usize, usize) = (6, 2);
 
 /// What is wrong first, then the conditions, then numbers, then what happened.
 pub(super) fn text(status: &Status, now: Timestamp, page: Page) -> String {
@@ -23,10 +27,14 @@ pub(super) fn text(status: &Status, now: Timestamp, page: Page) -> String {
         numbers(status, now).render(page),
         refused(status),
         troubles(status).render(page),
-        recent(status, now, page),
     ];
     let said: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    said.join("\n")
+    let text = said.join("\n");
+    let room = SCREEN.saturating_sub(text.lines().count() + 1).clamp(EVENTS.1, EVENTS.0);
+    match recent(status, room, now, page) {
+        events if events.is_empty() => text,
+        events => format!("{text}\n{events}"),
+    }
 }
 
 fn headline(status: &Status, now: Timestamp, page: Page) -> String {
@@ -170,12 +178,13 @@ fn troubles(status: &Status) -> Table {
     table
 }
 
-fn recent(status: &Status, now: Timestamp, page: Page) -> String {
+/// The latest events, at most so many.
+fn recent(status: &Status, most: usize, now: Timestamp, page: Page) -> String {
     if status.events.is_empty() {
         return String::new();
     }
     let mut table = Table::new(2, 2);
-    let skip = status.events.iter().len().saturating_sub(EVENTS);
+    let skip = status.events.iter().len().saturating_sub(most);
     for event in status.events.iter().skip(skip) {
         let [reason, text] = events::row(event);
         table.row([age(event.time, now).into(), reason, text]);

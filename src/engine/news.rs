@@ -19,6 +19,10 @@ pub(super) fn of_conditions(before: &[Condition], after: &[Condition]) -> Vec<Ne
     pairs.filter(|(old, new)| old.status != new.status).filter_map(of_condition).collect()
 }
 
+/// Why something may not be ready that other news tell of.
+const TOLD_OTHERWISE: [&str; 4] =
+    ["NewRevision", "InvalidDesiredState", "Unreadable", "ServerDown"];
+
 fn of_condition((old, new): (&Condition, &Condition)) -> Option<News> {
     use ConditionStatus::{False, True, Unknown};
     use ConditionType::{ConfigApplied, Degraded, Healthy, Ready, Reconciling, Stalled};
@@ -36,7 +40,7 @@ fn of_condition((old, new): (&Condition, &Condition)) -> Option<News> {
         (Reconciling, ..)
         | (Stalled | Degraded, Unknown, False)
         | (Ready | ConfigApplied | Stalled | Degraded, _, Unknown) => return None,
-        (Ready, _, False) if reason == "NewRevision" => return None,
+        (Ready, _, False) if TOLD_OTHERWISE.contains(&reason.as_str()) => return None,
         (Healthy, ..) if !blind(old) && !blind(new) => return None,
         (Stalled | Degraded, _, status) => status == False,
         (ConfigApplied, _, False) if reason == "RollingOut" => true,

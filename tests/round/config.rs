@@ -1,6 +1,6 @@
 //! The process and its configuration: one promise each.
 
-use ejabberd_operator::engine::StepResult;
+use ejabberd_operator::engine::{RoundReport, StepResult};
 use ejabberd_operator::model::{Kind, Op};
 use ejabberd_operator::observed::ProcessState;
 
@@ -144,4 +144,22 @@ async fn killed_in_the_middle_of_a_restart_it_brings_the_server_back() {
     lab.calm();
     let report = lab.rounds_until_quiet(&declare(SPEC), 5).await;
     assert!(report.converged(), "{:?}", report.plan.unknown);
+}
+
+/// What a configuration has to prove depends on its name as well: `hardened`
+/// is a promise that another does not make.
+#[tokio::test(start_paused = true)]
+async fn what_failed_under_one_name_may_be_tried_under_another() {
+    let lab = Lab::new();
+    lab.write_file("a.yml", "first");
+    lab.round(&declare(SPEC)).await;
+    lab.write_file("a.yml", "refused");
+    let tried = |report: &RoundReport| {
+        report.failures().any(|(_, error)| error.category() == "config_refused")
+    };
+    assert!(tried(&lab.round(&declare(SPEC)).await));
+    assert!(!tried(&lab.round(&declare(SPEC)).await), "it is latched");
+    let renamed = SPEC.replace("variant: a, variants: { a:", "variant: b, variants: { b:");
+    assert!(tried(&lab.round(&declare(&renamed)).await));
+    assert!(!tried(&lab.round(&declare(&renamed)).await), "it is latched again");
 }

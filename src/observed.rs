@@ -5,8 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::model::{Digest, Jid, Localpart, RoomJid, ServerVersion, Vhost};
 use crate::spec::{AffiliationKind, VcardField};
@@ -82,9 +84,38 @@ pub struct Usage {
     pub cpu_seconds: f64,
     /// Memory now, in bytes.
     pub memory_bytes: u64,
-    /// A number that grows while the server itself works: processor seconds of
-    /// its VM plus blocks read and written. Says nothing by itself.
-    pub work: u64,
+    /// What shows whether the server itself does something; `None` where no VM
+    /// of a server runs.
+    pub work: Option<Work>,
+}
+
+/// What a server has done so far: two measurements show whether it works.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Work {
+    /// Processor time of its VM, in whole seconds.
+    pub cpu_seconds: u64,
+    /// Bytes that were read from and written to disks. Zero where nobody counts
+    /// them.
+    pub disk_bytes: u64,
+    /// Whether a thread of it waits for a disk right now, without a byte moved.
+    pub waits_for_disk: bool,
+}
+
+impl Work {
+    /// The share of a core, in hundredths, that a VM uses which only answers
+    /// our probes and runs its own timers.
+    const IDLE_PERCENT: u64 = 2;
+
+    /// Whether the server has worked in the time `passed` since `before`. What
+    /// our own probes make its VM do does not count.
+    #[must_use]
+    pub fn since(&self, before: &Self, passed: Duration) -> bool {
+        let cpu = self.cpu_seconds.saturating_sub(before.cpu_seconds);
+        // Whole seconds: the first one may have been almost full before.
+        let idle = 1 + passed.as_secs().saturating_mul(Self::IDLE_PERCENT) / 100;
+        self.waits_for_disk || self.disk_bytes != before.disk_bytes || cpu > idle
+    }
 }
 
 /// More of where a server runs, for whoever looks for a fault. What is not known
@@ -239,6 +270,8 @@ pub struct ObservedState {
     pub process: Reading<ProcessState>,
     /// The server's version; `Unknown` when it does not answer.
     pub version: Reading<ServerVersion>,
+    /// Whether nothing can be said of a server that runs: it may be serving.
+    pub unseen: bool,
     /// The configuration; `None` where none is declared.
     pub config: Option<Reading<ConfigReading>>,
     /// Where it runs; `Known(None)` where there is nothing.
@@ -271,6 +304,7 @@ impl ObservedState {
         Self {
             process,
             version: Reading::Unknown(why.to_owned()),
+            unseen: false,
             config: None,
             surroundings: Reading::Unknown(why.to_owned()),
             users: BTreeMap::new(),

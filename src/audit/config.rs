@@ -32,6 +32,8 @@ pub struct ClientListener {
     pub at: SocketAddr,
     /// Whether it speaks TLS from the first byte.
     pub tls: bool,
+    /// Whether it waits for a header of the PROXY protocol first.
+    pub proxied: bool,
 }
 
 /// ejabberd's own way to write yes and no.
@@ -95,8 +97,10 @@ impl Config {
                     || Some(Ipv4Addr::UNSPECIFIED.into()),
                     |ip| ip.trim_matches(['[', ']']).parse().ok(),
                 )?;
-                let tls = listener.options.get("tls").and_then(truth) == Some(true);
-                Some(ClientListener { at: SocketAddr::new(address, *listener.ports?.start()), tls })
+                let on = |name| listener.options.get(name).and_then(truth) == Some(true);
+                let (tls, proxied) = (on("tls"), on("use_proxy_protocol"));
+                let at = SocketAddr::new(address, *listener.ports?.start());
+                Some(ClientListener { at, tls, proxied })
             })
             .collect()
     }

@@ -15,6 +15,8 @@ pub struct Declared {
     pub udp: bool,
     /// Whether it speaks TLS from the first byte.
     pub tls: bool,
+    /// Whether it waits for a header of the PROXY protocol first.
+    pub proxied: bool,
     /// The path of an HTTP API there.
     pub api: Option<String>,
 }
@@ -33,12 +35,14 @@ pub fn declared_listeners(text: &str) -> Result<Vec<Declared>, String> {
                 .map_err(|_| format!("the address of {} is not understood", listener.place()))?,
         };
         let handlers = listener.options.get("request_handlers").and_then(|h| h.as_object());
+        let on = |name| listener.options.get(name).and_then(truth) == Some(true);
         let api = handlers.into_iter().flatten().find(|(_, module)| *module == "mod_http_api");
         Ok(Declared {
             module: listener.module.to_owned(),
             at: listener.ports.as_ref().map(|ports| SocketAddr::new(ip, *ports.start())),
             udp: listener.udp,
-            tls: listener.options.get("tls").and_then(truth) == Some(true),
+            tls: on("tls"),
+            proxied: on("use_proxy_protocol"),
             api: api.map(|(path, _)| path.clone()),
         })
     });

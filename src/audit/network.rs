@@ -149,7 +149,7 @@ pub(super) fn starttls_wire(evidence: &Evidence) -> Answer {
 }
 
 fn offered(wire: &Wire) -> Answer {
-    let ClientListener { at, tls } = &wire.listener;
+    let ClientListener { at, tls, proxied: _ } = &wire.listener;
     let said = match &wire.features {
         Reading::Known(said) => said,
         Reading::Unknown(why) => return unknown(format!("{at}: {why}")),

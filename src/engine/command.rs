@@ -81,10 +81,13 @@ pub enum Call {
     },
     /// Something that a client would do, from where the server runs, in its
     /// network: a listener on its loopback is seen whatever the network mode.
+    /// Needs no answer of the server's node.
     Beside {
-        /// What: `open` a stream, `login`, or `get` a page.
+        /// What: `open` a stream, `login`, `get` a page, or read the kernel's
+        /// `tables` of sockets and `status` of the process.
         function: &'static str,
-        /// Its arguments: address, port, host or path, and for a login name and password.
+        /// Its arguments: address, port, `proxied` or `direct`, `direct_tls` or
+        /// `plain`, host; then for `get` a path, for `login` name and password.
         args: Vec<Arg>,
     },
 }

@@ -242,6 +242,10 @@ fn config(status: &mut Status, desired: &DesiredState, report: &RoundReport, now
     }
 }
 
+fn cannot_see(status: &mut Status, why: &str, now: Timestamp) {
+    status.set(ConditionType::Healthy, ConditionStatus::Unknown, "CannotSee", why, now);
+}
+
 fn healthy(status: &mut Status, report: &RoundReport, now: Timestamp) {
     match (&report.observed.version, &report.observed.process) {
         (Reading::Known(version), _) => {
@@ -253,12 +257,10 @@ fn healthy(status: &mut Status, report: &RoundReport, now: Timestamp) {
                 now,
             );
         }
+        (_, Reading::Unknown(why)) => cannot_see(status, why, now),
+        (Reading::Unknown(why), _) if report.observed.unseen => cannot_see(status, why, now),
         (Reading::Unknown(why), Reading::Known(ProcessState::Running { .. })) => {
             status.set(ConditionType::Healthy, false, "NotAnswering", why.clone(), now);
-        }
-        (_, Reading::Unknown(why)) => {
-            let unknown = ConditionStatus::Unknown;
-            status.set(ConditionType::Healthy, unknown, "CannotSee", why.clone(), now);
         }
         (Reading::Unknown(why), _) => {
             status.set(ConditionType::Healthy, false, "NotRunning", why.clone(), now)

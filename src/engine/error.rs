@@ -15,6 +15,11 @@ pub enum ControlError {
     /// The node is not there: stopped, starting, or gone.
     #[error("reach the server: {0}")]
     Unreachable(String),
+    /// The channel itself cannot be opened, so that nothing is known of the
+    /// server: no Erlang was found, its program does not start, the engine
+    /// refuses to run it.
+    #[error("open the control channel: {0}")]
+    CannotOpen(String),
     /// No answer within the deadline.
     #[error("get an answer to `{0}` in time")]
     Timeout(&'static str),
@@ -65,9 +70,11 @@ impl ControlError {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::Unreachable(_) | Self::Timeout(_) | Self::Broken(_) | Self::Crashed { .. } => {
-                Class::Transient
-            }
+            Self::Unreachable(_)
+            | Self::CannotOpen(_)
+            | Self::Timeout(_)
+            | Self::Broken(_)
+            | Self::Crashed { .. } => Class::Transient,
             Self::UnknownCommand { .. }
             | Self::Refused { .. }
             | Self::Malformed(_)
@@ -80,6 +87,7 @@ impl ControlError {
     pub fn category(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "unreachable",
+            Self::CannotOpen(_) => "cannot_open",
             Self::Timeout(_) => "timeout",
             Self::Broken(_) => "broken",
             Self::UnknownCommand { .. } => "unknown_command",
@@ -93,7 +101,10 @@ impl ControlError {
     /// Whether the server as a whole is away, so that other calls fail as well.
     #[must_use]
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Timeout(_) | Self::Broken(_))
+        matches!(
+            self,
+            Self::Unreachable(_) | Self::CannotOpen(_) | Self::Timeout(_) | Self::Broken(_)
+        )
     }
 }
 

@@ -1,7 +1,6 @@
 //! Gathering what the security checklist judges.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -11,7 +10,7 @@ use tokio::time::timeout;
 use super::Engine;
 use super::configuration::certificates;
 use super::error::ControlError;
-use super::server::Server;
+use super::server::{Endpoint, Server};
 use crate::audit::{self, ClientListener, Evidence, Inside, Table, Variant, Wire};
 use crate::model::Vhost;
 use crate::observed::{PAUSED, ProcessState, Reading, Surroundings};
@@ -118,14 +117,16 @@ impl Engine {
     /// Opens a stream to each listener, as a client does.
     async fn wire(&self, listeners: Vec<ClientListener>, host: &Vhost) -> Vec<Wire> {
         join_all(listeners.into_iter().map(|listener| async {
-            let features = within(PART_DEADLINE, self.features(listener.at, host)).await;
+            // Without TLS: whether it is there is what the checklist asks.
+            let to = Endpoint { proxied: listener.proxied, ..Endpoint::plain(listener.at) };
+            let features = within(PART_DEADLINE, self.features(to, host)).await;
             Wire { listener, features }
         }))
         .await
     }
 
-    async fn features(&self, at: SocketAddr, host: &Vhost) -> Result<String, String> {
-        said(self.server.open_stream(at, host, WIRE_DEADLINE).await)
+    async fn features(&self, to: Endpoint, host: &Vhost) -> Result<String, String> {
+        said(self.server.open_stream(to, host, WIRE_DEADLINE).await)
     }
 }
 

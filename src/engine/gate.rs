@@ -7,10 +7,9 @@ use tokio::time::{Instant, sleep};
 
 use super::Engine;
 use super::error::ControlError;
-use super::probe::reach;
-use super::server::Listener;
+use super::server::{Encryption, Listener};
 use crate::audit::{self, Inside};
-use crate::observed::{PAUSED, ProcessState};
+use crate::observed::{PAUSED, ProcessState, Work};
 use crate::rollout::{Failure, Side};
 use crate::spec::{DesiredState, Gate};
 use crate::supervision::{Cause, Ending, without_colours, words_of};
@@ -69,7 +68,7 @@ impl Engine {
         let settle = if side == Side::Old { settle.min(OLD_SETTLES) } else { settle };
         let began = Instant::now();
         let mut well: Option<Instant> = None;
-        let mut work = None;
+        let mut work: Option<Work> = None;
         let mut limit = timeout;
         loop {
             let last = match self.sign(desired, side, since).await {
@@ -87,11 +86,13 @@ impl Engine {
             well = None;
             if began.elapsed() >= limit {
                 // A slow start is not answered with a restart while it works.
-                let now = self.runtime.usage().await.ok().flatten().map(|usage| usage.work);
-                let works = now.is_some()
-                    && now != work
-                    && began.elapsed() < desired.server.probe.start_deadline;
-                if !works {
+                let now = self.runtime.usage().await.ok().flatten().and_then(|usage| usage.work);
+                let works = match (work, now) {
+                    (_, None) => false,
+                    (None, Some(_)) => true,
+                    (Some(before), Some(now)) => now.since(&before, LOOK_AGAIN * 10),
+                };
+                if !works || began.elapsed() >= desired.server.probe.start_deadline {
                     return Err(last);
                 }
                 work = now;
@@ -187,9 +188,9 @@ impl Engine {
         {
             return not(why);
         }
-        // Of the others it is enough that they are bound: what is said to an HTTP
-        // port is no XMPP.
-        for listener in listeners.iter().filter(|listener| listener.is_plain_c2s()) {
+        // For other listeners it is enough that they are bound: an HTTP port does
+        // not speak XMPP.
+        for listener in listeners.iter().filter(|listener| listener.is_c2s()) {
             if let Err(why) = self.answers(desired, listener).await? {
                 return not(why);
             }
@@ -202,8 +203,9 @@ impl Engine {
         desired: &DesiredState,
         listener: &Listener,
     ) -> Result<Result<(), String>, ControlError> {
-        let at = reach(listener);
-        let said = match self.server.open_stream(at, &desired.host, DEADLINE).await {
+        let to = listener.endpoint();
+        let at = to.at;
+        let said = match self.server.open_stream(to, &desired.host, DEADLINE).await {
             Ok(said) => said,
             Err(ControlError::Refused { message, .. }) => {
                 return Ok(Err(format!("{} does not answer at {at}: {message}", listener.module)));
@@ -212,7 +214,9 @@ impl Engine {
         };
         Ok(if !said.contains("<stream:stream") {
             Err(format!("{at} does not speak XMPP"))
-        } else if listener.starttls && !said.contains("urn:ietf:params:xml:ns:xmpp-tls") {
+        } else if listener.encryption == Encryption::Starttls
+            && !said.contains("urn:ietf:params:xml:ns:xmpp-tls")
+        {
             Err(format!(
                 "{at} does not offer STARTTLS, though its file says so; is its certificate right?"
             ))
@@ -256,16 +260,41 @@ impl Engine {
         let Ok(Some(password)) = self.password_of(desired, jid).await else {
             return failed(format!("the password of the canary {jid} is not known"), false);
         };
-        let listeners = self.server.listeners().await.unwrap_or_default();
-        let Some(listener) = listeners.iter().find(|listener| listener.is_plain_c2s()) else {
-            return failed(format!("the canary {jid} has no listener to log in at"), true);
+        let listeners = match self.server.listeners().await {
+            Ok(listeners) => listeners,
+            Err(error) => return failed(format!("the canary {jid}: failed to {error}"), false),
         };
-        match self.server.log_in(reach(listener), jid, &password).await {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                failed(format!("the canary {jid} cannot log in: failed to {error}"), true)
-            }
+        // A listener may be closed to the canary by its access rule; people may
+        // use another one.
+        let mut first = None;
+        for listener in listeners.iter().filter(|listener| listener.is_c2s()) {
+            let to = listener.endpoint();
+            let Err(error) = self.server.log_in(to, jid, &password).await else { return Ok(()) };
+            // What cannot be tried at all says nothing about the configuration.
+            let blame = !error.is_outage() && !matches!(error, ControlError::Unsupported { .. });
+            let why = format!("the canary {jid} cannot log in at {}: {}", to.at, refusal(&error));
+            first.get_or_insert((why, blame));
         }
+        match first {
+            Some((why, blame)) => failed(why, blame),
+            None => failed(format!("the canary {jid} has no listener to log in at"), true),
+        }
+    }
+}
+
+/// Why a login did not succeed.
+fn refusal(error: &ControlError) -> String {
+    match error {
+        ControlError::Refused { message, .. } => match message.as_str() {
+            "no_common_mechanism" => "the server offers none of SCRAM-SHA-512, SCRAM-SHA-256, \
+                                      SCRAM-SHA-1 and PLAIN"
+                .to_owned(),
+            "not_authorized" => "the server refuses its password".to_owned(),
+            "not_allowed" => "the access rule of the listener refuses it".to_owned(),
+            "tls" => "TLS cannot be negotiated".to_owned(),
+            other => other.to_owned(),
+        },
+        other => format!("failed to {other}"),
     }
 }
 
@@ -358,9 +387,8 @@ mod tests {
         let listener = |at: &str| Listener {
             at: at.parse().unwrap(),
             module: "ejabberd_c2s".to_owned(),
-            starttls: true,
-            starttls_required: true,
-            tls: false,
+            encryption: Encryption::Starttls,
+            proxied: false,
         };
         let inside = |tcp| Inside { user: 7, tcp, udp: Vec::new() };
         let local = [listener("127.0.0.1:5222")];

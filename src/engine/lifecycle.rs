@@ -13,7 +13,7 @@ use super::report::{ApplyError, StepOutcome, StepResult};
 use super::rollout::Target;
 use super::round::Confirm;
 use crate::diff::Action;
-use crate::observed::{PAUSED, ProcessState, Reading};
+use crate::observed::{PAUSED, ProcessState, Reading, Work};
 use crate::plan::Step;
 use crate::rollout::{Method, Outcome};
 use crate::spec::{DesiredState, ServerState};
@@ -353,7 +353,7 @@ impl Engine {
         let limit = desired.server.probe.start_deadline;
         let mut deadline = Instant::now() + limit;
         let since = jiff::Timestamp::now();
-        let mut work = None;
+        let mut work: Option<Work> = None;
         loop {
             match self.runtime.inspect().await? {
                 ProcessState::Running { .. } | ProcessState::Created => {}
@@ -370,8 +370,13 @@ impl Engine {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                let now = self.runtime.usage().await?.map(|usage| usage.work);
-                if now.is_none() || now == work {
+                let now = self.runtime.usage().await?.and_then(|usage| usage.work);
+                let works = match (work, now) {
+                    (_, None) => false,
+                    (None, Some(_)) => true,
+                    (Some(before), Some(now)) => now.since(&before, limit),
+                };
+                if !works {
                     return Err(ApplyError::NotStarted(format!(
                         "it did not answer within {limit:?}"
                     )));

@@ -48,4 +48,4 @@ pub use ports::*;
 pub use rechecks::Rechecks;
 pub use report::{ApplyError, RoundReport, STARTING, StepOutcome, StepResult, Vitals, step_span};
 pub use round::{Confirm, Engine, Permission};
-pub use server::{Created, Listener, NewRoom, Server, WholeGroup, WholeRoom};
+pub use server::{Created, Endpoint, Listener, NewRoom, NodePhase, Server, WholeGroup, WholeRoom};

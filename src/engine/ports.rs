@@ -4,6 +4,7 @@
 //! contract suite runs against both.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::command::{Call, Value};
 use super::error::{ControlError, RuntimeError, SecretError, SourceError, StoreError};
-use crate::erlang::{CommandLine, NodeAddress, Verdict};
+use crate::erlang::{CommandLine, Installation, NodeAddress, Verdict};
 use crate::inventory::{Fingerprint, Inventory, Owned};
 use crate::model::{Digest, Jid, ObjectKey, Revision, Secret, ServerVersion};
 use crate::observed::{Circumstances, Holder, ProcessState, Space, Surroundings, Usage};
@@ -38,6 +39,37 @@ pub struct Spawned {
     pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
     /// Its standard output.
     pub stdout: Box<dyn AsyncRead + Send + Unpin>,
+    /// What it complains of.
+    pub complaints: Complaints,
+}
+
+/// The beginning of what a program writes where it should not: its standard
+/// error, or text in the place of frames. Bounded; shared between the task that
+/// reads and the one that reports.
+#[derive(Debug, Clone, Default)]
+pub struct Complaints(Arc<Mutex<String>>);
+
+impl Complaints {
+    /// The most that is kept, in bytes.
+    const MAX_BYTES: usize = 4000;
+
+    /// Adds a piece, as far as there is room.
+    pub fn add(&self, piece: &[u8]) {
+        let mut text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = Self::MAX_BYTES.saturating_sub(text.len());
+        let piece = piece.get(..room.min(piece.len())).unwrap_or_default();
+        text.push_str(&String::from_utf8_lossy(piece));
+    }
+
+    /// The first line that says something.
+    #[must_use]
+    pub fn first_line(&self) -> Option<String> {
+        let text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let plain = |line: &str| line.chars().filter(|c| !c.is_control()).collect::<String>();
+        let lines = text.lines().map(plain).filter(|line| !line.trim().is_empty());
+        // An error report of Erlang begins with a heading and the time.
+        lines.map(|line| line.trim().to_owned()).find(|line| !line.starts_with('='))
+    }
 }
 
 /// What a program said, and how it ended.
@@ -54,8 +86,9 @@ pub struct Output {
 /// Runs programs where the server runs.
 #[async_trait]
 pub trait Spawner: Send + Sync {
-    /// Where the server runs right now, and which `erl` fits it.
-    async fn locate(&self) -> Result<(String, NodeAddress), RuntimeError>;
+    /// The installation that runs the server right now, and the address of
+    /// its node.
+    async fn locate(&self) -> Result<(Installation, NodeAddress), RuntimeError>;
 
     /// Starts a program with pipes. It ends when its input does.
     async fn spawn(&self, command: CommandLine) -> Result<Spawned, RuntimeError>;

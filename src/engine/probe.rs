@@ -1,13 +1,16 @@
 //! Asking a server how it is, from where it runs.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout};
 
 use super::error::ControlError;
-use super::server::{Listener, Server};
+use super::server::{Endpoint, Listener, NodePhase, Server};
+use crate::audit::{self, Table};
 use crate::model::Vhost;
 
 /// How long a probe of a server that starts may take: opening a session costs
@@ -18,17 +21,33 @@ const START_PROBE: Duration = Duration::from_secs(15);
 /// misses in a row are seen within two and a half intervals.
 const PATIENCE: f64 = 0.4;
 
+/// What a server that speaks XMPP answers to a stream's header.
+const STREAM: &str = "<stream:stream";
+
 /// How often the server is asked where it listens.
 const LISTENERS_EVERY: Duration = Duration::from_secs(30);
 
+/// How long all client ports together may take to answer, when the node does not.
+const PORTS_DEADLINE: Duration = Duration::from_secs(3);
+
+/// No more sockets than these are tried where nobody knows which are for clients.
+const MAX_SOCKETS: usize = 16;
+
 /// How it is.
+#[derive(Debug)]
 pub(super) enum Answer {
-    /// It answers, and its client port speaks XMPP.
+    /// ejabberd runs, and its client ports speak XMPP.
     Well,
     /// ejabberd was stopped in a node that lives.
     Halted,
-    /// It does not answer, and what was seen.
+    /// Its node is on the way up or down.
+    InProgress,
+    /// ejabberd runs, and a client port does not speak XMPP.
+    PortSilent(String),
+    /// Neither the node nor a client port answers, and what was seen.
     Silent(String),
+    /// Nothing can be said about it: why, and what to do.
+    Unseen(String),
 }
 
 /// Asks one server.
@@ -40,7 +59,7 @@ pub(super) struct Prober {
 struct Known {
     host: Vhost,
     /// Its client listeners, and when it was asked for them.
-    listeners: Option<(Instant, Vec<SocketAddr>)>,
+    listeners: Option<(Instant, Vec<Endpoint>)>,
     measured: Option<Instant>,
 }
 
@@ -70,10 +89,10 @@ impl Prober {
     pub(super) async fn ask(&self, interval: Duration, starting: bool) -> Answer {
         let deadline = if starting { START_PROBE } else { interval.mul_f64(PATIENCE) };
         let server = self.server.clone().with_deadline(deadline);
-        match timeout(deadline, self.look(&server, deadline, starting)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => Answer::Silent(format!("failed to {error}")),
-            Err(_) => Answer::Silent(format!("no answer within {deadline:?}")),
+        let asked = timeout(deadline, self.look(&server, deadline, starting)).await;
+        match asked.unwrap_or(Err(ControlError::Timeout("get_status"))) {
+            Ok(answer) => answer,
+            Err(error) => self.without_node(&error).await,
         }
     }
 
@@ -83,30 +102,91 @@ impl Prober {
         deadline: Duration,
         starting: bool,
     ) -> Result<Answer, ControlError> {
-        if !server.is_started().await? {
-            if !starting && server.is_halted().await? {
-                return Ok(Answer::Halted);
-            }
-            return Ok(Answer::Silent("it has not started".to_owned()));
+        match server.phase().await? {
+            NodePhase::Running => {}
+            NodePhase::Starting | NodePhase::Stopping => return Ok(Answer::InProgress),
+            NodePhase::Stopped => return Ok(Answer::Halted),
         }
         let host = self.known().host.clone();
-        for at in self.listeners(server, starting).await? {
-            match server.open_stream(at, &host, deadline).await {
-                Ok(said) if said.contains("<stream:stream") => {}
-                Ok(_) => return Ok(Answer::Silent(format!("{at} does not speak XMPP"))),
+        for to in self.listeners(server, starting).await? {
+            match server.open_stream(to, &host, deadline).await {
+                Ok(said) if said.contains(STREAM) => {}
+                Ok(_) => return Ok(Answer::PortSilent(format!("{} does not speak XMPP", to.at))),
                 // Only the session can look from there.
                 Err(ControlError::Unsupported { .. }) => {}
-                Err(error) => return Err(error),
+                Err(error) if error.is_outage() => return Err(error),
+                Err(error) => {
+                    return Ok(Answer::PortSilent(format!("{}: failed to {error}", to.at)));
+                }
             }
         }
         Ok(Answer::Well)
+    }
+
+    /// What can be said of a server whose node gives no answer. A wrong cookie,
+    /// name or port keeps the operator out and nobody else: only where no client
+    /// port answers either is the server down.
+    async fn without_node(&self, error: &ControlError) -> Answer {
+        if !matches!(
+            error,
+            ControlError::Unreachable(_) | ControlError::Timeout(_) | ControlError::Broken(_)
+        ) {
+            return Answer::Unseen(format!(
+                "failed to {error}; the server is left alone until the operator can see it: \
+                 `ejabberd-operator doctor` tells more"
+            ));
+        }
+        let server = self.server.clone().with_deadline(PORTS_DEADLINE);
+        let asked = timeout(PORTS_DEADLINE, self.port_that_answers(&server)).await;
+        match asked.unwrap_or(Err(ControlError::Timeout("open"))) {
+            Ok(Some(at)) => Answer::Unseen(format!(
+                "clients are served at {at}, and the server's Erlang node does not let the \
+                 operator in: failed to {error}; are the node's cookie and name still those that it \
+                 was started with? The server is left alone"
+            )),
+            Ok(None) => Answer::Silent(format!("failed to {error}, and no client port answers")),
+            // There is no VM that could have a port.
+            Err(ControlError::Unreachable(why)) => Answer::Silent(why),
+            Err(other) => Answer::Unseen(format!(
+                "failed to {error}, and its client ports cannot be looked at: failed to {other}; \
+                 the server is left alone"
+            )),
+        }
+    }
+
+    /// The first client port that answers as XMPP or HTTP do, if one does.
+    async fn port_that_answers(&self, server: &Server) -> Result<Option<SocketAddr>, ControlError> {
+        let host = self.known().host.clone();
+        let known = self.known().listeners.as_ref().map(|(_, known)| known.clone());
+        let known = known.filter(|known| !known.is_empty());
+        let to = match known {
+            Some(known) => known,
+            None => sockets_of(&server.process_status().await?, &server.tcp_tables().await?),
+        };
+        let opened = to.into_iter().map(|to| {
+            let host = &host;
+            async move { (to.at, server.open_stream(to, host, PORTS_DEADLINE).await) }
+        });
+        let mut opened: FuturesUnordered<_> = opened.collect();
+        while let Some((at, said)) = opened.next().await {
+            match said {
+                Ok(said) if said.contains(STREAM) || said.starts_with("HTTP/") => {
+                    return Ok(Some(at));
+                }
+                Err(error @ (ControlError::CannotOpen(_) | ControlError::Unsupported { .. })) => {
+                    return Err(error);
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(None)
     }
 
     async fn listeners(
         &self,
         server: &Server,
         starting: bool,
-    ) -> Result<Vec<SocketAddr>, ControlError> {
+    ) -> Result<Vec<Endpoint>, ControlError> {
         if !starting
             && let Some((when, known)) = &self.known().listeners
             && when.elapsed() < LISTENERS_EVERY
@@ -114,9 +194,11 @@ impl Prober {
             return Ok(known.clone());
         }
         let found = match server.listeners().await {
-            Ok(listeners) => {
-                listeners.iter().filter(|listener| listener.is_plain_c2s()).map(reach).collect()
-            }
+            Ok(listeners) => listeners
+                .iter()
+                .filter(|listener| listener.is_c2s())
+                .map(Listener::endpoint)
+                .collect(),
             Err(ControlError::Unsupported { .. }) => Vec::new(),
             Err(error) => return Err(error),
         };
@@ -125,12 +207,15 @@ impl Prober {
     }
 }
 
-/// Where a listener is reached from where the server runs.
-pub(super) fn reach(listener: &Listener) -> SocketAddr {
-    let ip = match listener.at.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listener.at.port())
+/// Every way in which a client may reach the sockets of the user that `status`
+/// (`/proc/self/status`) names, where nobody knows which of them are for clients.
+fn sockets_of(status: &str, tables: &str) -> Vec<Endpoint> {
+    let user = audit::user_of_status(status);
+    let sockets = audit::listening(tables, Table::Tcp).into_iter();
+    let own = sockets.filter(|socket| Some(socket.user) == user).take(MAX_SOCKETS);
+    let ways = [(false, false), (true, false), (false, true)];
+    own.flat_map(|socket| {
+        ways.map(|(proxied, tls)| Endpoint { proxied, tls, ..Endpoint::plain(socket.at) })
+    })
+    .collect()
 }

@@ -114,7 +114,7 @@ impl Engine {
         let mut plan = plan::plan(&view.set, desired, &view.inventory, permission.approved);
         let mut outcomes = Vec::new();
         if held.is_none() && !plan.steps.is_empty() {
-            let (ready, deferred) = sort_out(desired, plan.steps.clone(), permission);
+            let (ready, deferred) = sort_out(desired, &view.state, plan.steps.clone(), permission);
             let (server, mut objects): (Vec<Step>, Vec<Step>) =
                 ready.into_iter().partition(Step::is_of_server);
             outcomes.extend(deferred);
@@ -130,7 +130,8 @@ impl Engine {
                 self.say_what_goes(&mut view.set).await;
                 emptied = emptied.or(came_back_empty(&view));
                 let later = plan::plan(&view.set, desired, &view.inventory, permission.approved);
-                let (ready, deferred) = sort_out(desired, later.steps.clone(), permission);
+                let (ready, deferred) =
+                    sort_out(desired, &view.state, later.steps.clone(), permission);
                 objects = ready.into_iter().filter(|step| !step.is_of_server()).collect();
                 outcomes.retain(|outcome| outcome.step.is_of_server());
                 outcomes.extend(settled);
@@ -343,9 +344,11 @@ fn held(desired: &DesiredState) -> Option<&'static str> {
 /// Splits off the steps that have to wait.
 fn sort_out(
     desired: &DesiredState,
+    observed: &ObservedState,
     steps: Vec<Step>,
     permission: &Permission<'_>,
 ) -> (Vec<Step>, Vec<StepOutcome>) {
+    let unseen = observed.unseen;
     let closed = maintenance::waits(&desired.server.maintenance, Timestamp::now());
     // What is down already is not interrupted by what is done on the way up.
     let comes_up =
@@ -353,6 +356,10 @@ fn sort_out(
     let (mut ready, mut waiting) = (Vec::new(), Vec::new());
     for step in steps {
         let why: Option<Cow<'static, str>> = match (&step.action, &closed) {
+            // It may be serving, and nobody could tell how it fares afterwards.
+            (Action::ApplyConfig { .. } | Action::ReplaceServer, _) if unseen => {
+                Some("the operator cannot see the server, and leaves it alone".into())
+            }
             (Action::ApplyConfig { latched: Some(_), .. }, _) => Some(
                 "it failed, and is tried again when it changes or after `ejabberd-operator retry`"
                     .into(),

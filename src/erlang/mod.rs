@@ -5,9 +5,14 @@
 //! channel (`session.erl`) and the offline check of a configuration
 //! (`check.erl`).
 
-mod locate;
+mod installation;
+mod vm;
 
-pub use locate::{CTL_SCRIPTS, Layout, NodeAddress, erl_candidates, find_node, libs_from_script};
+pub use installation::{
+    CTL_SCRIPTS, ControlScript, Installation, Launcher, boot_candidates, known_launchers,
+    release_lib,
+};
+pub use vm::{ListedProcess, NodeAddress, server_node};
 
 /// A program to run where the server runs. No shell is between.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,11 +28,6 @@ pub struct CommandLine {
 const SESSION: &str = include_str!("session.erl");
 const CHECK: &str = include_str!("check.erl");
 
-/// Without it, a POSIX locale makes `Bób` into `bã3b`.
-fn locale() -> (String, String) {
-    ("LC_ALL".to_owned(), "C.UTF-8".to_owned())
-}
-
 /// Comments go, so that the text is one expression sequence for `-eval`.
 fn expressions(program: &str) -> String {
     program
@@ -37,72 +37,113 @@ fn expressions(program: &str) -> String {
         .join("\n")
 }
 
+impl Installation {
+    /// The beginning of every command line: the program, the clean boot file,
+    /// and the mark that tells our VMs from the server.
+    fn start(&self) -> Vec<String> {
+        let mut argv = vec![self.launcher.program(), "-boot".to_owned(), self.boot.clone()];
+        if let Some(lib) = &self.release_lib {
+            argv.extend(["-boot_var".to_owned(), "RELEASE_LIB".to_owned(), lib.clone()]);
+        }
+        argv.extend(vm::MARK.map(str::to_owned));
+        argv.extend(["-noshell", "-noinput", "-kernel", "logger_level", "none"].map(str::to_owned));
+        argv
+    }
+
+    /// The environment of every VM of ours.
+    ///
+    /// Flags that the server's own environment may hold are taken out: they are
+    /// meant for the server, and could name our node like it. In a POSIX locale
+    /// `register Bób` makes `bã3b`. No VM of ours writes a crash dump into the
+    /// server's home when it fails to start (`ERL_CRASH_DUMP_SECONDS=0`).
+    fn environment(&self) -> Vec<(String, String)> {
+        let fixed = [
+            ("LC_ALL", "C.UTF-8"),
+            ("ERL_CRASH_DUMP_SECONDS", "0"),
+            ("ERL_AFLAGS", ""),
+            ("ERL_FLAGS", ""),
+            ("ERL_ZFLAGS", ""),
+        ];
+        let fixed = fixed.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        fixed.into_iter().chain(self.launcher.variables()).collect()
+    }
+}
+
+/// Sets a variable, which may be there already.
+fn set(env: &mut Vec<(String, String)>, name: &str, value: String) {
+    env.retain(|(other, _)| other != name);
+    env.push((name.to_owned(), value));
+}
+
 /// The far end of the control channel, for the server at `node`.
 ///
-/// `-sname undefined` and `-dist_listen false` (OTP 25 and later) make a hidden node without a name or
-/// a port of its own; `logger_level none` keeps reports of failing commands,
-/// which hold their arguments, out of the frames.
+/// `-sname undefined` and `-dist_listen false` (OTP 25 and later) make a hidden
+/// node without a name or a port of its own, and `-start_epmd false` keeps it
+/// from starting a port mapper that the server does without; `logger_level
+/// none` keeps reports of failing commands, which hold their arguments, out of
+/// the frames. The cookie goes by a variable: a command line is in the engine's
+/// events and in the process list.
 #[must_use]
-pub fn session_command(erl: &str, node: &NodeAddress) -> CommandLine {
-    let mut argv: Vec<String> = [
-        erl,
-        "-hidden",
-        "-noshell",
-        "-noinput",
-        "+S",
-        "2:2",
-        "+A",
-        "1",
-        if node.long_names { "-name" } else { "-sname" },
-        "undefined",
-        "-dist_listen",
-        "false",
-        "-kernel",
-        "logger_level",
-        "none",
-    ]
-    .map(str::to_owned)
-    .into();
+pub fn session_command(installation: &Installation, node: &NodeAddress) -> CommandLine {
+    let mut argv = installation.start();
+    argv.extend(
+        [
+            "-hidden",
+            "+S",
+            "2:2",
+            "+A",
+            "1",
+            if node.long_names { "-name" } else { "-sname" },
+            "undefined",
+            "-dist_listen",
+            "false",
+            "-start_epmd",
+            "false",
+        ]
+        .map(str::to_owned),
+    );
+    argv.extend(node.distribution.iter().cloned());
+    let mut env = installation.environment();
     if let Some(cookie) = &node.cookie {
-        argv.extend(["-setcookie".to_owned(), cookie.clone()]);
+        match quoted_flag(cookie) {
+            Some(cookie) => set(&mut env, "ERL_AFLAGS", format!("-setcookie {cookie}")),
+            None => argv.extend(["-setcookie".to_owned(), cookie.clone()]),
+        }
     }
     argv.extend(["-eval".to_owned(), expressions(SESSION), "-extra".to_owned(), node.name.clone()]);
-    let mut env = vec![locale()];
     if let Some(home) = &node.home {
-        env.push(("HOME".to_owned(), home.clone()));
+        set(&mut env, "HOME", home.clone());
     }
     CommandLine { argv, env, user: node.user.clone() }
 }
 
-/// The offline check of the configuration at `path`.
+/// A word as `ERL_AFLAGS` takes it, where it can stand there.
+fn quoted_flag(word: &str) -> Option<String> {
+    (!word.contains(['\'', '\\']) && !word.chars().any(char::is_control))
+        .then(|| format!("'{word}'"))
+}
+
+/// The offline check of the configuration at `path`. `macros` are variables
+/// that the server's start script would have set.
 #[must_use]
-pub fn check_command(layout: &Layout, path: &str, user: Option<String>) -> CommandLine {
+pub fn check_command(
+    installation: &Installation,
+    path: &str,
+    macros: &[(String, String)],
+) -> CommandLine {
     let scratch = format!("\"{}.mnesia\"", path.trim_end_matches(".yml"));
-    let argv = [
-        layout.erl.as_str(),
-        "-noshell",
-        "-noinput",
-        "-boot",
-        "start_clean",
-        "-kernel",
-        "logger_level",
-        "none",
-        "-mnesia",
-        "dir",
-        &scratch,
-        "-eval",
-    ]
-    .map(str::to_owned)
-    .into_iter()
-    .chain([expressions(CHECK)])
-    .collect();
-    let mut env = vec![locale(), ("EJABBERD_CONFIG_PATH".to_owned(), path.to_owned())];
-    if !layout.libs.is_empty() {
-        env.push(("ERL_LIBS".to_owned(), layout.libs.join(":")));
+    let mut argv = installation.start();
+    argv.extend(["-mnesia", "dir", &scratch, "-eval"].map(str::to_owned));
+    argv.push(expressions(CHECK));
+    let mut env = installation.environment();
+    set(&mut env, "EJABBERD_CONFIG_PATH", path.to_owned());
+    if !installation.libs.is_empty() {
+        set(&mut env, "ERL_LIBS", installation.libs.join(":"));
     }
     // Some of ejabberd's modules were compiled with it on OTP 25, and do not load without.
-    env.push(("ERL_FLAGS".to_owned(), "-enable-feature maybe_expr".to_owned()));
-    CommandLine { argv, env, user }
+    set(&mut env, "ERL_FLAGS", "-enable-feature maybe_expr".to_owned());
+    env.extend(macros.iter().cloned());
+    CommandLine { argv, env, user: None }
 }
 
 /// What ejabberd said of a configuration.
@@ -138,6 +179,47 @@ pub fn read_verdict(stdout: &str, stderr: &str) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn release() -> Installation {
+        let (root, bindir) = ("/opt/e".to_owned(), "/opt/e/erts-15/bin".to_owned());
+        Installation {
+            launcher: Launcher::Erlexec { root, bindir },
+            boot: "/opt/e/releases/1/start_clean".to_owned(),
+            release_lib: Some("/opt/e/lib".to_owned()),
+            libs: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_helper_boots_clean_is_marked_and_is_not_the_server() {
+        let node = NodeAddress {
+            name: "ejabberd@localhost".to_owned(),
+            cookie: Some("s3cret $x".to_owned()),
+            distribution: vec!["-erl_epmd_port".to_owned(), "5210".to_owned()],
+            ..NodeAddress::default()
+        };
+        let session = session_command(&release(), &node);
+        let check = check_command(&release(), "/tmp/x.yml", &[]);
+        for line in [&session, &check] {
+            let words = line.argv.join(" ");
+            assert!(
+                words.starts_with(
+                    "/opt/e/erts-15/bin/erlexec -boot /opt/e/releases/1/start_clean -boot_var \
+                     RELEASE_LIB /opt/e/lib -ejabberd_operator helper "
+                ),
+                "{words}"
+            );
+            let vm = ["/opt/e/erts-15/bin/beam.smp".to_owned()];
+            let vm: Vec<String> = vm.into_iter().chain(line.argv.iter().skip(1).cloned()).collect();
+            assert_eq!(server_node("0", &vm), None);
+            assert!(line.env.contains(&("ERL_CRASH_DUMP_SECONDS".to_owned(), "0".to_owned())));
+        }
+        assert!(session.argv.windows(2).any(|pair| pair == ["-erl_epmd_port", "5210"]));
+        assert!(!session.argv.iter().any(|word| word.contains("s3cret")), "{session:?}");
+        let flags = session.env.iter().filter(|(name, _)| name == "ERL_AFLAGS");
+        let flags: Vec<&str> = flags.map(|(_, value)| value.as_str()).collect();
+        assert_eq!(flags, ["-setcookie 's3cret $x'"]);
+    }
 
     #[test]
     fn a_verdict_is_read_from_its_line() {

@@ -7,7 +7,16 @@
 %        | {unreachable, Reason, <<>>}
 % A reason is cut down to its tag, a stack to its topmost function: either may
 % hold the arguments, and so a password.
-Node = list_to_atom(hd(init:get_plain_arguments())),
+% A node that was started without a host in its name got that of its machine.
+Name = hd(init:get_plain_arguments()),
+Node = list_to_atom(case lists:member($@, Name) of
+    true -> Name;
+    false ->
+        case init:get_argument(name) of
+            {ok, _} -> Name ++ "@" ++ net_adm:localhost();
+            error -> Name ++ "@" ++ element(2, inet:gethostname())
+        end
+end),
 Main = self(),
 Port = open_port({fd, 0, 1}, [{packet, 4}, binary, eof]),
 % Commands that print would print into our frames: their output ends here.
@@ -37,7 +46,7 @@ Where = fun([{M, F, A, _} | _]) ->
                 iolist_to_binary(io_lib:format("~s:~s/~b", [M, F, N]));
            (_) -> <<>>
         end,
-% A node without a name of its own is given one by the first node that it
+% A node without a name of its own gets one from the first node that it
 % connects to on purpose; erpc alone does not connect.
 % A server that is busy starting may turn the first attempt away.
 Connect = fun Inner(Again) ->
@@ -47,10 +56,20 @@ Connect = fun Inner(Again) ->
         _ -> false
     end
 end,
+% A frozen server accepts the connection and answers nothing: OTP waits seven
+% seconds for it, which is longer than a probe has.
+Connected = fun(Timeout) ->
+    {Pid, Ref} = spawn_monitor(fun() -> exit({connected, Connect(2)}) end),
+    receive {'DOWN', Ref, process, Pid, {connected, Is}} -> Is;
+            {'DOWN', Ref, process, Pid, _} -> false
+    after Timeout -> timeout
+    end
+end,
 Call = fun(Timeout, M, F, A) ->
     try
-        case Connect(2) of
+        case Connected(Timeout) of
             true -> {ok, erpc:call(Node, M, F, A, Timeout)};
+            timeout -> {unreachable, timeout, <<>>};
             _ -> {unreachable, noconnection, <<>>}
         end
     catch
@@ -74,7 +93,7 @@ Inside = fun(subject, [Host, Service, Room, From, Stanzas]) ->
     end
 end,
 % Beside the server, in its network but not in its node: what a client sees.
-% Answers what was read up to one of the Ends, or all of it up to the end.
+% Returns what was read up to one of the Ends, or all of it up to the end.
 Read = fun Inner(Recv, Ends, Before) ->
     case binary:match(Before, Ends) of
         nomatch when byte_size(Before) < 65536 ->
@@ -91,16 +110,99 @@ Header = fun(To) ->
        "xmlns:stream='http://etherx.jabber.org/streams' to='">>, To, <<"'>">>]
 end,
 Features = [<<"</stream:features>">>, <<"</stream:stream>">>],
-Has = fun(Text, Part) -> binary:match(Text, Part) =/= nomatch end,
-% A login by SASL PLAIN, under TLS where that is offered: this never leaves the host.
-Login = fun(Send, Recv, To, User, Password) ->
-    ok = Send(Header(To)),
-    Read(Recv, Features, <<>>),
-    ok = Send([<<"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>">>,
-               base64:encode(<<0, User/binary, 0, Password/binary>>), <<"</auth>">>]),
-    case Has(Read(Recv, [<<"<success">>, <<"</failure>">>], <<>>), <<"<success">>) of
-        true -> ok;
-        false -> throw(not_authorized)
+Has = fun(Data, Part) -> binary:match(Data, Part) =/= nomatch end,
+% The text between the first Left and the next Right, or nothing.
+Between = fun(Data, Left, Right) ->
+    case binary:split(Data, Left) of
+        [_, Rest] -> hd(binary:split(Rest, Right));
+        _ -> <<>>
+    end
+end,
+% A listener with use_proxy_protocol waits for this line (PROXY protocol,
+% version 1) and closes the connection of a client that does not send it.
+ProxyHeader = fun(Socket) ->
+    {ok, {From, FromPort}} = inet:sockname(Socket),
+    {ok, {At, AtPort}} = inet:peername(Socket),
+    Family = case tuple_size(From) of 4 -> "TCP4"; 8 -> "TCP6" end,
+    io_lib:format("PROXY ~s ~s ~s ~b ~b\r\n",
+                  [Family, inet:ntoa(From), inet:ntoa(At), FromPort, AtPort])
+end,
+Plain = fun(Socket, Timeout) ->
+    {fun(Data) -> gen_tcp:send(Socket, Data) end,
+     fun() -> gen_tcp:recv(Socket, 0, Timeout) end}
+end,
+% No certificate is verified: nothing here leaves the host.
+Secure = fun(Socket, To, Timeout) ->
+    {ok, _} = application:ensure_all_started(ssl),
+    Options = [{verify, verify_none}, {server_name_indication, binary_to_list(To)}],
+    case ssl:connect(Socket, Options, Timeout) of
+        {ok, Tls} ->
+            {fun(Data) -> ssl:send(Tls, Data) end, fun() -> ssl:recv(Tls, 0, Timeout) end};
+        {error, _} -> throw(tls)
+    end
+end,
+Wire = fun(Socket, direct_tls, To, Timeout) -> Secure(Socket, To, Timeout);
+          (Socket, plain, _, Timeout) -> Plain(Socket, Timeout)
+       end,
+Escaped = fun(User) ->
+    binary:replace(binary:replace(User, <<"=">>, <<"=3D">>, [global]), <<",">>, <<"=2C">>, [global])
+end,
+Auth = fun(Mechanism, Data) ->
+    [<<"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='">>, Mechanism, <<"'>">>,
+     base64:encode(Data), <<"</auth>">>]
+end,
+Refused = [<<"</failure>">>, <<"</stream:stream>">>],
+% RFC 5802, without channel binding. The server must prove that it knows the
+% password as well. The number of rounds is bounded: the far end chooses it.
+Scram = fun(Mechanism, Hash, {Send, Recv}, User, Password) ->
+    Nonce = base64:encode(crypto:strong_rand_bytes(18)),
+    Bare = <<"n=", (Escaped(User))/binary, ",r=", Nonce/binary>>,
+    ok = Send(Auth(Mechanism, <<"n,,", Bare/binary>>)),
+    Answer = Read(Recv, [<<"</challenge>">> | Refused], <<>>),
+    Has(Answer, <<"</challenge>">>) orelse throw(not_authorized),
+    [_, Encoded] = binary:split(Between(Answer, <<"<challenge">>, <<"</challenge>">>), <<">">>),
+    First = base64:decode(Encoded),
+    Fields = [{K, V} || <<K, $=, V/binary>> <- binary:split(First, <<",">>, [global])],
+    Both = proplists:get_value($r, Fields),
+    Salt = base64:decode(proplists:get_value($s, Fields)),
+    Rounds = binary_to_integer(proplists:get_value($i, Fields)),
+    Rounds > 0 andalso Rounds =< 200000 orelse throw(too_many_rounds),
+    NonceSize = byte_size(Nonce),
+    binary:longest_common_prefix([Nonce, Both]) =:= NonceSize orelse throw(wrong_nonce),
+    Size = maps:get(size, crypto:hash_info(Hash)),
+    Salted = crypto:pbkdf2_hmac(Hash, Password, Salt, Rounds, Size),
+    Mac = fun(Key, Data) -> crypto:mac(hmac, Hash, Key, Data) end,
+    ClientKey = Mac(Salted, <<"Client Key">>),
+    Final = <<"c=biws,r=", Both/binary>>,
+    All = <<Bare/binary, ",", First/binary, ",", Final/binary>>,
+    Proof = crypto:exor(ClientKey, Mac(crypto:hash(Hash, ClientKey), All)),
+    Response = <<Final/binary, ",p=", (base64:encode(Proof))/binary>>,
+    ok = Send([<<"<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>">>,
+               base64:encode(Response), <<"</response>">>]),
+    Last = Read(Recv, [<<"</success>">> | Refused], <<>>),
+    Has(Last, <<"</success>">>) orelse throw(not_authorized),
+    [_, Outcome] = binary:split(Between(Last, <<"<success">>, <<"</success>">>), <<">">>),
+    Expected = <<"v=", (base64:encode(Mac(Mac(Salted, <<"Server Key">>), All)))/binary>>,
+    base64:decode(Outcome) =:= Expected orelse throw(server_does_not_know_the_password),
+    ok
+end,
+% The strongest first, as clients choose.
+Mechanisms = [{<<"SCRAM-SHA-512">>, sha512}, {<<"SCRAM-SHA-256">>, sha256},
+              {<<"SCRAM-SHA-1">>, sha}, {<<"PLAIN">>, plain}],
+% A login as clients do it, up to the binding of a resource.
+Login = fun({Send, Recv} = W, To, Offered, User, Password) ->
+    % The mechanisms of RFC 6120, not those of newer protocols beside them.
+    List = Between(Offered, <<"urn:ietf:params:xml:ns:xmpp-sasl">>, <<"</mechanisms>">>),
+    Usable = [M || {Id, _} = M <- Mechanisms, Has(List, <<">", Id/binary, "<">>)],
+    case Usable of
+        [] -> throw(no_common_mechanism);
+        [{Id, plain} | _] ->
+            ok = Send(Auth(Id, <<0, User/binary, 0, Password/binary>>)),
+            Has(Read(Recv, [<<"<success">> | Refused], <<>>), <<"<success">>)
+                orelse throw(not_authorized);
+        [{Id, Hash} | _] ->
+            {ok, _} = application:ensure_all_started(crypto),
+            Scram(Id, Hash, W, User, Password)
     end,
     % The access rule of the listener counts only now.
     ok = Send(Header(To)),
@@ -111,44 +213,54 @@ Login = fun(Send, Recv, To, User, Password) ->
         false -> throw(not_allowed)
     end
 end,
+Open = fun({Send, Recv}, To) ->
+    ok = Send(Header(To)),
+    Read(Recv, Features, <<>>)
+end,
 Beside = fun
-    (open, [Ip, Number, To], Timeout, S) ->
-        ok = gen_tcp:send(S, Header(To)),
-        Read(fun() -> gen_tcp:recv(S, 0, Timeout) end, Features, <<>>);
-    (get, [Ip, Number, Path], Timeout, S) ->
-        ok = gen_tcp:send(S, [<<"GET ">>, Path, <<" HTTP/1.0\r\nHost: localhost\r\n\r\n">>]),
-        Read(fun() -> gen_tcp:recv(S, 0, Timeout) end, [<<"\r\n">>], <<>>);
-    (login, [Ip, Number, To, User, Password], Timeout, S) ->
-        Plain = fun() -> gen_tcp:recv(S, 0, Timeout) end,
-        ok = gen_tcp:send(S, Header(To)),
-        case Has(Read(Plain, Features, <<>>), <<":xmpp-tls'">>) of
-            false ->
-                gen_tcp:send(S, <<"</stream:stream>">>),
-                throw(no_starttls);
+    (open, Socket, Tls, To, [], Timeout) ->
+        Open(Wire(Socket, Tls, To, Timeout), To);
+    (get, Socket, Tls, To, [Path], Timeout) ->
+        {Send, Recv} = Wire(Socket, Tls, To, Timeout),
+        ok = Send([<<"GET ">>, Path, <<" HTTP/1.0\r\nHost: ">>, To, <<"\r\n\r\n">>]),
+        Read(Recv, [<<"\r\n">>], <<>>);
+    (login, Socket, Tls, To, [User, Password], Timeout) ->
+        {Send, Recv} = First = Wire(Socket, Tls, To, Timeout),
+        Offered = Open(First, To),
+        case Has(Offered, <<"urn:ietf:params:xml:ns:xmpp-tls">>) of
             true ->
-                {ok, _} = application:ensure_all_started(ssl),
-                ok = gen_tcp:send(S, <<"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>">>),
-                Read(Plain, [<<"<proceed">>, <<"</stream:stream>">>], <<>>),
-                case ssl:connect(S, [{verify, verify_none}], Timeout) of
-                    {ok, T} ->
-                        Login(fun(Data) -> ssl:send(T, Data) end,
-                              fun() -> ssl:recv(T, 0, Timeout) end, To, User, Password);
-                    {error, _} -> throw(tls)
-                end
+                ok = Send(<<"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>">>),
+                Read(Recv, [<<"<proceed">>, <<"</stream:stream>">>], <<>>),
+                Second = Secure(Socket, To, Timeout),
+                Login(Second, To, Open(Second, To), User, Password);
+            false -> Login(First, To, Offered, User, Password)
         end
 end,
-Look = fun(Timeout, F, [Ip, Number | _] = A) ->
+Look = fun(Timeout, F, [Ip, Number, Proxy, Tls, To | A]) ->
     try
         {ok, Address} = inet:parse_address(binary_to_list(Ip)),
         case gen_tcp:connect(Address, Number, [binary, {active, false}], Timeout) of
             {ok, S} ->
-                try {ok, Beside(F, A, Timeout, S)} after gen_tcp:close(S) end;
+                try
+                    [ok = gen_tcp:send(S, ProxyHeader(S)) || Proxy =:= proxied],
+                    {ok, Beside(F, S, Tls, To, A, Timeout)}
+                after
+                    gen_tcp:close(S)
+                end;
             {error, Why} -> throw(Why)
         end
     catch
         throw:R -> {thrown, Tag(R), <<>>};
         _:R -> {crashed, Tag(R), <<>>}
     end
+end,
+% Files of the kernel about this network and this user. Without IPv6 there is
+% no tcp6. Their size is not known before they are read.
+Kernel = fun(Files) ->
+    Contents = fun(File) ->
+        case file:read_file(File) of {ok, Data} -> Data; _ -> <<>> end
+    end,
+    {ok, iolist_to_binary([Contents(File) || File <- Files])}
 end,
 Drain = fun Inner(Done, 0) -> Done;
             Inner(Done, N) ->
@@ -162,6 +274,9 @@ Loop = fun Inner() ->
             [spawn(fun() ->
                  group_leader(Sink, self()),
                  Main ! {done, {Id, case M of
+                     beside_the_server when F =:= tables ->
+                         Kernel(["/proc/self/net/tcp", "/proc/self/net/tcp6"]);
+                     beside_the_server when F =:= status -> Kernel(["/proc/self/status"]);
                      beside_the_server -> Look(Timeout, F, A);
                      inside_the_server -> Call(Timeout, erlang, apply, [Inside(F, A), []]);
                      _ -> Call(Timeout, M, F, A)
@@ -177,4 +292,7 @@ Loop = fun Inner() ->
             Inner()
     end
 end,
+% The first frame says that this VM is up, whether the server answers or not.
+% The VM may have written text before it, as OTP 29 does without libsctp.
+port_command(Port, <<"ejabberd-operator: the session is up">>),
 Loop().

@@ -2,5 +2,6 @@
 
 pub mod docker;
 mod holders;
+mod installation;
 pub mod process;
 mod space;

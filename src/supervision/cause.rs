@@ -167,6 +167,13 @@ impl Cause {
         Self::plain("Halted", "ejabberd was stopped while its process went on")
     }
 
+    /// It was started, and has neither answered nor worked for so long.
+    #[must_use]
+    pub fn frozen(limit: Duration) -> Self {
+        let message = format!("it started, and neither answered nor worked for {limit:?}");
+        Self::plain("Frozen", &message)
+    }
+
     /// It was started and did nothing for so long.
     #[must_use]
     pub fn stuck_start(deadline: Duration) -> Self {

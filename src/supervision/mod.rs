@@ -6,12 +6,19 @@
 //! * A server that died is started at once, the next time after ten seconds,
 //!   then twenty, up to five minutes, as the kubelet does it; after ten minutes
 //!   of health all that is forgotten.
+//! * A server is started or restarted only on **positive evidence** that it does
+//!   not serve: its process has ended; or its node answers and says that
+//!   ejabberd is stopped; or the node does not answer and no client port does
+//!   either. What the operator cannot see is [`State::Unseen`], and starts
+//!   nothing.
 //! * Starting is not hanging. A server that starts is left alone as long as it
 //!   works, however long that takes: 26.07 repairs its account table for
-//!   minutes after a crash, and a kill would make it begin again.
+//!   minutes after a crash, and a kill would make it begin again. One that
+//!   neither answers nor works for a minute is frozen.
 //! * One slow answer is not an outage. Several in a row are; and then a server
 //!   that does nothing at all is restarted, while one that is busy gets longer.
-//! * What somebody has to mend first is named, and not tried every second.
+//! * A fault that a person has to remove first is named, and the start is not
+//!   tried every second.
 
 mod cause;
 #[cfg(test)]
@@ -24,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cause::{Cause, Ending, without_colours, words_of};
 
+use crate::observed::Work;
 use crate::spec::{Backoff, Probe};
 
 /// A server that does not answer and still works gets so many times as long as
@@ -33,12 +41,24 @@ const PATIENCE_WHEN_BUSY: u32 = 8;
 /// How long whoever else restarts it gets to do so, before we do.
 const OTHERS_FIRST: Duration = Duration::from_secs(10);
 
+/// A server that starts, does not answer, and shows no work for so long is
+/// frozen: no processor time, no byte read or written, no wait for a disk.
+const FROZEN_AFTER: Duration = Duration::from_secs(60);
+
+/// ejabberd must be seen stopped in its node twice, at least so far apart:
+/// an administrator may just be starting it again.
+pub const HALTED_FOR: Duration = Duration::from_secs(2);
+
 /// A stop that did not help is tried again after so long.
 const STOP_AGAIN: Duration = Duration::from_secs(30);
 
 /// Between two probes of a server that starts. Each costs the host half a
 /// second of a core, which the server could use.
 const WHILE_STARTING: Duration = Duration::from_millis(700);
+
+/// Between two probes of a server that the operator cannot see, at least: each
+/// starts a VM beside the server, in vain.
+const WHILE_UNSEEN: Duration = Duration::from_secs(15);
 
 /// What is declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +83,8 @@ pub enum State {
     Starting {
         /// When it was last seen to do something.
         alive: Timestamp,
-        /// How much it had done by then.
-        work: u64,
+        /// What it had done by then, where that was measured.
+        work: Option<Work>,
     },
     /// It answers.
     Running {
@@ -77,8 +97,24 @@ pub enum State {
     Unresponsive {
         /// Answers missed in a row.
         misses: u32,
-        /// How much it had done at the last one.
-        work: u64,
+        /// When the work was measured, at the last miss.
+        measured: Timestamp,
+        /// What it had done by then, where that was measured.
+        work: Option<Work>,
+    },
+    /// Its node lives, and ejabberd has been stopped in it.
+    Halted,
+    /// It runs, and the operator cannot see how: the control channel does not
+    /// open, or a client port answers although the node does not.
+    Unseen {
+        /// Why not, and what to do.
+        why: String,
+    },
+    /// ejabberd answers, and a client port does not. A restart may not help, and
+    /// would interrupt those whom it serves at other ports.
+    PortSilent {
+        /// Which port, and what it does instead.
+        why: String,
     },
     /// Somebody has paused it; that is theirs to end.
     Paused,
@@ -111,8 +147,16 @@ pub enum Event {
     IsAbsent,
     /// It answers.
     Answered,
-    /// It did not answer in time. How much it has done so far, where that is known.
-    Missed(Option<u64>),
+    /// Neither its node nor a client port answered in time. What it has done so
+    /// far, where that is known.
+    Missed(Option<Work>),
+    /// Its node answers and says that ejabberd is on the way up or down. What
+    /// it has done so far, where that is known.
+    InProgress(Option<Work>),
+    /// Nothing can be said about it, and why.
+    Unseen(String),
+    /// ejabberd answers, and a client port does not.
+    PortSilent(String),
     /// Its node lives, and ejabberd in it has been stopped.
     Halted,
     /// Somebody wants it tried again now.
@@ -165,26 +209,36 @@ impl Supervision {
             (Event::IsPaused, _) => self.enter(State::Paused, now),
             (
                 Event::Runs,
-                State::Starting { .. } | State::Running { .. } | State::Unresponsive { .. },
+                State::Starting { .. }
+                | State::Running { .. }
+                | State::Unresponsive { .. }
+                | State::Halted
+                | State::Unseen { .. }
+                | State::PortSilent { .. },
             )
-            | (Event::Nothing, State::Running { .. } | State::Unresponsive { .. })
+            | (
+                Event::Nothing,
+                State::Running { .. }
+                | State::Unresponsive { .. }
+                | State::Halted
+                | State::Unseen { .. }
+                | State::PortSilent { .. },
+            )
             | (Event::Answered, State::Running { misses: 0, .. }) => {}
-            (Event::Runs, _) => self.enter(State::Starting { alive: now, work: 0 }, now),
+            (Event::Runs, _) => self.enter(State::Starting { alive: now, work: None }, now),
             // It was well before and after: its health is not new.
             (Event::Answered, State::Running { healthy, .. }) => {
                 self.state = State::Running { healthy: *healthy, misses: 0 };
             }
             (Event::Answered, _) => self.enter(State::Running { healthy: now, misses: 0 }, now),
             (Event::Missed(work), _) => return self.missed(work, settings, now),
-            (Event::Nothing, State::Starting { .. }) => {
-                return self.missed(None, settings, now);
-            }
-            (Event::Halted, state) => {
-                if !matches!(state, State::Unresponsive { .. }) {
-                    self.enter(State::Unresponsive { misses: 0, work: 0 }, now);
-                }
+            (Event::InProgress(work), _) => return self.in_progress(work, settings, now),
+            (Event::Unseen(why), _) => self.enter(State::Unseen { why }, now),
+            (Event::PortSilent(why), _) => self.port_silent(why, settings, now),
+            (Event::Halted, State::Halted) if since(self.since, now) >= HALTED_FOR => {
                 return self.restart(Cause::halted(), settings, now);
             }
+            (Event::Halted, _) => self.enter(State::Halted, now),
             (
                 Event::Ended(_),
                 State::BackingOff { .. } | State::Failed { .. } | State::Stopped | State::Stopping,
@@ -196,6 +250,10 @@ impl Supervision {
             (Event::TryNow, State::BackingOff { .. } | State::Failed { .. }) => {
                 self.starts = 0;
                 return self.start(now);
+            }
+            (Event::TryNow, State::Halted) => {
+                self.starts = 0;
+                return self.restart(Cause::halted(), settings, now);
             }
             (Event::Nothing, State::BackingOff { .. } | State::Failed { .. }) => {
                 return self.when_due(now);
@@ -227,8 +285,11 @@ impl Supervision {
     pub fn probe_after(&self, probe: &Probe) -> Duration {
         match self.state {
             State::Running { misses: 0, .. } => probe.interval,
-            State::Running { .. } | State::Unresponsive { .. } => probe.interval / 10,
+            State::Running { .. } | State::Unresponsive { .. } | State::Halted => {
+                probe.interval / 10
+            }
             State::Starting { .. } => probe.interval.min(WHILE_STARTING),
+            State::Unseen { .. } => probe.interval.max(WHILE_UNSEEN),
             _ => probe.interval,
         }
     }
@@ -238,7 +299,12 @@ impl Supervision {
     pub fn wants_probes(&self) -> bool {
         matches!(
             self.state,
-            State::Starting { .. } | State::Running { .. } | State::Unresponsive { .. }
+            State::Starting { .. }
+                | State::Running { .. }
+                | State::Unresponsive { .. }
+                | State::Halted
+                | State::Unseen { .. }
+                | State::PortSilent { .. }
         )
     }
 
@@ -254,9 +320,12 @@ impl Supervision {
                 State::Failed { until: until.min(now + settings.backoff.max) }
             }
             // Whether it still runs, and how, is for the first look to say.
-            State::Running { .. } | State::Unresponsive { .. } | State::Starting { .. } => {
-                State::Absent
-            }
+            State::Running { .. }
+            | State::Unresponsive { .. }
+            | State::Starting { .. }
+            | State::Halted
+            | State::Unseen { .. }
+            | State::PortSilent { .. } => State::Absent,
             other => other,
         };
         Self { state, ..self }
@@ -281,29 +350,36 @@ impl Supervision {
         }
     }
 
-    fn missed(&mut self, work: Option<u64>, settings: &Settings, now: Timestamp) -> Option<Effect> {
+    fn missed(
+        &mut self,
+        work: Option<Work>,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Option<Effect> {
         let probe = &settings.probe;
         match self.state {
-            State::Starting { alive, work: before } => {
-                let work = work.unwrap_or(before);
-                if work != before {
-                    self.state = State::Starting { alive: now, work };
-                } else if since(alive, now) >= probe.start_deadline {
-                    return self.restart(Cause::stuck_start(probe.start_deadline), settings, now);
+            State::Starting { .. } => {
+                // Where there is no VM yet, a start script may be waiting for something.
+                let limit = work.map_or(probe.start_deadline, |_| FROZEN_AFTER);
+                if self.idle_for(work, now) >= limit {
+                    return self.restart(Cause::frozen(limit), settings, now);
                 }
             }
             State::Running { healthy, misses } if misses + 1 < probe.failures => {
                 self.state = State::Running { healthy, misses: misses + 1 };
             }
             State::Running { misses, .. } => {
-                let work = work.unwrap_or(0);
-                self.enter(State::Unresponsive { misses: misses + 1, work }, now);
+                self.enter(State::Unresponsive { misses: misses + 1, measured: now, work }, now);
             }
-            State::Unresponsive { misses, work: before } => {
+            State::Halted | State::Unseen { .. } | State::PortSilent { .. } => {
+                self.enter(State::Unresponsive { misses: 1, measured: now, work }, now);
+            }
+            State::Unresponsive { misses, measured, work: before } => {
                 let misses = misses + 1;
-                let busy = work.is_some_and(|work| work != before);
+                let busy = worked(before, work, since(measured, now));
                 let patience = if busy { PATIENCE_WHEN_BUSY } else { 1 };
-                self.state = State::Unresponsive { misses, work: work.unwrap_or(before) };
+                let work = work.or(before);
+                self.state = State::Unresponsive { misses, measured: now, work };
                 if misses > probe.failures.saturating_mul(patience) {
                     return self.restart(Cause::unresponsive(), settings, now);
                 }
@@ -311,6 +387,47 @@ impl Supervision {
             _ => {}
         }
         None
+    }
+
+    /// Its node answers: it starts, or ends. That takes as long as it works.
+    fn in_progress(
+        &mut self,
+        work: Option<Work>,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Option<Effect> {
+        if !matches!(self.state, State::Starting { .. }) {
+            self.enter(State::Starting { alive: now, work }, now);
+            return None;
+        }
+        let deadline = settings.probe.start_deadline;
+        if self.idle_for(work, now) < deadline {
+            return None;
+        }
+        self.restart(Cause::stuck_start(deadline), settings, now)
+    }
+
+    /// For how long a server that starts has done nothing.
+    fn idle_for(&mut self, work: Option<Work>, now: Timestamp) -> Duration {
+        let State::Starting { alive, work: before } = self.state else { return Duration::ZERO };
+        if before.is_none() && work.is_some() {
+            // What it had done when it was last seen is not known.
+            self.state = State::Starting { alive, work };
+        } else if worked(before, work, since(alive, now)) {
+            self.state = State::Starting { alive: now, work };
+            return Duration::ZERO;
+        }
+        since(alive, now)
+    }
+
+    fn port_silent(&mut self, why: String, settings: &Settings, now: Timestamp) {
+        match self.state {
+            // One slow answer is nothing to report.
+            State::Running { healthy, misses } if misses + 1 < settings.probe.failures => {
+                self.state = State::Running { healthy, misses: misses + 1 };
+            }
+            _ => self.enter(State::PortSilent { why }, now),
+        }
     }
 
     /// It lives and has to be restarted; not sooner than the backoff allows.
@@ -367,7 +484,7 @@ impl Supervision {
     #[allow(clippy::unnecessary_wraps, reason = "the effect of every caller")]
     fn start(&mut self, now: Timestamp) -> Option<Effect> {
         self.starts = self.starts.saturating_add(1);
-        self.enter(State::Starting { alive: now, work: 0 }, now);
+        self.enter(State::Starting { alive: now, work: None }, now);
         Some(Effect::Start)
     }
 
@@ -384,6 +501,14 @@ impl Supervision {
             self.since = now;
         }
         self.state = state;
+    }
+}
+
+/// Whether a server has worked between two measurements, `passed` apart.
+fn worked(before: Option<Work>, now: Option<Work>, passed: Duration) -> bool {
+    match (before, now) {
+        (Some(before), Some(now)) => now.since(&before, passed),
+        _ => false,
     }
 }
 

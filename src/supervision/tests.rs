@@ -16,6 +16,12 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
+/// A server whose VM has used so many processor seconds.
+#[allow(clippy::unnecessary_wraps, reason = "what the events carry")]
+fn did(cpu_seconds: u64) -> Option<Work> {
+    Some(Work { cpu_seconds, ..Work::default() })
+}
+
 fn died() -> Event {
     Event::Ended(Ending { exit_code: Some(137), ..Ending::default() })
 }
@@ -119,13 +125,13 @@ fn one_slow_answer_is_not_an_outage_and_several_are() {
         &[
             (0, Runs, "Starting", None),
             (1, Answered, "Running", None),
-            (6, Missed(Some(7)), "Running", None),
-            (8, Missed(Some(7)), "Running", None),
+            (6, Missed(did(7)), "Running", None),
+            (8, Missed(did(7)), "Running", None),
             (10, Answered, "Running", None),
-            (15, Missed(Some(7)), "Running", None),
-            (17, Missed(Some(7)), "Running", None),
-            (20, Missed(Some(7)), "Unresponsive", None),
-            (23, Missed(Some(7)), "Starting", Some(Effect::Restart)),
+            (15, Missed(did(7)), "Running", None),
+            (17, Missed(did(7)), "Running", None),
+            (20, Missed(did(7)), "Unresponsive", None),
+            (23, Missed(did(7)), "Starting", Some(Effect::Restart)),
         ],
     );
 }
@@ -135,7 +141,7 @@ fn a_busy_server_that_does_not_answer_gets_longer() {
     let mut machine = Supervision::new(at(0));
     let _ = machine.step(Event::Answered, &settings(), at(0));
     let restarted = (1..100).find(|n| {
-        let event = Event::Missed(Some(u64::try_from(*n).unwrap()));
+        let event = Event::Missed(did(10 * u64::try_from(*n).unwrap()));
         machine.step(event, &settings(), at(*n * 3)).is_some()
     });
     assert_eq!(restarted, Some(25), "{machine:?}");
@@ -147,16 +153,86 @@ fn starting_is_not_hanging() {
     let _ = machine.step(Event::Runs, &settings(), at(0));
     // It works for an hour, and nobody touches it.
     for second in 1..3600_u32 {
-        let event = Event::Missed(Some(u64::from(second)));
+        let event = Event::InProgress(did(10 * u64::from(second)));
         assert_eq!(machine.step(event, &settings(), at(second.into())), None);
     }
-    // Then it does nothing for ten minutes.
-    assert_eq!(machine.step(Event::Missed(Some(3599)), &settings(), at(4198)), None);
-    assert_eq!(
-        machine.step(Event::Missed(Some(3599)), &settings(), at(4199)),
-        Some(Effect::Restart)
-    );
+    // Then it does nothing for ten minutes, but for answering our probes.
+    let answers = |machine: &mut Supervision, second, cpu| {
+        machine.step(Event::InProgress(did(cpu)), &settings(), at(second))
+    };
+    assert_eq!(answers(&mut machine, 4198, 35_993), None);
+    assert_eq!(answers(&mut machine, 4199, 35_995), Some(Effect::Restart));
     assert_eq!(machine.cause.unwrap().reason, "StuckStart");
+}
+
+#[test]
+fn a_server_that_is_frozen_while_it_starts_is_restarted_after_a_minute() {
+    let after = |work: fn(i64) -> Option<Work>| {
+        let mut machine = Supervision::new(at(0));
+        let _ = machine.step(Event::Runs, &settings(), at(0));
+        let restarted = (1..2000).find(|second| {
+            machine.step(Event::Missed(work(*second)), &settings(), at(*second)).is_some()
+        });
+        (restarted, machine.cause.map(|cause| cause.reason))
+    };
+    let frozen = (Some(60), Some("Frozen".to_owned()));
+    assert_eq!(after(|_| did(1)), frozen);
+    // One that reads its tables, one that waits for the disk, one that computes.
+    let disk = |second: i64| Some(Work { disk_bytes: second.cast_unsigned(), ..Work::default() });
+    assert_eq!(after(disk), (None, None));
+    assert_eq!(after(|_| Some(Work { waits_for_disk: true, ..Work::default() })), (None, None));
+    assert_eq!(after(|second| did(second.cast_unsigned())), (None, None));
+    // Where there is no VM, the start script may be waiting for something.
+    assert_eq!(after(|_| None).0, Some(600));
+}
+
+#[test]
+fn ejabberd_stopped_in_a_live_node_is_restarted_when_it_was_seen_twice() {
+    use Event::{Answered, Halted, Nothing};
+    play(
+        &settings(),
+        &[
+            (0, Answered, "Running", None),
+            (100, Halted, "Halted", None),
+            (101, Halted, "Halted", None),
+            (101, Event::InProgress(did(5)), "Starting", None),
+            (102, Answered, "Running", None),
+            (200, Halted, "Halted", None),
+            (201, Nothing, "Halted", None),
+            (202, Halted, "Starting", Some(Effect::Restart)),
+        ],
+    );
+    let mut machine = Supervision::new(at(0));
+    let _ = machine.step(Halted, &settings(), at(0));
+    assert_eq!(machine.step(Event::TryNow, &settings(), at(1)), Some(Effect::Restart));
+}
+
+#[test]
+fn what_cannot_be_seen_is_never_started_or_restarted() {
+    let mut machine = Supervision::new(at(0));
+    let unseen = || Event::Unseen("a wrong cookie".to_owned());
+    for second in 0..5000 {
+        let event = if second % 7 == 0 { Event::Runs } else { unseen() };
+        assert_eq!(machine.step(event, &settings(), at(second)), None);
+        assert_eq!(machine.step(Event::TryNow, &settings(), at(second)), None);
+    }
+    assert!(matches!(machine.state, State::Unseen { .. }));
+    // The end of its process can be seen.
+    assert_eq!(machine.step(died(), &settings(), at(5000)), Some(Effect::Start));
+}
+
+#[test]
+fn a_client_port_that_is_silent_beside_a_live_node_restarts_nothing() {
+    let mut machine = Supervision::new(at(0));
+    let _ = machine.step(Event::Answered, &settings(), at(0));
+    for second in 1..5000 {
+        let event = Event::PortSilent("127.0.0.1:5222".to_owned());
+        assert_eq!(machine.step(event, &settings(), at(second)), None);
+        let reported = matches!(machine.state, State::PortSilent { .. });
+        assert_eq!(reported, second >= 3, "one slow answer is nothing to report");
+    }
+    assert_eq!(machine.step(Event::Answered, &settings(), at(5000)), None);
+    assert!(matches!(machine.state, State::Running { .. }));
 }
 
 #[test]
@@ -211,8 +287,11 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(Event::IsAbsent),
         1 => Just(Event::IsPaused),
         4 => Just(Event::Answered),
-        4 => proptest::option::of(0..4_u64).prop_map(Event::Missed),
-        1 => Just(Event::Halted),
+        4 => proptest::option::of(0..4_u64).prop_map(|n| Event::Missed(n.and_then(did))),
+        2 => Just(Event::Halted),
+        1 => (0..9_u64).prop_map(|n| Event::InProgress(did(n))),
+        1 => Just(Event::Unseen(String::new())),
+        1 => Just(Event::PortSilent(String::new())),
         3 => Just(Event::Nothing),
     ]
 }
@@ -234,7 +313,10 @@ proptest! {
             let settings = Settings { shall_run, ..settings() };
             let was_healthy = matches!(machine.state, State::Running { healthy, .. } if since(healthy, at(now)).as_secs() >= 600);
             let was_stopped = matches!(machine.state, State::Stopped | State::Stopping);
-            let idle = matches!(event, Event::IsAbsent | Event::IsPaused);
+            let idle = matches!(
+                event,
+                Event::IsAbsent | Event::IsPaused | Event::Unseen(_) | Event::PortSilent(_)
+            );
             let effect = machine.step(event, &settings, at(now));
             match effect {
                 Some(Effect::Stop) => prop_assert!(!shall_run),

@@ -21,7 +21,7 @@ fn sockets(of: &[(&str, u32)]) -> Vec<Socket> {
 }
 
 fn wire(at: &str, tls: bool, features: &str) -> Reading<Vec<Wire>> {
-    let listener = ClientListener { at: at.parse().unwrap(), tls };
+    let listener = ClientListener { at: at.parse().unwrap(), tls, proxied: false };
     Reading::Known(vec![Wire { listener, features: Reading::Known(features.to_owned()) }])
 }
 

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::engine::Spawned;
-use crate::erlang::NodeAddress;
+use crate::erlang::{Installation, NodeAddress};
 use crate::model::Secret;
 
 /// Answers `status` like a server of `version`, other commands in turn.
@@ -18,7 +18,7 @@ fn output(code: i64, stdout: &str) -> Output {
 
 #[async_trait]
 impl Spawner for Fake {
-    async fn locate(&self) -> Result<(String, NodeAddress), RuntimeError> {
+    async fn locate(&self) -> Result<(Installation, NodeAddress), RuntimeError> {
         Err(RuntimeError::Missing("erl".into()))
     }
 

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use eetf::{List, Term};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::sync::{OnceCell, mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::interpret;
 use super::terms::{self, Outcome};
-use crate::engine::{Arg, Call, ControlError, Spawned, Value};
+use crate::engine::{Arg, Call, Complaints, ControlError, Spawned, Value};
 use crate::model::{ApiVersion, ServerVersion};
 
 /// The longest frame taken from the far end. 100,000 account names are 6 MB.
@@ -27,51 +27,79 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 
 type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Outcome>>>>;
 
+/// How long the rest of what a program complains of is waited for.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// What the far end writes when it is up; frames follow.
+const READY: &[u8] = b"ejabberd-operator: the session is up";
+
+/// The most that a VM may write before that, in bytes.
+const MAX_PREAMBLE_BYTES: usize = 16 << 10;
+
 /// An open session. Dropping it closes the far end's input, which ends it.
 pub(super) struct Link {
     calls: mpsc::Sender<Term>,
     waiting: Waiting,
     next: AtomicU64,
-    version: ServerVersion,
+    /// Asked for by the first call that needs it.
+    version: OnceCell<ServerVersion>,
+    opened: Instant,
     closed: watch::Sender<bool>,
 }
 
 impl Link {
-    /// Takes over the pipes of a fresh far end and asks the server its version.
-    pub(super) async fn open(spawned: Spawned, deadline: Duration) -> Result<Self, ControlError> {
+    /// Takes over the pipes of a fresh far end, and waits until its VM is up.
+    /// Whether the server answers it is another matter: the far end can look
+    /// at the server's ports all the same.
+    pub(super) async fn open(spawned: Spawned) -> Result<Self, ControlError> {
         // Twice the window: the semaphore above keeps the queue from ever filling.
         let (calls, queue) = mpsc::channel(128);
         let (closed, mut ended) = watch::channel(false);
         let waiting = Waiting::default();
-        tokio::spawn(pump(spawned, queue, Arc::clone(&waiting), closed.clone()));
-        let mut link = Self {
+        let (is_up, ready) = oneshot::channel();
+        let complaints = spawned.complaints.clone();
+        tokio::spawn(pump(spawned, queue, Arc::clone(&waiting), (is_up, closed.clone())));
+        let link = Self {
             calls,
             waiting,
             next: AtomicU64::new(0),
-            version: ServerVersion { year: 0, month: 0 },
+            version: OnceCell::new(),
+            opened: Instant::now(),
             closed,
         };
-        let ask =
-            Call::function("application", "get_key", vec![Arg::Atom("ejabberd"), Arg::Atom("vsn")]);
-        let answer = tokio::select! {
-            // Cancel-safe: the answer is only read here, and losing it loses the link.
-            answer = link.call(ask, deadline) => interpret("get_key", answer?)?,
-            _ = ended.wait_for(|closed| *closed) => {
-                return Err(ControlError::Unreachable("the session ended while it was opened".to_owned()));
-            }
-        };
-        link.version = match answer.as_tuple() {
-            Some([_, Value::Text(vsn)]) => ServerVersion::parse(vsn),
-            _ => None,
+        if ready.await.is_ok() {
+            return Ok(link);
         }
-        .ok_or_else(|| {
-            ControlError::Unreachable("ejabberd is not loaded in its node yet".to_owned())
-        })?;
-        Ok(link)
+        let _ = timeout(LAST_WORDS, ended.wait_for(|closed| *closed)).await;
+        sleep(LAST_WORDS).await;
+        let why = complaints.first_line().map_or_else(String::new, |line| format!(": {line}"));
+        Err(ControlError::CannotOpen(format!(
+            "the Erlang VM beside the server does not start{why}"
+        )))
     }
 
-    pub(super) fn version(&self) -> ServerVersion {
-        self.version
+    /// The server's version, asked for once. It decides in which API version
+    /// commands are sent.
+    pub(super) async fn version(&self, deadline: Duration) -> Result<ServerVersion, ControlError> {
+        self.version.get_or_try_init(|| self.ask_version(deadline)).await.copied()
+    }
+
+    async fn ask_version(&self, deadline: Duration) -> Result<ServerVersion, ControlError> {
+        let ask =
+            Call::function("application", "get_key", vec![Arg::Atom("ejabberd"), Arg::Atom("vsn")]);
+        let answer = interpret("get_key", self.send(&ask, ApiVersion(0), deadline).await?)?;
+        let version = match answer.as_tuple() {
+            Some([_, Value::Text(vsn)]) => ServerVersion::parse(vsn),
+            _ => None,
+        };
+        version.ok_or_else(|| {
+            ControlError::Unreachable("ejabberd is not loaded in its node yet".to_owned())
+        })
+    }
+
+    /// How long it has been open.
+    pub(super) fn age(&self) -> Duration {
+        self.opened.elapsed()
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -89,6 +117,20 @@ impl Link {
         call: Call,
         deadline: Duration,
     ) -> Result<Outcome, ControlError> {
+        let api = match &call {
+            Call::Command { .. } => self.version(deadline).await?.api(),
+            // What is no command has no API version.
+            _ => ApiVersion(0),
+        };
+        self.send(&call, api, deadline).await
+    }
+
+    async fn send(
+        &self,
+        call: &Call,
+        api: ApiVersion,
+        deadline: Duration,
+    ) -> Result<Outcome, ControlError> {
         let name = call.name();
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let millis = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
@@ -96,15 +138,11 @@ impl Link {
         lock(&self.waiting).insert(id, answer);
         // Who gives up waiting must not leave its place behind.
         let _place = Place { id, waiting: &self.waiting };
-        let request = terms::request(id, millis, &call, self.api());
+        let request = terms::request(id, millis, call, api);
         if !self.is_open() || self.calls.send(request).await.is_err() {
             return Err(ControlError::Broken(name));
         }
         receive.await.map_err(|_| ControlError::Broken(name))
-    }
-
-    fn api(&self) -> ApiVersion {
-        self.version.api()
     }
 }
 
@@ -135,14 +173,14 @@ async fn pump(
     spawned: Spawned,
     queue: mpsc::Receiver<Term>,
     waiting: Waiting,
-    closed: watch::Sender<bool>,
+    (is_up, closed): (oneshot::Sender<()>, watch::Sender<bool>),
 ) {
-    let Spawned { stdin, stdout } = spawned;
+    let Spawned { stdin, stdout, complaints } = spawned;
     let mut ended = closed.subscribe();
     let result = tokio::select! {
         // Not cancel-safe, nor need it be: whichever ends first ends the session.
         result = write_calls(stdin, queue) => result,
-        result = read_answers(stdout, &waiting) => result,
+        result = read(stdout, &waiting, &complaints, is_up) => result,
         _ = ended.wait_for(|closed| *closed) => Ok(()),
     };
     if let Err(cause) = result {
@@ -175,6 +213,28 @@ async fn write_calls(
         zeroize::Zeroize::zeroize(&mut frame);
     }
     Ok(())
+}
+
+/// Waits until the far end is up, then reads its answers.
+async fn read(
+    mut stdout: impl AsyncRead + Unpin,
+    waiting: &Waiting,
+    complaints: &Complaints,
+    is_up: oneshot::Sender<()>,
+) -> io::Result<()> {
+    let mut preamble = Vec::new();
+    while !preamble.ends_with(READY) {
+        match stdout.read_u8().await {
+            Ok(byte) if preamble.len() < MAX_PREAMBLE_BYTES => preamble.push(byte),
+            ended => {
+                complaints.add(&preamble);
+                return Err(ended.err().unwrap_or_else(|| io::ErrorKind::InvalidData.into()));
+            }
+        }
+    }
+    // Nobody waits any more where opening took too long.
+    let _ = is_up.send(());
+    read_answers(stdout, waiting).await
 }
 
 async fn read_answers(mut stdout: impl AsyncRead + Unpin, waiting: &Waiting) -> io::Result<()> {

@@ -28,6 +28,10 @@ const WINDOW: usize = 64;
 /// How long opening may take: starting a VM on a busy host, and the first call.
 const OPEN_DEADLINE: Duration = Duration::from_secs(15);
 
+/// A session that finds no server is kept for so long: opening a new one for
+/// each probe would cost a server that starts half a core.
+const STALE_AFTER: Duration = Duration::from_secs(10);
+
 /// How long beyond a call's deadline the far end may take to say that it
 /// passed. Longer means that the session itself hangs.
 const GRACE: Duration = Duration::from_secs(2);
@@ -76,7 +80,7 @@ impl Session {
         // open on a busy host, and would begin anew each time.
         let opening = tokio::spawn(async move {
             let opened = timeout(OPEN_DEADLINE, open(&*spawner)).await.unwrap_or_else(|_| {
-                Err(ControlError::Unreachable("opening a session took too long".to_owned()))
+                Err(ControlError::CannotOpen("opening a session took too long".to_owned()))
             });
             match opened {
                 Ok(link) => {
@@ -90,20 +94,22 @@ impl Session {
                 }
             }
         });
-        let gone = |_| Err(ControlError::Unreachable("opening a session was given up".to_owned()));
+        let gone = |_| Err(ControlError::CannotOpen("opening a session was given up".to_owned()));
         opening.await.unwrap_or_else(gone)
     }
 }
 
 async fn open(spawner: &dyn Spawner) -> Result<Link, ControlError> {
-    let unreachable = |cause: &dyn std::fmt::Display| ControlError::Unreachable(cause.to_string());
-    let (erl, node) = spawner.locate().await.map_err(|e| match e {
+    let (installation, node) = spawner.locate().await.map_err(|e| match e {
         RuntimeError::NoErlang(_) => NO_ERLANG,
-        other => unreachable(&other),
+        // No server among the processes: it is starting, or has ended.
+        RuntimeError::Missing(what) => ControlError::Unreachable(format!("failed to find {what}")),
+        other => ControlError::CannotOpen(format!("failed to {other}")),
     })?;
-    let started =
-        spawner.spawn(erlang::session_command(&erl, &node)).await.map_err(|e| unreachable(&e))?;
-    Link::open(started, OPEN_DEADLINE).await
+    let command = erlang::session_command(&installation, &node);
+    let started = spawner.spawn(command).await;
+    let started = started.map_err(|e| ControlError::CannotOpen(format!("failed to {e}")))?;
+    Link::open(started).await
 }
 
 #[async_trait]
@@ -114,7 +120,15 @@ impl Control for Session {
         let _permit = self.window.acquire().await.map_err(|_| ControlError::Broken(name))?;
         let link = self.link().await?;
         match timeout(deadline + GRACE, link.call(call, deadline)).await {
-            Ok(outcome) => interpret(name, outcome?),
+            Ok(outcome) => {
+                let answer = interpret(name, outcome?);
+                // The server may have come back with another name, port or
+                // cookie, which only a new session takes up.
+                if matches!(answer, Err(ControlError::Unreachable(_))) && link.age() > STALE_AFTER {
+                    link.shut();
+                }
+                answer
+            }
             Err(_) => {
                 link.shut();
                 Err(ControlError::Timeout(name))
@@ -123,7 +137,12 @@ impl Control for Session {
     }
 
     async fn version(&self) -> Result<ServerVersion, ControlError> {
-        Ok(self.link().await?.version())
+        let link = self.link().await?;
+        let version = link.version(OPEN_DEADLINE).await;
+        if version.is_err() && link.age() > STALE_AFTER {
+            link.shut();
+        }
+        version
     }
 
     async fn close(&self) {

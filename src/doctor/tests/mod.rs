@@ -70,7 +70,7 @@ fn port(at: &str, module: &str) -> Port {
 }
 
 fn usage(cpu_seconds: f64, memory_bytes: u64) -> Usage {
-    Usage { cpu_seconds, memory_bytes, work: 0 }
+    Usage { cpu_seconds, memory_bytes, work: None }
 }
 
 /// A server to which nothing is wrong, and an account of it.

@@ -1,7 +1,6 @@
 //! What a server that answers says itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 use futures_util::{StreamExt, stream};
 
@@ -11,8 +10,8 @@ use crate::doctor::{Account, Api, Archive, Client, Delivery, Server, Symptom};
 use crate::engine::Engine;
 use crate::engine::error::ControlError;
 use crate::engine::ports::MAIN_CONFIG;
-use crate::engine::probe::reach;
 use crate::engine::server::Server as Asked;
+use crate::engine::server::{Encryption, Endpoint};
 use crate::model::{Jid, RoomJid, Vhost};
 use crate::observed::Reading;
 use crate::spec::{DesiredState, User, UserState};
@@ -78,15 +77,16 @@ impl Engine {
         for listener in listeners {
             let Some(path) = listener.api else { continue };
             let status = match listener.at {
-                Some(at) if !listener.tls => {
+                Some(at) => {
                     let question = format!("{}/status", path.trim_end_matches('/'));
-                    let answer = server.http_status(reachable(at), &question, CALL).await;
+                    let (proxied, tls) = (listener.proxied, listener.tls);
+                    let to = Endpoint { proxied, tls, ..Endpoint::plain(at) };
+                    let answer = server.http_status(to, &question, CALL).await;
                     match answer {
                         Ok(status) => Reading::Known(status),
                         Err(e) => Reading::Unknown(format!("failed to {e}")),
                     }
                 }
-                Some(_) => Reading::Unknown("it speaks TLS, and was not asked".to_owned()),
                 None => Reading::Unknown("it is on a Unix socket, and was not asked".to_owned()),
             };
             apis.push(Api { at: listener.at, path, tls: listener.tls, status });
@@ -151,17 +151,6 @@ async fn read<T>(ask: impl Future<Output = Result<T, ControlError>>) -> Reading<
     within(CALL, async { said(ask.await) }).await
 }
 
-/// An address at which one can call what listens there.
-fn reachable(at: SocketAddr) -> SocketAddr {
-    match at {
-        SocketAddr::V4(four) if four.ip().is_unspecified() => ([127, 0, 0, 1], at.port()).into(),
-        SocketAddr::V6(six) if six.ip().is_unspecified() => {
-            (std::net::Ipv6Addr::LOCALHOST, at.port()).into()
-        }
-        at => at,
-    }
-}
-
 /// The accounts that are declared to be there.
 fn present(desired: &DesiredState) -> Vec<&Jid> {
     let users = desired.users.iter().flatten();
@@ -192,20 +181,18 @@ async fn modules(
 async fn clients(server: &Asked, desired: &DesiredState) -> Result<Vec<Client>, String> {
     let listeners = said(server.listeners().await)?;
     let mut found = Vec::new();
-    for listener in listeners.iter().filter(|listener| listener.is_plain_c2s()) {
+    for listener in listeners.iter().filter(|listener| listener.is_c2s()) {
         for host in hosts(desired) {
-            let at = reach(listener);
-            let features = read(server.open_stream(at, host, CALL)).await;
+            let to = listener.endpoint();
+            let at = to.at;
+            let features = read(server.open_stream(to, host, CALL)).await;
             found.push(Client {
                 at,
                 host: host.clone(),
-                starttls: listener.starttls,
+                starttls: listener.encryption == Encryption::Starttls,
                 says: features,
             });
         }
-    }
-    if found.is_empty() && listeners.iter().any(|listener| listener.module == "ejabberd_c2s") {
-        return Err("its client ports speak TLS from the first byte, and were not asked".to_owned());
     }
     Ok(found)
 }

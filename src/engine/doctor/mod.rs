@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 use super::Engine;
 use super::error::ControlError;
 use crate::doctor::{Alive, Delivery, Load, Server, Symptom};
+use crate::engine::NodePhase;
 use crate::model::Jid;
 use crate::observed::{PAUSED, ProcessState, Reading};
 use crate::spec::DesiredState;
@@ -88,9 +89,10 @@ impl Engine {
         let ask = async {
             let began = Instant::now();
             let version = server.version().await?;
-            let started = server.is_started().await?;
+            let phase = server.phase().await?;
             let took = began.elapsed();
-            let halted = !started && server.is_halted().await.unwrap_or(false);
+            let started = phase == NodePhase::Running;
+            let halted = phase == NodePhase::Stopped;
             // What only the session carries tells which way it is.
             let way = match server.listeners().await {
                 Err(ControlError::Unsupported { .. }) => "ejabberdctl",

@@ -19,10 +19,12 @@ use tokio::time::{Instant, timeout};
 pub(super) use self::held::Held;
 use self::words::{describe, told};
 use super::bulletin::Bulletin;
+use super::observe::{HALTED, Sight};
 use super::ports::{Memo, Runtime, Store, Telemetry};
 use super::probe::{Answer, Prober};
 use super::report::STARTING;
 use super::server::Server;
+use crate::observed::Work;
 use crate::spec::{self, DesiredState, Mode, ServerState};
 use crate::status::Status;
 use crate::supervision::{Event, Settings, State, Supervision};
@@ -149,7 +151,7 @@ impl Keeper {
     /// Looks at the process and does what is called for. Answers when to look
     /// again.
     pub async fn attend(&self) -> Duration {
-        if self.hands_off.load(Ordering::Relaxed) {
+        if self.is_hands_off() {
             return self.settings().probe.interval;
         }
         let mut machine = self.machine.lock().await;
@@ -188,24 +190,39 @@ impl Keeper {
 
     /// Why a server that it watches cannot be asked now, if so: asking costs a
     /// server that starts more than it tells.
-    pub(super) async fn silence(&self) -> Option<&'static str> {
-        if self.hands_off.load(Ordering::Relaxed) {
-            return None;
-        }
-        // Whoever has it for longer than a look starts or stops the server.
+    pub(super) async fn silence(&self) -> Option<Sight> {
+        let silent = |why: &str| Some(Sight::Silent(why.to_owned()));
+        // A rollout or a start holds the machine for longer than a look takes.
         let Ok(machine) = timeout(LOOK, self.machine.lock()).await else {
-            return Some("the server is being started or stopped");
+            return silent("the server is being started or stopped");
         };
-        match machine.state {
-            State::Starting { .. } => Some(STARTING),
-            State::Unresponsive { .. } => Some("the server runs and does not answer"),
+        match &machine.state {
+            State::Starting { .. } => silent(STARTING),
+            State::Unresponsive { .. } => silent("the server runs and does not answer"),
+            State::Halted => silent(HALTED),
+            State::Unseen { why } => Some(Sight::Unseen(why.clone())),
+            _ => None,
+        }
+    }
+
+    /// Whether it only looks on, as `suspend` and `mode: report` want it.
+    pub(super) fn is_hands_off(&self) -> bool {
+        self.hands_off.load(Ordering::Relaxed)
+    }
+
+    /// Why a server that gives no answer may be serving all the same, if so.
+    /// For a round without a supervisor.
+    pub(super) async fn cannot_see(&self) -> Option<String> {
+        let interval = self.settings().probe.interval;
+        match self.prober.ask(interval, true).await {
+            Answer::Unseen(why) => Some(why),
             _ => None,
         }
     }
 
     /// Somebody has mended something: a server that waits is tried at once.
     pub async fn try_now(&self) {
-        if self.hands_off.load(Ordering::Relaxed) {
+        if self.is_hands_off() {
             return;
         }
         let mut machine = self.machine.lock().await;
@@ -214,7 +231,7 @@ impl Keeper {
 
     /// Asks the server how it is, and what it does if it does not answer.
     async fn ask(&self) -> Option<Event> {
-        if self.hands_off.load(Ordering::Relaxed) || self.blind.load(Ordering::Relaxed) {
+        if self.is_hands_off() || self.blind.load(Ordering::Relaxed) {
             return None;
         }
         let (starting, wants, measured) = {
@@ -229,29 +246,41 @@ impl Keeper {
         match self.prober.ask(interval, starting).await {
             Answer::Well => Some(Event::Answered),
             Answer::Halted => Some(Event::Halted),
+            Answer::Unseen(why) => Some(Event::Unseen(why)),
+            Answer::PortSilent(why) => Some(Event::PortSilent(why)),
+            other if starting && recently(measured) => {
+                tracing::debug!(?other, "the server has not started");
+                Some(Event::Nothing)
+            }
+            Answer::InProgress => Some(Event::InProgress(self.measure().await)),
             Answer::Silent(why) => {
                 tracing::debug!(why, "the server does not answer");
-                if starting && measured.is_some_and(|at: Instant| at.elapsed() < MEASURE_EVERY) {
-                    return Some(Event::Nothing);
-                }
-                self.prober.now_measured();
-                let usage = timeout(BLIND, self.runtime.usage()).await;
-                let usage = usage.ok().and_then(Result::ok).flatten();
-                Some(Event::Missed(usage.map(|usage| usage.work)))
+                Some(Event::Missed(self.measure().await))
             }
         }
+    }
+
+    /// What the server has done so far, where that can be measured.
+    async fn measure(&self) -> Option<Work> {
+        self.prober.now_measured();
+        let usage = timeout(BLIND, self.runtime.usage()).await;
+        usage.ok().and_then(Result::ok).flatten().and_then(|usage| usage.work)
     }
 
     /// What writes how the server fares into a status that a round has set.
     pub(super) async fn description(&self) -> impl FnOnce(&mut Status) + use<> {
         let machine = self.machine.lock().await.clone();
-        let hands_off = self.hands_off.load(Ordering::Relaxed);
+        let hands_off = self.is_hands_off();
         move |status| {
             if !hands_off {
                 describe(&machine, status, Timestamp::now());
             }
         }
     }
+}
+
+fn recently(measured: Option<Instant>) -> bool {
+    measured.is_some_and(|at| at.elapsed() < MEASURE_EVERY)
 }
 
 fn hands_off(desired: &DesiredState) -> bool {

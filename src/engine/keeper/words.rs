@@ -28,6 +28,18 @@ pub(super) fn describe(machine: &Supervision, status: &mut Status, now: Timestam
             "Unresponsive",
             format!("it runs and does not answer{why}"),
         ),
+        State::Halted => (
+            "halted",
+            Some(ConditionStatus::False),
+            "Halted",
+            format!("its node lives, and ejabberd has been stopped in it{why}"),
+        ),
+        State::Unseen { why } => {
+            ("unseen", Some(ConditionStatus::Unknown), CANNOT_SEE, why.clone())
+        }
+        State::PortSilent { why } => {
+            ("port-silent", Some(ConditionStatus::False), "PortSilent", why.clone())
+        }
         State::Paused => (
             "paused",
             Some(ConditionStatus::False),
@@ -54,8 +66,8 @@ pub(super) fn describe(machine: &Supervision, status: &mut Status, now: Timestam
         }
     };
     if let Some(holds) = holds {
-        // Whoever asks between two rounds must not read what was true before.
-        status.server.up = false;
+        // A reader between two rounds must not see what was true before.
+        status.server.up = matches!(state, State::PortSilent { .. });
         status.set(ConditionType::Healthy, holds, reason, message.as_str(), now);
         status.set(ConditionType::Ready, false, "ServerDown", message, now);
     }
@@ -67,6 +79,9 @@ pub(super) fn describe(machine: &Supervision, status: &mut Status, now: Timestam
         last_cause: cause.as_ref().map(ToString::to_string),
     });
 }
+
+/// The reason of the condition where the operator cannot look.
+const CANNOT_SEE: &str = "CannotSee";
 
 fn to_second(moment: Timestamp) -> Timestamp {
     moment.round(jiff::Unit::Second).unwrap_or(moment)
@@ -95,6 +110,8 @@ pub(super) fn headline(
         (_, State::Unresponsive { .. }) => {
             Some(("Unresponsive".to_owned(), "it runs and does not answer".to_owned()))
         }
+        (_, State::Unseen { why }) => Some((CANNOT_SEE.to_owned(), why.clone())),
+        (_, State::PortSilent { why }) => Some(("PortSilent".to_owned(), why.clone())),
         (_, State::BackingOff { .. } | State::Failed { .. }) => {
             Some((word, format!("{why}; started again in {}", told(after.waits(now)))))
         }

@@ -8,14 +8,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, stream};
 
+use tokio::time::sleep;
+
 use self::accounts::Accounts;
 use super::Engine;
 use super::error::ControlError;
 use super::report::{STARTING, Vitals};
+use super::server::NodePhase;
 use crate::inventory::{Fingerprint, Inventory};
 use crate::model::{ObjectKey, ServerVersion, Vhost};
 use crate::observed::{ObservedState, PAUSED, ProcessState, Reading, Surroundings};
 use crate::spec::{DesiredState, ServerState};
+use crate::supervision::HALTED_FOR;
 
 /// Calls that are under way at once. The control channel has a window of its
 /// own; this only keeps it full.
@@ -28,6 +32,19 @@ pub(super) struct Observation {
     /// What was seen to be in force and was not remembered yet.
     pub(super) seen: Seen,
 }
+
+/// What a look at a server says.
+pub(super) enum Sight {
+    /// It answers.
+    Answers(ServerVersion),
+    /// It does not serve, or does not yet: why.
+    Silent(String),
+    /// It runs, and may serve: why the operator cannot tell.
+    Unseen(String),
+}
+
+/// What is said of a node in which ejabberd has been stopped.
+pub(super) const HALTED: &str = "ejabberd has been stopped in its node";
 
 /// Fingerprints of what was seen to be in force.
 #[derive(Default)]
@@ -46,17 +63,19 @@ impl Engine {
             Ok(state) => Reading::Known(state),
             Err(e) => Reading::Unknown(format!("failed to {e}")),
         };
-        let (surroundings, version) =
-            tokio::join!(self.surroundings(&process), self.version_of(&process));
+        let (surroundings, sight) =
+            tokio::join!(self.surroundings(&process), self.sight_of(&process));
+        let unseen = matches!(sight, Sight::Unseen(_));
+        let version = match sight {
+            Sight::Answers(version) => Reading::Known(version),
+            Sight::Silent(why) | Sight::Unseen(why) => Reading::Unknown(why),
+        };
         // A keeper that watches all the time has seen to it already.
         let shall_run = !self.supervised
             && desired.server.state == ServerState::Running
             && matches!(process, Reading::Known(ProcessState::Running { .. }));
-        if shall_run
-            && version.known().is_none()
-            && matches!(self.server.is_halted().await, Ok(true))
-        {
-            // Whoever stopped it did not come to stop its process.
+        if shall_run && version.known().is_none() && self.is_halted().await {
+            // An operator before us was ended before it had stopped the process.
             process = Reading::Known(ProcessState::Stopped { exit_code: None, oom_killed: false });
         }
         if let Reading::Unknown(why) = &version {
@@ -69,7 +88,7 @@ impl Engine {
             let users = hosts(desired).map(|host| (host.clone(), Reading::Unknown(why.clone())));
             let users = users.collect();
             let state = ObservedState::unanswered(process, why);
-            let state = ObservedState { config, surroundings, users, ..state };
+            let state = ObservedState { unseen, config, surroundings, users, ..state };
             return Observation { state, vitals: Vitals::default(), seen: Seen::default() };
         }
         // Once one call of many has found the server away, the rest are not sent:
@@ -87,6 +106,7 @@ impl Engine {
         let state = ObservedState {
             process,
             version,
+            unseen,
             config,
             surroundings,
             users,
@@ -99,6 +119,17 @@ impl Engine {
             accounts_table,
         };
         Observation { state, vitals, seen }
+    }
+
+    /// Whether ejabberd has been stopped in its node, and stays so: an
+    /// administrator may just be starting it again.
+    async fn is_halted(&self) -> bool {
+        let stopped = || async { matches!(self.server.phase().await, Ok(NodePhase::Stopped)) };
+        if !stopped().await {
+            return false;
+        }
+        sleep(HALTED_FOR).await;
+        stopped().await
     }
 
     async fn accounts_table(&self, desired: &DesiredState) -> Option<Reading<String>> {
@@ -120,35 +151,48 @@ impl Engine {
         }
     }
 
-    async fn version_of(&self, process: &Reading<ProcessState>) -> Reading<ServerVersion> {
-        let unknown = |why: &str| Reading::Unknown(why.to_owned());
+    async fn sight_of(&self, process: &Reading<ProcessState>) -> Sight {
         match process {
             Reading::Known(ProcessState::Running { health })
                 if health.as_deref() == Some(PAUSED) =>
             {
-                unknown("somebody paused it: `docker unpause`, or the signal CONT, lets it go on")
+                let why = "somebody paused it: `docker unpause`, or the signal CONT, lets it go on";
+                Sight::Silent(why.to_owned())
             }
-            Reading::Known(ProcessState::Running { .. }) => {
-                match self.keeper.silence().await.filter(|_| self.supervised) {
-                    Some(why) => unknown(why),
+            // A supervisor that watches all the time has asked already.
+            Reading::Known(ProcessState::Running { .. })
+                if self.supervised && !self.keeper.is_hands_off() =>
+            {
+                match self.keeper.silence().await {
+                    Some(silence) => silence,
                     None => self.answering_version().await,
                 }
             }
-            Reading::Known(_) => unknown("the server does not run"),
-            Reading::Unknown(why) => unknown(why),
+            Reading::Known(ProcessState::Running { .. }) => match self.answering_version().await {
+                Sight::Silent(why) => match self.keeper.cannot_see().await {
+                    Some(why) => Sight::Unseen(why),
+                    None => Sight::Silent(why),
+                },
+                sight => sight,
+            },
+            Reading::Known(_) => Sight::Silent("the server does not run".to_owned()),
+            Reading::Unknown(why) => Sight::Silent(why.clone()),
         }
     }
 
     /// The version of a server that has started as a whole.
-    async fn answering_version(&self) -> Reading<ServerVersion> {
+    async fn answering_version(&self) -> Sight {
         let ask = async {
-            let version = self.server.version().await?;
-            Ok::<_, ControlError>((version, self.server.is_started().await?))
+            let phase = self.server.phase().await?;
+            Ok::<_, ControlError>((self.server.version().await?, phase))
         };
+        let silent = |why: &str| Sight::Silent(why.to_owned());
         match ask.await {
-            Ok((version, true)) => Reading::Known(version),
-            Ok((_, false)) => Reading::Unknown(STARTING.to_owned()),
-            Err(e) => Reading::Unknown(format!("failed to {e}")),
+            Ok((version, NodePhase::Running)) => Sight::Answers(version),
+            Ok((_, NodePhase::Starting)) => silent(STARTING),
+            Ok((_, NodePhase::Stopping)) => silent("the server is stopping"),
+            Ok((_, NodePhase::Stopped)) => silent(HALTED),
+            Err(e) => Sight::Silent(format!("failed to {e}")),
         }
     }
 

@@ -1,11 +1,10 @@
 //! Questions of whoever looks for a fault. Nothing here changes anything.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::accounts::account;
 use super::answers::{number, refused, texts};
-use super::{Arg, Call, ControlError, Result, Server, Shape, Value};
+use super::{Arg, Call, ControlError, Endpoint, Result, Server, Shape, Value};
 use crate::doctor::{Archive, Session, Vm};
 use crate::model::{Jid, Vhost};
 
@@ -23,11 +22,9 @@ impl Server {
     }
 
     /// The HTTP status with which a listener answers. Asked from where the server runs.
-    pub async fn http_status(&self, at: SocketAddr, path: &str, wait: Duration) -> Result<u16> {
+    pub async fn http_status(&self, to: Endpoint, path: &str, wait: Duration) -> Result<u16> {
         const NAME: &str = "get";
-        let address = at.ip().to_string();
-        let args = vec![address.as_str().into(), Arg::Int(at.port().into()), path.into()];
-        let answer = self.control.call(Call::Beside { function: NAME, args }, wait).await?;
+        let answer = self.beside(NAME, to, "localhost", vec![path.into()], wait).await?;
         let said = answer.into_bytes().ok_or(ControlError::Malformed(NAME))?;
         let said = String::from_utf8_lossy(&said).into_owned();
         let mut words = said.split_whitespace();

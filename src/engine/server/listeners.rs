@@ -1,6 +1,6 @@
 //! Where the server listens, by its configuration in force.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{Call, ControlError, Result, Server, Value};
 
@@ -11,19 +11,64 @@ pub struct Listener {
     pub at: SocketAddr,
     /// What answers there, e.g. `ejabberd_c2s`.
     pub module: String,
-    /// Its options `starttls`, `starttls_required` and `tls`, if true.
-    pub starttls: bool,
-    /// See [`starttls`](Self::starttls).
-    pub starttls_required: bool,
-    /// See [`starttls`](Self::starttls).
+    /// Its options `starttls`, `starttls_required` and `tls`.
+    pub encryption: Encryption,
+    /// Its option `use_proxy_protocol`.
+    pub proxied: bool,
+}
+
+/// How a listener encrypts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encryption {
+    /// It does not.
+    None,
+    /// It offers STARTTLS (`starttls`, `starttls_required`).
+    Starttls,
+    /// It speaks TLS from the first byte (`tls`).
+    Direct,
+}
+
+/// Where and how a listener is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// The address, as seen from where the server runs.
+    pub at: SocketAddr,
+    /// Whether it waits for a header of the PROXY protocol first.
+    pub proxied: bool,
+    /// Whether it speaks TLS from the first byte.
     pub tls: bool,
 }
 
-impl Listener {
-    /// Whether a client can open a stream there without TLS first.
+impl Endpoint {
+    /// A listener without options that is bound at `at`.
     #[must_use]
-    pub fn is_plain_c2s(&self) -> bool {
-        self.module == "ejabberd_c2s" && !self.tls
+    pub fn plain(at: SocketAddr) -> Self {
+        Self { at: reachable(at), proxied: false, tls: false }
+    }
+}
+
+/// Where a socket that is bound at `at` is reached on its own machine.
+fn reachable(at: SocketAddr) -> SocketAddr {
+    let ip = match at.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, at.port())
+}
+
+impl Listener {
+    /// Whether clients log in there.
+    #[must_use]
+    pub fn is_c2s(&self) -> bool {
+        self.module == "ejabberd_c2s"
+    }
+
+    /// How it is reached from where the server runs.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        let tls = self.encryption == Encryption::Direct;
+        Endpoint { at: reachable(self.at), proxied: self.proxied, tls }
     }
 }
 
@@ -57,9 +102,14 @@ fn listener(item: &Value) -> Option<Listener> {
     Some(Listener {
         at: SocketAddr::new(ip(address)?, u16::try_from(*port).ok()?),
         module: module.as_text()?.to_owned(),
-        starttls: on("starttls") || on("starttls_required"),
-        starttls_required: on("starttls_required"),
-        tls: on("tls"),
+        encryption: if on("tls") {
+            Encryption::Direct
+        } else if on("starttls") || on("starttls_required") {
+            Encryption::Starttls
+        } else {
+            Encryption::None
+        },
+        proxied: on("use_proxy_protocol"),
     })
 }
 
@@ -110,7 +160,7 @@ mod tests {
         let required = Value::Tuple(vec![atom("starttls_required"), atom("true")]);
         let found = listener(&item(ints(&[127, 0, 0, 1]), vec![required])).unwrap();
         assert_eq!(found.at.to_string(), "127.0.0.1:5222");
-        assert!(found.is_plain_c2s() && found.starttls && found.starttls_required);
+        assert!(found.is_c2s() && found.encryption == Encryption::Starttls);
         let six = listener(&item(ints(&[0, 0, 0, 0, 0, 0, 0, 1]), Vec::new())).unwrap();
         assert_eq!(six.at.to_string(), "[::1]:5222");
         assert_eq!(listener(&item(ints(&[300, 0, 0, 1]), Vec::new())), None);

@@ -9,13 +9,14 @@ mod groups;
 mod health;
 mod listeners;
 mod new_rooms;
+mod phase;
 mod rooms;
 mod storage;
 mod stored_rooms;
 mod subjects;
 mod vcards;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ use crate::model::{ApiVersion, Jid, Secret, ServerVersion, Vhost};
 use answers::{number, refused};
 pub use groups::WholeGroup;
 pub use groups::group_name;
-pub use listeners::Listener;
+pub use listeners::{Encryption, Endpoint, Listener};
+pub use phase::NodePhase;
 pub use rooms::NewRoom;
 pub use stored_rooms::WholeRoom;
 
@@ -44,10 +46,6 @@ const NO_SUCH_ADDRESS: &str = "eaddrnotavail";
 
 /// How long a backup may take: a database of gigabytes.
 const BACKUP_DEADLINE: Duration = Duration::from_secs(600);
-
-/// A node that is younger, in milliseconds, may just not have come to start its
-/// database.
-const NODE_BEGINS: i64 = 20_000;
 
 type Result<T> = std::result::Result<T, ControlError>;
 
@@ -109,28 +107,6 @@ impl Server {
         self.control.call(Call::command(name, shape, args), self.deadline).await
     }
 
-    /// Whether ejabberd has started as a whole, not only its node.
-    pub async fn is_started(&self) -> Result<bool> {
-        match self.command("status", Shape::Restuple, Vec::new()).await {
-            Ok(answer) => Ok(answer.is_ok()),
-            // Its commands are not there yet, or not any more.
-            Err(ControlError::UnknownCommand { .. } | ControlError::Crashed { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether the node lives while ejabberd in it has been stopped: neither
-    /// it nor its database runs, and not because the node has just begun.
-    pub async fn is_halted(&self) -> Result<bool> {
-        let running = Call::function("mnesia", "system_info", vec![Arg::Atom("is_running")]);
-        if self.control.call(running, self.deadline).await?.as_text() != Some("no") {
-            return Ok(false);
-        }
-        let clock = Call::function("erlang", "statistics", vec![Arg::Atom("wall_clock")]);
-        let clock = self.control.call(clock, self.deadline).await?;
-        Ok(matches!(clock.as_tuple(), Some([Value::Int(millis), _]) if *millis > NODE_BEGINS))
-    }
-
     /// Has ejabberd read its configuration again. It is all or nothing only
     /// up to here: what fails while it is applied stands in the log alone.
     pub async fn reload_config(&self) -> Result<()> {
@@ -147,35 +123,50 @@ impl Server {
     /// its stream features, as it writes them. Asked from where it runs.
     pub async fn open_stream(
         &self,
-        at: SocketAddr,
+        to: Endpoint,
         host: &Vhost,
         deadline: Duration,
     ) -> Result<String> {
         const NAME: &str = "open";
-        let answer = self.beside(NAME, at, host, Vec::new(), deadline).await?;
+        let answer = self.beside(NAME, to, host.as_str(), Vec::new(), deadline).await?;
         let said = answer.into_bytes().ok_or(ControlError::Malformed(NAME))?;
         Ok(String::from_utf8_lossy(&said).into_owned())
     }
 
-    /// Logs in as a client would, with STARTTLS and SASL PLAIN.
-    pub async fn log_in(&self, at: SocketAddr, jid: &Jid, password: &Secret) -> Result<()> {
-        let who = vec![jid.local.as_str().into(), password.into()];
-        self.beside("login", at, &jid.host, who, self.deadline).await?;
+    /// Logs in as a client would: with STARTTLS where that is offered, and with
+    /// the strongest of SCRAM-SHA-512, -256, -1 and PLAIN.
+    ///
+    /// The refusal `no_common_mechanism` means that the server offers none of
+    /// these, `not_authorized` that it refuses the password, `not_allowed` that
+    /// the listener's access rule refuses the account.
+    pub async fn log_in(&self, to: Endpoint, jid: &Jid, password: &Secret) -> Result<()> {
+        // RFC 5802 and RFC 4616: both sides prepare the password alike.
+        let prepared = stringprep::saslprep(password.expose());
+        let password =
+            prepared.map_or_else(|_| password.clone(), |text| Secret::new(text.into_owned()));
+        let who = vec![jid.local.as_str().into(), (&password).into()];
+        self.beside("login", to, jid.host.as_str(), who, self.deadline).await?;
         Ok(())
     }
 
     async fn beside(
         &self,
         function: &'static str,
-        at: SocketAddr,
-        host: &Vhost,
+        to: Endpoint,
+        host: &str,
         more: Vec<Arg>,
         deadline: Duration,
     ) -> Result<Value> {
+        let Endpoint { at, proxied, tls } = to;
         let call = |ip: IpAddr| {
             let address = ip.to_string();
-            let port = Arg::Int(at.port().into());
-            let mut args = vec![address.as_str().into(), port, host.as_str().into()];
+            let mut args = vec![
+                address.as_str().into(),
+                Arg::Int(at.port().into()),
+                Arg::Atom(if proxied { "proxied" } else { "direct" }),
+                Arg::Atom(if tls { "direct_tls" } else { "plain" }),
+                host.into(),
+            ];
             args.extend(more.iter().cloned());
             self.control.call(Call::Beside { function, args }, deadline)
         };
@@ -188,6 +179,25 @@ impl Server {
             }
             answer => answer,
         }
+    }
+
+    /// The kernel's tables of TCP sockets in the server's network, as
+    /// `/proc/net/tcp` and `tcp6` print them. Needs no answer of the server.
+    pub async fn tcp_tables(&self) -> Result<String> {
+        self.kernel_file("tables").await
+    }
+
+    /// `/proc/self/status` of a process of the server's user. Needs no answer of
+    /// the server.
+    pub async fn process_status(&self) -> Result<String> {
+        self.kernel_file("status").await
+    }
+
+    async fn kernel_file(&self, function: &'static str) -> Result<String> {
+        let call = Call::Beside { function, args: Vec::new() };
+        let answer = self.control.call(call, self.deadline).await?;
+        let bytes = answer.into_bytes().ok_or(ControlError::Malformed(function))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Writes a backup of the whole database beside it, and answers where. The

@@ -119,7 +119,7 @@ fn failing_objects_are_all_counted_and_each_once() {
 fn a_container_that_has_ended_uses_nothing() {
     let metrics = Metrics::new().unwrap();
     let mut report = report(BTreeMap::new());
-    report.vitals.usage = Some(Usage { cpu_seconds: 1.0, memory_bytes: 2, work: 3 });
+    report.vitals.usage = Some(Usage { cpu_seconds: 1.0, memory_bytes: 2, work: None });
     report.observed.process = Reading::Known(ProcessState::Running { health: None });
     metrics.round(&report);
     assert!(metrics.encode().contains("ejabberd_container_memory_bytes 2"));

@@ -11,11 +11,16 @@ use super::archive::{Owner, parent};
 use super::create::labels;
 use super::{DockerRuntime, root};
 use crate::engine::{ConfigFiles, MAIN_CONFIG, Runtime, RuntimeError};
-use crate::erlang::{self, CommandLine, Layout, Verdict};
+use crate::erlang::{self, CTL_SCRIPTS, CommandLine, ControlScript, Verdict};
 use crate::observed::ProcessState;
+use crate::runtime::installation;
 
 /// A check takes half a second on an idle core; a host that starts up is not idle.
 const CHECK_DEADLINE: Duration = Duration::from_secs(60);
+
+/// What a macro that only the start script sets has during a check. The one
+/// that is known is `EJABBERD_MACRO_ADMIN` of the image on ghcr.io, an address.
+const MACRO_IN_CHECK: &str = "check@localhost";
 
 /// Several may be checked at once.
 static CHECKS: AtomicU32 = AtomicU32::new(0);
@@ -170,18 +175,19 @@ impl DockerRuntime {
         container: &str,
         files: &ConfigFiles,
     ) -> Result<Verdict, RuntimeError> {
-        let script = self.ctl_script(container).await?;
-        let candidates = erlang::erl_candidates(script.as_deref(), None);
-        let erl = self
-            .first_existing(container, candidates)
-            .await?
-            .ok_or_else(|| RuntimeError::NoErlang(container.to_owned()))?;
-        let layout = Layout { erl, libs: erlang::libs_from_script(script.as_deref()) };
+        let files_of = self.files(container);
+        let scripts = installation::control_scripts(&files_of, &CTL_SCRIPTS).await?;
+        // A stand-in has no server; what is found there fits the server's image.
+        let node = if container == self.name() { self.node().await? } else { None };
+        let found = installation::find(&files_of, node.as_ref(), &scripts).await?;
+        let found = found.ok_or_else(|| RuntimeError::NoErlang(container.to_owned()))?;
+        let macros = self.macros_of_wrapper(&scripts).await?;
         let count = CHECKS.fetch_add(1, Ordering::Relaxed);
         let directory = format!("/tmp/ejabberd-operator-check-{}-{count}", std::process::id());
         let owner = self.user_of(container).await?;
         self.upload(container, &directory, true, files, owner).await?;
-        let command = erlang::check_command(&layout, &format!("{directory}/{MAIN_CONFIG}"), None);
+        let main = format!("{directory}/{MAIN_CONFIG}");
+        let command = erlang::check_command(&found, &main, &macros);
         let output = self.output_in(container, command, CHECK_DEADLINE).await;
         // Certificates' keys may be among them.
         let remove = CommandLine {
@@ -197,6 +203,21 @@ impl DockerRuntime {
         let here = format!("{directory}/");
         let plain = |text: &str| text.replace(&here, "");
         Ok(erlang::read_verdict(&plain(&output.stdout), &plain(&output.stderr)))
+    }
+
+    /// Macros that the image's start script sets where the container's own
+    /// environment does not. Without them ejabberd refuses its configuration;
+    /// their values do not matter for that.
+    async fn macros_of_wrapper(
+        &self,
+        scripts: &[ControlScript],
+    ) -> Result<Vec<(String, String)>, RuntimeError> {
+        let config = self.container().await?.and_then(|container| container.config);
+        let env = config.and_then(|config| config.env).unwrap_or_default();
+        let is_set = |name: &str| env.iter().any(|line| line.split('=').next() == Some(name));
+        let exported = scripts.iter().flat_map(ControlScript::exported_macros);
+        let missing = exported.filter(|name| !is_set(name));
+        Ok(missing.map(|name| (name.to_owned(), MACRO_IN_CHECK.to_owned())).collect())
     }
 
     /// The numbers of the user that programs in `container` run as.

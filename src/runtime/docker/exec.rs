@@ -11,8 +11,9 @@ use tokio::time::timeout;
 use tokio_util::io::StreamReader;
 
 use super::DockerRuntime;
-use crate::engine::{Output, RuntimeError, Spawned, Spawner};
-use crate::erlang::{self, CommandLine, NodeAddress};
+use crate::engine::{Complaints, Output, RuntimeError, Spawned, Spawner};
+use crate::erlang::{CTL_SCRIPTS, CommandLine, Installation, ListedProcess, NodeAddress};
+use crate::runtime::installation::{self, Files};
 
 /// The most that is kept of what a program prints.
 const MAX_OUTPUT_BYTES: usize = 256 << 10;
@@ -115,69 +116,95 @@ impl DockerRuntime {
         Ok(None)
     }
 
-    /// The text of the image's `ejabberdctl`, wherever it is.
-    pub(super) async fn ctl_script(&self, container: &str) -> Result<Option<String>, RuntimeError> {
-        for place in erlang::CTL_SCRIPTS {
-            if let Some(file) = self.download(container, place).await? {
-                return Ok(Some(String::from_utf8_lossy(&file.content).into_owned()));
-            }
-        }
-        Ok(None)
+    /// The processes in the container, as its engine lists them.
+    ///
+    /// The engine runs the host's `ps`, whatever tools the image has; it wants
+    /// a column `PID` to tell the container's processes from others.
+    pub(super) async fn processes(&self, columns: &str) -> Result<Vec<Vec<String>>, RuntimeError> {
+        let options = query::TopOptionsBuilder::default().ps_args(columns).build();
+        let top = self.client().await?.top_processes(self.name(), Some(options)).await;
+        let top = top.map_err(|e| self.error("list the processes of", &e))?;
+        Ok(top.processes.unwrap_or_default())
+    }
+
+    /// The address of the server that runs in the container, if one does.
+    pub(super) async fn node(&self) -> Result<Option<NodeAddress>, RuntimeError> {
+        let rows = self.processes("-eo uid,pid,args").await?;
+        let mut listed = rows.into_iter().filter_map(|row| {
+            let [user, _, command] = <[String; 3]>::try_from(row).ok()?;
+            Some(ListedProcess { user, command })
+        });
+        Ok(listed.find_map(|process| process.server_node()))
+    }
+
+    /// The files of `container`.
+    pub(super) fn files<'a>(&'a self, container: &'a str) -> ContainerFiles<'a> {
+        ContainerFiles { runtime: self, container }
+    }
+}
+
+/// The files of one container.
+pub(super) struct ContainerFiles<'a> {
+    runtime: &'a DockerRuntime,
+    container: &'a str,
+}
+
+#[async_trait]
+impl Files for ContainerFiles<'_> {
+    async fn exists(&self, path: &str) -> Result<bool, RuntimeError> {
+        self.runtime.exists(self.container, path).await
+    }
+
+    async fn read(&self, path: &str) -> Result<Option<String>, RuntimeError> {
+        let file = self.runtime.download(self.container, path).await?;
+        Ok(file.map(|file| String::from_utf8_lossy(&file.content).into_owned()))
     }
 }
 
 #[async_trait]
 impl Spawner for DockerRuntime {
-    async fn locate(&self) -> Result<(String, NodeAddress), RuntimeError> {
-        // Columns by name: `ps` on the host prints them, whatever the image has.
-        let options = query::TopOptionsBuilder::default().ps_args("-eo uid,pid,args").build();
-        let top = self.client().await?.top_processes(self.name(), Some(options)).await;
-        let top = top.map_err(|e| self.error("list the processes of", &e))?;
-        let processes: Vec<(String, String)> = top
-            .processes
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|row| Some((row.first()?.clone(), row.get(2)?.clone())))
-            .collect();
+    async fn locate(&self) -> Result<(Installation, NodeAddress), RuntimeError> {
         let starting = |what: &str| {
             RuntimeError::Missing(format!("{what} in {}: it is starting or stopped", self.name()))
         };
-        let node = erlang::find_node(&processes).ok_or_else(|| starting("ejabberd's node"))?;
-        if let (None, Some(home)) = (&node.cookie, &node.home) {
-            // Whoever comes before the server has made its cookie makes one
-            // itself, and the server dies of it (seen on 24.12).
-            if !self.exists(self.name(), &format!("{home}/.erlang.cookie")).await? {
-                return Err(starting("the cookie of ejabberd's node"));
-            }
+        let node = self.node().await?.ok_or_else(|| starting("ejabberd's node"))?;
+        let files = self.files(self.name());
+        if !installation::has_cookie(&files, &node).await? {
+            return Err(starting("the cookie of ejabberd's node"));
         }
-        let candidates = erlang::erl_candidates(None, Some(&node));
-        if let Some(erl) = self.first_existing(self.name(), candidates).await? {
-            return Ok((erl, node));
+        // The VM itself tells where it runs from, as a rule.
+        let mut found = installation::find(&files, Some(&node), &[]).await?;
+        if found.is_none() {
+            let scripts = installation::control_scripts(&files, &CTL_SCRIPTS).await?;
+            found = installation::find(&files, Some(&node), &scripts).await?;
         }
-        let script = self.ctl_script(self.name()).await?;
-        let erl = self
-            .first_existing(self.name(), erlang::erl_candidates(script.as_deref(), Some(&node)))
-            .await?;
-        let erl = erl.ok_or_else(|| RuntimeError::NoErlang(self.name().to_owned()))?;
-        Ok((erl, node))
+        let found = found.ok_or_else(|| RuntimeError::NoErlang(self.name().to_owned()))?;
+        Ok((found, node))
     }
 
     async fn spawn(&self, command: CommandLine) -> Result<Spawned, RuntimeError> {
         let (_, (output, stdin)) = self.start_exec(self.name(), command, true).await?;
-        let stdout = output.filter_map(|piece| async move {
-            match piece {
-                Ok(LogOutput::StdOut { message } | LogOutput::Console { message }) => Some(Ok(message)),
+        let complaints = Complaints::default();
+        let stderr = complaints.clone();
+        let stdout = output.filter_map(move |piece| {
+            let frame = match piece {
+                Ok(LogOutput::StdOut { message } | LogOutput::Console { message }) => {
+                    Some(Ok(message))
+                }
                 Ok(LogOutput::StdErr { message }) => {
-                    tracing::debug!(text = %String::from_utf8_lossy(&message), "the session's standard error");
+                    tracing::debug!(text = %String::from_utf8_lossy(&message), "standard error of the session");
+                    stderr.add(&message);
                     None
                 }
                 Ok(LogOutput::StdIn { .. }) => None,
                 Err(e) => Some(Err(std::io::Error::other(e))),
-            }
+            };
+            std::future::ready(frame)
         });
         Ok(Spawned {
             stdin: Box::new(stdin),
             stdout: Box::new(StreamReader::new(Box::pin(stdout))),
+            complaints,
         })
     }
 

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use super::{DockerRuntime, status};
 use crate::engine::{LogLine, RuntimeError};
-use crate::erlang;
-use crate::observed::Usage;
+use crate::erlang::ListedProcess;
+use crate::observed::{Usage, Work};
 
 /// The longest line that is kept. ejabberd logs whole stanzas in `debug`.
 const MAX_LINE_BYTES: usize = 2000;
@@ -32,29 +32,25 @@ impl DockerRuntime {
             // It does not run: the engine answers with nothing but the name.
             return Ok(None);
         };
-        let work = self.vm_seconds().await?.saturating_add(blocks(&stats));
+        let disk_bytes = blocks(&stats);
+        let work = self.vm_work().await?.map(|work| Work { disk_bytes, ..work });
         #[allow(clippy::cast_precision_loss, reason = "a hundred days are 2^53 nanoseconds")]
         let cpu_seconds = nanos as f64 / 1e9;
         Ok(Some(Usage { cpu_seconds, memory_bytes, work }))
     }
 
-    /// Processor seconds of the server's own VM. Those of the container hold
-    /// our own programs in it, and would look like life in a dead server.
-    async fn vm_seconds(&self) -> Result<u64, RuntimeError> {
-        let options =
-            query::TopOptionsBuilder::default().ps_args("-eo uid,pid,cputimes,args").build();
-        let top = match self.client().await?.top_processes(self.name(), Some(options)).await {
-            Ok(top) => top,
-            Err(e) if matches!(status(&e), Some(404 | 409 | 500)) => return Ok(0),
-            Err(e) => return Err(self.error("list the processes of", &e)),
+    /// Processor time and waits of the server's own VM; `None` if there is none.
+    /// Those of the container hold our own programs in it, and would look like
+    /// life in a dead server.
+    async fn vm_work(&self) -> Result<Option<Work>, RuntimeError> {
+        // A row for each thread: Erlang writes files in threads beside the main one.
+        let rows = match self.processes("-eLo uid,pid,stat,cputimes,args").await {
+            Ok(rows) => rows,
+            // It has just ended.
+            Err(RuntimeError::Missing(_) | RuntimeError::Refused { .. }) => return Ok(None),
+            Err(error) => return Err(error),
         };
-        let rows = top.processes.unwrap_or_default();
-        let seconds = rows.iter().filter_map(|row| {
-            let process = (row.first()?.clone(), row.get(3)?.clone());
-            erlang::find_node(&[process])?;
-            row.get(2)?.parse::<u64>().ok()
-        });
-        Ok(seconds.sum())
+        Ok(work_of(rows))
     }
 
     pub(super) async fn read_log(
@@ -103,8 +99,45 @@ impl DockerRuntime {
     }
 }
 
+/// What the threads of the server's VM among `rows` have done: user, process,
+/// state, processor seconds and command line of each.
+fn work_of(rows: Vec<Vec<String>>) -> Option<Work> {
+    let threads = rows.into_iter().filter_map(|row| {
+        let [user, _, state, seconds, command] = <[String; 5]>::try_from(row).ok()?;
+        ListedProcess { user, command }.server_node()?;
+        Some((state.starts_with('D'), seconds.parse::<u64>().unwrap_or(0)))
+    });
+    threads.fold(None, |sum: Option<Work>, (waits, seconds)| {
+        let Work { cpu_seconds, waits_for_disk, .. } = sum.unwrap_or_default();
+        Some(Work {
+            cpu_seconds: cpu_seconds.saturating_add(seconds),
+            waits_for_disk: waits_for_disk || waits,
+            disk_bytes: 0,
+        })
+    })
+}
+
 /// Bytes that were read and written on disks. Zero where the host counts none.
 fn blocks(stats: &ContainerStatsResponse) -> u64 {
     let counted = stats.blkio_stats.as_ref().and_then(|io| io.io_service_bytes_recursive.as_ref());
     counted.into_iter().flatten().filter_map(|entry| entry.value).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_servers_vm_counts_and_every_thread_of_it() {
+        let row = |state: &str, seconds: &str, command: &str| {
+            ["995", "7", state, seconds, command].map(str::to_owned).to_vec()
+        };
+        let vm = "/usr/lib/erlang/erts-17/bin/beam.smp -- -sname ejabberd@localhost -s ejabberd";
+        let ours =
+            "/usr/lib/erlang/erts-17/bin/beam.smp -- -ejabberd_operator helper -sname undefined";
+        let rows = vec![row("Sl", "3", vm), row("Dl", "2", vm), row("Rl", "90", ours)];
+        let work = work_of(rows).unwrap();
+        assert_eq!((work.cpu_seconds, work.waits_for_disk), (5, true));
+        assert_eq!(work_of(vec![row("Dl", "9", ours)]), None);
+    }
 }

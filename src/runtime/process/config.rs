@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use super::files::{self, Scratch};
 use super::{ProcessRuntime, Site, blocking, failed};
 use crate::engine::{ConfigFiles, MAIN_CONFIG, RuntimeError};
-use crate::erlang::{self, Verdict};
+use crate::erlang::{self, Installation, NodeAddress, Verdict};
+use crate::runtime::installation::{self, Files};
 
 /// A check takes half a second on an idle core; a host that starts up is not idle.
 const CHECK_DEADLINE: Duration = Duration::from_secs(60);
@@ -20,12 +23,31 @@ impl Site {
         }
     }
 
-    /// The first `erl` that exists of those that the script and the known
-    /// layouts name.
-    pub(super) fn erl(&self, node: Option<&erlang::NodeAddress>) -> Result<String, RuntimeError> {
-        let candidates = erlang::erl_candidates(Some(&self.script), node);
-        let found = candidates.into_iter().find(|erl| Path::new(erl).exists());
+    /// The installation that runs the server at `node`, or would.
+    pub(super) async fn installation(
+        &self,
+        node: Option<&NodeAddress>,
+    ) -> Result<Installation, RuntimeError> {
+        let program = self.program.to_string_lossy();
+        let scripts = installation::control_scripts(&HostFiles, &[&program]).await?;
+        let found = installation::find(&HostFiles, node, &scripts).await?;
         found.ok_or_else(|| RuntimeError::NoErlang("this host".to_owned()))
+    }
+}
+
+/// The files of this host.
+pub(super) struct HostFiles;
+
+#[async_trait]
+impl Files for HostFiles {
+    async fn exists(&self, path: &str) -> Result<bool, RuntimeError> {
+        Ok(tokio::fs::try_exists(path).await.unwrap_or(false))
+    }
+
+    async fn read(&self, path: &str) -> Result<Option<String>, RuntimeError> {
+        let path = Path::new(path);
+        let content = files::read(path).map_err(|e| failed("read", path, &e))?;
+        Ok(content.map(|content| String::from_utf8_lossy(&content).into_owned()))
     }
 }
 
@@ -63,14 +85,13 @@ impl ProcessRuntime {
         files: &ConfigFiles,
     ) -> Result<Verdict, RuntimeError> {
         let site = self.site()?;
-        let libs = erlang::libs_from_script(Some(&site.script));
-        let layout = erlang::Layout { erl: site.erl(None)?, libs };
+        let installation = site.installation(None).await?;
         let (uid, gid) = (site.account.uid, site.account.gid);
         let scratch = Scratch::new(files, uid, gid);
         let scratch = scratch
             .map_err(|e| failed("write the files to check in", &std::env::temp_dir(), &e))?;
         let main = scratch.path().join(MAIN_CONFIG);
-        let command = erlang::check_command(&layout, &main.to_string_lossy(), None);
+        let command = erlang::check_command(&installation, &main.to_string_lossy(), &[]);
         let output = self.run(&site, command, CHECK_DEADLINE).await?;
         Ok(erlang::read_verdict(&output.stdout, &output.stderr))
     }

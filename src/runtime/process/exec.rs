@@ -11,9 +11,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::process::{Child, ChildStdout};
 use tokio::time::timeout;
 
+use super::config::HostFiles;
 use super::{ProcessRuntime, Site, failed, found, refused};
-use crate::engine::{Output, RuntimeError, Spawned, Spawner};
-use crate::erlang::{CommandLine, NodeAddress};
+use crate::engine::{Complaints, Output, RuntimeError, Spawned, Spawner};
+use crate::erlang::{CommandLine, Installation, NodeAddress};
+use crate::runtime::installation;
 
 /// The most that is kept of what a program prints.
 const MAX_OUTPUT_BYTES: usize = 256 << 10;
@@ -86,6 +88,17 @@ async fn keep(stream: Option<impl AsyncRead + Unpin>) -> String {
     String::from_utf8_lossy(&kept).into_owned()
 }
 
+/// Reads standard error to its end, so that the program does not wait for us.
+async fn collect(stderr: Option<impl AsyncRead + Unpin>, complaints: Complaints) {
+    let Some(mut stderr) = stderr else { return };
+    let mut piece = vec![0; 4 << 10];
+    while let Ok(read @ 1..) = stderr.read(&mut piece).await {
+        let text = piece.get(..read).unwrap_or_default();
+        tracing::debug!(text = %String::from_utf8_lossy(text), "standard error of the session");
+        complaints.add(text);
+    }
+}
+
 /// The output of a program that is killed when nobody reads it any more. It
 /// should end with its input; one that hangs does not.
 struct Held {
@@ -105,20 +118,16 @@ impl AsyncRead for Held {
 
 #[async_trait]
 impl Spawner for ProcessRuntime {
-    async fn locate(&self) -> Result<(String, NodeAddress), RuntimeError> {
+    async fn locate(&self) -> Result<(Installation, NodeAddress), RuntimeError> {
         let site = self.site()?;
         let starting =
             |what: &str| RuntimeError::Missing(format!("{what}: it is starting or stopped"));
         let vm = found::find(&site).vm;
         let node = vm.and_then(|vm| vm.node()).ok_or_else(|| starting("ejabberd's node"))?;
-        if let (None, Some(home)) = (&node.cookie, &node.home) {
-            // Whoever comes before the server has made its cookie makes one
-            // itself, and the server dies of it (seen on 24.12).
-            if !std::path::Path::new(home).join(".erlang.cookie").exists() {
-                return Err(starting("the cookie of ejabberd's node"));
-            }
+        if !installation::has_cookie(&HostFiles, &node).await? {
+            return Err(starting("the cookie of ejabberd's node"));
         }
-        Ok((site.erl(Some(&node))?, node))
+        Ok((site.installation(Some(&node)).await?, node))
     }
 
     async fn spawn(&self, command: CommandLine) -> Result<Spawned, RuntimeError> {
@@ -128,14 +137,10 @@ impl Spawner for ProcessRuntime {
         let (Some(stdin), Some(stdout)) = (stdin, stdout) else {
             return Err(refused("run a program", "it has no pipes"));
         };
-        tokio::spawn(async move {
-            let said = keep(stderr).await;
-            if !said.is_empty() {
-                tracing::debug!(text = said, "the session's standard error");
-            }
-        });
+        let complaints = Complaints::default();
+        tokio::spawn(collect(stderr, complaints.clone()));
         let stdout = Held { stdout, _child: child };
-        Ok(Spawned { stdin: Box::new(stdin), stdout: Box::new(stdout) })
+        Ok(Spawned { stdin: Box::new(stdin), stdout: Box::new(stdout), complaints })
     }
 
     async fn output(

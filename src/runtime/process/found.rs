@@ -10,7 +10,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::Site;
-use crate::erlang::NodeAddress;
+use crate::erlang::{self, NodeAddress};
 
 /// A process, as `/proc` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,32 +64,15 @@ impl Process {
         stat(self.pid).is_some_and(|stat| stat.started == self.started && stat.state == 'T')
     }
 
-    fn after(&self, flag: &str) -> Option<&String> {
-        let at = self.argv.iter().position(|arg| arg == flag)?;
-        self.argv.get(at + 1)
-    }
-
     /// The node that this VM is, as others address it.
     pub(super) fn node(&self) -> Option<NodeAddress> {
-        let (name, long_names) = match self.after("-name") {
-            Some(name) => (name, true),
-            None => (self.after("-sname")?, false),
-        };
-        Some(NodeAddress {
-            name: name.clone(),
-            long_names,
-            cookie: self.after("-setcookie").cloned(),
-            home: self.after("-home").cloned(),
-            root: self.after("-root").cloned(),
-            user: Some(self.uid.to_string()),
-        })
+        erlang::server_node(&self.uid.to_string(), &self.argv)
     }
 
     /// Whether this is the VM of `site`: an ejabberd on its database.
     fn is_vm_of(&self, site: &Site) -> bool {
         let has = |pair: [&str; 2]| self.argv.windows(2).any(|words| *words == pair);
-        let program = self.argv.first().is_some_and(|program| program.ends_with("beam.smp"));
-        if !program || !has(["-s", "ejabberd"]) || self.uid != site.account.uid {
+        if self.node().is_none() || self.uid != site.account.uid {
             return false;
         }
         let node = |name: &String| has(["-sname", name]) || has(["-name", name]);
@@ -197,7 +180,6 @@ mod tests {
         let directory = directory.map(Path::new);
         Site {
             program: "/usr/sbin/ejabberdctl".into(),
-            script: String::new(),
             account: Account { name: "x".into(), uid: 995, gid: 995, home: "/home/x".into() },
             layout: Layout::new(directory, ""),
             directory: directory.map(Path::to_owned),

@@ -60,8 +60,6 @@ pub struct ProcessRuntime {
 struct Site {
     /// The control script.
     program: PathBuf,
-    /// Its text.
-    script: String,
     account: Account,
     layout: Layout,
     directory: Option<PathBuf>,
@@ -117,7 +115,7 @@ impl ProcessRuntime {
             layout::node_name(directory, written.as_deref())
         });
         let (program, directory) = (self.program.clone(), self.directory.clone());
-        Ok(Site { program, script, account, layout, directory, node })
+        Ok(Site { program, account, layout, directory, node })
     }
 
     /// How the server that we started ended; `None` if we started none.

@@ -5,7 +5,10 @@ use std::fs;
 use rustix::param::{clock_ticks_per_second, page_size};
 
 use super::found::{Process, stat_fields};
-use crate::observed::Usage;
+use crate::observed::{Usage, Work};
+
+/// No more threads of one process than these are looked at.
+const MAX_THREADS: usize = 1024;
 
 /// The usage of a VM; nothing if it has just ended.
 pub(super) fn of(vm: &Process) -> Option<Usage> {
@@ -16,11 +19,26 @@ pub(super) fn of(vm: &Process) -> Option<Usage> {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
     let per_second = clock_ticks_per_second();
-    // Whole seconds: an idle VM uses a little all the time.
-    let work = (ticks / per_second.max(1)).saturating_add(blocks(pid.get()));
+    let work = Work {
+        cpu_seconds: ticks / per_second.max(1),
+        disk_bytes: blocks(pid.get()),
+        waits_for_disk: waits_for_disk(pid.get()),
+    };
     #[allow(clippy::cast_precision_loss, reason = "a thousand years are 2^53 ticks")]
     let cpu_seconds = ticks as f64 / per_second as f64;
-    Some(Usage { cpu_seconds, memory_bytes: pages.saturating_mul(page_size() as u64), work })
+    let memory_bytes = pages.saturating_mul(page_size() as u64);
+    Some(Usage { cpu_seconds, memory_bytes, work: Some(work) })
+}
+
+/// Whether one of its threads is in the state D: Erlang writes files in threads
+/// beside the main one.
+fn waits_for_disk(pid: i32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    threads.take(MAX_THREADS).any(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The name before the state may hold anything.
+        stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with('D'))
+    })
 }
 
 /// Bytes that were read from and written to disks. Zero where we may not know.

@@ -120,7 +120,16 @@ fn server(status: &Status) -> Option<Headline> {
     let word = supervision.map_or("", |supervision| supervision.state.as_str());
     let down = matches!(
         word,
-        "starting" | "unresponsive" | "paused" | "backing-off" | "failed" | "stopping" | "stopped"
+        "starting"
+            | "unresponsive"
+            | "halted"
+            | "unseen"
+            | "port-silent"
+            | "paused"
+            | "backing-off"
+            | "failed"
+            | "stopping"
+            | "stopped"
     );
     if !down && (status.server.up || healthy.status == ConditionStatus::True) {
         return None;
@@ -136,6 +145,21 @@ fn server(status: &Status) -> Option<Headline> {
             Tone::Bad,
             "Server does not answer",
             "it is restarted if it does nothing; one that is busy gets longer",
+        ),
+        "halted" => Headline::new(
+            Tone::Bad,
+            "ejabberd stopped in its node",
+            "it is restarted if it stays so",
+        ),
+        "unseen" => Headline::new(
+            Tone::Bad,
+            "Server cannot be seen",
+            "it is left alone; the operator looks again every 15 s",
+        ),
+        "port-silent" => Headline::new(
+            Tone::Bad,
+            "A client port does not answer",
+            "the server is left alone: its node answers",
         ),
         "paused" => {
             Headline::new(Tone::Bad, "Server paused", "it is for whoever paused it to end that")

@@ -1,0 +1,135 @@
+//! Whether ejabberd runs in its node. A node that answers is no proof of that.
+
+use super::answers::refused;
+use super::{Call, ControlError, Result, Server, Shape, Value};
+
+/// What a node that answers says about ejabberd in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodePhase {
+    /// ejabberd and its database run.
+    Running,
+    /// The node is on the way up: its start is not finished.
+    Starting,
+    /// The node is on the way down.
+    Stopping,
+    /// The node has finished its start, and ejabberd or its database has been
+    /// stopped in it. Nobody but an order starts that again.
+    Stopped,
+}
+
+/// The applications without which nobody is served.
+const NEEDED: [&str; 2] = ["mnesia", "ejabberd"];
+
+impl Server {
+    /// What the node says about ejabberd in it.
+    ///
+    /// `application:info/0` lists which applications run and which are on the
+    /// way up; `init:get_status/0` says whether the node's own start, of which
+    /// `-s ejabberd` is a part, is finished (OTP 25, 27 and 29, seen on 23.01,
+    /// 24.12 and 26.07).
+    pub async fn phase(&self) -> Result<NodePhase> {
+        let ask = |module, function| {
+            self.control.call(Call::function(module, function, Vec::new()), self.deadline)
+        };
+        let (status, applications) =
+            tokio::join!(ask("init", "get_status"), ask("application", "info"));
+        match (status, applications) {
+            (Err(ControlError::Unsupported { .. }), _) => self.phase_by_command().await,
+            (status, applications) => phase(&status?, &applications?),
+        }
+    }
+
+    /// Whether ejabberd has started as a whole, not only its node.
+    pub async fn is_started(&self) -> Result<bool> {
+        Ok(self.phase().await? == NodePhase::Running)
+    }
+
+    /// The same by the command `status`, which every control channel carries:
+    /// "The node ejabberd@localhost is started with status: started" and, where
+    /// ejabberd runs in it, "ejabberd 24.12 is running in that node".
+    async fn phase_by_command(&self) -> Result<NodePhase> {
+        const NAME: &str = "status";
+        let answer = match self.command(NAME, Shape::Restuple, Vec::new()).await {
+            Ok(answer) => answer,
+            // Its commands are not there yet, or not any more.
+            Err(ControlError::UnknownCommand { .. } | ControlError::Crashed { .. }) => {
+                return Ok(NodePhase::Starting);
+            }
+            Err(error) => return Err(error),
+        };
+        let text = answer.as_tuple().and_then(|parts| parts.get(1)?.as_text()).unwrap_or_default();
+        Ok(if answer.is_ok() {
+            NodePhase::Running
+        } else if text.contains("status: started") {
+            NodePhase::Stopped
+        } else {
+            NodePhase::Starting
+        })
+    }
+}
+
+fn phase(status: &Value, applications: &Value) -> Result<NodePhase> {
+    let boot = status.as_tuple().and_then(|parts| parts.first()?.as_text());
+    let lists = applications.as_list().ok_or_else(|| refused("info", applications))?;
+    let listed = |key: &str, name: &str| {
+        let list = lists.iter().filter_map(Value::as_tuple).find_map(|pair| match pair {
+            [found, list] if found.as_text() == Some(key) => list.as_list(),
+            _ => None,
+        });
+        list.into_iter().flatten().any(|entry| {
+            let first = entry.as_tuple().and_then(<[Value]>::first);
+            first.unwrap_or(entry).as_text() == Some(name)
+        })
+    };
+    Ok(match boot {
+        Some("stopping") => NodePhase::Stopping,
+        _ if NEEDED.iter().all(|name| listed("running", name)) => NodePhase::Running,
+        Some("started") if !NEEDED.iter().any(|name| listed("starting", name)) => {
+            NodePhase::Stopped
+        }
+        Some("starting" | "started") => NodePhase::Starting,
+        _ => return Err(ControlError::Malformed("get_status")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn atom(word: &str) -> Value {
+        Value::Atom(word.to_owned())
+    }
+
+    fn pair(one: Value, other: Value) -> Value {
+        Value::Tuple(vec![one, other])
+    }
+
+    fn info(running: &[&str], starting: &[&str]) -> Value {
+        let list = |names: &[&str]| {
+            Value::List(names.iter().map(|name| pair(atom(name), Value::Other)).collect())
+        };
+        Value::List(vec![
+            pair(atom("loaded"), Value::List(Vec::new())),
+            pair(atom("running"), list(running)),
+            pair(atom("starting"), list(starting)),
+        ])
+    }
+
+    #[test]
+    fn a_node_that_answers_is_not_taken_for_a_server_that_starts() {
+        let of = |boot, running: &[&str], starting: &[&str]| {
+            phase(&pair(atom(boot), atom(boot)), &info(running, starting)).unwrap()
+        };
+        let all = ["kernel", "mnesia", "ejabberd"];
+        assert_eq!(of("started", &all, &[]), NodePhase::Running);
+        assert_eq!(of("starting", &all, &[]), NodePhase::Running);
+        assert_eq!(of("starting", &["kernel"], &[]), NodePhase::Starting);
+        assert_eq!(of("starting", &["kernel", "mnesia"], &["ejabberd"]), NodePhase::Starting);
+        assert_eq!(of("started", &["kernel", "mnesia"], &[]), NodePhase::Stopped);
+        assert_eq!(of("started", &["kernel", "ejabberd"], &[]), NodePhase::Stopped);
+        assert_eq!(of("started", &["kernel", "mnesia"], &["ejabberd"]), NodePhase::Starting);
+        assert_eq!(of("stopping", &all, &[]), NodePhase::Stopping);
+        phase(&atom("ok"), &info(&[], &[])).unwrap_err();
+        phase(&pair(atom("started"), atom("started")), &atom("no")).unwrap_err();
+    }
+}

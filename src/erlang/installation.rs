@@ -1,0 +1,294 @@
+//! Where an Erlang installation keeps what starting a further VM needs.
+//!
+//! Three layouts are known: Debian's packages (root `/usr/lib/erlang`,
+//! applications of ejabberd elsewhere), the release of `ejabberd/ecs` (root
+//! `/home/ejabberd`, everything in `bin`), and the release of
+//! `ghcr.io/processone/ejabberd` (root `/opt/ejabberd-VERSION`, programs in
+//! `erts-X/bin`, boot files in `releases/V`). Nothing here depends on a shell
+//! or on a tool of the image: `erlexec`, the program that every `erl` script
+//! ends in, is started directly.
+
+use super::vm::NodeAddress;
+
+/// How to start a further VM of an installation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installation {
+    /// What starts it.
+    pub launcher: Launcher,
+    /// The boot file that starts nothing but Erlang, without `.boot`. Without
+    /// one, the `erl` of a release starts a second server.
+    pub boot: String,
+    /// What `$RELEASE_LIB` stands for in the boot files of a release. Without
+    /// it, they fail with `cannot expand $RELEASE_LIB in bootfile`.
+    pub release_lib: Option<String>,
+    /// Directories of Erlang applications outside of the installation.
+    pub libs: Vec<String>,
+}
+
+/// What starts an Erlang VM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Launcher {
+    /// `erlexec` in `bindir`, told by variables where it is.
+    Erlexec {
+        /// The root of the installation.
+        root: String,
+        /// The directory of the VM's programs.
+        bindir: String,
+    },
+    /// An `erl` script, where nothing more is known.
+    Erl(String),
+}
+
+impl Launcher {
+    /// The program's path.
+    #[must_use]
+    pub fn program(&self) -> String {
+        match self {
+            Self::Erlexec { bindir, .. } => format!("{bindir}/erlexec"),
+            Self::Erl(path) => path.clone(),
+        }
+    }
+
+    /// The root of the installation, where that is known.
+    #[must_use]
+    pub fn root(&self) -> Option<&str> {
+        match self {
+            Self::Erlexec { root, .. } => Some(root),
+            Self::Erl(_) => None,
+        }
+    }
+
+    /// The variables that `erlexec` needs, as each `erl` script sets them.
+    pub(super) fn variables(&self) -> Vec<(String, String)> {
+        match self {
+            Self::Erlexec { root, bindir } => [
+                ("ROOTDIR", root.as_str()),
+                ("BINDIR", bindir.as_str()),
+                ("EMU", "beam"),
+                ("PROGNAME", "erl"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+            Self::Erl(_) => Vec::new(),
+        }
+    }
+
+    /// That of a VM that runs. An `erl` elsewhere may be of another version.
+    #[must_use]
+    pub fn of_vm(node: &NodeAddress) -> Option<Self> {
+        let bindir = node.bindir.clone()?;
+        let root = node.root.clone().unwrap_or_else(|| root_of(&bindir).to_owned());
+        Some(Self::Erlexec { root, bindir })
+    }
+}
+
+/// The installation that a directory of programs belongs to.
+fn root_of(bindir: &str) -> &str {
+    let above = bindir.strip_suffix("/bin").unwrap_or(bindir);
+    match above.rsplit_once('/') {
+        Some((root, last)) if last.starts_with("erts-") => root,
+        _ => above,
+    }
+}
+
+/// Where `ejabberdctl` is looked for, most specific first.
+pub const CTL_SCRIPTS: [&str; 5] = [
+    "/home/ejabberd/bin/ejabberdctl",
+    "/opt/ejabberd/bin/ejabberdctl",
+    "/usr/sbin/ejabberdctl",
+    "/usr/local/sbin/ejabberdctl",
+    "/usr/local/bin/ejabberdctl",
+];
+
+/// Where `erl` is where nothing else tells.
+const KNOWN_ERL: [&str; 4] =
+    ["/home/ejabberd/bin/erl", "/opt/ejabberd/bin/erl", "/usr/bin/erl", "/usr/local/bin/erl"];
+
+/// The control script of ejabberd, as a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlScript {
+    /// Where it lies.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+}
+
+impl ControlScript {
+    /// The script that this one ends in, where it is only a wrapper.
+    #[must_use]
+    pub fn wrapped(&self) -> Option<&str> {
+        self.text.lines().rev().find_map(|line| {
+            let path = line.trim().strip_prefix("exec ")?.split_whitespace().next()?;
+            let path = path.trim_matches(['"', '\'']);
+            (path.starts_with('/') && path.ends_with("/ejabberdctl") && path != self.path)
+                .then_some(path)
+        })
+    }
+
+    /// The macros of the configuration that a wrapper sets. A program that is
+    /// started without the wrapper lacks them.
+    pub fn exported_macros(&self) -> impl Iterator<Item = &str> {
+        self.text.lines().filter_map(|line| {
+            let (name, _) = line.trim().strip_prefix("export ")?.split_once('=')?;
+            name.starts_with("EJABBERD_MACRO_").then_some(name)
+        })
+    }
+
+    /// What may start a VM beside the server of this script, best first. Which
+    /// of them exists is for the caller to find out.
+    #[must_use]
+    pub fn launchers(&self) -> Vec<Launcher> {
+        let mut found = Vec::new();
+        if let Some(root) = self.path.strip_suffix("/bin/ejabberdctl") {
+            let erts = self.text.lines().find_map(|line| line.strip_prefix("ERTS_VSN="));
+            let erts = erts.map(|value| value.trim().trim_matches('"'));
+            let erts = erts.filter(|value| value.starts_with("erts-") && !value.contains('/'));
+            let bindirs = erts.map(|erts| format!("{root}/{erts}/bin"));
+            for bindir in bindirs.into_iter().chain([format!("{root}/bin")]) {
+                found.push(Launcher::Erlexec { root: root.to_owned(), bindir });
+            }
+        }
+        found.extend(literal_path(&self.text, "ERL").map(Launcher::Erl));
+        found
+    }
+
+    /// The boot file that the script names.
+    #[must_use]
+    pub fn boot(&self) -> Option<&str> {
+        let (_, rest) = self.text.split_once("-boot ")?;
+        rest.split_whitespace().next()
+    }
+
+    /// The directories for `ERL_LIBS` that the script names.
+    #[must_use]
+    pub fn libs(&self) -> Vec<String> {
+        literal_path(&self.text, "ERL_LIBS").into_iter().collect()
+    }
+}
+
+/// What may start a VM where no script tells.
+#[must_use]
+pub fn known_launchers() -> Vec<Launcher> {
+    KNOWN_ERL.map(|path| Launcher::Erl(path.to_owned())).into()
+}
+
+/// The value that a line of a shell script gives to `name`, where that is a
+/// literal absolute path. Takes `ERL="/x"`, `ERL=/x`, `: "${ERL:="/x"}"`.
+fn literal_path(script: &str, name: &str) -> Option<String> {
+    script.lines().find_map(|line| {
+        let line = line.trim().trim_start_matches("export ");
+        let value = line
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('='))
+            .or_else(|| line.split_once(&format!("${{{name}:=")).map(|(_, rest)| rest))?;
+        let value = value.trim_matches(|c| "\"'}".contains(c));
+        (value.starts_with('/') && !value.contains(['$', '`', ' '])).then(|| value.to_owned())
+    })
+}
+
+/// Where `start_clean` of the installation at `root` may be, best first,
+/// without `.boot`. `named` is the boot file that the server itself was given,
+/// `start_data` the text of `{root}/releases/start_erl.data`.
+///
+/// `erl` looks for a relative boot file in its working directory and then in
+/// `{root}/bin` (`init:get_boot/2` of OTP 25 to 29).
+#[must_use]
+pub fn boot_candidates(root: &str, named: Option<&str>, start_data: Option<&str>) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    if let Some(named) = named {
+        let absolute =
+            if named.starts_with('/') { named.to_owned() } else { format!("{root}/bin/{named}") };
+        // Beside the one that starts the server is the one that does not.
+        if let Some((directory, _)) = absolute.rsplit_once('/') {
+            found.push(format!("{directory}/start_clean"));
+        }
+    }
+    found.push(format!("{root}/bin/start_clean"));
+    // Two words: the version of ERTS, and that of the release.
+    if let Some(release) = start_data.and_then(|text| text.split_whitespace().nth(1))
+        && !release.contains('/')
+    {
+        found.push(format!("{root}/releases/{release}/start_clean"));
+    }
+    found
+}
+
+/// What `$RELEASE_LIB` stands for. A relative value is relative to the working
+/// directory of the server, which nobody knows; every known release has `lib`.
+#[must_use]
+pub fn release_lib(root: &str, node: Option<&NodeAddress>) -> String {
+    let named = node.and_then(|node| node.release_lib.clone());
+    named.filter(|path| path.starts_with('/')).unwrap_or_else(|| format!("{root}/lib"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script(path: &str, text: &str) -> ControlScript {
+        ControlScript { path: path.to_owned(), text: text.to_owned() }
+    }
+
+    fn programs(script: &ControlScript) -> Vec<String> {
+        script.launchers().iter().map(Launcher::program).collect()
+    }
+
+    #[test]
+    fn each_layouts_script_tells_where_erlang_is() {
+        let debian = script(
+            "/usr/sbin/ejabberdctl",
+            "x=1\nERL=\"/usr/bin/erl\"\nERL_LIBS='/usr/lib/x86_64-linux-gnu'\n",
+        );
+        assert_eq!(programs(&debian), ["/usr/bin/erl"]);
+        assert_eq!(debian.libs(), ["/usr/lib/x86_64-linux-gnu"]);
+
+        let ecs = script("/home/ejabberd/bin/ejabberdctl", "ERL=\"$ROOT_DIR\"/bin/erl\n");
+        assert_eq!(programs(&ecs), ["/home/ejabberd/bin/erlexec"]);
+
+        let wrapper = script(
+            "/usr/local/bin/ejabberdctl",
+            "#!/bin/sh\nexport EJABBERD_MACRO_ADMIN=\"$U@$H\"\nexport CONFIG_DIR=/opt/ejabberd/conf\n\
+             exec /opt/ejabberd-25.10/bin/ejabberdctl \"$@\"\n",
+        );
+        assert_eq!(wrapper.wrapped(), Some("/opt/ejabberd-25.10/bin/ejabberdctl"));
+        assert_eq!(wrapper.exported_macros().collect::<Vec<_>>(), ["EJABBERD_MACRO_ADMIN"]);
+        let ghcr = script(
+            "/opt/ejabberd-25.10/bin/ejabberdctl",
+            "ERTS_VSN=\"erts-15.2\"\nERL=\"$SCRIPT_DIR/../$ERTS_VSN/bin/erl\"\n\
+             ERLANG_OPTS=\"-boot ../releases/25.10.0/start_clean -boot_var RELEASE_LIB ../lib +K $POLL\"\n",
+        );
+        assert_eq!(ghcr.wrapped(), None);
+        assert_eq!(programs(&ghcr)[0], "/opt/ejabberd-25.10/erts-15.2/bin/erlexec");
+        assert_eq!(ghcr.boot(), Some("../releases/25.10.0/start_clean"));
+    }
+
+    #[test]
+    fn the_clean_boot_file_is_looked_for_beside_the_servers_and_in_each_layout() {
+        let root = "/opt/ejabberd-25.10";
+        let found = boot_candidates(root, Some("../releases/25.10.0/start"), Some("15.2 25.10.0"));
+        assert_eq!(
+            found,
+            [
+                "/opt/ejabberd-25.10/bin/../releases/25.10.0/start_clean",
+                "/opt/ejabberd-25.10/bin/start_clean",
+                "/opt/ejabberd-25.10/releases/25.10.0/start_clean",
+            ]
+        );
+        assert_eq!(
+            boot_candidates("/r", Some("/a/start"), None),
+            ["/a/start_clean", "/r/bin/start_clean"]
+        );
+        assert_eq!(boot_candidates("/r", None, Some("1 ../../etc")), ["/r/bin/start_clean"]);
+    }
+
+    #[test]
+    fn the_installation_of_a_vm_is_found_without_its_root() {
+        let node = |bindir: &str| NodeAddress {
+            bindir: Some(bindir.to_owned()),
+            ..NodeAddress::default()
+        };
+        let root = |bindir| Launcher::of_vm(&node(bindir)).unwrap().root().unwrap().to_owned();
+        assert_eq!(root("/opt/x/erts-15.2/bin"), "/opt/x");
+        assert_eq!(root("/home/ejabberd/bin"), "/home/ejabberd");
+    }
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::ControlError;
 use super::server::{Endpoint, Listener, NodePhase, Server};
@@ -27,8 +27,12 @@ const STREAM: &str = "<stream:stream";
 /// How often the server is asked where it listens.
 const LISTENERS_EVERY: Duration = Duration::from_secs(30);
 
+/// How long the control channel may take to look around without the node: its
+/// VM may have to be started first.
+const LOOK_DEADLINE: Duration = Duration::from_secs(5);
+
 /// How long all client ports together may take to answer, when the node does not.
-const PORTS_DEADLINE: Duration = Duration::from_secs(3);
+const PORTS_DEADLINE: Duration = Duration::from_secs(2);
 
 /// No more sockets than these are tried where nobody knows which are for clients.
 const MAX_SOCKETS: usize = 16;
@@ -136,9 +140,8 @@ impl Prober {
                  `ejabberd-operator doctor` tells more"
             ));
         }
-        let server = self.server.clone().with_deadline(PORTS_DEADLINE);
-        let asked = timeout(PORTS_DEADLINE, self.port_that_answers(&server)).await;
-        match asked.unwrap_or(Err(ControlError::Timeout("open"))) {
+        let server = self.server.clone().with_deadline(LOOK_DEADLINE);
+        match self.port_that_answers(&server).await {
             Ok(Some(at)) => Answer::Unseen(format!(
                 "clients are served at {at}, and the server's Erlang node does not let the \
                  operator in: failed to {error}; are the node's cookie and name still those that it \
@@ -158,17 +161,20 @@ impl Prober {
     async fn port_that_answers(&self, server: &Server) -> Result<Option<SocketAddr>, ControlError> {
         let host = self.known().host.clone();
         let known = self.known().listeners.as_ref().map(|(_, known)| known.clone());
-        let known = known.filter(|known| !known.is_empty());
-        let to = match known {
+        // An answer to this shows that the operator can look, so that a port
+        // that gives none later is silent itself.
+        let status = server.process_status().await?;
+        let to = match known.filter(|known| !known.is_empty()) {
             Some(known) => known,
-            None => sockets_of(&server.process_status().await?, &server.tcp_tables().await?),
+            None => sockets_of(&status, &server.tcp_tables().await?),
         };
         let opened = to.into_iter().map(|to| {
             let host = &host;
             async move { (to.at, server.open_stream(to, host, PORTS_DEADLINE).await) }
         });
         let mut opened: FuturesUnordered<_> = opened.collect();
-        while let Some((at, said)) = opened.next().await {
+        let end = Instant::now() + PORTS_DEADLINE;
+        while let Ok(Some((at, said))) = timeout_at(end, opened.next()).await {
             match said {
                 Ok(said) if said.contains(STREAM) || said.starts_with("HTTP/") => {
                     return Ok(Some(at));

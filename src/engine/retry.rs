@@ -70,8 +70,12 @@ impl Retries {
                         known.map_or_else(|| waits(first, backoff.max), |failure| failure.waits);
                     self.failing.insert(key, later(waits, now));
                 }
-                // Put off for another reason, it is due whenever that ends.
-                (StepResult::Deferred(_), Some(known)) if known.until > now => {
+                // A step that waited for its backoff when the round began may be due by
+                // now: forgotten here, it would wait for the next resync. One that is
+                // put off for another reason is due when that reason ends.
+                (StepResult::Deferred(why), Some(known))
+                    if *why == FAILED_BEFORE || known.until > now =>
+                {
                     self.failing.insert(key, known);
                 }
                 (StepResult::Done, _) => self.contests.done(&outcome.step, now),

@@ -15,70 +15,12 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-use support::host::{Daemon, Host};
+use support::host::Host;
 use support::real::{docker, image};
-
-const SOON: Duration = Duration::from_secs(120);
-
-const PEOPLE: &str = "  users: [{ name: ann, password: a }, { name: bob, password: b }, { name: gen }]\n  \
-     rooms: [{ name: hall }]\n";
-
-/// Fast enough for a test: ten times as fast as the defaults.
-const FAST: &str = "    backoff: { initial: 1s, max: 10s, resetAfter: 5s }\n";
-
-fn status(host: &Host) -> Value {
-    let ran = host.run(&["status", "--output", "json"]);
-    serde_json::from_str(&ran.stdout).unwrap_or_default()
-}
-
-fn condition<'a>(status: &'a Value, kind: &str) -> &'a Value {
-    let all = status["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    all.iter().find(|c| c["type"] == kind).unwrap_or(&Value::Null)
-}
-
-fn is_ready(status: &Value) -> bool {
-    condition(status, "Ready")["status"] == "True"
-}
-
-fn has_event(status: &Value, reason: &str) -> bool {
-    status["events"].as_array().is_some_and(|events| events.iter().any(|e| e["reason"] == reason))
-}
-
-/// Waits until the status is as wanted; shows what the operator said if not.
-fn until(host: &Host, operator: &Daemon, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-    let began = Instant::now();
-    loop {
-        let status = status(host);
-        if holds(&status) {
-            return status;
-        }
-        assert!(began.elapsed() < SOON, "{what}\n{status:#}\n{}", operator.log());
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-/// An operator that has converged, on a server of its own.
-fn converged(version: &str, people: &str) -> (Host, Daemon) {
-    let mut host = Host::new(version);
-    FAST.clone_into(&mut host.server);
-    host.declare(people);
-    host.run(&["apply"]).expect(0);
-    let operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1h"], "run.log");
-    until(&host, &operator, "ready at first", is_ready);
-    (host, operator)
-}
-
-/// The server's VM, as the host numbers it.
-fn vm(host: &Host) -> String {
-    let top = docker(&["top", &host.container, "-eo", "pid,args"]);
-    let line = top.lines().find(|line| line.contains("beam.smp") && line.contains("-s ejabberd"));
-    line.unwrap().split_whitespace().next().unwrap().to_owned()
-}
-
-fn signal(pid: &str, name: &str) {
-    assert!(Command::new("kill").args(["-s", name, pid]).status().unwrap().success());
-}
+use support::watched::{
+    FAST, PEOPLE, SOON, condition, converged, has_event, is_ready, signal, started, status, until,
+    vm, watch,
+};
 
 /// Killed, stopped, removed, robbed of its database: it comes back.
 fn comes_back(version: &str) {
@@ -126,13 +68,6 @@ fn generated(host: &Host) -> String {
     }
 }
 
-/// When the container was started; empty where there is none that runs.
-fn started(host: &Host) -> String {
-    let format = "{{.State.Running}} {{.Id}} {{.State.StartedAt}}";
-    let state = Command::new("docker").args(["inspect", "-f", format, &host.container]).output();
-    String::from_utf8_lossy(&state.unwrap().stdout).trim().to_owned()
-}
-
 #[test]
 fn comes_back_26_07() {
     comes_back("26.07");
@@ -153,14 +88,14 @@ fn comes_back_23_01() {
 /// Frozen: noticed, named, restarted.
 fn frozen(version: &str) {
     let (host, operator) = converged(version, PEOPLE);
-    let pid = vm(&host);
+    let pid = vm(&host).unwrap();
     signal(&pid, "STOP");
     let frozen = Instant::now();
     until(&host, &operator, "noticed", |s| condition(s, "Healthy")["reason"] == "Unresponsive");
     println!("noticed after {:?}", frozen.elapsed());
     until(&host, &operator, "restarted", |s| is_ready(s) && has_event(s, "Unresponsive"));
     println!("ready after {:?}", frozen.elapsed());
-    assert_ne!(vm(&host), pid, "another VM");
+    assert_ne!(vm(&host).as_ref(), Some(&pid), "another VM");
 }
 
 #[test]
@@ -224,7 +159,7 @@ fn a_crash_loop_is_slowed_down_and_told() {
     // Its next start is remembered by the next operator.
     operator.signal("KILL");
     operator.wait(SOON);
-    let operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1h"], "run2.log");
+    let operator = watch(&host, "run2.log");
     let told = until(&host, &operator, "ready again", is_ready);
     assert!(told["server"]["supervision"]["starts"].as_u64() >= Some(3), "{told:#}");
 }
@@ -241,7 +176,7 @@ fn a_port_that_is_taken() {
     let text =
         text.replace("network: bridge", &format!("network: bridge, ports: [\"{number}:5222\"]"));
     std::fs::write(host.file(), text).unwrap();
-    let operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1h"], "run.log");
+    let operator = watch(&host, "run.log");
     let told = until(&host, &operator, "named", |s| condition(s, "Degraded")["status"] == "True");
     let message = condition(&told, "Degraded")["message"].as_str().unwrap().to_owned();
     assert!(message.contains(&number.to_string()), "{message}");
@@ -269,7 +204,7 @@ fn a_disk_that_is_full() {
     ]);
     host.declare(PEOPLE);
     host.run(&["apply"]).expect(0);
-    let operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1h"], "run.log");
+    let operator = watch(&host, "run.log");
     until(&host, &operator, "ready at first", is_ready);
     // The volume lives as long as something has it mounted: a tmpfs forgets.
     let keeper = support::real::unique("keeps");

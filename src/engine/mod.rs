@@ -22,6 +22,7 @@ mod meter;
 mod news;
 mod observe;
 mod orders;
+mod origin;
 mod ownership;
 mod ports;
 mod probe;

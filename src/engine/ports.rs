@@ -237,6 +237,8 @@ pub enum Memo {
     Replacement,
     /// Which server all of this is about.
     Server,
+    /// Who made the container, and since when it is gone.
+    Origin,
 }
 
 impl Memo {
@@ -250,6 +252,7 @@ impl Memo {
             Self::FailedReplacement => "failed-replacement",
             Self::Replacement => "replacement",
             Self::Server => "server",
+            Self::Origin => "origin",
         }
     }
 }

@@ -22,11 +22,12 @@ use super::server::Server;
 use crate::diff::{self, Action, ChangeSet};
 use crate::inventory::Inventory;
 use crate::model::{Digest, Jid, Kind, ObjectKey, Op};
-use crate::observed::{ObservedState, Reading};
+use crate::observed::{ObservedState, Reading, Surroundings};
 use crate::overview::{self, Differences, Standing};
 use crate::plan::{self, Plan, Step};
 use crate::spec::{DeletionPolicy, DesiredState, Mode};
 use crate::status::Counts;
+use crate::supervision::Others;
 
 /// A deleted room is gone a little after the server has said so.
 const READ_BACK_TRIES: u32 = 5;
@@ -109,12 +110,18 @@ impl Engine {
         }
         let mut view = self.look(desired, held.is_none()).await?;
         self.say_what_goes(&mut view.set).await;
+        let owner = match held {
+            None => self.creation_waits(&view.state, started)?,
+            Some(_) => None,
+        };
         let mut emptied = came_back_empty(&view);
         let vanished = ownership::vanished(desired, &view.state, &view.inventory, started);
         let mut plan = plan::plan(&view.set, desired, &view.inventory, permission.approved);
         let mut outcomes = Vec::new();
         if held.is_none() && !plan.steps.is_empty() {
-            let (ready, deferred) = sort_out(desired, &view.state, plan.steps.clone(), permission);
+            let circumstances = Circumstances { unseen: view.state.unseen, owner };
+            let (ready, deferred) =
+                sort_out(desired, &circumstances, plan.steps.clone(), permission);
             let (server, mut objects): (Vec<Step>, Vec<Step>) =
                 ready.into_iter().partition(Step::is_of_server);
             outcomes.extend(deferred);
@@ -130,8 +137,9 @@ impl Engine {
                 self.say_what_goes(&mut view.set).await;
                 emptied = emptied.or(came_back_empty(&view));
                 let later = plan::plan(&view.set, desired, &view.inventory, permission.approved);
+                let circumstances = Circumstances { unseen: view.state.unseen, owner: None };
                 let (ready, deferred) =
-                    sort_out(desired, &view.state, later.steps.clone(), permission);
+                    sort_out(desired, &circumstances, later.steps.clone(), permission);
                 objects = ready.into_iter().filter(|step| !step.is_of_server()).collect();
                 outcomes.retain(|outcome| outcome.step.is_of_server());
                 outcomes.extend(settled);
@@ -172,7 +180,11 @@ impl Engine {
         let mut inventory = self.store.inventory()?;
         let observation = self.observe(desired, &inventory).await;
         if let Reading::Known(Some(found)) = &observation.state.surroundings {
-            self.keeper.set_others(found.restarted_by.is_some());
+            self.keeper.set_others(match found {
+                Surroundings { restarted_by: Some(_), .. } => Others::RestartPolicy,
+                Surroundings { runtime: "docker", ours: false, .. } => Others::Owner,
+                _ => Others::None,
+            });
         }
         let mut set = diff::diff(desired, &observation.state, &inventory);
         let answers = observation.state.version.known().is_some();
@@ -341,14 +353,21 @@ fn held(desired: &DesiredState) -> Option<&'static str> {
     }
 }
 
+/// What keeps the operator from touching the server itself.
+struct Circumstances {
+    /// Nothing can be said about a server that runs.
+    unseen: bool,
+    /// Why its container is left to whoever made it.
+    owner: Option<String>,
+}
+
 /// Splits off the steps that have to wait.
 fn sort_out(
     desired: &DesiredState,
-    observed: &ObservedState,
+    circumstances: &Circumstances,
     steps: Vec<Step>,
     permission: &Permission<'_>,
 ) -> (Vec<Step>, Vec<StepOutcome>) {
-    let unseen = observed.unseen;
     let closed = maintenance::waits(&desired.server.maintenance, Timestamp::now());
     // What is down already is not interrupted by what is done on the way up.
     let comes_up =
@@ -357,8 +376,13 @@ fn sort_out(
     for step in steps {
         let why: Option<Cow<'static, str>> = match (&step.action, &closed) {
             // It may be serving, and nobody could tell how it fares afterwards.
-            (Action::ApplyConfig { .. } | Action::ReplaceServer, _) if unseen => {
+            (Action::ApplyConfig { .. } | Action::ReplaceServer, _) if circumstances.unseen => {
                 Some("the operator cannot see the server, and leaves it alone".into())
+            }
+            (Action::CreateServer | Action::ApplyConfig { .. }, _)
+                if circumstances.owner.is_some() =>
+            {
+                circumstances.owner.clone().map(Cow::Owned)
             }
             (Action::ApplyConfig { latched: Some(_), .. }, _) => Some(
                 "it failed, and is tried again when it changes or after `ejabberd-operator retry`"

@@ -17,6 +17,15 @@ pub struct Ending {
     pub log: Vec<String>,
 }
 
+impl Ending {
+    /// Whether somebody stopped it, as `docker stop` does: it ended by itself
+    /// without an error, or by the signal INT or TERM.
+    #[must_use]
+    pub fn is_orderly(&self) -> bool {
+        !self.oom_killed && matches!(self.exit_code, Some(0 | 130 | 143))
+    }
+}
+
 /// Why it ended, in a word and a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -38,7 +38,8 @@ use crate::spec::{Backoff, Probe};
 /// one that does nothing.
 const PATIENCE_WHEN_BUSY: u32 = 8;
 
-/// How long whoever else restarts it gets to do so, before we do.
+/// How long others get to start the server, or to remove it, before the operator
+/// starts it.
 const OTHERS_FIRST: Duration = Duration::from_secs(10);
 
 /// A server that starts, does not answer, and shows no work for so long is
@@ -69,8 +70,20 @@ pub struct Settings {
     pub probe: Probe,
     /// How fast it is started again.
     pub backoff: Backoff,
-    /// Somebody else restarts it as well, as Docker does with a restart policy.
-    pub others_restart: bool,
+    /// Who else may start it.
+    pub others: Others,
+}
+
+/// Who else may start the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// Nobody.
+    None,
+    /// Whoever made its container, and may stop it to put another in its place,
+    /// as `docker-compose down` and `up` do.
+    Owner,
+    /// Its engine, by a restart policy.
+    RestartPolicy,
 }
 
 /// Where the server is in its life.
@@ -245,7 +258,12 @@ impl Supervision {
             ) => return self.when_due(now),
             (Event::Ended(ending), state) => {
                 let was_up = !matches!(state, State::Starting { .. } | State::Absent);
-                return self.ended(Cause::of(&ending, was_up), settings, now);
+                let others_first = match settings.others {
+                    Others::None => false,
+                    Others::Owner => was_up && ending.is_orderly(),
+                    Others::RestartPolicy => true,
+                };
+                return self.ended(Cause::of(&ending, was_up), others_first, settings, now);
             }
             (Event::TryNow, State::BackingOff { .. } | State::Failed { .. }) => {
                 self.starts = 0;
@@ -442,14 +460,20 @@ impl Supervision {
     }
 
     /// It has ended by itself.
-    fn ended(&mut self, cause: Cause, settings: &Settings, now: Timestamp) -> Option<Effect> {
+    fn ended(
+        &mut self,
+        cause: Cause,
+        others_first: bool,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Option<Effect> {
         let to_mend = cause.needs_mending();
         self.cause = Some(cause);
         let wait = self.wait(to_mend, settings);
-        if wait.is_zero() && !settings.others_restart {
+        if wait.is_zero() && !others_first {
             return self.start(now);
         }
-        let wait = if settings.others_restart { wait.max(OTHERS_FIRST) } else { wait };
+        let wait = if others_first { wait.max(OTHERS_FIRST) } else { wait };
         let until = now + wait;
         self.enter(
             if to_mend { State::Failed { until } } else { State::BackingOff { until } },

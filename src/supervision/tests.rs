@@ -8,7 +8,7 @@ fn settings() -> Settings {
         shall_run: true,
         probe: Probe { interval: seconds(5), failures: 3, start_deadline: seconds(600) },
         backoff: Backoff { initial: seconds(10), max: seconds(300), reset_after: seconds(600) },
-        others_restart: false,
+        others: Others::None,
     }
 }
 
@@ -253,12 +253,25 @@ fn stopped_stays_stopped_and_a_stop_that_did_not_help_is_repeated() {
 
 #[test]
 fn who_else_restarts_it_goes_first() {
-    let others = Settings { others_restart: true, ..settings() };
+    let others = Settings { others: Others::RestartPolicy, ..settings() };
     let mut machine = Supervision::new(at(0));
     let _ = machine.step(Event::Answered, &others, at(0));
     assert_eq!(machine.step(died(), &others, at(100)), None);
     assert_eq!(machine.step(Event::Nothing, &others, at(109)), None);
     assert_eq!(machine.step(Event::Nothing, &others, at(110)), Some(Effect::Start));
+}
+
+#[test]
+fn who_made_the_container_may_stop_it_to_replace_it() {
+    let owner = Settings { others: Others::Owner, ..settings() };
+    let ended = |code| {
+        let mut machine = Supervision::new(at(0));
+        let _ = machine.step(Event::Answered, &owner, at(0));
+        let ending = Ending { exit_code: Some(code), ..Ending::default() };
+        machine.step(Event::Ended(ending), &owner, at(100))
+    };
+    assert_eq!((ended(0), ended(143)), (None, None));
+    assert_eq!((ended(137), ended(1)), (Some(Effect::Start), Some(Effect::Start)));
 }
 
 #[test]

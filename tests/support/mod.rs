@@ -18,4 +18,5 @@ pub mod inside;
 pub mod objects;
 pub mod real;
 pub mod shipped;
+pub mod watched;
 pub mod world;

@@ -771,7 +771,7 @@ impl Store for Lab {
         if memo == Memo::Supervision {
             return Ok(());
         }
-        if memo == Memo::Server {
+        if matches!(memo, Memo::Server | Memo::Origin) {
             let text = text.unwrap_or_default().to_owned();
             self.memory.lock().unwrap().memos.insert(memo, text);
             return Ok(());

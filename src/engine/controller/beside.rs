@@ -53,6 +53,9 @@ impl Controller {
             let done = match order {
                 Order::Retry => {
                     current.engine.keeper.try_now().await;
+                    if let Err(error) = current.engine.create_without_waiting() {
+                        tracing::warn!("failed to {error}");
+                    }
                     lift_latch(&*self.store)
                         .map(|_| "whatever failed is tried again".to_owned())
                         .map_err(ApplyError::from)

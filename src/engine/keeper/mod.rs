@@ -27,7 +27,7 @@ use super::server::Server;
 use crate::observed::Work;
 use crate::spec::{self, DesiredState, Mode, ServerState};
 use crate::status::Status;
-use crate::supervision::{Event, Settings, State, Supervision};
+use crate::supervision::{Event, Others, Settings, State, Supervision};
 
 /// Measuring what a server does costs its engine a little; not more often.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
@@ -69,7 +69,7 @@ impl Keeper {
         (store, telemetry): (Arc<dyn Store>, Arc<dyn Telemetry>),
         (bulletin, news): (Option<Arc<Bulletin>>, Arc<Notify>),
     ) -> Self {
-        let settings = settings(&desired.server, false);
+        let settings = settings(&desired.server, Others::None);
         let now = Timestamp::now();
         let kept = store.memo(Memo::Supervision).ok().flatten();
         let kept = kept.and_then(|json| serde_json::from_str::<Supervision>(&json).ok());
@@ -98,15 +98,15 @@ impl Keeper {
         self.prober.set_host(&desired.host);
         self.hands_off.store(hands_off(desired), Ordering::Relaxed);
         let mut settings = self.lock_settings();
-        let others = settings.others_restart;
+        let others = settings.others;
         *settings = self::settings(&desired.server, others);
         drop(settings);
         self.process.notify_one();
     }
 
-    /// Notes whether somebody else restarts the server as well.
-    pub fn set_others(&self, others_restart: bool) {
-        self.lock_settings().others_restart = others_restart;
+    /// Takes up who else may start the server.
+    pub fn set_others(&self, others: Others) {
+        self.lock_settings().others = others;
     }
 
     fn lock_settings(&self) -> std::sync::MutexGuard<'_, Settings> {
@@ -287,11 +287,11 @@ fn hands_off(desired: &DesiredState) -> bool {
     desired.suspend || desired.policy.mode == Mode::Report
 }
 
-fn settings(server: &spec::Server, others_restart: bool) -> Settings {
+fn settings(server: &spec::Server, others: Others) -> Settings {
     Settings {
         shall_run: server.state == ServerState::Running,
         probe: server.probe,
         backoff: server.backoff,
-        others_restart,
+        others,
     }
 }

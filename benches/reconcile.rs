@@ -31,7 +31,7 @@ fn main() {
     let version = std::env::args()
         .skip(1)
         .find(|arg| !arg.starts_with('-'))
-        .unwrap_or_else(|| "26.07".to_owned());
+        .unwrap_or_else(|| "newest".to_owned());
     let host = Host::new(&version);
     let option = |word: &str| std::env::args().any(|arg| arg == word);
     if option("plain") {

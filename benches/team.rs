@@ -94,7 +94,7 @@ fn declare(container: &str, accounts: usize, more: Option<usize>) -> DesiredStat
 #[tokio::main]
 async fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let version = args.first().map_or("26.07", String::as_str);
+    let version = args.first().map_or("newest", String::as_str);
     let accounts = args.get(1).map_or(10_000, |n| n.parse().expect("a number of accounts"));
     let (container, server) = Container::started(version, CONFIG).await;
     server.close().await;

@@ -51,7 +51,7 @@ fn changes_reach(host: &Host, mount: &[&str]) {
 
 #[test]
 fn a_file_that_is_mounted_alone() {
-    let host = Host::new("26.07");
+    let host = Host::new("newest");
     let file = host.path("mounted.yml");
     fs::write(&file, CONFIG).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
@@ -64,12 +64,12 @@ fn a_file_that_is_mounted_alone() {
 
 #[test]
 fn a_directory_that_is_mounted() {
-    let host = Host::new("26.07");
-    let made = docker(&["create", &image("26.07")]);
+    let host = Host::new("newest");
+    let made = docker(&["create", &image("newest")]);
     let directory = host.path("conf");
     docker(&["cp", &format!("{made}:/home/ejabberd/conf"), directory.to_str().unwrap()]);
     docker(&["rm", "-v", &made]);
-    let uid = docker(&["run", "--rm", "--entrypoint", "id", &image("26.07"), "-u"]);
+    let uid = docker(&["run", "--rm", "--entrypoint", "id", &image("newest"), "-u"]);
     let owned = Command::new("chown").args(["-R", &uid]).arg(&directory).status().unwrap();
     assert!(owned.success());
     let mount = format!("{}:/home/ejabberd/conf", directory.display());
@@ -79,6 +79,6 @@ fn a_directory_that_is_mounted() {
 
 #[test]
 fn nothing_is_mounted() {
-    let host = Host::new("26.07");
+    let host = Host::new("newest");
     changes_reach(&host, &[]);
 }

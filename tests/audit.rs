@@ -86,8 +86,8 @@ fn variants(version: &str) {
 }
 
 #[test]
-fn variants_26_07() {
-    variants("26.07");
+fn variants_newest() {
+    variants("newest");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn variants_23_01() {
 /// What can be said of a server before anybody has asked it anything.
 #[test]
 fn a_container_is_looked_at_as_it_was_started() {
-    let host = Host::new("26.07");
+    let host = Host::new("newest");
     host.declare("");
     let items = audit(&host, 2);
     // The declared variant and certificates are known without a server.
@@ -116,7 +116,7 @@ fn a_container_is_looked_at_as_it_was_started() {
     let run = |options: &[&str]| {
         let _ =
             std::process::Command::new("docker").args(["rm", "-f", "-v", &host.container]).output();
-        let image = image("26.07");
+        let image = image("newest");
         let mut args = vec!["run", "-d", "--name", &host.container];
         args.extend(options);
         args.push(&image);
@@ -198,8 +198,8 @@ fn tls_from_the_first_byte(version: &str) {
 }
 
 #[test]
-fn tls_from_the_first_byte_26_07() {
-    tls_from_the_first_byte("26.07");
+fn tls_from_the_first_byte_newest() {
+    tls_from_the_first_byte("newest");
 }
 
 #[test]

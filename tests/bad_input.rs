@@ -39,7 +39,7 @@ fn no_container(host: &Host) {
 
 #[test]
 fn a_file_that_is_missing_broken_or_wrong() {
-    let host = Host::new("26.07");
+    let host = Host::new("newest");
     says(&host.run(&["apply"]).expect(1), &["desired-state.yaml"]);
     fs::write(host.file(), "spec: [").unwrap();
     says(&host.run(&["apply"]).expect(1), &["desired-state.yaml:1:", "nothing was changed"]);
@@ -60,7 +60,7 @@ fn a_file_that_is_missing_broken_or_wrong() {
 
 #[test]
 fn a_docker_engine_that_is_not_there_or_does_not_answer() {
-    let host = Host::new("26.07");
+    let host = Host::new("newest");
     let silent = std::os::unix::net::UnixListener::bind(host.path("silent.sock")).unwrap();
     for (socket, word) in [("absent.sock", "dockerd"), ("silent.sock", "no answer")] {
         host.declare("");
@@ -76,11 +76,11 @@ fn a_docker_engine_that_is_not_there_or_does_not_answer() {
 
 #[test]
 fn an_image_that_does_not_exist() {
-    let host = Host::new("26.07");
+    let host = Host::new("newest");
     host.declare("  users: [{ name: ann }]\n");
     let text = fs::read_to_string(host.file())
         .unwrap()
-        .replace("ejabberd-operator/ejabberd:26.07", "ejabberd-operator/no-such-image:1");
+        .replace("ejabberd-operator/ejabberd:newest", "ejabberd-operator/no-such-image:1");
     fs::write(host.file(), text).unwrap();
     says(&host.run(&["apply"]).expect(1), &["no-such-image:1", "docker pull"]);
     no_container(&host);
@@ -88,7 +88,7 @@ fn an_image_that_does_not_exist() {
 
 #[test]
 fn a_configuration_that_ejabberd_refuses() {
-    let host = Host::new("26.07");
+    let host = Host::new("newest");
     fs::write(
         host.path("ejabberd.yml"),
         "hosts: [test.example]\nlisten: [{ port: many, module: ejabberd_c2s }]\n",
@@ -130,7 +130,7 @@ fn a_configuration_that_ejabberd_refuses() {
 
 #[test]
 fn a_secret_that_is_missing_or_refused() {
-    let host = Host::new("26.07");
+    let host = Host::new("newest");
     host.declare(
         "  users:\n    - { name: ann, passwordFrom: { file: nowhere } }\n    - { name: bea, passwordFrom: { env: NO_SUCH_VARIABLE } }\n    \
          - { name: cleo, password: fine }\n    - { name: dora, passwordFrom: { file: emoji } }\n",

@@ -254,8 +254,8 @@ fn closed() -> String {
 }
 
 #[test]
-fn changes_26_07() {
-    changes("26.07");
+fn changes_newest() {
+    changes("newest");
 }
 
 #[test]

@@ -177,8 +177,8 @@ fn from_well_to_worse(version: &str) {
 }
 
 #[test]
-fn from_well_to_worse_26_07() {
-    from_well_to_worse("26.07");
+fn from_well_to_worse_newest() {
+    from_well_to_worse("newest");
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn free_port() -> u16 {
 /// host's network, where the server itself finds it taken.
 #[test]
 fn a_taken_port_is_told_with_who_has_it() {
-    let mut host = Host::new("26.07");
+    let mut host = Host::new("newest");
     let (port, other) = (free_port(), free_port());
     let listen = format!(
         "listen:\n  - {{ port: {port}, ip: 127.0.0.1, module: ejabberd_c2s }}\n  - {{ port: {other}, ip: 127.0.0.1, module: ejabberd_http }}\n"
@@ -213,7 +213,7 @@ fn a_taken_port_is_told_with_who_has_it() {
     fs::write(host.path("ejabberd.yml"), format!("{head}{listen}{tail}")).unwrap();
     host.server = "    probe: { interval: 1s }\n".to_owned();
     // A node name of its own: the host has one registry for all.
-    let of_image = ["run", "--rm", "--entrypoint", "cat", &image("26.07")];
+    let of_image = ["run", "--rm", "--entrypoint", "cat", &image("newest")];
     let settings = docker(&[&of_image[..], &["/home/ejabberd/conf/ejabberdctl.cfg"]].concat());
     let node = format!("{settings}\nERLANG_NODE={}@localhost\n", host.container);
     fs::write(host.path("ejabberdctl.cfg"), node).unwrap();
@@ -253,7 +253,7 @@ fn a_taken_port_is_told_with_who_has_it() {
 /// The same where Docker publishes the port, and so cannot even start it.
 #[test]
 fn a_taken_published_port_is_told_with_who_has_it() {
-    let host = Host::new("26.07");
+    let host = Host::new("newest");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = taken.local_addr().unwrap();
     let ports = format!("network: bridge, ports: [\"{at}:5222\"]");
@@ -277,7 +277,7 @@ fn a_taken_published_port_is_told_with_who_has_it() {
 /// A server that lacks what the file takes for granted.
 #[test]
 fn what_is_in_the_way_of_messages_is_named() {
-    let host = Host::new("26.07");
+    let host = Host::new("newest");
     host.declare("  users:\n    - { name: ann, password: x1 }\n  rooms:\n    - { name: r1 }\n");
     host.run(&["apply"]).expect(0);
     let found = Found::of(&host, &[], 2);
@@ -323,7 +323,7 @@ fn what_is_in_the_way_of_messages_is_named() {
     let found = Found::of(&host, &[], 2);
     found.names("process", &["there is no container", "apply"]);
     declare(&host, "  usrs: []\n", "");
-    declare(&host, "ejabberd-operator/ejabberd:26.07", "ejabberd-operator/nowhere:1");
+    declare(&host, "ejabberd-operator/ejabberd:newest", "ejabberd-operator/nowhere:1");
     let found = Found::of(&host, &["--symptom", "start"], 2);
     found.names(
         "image",
@@ -335,7 +335,7 @@ fn what_is_in_the_way_of_messages_is_named() {
 /// No engine, no container, no file: something can be said of each.
 #[test]
 fn without_an_engine_the_engine_is_named() {
-    let host = Host::new("26.07");
+    let host = Host::new("newest");
     let declare = |socket: &str| {
         let engine = format!("network: bridge, engine: \"unix://{socket}\"");
         fs::write(host.file(), host.head().replace("network: bridge", &engine)).unwrap();
@@ -370,7 +370,7 @@ fn without_an_engine_the_engine_is_named() {
 /// The operator and its state directory, seen from beside.
 #[test]
 fn an_operator_that_runs_or_hangs_is_told() {
-    let host = Host::new("26.07");
+    let host = Host::new("newest");
     host.declare("  users: []\n");
     let daemon = host.start(&["run", "--listen", "127.0.0.1:0"], "log");
     eventually("an operator at ease", Duration::from_secs(60), || {

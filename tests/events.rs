@@ -34,7 +34,7 @@ fn ready(host: &Host) -> bool {
 
 #[test]
 fn what_happened_can_be_looked_up() {
-    let host = Host::new("26.07");
+    let host = Host::new("newest");
     let none = host.run(&["events"]).expect(1).stderr;
     assert!(none.contains("no operator has run"), "{none}");
     host.declare("  users: [{ name: ann }, { name: bob }]\n");
@@ -102,7 +102,7 @@ fn what_happened_can_be_looked_up() {
 
 #[test]
 fn an_apply_leaves_events_too() {
-    let host = Host::new("26.07");
+    let host = Host::new("newest");
     host.declare("  users: [{ name: ann }]\n");
     host.run(&["apply"]).expect(0);
     let told = events(&host, &[]);

@@ -69,8 +69,8 @@ fn generated(host: &Host) -> String {
 }
 
 #[test]
-fn comes_back_26_07() {
-    comes_back("26.07");
+fn comes_back_newest() {
+    comes_back("newest");
 }
 
 #[test]
@@ -99,8 +99,8 @@ fn frozen(version: &str) {
 }
 
 #[test]
-fn frozen_26_07() {
-    frozen("26.07");
+fn frozen_newest() {
+    frozen("newest");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn frozen_23_01() {
 /// Killed again and again while accounts are made: none is lost or forgotten.
 #[test]
 fn killed_while_accounts_are_made() {
-    let (host, operator) = converged("26.07", PEOPLE);
+    let (host, operator) = converged("newest", PEOPLE);
     host.declare_many(300, 10);
     for _ in 0..3 {
         std::thread::sleep(Duration::from_millis(900));
@@ -135,7 +135,7 @@ fn killed_while_accounts_are_made() {
 /// A crash loop waits longer each time, and survives a restart of the operator.
 #[test]
 fn a_crash_loop_is_slowed_down_and_told() {
-    let (host, mut operator) = converged("26.07", PEOPLE);
+    let (host, mut operator) = converged("newest", PEOPLE);
     let killer = |times| {
         for _ in 0..times {
             until(&host, &operator, "up", |s| s["server"]["supervision"]["state"] == "running");
@@ -169,7 +169,7 @@ fn a_crash_loop_is_slowed_down_and_told() {
 fn a_port_that_is_taken() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap();
     let number = port.local_addr().unwrap().port();
-    let mut host = Host::new("26.07");
+    let mut host = Host::new("newest");
     FAST.clone_into(&mut host.server);
     host.declare(PEOPLE);
     let text = std::fs::read_to_string(host.file()).unwrap();
@@ -187,10 +187,10 @@ fn a_port_that_is_taken() {
 /// A disk without room: named, and over when there is room again.
 #[test]
 fn a_disk_that_is_full() {
-    let mut host = Host::new("26.07");
+    let mut host = Host::new("newest");
     FAST.clone_into(&mut host.server);
     let volume = format!("{}-database", host.container);
-    let uid = docker(&["run", "--rm", "--entrypoint", "id", &image("26.07"), "-u"]);
+    let uid = docker(&["run", "--rm", "--entrypoint", "id", &image("newest"), "-u"]);
     docker(&[
         "volume",
         "create",
@@ -219,7 +219,7 @@ fn a_disk_that_is_full() {
         &format!("{volume}:/db"),
         "--entrypoint",
         "sleep",
-        &image("26.07"),
+        &image("newest"),
         "600",
     ]);
     let _ = Command::new("docker")
@@ -289,14 +289,14 @@ fn replaced(version: &str) {
 }
 
 #[test]
-fn replaced_26_07() {
-    replaced("26.07");
+fn replaced_newest() {
+    replaced("newest");
 }
 
 /// A restart policy that somebody gave a container of ours is taken back.
 #[test]
 fn nobody_else_restarts_it() {
-    let (host, operator) = converged("26.07", PEOPLE);
+    let (host, operator) = converged("newest", PEOPLE);
     docker(&["update", "--restart=always", &host.container]);
     let policy =
         || docker(&["inspect", "-f", "{{.HostConfig.RestartPolicy.Name}}", &host.container]);

@@ -210,7 +210,7 @@ fn only_at_creation(host: &mut Host, version: Version) {
 }
 
 #[test]
-fn every_field_26_07() {
+fn every_field_newest() {
     every_field(Version::V26_07);
 }
 

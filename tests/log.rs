@@ -172,7 +172,7 @@ fn rounds(host: &Host) -> u64 {
 /// round that changed something is a line, and then it is silent.
 #[test]
 fn one_line_for_each_step_and_silence_when_nothing_happens() {
-    let host = Host::new("26.07");
+    let host = Host::new("newest");
     host.declare("  users: [{ name: ann, passwordFrom: { file: secret } }]\n");
     fs::write(host.path("secret"), "guess-me-not\n").unwrap();
     let arguments = ["run", "--listen", "127.0.0.1:0", "--resync", "1s", "--log-format", "json"];

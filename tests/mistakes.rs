@@ -146,8 +146,8 @@ fn in_the_file(version: &str) {
 }
 
 #[test]
-fn mistakes_in_the_file_26_07() {
-    in_the_file("26.07");
+fn mistakes_in_the_file_newest() {
+    in_the_file("newest");
 }
 
 #[test]
@@ -199,8 +199,8 @@ fn an_old_database(version: &str) {
 }
 
 #[test]
-fn an_old_database_26_07() {
-    an_old_database("26.07");
+fn an_old_database_newest() {
+    an_old_database("newest");
 }
 
 #[test]
@@ -284,8 +284,8 @@ fn sessions_end(version: &str) {
 }
 
 #[test]
-fn sessions_end_26_07() {
-    sessions_end("26.07");
+fn sessions_end_newest() {
+    sessions_end("newest");
 }
 
 #[test]

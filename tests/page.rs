@@ -82,7 +82,7 @@ fn says(browser: &mut Browser, words: &str) {
 
 #[test]
 fn the_page_shows_what_the_server_has_and_what_becomes_of_it() {
-    let host = Host::new("26.07");
+    let host = Host::new("newest");
     host.declare(&objects(12, HOSTILE));
     let mut operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "2s"], "run.log");
     let address = listening(&host);
@@ -200,7 +200,7 @@ fn the_page_shows_what_the_server_has_and_what_becomes_of_it() {
 
 #[test]
 fn a_token_opens_the_page_and_only_a_token() {
-    let host = Host::new("26.07");
+    let host = Host::new("newest");
     host.declare("  suspend: true\n  users: [{ name: ann }]\n");
     for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
         let refused = host.run(&["run", "--listen", listen]).expect(64);
@@ -252,7 +252,7 @@ fn a_token_opens_the_page_and_only_a_token() {
 /// Ten thousand accounts, on a server that is not there.
 #[test]
 fn ten_thousand_objects_are_searched() {
-    let host = Host::new("26.07");
+    let host = Host::new("newest");
     let names: Vec<String> = (0..10_000).map(|n| format!("{{ name: user-{n:05} }}")).collect();
     host.declare(&format!("  suspend: true\n  users: [{}]\n", names.join(", ")));
     let _operator = host.start(&["run", "--listen", "127.0.0.1:0"], "run.log");

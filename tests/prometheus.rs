@@ -117,7 +117,7 @@ const TWO_HOSTS: &str = "  hosts: [other.example]\n  users: [{ name: ann }, { na
 
 #[test]
 fn a_real_prometheus_sees_what_happens() {
-    let host = Host::new("26.07");
+    let host = Host::new("newest");
     let config = CONFIG.replace("hosts: [test.example]", "hosts: [test.example, other.example]");
     fs::write(host.path("ejabberd.yml"), &config).unwrap();
     host.declare(TWO_HOSTS);

@@ -225,8 +225,8 @@ fn settled(host: &Host, operator: &Daemon, name: &str, config: &str) {
 }
 
 #[test]
-fn twenty_configurations_26_07() {
-    twenty("26.07");
+fn twenty_configurations_newest() {
+    twenty("newest");
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn what_goes(version: &str) {
 
 #[test]
 fn a_plan_says_what_goes_with_a_deletion() {
-    what_goes("26.07");
+    what_goes("newest");
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_plan_says_what_goes_with_a_deletion_on_24_12_and_23_01() {
 /// rarely, while everything else goes on.
 #[test]
 fn what_is_contested_is_told_and_slowed_down() {
-    let host = Host::new("26.07");
+    let host = Host::new("newest");
     host.declare("  users: [{ name: ann }]\n  rooms: [{ name: hall, title: Ours }]\n");
     host.run(&["apply"]).expect(0);
     let operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1s"], "log");
@@ -140,7 +140,7 @@ fn what_is_contested_is_told_and_slowed_down() {
 
 #[test]
 fn rooms_that_sleep_are_left_asleep() {
-    asleep("26.07");
+    asleep("newest");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn rooms_that_sleep_are_left_asleep_on_24_12_and_23_01() {
 
 #[test]
 fn accounts_from_elsewhere_are_only_observed() {
-    kept_elsewhere("26.07");
+    kept_elsewhere("newest");
 }
 
 #[test]

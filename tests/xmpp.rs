@@ -80,8 +80,8 @@ mod login {
 }
 
 #[test]
-fn a_client_logs_in_26_07() {
-    login::logs_in("26.07");
+fn a_client_logs_in_newest() {
+    login::logs_in("newest");
 }
 
 #[test]

@@ -1,0 +1,262 @@
+//! A healthy server is never restarted, and one that does not serve is: what
+//! the operator takes for evidence, on real servers of every layout.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::fs;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ejabberd_operator::control::session::Session;
+use ejabberd_operator::engine::{Server, Spawner};
+use ejabberd_operator::runtime::docker::DockerRuntime;
+use support::host::{Host, eventually};
+use support::real::{CONFIG, Container, docker, image};
+use support::watched::{
+    PEOPLE, SOON, condition, has_event, is_ready, left_alone, signal, started, until, vm, watch,
+};
+
+/// Fast enough for a test: a start may take five seconds.
+const QUICK: &str = "    probe: { interval: 1s, failures: 3, startDeadline: 5s }\n    \
+     backoff: { initial: 1s, max: 10s, resetAfter: 5s }\n";
+
+/// Longer than any of the limits above.
+const LONG: Duration = Duration::from_secs(25);
+
+fn host(version: &str) -> Host {
+    let mut host = Host::new(version);
+    QUICK.clone_into(&mut host.server);
+    host.declare(PEOPLE);
+    host
+}
+
+/// Makes the container as a person would, with `args` of `docker run`.
+fn run(host: &Host, args: &[&str]) {
+    let image = image(&host.version);
+    let all = [&["run", "-d", "--name", host.container.as_str()], args, &[image.as_str()]].concat();
+    docker(&all);
+}
+
+/// Changes a line of the server's configuration.
+fn configure(host: &Host, from: &str, to: &str) {
+    let text = CONFIG.replacen(from, to, 1);
+    assert_ne!(text, CONFIG, "{from}");
+    fs::write(host.path("ejabberd.yml"), text).unwrap();
+}
+
+const C2S: &str = "{ port: 5222, ip: 127.0.0.1, module: ejabberd_c2s }";
+
+/// Stops ejabberd in its node, as an operator does that is killed afterwards.
+fn stop_inside(host: &Host) {
+    let runtime = DockerRuntime::new(Container::spec(&host.container, &host.version));
+    let server = Server::new(Arc::new(Session::new(Arc::new(runtime) as Arc<dyn Spawner>)));
+    let tokio = tokio::runtime::Runtime::new().unwrap();
+    tokio.block_on(server.stop()).unwrap();
+}
+
+/// A client port that waits for a header of the PROXY protocol: a client that
+/// sends none is not answered.
+fn proxied(version: &str) {
+    let host = host(version);
+    configure(&host, C2S, &C2S.replace(" }", ", use_proxy_protocol: true }"));
+    host.run(&["apply"]).expect(0);
+    let operator = watch(&host, "run.log");
+    until(&host, &operator, "ready", is_ready);
+    left_alone(&host, &operator, LONG);
+}
+
+/// A server without epmd, whose Erlang distribution has a port of its own.
+fn without_epmd(version: &str) {
+    let host = host(version);
+    run(&host, &["-e", "ERL_DIST_PORT=5210"]);
+    host.run(&["apply"]).expect(0);
+    let operator = watch(&host, "run.log");
+    until(&host, &operator, "ready", is_ready);
+    left_alone(&host, &operator, LONG);
+    let processes = docker(&["top", &host.container, "-eo", "pid,args"]);
+    assert!(!processes.contains("epmd -daemon"), "the operator started one: {processes}");
+}
+
+/// ejabberd is stopped in a node that lives on: with an operator beside it, and
+/// before the next operator starts.
+fn stopped_inside(version: &str) {
+    let host = host(version);
+    host.run(&["apply"]).expect(0);
+    let mut operator = watch(&host, "run.log");
+    until(&host, &operator, "ready", is_ready);
+    let before = started(&host);
+    stop_inside(&host);
+    until(&host, &operator, "restarted", |s| started(&host) != before && is_ready(s));
+    assert!(has_event(&support::watched::status(&host), "Halted"), "{}", operator.log());
+
+    operator.signal("TERM");
+    operator.wait(SOON);
+    let before = started(&host);
+    stop_inside(&host);
+    let began = Instant::now();
+    let operator = watch(&host, "run2.log");
+    until(&host, &operator, "restarted again", |s| started(&host) != before && is_ready(s));
+    println!("ready {:?} after the next operator began", began.elapsed());
+
+    drop(operator);
+    let before = started(&host);
+    stop_inside(&host);
+    host.run(&["apply"]).expect(0);
+    assert_ne!(started(&host), before, "`apply` restarts it as well");
+}
+
+/// Frozen as soon as its VM is there, so that it never answered.
+fn frozen_at_the_start(version: &str) {
+    let host = host(version);
+    host.run(&["apply"]).expect(0);
+    docker(&["stop", &host.container]);
+    docker(&["start", &host.container]);
+    eventually("a VM", SOON, || vm(&host).is_some());
+    let pid = vm(&host).unwrap();
+    signal(&pid, "STOP");
+    let frozen = Instant::now();
+    let operator = watch(&host, "run.log");
+    let told = until(&host, &operator, "restarted", |s| is_ready(s) && has_event(s, "Frozen"));
+    println!("ready {:?} after the freeze", frozen.elapsed());
+    assert_ne!(vm(&host), Some(pid), "{told:#}");
+}
+
+/// A cookie that is not the running server's: the operator cannot look, and
+/// clients are served.
+fn kept_out(version: &str) {
+    let host = host(version);
+    host.run(&["apply"]).expect(0);
+    let home = docker(&["exec", &host.container, "sh", "-c", "echo $HOME"]);
+    let cookie = format!("{home}/.erlang.cookie");
+    let own = docker(&["exec", &host.container, "cat", &cookie]);
+    let write = |text: &str| {
+        let script = format!("chmod 600 {cookie} && printf {text} >{cookie} && chmod 400 {cookie}");
+        docker(&["exec", &host.container, "sh", "-c", &script]);
+    };
+    write("ANOTHERONE");
+    let plan = host.run(&["plan"]);
+    assert!(plan.stdout.contains("clients are served at"), "{}{}", plan.stdout, plan.stderr);
+    let operator = watch(&host, "run.log");
+    let told =
+        until(&host, &operator, "unseen", |s| condition(s, "Healthy")["reason"] == "CannotSee");
+    let healthy = condition(&told, "Healthy");
+    assert_eq!(healthy["status"], "Unknown", "{healthy}");
+    assert!(healthy["message"].as_str().unwrap().contains("cookie"), "{healthy}");
+    // What is declared meanwhile must wait, too.
+    configure(&host, "loglevel: info", "queue_type: file\nloglevel: info");
+    left_alone(&host, &operator, LONG);
+    write(own.trim());
+    until(&host, &operator, "seen again", is_ready);
+}
+
+/// The canary logs in as clients do, whatever the listener asks for.
+fn canaries(version: &str) {
+    let host = host(version);
+    support::shipped::certificate(&host);
+    let file = "/home/ejabberd/conf/server.pem";
+    let file = if version.contains("ghcr") { "/opt/ejabberd/conf/server.pem" } else { file };
+    let declare = |users: &str| {
+        let head = host.head().replace("timeout: 30s }", "timeout: 30s, canary: ann }");
+        let head = head.replace("    gate:", "    files: { server.pem: server.pem }\n    gate:");
+        fs::write(host.file(), head + users).unwrap();
+    };
+    declare("  users: [{ name: ann, password: \"pä, =ss✓\" }]\n");
+    host.run(&["apply"]).expect(0);
+    let starttls = format!("starttls: true, certfile: {file} }}");
+    let direct = format!("tls: true, certfile: {file} }}");
+    let no = |names: &str| format!("disable_sasl_mechanisms: [{names}]\nacl:");
+    let scrams = "scram-sha-1, scram-sha-256, scram-sha-512";
+    let plus = "scram-sha-1-plus, scram-sha-256-plus, scram-sha-512-plus, digest-md5, x-oauth2";
+    for (listener, mechanisms) in [
+        (starttls.clone(), no("plain")),
+        (starttls.clone(), no(scrams)),
+        (starttls.clone(), no("scram-sha-512, scram-sha-256, plain")),
+        (direct.clone(), "acl:".to_owned()),
+        (format!("use_proxy_protocol: true, {starttls}"), "acl:".to_owned()),
+        (format!("use_proxy_protocol: true, {direct}"), no("plain")),
+    ] {
+        let text = CONFIG.replace(C2S, &C2S.replace(" }", &format!(", {listener}")));
+        fs::write(host.path("ejabberd.yml"), text.replacen("acl:", &mechanisms, 1)).unwrap();
+        let ran = host.run(&["apply"]);
+        assert_eq!(ran.code, Some(0), "{listener} {mechanisms}: {}{}", ran.stdout, ran.stderr);
+    }
+    let text = CONFIG.replace(C2S, &C2S.replace(" }", &format!(", {starttls}")));
+    let none = no(&format!("plain, {scrams}, {plus}"));
+    fs::write(host.path("ejabberd.yml"), text.replacen("acl:", &none, 1)).unwrap();
+    let ran = host.run(&["apply"]).expect(1);
+    assert!(ran.stdout.contains("offers none of SCRAM"), "{}{}", ran.stdout, ran.stderr);
+}
+
+/// `docker-compose down` and `up -d` of a container that the operator adopted.
+fn compose(version: &str) {
+    let host = host(version);
+    fs::write(
+        host.path("docker-compose.yml"),
+        format!(
+            "version: '3'\nservices:\n  xmpp:\n    image: {}\n    container_name: {}\n    \
+             volumes: ['{1}-db:{}']\nvolumes:\n  {1}-db: {{ name: {1}-db }}\n",
+            image(version),
+            host.container,
+            if version.contains("ghcr") { "/opt/ejabberd" } else { "/home/ejabberd/database" }
+        ),
+    )
+    .unwrap();
+    let compose = |args: &[&str]| {
+        let mut command = Command::new("docker-compose");
+        command.current_dir(host.path("")).args(["-p", &host.container]).args(args);
+        let output = command.output().expect("docker-compose is needed");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "docker-compose {args:?}: {text}");
+    };
+    compose(&["up", "-d"]);
+    host.run(&["apply"]).expect(0);
+    let operator = watch(&host, "run.log");
+    until(&host, &operator, "ready", is_ready);
+    compose(&["down"]);
+    std::thread::sleep(Duration::from_secs(15));
+    let there = Command::new("docker").args(["inspect", &host.container]).output().unwrap();
+    assert!(!there.status.success(), "the operator created one\n{}", operator.log());
+    compose(&["up", "-d"]);
+    until(&host, &operator, "adopted", |s| is_ready(s) && s["server"]["up"] == true);
+    assert_eq!(host.users(), ["ann", "bob", "gen"]);
+    // Created again in place, as after a change of the file.
+    compose(&["up", "-d", "--force-recreate"]);
+    until(&host, &operator, "adopted again", is_ready);
+    compose(&["stop"]);
+    until(&host, &operator, "started again, after a while", is_ready);
+    drop(operator);
+    compose(&["down", "-v"]);
+}
+
+macro_rules! on {
+    ($case:ident: $($name:ident($version:literal)),+ ; all: $($other:ident($on:literal)),*) => {
+        mod $case {
+            $(#[test]
+            fn $name() {
+                super::$case($version);
+            })+
+            $(#[test]
+            #[ignore = "scripts/test --all runs it"]
+            fn $other() {
+                super::$case($on);
+            })*
+        }
+    };
+}
+
+on!(proxied: newest("newest"), ecs("24.12-ecs"); all: ghcr("newest-ghcr"), v24_12("24.12"), v23_01("23.01"));
+on!(without_epmd: newest("newest"), ecs("24.12-ecs"); all: ghcr("newest-ghcr"), v24_12("24.12"));
+on!(stopped_inside: newest("newest"), ecs("24.12-ecs"); all: ghcr("newest-ghcr"), v24_12("24.12"), v23_01("23.01"));
+on!(frozen_at_the_start: newest("newest"), ecs("24.12-ecs"); all: ghcr("newest-ghcr"), v23_01("23.01"));
+on!(kept_out: newest("newest"), ecs("24.12-ecs"); all: ghcr("newest-ghcr"), v24_12("24.12"), v23_01("23.01"));
+on!(canaries: newest("newest"), ecs("24.12-ecs"); all: ghcr("newest-ghcr"), v24_12("24.12"), v23_01("23.01"));
+on!(compose: newest("newest"), ecs("24.12-ecs"); all: ghcr("newest-ghcr"));

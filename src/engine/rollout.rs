@@ -1,5 +1,7 @@
 //! Carrying out what [`crate::rollout`] decides.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use tokio::time::sleep;
 
@@ -14,6 +16,18 @@ use crate::erlang::Verdict;
 use crate::observed::{ObservedState, ProcessState, Reading};
 use crate::rollout::{Effect, Event, Failure, Method, Outcome, Phase, Rollout, Side};
 use crate::spec::{DesiredState, ServerState};
+
+/// `reload_config` closes a listener whose options changed and opens it again at
+/// once. While clients are connected the port may not be free yet: "address
+/// already in use", and the port stays closed (seen on 24.12 and 26.07). The
+/// next reload opens it.
+const RELOADS_AGAIN: u32 = 3;
+
+/// How long the listeners get to open before the log is read.
+const LISTENERS_OPEN: Duration = Duration::from_millis(300);
+
+/// So many of its latest lines are read for that.
+const LISTENER_LINES: usize = 100;
 
 /// What is rolled out.
 pub(super) struct Target {
@@ -119,7 +133,8 @@ impl Engine {
                         );
                     }
                     under_way.since = Timestamp::now();
-                    self.put(of(side), method, held).await
+                    let put = self.put(of(side), method, held).await;
+                    put.map(|since| under_way.since = since)
                 }
                 Effect::Gate(side) => self.gate(desired, side, under_way.since).await,
                 Effect::End(outcome) => break outcome,
@@ -221,18 +236,28 @@ impl Engine {
 
     /// Puts `files` in force. Files of a restart are written while the server
     /// is down: whoever is killed in between finds it stopped, or the files
-    /// different, and never files that look as if they were in force.
+    /// different, and never files that look as if they were in force. Returns
+    /// since when the log is about these files.
     async fn put(
         &self,
         files: &ConfigFiles,
         method: Method,
         held: &mut Held<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Timestamp, Failure> {
+        let mut since = Timestamp::now();
         let put = async {
             match method {
                 Method::Reload => {
                     self.runtime.write_config(files).await?;
                     self.server.reload_config().await?;
+                    for _ in 0..RELOADS_AGAIN {
+                        sleep(LISTENERS_OPEN).await;
+                        if !self.lost_a_listener(since).await {
+                            break;
+                        }
+                        since = Timestamp::now();
+                        self.server.reload_config().await?;
+                    }
                 }
                 Method::Restart => {
                     if matches!(self.runtime.inspect().await?, ProcessState::Running { .. }) {
@@ -245,13 +270,22 @@ impl Engine {
             Ok::<_, ApplyError>(())
         };
         match put.await {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(since),
             Err(error) => Err(Failure {
                 // A configuration that ejabberd accepted and does not reload is to blame.
                 blame: matches!(&error, ApplyError::Control(e) if !e.is_outage()),
                 message: format!("failed to {error}"),
             }),
         }
+    }
+
+    /// Whether the server has failed to open a port again since `since`.
+    async fn lost_a_listener(&self, since: Timestamp) -> bool {
+        let log = self.runtime.log(since, LISTENER_LINES).await.unwrap_or_default();
+        log.iter().any(|line| {
+            let line = line.to_lowercase();
+            line.contains("failed to open socket") && line.contains("address already in use")
+        })
     }
 
     /// Notes the declared configuration, where it was found in force on a

@@ -18,5 +18,6 @@ pub mod inside;
 pub mod objects;
 pub mod real;
 pub mod shipped;
+pub mod situation;
 pub mod watched;
 pub mod world;

@@ -25,6 +25,8 @@ impl Held<'_> {
     pub(in crate::engine) fn rolls_out(&self, variant: &str) {
         let message = format!("`{variant}` is being put in force");
         self.keeper.show(|status, now| {
+            // Until it has proved itself, nothing is known to be as declared.
+            status.set(ConditionType::Ready, false, "RollingOut", message.as_str(), now);
             status.set(ConditionType::ConfigApplied, false, "RollingOut", message, now);
         });
     }

@@ -35,6 +35,8 @@ impl Server {
             tokio::join!(ask("init", "get_status"), ask("application", "info"));
         match (status, applications) {
             (Err(ControlError::Unsupported { .. }), _) => self.phase_by_command().await,
+            // The application controller ends before its node does.
+            (Ok(_), Err(ControlError::Crashed { .. })) => Ok(NodePhase::Stopping),
             (status, applications) => phase(&status?, &applications?),
         }
     }

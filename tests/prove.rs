@@ -1,0 +1,71 @@
+//! The long matrices, by name: `scripts/prove NAME`. Prints a table; ends with 1
+//! if anything in it does not hold.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a program for people that reports what fails"
+)]
+
+mod support;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+
+use support::situation::{Proved, Situation, Way};
+
+/// The images that people run: Debian's packages, and both release layouts.
+const IMAGES: [&str; 5] = ["newest", "24.12", "23.01", "24.12-ecs", "newest-ghcr"];
+
+/// Situations at once: each waits most of the time.
+const AT_ONCE: usize = 3;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let (name, filter) = (args.next().unwrap_or_default(), args.next().unwrap_or_default());
+    if name == "adopted" {
+        return adopted(&filter);
+    }
+    eprintln!("usage: scripts/prove adopted [IMAGE|WAY]");
+    ExitCode::from(64)
+}
+
+/// Containers that somebody started by hand, taken over.
+fn adopted(filter: &str) -> ExitCode {
+    let all = IMAGES.iter().flat_map(|version| Way::ALL.map(|way| Situation { version, way }));
+    let wanted: Vec<Situation> = all
+        .filter(|s| filter.is_empty() || s.to_string().split_whitespace().any(|w| w == filter))
+        .collect();
+    let (next, failed) = (Mutex::new(wanted.into_iter()), Mutex::new(0_usize));
+    println!("{:<23} result   seconds for each step", "image        way");
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let situation = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some(situation) = situation else { break };
+                    match catch_unwind(AssertUnwindSafe(|| situation.prove())) {
+                        Ok(proved) => println!("{situation} holds    {}", shown(&proved)),
+                        Err(cause) => {
+                            *failed.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+                            let text = cause.downcast_ref::<String>().map_or("?", String::as_str);
+                            println!("{situation} FAILS    {}", text.lines().next().unwrap_or("?"));
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    println!("{failed} of them fail");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn shown(proved: &Proved) -> String {
+    let steps = proved.steps.iter();
+    let shown = steps.map(|(name, took)| format!("{name} {:.1}", took.as_secs_f64()));
+    shown.collect::<Vec<_>>().join("  ")
+}

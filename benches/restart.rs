@@ -32,7 +32,7 @@ const SOON: Duration = Duration::from_secs(60);
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let version = words.iter().find(|arg| arg.starts_with(char::is_numeric));
+    let version = words.iter().find(|arg| !arg.contains('=') && !arg.starts_with('-'));
     let version = version.map_or("newest", String::as_str);
     let runs = words.iter().find_map(|arg| arg.strip_prefix("runs=")?.parse().ok()).unwrap_or(20);
     // Reached from outside of the container, by the address that it has.

@@ -16,6 +16,7 @@ use std::process::Command;
 
 use support::host::{Host, replace};
 use support::real::{CONFIG, docker, image};
+use support::situation::{Situation, Way};
 
 const PEOPLE: &str = "  users: [{ name: ann, password: a }]\n";
 
@@ -81,4 +82,29 @@ fn a_directory_that_is_mounted() {
 fn nothing_is_mounted() {
     let host = Host::new("newest");
     changes_reach(&host, &[]);
+}
+
+/// A sample of what `scripts/prove adopted` goes through on five images.
+fn proved(version: &'static str, way: Way) {
+    let proved = Situation { version, way }.prove();
+    for (step, took) in proved.steps {
+        println!("{step} {took:?}");
+    }
+}
+
+#[test]
+fn mounted_directory_on_ecs() {
+    proved("24.12-ecs", Way::Directory);
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn compose_on_ghcr() {
+    proved("newest-ghcr", Way::Compose);
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn single_file_on_debian() {
+    proved("newest", Way::File);
 }

@@ -97,6 +97,17 @@ fn variants_24_12() {
 }
 
 #[test]
+fn variants_ecs() {
+    variants("24.12-ecs");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn variants_ghcr() {
+    variants("newest-ghcr");
+}
+
+#[test]
 #[ignore = "scripts/test --all runs it"]
 fn variants_23_01() {
     variants("23.01");

@@ -265,6 +265,17 @@ fn changes_24_12() {
 }
 
 #[test]
+fn changes_ecs() {
+    changes("24.12-ecs");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn changes_ghcr() {
+    changes("newest-ghcr");
+}
+
+#[test]
 #[ignore = "scripts/test --all runs it"]
 fn changes_23_01() {
     changes("23.01");

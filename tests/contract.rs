@@ -501,6 +501,17 @@ async fn real_24_12_keeps_the_contract() {
 }
 
 #[tokio::test]
+async fn real_ecs_keeps_the_contract() {
+    real("24.12-ecs").await;
+}
+
+#[tokio::test]
+#[ignore = "scripts/test --all runs it"]
+async fn real_ghcr_keeps_the_contract() {
+    real("newest-ghcr").await;
+}
+
+#[tokio::test]
 #[ignore = "scripts/test --all runs it"]
 async fn real_23_01_keeps_the_contract() {
     real("23.01").await;

@@ -188,6 +188,17 @@ fn from_well_to_worse_24_12() {
 }
 
 #[test]
+fn from_well_to_worse_ecs() {
+    from_well_to_worse("24.12-ecs");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn from_well_to_worse_ghcr() {
+    from_well_to_worse("newest-ghcr");
+}
+
+#[test]
 #[ignore = "scripts/test --all runs it"]
 fn from_well_to_worse_23_01() {
     from_well_to_worse("23.01");

@@ -326,6 +326,17 @@ async fn on_24_12() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn on_ecs() {
+    written_down("24.12-ecs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "scripts/test --all runs it"]
+async fn on_ghcr() {
+    written_down("newest-ghcr").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "scripts/test --all runs it"]
 async fn on_23_01() {
     written_down("23.01").await;

@@ -109,6 +109,17 @@ fn lifecycle_24_12() {
 }
 
 #[test]
+fn lifecycle_ecs() {
+    lifecycle("24.12-ecs");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn lifecycle_ghcr() {
+    lifecycle("newest-ghcr");
+}
+
+#[test]
 #[ignore = "scripts/test --all runs it"]
 fn lifecycle_23_01() {
     lifecycle("23.01");

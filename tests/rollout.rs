@@ -236,6 +236,17 @@ fn twenty_configurations_24_12() {
 }
 
 #[test]
+fn twenty_configurations_ecs() {
+    twenty("24.12-ecs");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn twenty_configurations_ghcr() {
+    twenty("newest-ghcr");
+}
+
+#[test]
 #[ignore = "scripts/test --all runs it"]
 fn twenty_configurations_23_01() {
     twenty("23.01");

@@ -12,6 +12,7 @@ use super::ports::Memo;
 use super::report::{ApplyError, StepOutcome, StepResult};
 use super::rollout::Target;
 use super::round::Confirm;
+use super::server::NodePhase;
 use crate::diff::Action;
 use crate::observed::{PAUSED, ProcessState, Reading, Work};
 use crate::plan::Step;
@@ -30,6 +31,9 @@ async fn still_wanted(confirm: &dyn Confirm) -> Result<(), ApplyError> {
 /// How often a starting server is asked whether it has started. A session
 /// costs the host half a second of a core, so not more often.
 const START_POLL: Duration = Duration::from_millis(250);
+
+/// How long a server that starts is waited for before its configuration changes.
+const STARTS_WITHIN: Duration = Duration::from_secs(60);
 
 /// So many of its last lines tell why a server did not start.
 const LAST_WORDS: usize = 60;
@@ -222,10 +226,32 @@ impl Engine {
             }
             target
         } else {
-            self.target(desired, step).await?
+            let target = self.target(desired, step).await?;
+            Target { method: self.method_now(target.method).await?, ..target }
         };
         let mut held = self.keeper.hold().await;
         self.roll_out(desired, target, &mut held).await
+    }
+
+    /// How a configuration can be put in force now. A server that starts cannot
+    /// reload (its database aborts the transactions of `reload_config`, seen on
+    /// 24.12), so it is waited for; one that does nothing meanwhile is restarted.
+    async fn method_now(&self, method: Method) -> Result<Method, ApplyError> {
+        let measure =
+            async || self.runtime.usage().await.ok().flatten().and_then(|usage| usage.work);
+        let before = measure().await;
+        self.await_awake(STARTS_WITHIN).await;
+        match self.server.phase().await? {
+            NodePhase::Running | NodePhase::Stopped => Ok(method),
+            NodePhase::Starting | NodePhase::Stopping => match (before, measure().await) {
+                (Some(before), Some(now)) if !now.since(&before, STARTS_WITHIN) => {
+                    Ok(Method::Restart)
+                }
+                _ => Err(ApplyError::ConfigUnchecked(
+                    "the server is still starting; tried again later".to_owned(),
+                )),
+            },
+        }
     }
 
     /// What a step puts in force, once ejabberd has accepted it offline. What

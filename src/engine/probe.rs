@@ -111,20 +111,33 @@ impl Prober {
             NodePhase::Starting | NodePhase::Stopping => return Ok(Answer::InProgress),
             NodePhase::Stopped => return Ok(Answer::Halted),
         }
+        let mut silent = self.silent_port(server, deadline, starting).await?;
+        if silent.is_some() {
+            // The listeners that are remembered may be those of another configuration.
+            silent = self.silent_port(server, deadline, true).await?;
+        }
+        Ok(silent.map_or(Answer::Well, Answer::PortSilent))
+    }
+
+    /// The first client port that does not speak XMPP, and what was seen there.
+    async fn silent_port(
+        &self,
+        server: &Server,
+        deadline: Duration,
+        ask_again: bool,
+    ) -> Result<Option<String>, ControlError> {
         let host = self.known().host.clone();
-        for to in self.listeners(server, starting).await? {
+        for to in self.listeners(server, ask_again).await? {
             match server.open_stream(to, &host, deadline).await {
                 Ok(said) if said.contains(STREAM) => {}
-                Ok(_) => return Ok(Answer::PortSilent(format!("{} does not speak XMPP", to.at))),
+                Ok(_) => return Ok(Some(format!("{} does not speak XMPP", to.at))),
                 // Only the session can look from there.
                 Err(ControlError::Unsupported { .. }) => {}
                 Err(error) if error.is_outage() => return Err(error),
-                Err(error) => {
-                    return Ok(Answer::PortSilent(format!("{}: failed to {error}", to.at)));
-                }
+                Err(error) => return Ok(Some(format!("{}: failed to {error}", to.at))),
             }
         }
-        Ok(Answer::Well)
+        Ok(None)
     }
 
     /// What can be said of a server whose node gives no answer. A wrong cookie,
@@ -191,9 +204,9 @@ impl Prober {
     async fn listeners(
         &self,
         server: &Server,
-        starting: bool,
+        ask_again: bool,
     ) -> Result<Vec<Endpoint>, ControlError> {
-        if !starting
+        if !ask_again
             && let Some((when, known)) = &self.known().listeners
             && when.elapsed() < LISTENERS_EVERY
         {

@@ -57,11 +57,14 @@ const METHODS: [Method; 2] = [Method::Reload, Method::Restart];
 const ROLLOUT_RESULTS: [&str; 5] = ["good", "refused", "not_now", "rolled_back", "stuck"];
 
 /// The states of a server's life, as the status has them.
-pub(super) const SERVER_STATES: [&str; 9] = [
+pub(super) const SERVER_STATES: [&str; 12] = [
     "absent",
     "starting",
     "running",
     "unresponsive",
+    "halted",
+    "unseen",
+    "port-silent",
     "paused",
     "backing-off",
     "failed",

@@ -37,11 +37,6 @@ pub enum Way {
 impl Way {
     pub const ALL: [Self; 6] =
         [Self::File, Self::Directory, Self::Named, Self::Nothing, Self::Parent, Self::Compose];
-
-    /// Whether a container that is removed leaves its database behind by name.
-    fn keeps_database(self) -> bool {
-        matches!(self, Self::Named | Self::Parent | Self::Compose)
-    }
 }
 
 /// One container, as somebody started it.
@@ -73,6 +68,17 @@ const DOMAIN: &str = "localhost";
 const QUIET: Duration = Duration::from_secs(8);
 
 impl Situation {
+    /// Whether a container that is removed and made again gets its database
+    /// again. Where the image declares a volume for the database itself, a volume
+    /// above that one does not hold it.
+    fn keeps_database(self) -> bool {
+        match self.way {
+            Way::Named | Way::Compose => true,
+            Way::Parent => self.version.ends_with("ghcr"),
+            Way::File | Way::Directory | Way::Nothing => false,
+        }
+    }
+
     /// Goes through everything; panics at the first thing that must not be.
     pub fn prove(self) -> Proved {
         let stage = Stage::new(self);
@@ -138,7 +144,7 @@ impl Situation {
         step("again", &|| {
             stage.start();
             until(&stage.host, &operator, "adopted again", is_ready);
-            if self.way.keeps_database() {
+            if self.keeps_database() {
                 stage.has_its_database();
             }
         });

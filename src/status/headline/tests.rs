@@ -89,9 +89,18 @@ fn who_is_told_to_keep_still_says_so() {
 #[test]
 fn every_state_of_the_server_has_its_sentence() {
     let mut sentences = std::collections::BTreeSet::new();
-    for state in
-        ["starting", "unresponsive", "paused", "backing-off", "failed", "stopping", "stopped"]
-    {
+    for state in [
+        "starting",
+        "unresponsive",
+        "halted",
+        "unseen",
+        "port-silent",
+        "paused",
+        "backing-off",
+        "failed",
+        "stopping",
+        "stopped",
+    ] {
         let mut status = converged();
         status.server.up = false;
         status.server.supervision = Some(supervision(state));
@@ -100,7 +109,7 @@ fn every_state_of_the_server_has_its_sentence() {
         assert_ne!(told.tone, Tone::Good, "{state}");
         sentences.insert(told.what);
     }
-    assert_eq!(sentences.len(), 7);
+    assert_eq!(sentences.len(), 10);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::engine::StepResult;
 use crate::model::{Kind, Op};
 use crate::rollout::Method;
 use crate::status::{ConditionStatus, ConditionType};
+use crate::supervision::Cause;
 
 /// The words that Docker has for the health of a container.
 pub(super) const HEALTHS: [&str; 4] = ["none", "starting", "healthy", "unhealthy"];
@@ -23,8 +24,9 @@ const OBJECT_STATES: [&str; 3] = ["desired", "managed", "unmanaged"];
 /// The kinds of object that are counted; server and configuration are there once.
 const COUNTED: [Kind; 4] = [Kind::User, Kind::Group, Kind::Room, Kind::Affiliation];
 
-/// The reasons for a start of the server.
-const RESTART_REASONS: [&str; 21] = [
+/// The reasons for a start of the server, beside those that need a person first
+/// ([`Cause::reasons_to_fix`]).
+const RESTART_REASONS: [&str; 14] = [
     // By the operator itself.
     "Config",
     "Created",
@@ -42,14 +44,6 @@ const RESTART_REASONS: [&str; 21] = [
     "Unresponsive",
     "StuckStart",
     "StartFailed",
-    // Somebody had to mend something first.
-    "PortTaken",
-    "DiskFull",
-    "ImageMissing",
-    "BadMount",
-    "ConfigUnreadable",
-    "PermissionDenied",
-    "NodeNameChanged",
 ];
 
 /// How configurations are put in force, and what becomes of it.
@@ -108,7 +102,7 @@ impl Families {
                 gauge.set((status == ConditionStatus::Unknown).into());
             }
         }
-        for reason in RESTART_REASONS {
+        for reason in RESTART_REASONS.into_iter().chain(Cause::reasons_to_fix()) {
             self.restarts.with_label_values(&[reason]);
         }
         for health in HEALTHS {

@@ -1,8 +1,13 @@
 //! Why a server ended or could not be started, and what helps.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use super::entries::{Level, LogEntry, entries};
 
 /// How a process ended, as far as that was seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,7 +18,7 @@ pub struct Ending {
     pub oom_killed: bool,
     /// Why it could not even be started, in its runtime's words.
     pub not_started: Option<String>,
-    /// The last lines that it logged.
+    /// What it logged since it was started, without the lines of earlier starts.
     pub log: Vec<String>,
 }
 
@@ -40,104 +45,247 @@ pub struct Cause {
     pub config: bool,
 }
 
-/// What the words of a server or an engine mean: every one of the parts in one
-/// line, then reason and cure. Seen on 23.01, 24.12, 26.07 and Docker 20.10.
-const SIGNS: &[(&[&str], &str, &str)] = &[
-    (
-        &["eaddrinuse"],
-        "PortTaken",
-        "another program has the port; `ss -tlnp` tells which: end it, or give the listener another port",
+/// What words of a server or an engine mean. An entry has the sign if the entry
+/// contains every one of `parts`, in lower case. Erlang (`eaddrinuse`) and Elixir
+/// (`:eaddrinuse`) spell a reason alike.
+struct Sign {
+    parts: &'static [&'static str],
+    reason: &'static str,
+    cure: &'static str,
+}
+
+const fn sign(parts: &'static [&'static str], reason: &'static str, cure: &'static str) -> Sign {
+    Sign { parts, reason, cure }
+}
+
+const FREE_THE_PORT: &str = "another program has the port; `ss -tlnp` tells which: end it, or give the listener another port";
+const MAKE_ROOM: &str = "make room on the disk that holds the server's files";
+const OWN_THE_FILES: &str =
+    "the user that runs the server must own its files: database, logs and configuration";
+const CORRECT_THE_FILE: &str = "correct the configuration; the operator puts a declared one that ejabberd accepts in its place";
+const CORRECT_THE_NODE: &str = "ERLANG_NODE (in ejabberdctl.cfg, see spec.config.files, or in spec.server.docker.environment) must be NAME@HOST, with a HOST that resolves where the server runs";
+const FIX_THE_COOKIE: &str =
+    "the user that runs the server must own its `.erlang.cookie`, with mode 400 and one line in it";
+const RESTORE: &str = "a file of the database is damaged: move the file aside and restore a backup, or start with an empty database";
+const LOOK_AT_THE_DATABASE: &str = "the database did not start: its directory needs free space and must belong to the user that runs the server; if `schema.DAT` is damaged, restore a backup";
+const RAISE_THE_LIMIT: &str = "the server may not have that many files, threads or processes: raise its limit (`--ulimit`, `--pids-limit`)";
+
+/// The first that fits counts, so the special stand before the general. Seen on
+/// 23.01, 24.12, 26.07 and Docker 20.10; the logs are in `tests/causes`.
+const SIGNS: &[Sign] = &[
+    sign(
+        &["node name mismatch"],
+        "NodeNameChanged",
+        "its database belongs to a node of another name: set ERLANG_NODE to that name (in ejabberdctl.cfg, see spec.config.files, or in spec.server.docker.environment)",
     ),
-    (
-        &["address already in use"],
-        "PortTaken",
-        "another program has the port; `ss -tlnp` tells which: end it, or give the listener another port",
-    ),
-    (
-        &["port is already allocated"],
-        "PortTaken",
-        "another container publishes the port: stop it, or change spec.server.docker.ports",
-    ),
-    (&["enospc"], "DiskFull", "make room on the disk that holds the server's files"),
-    (
-        &["no space left on device"],
-        "DiskFull",
-        "make room on the disk that holds the server's files",
-    ),
-    (&["no such image"], "ImageMissing", "is spec.server.docker.image right? `docker pull` it"),
-    (
-        &["bind source path does not exist"],
-        "BadMount",
-        "a directory of the host that the container mounts is gone: make it again",
-    ),
-    (
-        &["error mounting"],
-        "BadMount",
-        "something that the container mounts is not of the expected kind: look at its mounts",
-    ),
-    (
-        &["failed to read", "ejabberd.yml", "syntax error"],
-        "ConfigInvalid",
-        "mend that line of the configuration; the operator puts a declared one that ejabberd accepts in its place",
-    ),
-    (
-        &["failed to read", "ejabberd.yml"],
-        "ConfigUnreadable",
-        "the user that runs the server must be able to read its configuration",
-    ),
-    (
-        &["permission denied"],
-        "PermissionDenied",
-        "the user that runs the server must own its files: database, logs and configuration",
-    ),
-    (
-        &["eacces"],
-        "PermissionDenied",
-        "the user that runs the server must own its files: database, logs and configuration",
-    ),
-    (
+    sign(
         &["in use by another erlang node"],
         "NodeNameTaken",
         "another ejabberd runs on this host under the same node name: end it, or give this one another (ERLANG_NODE in ejabberdctl.cfg, see spec.config.files)",
     ),
-    (
-        &["hostname mismatch"],
-        "NodeNameChanged",
-        "its database belongs to a node of another name: set ERLANG_NODE to the old one",
+    sign(&["invalid node name"], "NodeNameInvalid", CORRECT_THE_NODE),
+    sign(&["can't set long node name"], "NodeNameInvalid", CORRECT_THE_NODE),
+    sign(&["can't set short node name"], "NodeNameInvalid", CORRECT_THE_NODE),
+    sign(&["hostname", "is illegal"], "NodeNameInvalid", CORRECT_THE_NODE),
+    sign(
+        &["register/listen error", "no_reg_reply_from_epmd"],
+        "PortTaken",
+        "another program than epmd has port 4369; `ss -tlnp` tells which: end it, or set ERL_EPMD_PORT",
     ),
+    sign(
+        &["failed to open socket at unix:", "permission denied"],
+        "PermissionDenied",
+        "the user that runs the server must be able to write to the directory of the socket",
+    ),
+    sign(
+        &["failed to open socket", "permission denied"],
+        "PortForbidden",
+        "a port below 1024 needs the capability NET_BIND_SERVICE: give the listener a port above 1023",
+    ),
+    sign(&["eaddrinuse"], "PortTaken", FREE_THE_PORT),
+    sign(&["address already in use"], "PortTaken", FREE_THE_PORT),
+    sign(
+        &["port is already allocated"],
+        "PortTaken",
+        "another container publishes the port: stop it, or change spec.server.docker.ports",
+    ),
+    sign(
+        &["failed to open socket", "can't assign requested address"],
+        "AddressMissing",
+        "the server's host has no such address: correct `ip` of the listener",
+    ),
+    sign(
+        &["eaddrnotavail"],
+        "AddressMissing",
+        "the server's host has no such address: correct `ip` of the listener, or INET_DIST_INTERFACE in ejabberdctl.cfg (see spec.config.files)",
+    ),
+    sign(&["enospc"], "DiskFull", MAKE_ROOM),
+    sign(&["no space left on device"], "DiskFull", MAKE_ROOM),
+    sign(
+        &["read-only file system"],
+        "DiskReadOnly",
+        "the server must be able to write to its database: mount the volume without `ro`, and look at `dmesg` for a fault of the disk",
+    ),
+    sign(
+        &["erofs"],
+        "DiskReadOnly",
+        "the server must be able to write to its database: mount the volume without `ro`, and look at `dmesg` for a fault of the disk",
+    ),
+    sign(&["no such image"], "ImageMissing", "is spec.server.docker.image right? `docker pull` it"),
+    sign(
+        &["bind source path does not exist"],
+        "BadMount",
+        "a directory of the host that the container mounts is gone: make it again",
+    ),
+    sign(
+        &["error mounting"],
+        "BadMount",
+        "something that the container mounts is not of the expected kind: look at its mounts",
+    ),
+    sign(&["cookie file", "must be accessible by owner only"], "CookieUnusable", FIX_THE_COOKIE),
+    sign(&["error when reading", ".erlang.cookie"], "CookieUnusable", FIX_THE_COOKIE),
+    sign(&["too short cookie string"], "CookieUnusable", FIX_THE_COOKIE),
+    sign(
+        &["failed to read yaml file", "permission denied"],
+        "ConfigUnreadable",
+        "the user that runs the server must be able to read its configuration",
+    ),
+    sign(
+        &["failed to read yaml file", "no such file"],
+        "ConfigUnreadable",
+        "the file that the message names is missing: put the file there (see spec.config.files), or remove what includes it",
+    ),
+    sign(
+        &["ejabberdctl.cfg", "syntax error"],
+        "ConfigInvalid",
+        "correct that line of ejabberdctl.cfg (see spec.config.files)",
+    ),
+    sign(&["failed to read", "ejabberd.yml", "syntax error"], "ConfigInvalid", CORRECT_THE_FILE),
+    sign(&["failed to read yaml file"], "ConfigInvalid", CORRECT_THE_FILE),
+    sign(
+        &["failed to read", "ejabberd.yml"],
+        "ConfigUnreadable",
+        "the user that runs the server must be able to read its configuration",
+    ),
+    sign(&["invalid value of option"], "ConfigInvalid", CORRECT_THE_FILE),
+    sign(&["application: unknown option"], "ConfigInvalid", CORRECT_THE_FILE),
+    sign(&["missing required option"], "ConfigInvalid", CORRECT_THE_FILE),
+    sign(
+        &["failed to read pem file"],
+        "CertificateInvalid",
+        "`certfiles` of the configuration must name readable PEM files, each with a certificate or its key",
+    ),
+    sign(
+        &["invalid certificates configuration"],
+        "CertificateInvalid",
+        "`certfiles` of the configuration must name readable PEM files, each with a certificate or its key",
+    ),
+    sign(
+        &["failed to start erlang application", "no such file or directory"],
+        "ApplicationMissing",
+        "this installation of ejabberd lacks that application: use an image that has it, or remove the option that needs it",
+    ),
+    sign(
+        &["this command can only be run by root or the user"],
+        "WrongUser",
+        "let the container run as the user of its image: remove `--user`, or `user:`",
+    ),
+    sign(&["emfile"], "LimitReached", RAISE_THE_LIMIT),
+    sign(&["failed to create", "thread"], "LimitReached", RAISE_THE_LIMIT),
+    sign(&["resource temporarily unavailable"], "LimitReached", RAISE_THE_LIMIT),
+    sign(&["permission denied"], "PermissionDenied", OWN_THE_FILES),
+    sign(&["eacces"], "PermissionDenied", OWN_THE_FILES),
+    sign(&["not_a_dets_file"], "DatabaseDamaged", RESTORE),
+    sign(&["bad_freelists"], "DatabaseDamaged", RESTORE),
+    sign(&["not_a_log_file"], "DatabaseDamaged", RESTORE),
 ];
+
+/// What counts only where no entry has one of the [`SIGNS`]: the words have more
+/// than one cause, and another entry mostly says which.
+const WEAK_SIGNS: &[Sign] = &[
+    sign(&["not allowed to write in mnesia dir"], "PermissionDenied", OWN_THE_FILES),
+    sign(&["bad_type", "disc_only_copies"], "DatabaseUnusable", LOOK_AT_THE_DATABASE),
+    sign(&["node_not_running"], "DatabaseUnusable", LOOK_AT_THE_DATABASE),
+];
+
+/// The reasons for which the configuration is to blame.
+const OF_THE_CONFIG: [&str; 6] = [
+    "AddressMissing",
+    "ApplicationMissing",
+    "CertificateInvalid",
+    "ConfigInvalid",
+    "ConfigUnreadable",
+    "PortForbidden",
+];
+
+/// How the entries begin that only say that the start failed, or repeat a reason
+/// that an entry before them gave better. They count where there is no other.
+const WRAPPERS: [&str; 14] = [
+    "application ",
+    "application:",
+    "child ",
+    "crash report",
+    "crash_report",
+    "error in process",
+    "failed to start ejabberd application: {",
+    "init terminating",
+    "kernel pid terminated",
+    "runtime terminating",
+    "supervisor report",
+    "supervisor_report",
+    "{\"init terminating",
+    "{\"kernel pid terminated",
+];
+
+/// How the entries begin with which a server starts all the same, or that come
+/// with the end of every server (tried on each version).
+const HARMLESS: [&str; 8] = [
+    "crash dump is being written",
+    "failed to set logging",
+    "failed to transform mnesia table",
+    "id: cannot find name",
+    "inet_config: ",
+    "ldap connection to",
+    "sed: ",
+    "{exit,{\"{application_start_failure",
+];
+
+/// The same, by parts of them. The last are a shell's words for the end of the
+/// VM: `ejabberdctl: line 134: 19 Killed "$@"`.
+const HARMLESS_PARTS: [&[&str]; 2] = [&["file operation error", "inetrc"], &["line ", "\"$@\""]];
 
 /// The longest quotation from a log.
 const MAX_QUOTED: usize = 300;
 
+/// How much of a quotation stands before what matters in it.
+const BEFORE_QUOTED: usize = 120;
+
 impl Cause {
     /// What `ending` means for a server that `was_up` before, or was starting.
+    ///
+    /// A failed start is explained by the first entry of its log that has one of
+    /// the known signs, else by the first error that says something; a server
+    /// that was up, by its last error.
     #[must_use]
     pub fn of(ending: &Ending, was_up: bool) -> Self {
-        let words = ending.not_started.iter().chain(ending.log.iter().rev());
-        // Only what kept it from starting: one that ran for days may have
-        // logged anything.
-        if !was_up && !ending.oom_killed {
-            for line in words {
-                let lower = line.to_lowercase();
-                let sign =
-                    SIGNS.iter().find(|(parts, ..)| parts.iter().all(|part| lower.contains(part)));
-                if let Some((_, reason, cure)) = sign {
-                    return Self {
-                        reason: (*reason).to_owned(),
-                        // What is wrapped around this one says nothing to anybody.
-                        message: match *reason {
-                            "DiskFull" => "no space is left on its disk".to_owned(),
-                            _ => words_of(line),
-                        },
-                        cure: Some((*cure).to_owned()),
-                        config: matches!(*reason, "ConfigUnreadable" | "ConfigInvalid"),
-                    };
-                }
-            }
+        let log = Log::new(ending);
+        // Only what kept the server from starting: one that ran for days may
+        // have logged anything.
+        if !was_up
+            && !ending.oom_killed
+            && let Some(cause) = log.known()
+        {
+            return cause;
         }
-        let last = last_words(&ending.log, was_up);
-        let said = last.as_ref().map_or_else(String::new, |line| format!("; it last said: {line}"));
+        // The server does not know why it was sent a signal.
+        let from_outside = matches!(ending.exit_code, Some(128..));
+        let telling = if was_up {
+            log.last_error()
+        } else {
+            log.first_error().or_else(|| if from_outside { None } else { log.something() })
+        };
+        let said = telling
+            .map_or_else(String::new, |entry| format!("; its log says: {}", quoted(entry, None)));
         let (reason, what) = match ending {
             Ending { not_started: Some(why), .. } => ("StartFailed", words_of(why)),
             Ending { oom_killed: true, .. } => {
@@ -146,7 +294,10 @@ impl Cause {
             Ending { exit_code: Some(137), .. } => {
                 ("Killed", format!("it was killed (signal 9){said}"))
             }
-            // As a shell has it: 128 and the signal.
+            // As a shell has it: 128 and the signal. With these a program ends itself.
+            Ending { exit_code: Some(code @ (132 | 134 | 135 | 136 | 139)), .. } => {
+                ("Crashed", format!("it crashed (signal {}){said}", code - 128))
+            }
             Ending { exit_code: Some(code @ 129..=159), .. } => {
                 ("Terminated", format!("it was ended from outside (signal {}){said}", code - 128))
             }
@@ -159,8 +310,8 @@ impl Cause {
         let cure = ending
             .oom_killed
             .then(|| "give its container more memory, or find out who uses it".to_owned());
-        // A signal came from outside, and so may an end in good order.
-        let config = reason == "Crashed";
+        // A signal has another cause, and so may an end in good order.
+        let config = reason == "Crashed" && ending.exit_code.is_some_and(|code| code < 128);
         Self { reason: reason.to_owned(), message: what, cure, config }
     }
 
@@ -190,6 +341,12 @@ impl Cause {
         Self { config: true, ..Self::plain("StuckStart", &message) }
     }
 
+    /// The reasons of causes that [need mending](Self::needs_mending); some come
+    /// more than once.
+    pub fn reasons_to_fix() -> impl Iterator<Item = &'static str> {
+        SIGNS.iter().chain(WEAK_SIGNS).map(|sign| sign.reason)
+    }
+
     fn plain(reason: &str, message: &str) -> Self {
         Self { reason: reason.to_owned(), message: message.to_owned(), cure: None, config: false }
     }
@@ -197,7 +354,7 @@ impl Cause {
     /// Whether somebody has to mend something before a start can work.
     #[must_use]
     pub fn needs_mending(&self) -> bool {
-        SIGNS.iter().any(|(_, reason, _)| *reason == self.reason)
+        Self::reasons_to_fix().any(|reason| reason == self.reason)
     }
 }
 
@@ -208,52 +365,189 @@ impl std::fmt::Display for Cause {
     }
 }
 
-/// The last line that tells something: an error, or, of one that did not even
-/// come up, whatever it said last.
-fn last_words(log: &[String], was_up: bool) -> Option<String> {
-    let telling = |line: &&String| {
-        ["[critical]", "[error]", "[emergency]", "[alert]"].iter().any(|word| line.contains(word))
-    };
-    let line = log
-        .iter()
-        .rev()
-        .find(telling)
-        .or_else(|| log.iter().rev().find(|line| !was_up && !line.trim().is_empty()))?;
-    Some(words_of(line))
+/// The entries in which a cause is looked for.
+struct Log {
+    entries: Vec<LogEntry>,
 }
 
-/// A line without the colours that 26.07 writes even where nobody sees them.
-#[must_use]
-pub fn without_colours(line: &str) -> String {
-    let mut parts = line.split("\u{1b}[");
-    let mut plain = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        // A sequence ends with its first letter.
-        plain.push_str(
-            part.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';')
-                .get(1..)
-                .unwrap_or_default(),
-        );
+impl Log {
+    /// What could not be started has not logged anything.
+    fn new(ending: &Ending) -> Self {
+        let refused = ending.not_started.iter();
+        let refused =
+            refused.map(|why| LogEntry { level: Some(Level::Error), text: why.to_owned() });
+        Self { entries: refused.chain(entries(&ending.log)).collect() }
     }
-    plain
+
+    /// Errors, and what has no level: a control script's complaints have none.
+    fn candidates(&self) -> impl DoubleEndedIterator<Item = &LogEntry> {
+        self.entries.iter().filter(|entry| entry.is_error() || entry.level.is_none())
+    }
+
+    /// The cause that the signs tell. The first entry that has a sign counts, and
+    /// one that says the reason itself before one that only repeats it.
+    fn known(&self) -> Option<Cause> {
+        let telling = || self.candidates().filter(|entry| !is_harmless(entry));
+        let own = telling().filter(|entry| !is_wrapper(entry));
+        own.chain(telling()).find_map(|entry| of_signs(SIGNS, entry)).or_else(|| {
+            let first = self.first_error()?;
+            let weak = of_signs(WEAK_SIGNS, first);
+            // Where no error says the reason itself, any may hint at it.
+            let hints = is_wrapper(first).then(telling).into_iter().flatten();
+            weak.or_else(|| hints.into_iter().find_map(|entry| of_signs(WEAK_SIGNS, entry)))
+                .or_else(|| of_signs(SIGNS, first))
+        })
+    }
+
+    /// The first error that says something, of a server that did not come up.
+    fn first_error(&self) -> Option<&LogEntry> {
+        let errors = || self.entries.iter().filter(|entry| entry.is_error());
+        most_telling(&errors).or_else(|| errors().next())
+    }
+
+    /// The last error that says something, of a server that was up.
+    fn last_error(&self) -> Option<&LogEntry> {
+        most_telling(&|| self.entries.iter().rev().filter(|entry| entry.is_error()))
+    }
+
+    /// Whatever a server says that logs no error.
+    fn something(&self) -> Option<&LogEntry> {
+        let mut others = self.entries.iter().filter(|entry| !is_harmless(entry));
+        // A VM that does not even boot says first why, and then how it is used.
+        let boots = self.entries.iter().any(|entry| entry.level.is_some());
+        if boots { others.next_back() } else { others.next() }
+    }
 }
 
-/// What a line of the server's log says, without its time, level and process;
-/// bounded.
-#[must_use]
-pub fn words_of(line: &str) -> String {
-    let line = without_colours(line);
-    let said = line
-        .split_once("] ")
-        .filter(|(head, _)| head.contains(" ["))
-        .map_or(line.as_str(), |(_, said)| said);
-    let said = match said.split_once(") ") {
-        Some((process, said)) if process.starts_with("(<") => said,
-        _ => said,
-    };
-    let said: String = said.trim().chars().filter(|c| !c.is_control()).collect();
-    if said.chars().count() <= MAX_QUOTED {
-        return said;
+/// The first of `errors` that says the reason itself, else the first that repeats it.
+fn most_telling<'e, E>(errors: &impl Fn() -> E) -> Option<&'e LogEntry>
+where
+    E: Iterator<Item = &'e LogEntry>,
+{
+    errors()
+        .find(|entry| !is_harmless(entry) && !is_wrapper(entry))
+        .or_else(|| errors().find(|entry| !is_harmless(entry)))
+}
+
+fn of_signs(signs: &[Sign], entry: &LogEntry) -> Option<Cause> {
+    signs.iter().find_map(|sign| sign.of(entry))
+}
+
+impl Sign {
+    fn of(&self, entry: &LogEntry) -> Option<Cause> {
+        // A term may be broken between any two words.
+        let text = one_line(&entry.text).to_ascii_lowercase();
+        if !self.parts.iter().all(|part| text.contains(part)) {
+            return None;
+        }
+        Some(Cause {
+            reason: self.reason.to_owned(),
+            message: match self.reason {
+                // What is wrapped around this one says nothing to anybody.
+                "DiskFull" => "no space is left on its disk".to_owned(),
+                _ => quoted(entry, self.parts.last().copied()),
+            },
+            cure: Some(self.cure.to_owned()),
+            config: OF_THE_CONFIG.contains(&self.reason),
+        })
     }
-    said.chars().take(MAX_QUOTED).chain(['…']).collect()
+}
+
+fn is_wrapper(entry: &LogEntry) -> bool {
+    let text = entry.text.to_ascii_lowercase();
+    WRAPPERS.iter().any(|start| text.starts_with(start))
+}
+
+fn is_harmless(entry: &LogEntry) -> bool {
+    let text = entry.text.to_ascii_lowercase();
+    HARMLESS.iter().any(|start| text.starts_with(start))
+        || HARMLESS_PARTS.iter().any(|parts| parts.iter().all(|part| text.contains(part)))
+}
+
+/// What an entry says, on one line; bounded, around `part`.
+fn quoted(entry: &LogEntry, part: Option<&str>) -> String {
+    let text = reason_in(&entry.text);
+    let text = text.as_deref().unwrap_or(&entry.text);
+    let text = one_line(text);
+    let text = text.strip_prefix(STARTING).filter(|why| !why.starts_with('{')).unwrap_or(&text);
+    let text = sentence(text).unwrap_or(text);
+    let at = part.and_then(|part| text.to_ascii_lowercase().find(part));
+    let at = at.map_or(0, |at| text.chars().count() - text[at..].chars().count());
+    let length = text.chars().count();
+    if at + BEFORE_QUOTED < MAX_QUOTED || length <= MAX_QUOTED {
+        return bounded(text);
+    }
+    let skipped = (at - BEFORE_QUOTED).min(length - MAX_QUOTED);
+    let rest: String = text.chars().skip(skipped).collect();
+    format!("…{}", bounded(&rest))
+}
+
+/// A text that is nothing but an Erlang string.
+fn sentence(text: &str) -> Option<&str> {
+    let sentence = text.strip_prefix('"')?.strip_suffix('"')?;
+    (!sentence.contains('"')).then(|| sentence.trim())
+}
+
+/// What stands around a sentence that says why.
+const STARTING: &str = "Failed to start ejabberd application: ";
+
+/// Where the reports of Erlang and Elixir have the reason, and what follows it.
+const REASONS: [&str; 6] = [
+    "exception error:",
+    "exception exit:",
+    "exception throw:",
+    "error_info:",
+    "reason:",
+    "format:",
+];
+const NO_REASONS: [&str; 6] =
+    ["in function", "ancestors:", "offender:", "neighbours:", "(stdlib", "args:"];
+
+/// The reason in a report, with what reported it.
+fn reason_in(report: &str) -> Option<String> {
+    let mut lines = report.lines().map(str::trim);
+    let mut who = None;
+    let mut found = lines.by_ref().find_map(|line| {
+        who = who.take().or_else(|| line.strip_prefix("initial call: "));
+        let key = REASONS.iter().find_map(|key| line.strip_prefix(key))?;
+        Some(key.trim().to_owned())
+    })?;
+    for line in lines.take_while(|line| !NO_REASONS.iter().any(|key| line.starts_with(key))) {
+        found.push('\n');
+        found.push_str(line);
+    }
+    Some(who.map_or_else(|| found.clone(), |who| format!("{who}: {found}")))
+}
+
+/// A text of several lines on one, without control characters. A term that was
+/// broken after an opening bracket is joined again.
+pub(super) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
+        if word.is_empty() {
+            continue;
+        }
+        let joined = line.ends_with(['{', '[', '(']) || word.starts_with(['}', ']']);
+        if !line.is_empty() && !joined {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    line
+}
+
+/// A text of at most [`MAX_QUOTED`] characters, and a sign that there was more.
+pub(super) fn bounded(text: &str) -> String {
+    if text.chars().count() <= MAX_QUOTED {
+        return text.to_owned();
+    }
+    text.chars().take(MAX_QUOTED).chain(['…']).collect()
+}
+
+/// What a line or an entry of the server's log says, without its time, level
+/// and process; bounded.
+#[must_use]
+pub fn words_of(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    entries(&lines).first().map_or_else(String::new, LogEntry::words)
 }

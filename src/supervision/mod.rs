@@ -21,6 +21,7 @@
 //!   tried every second.
 
 mod cause;
+mod entries;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +30,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub use cause::{Cause, Ending, without_colours, words_of};
+pub use cause::{Cause, Ending, words_of};
+pub use entries::{Level, LogEntry, entries, without_colours};
 
 use crate::observed::Work;
 use crate::spec::{Backoff, Probe};

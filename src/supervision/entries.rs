@@ -1,0 +1,305 @@
+//! The entries of a server's log.
+//!
+//! An entry is a line with a time or a level, and every line that continues
+//! that line: Erlang and Elixir print a term over many lines. What a control
+//! script or a VM that does not boot prints has neither time nor level, and is
+//! grouped as well.
+
+use super::cause::{bounded, one_line};
+
+/// How grave an entry is, in ejabberd's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// `debug`
+    Debug,
+    /// `info`
+    Info,
+    /// `notice`
+    Notice,
+    /// `warning`
+    Warning,
+    /// `error`
+    Error,
+    /// `critical`
+    Critical,
+    /// `alert`
+    Alert,
+    /// `emergency`
+    Emergency,
+}
+
+impl Level {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name.trim().to_ascii_lowercase().as_str() {
+            "debug" => Self::Debug,
+            "info" | "progress" => Self::Info,
+            "notice" => Self::Notice,
+            "warning" | "warn" => Self::Warning,
+            "error" | "crash" | "supervisor" => Self::Error,
+            "critical" => Self::Critical,
+            "alert" => Self::Alert,
+            "emergency" => Self::Emergency,
+            _ => return None,
+        })
+    }
+}
+
+/// One entry of a server's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEntry {
+    /// `None` for a line of a control script or of a VM that does not boot,
+    /// where such a line is not known to be an error.
+    pub level: Option<Level>,
+    /// What the entry says, without time, level, process and colours. Lines are
+    /// separated by newlines.
+    pub text: String,
+}
+
+impl LogEntry {
+    /// Whether the entry is an error or graver.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.level >= Some(Level::Error)
+    }
+
+    /// The whole entry on one line, not longer than a message can be.
+    #[must_use]
+    pub fn words(&self) -> String {
+        bounded(&one_line(&self.text))
+    }
+}
+
+/// Groups the lines of a log into entries.
+#[must_use]
+pub fn entries<L: AsRef<str>>(lines: &[L]) -> Vec<LogEntry> {
+    let mut found: Vec<LogEntry> = Vec::new();
+    let mut before = Before::Nothing;
+    for line in lines {
+        let line = without_colours(line.as_ref());
+        let line = line.trim_end();
+        if let Some(header) = Header::read(line) {
+            before = header.before;
+            found.push(header.entry);
+            continue;
+        }
+        if line.is_empty() {
+            // A blank line ends a report of a VM that boots; in ejabberd's log,
+            // a term may go on after a blank line.
+            if before == Before::Report {
+                before = Before::Console;
+            }
+            continue;
+        }
+        match found.last_mut() {
+            Some(entry) if before.goes_on_with(line) => {
+                entry.text.push('\n');
+                entry.text.push_str(line);
+            }
+            _ => {
+                before = Before::Console;
+                found.push(LogEntry { level: console_level(line), text: line.to_owned() });
+            }
+        }
+    }
+    for entry in &mut found {
+        entry.settle();
+    }
+    found
+}
+
+/// The kind of the entry that a line may continue.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    /// `=ERROR REPORT====`, up to a blank line.
+    Report,
+    /// An entry with a time, of level error or graver: messages of Elixir go on
+    /// without indentation (`** (EXIT) …`, `State: …`).
+    Grave,
+    /// An entry with a time of a lower level.
+    Harmless,
+    /// A line without a time.
+    Console,
+}
+
+impl Before {
+    fn goes_on_with(self, line: &str) -> bool {
+        if self == Self::Nothing {
+            return false;
+        }
+        if self == Self::Report {
+            return !ends_vm(line);
+        }
+        if line.starts_with([' ', '\t', '}', ']', ')', '>']) {
+            return true;
+        }
+        self == Self::Grave && !is_console(line)
+    }
+}
+
+/// How the lines begin that a VM prints when it cannot boot or ends.
+const VM_ENDS: [&str; 8] = [
+    "{\"init terminating",
+    "init terminating in do_boot",
+    "{\"Kernel pid terminated",
+    "Kernel pid terminated",
+    "Runtime terminating during boot",
+    "Protocol '",
+    "{exit,{\"{application_start_failure",
+    "ERROR: ",
+];
+
+/// What else does not belong to the entry before.
+const OTHERS: [&str; 4] =
+    ["Crash dump is being written", "{erl_prim_loader,file_error}", "WARNING: ", "Usage: "];
+
+/// Whether a line without a time is one of its own also after an error. A
+/// program's messages begin with its name: `sed: can't read …`,
+/// `/usr/sbin/ejabberdctl: line 134: …`.
+fn is_console(line: &str) -> bool {
+    let program = line.split_once(": ").map_or("", |(program, _)| program);
+    let named = program.starts_with(|c: char| c.is_ascii_lowercase() || c == '/')
+        && program.chars().all(|c| c.is_ascii_alphanumeric() || "/_.-".contains(c));
+    named || ends_vm(line) || OTHERS.iter().any(|start| line.starts_with(start))
+}
+
+fn ends_vm(line: &str) -> bool {
+    VM_ENDS.iter().any(|start| line.starts_with(start))
+}
+
+fn console_level(line: &str) -> Option<Level> {
+    if ends_vm(line) {
+        Some(Level::Error)
+    } else if line.starts_with("WARNING: ") {
+        Some(Level::Warning)
+    } else {
+        None
+    }
+}
+
+/// The first line of an entry with a time or a level.
+struct Header {
+    entry: LogEntry,
+    before: Before,
+}
+
+impl Header {
+    fn read(line: &str) -> Option<Self> {
+        Self::report(line).or_else(|| Self::timed(line))
+    }
+
+    /// `=CRASH REPORT==== 26-Nov-2026::01:35:58.368988 ===`, or of a library of
+    /// the VM, `=ESOCK WARNING MSG==== …`
+    fn report(line: &str) -> Option<Self> {
+        let (kind, _) = line.strip_prefix('=')?.split_once("==== ")?;
+        let (kind, what) = kind.rsplit_once(' ')?;
+        if !matches!(what, "REPORT" | "MSG") {
+            return None;
+        }
+        let level = Some(kind.split(' ').find_map(Level::named)?);
+        let text = match kind {
+            "CRASH" | "SUPERVISOR" => format!("{kind} REPORT:"),
+            _ => String::new(),
+        };
+        Some(Self { entry: LogEntry { level, text }, before: Before::Report })
+    }
+
+    /// `2026-11-22 19:31:35.123456+00:00 [error] <0.1.0>@mod:fun/1:12 text`; the
+    /// same without a date, as Elixir's logger has it; the level alone; or, as a
+    /// VM that boots prints it, a time and the kind of a report.
+    fn timed(line: &str) -> Option<Self> {
+        let (timed, rest) = match after_time(line) {
+            Some(rest) => (true, rest),
+            None => (false, line),
+        };
+        let rest = rest.trim_start();
+        let leveled = rest
+            .strip_prefix('[')
+            .and_then(|rest| rest.split_once(']'))
+            .and_then(|(level, text)| Some((Level::named(level)?, text.trim_start())));
+        let (level, text) = match leveled {
+            Some((level, text)) => (level, without_process(text)),
+            None if timed => match rest.split_whitespace().next() {
+                Some("std_info" | "progress" | "info" | "info_report") => (Level::Info, rest),
+                Some("warning" | "warning_report") => (Level::Warning, rest),
+                _ => (Level::Error, rest),
+            },
+            None => return None,
+        };
+        let before = if level >= Level::Error { Before::Grave } else { Before::Harmless };
+        Some(Self { entry: LogEntry { level: Some(level), text: text.to_owned() }, before })
+    }
+}
+
+/// What follows a date and a time, or a time with fractions.
+fn after_time(line: &str) -> Option<&str> {
+    let rest = match shaped(line, "0000-00-00") {
+        Some(rest) => rest.strip_prefix([' ', 'T'])?,
+        // Too many lines begin with something like `12:30:00`.
+        None => shaped(line, "00:00:00.").map(|_| line)?,
+    };
+    let rest = shaped(rest, "00:00:00")?;
+    let rest = rest
+        .strip_prefix(['.', ','])
+        .map_or(rest, |rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+    let rest = match rest.strip_prefix(['+', '-']) {
+        Some(zone) => zone.trim_start_matches(|c: char| c.is_ascii_digit() || c == ':'),
+        None => rest.strip_prefix('Z').unwrap_or(rest),
+    };
+    if rest.is_empty() { Some(rest) } else { rest.strip_prefix(' ') }
+}
+
+/// What follows text in which each `0` is a digit and each other character itself.
+fn shaped<'l>(line: &'l str, shape: &str) -> Option<&'l str> {
+    let mut rest = line.chars();
+    for wanted in shape.chars() {
+        let found = rest.next()?;
+        if !(found == wanted || (wanted == '0' && found.is_ascii_digit())) {
+            return None;
+        }
+    }
+    Some(rest.as_str())
+}
+
+/// What follows `<0.118.0>@ejabberd_app:start/2:64 ` or `(<0.118.0>) `.
+fn without_process(text: &str) -> &str {
+    let process = |end: &str| text.split_once(end).filter(|(process, _)| !process.contains(' '));
+    if text.starts_with("(<")
+        && let Some((_, rest)) = process(") ")
+    {
+        return rest;
+    }
+    if text.starts_with('<')
+        && let Some((_, rest)) = text.split_once(' ').filter(|(process, _)| process.contains(">@"))
+    {
+        return rest;
+    }
+    text
+}
+
+impl LogEntry {
+    /// A report of a VM that boots says only inside of how grave it is.
+    fn settle(&mut self) {
+        let harmless = ["{error_logger,info_msg}", "{error_logger,warning_msg}"];
+        if self.level == Some(Level::Error) && harmless.iter().any(|tag| self.text.contains(tag)) {
+            self.level = Some(Level::Warning);
+        }
+        self.text = self.text.trim().to_owned();
+    }
+}
+
+/// A line without the colours that 26.07 writes even where nobody sees them.
+#[must_use]
+pub fn without_colours(line: &str) -> String {
+    let mut parts = line.split("\u{1b}[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        // A sequence ends with its first letter.
+        plain.push_str(
+            part.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';')
+                .get(1..)
+                .unwrap_or_default(),
+        );
+    }
+    plain
+}

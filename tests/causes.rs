@@ -1,0 +1,55 @@
+//! Logs of real servers that did not start, and what is made of each.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use ejabberd_operator::supervision::{Cause, Ending};
+
+/// The logs, and what follows from each.
+const LOGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/causes");
+
+/// `VERSION/CASE.EXITCODE.log` below [`LOGS`], in order.
+fn logs() -> Vec<(String, i64, Vec<String>)> {
+    let mut found = Vec::new();
+    for version in std::fs::read_dir(LOGS).unwrap().map(|entry| entry.unwrap().path()) {
+        for log in std::fs::read_dir(&version).into_iter().flatten() {
+            let log = log.unwrap().path();
+            let part = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+            let name = part(&log);
+            let [case, exit_code, _] = name.split('.').collect::<Vec<_>>()[..] else {
+                panic!("{name} is not CASE.EXITCODE.log")
+            };
+            let text = std::fs::read_to_string(&log).unwrap();
+            let lines = text.lines().map(str::to_owned).collect();
+            let name = format!("{}/{case}", part(&version));
+            found.push((name, exit_code.parse().unwrap(), lines));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_failed_start_is_explained_by_its_first_telling_error() {
+    let expected = Path::new(LOGS).join("expected.txt");
+    let mut text = "# What follows from each log; UPDATE_GOLDEN=1 rewrites this file.\n".to_owned();
+    for (name, exit_code, log) in logs() {
+        let ending = Ending { exit_code: Some(exit_code), log, ..Ending::default() };
+        let Cause { reason, message, cure, config } = Cause::of(&ending, false);
+        let blamed = if config { ", for its configuration" } else { "" };
+        writeln!(text, "\n{name}: {reason}{blamed}\n  {message}").unwrap();
+        cure.iter().for_each(|cure| writeln!(text, "  -> {cure}").unwrap());
+    }
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&expected, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&expected).unwrap(), text);
+}

@@ -11,8 +11,9 @@
 
 mod support;
 
+use std::io::Write as _;
 use std::net::TcpListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use support::host::Host;
@@ -182,6 +183,47 @@ fn a_port_that_is_taken() {
     assert!(message.contains(&number.to_string()), "{message}");
     drop(port);
     until(&host, &operator, "ready", is_ready);
+}
+
+/// Copies files of a container, as `docker cp` does, from or to a tar stream.
+fn copy(from: &str, to: &str, stream: Option<&[u8]>) -> Vec<u8> {
+    let mut command = Command::new("docker");
+    command.args(["cp", from, to]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(stream.unwrap_or_default()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "docker cp {from} {to}");
+    output.stdout
+}
+
+/// A server that fails to start for one reason after another: each is named,
+/// and with it what to do. The log still has the reason of the start before.
+#[test]
+fn each_failed_start_is_explained_by_its_own_log() {
+    let (host, operator) = converged("26.07", PEOPLE);
+    let named = |reason: &str| {
+        let status =
+            until(&host, &operator, reason, |s| condition(s, "Healthy")["reason"] == reason);
+        condition(&status, "Healthy")["message"].as_str().unwrap().to_owned()
+    };
+    let at = |path: &str| format!("{}:/home/ejabberd/{path}", host.container);
+    let cookie = copy(&at(".erlang.cookie"), "-", None);
+    let settings = copy(&at("conf/ejabberdctl.cfg"), "-", None);
+    docker(&["exec", &host.container, "chmod", "644", "/home/ejabberd/.erlang.cookie"]);
+    docker(&["kill", &host.container]);
+    let message = named("CookieUnusable");
+    assert!(message.contains("must be accessible by owner only; the user that"), "{message}");
+
+    let renamed = host.path("ejabberdctl.cfg");
+    std::fs::write(&renamed, "SPOOL_DIR=/home/ejabberd/database\nERLANG_NODE=ejabberd@other\n")
+        .unwrap();
+    copy(renamed.to_str().unwrap(), &at("conf/ejabberdctl.cfg"), None);
+    copy("-", &at(""), Some(&cookie));
+    let message = named("NodeNameChanged");
+    assert!(message.contains("owned by [ejabberd@localhost]; its database"), "{message}");
+
+    copy("-", &at("conf"), Some(&settings));
+    until(&host, &operator, "ready again", is_ready);
 }
 
 /// A disk without room: named, and over when there is room again.

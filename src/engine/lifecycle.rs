@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::Engine;
 use super::configuration::config_digest;
 use super::keeper::Held;
-use super::ports::Memo;
+use super::ports::{Memo, Runtime};
 use super::report::{ApplyError, StepOutcome, StepResult};
 use super::rollout::Target;
 use super::round::Confirm;
@@ -35,8 +36,30 @@ const START_POLL: Duration = Duration::from_millis(250);
 /// How long a server that starts is waited for before its configuration changes.
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 
-/// So many of its last lines tell why a server did not start.
-const LAST_WORDS: usize = 60;
+/// How many lines of a start are read. ejabberd logs about fifty lines before a
+/// start fails, and an Erlang term takes up to a hundred.
+pub(super) const START_LINES: usize = 500;
+
+/// A runtime notes a start a little after the first line may have been logged.
+const NOTED_LATE: Duration = Duration::from_millis(200);
+
+/// When the runtime noted that the server was last started, or a little before.
+pub(super) async fn last_start(runtime: &dyn Runtime) -> Option<Timestamp> {
+    let started = runtime.circumstances().await.ok()?.started?;
+    Some(started.checked_sub(NOTED_LATE).unwrap_or(started))
+}
+
+/// The log of the last start, without the lines of earlier starts. `began` is
+/// when the caller knows of that start; the runtime knows it earlier where
+/// somebody else starts the server as well.
+pub(super) async fn log_of_start(runtime: &dyn Runtime, began: Timestamp) -> Vec<String> {
+    let since = match last_start(runtime).await {
+        Some(noted) if began <= noted + NOTED_LATE => noted.max(began),
+        Some(noted) => noted,
+        None => began,
+    };
+    runtime.log(since, START_LINES).await.unwrap_or_default()
+}
 
 impl Engine {
     /// Carries out the steps of the kinds `server` and `config`, which come
@@ -160,9 +183,10 @@ impl Engine {
                 note(config, result.map(|()| StepResult::Done));
             }
             _ => {
+                let began = Timestamp::now();
                 let started = match held.start("Created").await {
                     Ok(()) if self.supervised => Ok(()),
-                    Ok(()) => self.await_start(desired).await,
+                    Ok(()) => self.await_start(desired, began).await,
                     Err(error) => Err(error),
                 };
                 note(step, started.map(|()| StepResult::Done));
@@ -195,8 +219,9 @@ impl Engine {
         if matches!(self.runtime.inspect().await?, ProcessState::Running { .. }) {
             held.stop().await?;
         }
+        let began = Timestamp::now();
         held.start("Stopped").await?;
-        self.await_start(desired).await?;
+        self.await_start(desired, began).await?;
         held.well().await;
         Ok(StepResult::Done)
     }
@@ -349,7 +374,7 @@ impl Engine {
     ) -> Result<(), ApplyError> {
         let proved = match started {
             Ok(()) => {
-                let gate = self.gate(desired, crate::rollout::Side::New, jiff::Timestamp::now());
+                let gate = self.gate(desired, crate::rollout::Side::New, Timestamp::now());
                 gate.await.map_err(|failure| ApplyError::NotStarted(failure.message))
             }
             Err(error) => Err(error),
@@ -374,17 +399,20 @@ impl Engine {
     }
 
     /// Waits until ejabberd answers, as long as its process lives, and works
-    /// or has not passed the deadline for starts.
-    async fn await_start(&self, desired: &DesiredState) -> Result<(), ApplyError> {
+    /// or has not passed the deadline for starts. The start began at `began`.
+    async fn await_start(
+        &self,
+        desired: &DesiredState,
+        began: Timestamp,
+    ) -> Result<(), ApplyError> {
         let limit = desired.server.probe.start_deadline;
         let mut deadline = Instant::now() + limit;
-        let since = jiff::Timestamp::now();
         let mut work: Option<Work> = None;
         loop {
             match self.runtime.inspect().await? {
                 ProcessState::Running { .. } | ProcessState::Created => {}
                 ProcessState::Stopped { exit_code, oom_killed } => {
-                    let log = self.runtime.log(since, LAST_WORDS).await.unwrap_or_default();
+                    let log = log_of_start(&*self.runtime, began).await;
                     let ending = Ending { exit_code, oom_killed, log, ..Ending::default() };
                     return Err(ApplyError::NotStarted(Cause::of(&ending, false).to_string()));
                 }

@@ -9,16 +9,19 @@ use tokio::time::timeout;
 use super::words::{describe, headline};
 use super::{BLIND, Keeper};
 use crate::engine::error::RuntimeError;
+use crate::engine::lifecycle::{START_LINES, last_start, log_of_start};
 use crate::engine::ports::Memo;
 use crate::observed::{PAUSED, ProcessState};
 use crate::status::{ConditionType, News, Status};
 use crate::supervision::{Cause, Effect, Ending, Event, State, Supervision};
 
-/// So many of its last lines are looked at when a server has ended.
-const LAST_WORDS: usize = 60;
-
-/// How far back they may lie.
+/// How far back the log of a server is read where nobody knows since when the
+/// server ran.
 const LAST_WORDS_SINCE: Duration = Duration::from_secs(120);
+
+fn long_ago() -> Timestamp {
+    Timestamp::now().checked_sub(LAST_WORDS_SINCE).unwrap_or_default()
+}
 
 impl Keeper {
     pub(super) async fn event(&self, process: ProcessState, machine: &Supervision) -> Event {
@@ -32,16 +35,30 @@ impl Keeper {
                 let ending = Ending { exit_code, oom_killed, ..Ending::default() };
                 let starting = matches!(machine.state, State::Starting { .. } | State::Absent);
                 // One that was up is started first and asked why afterwards.
-                let log = if starting { self.last_words().await } else { Vec::new() };
+                let log = if starting { self.start_log(machine).await } else { Vec::new() };
                 Event::Ended(Ending { log, ..ending })
             }
         }
     }
 
-    async fn last_words(&self) -> Vec<String> {
-        let since = Timestamp::now().checked_sub(LAST_WORDS_SINCE).unwrap_or_default();
-        let log = timeout(BLIND, self.runtime.log(since, LAST_WORDS)).await;
-        log.ok().and_then(Result::ok).unwrap_or_default()
+    /// What the server logged in the start that failed.
+    async fn start_log(&self, machine: &Supervision) -> Vec<String> {
+        let began = match machine.state {
+            State::Starting { .. } => machine.since,
+            _ => long_ago(),
+        };
+        timeout(BLIND, log_of_start(&*self.runtime, began)).await.unwrap_or_default()
+    }
+
+    /// What the server logged last before `until`, when it was started again.
+    async fn last_words(&self, until: Timestamp) -> Vec<String> {
+        let log = async {
+            let restarted = last_start(&*self.runtime).await.filter(|start| *start > long_ago());
+            let lines = self.runtime.log_lines(long_ago(), START_LINES).await.ok()?;
+            let before = lines.into_iter().filter(|line| line.time < restarted.unwrap_or(until));
+            Some(before.map(|line| line.text).collect())
+        };
+        timeout(BLIND, log).await.ok().flatten().unwrap_or_default()
     }
 
     /// Feeds the machine, and does what it says until it says nothing more.
@@ -58,9 +75,13 @@ impl Keeper {
                 _ => None,
             };
             let Some(effect) = machine.step(event, &settings, Timestamp::now()) else { break };
+            let now = Timestamp::now();
             let failed = self.carry_out(effect).await;
-            if was_up && let Some(ending) = ended {
-                let log = self.last_words().await;
+            if was_up
+                && failed.is_none()
+                && let Some(ending) = ended
+            {
+                let log = self.last_words(now).await;
                 machine.cause = Some(Cause::of(&Ending { log, ..ending }, true));
             }
             if effect != Effect::Stop && failed.is_none() {
@@ -69,9 +90,8 @@ impl Keeper {
             }
             match failed {
                 Some(why) if effect != Effect::Stop => {
-                    let log = self.last_words().await;
-                    event =
-                        Event::Ended(Ending { not_started: Some(why), log, ..Ending::default() });
+                    // What was not started has not logged anything.
+                    event = Event::Ended(Ending { not_started: Some(why), ..Ending::default() });
                 }
                 _ => break,
             }

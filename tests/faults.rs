@@ -16,6 +16,7 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use support::host::Host;
 use support::real::{docker, image};
 use support::watched::{
@@ -200,11 +201,17 @@ fn copy(from: &str, to: &str, stream: Option<&[u8]>) -> Vec<u8> {
 /// and with it what to do. The log still has the reason of the start before.
 #[test]
 fn each_failed_start_is_explained_by_its_own_log() {
-    let (host, operator) = converged("26.07", PEOPLE);
+    let (host, operator) = converged("newest", PEOPLE);
+    let starts = |s: &Value| s["server"]["supervision"]["starts"].as_u64();
+    // Why a start failed that began after now.
     let named = |reason: &str| {
-        let status =
-            until(&host, &operator, reason, |s| condition(s, "Healthy")["reason"] == reason);
-        condition(&status, "Healthy")["message"].as_str().unwrap().to_owned()
+        let before = starts(&status(&host));
+        let failed = until(&host, &operator, reason, |s| {
+            s["server"]["supervision"]["state"] == "failed" && starts(s) >= before.map(|n| n + 2)
+        });
+        let healthy = condition(&failed, "Healthy").clone();
+        assert_eq!(healthy["reason"], reason, "{healthy}");
+        healthy["message"].as_str().unwrap().to_owned()
     };
     let at = |path: &str| format!("{}:/home/ejabberd/{path}", host.container);
     let cookie = copy(&at(".erlang.cookie"), "-", None);

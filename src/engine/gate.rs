@@ -7,12 +7,13 @@ use tokio::time::{Instant, sleep};
 
 use super::Engine;
 use super::error::ControlError;
+use super::lifecycle::{START_LINES, last_start};
 use super::server::{Encryption, Listener};
 use crate::audit::{self, Inside};
 use crate::observed::{PAUSED, ProcessState, Work};
 use crate::rollout::{Failure, Side};
 use crate::spec::{DesiredState, Gate};
-use crate::supervision::{Cause, Ending, without_colours, words_of};
+use crate::supervision::{Cause, Ending, Level, LogEntry, entries};
 
 /// How often it is looked at while it comes up, and while it proves itself.
 const LOOK: Duration = Duration::from_millis(250);
@@ -118,6 +119,11 @@ impl Engine {
             }
             Ok(ProcessState::Running { .. }) => {}
             Ok(ProcessState::Stopped { exit_code, oom_killed }) => {
+                // Where files were put in force with a restart, the server before
+                // that restart has logged as well.
+                let start = last_start(&*self.runtime).await.unwrap_or(since);
+                let log = self.runtime.log(since.max(start), START_LINES).await;
+                let log = log.unwrap_or_default();
                 let ending = Ending { exit_code, oom_killed, log, ..Ending::default() };
                 let cause = Cause::of(&ending, false);
                 return Sign::Bad(Failure { message: cause.to_string(), blame: cause.config });
@@ -127,8 +133,8 @@ impl Engine {
             }
             Err(error) => return Sign::Not(environment(&format!("failed to {error}"))),
         }
-        if let Some(line) = log.iter().find(|line| tells_of_failure(line)) {
-            return Sign::Bad(judged(line));
+        if let Some(entry) = entries(&log).iter().find(|entry| tells_of_failure(entry)) {
+            return Sign::Bad(judged(entry));
         }
         if side == Side::Old {
             // It is judged by what it was: it need not serve what is declared now.
@@ -359,22 +365,20 @@ fn environment(message: &str) -> Failure {
     Failure { message: message.to_owned(), blame: false }
 }
 
-/// Whether a line of the log says that the configuration does not work.
-pub(super) fn tells_of_failure(line: &str) -> bool {
-    let plain = without_colours(line).to_lowercase();
-    ["[critical]", "[alert]", "[emergency]"].iter().any(|level| plain.contains(level))
-        || (["[error]", "[warning]"].iter().any(|level| plain.contains(level))
-            && FAILS.iter().any(|words| plain.contains(words)))
+/// Whether an entry of the log says that the configuration does not work.
+pub(super) fn tells_of_failure(entry: &LogEntry) -> bool {
+    let text = entry.text.to_lowercase();
+    entry.level >= Some(Level::Critical)
+        || (entry.level >= Some(Level::Warning) && FAILS.iter().any(|words| text.contains(words)))
 }
 
-/// Who is to blame for what a line says.
-fn judged(line: &str) -> Failure {
-    let ending = Ending { log: vec![line.to_owned()], ..Ending::default() };
-    let cause = Cause::of(&ending, false);
-    if cause.needs_mending() {
-        return Failure { message: cause.to_string(), blame: cause.config };
+/// Who is to blame for what an entry says.
+fn judged(entry: &LogEntry) -> Failure {
+    let cause = Cause::of_entry(entry);
+    match cause {
+        Some(cause) => Failure { message: cause.to_string(), blame: cause.config },
+        None => Failure { message: format!("it logs: {}", entry.words()), blame: true },
     }
-    Failure { message: format!("it logs: {}", words_of(line)), blame: true }
 }
 
 #[cfg(test)]
@@ -402,13 +406,28 @@ mod tests {
         assert_eq!(misplaced(&[listener("0.0.0.0:5222")], &every), None);
     }
 
+    fn entry(log: &str) -> LogEntry {
+        let [entry] = <[LogEntry; 1]>::try_from(entries(&log.lines().collect::<Vec<_>>())).unwrap();
+        entry
+    }
+
     #[test]
-    fn lines_of_a_failing_reload_are_told_from_others() {
+    fn entries_of_a_failing_reload_are_told_from_others() {
+        let tells_of_failure = |log: &str| tells_of_failure(&entry(log));
+        let judged = |log: &str| judged(&entry(log));
         let busy = "2026-11-22 19:31:35 \u{1b}[1;49;91m[error] \u{1b}[0mFailed to open socket at [::]:5333 for ejabberd_c2s: address already in use";
         assert!(tells_of_failure(busy));
         assert!(!judged(busy).blame && judged(busy).message.contains("ss -tlnp"));
         let module = "2026-11-22 19:20:25 [critical] Failed to start module mod_x: {error,no}";
         assert!(tells_of_failure(module) && judged(module).blame);
+        // The reason stands some lines below the words that tell of a failure.
+        let term =
+            "2026-11-22 19:20:25 [error] Failed to start listener:\n {:shutdown,\n  :eaddrinuse}";
+        assert!(tells_of_failure(term));
+        assert!(judged(term).message.contains("ss -tlnp"), "{}", judged(term).message);
+        let unknown =
+            "2026-11-22 19:20:25 [critical] Failed to start module mod_x: {:error,\n  :no}";
+        assert_eq!(judged(unknown).message, "it logs: Failed to start module mod_x: {:error, :no}");
         for harmless in [
             "2026-11-22 19:31:35 [warning] No certificate found matching localhost",
             "2026-11-22 19:31:35 [error] (tls|<0.1>) Failed c2s authentication for bob",

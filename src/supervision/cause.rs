@@ -284,8 +284,8 @@ impl Cause {
         } else {
             log.first_error().or_else(|| if from_outside { None } else { log.something() })
         };
-        let said = telling
-            .map_or_else(String::new, |entry| format!("; its log says: {}", quoted(entry, None)));
+        let said =
+            telling.map_or_else(String::new, |entry| format!("; its log says: {}", entry.words()));
         let (reason, what) = match ending {
             Ending { not_started: Some(why), .. } => ("StartFailed", words_of(why)),
             Ending { oom_killed: true, .. } => {
@@ -313,6 +313,12 @@ impl Cause {
         // A signal has another cause, and so may an end in good order.
         let config = reason == "Crashed" && ending.exit_code.is_some_and(|code| code < 128);
         Self { reason: reason.to_owned(), message: what, cure, config }
+    }
+
+    /// What one entry of a log means, if it has a known sign.
+    #[must_use]
+    pub fn of_entry(entry: &LogEntry) -> Option<Self> {
+        of_signs(SIGNS, entry)
     }
 
     /// It lives and did not answer for long.
@@ -465,7 +471,7 @@ fn is_harmless(entry: &LogEntry) -> bool {
 }
 
 /// What an entry says, on one line; bounded, around `part`.
-fn quoted(entry: &LogEntry, part: Option<&str>) -> String {
+pub(super) fn quoted(entry: &LogEntry, part: Option<&str>) -> String {
     let text = reason_in(&entry.text);
     let text = text.as_deref().unwrap_or(&entry.text);
     let text = one_line(text);
@@ -521,7 +527,7 @@ fn reason_in(report: &str) -> Option<String> {
 
 /// A text of several lines on one, without control characters. A term that was
 /// broken after an opening bracket is joined again.
-pub(super) fn one_line(text: &str) -> String {
+fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
         if word.is_empty() {
@@ -537,17 +543,15 @@ pub(super) fn one_line(text: &str) -> String {
 }
 
 /// A text of at most [`MAX_QUOTED`] characters, and a sign that there was more.
-pub(super) fn bounded(text: &str) -> String {
+fn bounded(text: &str) -> String {
     if text.chars().count() <= MAX_QUOTED {
         return text.to_owned();
     }
     text.chars().take(MAX_QUOTED).chain(['…']).collect()
 }
 
-/// What a line or an entry of the server's log says, without its time, level
-/// and process; bounded.
-#[must_use]
-pub fn words_of(text: &str) -> String {
+/// What a text says that may be an entry of a log; bounded.
+fn words_of(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     entries(&lines).first().map_or_else(String::new, LogEntry::words)
 }

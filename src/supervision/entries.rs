@@ -5,7 +5,7 @@
 //! script or a VM that does not boot prints has neither time nor level, and is
 //! grouped as well.
 
-use super::cause::{bounded, one_line};
+use super::cause::quoted;
 
 /// How grave an entry is, in ejabberd's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,10 +62,11 @@ impl LogEntry {
         self.level >= Some(Level::Error)
     }
 
-    /// The whole entry on one line, not longer than a message can be.
+    /// What the entry says, on one line, not longer than a message can be. Of a
+    /// report, the reason.
     #[must_use]
     pub fn words(&self) -> String {
-        bounded(&one_line(&self.text))
+        quoted(self, None)
     }
 }
 
@@ -289,8 +290,7 @@ impl LogEntry {
 }
 
 /// A line without the colours that 26.07 writes even where nobody sees them.
-#[must_use]
-pub fn without_colours(line: &str) -> String {
+fn without_colours(line: &str) -> String {
     let mut parts = line.split("\u{1b}[");
     let mut plain = parts.next().unwrap_or_default().to_owned();
     for part in parts {

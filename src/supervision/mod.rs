@@ -30,8 +30,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub use cause::{Cause, Ending, words_of};
-pub use entries::{Level, LogEntry, entries, without_colours};
+pub use cause::{Cause, Ending};
+pub use entries::{Level, LogEntry, entries};
 
 use crate::observed::Work;
 use crate::spec::{Backoff, Probe};

@@ -12,10 +12,10 @@ use crate::engine::error::RuntimeError;
 use crate::engine::gate::tells_of_failure;
 use crate::observed::{Circumstances, ProcessState, Reading, Usage};
 use crate::spec::DesiredState;
-use crate::supervision::{Cause, Ending, words_of};
+use crate::supervision::{Cause, Ending, Level, LogEntry, entries};
 
 /// So many lines of the log are read, from so far back; and so many are shown.
-const LINES: usize = 400;
+const LINES: usize = 500;
 const LOG_SINCE: Duration = Duration::from_secs(3600);
 const SHOWN: usize = 5;
 
@@ -58,11 +58,12 @@ impl Engine {
             self.configurations(desired, process, away, start),
             asked(away, BESIDE, async { told(self.runtime.space().await) }),
         );
-        let cause = cause(process, &circumstances, &log);
+        let ended = ended(process, &circumstances, &log);
         let log = match log {
-            Reading::Known(log) => Reading::Known(telling(&log, cause.is_some())),
+            Reading::Known(log) => Reading::Known(telling(&log, ended.as_ref())),
             Reading::Unknown(why) => unknown(&why),
         };
+        let cause = ended.map(|ended| ended.cause);
         let ports =
             asked(away, FIRST, self.ports_of(desired, process, &circumstances, &text)).await;
         let (delivery, load) = nothing("it was not asked");
@@ -126,49 +127,54 @@ impl Engine {
 }
 
 /// Why it ended, if it has.
-fn cause(
+struct Ended {
+    cause: Cause,
+    /// Whether it had come up before.
+    was_up: bool,
+}
+
+fn ended(
     process: &Reading<ProcessState>,
     circumstances: &Reading<Circumstances>,
     log: &Reading<Vec<String>>,
-) -> Option<Cause> {
+) -> Option<Ended> {
     let Reading::Known(ProcessState::Stopped { exit_code, oom_killed }) = process else {
         return None;
     };
     let around = circumstances.known();
     let ran = around.and_then(|around| Some(around.ended?.duration_since(around.started?)));
+    // A first start that failed has no times at all.
     let was_up = ran.is_some_and(|ran| Duration::try_from(ran).is_ok_and(|ran| ran > CAME_UP));
-    let started = around.and_then(|around| around.started);
     let ending = Ending {
         exit_code: *exit_code,
         oom_killed: *oom_killed,
         not_started: around.and_then(|around| around.error.clone()),
         log: log.known().cloned().unwrap_or_default(),
     };
-    // A first start that failed has no times at all.
-    Some(Cause::of(&ending, was_up && started.is_some()))
+    Some(Ended { cause: Cause::of(&ending, was_up), was_up })
 }
 
-/// The lines that matter, without time and process: of one that has ended
-/// also the last ones, whatever they say.
-fn telling(log: &[String], ended: bool) -> Vec<String> {
-    let grave = |line: &&String| {
-        tells_of_failure(line)
-            || ["[critical]", "[emergency]", "[alert]"].iter().any(|word| line.contains(word))
-            || (ended && line.contains("[error]"))
+/// The entries that matter, each on one line without time and process. Of a
+/// server that did not come up the first, else the last; of one that has ended
+/// also the end of its log, if no entry matters.
+fn telling(log: &[String], ended: Option<&Ended>) -> Vec<String> {
+    let log = entries(log);
+    let grave = |entry: &&LogEntry| {
+        tells_of_failure(entry) || (ended.is_some() && entry.level == Some(Level::Error))
     };
-    let mut lines: Vec<String> = Vec::new();
-    for line in log.iter().filter(grave).map(|line| words_of(line)) {
-        // One that crashes again and again says the same each time.
-        if !line.is_empty() && !lines.contains(&line) {
-            lines.push(line);
+    let mut shown: Vec<String> = Vec::new();
+    for words in log.iter().filter(grave).map(LogEntry::words) {
+        // A server that crashes again and again says the same each time.
+        if !words.is_empty() && !shown.contains(&words) {
+            shown.push(words);
         }
     }
-    if lines.is_empty() && ended {
-        let last = log.iter().rev().map(|line| words_of(line)).filter(|line| !line.is_empty());
-        lines = last.take(SHOWN).collect();
-        lines.reverse();
+    if shown.is_empty() && ended.is_some() {
+        shown = log.iter().map(LogEntry::words).filter(|words| !words.is_empty()).collect();
+    } else if ended.is_some_and(|ended| !ended.was_up) {
+        shown.truncate(SHOWN);
     }
-    lines.split_off(lines.len().saturating_sub(SHOWN))
+    shown.split_off(shown.len().saturating_sub(SHOWN))
 }
 
 /// Memory of this host: what is available, and all of it.
@@ -196,11 +202,28 @@ mod tests {
             line("critical", "it broke"),
             line("error", "a crash of somebody"),
         ];
-        assert_eq!(telling(&log, false).len(), 1, "{:?}", telling(&log, false));
-        assert_eq!(telling(&log, true).len(), 2);
+        assert_eq!(telling(&log, None), ["it broke"]);
+        assert_eq!(telling(&log, Some(&came_up(true))).len(), 2);
         let quiet = [line("info", "hello"), String::new()];
-        assert!(telling(&quiet, false).is_empty());
-        assert_eq!(telling(&quiet, true).len(), 1);
+        assert!(telling(&quiet, None).is_empty());
+        assert_eq!(telling(&quiet, Some(&came_up(true))), ["hello"]);
+    }
+
+    fn came_up(was_up: bool) -> Ended {
+        Ended { cause: Cause::unresponsive(), was_up }
+    }
+
+    #[test]
+    fn a_failed_start_shows_its_first_entries_each_on_one_line() {
+        let term = |n: usize| {
+            let first = format!("2026-07-01 10:00:00.000000+00:00 [error] number {n}: {{:error,");
+            [first, "  :no}".to_owned()]
+        };
+        let log: Vec<String> = (0..9).flat_map(term).collect();
+        let first = telling(&log, Some(&came_up(false)));
+        assert_eq!((first.len(), first[0].as_str()), (SHOWN, "number 0: {:error, :no}"));
+        let last = telling(&log, Some(&came_up(true)));
+        assert_eq!((last.len(), last[4].as_str()), (SHOWN, "number 8: {:error, :no}"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::traced::Traced;
-use crate::control::Preferred;
+use crate::control::FallbackControl;
 use crate::engine::{
     Call, ConfigFiles, Connector, Control, ControlError, LogLine, Runtime, RuntimeError, Spawner,
     Value,
@@ -35,7 +35,7 @@ impl Connector for Connectors {
             spec::Runtime::Process(process) => {
                 let runtime = Arc::new(ProcessRuntime::new(process.clone()));
                 let spawner: Arc<dyn Spawner> = Arc::clone(&runtime) as Arc<dyn Spawner>;
-                let control = Preferred::new(&spawner, runtime.control_script());
+                let control = FallbackControl::new(&spawner, runtime.control_script());
                 self.metered(runtime, control)
             }
             spec::Runtime::External(_) => unsupported("spec.server.external"),
@@ -47,7 +47,7 @@ impl Connectors {
     fn metered(
         &self,
         runtime: Arc<dyn Runtime>,
-        control: Preferred,
+        control: FallbackControl,
     ) -> (Arc<dyn Runtime>, Arc<dyn Control>) {
         let control = Arc::new(Traced(Arc::new(control)));
         (runtime, Arc::new(Metered::new(control, Arc::clone(&self.metrics))))
@@ -55,10 +55,10 @@ impl Connectors {
 }
 
 /// The runtime of a container, and the way to the server in it.
-pub(super) fn in_container(docker: spec::Docker) -> (Arc<DockerRuntime>, Preferred) {
+pub(super) fn in_container(docker: spec::Docker) -> (Arc<DockerRuntime>, FallbackControl) {
     let runtime = Arc::new(DockerRuntime::new(docker));
     let spawner: Arc<dyn Spawner> = Arc::clone(&runtime) as Arc<dyn Spawner>;
-    let control = Preferred::new(&spawner, vec!["ejabberdctl".to_owned()]);
+    let control = FallbackControl::new(&spawner, vec!["ejabberdctl".to_owned()]);
     (runtime, control)
 }
 

@@ -2,6 +2,8 @@
 
 pub mod ejabberdctl;
 pub mod session;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,13 +17,16 @@ use crate::engine::{Call, Control, ControlError, Spawner, Value};
 use crate::model::ServerVersion;
 
 /// The session, and `ejabberdctl` where the image has no `erl` for one.
-pub struct Preferred {
+pub struct FallbackControl {
     session: Session,
     fallback: Ejabberdctl,
-    cold: AtomicBool,
+    /// Calls go to `fallback`.
+    fallback_active: AtomicBool,
+    /// The log says that they do, and the session has not worked since.
+    reported: AtomicBool,
 }
 
-impl Preferred {
+impl FallbackControl {
     /// Both ways through `spawner`; `script` is the control script with the
     /// options by which it finds the server.
     #[must_use]
@@ -29,42 +34,56 @@ impl Preferred {
         Self {
             session: Session::new(Arc::clone(spawner)),
             fallback: Ejabberdctl::new(Arc::clone(spawner), script),
-            cold: AtomicBool::new(false),
+            fallback_active: AtomicBool::new(false),
+            reported: AtomicBool::new(false),
         }
     }
 
-    fn is_cold(&self) -> bool {
-        self.cold.load(Ordering::Relaxed)
+    fn is_fallback_active(&self) -> bool {
+        self.fallback_active.load(Ordering::Relaxed)
     }
 
-    fn turn_cold(&self) {
-        if !self.cold.swap(true, Ordering::Relaxed) {
+    fn activate_fallback(&self) {
+        self.fallback_active.store(true, Ordering::Relaxed);
+        // The session is tried again after each start of the server.
+        if !self.reported.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "no `erl` was found beside the server: falling back to ejabberdctl, which takes \
                  a quarter of a second for each call and cannot carry passwords"
             );
         }
     }
+
+    /// Passes on what the session answered, unless there can be no session.
+    fn of_session<T>(&self, answer: Result<T, ControlError>) -> Option<Result<T, ControlError>> {
+        match &answer {
+            Err(error) if *error == NO_ERLANG => {
+                self.activate_fallback();
+                return None;
+            }
+            Ok(_) => self.reported.store(false, Ordering::Relaxed),
+            Err(_) => {}
+        }
+        Some(answer)
+    }
 }
 
 #[async_trait]
-impl Control for Preferred {
+impl Control for FallbackControl {
     async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError> {
-        if !self.is_cold() {
-            match self.session.call(call.clone(), deadline).await {
-                Err(error) if error == NO_ERLANG => self.turn_cold(),
-                answer => return answer,
-            }
+        if !self.is_fallback_active()
+            && let Some(answer) = self.of_session(self.session.call(call.clone(), deadline).await)
+        {
+            return answer;
         }
         self.fallback.call(call, deadline).await
     }
 
     async fn version(&self) -> Result<ServerVersion, ControlError> {
-        if !self.is_cold() {
-            match self.session.version().await {
-                Err(error) if error == NO_ERLANG => self.turn_cold(),
-                answer => return answer,
-            }
+        if !self.is_fallback_active()
+            && let Some(answer) = self.of_session(self.session.version().await)
+        {
+            return answer;
         }
         self.fallback.version().await
     }
@@ -72,6 +91,6 @@ impl Control for Preferred {
     async fn close(&self) {
         self.session.close().await;
         // Another container may be behind the same name the next time.
-        self.cold.store(false, Ordering::Relaxed);
+        self.fallback_active.store(false, Ordering::Relaxed);
     }
 }

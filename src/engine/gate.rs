@@ -213,6 +213,8 @@ impl Engine {
         let at = to.at;
         let said = match self.server.open_stream(to, &desired.host, DEADLINE).await {
             Ok(said) => said,
+            // Only a session connects to a port; that the port is bound is known.
+            Err(ControlError::Unsupported { .. }) => return Ok(Ok(())),
             Err(ControlError::Refused { message, .. }) => {
                 return Ok(Err(format!("{} does not answer at {at}: {message}", listener.module)));
             }

@@ -9,6 +9,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "contract/fallback.rs"]
+mod fallback;
 #[path = "contract/objects.rs"]
 mod objects;
 #[path = "contract/process.rs"]
@@ -80,7 +82,7 @@ async fn contract(server: &Server) {
     hostile_rooms(server).await;
     pipelined(server).await;
     objects::groups(server).await;
-    objects::affiliations(server).await;
+    objects::affiliations(server, objects::Subjects::Known).await;
     objects::stored_rooms(server).await;
     objects::bans(server).await;
     objects::vcards(server).await;

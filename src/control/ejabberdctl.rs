@@ -2,9 +2,15 @@
 //! Erlang node for each call, one call at a time.
 //!
 //! Calls that carry secrets are refused: arguments stand in the process list
-//! and in the engine's events.
+//! and in the engine's events. Functions of the server are replaced by commands
+//! and programs that tell the same, where there are any. What works and what is
+//! refused is in `tests/contract/ejabberdctl.tsv`.
 
 mod answer;
+mod config;
+mod functions;
+mod rooms;
+mod term;
 #[cfg(test)]
 mod tests;
 
@@ -15,11 +21,14 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
+use self::config::Config;
+use self::functions::Function;
+use self::rooms::NewRoom;
 use crate::engine::{
     Arg, Call, Control, ControlError, Output, RuntimeError, Shape, Spawner, Value,
 };
 use crate::erlang::CommandLine;
-use crate::model::ServerVersion;
+use crate::model::{ApiVersion, ServerVersion};
 
 /// How long asking for the version may take; a frozen server takes seven seconds.
 const VERSION_DEADLINE: Duration = Duration::from_secs(20);
@@ -27,57 +36,120 @@ const VERSION_DEADLINE: Duration = Duration::from_secs(20);
 /// The command whose answer tells the version. Every API version has it.
 const STATUS: &str = "status";
 
+/// The command after which the configuration is another one.
+const RELOAD: &str = "reload_config";
+
+/// How long the configuration in force is remembered. A round asks for it many
+/// times, and each time takes a quarter of a second.
+const CONFIG_AGE: Duration = Duration::from_secs(5);
+
+/// Why a call with a secret is refused.
+const SECRET: &str = "a password would stand in the process list; use an image that has an `erl`";
+
 /// The server, by the control script beside it.
 pub struct Ejabberdctl {
     spawner: Arc<dyn Spawner>,
     script: Vec<String>,
-    /// The version of the server, once it was asked for. The lock is held
-    /// during each call: concurrent ones run out of ports in some images.
-    version: Mutex<Option<ServerVersion>>,
+    /// What is known of the server. The lock is held during each call: concurrent
+    /// ones run out of ports in some images.
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The version of the server, once it was asked for.
+    version: Option<ServerVersion>,
+    /// The configuration in force, and since when it is known.
+    config: Option<(Instant, Config)>,
 }
 
 impl Ejabberdctl {
     /// Runs `script`, the control script with its own options, by `spawner`.
     #[must_use]
     pub fn new(spawner: Arc<dyn Spawner>, script: Vec<String>) -> Self {
-        Self { spawner, script, version: Mutex::new(None) }
+        Self { spawner, script, state: Mutex::default() }
     }
 
-    async fn run(
+    /// Waits for the calls before, and does `work` in what is left of `deadline`.
+    async fn in_turn<T>(
         &self,
-        command: &'static str,
-        api: Option<u8>,
-        args: Vec<String>,
+        name: &'static str,
         deadline: Duration,
-    ) -> Result<Output, ControlError> {
-        let mut line = self.script.clone();
+        work: impl AsyncFnOnce(&mut Turn<'_>) -> Result<T, ControlError>,
+    ) -> Result<T, ControlError> {
+        let end = Instant::now() + deadline;
+        let late = |_| ControlError::Timeout(name);
+        let mut state = timeout_at(end, self.state.lock()).await.map_err(late)?;
+        let mut turn = Turn { control: self, state: &mut state, end };
+        let answer = timeout_at(end, work(&mut turn)).await.map_err(late).flatten();
+        if answer.as_ref().is_err_and(ControlError::is_outage) {
+            // What comes back may be another version.
+            *state = State::default();
+        }
+        answer
+    }
+}
+
+/// One call, while no other is under way.
+struct Turn<'c> {
+    control: &'c Ejabberdctl,
+    state: &'c mut State,
+    end: Instant,
+}
+
+impl Turn<'_> {
+    /// Runs a program beside the server to its end.
+    async fn program(&self, name: &'static str, argv: Vec<String>) -> Result<Output, ControlError> {
+        // In a POSIX locale names beyond ASCII are spoiled.
+        let env = vec![("LC_ALL".to_owned(), "C.UTF-8".to_owned())];
+        let left = self.end.saturating_duration_since(Instant::now());
+        let line = CommandLine { argv, env, user: None };
+        self.control.spawner.output(line, left).await.map_err(|error| match error {
+            RuntimeError::Timeout(_) => ControlError::Timeout(name),
+            other => ControlError::Unreachable(other.to_string()),
+        })
+    }
+
+    /// The words that run a command.
+    async fn command_line(
+        &mut self,
+        command: &'static str,
+        args: Vec<String>,
+    ) -> Result<Vec<String>, ControlError> {
+        let mut line = self.control.script.clone();
         // The script reads options only before the command, so that an
         // argument that begins with a dash is an argument.
-        if let Some(api) = api {
-            line.extend(["--version".to_owned(), api.to_string()]);
+        if command != STATUS {
+            let api = self.version().await?.api();
+            line.extend(["--version".to_owned(), api.0.to_string()]);
         }
         line.push(command.to_owned());
         line.extend(args);
-        // In a POSIX locale names beyond ASCII are spoiled.
-        let env = vec![("LC_ALL".to_owned(), "C.UTF-8".to_owned())];
-        self.spawner.output(CommandLine { argv: line, env, user: None }, deadline).await.map_err(
-            |error| match error {
-                RuntimeError::Timeout(_) => ControlError::Timeout(command),
-                other => ControlError::Unreachable(other.to_string()),
-            },
-        )
+        Ok(line)
+    }
+
+    async fn command(
+        &mut self,
+        command: &'static str,
+        shape: Shape,
+        args: Vec<String>,
+    ) -> Result<Value, ControlError> {
+        if command == RELOAD {
+            self.state.config = None;
+        }
+        let line = self.command_line(command, args).await?;
+        let output = self.program(command, line).await?;
+        answer::read(command, shape, &output)
     }
 
     /// The version; asks for it where it is not known yet.
-    async fn ask_version(
-        &self,
-        known: &mut Option<ServerVersion>,
-        deadline: Duration,
-    ) -> Result<ServerVersion, ControlError> {
-        if let Some(version) = *known {
+    async fn version(&mut self) -> Result<ServerVersion, ControlError> {
+        if let Some(version) = self.state.version {
             return Ok(version);
         }
-        let output = self.run(STATUS, None, Vec::new(), deadline).await?;
+        let mut line = self.control.script.clone();
+        line.push(STATUS.to_owned());
+        let output = self.program(STATUS, line).await?;
         let status = answer::read(STATUS, Shape::Restuple, &output)?;
         let version = answer::version(&output.stdout).ok_or_else(|| {
             if status.is_ok() {
@@ -86,69 +158,72 @@ impl Ejabberdctl {
                 ControlError::Unreachable("ejabberd has not started in its node".to_owned())
             }
         })?;
-        *known = Some(version);
+        self.state.version = Some(version);
         Ok(version)
+    }
+
+    async fn api(&mut self) -> Result<ApiVersion, ControlError> {
+        Ok(self.version().await?.api())
+    }
+}
+
+/// A call that can be carried.
+enum Work {
+    Command { command: &'static str, shape: Shape, args: Vec<String> },
+    Room(NewRoom),
+    Function(Function),
+}
+
+impl Work {
+    fn of(call: Call) -> Result<Self, ControlError> {
+        match call {
+            Call::Command { name: rooms::CREATE, args, .. } => NewRoom::of(args).map(Self::Room),
+            Call::Command { name, args, shape } => {
+                Ok(Self::Command { command: name, shape, args: words(name, args)? })
+            }
+            Call::Function { module, function, args } => {
+                Function::of(module, function, args).map(Self::Function)
+            }
+            Call::Beside { function, .. } => Function::beside(function).map(Self::Function),
+            Call::Inside { function, .. } => Err(ControlError::Unsupported {
+                command: function,
+                why: "no command sets the subject of a room; use an image that has an `erl`",
+            }),
+        }
     }
 }
 
 #[async_trait]
 impl Control for Ejabberdctl {
     async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError> {
-        let (command, shape, args) = words(call)?;
-        let end = Instant::now() + deadline;
-        // Waiting for other calls counts as well.
-        let mut known = timeout_at(end, self.version.lock())
-            .await
-            .map_err(|_| ControlError::Timeout(command))?;
-        let left = || end.saturating_duration_since(Instant::now());
-        let answer = async {
-            let api = if command == STATUS {
-                None
-            } else {
-                Some(self.ask_version(&mut known, left()).await?.api().0)
-            };
-            let output = self.run(command, api, args, left()).await?;
-            answer::read(command, shape, &output)
-        };
-        let answer = timeout_at(end, answer).await.unwrap_or(Err(ControlError::Timeout(command)));
-        if answer.as_ref().is_err_and(ControlError::is_outage) {
-            // What comes back may be another version.
-            *known = None;
-        }
-        answer
+        let name = call.name();
+        let work = Work::of(call)?;
+        self.in_turn(name, deadline, async |turn| match work {
+            Work::Command { command, shape, args } => turn.command(command, shape, args).await,
+            Work::Room(room) => turn.create_room(room).await,
+            Work::Function(function) => turn.function(name, function).await,
+        })
+        .await
     }
 
     async fn version(&self) -> Result<ServerVersion, ControlError> {
-        let end = Instant::now() + VERSION_DEADLINE;
-        let mut known = timeout_at(end, self.version.lock())
-            .await
-            .map_err(|_| ControlError::Timeout(STATUS))?;
-        // Whether the server is still there is asked by asking for its version.
-        *known = None;
-        timeout_at(end, self.ask_version(&mut known, VERSION_DEADLINE))
-            .await
-            .unwrap_or(Err(ControlError::Timeout(STATUS)))
+        self.in_turn(STATUS, VERSION_DEADLINE, async |turn| {
+            // Whether the server is still there is asked by asking for its version.
+            turn.state.version = None;
+            turn.version().await
+        })
+        .await
     }
 
     async fn close(&self) {
-        *self.version.lock().await = None;
+        *self.state.lock().await = State::default();
     }
 }
 
-/// The call as words of a command line, if it can stand there.
-fn words(call: Call) -> Result<(&'static str, Shape, Vec<String>), ControlError> {
-    let (command, args, shape) = match call {
-        Call::Command { name, args, shape } => (name, args, shape),
-        Call::Function { function, .. }
-        | Call::Inside { function, .. }
-        | Call::Beside { function, .. } => {
-            let why = "it runs commands only, not functions of the server";
-            return Err(ControlError::Unsupported { command: function, why });
-        }
-    };
+/// The arguments as words of a command line, if they can stand there.
+fn words(command: &'static str, args: Vec<Arg>) -> Result<Vec<String>, ControlError> {
     let unsupported = |why| ControlError::Unsupported { command, why };
-    let args = args
-        .into_iter()
+    args.into_iter()
         .map(|arg| match arg {
             Arg::Text(text) | Arg::Characters(text) if text.contains('\0') => {
                 Err(unsupported("an argument has a NUL"))
@@ -157,10 +232,7 @@ fn words(call: Call) -> Result<(&'static str, Shape, Vec<String>), ControlError>
             Arg::Int(number) => Ok(number.to_string()),
             Arg::Atom(name) => Ok(name.to_owned()),
             Arg::Node(name) => Ok(name),
-            Arg::Secret(_) | Arg::Pairs(_) => {
-                Err(unsupported("an argument is secret and would stand in the process list"))
-            }
+            Arg::Secret(_) | Arg::Pairs(_) => Err(unsupported(SECRET)),
         })
-        .collect::<Result<_, _>>()?;
-    Ok((command, shape, args))
+        .collect()
 }

@@ -18,11 +18,10 @@ pub(super) fn read(
 ) -> Result<Value, ControlError> {
     let said = without_reports(&output.stdout);
     match output.code {
-        Some(0) if output.stdout.len() >= MAX_ANSWER_BYTES => Err(ControlError::Unsupported {
-            command,
-            why: "the answer is too long for it; an `erl` in the image is needed",
-        }),
-        Some(0) => Ok(success(shape, said)),
+        Some(0) => {
+            is_whole(command, output)?;
+            Ok(success(shape, said))
+        }
         Some(1) => failure(command, shape, said),
         Some(2) => Err(refused(command, "this version takes other arguments")),
         Some(3) => Err(ControlError::Unreachable("its node does not answer".to_owned())),
@@ -33,6 +32,17 @@ pub(super) fn read(
         }
         None => Err(ControlError::Broken(command)),
     }
+}
+
+/// Fails where an answer may have been cut.
+pub(super) fn is_whole(command: &'static str, output: &Output) -> Result<(), ControlError> {
+    if output.stdout.len() < MAX_ANSWER_BYTES {
+        return Ok(());
+    }
+    Err(ControlError::Unsupported {
+        command,
+        why: "the answer is too long; use an image that has an `erl`",
+    })
 }
 
 /// The version in what `status` prints: `ejabberd 24.12-3 is running in that node`.

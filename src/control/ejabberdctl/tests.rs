@@ -101,8 +101,17 @@ async fn secrets_and_functions_never_reach_a_command_line() {
     let secret = Secret::new("hunter2".into());
     for call in [
         Call::command("register", Shape::Restuple, vec!["a".into(), (&secret).into()]),
-        Call::command("c", Shape::Rescode, vec![Arg::Pairs(vec![("password".into(), secret)])]),
-        Call::function("application", "stop", vec![]),
+        Call::command(
+            "c",
+            Shape::Rescode,
+            vec![Arg::Pairs(vec![("password".into(), secret.clone())])],
+        ),
+        Call::function("mnesia", "sync_log", vec![]),
+        Call::function("ejabberd_sql", "sql_query", vec!["a".into(), "b".into()]),
+        Call::Inside { function: "subject", args: vec![] },
+        Call::Beside { function: "login", args: vec!["a".into(), (&secret).into()] },
+        room(&[("password", "hunter2")]),
+        room(&[("subject", "hunter2: a, b")]),
         Call::command("c", Shape::Rescode, vec!["a\0b".into()]),
     ] {
         let error = control.call(call, Duration::from_secs(1)).await.unwrap_err();
@@ -110,6 +119,113 @@ async fn secrets_and_functions_never_reach_a_command_line() {
         assert!(!error.to_string().contains("hunter2"));
     }
     assert!(fake.asked.lock().unwrap().is_empty());
+}
+
+fn room(options: &[(&str, &str)]) -> Call {
+    let pairs = options.iter().map(|(name, value)| ((*name).into(), Secret::new((*value).into())));
+    let args = vec!["hall".into(), "conf.h".into(), "h".into(), Arg::Pairs(pairs.collect())];
+    Call::command("create_room_with_opts", Shape::Rescode, args)
+}
+
+/// What follows the script, its version, and the API version.
+fn commands(fake: &Fake) -> Vec<Vec<String>> {
+    let asked = fake.asked.lock().unwrap();
+    asked.iter().skip(1).map(|line| line.argv.iter().skip(3).cloned().collect()).collect()
+}
+
+#[tokio::test]
+async fn what_cannot_stand_in_a_list_is_set_after_a_room_was_made() {
+    let options = [
+        ("title", "a, b: c"),
+        ("members_only", "true"),
+        ("password", ""),
+        ("subject", "hello"),
+        ("affiliations", "owner:ann@h,member:bob@h"),
+    ];
+    let done = || Ok(output(0, ""));
+    let (new, control) = fake("26.07", vec![done(), done(), done(), done(), done()]);
+    assert!(control.call(room(&options), Duration::from_secs(1)).await.unwrap().is_ok());
+    assert_eq!(
+        commands(&new),
+        [
+            vec!["create_room_with_opts", "hall", "conf.h", "h", "members_only:true,subject:hello"],
+            vec!["change_room_option", "hall", "conf.h", "title", "a, b: c"],
+            vec!["change_room_option", "hall", "conf.h", "password", ""],
+            vec!["set_room_affiliation", "hall", "conf.h", "ann", "h", "owner"],
+            vec!["set_room_affiliation", "hall", "conf.h", "bob", "h", "member"],
+        ]
+    );
+    let (old, control) = fake("23.01", vec![done(), done(), done()]);
+    control.call(room(&options), Duration::from_secs(1)).await.unwrap();
+    let json = r#"[{"name":"title","value":"a, b: c"},{"name":"members_only","value":"true"},{"name":"password","value":""},{"name":"subject","value":"hello"}]"#;
+    assert_eq!(commands(&old)[0], ["create_room_with_opts", "hall", "conf.h", "h", json]);
+    assert_eq!(commands(&old)[1][3..], ["ann@h", "owner"]);
+    // One that is there is not changed.
+    let exists = Ok(output(1, "{error,\"Room already exists\"}\n"));
+    let (there, control) = fake("26.07", vec![exists]);
+    let error = control.call(room(&options), Duration::from_secs(1)).await.unwrap_err();
+    assert!(error.to_string().contains("already exists"), "{error}");
+    assert_eq!(commands(&there).len(), 1);
+}
+
+#[tokio::test]
+async fn functions_are_replaced_by_commands() {
+    async fn of(call: Call, code: i64, stdout: &str) -> (Vec<String>, Value) {
+        let (fake, control) = fake("26.07", vec![Ok(output(code, stdout))]);
+        let value = control.call(call, Duration::from_secs(1)).await.unwrap();
+        (commands(&fake).remove(0), value)
+    }
+    let group =
+        |function| Call::function("mod_shared_roster", function, vec!["h".into(), "team".into()]);
+    let info = "label\tZw\u{c3}\u{b6}lf\nlines\ndisplayed_groups\t[\"team\",\"other\"]\ndescription\t[]\n\
+                all_users\ttrue\n";
+    let (line, options) = of(group("get_group_opts"), 0, info).await;
+    assert_eq!(line, ["srg_get_info", "team", "h"]);
+    assert_eq!(
+        options,
+        Value::List(vec![
+            pair(atom("label"), text("Zwölf\nlines")),
+            pair(atom("displayed_groups"), Value::List(vec![text("team"), text("other")])),
+            pair(atom("description"), text("")),
+            pair(atom("all_users"), atom("true")),
+        ])
+    );
+    assert_eq!(of(group("get_group_opts"), 0, "").await.1, atom("error"), "there is no such group");
+    let (_, members) = of(group("get_group_explicit_users"), 0, "a,b@h\nbob@far\n").await;
+    assert_eq!(
+        members,
+        Value::List(vec![pair(text("a,b"), text("h")), pair(text("bob"), text("far"))])
+    );
+    let stored = vec![Arg::Atom("passwd"), Arg::Atom("storage_type")];
+    let (line, value) = of(
+        Call::function("mnesia", "table_info", stored),
+        0,
+        "[{size,2},\n {storage_type,disc_copies}]\n",
+    )
+    .await;
+    assert_eq!(
+        (line, value),
+        (vec!["mnesia_table_info".into(), "passwd".into()], atom("disc_copies"))
+    );
+    let hosts = Call::function("ejabberd_option", "hosts", vec![]);
+    let (line, value) = of(hosts, 0, "h\nother\n").await;
+    assert_eq!(line, ["registered_vhosts"]);
+    assert_eq!(value, Value::List(vec![text("h"), text("other")]));
+}
+
+#[tokio::test]
+async fn the_configuration_is_read_once_for_many_questions() {
+    let dumped = || Ok(output(0, "modules: \n  mod_last: []\n"));
+    let (fake, control) = fake("26.07", vec![dumped(), Ok(output(0, "")), dumped()]);
+    let loaded =
+        |module| Call::function("gen_mod", "is_loaded", vec!["h".into(), Arg::Atom(module)]);
+    let ask = |call| control.call(call, Duration::from_secs(1));
+    assert_eq!(ask(loaded("mod_last")).await, Ok(atom("true")));
+    assert_eq!(ask(loaded("mod_muc")).await, Ok(atom("false")));
+    assert_eq!(fake.asked.lock().unwrap().len(), 1);
+    ask(Call::command("reload_config", Shape::Rescode, vec![])).await.unwrap();
+    assert_eq!(ask(loaded("mod_last")).await, Ok(atom("true")));
+    assert!(fake.answers.lock().unwrap().is_empty(), "it is read again after a reload");
 }
 
 #[tokio::test]

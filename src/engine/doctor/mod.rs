@@ -94,8 +94,8 @@ impl Engine {
             let started = phase == NodePhase::Running;
             let halted = phase == NodePhase::Stopped;
             // What only the session carries tells which way it is.
-            let way = match server.listeners().await {
-                Err(ControlError::Unsupported { .. }) => "ejabberdctl",
+            let way = match server.calls_functions().await {
+                Ok(false) => "ejabberdctl",
                 _ => "session",
             };
             let uptime = if started { server.uptime_seconds().await.ok() } else { None };

@@ -77,11 +77,7 @@ impl Engine {
         runs: bool,
     ) -> Result<Option<ObservedRoom>, ControlError> {
         let host = desired.host_of(&room.service).unwrap_or(&desired.host);
-        let stored = match self.server.stored_room(host, room).await {
-            // This channel carries commands alone; they wake the room.
-            Err(ControlError::Unsupported { .. }) => return self.running_room(room).await,
-            stored => stored?,
-        };
+        let stored = self.server.stored_room(host, room).await?;
         let declared = desired.rooms.as_ref().and_then(|rooms| rooms.get(room));
         match stored {
             // It does not persist, or is just being made.

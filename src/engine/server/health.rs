@@ -91,6 +91,15 @@ impl Server {
         if words.is_empty() { Err(refused(NAME, &answer)) } else { Ok(words.join(", ")) }
     }
 
+    /// Whether the control channel calls functions of the server's VM, as a
+    /// session does. `ejabberdctl` does not.
+    pub async fn calls_functions(&self) -> Result<bool> {
+        match self.function("erlang", "system_info", vec![Arg::Atom("process_count")]).await {
+            Err(ControlError::Unsupported { .. }) => Ok(false),
+            answer => answer.map(|_| true),
+        }
+    }
+
     /// The numbers of its VM.
     pub async fn vm(&self) -> Result<Vm> {
         let ask = |function: &'static str, what: &'static str| async move {

@@ -154,7 +154,13 @@ impl Server {
     ) -> Result<()> {
         let version = self.version().await?;
         let mut args = room_args(room);
-        args.extend([name.into(), Arg::Secret(Secret::new(written(value, version)))]);
+        let value = written(value, version);
+        // Only a password is a secret, and a secret cannot go everywhere.
+        let value = match name {
+            "password" => Arg::Secret(Secret::new(value)),
+            _ => Arg::Text(value),
+        };
+        args.extend([name.into(), value]);
         let answer = self.command("change_room_option", Shape::Rescode, args).await?;
         if answer.is_ok() { Ok(()) } else { Err(refused("change_room_option", &answer)) }
     }

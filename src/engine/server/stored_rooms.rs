@@ -48,6 +48,9 @@ impl Server {
     /// A room as it is stored; `None` if it is not, as one that does not
     /// persist. One that was just made has only some of its options stored.
     /// `host` is the vhost that its service belongs to.
+    ///
+    /// Where a control channel carries commands alone, the room is read as it
+    /// runs: that wakes the room, and its subject is not known.
     pub async fn stored_room(&self, host: &Vhost, room: &RoomJid) -> Result<Option<ObservedRoom>> {
         Ok(self.whole_stored_room(host, room).await?.map(|whole| whole.room))
     }
@@ -67,6 +70,7 @@ impl Server {
                     self.needs_module(host, NAME, "mod_muc").await?;
                     return Err(error);
                 }
+                Err(ControlError::Unsupported { .. }) => return self.persistent_room(room).await,
                 answer => answer?,
             };
         match answer {
@@ -75,6 +79,20 @@ impl Server {
             // 26.07 tells a database that fails from a room that is not there.
             answer => Err(super::answers::refused(NAME, &answer)),
         }
+    }
+}
+
+impl Server {
+    /// A room that persists, by commands.
+    async fn persistent_room(&self, room: &RoomJid) -> Result<Option<WholeRoom>> {
+        let Some(mut options) = self.room_options(room).await? else { return Ok(None) };
+        if options.get("persistent").is_none_or(|persists| persists != "true") {
+            return Ok(None);
+        }
+        options.retain(|name, _| !NO_OPTIONS.contains(&name.as_str()));
+        let affiliations = Some(self.affiliations(room).await?);
+        let room = ObservedRoom { options, subject: None, affiliations };
+        Ok(Some(WholeRoom { room, others: Vec::new(), more: Vec::new() }))
     }
 }
 

@@ -27,6 +27,11 @@ impl Server {
     ) -> Result<()> {
         const NAME: &str = "subject";
         let stored = self.stored_room(host, room).await?;
+        if stored.as_ref().is_some_and(|stored| stored.subject.is_none()) {
+            // To go into the room and not be able to speak changes the room.
+            let why = "no command reads or sets a subject; use an image that has an `erl`";
+            return Err(ControlError::Unsupported { command: NAME, why });
+        }
         // Up to 24.12 even an owner has to say it.
         let password = stored.as_ref().and_then(|stored| {
             let wanted = stored.options.get("password_protected").is_some_and(|on| on == "true");

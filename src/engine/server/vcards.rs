@@ -9,16 +9,19 @@ use crate::spec::VcardField;
 impl Server {
     /// The `fields` of an account's vCard; one that is not there is empty.
     ///
-    /// Read as a whole: a command for each field fails in four ways for one
-    /// that is not there, and one of them is a crash.
+    /// Read as a whole: a command for each field takes long, and fails in four
+    /// ways for one that is not there, one of which is a crash. Where a control
+    /// channel carries commands alone, each field is asked for all the same.
     pub async fn vcard<'f>(
         &self,
         jid: &Jid,
         fields: impl IntoIterator<Item = &'f VcardField>,
     ) -> Result<Vcard> {
         const NAME: &str = "get_vcard";
+        let fields: Vec<&VcardField> = fields.into_iter().collect();
         let call = Call::function("mod_vcard", NAME, account(jid));
         let answer = match self.control.call(call, self.deadline).await {
+            Err(ControlError::Unsupported { .. }) => return self.vcard_fields(jid, &fields).await,
             Err(ControlError::UnknownCommand { .. }) => {
                 self.needs_module(&jid.host, NAME, "mod_vcard").await?;
                 return Err(ControlError::Malformed(NAME));
@@ -32,6 +35,35 @@ impl Server {
             .into_iter()
             .map(|field| (field.clone(), text(field).unwrap_or_default().to_owned()))
             .collect())
+    }
+
+    async fn vcard_fields(&self, jid: &Jid, fields: &[&VcardField]) -> Result<Vcard> {
+        self.needs_module(&jid.host, "get_vcard", "mod_vcard").await?;
+        let mut card = Vcard::new();
+        for field in fields {
+            let mut args = account(jid);
+            args.push(field.element.into());
+            let name = match field.part {
+                None => "get_vcard",
+                Some(part) => {
+                    args.push(part.into());
+                    "get_vcard2"
+                }
+            };
+            let text = match self.command(name, Shape::Text, args).await {
+                Ok(answer) => answer.as_text().unwrap_or_default().to_owned(),
+                // There is no vCard, no such field, or no such part of the field.
+                Err(ControlError::Refused { message, .. }) if message.starts_with("error_no_") => {
+                    String::new()
+                }
+                Err(ControlError::Crashed { place, .. }) if place.contains("get_vcard_content") => {
+                    String::new()
+                }
+                Err(error) => return Err(error),
+            };
+            card.insert((*field).clone(), text);
+        }
+        Ok(card)
     }
 
     /// Sets one field of an account's vCard; the others stay. The account must

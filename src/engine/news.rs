@@ -75,7 +75,11 @@ impl Told {
     }
 
     /// Forgets what fails no more: it is gone, or nobody wants it any longer.
+    /// What was not tried because the server could not be read fails as before.
     pub fn tidy(&mut self, report: &RoundReport) {
+        if !report.plan.unknown.is_empty() {
+            return;
+        }
         let failing: BTreeSet<ObjectKey> = report.failing().collect();
         self.0.retain(|key, _| failing.contains(key));
     }
@@ -204,6 +208,55 @@ mod tests {
         let wrong = with(&fine, ConditionType::Degraded, true, "StepsFail");
         assert_eq!(told(&fine, &wrong), [("StepsFail".to_owned(), EventType::Warning)]);
         assert_eq!(told(&wrong, &fine), [("NoFailures".to_owned(), EventType::Normal)]);
+    }
+
+    /// A round with one thing that could not be read, or none, and no steps.
+    fn idle(unknown: &[&str]) -> RoundReport {
+        use crate::observed::{ObservedState, Reading};
+        RoundReport {
+            started: NOW,
+            took: std::time::Duration::ZERO,
+            plan: crate::plan::Plan {
+                revision: crate::model::Revision::new("r"),
+                digest: crate::model::Digest::new("d"),
+                blocked: None,
+                steps: Vec::new(),
+                summary: crate::plan::Summary::default(),
+                unknown: unknown.iter().map(|what| (*what).to_owned()).collect(),
+                notes: Vec::new(),
+            },
+            outcomes: Vec::new(),
+            observed: ObservedState::unanswered(Reading::Unknown(String::new()), ""),
+            vitals: crate::engine::report::Vitals::default(),
+            drift: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            config: None,
+            held: None,
+            vanished: 0,
+            came_back_empty: None,
+            overview: std::sync::Arc::default(),
+        }
+    }
+
+    #[test]
+    fn a_failure_is_not_told_again_after_the_server_was_away() {
+        let outcome = StepOutcome {
+            step: Step {
+                kind: Kind::User,
+                op: Op::Create,
+                name: "ann@a.example".to_owned(),
+                fields: Vec::new(),
+                reason: "declared, not on the server".to_owned(),
+                action: crate::diff::Action::StartServer,
+            },
+            result: StepResult::Failed(ApplyError::NotReadBack),
+        };
+        let mut told = Told::default();
+        assert!(told.is_news(&outcome));
+        told.tidy(&idle(&["accounts: the server is starting"]));
+        assert!(!told.is_news(&outcome), "nothing says that it would not fail now");
+        told.tidy(&idle(&[]));
+        assert!(told.is_news(&outcome), "it had ceased to fail");
     }
 
     #[test]

@@ -46,9 +46,7 @@ impl Server {
         Ok(self.phase().await? == NodePhase::Running)
     }
 
-    /// The same by the command `status`, which every control channel carries:
-    /// "The node ejabberd@localhost is started with status: started" and, where
-    /// ejabberd runs in it, "ejabberd 24.12 is running in that node".
+    /// The same by the command `status`, which every control channel carries.
     async fn phase_by_command(&self) -> Result<NodePhase> {
         const NAME: &str = "status";
         let answer = match self.command(NAME, Shape::Restuple, Vec::new()).await {
@@ -60,13 +58,20 @@ impl Server {
             Err(error) => return Err(error),
         };
         let text = answer.as_tuple().and_then(|parts| parts.get(1)?.as_text()).unwrap_or_default();
-        Ok(if answer.is_ok() {
-            NodePhase::Running
-        } else if text.contains("status: started") {
-            NodePhase::Stopped
-        } else {
-            NodePhase::Starting
-        })
+        Ok(if answer.is_ok() { NodePhase::Running } else { phase_of_status(text) })
+    }
+}
+
+/// What `status` says of a node without ejabberd: "The node N is starting with
+/// status: started". The first word is that of the node's own start, the second
+/// is "started" from the beginning (seen on 24.12 and 26.07).
+fn phase_of_status(text: &str) -> NodePhase {
+    if text.contains(" is started with status") {
+        NodePhase::Stopped
+    } else if text.contains(" is stopping with status") {
+        NodePhase::Stopping
+    } else {
+        NodePhase::Starting
     }
 }
 
@@ -115,6 +120,21 @@ mod tests {
             pair(atom("running"), list(running)),
             pair(atom("starting"), list(starting)),
         ])
+    }
+
+    #[test]
+    fn a_node_that_starts_is_not_taken_for_one_whose_ejabberd_was_stopped() {
+        for (word, phase) in [
+            ("starting", NodePhase::Starting),
+            ("started", NodePhase::Stopped),
+            ("stopping", NodePhase::Stopping),
+        ] {
+            let text = format!(
+                "The node ejabberd@localhost is {word} with status: started\nejabberd is not \
+                 running in that node\n"
+            );
+            assert_eq!(phase_of_status(&text), phase, "{word}");
+        }
     }
 
     #[test]

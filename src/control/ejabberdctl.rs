@@ -50,8 +50,13 @@ const SECRET: &str = "a password would stand in the process list; use an image t
 pub struct Ejabberdctl {
     spawner: Arc<dyn Spawner>,
     script: Vec<String>,
-    /// What is known of the server. The lock is held during each call: concurrent
-    /// ones run out of ports in some images.
+    /// Held during each call but `status`: concurrent ones run out of ports in
+    /// some images.
+    queue: Mutex<()>,
+    /// Held during the call `status`. A probe has two seconds for it, and a round
+    /// has dozens of calls waiting. One more call at a time does no harm.
+    status_queue: Mutex<()>,
+    /// What is known of the server.
     state: Mutex<State>,
 }
 
@@ -67,7 +72,13 @@ impl Ejabberdctl {
     /// Runs `script`, the control script with its own options, by `spawner`.
     #[must_use]
     pub fn new(spawner: Arc<dyn Spawner>, script: Vec<String>) -> Self {
-        Self { spawner, script, state: Mutex::default() }
+        Self {
+            spawner,
+            script,
+            queue: Mutex::default(),
+            status_queue: Mutex::default(),
+            state: Mutex::default(),
+        }
     }
 
     /// Waits for the calls before, and does `work` in what is left of `deadline`.
@@ -75,31 +86,40 @@ impl Ejabberdctl {
         &self,
         name: &'static str,
         deadline: Duration,
-        work: impl AsyncFnOnce(&mut Turn<'_>) -> Result<T, ControlError>,
+        work: impl AsyncFnOnce(&Turn<'_>) -> Result<T, ControlError>,
     ) -> Result<T, ControlError> {
         let end = Instant::now() + deadline;
         let late = |_| ControlError::Timeout(name);
-        let mut state = timeout_at(end, self.state.lock()).await.map_err(late)?;
-        let mut turn = Turn { control: self, state: &mut state, end };
-        let answer = timeout_at(end, work(&mut turn)).await.map_err(late).flatten();
+        let queue = if name == STATUS { &self.status_queue } else { &self.queue };
+        let _place = timeout_at(end, queue.lock()).await.map_err(late)?;
+        let turn = Turn { control: self, end };
+        let answer = timeout_at(end, work(&turn)).await.map_err(late).flatten();
         if answer.as_ref().is_err_and(ControlError::is_outage) {
             // What comes back may be another version.
-            *state = State::default();
+            self.forget().await;
         }
         answer
     }
+
+    async fn forget(&self) {
+        *self.state.lock().await = State::default();
+    }
 }
 
-/// One call, while no other is under way.
+/// One call.
 struct Turn<'c> {
     control: &'c Ejabberdctl,
-    state: &'c mut State,
     end: Instant,
 }
 
 impl Turn<'_> {
-    /// Runs a program beside the server to its end.
+    /// Runs a program beside the server to its end, while no other runs.
     async fn program(&self, name: &'static str, argv: Vec<String>) -> Result<Output, ControlError> {
+        let _alone = self.control.state.lock().await;
+        self.run(name, argv).await
+    }
+
+    async fn run(&self, name: &'static str, argv: Vec<String>) -> Result<Output, ControlError> {
         // In a POSIX locale names beyond ASCII are spoiled.
         let env = vec![("LC_ALL".to_owned(), "C.UTF-8".to_owned())];
         let left = self.end.saturating_duration_since(Instant::now());
@@ -112,7 +132,7 @@ impl Turn<'_> {
 
     /// The words that run a command.
     async fn command_line(
-        &mut self,
+        &self,
         command: &'static str,
         args: Vec<String>,
     ) -> Result<Vec<String>, ControlError> {
@@ -129,13 +149,13 @@ impl Turn<'_> {
     }
 
     async fn command(
-        &mut self,
+        &self,
         command: &'static str,
         shape: Shape,
         args: Vec<String>,
     ) -> Result<Value, ControlError> {
         if command == RELOAD {
-            self.state.config = None;
+            self.control.state.lock().await.config = None;
         }
         let line = self.command_line(command, args).await?;
         let output = self.program(command, line).await?;
@@ -143,8 +163,8 @@ impl Turn<'_> {
     }
 
     /// The version; asks for it where it is not known yet.
-    async fn version(&mut self) -> Result<ServerVersion, ControlError> {
-        if let Some(version) = self.state.version {
+    async fn version(&self) -> Result<ServerVersion, ControlError> {
+        if let Some(version) = self.control.state.lock().await.version {
             return Ok(version);
         }
         let mut line = self.control.script.clone();
@@ -158,11 +178,11 @@ impl Turn<'_> {
                 ControlError::Unreachable("ejabberd has not started in its node".to_owned())
             }
         })?;
-        self.state.version = Some(version);
+        self.control.state.lock().await.version = Some(version);
         Ok(version)
     }
 
-    async fn api(&mut self) -> Result<ApiVersion, ControlError> {
+    async fn api(&self) -> Result<ApiVersion, ControlError> {
         Ok(self.version().await?.api())
     }
 }
@@ -209,14 +229,14 @@ impl Control for Ejabberdctl {
     async fn version(&self) -> Result<ServerVersion, ControlError> {
         self.in_turn(STATUS, VERSION_DEADLINE, async |turn| {
             // Whether the server is still there is asked by asking for its version.
-            turn.state.version = None;
+            self.state.lock().await.version = None;
             turn.version().await
         })
         .await
     }
 
     async fn close(&self) {
-        *self.state.lock().await = State::default();
+        self.forget().await;
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) fn read(
         Some(1) => failure(command, shape, said),
         Some(2) => Err(refused(command, "this version takes other arguments")),
         Some(3) => Err(ControlError::Unreachable("its node does not answer".to_owned())),
+        // A signal ended it, as one does when the container of the server ends.
+        Some(129..=159) => Err(ControlError::Broken(command)),
         Some(code) => {
             let words = if said.trim().is_empty() { output.stderr.as_str() } else { said };
             let line = first_line(words);

@@ -116,7 +116,7 @@ impl Function {
 
 impl Turn<'_> {
     pub(super) async fn function(
-        &mut self,
+        &self,
         name: &'static str,
         function: Function,
     ) -> Result<Value, ControlError> {
@@ -187,7 +187,7 @@ impl Turn<'_> {
 
     /// Stops ejabberd and its VM. What runs in a container ends with the VM, and
     /// so does the program that waits for the answer.
-    async fn stop(&mut self) -> Result<Value, ControlError> {
+    async fn stop(&self) -> Result<Value, ControlError> {
         const NAME: &str = "stop";
         let line = self.command_line(NAME, Vec::new()).await?;
         let output = self.program(NAME, line).await?;
@@ -197,18 +197,14 @@ impl Turn<'_> {
         }
     }
 
-    async fn text(
-        &mut self,
-        command: &'static str,
-        args: Vec<String>,
-    ) -> Result<String, ControlError> {
+    async fn text(&self, command: &'static str, args: Vec<String>) -> Result<String, ControlError> {
         match self.command(command, Shape::Text, args).await? {
             Value::Text(text) => Ok(text),
             _ => Err(ControlError::Malformed(command)),
         }
     }
 
-    async fn text_of_status(&mut self) -> Result<String, ControlError> {
+    async fn text_of_status(&self) -> Result<String, ControlError> {
         let status = self.command(super::STATUS, Shape::Restuple, Vec::new()).await?;
         let text = status.as_tuple().and_then(|parts| parts.get(1)?.as_text());
         text.map(str::to_owned).ok_or(ControlError::Malformed(super::STATUS))
@@ -219,9 +215,9 @@ impl Turn<'_> {
     }
 
     /// The configuration in force; asks for it where it is not known yet.
-    async fn config(&mut self) -> Result<Config, ControlError> {
+    async fn config(&self) -> Result<Config, ControlError> {
         const NAME: &str = "dump_config";
-        if let Some((since, config)) = &self.state.config
+        if let Some((since, config)) = &self.control.state.lock().await.config
             && since.elapsed() < CONFIG_AGE
         {
             return Ok(config.clone());
@@ -233,7 +229,7 @@ impl Turn<'_> {
             return Err(ControlError::Malformed(NAME));
         };
         let config = Config::read(&text).ok_or(ControlError::Malformed(NAME))?;
-        self.state.config = Some((Instant::now(), config.clone()));
+        self.control.state.lock().await.config = Some((Instant::now(), config.clone()));
         Ok(config)
     }
 }

@@ -68,7 +68,7 @@ fn is_plain(value: &str) -> bool {
 }
 
 impl Turn<'_> {
-    pub(super) async fn create_room(&mut self, new: NewRoom) -> Result<Value, ControlError> {
+    pub(super) async fn create_room(&self, new: NewRoom) -> Result<Value, ControlError> {
         let api = self.api().await?;
         let NewRoom { place, options, affiliations } = new;
         let (at_once, later): (Vec<_>, Vec<_>) =

@@ -353,16 +353,18 @@ async fn outages_of_what_runs_it_are_outages() {
             Err(RuntimeError::Timeout("run".into())),
             Err(RuntimeError::Missing("the container x".into())),
             Ok(killed),
+            // As an engine has it whose container ended meanwhile.
+            Ok(output(137, "")),
             Ok(output(0, "")),
         ],
     );
-    for category in ["timeout", "unreachable", "broken"] {
+    for category in ["timeout", "unreachable", "broken", "broken"] {
         let error = control.call(call(), Duration::from_secs(1)).await.unwrap_err();
         assert_eq!((error.category(), error.is_outage()), (category, true));
     }
     control.call(call(), Duration::from_secs(1)).await.unwrap();
     // After each outage the version is asked for again.
-    assert_eq!(fake.asked.lock().unwrap().len(), 8);
+    assert_eq!(fake.asked.lock().unwrap().len(), 10);
 }
 
 #[tokio::test]
@@ -374,6 +376,22 @@ async fn calls_go_one_at_a_time() {
     let got = futures_util::future::join_all(calls).await;
     let wanted: Vec<_> = (0..8).map(|n| Ok(text(&n.to_string()))).collect();
     assert_eq!(got, wanted);
+}
+
+#[tokio::test]
+async fn the_status_does_not_wait_for_the_calls_that_wait() {
+    let answers = (0..50).map(|n| Ok(output(0, &format!("{n}\n")))).collect();
+    let (fake, control) = fake("26.07", answers);
+    let call =
+        |name| control.call(Call::command(name, Shape::Restuple, vec![]), Duration::from_secs(5));
+    let many = futures_util::future::join_all((0..50).map(|_| call("c")));
+    let status = async {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        call(STATUS).await.unwrap();
+        fake.answers.lock().unwrap().len()
+    };
+    let (_, left) = tokio::join!(many, status);
+    assert!(left > 10, "{left} calls were left when the status was there");
 }
 
 #[tokio::test]

@@ -26,13 +26,12 @@ pub(super) fn read(
         Some(2) => Err(refused(command, "this version takes other arguments")),
         Some(3) => Err(ControlError::Unreachable("its node does not answer".to_owned())),
         // A signal ended it, as one does when the container of the server ends.
-        Some(129..=159) => Err(ControlError::Broken(command)),
+        None | Some(129..=159) => Err(ControlError::Broken(command)),
         Some(code) => {
             let words = if said.trim().is_empty() { output.stderr.as_str() } else { said };
             let line = first_line(words);
             Err(refused(command, &format!("ejabberdctl ended with {code}: {line}")))
         }
-        None => Err(ControlError::Broken(command)),
     }
 }
 

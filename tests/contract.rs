@@ -27,7 +27,7 @@ use ejabberd_operator::engine::{Class, Control, ControlError, Created, NewRoom, 
 use ejabberd_operator::model::{Jid, RoomJid, Secret, Vhost};
 use ejabberd_operator::spec::{AffiliationKind, OptionValue};
 use support::double::Double;
-use support::real::{CONFIG, Container, HOST, docker};
+use support::real::{CONFIG, Container, HOST, docker, ejabberd_version};
 
 /// Texts that a shell, Erlang, XML or YAML might take apart, as passwords.
 const HOSTILE: [&str; 16] = [
@@ -477,7 +477,7 @@ async fn double_keeps_the_contract() {
 /// The contract against a real server of `version`.
 async fn real(version: &str) {
     let (container, server) = Container::started(version, CONFIG).await;
-    assert_eq!(server.version().await.unwrap().to_string(), version);
+    assert_eq!(server.version().await.unwrap().to_string(), ejabberd_version(version));
     contract(&server).await;
     let rig = RealRig { container, server };
     faults(&rig).await;

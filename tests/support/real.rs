@@ -16,6 +16,12 @@ pub fn image(version: &str) -> String {
     format!("ejabberd-operator/ejabberd:{version}")
 }
 
+/// The version of the ejabberd in an image: `newest` has whatever sid has.
+pub fn ejabberd_version(tag: &str) -> String {
+    let label = "{{index .Config.Labels \"io.ejabberd-operator.ejabberd-version\"}}";
+    docker(&["image", "inspect", "-f", label, &image(tag)])
+}
+
 /// Runs `docker`, and fails the test where that fails.
 pub fn docker(args: &[&str]) -> String {
     let Output { status, stdout, stderr } =

@@ -13,12 +13,12 @@
 mod support;
 
 use std::fs;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use support::client::Client;
 use support::host::{Daemon, Host, replace};
-use support::real::{docker, python};
+use support::real::docker;
 use support::shipped::{self, DOMAIN, MANIFESTS};
 
 const SOON: Duration = Duration::from_secs(90);
@@ -92,51 +92,8 @@ fn serial(host: &Host) -> String {
     shown
 }
 
-/// A client that stays; ended when dropped.
-struct Client {
-    child: Child,
-    log: std::path::PathBuf,
-}
-
-impl Client {
-    fn new(host: &Host, user: &str) -> Self {
-        fs::write(host.path("typed"), "a secret").unwrap();
-        let log = host.path("client.log");
-        // In the network of the container, as another process of that host.
-        let pid = docker(&["inspect", "-f", "{{.State.Pid}}", &host.container]);
-        let child = Command::new("nsenter")
-            .args(["-t", &pid, "-n", &python()])
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/xmpp/stay.py"))
-            .args(["--jid", &format!("{user}@{DOMAIN}"), "--password-file"])
-            .arg(host.path("typed"))
-            .stdout(fs::File::create(&log).unwrap())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        let client = Self { child, log };
-        client.until("in", |events| events.iter().any(|e| e["event"] == "in"));
-        client
-    }
-
-    fn events(&self) -> Vec<Value> {
-        let log = fs::read_to_string(&self.log).unwrap();
-        log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-    }
-
-    fn until(&self, what: &str, holds: impl Fn(&[Value]) -> bool) {
-        let began = Instant::now();
-        while !holds(&self.events()) {
-            assert!(began.elapsed() < SOON, "{what}: {:?}", self.events());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn logged_in(host: &Host, user: &str) -> Client {
+    Client::new(host, &format!("{user}@{DOMAIN}"), "a secret")
 }
 
 fn edit(host: &Host, from: &str, to: &str) {
@@ -156,7 +113,7 @@ fn applied(host: &Host, operator: &Daemon) {
 
 fn changes(version: &str) {
     let (host, operator) = converged(version);
-    let client = Client::new(&host, "ann");
+    let client = logged_in(&host, "ann");
     let first = started(&host);
 
     // A reload: whoever is connected stays so.
@@ -233,7 +190,7 @@ fn changes(version: &str) {
     assert!(events.iter().any(told), "{events:?}");
     drop(client);
     // The network of the container is a new one, and so is the client's.
-    drop(Client::new(&host, "ann"));
+    drop(logged_in(&host, "ann"));
 
     // A canary that cannot log in takes it back.
     let with_canary = QUICK.replace("30s", "30s, canary: ann");

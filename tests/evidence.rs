@@ -1,5 +1,5 @@
-//! A healthy server is never restarted, and one that does not serve is: what
-//! the operator takes for evidence, on real servers of every layout.
+//! The operator never restarts a healthy server, and does restart a server that
+//! does not serve: what counts as evidence, on real servers of every layout.
 
 #![allow(
     clippy::unwrap_used,
@@ -84,6 +84,27 @@ fn without_epmd(version: &str) {
     left_alone(&host, &operator, LONG);
     let processes = docker(&["top", &host.container, "-eo", "pid,args"]);
     assert!(!processes.contains("epmd -daemon"), "the operator started one: {processes}");
+}
+
+/// A long node name, a cookie on the command line, and a container that is
+/// stopped when its configuration changes.
+fn long_name_and_cookie(version: &str) {
+    let host = host(version);
+    let node = ["--hostname", "main.example", "-e", "ERLANG_NODE_ARG=ejabberd@main.example"];
+    run(&host, &[&node[..], &["-e", "ERL_OPTIONS=-setcookie s3cret"]].concat());
+    host.run(&["apply"]).expect(0);
+    let operator = watch(&host, "run.log");
+    until(&host, &operator, "ready", is_ready);
+    let processes = docker(&["top", &host.container, "-eo", "pid,args"]);
+    let with_cookie = processes.lines().filter(|line| line.contains("s3cret")).count();
+    assert_eq!(with_cookie, 1, "only the server itself: {processes}");
+    drop(operator);
+    docker(&["stop", &host.container]);
+    configure(&host, "loglevel: info", "loglevel: warning");
+    host.run(&["apply"]).expect(0);
+    assert_eq!(host.users(), ["ann", "bob", "gen"]);
+    let home = docker(&["exec", &host.container, "sh", "-c", "ls -a $HOME /tmp"]);
+    assert!(!home.contains("crash") && !home.contains("operator-check"), "{home}");
 }
 
 /// ejabberd is stopped in a node that lives on: with an operator beside it, and
@@ -255,6 +276,7 @@ macro_rules! on {
 
 on!(proxied: newest("newest"), ecs("24.12-ecs"); all: ghcr("newest-ghcr"), v24_12("24.12"), v23_01("23.01"));
 on!(without_epmd: newest("newest"), ecs("24.12-ecs"); all: ghcr("newest-ghcr"), v24_12("24.12"));
+on!(long_name_and_cookie: newest("newest"), ecs("24.12-ecs"); all: ghcr("newest-ghcr"), v24_12("24.12"));
 on!(stopped_inside: newest("newest"), ecs("24.12-ecs"); all: ghcr("newest-ghcr"), v24_12("24.12"), v23_01("23.01"));
 on!(frozen_at_the_start: newest("newest"), ecs("24.12-ecs"); all: ghcr("newest-ghcr"), v23_01("23.01"));
 on!(kept_out: newest("newest"), ecs("24.12-ecs"); all: ghcr("newest-ghcr"), v24_12("24.12"), v23_01("23.01"));

@@ -13,6 +13,7 @@
 mod support;
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -136,14 +137,17 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// Something else has the port, inside the server's own network; a restart of
-/// the container ends it.
+/// Another program has the port, inside the server's own network; a restart of
+/// the container ends that program. It is one of this host's, since a release
+/// layout has none that could listen.
 fn hold_the_port(host: &Host) {
     let program = format!(
-        "my $s = IO::Socket::INET->new(LocalPort => {BUSY}, LocalAddr => '0.0.0.0', Listen => 5) \
-         or exit; sleep 3600"
+        "import socket, time; s = socket.create_server(('0.0.0.0', {BUSY})); time.sleep(600)"
     );
-    docker(&["exec", "-d", &host.container, "perl", "-MIO::Socket::INET", "-e", &program]);
+    let pid = docker(&["inspect", "-f", "{{.State.Pid}}", &host.container]);
+    let inside = ["-t", &pid, "-n", "-p", "python3", "-c", &program];
+    Command::new("nsenter").args(inside).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
 }
 
 fn condition(host: &Host, kind: &str) -> Option<Value> {

@@ -50,8 +50,8 @@ pub(super) async fn last_start(runtime: &dyn Runtime) -> Option<Timestamp> {
 }
 
 /// The log of the last start, without the lines of earlier starts. `began` is
-/// when the caller knows of that start; the runtime knows it earlier where
-/// somebody else starts the server as well.
+/// when the caller knows of that start; the runtime knows it earlier where the
+/// engine or an owner starts the server as well.
 pub(super) async fn log_of_start(runtime: &dyn Runtime, began: Timestamp) -> Vec<String> {
     let since = match last_start(runtime).await {
         Some(noted) if began <= noted + NOTED_LATE => noted.max(began),
@@ -260,7 +260,8 @@ impl Engine {
 
     /// How a configuration can be put in force now. A server that starts cannot
     /// reload (its database aborts the transactions of `reload_config`, seen on
-    /// 24.12), so it is waited for; one that does nothing meanwhile is restarted.
+    /// 24.12), so the operator waits for the start. A start that does no work
+    /// meanwhile is given up: the server is restarted.
     async fn method_now(&self, method: Method) -> Result<Method, ApplyError> {
         let measure =
             async || self.runtime.usage().await.ok().flatten().and_then(|usage| usage.work);

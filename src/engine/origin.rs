@@ -1,10 +1,11 @@
-//! Who made the container behind the declared name, and what follows when it
-//! is gone.
+//! Who created the container behind the declared name, and what the operator
+//! does when that container is gone.
 //!
-//! A container that the operator made is made anew at once: its database is on
-//! a volume that the new one gets again. One that somebody else made is theirs:
-//! `docker-compose down` and `up` remove it for a while, and a container that
-//! the operator creates meanwhile takes its name, perhaps with an empty database.
+//! The operator creates its own container again at once: the database is on a
+//! volume that the new container mounts. A container that the operator did not
+//! create belongs to its owner. `docker-compose down` and `up` remove such a
+//! container for a while; if the operator created a container meanwhile, that
+//! would take the name, perhaps with an empty database.
 
 use std::time::Duration;
 
@@ -16,18 +17,18 @@ use super::error::StoreError;
 use super::ports::Memo;
 use crate::observed::{ObservedState, ProcessState, Reading, Surroundings};
 
-/// How long a container that somebody else made may be gone before a new one is
-/// created in its place.
+/// How long the operator waits for the owner of a removed container before the
+/// operator creates a new container under that name.
 const OWNER_FIRST: Duration = Duration::from_secs(300);
 
-/// How long somebody else may take between creating a container and starting it.
+/// How long an owner may take between creating a container and starting it.
 const OWNER_STARTS: Duration = Duration::from_secs(10);
 
 /// What is remembered of the container behind the declared name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Origin {
-    /// Whether the operator made it.
+    /// Whether the operator created it.
     ours: bool,
     /// Why a new container would lose its database, if so.
     irreplaceable: Option<String>,
@@ -45,17 +46,18 @@ impl Origin {
         match &self.irreplaceable {
             _ if created && now >= until => None,
             _ if created => Some(format!(
-                "the container was made by somebody else, who may be about to start it; the \
-                 operator starts it at {shown}"
+                "the container was never started, and the operator did not create it; its owner \
+                 may be about to start it; the operator starts it at {shown}"
             )),
             Some(why) => Some(format!(
-                "the container is gone, and the operator did not make it; a new one would have an \
-                 empty database: {why}. Bring the container back as it was made \
+                "the container is gone, and the operator did not create it; a new one would have \
+                 an empty database: {why}; start the container again as it was created \
                  (`docker-compose up -d`, `docker run …`)"
             )),
             None if now < until => Some(format!(
-                "the container is gone, and the operator did not make it: whoever did may bring it \
-                 back; a new one is created at {shown}, or now by `ejabberd-operator retry`"
+                "the container is gone, and the operator did not create it; the operator waits \
+                 until {shown} for its owner to start it again, and then creates a new one; \
+                 `ejabberd-operator retry` creates it now"
             )),
             None => None,
         }
@@ -63,8 +65,8 @@ impl Origin {
 }
 
 impl Engine {
-    /// Remembers who made the container. Returns why it is not to be created,
-    /// or started for the first time, now, if so.
+    /// Remembers who created the container. Returns why the operator must not
+    /// create it, or start it for the first time, now; `None` if it may.
     pub(super) fn creation_waits(
         &self,
         state: &ObservedState,
@@ -131,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_container_of_others_is_waited_for_and_never_replaced_by_an_empty_one() {
+    fn a_removed_container_of_others_is_never_replaced_by_an_empty_one() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let gone = |ours, irreplaceable: Option<&str>| Origin {
             ours,
@@ -144,7 +146,7 @@ mod tests {
         assert_eq!(gone(false, None).waits(false, at(1300)), None);
         let never = gone(false, Some("it is on no volume")).waits(false, at(1_000_000)).unwrap();
         assert!(never.contains("empty database: it is on no volume"), "{never}");
-        // One that somebody has made and not started yet.
+        // Its owner has created it and not started it yet.
         assert!(gone(false, Some("x")).waits(true, at(1009)).is_some());
         assert_eq!(gone(false, Some("x")).waits(true, at(1010)), None);
     }

@@ -43,9 +43,9 @@ pub struct Spawned {
     pub complaints: Complaints,
 }
 
-/// The beginning of what a program writes where it should not: its standard
-/// error, or text in the place of frames. Bounded; shared between the task that
-/// reads and the one that reports.
+/// The first 4,000 bytes that a program writes to its standard error, or as
+/// text in the place of frames. Shared between the task that reads the text and
+/// the task that reports an error.
 #[derive(Debug, Clone, Default)]
 pub struct Complaints(Arc<Mutex<String>>);
 

@@ -44,8 +44,11 @@ pub(super) enum Answer {
     Well,
     /// ejabberd was stopped in a node that lives.
     Halted,
-    /// Its node is on the way up or down.
+    /// Its node is on the way up.
     InProgress,
+    /// Its node is on the way down: somebody stops it, and its end is an event of
+    /// its own.
+    Stopping,
     /// ejabberd runs, and a client port does not speak XMPP.
     PortSilent(String),
     /// Neither the node nor a client port answers, and what was seen.
@@ -108,7 +111,8 @@ impl Prober {
     ) -> Result<Answer, ControlError> {
         match server.phase().await? {
             NodePhase::Running => {}
-            NodePhase::Starting | NodePhase::Stopping => return Ok(Answer::InProgress),
+            NodePhase::Starting => return Ok(Answer::InProgress),
+            NodePhase::Stopping => return Ok(Answer::Stopping),
             NodePhase::Stopped => return Ok(Answer::Halted),
         }
         let mut silent = self.silent_port(server, deadline, starting).await?;

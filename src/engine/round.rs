@@ -357,7 +357,7 @@ fn held(desired: &DesiredState) -> Option<&'static str> {
 struct Circumstances {
     /// Nothing can be said about a server that runs.
     unseen: bool,
-    /// Why its container is left to whoever made it.
+    /// Why the operator leaves its container to the owner.
     owner: Option<String>,
 }
 
@@ -375,7 +375,7 @@ fn sort_out(
     let (mut ready, mut waiting) = (Vec::new(), Vec::new());
     for step in steps {
         let why: Option<Cow<'static, str>> = match (&step.action, &closed) {
-            // It may be serving, and nobody could tell how it fares afterwards.
+            // It may be serving, and no gate could judge it after the change.
             (Action::ApplyConfig { .. } | Action::ReplaceServer, _) if circumstances.unseen => {
                 Some("the operator cannot see the server, and leaves it alone".into())
             }

@@ -26,8 +26,8 @@ pub(super) trait Files: Sync {
     async fn read(&self, path: &str) -> Result<Option<String>, RuntimeError>;
 }
 
-/// The control script at the first of `paths` that exists, and those that it
-/// wraps. The last one is the one that starts Erlang.
+/// The control script at the first of `paths` that exists, followed by the
+/// scripts that it wraps. The last script in the list starts Erlang.
 pub(super) async fn control_scripts(
     files: &impl Files,
     paths: &[&str],
@@ -49,9 +49,9 @@ pub(super) async fn control_scripts(
     Ok(chain)
 }
 
-/// The installation that runs the server at `node`, else the one that the
-/// control scripts lead to, else an `erl` at a known place. `None` if there is
-/// none.
+/// The Erlang installation beside a server: that of the VM at `node`; else that
+/// of the control script; else an `erl` at a known path. `None` where the image
+/// has no Erlang.
 pub(super) async fn find(
     files: &impl Files,
     node: Option<&NodeAddress>,

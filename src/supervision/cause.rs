@@ -92,6 +92,13 @@ const SIGNS: &[Sign] = &[
         "PortTaken",
         "another program than epmd has port 4369; `ss -tlnp` tells which: end it, or set ERL_EPMD_PORT",
     ),
+    // Seen once, on a busy host: the VM registers before the epmd that it has just
+    // started listens.
+    sign(
+        &["register/listen error", "econnrefused"],
+        "EpmdUnreachable",
+        "epmd, Erlang's port mapper, did not answer; the server starts it, and finds it at its next start",
+    ),
     sign(
         &["failed to open socket at unix:", "permission denied"],
         "PermissionDenied",

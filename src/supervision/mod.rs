@@ -48,8 +48,8 @@ const OTHERS_FIRST: Duration = Duration::from_secs(10);
 /// frozen: no processor time, no byte read or written, no wait for a disk.
 const FROZEN_AFTER: Duration = Duration::from_secs(60);
 
-/// ejabberd must be seen stopped in its node twice, at least so far apart:
-/// an administrator may just be starting it again.
+/// The operator must see ejabberd stopped in its node twice, at least this far
+/// apart: an administrator may be starting it again.
 pub const HALTED_FOR: Duration = Duration::from_secs(2);
 
 /// A stop that did not help is tried again after so long.
@@ -81,8 +81,8 @@ pub struct Settings {
 pub enum Others {
     /// Nobody.
     None,
-    /// Whoever made its container, and may stop it to put another in its place,
-    /// as `docker-compose down` and `up` do.
+    /// The owner of a container that the operator did not create: the owner may
+    /// stop it to replace it, as `docker-compose down` and `up` do.
     Owner,
     /// Its engine, by a restart policy.
     RestartPolicy,
@@ -165,10 +165,10 @@ pub enum Event {
     /// Neither its node nor a client port answered in time. What it has done so
     /// far, where that is known.
     Missed(Option<Work>),
-    /// Its node answers and says that ejabberd is on the way up or down. What
-    /// it has done so far, where that is known.
+    /// Its node answers and says that ejabberd is on the way up. What it has done
+    /// so far, where that is known.
     InProgress(Option<Work>),
-    /// Nothing can be said about it, and why.
+    /// The operator cannot see whether the server serves: why not.
     Unseen(String),
     /// ejabberd answers, and a client port does not.
     PortSilent(String),
@@ -262,7 +262,7 @@ impl Supervision {
                 let was_up = !matches!(state, State::Starting { .. } | State::Absent);
                 let others_first = match settings.others {
                     Others::None => false,
-                    Others::Owner => was_up && ending.is_orderly(),
+                    Others::Owner => ending.is_orderly(),
                     Others::RestartPolicy => true,
                 };
                 return self.ended(Cause::of(&ending, was_up), others_first, settings, now);
@@ -409,7 +409,7 @@ impl Supervision {
         None
     }
 
-    /// Its node answers: it starts, or ends. That takes as long as it works.
+    /// Its node answers: it starts. That takes as long as it works.
     fn in_progress(
         &mut self,
         work: Option<Work>,

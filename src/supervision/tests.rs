@@ -16,7 +16,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-/// A server whose VM has used so many processor seconds.
+/// A server whose VM has used this many processor seconds.
 #[allow(clippy::unnecessary_wraps, reason = "what the events carry")]
 fn did(cpu_seconds: u64) -> Option<Work> {
     Some(Work { cpu_seconds, ..Work::default() })
@@ -177,7 +177,7 @@ fn a_server_that_is_frozen_while_it_starts_is_restarted_after_a_minute() {
     };
     let frozen = (Some(60), Some("Frozen".to_owned()));
     assert_eq!(after(|_| did(1)), frozen);
-    // One that reads its tables, one that waits for the disk, one that computes.
+    // A server that reads its tables, waits for the disk, or computes is left alone.
     let disk = |second: i64| Some(Work { disk_bytes: second.cast_unsigned(), ..Work::default() });
     assert_eq!(after(disk), (None, None));
     assert_eq!(after(|_| Some(Work { waits_for_disk: true, ..Work::default() })), (None, None));

@@ -15,7 +15,7 @@ use ejabberd_operator::spec;
 use jiff::Timestamp;
 
 use super::support::inside::{DIRECTORY, Inside};
-use super::support::real::CONFIG;
+use super::support::real::{CONFIG, ejabberd_version};
 use super::{Rig, contract, faults};
 
 /// Says, to the test in the container, which version it has to find there.
@@ -153,7 +153,8 @@ async fn inside_the_container() {
 
 fn process(version: &str) {
     let inside = Inside::new(version, &[("contract", std::env::current_exe().unwrap())]);
-    let setting = format!("{INSIDE}={version}");
+    // No engine inside can be asked which version that is.
+    let setting = format!("{INSIDE}={}", ejabberd_version(version));
     let test = "process::inside_the_container";
     let run = ["env", &setting, "contract", "--exact", test, "--nocapture"];
     let ran = inside.exec("root", &run).expect(0);

@@ -12,6 +12,7 @@
     reason = "the double counts a handful of things, and its functions read as methods"
 )]
 
+pub mod client;
 pub mod double;
 pub mod host;
 pub mod inside;

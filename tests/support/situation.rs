@@ -7,14 +7,14 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use super::client::Client;
 use super::host::{Daemon, Host, Ran};
-use super::real::{docker, image, python};
+use super::real::{docker, image};
 use super::watched::{is_ready, signal, started, until, vm, watch};
 
 /// How people give a container its files.
@@ -284,7 +284,6 @@ impl Stage {
         self.host.ctl(&["register", ACCOUNT, DOMAIN, PASSWORD]);
         self.host.ctl(&["register", "bob", DOMAIN, "another"]);
         self.host.ctl(&["create_room", "hall", &format!("conference.{DOMAIN}"), DOMAIN]);
-        fs::write(self.host.path("typed"), PASSWORD).unwrap();
     }
 
     /// Waits for a server that has just been started, and looks at its accounts.
@@ -310,7 +309,7 @@ impl Stage {
 
     fn unchanged(&self, before: &(String, Option<String>), client: &mut Client, operator: &Daemon) {
         assert_eq!(self.instance(), *before, "a healthy server was restarted\n{}", operator.log());
-        client.stayed();
+        client.has_stayed();
     }
 
     fn run(&self, args: &[&str]) -> Ran {
@@ -391,24 +390,8 @@ impl Stage {
         }
     }
 
-    /// A client of an XMPP library, in the network of the container.
     fn log_in(&self) -> Client {
-        let pid = docker(&["inspect", "-f", "{{.State.Pid}}", &self.host.container]);
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/xmpp/stay.py");
-        let typed = self.host.path("typed");
-        let jid = format!("{ACCOUNT}@{DOMAIN}");
-        let mut child = Command::new("nsenter")
-            .args(["-t", &pid, "-n", &python(), script, "--jid", &jid, "--password-file"])
-            .arg(typed)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        let mut first = String::new();
-        lines.read_line(&mut first).unwrap();
-        assert_eq!(first.trim(), "in", "the client cannot log in");
-        Client { child, lines }
+        Client::new(&self.host, &format!("{ACCOUNT}@{DOMAIN}"), PASSWORD)
     }
 }
 
@@ -421,29 +404,5 @@ impl Drop for Stage {
         }
         let network = format!("{container}_default");
         let _ = Command::new("docker").args(["network", "rm", &network]).output();
-    }
-}
-
-/// A client that stays logged in; ended when dropped.
-struct Client {
-    child: Child,
-    lines: BufReader<std::process::ChildStdout>,
-}
-
-impl Client {
-    /// Fails the test if it has lost its connection.
-    fn stayed(&mut self) {
-        if self.child.try_wait().unwrap().is_some() {
-            let mut why = String::new();
-            let _ = self.lines.read_line(&mut why);
-            panic!("the client was interrupted: {}", why.trim());
-        }
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

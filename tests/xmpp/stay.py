@@ -1,77 +1,58 @@
 #!/usr/bin/env python3
-"""Log in to an XMPP server, stay, and say when the connection is lost.
+"""Log in and stay, as a person's client does; say what happens, a line of JSON each.
 
-    stay.py --host 127.0.0.1 --port 5222 --jid ann@localhost --password-file typed
+    stay.py --jid bastion@smoothcurves.nexus --password-file secrets/bastion
 
-Prints `in` once it is logged in, and pings the server every second. Ends with
-status 0 when its standard input ends, and with 1 and a line with the reason on
-standard output as soon as the connection is lost or a ping is not answered.
-TLS is used where it is offered; any certificate will do.
+Lines: {"at": seconds, "event": "in" | "out" | "message", "text": ...}. A
+connection that is lost is tried again every 50 ms. Ends when it is killed, or
+after five minutes.
 """
 
 import argparse
 import asyncio
+import json
 import logging
-import os
-import ssl
-import sys
+import time
 from pathlib import Path
 
 import slixmpp
 
-LOGIN_SECONDS = 20
-PING_SECONDS = 10
+from login import tls_context
+
+LIMIT = 300
 
 
-class Client(slixmpp.ClientXMPP):
-    """`lost` becomes the reason for which the connection ended."""
-
-    def __init__(self, jid, password):
-        super().__init__(jid, password)
-        self.ssl_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self.ssl_context.check_hostname = False
-        self.ssl_context.verify_mode = ssl.CERT_NONE
-        self.enable_direct_tls = False
-        self.enable_plaintext = True
-        # Loopback of a test's own container.
-        self.plugin["feature_mechanisms"].unencrypted_plain = True
-        self.plugin["feature_mechanisms"].unencrypted_scram = True
-        self.register_plugin("xep_0199")
-        loop = asyncio.get_running_loop()
-        self.inside, self.lost = loop.create_future(), loop.create_future()
-        self.add_event_handler("session_start", lambda _: self._enter())
-        for event in ("disconnected", "connection_failed", "failed_all_auth", "stream_error"):
-            self.add_event_handler(event, lambda why, event=event: self._lose(f"{event}: {why}"))
-
-    def _enter(self):
-        if not self.inside.done():
-            self.send_presence()
-            self.inside.set_result(None)
-
-    def _lose(self, reason):
-        if not self.lost.done():
-            self.lost.set_result(" ".join(str(reason).split()))
+def say(event, text=None):
+    print(json.dumps({"at": time.time(), "event": event, "text": text}), flush=True)
 
 
 async def stay(args):
     password = args.password_file.read_text(encoding="utf-8").removesuffix("\n")
-    client = Client(args.jid, password)
-    client.connect(args.host, args.port)
-    await asyncio.wait([client.inside, client.lost], timeout=LOGIN_SECONDS,
-                       return_when=asyncio.FIRST_COMPLETED)
-    if not client.inside.done():
-        return client.lost.result() if client.lost.done() else "no login in time"
-    print("in", flush=True)
-    end = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    while not end.done():
-        try:
-            await client.plugin["xep_0199"].ping(timeout=PING_SECONDS)
-        except Exception as error:  # whatever it is, the server did not answer
-            client._lose(f"ping: {error!r}")
-        await asyncio.wait([end, client.lost], timeout=1, return_when=asyncio.FIRST_COMPLETED)
-        if client.lost.done():
-            return client.lost.result()
-    return None
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end:
+        client = slixmpp.ClientXMPP(args.jid, password)
+        client.ssl_context = tls_context(None)
+        client.enable_direct_tls = False
+        gone = asyncio.get_running_loop().create_future()
+
+        def lost(_, gone=gone):
+            if not gone.done():
+                gone.set_result(None)
+
+        def entered(_, client=client):
+            client.send_presence()
+            say("in")
+
+        client.add_event_handler("session_start", entered)
+        client.add_event_handler("message", lambda m: say("message", m["body"]))
+        client.add_event_handler("disconnected", lost)
+        client.add_event_handler("connection_failed", lost)
+        client.connect(args.host, args.port)
+        await gone
+        say("out")
+        client.cancel_connection_attempt()
+        client.abort()
+        await asyncio.sleep(0.05)
 
 
 def main():
@@ -81,12 +62,7 @@ def main():
     parser.add_argument("--jid", required=True)
     parser.add_argument("--password-file", required=True, type=Path)
     logging.basicConfig(level=logging.CRITICAL)
-    reason = asyncio.run(stay(parser.parse_args()))
-    if reason is not None:
-        print(f"lost: {reason}", flush=True)
-    # A thread still waits for standard input.
-    sys.stdout.flush()
-    os._exit(0 if reason is None else 1)
+    asyncio.run(stay(parser.parse_args()))
 
 
 if __name__ == "__main__":

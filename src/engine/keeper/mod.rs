@@ -246,6 +246,7 @@ impl Keeper {
         match self.prober.ask(interval, starting).await {
             Answer::Well => Some(Event::Answered),
             Answer::Halted => Some(Event::Halted),
+            Answer::Stopping => Some(Event::Nothing),
             Answer::Unseen(why) => Some(Event::Unseen(why)),
             Answer::PortSilent(why) => Some(Event::PortSilent(why)),
             other if starting && recently(measured) => {

@@ -139,15 +139,25 @@ fn cases() -> Vec<Case> {
 
 /// Another program has the port, inside the server's own network; a restart of
 /// the container ends that program. It is one of this host's, since a release
-/// layout has none that could listen.
-fn hold_the_port(host: &Host) {
+/// layout has none that could listen. Ended when dropped as well.
+fn hold_the_port(host: &Host) -> Holder {
     let program = format!(
         "import socket, time; s = socket.create_server(('0.0.0.0', {BUSY})); time.sleep(600)"
     );
     let pid = docker(&["inspect", "-f", "{{.State.Pid}}", &host.container]);
     let inside = ["-t", &pid, "-n", "-p", "python3", "-c", &program];
-    Command::new("nsenter").args(inside).spawn().unwrap();
+    let holder = Holder(Command::new("nsenter").args(inside).spawn().unwrap());
     std::thread::sleep(std::time::Duration::from_millis(500));
+    holder
+}
+
+struct Holder(std::process::Child);
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn condition(host: &Host, kind: &str) -> Option<Value> {
@@ -186,7 +196,7 @@ fn twenty(version: &str) {
 fn step(host: &Host, operator: &Daemon, case: &Case, last_good: &mut String) {
     let Case { name, config, ends: (reason, says), reload } = case;
     println!("== {name}");
-    hold_the_port(host);
+    let _holder = hold_the_port(host);
     let before = started(host);
     replace(&host.path("ejabberd.yml"), config);
     if let Some(reload) = reload {

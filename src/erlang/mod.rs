@@ -81,8 +81,8 @@ fn set(env: &mut Vec<(String, String)>, name: &str, value: String) {
 /// node without a name or a port of its own, and `-start_epmd false` keeps it
 /// from starting a port mapper that the server does without; `logger_level
 /// none` keeps reports of failing commands, which hold their arguments, out of
-/// the frames. The cookie goes by a variable: a command line is in the engine's
-/// events and in the process list.
+/// the frames. A cookie goes by a variable, so that the engine's events do not
+/// hold it; the process list has it already, in the server's own command line.
 #[must_use]
 pub fn session_command(installation: &Installation, node: &NodeAddress) -> CommandLine {
     let mut argv = installation.start();

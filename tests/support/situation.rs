@@ -111,6 +111,8 @@ impl Situation {
         });
         stage.unchanged(&before, &mut client, &operator);
 
+        // Its network goes with the container's process.
+        drop(client);
         let restarted = |act: &dyn Fn()| {
             let before = stage.instance();
             act();

@@ -13,7 +13,7 @@ use crate::audit::{self, Inside};
 use crate::observed::{PAUSED, ProcessState, Work};
 use crate::rollout::{Failure, Side};
 use crate::spec::{DesiredState, Gate};
-use crate::supervision::{Cause, Ending, Level, LogEntry, entries};
+use crate::supervision::{Cause, EPMD_UNREACHABLE, Ending, Level, LogEntry, entries};
 
 /// How often it is looked at while it comes up, and while it proves itself.
 const LOOK: Duration = Duration::from_millis(250);
@@ -126,6 +126,9 @@ impl Engine {
                 let log = log.unwrap_or_default();
                 let ending = Ending { exit_code, oom_killed, log, ..Ending::default() };
                 let cause = Cause::of(&ending, false);
+                if cause.reason == EPMD_UNREACHABLE && self.runtime.start().await.is_ok() {
+                    return Sign::Not(environment(&cause.to_string()));
+                }
                 return Sign::Bad(Failure { message: cause.to_string(), blame: cause.config });
             }
             Ok(ProcessState::Absent | ProcessState::Created) => {

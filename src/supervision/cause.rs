@@ -70,6 +70,10 @@ const RESTORE: &str = "a file of the database is damaged: move the file aside an
 const LOOK_AT_THE_DATABASE: &str = "the database did not start: its directory needs free space and must belong to the user that runs the server; if `schema.DAT` is damaged, restore a backup";
 const RAISE_THE_LIMIT: &str = "the server may not have that many files, threads or processes: raise its limit (`--ulimit`, `--pids-limit`)";
 
+/// The reason of a start that came too early for epmd: it says nothing about the
+/// server, and the next start works.
+pub const EPMD_UNREACHABLE: &str = "EpmdUnreachable";
+
 /// The first that fits counts, so the special stand before the general. Seen on
 /// 23.01, 24.12, 26.07 and Docker 20.10; the logs are in `tests/causes`.
 const SIGNS: &[Sign] = &[
@@ -91,13 +95,6 @@ const SIGNS: &[Sign] = &[
         &["register/listen error", "no_reg_reply_from_epmd"],
         "PortTaken",
         "another program than epmd has port 4369; `ss -tlnp` tells which: end it, or set ERL_EPMD_PORT",
-    ),
-    // Seen once, on a busy host: the VM registers before the epmd that it has just
-    // started listens.
-    sign(
-        &["register/listen error", "econnrefused"],
-        "EpmdUnreachable",
-        "epmd, Erlang's port mapper, did not answer; the server starts it, and finds it at its next start",
     ),
     sign(
         &["failed to open socket at unix:", "permission denied"],
@@ -205,6 +202,13 @@ const SIGNS: &[Sign] = &[
     sign(&["not_a_dets_file"], "DatabaseDamaged", RESTORE),
     sign(&["bad_freelists"], "DatabaseDamaged", RESTORE),
     sign(&["not_a_log_file"], "DatabaseDamaged", RESTORE),
+    // Seen on busy hosts: the VM registers before the epmd that it has just started
+    // listens. 23.01 prints the reason (`econnrefused`) on a line of its own.
+    sign(
+        &["register/listen error"],
+        EPMD_UNREACHABLE,
+        "epmd, Erlang's port mapper, did not answer; the server starts it, and finds it at its next start",
+    ),
 ];
 
 /// What counts only where no entry has one of the [`SIGNS`]: the words have more

@@ -30,7 +30,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub use cause::{Cause, Ending};
+pub use cause::{Cause, EPMD_UNREACHABLE, Ending};
 pub use entries::{Level, LogEntry, entries};
 
 use crate::observed::Work;

@@ -35,7 +35,7 @@
 //! [`plan::plan`] what may be done about it, [`engine::Server`] knows
 //! ejabberd's commands and their traps. Inside the engine `observe` reads, `ownership`
 //! says what that makes of the inventory, `apply` carries out, `retry` and `contests`
-//! say what waits, and `survey` reads all of a server for `export`. A death is not left to the next round:
+//! say what waits, and `survey` reads all of a server for `export`. `origin` leaves a container that the operator did not create to its owner. A death is not left to the next round:
 //! [`supervision::Supervision`] decides, and the keeper carries it out.
 
 pub mod audit;

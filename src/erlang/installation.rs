@@ -198,7 +198,7 @@ pub fn boot_candidates(root: &str, named: Option<&str>, start_data: Option<&str>
     if let Some(named) = named {
         let absolute =
             if named.starts_with('/') { named.to_owned() } else { format!("{root}/bin/{named}") };
-        // A release keeps the clean boot file beside the one that starts the server.
+        // A release keeps `start_clean` in the directory of `start`.
         if let Some((directory, _)) = absolute.rsplit_once('/') {
             found.push(format!("{directory}/start_clean"));
         }

@@ -154,9 +154,9 @@ fn ended(
     Some(Ended { cause: Cause::of(&ending, was_up), was_up })
 }
 
-/// The entries that matter, each on one line without time and process. Of a
-/// server that did not come up the first, else the last; of one that has ended
-/// also the end of its log, if no entry matters.
+/// The entries that matter, each on one line without time and process: the first
+/// ones of a failed start, else the last ones. A server that has ended and logged
+/// nothing that matters has the end of its log here.
 fn telling(log: &[String], ended: Option<&Ended>) -> Vec<String> {
     let log = entries(log);
     let grave = |entry: &&LogEntry| {

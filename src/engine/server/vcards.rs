@@ -9,9 +9,9 @@ use crate::spec::VcardField;
 impl Server {
     /// The `fields` of an account's vCard; one that is not there is empty.
     ///
-    /// Read as a whole: a command for each field takes long, and fails in four
-    /// ways for one that is not there, one of which is a crash. Where a control
-    /// channel carries commands alone, each field is asked for all the same.
+    /// The vCard is read as a whole: a command for each field takes long, and a
+    /// missing field fails in four ways, of which one is a crash. A control channel
+    /// that carries commands alone asks for each field.
     pub async fn vcard<'f>(
         &self,
         jid: &Jid,

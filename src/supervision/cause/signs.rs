@@ -1,0 +1,223 @@
+//! The tables by which a log is read: what words mean, and which entries say
+//! nothing about the cause of a failed start.
+
+/// What words of a server or an engine mean. An entry has the sign if the entry
+/// contains every one of `parts`, in lower case. Erlang (`eaddrinuse`) and Elixir
+/// (`:eaddrinuse`) spell a reason alike.
+pub(super) struct Sign {
+    pub(super) parts: &'static [&'static str],
+    pub(super) reason: &'static str,
+    pub(super) cure: &'static str,
+}
+
+const fn sign(parts: &'static [&'static str], reason: &'static str, cure: &'static str) -> Sign {
+    Sign { parts, reason, cure }
+}
+
+const FREE_THE_PORT: &str = "another program has the port; `ss -tlnp` tells which: end it, or give the listener another port";
+const MAKE_ROOM: &str = "make room on the disk that holds the server's files";
+const OWN_THE_FILES: &str =
+    "the user that runs the server must own its files: database, logs and configuration";
+const CORRECT_THE_FILE: &str = "correct the configuration; the operator replaces it by the declared file if ejabberd accepts that";
+const CORRECT_THE_NODE: &str = "ERLANG_NODE (in ejabberdctl.cfg, see spec.config.files, or in spec.server.docker.environment) must be NAME@HOST, with a HOST that resolves where the server runs";
+const FIX_THE_COOKIE: &str =
+    "the user that runs the server must own its `.erlang.cookie`, with mode 400 and one line in it";
+const RESTORE: &str = "a file of the database is damaged: move the file aside and restore a backup, or start with an empty database";
+const LOOK_AT_THE_DATABASE: &str = "the database did not start: its directory needs free space and must belong to the user that runs the server; if `schema.DAT` is damaged, restore a backup";
+const RAISE_THE_LIMIT: &str = "the server may not have that many files, threads or processes: raise its limit (`--ulimit`, `--pids-limit`)";
+
+/// The reason of a start that came too early for epmd: it says nothing about the
+/// server, and the next start works.
+pub const EPMD_UNREACHABLE: &str = "EpmdUnreachable";
+
+/// The first sign that fits counts, so special signs precede general ones. Seen on
+/// 23.01, 24.12, 26.07 and Docker 20.10; the logs are in `tests/causes`.
+pub(super) const SIGNS: &[Sign] = &[
+    sign(
+        &["node name mismatch"],
+        "NodeNameChanged",
+        "its database belongs to a node of another name: set ERLANG_NODE to that name (in ejabberdctl.cfg, see spec.config.files, or in spec.server.docker.environment)",
+    ),
+    sign(
+        &["in use by another erlang node"],
+        "NodeNameTaken",
+        "another ejabberd runs on this host under the same node name: end it, or give this one another (ERLANG_NODE in ejabberdctl.cfg, see spec.config.files)",
+    ),
+    sign(&["invalid node name"], "NodeNameInvalid", CORRECT_THE_NODE),
+    sign(&["can't set long node name"], "NodeNameInvalid", CORRECT_THE_NODE),
+    sign(&["can't set short node name"], "NodeNameInvalid", CORRECT_THE_NODE),
+    sign(&["hostname", "is illegal"], "NodeNameInvalid", CORRECT_THE_NODE),
+    sign(
+        &["register/listen error", "no_reg_reply_from_epmd"],
+        "PortTaken",
+        "another program than epmd has port 4369; `ss -tlnp` tells which: end it, or set ERL_EPMD_PORT",
+    ),
+    sign(
+        &["failed to open socket at unix:", "permission denied"],
+        "PermissionDenied",
+        "the user that runs the server must be able to write to the directory of the socket",
+    ),
+    sign(
+        &["failed to open socket", "permission denied"],
+        "PortForbidden",
+        "a port below 1024 needs the capability NET_BIND_SERVICE: give the listener a port above 1023",
+    ),
+    sign(&["eaddrinuse"], "PortTaken", FREE_THE_PORT),
+    sign(&["address already in use"], "PortTaken", FREE_THE_PORT),
+    sign(
+        &["port is already allocated"],
+        "PortTaken",
+        "another container publishes the port: stop it, or change spec.server.docker.ports",
+    ),
+    sign(
+        &["failed to open socket", "can't assign requested address"],
+        "AddressMissing",
+        "the server's host has no such address: correct `ip` of the listener",
+    ),
+    sign(
+        &["eaddrnotavail"],
+        "AddressMissing",
+        "the server's host has no such address: correct `ip` of the listener, or INET_DIST_INTERFACE in ejabberdctl.cfg (see spec.config.files)",
+    ),
+    sign(&["enospc"], "DiskFull", MAKE_ROOM),
+    sign(&["no space left on device"], "DiskFull", MAKE_ROOM),
+    sign(
+        &["read-only file system"],
+        "DiskReadOnly",
+        "the server must be able to write to its database: mount the volume without `ro`, and look at `dmesg` for a fault of the disk",
+    ),
+    sign(
+        &["erofs"],
+        "DiskReadOnly",
+        "the server must be able to write to its database: mount the volume without `ro`, and look at `dmesg` for a fault of the disk",
+    ),
+    sign(&["no such image"], "ImageMissing", "is spec.server.docker.image right? `docker pull` it"),
+    sign(
+        &["bind source path does not exist"],
+        "BadMount",
+        "a directory of the host that the container mounts is gone: make it again",
+    ),
+    sign(
+        &["error mounting"],
+        "BadMount",
+        "something that the container mounts is not of the expected kind: look at its mounts",
+    ),
+    sign(&["cookie file", "must be accessible by owner only"], "CookieUnusable", FIX_THE_COOKIE),
+    sign(&["error when reading", ".erlang.cookie"], "CookieUnusable", FIX_THE_COOKIE),
+    sign(&["too short cookie string"], "CookieUnusable", FIX_THE_COOKIE),
+    sign(
+        &["failed to read yaml file", "permission denied"],
+        "ConfigUnreadable",
+        "the user that runs the server must be able to read its configuration",
+    ),
+    sign(
+        &["failed to read yaml file", "no such file"],
+        "ConfigUnreadable",
+        "the file that the message names is missing: put the file there (see spec.config.files), or remove what includes it",
+    ),
+    sign(
+        &["ejabberdctl.cfg", "syntax error"],
+        "ConfigInvalid",
+        "correct that line of ejabberdctl.cfg (see spec.config.files)",
+    ),
+    sign(&["failed to read", "ejabberd.yml", "syntax error"], "ConfigInvalid", CORRECT_THE_FILE),
+    sign(&["failed to read yaml file"], "ConfigInvalid", CORRECT_THE_FILE),
+    sign(
+        &["failed to read", "ejabberd.yml"],
+        "ConfigUnreadable",
+        "the user that runs the server must be able to read its configuration",
+    ),
+    sign(&["invalid value of option"], "ConfigInvalid", CORRECT_THE_FILE),
+    sign(&["application: unknown option"], "ConfigInvalid", CORRECT_THE_FILE),
+    sign(&["missing required option"], "ConfigInvalid", CORRECT_THE_FILE),
+    sign(
+        &["failed to read pem file"],
+        "CertificateInvalid",
+        "`certfiles` of the configuration must name readable PEM files, each with a certificate or its key",
+    ),
+    sign(
+        &["invalid certificates configuration"],
+        "CertificateInvalid",
+        "`certfiles` of the configuration must name readable PEM files, each with a certificate or its key",
+    ),
+    sign(
+        &["failed to start erlang application", "no such file or directory"],
+        "ApplicationMissing",
+        "this installation of ejabberd lacks that application: use an image that has it, or remove the option that needs it",
+    ),
+    sign(
+        &["this command can only be run by root or the user"],
+        "WrongUser",
+        "let the container run as the user of its image: remove `--user`, or `user:`",
+    ),
+    sign(&["emfile"], "LimitReached", RAISE_THE_LIMIT),
+    sign(&["failed to create", "thread"], "LimitReached", RAISE_THE_LIMIT),
+    sign(&["resource temporarily unavailable"], "LimitReached", RAISE_THE_LIMIT),
+    sign(&["permission denied"], "PermissionDenied", OWN_THE_FILES),
+    sign(&["eacces"], "PermissionDenied", OWN_THE_FILES),
+    sign(&["not_a_dets_file"], "DatabaseDamaged", RESTORE),
+    sign(&["bad_freelists"], "DatabaseDamaged", RESTORE),
+    sign(&["not_a_log_file"], "DatabaseDamaged", RESTORE),
+    // Seen on busy hosts: the VM registers before the epmd that it has just started
+    // listens. 23.01 prints the reason (`econnrefused`) on a line of its own.
+    sign(
+        &["register/listen error"],
+        EPMD_UNREACHABLE,
+        "epmd, Erlang's port mapper, did not answer; the server starts it, and finds it at its next start",
+    ),
+];
+
+/// What counts only where no entry has one of the [`SIGNS`]: the words have more
+/// than one cause, and another entry mostly says which.
+pub(super) const WEAK_SIGNS: &[Sign] = &[
+    sign(&["not allowed to write in mnesia dir"], "PermissionDenied", OWN_THE_FILES),
+    sign(&["bad_type", "disc_only_copies"], "DatabaseUnusable", LOOK_AT_THE_DATABASE),
+    sign(&["node_not_running"], "DatabaseUnusable", LOOK_AT_THE_DATABASE),
+];
+
+/// The reasons for which the configuration is to blame.
+pub(super) const OF_THE_CONFIG: [&str; 6] = [
+    "AddressMissing",
+    "ApplicationMissing",
+    "CertificateInvalid",
+    "ConfigInvalid",
+    "ConfigUnreadable",
+    "PortForbidden",
+];
+
+/// How the entries begin that only say that the start failed, or repeat a reason
+/// that an entry before them gave better. They count where there is no other.
+pub(super) const WRAPPERS: [&str; 14] = [
+    "application ",
+    "application:",
+    "child ",
+    "crash report",
+    "crash_report",
+    "error in process",
+    "failed to start ejabberd application: {",
+    "init terminating",
+    "kernel pid terminated",
+    "runtime terminating",
+    "supervisor report",
+    "supervisor_report",
+    "{\"init terminating",
+    "{\"kernel pid terminated",
+];
+
+/// How the entries begin with which a server starts all the same, or that come
+/// with the end of every server (tried on each version).
+pub(super) const HARMLESS: [&str; 8] = [
+    "crash dump is being written",
+    "failed to set logging",
+    "failed to transform mnesia table",
+    "id: cannot find name",
+    "inet_config: ",
+    "ldap connection to",
+    "sed: ",
+    "{exit,{\"{application_start_failure",
+];
+
+/// The same, by parts of them. The last are a shell's words for the end of the
+/// VM: `ejabberdctl: line 134: 19 Killed "$@"`.
+pub(super) const HARMLESS_PARTS: [&[&str]; 2] =
+    [&["file operation error", "inetrc"], &["line ", "\"$@\""]];

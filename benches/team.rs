@@ -17,14 +17,15 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use ejabberd_operator::control::session::Session;
 use ejabberd_operator::engine::{
-    Call, Control, ControlError, Engine, Keeper, Meter, Rechecks, Runtime, Server, Store,
-    Telemetry, Value,
+    Call, Control, ControlError, Engine, Generations, Keeper, Meter, Rechecks, Runtime, Server,
+    Store, Telemetry, Value, Verdicts,
 };
 use ejabberd_operator::metrics::Metrics;
 use ejabberd_operator::model::ServerVersion;
@@ -119,6 +120,9 @@ async fn main() {
         secrets: Arc::new(FileSecrets::new()),
         telemetry,
         rechecks: Rechecks::new(10, 60, 0),
+        verdicts: Verdicts::default(),
+        tidied: AtomicBool::default(),
+        generations: Generations::default(),
         supervised: false,
     };
     println!("ejabberd {version}: {accounts} accounts, {GROUPS} groups, {ROOMS} rooms");

@@ -82,6 +82,11 @@ impl Inventory {
         self.objects.contains_key(key)
     }
 
+    /// Everything that is owned.
+    pub fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.objects.keys()
+    }
+
     /// How many objects of `kind` are owned.
     #[must_use]
     pub fn count(&self, kind: Kind) -> usize {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::database::Database;
 use crate::model::{Digest, Jid, Localpart, RoomJid, ServerVersion, Vhost};
 use crate::spec::{AffiliationKind, VcardField};
 
@@ -63,12 +64,19 @@ pub struct Surroundings {
     /// What is declared and is otherwise in what runs: the field, declared and
     /// found, for people. Environment variables by name only.
     pub differences: Vec<String>,
-    /// What keeps it from being replaced without a loss, if anything does.
-    pub irreplaceable: Option<String>,
+    /// What would be lost if it were replaced. Only looked for where that is
+    /// declared.
+    pub losses: Vec<String>,
+    /// Why a new one would not have its database, once this one is gone, if so.
+    pub unattached: Option<String>,
+    /// What removes it as soon as it stops, if anything does: `docker run --rm`.
+    pub removed_by: Option<&'static str>,
     /// Who else starts it again when it ends: Docker's restart policy, if not `no`.
     pub restarted_by: Option<String>,
     /// Addresses of the host at which its ports are published.
     pub published: Vec<SocketAddr>,
+    /// Ports of the host with those of the server behind them, TCP and UDP.
+    pub ports: Vec<Published>,
     /// Whether it sees the host's network as its own.
     pub host_network: bool,
     /// Whether it may do what root of the host may.
@@ -140,6 +148,37 @@ pub struct Circumstances {
     pub mounts: Vec<(String, String)>,
     /// Ports of the host, and those of the server behind them.
     pub published: Vec<(SocketAddr, u16)>,
+    /// Ports of the host that its engine holds open for it right now, TCP and UDP.
+    pub bound: Vec<Published>,
+}
+
+/// A port of the host that leads to a port of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Published {
+    /// The address and port on the host.
+    pub outside: SocketAddr,
+    /// The port in the server's own network.
+    pub inside: u16,
+    /// Whether it is UDP.
+    pub udp: bool,
+}
+
+impl std::fmt::Display for Published {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { outside, inside, udp } = self;
+        write!(f, "{outside} -> {inside}{}", if *udp { "/udp" } else { "" })
+    }
+}
+
+/// A listener, as far as it matters whether others reach it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerPort {
+    /// Where it is bound.
+    pub at: SocketAddr,
+    /// Whether it is UDP.
+    pub udp: bool,
+    /// What answers there, e.g. `ejabberd_c2s`.
+    pub module: String,
 }
 
 /// Room on a disk.
@@ -166,7 +205,8 @@ pub struct Holder {
     pub user: u32,
     /// The program and its process; only root sees that of others.
     pub program: Option<(String, i32)>,
-    /// Whether it belongs to the server itself, where that can be told.
+    /// Whether it belongs to the server itself, or to its engine on its behalf,
+    /// where that can be told.
     pub own: bool,
 }
 
@@ -180,8 +220,14 @@ pub struct ConfigReading {
     pub declared: Digest,
     /// The digest of the same files on the server.
     pub in_force: Digest,
+    /// Why the declared one must not be put in force, if so: ejabberd refuses
+    /// it, or it is not what is declared. Nothing where it was not judged.
+    pub refused: Option<String>,
     /// Why the declared one is not to be tried again, if so.
     pub latched: Option<Latched>,
+    /// Hosts whose accounts would be left behind in another store with it, and
+    /// what that means.
+    pub leaves: BTreeMap<Vhost, String>,
     /// The good one that stands in its place meanwhile, if there is one.
     pub standing: Option<Standing>,
     /// The options and files that differ between what is on the server and
@@ -295,6 +341,33 @@ pub struct ObservedState {
     pub rooms: Reading<ObservedRooms>,
     /// How the account table is stored; `None` where that is not declared.
     pub accounts_table: Option<Reading<String>>,
+    /// Its database.
+    pub database: Reading<Database>,
+    /// The listeners that published ports lead to: of the declared
+    /// configuration, else of that in force. `None` where no port is published.
+    pub listeners: Option<Reading<Vec<ListenerPort>>>,
+    /// What each vhost with declared objects does for rooms, groups and vCards.
+    /// A vhost that could not be asked is left out.
+    pub services: BTreeMap<Vhost, HostServices>,
+}
+
+/// What the modules of a vhost do. Source: the conditions under which `mod_muc_room`,
+/// `mod_muc_log`, `mod_mam` and `ejabberd_captcha` act on an option of a room.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a module or option that is there or not")]
+pub struct HostServices {
+    /// The names under which it has rooms; empty where `mod_muc` is not loaded.
+    pub rooms: BTreeSet<Vhost>,
+    /// How many people `mod_muc` lets into a room at most.
+    pub max_users: Option<u64>,
+    /// Whether `mod_mam` is loaded, which archives rooms.
+    pub archives: bool,
+    /// Whether `mod_muc_log` is loaded, which writes rooms to files.
+    pub logs: bool,
+    /// Whether `captcha_cmd` is set, which makes captchas.
+    pub captchas: bool,
+    /// Whether `mod_roster` is loaded, without which no client gets a roster.
+    pub rosters: bool,
 }
 
 impl ObservedState {
@@ -315,6 +388,9 @@ impl ObservedState {
             groups: None,
             rooms: Reading::Unknown(why.to_owned()),
             accounts_table: None,
+            database: Reading::Unknown(why.to_owned()),
+            listeners: None,
+            services: BTreeMap::new(),
         }
     }
 }

@@ -30,6 +30,8 @@ pub enum Standing {
     Waiting,
     /// It differs.
     Differs,
+    /// It is written as declared, and something of it has no effect on this server.
+    NotInForce,
     /// It cannot be read at the moment.
     Unknown,
     /// It is as declared.

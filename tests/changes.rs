@@ -167,7 +167,7 @@ fn changes(version: &str) {
         "    maintenance: { windows: [\"WINDOW\"] }\n".replace("WINDOW", &closed()).as_str(),
         QUICK,
     );
-    edit(&host, "log_rotate_count: 3", "log_rotate_count: 4");
+    edit(&host, "log_rotate_count: 3", "log_rotate_count: 3\nqueue_type: file");
     let told = until(&host, &operator, "waits", |s| {
         condition(s, "ConfigApplied")["message"]
             .as_str()
@@ -178,7 +178,7 @@ fn changes(version: &str) {
         (Some("RollingOut"), first.clone())
     );
     let plan = host.run(&["plan"]).expect(0).stdout;
-    assert!(plan.contains("log_rotate_count"), "the plan names what forces a restart: {plan}");
+    assert!(plan.contains("queue_type"), "the plan names what forces a restart: {plan}");
 
     // Without one, people are told, and then it comes.
     declare(&host, "    announce: { delay: 1s, text: \"back in a moment\" }\n", QUICK);

@@ -11,6 +11,8 @@
 
 #[path = "contract/fallback.rs"]
 mod fallback;
+#[path = "contract/log.rs"]
+mod log;
 #[path = "contract/objects.rs"]
 mod objects;
 #[path = "contract/process.rs"]

@@ -18,6 +18,7 @@ use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::time::Duration;
 
+use support::findings::{Findings, free_port};
 use support::host::{Host, eventually};
 use support::real::{docker, ejabberd_version, image};
 use support::shipped::{self, DOMAIN};
@@ -27,52 +28,14 @@ const OBJECTS: &str = "  users:\n    - { name: ann, password: \"hunter-2\" }\n  
                        groups:\n    - { name: agents, members: [ann, bob] }\n  \
                        rooms:\n    - { name: general, affiliations: { member: [\"@agents\"] } }\n";
 
-/// What the doctor found.
-struct Found(serde_json::Value);
-
-impl Found {
-    /// Asks it, and expects `code`.
-    fn of(host: &Host, args: &[&str], code: i32) -> Self {
-        let args = [&["doctor", "--output", "json"], args].concat();
-        let ran = host.run(&args).expect(code);
-        for secret in ["hunter-2", "hunter-3"] {
-            assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret));
-        }
-        Self(ran.json())
+/// Runs `doctor`, expects `code`, and that no password is printed.
+fn findings(host: &Host, args: &[&str], code: i32) -> Findings {
+    let args = [&["doctor", "--output", "json"], args].concat();
+    let ran = host.run(&args).expect(code);
+    for secret in ["hunter-2", "hunter-3"] {
+        assert!(!ran.stdout.contains(secret) && !ran.stderr.contains(secret));
     }
-
-    fn check(&self, name: &str) -> &serde_json::Value {
-        let checks = self.0["checks"].as_array().unwrap();
-        checks.iter().find(|check| check["check"] == name).unwrap_or_else(|| panic!("no {name}"))
-    }
-
-    /// Everything that a check says, in one text.
-    fn words(&self, name: &str) -> String {
-        let check = self.check(name);
-        let evidence = check["evidence"].as_array().unwrap().iter();
-        let evidence: Vec<&str> = evidence.map(|line| line.as_str().unwrap()).collect();
-        let todo = check["do"].as_str().unwrap_or_default();
-        format!("{}\n{}\n{todo}", check["seen"].as_str().unwrap(), evidence.join("\n"))
-    }
-
-    fn with_verdict(&self, verdict: &str) -> Vec<&str> {
-        let checks = self.0["checks"].as_array().unwrap().iter();
-        let checks = checks.filter(|check| check["verdict"] == verdict);
-        checks.map(|check| check["check"].as_str().unwrap()).collect()
-    }
-
-    /// A check has found a problem, and says all of this.
-    fn names(&self, name: &str, words: &[&str]) {
-        assert_eq!(self.check(name)["verdict"], "problem", "{name}: {:#}", self.0);
-        let said = self.words(name);
-        for word in words {
-            assert!(said.contains(word), "{name} does not say {word:?}: {said}");
-        }
-    }
-
-    fn likely(&self) -> &str {
-        self.0["likely"]["check"].as_str().unwrap_or("nothing")
-    }
+    Findings(ran.json())
 }
 
 /// A host with the hardened variant in force.
@@ -93,7 +56,7 @@ fn declare(host: &Host, from: &str, to: &str) {
 /// Nothing is wrong; then one thing after the other is.
 fn from_well_to_worse(version: &str) {
     let host = hardened(version, "bridge");
-    let found = Found::of(&host, &[], 0);
+    let found = findings(&host, &[], 0);
     assert_eq!(found.likely(), "nothing");
     assert!(
         found.words("control").contains(&ejabberd_version(version)),
@@ -104,10 +67,12 @@ fn from_well_to_worse(version: &str) {
     assert!(found.words("disk").contains("/ejabberd/database"), "{}", found.words("disk"));
     assert!(found.words("archive").contains("default: always"), "{}", found.words("archive"));
     assert!(found.words("operator").contains("no operator runs"));
-    let found = Found::of(&host, &["--symptom", "api"], 0);
+    let found = findings(&host, &["--symptom", "api"], 0);
     assert_eq!(found.0["checks"].as_array().unwrap().len(), 3);
     let text = host.run(&["doctor", "--symptom", "start"]).expect(0).stdout;
     assert!(text.contains("ejabberd does not start\n") && !text.contains('\x1b'), "{text}");
+    assert!(text.contains("\nNo problem was seen: only a part was looked at"), "{text}");
+    let text = host.run(&["doctor"]).expect(0).stdout;
     assert!(text.ends_with("\nNothing wrong was found.\n"), "{text}");
     // To look is not to change, nor to remember.
     host.run(&["plan", "--detailed-exitcode"]).expect(0);
@@ -116,35 +81,35 @@ fn from_well_to_worse(version: &str) {
     for text in ["one", "two"] {
         host.ctl(&["send_message", "chat", &bob, &ann, "", text]);
     }
-    let found = Found::of(&host, &["--symptom", "delivery"], 2);
-    found.names("waiting_messages", &["2 messages", "not connected", "start its client"]);
+    let found = findings(&host, &["--symptom", "delivery"], 2);
+    found.says("waiting_messages", "problem", &["2 messages", "not connected", "start its client"]);
     assert_eq!(found.likely(), "waiting_messages");
-    let found = Found::of(&host, &["ann", "--symptom", "delivery"], 2);
-    found.names("account_messages", &[&format!("2 messages wait for {ann}"), "password"]);
+    let found = findings(&host, &["ann", "--symptom", "delivery"], 2);
+    found.says("account_messages", "problem", &[&format!("2 messages wait for {ann}"), "password"]);
     assert!(found.words("account").contains("in the groups agents"), "{}", found.words("account"));
     assert!(
         found.words("account").contains(&format!("general@conference.{DOMAIN} (member)")),
         "{}",
         found.words("account")
     );
-    let found = Found::of(&host, &["nobody", "--symptom", "api"], 2);
-    found.names("account", &["is not there", "spec.users"]);
+    let found = findings(&host, &["nobody", "--symptom", "api"], 2);
+    found.says("account", "problem", &["is not there", "spec.users"]);
     assert_eq!(host.run(&["doctor", "a b"]).code, Some(64));
 
     if version != "23.01" {
         host.ctl(&["ban_account", "ann", DOMAIN, "a test"]);
-        let found = Found::of(&host, &["ann"], 2);
-        found.names("bans", &[&ann, "a test", "state: present"]);
-        found.names("account", &["is banned", "a test"]);
+        let found = findings(&host, &["ann"], 2);
+        found.says("bans", "problem", &[&ann, "a test", "state: present"]);
+        found.says("account", "problem", &["is banned", "a test"]);
         assert_eq!(found.likely(), "bans");
     }
 
     docker(&["pause", &host.container]);
     let began = std::time::Instant::now();
-    let found = Found::of(&host, &[], 2);
+    let found = findings(&host, &[], 2);
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     docker(&["unpause", &host.container]);
-    found.names("process", &["paused", &format!("docker unpause {}", host.container)]);
+    found.says("process", "problem", &["paused", &format!("docker unpause {}", host.container)]);
     assert_eq!(found.likely(), "process");
     assert_eq!(found.words("control"), "it is paused\n\n");
 
@@ -156,27 +121,27 @@ fn from_well_to_worse(version: &str) {
     eventually("an end", Duration::from_secs(60), || {
         docker(&["inspect", "-f", "{{.State.Running}}", &host.container]) == "false"
     });
-    let found = Found::of(&host, &["--symptom", "start"], 2);
-    found.names("configuration_live", &["ejabberd refuses", "apply", "line"]);
-    found.names("process", &["does not run: exit code", "it ran from"]);
-    found.names("operator", &["nobody starts the server again", "systemctl start"]);
+    let found = findings(&host, &["--symptom", "start"], 2);
+    found.says("configuration_live", "problem", &["ejabberd refuses", "apply", "line"]);
+    found.says("process", "problem", &["does not run: exit code", "it ran from"]);
+    found.says("operator", "problem", &["nobody starts the server again", "systemctl start"]);
     found.check("last_words");
     assert_eq!(found.check("configuration")["verdict"], "fine", "the declared one is good");
     assert_eq!(found.likely(), "configuration_live");
 
     // Its cure is one.
     host.run(&["apply"]).expect(0);
-    Found::of(&host, &["--symptom", "start"], 0);
+    findings(&host, &["--symptom", "start"], 0);
     docker(&["stop", "-t", "0", &host.container]);
-    let found = Found::of(&host, &[], 2);
-    found.names("process", &["does not run", "ejabberd-operator apply"]);
+    let found = findings(&host, &[], 2);
+    found.says("process", "problem", &["does not run", "ejabberd-operator apply"]);
     assert_eq!(found.words("waiting_messages"), "the server does not run\n\n");
     let text = host.run(&["doctor"]).expect(2).stdout;
     assert!(text.contains("Most likely: "), "{text}");
     assert_eq!(text.matches("\n  ? ").count(), 3, "once for each symptom\n{text}");
 
     declare(&host, "  server:\n", "  server:\n    state: stopped\n");
-    let found = Found::of(&host, &[], 0);
+    let found = findings(&host, &[], 0);
     assert!(found.words("process").contains("as spec.server.state: stopped declares"));
 }
 
@@ -208,11 +173,6 @@ fn from_well_to_worse_23_01() {
     from_well_to_worse("23.01");
 }
 
-/// A port that nobody has.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// Another program has the port, before the server starts and after: with the
 /// host's network, where the server itself finds it taken.
 #[test]
@@ -235,7 +195,7 @@ fn a_taken_port_is_told_with_who_has_it() {
     let text = host.head().replace("network: bridge", "network: host");
     fs::write(host.file(), text + "    files: { ejabberdctl.cfg: ejabberdctl.cfg }\n").unwrap();
     host.run(&["apply"]).expect(0);
-    let found = Found::of(&host, &["--symptom", "start"], 0);
+    let found = findings(&host, &["--symptom", "start"], 0);
     assert!(found.words("ports").contains("it listens where"), "{}", found.words("ports"));
     docker(&["stop", "-t", "0", &host.container]);
     let mut taken = None;
@@ -244,10 +204,10 @@ fn a_taken_port_is_told_with_who_has_it() {
         taken.is_some()
     });
     let us = format!("process {}", std::process::id());
-    let found = Found::of(&host, &["--symptom", "start"], 2);
+    let found = findings(&host, &["--symptom", "start"], 2);
     let at = format!("127.0.0.1:{port} (ejabberd_c2s)");
     let words = [at.as_str(), us.as_str(), "ss -tlnp", "another port"];
-    found.names("ports", &words);
+    found.says("ports", "problem", &words);
     assert_eq!(found.likely(), "ports");
     assert!(!found.words("ports").contains(&format!("{other} (")), "that is free");
 
@@ -258,9 +218,9 @@ fn a_taken_port_is_told_with_who_has_it() {
         let all = [said.stdout, said.stderr].concat();
         String::from_utf8_lossy(&all).contains("address already in use")
     });
-    let found = Found::of(&host, &["--symptom", "start"], 2);
-    found.names("ports", &words);
-    found.names("last_words", &[&port.to_string()]);
+    let found = findings(&host, &["--symptom", "start"], 2);
+    found.says("ports", "problem", &words);
+    found.says("last_words", "problem", &[&port.to_string()]);
     assert_eq!(found.likely(), "ports");
     drop(taken);
 }
@@ -274,16 +234,20 @@ fn a_taken_published_port_is_told_with_who_has_it() {
     let ports = format!("network: bridge, ports: [\"{at}:5222\"]");
     fs::write(host.file(), host.head().replace("network: bridge", &ports)).unwrap();
     // Before there is a container: what would be published.
-    let found = Found::of(&host, &["--symptom", "start"], 2);
+    let found = findings(&host, &["--symptom", "start"], 2);
     let us = format!("process {}", std::process::id());
-    found.names("ports", &[&format!("{at} (ejabberd_c2s)"), &us, "spec.server.docker.ports"]);
+    found.says(
+        "ports",
+        "problem",
+        &[&format!("{at} (ejabberd_c2s)"), &us, "spec.server.docker.ports"],
+    );
     host.run(&["apply"]).expect(1);
-    let found = Found::of(&host, &["--symptom", "start"], 2);
-    found.names("ports", &[&format!("{at} (ejabberd_c2s)"), &us]);
+    let found = findings(&host, &["--symptom", "start"], 2);
+    found.says("ports", "problem", &[&format!("{at} (ejabberd_c2s)"), &us]);
     assert_eq!(found.likely(), "ports");
     drop(taken);
     host.run(&["apply"]).expect(0);
-    let found = Found::of(&host, &["--symptom", "start"], 0);
+    let found = findings(&host, &["--symptom", "start"], 0);
     assert!(
         found.words("ports").contains(&format!("it listens where its configuration says: {at}"))
     );
@@ -295,36 +259,45 @@ fn what_is_in_the_way_of_messages_is_named() {
     let host = Host::new("newest");
     host.declare("  users:\n    - { name: ann, password: x1 }\n  rooms:\n    - { name: r1 }\n");
     host.run(&["apply"]).expect(0);
-    let found = Found::of(&host, &[], 2);
+    let found = findings(&host, &[], 2);
     assert_eq!(found.with_verdict("problem"), ["archive"], "{:#}", found.0);
-    found.names("archive", &["mod_mam is not loaded for test.example", "default: always"]);
+    found.says(
+        "archive",
+        "problem",
+        &["mod_mam is not loaded for test.example", "default: always"],
+    );
     assert!(found.words("http_api").contains("no HTTP API is configured, and none is needed"));
 
     host.ctl(&["unregister", "ann", "test.example"]);
     host.ctl(&["destroy_room", "r1", "conference.test.example"]);
     declare(&host, "  host: test.example\n", "  host: test.example\n  hosts: [other.example]\n");
-    let mut found = Found::of(&host, &["--symptom", "delivery"], 2);
+    let mut found = findings(&host, &["--symptom", "delivery"], 2);
     eventually("a room that is gone", Duration::from_secs(10), || {
-        found = Found::of(&host, &["--symptom", "delivery"], 2);
+        found = findings(&host, &["--symptom", "delivery"], 2);
         found.check("rooms")["verdict"] == "problem"
     });
-    found.names("hosts", &["other.example", "`hosts`"]);
-    found.names("client_ports", &["other.example", "does not know the host"]);
-    found.names("accounts", &["ann@test.example", "apply"]);
-    found.names("rooms", &["r1@conference.test.example"]);
+    found.says("hosts", "problem", &["other.example", "`hosts`"]);
+    found.says("client_ports", "problem", &["other.example", "does not know the host"]);
+    found.says("accounts", "problem", &["ann@test.example", "apply"]);
+    found.says("rooms", "problem", &["r1@conference.test.example"]);
     assert_eq!(found.likely(), "hosts");
 
     // A declared configuration that ejabberd refuses, while the server goes on.
     fs::write(host.path("ejabberd.yml"), "hosts: []\nmodules: { mod_x: {} }\n").unwrap();
-    let found = Found::of(&host, &["--symptom", "start"], 2);
-    found.names("configuration", &["ejabberd refuses", "ejabberd.yml", "spec.config.variant"]);
+    let found = findings(&host, &["--symptom", "start"], 2);
+    found.says(
+        "configuration",
+        "problem",
+        &["ejabberd refuses", "ejabberd.yml", "spec.config.variant"],
+    );
     assert_eq!(found.likely(), "configuration_live", "what is on the server is another one");
 
     // A mistake in the file: what it says of the server is enough to look.
     declare(&host, "  users:\n", "  usrs: []\n  users:\n");
-    let found = Found::of(&host, &[], 2);
-    found.names(
+    let found = findings(&host, &[], 2);
+    found.says(
         "desired_state",
+        "problem",
         &["is not valid: 1 error", ":13:3: unknown field `usrs`", "git revert"],
     );
     assert_eq!(found.check("process")["verdict"], "fine");
@@ -332,16 +305,21 @@ fn what_is_in_the_way_of_messages_is_named() {
 
     // What somebody froze from inside does not answer.
     docker(&["exec", "-u", "0", &host.container, "sh", "-c", "kill -STOP $(pidof beam.smp)"]);
-    let found = Found::of(&host, &[], 2);
-    found.names("control", &["does not answer", &format!("docker restart {}", host.container)]);
+    let found = findings(&host, &[], 2);
+    found.says(
+        "control",
+        "problem",
+        &["does not answer", &format!("docker restart {}", host.container)],
+    );
     docker(&["rm", "-f", "-v", &host.container]);
-    let found = Found::of(&host, &[], 2);
-    found.names("process", &["there is no container", "apply"]);
+    let found = findings(&host, &[], 2);
+    found.says("process", "problem", &["there is no container", "apply"]);
     declare(&host, "  usrs: []\n", "");
     declare(&host, "ejabberd-operator/ejabberd:newest", "ejabberd-operator/nowhere:1");
-    let found = Found::of(&host, &["--symptom", "start"], 2);
-    found.names(
+    let found = findings(&host, &["--symptom", "start"], 2);
+    found.says(
         "image",
+        "problem",
         &["ejabberd-operator/nowhere:1", "docker pull", "spec.server.docker.image"],
     );
     assert_eq!(found.likely(), "image");
@@ -354,7 +332,7 @@ fn without_an_engine_the_engine_is_named() {
     let declare = |socket: &str| {
         let engine = format!("network: bridge, engine: \"unix://{socket}\"");
         fs::write(host.file(), host.head().replace("network: bridge", &engine)).unwrap();
-        let found = Found::of(&host, &[], 2);
+        let found = findings(&host, &[], 2);
         assert_eq!(found.with_verdict("problem"), ["engine"], "{:#}", found.0);
         assert_eq!(found.likely(), "engine");
         assert_eq!(found.check("desired_state")["verdict"], "fine");
@@ -373,12 +351,16 @@ fn without_an_engine_the_engine_is_named() {
     assert!(said.contains("nobody listens") && said.contains("journalctl -u docker"), "{said}");
 
     fs::write(host.file(), "spec: [\n").unwrap();
-    let found = Found::of(&host, &[], 2);
-    found.names("desired_state", &["not even which server", "desired-state.yaml:", "validate"]);
+    let found = findings(&host, &[], 2);
+    found.says(
+        "desired_state",
+        "problem",
+        &["not even which server", "desired-state.yaml:", "validate"],
+    );
     assert_eq!(found.words("process"), "the file does not say which server\n\n");
     fs::remove_file(host.file()).unwrap();
-    let found = Found::of(&host, &["ann"], 2);
-    found.names("desired_state", &["desired-state.yaml", "--desired-state"]);
+    let found = findings(&host, &["ann"], 2);
+    found.says("desired_state", "problem", &["desired-state.yaml", "--desired-state"]);
     assert_eq!(host.run(&["doctor", "--symptom", "nonsense"]).code, Some(64));
 }
 
@@ -391,20 +373,24 @@ fn an_operator_that_runs_or_hangs_is_told() {
     eventually("an operator at ease", Duration::from_secs(60), || {
         host.run(&["status"]).code == Some(0)
     });
-    let found = Found::of(&host, &["--symptom", "start"], 0);
+    let found = findings(&host, &["--symptom", "start"], 0);
     let pid = daemon.child.id();
     assert!(found.words("operator").contains("all is as declared"), "{}", found.words("operator"));
     assert!(found.words("state_directory").contains(&format!("process {pid} has its lock")));
     assert!(found.words("supervision").contains("running"), "{}", found.words("supervision"));
 
     daemon.signal("STOP");
-    let found = Found::of(&host, &["--symptom", "start"], 2);
+    let found = findings(&host, &["--symptom", "start"], 2);
     daemon.signal("CONT");
-    found.names("operator", &[&format!("process {pid} has the state directory"), "ps -fp"]);
+    found.says(
+        "operator",
+        "problem",
+        &[&format!("process {pid} has the state directory"), "ps -fp"],
+    );
     drop(daemon);
-    let found = Found::of(&host, &["--symptom", "start"], 0);
+    let found = findings(&host, &["--symptom", "start"], 0);
     assert!(found.words("operator").contains("what the last one knew"));
     let shut = Command::new("docker").args(["kill", &host.container]).output().unwrap();
     assert!(shut.status.success());
-    Found::of(&host, &["--symptom", "start"], 2).names("operator", &["nobody starts"]);
+    findings(&host, &["--symptom", "start"], 2).says("operator", "problem", &["nobody starts"]);
 }

@@ -20,11 +20,11 @@ use serde_json::Value;
 use support::host::Host;
 use support::real::{docker, image};
 use support::watched::{
-    FAST, PEOPLE, SOON, condition, converged, has_event, is_ready, signal, started, status, until,
-    vm, watch,
+    FAST, PEOPLE, SOON, condition, converged, has_event, is_ready, restarted, signal, started,
+    status, until, vm, watch,
 };
 
-/// Killed, stopped, removed, robbed of its database: it comes back.
+/// Killed, stopped, removed: it comes back.
 fn comes_back(version: &str) {
     let (host, operator) = converged(version, PEOPLE);
     docker(&["kill", &host.container]);
@@ -35,39 +35,12 @@ fn comes_back(version: &str) {
     std::thread::sleep(Duration::from_secs(6));
     let before = started(&host);
     docker(&["stop", &host.container]);
-    until(&host, &operator, "stopped", |s| started(&host) != before && is_ready(s));
+    restarted(&host, &operator, &before, is_ready);
 
     let before = started(&host);
-    docker(&["rm", "-f", &host.container]);
-    until(&host, &operator, "removed", |s| started(&host) != before && is_ready(s));
+    host.remove_container();
+    restarted(&host, &operator, &before, is_ready);
     assert_eq!(host.users(), ["ann", "bob", "gen"]);
-    assert!(!has_event(&status(&host), "CameBackEmpty"), "its database was on a volume");
-
-    let password = generated(&host);
-    docker(&["rm", "-f", &host.container]);
-    // The operator may be faster than we are.
-    let volume = format!("{}-database", host.container);
-    while !Command::new("docker").args(["volume", "rm", &volume]).output().unwrap().status.success()
-    {
-        docker(&["rm", "-f", &host.container]);
-    }
-    until(&host, &operator, "emptied", |s| is_ready(s) && has_event(s, "CameBackEmpty"));
-    assert_eq!(host.users(), ["ann", "bob", "gen"]);
-    assert_eq!(generated(&host), password, "a generated password is the same as before");
-}
-
-fn generated(host: &Host) -> String {
-    let password = host.path("out");
-    host.declare(&PEOPLE.replace("{ name: gen }", "{ name: gen, passwordTo: { file: out } }"));
-    let began = Instant::now();
-    loop {
-        if let Ok(text) = std::fs::read_to_string(&password) {
-            let _ = std::fs::remove_file(&password);
-            return text;
-        }
-        assert!(began.elapsed() < SOON, "no password was published");
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }
 
 #[test]
@@ -126,9 +99,7 @@ fn killed_while_accounts_are_made() {
         std::thread::sleep(Duration::from_millis(900));
         let before = started(&host);
         docker(&["kill", &host.container]);
-        until(&host, &operator, "up again", |s| {
-            started(&host) != before && s["server"]["up"] == true
-        });
+        restarted(&host, &operator, &before, |s| s["server"]["up"] == true);
     }
     until(&host, &operator, "all made", |s| is_ready(s) && s["objects"]["user"]["desired"] == 300);
     assert_eq!((host.users().len(), host.rooms().len()), (300, 10));

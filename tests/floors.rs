@@ -14,8 +14,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module of the crate and its floor.
-const FLOORS: [(&str, u8); 26] = [
+const FLOORS: [(&str, u8); 29] = [
+    ("configuration", 0),
     ("model", 0),
+    ("database", 1),
     ("erlang", 1),
     ("inventory", 1),
     ("observed", 1),
@@ -30,6 +32,7 @@ const FLOORS: [(&str, u8); 26] = [
     ("rollout", 2),
     ("supervision", 2),
     ("engine", 3),
+    ("files", 3),
     ("control", 4),
     ("metrics", 4),
     ("runtime", 4),
@@ -45,8 +48,13 @@ const FLOORS: [(&str, u8); 26] = [
 ];
 
 /// Modules of one floor that may use each other: what the design puts together.
-const NEIGHBOURS: [(&str, &str); 4] =
-    [("inventory", "spec"), ("plan", "diff"), ("observed", "spec"), ("doctor", "supervision")];
+const NEIGHBOURS: [(&str, &str); 5] = [
+    ("inventory", "spec"),
+    ("plan", "diff"),
+    ("observed", "spec"),
+    ("observed", "database"),
+    ("doctor", "supervision"),
+];
 
 /// What the pure floors may not touch: the world, and time.
 const IMPURE: [&str; 10] = [
@@ -150,4 +158,51 @@ fn floors_0_to_2_are_pure() {
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Code that opens files without the module `files`, and why. The module `files` refuses
+/// planted links and pipes.
+const OPENS_FILES: [(&str, &str); 11] = [
+    ("cli/doctor/operator.rs", "`/proc`, and the state directory"),
+    ("cli/endpoint.rs", "the state directory, which is checked when it is opened"),
+    ("cli/export.rs", "makes files that are not there yet, as who calls it"),
+    ("cli/pages.rs", "makes manual pages, as who calls it"),
+    ("engine/doctor/beside.rs", "`/proc`"),
+    ("runtime/docker/circumstances.rs", "`/proc`"),
+    ("runtime/docker/published.rs", "`/proc`"),
+    ("runtime/docker/surroundings.rs", "`/proc`"),
+    ("runtime/holders.rs", "`/proc`"),
+    ("runtime/process/", "the server's own directory, by functions of its own `files`"),
+    ("store/", "the state directory, which is checked when it is opened"),
+];
+
+#[test]
+fn files_are_opened_in_one_module() {
+    const OPENS: [&str; 8] = [
+        "File::open",
+        "File::create",
+        "File::options",
+        "OpenOptions::",
+        "fs::read(",
+        "fs::read_to_string(",
+        "fs::write(",
+        "fs::copy(",
+    ];
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"));
+    let (mut wrong, mut used) = (Vec::new(), Vec::new());
+    for path in files(root) {
+        let inside = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+        let is_test = inside.split('/').any(|part| part == "tests" || part == "tests.rs");
+        let code = code(&path);
+        if is_test || !OPENS.iter().any(|word| code.contains(word)) {
+            continue;
+        }
+        match OPENS_FILES.iter().find(|(place, _)| inside.starts_with(place)) {
+            Some((place, _)) => used.push(*place),
+            None => wrong.push(inside),
+        }
+    }
+    assert!(wrong.is_empty(), "these open files themselves: {wrong:?}");
+    let idle = OPENS_FILES.iter().filter(|(place, _)| !used.contains(place));
+    assert_eq!(idle.count(), 0, "of the exceptions only these are needed: {used:?}");
 }

@@ -13,14 +13,33 @@ mod support;
 
 use std::fs;
 
-use support::inside::{DIRECTORY, Inside};
-use support::real::{CONFIG, HOST};
+use support::inside::{DIRECTORY, Inside, STATE};
+use support::real::{CONFIG, HOST, docker};
 
 const OBJECTS: &str =
     "  users: [{ name: ann, password: hunter2 }, { name: bea }]\n  rooms: [{ name: hall }]\n";
 
 fn users(inside: &Inside) -> Vec<String> {
     inside.ctl(&["registered_users", HOST]).lines().map(str::to_owned).collect()
+}
+
+/// The server and what it starts gain no rights, and have no file that the operator was started
+/// with: descriptor 9 is open where the operator is started.
+fn confined(inside: &Inside) {
+    inside.own_state();
+    let script = format!("exec 9</etc/hostname; ejabberd-operator --state-dir {STATE} apply");
+    inside.exec(inside.user, &["sh", "-c", &script]).expect(0);
+    // Only its own user may see what a process has open.
+    let look = "for p in $(pgrep -f 'beam.smp|ejabberdctl|epmd|erl_child_setup'); do \
+        echo $(sed -n 's/^NoNewPrivs:[[:space:]]*/privileges: /p' /proc/$p/status) \
+        $(ls -l /proc/$p/fd | grep -o '[^ ]* -> .*') $(tr '\\0' ' ' </proc/$p/cmdline); done";
+    let seen = inside.exec("ejabberd", &["sh", "-c", look]).stdout;
+    let servers: Vec<&str> = seen.lines().filter(|line| line.contains(DIRECTORY)).collect();
+    assert!(!servers.is_empty(), "{seen}");
+    for line in &servers {
+        assert!(line.starts_with("privileges: 1 0 -> "), "{seen}");
+        assert!(!line.contains("/etc/hostname"), "{seen}");
+    }
 }
 
 /// From nothing to converged, a configuration that is refused and one that is
@@ -33,7 +52,7 @@ fn lifecycle(version: &str, user: &'static str) {
         inside.exec("root", &make).expect(0);
     }
     inside.declare("running", OBJECTS);
-    inside.operator(&["apply"]).expect(0);
+    confined(&inside);
     assert_eq!(users(&inside), ["ann", "bea"], "{}", inside.log());
     inside.operator(&["plan", "--detailed-exitcode"]).expect(0);
     let pid = inside.server();
@@ -201,7 +220,7 @@ fn installed(version: &str) {
     let own = inside.server();
     "{}".clone_into(&mut inside.process);
     fs::write(inside.path("ejabberd.yml"), CONFIG.replace("5222", "5333")).unwrap();
-    inside.exec("root", &["mv", "/files/state", "/files/state-of-the-other"]).expect(0);
+    inside.exec("root", &["mv", STATE, "/state-of-the-other"]).expect(0);
     inside.declare("running", "  users: [{ name: zoe }]\n");
     inside.operator(&["apply"]).expect(0);
     let servers = inside.servers();
@@ -241,7 +260,7 @@ fn refusals() {
         inside.declare("running", "");
         let ran = inside.operator(&["apply"]);
         assert_eq!(ran.code, Some(1), "{process}: {}", ran.stdout);
-        let state = inside.exec("root", &["rm", "-rf", "/files/state"]);
+        let state = inside.exec("root", &["rm", "-rf", STATE]);
         state.expect(0);
         ran.stdout + &ran.stderr
     };
@@ -256,4 +275,45 @@ fn refusals() {
         assert!(said.contains(hint), "{process}: {said}");
     }
     assert_eq!(inside.servers(), Vec::<String>::new());
+}
+
+/// Whether a process works; what ended and is not waited for does not.
+fn works(inside: &Inside, pid: &str) -> bool {
+    let status = inside.exec("root", &["cat", &format!("/proc/{pid}/status")]).stdout;
+    status.lines().any(|line| line.starts_with("State:") && !line.contains(['Z', 'X']))
+}
+
+/// A program that prints a secret sees nothing of the operator's environment, and ends, with what
+/// it started, when the operator does.
+#[test]
+fn a_program_that_prints_a_secret_ends_with_the_operator() {
+    let inside = Inside::with_operator("newest");
+    let program = "env >/files/env; sleep 1000 & echo $$ $! >/files/new; mv /files/new /files/programs; sleep 1000";
+    let objects = format!(
+        "  users: [{{ name: ann, passwordFrom: {{ command: [sh, -c, \"{program}\"] }} }}]\n"
+    );
+    inside.declare("running", &objects);
+    let programs = inside.path("programs");
+    inside.own_state();
+    for (command, signal) in [("run", "TERM"), ("apply", "TERM"), ("apply", "INT")] {
+        let _ = fs::remove_file(&programs);
+        let _ = fs::remove_file(inside.path("pid"));
+        let start = format!(
+            "echo $$ >/files/pid.new && mv /files/pid.new /files/pid && export TOKEN=hunter2 \
+             KEPT=hunter3 && exec ejabberd-operator --state-dir {STATE} {command} \
+             >>/files/run.log 2>&1"
+        );
+        let exec = ["exec", "-d", "--user", "root", "-w", "/files", &inside.name, "sh", "-c"];
+        docker(&[&exec[..], &[&start]].concat());
+        inside.wait("the program", || programs.exists());
+        let pids = fs::read_to_string(&programs).unwrap();
+        let operator = fs::read_to_string(inside.path("pid")).unwrap();
+        assert!(pids.split_whitespace().all(|pid| works(&inside, pid)), "{pids}");
+        inside.kill(signal, operator.trim());
+        inside.wait("the operator's end", || !works(&inside, operator.trim()));
+        inside
+            .wait("the programs' end", || !pids.split_whitespace().any(|pid| works(&inside, pid)));
+        let environment = fs::read_to_string(inside.path("env")).unwrap();
+        assert!(!environment.contains("hunter"), "{environment}");
+    }
 }

@@ -33,7 +33,7 @@ const SOON: Duration = Duration::from_secs(90);
 const OTHER: &str = "other.example";
 
 /// Every metric that is promised.
-const PROMISED: [&str; 36] = [
+const PROMISED: [&str; 38] = [
     "ejabberd_connected_users",
     "ejabberd_container_cpu_seconds_total",
     "ejabberd_container_health",
@@ -59,10 +59,12 @@ const PROMISED: [&str; 36] = [
     "ejabberd_operator_reconcile_duration_seconds",
     "ejabberd_operator_reconcile_total",
     "ejabberd_operator_refused_deletions",
+    "ejabberd_operator_database_missing",
     "ejabberd_operator_restart_backoff_seconds",
     "ejabberd_operator_restarts_total",
     "ejabberd_operator_server_info",
     "ejabberd_operator_server_state",
+    "ejabberd_operator_state_outdated",
     "ejabberd_operator_steps_total",
     "ejabberd_registered_users",
     "ejabberd_up",
@@ -198,9 +200,9 @@ fn configurations(lab: &Lab, config: &str) {
 }
 
 fn what_fails_and_what_is_held(lab: &Lab) {
-    let nowhere = "rooms: [{ name: lost, service: \"nowhere.test.example\" }, ";
-    lab.declare(&TWO_HOSTS.replace("rooms: [", nowhere));
-    lab.until("ejabberd_operator_failing_objects{kind=\"room\"}", 1.0);
+    let without_password = "{ name: ann }, { name: lost, passwordFrom: { file: nowhere } }";
+    lab.declare(&TWO_HOSTS.replace("{ name: ann }", without_password));
+    lab.until("ejabberd_operator_failing_objects{kind=\"user\"}", 1.0);
     lab.declare(TWO_HOSTS);
     lab.until("sum(ejabberd_operator_failing_objects)", 0.0);
     lab.declare(

@@ -9,6 +9,8 @@
     reason = "a program for people that reports what fails"
 )]
 
+#[path = "prove/chaos.rs"]
+mod chaos;
 mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,8 +31,28 @@ fn main() -> ExitCode {
     if name == "adopted" {
         return adopted(&filter);
     }
-    eprintln!("usage: scripts/prove adopted [IMAGE|WAY]");
+    if name == "chaos" {
+        return chaos_on(&filter);
+    }
+    eprintln!("usage: scripts/prove adopted [IMAGE|WAY], or scripts/prove chaos [IMAGE]");
     ExitCode::from(64)
+}
+
+/// The operator killed, and the server treated badly.
+fn chaos_on(filter: &str) -> ExitCode {
+    let mut failed = false;
+    let mut dice = chaos::Dice::new();
+    for version in ["newest", "24.12-ecs"].into_iter().filter(|v| filter.is_empty() || *v == filter)
+    {
+        match catch_unwind(AssertUnwindSafe(|| chaos::on(version, &mut dice))) {
+            Ok(said) => println!("{version}: holds: {said}"),
+            Err(cause) => {
+                failed = true;
+                println!("{version}: FAILS: {}", cause.downcast_ref::<String>().map_or("?", |s| s));
+            }
+        }
+    }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// Containers that somebody started by hand, taken over.

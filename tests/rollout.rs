@@ -107,8 +107,8 @@ fn cases() -> Vec<Case> {
         bad(
             "another host altogether",
             with(|c| c.replace(HOST, "other.example")),
-            "RolledBack",
-            "",
+            "Invalid",
+            "does not serve",
         ),
         // The one before had options that only a restart takes back.
         good("only a comment", with(|c| format!("# said again\n{c}")), false),

@@ -129,7 +129,8 @@ fn what_is_contested_is_told_and_slowed_down() {
         status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Degraded").unwrap();
     assert_eq!(degraded["reason"], "Contested", "{status}");
     let done = operator.log().matches("update room").count();
-    assert_eq!(done, 4, "{}", operator.log());
+    // A foreign change during a correction may count with that correction or as the next.
+    assert!((4..=5).contains(&done), "{done}: {}", operator.log());
     host.declare(
         "  users: [{ name: ann }, { name: bob }]\n  rooms: [{ name: hall, title: Ours }]\n",
     );

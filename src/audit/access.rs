@@ -6,10 +6,8 @@
 //! what is named and not excluded; without anything but exclusions, nothing,
 //! and `"!*"` excludes all.
 
-use serde_json::Value;
-
-use super::config::Config;
 use super::{Answer, fails, holds, unknown};
+use crate::configuration::{Configuration, Value};
 
 /// Commands that tell numbers, names and states, and nothing that is private.
 /// What is not here is taken to change something: a command that is missing
@@ -68,13 +66,13 @@ const HARMLESS_TAGS: [&str; 1] = ["[tag:statistics]"];
 /// The most commands of one rule that are named.
 const SHOWN: usize = 6;
 
-pub(super) fn api_commands(config: &Config) -> Answer {
+pub(super) fn api_commands(config: &Configuration) -> Answer {
     let Some(rules) = config.get("api_permissions") else {
         return fails(
             "there are no api_permissions, and ejabberd's default gives the acl `admin` everything",
         );
     };
-    let Some(rules) = rules.as_object() else {
+    let Some(rules) = rules.entries() else {
         return unknown("`api_permissions` is not understood");
     };
     let (mut open, mut doubtful) = (Vec::new(), Vec::new());
@@ -98,7 +96,7 @@ pub(super) fn api_commands(config: &Config) -> Answer {
 }
 
 fn sentence(name: &str, rule: &Value, commands: &[String]) -> String {
-    let who = match rule.get("who").and_then(Value::as_str) {
+    let who = match rule.get("who").and_then(Value::text) {
         Some("all") => "everybody".to_owned(),
         Some(acl) => format!("the acl `{acl}`"),
         None => "those of its `who`".to_owned(),
@@ -117,13 +115,8 @@ fn sentence(name: &str, rule: &Value, commands: &[String]) -> String {
     format!("\"{name}\" lets {who} call {}{more}, {way}", shown.join(", "))
 }
 
-/// One value or a list of them.
-fn items(value: &Value) -> &[Value] {
-    value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice)
-}
-
 fn modules(from: &Value) -> Vec<&str> {
-    items(from).iter().filter_map(Value::as_str).filter(|m| !m.starts_with("[tag:")).collect()
+    from.elements().iter().filter_map(Value::text).filter(|m| !m.starts_with("[tag:")).collect()
 }
 
 /// Whether a rule is for `ejabberdctl` and the operator's session alone: who
@@ -138,8 +131,8 @@ fn console_only(from: Option<&Value>) -> bool {
 fn is_nobody(who: &Value) -> bool {
     match who {
         Value::Null => true,
-        Value::String(acl) => acl == "none",
-        Value::Array(items) => items.iter().all(is_nobody),
+        Value::Text(acl) => acl == "none",
+        Value::List(items) => items.iter().all(is_nobody),
         _ => false,
     }
 }
@@ -147,7 +140,7 @@ fn is_nobody(who: &Value) -> bool {
 /// What a `what` allows that is not harmless, or nothing if it is not understood.
 fn dangerous(what: Option<&Value>) -> Option<Vec<String>> {
     let Some(what) = what else { return Some(Vec::new()) };
-    let words: Option<Vec<&str>> = items(what).iter().map(Value::as_str).collect();
+    let words: Option<Vec<&str>> = what.elements().iter().map(Value::text).collect();
     let (excluded, named): (Vec<&str>, Vec<&str>) =
         words?.into_iter().partition(|word| word.starts_with('!'));
     let is_excluded = |word: &str| excluded.iter().any(|e| e.strip_prefix('!') == Some(word));

@@ -4,21 +4,23 @@ use std::net::SocketAddr;
 
 use jiff::Timestamp;
 
-use super::config::{self, ClientListener};
 use super::{Certificate, Socket};
+use crate::configuration::Configuration;
 use crate::model::ServerVersion;
 use crate::observed::{Reading, Surroundings};
 
 /// Everything that was gathered about a server. Gathering never fails: what
 /// could not be had is unknown, with the reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Evidence {
     /// The declared variant; `None` where none is declared.
     pub variant: Option<Variant>,
-    /// The text of the main configuration on the server.
-    pub configuration: Reading<String>,
+    /// The configuration in force, as the server read it.
+    pub configuration: Reading<Configuration>,
     /// The sockets where the server runs.
     pub inside: Reading<Inside>,
+    /// The ports of the Erlang distribution, as the server's own VM tells them.
+    pub distribution: Reading<Distribution>,
     /// The sockets of the host, as this program sees it.
     pub host: Reading<Vec<Socket>>,
     /// How it is run; unknown as well where there is nothing.
@@ -31,6 +33,15 @@ pub struct Evidence {
     pub certificates: Reading<Vec<Certificate>>,
     /// When it was gathered.
     pub now: Timestamp,
+}
+
+/// The ports by which Erlang nodes find and reach each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Distribution {
+    /// Where the server's node is reached; `None` where it is not.
+    pub port: Option<u16>,
+    /// Where its port mapper (epmd) listens, if there is one.
+    pub mapper: u16,
 }
 
 /// The variant that is declared.
@@ -61,6 +72,17 @@ impl Inside {
     }
 }
 
+/// A listener for clients (`ejabberd_c2s`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientListener {
+    /// Where it can be called.
+    pub at: SocketAddr,
+    /// Whether it speaks TLS from the first byte.
+    pub tls: bool,
+    /// Whether it waits for a header of the PROXY protocol first.
+    pub proxied: bool,
+}
+
 /// What a listener offers to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wire {
@@ -75,15 +97,21 @@ impl Evidence {
     /// configuration, at the address where they really listen.
     #[must_use]
     pub fn client_listeners(&self) -> Reading<Vec<ClientListener>> {
-        let text = match &self.configuration {
-            Reading::Known(text) => text,
+        let configuration = match &self.configuration {
+            Reading::Known(configuration) => configuration,
             Reading::Unknown(why) => return Reading::Unknown(why.clone()),
         };
-        let config = match config::Config::parse(text) {
-            Ok(config) => config,
+        let listeners = match configuration.listeners() {
+            Ok(listeners) => listeners,
             Err(why) => return Reading::Unknown(why),
         };
-        let mut clients = config.client_listeners();
+        // Nobody else can call a Unix socket.
+        let clients = listeners.iter().filter(|listener| listener.is_for_clients());
+        let clients = clients.filter_map(|listener| {
+            let (tls, proxied) = (listener.speaks_tls(), listener.is_proxied());
+            Some(ClientListener { at: listener.at()?, tls, proxied })
+        });
+        let mut clients: Vec<ClientListener> = clients.collect();
         for client in &mut clients {
             let socket = self.inside.known().and_then(|inside| {
                 inside.own().find(|socket| socket.at.port() == client.at.port())

@@ -11,20 +11,18 @@
 
 mod access;
 mod certificates;
-mod config;
 mod evidence;
 mod file;
-mod listeners;
 mod network;
+mod promise;
 mod settings;
 mod sockets;
 
 use serde::Serialize;
 
 pub use certificates::{Certificate, ends, warning};
-pub use config::ClientListener;
-pub use evidence::{Evidence, Inside, Variant, Wire};
-pub use listeners::{Declared, declared_listeners};
+pub use evidence::{ClientListener, Distribution, Evidence, Inside, Variant, Wire};
+pub use promise::{broken_around, broken_promise};
 pub use settings::VERSION_FLOOR;
 pub use sockets::{Socket, Table, listening, listening_with_inode, user_of_status};
 
@@ -107,7 +105,7 @@ pub fn check(evidence: &Evidence) -> Vec<Finding> {
 }
 
 /// The checklist: first what the guide has, then what it takes for granted.
-pub const CHECKS: [Check; 15] = [
+pub const CHECKS: [Check; 16] = [
     Check {
         name: "variant_hardened",
         title: "the hardened variant is declared and in force",
@@ -133,7 +131,7 @@ pub const CHECKS: [Check; 15] = [
         name: "loopback_host",
         title: "on the host, its ports are open on loopback alone",
         why: "This is what counts in the end: what the host accepts on other addresses, others can reach. It is what `ss -tln` shows.",
-        mend: "Mend loopback_inside and loopback_published; if both hold, another program has opened a port of this server: `ss -tlnp` names it.",
+        mend: "Fix loopback_inside and loopback_published: the host accepts what they name.",
         look: network::loopback_host,
     },
     Check {
@@ -177,6 +175,13 @@ pub const CHECKS: [Check; 15] = [
         why: "A room that is made without saying otherwise would be open to every account.",
         mend: "Set `members_only: true` under modules.mod_muc.default_room_options; rooms that are there already keep what they have.",
         look: file::rooms_members_only,
+    },
+    Check {
+        name: "log_level",
+        title: "the server does not log at debug",
+        why: "At `loglevel: debug` ejabberd writes every stanza that it receives to its log, among them the passwords of clients that log in by PLAIN, and what people write to each other.",
+        mend: "Set `loglevel: info`, remove `log_modules_fully`, and delete the log files that were written until then.",
+        look: file::log_level,
     },
     Check {
         name: "distribution_local",

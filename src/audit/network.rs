@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use super::config::{ClientListener, Config};
-use super::evidence::{Evidence, Inside, Wire};
+use super::evidence::{ClientListener, Distribution, Evidence, Inside, Wire};
 use super::{Answer, Socket, Verdict, fails, file, holds, unknown};
+use crate::configuration::{Configuration, Listener, Transport};
 use crate::observed::{Reading, Surroundings};
 
-/// Where epmd listens, which tells other nodes where the distribution does.
+/// Where epmd listens, which tells other nodes where the distribution does, unless
+/// the server says otherwise.
 const EPMD: u16 = 4369;
 
 /// The most sockets that are named.
@@ -29,7 +30,7 @@ pub(super) fn loopback_inside(evidence: &Evidence) -> Answer {
     }
     let mut open: Vec<String> =
         own.iter().filter(|socket| !socket.is_local()).map(|socket| names.of(socket)).collect();
-    open.extend(inside.open_udp(names.config.as_ref()).map(|socket| format!("{socket} (UDP)")));
+    open.extend(inside.open_udp(names.config).map(|socket| format!("{socket} (UDP)")));
     if open.is_empty() {
         return holds(list(own.iter().map(std::string::ToString::to_string)));
     }
@@ -78,8 +79,19 @@ pub(super) fn loopback_host(evidence: &Evidence) -> Answer {
     if ports.is_empty() {
         return holds("it has no port on the host");
     }
-    let seen: Vec<&Socket> =
-        host.iter().filter(|socket| ports.contains(&socket.at.port())).collect();
+    // A socket of another program may have the same port at another address.
+    let is_of_server = |socket: &&Socket| {
+        if surroundings.host_network {
+            let inside = evidence.inside.known();
+            inside.is_some_and(|inside| inside.own().any(|own| own.at == socket.at))
+        } else {
+            surroundings.published.iter().any(|at| {
+                at.port() == socket.at.port()
+                    && (at.ip() == socket.at.ip() || socket.at.ip().is_unspecified())
+            })
+        }
+    };
+    let seen: Vec<&Socket> = host.iter().filter(is_of_server).collect();
     if seen.is_empty() {
         return unknown(format!(
             "none of its ports ({}) is open in the network that the operator sees: \
@@ -97,35 +109,37 @@ pub(super) fn loopback_host(evidence: &Evidence) -> Answer {
     }
 }
 
-/// The distribution has whatever port it got: it is what the server has open
-/// without any listener of the configuration. Something that a module opened
-/// by itself is taken for it; then the words say so.
+/// epmd tells everybody where the distribution is, and the distribution has
+/// whatever port it got: the server's VM knows it. What else is open, as the port
+/// of `mod_proxy65`, is not taken for either.
 pub(super) fn distribution_local(evidence: &Evidence) -> Answer {
     let inside = match &evidence.inside {
         Reading::Known(inside) => inside,
         Reading::Unknown(why) => return unknown(why),
     };
     let names = Names::new(evidence);
-    let is_epmd = |socket: &&Socket| socket.at.port() == EPMD;
-    let mut suspects: Vec<Socket> = inside.tcp.iter().filter(is_epmd).copied().collect();
-    let others = inside.own().filter(|socket| !is_epmd(socket));
-    let others: Vec<Socket> =
-        others.filter(|socket| names.listener(socket).is_none()).copied().collect();
-    // Of a configuration that cannot be read, a listener looks like the distribution.
-    let doubtful = names.config.is_none() && others.iter().any(|socket| !socket.is_local());
-    if !doubtful {
-        suspects.extend(others);
-    }
-    let open = suspects.iter().filter(|socket| !socket.is_local());
-    let open: Vec<String> = open.map(|socket| names.of(socket)).collect();
-    if !open.is_empty() {
-        fails(list(open.into_iter()))
-    } else if doubtful {
-        unknown("which sockets are listeners of the configuration is not known")
-    } else if suspects.is_empty() {
-        holds("neither epmd nor the distribution is open")
-    } else {
-        holds(list(suspects.iter().map(|socket| names.of(socket))))
+    let epmd_at = names.mapper();
+    let is_epmd = |socket: &&Socket| socket.at.port() == epmd_at;
+    let epmd: Vec<&Socket> = inside.tcp.iter().filter(is_epmd).collect();
+    let open_epmd: Vec<String> =
+        epmd.iter().filter(|socket| !socket.is_local()).map(|socket| names.of(socket)).collect();
+    let port = match &evidence.distribution {
+        Reading::Known(distribution) => distribution.port,
+        Reading::Unknown(_) if !open_epmd.is_empty() => return fails(list(open_epmd.into_iter())),
+        Reading::Unknown(why) => {
+            return unknown(format!("which port the distribution has is not known: {why}"));
+        }
+    };
+    let own: Vec<&Socket> = inside.own().filter(|socket| Some(socket.at.port()) == port).collect();
+    let open = own.iter().filter(|socket| !socket.is_local()).map(|socket| names.of(socket));
+    let open: Vec<String> = open_epmd.into_iter().chain(open).collect();
+    match port {
+        _ if !open.is_empty() => fails(list(open.into_iter())),
+        Some(port) if own.is_empty() => {
+            unknown(format!("no socket of the server listens at the distribution's port {port}"))
+        }
+        None if epmd.is_empty() => holds("neither epmd nor the distribution is open"),
+        _ => holds(list(epmd.iter().chain(&own).map(|socket| names.of(socket)))),
     }
 }
 
@@ -183,40 +197,56 @@ fn stream_error(said: &str) -> Option<&str> {
 impl Inside {
     /// Open UDP sockets of the configuration's listeners. Others are left
     /// alone: to ask a name server opens one as well.
-    fn open_udp<'a>(&'a self, config: Option<&'a Config>) -> impl Iterator<Item = &'a Socket> {
+    fn open_udp<'a>(
+        &'a self,
+        config: Option<&'a Configuration>,
+    ) -> impl Iterator<Item = &'a Socket> {
         let listeners = config.and_then(|config| config.listeners().ok()).unwrap_or_default();
         self.udp.iter().filter(move |socket| {
             let port = socket.at.port();
-            let declared = listeners.iter().any(|l| l.udp && l.has_port(port));
+            let declared = listeners.iter().any(|l| is_at(l, Transport::Udp, port));
             socket.user == self.user && declared && !socket.is_local()
         })
     }
 }
 
-/// What listens where, by the configuration. Nothing where that is not read,
-/// or does not show all.
-struct Names {
-    config: Option<Config>,
+/// Whether a listener has `port` of `transport`.
+fn is_at(listener: &Listener<'_>, transport: Transport, port: u16) -> bool {
+    listener.transport == transport && listener.at().is_some_and(|at| at.port() == port)
 }
 
-impl Names {
-    fn new(evidence: &Evidence) -> Self {
-        let config = evidence.configuration.known().and_then(|text| Config::parse(text).ok());
-        Self { config: config.filter(|c| c.hides().is_none() && c.listeners().is_ok()) }
+/// What listens where, by the configuration. Nothing where that is not known.
+struct Names<'e> {
+    config: Option<&'e Configuration>,
+    distribution: Option<Distribution>,
+}
+
+impl<'e> Names<'e> {
+    fn new(evidence: &'e Evidence) -> Self {
+        let config = evidence.configuration.known().filter(|c| c.listeners().is_ok());
+        Self { config, distribution: evidence.distribution.known().copied() }
+    }
+
+    /// Where epmd is, if it is there.
+    fn mapper(&self) -> u16 {
+        self.distribution.map_or(EPMD, |distribution| distribution.mapper)
     }
 
     fn listener(&self, socket: &Socket) -> Option<String> {
-        let listeners = self.config.as_ref()?.listeners().ok()?;
-        let found = listeners.iter().find(|l| !l.udp && l.has_port(socket.at.port()))?;
+        let listeners = self.config?.listeners().ok()?;
+        let found = listeners.iter().find(|l| is_at(l, Transport::Tcp, socket.at.port()))?;
         Some(found.module.to_owned())
     }
 
     fn of(&self, socket: &Socket) -> String {
         let name = match self.listener(socket) {
             Some(module) => module,
-            None if socket.at.port() == EPMD => "epmd".to_owned(),
-            None if self.config.is_none() => return socket.to_string(),
-            None => "Erlang's distribution, or a module's own".to_owned(),
+            None if socket.at.port() == self.mapper() => "epmd".to_owned(),
+            None if self.distribution.and_then(|d| d.port) == Some(socket.at.port()) => {
+                "Erlang's distribution".to_owned()
+            }
+            // A module opened it, as mod_proxy65 does; which one the kernel does not say.
+            None => return socket.to_string(),
         };
         format!("{socket} ({name})")
     }

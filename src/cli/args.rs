@@ -170,7 +170,12 @@ pub(super) enum Command {
         output: Format,
     },
     /// Try again now whatever failed, a configuration that was taken back too
-    Retry,
+    Retry {
+        /// Fill the database that the server has now, though the operator does not
+        /// know it (condition `DatabaseMissing`)
+        #[arg(long)]
+        fill: bool,
+    },
     /// Show the configurations that proved good, the latest first
     History {
         /// How to print it
@@ -204,7 +209,12 @@ pub(super) enum Command {
     /// other whose entry is gone
     Adopt {
         /// Its full name, e.g. `old-bot@example.org`
-        name: String,
+        #[arg(required_unless_present = "all")]
+        name: Option<String>,
+        /// Use an old copy of the state directory (condition `StateOutdated`): own what
+        /// is declared, and nothing else
+        #[arg(long, conflicts_with_all = ["name", "kind"])]
+        all: bool,
         /// What it is [default: a room on a room service, else an account]
         #[arg(long, value_enum)]
         kind: Option<OwnedKind>,

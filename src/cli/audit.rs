@@ -26,7 +26,8 @@ pub(super) async fn audit(place: &Place, format: Format) -> Outcome {
     let desired = place.desired().await?;
     let store: Arc<dyn Store> = Arc::new(EmptyStore);
     let metrics = Arc::new(Metrics::new()?);
-    let engine = engine(&desired, store, Arc::clone(&metrics) as _, &Connectors { metrics });
+    let engine =
+        engine(&desired, store, Arc::clone(&metrics) as _, &Connectors { metrics, holder: None });
     let evidence = engine.evidence(&desired).await;
     engine.server.close().await;
     let findings = audit::check(&evidence);

@@ -8,7 +8,10 @@ use super::connect::Connectors;
 use super::session::{Place, engine};
 use super::table::{Cell, Page, Table};
 use super::{Exit, Outcome, output};
-use crate::engine::{GoodConfig, Order, Store, StoreError, Telemetry, latch, lift_latch};
+use crate::engine::{
+    GoodConfig, Order, Store, StoreError, Telemetry, create_without_waiting, latch, lift_latch,
+    order_fill,
+};
 use crate::metrics::Metrics;
 use crate::model::Digest;
 use crate::store::{OrderFile, SqliteStore};
@@ -50,6 +53,7 @@ pub(super) fn history(place: &Place, format: Format) -> Outcome {
 pub(super) async fn retry(place: &Place) -> Outcome {
     match place.memory() {
         Ok(store) => {
+            create_without_waiting(&store)?;
             let text = match lift_latch(&store)? {
                 Some(latch) => format!(
                     "{} is tried again by the next `apply` or `run`.\n",
@@ -60,6 +64,21 @@ pub(super) async fn retry(place: &Place) -> Outcome {
             output::print(&text)
         }
         Err(StoreError::Locked(_)) => order(place, &Order::Retry).await,
+        Err(error) => Err(place.unusable(&error)),
+    }
+}
+
+/// Has the database of the server filled, though it is another one than before.
+pub(super) async fn fill(place: &Place) -> Outcome {
+    match place.memory() {
+        Ok(store) => {
+            order_fill(&store)?;
+            output::print(
+                "The next `apply` or `run` fills the database that the server has then, or \
+                 creates an empty one and fills it.\n",
+            )
+        }
+        Err(StoreError::Locked(_)) => order(place, &Order::Fill).await,
         Err(error) => Err(place.unusable(&error)),
     }
 }
@@ -100,7 +119,12 @@ async fn set_aside(place: &Place, store: SqliteStore, digest: &Digest) -> Outcom
     let desired = place.desired().await?;
     let metrics = Arc::new(Metrics::new()?);
     let telemetry = Arc::clone(&metrics) as Arc<dyn Telemetry>;
-    let engine = engine(&desired, Arc::new(store), telemetry, &Connectors { metrics });
+    let engine = engine(
+        &desired,
+        Arc::new(store),
+        telemetry,
+        &Connectors { metrics, holder: place.holder() },
+    );
     let said = engine.roll_back_to(&desired, digest).await?;
     output::print(&format!("{said}, with the next `apply` or `run`.\n"))
 }

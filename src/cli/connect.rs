@@ -10,7 +10,7 @@ use super::traced::Traced;
 use crate::control::FallbackControl;
 use crate::engine::{
     Call, ConfigFiles, Connector, Control, ControlError, LogLine, Runtime, RuntimeError, Spawner,
-    Value,
+    StartContext, Value,
 };
 use crate::erlang::Verdict;
 use crate::metrics::{Metered, Metrics};
@@ -23,13 +23,15 @@ use crate::spec;
 /// Makes runtimes and control channels; counts their calls.
 pub(super) struct Connectors {
     pub(super) metrics: Arc<Metrics>,
+    /// The state directory whose lock is held, if one is.
+    pub(super) holder: Option<String>,
 }
 
 impl Connector for Connectors {
     fn connect(&self, server: &spec::Server) -> (Arc<dyn Runtime>, Arc<dyn Control>) {
         match &server.runtime {
             spec::Runtime::Docker(docker) => {
-                let (runtime, control) = in_container(docker.clone());
+                let (runtime, control) = in_container(docker.clone(), self.holder.clone());
                 self.metered(runtime, control)
             }
             spec::Runtime::Process(process) => {
@@ -55,8 +57,11 @@ impl Connectors {
 }
 
 /// The runtime of a container, and the way to the server in it.
-pub(super) fn in_container(docker: spec::Docker) -> (Arc<DockerRuntime>, FallbackControl) {
-    let runtime = Arc::new(DockerRuntime::new(docker));
+pub(super) fn in_container(
+    docker: spec::Docker,
+    holder: Option<String>,
+) -> (Arc<DockerRuntime>, FallbackControl) {
+    let runtime = Arc::new(DockerRuntime::new(docker).held_by(holder));
     let spawner: Arc<dyn Spawner> = Arc::clone(&runtime) as Arc<dyn Spawner>;
     let control = FallbackControl::new(&spawner, vec!["ejabberdctl".to_owned()]);
     (runtime, control)
@@ -97,25 +102,32 @@ impl Runtime for Unsupported {
     async fn read_config(&self, _: &[String]) -> Result<ConfigFiles, RuntimeError> {
         Err(self.error())
     }
-    async fn check_config(&self, _: &ConfigFiles) -> Result<Verdict, RuntimeError> {
+    async fn check_config(
+        &self,
+        _: &ConfigFiles,
+        _: &StartContext,
+    ) -> Result<Verdict, RuntimeError> {
+        Err(self.error())
+    }
+    async fn try_to_write_config(&self, _: &ConfigFiles) -> Result<(), RuntimeError> {
         Err(self.error())
     }
     async fn write_config(&self, _: &ConfigFiles) -> Result<(), RuntimeError> {
         Err(self.error())
     }
-    async fn replace(&self) -> Result<(), RuntimeError> {
+    async fn replace(&self, _: &str) -> Result<(), RuntimeError> {
         Err(self.error())
     }
-    async fn bring_back(&self) -> Result<(), RuntimeError> {
+    async fn bring_back(&self, _: &str) -> Result<(), RuntimeError> {
         Err(self.error())
     }
-    async fn drop_aside(&self) -> Result<(), RuntimeError> {
+    async fn drop_aside(&self, _: &str) -> Result<(), RuntimeError> {
         Err(self.error())
     }
     async fn own_restarts(&self) -> Result<(), RuntimeError> {
         Err(self.error())
     }
-    async fn surroundings(&self) -> Result<Option<Surroundings>, RuntimeError> {
+    async fn surroundings(&self, _: Option<&str>) -> Result<Option<Surroundings>, RuntimeError> {
         Err(self.error())
     }
     async fn usage(&self) -> Result<Option<Usage>, RuntimeError> {

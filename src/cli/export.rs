@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::connect::in_container;
 use super::{Exit, Outcome, output};
+use crate::configuration::Value;
 use crate::engine::{MAIN_CONFIG, RuntimeError, Server};
 use crate::export::Export;
 use crate::runtime::docker::DockerRuntime;
@@ -31,7 +32,7 @@ pub(super) async fn export(container: String, engine: String, directory: &Path) 
             return Err(there_already(path));
         }
     }
-    let (runtime, control) = in_container(docker(container, engine));
+    let (runtime, control) = in_container(docker(container, engine), None);
     runtime.needs_running().await.map_err(|error| {
         let help = match &error {
             RuntimeError::Missing(_) => "; `docker ps` lists those that run",
@@ -83,7 +84,10 @@ async fn look(runtime: &DockerRuntime, server: &Server) -> Result<(Export, Vec<u
     })?;
     let container = runtime.describe(&path).await?;
     let found = server.survey().await?;
-    Ok((Export { version, container, config: MAIN_CONFIG.to_owned(), found }, config))
+    let written = Value::of_text(&config).unwrap_or(Value::Null);
+    let included = written.included_files().into_iter().map(str::to_owned).collect();
+    let config_name = MAIN_CONFIG.to_owned();
+    Ok((Export { version, container, config: config_name, included, found }, config))
 }
 
 /// What is written must be valid. If it is not, that is no fault of the server.

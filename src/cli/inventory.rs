@@ -1,16 +1,21 @@
 //! What the operator owns: `inventory`, `forget`, `adopt`, `secret`.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::args::{Format, OwnedKind};
 use super::configs::order;
-use super::session::Place;
+use super::connect::Connectors;
+use super::session::{self, Place};
 use super::table::{Cell, Page, Table};
 use super::{Exit, Outcome, output};
-use crate::engine::{self, Order, Store, StoreError};
+use crate::engine::{self, Order, Store, StoreError, Telemetry};
 use crate::inventory::{Inventory, Origin};
+use crate::metrics::Metrics;
 use crate::model::{Jid, Kind, ObjectKey, RoomJid, Vhost};
 use crate::spec::{DeletionPolicy, DesiredState};
+use crate::store::SqliteStore;
 
 /// The kinds that are listed, in the order of a plan. Affiliations go with
 /// their rooms.
@@ -115,6 +120,21 @@ pub(super) async fn adopt(place: &Place, name: &str, kind: Option<OwnedKind>) ->
     )
 }
 
+/// Accepts an old copy of the state directory.
+pub(super) async fn adopt_all(place: &Place) -> Outcome {
+    match place.memory() {
+        Ok(store) => {
+            engine::order_adoption(&store)?;
+            output::print(
+                "The next `apply` or `run` uses this state directory, if it is an old copy: what is \
+                 declared is owned then, and nothing else.\n",
+            )
+        }
+        Err(StoreError::Locked(_)) => order(place, &Order::AdoptAll).await,
+        Err(error) => Err(place.unusable(&error)),
+    }
+}
+
 /// Prints a password that was generated.
 pub(super) async fn secret(place: &Place, name: &str) -> Outcome {
     let desired = place.desired().await?;
@@ -130,16 +150,39 @@ pub(super) async fn secret(place: &Place, name: &str) -> Outcome {
 }
 
 async fn carry_out(place: &Place, what: &Order, desired: &DesiredState) -> Outcome {
-    let said = match place.memory() {
-        Ok(store) => match what {
-            Order::Forget(keys) => engine::forget(&store, keys)?,
-            Order::Adopt(key) => engine::adopt(&store, key, desired)?,
-            Order::Retry | Order::Rollback(_) => return Ok(()),
-        },
+    let store = match place.memory() {
+        Ok(store) => Arc::new(store),
         Err(StoreError::Locked(_)) => return order(place, what).await,
         Err(error) => return Err(place.unusable(&error)),
     };
-    output::print(&format!("{said}.\n"))
+    let said = match what {
+        Order::Forget(keys) => engine::forget(&*store, keys)?,
+        Order::Adopt(key) => engine::adopt(&*store, key, desired)?,
+        Order::Retry | Order::Fill | Order::AdoptAll | Order::Rollback(_) => return Ok(()),
+    };
+    output::print(&format!("{said}.\n"))?;
+    note_beside_the_database(place, store, desired).await
+}
+
+/// An older copy of the state directory must not undo this.
+async fn note_beside_the_database(
+    place: &Place,
+    store: Arc<SqliteStore>,
+    desired: &DesiredState,
+) -> Outcome {
+    let metrics = Arc::new(Metrics::new()?);
+    let telemetry = Arc::clone(&metrics) as Arc<dyn Telemetry>;
+    let connectors = Connectors { metrics, holder: place.holder() };
+    let engine = session::engine(desired, store, telemetry, &connectors);
+    let noted = engine.publish_now(desired).await;
+    engine.server.close().await;
+    if let Err(why) = noted {
+        output::say(&format!(
+            "warning: until the next `apply` or `run`, a copy of the state directory from before \
+             would undo this: it could not be noted beside the database ({why})"
+        ));
+    }
+    Ok(())
 }
 
 /// The owned object that `name` means: its full name, or the part before the

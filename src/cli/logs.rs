@@ -84,7 +84,7 @@ fn coloured(line: &str) -> String {
 /// Prints both in the order of their times.
 pub(super) async fn logs(place: &Place, window: &Window, format: Format) -> Outcome {
     let desired = place.desired().await?;
-    let connectors = Connectors { metrics: crate::metrics::Metrics::new()?.into() };
+    let connectors = Connectors { metrics: crate::metrics::Metrics::new()?.into(), holder: None };
     let (runtime, control) = connectors.connect(&desired.server);
     let since = Timestamp::now().checked_sub(window.since).unwrap_or(Timestamp::UNIX_EPOCH);
     if matches!(runtime.inspect().await?, ProcessState::Absent) && !window.follow {

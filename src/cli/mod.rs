@@ -28,6 +28,8 @@ mod traced;
 
 use std::process::ExitCode;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 pub use args::Arguments;
 use args::Command;
 
@@ -94,6 +96,8 @@ fn keep_memory_private() {
 
 fn dispatch(arguments: Arguments) -> Outcome {
     keep_memory_private();
+    // Programs that are started get no descriptor that whoever started us left open.
+    close_fds::set_fds_cloexec_threadsafe(3, &[]);
     let Arguments { desired_state, state_dir, log_format, command } = arguments;
     let state_dir = state_dir.unwrap_or_else(args::default_state_dir);
     log::start(log_format, matches!(command, Command::Run { .. }));
@@ -110,14 +114,19 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Apply { output, approve } => block_on(run::apply(&place, output, approve)),
         Command::Run { listen, token_file, resync } => {
             let web = endpoint::Web { listen, token_file };
-            block_on(run::run(&place, &web, resync))
+            // It keeps to signals itself.
+            until_done(run::run(&place, &web, resync))
         }
-        Command::Retry => block_on(configs::retry(&place)),
+        Command::Retry { fill: false } => block_on(configs::retry(&place)),
+        Command::Retry { fill: true } => block_on(configs::fill(&place)),
         Command::Inventory { output } => inventory::inventory(&place, output),
         Command::Forget { name, kind, host } => {
             block_on(inventory::forget(&place, name, kind, host))
         }
-        Command::Adopt { name, kind } => block_on(inventory::adopt(&place, &name, kind)),
+        Command::Adopt { name: Some(name), kind, .. } => {
+            block_on(inventory::adopt(&place, &name, kind))
+        }
+        Command::Adopt { .. } => block_on(inventory::adopt_all(&place)),
         Command::Secret { name } => block_on(inventory::secret(&place, &name)),
         Command::History { output } => configs::history(&place, output),
         Command::Rollback { digest } => block_on(configs::rollback(&place, digest)),
@@ -140,7 +149,35 @@ fn dispatch(arguments: Arguments) -> Outcome {
     }
 }
 
+/// Waits for a signal that would end us; answers with which code to end.
+async fn interrupted() -> i32 {
+    let (Ok(mut term), Ok(mut int)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    // Both are cancel-safe. The codes are those that a shell shows for the signals.
+    tokio::select! {
+        _ = term.recv() => 143,
+        _ = int.recv() => 130,
+    }
+}
+
+/// Runs a command to its end, or to the signal that ends it.
 fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
+    until_done(async {
+        tokio::select! {
+            result = work => result,
+            code = interrupted() => {
+                // What prints a secret is not in our process group, and would run on.
+                crate::secrets::end_programs();
+                std::process::exit(code)
+            }
+        }
+    })
+}
+
+fn until_done(work: impl Future<Output = Outcome>) -> Outcome {
     // Two threads: one for the loop, one so that the page answers meanwhile.
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

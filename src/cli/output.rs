@@ -97,7 +97,7 @@ pub(super) fn plan(plan: &Plan, page: Page) -> String {
     plan.steps.iter().for_each(|step| steps.row(step_row(step)));
     if let Some(blocked) = &plan.blocked {
         steps.line(format!("\n{}", paint("Refused by the guard:", RED)));
-        blocked.deletions.iter().for_each(|step| steps.row(step_row(step)));
+        blocked.steps().for_each(|step| steps.row(step_row(step)));
     }
     let mut text = steps.render(page);
     if let Some(blocked) = &plan.blocked {
@@ -111,8 +111,14 @@ pub(super) fn plan(plan: &Plan, page: Page) -> String {
         text += &why.render(page);
     }
     let mut remarks = Table::new(2, 1);
+    if let Some(why) = plan.withheld() {
+        remarks.row([Cell::painted("✗", RED), why.into()]);
+    }
     for why in &plan.unknown {
         remarks.row([Cell::painted("?", YELLOW), format!("not known: {why}").into()]);
+    }
+    for found in &plan.not_in_force {
+        remarks.row([Cell::painted("!", YELLOW), format!("not in force: {found}").into()]);
     }
     text += &remarks.render(page);
     let mut notes = Table::new(2, 1);
@@ -124,8 +130,11 @@ pub(super) fn plan(plan: &Plan, page: Page) -> String {
         "{} to create, {} to update, {} to delete; {} unchanged, {} of others.",
         summary.create, summary.update, summary.delete, summary.unchanged, summary.unmanaged
     );
-    let headline =
-        if plan.is_empty() && plan.unknown.is_empty() { "Nothing to do:" } else { "Plan:" };
+    let headline = match (plan.is_empty() && plan.unknown.is_empty(), plan.not_in_force.len()) {
+        (false, _) => "Plan:",
+        (true, 0) => "Nothing to do:",
+        (true, _) => "Nothing that a step could change, and not all that is declared is in force:",
+    };
     if !text.is_empty() {
         text += "\n";
     }

@@ -64,7 +64,12 @@ pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>
     let metrics = Arc::new(Metrics::new()?);
     let bar = Arc::new(Bar::new());
     let telemetry = Arc::clone(&bar) as Arc<dyn Telemetry>;
-    let engine = engine(&desired, Arc::clone(&store) as _, telemetry, &Connectors { metrics });
+    let engine = engine(
+        &desired,
+        Arc::clone(&store) as _,
+        telemetry,
+        &Connectors { metrics, holder: place.holder() },
+    );
     let approved = approve.map(Digest::new);
     engine.await_awake(AWAKE_WITHIN).await;
     let plan = engine.plan(&desired, approved.as_ref()).await?;
@@ -120,6 +125,15 @@ impl Confirm for StoodStill<'_> {
     }
 }
 
+/// Whether a plan waits for a person, and for nothing else.
+fn was_refused(plan: &Plan) -> bool {
+    let withheld = plan.withheld().is_some();
+    plan.blocked.as_ref().map_or(withheld, |blocked| {
+        // A host that waits for its configuration cannot be read meanwhile.
+        plan.unknown.is_empty() || !blocked.creations.is_empty()
+    })
+}
+
 /// Prints what became of it, and chooses the exit status. What is not known was
 /// partly `said` with the plan.
 fn finish(reports: Vec<RoundReport>, format: Format, said: &[String]) -> Outcome {
@@ -149,10 +163,7 @@ fn finish(reports: Vec<RoundReport>, format: Format, said: &[String]) -> Outcome
     let done = steps.iter().filter(|step| step.error.is_none()).count();
     let code = if converged {
         None
-    } else if last.failures().next().is_none()
-        && last.plan.unknown.is_empty()
-        && last.plan.blocked.is_some()
-    {
+    } else if last.failures().next().is_none() && was_refused(&last.plan) {
         Some(REFUSED)
     } else {
         Some(super::FAILURE)
@@ -169,10 +180,22 @@ fn finish(reports: Vec<RoundReport>, format: Format, said: &[String]) -> Outcome
                 .iter()
                 .filter(|why| !said.contains(why))
                 .try_for_each(|why| output::print(&format!("  not known: {why}\n")))?;
+            for found in &last.plan.not_in_force {
+                output::print(&format!("  not in force: {found}\n"))?;
+            }
             let word = match (converged, code, last.held) {
+                (true, ..) if !last.plan.not_in_force.is_empty() => {
+                    "Converged, and not all that is declared is in force".to_owned()
+                }
                 (true, _, _) => "Converged".to_owned(),
                 (_, _, Some(why)) => format!("Nothing was changed: {why}"),
-                (_, Some(REFUSED), _) => "Deletions were refused".to_owned(),
+                _ if last.plan.database_missing.is_some() => {
+                    "Nothing was changed: the database is missing".to_owned()
+                }
+                _ if last.plan.state_outdated.is_some() => {
+                    "Nothing was changed: the state directory is an old copy".to_owned()
+                }
+                (_, Some(REFUSED), _) => "Refused by the guard".to_owned(),
                 _ => "Not converged".to_owned(),
             };
             output::print(&format!("{word}: {done} steps done.\n"))?;
@@ -225,7 +248,7 @@ pub(super) async fn run(place: &Place, web: &Web, resync: Duration) -> Outcome {
         source,
         store,
         secrets: Arc::new(FileSecrets::new()) as Arc<dyn Secrets>,
-        connector: Arc::new(Connectors { metrics }),
+        connector: Arc::new(Connectors { metrics, holder: place.holder() }),
         telemetry,
         bulletin: Arc::new(bulletin),
         orders: Arc::new(OrderFile::new(&place.state_dir)),
@@ -254,6 +277,8 @@ async fn signals(stop: watch::Sender<bool>) {
             _ = term.recv() => {}
             _ = int.recv() => {}
         }
+        // A program that prints a secret must not outlive us, nor hold up the end.
+        crate::secrets::end_programs();
         if *stop.borrow() {
             std::process::exit(130);
         }

@@ -3,13 +3,16 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use sha2::{Digest, Sha256};
 
 use super::Exit;
 use super::connect::Connectors;
 use super::output;
 use crate::engine::{
-    Connector, Engine, Keeper, Meter, Rechecks, Secrets, Server, Source, Store, StoreError,
-    Telemetry,
+    Connector, Engine, Generations, Keeper, Meter, Rechecks, Secrets, Server, Source, Store,
+    StoreError, Telemetry, Verdicts,
 };
 use crate::secrets::FileSecrets;
 use crate::source::FileSource;
@@ -39,6 +42,15 @@ impl Place {
     /// Opens the memory to read it; nothing where nothing is remembered yet.
     pub(super) fn remembered(&self) -> Result<Option<SqliteStore>, Exit> {
         SqliteStore::open_read_only(&self.state_dir).map_err(|error| self.unusable(&error))
+    }
+
+    /// Names the state directory, the same by whatever path. Only for whoever
+    /// holds its lock.
+    pub(super) fn holder(&self) -> Option<String> {
+        let path = self.state_dir.canonicalize().ok()?;
+        let hash = Sha256::digest(path.as_os_str().as_encoded_bytes());
+        let digits = |text: String, byte: &u8| text + &format!("{byte:02x}");
+        Some(hash.iter().take(8).fold(String::new(), digits))
     }
 
     /// Why the state directory cannot be used, and what to do about it.
@@ -125,6 +137,9 @@ pub(super) fn engine(
         telemetry,
         rechecks,
         keeper,
+        verdicts: Verdicts::default(),
+        tidied: AtomicBool::default(),
+        generations: Generations::default(),
         supervised: false,
     }
 }

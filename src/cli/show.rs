@@ -65,7 +65,8 @@ pub(super) async fn plan(place: &Place, format: Format, detailed: bool) -> Outco
         None => Arc::new(EmptyStore),
     };
     let metrics = Arc::new(Metrics::new()?);
-    let engine = engine(&desired, store, Arc::clone(&metrics) as _, &Connectors { metrics });
+    let engine =
+        engine(&desired, store, Arc::clone(&metrics) as _, &Connectors { metrics, holder: None });
     let plan = engine.plan(&desired, None).await;
     engine.server.close().await;
     let plan = plan?;

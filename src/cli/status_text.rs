@@ -153,10 +153,10 @@ fn server(status: &Status, now: Timestamp) -> String {
 fn refused(status: &Status) -> String {
     let Some(blocked) = &status.blocked else { return String::new() };
     format!(
-        "  {} `ejabberd-operator plan` lists the {} deletions that are refused; what lets them pass, in \
-         the file:\n      policy.guard.approve: {digest}\n",
+        "  {} {}: `ejabberd-operator plan` lists them; what lets them pass, in the file:\n      \
+         policy.guard.approve: {digest}\n",
         paint("✗", Ink::Red),
-        blocked.deletions,
+        blocked.counted(),
         digest = blocked.digest
     )
 }
@@ -174,6 +174,14 @@ fn troubles(status: &Status) -> Table {
         if more > 0 {
             table.line(format!("    and {more} more"));
         }
+    }
+    for (object, why) in status.not_in_force.iter().take(NAMED) {
+        let why = format!("not in force: {why}");
+        table.row([Cell::painted("!", Ink::Yellow), object.into(), why.into()]);
+    }
+    let more = status.not_in_force.len().saturating_sub(NAMED);
+    if more > 0 {
+        table.line(format!("    and {more} more that are not in force"));
     }
     table
 }

@@ -205,10 +205,7 @@ impl Work {
                 Function::of(module, function, args).map(Self::Function)
             }
             Call::Beside { function, .. } => Function::beside(function).map(Self::Function),
-            Call::Inside { function, .. } => Err(ControlError::Unsupported {
-                command: function,
-                why: "no command sets the subject of a room; use an image that has an `erl`",
-            }),
+            Call::Inside { function, .. } => Function::inside(function).map(Self::Function),
         }
     }
 }

@@ -5,6 +5,8 @@
 mod advice;
 mod affiliations;
 mod groups;
+mod limits;
+mod reach;
 mod rooms;
 mod server;
 mod users;
@@ -12,7 +14,7 @@ mod users;
 use std::collections::BTreeMap;
 
 use crate::inventory::Inventory;
-use crate::model::{AffiliationId, Digest, Jid, Kind, Localpart, ObjectKey, Op, RoomJid};
+use crate::model::{AffiliationId, Digest, Jid, Kind, Localpart, ObjectKey, Op, RoomJid, Vhost};
 use crate::observed::{ObservedState, ProcessState, Reading};
 use crate::spec::{
     AffiliationKind, DeletionPolicy, DesiredState, OptionValue, ServerState, TableStorage,
@@ -127,9 +129,49 @@ pub struct ChangeSet {
     pub unknown: Vec<String>,
     /// What an administrator should know, though nothing is done about it.
     pub notes: Vec<String>,
+    /// Hosts whose accounts are kept elsewhere than before, and what that means:
+    /// they are not filled without approval.
+    pub left_behind: BTreeMap<Vhost, String>,
+    /// The same of hosts whose accounts would be kept elsewhere with the declared
+    /// configuration: it is not put in force without approval.
+    pub would_leave: BTreeMap<Vhost, String>,
+    /// Why the operator does not manage the server's database, if so. The plan then
+    /// has no steps.
+    pub database_missing: Option<String>,
+    /// Why the state directory is older than the server's database, if it is. The
+    /// plan then has no steps.
+    pub state_outdated: Option<String>,
+    /// How often each digest was used to let refused steps through.
+    pub approvals_used: BTreeMap<Digest, u32>,
+    /// What is declared and not in force, though it is written to the server: the
+    /// object, and which field, which module or option stops it.
+    pub not_in_force: Vec<(ObjectKey, String)>,
 }
 
 impl ChangeSet {
+    /// Why nothing at all is done to the server, if so.
+    #[must_use]
+    pub fn withheld(&self) -> Option<&str> {
+        self.database_missing.as_deref().or(self.state_outdated.as_deref())
+    }
+
+    /// Removes every change of accounts, groups, rooms and affiliations.
+    pub fn leave_objects(&mut self) {
+        self.changes.retain(|change| matches!(change.key.kind, Kind::Server | Kind::Config));
+        self.adopt.clear();
+        self.forget.clear();
+    }
+
+    /// Whether the server itself changes first: what it has for rooms may be
+    /// otherwise then.
+    fn server_changes(&self) -> bool {
+        let held_back =
+            |action: &Action| matches!(action, Action::ApplyConfig { latched: Some(_), .. });
+        let of_server = |kind: Kind| matches!(kind, Kind::Server | Kind::Config);
+        let mut changes = self.changes.iter();
+        changes.any(|change| of_server(change.key.kind) && !held_back(&change.action))
+    }
+
     fn push(
         &mut self,
         kind: Kind,
@@ -166,12 +208,14 @@ pub fn diff(desired: &DesiredState, observed: &ObservedState, inventory: &Invent
     }
     server::diff(desired, observed, &mut set);
     advice::orphans(desired, inventory, &mut set);
+    reach::notes(desired, observed, &mut set);
     match &observed.version {
         Reading::Known(version) => {
             server::accounts_table(desired, observed, &mut set);
             users::diff(desired, observed, inventory, &mut set);
             groups::diff(desired, observed, inventory, &mut set);
             rooms::diff(desired, observed, inventory, *version, &mut set);
+            limits::groups(desired, observed, &mut set);
         }
         // Stopped is what it shall be: nothing is missing from the picture.
         Reading::Unknown(_) if desired.server.state == ServerState::Stopped => {}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, ChangeSet, Fate, affiliations, fate};
+use super::{Action, ChangeSet, Fate, affiliations, fate, limits};
 use crate::inventory::Inventory;
 use crate::model::{Jid, Kind, ObjectKey, Op, RoomJid, ServerVersion};
 use crate::observed::{ObservedRoom, ObservedRooms, ObservedState, Reading};
@@ -30,7 +30,7 @@ pub(super) fn diff(
         }
         match there.details.get(jid) {
             Some(Reading::Known(found)) => {
-                one_room(desired, (jid, room), found.as_ref(), inventory, version, set);
+                one_room((desired, observed), (jid, room), found.as_ref(), inventory, version, set);
             }
             Some(Reading::Unknown(why)) => set.unknown.push(format!("the room {jid}: {why}")),
             None => set.unknown.push(format!("the room {jid}: it was not looked at")),
@@ -53,7 +53,7 @@ fn present(there: &ObservedRooms) -> impl Iterator<Item = &RoomJid> {
 }
 
 fn one_room(
-    desired: &DesiredState,
+    (desired, observed): (&DesiredState, &ObservedState),
     (jid, room): (&RoomJid, &Room),
     there: Option<&ObservedRoom>,
     inventory: &Inventory,
@@ -61,8 +61,13 @@ fn one_room(
     set: &mut ChangeSet,
 ) {
     let key = ObjectKey::new(Kind::Room, jid);
+    // After a change of the server its modules may be others.
+    let services = limits::services_of(desired, observed, &jid.service);
+    let services = services.filter(|_| !set.server_changes());
     match (room.present, there) {
+        (true, None) if !set.server_changes() && no_service(desired, observed, jid, set) => {}
         (true, None) => {
+            limits::room((jid, room), None, services, set);
             unknown_options(jid, room, |name| room_option(name, version), version, set);
             let reason = "declared, not on the server";
             set.push(Kind::Room, jid, Op::Create, reason, Action::CreateRoom(jid.clone()));
@@ -74,7 +79,8 @@ fn one_room(
             // What the room itself has is better than any table.
             let has = |name: &str| found.options.contains_key(name);
             unknown_options(jid, room, has, version, set);
-            settings((jid, room), found, version, set);
+            let fixed = limits::room((jid, room), Some(found), services, set);
+            settings((jid, room), found, &fixed, version, set);
             affiliations::left_over(desired, jid, found.affiliations.as_ref(), set);
             affiliations::diff(desired, (jid, room), found.affiliations.as_ref(), inventory, set);
         }
@@ -89,6 +95,19 @@ fn one_room(
             }
         }
     }
+}
+
+/// Whether there can be no such room, because the server has not its service; says so.
+fn no_service(
+    desired: &DesiredState,
+    observed: &ObservedState,
+    jid: &RoomJid,
+    set: &mut ChangeSet,
+) -> bool {
+    let why = limits::unknown_service(desired, observed, &jid.service);
+    let missing = why.is_some();
+    set.unknown.extend(why.map(|why| format!("the room {jid}: {why}")));
+    missing
 }
 
 /// Options that this server does not have. Sent, one would crash its command,
@@ -119,6 +138,7 @@ fn can_change(name: &str, version: ServerVersion) -> bool {
 fn settings(
     (jid, room): (&RoomJid, &Room),
     there: &ObservedRoom,
+    fixed: &BTreeSet<&'static str>,
     version: ServerVersion,
     set: &mut ChangeSet,
 ) {
@@ -129,6 +149,7 @@ fn settings(
         .options
         .iter()
         .filter(differs)
+        .filter(|(name, _)| !fixed.contains(name.as_str()))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     let (options, fixed): (Vec<_>, Vec<_>) =

@@ -93,9 +93,14 @@ fn config(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet)
         Reading::Known(reading) => {
             let mut change = config_change(config, reading);
             let first = matches!(observed.process, Reading::Known(ProcessState::Absent));
-            if first && reading.latched.is_none() {
+            if first && reading.latched.is_none() && reading.refused.is_none() {
                 "put in place before the first start".clone_into(&mut change.reason);
                 change.fields.clear();
+            }
+            if !reading.leaves.is_empty() && reading.refused.is_none() {
+                let left: Vec<&str> = reading.leaves.values().map(String::as_str).collect();
+                change.reason = format!("{}; {}", change.reason, left.join("; "));
+                set.would_leave.clone_from(&reading.leaves);
             }
             set.changes.push(change);
         }
@@ -103,10 +108,11 @@ fn config(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet)
 }
 
 fn config_change(config: &Config, reading: &ConfigReading) -> Change {
-    let ConfigReading { declared, latched, standing, changes, restarts, .. } = reading;
+    let ConfigReading { declared, latched, refused, standing, changes, restarts, .. } = reading;
     let always = config.apply == ConfigApply::Restart;
     let restart = always || !restarts.is_empty();
     let how = match (always, restarts.as_slice()) {
+        _ if refused.is_some() => format!("refused: {}", refused.as_deref().unwrap_or_default()),
         (_, []) if !restart => "a reload is enough".to_owned(),
         (true, _) => "by a restart, as spec.config.apply says".to_owned(),
         (false, restarts) => format!("a restart is needed: {}", restarts.join("; ")),
@@ -159,16 +165,26 @@ fn surroundings(desired: &DesiredState, observed: &ObservedState, set: &mut Chan
         )),
         None => {}
     }
+    if let Some(why) = &found.unattached {
+        set.notes.push(format!("if the container is removed, its database is missing: {why}"));
+    }
+    if let Some(option) = found.removed_by {
+        set.notes.push(format!(
+            "the container was started with `{option}`: it is removed as soon as it stops, so that \
+             the operator does nothing that stops it"
+        ));
+    }
     let Some(first) = found.differences.first() else { return };
     let all = found.differences.join("; ");
-    match (docker.recreate, &found.irreplaceable) {
+    match (docker.recreate, found.losses.as_slice()) {
         (Recreate::Never, _) => {
             set.notes.push(format!("the container differs ({all}); recreate is never"));
         }
-        (Recreate::WhenChanged, Some(why)) => {
-            set.unknown.push(format!("the container differs ({first}) and is not replaced: {why}"));
-        }
-        (Recreate::WhenChanged, None) => {
+        (Recreate::WhenChanged, losses @ [_, ..]) => set.unknown.push(format!(
+            "the container differs ({first}) and is not replaced, because this would be lost: {}",
+            losses.join("; ")
+        )),
+        (Recreate::WhenChanged, []) => {
             let field = |text: &String| text.split(':').next().unwrap_or_default().to_owned();
             let fields = found.differences.iter().map(field).collect();
             change(fields, format!("replaced on the same volumes: {all}"), Action::ReplaceServer);

@@ -97,8 +97,8 @@ pub(super) fn http_api(e: &Evidence) -> Answer {
             .filter_map(|api| match &api.status {
                 Reading::Known(status) if is_api(*status) => None,
                 Reading::Known(status) => Some(format!("{}: it answers with {status}", place(api))),
-                // Not asked, because it cannot be: TLS, a Unix socket.
-                Reading::Unknown(_) if api.tls || api.at.is_none() => None,
+                // A Unix socket that may not be connected to; see below.
+                Reading::Unknown(_) if api.at.is_none() => None,
                 Reading::Unknown(why) => Some(format!("{}: {why}", place(api))),
             })
             .collect();
@@ -106,6 +106,10 @@ pub(super) fn http_api(e: &Evidence) -> Answer {
             Reading::Known(status) => format!("{}/status: {status}, from inside", place(api)),
             Reading::Unknown(why) => format!("{}: {why}", place(api)),
         });
+        let unasked = apis.iter().any(|api| api.at.is_none() && api.status.known().is_none());
+        if bad.is_empty() && unasked {
+            return unknown("an HTTP API on a Unix socket could not be asked").with(lines);
+        }
         if bad.is_empty() {
             return fine("the HTTP API answers where the server runs").with(lines);
         }

@@ -2,7 +2,7 @@
 
 use super::Symptom::{Account, Api, Delivery, Load, Start};
 use super::{Check, Evidence, Symptom};
-use super::{account, api, configuration, delivery, load, operator, place, start};
+use super::{account, api, configuration, delivery, load, login, operator, place, start};
 
 const fn check(
     symptom: Symptom,
@@ -13,8 +13,11 @@ const fn check(
     Check { symptom, name, rank, look }
 }
 
+/// The checks that together show whether people can log in.
+pub const LOGIN_CHECKS: [&str; 3] = ["authentication", "listeners", "client_ports"];
+
 /// Every check, by symptom, in the order in which somebody would look.
-pub const CHECKS: [Check; 34] = [
+pub const CHECKS: [Check; 37] = [
     check(Start, "desired_state", 9, operator::desired_state),
     check(Start, "operator", 31, operator::runs),
     check(Start, "state_directory", 7, operator::state_directory),
@@ -33,7 +36,10 @@ pub const CHECKS: [Check; 34] = [
     check(Api, "http_api", 15, api::http_api),
     check(Api, "http_reach", 16, api::reach),
     check(Delivery, "hosts", 14, delivery::hosts),
-    check(Delivery, "client_ports", 17, delivery::client_ports),
+    check(Delivery, "authentication", 15, login::authentication),
+    check(Delivery, "listeners", 16, login::listeners),
+    check(Delivery, "client_ports", 17, login::client_ports),
+    check(Delivery, "published_ports", 17, login::published),
     check(Delivery, "offline_storage", 20, delivery::offline_storage),
     check(Delivery, "archive", 21, delivery::archive),
     check(Delivery, "rooms", 22, delivery::rooms),

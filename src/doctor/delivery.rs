@@ -2,7 +2,7 @@
 
 use super::api::{bans_untold, of_alive};
 use super::words::{bytes, count, some};
-use super::{Answer, Archive, Client, Delivery, Evidence, fine, no_matter, problem, unknown};
+use super::{Answer, Archive, Delivery, Evidence, fine, no_matter, problem, unknown};
 use crate::model::{Jid, RoomJid};
 use crate::observed::Reading;
 use crate::spec::{DesiredState, OptionValue};
@@ -11,7 +11,7 @@ use crate::spec::{DesiredState, OptionValue};
 /// that has grown to this, and only logs it.
 const ARCHIVE_LIMIT: i64 = 2_000_000_000;
 
-fn look(e: &Evidence, judge: impl FnOnce(&Delivery, &DesiredState) -> Answer) -> Answer {
+pub(super) fn look(e: &Evidence, judge: impl FnOnce(&Delivery, &DesiredState) -> Answer) -> Answer {
     of_alive(e, |server, _| match &e.desired {
         Some(desired) => judge(&server.delivery, desired),
         None => unknown("the file does not say what there shall be"),
@@ -44,63 +44,6 @@ pub(super) fn hosts(e: &Evidence) -> Answer {
         )
         .with([format!("it serves {}", some(served))])
     })
-}
-
-pub(super) fn client_ports(e: &Evidence) -> Answer {
-    look(e, |delivery, _| {
-        let clients = known!(&delivery.clients);
-        if clients.is_empty() {
-            return problem(
-                "no listener is for clients: nobody can log in",
-                "add one with `module: ejabberd_c2s` to `listen` in the configuration",
-            );
-        }
-        let (mut bad, mut good, mut plain) = (Vec::new(), Vec::new(), false);
-        for client in clients {
-            let place = format!("{}, {}", client.at, client.host);
-            match wrong_with(client) {
-                None => good.push(place),
-                Some(what) => {
-                    plain |= what == NO_STARTTLS;
-                    bad.push(format!("{place}: {what}"));
-                }
-            }
-        }
-        if bad.is_empty() {
-            return fine(format!("its client ports speak XMPP: {}", some(good)));
-        }
-        let cure = if plain {
-            "put a certificate that it can read where `certfiles` in the configuration says (spec.config.files): without one nobody can log in who wants TLS".to_owned()
-        } else {
-            format!(
-                "see `ports` and `hosts`, and the server's log; then `{} reload_config`, or {}",
-                e.ejabberdctl(),
-                e.restart()
-            )
-        };
-        problem(format!("a client port does not serve clients: {}", some(&bad)), cure).with(bad)
-    })
-}
-
-/// What a client is told that is not offered what the configuration says.
-const NO_STARTTLS: &str = "it does not offer STARTTLS, though its configuration says so";
-
-fn wrong_with(client: &Client) -> Option<String> {
-    match &client.says {
-        Reading::Unknown(why) => Some(why.clone()),
-        Reading::Known(said) if said.contains("host-unknown") => {
-            Some("it does not know the host".to_owned())
-        }
-        Reading::Known(said) if !said.contains("<stream:stream") => {
-            Some("it does not speak XMPP".to_owned())
-        }
-        Reading::Known(said)
-            if client.starttls && !said.contains("urn:ietf:params:xml:ns:xmpp-tls") =>
-        {
-            Some(NO_STARTTLS.to_owned())
-        }
-        Reading::Known(_) => None,
-    }
 }
 
 pub(super) fn offline_storage(e: &Evidence) -> Answer {
@@ -190,6 +133,25 @@ pub(super) fn rooms(e: &Evidence) -> Answer {
             let declared = desired.rooms.as_ref().and_then(|rooms| rooms.get(room));
             declared.and_then(|room| room.options.get("mam")) == Some(&OptionValue::Bool(true))
         };
+        if let Reading::Known(services) = &delivery.services {
+            let lost: Vec<&RoomJid> = rooms
+                .iter()
+                .map(|(room, _)| room)
+                .filter(|room| !services.contains(&room.service))
+                .collect();
+            if !lost.is_empty() {
+                let has = if services.is_empty() {
+                    "the server has no service for rooms: mod_muc is not loaded".to_owned()
+                } else {
+                    format!("the server has the services {}", some(services))
+                };
+                return problem(
+                    format!("declared rooms are at a service that the server does not have: {}", some(lost)),
+                    "correct `service` in the file, or add the name to `hosts` of mod_muc in the configuration",
+                )
+                .with([has]);
+            }
+        }
         let gone: Vec<&RoomJid> =
             rooms.iter().filter(|(_, mam)| mam.is_none()).map(|(room, _)| room).collect();
         if !gone.is_empty() {

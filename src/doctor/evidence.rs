@@ -1,13 +1,15 @@
 //! What the checks judge.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::model::{Jid, RoomJid, ServerVersion, Vhost};
-use crate::observed::{Circumstances, Holder, ProcessState, Reading, Space, Surroundings, Usage};
+use crate::observed::{
+    Circumstances, Holder, ProcessState, Published, Reading, Space, Surroundings, Usage,
+};
 use crate::spec::{self, DesiredState, ServerState};
 use crate::status::Status;
 use crate::supervision::Cause;
@@ -177,8 +179,14 @@ pub struct Delivery {
     /// By declared host: whether messages wait for who is not online, and
     /// how the archive is set, if there is one.
     pub modules: BTreeMap<Vhost, (Reading<bool>, Reading<Option<String>>)>,
-    /// Its client ports, each for each host.
+    /// What clients read where they can begin a stream, each place for each host.
     pub clients: Reading<Vec<Client>>,
+    /// How accounts are checked, for every vhost and method.
+    pub backends: Reading<Vec<Backend>>,
+    /// Every listener of the configuration in force.
+    pub listeners: Reading<Vec<Listening>>,
+    /// What stands behind each published port.
+    pub published: Reading<Vec<(Published, Behind)>>,
     /// So many messages are archived, in so many bytes on disk where there is a limit to it.
     pub archive: Reading<Archive>,
     /// Messages that wait, by declared account.
@@ -191,21 +199,87 @@ pub struct Delivery {
     pub banned: Reading<Vec<(Jid, String)>>,
     /// Declared rooms: whether each is there, and whether it is archived.
     pub rooms: Reading<Vec<(RoomJid, Option<bool>)>>,
+    /// The names under which the server has rooms.
+    pub services: Reading<BTreeSet<Vhost>>,
     /// Who is connected: full names with their resources.
     pub connected: Reading<Vec<String>>,
 }
 
-/// A port for clients, and what it says to one.
+/// A place where clients begin a stream, and what one reads there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
-    /// Where it is.
-    pub at: SocketAddr,
+    /// Where it is: an address, a Unix socket, a URL.
+    pub at: String,
     /// The host that was asked for.
     pub host: Vhost,
-    /// Whether its configuration has it offer STARTTLS.
-    pub starttls: bool,
-    /// What it says.
+    /// How a client begins.
+    pub opening: Opening,
+    /// What it says: before TLS, where it offers that, and after.
     pub says: Reading<String>,
+}
+
+/// How a client begins a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// Over TCP without TLS, which is not offered either.
+    Plain,
+    /// Over TCP with STARTTLS, as its configuration says.
+    Starttls,
+    /// Over TLS from the first byte.
+    DirectTls,
+    /// Over a WebSocket.
+    Websocket,
+    /// Over BOSH.
+    Bosh,
+}
+
+/// An authentication method of a vhost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backend {
+    /// The vhost.
+    pub host: Vhost,
+    /// ejabberd's word for the method: `mnesia`, `ldap`, …
+    pub method: String,
+    /// Whether it works.
+    pub state: BackendState,
+    /// The servers or the program behind it, and what is wrong with each, if
+    /// anything.
+    pub servers: Vec<(String, Option<String>)>,
+}
+
+/// Whether an authentication method works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackendState {
+    /// It answers questions about accounts.
+    Answers,
+    /// That cannot be seen from outside, or does not show that it accepts a password.
+    Untold,
+    /// It does not, and why.
+    Fails(String),
+}
+
+/// A listener, and whether it listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listening {
+    /// Where it is to be bound.
+    pub at: String,
+    /// Whether it is UDP.
+    pub udp: bool,
+    /// What answers there.
+    pub module: String,
+    /// Whether it is bound.
+    pub open: Reading<bool>,
+}
+
+/// What stands behind a published port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behind {
+    /// A socket that others reach.
+    Socket,
+    /// A socket on the container's own loopback, where a published port does not lead.
+    Loopback,
+    /// Nothing.
+    Nothing,
 }
 
 /// The archive of messages.

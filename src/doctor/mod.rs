@@ -14,6 +14,7 @@ mod configuration;
 mod delivery;
 mod evidence;
 mod load;
+mod login;
 mod operator;
 mod place;
 mod start;
@@ -23,7 +24,7 @@ mod words;
 
 use serde::Serialize;
 
-pub use checks::CHECKS;
+pub use checks::{CHECKS, LOGIN_CHECKS};
 pub use evidence::*;
 
 /// What people notice.

@@ -74,7 +74,7 @@ pub enum Call {
     /// Several things in the server's VM that must not be torn apart, as one
     /// program of the far end.
     Inside {
-        /// Which: `subject`.
+        /// Which: `configuration`, `start`, `subject`.
         function: &'static str,
         /// Its arguments.
         args: Vec<Arg>,

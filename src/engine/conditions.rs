@@ -6,7 +6,10 @@ use super::report::{ApplyError, CONTESTED, FAILED_BEFORE, RoundReport, StepOutco
 use crate::model::Kind;
 use crate::observed::{ProcessState, Reading};
 use crate::spec::DesiredState;
-use crate::status::{BlockedStatus, ConditionStatus, ConditionType, ServerStatus, Status};
+use crate::status::{
+    BlockedStatus, ConditionStatus, ConditionType, DATABASE_MISSING, STATE_OUTDATED, ServerStatus,
+    Status,
+};
 
 /// Failing objects that the status names. All of them are counted.
 const MAX_FAILING: usize = 50;
@@ -26,6 +29,7 @@ pub fn update(status: &mut Status, desired: &DesiredState, report: &RoundReport,
         digest: report.plan.digest.clone(),
         reason: blocked.reason.clone(),
         deletions: blocked.deletions.len(),
+        creations: blocked.creations.len(),
     });
     // What failed before and waits for its next try still fails, for the same reason.
     let before = std::mem::take(&mut status.failing);
@@ -39,6 +43,14 @@ pub fn update(status: &mut Status, desired: &DesiredState, report: &RoundReport,
         .chain(waiting)
         .take(MAX_FAILING)
         .collect();
+    status.not_in_force.clear();
+    for found in &report.plan.not_in_force {
+        let name = format!("{} {}", found.kind, found.name);
+        if status.not_in_force.len() < MAX_FAILING || status.not_in_force.contains_key(&name) {
+            let all = status.not_in_force.entry(name).or_default();
+            *all = if all.is_empty() { found.why.clone() } else { format!("{all}; {}", found.why) };
+        }
+    }
     status.failing_count = report.failing().count();
     let contested = report.outcomes.iter().filter(|outcome| is_contested(outcome));
     status.contested = contested
@@ -91,12 +103,24 @@ fn ready(status: &mut Status, report: &RoundReport, now: Timestamp) {
     let drift: usize = report.drift.values().sum();
     let (holds, reason, message) = if let Reading::Unknown(why) = &report.observed.version {
         (false, "ServerDown", why.clone())
+    } else if let Some(why) = &report.plan.database_missing {
+        (false, DATABASE_MISSING, why.clone())
+    } else if let Some(why) = &report.plan.state_outdated {
+        (false, STATE_OUTDATED, why.clone())
     } else if let Some(why) = report.plan.unknown.first() {
         (false, "Unknown", why.clone())
     } else if let (true, Some(why)) = (drift > 0, report.held) {
         (false, "Held", format!("{} as they are: {why}", left(drift)))
     } else if drift > 0 {
         (false, "Drift", left(drift))
+    } else if let Some(first) = report.plan.not_in_force.first() {
+        let more = match report.plan.not_in_force.len() {
+            0 | 1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        // No step is left, and nothing that the operator could do.
+        let message = format!("written as declared, but not all is in force: {first}{more}");
+        (true, "Converged", message)
     } else {
         (true, "Converged", "the server is as declared".to_owned())
     };
@@ -122,14 +146,18 @@ fn is_contested(outcome: &StepOutcome) -> bool {
 }
 
 fn stalled(status: &mut Status, report: &RoundReport, now: Timestamp) {
+    if let Some(why) = &report.plan.database_missing {
+        return status.set(ConditionType::Stalled, true, DATABASE_MISSING, why.clone(), now);
+    }
+    if let Some(why) = &report.plan.state_outdated {
+        return status.set(ConditionType::Stalled, true, STATE_OUTDATED, why.clone(), now);
+    }
     match &report.plan.blocked {
-        Some(blocked) => status.set(
-            ConditionType::Stalled,
-            true,
-            "DeletionsRefused",
-            blocked.reason.clone(),
-            now,
-        ),
+        Some(blocked) => {
+            let refused =
+                if blocked.deletions.is_empty() { "CreationsRefused" } else { "DeletionsRefused" };
+            status.set(ConditionType::Stalled, true, refused, blocked.reason.clone(), now);
+        }
         None => status.set(
             ConditionType::Stalled,
             false,

@@ -1,18 +1,25 @@
 //! The declared configuration beside the one on the server.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
+use tokio::time::timeout;
 
 use super::Engine;
 use super::error::{ControlError, SecretError};
 use super::ports::{ConfigFiles, MAIN_CONFIG};
 use crate::audit::{self, Certificate};
+use crate::configuration::Configuration;
 use crate::model::Digest;
 use crate::observed::{ConfigReading, Latched, ProcessState, Reading, Standing};
-use crate::rollout::{self, Method};
-use crate::spec::{Config, DesiredState};
+use crate::rollout::{self, Changed, Failure, Method, Snapshot};
+use crate::spec::{Config, DesiredState, ServerState};
+
+/// How long new files may take to be judged while a plan is made.
+const JUDGED_WITHIN: Duration = Duration::from_secs(20);
 
 impl Engine {
     /// The declared configuration beside the one on the server, which is asked
@@ -23,7 +30,7 @@ impl Engine {
         silent: Option<&ProcessState>,
     ) -> Option<Reading<ConfigReading>> {
         let config = desired.config.as_ref()?;
-        Some(match self.compare_config(config, silent).await {
+        Some(match self.compare_config(desired, config, silent).await {
             Ok(reading) => Reading::Known(reading),
             Err(why) => Reading::Unknown(format!("failed to {why}")),
         })
@@ -31,6 +38,7 @@ impl Engine {
 
     async fn compare_config(
         &self,
+        desired: &DesiredState,
         config: &Config,
         silent: Option<&ProcessState>,
     ) -> Result<ConfigReading, String> {
@@ -53,7 +61,24 @@ impl Engine {
             let same = found.iter().filter(|(name, _)| files.contains_key(*name));
             same.map(|(name, content)| (name.clone(), content.clone())).collect()
         };
-        let changes = rollout::difference(&of(wanted), wanted);
+        let before = of(wanted);
+        let asked = desired.server.state == ServerState::Running && before != *wanted;
+        let judged = match (asked, &latch) {
+            (false, _) => None,
+            (true, Some(_)) => self.judge_in_time(None, wanted).await,
+            (true, None) => self.judge_in_time(Some(desired), wanted).await,
+        };
+        let refused = match (&judged, &latch) {
+            (Some(Err(failure)), None) if failure.blame => Some(failure.message.clone()),
+            _ => None,
+        };
+        let expanded = judged.and_then(Result::ok);
+        let leaves = match &expanded {
+            Some(expanded) if latch.is_none() => self.would_leave(desired, expanded),
+            _ => Ok(BTreeMap::new()),
+        };
+        let leaves = leaves.map_err(|e| e.to_string())?;
+        let changes = self.changes(&before, wanted, expanded.as_deref(), silent).await;
         let restarts = changes.iter().filter(|change| change.method == Method::Restart);
         let restarts = restarts.map(|change| match change.why {
             Some(why) => format!("`{}` {why}", change.name),
@@ -62,6 +87,8 @@ impl Engine {
         Ok(ConfigReading {
             in_force: config_digest(&of(&declared)),
             declared: digest,
+            refused,
+            leaves,
             standing: standing.as_ref().map(|(good, files)| Standing {
                 digest: good.digest.clone(),
                 variant: good.variant.clone(),
@@ -75,6 +102,42 @@ impl Engine {
                 .collect(),
             changes: changes.into_iter().map(|change| change.name).collect(),
         })
+    }
+
+    /// What ejabberd and this program say of new files; `None` where that takes
+    /// too long, as with an image that is still to be pulled.
+    async fn judge_in_time(
+        &self,
+        desired: Option<&DesiredState>,
+        files: &ConfigFiles,
+    ) -> Option<Result<Arc<Configuration>, Failure>> {
+        timeout(JUDGED_WITHIN, self.judge(desired, files)).await.ok()
+    }
+
+    /// The options and files that change with `wanted`, compared by what the
+    /// server has in force. What a server that does not answer has in force is
+    /// not known; it starts with whatever is there.
+    async fn changes(
+        &self,
+        before: &ConfigFiles,
+        wanted: &ConfigFiles,
+        expanded: Option<&Configuration>,
+        silent: Option<&ProcessState>,
+    ) -> Vec<Changed> {
+        let (mut in_force, mut version) = (None, None);
+        if silent.is_none() && before != wanted {
+            let (configuration, said) =
+                tokio::join!(self.server.configuration(), self.server.version());
+            in_force = configuration
+                .inspect_err(|error| tracing::debug!(%error, "what is in force is not known"))
+                .ok();
+            version = said.ok();
+        }
+        rollout::difference(
+            Snapshot { files: before, expanded: in_force.as_ref() },
+            Snapshot { files: wanted, expanded },
+            version,
+        )
     }
 
     async fn config_of_server(&self, names: &[String]) -> Result<ConfigFiles, ControlError> {

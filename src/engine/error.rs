@@ -1,4 +1,21 @@
 //! What can go wrong at a port, and what the engine makes of it.
+//!
+//! Much of a message comes from a far end (a server, an engine), which may lie:
+//! each text of one is cut and its control characters are escaped where it is
+//! shown, so that no adapter can forget it.
+
+use crate::spec::printable;
+
+/// The most of a text of a far end that is shown, in characters.
+const MAX_SHOWN_CHARS: usize = 1000;
+
+/// A text of a far end as it may be shown.
+fn shown(text: &str) -> String {
+    let mut chars = text.chars();
+    let cut: String = chars.by_ref().take(MAX_SHOWN_CHARS).collect();
+    let more = if chars.next().is_some() { "…" } else { "" };
+    format!("{}{more}", printable(&cut))
+}
 
 /// Whether trying again may help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,12 +30,12 @@ pub enum Class {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
     /// The node is not there: stopped, starting, or gone.
-    #[error("reach the server: {0}")]
+    #[error("reach the server: {}", shown(.0))]
     Unreachable(String),
     /// The channel itself cannot be opened, so that nothing is known of the
     /// server: no Erlang was found, its program does not start, the engine
     /// refuses to run it.
-    #[error("open the control channel: {0}")]
+    #[error("open the control channel: {}", shown(.0))]
     CannotOpen(String),
     /// No answer within the deadline.
     #[error("get an answer to `{0}` in time")]
@@ -35,7 +52,7 @@ pub enum ControlError {
         hint: &'static str,
     },
     /// ejabberd said no, and why.
-    #[error("run `{command}`: {message}")]
+    #[error("run `{command}`: {}", shown(message))]
     Refused {
         /// The command.
         command: &'static str,
@@ -43,7 +60,7 @@ pub enum ControlError {
         message: String,
     },
     /// The command crashed in the server.
-    #[error("run `{command}`: it crashed in the server ({tag}{place})")]
+    #[error("run `{command}`: it crashed in the server ({}{})", shown(tag), shown(place))]
     Crashed {
         /// The command.
         command: &'static str,
@@ -112,7 +129,7 @@ impl ControlError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuntimeError {
     /// The engine that runs the server does not answer.
-    #[error("reach {what}: {cause}")]
+    #[error("reach {}: {}", shown(what), shown(cause))]
     Engine {
         /// Which engine.
         what: String,
@@ -120,13 +137,13 @@ pub enum RuntimeError {
         cause: String,
     },
     /// There is no such container, file, program.
-    #[error("find {0}")]
+    #[error("find {}", shown(.0))]
     Missing(String),
     /// There is no `erl` program where the server runs.
-    #[error("find an `erl` program in {0}")]
+    #[error("find an `erl` program in {}", shown(.0))]
     NoErlang(String),
     /// Something that only somebody can mend.
-    #[error("{operation}: {cause}")]
+    #[error("{}: {}", shown(operation), shown(cause))]
     Refused {
         /// What was tried.
         operation: String,
@@ -134,7 +151,7 @@ pub enum RuntimeError {
         cause: String,
     },
     /// It took too long.
-    #[error("{0} in time")]
+    #[error("{} in time", shown(.0))]
     Timeout(String),
 }
 
@@ -195,4 +212,29 @@ pub struct SourceError {
     pub path: String,
     /// What was seen, and what to do.
     pub cause: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_a_far_end_is_cut_and_escaped_in_every_message() {
+        let lie = || format!("\u{1b}[2J\r\n{}", "é".repeat(3 << 20));
+        let messages = [
+            ControlError::Unreachable(lie()).to_string(),
+            ControlError::CannotOpen(lie()).to_string(),
+            ControlError::Refused { command: "x", message: lie() }.to_string(),
+            ControlError::Crashed { command: "x", tag: lie(), place: lie() }.to_string(),
+            RuntimeError::Engine { what: lie(), cause: lie() }.to_string(),
+            RuntimeError::Missing(lie()).to_string(),
+            RuntimeError::NoErlang(lie()).to_string(),
+            RuntimeError::Refused { operation: lie(), cause: lie() }.to_string(),
+            RuntimeError::Timeout(lie()).to_string(),
+        ];
+        for message in messages {
+            assert!(message.len() < 5000, "{} bytes", message.len());
+            assert!(!message.contains(char::is_control), "{message:?}");
+        }
+    }
 }

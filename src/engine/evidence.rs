@@ -37,10 +37,11 @@ impl Engine {
         let process = process.await;
         let silent = silence(&process);
         // What the server is asked itself is not even tried where it cannot answer.
-        let (configuration, inside, version, variant, surroundings, host) = tokio::join!(
-            asked(silent.as_deref(), self.main_configuration()),
+        let (configuration, inside, version, distribution, variant, surroundings, host) = tokio::join!(
+            asked(silent.as_deref(), async { said(self.server.configuration().await) }),
             asked(silent.as_deref(), self.sockets_inside()),
             asked(silent.as_deref(), async { said(self.server.version().await) }),
+            asked(silent.as_deref(), async { said(self.server.distribution().await) }),
             self.variant(desired, silent.as_deref()),
             within(PART_DEADLINE, self.known_surroundings()),
             within(PART_DEADLINE, async {
@@ -62,6 +63,7 @@ impl Engine {
             variant,
             configuration,
             inside,
+            distribution,
             host,
             surroundings,
             wire,
@@ -88,19 +90,35 @@ impl Engine {
         Some(Variant { name, in_force: in_force.await })
     }
 
+    /// Gathers what can be seen of where the server runs, whatever its
+    /// configuration. What cannot be seen is unknown.
+    pub(super) async fn evidence_around(&self) -> Evidence {
+        let (surroundings, inside, distribution) = tokio::join!(
+            within(PART_DEADLINE, self.known_surroundings()),
+            within(PART_DEADLINE, self.sockets_inside()),
+            within(PART_DEADLINE, async { said(self.server.distribution().await) }),
+        );
+        let unasked = || "it was not asked".to_owned();
+        Evidence {
+            variant: None,
+            configuration: Reading::Unknown(unasked()),
+            inside,
+            distribution,
+            host: Reading::Unknown(unasked()),
+            surroundings,
+            wire: Reading::Unknown(unasked()),
+            version: Reading::Unknown(unasked()),
+            certificates: Reading::Unknown(unasked()),
+            now: Timestamp::now(),
+        }
+    }
+
     async fn known_surroundings(&self) -> Result<Surroundings, String> {
-        match self.runtime.surroundings().await {
+        match self.runtime.surroundings(self.directory().as_deref()).await {
             Ok(Some(surroundings)) => Ok(surroundings),
             Ok(None) => Err("there is no server".to_owned()),
             Err(e) => Err(format!("failed to {e}")),
         }
-    }
-
-    async fn main_configuration(&self) -> Result<String, String> {
-        let path = said(self.server.config_path().await)?;
-        let text = said(self.server.read_file(&path).await)?;
-        let text = text.ok_or_else(|| format!("{path} is not there"))?;
-        String::from_utf8(text).map_err(|_| format!("{path} is not UTF-8"))
     }
 
     /// Asks the server's own VM, and so sees what it sees, as the user that it is.

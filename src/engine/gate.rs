@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::Engine;
+use super::check::{HARDENED, broken_message};
 use super::error::ControlError;
 use super::lifecycle::{START_LINES, last_start};
-use super::server::{Encryption, Listener};
+use super::server::{Encryption, Listener, PLAIN_LOGGED};
 use crate::audit::{self, Inside};
 use crate::observed::{PAUSED, ProcessState, Work};
 use crate::rollout::{Failure, Side};
@@ -119,8 +120,7 @@ impl Engine {
             }
             Ok(ProcessState::Running { .. }) => {}
             Ok(ProcessState::Stopped { exit_code, oom_killed }) => {
-                // Where files were put in force with a restart, the server before
-                // that restart has logged as well.
+                // The engine may have started it once more.
                 let start = last_start(&*self.runtime).await.unwrap_or(since);
                 let log = self.runtime.log(since.max(start), START_LINES).await;
                 let log = log.unwrap_or_default();
@@ -281,6 +281,14 @@ impl Engine {
         for listener in listeners.iter().filter(|listener| listener.is_c2s()) {
             let to = listener.endpoint();
             let Err(error) = self.server.log_in(to, jid, &password).await else { return Ok(()) };
+            if matches!(&error, ControlError::Refused { message, .. } if message == PLAIN_LOGGED) {
+                tracing::warn!(
+                    %jid,
+                    "the gate does without the canary: the server offers PLAIN alone and logs at \
+                     debug, so that its log would have the password; set `loglevel: info`"
+                );
+                return Ok(());
+            }
             // What cannot be tried at all says nothing about the configuration.
             let blame = !error.is_outage() && !matches!(error, ControlError::Unsupported { .. });
             let why = format!("the canary {jid} cannot log in at {}: {}", to.at, refusal(&error));
@@ -309,9 +317,6 @@ fn refusal(error: &ControlError) -> String {
     }
 }
 
-/// The variant whose name is a promise: it has to pass the security checklist.
-const HARDENED: &str = "hardened";
-
 /// The items that a configuration alone can break.
 const PROMISED: [&str; 6] = [
     "loopback_inside",
@@ -333,13 +338,7 @@ impl Engine {
             PROMISED.contains(&finding.check) && finding.verdict.holds() == Some(false)
         });
         broken.map_or(Ok(()), |finding| {
-            Err(Failure {
-                message: format!(
-                    "it is called `{HARDENED}` and fails the security checklist: {}: {}",
-                    finding.check, finding.seen
-                ),
-                blame: true,
-            })
+            Err(Failure { message: broken_message(finding.check, &finding.seen), blame: true })
         })
     }
 }

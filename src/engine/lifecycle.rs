@@ -8,8 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Engine;
 use super::configuration::config_digest;
-use super::keeper::Held;
-use super::ports::{Memo, Runtime};
+use super::ports::Runtime;
 use super::report::{ApplyError, StepOutcome, StepResult};
 use super::rollout::Target;
 use super::round::Confirm;
@@ -18,16 +17,8 @@ use crate::diff::Action;
 use crate::observed::{PAUSED, ProcessState, Reading, Work};
 use crate::plan::Step;
 use crate::rollout::{Method, Outcome};
-use crate::spec::{DesiredState, ServerState};
+use crate::spec::DesiredState;
 use crate::supervision::{Cause, Ending};
-
-/// Between an announcement and what it announces the file may have changed.
-async fn still_wanted(confirm: &dyn Confirm) -> Result<(), ApplyError> {
-    match confirm.deletions_wait().await {
-        Some(why) => Err(ApplyError::Withdrawn(why)),
-        None => Ok(()),
-    }
-}
 
 /// How often a starting server is asked whether it has started. A session
 /// costs the host half a second of a core, so not more often.
@@ -113,7 +104,7 @@ impl Engine {
                 }
                 Action::ReplaceServer => {
                     let result = self.replace_server(desired, &step, confirm).await;
-                    note(step, result.map(|()| StepResult::Done));
+                    note(step, result);
                 }
                 Action::OwnRestarts => {
                     let result = self.runtime.own_restarts().await;
@@ -124,7 +115,7 @@ impl Engine {
         }
         if let Some(step) = config {
             let result = self.change_config(desired, &step, confirm).await;
-            note(step, result.map(|()| StepResult::Done));
+            note(step, result);
         }
         outcomes
     }
@@ -197,6 +188,10 @@ impl Engine {
     /// Makes the container where there is none.
     async fn make(&self) -> Result<(), ApplyError> {
         if self.runtime.inspect().await? == ProcessState::Absent {
+            // Look again: the volume may have changed since the plan was made.
+            if let Some(why) = self.creation_would_lose(&self.store.inventory()?).await? {
+                return Err(ApplyError::DatabaseMissing(why));
+            }
             self.runtime.create().await?;
         }
         Ok(())
@@ -230,8 +225,10 @@ impl Engine {
     /// one that it ended with.
     async fn start_with(&self, desired: &DesiredState, config: &Step) -> Result<(), ApplyError> {
         let target = self.target(desired, config).await?;
+        // Others may have started it since.
+        let method = self.method_now(Method::Restart).await?;
         let mut held = self.keeper.hold().await;
-        self.roll_out(desired, Target { method: Method::Restart, ..target }, &mut held).await
+        self.roll_out(desired, Target { method, ..target }, &mut held).await
     }
 
     /// Changes the configuration of a server that runs.
@@ -240,42 +237,50 @@ impl Engine {
         desired: &DesiredState,
         step: &Step,
         confirm: &dyn Confirm,
-    ) -> Result<(), ApplyError> {
+    ) -> Result<StepResult, ApplyError> {
         let restart = matches!(step.action, Action::ApplyConfig { restart: true, .. });
         let target = if restart {
-            // Nobody is told of an interruption that does not come.
-            let target = self.accepted(desired, step).await?;
-            if desired.server.announce.is_some() {
-                self.announce(desired).await;
-                still_wanted(confirm).await?;
-            }
-            target
+            self.accepted(desired, step).await?
         } else {
-            let target = self.target(desired, step).await?;
-            Target { method: self.method_now(target.method).await?, ..target }
+            self.target(desired, step).await?
         };
+        let target = Target { method: self.method_now(target.method).await?, ..target };
+        // People are told once it is sure that the interruption comes.
+        if restart && desired.server.announce.is_some() {
+            self.announce(desired).await;
+            // The file may have changed during the delay that was announced.
+            if let Some(why) = confirm.deletions_wait().await {
+                return Ok(StepResult::deferred(why));
+            }
+        }
         let mut held = self.keeper.hold().await;
-        self.roll_out(desired, target, &mut held).await
+        self.roll_out(desired, target, &mut held).await.map(|()| StepResult::Done)
     }
 
-    /// How a configuration can be put in force now. A server that starts cannot
-    /// reload (its database aborts the transactions of `reload_config`, seen on
-    /// 24.12), so the operator waits for the start. A start that does no work
-    /// meanwhile is given up: the server is restarted.
+    /// How a configuration can be put in force now. The operator waits for a
+    /// server that starts: it cannot reload (its database aborts the transactions
+    /// of `reload_config`, seen on 24.12), and a stop in the middle of its start
+    /// can leave a database whose next start fails (seen on 24.12 and 26.07). A
+    /// start that does no work meanwhile is given up: the server is restarted.
     async fn method_now(&self, method: Method) -> Result<Method, ApplyError> {
         let measure =
             async || self.runtime.usage().await.ok().flatten().and_then(|usage| usage.work);
         let before = measure().await;
         self.await_awake(STARTS_WITHIN).await;
-        match self.server.phase().await? {
-            NodePhase::Running | NodePhase::Stopped => Ok(method),
-            NodePhase::Starting | NodePhase::Stopping => match (before, measure().await) {
+        match self.server.phase().await {
+            Ok(NodePhase::Running | NodePhase::Stopped) => Ok(method),
+            Ok(NodePhase::Starting | NodePhase::Stopping) => match (before, measure().await) {
                 (Some(before), Some(now)) if !now.since(&before, STARTS_WITHIN) => {
                     Ok(Method::Restart)
                 }
                 _ => Err(ApplyError::ConfigUnchecked(
                     "the server is still starting; tried again later".to_owned(),
                 )),
+            },
+            Err(error) => match self.runtime.inspect().await? {
+                ProcessState::Running { .. } => Err(error.into()),
+                // It has ended meanwhile, perhaps because of its configuration.
+                _ => Ok(Method::Restart),
             },
         }
     }
@@ -284,7 +289,8 @@ impl Engine {
     /// it refuses is latched.
     async fn accepted(&self, desired: &DesiredState, step: &Step) -> Result<Target, ApplyError> {
         let target = self.target(desired, step).await?;
-        let Err(failure) = self.check(&target.files).await else { return Ok(target) };
+        let declared = target.standing.is_none().then_some(desired);
+        let Err(failure) = self.check(declared, &target.files).await else { return Ok(target) };
         // A rollout that is not even begun with counts like one that ended here.
         let ends = if failure.blame { Outcome::Refused } else { Outcome::NotNow };
         self.telemetry.rollout(target.method.as_str(), ends(failure.clone()).as_str());
@@ -313,90 +319,6 @@ impl Engine {
             return Err(ApplyError::ConfigUnchecked("none is declared".to_owned()));
         };
         Ok(Target { files: self.declared_config(config).await?, method, standing: None })
-    }
-
-    /// Replaces the container by one that is as declared, on the same volumes.
-    /// The old one stays aside until the new one has proved itself.
-    async fn replace_server(
-        &self,
-        desired: &DesiredState,
-        step: &Step,
-        confirm: &dyn Confirm,
-    ) -> Result<(), ApplyError> {
-        if self.store.memo(Memo::FailedReplacement)?.as_ref() == Some(&step.reason) {
-            return Err(ApplyError::NotReplaced(
-                "it failed before, and is tried again when the declaration changes or after \
-                 `ejabberd-operator retry`"
-                    .to_owned(),
-            ));
-        }
-        self.runtime.prepare_replacement().await?;
-        self.announce(desired).await;
-        still_wanted(confirm).await?;
-        let mut held = self.keeper.hold().await;
-        let backup = self.server.back_up().await?;
-        tracing::info!(backup, "the database was backed up");
-        held.stop().await?;
-        self.store.remember(Memo::Replacement, Some(&step.reason))?;
-        let replaced = async {
-            self.runtime.replace().await?;
-            held.start("Replaced").await
-        };
-        let replaced = replaced.await;
-        self.prove_replacement(desired, replaced, &mut held).await
-    }
-
-    /// Has a replacement prove itself in the midst of which an operator was
-    /// killed: the one before still stands aside.
-    pub(super) async fn resume_replacement(
-        &self,
-        desired: &DesiredState,
-    ) -> Result<(), ApplyError> {
-        if desired.server.state == ServerState::Stopped
-            || self.store.memo(Memo::Replacement)?.is_none()
-        {
-            return Ok(());
-        }
-        tracing::warn!("a replacement was interrupted; going on where it was");
-        let mut held = self.keeper.hold().await;
-        let started = match self.runtime.inspect().await? {
-            ProcessState::Running { .. } => Ok(()),
-            ProcessState::Absent => Err(ApplyError::NotStarted("it is gone".to_owned())),
-            ProcessState::Created | ProcessState::Stopped { .. } => held.start("Replaced").await,
-        };
-        self.prove_replacement(desired, started, &mut held).await
-    }
-
-    async fn prove_replacement(
-        &self,
-        desired: &DesiredState,
-        started: Result<(), ApplyError>,
-        held: &mut Held<'_>,
-    ) -> Result<(), ApplyError> {
-        let proved = match started {
-            Ok(()) => {
-                let gate = self.gate(desired, crate::rollout::Side::New, Timestamp::now());
-                gate.await.map_err(|failure| ApplyError::NotStarted(failure.message))
-            }
-            Err(error) => Err(error),
-        };
-        match proved {
-            Ok(()) => {
-                held.well().await;
-                self.runtime.drop_aside().await?;
-                self.store.remember(Memo::FailedReplacement, None)?;
-                Ok(self.store.remember(Memo::Replacement, None)?)
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the new container is not well; the old one comes back");
-                let tried = self.store.memo(Memo::Replacement)?;
-                self.store.remember(Memo::FailedReplacement, tried.as_deref())?;
-                self.runtime.bring_back().await?;
-                self.store.remember(Memo::Replacement, None)?;
-                held.start("BroughtBack").await?;
-                Err(ApplyError::NotReplaced(error.to_string()))
-            }
-        }
     }
 
     /// Waits until ejabberd answers, as long as its process lives, and works

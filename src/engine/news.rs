@@ -222,8 +222,12 @@ mod tests {
                 blocked: None,
                 steps: Vec::new(),
                 summary: crate::plan::Summary::default(),
+                approved: None,
+                database_missing: None,
+                state_outdated: None,
                 unknown: unknown.iter().map(|what| (*what).to_owned()).collect(),
                 notes: Vec::new(),
+                not_in_force: Vec::new(),
             },
             outcomes: Vec::new(),
             observed: ObservedState::unanswered(Reading::Unknown(String::new()), ""),
@@ -233,7 +237,6 @@ mod tests {
             config: None,
             held: None,
             vanished: 0,
-            came_back_empty: None,
             overview: std::sync::Arc::default(),
         }
     }

@@ -11,6 +11,11 @@ use crate::model::{Digest, ObjectKey};
 pub enum Order {
     /// Whatever failed is tried again now.
     Retry,
+    /// The database that the server has is filled, though it is another one.
+    Fill,
+    /// An older state directory is used: what is declared is owned, and nothing else.
+    #[serde(rename = "adopt-all")]
+    AdoptAll,
     /// A good configuration from before is put in force in the place of the
     /// declared one.
     Rollback(Digest),

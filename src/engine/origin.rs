@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use super::error::StoreError;
-use super::ports::Memo;
+use super::ports::{Memo, Store};
 use crate::observed::{ObservedState, ProcessState, Reading, Surroundings};
 
 /// How long the operator waits for the owner of a removed container before the
@@ -30,8 +30,6 @@ const OWNER_STARTS: Duration = Duration::from_secs(10);
 struct Origin {
     /// Whether the operator created it.
     ours: bool,
-    /// Why a new container would lose its database, if so.
-    irreplaceable: Option<String>,
     /// Since when there is nothing that runs or has run, if so.
     missing_since: Option<Timestamp>,
 }
@@ -43,23 +41,17 @@ impl Origin {
         let limit = if created { OWNER_STARTS } else { OWNER_FIRST };
         let until = since + limit;
         let shown = until.round(jiff::Unit::Second).unwrap_or(until);
-        match &self.irreplaceable {
-            _ if created && now >= until => None,
-            _ if created => Some(format!(
+        match created {
+            _ if now >= until => None,
+            true => Some(format!(
                 "the container was never started, and the operator did not create it; its owner \
                  may be about to start it; the operator starts it at {shown}"
             )),
-            Some(why) => Some(format!(
-                "the container is gone, and the operator did not create it; a new one would have \
-                 an empty database: {why}; start the container again as it was created \
-                 (`docker-compose up -d`, `docker run …`)"
-            )),
-            None if now < until => Some(format!(
+            false => Some(format!(
                 "the container is gone, and the operator did not create it; the operator waits \
                  until {shown} for its owner to start it again, and then creates a new one; \
                  `ejabberd-operator retry` creates it now"
             )),
-            None => None,
         }
     }
 }
@@ -97,34 +89,46 @@ impl Engine {
         Ok(found.waits(created, now))
     }
 
-    /// Ends the wait: an administrator wants the container created now.
-    pub(super) fn create_without_waiting(&self) -> Result<(), StoreError> {
-        match self.origin()? {
-            Some(known) if known.missing_since.is_some() => {
-                let past = Some(Timestamp::UNIX_EPOCH);
-                self.keep_origin(Some(&known), &Origin { missing_since: past, ..known.clone() })
-            }
-            _ => Ok(()),
-        }
+    /// Whether a container was seen before: it may have had a database.
+    pub(super) fn knows_a_container(&self) -> Result<bool, StoreError> {
+        Ok(self.origin()?.is_some())
     }
 
     fn origin(&self) -> Result<Option<Origin>, StoreError> {
-        let json = self.store.memo(Memo::Origin)?;
-        Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
+        origin(&*self.store)
     }
 
     fn keep_origin(&self, known: Option<&Origin>, found: &Origin) -> Result<(), StoreError> {
         if known == Some(found) {
             return Ok(());
         }
-        let json = serde_json::to_string(found).unwrap_or_default();
-        self.store.remember(Memo::Origin, Some(&json))
+        keep(&*self.store, found)
     }
+}
+
+/// Ends the wait for the owner: an administrator wants the container created now.
+pub fn create_without_waiting(store: &dyn Store) -> Result<(), StoreError> {
+    match origin(store)? {
+        Some(known) if known.missing_since.is_some() => {
+            keep(store, &Origin { missing_since: Some(Timestamp::UNIX_EPOCH), ..known })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn origin(store: &dyn Store) -> Result<Option<Origin>, StoreError> {
+    let json = store.memo(Memo::Origin)?;
+    Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
+}
+
+fn keep(store: &dyn Store, found: &Origin) -> Result<(), StoreError> {
+    let json = serde_json::to_string(found).unwrap_or_default();
+    store.remember(Memo::Origin, Some(&json))
 }
 
 impl Origin {
     fn of(found: &Surroundings, missing_since: Option<Timestamp>) -> Self {
-        Self { ours: found.ours, irreplaceable: found.irreplaceable.clone(), missing_since }
+        Self { ours: found.ours, missing_since }
     }
 }
 
@@ -133,21 +137,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_removed_container_of_others_is_never_replaced_by_an_empty_one() {
+    fn the_owner_of_a_removed_container_comes_first() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        let gone = |ours, irreplaceable: Option<&str>| Origin {
-            ours,
-            irreplaceable: irreplaceable.map(str::to_owned),
-            missing_since: Some(at(1000)),
-        };
-        assert_eq!(gone(true, None).waits(false, at(1000)), None);
-        let waits = gone(false, None).waits(false, at(1299)).unwrap();
+        let gone = |ours| Origin { ours, missing_since: Some(at(1000)) };
+        assert_eq!(gone(true).waits(false, at(1000)), None);
+        let waits = gone(false).waits(false, at(1299)).unwrap();
         assert!(waits.contains("retry"), "{waits}");
-        assert_eq!(gone(false, None).waits(false, at(1300)), None);
-        let never = gone(false, Some("it is on no volume")).waits(false, at(1_000_000)).unwrap();
-        assert!(never.contains("empty database: it is on no volume"), "{never}");
+        assert_eq!(gone(false).waits(false, at(1300)), None);
         // Its owner has created it and not started it yet.
-        assert!(gone(false, Some("x")).waits(true, at(1009)).is_some());
-        assert_eq!(gone(false, Some("x")).waits(true, at(1010)), None);
+        assert!(gone(false).waits(true, at(1009)).is_some());
+        assert_eq!(gone(false).waits(true, at(1010)), None);
     }
 }

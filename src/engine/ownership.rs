@@ -3,17 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::Engine;
+use super::database::FOR_LONG;
 use super::error::StoreError;
 use super::observe::Observation;
-use super::ports::{Memo, Store};
+use super::ports::Store;
 use crate::diff::ChangeSet;
 use crate::inventory::{Ban, Inventory, Origin, Owned};
-use crate::model::{Jid, Kind, ObjectKey, Op};
+use crate::model::{Jid, Kind, ObjectKey};
 use crate::observed::{ObservedState, Reading};
-use crate::spec::{DesiredState, PasswordPolicy, Runtime, UserState};
+use crate::spec::{DesiredState, PasswordPolicy, UserState};
 
 /// Lets go of objects, by somebody's order. Says what was done.
 pub fn forget(store: &dyn Store, keys: &[ObjectKey]) -> Result<String, StoreError> {
@@ -40,53 +41,7 @@ pub fn adopt(
     Ok(format!("{key} is owned now"))
 }
 
-/// The server that a declaration is about, in a word that stays the same as
-/// long as it is the same server.
-fn server_of(desired: &DesiredState) -> String {
-    match &desired.server.runtime {
-        Runtime::Docker(docker) => format!("the container {}", docker.container),
-        Runtime::Process(process) => match &process.directory {
-            Some(directory) => format!("the server in {}", directory.display()),
-            None => "the installed server".to_owned(),
-        },
-        Runtime::External(external) => format!("the server at {}", external.url),
-    }
-}
-
 impl Engine {
-    /// What is owned is owned on one server. With the state directory of
-    /// another one, nothing is concluded to be too many: takes such deletions
-    /// out of `set`, and says so. Remembers the server where none was yet.
-    pub(super) fn keep_to_one_server(
-        &self,
-        desired: &DesiredState,
-        set: &mut ChangeSet,
-        settle: bool,
-    ) -> Result<(), StoreError> {
-        let here = server_of(desired);
-        match self.store.memo(Memo::Server)? {
-            Some(known) if known == here => Ok(()),
-            Some(known) => {
-                set.changes
-                    .retain(|change| change.op != Op::Delete || desired.declares(&change.key));
-                set.unknown.push(format!(
-                    "the state directory belongs to {known}, and this is {here}: nothing is deleted \
-                     that is not declared absent; give this one a --state-dir of its own (in a new \
-                     one, what is declared is taken over anew)"
-                ));
-                Ok(())
-            }
-            None if settle => {
-                // The next round tries again; what it protects is not there yet.
-                if let Err(error) = self.store.remember(Memo::Server, Some(&here)) {
-                    tracing::warn!("failed to {error}");
-                }
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
     pub(super) fn settle_inventory(
         &self,
         desired: &DesiredState,
@@ -133,10 +88,6 @@ impl Engine {
         Ok(())
     }
 }
-
-/// An account that is owned for longer was there for sure: what is only about
-/// to be made is remembered before it is.
-const FOR_LONG: SignedDuration = SignedDuration::from_mins(10);
 
 /// How many declared accounts are missing that had been there for long. Two or
 /// more at once are no accident: somebody deletes, or has put an older database

@@ -29,12 +29,16 @@ pub enum ApplyError {
     /// It could not be remembered, so it was not done.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// ejabberd itself refused the configuration.
-    #[error("put the configuration in force: ejabberd refuses it: {0}")]
+    /// The configuration was refused before anybody was interrupted: by
+    /// ejabberd itself, or because it is not what is declared.
+    #[error("put the configuration in force: {0}")]
     ConfigRefused(String),
     /// ejabberd could not be asked about the configuration.
     #[error("check the configuration: {0}")]
     ConfigUnchecked(String),
+    /// The files of a configuration cannot be written. The server was left alone.
+    #[error("{0}; the server was left as it is, and this is tried again")]
+    ConfigNotWritten(String),
     /// The server did not come up.
     #[error("start the server: {0}")]
     NotStarted(String),
@@ -59,9 +63,9 @@ pub enum ApplyError {
     /// The new container did not work; the old one was brought back.
     #[error("replace the container: {0}; the one before was brought back")]
     NotReplaced(String),
-    /// What was about to be done may not be wanted any more.
-    #[error("interrupt the server: {0}")]
-    Withdrawn(&'static str),
+    /// A new server would not have the database of the old one.
+    #[error("create the server: {0}")]
+    DatabaseMissing(String),
     /// It was answered as done, and is not.
     #[error("find it done: the server answered that it was, and reading it back shows otherwise")]
     NotReadBack,
@@ -77,11 +81,12 @@ impl ApplyError {
             Self::Secret(_) | Self::ConfigRefused(_) | Self::RolledBack(_) => Class::Terminal,
             Self::Store(_)
             | Self::ConfigUnchecked(_)
+            | Self::ConfigNotWritten(_)
             | Self::NotStarted(_)
             | Self::TakenBack(_)
             | Self::Stuck { .. }
             | Self::NotReplaced(_)
-            | Self::Withdrawn(_)
+            | Self::DatabaseMissing(_)
             | Self::NotReadBack => Class::Transient,
         }
     }
@@ -96,12 +101,13 @@ impl ApplyError {
             Self::Store(_) => "store",
             Self::ConfigRefused(_) => "config_refused",
             Self::ConfigUnchecked(_) => "config_unchecked",
+            Self::ConfigNotWritten(_) => "config_not_written",
             Self::NotStarted(_) => "not_started",
             Self::RolledBack(_) => "rolled_back",
             Self::TakenBack(_) => "taken_back",
             Self::Stuck { .. } => "stuck",
             Self::NotReplaced(_) => "not_replaced",
-            Self::Withdrawn(_) => "withdrawn",
+            Self::DatabaseMissing(_) => "database_missing",
             Self::NotReadBack => "not_read_back",
         }
     }
@@ -195,9 +201,6 @@ pub struct RoundReport {
     pub held: Option<&'static str>,
     /// How many declared accounts were missing that had been there for long.
     pub vanished: usize,
-    /// How many owned accounts were missing when none of them was there at
-    /// all: the server had come back with another, empty database.
-    pub came_back_empty: Option<usize>,
     /// How every object stands.
     pub overview: Arc<Overview>,
 }
@@ -245,6 +248,7 @@ impl RoundReport {
         self.drift.is_empty()
             && self.plan.unknown.is_empty()
             && self.plan.blocked.is_none()
+            && self.plan.withheld().is_none()
             && self.failures().next().is_none()
     }
 
@@ -255,7 +259,7 @@ impl RoundReport {
             "converged"
         } else if self.failures().next().is_some() {
             "failed"
-        } else if self.plan.blocked.is_some() {
+        } else if self.plan.blocked.is_some() || self.plan.withheld().is_some() {
             "refused"
         } else {
             "drift"

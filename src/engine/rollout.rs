@@ -12,7 +12,6 @@ use super::keeper::Held;
 use super::latch::{UnderWay, lift_latch};
 use super::ports::{ConfigFiles, GoodConfig, MAIN_CONFIG};
 use super::report::ApplyError;
-use crate::erlang::Verdict;
 use crate::observed::{ObservedState, ProcessState, Reading};
 use crate::rollout::{Effect, Event, Failure, Method, Outcome, Phase, Rollout, Side};
 use crate::spec::{DesiredState, ServerState};
@@ -118,7 +117,15 @@ impl Engine {
         let outcome = loop {
             tracing::debug!(?effect, "the rollout goes on");
             let done = match effect {
-                Effect::Check => self.check(&files).await,
+                Effect::Check => {
+                    let declared = (!under_way.standing).then_some(desired);
+                    self.check(declared, &files).await
+                }
+                Effect::TryToWrite => self
+                    .runtime
+                    .try_to_write_config(&files)
+                    .await
+                    .map_err(|error| Failure { message: error.to_string(), blame: false }),
                 Effect::Keep => self.keep_both(&under_way, &files, &before),
                 Effect::Put(Side::Old, _) if !before.contains_key(MAIN_CONFIG) => Err(Failure {
                     message: "there is nothing to go back to".to_owned(),
@@ -168,6 +175,7 @@ impl Engine {
             Outcome::Good => None,
             Outcome::Refused(why) => Some(ApplyError::ConfigRefused(why.message.clone())),
             Outcome::NotNow(why) => Some(ApplyError::ConfigUnchecked(why.message.clone())),
+            Outcome::NotWritten(why) => Some(ApplyError::ConfigNotWritten(why.message.clone())),
             Outcome::RolledBack(why) if why.blame => {
                 Some(ApplyError::RolledBack(why.message.clone()))
             }
@@ -208,17 +216,6 @@ impl Engine {
             tracing::warn!(%error, "failed to remember how a rollout ended");
         }
         error.map_or(Ok(()), Err)
-    }
-
-    /// Has ejabberd itself look at `files`, offline.
-    pub(super) async fn check(&self, files: &ConfigFiles) -> Result<(), Failure> {
-        let not_now = |message: String| Failure { message, blame: false };
-        match self.runtime.check_config(files).await {
-            Ok(Verdict::Accepted) => Ok(()),
-            Ok(Verdict::Refused(message)) => Err(Failure { message, blame: true }),
-            Ok(Verdict::Unable(message)) => Err(not_now(message)),
-            Err(error) => Err(not_now(format!("failed to {error}"))),
-        }
     }
 
     fn keep_both(
@@ -264,6 +261,8 @@ impl Engine {
                         held.stop().await?;
                     }
                     self.runtime.write_config(files).await?;
+                    // What a server logs while it is stopped is not about these files.
+                    since = Timestamp::now();
                     held.start("Config").await?;
                 }
             }

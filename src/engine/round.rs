@@ -1,32 +1,33 @@
 //! One round: observe, diff, plan, guard, apply, and read back.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::time::sleep;
 
+use super::check::Verdicts;
 use super::error::StoreError;
+use super::generation::Generations;
 use super::keeper::Keeper;
-use super::maintenance;
 use super::meter::Meter;
 use super::observe::Observation;
 use super::ownership;
 use super::ports::{Runtime, Secrets, Store, Telemetry};
 use super::rechecks::Rechecks;
-use super::report::{ApplyError, CONTESTED, FAILED_BEFORE, RoundReport, StepOutcome, StepResult};
+use super::report::{ApplyError, RoundReport, StepOutcome, StepResult};
 use super::server::Server;
+use super::summary::{report, with_steps_before};
+use super::waiting::{Circumstances, deferred_all, held, sort_out};
 use crate::diff::{self, Action, ChangeSet};
 use crate::inventory::Inventory;
-use crate::model::{Digest, Jid, Kind, ObjectKey, Op};
+use crate::model::{Digest, ObjectKey, Op};
 use crate::observed::{ObservedState, Reading, Surroundings};
-use crate::overview::{self, Differences, Standing};
-use crate::plan::{self, Plan, Step};
-use crate::spec::{DeletionPolicy, DesiredState, Mode};
-use crate::status::Counts;
+use crate::plan::{self, GuardContext, Plan, Step};
+use crate::spec::{DeletionPolicy, DesiredState};
 use crate::supervision::Others;
 
 /// A deleted room is gone a little after the server has said so.
@@ -51,6 +52,12 @@ pub struct Engine {
     pub rechecks: Rechecks,
     /// Keeps the server running.
     pub keeper: Arc<Keeper>,
+    /// Whether what killed operators left behind has been removed.
+    pub tidied: AtomicBool,
+    /// The generation that was read beside the database.
+    pub generations: Generations,
+    /// What ejabberd said of new configuration files a moment ago.
+    pub verdicts: Verdicts,
     /// Whether the keeper watches over the server all the time; else a start
     /// is waited for here.
     pub supervised: bool,
@@ -82,10 +89,13 @@ impl Engine {
         desired: &DesiredState,
         approved: Option<&Digest>,
     ) -> Result<Plan, StoreError> {
-        let inventory = self.store.inventory()?;
-        let Observation { state, .. } = self.observe(desired, &inventory).await;
+        let mut inventory = self.store.inventory()?;
+        let Observation { state, .. } = Box::pin(self.observe(desired, &inventory)).await;
+        let decision =
+            Box::pin(self.check_database(desired, &state, &mut inventory, false)).await?;
         let mut set = diff::diff(desired, &state, &inventory);
-        self.keep_to_one_server(desired, &mut set, false)?;
+        decision.restrict(&mut set);
+        set.approvals_used = self.approvals_used()?;
         self.say_what_goes(&mut set).await;
         Ok(plan::plan(&set, desired, &inventory, approved))
     }
@@ -98,8 +108,9 @@ impl Engine {
     ) -> Result<RoundReport, StoreError> {
         let (started, clock) = (Timestamp::now(), Instant::now());
         let held = held(desired);
+        self.tidy().await;
         if held.is_none()
-            && let Err(error) = self.resume_replacement(desired).await
+            && let Err(error) = Box::pin(self.resume_replacement(desired)).await
         {
             tracing::warn!("failed to {error}");
         }
@@ -114,12 +125,14 @@ impl Engine {
             None => self.creation_waits(&view.state, started)?,
             Some(_) => None,
         };
-        let mut emptied = came_back_empty(&view);
-        let vanished = ownership::vanished(desired, &view.state, &view.inventory, started);
+        let vanished = match view.set.withheld() {
+            None => ownership::vanished(desired, &view.state, &view.inventory, started),
+            Some(_) => 0,
+        };
         let mut plan = plan::plan(&view.set, desired, &view.inventory, permission.approved);
         let mut outcomes = Vec::new();
         if held.is_none() && !plan.steps.is_empty() {
-            let circumstances = Circumstances { unseen: view.state.unseen, owner };
+            let circumstances = Circumstances::of(&view, &plan, owner);
             let (ready, deferred) =
                 sort_out(desired, &circumstances, plan.steps.clone(), permission);
             let (server, mut objects): (Vec<Step>, Vec<Step>) =
@@ -131,13 +144,13 @@ impl Engine {
             if !server.is_empty() {
                 let refused = Self::refused_config(&view.state);
                 let settled =
-                    self.settle_server(desired, server, refused, permission.confirm).await;
+                    Box::pin(self.settle_server(desired, server, refused, permission.confirm))
+                        .await;
                 // What was observed before it was started is worth nothing now.
                 view = self.look(desired, true).await?;
                 self.say_what_goes(&mut view.set).await;
-                emptied = emptied.or(came_back_empty(&view));
                 let later = plan::plan(&view.set, desired, &view.inventory, permission.approved);
-                let circumstances = Circumstances { unseen: view.state.unseen, owner: None };
+                let circumstances = Circumstances::of(&view, &later, None);
                 let (ready, deferred) =
                     sort_out(desired, &circumstances, later.steps.clone(), permission);
                 objects = ready.into_iter().filter(|step| !step.is_of_server()).collect();
@@ -150,17 +163,9 @@ impl Engine {
                     self.telemetry.begin(&plan);
                 }
             }
-            let (deletes, builds): (Vec<Step>, Vec<Step>) =
-                objects.into_iter().partition(|step| step.op == Op::Delete);
-            if !builds.is_empty() {
-                outcomes.extend(self.apply(desired, builds).await);
-            }
-            if !deletes.is_empty() {
-                match permission.confirm.deletions_wait().await {
-                    Some(why) => outcomes.extend(deferred_all(deletes, why)),
-                    None => outcomes.extend(self.apply(desired, deletes).await),
-                }
-            }
+            let changed =
+                self.change_objects(desired, permission, &view, &mut plan, objects, &mut outcomes);
+            Box::pin(changed).await?;
             if outcomes.iter().any(|outcome| matches!(outcome.result, StepResult::Done)) {
                 view = self.read_back(desired, view, &mut outcomes).await?;
             }
@@ -168,17 +173,110 @@ impl Engine {
         if held.is_none() && outcomes.iter().all(|o| !matches!(o.result, StepResult::Failed(_))) {
             self.remember_good(desired, &view.state).await;
         }
+        if held.is_none()
+            && view.set.withheld().is_none()
+            && let Reading::Known(found) = &view.state.database
+        {
+            self.publish_generation(found).await;
+        }
         let report = report(desired, view, plan, outcomes, held, (started, clock.elapsed()));
-        let report = RoundReport { came_back_empty: emptied, vanished, ..report };
+        let report = RoundReport { vanished, ..report };
         self.telemetry.round(&report);
         Ok(report)
+    }
+
+    /// Carries out the steps that concern objects: what builds first, then what deletes.
+    async fn change_objects(
+        &self,
+        desired: &DesiredState,
+        permission: &Permission<'_>,
+        view: &View,
+        plan: &mut Plan,
+        objects: Vec<Step>,
+        outcomes: &mut Vec<StepOutcome>,
+    ) -> Result<(), StoreError> {
+        let (deletes, builds): (Vec<Step>, Vec<Step>) =
+            objects.into_iter().partition(|step| step.op == Op::Delete);
+        if !view.set.left_behind.is_empty()
+            && plan.blocked.is_none()
+            && let Reading::Known(found) = &view.state.database
+        {
+            // Approved, or there is nothing to create: this is the store from now on.
+            self.keep_database(found)?;
+        }
+        let approved = plan.approved.clone();
+        let mut approval_used = self.use_approval(approved.as_ref(), &builds)?;
+        if !builds.is_empty() {
+            outcomes.extend(self.apply(desired, builds).await);
+        }
+        let deletes =
+            Self::guard_deletions_again(desired, permission, view, plan, deletes, outcomes);
+        if !deletes.is_empty() {
+            match permission.confirm.deletions_wait().await {
+                Some(why) => outcomes.extend(deferred_all(deletes, why)),
+                None => {
+                    if !approval_used {
+                        approval_used = self.use_approval(approved.as_ref(), &deletes)?;
+                    }
+                    outcomes.extend(self.apply(desired, deletes).await);
+                }
+            }
+        }
+        if approval_used {
+            self.return_approval(approved.as_ref(), outcomes)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what killed operators left behind, once.
+    async fn tidy(&self) {
+        if self.tidied.load(Ordering::Relaxed) {
+            return;
+        }
+        match self.runtime.remove_leftovers().await {
+            Ok(all) => self.tidied.store(all, Ordering::Relaxed),
+            Err(error) => tracing::debug!("failed to {error}"),
+        }
+    }
+
+    /// The deletions that may be carried out now that it is known which of the
+    /// creations before them have failed: the guard counted on those. Others are
+    /// put off.
+    fn guard_deletions_again(
+        desired: &DesiredState,
+        permission: &Permission<'_>,
+        view: &View,
+        plan: &mut Plan,
+        deletes: Vec<Step>,
+        outcomes: &mut Vec<StepOutcome>,
+    ) -> Vec<Step> {
+        let mut created = BTreeMap::new();
+        let done = outcomes.iter().filter(|o| matches!(o.result, StepResult::Done));
+        for outcome in done.filter(|outcome| outcome.step.op == Op::Create) {
+            *created.entry(outcome.step.kind).or_default() += 1;
+        }
+        let View { set, inventory, .. } = view;
+        let context = GuardContext { set, desired, inventory, approved: permission.approved };
+        let guarded = plan::guard(deletes, context, &created);
+        let Some(refused) = guarded.blocked else { return guarded.steps };
+        let why = "a creation of the same plan failed, so that the deletion would leave too little";
+        outcomes.extend(deferred_all(refused.deletions.clone(), why));
+        // One digest cannot name both: those of the plan come first.
+        if plan.blocked.is_none() {
+            plan.steps.retain(|step| !refused.deletions.contains(step));
+            plan.summary = plan::count(&plan.steps, plan.summary);
+            plan.digest = guarded.digest;
+            plan.blocked = Some(refused);
+        }
+        guarded.steps
     }
 
     /// Observes and compares; unless that is only a look, adopts what is there
     /// and declared, and forgets what is gone.
     async fn look(&self, desired: &DesiredState, settle: bool) -> Result<View, StoreError> {
         let mut inventory = self.store.inventory()?;
-        let observation = self.observe(desired, &inventory).await;
+        // Large, and made once a round.
+        let observation = Box::pin(self.observe(desired, &inventory)).await;
         if let Reading::Known(Some(found)) = &observation.state.surroundings {
             self.keeper.set_others(match found {
                 Surroundings { restarted_by: Some(_), .. } => Others::RestartPolicy,
@@ -186,10 +284,15 @@ impl Engine {
                 _ => Others::None,
             });
         }
+        let decision =
+            Box::pin(self.check_database(desired, &observation.state, &mut inventory, settle))
+                .await?;
         let mut set = diff::diff(desired, &observation.state, &inventory);
-        let answers = observation.state.version.known().is_some();
-        self.keep_to_one_server(desired, &mut set, settle && answers)?;
-        let remembered = if settle {
+        decision.restrict(&mut set);
+        set.approvals_used = self.approvals_used()?;
+        let remembered = if set.withheld().is_some() {
+            Ok(())
+        } else if settle {
             self.settle_inventory(desired, &mut inventory, &set, &observation)
         } else {
             // To remember that an object is to be kept can only save it.
@@ -201,7 +304,7 @@ impl Engine {
             set.unknown.push(format!("the state directory: failed to {error}"));
             // What is to be kept could not be remembered, so nothing is deleted.
             set.changes.retain(|change| change.op != Op::Delete);
-        } else if settle {
+        } else if settle && set.withheld().is_none() {
             set.unknown.extend(self.publish(desired, &observation.state, &inventory).await);
         }
         let Observation { state, vitals, .. } = observation;
@@ -235,183 +338,12 @@ impl Engine {
     }
 }
 
-/// Everything that the round saw and did, as it is told.
-fn report(
-    desired: &DesiredState,
-    view: View,
-    plan: Plan,
-    outcomes: Vec<StepOutcome>,
-    held: Option<&'static str>,
-    (started, took): (Timestamp, Duration),
-) -> RoundReport {
-    let View { inventory, state, vitals, set } = view;
-    let mut drift = BTreeMap::new();
-    for change in &set.changes {
-        *drift.entry((change.key.kind, change.op)).or_default() += 1;
-    }
-    let count = |kind: Kind, desired: Option<usize>| Counts {
-        desired: desired.unwrap_or(0),
-        managed: inventory.count(kind),
-        unmanaged: set.unmanaged.iter().filter(|k| **k == kind).count(),
-    };
-    let objects = BTreeMap::from([
-        (Kind::User, count(Kind::User, desired.users.as_ref().map(BTreeMap::len))),
-        (Kind::Group, count(Kind::Group, desired.groups.as_ref().map(BTreeMap::len))),
-        (Kind::Room, count(Kind::Room, desired.rooms.as_ref().map(BTreeMap::len))),
-        (Kind::Affiliation, count(Kind::Affiliation, Some(affiliations(desired)))),
-    ]);
-    let config = match &state.config {
-        Some(Reading::Known(reading)) => Some(reading.in_force.clone()),
-        _ => None,
-    };
-    let plan = Plan { unknown: set.unknown.clone(), notes: set.notes.clone(), ..plan };
-    let standing = standing(&set, &plan, &outcomes);
-    let overview = overview::overview(desired, &state, &inventory, &standing);
-    RoundReport {
-        started,
-        took,
-        plan,
-        outcomes,
-        observed: state,
-        vitals,
-        drift,
-        objects,
-        config,
-        held,
-        vanished: 0,
-        came_back_empty: None,
-        overview: Arc::new(overview),
-    }
-}
-
-/// The objects that do not stand as they should after a round.
-fn standing(set: &ChangeSet, plan: &Plan, outcomes: &[StepOutcome]) -> Differences {
-    let refused = plan.blocked.iter().flat_map(|blocked| &blocked.deletions);
-    let refused: BTreeSet<ObjectKey> = refused.map(Step::key).collect();
-    let mut found: Differences = BTreeMap::new();
-    for change in &set.changes {
-        let state =
-            if refused.contains(&change.key) { Standing::Refused } else { Standing::Differs };
-        found.insert(change.key.clone(), (state, change.reason.clone()));
-    }
-    for outcome in outcomes {
-        let (state, why) = match &outcome.result {
-            StepResult::Done => continue,
-            StepResult::Failed(error) => (Standing::Failing, format!("failed to {error}")),
-            StepResult::Deferred(why) if *why == CONTESTED => {
-                (Standing::Contested, format!("{why} ({})", outcome.step.reason))
-            }
-            StepResult::Deferred(why) if *why == FAILED_BEFORE => {
-                (Standing::Failing, format!("{why}, and is tried again later"))
-            }
-            StepResult::Deferred(why) => {
-                (Standing::Waiting, format!("{}; {why}", outcome.step.reason))
-            }
-        };
-        if found.contains_key(&outcome.step.key()) {
-            found.insert(outcome.step.key(), (state, why));
-        }
-    }
-    found
-}
-
-/// How many affiliations are declared, groups spelled out.
-fn affiliations(desired: &DesiredState) -> usize {
-    let rooms = desired.rooms.iter().flat_map(|rooms| rooms.values()).filter(|room| room.present);
-    rooms.filter_map(|room| desired.affiliations_of(room)).map(|wanted| wanted.len()).sum()
-}
-
 /// What was seen, and what it means.
-struct View {
-    inventory: Inventory,
-    state: ObservedState,
-    vitals: super::report::Vitals,
-    set: ChangeSet,
-}
-
-/// How many owned accounts there should be, where the server answers and has
-/// none of them: its volume is a new one.
-fn came_back_empty(view: &View) -> Option<usize> {
-    let there = |name: &str| {
-        let jid: Option<Jid> = name.parse().ok();
-        let known = jid
-            .and_then(|jid| Some(view.state.users.get(&jid.host)?.known()?.contains(&jid.local)));
-        // One that cannot be seen may be there.
-        known.unwrap_or(true)
-    };
-    let owned: Vec<&str> = view.inventory.of_kind(Kind::User).map(|(name, _)| name).collect();
-    let answers = view.state.version.known().is_some();
-    (answers && owned.len() > 1 && !owned.iter().any(|name| there(name))).then_some(owned.len())
-}
-
-/// Why nothing is changed at all, if so.
-fn held(desired: &DesiredState) -> Option<&'static str> {
-    match desired.policy.mode {
-        _ if desired.suspend => Some("spec.suspend is true"),
-        Mode::Report => Some("policy.mode is report"),
-        Mode::Enforce => None,
-    }
-}
-
-/// What keeps the operator from touching the server itself.
-struct Circumstances {
-    /// Nothing can be said about a server that runs.
-    unseen: bool,
-    /// Why the operator leaves its container to the owner.
-    owner: Option<String>,
-}
-
-/// Splits off the steps that have to wait.
-fn sort_out(
-    desired: &DesiredState,
-    circumstances: &Circumstances,
-    steps: Vec<Step>,
-    permission: &Permission<'_>,
-) -> (Vec<Step>, Vec<StepOutcome>) {
-    let closed = maintenance::waits(&desired.server.maintenance, Timestamp::now());
-    // What is down already is not interrupted by what is done on the way up.
-    let comes_up =
-        steps.iter().any(|step| matches!(step.action, Action::StartServer | Action::CreateServer));
-    let (mut ready, mut waiting) = (Vec::new(), Vec::new());
-    for step in steps {
-        let why: Option<Cow<'static, str>> = match (&step.action, &closed) {
-            // It may be serving, and no gate could judge it after the change.
-            (Action::ApplyConfig { .. } | Action::ReplaceServer, _) if circumstances.unseen => {
-                Some("the operator cannot see the server, and leaves it alone".into())
-            }
-            (Action::CreateServer | Action::ApplyConfig { .. }, _)
-                if circumstances.owner.is_some() =>
-            {
-                circumstances.owner.clone().map(Cow::Owned)
-            }
-            (Action::ApplyConfig { latched: Some(_), .. }, _) => Some(
-                "it failed, and is tried again when it changes or after `ejabberd-operator retry`"
-                    .into(),
-            ),
-            (_, Some(window)) if !comes_up && maintenance::interrupts(&step) => {
-                Some(window.clone().into())
-            }
-            _ => (permission.backing_off)(&step).map(Cow::Borrowed),
-        };
-        match why {
-            Some(why) => waiting.push(StepOutcome { step, result: StepResult::Deferred(why) }),
-            None => ready.push(step),
-        }
-    }
-    (ready, waiting)
-}
-
-fn deferred_all(steps: Vec<Step>, why: &'static str) -> impl Iterator<Item = StepOutcome> {
-    steps.into_iter().map(move |step| StepOutcome { step, result: StepResult::deferred(why) })
-}
-
-/// The later plan, with the steps that were carried out before it.
-fn with_steps_before(later: Plan, outcomes: &[StepOutcome]) -> Plan {
-    let mut steps: Vec<Step> =
-        outcomes.iter().map(|outcome| outcome.step.clone()).filter(Step::is_of_server).collect();
-    steps.extend(later.steps.into_iter().filter(|step| !step.is_of_server()));
-    let summary = plan::count(&steps, later.summary);
-    Plan { steps, summary, ..later }
+pub(super) struct View {
+    pub(super) inventory: Inventory,
+    pub(super) state: ObservedState,
+    pub(super) vitals: super::report::Vitals,
+    pub(super) set: ChangeSet,
 }
 
 /// The objects that still differ, with what would be done to them. A room that

@@ -126,12 +126,20 @@ impl ControlScript {
     }
 
     /// The macros of the configuration that a wrapper sets. A program that is
-    /// started without the wrapper lacks them.
+    /// started without the wrapper lacks them. Several names can follow one `export`.
     pub fn exported_macros(&self) -> impl Iterator<Item = &str> {
-        self.text.lines().filter_map(|line| {
-            let (name, _) = line.trim().strip_prefix("export ")?.split_once('=')?;
+        let lines = self.text.lines();
+        let exports = lines.filter_map(|line| line.trim().strip_prefix("export "));
+        exports.flat_map(str::split_whitespace).filter_map(|word| {
+            let name = word.split('=').next()?;
             name.starts_with("EJABBERD_MACRO_").then_some(name)
         })
+    }
+
+    /// The directory of the database, where the script names it literally.
+    #[must_use]
+    pub fn spool_directory(&self) -> Option<String> {
+        literal_path(&self.text, "SPOOL_DIR")
     }
 
     /// What may start a VM beside the server of this script, best first. Which

@@ -8,10 +8,12 @@
 mod installation;
 mod vm;
 
+use crate::configuration::Configuration;
 pub use installation::{
     CTL_SCRIPTS, ControlScript, Installation, Launcher, boot_candidates, known_launchers,
     release_lib,
 };
+
 pub use vm::{ListedProcess, NodeAddress, server_node};
 
 /// A program to run where the server runs. No shell is between.
@@ -25,8 +27,8 @@ pub struct CommandLine {
     pub user: Option<String>,
 }
 
-const SESSION: &str = include_str!("session.erl");
-const CHECK: &str = include_str!("check.erl");
+const SESSION: &str = concat!(include_str!("encode.erl"), include_str!("session.erl"));
+const CHECK: &str = concat!(include_str!("encode.erl"), include_str!("check.erl"));
 
 /// Comments go, so that the text is one expression sequence for `-eval`.
 fn expressions(program: &str) -> String {
@@ -123,34 +125,54 @@ fn quoted_flag(word: &str) -> Option<String> {
         .then(|| format!("'{word}'"))
 }
 
-/// The offline check of the configuration at `path`. `macros` are variables
-/// that the server's start script would have set.
+/// What the offline check of new configuration files needs to know of the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckPlan {
+    /// Where the server reads its main file, an absolute path. Other files are beside it.
+    pub main: String,
+    /// The directory that holds the new files for the check.
+    pub staged: String,
+    /// The server's working directory, which relative paths start from; that of its database.
+    pub directory: Option<String>,
+    /// The names of the new files.
+    pub names: Vec<String>,
+    /// `EJABBERD_MACRO_*` that the server has and its container's environment lacks.
+    pub macros: Vec<(String, String)>,
+}
+
+/// The offline check of new configuration files.
+///
+/// The check sees each new file at the path where the server will, so that `include_config_file`
+/// and certificates are the new ones. The directories of the server are only read.
 #[must_use]
-pub fn check_command(
-    installation: &Installation,
-    path: &str,
-    macros: &[(String, String)],
-) -> CommandLine {
-    let scratch = format!("\"{}.mnesia\"", path.trim_end_matches(".yml"));
+pub fn check_command(installation: &Installation, plan: &CheckPlan) -> CommandLine {
+    let CheckPlan { main, staged, directory, names, macros } = plan;
+    let database = directory.clone().unwrap_or_else(|| format!("{staged}/mnesia"));
+    let database = database.replace('\\', "\\\\").replace('"', "\\\"");
     let mut argv = installation.start();
-    argv.extend(["-mnesia", "dir", &scratch, "-eval"].map(str::to_owned));
-    argv.push(expressions(CHECK));
+    // Mnesia is not started, and the keyword `DATABASE_PATH` needs this path.
+    argv.extend(["-mnesia", "dir", &format!("\"{database}\""), "-eval"].map(str::to_owned));
+    argv.extend([expressions(CHECK), "-extra".to_owned(), main.clone(), staged.clone()]);
+    argv.push(directory.clone().unwrap_or_default());
+    argv.extend(names.iter().cloned());
     let mut env = installation.environment();
-    set(&mut env, "EJABBERD_CONFIG_PATH", path.to_owned());
+    set(&mut env, "EJABBERD_CONFIG_PATH", main.clone());
     if !installation.libs.is_empty() {
         set(&mut env, "ERL_LIBS", installation.libs.join(":"));
     }
     // Some of ejabberd's modules were compiled with it on OTP 25, and do not load without.
     set(&mut env, "ERL_FLAGS", "-enable-feature maybe_expr".to_owned());
-    env.extend(macros.iter().cloned());
+    for (name, value) in macros {
+        set(&mut env, name, value.clone());
+    }
     CommandLine { argv, env, user: None }
 }
 
 /// What ejabberd said of a configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    /// It would start with it.
-    Accepted,
+    /// It would start with it, and this is what it made of the files.
+    Accepted(Box<Configuration>),
     /// It would not, and why, in its own words.
     Refused(String),
     /// It could not be asked.
@@ -166,7 +188,10 @@ pub fn read_verdict(stdout: &str, stderr: &str) -> Verdict {
         .map_or("", |(said, _)| said.trim());
     let (word, message) = said.split_once(' ').unwrap_or((said, ""));
     match word {
-        "accepted" => Verdict::Accepted,
+        "accepted" => match Configuration::from_json(message.as_bytes()) {
+            Ok(configuration) => Verdict::Accepted(Box::new(configuration)),
+            Err(error) => Verdict::Unable(format!("failed to {error}")),
+        },
         "refused" => Verdict::Refused(message.to_owned()),
         "unable" => Verdict::Unable(message.to_owned()),
         _ => {
@@ -199,7 +224,14 @@ mod tests {
             ..NodeAddress::default()
         };
         let session = session_command(&release(), &node);
-        let check = check_command(&release(), "/tmp/x.yml", &[]);
+        let plan = CheckPlan {
+            main: "/opt/e/conf/ejabberd.yml".to_owned(),
+            staged: "/tmp/new".to_owned(),
+            directory: None,
+            names: vec!["ejabberd.yml".to_owned()],
+            macros: Vec::new(),
+        };
+        let check = check_command(&release(), &plan);
         for line in [&session, &check] {
             let words = line.argv.join(" ");
             assert!(
@@ -223,18 +255,19 @@ mod tests {
 
     #[test]
     fn a_verdict_is_read_from_its_line() {
-        assert_eq!(
-            read_verdict(
-                "=PROGRESS REPORT====\n\nverdict: accepted\nend of verdict\n=INFO REPORT====",
-                ""
-            ),
-            Verdict::Accepted
-        );
+        let said = "=PROGRESS REPORT====\n\nverdict: accepted {\"hosts\":[\"a\"]}\n\nend of \
+                    verdict\n=INFO REPORT====";
+        let Verdict::Accepted(configuration) = read_verdict(said, "") else { panic!("{said}") };
+        assert_eq!(configuration.hosts(), ["a"]);
         assert_eq!(
             read_verdict("\nverdict: refused Missing required option: hosts\nend of verdict\n", ""),
             Verdict::Refused("Missing required option: hosts".into())
         );
         assert_eq!(read_verdict("", "erl: not found"), Verdict::Unable("erl: not found".into()));
+        for broken in ["", " [1]", " {\"hosts\":", " 5"] {
+            let said = format!("\nverdict: accepted{broken}\nend of verdict\n");
+            assert!(matches!(read_verdict(&said, ""), Verdict::Unable(_)), "{said}");
+        }
     }
 
     #[test]

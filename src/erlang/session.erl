@@ -81,15 +81,173 @@ Call = fun(Timeout, M, F, A) ->
     end
 end,
 % Inside the server, as one piece: what would come to nothing in parts.
-Inside = fun(subject, [Host, Service, Room, From, Stanzas]) ->
+Inside = fun
+    (configuration, []) -> Expanded;
+    % What the server was started with, as far as its configuration needs it.
+    % The rest of the environment stays where it is: it can hold secrets.
+    (start, []) ->
+        fun() ->
+            {ok, Directory} = file:get_cwd(),
+            {unicode:characters_to_binary(Directory),
+             [unicode:characters_to_binary(Line) || "EJABBERD_MACRO_" ++ _ = Line <- os:getenv()]}
+        end;
+    (subject, [Host, Service, Room, From, Stanzas]) ->
     fun() ->
         % An occupant without a session is thrown out by the first message that
         % reaches it. Held up, the room gets all of this before it answers.
         {ok, Pid} = mod_muc:unhibernate_room(Host, Service, Room),
         sys:suspend(Pid),
-        try [mod_admin_extra:send_stanza(From, To, Stanza) || {To, Stanza} <- Stanzas], ok
+        % Straight to the room: the router logs whole stanzas at loglevel debug,
+        % and one of them may hold the password of the room.
+        Tell = fun(To, Stanza) ->
+            At = jid:decode(To),
+            {_, _, Nick} = jid:tolower(At),
+            Element = fxml_stream:parse_element(Stanza),
+            Known = ejabberd_config:codec_options(),
+            Packet = xmpp:decode(Element, <<"jabber:client">>, Known),
+            Addressed = xmpp:set_from_to(Packet, jid:decode(From), At),
+            p1_fsm:send_event(Pid, {route, Nick, Addressed})
+        end,
+        try [Tell(To, Stanza) || {To, Stanza} <- Stanzas], ok
         after sys:resume(Pid)
         end
+    end;
+(backends, [Host]) ->
+    fun() ->
+        % Each in a separate process, because a backend that is away holds its
+        % caller for minutes. What ends by exit() leaves no report in the log.
+        Each = fun(Wait, Fs) ->
+            Runs = [spawn_monitor(fun() ->
+                        exit({done, try F() catch _:_ -> crashed end})
+                    end) || F <- Fs],
+            End = erlang:monotonic_time(millisecond) + Wait,
+            [receive
+                 {'DOWN', Ref, process, Pid, {done, R}} -> R;
+                 {'DOWN', Ref, process, Pid, _} -> crashed
+             after max(0, End - erlang:monotonic_time(millisecond)) -> exit(Pid, kill), silent
+             end || {Pid, Ref} <- Runs]
+        end,
+        Why = fun Inner(R) when is_atom(R) -> R;
+                  Inner(R) when is_tuple(R), tuple_size(R) > 0 -> Inner(element(1, R));
+                  Inner(_) -> other
+              end,
+        % As ejabberd's own LDAP client finds a server: by IPv4, else by IPv6.
+        Reach = fun(Server, At) ->
+            Try = fun(Family) ->
+                case gen_tcp:connect(binary_to_list(Server), At, [Family], 1200) of
+                    {ok, S} -> gen_tcp:close(S), ok;
+                    {error, W} -> Why(W)
+                end
+            end,
+            case Try(inet) of
+                ok -> ok;
+                First -> case Try(inet6) of ok -> ok; _ -> First end
+            end
+        end,
+        Probe = <<"ejabberd-operator-probe">>,
+        % The connections that logins use; ejabberd takes the first of each pool.
+        % The state that comes with the name holds a password and stays here.
+        Pooled = fun(Module) ->
+            Process = gen_mod:get_module_proc(Host, Module),
+            case pg:get_local_members(list_to_atom("eldap_pool_" ++ atom_to_list(Process))) of
+                [First | _] -> First;
+                [] -> exit({done, no_process})
+            end
+        end,
+        Bound = fun(Module) ->
+            fun() ->
+                {State, _} = p1_fsm:sync_send_all_state_event(Pooled(Module), status, 2000),
+                State
+            end
+        end,
+        Ldap = fun() ->
+            Number = ejabberd_option:ldap_port(Host),
+            Servers = ejabberd_option:ldap_servers(Host) ++ ejabberd_option:ldap_backups(Host),
+            Known = lists:sublist(lists:usort(Servers), 16),
+            Pools = [Bound(M) || M <- [ejabberd_auth_ldap, bind_ejabberd_auth_ldap]],
+            Asked = Each(2800, Pools ++ [fun() -> Reach(S, Number) end || S <- Known]),
+            {States, Reached} = lists:split(2, Asked),
+            Seen = [{<<S/binary, ":", (integer_to_binary(Number))/binary>>, R}
+                    || {S, R} <- lists:zip(Known, Reached)],
+            case lists:all(fun(S) -> S =:= active orelse S =:= active_bind end, States) of
+                false -> {not_bound, Seen};
+                true ->
+                    Attribute = case ejabberd_option:ldap_uids(Host) of
+                        [Uid | _] when is_tuple(Uid) -> element(1, Uid);
+                        _ -> <<"uid">>
+                    end,
+                    Search = fun() ->
+                        Asks = [{base, ejabberd_option:ldap_base(Host)}, {limit, 1},
+                                {filter, eldap:equalityMatch(Attribute, Probe)},
+                                {attributes, [Attribute]}],
+                        case eldap:search(Pooled(ejabberd_auth_ldap), Asks) of
+                            {error, R} -> Why(R);
+                            R when element(1, R) =:= eldap_search_result -> answers;
+                            _ -> other
+                        end
+                    end,
+                    {hd(Each(2500, [Search])), Seen}
+            end
+        end,
+        % The answers of other methods than LDAP about an account that does not exist.
+        Said = fun({_, {error, _}}) -> failed;
+                  ({_, Is}) when is_boolean(Is) -> answers;
+                  (_) -> other
+               end,
+        Module = fun(Method) -> list_to_atom("ejabberd_auth_" ++ atom_to_list(Method)) end,
+        Ask = fun(ldap) -> Ldap();
+                 (mnesia) ->
+                     case mnesia:wait_for_tables([passwd], 2000) of
+                         ok -> {answers, []};
+                         _ -> {failed, []}
+                     end;
+                 (sql) ->
+                     Place = case ejabberd_option:sql_type(Host) of
+                         Type when Type =:= sqlite; Type =:= odbc -> atom_to_binary(Type, utf8);
+                         Type ->
+                             iolist_to_binary(
+                                 [atom_to_binary(Type, utf8), " at ", ejabberd_option:sql_server(Host),
+                                  ":", integer_to_binary(ejabberd_option:sql_port(Host))])
+                     end,
+                     Asked = Each(4000, [fun() -> ejabberd_auth_sql:get_password(Probe, Host) end]),
+                     case Asked of
+                         [{cache, _}] -> {answers, [{Place, ok}]};
+                         [silent] -> {silent, [{Place, silent}]};
+                         _ -> {failed, [{Place, failed}]}
+                     end;
+                 (external) ->
+                     Program = iolist_to_binary([ejabberd_option:extauth_program(Host)]),
+                     Asked = Each(4000, [fun() -> ejabberd_auth_external:user_exists(Probe, Host) end]),
+                     case Asked of
+                         [silent] -> {silent, [{Program, silent}]};
+                         [R] -> {Said(R), [{Program, Said(R)}]}
+                     end;
+                 (jwt) ->
+                     case ejabberd_option:jwt_key(Host) of
+                         undefined -> {no_key, []};
+                         _ -> {answers, []}
+                     end;
+                 (anonymous) -> {answers, []};
+                 (Method) ->
+                     % PAM, and methods that others have added: that they answer
+                     % does not show that they accept a password.
+                     M = Module(Method),
+                     _ = code:ensure_loaded(M),
+                     case erlang:function_exported(M, user_exists, 2) of
+                         false -> {untold, []};
+                         true ->
+                             case Each(4000, [fun() -> Said(M:user_exists(Probe, Host)) end]) of
+                                 [answers] -> {untold, []};
+                                 [R] -> {R, []}
+                             end
+                     end
+              end,
+        Methods = lists:sublist(ejabberd_option:auth_method(Host), 16),
+        Found = Each(6000, [fun() -> Ask(Method) end || Method <- Methods]),
+        [case R of
+             {Word, Places} -> {Method, Word, Places};
+             Word -> {Method, Word, []}
+         end || {Method, R} <- lists:zip(Methods, Found)]
     end
 end,
 % Beside the server, in its network but not in its node: what a client sees.
@@ -121,11 +279,15 @@ end,
 % A listener with use_proxy_protocol waits for this line (PROXY protocol,
 % version 1) and closes the connection of a client that does not send it.
 ProxyHeader = fun(Socket) ->
-    {ok, {From, FromPort}} = inet:sockname(Socket),
-    {ok, {At, AtPort}} = inet:peername(Socket),
-    Family = case tuple_size(From) of 4 -> "TCP4"; 8 -> "TCP6" end,
-    io_lib:format("PROXY ~s ~s ~s ~b ~b\r\n",
-                  [Family, inet:ntoa(From), inet:ntoa(At), FromPort, AtPort])
+    case {inet:sockname(Socket), inet:peername(Socket)} of
+        {{ok, {From, FromPort}}, {ok, {At, AtPort}}} when is_tuple(From) ->
+            Family = case tuple_size(From) of 4 -> "TCP4"; 8 -> "TCP6" end,
+            io_lib:format("PROXY ~s ~s ~s ~b ~b\r\n",
+                          [Family, inet:ntoa(From), inet:ntoa(At), FromPort, AtPort]);
+        _ ->
+            % A Unix socket has no addresses to tell.
+            "PROXY UNKNOWN\r\n"
+    end
 end,
 Plain = fun(Socket, Timeout) ->
     {fun(Data) -> gen_tcp:send(Socket, Data) end,
@@ -189,13 +351,15 @@ end,
 % The strongest first, as clients choose.
 Mechanisms = [{<<"SCRAM-SHA-512">>, sha512}, {<<"SCRAM-SHA-256">>, sha256},
               {<<"SCRAM-SHA-1">>, sha}, {<<"PLAIN">>, plain}],
-% A login as clients do it, up to the binding of a resource.
-Login = fun({Send, Recv} = W, To, Offered, User, Password) ->
+% A login as clients do it, up to the binding of a resource. A server that logs
+% what it receives would have the password of PLAIN in its log: then not by that.
+Login = fun({Send, Recv} = W, To, Offered, User, Password, Logs) ->
     % The mechanisms of RFC 6120, not those of newer protocols beside them.
     List = Between(Offered, <<"urn:ietf:params:xml:ns:xmpp-sasl">>, <<"</mechanisms>">>),
     Usable = [M || {Id, _} = M <- Mechanisms, Has(List, <<">", Id/binary, "<">>)],
     case Usable of
         [] -> throw(no_common_mechanism);
+        [{_, plain} | _] when Logs -> throw(plain_would_be_logged);
         [{Id, plain} | _] ->
             ok = Send(Auth(Id, <<0, User/binary, 0, Password/binary>>)),
             Has(Read(Recv, [<<"<success">> | Refused], <<>>), <<"<success">>)
@@ -217,28 +381,82 @@ Open = fun({Send, Recv}, To) ->
     ok = Send(Header(To)),
     Read(Recv, Features, <<>>)
 end,
+% A text frame of a WebSocket (RFC 6455), masked as a client must, with zeros.
+Framed = fun(Text) ->
+    Bytes = iolist_to_binary(Text),
+    case byte_size(Bytes) of
+        Short when Short < 126 -> <<16#81, 1:1, Short:7, 0:32, Bytes/binary>>;
+        Long -> <<16#81, 1:1, 126:7, Long:16, 0:32, Bytes/binary>>
+    end
+end,
+Starttls = fun({Send, Recv}, Socket, To, Timeout) ->
+    ok = Send(<<"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>">>),
+    Has(Read(Recv, [<<"<proceed">>, <<"</stream:stream>">>, <<"<failure">>], <<>>), <<"<proceed">>)
+        orelse throw(tls),
+    Secure(Socket, To, Timeout)
+end,
 Beside = fun
     (open, Socket, Tls, To, [], Timeout) ->
         Open(Wire(Socket, Tls, To, Timeout), To);
+    % As far as a client comes before it needs an account: TLS where that is
+    % offered, and the ways to log in.
+    (stream, Socket, Tls, To, [], Timeout) ->
+        First = Wire(Socket, Tls, To, Timeout),
+        Offered = Open(First, To),
+        case Has(Offered, <<"urn:ietf:params:xml:ns:xmpp-tls">>) of
+            true ->
+                Second = Open(Starttls(First, Socket, To, Timeout), To),
+                <<Offered/binary, Second/binary>>;
+            false -> Offered
+        end;
+    % RFC 7395.
+    (websocket, Socket, Tls, To, [Path], Timeout) ->
+        {Send, Recv} = Wire(Socket, Tls, To, Timeout),
+        ok = Send([<<"GET ">>, Path, <<" HTTP/1.1\r\nHost: ">>, To,
+                   <<"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: xmpp\r\n"
+                     "Sec-WebSocket-Key: ">>, base64:encode(crypto:strong_rand_bytes(16)),
+                   <<"\r\n\r\n">>]),
+        Answer = Read(Recv, [<<"\r\n\r\n">>], <<>>),
+        case Answer of
+            <<"HTTP/1.1 101", _/binary>> ->
+                ok = Send(Framed([<<"<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' "
+                                    "version='1.0' to='">>, To, <<"'/>">>])),
+                Ends = [<<"</stream:features>">>, <<"<close">>, <<"</stream:error>">>],
+                Read(Recv, Ends, <<>>);
+            _ -> Answer
+        end;
+    % XEP-0124 and XEP-0206. The session ends by itself without a further request.
+    (bosh, Socket, Tls, To, [Path], Timeout) ->
+        {Send, Recv} = Wire(Socket, Tls, To, Timeout),
+        Body = iolist_to_binary(
+            [<<"<body xmlns='http://jabber.org/protocol/httpbind' rid='1' ver='1.6' wait='5' "
+               "hold='1' xml:lang='en' xmlns:xmpp='urn:xmpp:xbosh' xmpp:version='1.0' to='">>, To,
+             <<"'/>">>]),
+        ok = Send([<<"POST ">>, Path, <<" HTTP/1.0\r\nHost: ">>, To,
+                   <<"\r\nContent-Type: text/xml; charset=utf-8\r\nContent-Length: ">>,
+                   integer_to_binary(byte_size(Body)), <<"\r\n\r\n">>, Body]),
+        Read(Recv, [<<"</body>">>], <<>>);
     (get, Socket, Tls, To, [Path], Timeout) ->
         {Send, Recv} = Wire(Socket, Tls, To, Timeout),
         ok = Send([<<"GET ">>, Path, <<" HTTP/1.0\r\nHost: ">>, To, <<"\r\n\r\n">>]),
         Read(Recv, [<<"\r\n">>], <<>>);
-    (login, Socket, Tls, To, [User, Password], Timeout) ->
-        {Send, Recv} = First = Wire(Socket, Tls, To, Timeout),
+    (login, Socket, Tls, To, [User, Password, Logs], Timeout) ->
+        First = Wire(Socket, Tls, To, Timeout),
         Offered = Open(First, To),
         case Has(Offered, <<"urn:ietf:params:xml:ns:xmpp-tls">>) of
             true ->
-                ok = Send(<<"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>">>),
-                Read(Recv, [<<"<proceed">>, <<"</stream:stream>">>], <<>>),
-                Second = Secure(Socket, To, Timeout),
-                Login(Second, To, Open(Second, To), User, Password);
-            false -> Login(First, To, Offered, User, Password)
+                Second = Starttls(First, Socket, To, Timeout),
+                Login(Second, To, Open(Second, To), User, Password, Logs);
+            false -> Login(First, To, Offered, User, Password, Logs)
         end
 end,
 Look = fun(Timeout, F, [Ip, Number, Proxy, Tls, To | A]) ->
     try
-        {ok, Address} = inet:parse_address(binary_to_list(Ip)),
+        Address = case Ip of
+            <<"unix:", Path/binary>> -> {local, Path};
+            _ -> {ok, Parsed} = inet:parse_address(binary_to_list(Ip)), Parsed
+        end,
         case gen_tcp:connect(Address, Number, [binary, {active, false}], Timeout) of
             {ok, S} ->
                 try

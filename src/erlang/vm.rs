@@ -25,6 +25,9 @@ pub struct NodeAddress {
     pub boot: Option<String>,
     /// The directory that `$RELEASE_LIB` stands for in boot files (`-boot_var`).
     pub release_lib: Option<String>,
+    /// The directory of its database (`-mnesia dir`), which the control script also makes the
+    /// working directory of the server (23.01 to 26.07).
+    pub database: Option<String>,
     /// Flags, with their values, that another node needs to reach this one.
     pub distribution: Vec<String>,
 }
@@ -59,6 +62,14 @@ impl<'a> Words<'a> {
     fn boot_var(&self, name: &str) -> Option<&'a str> {
         self.0.windows(3).find_map(|words| match words {
             ["-boot_var", found, value] if *found == name => Some(*value),
+            _ => None,
+        })
+    }
+
+    /// The value of `-mnesia dir "PATH"`.
+    fn database(&self) -> Option<&'a str> {
+        self.0.windows(3).find_map(|words| match words {
+            ["-mnesia", "dir", path] => Some(path.trim_matches('"')).filter(|p| p.starts_with('/')),
             _ => None,
         })
     }
@@ -120,6 +131,7 @@ pub fn server_node(user: &str, argv: &[impl AsRef<str>]) -> Option<NodeAddress> 
         bindir: own("-bindir"),
         boot: own("-boot"),
         release_lib: words.boot_var("RELEASE_LIB").map(str::to_owned),
+        database: words.database().map(str::to_owned),
         distribution: distribution.flatten().collect(),
     })
 }
@@ -167,6 +179,7 @@ mod tests {
         assert_eq!(node.home.as_deref(), Some("/home/ejabberd"));
         assert_eq!(node.bindir.as_deref(), Some("/usr/lib/erlang/erts-17.1.1/bin"));
         assert_eq!((node.user.as_deref(), node.boot), (Some("995"), None));
+        assert_eq!(node.database.as_deref(), Some("/home/ejabberd/database"));
 
         let node = listed(GHCR).server_node().unwrap();
         assert_eq!((node.name.as_str(), node.long_names), ("ejabberd@main.example", true));

@@ -14,6 +14,8 @@ pub struct Export {
     pub container: Container,
     /// The file with its configuration, as it is called beside the desired state.
     pub config: String,
+    /// The files that it includes, as it names them.
+    pub included: Vec<String>,
     /// What is on it.
     pub found: Found,
 }

@@ -71,7 +71,7 @@ fn export() -> Export {
             docker: Docker {
                 container: "xmpp".to_owned(),
                 image: Some("registry.example:5000/e@sha256:00ff".to_owned()),
-                engine: "tcp://other.example:2376".to_owned(),
+                engine: "unix:///run/other/docker.sock".to_owned(),
                 network: Network::Bridge,
                 ports: ["0.0.0.0", "::"]
                     .map(|address| PortMapping {
@@ -88,6 +88,7 @@ fn export() -> Export {
             remarks: Vec::new(),
         },
         config: "ejabberd.yml".to_owned(),
+        included: Vec::new(),
         found: Found {
             home: vhost("home.example"),
             hosts: part(BTreeSet::from([vhost("123"), vhost("other.example")])),
@@ -115,7 +116,9 @@ fn read_back(export: &Export) -> DesiredState {
 
 #[test]
 fn the_server_reads_back_as_it_was_found() {
-    let export = export();
+    let mut export = export();
+    export.included = vec!["../a.yml".to_owned(), "b\n  x: y #".to_owned()];
+    assert!(export.text().contains("includes files that are not managed"), "{}", export.text());
     let desired = read_back(&export);
     assert_eq!(desired.name, "xmpp");
     assert_eq!(desired.host, export.found.home);

@@ -2,7 +2,7 @@
 
 use super::found::{Export, Found};
 use super::objects::{group, part, remarks, room, users};
-use super::yaml::{comment, list, scalar};
+use super::yaml::{comment, list, quoted, scalar};
 use crate::spec::{Docker, Network};
 
 /// Where the engine is if nothing is said.
@@ -118,6 +118,17 @@ impl Export {
             "The configuration as it is. It may hold passwords, of a database for example: look \
              before you commit it. Certificates and other files beside it are not managed.",
         );
+        if !self.included.is_empty() {
+            let names: Vec<String> = self.included.iter().map(|name| quoted(name)).collect();
+            text += &comment(
+                2,
+                &format!(
+                    "It includes files that are not managed either: {}. Those in the directory of \
+                     the configuration can be declared under `files`.",
+                    names.join(", ")
+                ),
+            );
+        }
         let file = scalar(&self.config);
         text + &format!(
             "  config:\n    variant: {VARIANT}\n    variants:\n      {VARIANT}: {file}\n"

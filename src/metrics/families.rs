@@ -27,6 +27,8 @@ pub(super) struct Families {
     pub(super) failing: IntGaugeVec,
     pub(super) desired_state_valid: IntGaugeVec,
     pub(super) refused_deletions: IntGauge,
+    pub(super) database_missing: IntGauge,
+    pub(super) state_outdated: IntGauge,
     pub(super) held_back: IntGauge,
     pub(super) last_attempt: Gauge,
     pub(super) last_success: Gauge,
@@ -172,6 +174,16 @@ impl Families {
             refused_deletions: to.register(IntGauge::new(
                 "ejabberd_operator_refused_deletions",
                 "Deletions that the guard refused and that wait for an approval",
+            )?)?,
+            database_missing: to.register(IntGauge::new(
+                "ejabberd_operator_database_missing",
+                "Whether the server, or a new server, has a database that the operator does not know; \
+                 1 it has and nothing is changed, 0 it has not",
+            )?)?,
+            state_outdated: to.register(IntGauge::new(
+                "ejabberd_operator_state_outdated",
+                "Whether the state directory is an old copy, so that nothing is changed; 1 it is, \
+                 0 it is not",
             )?)?,
             held_back: to.register(IntGauge::new(
                 "ejabberd_operator_config_held_back",

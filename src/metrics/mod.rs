@@ -21,7 +21,10 @@ use crate::audit::Finding;
 use crate::engine::{ApplyError, RoundReport, StepOutcome, StepResult, Telemetry};
 use crate::model::{Kind, Op};
 use crate::observed::ProcessState;
-use crate::status::{ConditionStatus, ConditionType, ServerStatus, Status, SupervisionStatus};
+use crate::status::{
+    ConditionStatus, ConditionType, DATABASE_MISSING, STATE_OUTDATED, ServerStatus, Status,
+    SupervisionStatus,
+};
 use families::Families;
 
 /// The most hosts or services that are shown one by one.
@@ -156,6 +159,9 @@ impl Telemetry for Metrics {
         families.contested.set(signed(status.contested.len()));
         let refused = status.blocked.as_ref().map_or(0, |blocked| blocked.deletions);
         families.refused_deletions.set(signed(refused));
+        let missing = status.stalled_for(DATABASE_MISSING);
+        families.database_missing.set(missing.into());
+        families.state_outdated.set(status.stalled_for(STATE_OUTDATED).into());
         families.held_back.set(held_back(status).into());
         let valid = families.desired_state_valid.with_label_values::<&str>(&[]);
         valid.set((!unusable(status)).into());

@@ -1,13 +1,16 @@
-//! The guard: refuses a plan that deletes too much.
+//! The guard: refuses a plan that deletes too much, or that fills another store of
+//! accounts without approval.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::Step;
-use crate::diff::ChangeSet;
+use crate::diff::{Action, ChangeSet};
 use crate::inventory::Inventory;
 use crate::model::{Digest, Jid, Kind, Op, RoomJid};
-use crate::spec::DesiredState;
+use crate::spec::{DesiredState, UserState};
 
 /// The kinds whose deletions are counted.
 const GUARDED: [Kind; 3] = [Kind::User, Kind::Group, Kind::Room];
@@ -19,17 +22,37 @@ pub struct Blocked {
     pub reason: String,
     /// The deletions that wait.
     pub deletions: Vec<Step>,
+    /// The accounts that are not created, because those of the same names are
+    /// left behind in another store.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub creations: Vec<Step>,
 }
 
-/// The hash of a set of deletions, whatever their order: kind, operation and
+impl Blocked {
+    /// Everything that waits.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.deletions.iter().chain(&self.creations)
+    }
+}
+
+/// The hash of a set of refused steps, whatever their order: kind, operation and
 /// name of each. A commit that only approves it does not change it.
 #[must_use]
-pub fn digest(deletions: &[Step]) -> Digest {
-    let mut lines: Vec<String> = deletions
-        .iter()
+pub fn digest<'s>(refused: impl IntoIterator<Item = &'s Step>) -> Digest {
+    digest_after(refused, 0)
+}
+
+/// The same of a set that was let through `used` times before: each approval counts
+/// once, so the next one has another digest.
+fn digest_after<'s>(refused: impl IntoIterator<Item = &'s Step>, used: u32) -> Digest {
+    let mut lines: Vec<String> = refused
+        .into_iter()
         .map(|step| format!("{}\t{}\t{}\n", step.kind, step.op, step.name))
         .collect();
     lines.sort();
+    if used > 0 {
+        lines.push(format!("used\t{used}\n"));
+    }
     let mut hash = Sha256::new();
     for line in &lines {
         hash.update(line.as_bytes());
@@ -38,59 +61,138 @@ pub fn digest(deletions: &[Step]) -> Digest {
     Digest::new(hex.get(..32).unwrap_or(&hex))
 }
 
-/// Takes the deletions of every kind that is over its limit out of `steps`,
-/// unless their digest is approved.
-pub(super) fn guard(
-    steps: Vec<Step>,
-    set: &ChangeSet,
-    desired: &DesiredState,
-    inventory: &Inventory,
-    approved: Option<&Digest>,
-) -> (Vec<Step>, Option<Blocked>, Digest) {
-    let refused: Vec<(Kind, String)> = GUARDED
-        .into_iter()
-        .filter_map(|kind| Some((kind, refusal(kind, &steps, set, desired, inventory)?)))
-        .collect();
-    let (refused_steps, passing): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(|step| {
-        step.op == Op::Delete && refused.iter().any(|(kind, _)| *kind == step.kind)
-    });
-    let digest = digest(&refused_steps);
-    let in_file = desired.policy.guard.approve.as_ref();
-    if refused_steps.is_empty() || in_file == Some(&digest) || approved == Some(&digest) {
-        let mut steps = passing;
-        // Deletions were last in the order, and still are.
-        steps.extend(refused_steps);
-        steps.sort_by_key(super::order);
-        return (steps, None, digest);
-    }
-    let why: Vec<&str> = refused.iter().map(|(_, why)| why.as_str()).collect();
-    let reason = format!("{}; approve the digest {digest} to let them through", why.join("; "));
-    (passing, Some(Blocked { reason, deletions: refused_steps }), digest)
+/// What the guard decides by.
+#[derive(Clone, Copy)]
+pub struct GuardContext<'a> {
+    /// What differs.
+    pub set: &'a ChangeSet,
+    /// What is declared.
+    pub desired: &'a DesiredState,
+    /// What is owned.
+    pub inventory: &'a Inventory,
+    /// A digest given by hand, beside the one in the file.
+    pub approved: Option<&'a Digest>,
 }
 
-/// Why the deletions of `kind` are too many, if they are. Only what is on our
-/// hosts counts: objects of a host that is no longer declared are left alone,
-/// and must not make the rest look small.
+/// What the guard makes of steps.
+pub struct Guarded {
+    /// Those that may be carried out.
+    pub steps: Vec<Step>,
+    /// Those that may not.
+    pub blocked: Option<Blocked>,
+    /// The digest of what was refused, approved or not.
+    pub digest: Digest,
+    /// What was refused and is let through by an approval.
+    pub approved: Option<Approved>,
+}
+
+/// Refused steps that an approval lets through.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Approved {
+    /// Their digest, had no approval been used before.
+    pub digest: Digest,
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// Takes what is refused out of `steps`, unless its digest is approved: the
+/// deletions of every kind that is over its limit, and the accounts of hosts
+/// whose accounts are left behind elsewhere. `created` says how many objects of
+/// each kind there are more after the plan.
+#[must_use]
+pub fn guard(
+    steps: Vec<Step>,
+    context: GuardContext<'_>,
+    created: &BTreeMap<Kind, usize>,
+) -> Guarded {
+    let mut why: Vec<String> = Vec::new();
+    let mut over = Vec::new();
+    for kind in GUARDED {
+        let created = created.get(&kind).copied().unwrap_or(0);
+        if let Some(reason) = refusal(kind, &steps, context, created) {
+            over.push(kind);
+            why.push(reason);
+        }
+    }
+    let (deletions, rest): (Vec<Step>, Vec<Step>) =
+        steps.into_iter().partition(|step| step.op == Op::Delete && over.contains(&step.kind));
+    let left_behind = &context.set.left_behind;
+    let (creations, passing): (Vec<Step>, Vec<Step>) = rest.into_iter().partition(|step| {
+        let host = || step.name.parse::<Jid>().ok().map(|jid| jid.host);
+        step.kind == Kind::User
+            && step.op == Op::Create
+            && host().is_some_and(|host| left_behind.contains_key(&host))
+    });
+    if !creations.is_empty() {
+        why.extend(left_behind.values().cloned());
+    }
+    // The new store cannot be read before the configuration is in force, so every
+    // declared account of the host counts as a creation.
+    let would_leave = &context.set.would_leave;
+    let declared = context.desired.users.iter().flatten();
+    let predicted = declared.filter(|(jid, user)| {
+        user.state == UserState::Present && would_leave.contains_key(&jid.host)
+    });
+    let predicted: Vec<Step> = predicted.map(|(jid, _)| predicted_creation(jid)).collect();
+    if !predicted.is_empty() {
+        why.extend(would_leave.values().cloned());
+    }
+    let refused = || deletions.iter().chain(&creations).chain(&predicted);
+    let first = digest(refused());
+    let used = context.set.approvals_used.get(&first).copied().unwrap_or(0);
+    let digest = digest_after(refused(), used);
+    let in_file = context.desired.policy.guard.approve.as_ref();
+    let nothing = deletions.is_empty() && creations.is_empty() && predicted.is_empty();
+    if nothing || in_file == Some(&digest) || context.approved == Some(&digest) {
+        let approved = (!nothing).then(|| Approved {
+            digest: first.clone(),
+            steps: deletions.iter().chain(&creations).cloned().collect(),
+        });
+        let mut steps = passing;
+        steps.extend(deletions.into_iter().chain(creations));
+        steps.sort_by(|a, b| super::order(a).cmp(&super::order(b)).then(a.name.cmp(&b.name)));
+        return Guarded { steps, blocked: None, digest, approved };
+    }
+    let reason = format!("{}; approve the digest {digest} to let them through", why.join("; "));
+    let creations = creations.into_iter().chain(predicted).collect();
+    let blocked = Some(Blocked { reason, deletions, creations });
+    Guarded { steps: passing, blocked, digest, approved: None }
+}
+
+fn predicted_creation(jid: &Jid) -> Step {
+    Step {
+        kind: Kind::User,
+        op: Op::Create,
+        name: jid.to_string(),
+        fields: Vec::new(),
+        reason: "left behind by the declared configuration".to_owned(),
+        action: Action::CreateUser(jid.clone()),
+    }
+}
+
+/// Why the deletions of `kind` are too many, if they are: counted against what
+/// is there after the plan. Only objects of declared hosts count: objects of a host
+/// that is no longer declared are left alone, and must not make the rest look
+/// small.
 fn refusal(
     kind: Kind,
     steps: &[Step],
-    set: &ChangeSet,
-    desired: &DesiredState,
-    inventory: &Inventory,
+    context: GuardContext<'_>,
+    created: usize,
 ) -> Option<String> {
-    let of_kind = |op: Op| steps.iter().filter(move |step| step.kind == kind && step.op == op);
-    let deletions = of_kind(Op::Delete).count();
+    let GuardContext { set, desired, inventory, approved: _ } = context;
+    let deleted = || steps.iter().filter(|step| step.kind == kind && step.op == Op::Delete);
+    let deletions = deleted().count();
     if deletions == 0 {
         return None;
     }
     let owned = inventory.of_kind(kind).filter(|(name, _)| is_ours(desired, kind, name)).count();
-    let owned_deletions = of_kind(Op::Delete).filter(|step| inventory.holds(&step.key())).count();
+    let owned_deletions = deleted().filter(|step| inventory.holds(&step.key())).count();
     let present = set.present.get(&kind).copied().unwrap_or(0);
-    let nothing_new = of_kind(Op::Create).next().is_none();
     // What is declared and deleted was ordered by name (`state: absent`), not concluded.
-    let emptied =
-        deletions >= present && of_kind(Op::Delete).any(|step| !desired.declares(&step.key()));
-    if nothing_new && (emptied || (owned > 0 && owned_deletions >= owned)) {
+    let concluded = deleted().any(|step| !desired.declares(&step.key()));
+    let emptied = concluded && deletions >= present + created;
+    if emptied || (created == 0 && owned > 0 && owned_deletions >= owned) {
         let what = match (emptied, if emptied { deletions } else { owned }) {
             (true, 1) => format!("the only {kind} on the server"),
             (true, all) => format!("all {all} {kind}s on the server"),
@@ -106,7 +208,8 @@ fn refusal(
         return None;
     }
     Some(format!(
-        "{deletions} {kind}s would be deleted, and {owned} are owned; more than {free} at once are only deleted when that is at most {percent} % of those owned"
+        "{deletions} {kind}s would be deleted, and {owned} are owned; more than {free} at once are \
+         only deleted when that is at most {percent} % of those owned"
     ))
 }
 

@@ -2,9 +2,11 @@
 
 mod guard;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-pub use guard::{Blocked, digest};
+pub use guard::{Approved, Blocked, GuardContext, Guarded, digest, guard};
 
 use crate::diff::{Action, Change, ChangeSet};
 use crate::inventory::Inventory;
@@ -70,23 +72,72 @@ pub struct Plan {
     pub digest: Digest,
     /// What the guard refused.
     pub blocked: Option<Blocked>,
+    /// What was refused and is let through by an approval.
+    #[serde(skip)]
+    pub approved: Option<Approved>,
     /// What is to be done, in this order.
     pub steps: Vec<Step>,
     /// The numbers.
     pub summary: Summary,
+    /// Why the operator does not manage the server's database, if so: the plan then
+    /// has no steps.
+    #[serde(rename = "databaseMissing", skip_serializing_if = "Option::is_none")]
+    pub database_missing: Option<String>,
+    /// Why the state directory is older than the server's database, if it is: the
+    /// plan then has no steps.
+    #[serde(rename = "stateOutdated", skip_serializing_if = "Option::is_none")]
+    pub state_outdated: Option<String>,
     /// What could not be compared, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<String>,
     /// What an administrator should know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What is declared and not in force, and no step can change.
+    #[serde(rename = "notInForce", skip_serializing_if = "Vec::is_empty")]
+    pub not_in_force: Vec<NotInForce>,
+}
+
+/// Something that is declared and not in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotInForce {
+    /// The kind of the object.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// Which field, and which module or option stops it.
+    pub why: String,
+}
+
+impl std::fmt::Display for NotInForce {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { kind, name, why } = self;
+        write!(f, "the {kind} {name}: {why}")
+    }
+}
+
+/// What of the differences no step can change.
+#[must_use]
+pub fn not_in_force(set: &ChangeSet) -> Vec<NotInForce> {
+    let found = set.not_in_force.iter().map(|(key, why)| NotInForce {
+        kind: key.kind,
+        name: key.name.clone(),
+        why: why.clone(),
+    });
+    found.collect()
 }
 
 impl Plan {
     /// Whether nothing at all is left to do, refused or not.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.blocked.is_none()
+        self.steps.is_empty() && self.blocked.is_none() && self.withheld().is_none()
+    }
+
+    /// Why nothing at all is done to the server, if so.
+    #[must_use]
+    pub fn withheld(&self) -> Option<&str> {
+        self.database_missing.as_deref().or(self.state_outdated.as_deref())
     }
 }
 
@@ -101,9 +152,14 @@ pub fn plan(
 ) -> Plan {
     let mut steps: Vec<Step> = set.changes.iter().map(step).collect();
     steps.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.name.cmp(&b.name)));
-    let (steps, blocked, digest) = guard::guard(steps, set, desired, inventory, approved);
+    let mut created = BTreeMap::new();
+    for step in steps.iter().filter(|step| step.op == Op::Create) {
+        *created.entry(step.kind).or_default() += 1;
+    }
+    let context = GuardContext { set, desired, inventory, approved };
+    let Guarded { steps, blocked, digest, approved } = guard(steps, context, &created);
     // Refused, and let through by the approval.
-    let refused = digest != guard::digest(&[]);
+    let refused = digest != guard::digest([]);
     let others =
         Summary { unchanged: set.unchanged, unmanaged: set.unmanaged.len(), ..Summary::default() };
     let summary = count(&steps, others);
@@ -115,8 +171,12 @@ pub fn plan(
         blocked,
         steps,
         summary,
+        approved,
+        database_missing: set.database_missing.clone(),
+        state_outdated: set.state_outdated.clone(),
         unknown: set.unknown.clone(),
         notes,
+        not_in_force: not_in_force(set),
     }
 }
 
@@ -129,7 +189,13 @@ fn approval(
     refused: bool,
 ) -> Option<String> {
     let approved = desired.policy.guard.approve.as_ref()?;
-    if blocked.is_some() {
+    if let Some(blocked) = blocked {
+        if *approved == guard::digest(blocked.steps()) {
+            return Some(format!(
+                "policy.guard.approve names {approved}, which was used before: an approval counts \
+                 once; {digest} approves the same deletions again"
+            ));
+        }
         return Some(format!(
             "policy.guard.approve names {approved}, and what is refused now is {digest}: the \
              deletions are not those that were approved"

@@ -2,13 +2,13 @@
 //! thing went. No clock, no I/O.
 //!
 //! ```text
-//! Checking ─► Keeping ─► Putting(new) ─► Gating(new) ─► good
-//!    │           │            └──────┬───────┘
-//!    │           │                   ▼
-//! refused     not now        Putting(old) ─► Gating(old) ─► rolled back
-//!                                 └──────┬───────┘
-//!                                        ▼ once more, by a restart
-//!                                      stuck
+//! Checking ─► Keeping ─► Trying ─► Putting(new) ─► Gating(new) ─► good
+//!    │           │          │           └──────┬───────┘
+//!    │           │          │                  ▼
+//! refused     not now  not written      Putting(old) ─► Gating(old) ─► rolled back
+//!                                            └──────┬───────┘
+//!                                                   ▼ once more, by a restart
+//!                                                 stuck
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,8 @@ pub enum Phase {
     Checking,
     /// What is in force is kept, to come back to.
     Keeping,
+    /// The new files are written beside the old ones, and removed again.
+    Trying,
     /// Files are put in force.
     Putting {
         /// Which.
@@ -76,6 +78,8 @@ pub enum Effect {
     Check,
     /// Keep what is in force.
     Keep,
+    /// See whether the new files can be written, while the server serves.
+    TryToWrite,
     /// Put files in force.
     Put(Side, Method),
     /// See that the server is well with them.
@@ -93,6 +97,8 @@ pub enum Outcome {
     Refused(Failure),
     /// It could not be begun; nothing was changed.
     NotNow(Failure),
+    /// The files cannot be written; nothing was changed.
+    NotWritten(Failure),
     /// The old files are in force again, and the server is well.
     RolledBack(Failure),
     /// The old files are back, and the server is not well with them either.
@@ -130,6 +136,7 @@ impl Rollout {
         match self.phase {
             Phase::Checking => Effect::Check,
             Phase::Keeping => Effect::Keep,
+            Phase::Trying => Effect::TryToWrite,
             Phase::Putting { side, method } => Effect::Put(side, method),
             Phase::Gating { side, .. } => Effect::Gate(side),
         }
@@ -147,7 +154,9 @@ impl Rollout {
             (Phase::Checking | Phase::Keeping, Event::Failed(why)) => {
                 return Effect::End(Outcome::NotNow(why));
             }
-            (Phase::Keeping, Event::Went) => Phase::Putting { side: Side::New, method },
+            (Phase::Keeping, Event::Went) => Phase::Trying,
+            (Phase::Trying, Event::Failed(why)) => return Effect::End(Outcome::NotWritten(why)),
+            (Phase::Trying, Event::Went) => Phase::Putting { side: Side::New, method },
             (Phase::Putting { side, method }, Event::Went) => Phase::Gating { side, method },
             (Phase::Gating { side: Side::New, .. }, Event::Went) => {
                 return Effect::End(Outcome::Good);
@@ -181,7 +190,7 @@ impl Rollout {
     /// at this point must not forget.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        !matches!(self.phase, Phase::Checking | Phase::Keeping)
+        !matches!(self.phase, Phase::Checking | Phase::Keeping | Phase::Trying)
     }
 
     fn first(&self) -> Failure {
@@ -195,7 +204,10 @@ impl Outcome {
     pub fn failure(&self) -> Option<&Failure> {
         match self {
             Self::Good => None,
-            Self::Refused(why) | Self::NotNow(why) | Self::RolledBack(why) => Some(why),
+            Self::Refused(why)
+            | Self::NotNow(why)
+            | Self::NotWritten(why)
+            | Self::RolledBack(why) => Some(why),
             Self::Stuck { first, .. } => Some(first),
         }
     }
@@ -212,7 +224,7 @@ impl Outcome {
         match self {
             Self::Good => "good",
             Self::Refused(_) => "refused",
-            Self::NotNow(_) => "not_now",
+            Self::NotNow(_) | Self::NotWritten(_) => "not_now",
             Self::RolledBack(_) => "rolled_back",
             Self::Stuck { .. } => "stuck",
         }
@@ -245,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_through_ends_in_one_of_the_five_outcomes() {
+    fn every_way_through_ends_in_one_of_the_outcomes() {
         use Event::Went;
         let words = |how: &[Event], method| {
             let (effects, outcome) = play(method, how);
@@ -255,28 +267,29 @@ mod tests {
             (&[bad(true)], Method::Reload, "Check", "refused"),
             (&[bad(false)], Method::Reload, "Check", "not_now"),
             (&[Went, bad(false)], Method::Restart, "Check Keep", "not_now"),
+            (&[Went, Went, bad(false)], Method::Restart, "Check Keep TryToWrite", "not_now"),
             (
-                &[Went, Went, Went, Went],
+                &[Went, Went, Went, Went, Went],
                 Method::Reload,
-                "Check Keep Put(New, Reload) Gate(New)",
+                "Check Keep TryToWrite Put(New, Reload) Gate(New)",
                 "good",
             ),
             (
-                &[Went, Went, Went, bad(true), Went, Went],
+                &[Went, Went, Went, Went, bad(true), Went, Went],
                 Method::Reload,
-                "Check Keep Put(New, Reload) Gate(New) Put(Old, Reload) Gate(Old)",
+                "Check Keep TryToWrite Put(New, Reload) Gate(New) Put(Old, Reload) Gate(Old)",
                 "rolled_back",
             ),
             (
-                &[Went, Went, bad(true), Went, bad(true), Went, Went],
+                &[Went, Went, Went, bad(true), Went, bad(true), Went, Went],
                 Method::Reload,
-                "Check Keep Put(New, Reload) Put(Old, Reload) Gate(Old) Put(Old, Restart) Gate(Old)",
+                "Check Keep TryToWrite Put(New, Reload) Put(Old, Reload) Gate(Old) Put(Old, Restart) Gate(Old)",
                 "rolled_back",
             ),
             (
-                &[Went, Went, Went, bad(true), Went, bad(false)],
+                &[Went, Went, Went, Went, bad(true), Went, bad(false)],
                 Method::Restart,
-                "Check Keep Put(New, Restart) Gate(New) Put(Old, Restart) Gate(Old)",
+                "Check Keep TryToWrite Put(New, Restart) Gate(New) Put(Old, Restart) Gate(Old)",
                 "stuck",
             ),
         ];
@@ -288,7 +301,8 @@ mod tests {
     #[test]
     fn only_what_the_configuration_causes_is_latched() {
         use Event::Went;
-        let outcome = |blame| play(Method::Restart, &[Went, Went, Went, bad(blame), Went, Went]).1;
+        let outcome =
+            |blame| play(Method::Restart, &[Went, Went, Went, Went, bad(blame), Went, Went]).1;
         assert!(outcome(true).unwrap().latches());
         assert!(!outcome(false).unwrap().latches());
         assert!(!Outcome::Good.latches());

@@ -12,11 +12,11 @@ const MOST_DESCRIPTORS: usize = 4096;
 const MOST_PROCESSES: usize = 20_000;
 
 /// The sockets that listen at one of `ports`. `is_own` says whether a process
-/// belongs to the server itself.
-pub(super) fn of(ports: &[u16], is_own: impl Fn(i32) -> bool) -> Vec<Holder> {
+/// that listens at an address belongs to the server, or forwards to it.
+pub(super) fn of(ports: &[u16], is_own: impl Fn(i32, SocketAddr) -> bool) -> Vec<Holder> {
     let mut tables = String::new();
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        // Without IPv6 there is only one.
+    for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
+        // Without IPv6 there is only one. (`/proc/net` is hidden from a unit with ProcSubset=pid.)
         tables += &fs::read_to_string(table).unwrap_or_default();
     }
     let sockets = listening_with_inode(&tables, Table::Tcp);
@@ -31,7 +31,8 @@ pub(super) fn of(ports: &[u16], is_own: impl Fn(i32) -> bool) -> Vec<Holder> {
             at,
             user: socket.user,
             program: pid.and_then(|pid| Some((name(pid)?, pid))),
-            own: pid.is_some_and(&is_own),
+            // Only root sees the process of another user; its address may be enough.
+            own: is_own(pid.unwrap_or_default(), at),
         }
     });
     holders.collect()
@@ -78,12 +79,12 @@ mod tests {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let at = socket.local_addr().unwrap();
         let us = i32::try_from(std::process::id()).unwrap();
-        let holders = of(&[at.port()], |pid| pid == us);
+        let holders = of(&[at.port()], |pid, _| pid == us);
         let [holder] = holders.as_slice() else { panic!("{holders:?}") };
         assert_eq!(holder.at, at);
         assert_eq!(holder.program.as_ref().unwrap().1, us);
         assert!(holder.own);
         drop(socket);
-        assert_eq!(of(&[at.port()], |_| false), []);
+        assert_eq!(of(&[at.port()], |_, _| false), []);
     }
 }

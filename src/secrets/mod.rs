@@ -6,6 +6,7 @@
 
 mod command;
 mod files;
+mod group;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
-use crate::engine::{SecretError, Secrets};
+use crate::engine::{IsOurs, SecretError, Secrets};
 use crate::model::Secret;
 use crate::spec::{SecretSink, SecretSource};
 
@@ -51,6 +52,12 @@ impl FileSecrets {
     }
 }
 
+/// Ends the programs that are asked for a secret at this moment, with all that
+/// they started. For when the operator itself ends.
+pub fn end_programs() {
+    group::end_all();
+}
+
 #[async_trait]
 impl Secrets for FileSecrets {
     async fn read(&self, source: &SecretSource) -> Result<Secret, SecretError> {
@@ -83,10 +90,16 @@ impl Secrets for FileSecrets {
         generate().map_err(error("random numbers"))
     }
 
-    async fn publish(&self, sink: &SecretSink, secret: &Secret) -> Result<(), SecretError> {
+    async fn publish(
+        &self,
+        sink: &SecretSink,
+        secret: &Secret,
+        is_ours: IsOurs,
+    ) -> Result<(), SecretError> {
         let (SecretSink { file, mode }, secret) = (sink.clone(), secret.clone());
         let what = file.display().to_string();
-        blocking(move || files::publish(&file, mode, &secret)).await.map_err(error(&what))
+        let done = blocking(move || files::publish(&file, mode, &secret, &is_ours));
+        done.await.map_err(error(&what))
     }
 
     async fn read_file(&self, path: &Path) -> Result<Vec<u8>, SecretError> {

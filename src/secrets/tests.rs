@@ -110,25 +110,55 @@ async fn a_password_is_published_with_its_mode() {
     let dir = tempfile::tempdir().unwrap();
     let parent = dir.path().join("made/here");
     let sink = |mode| SecretSink { file: parent.join("bot"), mode };
-    let secrets = FileSecrets::new();
     let stat = || sink(0).file.metadata().unwrap();
     let (one, two) = (Secret::new("one".into()), Secret::new("two".into()));
 
-    secrets.publish(&sink(0o640), &one).await.unwrap();
+    let publish = |mode, password: &Secret, before: &'static str| {
+        let (sink, password) = (sink(mode), password.clone());
+        async move {
+            let is_ours = Box::new(move |there: &Secret| there.expose() == before);
+            FileSecrets::new().publish(&sink, &password, is_ours).await
+        }
+    };
+    publish(0o640, &one, "").await.unwrap();
     assert_eq!(std::fs::read_to_string(sink(0).file).unwrap(), "one");
     assert_eq!(stat().mode() & 0o7777, 0o640);
     assert_eq!(parent.metadata().unwrap().mode() & 0o7777, 0o700);
 
     let inode = stat().ino();
-    secrets.publish(&sink(0o640), &one).await.unwrap();
+    publish(0o640, &one, "").await.unwrap();
     assert_eq!(stat().ino(), inode, "it was rewritten for nothing");
-    secrets.publish(&sink(0o666), &one).await.unwrap();
+    publish(0o666, &one, "").await.unwrap();
     assert_eq!(stat().mode() & 0o7777, 0o666);
     // What a killed operator left.
-    std::fs::write(parent.join(".bot.new"), "half").unwrap();
-    secrets.publish(&sink(0o600), &two).await.unwrap();
+    std::fs::write(parent.join(".ejabberd-operator-0123456789abcdef"), "half").unwrap();
+    publish(0o600, &two, "one").await.unwrap();
     assert_eq!(std::fs::read_to_string(sink(0).file).unwrap(), "two");
     assert_eq!(std::fs::read_dir(&parent).unwrap().count(), 1);
+}
+
+/// A device, a link, and a file that somebody else wrote stay as they are.
+#[tokio::test]
+async fn only_what_the_operator_wrote_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = |name: &str| dir.path().join(name);
+    std::fs::write(place("theirs"), "host: example.org").unwrap();
+    std::os::unix::fs::symlink(place("theirs"), place("link")).unwrap();
+    std::os::unix::fs::symlink(place("nowhere"), place("dangling")).unwrap();
+    // The same numbers as `/dev/null`, which is left alone.
+    let mknod =
+        std::process::Command::new("mknod").arg(place("null")).args(["c", "1", "3"]).status();
+    assert!(mknod.unwrap().success());
+    let secret = Secret::new("hunter2".into());
+    for name in ["theirs", "link", "dangling", "null"] {
+        let sink = SecretSink { file: place(name), mode: 0o600 };
+        let is_ours = Box::new(|there: &Secret| there.expose() == "something else");
+        let error = FileSecrets::new().publish(&sink, &secret, is_ours).await.unwrap_err();
+        assert!(error.to_string().contains("move it away"), "{error}");
+    }
+    assert_eq!(std::fs::read_to_string(place("theirs")).unwrap(), "host: example.org");
+    assert!(place("link").is_symlink() && !place("nowhere").exists());
+    assert!(!std::fs::metadata(place("null")).unwrap().is_file());
 }
 
 #[tokio::test]
@@ -139,7 +169,11 @@ async fn what_cannot_be_published_is_said_and_leaves_nothing() {
     let secret = Secret::new("hunter2".into());
     for file in ["taken", "file/below"] {
         let sink = SecretSink { file: dir.path().join(file), mode: 0o600 };
-        let error = FileSecrets::new().publish(&sink, &secret).await.unwrap_err().to_string();
+        let error = FileSecrets::new()
+            .publish(&sink, &secret, Box::new(|_| true))
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(file) && !error.contains("hunter2"), "{error}");
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
@@ -158,4 +192,103 @@ async fn files_of_the_desired_state_are_read_as_they_are() {
     let error = secrets.read_file(&dir.path().join("gone")).await.unwrap_err().to_string();
     assert!(error.contains("no such file; put it there"), "{error}");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// Whether a process runs; one that only waits to be waited for does not.
+fn runs(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+    stat.is_ok_and(|stat| !stat.rsplit(") ").next().unwrap_or_default().starts_with(['Z', 'X']))
+}
+
+async fn ends(pid: &str) -> bool {
+    for _ in 0..100 {
+        if !runs(pid) {
+            return true;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    false
+}
+
+#[tokio::test]
+async fn a_program_sees_nothing_of_ours() {
+    use std::os::fd::AsRawFd;
+    // `cargo` and the test's own environment have dozens of variables.
+    assert!(std::env::vars().count() > 3);
+    let program = SecretSource::Command(vec!["env".into()]);
+    let SecretSource::Command(argv) = &program else { unreachable!() };
+    let printed = command::output(argv).await.unwrap();
+    let printed = String::from_utf8(printed.to_vec()).unwrap();
+    let mut names: Vec<&str> = printed.lines().filter_map(|line| line.split('=').next()).collect();
+    names.sort_unstable();
+    assert!(names == ["HOME", "LANG", "PATH"] || names == ["LANG", "PATH"], "{names:?}");
+    assert!(printed.contains("LANG=C.UTF-8"), "{printed}");
+
+    // As if whoever started the operator had left it open.
+    let dir = tempfile::tempdir().unwrap();
+    let left = std::fs::File::create(dir.path().join("left open")).unwrap();
+    rustix::io::fcntl_setfd(&left, rustix::io::FdFlags::empty()).unwrap();
+    let number = left.as_raw_fd();
+    let look = format!("[ -e /proc/self/fd/{number} ] && echo open || echo closed");
+    assert_eq!(read(sh(&look)).await.as_deref(), Ok("closed"));
+    let own = read(sh("ls -l /proc/self/fd/0 | grep -o /dev/null; ps -o pgid= -p $$ >&2")).await;
+    assert_eq!(own.as_deref(), Ok("/dev/null"));
+}
+
+#[tokio::test]
+async fn what_a_program_leaves_behind_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pid");
+    let note = format!("echo $! >{}", file.display());
+    let pid = || std::fs::read_to_string(&file).unwrap();
+    for (script, answer) in [
+        // With its standard streams, so that the pipes stay open; without; of its grandchild.
+        (format!("sleep 1000 & {note}; echo pw"), Ok("pw")),
+        (format!("sleep 1000 >/dev/null 2>&1 & {note}; echo pw"), Ok("pw")),
+        (format!("sh -c 'sleep 1000; :' & {note}; echo pw"), Ok("pw")),
+        (format!("sleep 1000 & {note}; exit 3"), Err("exit status: 3")),
+        (format!("sleep 1000 & {note}; exec cat /dev/zero"), Err("printed more")),
+        (format!("trap '' TERM HUP INT; sleep 1000 & {note}; echo pw"), Ok("pw")),
+    ] {
+        let began = std::time::Instant::now();
+        let read = read(sh(&script)).await;
+        match answer {
+            Ok(secret) => assert_eq!(read.as_deref(), Ok(secret), "{script}"),
+            Err(words) => assert!(read.as_ref().unwrap_err().contains(words), "{script}: {read:?}"),
+        }
+        assert!(began.elapsed() < std::time::Duration::from_secs(10), "{script}");
+        assert!(ends(&pid()).await, "{script}: it runs on");
+    }
+    // In a session of its own it is out of reach, but holds nobody up.
+    let script = format!("setsid sleep 20 & {note}; echo pw");
+    let began = std::time::Instant::now();
+    assert_eq!(read(sh(&script)).await.as_deref(), Ok("pw"));
+    assert!(began.elapsed() < std::time::Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_program_whose_secret_nobody_waits_for_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pids");
+    let script = format!("sleep 1000 & echo $$ $! >{}; sleep 1000", file.display());
+    for whole in [false, true] {
+        let _ = std::fs::remove_file(&file);
+        let source = sh(&script);
+        let waiting = tokio::spawn(async move { read(source).await });
+        let mut pids = String::new();
+        while pids.split_whitespace().count() < 2 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            pids = std::fs::read_to_string(&file).unwrap_or_default();
+        }
+        if whole {
+            // What the operator does when it is told to end.
+            end_programs();
+            assert!(waiting.await.unwrap().unwrap_err().contains("SIGKILL"));
+        } else {
+            waiting.abort();
+        }
+        for pid in pids.split_whitespace() {
+            assert!(ends(pid).await, "{pid} of {pids} runs on");
+        }
+    }
 }

@@ -1,10 +1,10 @@
 //! Reading the files of the desired state.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::engine::SourceError;
+use crate::files;
 use crate::spec::SourceFile;
 
 /// The most that all files together may have, in bytes.
@@ -58,23 +58,18 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, SourceError> {
 }
 
 fn text(path: &Path, room: usize) -> Result<String, SourceError> {
-    // A pipe would keep us waiting for somebody to write.
-    let kind = path.metadata().map_err(|e| failed(path, explain(&e)))?;
-    if !kind.is_file() {
-        return Err(failed(
+    let bytes = files::read(path, room).map_err(|e| match e.kind() {
+        ErrorKind::InvalidInput => failed(
             path,
             "it is neither a file nor a directory; name one with --desired-state".to_owned(),
-        ));
-    }
-    let file = File::open(path).map_err(|e| failed(path, explain(&e)))?;
-    let mut bytes = Vec::new();
-    let most = u64::try_from(room).unwrap_or(u64::MAX).saturating_add(1);
-    file.take(most).read_to_end(&mut bytes).map_err(|e| failed(path, explain(&e)))?;
-    if bytes.len() > room {
-        let cause = format!("with it the desired state is longer than {} MiB", MAX_BYTES >> 20);
-        return Err(failed(path, cause));
-    }
-    String::from_utf8(bytes).map_err(|e| {
+        ),
+        ErrorKind::FileTooLarge => {
+            let cause = format!("with it the desired state is longer than {} MiB", MAX_BYTES >> 20);
+            failed(path, cause)
+        }
+        _ => failed(path, explain(&e)),
+    })?;
+    String::from_utf8(bytes.to_vec()).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         let line = e.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
         failed(path, format!("line {line} is not UTF-8 text; save the file as UTF-8"))
@@ -90,7 +85,8 @@ fn explain(error: &std::io::Error) -> String {
         ErrorKind::NotFound => {
             "there is no such file; name it with --desired-state, or put it there".to_owned()
         }
-        ErrorKind::PermissionDenied => {
+        // Other refusals come from `files` and carry their reason.
+        ErrorKind::PermissionDenied if error.raw_os_error().is_some() => {
             "permission denied; let the user read it that the operator runs as".to_owned()
         }
         _ => error.to_string(),

@@ -188,7 +188,33 @@ pub struct BlockedStatus {
     pub reason: String,
     /// How many there are.
     pub deletions: usize,
+    /// How many accounts are not created, because those of the same names are
+    /// left behind in another store.
+    #[serde(default)]
+    pub creations: usize,
 }
+
+impl BlockedStatus {
+    /// `3 deletions are refused`.
+    #[must_use]
+    pub fn counted(&self) -> String {
+        let count = |n: usize, word: &str| match n {
+            0 => None,
+            1 => Some(format!("1 {word}")),
+            n => Some(format!("{n} {word}s")),
+        };
+        let parts = [count(self.deletions, "deletion"), count(self.creations, "creation")];
+        let one = self.deletions + self.creations == 1;
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        format!("{} {} refused", parts.join(" and "), if one { "is" } else { "are" })
+    }
+}
+
+/// The reason of `Stalled` where the operator does not manage the server's database.
+pub const DATABASE_MISSING: &str = "DatabaseMissing";
+
+/// The reason of `Stalled` where the state directory is older than that database.
+pub const STATE_OUTDATED: &str = "StateOutdated";
 
 /// The status document, as `/status` and `status --output json` give it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -221,6 +247,10 @@ pub struct Status {
     pub blocked: Option<BlockedStatus>,
     /// Objects that fail, and why; at most fifty.
     pub failing: BTreeMap<String, String>,
+    /// Objects that are as declared, of which something has no effect on this
+    /// server, and why; at most fifty.
+    #[serde(default)]
+    pub not_in_force: BTreeMap<String, String>,
     /// How many objects fail, named or not.
     #[serde(default)]
     pub failing_count: usize,
@@ -267,6 +297,7 @@ impl Status {
             contested: BTreeMap::new(),
             blocked: None,
             failing: BTreeMap::new(),
+            not_in_force: BTreeMap::new(),
             failing_count: 0,
             progress: None,
             held: None,
@@ -302,6 +333,14 @@ impl Status {
     #[must_use]
     pub fn get(&self, kind: ConditionType) -> Option<&Condition> {
         self.conditions.iter().find(|c| c.kind == kind)
+    }
+
+    /// Whether it is stalled, and this is the reason.
+    #[must_use]
+    pub fn stalled_for(&self, reason: &str) -> bool {
+        self.get(ConditionType::Stalled).is_some_and(|stalled| {
+            stalled.status == ConditionStatus::True && stalled.reason == reason
+        })
     }
 
     /// Whether a condition holds.

@@ -5,6 +5,7 @@
 
 mod configs;
 mod database;
+mod directory;
 mod events;
 mod orders;
 mod rows;
@@ -13,8 +14,7 @@ mod tests;
 
 pub use orders::OrderFile;
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -22,6 +22,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use rusqlite::Connection;
 use sha2::Sha256;
 
+use self::directory::Purpose;
 use crate::engine::{ConfigFiles, GoodConfig, Memo, Store, StoreError};
 use crate::inventory::{Fingerprint, Inventory, Owned};
 use crate::model::{Digest, Jid, ObjectKey, Secret};
@@ -29,10 +30,6 @@ use crate::status::Event;
 
 /// The database's name in the state directory.
 const DATABASE: &str = "state.sqlite";
-
-/// The lock's name in the state directory. It is a file of its own, because
-/// closing any descriptor of the database would drop `SQLite`'s own locks.
-pub const LOCK: &str = "lock";
 
 enum Access {
     /// `_lock` is held until the store is dropped, or the process is killed.
@@ -53,8 +50,9 @@ impl SqliteStore {
     /// Fails with [`StoreError::Locked`] where another operator has it, with
     /// [`StoreError::Io`] on everything else, a damaged or newer file included.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        make_directory(dir)?;
-        let lock = take_lock(dir)?;
+        directory::make(dir)?;
+        directory::check(dir, Purpose::Write)?;
+        let lock = directory::lock(dir)?;
         let mut connection = database::open(&dir.join(DATABASE))?;
         let keyed = keyed(&database::key(&mut connection)?)?;
         let access = Access::Writer { connection: Mutex::new(connection), _lock: lock };
@@ -65,6 +63,12 @@ impl SqliteStore {
     /// `None` where nothing is remembered yet. Writing to it always fails.
     pub fn open_read_only(dir: &Path) -> Result<Option<Self>, StoreError> {
         let path = dir.join(DATABASE);
+        match path.symlink_metadata() {
+            Ok(_) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(io("open the database", format!("{}: {e}", path.display()))),
+        }
+        directory::check(dir, Purpose::Read)?;
         let Some(key) = database::read(&path, rows::key)?.flatten() else { return Ok(None) };
         Ok(Some(Self { access: Access::Reader(path), keyed: keyed(&key)? }))
     }
@@ -182,31 +186,4 @@ fn io(operation: &'static str, cause: impl Into<String>) -> StoreError {
 
 fn keyed(key: &[u8]) -> Result<Hmac<Sha256>, StoreError> {
     Hmac::new_from_slice(key).map_err(|e| io("use the fingerprint key", e.to_string()))
-}
-
-/// A directory that is there keeps its mode: it may be a shared one that
-/// somebody named by mistake, and the files are closed to others anyway.
-fn make_directory(dir: &Path) -> Result<(), StoreError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|e| io("make", format!("{}: {e}", dir.display())))
-}
-
-fn take_lock(dir: &Path) -> Result<File, StoreError> {
-    let path = dir.join(LOCK);
-    let failed = |e: std::io::Error| io("take the lock", format!("{}: {e}", path.display()));
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(dir.display().to_string())),
-        Err(TryLockError::Error(e)) => Err(failed(e)),
-    }
 }

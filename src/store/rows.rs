@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::database::Failure;
+use crate::engine::Memo;
 use crate::inventory::{Inventory, Owned};
 use crate::model::{Jid, Kind, ObjectKey, Revision, Secret};
 
@@ -77,10 +78,13 @@ pub(super) fn record(
 ) -> Answer<()> {
     let mut forget =
         connection.prepare_cached("DELETE FROM inventory WHERE kind = ? AND name = ?")?;
+    let mut is_owned =
+        connection.prepare_cached("SELECT 1 FROM inventory WHERE kind = ? AND name = ?")?;
+    let mut changed = false;
     // An account that is made again later gets a password of its own.
     let mut drop_password = connection.prepare_cached("DELETE FROM generated WHERE jid = ?")?;
     for key in forgotten {
-        forget.execute(params![key.kind.as_str(), key.name])?;
+        changed |= forget.execute(params![key.kind.as_str(), key.name])? > 0;
         if key.kind == Kind::User {
             drop_password.execute([&key.name])?;
         }
@@ -93,6 +97,7 @@ pub(super) fn record(
     for (key, owned) in owned {
         let Owned { origin, since, revision, deletion_policy, password, vcard, banned } = owned;
         let banned = banned.as_ref().map(serde_json::to_string).transpose();
+        changed = changed || !is_owned.exists(params![key.kind.as_str(), key.name])?;
         keep.execute(params![
             key.kind.as_str(),
             key.name,
@@ -104,6 +109,9 @@ pub(super) fn record(
             vcard.as_ref().map(word).transpose()?,
             banned.map_err(|e| Failure::Row(e.to_string()))?,
         ])?;
+    }
+    if changed {
+        save_text(connection, Memo::OwnershipChanged.as_str(), Some("since the last generation"))?;
     }
     Ok(())
 }

@@ -120,7 +120,7 @@ fn readers_need_no_lock_make_no_files_and_cannot_write() {
 
     // Closed properly there is no WAL; reading must not bring it back.
     assert_eq!(reader.status().unwrap().as_deref(), Some("two"));
-    assert_eq!(std::fs::read_dir(&state).unwrap().count(), 2);
+    assert_eq!(std::fs::read_dir(&state).unwrap().count(), 1);
     let store = SqliteStore::open(&state).unwrap();
     store.save_status("four").unwrap();
     assert_eq!(reader.status().unwrap().as_deref(), Some("four"));
@@ -133,7 +133,7 @@ fn everything_is_closed_to_others() {
     let store = SqliteStore::open(&state).unwrap();
     store.save_status("{}").unwrap();
     assert_eq!(mode(&state), 0o700);
-    for name in ["state.sqlite", "state.sqlite-wal", "state.sqlite-shm", "lock"] {
+    for name in ["state.sqlite", "state.sqlite-wal", "state.sqlite-shm"] {
         assert_eq!(mode(&state.join(name)), 0o600, "{name}");
     }
     drop(store);
@@ -307,4 +307,102 @@ fn events_are_kept_in_their_order_and_bounded() {
     assert_eq!(events.last().unwrap(), &event(700, 5000));
     let few: Vec<u64> = store.events(2).unwrap().iter().map(|event| event.id).collect();
     assert_eq!(few, [1200, 700]);
+}
+
+/// A state directory that another account made, or could write to, is refused before
+/// anything in it is opened.
+#[test]
+fn what_others_have_prepared_is_refused() {
+    use std::os::unix::fs::{chown, lchown, symlink};
+    type Prepare = fn(&Path);
+    let run = |program: &str, args: &[&std::ffi::OsStr]| {
+        assert!(std::process::Command::new(program).args(args).status().unwrap().success());
+    };
+    let fifo = |path: &Path| run("mkfifo", &[path.as_os_str()]);
+    let cases: [(&str, Prepare, &str); 9] = [
+        ("a directory of others", |dir| chown(dir, Some(65_531), None).unwrap(), "belongs to"),
+        ("an open directory", |dir| open_to(dir, 0o777), "others may write"),
+        ("an open directory of a group", |dir| open_to(dir, 0o770), "others may write"),
+        ("a link for the database", |dir| symlink("/x", dir.join(DATABASE)).unwrap(), "a link"),
+        (
+            "a link for the log",
+            |dir| symlink("/x", dir.join("state.sqlite-wal")).unwrap(),
+            "a link",
+        ),
+        (
+            "a link of others",
+            |dir| {
+                symlink("/x", dir.join("lock")).unwrap();
+                lchown(dir.join("lock"), Some(65_531), None).unwrap();
+            },
+            "a link",
+        ),
+        (
+            "a database of others",
+            |dir| {
+                std::fs::write(dir.join(DATABASE), "").unwrap();
+                chown(dir.join(DATABASE), Some(65_531), None).unwrap();
+            },
+            "belongs to",
+        ),
+        (
+            "an open file",
+            |dir| {
+                std::fs::write(dir.join("endpoint"), "").unwrap();
+                open_to(&dir.join("endpoint"), 0o666);
+            },
+            "others may write",
+        ),
+        (
+            "a second name",
+            |dir| {
+                std::fs::write(dir.join("victim"), "").unwrap();
+                std::fs::hard_link(dir.join("victim"), dir.join(DATABASE)).unwrap();
+            },
+            "another name",
+        ),
+    ];
+    for (what, prepare, why) in cases {
+        let scratch = tempfile::tempdir().unwrap();
+        let state = scratch.path().join("state");
+        std::fs::create_dir(&state).unwrap();
+        prepare(&state);
+        let before = std::fs::read_dir(&state).unwrap().count();
+        let said = message(SqliteStore::open(&state));
+        assert!(said.contains(why), "{what}: {said}");
+        assert_eq!(std::fs::read_dir(&state).unwrap().count(), before, "{what}");
+    }
+    for name in [DATABASE, "lock", "state.sqlite-shm", "orders"] {
+        let scratch = tempfile::tempdir().unwrap();
+        fifo(&scratch.path().join(name));
+        let said = message(SqliteStore::open(scratch.path()));
+        assert!(said.contains("no file"), "{name}: {said}");
+    }
+    // A directory above it that others can exchange.
+    let scratch = tempfile::tempdir().unwrap();
+    let theirs = scratch.path().join("theirs");
+    std::fs::create_dir(&theirs).unwrap();
+    chown(&theirs, Some(65_531), None).unwrap();
+    assert!(message(SqliteStore::open(&theirs.join("state"))).contains("above it"));
+}
+
+fn open_to(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// The lock is the directory's: by whatever path, and whatever is removed in it.
+#[test]
+fn the_lock_outlives_the_removal_of_files() {
+    let scratch = tempfile::tempdir().unwrap();
+    let state = scratch.path().join("state");
+    let store = SqliteStore::open(&state).unwrap();
+    std::os::unix::fs::symlink(&state, scratch.path().join("link")).unwrap();
+    for entry in std::fs::read_dir(&state).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    for path in [state.clone(), scratch.path().join("link")] {
+        assert!(matches!(SqliteStore::open(&path), Err(StoreError::Locked(_))));
+    }
+    drop(store);
+    SqliteStore::open(&state).unwrap();
 }

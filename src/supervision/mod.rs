@@ -22,6 +22,9 @@
 
 mod cause;
 mod entries;
+mod life;
+mod silence;
+mod starts;
 #[cfg(test)]
 mod tests;
 
@@ -32,21 +35,9 @@ use serde::{Deserialize, Serialize};
 
 pub use cause::{Cause, EPMD_UNREACHABLE, Ending};
 pub use entries::{Level, LogEntry, entries};
+pub use life::{Effect, Event, Others, Settings, State};
 
-use crate::observed::Work;
-use crate::spec::{Backoff, Probe};
-
-/// A server that does not answer and still works gets so many times as long as
-/// one that does nothing.
-const PATIENCE_WHEN_BUSY: u32 = 8;
-
-/// How long others get to start the server, or to remove it, before the operator
-/// starts it.
-const OTHERS_FIRST: Duration = Duration::from_secs(10);
-
-/// A server that starts, does not answer, and shows no work for so long is
-/// frozen: no processor time, no byte read or written, no wait for a disk.
-const FROZEN_AFTER: Duration = Duration::from_secs(60);
+use crate::spec::Probe;
 
 /// The operator must see ejabberd stopped in its node twice, at least this far
 /// apart: an administrator may be starting it again.
@@ -62,134 +53,6 @@ const WHILE_STARTING: Duration = Duration::from_millis(700);
 /// Between two probes of a server that the operator cannot see, at least: each
 /// starts a VM beside the server, in vain.
 const WHILE_UNSEEN: Duration = Duration::from_secs(15);
-
-/// What is declared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settings {
-    /// Whether it shall run.
-    pub shall_run: bool,
-    /// How its health is asked for.
-    pub probe: Probe,
-    /// How fast it is started again.
-    pub backoff: Backoff,
-    /// Who else may start it.
-    pub others: Others,
-}
-
-/// Who else may start the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Others {
-    /// Nobody.
-    None,
-    /// The owner of a container that the operator did not create: the owner may
-    /// stop it to replace it, as `docker-compose down` and `up` do.
-    Owner,
-    /// Its engine, by a restart policy.
-    RestartPolicy,
-}
-
-/// Where the server is in its life.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum State {
-    /// Nobody has looked yet, or there is nothing to start.
-    Absent,
-    /// It was started and has not answered since.
-    Starting {
-        /// When it was last seen to do something.
-        alive: Timestamp,
-        /// What it had done by then, where that was measured.
-        work: Option<Work>,
-    },
-    /// It answers.
-    Running {
-        /// Since when, without a miss that mattered.
-        healthy: Timestamp,
-        /// Answers missed in a row.
-        misses: u32,
-    },
-    /// It runs and does not answer.
-    Unresponsive {
-        /// Answers missed in a row.
-        misses: u32,
-        /// When the work was measured, at the last miss.
-        measured: Timestamp,
-        /// What it had done by then, where that was measured.
-        work: Option<Work>,
-    },
-    /// Its node lives, and ejabberd has been stopped in it.
-    Halted,
-    /// It runs, and the operator cannot see how: the control channel does not
-    /// open, or a client port answers although the node does not.
-    Unseen {
-        /// Why not, and what to do.
-        why: String,
-    },
-    /// ejabberd answers, and a client port does not. A restart may not help, and
-    /// would interrupt those whom it serves at other ports.
-    PortSilent {
-        /// Which port, and what it does instead.
-        why: String,
-    },
-    /// Somebody has paused it; that is theirs to end.
-    Paused,
-    /// It ended, and is started again later.
-    BackingOff {
-        /// When.
-        until: Timestamp,
-    },
-    /// It cannot be started until somebody mends something; it is tried again all the same.
-    Failed {
-        /// When.
-        until: Timestamp,
-    },
-    /// It is being stopped, as declared.
-    Stopping,
-    /// It is stopped, as declared.
-    Stopped,
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// The process runs.
-    Runs,
-    /// The process is paused.
-    IsPaused,
-    /// The process has ended, or could not be started.
-    Ended(Ending),
-    /// There is no process to start.
-    IsAbsent,
-    /// It answers.
-    Answered,
-    /// Neither its node nor a client port answered in time. What it has done so
-    /// far, where that is known.
-    Missed(Option<Work>),
-    /// Its node answers and says that ejabberd is on the way up. What it has done
-    /// so far, where that is known.
-    InProgress(Option<Work>),
-    /// The operator cannot see whether the server serves: why not.
-    Unseen(String),
-    /// ejabberd answers, and a client port does not.
-    PortSilent(String),
-    /// Its node lives, and ejabberd in it has been stopped.
-    Halted,
-    /// Somebody wants it tried again now.
-    TryNow,
-    /// Only time has passed.
-    Nothing,
-}
-
-/// What is to be done about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    /// Start the process.
-    Start,
-    /// End the living process, by force if need be, and start it.
-    Restart,
-    /// Stop the server in good order.
-    Stop,
-}
 
 /// The state machine, and what it remembers across restarts of the operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -370,150 +233,6 @@ impl Supervision {
         }
     }
 
-    fn missed(
-        &mut self,
-        work: Option<Work>,
-        settings: &Settings,
-        now: Timestamp,
-    ) -> Option<Effect> {
-        let probe = &settings.probe;
-        match self.state {
-            State::Starting { .. } => {
-                // Where there is no VM yet, a start script may be waiting for something.
-                let limit = work.map_or(probe.start_deadline, |_| FROZEN_AFTER);
-                if self.idle_for(work, now) >= limit {
-                    return self.restart(Cause::frozen(limit), settings, now);
-                }
-            }
-            State::Running { healthy, misses } if misses + 1 < probe.failures => {
-                self.state = State::Running { healthy, misses: misses + 1 };
-            }
-            State::Running { misses, .. } => {
-                self.enter(State::Unresponsive { misses: misses + 1, measured: now, work }, now);
-            }
-            State::Halted | State::Unseen { .. } | State::PortSilent { .. } => {
-                self.enter(State::Unresponsive { misses: 1, measured: now, work }, now);
-            }
-            State::Unresponsive { misses, measured, work: before } => {
-                let misses = misses + 1;
-                let busy = worked(before, work, since(measured, now));
-                let patience = if busy { PATIENCE_WHEN_BUSY } else { 1 };
-                let work = work.or(before);
-                self.state = State::Unresponsive { misses, measured: now, work };
-                if misses > probe.failures.saturating_mul(patience) {
-                    return self.restart(Cause::unresponsive(), settings, now);
-                }
-            }
-            _ => {}
-        }
-        None
-    }
-
-    /// Its node answers: it starts. That takes as long as it works.
-    fn in_progress(
-        &mut self,
-        work: Option<Work>,
-        settings: &Settings,
-        now: Timestamp,
-    ) -> Option<Effect> {
-        if !matches!(self.state, State::Starting { .. }) {
-            self.enter(State::Starting { alive: now, work }, now);
-            return None;
-        }
-        let deadline = settings.probe.start_deadline;
-        if self.idle_for(work, now) < deadline {
-            return None;
-        }
-        self.restart(Cause::stuck_start(deadline), settings, now)
-    }
-
-    /// For how long a server that starts has done nothing.
-    fn idle_for(&mut self, work: Option<Work>, now: Timestamp) -> Duration {
-        let State::Starting { alive, work: before } = self.state else { return Duration::ZERO };
-        if before.is_none() && work.is_some() {
-            // What it had done when it was last seen is not known.
-            self.state = State::Starting { alive, work };
-        } else if worked(before, work, since(alive, now)) {
-            self.state = State::Starting { alive: now, work };
-            return Duration::ZERO;
-        }
-        since(alive, now)
-    }
-
-    fn port_silent(&mut self, why: String, settings: &Settings, now: Timestamp) {
-        match self.state {
-            // One slow answer is nothing to report.
-            State::Running { healthy, misses } if misses + 1 < settings.probe.failures => {
-                self.state = State::Running { healthy, misses: misses + 1 };
-            }
-            _ => self.enter(State::PortSilent { why }, now),
-        }
-    }
-
-    /// It lives and has to be restarted; not sooner than the backoff allows.
-    fn restart(&mut self, cause: Cause, settings: &Settings, now: Timestamp) -> Option<Effect> {
-        let wait = self.wait(false, settings);
-        self.cause = Some(cause);
-        if since(self.since, now) < wait {
-            return None;
-        }
-        self.start(now);
-        Some(Effect::Restart)
-    }
-
-    /// It has ended by itself.
-    fn ended(
-        &mut self,
-        cause: Cause,
-        others_first: bool,
-        settings: &Settings,
-        now: Timestamp,
-    ) -> Option<Effect> {
-        let to_mend = cause.needs_mending();
-        self.cause = Some(cause);
-        let wait = self.wait(to_mend, settings);
-        if wait.is_zero() && !others_first {
-            return self.start(now);
-        }
-        let wait = if others_first { wait.max(OTHERS_FIRST) } else { wait };
-        let until = now + wait;
-        self.enter(
-            if to_mend { State::Failed { until } } else { State::BackingOff { until } },
-            now,
-        );
-        None
-    }
-
-    /// The wait before the next start. The first is immediate, unless starting
-    /// is known not to help.
-    fn wait(&self, to_mend: bool, settings: &Settings) -> Duration {
-        let Backoff { initial, max, .. } = settings.backoff;
-        let doublings = match (self.starts, to_mend) {
-            (0, false) => return Duration::ZERO,
-            (starts, true) => starts,
-            (starts, false) => starts - 1,
-        };
-        initial.saturating_mul(2_u32.saturating_pow(doublings)).min(max)
-    }
-
-    fn when_due(&mut self, now: Timestamp) -> Option<Effect> {
-        match self.state {
-            State::BackingOff { until } | State::Failed { until } if now < until => None,
-            State::Stopped | State::Stopping => {
-                self.starts = 0;
-                self.start(now)
-            }
-            _ => self.start(now),
-        }
-    }
-
-    #[allow(clippy::unnecessary_wraps, reason = "the effect of every caller")]
-    fn start(&mut self, now: Timestamp) -> Option<Effect> {
-        self.starts = self.starts.saturating_add(1);
-        self.enter(State::Starting { alive: now, work: None }, now);
-        Some(Effect::Start)
-    }
-
     fn forget_if_healthy(&mut self, settings: &Settings, now: Timestamp) {
         if let State::Running { healthy, .. } = self.state
             && since(healthy, now) >= settings.backoff.reset_after
@@ -527,14 +246,6 @@ impl Supervision {
             self.since = now;
         }
         self.state = state;
-    }
-}
-
-/// Whether a server has worked between two measurements, `passed` apart.
-fn worked(before: Option<Work>, now: Option<Work>, passed: Duration) -> bool {
-    match (before, now) {
-        (Some(before), Some(now)) => now.since(&before, passed),
-        _ => false,
     }
 }
 

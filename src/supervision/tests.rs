@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::observed::Work;
+use crate::spec::Backoff;
 
 fn settings() -> Settings {
     let seconds = Duration::from_secs;

@@ -1,6 +1,5 @@
 //! Who may read what, and the headers that keep browsers careful.
 
-use std::fs::File;
 use std::io::Read;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -14,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
 use super::{refused, shell};
+use crate::files;
 
 /// A token has at least so many characters.
 const MIN_TOKEN: usize = 16;
@@ -70,7 +70,7 @@ impl Token {
     /// Reads a token from a file that only its owner and group may read.
     pub fn read(path: &Path) -> Result<Self, TokenError> {
         let failed = |cause| TokenError::Unreadable { path: path.to_owned(), cause };
-        let file = File::open(path).map_err(failed)?;
+        let file = files::open(path).map_err(failed)?;
         let mode = file.metadata().map_err(failed)?.permissions().mode();
         if mode & 0o006 != 0 {
             return Err(TokenError::Open(path.to_owned()));

@@ -158,8 +158,8 @@ impl Board {
             summary: plan.summary,
             blocked: plan.blocked.as_ref().map(|blocked| Refused {
                 reason: &blocked.reason,
-                deletions: few(blocked.deletions.iter().map(|step| Shown::new(step, None))),
-                left_out: blocked.deletions.len().saturating_sub(MAX_STEPS),
+                deletions: few(blocked.steps().map(|step| Shown::new(step, None))),
+                left_out: blocked.steps().count().saturating_sub(MAX_STEPS),
             }),
             steps_left_out: steps.len().saturating_sub(MAX_STEPS),
             steps: few(steps.into_iter().map(|(step, result)| Shown::new(step, result))),

@@ -12,9 +12,10 @@ use similar::{Algorithm, DiffTag, capture_diff_slices_deadline, group_diff_ops};
 
 use super::masked::{Masker, shown};
 use super::{Shared, ask, refused};
+use crate::configuration::{Configuration, Value};
 use crate::engine::{ConfigFiles, MAIN_CONFIG, latch};
 use crate::model::Digest;
-use crate::rollout::{difference as options, read};
+use crate::rollout::{Snapshot, difference as options};
 
 /// Lines around a difference.
 const CONTEXT: usize = 3;
@@ -115,7 +116,16 @@ pub(super) fn compare(from: &ConfigFiles, to: &ConfigFiles) -> Answer {
         (None, _) => file(name, "added"),
         (_, None) => file(name, "removed"),
     });
-    let options = options(from, to).into_iter().take(MAX_OPTIONS);
+    // No server is asked for what is shown here, so only plain files are compared by options.
+    let expanded =
+        |files: &ConfigFiles| files.get(MAIN_CONFIG).and_then(|f| Configuration::of_plain_text(f));
+    let (old, new) = (expanded(from), expanded(to));
+    let options = options(
+        Snapshot { files: from, expanded: old.as_ref() },
+        Snapshot { files: to, expanded: new.as_ref() },
+        None,
+    );
+    let options = options.into_iter().take(MAX_OPTIONS);
     Answer {
         files: files.collect(),
         options: options.map(|c| Opt { name: c.name, method: c.method.as_str() }).collect(),
@@ -128,7 +138,7 @@ fn file(name: &str, change: &'static str) -> File {
 
 fn main_file(before: &[u8], after: &[u8]) -> File {
     let noted = |note| File { note, ..file(MAIN_CONFIG, "changed") };
-    let (Some(before), Some(after)) = (read(before), read(after)) else {
+    let (Some(before), Some(after)) = (Value::of_text(before), Value::of_text(after)) else {
         return noted(
             "one of the two cannot be read as YAML with each key once, and might show a secret",
         );

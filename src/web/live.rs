@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -16,8 +16,9 @@ use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::Shared;
 use super::board::Listing;
-use super::{Shared, serve};
+use super::serve::Connection;
 use crate::status::Status;
 
 /// A word now and then, so that a page knows that it is still told everything.
@@ -41,7 +42,10 @@ struct Follower {
     _place: OwnedSemaphorePermit,
 }
 
-pub(super) async fn stream(State(shared): State<Shared>) -> Response {
+pub(super) async fn stream(
+    State(shared): State<Shared>,
+    Extension(connection): Extension<Connection>,
+) -> Response {
     let place = match Arc::clone(&shared.streams).try_acquire_owned() {
         Ok(place) => place,
         Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
@@ -59,7 +63,7 @@ pub(super) async fn stream(State(shared): State<Shared>) -> Response {
         stop: shared.stop.clone(),
         begun: false,
         // A little before its connection.
-        end: Instant::now() + serve::MAX_LIFE.mul_f64(0.9),
+        end: Instant::now() + connection.follow().mul_f64(0.9),
         _place: place,
     };
     follower.status.mark_changed();

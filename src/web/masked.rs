@@ -9,7 +9,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use crate::rollout::Value;
+use crate::configuration::Value;
 
 /// What stands for a secret.
 pub(super) const MASK: &str = "***";

@@ -3,7 +3,8 @@
 //! A page for people at `/`, and what it is made of under `/api`; beside it
 //! `/metrics`, `/livez`, `/readyz` and `/status` for programs. Everything is
 //! read only. [`Board`] keeps what the engine tells; [`Access`] says who may
-//! read it; [`serve`] bounds how many do so at once.
+//! read it; [`serve`] bounds how many do so at once and for how long, and keeps
+//! places for `/livez`, `/readyz` and `/metrics`.
 
 mod access;
 mod board;
@@ -12,6 +13,8 @@ mod events;
 mod live;
 mod masked;
 mod objects;
+mod patient;
+mod places;
 mod probes;
 mod serve;
 mod shell;
@@ -20,7 +23,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::{Semaphore, watch};
@@ -80,6 +83,7 @@ fn router(site: Site, stop: watch::Receiver<bool>) -> Router {
         .with_state(shared)
         .merge(shell::routes())
         .fallback(|| async { refused(StatusCode::NOT_FOUND, "there is nothing here\n") })
+        .layer(from_fn(serve::keep_to_place))
         .layer(from_fn_with_state(Arc::new(access), access::gate))
 }
 
@@ -106,6 +110,7 @@ async fn ask<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     mod site;
+    mod stubborn;
 
     /// The real memory, which stands beside us on this floor.
     fn store(directory: &std::path::Path) -> std::sync::Arc<dyn crate::engine::Store> {

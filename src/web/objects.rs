@@ -121,6 +121,7 @@ const fn needs_attention(state: Standing) -> bool {
         | Standing::Refused
         | Standing::Waiting
         | Standing::Differs
+        | Standing::NotInForce
         | Standing::Unknown => true,
         Standing::AsDeclared | Standing::Kept | Standing::Unmanaged => false,
     }

@@ -146,6 +146,9 @@ pub fn read(
         groups: groups(observed.groups, desired)?,
         rooms: rooms(observed.rooms, desired, inventory, new)?,
         accounts_table: observed.accounts_table.map(|table| table.reading(Ok)).transpose()?,
+        database: Reading::Unknown("not part of a behaviour".to_owned()),
+        listeners: None,
+        services: BTreeMap::new(),
         users,
     })
 }

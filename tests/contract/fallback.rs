@@ -52,7 +52,7 @@ fn table() -> Vec<Row> {
 
 /// Call sites whose names are variables: the file, the words of the call, and
 /// what they stand for. What is empty passes on what its callers name.
-const VARIABLES: [(&str, &str, &str, &[&str]); 13] = [
+const VARIABLES: [(&str, &str, &str, &[&str]); 14] = [
     ("groups.rs", "command", "command", &["srg_user_add", "srg_user_del"]),
     ("health.rs", "function", "module, function", &[]),
     (
@@ -61,6 +61,7 @@ const VARIABLES: [(&str, &str, &str, &[&str]); 13] = [
         "\"erlang\", function",
         &["erlang:system_info", "erlang:memory", "erlang:statistics"],
     ),
+    ("listeners.rs", "beside", "function", &["stream", "websocket", "bosh", "get"]),
     ("mod.rs", "command", "name", &[]),
     ("mod.rs", "beside", "function", &[]),
     ("mod.rs", "function", "module, function", &["application:stop", "mnesia:stop"]),
@@ -230,6 +231,9 @@ async fn reads(server: &Server, session: &Server) {
     assert_eq!(server.listeners().await, session.listeners().await);
     assert_eq!(server.listeners().await.unwrap().len(), 1);
     assert_eq!(server.accounts_table().await, session.accounts_table().await);
+    let database = server.database(&[&host]).await;
+    assert_eq!(database, session.database(&[&host]).await);
+    assert!(database.unwrap().directory.ends_with("/database"));
     assert_eq!(server.accounts_elsewhere(&host).await, session.accounts_elsewhere(&host).await);
     assert_eq!(server.accounts_can_be_read(&host).await, Ok(true));
     assert_eq!(server.new_room_options(&host).await, session.new_room_options(&host).await);

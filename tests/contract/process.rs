@@ -89,7 +89,7 @@ impl Rig for ProcessRig {
 async fn life(rig: &ProcessRig) {
     let runtime = &rig.runtime;
     assert_eq!(runtime.inspect().await.unwrap(), ProcessState::Absent);
-    assert_eq!(runtime.surroundings().await.unwrap(), None);
+    assert_eq!(runtime.surroundings(None).await.unwrap(), None);
     runtime.create().await.unwrap();
     assert_eq!(runtime.inspect().await.unwrap(), ProcessState::Created);
     assert_eq!(runtime.usage().await.unwrap(), None);
@@ -110,7 +110,7 @@ async fn life(rig: &ProcessRig) {
     runtime.start().await.unwrap();
     runtime.start().await.unwrap();
     rig.wait_until_up().await;
-    let surroundings = runtime.surroundings().await.unwrap().unwrap();
+    let surroundings = runtime.surroundings(None).await.unwrap().unwrap();
     assert!(surroundings.ours && surroundings.host_network && !surroundings.privileged);
     assert_eq!((surroundings.runtime, surroundings.restarted_by), ("process", None));
     let usage = runtime.usage().await.unwrap().unwrap();

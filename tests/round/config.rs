@@ -4,7 +4,7 @@ use ejabberd_operator::engine::{RoundReport, StepResult};
 use ejabberd_operator::model::{Kind, Op};
 use ejabberd_operator::observed::ProcessState;
 
-use crate::support::world::{Fault, IMAGE_CONFIG, Lab, declare, free};
+use crate::support::world::{Always, Fault, IMAGE_CONFIG, Lab, declare, free};
 
 const SPEC: &str = "server: { docker: { container: test, image: ejabberd } }\n\
      config: { variant: a, variants: { a: a.yml } }\nusers: [{ name: ann }]";
@@ -52,6 +52,25 @@ async fn a_refused_configuration_leaves_the_running_server_alone() {
     let report = lab.round(&declare(SPEC)).await;
     assert_eq!((touched(&lab), lab.running_config()), (0, "first".to_owned()));
     assert_eq!(report.drift[&(Kind::Config, Op::Update)], 1);
+}
+
+/// The file may change between the announcement and the restart. That is not a failure.
+#[tokio::test(start_paused = true)]
+async fn an_announced_restart_is_deferred_when_the_file_changed() {
+    let announced =
+        SPEC.replace("image: ejabberd }", "image: ejabberd }, announce: { delay: 5s, text: soon }");
+    let announced = announced.replace("config: {", "config: { apply: restart,");
+    let lab = Lab::new();
+    lab.write_file("a.yml", "first");
+    assert!(lab.round(&declare(&announced)).await.converged());
+    lab.write_file("a.yml", "second");
+    let young = ejabberd_operator::engine::Permission { confirm: &Always(Some("young")), ..free() };
+    let report = lab.try_round(&declare(&announced), &young).await.unwrap().unwrap();
+    let results: Vec<&StepResult> = report.outcomes.iter().map(|o| &o.result).collect();
+    assert!(matches!(results[..], [StepResult::Deferred(why)] if why == "young"), "{results:?}");
+    assert_eq!(lab.running_config(), "first");
+    assert!(lab.round(&declare(&announced)).await.converged());
+    assert_eq!(lab.running_config(), "second");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! Accounts, rooms and policy: one promise each.
 
 use ejabberd_operator::engine::{RoundReport, StepResult, Value};
-use ejabberd_operator::model::{Kind, Op};
+use ejabberd_operator::model::{Kind, ObjectKey, Op};
 use ejabberd_operator::observed::Reading;
 
 use crate::support::world::{Always, Fault, HOST, Lab, declare, free};
@@ -499,21 +499,150 @@ async fn where_the_server_forgets_bans_the_inventory_does_not() {
     }
 }
 
-/// A state directory that is used for another server must not make that one's
+/// A state directory that is used for another database must not make that one's
 /// objects look like ours.
 #[tokio::test(start_paused = true)]
-async fn the_memory_of_another_server_deletes_nothing() {
+async fn the_memory_of_another_database_changes_nothing() {
     let lab = Lab::new();
-    let of = |container: &str, users: &str| {
-        declare(&format!("server: {{ docker: {{ container: {container} }} }}\nusers: [{users}]"))
-    };
-    lab.round(&of("one", "{ name: ann }, { name: bob }")).await;
-    let other = of("two", "{ name: ann }, { name: eve, state: absent }");
+    lab.round(&declare("users: [{ name: ann }, { name: bob }]")).await;
     lab.others_make_user("eve", "theirs");
-    let report = lab.round(&other).await;
-    assert_eq!(lab.users(), words("ann bob"), "only what is ordered by name is deleted");
-    assert!(report.plan.unknown.iter().any(|why| why.contains("belongs to the container one")));
+    lab.world(|world| world.database = 7);
+    let desired = declare("users: [{ name: ann }, { name: new }, { name: eve, state: absent }]");
+    let report = lab.round(&desired).await;
+    assert!(report.plan.steps.is_empty() && !report.converged(), "{report:#?}");
+    let why = report.plan.database_missing.unwrap();
+    assert!(why.contains("retry --fill"), "{why}");
+    assert_eq!(lab.users(), words("ann bob eve"));
+    assert_eq!(lab.owned(Kind::User), words("ann bob"), "nothing is forgotten");
+
+    ejabberd_operator::engine::order_fill(&*lab).unwrap();
+    lab.rounds_until_quiet(&desired, 4).await;
+    assert_eq!(lab.users(), words("ann bob new"), "bob belongs to others in this database");
+    lab.world(|world| world.database = 0);
+    let report = lab.round(&declare("users: [{ name: ann }]")).await;
+    assert!(report.plan.database_missing.is_some(), "an order counts once");
+}
+
+/// Accounts that are kept elsewhere than before are not made there unasked.
+#[tokio::test(start_paused = true)]
+async fn another_store_of_accounts_is_filled_by_approval() {
+    let lab = Lab::new();
+    let people = "users: [{ name: ann, password: a }, { name: bob, password: b }]";
+    lab.round(&declare(people)).await;
+    let other = "hosts: [test.example]\nauth_method: [sql]\nsql_type: sqlite\n";
+    lab.lie("configuration", Value::Text(other.to_owned()));
+    lab.world(|world| world.users.clear());
+    let report = lab.round(&declare(people)).await;
+    let blocked = report.plan.blocked.unwrap();
+    assert_eq!((blocked.creations.len(), blocked.deletions.len()), (2, 0));
+    assert!(
+        blocked.reason.contains("left behind in ejabberd's own database"),
+        "{}",
+        blocked.reason
+    );
+    assert!(lab.users().is_empty());
+    let approve = format!("{people}\npolicy: {{ guard: {{ approve: {} }} }}", report.plan.digest);
+    lab.rounds_until_quiet(&declare(&approve), 4).await;
+    assert_eq!(lab.users(), words("ann bob"));
+    // The approved store is now the known store: a missing account is created again.
+    lab.world(|world| world.users.remove("bob@test.example"));
+    lab.rounds_until_quiet(&declare(people), 4).await;
+    assert_eq!(lab.users(), words("ann bob"));
+}
+
+/// A copy of the state directory from before does not delete what was let go since.
+#[tokio::test(start_paused = true)]
+async fn an_old_copy_of_the_memory_changes_nothing() {
+    let lab = Lab::new();
+    lab.round(&declare("users: [{ name: ann }, { name: bob }, { name: eve }]")).await;
+    let before = lab.copy_memory();
+    let keep = "users: [{ name: ann }, { name: bob }]\npolicy: { prune: none }";
+    lab.rounds_until_quiet(&declare(keep), 4).await;
+    let eve = ObjectKey::new(Kind::User, "eve@example.org");
+    ejabberd_operator::engine::forget(&*lab, &[eve]).unwrap();
+    lab.round(&declare(keep)).await;
+    let current = lab.copy_memory();
+
+    let desired = declare("users: [{ name: ann }, { name: bob }, { name: new }]");
+    lab.restore_memory(&before);
+    let report = lab.round(&desired).await;
+    let why = report.plan.state_outdated.clone().unwrap();
+    assert!(why.contains("adopt --all") && report.plan.steps.is_empty(), "{why}");
+    assert_eq!(lab.users(), words("ann bob eve"));
     assert!(!report.converged());
-    lab.rounds_until_quiet(&of("one", "{ name: ann }"), 4).await;
-    assert_eq!(lab.users(), words("ann"), "with its own server it goes on");
+
+    // Current, it goes on; old and by order, it owns what is declared.
+    lab.restore_memory(&current);
+    lab.rounds_until_quiet(&desired, 4).await;
+    assert_eq!(lab.users(), words("ann bob eve new"));
+    lab.restore_memory(&before);
+    ejabberd_operator::engine::order_adoption(&*lab).unwrap();
+    lab.rounds_until_quiet(&desired, 4).await;
+    assert_eq!(lab.users(), words("ann bob eve new"));
+    assert_eq!(lab.owned(Kind::User), words("ann bob new"));
+    // The order counts once, and what was current is the old copy now.
+    lab.restore_memory(&current);
+    assert!(lab.round(&desired).await.plan.state_outdated.is_some());
+}
+
+/// A new state directory, and one from version 0.1, are no old copies; whatever
+/// the file beside the database holds, it is written again.
+#[tokio::test(start_paused = true)]
+async fn the_generation_beside_the_database_is_kept() {
+    let lab = Lab::new();
+    let desired = declare("users: [{ name: ann }, { name: bob }]");
+    let new = lab.copy_memory();
+    lab.rounds_until_quiet(&desired, 4).await;
+    let first = lab.note_beside().unwrap();
+    lab.rounds_until_quiet(&desired, 4).await;
+    assert_eq!(lab.note_beside().unwrap(), first, "nothing has changed");
+    for damaged in ["", "{", "{\"generation\":-1}", "[]"] {
+        lab.set_note_beside(Some(damaged));
+        lab.rounds_until_quiet(&desired, 4).await;
+        assert!(lab.note_beside().unwrap().contains("generation"), "{damaged}");
+    }
+    lab.set_note_beside(None);
+    lab.rounds_until_quiet(&desired, 4).await;
+    assert!(lab.note_beside().is_some());
+    lab.restore_memory(&new);
+    lab.rounds_until_quiet(&declare("users: [{ name: ann }]"), 4).await;
+    assert_eq!(lab.users(), words("ann bob"), "a new state directory owns only what it took over");
+    // The greatest number is no way to end the operator.
+    lab.set_note_beside(Some("{\"generation\":18446744073709551615}"));
+    assert!(lab.round(&desired).await.plan.state_outdated.is_some());
+    ejabberd_operator::engine::order_adoption(&*lab).unwrap();
+    lab.rounds_until_quiet(&desired, 4).await;
+}
+
+/// The same deletions, later, need another approval.
+#[tokio::test(start_paused = true)]
+async fn an_approval_counts_once() {
+    let lab = Lab::new();
+    let all = declare("users: [{ name: ann }, { name: bob }, { name: eve }, { name: dan }]");
+    let few = |approve: &str| {
+        let guard = format!("policy: {{ guard: {{ freeDeletes: 0, approve: {approve} }} }}");
+        declare(&format!("users: [{{ name: ann }}]\n{guard}"))
+    };
+    let mut approve = "null".to_owned();
+    for _ in 0..3 {
+        lab.rounds_until_quiet(&all, 4).await;
+        let report = lab.round(&few(&approve)).await;
+        assert!(report.plan.blocked.is_some(), "used before: {:?}", report.plan.notes);
+        assert_eq!(lab.users(), words("ann bob dan eve"));
+        assert_ne!(report.plan.digest.to_string(), approve);
+        approve = report.plan.digest.to_string();
+        lab.rounds_until_quiet(&few(&approve), 4).await;
+        assert_eq!(lab.users(), words("ann"));
+    }
+    // One whose every deletion fails is not used up.
+    lab.rounds_until_quiet(&all, 4).await;
+    let report = lab.round(&few(&approve)).await;
+    approve = report.plan.digest.to_string();
+    for name in ["bob", "eve", "dan"] {
+        lab.curse(name);
+    }
+    lab.round(&few(&approve)).await;
+    lab.lift_curses();
+    lab.rounds_until_quiet(&few(&approve), 4).await;
+    assert_eq!(lab.users(), words("ann"));
 }

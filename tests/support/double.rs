@@ -31,6 +31,8 @@ pub struct World {
     pub calls: Vec<&'static str>,
     /// What there is beside accounts and rooms.
     pub objects: Objects,
+    /// Which database it has: part of the cookie of its schema.
+    pub database: i64,
     /// Files beside the server's configuration, by name.
     pub files: BTreeMap<String, Vec<u8>>,
 }
@@ -144,12 +146,15 @@ impl World {
                     .map(|(u, _)| said(u))
                     .collect(),
             ),
+            // Nobody is connected.
+            "connected_users_vhost" => Value::List(Vec::new()),
             "stats_host" if at(0) == "onlineusers" => Value::Int(0),
             "stats_host" => Value::Int(
                 self.users.keys().filter(|jid| jid.ends_with(&format!("@{}", at(1)))).count()
                     as i64,
             ),
             "stats" => Value::Int(1),
+            "get_loglevel" => atom("info"),
             "check_account" => atom(if self.users.contains_key(&pair) { "true" } else { "false" }),
             "check_password" if self.objects.bans.contains_key(&pair) => atom("false"),
             "check_password" => {
@@ -265,6 +270,9 @@ impl World {
                 } else {
                     value.expose().to_owned()
                 };
+                // The limit of `mod_muc`, which counts where a room is made.
+                let capped = name == "max_users" && value.parse::<u64>().is_ok_and(|n| n > 200);
+                let value = if capped { "200".to_owned() } else { value };
                 // Unknown options are dropped without a word, as the server does.
                 options.entry(name.clone()).and_modify(|old| *old = value);
             }
@@ -326,6 +334,14 @@ impl Control for Double {
                 Ok(Value::List(world.hosts.iter().map(|host| said(host)).collect()))
             }
             Call::Function { function: "listen", .. } => Ok(listeners()),
+            Call::Function { function: "get_module_opt_hosts", args, .. } => {
+                let host = args.first().map(text).unwrap_or_default();
+                Ok(Value::List(vec![said(&format!("conference.{host}"))]))
+            }
+            Call::Function { module: "mod_muc_opt", function: "max_users", .. } => {
+                Ok(Value::Int(200))
+            }
+            Call::Function { function: "captcha_cmd", .. } => Ok(atom("undefined")),
             Call::Function { function: "read_file", args, .. } => Ok(world.read_file(args)),
             Call::Function { function: "stop", .. } => {
                 world.halted = true;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::real::{HOST, docker, image, unique};
@@ -18,6 +19,8 @@ pub struct Host {
     pub server: String,
     /// The file of the configuration.
     pub config: String,
+    /// Unnamed volumes of containers that were removed without them.
+    unnamed: Mutex<Vec<String>>,
 }
 
 /// What a command left.
@@ -56,7 +59,20 @@ impl Host {
             version: version.to_owned(),
             server: String::new(),
             config: "ejabberd.yml".to_owned(),
+            unnamed: Mutex::default(),
         }
+    }
+
+    /// `docker rm -f`, as people do it: unnamed volumes stay, until the test ends.
+    pub fn remove_container(&self) {
+        let format = "{{range .Mounts}}{{if eq .Type \"volume\"}}{{.Name}}\n{{end}}{{end}}";
+        let inspect = ["inspect", "-f", format, self.container.as_str()];
+        let mounts = Command::new("docker").args(inspect).output().unwrap();
+        let names = String::from_utf8_lossy(&mounts.stdout).into_owned();
+        // The engine gives an unnamed volume a name of 64 hexadecimal digits.
+        let unnamed = names.lines().filter(|name| name.len() == 64).map(str::to_owned);
+        self.unnamed.lock().unwrap().extend(unnamed);
+        docker(&["rm", "-f", &self.container]);
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -205,10 +221,20 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         let _ = Command::new("docker").args(["rm", "-f", "-v", &self.container]).output();
+        // An operator that the test killed may have left the container of an offline check.
+        let checks = format!("name=^/{}-check-", self.container);
+        let left = Command::new("docker").args(["ps", "-aq", "--filter", &checks]).output();
+        let left = left.map(|left| left.stdout).unwrap_or_default();
+        for id in String::from_utf8_lossy(&left).lines() {
+            let _ = Command::new("docker").args(["rm", "-f", "-v", id]).output();
+        }
         for what in ["database", "conf"] {
             let _ = Command::new("docker")
                 .args(["volume", "rm", &format!("{}-{what}", self.container)])
                 .output();
+        }
+        for volume in self.unnamed.lock().unwrap().iter() {
+            let _ = Command::new("docker").args(["volume", "rm", volume]).output();
         }
     }
 }

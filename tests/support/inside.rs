@@ -12,6 +12,9 @@ use super::real::{CONFIG, HOST, docker, image, unique};
 
 /// Where the server keeps its files, inside.
 pub const DIRECTORY: &str = "/srv/xmpp";
+/// The operator's state directory, inside. Not below `/files`: others may write there, and
+/// the operator refuses such a state directory.
+pub const STATE: &str = "/state";
 
 /// See the module's documentation. Removed when dropped.
 pub struct Inside {
@@ -80,19 +83,29 @@ impl Inside {
 
     /// Runs the operator to its end.
     pub fn operator(&self, args: &[&str]) -> Ran {
-        let program = ["ejabberd-operator", "--state-dir", "/files/state"];
+        self.own_state();
+        let program = ["ejabberd-operator", "--state-dir", STATE];
         self.exec(self.user, &[&program[..], args].concat())
     }
 
     /// Starts the operator; answers its pid inside.
     pub fn start(&self) -> String {
         let _ = fs::remove_file(self.path("pid"));
-        let run = "echo $$ >/files/pid.new && mv /files/pid.new /files/pid && \
-            exec ejabberd-operator --state-dir /files/state run --listen 127.0.0.1:0 --resync 1h \
-            >>/files/run.log 2>&1";
-        docker(&["exec", "-d", "--user", self.user, "-w", "/files", &self.name, "sh", "-c", run]);
+        self.own_state();
+        let run = format!(
+            "echo $$ >/files/pid.new && mv /files/pid.new /files/pid && \
+            exec ejabberd-operator --state-dir {STATE} run --listen 127.0.0.1:0 --resync 1h \
+            >>/files/run.log 2>&1"
+        );
+        docker(&["exec", "-d", "--user", self.user, "-w", "/files", &self.name, "sh", "-c", &run]);
         self.wait("the operator's pid", || self.path("pid").exists());
         fs::read_to_string(self.path("pid")).unwrap().trim().to_owned()
+    }
+
+    /// Creates the state directory for the user that runs the operator.
+    pub fn own_state(&self) {
+        let user = self.user;
+        self.exec("root", &["install", "-d", "-m", "0700", "-o", user, STATE]).expect(0);
     }
 
     /// The pids of the servers that run inside.

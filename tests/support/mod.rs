@@ -14,6 +14,7 @@
 
 pub mod client;
 pub mod double;
+pub mod findings;
 pub mod host;
 pub mod inside;
 pub mod objects;

@@ -26,7 +26,12 @@ pub fn ejabberd_version(tag: &str) -> String {
 pub fn docker(args: &[&str]) -> String {
     let Output { status, stdout, stderr } =
         Command::new("docker").args(args).output().expect("docker is needed");
-    assert!(status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&stderr));
+    let said = String::from_utf8_lossy(&stdout);
+    assert!(
+        status.success(),
+        "docker {args:?}: {status} {} {said:.300}",
+        String::from_utf8_lossy(&stderr)
+    );
     String::from_utf8_lossy(&stdout).trim().to_owned()
 }
 

@@ -50,6 +50,21 @@ pub fn until(host: &Host, operator: &Daemon, what: &str, holds: impl Fn(&Value) 
     }
 }
 
+/// Waits until the server was restarted since `before`, and then until `holds` accepts a
+/// status. A status from before the restart could still report the old server as up.
+pub fn restarted(
+    host: &Host,
+    operator: &Daemon,
+    before: &str,
+    holds: impl Fn(&Value) -> bool,
+) -> Value {
+    until(host, operator, "restarted", |_| {
+        let now = started(host);
+        now.starts_with("true") && now != before
+    });
+    until(host, operator, "as wanted after the restart", holds)
+}
+
 /// Starts the operator, which looks again by itself only once an hour.
 pub fn watch(host: &Host, log: &str) -> Daemon {
     host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1h"], log)

@@ -5,16 +5,18 @@
 use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use ejabberd_operator::configuration::Configuration;
 use ejabberd_operator::engine::{
-    Arg, Call, ConfigFiles, Confirm, Control, ControlError, Engine, GOOD_CONFIGS, GoodConfig,
-    Keeper, LogLine, MAIN_CONFIG, Memo, Meter, Permission, Rechecks, RoundReport, Runtime,
-    RuntimeError, SecretError, Secrets, Server, Store, StoreError, Telemetry, Value,
+    Arg, Call, ConfigFiles, Confirm, Control, ControlError, Engine, GOOD_CONFIGS, Generations,
+    GoodConfig, IsOurs, Keeper, LogLine, MAIN_CONFIG, Memo, Meter, Permission, Rechecks,
+    RoundReport, Runtime, RuntimeError, SecretError, Secrets, Server, StartContext, Store,
+    StoreError, Telemetry, Value, Verdicts,
 };
 use ejabberd_operator::erlang::Verdict;
 use ejabberd_operator::inventory::{Fingerprint, Inventory, Owned};
@@ -123,11 +125,16 @@ struct Memory {
     good: Vec<GoodConfig>,
 }
 
+/// A copy of the operator's memory.
+pub struct Copied(Memory);
+
 /// Files and passwords beside the server.
 #[derive(Clone, Default)]
 struct Disk {
     files: BTreeMap<PathBuf, Vec<u8>>,
     published: BTreeMap<PathBuf, String>,
+    /// The operator's note beside the database.
+    note: Option<Vec<u8>>,
     generated: usize,
 }
 
@@ -306,6 +313,19 @@ impl Lab {
     }
 
     /// The server refuses every change of the object.
+    pub fn lift_curses(&self) {
+        self.cursed.lock().unwrap().clear();
+    }
+
+    /// The operator's note beside the database.
+    pub fn note_beside(&self) -> Option<String> {
+        self.disk.lock().unwrap().note.as_deref().map(lossy)
+    }
+
+    pub fn set_note_beside(&self, text: Option<&str>) {
+        self.disk.lock().unwrap().note = text.map(|text| text.as_bytes().to_vec());
+    }
+
     pub fn curse(&self, object: &str) {
         self.cursed.lock().unwrap().push(object.to_owned());
     }
@@ -345,7 +365,7 @@ impl Lab {
         permission: &Permission<'_>,
     ) -> Option<Result<RoundReport, StoreError>> {
         let engine = self.engine(desired);
-        let mut round = pin!(engine.round(desired, permission));
+        let mut round = Box::pin(engine.round(desired, permission));
         poll_fn(|context| {
             let polled = round.as_mut().poll(context);
             if self.gate.lock().unwrap().killed {
@@ -387,6 +407,9 @@ impl Lab {
             telemetry: Arc::clone(self) as Arc<dyn Telemetry>,
             rechecks: Rechecks::new(0, 0, 0),
             keeper: Arc::new(self.keeper(desired)),
+            verdicts: Verdicts::default(),
+            tidied: AtomicBool::default(),
+            generations: Generations::default(),
             supervised: false,
         }
     }
@@ -398,6 +421,16 @@ impl Lab {
             (Arc::clone(self) as Arc<dyn Store>, Arc::clone(self) as Arc<dyn Telemetry>),
             (None, Arc::default()),
         )
+    }
+
+    /// The operator's memory as it is now, to be put back later.
+    pub fn copy_memory(&self) -> Copied {
+        Copied(self.memory.lock().unwrap().clone())
+    }
+
+    /// Puts a copy of the operator's memory in the place of the present one.
+    pub fn restore_memory(&self, copied: &Copied) {
+        *self.memory.lock().unwrap() = copied.0.clone();
     }
 
     pub fn picture(&self) -> Picture {
@@ -553,6 +586,16 @@ fn lossy(content: &[u8]) -> String {
     String::from_utf8_lossy(content).into_owned()
 }
 
+/// What the double makes of a main file: its options, and the one host. A text
+/// that is no list of options is a single option.
+fn expanded(main: &[u8]) -> Vec<u8> {
+    let text = match Configuration::of_plain_text(main) {
+        Some(_) => lossy(main),
+        None => format!("of_tomorrow: {:?}", lossy(main)),
+    };
+    format!("hosts: [{HOST}]\n{text}").into_bytes()
+}
+
 fn object_of(call: &Call) -> String {
     let word = |arg: &Arg| match arg {
         Arg::Text(text) => text.clone(),
@@ -597,6 +640,16 @@ impl Control for Lab {
                 Ok(Value::Atom("ok".to_owned()))
             }
             "stop" => self.change(Kind::Server, call, deadline).await,
+            // It says nothing of its environment.
+            "start" => Ok(Value::Tuple(vec![
+                Value::Text("/home/ejabberd/database".to_owned()),
+                Value::List(Vec::new()),
+            ])),
+            "configuration" => {
+                let running = self.machine.lock().unwrap().running.clone();
+                let main = running.get(MAIN_CONFIG).map(Vec::as_slice).unwrap_or_default();
+                Ok(Value::Text(lossy(&expanded(main))))
+            }
             _ => self.double.call(call, deadline).await,
         }
     }
@@ -615,6 +668,17 @@ fn engine_away() -> RuntimeError {
 
 #[async_trait]
 impl Runtime for Lab {
+    async fn read_note(&self, _: &str) -> Result<Option<Vec<u8>>, RuntimeError> {
+        self.alive().await;
+        Ok(self.disk.lock().unwrap().note.clone())
+    }
+
+    async fn write_note(&self, _: &str, content: &[u8]) -> Result<(), RuntimeError> {
+        self.alive().await;
+        self.disk.lock().unwrap().note = Some(content.to_vec());
+        Ok(())
+    }
+
     async fn inspect(&self) -> Result<ProcessState, RuntimeError> {
         self.alive().await;
         Ok(self.process())
@@ -666,13 +730,26 @@ impl Runtime for Lab {
         Ok(files.into_iter().filter(|(name, _)| names.contains(name)).collect())
     }
 
-    async fn check_config(&self, files: &ConfigFiles) -> Result<Verdict, RuntimeError> {
+    async fn check_config(
+        &self,
+        files: &ConfigFiles,
+        _: &StartContext,
+    ) -> Result<Verdict, RuntimeError> {
         self.alive().await;
         if !self.machine.lock().unwrap().can_check {
             return Ok(Verdict::Unable("no memory".to_owned()));
         }
-        let refused = files.get(MAIN_CONFIG).is_some_and(|main| main.starts_with(b"refused"));
-        Ok(if refused { Verdict::Refused("line 1".to_owned()) } else { Verdict::Accepted })
+        let main = files.get(MAIN_CONFIG).map(Vec::as_slice).unwrap_or_default();
+        Ok(if main.starts_with(b"refused") {
+            Verdict::Refused("line 1".to_owned())
+        } else {
+            Verdict::Accepted(Box::new(Configuration::from_dump(&expanded(main)).unwrap()))
+        })
+    }
+
+    async fn try_to_write_config(&self, _: &ConfigFiles) -> Result<(), RuntimeError> {
+        self.alive().await;
+        Ok(())
     }
 
     async fn write_config(&self, files: &ConfigFiles) -> Result<(), RuntimeError> {
@@ -683,7 +760,7 @@ impl Runtime for Lab {
         .await
     }
 
-    async fn replace(&self) -> Result<(), RuntimeError> {
+    async fn replace(&self, _: &str) -> Result<(), RuntimeError> {
         self.effect("replace", String::new(), engine_away(), || {
             self.machine.lock().unwrap().process = ProcessState::Created;
             true
@@ -691,12 +768,12 @@ impl Runtime for Lab {
         .await
     }
 
-    async fn bring_back(&self) -> Result<(), RuntimeError> {
+    async fn bring_back(&self, _: &str) -> Result<(), RuntimeError> {
         self.alive().await;
         Ok(())
     }
 
-    async fn drop_aside(&self) -> Result<(), RuntimeError> {
+    async fn drop_aside(&self, _: &str) -> Result<(), RuntimeError> {
         self.alive().await;
         Ok(())
     }
@@ -706,7 +783,7 @@ impl Runtime for Lab {
         Ok(())
     }
 
-    async fn surroundings(&self) -> Result<Option<Surroundings>, RuntimeError> {
+    async fn surroundings(&self, _: Option<&str>) -> Result<Option<Surroundings>, RuntimeError> {
         self.alive().await;
         let there = self.process() != ProcessState::Absent;
         Ok(there.then(|| Surroundings { runtime: "docker", ours: true, ..Default::default() }))
@@ -742,6 +819,10 @@ impl Store for Lab {
             return Ok(());
         }
         self.write("record", |memory| {
+            let lost = forgotten.iter().any(|key| memory.inventory.holds(key));
+            if lost || owned.iter().any(|(key, _)| !memory.inventory.holds(key)) {
+                memory.memos.insert(Memo::OwnershipChanged, "yes".to_owned());
+            }
             forgotten.iter().for_each(|key| memory.inventory.remove(key));
             let owned = owned.iter().cloned();
             owned.for_each(|(key, entry)| memory.inventory.insert(key, entry));
@@ -771,9 +852,20 @@ impl Store for Lab {
         if memo == Memo::Supervision {
             return Ok(());
         }
-        if matches!(memo, Memo::Server | Memo::Origin) {
-            let text = text.unwrap_or_default().to_owned();
-            self.memory.lock().unwrap().memos.insert(memo, text);
+        let quiet = [
+            Memo::Published,
+            Memo::Approvals,
+            Memo::Database,
+            Memo::Origin,
+            Memo::Generation,
+            Memo::OwnershipChanged,
+        ];
+        if quiet.contains(&memo) {
+            let mut memory = self.memory.lock().unwrap();
+            match text {
+                Some(text) => drop(memory.memos.insert(memo, text.to_owned())),
+                None => drop(memory.memos.remove(&memo)),
+            }
             return Ok(());
         }
         self.write("remember", |memory| match text {
@@ -840,11 +932,20 @@ impl Secrets for Lab {
         Ok(Secret::new(format!("random-{}", surroundings.generated)))
     }
 
-    async fn publish(&self, sink: &SecretSink, secret: &Secret) -> Result<(), SecretError> {
+    async fn publish(
+        &self,
+        sink: &SecretSink,
+        secret: &Secret,
+        is_ours: IsOurs,
+    ) -> Result<(), SecretError> {
         self.alive().await;
         let (path, text) = (sink.file.clone(), secret.expose().to_owned());
         if self.disk.lock().unwrap().published.get(&path) == Some(&text) {
             return Ok(());
+        }
+        let there = self.disk.lock().unwrap().published.get(&path).cloned();
+        if there.is_some_and(|there| !is_ours(&Secret::new(there))) {
+            return Err(no_secret("a file of the operator's"));
         }
         self.effect("publish", path.display().to_string(), no_secret("a directory"), || {
             self.disk.lock().unwrap().published.insert(path, text);

@@ -86,11 +86,5 @@ fn api() {
             Unknown,
             "`what` of \"r\" is not understood",
         ),
-        (
-            |e| config(e, "loglevel:", "include_config_file: more.yml\nloglevel:"),
-            "api_commands",
-            Unknown,
-            "`include_config_file`",
-        ),
     ]);
 }

@@ -1,4 +1,4 @@
-//! Items that the text of the configuration answers.
+//! Items that the configuration answers.
 
 use super::*;
 
@@ -63,8 +63,24 @@ fn web() {
             Unknown,
             "entry 1 of `listen`",
         ),
-        (|e| text(e, "a: [b"), "web_handlers", Unknown, "failed to read the configuration"),
-        (|e| text(e, "- a\n"), "web_handlers", Unknown, "failed to read the configuration"),
+        // The way in of the control script: fine for who may open a file.
+        (
+            |e| {
+                text(
+                    e,
+                    "listen: [{ port: 'unix:/s', module: ejabberd_http, request_handlers: { /ctl: ejabberd_ctl } }]",
+                )
+            },
+            "web_handlers",
+            Holds,
+            "/ctl: ejabberd_ctl in the ejabberd_http on a unix socket",
+        ),
+        (
+            |e| handlers(e, "request_handlers: { /ctl: ejabberd_ctl }"),
+            "web_handlers",
+            Fails,
+            "/ctl: ejabberd_ctl in the ejabberd_http on port 5280",
+        ),
     ]);
 }
 
@@ -143,11 +159,65 @@ fn rooms() {
         (|e| text(e, "modules: { mod_muc: {} }"), "rooms_members_only", Fails, "default is false"),
         (|e| text(e, "modules: { mod_ping: {} }"), "rooms_members_only", Holds, "not loaded"),
         (|e| text(e, "modules: { mod_muc: [a] }"), "rooms_members_only", Unknown, "not understood"),
+        // `host_config` can replace the modules of a host, and add to them.
         (
-            |e| config(e, "loglevel:", "host_config: { a: { modules: {} } }\nloglevel:"),
+            |e| {
+                text(
+                    e,
+                    "hosts: [a, b]\nmodules: {}\nhost_config: { b: { modules: { mod_muc: {} } } }",
+                )
+            },
             "rooms_members_only",
-            Unknown,
-            "`host_config`",
+            Fails,
+            "b: default_room_options does not say",
+        ),
+        (
+            |e| {
+                text(
+                    e,
+                    "hosts: [a, b]\nmodules: { mod_muc: {} }\nhost_config: { a: { modules: {} }, b: { modules: {} } }",
+                )
+            },
+            "rooms_members_only",
+            Holds,
+            "not loaded",
+        ),
+        (
+            |e| text(e, "hosts: [a]\nappend_host_config: { a: { modules: { mod_muc: {} } } }"),
+            "rooms_members_only",
+            Fails,
+            "default is false",
         ),
     ]);
+}
+
+#[test]
+fn log() {
+    table(&[
+        (|_| (), "log_level", Holds, "loglevel: info"),
+        (|e| text(e, "hosts: [a]\n"), "log_level", Holds, "default is info"),
+        (|e| config(e, "loglevel: info", "loglevel: debug"), "log_level", Fails, "loglevel: debug"),
+        (|e| config(e, "loglevel: info", "loglevel: 5"), "log_level", Fails, "loglevel: 5"),
+        (|e| config(e, "loglevel: info", "loglevel: '5'"), "log_level", Fails, "loglevel: 5"),
+        (|e| config(e, "loglevel: info", "loglevel: 4"), "log_level", Holds, "loglevel: 4"),
+        (|e| config(e, "loglevel: info", "loglevel: none"), "log_level", Holds, "none"),
+        (|e| config(e, "loglevel: info", "loglevel: LEVEL"), "log_level", Unknown, "LEVEL"),
+        (|e| config(e, "loglevel: info", "loglevel: [debug]"), "log_level", Unknown, "understood"),
+        (
+            |e| config(e, "loglevel: info", "loglevel: info\nlog_modules_fully: [ejabberd_auth]"),
+            "log_level",
+            Fails,
+            "log_modules_fully: ejabberd_auth",
+        ),
+        (
+            |e| config(e, "loglevel: info", "loglevel: info\nlog_modules_fully: []"),
+            "log_level",
+            Holds,
+            "loglevel: info",
+        ),
+        (|e| e.configuration = no(), "log_level", Unknown, "it hid"),
+    ]);
+    // It is told of, and nobody is kept from finding a fault with it for an hour.
+    let debug = HARDENED.replace("loglevel: info", "loglevel: debug");
+    assert_eq!(broken_promise(&Configuration::from_dump(debug.as_bytes()).unwrap()), None);
 }

@@ -6,6 +6,7 @@ mod file;
 mod network;
 
 use super::*;
+use crate::configuration::Configuration;
 use crate::model::ServerVersion;
 use crate::observed::{Reading, Surroundings};
 use Verdict::{Fails, Holds, Unknown};
@@ -25,6 +26,10 @@ fn wire(at: &str, tls: bool, features: &str) -> Reading<Vec<Wire>> {
     Reading::Known(vec![Wire { listener, features: Reading::Known(features.to_owned()) }])
 }
 
+fn distribution(port: Option<u16>) -> Reading<Distribution> {
+    Reading::Known(Distribution { port, mapper: 4369 })
+}
+
 /// A server to which nothing is wrong, with the host's network.
 fn good() -> Evidence {
     let own = sockets(&[
@@ -36,8 +41,9 @@ fn good() -> Evidence {
     ]);
     Evidence {
         variant: Some(Variant { name: "hardened".into(), in_force: Reading::Known(true) }),
-        configuration: Reading::Known(HARDENED.into()),
+        configuration: read(HARDENED),
         inside: Reading::Known(Inside { user: 995, tcp: own.clone(), udp: Vec::new() }),
+        distribution: distribution(Some(38237)),
         host: Reading::Known(own),
         surroundings: Reading::Known(Surroundings {
             runtime: "docker",
@@ -55,14 +61,18 @@ fn no<T>() -> Reading<T> {
     Reading::Unknown("it hid".into())
 }
 
+/// The configuration that a text without macros expands to.
+fn read(text: &str) -> Reading<Configuration> {
+    Reading::Known(Configuration::from_dump(text.as_bytes()).unwrap())
+}
+
 fn config(e: &mut Evidence, from: &str, to: &str) {
-    let Reading::Known(text) = &mut e.configuration else { panic!("no configuration") };
-    assert!(text.contains(from), "{from} is not in the file");
-    *text = text.replacen(from, to, 1);
+    assert!(HARDENED.contains(from), "{from} is not in the file");
+    text(e, &HARDENED.replacen(from, to, 1));
 }
 
 fn text(e: &mut Evidence, text: &str) {
-    e.configuration = Reading::Known(text.to_owned());
+    e.configuration = read(text);
 }
 
 fn inside(e: &mut Evidence, own: &[(&str, u32)]) {
@@ -122,7 +132,7 @@ fn a_hardened_server_passes_everything() {
 #[test]
 fn the_permissive_variant_fails_by_its_text_alone() {
     let mut evidence = good();
-    evidence.configuration = Reading::Known(PERMISSIVE.to_owned());
+    text(&mut evidence, PERMISSIVE);
     let failing: Vec<&str> =
         check(&evidence).iter().filter(|f| f.verdict == Fails).map(|f| f.check).collect();
     assert_eq!(failing, ["api_commands", "web_handlers", "starttls_file", "rooms_members_only"]);
@@ -146,6 +156,7 @@ fn what_is_not_known_never_holds() {
         variant: Some(Variant { name: "hardened".into(), in_force: no() }),
         configuration: no(),
         inside: no(),
+        distribution: no(),
         host: no(),
         surroundings: no(),
         wire: no(),

@@ -48,10 +48,32 @@ fn loopback() {
         ),
         (|_| (), "loopback_host", Holds, "127.0.0.1:4369"),
         (
-            |e| e.host = Reading::Known(sockets(&[("127.0.0.1:5222", 995), ("0.0.0.0:5280", 0)])),
+            |e| {
+                inside(e, &[("127.0.0.1:5222", 995), ("0.0.0.0:5280", 995)]);
+                e.host = Reading::Known(sockets(&[("127.0.0.1:5222", 995), ("0.0.0.0:5280", 995)]));
+            },
             "loopback_host",
             Fails,
             "0.0.0.0:5280 (ejabberd_http)",
+        ),
+        // Another program has the same port at another address.
+        (
+            |e| {
+                let host = [("127.0.0.1:5222", 995), ("127.0.0.1:5280", 995), ("10.0.0.1:5280", 0)];
+                e.host = Reading::Known(sockets(&host));
+            },
+            "loopback_host",
+            Holds,
+            "127.0.0.1:5280",
+        ),
+        (
+            |e| {
+                let host = [("127.0.0.1:15222", 0), ("10.0.0.1:15222", 0)];
+                bridge(e, &["127.0.0.1:15222"], &host);
+            },
+            "loopback_host",
+            Holds,
+            "127.0.0.1:15222",
         ),
         (
             |e| e.host = Reading::Known(sockets(&[("0.0.0.0:22", 0)])),
@@ -77,7 +99,7 @@ fn loopback() {
 }
 
 #[test]
-fn distribution() {
+fn distribution_is_what_the_vm_tells() {
     table(&[
         (|_| (), "distribution_local", Holds, "127.0.0.1:4369 (epmd), 127.0.0.1:38237 (Erlang's"),
         (
@@ -90,22 +112,54 @@ fn distribution() {
             |e| inside(e, &[("127.0.0.1:4369", 995), ("[::]:38237", 995)]),
             "distribution_local",
             Fails,
-            "[::]:38237 (Erlang's distribution",
+            "[::]:38237 (Erlang's distribution)",
         ),
         // A listener that is open is another item's business.
-        (|e| inside(e, &[("0.0.0.0:5222", 995)]), "distribution_local", Holds, "neither"),
         (
             |e| {
-                e.configuration = no();
+                e.distribution = distribution(None);
                 inside(e, &[("0.0.0.0:5222", 995)]);
             },
             "distribution_local",
+            Holds,
+            "neither",
+        ),
+        // What a module opened by itself is not the distribution.
+        (
+            |e| inside(e, &[("0.0.0.0:7777", 995), ("127.0.0.1:38237", 995)]),
+            "distribution_local",
+            Holds,
+            "127.0.0.1:38237 (Erlang's distribution)",
+        ),
+        (|e| inside(e, &[("0.0.0.0:7777", 995)]), "loopback_inside", Fails, "0.0.0.0:7777"),
+        // A port mapper at another port than 4369.
+        (
+            |e| {
+                e.distribution = Reading::Known(Distribution { port: Some(38237), mapper: 5000 });
+                inside(e, &[("0.0.0.0:5000", 7), ("127.0.0.1:38237", 995)]);
+            },
+            "distribution_local",
+            Fails,
+            "0.0.0.0:5000 (epmd)",
+        ),
+        (
+            |e| inside(e, &[("127.0.0.1:4369", 995), ("127.0.0.1:5222", 995)]),
+            "distribution_local",
             Unknown,
-            "is not known",
+            "at the distribution's port 38237",
         ),
         (
             |e| {
-                e.configuration = no();
+                e.distribution = no();
+                inside(e, &[("0.0.0.0:7777", 995)]);
+            },
+            "distribution_local",
+            Unknown,
+            "which port the distribution has is not known: it hid",
+        ),
+        (
+            |e| {
+                e.distribution = no();
                 inside(e, &[("0.0.0.0:5222", 995), ("0.0.0.0:4369", 995)]);
             },
             "distribution_local",

@@ -50,7 +50,12 @@ pub(super) async fn doctor(
     if let Some(desired) = &evidence.desired {
         let store: Arc<dyn Store> = Arc::new(EmptyStore);
         let metrics = Arc::new(Metrics::new()?);
-        let engine = engine(desired, store, Arc::clone(&metrics) as _, &Connectors { metrics });
+        let engine = engine(
+            desired,
+            store,
+            Arc::clone(&metrics) as _,
+            &Connectors { metrics, holder: None },
+        );
         let server = Box::pin(engine.examine(desired, &symptoms)).await;
         if let Some(jid) = account {
             let seen = engine.examine_account(&server, &jid).await;

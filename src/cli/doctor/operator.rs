@@ -11,7 +11,7 @@ use crate::cli::show;
 use crate::doctor::{Operator, Usable};
 use crate::observed::{Reading, Space};
 use crate::status::Status;
-use crate::store::{LOCK, SqliteStore};
+use crate::store::SqliteStore;
 
 pub(super) async fn gather(place: &Place) -> Operator {
     let directory = &place.state_dir;
@@ -19,7 +19,7 @@ pub(super) async fn gather(place: &Place) -> Operator {
     Operator {
         directory: directory.display().to_string(),
         usable: usable(directory),
-        lock: holder(&directory.join(LOCK)),
+        lock: holder(directory),
         answers,
         remembered: remembered(directory),
         space: space(directory),
@@ -107,7 +107,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         assert_eq!(holder(&path), Reading::Known(None));
-        let file = fs::File::create(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let file = fs::File::open(&path).unwrap();
         assert_eq!(holder(&path), Reading::Known(None));
         file.lock().unwrap();
         let us = i32::try_from(std::process::id()).unwrap();

@@ -3,7 +3,7 @@
 use super::super::output::paint;
 use super::super::table::{Cell, Page, Table};
 use super::super::terminal::Ink;
-use crate::doctor::{Evidence, Finding, Symptom, Verdict};
+use crate::doctor::{Evidence, Finding, LOGIN_CHECKS, Symptom, Verdict};
 
 fn mark(verdict: Verdict) -> Cell {
     match verdict {
@@ -63,6 +63,13 @@ fn group(table: &mut Table, findings: &[&Finding]) {
     }
 }
 
+/// Whether it was looked at whether people can log in, or that does not matter:
+/// the server is stopped, as declared.
+fn whole(findings: &[Finding]) -> bool {
+    let of_login = findings.iter().filter(|f| LOGIN_CHECKS.contains(&f.check));
+    of_login.count() == LOGIN_CHECKS.len()
+}
+
 fn summary(findings: &[Finding], likely: Option<&Finding>) -> String {
     let count = |verdict| findings.iter().filter(|f| f.verdict == verdict).count();
     let (problems, open) = (count(Verdict::Problem), count(Verdict::Unknown));
@@ -72,8 +79,23 @@ fn summary(findings: &[Finding], likely: Option<&Finding>) -> String {
         n => format!("; {n} checks could not be made"),
     };
     let Some(Finding { check, seen, .. }) = likely else {
-        let nothing = if open == 0 { Ink::Green } else { Ink::Yellow };
-        return format!("{}{unknown}.", paint("Nothing wrong was found", nothing));
+        return match (open, whole(findings)) {
+            (0, true) => format!("{}.", paint("Nothing wrong was found", Ink::Green)),
+            // Without a look at whether people can log in that would be a guess.
+            (0, false) => format!(
+                "{}: only a part was looked at, and not whether people can log in.",
+                paint("No problem was seen", Ink::Green)
+            ),
+            (_, _) => {
+                let checks = findings.iter().filter(|f| f.verdict == Verdict::Unknown);
+                let checks: Vec<&str> = checks.map(|f| f.check).collect();
+                format!(
+                    "{}, but that is not all{unknown}: {}.",
+                    paint("No problem was seen", Ink::Yellow),
+                    checks.join(", ")
+                )
+            }
+        };
     };
     let others = match problems.saturating_sub(1) {
         0 => String::new(),

@@ -3,30 +3,21 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use crate::configuration::{Configuration, Value as Yaml};
 use crate::engine::Value;
-use crate::rollout::{self, Value as Yaml};
 
 /// The configuration in force.
 #[derive(Debug, Clone)]
-pub(super) struct Config(Yaml);
+pub(super) struct Config(Configuration);
 
 impl Config {
     pub(super) fn read(text: &str) -> Option<Self> {
-        rollout::read(text.as_bytes()).map(Self)
-    }
-
-    /// An option of a host: its own value, else that of the whole server.
-    fn option(&self, host: &str, name: &str) -> Option<&Yaml> {
-        let own = get(&self.0, "host_config").and_then(|hosts| get(hosts, host));
-        own.and_then(|own| get(own, name)).or_else(|| get(&self.0, name))
+        Configuration::from_dump(text.as_bytes()).ok().map(Self)
     }
 
     /// The options of a module of a host, if the host has it.
     fn module(&self, host: &str, module: &str) -> Option<&Yaml> {
-        let more = get(&self.0, "append_host_config").and_then(|hosts| get(hosts, host));
-        let more = more.and_then(|own| get(own, "modules"));
-        let all = more.into_iter().chain(self.option(host, "modules"));
-        all.into_iter().find_map(|modules| get(modules, module))
+        self.0.module(host, module)
     }
 
     /// As `gen_mod:is_loaded/2` answers.
@@ -58,26 +49,19 @@ impl Config {
 
     /// As `ejabberd_option:language/0` answers.
     pub(super) fn language(&self) -> Value {
-        let set = get(&self.0, "language").and_then(text);
+        let set = self.0.get("language").and_then(text);
         Value::Text(set.unwrap_or_else(|| "en".to_owned()))
     }
 
     /// As `ejabberd_option:auth_method/1` answers. Its default is that of the
     /// databases.
     pub(super) fn auth_method(&self, host: &str) -> Value {
-        let methods = match self.option(host, "auth_method") {
-            Some(methods) => elements(methods).iter().filter_map(text).collect(),
-            None => match self.option(host, "default_db").and_then(text).as_deref() {
-                Some("sql") => vec!["sql".to_owned()],
-                _ => vec!["mnesia".to_owned()],
-            },
-        };
-        Value::List(methods.iter().map(|method| atom(method)).collect())
+        Value::List(self.0.auth_methods(host).iter().map(|method| atom(method)).collect())
     }
 
     /// As `ejabberd_option:listen/0` answers; what has no port is left out.
     pub(super) fn listen(&self) -> Value {
-        let listeners = get(&self.0, "listen").map(elements).unwrap_or_default();
+        let listeners = self.0.get("listen").map(elements).unwrap_or_default();
         Value::List(listeners.iter().filter_map(listener).collect())
     }
 }

@@ -23,6 +23,7 @@ pub(super) enum Function {
     GroupMembers { host: String, group: String },
     ConfigPath,
     ReadFile { path: String },
+    Configuration,
     Node,
     Stop,
     StopDatabase,
@@ -101,6 +102,16 @@ impl Function {
         })
     }
 
+    /// What is done in the server's VM as one piece.
+    pub(super) fn inside(function: &'static str) -> Result<Self, ControlError> {
+        let why = match function {
+            "configuration" => return Ok(Self::Configuration),
+            "subject" => "no command sets the subject of a room; use an image that has an `erl`",
+            _ => "no command tells the same; use an image that has an `erl`",
+        };
+        Err(ControlError::Unsupported { command: function, why })
+    }
+
     /// What a client would do from where the server runs.
     pub(super) fn beside(function: &'static str) -> Result<Self, ControlError> {
         match function {
@@ -167,6 +178,7 @@ impl Turn<'_> {
                 let argv = ["cat", "--", &path].map(str::to_owned).into();
                 file(&self.program(name, argv).await?, name)?
             }
+            Function::Configuration => Value::Text(self.dumped().await?),
             Function::Node => {
                 let status = self.text_of_status().await?;
                 let node = status.split_whitespace().find(|word| word.contains('@'));
@@ -214,6 +226,18 @@ impl Turn<'_> {
         self.program(name, ["sh", "-c", script].map(str::to_owned).into()).await
     }
 
+    /// What `dump_config` writes.
+    async fn dumped(&self) -> Result<String, ControlError> {
+        const NAME: &str = "dump_config";
+        let mut argv: Vec<String> = ["sh", "-c", DUMP, "sh"].map(str::to_owned).into();
+        argv.extend(self.control.script.iter().cloned());
+        let output = self.program(NAME, argv).await?;
+        let Value::Text(text) = answer::read(NAME, Shape::Text, &output)? else {
+            return Err(ControlError::Malformed(NAME));
+        };
+        Ok(text)
+    }
+
     /// The configuration in force; asks for it where it is not known yet.
     async fn config(&self) -> Result<Config, ControlError> {
         const NAME: &str = "dump_config";
@@ -222,12 +246,7 @@ impl Turn<'_> {
         {
             return Ok(config.clone());
         }
-        let mut argv: Vec<String> = ["sh", "-c", DUMP, "sh"].map(str::to_owned).into();
-        argv.extend(self.control.script.iter().cloned());
-        let output = self.program(NAME, argv).await?;
-        let Value::Text(text) = answer::read(NAME, Shape::Text, &output)? else {
-            return Err(ControlError::Malformed(NAME));
-        };
+        let text = self.dumped().await?;
         let config = Config::read(&text).ok_or(ControlError::Malformed(NAME))?;
         self.control.state.lock().await.config = Some((Instant::now(), config.clone()));
         Ok(config)

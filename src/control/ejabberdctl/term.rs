@@ -69,24 +69,19 @@ impl<'t> Reader<'t> {
     }
 
     fn quoted(&mut self, quote: char) -> Option<String> {
-        self.take(quote)?;
         let mut text = String::new();
+        self.take(quote)?;
         loop {
-            let next = self.next()?;
-            match next {
-                next if next == quote => break,
+            match self.next()? {
                 '\\' => text.push(self.escaped()?),
-                other => text.push(other),
+                next if next != quote => text.push(next),
+                // A long string is broken into adjacent ones.
+                _ if quote == '"' => {
+                    let Some(rest) = self.rest.trim_start().strip_prefix('"') else { break };
+                    self.rest = rest;
+                }
+                _ => break,
             }
-        }
-        // A long string is broken into adjacent ones.
-        if quote == '"' {
-            let before = self.rest;
-            self.skip_space();
-            if self.rest.starts_with('"') {
-                return Some(text + &self.quoted('"')?);
-            }
-            self.rest = before;
         }
         Some(text)
     }
@@ -238,6 +233,12 @@ mod tests {
         for broken in ["", "[1", "{a", "\"x", "<<1", "<<300>>", "#{", &"[".repeat(1000)] {
             assert_eq!(read(broken), None, "{broken}");
         }
+    }
+
+    #[test]
+    fn a_string_of_a_million_pieces_is_one_string() {
+        let pieces = "\"a\" ".repeat(1_000_000);
+        assert_eq!(read(&pieces), Some(text(&"a".repeat(1_000_000))));
     }
 
     #[test]

@@ -1,18 +1,18 @@
 //! One open session: frames out, frames in, and who waits for which answer.
 
 use std::collections::HashMap;
-use std::io::{self, Cursor};
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use eetf::{List, Term};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
+use zeroize::Zeroizing;
 
-use super::interpret;
-use super::terms::{self, Outcome};
+use super::terms::{self, Outcome, Request};
+use super::{etf, interpret};
 use crate::engine::{Arg, Call, Complaints, ControlError, Spawned, Value};
 use crate::model::{ApiVersion, ServerVersion};
 
@@ -25,7 +25,11 @@ const MAX_BATCH: usize = 64;
 /// How long a write may take before the pipe counts as stuck.
 const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 
+/// The calls that wait for an answer, by number.
 type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Outcome>>>>;
+
+/// An encoded call. It may hold passwords.
+type Encoded = Zeroizing<Vec<u8>>;
 
 /// How long the rest of what a program complains of is waited for.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -38,9 +42,10 @@ const MAX_PREAMBLE_BYTES: usize = 16 << 10;
 
 /// An open session. Dropping it closes the far end's input, which ends it.
 pub(super) struct Link {
-    calls: mpsc::Sender<Term>,
+    calls: mpsc::Sender<Encoded>,
     waiting: Waiting,
-    next: AtomicU64,
+    /// The number of the next call, and so how many answers there can be.
+    next: Arc<AtomicU64>,
     /// Asked for by the first call that needs it.
     version: OnceCell<ServerVersion>,
     opened: Instant,
@@ -56,17 +61,13 @@ impl Link {
         let (calls, queue) = mpsc::channel(128);
         let (closed, mut ended) = watch::channel(false);
         let waiting = Waiting::default();
+        let next = Arc::new(AtomicU64::new(0));
         let (is_up, ready) = oneshot::channel();
         let complaints = spawned.complaints.clone();
-        tokio::spawn(pump(spawned, queue, Arc::clone(&waiting), (is_up, closed.clone())));
-        let link = Self {
-            calls,
-            waiting,
-            next: AtomicU64::new(0),
-            version: OnceCell::new(),
-            opened: Instant::now(),
-            closed,
-        };
+        let ending = Ending { waiting: Arc::clone(&waiting), closed: closed.clone() };
+        tokio::spawn(pump(spawned, queue, Arc::clone(&next), is_up, ending));
+        let link =
+            Self { calls, waiting, next, version: OnceCell::new(), opened: Instant::now(), closed };
         if ready.await.is_ok() {
             return Ok(link);
         }
@@ -138,8 +139,12 @@ impl Link {
         lock(&self.waiting).insert(id, answer);
         // Who gives up waiting must not leave its place behind.
         let _place = Place { id, waiting: &self.waiting };
-        let request = terms::request(id, millis, call, api);
-        if !self.is_open() || self.calls.send(request).await.is_err() {
+        let request = Request { id, timeout_ms: millis, call, api };
+        let request = request.encoded().map_err(|_| ControlError::Unsupported {
+            command: name,
+            why: "an argument is longer than the Erlang VM takes it",
+        })?;
+        if !self.is_open() || self.calls.send(Zeroizing::new(request)).await.is_err() {
             return Err(ControlError::Broken(name));
         }
         receive.await.map_err(|_| ControlError::Broken(name))
@@ -168,100 +173,127 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Moves frames both ways until either side ends, then lets everybody know.
+/// Marks a session as ended when dropped: whoever waits for an answer gets an
+/// outage, and the next call opens a new session. A task that panics drops it too.
+struct Ending {
+    waiting: Waiting,
+    closed: watch::Sender<bool>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.closed.send_replace(true);
+        lock(&self.waiting).clear();
+    }
+}
+
+/// Moves frames both ways until either side ends.
 async fn pump(
     spawned: Spawned,
-    queue: mpsc::Receiver<Term>,
-    waiting: Waiting,
-    (is_up, closed): (oneshot::Sender<()>, watch::Sender<bool>),
+    queue: mpsc::Receiver<Encoded>,
+    calls: Arc<AtomicU64>,
+    is_up: oneshot::Sender<()>,
+    ending: Ending,
 ) {
     let Spawned { stdin, stdout, complaints } = spawned;
-    let mut ended = closed.subscribe();
+    let mut ended = ending.closed.subscribe();
+    let answers = Answers { stdout, waiting: &ending.waiting, calls: &calls, received: 0 };
     let result = tokio::select! {
         // Not cancel-safe, nor need it be: whichever ends first ends the session.
         result = write_calls(stdin, queue) => result,
-        result = read(stdout, &waiting, &complaints, is_up) => result,
+        result = answers.read(&complaints, is_up) => result,
         _ = ended.wait_for(|closed| *closed) => Ok(()),
     };
     if let Err(cause) = result {
         tracing::debug!(%cause, "the control session broke");
     }
-    closed.send_replace(true);
-    lock(&waiting).clear();
 }
 
 async fn write_calls(
     mut stdin: impl AsyncWrite + Unpin,
-    mut queue: mpsc::Receiver<Term>,
+    mut queue: mpsc::Receiver<Encoded>,
 ) -> io::Result<()> {
     let mut batch = Vec::with_capacity(MAX_BATCH);
     while queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
-        let mut frame = vec![0; 4];
-        Term::from(List::from(std::mem::take(&mut batch)))
-            .encode(&mut frame)
-            .map_err(io::Error::other)?;
-        let length = u32::try_from(frame.len() - 4).map_err(io::Error::other)?;
-        if let Some(head) = frame.first_chunk_mut() {
-            *head = length.to_be_bytes();
-        }
+        let frame = terms::frame(&batch).map_err(|_| io::Error::other("calls of 4 GB"))?;
+        let frame = Zeroizing::new(frame);
+        batch.clear();
         let written = async {
             stdin.write_all(&frame).await?;
             stdin.flush().await
         };
         timeout(WRITE_DEADLINE, written).await??;
-        // It may hold passwords.
-        zeroize::Zeroize::zeroize(&mut frame);
     }
     Ok(())
 }
 
-/// Waits until the far end is up, then reads its answers.
-async fn read(
-    mut stdout: impl AsyncRead + Unpin,
-    waiting: &Waiting,
-    complaints: &Complaints,
-    is_up: oneshot::Sender<()>,
-) -> io::Result<()> {
-    let mut preamble = Vec::new();
-    while !preamble.ends_with(READY) {
-        match stdout.read_u8().await {
-            Ok(byte) if preamble.len() < MAX_PREAMBLE_BYTES => preamble.push(byte),
-            ended => {
-                complaints.add(&preamble);
-                return Err(ended.err().unwrap_or_else(|| io::ErrorKind::InvalidData.into()));
-            }
-        }
-    }
-    // Nobody waits any more where opening took too long.
-    let _ = is_up.send(());
-    read_answers(stdout, waiting).await
+/// The reading half of a session.
+struct Answers<'l, R> {
+    stdout: R,
+    waiting: &'l Waiting,
+    /// How many calls were made, which are numbered from 0.
+    calls: &'l AtomicU64,
+    /// How many answers came.
+    received: u64,
 }
 
-async fn read_answers(mut stdout: impl AsyncRead + Unpin, waiting: &Waiting) -> io::Result<()> {
-    loop {
-        let length = stdout.read_u32().await?;
+impl<R: AsyncRead + Unpin> Answers<'_, R> {
+    /// Waits until the far end is up, then reads its answers.
+    async fn read(mut self, complaints: &Complaints, is_up: oneshot::Sender<()>) -> io::Result<()> {
+        let mut preamble = Vec::new();
+        while !preamble.ends_with(READY) {
+            match self.stdout.read_u8().await {
+                Ok(byte) if preamble.len() < MAX_PREAMBLE_BYTES => preamble.push(byte),
+                ended => {
+                    complaints.add(&preamble);
+                    return Err(ended.err().unwrap_or_else(|| io::ErrorKind::InvalidData.into()));
+                }
+            }
+        }
+        // Nobody waits any more where opening took too long.
+        let _ = is_up.send(());
+        loop {
+            let frame = self.frame().await?;
+            self.deliver(&frame)?;
+        }
+    }
+
+    async fn frame(&mut self) -> io::Result<Vec<u8>> {
+        let length = self.stdout.read_u32().await?;
         if length > MAX_FRAME_BYTES {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("a frame of {length} bytes"),
-            ));
+            return Err(invalid(format!("a frame of {length} bytes")));
         }
         let mut frame = Vec::new();
         // `take` grows the buffer as data comes: a false length allocates nothing.
-        (&mut stdout).take(length.into()).read_to_end(&mut frame).await?;
+        (&mut self.stdout).take(length.into()).read_to_end(&mut frame).await?;
         if frame.len() as u64 != u64::from(length) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let term = Term::decode(Cursor::new(&frame)).map_err(io::Error::other)?;
-        let outcomes = terms::outcomes(term).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, "a frame that is no answer")
-        })?;
-        let mut waiting = lock(waiting);
+        Ok(frame)
+    }
+
+    /// Gives each outcome to the caller that waits for it. Each call has one, so
+    /// a far end cannot keep the session busy with more outcomes than calls.
+    fn deliver(&mut self, frame: &[u8]) -> io::Result<()> {
+        let term = etf::decode(frame).map_err(io::Error::other)?;
+        let outcomes =
+            terms::outcomes(term).ok_or_else(|| invalid("a frame that is no answer".to_owned()))?;
+        let calls = self.calls.load(Ordering::Relaxed);
+        let mut waiting = lock(self.waiting);
         for (id, outcome) in outcomes {
+            self.received += 1;
+            if id >= calls || self.received > calls {
+                return Err(invalid("an answer to a call that was not made".to_owned()));
+            }
             if let Some(answer) = waiting.remove(&id) {
                 // Nobody listens any more after a deadline.
                 let _ = answer.send(outcome);
             }
         }
+        Ok(())
     }
+}
+
+fn invalid(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }

@@ -5,6 +5,7 @@
 //! far end does not answer ends the session with it: it is stuck, and the next
 //! call gets a new one.
 
+pub mod etf;
 mod link;
 mod terms;
 
@@ -39,6 +40,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// What a session answers where it cannot be: the image has no `erl`.
 pub(super) const NO_ERLANG: ControlError =
     ControlError::Unsupported { command: "session", why: "no `erl` program was found" };
+
+/// Why a command with a secret is not sent in the way of other commands.
+const LOGGED: &str = "ejabberd would write its secret to the log at `loglevel: debug`";
 
 /// The session; see the module's documentation.
 pub struct Session {
@@ -116,6 +120,9 @@ async fn open(spawner: &dyn Spawner) -> Result<Link, ControlError> {
 impl Control for Session {
     async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError> {
         let name = call.name();
+        if terms::would_be_logged(&call) {
+            return Err(ControlError::Unsupported { command: name, why: LOGGED });
+        }
         // The semaphore is never closed.
         let _permit = self.window.acquire().await.map_err(|_| ControlError::Broken(name))?;
         let link = self.link().await?;
@@ -138,7 +145,11 @@ impl Control for Session {
 
     async fn version(&self) -> Result<ServerVersion, ControlError> {
         let link = self.link().await?;
-        let version = link.version(OPEN_DEADLINE).await;
+        let asked = timeout(OPEN_DEADLINE + GRACE, link.version(OPEN_DEADLINE)).await;
+        let version = asked.unwrap_or_else(|_| {
+            link.shut();
+            Err(ControlError::Timeout("version"))
+        });
         if version.is_err() && link.age() > STALE_AFTER {
             link.shut();
         }

@@ -7,8 +7,10 @@
     reason = "tables are as long as they are, and their helpers answer what is set"
 )]
 
+mod api_and_load;
 mod around;
-mod said;
+mod delivery;
+mod login;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -79,12 +81,26 @@ fn good() -> Evidence {
     let host = Vhost::new("a.test").unwrap();
     let room: crate::model::RoomJid = "r@conference.a.test".parse().unwrap();
     let client = Client {
-        at: "127.0.0.1:5222".parse().unwrap(),
+        at: "127.0.0.1:5222".into(),
         host: host.clone(),
-        starttls: true,
+        opening: Opening::Starttls,
         says: Reading::Known(
-            "<stream:stream><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>".into(),
+            "<stream:stream><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>\
+             <stream:stream><mechanisms><mechanism>PLAIN</mechanism></mechanisms>"
+                .into(),
         ),
+    };
+    let backend = Backend {
+        host: host.clone(),
+        method: "mnesia".into(),
+        state: BackendState::Answers,
+        servers: Vec::new(),
+    };
+    let listening = Listening {
+        at: "127.0.0.1:5222".into(),
+        udp: false,
+        module: "ejabberd_c2s".into(),
+        open: Reading::Known(true),
     };
     Evidence {
         now,
@@ -136,6 +152,10 @@ fn good() -> Evidence {
                     (Reading::Known(true), Reading::Known(Some("always".into()))),
                 )]),
                 clients: Reading::Known(vec![client]),
+                backends: Reading::Known(vec![backend]),
+                listeners: Reading::Known(vec![listening]),
+                published: Reading::Known(Vec::new()),
+                services: Reading::Known([room.service.clone()].into()),
                 archive: Reading::Known(Archive::Mnesia { messages: 3, bytes: Some(9000) }),
                 waiting: Reading::Known(vec![(ann(), 0)]),
                 unasked: 0,
@@ -189,6 +209,11 @@ fn server(e: &mut Evidence) -> &mut Server {
 
 fn delivery(e: &mut Evidence) -> &mut Delivery {
     &mut server(e).delivery
+}
+
+fn alive(e: &mut Evidence) -> &mut Alive {
+    let Reading::Known(alive) = &mut server(e).answer else { panic!("not known") };
+    alive
 }
 
 fn account(e: &mut Evidence) -> &mut super::Account {
@@ -272,6 +297,9 @@ fn a_server_that_answers_nothing_in_particular() {
     let d = delivery(&mut e);
     d.hosts = no();
     d.clients = no();
+    d.backends = no();
+    d.listeners = no();
+    d.published = no();
     d.archive = no();
     d.waiting = no();
     d.missing = no();

@@ -1,5 +1,6 @@
 //! Accounts: their passwords, vCards and bans.
 
+use super::written::Written;
 use super::{Ownership, declared_user};
 use crate::diff::Action;
 use crate::engine::report::ApplyError;
@@ -156,6 +157,10 @@ impl Engine {
         inventory: &Inventory,
     ) -> Vec<String> {
         let mut failed = Vec::new();
+        let mut written = match Written::of(&self.store) {
+            Ok(written) => written,
+            Err(error) => return vec![format!("the password files: failed to {error}")],
+        };
         for (jid, user) in desired.users.iter().flatten() {
             let Some(sink) = &user.password_to else { continue };
             let present = there.users.get(&jid.host).and_then(Reading::known);
@@ -171,7 +176,9 @@ impl Engine {
             }
             let result = async {
                 if let Some(password) = self.known_password(user.password.as_ref(), jid).await? {
-                    self.secrets.publish(sink, &password).await?;
+                    let is_ours = written.begin(&sink.file, &password)?;
+                    self.secrets.publish(sink, &password, is_ours).await?;
+                    written.done(&sink.file, &password)?;
                 }
                 Ok::<_, ApplyError>(())
             };

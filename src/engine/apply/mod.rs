@@ -2,6 +2,7 @@
 
 mod accounts;
 mod rooms;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};

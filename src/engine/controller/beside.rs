@@ -8,9 +8,12 @@ use tokio::time::Instant;
 use super::{Controller, Current};
 use crate::audit;
 use crate::audit::{Finding, Verdict};
+use crate::engine::database::order_fill;
+use crate::engine::generation::order_adoption;
 use crate::engine::latch::lift_latch;
 use crate::engine::news::of_audit;
 use crate::engine::orders::Order;
+use crate::engine::origin::create_without_waiting;
 use crate::engine::ownership::{adopt, forget};
 use crate::engine::report::ApplyError;
 use crate::status::{AuditStatus, News};
@@ -53,13 +56,19 @@ impl Controller {
             let done = match order {
                 Order::Retry => {
                     current.engine.keeper.try_now().await;
-                    if let Err(error) = current.engine.create_without_waiting() {
+                    if let Err(error) = create_without_waiting(&*self.store) {
                         tracing::warn!("failed to {error}");
                     }
                     lift_latch(&*self.store)
                         .map(|_| "whatever failed is tried again".to_owned())
                         .map_err(ApplyError::from)
                 }
+                Order::Fill => order_fill(&*self.store)
+                    .map(|()| "the database is filled, whichever it is".to_owned())
+                    .map_err(ApplyError::from),
+                Order::AdoptAll => order_adoption(&*self.store)
+                    .map(|()| "an older state directory is used".to_owned())
+                    .map_err(ApplyError::from),
                 Order::Forget(keys) => forget(&*self.store, keys).map_err(ApplyError::from),
                 Order::Adopt(key) => {
                     adopt(&*self.store, key, &current.desired).map_err(ApplyError::from)

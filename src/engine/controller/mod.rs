@@ -210,16 +210,7 @@ impl Controller {
                 status.set(ConditionType::Ready, false, reason, message, now);
             }
             status.set(ConditionType::Reconciling, false, "Waiting", "the round is over", now);
-            if let Some(missing) = report.came_back_empty {
-                let message = format!(
-                    "the server has another database: none of the {missing} owned accounts is on \
-                     it; it is filled from the desired state, and what people had on the old one \
-                     (rosters, archives) is not"
-                );
-                tracing::error!("{message}");
-                status.tell(News::warning("CameBackEmpty", message), now);
-            }
-            if report.vanished > 0 && report.came_back_empty.is_none() {
+            if report.vanished > 0 {
                 let message = format!(
                     "{} accounts that had been there are gone: somebody deletes them, or an older \
                      database was put back (then run `ejabberdctl clear_cache`); they are made \

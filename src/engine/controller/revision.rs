@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::time::Instant;
 
 use super::{AbortOnDrop, Controller, Current, RECHECKS};
+use crate::engine::check::Verdicts;
+use crate::engine::generation::Generations;
 use crate::engine::keeper::Keeper;
 use crate::engine::meter::Meter;
 use crate::engine::rechecks::Rechecks;
@@ -97,6 +100,9 @@ impl Controller {
                     telemetry: Arc::clone(&self.telemetry),
                     rechecks: Rechecks::new(RECHECKS.0, RECHECKS.1, 0),
                     keeper,
+                    verdicts: Verdicts::default(),
+                    tidied: AtomicBool::default(),
+                    generations: Generations::default(),
                     supervised: true,
                 };
                 (engine, AbortOnDrop(keeping))

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
+use super::configured::Configurations;
 use super::{BESIDE, FIRST, asked, nothing};
 use crate::doctor::{Server, Symptom};
 use crate::engine::Engine;
@@ -49,15 +50,16 @@ impl Engine {
         let start = symptoms.contains(&Symptom::Start);
         let circumstances =
             asked(away, FIRST, async { told(self.runtime.circumstances().await) }).await;
-        let (surroundings, log, (declared, live, text), space) = tokio::join!(
+        let (surroundings, log, configurations, space) = tokio::join!(
             asked(away, BESIDE, async {
-                let found = told(self.runtime.surroundings().await)?;
+                let found = told(self.runtime.surroundings(self.directory().as_deref()).await)?;
                 found.ok_or_else(|| "there is no server".to_owned())
             }),
             asked(away, BESIDE, self.log_of(process, &circumstances, start)),
             self.configurations(desired, process, away, start),
             asked(away, BESIDE, async { told(self.runtime.space().await) }),
         );
+        let Configurations { declared, live, read } = configurations;
         let ended = ended(process, &circumstances, &log);
         let log = match log {
             Reading::Known(log) => Reading::Known(telling(&log, ended.as_ref())),
@@ -65,7 +67,7 @@ impl Engine {
         };
         let cause = ended.map(|ended| ended.cause);
         let ports =
-            asked(away, FIRST, self.ports_of(desired, process, &circumstances, &text)).await;
+            asked(away, FIRST, self.ports_of(desired, process, &circumstances, &read)).await;
         let (delivery, load) = nothing("it was not asked");
         Server {
             process: process.clone(),

@@ -6,35 +6,63 @@ use std::time::Duration;
 
 use super::beside::{told, unknown};
 use super::{FIRST, asked, within};
-use crate::audit;
+use crate::configuration::{Configuration, Transport};
 use crate::doctor::{Checked, Port};
 use crate::engine::Engine;
 use crate::engine::ports::{ConfigFiles, MAIN_CONFIG};
 use crate::erlang::Verdict;
 use crate::observed::{Circumstances, ProcessState, Reading};
-use crate::rollout;
+use crate::rollout::{self, Snapshot};
 use crate::spec::{Config, DesiredState, Network, PortMapping, Runtime};
 
 /// ejabberd's check takes half a second, and a container for it as long again,
 /// on a host that has nothing else to do.
 const CHECK: Duration = Duration::from_secs(15);
 
+/// What was found out about the configurations of a server.
+pub(super) struct Configurations {
+    /// What ejabberd says of the declared one; `None` where none is declared.
+    pub(super) declared: Option<Reading<Checked>>,
+    /// What it says of the one on the server; `None` where that is the declared one.
+    pub(super) live: Option<Reading<Checked>>,
+    /// The one on the server, or where there is none the declared one, as ejabberd reads it.
+    pub(super) read: Reading<Configuration>,
+}
+
+/// A verdict as it is shown.
+fn shown(
+    path: String,
+    verdict: Reading<Result<Configuration, String>>,
+    differs: Vec<String>,
+) -> Reading<Checked> {
+    match verdict {
+        Reading::Known(verdict) => {
+            Reading::Known(Checked { path, refused: verdict.err(), differs })
+        }
+        Reading::Unknown(why) => unknown(&why),
+    }
+}
+
+fn expanded(verdict: &Reading<Result<Configuration, String>>) -> Option<&Configuration> {
+    verdict.known()?.as_ref().ok()
+}
+
 impl Engine {
     /// What ejabberd says of the declared configuration and of that on the
-    /// server, where that is another; and the text of the latter.
+    /// server, where that is another; and the latter as ejabberd reads it.
     pub(super) async fn configurations(
         &self,
         desired: &DesiredState,
         process: &Reading<ProcessState>,
         away: Option<&str>,
         wanted: bool,
-    ) -> (Option<Reading<Checked>>, Option<Reading<Checked>>, Reading<String>) {
+    ) -> Configurations {
         if let Some(why) = away {
-            return (
-                desired.config.as_ref().map(|_| unknown(why)),
-                Some(unknown(why)),
-                unknown(why),
-            );
+            return Configurations {
+                declared: desired.config.as_ref().map(|_| unknown(why)),
+                live: Some(unknown(why)),
+                read: unknown(why),
+            };
         }
         let paused = super::silence(process)
             .filter(|_| matches!(process, Reading::Known(ProcessState::Running { .. })));
@@ -53,67 +81,85 @@ impl Engine {
         } else {
             within(FIRST, async { told(self.runtime.read_config(&names).await) }).await
         };
-        let text = match &live_files {
-            Reading::Known(files) => match files.get(MAIN_CONFIG) {
-                Some(text) => Reading::Known(String::from_utf8_lossy(text).into_owned()),
-                None => unknown("there is no configuration on the server"),
-            },
-            Reading::Unknown(why) => unknown(why),
+        let same = match (&live_files, &declared_files) {
+            (Reading::Known(live), Some(Ok(files))) => absent || live == files,
+            _ => false,
         };
-        let differs = match (&live_files, &declared_files) {
-            (Reading::Known(live), Some(Ok(files))) if !absent => {
-                let changes = rollout::difference(live, files);
-                changes.into_iter().map(|change| change.name).collect()
-            }
-            _ => Vec::new(),
-        };
-        let same = desired.config.is_some() && differs.is_empty();
+        // The server itself knows best; where it does not answer, the offline check reads its files.
+        let answered = asked(super::silence(process).as_deref(), FIRST, async {
+            self.server.configuration().await.map_err(|e| format!("failed to {e}"))
+        })
+        .await;
+        let unread = matches!(answered, Reading::Unknown(_));
         // The two checks beside each other: each takes its time.
         let declared = async {
             match (&declared_files, &desired.config) {
                 (Some(Ok(files)), Some(config)) => {
-                    Some(self.checked(paused.as_deref(), wanted, file_of(config), files).await)
+                    let wanted = wanted || (same && unread);
+                    Some((file_of(config), self.checked(paused.as_deref(), wanted, files).await))
                 }
-                (Some(Err(e)), _) => Some(unknown(&format!("failed to {e}"))),
+                (Some(Err(e)), Some(config)) => {
+                    Some((file_of(config), unknown(&format!("failed to {e}"))))
+                }
                 _ => None,
             }
         };
         let live = async {
             match &live_files {
-                Reading::Known(files) if same || files.is_empty() => {
-                    // Of one that could not be compared nothing is known.
-                    let unread = matches!(declared_files, Some(Err(_)));
-                    (unread && !files.is_empty())
-                        .then(|| unknown("the declared one cannot be read"))
-                }
+                Reading::Known(files) if same || files.is_empty() => None,
                 Reading::Known(files) => {
-                    let path = MAIN_CONFIG.to_owned();
-                    Some(match self.checked(paused.as_deref(), wanted, path, files).await {
-                        Reading::Known(checked) => Reading::Known(Checked { differs, ..checked }),
-                        Reading::Unknown(why) => unknown(&why),
-                    })
+                    Some(self.checked(paused.as_deref(), wanted || unread, files).await)
                 }
                 Reading::Unknown(why) => Some(unknown(why)),
             }
         };
         let (declared, live) = tokio::join!(declared, live);
-        (declared, live, text)
+        let of_declared = declared.as_ref().map(|(_, verdict)| verdict);
+        // Where the server has no other one, the declared one is the one on it.
+        let read = match (&answered, live.as_ref().or(of_declared)) {
+            (Reading::Known(configuration), _) => Reading::Known(configuration.clone()),
+            (_, Some(Reading::Known(Ok(read)))) => Reading::Known(read.clone()),
+            (_, Some(Reading::Known(Err(why)))) => unknown(&format!("ejabberd refuses it: {why}")),
+            (_, Some(Reading::Unknown(why))) => unknown(why),
+            (_, None) => unknown("there is no configuration on the server"),
+        };
+        let differs = match (&live_files, &declared_files) {
+            (Reading::Known(before), Some(Ok(after))) if !absent => rollout::difference(
+                Snapshot { files: before, expanded: read.known() },
+                Snapshot { files: after, expanded: of_declared.and_then(expanded) },
+                None,
+            )
+            .into_iter()
+            .map(|change| change.name)
+            .collect(),
+            _ => Vec::new(),
+        };
+        let unread_declared = matches!(declared_files, Some(Err(_)));
+        Configurations {
+            live: match live {
+                None if unread_declared && live_files.known().is_some_and(|f| !f.is_empty()) => {
+                    Some(unknown("the declared one cannot be read"))
+                }
+                None => None,
+                Some(verdict) => Some(shown(MAIN_CONFIG.to_owned(), verdict, differs)),
+            },
+            declared: declared.map(|(path, verdict)| shown(path, verdict, Vec::new())),
+            read,
+        }
     }
 
     async fn checked(
         &self,
         silent: Option<&str>,
         wanted: bool,
-        path: String,
         files: &ConfigFiles,
-    ) -> Reading<Checked> {
+    ) -> Reading<Result<Configuration, String>> {
         let silent = if wanted { silent } else { Some("it was not asked") };
         asked(silent, CHECK, async {
-            match told(self.runtime.check_config(files).await)? {
-                Verdict::Accepted => Ok(Checked { path, refused: None, differs: Vec::new() }),
-                Verdict::Refused(why) => {
-                    Ok(Checked { path, refused: Some(why), differs: Vec::new() })
-                }
+            let context = self.start_context().await;
+            match told(self.runtime.check_config(files, &context).await)? {
+                Verdict::Accepted(configuration) => Ok(Ok(*configuration)),
+                Verdict::Refused(why) => Ok(Err(why)),
                 Verdict::Unable(why) => Err(format!("ejabberd could not be asked: {why}")),
             }
         })
@@ -126,21 +172,11 @@ impl Engine {
         desired: &DesiredState,
         process: &Reading<ProcessState>,
         circumstances: &Reading<Circumstances>,
-        text: &Reading<String>,
+        read: &Reading<Configuration>,
     ) -> Result<Vec<Port>, String> {
-        let declared = match text {
-            Reading::Known(text) => audit::declared_listeners(text),
-            // Where nothing is on the server yet, what would be.
-            Reading::Unknown(why) => match &desired.config {
-                Some(config) => match self.declared_config(config).await {
-                    Ok(files) => {
-                        let main = files.get(MAIN_CONFIG).map(Vec::as_slice).unwrap_or_default();
-                        audit::declared_listeners(&String::from_utf8_lossy(main))
-                    }
-                    Err(e) => Err(format!("failed to {e}")),
-                },
-                None => Err(why.clone()),
-            },
+        let declared = match read {
+            Reading::Known(configuration) => configuration.listeners(),
+            Reading::Unknown(why) => Err(why.clone()),
         };
         let bridge: Option<Vec<(SocketAddr, u16)>> = match &desired.server.runtime {
             Runtime::Docker(docker) if docker.network == Network::Bridge => {
@@ -160,16 +196,17 @@ impl Engine {
             Some(published) => {
                 let module = |port: u16| {
                     let found = declared.iter().flatten().find(|listener| {
-                        !listener.udp && listener.at.is_some_and(|at| at.port() == port)
+                        listener.transport == Transport::Tcp
+                            && listener.at().is_some_and(|at| at.port() == port)
                     });
-                    found.map_or_else(|| "published".to_owned(), |listener| listener.module.clone())
+                    found.map_or("published", |listener| listener.module).to_owned()
                 };
                 published.into_iter().map(|(at, port)| (at, module(port))).collect()
             }
             None => declared?
                 .into_iter()
-                .filter(|listener| !listener.udp)
-                .filter_map(|listener| Some((listener.at?, listener.module)))
+                .filter(|listener| listener.transport == Transport::Tcp)
+                .filter_map(|listener| Some((listener.at()?, listener.module.to_owned())))
                 .collect(),
         };
         let numbers: Vec<u16> = wanted.iter().map(|(at, _)| at.port()).collect();

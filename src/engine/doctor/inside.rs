@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, stream};
 
-use super::{CALL, INSIDE, asked, said, within};
+use super::{CALL, INSIDE, LOGINS, asked, login, said, within};
 use crate::audit;
-use crate::doctor::{Account, Api, Archive, Client, Delivery, Server, Symptom};
+use crate::doctor::{Account, Api, Archive, Backend, Delivery, Listening, Server, Symptom};
 use crate::engine::Engine;
 use crate::engine::error::ControlError;
-use crate::engine::ports::MAIN_CONFIG;
 use crate::engine::server::Server as Asked;
-use crate::engine::server::{Encryption, Endpoint};
+use crate::engine::server::{Encryption, Place};
 use crate::model::{Jid, RoomJid, Vhost};
 use crate::observed::Reading;
 use crate::spec::{DesiredState, User, UserState};
@@ -41,16 +40,28 @@ impl Engine {
         let control = self.server.clone().with_deadline(CALL);
         let delivery = wanted(&[Symptom::Delivery]);
         let load = wanted(&[Symptom::Load]);
-        let (inside, api, found, connected, vm, registered) = tokio::join!(
-            asked(wanted(&[Symptom::Start]), INSIDE, self.sockets_inside()),
+        // What others need is read before them: no reading waits for another's time.
+        let inside =
+            asked(wanted(&[Symptom::Start, Symptom::Delivery]), INSIDE, self.sockets_inside());
+        let inside = inside.await;
+        let (api, found, connected, vm, registered, (backends, listeners)) = tokio::join!(
             asked(wanted(&[Symptom::Api]), INSIDE, self.apis(&control)),
             self.delivery(&control, desired, delivery),
             asked(wanted(&[Symptom::Delivery, Symptom::Load]), INSIDE, connected(&control)),
             asked(load, INSIDE, async { said(control.vm().await) }),
             registered(&control, desired, load),
+            logins(&control, &inside, delivery),
         );
         server.api = api;
-        server.delivery = Delivery { connected, ..found };
+        let published = match (&server.circumstances, &inside) {
+            (Reading::Unknown(why), _) | (_, Reading::Unknown(why)) => {
+                Reading::Unknown(why.clone())
+            }
+            (Reading::Known(around), Reading::Known(inside)) => {
+                Reading::Known(login::published(&around.bound, inside))
+            }
+        };
+        server.delivery = Delivery { backends, listeners, published, connected, ..found };
         server.load.vm = vm;
         server.load.registered = registered;
         if let (Reading::Known(inside), Reading::Known(ports)) = (&inside, &mut server.ports) {
@@ -69,27 +80,24 @@ impl Engine {
 
     /// The listeners with an API, each asked for its status.
     async fn apis(&self, server: &Asked) -> Result<Vec<Api>, String> {
-        let path = said(server.config_path().await)?;
-        let text = said(server.read_file(&path).await)?;
-        let text = text.ok_or_else(|| format!("{path} ({MAIN_CONFIG}) is not there"))?;
-        let listeners = audit::declared_listeners(&String::from_utf8_lossy(&text))?;
         let mut apis = Vec::new();
-        for listener in listeners {
-            let Some(path) = listener.api else { continue };
-            let status = match listener.at {
-                Some(at) => {
-                    let question = format!("{}/status", path.trim_end_matches('/'));
-                    let (proxied, tls) = (listener.proxied, listener.tls);
-                    let to = Endpoint { proxied, tls, ..Endpoint::plain(at) };
-                    let answer = server.http_status(to, &question, CALL).await;
-                    match answer {
-                        Ok(status) => Reading::Known(status),
-                        Err(e) => Reading::Unknown(format!("failed to {e}")),
-                    }
-                }
-                None => Reading::Unknown("it is on a Unix socket, and was not asked".to_owned()),
+        let unix = said(server.takes_unix_connections().await)?;
+        for listener in said(server.all_listeners().await)? {
+            let of_api = listener.handlers.iter().find(|(_, module)| module == "mod_http_api");
+            let Some((path, _)) = of_api else { continue };
+            let question = format!("{}/status", path.trim_end_matches('/'));
+            let status = match &listener.place {
+                Place::Unix(_) if !unix => Reading::Unknown(
+                    "it was not asked: a connection ends a Unix socket of this version".to_owned(),
+                ),
+                _ => read(server.http_status(&listener, &question, CALL)).await,
             };
-            apis.push(Api { at: listener.at, path, tls: listener.tls, status });
+            let at = match &listener.place {
+                Place::Net(at) => Some(*at),
+                Place::Unix(_) => None,
+            };
+            let tls = listener.encryption == Encryption::Direct;
+            apis.push(Api { at, path: path.clone(), tls, status });
         }
         Ok(apis)
     }
@@ -102,14 +110,15 @@ impl Engine {
     ) -> Delivery {
         let present = present(desired);
         let some: Vec<Jid> = present.iter().take(MOST_ACCOUNTS).map(|jid| (*jid).clone()).collect();
-        let (hosts, modules, clients, waiting, missing, banned, rooms) = tokio::join!(
+        let (hosts, modules, clients, waiting, missing, banned, rooms, services) = tokio::join!(
             asked(silent, INSIDE, async { said(server.hosts().await) }),
             modules(server, desired, silent),
-            asked(silent, INSIDE, clients(server, desired)),
+            asked(silent, INSIDE, login::clients(server, hosts(desired).cloned().collect())),
             asked(silent, INSIDE, waiting(server, &some)),
             asked(silent, INSIDE, missing(server, desired, &present)),
             asked(silent, INSIDE, banned(server, &some)),
             asked(silent, INSIDE, rooms(server, desired)),
+            asked(silent, INSIDE, services(server)),
         );
         let archive = asked(silent, INSIDE, archive(server, &some)).await;
         Delivery {
@@ -122,7 +131,11 @@ impl Engine {
             missing,
             banned,
             rooms,
+            services,
             connected: Reading::Unknown("it was not asked".to_owned()),
+            backends: Reading::Unknown("it was not asked".to_owned()),
+            listeners: Reading::Unknown("it was not asked".to_owned()),
+            published: Reading::Unknown("it was not asked".to_owned()),
         }
     }
 
@@ -145,6 +158,20 @@ impl Engine {
         };
         Account { exists, banned, sessions, last, waiting, archived }
     }
+}
+
+/// How accounts are checked, and the listeners.
+async fn logins(
+    server: &Asked,
+    inside: &Reading<audit::Inside>,
+    silent: Option<&str>,
+) -> (Reading<Vec<Backend>>, Reading<Vec<Listening>>) {
+    // A backend that is away takes most of the time that is left.
+    let patient = server.clone().with_deadline(LOGINS);
+    tokio::join!(
+        asked(silent, LOGINS, login::backends(&patient)),
+        asked(silent, INSIDE, login::listeners(server, inside)),
+    )
 }
 
 async fn read<T>(ask: impl Future<Output = Result<T, ControlError>>) -> Reading<T> {
@@ -175,26 +202,6 @@ async fn modules(
         found.insert(host.clone(), tokio::join!(offline, archive));
     }
     found
-}
-
-/// What a client reads that opens a stream, at each port and for each host.
-async fn clients(server: &Asked, desired: &DesiredState) -> Result<Vec<Client>, String> {
-    let listeners = said(server.listeners().await)?;
-    let mut found = Vec::new();
-    for listener in listeners.iter().filter(|listener| listener.is_c2s()) {
-        for host in hosts(desired) {
-            let to = listener.endpoint();
-            let at = to.at;
-            let features = read(server.open_stream(to, host, CALL)).await;
-            found.push(Client {
-                at,
-                host: host.clone(),
-                starttls: listener.encryption == Encryption::Starttls,
-                says: features,
-            });
-        }
-    }
-    Ok(found)
 }
 
 async fn waiting(server: &Asked, accounts: &[Jid]) -> Result<Vec<(Jid, i64)>, String> {
@@ -250,10 +257,20 @@ async fn rooms(
     let declared = desired.rooms.iter().flatten().filter(|(_, room)| room.present);
     let mut found = Vec::new();
     for (name, _) in declared.take(MOST_ROOMS) {
-        let Some(host) = desired.host_of(&name.service) else { continue };
+        let host = desired.host_of(&name.service).unwrap_or(&desired.host);
         let stored = said(server.stored_room(host, name).await)?;
         let mam = stored.map(|room| room.options.get("mam").is_some_and(|word| word == "true"));
         found.push((name.clone(), mam));
+    }
+    Ok(found)
+}
+
+/// The names under which the server has rooms, of all its vhosts.
+async fn services(server: &Asked) -> Result<BTreeSet<Vhost>, String> {
+    let mut found = BTreeSet::new();
+    for host in said(server.hosts().await)? {
+        let host = Vhost::new(&host).map_err(|e| e.to_string())?;
+        found.extend(said(server.room_services(&host).await)?);
     }
     Ok(found)
 }

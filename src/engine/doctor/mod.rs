@@ -7,6 +7,7 @@
 mod beside;
 mod configured;
 mod inside;
+mod login;
 
 use std::future::Future;
 use std::time::Duration;
@@ -36,6 +37,10 @@ const ALIVE: Duration = Duration::from_secs(10);
 
 /// How long everything that is asked of the server itself may take.
 const INSIDE: Duration = Duration::from_secs(7);
+
+/// How long the authentication backends may take: an unreachable backend is waited for
+/// by the far end of the session, for up to seven seconds.
+const LOGINS: Duration = Duration::from_secs(9);
 
 /// How long one call may take.
 const CALL: Duration = Duration::from_secs(5);
@@ -118,12 +123,16 @@ fn nothing(why: &str) -> (Delivery, Load) {
         hosts: not(why),
         modules: std::collections::BTreeMap::new(),
         clients: not(why),
+        backends: not(why),
+        listeners: not(why),
+        published: not(why),
         archive: not(why),
         waiting: not(why),
         unasked: 0,
         missing: not(why),
         banned: not(why),
         rooms: not(why),
+        services: not(why),
         connected: not(why),
     };
     let registered = std::collections::BTreeMap::new();

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod rooms;
+mod services;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,21 +88,27 @@ impl Engine {
             };
             let users = hosts(desired).map(|host| (host.clone(), Reading::Unknown(why.clone())));
             let users = users.collect();
+            let read = config.as_ref();
+            let listeners = self.listeners_behind(desired, &surroundings, read, false).await;
             let state = ObservedState::unanswered(process, why);
-            let state = ObservedState { unseen, config, surroundings, users, ..state };
+            let state = ObservedState { unseen, config, surroundings, users, listeners, ..state };
             return Observation { state, vitals: Vitals::default(), seen: Seen::default() };
         }
         // Once one call of many has found the server away, the rest are not sent:
         // each would wait for its own deadline.
         let away = &AtomicBool::new(false);
-        let (config, accounts, groups, rooms, accounts_table, vitals) = tokio::join!(
+        let (config, accounts, groups, rooms, accounts_table, vitals, database, services) = tokio::join!(
             self.config(desired, None),
             self.accounts(desired, inventory, away),
             self.groups(desired, away),
             self.rooms(desired, inventory, away),
             self.accounts_table(desired),
-            self.vitals(desired)
+            self.vitals(desired),
+            self.database(desired),
+            self.services(desired),
         );
+        let read = config.as_ref();
+        let listeners = self.listeners_behind(desired, &surroundings, read, true).await;
         let Accounts { users, kept_elsewhere, passwords, bans, vcards, seen } = accounts;
         let state = ObservedState {
             process,
@@ -117,6 +124,9 @@ impl Engine {
             groups,
             rooms,
             accounts_table,
+            database,
+            listeners,
+            services,
         };
         Observation { state, vitals, seen }
     }
@@ -140,10 +150,16 @@ impl Engine {
         })
     }
 
+    /// The directory of the database, where it is known.
+    pub(super) fn directory(&self) -> Option<String> {
+        self.known_database().ok().flatten().map(|known| known.directory)
+    }
+
     async fn surroundings(&self, process: &Reading<ProcessState>) -> Reading<Option<Surroundings>> {
         match process {
             Reading::Known(ProcessState::Absent) => Reading::Known(None),
-            Reading::Known(_) => match self.runtime.surroundings().await {
+            Reading::Known(_) => match self.runtime.surroundings(self.directory().as_deref()).await
+            {
                 Ok(found) => Reading::Known(found),
                 Err(e) => Reading::Unknown(format!("failed to {e}")),
             },
@@ -215,7 +231,7 @@ impl Engine {
 }
 
 /// Our vhosts, each once.
-fn hosts(desired: &DesiredState) -> impl Iterator<Item = &Vhost> {
+pub(super) fn hosts(desired: &DesiredState) -> impl Iterator<Item = &Vhost> {
     std::iter::once(&desired.host).chain(&desired.hosts)
 }
 

@@ -113,9 +113,8 @@ impl Server {
         Ok(one_by_one.then_some(turn))
     }
 
-    /// Sets a password. The account must exist: since 26.01 a failure on one
-    /// that does not writes the plain password to the server's log, so that is
-    /// asked first.
+    /// Sets a password. Whether the account exists is asked first, so that the error
+    /// says so on every version.
     pub async fn change_password(&self, jid: &Jid, password: &Secret) -> Result<()> {
         if !self.account_exists(jid).await? {
             return Err(ControlError::Refused {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::accounts::account;
 use super::answers::{number, refused, texts};
-use super::{Arg, Call, ControlError, Endpoint, Result, Server, Shape, Value};
+use super::{AnyListener, Arg, Call, ControlError, Result, Server, Shape, Value};
 use crate::doctor::{Archive, Session, Vm};
 use crate::model::{Jid, Vhost};
 
@@ -22,9 +22,14 @@ impl Server {
     }
 
     /// The HTTP status with which a listener answers. Asked from where the server runs.
-    pub async fn http_status(&self, to: Endpoint, path: &str, wait: Duration) -> Result<u16> {
+    pub async fn http_status(
+        &self,
+        listener: &AnyListener,
+        path: &str,
+        wait: Duration,
+    ) -> Result<u16> {
         const NAME: &str = "get";
-        let answer = self.beside(NAME, to, "localhost", vec![path.into()], wait).await?;
+        let answer = self.at_listener(NAME, listener, "localhost", vec![path.into()], wait).await?;
         let said = answer.into_bytes().ok_or(ControlError::Malformed(NAME))?;
         let said = String::from_utf8_lossy(&said).into_owned();
         let mut words = said.split_whitespace();

@@ -5,12 +5,15 @@ mod accounts;
 mod affiliations;
 mod answers;
 mod bans;
+mod distribution;
 mod groups;
 mod health;
 mod listeners;
+mod logins;
 mod new_rooms;
 mod phase;
 mod rooms;
+mod services;
 mod storage;
 mod stored_rooms;
 mod subjects;
@@ -24,12 +27,13 @@ use tokio::sync::Mutex;
 
 use super::command::{Arg, Call, Shape, Value};
 use super::error::ControlError;
-use super::ports::Control;
+use super::ports::{Control, StartContext};
+use crate::configuration::Configuration;
 use crate::model::{ApiVersion, Jid, Secret, ServerVersion, Vhost};
 use answers::{number, refused};
 pub use groups::WholeGroup;
 pub use groups::group_name;
-pub use listeners::{Encryption, Endpoint, Listener};
+pub use listeners::{AnyListener, Encryption, Endpoint, Listener, Opening, Place};
 pub use phase::NodePhase;
 pub use rooms::NewRoom;
 pub use stored_rooms::WholeRoom;
@@ -43,6 +47,12 @@ const STOP_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Erlang's word for an address that its host does not have.
 const NO_SUCH_ADDRESS: &str = "eaddrnotavail";
+
+/// The refusal of a login that would have put the password into the server's log.
+pub(super) const PLAIN_LOGGED: &str = "plain_would_be_logged";
+
+/// More variables of the environment than this are not taken over.
+const MOST_MACROS: usize = 1000;
 
 /// How long a backup may take: a database of gigabytes.
 const BACKUP_DEADLINE: Duration = Duration::from_secs(600);
@@ -138,15 +148,23 @@ impl Server {
     ///
     /// The refusal `no_common_mechanism` means that the server offers none of
     /// these, `not_authorized` that it refuses the password, `not_allowed` that
-    /// the listener's access rule refuses the account.
+    /// the listener's access rule refuses the account. `plain_would_be_logged` means that the server
+    /// offers PLAIN alone and logs at debug, where its log would have the password.
     pub async fn log_in(&self, to: Endpoint, jid: &Jid, password: &Secret) -> Result<()> {
         // RFC 5802 and RFC 4616: both sides prepare the password alike.
         let prepared = stringprep::saslprep(password.expose());
         let password =
             prepared.map_or_else(|_| password.clone(), |text| Secret::new(text.into_owned()));
-        let who = vec![jid.local.as_str().into(), (&password).into()];
+        let logs = Arg::Atom(if self.logs_stanzas().await? { "true" } else { "false" });
+        let who = vec![jid.local.as_str().into(), (&password).into(), logs];
         self.beside("login", to, jid.host.as_str(), who, self.deadline).await?;
         Ok(())
+    }
+
+    /// Whether it writes what clients send to its log.
+    async fn logs_stanzas(&self) -> Result<bool> {
+        let level = self.command("get_loglevel", Shape::Text, Vec::new()).await?;
+        Ok(level.as_text() == Some("debug"))
     }
 
     async fn beside(
@@ -238,6 +256,37 @@ impl Server {
             .call(Call::function("ejabberd_config", NAME, Vec::new()), self.deadline)
             .await?;
         answer.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
+    }
+
+    /// The configuration in force, as the server read it: macros and included
+    /// files are put in.
+    pub async fn configuration(&self) -> Result<Configuration> {
+        const NAME: &str = "configuration";
+        let call = Call::Inside { function: NAME, args: Vec::new() };
+        let answer = self.control.call(call, self.deadline).await?;
+        let printed = answer.into_bytes().ok_or(ControlError::Malformed(NAME))?;
+        // The session answers with JSON, `ejabberdctl` with what `dump_config` writes.
+        let read = match printed.first() {
+            Some(b'{') => Configuration::from_json(&printed),
+            _ => Configuration::from_dump(&printed),
+        };
+        read.map_err(|error| ControlError::Refused { command: NAME, message: error.to_string() })
+    }
+
+    /// How the server was started, as far as its configuration needs it.
+    pub async fn start_context(&self) -> Result<StartContext> {
+        const NAME: &str = "start";
+        let call = Call::Inside { function: NAME, args: Vec::new() };
+        let answer = self.control.call(call, self.deadline).await?;
+        let malformed = || ControlError::Malformed(NAME);
+        let [directory, lines] = answer.as_tuple().ok_or_else(malformed)? else {
+            return Err(malformed());
+        };
+        let directory = directory.as_text().filter(|path| path.starts_with('/'));
+        let lines = answers::texts(NAME, lines)?.into_iter().take(MOST_MACROS);
+        let macros = lines.filter_map(|line| line.split_once('='));
+        let macros = macros.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Ok(StartContext { directory: directory.map(str::to_owned), macros: macros.collect() })
     }
 
     /// The hosts that its configuration in force names.

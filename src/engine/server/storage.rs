@@ -1,6 +1,7 @@
 //! Where accounts are kept, and how.
 
 use super::{Arg, BACKUP_DEADLINE, Call, ControlError, Result, Server, Shape, Value};
+use crate::database::{Cookie, Database};
 use crate::model::{Jid, Vhost};
 use crate::spec::TableStorage;
 
@@ -12,6 +13,45 @@ const WRITABLE: [&str; 2] = ["mnesia", "sql"];
 const SCHEMA_FILE: &str = "ejabberd.schema";
 
 impl Server {
+    /// Its database, without the place where the files are stored: only the
+    /// runtime knows that. `hosts` are those whose accounts matter.
+    pub async fn database(&self, hosts: &[&Vhost]) -> Result<Database> {
+        let (cookie, node, directory, configuration) = tokio::try_join!(
+            self.schema_cookie(),
+            self.node_name(),
+            self.database_directory(),
+            self.configuration(),
+        )?;
+        let store = |host: &&Vhost| (host.to_string(), configuration.account_store(host.as_str()));
+        let accounts = hosts.iter().map(store).collect();
+        Ok(Database { cookie, node, directory, location: None, accounts })
+    }
+
+    /// `mnesia:table_info(schema, cookie)`: made with the database, and the same
+    /// after restarts (tried on 23.01, 24.12 and 26.07).
+    async fn schema_cookie(&self) -> Result<Cookie> {
+        const NAME: &str = "table_info";
+        let args = vec![Arg::Atom("schema"), Arg::Atom("cookie")];
+        let answer = self.control.call(Call::function("mnesia", NAME, args), self.deadline).await?;
+        let parts = answer.as_tuple().unwrap_or_default();
+        let [Value::Tuple(numbers), node] = parts else {
+            return Err(ControlError::Malformed(NAME));
+        };
+        let number = |value: &Value| if let Value::Int(n) = value { Some(*n) } else { None };
+        let numbers: Option<Vec<i64>> = numbers.iter().map(number).collect();
+        match (numbers, node.as_text()) {
+            (Some(numbers), Some(node)) => Ok(Cookie { numbers, made_by: node.to_owned() }),
+            _ => Err(ControlError::Malformed(NAME)),
+        }
+    }
+
+    async fn node_name(&self) -> Result<String> {
+        const NAME: &str = "node";
+        let answer =
+            self.control.call(Call::function("erlang", NAME, vec![]), self.deadline).await?;
+        answer.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
+    }
+
     /// Where the accounts of `host` are kept, if that is not with ejabberd
     /// itself: `ldap`, `jwt`, … They can then be looked at and not changed.
     pub async fn accounts_elsewhere(&self, host: &Vhost) -> Result<Option<String>> {
@@ -63,9 +103,7 @@ impl Server {
         const NAME: &str = "change_table_copy_type";
         // The file first: a start in between finds what is wanted.
         self.write_schema(storage).await?;
-        let node =
-            self.control.call(Call::function("erlang", "node", vec![]), self.deadline).await?;
-        let Value::Atom(node) = node else { return Err(ControlError::Malformed(NAME)) };
+        let node = self.node_name().await?;
         let args = vec![Arg::Atom("passwd"), Arg::Node(node), Arg::Atom(storage.as_str())];
         let call = Call::function("mnesia", NAME, args);
         let answer = self.control.call(call, BACKUP_DEADLINE).await?;

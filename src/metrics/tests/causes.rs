@@ -20,7 +20,8 @@ fn what_holds_up_the_operator_is_told_and_taken_back() {
         shows(&status, 0.0, 0.0, 0.0);
     }
     let (digest, reason) = (Digest::new("d"), "many".to_owned());
-    status.blocked = Some(crate::status::BlockedStatus { digest, reason, deletions: 7 });
+    status.blocked =
+        Some(crate::status::BlockedStatus { digest, reason, deletions: 7, creations: 0 });
     status.set(ConditionType::Stalled, true, "DeletionsRefused", "", now);
     shows(&status, 1.0, 7.0, 0.0);
     status.blocked = None;

@@ -74,8 +74,12 @@ fn report(drift: BTreeMap<(Kind, Op), usize>) -> RoundReport {
             blocked: None,
             steps: vec![],
             summary: Summary::default(),
+            approved: None,
+            database_missing: None,
+            state_outdated: None,
             unknown: vec![],
             notes: vec![],
+            not_in_force: Vec::new(),
         },
         outcomes: vec![],
         observed: ObservedState::unanswered(Reading::Unknown(String::new()), ""),
@@ -85,7 +89,6 @@ fn report(drift: BTreeMap<(Kind, Op), usize>) -> RoundReport {
         config: None,
         held: None,
         vanished: 0,
-        came_back_empty: None,
         overview: Arc::default(),
     }
 }
@@ -135,6 +138,8 @@ fn what_can_be_known_is_there_from_the_start() {
         ("ejabberd_operator_server_state{state=\"backing-off\"}", 0.0),
         ("ejabberd_operator_failing_objects{kind=\"user\"}", 0.0),
         ("ejabberd_operator_refused_deletions", 0.0),
+        ("ejabberd_operator_database_missing", 0.0),
+        ("ejabberd_operator_state_outdated", 0.0),
         ("ejabberd_operator_config_held_back", 0.0),
     ] {
         assert_eq!(series.get(id), Some(&value), "{id}");

@@ -1,41 +1,33 @@
-//! Two main files, compared option by option.
+//! Two configurations, compared option by option.
 //!
 //! The order of options, of modules and of a module's options means nothing;
 //! inside of an option it does, as with rules that are tried in their order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::options;
-use super::reading::{self, Value};
-use super::{Changed, MAIN_FILE, macros};
+use super::{Changed, options};
+use crate::configuration::{Configuration, Value};
+use crate::model::ServerVersion;
 
-const UNREADABLE: &str =
-    "the file as it was or as it shall be cannot be compared: no YAML, or a key that stands twice";
-const INCLUDE: &str = "include_config_file";
-const INCLUDED: &str = "what included files say is not compared";
-const MACROS: &str = "what the changed macros stand for cannot be followed";
 const FORM: &str = "it is not written as a mapping, and cannot be compared";
 const OTHER_MODULES: &str =
     "the host gets modules of its own, or no longer has them, which cannot be compared";
 
-/// What changed between two main files that differ.
-pub(super) fn main_file(before: &[u8], after: &[u8]) -> Vec<Changed> {
-    let (Some(before), Some(after)) = (reading::read(before), reading::read(after)) else {
-        return vec![Changed::restart(MAIN_FILE, UNREADABLE)];
-    };
-    if before.get(INCLUDE).is_some() || after.get(INCLUDE).is_some() {
-        return vec![Changed::restart(INCLUDE, INCLUDED)];
-    }
-    let Some(macros) = macros::changed(&before, &after) else {
-        return vec![Changed::restart(MAIN_FILE, MACROS)];
-    };
-    let moving = moving_hosts(&before, &after);
-    let mut comparison = Comparison { macros, moving, changes: Vec::new() };
-    comparison.options(&Scope::File, &before, &after);
-    if comparison.changes.is_empty() {
-        // Comments, quotes or order alone: a reload does no harm.
-        comparison.changes.push(Changed::reload(MAIN_FILE));
-    }
+/// Keywords are put in where they are used; what matters is there.
+const KEYWORDS: &str = "define_keyword";
+
+/// What changed between two configurations.
+pub(super) fn options_of(
+    before: &Configuration,
+    after: &Configuration,
+    version: Option<ServerVersion>,
+) -> Vec<Changed> {
+    let (old, new) = (before.hosts(), after.hosts());
+    let (old, new): (BTreeSet<String>, BTreeSet<String>) =
+        (old.into_iter().collect(), new.into_iter().collect());
+    let moving = old.symmetric_difference(&new).cloned().collect();
+    let mut comparison = Comparison { moving, version, changes: Vec::new() };
+    comparison.options(&Scope::File, before.options(), after.options());
     comparison.changes
 }
 
@@ -52,15 +44,14 @@ enum Scope {
     MovingHost(String),
 }
 
-struct Comparison<'a> {
-    /// The macros whose values changed.
-    macros: BTreeSet<&'a str>,
-    /// The hosts that only one of the files serves.
+struct Comparison {
+    /// The hosts that only one of the files serves, in small letters.
     moving: BTreeSet<String>,
+    version: Option<ServerVersion>,
     changes: Vec<Changed>,
 }
 
-impl Comparison<'_> {
+impl Comparison {
     fn options(&mut self, scope: &Scope, before: &Value, after: &Value) {
         let (within, at_the_top) = match scope {
             Scope::File => ("", true),
@@ -75,14 +66,13 @@ impl Comparison<'_> {
             let inherits =
                 matches!(scope, Scope::Host(_)) && (pair.0.is_none() || pair.1.is_none());
             match option {
-                // What matters is where they are used.
-                _ if at_the_top && macros::DEFINITIONS.contains(&option) => {}
+                KEYWORDS if at_the_top => {}
                 "host_config" | "append_host_config" if at_the_top => self.hosts(&name, pair),
                 "modules" if inherits => self.push(name, Some(OTHER_MODULES)),
                 "modules" => self.modules(&name, pair),
-                _ if self.differs(pair) => {
-                    let sure = !inherits && !self.uses_a_changed_macro(pair);
-                    self.push(name, options::restart(option, sure.then_some(pair)));
+                _ if differs(pair) => {
+                    let values = (!inherits).then_some(pair);
+                    self.push(name, options::restart(option, values, self.version));
                 }
                 _ => {}
             }
@@ -118,7 +108,7 @@ impl Comparison<'_> {
     fn module(&mut self, name: &str, module: &str, pair: Pair<'_>) {
         let Some(module_options) = pairs(pair) else { return self.without_form(name, pair) };
         for (option, pair) in module_options {
-            if self.differs(pair) {
+            if differs(pair) {
                 let why = options::restart_for_module(module, option);
                 self.push(format!("{name}.{option}"), why);
             }
@@ -126,37 +116,22 @@ impl Comparison<'_> {
     }
 
     fn without_form(&mut self, name: &str, pair: Pair<'_>) {
-        if self.differs(pair) {
+        if differs(pair) {
             self.push(name.to_owned(), Some(FORM));
         }
     }
 
     fn push(&mut self, name: String, why: Option<&'static str>) {
-        self.changes.push(match why {
-            Some(why) => Changed::restart(name, why),
-            None => Changed::reload(name),
-        });
-    }
-
-    fn differs(&self, pair: Pair<'_>) -> bool {
-        pair.0 != pair.1 || self.uses_a_changed_macro(pair)
-    }
-
-    fn uses_a_changed_macro(&self, (before, after): Pair<'_>) -> bool {
-        let uses = |value: Option<&Value>| value.is_some_and(|v| v.mentions(&self.macros));
-        uses(before) || uses(after)
+        self.changes.push(Changed::of_option(name, why));
     }
 }
 
-/// The hosts that are in one of the files only, in small letters. None where
-/// that is not plain to see.
-fn moving_hosts(before: &Value, after: &Value) -> BTreeSet<String> {
-    let hosts = |file: &Value| -> Option<BTreeSet<String>> {
-        file.get("hosts")?.elements().iter().map(|host| Some(host.text()?.to_lowercase())).collect()
-    };
-    match (hosts(before), hosts(after)) {
-        (Some(before), Some(after)) => before.symmetric_difference(&after).cloned().collect(),
-        _ => BTreeSet::new(),
+/// Whether an option differs. A missing option is not the same as an empty option, except
+/// where both are mappings.
+fn differs((before, after): Pair<'_>) -> bool {
+    match (before, after) {
+        (Some(before), Some(after)) => !before.means_the_same_as(after),
+        (before, after) => before != after,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Which options ejabberd takes up on a reload: all of 26.07, and the older
-//! names that 23.01 still has. Where the versions differ, the slowest counts.
+//! names that 23.01 still has. Where the versions differ and no version is
+//! given, the slowest counts.
 //!
 //! From ejabberd's source: `ejabberd_options.erl` has all options; a reload
 //! (`ejabberd_config:reload/0`) stores them, runs `host_up` and `host_down`, and
@@ -12,7 +13,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use super::reading::Value;
+use crate::configuration::Value;
+use crate::model::ServerVersion;
 
 /// Options for which a reload is enough, as words.
 const RELOAD: [&str; 11] = [
@@ -86,9 +88,9 @@ const RESTART: [(&str, &str); 12] = [
         "the HTTP client is set up at the start",
         "ext_api_http_pool_size rest_proxy rest_proxy_port auth_opts",
     ),
-    // `ejabberd_logger`, which 23.01 does not have do so. (seen: 26.07 does, 23.01 does not)
+    // `ejabberd_logger:config_reloaded/0`, new in 24.06. (seen: 26.07 does, 23.01 does not)
     (
-        "before ejabberd 24.06 it is read at the start only",
+        READ_AGAIN_SINCE_24_06,
         "log_rotate_count log_rotate_size log_burst_limit_count log_burst_limit_window_time",
     ),
     ("queues that exist stay as they are", "queue_dir queue_type max_fsm_queue"),
@@ -141,20 +143,28 @@ const RESTART_OF_MODULES: [(&str, &str, &str); 11] = [
     ),
 ];
 
+/// The first version that reads the options of the log again on a reload.
+const LOG_RELOADS: ServerVersion = ServerVersion { year: 24, month: 6 };
+const READ_AGAIN_SINCE_24_06: &str = "before ejabberd 24.06 it is read at the start only";
 const UNKNOWN: &str = "it is not known to take effect on a reload";
 const RULES_GONE: &str = "a rule that is taken out stays in force until a restart";
 const CERTIFICATES_GONE: &str =
     "a certificate that is no longer named is kept, and may be used, until a restart";
 const STUN: &str = "clients are told the STUN and TURN addresses of the start";
 
-/// Why a changed option needs a restart; `None` if a reload is enough. With
-/// both values, where they are known, more can be said about some.
+/// Why a changed option needs a restart of a server of `version`; `None` if a
+/// reload is enough. With both values, where they are known, more can be said
+/// about some.
 pub(super) fn restart(
     option: &str,
     values: Option<(Option<&Value>, Option<&Value>)>,
+    version: Option<ServerVersion>,
 ) -> Option<&'static str> {
     match OPTIONS.get(option) {
         None => return Some(UNKNOWN),
+        Some(Some(READ_AGAIN_SINCE_24_06)) if version.is_some_and(|v| v >= LOG_RELOADS) => {
+            return None;
+        }
         Some(Some(why)) => return Some(why),
         Some(None) => {}
     }

@@ -42,12 +42,28 @@ const ALL: &str = "access_rules acl acme allow_contrib_modules allow_multiple_co
 const HARDENED: &[u8] = include_bytes!("../../../manifests/ejabberd/ejabberd-hardened.yml");
 const PERMISSIVE: &[u8] = include_bytes!("../../../manifests/ejabberd/ejabberd-permissive.yml");
 
-fn main_file(content: impl Into<Vec<u8>>) -> BTreeMap<String, Vec<u8>> {
-    [(MAIN_FILE.to_owned(), content.into())].into()
+const MAIN_FILE: &str = "ejabberd.yml";
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+fn main_file(content: &[u8]) -> Files {
+    [(MAIN_FILE.to_owned(), content.to_vec())].into()
 }
 
-fn between(before: impl Into<Vec<u8>>, after: impl Into<Vec<u8>>) -> Vec<Changed> {
-    difference(&main_file(before), &main_file(after))
+/// The changes where the main file is what it expands to.
+fn of_files(before: &Files, after: &Files, version: Option<ServerVersion>) -> Vec<Changed> {
+    let expanded =
+        |files: &Files| files.get(MAIN_FILE).map(|text| Configuration::from_dump(text).unwrap());
+    let (old, new) = (expanded(before), expanded(after));
+    difference(
+        Snapshot { files: before, expanded: old.as_ref() },
+        Snapshot { files: after, expanded: new.as_ref() },
+        version,
+    )
+}
+
+fn between(before: impl AsRef<[u8]>, after: impl AsRef<[u8]>) -> Vec<Changed> {
+    of_files(&main_file(before.as_ref()), &main_file(after.as_ref()), None)
 }
 
 /// The changes as text: `name`, or `name!` where it needs a restart.
@@ -178,51 +194,32 @@ const CASES: &[(&str, &str, &str)] = &[
         "hosts: [g, H]\nhost_config: {h: {shaper_rules: {a: 1}, modules: {mod_a: }}}",
         "host_config.h.modules.mod_a host_config.h.shaper_rules hosts",
     ),
-    (
-        "host_config: {h: {define_macro: {A: 1}}}",
-        "host_config: {h: {define_macro: {A: 2}}}",
-        "host_config.h.define_macro!",
-    ),
     ("host_config: {h: [a]}", "host_config: {h: [b]}", "host_config.h!"),
     ("host_config: [a]", "host_config: [b]", "host_config!"),
-    // Macros: what uses them changes with them.
-    ("define_macro: {A: 1}\nlanguage: en", "define_macro: {A: 2}\nlanguage: en", "ejabberd.yml"),
-    ("define_macro: {LV: 1}\nloglevel: LV", "define_macro: {LV: 2}\nloglevel: LV", "loglevel"),
+    // Keywords: what uses them changes with them.
     (
-        "define_macro: [{LV: 1}]\nsql_server: '@LV@.org'",
-        "define_macro: {LV: 2}\nsql_server: '@LV@.org'",
+        "define_keyword: {LV: b}\nsql_server: '@LV@.org'",
+        "define_keyword: {LV: c}\nsql_server: '@LV@.org'",
         "sql_server!",
     ),
+    ("define_keyword: {LV: 1}\nloglevel: LV", "loglevel: 1", "ejabberd.yml"),
     (
-        "define_keyword: {LV: 1}\nmodules: {mod_a: {db_type: LV, x: a}}",
-        "modules: {mod_a: {db_type: LV, x: a}}",
-        "modules.mod_a.db_type!",
+        "define_keyword: {LV: 1}\nloglevel: 4",
+        "define_keyword: {LV: 2}\nloglevel: 4",
+        "ejabberd.yml",
+    ),
+    // Words for yes and no.
+    ("sql_ssl: yes", "sql_ssl: true", "ejabberd.yml"),
+    (
+        "modules: {mod_x: {db_type: on}}",
+        "modules: {mod_x: {db_type: off}}",
+        "modules.mod_x.db_type!",
     ),
     (
-        "define_macro: {ONE: 1, TWO: [ONE], X: 2}\nlanguage: TWO\nfqdn: X",
-        "define_macro: {ONE: 3, TWO: [ONE], X: 2}\nlanguage: TWO\nfqdn: X",
-        "language",
+        "listen: [{port: 1, module: c, tls: y}]",
+        "listen: [{port: 1, module: c, tls: on}]",
+        "ejabberd.yml",
     ),
-    (
-        "define_macro: {PORT: 1}\nlisten: [{port: PORT, module: c}]",
-        "define_macro: {PORT: 2}\nlisten: [{port: PORT, module: c}]",
-        "listen!",
-    ),
-    ("define_macro: {YES: 1}", "define_macro: {YES: 2}", "ejabberd.yml!"),
-    ("define_macro: {1: a}", "define_macro: {1: b}", "ejabberd.yml!"),
-    ("define_macro: a", "define_macro: b", "ejabberd.yml!"),
-    // What is not followed.
-    (
-        "include_config_file: a.yml\nloglevel: 1",
-        "include_config_file: a.yml\nloglevel: 2",
-        "include_config_file!",
-    ),
-    ("loglevel: 1", "loglevel: 1\nloglevel: 1", "ejabberd.yml!"),
-    ("acl: {a: {user: b}}", "acl: {a: {user: b, user: c}}", "ejabberd.yml!"),
-    ("loglevel: 1", "loglevel: 1\n---\nloglevel: 2", "ejabberd.yml!"),
-    ("loglevel: 1", "[loglevel]", "ejabberd.yml!"),
-    ("loglevel: 1", "loglevel: {", "ejabberd.yml!"),
-    ("loglevel: {", "loglevel: 1", "ejabberd.yml!"),
     // Anchors are understood.
     ("loglevel: &a info\nlanguage: *a", "loglevel: info\nlanguage: info", "ejabberd.yml"),
     ("loglevel: &a info\nlanguage: *a", "loglevel: &a debug\nlanguage: *a", "language loglevel"),
@@ -249,13 +246,39 @@ fn other_files_go_by_their_names() {
         (&[("modules.d/x.yml", "1")], &[("modules.d/x.yml", "2")], "modules.d/x.yml!"),
         (&[], &[("ejabberd.yml", "")], "ejabberd.yml!"),
         (&[("ejabberd.yml", "")], &[], "ejabberd.yml!"),
+        // An included file is what it comes to: here nothing that is used.
+        (
+            &[("ejabberd.yml", "loglevel: 1"), ("x.yml", "1")],
+            &[("ejabberd.yml", "loglevel: 1"), ("x.yml", "2")],
+            "x.yml",
+        ),
+        (
+            &[("ejabberd.yml", "loglevel: 1"), ("x.yaml", "1"), ("inetrc", "1")],
+            &[("ejabberd.yml", "loglevel: 2"), ("x.yaml", "2"), ("inetrc", "2")],
+            "loglevel inetrc!",
+        ),
         (
             &[("ejabberd.yml", "loglevel: 1"), ("a.pem", "1")],
             &[("ejabberd.yml", "loglevel: 2"), ("a.pem", "2")],
-            "a.pem loglevel",
+            "loglevel a.pem",
         ),
     ] {
-        assert_eq!(shown(&difference(&files(before), &files(after))), expected);
+        assert_eq!(shown(&of_files(&files(before), &files(after), None)), expected);
+    }
+}
+
+#[test]
+fn the_version_of_the_server_decides_where_versions_differ() {
+    let (before, after) = (main_file(b"log_rotate_size: 1"), main_file(b"log_rotate_size: 2"));
+    for (year, month, expected) in [
+        (23, 1, "log_rotate_size!"),
+        (24, 2, "log_rotate_size!"),
+        (24, 6, "log_rotate_size"),
+        (24, 12, "log_rotate_size"),
+        (26, 7, "log_rotate_size"),
+    ] {
+        let version = Some(ServerVersion { year, month });
+        assert_eq!(shown(&of_files(&before, &after, version)), expected, "{year}.{month}");
     }
 }
 
@@ -270,12 +293,12 @@ fn one_change_decides_for_all() {
 
 #[test]
 fn every_option_is_classified_once() {
-    let unknown = options::restart("of_tomorrow", None);
+    let unknown = options::restart("of_tomorrow", None, None);
     assert_eq!(unknown, Some("it is not known to take effect on a reload"));
     let all: Vec<&str> = ALL.split_whitespace().chain(["new_sql_schema"]).collect();
     assert_eq!(all.len(), 178);
     for option in &all {
-        assert_ne!(options::restart(option, None), unknown, "{option}");
+        assert_ne!(options::restart(option, None, None), unknown, "{option}");
     }
     let mut classified: Vec<&str> = options::table().map(|(option, _)| option).collect();
     classified.sort_unstable();

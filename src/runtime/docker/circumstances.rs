@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::create::Layout;
 use super::surroundings::bindings;
-use super::{DockerRuntime, status};
+use super::{DockerRuntime, published, status};
 use crate::engine::{Runtime, RuntimeError};
 use crate::erlang::CommandLine;
 use crate::observed::{Circumstances, Holder, PAUSED, ProcessState, Space};
@@ -52,6 +52,7 @@ impl DockerRuntime {
             gone: if self.is_here() { gone(&container) } else { Vec::new() },
             mounts: mounts(&container),
             published: bindings(host.port_bindings.as_ref(), "/tcp"),
+            bound: if running { published::bound(&container) } else { Vec::new() },
         })
     }
 
@@ -91,7 +92,8 @@ impl DockerRuntime {
 
     async fn space_inside(&self, container: &ContainerInspectResponse) -> Vec<Space> {
         let config = container.config.clone().unwrap_or_default();
-        let layout = Layout::new(config.env.as_deref(), config.working_dir.as_deref());
+        let env = config.env.unwrap_or_default();
+        let layout = Layout::new(&env, config.working_dir.as_deref(), None);
         let places = [("the database", layout.database), ("the configuration", layout.config)];
         let mut argv = vec!["df".to_owned(), "-Pk".to_owned()];
         argv.extend(places.iter().map(|(_, path)| path.clone()));
@@ -109,10 +111,18 @@ impl DockerRuntime {
                 cause: format!("the engine at {} is elsewhere", self.spec.engine),
             });
         }
-        let id = self.container().await?.and_then(|container| container.id);
+        let container = self.container().await?;
+        let bound = container.as_ref().map(published::bound).unwrap_or_default();
+        let addresses = container.as_ref().map(published::addresses).unwrap_or_default();
+        let id = container.and_then(|container| container.id);
         let ports = ports.to_vec();
         let found = tokio::task::spawn_blocking(move || {
-            holders::of(&ports, |pid| id.as_ref().is_some_and(|id| is_in(pid, id)))
+            holders::of(&ports, |pid, at| {
+                id.as_ref().is_some_and(|id| is_in(pid, id))
+                    || published::is_proxy(pid, &addresses)
+                    // Whatever program it is: the engine holds this address for the server.
+                    || bound.iter().any(|port| !port.udp && port.outside == at)
+            })
         });
         found.await.map_err(|e| RuntimeError::Refused {
             operation: "look at the sockets of the host".to_owned(),

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bollard::models::{
-    ContainerCreateBody, HostConfig, ImageInspect, Mount, MountType, PortBinding, RestartPolicy,
-    RestartPolicyNameEnum, VolumeCreateRequest,
+    ContainerCreateBody, HostConfig, ImageConfig, ImageInspect, Mount, MountType, PortBinding,
+    RestartPolicy, RestartPolicyNameEnum, VolumeCreateRequest,
 };
 use bollard::query_parameters as query;
 use futures_util::StreamExt;
@@ -29,16 +29,25 @@ pub(super) const LOOPBACK_ONLY: [(&str, &str); 2] = [
 
 impl DockerRuntime {
     pub(super) async fn create_container(&self) -> Result<(), RuntimeError> {
-        let client = self.client().await?;
         let image = self.image().await?;
         let config = image.config.unwrap_or_default();
-        let layout = Layout::new(config.env.as_deref(), config.working_dir.as_deref());
+        let layout = Layout::of_new(&self.spec, &config);
         let volumes = volumes(&self.spec, &layout);
-        self.refuse_shared(&volumes).await?;
-        for name in volumes.values() {
-            if client.inspect_volume(name).await.is_err() {
+        let database = volumes.get(&layout.database).map(String::as_str);
+        self.refuse_shared(database, None).await?;
+        self.create_with(container_body(&self.spec, &volumes)).await
+    }
+
+    /// Creates the container, and before it the volumes that are not there yet.
+    pub(super) async fn create_with(&self, body: ContainerCreateBody) -> Result<(), RuntimeError> {
+        let client = self.client().await?;
+        let mounts = body.host_config.as_ref().and_then(|host| host.mounts.as_ref());
+        let volumes = mounts.into_iter().flatten().filter(|m| m.typ == Some(MountType::VOLUME));
+        let volumes: Vec<String> = volumes.filter_map(|mount| mount.source.clone()).collect();
+        for name in volumes {
+            if client.inspect_volume(&name).await.is_err() {
                 let options = VolumeCreateRequest {
-                    name: Some(name.clone()),
+                    name: Some(name),
                     labels: Some(labels()),
                     ..Default::default()
                 };
@@ -49,7 +58,6 @@ impl DockerRuntime {
             }
         }
         let options = query::CreateContainerOptionsBuilder::default().name(self.name()).build();
-        let body = container_body(&self.spec, &volumes);
         client
             .create_container(Some(options), body)
             .await
@@ -58,31 +66,33 @@ impl DockerRuntime {
     }
 
     /// Two servers on one database destroy it: a volume that another container
-    /// has, say this one under the name it had before, is not taken.
-    async fn refuse_shared(&self, volumes: &BTreeMap<String, String>) -> Result<(), RuntimeError> {
-        let stand_in = format!("{}-check-", self.name());
-        let aside = self.aside();
-        for volume in volumes.values() {
-            let filters = HashMap::from([("volume", vec![volume.as_str()])]);
-            let options =
-                query::ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-            let users = self.client().await?.list_containers(Some(options)).await;
-            let users = users.map_err(|e| self.error("list the containers beside", &e))?;
-            let names = users.into_iter().flat_map(|user| user.names.unwrap_or_default());
-            let names = names.map(|name| name.trim_start_matches('/').to_owned());
-            if let Some(other) =
-                names.into_iter().find(|name| !name.starts_with(&stand_in) && *name != aside)
-            {
-                return Err(RuntimeError::Refused {
-                    operation: format!("create {}", self.name()),
-                    cause: format!(
-                        "its volume {volume} belongs to the container {other}; was that renamed? \
-                         Rename it back, remove it, or declare it as spec.server.docker.container"
-                    ),
-                });
-            }
+    /// has, say this one under the name it had before, is not taken. `aside` is
+    /// the id of the container that is being replaced.
+    pub(super) async fn refuse_shared(
+        &self,
+        volume: Option<&str>,
+        aside: Option<&str>,
+    ) -> Result<(), RuntimeError> {
+        let Some(volume) = volume else { return Ok(()) };
+        let filters = HashMap::from([("volume", vec![volume])]);
+        let options =
+            query::ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let users = self.client().await?.list_containers(Some(options)).await;
+        let users = users.map_err(|e| self.error("list the containers beside", &e))?;
+        let others =
+            users.into_iter().filter(|user| user.id.as_deref() != aside && !self.is_stand_in(user));
+        let names = others.flat_map(|user| user.names.unwrap_or_default());
+        let mut names = names.map(|name| name.trim_start_matches('/').to_owned());
+        match names.next() {
+            None => Ok(()),
+            Some(other) => Err(RuntimeError::Refused {
+                operation: format!("create {}", self.name()),
+                cause: format!(
+                    "its volume {volume} belongs to the container {other}; was that renamed? \
+                     Rename it back, remove it, or declare it as spec.server.docker.container"
+                ),
+            }),
         }
-        Ok(())
     }
 
     /// The declared image; pulled where the engine does not have it yet.
@@ -129,50 +139,101 @@ pub(super) fn labels() -> HashMap<String, String> {
     HashMap::from([(MANAGED_LABEL.to_owned(), "true".to_owned())])
 }
 
-/// Where an image keeps what must not be lost.
+/// Names the variables of a container that were declared when it was created: a
+/// container that replaces it takes over all others.
+pub(super) const MANAGED_VARIABLES: &str = "io.ejabberd-operator.environment";
+
+/// The labels of a server's container.
+pub(super) fn labels_of(spec: &Spec) -> HashMap<String, String> {
+    let declared: Vec<&str> = spec.environment.keys().map(String::as_str).collect();
+    let mut labels = labels();
+    labels.insert(MANAGED_VARIABLES.to_owned(), declared.join(","));
+    labels
+}
+
+pub(super) fn volume_mount(target: &str, name: &str) -> Mount {
+    Mount {
+        target: Some(target.to_owned()),
+        source: Some(name.to_owned()),
+        typ: Some(MountType::VOLUME),
+        ..Default::default()
+    }
+}
+
+/// Where a container keeps what must not be lost.
 pub(super) struct Layout {
     pub(super) database: String,
     pub(super) config: String,
+    /// The places for which the engine creates an unnamed volume where nothing
+    /// else is mounted: the image's VOLUMEs.
+    image_volumes: Vec<String>,
 }
 
 impl Layout {
+    /// That of a container which is created from the declaration.
+    pub(super) fn of_new(spec: &Spec, image: &ImageConfig) -> Self {
+        // The first that names a variable decides below.
+        let declared = spec.environment.iter().map(|(name, value)| format!("{name}={value}"));
+        let env: Vec<String> = declared.chain(image.env.iter().flatten().cloned()).collect();
+        Self::new(&env, image.working_dir.as_deref(), image.volumes.as_deref())
+    }
+
     /// As its environment says, else as the official images have it.
-    pub(super) fn new(env: Option<&[String]>, working_dir: Option<&str>) -> Self {
+    pub(super) fn new(
+        env: &[String],
+        working_dir: Option<&str>,
+        image_volumes: Option<&[String]>,
+    ) -> Self {
         let variable = |name: &str| {
-            env.into_iter()
-                .flatten()
+            env.iter()
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
         };
         let home = working_dir.filter(|d| d.len() > 1).unwrap_or("/home/ejabberd");
         Self {
             database: variable("SPOOL_DIR").unwrap_or_else(|| format!("{home}/database")),
             config: variable("CONFIG_DIR").unwrap_or_else(|| format!("{home}/conf")),
+            image_volumes: image_volumes.unwrap_or_default().to_vec(),
         }
+    }
+
+    /// Whether a volume at one of `places` holds `directory`. A VOLUME of the image
+    /// between the two would hide the directory.
+    fn has(&self, places: &BTreeMap<String, String>, directory: &str) -> bool {
+        let above = places.keys().filter(|place| is_within(directory, place));
+        let Some(nearest) = above.max_by_key(|place| place.len()) else { return false };
+        !self.image_volumes.iter().any(|volume| {
+            volume.len() > nearest.len()
+                && is_within(volume, nearest)
+                && is_within(directory, volume)
+        })
     }
 }
 
+/// Whether `path` is `directory`, or in it.
+pub(super) fn is_within(path: &str, directory: &str) -> bool {
+    let rest = path.strip_prefix(directory.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// The declared volumes, and named ones for database and configuration where
-/// nothing is declared for those.
+/// these are on none of the declared ones.
 pub(super) fn volumes(spec: &Spec, layout: &Layout) -> BTreeMap<String, String> {
     let mut volumes = spec.volumes.clone();
     for (path, what) in [(&layout.database, "database"), (&layout.config, "conf")] {
-        volumes.entry(path.clone()).or_insert_with(|| format!("{}-{what}", spec.container));
+        if !layout.has(&spec.volumes, path) {
+            volumes.insert(path.clone(), format!("{}-{what}", spec.container));
+        }
     }
     volumes
 }
 
-fn container_body(spec: &Spec, volumes: &BTreeMap<String, String>) -> ContainerCreateBody {
+pub(super) fn container_body(
+    spec: &Spec,
+    volumes: &BTreeMap<String, String>,
+) -> ContainerCreateBody {
     let mut env: BTreeMap<&str, &str> = LOOPBACK_ONLY.into();
     env.extend(spec.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    let mounts = volumes
-        .iter()
-        .map(|(path, name)| Mount {
-            target: Some(path.clone()),
-            source: Some(name.clone()),
-            typ: Some(MountType::VOLUME),
-            ..Default::default()
-        })
-        .collect();
+    let mounts = volumes.iter().map(|(path, name)| volume_mount(path, name)).collect();
     let bindings: HashMap<String, Option<Vec<PortBinding>>> = spec
         .ports
         .iter()
@@ -191,7 +252,7 @@ fn container_body(spec: &Spec, volumes: &BTreeMap<String, String>) -> ContainerC
     ContainerCreateBody {
         image: spec.image.clone(),
         env: Some(env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
-        labels: Some(labels()),
+        labels: Some(labels_of(spec)),
         exposed_ports: Some(bindings.keys().cloned().collect()),
         host_config: Some(HostConfig {
             network_mode: Some(network.to_owned()),
@@ -205,5 +266,51 @@ fn container_body(spec: &Spec, volumes: &BTreeMap<String, String>) -> ContainerC
             ..Default::default()
         }),
         ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_above_the_database_holds_it_unless_the_image_has_one_between() {
+        let spec = |place: &str| Spec {
+            container: "v2".to_owned(),
+            image: None,
+            engine: String::new(),
+            network: Network::Bridge,
+            ports: Vec::new(),
+            volumes: BTreeMap::from([(place.to_owned(), "all".to_owned())]),
+            environment: BTreeMap::new(),
+            config_path: None,
+            recreate: crate::spec::Recreate::Never,
+        };
+        let of_image = |volumes: &[&str]| ImageConfig {
+            working_dir: Some("/opt/ejabberd".to_owned()),
+            volumes: Some(volumes.iter().map(|&place| place.to_owned()).collect()),
+            ..Default::default()
+        };
+        let shown = |spec: &Spec, image: &ImageConfig| {
+            let volumes = volumes(spec, &Layout::of_new(spec, image));
+            volumes.iter().map(|(place, name)| format!("{place} {name}")).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&spec("/opt"), &of_image(&["/srv"])), ["/opt all"]);
+        assert_eq!(
+            shown(&spec("/opt/ejabberd"), &of_image(&["/opt/ejabberd"])),
+            ["/opt/ejabberd all"]
+        );
+        assert_eq!(
+            shown(&spec("/opt/ejabberd"), &of_image(&["/opt/ejabberd/database"])),
+            ["/opt/ejabberd all", "/opt/ejabberd/database v2-database"]
+        );
+        assert_eq!(
+            shown(&spec("/opt/e"), &of_image(&[])),
+            ["/opt/e all", "/opt/ejabberd/conf v2-conf", "/opt/ejabberd/database v2-database"]
+        );
+        let mut moved = spec("/data");
+        moved.environment.insert("SPOOL_DIR".to_owned(), "/data/db".to_owned());
+        let expected = ["/data all", "/opt/ejabberd/conf v2-conf"];
+        assert_eq!(shown(&moved, &of_image(&[])), expected);
     }
 }

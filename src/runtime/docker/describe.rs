@@ -6,7 +6,9 @@ use bollard::models::{ContainerInspectResponse, HostConfig};
 
 use super::DockerRuntime;
 use super::create::LOOPBACK_ONLY;
-use super::surroundings::{bindings, irreplaceable, mounts};
+use super::create::Layout;
+use super::surroundings::{bindings, mounts};
+use crate::database::Location;
 use crate::engine::{Runtime, RuntimeError};
 use crate::export::{Container, quoted};
 use crate::observed::{PAUSED, ProcessState};
@@ -44,6 +46,7 @@ impl DockerRuntime {
         if found.as_deref() != Some(config) {
             described.docker.config_path = Some(config.to_owned());
         }
+        described.remarks.extend(self.database_remark(&container).await?);
         let variables = self.own_variables(&container).await;
         if !variables.is_empty() {
             described.remarks.push(format!(
@@ -53,6 +56,23 @@ impl DockerRuntime {
             ));
         }
         Ok(described)
+    }
+
+    /// A remark about a database that is lost with the container.
+    async fn database_remark(
+        &self,
+        container: &ContainerInspectResponse,
+    ) -> Result<Option<String>, RuntimeError> {
+        let config = container.config.clone().unwrap_or_default();
+        let env = config.env.unwrap_or_default();
+        let layout = Layout::new(&env, config.working_dir.as_deref(), None);
+        let location = self.location_of(&layout.database).await?;
+        Ok(location.filter(|at| matches!(at, Location::Container | Location::Memory)).map(|at| {
+            format!(
+                "its database at {} is in {at}: it is lost with the container",
+                quoted(&layout.database)
+            )
+        }))
     }
 
     /// The names of the variables that its image does not set. Their values may
@@ -106,7 +126,6 @@ fn describe(spec: &Spec, container: &ContainerInspectResponse) -> Container {
             quoted(mount.destination.as_deref().unwrap_or_default())
         ));
     }
-    remarks.extend(irreplaceable(&docker, container));
     Container { docker, remarks }
 }
 

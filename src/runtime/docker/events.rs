@@ -6,7 +6,7 @@ use std::time::Duration;
 use bollard::query_parameters as query;
 use futures_util::StreamExt;
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::DockerRuntime;
 
@@ -17,11 +17,15 @@ const EVENTS: [&str; 8] =
 /// How long an engine that does not answer is left alone.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// A stream that lasted longer than this was healthy.
+const LONG: Duration = Duration::from_secs(60);
+
 impl DockerRuntime {
     /// Passes events on until it is dropped. When the stream breaks, events
     /// may have been missed, which is as good as one.
     pub(super) async fn watch_events(&self, changed: &Notify) {
         loop {
+            let opened = Instant::now();
             if let Ok(client) = self.client().await {
                 let filters =
                     HashMap::from([("container", vec![self.name()]), ("event", EVENTS.to_vec())]);
@@ -35,7 +39,10 @@ impl DockerRuntime {
                     changed.notify_one();
                 }
             }
-            sleep(PAUSE).await;
+            // A healthy stream ends too, at the limit of bytes for each response.
+            if opened.elapsed() < LONG {
+                sleep(PAUSE).await;
+            }
             changed.notify_one();
         }
     }

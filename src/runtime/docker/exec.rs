@@ -11,12 +11,13 @@ use tokio::time::timeout;
 use tokio_util::io::StreamReader;
 
 use super::DockerRuntime;
+use crate::configuration::MAX_BYTES;
 use crate::engine::{Complaints, Output, RuntimeError, Spawned, Spawner};
 use crate::erlang::{CTL_SCRIPTS, CommandLine, Installation, ListedProcess, NodeAddress};
 use crate::runtime::installation::{self, Files};
 
-/// The most that is kept of what a program prints.
-const MAX_OUTPUT_BYTES: usize = 256 << 10;
+/// The most that is kept of what a program prints: a whole configuration.
+const MAX_OUTPUT_BYTES: usize = MAX_BYTES + (256 << 10);
 
 /// Room for one read of the session; answers of a large server are megabytes.
 const STREAM_CAPACITY: usize = 64 << 10;

@@ -5,17 +5,26 @@
 //! can be lost without losing them.
 
 mod archive;
+mod carry;
+mod check;
 mod circumstances;
 mod config;
 mod create;
+mod database;
 mod describe;
 mod events;
 mod exec;
+mod losses;
 mod mounted;
+mod published;
+mod refusal;
 mod replace;
+mod stand_in;
 mod surroundings;
+mod transport;
 mod usage;
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,10 +35,12 @@ use jiff::Timestamp;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use crate::engine::{ConfigFiles, LogLine, Runtime, RuntimeError};
+use crate::database::{Database, Location};
+use crate::engine::{ConfigFiles, LogLine, NOTE, Runtime, RuntimeError, StartContext};
 use crate::erlang::Verdict;
 use crate::observed::{Circumstances, Holder, PAUSED, ProcessState, Space, Surroundings, Usage};
 use crate::spec::Docker as Spec;
+use refusal::{advice, root, status};
 
 /// The label of what this program made.
 pub const MANAGED_LABEL: &str = "io.ejabberd-operator.managed";
@@ -49,13 +60,24 @@ const STOP_GRACE_SECONDS: i32 = 10;
 pub struct DockerRuntime {
     spec: Spec,
     client: OnceCell<bollard::Docker>,
+    /// Where a directory of a container is stored: its id, the directory, the place.
+    located: Mutex<Option<(String, String, Location)>>,
+    /// The state directory whose lock is held, if one is.
+    holder: Option<String>,
 }
 
 impl DockerRuntime {
     /// A runtime for what `spec` declares. Connects when first used.
     #[must_use]
     pub fn new(spec: Spec) -> Self {
-        Self { spec, client: OnceCell::new() }
+        Self { spec, client: OnceCell::new(), located: Mutex::default(), holder: None }
+    }
+
+    /// For whoever holds the lock of the state directory that `holder` names: what
+    /// earlier holders left behind can be told from what is in use.
+    #[must_use]
+    pub fn held_by(self, holder: Option<String>) -> Self {
+        Self { holder, ..self }
     }
 
     async fn client(&self) -> Result<&bollard::Docker, RuntimeError> {
@@ -67,11 +89,11 @@ impl DockerRuntime {
             what: format!("the Docker engine at {}", self.spec.engine),
             cause,
         };
-        let client = bollard::Docker::connect_with_host(&self.spec.engine)
-            .map_err(|e| {
-                engine(format!("{e}; is dockerd running, and spec.server.docker.engine (for `export`: --engine) right?"))
-            })?
-            .with_timeout(REQUEST_DEADLINE);
+        let socket = self.spec.engine.strip_prefix("unix://").ok_or_else(|| {
+            engine("it is reached by its socket alone; write unix:///PATH".to_owned())
+        })?;
+        let client = transport::client(socket)
+            .map_err(|e| engine(format!("{}; is dockerd running?", root(&e))))?;
         timeout(CONNECT_DEADLINE, client.negotiate_version())
             .await
             .map_err(|_| {
@@ -96,15 +118,12 @@ impl DockerRuntime {
 
     fn error(&self, operation: &str, error: &ApiError) -> RuntimeError {
         match error {
-            ApiError::DockerResponseServerError { status_code, message } if *status_code == 404 => {
-                RuntimeError::Missing(format!(
-                    "what is needed to {operation} {} ({message})",
-                    self.name()
-                ))
-            }
-            ApiError::DockerResponseServerError { message, .. } => RuntimeError::Refused {
+            ApiError::DockerResponseServerError { status_code: 404, .. } => RuntimeError::Missing(
+                format!("what is needed to {operation} {} ({})", self.name(), root(error)),
+            ),
+            ApiError::DockerResponseServerError { .. } => RuntimeError::Refused {
                 operation: format!("{operation} {}", self.name()),
-                cause: message.clone(),
+                cause: root(error),
             },
             ApiError::RequestTimeoutError => {
                 RuntimeError::Timeout(format!("{operation} {}", self.name()))
@@ -115,35 +134,6 @@ impl DockerRuntime {
             },
         }
     }
-}
-
-/// The HTTP status of an answer that is an error.
-fn status(error: &ApiError) -> Option<u16> {
-    match error {
-        ApiError::DockerResponseServerError { status_code, .. } => Some(*status_code),
-        _ => None,
-    }
-}
-
-/// What to do when the engine cannot be talked to.
-fn advice(error: &(dyn std::error::Error + 'static)) -> &'static str {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    let kind = chain.filter_map(|error| error.downcast_ref::<std::io::Error>()).last();
-    match kind.map(std::io::Error::kind) {
-        Some(std::io::ErrorKind::PermissionDenied) => {
-            "let this user talk to it (the group `docker`), or run this as root"
-        }
-        _ => "is dockerd running, and may this user talk to it?",
-    }
-}
-
-/// The innermost cause: what the system said, without the layers above.
-fn root(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 #[async_trait]
@@ -174,11 +164,7 @@ impl Runtime for DockerRuntime {
     }
 
     async fn create(&self) -> Result<(), RuntimeError> {
-        match self.rename(&self.aside(), self.name()).await {
-            Ok(()) => Ok(()),
-            Err(RuntimeError::Missing(_)) => self.create_container().await,
-            Err(error) => Err(error),
-        }
+        self.create_container().await
     }
 
     async fn start(&self) -> Result<(), RuntimeError> {
@@ -201,8 +187,16 @@ impl Runtime for DockerRuntime {
         self.read_config_files(names).await
     }
 
-    async fn check_config(&self, files: &ConfigFiles) -> Result<Verdict, RuntimeError> {
-        self.check_config_files(files).await
+    async fn check_config(
+        &self,
+        files: &ConfigFiles,
+        context: &StartContext,
+    ) -> Result<Verdict, RuntimeError> {
+        self.check_config_files(files, context).await
+    }
+
+    async fn try_to_write_config(&self, files: &ConfigFiles) -> Result<(), RuntimeError> {
+        self.try_to_write_config_files(files).await
     }
 
     async fn write_config(&self, files: &ConfigFiles) -> Result<(), RuntimeError> {
@@ -210,35 +204,59 @@ impl Runtime for DockerRuntime {
     }
 
     async fn prepare_replacement(&self) -> Result<(), RuntimeError> {
-        self.image().await.map(drop)
+        self.image().await?;
+        self.refuse_taken_place(None).await
     }
 
-    async fn replace(&self) -> Result<(), RuntimeError> {
-        self.remove_container(&self.aside()).await?;
-        self.rename(self.name(), &self.aside()).await?;
-        self.create_container().await
+    async fn instance(&self) -> Result<Option<String>, RuntimeError> {
+        Ok(self.container().await?.and_then(|container| container.id))
     }
 
-    async fn bring_back(&self) -> Result<(), RuntimeError> {
-        self.stop().await?;
-        if !self.exists_container(&self.aside()).await? {
-            // It failed before anything was set aside.
-            return Ok(());
-        }
-        self.remove_container(self.name()).await?;
-        self.rename(&self.aside(), self.name()).await
+    async fn replace(&self, old: &str) -> Result<(), RuntimeError> {
+        self.replace_container(old).await
     }
 
-    async fn drop_aside(&self) -> Result<(), RuntimeError> {
-        self.remove_container(&self.aside()).await
+    async fn bring_back(&self, old: &str) -> Result<(), RuntimeError> {
+        self.bring_back_container(old).await
+    }
+
+    async fn drop_aside(&self, old: &str) -> Result<(), RuntimeError> {
+        self.remove_container(old).await
+    }
+
+    async fn remove_leftovers(&self) -> Result<bool, RuntimeError> {
+        self.remove_what_is_left().await
+    }
+
+    async fn read_note(&self, directory: &str) -> Result<Option<Vec<u8>>, RuntimeError> {
+        let file = self.download(self.name(), &format!("{directory}/{NOTE}")).await?;
+        Ok(file.map(|file| file.content))
+    }
+
+    async fn write_note(&self, directory: &str, content: &[u8]) -> Result<(), RuntimeError> {
+        let files = ConfigFiles::from([(NOTE.to_owned(), content.to_vec())]);
+        // Not for the server, which has no use for it.
+        let owner = archive::Owner { uid: 0, gid: 0, mode: 0o600 };
+        self.upload(self.name(), directory, false, &files, owner).await
+    }
+
+    async fn location(&self, directory: &str) -> Result<Option<Location>, RuntimeError> {
+        self.location_of(directory).await
+    }
+
+    async fn would_lose(&self, known: Option<&Database>) -> Result<Option<String>, RuntimeError> {
+        self.lost_by_creation(known).await
     }
 
     async fn own_restarts(&self) -> Result<(), RuntimeError> {
         self.turn_restarts_off().await
     }
 
-    async fn surroundings(&self) -> Result<Option<Surroundings>, RuntimeError> {
-        self.read_surroundings().await
+    async fn surroundings(
+        &self,
+        database: Option<&str>,
+    ) -> Result<Option<Surroundings>, RuntimeError> {
+        self.read_surroundings(database).await
     }
 
     async fn usage(&self) -> Result<Option<Usage>, RuntimeError> {

@@ -6,26 +6,42 @@ use std::path::Path;
 
 use bollard::models::{ContainerInspectResponse, HostConfig, PortMap, RestartPolicyNameEnum};
 
-use super::create::{self, Layout};
-use super::{DockerRuntime, MANAGED_LABEL};
+use super::DockerRuntime;
+use super::replace::is_managed;
 use crate::engine::RuntimeError;
 use crate::observed::Surroundings;
 use crate::spec::{Docker as Spec, Network, PortMapping};
 
 impl DockerRuntime {
-    pub(super) async fn read_surroundings(&self) -> Result<Option<Surroundings>, RuntimeError> {
+    pub(super) async fn read_surroundings(
+        &self,
+        database: Option<&str>,
+    ) -> Result<Option<Surroundings>, RuntimeError> {
         let Some(container) = self.container().await? else { return Ok(None) };
         let host = container.host_config.clone().unwrap_or_default();
-        let labels = container.config.as_ref().and_then(|config| config.labels.as_ref());
         let mounted = container.mounts.iter().flatten().filter_map(|mount| mount.source.as_deref());
+        let differences = differences(&self.spec, &container, &host);
+        // Looking for losses costs the engine a walk through the container's files.
+        let losses = if differences.is_empty() {
+            Vec::new()
+        } else {
+            self.losses(&container, database).await?
+        };
+        let unattached = match database {
+            Some(directory) => self.not_attached(&container, directory).await?,
+            None => None,
+        };
         let socket = mounted.into_iter().find(|source| self.shows_engine(source));
         Ok(Some(Surroundings {
             runtime: "docker",
-            ours: labels.is_some_and(|labels| labels.contains_key(MANAGED_LABEL)),
-            differences: differences(&self.spec, &container, &host),
-            irreplaceable: irreplaceable(&self.spec, &container),
+            ours: is_managed(&container),
+            differences,
+            losses,
+            unattached,
+            removed_by: (host.auto_remove == Some(true)).then_some("--rm"),
             restarted_by: restarted_by(&host),
             published: published(&container, &host),
+            ports: super::published::ports(&container),
             host_network: host.network_mode.as_deref() == Some("host"),
             privileged: host.privileged == Some(true) || has_capabilities_of_root(&host),
             engine_socket: socket.map(str::to_owned),
@@ -51,7 +67,7 @@ impl DockerRuntime {
             return Err(refused(format!("the engine at {} is elsewhere", self.spec.engine)));
         }
         let mut tables = String::new();
-        for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
             match tokio::fs::read_to_string(table).await {
                 Ok(text) => tables += &text,
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
@@ -181,25 +197,4 @@ pub(super) fn mounts(container: &ContainerInspectResponse) -> BTreeMap<String, S
         .filter(|mount| mount.typ.as_deref() == Some("volume"))
         .filter_map(|mount| Some((mount.destination.clone()?, mount.name.clone()?)))
         .collect()
-}
-
-/// A container is replaced only if its database comes back with the new one:
-/// on a volume whose name is declared, or which we would give it again.
-pub(super) fn irreplaceable(spec: &Spec, container: &ContainerInspectResponse) -> Option<String> {
-    let config = container.config.clone().unwrap_or_default();
-    let layout = Layout::new(config.env.as_deref(), config.working_dir.as_deref());
-    let again = create::volumes(spec, &layout);
-    let mounts = mounts(container);
-    let path = layout.database;
-    match (mounts.get(&path), again.get(&path)) {
-        (Some(now), Some(then)) if now == then => None,
-        (Some(now), Some(then)) => Some(format!(
-            "its database at {path} is on the volume {now}, and a new container would get {then}; \
-             declare `{path}: {now}` under spec.server.docker.volumes"
-        )),
-        (None, _) => Some(format!(
-            "its database at {path} is not on a named volume, and would be lost with it"
-        )),
-        (Some(_), None) => Some(format!("no volume is declared for its database at {path}")),
-    }
 }

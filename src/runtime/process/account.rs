@@ -1,8 +1,10 @@
 //! Who runs the server, and programs as that user.
 
 use std::path::Path;
+use std::{io, thread};
 
-use tokio::process::Command;
+use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
 
 use super::{Site, refused};
 use crate::engine::RuntimeError;
@@ -77,6 +79,22 @@ impl Site {
         command.env_clear().envs(self.environment());
         command
     }
+}
+
+/// Starts a program of [`Site::command`]. Neither that program nor what it starts ever gains
+/// rights by a set-user-id file, and it gets no descriptor of ours but its standard ones.
+pub(super) fn start(mut command: Command) -> io::Result<Child> {
+    let runtime = Handle::current();
+    // The kernel keeps this for each thread, and a child has it from the thread that starts it:
+    // on a thread that ends right after, nothing else of ours is bound by it.
+    let start = move || {
+        let _inside = runtime.enter();
+        rustix::thread::set_no_new_privs(true)?;
+        close_fds::set_fds_cloexec_threadsafe(3, &[]);
+        command.spawn()
+    };
+    let starting = thread::Builder::new().name("start".to_owned()).spawn(start)?;
+    starting.join().unwrap_or_else(|_| Err(io::Error::other("the thread that starts it failed")))
 }
 
 /// The user in the script's `INSTALLUSER=` line.

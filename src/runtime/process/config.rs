@@ -1,18 +1,22 @@
 //! The configuration directory of the server, and the offline check.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::files::{self, Scratch};
+use super::files::{self, Owner, Scratch};
 use super::{ProcessRuntime, Site, blocking, failed};
-use crate::engine::{ConfigFiles, MAIN_CONFIG, RuntimeError};
-use crate::erlang::{self, Installation, NodeAddress, Verdict};
+use crate::engine::{ConfigFiles, MAIN_CONFIG, RuntimeError, StartContext};
+use crate::erlang::{self, CheckPlan, Installation, NodeAddress, Verdict};
 use crate::runtime::installation::{self, Files};
 
 /// A check takes half a second on an idle core; a host that starts up is not idle.
 const CHECK_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Writes files to their places, or tries to.
+type Write = fn(&[(PathBuf, &[u8])], Owner) -> io::Result<()>;
 
 impl Site {
     fn place(&self, name: &str) -> PathBuf {
@@ -66,6 +70,19 @@ impl ProcessRuntime {
 
     /// All of them are put in place or none, but for a power cut in between.
     pub(super) async fn write_config_files(&self, files: &ConfigFiles) -> Result<(), RuntimeError> {
+        self.with_places(files, files::replace).await
+    }
+
+    /// Fails where [`write_config_files`](Self::write_config_files) would: the files are written
+    /// beside the old ones and removed again.
+    pub(super) async fn try_to_write_config_files(
+        &self,
+        files: &ConfigFiles,
+    ) -> Result<(), RuntimeError> {
+        self.with_places(files, files::try_to_replace).await
+    }
+
+    async fn with_places(&self, files: &ConfigFiles, write: Write) -> Result<(), RuntimeError> {
         let (site, new) = (self.site()?, files.clone());
         blocking(move || {
             let mut places: Vec<(PathBuf, &[u8])> =
@@ -73,7 +90,7 @@ impl ProcessRuntime {
             // The main one last: it names the others.
             places.sort_by_key(|(path, _)| *path == site.layout.config);
             let directory = site.layout.config.parent().unwrap_or(Path::new("/"));
-            files::replace(&places, site.keeper(0o640))
+            write(&places, site.keeper(0o640))
                 .map_err(|e| failed("write the configuration in", directory, &e))
         })
         .await
@@ -83,6 +100,7 @@ impl ProcessRuntime {
     pub(super) async fn check_config_files(
         &self,
         files: &ConfigFiles,
+        context: &StartContext,
     ) -> Result<Verdict, RuntimeError> {
         let site = self.site()?;
         let installation = site.installation(None).await?;
@@ -90,8 +108,16 @@ impl ProcessRuntime {
         let scratch = Scratch::new(files, uid, gid);
         let scratch = scratch
             .map_err(|e| failed("write the files to check in", &std::env::temp_dir(), &e))?;
-        let main = scratch.path().join(MAIN_CONFIG);
-        let command = erlang::check_command(&installation, &main.to_string_lossy(), &[]);
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let plan = CheckPlan {
+            main: text(&site.layout.config),
+            staged: text(scratch.path()),
+            // The control script makes the directory of the database the working directory.
+            directory: Some(context.directory.clone().unwrap_or(text(&site.layout.spool))),
+            names: files.keys().cloned().collect(),
+            macros: context.macros.clone(),
+        };
+        let command = erlang::check_command(&installation, &plan);
         let output = self.run(&site, command, CHECK_DEADLINE).await?;
         Ok(erlang::read_verdict(&output.stdout, &output.stderr))
     }

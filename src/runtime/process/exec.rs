@@ -12,13 +12,14 @@ use tokio::process::{Child, ChildStdout};
 use tokio::time::timeout;
 
 use super::config::HostFiles;
-use super::{ProcessRuntime, Site, failed, found, refused};
+use super::{ProcessRuntime, Site, account, failed, found, refused};
+use crate::configuration::MAX_BYTES;
 use crate::engine::{Complaints, Output, RuntimeError, Spawned, Spawner};
 use crate::erlang::{CommandLine, Installation, NodeAddress};
 use crate::runtime::installation;
 
-/// The most that is kept of what a program prints.
-const MAX_OUTPUT_BYTES: usize = 256 << 10;
+/// The most that is kept of what a program prints: a whole configuration.
+const MAX_OUTPUT_BYTES: usize = MAX_BYTES + (256 << 10);
 
 impl Site {
     fn spawn(&self, line: CommandLine, stdin: Stdio) -> Result<Child, RuntimeError> {
@@ -30,7 +31,7 @@ impl Site {
         command.envs(env).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Whoever gives up waiting gives up the program.
         command.kill_on_drop(true);
-        command.spawn().map_err(|e| failed("run", program.as_ref(), &e))
+        account::start(command).map_err(|e| failed("run", program.as_ref(), &e))
     }
 }
 

@@ -106,30 +106,46 @@ pub(super) fn new(path: &Path, content: &[u8], owner: Owner) -> io::Result<()> {
 /// or the new one. Owner and mode of what was there are kept. A link is
 /// replaced, not followed: what it points at may be somebody else's.
 pub(super) fn replace(files: &[(PathBuf, &[u8])], otherwise: Owner) -> io::Result<()> {
-    let mut written = Vec::new();
-    let result = files.iter().try_for_each(|(path, content)| {
-        let owner = match fs::symlink_metadata(path) {
-            Ok(meta) if meta.is_file() => {
-                Owner { uid: meta.uid(), gid: meta.gid(), mode: meta.mode() & 0o777 }
-            }
-            _ => otherwise,
-        };
-        let draft = path.with_file_name(format!(".{}", unpredictable()?));
-        written.push((draft.clone(), path));
-        new(&draft, content, owner)
-    });
-    let result = result.and_then(|()| {
-        written.iter().try_for_each(|(draft, path)| {
-            fs::rename(draft, path)?;
-            File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
-        })
-    });
-    if result.is_err() {
-        for (draft, _) in &written {
+    let drafts = Drafts::write(files, otherwise)?;
+    drafts.0.iter().try_for_each(|(draft, path)| {
+        fs::rename(draft, path)?;
+        File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    })
+}
+
+/// Fails where [`replace`] would for want of a permission or of room, and changes nothing.
+pub(super) fn try_to_replace(files: &[(PathBuf, &[u8])], otherwise: Owner) -> io::Result<()> {
+    Drafts::write(files, otherwise).map(drop)
+}
+
+/// New files beside the old ones. What still is there when dropped is removed.
+struct Drafts<'f>(Vec<(PathBuf, &'f Path)>);
+
+impl<'f> Drafts<'f> {
+    fn write(files: &'f [(PathBuf, &[u8])], otherwise: Owner) -> io::Result<Self> {
+        let mut drafts = Self(Vec::new());
+        for (path, content) in files {
+            let owner = match fs::symlink_metadata(path) {
+                Ok(meta) if meta.is_file() => {
+                    Owner { uid: meta.uid(), gid: meta.gid(), mode: meta.mode() & 0o777 }
+                }
+                _ => otherwise,
+            };
+            let draft = path.with_file_name(format!(".{}", unpredictable()?));
+            drafts.0.push((draft.clone(), path));
+            new(&draft, content, owner)?;
+        }
+        Ok(drafts)
+    }
+}
+
+impl Drop for Drafts<'_> {
+    fn drop(&mut self) {
+        for (draft, _) in &self.0 {
+            // After a rename there is none.
             let _ = fs::remove_file(draft);
         }
     }
-    result
 }
 
 /// A name that nobody can have taken before us.
@@ -139,8 +155,8 @@ pub(super) fn unpredictable() -> io::Result<String> {
     Ok(format!("ejabberd-operator-{:032x}", u128::from_be_bytes(bytes)))
 }
 
-/// A directory for one use, closed to others. Removed when dropped.
-pub(super) struct Scratch(PathBuf);
+/// A directory for one use, closed to others, and locked. Removed when dropped.
+pub(super) struct Scratch(PathBuf, Option<File>);
 
 impl Scratch {
     /// Makes one that holds `files`, all of it for `owner`. It is theirs only
@@ -148,12 +164,24 @@ impl Scratch {
     pub(super) fn new(files: &crate::engine::ConfigFiles, uid: u32, gid: u32) -> io::Result<Self> {
         let path = std::env::temp_dir().join(unpredictable()?);
         DirBuilder::new().mode(0o700).create(&path)?;
-        let scratch = Self(path);
+        let mut scratch = Self(path, None);
+        scratch.1 = Some(super::leftovers::lock(&scratch.0)?);
         for (name, content) in files {
+            scratch.make_above(name, Owner { uid, gid, mode: 0o700 })?;
             new(&scratch.0.join(name), content, Owner { uid, gid, mode: 0o600 })?;
         }
         directory(&scratch.0, Owner { uid, gid, mode: 0o700 })?;
         Ok(scratch)
+    }
+
+    /// Makes the directories that a name such as `conf.d/a.yml` needs.
+    fn make_above(&self, name: &str, owner: Owner) -> io::Result<()> {
+        let above = Path::new(name).parent().unwrap_or(Path::new(""));
+        let mut path = self.0.clone();
+        above.components().try_for_each(|part| {
+            path.push(part);
+            directory(&path, owner)
+        })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -194,6 +222,10 @@ mod tests {
         // One that cannot be written leaves the other as it is, and nothing behind.
         let nowhere = directory.path().join("no/such");
         replace(&[(file.clone(), b"newer"), (nowhere, b"x")], owner).unwrap_err();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 3);
+        // To try it changes nothing.
+        try_to_replace(&[(file.clone(), b"newer")], owner).unwrap();
         assert_eq!(fs::read(&file).unwrap(), b"new");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 3);
     }

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use super::found::{self, Handle};
-use super::{ProcessRuntime, Site, console, failed, layout, refused};
+use super::{ProcessRuntime, Site, account, console, failed, layout, refused};
 use crate::engine::RuntimeError;
 
 /// How long the VM gets to end before it is killed. The server in it was
@@ -55,7 +55,8 @@ impl ProcessRuntime {
         let line = site.start_line();
         let mut command = site.command(&site.program, line.get(1..).unwrap_or_default());
         command.stdin(Stdio::null()).stdout(console).stderr(errors);
-        let mut child = command.spawn().map_err(|e| failed("start", &site.program, &e))?;
+        let child = account::start(command);
+        let mut child = child.map_err(|e| failed("start", &site.program, &e))?;
         let (ended, ending) = watch::channel(None);
         self.set_own(Some(ending));
         // Goes on when this runtime is dropped: somebody has to wait for a child.

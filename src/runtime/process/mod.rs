@@ -13,10 +13,12 @@ mod account;
 mod config;
 mod console;
 mod create;
+mod database;
 mod exec;
 mod files;
 mod found;
 mod layout;
+mod leftovers;
 mod life;
 mod surroundings;
 mod usage;
@@ -33,7 +35,8 @@ use tokio::sync::{Notify, watch};
 use self::account::Account;
 use self::layout::Layout;
 use super::{holders, space};
-use crate::engine::{ConfigFiles, LogLine, Runtime, RuntimeError};
+use crate::database::{Database, Location};
+use crate::engine::{ConfigFiles, LogLine, Runtime, RuntimeError, StartContext};
 use crate::erlang::Verdict;
 use crate::observed::{Circumstances, Holder, PAUSED, ProcessState, Space, Surroundings, Usage};
 use crate::spec::Process as Spec;
@@ -216,23 +219,31 @@ impl Runtime for ProcessRuntime {
         self.read_config_files(names)
     }
 
-    async fn check_config(&self, files: &ConfigFiles) -> Result<Verdict, RuntimeError> {
-        self.check_config_files(files).await
+    async fn check_config(
+        &self,
+        files: &ConfigFiles,
+        context: &StartContext,
+    ) -> Result<Verdict, RuntimeError> {
+        self.check_config_files(files, context).await
+    }
+
+    async fn try_to_write_config(&self, files: &ConfigFiles) -> Result<(), RuntimeError> {
+        self.try_to_write_config_files(files).await
     }
 
     async fn write_config(&self, files: &ConfigFiles) -> Result<(), RuntimeError> {
         self.write_config_files(files).await
     }
 
-    async fn replace(&self) -> Result<(), RuntimeError> {
+    async fn replace(&self, _: &str) -> Result<(), RuntimeError> {
         Err(not_for_processes("replace it"))
     }
 
-    async fn bring_back(&self) -> Result<(), RuntimeError> {
+    async fn bring_back(&self, _: &str) -> Result<(), RuntimeError> {
         Err(not_for_processes("bring one back"))
     }
 
-    async fn drop_aside(&self) -> Result<(), RuntimeError> {
+    async fn drop_aside(&self, _: &str) -> Result<(), RuntimeError> {
         Err(not_for_processes("remove one"))
     }
 
@@ -240,7 +251,39 @@ impl Runtime for ProcessRuntime {
         Err(not_for_processes("change its system service"))
     }
 
-    async fn surroundings(&self) -> Result<Option<Surroundings>, RuntimeError> {
+    async fn remove_leftovers(&self) -> Result<bool, RuntimeError> {
+        let site = self.site()?;
+        blocking(move || {
+            leftovers::remove(&site);
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn read_note(&self, directory: &str) -> Result<Option<Vec<u8>>, RuntimeError> {
+        let (site, directory) = (self.site()?, directory.to_owned());
+        blocking(move || leftovers::read_note(&site, &directory)).await
+    }
+
+    async fn write_note(&self, directory: &str, content: &[u8]) -> Result<(), RuntimeError> {
+        let (site, directory, content) = (self.site()?, directory.to_owned(), content.to_vec());
+        blocking(move || leftovers::write_note(&site, &directory, &content)).await
+    }
+
+    async fn location(&self, directory: &str) -> Result<Option<Location>, RuntimeError> {
+        let directory = PathBuf::from(directory);
+        blocking(move || Ok(Some(Location::Host(database::canonical(&directory))))).await
+    }
+
+    async fn would_lose(&self, known: Option<&Database>) -> Result<Option<String>, RuntimeError> {
+        let (spool, known) = (self.site()?.layout.spool, known.cloned());
+        blocking(move || database::would_lose(&spool, known.as_ref())).await
+    }
+
+    async fn surroundings(
+        &self,
+        _database: Option<&str>,
+    ) -> Result<Option<Surroundings>, RuntimeError> {
         self.read_surroundings().await
     }
 
@@ -267,7 +310,7 @@ impl Runtime for ProcessRuntime {
         let ports = ports.to_vec();
         blocking(move || {
             let own = found::find(&site).vm.map(|vm| vm.pid.as_raw_nonzero().get());
-            Ok(holders::of(&ports, |pid| Some(pid) == own))
+            Ok(holders::of(&ports, |pid, _| Some(pid) == own))
         })
         .await
     }

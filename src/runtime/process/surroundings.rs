@@ -42,8 +42,11 @@ impl ProcessRuntime {
             // It is never replaced by another, and publishes nothing: it
             // listens on the host itself.
             differences: Vec::new(),
-            irreplaceable: None,
+            losses: Vec::new(),
+            unattached: None,
+            removed_by: None,
             published: Vec::new(),
+            ports: Vec::new(),
             engine_socket: None,
         }))
     }

@@ -44,7 +44,7 @@ pub(crate) struct Docker {
     pub(crate) container: String,
     /// The image that the container is created from. Absent: the container must exist.
     pub(crate) image: Option<String>,
-    /// Where the Docker API listens: a socket, or a URL.
+    /// The Unix socket of the Docker engine on this host, as `unix:///PATH`.
     #[serde(default = "default_engine")]
     pub(crate) engine: String,
     /// The container's network.

@@ -4,10 +4,12 @@ mod affiliations;
 mod config;
 mod objects;
 mod options;
+mod patterns;
 mod policy;
 mod rooms;
 mod secrets;
 mod server;
+mod sinks;
 mod users;
 mod vcard;
 
@@ -15,13 +17,13 @@ pub use objects::can_be_shown;
 pub use options::{printed_room_option, room_option, room_options};
 pub use vcard::vcard_fields;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
 use super::decode::decode;
-use super::desired::DesiredState;
+use super::desired::{DesiredState, Member, Room};
 use super::document::{self, API_VERSION, KIND};
 use super::merge::merge;
 use super::problem::{Problem, Severity};
@@ -30,7 +32,7 @@ use super::source::SourceFile;
 use super::suggest;
 use super::tree::{self, Node, Span, Value};
 use super::{mask, unsupported};
-use crate::model::{NameError, Revision, Vhost};
+use crate::model::{NameError, Revision, RoomJid, Vhost};
 
 /// More than this, all files together, is not read.
 pub const MAX_FILE_BYTES: usize = 16 * 1024 * 1024;
@@ -57,6 +59,8 @@ struct Scope<'r, 'a> {
     some_users: bool,
     /// The same of groups.
     some_groups: bool,
+    /// The files that the desired state names.
+    files: sinks::Files,
 }
 
 impl Scope<'_, '_> {
@@ -87,8 +91,7 @@ pub fn validate(files: &[SourceFile]) -> Result<Validated, Vec<Problem>> {
         return Err(vec![Problem::error(message)]);
     }
     let mut report = Report::new(files);
-    let desired =
-        read(files, &mut report).and_then(|root| check(&root, revision(files), &mut report));
+    let desired = read(files, &mut report).and_then(|root| check(&root, files, &mut report));
     let failed = report.errors() > 0;
     let problems = report.finish();
     match desired {
@@ -145,7 +148,7 @@ fn revision(files: &[SourceFile]) -> Revision {
     Revision::new(hex)
 }
 
-fn check(root: &Node, revision: Revision, report: &mut Report<'_>) -> Option<DesiredState> {
+fn check(root: &Node, files: &[SourceFile], report: &mut Report<'_>) -> Option<DesiredState> {
     // What has many elements, or can be wrong as a whole, is decoded by itself,
     // so that a mistake in it leaves the rest standing.
     let part = |key| root.at(&["spec", key]);
@@ -181,7 +184,9 @@ fn check(root: &Node, revision: Revision, report: &mut Report<'_>) -> Option<Des
         rooms::check(node, &known, &mut scope)
     });
     let config = config.map(|node| config::check(node, users.as_ref(), &mut scope));
-    let policy = policy::check(policy, &mut scope);
+    sinks::check(files, &mut scope);
+    let places = places(&scope, groups.as_ref(), rooms.as_ref());
+    let policy = policy::check(policy, &places, &mut scope);
 
     let mut further = scope.hosts.unwrap_or_default();
     further.remove(&scope.home);
@@ -191,7 +196,7 @@ fn check(root: &Node, revision: Revision, report: &mut Report<'_>) -> Option<Des
     };
     Some(DesiredState {
         name: document.metadata?.name,
-        revision,
+        revision: revision(files),
         host: scope.home,
         hosts: further.into_iter().collect(),
         suspend,
@@ -202,6 +207,28 @@ fn check(root: &Node, revision: Revision, report: &mut Report<'_>) -> Option<Des
         rooms,
         policy: policy?,
     })
+}
+
+/// The hosts of the names that the file is about.
+fn places(
+    scope: &Scope<'_, '_>,
+    groups: Option<&rooms::Groups>,
+    rooms: Option<&BTreeMap<RoomJid, Room>>,
+) -> patterns::Places {
+    let rooms = || rooms.into_iter().flatten();
+    let services = rooms().map(|(name, _)| &name.service);
+    let listed = rooms().filter_map(|(_, room)| room.affiliations.as_ref());
+    let listed = listed.flat_map(BTreeMap::values).flatten().filter_map(|member| match member {
+        Member::Account(account) => Some(&account.host),
+        Member::Group(_) => None,
+    });
+    let members = groups.into_iter().flatten().filter_map(|(_, group)| group.members.as_ref());
+    let members = members.flatten().map(|member| &member.host);
+    patterns::Places {
+        hosts: scope.hosts.clone(),
+        others: services.chain(listed).chain(members).cloned().collect(),
+        anywhere: rooms().any(|(_, room)| room.exclusive),
+    }
 }
 
 /// Checks what the file says of itself, and that the required parts are there.
@@ -281,7 +308,14 @@ fn hosts<'r, 'a>(
     }
     complete &= home.is_some();
     let home = home.unwrap_or_else(stand_in);
-    Scope { report, home, hosts: complete.then_some(known), some_users: false, some_groups: false }
+    Scope {
+        report,
+        home,
+        hosts: complete.then_some(known),
+        some_users: false,
+        some_groups: false,
+        files: sinks::Files::default(),
+    }
 }
 
 #[allow(clippy::expect_used, reason = "a constant name, which every test of a missing host reads")]

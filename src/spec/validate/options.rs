@@ -136,10 +136,23 @@ pub(super) fn check(
             continue;
         };
         if let Some(value) = shaped(&name, value, shape, entry.value.span, scope) {
+            if matches!(&value, OptionValue::Text(text) if name == "vcard" && !is_vcard(text)) {
+                let message = "the room option `vcard` is no XML of a vCard, and clients get none";
+                scope.report.warning(entry.value.span, message).help =
+                    Some("write `<vCard xmlns='vcard-temp'>…</vCard>`, or leave it empty".into());
+            }
             options.insert(name, value);
         }
     }
     options
+}
+
+/// Whether a room has a vCard after it was set to this: `mod_muc_room` parses it
+/// each time that a client asks, and answers that there is none where that fails.
+fn is_vcard(text: &str) -> bool {
+    let text = text.trim();
+    let begins = text.strip_prefix("<vCard").is_some_and(|rest| rest.starts_with([' ', '>', '/']));
+    text.is_empty() || (begins && (text.ends_with("</vCard>") || text.ends_with("/>")))
 }
 
 fn shaped(

@@ -2,14 +2,19 @@
 
 use wildmatch::WildMatch;
 
+use super::patterns::{self, Places};
 use super::{Scope, spans};
-use crate::model::{Digest, Localpart};
+use crate::model::Digest;
 use crate::spec::decode::decode;
 use crate::spec::desired::{GuardLimits, Mode, Policy, Prune};
 use crate::spec::document;
 use crate::spec::tree::Node;
 
-pub(super) fn check(node: Option<&Node>, scope: &mut Scope<'_, '_>) -> Option<Policy> {
+pub(super) fn check(
+    node: Option<&Node>,
+    places: &Places,
+    scope: &mut Scope<'_, '_>,
+) -> Option<Policy> {
     let written = match node {
         Some(node) => decode::<document::Policy>(node, &[], scope.report)?,
         None => document::Policy::default(),
@@ -32,12 +37,21 @@ pub(super) fn check(node: Option<&Node>, scope: &mut Scope<'_, '_>) -> Option<Po
             Some("copy the one that `plan` shows with the refused deletions".into());
     }
     let ignore_node = node.and_then(|node| node.get("ignore"));
+    let mut kept = Vec::with_capacity(ignore.len());
     for (pattern, span) in ignore.iter().zip(spans(ignore_node, ignore.len())) {
         let Some(span) = span else { continue };
-        if pattern.trim().is_empty() {
-            scope.report.error(span, "an empty pattern matches nothing");
-        } else if pattern.chars().all(|c| c == '*') {
-            scope.report.warning(span, "this pattern matches everything, so nothing is managed");
+        match patterns::normalised(pattern, places) {
+            Err(wrong) => scope.report.error(span, wrong.message).help = wrong.help,
+            Ok(pattern) => {
+                if patterns::matches_everything(&pattern) {
+                    let message = "this pattern matches everything, so nothing is managed";
+                    scope.report.warning(span, message);
+                } else if let Some(help) = patterns::regular_expression(&pattern) {
+                    let message = "this is no regular expression, though it looks like one";
+                    scope.report.warning(span, message).help = Some(help);
+                }
+                kept.push(WildMatch::new(&pattern));
+            }
         }
     }
     Some(Policy {
@@ -50,18 +64,7 @@ pub(super) fn check(node: Option<&Node>, scope: &mut Scope<'_, '_>) -> Option<Po
             document::Prune::None => Prune::None,
             document::Prune::All => Prune::All,
         },
-        ignore: ignore.iter().map(|pattern| WildMatch::new(&normalised(pattern))).collect(),
+        ignore: kept,
         guard: GuardLimits { max_delete_percent, free_deletes, approve: approve.map(Digest::new) },
     })
-}
-
-/// A pattern as the names are that it is held against: `Guest-*` means
-/// `guest-1`, because that is what ejabberd makes of `Guest-1`. `*` and `?`
-/// pass through nodeprep as they are; the host part has no more than letters.
-fn normalised(pattern: &str) -> String {
-    match pattern.split_once('@') {
-        Some((local, host)) => format!("{}@{}", normalised(local), host.to_lowercase()),
-        None => Localpart::new(pattern)
-            .map_or_else(|_| pattern.to_lowercase(), |local| local.to_string()),
-    }
 }

@@ -9,8 +9,10 @@ use crate::spec::document::{SecretFrom, SecretTo};
 use crate::spec::mask;
 use crate::spec::tree::{Node, Span};
 
-/// A longer password is surely a mistake.
-const MAX_PASSWORD_BYTES: usize = 8 * 1024;
+/// The longest password that ejabberd takes, in bytes, before and after stringprep:
+/// `ejabberd_auth:validate_credentials/3` calls `jid:resourceprep/1` (tried on
+/// 23.01, 24.12 and 26.07).
+const MAX_PASSWORD_BYTES: usize = 1023;
 
 /// Checks a password that stands in the file. Nothing of it gets into a message.
 pub(super) fn inline(
@@ -22,7 +24,7 @@ pub(super) fn inline(
     let wrong = if text.is_empty() {
         Some("the password is empty; ejabberd refuses that")
     } else if text.len() > MAX_PASSWORD_BYTES {
-        Some("the password is longer than 8192 bytes")
+        Some("the password has over 1023 bytes; ejabberd refuses that")
     } else if text.contains(['\n', '\r']) {
         Some("the password holds a line break")
     } else if text.contains('\t') {
@@ -30,7 +32,15 @@ pub(super) fn inline(
     } else if text.contains(char::is_control) {
         Some("the password holds a control character")
     } else {
-        None
+        match stringprep::resourceprep(text) {
+            Ok(prepared) if prepared.len() > MAX_PASSWORD_BYTES => {
+                Some("the password has over 1023 bytes after stringprep; ejabberd refuses that")
+            }
+            Ok(_) => None,
+            Err(_) => Some(
+                "stringprep forbids a character of the password, as an emoji, or its mixed text directions; ejabberd refuses that",
+            ),
+        }
     };
     if let Some(wrong) = wrong {
         scope.report.error(span, wrong);
@@ -114,12 +124,20 @@ pub(super) fn sink(to: SecretTo, node: &Node, scope: &mut Scope<'_, '_>) -> Opti
             format!("permissions {:04o} let everybody on the host read the password", mode.0),
         );
     }
-    let file = path(&file, super::objects::field(node, "file"), scope)?;
+    let span = super::objects::field(node, "file");
+    let file = place(&file, span, scope)?;
+    scope.files.written(&file, span);
     Some(SecretSink { file, mode: mode.0 })
 }
 
-/// A path, seen from the directory of the file that it is written in.
+/// The path of an input, relative to the directory of the file that names the input.
 pub(super) fn path(text: &str, span: Span, scope: &mut Scope<'_, '_>) -> Option<PathBuf> {
+    let path = place(text, span, scope)?;
+    scope.files.read(&path);
+    Some(path)
+}
+
+fn place(text: &str, span: Span, scope: &mut Scope<'_, '_>) -> Option<PathBuf> {
     if text.trim().is_empty() || text.contains('\0') {
         scope.report.error(span, "this cannot be a path");
         return None;

@@ -98,12 +98,14 @@ fn check_docker(docker: document::Docker, node: &Node, scope: &mut Scope<'_, '_>
     if image.as_ref().is_some_and(|image| image.is_empty() || image.contains(char::is_whitespace)) {
         scope.report.error(span_of("image"), "this cannot be an image");
     }
-    if !["unix://", "tcp://", "http://", "https://"].iter().any(|scheme| engine.starts_with(scheme))
-    {
+    if engine.strip_prefix("unix://").is_none_or(str::is_empty) {
         scope
             .report
-            .error(span_of("engine"), format!("{} is not a Docker API", mask::quoted(&engine)))
-            .help = Some("it looks like `unix:///var/run/docker.sock`".into());
+            .error(
+                span_of("engine"),
+                format!("{} is not the socket of a Docker engine", mask::quoted(&engine)),
+            )
+            .help = Some("the engine of this host is meant: `unix:///var/run/docker.sock`".into());
     }
     if network == document::Network::Host && !ports.is_empty() {
         let span = node.entry("ports").map_or(node.span, |entry| entry.key_span);

@@ -7,7 +7,7 @@ mod tests;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{ConditionStatus, ConditionType, Progress, Status};
+use super::{ConditionStatus, ConditionType, DATABASE_MISSING, Progress, STATE_OUTDATED, Status};
 
 /// The reason of every condition that is only remembered.
 pub const OPERATOR_NOT_RUNNING: &str = "OperatorNotRunning";
@@ -194,9 +194,18 @@ fn server(status: &Status) -> Option<Headline> {
 }
 
 fn file(status: &Status) -> Option<Headline> {
-    let about_file = !matches!(reason(status, ConditionType::Stalled), "DeletionsRefused");
-    if !status.is(ConditionType::Stalled) || !about_file {
+    if !status.is(ConditionType::Stalled) || status.blocked.is_some() {
         return None;
+    }
+    if reason(status, ConditionType::Stalled) == DATABASE_MISSING {
+        let what = "The server's database is missing, or another one";
+        let doing = "nothing on the server is changed before an order: `retry --fill`";
+        return Some(Headline::new(Tone::Bad, what, doing).of(status, ConditionType::Stalled));
+    }
+    if reason(status, ConditionType::Stalled) == STATE_OUTDATED {
+        let what = "The state directory is an old copy";
+        let doing = "nothing on the server is changed before an order: `adopt --all`";
+        return Some(Headline::new(Tone::Bad, what, doing).of(status, ConditionType::Stalled));
     }
     let what = "The desired state cannot be used";
     let doing = "it is read again as soon as it changes";
@@ -228,10 +237,7 @@ fn configuration(status: &Status) -> Option<Headline> {
 
 fn deletions(status: &Status) -> Option<Headline> {
     let blocked = status.blocked.as_ref()?;
-    let what = match blocked.deletions {
-        1 => "1 deletion is refused".to_owned(),
-        n => format!("{n} deletions are refused"),
-    };
+    let what = blocked.counted();
     let headline = Headline::new(Tone::Warning, what, "waits for your approval, below");
     let headline = headline.of(status, ConditionType::Stalled);
     // How to approve them is said where they are listed.
@@ -286,7 +292,7 @@ fn objects(count: usize) -> String {
 
 fn differences(status: &Status) -> Option<Headline> {
     let drift: usize = status.drift.values().sum();
-    let refused = status.blocked.as_ref().map_or(0, |blocked| blocked.deletions);
+    let refused = status.blocked.as_ref().map_or(0, |b| b.deletions + b.creations);
     let known = refused + failing(status) + status.contested.len();
     if !status.server.up
         || drift <= known

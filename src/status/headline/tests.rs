@@ -126,7 +126,8 @@ fn a_file_that_cannot_be_used_is_told_with_its_place() {
 fn refused_deletions_wait_for_somebody_also_while_a_round_goes_on() {
     let mut status = converged();
     let digest = crate::model::Digest::new("d");
-    status.blocked = Some(BlockedStatus { digest, reason: "too many".to_owned(), deletions: 6 });
+    status.blocked =
+        Some(BlockedStatus { digest, reason: "too many".to_owned(), deletions: 6, creations: 0 });
     status.drift.insert("user delete".to_owned(), 6);
     status.set(ConditionType::Stalled, true, "DeletionsRefused", "too many", at(40));
     status.set(ConditionType::Ready, false, "Drift", "6 differences are left", at(40));

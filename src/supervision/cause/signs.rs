@@ -165,6 +165,13 @@ pub(super) const SIGNS: &[Sign] = &[
         EPMD_UNREACHABLE,
         "epmd, Erlang's port mapper, did not answer; the server starts it, and finds it at its next start",
     ),
+    // ejabberd has accepted the same files offline, so they are not to blame. Seen on
+    // a busy host, where the code server could not load a module of ejabberd's own.
+    sign(
+        &["exception occurred during configuration processing"],
+        "ConfigReaderFailed",
+        "ejabberd's own code failed while it read the configuration: if that goes on, its installation is damaged, or a module in it is not made for this version",
+    ),
 ];
 
 /// What counts only where no entry has one of the [`SIGNS`]: the words have more

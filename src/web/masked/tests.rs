@@ -1,10 +1,9 @@
 //! What is masked, and what stays.
 
 use super::*;
-use crate::rollout::read;
 
 fn shown_of(yaml: &str) -> String {
-    let value = read(yaml.as_bytes()).unwrap_or_else(|| panic!("{yaml}"));
+    let value = Value::of_text(yaml.as_bytes()).unwrap_or_else(|| panic!("{yaml}"));
     let lines: Vec<String> = Masker::new().lines(&value).iter().map(|line| shown(line).0).collect();
     lines.join("\n")
 }

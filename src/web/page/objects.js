@@ -6,7 +6,8 @@ import { when } from "./time.js";
 
 const PAGE = 50;
 const STATES = {
-  failing: ["fails", "bad"], contested: ["contested", "warning"], refused: ["deletion refused", "warning"],
+  failing: ["fails", "bad"], contested: ["contested", "warning"], refused: ["refused", "warning"],
+  "not-in-force": ["not in force", "warning"],
   waiting: ["waits", "warning"], differs: ["differs", "warning"], unknown: ["not known", "unknown"],
   "as-declared": ["as declared", "good"], kept: ["kept", "unknown"], unmanaged: ["of others", "unknown"],
 };

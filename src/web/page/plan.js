@@ -26,7 +26,7 @@ function refused(plan) {
   const { reason, deletions, leftOut } = plan.blocked;
   const edit = `spec:\n  policy:\n    guard: { approve: ${plan.digest} }`;
   return el("div", { class: "call tone-warning", id: "refused-deletions" },
-    el("h3", {}, `${plural(deletions.length + leftOut, "deletion")} refused`),
+    el("h3", {}, `${plural(deletions.length + leftOut, "change")} refused`),
     el("p", {}, data(reason)),
     folded("refused", deletions.map((step) => el("li", {}, `${step.kind} `, data(step.name, "code"),
       el("span", { class: "muted" }, ` ${step.reason}`))), leftOut),

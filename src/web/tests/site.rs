@@ -17,17 +17,17 @@ use crate::engine::Store;
 use crate::model::Kind;
 use crate::overview::{Object, Overview, Standing};
 use crate::status::{News, Status};
-use crate::web::serve::MAX_LIFE;
+use crate::web::serve::{Limits, serve_within};
 use crate::web::shell::PARTS;
-use crate::web::{Access, Board, MAX_STREAMS, Site, Token, TokenError, serve};
+use crate::web::{Access, Board, MAX_STREAMS, Site, Token, TokenError};
 
 const TOKEN: &str = "0123456789abcdef-token";
-const LONG: Duration = Duration::from_secs(20);
+pub(super) const LONG: Duration = Duration::from_secs(20);
 
-struct Server {
-    address: SocketAddr,
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
     status: watch::Sender<Status>,
-    board: Arc<Board>,
+    pub(super) board: Arc<Board>,
     store: Arc<dyn Store>,
     stop: watch::Sender<bool>,
     served: JoinHandle<()>,
@@ -35,6 +35,10 @@ struct Server {
 }
 
 async fn server(access: Access) -> Server {
+    server_within(access, Limits::default()).await
+}
+
+pub(super) async fn server_within(access: Access, limits: Limits) -> Server {
     let directory = tempfile::tempdir().unwrap();
     let store = store(directory.path());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -49,7 +53,7 @@ async fn server(access: Access) -> Server {
         metrics: Arc::new(|| "ejabberd_up 1\n".to_owned()),
         access,
     };
-    let served = tokio::spawn(serve(listener, site, stopped));
+    let served = tokio::spawn(serve_within(listener, site, stopped, limits));
     Server { address, status, board, store, stop, served, _directory: directory }
 }
 
@@ -275,7 +279,7 @@ async fn a_client_that_says_nothing_is_hung_up_on() {
     // and long before the connection's life is over.
     let began = tokio::time::Instant::now();
     slow.read_to_end(&mut answer).await.unwrap();
-    assert!(began.elapsed() < MAX_LIFE / 2, "{:?}", began.elapsed());
+    assert!(began.elapsed() < Limits::default().life / 2, "{:?}", began.elapsed());
     assert!(!String::from_utf8_lossy(&answer).contains("conditions"));
 }
 
@@ -336,6 +340,9 @@ fn a_token_is_read_from_a_file_that_is_closed_to_others() {
         assert!(text.is_empty() || !error.contains(text), "{error}");
     }
     std::fs::remove_file(&path).unwrap();
+    assert!(matches!(Token::read(&path), Err(TokenError::Unreadable { .. })));
+    // Opening a pipe without a writer would block the start of the operator.
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
     assert!(matches!(Token::read(&path), Err(TokenError::Unreadable { .. })));
 }
 

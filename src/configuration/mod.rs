@@ -1,0 +1,64 @@
+//! Floor 0: the one reader of `ejabberd.yml`.
+//!
+//! Pure. The reader takes an **expanded** configuration: what ejabberd itself made of its files
+//! after macros, `EJABBERD_MACRO_*`, `include_config_file` and repeated options
+//! (`ejabberd_config:get_option(yaml_config)`, which `dump_config` writes; the same in 23.01, 24.12
+//! and 26.07). For files that are not in force, the offline check answers with it. Only
+//! ejabberd knows what the text of a file means that a person wrote; it is read here for showing it
+//! ([`Value::of_text`]) and for a preview ([`Configuration::of_plain_text`]).
+//!
+//! A configuration holds passwords. `Debug` shows the names of options, never a value.
+
+mod accounts;
+mod hosts;
+mod keywords;
+mod listen;
+mod read;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::fmt;
+
+pub use accounts::{AccountStore, Backend, SqlDatabase};
+pub use listen::{Listener, Place, Transport};
+pub use read::Unreadable;
+pub use value::Value;
+
+/// The largest configuration that is read, in bytes. One with thousands of hosts has less.
+pub const MAX_BYTES: usize = 3 << 20;
+
+/// An expanded configuration.
+#[derive(Clone, PartialEq)]
+pub struct Configuration {
+    options: Value,
+}
+
+impl Configuration {
+    /// An option of the whole server.
+    #[must_use]
+    pub fn get(&self, option: &str) -> Option<&Value> {
+        self.options.get(option)
+    }
+
+    /// All of it, as one mapping.
+    #[must_use]
+    pub const fn options(&self) -> &Value {
+        &self.options
+    }
+
+    /// The certificate files that it names, as they are written: patterns stay patterns.
+    #[must_use]
+    pub fn certificate_files(&self) -> Vec<&str> {
+        let files = self.get("certfiles").map(Value::elements).unwrap_or_default();
+        files.iter().filter_map(Value::text).collect()
+    }
+}
+
+impl fmt::Debug for Configuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.options.entries().unwrap_or_default().iter().map(|(name, _)| name);
+        write!(f, "Configuration")?;
+        f.debug_list().entries(names).finish()
+    }
+}

@@ -1,0 +1,122 @@
+//! The values of a configuration.
+
+/// One value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Nothing.
+    Null,
+    /// Yes or no.
+    Bool(bool),
+    /// A whole number.
+    Int(i128),
+    /// Another number.
+    Float(f64),
+    /// A text.
+    Text(String),
+    /// A list. An empty mapping is an empty list to ejabberd.
+    List(Vec<Value>),
+    /// In the order of the file. Rules are tried in their order, so the order has a meaning in
+    /// the mappings inside of an option. A key can be there twice.
+    Map(Vec<(String, Value)>),
+}
+
+impl Value {
+    /// The entries of a mapping; none of something that is empty. `None` for whatever is not
+    /// written as a mapping.
+    #[must_use]
+    pub fn entries(&self) -> Option<&[(String, Value)]> {
+        match self {
+            Self::Map(entries) => Some(entries),
+            Self::Null => Some(&[]),
+            Self::List(elements) if elements.is_empty() => Some(&[]),
+            _ => None,
+        }
+    }
+
+    /// The value of `key`.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        self.entries()?.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// The text, if it is one.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The value as a word: a text, a number, or `true` and `false`.
+    #[must_use]
+    pub fn word(&self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text.clone()),
+            Self::Bool(value) => Some(value.to_string()),
+            Self::Int(value) => Some(value.to_string()),
+            Self::Float(_) | Self::Null | Self::List(_) | Self::Map(_) => None,
+        }
+    }
+
+    /// The elements of a list; something else is its only element.
+    #[must_use]
+    pub fn elements(&self) -> &[Self] {
+        match self {
+            Self::List(elements) => elements,
+            Self::Null => &[],
+            other => std::slice::from_ref(other),
+        }
+    }
+
+    /// The files that the text of a file includes itself (`include_config_file`), as it names
+    /// them: one, a list, or a mapping with what each may say.
+    #[must_use]
+    pub fn included_files(&self) -> Vec<&str> {
+        let named = self.get("include_config_file").map(Self::elements).unwrap_or_default();
+        let mut files = Vec::new();
+        for one in named {
+            match one {
+                Self::Map(entries) => files.extend(entries.iter().map(|(file, _)| file.as_str())),
+                other => files.extend(other.text()),
+            }
+        }
+        files
+    }
+
+    /// Yes or no, in each of the words that ejabberd takes (`yconf:bool/0`).
+    #[must_use]
+    pub fn truth(&self) -> Option<bool> {
+        match self {
+            Self::Bool(value) => Some(*value),
+            Self::Text(word) => match word.as_str() {
+                "true" | "on" | "yes" | "y" => Some(true),
+                "false" | "off" | "no" | "n" => Some(false),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether both mean the same to ejabberd: `yes` is `true`, and an empty mapping is an empty
+    /// list.
+    #[must_use]
+    pub fn means_the_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Bool(_), _) | (_, Self::Bool(_)) => self.truth() == other.truth(),
+            (Self::List(one), Self::List(two)) => {
+                one.len() == two.len()
+                    && one.iter().zip(two).all(|(one, two)| one.means_the_same_as(two))
+            }
+            _ => match (self.entries(), other.entries()) {
+                (Some(one), Some(two)) => {
+                    one.len() == two.len()
+                        && one.iter().zip(two).all(|((key, value), (other_key, other))| {
+                            key == other_key && value.means_the_same_as(other)
+                        })
+                }
+                _ => self == other,
+            },
+        }
+    }
+}

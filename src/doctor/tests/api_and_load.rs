@@ -1,0 +1,192 @@
+//! The API and the load of a server that answers.
+
+use super::*;
+
+fn api(at: Option<&str>, tls: bool, status: Reading<u16>) -> Reading<Vec<Api>> {
+    Reading::Known(vec![Api {
+        at: at.map(|at| at.parse().unwrap()),
+        path: "/api".into(),
+        tls,
+        status,
+    }])
+}
+
+fn bridge(e: &mut Evidence, listens: &str, published: &[&str]) {
+    let s = server(e);
+    s.api = api(Some(listens), false, Reading::Known(200));
+    let Reading::Known(surroundings) = &mut s.surroundings else { panic!() };
+    surroundings.host_network = false;
+    let Reading::Known(around) = &mut s.circumstances else { panic!() };
+    around.published = published.iter().map(|at| (at.parse().unwrap(), 5280)).collect();
+}
+
+#[test]
+fn the_api() {
+    table(&[
+        (|e| server(e).answer = no(), "control", Problem, &["it hid", "docker restart xmpp"]),
+        (
+            |e| {
+                server(e).answer = no();
+                server(e).process = Reading::Known(stopped(0));
+            },
+            "control",
+            Unknown,
+            &["it hid"],
+        ),
+        (
+            |e| {
+                server(e).answer = no();
+                e.desired =
+                    Some(desired(&FILE.replace("  server:", "  server:\n    state: stopped")));
+            },
+            "control",
+            DoesNotApply,
+            &[],
+        ),
+        (
+            |e| {
+                alive(e).started = false;
+                alive(e).halted = true;
+            },
+            "control",
+            Problem,
+            &["ejabberd was stopped while"],
+        ),
+        (|e| alive(e).started = false, "control", Problem, &["has not started yet", "wait"]),
+        (|e| alive(e).started = false, "hosts", Unknown, &["has not started"]),
+        (
+            |e| alive(e).took = Duration::from_secs(7),
+            "control",
+            Problem,
+            &["7000 ms", "--symptom load"],
+        ),
+        (|_| {}, "control", Fine, &["26.07 answers by session in 90 ms; up for 1h"]),
+        (|_| {}, "http_api", Fine, &["none is needed", "docker exec xmpp ejabberdctl status"]),
+        (
+            |e| server(e).api = api(Some("127.0.0.1:5280"), false, Reading::Known(200)),
+            "http_api",
+            Fine,
+            &["http://127.0.0.1:5280/api/status: 200"],
+        ),
+        (
+            |e| server(e).api = api(Some("127.0.0.1:5280"), false, Reading::Known(401)),
+            "http_api",
+            Fine,
+            &["401"],
+        ),
+        (
+            |e| server(e).api = api(Some("127.0.0.1:5280"), false, Reading::Known(404)),
+            "http_api",
+            Problem,
+            &["404", "request_handlers"],
+        ),
+        (
+            |e| server(e).api = api(Some("127.0.0.1:5280"), false, no()),
+            "http_api",
+            Problem,
+            &["it hid"],
+        ),
+        (
+            |e| server(e).api = api(Some("127.0.0.1:5443"), true, no()),
+            "http_api",
+            Problem,
+            &["https://127.0.0.1:5443/api: it hid"],
+        ),
+        (
+            |e| server(e).api = api(None, false, Reading::Known(200)),
+            "http_api",
+            Fine,
+            &["a Unix socket (/api)/status: 200"],
+        ),
+        (|e| server(e).api = api(None, false, no()), "http_api", Unknown, &["a Unix socket"]),
+        (
+            |e| server(e).api = api(Some("127.0.0.1:5280"), false, Reading::Known(200)),
+            "http_reach",
+            Fine,
+            &["host's network", "curl http://127.0.0.1:5280/api/status"],
+        ),
+        (|e| bridge(e, "127.0.0.1:5280", &[]), "http_reach", Fine, &["docker exec xmpp curl"]),
+        (
+            |e| bridge(e, "127.0.0.1:5280", &["127.0.0.1:80"]),
+            "http_reach",
+            Problem,
+            &["own loopback", "network: host"],
+        ),
+        (
+            |e| bridge(e, "0.0.0.0:5280", &["127.0.0.1:80"]),
+            "http_reach",
+            Fine,
+            &["published at 127.0.0.1:80"],
+        ),
+    ]);
+}
+
+#[test]
+fn load() {
+    fn sessions(e: &mut Evidence, of_ann: usize) {
+        let all = (0..of_ann).map(|n| format!("ann@a.test/{n}")).chain(["bob@a.test/x".into()]);
+        delivery(e).connected = Reading::Known(all.collect());
+    }
+    fn vm(e: &mut Evidence) -> &mut Vm {
+        let Reading::Known(vm) = &mut server(e).load.vm else { panic!() };
+        vm
+    }
+    table(&[
+        (
+            |e| {
+                server(e).load.usage =
+                    Reading::Known((usage(1.0, 1), usage(2.9, 1), Duration::from_secs(1)))
+            },
+            "cpu",
+            Problem,
+            &["190 % of one core", "shaper"],
+        ),
+        (
+            |e| {
+                server(e).load.usage =
+                    Reading::Known((usage(1.0, 1), usage(1.9, 1), Duration::from_secs(1)))
+            },
+            "cpu",
+            Fine,
+            &["90 % of one core"],
+        ),
+        // It was started anew in between.
+        (
+            |e| {
+                server(e).load.usage =
+                    Reading::Known((usage(9.0, 1), usage(0.1, 1), Duration::from_secs(1)))
+            },
+            "cpu",
+            Fine,
+            &["0 % of one core"],
+        ),
+        (
+            |e| {
+                let Reading::Known(c) = &mut server(e).circumstances else { panic!() };
+                c.memory_limit = Some(1 << 27);
+            },
+            "container_memory",
+            Problem,
+            &["128.0 MiB of 128.0 MiB", "docker update"],
+        ),
+        (
+            |e| {
+                let Reading::Known(c) = &mut server(e).circumstances else { panic!() };
+                c.memory_limit = Some(1 << 28);
+            },
+            "container_memory",
+            Fine,
+            &["of 256.0 MiB"],
+        ),
+        (|e| vm(e).processes = 950, "erlang", Problem, &["950 of 1000", "ERL_PROCESSES"]),
+        (|e| vm(e).run_queue = 30, "erlang", Problem, &["more to do"]),
+        (|e| sessions(e, 9), "sessions", Fine, &["10 sessions", "ann@a.test: 9 sessions"]),
+        (
+            |e| sessions(e, 12),
+            "sessions",
+            Problem,
+            &["ann@a.test has 12 of 13 sessions", "state: banned"],
+        ),
+        (|_| {}, "registered", Fine, &["a.test: 2 accounts, 4 declared"]),
+    ]);
+}

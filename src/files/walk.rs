@@ -1,0 +1,224 @@
+//! Walks a path without being led elsewhere.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path};
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
+
+use super::denied;
+
+/// As many links as the kernel follows.
+const MAX_LINKS: usize = 40;
+
+/// The directory that a path ends in, open, and the last name.
+pub struct Place {
+    directory: OwnedFd,
+    name: OsString,
+    trusted: bool,
+}
+
+/// Whether a directory or link belongs to root or to the operator.
+fn is_ours(stat: &Stat) -> bool {
+    stat.st_uid == 0 || stat.st_uid == rustix::process::geteuid().as_raw()
+}
+
+/// Whether nobody else can change what is in a directory.
+fn is_closed(stat: &Stat) -> bool {
+    is_ours(stat) && stat.st_mode & 0o022 == 0
+}
+
+/// Whether others may add files to a directory, and not touch those of others: `/tmp`.
+fn is_sticky(stat: &Stat) -> bool {
+    is_ours(stat) && stat.st_mode & 0o1000 != 0
+}
+
+/// Whether nobody else can change what is in the directory at `path`, or put another in
+/// its place.
+///
+/// # Errors
+/// As the system says.
+pub fn trusted_directory(path: &Path) -> io::Result<bool> {
+    Place::find(&path.join(".x")).map(|place| place.trusted)
+}
+
+impl Place {
+    /// Walks to the directory of `path`, and follows the links that may be followed,
+    /// one at its end as well.
+    ///
+    /// # Errors
+    /// As the system says, and [`ErrorKind::PermissionDenied`] for a link that others
+    /// could have made.
+    pub fn find(path: &Path) -> io::Result<Self> {
+        Self::walk(path, true)
+    }
+
+    /// The same for a file that is to be written: a link at its end is not followed,
+    /// whoever made it.
+    ///
+    /// # Errors
+    /// As [`Self::find`], and [`ErrorKind::InvalidInput`] for a link at the end.
+    pub fn find_to_write(path: &Path) -> io::Result<Self> {
+        Self::walk(path, false)
+    }
+
+    fn walk(path: &Path, follow_last: bool) -> io::Result<Self> {
+        let path = std::path::absolute(path)?;
+        let mut left: VecDeque<OsString> = parts(&path).collect();
+        let mut walk = Walk::begin()?;
+        let mut links = 0;
+        loop {
+            let Some(name) = left.pop_front() else {
+                return Err(io::Error::new(ErrorKind::InvalidInput, "it is a directory"));
+            };
+            if name == ".." {
+                walk.up()?;
+                continue;
+            }
+            let stat = match statat(walk.here(), &name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => stat,
+                // The last one may be about to be made.
+                Err(rustix::io::Errno::NOENT) if left.is_empty() => return walk.end(name),
+                Err(error) => return Err(error.into()),
+            };
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Symlink if left.is_empty() && !follow_last => {
+                    let why = "it is a link, and nothing is written through a link";
+                    return Err(io::Error::new(ErrorKind::InvalidInput, why));
+                }
+                FileType::Symlink => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(io::Error::new(ErrorKind::InvalidInput, "too many links"));
+                    }
+                    if !walk.may_follow(&stat) {
+                        return Err(denied(&format!(
+                            "{} is a link that others could have made, and is not followed",
+                            Path::new(&name).display()
+                        )));
+                    }
+                    let target = readlinkat(walk.here(), &name, Vec::new())?;
+                    let target = Path::new(OsStr::from_bytes(target.as_bytes())).to_owned();
+                    if target.is_absolute() {
+                        walk = Walk::begin()?;
+                    }
+                    for part in parts(&target).collect::<Vec<_>>().into_iter().rev() {
+                        left.push_front(part);
+                    }
+                }
+                _ if left.is_empty() => return walk.end(name),
+                _ => walk.down(&name)?,
+            }
+        }
+    }
+
+    /// Whether nobody else can change what is in the directory, or exchange a directory
+    /// above it.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        self.trusted
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn directory(&self) -> &OwnedFd {
+        &self.directory
+    }
+
+    /// The last name.
+    #[must_use]
+    pub fn name(&self) -> &OsStr {
+        &self.name
+    }
+
+    /// Opens the regular file that is there.
+    ///
+    /// # Errors
+    /// As the system says, and [`ErrorKind::InvalidInput`] for anything else.
+    pub fn open(&self, access: OFlags) -> io::Result<File> {
+        let wary = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let not_a_file = || io::Error::new(ErrorKind::InvalidInput, "it is not a file");
+        // Looked at before it is opened: opening a device can have an effect.
+        let stat = statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(not_a_file());
+        }
+        let file = openat(&self.directory, &self.name, access | wary, Mode::empty())?;
+        if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
+            return Err(not_a_file());
+        }
+        Ok(File::from(file))
+    }
+}
+
+fn parts(path: &Path) -> impl Iterator<Item = OsString> + '_ {
+    path.components().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        _ => None,
+    })
+}
+
+/// The directories from the root to where the walk is.
+struct Walk(Vec<Step>);
+
+struct Step {
+    directory: OwnedFd,
+    stat: Stat,
+    /// Whether this directory and those above it cannot be exchanged by others.
+    sure: bool,
+}
+
+impl Walk {
+    fn begin() -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open("/", flags, Mode::empty())?;
+        let stat = fstat(&directory)?;
+        Ok(Self(vec![Step { directory, stat, sure: true }]))
+    }
+
+    fn last(&self) -> io::Result<&Step> {
+        self.0.last().ok_or_else(|| io::Error::other("a walk without a beginning"))
+    }
+
+    fn here(&self) -> impl AsFd + '_ {
+        // A walk begins with the root and never goes above it.
+        self.0.last().map_or(rustix::fs::CWD, |step| step.directory.as_fd())
+    }
+
+    fn up(&mut self) -> io::Result<()> {
+        if self.0.len() > 1 {
+            self.0.pop();
+        }
+        self.last().map(drop)
+    }
+
+    fn down(&mut self, name: &OsStr) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = openat(self.here(), name, flags, Mode::empty())?;
+        let stat = fstat(&directory)?;
+        let above = self.last()?;
+        // In a sticky directory nobody can exchange what is ours.
+        let sure =
+            above.sure && (is_closed(&above.stat) || (is_sticky(&above.stat) && is_ours(&stat)));
+        self.0.push(Step { directory, stat, sure });
+        Ok(())
+    }
+
+    /// Whether a link in this directory is ours, and nobody can have exchanged it.
+    fn may_follow(&self, link: &Stat) -> bool {
+        let Some(here) = self.0.last() else { return false };
+        is_ours(link) && here.sure && (is_closed(&here.stat) || is_sticky(&here.stat))
+    }
+
+    fn end(mut self, name: OsString) -> io::Result<Place> {
+        let here = self.0.pop();
+        let here = here.ok_or_else(|| io::Error::other("a walk without a beginning"))?;
+        let trusted = here.sure && is_closed(&here.stat);
+        Ok(Place { directory: here.directory, name, trusted })
+    }
+}

@@ -1,0 +1,81 @@
+//! Errors of the Docker engine. Their texts are bounded, because the engine may be hostile.
+
+use bollard::errors::Error as ApiError;
+
+/// How many characters of an error text of the engine are shown.
+const MAX_QUOTED: usize = 500;
+
+/// The HTTP status of an answer that is an error.
+pub(super) fn status(error: &ApiError) -> Option<u16> {
+    match error {
+        ApiError::DockerResponseServerError { status_code, .. } => Some(*status_code),
+        _ => None,
+    }
+}
+
+/// What to do when the engine cannot be talked to.
+pub(super) fn advice(error: &ApiError) -> &'static str {
+    let top: &(dyn std::error::Error + 'static) = error;
+    let chain = std::iter::successors(Some(top), |error| error.source());
+    let within = chain.filter_map(|error| error.downcast_ref::<std::io::Error>()).last();
+    let kind = match error {
+        // A transparent error: the system's error is not in the chain of sources.
+        ApiError::IOError { err } => Some(err.kind()),
+        _ => within.map(std::io::Error::kind),
+    };
+    match kind {
+        Some(std::io::ErrorKind::PermissionDenied) => {
+            "let this user talk to it (the group `docker`), or run this as root"
+        }
+        Some(std::io::ErrorKind::NotFound) => {
+            "is dockerd running, and spec.server.docker.engine (for `export`: --engine) right?"
+        }
+        _ => "is dockerd running, and may this user talk to it?",
+    }
+}
+
+/// The innermost cause: what the system or the engine said, without the layers above.
+pub(super) fn root(error: &ApiError) -> String {
+    if let ApiError::DockerResponseServerError { message, .. } = error {
+        return bounded(message);
+    }
+    let mut error: &dyn std::error::Error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    bounded(&error.to_string())
+}
+
+/// The first [`MAX_QUOTED`] characters of a text, on one line.
+fn bounded(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+    let mut line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = line.char_indices().nth(MAX_QUOTED) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_one_line_of_bounded_length() {
+        let refused = |message: &str| {
+            root(&ApiError::DockerResponseServerError {
+                status_code: 500,
+                message: message.to_owned(),
+            })
+        };
+        assert_eq!(refused("no space\nleft\u{1b}[2J on  device\n"), "no space left [2J on device");
+        for long in
+            ["x".repeat(2_800_000), "ä ".repeat(2_800_000), "\n".repeat(9) + &"y".repeat(501)]
+        {
+            assert_eq!(refused(&long).chars().count(), MAX_QUOTED + 1);
+            assert!(refused(&long).ends_with('…'));
+        }
+        assert_eq!(refused(&"x".repeat(500)), "x".repeat(500));
+    }
+}

@@ -1,0 +1,84 @@
+//! A program with all that it starts: a process group.
+
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
+
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
+};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::process::Child;
+use tokio::time::{Duration, sleep};
+
+/// The groups that run now, for [`end_all`].
+static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+/// How often a program is looked at on a kernel before 5.3, which cannot tell of its end.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The process group of a program that leads it. Killed when dropped.
+pub(super) struct Group {
+    leader: Option<Pid>,
+    end: Option<AsyncFd<OwnedFd>>,
+}
+
+impl Group {
+    /// The group of `child`, which was started as its leader and must not have
+    /// been waited for.
+    pub(super) fn of(child: &Child) -> Self {
+        let leader = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        running(|groups| groups.extend(leader));
+        let end = leader.and_then(|leader| pidfd_open(leader, PidfdFlags::empty()).ok());
+        #[allow(
+            deprecated,
+            reason = "what takes its place is unsafe, for types that may change their descriptor; an OwnedFd keeps it"
+        )]
+        let end = end.and_then(|end| AsyncFd::with_interest(end, Interest::READABLE).ok());
+        Self { leader, end }
+    }
+
+    /// Ends when the leader does, without waiting for it: until somebody does,
+    /// its number, and so that of the group, stays its own. Cancel-safe.
+    pub(super) async fn leader_ended(&self) {
+        if let Some(end) = &self.end {
+            // It fails only when the runtime ends, and everything with it.
+            let _ = end.readable().await;
+            return;
+        }
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        while let Some(leader) = self.leader
+            && matches!(waitid(WaitId::Pid(leader), options), Ok(None))
+        {
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Kills whoever is in it. To be called before the leader is waited for.
+    pub(super) fn end(&mut self) {
+        let Some(leader) = self.leader.take() else { return };
+        running(|groups| groups.retain(|group| *group != leader));
+        // Nobody may be left, or somebody of another user.
+        let _ = kill_process_group(leader, Signal::KILL);
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn running<T>(work: impl FnOnce(&mut Vec<Pid>) -> T) -> T {
+    work(&mut RUNNING.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Kills every program that prints a secret now, with all that it started: the
+/// operator ends, perhaps without dropping what it does.
+pub(super) fn end_all() {
+    running(|groups| {
+        for leader in groups.iter() {
+            let _ = kill_process_group(*leader, Signal::KILL);
+        }
+    });
+}

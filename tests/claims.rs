@@ -1,0 +1,538 @@
+//! What the program claims, beside real servers: that people can log in, that a
+//! port belongs to somebody, that what is declared is in force.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use ejabberd_operator::spec::{SourceFile, validate};
+use support::findings::{Findings, free_port};
+use support::host::{Host, eventually};
+use support::real::{CONFIG, docker};
+
+/// [`CONFIG`] with other listeners, and more at its end.
+fn config(listen: &str, more: &str) -> String {
+    let (head, rest) = CONFIG.split_once("listen:\n").unwrap();
+    let (_, tail) = rest.split_once('\n').unwrap();
+    format!("{head}listen:\n{listen}{tail}{more}")
+}
+
+const C2S: &str = "  - { port: 5222, ip: 127.0.0.1, module: ejabberd_c2s }\n";
+
+/// The host, as containers on Docker's bridge reach it: the address from which
+/// it would talk to one of them.
+fn gateway() -> String {
+    let subnet =
+        docker(&["network", "inspect", "-f", "{{(index .IPAM.Config 0).Subnet}}", "bridge"]);
+    let network: std::net::Ipv4Addr = subnet.split('/').next().unwrap().parse().unwrap();
+    let member = std::net::Ipv4Addr::from(u32::from(network) + 2);
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.connect((member, 9)).unwrap();
+    socket.local_addr().unwrap().ip().to_string()
+}
+
+/// How the LDAP server of a test answers.
+const WORKS: u8 = 0;
+const REFUSES_BIND: u8 = 1;
+const SILENT: u8 = 2;
+
+/// As much of an LDAP server as ejabberd needs to look for an account: every
+/// message has an id of one byte, and a bind or a search gets its result.
+fn ldap(listener: &TcpListener, mode: &Arc<AtomicU8>) {
+    for stream in listener.incoming() {
+        let Ok(stream) = stream else { return };
+        let mode = Arc::clone(mode);
+        std::thread::spawn(move || answer(stream, &mode));
+    }
+}
+
+fn answer(mut stream: TcpStream, mode: &AtomicU8) {
+    let mut buffer = [0; 2048];
+    while let Ok(read @ 1..) = stream.read(&mut buffer) {
+        let message = &buffer[..read];
+        // SEQUENCE, its length in one byte or more, INTEGER 1 id, the operation.
+        let at = if message[1] < 0x80 { 2 } else { 2 + usize::from(message[1] & 0x7f) };
+        let (id, operation) = (message[at + 2], message[at + 3]);
+        let (reply, code) = match (operation, mode.load(Ordering::Relaxed)) {
+            (_, SILENT) => continue,
+            (0x60, REFUSES_BIND) => (0x61, 49),
+            (0x60, _) => (0x61, 0),
+            (0x63, _) => (0x65, 0),
+            _ => return,
+        };
+        let body = [0x0a, 1, code, 4, 0, 4, 0];
+        let mut message = vec![0x30, 12, 2, 1, id, reply, 7];
+        message.extend(body);
+        if stream.write_all(&message).is_err() {
+            return;
+        }
+    }
+}
+
+/// `doctor` looks at whether accounts can be checked.
+fn a_backend_that_is_away_is_named(version: &str) {
+    let at = gateway();
+    let listener = TcpListener::bind((at.as_str(), 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mode = Arc::new(AtomicU8::new(WORKS));
+    let copy = (listener.try_clone().unwrap(), Arc::clone(&mode));
+    std::thread::spawn(move || ldap(&copy.0, &copy.1));
+
+    let host = Host::new(version);
+    let of_ldap = |backups: &str, methods: &str| {
+        let mam = "  mod_mam: { default: always }\n";
+        let options = format!(
+            "{mam}auth_method: [{methods}]\nldap_servers: [{at}]\nldap_backups: [{backups}]\nldap_port: {port}\n\
+             ldap_base: \"dc=test\"\nldap_rootdn: \"cn=ejabberd\"\nldap_password: \"hunter-2\"\n"
+        );
+        fs::write(host.path("ejabberd.yml"), config(C2S, &options)).unwrap();
+    };
+    of_ldap("", "ldap");
+    host.declare("");
+    host.run(&["apply"]).expect(0);
+    let mut found = Findings::of(&host, &[]);
+    eventually("a bound connection", Duration::from_secs(40), || {
+        found = Findings::of(&host, &[]);
+        found.verdict("authentication") == "fine"
+    });
+    found.says(
+        "authentication",
+        "fine",
+        &["ldap (test.example)", &format!("{at}:{port}: it answers")],
+    );
+    found.says("client_ports", "fine", &["127.0.0.1:5222, test.example"]);
+    assert!(host.run(&["doctor"]).stdout.contains("Nothing wrong was found."), "{:#}", found.0);
+
+    // No account can log in any more. ejabberd's connections are ended first, as by a restart.
+    let ended_with = |with: u8| {
+        mode.store(with, Ordering::Relaxed);
+        docker(&["restart", &host.container]);
+        eventually("a server", Duration::from_secs(60), || {
+            Findings::of(&host, &["--symptom", "api"]).verdict("control") == "fine"
+        });
+    };
+    ended_with(REFUSES_BIND);
+    let found = Findings::of(&host, &[]);
+    found.says(
+        "authentication",
+        "problem",
+        &["nobody can log in", "it accepts connections", "ldap_rootdn"],
+    );
+    let text = host.run(&["doctor"]).expect(2).stdout;
+    assert!(!text.contains("Nothing wrong") && !text.contains("hunter-2"), "{text}");
+    ended_with(SILENT);
+    let began = Instant::now();
+    let found = Findings::of(&host, &[]);
+    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+    found.says("authentication", "problem", &["nobody can log in", "no connection of ejabberd"]);
+
+    // A second server is away, at an address that nobody has. Accounts are in
+    // ejabberd's own database as well.
+    mode.store(WORKS, Ordering::Relaxed);
+    of_ldap("192.0.2.1", "mnesia, ldap");
+    host.run(&["apply"]).expect(0);
+    eventually("a second server", Duration::from_secs(40), || {
+        let found = Findings::of(&host, &[]);
+        let (verdict, said) = (found.verdict("authentication"), found.words("authentication"));
+        verdict == "problem" && said.contains("people can log in, but a server of ldap")
+    });
+    let began = Instant::now();
+    let found = Findings::of(&host, &[]);
+    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+    found.says("authentication", "problem", &[&format!("192.0.2.1:{port}: ")]);
+
+    // A program that ends, and a key that is not there.
+    let options = "auth_method: [external, jwt]\nextauth_program: /bin/false\n";
+    fs::write(host.path("ejabberd.yml"), config(C2S, options)).unwrap();
+    host.run(&["apply"]);
+    let found = Findings::of(&host, &["--symptom", "delivery"]);
+    found.says(
+        "authentication",
+        "problem",
+        &[
+            "external (test.example)",
+            "jwt (test.example)",
+            "/bin/false",
+            "jwt_key",
+            "nobody can log in",
+        ],
+    );
+}
+
+#[test]
+fn a_backend_that_is_away_is_named_newest() {
+    a_backend_that_is_away_is_named("newest");
+}
+
+#[test]
+fn a_backend_that_is_away_is_named_ecs() {
+    a_backend_that_is_away_is_named("24.12-ecs");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn a_backend_that_is_away_is_named_23_01() {
+    a_backend_that_is_away_is_named("23.01");
+}
+
+/// Listeners of every kind count, and people may come in by another way than c2s.
+fn every_kind_of_listener_counts(version: &str) {
+    let host = Host::new(version);
+    let listen = "  - { port: 5443, module: ejabberd_http, request_handlers: { /ws: ejabberd_http_ws, /bosh: mod_bosh, /api: mod_http_api } }\n  \
+                  - { port: 5269, module: ejabberd_s2s_in }\n  \
+                  - { port: 3478, transport: udp, module: ejabberd_stun }\n  \
+                  - { port: 1883, ip: \"::\", module: mod_mqtt }\n  \
+                  - { port: 8888, module: ejabberd_service, access: all, hosts: { x.test.example: { password: s } } }\n  \
+                  - { port: \"unix:/home/ejabberd/database/claims.sock\", module: ejabberd_http, request_handlers: { /api: mod_http_api } }\n";
+    let more =
+        "  mod_mam: { default: always }\n  mod_bosh: {}\n  mod_mqtt: {}\n  mod_http_api: {}\n";
+    fs::write(host.path("ejabberd.yml"), config(listen, more)).unwrap();
+    host.declare("");
+    host.run(&["apply"]).expect(0);
+    let mut found = Findings::of(&host, &[]);
+    // 24.12 waits five seconds before it moves a Unix socket to its path.
+    eventually("all listeners", Duration::from_secs(20), || {
+        found = Findings::of(&host, &[]);
+        found.verdict("listeners") == "fine"
+    });
+    let kinds = [
+        "6 listeners",
+        "2 × ejabberd_http",
+        "1 × ejabberd_stun",
+        "1 × mod_mqtt",
+        "unix:/home/ejabberd/database/claims.sock",
+    ];
+    found.says("listeners", "fine", &kinds);
+    let ways = ["ws://0.0.0.0:5443/ws, test.example", "http://0.0.0.0:5443/bosh, test.example"];
+    found.says("client_ports", "fine", &ways);
+    found.says("authentication", "fine", &["mnesia (test.example)"]);
+    if version == "newest" {
+        found.says("http_api", "fine", &["a Unix socket (/api)/status: "]);
+        let text = host.run(&["doctor"]).expect(0).stdout;
+        assert!(text.contains("Nothing wrong was found."), "{text}");
+    } else {
+        // A connection would end the socket, and what was not asked is not claimed.
+        found.says("http_api", "unknown", &["a Unix socket (/api)"]);
+        let text = host.run(&["doctor"]).expect(2).stdout;
+        assert!(!text.contains("Nothing wrong") && text.contains("http_api"), "{text}");
+        // Nor has the look ended it.
+        Findings::of(&host, &[]).says("listeners", "fine", &["unix:"]);
+    }
+    // What was not looked at is not claimed.
+    let text = host.run(&["doctor", "--symptom", "start"]).expect(0).stdout;
+    assert!(
+        !text.contains("Nothing wrong") && text.contains("only a part was looked at"),
+        "{text}"
+    );
+
+    // A server without a client port.
+    let only = "  - { port: 5269, module: ejabberd_s2s_in }\n";
+    fs::write(host.path("ejabberd.yml"), config(only, more)).unwrap();
+    host.run(&["apply"]).expect(0);
+    let found = Findings::of(&host, &[]);
+    found.says("client_ports", "problem", &["nobody can log in", "ejabberd_http_ws"]);
+
+    // The distribution is told from what a module opened.
+    let proxy = "  mod_proxy65: { ip: 0.0.0.0, port: 7777 }\n";
+    fs::write(host.path("ejabberd.yml"), config(C2S, proxy)).unwrap();
+    host.run(&["apply"]).expect(0);
+    let audit = host.run(&["audit", "--output", "json"]).json();
+    let item = |name: &str| {
+        let all = audit["checks"].as_array().unwrap().iter();
+        all.clone().find(|item| item["check"] == name).unwrap().clone()
+    };
+    let inside = item("loopback_inside");
+    assert!(inside["seen"].as_str().unwrap().contains("0.0.0.0:7777"), "{inside:#}");
+    let local = item("distribution_local");
+    assert_eq!(local["verdict"], "holds", "{local:#}");
+    assert!(local["seen"].as_str().unwrap().contains("(Erlang's distribution)"), "{local:#}");
+}
+
+#[test]
+fn every_kind_of_listener_counts_newest() {
+    every_kind_of_listener_counts("newest");
+}
+
+#[test]
+fn every_kind_of_listener_counts_ecs() {
+    every_kind_of_listener_counts("24.12-ecs");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn every_kind_of_listener_counts_23_01() {
+    every_kind_of_listener_counts("23.01");
+}
+
+/// A published port that leads to loopback, or to nothing, helps nobody; and the
+/// program that holds it for the server is no stranger.
+fn a_published_port_that_leads_nowhere_is_told(version: &str) {
+    let host = Host::new(version);
+    let (clients, nothing, open) = (free_port(), free_port(), free_port());
+    let listen = "  - { port: 5222, ip: 127.0.0.1, module: ejabberd_c2s }\n  \
+                  - { port: 5280, module: ejabberd_http }\n";
+    fs::write(host.path("ejabberd.yml"), config(listen, "  mod_mam: { default: always }\n"))
+        .unwrap();
+    let ports = format!(
+        "network: bridge, ports: [\"{clients}:5222\", \"{nothing}:9999\", \"{open}:5280\"]"
+    );
+    fs::write(host.file(), host.head().replace("network: bridge", &ports)).unwrap();
+    // Before there is a container, and after.
+    for _ in 0..2 {
+        let plan = host.run(&["plan"]).stdout;
+        let words = [
+            format!("127.0.0.1:{clients} -> 5222 is published, and nobody can reach it"),
+            "ejabberd_c2s listens on 127.0.0.1".to_owned(),
+            format!("127.0.0.1:{nothing} -> 9999 is published, and no listener"),
+        ];
+        let flat = plan.split_whitespace().collect::<Vec<_>>().join(" ");
+        for word in words {
+            assert!(flat.contains(&word), "{word} is not in {plan}");
+        }
+        assert!(!flat.contains(&format!("{open} -> 5280 is published")), "{plan}");
+        host.run(&["apply"]).expect(0);
+    }
+    let found = Findings::of(&host, &[]);
+    let loopback =
+        format!("127.0.0.1:{clients} -> 5222: it listens on the container's own loopback");
+    let none = format!("127.0.0.1:{nothing} -> 9999: nothing listens");
+    found.says("published_ports", "problem", &[&loopback, &none, "network: host"]);
+    found.says("ports", "fine", &[]);
+
+    // A server that does not answer: its ports are still held for it.
+    docker(&["exec", "-u", "0", &host.container, "sh", "-c", "kill -STOP $(pidof beam.smp)"]);
+    let found = Findings::of(&host, &["--symptom", "start"]);
+    docker(&["exec", "-u", "0", &host.container, "sh", "-c", "kill -CONT $(pidof beam.smp)"]);
+    let (verdict, said) = (found.verdict("ports"), found.words("ports"));
+    assert!(verdict != "problem" && !said.contains("somebody else"), "{verdict}: {said}");
+    docker(&["rm", "-f", "-v", &host.container]);
+
+    // IPv6's loopback, and UDP and a range, in a container that somebody else made.
+    let path = host.path("ejabberd.yml");
+    let six = "  - { port: 5223, ip: \"::1\", module: ejabberd_c2s }\n  - { port: 5280, module: ejabberd_http }\n";
+    fs::write(&path, config(six, "  mod_mam: { default: always }\n")).unwrap();
+    let conf = "/home/ejabberd/conf/ejabberd.yml";
+    let conf = if version.ends_with("ghcr") { "/opt/ejabberd/conf/ejabberd.yml" } else { conf };
+    let image = support::real::image(version);
+    let publish = ["127.0.0.1::3478/udp", "127.0.0.1::5223", "127.0.0.1::5278-5280"];
+    let six = "net.ipv6.conf.all.disable_ipv6=0";
+    let mut args = vec!["create", "--name", host.container.as_str(), "--sysctl", six];
+    for port in publish {
+        args.extend(["-p", port]);
+    }
+    args.push(&image);
+    docker(&args);
+    docker(&["cp", path.to_str().unwrap(), &format!("{}:{conf}", host.container)]);
+    docker(&["start", &host.container]);
+    fs::write(host.file(), host.head()).unwrap();
+    let mut found = Findings::of(&host, &[]);
+    eventually("a server", Duration::from_secs(60), || {
+        found = Findings::of(&host, &[]);
+        found.verdict("control") == "fine"
+    });
+    let (verdict, said) = (found.verdict("published_ports"), found.words("published_ports"));
+    assert_eq!(verdict, "problem", "{said}");
+    for word in [
+        "-> 5223: it listens on the container's own loopback",
+        "-> 3478/udp: nothing",
+        "-> 5278: nothing",
+        "-> 5279: nothing",
+    ] {
+        assert!(said.contains(word), "{word} is not in {said}");
+    }
+    assert!(!said.contains("-> 5280"), "{said}");
+}
+
+#[test]
+fn a_published_port_that_leads_nowhere_is_told_newest() {
+    a_published_port_that_leads_nowhere_is_told("newest");
+}
+
+#[test]
+fn a_published_port_that_leads_nowhere_is_told_ecs() {
+    a_published_port_that_leads_nowhere_is_told("24.12-ecs");
+}
+
+/// What is declared and not in force is said, and no step is tried for ever.
+fn what_is_not_in_force_is_told(version: &str) {
+    let host = Host::new(version);
+    let text = CONFIG.replace("  mod_roster: {}\n", "");
+    fs::write(host.path("ejabberd.yml"), text).unwrap();
+    host.declare(
+        "  users: [{ name: ann, password: x1 }]\n  groups: [{ name: agents, members: [ann] }]\n  rooms:\n    \
+         - { name: big, options: { max_users: 300, mam: true, logging: true, captcha_protected: true } }\n    \
+         - { name: shut, options: { password: secret } }\n    \
+         - { name: small, options: { max_users: 20, voice_request_min_interval: 60, allow_voice_requests: false } }\n",
+    );
+    let applied = host.run(&["apply"]).expect(0).stdout;
+    let expected = [
+        "not in force: the room big@conference.test.example: `max_users` is 300, and mod_muc lets no more than 200",
+        "`mam` has no effect, because mod_mam is not loaded",
+        "`logging` has no effect, because mod_muc_log is not loaded",
+        "`captcha_protected` has no effect, because the option `captcha_cmd` is not set",
+        "the room shut@conference.test.example: `password` has no effect: `password_protected` is false",
+        "the room small@conference.test.example: `voice_request_min_interval` has no effect",
+        "the group agents@test.example: `roster` has no effect, because mod_roster is not loaded",
+    ];
+    for words in expected {
+        assert!(applied.contains(words), "{words} is not in {applied}");
+    }
+    assert!(applied.contains("not all that is declared is in force"), "{applied}");
+    // The same once more: nothing is tried again, and nothing is passed over.
+    let again = host.run(&["apply"]).expect(0).stdout;
+    assert!(again.contains("in force: 0 steps done."), "{again}");
+    let plan = host.run(&["plan", "--detailed-exitcode"]).expect(0).stdout;
+    assert!(!plan.contains("Nothing to do") && plan.contains("not in force:"), "{plan}");
+    let json = host.run(&["plan", "--output", "json"]).expect(0).json();
+    assert_eq!(json["steps"].as_array().unwrap().len(), 0);
+    assert_eq!(json["notInForce"].as_array().unwrap().len(), expected.len(), "{json:#}");
+    assert!(json["notInForce"].to_string().contains("big@conference.test.example"));
+    // An administrator writes the number by hand; the room admits no more than before.
+    host.ctl(&["change_room_option", "big", "conference.test.example", "max_users", "300"]);
+    host.run(&["plan", "--detailed-exitcode"]).expect(0);
+    host.ctl(&["change_room_option", "big", "conference.test.example", "max_users", "100"]);
+    host.run(&["plan", "--detailed-exitcode"]).expect(2);
+    host.run(&["apply"]).expect(0);
+    host.run(&["plan", "--detailed-exitcode"]).expect(0);
+    let daemon = host.start(&["run", "--listen", "127.0.0.1:0"], "log");
+    let mut status = serde_json::Value::Null;
+    eventually("a status", Duration::from_secs(60), || {
+        let ran = host.run(&["status", "--output", "json"]);
+        if ran.code == Some(0) {
+            status = ran.json();
+        }
+        ran.code == Some(0)
+    });
+    let room = &status["notInForce"]["room big@conference.test.example"];
+    assert!(room.as_str().unwrap().contains("`max_users` is 300"), "{status:#}");
+    let text = host.run(&["status"]).expect(0).stdout;
+    assert!(text.contains("not in force"), "{text}");
+    drop(daemon);
+
+    // With the modules and the limit it is in force, and nothing is said.
+    let text = CONFIG.replace("max_users: 200", "max_users: 400");
+    let more = "  mod_mam: {}\n  mod_muc_log: { outdir: /tmp/claims }\n";
+    fs::write(host.path("ejabberd.yml"), text + more).unwrap();
+    host.declare(
+        "  users: [{ name: ann, password: x1 }]\n  groups: [{ name: agents, members: [ann] }]\n  rooms:\n    \
+         - { name: big, options: { max_users: 300, mam: true, logging: true } }\n    \
+         - { name: lost, service: rooms.test.example }\n    \
+         - { name: shut, options: { password: secret, password_protected: true } }\n    \
+         - { name: small, options: { max_users: 20 } }\n",
+    );
+    let applied = host.run(&["apply"]).expect(1).stdout;
+    let service =
+        "the server has no service `rooms.test.example`; it has `conference.test.example`";
+    assert!(applied.contains(service) && !applied.contains("not in force"), "{applied}");
+    let plan = host.run(&["plan"]).expect(1).stdout;
+    let plan = plan.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(plan.contains(service) && !plan.contains("not in force"), "{plan}");
+    let found = Findings::of(&host, &["--symptom", "delivery"]);
+    found.says(
+        "rooms",
+        "problem",
+        &["lost@rooms.test.example", "the services conference.test.example"],
+    );
+}
+
+#[test]
+fn what_is_not_in_force_is_told_newest() {
+    what_is_not_in_force_is_told("newest");
+}
+
+#[test]
+fn what_is_not_in_force_is_told_ecs() {
+    what_is_not_in_force_is_told("24.12-ecs");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn what_is_not_in_force_is_told_23_01() {
+    what_is_not_in_force_is_told("23.01");
+}
+
+/// What `validate` lets pass, the server takes; what the server refuses, so does
+/// `validate`.
+fn validate_refuses_what_the_server_refuses(version: &str) {
+    let host = Host::new(version);
+    host.declare("");
+    host.run(&["apply"]).expect(0);
+    let long = "x".repeat(1023);
+    let too_long = "x".repeat(1024);
+    let grows = "\u{fb03}".repeat(400);
+    let passwords = [
+        "plain",
+        "two words",
+        "a\u{a0}b",
+        "pa\u{df}wort",
+        &long,
+        &too_long,
+        &grows,
+        "a\u{200e}b",
+        "a\u{e000}b",
+        "p\u{1f600}w",
+        "\u{5d0}1a",
+        "a\tb",
+        "a\u{7f}b",
+        "\u{ad}",
+    ];
+    let names =
+        ["ann", "b\u{f6}b", &long, &too_long, "\u{1f600}", "a b", "a&b", "\u{5d0}1a", "a:b"];
+    let valid = |objects: &str| {
+        let path = "desired-state.yaml".into();
+        validate(&[SourceFile { path, text: host.head() + objects }]).is_ok()
+    };
+    let quoted = |text: &str| serde_json::to_string(text).unwrap();
+    let mut tried = Vec::new();
+    for (n, password) in passwords.iter().enumerate() {
+        let name = format!("p{n}");
+        let ours =
+            valid(&format!("  users: [{{ name: {name}, password: {} }}]\n", quoted(password)));
+        tried.push((name, (*password).to_owned(), ours));
+    }
+    for name in names {
+        let ours = valid(&format!("  users: [{{ name: {}, password: pw }}]\n", quoted(name)));
+        tried.push((name.to_owned(), "pw".to_owned(), ours));
+    }
+    assert!(tried.iter().any(|(_, _, ours)| *ours) && tried.iter().any(|(_, _, ours)| !*ours));
+    for (name, password, ours) in tried {
+        let output = std::process::Command::new("docker")
+            .args(["exec", "-e", "LC_ALL=C.UTF-8", &host.container, "ejabberdctl", "register"])
+            .args([name.as_str(), "test.example", password.as_str()])
+            .output()
+            .unwrap();
+        let theirs = output.status.success();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(
+            ours,
+            theirs,
+            "{:?} {:?}: {said}",
+            &name[..3.min(name.len())],
+            password.chars().take(9)
+        );
+    }
+}
+
+#[test]
+fn validate_refuses_what_the_server_refuses_newest() {
+    validate_refuses_what_the_server_refuses("newest");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn validate_refuses_what_the_server_refuses_24_12() {
+    validate_refuses_what_the_server_refuses("24.12");
+}

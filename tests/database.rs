@@ -1,0 +1,447 @@
+//! The operator knows its database: it never puts an empty one in its place,
+//! nor fills or prunes another database. On a real ejabberd.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use support::host::{Host, eventually};
+use support::real::{HOST, docker, image};
+use support::watched::{PEOPLE, condition, converged, is_ready, started, status, until, watch};
+
+/// Long enough to see that nothing is done.
+const QUIET: Duration = Duration::from_secs(6);
+
+fn is_missing(status: &Value) -> bool {
+    let stalled = condition(status, "Stalled");
+    stalled["status"] == "True" && stalled["reason"] == "DatabaseMissing"
+}
+
+fn exists(what: &[&str]) -> bool {
+    Command::new("docker").args(what).output().unwrap().status.success()
+}
+
+/// The home of ejabberd in an image, and the part of the path above it that is a link.
+fn home(version: &str) -> &'static str {
+    if version.ends_with("ghcr") { "/opt/ejabberd" } else { "/home/ejabberd" }
+}
+
+/// Something beside a host that is removed at the end.
+struct Leftovers(Vec<[String; 2]>);
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        for [kind, name] in &self.0 {
+            let args: &[&str] =
+                if kind == "container" { &["rm", "-f", "-v", name] } else { &[kind, "rm", name] };
+            let _ = Command::new("docker").args(args).output();
+        }
+    }
+}
+
+/// The volume is lost: nothing is created without an order.
+fn emptied(version: &str) {
+    let (host, operator) = converged(version, PEOPLE);
+    let volume = format!("{}-database", host.container);
+    // The operator must not see the container missing while the volume still exists: it
+    // would create a new container.
+    operator.signal("STOP");
+    host.remove_container();
+    docker(&["volume", "rm", &volume]);
+    operator.signal("CONT");
+    let said = until(&host, &operator, "missing", is_missing);
+    let message = condition(&said, "Stalled")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("retry --fill") && message.contains(&volume), "{message}");
+    std::thread::sleep(QUIET);
+    host.run(&["retry"]).expect(0);
+    std::thread::sleep(QUIET);
+    assert!(!exists(&["inspect", &host.container]) && !exists(&["volume", "inspect", &volume]));
+    let plan = host.run(&["plan", "--detailed-exitcode"]).expect(2);
+    assert!(plan.stdout.contains("is missing"), "{}", plan.stdout);
+
+    host.run(&["retry", "--fill"]).expect(0);
+    until(&host, &operator, "filled", is_ready);
+    assert_eq!(host.users(), ["ann", "bob", "gen"]);
+    let created = started(&host);
+    host.remove_container();
+    until(&host, &operator, "its own again", |s| started(&host) != created && is_ready(s));
+}
+
+/// The volume of the same name comes back empty, or with another database.
+fn exchanged(version: &str) {
+    let host = Host::new(version);
+    host.declare(PEOPLE);
+    host.run(&["apply"]).expect(0);
+    let volume = format!("{}-database", host.container);
+    host.remove_container();
+    docker(&["volume", "rm", &volume]);
+    docker(&["volume", "create", &volume]);
+    let ran = host.run(&["apply"]).expect(3);
+    assert!(ran.stdout.contains("there is no database on the volume"), "{}", ran.stdout);
+    assert!(!exists(&["inspect", &host.container]));
+
+    // A server of others makes a database there meanwhile.
+    let mount = format!("{volume}:{}/database", home(version));
+    docker(&["run", "-d", "--name", &host.container, "-v", &mount, &image(version)]);
+    eventually("it starts", Duration::from_secs(60), || {
+        exists(&["exec", &host.container, "ejabberdctl", "started"])
+    });
+    let ran = host.run(&["apply"]).expect(3);
+    assert!(ran.stdout.contains("at another time"), "{}", ran.stdout);
+    assert_eq!(host.ctl(&["registered_users", "localhost"]), "", "nothing was created");
+    host.remove_container();
+    let ran = host.run(&["apply"]).expect(3);
+    assert!(ran.stdout.contains("there is another database on the volume"), "{}", ran.stdout);
+    assert!(!exists(&["inspect", &host.container]));
+
+    host.run(&["retry", "--fill"]).expect(0);
+    host.run(&["apply"]).expect(0);
+    assert_eq!(host.users(), ["ann", "bob", "gen"]);
+}
+
+/// A state directory that belongs to another server: the accounts of this one
+/// are not pruned, whatever the container is called.
+fn foreign_state(version: &str) {
+    let ours = Host::new(version);
+    ours.declare(PEOPLE);
+    ours.run(&["apply"]).expect(0);
+    let other = Host::new(version);
+    other.declare("  users: [{ name: ann, password: a }, { name: zoe, password: z }]\n");
+    other.run(&["apply"]).expect(0);
+    other.ctl(&["register", "gen", HOST, "somebody"]);
+    other.ctl(&["register", "bob", HOST, "somebody"]);
+    let before = other.users();
+
+    let state = other.state();
+    fs::remove_dir_all(&state).unwrap();
+    assert!(Command::new("cp").arg("-a").args([ours.state(), state]).status().unwrap().success());
+    other.declare("  users: [{ name: ann, password: changed }]\n");
+    let ran = other.run(&["apply"]).expect(3);
+    assert!(ran.stdout.contains("another time") && ran.stdout.contains("--fill"), "{}", ran.stdout);
+    assert_eq!(other.users(), before);
+    other.ctl(&["check_password", "ann", HOST, "a"]);
+
+    // By order this one is managed; what others made in it stays.
+    other.run(&["retry", "--fill"]).expect(0);
+    other.run(&["apply"]).expect(0);
+    assert_eq!(other.users(), before);
+    other.ctl(&["check_password", "ann", HOST, "changed"]);
+}
+
+/// A directory of the host with the database, owned by the image's user.
+fn directory_for(host: &Host) -> String {
+    let directory = host.path("database");
+    fs::create_dir(&directory).unwrap();
+    let uid = docker(&["run", "--rm", "--entrypoint", "id", &image(&host.version), "-u"]);
+    let owned = Command::new("chown").args([&uid]).arg(&directory).status().unwrap();
+    assert!(owned.success());
+    directory.display().to_string()
+}
+
+fn start(host: &Host, options: &[&str]) {
+    let image = image(&host.version);
+    let mut args = vec!["run", "-d", "--name", host.container.as_str()];
+    args.extend(options);
+    args.push(&image);
+    docker(&args);
+    eventually("it starts", Duration::from_secs(60), || {
+        exists(&["exec", &host.container, "ejabberdctl", "started"])
+    });
+}
+
+/// A container of others with the database in a directory of the
+/// host: once it is gone, no container without that directory takes its place.
+fn bind_mounted(version: &str) {
+    let host = Host::new(version);
+    let mount = format!("{}:{}/database", directory_for(&host), home(version));
+    start(&host, &["-v", &mount]);
+    host.declare(PEOPLE);
+    host.run(&["apply"]).expect(0);
+    let operator = watch(&host, "run.log");
+    until(&host, &operator, "ready", is_ready);
+    host.remove_container();
+    let said = until(&host, &operator, "missing", is_missing);
+    let message = condition(&said, "Stalled")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("directory") && message.contains("of the host"), "{message}");
+    host.run(&["retry"]).expect(0);
+    std::thread::sleep(QUIET);
+    assert!(!exists(&["inspect", &host.container]), "{}", operator.log());
+
+    start(&host, &["-v", &mount]);
+    until(&host, &operator, "adopted again", is_ready);
+    assert_eq!(host.users(), ["ann", "bob", "gen"]);
+}
+
+/// A volume above the database: what a new container gets is known beforehand.
+fn parent_volume(version: &str) {
+    let mut host = Host::new(version);
+    let volume = format!("{}-all", host.container);
+    let _leftovers = Leftovers(vec![["volume".to_owned(), volume.clone()]]);
+    start(&host, &["-v", &format!("{volume}:{}", home(version))]);
+    host.declare(PEOPLE);
+    host.run(&["apply"]).expect(0);
+    let password = published(&host);
+    host.remove_container();
+    // The declaration does not name the volume: a new container would be empty.
+    let ran = host.run(&["apply"]).expect(3);
+    let said = ["would get", "is gone", "would look for it", "would keep it on"];
+    assert!(said.iter().any(|words| ran.stdout.contains(words)), "{}", ran.stdout);
+    assert!(!exists(&["inspect", &host.container]));
+    if !version.ends_with("ghcr") {
+        // There the image's own VOLUME had the database, and an engine that removes
+        // a container keeps such a volume: it can be declared.
+        return;
+    }
+    let head = format!("network: bridge, volumes: {{ \"{}\": {volume} }}", home(version));
+    host.server = String::new();
+    host.declare(PEOPLE);
+    let text = fs::read_to_string(host.file()).unwrap().replacen("network: bridge", &head, 1);
+    fs::write(host.file(), text).unwrap();
+    host.run(&["retry"]).expect(0);
+    host.run(&["apply"]).expect(0);
+    assert_eq!(host.users(), ["ann", "bob", "gen"]);
+    host.ctl(&["check_password", "gen", HOST, &password]);
+}
+
+/// The generated password of `gen`.
+fn published(host: &Host) -> String {
+    host.run(&["secret", "gen"]).expect(0).stdout.trim().to_owned()
+}
+
+fn inspect(container: &str, format: &str) -> String {
+    docker(&["inspect", "-f", format, container])
+}
+
+const MOUNTS: &str = "{{range .Mounts}}{{.Destination}}={{.Name}}{{.Source}}\n{{end}}";
+
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// A container of others with unnamed volumes, a host name and a limit is
+/// replaced: all of it is there again.
+fn recreated(version: &str) {
+    let host = Host::new(version);
+    let home = home(version);
+    let conf = format!("{}-conf", host.container);
+    let mount = format!("{conf}:{home}/conf");
+    let options = ["-v", &mount, "--hostname", "xmpp1", "--memory", "700m", "-e", "TZ=UTC"];
+    start(&host, &options);
+    host.declare(PEOPLE);
+    host.run(&["apply"]).expect(0);
+    let before = inspect(&host.container, MOUNTS);
+    let cookie = docker(&["exec", &host.container, "cat", &format!("{home}/.erlang.cookie")]);
+    let changed = |what: &str| {
+        let text = fs::read_to_string(host.file()).unwrap();
+        let text = text.replacen("network: bridge", &format!("network: bridge, {what}"), 1);
+        fs::write(host.file(), text).unwrap();
+    };
+    changed("recreate: whenChanged, environment: { COLOUR: blue }");
+
+    // A container of others has the name: it is not touched.
+    let aside = format!("{}-before", host.container);
+    let _leftovers = Leftovers(vec![["container".to_owned(), aside.clone()]]);
+    docker(&["create", "--name", &aside, &image(version)]);
+    let ran = host.run(&["apply"]).expect(1);
+    assert!(ran.stdout.contains(&aside), "{}", ran.stdout);
+    assert_eq!(inspect(&aside, "{{.State.Status}}"), "created");
+    assert_eq!(host.users(), ["ann", "bob", "gen"]);
+    docker(&["rm", "-v", &aside]);
+
+    host.run(&["retry"]).expect(0);
+    host.run(&["apply"]).expect(0);
+    assert_eq!(
+        inspect(&host.container, "{{.Config.Hostname}} {{.HostConfig.Memory}}"),
+        "xmpp1 734003200"
+    );
+    assert_eq!(sorted(&inspect(&host.container, MOUNTS)), sorted(&before));
+    let env = inspect(&host.container, "{{.Config.Env}}");
+    assert!(env.contains("COLOUR=blue") && env.contains("TZ=UTC"), "{env}");
+    assert!(inspect(&host.container, "{{.Config.Labels}}").contains("managed:true"));
+    assert_eq!(host.users(), ["ann", "bob", "gen"]);
+    let now = docker(&["exec", &host.container, "cat", &format!("{home}/.erlang.cookie")]);
+    assert_eq!(now, cookie);
+    assert!(!exists(&["inspect", &aside]), "the old one was removed");
+    host.run(&["plan", "--detailed-exitcode"]).expect(0);
+}
+
+/// What would be lost is named, and nothing is replaced.
+fn not_recreated(version: &str) {
+    let host = Host::new(version);
+    // A directory in the container's own layer.
+    let spool = format!("{}/elsewhere", home(version));
+    start(&host, &["-e", &format!("SPOOL_DIR={spool}")]);
+    host.declare(PEOPLE);
+    host.run(&["apply"]).expect(0);
+    let before = started(&host);
+    let text = fs::read_to_string(host.file()).unwrap();
+    let more = "network: bridge, recreate: whenChanged, environment: { COLOUR: blue }";
+    fs::write(host.file(), text.replacen("network: bridge", more, 1)).unwrap();
+    let plan = host.run(&["plan"]);
+    let lost = match version {
+        // All that it writes is on its volume; its script sets the variable itself.
+        "newest-ghcr" => None,
+        "24.12-ecs" => Some("the container itself"),
+        _ => Some("/conf/ejabberd.yml"),
+    };
+    assert_eq!(plan.stdout.contains("this would be lost"), lost.is_some(), "{}", plan.stdout);
+    if let Some(lost) = lost {
+        assert!(plan.stdout.contains(lost), "{}", plan.stdout);
+        host.run(&["apply"]).expect(1);
+        assert_eq!(started(&host), before);
+    } else {
+        let volume = inspect(&host.container, "{{(index .Mounts 0).Name}}");
+        let advice = format!("declare `/opt/ejabberd: {volume}`");
+        assert!(plan.stdout.contains(&advice), "{}", plan.stdout);
+    }
+
+    // The operator's own container. Where the start script heeds the variable, the
+    // volume is taken along; elsewhere the new container has an empty database, which
+    // is found out before the old one goes.
+    let own = Host::new(version);
+    own.declare(PEOPLE);
+    own.run(&["apply"]).expect(0);
+    let text = fs::read_to_string(own.file()).unwrap();
+    let more =
+        format!("network: bridge, recreate: whenChanged, environment: {{ SPOOL_DIR: {spool} }}");
+    fs::write(own.file(), text.replacen("network: bridge", &more, 1)).unwrap();
+    if version.ends_with("ecs") {
+        own.run(&["apply"]).expect(0);
+        assert!(inspect(&own.container, MOUNTS).contains(&spool));
+    } else {
+        let before = inspect(&own.container, "{{.Id}}");
+        let ran = own.run(&["apply"]).expect(1);
+        let ghcr = version.ends_with("ghcr");
+        let refusal = if ghcr { "this would be lost" } else { "another database" };
+        assert!(ran.stdout.contains(refusal), "{}", ran.stdout);
+        assert_eq!(inspect(&own.container, "{{.Id}}"), before);
+        eventually("it is back", Duration::from_secs(60), || {
+            exists(&["exec", &own.container, "ejabberdctl", "started"])
+        });
+    }
+    assert_eq!(own.users(), ["ann", "bob", "gen"]);
+}
+
+/// A stopped container `NAME-before` of others is not the server.
+fn not_started(version: &str) {
+    let host = Host::new(version);
+    let aside = format!("{}-before", host.container);
+    let _leftovers = Leftovers(vec![["container".to_owned(), aside.clone()]]);
+    docker(&["create", "--name", &aside, &image(version)]);
+    host.declare(PEOPLE);
+    host.run(&["apply"]).expect(0);
+    assert_eq!(inspect(&aside, "{{.State.Status}}"), "created");
+    assert_eq!(host.users(), ["ann", "bob", "gen"]);
+}
+
+/// Deletions that count on a creation are refused when that fails.
+fn counted_afterwards(version: &str) {
+    let host = Host::new(version);
+    let policy = "  policy: { guard: { freeDeletes: 5 } }\n";
+    host.declare(&format!("  users: [{{ name: old, password: a }}]\n{policy}"));
+    host.run(&["apply"]).expect(0);
+    let missing = "passwordFrom: { file: nowhere }";
+    host.declare(&format!("  users: [{{ name: new, {missing} }}]\n{policy}"));
+    let ran = host.run(&["apply"]).expect(1);
+    assert!(ran.stdout.contains("would leave too little"), "{}", ran.stdout);
+    assert_eq!(host.users(), ["old"]);
+    host.declare(&format!("  users: [{{ name: new, password: b }}]\n{policy}"));
+    host.run(&["apply"]).expect(0);
+    assert_eq!(host.users(), ["new"]);
+    assert!(status(&host).is_null() || !is_missing(&status(&host)));
+}
+
+/// Accounts that a change leaves behind are named before anything is done, and
+/// the new place is filled by approval alone.
+fn left_behind(version: &str) {
+    let host = Host::new(version);
+    host.declare(PEOPLE);
+    host.run(&["apply"]).expect(0);
+    let text = fs::read_to_string(host.file()).unwrap();
+    let config = fs::read_to_string(host.path("ejabberd.yml")).unwrap();
+
+    // The host is renamed, in both files.
+    let other = "chat.example";
+    fs::write(host.path("ejabberd.yml"), config.replace(HOST, other)).unwrap();
+    let renamed = text.replace(&format!("host: {HOST}"), &format!("host: {other}"));
+    fs::write(host.file(), &renamed).unwrap();
+    let plan = host.run(&["plan"]).expect(0);
+    let said = format!("3 owned accounts are left behind on {HOST}");
+    assert!(plan.stdout.contains(&said), "{}", plan.stdout);
+    let before = started(&host);
+    let ran = host.run(&["apply"]).expect(3);
+    assert!(ran.stdout.contains("approve"), "{}", ran.stdout);
+    assert_eq!((started(&host), host.users().len()), (before, 3), "nothing was done");
+    let digest = host.run(&["plan", "--output", "json"]).json()["digest"].clone();
+    let approve = format!("{renamed}  policy: {{ guard: {{ approve: {digest} }} }}\n");
+    fs::write(host.file(), approve).unwrap();
+    host.run(&["apply"]).expect(0);
+    assert_eq!(host.ctl(&["registered_users", other]).lines().count(), 3);
+}
+
+/// Another `auth_method`: the accounts stay in Mnesia.
+fn other_method(version: &str) {
+    let host = Host::new(version);
+    host.declare(PEOPLE);
+    host.run(&["apply"]).expect(0);
+    let config = fs::read_to_string(host.path("ejabberd.yml")).unwrap();
+    let external = "auth_method: [external]\nextauth_program: /bin/cat\n";
+    fs::write(host.path("ejabberd.yml"), format!("{config}{external}")).unwrap();
+    let plan = host.run(&["plan"]).expect(0);
+    let said = "3 owned accounts of test.example are left behind in ejabberd's own database";
+    assert!(plan.stdout.contains(said), "{}", plan.stdout);
+    host.run(&["apply"]).expect(3);
+    assert_eq!(host.users(), ["ann", "bob", "gen"]);
+}
+
+/// A test on the newest ejabberd and one in a release layout, and, with `--all`,
+/// on the others.
+macro_rules! on {
+    ($($name:ident: $newest:ident $ecs:ident $ghcr:ident $older:ident,)*) => { $(
+        #[test]
+        fn $newest() {
+            $name("newest");
+        }
+        #[test]
+        fn $ecs() {
+            $name("24.12-ecs");
+        }
+        #[test]
+        #[ignore = "scripts/test --all runs it"]
+        fn $ghcr() {
+            $name("newest-ghcr");
+        }
+        #[test]
+        #[ignore = "scripts/test --all runs it"]
+        fn $older() {
+            $name("23.01");
+        }
+    )* };
+}
+
+on! {
+    emptied: emptied_newest emptied_ecs emptied_ghcr emptied_23_01,
+    exchanged: exchanged_newest exchanged_ecs exchanged_ghcr exchanged_23_01,
+    foreign_state: foreign_state_newest foreign_state_ecs foreign_state_ghcr foreign_state_23_01,
+    bind_mounted: bind_mounted_newest bind_mounted_ecs bind_mounted_ghcr bind_mounted_23_01,
+    parent_volume: parent_volume_newest parent_volume_ecs parent_volume_ghcr parent_volume_23_01,
+    recreated: recreated_newest recreated_ecs recreated_ghcr recreated_23_01,
+    not_recreated: not_recreated_newest not_recreated_ecs not_recreated_ghcr not_recreated_23_01,
+    not_started: not_started_newest not_started_ecs not_started_ghcr not_started_23_01,
+    left_behind: left_behind_newest left_behind_ecs left_behind_ghcr left_behind_23_01,
+    other_method: other_method_newest other_method_ecs other_method_ghcr other_method_23_01,
+    counted_afterwards: counted_newest counted_ecs counted_ghcr counted_23_01,
+}

@@ -1,0 +1,28 @@
+//! A far end that lies: the Erlang node beside the server, and the Docker
+//! engine. It costs bounded memory and time, and never ends the operator.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "hostile/corpus.rs"]
+mod corpus;
+#[path = "hostile/engine/mod.rs"]
+mod engine;
+#[path = "hostile/far_end.rs"]
+mod far_end;
+#[path = "hostile/session.rs"]
+mod session;
+#[path = "hostile/terms.rs"]
+mod terms;
+
+/// The most memory that this process has had, in MiB. Each test has a process of its own.
+fn peak_mebibytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}

@@ -1,0 +1,45 @@
+//! The committed frames: hexadecimal digits, `#` for a comment, and `* N HEX`
+//! for bytes that are repeated.
+
+use std::fs;
+use std::path::Path;
+
+/// A frame and the name of its file.
+pub struct Frame {
+    pub name: String,
+    pub bytes: Vec<u8>,
+}
+
+/// The frames in `directory`, `refused` or `taken`, in the order of their names.
+pub fn frames(directory: &str) -> Vec<Frame> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile/frames").join(directory);
+    let mut frames: Vec<Frame> = fs::read_dir(root)
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            Frame { name, bytes: read(&fs::read_to_string(&path).unwrap()) }
+        })
+        .collect();
+    assert!(frames.len() > 20, "only {} frames in {directory}", frames.len());
+    frames.sort_by(|a, b| a.name.cmp(&b.name));
+    frames
+}
+
+fn read(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        match line.strip_prefix("* ").and_then(|line| line.split_once(' ')) {
+            Some((count, piece)) => bytes.extend(hex(piece).repeat(count.parse().unwrap())),
+            None => bytes.extend(hex(line)),
+        }
+    }
+    bytes
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u32> =
+        text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16).unwrap()).collect();
+    assert!(digits.len().is_multiple_of(2), "half a byte in {text}");
+    digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap()).collect()
+}

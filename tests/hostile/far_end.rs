@@ -1,0 +1,96 @@
+//! A far end of a session, in memory: it does what a test says.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ejabberd_operator::engine::{Complaints, Output, RuntimeError, Spawned, Spawner};
+use ejabberd_operator::erlang::{CommandLine, Installation, Launcher, NodeAddress};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+/// What our program writes when it is up.
+pub const READY: &[u8] = b"ejabberd-operator: the session is up";
+
+/// What a far end does with the pipes that the session has of it.
+type Act =
+    Box<dyn Fn(usize, DuplexStream) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// Starts far ends. The number of the far end, from 0, goes to what it does.
+pub struct FarEnds {
+    act: Act,
+    pub started: AtomicUsize,
+}
+
+impl FarEnds {
+    pub fn new<F>(act: impl Fn(usize, DuplexStream) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let act: Act = Box::new(move |number, pipe| Box::pin(act(number, pipe)));
+        Self { act, started: AtomicUsize::new(0) }
+    }
+}
+
+#[async_trait]
+impl Spawner for FarEnds {
+    async fn locate(&self) -> Result<(Installation, NodeAddress), RuntimeError> {
+        let installation = Installation {
+            launcher: Launcher::Erl("/usr/bin/erl".to_owned()),
+            boot: "start_clean".to_owned(),
+            release_lib: None,
+            libs: Vec::new(),
+        };
+        let node = NodeAddress { name: "ejabberd@localhost".to_owned(), ..NodeAddress::default() };
+        Ok((installation, node))
+    }
+
+    async fn spawn(&self, _: CommandLine) -> Result<Spawned, RuntimeError> {
+        let (near, far) = tokio::io::duplex(64 << 10);
+        tokio::spawn((self.act)(self.started.fetch_add(1, Ordering::Relaxed), far));
+        let (stdout, stdin) = tokio::io::split(near);
+        let complaints = Complaints::default();
+        Ok(Spawned { stdin: Box::new(stdin), stdout: Box::new(stdout), complaints })
+    }
+
+    async fn output(&self, _: CommandLine, _: Duration) -> Result<Output, RuntimeError> {
+        Err(RuntimeError::Missing("a program".to_owned()))
+    }
+}
+
+/// Reads one frame of calls; `None` at the end.
+pub async fn calls(pipe: &mut DuplexStream) -> Option<Vec<u8>> {
+    let length = pipe.read_u32().await.ok()?;
+    let mut frame = vec![0; usize::try_from(length).unwrap()];
+    pipe.read_exact(&mut frame).await.ok()?;
+    Some(frame)
+}
+
+/// Writes one frame. The session may have ended before.
+pub async fn answer(pipe: &mut DuplexStream, frame: &[u8]) {
+    let _ = pipe.write_u32(u32::try_from(frame.len()).unwrap()).await;
+    let _ = pipe.write_all(frame).await;
+}
+
+/// `[{Id, {ok, {ok, "26.7"}}}]`, the answer to the question for the version.
+pub fn version(id: u8) -> Vec<u8> {
+    let mut frame = vec![131, b'l', 0, 0, 0, 1, b'h', 2, b'a', id];
+    for _ in 0..2 {
+        frame.extend([b'h', 2, b'w', 2, b'o', b'k']);
+    }
+    frame.extend([b'k', 0, 4]);
+    frame.extend(b"26.7");
+    frame.push(b'j');
+    frame
+}
+
+/// Answers every call as a server of 26.07 would answer the question for its version.
+pub async fn honest(mut pipe: DuplexStream) {
+    pipe.write_all(READY).await.unwrap();
+    for id in 0.. {
+        if calls(&mut pipe).await.is_none() {
+            return;
+        }
+        answer(&mut pipe, &version(id)).await;
+    }
+}

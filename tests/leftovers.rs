@@ -1,0 +1,155 @@
+//! What killed operators leave behind is removed by the next one, and a copy of a
+//! state directory from before does no harm. On real servers.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use support::host::{Host, eventually};
+use support::real::{CONFIG, docker};
+use support::watched::{PEOPLE, SOON, condition, is_ready, started, status, until, watch};
+
+/// The containers that stand in for this host's.
+fn stand_ins(host: &Host) -> Vec<String> {
+    let filter = format!("name={}-check-", host.container);
+    let listed = docker(&["ps", "-a", "--filter", &filter, "--format", "{{.Names}}"]);
+    listed.lines().map(str::to_owned).collect()
+}
+
+/// Files of ours in the container.
+fn files(host: &Host) -> String {
+    let look = "ls -a /tmp $HOME/conf 2>/dev/null | grep ejabberd-operator- || true";
+    docker(&["exec", &host.container, "sh", "-c", look])
+}
+
+/// Kills `apply` as soon as `seen` says so. Answers whether it came to that.
+fn killed_when(host: &Host, log: &str, seen: impl Fn() -> bool) -> bool {
+    let mut apply = host.start(&["apply"], log);
+    let began = Instant::now();
+    while began.elapsed() < SOON {
+        if seen() {
+            apply.signal("KILL");
+            apply.wait(SOON);
+            return true;
+        }
+        if apply.child.try_wait().unwrap().is_some() {
+            return false;
+        }
+    }
+    panic!("{}", apply.log());
+}
+
+/// A configuration that nobody has checked yet.
+fn another_configuration(host: &Host, number: usize) {
+    let text = CONFIG.replacen("loglevel: info", &format!("loglevel: info # {number}"), 1);
+    let text = text.replacen("modules:", &format!("max_fsm_queue: {}\nmodules:", 700 + number), 1);
+    fs::write(host.path("ejabberd.yml"), text).unwrap();
+}
+
+/// Containers and files that an operator made for a moment, and was killed.
+fn removed(version: &str) {
+    let host = Host::new(version);
+    host.declare(PEOPLE);
+    host.run(&["apply"]).expect(0);
+    let mut number = 0;
+    // A server that is stopped is checked in a container that stands in for it.
+    loop {
+        number += 1;
+        assert!(number < 20, "never caught it");
+        docker(&["stop", &host.container]);
+        another_configuration(&host, number);
+        if killed_when(&host, "stopped.log", || !stand_ins(&host).is_empty())
+            && !stand_ins(&host).is_empty()
+        {
+            break;
+        }
+    }
+    let left = stand_ins(&host);
+    host.run(&["apply"]).expect(0);
+    // Its removal may take the engine a moment.
+    eventually("no container is left", SOON, || stand_ins(&host).is_empty());
+    println!("{left:?} went");
+
+    // One that runs is checked in its own container.
+    loop {
+        number += 1;
+        assert!(number < 40, "never caught it");
+        another_configuration(&host, number);
+        if killed_when(&host, "running.log", || !files(&host).is_empty())
+            && !files(&host).is_empty()
+        {
+            break;
+        }
+    }
+    host.run(&["apply"]).expect(0);
+    assert_eq!(files(&host), "");
+    assert_eq!(host.users(), ["ann", "bob", "gen"]);
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+}
+
+/// A copy of the state directory does not delete what was let go since.
+fn old_copy(version: &str) {
+    let host = Host::new(version);
+    host.declare("  users: [{ name: ann, password: a }, { name: eve, password: e }]\n");
+    host.run(&["apply"]).expect(0);
+    let backup = host.path("backup");
+    copy(&host.state(), &backup);
+    // Nothing has changed since: this copy is as good as the original.
+    copy(&backup, &host.state());
+    host.run(&["apply"]).expect(0);
+
+    host.declare("  users: [{ name: ann, password: a }]\n  policy: { prune: none }\n");
+    host.run(&["forget", "eve"]).expect(0);
+    host.declare("  users: [{ name: ann, password: a }, { name: new, password: n }]\n");
+    copy(&backup, &host.state());
+    let plan = host.run(&["plan"]).expect(0);
+    assert!(plan.stdout.contains("old copy") && plan.stdout.contains("adopt --all"), "{plan:?}");
+    host.run(&["apply"]).expect(3);
+    assert_eq!(host.users(), ["ann", "eve"]);
+
+    // The server goes on to be supervised, and the order is taken by a running operator.
+    let operator = watch(&host, "run.log");
+    until(&host, &operator, "told", |s| condition(s, "Stalled")["reason"] == "StateOutdated");
+    let before = started(&host);
+    docker(&["kill", &host.container]);
+    eventually("it is started again", SOON, || started(&host) != before);
+    host.run(&["adopt", "--all"]).expect(0);
+    until(&host, &operator, "accepted", is_ready);
+    assert_eq!(host.users(), ["ann", "eve", "new"]);
+    assert_eq!(condition(&status(&host), "Stalled")["status"], "False");
+}
+
+#[test]
+fn what_is_left_is_removed_newest() {
+    removed("newest");
+}
+
+#[test]
+fn what_is_left_is_removed_ecs() {
+    removed("24.12-ecs");
+}
+
+#[test]
+fn an_old_copy_of_the_state_does_no_harm_newest() {
+    old_copy("newest");
+}
+
+#[test]
+fn an_old_copy_of_the_state_does_no_harm_ecs() {
+    old_copy("24.12-ecs");
+}

@@ -170,7 +170,9 @@ impl Runtime for DockerRuntime {
     async fn start(&self) -> Result<(), RuntimeError> {
         let request =
             self.client().await?.start_container(self.name(), None::<query::StartContainerOptions>);
-        request.await.map_err(|e| self.error("start the container", &e))
+        let Err(error) = request.await else { return Ok(()) };
+        self.finish_removal().await;
+        Err(self.error("start the container", &error))
     }
 
     async fn stop(&self) -> Result<(), RuntimeError> {

@@ -36,8 +36,10 @@ pub(super) fn advice(error: &ApiError) -> &'static str {
 
 /// The innermost cause: what the system or the engine said, without the layers above.
 pub(super) fn root(error: &ApiError) -> String {
-    if let ApiError::DockerResponseServerError { message, .. } = error {
-        return bounded(message);
+    if let ApiError::DockerResponseServerError { message, status_code } = error {
+        let message = bounded(message);
+        // The answer to a HEAD request has no text.
+        return if message.is_empty() { format!("HTTP status {status_code}") } else { message };
     }
     let mut error: &dyn std::error::Error = error;
     while let Some(source) = error.source() {
@@ -70,6 +72,7 @@ mod tests {
             })
         };
         assert_eq!(refused("no space\nleft\u{1b}[2J on  device\n"), "no space left [2J on device");
+        assert_eq!(refused(" \n"), "HTTP status 500");
         for long in
             ["x".repeat(2_800_000), "ä ".repeat(2_800_000), "\n".repeat(9) + &"y".repeat(501)]
         {

@@ -5,8 +5,8 @@
 //! container that has such a name.
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerUpdateBody, ImageConfig, RestartPolicy,
-    RestartPolicyNameEnum,
+    ContainerInspectResponse, ContainerStateStatusEnum, ContainerUpdateBody, ImageConfig,
+    RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters as query;
 
@@ -130,6 +130,27 @@ impl DockerRuntime {
             Ok(()) => Ok(()),
             Err(e) if status(&e) == Some(404) => Ok(()),
             Err(e) => Err(self.error("remove the container", &e)),
+        }
+    }
+
+    /// Removes the container if an earlier removal has failed half-way.
+    ///
+    /// The engine calls such a container `dead`. It cannot be started, and removing it
+    /// again is all that can be done with it. With the storage driver `fuse-overlayfs`
+    /// (Docker 20.10.24) a removal fails like this, "directory not empty", while a file
+    /// of the container is read, as the operator does.
+    pub(super) async fn finish_removal(&self) {
+        let Ok(Some(container)) = self.container().await else { return };
+        let state = container.state.as_ref().and_then(|state| state.status);
+        let (Some(ContainerStateStatusEnum::DEAD), Some(id)) = (state, &container.id) else {
+            return;
+        };
+        match self.remove_container(id).await {
+            Ok(()) => tracing::info!(
+                "the removal of the container {} had failed half-way; it is removed now",
+                self.name()
+            ),
+            Err(error) => tracing::debug!("failed to {error}"),
         }
     }
 

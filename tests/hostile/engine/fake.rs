@@ -15,15 +15,43 @@ pub struct FakeEngine {
 }
 
 impl FakeEngine {
+    /// Gives `answer` to everything but questions for its version and new programs.
     pub fn start(answer: Answer) -> Self {
+        let answer = Arc::new(answer);
+        Self::listen(move |stream| {
+            let answer = Arc::clone(&answer);
+            async move { lie(stream, &answer).await }
+        })
+    }
+
+    /// Gives the answers of `answer`, which has the method and the path of a request:
+    /// a status and a body.
+    pub fn scripted(answer: impl Fn(&str, &str) -> (u16, String) + Send + Sync + 'static) -> Self {
+        let answer = Arc::new(answer);
+        Self::listen(move |mut stream| {
+            let answer = Arc::clone(&answer);
+            async move {
+                let Some(request) = Request::read(&mut stream).await? else { return Ok(()) };
+                if request.path.ends_with("/version") {
+                    return json(&mut stream, 200, VERSION).await;
+                }
+                let (status, body) = answer(&request.method, &request.path);
+                json(&mut stream, status, &body).await
+            }
+        })
+    }
+
+    fn listen<F>(serve: impl Fn(UnixStream) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = std::io::Result<()>> + Send + 'static,
+    {
         let directory = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(socket(directory.path())).unwrap();
-        let answer = Arc::new(answer);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let answer = Arc::clone(&answer);
+                let served = serve(stream);
                 // That the other side hangs up is what the tests are for.
-                tokio::spawn(async move { drop(serve(stream, &answer).await) });
+                tokio::spawn(async move { drop(served.await) });
             }
         });
         Self { directory, task }
@@ -44,24 +72,42 @@ fn socket(directory: &Path) -> PathBuf {
     directory.join("docker.sock")
 }
 
-async fn serve(mut stream: UnixStream, answer: &Answer) -> std::io::Result<()> {
-    let mut head = Vec::new();
-    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        let mut piece = [0; 4096];
-        let length = stream.read(&mut piece).await?;
-        if length == 0 {
-            return Ok(());
+const VERSION: &str = r#"{"ApiVersion":"1.41"}"#;
+
+struct Request {
+    method: String,
+    /// Without the query.
+    path: String,
+}
+
+impl Request {
+    /// `None` where the other side hangs up before the end of the head.
+    async fn read(stream: &mut UnixStream) -> std::io::Result<Option<Self>> {
+        let mut head = Vec::new();
+        while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+            let mut piece = [0; 4096];
+            let length = stream.read(&mut piece).await?;
+            if length == 0 {
+                return Ok(None);
+            }
+            head.extend_from_slice(&piece[..length]);
         }
-        head.extend_from_slice(&piece[..length]);
+        let head = String::from_utf8_lossy(&head);
+        let mut words = head.split(' ');
+        let method = words.next().unwrap_or_default().to_owned();
+        let path = words.next().unwrap_or_default();
+        let (path, _) = path.split_once('?').unwrap_or((path, ""));
+        Ok(Some(Self { method, path: path.to_owned() }))
     }
-    let request = String::from_utf8_lossy(&head);
-    let path = request.split(' ').nth(1).unwrap_or_default();
-    let (path, _) = path.split_once('?').unwrap_or((path, ""));
-    if path.ends_with("/version") {
-        return json(&mut stream, r#"{"ApiVersion":"1.41"}"#).await;
+}
+
+async fn lie(mut stream: UnixStream, answer: &Answer) -> std::io::Result<()> {
+    let Some(request) = Request::read(&mut stream).await? else { return Ok(()) };
+    if request.path.ends_with("/version") {
+        return json(&mut stream, 200, VERSION).await;
     }
-    if request.starts_with("POST") && path.ends_with("/exec") {
-        return json(&mut stream, r#"{"Id":"1"}"#).await;
+    if request.method == "POST" && request.path.ends_with("/exec") {
+        return json(&mut stream, 200, r#"{"Id":"1"}"#).await;
     }
     stream.write_all(&answer.bytes).await?;
     match &answer.end {
@@ -78,9 +124,9 @@ async fn serve(mut stream: UnixStream, answer: &Answer) -> std::io::Result<()> {
     Ok(())
 }
 
-async fn json(stream: &mut UnixStream, body: &str) -> std::io::Result<()> {
+async fn json(stream: &mut UnixStream, status: u16, body: &str) -> std::io::Result<()> {
     let length = body.len();
-    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json";
+    let head = format!("HTTP/1.1 {status} X\r\nContent-Type: application/json");
     let text = format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}");
     stream.write_all(text.as_bytes()).await
 }

@@ -4,6 +4,8 @@ mod answers;
 mod fake;
 
 use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ejabberd_operator::engine::{Runtime, Spawner};
@@ -88,6 +90,27 @@ async fn an_engine_that_lies_costs_bounded_memory_and_time() {
         ask_everything(&runtime(&engine), &name).await;
         let peak = peak_mebibytes();
         assert!(peak < MOST_MEBIBYTES, "{name}: {peak} MiB");
+    }
+}
+
+/// A removal that failed half-way leaves a container that cannot be started: the
+/// operator finishes the removal, and leaves alone what is still being removed.
+#[tokio::test]
+async fn a_removal_that_failed_half_way_is_finished() {
+    for (state, removals) in [("dead", 1), ("removing", 0), ("exited", 0)] {
+        let removed = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&removed);
+        let engine = FakeEngine::scripted(move |method, path| match (method, path) {
+            ("DELETE", path) if path.ends_with("/containers/4d05") => {
+                counter.fetch_add(1, Ordering::Relaxed);
+                (204, String::new())
+            }
+            ("GET", _) => (200, format!(r#"{{"Id":"4d05","State":{{"Status":"{state}"}}}}"#)),
+            _ => (409, r#"{"message":"container is marked for removal"}"#.to_owned()),
+        });
+        let error = runtime(&engine).start().await.unwrap_err().to_string();
+        assert!(error.contains("marked for removal"), "{error}");
+        assert_eq!(removed.load(Ordering::Relaxed), removals, "{state}");
     }
 }
 

@@ -13,7 +13,8 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use ejabberd_operator::store::SqliteStore;
 
@@ -111,6 +112,77 @@ fn what_is_taken_or_closed() {
         says(place, &["--state-dir", "file", command], 1, &words);
     }
     says(place, &["--state-dir", "/proc/none", "apply"], 1, &["/proc/none", "--state-dir"]);
+}
+
+fn fifo(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+/// A pipe in the state directory blocks no command and no signal.
+#[test]
+fn a_pipe_in_the_state_directory_blocks_nothing() {
+    let place = place();
+    let place = place.path();
+    for (number, name) in ["state.sqlite", "state.sqlite-wal", "endpoint"].iter().enumerate() {
+        let state = format!("state-{number}");
+        fs::create_dir(place.join(&state)).unwrap();
+        fifo(&place.join(&state).join(name));
+        for command in ["run", "apply"] {
+            says(place, &["--state-dir", &state, command], 1, &[name, "no file"]);
+        }
+        for command in ["status", "plan", "inventory", "history", "events", "doctor", "retry"] {
+            let reader = Operator::start(place, &["--state-dir", &state, command]);
+            reader.wait(command);
+        }
+    }
+
+    let args = ["--state-dir", "state", "run", "--listen", "127.0.0.1:0"];
+    let running = Operator::start(place, &args);
+    let state = place.join("state");
+    wait("the operator listens", || state.join("endpoint").exists());
+    for entry in fs::read_dir(&state).unwrap() {
+        let path = entry.unwrap().path();
+        fs::remove_file(&path).unwrap();
+        fifo(&path);
+    }
+    // Read-only commands that look for this operator.
+    says(place, &["--state-dir", "state", "status"], 1, &["no file", "remove it"]);
+    let pid = running.0.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    running.wait("SIGTERM ends the operator");
+}
+
+/// The operator, which is killed if a test fails.
+struct Operator(Child);
+
+impl Operator {
+    /// Starts it, and reads nothing that it prints.
+    fn start(place: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ejabberd-operator"));
+        command.current_dir(place).args(arguments).env_remove("STATE_DIRECTORY");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command.spawn().unwrap())
+    }
+
+    fn wait(mut self, what: &str) {
+        wait(what, || self.0.try_wait().unwrap().is_some());
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn wait(what: &str, mut done: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !done() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{what}: not within a minute");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]

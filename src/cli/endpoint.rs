@@ -10,11 +10,15 @@ use std::path::{Path, PathBuf};
 use tokio::net::TcpListener;
 
 use super::Exit;
+use crate::files;
 use crate::web::{Access, Token};
 
 /// In the state directory: where the running operator listens, which it is,
 /// and a token for those who may read that directory.
 const FILE: &str = "endpoint";
+
+/// The most that the file may have: an address, the name of an instance and a token.
+const MAX_BYTES: usize = 4096;
 
 /// What is asked of the page, and of whom.
 pub(super) struct Web {
@@ -92,7 +96,8 @@ pub(super) fn write(
 
 /// Where the running operator listens, if there is one.
 pub(super) fn read(state_dir: &Path) -> Option<Endpoint> {
-    let text = std::fs::read_to_string(state_dir.join(FILE)).ok()?;
+    let content = files::read(&state_dir.join(FILE), MAX_BYTES).ok()?;
+    let text = std::str::from_utf8(&content).ok()?;
     let mut words = text.split_whitespace().map(str::to_owned);
     let (address, instance) = (words.next()?, words.next()?);
     Some(Endpoint { address, instance, token: words.next().unwrap_or_default() })

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use super::io;
 use crate::engine::{Order, Orders, StoreError};
+use crate::files;
 
 const FILE: &str = "orders";
 
 /// The longest file of orders that is read, in bytes.
-const MAX_BYTES: u64 = 64 << 10;
+const MAX_BYTES: usize = 64 << 10;
 
 /// The orders in a state directory.
 pub struct OrderFile {
@@ -53,11 +54,13 @@ impl Orders for OrderFile {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             other => other.map_err(failed)?,
         }
-        let size = fs::metadata(&taken).map_err(failed)?.len();
-        let text = if size <= MAX_BYTES { fs::read_to_string(&taken) } else { Ok(String::new()) };
+        let content = files::read(&taken, MAX_BYTES);
         fs::remove_file(&taken).map_err(failed)?;
-        let lines = text.map_err(failed)?;
-        Ok(lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+        let content = content.map_err(failed)?;
+        Ok(String::from_utf8_lossy(&content)
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect())
     }
 
     fn place(&self) -> PathBuf {
@@ -80,5 +83,18 @@ mod tests {
         assert!(file.waits());
         assert_eq!(file.take().unwrap(), orders);
         assert!(!file.waits() && file.take().unwrap().is_empty());
+    }
+
+    /// A pipe would block the operator, and with it its end.
+    #[test]
+    fn what_is_no_file_of_orders_is_refused_and_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = OrderFile::new(dir.path());
+        assert!(std::process::Command::new("mkfifo").arg(&file.path).status().unwrap().success());
+        assert!(file.take().is_err());
+        fs::write(&file.path, " ".repeat(MAX_BYTES + 1)).unwrap();
+        assert!(file.take().is_err());
+        assert_eq!(file.take().unwrap(), Vec::new());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

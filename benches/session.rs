@@ -19,8 +19,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use ejabberd_operator::engine::Server;
-use ejabberd_operator::model::Jid;
+use ejabberd_operator::domain::model::Jid;
+use ejabberd_operator::ejabberd::Server;
 use futures_util::{StreamExt, stream};
 use support::real::{CONFIG, Container, HOST};
 

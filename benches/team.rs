@@ -22,16 +22,17 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use ejabberd_operator::control::session::Session;
+use ejabberd_operator::adapters::metrics::Metrics;
+use ejabberd_operator::adapters::secrets::FileSecrets;
+use ejabberd_operator::adapters::session::Session;
+use ejabberd_operator::adapters::sqlite::SqliteStore;
+use ejabberd_operator::domain::model::ServerVersion;
+use ejabberd_operator::domain::spec;
+use ejabberd_operator::domain::spec::{DesiredState, SourceFile};
+use ejabberd_operator::ejabberd::{Call, Control, ControlError, Server, Value};
 use ejabberd_operator::engine::{
-    Call, Control, ControlError, Engine, Generations, Keeper, Meter, Rechecks, Runtime, Server,
-    Store, Telemetry, Value, Verdicts,
+    Engine, Generations, Keeper, Meter, Rechecks, Runtime, Store, Telemetry, Verdicts,
 };
-use ejabberd_operator::metrics::Metrics;
-use ejabberd_operator::model::ServerVersion;
-use ejabberd_operator::secrets::FileSecrets;
-use ejabberd_operator::spec::{self, DesiredState, SourceFile};
-use ejabberd_operator::store::SqliteStore;
 use support::real::{CONFIG, Container, HOST};
 use support::world::free;
 

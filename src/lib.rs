@@ -43,29 +43,8 @@
 //! whole server for `export`. A death is not left to the next round:
 //! [`supervision::Supervision`] decides, and the keeper carries it out.
 
-pub mod audit;
+pub mod adapters;
 pub mod cli;
-pub mod configuration;
-pub mod control;
-pub mod database;
-pub mod diff;
-pub mod doctor;
+pub mod domain;
+pub mod ejabberd;
 pub mod engine;
-pub mod erlang;
-pub mod export;
-pub mod files;
-pub mod inventory;
-pub mod metrics;
-pub mod model;
-pub mod observed;
-pub mod overview;
-pub mod plan;
-pub mod rollout;
-pub mod runtime;
-pub mod secrets;
-pub mod source;
-pub mod spec;
-pub mod status;
-pub mod store;
-pub mod supervision;
-pub mod web;

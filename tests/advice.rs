@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ejabberd_operator::store::SqliteStore;
+use ejabberd_operator::adapters::sqlite::SqliteStore;
 
 const FILE: &str = "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: { name: test }\n\
     spec:\n  host: example.org\n  hosts: [example.net]\n  server: { docker: { container: nobody, engine: \"unix://absent.sock\" } }\n  \

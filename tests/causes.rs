@@ -11,7 +11,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use ejabberd_operator::supervision::{Cause, Ending};
+use ejabberd_operator::domain::supervision::{Cause, Ending};
 
 /// The logs, and what follows from each.
 const LOGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/causes");

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use ejabberd_operator::spec::{SourceFile, validate};
+use ejabberd_operator::domain::spec::{SourceFile, validate};
 use support::findings::{Findings, free_port};
 use support::host::{Host, eventually};
 use support::real::{CONFIG, docker};

@@ -16,11 +16,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 
-use ejabberd_operator::configuration::Configuration;
-use ejabberd_operator::engine::{ConfigFiles, Runtime, Server, StartContext};
-use ejabberd_operator::erlang::Verdict;
-use ejabberd_operator::model::ServerVersion;
-use ejabberd_operator::runtime::docker::DockerRuntime;
+use ejabberd_operator::adapters::docker::DockerRuntime;
+use ejabberd_operator::domain::configuration::Configuration;
+use ejabberd_operator::domain::model::ServerVersion;
+use ejabberd_operator::ejabberd::erlang::Verdict;
+use ejabberd_operator::ejabberd::{Server, StartContext};
+use ejabberd_operator::engine::{ConfigFiles, Runtime};
 use support::host::{Host, replace};
 use support::real::{CONFIG, Container, HOST, docker, ejabberd_version, image, unique};
 use support::shipped;

@@ -25,9 +25,10 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use ejabberd_operator::engine::{Class, Control, ControlError, Created, NewRoom, Runtime, Server};
-use ejabberd_operator::model::{Jid, RoomJid, Secret, Vhost};
-use ejabberd_operator::spec::{AffiliationKind, OptionValue};
+use ejabberd_operator::domain::model::{Jid, RoomJid, Secret, Vhost};
+use ejabberd_operator::domain::spec::{AffiliationKind, OptionValue};
+use ejabberd_operator::ejabberd::{Class, Control, ControlError, Created, NewRoom, Server};
+use ejabberd_operator::engine::Runtime;
 use support::double::Double;
 use support::real::{CONFIG, Container, HOST, docker, ejabberd_version};
 

@@ -15,7 +15,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use ejabberd_operator::spec::{Problem, SourceFile, schema, validate};
+use ejabberd_operator::domain::spec::{Problem, SourceFile, schema, validate};
 use proptest::prelude::*;
 
 const COMPLETE: &str = include_str!("documents/complete.yaml");
@@ -139,7 +139,7 @@ fn the_revision_is_that_of_names_and_contents() {
 
 #[test]
 fn too_large_and_nothing_at_all_are_refused() {
-    let much = "#".repeat(ejabberd_operator::spec::MAX_FILE_BYTES + 1);
+    let much = "#".repeat(ejabberd_operator::domain::spec::MAX_FILE_BYTES + 1);
     assert!(validate(&one(&much)).unwrap_err()[0].message.contains("at most"));
     assert_eq!(validate(&[]).unwrap_err().len(), 1);
 }

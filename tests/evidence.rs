@@ -16,9 +16,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ejabberd_operator::control::session::Session;
-use ejabberd_operator::engine::{Server, Spawner};
-use ejabberd_operator::runtime::docker::DockerRuntime;
+use ejabberd_operator::adapters::docker::DockerRuntime;
+use ejabberd_operator::adapters::session::Session;
+use ejabberd_operator::ejabberd::Server;
+use ejabberd_operator::engine::Spawner;
 use support::host::{Host, eventually};
 use support::real::{CONFIG, Container, docker, image};
 use support::watched::{

@@ -20,13 +20,15 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ejabberd_operator::control::session::Session;
-use ejabberd_operator::engine::{Created, NewRoom, Server, Spawner};
-use ejabberd_operator::model::{Jid, Localpart, RoomJid, Secret, Vhost};
-use ejabberd_operator::runtime::docker::DockerRuntime;
-use ejabberd_operator::spec::{
-    self, AffiliationKind, DesiredState, OptionValue, SourceFile, UserState,
+use ejabberd_operator::adapters::docker::DockerRuntime;
+use ejabberd_operator::adapters::session::Session;
+use ejabberd_operator::domain::model::{Jid, Localpart, RoomJid, Secret, Vhost};
+use ejabberd_operator::domain::spec;
+use ejabberd_operator::domain::spec::{
+    AffiliationKind, DesiredState, OptionValue, SourceFile, UserState,
 };
+use ejabberd_operator::ejabberd::{Created, NewRoom, Server};
+use ejabberd_operator::engine::Spawner;
 use support::host::{Host, Ran, eventually};
 use support::real::{CONFIG, Container, HOST, docker, image};
 
@@ -162,7 +164,7 @@ async fn fill(host: &Host, server: &Server) {
         None,
     )
     .await;
-    let nonce = ejabberd_operator::model::Secret::new("4dV9xT0qLw8ZrB2n".to_owned());
+    let nonce = ejabberd_operator::domain::model::Secret::new("4dV9xT0qLw8ZrB2n".to_owned());
     server
         .set_subject(&home, &room("hall@conference.test.example"), SUBJECT, &nonce)
         .await

@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use ejabberd_operator::spec;
+use ejabberd_operator::domain::spec;
 use rows::{Pick, Probe, Row, Version, rows};
 use support::host::Host;
 use support::real::CONFIG;

@@ -15,11 +15,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use console::{measure_text_width, strip_ansi_codes};
+use ejabberd_operator::adapters::sqlite::SqliteStore;
+use ejabberd_operator::domain::inventory::{Origin, Owned};
+use ejabberd_operator::domain::model::{Kind, ObjectKey, Revision};
+use ejabberd_operator::domain::spec::DeletionPolicy;
 use ejabberd_operator::engine::Store;
-use ejabberd_operator::inventory::{Origin, Owned};
-use ejabberd_operator::model::{Kind, ObjectKey, Revision};
-use ejabberd_operator::spec::DeletionPolicy;
-use ejabberd_operator::store::SqliteStore;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 

@@ -7,15 +7,16 @@ use serde_json::json;
 use super::args::Format;
 use super::connect::Connectors;
 use super::empty::EmptyStore;
-use super::output::{self, paint};
+use super::output::paint;
 use super::session::{Place, engine};
 use super::table::{Cell, Page, Table};
 use super::terminal::Ink;
-use super::{Exit, Outcome};
-use crate::audit::{self, Evidence, Finding, Verdict};
+use super::{Exit, Outcome, output};
+use crate::adapters::metrics::Metrics;
+use crate::domain::checks::audit;
+use crate::domain::checks::audit::{Evidence, Finding, Verdict};
+use crate::domain::spec::DesiredState;
 use crate::engine::Store;
-use crate::metrics::Metrics;
-use crate::spec::DesiredState;
 
 /// What `audit` ends with when an item does not hold, or is not known to.
 const NOT_ALL_HOLD: u8 = 2;

@@ -8,13 +8,13 @@ use super::connect::Connectors;
 use super::session::{Place, engine};
 use super::table::{Cell, Page, Table};
 use super::{Exit, Outcome, output};
+use crate::adapters::metrics::Metrics;
+use crate::adapters::sqlite::{OrderFile, SqliteStore};
+use crate::domain::model::Digest;
 use crate::engine::{
     GoodConfig, Order, Store, StoreError, Telemetry, create_without_waiting, latch, lift_latch,
     order_fill,
 };
-use crate::metrics::Metrics;
-use crate::model::Digest;
-use crate::store::{OrderFile, SqliteStore};
 
 /// How long a running operator gets to take an order: it may be in the middle
 /// of a round.

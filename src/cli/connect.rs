@@ -7,18 +7,17 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::traced::Traced;
-use crate::control::FallbackControl;
-use crate::engine::{
-    Call, ConfigFiles, Connector, Control, ControlError, LogLine, Runtime, RuntimeError, Spawner,
-    StartContext, Value,
-};
-use crate::erlang::Verdict;
-use crate::metrics::{Metered, Metrics};
-use crate::model::ServerVersion;
-use crate::observed::{ProcessState, Surroundings, Usage};
-use crate::runtime::docker::DockerRuntime;
-use crate::runtime::process::ProcessRuntime;
-use crate::spec;
+use crate::adapters::docker::DockerRuntime;
+use crate::adapters::ejabberdctl::Ejabberdctl;
+use crate::adapters::metrics::{Metered, Metrics};
+use crate::adapters::process::ProcessRuntime;
+use crate::adapters::session::Session;
+use crate::domain::model::ServerVersion;
+use crate::domain::observed::{ProcessState, Surroundings, Usage};
+use crate::domain::spec;
+use crate::ejabberd::erlang::Verdict;
+use crate::ejabberd::{Call, Control, ControlError, FallbackControl, StartContext, Value};
+use crate::engine::{ConfigFiles, Connector, LogLine, Runtime, RuntimeError, Spawner};
 
 /// Makes runtimes and control channels; counts their calls.
 pub(super) struct Connectors {
@@ -37,7 +36,7 @@ impl Connector for Connectors {
             spec::Runtime::Process(process) => {
                 let runtime = Arc::new(ProcessRuntime::new(process.clone()));
                 let spawner: Arc<dyn Spawner> = Arc::clone(&runtime) as Arc<dyn Spawner>;
-                let control = FallbackControl::new(&spawner, runtime.control_script());
+                let control = channel(&spawner, runtime.control_script());
                 self.metered(runtime, control)
             }
             spec::Runtime::External(_) => unsupported("spec.server.external"),
@@ -63,8 +62,17 @@ pub(super) fn in_container(
 ) -> (Arc<DockerRuntime>, FallbackControl) {
     let runtime = Arc::new(DockerRuntime::new(docker).held_by(holder));
     let spawner: Arc<dyn Spawner> = Arc::clone(&runtime) as Arc<dyn Spawner>;
-    let control = FallbackControl::new(&spawner, vec!["ejabberdctl".to_owned()]);
+    let control = channel(&spawner, vec!["ejabberdctl".to_owned()]);
     (runtime, control)
+}
+
+/// Both ways through `spawner`; `script` is the control script with the options by which
+/// it finds the server.
+fn channel(spawner: &Arc<dyn Spawner>, script: Vec<String>) -> FallbackControl {
+    FallbackControl::new(
+        Arc::new(Session::new(Arc::clone(spawner))),
+        Arc::new(Ejabberdctl::new(Arc::clone(spawner), script)),
+    )
 }
 
 fn unsupported(what: &'static str) -> (Arc<dyn Runtime>, Arc<dyn Control>) {

@@ -1,10 +1,10 @@
 //! The memory of an operator that has none yet: for `plan` before the first
 //! `apply`.
 
+use crate::domain::inventory::{Fingerprint, Inventory, Owned};
+use crate::domain::model::{Digest, Jid, ObjectKey, Secret};
+use crate::domain::status::Event;
 use crate::engine::{ConfigFiles, GoodConfig, Memo, Store, StoreError};
-use crate::inventory::{Fingerprint, Inventory, Owned};
-use crate::model::{Digest, Jid, ObjectKey, Secret};
-use crate::status::Event;
 
 /// Remembers nothing, and refuses to.
 pub(super) struct EmptyStore;

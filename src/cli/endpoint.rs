@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use tokio::net::TcpListener;
 
 use super::Exit;
-use crate::files;
-use crate::web::{Access, Token};
+use crate::adapters::host::files;
+use crate::adapters::web::{Access, Token};
 
 /// In the state directory: where the running operator listens, which it is,
 /// and a token for those who may read that directory.

@@ -11,8 +11,8 @@ use super::table::{Cell, Page, Table};
 use super::terminal::Ink;
 use super::times::{age, clock};
 use super::{Exit, Outcome, output};
+use crate::domain::status::{Event, EventType};
 use crate::engine::{KEPT_EVENTS, Store};
-use crate::status::{Event, EventType};
 
 /// How often `--follow` looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

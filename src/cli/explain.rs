@@ -1,10 +1,10 @@
 //! `explain`: what a field of the file is, as `kubectl explain` does it.
 
-use super::output::{self, paint};
+use super::output::paint;
 use super::table::{Cell, Page, Table};
 use super::terminal::Ink;
-use super::{Exit, Outcome};
-use crate::spec::{Field, closest, fields, room_options, vcard_fields};
+use super::{Exit, Outcome, output};
+use crate::domain::spec::{Field, closest, fields, room_options, vcard_fields};
 
 /// The part of a path that may be left out.
 const SPEC: &str = "spec";

@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use super::connect::in_container;
 use super::{Exit, Outcome, output};
-use crate::configuration::Value;
-use crate::engine::{MAIN_CONFIG, RuntimeError, Server};
-use crate::export::Export;
-use crate::runtime::docker::DockerRuntime;
-use crate::spec::{self, Docker, Network, Recreate, Severity, SourceFile};
+use crate::adapters::docker::DockerRuntime;
+use crate::domain::configuration::Value;
+use crate::domain::export::Export;
+use crate::domain::spec;
+use crate::domain::spec::{Docker, Network, Recreate, Severity, SourceFile};
+use crate::ejabberd::Server;
+use crate::engine::{MAIN_CONFIG, RuntimeError};
 
 /// The file with the desired state.
 const FILE: &str = "desired-state.yaml";

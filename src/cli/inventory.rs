@@ -7,15 +7,16 @@ use serde::Serialize;
 use super::args::{Format, OwnedKind};
 use super::configs::order;
 use super::connect::Connectors;
-use super::session::{self, Place};
+use super::session::Place;
 use super::table::{Cell, Page, Table};
-use super::{Exit, Outcome, output};
-use crate::engine::{self, Order, Store, StoreError, Telemetry};
-use crate::inventory::{Inventory, Origin};
-use crate::metrics::Metrics;
-use crate::model::{Jid, Kind, ObjectKey, RoomJid, Vhost};
-use crate::spec::{DeletionPolicy, DesiredState};
-use crate::store::SqliteStore;
+use super::{Exit, Outcome, output, session};
+use crate::adapters::metrics::Metrics;
+use crate::adapters::sqlite::SqliteStore;
+use crate::domain::inventory::{Inventory, Origin};
+use crate::domain::model::{Jid, Kind, ObjectKey, RoomJid, Vhost};
+use crate::domain::spec::{DeletionPolicy, DesiredState};
+use crate::engine;
+use crate::engine::{Order, Store, StoreError, Telemetry};
 
 /// The kinds that are listed, in the order of a plan. Affiliations go with
 /// their rooms.

@@ -16,7 +16,7 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 use super::args::LogFormat;
 use super::output;
 use super::terminal::{Ink, Stream, harmless, harmless_json, paint};
-use crate::spec::printable;
+use crate::domain::spec::printable;
 
 /// Says what is logged.
 const LEVELS: &str = "EJABBERD_OPERATOR_LOG";

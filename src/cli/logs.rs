@@ -14,9 +14,9 @@ use super::table::{Cell, Page, Table};
 use super::terminal::Ink;
 use super::times::clock;
 use super::{Exit, Outcome, events, output};
+use crate::domain::observed::ProcessState;
+use crate::domain::status::Event;
 use crate::engine::{Connector, LogLine, Runtime};
-use crate::observed::ProcessState;
-use crate::status::Event;
 
 /// How often `--follow` looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -84,7 +84,8 @@ fn coloured(line: &str) -> String {
 /// Prints both in the order of their times.
 pub(super) async fn logs(place: &Place, window: &Window, format: Format) -> Outcome {
     let desired = place.desired().await?;
-    let connectors = Connectors { metrics: crate::metrics::Metrics::new()?.into(), holder: None };
+    let connectors =
+        Connectors { metrics: crate::adapters::metrics::Metrics::new()?.into(), holder: None };
     let (runtime, control) = connectors.connect(&desired.server);
     let since = Timestamp::now().checked_sub(window.since).unwrap_or(Timestamp::UNIX_EPOCH);
     if matches!(runtime.inspect().await?, ProcessState::Absent) && !window.follow {

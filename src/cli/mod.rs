@@ -104,7 +104,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
     let place = session::Place { desired_state, state_dir };
     match command {
         Command::Explain { field, recursive } => explain::explain(field.as_deref(), recursive),
-        Command::Schema => output::pretty_json(&crate::spec::schema()),
+        Command::Schema => output::pretty_json(&crate::domain::spec::schema()),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man { output } => pages::man(output.as_deref()),
         Command::Validate => block_on(show::validate(&place)),
@@ -170,7 +170,7 @@ fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
             result = work => result,
             code = interrupted() => {
                 // What prints a secret is not in our process group, and would run on.
-                crate::secrets::end_programs();
+                crate::adapters::secrets::end_programs();
                 std::process::exit(code)
             }
         }

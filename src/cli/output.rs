@@ -8,10 +8,10 @@ use serde::Serialize;
 use super::Exit;
 use super::table::{Cell, Page, Table};
 use super::terminal::{Ink, Stream, harmless, harmless_json, harmless_yaml};
+use crate::domain::model::Op;
+use crate::domain::plan::{Plan, Step};
+use crate::domain::spec::Problem;
 use crate::engine::{StepOutcome, StepResult};
-use crate::model::Op;
-use crate::plan::{Plan, Step};
-use crate::spec::Problem;
 
 /// Prints a result for people.
 pub(super) fn print(text: &str) -> Result<(), Exit> {

@@ -8,11 +8,11 @@ use tokio::sync::watch;
 
 use super::output;
 use super::terminal::can_redraw;
-use crate::audit::Finding;
+use crate::domain::checks::audit::Finding;
+use crate::domain::plan::{Plan, Summary};
+use crate::domain::spec::printable;
+use crate::domain::status::{Progress, Status};
 use crate::engine::{RoundReport, STARTING, StepOutcome, StepResult, Telemetry, Told, step_span};
-use crate::plan::{Plan, Summary};
-use crate::spec::printable;
-use crate::status::{Progress, Status};
 
 /// Tells several.
 pub(super) struct Fanout(pub(super) Vec<Arc<dyn Telemetry>>);

@@ -12,22 +12,22 @@ use tracing::Instrument;
 
 use super::args::Format;
 use super::connect::Connectors;
-use super::endpoint::{self, Web};
+use super::endpoint::Web;
 use super::progress::{Bar, Fanout, Following, Log};
 use super::session::{Place, engine};
 use super::table::Page;
-use super::{Exit, Outcome, output};
+use super::{Exit, Outcome, endpoint, output};
+use crate::adapters::metrics::Metrics;
+use crate::adapters::secrets::FileSecrets;
+use crate::adapters::sqlite::OrderFile;
+use crate::adapters::web;
+use crate::domain::model::{Digest, Op, Revision};
+use crate::domain::plan::Plan;
+use crate::domain::status::{News, Status};
 use crate::engine::{
     Bulletin, Confirm, Controller, DELETIONS_AFTER, Permission, RoundReport, Secrets, StepResult,
     Store, Telemetry, record_round,
 };
-use crate::metrics::Metrics;
-use crate::model::{Digest, Op, Revision};
-use crate::plan::Plan;
-use crate::secrets::FileSecrets;
-use crate::status::{News, Status};
-use crate::store::OrderFile;
-use crate::web;
 
 /// What `apply` ends with when the guard refused deletions.
 const REFUSED: u8 = 3;
@@ -42,7 +42,7 @@ const MAX_ROUNDS: usize = 5;
 /// One step of `apply --output json`.
 #[derive(Serialize)]
 struct AppliedStep {
-    kind: crate::model::Kind,
+    kind: crate::domain::model::Kind,
     op: Op,
     name: String,
     result: &'static str,
@@ -278,7 +278,7 @@ async fn signals(stop: watch::Sender<bool>) {
             _ = int.recv() => {}
         }
         // A program that prints a secret must not outlive us, nor hold up the end.
-        crate::secrets::end_programs();
+        crate::adapters::secrets::end_programs();
         if *stop.borrow() {
             std::process::exit(130);
         }

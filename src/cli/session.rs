@@ -7,17 +7,18 @@ use std::sync::atomic::AtomicBool;
 
 use sha2::{Digest, Sha256};
 
-use super::Exit;
 use super::connect::Connectors;
-use super::output;
+use super::{Exit, output};
+use crate::adapters::secrets::FileSecrets;
+use crate::adapters::source::FileSource;
+use crate::adapters::sqlite::SqliteStore;
+use crate::domain::spec;
+use crate::domain::spec::{DesiredState, Severity};
+use crate::ejabberd::Server;
 use crate::engine::{
-    Connector, Engine, Generations, Keeper, Meter, Rechecks, Secrets, Server, Source, Store,
-    StoreError, Telemetry, Verdicts,
+    Connector, Engine, Generations, Keeper, Meter, Rechecks, Secrets, Source, Store, StoreError,
+    Telemetry, Verdicts,
 };
-use crate::secrets::FileSecrets;
-use crate::source::FileSource;
-use crate::spec::{self, DesiredState, Severity};
-use crate::store::SqliteStore;
 
 /// Passwords that a single command asks for, though they were seen in force
 /// before: all of a small server. Hashing one takes 23.01 thirteen milliseconds.

@@ -10,14 +10,14 @@ use jiff::Timestamp;
 use super::args::{Format, StatusFormat};
 use super::connect::Connectors;
 use super::empty::EmptyStore;
-use super::endpoint::{self, Endpoint};
+use super::endpoint::Endpoint;
 use super::session::{Place, engine};
 use super::table::Page;
-use super::{Exit, Outcome, output, status_text};
+use super::{Exit, Outcome, endpoint, output, status_text};
+use crate::adapters::metrics::Metrics;
+use crate::adapters::secrets::FileSecrets;
+use crate::domain::status::{ConditionStatus, ConditionType, OPERATOR_NOT_RUNNING, Status};
 use crate::engine::{Secrets, Store};
-use crate::metrics::Metrics;
-use crate::secrets::FileSecrets;
-use crate::status::{ConditionStatus, ConditionType, OPERATOR_NOT_RUNNING, Status};
 
 /// What `plan --detailed-exitcode` ends with when there is something to do.
 const CHANGES: u8 = 2;

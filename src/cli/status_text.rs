@@ -7,7 +7,7 @@ use super::output::paint;
 use super::table::{Cell, Page, Table};
 use super::terminal::Ink;
 use super::times::{age, clock};
-use crate::status::{Condition, ConditionStatus, ConditionType, Status, Tone};
+use crate::domain::status::{Condition, ConditionStatus, ConditionType, Status, Tone};
 
 /// So many failing and contested objects are named; of more, how many.
 const NAMED: usize = 5;

@@ -4,7 +4,7 @@
 use console::measure_text_width;
 
 use super::terminal::{Ink, Stream, paint};
-use crate::spec::printable;
+use crate::domain::spec::printable;
 
 /// Between two columns.
 const GAP: usize = 2;

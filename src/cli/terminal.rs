@@ -9,7 +9,7 @@ use console::Term;
 use serde::Serialize;
 
 use super::Exit;
-use crate::spec::{is_treacherous, printable};
+use crate::domain::spec::{is_treacherous, printable};
 
 /// Where something is written to. Each may be a terminal by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

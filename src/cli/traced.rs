@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use crate::engine::{Call, Control, ControlError, Value};
-use crate::model::ServerVersion;
+use crate::domain::model::ServerVersion;
+use crate::ejabberd::{Call, Control, ControlError, Value};
 
 /// Tells of the calls of another.
 pub(super) struct Traced(pub(super) Arc<dyn Control>);

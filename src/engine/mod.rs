@@ -1,63 +1,32 @@
-//! Floor 3: observes, plans and applies, again and again.
+//! Observes, plans and applies, again and again.
 //!
 //! Everything that touches the world goes through the traits of [`ports`].
 
-mod apply;
-mod approvals;
-mod bulletin;
-mod check;
-mod command;
-mod conditions;
-mod configuration;
-mod contests;
 mod controller;
-mod database;
-mod doctor;
+mod diagnostics;
 mod error;
-mod evidence;
-mod gate;
-mod generation;
-mod keeper;
-mod latch;
-mod lifecycle;
-mod losses;
-mod maintenance;
-mod meter;
-mod news;
-mod observe;
-mod orders;
-mod origin;
-mod ownership;
 mod ports;
-mod probe;
-mod rechecks;
-mod replacement;
-mod report;
-mod retry;
+mod reconcile;
 mod rollout;
-mod round;
-mod server;
-mod summary;
-mod survey;
-mod waiting;
+mod supervisor;
 
-pub use bulletin::{Bulletin, record_round};
-pub use check::Verdicts;
-pub use command::{Arg, Call, Shape, Value};
-pub use conditions::update as update_status;
+pub use controller::conditions::update as update_status;
+pub use controller::events::Told;
+pub use controller::orders::{Order, Orders};
+pub use controller::status_publisher::{Bulletin, record_round};
 pub use controller::{Connector, Controller, DELETIONS_AFTER};
-pub use database::order_fill;
-pub use error::{Class, ControlError, RuntimeError, SecretError, SourceError, StoreError};
-pub use generation::{Generations, order_adoption};
-pub use keeper::Keeper;
-pub use latch::{Latch, latch, lift_latch};
-pub use meter::Meter;
-pub use news::Told;
-pub use orders::{Order, Orders};
-pub use origin::create_without_waiting;
-pub use ownership::{adopt, forget};
+pub use error::{RuntimeError, SecretError, SourceError, StoreError};
 pub use ports::*;
-pub use rechecks::Rechecks;
-pub use report::{ApplyError, RoundReport, STARTING, StepOutcome, StepResult, Vitals, step_span};
-pub use round::{Confirm, Engine, Permission};
-pub use server::{Created, Endpoint, Listener, NewRoom, NodePhase, Server, WholeGroup, WholeRoom};
+pub use reconcile::database::order_fill;
+pub use reconcile::generation::{Generations, order_adoption};
+pub use reconcile::origin::create_without_waiting;
+pub use reconcile::ownership::{adopt, forget};
+pub use reconcile::phases::{Confirm, Engine, Permission};
+pub use reconcile::recheck::Rechecks;
+pub use reconcile::report::{
+    ApplyError, RoundReport, STARTING, StepOutcome, StepResult, Vitals, step_span,
+};
+pub use rollout::check::Verdicts;
+pub use rollout::latch::{Latch, latch, lift_latch};
+pub use supervisor::Keeper;
+pub use supervisor::meter::Meter;

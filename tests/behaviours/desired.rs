@@ -1,6 +1,6 @@
 //! `desired:`, which holds what an administrator writes under `spec`.
 
-use ejabberd_operator::spec::SourceFile;
+use ejabberd_operator::domain::spec::SourceFile;
 
 const HEADER: &str =
     "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: { name: test }\nspec:\n";

@@ -1,8 +1,8 @@
 //! A golden file: a comment that says the behaviour, and four sections.
 
-use ejabberd_operator::diff::diff;
-use ejabberd_operator::plan::plan;
-use ejabberd_operator::spec::validate;
+use ejabberd_operator::domain::diff::diff;
+use ejabberd_operator::domain::plan::plan;
+use ejabberd_operator::domain::spec::validate;
 
 use crate::{desired, inventory, observed, planned};
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ejabberd_operator::inventory::{Ban, Inventory, Origin, Owned};
-use ejabberd_operator::model::{AffiliationId, Jid, Kind, ObjectKey, RoomJid, Vhost};
-use ejabberd_operator::spec::{DeletionPolicy, DesiredState};
+use ejabberd_operator::domain::inventory::{Ban, Inventory, Origin, Owned};
+use ejabberd_operator::domain::model::{AffiliationId, Jid, Kind, ObjectKey, RoomJid, Vhost};
+use ejabberd_operator::domain::spec::{DeletionPolicy, DesiredState};
 use serde::Deserialize;
 
 #[derive(Deserialize)]

@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ejabberd_operator::inventory::Inventory;
-use ejabberd_operator::model::{Jid, Kind, Localpart, RoomJid, ServerVersion, Vhost};
-use ejabberd_operator::observed::{
+use ejabberd_operator::domain::inventory::Inventory;
+use ejabberd_operator::domain::model::{Jid, Kind, Localpart, RoomJid, ServerVersion, Vhost};
+use ejabberd_operator::domain::observed::{
     ObservedGroup, ObservedGroups, ObservedRoom, ObservedRooms, ObservedState, ProcessState,
     Reading, RoomOptions, Vcard,
 };
-use ejabberd_operator::spec::{AffiliationKind, DesiredState, VcardField};
+use ejabberd_operator::domain::spec::{AffiliationKind, DesiredState, VcardField};
 use serde::Deserialize;
 
 use crate::inventory::{account, room};

@@ -1,8 +1,8 @@
 //! `plan:`, as it is written into a golden file.
 
-use ejabberd_operator::diff::{Action, ChangeSet};
-use ejabberd_operator::plan::{Plan, Step};
-use ejabberd_operator::spec::{Problem, Severity};
+use ejabberd_operator::domain::diff::{Action, ChangeSet};
+use ejabberd_operator::domain::plan::{Plan, Step};
+use ejabberd_operator::domain::spec::{Problem, Severity};
 
 /// A list under `key`; without elements nothing at all.
 fn list(text: &mut String, key: &str, indent: usize, lines: impl IntoIterator<Item = String>) {

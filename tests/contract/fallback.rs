@@ -8,17 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ejabberd_operator::control::ejabberdctl::Ejabberdctl;
-use ejabberd_operator::control::session::Session;
-use ejabberd_operator::engine::{
-    Arg, Call, Control, ControlError, NewRoom, Server, Shape, Spawner, Value,
+use ejabberd_operator::adapters::ejabberdctl::Ejabberdctl;
+use ejabberd_operator::adapters::session::Session;
+use ejabberd_operator::domain::model::{Secret, ServerVersion};
+use ejabberd_operator::domain::spec::OptionValue;
+use ejabberd_operator::ejabberd::{
+    Arg, Call, Control, ControlError, NewRoom, Server, Shape, Value,
 };
-use ejabberd_operator::model::{Secret, ServerVersion};
-use ejabberd_operator::spec::OptionValue;
+use ejabberd_operator::engine::Spawner;
 
-use super::objects::{self, Subjects};
+use super::objects::Subjects;
 use super::support::real::{CONFIG, Container, HOST};
-use super::{host, hostile_rooms, jid, options, room, rooms, secret};
+use super::{host, hostile_rooms, jid, objects, options, room, rooms, secret};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -389,7 +390,7 @@ async fn each_row_of_the_table_holds_on_a_real_server() {
     let persistent = options(&[("persistent", OptionValue::Bool(true))]);
     let new = NewRoom { options: &persistent, affiliations: &BTreeMap::new(), subject: None };
     session.create_room(&room("hall"), &host(), &new).await.unwrap();
-    let team = ejabberd_operator::model::Localpart::new("team").unwrap();
+    let team = ejabberd_operator::domain::model::Localpart::new("team").unwrap();
     session.write_group(&host(), &team, Some("Team"), None).await.unwrap();
     session.close().await;
     let control = fallback(&container);

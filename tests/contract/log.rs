@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use ejabberd_operator::engine::{Listener, NewRoom, Secrets as _, Server};
-use ejabberd_operator::secrets::FileSecrets;
-use ejabberd_operator::spec::OptionValue;
+use ejabberd_operator::adapters::secrets::FileSecrets;
+use ejabberd_operator::domain::spec::OptionValue;
+use ejabberd_operator::ejabberd::{Listener, NewRoom, Server};
+use ejabberd_operator::engine::Secrets as _;
 
 use super::support::real::{CONFIG, Container, docker};
 use super::{host, jid, room, secret};

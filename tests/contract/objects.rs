@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ejabberd_operator::engine::{ControlError, Created, NewRoom, Server};
-use ejabberd_operator::model::{AffiliationId, Localpart};
-use ejabberd_operator::spec::{AffiliationKind, OptionValue, TableStorage, VcardField};
+use ejabberd_operator::domain::model::{AffiliationId, Localpart};
+use ejabberd_operator::domain::spec::{AffiliationKind, OptionValue, TableStorage, VcardField};
+use ejabberd_operator::ejabberd::{ControlError, Created, NewRoom, Server};
 
 use super::{HOSTILE, HOSTILE_NAMES, gone, host, jid, options, plain, room, secret};
 
@@ -89,7 +89,7 @@ pub(super) async fn affiliations(server: &Server, knows: Subjects) {
     assert!(matches!(error, ControlError::Refused { .. }), "{error:?}");
 }
 
-async fn subjects(server: &Server, hall: &ejabberd_operator::model::RoomJid) {
+async fn subjects(server: &Server, hall: &ejabberd_operator::domain::model::RoomJid) {
     for (name, value) in [
         ("members_only", OptionValue::Bool(true)),
         ("moderated", OptionValue::Bool(true)),

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ejabberd_operator::control::ejabberdctl::Ejabberdctl;
-use ejabberd_operator::control::session::Session;
-use ejabberd_operator::engine::{ConfigFiles, Control, Runtime, Server, Spawner};
-use ejabberd_operator::observed::{PAUSED, ProcessState};
-use ejabberd_operator::runtime::process::ProcessRuntime;
-use ejabberd_operator::spec;
+use ejabberd_operator::adapters::ejabberdctl::Ejabberdctl;
+use ejabberd_operator::adapters::process::ProcessRuntime;
+use ejabberd_operator::adapters::session::Session;
+use ejabberd_operator::domain::observed::{PAUSED, ProcessState};
+use ejabberd_operator::domain::spec;
+use ejabberd_operator::ejabberd::{Control, Server};
+use ejabberd_operator::engine::{ConfigFiles, Runtime, Spawner};
 use jiff::Timestamp;
 
 use super::support::inside::{DIRECTORY, Inside};

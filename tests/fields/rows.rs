@@ -2,7 +2,7 @@
 
 #![allow(clippy::too_many_lines, reason = "a table has as many lines as it has rows")]
 
-use ejabberd_operator::spec;
+use ejabberd_operator::domain::spec;
 
 use crate::support::real::HOST;
 

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use ejabberd_operator::ejabberd::erlang::{CommandLine, Installation, Launcher, NodeAddress};
 use ejabberd_operator::engine::{Complaints, Output, RuntimeError, Spawned, Spawner};
-use ejabberd_operator::erlang::{CommandLine, Installation, Launcher, NodeAddress};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 /// What our program writes when it is up.

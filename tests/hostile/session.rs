@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ejabberd_operator::control::session::Session;
-use ejabberd_operator::engine::{Arg, Call, Control, ControlError};
+use ejabberd_operator::adapters::session::Session;
+use ejabberd_operator::ejabberd::{Arg, Call, Control, ControlError};
 use tokio::io::{AsyncWriteExt, DuplexStream};
 
 use crate::corpus::frames;

@@ -1,7 +1,8 @@
 //! The decoder of Erlang's external term format, on its own.
 
-use ejabberd_operator::control::session::etf::{self, MEMORY_PER_BYTE};
-use ejabberd_operator::engine::Value;
+use ejabberd_operator::adapters::session::etf;
+use ejabberd_operator::adapters::session::etf::MEMORY_PER_BYTE;
+use ejabberd_operator::ejabberd::Value;
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -1,8 +1,8 @@
 //! The process and its configuration: one promise each.
 
+use ejabberd_operator::domain::model::{Kind, Op};
+use ejabberd_operator::domain::observed::ProcessState;
 use ejabberd_operator::engine::{RoundReport, StepResult};
-use ejabberd_operator::model::{Kind, Op};
-use ejabberd_operator::observed::ProcessState;
 
 use crate::support::world::{Always, Fault, IMAGE_CONFIG, Lab, declare, free};
 

@@ -6,12 +6,13 @@ use std::fmt::Write as _;
 use std::future::Future;
 use std::sync::Arc;
 
-use ejabberd_operator::engine::{RoundReport, Value};
-use ejabberd_operator::inventory::Inventory;
-use ejabberd_operator::model::{Kind, ObjectKey};
-use ejabberd_operator::spec::{
+use ejabberd_operator::domain::inventory::Inventory;
+use ejabberd_operator::domain::model::{Kind, ObjectKey};
+use ejabberd_operator::domain::spec::{
     DeletionPolicy, DesiredState, Mode, OptionValue, Prune, SecretSource, UserState,
 };
+use ejabberd_operator::ejabberd::Value;
+use ejabberd_operator::engine::RoundReport;
 use proptest::prelude::*;
 
 use crate::support::world::{Effect, Fault, HOST, Lab, declare, free};

@@ -1,8 +1,9 @@
 //! Accounts, rooms and policy: one promise each.
 
-use ejabberd_operator::engine::{RoundReport, StepResult, Value};
-use ejabberd_operator::model::{Kind, ObjectKey, Op};
-use ejabberd_operator::observed::Reading;
+use ejabberd_operator::domain::model::{Kind, ObjectKey, Op};
+use ejabberd_operator::domain::observed::Reading;
+use ejabberd_operator::ejabberd::Value;
+use ejabberd_operator::engine::{RoundReport, StepResult};
 
 use crate::support::world::{Always, Fault, HOST, Lab, declare, free};
 
@@ -381,7 +382,7 @@ async fn one_failing_object_does_not_block_the_others() {
 #[tokio::test(start_paused = true)]
 async fn what_backs_off_is_left_out_and_the_rest_goes_on() {
     let lab = Lab::new();
-    let wait = |step: &ejabberd_operator::plan::Step| {
+    let wait = |step: &ejabberd_operator::domain::plan::Step| {
         step.name.starts_with("bob").then_some("it failed a moment ago")
     };
     let patient = ejabberd_operator::engine::Permission { backing_off: &wait, ..free() };
@@ -462,7 +463,7 @@ async fn enforcing_again_after_a_time_of_freedom_sets_the_password() {
 /// A server of `version`, with one account that somebody else made.
 fn of_version(version: &str) -> std::sync::Arc<Lab> {
     let mut lab = Lab::new();
-    let version = ejabberd_operator::model::ServerVersion::parse(version).unwrap();
+    let version = ejabberd_operator::domain::model::ServerVersion::parse(version).unwrap();
     std::sync::Arc::get_mut(&mut lab).unwrap().double.version = version;
     lab.others_make_user("ann", "theirs");
     lab

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ejabberd_operator::inventory::Inventory;
-use ejabberd_operator::model::Kind;
-use ejabberd_operator::spec::DesiredState;
+use ejabberd_operator::domain::inventory::Inventory;
+use ejabberd_operator::domain::model::Kind;
+use ejabberd_operator::domain::spec::DesiredState;
 
 use crate::support::world::{Effect, Fault, HOST, Lab, declare, free};
 
@@ -42,7 +42,7 @@ fn names(inventory: &Inventory) -> Vec<String> {
 
 /// What the inventory shall hold in the end: what is declared to be there.
 fn declared(desired: &DesiredState) -> Vec<String> {
-    use ejabberd_operator::spec::UserState;
+    use ejabberd_operator::domain::spec::UserState;
     let users = desired.users.iter().flatten();
     let users = users.filter(|(_, user)| user.state != UserState::Absent);
     let groups = desired.groups.iter().flatten().filter(|(_, group)| group.roster);

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use ejabberd_operator::inventory::Inventory;
-use ejabberd_operator::model::{AffiliationId, Kind, ObjectKey};
-use ejabberd_operator::spec::{AffiliationKind, DesiredState, UserState};
+use ejabberd_operator::domain::inventory::Inventory;
+use ejabberd_operator::domain::model::{AffiliationId, Kind, ObjectKey};
+use ejabberd_operator::domain::spec::{AffiliationKind, DesiredState, UserState};
 use proptest::prelude::*;
 
 use crate::support::world::{Effect, Fault, HOST, Lab, declare, free};

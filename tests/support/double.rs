@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ejabberd_operator::engine::{Arg, Call, Control, ControlError, Value};
-use ejabberd_operator::model::ServerVersion;
+use ejabberd_operator::domain::model::ServerVersion;
+use ejabberd_operator::ejabberd::{Arg, Call, Control, ControlError, Value};
 
 use super::objects::Objects;
 

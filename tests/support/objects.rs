@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ejabberd_operator::engine::{Arg, Value};
+use ejabberd_operator::ejabberd::{Arg, Value};
 
 use super::double::{World, atom, no, said, text};
 

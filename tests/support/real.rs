@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use ejabberd_operator::control::session::Session;
-use ejabberd_operator::engine::{Runtime, Server, Spawner};
-use ejabberd_operator::runtime::docker::DockerRuntime;
-use ejabberd_operator::spec;
+use ejabberd_operator::adapters::docker::DockerRuntime;
+use ejabberd_operator::adapters::session::Session;
+use ejabberd_operator::domain::spec;
+use ejabberd_operator::ejabberd::Server;
+use ejabberd_operator::engine::{Runtime, Spawner};
 
 /// The image that `scripts/ejabberd-image` builds.
 pub fn image(version: &str) -> String {

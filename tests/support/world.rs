@@ -11,22 +11,23 @@ use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ejabberd_operator::configuration::Configuration;
+use ejabberd_operator::domain::configuration::Configuration;
+use ejabberd_operator::domain::inventory::{Fingerprint, Inventory, Owned};
+use ejabberd_operator::domain::model::{Digest, Jid, Kind, ObjectKey, Secret, ServerVersion};
+use ejabberd_operator::domain::observed::{ProcessState, Surroundings, Usage};
+use ejabberd_operator::domain::plan::Step;
+use ejabberd_operator::domain::spec;
+use ejabberd_operator::domain::spec::{
+    DeletionPolicy, DesiredState, SecretSink, SecretSource, SourceFile,
+};
+use ejabberd_operator::domain::status::Event;
+use ejabberd_operator::ejabberd::erlang::Verdict;
+use ejabberd_operator::ejabberd::{Arg, Call, Control, ControlError, Server, StartContext, Value};
 use ejabberd_operator::engine::{
-    Arg, Call, ConfigFiles, Confirm, Control, ControlError, Engine, GOOD_CONFIGS, Generations,
-    GoodConfig, IsOurs, Keeper, LogLine, MAIN_CONFIG, Memo, Meter, Permission, Rechecks,
-    RoundReport, Runtime, RuntimeError, SecretError, Secrets, Server, StartContext, Store,
-    StoreError, Telemetry, Value, Verdicts,
+    ConfigFiles, Confirm, Engine, GOOD_CONFIGS, Generations, GoodConfig, IsOurs, Keeper, LogLine,
+    MAIN_CONFIG, Memo, Meter, Permission, Rechecks, RoundReport, Runtime, RuntimeError,
+    SecretError, Secrets, Store, StoreError, Telemetry, Verdicts,
 };
-use ejabberd_operator::erlang::Verdict;
-use ejabberd_operator::inventory::{Fingerprint, Inventory, Owned};
-use ejabberd_operator::model::{Digest, Jid, Kind, ObjectKey, Secret, ServerVersion};
-use ejabberd_operator::observed::{ProcessState, Surroundings, Usage};
-use ejabberd_operator::plan::Step;
-use ejabberd_operator::spec::{
-    self, DeletionPolicy, DesiredState, SecretSink, SecretSource, SourceFile,
-};
-use ejabberd_operator::status::Event;
 use jiff::Timestamp;
 
 use super::double::{Double, World};

@@ -15,11 +15,13 @@ use super::empty::EmptyStore;
 use super::session::{Place, engine};
 use super::table::Page;
 use super::{Exit, Outcome, USAGE, output};
-use crate::doctor::{self, Evidence, File, Symptom, Verdict};
+use crate::adapters::metrics::Metrics;
+use crate::domain::checks::doctor;
+use crate::domain::checks::doctor::{Evidence, File, Symptom, Verdict};
+use crate::domain::model::Jid;
+use crate::domain::spec;
+use crate::domain::spec::{DesiredState, Problem, Severity};
 use crate::engine::{Source, Store};
-use crate::metrics::Metrics;
-use crate::model::Jid;
-use crate::spec::{self, DesiredState, Problem, Severity};
 
 /// What `doctor` ends with when something is wrong, or not known.
 const NOT_FINE: u8 = 2;

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use rustix::fs::{Access, access};
 
+use crate::adapters::sqlite::SqliteStore;
 use crate::cli::session::Place;
 use crate::cli::show;
-use crate::doctor::{Operator, Usable};
-use crate::observed::{Reading, Space};
-use crate::status::Status;
-use crate::store::SqliteStore;
+use crate::domain::checks::doctor::{Operator, Usable};
+use crate::domain::observed::{Reading, Space};
+use crate::domain::status::Status;
 
 pub(super) async fn gather(place: &Place) -> Operator {
     let directory = &place.state_dir;

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::spec::{self, DesiredState, SourceFile};
+use crate::domain::spec;
+use crate::domain::spec::{DesiredState, SourceFile};
 
 /// What is enough to look at a server, the most first: whatever of it is
 /// valid by itself is used.

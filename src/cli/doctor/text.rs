@@ -3,7 +3,7 @@
 use super::super::output::paint;
 use super::super::table::{Cell, Page, Table};
 use super::super::terminal::Ink;
-use crate::doctor::{Evidence, Finding, LOGIN_CHECKS, Symptom, Verdict};
+use crate::domain::checks::doctor::{Evidence, Finding, LOGIN_CHECKS, Symptom, Verdict};
 
 fn mark(verdict: Verdict) -> Cell {
     match verdict {

@@ -5,18 +5,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::events::of_audit;
+use super::orders::Order;
 use super::{Controller, Current};
-use crate::audit;
-use crate::audit::{Finding, Verdict};
-use crate::engine::database::order_fill;
-use crate::engine::generation::order_adoption;
-use crate::engine::latch::lift_latch;
-use crate::engine::news::of_audit;
-use crate::engine::orders::Order;
-use crate::engine::origin::create_without_waiting;
-use crate::engine::ownership::{adopt, forget};
-use crate::engine::report::ApplyError;
-use crate::status::{AuditStatus, News};
+use crate::domain::checks::audit;
+use crate::domain::checks::audit::{Finding, Verdict};
+use crate::domain::status::{AuditStatus, News};
+use crate::engine::reconcile::database::order_fill;
+use crate::engine::reconcile::generation::order_adoption;
+use crate::engine::reconcile::origin::create_without_waiting;
+use crate::engine::reconcile::ownership::{adopt, forget};
+use crate::engine::reconcile::report::ApplyError;
+use crate::engine::rollout::latch::lift_latch;
 
 /// How often the security checklist is gone through when nothing happens. Each
 /// time opens a stream to the server.

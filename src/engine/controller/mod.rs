@@ -1,7 +1,11 @@
 //! The loop. Level-triggered: whatever happens only says "look again".
 
 mod beside;
+pub(super) mod conditions;
+pub(super) mod events;
+pub(super) mod orders;
 mod revision;
+pub(super) mod status_publisher;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,17 +17,18 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
-use super::bulletin::Bulletin;
-use super::conditions;
 use super::error::StoreError;
-use super::news::{Told, of_steps};
-use super::orders::Orders;
-use super::ports::{Control, Runtime, Secrets, Source, Store, Telemetry};
-use super::retry::Retries;
-use super::round::{Confirm, Engine, Permission};
-use crate::plan::Step;
-use crate::spec::{self, DesiredState};
-use crate::status::{ConditionType, News};
+use super::ports::{Runtime, Secrets, Source, Store, Telemetry};
+use super::reconcile::phases::{Confirm, Engine, Permission};
+use super::reconcile::retry::Retries;
+use crate::domain::plan::Step;
+use crate::domain::spec;
+use crate::domain::spec::DesiredState;
+use crate::domain::status::{ConditionType, News};
+use crate::ejabberd::Control;
+use events::{Told, of_steps};
+use orders::Orders;
+use status_publisher::Bulletin;
 
 /// Deletions wait until a revision has stood for so long: a checkout that is
 /// half done must not look like a removal.

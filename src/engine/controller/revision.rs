@@ -8,15 +8,16 @@ use std::sync::atomic::AtomicBool;
 use tokio::time::Instant;
 
 use super::{AbortOnDrop, Controller, Current, RECHECKS};
-use crate::engine::check::Verdicts;
-use crate::engine::generation::Generations;
-use crate::engine::keeper::Keeper;
-use crate::engine::meter::Meter;
-use crate::engine::rechecks::Rechecks;
-use crate::engine::round::Engine;
-use crate::engine::server::Server;
-use crate::spec::{self, DesiredState, Problem, SecretSource, Severity, Validated};
-use crate::status::{ConditionType, News};
+use crate::domain::spec;
+use crate::domain::spec::{DesiredState, Problem, SecretSource, Severity, Validated};
+use crate::domain::status::{ConditionType, News};
+use crate::ejabberd::Server;
+use crate::engine::reconcile::generation::Generations;
+use crate::engine::reconcile::phases::Engine;
+use crate::engine::reconcile::recheck::Rechecks;
+use crate::engine::rollout::check::Verdicts;
+use crate::engine::supervisor::Keeper;
+use crate::engine::supervisor::meter::Meter;
 
 impl Controller {
     /// Reads and validates the desired state, or says what is wrong with it in
@@ -122,7 +123,7 @@ impl Controller {
 
     /// Notes that the file cannot be used.
     fn stalled(&self, reason: &str, message: &str) {
-        let known = |c: &crate::status::Condition| c.message == message;
+        let known = |c: &crate::domain::status::Condition| c.message == message;
         if self.bulletin.read().get(ConditionType::Stalled).is_some_and(known) {
             return;
         }

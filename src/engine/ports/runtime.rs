@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::database::{Database, Location};
+use crate::domain::database::{Database, Location};
+use crate::domain::observed::{Circumstances, Holder, ProcessState, Space, Surroundings, Usage};
+use crate::ejabberd::StartContext;
+use crate::ejabberd::erlang::Verdict;
 use crate::engine::error::RuntimeError;
-use crate::erlang::Verdict;
-use crate::observed::{Circumstances, Holder, ProcessState, Space, Surroundings, Usage};
 
 /// Files of a configuration, by the name that they have beside the server's
 /// configuration file; that file itself is `ejabberd.yml`.
@@ -16,16 +17,6 @@ pub type ConfigFiles = BTreeMap<String, Vec<u8>>;
 
 /// The configuration file's own name among [`ConfigFiles`].
 pub const MAIN_CONFIG: &str = "ejabberd.yml";
-
-/// What a server that answers says of how it was started. Empty where it does
-/// not answer: then the runtime knows what its image and its scripts say.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StartContext {
-    /// Its working directory, which relative paths of its configuration start from.
-    pub directory: Option<String>,
-    /// The macros of its environment (`EJABBERD_MACRO_*`), with their values.
-    pub macros: Vec<(String, String)>,
-}
 
 /// A line that the server logged.
 #[derive(Debug, Clone, PartialEq, Eq)]

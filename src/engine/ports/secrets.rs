@@ -4,9 +4,9 @@ use std::path::Path;
 
 use async_trait::async_trait;
 
+use crate::domain::model::Secret;
+use crate::domain::spec::{SecretSink, SecretSource};
 use crate::engine::error::SecretError;
-use crate::model::Secret;
-use crate::spec::{SecretSink, SecretSource};
 
 /// Whether a secret is one that the operator wrote.
 pub type IsOurs = Box<dyn Fn(&Secret) -> bool + Send + Sync>;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 
+use crate::domain::spec::SourceFile;
 use crate::engine::error::SourceError;
-use crate::spec::SourceFile;
 
 /// Where the desired state comes from.
 #[async_trait]

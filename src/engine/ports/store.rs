@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::runtime::ConfigFiles;
+use crate::domain::inventory::{Fingerprint, Inventory, Owned};
+use crate::domain::model::{Digest, Jid, ObjectKey, Revision, Secret};
+use crate::domain::status::Event;
 use crate::engine::error::StoreError;
-use crate::inventory::{Fingerprint, Inventory, Owned};
-use crate::model::{Digest, Jid, ObjectKey, Revision, Secret};
-use crate::status::Event;
 
 /// How many good configurations are kept.
 pub const GOOD_CONFIGS: usize = 5;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::audit::Finding;
-use crate::engine::report::{RoundReport, StepOutcome};
-use crate::plan::Plan;
-use crate::status::Status;
+use crate::domain::checks::audit::Finding;
+use crate::domain::plan::Plan;
+use crate::domain::status::Status;
+use crate::engine::reconcile::report::{RoundReport, StepOutcome};
 
 /// What the engine tells about itself; nothing of it can fail. Whoever listens
 /// takes what concerns it.

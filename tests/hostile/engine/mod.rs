@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use ejabberd_operator::adapters::docker::DockerRuntime;
+use ejabberd_operator::domain::spec::{Docker, Network, Recreate};
+use ejabberd_operator::ejabberd::erlang::CommandLine;
 use ejabberd_operator::engine::{Runtime, Spawner};
-use ejabberd_operator::erlang::CommandLine;
-use ejabberd_operator::runtime::docker::DockerRuntime;
-use ejabberd_operator::spec::{Docker, Network, Recreate};
 use jiff::Timestamp;
 use tokio::io::AsyncReadExt;
 use tokio::sync::Notify;

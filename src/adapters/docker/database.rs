@@ -1,0 +1,307 @@
+//! Where the database of the server is stored, and what a new container would
+//! find of it.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, HostConfig, Mount, MountType,
+};
+use bollard::query_parameters as query;
+
+use super::create::{Layout, is_within};
+use super::{DockerRuntime, create, status};
+use crate::domain::database::{Database, Location, SCHEMA_FILE};
+use crate::engine::RuntimeError;
+
+/// No path has as many parts, links resolved; a loop of links ends here.
+const MAX_PARTS: usize = 64;
+
+impl DockerRuntime {
+    /// Where `directory` of the container is stored. `None` where there is no
+    /// container.
+    pub(super) async fn location_of(
+        &self,
+        directory: &str,
+    ) -> Result<Option<Location>, RuntimeError> {
+        let Some(container) = self.container().await? else { return Ok(None) };
+        self.location_of_its(&container, directory).await.map(Some)
+    }
+
+    /// The same, of the server's container as it was inspected. Mounts stay the
+    /// same as long as a container lives, so it is looked up once.
+    pub(super) async fn location_of_its(
+        &self,
+        container: &ContainerInspectResponse,
+        directory: &str,
+    ) -> Result<Location, RuntimeError> {
+        let id = container.id.clone().unwrap_or_default();
+        {
+            let located = self.located.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((of, path, location)) = located.as_ref()
+                && *of == id
+                && path == directory
+            {
+                return Ok(location.clone());
+            }
+        }
+        let mounts = mounts_of(container);
+        let location = self.location_in(self.name(), &mounts, directory).await?;
+        *self.located.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((id, directory.to_owned(), location.clone()));
+        Ok(location)
+    }
+
+    /// Why a container that is created from the declaration, once this one is
+    /// gone, would not have the database in `directory`, if so.
+    pub(super) async fn not_attached(
+        &self,
+        container: &ContainerInspectResponse,
+        directory: &str,
+    ) -> Result<Option<String>, RuntimeError> {
+        let location = self.location_of_its(container, directory).await?;
+        let Location::Volume { name, within } = &location else {
+            return Ok(Some(elsewhere(&location)));
+        };
+        // A volume that is not declared has the container's name.
+        let config = container.config.clone().unwrap_or_default();
+        let env = config.env.unwrap_or_default();
+        let layout = Layout::new(&env, config.working_dir.as_deref(), config.volumes.as_deref());
+        let planned = on_volumes(&create::volumes(&self.spec, &layout));
+        let then = self.location_in(self.name(), &planned, directory).await?;
+        Ok((then != location).then(|| {
+            format!(
+                "its database is on {location}, which a new container would not get; declare \
+                 `{}: {name}` under spec.server.docker.volumes",
+                place(directory, within)
+            )
+        }))
+    }
+
+    /// Where `directory` of `container` is stored, which has `mounts`. Links are
+    /// resolved before paths are compared: `/home` may be a link to `/opt`, and
+    /// the engine resolves the place of a mount as well.
+    pub(super) async fn location_in(
+        &self,
+        container: &str,
+        mounts: &BTreeMap<String, Location>,
+        directory: &str,
+    ) -> Result<Location, RuntimeError> {
+        let directory = self.resolved(container, directory).await?;
+        let mut places = BTreeMap::new();
+        for (place, location) in mounts {
+            places.insert(self.resolved(container, place).await?, location.clone());
+        }
+        Ok(covering(&places, &directory))
+    }
+
+    /// `path` of `container` without links. A part that does not exist stays unchanged.
+    pub(super) async fn resolved(
+        &self,
+        container: &str,
+        path: &str,
+    ) -> Result<String, RuntimeError> {
+        let mut left: Vec<String> = parts(path).rev().map(str::to_owned).collect();
+        let mut done = String::new();
+        let mut looked = 0;
+        while let Some(part) = left.pop() {
+            let here = format!("{done}/{part}");
+            looked += 1;
+            match self.link_target(container, &here).await? {
+                Some(target) if looked < MAX_PARTS => {
+                    left.extend(parts(&target).rev().map(str::to_owned));
+                    done.clear();
+                }
+                _ => done = here,
+            }
+        }
+        Ok(if done.is_empty() { "/".to_owned() } else { done })
+    }
+
+    /// The absolute path that a link of `container` leads to; `None` where there is
+    /// no link.
+    async fn link_target(
+        &self,
+        container: &str,
+        path: &str,
+    ) -> Result<Option<String>, RuntimeError> {
+        let options = query::ContainerArchiveInfoOptionsBuilder::default().path(path).build();
+        match self.client().await?.get_container_archive_info(container, Some(options)).await {
+            Ok(found) => Ok(Some(found.link_target).filter(|target| {
+                // The engine gives it as an absolute path, links within it resolved.
+                target.starts_with('/') && target != path
+            })),
+            Err(e) if status(&e) == Some(404) => Ok(None),
+            Err(e) => Err(self.error("look for a file in", &e)),
+        }
+    }
+
+    /// Why a container that is created from the declaration would not have the
+    /// database that is `known`, or, where none is known, any database.
+    pub(super) async fn lost_by_creation(
+        &self,
+        known: Option<&Database>,
+    ) -> Result<Option<String>, RuntimeError> {
+        let image = self.image().await?.config.unwrap_or_default();
+        let layout = Layout::of_new(&self.spec, &image);
+        let planned = on_volumes(&create::volumes(&self.spec, &layout));
+        let then = covering(&planned, &layout.database);
+        let Location::Volume { name: volume, within } = &then else {
+            return Ok(Some(format!("no volume is declared for {}", layout.database)));
+        };
+        match known.and_then(|known| known.location.as_ref()) {
+            // Its files are looked for below.
+            Some(Location::Volume { name, .. }) if name == volume => {}
+            Some(location @ Location::Volume { name, within }) => {
+                return Ok(Some(format!(
+                    "its database is on {location}, and a new container would keep it on {then}; \
+                     declare `{}: {name}` under spec.server.docker.volumes",
+                    place(&layout.database, within)
+                )));
+            }
+            Some(location) => return Ok(Some(elsewhere(location))),
+            None => {}
+        }
+        match self.client().await?.inspect_volume(volume).await {
+            Ok(_) => {}
+            Err(e) if status(&e) == Some(404) => {
+                return Ok(Some(format!("the volume {volume} is gone")));
+            }
+            Err(e) => return Err(self.error("inspect a volume of", &e)),
+        }
+        let place = place(&layout.database, within);
+        let stand_in = self.create_viewer(volume, place).await?;
+        let found = self.found_in(&stand_in, (volume, place), &layout.database, known).await;
+        self.remove_stand_in(&stand_in).await;
+        found
+    }
+
+    /// Creates a container that is never started: the engine reads files of its
+    /// volume all the same.
+    async fn create_viewer(&self, volume: &str, place: &str) -> Result<String, RuntimeError> {
+        let mount = Mount {
+            target: Some(place.to_owned()),
+            source: Some(volume.to_owned()),
+            typ: Some(MountType::VOLUME),
+            read_only: Some(true),
+            ..Default::default()
+        };
+        let body = ContainerCreateBody {
+            image: self.image().await?.id,
+            network_disabled: Some(true),
+            host_config: Some(HostConfig { mounts: Some(vec![mount]), ..Default::default() }),
+            ..Default::default()
+        };
+        self.create_stand_in(body).await
+    }
+
+    async fn found_in(
+        &self,
+        stand_in: &str,
+        (volume, place): (&str, &str),
+        directory: &str,
+        known: Option<&Database>,
+    ) -> Result<Option<String>, RuntimeError> {
+        let whole = Location::Volume { name: volume.to_owned(), within: String::new() };
+        let mounts = BTreeMap::from([(place.to_owned(), whole)]);
+        let location = self.location_in(stand_in, &mounts, directory).await?;
+        if let Some(before) = known.and_then(|known| known.location.as_ref())
+            && *before != location
+        {
+            return Ok(Some(format!(
+                "its database is {before}, and a new container would look for it in {location}"
+            )));
+        }
+        let schema = self.download(stand_in, &format!("{directory}/{SCHEMA_FILE}")).await?;
+        Ok(match (schema, known) {
+            (None, _) => Some(format!("there is no database on {location}")),
+            (Some(file), Some(known)) if !known.cookie.is_in(&file.content) => {
+                Some(format!("there is another database on {location}"))
+            }
+            _ => None,
+        })
+    }
+}
+
+fn elsewhere(location: &Location) -> String {
+    format!("its database is in {location}, which a new container does not get")
+}
+
+fn parts(path: &str) -> impl DoubleEndedIterator<Item = &str> {
+    path.split('/').filter(|part| !part.is_empty() && *part != ".")
+}
+
+/// The mounts of a container by their paths.
+pub(super) fn mounts_of(container: &ContainerInspectResponse) -> BTreeMap<String, Location> {
+    let of_mount = container.mounts.iter().flatten().filter_map(|mount| {
+        let location = match mount.typ.as_deref() {
+            Some("volume") => Location::Volume { name: mount.name.clone()?, within: String::new() },
+            Some("bind") => Location::Host(mount.source.clone()?),
+            Some("tmpfs") => Location::Memory,
+            _ => return None,
+        };
+        Some((mount.destination.clone()?, location))
+    });
+    let tmpfs = container.host_config.as_ref().and_then(|host| host.tmpfs.as_ref());
+    let in_memory = tmpfs.into_iter().flatten().map(|(place, _)| (place.clone(), Location::Memory));
+    of_mount.chain(in_memory).collect()
+}
+
+/// Volumes by the place at which a container gets them, as locations.
+fn on_volumes(volumes: &BTreeMap<String, String>) -> BTreeMap<String, Location> {
+    let whole = |name: &String| Location::Volume { name: name.clone(), within: String::new() };
+    volumes.iter().map(|(place, name)| (place.clone(), whole(name))).collect()
+}
+
+/// Where a volume must be attached for the path `within` it to be at `directory`.
+fn place<'d>(directory: &'d str, within: &str) -> &'d str {
+    directory.strip_suffix(within).map_or(directory, |place| place.trim_end_matches('/'))
+}
+
+/// Where `directory` is stored: in the mount that is nearest above it.
+pub(super) fn covering(mounts: &BTreeMap<String, Location>, directory: &str) -> Location {
+    let within = |place: &str| {
+        let rest = directory.strip_prefix(place.trim_end_matches('/'))?;
+        is_within(directory, place).then(|| rest.trim_matches('/').to_owned())
+    };
+    let above = mounts.iter().filter_map(|(place, location)| {
+        within(place).map(|within| (place.len(), location, within))
+    });
+    match above.max_by_key(|(length, ..)| *length) {
+        Some((_, Location::Volume { name, .. }, within)) => {
+            Location::Volume { name: name.clone(), within }
+        }
+        Some((_, Location::Host(path), within)) if !within.is_empty() => {
+            Location::Host(format!("{}/{within}", path.trim_end_matches('/')))
+        }
+        Some((_, location, _)) => location.clone(),
+        None => Location::Container,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_mount_above_a_directory_holds_it() {
+        let volume = |name: &str, within: &str| Location::Volume {
+            name: name.to_owned(),
+            within: within.to_owned(),
+        };
+        let mounts = BTreeMap::from([
+            ("/opt/ejabberd".to_owned(), volume("all", "")),
+            ("/opt/ejabberd/upload".to_owned(), Location::Host("/srv/upload".to_owned())),
+            ("/opt/ejabberd/run".to_owned(), Location::Memory),
+        ]);
+        assert_eq!(covering(&mounts, "/opt/ejabberd/database"), volume("all", "database"));
+        assert_eq!(covering(&mounts, "/opt/ejabberd"), volume("all", ""));
+        let within = Location::Host("/srv/upload/a/b".to_owned());
+        assert_eq!(covering(&mounts, "/opt/ejabberd/upload/a/b"), within);
+        assert_eq!(covering(&mounts, "/opt/ejabberd/run"), Location::Memory);
+        // A name that only begins alike is another directory.
+        assert_eq!(covering(&mounts, "/opt/ejabberd-26/database"), Location::Container);
+        let everything = BTreeMap::from([("/".to_owned(), Location::Host("/srv".to_owned()))]);
+        assert_eq!(covering(&everything, "/home/x"), Location::Host("/srv/home/x".to_owned()));
+    }
+}

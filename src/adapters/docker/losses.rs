@@ -1,0 +1,176 @@
+//! What would be lost if the container were replaced.
+
+use bollard::models::{ContainerInspectResponse, FilesystemChange};
+
+use super::carry::Old;
+use super::create::{Layout, is_within};
+use super::database::mounts_of;
+use super::{DockerRuntime, carry, root};
+use crate::domain::database::Location;
+use crate::domain::spec::Recreate;
+use crate::engine::RuntimeError;
+
+/// Directories whose content each start makes again, or that hold no data.
+const PASSING: [&str; 9] =
+    ["/tmp", "/var/tmp", "/run", "/var/run", "/var/log", "/var/cache", "/dev", "/proc", "/sys"];
+
+/// Files that are made again, or that a replacement copies.
+const NAMES: [&str; 5] =
+    [".erlang.cookie", "erl_crash.dump", ".bash_history", ".ash_history", ".sh_history"];
+
+/// No more files than these are named.
+const SHOWN: usize = 5;
+
+impl DockerRuntime {
+    /// What a container that replaces this one would not have. `database` is the
+    /// directory of the database, where the server was asked. Empty as well
+    /// where no replacement is declared.
+    pub(super) async fn losses(
+        &self,
+        container: &ContainerInspectResponse,
+        database: Option<&str>,
+    ) -> Result<Vec<String>, RuntimeError> {
+        if self.spec.recreate == Recreate::Never || self.spec.image.is_none() {
+            return Ok(Vec::new());
+        }
+        let mut losses = Vec::new();
+        let host = container.host_config.as_ref();
+        if host.and_then(|host| host.auto_remove) == Some(true) {
+            losses.push(
+                "it was started with `--rm`: it is removed, with its unnamed volumes, as soon as \
+                 it stops"
+                    .to_owned(),
+            );
+        }
+        losses.extend(self.database_lost(container, database).await?);
+        let changes = self.client().await?.container_changes(self.name()).await;
+        match changes {
+            Ok(changes) => {
+                let logs = variable(container, "LOGS_DIR");
+                losses.extend(files_lost(container, logs, &changes.unwrap_or_default()));
+            }
+            Err(e) => losses.push(format!("its own files cannot be looked at ({})", root(&e))),
+        }
+        Ok(losses)
+    }
+
+    async fn database_lost(
+        &self,
+        container: &ContainerInspectResponse,
+        database: Option<&str>,
+    ) -> Result<Option<String>, RuntimeError> {
+        let config = container.config.clone().unwrap_or_default();
+        let usual = Layout::new(
+            config.env.as_deref().unwrap_or_default(),
+            config.working_dir.as_deref(),
+            config.volumes.as_deref(),
+        );
+        let directory = database.unwrap_or(&usual.database);
+        let here = self.location_in(self.name(), &mounts_of(container), directory).await?;
+        if matches!(here, Location::Container | Location::Memory) {
+            return Ok(Some(format!("its database at {directory} is in {here}")));
+        }
+        let (old_image, new_image) = self.both_images(container).await?;
+        let old = Old { container, image: &old_image };
+        let body = carry::body(&self.spec, &old, &new_image);
+        let places = carry::locations(&carry::by_place(&body));
+        // A start script of the owner's may have chosen the directory.
+        let then = if directory == usual.database {
+            carry::new_layout(&self.spec, &old, &new_image).database
+        } else {
+            directory.to_owned()
+        };
+        let there = self.location_in(self.name(), &places, &then).await?;
+        Ok((there != here).then(|| {
+            format!(
+                "its database is on {here}, and a new container would keep it on {there} ({then})"
+            )
+        }))
+    }
+}
+
+/// A variable of a container.
+fn variable<'c>(container: &'c ContainerInspectResponse, name: &str) -> Option<&'c str> {
+    let env = container.config.as_ref().and_then(|config| config.env.as_deref());
+    let line = |line: &'c String| line.strip_prefix(name)?.strip_prefix('=');
+    env.into_iter().flatten().find_map(line)
+}
+
+/// Files that were changed in the container's own layer, and would go with it.
+fn files_lost(
+    container: &ContainerInspectResponse,
+    logs: Option<&str>,
+    changes: &[FilesystemChange],
+) -> Option<String> {
+    let mounts = mounts_of(container);
+    let passes = |path: &str| {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        NAMES.contains(&name)
+            || PASSING.iter().copied().chain(logs).any(|directory| is_within(path, directory))
+            || path.contains("/logs/")
+            // The engine makes the places of mounts, and directories above them.
+            || mounts.keys().any(|place| is_within(place, path) || is_within(path, place))
+    };
+    // A change of a file changes the directories above it.
+    let holds_more = |path: &str| {
+        changes.iter().any(|other| other.path.len() > path.len() && is_within(&other.path, path))
+    };
+    let mut lost: Vec<&str> = changes
+        .iter()
+        .map(|change| change.path.as_str())
+        .filter(|path| !passes(path) && !path.ends_with("/logs") && !holds_more(path))
+        .collect();
+    lost.sort_unstable();
+    if lost.is_empty() {
+        return None;
+    }
+    let more = match lost.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let shown: Vec<&str> = lost.iter().take(SHOWN).copied().collect();
+    Some(format!("changed files that are on no volume: {}{more}", shown.join(", ").escape_debug()))
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::{ChangeType, MountPoint};
+
+    use super::*;
+
+    #[test]
+    fn files_in_the_layer_are_named_and_what_is_made_again_is_not() {
+        let container = ContainerInspectResponse {
+            mounts: Some(vec![MountPoint {
+                typ: Some("volume".to_owned()),
+                name: Some("db".to_owned()),
+                destination: Some("/home/ejabberd/database".to_owned()),
+                ..Default::default()
+            }]),
+            ..Default::default()
+        };
+        let lost = |paths: &[&str]| {
+            let kind = ChangeType::_0;
+            let changes: Vec<FilesystemChange> =
+                paths.iter().map(|&p| FilesystemChange { path: p.to_owned(), kind }).collect();
+            files_lost(&container, Some("/var/ejabberd-logs"), &changes)
+        };
+        let usual = [
+            "/home",
+            "/home/ejabberd",
+            "/home/ejabberd/database",
+            "/home/ejabberd/logs",
+            "/home/ejabberd/logs/ejabberd.log",
+            "/home/ejabberd/.erlang.cookie",
+            "/var/ejabberd-logs/x",
+            "/tmp/x",
+        ];
+        assert_eq!(lost(&usual), None);
+        let found = lost(&["/home/ejabberd/conf", "/home/ejabberd/conf/ejabberd.yml"]).unwrap();
+        assert!(found.ends_with(": /home/ejabberd/conf/ejabberd.yml"), "{found}");
+        assert!(lost(&["/home/ejabberd/upload"]).is_some());
+        let many: Vec<String> = (0..9).map(|n| format!("/srv/{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert!(lost(&many).unwrap().ends_with("/srv/4 and 4 more"));
+    }
+}

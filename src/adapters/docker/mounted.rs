@@ -1,0 +1,201 @@
+//! Files of the host that are mounted into the container one by one.
+//!
+//! Such a file keeps its inode as long as the container lives: what takes its
+//! place by a rename is not seen inside, and the engine cannot replace it at
+//! all ("device or resource busy"). So it is written in place, with a copy of
+//! what it was beside it, where nobody else may write to that directory.
+
+use std::path::{Path, PathBuf};
+
+use super::DockerRuntime;
+use crate::adapters::host::files;
+use crate::adapters::host::files::Rights;
+use crate::domain::configuration::MAX_BYTES;
+use crate::engine::RuntimeError;
+
+/// Something that is mounted into the container.
+pub(super) struct Mounted {
+    /// Where the container sees it.
+    destination: String,
+    /// What it is on the host; for a volume, where the engine keeps it.
+    pub(super) source: PathBuf,
+    /// Whether the container may write to it.
+    pub(super) writable: bool,
+    /// Whether it is a path of the host, not a volume.
+    bind: bool,
+}
+
+impl Mounted {
+    /// Whether it is the file at `path` itself, and not a directory above it.
+    pub(super) fn is_file_at(&self, path: &str) -> bool {
+        self.bind && self.destination == path
+    }
+}
+
+/// Everything that is mounted.
+pub(super) struct Mounts(Vec<Mounted>);
+
+impl Mounts {
+    /// What `path` is on: the mount that is nearest to it.
+    pub(super) fn covering(&self, path: &str) -> Option<&Mounted> {
+        let above = self.0.iter().filter(|mount| Path::new(path).starts_with(&mount.destination));
+        above.max_by_key(|mount| mount.destination.len())
+    }
+}
+
+impl DockerRuntime {
+    /// The mounts of the container.
+    pub(super) async fn mounts(&self) -> Result<Mounts, RuntimeError> {
+        let mounts = self.container().await?.and_then(|c| c.mounts).unwrap_or_default();
+        let mounts = mounts.into_iter().filter_map(|mount| {
+            Some(Mounted {
+                destination: mount.destination?,
+                source: PathBuf::from(mount.source.unwrap_or_default()),
+                writable: mount.rw != Some(false),
+                bind: mount.typ.as_deref() == Some("bind"),
+            })
+        });
+        Ok(Mounts(mounts.collect()))
+    }
+
+    /// The refusal to write to a read-only mount.
+    pub(super) fn read_only(&self, place: &str, mount: &Mounted) -> RuntimeError {
+        let source = mount.source.display();
+        let cause = if mount.is_file_at(place) {
+            format!(
+                "the host mounts this file read-only, so it belongs to the host and is never \
+                 written; edit {source} on the host, or mount it read-write"
+            )
+        } else {
+            format!(
+                "the host mounts {} read-only; edit the file in {source} on the host, or mount \
+                 that directory read-write",
+                mount.destination
+            )
+        };
+        RuntimeError::Refused { operation: format!("write {place} of {}", self.name()), cause }
+    }
+
+    /// Writes `content` into the file of the host at `source`.
+    pub(super) async fn write_in_place(
+        &self,
+        place: &str,
+        source: &Path,
+        content: &[u8],
+    ) -> Result<(), RuntimeError> {
+        self.is_of_this_host(place, source)?;
+        let (file, content) = (source.to_owned(), content.to_vec());
+        let written = tokio::task::spawn_blocking(move || in_place(&file, &content)).await;
+        let written = written.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        written.map_err(|e| self.not_written(place, source, &e.to_string()))
+    }
+
+    /// Fails where [`write_in_place`](Self::write_in_place) would for want of a permission.
+    pub(super) async fn can_write_in_place(
+        &self,
+        place: &str,
+        source: &Path,
+    ) -> Result<(), RuntimeError> {
+        self.is_of_this_host(place, source)?;
+        let file = source.to_owned();
+        let opened = tokio::task::spawn_blocking(move || files::open_in_place(&file)).await;
+        let opened = opened.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        opened.map(drop).map_err(|e| self.not_written(place, source, &e.to_string()))
+    }
+
+    fn is_of_this_host(&self, place: &str, source: &Path) -> Result<(), RuntimeError> {
+        if self.spec.engine.starts_with("unix://") {
+            return Ok(());
+        }
+        Err(self.not_written(place, source, "its engine is on another host"))
+    }
+
+    fn not_written(&self, place: &str, source: &Path, cause: &str) -> RuntimeError {
+        RuntimeError::Refused {
+            operation: format!("write {place} of {}", self.name()),
+            cause: format!(
+                "{cause}; it is the file {} of the host, mounted alone: mount its directory, or let \
+                 the operator write that file",
+                source.display()
+            ),
+        }
+    }
+}
+
+fn in_place(source: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut copy = source.as_os_str().to_owned();
+    copy.push(".before");
+    let before = files::read(source, MAX_BYTES)?;
+    // Only for people: the operator keeps the last good ones in its state directory.
+    if let Err(error) =
+        files::replace(Path::new(&copy), &before, Rights { owner: None, mode: 0o600 })
+    {
+        tracing::debug!(%error, "no copy of the file before is kept beside it");
+    }
+    files::write_in_place(source, content)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn the_nearest_mount_decides() {
+        let mount = |destination: &str, writable| Mounted {
+            destination: destination.to_owned(),
+            source: PathBuf::from("/srv"),
+            writable,
+            bind: true,
+        };
+        let mounts = Mounts(vec![
+            mount("/opt/ejabberd", true),
+            mount("/opt/ejabberd/conf", false),
+            mount("/opt/ejabberd/conf/ejabberd.yml", true),
+        ]);
+        let writable = |path: &str| mounts.covering(path).map(|mount| mount.writable);
+        assert_eq!(writable("/opt/ejabberd/conf/ejabberd.yml"), Some(true));
+        assert_eq!(writable("/opt/ejabberd/conf/a.pem"), Some(false));
+        assert_eq!(writable("/opt/ejabberd/confx"), Some(true));
+        assert_eq!(writable("/opt/ejabberdx/a"), None);
+    }
+
+    #[test]
+    fn the_inode_stays_and_a_copy_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ejabberd.yml");
+        std::fs::write(&path, "a longer text from before").unwrap();
+        let inode = std::fs::metadata(&path).unwrap().ino();
+        in_place(&path, b"a new one").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"a new one");
+        assert_eq!(std::fs::metadata(&path).unwrap().ino(), inode);
+        let copy = std::fs::read(dir.path().join("ejabberd.yml.before")).unwrap();
+        assert_eq!(copy, b"a longer text from before");
+        in_place(&dir.path().join("nowhere"), b"x").unwrap_err();
+    }
+
+    /// Whoever owns the directory chooses neither what is written, nor where.
+    #[test]
+    fn a_planted_copy_is_not_written_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let theirs = dir.path().join("theirs");
+        std::fs::create_dir(&theirs).unwrap();
+        let (path, victim) = (theirs.join("ejabberd.yml"), dir.path().join("victim"));
+        std::fs::write(&path, "#!/bin/sh\n").unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o4755))
+            .unwrap();
+        std::fs::write(&victim, "kept").unwrap();
+        std::os::unix::fs::symlink(&victim, theirs.join("ejabberd.yml.before")).unwrap();
+        for path in [&theirs, &path] {
+            std::os::unix::fs::chown(path, Some(65_531), Some(65_531)).unwrap();
+        }
+        in_place(&path, b"new").unwrap();
+        assert_eq!(std::fs::read(&victim).unwrap(), b"kept");
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        in_place(&path, b"evil").unwrap_err();
+        assert_eq!(std::fs::read(&victim).unwrap(), b"kept");
+    }
+}

@@ -1,0 +1,203 @@
+//! Putting one container in the place of another.
+//!
+//! The operator renames, removes or starts a container as a replacement only if the
+//! container's id is in the state directory. The operator never touches another
+//! container that has such a name.
+
+use bollard::models::{
+    ContainerInspectResponse, ContainerStateStatusEnum, ContainerUpdateBody, ImageConfig,
+    RestartPolicy, RestartPolicyNameEnum,
+};
+use bollard::query_parameters as query;
+
+use super::carry::Old;
+use super::database::covering;
+use super::{DockerRuntime, MANAGED_LABEL, carry, status};
+use crate::domain::database::Location;
+use crate::engine::{ConfigFiles, Runtime, RuntimeError};
+
+/// Erlang's cookie in the home directory: other nodes and scripts may know it.
+const COOKIE: &str = ".erlang.cookie";
+
+impl DockerRuntime {
+    /// The name of the container that is being replaced.
+    fn aside(&self) -> String {
+        format!("{}-before", self.name())
+    }
+
+    /// Puts the container with the id `old` aside, and creates a new one that
+    /// takes over everything which is not declared.
+    pub(super) async fn replace_container(&self, old: &str) -> Result<(), RuntimeError> {
+        let here = self.container().await?;
+        let Some(container) = here.filter(|container| container.id.as_deref() == Some(old)) else {
+            return Err(self.refused("replace", "it is not the container that was looked at"));
+        };
+        self.refuse_taken_place(Some(old)).await?;
+        let (old_image, new_image) = self.both_images(&container).await?;
+        let settings = Old { container: &container, image: &old_image };
+        let body = carry::body(&self.spec, &settings, &new_image);
+        let layout = carry::new_layout(&self.spec, &settings, &new_image);
+        let mounts = carry::by_place(&body);
+        let database = match covering(&carry::locations(&mounts), &layout.database) {
+            Location::Volume { name, .. } => Some(name),
+            _ => None,
+        };
+        self.refuse_shared(database.as_deref(), Some(old)).await?;
+        self.rename(old, &self.aside()).await?;
+        self.create_with(body).await?;
+        self.carry_cookie(old, &container).await
+    }
+
+    /// Fails where a container other than `old` has the name that `old` gets while
+    /// it is replaced.
+    pub(super) async fn refuse_taken_place(&self, old: Option<&str>) -> Result<(), RuntimeError> {
+        match self.inspected(&self.aside()).await? {
+            Some(other) if other.id.as_deref() != old => Err(self.refused(
+                "replace",
+                &format!(
+                    "a container {} is there, which the operator did not put aside: rename or \
+                     remove it",
+                    self.aside()
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The settings of the image that the container has, and of the declared one.
+    pub(super) async fn both_images(
+        &self,
+        container: &ContainerInspectResponse,
+    ) -> Result<(ImageConfig, ImageConfig), RuntimeError> {
+        let client = self.client().await?;
+        let old = match &container.image {
+            // An image may have been removed while its container lives.
+            Some(id) => client.inspect_image(id).await.ok().and_then(|image| image.config),
+            None => None,
+        };
+        let new = self.image().await?.config.unwrap_or_default();
+        Ok((old.unwrap_or_default(), new))
+    }
+
+    /// Removes what took the place of the container `old`, and gives it its name
+    /// back. Where `old` is gone, the new one stays.
+    pub(super) async fn bring_back_container(&self, old: &str) -> Result<(), RuntimeError> {
+        let Some(before) = self.inspected(old).await? else {
+            tracing::warn!("the container that was put aside is gone; the new one stays");
+            return Ok(());
+        };
+        match self.container().await? {
+            // It failed before anything was put aside.
+            Some(here) if here.id == before.id => return self.stop().await,
+            Some(here) if is_managed(&here) => {
+                self.stop().await?;
+                self.remove_container(here.id.as_deref().unwrap_or(self.name())).await?;
+            }
+            Some(_) => {
+                return Err(self.refused(
+                    "bring back",
+                    "a container of others has its name: rename or remove that one",
+                ));
+            }
+            None => {}
+        }
+        self.rename(old, self.name()).await
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<(), RuntimeError> {
+        let options = query::RenameContainerOptionsBuilder::default().name(to).build();
+        let renamed = self.client().await?.rename_container(from, options).await;
+        renamed.map_err(|e| self.error("rename the container", &e))
+    }
+
+    /// What the engine says of the container with this name or id, if there is one.
+    async fn inspected(
+        &self,
+        name: &str,
+    ) -> Result<Option<ContainerInspectResponse>, RuntimeError> {
+        match self.client().await?.inspect_container(name, None).await {
+            Ok(found) => Ok(Some(found)),
+            Err(e) if status(&e) == Some(404) => Ok(None),
+            Err(e) => Err(self.error("inspect a container beside", &e)),
+        }
+    }
+
+    /// Removes a container that does not run. Its volumes stay, unnamed ones as
+    /// well: the new container has them.
+    pub(super) async fn remove_container(&self, id: &str) -> Result<(), RuntimeError> {
+        let options = None::<query::RemoveContainerOptions>;
+        match self.client().await?.remove_container(id, options).await {
+            Ok(()) => Ok(()),
+            Err(e) if status(&e) == Some(404) => Ok(()),
+            Err(e) => Err(self.error("remove the container", &e)),
+        }
+    }
+
+    /// Removes the container if an earlier removal has failed half-way.
+    ///
+    /// The engine calls such a container `dead`. It cannot be started, and removing it
+    /// again is all that can be done with it. With the storage driver `fuse-overlayfs`
+    /// (Docker 20.10.24) a removal fails like this, "directory not empty", while a file
+    /// of the container is read, as the operator does.
+    pub(super) async fn finish_removal(&self) {
+        let Ok(Some(container)) = self.container().await else { return };
+        let state = container.state.as_ref().and_then(|state| state.status);
+        let (Some(ContainerStateStatusEnum::DEAD), Some(id)) = (state, &container.id) else {
+            return;
+        };
+        match self.remove_container(id).await {
+            Ok(()) => tracing::info!(
+                "the removal of the container {} had failed half-way; it is removed now",
+                self.name()
+            ),
+            Err(error) => tracing::debug!("failed to {error}"),
+        }
+    }
+
+    /// Copies Erlang's cookie, where it is in the old container's own layer.
+    async fn carry_cookie(
+        &self,
+        old: &str,
+        container: &ContainerInspectResponse,
+    ) -> Result<(), RuntimeError> {
+        let config = container.config.as_ref();
+        let home = config.and_then(|config| config.working_dir.as_deref()).unwrap_or_default();
+        let mounts = super::database::mounts_of(container);
+        if home.is_empty() || self.location_in(old, &mounts, home).await? != Location::Container {
+            return Ok(());
+        }
+        let Some(cookie) = self.download(old, &format!("{home}/{COOKIE}")).await? else {
+            return Ok(());
+        };
+        if !self.exists(self.name(), home).await? {
+            return Ok(());
+        }
+        let files = ConfigFiles::from([(COOKIE.to_owned(), cookie.content)]);
+        self.upload(self.name(), home, false, &files, cookie.owner).await
+    }
+
+    fn refused(&self, operation: &str, cause: &str) -> RuntimeError {
+        RuntimeError::Refused {
+            operation: format!("{operation} {}", self.name()),
+            cause: cause.to_owned(),
+        }
+    }
+
+    pub(super) async fn turn_restarts_off(&self) -> Result<(), RuntimeError> {
+        let body = ContainerUpdateBody {
+            restart_policy: Some(RestartPolicy {
+                name: Some(RestartPolicyNameEnum::NO),
+                maximum_retry_count: None,
+            }),
+            ..Default::default()
+        };
+        let updated = self.client().await?.update_container(self.name(), body).await;
+        updated.map_err(|e| self.error("change the restart policy of", &e))
+    }
+}
+
+/// Whether the operator created a container.
+pub(super) fn is_managed(container: &ContainerInspectResponse) -> bool {
+    let labels = container.config.as_ref().and_then(|config| config.labels.as_ref());
+    labels.is_some_and(|labels| labels.contains_key(MANAGED_LABEL))
+}

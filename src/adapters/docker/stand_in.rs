@@ -1,0 +1,249 @@
+//! Containers and files that exist for a moment, beside the server and in its
+//! container, and what is left of them when an operator is killed.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bollard::models::{ContainerCreateBody, ContainerSummary};
+use bollard::query_parameters as query;
+use jiff::Timestamp;
+
+use super::create::labels;
+use super::{DockerRuntime, MANAGED_LABEL, root, status};
+use crate::domain::observed::ProcessState;
+use crate::ejabberd::erlang::CommandLine;
+use crate::engine::{Runtime, RuntimeError};
+
+/// The label of a container that exists for a moment; its value is the name of
+/// the server's container.
+const STAND_IN_LABEL: &str = "io.ejabberd-operator.stand-in";
+
+/// The label with the state directory whose lock the maker held, if it held one.
+const HOLDER_LABEL: &str = "io.ejabberd-operator.holder";
+
+/// The holder of whoever holds no lock.
+const NOBODY: &str = "none";
+
+/// The beginnings of the names of directories in the server's container, made by
+/// the offline check and by a trial of whether files can be written.
+const CHECKED: &str = "ejabberd-operator-check";
+const TRIED: &str = ".ejabberd-operator-draft";
+
+/// Nothing of ours is needed for so long: a check ends within a minute, and its
+/// container ends by itself within two.
+const OLD_MINUTES: i64 = 3;
+
+/// How long the removal of files may take.
+const REMOVE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Names that other operators cannot have taken, and that do not depend on a
+/// process id: those repeat.
+fn unique() -> Result<String, RuntimeError> {
+    let random = getrandom::u64().map_err(|error| RuntimeError::Refused {
+        operation: "make a name for something that exists for a moment".to_owned(),
+        cause: error.to_string(),
+    })?;
+    Ok(format!("{random:016x}"))
+}
+
+impl DockerRuntime {
+    fn holder(&self) -> &str {
+        self.holder.as_deref().unwrap_or(NOBODY)
+    }
+
+    /// A directory below /tmp of the server's container for files to check.
+    pub(super) fn checked_directory(&self) -> Result<String, RuntimeError> {
+        Ok(format!("/tmp/{CHECKED}-{}-{}", self.holder(), unique()?))
+    }
+
+    /// A directory in `above` for files that are written to try whether that works.
+    pub(super) fn tried_directory(&self, above: &str) -> Result<String, RuntimeError> {
+        Ok(format!("{above}/{TRIED}-{}-{}", self.holder(), unique()?))
+    }
+
+    /// Creates a container in the place of the server's, for a moment.
+    /// Returns its name.
+    pub(super) async fn create_stand_in(
+        &self,
+        body: ContainerCreateBody,
+    ) -> Result<String, RuntimeError> {
+        let name = format!("{}-check-{}", self.name(), unique()?);
+        let mut labels = labels();
+        labels.insert(STAND_IN_LABEL.to_owned(), self.name().to_owned());
+        labels.insert(HOLDER_LABEL.to_owned(), self.holder().to_owned());
+        let body = ContainerCreateBody { labels: Some(labels), ..body };
+        let options = query::CreateContainerOptionsBuilder::default().name(&name).build();
+        let created = self.client().await?.create_container(Some(options), body).await;
+        created.map(|_| name).map_err(|e| self.error("create a stand-in for", &e))
+    }
+
+    /// Removes a container that was made for a moment.
+    pub(super) async fn remove_stand_in(&self, name: &str) {
+        let removed = match self.client().await {
+            Ok(client) => client.remove_container(name, Some(with_everything())).await,
+            Err(_) => return,
+        };
+        // It may have ended, and so removed itself.
+        if let Err(e) = removed
+            && !matches!(status(&e), Some(404 | 409))
+        {
+            tracing::warn!(container = name, cause = root(&e), "a container was left behind");
+        }
+    }
+
+    /// Whether a container exists only for a moment, in the place of this one.
+    pub(super) fn is_stand_in(&self, container: &ContainerSummary) -> bool {
+        let labels = container.labels.as_ref();
+        labels.and_then(|labels| labels.get(STAND_IN_LABEL)).is_some_and(|of| of == self.name())
+            || self.is_from_version_0_1(container)
+    }
+
+    /// Version 0.1 gave such a container a name, `NAME-check-PID-N`, and no label
+    /// of its own.
+    fn is_from_version_0_1(&self, container: &ContainerSummary) -> bool {
+        let managed = container.labels.as_ref().is_some_and(|l| l.contains_key(MANAGED_LABEL));
+        let mut names = container.names.iter().flatten().map(|name| name.trim_start_matches('/'));
+        let numbers = |rest: &str| {
+            rest.split_once('-').is_some_and(|(pid, count)| {
+                let digits =
+                    |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+                digits(pid) && digits(count)
+            })
+        };
+        managed
+            && names.any(|name| {
+                let rest = name.strip_prefix(self.name());
+                rest.and_then(|rest| rest.strip_prefix("-check-")).is_some_and(numbers)
+            })
+    }
+
+    /// Removes what killed operators left behind. What was made by a holder of the
+    /// same state directory is left over, because that lock is held here now; of
+    /// what others made, whatever is too old to be in use. Returns whether
+    /// everything could be looked at: files, only where the server runs.
+    pub(super) async fn remove_what_is_left(&self) -> Result<bool, RuntimeError> {
+        let filters = HashMap::from([("label", vec![MANAGED_LABEL])]);
+        let options =
+            query::ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let all = self.client().await?.list_containers(Some(options)).await;
+        let all = all.map_err(|e| self.error("list the containers beside", &e))?;
+        let now = Timestamp::now().as_second();
+        for container in all.iter().filter(|container| self.is_stand_in(container)) {
+            let holder = container.labels.as_ref().and_then(|labels| labels.get(HOLDER_LABEL));
+            let ours = self.holder.is_some() && holder == self.holder.as_ref();
+            let old = container.created.is_some_and(|at| now - at > OLD_MINUTES * 60);
+            if let (true, Some(id)) = (ours || old, &container.id) {
+                tracing::info!(container = id, "removed what a killed operator left behind");
+                self.remove_stand_in(id).await;
+            }
+        }
+        if !matches!(self.inspect().await?, ProcessState::Running { .. }) {
+            return Ok(false);
+        }
+        self.remove_files().await?;
+        Ok(true)
+    }
+
+    /// The same of files in the server's container. They may hold keys.
+    async fn remove_files(&self) -> Result<(), RuntimeError> {
+        let config = self.config_path().await?;
+        let directory = config.rsplit_once('/').map_or("/", |(above, _)| above);
+        let command = CommandLine {
+            argv: removal(&["/tmp", directory], self.holder.as_deref()),
+            env: Vec::new(),
+            user: Some("0".to_owned()),
+        };
+        self.output_in(self.name(), command, REMOVE_DEADLINE).await.map(drop)
+    }
+}
+
+fn with_everything() -> query::RemoveContainerOptions {
+    query::RemoveContainerOptionsBuilder::default().force(true).v(true).build()
+}
+
+/// `find` with the options that busybox has as well. It follows no links, and
+/// `rm -rf` removes a link, never what it points to.
+fn removal(directories: &[&str], holder: Option<&str>) -> Vec<String> {
+    let mut argv: Vec<String> = vec!["find".to_owned()];
+    argv.extend(directories.iter().map(|directory| (*directory).to_owned()));
+    let named = |holder: &str| {
+        [
+            "(",
+            "-name",
+            &format!("{CHECKED}-{holder}*"),
+            "-o",
+            "-name",
+            &format!("{TRIED}-{holder}*"),
+            ")",
+        ]
+        .map(str::to_owned)
+    };
+    argv.extend(["-maxdepth", "1", "("].map(str::to_owned));
+    if let Some(holder) = holder {
+        argv.extend(named(&format!("{holder}-")));
+        argv.push("-o".to_owned());
+    }
+    argv.extend(named(""));
+    argv.extend(["-mmin".to_owned(), format!("+{OLD_MINUTES}"), ")".to_owned()]);
+    argv.extend(["-exec", "rm", "-rf", "{}", "+"].map(str::to_owned));
+    argv
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::adapters::docker::carry::tests::spec;
+
+    fn runtime() -> DockerRuntime {
+        DockerRuntime::new(spec())
+    }
+
+    #[test]
+    fn only_containers_of_ours_are_left_over() {
+        let container = |name: &str, labels: &[(&str, &str)]| ContainerSummary {
+            names: Some(vec![format!("/{name}")]),
+            labels: Some(labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()),
+            ..ContainerSummary::default()
+        };
+        let managed = (MANAGED_LABEL, "true");
+        for (name, labels, ours) in [
+            ("anything", &[managed, (STAND_IN_LABEL, "v2")][..], true),
+            ("v2-check-12-0", &[managed], true),
+            ("anything", &[managed, (STAND_IN_LABEL, "v2-other")], false),
+            ("v2-check-12-0", &[], false),
+            ("v2-check-mine", &[managed], false),
+            ("v2-check-12", &[managed], false),
+            ("v2", &[managed], false),
+            ("other-check-1-2", &[managed], false),
+        ] {
+            assert_eq!(runtime().is_stand_in(&container(name, labels)), ours, "{name} {labels:?}");
+        }
+    }
+
+    #[test]
+    fn files_of_the_holder_go_at_once_and_those_of_others_when_they_are_old() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = |name: &str| directory.path().join(name);
+        let elsewhere = tempfile::tempdir().unwrap();
+        std::fs::write(elsewhere.path().join("kept"), "").unwrap();
+        for name in ["ejabberd-operator-check-me-1", "ejabberd-operator-check-none-1", "mine"] {
+            std::fs::create_dir(place(name)).unwrap();
+        }
+        for name in [".ejabberd-operator-draft-me-2", "ejabberd-operator-check-12-0"] {
+            std::fs::create_dir(place(name)).unwrap();
+            std::os::unix::fs::symlink(elsewhere.path(), place(name).join("link")).unwrap();
+        }
+        let mut touch = Command::new("touch");
+        touch.args(["-d", "1 hour ago"]).arg(place("ejabberd-operator-check-12-0"));
+        assert!(touch.status().unwrap().success());
+        let argv = removal(&[directory.path().to_str().unwrap()], Some("me"));
+        assert!(Command::new(&argv[0]).args(&argv[1..]).status().unwrap().success());
+        let left = std::fs::read_dir(directory.path()).unwrap();
+        let mut left: Vec<_> = left.map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["ejabberd-operator-check-none-1", "mine"]);
+        assert!(elsewhere.path().join("kept").exists());
+    }
+}

@@ -1,0 +1,143 @@
+//! What the container has used, and what it has logged.
+
+use std::collections::VecDeque;
+
+use bollard::container::LogOutput;
+use bollard::models::ContainerStatsResponse;
+use bollard::query_parameters as query;
+use futures_util::StreamExt;
+use jiff::Timestamp;
+
+use super::{DockerRuntime, status};
+use crate::domain::observed::{Usage, Work};
+use crate::ejabberd::erlang::ListedProcess;
+use crate::engine::{LogLine, RuntimeError};
+
+/// The longest line that is kept. ejabberd logs whole stanzas in `debug`.
+const MAX_LINE_BYTES: usize = 2000;
+
+impl DockerRuntime {
+    pub(super) async fn read_usage(&self) -> Result<Option<Usage>, RuntimeError> {
+        let options = query::StatsOptionsBuilder::default().stream(false).one_shot(true).build();
+        let mut stats = Box::pin(self.client().await?.stats(self.name(), Some(options)));
+        let stats = match stats.next().await {
+            Some(Ok(stats)) => stats,
+            Some(Err(e)) if matches!(status(&e), Some(404 | 409)) => return Ok(None),
+            Some(Err(e)) => return Err(self.error("measure the container", &e)),
+            None => return Ok(None),
+        };
+        let nanos = stats.cpu_stats.as_ref().and_then(|cpu| cpu.cpu_usage.as_ref()?.total_usage);
+        let memory = stats.memory_stats.as_ref().and_then(|memory| memory.usage);
+        let (Some(nanos), Some(memory_bytes)) = (nanos, memory) else {
+            // It does not run: the engine answers with nothing but the name.
+            return Ok(None);
+        };
+        let disk_bytes = blocks(&stats);
+        let work = self.vm_work().await?.map(|work| Work { disk_bytes, ..work });
+        #[allow(clippy::cast_precision_loss, reason = "a hundred days are 2^53 nanoseconds")]
+        let cpu_seconds = nanos as f64 / 1e9;
+        Ok(Some(Usage { cpu_seconds, memory_bytes, work }))
+    }
+
+    /// Processor time and waits of the server's own VM; `None` if there is none.
+    /// Those of the container hold our own programs in it, and would look like
+    /// life in a dead server.
+    async fn vm_work(&self) -> Result<Option<Work>, RuntimeError> {
+        // A row for each thread: Erlang writes files in threads beside the main one.
+        let rows = match self.processes("-eLo uid,pid,stat,cputimes,args").await {
+            Ok(rows) => rows,
+            // It has just ended.
+            Err(RuntimeError::Missing(_) | RuntimeError::Refused { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(work_of(rows))
+    }
+
+    pub(super) async fn read_log(
+        &self,
+        since: Timestamp,
+        lines: usize,
+    ) -> Result<Vec<LogLine>, RuntimeError> {
+        let options = query::LogsOptionsBuilder::default()
+            .stdout(true)
+            .stderr(true)
+            .since(i32::try_from(since.as_second()).unwrap_or(0))
+            .timestamps(true)
+            .tail(&lines.to_string())
+            .build();
+        let mut log = Box::pin(self.client().await?.logs(self.name(), Some(options)));
+        let mut found: VecDeque<LogLine> = VecDeque::new();
+        let mut last = since;
+        while let Some(piece) = log.next().await {
+            let piece = match piece {
+                Ok(piece) => piece,
+                Err(e) if status(&e) == Some(404) => break,
+                Err(e) => return Err(self.error("read the log of", &e)),
+            };
+            let (LogOutput::StdOut { message }
+            | LogOutput::StdErr { message }
+            | LogOutput::Console { message }) = piece
+            else {
+                continue;
+            };
+            let text = String::from_utf8_lossy(&message);
+            for line in text.lines() {
+                // The engine's clock leads each line; it knows fractions, the question does not.
+                let Some((time, said)) = line.split_once(' ') else { continue };
+                last = time.parse().unwrap_or(last);
+                if last < since {
+                    continue;
+                }
+                if found.len() == lines {
+                    found.pop_front();
+                }
+                let text = said.chars().take(MAX_LINE_BYTES).collect();
+                found.push_back(LogLine { time: last, text });
+            }
+        }
+        Ok(found.into())
+    }
+}
+
+/// What the threads of the server's VM among `rows` have done: user, process,
+/// state, processor seconds and command line of each.
+fn work_of(rows: Vec<Vec<String>>) -> Option<Work> {
+    let threads = rows.into_iter().filter_map(|row| {
+        let [user, _, state, seconds, command] = <[String; 5]>::try_from(row).ok()?;
+        ListedProcess { user, command }.server_node()?;
+        Some((state.starts_with('D'), seconds.parse::<u64>().unwrap_or(0)))
+    });
+    threads.fold(None, |sum: Option<Work>, (waits, seconds)| {
+        let Work { cpu_seconds, waits_for_disk, .. } = sum.unwrap_or_default();
+        Some(Work {
+            cpu_seconds: cpu_seconds.saturating_add(seconds),
+            waits_for_disk: waits_for_disk || waits,
+            disk_bytes: 0,
+        })
+    })
+}
+
+/// Bytes that were read and written on disks. Zero where the host counts none.
+fn blocks(stats: &ContainerStatsResponse) -> u64 {
+    let counted = stats.blkio_stats.as_ref().and_then(|io| io.io_service_bytes_recursive.as_ref());
+    counted.into_iter().flatten().filter_map(|entry| entry.value).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_servers_vm_counts_and_every_thread_of_it() {
+        let row = |state: &str, seconds: &str, command: &str| {
+            ["995", "7", state, seconds, command].map(str::to_owned).to_vec()
+        };
+        let vm = "/usr/lib/erlang/erts-17/bin/beam.smp -- -sname ejabberd@localhost -s ejabberd";
+        let ours =
+            "/usr/lib/erlang/erts-17/bin/beam.smp -- -ejabberd_operator helper -sname undefined";
+        let rows = vec![row("Sl", "3", vm), row("Dl", "2", vm), row("Rl", "90", ours)];
+        let work = work_of(rows).unwrap();
+        assert_eq!((work.cpu_seconds, work.waits_for_disk), (5, true));
+        assert_eq!(work_of(vec![row("Dl", "9", ours)]), None);
+    }
+}

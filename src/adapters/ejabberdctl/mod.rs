@@ -1,0 +1,254 @@
+//! The control channel where no `erl` can be found: `ejabberdctl`, a whole
+//! Erlang node for each call, one call at a time.
+//!
+//! Calls that carry secrets are refused: arguments stand in the process list
+//! and in the engine's events. Functions of the server are replaced by commands
+//! and programs that tell the same, where there are any. What works and what is
+//! refused is in `tests/contract/ejabberdctl.tsv`.
+
+mod answer;
+mod config;
+mod functions;
+mod rooms;
+mod term;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
+
+use self::config::Config;
+use self::functions::Function;
+use self::rooms::NewRoom;
+use crate::domain::model::{ApiVersion, ServerVersion};
+use crate::ejabberd::erlang::CommandLine;
+use crate::ejabberd::{Arg, Call, Control, ControlError, Shape, Value};
+use crate::engine::{Output, RuntimeError, Spawner};
+
+/// How long asking for the version may take; a frozen server takes seven seconds.
+const VERSION_DEADLINE: Duration = Duration::from_secs(20);
+
+/// The command whose answer tells the version. Every API version has it.
+const STATUS: &str = "status";
+
+/// The command after which the configuration is another one.
+const RELOAD: &str = "reload_config";
+
+/// How long the configuration in force is remembered. A round asks for it many
+/// times, and each time takes a quarter of a second.
+const CONFIG_AGE: Duration = Duration::from_secs(5);
+
+/// Why a call with a secret is refused.
+const SECRET: &str = "a password would stand in the process list; use an image that has an `erl`";
+
+/// The server, by the control script beside it.
+pub struct Ejabberdctl {
+    spawner: Arc<dyn Spawner>,
+    script: Vec<String>,
+    /// Held during each call but `status`: concurrent ones run out of ports in
+    /// some images.
+    queue: Mutex<()>,
+    /// Held during the call `status`. A probe has two seconds for it, and a round
+    /// has dozens of calls waiting. One more call at a time does no harm.
+    status_queue: Mutex<()>,
+    /// What is known of the server.
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The version of the server, once it was asked for.
+    version: Option<ServerVersion>,
+    /// The configuration in force, and since when it is known.
+    config: Option<(Instant, Config)>,
+}
+
+impl Ejabberdctl {
+    /// Runs `script`, the control script with its own options, by `spawner`.
+    #[must_use]
+    pub fn new(spawner: Arc<dyn Spawner>, script: Vec<String>) -> Self {
+        Self {
+            spawner,
+            script,
+            queue: Mutex::default(),
+            status_queue: Mutex::default(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Waits for the calls before, and does `work` in what is left of `deadline`.
+    async fn in_turn<T>(
+        &self,
+        name: &'static str,
+        deadline: Duration,
+        work: impl AsyncFnOnce(&Turn<'_>) -> Result<T, ControlError>,
+    ) -> Result<T, ControlError> {
+        let end = Instant::now() + deadline;
+        let late = |_| ControlError::Timeout(name);
+        let queue = if name == STATUS { &self.status_queue } else { &self.queue };
+        let _place = timeout_at(end, queue.lock()).await.map_err(late)?;
+        let turn = Turn { control: self, end };
+        let answer = timeout_at(end, work(&turn)).await.map_err(late).flatten();
+        if answer.as_ref().is_err_and(ControlError::is_outage) {
+            // What comes back may be another version.
+            self.forget().await;
+        }
+        answer
+    }
+
+    async fn forget(&self) {
+        *self.state.lock().await = State::default();
+    }
+}
+
+/// One call.
+struct Turn<'c> {
+    control: &'c Ejabberdctl,
+    end: Instant,
+}
+
+impl Turn<'_> {
+    /// Runs a program beside the server to its end, while no other runs.
+    async fn program(&self, name: &'static str, argv: Vec<String>) -> Result<Output, ControlError> {
+        let _alone = self.control.state.lock().await;
+        self.run(name, argv).await
+    }
+
+    async fn run(&self, name: &'static str, argv: Vec<String>) -> Result<Output, ControlError> {
+        // In a POSIX locale names beyond ASCII are spoiled.
+        let env = vec![("LC_ALL".to_owned(), "C.UTF-8".to_owned())];
+        let left = self.end.saturating_duration_since(Instant::now());
+        let line = CommandLine { argv, env, user: None };
+        self.control.spawner.output(line, left).await.map_err(|error| match error {
+            RuntimeError::Timeout(_) => ControlError::Timeout(name),
+            other => ControlError::Unreachable(other.to_string()),
+        })
+    }
+
+    /// The words that run a command.
+    async fn command_line(
+        &self,
+        command: &'static str,
+        args: Vec<String>,
+    ) -> Result<Vec<String>, ControlError> {
+        let mut line = self.control.script.clone();
+        // The script reads options only before the command, so that an
+        // argument that begins with a dash is an argument.
+        if command != STATUS {
+            let api = self.version().await?.api();
+            line.extend(["--version".to_owned(), api.0.to_string()]);
+        }
+        line.push(command.to_owned());
+        line.extend(args);
+        Ok(line)
+    }
+
+    async fn command(
+        &self,
+        command: &'static str,
+        shape: Shape,
+        args: Vec<String>,
+    ) -> Result<Value, ControlError> {
+        if command == RELOAD {
+            self.control.state.lock().await.config = None;
+        }
+        let line = self.command_line(command, args).await?;
+        let output = self.program(command, line).await?;
+        answer::read(command, shape, &output)
+    }
+
+    /// The version; asks for it where it is not known yet.
+    async fn version(&self) -> Result<ServerVersion, ControlError> {
+        if let Some(version) = self.control.state.lock().await.version {
+            return Ok(version);
+        }
+        let mut line = self.control.script.clone();
+        line.push(STATUS.to_owned());
+        let output = self.program(STATUS, line).await?;
+        let status = answer::read(STATUS, Shape::Restuple, &output)?;
+        let version = answer::version(&output.stdout).ok_or_else(|| {
+            if status.is_ok() {
+                ControlError::Malformed(STATUS)
+            } else {
+                ControlError::Unreachable("ejabberd has not started in its node".to_owned())
+            }
+        })?;
+        self.control.state.lock().await.version = Some(version);
+        Ok(version)
+    }
+
+    async fn api(&self) -> Result<ApiVersion, ControlError> {
+        Ok(self.version().await?.api())
+    }
+}
+
+/// A call that can be carried.
+enum Work {
+    Command { command: &'static str, shape: Shape, args: Vec<String> },
+    Room(NewRoom),
+    Function(Function),
+}
+
+impl Work {
+    fn of(call: Call) -> Result<Self, ControlError> {
+        match call {
+            Call::Command { name: rooms::CREATE, args, .. } => NewRoom::of(args).map(Self::Room),
+            Call::Command { name, args, shape } => {
+                Ok(Self::Command { command: name, shape, args: words(name, args)? })
+            }
+            Call::Function { module, function, args } => {
+                Function::of(module, function, args).map(Self::Function)
+            }
+            Call::Beside { function, .. } => Function::beside(function).map(Self::Function),
+            Call::Inside { function, .. } => Function::inside(function).map(Self::Function),
+        }
+    }
+}
+
+#[async_trait]
+impl Control for Ejabberdctl {
+    async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError> {
+        let name = call.name();
+        let work = Work::of(call)?;
+        self.in_turn(name, deadline, async |turn| match work {
+            Work::Command { command, shape, args } => turn.command(command, shape, args).await,
+            Work::Room(room) => turn.create_room(room).await,
+            Work::Function(function) => turn.function(name, function).await,
+        })
+        .await
+    }
+
+    async fn version(&self) -> Result<ServerVersion, ControlError> {
+        self.in_turn(STATUS, VERSION_DEADLINE, async |turn| {
+            // Whether the server is still there is asked by asking for its version.
+            self.state.lock().await.version = None;
+            turn.version().await
+        })
+        .await
+    }
+
+    async fn close(&self) {
+        self.forget().await;
+    }
+}
+
+/// The arguments as words of a command line, if they can stand there.
+fn words(command: &'static str, args: Vec<Arg>) -> Result<Vec<String>, ControlError> {
+    let unsupported = |why| ControlError::Unsupported { command, why };
+    args.into_iter()
+        .map(|arg| match arg {
+            Arg::Text(text) | Arg::Characters(text) if text.contains('\0') => {
+                Err(unsupported("an argument has a NUL"))
+            }
+            Arg::Text(text) | Arg::Characters(text) => Ok(text),
+            Arg::Int(number) => Ok(number.to_string()),
+            Arg::Atom(name) => Ok(name.to_owned()),
+            Arg::Node(name) => Ok(name),
+            Arg::Secret(_) | Arg::Pairs(_) => Err(unsupported(SECRET)),
+        })
+        .collect()
+}

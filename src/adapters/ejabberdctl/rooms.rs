@@ -1,0 +1,120 @@
+//! Making rooms. `ejabberdctl` divides a list of options at commas and a pair at
+//! a colon, and knows no escape, so that some values are set afterwards.
+
+use super::{SECRET, Turn};
+use crate::domain::model::ApiVersion;
+use crate::ejabberd::{Arg, ControlError, Shape, Value};
+
+pub(super) const CREATE: &str = "create_room_with_opts";
+const CHANGE: &str = "change_room_option";
+const AFFILIATE: &str = "set_room_affiliation";
+
+/// Up to this version of the API an account is one argument, later two.
+const ONE_ARGUMENT_UNTIL: ApiVersion = ApiVersion(2);
+
+/// In this version of the API, a list argument is JSON.
+const JSON_UNTIL: ApiVersion = ApiVersion(0);
+
+/// A room that is to be made.
+#[derive(Debug)]
+pub(super) struct NewRoom {
+    /// Room, service and host.
+    place: [String; 3],
+    options: Vec<(String, String)>,
+    affiliations: Vec<(String, String)>,
+}
+
+impl NewRoom {
+    pub(super) fn of(args: Vec<Arg>) -> Result<Self, ControlError> {
+        let unsupported = |why| ControlError::Unsupported { command: CREATE, why };
+        let malformed = || ControlError::Malformed(CREATE);
+        let [room, service, host, pairs] = <[Arg; 4]>::try_from(args).map_err(|_| malformed())?;
+        let (Arg::Text(room), Arg::Text(service), Arg::Text(host), Arg::Pairs(pairs)) =
+            (room, service, host, pairs)
+        else {
+            return Err(malformed());
+        };
+        let mut new =
+            Self { place: [room, service, host], options: Vec::new(), affiliations: Vec::new() };
+        for (name, value) in pairs {
+            let value = value.expose().to_owned();
+            if value.contains('\0') {
+                return Err(unsupported("an argument has a NUL"));
+            }
+            match name.as_str() {
+                "password" if !value.is_empty() => return Err(unsupported(SECRET)),
+                "affiliations" => {
+                    let entries = value.split(',').filter_map(|entry| entry.split_once(':'));
+                    new.affiliations =
+                        entries.map(|(kind, jid)| (jid.to_owned(), kind.to_owned())).collect();
+                }
+                // An option of a room, and yet no command changes it.
+                "subject" if !is_plain(&value) => {
+                    return Err(unsupported(
+                        "a subject with such characters cannot stand in its list of options; use \
+                         an image that has an `erl`",
+                    ));
+                }
+                _ => new.options.push((name, value)),
+            }
+        }
+        Ok(new)
+    }
+}
+
+/// Whether a value can stand in a list of options.
+fn is_plain(value: &str) -> bool {
+    !value.is_empty() && value.chars().all(|c| c.is_alphanumeric() || " _.-!?".contains(c))
+}
+
+impl Turn<'_> {
+    pub(super) async fn create_room(&self, new: NewRoom) -> Result<Value, ControlError> {
+        let api = self.api().await?;
+        let NewRoom { place, options, affiliations } = new;
+        let (at_once, later): (Vec<_>, Vec<_>) =
+            options.into_iter().partition(|(_, value)| api <= JSON_UNTIL || is_plain(value));
+        let mut args: Vec<String> = place.to_vec();
+        args.push(if api <= JSON_UNTIL { json(&at_once) } else { list(&at_once) });
+        let answer = self.command(CREATE, Shape::Rescode, args).await?;
+        if !answer.is_ok() {
+            return Ok(answer);
+        }
+        let [room, service, _] = place;
+        for (name, value) in later {
+            let args = vec![room.clone(), service.clone(), name, value];
+            let answer = self.command(CHANGE, Shape::Rescode, args).await?;
+            if !answer.is_ok() {
+                return Ok(answer);
+            }
+        }
+        for (jid, kind) in affiliations {
+            let mut args = vec![room.clone(), service.clone()];
+            match jid.split_once('@') {
+                Some((user, host)) if api > ONE_ARGUMENT_UNTIL => {
+                    args.extend([user.to_owned(), host.to_owned()]);
+                }
+                _ => args.push(jid),
+            }
+            args.push(kind);
+            let answer = self.command(AFFILIATE, Shape::Rescode, args).await?;
+            if !answer.is_ok() {
+                return Ok(answer);
+            }
+        }
+        Ok(answer)
+    }
+}
+
+fn list(options: &[(String, String)]) -> String {
+    let pairs: Vec<String> =
+        options.iter().map(|(name, value)| format!("{name}:{value}")).collect();
+    pairs.join(",")
+}
+
+fn json(options: &[(String, String)]) -> String {
+    let pairs: Vec<_> = options
+        .iter()
+        .map(|(name, value)| serde_json::json!({ "name": name, "value": value }))
+        .collect();
+    serde_json::Value::from(pairs).to_string()
+}

@@ -1,0 +1,63 @@
+//! The room on a disk of this host.
+
+use std::path::Path;
+
+use rustix::fs::statvfs;
+
+use crate::domain::observed::Space;
+
+/// The disk that holds `path`, or would: the nearest directory above that is there.
+pub(in crate::adapters) fn of(what: &str, path: &Path) -> Option<Space> {
+    let found = path.ancestors().find_map(|place| statvfs(place).ok())?;
+    Some(Space {
+        what: what.to_owned(),
+        path: path.display().to_string(),
+        free: found.f_bavail.saturating_mul(found.f_frsize),
+        total: found.f_blocks.saturating_mul(found.f_frsize),
+        // Some file systems do not count them at all.
+        no_inodes: found.f_files > 0 && found.f_favail == 0,
+    })
+}
+
+/// What `df -Pk` prints of each of `places`, which are what and where.
+pub(in crate::adapters) fn of_df(text: &str, places: &[(&str, String)]) -> Vec<Space> {
+    let rows = text.lines().skip(1).zip(places);
+    let spaces = rows.filter_map(|(line, (what, path))| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        // The name of the disk may hold blanks; what follows does not.
+        let at = columns.iter().position(|word| word.ends_with('%'))?;
+        let kib = |back: usize| columns.get(at.checked_sub(back)?)?.parse::<u64>().ok();
+        Some(Space {
+            what: (*what).to_owned(),
+            path: path.clone(),
+            free: kib(1)?.saturating_mul(1024),
+            total: kib(3)?.saturating_mul(1024),
+            no_inodes: false,
+        })
+    });
+    spaces.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_measured_also_where_the_path_is_not_there_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        let space = of("it", &dir.path().join("not/yet")).unwrap();
+        assert!(space.total > 0 && space.free <= space.total, "{space:?}");
+        assert!(space.path.ends_with("not/yet") && !space.no_inodes);
+    }
+
+    #[test]
+    fn df_is_read() {
+        let text = "Filesystem 1024-blocks Used Available Capacity Mounted on\n\
+                    overlay 1000 400 600 40% /\nmy disk 100 100 0 100% /home/x y\n";
+        let places = [("the database", "/a".to_owned()), ("the logs", "/b".to_owned())];
+        let spaces = of_df(text, &places);
+        assert_eq!((spaces[0].free, spaces[0].total), (600 * 1024, 1000 * 1024));
+        assert_eq!((spaces[1].free, spaces[1].path.as_str()), (0, "/b"));
+        assert_eq!(of_df("df: /a: no such file\n", &places), []);
+    }
+}

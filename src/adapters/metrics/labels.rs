@@ -1,0 +1,112 @@
+//! The words that labels have, and the series that are there from the start: of
+//! a counter that appears with its first event, no rate shows that event.
+
+use super::families::Families;
+use crate::domain::model::{Kind, Op};
+use crate::domain::rollout::Method;
+use crate::domain::status::{ConditionStatus, ConditionType};
+use crate::domain::supervision::Cause;
+use crate::engine::StepResult;
+
+/// The words that Docker has for the health of a container.
+pub(super) const HEALTHS: [&str; 4] = ["none", "starting", "healthy", "unhealthy"];
+
+/// Every status of a condition.
+pub(super) const STATUSES: [ConditionStatus; 3] =
+    [ConditionStatus::True, ConditionStatus::False, ConditionStatus::Unknown];
+
+/// The results of rounds, as reports have them.
+const ROUND_RESULTS: [&str; 4] = ["converged", "drift", "failed", "refused"];
+
+/// The states of objects.
+const OBJECT_STATES: [&str; 3] = ["desired", "managed", "unmanaged"];
+
+/// The kinds of object that are counted; server and configuration are there once.
+const COUNTED: [Kind; 4] = [Kind::User, Kind::Group, Kind::Room, Kind::Affiliation];
+
+/// The reasons for a start of the server, beside those that need a person first
+/// ([`Cause::reasons_to_fix`]).
+const RESTART_REASONS: [&str; 14] = [
+    // By the operator itself.
+    "Config",
+    "Created",
+    "Replaced",
+    "BroughtBack",
+    // Found not running, or ended by somebody.
+    "Stopped",
+    "Ended",
+    "Terminated",
+    "Killed",
+    "Halted",
+    // It failed.
+    "Crashed",
+    "OutOfMemory",
+    "Unresponsive",
+    "StuckStart",
+    "StartFailed",
+];
+
+/// How configurations are put in force, and what becomes of it.
+const METHODS: [Method; 2] = [Method::Reload, Method::Restart];
+const ROLLOUT_RESULTS: [&str; 5] = ["good", "refused", "not_now", "rolled_back", "stuck"];
+
+/// The states of a server's life, as the status has them.
+pub(super) const SERVER_STATES: [&str; 12] = [
+    "absent",
+    "starting",
+    "running",
+    "unresponsive",
+    "halted",
+    "unseen",
+    "port-silent",
+    "paused",
+    "backing-off",
+    "failed",
+    "stopping",
+    "stopped",
+];
+
+impl Families {
+    /// Makes the series whose labels are known.
+    pub(super) fn prepare(&self) {
+        // The results of steps; what an error says does not matter here.
+        let results = [StepResult::Done.as_str(), "failed", StepResult::deferred("").as_str()];
+        for result in ROUND_RESULTS {
+            self.reconcile.with_label_values(&[result]);
+        }
+        for kind in Kind::ALL.map(Kind::as_str) {
+            for op in Op::ALL.map(Op::as_str) {
+                self.drift.with_label_values(&[kind, op]);
+                for result in results {
+                    self.steps.with_label_values(&[kind, op, result]);
+                }
+            }
+            self.failing.with_label_values(&[kind]);
+        }
+        for kind in COUNTED.map(Kind::as_str) {
+            for state in OBJECT_STATES {
+                self.objects.with_label_values(&[kind, state]);
+            }
+        }
+        for method in METHODS.map(Method::as_str) {
+            for result in ROLLOUT_RESULTS {
+                self.config_rollouts.with_label_values(&[method, result]);
+            }
+        }
+        for state in SERVER_STATES {
+            self.server_state.with_label_values(&[state]);
+        }
+        for kind in ConditionType::ALL.map(|kind| kind.to_string()) {
+            for status in STATUSES {
+                let gauge = self.condition.with_label_values(&[kind.as_str(), status.as_str()]);
+                gauge.set((status == ConditionStatus::Unknown).into());
+            }
+        }
+        for reason in RESTART_REASONS.into_iter().chain(Cause::reasons_to_fix()) {
+            self.restarts.with_label_values(&[reason]);
+        }
+        for health in HEALTHS {
+            self.health.with_label_values(&[health]);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Counts and times the calls of a control channel.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use super::Metrics;
+use crate::domain::model::ServerVersion;
+use crate::ejabberd::{Call, Control, ControlError, Value};
+
+/// A control channel whose calls are counted by command and result, and timed.
+pub struct Metered {
+    control: Arc<dyn Control>,
+    metrics: Arc<Metrics>,
+}
+
+impl Metered {
+    /// Counts the calls over `control` in `metrics`.
+    #[must_use]
+    pub fn new(control: Arc<dyn Control>, metrics: Arc<Metrics>) -> Self {
+        Self { control, metrics }
+    }
+
+    async fn measure<T>(
+        &self,
+        command: &'static str,
+        answer: impl Future<Output = Result<T, ControlError>>,
+    ) -> Result<T, ControlError> {
+        let began = Instant::now();
+        let answer = answer.await;
+        let result = answer.as_ref().err().map_or("ok", ControlError::category);
+        self.metrics.call(command, result, began.elapsed());
+        answer
+    }
+}
+
+#[async_trait]
+impl Control for Metered {
+    async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError> {
+        self.measure(call.name(), self.control.call(call, deadline)).await
+    }
+
+    async fn version(&self) -> Result<ServerVersion, ControlError> {
+        self.measure("version", self.control.version()).await
+    }
+
+    async fn close(&self) {
+        self.control.close().await;
+    }
+}

@@ -1,0 +1,280 @@
+//! Floor 4: numbers for Prometheus.
+//!
+//! Names and labels are fixed: dashboards and alerts rest on them. A label
+//! never holds the name of an account or room, or the text of an error.
+
+mod families;
+mod labels;
+mod metered;
+#[cfg(test)]
+#[allow(clippy::float_cmp, reason = "the metrics hold exactly what was set")]
+mod tests;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use prometheus::{IntGaugeVec, Registry, TextEncoder};
+
+pub use metered::Metered;
+
+use crate::domain::checks::audit::Finding;
+use crate::domain::model::{Kind, Op};
+use crate::domain::observed::ProcessState;
+use crate::domain::status::{
+    ConditionStatus, ConditionType, DATABASE_MISSING, STATE_OUTDATED, ServerStatus, Status,
+    SupervisionStatus,
+};
+use crate::engine::{ApplyError, RoundReport, StepOutcome, StepResult, Telemetry};
+use families::Families;
+
+/// The most hosts or services that are shown one by one.
+const MAX_HOSTS: usize = 1000;
+
+/// What the operator counts and measures.
+pub struct Metrics {
+    registry: Registry,
+    families: Families,
+    /// Held while series are replaced, and while they are read: a scrape in
+    /// between would miss those that are about to come back.
+    whole: Mutex<()>,
+}
+
+impl Metrics {
+    /// Metrics that have seen nothing yet. Fails only if a name is wrong or
+    /// given twice.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let families = Families::register(&registry)?;
+        Ok(Self { registry, families, whole: Mutex::new(()) })
+    }
+
+    /// Everything in Prometheus' text format, version 0.0.4.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let families = {
+            let _whole = self.whole();
+            self.registry.gather()
+        };
+        TextEncoder::new().encode_to_string(&families).unwrap_or_else(|error| {
+            tracing::error!(%error, "the metrics could not be written");
+            String::new()
+        })
+    }
+
+    /// What the server's container used: seconds of CPU since it was started,
+    /// bytes of memory now. `None` where nobody knows, as when it does not run.
+    pub fn set_container_usage(&self, usage: Option<(f64, u64)>) {
+        let _whole = self.whole();
+        let Families { container_cpu, container_memory, .. } = &self.families;
+        container_cpu.reset();
+        container_memory.reset();
+        if let Some((cpu_seconds, memory_bytes)) = usage {
+            container_cpu.with_label_values::<&str>(&[]).inc_by(cpu_seconds.max(0.0));
+            container_memory.with_label_values::<&str>(&[]).set(signed(memory_bytes));
+        }
+    }
+
+    fn call(&self, command: &'static str, result: &'static str, took: Duration) {
+        let Families { control_calls, control_durations, .. } = &self.families;
+        control_calls.with_label_values(&[command, result]).inc();
+        control_durations.with_label_values(&[command]).observe(took.as_secs_f64());
+    }
+
+    fn count(&self, outcome: &StepOutcome) {
+        let step = &outcome.step;
+        let labels = [step.kind.as_str(), step.op.as_str(), outcome.result.as_str()];
+        self.families.steps.with_label_values(&labels).inc();
+    }
+
+    fn whole(&self) -> MutexGuard<'_, ()> {
+        self.whole.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Telemetry for Metrics {
+    fn step(&self, outcome: &StepOutcome) {
+        // Those put off are counted at the end of the round, where all of them are known.
+        if !matches!(outcome.result, StepResult::Deferred(_)) {
+            self.count(outcome);
+        }
+    }
+
+    fn round(&self, report: &RoundReport) {
+        // The measurement is from a moment ago, and the process may have ended since.
+        let runs = matches!(report.observed.process.known(), Some(ProcessState::Running { .. }));
+        let usage = report.vitals.usage.filter(|_| runs);
+        self.set_container_usage(usage.map(|usage| (usage.cpu_seconds, usage.memory_bytes)));
+        for outcome in &report.outcomes {
+            // What was answered as done and is not was counted as done when it was answered.
+            if matches!(
+                outcome.result,
+                StepResult::Deferred(_) | StepResult::Failed(ApplyError::NotReadBack)
+            ) {
+                self.count(outcome);
+            }
+        }
+        let families = &self.families;
+        families.reconcile.with_label_values(&[report.result()]).inc();
+        families.reconcile_duration.observe(report.took.as_secs_f64());
+        let _whole = self.whole();
+        let failing: Vec<_> = report.failing().collect();
+        for kind in Kind::ALL {
+            for op in Op::ALL {
+                let left = report.drift.get(&(kind, op)).copied().unwrap_or(0);
+                families.drift.with_label_values(&[kind.as_str(), op.as_str()]).set(signed(left));
+            }
+            let failing = failing.iter().filter(|key| key.kind == kind).count();
+            families.failing.with_label_values(&[kind.as_str()]).set(signed(failing));
+            let Some(counts) = report.objects.get(&kind) else { continue };
+            for (state, count) in [
+                ("desired", counts.desired),
+                ("managed", counts.managed),
+                ("unmanaged", counts.unmanaged),
+            ] {
+                families.objects.with_label_values(&[kind.as_str(), state]).set(signed(count));
+            }
+        }
+    }
+
+    fn status(&self, status: &Status) {
+        let families = &self.families;
+        let _whole = self.whole();
+        let revision = status.revision.as_ref().map(|r| [r.as_str()]);
+        only(&families.desired_state, revision);
+        let config = status.variant.as_deref().zip(status.config_digest.as_ref());
+        only(&families.config, config.map(|(variant, digest)| [variant, digest.as_str()]));
+        for condition in &status.conditions {
+            let kind = condition.kind.to_string();
+            for word in labels::STATUSES {
+                let holds = condition.status == word;
+                families
+                    .condition
+                    .with_label_values(&[kind.as_str(), ConditionStatus::as_str(word)])
+                    .set(holds.into());
+            }
+        }
+        moment(&families.last_attempt, status.last_attempt);
+        moment(&families.last_success, status.last_success);
+
+        families.contested.set(signed(status.contested.len()));
+        let refused = status.blocked.as_ref().map_or(0, |blocked| blocked.deletions);
+        families.refused_deletions.set(signed(refused));
+        let missing = status.stalled_for(DATABASE_MISSING);
+        families.database_missing.set(missing.into());
+        families.state_outdated.set(status.stalled_for(STATE_OUTDATED).into());
+        families.held_back.set(held_back(status).into());
+        let valid = families.desired_state_valid.with_label_values::<&str>(&[]);
+        valid.set((!unusable(status)).into());
+        only(&families.server, Some([status.name.as_str()]).filter(|[name]| !name.is_empty()));
+        self.life(status.server.supervision.as_ref());
+        self.server(&status.server);
+    }
+
+    fn restarted(&self, reason: &str) {
+        self.families.restarts.with_label_values(&[reason]).inc();
+    }
+
+    fn audited(&self, findings: &[Finding]) {
+        let _whole = self.whole();
+        // An item that could not be looked at is neither zero nor one.
+        self.families.audit_check.reset();
+        for finding in findings {
+            if let Some(holds) = finding.verdict.holds() {
+                self.families.audit_check.with_label_values(&[finding.check]).set(holds.into());
+            }
+        }
+    }
+
+    fn backoff(&self, wait: Duration) {
+        self.families.restart_backoff.set(wait.as_secs_f64());
+    }
+
+    fn rollout(&self, method: &'static str, result: &'static str) {
+        self.families.config_rollouts.with_label_values(&[method, result]).inc();
+    }
+}
+
+impl Metrics {
+    /// Where the server is in its life.
+    fn life(&self, supervision: Option<&SupervisionStatus>) {
+        let Families { server_state, restart_backoff, .. } = &self.families;
+        for word in labels::SERVER_STATES {
+            let holds = supervision.is_some_and(|supervision| supervision.state == word);
+            server_state.with_label_values(&[word]).set(holds.into());
+        }
+        match supervision.and_then(|supervision| supervision.next_start) {
+            None => restart_backoff.set(0.0),
+            // It waits since before this operator was started.
+            Some(next) if restart_backoff.get() <= 0.0 => {
+                let wait = next.duration_since(jiff::Timestamp::now());
+                restart_backoff.set(wait.as_secs_f64().max(0.0));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// What the server says of itself. The status keeps what it said last; here
+    /// none of that is shown while it does not answer.
+    fn server(&self, status: &ServerStatus) {
+        let families = &self.families;
+        let silent = ServerStatus::default();
+        let server = if status.up { status } else { &silent };
+        families.up.set(server.up.into());
+        only(&families.info, server.version.as_deref().map(|version| [version]));
+        families.uptime.set(signed(server.uptime_seconds.unwrap_or(0)));
+        replace(&families.registered, &server.registered_users);
+        replace(&families.connected, &server.connected_users);
+        replace(&families.rooms, &server.online_rooms);
+        let health = status.health.as_deref().unwrap_or("none");
+        for word in labels::HEALTHS {
+            families.health.with_label_values(&[word]).set((word == health).into());
+        }
+    }
+}
+
+/// Whether the file cannot be used.
+fn unusable(status: &Status) -> bool {
+    status.get(ConditionType::Stalled).is_some_and(|stalled| {
+        stalled.status == ConditionStatus::True
+            && matches!(stalled.reason.as_str(), "Unreadable" | "InvalidDesiredState")
+    })
+}
+
+/// Whether the declared configuration was refused or taken back.
+fn held_back(status: &Status) -> bool {
+    status.get(ConditionType::ConfigApplied).is_some_and(|applied| {
+        applied.status == ConditionStatus::False
+            && matches!(applied.reason.as_str(), "RolledBack" | "Invalid")
+    })
+}
+
+/// As a gauge has it.
+fn signed(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
+}
+
+/// A moment that was not yet is left as it is: zero.
+fn moment(gauge: &prometheus::Gauge, moment: Option<jiff::Timestamp>) {
+    if let Some(moment) = moment {
+        gauge.set(moment.as_duration().as_secs_f64());
+    }
+}
+
+/// Leaves one series, or none: what was true before is no longer.
+fn only<const N: usize>(family: &IntGaugeVec, labels: Option<[&str; N]>) {
+    family.reset();
+    if let Some(labels) = labels {
+        family.with_label_values(&labels).set(1);
+    }
+}
+
+/// One series for each name, and none for those that are gone.
+fn replace<T: Copy + TryInto<i64>>(
+    family: &IntGaugeVec,
+    counts: &std::collections::BTreeMap<String, T>,
+) {
+    family.reset();
+    for (name, count) in counts.iter().take(MAX_HOSTS) {
+        family.with_label_values(&[name.as_str()]).set(signed(*count));
+    }
+}

@@ -1,0 +1,130 @@
+//! What alerts rest on.
+
+use super::*;
+
+#[test]
+fn what_holds_up_the_operator_is_told_and_taken_back() {
+    let metrics = Metrics::new().unwrap();
+    let now = Timestamp::UNIX_EPOCH;
+    let mut status = status();
+    let shows = |status: &Status, valid: f64, refused: f64, held_back: f64| {
+        metrics.status(status);
+        let series = parse(&metrics.encode());
+        assert_eq!(series["ejabberd_operator_desired_state_valid"], valid);
+        assert_eq!(series["ejabberd_operator_refused_deletions"], refused);
+        assert_eq!(series["ejabberd_operator_config_held_back"], held_back);
+    };
+    shows(&status, 1.0, 0.0, 0.0);
+    for reason in ["Unreadable", "InvalidDesiredState"] {
+        status.set(ConditionType::Stalled, true, reason, "", now);
+        shows(&status, 0.0, 0.0, 0.0);
+    }
+    let (digest, reason) = (Digest::new("d"), "many".to_owned());
+    status.blocked =
+        Some(crate::domain::status::BlockedStatus { digest, reason, deletions: 7, creations: 0 });
+    status.set(ConditionType::Stalled, true, "DeletionsRefused", "", now);
+    shows(&status, 1.0, 7.0, 0.0);
+    status.blocked = None;
+    status.set(ConditionType::Stalled, false, "Progressing", "", now);
+    for reason in ["RolledBack", "Invalid"] {
+        status.set(ConditionType::ConfigApplied, false, reason, "", now);
+        shows(&status, 1.0, 0.0, 1.0);
+    }
+    for (holds, reason) in [(false, "RollingOut"), (true, "RolledOut")] {
+        status.set(ConditionType::ConfigApplied, holds, reason, "", now);
+        shows(&status, 1.0, 0.0, 0.0);
+    }
+}
+
+#[test]
+fn where_the_server_is_in_its_life_is_shown() {
+    let metrics = Metrics::new().unwrap();
+    let mut status = status();
+    let shows = |status: &Status, state: &str| {
+        metrics.status(status);
+        let series = parse(&metrics.encode());
+        for word in labels::SERVER_STATES {
+            let id = format!("ejabberd_operator_server_state{{state=\"{word}\"}}");
+            assert_eq!(series[&id], f64::from(u8::from(word == state)), "{id}");
+        }
+        series["ejabberd_operator_restart_backoff_seconds"]
+    };
+    assert_eq!(shows(&status, "none of them"), 0.0);
+    let next = Timestamp::now() + Duration::from_secs(100);
+    let supervision = |state: &str, next_start| SupervisionStatus {
+        state: state.to_owned(),
+        since: Timestamp::UNIX_EPOCH,
+        starts: 3,
+        next_start,
+        last_cause: None,
+    };
+    // An operator that was started while the server waits.
+    status.server.supervision = Some(supervision("backing-off", Some(next)));
+    let left = shows(&status, "backing-off");
+    assert!((90.0..=100.0).contains(&left), "{left}");
+    // What was decided is not counted down.
+    metrics.backoff(Duration::from_secs(160));
+    assert_eq!(shows(&status, "backing-off"), 160.0);
+    status.server.supervision = Some(supervision("running", None));
+    assert_eq!(shows(&status, "running"), 0.0);
+}
+
+#[test]
+fn a_silent_server_leaves_no_series_behind() {
+    let metrics = Metrics::new().unwrap();
+    let mut status = status();
+    metrics.status(&status);
+    // The keeper notes a death between two rounds; what was said last stays in the status.
+    status.server.up = false;
+    metrics.status(&status);
+    let series = parse(&metrics.encode());
+    assert_eq!((series["ejabberd_up"], series["ejabberd_uptime_seconds"]), (0.0, 0.0));
+    let gone = ["ejabberd_info", "ejabberd_registered", "ejabberd_connected", "ejabberd_online"];
+    assert!(!series.keys().any(|id| gone.iter().any(|word| id.starts_with(word))), "{series:?}");
+}
+
+#[test]
+fn failing_objects_are_all_counted_and_each_once() {
+    let metrics = Metrics::new().unwrap();
+    let failed = || StepResult::Failed(ApplyError::NotStarted("why".into()));
+    let outcome = |kind, name: &str, result| StepOutcome { step: step(kind, name), result };
+    let mut report = report(BTreeMap::new());
+    for n in 0..100 {
+        report.outcomes.push(outcome(Kind::User, &format!("u{n}"), failed()));
+    }
+    report.outcomes.push(outcome(Kind::User, "u0", failed()));
+    report.outcomes.push(outcome(Kind::Room, "done", StepResult::Done));
+    report.outcomes.push(outcome(Kind::Room, "put off", StepResult::deferred("later")));
+    report.outcomes.push(outcome(
+        Kind::Room,
+        "not so",
+        StepResult::Failed(ApplyError::NotReadBack),
+    ));
+    metrics.round(&report);
+    let series = parse(&metrics.encode());
+    let failing =
+        |kind: &str| series[&format!("ejabberd_operator_failing_objects{{kind=\"{kind}\"}}")];
+    assert_eq!((failing("user"), failing("room"), failing("group")), (100.0, 1.0, 0.0));
+    let steps = |result: &str| {
+        let labels = format!("kind=\"room\",op=\"create\",result=\"{result}\"");
+        series[&format!("ejabberd_operator_steps_total{{{labels}}}")]
+    };
+    // Those that were tried are counted when they are, by `step`.
+    assert_eq!((steps("deferred"), steps("failed"), steps("done")), (1.0, 1.0, 0.0));
+    metrics.round(&self::report(BTreeMap::new()));
+    let text = metrics.encode();
+    assert!(text.contains("ejabberd_operator_failing_objects{kind=\"user\"} 0"), "{text}");
+}
+
+#[test]
+fn a_container_that_has_ended_uses_nothing() {
+    let metrics = Metrics::new().unwrap();
+    let mut report = report(BTreeMap::new());
+    report.vitals.usage = Some(Usage { cpu_seconds: 1.0, memory_bytes: 2, work: None });
+    report.observed.process = Reading::Known(ProcessState::Running { health: None });
+    metrics.round(&report);
+    assert!(metrics.encode().contains("ejabberd_container_memory_bytes 2"));
+    report.observed.process = Reading::Known(ProcessState::Absent);
+    metrics.round(&report);
+    assert!(!metrics.encode().contains("ejabberd_container_memory_bytes"));
+}

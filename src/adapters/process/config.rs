@@ -1,0 +1,127 @@
+//! The configuration directory of the server, and the offline check.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::files::{Owner, Scratch};
+use super::{ProcessRuntime, Site, blocking, failed, files};
+use crate::ejabberd::erlang::find::Files;
+use crate::ejabberd::erlang::{CheckPlan, Installation, NodeAddress, Verdict, find};
+use crate::ejabberd::{StartContext, erlang};
+use crate::engine::{ConfigFiles, MAIN_CONFIG, RuntimeError};
+
+/// A check takes half a second on an idle core; a host that starts up is not idle.
+const CHECK_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Writes files to their places, or tries to.
+type Write = fn(&[(PathBuf, &[u8])], Owner) -> io::Result<()>;
+
+impl Site {
+    fn place(&self, name: &str) -> PathBuf {
+        if name == MAIN_CONFIG {
+            self.layout.config.clone()
+        } else {
+            self.layout.config.with_file_name(name)
+        }
+    }
+
+    /// The installation that runs the server at `node`, or would.
+    pub(super) async fn installation(
+        &self,
+        node: Option<&NodeAddress>,
+    ) -> Result<Installation, RuntimeError> {
+        let program = self.program.to_string_lossy();
+        let scripts = find::control_scripts(&HostFiles, &[&program]).await?;
+        let found = find::installation(&HostFiles, node, &scripts).await?;
+        found.ok_or_else(|| RuntimeError::NoErlang("this host".to_owned()))
+    }
+}
+
+/// The files of this host.
+pub(super) struct HostFiles;
+
+#[async_trait]
+impl Files for HostFiles {
+    type Error = RuntimeError;
+
+    async fn exists(&self, path: &str) -> Result<bool, RuntimeError> {
+        Ok(tokio::fs::try_exists(path).await.unwrap_or(false))
+    }
+
+    async fn read(&self, path: &str) -> Result<Option<String>, RuntimeError> {
+        let path = Path::new(path);
+        let content = files::read(path).map_err(|e| failed("read", path, &e))?;
+        Ok(content.map(|content| String::from_utf8_lossy(&content).into_owned()))
+    }
+}
+
+impl ProcessRuntime {
+    pub(super) fn read_config_files(&self, names: &[String]) -> Result<ConfigFiles, RuntimeError> {
+        let site = self.site()?;
+        let mut found = ConfigFiles::new();
+        for name in names {
+            let path = site.place(name);
+            if let Some(content) = files::read(&path).map_err(|e| failed("read", &path, &e))? {
+                found.insert(name.clone(), content);
+            }
+        }
+        Ok(found)
+    }
+
+    /// All of them are put in place or none, but for a power cut in between.
+    pub(super) async fn write_config_files(&self, files: &ConfigFiles) -> Result<(), RuntimeError> {
+        self.with_places(files, files::replace).await
+    }
+
+    /// Fails where [`write_config_files`](Self::write_config_files) would: the files are written
+    /// beside the old ones and removed again.
+    pub(super) async fn try_to_write_config_files(
+        &self,
+        files: &ConfigFiles,
+    ) -> Result<(), RuntimeError> {
+        self.with_places(files, files::try_to_replace).await
+    }
+
+    async fn with_places(&self, files: &ConfigFiles, write: Write) -> Result<(), RuntimeError> {
+        let (site, new) = (self.site()?, files.clone());
+        blocking(move || {
+            let mut places: Vec<(PathBuf, &[u8])> =
+                new.iter().map(|(name, content)| (site.place(name), content.as_slice())).collect();
+            // The main one last: it names the others.
+            places.sort_by_key(|(path, _)| *path == site.layout.config);
+            let directory = site.layout.config.parent().unwrap_or(Path::new("/"));
+            write(&places, site.keeper(0o640))
+                .map_err(|e| failed("write the configuration in", directory, &e))
+        })
+        .await
+    }
+
+    /// Checks as the server's user, in a directory that only it can read.
+    pub(super) async fn check_config_files(
+        &self,
+        files: &ConfigFiles,
+        context: &StartContext,
+    ) -> Result<Verdict, RuntimeError> {
+        let site = self.site()?;
+        let installation = site.installation(None).await?;
+        let (uid, gid) = (site.account.uid, site.account.gid);
+        let scratch = Scratch::new(files, uid, gid);
+        let scratch = scratch
+            .map_err(|e| failed("write the files to check in", &std::env::temp_dir(), &e))?;
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let plan = CheckPlan {
+            main: text(&site.layout.config),
+            staged: text(scratch.path()),
+            // The control script makes the directory of the database the working directory.
+            directory: Some(context.directory.clone().unwrap_or(text(&site.layout.spool))),
+            names: files.keys().cloned().collect(),
+            macros: context.macros.clone(),
+        };
+        let command = erlang::check_command(&installation, &plan);
+        let output = self.run(&site, command, CHECK_DEADLINE).await?;
+        Ok(erlang::read_verdict(&output.stdout, &output.stderr))
+    }
+}

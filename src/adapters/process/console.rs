@@ -1,0 +1,136 @@
+//! What the server says: its log, and its console for what it cannot say there
+//! (the control script's own complaints, a VM that does not boot).
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::files::Owner;
+use super::{Site, failed, files};
+use crate::engine::{LogLine, RuntimeError};
+
+/// The size above which the console is moved aside. Two of them are kept.
+const MAX_CONSOLE_BYTES: u64 = 1 << 20;
+
+/// How much of the end of a file is read. ejabberd logs whole stanzas in `debug`.
+const TAIL_BYTES: u64 = 1 << 20;
+
+/// The longest line that is kept.
+const MAX_LINE_CHARS: usize = 2000;
+
+impl Site {
+    fn console(&self) -> PathBuf {
+        self.layout.logs.join("console.log")
+    }
+
+    fn console_owner(&self) -> Owner {
+        Owner { uid: self.account.uid, gid: self.account.gid, mode: 0o640 }
+    }
+}
+
+/// Whether the server was ever started by an operator.
+pub(super) fn exists(site: &Site) -> bool {
+    site.console().exists()
+}
+
+/// The console for a start, with a line that says when it was.
+pub(super) fn open(site: &Site) -> Result<File, RuntimeError> {
+    let path = site.console();
+    trim(site).map_err(|e| failed("cut", &path, &e))?;
+    let open = || {
+        let mut file = files::append(&path, site.console_owner())?;
+        writeln!(file, "{} [info] ejabberd-operator starts ejabberd", now())?;
+        Ok(file)
+    };
+    open().map_err(|e: io::Error| failed("open", &path, &e))
+}
+
+/// The time as ejabberd writes it.
+fn now() -> String {
+    format!("{:.6}", Timestamp::now()).replace('T', " ").replace('Z', "+00:00")
+}
+
+/// Moves what is there aside when it has become too long. It is copied, since
+/// the server goes on writing to the file that it has.
+pub(super) fn trim(site: &Site) -> io::Result<()> {
+    let path = site.console();
+    let Ok(meta) = fs::symlink_metadata(&path) else { return Ok(()) };
+    if !meta.is_file() || meta.len() <= MAX_CONSOLE_BYTES {
+        return Ok(());
+    }
+    let old = tail(&path, MAX_CONSOLE_BYTES)?;
+    let aside = path.with_extension("log.1");
+    let owner = site.console_owner();
+    files::replace(&[(aside, old.as_bytes())], owner)?;
+    files::append(&path, owner)?.set_len(0)
+}
+
+/// The end of a file, from the beginning of a line.
+fn tail(path: &std::path::Path, bytes: u64) -> io::Result<String> {
+    let Some((mut file, meta)) = files::open(path)? else { return Ok(String::new()) };
+    let skipped = meta.len().saturating_sub(bytes);
+    file.seek(SeekFrom::Start(skipped))?;
+    let mut content = Vec::new();
+    file.take(bytes).read_to_end(&mut content)?;
+    let text = String::from_utf8_lossy(&content).into_owned();
+    Ok(match text.split_once('\n') {
+        Some((_, rest)) if skipped > 0 => rest.to_owned(),
+        _ => text,
+    })
+}
+
+/// The last `lines` lines of log and console since `since`, in the order of
+/// their times. What was moved aside by ejabberd's own rotation is left out.
+pub(super) fn lines_since(
+    site: &Site,
+    since: Timestamp,
+    lines: usize,
+) -> Result<Vec<LogLine>, RuntimeError> {
+    let mut found = Vec::new();
+    for path in [site.layout.logs.join("ejabberd.log"), site.console()] {
+        let text = tail(&path, TAIL_BYTES).map_err(|e| failed("read", &path, &e))?;
+        found.extend(timed(&text).filter(|(time, _)| *time >= since).map(|(time, line)| LogLine {
+            time,
+            text: line.chars().take(MAX_LINE_CHARS).collect(),
+        }));
+    }
+    // Lines of one time stay in their order.
+    found.sort_by_key(|line: &LogLine| line.time);
+    let first = found.len().saturating_sub(lines);
+    Ok(found.into_iter().skip(first).collect())
+}
+
+/// Lines with their times. One without belongs to the one before; at the
+/// beginning of the text nobody knows when it was.
+fn timed(text: &str) -> impl Iterator<Item = (Timestamp, &str)> {
+    let mut last = Timestamp::MIN;
+    text.lines().map(move |line| {
+        // `2026-11-22 19:00:00.123456+00:00 [info] …`
+        let end = line.match_indices(' ').nth(1).map_or(line.len(), |(at, _)| at);
+        if let Some(Ok(time)) = line.get(..end).map(str::parse) {
+            last = time;
+        }
+        (last, line)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_have_the_time_that_leads_them_or_that_of_the_one_before() {
+        let text = "beginning\n2026-11-22 19:00:00.123456+00:00 [info] one\n  more of one\n\
+                    2026-11-22 21:00:01.000000+02:00 [error] two\n";
+        let lines: Vec<_> = timed(text).collect();
+        assert_eq!(lines[0], (Timestamp::MIN, "beginning"));
+        let one: Timestamp = "2026-11-22T19:00:00.123456Z".parse().unwrap();
+        assert_eq!(lines[1].0, one);
+        assert_eq!(lines[2], (one, "  more of one"));
+        assert_eq!(lines[3].0, "2026-11-22T19:00:01Z".parse().unwrap());
+        let written = format!("{} [info] x", now());
+        assert!(timed(&written).next().unwrap().0 > one, "{written}");
+    }
+}

@@ -1,0 +1,177 @@
+//! Making the directory of a server.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::time::Duration;
+
+use super::files::Owner;
+use super::layout::{NODE_FILE, PARTS, config_dir};
+use super::surroundings::system_service;
+use super::{MARK, ProcessRuntime, Site, failed, files, refused};
+use crate::ejabberd::erlang::CommandLine;
+use crate::engine::RuntimeError;
+
+/// Where the package keeps the configuration that a new directory begins with.
+const INSTALLED_CONFIG: &str = "/etc/ejabberd/ejabberd.yml";
+
+/// What every program of ejabberd reads first, and complains of when it is missing.
+const INETRC: &str = "{lookup,[\"file\",\"native\"]}.\n\
+    {host,{127,0,0,1}, [\"localhost\",\"hostalias\"]}.\n\
+    {file, resolv, \"/etc/resolv.conf\"}.\n";
+
+/// For people: `ejabberdctl` for the server in this directory. The operator
+/// does not use it. Debian's own would look for the cookie in the home that
+/// /etc/passwd has.
+const SCRIPT: &str = "#!/bin/sh
+# ejabberdctl for the ejabberd in this directory.
+here=$(cd \"$(dirname \"$0\")\" && pwd) || exit 1
+if [ \"$(id -u)\" = 0 ]; then
+  exec setpriv --reuid USER --regid GROUP --init-groups -- \"$here/ejabberdctl\" \"$@\"
+fi
+HOME=$here/home
+export HOME
+unset CONFIG_DIR SPOOL_DIR LOGS_DIR EJABBERD_CONFIG_PATH EJABBERDCTL_CONFIG_PATH
+exec PROGRAM --config-dir \"$here/conf\" --ctl-config \"$here/conf/ejabberdctl.cfg\" \\
+  --spool \"$here/database\" --logs \"$here/logs\" --node \"$(cat \"$here/database/node\")\" \"$@\"
+";
+
+/// The name of [`SCRIPT`] in the directory.
+const SCRIPT_FILE: &str = "ejabberdctl";
+
+/// How long looking at a directory may take.
+const LOOK_DEADLINE: Duration = Duration::from_secs(10);
+
+impl ProcessRuntime {
+    pub(super) async fn create_directory(&self) -> Result<(), RuntimeError> {
+        let site = self.site()?;
+        // What is installed is there.
+        let Some(directory) = site.directory.clone() else { return Ok(()) };
+        site.refuse_strange_paths()?;
+        refuse_foreign(&directory)?;
+        if let Some(service) = system_service().await {
+            tracing::warn!(
+                "{service} runs another ejabberd on this host, which may have the same ports; \
+                 `systemctl disable --now ejabberd` ends it"
+            );
+        }
+        let make = || -> io::Result<()> {
+            if let Some(parent) = directory.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            if !directory.exists() {
+                fs::DirBuilder::new().mode(0o700).create(&directory)?;
+                files::directory(&directory, site.keeper(0o750))?;
+            }
+            for part in PARTS {
+                let owner = if part == "conf" { site.keeper(0o750) } else { site.runner(0o750) };
+                files::directory(&directory.join(part), owner)?;
+            }
+            site.furnish(&directory)
+        };
+        make().map_err(|e| failed("make", &directory, &e))?;
+        self.refuse_out_of_reach(&site, &directory).await?;
+        let mark = b"Made by ejabberd-operator; without this file it makes a server here anew.\n";
+        files::new(&directory.join(MARK), mark, site.keeper(0o640))
+            .map_err(|e| failed("make", &directory.join(MARK), &e))
+    }
+
+    /// The server's user has to come into the directory: it is often put below
+    /// one that is closed to others.
+    async fn refuse_out_of_reach(&self, site: &Site, directory: &Path) -> Result<(), RuntimeError> {
+        let database = directory.join("database").to_string_lossy().into_owned();
+        let argv = ["test", "-w", &database].map(str::to_owned).into();
+        let ask = CommandLine { argv, env: Vec::new(), user: None };
+        match self.run(site, ask, LOOK_DEADLINE).await?.code {
+            Some(0) => Ok(()),
+            _ => {
+                let cause = format!(
+                    "the user `{}` cannot come to it; put it below a directory that is open to all, \
+                     such as /var/lib",
+                    site.account.name
+                );
+                Err(refused(&format!("use {}", directory.display()), &cause))
+            }
+        }
+    }
+}
+
+/// A directory that is used for something else is left alone.
+fn refuse_foreign(directory: &Path) -> Result<(), RuntimeError> {
+    let entries = match fs::read_dir(directory) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(|e| failed("read", directory, &e))?,
+    };
+    let mut names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    // A file system of its own has a `lost+found`.
+    let known = |name: &str| PARTS.contains(&name) || [SCRIPT_FILE, "lost+found"].contains(&name);
+    match names.find(|name| !known(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let cause = format!(
+                "there is already something else in it ({name}); \
+                 spec.server.process.directory has to be a directory of its own"
+            );
+            Err(refused(&format!("use {}", directory.display()), &cause))
+        }
+    }
+}
+
+impl Site {
+    /// What only the operator changes. As in Debian's /etc/ejabberd, the
+    /// server can read it: one that was broken into cannot change what it is
+    /// started with, nor lead root elsewhere by a link.
+    pub(super) fn keeper(&self, mode: u32) -> Owner {
+        let uid = if files::is_root() { 0 } else { self.account.uid };
+        Owner { uid, gid: self.account.gid, mode }
+    }
+
+    /// What the server itself changes.
+    fn runner(&self, mode: u32) -> Owner {
+        Owner { uid: self.account.uid, gid: self.account.gid, mode }
+    }
+
+    /// Puts in what the server needs and what is not there yet.
+    fn furnish(&self, directory: &Path) -> io::Result<()> {
+        let conf = config_dir(Some(directory));
+        let node = self.node.as_deref().unwrap_or_default();
+        let cookie = files::unpredictable()?;
+        let installed = files::read(Path::new(INSTALLED_CONFIG)).ok().flatten();
+        let script = SCRIPT
+            .replace("USER", &self.account.name)
+            .replace("GROUP", &self.account.gid.to_string())
+            .replace("PROGRAM", &self.program.to_string_lossy());
+        let furniture = [
+            (directory.join(SCRIPT_FILE), Some(script.as_bytes()), self.keeper(0o750)),
+            (conf.join("inetrc"), Some(INETRC.as_bytes()), self.keeper(0o640)),
+            (conf.join("ejabberd.yml"), installed.as_deref(), self.keeper(0o640)),
+            (directory.join("database").join(NODE_FILE), Some(node.as_bytes()), self.runner(0o640)),
+            // Erlang would make one itself, of numbers that can be guessed.
+            (directory.join("home/.erlang.cookie"), Some(cookie.as_bytes()), self.runner(0o400)),
+        ];
+        for (path, content, owner) in furniture {
+            if let (Some(content), Err(_)) = (content, fs::symlink_metadata(&path)) {
+                files::new(&path, content, owner)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_with_something_else_in_it_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        refuse_foreign(&directory.path().join("none")).unwrap();
+        refuse_foreign(directory.path()).unwrap();
+        fs::create_dir(directory.path().join("conf")).unwrap();
+        refuse_foreign(directory.path()).unwrap();
+        fs::write(directory.path().join("thesis.tex"), "").unwrap();
+        let error = refuse_foreign(directory.path()).unwrap_err();
+        assert!(error.to_string().contains("thesis.tex"), "{error}");
+    }
+}

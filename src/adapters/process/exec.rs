@@ -1,0 +1,153 @@
+//! Programs beside the server: children of ours, as the server's user.
+
+use std::pin::Pin;
+use std::process::Stdio;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::process::{Child, ChildStdout};
+use tokio::time::timeout;
+
+use super::config::HostFiles;
+use super::{ProcessRuntime, Site, account, failed, found, refused};
+use crate::domain::configuration::MAX_BYTES;
+use crate::ejabberd::erlang::{CommandLine, Installation, NodeAddress, find};
+use crate::engine::{Complaints, Output, RuntimeError, Spawned, Spawner};
+
+/// The most that is kept of what a program prints: a whole configuration.
+const MAX_OUTPUT_BYTES: usize = MAX_BYTES + (256 << 10);
+
+impl Site {
+    fn spawn(&self, line: CommandLine, stdin: Stdio) -> Result<Child, RuntimeError> {
+        // The user is always the server's: that of a node that was found is the same.
+        let CommandLine { argv, env, user: _ } = line;
+        let (program, args) =
+            argv.split_first().ok_or_else(|| refused("run nothing", "no program"))?;
+        let mut command = self.command(program.as_ref(), args);
+        command.envs(env).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Whoever gives up waiting gives up the program.
+        command.kill_on_drop(true);
+        account::start(command).map_err(|e| failed("run", program.as_ref(), &e))
+    }
+}
+
+impl ProcessRuntime {
+    /// Runs a program to its end.
+    pub(super) async fn run(
+        &self,
+        site: &Site,
+        line: CommandLine,
+        deadline: Duration,
+    ) -> Result<Output, RuntimeError> {
+        let name = line.argv.first().cloned().unwrap_or_default();
+        let mut child = site.spawn(line, Stdio::null())?;
+        let group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
+        let (out, err) = (child.stdout.take(), child.stderr.take());
+        let ended = timeout(deadline, async { tokio::join!(keep(out), keep(err), child.wait()) });
+        let (stdout, stderr, status) =
+            ended.await.map_err(|_| RuntimeError::Timeout(format!("run {name}")))?;
+        let status = status.map_err(|e| failed("wait for", name.as_ref(), &e))?;
+        group.ended();
+        Ok(Output { code: status.code().map(i64::from), stdout, stderr })
+    }
+}
+
+/// A program with its own children, such as a script and the VM that it waits
+/// for. Killed when dropped before its end.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // As long as one of them is left, the number is theirs.
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
+}
+
+/// The beginning of what a program prints; the rest is read and dropped, so
+/// that it does not wait for us.
+async fn keep(stream: Option<impl AsyncRead + Unpin>) -> String {
+    let mut kept = Vec::new();
+    let mut piece = vec![0; 16 << 10];
+    if let Some(mut stream) = stream {
+        while let Ok(read @ 1..) = stream.read(&mut piece).await {
+            let room = MAX_OUTPUT_BYTES.saturating_sub(kept.len());
+            kept.extend(piece.iter().take(read.min(room)));
+        }
+    }
+    String::from_utf8_lossy(&kept).into_owned()
+}
+
+/// Reads standard error to its end, so that the program does not wait for us.
+async fn collect(stderr: Option<impl AsyncRead + Unpin>, complaints: Complaints) {
+    let Some(mut stderr) = stderr else { return };
+    let mut piece = vec![0; 4 << 10];
+    while let Ok(read @ 1..) = stderr.read(&mut piece).await {
+        let text = piece.get(..read).unwrap_or_default();
+        tracing::debug!(text = %String::from_utf8_lossy(text), "standard error of the session");
+        complaints.add(text);
+    }
+}
+
+/// The output of a program that is killed when nobody reads it any more. It
+/// should end with its input; one that hangs does not.
+struct Held {
+    stdout: ChildStdout,
+    _child: Child,
+}
+
+impl AsyncRead for Held {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stdout).poll_read(context, buffer)
+    }
+}
+
+#[async_trait]
+impl Spawner for ProcessRuntime {
+    async fn locate(&self) -> Result<(Installation, NodeAddress), RuntimeError> {
+        let site = self.site()?;
+        let starting =
+            |what: &str| RuntimeError::Missing(format!("{what}: it is starting or stopped"));
+        let vm = found::find(&site).vm;
+        let node = vm.and_then(|vm| vm.node()).ok_or_else(|| starting("ejabberd's node"))?;
+        if !find::has_cookie(&HostFiles, &node).await? {
+            return Err(starting("the cookie of ejabberd's node"));
+        }
+        Ok((site.installation(Some(&node)).await?, node))
+    }
+
+    async fn spawn(&self, command: CommandLine) -> Result<Spawned, RuntimeError> {
+        let mut child = self.site()?.spawn(command, Stdio::piped())?;
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(stdin), Some(stdout)) = (stdin, stdout) else {
+            return Err(refused("run a program", "it has no pipes"));
+        };
+        let complaints = Complaints::default();
+        tokio::spawn(collect(stderr, complaints.clone()));
+        let stdout = Held { stdout, _child: child };
+        Ok(Spawned { stdin: Box::new(stdin), stdout: Box::new(stdout), complaints })
+    }
+
+    async fn output(
+        &self,
+        command: CommandLine,
+        deadline: Duration,
+    ) -> Result<Output, RuntimeError> {
+        self.run(&self.site()?, command, deadline).await
+    }
+}

@@ -1,0 +1,172 @@
+//! Starting, stopping, and noticing the end.
+
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use futures_util::future::{join_all, select_all};
+use rustix::process::Signal;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+
+use super::found::Handle;
+use super::{ProcessRuntime, Site, account, console, failed, found, layout, refused};
+use crate::engine::RuntimeError;
+
+/// How long the VM gets to end before it is killed. The server in it was
+/// stopped before, so this only matters when that failed.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How long the kernel may take to end what was killed.
+const REAP: Duration = Duration::from_secs(5);
+
+/// How often we look whether somebody else has started the server. That it
+/// ended is not asked for: we are told.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// How long the script may take to end after its VM: milliseconds.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// How often the console's size is looked at.
+const TRIM: Duration = Duration::from_secs(60);
+
+/// The server in the foreground, with a console that only says what cannot be
+/// said in its log: otherwise all of the log would be written twice.
+const START: &str = "foreground-quiet";
+
+impl Site {
+    /// The control script and its arguments for a start.
+    pub(super) fn start_line(&self) -> Vec<String> {
+        let mut line = vec![self.program.to_string_lossy().into_owned()];
+        line.extend(self.options());
+        line.push(START.to_owned());
+        line
+    }
+}
+
+impl ProcessRuntime {
+    pub(super) fn start_server(&self) -> Result<(), RuntimeError> {
+        let site = self.site()?;
+        if found::find(&site).any() || self.own().is_some_and(|own| own.borrow().is_none()) {
+            return Ok(());
+        }
+        site.refuse_strange_paths()?;
+        let console = console::open(&site)?;
+        let errors = console.try_clone().map_err(|e| failed("open", &site.layout.logs, &e))?;
+        let line = site.start_line();
+        let mut command = site.command(&site.program, line.get(1..).unwrap_or_default());
+        command.stdin(Stdio::null()).stdout(console).stderr(errors);
+        let child = account::start(command);
+        let mut child = child.map_err(|e| failed("start", &site.program, &e))?;
+        let (ended, ending) = watch::channel(None);
+        self.set_own(Some(ending));
+        // Goes on when this runtime is dropped: somebody has to wait for a child.
+        tokio::spawn(async move {
+            let code = child.wait().await.map_or(-1, code);
+            tracing::debug!(code, "the server's process ended");
+            ended.send_replace(Some(code));
+        });
+        self.began.notify_waiters();
+        Ok(())
+    }
+
+    pub(super) async fn stop_server(&self) -> Result<(), RuntimeError> {
+        let site = self.site()?;
+        // While it starts there is only the script, and then a VM after all.
+        for _ in 0..3 {
+            let found = found::find(&site);
+            if !found.any() {
+                break;
+            }
+            // The script ends with its VM, and passes on how that ended.
+            let ends = if found.vm.is_some() { found.vm.as_ref() } else { found.script.as_ref() };
+            if let Some(handle) = ends.and_then(Handle::open) {
+                end(&handle).await?;
+            }
+            if let Some(script) = found.script.as_ref().and_then(Handle::open)
+                && timeout(REAP, script.ended()).await.is_err()
+            {
+                end(&script).await?;
+            }
+        }
+        if let Some(mut own) = self.own() {
+            let _ = timeout(REAP, own.wait_for(Option::is_some)).await;
+        }
+        if found::find(&site).any() {
+            return Err(refused("stop the server", "it is started again as soon as it ends"));
+        }
+        Ok(())
+    }
+
+    /// Says when the server ends, which the kernel tells us, and when it begins.
+    pub(super) async fn watch_processes(&self, changed: &Notify) {
+        loop {
+            let mut began = std::pin::pin!(self.began.notified());
+            // From here on a start is not missed.
+            began.as_mut().enable();
+            let handles = self.handles();
+            if handles.is_empty() {
+                tokio::select! {
+                    () = began => {}
+                    () = sleep(LOOK) => if self.handles().is_empty() { continue },
+                }
+            } else {
+                let ends = || handles.iter().map(|handle| Box::pin(handle.ended()));
+                tokio::select! {
+                    _ = select_all(ends()) => tracing::debug!("a process of the server ended"),
+                    () = self.trim_console() => {}
+                }
+                // A script without its VM looks like a start.
+                let _ = timeout(SETTLE, join_all(ends())).await;
+            }
+            changed.notify_one();
+        }
+    }
+
+    fn handles(&self) -> Vec<Handle> {
+        self.site().map(|site| found::find(&site).handles()).unwrap_or_default()
+    }
+
+    /// Keeps the console small. Never ends.
+    async fn trim_console(&self) {
+        loop {
+            if let Ok(site) = self.site()
+                && let Err(error) = console::trim(&site)
+            {
+                tracing::debug!(%error, "the console could not be cut");
+            }
+            sleep(TRIM).await;
+        }
+    }
+}
+
+impl Site {
+    /// The control script would take a blank in one of them for the end of it.
+    pub(super) fn refuse_strange_paths(&self) -> Result<(), RuntimeError> {
+        let mut paths = self.directory.iter().chain([&self.program]);
+        paths.find(|path| !layout::is_plain(path)).map_or(Ok(()), |path| {
+            let operation = format!("use {} under spec.server.process", path.display());
+            Err(refused(&operation, "ejabberd's script takes only letters, digits and /._-+@:,=~"))
+        })
+    }
+}
+
+/// Asks a process to end, and kills it when it does not.
+async fn end(handle: &Handle) -> Result<(), RuntimeError> {
+    let refuse = |e: rustix::io::Errno| refused("stop the server", &e.to_string());
+    handle.signal(Signal::TERM).map_err(refuse)?;
+    if timeout(GRACE, handle.ended()).await.is_ok() {
+        return Ok(());
+    }
+    tracing::warn!("the server's process did not end within {GRACE:?} and is killed");
+    handle.signal(Signal::KILL).map_err(refuse)?;
+    timeout(REAP, handle.ended())
+        .await
+        .map_err(|_| RuntimeError::Timeout("stop the server's process".to_owned()))
+}
+
+/// As a shell has it: 128 and the number of the signal.
+fn code(status: ExitStatus) -> i64 {
+    use std::os::unix::process::ExitStatusExt;
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.unwrap_or(-1).into()
+}

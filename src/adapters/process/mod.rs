@@ -1,0 +1,333 @@
+//! An installed ejabberd as a process beside the operator, for hosts without
+//! Docker.
+//!
+//! With a `directory` the server keeps all of its files below that and has a
+//! node name of its own, so that it does not get in the way of another on the
+//! same host. Without one it is the installed one, with the files that its
+//! package made.
+//!
+//! When the operator ends, the server goes on. The next operator finds it
+//! among the processes of the host and takes it over.
+
+mod account;
+mod config;
+mod console;
+mod create;
+mod database;
+mod exec;
+mod files;
+mod found;
+mod layout;
+mod leftovers;
+mod life;
+mod surroundings;
+mod usage;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::{Notify, watch};
+
+use self::account::Account;
+use self::layout::Layout;
+use super::host::{holders, space};
+use crate::domain::database::{Database, Location};
+use crate::domain::observed::{
+    Circumstances, Holder, PAUSED, ProcessState, Space, Surroundings, Usage,
+};
+use crate::domain::spec::Process as Spec;
+use crate::ejabberd::StartContext;
+use crate::ejabberd::erlang::Verdict;
+use crate::engine::{ConfigFiles, LogLine, Runtime, RuntimeError};
+
+/// The file at the top of a directory that says who made it.
+const MARK: &str = "managed-by-ejabberd-operator";
+
+/// How a process of ours ended: nothing as long as it has not.
+type Ending = watch::Receiver<Option<i64>>;
+
+/// The runtime; see the module's documentation.
+pub struct ProcessRuntime {
+    program: PathBuf,
+    directory: Option<PathBuf>,
+    /// The server that we started ourselves. Of others nobody tells us how
+    /// they ended.
+    own: Mutex<Option<Ending>>,
+    /// Said when a server was started.
+    began: Notify,
+}
+
+/// Everything that is known of a server before it is looked at.
+#[derive(Debug)]
+struct Site {
+    /// The control script.
+    program: PathBuf,
+    account: Account,
+    layout: Layout,
+    directory: Option<PathBuf>,
+    /// The name of its node, where that is ours to choose.
+    node: Option<String>,
+}
+
+impl ProcessRuntime {
+    /// A runtime for what `spec` declares. Looks at nothing yet.
+    #[must_use]
+    pub fn new(spec: Spec) -> Self {
+        let Spec { ejabberdctl, directory } = spec;
+        // The control script goes elsewhere before it uses its options.
+        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        Self {
+            program: absolute(ejabberdctl),
+            directory: directory.map(absolute),
+            own: Mutex::default(),
+            began: Notify::new(),
+        }
+    }
+
+    /// The control script with the options by which it finds this server.
+    #[must_use]
+    pub fn control_script(&self) -> Vec<String> {
+        let program = self.program.to_string_lossy().into_owned();
+        let options = self.site().map(|site| site.options()).unwrap_or_default();
+        [vec![program], options].concat()
+    }
+
+    /// What the script and its settings say. They are files that may change,
+    /// so they are read anew each time.
+    fn site(&self) -> Result<Site, RuntimeError> {
+        let script = fs::read(&self.program).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => RuntimeError::Missing(format!(
+                "{}: is ejabberd installed (`apt-get install ejabberd`), and \
+                 spec.server.process.ejabberdctl right?",
+                self.program.display()
+            )),
+            _ => failed("read", &self.program, &error),
+        })?;
+        let script = String::from_utf8_lossy(&script).into_owned();
+        let passwd = Path::new("/etc/passwd");
+        let users = fs::read_to_string(passwd).map_err(|e| failed("read", passwd, &e))?;
+        let account = Account::of_script(&script, &self.program, &users)?;
+        let directory = self.directory.as_deref();
+        let settings = files::read(&layout::config_dir(directory).join("ejabberdctl.cfg"));
+        let settings = settings.ok().flatten().unwrap_or_default();
+        let layout = Layout::new(directory, &String::from_utf8_lossy(&settings));
+        let node = directory.map(|directory| {
+            let written = files::read(&layout.spool.join(layout::NODE_FILE)).ok().flatten();
+            let written = written.map(|name| String::from_utf8_lossy(&name).into_owned());
+            layout::node_name(directory, written.as_deref())
+        });
+        let (program, directory) = (self.program.clone(), self.directory.clone());
+        Ok(Site { program, account, layout, directory, node })
+    }
+
+    /// How the server that we started ended; `None` if we started none.
+    fn own(&self) -> Option<Ending> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_own(&self, own: Option<Ending>) {
+        *self.own.lock().unwrap_or_else(PoisonError::into_inner) = own;
+    }
+}
+
+impl Site {
+    /// Whether there is something to start.
+    fn exists(&self) -> bool {
+        self.directory.as_ref().is_none_or(|directory| directory.join(MARK).exists())
+    }
+}
+
+fn refused(operation: &str, cause: &str) -> RuntimeError {
+    RuntimeError::Refused { operation: operation.to_owned(), cause: cause.to_owned() }
+}
+
+/// What became of a file: a full disk may have room again, a missing
+/// permission has to be given.
+fn failed(verb: &str, path: &Path, error: &io::Error) -> RuntimeError {
+    use io::ErrorKind as Kind;
+    let operation = format!("{verb} {}", path.display());
+    match error.kind() {
+        Kind::StorageFull | Kind::QuotaExceeded | Kind::Interrupted | Kind::OutOfMemory => {
+            RuntimeError::Engine {
+                what: format!("the disk, to {operation}"),
+                cause: error.to_string(),
+            }
+        }
+        _ => RuntimeError::Refused { operation, cause: error.to_string() },
+    }
+}
+
+/// Does what waits for a disk, beside what must not wait.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RuntimeError> + Send + 'static,
+) -> Result<T, RuntimeError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(refused("finish what was begun", &error.to_string())))
+}
+
+/// There is no container around a process that could be made anew.
+fn not_for_processes(what: &str) -> RuntimeError {
+    refused(what, "an installed ejabberd is changed by its package, not by the operator")
+}
+
+#[async_trait]
+impl Runtime for ProcessRuntime {
+    async fn inspect(&self) -> Result<ProcessState, RuntimeError> {
+        let site = match self.site() {
+            Err(RuntimeError::Missing(_)) => return Ok(ProcessState::Absent),
+            site => site?,
+        };
+        let found = found::find(&site);
+        let own = self.own().map(|ending| *ending.borrow());
+        if let Some(vm) = found.vm {
+            if let Some(Some(_)) = own {
+                // Somebody else started it after ours had ended.
+                self.set_own(None);
+            }
+            let health = vm.is_stopped().then(|| PAUSED.to_owned());
+            return Ok(ProcessState::Running { health });
+        }
+        if found.script.is_some() || own == Some(None) {
+            return Ok(ProcessState::Running { health: None });
+        }
+        if !site.exists() {
+            return Ok(ProcessState::Absent);
+        }
+        match own {
+            Some(exit_code) => Ok(ProcessState::Stopped { exit_code, oom_killed: false }),
+            None if console::exists(&site) || site.directory.is_none() => {
+                Ok(ProcessState::Stopped { exit_code: None, oom_killed: false })
+            }
+            None => Ok(ProcessState::Created),
+        }
+    }
+
+    async fn create(&self) -> Result<(), RuntimeError> {
+        self.create_directory().await
+    }
+
+    async fn start(&self) -> Result<(), RuntimeError> {
+        self.start_server()
+    }
+
+    async fn stop(&self) -> Result<(), RuntimeError> {
+        self.stop_server().await
+    }
+
+    async fn read_config(&self, names: &[String]) -> Result<ConfigFiles, RuntimeError> {
+        self.read_config_files(names)
+    }
+
+    async fn check_config(
+        &self,
+        files: &ConfigFiles,
+        context: &StartContext,
+    ) -> Result<Verdict, RuntimeError> {
+        self.check_config_files(files, context).await
+    }
+
+    async fn try_to_write_config(&self, files: &ConfigFiles) -> Result<(), RuntimeError> {
+        self.try_to_write_config_files(files).await
+    }
+
+    async fn write_config(&self, files: &ConfigFiles) -> Result<(), RuntimeError> {
+        self.write_config_files(files).await
+    }
+
+    async fn replace(&self, _: &str) -> Result<(), RuntimeError> {
+        Err(not_for_processes("replace it"))
+    }
+
+    async fn bring_back(&self, _: &str) -> Result<(), RuntimeError> {
+        Err(not_for_processes("bring one back"))
+    }
+
+    async fn drop_aside(&self, _: &str) -> Result<(), RuntimeError> {
+        Err(not_for_processes("remove one"))
+    }
+
+    async fn own_restarts(&self) -> Result<(), RuntimeError> {
+        Err(not_for_processes("change its system service"))
+    }
+
+    async fn remove_leftovers(&self) -> Result<bool, RuntimeError> {
+        let site = self.site()?;
+        blocking(move || {
+            leftovers::remove(&site);
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn read_note(&self, directory: &str) -> Result<Option<Vec<u8>>, RuntimeError> {
+        let (site, directory) = (self.site()?, directory.to_owned());
+        blocking(move || leftovers::read_note(&site, &directory)).await
+    }
+
+    async fn write_note(&self, directory: &str, content: &[u8]) -> Result<(), RuntimeError> {
+        let (site, directory, content) = (self.site()?, directory.to_owned(), content.to_vec());
+        blocking(move || leftovers::write_note(&site, &directory, &content)).await
+    }
+
+    async fn location(&self, directory: &str) -> Result<Option<Location>, RuntimeError> {
+        let directory = PathBuf::from(directory);
+        blocking(move || Ok(Some(Location::Host(database::canonical(&directory))))).await
+    }
+
+    async fn would_lose(&self, known: Option<&Database>) -> Result<Option<String>, RuntimeError> {
+        let (spool, known) = (self.site()?.layout.spool, known.cloned());
+        blocking(move || database::would_lose(&spool, known.as_ref())).await
+    }
+
+    async fn surroundings(
+        &self,
+        _database: Option<&str>,
+    ) -> Result<Option<Surroundings>, RuntimeError> {
+        self.read_surroundings().await
+    }
+
+    async fn usage(&self) -> Result<Option<Usage>, RuntimeError> {
+        Ok(found::find(&self.site()?).vm.as_ref().and_then(usage::of))
+    }
+
+    async fn circumstances(&self) -> Result<Circumstances, RuntimeError> {
+        Ok(Circumstances::default())
+    }
+
+    async fn space(&self) -> Result<Vec<Space>, RuntimeError> {
+        let layout = self.site()?.layout;
+        blocking(move || {
+            let places = [("the database", &layout.spool), ("the logs", &layout.logs)];
+            let known = places.iter().filter_map(|(what, path)| space::of(what, path));
+            Ok(known.collect())
+        })
+        .await
+    }
+
+    async fn holders(&self, ports: &[u16]) -> Result<Vec<Holder>, RuntimeError> {
+        let site = self.site()?;
+        let ports = ports.to_vec();
+        blocking(move || {
+            let own = found::find(&site).vm.map(|vm| vm.pid.as_raw_nonzero().get());
+            Ok(holders::of(&ports, |pid, _| Some(pid) == own))
+        })
+        .await
+    }
+
+    async fn log_lines(
+        &self,
+        since: Timestamp,
+        lines: usize,
+    ) -> Result<Vec<LogLine>, RuntimeError> {
+        let site = self.site()?;
+        blocking(move || console::lines_since(&site, since, lines)).await
+    }
+
+    async fn watch(&self, changed: &Notify) {
+        self.watch_processes(changed).await;
+    }
+}

@@ -1,0 +1,76 @@
+//! Where the server runs, and who else wants to run it.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::{ProcessRuntime, found};
+use crate::domain::observed::Surroundings;
+use crate::engine::RuntimeError;
+
+/// The unit of Debian's package and of ejabberd's own installers.
+const UNIT: &str = "ejabberd.service";
+
+/// There where systemd runs the host.
+const SYSTEMD: &str = "/run/systemd/system";
+
+/// How long systemd may take to answer.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+impl ProcessRuntime {
+    pub(super) async fn read_surroundings(&self) -> Result<Option<Surroundings>, RuntimeError> {
+        let site = match self.site() {
+            Err(RuntimeError::Missing(_)) => return Ok(None),
+            site => site?,
+        };
+        let vm = found::find(&site).vm;
+        if vm.is_none() && !site.exists() {
+            return Ok(None);
+        }
+        // A server with a directory of its own is not the one of that unit.
+        let restarted_by = if site.directory.is_none() { system_service().await } else { None };
+        let uid = vm.map(|vm| vm.uid);
+        Ok(Some(Surroundings {
+            runtime: "process",
+            ours: site.directory.is_some() && site.exists(),
+            restarted_by,
+            host_network: true,
+            privileged: uid == Some(0),
+            // It is never replaced by another, and publishes nothing: it
+            // listens on the host itself.
+            differences: Vec::new(),
+            losses: Vec::new(),
+            unattached: None,
+            removed_by: None,
+            published: Vec::new(),
+            ports: Vec::new(),
+            engine_socket: None,
+        }))
+    }
+}
+
+/// The system's own service of an installed ejabberd, where it runs or would
+/// be started with the host: two who start a server get in each other's way.
+pub(super) async fn system_service() -> Option<String> {
+    if !Path::new(SYSTEMD).exists() {
+        return None;
+    }
+    if says("is-active", &["active", "activating", "reloading"]).await {
+        return Some(format!("systemd's `{UNIT}`, which is active"));
+    }
+    let enabled = says("is-enabled", &["enabled", "enabled-runtime"]).await;
+    enabled.then(|| format!("systemd's `{UNIT}`, which is enabled"))
+}
+
+/// Whether systemd answers a question about the unit with one of `words`.
+async fn says(question: &str, words: &[&str]) -> bool {
+    let mut ask = Command::new("systemctl");
+    ask.args([question, UNIT]).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    match timeout(DEADLINE, ask.output()).await {
+        Ok(Ok(answer)) => words.contains(&String::from_utf8_lossy(&answer.stdout).trim()),
+        _ => false,
+    }
+}

@@ -1,0 +1,85 @@
+//! Files with secrets: read whole with a limit, written whole or not at all.
+
+use std::fs::DirBuilder;
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::adapters::host::files;
+use crate::adapters::host::files::Rights;
+use crate::domain::model::Secret;
+use crate::engine::IsOurs;
+
+/// Reads at most `limit` bytes; more is an error.
+pub(super) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, String> {
+    files::read(path, limit).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            "there is no such file; put it there, or correct the path in the desired state"
+                .to_owned()
+        }
+        // Which of the two: a link has words of its own.
+        ErrorKind::PermissionDenied if error.raw_os_error().is_some() => {
+            "permission denied; let the user read it that the operator runs as".to_owned()
+        }
+        ErrorKind::InvalidInput => format!("{error}; name a file"),
+        ErrorKind::FileTooLarge => {
+            format!("it is longer than {limit} bytes; is it the right file?")
+        }
+        _ => error.to_string(),
+    })
+}
+
+/// Writes `secret` and nothing else, no newline either, to `path`: a file that is not
+/// there, or that holds what the operator wrote before, as `is_ours` says.
+///
+/// Whoever reads the file sees the old content or the new, and never has more
+/// rights than `mode` gives.
+pub(super) fn publish(
+    path: &Path,
+    mode: u32,
+    secret: &Secret,
+    is_ours: &IsOurs,
+) -> Result<(), String> {
+    let failed = |what: &str| {
+        let what = what.to_owned();
+        move |e: std::io::Error| format!("it could not be {what}: {e}")
+    };
+    let mode = mode & 0o777;
+    match path.symlink_metadata() {
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => return Err(failed("looked at")(e)),
+        Ok(found) if !found.is_file() => {
+            return Err("there is something else than a file; move it away, or name another file"
+                .to_owned());
+        }
+        Ok(found) => {
+            let there = read(path, super::MAX_SOURCE_BYTES)
+                .ok()
+                .and_then(|bytes| String::from_utf8(bytes.to_vec()).ok())
+                .map(Secret::new);
+            let same = there.as_ref().is_some_and(|there| there.expose() == secret.expose());
+            if same && found.permissions().mode() & 0o7777 == mode {
+                return Ok(());
+            }
+            if !same && !there.as_ref().is_some_and(is_ours) {
+                return Err("there is a file that the operator did not write; move it away, or \
+                            name another file"
+                    .to_owned());
+            }
+        }
+    }
+    let directory = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Err("it cannot be written: name a file".to_owned()),
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(failed("written, as its directory could not be made"))?;
+    let rights = Rights { owner: None, mode };
+    files::replace(path, secret.expose().as_bytes(), rights).map_err(failed("written"))
+}

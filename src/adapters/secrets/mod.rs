@@ -1,0 +1,190 @@
+//! Floor 4: passwords outside the server and the store: files, variables and
+//! the output of programs; and the files that the desired state names.
+//!
+//! Nothing here shows a secret: an error names the place and says what is
+//! wrong with what was found there, never what that was.
+
+mod command;
+mod files;
+mod group;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use zeroize::Zeroizing;
+
+use crate::domain::model::Secret;
+use crate::domain::spec::{SecretSink, SecretSource};
+use crate::engine::{IsOurs, SecretError, Secrets};
+
+/// The most that is read of a secret's file or of a program's output, in bytes.
+const MAX_SOURCE_BYTES: usize = 64 << 10;
+
+/// The longest password that is passed on, in bytes: a part of a JID is at
+/// most 1023 bytes long, and nobody types eight of them.
+const MAX_SECRET_BYTES: usize = 1023 * 8;
+
+/// The longest file that the desired state may name, in bytes.
+const MAX_FILE_BYTES: usize = 16 << 20;
+
+/// A disk or program that takes longer than this is taken for dead.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Characters of generated passwords: none that is taken for another (`0`,
+/// `O`, `o`, `1`, `l`, `I`), none that a shell or a URL takes for itself.
+const ALPHABET: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnpqrstuvwxyz23456789";
+
+/// How many of them: 139 bits of chance.
+const GENERATED_LENGTH: usize = 24;
+
+/// Reads and writes secrets on this machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FileSecrets;
+
+impl FileSecrets {
+    /// Secrets of this machine, read with the operator's own rights.
+    #[must_use]
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+/// Ends the programs that are asked for a secret at this moment, with all that
+/// they started. For when the operator itself ends.
+pub fn end_programs() {
+    group::end_all();
+}
+
+#[async_trait]
+impl Secrets for FileSecrets {
+    async fn read(&self, source: &SecretSource) -> Result<Secret, SecretError> {
+        let (what, found) = match source {
+            SecretSource::Inline(secret) => {
+                let text = Zeroizing::new(secret.expose().as_bytes().to_vec());
+                return check(text).map_err(error("the inline password"));
+            }
+            SecretSource::File(path) => {
+                let path = path.clone();
+                let what = path.display().to_string();
+                (what, blocking(move || files::read(&path, MAX_SOURCE_BYTES)).await)
+            }
+            SecretSource::Env(name) => (format!("the variable {name}"), variable(name)),
+            SecretSource::Command(argv) => {
+                let program = argv.first().map_or("", String::as_str);
+                (format!("the output of {program}"), command::output(argv).await)
+            }
+            SecretSource::Generate => {
+                return Err(error("a generated password")(
+                    "it is made when the account is created, and kept in the state directory"
+                        .to_owned(),
+                ));
+            }
+        };
+        found.and_then(|bytes| check(without_newline(bytes))).map_err(error(&what))
+    }
+
+    fn generate(&self) -> Result<Secret, SecretError> {
+        generate().map_err(error("random numbers"))
+    }
+
+    async fn publish(
+        &self,
+        sink: &SecretSink,
+        secret: &Secret,
+        is_ours: IsOurs,
+    ) -> Result<(), SecretError> {
+        let (SecretSink { file, mode }, secret) = (sink.clone(), secret.clone());
+        let what = file.display().to_string();
+        let done = blocking(move || files::publish(&file, mode, &secret, &is_ours));
+        done.await.map_err(error(&what))
+    }
+
+    async fn read_file(&self, path: &Path) -> Result<Vec<u8>, SecretError> {
+        let owned: PathBuf = path.to_owned();
+        blocking(move || files::read(&owned, MAX_FILE_BYTES))
+            .await
+            .map(|mut bytes| std::mem::take(&mut *bytes))
+            .map_err(error(&path.display().to_string()))
+    }
+}
+
+fn error(what: &str) -> impl FnOnce(String) -> SecretError {
+    let what = what.to_owned();
+    |cause| SecretError { what, cause }
+}
+
+/// Does `work` beside the event loop. A file on a dead network disk ends the
+/// wait, though not the thread that waits.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    match tokio::time::timeout(DEADLINE, tokio::task::spawn_blocking(work)).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(_)) => Err("the attempt was broken off".to_owned()),
+        Err(_) => Err(format!("the disk did not answer for {} s", DEADLINE.as_secs())),
+    }
+}
+
+fn variable(name: &str) -> Result<Zeroizing<Vec<u8>>, String> {
+    std::env::var_os(name)
+        .map(|value| Zeroizing::new(value.into_encoded_bytes()))
+        .ok_or_else(|| "it is not set; set it in the operator's environment".to_owned())
+}
+
+/// Takes away the one newline that editors and `echo` leave.
+fn without_newline(mut bytes: Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+    }
+    bytes
+}
+
+/// Refuses what ejabberd would refuse, or would take for something else.
+fn check(mut bytes: Zeroizing<Vec<u8>>) -> Result<Secret, String> {
+    if bytes.len() > MAX_SECRET_BYTES {
+        let len = bytes.len();
+        return Err(format!("it has {len} bytes; a password has at most {MAX_SECRET_BYTES}"));
+    }
+    let text = String::from_utf8(std::mem::take(&mut *bytes)).map_err(|e| {
+        drop(Zeroizing::new(e.into_bytes()));
+        "it is not UTF-8 text".to_owned()
+    })?;
+    let secret = Secret::new(text);
+    let text = secret.expose();
+    if text.is_empty() {
+        return Err("it is empty; ejabberd takes no empty password".to_owned());
+    }
+    match text.chars().find(|c| c.is_control()) {
+        None => Ok(secret),
+        Some('\n' | '\r') => Err("it has more than one line; a password is one line, \
+                                  ended by at most one newline (\\n, not \\r\\n)"
+            .to_owned()),
+        Some('\t') => Err("it has a tab, which ejabberd does not take".to_owned()),
+        Some(_) => Err("it has a control character, which ejabberd does not take".to_owned()),
+    }
+}
+
+fn generate() -> Result<Secret, String> {
+    // Only bytes below a multiple of the alphabet's size are used: with the
+    // others, its first characters would come up more often.
+    let limit = 256 - 256 % ALPHABET.len();
+    let mut password = String::with_capacity(GENERATED_LENGTH);
+    let mut random = Zeroizing::new([0_u8; 2 * GENERATED_LENGTH]);
+    while password.len() < GENERATED_LENGTH {
+        getrandom::fill(&mut *random).map_err(|e| e.to_string())?;
+        let wanted = GENERATED_LENGTH - password.len();
+        password.extend(
+            random
+                .iter()
+                .map(|&byte| usize::from(byte))
+                .filter(|&byte| byte < limit)
+                .filter_map(|byte| ALPHABET.get(byte % ALPHABET.len()))
+                .map(|&byte| char::from(byte))
+                .take(wanted),
+        );
+    }
+    Ok(Secret::new(password))
+}

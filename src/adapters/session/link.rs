@@ -1,0 +1,300 @@
+//! One open session: frames out, frames in, and who waits for which answer.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{OnceCell, mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, timeout};
+use zeroize::Zeroizing;
+
+use super::terms::{Outcome, Request};
+use super::{etf, interpret, terms};
+use crate::domain::model::{ApiVersion, ServerVersion};
+use crate::ejabberd::{Arg, Call, ControlError, Value};
+use crate::engine::{Complaints, Spawned};
+
+/// The longest frame taken from the far end. 100,000 account names are 6 MB.
+const MAX_FRAME_BYTES: u32 = 64 << 20;
+
+/// Calls that go out in one frame: whatever waits, up to this many.
+const MAX_BATCH: usize = 64;
+
+/// How long a write may take before the pipe counts as stuck.
+const WRITE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The calls that wait for an answer, by number.
+type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Outcome>>>>;
+
+/// An encoded call. It may hold passwords.
+type Encoded = Zeroizing<Vec<u8>>;
+
+/// How long the rest of what a program complains of is waited for.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// What the far end writes when it is up; frames follow.
+const READY: &[u8] = b"ejabberd-operator: the session is up";
+
+/// The most that a VM may write before that, in bytes.
+const MAX_PREAMBLE_BYTES: usize = 16 << 10;
+
+/// An open session. Dropping it closes the far end's input, which ends it.
+pub(super) struct Link {
+    calls: mpsc::Sender<Encoded>,
+    waiting: Waiting,
+    /// The number of the next call, and so how many answers there can be.
+    next: Arc<AtomicU64>,
+    /// Asked for by the first call that needs it.
+    version: OnceCell<ServerVersion>,
+    opened: Instant,
+    closed: watch::Sender<bool>,
+}
+
+impl Link {
+    /// Takes over the pipes of a fresh far end, and waits until its VM is up.
+    /// Whether the server answers it is another matter: the far end can look
+    /// at the server's ports all the same.
+    pub(super) async fn open(spawned: Spawned) -> Result<Self, ControlError> {
+        // Twice the window: the semaphore above keeps the queue from ever filling.
+        let (calls, queue) = mpsc::channel(128);
+        let (closed, mut ended) = watch::channel(false);
+        let waiting = Waiting::default();
+        let next = Arc::new(AtomicU64::new(0));
+        let (is_up, ready) = oneshot::channel();
+        let complaints = spawned.complaints.clone();
+        let ending = Ending { waiting: Arc::clone(&waiting), closed: closed.clone() };
+        tokio::spawn(pump(spawned, queue, Arc::clone(&next), is_up, ending));
+        let link =
+            Self { calls, waiting, next, version: OnceCell::new(), opened: Instant::now(), closed };
+        if ready.await.is_ok() {
+            return Ok(link);
+        }
+        let _ = timeout(LAST_WORDS, ended.wait_for(|closed| *closed)).await;
+        sleep(LAST_WORDS).await;
+        let why = complaints.first_line().map_or_else(String::new, |line| format!(": {line}"));
+        Err(ControlError::CannotOpen(format!(
+            "the Erlang VM beside the server does not start{why}"
+        )))
+    }
+
+    /// The server's version, asked for once. It decides in which API version
+    /// commands are sent.
+    pub(super) async fn version(&self, deadline: Duration) -> Result<ServerVersion, ControlError> {
+        self.version.get_or_try_init(|| self.ask_version(deadline)).await.copied()
+    }
+
+    async fn ask_version(&self, deadline: Duration) -> Result<ServerVersion, ControlError> {
+        let ask =
+            Call::function("application", "get_key", vec![Arg::Atom("ejabberd"), Arg::Atom("vsn")]);
+        let answer = interpret("get_key", self.send(&ask, ApiVersion(0), deadline).await?)?;
+        let version = match answer.as_tuple() {
+            Some([_, Value::Text(vsn)]) => ServerVersion::parse(vsn),
+            _ => None,
+        };
+        version.ok_or_else(|| {
+            ControlError::Unreachable("ejabberd is not loaded in its node yet".to_owned())
+        })
+    }
+
+    /// How long it has been open.
+    pub(super) fn age(&self) -> Duration {
+        self.opened.elapsed()
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !*self.closed.borrow()
+    }
+
+    /// Ends the session at once; calls under way end as [`ControlError::Broken`].
+    pub(super) fn shut(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Carries one call. The far end keeps the deadline; see [`super::GRACE`].
+    pub(super) async fn call(
+        &self,
+        call: Call,
+        deadline: Duration,
+    ) -> Result<Outcome, ControlError> {
+        let api = match &call {
+            Call::Command { .. } => self.version(deadline).await?.api(),
+            // What is no command has no API version.
+            _ => ApiVersion(0),
+        };
+        self.send(&call, api, deadline).await
+    }
+
+    async fn send(
+        &self,
+        call: &Call,
+        api: ApiVersion,
+        deadline: Duration,
+    ) -> Result<Outcome, ControlError> {
+        let name = call.name();
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let millis = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+        let (answer, receive) = oneshot::channel();
+        lock(&self.waiting).insert(id, answer);
+        // Who gives up waiting must not leave its place behind.
+        let _place = Place { id, waiting: &self.waiting };
+        let request = Request { id, timeout_ms: millis, call, api };
+        let request = request.encoded().map_err(|_| ControlError::Unsupported {
+            command: name,
+            why: "an argument is longer than the Erlang VM takes it",
+        })?;
+        if !self.is_open() || self.calls.send(Zeroizing::new(request)).await.is_err() {
+            return Err(ControlError::Broken(name));
+        }
+        receive.await.map_err(|_| ControlError::Broken(name))
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.shut();
+    }
+}
+
+struct Place<'a> {
+    id: u64,
+    waiting: &'a Waiting,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        lock(self.waiting).remove(&self.id);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Nothing can panic while it is held, and if it did the map would still be whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Marks a session as ended when dropped: whoever waits for an answer gets an
+/// outage, and the next call opens a new session. A task that panics drops it too.
+struct Ending {
+    waiting: Waiting,
+    closed: watch::Sender<bool>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.closed.send_replace(true);
+        lock(&self.waiting).clear();
+    }
+}
+
+/// Moves frames both ways until either side ends.
+async fn pump(
+    spawned: Spawned,
+    queue: mpsc::Receiver<Encoded>,
+    calls: Arc<AtomicU64>,
+    is_up: oneshot::Sender<()>,
+    ending: Ending,
+) {
+    let Spawned { stdin, stdout, complaints } = spawned;
+    let mut ended = ending.closed.subscribe();
+    let answers = Answers { stdout, waiting: &ending.waiting, calls: &calls, received: 0 };
+    let result = tokio::select! {
+        // Not cancel-safe, nor need it be: whichever ends first ends the session.
+        result = write_calls(stdin, queue) => result,
+        result = answers.read(&complaints, is_up) => result,
+        _ = ended.wait_for(|closed| *closed) => Ok(()),
+    };
+    if let Err(cause) = result {
+        tracing::debug!(%cause, "the control session broke");
+    }
+}
+
+async fn write_calls(
+    mut stdin: impl AsyncWrite + Unpin,
+    mut queue: mpsc::Receiver<Encoded>,
+) -> io::Result<()> {
+    let mut batch = Vec::with_capacity(MAX_BATCH);
+    while queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        let frame = terms::frame(&batch).map_err(|_| io::Error::other("calls of 4 GB"))?;
+        let frame = Zeroizing::new(frame);
+        batch.clear();
+        let written = async {
+            stdin.write_all(&frame).await?;
+            stdin.flush().await
+        };
+        timeout(WRITE_DEADLINE, written).await??;
+    }
+    Ok(())
+}
+
+/// The reading half of a session.
+struct Answers<'l, R> {
+    stdout: R,
+    waiting: &'l Waiting,
+    /// How many calls were made, which are numbered from 0.
+    calls: &'l AtomicU64,
+    /// How many answers came.
+    received: u64,
+}
+
+impl<R: AsyncRead + Unpin> Answers<'_, R> {
+    /// Waits until the far end is up, then reads its answers.
+    async fn read(mut self, complaints: &Complaints, is_up: oneshot::Sender<()>) -> io::Result<()> {
+        let mut preamble = Vec::new();
+        while !preamble.ends_with(READY) {
+            match self.stdout.read_u8().await {
+                Ok(byte) if preamble.len() < MAX_PREAMBLE_BYTES => preamble.push(byte),
+                ended => {
+                    complaints.add(&preamble);
+                    return Err(ended.err().unwrap_or_else(|| io::ErrorKind::InvalidData.into()));
+                }
+            }
+        }
+        // Nobody waits any more where opening took too long.
+        let _ = is_up.send(());
+        loop {
+            let frame = self.frame().await?;
+            self.deliver(&frame)?;
+        }
+    }
+
+    async fn frame(&mut self) -> io::Result<Vec<u8>> {
+        let length = self.stdout.read_u32().await?;
+        if length > MAX_FRAME_BYTES {
+            return Err(invalid(format!("a frame of {length} bytes")));
+        }
+        let mut frame = Vec::new();
+        // `take` grows the buffer as data comes: a false length allocates nothing.
+        (&mut self.stdout).take(length.into()).read_to_end(&mut frame).await?;
+        if frame.len() as u64 != u64::from(length) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(frame)
+    }
+
+    /// Gives each outcome to the caller that waits for it. Each call has one, so
+    /// a far end cannot keep the session busy with more outcomes than calls.
+    fn deliver(&mut self, frame: &[u8]) -> io::Result<()> {
+        let term = etf::decode(frame).map_err(io::Error::other)?;
+        let outcomes =
+            terms::outcomes(term).ok_or_else(|| invalid("a frame that is no answer".to_owned()))?;
+        let calls = self.calls.load(Ordering::Relaxed);
+        let mut waiting = lock(self.waiting);
+        for (id, outcome) in outcomes {
+            self.received += 1;
+            if id >= calls || self.received > calls {
+                return Err(invalid("an answer to a call that was not made".to_owned()));
+            }
+            if let Some(answer) = waiting.remove(&id) {
+                // Nobody listens any more after a deadline.
+                let _ = answer.send(outcome);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn invalid(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}

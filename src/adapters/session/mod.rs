@@ -1,0 +1,192 @@
+//! The control channel `session`: one hidden Erlang node kept beside the
+//! server, many calls in flight over its standard input and output.
+//!
+//! It opens when it is first needed and again after it broke. A call that the
+//! far end does not answer ends the session with it: it is stuck, and the next
+//! call gets a new one.
+
+pub mod etf;
+mod link;
+mod terms;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::{Instant, timeout};
+
+use self::link::Link;
+use self::terms::Outcome;
+use crate::domain::model::ServerVersion;
+use crate::ejabberd::{Call, Control, ControlError, Value, erlang};
+use crate::engine::{RuntimeError, Spawner};
+
+/// Calls in flight at most. More would only wait in the server: it has as many
+/// schedulers as the host has cores.
+const WINDOW: usize = 64;
+
+/// How long opening may take: starting a VM on a busy host, and the first call.
+const OPEN_DEADLINE: Duration = Duration::from_secs(15);
+
+/// A session that finds no server is kept for so long: opening a new one for
+/// each probe would cost a server that starts half a core.
+const STALE_AFTER: Duration = Duration::from_secs(10);
+
+/// How long beyond a call's deadline the far end may take to say that it
+/// passed. Longer means that the session itself hangs.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Why a command with a secret is not sent in the way of other commands.
+const LOGGED: &str = "ejabberd would write its secret to the log at `loglevel: debug`";
+
+/// The session; see the module's documentation.
+pub struct Session {
+    spawner: Arc<dyn Spawner>,
+    link: Arc<Mutex<Slot>>,
+    window: Semaphore,
+}
+
+enum Slot {
+    Closed,
+    Open(Arc<Link>),
+    /// When the last attempt ended, and how.
+    Failed(Instant, ControlError),
+}
+
+impl Session {
+    /// A session that is opened through `spawner` when first needed.
+    #[must_use]
+    pub fn new(spawner: Arc<dyn Spawner>) -> Self {
+        Self { spawner, link: Arc::new(Mutex::new(Slot::Closed)), window: Semaphore::new(WINDOW) }
+    }
+
+    /// The open link, or a new one. Callers that come together share one
+    /// attempt, because they wait for the same lock.
+    async fn link(&self) -> Result<Arc<Link>, ControlError> {
+        let asked = Instant::now();
+        let mut slot = Arc::clone(&self.link).lock_owned().await;
+        match &*slot {
+            Slot::Open(link) if link.is_open() => return Ok(Arc::clone(link)),
+            // It failed while we waited; to try once for each waiter would take
+            // as many times as long.
+            Slot::Failed(when, error) if *when > asked => return Err(error.clone()),
+            Slot::Open(_) | Slot::Failed(..) | Slot::Closed => {}
+        }
+        // Dropping the old one first closes its input, which ends its VM.
+        *slot = Slot::Closed;
+        let spawner = Arc::clone(&self.spawner);
+        // A task of its own: a probe has less patience than a session takes to
+        // open on a busy host, and would begin anew each time.
+        let opening = tokio::spawn(async move {
+            let opened = timeout(OPEN_DEADLINE, open(&*spawner)).await.unwrap_or_else(|_| {
+                Err(ControlError::CannotOpen("opening a session took too long".to_owned()))
+            });
+            match opened {
+                Ok(link) => {
+                    let link = Arc::new(link);
+                    *slot = Slot::Open(Arc::clone(&link));
+                    Ok(link)
+                }
+                Err(error) => {
+                    *slot = Slot::Failed(Instant::now(), error.clone());
+                    Err(error)
+                }
+            }
+        });
+        let gone = |_| Err(ControlError::CannotOpen("opening a session was given up".to_owned()));
+        opening.await.unwrap_or_else(gone)
+    }
+}
+
+async fn open(spawner: &dyn Spawner) -> Result<Link, ControlError> {
+    let (installation, node) = spawner.locate().await.map_err(|e| match e {
+        RuntimeError::NoErlang(_) => ControlError::NO_ERLANG,
+        // No server among the processes: it is starting, or has ended.
+        RuntimeError::Missing(what) => ControlError::Unreachable(format!("failed to find {what}")),
+        other => ControlError::CannotOpen(format!("failed to {other}")),
+    })?;
+    let command = erlang::session_command(&installation, &node);
+    let started = spawner.spawn(command).await;
+    let started = started.map_err(|e| ControlError::CannotOpen(format!("failed to {e}")))?;
+    Link::open(started).await
+}
+
+#[async_trait]
+impl Control for Session {
+    async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError> {
+        let name = call.name();
+        if terms::would_be_logged(&call) {
+            return Err(ControlError::Unsupported { command: name, why: LOGGED });
+        }
+        // The semaphore is never closed.
+        let _permit = self.window.acquire().await.map_err(|_| ControlError::Broken(name))?;
+        let link = self.link().await?;
+        match timeout(deadline + GRACE, link.call(call, deadline)).await {
+            Ok(outcome) => {
+                let answer = interpret(name, outcome?);
+                // The server may have come back with another name, port or
+                // cookie, which only a new session takes up.
+                if matches!(answer, Err(ControlError::Unreachable(_))) && link.age() > STALE_AFTER {
+                    link.shut();
+                }
+                answer
+            }
+            Err(_) => {
+                link.shut();
+                Err(ControlError::Timeout(name))
+            }
+        }
+    }
+
+    async fn version(&self) -> Result<ServerVersion, ControlError> {
+        let link = self.link().await?;
+        let asked = timeout(OPEN_DEADLINE + GRACE, link.version(OPEN_DEADLINE)).await;
+        let version = asked.unwrap_or_else(|_| {
+            link.shut();
+            Err(ControlError::Timeout("version"))
+        });
+        if version.is_err() && link.age() > STALE_AFTER {
+            link.shut();
+        }
+        version
+    }
+
+    async fn close(&self) {
+        // One that is only being opened ends with the server that it is opened to.
+        let Ok(mut slot) = self.link.try_lock() else { return };
+        if let Slot::Open(link) = std::mem::replace(&mut *slot, Slot::Closed) {
+            link.shut();
+        }
+    }
+}
+
+/// The tags of `ejabberd_commands` and of modules for "there is no such command here".
+const UNKNOWN: [&str; 4] = ["unknown_command", "undef", "command_unknown", "module_not_loaded"];
+
+fn interpret(command: &'static str, outcome: Outcome) -> Result<Value, ControlError> {
+    match outcome {
+        Outcome::Ok(value) => Ok(value),
+        Outcome::Unreachable(reason) if reason == "timeout" => Err(ControlError::Timeout(command)),
+        Outcome::Unreachable(reason) => {
+            Err(ControlError::Unreachable(format!("its node does not answer ({reason})")))
+        }
+        Outcome::Thrown { tag, .. } | Outcome::Crashed { tag, .. }
+            if UNKNOWN.contains(&tag.as_str()) =>
+        {
+            Err(ControlError::UnknownCommand {
+                command,
+                hint: "are mod_admin_extra and mod_muc_admin among the modules of its configuration?",
+            })
+        }
+        Outcome::Thrown { tag, text } => Err(ControlError::Refused {
+            command,
+            message: if text.is_empty() { tag } else { text },
+        }),
+        Outcome::Crashed { tag, place } => Err(ControlError::Crashed {
+            command,
+            tag,
+            place: if place.is_empty() { place } else { format!(" in {place}") },
+        }),
+    }
+}

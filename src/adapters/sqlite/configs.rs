@@ -1,0 +1,65 @@
+//! Configurations: those that proved good, and the files to come back to.
+
+use rusqlite::{Connection, params};
+
+use super::database::Failure;
+use super::rows::Answer;
+use crate::domain::model::{Digest, Revision};
+use crate::engine::{ConfigFiles, GOOD_CONFIGS, GoodConfig, Memo};
+
+pub(super) fn keep(connection: &Connection, digest: &Digest, files: &ConfigFiles) -> Answer<()> {
+    let mut keep = connection.prepare_cached(
+        "INSERT OR REPLACE INTO config_file (digest, name, content) VALUES (?, ?, ?)",
+    )?;
+    for (name, content) in files {
+        keep.execute(params![digest.as_str(), name, content])?;
+    }
+    Ok(())
+}
+
+pub(super) fn kept(connection: &Connection, digest: &Digest) -> Answer<Option<ConfigFiles>> {
+    let mut query =
+        connection.prepare_cached("SELECT name, content FROM config_file WHERE digest = ?")?;
+    let files = query.query_map([digest.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let files: ConfigFiles = files.collect::<Result<_, _>>()?;
+    Ok((!files.is_empty()).then_some(files))
+}
+
+pub(super) fn record_good(connection: &Connection, good: &GoodConfig) -> Answer<()> {
+    let GoodConfig { digest, variant, revision, since } = good;
+    connection.execute("DELETE FROM config_good WHERE digest = ?", [digest.as_str()])?;
+    connection.execute(
+        "INSERT INTO config_good (digest, variant, revision, since) VALUES (?, ?, ?, ?)",
+        params![digest.as_str(), variant, revision.as_str(), since.to_string()],
+    )?;
+    connection.execute(
+        "DELETE FROM config_good WHERE place NOT IN
+         (SELECT place FROM config_good ORDER BY place DESC LIMIT ?)",
+        params![i64::try_from(GOOD_CONFIGS).unwrap_or(i64::MAX)],
+    )?;
+    connection.execute(
+        // A rollout that was interrupted still needs those that its note names.
+        "DELETE FROM config_file WHERE digest NOT IN (SELECT digest FROM config_good)
+         AND instr(coalesce((SELECT value FROM meta WHERE key = ?), ''), digest) = 0",
+        [Memo::Rollout.as_str()],
+    )?;
+    Ok(())
+}
+
+pub(super) fn good(connection: &Connection) -> Answer<Vec<GoodConfig>> {
+    let mut query = connection.prepare_cached(
+        "SELECT digest, variant, revision, since FROM config_good ORDER BY place DESC",
+    )?;
+    let mut rows = query.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let since: String = row.get(3)?;
+        found.push(GoodConfig {
+            digest: Digest::new(row.get::<_, String>(0)?),
+            variant: row.get(1)?,
+            revision: Revision::new(row.get::<_, String>(2)?),
+            since: since.parse().map_err(|e| Failure::Row(format!("config_good: {e}")))?,
+        });
+    }
+    Ok(found)
+}

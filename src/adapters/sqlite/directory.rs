@@ -1,0 +1,116 @@
+//! The state directory: made, looked at, locked.
+//!
+//! Another account may have made it beforehand, with links in the places of files, or
+//! pipes, or a database of its own. Nothing in it is opened before it is known to be
+//! the operator's.
+
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use super::io;
+use crate::adapters::host::files;
+use crate::engine::StoreError;
+
+/// More files than these are not the operator's.
+const MAX_ENTRIES: usize = 10_000;
+
+/// Makes the directory where there is none.
+pub(super) fn make(dir: &Path) -> Result<(), StoreError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|e| io("make", format!("{}: {e}", dir.display())))
+}
+
+/// For what a state directory is opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It is to be the operator's.
+    Write,
+    /// Root may look into that of the operator's account.
+    Read,
+}
+
+/// Fails where the directory, or something in it, can be another account's.
+pub(super) fn check(dir: &Path, purpose: Purpose) -> Result<(), StoreError> {
+    let refused =
+        |what: &Path, why: &str| io("trust what is", format!("{}: {why}", what.display()));
+    let failed = |what: &Path, e: &std::io::Error| refused(what, &e.to_string());
+    let found = fs::metadata(dir).map_err(|e| failed(dir, &e))?;
+    let us = rustix::process::geteuid().as_raw();
+    let owners = match purpose {
+        Purpose::Write => [0, us],
+        Purpose::Read => [us, found.uid()],
+    };
+    if let Some(why) = of_others(&found, owners) {
+        return Err(refused(dir, &why));
+    }
+    // Whoever may rename a directory above it can put another in its place. An account
+    // that is not root cannot be tricked into much.
+    let as_root = us == 0 && purpose == Purpose::Write;
+    if as_root && !files::trusted_directory(dir).map_err(|e| failed(dir, &e))? {
+        return Err(refused(
+            dir,
+            "a directory above it belongs to another user, or others may write there: name a \
+             directory with --state-dir that only root can replace",
+        ));
+    }
+    let entries = fs::read_dir(dir).map_err(|e| failed(dir, &e))?;
+    for (number, entry) in entries.enumerate() {
+        let path = entry.map_err(|e| failed(dir, &e))?.path();
+        let found = match fs::symlink_metadata(&path) {
+            Ok(found) => found,
+            // A file of an operator that has just ended.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(failed(&path, &e)),
+        };
+        let kind = found.file_type();
+        if !kind.is_file() && !kind.is_dir() {
+            let what = if kind.is_symlink() { "a link" } else { "no file" };
+            return Err(refused(
+                &path,
+                &format!("it is {what}; the operator makes none: remove it"),
+            ));
+        }
+        if let Some(why) = of_others(&found, owners) {
+            return Err(refused(&path, &why));
+        }
+        if kind.is_file() && found.nlink() > 1 {
+            return Err(refused(&path, "it has another name elsewhere; remove one of both"));
+        }
+        if number >= MAX_ENTRIES {
+            return Err(refused(dir, "it has too many files for a state directory"));
+        }
+    }
+    Ok(())
+}
+
+/// Why others could have put something in a file or directory, if so.
+fn of_others(found: &Metadata, owners: [u32; 2]) -> Option<String> {
+    let us = rustix::process::geteuid().as_raw();
+    if found.uid() != 0 && !owners.contains(&found.uid()) {
+        return Some(format!(
+            "it belongs to the user {}, and this runs as {us}: run it as that user, or name \
+             another directory with --state-dir",
+            found.uid()
+        ));
+    }
+    (found.mode() & 0o022 != 0).then(|| "others may write to it; `chmod go-w` closes it".to_owned())
+}
+
+/// Takes the lock, for as long as the file lives. It is on the directory itself, so
+/// that the removal of a file lets nobody in.
+pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
+    let failed = |e: std::io::Error| io("take the lock", format!("{}: {e}", dir.display()));
+    let flags = OFlags::DIRECTORY.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(dir).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(dir.display().to_string())),
+        Err(TryLockError::Error(e)) => Err(failed(e)),
+    }
+}

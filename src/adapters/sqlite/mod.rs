@@ -1,0 +1,189 @@
+//! Floor 4: the operator's memory, an `SQLite` database in the state directory.
+//!
+//! One writer, which holds the directory's lock for life; any number of
+//! readers beside it, which take no lock and leave no file behind.
+
+mod configs;
+mod database;
+mod directory;
+mod events;
+mod orders;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+pub use orders::OrderFile;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use hmac::{Hmac, KeyInit, Mac};
+use rusqlite::Connection;
+use sha2::Sha256;
+
+use self::directory::Purpose;
+use crate::domain::inventory::{Fingerprint, Inventory, Owned};
+use crate::domain::model::{Digest, Jid, ObjectKey, Secret};
+use crate::domain::status::Event;
+use crate::engine::{ConfigFiles, GoodConfig, Memo, Store, StoreError};
+
+/// The database's name in the state directory.
+const DATABASE: &str = "state.sqlite";
+
+enum Access {
+    /// `_lock` is held until the store is dropped, or the process is killed.
+    Writer { connection: Mutex<Connection>, _lock: File },
+    /// The database, opened anew for every question.
+    Reader(PathBuf),
+}
+
+/// Remembers the inventory, generated passwords and the last status.
+pub struct SqliteStore {
+    access: Access,
+    keyed: Hmac<Sha256>,
+}
+
+impl SqliteStore {
+    /// Opens the memory in `dir` to change it; both are made where missing.
+    ///
+    /// Fails with [`StoreError::Locked`] where another operator has it, with
+    /// [`StoreError::Io`] on everything else, a damaged or newer file included.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        directory::make(dir)?;
+        directory::check(dir, Purpose::Write)?;
+        let lock = directory::lock(dir)?;
+        let mut connection = database::open(&dir.join(DATABASE))?;
+        let keyed = keyed(&database::key(&mut connection)?)?;
+        let access = Access::Writer { connection: Mutex::new(connection), _lock: lock };
+        Ok(Self { access, keyed })
+    }
+
+    /// Opens the memory in `dir` to read it, whether or not an operator runs.
+    /// `None` where nothing is remembered yet. Writing to it always fails.
+    pub fn open_read_only(dir: &Path) -> Result<Option<Self>, StoreError> {
+        let path = dir.join(DATABASE);
+        match path.symlink_metadata() {
+            Ok(_) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(io("open the database", format!("{}: {e}", path.display()))),
+        }
+        directory::check(dir, Purpose::Read)?;
+        let Some(key) = database::read(&path, rows::key)?.flatten() else { return Ok(None) };
+        Ok(Some(Self { access: Access::Reader(path), keyed: keyed(&key)? }))
+    }
+
+    /// The status document that was remembered last, if there is one.
+    pub fn status(&self) -> Result<Option<String>, StoreError> {
+        self.ask(|connection| rows::text(connection, rows::STATUS))
+    }
+
+    fn ask<T>(&self, question: impl Fn(&Connection) -> rows::Answer<T>) -> Result<T, StoreError> {
+        match &self.access {
+            Access::Writer { connection, .. } => {
+                let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+                question(&connection).map_err(|e| database::failure("read", &connection, &e))
+            }
+            Access::Reader(path) => database::read(path, question)?
+                .ok_or_else(|| io("read", "the database is gone; an operator makes it anew")),
+        }
+    }
+
+    /// Carries out `change` as a whole or not at all.
+    fn write(
+        &self,
+        operation: &'static str,
+        change: impl FnOnce(&Connection) -> rows::Answer<()>,
+    ) -> Result<(), StoreError> {
+        let Access::Writer { connection, .. } = &self.access else {
+            return Err(io(operation, "it was opened for reading only"));
+        };
+        let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = (|| {
+            // Dropped without a commit, it is rolled back.
+            let transaction = connection.transaction()?;
+            change(&transaction)?;
+            Ok(transaction.commit()?)
+        })();
+        done.map_err(|e| database::failure(operation, &connection, &e))
+    }
+}
+
+impl Store for SqliteStore {
+    fn inventory(&self) -> Result<Inventory, StoreError> {
+        self.ask(rows::inventory)
+    }
+
+    fn record(
+        &self,
+        owned: &[(ObjectKey, Owned)],
+        forgotten: &[ObjectKey],
+    ) -> Result<(), StoreError> {
+        if owned.is_empty() && forgotten.is_empty() {
+            return Ok(());
+        }
+        self.write("record what is owned", |c| rows::record(c, owned, forgotten))
+    }
+
+    fn fingerprint(&self, password: &Secret) -> Fingerprint {
+        let mut keyed = self.keyed.clone();
+        keyed.update(password.expose().as_bytes());
+        Fingerprint::new(rows::hex(&keyed.finalize().into_bytes()))
+    }
+
+    fn generated(&self, account: &Jid) -> Result<Option<Secret>, StoreError> {
+        let account = account.to_string();
+        self.ask(|connection| rows::generated(connection, &account))
+    }
+
+    fn keep_generated(&self, passwords: &[(Jid, Secret)]) -> Result<(), StoreError> {
+        if passwords.is_empty() {
+            return Ok(());
+        }
+        self.write("keep a generated password", |c| rows::keep_generated(c, passwords))
+    }
+
+    fn memo(&self, memo: Memo) -> Result<Option<String>, StoreError> {
+        self.ask(|connection| rows::text(connection, memo.as_str()))
+    }
+
+    fn remember(&self, memo: Memo, text: Option<&str>) -> Result<(), StoreError> {
+        self.write("remember how things are", |c| rows::save_text(c, memo.as_str(), text))
+    }
+
+    fn keep_config(&self, digest: &Digest, files: &ConfigFiles) -> Result<(), StoreError> {
+        self.write("keep a configuration", |c| configs::keep(c, digest, files))
+    }
+
+    fn kept_config(&self, digest: &Digest) -> Result<Option<ConfigFiles>, StoreError> {
+        self.ask(|connection| configs::kept(connection, digest))
+    }
+
+    fn record_good(&self, good: &GoodConfig) -> Result<(), StoreError> {
+        self.write("record a good configuration", |c| configs::record_good(c, good))
+    }
+
+    fn good_configs(&self) -> Result<Vec<GoodConfig>, StoreError> {
+        self.ask(configs::good)
+    }
+
+    fn record_events(&self, events: &[Event]) -> Result<(), StoreError> {
+        self.write("remember what happened", |c| events::record(c, events))
+    }
+
+    fn events(&self, most: usize) -> Result<Vec<Event>, StoreError> {
+        self.ask(|connection| events::latest(connection, most))
+    }
+
+    fn save_status(&self, status: &str) -> Result<(), StoreError> {
+        self.write("remember the status", |c| rows::save_text(c, rows::STATUS, Some(status)))
+    }
+}
+
+fn io(operation: &'static str, cause: impl Into<String>) -> StoreError {
+    StoreError::Io { operation, cause: cause.into() }
+}
+
+fn keyed(key: &[u8]) -> Result<Hmac<Sha256>, StoreError> {
+    Hmac::new_from_slice(key).map_err(|e| io("use the fingerprint key", e.to_string()))
+}

@@ -1,0 +1,100 @@
+//! Orders to a running operator: a file in its state directory, which only
+//! who may write there can leave.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::io;
+use crate::adapters::host::files;
+use crate::engine::{Order, Orders, StoreError};
+
+const FILE: &str = "orders";
+
+/// The longest file of orders that is read, in bytes.
+const MAX_BYTES: usize = 64 << 10;
+
+/// The orders in a state directory.
+pub struct OrderFile {
+    path: PathBuf,
+}
+
+impl OrderFile {
+    /// The orders in the state directory `dir`.
+    #[must_use]
+    pub fn new(dir: &Path) -> Self {
+        Self { path: dir.join(FILE) }
+    }
+
+    /// Leaves an order.
+    pub fn leave(&self, order: &Order) -> Result<(), StoreError> {
+        let failed = |e: String| io("leave an order", e);
+        let line = serde_json::to_string(order).map_err(|e| failed(e.to_string()))?;
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path);
+        file.as_mut()
+            .map_err(|e| e.to_string())
+            .and_then(|file| writeln!(file, "{line}").map_err(|e| e.to_string()))
+            .map_err(failed)
+    }
+
+    /// Whether the operator has not taken them yet.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.path.exists()
+    }
+}
+
+impl Orders for OrderFile {
+    fn take(&self) -> Result<Vec<Order>, StoreError> {
+        let failed = |e: std::io::Error| io("take orders", format!("{}: {e}", self.path.display()));
+        // Taken out of the way first: what is left meanwhile is a file of its own.
+        let taken = self.path.with_extension("taken");
+        match fs::rename(&self.path, &taken) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(failed)?,
+        }
+        let content = files::read(&taken, MAX_BYTES);
+        fs::remove_file(&taken).map_err(failed)?;
+        let content = content.map_err(failed)?;
+        Ok(String::from_utf8_lossy(&content)
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect())
+    }
+
+    fn place(&self) -> PathBuf {
+        self.path.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::model::Digest;
+
+    #[test]
+    fn orders_are_taken_once_and_in_their_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = OrderFile::new(dir.path());
+        assert_eq!(file.take().unwrap(), Vec::new());
+        let orders = [Order::Retry, Order::Rollback(Digest::new("abc".to_owned()))];
+        orders.iter().for_each(|order| file.leave(order).unwrap());
+        assert!(file.waits());
+        assert_eq!(file.take().unwrap(), orders);
+        assert!(!file.waits() && file.take().unwrap().is_empty());
+    }
+
+    /// A pipe would block the operator, and with it its end.
+    #[test]
+    fn what_is_no_file_of_orders_is_refused_and_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = OrderFile::new(dir.path());
+        assert!(std::process::Command::new("mkfifo").arg(&file.path).status().unwrap().success());
+        assert!(file.take().is_err());
+        fs::write(&file.path, " ".repeat(MAX_BYTES + 1)).unwrap();
+        assert!(file.take().is_err());
+        assert_eq!(file.take().unwrap(), Vec::new());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}

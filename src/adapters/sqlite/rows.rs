@@ -1,0 +1,156 @@
+//! Questions and changes, and how values stand in rows.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+use super::database::Failure;
+use crate::domain::inventory::{Inventory, Owned};
+use crate::domain::model::{Jid, Kind, ObjectKey, Revision, Secret};
+use crate::engine::Memo;
+
+/// What a question gives.
+pub(super) type Answer<T> = Result<T, Failure>;
+
+const KEY: &str = "fingerprint-key";
+pub(super) const STATUS: &str = "status";
+
+/// Lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let digit = |n: u8| char::from_digit(n.into(), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// A value's own word, as its type is serialised elsewhere.
+fn word(value: &impl Serialize) -> Answer<String> {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => Ok(word),
+        _ => Err(Failure::Row("a value that is not a word".to_owned())),
+    }
+}
+
+fn from_word<T: DeserializeOwned>(word: String) -> Answer<T> {
+    serde_json::from_value(serde_json::Value::String(word))
+        .map_err(|e| Failure::Row(format!("inventory: {e}")))
+}
+
+pub(super) fn inventory(connection: &Connection) -> Answer<Inventory> {
+    let mut query = connection.prepare_cached(
+        "SELECT kind, name, origin, since, revision, deletion_policy, password, vcard, banned
+         FROM inventory",
+    )?;
+    let mut rows = query.query([])?;
+    let mut found = Inventory::default();
+    while let Some(row) = rows.next()? {
+        let (key, owned) = owned(row)?;
+        found.insert(key, owned);
+    }
+    Ok(found)
+}
+
+fn owned(row: &Row<'_>) -> Answer<(ObjectKey, Owned)> {
+    let since: String = row.get(3)?;
+    let password: Option<String> = row.get(6)?;
+    let vcard: Option<String> = row.get(7)?;
+    let banned: Option<String> = row.get(8)?;
+    let damaged = |e: &dyn std::fmt::Display| Failure::Row(format!("inventory: {e}"));
+    let key = ObjectKey { kind: from_word(row.get(0)?)?, name: row.get(1)? };
+    let owned = Owned {
+        origin: from_word(row.get(2)?)?,
+        since: since.parse().map_err(|e| damaged(&e))?,
+        revision: Revision::new(row.get::<_, String>(4)?),
+        deletion_policy: from_word(row.get(5)?)?,
+        password: password.map(from_word).transpose()?,
+        vcard: vcard.map(from_word).transpose()?,
+        banned: banned
+            .map(|ban| serde_json::from_str(&ban))
+            .transpose()
+            .map_err(|e| damaged(&e))?,
+    };
+    Ok((key, owned))
+}
+
+pub(super) fn record(
+    connection: &Connection,
+    owned: &[(ObjectKey, Owned)],
+    forgotten: &[ObjectKey],
+) -> Answer<()> {
+    let mut forget =
+        connection.prepare_cached("DELETE FROM inventory WHERE kind = ? AND name = ?")?;
+    let mut is_owned =
+        connection.prepare_cached("SELECT 1 FROM inventory WHERE kind = ? AND name = ?")?;
+    let mut changed = false;
+    // An account that is made again later gets a password of its own.
+    let mut drop_password = connection.prepare_cached("DELETE FROM generated WHERE jid = ?")?;
+    for key in forgotten {
+        changed |= forget.execute(params![key.kind.as_str(), key.name])? > 0;
+        if key.kind == Kind::User {
+            drop_password.execute([&key.name])?;
+        }
+    }
+    let mut keep = connection.prepare_cached(
+        "INSERT OR REPLACE INTO inventory
+         (kind, name, origin, since, revision, deletion_policy, password, vcard, banned)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    for (key, owned) in owned {
+        let Owned { origin, since, revision, deletion_policy, password, vcard, banned } = owned;
+        let banned = banned.as_ref().map(serde_json::to_string).transpose();
+        changed = changed || !is_owned.exists(params![key.kind.as_str(), key.name])?;
+        keep.execute(params![
+            key.kind.as_str(),
+            key.name,
+            word(origin)?,
+            since.to_string(),
+            revision.as_str(),
+            word(deletion_policy)?,
+            password.as_ref().map(word).transpose()?,
+            vcard.as_ref().map(word).transpose()?,
+            banned.map_err(|e| Failure::Row(e.to_string()))?,
+        ])?;
+    }
+    if changed {
+        save_text(connection, Memo::OwnershipChanged.as_str(), Some("since the last generation"))?;
+    }
+    Ok(())
+}
+
+pub(super) fn generated(connection: &Connection, account: &str) -> Answer<Option<Secret>> {
+    let mut query = connection.prepare_cached("SELECT password FROM generated WHERE jid = ?")?;
+    Ok(query.query_row([account], |row| row.get(0).map(Secret::new)).optional()?)
+}
+
+pub(super) fn keep_generated(connection: &Connection, passwords: &[(Jid, Secret)]) -> Answer<()> {
+    let mut keep = connection
+        .prepare_cached("INSERT OR REPLACE INTO generated (jid, password) VALUES (?, ?)")?;
+    for (account, password) in passwords {
+        keep.execute(params![account.to_string(), password.expose()])?;
+    }
+    Ok(())
+}
+
+pub(super) fn key(connection: &Connection) -> Answer<Option<Zeroizing<Vec<u8>>>> {
+    let mut query = connection.prepare_cached("SELECT value FROM meta WHERE key = ?")?;
+    Ok(query.query_row([KEY], |row| row.get(0).map(Zeroizing::new)).optional()?)
+}
+
+pub(super) fn save_key(connection: &Connection, key: &[u8]) -> Answer<()> {
+    connection.execute("INSERT INTO meta (key, value) VALUES (?, ?)", params![KEY, key])?;
+    Ok(())
+}
+
+pub(super) fn text(connection: &Connection, key: &str) -> Answer<Option<String>> {
+    let mut query = connection.prepare_cached("SELECT value FROM meta WHERE key = ?")?;
+    Ok(query.query_row([key], |row| row.get(0)).optional()?)
+}
+
+pub(super) fn save_text(connection: &Connection, key: &str, text: Option<&str>) -> Answer<()> {
+    match text {
+        Some(text) => connection
+            .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)")?
+            .execute([key, text])?,
+        None => connection.prepare_cached("DELETE FROM meta WHERE key = ?")?.execute([key])?,
+    };
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! What the engine tells, as the page wants it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::domain::checks::audit::Finding;
+use crate::domain::model::{Digest, Kind, Op, Revision};
+use crate::domain::observed::Usage;
+use crate::domain::plan::{Step, Summary};
+use crate::domain::status::overview::{Overview, Standing};
+use crate::engine::{RoundReport, StepResult, Telemetry};
+
+/// So many steps of a plan are shown, and as many refused deletions; of more,
+/// only how many.
+const MAX_STEPS: usize = 200;
+
+/// Every object, and how many stand how.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Listing {
+    /// Another number whenever something in it is different.
+    pub(super) version: u64,
+    pub(super) overview: Arc<Overview>,
+    pub(super) counts: BTreeMap<Kind, BTreeMap<Standing, usize>>,
+}
+
+/// Keeps the latest of everything for whoever looks.
+pub struct Board {
+    pub(super) plan: watch::Sender<Arc<str>>,
+    pub(super) audit: watch::Sender<Arc<str>>,
+    pub(super) listing: watch::Sender<Listing>,
+    /// What the server had used at the round before, and when that was.
+    used: Mutex<Option<(Timestamp, Usage)>>,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self {
+            plan: watch::Sender::new("null".into()),
+            audit: watch::Sender::new("null".into()),
+            listing: watch::Sender::default(),
+            used: Mutex::default(),
+        }
+    }
+}
+
+/// The last round.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Round<'a> {
+    started: Timestamp,
+    took_ms: u128,
+    result: &'static str,
+    held: Option<&'static str>,
+    revision: &'a Revision,
+    digest: &'a Digest,
+    summary: Summary,
+    blocked: Option<Refused<'a>>,
+    steps: Vec<Shown<'a>>,
+    steps_left_out: usize,
+    unknown: &'a [String],
+    notes: &'a [String],
+    memory_bytes: Option<u64>,
+    cpu_percent: Option<f64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Refused<'a> {
+    reason: &'a str,
+    deletions: Vec<Shown<'a>>,
+    left_out: usize,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    kind: Kind,
+    op: Op,
+    name: &'a str,
+    fields: &'a [String],
+    reason: &'a str,
+    /// `done`, `failed`, `deferred`; nothing if it was not tried.
+    result: Option<&'static str>,
+    error: Option<Cow<'a, str>>,
+}
+
+impl Shown<'_> {
+    fn new<'a>(step: &'a Step, result: Option<&'a StepResult>) -> Shown<'a> {
+        let Step { kind, op, name, fields, reason, action: _ } = step;
+        let error = match result {
+            Some(StepResult::Failed(error)) => Some(format!("failed to {error}").into()),
+            Some(StepResult::Deferred(why)) => Some(why.as_ref().into()),
+            Some(StepResult::Done) | None => None,
+        };
+        let result = result.map(StepResult::as_str);
+        Shown { kind: *kind, op: *op, name, fields, reason, result, error }
+    }
+}
+
+impl Board {
+    /// Takes up how every object stands.
+    pub(super) fn list(&self, overview: &Arc<Overview>) {
+        self.listing.send_if_modified(|listing| {
+            if listing.version > 0 && *listing.overview == **overview {
+                return false;
+            }
+            let mut counts: BTreeMap<Kind, BTreeMap<Standing, usize>> = BTreeMap::new();
+            for object in &overview.objects {
+                *counts.entry(object.kind).or_default().entry(object.state).or_default() += 1;
+            }
+            let version = listing.version + 1;
+            *listing = Listing { version, overview: Arc::clone(overview), counts };
+            true
+        });
+    }
+
+    /// How much of a processor the server has used since it was last asked.
+    fn cpu_percent(&self, now: Timestamp, usage: Option<Usage>) -> Option<f64> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *used, usage.map(|usage| (now, usage)));
+        let ((then, before), after) = before.zip(usage)?;
+        let seconds = now.duration_since(then).as_secs_f64();
+        let spent = after.cpu_seconds - before.cpu_seconds;
+        // One that was started anew begins from zero.
+        (seconds >= 1.0 && spent >= 0.0).then(|| (spent / seconds * 1000.0).round() / 10.0)
+    }
+
+    fn show(&self, report: &RoundReport) {
+        let RoundReport { plan, outcomes, .. } = report;
+        let results: BTreeMap<(Kind, Op, &str), &StepResult> = outcomes
+            .iter()
+            .map(|outcome| {
+                let Step { kind, op, name, .. } = &outcome.step;
+                ((*kind, *op, name.as_str()), &outcome.result)
+            })
+            .collect();
+        let result = |step: &Step| results.get(&(step.kind, step.op, step.name.as_str())).copied();
+        // What is still to be done is of more interest than what was.
+        let mut steps: Vec<_> = plan.steps.iter().map(|step| (step, result(step))).collect();
+        steps.sort_by_key(|(_, result)| match result {
+            Some(StepResult::Failed(_)) => 0,
+            Some(StepResult::Deferred(_)) => 1,
+            None => 2,
+            Some(StepResult::Done) => 3,
+        });
+        let usage = report.vitals.usage;
+        let round = Round {
+            started: report.started,
+            took_ms: report.took.as_millis(),
+            result: report.result(),
+            held: report.held,
+            revision: &plan.revision,
+            digest: &plan.digest,
+            summary: plan.summary,
+            blocked: plan.blocked.as_ref().map(|blocked| Refused {
+                reason: &blocked.reason,
+                deletions: few(blocked.steps().map(|step| Shown::new(step, None))),
+                left_out: blocked.steps().count().saturating_sub(MAX_STEPS),
+            }),
+            steps_left_out: steps.len().saturating_sub(MAX_STEPS),
+            steps: few(steps.into_iter().map(|(step, result)| Shown::new(step, result))),
+            unknown: &plan.unknown,
+            notes: &plan.notes,
+            memory_bytes: usage.map(|usage| usage.memory_bytes),
+            cpu_percent: self.cpu_percent(report.started, usage),
+        };
+        publish(&self.plan, &round);
+    }
+}
+
+fn few<T>(items: impl Iterator<Item = T>) -> Vec<T> {
+    items.take(MAX_STEPS).collect()
+}
+
+fn publish(to: &watch::Sender<Arc<str>>, what: &impl Serialize) {
+    match serde_json::to_string(what) {
+        Ok(json) => {
+            to.send_replace(json.into());
+        }
+        Err(error) => tracing::error!(%error, "the page does not show the latest"),
+    }
+}
+
+impl Telemetry for Board {
+    fn round(&self, report: &RoundReport) {
+        self.show(report);
+        self.list(&report.overview);
+    }
+
+    fn audited(&self, findings: &[Finding]) {
+        publish(&self.audit, &findings);
+    }
+}

@@ -1,0 +1,154 @@
+//! What happens, as it happens: server-sent events.
+
+use std::convert::Infallible;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Extension, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, TryAcquireError, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::Shared;
+use super::board::Listing;
+use super::serve::Connection;
+use crate::domain::status::Status;
+
+/// A word now and then, so that a page knows that it is still told everything.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// What changes within so long is told at once.
+const TOGETHER: Duration = Duration::from_millis(150);
+
+/// When a page that finds no place may try again, in seconds.
+const AGAIN: &str = "10";
+
+/// One page that follows.
+struct Follower {
+    status: watch::Receiver<Status>,
+    plan: watch::Receiver<Arc<str>>,
+    audit: watch::Receiver<Arc<str>>,
+    listing: watch::Receiver<Listing>,
+    stop: watch::Receiver<bool>,
+    begun: bool,
+    end: Instant,
+    _place: OwnedSemaphorePermit,
+}
+
+pub(super) async fn stream(
+    State(shared): State<Shared>,
+    Extension(connection): Extension<Connection>,
+) -> Response {
+    let place = match Arc::clone(&shared.streams).try_acquire_owned() {
+        Ok(place) => place,
+        Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
+            let later = [(header::RETRY_AFTER, AGAIN)];
+            let why = "as many pages as may be follow already\n";
+            return (StatusCode::SERVICE_UNAVAILABLE, later, why).into_response();
+        }
+    };
+    let board = &shared.board;
+    let mut follower = Follower {
+        status: shared.status.clone(),
+        plan: board.plan.subscribe(),
+        audit: board.audit.subscribe(),
+        listing: board.listing.subscribe(),
+        stop: shared.stop.clone(),
+        begun: false,
+        // A little before its connection.
+        end: Instant::now() + connection.follow().mul_f64(0.9),
+        _place: place,
+    };
+    follower.status.mark_changed();
+    follower.plan.mark_changed();
+    follower.audit.mark_changed();
+    follower.listing.mark_changed();
+    let events = stream::unfold(follower, async |mut follower| {
+        let text = follower.next().await?;
+        Some((Ok::<_, Infallible>(Bytes::from(text)), follower))
+    });
+    let kind = [(header::CONTENT_TYPE, "text/event-stream; charset=utf-8")];
+    (kind, Body::from_stream(events)).into_response()
+}
+
+impl Follower {
+    /// What is new, as soon as something is. `None` when it is over.
+    async fn next(&mut self) -> Option<String> {
+        loop {
+            if *self.stop.borrow() || Instant::now() >= self.end {
+                return None;
+            }
+            let news = self.news();
+            if !news.is_empty() {
+                return Some(news);
+            }
+            // All of them are cancel-safe; an error means that the operator ends.
+            tokio::select! {
+                changed = self.status.changed() => { changed.ok()?; self.status.mark_changed(); }
+                changed = self.plan.changed() => { changed.ok()?; self.plan.mark_changed(); }
+                changed = self.audit.changed() => { changed.ok()?; self.audit.mark_changed(); }
+                changed = self.listing.changed() => { changed.ok()?; self.listing.mark_changed(); }
+                _ = self.stop.wait_for(|stop| *stop) => return None,
+                () = sleep_until(self.end) => return None,
+                () = sleep(KEEP_ALIVE) => return Some(": still here\n\n".to_owned()),
+            }
+            tokio::select! {
+                () = sleep(TOGETHER) => {}
+                _ = self.stop.wait_for(|stop| *stop) => return None,
+            }
+        }
+    }
+
+    fn news(&mut self) -> String {
+        let mut text = String::new();
+        if !std::mem::replace(&mut self.begun, true) {
+            let version = env!("CARGO_PKG_VERSION");
+            tell(&mut text, "hello", &json!({ "now": Timestamp::now(), "version": version }));
+        }
+        if changed(&self.status) {
+            let status = self.status.borrow_and_update();
+            tell(&mut text, "headline", &status.headline());
+            tell(&mut text, "status", &*status);
+        }
+        for (name, told) in [("plan", &mut self.plan), ("audit", &mut self.audit)] {
+            if changed(told) {
+                tell_json(&mut text, name, &told.borrow_and_update());
+            }
+        }
+        if changed(&self.listing) {
+            let listing = self.listing.borrow_and_update();
+            let Listing { version, overview, counts } = &*listing;
+            let left_out = overview.left_out;
+            tell(
+                &mut text,
+                "objects",
+                &json!({ "version": version, "counts": counts, "leftOut": left_out }),
+            );
+        }
+        text
+    }
+}
+
+fn changed<T>(told: &watch::Receiver<T>) -> bool {
+    told.has_changed().unwrap_or(false)
+}
+
+fn tell(text: &mut String, name: &str, what: &impl Serialize) {
+    match serde_json::to_string(what) {
+        Ok(json) => tell_json(text, name, &json),
+        Err(error) => tracing::error!(%error, name, "the page does not show the latest"),
+    }
+}
+
+/// JSON as it is written here has no line breaks, which would end the event.
+fn tell_json(text: &mut String, name: &str, json: &str) {
+    // Writing to a text cannot fail.
+    let _ = write!(text, "event: {name}\ndata: {json}\n\n");
+}

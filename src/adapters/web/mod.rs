@@ -1,0 +1,119 @@
+//! Floor 4: what the operator shows over HTTP, on loopback by default.
+//!
+//! A page for people at `/`, and what it is made of under `/api`; beside it
+//! `/metrics`, `/livez`, `/readyz` and `/status` for programs. Everything is
+//! read only. [`Board`] keeps what the engine tells; [`Access`] says who may
+//! read it; [`serve`] bounds how many do so at once and for how long, and keeps
+//! places for `/livez`, `/readyz` and `/metrics`.
+
+mod access;
+mod board;
+mod configs;
+mod events;
+mod live;
+mod masked;
+mod objects;
+mod patient;
+mod places;
+mod probes;
+mod serve;
+mod shell;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::sync::{Semaphore, watch};
+
+pub use access::{Access, Token, TokenError};
+pub use board::Board;
+pub use serve::serve;
+
+use crate::domain::status::Status;
+use crate::engine::Store;
+
+/// Makes the text of `/metrics`.
+pub type Exposition = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// Pages that follow what happens at the same time.
+const MAX_STREAMS: usize = 16;
+
+/// What is served, and to whom.
+pub struct Site {
+    /// The status as it is.
+    pub status: watch::Receiver<Status>,
+    /// What else the engine tells.
+    pub board: Arc<Board>,
+    /// The operator's memory: older events, configurations.
+    pub store: Arc<dyn Store>,
+    /// The text of `/metrics`.
+    pub metrics: Exposition,
+    /// Who may read it.
+    pub access: Access,
+}
+
+/// What the handlers read.
+#[derive(Clone)]
+struct Shared {
+    status: watch::Receiver<Status>,
+    board: Arc<Board>,
+    store: Arc<dyn Store>,
+    metrics: Exposition,
+    streams: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+}
+
+fn router(site: Site, stop: watch::Receiver<bool>) -> Router {
+    let Site { status, board, store, metrics, access } = site;
+    let streams = Arc::new(Semaphore::new(MAX_STREAMS));
+    let shared = Shared { status, board, store, metrics, streams, stop };
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(probes::ready))
+        .route("/status", get(probes::status))
+        .route("/metrics", get(probes::metrics))
+        .route("/api/live", get(live::stream))
+        .route("/api/objects", get(objects::list))
+        .route("/api/events", get(events::list))
+        .route("/api/configs", get(configs::list))
+        .route("/api/configs/diff", get(configs::difference))
+        .with_state(shared)
+        .merge(shell::routes())
+        .fallback(|| async { refused(StatusCode::NOT_FOUND, "there is nothing here\n") })
+        .layer(from_fn(serve::keep_to_place))
+        .layer(from_fn_with_state(Arc::new(access), access::gate))
+}
+
+fn refused(status: StatusCode, why: &'static str) -> Response {
+    (status, why).into_response()
+}
+
+/// Asks the store, which blocks, beside the server.
+async fn ask<T: Send + 'static>(
+    store: &Arc<dyn Store>,
+    question: impl FnOnce(&dyn Store) -> Result<T, crate::engine::StoreError> + Send + 'static,
+) -> Result<T, Response> {
+    let store = Arc::clone(store);
+    let failed = |error: String| {
+        (StatusCode::INTERNAL_SERVER_ERROR, format!("failed to {error}\n")).into_response()
+    };
+    match tokio::task::spawn_blocking(move || question(&*store)).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(_) => Err(failed("ask the memory".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    mod site;
+    mod stubborn;
+
+    /// The real store.
+    fn store(directory: &std::path::Path) -> std::sync::Arc<dyn crate::engine::Store> {
+        std::sync::Arc::new(crate::adapters::sqlite::SqliteStore::open(directory).unwrap())
+    }
+}

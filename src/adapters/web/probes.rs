@@ -1,0 +1,36 @@
+//! What programs ask for: `/readyz`, `/status`, `/metrics`.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::Shared;
+use super::access::Trusted;
+use crate::domain::status::ConditionType;
+
+/// Ready means that a round was finished against a server that answers. Who
+/// balances load asks without a token, and learns no more than that.
+pub(super) async fn ready(
+    State(shared): State<Shared>,
+    Extension(trusted): Extension<Trusted>,
+) -> Response {
+    let status = shared.status.borrow();
+    if status.server.up && status.last_attempt.is_some() {
+        return "ok\n".into_response();
+    }
+    let why = match status.get(ConditionType::Healthy) {
+        Some(healthy) if trusted.0 => format!("not ready: {}\n", healthy.message),
+        _ => "not ready\n".to_owned(),
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
+}
+
+pub(super) async fn status(State(shared): State<Shared>) -> Response {
+    axum::Json(&*shared.status.borrow()).into_response()
+}
+
+pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (shared.metrics)())
+        .into_response()
+}

@@ -1,0 +1,96 @@
+//! When certificates end.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use x509_cert::Certificate as X509;
+use x509_cert::der::DecodePem;
+
+use super::evidence::Evidence;
+use super::{Answer, fails, holds, unknown};
+use crate::domain::observed::Reading;
+
+/// A certificate that ends sooner is told of: an administrator has two weeks.
+const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+const END: &str = "-----END CERTIFICATE-----";
+
+/// A file with certificates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// The file's name beside the configuration.
+    pub file: String,
+    /// When the first of those in it ends.
+    pub ends: Timestamp,
+}
+
+/// When the first of the certificates in a PEM file ends. Keys and other
+/// blocks are passed over; `None` where there is no certificate that can be read.
+#[must_use]
+pub fn ends(pem: &[u8]) -> Option<Timestamp> {
+    let text = std::str::from_utf8(pem).ok()?;
+    let blocks = text.split(BEGIN).skip(1).filter_map(|rest| rest.split_once(END));
+    let ends = blocks.filter_map(|(body, _)| {
+        let certificate = X509::from_pem(format!("{BEGIN}{body}{END}\n")).ok()?;
+        let after = certificate.tbs_certificate().validity().not_after.to_unix_duration();
+        Timestamp::from_second(i64::try_from(after.as_secs()).ok()?).ok()
+    });
+    ends.min()
+}
+
+/// What is said of a certificate that ends soon, or has.
+#[must_use]
+pub fn warning(certificate: &Certificate, now: Timestamp) -> Option<String> {
+    let Certificate { file, ends } = certificate;
+    let left = ends.duration_since(now);
+    if left.is_negative() {
+        return Some(format!("{file} ended on {}", day(*ends)));
+    }
+    let soon = Duration::try_from(left).is_ok_and(|left| left < SOON);
+    soon.then(|| format!("{file} ends on {}, in {} days", day(*ends), left.as_hours() / 24))
+}
+
+fn day(moment: Timestamp) -> String {
+    moment.strftime("%Y-%m-%d").to_string()
+}
+
+pub(super) fn certificates_current(evidence: &Evidence) -> Answer {
+    let certificates = match &evidence.certificates {
+        Reading::Known(certificates) => certificates,
+        Reading::Unknown(why) => return unknown(why),
+    };
+    let warnings = certificates.iter().filter_map(|one| warning(one, evidence.now));
+    let warnings: Vec<String> = warnings.collect();
+    if !warnings.is_empty() {
+        return fails(warnings.join("; "));
+    }
+    match certificates.iter().min_by_key(|certificate| certificate.ends) {
+        Some(first) => holds(format!("{} ends on {}", first.file, day(first.ends))),
+        None => holds("none is declared in spec.config.files"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Self-signed, for `test.example`, from 2026-11-22 to 2026-12-22.
+    const PEM: &str = include_str!("tests/certificate.pem");
+
+    #[test]
+    fn the_end_of_a_certificate_is_read_beside_its_key() {
+        let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+        let ends = ends(format!("{key}{PEM}").as_bytes()).unwrap();
+        let one = Certificate { file: "server.pem".into(), ends };
+        let at = |days: i64| {
+            ends.checked_sub(Duration::from_secs(86_400) * u32::try_from(days).unwrap()).unwrap()
+        };
+        assert_eq!(warning(&one, at(15)), None);
+        assert!(warning(&one, at(3)).unwrap().contains("in 3 days"));
+        let later = ends.checked_add(Duration::from_secs(1)).unwrap();
+        assert!(warning(&one, later).unwrap().contains("ended on"));
+        assert_eq!(super::ends(b"no certificate"), None);
+        assert_eq!(super::ends(format!("{BEGIN}\n!\n{END}").as_bytes()), None);
+    }
+}

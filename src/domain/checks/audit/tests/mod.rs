@@ -1,0 +1,230 @@
+//! Each item with evidence that holds, evidence that fails, and what cannot
+//! be known; and the two shipped variants as a whole.
+
+mod api;
+mod file;
+mod network;
+
+use super::*;
+use crate::domain::configuration::Configuration;
+use crate::domain::model::ServerVersion;
+use crate::domain::observed::{Reading, Surroundings};
+use Verdict::{Fails, Holds, Unknown};
+
+const HARDENED: &str = include_str!("../../../../../manifests/ejabberd/ejabberd-hardened.yml");
+const PERMISSIVE: &str = include_str!("../../../../../manifests/ejabberd/ejabberd-permissive.yml");
+
+const REQUIRED: &str = "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls></stream:features>";
+const OFFERED: &str = "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/><mechanisms><required/></mechanisms></stream:features>";
+
+fn sockets(of: &[(&str, u32)]) -> Vec<Socket> {
+    of.iter().map(|(at, user)| Socket { at: at.parse().unwrap(), user: *user }).collect()
+}
+
+fn wire(at: &str, tls: bool, features: &str) -> Reading<Vec<Wire>> {
+    let listener = ClientListener { at: at.parse().unwrap(), tls, proxied: false };
+    Reading::Known(vec![Wire { listener, features: Reading::Known(features.to_owned()) }])
+}
+
+fn distribution(port: Option<u16>) -> Reading<Distribution> {
+    Reading::Known(Distribution { port, mapper: 4369 })
+}
+
+/// A server to which nothing is wrong, with the host's network.
+fn good() -> Evidence {
+    let own = sockets(&[
+        ("127.0.0.1:4369", 995),
+        ("127.0.0.1:5222", 995),
+        ("127.0.0.1:5280", 995),
+        ("127.0.0.1:38237", 995),
+        ("0.0.0.0:22", 0),
+    ]);
+    Evidence {
+        variant: Some(Variant { name: "hardened".into(), in_force: Reading::Known(true) }),
+        configuration: read(HARDENED),
+        inside: Reading::Known(Inside { user: 995, tcp: own.clone(), udp: Vec::new() }),
+        distribution: distribution(Some(38237)),
+        host: Reading::Known(own),
+        surroundings: Reading::Known(Surroundings {
+            runtime: "docker",
+            host_network: true,
+            ..Surroundings::default()
+        }),
+        wire: wire("127.0.0.1:5222", false, REQUIRED),
+        version: Reading::Known(ServerVersion { year: 26, month: 7 }),
+        certificates: Reading::Known(Vec::new()),
+        now: jiff::Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn no<T>() -> Reading<T> {
+    Reading::Unknown("it hid".into())
+}
+
+/// The configuration that a text without macros expands to.
+fn read(text: &str) -> Reading<Configuration> {
+    Reading::Known(Configuration::from_dump(text.as_bytes()).unwrap())
+}
+
+fn config(e: &mut Evidence, from: &str, to: &str) {
+    assert!(HARDENED.contains(from), "{from} is not in the file");
+    text(e, &HARDENED.replacen(from, to, 1));
+}
+
+fn text(e: &mut Evidence, text: &str) {
+    e.configuration = read(text);
+}
+
+fn inside(e: &mut Evidence, own: &[(&str, u32)]) {
+    e.inside = Reading::Known(Inside { user: 995, tcp: sockets(own), udp: Vec::new() });
+}
+
+fn around(e: &mut Evidence, change: impl Fn(&mut Surroundings)) {
+    let Reading::Known(surroundings) = &mut e.surroundings else { panic!("no surroundings") };
+    change(surroundings);
+}
+
+fn bridge(e: &mut Evidence, published: &[&str], host: &[(&str, u32)]) {
+    let published: Vec<_> = published.iter().map(|at| at.parse().unwrap()).collect();
+    around(e, |s| {
+        s.host_network = false;
+        s.published.clone_from(&published);
+    });
+    e.host = Reading::Known(sockets(host));
+}
+
+fn permissions(e: &mut Evidence, rule: &str) {
+    text(e, &format!("api_permissions:\n  \"r\": {rule}\n"));
+}
+
+fn handlers(e: &mut Evidence, more: &str) {
+    text(e, &format!("listen:\n  - {{ port: 5280, module: ejabberd_http, {more} }}\n"));
+}
+
+fn clients(e: &mut Evidence, more: &str) {
+    text(e, &format!("listen:\n  - {{ port: 5222, module: ejabberd_c2s{more} }}\n"));
+}
+
+/// What is changed, which item is looked at, and what it says then.
+type Case = (fn(&mut Evidence), &'static str, Verdict, &'static str);
+
+fn look(e: &Evidence, name: &str) -> Finding {
+    check(e).into_iter().find(|finding| finding.check == name).unwrap()
+}
+
+fn table(cases: &[Case]) {
+    for (n, (change, name, verdict, words)) in cases.iter().enumerate() {
+        let mut evidence = good();
+        change(&mut evidence);
+        let Finding { verdict: found, seen, .. } = look(&evidence, name);
+        assert_eq!(found, *verdict, "case {n}, {name}: {seen}");
+        assert!(seen.contains(words), "case {n}, {name}: {seen:?} does not say {words:?}");
+    }
+}
+
+#[test]
+fn a_hardened_server_passes_everything() {
+    for finding in check(&good()) {
+        assert_eq!(finding.verdict, Holds, "{finding:?}");
+    }
+}
+
+#[test]
+fn the_permissive_variant_fails_by_its_text_alone() {
+    let mut evidence = good();
+    text(&mut evidence, PERMISSIVE);
+    let failing: Vec<&str> =
+        check(&evidence).iter().filter(|f| f.verdict == Fails).map(|f| f.check).collect();
+    assert_eq!(failing, ["api_commands", "web_handlers", "starttls_file", "rooms_members_only"]);
+    let seen = look(&evidence, "api_commands").seen;
+    for words in [
+        "\"administration\" lets those of its `who` call everything but stop, start, by any way",
+        "\"public commands\" lets everybody call register, create_room, through mod_http_api",
+    ] {
+        assert!(seen.contains(words), "{seen}");
+    }
+    let seen = look(&evidence, "web_handlers").seen;
+    for words in ["/admin: ejabberd_web_admin", "/bosh: mod_bosh", "/ws: ejabberd_http_ws"] {
+        assert!(seen.contains(words), "{seen}");
+    }
+    assert!(!seen.contains("/api"), "{seen}");
+}
+
+#[test]
+fn what_is_not_known_never_holds() {
+    let evidence = Evidence {
+        variant: Some(Variant { name: "hardened".into(), in_force: no() }),
+        configuration: no(),
+        inside: no(),
+        distribution: no(),
+        host: no(),
+        surroundings: no(),
+        wire: no(),
+        version: no(),
+        certificates: no(),
+        now: jiff::Timestamp::UNIX_EPOCH,
+    };
+    for finding in check(&evidence) {
+        assert_eq!((finding.verdict, finding.seen.as_str()), (Unknown, "it hid"), "{finding:?}");
+        assert_eq!(finding.verdict.holds(), None);
+    }
+}
+
+#[test]
+fn names_are_unique_and_texts_complete() {
+    let names: std::collections::BTreeSet<&str> = CHECKS.iter().map(|check| check.name).collect();
+    assert_eq!(names.len(), CHECKS.len());
+    for check in CHECKS {
+        assert!(check.name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{}", check.name);
+        assert!(!check.title.is_empty() && check.why.ends_with('.'), "{}", check.name);
+    }
+}
+
+#[test]
+fn settings() {
+    table(&[
+        (|e| e.variant = None, "variant_hardened", Fails, "spec.config is missing"),
+        (
+            |e| e.variant.as_mut().unwrap().name = "permissive".into(),
+            "variant_hardened",
+            Fails,
+            "`permissive` is declared",
+        ),
+        (
+            |e| e.variant.as_mut().unwrap().in_force = Reading::Known(false),
+            "variant_hardened",
+            Fails,
+            "the files on the server differ",
+        ),
+        (
+            |e| e.version = Reading::Known(ServerVersion { year: 23, month: 1 }),
+            "version_floor",
+            Holds,
+            "ejabberd 23.01",
+        ),
+        (
+            |e| e.version = Reading::Known(ServerVersion { year: 22, month: 10 }),
+            "version_floor",
+            Fails,
+            "22.10, older than 23.01",
+        ),
+        (
+            |e| around(e, |s| s.restarted_by = Some("Docker's restart policy `always`".into())),
+            "restart_policy",
+            Fails,
+            "`always`",
+        ),
+        (
+            |e| around(e, |s| s.engine_socket = Some("/var/run".into())),
+            "docker_socket",
+            Fails,
+            "/var/run of the host is mounted",
+        ),
+        (
+            |e| around(e, |s| s.privileged = true),
+            "not_privileged",
+            Fails,
+            "what root of the host may",
+        ),
+    ]);
+}

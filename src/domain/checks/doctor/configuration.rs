@@ -1,0 +1,68 @@
+//! What ejabberd itself says of its configuration, without being started.
+
+use super::start::of_server;
+use super::words::{count, some};
+use super::{Answer, Checked, Evidence, fine, no_matter, problem, unknown};
+use crate::domain::observed::Reading;
+
+pub(super) fn declared(e: &Evidence) -> Answer {
+    of_server(e, |server| match &server.declared {
+        None => no_matter("the file declares no configuration"),
+        Some(Reading::Unknown(why)) => unknown(why.clone()),
+        Some(Reading::Known(checked)) => {
+            let Checked { path, refused, .. } = checked;
+            match refused {
+                None => fine(format!("ejabberd accepts {path}")),
+                Some(why) => problem(
+                    format!("ejabberd refuses {path}, the declared configuration"),
+                    format!(
+                        "mend {path}, or declare another variant (spec.config.variant); until then \
+                         the operator leaves the one from before in force"
+                    ),
+                )
+                .with(why.lines().map(str::to_owned)),
+            }
+        }
+    })
+}
+
+pub(super) fn live(e: &Evidence) -> Answer {
+    of_server(e, |server| match (&server.live, &server.declared) {
+        (None, None) => no_matter("there is no server that has one"),
+        (None, Some(_)) => fine("what is on the server is what is declared"),
+        (Some(Reading::Unknown(why)), _) => unknown(why.clone()),
+        (Some(Reading::Known(live)), declared) => {
+            let Checked { path, refused, differs } = live;
+            // What is declared is only a cure if it is good itself.
+            let good =
+                matches!(declared, Some(Reading::Known(checked)) if checked.refused.is_none());
+            if let Some(why) = refused {
+                let cure = if good {
+                    "`ejabberd-operator apply` puts the declared one in its place, or an operator that runs"
+                        .to_owned()
+                } else {
+                    format!(
+                        "mend {path}; or declare a good configuration (spec.config), which then takes its place; \
+                         `ejabberd-operator rollback` puts the last good one there"
+                    )
+                };
+                return problem(
+                    format!("ejabberd refuses {path}, the configuration on the server"),
+                    cure,
+                )
+                .with(why.lines().map(str::to_owned));
+            }
+            if differs.is_empty() {
+                return fine(format!("ejabberd accepts {path} on the server"));
+            }
+            problem(
+                format!(
+                    "the configuration on the server is not the declared one: {} ({})",
+                    count(differs.len(), "difference"),
+                    some(differs)
+                ),
+                "`ejabberd-operator status` says why it is not in force (ConfigApplied); `ejabberd-operator plan` shows what would change, `retry` has it tried again",
+            )
+        }
+    })
+}

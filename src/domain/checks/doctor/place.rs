@@ -1,0 +1,193 @@
+//! Ports, mounts, disks and memory.
+
+use super::start::of_server;
+use super::words::{bytes, some};
+use super::{Answer, Evidence, Port, fine, no_matter, problem, unknown};
+use crate::domain::observed::{Holder, ProcessState, Reading, Space};
+
+/// A disk with less than this left, in bytes and in parts of a thousand, will
+/// not do for long.
+const FULL_BYTES: u64 = 64 << 20;
+const FULL_PERMILLE: u64 = 5;
+
+/// A host with less memory left than this will have the kernel kill something.
+const LOW_MEMORY: u64 = 64 << 20;
+
+pub(super) fn is_full(space: &Space) -> bool {
+    let few = space.free < FULL_BYTES && space.total >= FULL_BYTES;
+    let part = space.free.saturating_mul(1000) < space.total.saturating_mul(FULL_PERMILLE);
+    few || part || space.no_inodes
+}
+
+fn who(holder: &Holder) -> String {
+    match &holder.program {
+        Some((program, pid)) => format!("{program} (process {pid}, user {})", holder.user),
+        None => format!("a program of user {}", holder.user),
+    }
+}
+
+fn place(port: &Port) -> String {
+    format!("{} ({})", port.at, port.module)
+}
+
+pub(super) fn ports(e: &Evidence) -> Answer {
+    of_server(e, |server| {
+        let ports = match &server.ports {
+            Reading::Known(ports) => ports,
+            Reading::Unknown(why) => return unknown(why.clone()),
+        };
+        if ports.is_empty() {
+            return no_matter(
+                "its configuration has it listen nowhere that others could be in the way",
+            );
+        }
+        let taken: Vec<&Port> = ports
+            .iter()
+            .filter(|port| port.open != Some(true) && port.holders.iter().any(|holder| !holder.own))
+            .collect();
+        let lines = taken.iter().flat_map(|port| {
+            let others = port.holders.iter().filter(|holder| !holder.own);
+            others
+                .map(|holder| format!("{}: {} listens at {}", place(port), who(holder), holder.at))
+        });
+        if let Some(first) = taken.first() {
+            let number = first.at.port();
+            let what = some(taken.iter().map(|port| place(port)));
+            return problem(
+                format!("somebody else has the port: {what}"),
+                format!(
+                    "end that program (`ss -tlnp 'sport = :{number}'`; if it is the package's own ejabberd: \
+                     `systemctl disable --now ejabberd`), or give the listener another port in the \
+                     configuration (spec.server.docker.ports for a published one)"
+                ),
+            )
+            .with(lines);
+        }
+        let closed: Vec<&Port> = ports.iter().filter(|port| port.open == Some(false)).collect();
+        let runs = matches!(server.process, Reading::Known(ProcessState::Running { .. }));
+        if !closed.is_empty() && runs {
+            return problem(
+                format!(
+                    "the server runs and does not listen where its configuration says: {}",
+                    some(closed.iter().map(|port| place(port)))
+                ),
+                format!(
+                    "its log says why it could not open the port; after mending that, `{} reload_config` opens it",
+                    e.ejabberdctl()
+                ),
+            );
+        }
+        let held = ports.iter().filter(|port| port.open == Some(true)).count();
+        if held == ports.len() {
+            fine(format!(
+                "it listens where its configuration says: {}",
+                some(ports.iter().map(place))
+            ))
+        } else if held == 0 && ports.iter().all(|port| port.holders.is_empty()) {
+            fine(format!("nobody else has them: {}", some(ports.iter().map(place))))
+        } else {
+            fine(format!("nobody else is in the way: {}", some(ports.iter().map(place))))
+        }
+    })
+}
+
+pub(super) fn mounts(e: &Evidence) -> Answer {
+    of_server(e, |server| {
+        if e.docker().is_none() {
+            return no_matter("a process has its files on the host itself");
+        }
+        let around = match &server.circumstances {
+            Reading::Known(around) => around,
+            Reading::Unknown(why) => return unknown(why.clone()),
+        };
+        if !around.gone.is_empty() {
+            return problem(
+                format!("the container mounts what is not there any more: {}", some(&around.gone)),
+                "put it back in that place, or make the container anew without it (spec.server.docker.recreate: whenChanged)",
+            );
+        }
+        match &server.process {
+            Reading::Known(ProcessState::Absent) => {
+                return no_matter("there is no container yet");
+            }
+            Reading::Known(_) => {}
+            Reading::Unknown(why) => return unknown(why.clone()),
+        }
+        let surroundings = match &server.surroundings {
+            Reading::Known(surroundings) => surroundings,
+            Reading::Unknown(why) => return unknown(why.clone()),
+        };
+        let shown: Vec<String> =
+            around.mounts.iter().map(|(at, what)| format!("{at}: {what}")).collect();
+        let differs: Vec<String> = surroundings
+            .differences
+            .iter()
+            .filter(|difference| difference.starts_with("volumes."))
+            .cloned()
+            .collect();
+        if differs.is_empty() {
+            return fine("the container mounts what it should").with(shown);
+        }
+        problem(
+            "the container does not have the declared volumes",
+            "mend spec.server.docker.volumes, or have it replaced: spec.server.docker.recreate: whenChanged",
+        )
+        .with(differs)
+    })
+}
+
+pub(super) fn disk(e: &Evidence) -> Answer {
+    of_server(e, |server| {
+        let spaces = match &server.space {
+            Reading::Known(spaces) if spaces.is_empty() => {
+                return unknown("no disk of it could be measured");
+            }
+            Reading::Known(spaces) => spaces,
+            Reading::Unknown(why) => return unknown(why.clone()),
+        };
+        let line = |space: &Space| {
+            let Space { what, path, free, total, no_inodes } = space;
+            let inodes = if *no_inodes { ", and no more files can be made there" } else { "" };
+            format!("{what}, {path}: {} of {} are free{inodes}", bytes(*free), bytes(*total))
+        };
+        let lines: Vec<String> = spaces.iter().map(line).collect();
+        let full: Vec<&Space> = spaces.iter().filter(|space| is_full(space)).collect();
+        if full.is_empty() {
+            return fine("there is room on its disks").with(lines);
+        }
+        problem(
+            format!("the disk is full: {}", some(full.iter().map(|space| &space.path))),
+            format!("make room: `docker system df` and `du -xh --max-depth=2` on that path show who uses it; old archives go with `{} delete_old_mam_messages all 90`", e.ejabberdctl()),
+        )
+        .with(lines)
+    })
+}
+
+pub(super) fn memory(e: &Evidence) -> Answer {
+    of_server(e, |server| {
+        let limit = server.circumstances.known().and_then(|around| around.memory_limit);
+        if matches!(server.process, Reading::Known(ProcessState::Stopped { oom_killed: true, .. }))
+        {
+            let limit = limit.map(|limit| format!("its container may have {}", bytes(limit)));
+            return problem(
+                "the kernel killed it for want of memory",
+                format!("give the container more, e.g. `docker update --memory 1g --memory-swap 1g {}`, or find out who uses it (--symptom load)", e.name()),
+            )
+            .with(limit);
+        }
+        match server.memory {
+            None => unknown("the memory of the host could not be read"),
+            Some((available, total)) => {
+                let line = format!("{} of {} are available", bytes(available), bytes(total));
+                if available < LOW_MEMORY {
+                    problem(
+                        format!("the host has hardly any memory left: {line}"),
+                        "find out who uses it: `ps --sort -rss -eo rss,pid,args | head`",
+                    )
+                } else {
+                    fine(format!("on the host, {line}"))
+                }
+            }
+        }
+    })
+}

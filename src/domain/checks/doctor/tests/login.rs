@@ -1,0 +1,197 @@
+//! Whether people can log in.
+
+use super::delivery::client;
+use super::*;
+use crate::domain::observed::Published;
+
+/// Host, method, state, and the servers with what is wrong with each.
+type Row<'a> = (&'a str, &'a str, BackendState, &'a [(&'a str, Option<&'a str>)]);
+
+fn backends(e: &mut Evidence, of: &[Row<'_>]) {
+    let found = of.iter().map(|(host, method, state, servers)| Backend {
+        host: Vhost::new(host).unwrap(),
+        method: (*method).into(),
+        state: state.clone(),
+        servers: servers.iter().map(|(name, why)| ((*name).into(), why.map(Into::into))).collect(),
+    });
+    delivery(e).backends = Reading::Known(found.collect());
+}
+
+fn fails(why: &str) -> BackendState {
+    BackendState::Fails(why.into())
+}
+
+fn listener(e: &mut Evidence, at: &str, module: &str, udp: bool, open: Reading<bool>) {
+    let Reading::Known(all) = &mut delivery(e).listeners else { panic!() };
+    all.push(Listening { at: at.into(), udp, module: module.into(), open });
+}
+
+fn published(e: &mut Evidence, of: &[(u16, bool, Behind)]) {
+    let outside = "127.0.0.1:15222".parse().unwrap();
+    let ports = of
+        .iter()
+        .map(|(inside, udp, behind)| (Published { outside, inside: *inside, udp: *udp }, *behind));
+    delivery(e).published = Reading::Known(ports.collect());
+}
+
+#[test]
+fn a_backend_that_is_away_is_a_problem() {
+    table(&[
+        (|_| {}, "authentication", Fine, &["mnesia (a.test)"]),
+        (|e| delivery(e).backends = no(), "authentication", Unknown, &["it hid"]),
+        (|e| backends(e, &[]), "authentication", Problem, &["auth_method", "nobody can log in"]),
+        (
+            |e| {
+                let servers = [("l:389", Some("connection refused"))];
+                backends(e, &[("a.test", "ldap", fails("no connection"), &servers)]);
+            },
+            "authentication",
+            Problem,
+            &[
+                "ldap (a.test)",
+                "nobody can log in there",
+                "l:389: connection refused",
+                "ldap_servers",
+            ],
+        ),
+        // It accepts connections: then TLS or the bind is wrong.
+        (
+            |e| backends(e, &[("a.test", "ldap", fails("no connection"), &[("l:389", None)])]),
+            "authentication",
+            Problem,
+            &["l:389: it accepts connections", "ldap_rootdn"],
+        ),
+        // Another method of the same host works.
+        (
+            |e| {
+                let down = ("a.test", "sql", fails("no"), &[][..]);
+                backends(e, &[("a.test", "mnesia", BackendState::Answers, &[]), down]);
+            },
+            "authentication",
+            Problem,
+            &["sql (a.test): accounts that only it has", "sql_server"],
+        ),
+        // Another host has one that works, this host has none.
+        (
+            |e| {
+                let down = ("b.test", "external", fails("no"), &[][..]);
+                backends(e, &[("a.test", "mnesia", BackendState::Answers, &[]), down]);
+            },
+            "authentication",
+            Problem,
+            &["external (b.test): nobody can log in there", "extauth_program"],
+        ),
+        // One of several servers is away.
+        (
+            |e| {
+                let servers = [("l:389", Some("no answer in time")), ("m:389", None)];
+                backends(e, &[("a.test", "ldap", BackendState::Answers, &servers)]);
+            },
+            "authentication",
+            Problem,
+            &[
+                "people can log in, but a server of ldap (a.test) is away",
+                "l:389: no answer",
+                "m:389: it answers",
+            ],
+        ),
+        (
+            |e| backends(e, &[("a.test", "pam", BackendState::Untold, &[])]),
+            "authentication",
+            Unknown,
+            &["pam (a.test)", "cannot be seen from outside"],
+        ),
+        (
+            |e| backends(e, &[("a.test", "jwt", fails("the option"), &[])]),
+            "authentication",
+            Problem,
+            &["jwt_key"],
+        ),
+    ]);
+}
+
+#[test]
+fn listeners_of_every_kind_are_counted() {
+    table(&[
+        (|_| {}, "listeners", Fine, &["1 listener open: 1 × ejabberd_c2s"]),
+        (|e| delivery(e).listeners = no(), "listeners", Unknown, &["it hid"]),
+        (
+            |e| delivery(e).listeners = Reading::Known(Vec::new()),
+            "listeners",
+            Problem,
+            &["no listener at all"],
+        ),
+        (
+            |e| {
+                listener(e, "0.0.0.0:3478", "ejabberd_stun", true, Reading::Known(true));
+                listener(e, "unix:/run/x", "ejabberd_http", false, Reading::Known(true));
+            },
+            "listeners",
+            Fine,
+            &["3 listeners", "0.0.0.0:3478/udp (ejabberd_stun)", "unix:/run/x (ejabberd_http)"],
+        ),
+        (
+            |e| listener(e, "0.0.0.0:5060", "ejabberd_sip", true, Reading::Known(false)),
+            "listeners",
+            Problem,
+            &["0.0.0.0:5060/udp (ejabberd_sip)", "reload_config"],
+        ),
+        (
+            |e| listener(e, "unix:x", "ejabberd_sip", true, no()),
+            "listeners",
+            Unknown,
+            &["unix:x/udp (ejabberd_sip): it hid"],
+        ),
+    ]);
+}
+
+#[test]
+fn a_client_comes_in_by_any_way() {
+    let ws = |e: &mut Evidence, said: &str| {
+        client(e).opening = Opening::Websocket;
+        client(e).says = Reading::Known(said.into());
+    };
+    let judged = |said: &str| {
+        let mut evidence = good();
+        ws(&mut evidence, said);
+        let found = diagnose(&evidence, &Symptom::ALL);
+        let found = found.into_iter().find(|f| f.check == "client_ports").unwrap();
+        (found.verdict, found.seen)
+    };
+    let features = "HTTP/1.1 101 X\r\n\r\n<stream:features><mechanism>PLAIN</mechanism>";
+    assert_eq!(judged(features).0, Fine);
+    let bosh = "HTTP/1.0 200 OK\r\n\r\n<body><stream:features><mechanism>X</mechanism>";
+    assert_eq!(judged(bosh).0, Fine);
+    let (verdict, seen) = judged("HTTP/1.1 404 Not Found\r\n");
+    assert!(verdict == Problem && seen.contains("it answers HTTP 404"), "{seen}");
+    let (verdict, seen) = judged("HTTP/1.1 403 Forbidden\r\n");
+    assert!(verdict == Unknown && seen.contains("a.test"), "{seen}");
+    let (verdict, seen) = judged("HTTP/1.1 101 X\r\n\r\n<stream:features></stream:features>");
+    assert!(verdict == Problem && seen.contains("no way to log in"), "{seen}");
+    let (verdict, seen) = judged("HTTP/1.1 200 OK\r\n\r\n<html>");
+    assert!(verdict == Problem && seen.contains("does not speak XMPP"), "{seen}");
+}
+
+#[test]
+fn a_published_port_that_leads_nowhere_is_a_problem() {
+    table(&[
+        (|_| {}, "published_ports", DoesNotApply, &["no port is published"]),
+        (|e| delivery(e).published = no(), "published_ports", Unknown, &["it hid"]),
+        (
+            |e| published(e, &[(5222, false, Behind::Socket)]),
+            "published_ports",
+            Fine,
+            &["127.0.0.1:15222 -> 5222"],
+        ),
+        (
+            |e| published(e, &[(5222, false, Behind::Loopback), (3478, true, Behind::Nothing)]),
+            "published_ports",
+            Problem,
+            &[
+                "-> 5222: it listens on the container's own loopback",
+                "-> 3478/udp: nothing listens",
+                "network: host",
+            ],
+        ),
+    ]);
+}

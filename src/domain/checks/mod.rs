@@ -1,0 +1,4 @@
+//! Judging evidence: the security checklist, and what may be wrong with a server.
+
+pub mod audit;
+pub mod doctor;

@@ -1,0 +1,133 @@
+//! Who is what in a room.
+
+use std::collections::BTreeMap;
+
+use super::{Action, ChangeSet};
+use crate::domain::inventory::Inventory;
+use crate::domain::model::{AffiliationId, Jid, Kind, ObjectKey, Op, RoomJid};
+use crate::domain::spec::{AffiliationKind, DesiredState, Room};
+
+type Affiliations = BTreeMap<Jid, AffiliationKind>;
+
+/// Takes away what was left over of the operator's own.
+pub(super) fn left_over(
+    desired: &DesiredState,
+    jid: &RoomJid,
+    found: Option<&Affiliations>,
+    set: &mut ChangeSet,
+) {
+    for (account, there) in found.into_iter().flatten() {
+        if !desired.is_own_name(account) {
+            continue;
+        }
+        let id = AffiliationId { room: jid.clone(), account: account.clone() };
+        let reason = "left over from setting the subject";
+        let fields = vec![there.as_str().to_owned()];
+        let name = id.to_string();
+        let action = Action::Affiliate(id, None);
+        set.push_fields(Kind::Affiliation, &name, Op::Delete, fields, reason, action);
+    }
+}
+
+/// Compares the affiliations of one room that is there.
+///
+/// Who is not listed keeps what others gave him, and loses what the operator
+/// gave him; with `exclusive` he loses either. Who is declared banned or absent
+/// keeps nothing but an outcast's place.
+pub(super) fn diff(
+    desired: &DesiredState,
+    (jid, room): (&RoomJid, &Room),
+    found: Option<&Affiliations>,
+    inventory: &Inventory,
+    set: &mut ChangeSet,
+) {
+    let Some(wanted) = desired.affiliations_of(room) else { return };
+    let Some(found) = found else {
+        return set.unknown.push(format!("the affiliations of {jid}: they were not looked at"));
+    };
+    let touched = |account: &Jid| !desired.is_own_name(account) && !desired.leaves_alone(account);
+    let id = |account: &Jid| AffiliationId { room: jid.clone(), account: account.clone() };
+    for (account, kind) in wanted.iter().filter(|(account, _)| touched(account)) {
+        let id = id(account);
+        let key = ObjectKey::new(Kind::Affiliation, &id);
+        match found.get(account) {
+            Some(there) if there == kind => {
+                set.unchanged += 1;
+                if !inventory.holds(&key) {
+                    set.adopt.push(key);
+                }
+            }
+            there => {
+                let op = if there.is_some() { Op::Update } else { Op::Create };
+                let now =
+                    there.map_or("has none".to_owned(), |there| format!("is {}", there.as_str()));
+                let reason = format!("declared {}, {now}", kind.as_str());
+                let fields = vec![kind.as_str().to_owned()];
+                let action = Action::Affiliate(id, Some(*kind));
+                set.push_fields(Kind::Affiliation, &key.name, op, fields, &reason, action);
+            }
+        }
+    }
+    let others = found
+        .iter()
+        .filter(|(account, _)| !wanted.contains_key(account) && !desired.is_own_name(account));
+    for (account, there) in others {
+        let id = id(account);
+        let key = ObjectKey::new(Kind::Affiliation, &id);
+        let reason = if !touched(account) {
+            continue;
+        } else if *there != AffiliationKind::Outcast && !desired.may_belong(account) {
+            "declared banned or absent, which leaves rooms"
+        } else if inventory.holds(&key) {
+            "given by the operator, and no longer declared"
+        } else if room.exclusive {
+            "not declared, and the room's affiliations are exclusive"
+        } else {
+            set.unmanaged.push(Kind::Affiliation);
+            continue;
+        };
+        let fields = vec![there.as_str().to_owned()];
+        let action = Action::Affiliate(id, None);
+        set.push_fields(Kind::Affiliation, &key.name, Op::Delete, fields, reason, action);
+    }
+}
+
+/// Owned affiliations that nothing is known or declared of any more: their room
+/// is gone, or its affiliations are not managed. Those in a room whose entry is
+/// gone stay owned as long as the room does: until it is deleted it may be
+/// declared again, without those that it gave a place before.
+pub(super) fn forgotten(
+    desired: &DesiredState,
+    found: impl Fn(&RoomJid) -> Option<Option<Affiliations>>,
+    inventory: &Inventory,
+    set: &mut ChangeSet,
+) {
+    let rooms = desired.rooms.as_ref();
+    let managed = |room: &RoomJid| {
+        let room = rooms.and_then(|rooms| rooms.get(room));
+        room.is_some_and(|room| room.affiliations.is_some())
+    };
+    let waits = |room: &RoomJid| {
+        !rooms.is_some_and(|rooms| rooms.contains_key(room))
+            && inventory.holds(&ObjectKey::new(Kind::Room, room))
+    };
+    for (name, _) in inventory.of_kind(Kind::Affiliation) {
+        let Ok(AffiliationId { room, account }) = name.parse() else { continue };
+        let gone = match found(&room) {
+            // There is no such room.
+            Some(None) => true,
+            Some(Some(there)) => managed(&room) && !there.contains_key(&account),
+            None => false,
+        };
+        let declared = || {
+            let room = rooms.and_then(|rooms| rooms.get(&room));
+            room.filter(|room| room.present)
+                .and_then(|room| desired.affiliations_of(room))
+                .is_some_and(|wanted| wanted.contains_key(&account))
+        };
+        let unmanaged = !managed(&room) && !waits(&room);
+        if unmanaged || (gone && !declared()) {
+            set.forget.push(ObjectKey::new(Kind::Affiliation, name));
+        }
+    }
+}

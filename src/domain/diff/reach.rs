@@ -1,0 +1,54 @@
+//! Published ports that lead to no listener that others reach.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use super::ChangeSet;
+use crate::domain::observed::{ListenerPort, ObservedState, Published, Reading};
+use crate::domain::spec::{DesiredState, Network, Runtime};
+
+/// Notes each. A listener on loopback is on that of the container, and a
+/// published port leads to the container's own address (tried on Docker 20 to 29).
+pub(super) fn notes(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) {
+    let Some(Reading::Known(listeners)) = &observed.listeners else { return };
+    for port in published(desired, observed) {
+        let behind: Vec<&ListenerPort> =
+            listeners.iter().filter(|l| l.udp == port.udp && l.at.port() == port.inside).collect();
+        if behind.is_empty() {
+            set.notes.push(format!(
+                "the port {port} is published, and no listener of the configuration is behind it: \
+                 unless a module opens it itself, as mod_proxy65 does, nobody can use it"
+            ));
+        } else if behind.iter().all(|l| l.at.ip().is_loopback()) {
+            let modules: BTreeSet<&str> = behind.iter().map(|l| l.module.as_str()).collect();
+            let modules: Vec<&str> = modules.into_iter().collect();
+            set.notes.push(format!(
+                "the port {port} is published, and nobody can reach it: {} listens on {}, the \
+                 loopback of the container, where a published port does not lead; have it listen \
+                 on 0.0.0.0 and publish the port on 127.0.0.1, or use `network: host`",
+                modules.join(" and "),
+                behind.first().map_or_else(String::new, |l| l.at.ip().to_string()),
+            ));
+        }
+    }
+}
+
+/// The ports that are published now, or will be.
+pub(super) fn published(desired: &DesiredState, observed: &ObservedState) -> Vec<Published> {
+    match &observed.surroundings {
+        Reading::Known(Some(found)) if found.host_network => Vec::new(),
+        Reading::Known(Some(found)) => found.ports.clone(),
+        _ => match &desired.server.runtime {
+            Runtime::Docker(docker) if docker.network == Network::Bridge => docker
+                .ports
+                .iter()
+                .map(|port| Published {
+                    outside: SocketAddr::new(port.address, port.host_port),
+                    inside: port.container_port,
+                    udp: false,
+                })
+                .collect(),
+            _ => Vec::new(),
+        },
+    }
+}

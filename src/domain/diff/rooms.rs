@@ -1,0 +1,260 @@
+//! Rooms: which are missing, which differ, which are too many.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Action, ChangeSet, Fate, affiliations, fate, limits};
+use crate::domain::inventory::Inventory;
+use crate::domain::model::{Jid, Kind, ObjectKey, Op, RoomJid, ServerVersion};
+use crate::domain::observed::{ObservedRoom, ObservedRooms, ObservedState, Reading};
+use crate::domain::spec::{AffiliationKind, DesiredState, OptionValue, Room, room_option};
+
+pub(super) fn diff(
+    desired: &DesiredState,
+    observed: &ObservedState,
+    inventory: &Inventory,
+    version: ServerVersion,
+    set: &mut ChangeSet,
+) {
+    let there = match &observed.rooms {
+        Reading::Known(rooms) => rooms,
+        Reading::Unknown(why) => return set.unknown.push(format!("the rooms: {why}")),
+    };
+    let present: BTreeSet<&RoomJid> = present(there).collect();
+    let ours = present.iter().filter(|jid| desired.serves_rooms_of(&jid.service)).count();
+    set.present.insert(Kind::Room, ours);
+    let declared = desired.rooms.as_ref();
+    for (jid, room) in declared.into_iter().flatten() {
+        if desired.policy.ignores(&jid.to_string()) || room.paused {
+            set.unchanged += 1;
+            continue;
+        }
+        match there.details.get(jid) {
+            Some(Reading::Known(found)) => {
+                one_room((desired, observed), (jid, room), found.as_ref(), inventory, version, set);
+            }
+            Some(Reading::Unknown(why)) => set.unknown.push(format!("the room {jid}: {why}")),
+            None => set.unknown.push(format!("the room {jid}: it was not looked at")),
+        }
+    }
+    undeclared(desired, there, inventory, set);
+    let found = |room: &RoomJid| -> Option<Option<BTreeMap<Jid, AffiliationKind>>> {
+        match there.details.get(room)?.known()? {
+            None => Some(None),
+            Some(room) => Some(Some(room.affiliations.clone()?)),
+        }
+    };
+    affiliations::forgotten(desired, found, inventory, set);
+}
+
+/// Every room that is known to be there.
+fn present(there: &ObservedRooms) -> impl Iterator<Item = &RoomJid> {
+    let known = there.details.iter().filter(|(_, room)| matches!(room, Reading::Known(Some(_))));
+    there.present.iter().chain(known.map(|(jid, _)| jid))
+}
+
+fn one_room(
+    (desired, observed): (&DesiredState, &ObservedState),
+    (jid, room): (&RoomJid, &Room),
+    there: Option<&ObservedRoom>,
+    inventory: &Inventory,
+    version: ServerVersion,
+    set: &mut ChangeSet,
+) {
+    let key = ObjectKey::new(Kind::Room, jid);
+    // After a change of the server its modules may be others.
+    let services = limits::services_of(desired, observed, &jid.service);
+    let services = services.filter(|_| !set.server_changes());
+    match (room.present, there) {
+        (true, None) if !set.server_changes() && no_service(desired, observed, jid, set) => {}
+        (true, None) => {
+            limits::room((jid, room), None, services, set);
+            unknown_options(jid, room, |name| room_option(name, version), version, set);
+            let reason = "declared, not on the server";
+            set.push(Kind::Room, jid, Op::Create, reason, Action::CreateRoom(jid.clone()));
+        }
+        (true, Some(found)) => {
+            if !inventory.holds(&key) {
+                set.adopt.push(key);
+            }
+            // What the room itself has is better than any table.
+            let has = |name: &str| found.options.contains_key(name);
+            unknown_options(jid, room, has, version, set);
+            let fixed = limits::room((jid, room), Some(found), services, set);
+            settings((jid, room), found, &fixed, version, set);
+            affiliations::left_over(desired, jid, found.affiliations.as_ref(), set);
+            affiliations::diff(desired, (jid, room), found.affiliations.as_ref(), inventory, set);
+        }
+        (false, Some(_)) => {
+            let action = Action::DeleteRoom(jid.clone());
+            set.push(Kind::Room, jid, Op::Delete, "declared absent", action);
+        }
+        (false, None) => {
+            set.unchanged += 1;
+            if inventory.holds(&key) {
+                set.forget.push(key);
+            }
+        }
+    }
+}
+
+/// Whether there can be no such room, because the server has not its service; says so.
+fn no_service(
+    desired: &DesiredState,
+    observed: &ObservedState,
+    jid: &RoomJid,
+    set: &mut ChangeSet,
+) -> bool {
+    let why = limits::unknown_service(desired, observed, &jid.service);
+    let missing = why.is_some();
+    set.unknown.extend(why.map(|why| format!("the room {jid}: {why}")));
+    missing
+}
+
+/// Options that this server does not have. Sent, one would crash its command,
+/// or be dropped without a word.
+fn unknown_options(
+    jid: &RoomJid,
+    room: &Room,
+    has: impl Fn(&str) -> bool,
+    version: ServerVersion,
+    set: &mut ChangeSet,
+) {
+    for name in room.options.keys().filter(|name| !has(name)) {
+        set.unknown.push(format!(
+            "the room {jid}: ejabberd {version} has no room option `{name}`; take it out of the \
+             file, or run a version that has it"
+        ));
+    }
+}
+
+/// Whether an option of a room that is there can be changed. 23.01 and 24.12
+/// know this one only at creation, and changing it crashes their command; 26.07
+/// can (tried).
+fn can_change(name: &str, version: ServerVersion) -> bool {
+    name != "enable_hats" || version >= ServerVersion { year: 25, month: 1 }
+}
+
+/// Options and subject.
+fn settings(
+    (jid, room): (&RoomJid, &Room),
+    there: &ObservedRoom,
+    fixed: &BTreeSet<&'static str>,
+    version: ServerVersion,
+    set: &mut ChangeSet,
+) {
+    let differs = |(name, value): &(&String, &OptionValue)| {
+        there.options.get(*name).is_some_and(|printed| !is_printed_as(value, printed))
+    };
+    let options: Vec<(String, OptionValue)> = room
+        .options
+        .iter()
+        .filter(differs)
+        .filter(|(name, _)| !fixed.contains(name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let (options, fixed): (Vec<_>, Vec<_>) =
+        options.into_iter().partition(|(name, _)| can_change(name, version));
+    for (name, _) in fixed {
+        set.unknown.push(format!(
+            "the room {jid}: ejabberd {version} sets `{name}` only when a room is made, and this \
+             one was made otherwise"
+        ));
+    }
+    let subject = match (&room.subject, &there.subject) {
+        (Some(wanted), Some(there)) if wanted != there => Some(wanted.clone()),
+        (Some(_), None) => {
+            set.unknown.push(format!("the subject of {jid}: it could not be read"));
+            None
+        }
+        _ => None,
+    };
+    let reason = match (options.is_empty(), &subject) {
+        (true, None) => return set.unchanged += 1,
+        (true, Some(_)) => "its subject differs",
+        (false, None) => "its options differ",
+        (false, Some(_)) => "its options and its subject differ",
+    };
+    let mut fields: Vec<String> =
+        options.iter().map(|(name, _)| format!("options.{name}")).collect();
+    fields.extend(subject.is_some().then(|| "subject".to_owned()));
+    let action = Action::UpdateRoom { room: jid.clone(), options, subject };
+    set.push_fields(Kind::Room, jid, Op::Update, fields, reason, action);
+}
+
+fn undeclared(
+    desired: &DesiredState,
+    there: &ObservedRooms,
+    inventory: &Inventory,
+    set: &mut ChangeSet,
+) {
+    let declared =
+        |jid: &RoomJid| desired.rooms.as_ref().is_some_and(|rooms| rooms.contains_key(jid));
+    let present: BTreeSet<&RoomJid> = present(there).filter(|jid| !declared(jid)).collect();
+    for jid in &present {
+        let key = ObjectKey::new(Kind::Room, jid);
+        let owned = inventory.get(&key).map(|owned| owned.deletion_policy);
+        if desired.rooms.is_none()
+            || !desired.serves_rooms_of(&jid.service)
+            || desired.policy.ignores(&key.name)
+        {
+            set.unmanaged.push(Kind::Room);
+            continue;
+        }
+        match fate(desired, owned) {
+            Fate::Leave => set.unmanaged.push(Kind::Room),
+            Fate::Forget => {
+                set.notes.push(format!("the room {jid} is retained, and no longer owned"));
+                set.unmanaged.push(Kind::Room);
+                set.forget.push(key);
+            }
+            Fate::Delete(reason) => {
+                set.push(Kind::Room, jid, Op::Delete, reason, Action::DeleteRoom((*jid).clone()));
+            }
+        }
+    }
+    for (name, _) in inventory.of_kind(Kind::Room) {
+        let Ok(jid) = name.parse::<RoomJid>() else { continue };
+        let gone = matches!(there.details.get(&jid), Some(Reading::Known(None)));
+        if gone
+            && desired.serves_rooms_of(&jid.service)
+            && !declared(&jid)
+            && !present.contains(&jid)
+        {
+            set.forget.push(ObjectKey::new(Kind::Room, name));
+        }
+    }
+}
+
+/// Whether ejabberd's print of an option means the declared value. Lists are
+/// printed as Erlang terms, `[moderator,participant]`, in an order of their own.
+fn is_printed_as(value: &OptionValue, printed: &str) -> bool {
+    match value {
+        OptionValue::Bool(flag) => printed == if *flag { "true" } else { "false" },
+        OptionValue::Int(number) => printed == number.to_string(),
+        OptionValue::Text(text) => printed == text,
+        OptionValue::List(words) => {
+            let split = |text: &str| -> BTreeSet<String> {
+                let words =
+                    text.trim_matches(['[', ']']).split(',').map(|word| word.trim().to_owned());
+                words.filter(|word| !word.is_empty()).collect()
+            };
+            split(printed) == words.iter().cloned().collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_compared_with_ejabberds_print_of_them() {
+        let list = OptionValue::List(vec!["participant".into(), "moderator".into()]);
+        assert!(is_printed_as(&list, "[moderator,participant]"));
+        assert!(!is_printed_as(&list, "[moderator]"));
+        assert!(is_printed_as(&OptionValue::List(vec![]), "[]"));
+        assert!(is_printed_as(&OptionValue::Bool(true), "true"));
+        assert!(is_printed_as(&OptionValue::Int(200), "200"));
+        assert!(!is_printed_as(&OptionValue::Text("a".into()), "b"));
+    }
+}

@@ -1,0 +1,193 @@
+//! The server: its process, its surroundings, its configuration, its account table.
+
+use super::{Action, Change, ChangeSet};
+use crate::domain::model::{Kind, ObjectKey, Op};
+use crate::domain::observed::{ConfigReading, ObservedState, ProcessState, Reading};
+use crate::domain::spec::{Config, ConfigApply, DesiredState, Recreate, Runtime, ServerState};
+
+/// What differs in the server itself.
+pub(super) fn diff(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) {
+    process(desired, observed, set);
+    if desired.server.state == ServerState::Running
+        && matches!(observed.process, Reading::Known(ProcessState::Running { .. }))
+    {
+        surroundings(desired, observed, set);
+    }
+    config(desired, observed, set);
+}
+
+/// The name under which plans speak of the server.
+fn name(desired: &DesiredState) -> &str {
+    match &desired.server.runtime {
+        Runtime::Docker(docker) => &docker.container,
+        Runtime::Process(_) | Runtime::External(_) => &desired.name,
+    }
+}
+
+/// How the account table is stored. Only where that is declared: a table that
+/// is kept in memory needs room for it.
+pub(super) fn accounts_table(
+    desired: &DesiredState,
+    observed: &ObservedState,
+    set: &mut ChangeSet,
+) {
+    let (Some(wanted), Some(found)) = (desired.server.accounts_table, &observed.accounts_table)
+    else {
+        return;
+    };
+    match found {
+        Reading::Unknown(why) => set.unknown.push(format!("the account table: {why}")),
+        Reading::Known(found) if found == wanted.as_str() => {}
+        Reading::Known(found) => {
+            let reason =
+                format!("the account table is {found}, and is declared {}", wanted.as_str());
+            let fields = vec!["accountsTable".to_owned()];
+            let action = Action::StoreAccounts(wanted);
+            set.push_fields(Kind::Server, name(desired), Op::Update, fields, &reason, action);
+        }
+    }
+}
+
+fn process(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) {
+    let name = name(desired);
+    let state = match &observed.process {
+        Reading::Known(state) => state,
+        Reading::Unknown(why) => return set.unknown.push(format!("the server: {why}")),
+    };
+    match (desired.server.state, state) {
+        (ServerState::Running, ProcessState::Absent) => {
+            set.push(Kind::Server, name, Op::Create, "declared, not there", Action::CreateServer);
+        }
+        (ServerState::Running, ProcessState::Created) => {
+            set.push(Kind::Server, name, Op::Create, "made, never started", Action::CreateServer);
+        }
+        (ServerState::Running, ProcessState::Stopped { .. }) => {
+            set.push(Kind::Server, name, Op::Update, "it does not run", Action::StartServer);
+        }
+        (ServerState::Stopped, ProcessState::Running { .. }) => {
+            set.push(Kind::Server, name, Op::Update, "declared stopped", Action::StopServer);
+        }
+        (ServerState::Running, ProcessState::Running { .. })
+        | (
+            ServerState::Stopped,
+            ProcessState::Absent | ProcessState::Created | ProcessState::Stopped { .. },
+        ) => set.unchanged += 1,
+    }
+}
+
+fn config(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) {
+    let (Some(config), Some(reading)) = (&desired.config, &observed.config) else { return };
+    if let Reading::Known(reading) = reading {
+        set.notes.extend(reading.notes.iter().cloned());
+    }
+    match reading {
+        Reading::Unknown(why) => set.unknown.push(format!("the configuration: {why}")),
+        Reading::Known(_) if desired.server.state == ServerState::Stopped => {
+            // It is put in force, and judged, when the server runs again.
+        }
+        Reading::Known(ConfigReading { latched: None, declared, in_force, .. })
+            if declared == in_force =>
+        {
+            set.unchanged += 1;
+        }
+        Reading::Known(reading) => {
+            let mut change = config_change(config, reading);
+            let first = matches!(observed.process, Reading::Known(ProcessState::Absent));
+            if first && reading.latched.is_none() && reading.refused.is_none() {
+                "put in place before the first start".clone_into(&mut change.reason);
+                change.fields.clear();
+            }
+            if !reading.leaves.is_empty() && reading.refused.is_none() {
+                let left: Vec<&str> = reading.leaves.values().map(String::as_str).collect();
+                change.reason = format!("{}; {}", change.reason, left.join("; "));
+                set.would_leave.clone_from(&reading.leaves);
+            }
+            set.changes.push(change);
+        }
+    }
+}
+
+fn config_change(config: &Config, reading: &ConfigReading) -> Change {
+    let ConfigReading { declared, latched, refused, standing, changes, restarts, .. } = reading;
+    let always = config.apply == ConfigApply::Restart;
+    let restart = always || !restarts.is_empty();
+    let how = match (always, restarts.as_slice()) {
+        _ if refused.is_some() => format!("refused: {}", refused.as_deref().unwrap_or_default()),
+        (_, []) if !restart => "a reload is enough".to_owned(),
+        (true, _) => "by a restart, as spec.config.apply says".to_owned(),
+        (false, restarts) => format!("a restart is needed: {}", restarts.join("; ")),
+    };
+    let (digest, variant, reason, standing, latched) = match (latched, standing) {
+        // Somebody changed what stands in for a declared one that failed.
+        (Some(_), Some(good)) if !good.in_force => {
+            let reason = format!("changed on the server; the last good one is put back: {how}");
+            (good.digest.clone(), good.variant.clone(), reason, true, None)
+        }
+        (Some(latched), _) => {
+            let reason = format!(
+                "not tried again until it changes, or `ejabberd-operator retry`: {}",
+                latched.message
+            );
+            let why = Some(latched.message.clone());
+            (declared.clone(), config.variant.clone(), reason, false, why)
+        }
+        (None, _) => {
+            let reason = format!("differs from what is on the server; {how}");
+            (declared.clone(), config.variant.clone(), reason, false, None)
+        }
+    };
+    Change {
+        key: ObjectKey::new(Kind::Config, &variant),
+        op: Op::Update,
+        fields: changes.clone(),
+        reason,
+        action: Action::ApplyConfig { digest, restart, standing, latched },
+    }
+}
+
+/// How the server is set up beside how it is declared.
+fn surroundings(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) {
+    let Runtime::Docker(docker) = &desired.server.runtime else { return };
+    let Reading::Known(Some(found)) = &observed.surroundings else { return };
+    let mut change = |fields: Vec<String>, reason: String, action| {
+        let key = ObjectKey::new(Kind::Server, &docker.container);
+        set.changes.push(Change { key, op: Op::Update, fields, reason, action });
+    };
+    match &found.restarted_by {
+        Some(who) if found.ours => {
+            let reason = format!("{who} restarts it as well, and gets in the way");
+            change(vec!["restartPolicy".to_owned()], reason, Action::OwnRestarts);
+        }
+        Some(who) => set.notes.push(format!(
+            "{who} restarts it as well: it is given ten seconds before the operator does; \
+             `docker update --restart=no {}` leaves it to the operator alone",
+            docker.container
+        )),
+        None => {}
+    }
+    if let Some(why) = &found.unattached {
+        set.notes.push(format!("if the container is removed, its database is missing: {why}"));
+    }
+    if let Some(option) = found.removed_by {
+        set.notes.push(format!(
+            "the container was started with `{option}`: it is removed as soon as it stops, so that \
+             the operator does nothing that stops it"
+        ));
+    }
+    let Some(first) = found.differences.first() else { return };
+    let all = found.differences.join("; ");
+    match (docker.recreate, found.losses.as_slice()) {
+        (Recreate::Never, _) => {
+            set.notes.push(format!("the container differs ({all}); recreate is never"));
+        }
+        (Recreate::WhenChanged, losses @ [_, ..]) => set.unknown.push(format!(
+            "the container differs ({first}) and is not replaced, because this would be lost: {}",
+            losses.join("; ")
+        )),
+        (Recreate::WhenChanged, []) => {
+            let field = |text: &String| text.split(':').next().unwrap_or_default().to_owned();
+            let fields = found.differences.iter().map(field).collect();
+            change(fields, format!("replaced on the same volumes: {all}"), Action::ReplaceServer);
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Accounts: which are missing, which differ, which are too many.
+
+use std::collections::BTreeSet;
+
+use super::{Action, ChangeSet, Fate, fate};
+use crate::domain::inventory::{Inventory, Owned};
+use crate::domain::model::{Jid, Kind, Localpart, ObjectKey, Op, Vhost};
+use crate::domain::observed::{ObservedState, Reading};
+use crate::domain::spec::{DesiredState, User, UserState, VcardField};
+
+pub(super) fn diff(
+    desired: &DesiredState,
+    observed: &ObservedState,
+    inventory: &Inventory,
+    set: &mut ChangeSet,
+) {
+    for (host, reading) in &observed.users {
+        match reading {
+            // Nothing of theirs is decided here: a directory that does not
+            // answer leaves no gap in the plan.
+            Reading::Unknown(why) if observed.kept_elsewhere.contains_key(host) => {
+                set.notes.push(format!("the accounts of {host}: {why}"));
+            }
+            Reading::Unknown(why) => set.unknown.push(format!("the accounts of {host}: {why}")),
+            Reading::Known(there) => host_accounts(desired, observed, inventory, host, there, set),
+        }
+    }
+}
+
+fn host_accounts(
+    desired: &DesiredState,
+    observed: &ObservedState,
+    inventory: &Inventory,
+    host: &Vhost,
+    there: &BTreeSet<Localpart>,
+    set: &mut ChangeSet,
+) {
+    *set.present.entry(Kind::User).or_default() += there.len();
+    if let Some(kept) = observed.kept_elsewhere.get(host) {
+        return elsewhere(desired, host, kept, there, set);
+    }
+    let declared = desired.users.as_ref();
+    for (jid, user) in declared.into_iter().flatten().filter(|(jid, _)| jid.host == *host) {
+        if desired.leaves_alone(jid) {
+            set.unchanged += 1;
+        } else {
+            account(jid, user, there.contains(&jid.local), observed, inventory, set);
+        }
+    }
+    for local in there {
+        let jid = Jid { local: local.clone(), host: host.clone() };
+        if !declared.is_some_and(|users| users.contains_key(&jid)) {
+            undeclared(desired, &jid, inventory, set);
+        }
+    }
+    // Deleted by somebody else, and no longer wanted: nothing is left to own.
+    for (name, _) in inventory.of_kind(Kind::User) {
+        let Ok(jid) = name.parse::<Jid>() else { continue };
+        let wanted = declared.is_some_and(|users| users.contains_key(&jid));
+        if jid.host == *host && !wanted && !there.contains(&jid.local) {
+            set.forget.push(ObjectKey::new(Kind::User, name));
+        }
+    }
+}
+
+fn account(
+    jid: &Jid,
+    user: &User,
+    there: bool,
+    observed: &ObservedState,
+    inventory: &Inventory,
+    set: &mut ChangeSet,
+) {
+    let key = ObjectKey::new(Kind::User, jid);
+    match (&user.state, there) {
+        (UserState::Present, false) => {
+            set.push(
+                Kind::User,
+                jid,
+                Op::Create,
+                "declared, not on the server",
+                Action::CreateUser(jid.clone()),
+            );
+        }
+        (UserState::Present, true) => {
+            if !inventory.holds(&key) {
+                set.adopt.push(key.clone());
+            }
+            present(jid, user, observed, inventory.get(&key), set);
+        }
+        (UserState::Absent, true) => {
+            set.push(
+                Kind::User,
+                jid,
+                Op::Delete,
+                "declared absent",
+                Action::DeleteUser(jid.clone()),
+            );
+        }
+        (UserState::Absent, false) => {
+            set.unchanged += 1;
+            if inventory.holds(&key) {
+                set.forget.push(key);
+            }
+        }
+        (UserState::Banned { .. }, false) => {
+            set.unchanged += 1;
+            set.notes.push(format!("{jid} is declared banned, and there is no such account"));
+        }
+        (UserState::Banned { reason }, true) => {
+            if !inventory.holds(&key) {
+                set.adopt.push(key);
+            }
+            banned(jid, reason.as_deref(), observed, set);
+        }
+    }
+}
+
+/// An account that is there, and shall be.
+fn present(
+    jid: &Jid,
+    user: &User,
+    observed: &ObservedState,
+    owned: Option<&Owned>,
+    set: &mut ChangeSet,
+) {
+    let steps = set.changes.len() + set.unknown.len();
+    let ours = owned.is_some_and(|owned| owned.banned.is_some());
+    match observed.bans.get(jid) {
+        Some(Reading::Unknown(why)) if ours => {
+            set.unknown.push(format!("the ban of {jid}: {why}"));
+        }
+        Some(Reading::Known(Some(_))) if ours => {
+            let reason = "it is banned, and no longer declared so";
+            let fields = vec!["state".to_owned()];
+            let action = Action::Unban(jid.clone());
+            set.push_fields(Kind::User, jid, Op::Update, fields, reason, action);
+        }
+        // A ban in an emergency must not be undone within seconds.
+        Some(Reading::Known(Some(_))) => set.notes.push(format!(
+            "{jid} was banned on the server by somebody else, and stays so: declare it \
+             `state: banned`, or lift the ban there"
+        )),
+        _ => {}
+    }
+    match observed.passwords.get(jid) {
+        Some(Reading::Known(false)) => {
+            let reason = "its password is not the declared one";
+            let fields = vec!["password".to_owned()];
+            let action = Action::SetPassword(jid.clone());
+            set.push_fields(Kind::User, jid, Op::Update, fields, reason, action);
+        }
+        Some(Reading::Unknown(why)) => set.unknown.push(format!("the password of {jid}: {why}")),
+        Some(Reading::Known(true)) | None => {}
+    }
+    match observed.vcards.get(jid) {
+        Some(Reading::Known(there)) => {
+            let differs = |(field, text): &(&VcardField, &String)| there.get(*field) != Some(*text);
+            let fields: Vec<String> =
+                user.vcard.iter().filter(differs).map(|(field, _)| vcard_path(field)).collect();
+            if !fields.is_empty() {
+                let action = Action::SetVcard(jid.clone());
+                set.push_fields(Kind::User, jid, Op::Update, fields, "its vCard differs", action);
+            }
+        }
+        Some(Reading::Unknown(why)) => set.unknown.push(format!("the vCard of {jid}: {why}")),
+        None => {}
+    }
+    if set.changes.len() + set.unknown.len() == steps {
+        set.unchanged += 1;
+    }
+}
+
+/// Where a field of a vCard stands in the file.
+fn vcard_path(field: &VcardField) -> String {
+    if field.element == "NICKNAME" { "nickname".to_owned() } else { format!("vcard.{field}") }
+}
+
+/// An account that is there, and shall be kept from logging in.
+fn banned(jid: &Jid, reason: Option<&str>, observed: &ObservedState, set: &mut ChangeSet) {
+    let (field, why) = match observed.bans.get(jid) {
+        // Where no reason is declared any ban will do: to put another in its place
+        // would lift it for a moment, and lose why somebody else made it.
+        Some(Reading::Known(Some(there))) if reason.is_none_or(|reason| reason == there) => {
+            set.unchanged += 1;
+            return;
+        }
+        Some(Reading::Known(Some(_))) => ("reason", "it is banned for another reason"),
+        Some(Reading::Known(None)) => ("state", "declared banned"),
+        Some(Reading::Unknown(why)) => {
+            return set.unknown.push(format!("the ban of {jid}: {why}"));
+        }
+        None => return set.unknown.push(format!("the ban of {jid}: it was not asked for")),
+    };
+    let reason = reason.unwrap_or_default().to_owned();
+    let action = Action::Ban { account: jid.clone(), reason };
+    set.push_fields(Kind::User, jid, Op::Update, vec![field.to_owned()], why, action);
+}
+
+/// The accounts of a host that ejabberd has from somewhere else. They can be
+/// looked at; whoever keeps them decides on them.
+fn elsewhere(
+    desired: &DesiredState,
+    host: &Vhost,
+    kept: &str,
+    there: &BTreeSet<Localpart>,
+    set: &mut ChangeSet,
+) {
+    let on_it = || desired.users.iter().flatten().filter(|(jid, _)| jid.host == *host);
+    for (jid, _) in on_it().filter(|(_, user)| matches!(user.state, UserState::Banned { .. })) {
+        set.unknown.push(format!(
+            "{jid} is declared banned and can still log in: the accounts of {host} come from \
+             {kept}, where that has to be done"
+        ));
+    }
+    let declared = on_it().count();
+    set.unmanaged.extend(there.iter().map(|_| Kind::User));
+    set.unchanged += declared;
+    if declared > 0 {
+        set.notes.push(format!(
+            "the accounts of {host} come from {kept}: they are only observed, and what is \
+             declared of {declared} of them is left alone"
+        ));
+    }
+}
+
+fn undeclared(desired: &DesiredState, jid: &Jid, inventory: &Inventory, set: &mut ChangeSet) {
+    let key = ObjectKey::new(Kind::User, jid);
+    let owned = inventory.get(&key).map(|owned| owned.deletion_policy);
+    // An absent `users` key means that accounts are not managed at all.
+    if desired.users.is_none() || desired.policy.ignores(&key.name) {
+        return set.unmanaged.push(Kind::User);
+    }
+    if inventory.get(&key).is_some_and(|owned| owned.banned.is_some()) {
+        // Deleting it would free its name for whoever was to be kept out.
+        set.notes.push(format!(
+            "{jid} was banned by the operator, and its entry is gone: it stays, and stays banned; \
+             declare it `state: present` to lift the ban, `state: absent` to delete it"
+        ));
+        return set.unmanaged.push(Kind::User);
+    }
+    match fate(desired, owned) {
+        Fate::Leave => set.unmanaged.push(Kind::User),
+        Fate::Forget => {
+            set.notes.push(format!("{jid} is retained, and no longer owned"));
+            set.unmanaged.push(Kind::User);
+            set.forget.push(key);
+        }
+        Fate::Delete(reason) => {
+            set.push(Kind::User, jid, Op::Delete, reason, Action::DeleteUser(jid.clone()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::domain::observed::ProcessState;
+    use crate::domain::spec::{SourceFile, validate};
+
+    #[test]
+    fn a_directory_that_does_not_answer_leaves_no_gap() {
+        let text = "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\n\
+                    metadata: { name: test }\nspec:\n  host: a.example\n  hosts: [b.example]\n  \
+                    server: { docker: { container: xmpp } }\n  users: []\n";
+        let file = SourceFile { path: "desired-state.yaml".into(), text: text.to_owned() };
+        let desired = validate(&[file]).unwrap().desired;
+        let [home, other] = ["a.example", "b.example"].map(|name| Vhost::new(name).unwrap());
+        let process = Reading::Known(ProcessState::Running { health: None });
+        let mut observed = ObservedState::unanswered(process, "not asked");
+        observed.users = [home, other.clone()]
+            .map(|host| (host, Reading::Unknown("no answer".to_owned())))
+            .into();
+        observed.kept_elsewhere = BTreeMap::from([(other, "ldap".to_owned())]);
+        let mut set = ChangeSet::default();
+        diff(&desired, &observed, &Inventory::default(), &mut set);
+        assert_eq!(set.unknown, ["the accounts of a.example: no answer"]);
+        assert_eq!(set.notes, ["the accounts of b.example: no answer"]);
+    }
+}

@@ -1,0 +1,396 @@
+//! Floor 1: the observed state, what was read from the server in one round.
+//!
+//! Whatever could not be read for certain is [`Reading::Unknown`], and nothing
+//! is ever deleted because of that.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::database::Database;
+use super::model::{Digest, Jid, Localpart, RoomJid, ServerVersion, Vhost};
+use super::spec::{AffiliationKind, VcardField};
+
+/// Something that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading<T> {
+    /// The answer.
+    Known(T),
+    /// There is none to rely on, and why.
+    Unknown(String),
+}
+
+impl<T> Reading<T> {
+    /// The answer, if there is one.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
+/// The server process, as its runtime sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProcessState {
+    /// There is none, and nothing to start.
+    Absent,
+    /// It was made and never started: the making may have been interrupted.
+    Created,
+    /// It exists and does not run.
+    Stopped {
+        /// How it ended.
+        exit_code: Option<i64>,
+        /// Whether the kernel killed it for want of memory.
+        oom_killed: bool,
+    },
+    /// It runs.
+    Running {
+        /// The engine's own word for its health, where it has one.
+        health: Option<String>,
+    },
+}
+
+/// Where a server runs, as far as its safety and its replacement depend on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The word for what runs it: `docker`, `process`.
+    pub runtime: &'static str,
+    /// Whether this program made it.
+    pub ours: bool,
+    /// What is declared and is otherwise in what runs: the field, declared and
+    /// found, for people. Environment variables by name only.
+    pub differences: Vec<String>,
+    /// What would be lost if it were replaced. Only looked for where that is
+    /// declared.
+    pub losses: Vec<String>,
+    /// Why a new one would not have its database, once this one is gone, if so.
+    pub unattached: Option<String>,
+    /// What removes it as soon as it stops, if anything does: `docker run --rm`.
+    pub removed_by: Option<&'static str>,
+    /// Who else starts it again when it ends: Docker's restart policy, if not `no`.
+    pub restarted_by: Option<String>,
+    /// Addresses of the host at which its ports are published.
+    pub published: Vec<SocketAddr>,
+    /// Ports of the host with those of the server behind them, TCP and UDP.
+    pub ports: Vec<Published>,
+    /// Whether it sees the host's network as its own.
+    pub host_network: bool,
+    /// Whether it may do what root of the host may.
+    pub privileged: bool,
+    /// Where it sees the engine's own socket, if it does.
+    pub engine_socket: Option<String>,
+}
+
+/// What a server has used so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Usage {
+    /// Processor time of everything in it since it was started, in seconds.
+    pub cpu_seconds: f64,
+    /// Memory now, in bytes.
+    pub memory_bytes: u64,
+    /// What shows whether the server itself does something; `None` where no VM
+    /// of a server runs.
+    pub work: Option<Work>,
+}
+
+/// What a server has done so far: two measurements show whether it works.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Work {
+    /// Processor time of its VM, in whole seconds.
+    pub cpu_seconds: u64,
+    /// Bytes that were read from and written to disks. Zero where nobody counts
+    /// them.
+    pub disk_bytes: u64,
+    /// Whether a thread of it waits for a disk right now, without a byte moved.
+    pub waits_for_disk: bool,
+}
+
+impl Work {
+    /// The share of a core, in hundredths, that a VM uses which only answers
+    /// our probes and runs its own timers.
+    const IDLE_PERCENT: u64 = 2;
+
+    /// Whether the server has worked in the time `passed` since `before`. What
+    /// our own probes make its VM do does not count.
+    #[must_use]
+    pub fn since(&self, before: &Self, passed: Duration) -> bool {
+        let cpu = self.cpu_seconds.saturating_sub(before.cpu_seconds);
+        // Whole seconds: the first one may have been almost full before.
+        let idle = 1 + passed.as_secs().saturating_mul(Self::IDLE_PERCENT) / 100;
+        self.waits_for_disk || self.disk_bytes != before.disk_bytes || cpu > idle
+    }
+}
+
+/// More of where a server runs, for whoever looks for a fault. What is not known
+/// is left out.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Circumstances {
+    /// What it is made from, and whether that is there; where it is made from anything.
+    pub image: Option<(String, bool)>,
+    /// When it was last started.
+    pub started: Option<Timestamp>,
+    /// When it last ended; `None` while it runs.
+    pub ended: Option<Timestamp>,
+    /// How often it was started again by who else does so.
+    pub restarts: u64,
+    /// Why it could not be started, in its runtime's words.
+    pub error: Option<String>,
+    /// The memory that it may have, in bytes.
+    pub memory_limit: Option<u64>,
+    /// Directories and files of the host that it uses and that are not there.
+    pub gone: Vec<String>,
+    /// Those and the volumes that are: where it sees them, and what they are.
+    pub mounts: Vec<(String, String)>,
+    /// Ports of the host, and those of the server behind them.
+    pub published: Vec<(SocketAddr, u16)>,
+    /// Ports of the host that its engine holds open for it right now, TCP and UDP.
+    pub bound: Vec<Published>,
+}
+
+/// A port of the host that leads to a port of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Published {
+    /// The address and port on the host.
+    pub outside: SocketAddr,
+    /// The port in the server's own network.
+    pub inside: u16,
+    /// Whether it is UDP.
+    pub udp: bool,
+}
+
+impl std::fmt::Display for Published {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { outside, inside, udp } = self;
+        write!(f, "{outside} -> {inside}{}", if *udp { "/udp" } else { "" })
+    }
+}
+
+/// A listener, as far as it matters whether others reach it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerPort {
+    /// Where it is bound.
+    pub at: SocketAddr,
+    /// Whether it is UDP.
+    pub udp: bool,
+    /// What answers there, e.g. `ejabberd_c2s`.
+    pub module: String,
+}
+
+/// Room on a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Space {
+    /// What is kept there.
+    pub what: String,
+    /// Where that is.
+    pub path: String,
+    /// What is free for others than root, in bytes.
+    pub free: u64,
+    /// All of it.
+    pub total: u64,
+    /// Whether no more files can be made there, however small.
+    pub no_inodes: bool,
+}
+
+/// A socket of the host that listens, and who has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Where it listens.
+    pub at: SocketAddr,
+    /// The user that it belongs to, as a number.
+    pub user: u32,
+    /// The program and its process; only root sees that of others.
+    pub program: Option<(String, i32)>,
+    /// Whether it belongs to the server itself, or to its engine on its behalf,
+    /// where that can be told.
+    pub own: bool,
+}
+
+/// The health word of a process that its engine has frozen on somebody's order.
+pub const PAUSED: &str = "paused";
+
+/// The configuration on the server beside the declared one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigReading {
+    /// The digest of the declared files as they are now.
+    pub declared: Digest,
+    /// The digest of the same files on the server.
+    pub in_force: Digest,
+    /// Why the declared one must not be put in force, if so: ejabberd refuses
+    /// it, or it is not what is declared. Nothing where it was not judged.
+    pub refused: Option<String>,
+    /// Why the declared one is not to be tried again, if so.
+    pub latched: Option<Latched>,
+    /// Hosts whose accounts would be left behind in another store with it, and
+    /// what that means.
+    pub leaves: BTreeMap<Vhost, String>,
+    /// The good one that stands in its place meanwhile, if there is one.
+    pub standing: Option<Standing>,
+    /// The options and files that differ between what is on the server and
+    /// what shall be there.
+    pub changes: Vec<String>,
+    /// Those of them that only a restart puts in force, and why.
+    pub restarts: Vec<String>,
+    /// What an administrator should know of the declared files.
+    pub notes: Vec<String>,
+}
+
+/// Why a configuration is not to be tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Latched {
+    /// One word: `Invalid`, `RolledBack`, `ByHand`.
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// A good configuration that stands in the place of a declared one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Its digest.
+    pub digest: Digest,
+    /// The variant that it was declared as.
+    pub variant: String,
+    /// Whether it is what is on the server.
+    pub in_force: bool,
+}
+
+/// A room's options as ejabberd prints them.
+pub type RoomOptions = BTreeMap<String, String>;
+
+/// One room.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObservedRoom {
+    /// Its options.
+    pub options: RoomOptions,
+    /// Its subject. `None`: it could not be read.
+    pub subject: Option<String>,
+    /// Who is what in it; those without any affiliation are left out. `None`:
+    /// that was not asked for.
+    pub affiliations: Option<BTreeMap<Jid, AffiliationKind>>,
+}
+
+/// The rooms of all services.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObservedRooms {
+    /// Those that are known to be there: all that run, and the hibernated ones
+    /// where they were asked for.
+    pub present: BTreeSet<RoomJid>,
+    /// Those that were looked at one by one; `None`: there is no such room.
+    pub details: BTreeMap<RoomJid, Reading<Option<ObservedRoom>>>,
+}
+
+/// One shared roster group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObservedGroup {
+    /// What people see.
+    pub display_name: String,
+    /// What it is for.
+    pub description: String,
+    /// The groups that its members see, itself among them where they see each other.
+    pub displayed: BTreeSet<String>,
+    /// Who is in it.
+    pub members: BTreeSet<Jid>,
+}
+
+/// The groups of the default vhost.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObservedGroups {
+    /// All that are there.
+    pub names: BTreeSet<Localpart>,
+    /// Those that were looked at one by one; `None`: there is no such group.
+    pub details: BTreeMap<Localpart, Reading<Option<ObservedGroup>>>,
+}
+
+/// The fields of a vCard that were asked for; one that is not there is empty.
+pub type Vcard = BTreeMap<VcardField, String>;
+
+/// Everything that was read in one round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedState {
+    /// The process.
+    pub process: Reading<ProcessState>,
+    /// The server's version; `Unknown` when it does not answer.
+    pub version: Reading<ServerVersion>,
+    /// Whether nothing can be said of a server that runs: it may be serving.
+    pub unseen: bool,
+    /// The configuration; `None` where none is declared.
+    pub config: Option<Reading<ConfigReading>>,
+    /// Where it runs; `Known(None)` where there is nothing.
+    pub surroundings: Reading<Option<Surroundings>>,
+    /// The accounts of each declared vhost.
+    pub users: BTreeMap<Vhost, Reading<BTreeSet<Localpart>>>,
+    /// Whether the password on the server is the declared one, for accounts
+    /// that are there and have one declared.
+    pub passwords: BTreeMap<Jid, Reading<bool>>,
+    /// Hosts whose accounts are kept elsewhere (LDAP, JWT, …), and where: they
+    /// can be observed and not changed.
+    pub kept_elsewhere: BTreeMap<Vhost, String>,
+    /// Whether an account is kept from logging in, and the reason that is
+    /// remembered for it. Only of those that were asked about.
+    pub bans: BTreeMap<Jid, Reading<Option<String>>>,
+    /// The vCards of accounts whose turn it was.
+    pub vcards: BTreeMap<Jid, Reading<Vcard>>,
+    /// The groups; `None` where none are declared.
+    pub groups: Option<Reading<ObservedGroups>>,
+    /// The rooms.
+    pub rooms: Reading<ObservedRooms>,
+    /// How the account table is stored; `None` where that is not declared.
+    pub accounts_table: Option<Reading<String>>,
+    /// Its database.
+    pub database: Reading<Database>,
+    /// The listeners that published ports lead to: of the declared
+    /// configuration, else of that in force. `None` where no port is published.
+    pub listeners: Option<Reading<Vec<ListenerPort>>>,
+    /// What each vhost with declared objects does for rooms, groups and vCards.
+    /// A vhost that could not be asked is left out.
+    pub services: BTreeMap<Vhost, HostServices>,
+}
+
+/// What the modules of a vhost do. Source: the conditions under which `mod_muc_room`,
+/// `mod_muc_log`, `mod_mam` and `ejabberd_captcha` act on an option of a room.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a module or option that is there or not")]
+pub struct HostServices {
+    /// The names under which it has rooms; empty where `mod_muc` is not loaded.
+    pub rooms: BTreeSet<Vhost>,
+    /// How many people `mod_muc` lets into a room at most.
+    pub max_users: Option<u64>,
+    /// Whether `mod_mam` is loaded, which archives rooms.
+    pub archives: bool,
+    /// Whether `mod_muc_log` is loaded, which writes rooms to files.
+    pub logs: bool,
+    /// Whether `captcha_cmd` is set, which makes captchas.
+    pub captchas: bool,
+    /// Whether `mod_roster` is loaded, without which no client gets a roster.
+    pub rosters: bool,
+}
+
+impl ObservedState {
+    /// The state of a server that does not answer, or was not asked.
+    #[must_use]
+    pub fn unanswered(process: Reading<ProcessState>, why: &str) -> Self {
+        Self {
+            process,
+            version: Reading::Unknown(why.to_owned()),
+            unseen: false,
+            config: None,
+            surroundings: Reading::Unknown(why.to_owned()),
+            users: BTreeMap::new(),
+            passwords: BTreeMap::new(),
+            kept_elsewhere: BTreeMap::new(),
+            bans: BTreeMap::new(),
+            vcards: BTreeMap::new(),
+            groups: None,
+            rooms: Reading::Unknown(why.to_owned()),
+            accounts_table: None,
+            database: Reading::Unknown(why.to_owned()),
+            listeners: None,
+            services: BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Which options ejabberd takes up on a reload: all of 26.07, and the older
+//! names that 23.01 still has. Where the versions differ and no version is
+//! given, the slowest counts.
+//!
+//! From ejabberd's source: `ejabberd_options.erl` has all options; a reload
+//! (`ejabberd_config:reload/0`) stores them, runs `host_up` and `host_down`, and
+//! then the hook `config_reloaded`. An option takes effect if it is read each
+//! time it is needed, or if somebody reads it again in that hook. "seen" means:
+//! also tried on a live server. There, a server reloaded from the hardened to the
+//! permissive example and back had the same rules, listeners, options, hooks and
+//! routes as one that was started with it, but for shapers that were taken out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use crate::domain::configuration::Value;
+use crate::domain::model::ServerVersion;
+
+/// Options for which a reload is enough, as words.
+const RELOAD: [&str; 11] = [
+    // Read while the file is loaded, by `ejabberd_config` itself. (loglevel: seen)
+    "loglevel log_modules_fully fqdn version allow_contrib_modules install_contrib_modules",
+    // `host_up`, `host_down`; `gen_mod` starts, stops and reloads modules. (seen)
+    "hosts hosts_alias modules host_config append_host_config",
+    // `acl` and `ejabberd_shaper` fill their tables anew, `ejabberd_access_permissions`
+    // forgets its own. (acl, access_rules, shaper_rules: seen)
+    "acl access_rules api_permissions shaper shaper_rules",
+    // `ejabberd_listener` stops and starts those that changed; who is connected
+    // stays. (seen)
+    "listen trusted_proxies websocket_origin websocket_ping_interval websocket_timeout",
+    // `ejabberd_pkix` and `ejabberd_acme`. (certfiles: seen)
+    "certfiles ca_file acme",
+    // `ejabberd_auth` starts and stops methods; formats are read for each new
+    // password. (auth_password_format: seen)
+    "auth_method auth_password_format auth_scram_hash auth_stored_password_types \
+     auth_password_types_hidden_in_sasl1 auth_external_user_exists_check anonymous_protocol \
+     allow_multiple_connections disable_sasl_mechanisms disable_sasl_scram_downgrade_protection \
+     extauth_program extauth_pool_size jwt_key jwt_jid_field jwt_auth_only_rule pam_service \
+     pam_userinfotype oauth_access oauth_client_id_check",
+    // `init_cache` of `ejabberd_auth`, `_oauth`, `_router` and `_sm`; those of
+    // modules change with their defaults. (cache_size: seen)
+    "cache_life_time cache_missed cache_size use_cache auth_cache_life_time auth_cache_missed \
+     auth_cache_size auth_use_cache oauth_cache_life_time oauth_cache_missed oauth_cache_size \
+     oauth_cache_rest_failure_life_time oauth_use_cache router_cache_life_time \
+     router_cache_missed router_cache_size router_use_cache sm_cache_life_time sm_cache_missed \
+     sm_cache_size sm_use_cache",
+    // `ejabberd_sql_sup` and `ejabberd_redis_sup` add and remove connections; the
+    // others are read for each query.
+    "sql_pool_size sql_query_timeout redis_pool_size pgsql_users_number_estimate ext_api_url \
+     ext_api_headers ext_api_path_oauth rest_proxy_username rest_proxy_password",
+    // `ejabberd_cluster`, `ejabberd_system_monitor`. (net_ticktime, oom_watermark: seen)
+    "net_ticktime rpc_timeout oom_killer oom_queue oom_watermark",
+    // Read for each new connection. (c2s_protocol_options: seen)
+    "c2s_cafile c2s_ciphers c2s_dhfile c2s_protocol_options c2s_tls_compression \
+     negotiation_timeout validate_stream resource_conflict replaced_connection_timeout \
+     registration_timeout s2s_access s2s_cafile s2s_ciphers s2s_dhfile s2s_dns_retries \
+     s2s_dns_timeout s2s_max_retry_delay s2s_protocol_options s2s_queue_type s2s_timeout \
+     s2s_tls_compression s2s_use_starttls s2s_zlib outgoing_s2s_families \
+     outgoing_s2s_ipv4_address outgoing_s2s_ipv6_address outgoing_s2s_port outgoing_s2s_timeout",
+    // Read each time.
+    "language hide_sensitive_log_data captcha_host captcha_limit captcha_url",
+];
+
+/// Options that need a restart, and why.
+const RESTART: [(&str, &str); 12] = [
+    (
+        "the connections to the database keep what they were opened with",
+        "sql_server sql_port sql_database sql_username sql_password sql_odbc_driver sql_ssl \
+         sql_ssl_cafile sql_ssl_certfile sql_ssl_verify sql_connect_timeout sql_start_interval \
+         sql_keepalive_interval sql_prepared_statements sql_flags sql_queue_type redis_server \
+         redis_port redis_db redis_password redis_connect_timeout redis_queue_type",
+    ),
+    (
+        "where data are kept is chosen at the start",
+        "default_db default_ram_db sql_type sm_db_type router_db_type oauth_db_type",
+    ),
+    (
+        "the tables of the database are looked at when its connections start",
+        "sql_schema_multihost new_sql_schema update_sql_schema update_sql_schema_timeout",
+    ),
+    (
+        "the connections to LDAP keep what they were opened with",
+        "ldap_backups ldap_base ldap_deref_aliases ldap_dn_filter ldap_encrypt ldap_filter \
+         ldap_password ldap_port ldap_rootdn ldap_servers ldap_tls_cacertfile ldap_tls_certfile \
+         ldap_tls_depth ldap_tls_verify ldap_uids",
+    ),
+    (
+        "the HTTP client is set up at the start",
+        "ext_api_http_pool_size rest_proxy rest_proxy_port auth_opts",
+    ),
+    // `ejabberd_logger:config_reloaded/0`, new in 24.06. (seen: 26.07 does, 23.01 does not)
+    (
+        READ_AGAIN_SINCE_24_06,
+        "log_rotate_count log_rotate_size log_burst_limit_count log_burst_limit_window_time",
+    ),
+    ("queues that exist stay as they are", "queue_dir queue_type max_fsm_queue"),
+    // `ejabberd_captcha` adds its hook only where captchas were on at the start. (seen)
+    ("captchas that were off at the start stay off", "captcha_cmd"),
+    // `init` of `ejabberd_oauth` (seen) and of `ejabberd_cluster`.
+    ("it is read at the start only", "oauth_expire cluster_backend cluster_nodes"),
+    ("the programs of the old pool would go on", "extauth_pool_name"),
+    ("components that are connected keep their routes", "domain_balancing"),
+    (
+        "what it changes in the rest of the file cannot be followed",
+        "define_macro define_keyword include_config_file",
+    ),
+];
+
+/// The options of modules that need a restart, and why: the module, its
+/// options. `*` are all. For all others a reload is enough: `gen_mod` calls
+/// `reload/3` of the module, or stops and starts it where it has none.
+const RESTART_OF_MODULES: [(&str, &str, &str); 11] = [
+    ("where data are kept is chosen at the start", "*", "db_type ram_db_type"),
+    // The state of `mod_muc_room` holds them (seen). `access`, `access_create` (seen)
+    // and `access_register` are read each time; `default_room_options` are for new
+    // rooms only, restart or not.
+    (
+        "rooms that run keep what they were started with",
+        "mod_muc",
+        "access_admin access_mam access_persistent queue_type room_shaper",
+    ),
+    // A message `reload` is sent to the first two, which they do not understand
+    // (seen); that of the third does nothing.
+    ("the module does not take up new options", "mod_multicast", "*"),
+    ("the module does not take up new options", "mod_mix", "*"),
+    ("the module does not take up new options", "mod_matrix_gw", "*"),
+    ("bridges that run keep what they were started with", "mod_mqtt_bridge", "*"),
+    (
+        "its cache is set up at the start",
+        "mod_mqtt",
+        "cache_life_time cache_missed cache_size use_cache",
+    ),
+    // (seen)
+    ("its port is opened at the start and stays open", "mod_proxy65", "ip port"),
+    ("components that are connected keep what they were granted", "mod_delegation", "*"),
+    ("components that are connected keep what they were granted", "mod_privilege", "*"),
+    (
+        "the connections to LDAP keep what they were opened with",
+        "*",
+        "ldap_backups ldap_base ldap_deref_aliases ldap_encrypt ldap_password ldap_port \
+         ldap_rootdn ldap_servers ldap_tls_cacertfile ldap_tls_certfile ldap_tls_depth \
+         ldap_tls_verify",
+    ),
+];
+
+/// The first version that reads the options of the log again on a reload.
+const LOG_RELOADS: ServerVersion = ServerVersion { year: 24, month: 6 };
+const READ_AGAIN_SINCE_24_06: &str = "before ejabberd 24.06 it is read at the start only";
+const UNKNOWN: &str = "it is not known to take effect on a reload";
+const RULES_GONE: &str = "a rule that is taken out stays in force until a restart";
+const CERTIFICATES_GONE: &str =
+    "a certificate that is no longer named is kept, and may be used, until a restart";
+const STUN: &str = "clients are told the STUN and TURN addresses of the start";
+
+/// Why a changed option needs a restart of a server of `version`; `None` if a
+/// reload is enough. With both values, where they are known, more can be said
+/// about some.
+pub(super) fn restart(
+    option: &str,
+    values: Option<(Option<&Value>, Option<&Value>)>,
+    version: Option<ServerVersion>,
+) -> Option<&'static str> {
+    match OPTIONS.get(option) {
+        None => return Some(UNKNOWN),
+        Some(Some(READ_AGAIN_SINCE_24_06)) if version.is_some_and(|v| v >= LOG_RELOADS) => {
+            return None;
+        }
+        Some(Some(why)) => return Some(why),
+        Some(None) => {}
+    }
+    let (keeps_nothing, why): (fn(&Value, &Value) -> bool, _) = match option {
+        // `ejabberd_shaper` inserts, and never deletes. (seen)
+        "shaper_rules" => (no_rule_is_gone, RULES_GONE),
+        // `ejabberd_pkix` adds files, and takes none out that is still there. Of two
+        // for one host it may then serve the one that is no longer named. (seen)
+        "certfiles" => (no_certificate_is_gone, CERTIFICATES_GONE),
+        // `mod_stun_disco` looks at the listeners when it starts. (seen)
+        "listen" => (stun_is_the_same, STUN),
+        _ => return None,
+    };
+    let none = &Value::Null;
+    let harmless = values.is_some_and(|(before, after)| {
+        keeps_nothing(before.unwrap_or(none), after.unwrap_or(none))
+    });
+    if harmless { None } else { Some(why) }
+}
+
+/// Why a changed option of a module needs a restart.
+pub(super) fn restart_for_module(module: &str, option: &str) -> Option<&'static str> {
+    RESTART_OF_MODULES
+        .iter()
+        .find(|(_, modules, options)| {
+            (*modules == "*" || *modules == module) && (*options == "*" || has(options, option))
+        })
+        .map(|(why, ..)| *why)
+}
+
+/// Why taking a module out needs a restart.
+pub(super) fn restart_without_module(module: &str) -> Option<&'static str> {
+    // When it stops it does not close it. (seen)
+    (module == "mod_proxy65").then_some("its port is opened at the start and stays open")
+}
+
+/// Both tables: each option, and why it needs a restart.
+pub(super) fn table() -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
+    let reload = RELOAD.iter().map(|options| (*options, None));
+    let restart = RESTART.iter().map(|(why, options)| (*options, Some(*why)));
+    reload
+        .chain(restart)
+        .flat_map(|(options, why)| options.split_whitespace().map(move |option| (option, why)))
+}
+
+/// The same, to look up in: a file may have any number of options.
+static OPTIONS: LazyLock<BTreeMap<&str, Option<&str>>> = LazyLock::new(|| table().collect());
+
+fn has(words: &str, word: &str) -> bool {
+    words.split_whitespace().any(|one| one == word)
+}
+
+fn no_rule_is_gone(before: &Value, after: &Value) -> bool {
+    let (Some(before), Some(after)) = (before.entries(), after.entries()) else { return false };
+    let after: BTreeSet<&String> = after.iter().map(|(name, _)| name).collect();
+    before.iter().all(|(name, _)| after.contains(name))
+}
+
+fn no_certificate_is_gone(before: &Value, after: &Value) -> bool {
+    let after: BTreeSet<&str> = after.elements().iter().filter_map(Value::text).collect();
+    *before == Value::Null
+        || before.elements().iter().all(|path| path.text().is_some_and(|p| after.contains(p)))
+}
+
+fn stun_is_the_same(before: &Value, after: &Value) -> bool {
+    let stun = |listeners: &Value| -> Option<Vec<Value>> {
+        let mut found = Vec::new();
+        for listener in listeners.elements().iter().filter(|value| **value != Value::Null) {
+            if *listener.get("module")? == Value::Text("ejabberd_stun".into()) {
+                found.push(listener.clone());
+            }
+        }
+        Some(found)
+    };
+    matches!((stun(before), stun(after)), (Some(before), Some(after)) if before == after)
+}

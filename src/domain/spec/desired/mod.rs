@@ -1,0 +1,97 @@
+//! The desired state: validated, normalised, complete. Only
+//! [`validate`](super::validate) builds one.
+
+mod config;
+mod membership;
+mod objects;
+mod policy;
+mod server;
+
+use std::collections::BTreeMap;
+
+pub use config::*;
+pub use membership::OWN_NAMES;
+pub use objects::*;
+pub use policy::*;
+pub use server::*;
+
+use crate::domain::model::{Jid, Kind, Localpart, ObjectKey, Revision, RoomJid, Vhost};
+
+/// Everything that one revision of the file asks for.
+///
+/// `None` for a kind means that its key is absent: that kind is not managed at
+/// all. An empty map means that there shall be none of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DesiredState {
+    /// `metadata.name`.
+    pub name: String,
+    /// The hash of the content that this came from.
+    pub revision: Revision,
+    /// The default vhost.
+    pub host: Vhost,
+    /// Further vhosts, without the default one.
+    pub hosts: Vec<Vhost>,
+    /// Look and report, change nothing.
+    pub suspend: bool,
+    /// How the server is run.
+    pub server: Server,
+    /// The configuration that shall be in force.
+    pub config: Option<Config>,
+    /// The accounts.
+    pub users: Option<BTreeMap<Jid, User>>,
+    /// The groups, by name.
+    pub groups: Option<BTreeMap<Localpart, Group>>,
+    /// The rooms.
+    pub rooms: Option<BTreeMap<RoomJid, Room>>,
+    /// What may be changed.
+    pub policy: Policy,
+}
+
+impl DesiredState {
+    /// Whether `host` is one of ours.
+    #[must_use]
+    pub fn serves(&self, host: &Vhost) -> bool {
+        self.host == *host || self.hosts.contains(host)
+    }
+
+    /// Whether rooms on `service` are ours to decide on: it belongs to one of
+    /// our hosts, or a room on it is declared.
+    #[must_use]
+    pub fn serves_rooms_of(&self, service: &Vhost) -> bool {
+        self.host_of(service).is_some()
+            || self.rooms.iter().flatten().any(|(room, _)| room.service == *service)
+    }
+
+    /// Whether there is an entry for an object, whatever it says.
+    #[must_use]
+    pub fn declares(&self, key: &ObjectKey) -> bool {
+        let user = |users: &BTreeMap<Jid, User>| {
+            key.name.parse().is_ok_and(|jid| users.contains_key(&jid))
+        };
+        let room = |rooms: &BTreeMap<RoomJid, Room>| {
+            key.name.parse().is_ok_and(|jid| rooms.contains_key(&jid))
+        };
+        let group = |groups: &BTreeMap<Localpart, Group>| {
+            let id = key.name.parse::<Jid>();
+            id.is_ok_and(|id| id.host == self.host && groups.contains_key(&id.local))
+        };
+        match key.kind {
+            Kind::User => self.users.as_ref().is_some_and(user),
+            Kind::Room => self.rooms.as_ref().is_some_and(room),
+            Kind::Group => self.groups.as_ref().is_some_and(group),
+            Kind::Server | Kind::Config | Kind::Affiliation => false,
+        }
+    }
+
+    /// The full name of a group. Groups belong to the default vhost.
+    #[must_use]
+    pub fn group_id(&self, name: &Localpart) -> Jid {
+        Jid { local: name.clone(), host: self.host.clone() }
+    }
+
+    /// The one of our hosts that a room's service belongs to.
+    #[must_use]
+    pub fn host_of(&self, service: &Vhost) -> Option<&Vhost> {
+        service.owner(std::iter::once(&self.host).chain(&self.hosts))
+    }
+}

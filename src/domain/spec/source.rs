@@ -1,0 +1,246 @@
+//! The text of the files, and what of it may be shown.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::mask;
+use super::mask::MASK;
+use super::problem::Place;
+use super::tree::Span;
+
+/// So much of a line is kept on either side of a mistake, in characters.
+const KEPT_CHARS: usize = 200;
+/// A longer line was not written for people, and is not shown to them.
+const MAX_LINE_BYTES: usize = 64 * 1024;
+/// So far up a file that could not be read is searched for the key of a password.
+const LINES_ABOVE: usize = 200;
+
+/// One file to validate.
+#[derive(Debug, Clone)]
+pub struct SourceFile {
+    /// The path as it is shown in messages; its parent is the base of the
+    /// relative paths in the file.
+    pub path: PathBuf,
+    /// The content.
+    pub text: String,
+}
+
+/// The files, their lines, and their secrets.
+pub(crate) struct Sources<'a> {
+    files: &'a [SourceFile],
+    line_starts: Vec<Vec<usize>>,
+    secrets: Vec<Vec<Range<usize>>>,
+    broken: HashSet<usize>,
+}
+
+impl<'a> Sources<'a> {
+    pub(crate) fn new(files: &'a [SourceFile]) -> Self {
+        Self {
+            files,
+            line_starts: files.iter().map(|file| line_starts(&file.text)).collect(),
+            secrets: vec![Vec::new(); files.len()],
+            broken: HashSet::new(),
+        }
+    }
+
+    /// Notes that the text of `span` must not be shown.
+    pub(crate) fn add_secret(&mut self, span: Span) {
+        // The span of a block reaches into the line after it.
+        let end = span.start + self.slice(span).trim_end().len();
+        if let Some(ranges) = self.secrets.get_mut(span.file) {
+            ranges.push(span.start..end);
+        }
+    }
+
+    /// Notes that a file could not be read to its end, so that not all of its
+    /// secrets are known.
+    pub(crate) fn mark_broken(&mut self, file: usize) {
+        self.broken.insert(file);
+    }
+
+    /// The text of `span`.
+    pub(crate) fn slice(&self, span: Span) -> &'a str {
+        self.text(span.file).get(span.start..span.end).unwrap_or_default()
+    }
+
+    /// The number of the line in which `span` begins.
+    pub(crate) fn line_of(&self, span: Span) -> usize {
+        self.starts(span.file).partition_point(|start| *start <= span.start).max(1)
+    }
+
+    /// `file:line`, to point to a second place.
+    pub(crate) fn reference(&self, span: Span) -> String {
+        format!("{}:{}", self.path(span.file).display(), self.line_of(span))
+    }
+
+    /// The directory that relative paths written at `span` start from.
+    pub(crate) fn base(&self, span: Span) -> &'a Path {
+        self.path(span.file).parent().unwrap_or(Path::new(""))
+    }
+
+    /// The line in which `span` begins, and where it begins itself.
+    pub(crate) fn line(&self, span: Span) -> (&'a str, usize) {
+        let number = self.line_of(span);
+        let start = self.starts(span.file).get(number - 1).copied().unwrap_or_default();
+        let text = self.text(span.file);
+        let end = self.starts(span.file).get(number).copied().unwrap_or(text.len());
+        (text.get(start..end).unwrap_or_default().trim_end_matches(['\n', '\r']), start)
+    }
+
+    /// Where `span` is, with the line as it may be shown.
+    pub(crate) fn place(&self, span: Span) -> Place {
+        let (line, start) = self.line(span);
+        let before = line.get(..span.start.saturating_sub(start)).unwrap_or(line).chars().count();
+        let mut place = Place {
+            file: self.path(span.file).to_owned(),
+            line: self.line_of(span),
+            column: before + 1,
+            source_line: String::new(),
+            length: 1,
+            underline_from: 0,
+        };
+        if line.len() > MAX_LINE_BYTES {
+            place.source_line.push('…');
+            return place;
+        }
+        let hidden = self.hidden(span.file, start, line);
+        let first = before.saturating_sub(KEPT_CHARS);
+        if first > 0 {
+            place.source_line.push('…');
+        }
+        let marked = span.start..span.end.max(span.start + 1);
+        let (mut shown, mut from, mut length) = (usize::from(first > 0), None, 0);
+        let mut masking = false;
+        for (at, c) in line.char_indices().skip(first).take(2 * KEPT_CHARS) {
+            let byte = start + at;
+            let is_marked = marked.contains(&byte);
+            let is_hidden = hidden.iter().any(|range| range.contains(&byte));
+            if is_marked && from.is_none() {
+                // Inside of a mask the whole of it is meant.
+                let inside = if is_hidden && masking { MASK.len() } else { 0 };
+                from = Some(shown - inside);
+                length = inside;
+            }
+            let width = match (is_hidden, masking) {
+                (true, true) => 0,
+                (true, false) => {
+                    place.source_line.push_str(MASK);
+                    MASK.len()
+                }
+                (false, _) => {
+                    place.source_line.push(c);
+                    1
+                }
+            };
+            masking = is_hidden;
+            shown += width;
+            length += if is_marked { width } else { 0 };
+        }
+        place.underline_from = from.unwrap_or(shown);
+        place.length = length.max(1);
+        place
+    }
+
+    /// The ranges of bytes of a line that must not be shown.
+    fn hidden(&self, file: usize, start: usize, line: &str) -> Vec<Range<usize>> {
+        let end = start + line.len();
+        if self.broken.contains(&file) && self.below_password(file, start, line) {
+            let whole = start..end;
+            return vec![whole];
+        }
+        let ranges = self.secrets.get(file).map_or(&[][..], Vec::as_slice);
+        let mut hidden: Vec<_> =
+            ranges.iter().filter(|range| range.start < end && range.end > start).cloned().collect();
+        for found in mask::after_password_keys(line) {
+            let found = start + found;
+            if !hidden.iter().any(|range| range.contains(&found)) {
+                hidden.push(found..end);
+            }
+        }
+        hidden
+    }
+
+    /// Whether a line is indented below a line with the key of a password, or
+    /// follows it, and so may be part of it.
+    fn below_password(&self, file: usize, start: usize, line: &str) -> bool {
+        let indent = |line: &str| line.len() - line.trim_start().len();
+        let mut limit = indent(line);
+        let above = self.text(file).get(..start).unwrap_or_default();
+        let previous =
+            above.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        if previous.ends_with(':') && previous.to_lowercase().contains("password") {
+            return true;
+        }
+        for line in above.lines().rev().take(LINES_ABOVE).filter(|line| !line.trim().is_empty()) {
+            if indent(line) < limit {
+                limit = indent(line);
+                if line.to_lowercase().contains("password") {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn path(&self, file: usize) -> &'a Path {
+        self.files.get(file).map_or(Path::new("?"), |file| &file.path)
+    }
+
+    fn text(&self, file: usize) -> &'a str {
+        self.files.get(file).map_or("", |file| &file.text)
+    }
+
+    fn starts(&self, file: usize) -> &[usize] {
+        self.line_starts.get(file).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Where the lines begin. CR, LF and CRLF each end one.
+fn line_starts(text: &str) -> Vec<usize> {
+    let bytes = text.as_bytes();
+    let ends = bytes.iter().zip(bytes.iter().skip(1).chain(&[0])).enumerate();
+    let after =
+        ends.filter(|(_, (byte, next))| **byte == b'\n' || (**byte == b'\r' && **next != b'\n'));
+    std::iter::once(0).chain(after.map(|(at, _)| at + 1)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(text: &str, start: usize, end: usize) -> Place {
+        let files = [SourceFile { path: "f.yaml".into(), text: text.into() }];
+        Sources::new(&files).place(Span { file: 0, start, end })
+    }
+
+    #[test]
+    fn places_are_counted_in_lines_and_characters() {
+        for text in ["a\nöö: x\n", "a\röö: x", "a\r\nöö: x"] {
+            let start = text.find('x').unwrap();
+            let place = place(text, start, start + 1);
+            assert_eq!(
+                (place.line, place.column, place.source_line.as_str()),
+                (2, 5, "öö: x"),
+                "{text:?}"
+            );
+        }
+        assert_eq!(place("", 0, 0).source_line, "");
+        assert_eq!(place("a\n", 2, 2).line, 2);
+    }
+
+    #[test]
+    fn a_secret_is_masked_and_the_underline_moves_with_it() {
+        let text = "{ password: hunter2, x: y }";
+        let place = place(text, 12, 19);
+        assert_eq!(place.source_line, "{ password: ***");
+        assert_eq!((place.underline_from, place.length, place.column), (12, 3, 13));
+    }
+
+    #[test]
+    fn endless_lines_are_not_shown() {
+        let text = "x".repeat(MAX_LINE_BYTES + 1);
+        let place = place(&text, 70_000, 70_001);
+        assert_eq!((place.source_line.as_str(), place.length), ("…", 1));
+    }
+}

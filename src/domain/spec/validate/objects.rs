@@ -1,0 +1,105 @@
+//! What users, groups and rooms have in common: they are lists of things with a
+//! name, each of which may be there once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+
+use serde::de::DeserializeOwned;
+
+use super::Scope;
+use crate::domain::spec::decode::decode;
+use crate::domain::spec::mask;
+use crate::domain::spec::tree::{Node, Span, Value};
+
+/// More objects of one kind than this are refused.
+const MAX_OBJECTS: usize = 200_000;
+
+/// Decodes each element of a list by itself, and checks that it is there once.
+/// `name` gives the name of an element, and `build` what becomes of it; either
+/// may report mistakes and return `None`.
+pub(super) fn collect<D, K, V>(
+    kind: &str,
+    list: &Node,
+    scope: &mut Scope<'_, '_>,
+    mut name: impl FnMut(&D, &Node, &mut Scope<'_, '_>) -> Option<K>,
+    mut build: impl FnMut(D, &K, &Node, &mut Scope<'_, '_>) -> Option<V>,
+) -> BTreeMap<K, V>
+where
+    D: DeserializeOwned,
+    K: Clone + Eq + Ord + Hash + ToString,
+{
+    let mut objects = BTreeMap::new();
+    if !matches!(list.value, Value::List(_)) {
+        scope.report.error(list.span, format!("expected a list of {kind}s")).help =
+            Some(format!("begin each {kind} with `- name: …`"));
+        return objects;
+    }
+    let items = list.items();
+    if items.len() > MAX_OBJECTS {
+        scope.report.error(
+            list.span,
+            format!("{} {kind}s; at most {MAX_OBJECTS} are possible", items.len()),
+        );
+        return objects;
+    }
+    let mut first: HashMap<K, (Span, Option<&str>)> = HashMap::with_capacity(items.len());
+    for node in items {
+        let Some(written) = decode::<D>(node, &[], scope.report) else { continue };
+        let Some(key) = name(&written, node, scope) else { continue };
+        let span = field(node, "name");
+        if let Some((other, other_text)) = first.get(&key) {
+            let name = mask::quoted(&key.to_string());
+            let message = if *other == span {
+                format!("an alias declares the {kind} {name} a second time")
+            } else {
+                let other = scope.report.reference(*other);
+                format!("the {kind} {name} is declared twice; the first is in {other}")
+            };
+            scope.report.error(span, message).help =
+                (written_name(node) != *other_text).then(|| {
+                    "ejabberd takes names that differ only in case or form for the same".into()
+                });
+            continue;
+        }
+        first.insert(key.clone(), (span, written_name(node)));
+        if let Some(value) = build(written, &key, node, scope) {
+            objects.insert(key, value);
+        }
+    }
+    objects
+}
+
+/// The longest text that people see of an object, in bytes: the server keeps
+/// them in memory.
+const MAX_TEXT_BYTES: usize = 8 << 10;
+
+/// Whether a text can be declared for people to see.
+#[must_use]
+pub fn can_be_shown(text: &str) -> bool {
+    let bad = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    text.len() <= MAX_TEXT_BYTES && !text.contains(bad)
+}
+
+/// Whether a text can reach clients: XML has no way to say control characters,
+/// and a client that is sent one has to end its stream.
+pub(super) fn fits(text: &str, name: &str, span: Span, scope: &mut Scope<'_, '_>) -> bool {
+    if can_be_shown(text) {
+        return true;
+    }
+    let problem = if text.len() > MAX_TEXT_BYTES {
+        format!("{} has over {MAX_TEXT_BYTES} bytes", mask::quoted(name))
+    } else {
+        format!("{} holds a control character", mask::quoted(name))
+    };
+    scope.report.error(span, problem);
+    false
+}
+
+/// Where the value of a field stands, else the object.
+pub(super) fn field(node: &Node, key: &str) -> Span {
+    node.get(key).map_or(node.span, |value| value.span)
+}
+
+fn written_name(node: &Node) -> Option<&str> {
+    node.get("name").and_then(Node::text)
+}

@@ -1,0 +1,387 @@
+//! `spec.policy.ignore`: a pattern is held against the names of accounts, groups
+//! and rooms, with and without their host. One that matches no possible name
+//! protects nothing, though its author relies on it, so it is an error.
+
+use std::collections::BTreeSet;
+
+use wildmatch::WildMatch;
+
+use crate::domain::model::Vhost;
+use crate::domain::spec::{mask, suggest};
+
+/// The longest part of a name, in bytes.
+const MAX_PART_BYTES: usize = 1023;
+
+/// What follows a backslash in a name that XEP-0106 escapes; any other backslash
+/// is meant to take away the meaning of a `*`.
+const ESCAPED: [&str; 10] = ["20", "22", "26", "27", "2f", "3a", "3c", "3e", "40", "5c"];
+
+/// A letter that is written from right to left, and composes with nothing.
+const RIGHT_TO_LEFT: char = 'א';
+
+const SPECIAL: &str = "only `*` (any text) and `?` (one character) are special";
+
+/// Why a pattern cannot mean what its author wants, and what to do.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    pub(super) message: String,
+    pub(super) help: Option<String>,
+}
+
+/// The hosts of the names that patterns are held against.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    /// Our vhosts; `None` if they are not all known.
+    pub(super) hosts: Option<BTreeSet<Vhost>>,
+    /// Services of rooms, and hosts of accounts elsewhere.
+    pub(super) others: BTreeSet<Vhost>,
+    /// Whether an account of any host may be met, in a room that is `exclusive`.
+    pub(super) anywhere: bool,
+}
+
+/// A pattern as the names are that it is held against: `Guest-*` means
+/// `guest-1`, because that is what ejabberd makes of `Guest-1`.
+pub(super) fn normalised(pattern: &str, places: &Places) -> Result<String, Wrong> {
+    let none = |why: &str, help: Option<String>| {
+        Err(Wrong { message: format!("{} matches no name: {why}", mask::quoted(pattern)), help })
+    };
+    let trimmed = pattern.trim();
+    if trimmed.is_empty() {
+        let help = Some("take it out, or write the name that is to be left alone".to_owned());
+        return Err(Wrong { message: "an empty pattern matches nothing".to_owned(), help });
+    }
+    if trimmed != pattern {
+        let help = format!("take the blanks at its ends away: {}", mask::quoted(trimmed));
+        return none("a name has no blanks", Some(help));
+    }
+    let (local, host) = match pattern.split_once('@') {
+        None => (pattern, None),
+        Some((_, host)) if host.contains('@') => {
+            let help = "`name@host` has one; a group stands without it".to_owned();
+            return none("it has more than one `@`", Some(help));
+        }
+        Some(("", host)) => {
+            let help = format!("for every name on that host write {}", quoted(&["*@", host]));
+            return none("nothing stands before the `@`", Some(help));
+        }
+        Some((local, "")) => {
+            let help = format!("for a name on any host write {}", mask::quoted(local));
+            return none("nothing stands after the `@`", Some(help));
+        }
+        Some((local, host)) => (local, Some(host)),
+    };
+    if let Some((what, help)) = unsupported(local) {
+        return Err(Wrong {
+            message: format!("{} {what}", mask::quoted(pattern)),
+            help: Some(help),
+        });
+    }
+    let local = match prepared(local, &LOCAL) {
+        Ok(local) => local,
+        Err(why) => return none(&why, Some(format!("ejabberd takes no such name; {SPECIAL}"))),
+    };
+    let Some(host) = host else { return Ok(local) };
+    let host = match prepared(host, &HOST) {
+        Ok(host) => host.trim_end_matches('.').to_owned(),
+        Err(why) => return none(&why, Some(SPECIAL.to_owned())),
+    };
+    match places.refuse(&host) {
+        None => Ok(format!("{local}@{host}")),
+        help => none(&format!("no name is on the host {}", mask::quoted(&host)), help),
+    }
+}
+
+/// Whether a normalised pattern matches every name.
+pub(super) fn matches_everything(pattern: &str) -> bool {
+    let all = |part: &str| part.contains('*') && part.chars().all(|c| c == '*');
+    match pattern.split_once('@') {
+        Some((local, host)) => all(local) && all(host),
+        None => all(&pattern.replacen('?', "", 1)),
+    }
+}
+
+/// What a pattern that looks like a regular expression should be, if it does.
+/// Names may have each of these characters, so it may be right as it stands.
+pub(super) fn regular_expression(pattern: &str) -> Option<String> {
+    let plain = pattern.replace(".*", "*").replace(".+", "*");
+    let plain = plain.strip_prefix('^').unwrap_or(&plain);
+    let plain = plain.strip_suffix('$').unwrap_or(plain);
+    if plain.contains('|') {
+        return Some(format!("{SPECIAL}; write a pattern for each alternative"));
+    }
+    (plain != pattern).then(|| format!("{SPECIAL}; did you mean {}?", mask::quoted(plain)))
+}
+
+fn quoted(parts: &[&str]) -> String {
+    mask::quoted(&parts.concat())
+}
+
+/// Syntax of other patterns, which would be taken for text here.
+fn unsupported(local: &str) -> Option<(&'static str, String)> {
+    if local.contains(['[', ']']) {
+        let help = format!("{SPECIAL}; write a pattern for each of the characters, or `?`");
+        return Some(("has `[` or `]`, and there are no classes of characters", help));
+    }
+    if local.contains(['{', '}']) {
+        let help = format!("{SPECIAL}; write a pattern for each of the alternatives, or `?`");
+        return Some(("has `{` or `}`, and there are no alternatives", help));
+    }
+    let escapes = |rest: &str| {
+        ESCAPED.iter().any(|code| rest.get(..2).is_some_and(|two| two.eq_ignore_ascii_case(code)))
+    };
+    if local.split('\\').skip(1).any(|rest| !escapes(rest)) {
+        let help = format!("{SPECIAL}; `?` also matches a `*`, a `?` or a `\\` of a name");
+        return Some(("has a `\\`, which takes no meaning away from what follows", help));
+    }
+    None
+}
+
+/// How ejabberd prepares a part of a name.
+struct Part {
+    prepare: fn(&str) -> Option<String>,
+    forbidden: fn(char) -> bool,
+    place: &'static str,
+}
+
+const LOCAL: Part = Part {
+    prepare: |text| stringprep::nodeprep(text).ok().map(Into::into),
+    forbidden: |_| false,
+    place: "a name",
+};
+
+const HOST: Part = Part {
+    prepare: |text| stringprep::nameprep(text).ok().map(Into::into),
+    forbidden: |c| c.is_whitespace() || c.is_control() || "@/'\"<>&:".contains(c),
+    place: "the name of a host",
+};
+
+/// The literal pieces as names have them, with the wildcards between.
+fn prepared(text: &str, part: &Part) -> Result<String, String> {
+    let place = part.place;
+    let wildcard = |c: char| c == '*' || c == '?';
+    for c in text.chars().filter(|c| !wildcard(*c)) {
+        let alone = c.to_string();
+        // What becomes of one character does not depend on the others.
+        let Some(alone) = (part.prepare)(&alone).filter(|_| !(part.forbidden)(c)) else {
+            return Err(format!("`{}` is not allowed in {place}", c.escape_debug()));
+        };
+        if alone.contains(wildcard) {
+            return Err(format!("{place} with `{}` would have a `*` or `?`", c.escape_debug()));
+        }
+    }
+    let mut whole = String::with_capacity(text.len());
+    let mut piece = String::new();
+    // The last piece ends with the text.
+    for c in text.chars().map(Some).chain([None]) {
+        match c {
+            Some(c) if !wildcard(c) => piece.push(c),
+            c => {
+                let ready = prepare_piece(&piece, part).ok_or_else(|| bidirectional(place))?;
+                whole.push_str(&ready);
+                whole.extend(c);
+                piece.clear();
+            }
+        }
+    }
+    directions(&whole, place)?;
+    if whole.is_empty() {
+        return Err(format!("nothing of it is left in {place}"));
+    }
+    let least = whole.chars().filter(|c| *c != '*').map(char::len_utf8).sum::<usize>();
+    if least > MAX_PART_BYTES {
+        return Err(format!("{place} has at most {MAX_PART_BYTES} bytes"));
+    }
+    Ok(whole)
+}
+
+/// A piece that may stand in the middle of a name: as if between letters that
+/// are written in its direction.
+fn prepare_piece(piece: &str, part: &Part) -> Option<String> {
+    if let Some(ready) = (part.prepare)(piece) {
+        return Some(ready);
+    }
+    let between = (part.prepare)(&format!("{RIGHT_TO_LEFT}{piece}{RIGHT_TO_LEFT}"))?;
+    between.strip_prefix(RIGHT_TO_LEFT)?.strip_suffix(RIGHT_TO_LEFT).map(str::to_owned)
+}
+
+fn bidirectional(place: &str) -> String {
+    format!("{place} has letters of one direction only, at both ends where that is right to left")
+}
+
+/// The rules of RFC 3454, section 6, for names that match `whole`.
+fn directions(whole: &str, place: &str) -> Result<(), String> {
+    use stringprep::tables::{bidi_l, bidi_r_or_al};
+    let fine_end = |c: Option<char>| c.is_none_or(|c| "*?".contains(c) || bidi_r_or_al(c));
+    if whole.chars().any(bidi_r_or_al)
+        && (whole.chars().any(bidi_l)
+            || !fine_end(whole.chars().next())
+            || !fine_end(whole.chars().next_back()))
+    {
+        return Err(bidirectional(place));
+    }
+    Ok(())
+}
+
+impl Places {
+    /// `None` if a name may be on a host that matches; else what to do.
+    fn refuse(&self, pattern: &str) -> Option<String> {
+        let hosts = self.hosts.as_ref()?;
+        let wild = WildMatch::new(pattern);
+        let known = || hosts.iter().chain(&self.others);
+        if self.anywhere
+            || known().any(|host| wild.matches(host.as_str()))
+            // Services are below a host, and may have any name there.
+            || hosts.iter().any(|host| may_be_below(pattern, host.as_str()))
+        {
+            return None;
+        }
+        let near = suggest::closest(pattern, known().map(Vhost::as_str));
+        Some(match near {
+            Some(host) => format!("did you mean `{host}`?"),
+            None => format!(
+                "the file names {}; add the host to `hosts`, or leave out the `@` and what follows",
+                suggest::listed(known().map(Vhost::as_str).take(8))
+            ),
+        })
+    }
+}
+
+/// Whether a pattern matches some host that ends in `.host`.
+fn may_be_below(pattern: &str, host: &str) -> bool {
+    let end = format!(".{host}");
+    // Something has to be left of the pattern for what stands before, unless
+    // a `*` is both.
+    pattern.char_indices().any(|(at, c)| {
+        (at > 0 || c == '*')
+            && pattern.get(at..).is_some_and(|rest| WildMatch::new(rest).matches(&end))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::model::Localpart;
+
+    fn places() -> Places {
+        let hosts = ["a.example", "b.example"].map(|host| Vhost::new(host).unwrap());
+        let others = ["rooms.elsewhere"].map(|host| Vhost::new(host).unwrap());
+        Places { hosts: Some(hosts.into()), others: others.into(), anywhere: false }
+    }
+
+    fn means(pattern: &str) -> Result<String, String> {
+        normalised(pattern, &places()).map_err(|wrong| {
+            assert!(wrong.help.is_some(), "{pattern:?}: {}", wrong.message);
+            wrong.message
+        })
+    }
+
+    #[test]
+    fn a_pattern_that_no_name_matches_is_refused() {
+        for pattern in [
+            "",
+            " ",
+            "guest-1 ",
+            " guest-*",
+            "guest 1",
+            "guest\u{a0}*",
+            "guest\t*",
+            "@a.example",
+            "guest@",
+            "guest@@a.example",
+            "a@b@a.example",
+            "guest\"",
+            "a&b*",
+            "o'hara",
+            "room/nick",
+            "xmpp:ann",
+            "<guest>",
+            "guest-[ab]",
+            "{a,b}-*",
+            "\\*",
+            "\\d*",
+            "a\\",
+            "guest-\u{1f418}*",
+            "\u{202e}guest",
+            "\u{ad}",
+            "\u{ff0a}",
+            "guest\u{ff1f}",
+            "guest\u{ff20}a.example",
+            "*@c.example",
+            "guest@a.exmple",
+            "*@*.example.org",
+            "*@a example",
+            "*@a.example:5222",
+            "*@a.example/x",
+            "g\u{5d0}*",
+            "1\u{5d0}",
+        ] {
+            assert!(means(pattern).is_err(), "{pattern:?}: {:?}", means(pattern));
+        }
+        let long = "x".repeat(1024);
+        assert!(means(&long).is_err() && means(&format!("{}*", &long[1..])).is_ok());
+        assert!(means(&"?".repeat(1024)).is_err() && means(&"\u{e9}".repeat(512)).is_err());
+    }
+
+    #[test]
+    fn a_pattern_that_some_name_matches_is_normalised_as_names_are() {
+        for (pattern, expected) in [
+            ("guest-*", "guest-*"),
+            ("Guest-?", "guest-?"),
+            ("\u{fb01}x-*", "fix-*"),
+            ("\u{d8}re*", "\u{f8}re*"),
+            ("STRASSE*STRA\u{df}E", "strasse*strasse"),
+            ("*", "*"),
+            ("*@A.Example", "*@a.example"),
+            ("guest-*@conference.a.example", "guest-*@conference.a.example"),
+            ("*@*.b.example", "*@*.b.example"),
+            ("*@conference.*", "*@conference.*"),
+            ("*@*", "*@*"),
+            ("*@*example", "*@*example"),
+            ("lobby@rooms.elsewhere", "lobby@rooms.elsewhere"),
+            ("joe\\40corp*", "joe\\40corp*"),
+            ("guest-.*", "guest-.*"),
+            ("a+b", "a+b"),
+            ("\u{5d0}*", "\u{5d0}*"),
+            ("*1\u{5d0}", "*1\u{5d0}"),
+            ("\u{5d0}1*", "\u{5d0}1*"),
+            ("$(id)", "$(id)"),
+        ] {
+            assert_eq!(means(pattern).as_deref(), Ok(expected), "{pattern:?}");
+        }
+        let anywhere = Places { anywhere: true, ..places() };
+        assert!(normalised("*@c.example", &anywhere).is_ok());
+        assert!(normalised("*@c.example", &Places::default()).is_ok(), "hosts are not known");
+    }
+
+    proptest::proptest! {
+        /// Without wildcards a pattern is possible exactly where it is a name.
+        #[test]
+        fn a_name_is_a_pattern_and_nothing_else_is(
+            name in "[a-zA-Z\u{5d0}\u{627}\u{e9}\u{df}\u{fb01}\u{ad}\u{1f418} :&.1-]{1,6}"
+        ) {
+            let trimmed = name.trim() == name;
+            match (Localpart::new(&name), means(&name)) {
+                (Ok(name), Ok(pattern)) => assert_eq!(name.as_str(), pattern),
+                (Err(_), Err(_)) => {}
+                (name, pattern) => panic!("{name:?} {pattern:?} {trimmed}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_regular_expression_is_noticed() {
+        for (pattern, better) in
+            [("guest-.*", "`guest-*`"), ("^bot", "`bot`"), ("bot$", "`bot`"), ("a.+b", "`a*b`")]
+        {
+            assert!(regular_expression(pattern).unwrap().contains(better), "{pattern}");
+        }
+        assert!(regular_expression("a|b").is_some());
+        assert!(regular_expression("guest-*").is_none() && regular_expression("a.b").is_none());
+        for pattern in ["*", "***", "?*", "*?", "*@*"] {
+            assert!(matches_everything(pattern), "{pattern}");
+        }
+        for pattern in ["?", "??*", "a*", "*@a.example"] {
+            assert!(!matches_everything(pattern), "{pattern}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Where secrets come from and go to.
+
+use std::path::PathBuf;
+
+use super::Scope;
+use crate::domain::model::Secret;
+use crate::domain::spec::desired::{SecretSink, SecretSource};
+use crate::domain::spec::document::{SecretFrom, SecretTo};
+use crate::domain::spec::mask;
+use crate::domain::spec::tree::{Node, Span};
+
+/// The longest password that ejabberd takes, in bytes, before and after stringprep:
+/// `ejabberd_auth:validate_credentials/3` calls `jid:resourceprep/1` (tried on
+/// 23.01, 24.12 and 26.07).
+const MAX_PASSWORD_BYTES: usize = 1023;
+
+/// Checks a password that stands in the file. Nothing of it gets into a message.
+pub(super) fn inline(
+    secret: Secret,
+    span: Span,
+    scope: &mut Scope<'_, '_>,
+) -> Option<SecretSource> {
+    let text = secret.expose();
+    let wrong = if text.is_empty() {
+        Some("the password is empty; ejabberd refuses that")
+    } else if text.len() > MAX_PASSWORD_BYTES {
+        Some("the password has over 1023 bytes; ejabberd refuses that")
+    } else if text.contains(['\n', '\r']) {
+        Some("the password holds a line break")
+    } else if text.contains('\t') {
+        Some("the password holds a tab; ejabberd refuses that")
+    } else if text.contains(char::is_control) {
+        Some("the password holds a control character")
+    } else {
+        match stringprep::resourceprep(text) {
+            Ok(prepared) if prepared.len() > MAX_PASSWORD_BYTES => {
+                Some("the password has over 1023 bytes after stringprep; ejabberd refuses that")
+            }
+            Ok(_) => None,
+            Err(_) => Some(
+                "stringprep forbids a character of the password, as an emoji, or its mixed text directions; ejabberd refuses that",
+            ),
+        }
+    };
+    if let Some(wrong) = wrong {
+        scope.report.error(span, wrong);
+        return None;
+    }
+    scope.report.counted_warning(
+        span,
+        "the password stands in the file itself, for everybody who can read it",
+        Some("put it in a file or a variable of its own: `passwordFrom: { file: … }`"),
+    );
+    Some(SecretSource::Inline(secret))
+}
+
+/// Checks a `passwordFrom` or `tokenFrom`.
+pub(super) fn source(
+    from: SecretFrom,
+    node: &Node,
+    may_generate: bool,
+    scope: &mut Scope<'_, '_>,
+) -> Option<SecretSource> {
+    let SecretFrom { file, env, command, generate } = from;
+    let given: Vec<&str> = ["file", "env", "command", "generate"]
+        .into_iter()
+        .filter(|key| node.get(key).is_some())
+        .collect();
+    if given.len() != 1 {
+        let message = match given.as_slice() {
+            [] => "nothing is said of where the secret comes from".to_owned(),
+            [..] => format!("a secret comes from one place; here are {}", given.len()),
+        };
+        scope.report.error(node.span, message).help =
+            Some("give exactly one of `file`, `env`, `command` and `generate: true`".into());
+        return None;
+    }
+    let at = |key| super::objects::field(node, key);
+    if let Some(file) = file {
+        return path(&file, at("file"), scope).map(SecretSource::File);
+    }
+    if let Some(env) = env {
+        if env.is_empty() || env.contains(|c: char| c == '=' || c.is_whitespace() || c.is_control())
+        {
+            scope.report.error(
+                at("env"),
+                format!("{} cannot be the name of a variable", mask::quoted(&env)),
+            );
+            return None;
+        }
+        return Some(SecretSource::Env(env));
+    }
+    if let Some(command) = command {
+        if command.first().is_none_or(String::is_empty)
+            || command.iter().any(|word| word.contains('\0'))
+        {
+            scope.report.error(at("command"), "a command begins with a program").help =
+                Some("a command is a list, never a shell line: `[pass, show, xmpp/ann]`".into());
+            return None;
+        }
+        return Some(SecretSource::Command(command));
+    }
+    match generate {
+        Some(true) if may_generate => Some(SecretSource::Generate),
+        Some(true) => {
+            scope.report.error(at("generate"), "only the password of an account can be generated");
+            None
+        }
+        Some(false) => {
+            scope.report.error(at("generate"), "`generate: false` says nothing").help =
+                Some("leave out `passwordFrom`, or write `generate: true`".into());
+            None
+        }
+        None => None,
+    }
+}
+
+/// Checks a `passwordTo`.
+pub(super) fn sink(to: SecretTo, node: &Node, scope: &mut Scope<'_, '_>) -> Option<SecretSink> {
+    let SecretTo { file, mode } = to;
+    if mode.0 & 0o007 != 0 {
+        scope.report.warning(
+            super::objects::field(node, "mode"),
+            format!("permissions {:04o} let everybody on the host read the password", mode.0),
+        );
+    }
+    let span = super::objects::field(node, "file");
+    let file = place(&file, span, scope)?;
+    scope.files.written(&file, span);
+    Some(SecretSink { file, mode: mode.0 })
+}
+
+/// The path of an input, relative to the directory of the file that names the input.
+pub(super) fn path(text: &str, span: Span, scope: &mut Scope<'_, '_>) -> Option<PathBuf> {
+    let path = place(text, span, scope)?;
+    scope.files.read(&path);
+    Some(path)
+}
+
+fn place(text: &str, span: Span, scope: &mut Scope<'_, '_>) -> Option<PathBuf> {
+    if text.trim().is_empty() || text.contains('\0') {
+        scope.report.error(span, "this cannot be a path");
+        return None;
+    }
+    Some(scope.report.base(span).join(text))
+}

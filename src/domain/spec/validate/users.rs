@@ -1,0 +1,137 @@
+//! `spec.users`.
+
+use std::collections::BTreeMap;
+
+use super::objects::{collect, field, fits};
+use super::{Scope, secrets, vcard};
+use crate::domain::model::Jid;
+use crate::domain::spec::desired::{DeletionPolicy, OWN_NAMES, PasswordPolicy, User, UserState};
+use crate::domain::spec::tree::Node;
+use crate::domain::spec::{document, mask, suggest};
+
+/// The declared accounts.
+pub(super) type Users = BTreeMap<Jid, User>;
+
+pub(super) fn check(list: &Node, scope: &mut Scope<'_, '_>) -> Users {
+    collect("user", list, scope, name, build)
+}
+
+fn name(user: &document::User, node: &Node, scope: &mut Scope<'_, '_>) -> Option<Jid> {
+    let span = field(node, "name");
+    let jid = match Jid::parse(&user.name, &scope.home) {
+        Ok(jid) => jid,
+        Err(error) => {
+            scope
+                .report
+                .error(span, format!("{} cannot be an account: {error}", mask::quoted(&user.name)));
+            return None;
+        }
+    };
+    if !scope.is_ours(&jid.host) {
+        let hosts: Vec<&str> = scope
+            .hosts
+            .iter()
+            .flatten()
+            .take(100)
+            .map(crate::domain::model::Vhost::as_str)
+            .collect();
+        let help = suggest::closest(jid.host.as_str(), hosts).map_or_else(
+            || format!("add it to `spec.hosts`: `hosts: [{}]`", jid.host),
+            |host| format!("did you mean `{host}`?"),
+        );
+        let message = format!("the host {} is not one of ours", mask::quoted(jid.host.as_str()));
+        scope.report.error(span, message).help = Some(help);
+        return None;
+    }
+    if jid.local.as_str().starts_with(OWN_NAMES) {
+        let message =
+            format!("{} is one of the operator's own names in rooms", mask::quoted(&user.name));
+        scope.report.error(span, message);
+        return None;
+    }
+    Some(jid)
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "the others can fail")]
+fn build(user: document::User, _: &Jid, node: &Node, scope: &mut Scope<'_, '_>) -> Option<User> {
+    let document::User {
+        name: _,
+        password,
+        password_from,
+        password_policy,
+        password_to,
+        state,
+        reason,
+        nickname,
+        vcard,
+        deletion_policy,
+        paused,
+    } = user;
+
+    if let (Some(_), Some(from)) =
+        (node.get("password"), node.entry("passwordFrom").filter(|e| node.get(&e.key).is_some()))
+    {
+        scope
+            .report
+            .error(from.key_span, "`password` and `passwordFrom` exclude each other")
+            .help = Some("take the password out of the file, and keep `passwordFrom`".into());
+    }
+    let inline =
+        password.and_then(|password| secrets::inline(password.0, field(node, "password"), scope));
+    let from = password_from
+        .zip(node.get("passwordFrom"))
+        .and_then(|(from, node)| secrets::source(from, node, true, scope));
+    let password_to = password_to
+        .zip(node.get("passwordTo"))
+        .and_then(|(to, node)| secrets::sink(to, node, scope));
+
+    if state == document::UserState::Absent {
+        for key in ["password", "passwordFrom", "passwordTo"] {
+            if let Some(entry) = node.entry(key) {
+                let message = format!("`{key}` has no effect on an account that shall be absent");
+                scope.report.counted_warning(entry.key_span, &message, None);
+            }
+        }
+    }
+    let state = match (state, reason) {
+        (document::UserState::Banned, reason)
+            if reason
+                .as_ref()
+                .is_some_and(|reason| !fits(reason, "reason", field(node, "reason"), scope)) =>
+        {
+            return None;
+        }
+        (document::UserState::Banned, reason) => UserState::Banned { reason },
+        (state, reason) => {
+            if reason.is_some() {
+                let span = node.entry("reason").map_or(node.span, |entry| entry.key_span);
+                scope.report.error(span, "a `reason` is only given for `state: banned`");
+            }
+            if state == document::UserState::Absent {
+                UserState::Absent
+            } else {
+                UserState::Present
+            }
+        }
+    };
+    let vcard = vcard::check(nickname, vcard, node, scope);
+    Some(User {
+        password: inline.or(from),
+        password_policy: match password_policy {
+            document::PasswordPolicy::Enforce => PasswordPolicy::Enforce,
+            document::PasswordPolicy::Initial => PasswordPolicy::Initial,
+        },
+        password_to,
+        state,
+        vcard,
+        deletion_policy: deletion(deletion_policy),
+        paused,
+    })
+}
+
+pub(super) fn deletion(policy: document::DeletionPolicy) -> DeletionPolicy {
+    match policy {
+        document::DeletionPolicy::Delete => DeletionPolicy::Delete,
+        document::DeletionPolicy::Retain => DeletionPolicy::Retain,
+    }
+}

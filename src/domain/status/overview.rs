@@ -1,0 +1,202 @@
+//! Floor 2: every account, group and room, and how it stands.
+//!
+//! Pure. For people who look for one object; what is done about it is decided
+//! elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::inventory::Inventory;
+use crate::domain::model::{Jid, Kind, ObjectKey, RoomJid};
+use crate::domain::observed::{ObservedState, Reading};
+use crate::domain::spec::{DesiredState, Group, OptionValue, Room, User, UserState};
+
+/// So many objects are listed; of more, only how many.
+const MAX_OBJECTS: usize = 50_000;
+
+/// How an object stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// A step about it fails.
+    Failing,
+    /// Something else keeps changing it back.
+    Contested,
+    /// Its deletion was refused by the guard.
+    Refused,
+    /// It differs, and that waits for something.
+    Waiting,
+    /// It differs.
+    Differs,
+    /// It is written as declared, and something of it has no effect on this server.
+    NotInForce,
+    /// It cannot be read at the moment.
+    Unknown,
+    /// It is as declared.
+    AsDeclared,
+    /// It is owned, is declared no longer, and stays.
+    Kept,
+    /// It is of others.
+    Unmanaged,
+}
+
+/// One object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Object {
+    /// What it is: user, group or room.
+    pub kind: Kind,
+    /// Its full name.
+    pub name: String,
+    /// How it stands.
+    pub state: Standing,
+    /// Why it stands so; empty where that needs no words.
+    pub why: String,
+    /// What the file says of it, in a word or two: `banned`, a title.
+    pub about: String,
+    /// Since when it is owned, if it is.
+    pub owned_since: Option<Timestamp>,
+}
+
+/// All objects.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overview {
+    /// By kind and name.
+    pub objects: Vec<Object>,
+    /// How many more there are.
+    pub left_out: usize,
+}
+
+/// What is known of objects that do not stand as they should.
+pub type Differences = BTreeMap<ObjectKey, (Standing, String)>;
+
+/// Lists everything that is declared, owned or on the server.
+#[must_use]
+pub fn overview(
+    desired: &DesiredState,
+    observed: &ObservedState,
+    inventory: &Inventory,
+    differences: &Differences,
+) -> Overview {
+    let mut seen = Seen::default();
+    users(desired, observed, &mut seen);
+    groups(desired, observed, &mut seen);
+    rooms(desired, observed, &mut seen);
+    for kind in [Kind::User, Kind::Group, Kind::Room] {
+        for (name, _) in inventory.of_kind(kind) {
+            seen.there.entry(ObjectKey::new(kind, name)).or_default();
+        }
+    }
+    let left_out = seen.there.len().saturating_sub(MAX_OBJECTS);
+    let objects = seen.there.into_iter().take(MAX_OBJECTS).map(|(key, about)| {
+        let owned_since = inventory.get(&key).map(|owned| owned.since);
+        let (state, why) = match differences.get(&key) {
+            Some((state, why)) => (*state, why.clone()),
+            None if seen.unknown.contains(&key) || observed.version.known().is_none() => {
+                (Standing::Unknown, String::new())
+            }
+            None if about.is_some() => (Standing::AsDeclared, String::new()),
+            None if owned_since.is_some() => (Standing::Kept, String::new()),
+            None => (Standing::Unmanaged, String::new()),
+        };
+        let about = about.unwrap_or_default();
+        Object { kind: key.kind, name: key.name, state, why, about, owned_since }
+    });
+    Overview { objects: objects.collect(), left_out }
+}
+
+/// The objects that are declared, with what is declared of them, or are there.
+#[derive(Default)]
+struct Seen {
+    there: BTreeMap<ObjectKey, Option<String>>,
+    unknown: BTreeSet<ObjectKey>,
+}
+
+impl Seen {
+    fn declared(&mut self, key: ObjectKey, about: String, readable: bool) {
+        if !readable {
+            self.unknown.insert(key.clone());
+        }
+        self.there.insert(key, Some(about));
+    }
+
+    fn present(&mut self, key: ObjectKey) {
+        self.there.entry(key).or_default();
+    }
+}
+
+fn users(desired: &DesiredState, observed: &ObservedState, seen: &mut Seen) {
+    for (jid, user) in desired.users.iter().flatten() {
+        let readable = observed.users.get(&jid.host).is_some_and(|r| r.known().is_some());
+        seen.declared(ObjectKey::new(Kind::User, jid), about_user(user), readable);
+    }
+    for (host, names) in &observed.users {
+        for local in names.known().into_iter().flatten() {
+            let jid = Jid { local: local.clone(), host: host.clone() };
+            seen.present(ObjectKey::new(Kind::User, &jid));
+        }
+    }
+}
+
+fn groups(desired: &DesiredState, observed: &ObservedState, seen: &mut Seen) {
+    let groups = observed.groups.as_ref().and_then(Reading::known);
+    for (name, group) in desired.groups.iter().flatten() {
+        let readable = groups
+            .is_some_and(|groups| !matches!(groups.details.get(name), Some(Reading::Unknown(_))));
+        let key = ObjectKey::new(Kind::Group, &desired.group_id(name));
+        seen.declared(key, about_group(group), readable);
+    }
+    for name in groups.into_iter().flat_map(|groups| &groups.names) {
+        seen.present(ObjectKey::new(Kind::Group, &desired.group_id(name)));
+    }
+}
+
+fn rooms(desired: &DesiredState, observed: &ObservedState, seen: &mut Seen) {
+    let rooms = observed.rooms.known();
+    let readable = |room: &RoomJid| {
+        rooms.is_some_and(|rooms| !matches!(rooms.details.get(room), Some(Reading::Unknown(_))))
+    };
+    for (name, room) in desired.rooms.iter().flatten() {
+        seen.declared(ObjectKey::new(Kind::Room, name), about_room(room), readable(name));
+    }
+    for name in rooms.into_iter().flat_map(|rooms| &rooms.present) {
+        seen.present(ObjectKey::new(Kind::Room, name));
+    }
+}
+
+fn about_user(user: &User) -> String {
+    let state = match &user.state {
+        UserState::Present => "",
+        UserState::Absent => "absent",
+        UserState::Banned { .. } => "banned",
+    };
+    with_pause(state.to_owned(), user.paused)
+}
+
+fn about_group(group: &Group) -> String {
+    let name = group.display_name.clone().unwrap_or_default();
+    match &group.members {
+        Some(members) if name.is_empty() => format!("{} members", members.len()),
+        Some(members) => format!("{name}, {} members", members.len()),
+        None => name,
+    }
+}
+
+fn about_room(room: &Room) -> String {
+    let about = match room.options.get("title") {
+        _ if !room.present => "absent".to_owned(),
+        Some(OptionValue::Text(title)) => title.clone(),
+        _ => String::new(),
+    };
+    with_pause(about, room.paused)
+}
+
+fn with_pause(about: String, paused: bool) -> String {
+    match (paused, about.is_empty()) {
+        (false, _) => about,
+        (true, true) => "paused".to_owned(),
+        (true, false) => format!("{about}, paused"),
+    }
+}

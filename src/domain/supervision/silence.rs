@@ -1,0 +1,106 @@
+//! What it means that a server does not answer: it starts, it is busy, or it hangs.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Cause, Effect, Settings, State, Supervision, since};
+use crate::domain::observed::Work;
+
+/// A server that does not answer and still works gets so many times as long as
+/// one that does nothing.
+const PATIENCE_WHEN_BUSY: u32 = 8;
+
+/// A server that starts, does not answer, and shows no work for so long is
+/// frozen: no processor time, no byte read or written, no wait for a disk.
+const FROZEN_AFTER: Duration = Duration::from_secs(60);
+
+impl Supervision {
+    pub(super) fn missed(
+        &mut self,
+        work: Option<Work>,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Option<Effect> {
+        let probe = &settings.probe;
+        match self.state {
+            State::Starting { .. } => {
+                // Where there is no VM yet, a start script may be waiting for something.
+                let limit = work.map_or(probe.start_deadline, |_| FROZEN_AFTER);
+                if self.idle_for(work, now) >= limit {
+                    return self.restart(Cause::frozen(limit), settings, now);
+                }
+            }
+            State::Running { healthy, misses } if misses + 1 < probe.failures => {
+                self.state = State::Running { healthy, misses: misses + 1 };
+            }
+            State::Running { misses, .. } => {
+                self.enter(State::Unresponsive { misses: misses + 1, measured: now, work }, now);
+            }
+            State::Halted | State::Unseen { .. } | State::PortSilent { .. } => {
+                self.enter(State::Unresponsive { misses: 1, measured: now, work }, now);
+            }
+            State::Unresponsive { misses, measured, work: before } => {
+                let misses = misses + 1;
+                let busy = worked(before, work, since(measured, now));
+                let patience = if busy { PATIENCE_WHEN_BUSY } else { 1 };
+                let work = work.or(before);
+                self.state = State::Unresponsive { misses, measured: now, work };
+                if misses > probe.failures.saturating_mul(patience) {
+                    return self.restart(Cause::unresponsive(), settings, now);
+                }
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// Its node answers: it starts. That takes as long as it works.
+    pub(super) fn in_progress(
+        &mut self,
+        work: Option<Work>,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Option<Effect> {
+        if !matches!(self.state, State::Starting { .. }) {
+            self.enter(State::Starting { alive: now, work }, now);
+            return None;
+        }
+        let deadline = settings.probe.start_deadline;
+        if self.idle_for(work, now) < deadline {
+            return None;
+        }
+        self.restart(Cause::stuck_start(deadline), settings, now)
+    }
+
+    /// For how long a server that starts has done nothing.
+    fn idle_for(&mut self, work: Option<Work>, now: Timestamp) -> Duration {
+        let State::Starting { alive, work: before } = self.state else { return Duration::ZERO };
+        if before.is_none() && work.is_some() {
+            // What it had done when it was last seen is not known.
+            self.state = State::Starting { alive, work };
+        } else if worked(before, work, since(alive, now)) {
+            self.state = State::Starting { alive: now, work };
+            return Duration::ZERO;
+        }
+        since(alive, now)
+    }
+
+    pub(super) fn port_silent(&mut self, why: String, settings: &Settings, now: Timestamp) {
+        match self.state {
+            // One slow answer is nothing to report.
+            State::Running { healthy, misses } if misses + 1 < settings.probe.failures => {
+                self.state = State::Running { healthy, misses: misses + 1 };
+            }
+            _ => self.enter(State::PortSilent { why }, now),
+        }
+    }
+}
+
+/// Whether a server has worked between two measurements, `passed` apart.
+fn worked(before: Option<Work>, now: Option<Work>, passed: Duration) -> bool {
+    match (before, now) {
+        (Some(before), Some(now)) => now.since(&before, passed),
+        _ => false,
+    }
+}

@@ -1,0 +1,83 @@
+//! When a server is started again, and how long the operator waits before that.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Cause, Effect, Settings, State, Supervision, since};
+use crate::domain::spec::Backoff;
+
+/// How long others get to start the server, or to remove it, before the operator
+/// starts it.
+const OTHERS_FIRST: Duration = Duration::from_secs(10);
+
+impl Supervision {
+    /// It lives and has to be restarted; not sooner than the backoff allows.
+    pub(super) fn restart(
+        &mut self,
+        cause: Cause,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Option<Effect> {
+        let wait = self.wait(false, settings);
+        self.cause = Some(cause);
+        if since(self.since, now) < wait {
+            return None;
+        }
+        self.start(now);
+        Some(Effect::Restart)
+    }
+
+    /// It has ended by itself.
+    pub(super) fn ended(
+        &mut self,
+        cause: Cause,
+        others_first: bool,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Option<Effect> {
+        let to_mend = cause.needs_mending();
+        self.cause = Some(cause);
+        let wait = self.wait(to_mend, settings);
+        if wait.is_zero() && !others_first {
+            return self.start(now);
+        }
+        let wait = if others_first { wait.max(OTHERS_FIRST) } else { wait };
+        let until = now + wait;
+        self.enter(
+            if to_mend { State::Failed { until } } else { State::BackingOff { until } },
+            now,
+        );
+        None
+    }
+
+    /// The wait before the next start. The first is immediate, unless starting
+    /// is known not to help.
+    fn wait(&self, to_mend: bool, settings: &Settings) -> Duration {
+        let Backoff { initial, max, .. } = settings.backoff;
+        let doublings = match (self.starts, to_mend) {
+            (0, false) => return Duration::ZERO,
+            (starts, true) => starts,
+            (starts, false) => starts - 1,
+        };
+        initial.saturating_mul(2_u32.saturating_pow(doublings)).min(max)
+    }
+
+    pub(super) fn when_due(&mut self, now: Timestamp) -> Option<Effect> {
+        match self.state {
+            State::BackingOff { until } | State::Failed { until } if now < until => None,
+            State::Stopped | State::Stopping => {
+                self.starts = 0;
+                self.start(now)
+            }
+            _ => self.start(now),
+        }
+    }
+
+    #[allow(clippy::unnecessary_wraps, reason = "the effect of every caller")]
+    pub(super) fn start(&mut self, now: Timestamp) -> Option<Effect> {
+        self.starts = self.starts.saturating_add(1);
+        self.enter(State::Starting { alive: now, work: None }, now);
+        Some(Effect::Start)
+    }
+}

@@ -1,0 +1,150 @@
+//! Accounts.
+
+use std::collections::BTreeSet;
+
+use tokio::sync::MutexGuard;
+
+use super::answers::{number, refused, says, texts};
+use super::{Arg, Call, ControlError, Created, Result, Server, Shape, not_served};
+use crate::domain::model::{Jid, Localpart, Secret, ServerVersion, Vhost};
+
+/// Since this version a registration reads the whole account table under a
+/// lock (`ejabberd_auth_mnesia:try_register_multiple`). With the table on disk
+/// only, which is the default, many at once wait for each other again and
+/// again: 30 a second, where one after the other makes 350 (measured on 26.07).
+const REGISTERS_ONE_BY_ONE_SINCE: ServerVersion = ServerVersion { year: 25, month: 3 };
+
+impl Server {
+    /// The names of the accounts of `host`, normalised. One that this program
+    /// could not have written is left out: nothing could be done about it.
+    pub async fn registered_users(&self, host: &Vhost) -> Result<BTreeSet<Localpart>> {
+        Ok(self.account_names(host).await?.0)
+    }
+
+    /// The same, and beside them the names that this program could not have written.
+    pub async fn account_names(
+        &self,
+        host: &Vhost,
+    ) -> Result<(BTreeSet<Localpart>, BTreeSet<String>)> {
+        const NAME: &str = "registered_users";
+        let answer = self.command(NAME, Shape::Lines, vec![host.as_str().into()]).await?;
+        if says(&answer, "Unknown virtual host") && answer.as_list().is_none() {
+            return Err(ControlError::Refused { command: NAME, message: not_served(host) });
+        }
+        let (mut names, mut others) = (BTreeSet::new(), BTreeSet::new());
+        for name in texts(NAME, &answer)? {
+            match Localpart::new(name) {
+                Ok(name) => drop(names.insert(name)),
+                Err(_) => drop(others.insert(name.to_owned())),
+            }
+        }
+        Ok((names, others))
+    }
+
+    /// Whether the account exists.
+    pub async fn account_exists(&self, jid: &Jid) -> Result<bool> {
+        Ok(self.command("check_account", Shape::Rescode, account(jid)).await?.is_ok())
+    }
+
+    /// The number of accounts that the server's statistics know: a reading of
+    /// another kind than [`registered_users`](Self::registered_users).
+    pub async fn count_users(&self, host: &Vhost) -> Result<i64> {
+        let args = vec!["registeredusers".into(), host.as_str().into()];
+        number("stats_host", &self.command("stats_host", Shape::Text, args).await?)
+    }
+
+    /// Sends a headline to everybody who is connected to `host`; at most ten
+    /// thousand. Answers to how many.
+    pub async fn tell_connected(&self, host: &Vhost, text: &str) -> Result<usize> {
+        const MOST: usize = 10_000;
+        let answer =
+            self.command("connected_users_vhost", Shape::Lines, vec![host.as_str().into()]).await?;
+        let connected = texts("connected_users_vhost", &answer)?;
+        let mut told = 0;
+        for jid in connected.into_iter().take(MOST) {
+            let args =
+                vec!["headline".into(), host.as_str().into(), jid.into(), "".into(), text.into()];
+            told += usize::from(self.command("send_message", Shape::Rescode, args).await?.is_ok());
+        }
+        Ok(told)
+    }
+
+    /// Whether `password` is that of the account. Asking for an account that
+    /// does not exist answers no.
+    pub async fn password_is(&self, jid: &Jid, password: &Secret) -> Result<bool> {
+        let mut args = account(jid);
+        args.push(password.into());
+        Ok(self.command("check_password", Shape::Rescode, args).await?.is_ok())
+    }
+
+    /// Makes an account.
+    pub async fn register(&self, jid: &Jid, password: &Secret) -> Result<Created> {
+        let mut args = account(jid);
+        args.push(password.into());
+        let _turn = self.turn_to_register().await?;
+        let answer = self.command("register", Shape::Restuple, args).await?;
+        if answer.is_ok() {
+            return Ok(Created::Now);
+        }
+        if says(&answer, "conflict") || says(&answer, "exists") {
+            return Ok(Created::Before);
+        }
+        Err(refused("register", &answer))
+    }
+
+    /// Waits for the turn to register, where only one may at a time.
+    async fn turn_to_register(&self) -> Result<Option<MutexGuard<'_, Option<bool>>>> {
+        let mut turn = self.registering.lock().await;
+        let one_by_one = match *turn {
+            Some(known) => known,
+            None => {
+                let storage = [Arg::Atom("passwd"), Arg::Atom("storage_type")];
+                let ask = Call::function("mnesia", "table_info", storage.into());
+                let on_disk_only = match self.control.call(ask, self.deadline).await {
+                    Ok(answer) => answer.as_text() == Some("disc_only_copies"),
+                    // Accounts are elsewhere, in SQL or LDAP.
+                    Err(ControlError::Crashed { .. }) => false,
+                    Err(error) => return Err(error),
+                };
+                self.version().await? >= REGISTERS_ONE_BY_ONE_SINCE && on_disk_only
+            }
+        };
+        *turn = Some(one_by_one);
+        Ok(one_by_one.then_some(turn))
+    }
+
+    /// Sets a password. Whether the account exists is asked first, so that the error
+    /// says so on every version.
+    pub async fn change_password(&self, jid: &Jid, password: &Secret) -> Result<()> {
+        if !self.account_exists(jid).await? {
+            return Err(ControlError::Refused {
+                command: "change_password",
+                message: "there is no such account".to_owned(),
+            });
+        }
+        let mut args = account(jid);
+        args.push(password.into());
+        let answer = self.command("change_password", Shape::Rescode, args).await?;
+        if answer.is_ok() { Ok(()) } else { Err(refused("change_password", &answer)) }
+    }
+
+    /// Deletes an account. `false`: there was none. That is asked first,
+    /// because deleting one that is absent spoils the server's statistics.
+    pub async fn unregister(&self, jid: &Jid) -> Result<bool> {
+        if !self.account_exists(jid).await? {
+            return Ok(false);
+        }
+        let answer = self.command("unregister", Shape::Restuple, account(jid)).await?;
+        if answer.is_ok() { Ok(true) } else { Err(refused("unregister", &answer)) }
+    }
+
+    /// The number of sessions on `host`.
+    pub async fn connected_users(&self, host: &Vhost) -> Result<i64> {
+        let args = vec!["onlineusers".into(), host.as_str().into()];
+        number("stats_host", &self.command("stats_host", Shape::Text, args).await?)
+    }
+}
+
+pub(super) fn account(jid: &Jid) -> Vec<super::Arg> {
+    vec![jid.local.as_str().into(), jid.host.as_str().into()]
+}

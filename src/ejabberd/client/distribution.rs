@@ -1,0 +1,43 @@
+//! The port of the Erlang distribution.
+
+use super::{Arg, Call, ControlError, Result, Server, Value};
+use crate::domain::checks::audit::Distribution;
+
+/// Where epmd listens unless `ERL_EPMD_PORT` says otherwise.
+const EPMD: u16 = 4369;
+
+impl Server {
+    /// The port at which other nodes reach the server, and that of its port mapper.
+    ///
+    /// The server's VM asks its port mapper (epmd) for its own name, as every other
+    /// node does. With `ERL_DIST_PORT` there is no port mapper, and the module
+    /// `erl_epmd` answers from the VM's own flags.
+    pub async fn distribution(&self) -> Result<Distribution> {
+        let name = vec![Arg::Characters("ERL_EPMD_PORT".to_owned())];
+        let mapper = Call::function("os", "getenv", name);
+        let mapper = self.control.call(mapper, self.deadline).await?;
+        let mapper = mapper.as_text().and_then(|text| text.parse().ok()).unwrap_or(EPMD);
+        Ok(Distribution { port: self.distribution_port().await?, mapper })
+    }
+
+    async fn distribution_port(&self) -> Result<Option<u16>> {
+        const NAME: &str = "port_please";
+        let node = self.control.call(Call::function("erlang", "node", Vec::new()), self.deadline);
+        let node = node.await?;
+        let node = node.as_text().ok_or(ControlError::Malformed("node"))?;
+        let Some((name, host)) = node.split_once('@') else { return Ok(None) };
+        let args = vec![Arg::Characters(name.to_owned()), Arg::Characters(host.to_owned())];
+        let call = Call::function("erl_epmd", NAME, args);
+        match self.control.call(call, self.deadline).await? {
+            Value::Tuple(parts) => match parts.as_slice() {
+                [Value::Atom(word), Value::Int(port), ..] if word == "port" => {
+                    u16::try_from(*port).map(Some).map_err(|_| ControlError::Malformed(NAME))
+                }
+                _ => Err(super::answers::refused(NAME, &Value::Tuple(parts))),
+            },
+            // epmd answers, and does not know the node.
+            Value::Atom(word) if word == "noport" => Ok(None),
+            answer => Err(super::answers::refused(NAME, &answer)),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Shared roster groups.
+//!
+//! They are read by `mod_shared_roster`'s own functions: the commands print
+//! them in three ways, and crash on members that others wrote. Written by
+//! `srg_create`, which is the one command that every version has: on a group
+//! that is there it sets what the group is called and who sees it, and keeps
+//! the members.
+
+use std::collections::BTreeSet;
+
+use super::answers::{refused, texts};
+use super::{Arg, Call, ControlError, Result, Server, Shape, Value};
+use crate::domain::model::{Jid, Localpart, Vhost};
+use crate::domain::observed::ObservedGroup;
+
+const MODULE: &str = "mod_shared_roster";
+
+/// The members that stand for everybody; they are options, not members.
+const EVERYBODY: [(&str, &str); 2] = [("all_users", "@all@"), ("online_users", "@online@")];
+
+/// A group with all that is in it.
+pub struct WholeGroup {
+    /// What can be declared of it.
+    pub group: ObservedGroup,
+    /// Which of `@all@` and `@online@` are in it.
+    pub everybody: Vec<&'static str>,
+    /// Members that this program could not have written.
+    pub others: BTreeSet<String>,
+}
+
+impl Server {
+    /// The names of the groups of `host`. One that this program could not have
+    /// written is left out: nothing could be done about it.
+    pub async fn groups(&self, host: &Vhost) -> Result<BTreeSet<Localpart>> {
+        let names = self.group_names(host).await?;
+        if names.is_none() {
+            // It says what to do about it.
+            self.needs_module(host, "srg_list", MODULE).await?;
+        }
+        Ok(names.iter().flatten().filter_map(|name| group_name(name)).collect())
+    }
+
+    /// All names of groups of `host`, as they are; `None` where there can be none.
+    pub async fn group_names(&self, host: &Vhost) -> Result<Option<BTreeSet<String>>> {
+        const NAME: &str = "srg_list";
+        if !self.has_module(host, MODULE).await? {
+            return Ok(None);
+        }
+        let answer = self.command(NAME, Shape::Lines, vec![host.as_str().into()]).await?;
+        Ok(Some(texts(NAME, &answer)?.into_iter().map(str::to_owned).collect()))
+    }
+
+    /// One group, or `None` if there is none of that name.
+    pub async fn group(&self, host: &Vhost, name: &Localpart) -> Result<Option<ObservedGroup>> {
+        Ok(self.whole_group(host, name).await?.map(|whole| whole.group))
+    }
+
+    /// The same, with what only others could have written into it.
+    pub async fn whole_group(&self, host: &Vhost, name: &Localpart) -> Result<Option<WholeGroup>> {
+        const USERS: &str = "get_group_explicit_users";
+        let Some(options) = self.group_options(host, name).await? else { return Ok(None) };
+        let call = Call::function(MODULE, USERS, group_args(host, name));
+        let answer = self.control.call(call, self.deadline).await?;
+        let users = answer.as_list().ok_or(ControlError::Malformed(USERS))?;
+        let (mut members, mut others) = (BTreeSet::new(), BTreeSet::new());
+        for user in users {
+            let Some([user, host]) = user.as_tuple() else { continue };
+            let (Some(user), Some(host)) = (user.as_text(), host.as_text()) else { continue };
+            let name = format!("{user}@{host}");
+            match name.parse::<Jid>() {
+                Ok(member) => drop(members.insert(member)),
+                Err(_) => drop(others.insert(name)),
+            }
+        }
+        let text = |key: &str| option(&options, key).and_then(Value::as_text).unwrap_or_default();
+        let displayed = option(&options, "displayed_groups").and_then(Value::as_list);
+        let displayed =
+            displayed.unwrap_or_default().iter().filter_map(Value::as_text).map(str::to_owned);
+        let group = ObservedGroup {
+            display_name: text("label").to_owned(),
+            description: text("description").to_owned(),
+            displayed: displayed.collect(),
+            members,
+        };
+        let everybody = EVERYBODY.iter().filter(|(key, _)| text(key) == "true");
+        let everybody = everybody.map(|(_, member)| *member).collect();
+        Ok(Some(WholeGroup { group, everybody, others }))
+    }
+
+    async fn group_options(&self, host: &Vhost, name: &Localpart) -> Result<Option<Vec<Value>>> {
+        const NAME: &str = "get_group_opts";
+        let call = Call::function(MODULE, NAME, group_args(host, name));
+        match self.control.call(call, self.deadline).await? {
+            Value::List(options) => Ok(Some(options)),
+            Value::Atom(word) if word == "error" => Ok(None),
+            _ => Err(ControlError::Malformed(NAME)),
+        }
+    }
+
+    /// Makes a group whose members see each other, or makes one so that is
+    /// there. What is `None` stays as it is.
+    pub async fn write_group(
+        &self,
+        host: &Vhost,
+        name: &Localpart,
+        display_name: Option<&str>,
+        description: Option<&str>,
+    ) -> Result<()> {
+        const NAME: &str = "srg_create";
+        let before = self.whole_group(host, name).await?;
+        let (before, everybody) =
+            before.map(|whole| (whole.group, whole.everybody)).unwrap_or_default();
+        let mut displayed = before.displayed;
+        displayed.insert(name.as_str().to_owned());
+        // A backslash and an n between names is what every version reads.
+        let displayed: Vec<String> = displayed.into_iter().collect();
+        let mut args = vec![name.as_str().into(), host.as_str().into()];
+        for text in [
+            display_name.unwrap_or(&before.display_name),
+            description.unwrap_or(&before.description),
+            &displayed.join("\\n"),
+        ] {
+            args.push(text.into());
+        }
+        done(NAME, &self.command(NAME, Shape::Rescode, args).await?)?;
+        // The order above takes these off.
+        for member in everybody {
+            self.member(("srg_user_add", member, host.as_str()), (host, name)).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds somebody to a group.
+    pub async fn add_member(&self, host: &Vhost, name: &Localpart, who: &Jid) -> Result<()> {
+        let who = ("srg_user_add", who.local.as_str(), who.host.as_str());
+        self.member(who, (host, name)).await
+    }
+
+    /// Takes somebody out of a group.
+    pub async fn remove_member(&self, host: &Vhost, name: &Localpart, who: &Jid) -> Result<()> {
+        let who = ("srg_user_del", who.local.as_str(), who.host.as_str());
+        self.member(who, (host, name)).await
+    }
+
+    async fn member(
+        &self,
+        (command, user, at): (&'static str, &str, &str),
+        (host, name): (&Vhost, &Localpart),
+    ) -> Result<()> {
+        let args = vec![user.into(), at.into(), name.as_str().into(), host.as_str().into()];
+        done(command, &self.command(command, Shape::Rescode, args).await?)
+    }
+
+    /// Deletes a group, and with it who is in it.
+    pub async fn delete_group(&self, host: &Vhost, name: &Localpart) -> Result<()> {
+        const NAME: &str = "srg_delete";
+        let args = vec![name.as_str().into(), host.as_str().into()];
+        done(NAME, &self.command(NAME, Shape::Rescode, args).await?)
+    }
+}
+
+/// A name that a group can be declared and addressed by: in its own spelling,
+/// and without what ejabberd takes for the end of one name and another.
+pub fn group_name(name: &str) -> Option<Localpart> {
+    let local = Localpart::new(name).ok()?;
+    (local.as_str() == name && !name.contains('\\')).then_some(local)
+}
+
+fn done(command: &'static str, answer: &Value) -> Result<()> {
+    if answer.is_ok() { Ok(()) } else { Err(refused(command, answer)) }
+}
+
+fn group_args(host: &Vhost, name: &Localpart) -> Vec<Arg> {
+    vec![host.as_str().into(), name.as_str().into()]
+}
+
+/// The value of a key among options, which are pairs.
+pub(super) fn option<'v>(options: &'v [Value], key: &str) -> Option<&'v Value> {
+    options.iter().find_map(|pair| match pair.as_tuple()? {
+        [name, value] if name.as_text() == Some(key) => Some(value),
+        _ => None,
+    })
+}

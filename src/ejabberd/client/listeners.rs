@@ -1,0 +1,360 @@
+//! Where the server listens, by its configuration in force.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use super::{Arg, Call, ControlError, Result, Server, Value};
+use crate::domain::model::{ServerVersion, Vhost};
+
+/// The first version of which it was seen that a Unix socket survives a connection.
+const UNIX_SINCE: ServerVersion = ServerVersion { year: 26, month: 7 };
+
+/// One TCP listener of the configuration in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// Where it is to be bound.
+    pub at: SocketAddr,
+    /// What answers there, e.g. `ejabberd_c2s`.
+    pub module: String,
+    /// Its options `starttls`, `starttls_required` and `tls`.
+    pub encryption: Encryption,
+    /// Its option `use_proxy_protocol`.
+    pub proxied: bool,
+}
+
+/// One listener of the configuration in force, of whatever kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnyListener {
+    /// Where it is to be bound.
+    pub place: Place,
+    /// Whether it is UDP.
+    pub udp: bool,
+    /// What answers there, e.g. `ejabberd_stun`.
+    pub module: String,
+    /// Its options `starttls`, `starttls_required` and `tls`.
+    pub encryption: Encryption,
+    /// Its option `use_proxy_protocol`.
+    pub proxied: bool,
+    /// Its option `request_handlers`: paths and the modules behind them.
+    pub handlers: Vec<(String, String)>,
+}
+
+/// Where a listener is bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// An address and port.
+    Net(SocketAddr),
+    /// The path of a Unix socket. A relative one begins at the database directory.
+    Unix(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Net(at) => at.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{path}"),
+        }
+    }
+}
+
+/// A way to begin a stream, as clients do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening<'a> {
+    /// A stream over TCP, with STARTTLS where that is offered.
+    Stream,
+    /// A WebSocket at this path.
+    Websocket(&'a str),
+    /// BOSH at this path.
+    Bosh(&'a str),
+}
+
+/// How a listener encrypts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encryption {
+    /// It does not.
+    None,
+    /// It offers STARTTLS (`starttls`, `starttls_required`).
+    Starttls,
+    /// It speaks TLS from the first byte (`tls`).
+    Direct,
+}
+
+/// Where and how a listener is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// The address, as seen from where the server runs.
+    pub at: SocketAddr,
+    /// Whether it waits for a header of the PROXY protocol first.
+    pub proxied: bool,
+    /// Whether it speaks TLS from the first byte.
+    pub tls: bool,
+}
+
+impl Endpoint {
+    /// A listener without options that is bound at `at`.
+    #[must_use]
+    pub fn plain(at: SocketAddr) -> Self {
+        Self { at: reachable(at), proxied: false, tls: false }
+    }
+}
+
+/// Where a socket that is bound at `at` is reached on its own machine.
+fn reachable(at: SocketAddr) -> SocketAddr {
+    let ip = match at.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, at.port())
+}
+
+impl Listener {
+    /// Whether clients log in there.
+    #[must_use]
+    pub fn is_c2s(&self) -> bool {
+        self.module == "ejabberd_c2s"
+    }
+
+    /// How it is reached from where the server runs.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        let tls = self.encryption == Encryption::Direct;
+        Endpoint { at: reachable(self.at), proxied: self.proxied, tls }
+    }
+}
+
+impl Server {
+    /// The TCP listeners of the configuration in force; those on Unix sockets
+    /// and UDP are left out.
+    pub async fn listeners(&self) -> Result<Vec<Listener>> {
+        let all = self.all_listeners().await?.into_iter();
+        Ok(all.filter_map(AnyListener::tcp).collect())
+    }
+
+    /// Every listener of the configuration in force. A listener that is not understood
+    /// makes the whole unknown, because a count without it is wrong.
+    pub async fn all_listeners(&self) -> Result<Vec<AnyListener>> {
+        const NAME: &str = "listen";
+        let call = Call::function("ejabberd_option", NAME, Vec::new());
+        let answer = self.control.call(call, self.deadline).await?;
+        let items = answer.as_list().ok_or(ControlError::Malformed(NAME))?;
+        let listeners = items.iter().map(listener);
+        listeners.collect::<Option<_>>().ok_or(ControlError::Malformed(NAME))
+    }
+
+    /// What a client of `host` reads that begins a stream at `listener`, up to the
+    /// ways to log in. Asked from where the server runs.
+    pub async fn begin_stream(
+        &self,
+        listener: &AnyListener,
+        opening: Opening<'_>,
+        host: &Vhost,
+        deadline: Duration,
+    ) -> Result<String> {
+        let (function, more): (_, Vec<Arg>) = match opening {
+            Opening::Stream => ("stream", Vec::new()),
+            Opening::Websocket(path) => ("websocket", vec![path.into()]),
+            Opening::Bosh(path) => ("bosh", vec![path.into()]),
+        };
+        let answer = self.at_listener(function, listener, host.as_str(), more, deadline).await?;
+        let said = answer.into_bytes().ok_or(ControlError::Malformed(function))?;
+        Ok(String::from_utf8_lossy(&said).into_owned())
+    }
+
+    /// The paths of the Unix sockets that the server listens at, as its own
+    /// supervisor tells. No connection is made.
+    pub async fn open_unix_sockets(&self) -> Result<BTreeSet<String>> {
+        const NAME: &str = "which_children";
+        let call = Call::function("supervisor", NAME, vec![Arg::Atom("ejabberd_listener")]);
+        let answer = self.control.call(call, self.deadline).await?;
+        let children = answer.as_list().ok_or(ControlError::Malformed(NAME))?.iter();
+        let paths = children.filter_map(|child| match child.as_tuple()? {
+            // A process; else the word `undefined` or `restarting`.
+            [id, Value::Other, ..] => {
+                let port = id.as_tuple()?.first()?.as_text()?;
+                Some(port.strip_prefix("unix:")?.to_owned())
+            }
+            _ => None,
+        });
+        Ok(paths.collect())
+    }
+
+    /// Whether a Unix socket survives a connection. 24.12 ends such a listener for
+    /// five seconds whenever one is accepted, because it fails to log it (tried);
+    /// 26.07 does not (tried).
+    pub async fn takes_unix_connections(&self) -> Result<bool> {
+        Ok(self.version().await? >= UNIX_SINCE)
+    }
+
+    pub(super) async fn at_listener(
+        &self,
+        function: &'static str,
+        listener: &AnyListener,
+        host: &str,
+        more: Vec<Arg>,
+        deadline: Duration,
+    ) -> Result<Value> {
+        let tls = listener.encryption == Encryption::Direct;
+        let path = match &listener.place {
+            Place::Net(at) => {
+                let to = Endpoint { at: reachable(*at), proxied: listener.proxied, tls };
+                return self.beside(function, to, host, more, deadline).await;
+            }
+            Place::Unix(path) if path.starts_with('/') => path.clone(),
+            // Source: `ejabberd_listener:relative_socket_to_mnesia/1`.
+            Place::Unix(path) => format!("{}/{path}", self.database_directory().await?),
+        };
+        let mut args: Vec<Arg> = vec![
+            format!("unix:{path}").as_str().into(),
+            Arg::Int(0),
+            Arg::Atom(if listener.proxied { "proxied" } else { "direct" }),
+            Arg::Atom(if tls { "direct_tls" } else { "plain" }),
+            host.into(),
+        ];
+        args.extend(more);
+        self.control.call(Call::Beside { function, args }, deadline).await
+    }
+}
+
+impl AnyListener {
+    fn tcp(self) -> Option<Listener> {
+        let Self { place, udp, module, encryption, proxied, handlers: _ } = self;
+        match place {
+            Place::Net(at) if !udp => Some(Listener { at, module, encryption, proxied }),
+            _ => None,
+        }
+    }
+}
+
+/// `[{Path, Module}]`, each path as the list of its parts.
+fn handlers(value: &Value) -> Vec<(String, String)> {
+    let entries = value.as_list().unwrap_or_default().iter();
+    let pairs = entries.filter_map(|entry| match entry.as_tuple()? {
+        [path, module] => {
+            let parts = path.as_list()?.iter().map(Value::as_text).collect::<Option<Vec<_>>>()?;
+            Some((format!("/{}", parts.join("/")), module.as_text()?.to_owned()))
+        }
+        _ => None,
+    });
+    pairs.collect()
+}
+
+/// `{{Port, Address, Transport}, Module, Options}`; the port of a Unix socket is
+/// `<<"unix:/path">>`.
+fn listener(item: &Value) -> Option<AnyListener> {
+    let [Value::Tuple(place), module, options] = item.as_tuple()? else { return None };
+    let [port, address, transport] = place.as_slice() else { return None };
+    let place = match port {
+        Value::Int(port) => Place::Net(SocketAddr::new(ip(address)?, u16::try_from(*port).ok()?)),
+        other => Place::Unix(other.as_text()?.strip_prefix("unix:")?.to_owned()),
+    };
+    let udp = match transport.as_text()? {
+        "tcp" => false,
+        "udp" => true,
+        _ => return None,
+    };
+    let option = |name: &str| {
+        options.as_list()?.iter().filter_map(Value::as_tuple).find_map(|option| match option {
+            [key, value] if key.as_text() == Some(name) => Some(value),
+            _ => None,
+        })
+    };
+    let on = |name: &str| option(name).and_then(Value::as_text) == Some("true");
+    Some(AnyListener {
+        place,
+        udp,
+        module: module.as_text()?.to_owned(),
+        handlers: option("request_handlers").map(handlers).unwrap_or_default(),
+        encryption: if on("tls") {
+            Encryption::Direct
+        } else if on("starttls") || on("starttls_required") {
+            Encryption::Starttls
+        } else {
+            Encryption::None
+        },
+        proxied: on("use_proxy_protocol"),
+    })
+}
+
+/// An Erlang address: a tuple of four bytes or eight words.
+fn ip(address: &Value) -> Option<IpAddr> {
+    let parts: Vec<i64> = address
+        .as_tuple()?
+        .iter()
+        .map(|part| match part {
+            Value::Int(number) => Some(*number),
+            _ => None,
+        })
+        .collect::<Option<_>>()?;
+    match <[i64; 4]>::try_from(parts.as_slice()) {
+        Ok(four) => {
+            let mut bytes = [0; 4];
+            for (byte, part) in bytes.iter_mut().zip(four) {
+                *byte = u8::try_from(part).ok()?;
+            }
+            Some(IpAddr::from(bytes))
+        }
+        Err(_) => {
+            let eight = <[i64; 8]>::try_from(parts.as_slice()).ok()?;
+            let mut words = [0; 8];
+            for (word, part) in words.iter_mut().zip(eight) {
+                *word = u16::try_from(part).ok()?;
+            }
+            Some(IpAddr::from(words))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_read_as_ejabberd_answers_it() {
+        let atom = |word: &str| Value::Atom(word.to_owned());
+        let ints = |numbers: &[i64]| Value::Tuple(numbers.iter().map(|n| Value::Int(*n)).collect());
+        let item = |address: Value, options| {
+            Value::Tuple(vec![
+                Value::Tuple(vec![Value::Int(5222), address, atom("tcp")]),
+                atom("ejabberd_c2s"),
+                Value::List(options),
+            ])
+        };
+        let required = Value::Tuple(vec![atom("starttls_required"), atom("true")]);
+        let found = listener(&item(ints(&[127, 0, 0, 1]), vec![required])).unwrap();
+        let found = found.tcp().unwrap();
+        assert_eq!(found.at.to_string(), "127.0.0.1:5222");
+        assert!(found.is_c2s() && found.encryption == Encryption::Starttls);
+        let six = listener(&item(ints(&[0, 0, 0, 0, 0, 0, 0, 1]), Vec::new())).unwrap();
+        assert_eq!(six.place.to_string(), "[::1]:5222");
+        assert_eq!(listener(&item(ints(&[300, 0, 0, 1]), Vec::new())), None);
+    }
+
+    #[test]
+    fn listeners_of_every_kind_are_read() {
+        let atom = |word: &str| Value::Atom(word.to_owned());
+        let text = |word: &str| Value::Text(word.to_owned());
+        let pair = |key, value| Value::Tuple(vec![key, value]);
+        let any = Value::Tuple([0, 0, 0, 0].map(Value::Int).to_vec());
+        let item = |port: Value, transport: &str, module: &str, options| {
+            let place = Value::Tuple(vec![port, any.clone(), atom(transport)]);
+            listener(&Value::Tuple(vec![place, atom(module), Value::List(options)]))
+        };
+        let ws = pair(Value::List(vec![text("chat"), text("ws")]), atom("ejabberd_http_ws"));
+        let root = pair(Value::List(Vec::new()), atom("mod_bosh"));
+        let handlers = pair(atom("request_handlers"), Value::List(vec![ws, root]));
+        let on = pair(atom("tls"), atom("true"));
+        let http = item(text("unix:/run/x.sock"), "tcp", "ejabberd_http", vec![handlers, on]);
+        let http = http.unwrap();
+        assert_eq!(http.place, Place::Unix("/run/x.sock".into()));
+        assert_eq!(http.encryption, Encryption::Direct);
+        let expected = [("/chat/ws", "ejabberd_http_ws"), ("/", "mod_bosh")];
+        assert_eq!(http.handlers, expected.map(|(path, m)| (path.to_owned(), m.to_owned())));
+        let stun = item(Value::Int(3478), "udp", "ejabberd_stun", Vec::new()).unwrap();
+        assert!(stun.udp && stun.tcp().is_none());
+        assert_eq!(item(Value::Int(1), "sctp", "x", Vec::new()), None);
+        assert_eq!(item(text("5222"), "tcp", "x", Vec::new()), None);
+    }
+}

@@ -1,0 +1,90 @@
+//! Whether accounts can be checked: the authentication backend of each vhost.
+
+use super::{Call, ControlError, Result, Server, Value};
+use crate::domain::checks::doctor::{Backend, BackendState};
+use crate::domain::model::Vhost;
+
+/// No more servers of one backend than these are named.
+const MOST_SERVERS: usize = 16;
+
+impl Server {
+    /// Every authentication method of `host`, and whether it answers now. Takes up
+    /// to seven seconds where one does not. The methods ask as ejabberd itself does
+    /// at a login, about an account that does not exist.
+    pub async fn backends(&self, host: &Vhost) -> Result<Vec<Backend>> {
+        const NAME: &str = "backends";
+        let call = Call::Inside { function: NAME, args: vec![host.as_str().into()] };
+        let answer = self.control.call(call, self.deadline).await?;
+        let items = answer.as_list().ok_or(ControlError::Malformed(NAME))?;
+        let found = items.iter().map(|item| backend(host, item));
+        found.collect::<Option<_>>().ok_or(ControlError::Malformed(NAME))
+    }
+}
+
+/// `{Method, Outcome, [{Server, ok | Reason}]}`.
+fn backend(host: &Vhost, item: &Value) -> Option<Backend> {
+    let [method, outcome, servers] = item.as_tuple()? else { return None };
+    let outcome = outcome.as_text()?;
+    let state = match outcome {
+        "answers" => BackendState::Answers,
+        "untold" => BackendState::Untold,
+        "silent" => BackendState::Fails("it does not answer in time".to_owned()),
+        "not_bound" => BackendState::Fails("no connection of ejabberd to it is up".to_owned()),
+        "failed" => BackendState::Fails("its answer is an error".to_owned()),
+        "no_key" => BackendState::Fails("the option `jwt_key` is missing".to_owned()),
+        "crashed" => BackendState::Fails("asking it crashes".to_owned()),
+        reason => BackendState::Fails(format!("it answers `{reason}`")),
+    };
+    let servers = servers.as_list()?.iter().take(MOST_SERVERS).map(|server| {
+        let [name, state] = server.as_tuple()? else { return None };
+        let state = state.as_text()?;
+        let wrong = (state != "ok" && state != "answers").then(|| in_words(state));
+        Some((name.as_text()?.to_owned(), wrong))
+    });
+    Some(Backend {
+        host: host.clone(),
+        method: method.as_text()?.to_owned(),
+        state,
+        servers: servers.collect::<Option<_>>()?,
+    })
+}
+
+/// The kernel's and the resolver's words, as people know them.
+fn in_words(reason: &str) -> String {
+    match reason {
+        "econnrefused" => "connection refused".to_owned(),
+        "nxdomain" => "there is no such host".to_owned(),
+        "timeout" | "etimedout" | "silent" => "no answer in time".to_owned(),
+        "ehostunreach" | "enetunreach" => "no route to it".to_owned(),
+        "failed" => "it does not answer as it should".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_is_read_as_the_far_end_tells_it() {
+        let atom = |word: &str| Value::Atom(word.to_owned());
+        let text = |word: &str| Value::Text(word.to_owned());
+        let host = Vhost::new("a.test").unwrap();
+        let server = |name: &str, state: &str| Value::Tuple(vec![text(name), atom(state)]);
+        let item = |outcome: &str, servers| {
+            Value::Tuple(vec![atom("ldap"), atom(outcome), Value::List(servers)])
+        };
+        let down = item("not_bound", vec![server("l:389", "econnrefused"), server("m:389", "ok")]);
+        let found = backend(&host, &down).unwrap();
+        assert!(matches!(&found.state, BackendState::Fails(why) if why.contains("is up")));
+        let shown: Vec<_> =
+            found.servers.iter().map(|(name, why)| (name.as_str(), why.as_deref())).collect();
+        assert_eq!(shown, [("l:389", Some("connection refused")), ("m:389", None)]);
+        let state = |word: &str| backend(&host, &item(word, Vec::new())).unwrap().state;
+        assert_eq!(state("answers"), BackendState::Answers);
+        assert_eq!(state("untold"), BackendState::Untold);
+        assert_eq!(state("noSuchObject"), BackendState::Fails("it answers `noSuchObject`".into()));
+        assert!(backend(&host, &Value::Tuple(vec![atom("ldap")])).is_none());
+        assert!(backend(&host, &item("answers", vec![atom("x")])).is_none());
+    }
+}

@@ -1,0 +1,358 @@
+//! The server's commands, typed. The only place that knows their names,
+//! argument orders, answers and traps.
+
+mod accounts;
+mod affiliations;
+mod answers;
+mod bans;
+mod distribution;
+mod groups;
+mod health;
+mod listeners;
+mod logins;
+mod new_rooms;
+mod phase;
+mod rooms;
+mod services;
+mod storage;
+mod stored_rooms;
+mod subjects;
+mod vcards;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use super::call::{Arg, Call, Shape, Value};
+use super::{Control, ControlError, StartContext};
+use crate::domain::configuration::Configuration;
+use crate::domain::model::{ApiVersion, Jid, Secret, ServerVersion, Vhost};
+use answers::{number, refused};
+pub use groups::WholeGroup;
+pub use groups::group_name;
+pub use listeners::{AnyListener, Encryption, Endpoint, Listener, Opening, Place};
+pub use phase::NodePhase;
+pub use rooms::NewRoom;
+pub use stored_rooms::WholeRoom;
+
+/// How long a call may take. A command is done in milliseconds, but the server
+/// may be busy, and a list of 100,000 accounts takes seconds.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// How long the server may take to stop in good order.
+const STOP_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Erlang's word for an address that its host does not have.
+const NO_SUCH_ADDRESS: &str = "eaddrnotavail";
+
+/// The refusal of a login that would have put the password into the server's log.
+pub(crate) const PLAIN_LOGGED: &str = "plain_would_be_logged";
+
+/// More variables of the environment than this are not taken over.
+const MOST_MACROS: usize = 1000;
+
+/// How long a backup may take: a database of gigabytes.
+const BACKUP_DEADLINE: Duration = Duration::from_secs(600);
+
+type Result<T> = std::result::Result<T, ControlError>;
+
+/// What became of an order to create.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// It was created.
+    Now,
+    /// It was there already.
+    Before,
+}
+
+/// A server, by its control channel.
+#[derive(Clone)]
+pub struct Server {
+    control: Arc<dyn Control>,
+    deadline: Duration,
+    /// Held by the one registration under way, where there may be only one;
+    /// whether that is so, once known.
+    registering: Arc<Mutex<Option<bool>>>,
+}
+
+/// What is said of a host that the server does not know.
+fn not_served(host: &Vhost) -> String {
+    format!(
+        "the server does not serve {host}: correct the name in the file, or add it to `hosts` in \
+         the server's configuration"
+    )
+}
+
+impl Server {
+    /// The server at the other end of `control`.
+    #[must_use]
+    pub fn new(control: Arc<dyn Control>) -> Self {
+        Self { control, deadline: DEADLINE, registering: Arc::default() }
+    }
+
+    /// The same, with another deadline for each call.
+    #[must_use]
+    pub fn with_deadline(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
+    }
+
+    /// Its version.
+    pub async fn version(&self) -> Result<ServerVersion> {
+        self.control.version().await
+    }
+
+    /// Ends the control channel; the next call opens it again.
+    pub async fn close(&self) {
+        // Whoever registers right now asks again at the next turn.
+        if let Ok(mut known) = self.registering.try_lock() {
+            *known = None;
+        }
+        self.control.close().await;
+    }
+
+    async fn command(&self, name: &'static str, shape: Shape, args: Vec<Arg>) -> Result<Value> {
+        self.control.call(Call::command(name, shape, args), self.deadline).await
+    }
+
+    /// Has ejabberd read its configuration again. It is all or nothing only
+    /// up to here: what fails while it is applied stands in the log alone.
+    pub async fn reload_config(&self) -> Result<()> {
+        let answer = self.command("reload_config", Shape::Rescode, Vec::new()).await?;
+        if answer.is_ok() { Ok(()) } else { Err(refused("reload_config", &answer)) }
+    }
+
+    /// For how long it has been up, in seconds.
+    pub async fn uptime_seconds(&self) -> Result<i64> {
+        number("stats", &self.command("stats", Shape::Text, vec!["uptimeseconds".into()]).await?)
+    }
+
+    /// What the server offers to a client that opens a stream to `host`:
+    /// its stream features, as it writes them. Asked from where it runs.
+    pub async fn open_stream(
+        &self,
+        to: Endpoint,
+        host: &Vhost,
+        deadline: Duration,
+    ) -> Result<String> {
+        const NAME: &str = "open";
+        let answer = self.beside(NAME, to, host.as_str(), Vec::new(), deadline).await?;
+        let said = answer.into_bytes().ok_or(ControlError::Malformed(NAME))?;
+        Ok(String::from_utf8_lossy(&said).into_owned())
+    }
+
+    /// Logs in as a client would: with STARTTLS where that is offered, and with
+    /// the strongest of SCRAM-SHA-512, -256, -1 and PLAIN.
+    ///
+    /// The refusal `no_common_mechanism` means that the server offers none of
+    /// these, `not_authorized` that it refuses the password, `not_allowed` that
+    /// the listener's access rule refuses the account. `plain_would_be_logged` means that the server
+    /// offers PLAIN alone and logs at debug, where its log would have the password.
+    pub async fn log_in(&self, to: Endpoint, jid: &Jid, password: &Secret) -> Result<()> {
+        // RFC 5802 and RFC 4616: both sides prepare the password alike.
+        let prepared = stringprep::saslprep(password.expose());
+        let password =
+            prepared.map_or_else(|_| password.clone(), |text| Secret::new(text.into_owned()));
+        let logs = Arg::Atom(if self.logs_stanzas().await? { "true" } else { "false" });
+        let who = vec![jid.local.as_str().into(), (&password).into(), logs];
+        self.beside("login", to, jid.host.as_str(), who, self.deadline).await?;
+        Ok(())
+    }
+
+    /// Whether it writes what clients send to its log.
+    async fn logs_stanzas(&self) -> Result<bool> {
+        let level = self.command("get_loglevel", Shape::Text, Vec::new()).await?;
+        Ok(level.as_text() == Some("debug"))
+    }
+
+    async fn beside(
+        &self,
+        function: &'static str,
+        to: Endpoint,
+        host: &str,
+        more: Vec<Arg>,
+        deadline: Duration,
+    ) -> Result<Value> {
+        let Endpoint { at, proxied, tls } = to;
+        let call = |ip: IpAddr| {
+            let address = ip.to_string();
+            let mut args = vec![
+                address.as_str().into(),
+                Arg::Int(at.port().into()),
+                Arg::Atom(if proxied { "proxied" } else { "direct" }),
+                Arg::Atom(if tls { "direct_tls" } else { "plain" }),
+                host.into(),
+            ];
+            args.extend(more.iter().cloned());
+            self.control.call(Call::Beside { function, args }, deadline)
+        };
+        match call(at.ip()).await {
+            // A container without IPv6 may listen at `[::]` all the same, for IPv4.
+            Err(ControlError::Refused { message, .. })
+                if at.ip() == Ipv6Addr::LOCALHOST && message.contains(NO_SUCH_ADDRESS) =>
+            {
+                call(Ipv4Addr::LOCALHOST.into()).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// The kernel's tables of TCP sockets in the server's network, as
+    /// `/proc/net/tcp` and `tcp6` print them. Needs no answer of the server.
+    pub async fn tcp_tables(&self) -> Result<String> {
+        self.kernel_file("tables").await
+    }
+
+    /// `/proc/self/status` of a process of the server's user. Needs no answer of
+    /// the server.
+    pub async fn process_status(&self) -> Result<String> {
+        self.kernel_file("status").await
+    }
+
+    async fn kernel_file(&self, function: &'static str) -> Result<String> {
+        let call = Call::Beside { function, args: Vec::new() };
+        let answer = self.control.call(call, self.deadline).await?;
+        let bytes = answer.into_bytes().ok_or(ControlError::Malformed(function))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Writes a backup of the whole database beside it, and answers where. The
+    /// one from before is overwritten: it is there to be gone back to by hand.
+    pub async fn back_up(&self) -> Result<String> {
+        const NAME: &str = "backup";
+        let directory = self.database_directory().await?;
+        let path = format!("{directory}/before-replacement.backup");
+        let call = Call::command(NAME, Shape::Restuple, vec![Arg::Characters(path.clone())]);
+        let answer = self.control.call(call, BACKUP_DEADLINE).await?;
+        if answer.is_ok() { Ok(path) } else { Err(refused(NAME, &answer)) }
+    }
+
+    /// Where its database is.
+    async fn database_directory(&self) -> Result<String> {
+        const NAME: &str = "system_info";
+        let call = Call::function("mnesia", NAME, vec![Arg::Atom("directory")]);
+        let answer = self.control.call(call, self.deadline).await?;
+        answer.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
+    }
+
+    /// Stops ejabberd and its database in good order; the node stays. What
+    /// stops the process afterwards finds nothing left to lose.
+    pub async fn stop(&self) -> Result<()> {
+        for (module, function, args) in
+            [("application", "stop", vec![Arg::Atom("ejabberd")]), ("mnesia", "stop", Vec::new())]
+        {
+            self.control.call(Call::function(module, function, args), STOP_DEADLINE).await?;
+        }
+        Ok(())
+    }
+
+    /// Where it reads its configuration.
+    pub async fn config_path(&self) -> Result<String> {
+        const NAME: &str = "path";
+        let answer = self
+            .control
+            .call(Call::function("ejabberd_config", NAME, Vec::new()), self.deadline)
+            .await?;
+        answer.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
+    }
+
+    /// The configuration in force, as the server read it: macros and included
+    /// files are put in.
+    pub async fn configuration(&self) -> Result<Configuration> {
+        const NAME: &str = "configuration";
+        let call = Call::Inside { function: NAME, args: Vec::new() };
+        let answer = self.control.call(call, self.deadline).await?;
+        let printed = answer.into_bytes().ok_or(ControlError::Malformed(NAME))?;
+        // The session answers with JSON, `ejabberdctl` with what `dump_config` writes.
+        let read = match printed.first() {
+            Some(b'{') => Configuration::from_json(&printed),
+            _ => Configuration::from_dump(&printed),
+        };
+        read.map_err(|error| ControlError::Refused { command: NAME, message: error.to_string() })
+    }
+
+    /// How the server was started, as far as its configuration needs it.
+    pub async fn start_context(&self) -> Result<StartContext> {
+        const NAME: &str = "start";
+        let call = Call::Inside { function: NAME, args: Vec::new() };
+        let answer = self.control.call(call, self.deadline).await?;
+        let malformed = || ControlError::Malformed(NAME);
+        let [directory, lines] = answer.as_tuple().ok_or_else(malformed)? else {
+            return Err(malformed());
+        };
+        let directory = directory.as_text().filter(|path| path.starts_with('/'));
+        let lines = answers::texts(NAME, lines)?.into_iter().take(MOST_MACROS);
+        let macros = lines.filter_map(|line| line.split_once('='));
+        let macros = macros.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Ok(StartContext { directory: directory.map(str::to_owned), macros: macros.collect() })
+    }
+
+    /// The hosts that its configuration in force names.
+    pub async fn hosts(&self) -> Result<Vec<String>> {
+        const NAME: &str = "hosts";
+        let call = Call::function("ejabberd_option", NAME, Vec::new());
+        let answer = self.control.call(call, self.deadline).await?;
+        Ok(answers::texts(NAME, &answer)?.into_iter().map(str::to_owned).collect())
+    }
+
+    /// Whether a module is loaded for `host`.
+    pub async fn has_module(&self, host: &Vhost, module: &'static str) -> Result<bool> {
+        let args = vec![host.as_str().into(), Arg::Atom(module)];
+        let call = Call::function("gen_mod", "is_loaded", args);
+        Ok(self.control.call(call, self.deadline).await?.is_ok())
+    }
+
+    /// Fails unless `module` is loaded for `host`, which `command` needs.
+    async fn needs_module(
+        &self,
+        host: &Vhost,
+        command: &'static str,
+        module: &'static str,
+    ) -> Result<()> {
+        if self.has_module(host, module).await? {
+            return Ok(());
+        }
+        let message = if self.hosts().await?.iter().any(|served| served == host.as_str()) {
+            format!(
+                "{module} is not loaded for {host}: add it to the modules of the server's \
+                 configuration"
+            )
+        } else {
+            not_served(host)
+        };
+        Err(ControlError::Refused { command, message })
+    }
+
+    /// A file on its machine, or `None` if there is none. A hundred times
+    /// faster than an archive from the engine that runs the container.
+    pub async fn read_file(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        const NAME: &str = "read_file";
+        let answer = self
+            .control
+            .call(Call::function("file", NAME, vec![path.into()]), self.deadline)
+            .await?;
+        let Value::Tuple(parts) = answer else { return Err(ControlError::Malformed(NAME)) };
+        match <[Value; 2]>::try_from(parts) {
+            Ok([Value::Atom(ok), content]) if ok == "ok" => {
+                content.into_bytes().map(Some).ok_or(ControlError::Malformed(NAME))
+            }
+            Ok([_, Value::Atom(why)]) if why == "enoent" => Ok(None),
+            Ok(parts) => Err(refused(NAME, &Value::Tuple(parts.into()))),
+            Err(_) => Err(ControlError::Malformed(NAME)),
+        }
+    }
+
+    /// Puts on disk what the database has only in its log's buffer. Without
+    /// it, a server that is killed within two seconds of a deletion comes back
+    /// with what was deleted (seen on 26.07).
+    pub async fn sync(&self) -> Result<()> {
+        self.control.call(Call::function("mnesia", "sync_log", Vec::new()), self.deadline).await?;
+        Ok(())
+    }
+
+    /// The API version that calls are made in.
+    pub async fn api(&self) -> Result<ApiVersion> {
+        Ok(self.version().await?.api())
+    }
+}

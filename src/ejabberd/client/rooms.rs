@@ -1,0 +1,212 @@
+//! Rooms.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::answers::{refused, says, texts};
+use super::{Arg, ControlError, Created, Result, Server, Shape};
+use crate::domain::model::{AffiliationId, Jid, RoomJid, Secret, ServerVersion, Vhost};
+use crate::domain::observed::RoomOptions;
+use crate::domain::spec::{AffiliationKind, OptionValue, room_option};
+
+/// The first version whose list options are written `a,b`, not `[a,b]`. 24.12
+/// takes only the one, 26.07 only the other (tried); the change is between.
+const COMMA_LISTS_SINCE: ServerVersion = ServerVersion { year: 25, month: 1 };
+
+/// The first version that takes affiliations where a room is made. The change
+/// came between 23.01, which refuses the whole, and this one (tried).
+const AFFILIATIONS_SINCE: ServerVersion = ServerVersion { year: 24, month: 12 };
+
+/// A room that is to be made.
+pub struct NewRoom<'r> {
+    /// Its options.
+    pub options: &'r BTreeMap<String, OptionValue>,
+    /// Who is what in it.
+    pub affiliations: &'r BTreeMap<Jid, AffiliationKind>,
+    /// Its subject.
+    pub subject: Option<&'r str>,
+}
+
+/// Whether a name can stand in a list that commas or semicolons divide.
+fn is_plain(account: &Jid) -> bool {
+    !account.local.as_str().contains([',', ';'])
+}
+
+/// A room that ends between two looks of the server at it crashes the command.
+const VANISHING_TRIES: u32 = 3;
+const VANISHING_PAUSE: Duration = Duration::from_millis(50);
+
+impl Server {
+    /// The rooms that run, of all services. Hibernated ones are missing.
+    pub async fn online_rooms(&self) -> Result<BTreeSet<RoomJid>> {
+        Ok(parsed(&self.online_room_names().await?))
+    }
+
+    /// The same, as they are called.
+    pub async fn online_room_names(&self) -> Result<BTreeSet<String>> {
+        const NAME: &str = "muc_online_rooms";
+        let answer = self.command(NAME, Shape::Lines, vec!["global".into()]).await?;
+        Ok(texts(NAME, &answer)?.into_iter().map(str::to_owned).collect())
+    }
+
+    /// The rooms that nobody is in, of all services, hibernated ones too.
+    pub async fn unoccupied_rooms(&self) -> Result<BTreeSet<RoomJid>> {
+        Ok(parsed(&self.unoccupied_room_names().await?))
+    }
+
+    /// The same, as they are called.
+    pub async fn unoccupied_room_names(&self) -> Result<BTreeSet<String>> {
+        const NAME: &str = "rooms_unused_list";
+        let args = vec!["global".into(), Arg::Int(0)];
+        let answer = self.command(NAME, Shape::Lines, args).await?;
+        Ok(texts(NAME, &answer)?.into_iter().map(str::to_owned).collect())
+    }
+
+    /// A room's options, or `None` if there is no such room. Wakes it.
+    pub async fn room_options(&self, room: &RoomJid) -> Result<Option<RoomOptions>> {
+        const NAME: &str = "get_room_options";
+        let mut vanishing = VANISHING_TRIES;
+        let answer = loop {
+            match self.command(NAME, Shape::Pairs, room_args(room)).await {
+                // The room ended while it was looked at.
+                Err(ControlError::Crashed { .. }) if vanishing > 0 => {
+                    vanishing -= 1;
+                    tokio::time::sleep(VANISHING_PAUSE).await;
+                }
+                answer => break answer?,
+            }
+        };
+        if says(&answer, "error") {
+            return Ok(None);
+        }
+        let pairs = answer.as_list().ok_or(ControlError::Malformed(NAME))?;
+        let options: RoomOptions = pairs
+            .iter()
+            .map(|pair| match pair.as_tuple() {
+                Some([name, value]) => {
+                    let name = name.as_text().ok_or(ControlError::Malformed(NAME))?;
+                    let value = if value.as_list().is_some_and(<[_]>::is_empty) {
+                        Some("")
+                    } else {
+                        value.as_text()
+                    };
+                    Ok((name.to_owned(), value.ok_or(ControlError::Malformed(NAME))?.to_owned()))
+                }
+                _ => Err(ControlError::Malformed(NAME)),
+            })
+            .collect::<Result<_>>()?;
+        // A room that does not exist answers with nothing, and success.
+        Ok((!options.is_empty()).then_some(options))
+    }
+
+    /// Makes a room, on behalf of the vhost `host`. What of `new` its command
+    /// cannot take is done right after.
+    pub async fn create_room(
+        &self,
+        room: &RoomJid,
+        host: &Vhost,
+        new: &NewRoom<'_>,
+    ) -> Result<Created> {
+        const NAME: &str = "create_room_with_opts";
+        let NewRoom { options, affiliations, subject } = new;
+        let version = self.version().await?;
+        // An unknown one would be dropped without a word, or crash the command.
+        let known = options.iter().filter(|(name, _)| room_option(name, version));
+        let mut pairs: Vec<(String, Secret)> = known
+            .map(|(name, value)| (name.clone(), Secret::new(written(value, version))))
+            .collect();
+        if let Some(subject) = subject.filter(|subject| !subject.is_empty()) {
+            pairs.push(("subject".to_owned(), Secret::new(subject.to_owned())));
+        }
+        let (with_it, later): (Vec<_>, Vec<_>) = affiliations
+            .iter()
+            .partition(|(account, _)| version >= AFFILIATIONS_SINCE && is_plain(account));
+        if !with_it.is_empty() {
+            let entries: Vec<String> =
+                with_it.iter().map(|(jid, kind)| format!("{}:{jid}", kind.as_str())).collect();
+            pairs.push(("affiliations".to_owned(), Secret::new(entries.join(","))));
+        }
+        let mut args = room_args(room);
+        args.extend([host.as_str().into(), Arg::Pairs(pairs)]);
+        match self.command(NAME, Shape::Rescode, args).await {
+            Ok(answer) if answer.is_ok() => {}
+            Ok(answer) if says(&answer, "already exists") => return Ok(Created::Before),
+            Ok(answer) => return Err(refused(NAME, &answer)),
+            Err(ControlError::Refused { message, .. }) if message.contains("already exists") => {
+                return Ok(Created::Before);
+            }
+            Err(error) => return Err(error),
+        }
+        for (account, kind) in later {
+            let id = AffiliationId { room: room.clone(), account: account.clone() };
+            self.affiliate(&id, Some(*kind)).await?;
+        }
+        Ok(Created::Now)
+    }
+
+    /// Changes one option of a room. The room must know it: an unknown one
+    /// crashes the command, with its arguments in the server's log.
+    pub async fn change_room_option(
+        &self,
+        room: &RoomJid,
+        name: &str,
+        value: &OptionValue,
+    ) -> Result<()> {
+        let version = self.version().await?;
+        let mut args = room_args(room);
+        let value = written(value, version);
+        // Only a password is a secret, and a secret cannot go everywhere.
+        let value = match name {
+            "password" => Arg::Secret(Secret::new(value)),
+            _ => Arg::Text(value),
+        };
+        args.extend([name.into(), value]);
+        let answer = self.command("change_room_option", Shape::Rescode, args).await?;
+        if answer.is_ok() { Ok(()) } else { Err(refused("change_room_option", &answer)) }
+    }
+
+    /// Deletes a room. `false`: there was none. The server answers before the
+    /// room is gone; read it back.
+    pub async fn destroy_room(&self, room: &RoomJid) -> Result<bool> {
+        match self.command("destroy_room", Shape::Rescode, room_args(room)).await {
+            Ok(answer) if answer.is_ok() => Ok(true),
+            Ok(answer) if says(&answer, "exist") => Ok(false),
+            Ok(answer) => Err(refused("destroy_room", &answer)),
+            Err(ControlError::Refused { message, .. }) if message.contains("exist") => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The names that this program could have written.
+fn parsed(names: &BTreeSet<String>) -> BTreeSet<RoomJid> {
+    names.iter().filter_map(|name| name.parse().ok()).collect()
+}
+
+pub(super) fn room_args(room: &RoomJid) -> Vec<super::Arg> {
+    vec![room.room.as_str().into(), room.service.as_str().into()]
+}
+
+/// An option's value as `version` wants it written.
+fn written(value: &OptionValue, version: ServerVersion) -> String {
+    match value {
+        OptionValue::Bool(flag) => flag.to_string(),
+        OptionValue::Int(number) => number.to_string(),
+        OptionValue::Text(text) => text.clone(),
+        OptionValue::List(words) if version >= COMMA_LISTS_SINCE => words.join(","),
+        OptionValue::List(words) => format!("[{}]", words.join(",")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_written_as_the_version_wants_them() {
+        let list = OptionValue::List(vec!["moderator".into(), "visitor".into()]);
+        let version = |year, month| ServerVersion { year, month };
+        assert_eq!(written(&list, version(24, 12)), "[moderator,visitor]");
+        assert_eq!(written(&list, version(26, 7)), "moderator,visitor");
+    }
+}

@@ -1,0 +1,169 @@
+//! Where accounts are kept, and how.
+
+use super::{Arg, BACKUP_DEADLINE, Call, ControlError, Result, Server, Shape, Value};
+use crate::domain::database::{Cookie, Database};
+use crate::domain::model::{Jid, Vhost};
+use crate::domain::spec::TableStorage;
+
+/// Where accounts can be made, changed and deleted.
+const WRITABLE: [&str; 2] = ["mnesia", "sql"];
+
+/// The file in which Mnesia's tables are told how to be stored. ejabberd reads
+/// it when it starts; without it a changed table is changed back then.
+const SCHEMA_FILE: &str = "ejabberd.schema";
+
+impl Server {
+    /// Its database, without the place where the files are stored: only the
+    /// runtime knows that. `hosts` are those whose accounts matter.
+    pub async fn database(&self, hosts: &[&Vhost]) -> Result<Database> {
+        let (cookie, node, directory, configuration) = tokio::try_join!(
+            self.schema_cookie(),
+            self.node_name(),
+            self.database_directory(),
+            self.configuration(),
+        )?;
+        let store = |host: &&Vhost| (host.to_string(), configuration.account_store(host.as_str()));
+        let accounts = hosts.iter().map(store).collect();
+        Ok(Database { cookie, node, directory, location: None, accounts })
+    }
+
+    /// `mnesia:table_info(schema, cookie)`: made with the database, and the same
+    /// after restarts (tried on 23.01, 24.12 and 26.07).
+    async fn schema_cookie(&self) -> Result<Cookie> {
+        const NAME: &str = "table_info";
+        let args = vec![Arg::Atom("schema"), Arg::Atom("cookie")];
+        let answer = self.control.call(Call::function("mnesia", NAME, args), self.deadline).await?;
+        let parts = answer.as_tuple().unwrap_or_default();
+        let [Value::Tuple(numbers), node] = parts else {
+            return Err(ControlError::Malformed(NAME));
+        };
+        let number = |value: &Value| if let Value::Int(n) = value { Some(*n) } else { None };
+        let numbers: Option<Vec<i64>> = numbers.iter().map(number).collect();
+        match (numbers, node.as_text()) {
+            (Some(numbers), Some(node)) => Ok(Cookie { numbers, made_by: node.to_owned() }),
+            _ => Err(ControlError::Malformed(NAME)),
+        }
+    }
+
+    async fn node_name(&self) -> Result<String> {
+        const NAME: &str = "node";
+        let answer =
+            self.control.call(Call::function("erlang", NAME, vec![]), self.deadline).await?;
+        answer.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
+    }
+
+    /// Where the accounts of `host` are kept, if that is not with ejabberd
+    /// itself: `ldap`, `jwt`, … They can then be looked at and not changed.
+    pub async fn accounts_elsewhere(&self, host: &Vhost) -> Result<Option<String>> {
+        let methods = self.auth_methods(host).await?;
+        let ours = methods.iter().any(|method| WRITABLE.contains(&method.as_str()));
+        Ok((!ours && !methods.is_empty()).then(|| methods.join(" and ")))
+    }
+
+    async fn auth_methods(&self, host: &Vhost) -> Result<Vec<String>> {
+        const NAME: &str = "auth_method";
+        let call = Call::function("ejabberd_option", NAME, vec![host.as_str().into()]);
+        let answer = self.control.call(call, self.deadline).await?;
+        let methods = answer.as_list().ok_or(ControlError::Malformed(NAME))?;
+        Ok(methods.iter().filter_map(Value::as_text).map(str::to_owned).collect())
+    }
+
+    /// Whether the database that has the accounts of `host` answers. With SQL,
+    /// a query that fails reads as an empty list of accounts, and every other
+    /// command agrees with it (tried with a missing table).
+    pub async fn accounts_can_be_read(&self, host: &Vhost) -> Result<bool> {
+        if !self.auth_methods(host).await?.iter().any(|method| method == "sql") {
+            return Ok(true);
+        }
+        let args = vec![host.as_str().into(), "select count(*) from users".into()];
+        let call = Call::function("ejabberd_sql", "sql_query", args);
+        let answer = self.control.call(call, self.deadline).await?;
+        let tag = answer.as_tuple().and_then(<[Value]>::first).and_then(Value::as_text);
+        Ok(tag == Some("selected"))
+    }
+
+    /// How the account table is stored, in Mnesia's words.
+    pub async fn accounts_table(&self) -> Result<String> {
+        const NAME: &str = "table_info";
+        let args = vec![Arg::Atom("passwd"), Arg::Atom("storage_type")];
+        let answer =
+            match self.control.call(Call::function("mnesia", NAME, args), self.deadline).await {
+                Err(ControlError::Crashed { .. }) => {
+                    let message = "the accounts are not in ejabberd's own database".to_owned();
+                    return Err(ControlError::Refused { command: NAME, message });
+                }
+                answer => answer?,
+            };
+        answer.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
+    }
+
+    /// Has the account table stored in another way, now and after each start.
+    /// Clients stay connected; the data is kept.
+    pub async fn store_accounts(&self, storage: TableStorage) -> Result<()> {
+        const NAME: &str = "change_table_copy_type";
+        // The file first: a start in between finds what is wanted.
+        self.write_schema(storage).await?;
+        let node = self.node_name().await?;
+        let args = vec![Arg::Atom("passwd"), Arg::Node(node), Arg::Atom(storage.as_str())];
+        let call = Call::function("mnesia", NAME, args);
+        let answer = self.control.call(call, BACKUP_DEADLINE).await?;
+        // Whoever registers next asks anew whether turns must be taken.
+        *self.registering.lock().await = None;
+        match answer.as_tuple() {
+            Some([done, _]) if done.as_text() == Some("atomic") => {}
+            // It is stored so already.
+            _ if super::answers::says(&answer, "already_exists") => {}
+            _ => return Err(super::answers::refused(NAME, &answer)),
+        }
+        self.clear_cache().await
+    }
+
+    /// Has the server forget what it has read. It keeps passwords in a cache
+    /// only while the table is on disk alone, and does not look at the cache
+    /// otherwise: what was in it when the table went to memory would be valid
+    /// again when it comes back (seen on 23.01, 24.12 and 26.07).
+    async fn clear_cache(&self) -> Result<()> {
+        const NAME: &str = "clear_cache";
+        let answer = self.command(NAME, Shape::Rescode, Vec::new()).await?;
+        if answer.is_ok() { Ok(()) } else { Err(super::answers::refused(NAME, &answer)) }
+    }
+
+    async fn write_schema(&self, storage: TableStorage) -> Result<()> {
+        const NAME: &str = "write_file";
+        let path = format!("{}/{SCHEMA_FILE}", self.database_directory().await?);
+        let text = |storage: &str| format!("passwd:\n  storage_type: {storage}\n");
+        let wanted = text(storage.as_str());
+        if let Some(there) = self.read_file(&path).await? {
+            let there = String::from_utf8_lossy(&there);
+            if there == wanted {
+                return Ok(());
+            }
+            let kinds =
+                [TableStorage::DiscCopies, TableStorage::DiscOnlyCopies, TableStorage::RamCopies];
+            if !kinds.iter().any(|kind| text(kind.as_str()) == there) {
+                let message = format!(
+                    "{path} was written by somebody else: say there how `passwd` is stored"
+                );
+                return Err(ControlError::Refused { command: NAME, message });
+            }
+        }
+        let args = vec![path.as_str().into(), wanted.as_str().into()];
+        let answer = self.control.call(Call::function("file", NAME, args), self.deadline).await?;
+        if answer.is_ok() { Ok(()) } else { Err(super::answers::refused(NAME, &answer)) }
+    }
+
+    /// So many messages wait for an account that is not online.
+    pub async fn offline_messages(&self, jid: &Jid) -> Result<i64> {
+        self.count("get_offline_count", jid).await
+    }
+
+    /// So many messages are in an account's archive. Since 24.12.
+    pub async fn archived_messages(&self, jid: &Jid) -> Result<i64> {
+        self.count("get_mam_count", jid).await
+    }
+
+    async fn count(&self, name: &'static str, jid: &Jid) -> Result<i64> {
+        let args = super::accounts::account(jid);
+        super::answers::number(name, &self.command(name, Shape::Text, args).await?)
+    }
+}

@@ -1,0 +1,109 @@
+//! A room's subject. No command sets it: it is said in the room, by somebody
+//! who may. The operator goes in under a name of its own, as an owner for that
+//! moment, says it and leaves; whoever is in the room sees just that.
+
+use std::time::Duration;
+
+use super::{Arg, Call, ControlError, Result, Server};
+use crate::domain::model::{AffiliationId, Jid, Localpart, RoomJid, Secret, Vhost};
+use crate::domain::spec::{AffiliationKind, OWN_NAMES};
+
+/// The room takes it up a little after the order.
+const TRIES: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// So many random characters a name has.
+const NONCE: usize = 16;
+
+impl Server {
+    /// Sets the subject of a room that persists; an empty one clears it.
+    /// `nonce` is random, and makes a name that nobody has.
+    pub async fn set_subject(
+        &self,
+        host: &Vhost,
+        room: &RoomJid,
+        subject: &str,
+        nonce: &Secret,
+    ) -> Result<()> {
+        const NAME: &str = "subject";
+        let stored = self.stored_room(host, room).await?;
+        if stored.as_ref().is_some_and(|stored| stored.subject.is_none()) {
+            // To go into the room and not be able to speak changes the room.
+            let why = "no command reads or sets a subject; use an image that has an `erl`";
+            return Err(ControlError::Unsupported { command: NAME, why });
+        }
+        // Up to 24.12 even an owner has to say it.
+        let password = stored.as_ref().and_then(|stored| {
+            let wanted = stored.options.get("password_protected").is_some_and(|on| on == "true");
+            stored.options.get("password").filter(|_| wanted)
+        });
+        let random: String =
+            nonce.expose().chars().filter(char::is_ascii_alphanumeric).take(NONCE).collect();
+        let Ok(local) = Localpart::new(&format!("{OWN_NAMES}{random}")) else {
+            return Err(ControlError::Malformed(NAME));
+        };
+        let account = Jid { local, host: host.clone() };
+        let from = format!("{account}/subject");
+        let id = AffiliationId { room: room.clone(), account };
+        self.affiliate(&id, Some(AffiliationKind::Owner)).await?;
+        let stanzas =
+            Arg::Pairs(stanzas((room, &id.account.local), subject, password.map(String::as_str)));
+        let args = vec![
+            host.as_str().into(),
+            room.service.as_str().into(),
+            room.room.as_str().into(),
+            from.as_str().into(),
+            stanzas,
+        ];
+        let said = self.control.call(Call::Inside { function: NAME, args }, self.deadline).await;
+        let mut taken = Ok(false);
+        if said.is_ok() {
+            for _ in 0..TRIES {
+                let stored = self.stored_room(host, room).await;
+                taken = stored.map(|stored| {
+                    stored.and_then(|stored| stored.subject).is_some_and(|there| there == subject)
+                });
+                if !matches!(taken, Ok(false)) {
+                    break;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        // Whatever came of it, the place in the room is given back.
+        self.affiliate(&id, None).await?;
+        said?;
+        if taken? {
+            return Ok(());
+        }
+        let message = "the room did not take it".to_owned();
+        Err(ControlError::Refused { command: NAME, message })
+    }
+}
+
+/// To whom, and what: go in, say it, leave.
+fn stanzas(
+    (room, nick): (&RoomJid, &Localpart),
+    subject: &str,
+    password: Option<&str>,
+) -> Vec<(String, Secret)> {
+    let occupant = format!("{room}/{nick}");
+    let password = password
+        .map(|password| format!("<password>{}</password>", escaped(password)))
+        .unwrap_or_default();
+    let join = format!(
+        "<presence><x xmlns='http://jabber.org/protocol/muc'><history maxstanzas='0'/>\
+         {password}</x></presence>"
+    );
+    let say =
+        format!("<message type='groupchat'><subject>{}</subject></message>", escaped(subject));
+    vec![
+        (occupant.clone(), Secret::new(join)),
+        (room.to_string(), Secret::new(say)),
+        (occupant, Secret::new("<presence type='unavailable'/>".to_owned())),
+    ]
+}
+
+/// As character data of XML.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}

@@ -1,0 +1,22 @@
+//! The channel to the server.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::call::{Call, Value};
+use super::error::ControlError;
+use crate::domain::model::ServerVersion;
+
+/// The control channel: carries calls to one server, many at once.
+#[async_trait]
+pub trait Control: Send + Sync {
+    /// Carries one call. Ends within `deadline`.
+    async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError>;
+
+    /// The version of the server at the other end.
+    async fn version(&self) -> Result<ServerVersion, ControlError>;
+
+    /// Ends the channel. The next call opens it again.
+    async fn close(&self);
+}

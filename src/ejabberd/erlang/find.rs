@@ -1,0 +1,115 @@
+//! Finding the Erlang installation beside a server: which of the paths that
+//! [`super`] names exist.
+
+use async_trait::async_trait;
+
+use super::{
+    ControlScript, Installation, Launcher, NodeAddress, boot_candidates, known_launchers,
+    release_lib,
+};
+
+/// A wrapper ends in a script that may be a wrapper; no more are followed.
+const MAX_WRAPPERS: usize = 3;
+
+/// The file that a cookie is kept in, relative to the home directory. OTP looks
+/// in both places (`auth:read_cookie/0` of OTP 25 to 29).
+const COOKIE_FILES: [&str; 2] = [".erlang.cookie", ".config/erlang/.erlang.cookie"];
+
+/// The files where the server runs.
+#[async_trait]
+pub(crate) trait Files: Sync {
+    /// Why a file cannot be looked at.
+    type Error;
+
+    /// Whether there is something at `path`; a link counts.
+    async fn exists(&self, path: &str) -> Result<bool, Self::Error>;
+
+    /// The text of the file at `path`, or `None`.
+    async fn read(&self, path: &str) -> Result<Option<String>, Self::Error>;
+}
+
+/// The control script at the first of `paths` that exists, followed by the
+/// scripts that it wraps. The last script in the list starts Erlang.
+pub(crate) async fn control_scripts<F: Files>(
+    files: &F,
+    paths: &[&str],
+) -> Result<Vec<ControlScript>, F::Error> {
+    let mut chain: Vec<ControlScript> = Vec::new();
+    let mut next: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
+    while chain.len() < MAX_WRAPPERS {
+        let mut found = None;
+        for path in next {
+            if let Some(text) = files.read(&path).await? {
+                found = Some(ControlScript { path, text });
+                break;
+            }
+        }
+        let Some(script) = found else { break };
+        next = script.wrapped().map(str::to_owned).into_iter().collect();
+        chain.push(script);
+    }
+    Ok(chain)
+}
+
+/// The Erlang installation beside a server: that of the VM at `node`; else that
+/// of the control script; else an `erl` at a known path. `None` where the image
+/// has no Erlang.
+pub(crate) async fn installation<F: Files>(
+    files: &F,
+    node: Option<&NodeAddress>,
+    scripts: &[ControlScript],
+) -> Result<Option<Installation>, F::Error> {
+    let script = scripts.last();
+    let of_vm = node.and_then(Launcher::of_vm);
+    let candidates = of_vm
+        .into_iter()
+        .chain(script.into_iter().flat_map(ControlScript::launchers))
+        .chain(known_launchers());
+    for launcher in candidates {
+        if !files.exists(&launcher.program()).await? {
+            continue;
+        }
+        let named = match node.and_then(|node| node.boot.as_deref()) {
+            Some(boot) => Some(boot),
+            None => script.and_then(ControlScript::boot),
+        };
+        let boot = match launcher.root() {
+            Some(root) => boot_file(files, root, named).await?,
+            None => None,
+        };
+        return Ok(Some(Installation {
+            release_lib: launcher.root().map(|root| release_lib(root, node)),
+            launcher,
+            // `erl` has a `start_clean` of its own to fall back on.
+            boot: boot.unwrap_or_else(|| "start_clean".to_owned()),
+            libs: script.map(ControlScript::libs).unwrap_or_default(),
+        }));
+    }
+    Ok(None)
+}
+
+async fn boot_file<F: Files>(
+    files: &F,
+    root: &str,
+    named: Option<&str>,
+) -> Result<Option<String>, F::Error> {
+    let data = files.read(&format!("{root}/releases/start_erl.data")).await?;
+    for candidate in boot_candidates(root, named, data.as_deref()) {
+        if files.exists(&format!("{candidate}.boot")).await? {
+            return Ok(Some(candidate));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the server at `node` has its cookie by now. A helper that comes
+/// first makes one itself, and the server dies of it (seen on 24.12).
+pub(crate) async fn has_cookie<F: Files>(files: &F, node: &NodeAddress) -> Result<bool, F::Error> {
+    let (None, Some(home)) = (&node.cookie, &node.home) else { return Ok(true) };
+    for file in COOKIE_FILES {
+        if files.exists(&format!("{home}/{file}")).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

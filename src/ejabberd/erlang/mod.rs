@@ -1,0 +1,281 @@
+//! Floor 1: how a small Erlang program beside the server is started.
+//!
+//! Pure: given where things are, it says what to run. Two programs exist, both
+//! fixed texts into which nothing is ever pasted: the far end of the control
+//! channel (`session.erl`) and the offline check of a configuration
+//! (`check.erl`).
+
+pub(crate) mod find;
+mod installation;
+mod vm;
+
+use crate::domain::configuration::Configuration;
+pub use installation::{
+    CTL_SCRIPTS, ControlScript, Installation, Launcher, boot_candidates, known_launchers,
+    release_lib,
+};
+
+pub use vm::{ListedProcess, NodeAddress, server_node};
+
+/// A program to run where the server runs. No shell is between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandLine {
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// Variables to set, beside those of the server's container.
+    pub env: Vec<(String, String)>,
+    /// The user to run as, where that is not the default one.
+    pub user: Option<String>,
+}
+
+const SESSION: &str = concat!(include_str!("encode.erl"), include_str!("session.erl"));
+const CHECK: &str = concat!(include_str!("encode.erl"), include_str!("check.erl"));
+
+/// Comments go, so that the text is one expression sequence for `-eval`.
+fn expressions(program: &str) -> String {
+    program
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('%'))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+impl Installation {
+    /// The beginning of every command line: the program, the clean boot file,
+    /// and the mark that tells our VMs from the server.
+    fn start(&self) -> Vec<String> {
+        let mut argv = vec![self.launcher.program(), "-boot".to_owned(), self.boot.clone()];
+        if let Some(lib) = &self.release_lib {
+            argv.extend(["-boot_var".to_owned(), "RELEASE_LIB".to_owned(), lib.clone()]);
+        }
+        argv.extend(vm::MARK.map(str::to_owned));
+        argv.extend(["-noshell", "-noinput", "-kernel", "logger_level", "none"].map(str::to_owned));
+        argv
+    }
+
+    /// The environment of every VM of ours.
+    ///
+    /// Flags that the server's own environment may hold are taken out: they are
+    /// meant for the server, and could name our node like it. In a POSIX locale
+    /// `register Bób` makes `bã3b`. No VM of ours writes a crash dump into the
+    /// server's home when it fails to start (`ERL_CRASH_DUMP_SECONDS=0`).
+    fn environment(&self) -> Vec<(String, String)> {
+        let fixed = [
+            ("LC_ALL", "C.UTF-8"),
+            ("ERL_CRASH_DUMP_SECONDS", "0"),
+            ("ERL_AFLAGS", ""),
+            ("ERL_FLAGS", ""),
+            ("ERL_ZFLAGS", ""),
+        ];
+        let fixed = fixed.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        fixed.into_iter().chain(self.launcher.variables()).collect()
+    }
+}
+
+/// Sets a variable, which may be there already.
+fn set(env: &mut Vec<(String, String)>, name: &str, value: String) {
+    env.retain(|(other, _)| other != name);
+    env.push((name.to_owned(), value));
+}
+
+/// The far end of the control channel, for the server at `node`.
+///
+/// `-sname undefined` and `-dist_listen false` (OTP 25 and later) make a hidden
+/// node without a name or a port of its own, and `-start_epmd false` keeps it
+/// from starting a port mapper that the server does without; `logger_level
+/// none` keeps reports of failing commands, which hold their arguments, out of
+/// the frames. A cookie goes by a variable, so that the engine's events do not
+/// hold it; the process list has it already, in the server's own command line.
+#[must_use]
+pub fn session_command(installation: &Installation, node: &NodeAddress) -> CommandLine {
+    let mut argv = installation.start();
+    argv.extend(
+        [
+            "-hidden",
+            "+S",
+            "2:2",
+            "+A",
+            "1",
+            if node.long_names { "-name" } else { "-sname" },
+            "undefined",
+            "-dist_listen",
+            "false",
+            "-start_epmd",
+            "false",
+        ]
+        .map(str::to_owned),
+    );
+    argv.extend(node.distribution.iter().cloned());
+    let mut env = installation.environment();
+    if let Some(cookie) = &node.cookie {
+        match quoted_flag(cookie) {
+            Some(cookie) => set(&mut env, "ERL_AFLAGS", format!("-setcookie {cookie}")),
+            None => argv.extend(["-setcookie".to_owned(), cookie.clone()]),
+        }
+    }
+    argv.extend(["-eval".to_owned(), expressions(SESSION), "-extra".to_owned(), node.name.clone()]);
+    if let Some(home) = &node.home {
+        set(&mut env, "HOME", home.clone());
+    }
+    CommandLine { argv, env, user: node.user.clone() }
+}
+
+/// A word as `ERL_AFLAGS` takes it, where it can stand there.
+fn quoted_flag(word: &str) -> Option<String> {
+    (!word.contains(['\'', '\\']) && !word.chars().any(char::is_control))
+        .then(|| format!("'{word}'"))
+}
+
+/// What the offline check of new configuration files needs to know of the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckPlan {
+    /// Where the server reads its main file, an absolute path. Other files are beside it.
+    pub main: String,
+    /// The directory that holds the new files for the check.
+    pub staged: String,
+    /// The server's working directory, which relative paths start from; that of its database.
+    pub directory: Option<String>,
+    /// The names of the new files.
+    pub names: Vec<String>,
+    /// `EJABBERD_MACRO_*` that the server has and its container's environment lacks.
+    pub macros: Vec<(String, String)>,
+}
+
+/// The offline check of new configuration files.
+///
+/// The check sees each new file at the path where the server will, so that `include_config_file`
+/// and certificates are the new ones. The directories of the server are only read.
+#[must_use]
+pub fn check_command(installation: &Installation, plan: &CheckPlan) -> CommandLine {
+    let CheckPlan { main, staged, directory, names, macros } = plan;
+    let database = directory.clone().unwrap_or_else(|| format!("{staged}/mnesia"));
+    let database = database.replace('\\', "\\\\").replace('"', "\\\"");
+    let mut argv = installation.start();
+    // Mnesia is not started, and the keyword `DATABASE_PATH` needs this path.
+    argv.extend(["-mnesia", "dir", &format!("\"{database}\""), "-eval"].map(str::to_owned));
+    argv.extend([expressions(CHECK), "-extra".to_owned(), main.clone(), staged.clone()]);
+    argv.push(directory.clone().unwrap_or_default());
+    argv.extend(names.iter().cloned());
+    let mut env = installation.environment();
+    set(&mut env, "EJABBERD_CONFIG_PATH", main.clone());
+    if !installation.libs.is_empty() {
+        set(&mut env, "ERL_LIBS", installation.libs.join(":"));
+    }
+    // Some of ejabberd's modules were compiled with it on OTP 25, and do not load without.
+    set(&mut env, "ERL_FLAGS", "-enable-feature maybe_expr".to_owned());
+    for (name, value) in macros {
+        set(&mut env, name, value.clone());
+    }
+    CommandLine { argv, env, user: None }
+}
+
+/// What ejabberd said of a configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// It would start with it, and this is what it made of the files.
+    Accepted(Box<Configuration>),
+    /// It would not, and why, in its own words.
+    Refused(String),
+    /// It could not be asked.
+    Unable(String),
+}
+
+/// Reads what the program of [`check_command`] prints.
+#[must_use]
+pub fn read_verdict(stdout: &str, stderr: &str) -> Verdict {
+    let said = stdout
+        .rsplit_once("\nverdict: ")
+        .and_then(|(_, said)| said.split_once("\nend of verdict"))
+        .map_or("", |(said, _)| said.trim());
+    let (word, message) = said.split_once(' ').unwrap_or((said, ""));
+    match word {
+        "accepted" => match Configuration::from_json(message.as_bytes()) {
+            Ok(configuration) => Verdict::Accepted(Box::new(configuration)),
+            Err(error) => Verdict::Unable(format!("failed to {error}")),
+        },
+        "refused" => Verdict::Refused(message.to_owned()),
+        "unable" => Verdict::Unable(message.to_owned()),
+        _ => {
+            let shown = if stderr.trim().is_empty() { stdout.trim() } else { stderr.trim() };
+            Verdict::Unable(shown.chars().take(500).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn release() -> Installation {
+        let (root, bindir) = ("/opt/e".to_owned(), "/opt/e/erts-15/bin".to_owned());
+        Installation {
+            launcher: Launcher::Erlexec { root, bindir },
+            boot: "/opt/e/releases/1/start_clean".to_owned(),
+            release_lib: Some("/opt/e/lib".to_owned()),
+            libs: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_helper_boots_clean_is_marked_and_is_not_the_server() {
+        let node = NodeAddress {
+            name: "ejabberd@localhost".to_owned(),
+            cookie: Some("s3cret $x".to_owned()),
+            distribution: vec!["-erl_epmd_port".to_owned(), "5210".to_owned()],
+            ..NodeAddress::default()
+        };
+        let session = session_command(&release(), &node);
+        let plan = CheckPlan {
+            main: "/opt/e/conf/ejabberd.yml".to_owned(),
+            staged: "/tmp/new".to_owned(),
+            directory: None,
+            names: vec!["ejabberd.yml".to_owned()],
+            macros: Vec::new(),
+        };
+        let check = check_command(&release(), &plan);
+        for line in [&session, &check] {
+            let words = line.argv.join(" ");
+            assert!(
+                words.starts_with(
+                    "/opt/e/erts-15/bin/erlexec -boot /opt/e/releases/1/start_clean -boot_var \
+                     RELEASE_LIB /opt/e/lib -ejabberd_operator helper "
+                ),
+                "{words}"
+            );
+            let vm = ["/opt/e/erts-15/bin/beam.smp".to_owned()];
+            let vm: Vec<String> = vm.into_iter().chain(line.argv.iter().skip(1).cloned()).collect();
+            assert_eq!(server_node("0", &vm), None);
+            assert!(line.env.contains(&("ERL_CRASH_DUMP_SECONDS".to_owned(), "0".to_owned())));
+        }
+        assert!(session.argv.windows(2).any(|pair| pair == ["-erl_epmd_port", "5210"]));
+        assert!(!session.argv.iter().any(|word| word.contains("s3cret")), "{session:?}");
+        let flags = session.env.iter().filter(|(name, _)| name == "ERL_AFLAGS");
+        let flags: Vec<&str> = flags.map(|(_, value)| value.as_str()).collect();
+        assert_eq!(flags, ["-setcookie 's3cret $x'"]);
+    }
+
+    #[test]
+    fn a_verdict_is_read_from_its_line() {
+        let said = "=PROGRESS REPORT====\n\nverdict: accepted {\"hosts\":[\"a\"]}\n\nend of \
+                    verdict\n=INFO REPORT====";
+        let Verdict::Accepted(configuration) = read_verdict(said, "") else { panic!("{said}") };
+        assert_eq!(configuration.hosts(), ["a"]);
+        assert_eq!(
+            read_verdict("\nverdict: refused Missing required option: hosts\nend of verdict\n", ""),
+            Verdict::Refused("Missing required option: hosts".into())
+        );
+        assert_eq!(read_verdict("", "erl: not found"), Verdict::Unable("erl: not found".into()));
+        for broken in ["", " [1]", " {\"hosts\":", " 5"] {
+            let said = format!("\nverdict: accepted{broken}\nend of verdict\n");
+            assert!(matches!(read_verdict(&said, ""), Verdict::Unable(_)), "{said}");
+        }
+    }
+
+    #[test]
+    fn programs_have_no_comments_and_end_as_eval_wants_it() {
+        for program in [SESSION, CHECK] {
+            let text = expressions(program);
+            assert!(!text.contains('%') && text.trim_end().ends_with('.'), "{text}");
+        }
+    }
+}

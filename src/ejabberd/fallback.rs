@@ -1,0 +1,93 @@
+//! A control channel for servers where the preferred one cannot be opened.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::call::{Call, Value};
+use super::control::Control;
+use super::error::ControlError;
+use crate::domain::model::ServerVersion;
+
+/// The session, and `ejabberdctl` where the image has no `erl` for a session.
+pub struct FallbackControl {
+    session: Arc<dyn Control>,
+    fallback: Arc<dyn Control>,
+    /// Calls go to `fallback`.
+    fallback_active: AtomicBool,
+    /// The log says that they do, and the session has not worked since.
+    reported: AtomicBool,
+}
+
+impl FallbackControl {
+    /// Calls go to `fallback` once `session` has failed with [`ControlError::NO_ERLANG`].
+    #[must_use]
+    pub fn new(session: Arc<dyn Control>, fallback: Arc<dyn Control>) -> Self {
+        Self {
+            session,
+            fallback,
+            fallback_active: AtomicBool::new(false),
+            reported: AtomicBool::new(false),
+        }
+    }
+
+    fn is_fallback_active(&self) -> bool {
+        self.fallback_active.load(Ordering::Relaxed)
+    }
+
+    fn activate_fallback(&self) {
+        self.fallback_active.store(true, Ordering::Relaxed);
+        // The session is tried again after each start of the server.
+        if !self.reported.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "no `erl` was found beside the server: falling back to ejabberdctl, which takes \
+                 a quarter of a second for each call and cannot carry passwords"
+            );
+        }
+    }
+
+    /// Passes on what the session answered, unless there can be no session.
+    fn of_session<T>(&self, answer: Result<T, ControlError>) -> Option<Result<T, ControlError>> {
+        match &answer {
+            Err(error) if *error == ControlError::NO_ERLANG => {
+                self.activate_fallback();
+                return None;
+            }
+            Ok(_) => self.reported.store(false, Ordering::Relaxed),
+            Err(_) => {}
+        }
+        Some(answer)
+    }
+}
+
+#[async_trait]
+impl Control for FallbackControl {
+    async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError> {
+        if !self.is_fallback_active()
+            && let Some(answer) = self.of_session(self.session.call(call.clone(), deadline).await)
+        {
+            return answer;
+        }
+        self.fallback.call(call, deadline).await
+    }
+
+    async fn version(&self) -> Result<ServerVersion, ControlError> {
+        if !self.is_fallback_active()
+            && let Some(answer) = self.of_session(self.session.version().await)
+        {
+            return answer;
+        }
+        self.fallback.version().await
+    }
+
+    async fn close(&self) {
+        self.session.close().await;
+        // Another container may be behind the same name the next time.
+        self.fallback_active.store(false, Ordering::Relaxed);
+    }
+}

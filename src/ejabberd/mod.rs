@@ -1,0 +1,18 @@
+//! Everything that is particular to ejabberd: its typed commands with their versions and
+//! traps, the channel that carries them, and the Erlang programs that run beside it.
+
+mod call;
+pub(crate) mod client;
+mod control;
+pub mod erlang;
+mod error;
+mod fallback;
+mod start_context;
+
+pub use call::{Arg, Call, Shape, Value};
+pub use client::{Created, Endpoint, Listener, NewRoom, NodePhase, Server, WholeGroup, WholeRoom};
+pub use control::Control;
+pub(crate) use error::shown;
+pub use error::{Class, ControlError};
+pub use fallback::FallbackControl;
+pub use start_context::StartContext;

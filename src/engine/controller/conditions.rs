@@ -1,0 +1,299 @@
+//! From the report of a round to the status. Pure.
+
+use jiff::Timestamp;
+
+use crate::domain::model::Kind;
+use crate::domain::observed::{ProcessState, Reading};
+use crate::domain::spec::DesiredState;
+use crate::domain::status::{
+    BlockedStatus, ConditionStatus, ConditionType, DATABASE_MISSING, STATE_OUTDATED, ServerStatus,
+    Status,
+};
+use crate::engine::reconcile::report::{
+    ApplyError, CONTESTED, FAILED_BEFORE, RoundReport, StepOutcome, StepResult,
+};
+
+/// Failing objects that the status names. All of them are counted.
+const MAX_FAILING: usize = 50;
+
+/// Updates `status` with what a round saw and did.
+pub fn update(status: &mut Status, desired: &DesiredState, report: &RoundReport, now: Timestamp) {
+    status.name.clone_from(&desired.name);
+    status.revision = Some(desired.revision.clone());
+    status.variant = desired.config.as_ref().map(|config| config.variant.clone());
+    status.config_digest.clone_from(&report.config);
+    status.server = server(report);
+    status.objects =
+        report.objects.iter().map(|(kind, counts)| (kind.to_string(), *counts)).collect();
+    status.drift =
+        report.drift.iter().map(|((kind, op), n)| (format!("{kind} {op}"), *n)).collect();
+    status.blocked = report.plan.blocked.as_ref().map(|blocked| BlockedStatus {
+        digest: report.plan.digest.clone(),
+        reason: blocked.reason.clone(),
+        deletions: blocked.deletions.len(),
+        creations: blocked.creations.len(),
+    });
+    // What failed before and waits for its next try still fails, for the same reason.
+    let before = std::mem::take(&mut status.failing);
+    let waiting = report.outcomes.iter().filter(|outcome| waits(outcome)).filter_map(|outcome| {
+        let (key, why) = before.get_key_value(&outcome.step.key().to_string())?;
+        Some((key.clone(), why.clone()))
+    });
+    status.failing = report
+        .failures()
+        .map(|(step, error)| (step.key().to_string(), format!("failed to {error}")))
+        .chain(waiting)
+        .take(MAX_FAILING)
+        .collect();
+    status.not_in_force.clear();
+    for found in &report.plan.not_in_force {
+        let name = format!("{} {}", found.kind, found.name);
+        if status.not_in_force.len() < MAX_FAILING || status.not_in_force.contains_key(&name) {
+            let all = status.not_in_force.entry(name).or_default();
+            *all = if all.is_empty() { found.why.clone() } else { format!("{all}; {}", found.why) };
+        }
+    }
+    status.failing_count = report.failing().count();
+    let contested = report.outcomes.iter().filter(|outcome| is_contested(outcome));
+    status.contested = contested
+        .take(MAX_FAILING)
+        .map(|outcome| (outcome.step.key().to_string(), outcome.step.reason.clone()))
+        .collect();
+    status.progress = None;
+    status.held = report.held.map(ToOwned::to_owned);
+    status.last_attempt = Some(report.started);
+    if status.failing.is_empty() && report.plan.unknown.is_empty() {
+        status.last_success = Some(now);
+    }
+    ready(status, report, now);
+    stalled(status, report, now);
+    degraded(status, report, now);
+    config(status, desired, report, now);
+    healthy(status, report, now);
+}
+
+fn server(report: &RoundReport) -> ServerStatus {
+    let observed = &report.observed;
+    let (process, health) = match &observed.process {
+        Reading::Known(ProcessState::Absent) => ("absent", None),
+        Reading::Known(ProcessState::Created | ProcessState::Stopped { .. }) => ("stopped", None),
+        Reading::Known(ProcessState::Running { health }) => ("running", health.clone()),
+        Reading::Unknown(_) => ("unknown", None),
+    };
+    let mut server = ServerStatus {
+        up: observed.version.known().is_some(),
+        process: process.to_owned(),
+        health,
+        version: observed.version.known().map(ToString::to_string),
+        uptime_seconds: report.vitals.uptime_seconds,
+        ..ServerStatus::default()
+    };
+    for (host, names) in &observed.users {
+        if let Reading::Known(names) = names {
+            server.registered_users.insert(host.to_string(), names.len());
+        }
+    }
+    server.connected_users =
+        report.vitals.connected.iter().map(|(host, n)| (host.to_string(), *n)).collect();
+    for room in observed.rooms.known().into_iter().flat_map(|rooms| &rooms.present) {
+        *server.online_rooms.entry(room.service.to_string()).or_default() += 1;
+    }
+    server
+}
+
+fn ready(status: &mut Status, report: &RoundReport, now: Timestamp) {
+    let drift: usize = report.drift.values().sum();
+    let (holds, reason, message) = if let Reading::Unknown(why) = &report.observed.version {
+        (false, "ServerDown", why.clone())
+    } else if let Some(why) = &report.plan.database_missing {
+        (false, DATABASE_MISSING, why.clone())
+    } else if let Some(why) = &report.plan.state_outdated {
+        (false, STATE_OUTDATED, why.clone())
+    } else if let Some(why) = report.plan.unknown.first() {
+        (false, "Unknown", why.clone())
+    } else if let (true, Some(why)) = (drift > 0, report.held) {
+        (false, "Held", format!("{} as they are: {why}", left(drift)))
+    } else if drift > 0 {
+        (false, "Drift", left(drift))
+    } else if let Some(first) = report.plan.not_in_force.first() {
+        let more = match report.plan.not_in_force.len() {
+            0 | 1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        // No step is left, and nothing that the operator could do.
+        let message = format!("written as declared, but not all is in force: {first}{more}");
+        (true, "Converged", message)
+    } else {
+        (true, "Converged", "the server is as declared".to_owned())
+    };
+    status.set(ConditionType::Ready, holds, reason, message, now);
+}
+
+fn left(drift: usize) -> String {
+    if drift == 1 {
+        "1 difference is left".to_owned()
+    } else {
+        format!("{drift} differences are left")
+    }
+}
+
+/// Whether a step failed before, and waits for its next try.
+fn waits(outcome: &StepOutcome) -> bool {
+    matches!(&outcome.result, StepResult::Deferred(why) if why == FAILED_BEFORE)
+}
+
+/// Whether a step waits because something else keeps undoing it.
+fn is_contested(outcome: &StepOutcome) -> bool {
+    matches!(&outcome.result, StepResult::Deferred(why) if why == CONTESTED)
+}
+
+fn stalled(status: &mut Status, report: &RoundReport, now: Timestamp) {
+    if let Some(why) = &report.plan.database_missing {
+        return status.set(ConditionType::Stalled, true, DATABASE_MISSING, why.clone(), now);
+    }
+    if let Some(why) = &report.plan.state_outdated {
+        return status.set(ConditionType::Stalled, true, STATE_OUTDATED, why.clone(), now);
+    }
+    match &report.plan.blocked {
+        Some(blocked) => {
+            let refused =
+                if blocked.deletions.is_empty() { "CreationsRefused" } else { "DeletionsRefused" };
+            status.set(ConditionType::Stalled, true, refused, blocked.reason.clone(), now);
+        }
+        None => status.set(
+            ConditionType::Stalled,
+            false,
+            "Progressing",
+            "nothing stands in the way",
+            now,
+        ),
+    }
+}
+
+fn degraded(status: &mut Status, report: &RoundReport, now: Timestamp) {
+    let failures =
+        report.failures().count() + report.outcomes.iter().filter(|outcome| waits(outcome)).count();
+    let first =
+        report.failures().next().map(|(step, error)| format!("{}: failed to {error}", step.key()));
+    let first =
+        first.or_else(|| status.failing.iter().next().map(|(key, why)| format!("{key}: {why}")));
+    let latched = match &report.observed.config {
+        Some(Reading::Known(reading)) => reading.latched.as_ref(),
+        _ => None,
+    };
+    if let (None, Some(latched)) = (&first, latched) {
+        let message = format!("the configuration is not tried again: {}", latched.message);
+        return status.set(ConditionType::Degraded, true, "ConfigHeldBack", message, now);
+    }
+    let contested = status.contested.iter().next().map(|(key, why)| {
+        let more = match status.contested.len() {
+            1 => String::new(),
+            n => format!(" (and {} more)", n - 1),
+        };
+        format!(
+            "{key}{more} is changed back again and again ({why}): two programs decide on it; \
+             it is put right more and more rarely"
+        )
+    });
+    if let (None, Some(contested)) = (&first, contested) {
+        return status.set(ConditionType::Degraded, true, "Contested", contested, now);
+    }
+    match (first, report.plan.unknown.first()) {
+        (Some(first), _) => {
+            let message =
+                if failures > 1 { format!("{failures} steps fail; {first}") } else { first };
+            status.set(ConditionType::Degraded, true, "StepsFail", message, now);
+        }
+        // Of a server that does not answer, two other conditions tell.
+        (None, Some(why)) if report.observed.version.known().is_some() => {
+            status.set(ConditionType::Degraded, true, "CannotObserve", why.clone(), now)
+        }
+        (None, _) => status.set(ConditionType::Degraded, false, "NoFailures", "no step fails", now),
+    }
+}
+
+fn config(status: &mut Status, desired: &DesiredState, report: &RoundReport, now: Timestamp) {
+    let kind = ConditionType::ConfigApplied;
+    let Some(config) = &desired.config else {
+        return status.set(
+            kind,
+            ConditionStatus::Unknown,
+            "NotDeclared",
+            "spec.config is absent",
+            now,
+        );
+    };
+    let failure =
+        report.failures().find(|(step, _)| step.kind == Kind::Config).map(|(_, error)| error);
+    let latched = match &report.observed.config {
+        Some(Reading::Known(reading)) => reading.latched.as_ref().map(|l| (l, &reading.standing)),
+        _ => None,
+    };
+    let waiting = report.outcomes.iter().any(|o| o.step.kind == Kind::Config && waits(o));
+    match (&report.observed.config, failure) {
+        // As it was told when it failed.
+        (_, None) if waiting && status.get(kind).is_some_and(|c| c.reason == "RolledBack") => {}
+        (_, Some(error)) => {
+            let reason = match error {
+                ApplyError::ConfigRefused(_) => "Invalid",
+                ApplyError::RolledBack(_) | ApplyError::TakenBack(_) | ApplyError::Stuck { .. } => {
+                    "RolledBack"
+                }
+                _ => "RollingOut",
+            };
+            status.set(kind, false, reason, format!("failed to {error}"), now);
+        }
+        _ if latched.is_some() => {
+            let Some((latched, standing)) = latched else { return };
+            let instead = match standing {
+                Some(good) if good.in_force => format!("`{}` stays in force", good.variant),
+                Some(good) => format!("`{}` comes back into force", good.variant),
+                None => "what was there before stays in force".to_owned(),
+            };
+            let message = format!("{}; {instead}", latched.message);
+            let reason = if latched.reason == "Invalid" { "Invalid" } else { "RolledBack" };
+            status.set(kind, false, reason, message, now);
+        }
+        (Some(Reading::Known(reading)), None) if reading.declared == reading.in_force => {
+            status.set(kind, true, "RolledOut", format!("`{}` is in force", config.variant), now);
+        }
+        (Some(Reading::Unknown(why)), None) => {
+            status.set(kind, ConditionStatus::Unknown, "Unknown", why.clone(), now)
+        }
+        _ => {
+            let waits = report.outcomes.iter().find_map(|outcome| match &outcome.result {
+                StepResult::Deferred(why) if outcome.step.kind == Kind::Config => Some(why),
+                _ => None,
+            });
+            let why = waits.map_or_else(String::new, |why| format!(": {why}"));
+            let message = format!("`{}` is not in force yet{why}", config.variant);
+            status.set(kind, false, "RollingOut", message, now);
+        }
+    }
+}
+
+fn cannot_see(status: &mut Status, why: &str, now: Timestamp) {
+    status.set(ConditionType::Healthy, ConditionStatus::Unknown, "CannotSee", why, now);
+}
+
+fn healthy(status: &mut Status, report: &RoundReport, now: Timestamp) {
+    match (&report.observed.version, &report.observed.process) {
+        (Reading::Known(version), _) => {
+            status.set(
+                ConditionType::Healthy,
+                true,
+                "Answering",
+                format!("ejabberd {version} answers"),
+                now,
+            );
+        }
+        (_, Reading::Unknown(why)) => cannot_see(status, why, now),
+        (Reading::Unknown(why), _) if report.observed.unseen => cannot_see(status, why, now),
+        (Reading::Unknown(why), Reading::Known(ProcessState::Running { .. })) => {
+            status.set(ConditionType::Healthy, false, "NotAnswering", why.clone(), now);
+        }
+        (Reading::Unknown(why), _) => {
+            status.set(ConditionType::Healthy, false, "NotRunning", why.clone(), now)
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The one way to the status: whatever changes it goes through here, so that
+//! everybody hears of it, and nothing that happened is forgotten.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::events::{Told, of_conditions, of_steps};
+use crate::domain::status::{Recent, Status};
+use crate::engine::error::StoreError;
+use crate::engine::ports::{Store, Telemetry};
+use crate::engine::reconcile::report::RoundReport;
+
+/// Where the status and the events are published.
+pub struct Bulletin {
+    status: watch::Sender<Status>,
+    store: Arc<dyn Store>,
+    telemetry: Arc<dyn Telemetry>,
+    /// Two who publish at once would remember theirs in the wrong order.
+    turn: Mutex<()>,
+}
+
+impl Bulletin {
+    /// Goes on with the events of the operator before this one.
+    #[must_use]
+    pub fn new(
+        status: watch::Sender<Status>,
+        store: Arc<dyn Store>,
+        telemetry: Arc<dyn Telemetry>,
+    ) -> Self {
+        match store.events(usize::MAX) {
+            Ok(events) => {
+                status.send_modify(|status| status.events = Recent::from_last(events));
+            }
+            Err(error) => tracing::warn!("failed to {error}; earlier events are not shown"),
+        }
+        Self { status, store, telemetry, turn: Mutex::default() }
+    }
+
+    /// The status as it is.
+    pub fn read(&self) -> watch::Ref<'_, Status> {
+        self.status.borrow()
+    }
+
+    /// Changes the status, and tells of it. A condition that changes is an
+    /// event by itself.
+    pub fn publish(&self, change: impl FnOnce(&mut Status, Timestamp)) {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut untold = Vec::new();
+        self.status.send_modify(|status| {
+            let now = Timestamp::now();
+            let before = status.conditions.clone();
+            change(status, now);
+            for news in of_conditions(&before, &status.conditions) {
+                status.tell(news, now);
+            }
+            untold = status.events.take_untold();
+        });
+        let status = self.status.borrow().clone();
+        self.telemetry.status(&status);
+        let kept = match serde_json::to_string(&status) {
+            Ok(json) => self.store.save_status(&json),
+            Err(_) => Ok(()),
+        };
+        let kept = kept.and_then(|()| match untold.as_slice() {
+            [] => Ok(()),
+            events => self.store.record_events(events),
+        });
+        if let Err(error) = kept {
+            tracing::warn!(%error, "failed to remember the status");
+        }
+    }
+}
+
+/// Remembers what a round did that nobody watches: `apply` has no status.
+pub fn record_round(store: &dyn Store, report: &RoundReport) -> Result<(), StoreError> {
+    let mut recent = Recent::from_last(store.events(usize::MAX)?);
+    for news in of_steps(&report.outcomes, &mut Told::default()) {
+        recent.tell(news, Some(&report.plan.revision), Timestamp::now());
+    }
+    match recent.take_untold().as_slice() {
+        [] => Ok(()),
+        events => store.record_events(events),
+    }
+}

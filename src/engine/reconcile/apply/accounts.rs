@@ -1,0 +1,192 @@
+//! Accounts: their passwords, vCards and bans.
+
+use super::written::Written;
+use super::{Ownership, declared_user};
+use crate::domain::diff::Action;
+use crate::domain::inventory::{Inventory, Origin};
+use crate::domain::model::{Jid, Kind, ObjectKey, Op, Secret};
+use crate::domain::observed::{ObservedState, Reading};
+use crate::domain::plan::Step;
+use crate::domain::spec::{DesiredState, PasswordPolicy, SecretSource, UserState};
+use crate::ejabberd::Created;
+use crate::engine::Engine;
+use crate::engine::reconcile::report::ApplyError;
+
+impl Engine {
+    pub(super) async fn create_user(
+        &self,
+        desired: &DesiredState,
+        jid: &Jid,
+    ) -> Result<Ownership, ApplyError> {
+        let password = self.password_for(desired, jid).await?;
+        if self.server.register(jid, &password).await? == Created::Before {
+            return Ok(Ownership::Adopted);
+        }
+        self.set_vcard(desired, jid).await?;
+        Ok(Ownership::Keep)
+    }
+
+    /// Sets the declared fields that are otherwise on the server.
+    pub(super) async fn set_vcard(
+        &self,
+        desired: &DesiredState,
+        jid: &Jid,
+    ) -> Result<(), ApplyError> {
+        let Some(user) = declared_user(desired, jid).filter(|user| !user.vcard.is_empty()) else {
+            return Ok(());
+        };
+        let there = self.server.vcard(jid, user.vcard.keys()).await?;
+        for (field, text) in &user.vcard {
+            if there.get(field) != Some(text) {
+                self.server.set_vcard(jid, field, text).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a banned account log in again. Where the server does not remember
+    /// bans, the password that it had is lost: it gets the declared one, else
+    /// one that is generated.
+    pub(super) async fn lift_ban(
+        &self,
+        desired: &DesiredState,
+        jid: &Jid,
+    ) -> Result<(), ApplyError> {
+        if self.server.remembers_bans().await? {
+            return Ok(self.server.unban(jid).await?);
+        }
+        let password = match self.password_of(desired, jid).await? {
+            Some(password) => password,
+            None => {
+                let password = self.secrets.generate()?;
+                self.store.keep_generated(&[(jid.clone(), password.clone())])?;
+                password
+            }
+        };
+        Ok(self.server.change_password(jid, &password).await?)
+    }
+
+    /// What was declared of an account while it was banned, and not looked at:
+    /// its vCard, and its password, which is that of the time before the ban.
+    pub(super) async fn catch_up(
+        &self,
+        desired: &DesiredState,
+        jid: &Jid,
+    ) -> Result<(), ApplyError> {
+        let source = declared_user(desired, jid)
+            .filter(|user| user.password_policy == PasswordPolicy::Enforce)
+            .and_then(|user| user.password.as_ref())
+            .filter(|source| **source != SecretSource::Generate);
+        if let Some(source) = source {
+            let password = self.secrets.read(source).await?;
+            if !self.server.password_is(jid, &password).await? {
+                self.server.change_password(jid, &password).await?;
+            }
+        }
+        self.set_vcard(desired, jid).await
+    }
+
+    /// Keeps a new password for each account that is about to be made without
+    /// one of its own.
+    pub(super) fn generate_passwords(
+        &self,
+        desired: &DesiredState,
+        steps: &[Step],
+    ) -> Result<(), ApplyError> {
+        let mut generated = Vec::new();
+        for step in steps.iter().filter(|step| step.op == Op::Create) {
+            let Action::CreateUser(jid) = &step.action else { continue };
+            let declared = declared_user(desired, jid).and_then(|user| user.password.as_ref());
+            let needed = matches!(declared, None | Some(SecretSource::Generate));
+            if needed && self.store.generated(jid)?.is_none() {
+                generated.push((jid.clone(), self.secrets.generate()?));
+            }
+        }
+        Ok(self.store.keep_generated(&generated)?)
+    }
+
+    /// The declared password, or the one that was generated and kept when the
+    /// creation was decided on.
+    async fn password_for(&self, desired: &DesiredState, jid: &Jid) -> Result<Secret, ApplyError> {
+        let declared = declared_user(desired, jid).and_then(|user| user.password.as_ref());
+        match self.known_password(declared, jid).await? {
+            Some(password) => Ok(password),
+            None => Ok(self.secrets.generate()?),
+        }
+    }
+
+    /// The password of an account, where it can be known.
+    pub(in crate::engine) async fn password_of(
+        &self,
+        desired: &DesiredState,
+        jid: &Jid,
+    ) -> Result<Option<Secret>, ApplyError> {
+        let declared = declared_user(desired, jid).and_then(|user| user.password.as_ref());
+        self.known_password(declared, jid).await
+    }
+
+    /// The password that `source` gives, or the one that was generated and kept.
+    pub(in crate::engine) async fn known_password(
+        &self,
+        source: Option<&SecretSource>,
+        jid: &Jid,
+    ) -> Result<Option<Secret>, ApplyError> {
+        match source {
+            Some(source) if *source != SecretSource::Generate => {
+                Ok(Some(self.secrets.read(source).await?))
+            }
+            _ => Ok(self.store.generated(jid)?),
+        }
+    }
+
+    pub(super) async fn set_password(
+        &self,
+        desired: &DesiredState,
+        jid: &Jid,
+    ) -> Result<(), ApplyError> {
+        let password = self.password_for(desired, jid).await?;
+        Ok(self.server.change_password(jid, &password).await?)
+    }
+
+    /// Leaves the passwords of accounts that are there where others find them.
+    /// Done in every round, so that a file that is lost comes back; one that is
+    /// right is not written again. Answers what could not be written, and why.
+    pub(in crate::engine) async fn publish(
+        &self,
+        desired: &DesiredState,
+        there: &ObservedState,
+        inventory: &Inventory,
+    ) -> Vec<String> {
+        let mut failed = Vec::new();
+        let mut written = match Written::of(&self.store) {
+            Ok(written) => written,
+            Err(error) => return vec![format!("the password files: failed to {error}")],
+        };
+        for (jid, user) in desired.users.iter().flatten() {
+            let Some(sink) = &user.password_to else { continue };
+            let present = there.users.get(&jid.host).and_then(Reading::known);
+            let there = user.state != UserState::Absent;
+            if user.paused || !there || !present.is_some_and(|names| names.contains(&jid.local)) {
+                continue;
+            }
+            // What was generated is the password only of an account that we made.
+            let generated = matches!(user.password, None | Some(SecretSource::Generate));
+            let owned = inventory.get(&ObjectKey::new(Kind::User, jid));
+            if generated && !owned.is_some_and(|owned| owned.origin == Origin::Created) {
+                continue;
+            }
+            let result = async {
+                if let Some(password) = self.known_password(user.password.as_ref(), jid).await? {
+                    let is_ours = written.begin(&sink.file, &password)?;
+                    self.secrets.publish(sink, &password, is_ours).await?;
+                    written.done(&sink.file, &password)?;
+                }
+                Ok::<_, ApplyError>(())
+            };
+            if let Err(error) = result.await {
+                failed.push(format!("the password file of {jid}: failed to {error}"));
+            }
+        }
+        failed
+    }
+}

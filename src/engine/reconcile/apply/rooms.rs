@@ -1,0 +1,106 @@
+//! Groups and rooms.
+
+use std::collections::BTreeMap;
+
+use super::Ownership;
+use crate::domain::model::{Jid, Localpart, RoomJid, Vhost};
+use crate::domain::spec::{AffiliationKind, DesiredState, Group, OptionValue, Room};
+use crate::ejabberd::{Created, NewRoom};
+use crate::engine::Engine;
+use crate::engine::reconcile::report::ApplyError;
+
+impl Engine {
+    pub(super) async fn create_group(
+        &self,
+        desired: &DesiredState,
+        name: &Localpart,
+    ) -> Result<(), ApplyError> {
+        let Some(group) = declared_group(desired, name) else { return Ok(()) };
+        let members = desired.members_of(group).unwrap_or_default();
+        let touched = members.into_iter().filter(|who| !desired.leaves_alone(who));
+        let add: Vec<Jid> = touched.collect();
+        self.update_group(desired, name, true, (&add, &[])).await
+    }
+
+    pub(super) async fn update_group(
+        &self,
+        desired: &DesiredState,
+        name: &Localpart,
+        info: bool,
+        (add, remove): (&[Jid], &[Jid]),
+    ) -> Result<(), ApplyError> {
+        let Some(group) = declared_group(desired, name) else { return Ok(()) };
+        let Group { display_name, description, members: _, roster: _ } = group;
+        let host = &desired.host;
+        if info {
+            let texts = (display_name.as_deref(), description.as_deref());
+            self.server.write_group(host, name, texts.0, texts.1).await?;
+        }
+        for who in remove {
+            self.server.remove_member(host, name, who).await?;
+        }
+        for who in add {
+            self.server.add_member(host, name, who).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn create_room(
+        &self,
+        desired: &DesiredState,
+        jid: &RoomJid,
+    ) -> Result<Ownership, ApplyError> {
+        let Some(room) = declared_room(desired, jid) else { return Ok(Ownership::Keep) };
+        let affiliations = affiliations_at_creation(desired, jid);
+        let new = NewRoom {
+            options: &room.options,
+            affiliations: &affiliations,
+            subject: room.subject.as_deref(),
+        };
+        match self.server.create_room(jid, host_of(desired, jid), &new).await? {
+            Created::Now => Ok(Ownership::Keep),
+            Created::Before => Ok(Ownership::Adopted),
+        }
+    }
+
+    pub(super) async fn update_room(
+        &self,
+        desired: &DesiredState,
+        room: &RoomJid,
+        options: &[(String, OptionValue)],
+        subject: Option<&str>,
+    ) -> Result<(), ApplyError> {
+        for (name, value) in options {
+            self.server.change_room_option(room, name, value).await?;
+        }
+        if let Some(subject) = subject {
+            let nonce = self.secrets.generate()?;
+            self.server.set_subject(host_of(desired, room), room, subject, &nonce).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Who gets an affiliation with a room that is made now.
+pub(super) fn affiliations_at_creation(
+    desired: &DesiredState,
+    jid: &RoomJid,
+) -> BTreeMap<Jid, AffiliationKind> {
+    let wanted = declared_room(desired, jid).and_then(|room| desired.affiliations_of(room));
+    let mut wanted = wanted.unwrap_or_default();
+    wanted.retain(|account, _| !desired.leaves_alone(account));
+    wanted
+}
+
+fn declared_group<'d>(desired: &'d DesiredState, name: &Localpart) -> Option<&'d Group> {
+    desired.groups.as_ref()?.get(name)
+}
+
+fn declared_room<'d>(desired: &'d DesiredState, jid: &RoomJid) -> Option<&'d Room> {
+    desired.rooms.as_ref()?.get(jid)
+}
+
+/// The vhost on whose behalf something is done in a room.
+fn host_of<'d>(desired: &'d DesiredState, room: &RoomJid) -> &'d Vhost {
+    desired.host_of(&room.service).unwrap_or(&desired.host)
+}

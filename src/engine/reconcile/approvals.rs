@@ -1,0 +1,62 @@
+//! Each approval of refused steps counts once.
+
+use std::collections::BTreeMap;
+
+use super::report::{StepOutcome, StepResult};
+use crate::domain::model::Digest;
+use crate::domain::plan::{Approved, Step};
+use crate::engine::Engine;
+use crate::engine::error::StoreError;
+use crate::engine::ports::Memo;
+
+impl Engine {
+    /// How often each digest was used.
+    pub(in crate::engine) fn approvals_used(&self) -> Result<BTreeMap<Digest, u32>, StoreError> {
+        let json = self.store.memo(Memo::Approvals)?;
+        Ok(json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
+    }
+
+    /// Notes the use of an approval before the first of its steps is carried out:
+    /// an operator that is killed in the middle has used it. Answers whether it is
+    /// used by any of `steps`.
+    pub(in crate::engine) fn use_approval(
+        &self,
+        approved: Option<&Approved>,
+        steps: &[Step],
+    ) -> Result<bool, StoreError> {
+        let Some(approved) = approved else { return Ok(false) };
+        let uses = steps.iter().any(|step| approved.steps.contains(step));
+        if uses {
+            self.change_approval(&approved.digest, |used| used.saturating_add(1))?;
+        }
+        Ok(uses)
+    }
+
+    /// An approval none of whose steps could be carried out is not used up: the same
+    /// steps are tried again.
+    pub(in crate::engine) fn return_approval(
+        &self,
+        approved: Option<&Approved>,
+        outcomes: &[StepOutcome],
+    ) -> Result<(), StoreError> {
+        let Some(approved) = approved else { return Ok(()) };
+        let mut done = outcomes.iter().filter(|o| matches!(o.result, StepResult::Done));
+        if done.any(|outcome| approved.steps.contains(&outcome.step)) {
+            return Ok(());
+        }
+        self.change_approval(&approved.digest, |used| used.saturating_sub(1))
+    }
+
+    fn change_approval(
+        &self,
+        digest: &Digest,
+        change: impl FnOnce(u32) -> u32,
+    ) -> Result<(), StoreError> {
+        let mut all = self.approvals_used()?;
+        let used = all.entry(digest.clone()).or_default();
+        *used = change(*used);
+        all.retain(|_, used| *used > 0);
+        let json = serde_json::to_string(&all).unwrap_or_default();
+        self.store.remember(Memo::Approvals, Some(&json))
+    }
+}

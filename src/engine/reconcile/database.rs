@@ -1,0 +1,359 @@
+//! Decides whether the operator manages the database that the server has.
+//!
+//! What the operator owns, it owns in one database. Another one, say an empty
+//! one after a volume was lost, or that of another host whose state directory
+//! was copied, is neither filled nor pruned: that takes an order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::observe::hosts;
+use super::origin::create_without_waiting;
+use super::report::ApplyError;
+use crate::domain::configuration::{AccountStore, Configuration};
+use crate::domain::database::{Database, Found, Match};
+use crate::domain::diff::ChangeSet;
+use crate::domain::inventory::Inventory;
+use crate::domain::model::{Jid, Kind, Localpart, ObjectKey, Vhost};
+use crate::domain::observed::{ObservedState, ProcessState, Reading};
+use crate::domain::spec::DesiredState;
+use crate::engine::Engine;
+use crate::engine::error::StoreError;
+use crate::engine::ports::{Memo, Store};
+
+/// An account that the inventory has held for longer has existed: the operator
+/// records an account before it creates the account.
+pub(in crate::engine) const FOR_LONG: SignedDuration = SignedDuration::from_mins(10);
+
+/// What the operator may do with the database of the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::engine) enum Decision {
+    /// Everything that is declared. Hosts whose accounts are kept elsewhere than
+    /// before come with the reason: they are not filled without approval.
+    Managed(BTreeMap<Vhost, String>),
+    /// Nothing for now: it cannot tell whether this is its database.
+    Unsure(String),
+    /// Nothing: its database is missing.
+    Missing(String),
+    /// Nothing: the state directory is older than it. Why, and what helps.
+    Outdated(String),
+}
+
+impl Decision {
+    /// Takes out of `set` what the operator must not do.
+    pub(in crate::engine) fn restrict(self, set: &mut ChangeSet) {
+        match self {
+            Self::Managed(left_behind) => set.left_behind = left_behind,
+            Self::Unsure(why) => {
+                set.leave_objects();
+                set.unknown.push(why);
+            }
+            Self::Missing(why) => {
+                set.leave_objects();
+                set.changes.clear();
+                set.unknown.clear();
+                set.database_missing = Some(why);
+            }
+            Self::Outdated(why) => {
+                set.leave_objects();
+                set.changes.clear();
+                set.unknown.clear();
+                set.state_outdated = Some(why);
+            }
+        }
+    }
+}
+
+/// Has the next database that is seen filled, whichever it is; a container that
+/// is gone is created at once.
+pub fn order_fill(store: &dyn Store) -> Result<(), StoreError> {
+    create_without_waiting(store)?;
+    store.remember(Memo::Fill, Some("ordered"))
+}
+
+impl Engine {
+    /// Reads the identity of the database.
+    pub(in crate::engine) async fn database(&self, desired: &DesiredState) -> Reading<Database> {
+        let hosts: Vec<&Vhost> = hosts(desired).collect();
+        let database = match self.server.database(&hosts).await {
+            Ok(database) => database,
+            Err(error) => return Reading::Unknown(format!("failed to {error}")),
+        };
+        match self.runtime.location(&database.directory).await {
+            Ok(location) => Reading::Known(Database { location, ..database }),
+            Err(error) => Reading::Unknown(format!("failed to {error}")),
+        }
+    }
+
+    pub(in crate::engine) fn known_database(&self) -> Result<Option<Database>, StoreError> {
+        let json = self.store.memo(Memo::Database)?;
+        Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
+    }
+
+    pub(in crate::engine) fn keep_database(&self, database: &Database) -> Result<(), StoreError> {
+        if self.known_database()?.as_ref() == Some(database) {
+            return Ok(());
+        }
+        let json = serde_json::to_string(database).unwrap_or_default();
+        self.store.remember(Memo::Database, Some(&json))
+    }
+
+    /// Judges the database that was observed, or, where there is no server, what
+    /// a new one would have. With `settle` it is remembered. An order to fill
+    /// another database lets go of `inventory`: it is about the one before.
+    pub(in crate::engine) async fn check_database(
+        &self,
+        desired: &DesiredState,
+        state: &ObservedState,
+        inventory: &mut Inventory,
+        settle: bool,
+    ) -> Result<Decision, StoreError> {
+        let none_left = || Decision::Managed(BTreeMap::new());
+        if let Reading::Known(ProcessState::Absent) = state.process {
+            return Ok(match self.creation_would_lose(inventory).await {
+                Ok(None) => none_left(),
+                Ok(Some(why)) => Decision::Missing(ways_out(&why)),
+                Err(ApplyError::Store(error)) => return Err(error),
+                // The creation is not tried either, and its step tells why.
+                Err(error) => Decision::Unsure(format!("failed to {error}")),
+            });
+        }
+        let fill = self.store.memo(Memo::Fill)?.is_some();
+        let known = self.known_database()?;
+        let found = match &state.database {
+            Reading::Known(found) => found,
+            // Nothing is known of its objects either.
+            Reading::Unknown(_) if state.version.known().is_none() => return Ok(none_left()),
+            Reading::Unknown(why) => return Ok(Decision::Unsure(why.clone())),
+        };
+        let now = Timestamp::now();
+        let all = accounts(&state.users, inventory, |_, _| true);
+        let matched = found.compare(known.as_ref(), all);
+        let missing = match &matched {
+            Match::Unsure(why) => return Ok(Decision::Unsure(why.clone())),
+            Match::Foreign(why) => Some(why.clone()),
+            Match::Ours | Match::TakenOver(_) => {
+                let kept_as_before = |host: &Vhost| {
+                    let before = known.as_ref().and_then(|k| k.accounts.get(host.as_str()));
+                    before.is_none_or(|before| found.accounts.get(host.as_str()) == Some(before))
+                };
+                let old = accounts(&state.users, inventory, |jid, since| {
+                    kept_as_before(&jid.host) && now.duration_since(since) > FOR_LONG
+                });
+                (old.owned > 1 && old.there == 0 && !old.partial)
+                    .then(|| format!("none of the {} owned accounts is in it", old.owned))
+            }
+        };
+        if let Some(why) = missing {
+            if !fill {
+                return Ok(Decision::Missing(ways_out(&why)));
+            }
+            self.take_over(found, inventory, settle)?;
+            if settle {
+                self.take_generation(found).await?;
+            }
+            return Ok(none_left());
+        }
+        let outdated = match self.outdated(found, inventory).await {
+            Ok(outdated) => outdated,
+            Err(ApplyError::Store(error)) => return Err(error),
+            Err(error) => return Ok(Decision::Unsure(format!("failed to {error}"))),
+        };
+        let adopt = self.store.memo(Memo::AdoptAll)?.is_some();
+        match outdated {
+            Some(_) if fill => {
+                self.take_over(found, inventory, settle)?;
+                if settle {
+                    self.take_generation(found).await?;
+                }
+                return Ok(none_left());
+            }
+            Some(_) if adopt && settle => self.accept_state(desired, found, inventory).await?,
+            Some(why) if !adopt => return Ok(Decision::Outdated(ways_out_of_old_state(&why))),
+            // A look tells what would be done.
+            Some(_) => {
+                let others = inventory.keys().filter(|key| !desired.declares(key));
+                let others: Vec<ObjectKey> = others.cloned().collect();
+                others.iter().for_each(|key| inventory.remove(key));
+            }
+            None if adopt && settle => self.store.remember(Memo::AdoptAll, None)?,
+            None => {}
+        }
+        if let Match::TakenOver(Some(moved)) = &matched {
+            tracing::warn!("the database is the same in another place: {moved}");
+        }
+        let before = known.as_ref().map(|known| &known.accounts);
+        let left_behind = before.map_or_else(BTreeMap::new, |before| {
+            left_behind(desired, before, &found.accounts, inventory, |host| {
+                Some(accounts(&state.users, inventory, |jid, _| jid.host == *host))
+            })
+        });
+        if settle {
+            if fill {
+                self.store.remember(Memo::Fill, None)?;
+            }
+            if left_behind.is_empty() {
+                self.keep_database(found)?;
+            }
+        }
+        Ok(Decision::Managed(left_behind))
+    }
+
+    /// Why a container that is created now would not have the database, if so;
+    /// `None` also where there never was one, or where it was ordered to be filled.
+    pub(in crate::engine) async fn creation_would_lose(
+        &self,
+        inventory: &Inventory,
+    ) -> Result<Option<String>, ApplyError> {
+        let known = self.known_database()?;
+        let expected = known.is_some() || self.knows_a_container()? || owns_accounts(inventory);
+        let ordered = self.store.memo(Memo::Fill)?.is_some();
+        if ordered || !expected || self.is_replacing()? {
+            return Ok(None);
+        }
+        Ok(self.runtime.would_lose(known.as_ref()).await?)
+    }
+
+    /// The hosts whose accounts would be left behind with `configuration`, and
+    /// what that means, for people.
+    pub(in crate::engine) fn would_leave(
+        &self,
+        desired: &DesiredState,
+        configuration: &Configuration,
+    ) -> Result<BTreeMap<Vhost, String>, StoreError> {
+        let Some(known) = self.known_database()? else { return Ok(BTreeMap::new()) };
+        let store = |host: &Vhost| (host.to_string(), configuration.account_store(host.as_str()));
+        let then = hosts(desired).map(store).collect();
+        Ok(left_behind(desired, &known.accounts, &then, &self.store.inventory()?, |_| None))
+    }
+
+    /// Takes over another database by order. The inventory describes the database
+    /// before: an account of the same name in this database belongs to others.
+    fn take_over(
+        &self,
+        found: &Database,
+        inventory: &mut Inventory,
+        settle: bool,
+    ) -> Result<(), StoreError> {
+        let owned: Vec<ObjectKey> = inventory.keys().cloned().collect();
+        if settle {
+            self.store.record(&[], &owned)?;
+            self.keep_database(found)?;
+            self.store.remember(Memo::Fill, None)?;
+            tracing::warn!("another database is filled from the declaration, by order");
+        }
+        owned.iter().for_each(|key| inventory.remove(key));
+        Ok(())
+    }
+
+    fn is_replacing(&self) -> Result<bool, StoreError> {
+        Ok(self.store.memo(Memo::Replacement)?.is_some())
+    }
+}
+
+fn ways_out(why: &str) -> String {
+    format!(
+        "the database that the operator manages is missing: {why}; nothing is created, filled or \
+         deleted; bring the database back, or `ejabberd-operator retry --fill` fills this one \
+         from the declaration (what people had in the other one is not in it)"
+    )
+}
+
+fn ways_out_of_old_state(why: &str) -> String {
+    format!(
+        "{why}; nothing is created, changed or deleted; put the current state directory back, or \
+         `ejabberd-operator adopt --all` goes on with this one and owns what is declared, and \
+         nothing else"
+    )
+}
+
+fn owns_accounts(inventory: &Inventory) -> bool {
+    inventory.of_kind(Kind::User).next().is_some()
+}
+
+/// How many owned accounts that `counts` were looked for, and are there.
+pub(in crate::engine) fn accounts(
+    users: &BTreeMap<Vhost, Reading<BTreeSet<Localpart>>>,
+    inventory: &Inventory,
+    counts: impl Fn(&Jid, Timestamp) -> bool,
+) -> Found {
+    let mut found = Found::default();
+    for (name, owned) in inventory.of_kind(Kind::User) {
+        let Ok(jid) = name.parse::<Jid>() else { continue };
+        // A host that the file does not name any more is not looked at.
+        let Some(names) = users.get(&jid.host) else { continue };
+        if !counts(&jid, owned.since) {
+            continue;
+        }
+        match names {
+            Reading::Known(names) => {
+                found.owned += 1;
+                found.there += usize::from(names.contains(&jid.local));
+            }
+            Reading::Unknown(_) => found.partial = true,
+        }
+    }
+    found
+}
+
+/// The hosts whose accounts are kept elsewhere than before, and what that means,
+/// for people. `found` says how many of the owned ones are in the new place;
+/// `None` before the change, when the new store cannot be read.
+fn left_behind(
+    desired: &DesiredState,
+    before: &BTreeMap<String, AccountStore>,
+    now: &BTreeMap<String, AccountStore>,
+    inventory: &Inventory,
+    found: impl Fn(&Vhost) -> Option<Found>,
+) -> BTreeMap<Vhost, String> {
+    let mut left = BTreeMap::new();
+    for host in hosts(desired) {
+        let Some(now) = now.get(host.as_str()) else { continue };
+        let why = match before.get(host.as_str()) {
+            Some(before) if before == now => None,
+            Some(before) => {
+                let owned = owned_on(inventory, host.as_str());
+                let gone = match found(host) {
+                    Some(found) if found.enough() => 0,
+                    Some(found) => found.owned - found.there,
+                    None => owned,
+                };
+                (gone > 0).then(|| {
+                    format!(
+                        "{} of {host} are left behind in {before}: its accounts are kept in {now} \
+                         then",
+                        accounts_owned(gone)
+                    )
+                })
+            }
+            // A new host is no renamed one, as long as the old ones are there.
+            None => {
+                let dropped = before.keys().filter(|old| !serves(desired, old));
+                let mut dropped = dropped.map(|old| (old, owned_on(inventory, old)));
+                dropped.find(|(_, owned)| *owned > 0).map(|(old, owned)| {
+                    format!(
+                        "{} are left behind on {old}, which is no longer declared: {host} is \
+                         another host, with other accounts",
+                        accounts_owned(owned)
+                    )
+                })
+            }
+        };
+        left.extend(why.map(|why| (host.clone(), why)));
+    }
+    left
+}
+
+fn accounts_owned(count: usize) -> String {
+    if count == 1 { "1 owned account".to_owned() } else { format!("{count} owned accounts") }
+}
+
+fn serves(desired: &DesiredState, host: &str) -> bool {
+    hosts(desired).any(|served| served.as_str() == host)
+}
+
+fn owned_on(inventory: &Inventory, host: &str) -> usize {
+    let on_host = |(name, _): &(&str, _)| name.rsplit_once('@').is_some_and(|(_, at)| at == host);
+    inventory.of_kind(Kind::User).filter(on_host).count()
+}

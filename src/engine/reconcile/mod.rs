@@ -1,0 +1,19 @@
+//! One reconciliation: observe, diff, plan, guard, apply, read back.
+
+pub(super) mod apply;
+pub(super) mod approvals;
+pub(super) mod contention;
+pub(super) mod database;
+pub(super) mod deferral;
+pub(super) mod deletion_impact;
+pub(super) mod generation;
+pub(super) mod maintenance;
+pub(super) mod observe;
+pub(super) mod origin;
+pub(super) mod ownership;
+pub(super) mod phases;
+pub(super) mod recheck;
+pub(super) mod report;
+pub(super) mod retry;
+pub(super) mod server_phase;
+pub(super) mod summary;

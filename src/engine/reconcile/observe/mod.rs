@@ -1,0 +1,272 @@
+//! Reading: everything that a round compares.
+
+mod accounts;
+mod rooms;
+mod services;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::{StreamExt, stream};
+
+use tokio::time::sleep;
+
+use self::accounts::Accounts;
+use super::report::{STARTING, Vitals};
+use crate::domain::inventory::{Fingerprint, Inventory};
+use crate::domain::model::{ObjectKey, ServerVersion, Vhost};
+use crate::domain::observed::{ObservedState, PAUSED, ProcessState, Reading, Surroundings};
+use crate::domain::spec::{DesiredState, ServerState};
+use crate::domain::supervision::HALTED_FOR;
+use crate::ejabberd::{ControlError, NodePhase};
+use crate::engine::Engine;
+
+/// Calls that are under way at once. The control channel has a window of its
+/// own; this only keeps it full.
+pub(in crate::engine) const CONCURRENCY: usize = 64;
+
+/// What was read, and what was learned on the way.
+pub(in crate::engine) struct Observation {
+    pub(in crate::engine) state: ObservedState,
+    pub(in crate::engine) vitals: Vitals,
+    /// What was seen to be in force and was not remembered yet.
+    pub(in crate::engine) seen: Seen,
+}
+
+/// What a look at a server says.
+pub(in crate::engine) enum Sight {
+    /// It answers.
+    Answers(ServerVersion),
+    /// It does not serve, or does not yet: why.
+    Silent(String),
+    /// It runs, and may serve: why the operator cannot tell.
+    Unseen(String),
+}
+
+/// What is said of a node in which ejabberd has been stopped.
+pub(in crate::engine) const HALTED: &str = "ejabberd has been stopped in its node";
+
+/// Fingerprints of what was seen to be in force.
+#[derive(Default)]
+pub(in crate::engine) struct Seen {
+    pub(in crate::engine) passwords: Vec<(ObjectKey, Fingerprint)>,
+    pub(in crate::engine) vcards: Vec<(ObjectKey, Fingerprint)>,
+}
+
+impl Engine {
+    pub(in crate::engine) async fn observe(
+        &self,
+        desired: &DesiredState,
+        inventory: &Inventory,
+    ) -> Observation {
+        let mut process = match self.runtime.inspect().await {
+            Ok(state) => Reading::Known(state),
+            Err(e) => Reading::Unknown(format!("failed to {e}")),
+        };
+        let (surroundings, sight) =
+            tokio::join!(self.surroundings(&process), self.sight_of(&process));
+        let unseen = matches!(sight, Sight::Unseen(_));
+        let version = match sight {
+            Sight::Answers(version) => Reading::Known(version),
+            Sight::Silent(why) | Sight::Unseen(why) => Reading::Unknown(why),
+        };
+        // A keeper that watches all the time has seen to it already.
+        let shall_run = !self.supervised
+            && desired.server.state == ServerState::Running
+            && matches!(process, Reading::Known(ProcessState::Running { .. }));
+        if shall_run && version.known().is_none() && self.is_halted().await {
+            // An operator before us was ended before it had stopped the process.
+            process = Reading::Known(ProcessState::Stopped { exit_code: None, oom_killed: false });
+        }
+        if let Reading::Unknown(why) = &version {
+            let config = match &process {
+                Reading::Known(process) => self.config(desired, Some(process)).await,
+                Reading::Unknown(why) => {
+                    desired.config.as_ref().map(|_| Reading::Unknown(why.clone()))
+                }
+            };
+            let users = hosts(desired).map(|host| (host.clone(), Reading::Unknown(why.clone())));
+            let users = users.collect();
+            let read = config.as_ref();
+            let listeners = self.listeners_behind(desired, &surroundings, read, false).await;
+            let state = ObservedState::unanswered(process, why);
+            let state = ObservedState { unseen, config, surroundings, users, listeners, ..state };
+            return Observation { state, vitals: Vitals::default(), seen: Seen::default() };
+        }
+        // Once one call of many has found the server away, the rest are not sent:
+        // each would wait for its own deadline.
+        let away = &AtomicBool::new(false);
+        let (config, accounts, groups, rooms, accounts_table, vitals, database, services) = tokio::join!(
+            self.config(desired, None),
+            self.accounts(desired, inventory, away),
+            self.groups(desired, away),
+            self.rooms(desired, inventory, away),
+            self.accounts_table(desired),
+            self.vitals(desired),
+            self.database(desired),
+            self.services(desired),
+        );
+        let read = config.as_ref();
+        let listeners = self.listeners_behind(desired, &surroundings, read, true).await;
+        let Accounts { users, kept_elsewhere, passwords, bans, vcards, seen } = accounts;
+        let state = ObservedState {
+            process,
+            version,
+            unseen,
+            config,
+            surroundings,
+            users,
+            passwords,
+            kept_elsewhere,
+            bans,
+            vcards,
+            groups,
+            rooms,
+            accounts_table,
+            database,
+            listeners,
+            services,
+        };
+        Observation { state, vitals, seen }
+    }
+
+    /// Whether ejabberd has been stopped in its node, and stays so: an
+    /// administrator may just be starting it again.
+    async fn is_halted(&self) -> bool {
+        let stopped = || async { matches!(self.server.phase().await, Ok(NodePhase::Stopped)) };
+        if !stopped().await {
+            return false;
+        }
+        sleep(HALTED_FOR).await;
+        stopped().await
+    }
+
+    async fn accounts_table(&self, desired: &DesiredState) -> Option<Reading<String>> {
+        desired.server.accounts_table?;
+        Some(match self.server.accounts_table().await {
+            Ok(storage) => Reading::Known(storage),
+            Err(e) => Reading::Unknown(format!("failed to {e}")),
+        })
+    }
+
+    /// The directory of the database, where it is known.
+    pub(in crate::engine) fn directory(&self) -> Option<String> {
+        self.known_database().ok().flatten().map(|known| known.directory)
+    }
+
+    async fn surroundings(&self, process: &Reading<ProcessState>) -> Reading<Option<Surroundings>> {
+        match process {
+            Reading::Known(ProcessState::Absent) => Reading::Known(None),
+            Reading::Known(_) => match self.runtime.surroundings(self.directory().as_deref()).await
+            {
+                Ok(found) => Reading::Known(found),
+                Err(e) => Reading::Unknown(format!("failed to {e}")),
+            },
+            Reading::Unknown(why) => Reading::Unknown(why.clone()),
+        }
+    }
+
+    async fn sight_of(&self, process: &Reading<ProcessState>) -> Sight {
+        match process {
+            Reading::Known(ProcessState::Running { health })
+                if health.as_deref() == Some(PAUSED) =>
+            {
+                let why = "somebody paused it: `docker unpause`, or the signal CONT, lets it go on";
+                Sight::Silent(why.to_owned())
+            }
+            // A supervisor that watches all the time has asked already.
+            Reading::Known(ProcessState::Running { .. })
+                if self.supervised && !self.keeper.is_hands_off() =>
+            {
+                match self.keeper.silence().await {
+                    Some(silence) => silence,
+                    None => self.answering_version().await,
+                }
+            }
+            Reading::Known(ProcessState::Running { .. }) => match self.answering_version().await {
+                Sight::Silent(why) => match self.keeper.cannot_see().await {
+                    Some(why) => Sight::Unseen(why),
+                    None => Sight::Silent(why),
+                },
+                sight => sight,
+            },
+            Reading::Known(_) => Sight::Silent("the server does not run".to_owned()),
+            Reading::Unknown(why) => Sight::Silent(why.clone()),
+        }
+    }
+
+    /// The version of a server that has started as a whole.
+    async fn answering_version(&self) -> Sight {
+        let ask = async {
+            let phase = self.server.phase().await?;
+            Ok::<_, ControlError>((self.server.version().await?, phase))
+        };
+        let silent = |why: &str| Sight::Silent(why.to_owned());
+        match ask.await {
+            Ok((version, NodePhase::Running)) => Sight::Answers(version),
+            Ok((_, NodePhase::Starting)) => silent(STARTING),
+            Ok((_, NodePhase::Stopping)) => silent("the server is stopping"),
+            Ok((_, NodePhase::Stopped)) => silent(HALTED),
+            Err(e) => Sight::Silent(format!("failed to {e}")),
+        }
+    }
+
+    /// Numbers for the metrics. One that cannot be had is left out.
+    async fn vitals(&self, desired: &DesiredState) -> Vitals {
+        let uptime_seconds =
+            self.server.uptime_seconds().await.ok().and_then(|n| u64::try_from(n).ok());
+        let mut connected = BTreeMap::new();
+        for host in hosts(desired) {
+            if let Some(count) =
+                self.server.connected_users(host).await.ok().and_then(|n| u64::try_from(n).ok())
+            {
+                connected.insert(host.clone(), count);
+            }
+        }
+        // Only who goes on looking has a use for it.
+        let usage = self.supervised.then(|| self.meter.read()).flatten();
+        Vitals { uptime_seconds, connected, usage }
+    }
+}
+
+/// Our vhosts, each once.
+pub(in crate::engine) fn hosts(desired: &DesiredState) -> impl Iterator<Item = &Vhost> {
+    std::iter::once(&desired.host).chain(&desired.hosts)
+}
+
+/// What is said of objects that were not asked for any more.
+const AWAY: &str = "the server is away";
+
+/// Asks for each of `wanted`, many at once, as long as the server is there.
+async fn each<K, T, F>(
+    wanted: impl IntoIterator<Item = K>,
+    away: &AtomicBool,
+    ask: impl Fn(K) -> F,
+) -> BTreeMap<K, Reading<T>>
+where
+    K: Clone + Ord,
+    F: Future<Output = Result<T, ControlError>>,
+{
+    let asks = wanted.into_iter().map(|key| {
+        let asking = ask(key.clone());
+        async move {
+            if away.load(Ordering::Relaxed) {
+                return (key, Reading::Unknown(AWAY.to_owned()));
+            }
+            let reading = match asking.await {
+                Ok(found) => Reading::Known(found),
+                Err(error) => unknown(&error, away),
+            };
+            (key, reading)
+        }
+    });
+    let asks: Vec<_> = asks.collect();
+    stream::iter(asks).buffer_unordered(CONCURRENCY).collect().await
+}
+
+fn unknown<T>(error: &ControlError, away: &AtomicBool) -> Reading<T> {
+    if error.is_outage() {
+        away.store(true, Ordering::Relaxed);
+    }
+    Reading::Unknown(format!("failed to {error}"))
+}

@@ -1,0 +1,132 @@
+//! What the server does for declared objects, and where it listens.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::configuration::{Configuration, Transport};
+use crate::domain::model::Vhost;
+use crate::domain::observed::{ConfigReading, HostServices, ListenerPort, Reading, Surroundings};
+use crate::domain::spec::{Config, DesiredState, Network, Runtime};
+use crate::engine::Engine;
+use crate::engine::ports::MAIN_CONFIG;
+
+/// No more vhosts than these are asked for a service that no declared one has.
+const MOST_HOSTS: usize = 50;
+
+impl Engine {
+    /// What the server does for the vhosts that have declared rooms and groups.
+    /// A vhost that cannot be asked is left out, and the plan claims nothing about it.
+    pub(super) async fn services(&self, desired: &DesiredState) -> BTreeMap<Vhost, HostServices> {
+        let mut found = BTreeMap::new();
+        let wanted: BTreeSet<&Vhost> = desired
+            .rooms
+            .iter()
+            .flatten()
+            .filter(|(_, room)| room.present)
+            .map(|(jid, _)| &jid.service)
+            .collect();
+        let owner = |service: &&Vhost| desired.host_of(service).unwrap_or(&desired.host).clone();
+        let mut hosts: BTreeSet<Vhost> = wanted.iter().map(owner).collect();
+        if desired.groups.iter().flatten().any(|(_, group)| group.roster) {
+            hosts.insert(desired.host.clone());
+        }
+        if hosts.is_empty() {
+            return found;
+        }
+        // Nothing is said of the modules of a host that the server does not have.
+        let Ok(names) = self.server.hosts().await else { return found };
+        hosts.retain(|host| names.iter().any(|name| name == host.as_str()));
+        for host in hosts {
+            if let Ok(services) = self.server.host_services(&host).await {
+                found.insert(host, services);
+            }
+        }
+        let known = |found: &BTreeMap<Vhost, HostServices>, service: &Vhost| {
+            found.values().any(|host| host.rooms.contains(service))
+        };
+        if wanted.iter().all(|service| known(&found, service)) {
+            return found;
+        }
+        // Another vhost of the server may have it, which the file does not name.
+        let others = names.iter().take(MOST_HOSTS).filter_map(|name| Vhost::new(name).ok());
+        for host in others {
+            if found.contains_key(&host) {
+                continue;
+            }
+            if let Ok(services) = self.server.host_services(&host).await {
+                found.insert(host, services);
+            }
+        }
+        found
+    }
+
+    /// The listeners that published ports lead to; `None` where none is published.
+    /// Those of the declared configuration count: the plan is about them.
+    pub(super) async fn listeners_behind(
+        &self,
+        desired: &DesiredState,
+        surroundings: &Reading<Option<Surroundings>>,
+        config: Option<&Reading<ConfigReading>>,
+        answers: bool,
+    ) -> Option<Reading<Vec<ListenerPort>>> {
+        let published = match (surroundings, &desired.server.runtime) {
+            (Reading::Known(Some(found)), _) => !found.host_network && !found.ports.is_empty(),
+            (_, Runtime::Docker(docker)) => {
+                docker.network == Network::Bridge && !docker.ports.is_empty()
+            }
+            _ => false,
+        };
+        if !published {
+            return None;
+        }
+        let in_force = match config {
+            Some(Reading::Known(reading)) => reading.declared == reading.in_force,
+            Some(Reading::Unknown(_)) => false,
+            None => true,
+        };
+        let listeners = match &desired.config {
+            _ if in_force && answers => self.listeners_in_force().await,
+            Some(config) => self.listeners_declared(desired, config, answers).await,
+            None => return None,
+        };
+        Some(match listeners {
+            Ok(listeners) => Reading::Known(listeners),
+            Err(why) => Reading::Unknown(why),
+        })
+    }
+
+    /// Those of the declared files. A plan that changes them has just had ejabberd
+    /// judge them; without a server they are read as they are written.
+    async fn listeners_declared(
+        &self,
+        desired: &DesiredState,
+        config: &Config,
+        answers: bool,
+    ) -> Result<Vec<ListenerPort>, String> {
+        let files = self.declared_config(config).await.map_err(|e| format!("failed to {e}"))?;
+        if answers {
+            let judged = self.judge(Some(desired), &files).await;
+            return declared(&*judged.map_err(|failure| failure.message)?);
+        }
+        let main = files.get(MAIN_CONFIG).map(Vec::as_slice).unwrap_or_default();
+        let plain = Configuration::of_plain_text(main);
+        declared(&plain.ok_or("the listeners of the declared configuration are seen once it runs")?)
+    }
+
+    async fn listeners_in_force(&self) -> Result<Vec<ListenerPort>, String> {
+        use crate::ejabberd::client::Place;
+        let all = self.server.all_listeners().await.map_err(|e| format!("failed to {e}"))?;
+        let ports = all.into_iter().filter_map(|listener| match listener.place {
+            Place::Net(at) => Some(ListenerPort { at, udp: listener.udp, module: listener.module }),
+            Place::Unix(_) => None,
+        });
+        Ok(ports.collect())
+    }
+}
+
+fn declared(configuration: &Configuration) -> Result<Vec<ListenerPort>, String> {
+    let ports = configuration.listeners()?.into_iter().filter_map(|listener| {
+        let udp = listener.transport == Transport::Udp;
+        Some(ListenerPort { at: listener.at()?, udp, module: listener.module.to_owned() })
+    });
+    Ok(ports.collect())
+}

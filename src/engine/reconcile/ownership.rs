@@ -1,0 +1,184 @@
+//! What a look at the server makes of the inventory: who is adopted, who is
+//! forgotten, and what was seen to be in force.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::database::FOR_LONG;
+use super::observe::Observation;
+use crate::domain::diff::ChangeSet;
+use crate::domain::inventory::{Ban, Inventory, Origin, Owned};
+use crate::domain::model::{Jid, Kind, ObjectKey};
+use crate::domain::observed::{ObservedState, Reading};
+use crate::domain::spec::{DesiredState, PasswordPolicy, UserState};
+use crate::engine::Engine;
+use crate::engine::error::StoreError;
+use crate::engine::ports::Store;
+
+/// Lets go of objects, by somebody's order. Says what was done.
+pub fn forget(store: &dyn Store, keys: &[ObjectKey]) -> Result<String, StoreError> {
+    let inventory = store.inventory()?;
+    let owned: Vec<ObjectKey> = keys.iter().filter(|key| inventory.holds(key)).cloned().collect();
+    store.record(&[], &owned)?;
+    Ok(match owned.as_slice() {
+        [] => "none of them is owned".to_owned(),
+        [one] => format!("{one} is no longer owned"),
+        many => format!("{} objects are no longer owned", many.len()),
+    })
+}
+
+/// Takes an object over, by somebody's order. Says what was done.
+pub fn adopt(
+    store: &dyn Store,
+    key: &ObjectKey,
+    desired: &DesiredState,
+) -> Result<String, StoreError> {
+    if store.inventory()?.holds(key) {
+        return Ok(format!("{key} is owned already"));
+    }
+    store.record(&[(key.clone(), super::apply::owned(desired, key, Origin::Adopted))], &[])?;
+    Ok(format!("{key} is owned now"))
+}
+
+impl Engine {
+    pub(in crate::engine) fn settle_inventory(
+        &self,
+        desired: &DesiredState,
+        inventory: &mut Inventory,
+        set: &ChangeSet,
+        observation: &Observation,
+    ) -> Result<(), StoreError> {
+        let mut owned = BTreeMap::new();
+        for key in &set.adopt {
+            owned.insert(key.clone(), super::apply::owned(desired, key, Origin::Adopted));
+        }
+        // What is noted of an object that is, or has just become, ours.
+        let mut note = |key: &ObjectKey, note: &dyn Fn(&mut Owned)| {
+            let entry = owned.entry(key.clone()).or_insert_with(|| {
+                let known = inventory.get(key).cloned();
+                known.unwrap_or_else(|| super::apply::owned(desired, key, Origin::Adopted))
+            });
+            note(entry);
+        };
+        for (key, seen) in &observation.seen.passwords {
+            note(key, &|owned| owned.password = Some(seen.clone()));
+        }
+        for (key, seen) in &observation.seen.vcards {
+            note(key, &|owned| owned.vcard = Some(seen.clone()));
+        }
+        for (key, ban) in bans_seen(desired, &observation.state, inventory) {
+            note(&key, &|owned| owned.banned.clone_from(&ban));
+        }
+        for (key, changed) in changed_policies(desired, inventory) {
+            let policy = changed.deletion_policy;
+            owned.entry(key).or_insert(changed).deletion_policy = policy;
+        }
+        for (key, forget) in let_go(desired, inventory) {
+            let Some(before) = inventory.get(&key) else { continue };
+            forget(owned.entry(key).or_insert_with(|| before.clone()));
+        }
+        if owned.is_empty() && set.forget.is_empty() {
+            return Ok(());
+        }
+        let owned: Vec<_> = owned.into_iter().collect();
+        self.store.record(&owned, &set.forget)?;
+        owned.into_iter().for_each(|(key, entry)| inventory.insert(key, entry));
+        set.forget.iter().for_each(|key| inventory.remove(key));
+        Ok(())
+    }
+}
+
+/// How many declared accounts are missing that had been there for long. Two or
+/// more at once are no accident: somebody deletes, or has put an older database
+/// back.
+pub(in crate::engine) fn vanished(
+    desired: &DesiredState,
+    there: &ObservedState,
+    inventory: &Inventory,
+    now: Timestamp,
+) -> usize {
+    let users = desired.users.iter().flatten();
+    let missing = users.filter(|(jid, user)| {
+        let names = there.users.get(&jid.host).and_then(Reading::known);
+        let owned = inventory.get(&ObjectKey::new(Kind::User, jid));
+        user.state == UserState::Present
+            && names.is_some_and(|names| !names.contains(&jid.local))
+            && owned.is_some_and(|owned| now.duration_since(owned.since) > FOR_LONG)
+    });
+    let missing = missing.count();
+    if missing > 1 { missing } else { 0 }
+}
+
+/// Entries whose declared deletion policy is another one now. It must be
+/// remembered before the entry is gone: it cannot be asked then.
+pub(in crate::engine) fn changed_policies(
+    desired: &DesiredState,
+    inventory: &Inventory,
+) -> Vec<(ObjectKey, Owned)> {
+    let mut changed = Vec::new();
+    for kind in [Kind::User, Kind::Room] {
+        for (name, before) in inventory.of_kind(kind) {
+            let key = ObjectKey::new(kind, name);
+            let policy = super::apply::declared_policy(desired, &key);
+            if desired.declares(&key) && policy != before.deletion_policy {
+                changed.push((key, Owned { deletion_policy: policy, ..before.clone() }));
+            }
+        }
+    }
+    changed
+}
+
+/// Takes something out of an entry.
+type Forgetting = fn(&mut Owned);
+
+/// What of accounts was seen in force and is people's own business now: were it
+/// declared again, what was seen then would mean nothing.
+fn let_go(desired: &DesiredState, inventory: &Inventory) -> Vec<(ObjectKey, Forgetting)> {
+    let mut go: Vec<(ObjectKey, Forgetting)> = Vec::new();
+    for (jid, user) in desired.users.iter().flatten() {
+        let key = ObjectKey::new(Kind::User, jid);
+        let Some(owned) = inventory.get(&key) else { continue };
+        let free = user.password.is_none() || user.password_policy == PasswordPolicy::Initial;
+        if free && owned.password.is_some() {
+            go.push((key.clone(), |owned| owned.password = None));
+        }
+        if user.vcard.is_empty() && owned.vcard.is_some() {
+            go.push((key, |owned| owned.vcard = None));
+        }
+    }
+    go
+}
+
+/// Bans that are otherwise than the inventory has them: one that somebody else
+/// made and that is declared now, and one that somebody else lifted.
+fn bans_seen(
+    desired: &DesiredState,
+    there: &ObservedState,
+    inventory: &Inventory,
+) -> Vec<(ObjectKey, Option<Ban>)> {
+    let mut seen = Vec::new();
+    for (jid, reading) in &there.bans {
+        let key = ObjectKey::new(Kind::User, jid);
+        let known = inventory.get(&key).and_then(|owned| owned.banned.as_ref());
+        let declared = desired.users.as_ref().and_then(|users| users.get(jid));
+        let shall_be = declared.is_some_and(|user| matches!(user.state, UserState::Banned { .. }));
+        match (reading, known) {
+            (Reading::Known(Some(reason)), None) if shall_be => {
+                seen.push((key, Some(Ban { reason: reason.clone(), confirmed: true })));
+            }
+            (Reading::Known(None), Some(_)) if !shall_be => seen.push((key, None)),
+            _ => {}
+        }
+    }
+    // With the account went the ban: one that is made again is not banned, and
+    // before 24.06 the server itself could not tell.
+    for (name, owned) in inventory.of_kind(Kind::User) {
+        let Ok(jid) = name.parse::<Jid>() else { continue };
+        let names = there.users.get(&jid.host).and_then(Reading::known);
+        if owned.banned.is_some() && names.is_some_and(|names| !names.contains(&jid.local)) {
+            seen.push((ObjectKey::new(Kind::User, name), None));
+        }
+    }
+    seen
+}

@@ -1,0 +1,119 @@
+//! When to try again: backoff for each object that fails, and for the round
+//! as a whole when the server could not be read.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use backoff::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio::time::Instant;
+
+use super::contention::Contests;
+use super::report::{CONTESTED, FAILED_BEFORE, RoundReport, StepResult};
+use crate::domain::model::{Kind, ObjectKey};
+use crate::domain::plan::Step;
+use crate::domain::spec::Backoff;
+
+/// The first wait of an object that failed.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+
+/// The waits after failures: doubling, with jitter, so that many objects do
+/// not come back at once.
+fn waits(first: Duration, longest: Duration) -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(first)
+        .with_max_delay(longest)
+        .with_factor(2.0)
+        .without_max_times()
+        .with_jitter()
+        .build()
+}
+
+/// The longest wait before a server that could not be read is looked at again.
+const MAX_BLIND: Duration = Duration::from_secs(15);
+
+struct Failure {
+    waits: ExponentialBackoff,
+    until: Instant,
+}
+
+/// Who waits, and until when.
+#[derive(Default)]
+pub(in crate::engine) struct Retries {
+    failing: BTreeMap<ObjectKey, Failure>,
+    blind: Option<Failure>,
+    contests: Contests,
+}
+
+impl Retries {
+    /// Why a step has to wait, if it has to.
+    pub(in crate::engine) fn backing_off(&self, step: &Step, now: Instant) -> Option<&'static str> {
+        if self.failing.get(&step.key()).is_some_and(|failure| now < failure.until) {
+            return Some(FAILED_BEFORE);
+        }
+        self.contests.waits(step, now).then_some(CONTESTED)
+    }
+
+    /// Learns from a round: who failed waits longer, who was not seen to fail
+    /// starts afresh. What was put off keeps its place.
+    pub(in crate::engine) fn learn(
+        &mut self,
+        report: &RoundReport,
+        backoff: &Backoff,
+        now: Instant,
+    ) {
+        let mut before = std::mem::take(&mut self.failing);
+        for outcome in &report.outcomes {
+            let key = outcome.step.key();
+            match (&outcome.result, before.remove(&key)) {
+                (StepResult::Failed(_), known) => {
+                    // What concerns the server as a whole may interrupt it.
+                    let first = match key.kind {
+                        Kind::Server | Kind::Config => backoff.initial,
+                        _ => FIRST_WAIT,
+                    };
+                    let waits =
+                        known.map_or_else(|| waits(first, backoff.max), |failure| failure.waits);
+                    self.failing.insert(key, later(waits, now));
+                }
+                // A step that waited for its backoff when the round began may be due by
+                // now: forgotten here, it would wait for the next resync. One that is
+                // put off for another reason is due when that reason ends.
+                (StepResult::Deferred(why), Some(known))
+                    if *why == FAILED_BEFORE || known.until > now =>
+                {
+                    self.failing.insert(key, known);
+                }
+                (StepResult::Done, _) => self.contests.done(&outcome.step, now),
+                (StepResult::Deferred(_), _) => {}
+            }
+        }
+        self.contests.tidy(now);
+        self.blind = if report.plan.unknown.is_empty() {
+            None
+        } else {
+            let waits = self
+                .blind
+                .take()
+                .map_or_else(|| waits(FIRST_WAIT, MAX_BLIND), |failure| failure.waits);
+            Some(later(waits, now))
+        };
+    }
+
+    /// Everything may be tried at once again: a file changed, and with it
+    /// perhaps the reason.
+    pub(in crate::engine) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// When the next one is due.
+    pub(in crate::engine) fn next(&self, now: Instant) -> Option<Instant> {
+        let failing = self.failing.values().chain(&self.blind).map(|failure| failure.until).min();
+        failing.into_iter().chain(self.contests.next(now)).min()
+    }
+}
+
+fn later(mut waits: ExponentialBackoff, now: Instant) -> Failure {
+    // Without a limit on the number the iterator never ends.
+    let wait = waits.next().unwrap_or(Duration::from_secs(300));
+    Failure { waits, until: now + wait }
+}

@@ -1,0 +1,119 @@
+//! The report of a reconciliation, from what it observed, planned and did.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::phases::View;
+use super::report::{CONTESTED, FAILED_BEFORE, RoundReport, StepOutcome, StepResult};
+use crate::domain::diff::ChangeSet;
+use crate::domain::model::{Kind, ObjectKey};
+use crate::domain::observed::Reading;
+use crate::domain::plan;
+use crate::domain::plan::{Blocked, Plan, Step};
+use crate::domain::spec::DesiredState;
+use crate::domain::status::overview::{Differences, Standing};
+use crate::domain::status::{Counts, overview};
+
+/// Everything that a reconciliation observed and did.
+pub(in crate::engine) fn report(
+    desired: &DesiredState,
+    view: View,
+    plan: Plan,
+    outcomes: Vec<StepOutcome>,
+    held: Option<&'static str>,
+    (started, took): (Timestamp, Duration),
+) -> RoundReport {
+    let View { inventory, state, vitals, set } = view;
+    let mut drift = BTreeMap::new();
+    for change in &set.changes {
+        *drift.entry((change.key.kind, change.op)).or_default() += 1;
+    }
+    let count = |kind: Kind, desired: Option<usize>| Counts {
+        desired: desired.unwrap_or(0),
+        managed: inventory.count(kind),
+        unmanaged: set.unmanaged.iter().filter(|k| **k == kind).count(),
+    };
+    let objects = BTreeMap::from([
+        (Kind::User, count(Kind::User, desired.users.as_ref().map(BTreeMap::len))),
+        (Kind::Group, count(Kind::Group, desired.groups.as_ref().map(BTreeMap::len))),
+        (Kind::Room, count(Kind::Room, desired.rooms.as_ref().map(BTreeMap::len))),
+        (Kind::Affiliation, count(Kind::Affiliation, Some(affiliations(desired)))),
+    ]);
+    let config = match &state.config {
+        Some(Reading::Known(reading)) => Some(reading.in_force.clone()),
+        _ => None,
+    };
+    let not_in_force = plan::not_in_force(&set);
+    let plan =
+        Plan { unknown: set.unknown.clone(), notes: set.notes.clone(), not_in_force, ..plan };
+    let standing = standing(&set, &plan, &outcomes);
+    let overview = overview::overview(desired, &state, &inventory, &standing);
+    RoundReport {
+        started,
+        took,
+        plan,
+        outcomes,
+        observed: state,
+        vitals,
+        drift,
+        objects,
+        config,
+        held,
+        vanished: 0,
+        overview: Arc::new(overview),
+    }
+}
+
+/// The objects that do not stand as they should after a round.
+fn standing(set: &ChangeSet, plan: &Plan, outcomes: &[StepOutcome]) -> Differences {
+    let refused = plan.blocked.iter().flat_map(Blocked::steps);
+    let refused: BTreeSet<ObjectKey> = refused.map(Step::key).collect();
+    let mut found: Differences = BTreeMap::new();
+    for (key, why) in &set.not_in_force {
+        let (_, all) =
+            found.entry(key.clone()).or_insert_with(|| (Standing::NotInForce, String::new()));
+        *all = if all.is_empty() { why.clone() } else { format!("{all}; {why}") };
+    }
+    for change in &set.changes {
+        let state =
+            if refused.contains(&change.key) { Standing::Refused } else { Standing::Differs };
+        found.insert(change.key.clone(), (state, change.reason.clone()));
+    }
+    for outcome in outcomes {
+        let (state, why) = match &outcome.result {
+            StepResult::Done => continue,
+            StepResult::Failed(error) => (Standing::Failing, format!("failed to {error}")),
+            StepResult::Deferred(why) if *why == CONTESTED => {
+                (Standing::Contested, format!("{why} ({})", outcome.step.reason))
+            }
+            StepResult::Deferred(why) if *why == FAILED_BEFORE => {
+                (Standing::Failing, format!("{why}, and is tried again later"))
+            }
+            StepResult::Deferred(why) => {
+                (Standing::Waiting, format!("{}; {why}", outcome.step.reason))
+            }
+        };
+        if found.contains_key(&outcome.step.key()) {
+            found.insert(outcome.step.key(), (state, why));
+        }
+    }
+    found
+}
+
+/// How many affiliations are declared, groups spelled out.
+fn affiliations(desired: &DesiredState) -> usize {
+    let rooms = desired.rooms.iter().flat_map(|rooms| rooms.values()).filter(|room| room.present);
+    rooms.filter_map(|room| desired.affiliations_of(room)).map(|wanted| wanted.len()).sum()
+}
+
+/// The later plan, with the steps that were carried out before it.
+pub(in crate::engine) fn with_steps_before(later: Plan, outcomes: &[StepOutcome]) -> Plan {
+    let mut steps: Vec<Step> =
+        outcomes.iter().map(|outcome| outcome.step.clone()).filter(Step::is_of_server).collect();
+    steps.extend(later.steps.into_iter().filter(|step| !step.is_of_server()));
+    let summary = plan::count(&steps, later.summary);
+    Plan { steps, summary, ..later }
+}

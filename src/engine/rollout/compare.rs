@@ -1,0 +1,196 @@
+//! The declared configuration beside the one on the server.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+use tokio::time::timeout;
+
+use crate::domain::checks::audit;
+use crate::domain::checks::audit::Certificate;
+use crate::domain::configuration::Configuration;
+use crate::domain::model::Digest;
+use crate::domain::observed::{ConfigReading, Latched, ProcessState, Reading, Standing};
+use crate::domain::rollout;
+use crate::domain::rollout::{Changed, Failure, Method, Snapshot};
+use crate::domain::spec::{Config, DesiredState, ServerState};
+use crate::ejabberd::ControlError;
+use crate::engine::Engine;
+use crate::engine::error::SecretError;
+use crate::engine::ports::{ConfigFiles, MAIN_CONFIG};
+
+/// How long new files may take to be judged while a plan is made.
+const JUDGED_WITHIN: Duration = Duration::from_secs(20);
+
+impl Engine {
+    /// The declared configuration beside the one on the server, which is asked
+    /// for it itself, or, where it does not answer, its runtime.
+    pub(in crate::engine) async fn config(
+        &self,
+        desired: &DesiredState,
+        silent: Option<&ProcessState>,
+    ) -> Option<Reading<ConfigReading>> {
+        let config = desired.config.as_ref()?;
+        Some(match self.compare_config(desired, config, silent).await {
+            Ok(reading) => Reading::Known(reading),
+            Err(why) => Reading::Unknown(format!("failed to {why}")),
+        })
+    }
+
+    async fn compare_config(
+        &self,
+        desired: &DesiredState,
+        config: &Config,
+        silent: Option<&ProcessState>,
+    ) -> Result<ConfigReading, String> {
+        let declared = self.declared_config(config).await.map_err(|e| e.to_string())?;
+        let digest = config_digest(&declared);
+        let latch = self.latch_of(&digest, &config.variant).map_err(|e| e.to_string())?;
+        let standing = match latch {
+            Some(_) => self.standing().map_err(|e| e.to_string())?,
+            None => None,
+        };
+        let wanted = standing.as_ref().map_or(&declared, |(_, files)| files);
+        let names: BTreeSet<&String> = declared.keys().chain(wanted.keys()).collect();
+        let names: Vec<String> = names.into_iter().cloned().collect();
+        let found = match silent {
+            Some(ProcessState::Absent) => ConfigFiles::new(),
+            Some(_) => self.runtime.read_config(&names).await.map_err(|e| e.to_string())?,
+            None => self.config_of_server(&names).await.map_err(|e| e.to_string())?,
+        };
+        let of = |files: &ConfigFiles| -> ConfigFiles {
+            let same = found.iter().filter(|(name, _)| files.contains_key(*name));
+            same.map(|(name, content)| (name.clone(), content.clone())).collect()
+        };
+        let before = of(wanted);
+        let asked = desired.server.state == ServerState::Running && before != *wanted;
+        let judged = match (asked, &latch) {
+            (false, _) => None,
+            (true, Some(_)) => self.judge_in_time(None, wanted).await,
+            (true, None) => self.judge_in_time(Some(desired), wanted).await,
+        };
+        let refused = match (&judged, &latch) {
+            (Some(Err(failure)), None) if failure.blame => Some(failure.message.clone()),
+            _ => None,
+        };
+        let expanded = judged.and_then(Result::ok);
+        let leaves = match &expanded {
+            Some(expanded) if latch.is_none() => self.would_leave(desired, expanded),
+            _ => Ok(BTreeMap::new()),
+        };
+        let leaves = leaves.map_err(|e| e.to_string())?;
+        let changes = self.changes(&before, wanted, expanded.as_deref(), silent).await;
+        let restarts = changes.iter().filter(|change| change.method == Method::Restart);
+        let restarts = restarts.map(|change| match change.why {
+            Some(why) => format!("`{}` {why}", change.name),
+            None => format!("`{}`", change.name),
+        });
+        Ok(ConfigReading {
+            in_force: config_digest(&of(&declared)),
+            declared: digest,
+            refused,
+            leaves,
+            standing: standing.as_ref().map(|(good, files)| Standing {
+                digest: good.digest.clone(),
+                variant: good.variant.clone(),
+                in_force: of(files) == *files,
+            }),
+            latched: latch.map(|latch| Latched { reason: latch.reason, message: latch.message }),
+            restarts: restarts.collect(),
+            notes: certificates(&declared)
+                .iter()
+                .filter_map(|one| audit::warning(one, Timestamp::now()))
+                .collect(),
+            changes: changes.into_iter().map(|change| change.name).collect(),
+        })
+    }
+
+    /// What ejabberd and this program say of new files; `None` where that takes
+    /// too long, as with an image that is still to be pulled.
+    async fn judge_in_time(
+        &self,
+        desired: Option<&DesiredState>,
+        files: &ConfigFiles,
+    ) -> Option<Result<Arc<Configuration>, Failure>> {
+        timeout(JUDGED_WITHIN, self.judge(desired, files)).await.ok()
+    }
+
+    /// The options and files that change with `wanted`, compared by what the
+    /// server has in force. What a server that does not answer has in force is
+    /// not known; it starts with whatever is there.
+    async fn changes(
+        &self,
+        before: &ConfigFiles,
+        wanted: &ConfigFiles,
+        expanded: Option<&Configuration>,
+        silent: Option<&ProcessState>,
+    ) -> Vec<Changed> {
+        let (mut in_force, mut version) = (None, None);
+        if silent.is_none() && before != wanted {
+            let (configuration, said) =
+                tokio::join!(self.server.configuration(), self.server.version());
+            in_force = configuration
+                .inspect_err(|error| tracing::debug!(%error, "what is in force is not known"))
+                .ok();
+            version = said.ok();
+        }
+        rollout::difference(
+            Snapshot { files: before, expanded: in_force.as_ref() },
+            Snapshot { files: wanted, expanded },
+            version,
+        )
+    }
+
+    async fn config_of_server(&self, names: &[String]) -> Result<ConfigFiles, ControlError> {
+        let path = self.server.config_path().await?;
+        let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let mut files = ConfigFiles::new();
+        for name in names {
+            let place =
+                if name == MAIN_CONFIG { path.clone() } else { format!("{directory}/{name}") };
+            if let Some(content) = self.server.read_file(&place).await? {
+                files.insert(name.clone(), content);
+            }
+        }
+        Ok(files)
+    }
+
+    /// The declared variant and the files beside it, as they are now.
+    pub(in crate::engine) async fn declared_config(
+        &self,
+        config: &Config,
+    ) -> Result<ConfigFiles, SecretError> {
+        let mut files = ConfigFiles::new();
+        let main = config.variants.get(&config.variant).map(|path| (MAIN_CONFIG, path));
+        let beside = config.files.iter().map(|(name, path)| (name.as_str(), path));
+        for (name, path) in main.into_iter().chain(beside) {
+            files.insert(name.to_owned(), self.secrets.read_file(path).await?);
+        }
+        Ok(files)
+    }
+}
+
+/// The certificates among the declared files.
+pub(in crate::engine) fn certificates(files: &ConfigFiles) -> Vec<Certificate> {
+    let ends = |(file, content): (&String, &Vec<u8>)| {
+        Some(Certificate { file: file.clone(), ends: audit::ends(content)? })
+    };
+    files.iter().filter_map(ends).collect()
+}
+
+/// The hash of a configuration: names and contents.
+pub(in crate::engine) fn config_digest(files: &ConfigFiles) -> Digest {
+    let mut hash = Sha256::new();
+    for (name, content) in files {
+        // Lengths keep a name from running into a content.
+        hash.update((name.len() as u64).to_be_bytes());
+        hash.update(name.as_bytes());
+        hash.update((content.len() as u64).to_be_bytes());
+        hash.update(content);
+    }
+    Digest::new(
+        hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")),
+    )
+}

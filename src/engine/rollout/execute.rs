@@ -1,0 +1,345 @@
+//! Carrying out what [`crate::domain::rollout`] decides.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::sleep;
+
+use super::compare::config_digest;
+use super::latch::{UnderWay, lift_latch};
+use crate::domain::observed::{ObservedState, ProcessState, Reading};
+use crate::domain::rollout::{Effect, Event, Failure, Method, Outcome, Phase, Rollout, Side};
+use crate::domain::spec::{DesiredState, ServerState};
+use crate::engine::Engine;
+use crate::engine::error::StoreError;
+use crate::engine::ports::{ConfigFiles, GoodConfig, MAIN_CONFIG};
+use crate::engine::reconcile::report::ApplyError;
+use crate::engine::supervisor::Held;
+
+/// `reload_config` closes a listener whose options changed and opens it again at
+/// once. While clients are connected the port may not be free yet: "address
+/// already in use", and the port stays closed (seen on 24.12 and 26.07). The
+/// next reload opens it.
+const RELOADS_AGAIN: u32 = 3;
+
+/// How long the listeners get to open before the log is read.
+const LISTENERS_OPEN: Duration = Duration::from_millis(300);
+
+/// So many of its latest lines are read for that.
+const LISTENER_LINES: usize = 100;
+
+/// What is rolled out.
+pub(in crate::engine) struct Target {
+    pub(in crate::engine) files: ConfigFiles,
+    pub(in crate::engine) method: Method,
+    /// Whether it is a good one that comes back, and not the declared one.
+    pub(in crate::engine) standing: Option<GoodConfig>,
+}
+
+impl Engine {
+    /// Puts a configuration in force, or brings the one before back.
+    pub(in crate::engine) async fn roll_out(
+        &self,
+        desired: &DesiredState,
+        target: Target,
+        held: &mut Held<'_>,
+    ) -> Result<(), ApplyError> {
+        let Target { files, method, standing } = target;
+        let declared = desired.config.as_ref().map(|config| config.variant.clone());
+        let (variant, revision) = match &standing {
+            Some(good) => (good.variant.clone(), good.revision.clone()),
+            None => (declared.unwrap_or_default(), desired.revision.clone()),
+        };
+        if let Some(why) = self.canary_is_off(desired).await {
+            return Err(ApplyError::ConfigUnchecked(why));
+        }
+        let names: Vec<String> = files.keys().cloned().collect();
+        let before = self.runtime.read_config(&names).await?;
+        let under_way = UnderWay {
+            rollout: Rollout::new(method),
+            target: config_digest(&files),
+            before: config_digest(&before),
+            variant,
+            revision,
+            standing: standing.is_some(),
+            since: Timestamp::now(),
+        };
+        self.drive(desired, under_way, files, before, held).await
+    }
+
+    /// Ends a rollout in the middle of which an operator was killed.
+    pub(in crate::engine) async fn resume_rollout(
+        &self,
+        desired: &DesiredState,
+    ) -> Result<Option<Result<(), ApplyError>>, StoreError> {
+        // A server that is declared stopped is not started to see how it was.
+        if desired.server.state == ServerState::Stopped {
+            return Ok(None);
+        }
+        let Some(mut under_way) = self.under_way()? else { return Ok(None) };
+        let files = self.store.kept_config(&under_way.target)?;
+        let before = self.store.kept_config(&under_way.before)?;
+        let (Some(files), Some(before)) = (files, before) else {
+            self.keep_under_way(None)?;
+            return Ok(None);
+        };
+        tracing::warn!(
+            variant = under_way.variant,
+            "a rollout was interrupted; going on where it was"
+        );
+        let mut held = self.keeper.hold().await;
+        // One that went down with the operator (its host did) is no sign.
+        if let Phase::Gating { side, .. } = under_way.rollout.phase
+            && matches!(self.runtime.inspect().await, Ok(ProcessState::Stopped { .. }))
+        {
+            under_way.rollout.phase = Phase::Putting { side, method: Method::Restart };
+        }
+        Ok(Some(self.drive(desired, under_way, files, before, &mut held).await))
+    }
+
+    async fn drive(
+        &self,
+        desired: &DesiredState,
+        mut under_way: UnderWay,
+        files: ConfigFiles,
+        before: ConfigFiles,
+        held: &mut Held<'_>,
+    ) -> Result<(), ApplyError> {
+        // What was not there before cannot be taken away from a server that is
+        // stopped, but it can be emptied.
+        let mut old: ConfigFiles = files.keys().map(|name| (name.clone(), Vec::new())).collect();
+        old.extend(before.clone());
+        let of = |side| match side {
+            Side::New => &files,
+            Side::Old => &old,
+        };
+        let mut effect = under_way.rollout.effect();
+        let outcome = loop {
+            tracing::debug!(?effect, "the rollout goes on");
+            let done = match effect {
+                Effect::Check => {
+                    let declared = (!under_way.standing).then_some(desired);
+                    self.check(declared, &files).await
+                }
+                Effect::TryToWrite => self
+                    .runtime
+                    .try_to_write_config(&files)
+                    .await
+                    .map_err(|error| Failure { message: error.to_string(), blame: false }),
+                Effect::Keep => self.keep_both(&under_way, &files, &before),
+                Effect::Put(Side::Old, _) if !before.contains_key(MAIN_CONFIG) => Err(Failure {
+                    message: "there is nothing to go back to".to_owned(),
+                    blame: false,
+                }),
+                Effect::Put(side, method) => {
+                    held.rolls_out(&under_way.variant);
+                    if side == Side::Old {
+                        tracing::warn!(
+                            cause = under_way.rollout.failure.as_ref().map(|f| f.message.as_str()),
+                            "the new configuration is taken back"
+                        );
+                    }
+                    under_way.since = Timestamp::now();
+                    let put = self.put(of(side), method, held).await;
+                    put.map(|since| under_way.since = since)
+                }
+                Effect::Gate(side) => self.gate(desired, side, under_way.since).await,
+                Effect::End(outcome) => break outcome,
+            };
+            let event = done.map_or_else(Event::Failed, |()| Event::Went);
+            effect = under_way.rollout.step(event);
+            let ended = matches!(effect, Effect::End(_));
+            if under_way.rollout.has_begun() && !ended
+                // The files are kept already; without this note a kill would
+                // leave a server with files that nobody has judged.
+                && let Err(error) = self.keep_under_way(Some(&under_way))
+                && matches!(effect, Effect::Put(Side::New, _))
+            {
+                return Err(error.into());
+            }
+        };
+        self.conclude(&under_way, &outcome, held).await
+    }
+
+    async fn conclude(
+        &self,
+        under_way: &UnderWay,
+        outcome: &Outcome,
+        held: &mut Held<'_>,
+    ) -> Result<(), ApplyError> {
+        self.telemetry.rollout(under_way.rollout.method.as_str(), outcome.as_str());
+        if matches!(outcome, Outcome::Good | Outcome::RolledBack(_)) {
+            held.well().await;
+        }
+        let error = match outcome {
+            Outcome::Good => None,
+            Outcome::Refused(why) => Some(ApplyError::ConfigRefused(why.message.clone())),
+            Outcome::NotNow(why) => Some(ApplyError::ConfigUnchecked(why.message.clone())),
+            Outcome::NotWritten(why) => Some(ApplyError::ConfigNotWritten(why.message.clone())),
+            Outcome::RolledBack(why) if why.blame => {
+                Some(ApplyError::RolledBack(why.message.clone()))
+            }
+            Outcome::RolledBack(why) => Some(ApplyError::TakenBack(why.message.clone())),
+            Outcome::Stuck { first, then } => {
+                Some(ApplyError::Stuck { first: first.message.clone(), then: then.message.clone() })
+            }
+        };
+        // Before the rollout is forgotten: a kill in between must not lose it.
+        if let Some(error) = &error
+            && outcome.latches()
+        {
+            let reason =
+                if matches!(outcome, Outcome::Refused(_)) { "Invalid" } else { "RolledBack" };
+            self.latch(&under_way.target, &under_way.variant, reason, &error.to_string());
+        }
+        // What was declared is in force: whatever failed before is over.
+        if *outcome == Outcome::Good
+            && !under_way.standing
+            && let Err(error) = lift_latch(&*self.store)
+        {
+            tracing::warn!(%error, "failed to forget a configuration that failed");
+        }
+        let remembered = match outcome {
+            Outcome::Good => {
+                let UnderWay { target, variant, revision, .. } = under_way;
+                self.store.record_good(&GoodConfig {
+                    digest: target.clone(),
+                    variant: variant.clone(),
+                    revision: revision.clone(),
+                    since: Timestamp::now(),
+                })
+            }
+            _ => Ok(()),
+        };
+        let remembered = remembered.and_then(|()| self.keep_under_way(None));
+        if let Err(error) = remembered {
+            tracing::warn!(%error, "failed to remember how a rollout ended");
+        }
+        error.map_or(Ok(()), Err)
+    }
+
+    fn keep_both(
+        &self,
+        under_way: &UnderWay,
+        files: &ConfigFiles,
+        before: &ConfigFiles,
+    ) -> Result<(), Failure> {
+        let kept = self
+            .store
+            .keep_config(&under_way.target, files)
+            .and_then(|()| self.store.keep_config(&under_way.before, before));
+        kept.map_err(|error| Failure { message: format!("failed to {error}"), blame: false })
+    }
+
+    /// Puts `files` in force. Files of a restart are written while the server
+    /// is down: whoever is killed in between finds it stopped, or the files
+    /// different, and never files that look as if they were in force. Returns
+    /// since when the log is about these files.
+    async fn put(
+        &self,
+        files: &ConfigFiles,
+        method: Method,
+        held: &mut Held<'_>,
+    ) -> Result<Timestamp, Failure> {
+        let mut since = Timestamp::now();
+        let put = async {
+            match method {
+                Method::Reload => {
+                    self.runtime.write_config(files).await?;
+                    self.server.reload_config().await?;
+                    for _ in 0..RELOADS_AGAIN {
+                        sleep(LISTENERS_OPEN).await;
+                        if !self.lost_a_listener(since).await {
+                            break;
+                        }
+                        since = Timestamp::now();
+                        self.server.reload_config().await?;
+                    }
+                }
+                Method::Restart => {
+                    if matches!(self.runtime.inspect().await?, ProcessState::Running { .. }) {
+                        held.stop().await?;
+                    }
+                    self.runtime.write_config(files).await?;
+                    // What a server logs while it is stopped is not about these files.
+                    since = Timestamp::now();
+                    held.start("Config").await?;
+                }
+            }
+            Ok::<_, ApplyError>(())
+        };
+        match put.await {
+            Ok(()) => Ok(since),
+            Err(error) => Err(Failure {
+                // A configuration that ejabberd accepted and does not reload is to blame.
+                blame: matches!(&error, ApplyError::Control(e) if !e.is_outage()),
+                message: format!("failed to {error}"),
+            }),
+        }
+    }
+
+    /// Whether the server has failed to open a port again since `since`.
+    async fn lost_a_listener(&self, since: Timestamp) -> bool {
+        let log = self.runtime.log(since, LISTENER_LINES).await.unwrap_or_default();
+        log.iter().any(|line| {
+            let line = line.to_lowercase();
+            line.contains("failed to open socket") && line.contains("address already in use")
+        })
+    }
+
+    /// Notes the declared configuration, where it was found in force on a
+    /// server that answers, as one to come back to.
+    pub(in crate::engine) async fn remember_good(
+        &self,
+        desired: &DesiredState,
+        state: &ObservedState,
+    ) {
+        let (Some(config), Some(Reading::Known(reading)), Reading::Known(_)) =
+            (&desired.config, &state.config, &state.version)
+        else {
+            return;
+        };
+        // While a rollout is under way nobody has judged what is there.
+        if !matches!(self.under_way(), Ok(None)) {
+            return;
+        }
+        let digest = &reading.declared;
+        let known = self.store.good_configs();
+        let known = known.is_ok_and(|good| good.first().is_some_and(|good| good.digest == *digest));
+        if known || reading.latched.is_some() || reading.in_force != *digest {
+            return;
+        }
+        let files = match self.declared_config(config).await {
+            Ok(files) if config_digest(&files) == *digest => files,
+            // It has changed just now: the next round looks again.
+            _ => return,
+        };
+        let good = GoodConfig {
+            digest: digest.clone(),
+            variant: config.variant.clone(),
+            revision: desired.revision.clone(),
+            since: Timestamp::now(),
+        };
+        let kept = self.store.keep_config(digest, &files);
+        if let Err(error) = kept.and_then(|()| self.store.record_good(&good)) {
+            tracing::warn!(%error, "failed to remember a good configuration");
+        }
+    }
+
+    /// Tells connected people of an interruption, and gives them the declared time.
+    pub(in crate::engine) async fn announce(&self, desired: &DesiredState) {
+        let Some(announce) = &desired.server.announce else { return };
+        let hosts = std::iter::once(&desired.host).chain(&desired.hosts);
+        let mut told = 0;
+        for host in hosts {
+            match self.server.tell_connected(host, &announce.text).await {
+                Ok(number) => told += number,
+                Err(error) => tracing::warn!(%error, "people were not told of an interruption"),
+            }
+        }
+        if told > 0 {
+            tracing::info!(told, delay = ?announce.delay, "people were told of an interruption");
+            sleep(announce.delay).await;
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! The health gate: what a server has to prove after its configuration changed.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep};
+
+use super::check::{HARDENED, broken_message};
+use crate::domain::checks::audit;
+use crate::domain::checks::audit::Inside;
+use crate::domain::observed::{PAUSED, ProcessState, Work};
+use crate::domain::rollout::{Failure, Side};
+use crate::domain::spec::{DesiredState, Gate};
+use crate::domain::supervision::{Cause, EPMD_UNREACHABLE, Ending, Level, LogEntry, entries};
+use crate::ejabberd::ControlError;
+use crate::ejabberd::client::{Encryption, Listener, PLAIN_LOGGED};
+use crate::engine::Engine;
+use crate::engine::reconcile::server_phase::{START_LINES, last_start};
+
+/// How often it is looked at while it comes up, and while it proves itself.
+const LOOK: Duration = Duration::from_millis(250);
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The configuration before had proved itself already.
+const OLD_SETTLES: Duration = Duration::from_secs(2);
+
+/// So many of its latest lines are read.
+const LINES: usize = 200;
+
+/// How long one question may take.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What ejabberd logs, as an error or warning, of a listener or module that fails while a
+/// configuration is applied; the command answers "ok" all the same (seen on
+/// 23.01, 24.12 and 26.07).
+const FAILS: [&str; 7] = [
+    "failed to open socket",
+    // Of a certificate that is not there, and of one that is none.
+    "please make sure ejabberd has sufficient rights to read it",
+    "failed to read pem file",
+    "failed to start module",
+    "failed to start listener",
+    "failed to reload module",
+    "hook config_reloaded crashed",
+];
+
+/// What one look found.
+enum Sign {
+    Well,
+    /// Not yet.
+    Not(Failure),
+    /// It will not get better.
+    Bad(Failure),
+}
+
+impl Engine {
+    /// Waits until the server is well with the files that it has had since
+    /// `since`, and stays so for the declared time.
+    pub(in crate::engine) async fn gate(
+        &self,
+        desired: &DesiredState,
+        side: Side,
+        since: Timestamp,
+    ) -> Result<(), Failure> {
+        let declared = desired.config.as_ref().map(|config| config.gate.clone());
+        let Gate { settle, timeout, canary } = declared.unwrap_or(Gate {
+            settle: OLD_SETTLES,
+            timeout: Duration::from_secs(120),
+            canary: None,
+        });
+        let settle = if side == Side::Old { settle.min(OLD_SETTLES) } else { settle };
+        let began = Instant::now();
+        let mut well: Option<Instant> = None;
+        let mut work: Option<Work> = None;
+        let mut limit = timeout;
+        loop {
+            let last = match self.sign(desired, side, since).await {
+                Sign::Bad(failure) => return Err(failure),
+                Sign::Well => {
+                    let held = well.get_or_insert_with(Instant::now).elapsed();
+                    if held >= settle {
+                        break;
+                    }
+                    sleep(LOOK_AGAIN.min(settle.saturating_sub(held))).await;
+                    continue;
+                }
+                Sign::Not(failure) => failure,
+            };
+            well = None;
+            if began.elapsed() >= limit {
+                // A slow start is not answered with a restart while it works.
+                let now = self.runtime.usage().await.ok().flatten().and_then(|usage| usage.work);
+                let works = match (work, now) {
+                    (_, None) => false,
+                    (None, Some(_)) => true,
+                    (Some(before), Some(now)) => now.since(&before, LOOK_AGAIN * 10),
+                };
+                if !works || began.elapsed() >= desired.server.probe.start_deadline {
+                    return Err(last);
+                }
+                work = now;
+                limit += LOOK_AGAIN * 10;
+            }
+            sleep(LOOK).await;
+        }
+        if side == Side::Old {
+            return Ok(());
+        }
+        self.promise(desired).await?;
+        match canary {
+            Some(jid) => self.canary(desired, &jid).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn sign(&self, desired: &DesiredState, side: Side, since: Timestamp) -> Sign {
+        let log = self.runtime.log(since, LINES).await.unwrap_or_default();
+        match self.runtime.inspect().await {
+            Ok(ProcessState::Running { health }) if health.as_deref() == Some(PAUSED) => {
+                return Sign::Not(environment("somebody paused it"));
+            }
+            Ok(ProcessState::Running { .. }) => {}
+            Ok(ProcessState::Stopped { exit_code, oom_killed }) => {
+                // The engine may have started it once more.
+                let start = last_start(&*self.runtime).await.unwrap_or(since);
+                let log = self.runtime.log(since.max(start), START_LINES).await;
+                let log = log.unwrap_or_default();
+                let ending = Ending { exit_code, oom_killed, log, ..Ending::default() };
+                let cause = Cause::of(&ending, false);
+                if cause.reason == EPMD_UNREACHABLE && self.runtime.start().await.is_ok() {
+                    return Sign::Not(environment(&cause.to_string()));
+                }
+                return Sign::Bad(Failure { message: cause.to_string(), blame: cause.config });
+            }
+            Ok(ProcessState::Absent | ProcessState::Created) => {
+                return Sign::Bad(environment("it is gone"));
+            }
+            Err(error) => return Sign::Not(environment(&format!("failed to {error}"))),
+        }
+        if let Some(entry) = entries(&log).iter().find(|entry| tells_of_failure(entry)) {
+            return Sign::Bad(judged(entry));
+        }
+        if side == Side::Old {
+            // It is judged by what it was: it need not serve what is declared now.
+            return match self.server.is_started().await {
+                Ok(true) => Sign::Well,
+                Ok(false) => Sign::Not(environment("it has not started")),
+                Err(error) => Sign::Not(environment(&format!("failed to {error}"))),
+            };
+        }
+        match self.well(desired).await {
+            Ok(Ok(())) => Sign::Well,
+            Ok(Err(failure)) => failure,
+            // It runs and does not answer: nobody else is known to be to blame.
+            Err(error) => Sign::Not(Failure { message: format!("failed to {error}"), blame: true }),
+        }
+    }
+
+    /// The API answers, what the operator needs is there, every listener
+    /// answers, and clients are offered what the file says.
+    async fn well(&self, desired: &DesiredState) -> Result<Result<(), Sign>, ControlError> {
+        let not = |message: String| Ok(Err(Sign::Not(Failure { message, blame: true })));
+        let server = self.server.clone().with_deadline(DEADLINE);
+        if !server.is_started().await? {
+            return not("it has not started".to_owned());
+        }
+        let hosts = server.hosts().await?;
+        if let Some(missing) = std::iter::once(&desired.host)
+            .chain(&desired.hosts)
+            .find(|host| !hosts.iter().any(|served| served == host.as_str()))
+        {
+            return Ok(Err(Sign::Bad(Failure {
+                message: format!("it does not serve the declared host {missing}"),
+                blame: true,
+            })));
+        }
+        // Up to 24.12 a module that was taken out leaves its commands behind
+        // until the next restart: asking for them is not enough.
+        let needed = [
+            ("mod_admin_extra", desired.users.is_some()),
+            ("mod_muc_admin", desired.rooms.is_some()),
+        ];
+        for (module, _) in needed.into_iter().filter(|(_, needed)| *needed) {
+            if !server.has_module(&desired.host, module).await? {
+                return Ok(Err(Sign::Bad(Failure {
+                    message: format!("without {module} the operator would lock itself out"),
+                    blame: true,
+                })));
+            }
+        }
+        let listeners = match server.listeners().await {
+            Err(ControlError::Unsupported { .. }) => return Ok(Ok(())),
+            listeners => listeners?,
+        };
+        // Where that cannot be read, the listeners still have to answer.
+        if let Ok(inside) = self.sockets_inside().await
+            && let Some(why) = misplaced(&listeners, &inside)
+        {
+            return not(why);
+        }
+        // For other listeners it is enough that they are bound: an HTTP port does
+        // not speak XMPP.
+        for listener in listeners.iter().filter(|listener| listener.is_c2s()) {
+            if let Err(why) = self.answers(desired, listener).await? {
+                return not(why);
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn answers(
+        &self,
+        desired: &DesiredState,
+        listener: &Listener,
+    ) -> Result<Result<(), String>, ControlError> {
+        let to = listener.endpoint();
+        let at = to.at;
+        let said = match self.server.open_stream(to, &desired.host, DEADLINE).await {
+            Ok(said) => said,
+            // Only a session connects to a port; that the port is bound is known.
+            Err(ControlError::Unsupported { .. }) => return Ok(Ok(())),
+            Err(ControlError::Refused { message, .. }) => {
+                return Ok(Err(format!("{} does not answer at {at}: {message}", listener.module)));
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(if !said.contains("<stream:stream") {
+            Err(format!("{at} does not speak XMPP"))
+        } else if listener.encryption == Encryption::Starttls
+            && !said.contains("urn:ietf:params:xml:ns:xmpp-tls")
+        {
+            Err(format!(
+                "{at} does not offer STARTTLS, though its file says so; is its certificate right?"
+            ))
+        } else {
+            Ok(())
+        })
+    }
+
+    /// Why the canary cannot tell anything of a new configuration, if so: it
+    /// could not log in before either.
+    pub(in crate::engine) async fn canary_is_off(&self, desired: &DesiredState) -> Option<String> {
+        let jid = desired.config.as_ref()?.gate.canary.as_ref()?;
+        if !matches!(self.server.account_exists(jid).await, Ok(true)) {
+            return None;
+        }
+        let password = self.password_of(desired, jid).await.ok().flatten()?;
+        let right = self.server.password_is(jid, &password).await;
+        matches!(right, Ok(false)).then(|| {
+            format!("the canary {jid} has another password on the server than the declared one")
+        })
+    }
+
+    /// Whether the canary is still to be made: on a server that is new, or
+    /// came back empty, accounts are made once it is well.
+    async fn canary_is_to_come(&self, jid: &crate::domain::model::Jid) -> bool {
+        if !matches!(self.server.account_exists(jid).await, Ok(false)) {
+            return false;
+        }
+        let key = crate::domain::model::ObjectKey::new(crate::domain::model::Kind::User, jid);
+        self.store.inventory().is_ok_and(|inventory| inventory.get(&key).is_none())
+            || matches!(self.server.registered_users(&jid.host).await, Ok(all) if all.is_empty())
+    }
+
+    /// Logs in as the account that was named for it.
+    async fn canary(
+        &self,
+        desired: &DesiredState,
+        jid: &crate::domain::model::Jid,
+    ) -> Result<(), Failure> {
+        let failed = |message: String, blame| Err(Failure { message, blame });
+        if self.canary_is_to_come(jid).await {
+            tracing::info!(%jid, "the canary is not there yet: the gate does without it");
+            return Ok(());
+        }
+        let Ok(Some(password)) = self.password_of(desired, jid).await else {
+            return failed(format!("the password of the canary {jid} is not known"), false);
+        };
+        let listeners = match self.server.listeners().await {
+            Ok(listeners) => listeners,
+            Err(error) => return failed(format!("the canary {jid}: failed to {error}"), false),
+        };
+        // A listener may be closed to the canary by its access rule; people may
+        // use another one.
+        let mut first = None;
+        for listener in listeners.iter().filter(|listener| listener.is_c2s()) {
+            let to = listener.endpoint();
+            let Err(error) = self.server.log_in(to, jid, &password).await else { return Ok(()) };
+            if matches!(&error, ControlError::Refused { message, .. } if message == PLAIN_LOGGED) {
+                tracing::warn!(
+                    %jid,
+                    "the gate does without the canary: the server offers PLAIN alone and logs at \
+                     debug, so that its log would have the password; set `loglevel: info`"
+                );
+                return Ok(());
+            }
+            // What cannot be tried at all says nothing about the configuration.
+            let blame = !error.is_outage() && !matches!(error, ControlError::Unsupported { .. });
+            let why = format!("the canary {jid} cannot log in at {}: {}", to.at, refusal(&error));
+            first.get_or_insert((why, blame));
+        }
+        match first {
+            Some((why, blame)) => failed(why, blame),
+            None => failed(format!("the canary {jid} has no listener to log in at"), true),
+        }
+    }
+}
+
+/// Why a login did not succeed.
+fn refusal(error: &ControlError) -> String {
+    match error {
+        ControlError::Refused { message, .. } => match message.as_str() {
+            "no_common_mechanism" => "the server offers none of SCRAM-SHA-512, SCRAM-SHA-256, \
+                                      SCRAM-SHA-1 and PLAIN"
+                .to_owned(),
+            "not_authorized" => "the server refuses its password".to_owned(),
+            "not_allowed" => "the access rule of the listener refuses it".to_owned(),
+            "tls" => "TLS cannot be negotiated".to_owned(),
+            other => other.to_owned(),
+        },
+        other => format!("failed to {other}"),
+    }
+}
+
+/// The items that a configuration alone can break.
+const PROMISED: [&str; 6] = [
+    "loopback_inside",
+    "api_commands",
+    "web_handlers",
+    "starttls_file",
+    "starttls_wire",
+    "rooms_members_only",
+];
+
+impl Engine {
+    /// Of a configuration that is called hardened, what of it is not.
+    async fn promise(&self, desired: &DesiredState) -> Result<(), Failure> {
+        if desired.config.as_ref().is_none_or(|config| config.variant != HARDENED) {
+            return Ok(());
+        }
+        let findings = audit::check(&self.evidence(desired).await);
+        let broken = findings.iter().find(|finding| {
+            PROMISED.contains(&finding.check) && finding.verdict.holds() == Some(false)
+        });
+        broken.map_or(Ok(()), |finding| {
+            Err(Failure { message: broken_message(finding.check, &finding.seen), blame: true })
+        })
+    }
+}
+
+/// A listener that is not where the configuration in force says, or wider.
+fn misplaced(listeners: &[Listener], inside: &Inside) -> Option<String> {
+    listeners.iter().find_map(|listener| {
+        let at = listener.at;
+        let mut there = inside
+            .tcp
+            .iter()
+            .filter(|socket| socket.at.port() == at.port() && socket.user == inside.user)
+            .peekable();
+        if there.peek().is_none() {
+            return Some(format!("{} is not bound at {at}", listener.module));
+        }
+        let declared: Vec<_> = listeners.iter().map(|other| other.at).collect();
+        let wider = there.find(|socket| {
+            // A socket for every IPv6 address may serve every IPv4 one as well.
+            let both_everywhere = socket.at.ip().is_unspecified() && at.ip().is_unspecified();
+            !declared.contains(&socket.at) && !both_everywhere
+        })?;
+        Some(format!("{} is bound at {}, not at {at}", listener.module, wider.at))
+    })
+}
+
+fn environment(message: &str) -> Failure {
+    Failure { message: message.to_owned(), blame: false }
+}
+
+/// Whether an entry of the log says that the configuration does not work.
+pub(in crate::engine) fn tells_of_failure(entry: &LogEntry) -> bool {
+    let text = entry.text.to_lowercase();
+    entry.level >= Some(Level::Critical)
+        || (entry.level >= Some(Level::Warning) && FAILS.iter().any(|words| text.contains(words)))
+}
+
+/// Who is to blame for what an entry says.
+fn judged(entry: &LogEntry) -> Failure {
+    let cause = Cause::of_entry(entry);
+    match cause {
+        Some(cause) => Failure { message: cause.to_string(), blame: cause.config },
+        None => Failure { message: format!("it logs: {}", entry.words()), blame: true },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_that_is_missing_or_wider_is_noticed() {
+        let socket = |at: &str, user| audit::Socket { at: at.parse().unwrap(), user };
+        let listener = |at: &str| Listener {
+            at: at.parse().unwrap(),
+            module: "ejabberd_c2s".to_owned(),
+            encryption: Encryption::Starttls,
+            proxied: false,
+        };
+        let inside = |tcp| Inside { user: 7, tcp, udp: Vec::new() };
+        let local = [listener("127.0.0.1:5222")];
+        let right = inside(vec![socket("127.0.0.1:5222", 7), socket("0.0.0.0:5222", 8)]);
+        assert_eq!(misplaced(&local, &right), None);
+        let missing = misplaced(&local, &inside(vec![socket("127.0.0.1:5222", 8)])).unwrap();
+        assert!(missing.contains("not bound at 127.0.0.1:5222"), "{missing}");
+        let wider = misplaced(&local, &inside(vec![socket("0.0.0.0:5222", 7)])).unwrap();
+        assert!(wider.contains("bound at 0.0.0.0:5222, not at 127.0.0.1:5222"), "{wider}");
+        let every = inside(vec![socket("[::]:5222", 7)]);
+        assert_eq!(misplaced(&[listener("0.0.0.0:5222")], &every), None);
+    }
+
+    fn entry(log: &str) -> LogEntry {
+        let [entry] = <[LogEntry; 1]>::try_from(entries(&log.lines().collect::<Vec<_>>())).unwrap();
+        entry
+    }
+
+    #[test]
+    fn entries_of_a_failing_reload_are_told_from_others() {
+        let tells_of_failure = |log: &str| tells_of_failure(&entry(log));
+        let judged = |log: &str| judged(&entry(log));
+        let busy = "2026-11-22 19:31:35 \u{1b}[1;49;91m[error] \u{1b}[0mFailed to open socket at [::]:5333 for ejabberd_c2s: address already in use";
+        assert!(tells_of_failure(busy));
+        assert!(!judged(busy).blame && judged(busy).message.contains("ss -tlnp"));
+        let module = "2026-11-22 19:20:25 [critical] Failed to start module mod_x: {error,no}";
+        assert!(tells_of_failure(module) && judged(module).blame);
+        // The reason stands some lines below the words that tell of a failure.
+        let term =
+            "2026-11-22 19:20:25 [error] Failed to start listener:\n {:shutdown,\n  :eaddrinuse}";
+        assert!(tells_of_failure(term));
+        assert!(judged(term).message.contains("ss -tlnp"), "{}", judged(term).message);
+        let unknown =
+            "2026-11-22 19:20:25 [critical] Failed to start module mod_x: {:error,\n  :no}";
+        assert_eq!(judged(unknown).message, "it logs: Failed to start module mod_x: {:error, :no}");
+        for harmless in [
+            "2026-11-22 19:31:35 [warning] No certificate found matching localhost",
+            "2026-11-22 19:31:35 [error] (tls|<0.1>) Failed c2s authentication for bob",
+        ] {
+            assert!(!tells_of_failure(harmless), "{harmless}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Replacing the container by a container with the declared settings.
+//!
+//! The old one stays aside until the new one has proved itself: its health, and
+//! that it has the same database with the same accounts.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::database::Match;
+use crate::domain::observed::{ProcessState, Reading};
+use crate::domain::plan::Step;
+use crate::domain::spec::{DesiredState, ServerState};
+use crate::engine::Engine;
+use crate::engine::ports::Memo;
+use crate::engine::reconcile::database::accounts;
+use crate::engine::reconcile::observe::hosts;
+use crate::engine::reconcile::phases::Confirm;
+use crate::engine::reconcile::report::{ApplyError, StepResult};
+use crate::engine::supervisor::Held;
+
+/// The record of a replacement under way.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Replacement {
+    /// The id of the old container: no other container is removed or brought back.
+    old: String,
+    /// The differences for which it is replaced.
+    reason: String,
+}
+
+impl Engine {
+    pub(in crate::engine) async fn replace_server(
+        &self,
+        desired: &DesiredState,
+        step: &Step,
+        confirm: &dyn Confirm,
+    ) -> Result<StepResult, ApplyError> {
+        if self.store.memo(Memo::FailedReplacement)?.as_ref() == Some(&step.reason) {
+            return Err(ApplyError::NotReplaced(
+                "it failed before, and is tried again when the declaration changes or after \
+                 `ejabberd-operator retry`"
+                    .to_owned(),
+            ));
+        }
+        self.runtime.prepare_replacement().await?;
+        self.announce(desired).await;
+        // The file may have changed during the delay that was announced.
+        if let Some(why) = confirm.deletions_wait().await {
+            return Ok(StepResult::deferred(why));
+        }
+        let mut held = self.keeper.hold().await;
+        let gone = || ApplyError::NotReplaced("there is nothing to replace".to_owned());
+        let old = self.runtime.instance().await?.ok_or_else(gone)?;
+        let backup = self.server.back_up().await?;
+        tracing::info!(backup, "the database was backed up");
+        held.stop().await?;
+        let replacement = Replacement { old, reason: step.reason.clone() };
+        let json = serde_json::to_string(&replacement).unwrap_or_default();
+        self.store.remember(Memo::Replacement, Some(&json))?;
+        let replaced = async {
+            self.runtime.replace(&replacement.old).await?;
+            held.start("Replaced").await
+        };
+        let replaced = replaced.await;
+        self.prove_replacement(desired, &replacement, replaced, &mut held).await?;
+        Ok(StepResult::Done)
+    }
+
+    /// Has a replacement prove itself in the midst of which an operator was
+    /// killed: the one before still stands aside.
+    pub(in crate::engine) async fn resume_replacement(
+        &self,
+        desired: &DesiredState,
+    ) -> Result<(), ApplyError> {
+        let Some(replacement) = self.replacement()? else { return Ok(()) };
+        if desired.server.state == ServerState::Stopped {
+            return Ok(());
+        }
+        tracing::warn!("a replacement was interrupted; going on where it was");
+        let mut held = self.keeper.hold().await;
+        let interrupted = || ApplyError::NotStarted("the operator was ended before".to_owned());
+        let started = if self.runtime.instance().await?.as_ref() == Some(&replacement.old) {
+            // It was not put aside yet.
+            Err(interrupted())
+        } else {
+            match self.runtime.inspect().await? {
+                ProcessState::Running { .. } => Ok(()),
+                ProcessState::Absent => Err(interrupted()),
+                ProcessState::Created | ProcessState::Stopped { .. } => {
+                    held.start("Replaced").await
+                }
+            }
+        };
+        self.prove_replacement(desired, &replacement, started, &mut held).await
+    }
+
+    fn replacement(&self) -> Result<Option<Replacement>, ApplyError> {
+        let memo = self.store.memo(Memo::Replacement)?;
+        let replacement = memo.as_ref().and_then(|json| serde_json::from_str(json).ok());
+        if memo.is_some() && replacement.is_none() {
+            // An operator of version 0.1 did not write down what it replaced.
+            tracing::warn!("a replacement of an older operator cannot be resumed");
+            self.store.remember(Memo::Replacement, None)?;
+        }
+        Ok(replacement)
+    }
+
+    async fn prove_replacement(
+        &self,
+        desired: &DesiredState,
+        replacement: &Replacement,
+        started: Result<(), ApplyError>,
+        held: &mut Held<'_>,
+    ) -> Result<(), ApplyError> {
+        let proved = match started {
+            Ok(()) => {
+                let gate = self.gate(desired, crate::domain::rollout::Side::New, Timestamp::now());
+                match gate.await {
+                    Ok(()) => self.has_the_database(desired).await,
+                    Err(failure) => Err(ApplyError::NotStarted(failure.message)),
+                }
+            }
+            Err(error) => Err(error),
+        };
+        match proved {
+            Ok(()) => {
+                held.well().await;
+                self.runtime.drop_aside(&replacement.old).await?;
+                self.store.remember(Memo::FailedReplacement, None)?;
+                Ok(self.store.remember(Memo::Replacement, None)?)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the new container is not well; the old one comes back");
+                self.store.remember(Memo::FailedReplacement, Some(&replacement.reason))?;
+                self.runtime.bring_back(&replacement.old).await?;
+                self.store.remember(Memo::Replacement, None)?;
+                held.start("BroughtBack").await?;
+                Err(ApplyError::NotReplaced(error.to_string()))
+            }
+        }
+    }
+
+    /// Whether the new server has the database of the old one, and the accounts
+    /// that are owned in it.
+    async fn has_the_database(&self, desired: &DesiredState) -> Result<(), ApplyError> {
+        let other = |why: String| ApplyError::NotStarted(format!("it has another database: {why}"));
+        let inventory = self.store.inventory()?;
+        let found = match self.database(desired).await {
+            Reading::Known(found) => found,
+            Reading::Unknown(why) => return Err(other(why)),
+        };
+        let mut users = BTreeMap::new();
+        for host in hosts(desired) {
+            let names = match self.server.registered_users(host).await {
+                Ok(names) => Reading::Known(names),
+                Err(error) => Reading::Unknown(format!("failed to {error}")),
+            };
+            users.insert(host.clone(), names);
+        }
+        let accounts = accounts(&users, &inventory, |_, _| true);
+        match found.compare(self.known_database()?.as_ref(), accounts) {
+            Match::Ours | Match::TakenOver(_) if accounts.enough() => Ok(()),
+            Match::Ours | Match::TakenOver(_) => Err(other(format!(
+                "only {} of {} owned accounts are in it",
+                accounts.there, accounts.owned
+            ))),
+            Match::Unsure(why) | Match::Foreign(why) => Err(other(why)),
+        }
+    }
+}

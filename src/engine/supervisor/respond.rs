@@ -1,0 +1,176 @@
+//! What the keeper answers to what it sees: feeds the state machine, does what
+//! it says, and tells.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::timeout;
+
+use super::report::{describe, headline};
+use super::{BLIND, Keeper};
+use crate::domain::observed::{PAUSED, ProcessState};
+use crate::domain::status::{ConditionType, News, Status};
+use crate::domain::supervision::{Cause, Effect, Ending, Event, State, Supervision};
+use crate::engine::error::RuntimeError;
+use crate::engine::ports::Memo;
+use crate::engine::reconcile::server_phase::{START_LINES, last_start, log_of_start};
+
+/// How far back the log of a server is read where nobody knows since when the
+/// server ran.
+const LAST_WORDS_SINCE: Duration = Duration::from_secs(120);
+
+fn long_ago() -> Timestamp {
+    Timestamp::now().checked_sub(LAST_WORDS_SINCE).unwrap_or_default()
+}
+
+impl Keeper {
+    pub(super) async fn event(&self, process: ProcessState, machine: &Supervision) -> Event {
+        match process {
+            ProcessState::Absent | ProcessState::Created => Event::IsAbsent,
+            ProcessState::Running { health } if health.as_deref() == Some(PAUSED) => {
+                Event::IsPaused
+            }
+            ProcessState::Running { .. } => Event::Runs,
+            ProcessState::Stopped { exit_code, oom_killed } => {
+                let ending = Ending { exit_code, oom_killed, ..Ending::default() };
+                let starting = matches!(machine.state, State::Starting { .. } | State::Absent);
+                // One that was up is started first and asked why afterwards.
+                let log = if starting { self.start_log(machine).await } else { Vec::new() };
+                Event::Ended(Ending { log, ..ending })
+            }
+        }
+    }
+
+    /// What the server logged in the start that failed.
+    async fn start_log(&self, machine: &Supervision) -> Vec<String> {
+        let began = match machine.state {
+            State::Starting { .. } => machine.since,
+            _ => long_ago(),
+        };
+        timeout(BLIND, log_of_start(&*self.runtime, began)).await.unwrap_or_default()
+    }
+
+    /// What the server logged last before `until`, when it was started again.
+    async fn last_words(&self, until: Timestamp) -> Vec<String> {
+        let log = async {
+            let restarted = last_start(&*self.runtime).await.filter(|start| *start > long_ago());
+            let lines = self.runtime.log_lines(long_ago(), START_LINES).await.ok()?;
+            let before = lines.into_iter().filter(|line| line.time < restarted.unwrap_or(until));
+            Some(before.map(|line| line.text).collect())
+        };
+        timeout(BLIND, log).await.ok().flatten().unwrap_or_default()
+    }
+
+    /// Feeds the machine, and does what it says until it says nothing more.
+    pub(super) async fn advance(&self, machine: &mut Supervision, event: Event) {
+        let settings = self.settings();
+        let before = machine.clone();
+        let mut event = event;
+        // A start that fails at once is one more event; there are no others.
+        for _ in 0..3 {
+            let was_up =
+                matches!(machine.state, State::Running { .. } | State::Unresponsive { .. });
+            let ended = match &event {
+                Event::Ended(ending) => Some(ending.clone()),
+                _ => None,
+            };
+            let Some(effect) = machine.step(event, &settings, Timestamp::now()) else { break };
+            let now = Timestamp::now();
+            let failed = self.carry_out(effect).await;
+            if was_up
+                && failed.is_none()
+                && let Some(ending) = ended
+            {
+                let log = self.last_words(now).await;
+                machine.cause = Some(Cause::of(&Ending { log, ..ending }, true));
+            }
+            if effect != Effect::Stop && failed.is_none() {
+                let reason = machine.cause.as_ref().map_or("Stopped", |c| c.reason.as_str());
+                self.telemetry.restarted(reason);
+            }
+            match failed {
+                Some(why) if effect != Effect::Stop => {
+                    // What was not started has not logged anything.
+                    event = Event::Ended(Ending { not_started: Some(why), ..Ending::default() });
+                }
+                _ => break,
+            }
+        }
+        self.tell(&before, machine);
+    }
+
+    /// Answers why it could not be done, if so.
+    async fn carry_out(&self, effect: Effect) -> Option<String> {
+        if effect != Effect::Stop {
+            tracing::info!("starting the server");
+        }
+        let done = match effect {
+            Effect::Start => self.runtime.start().await,
+            Effect::Restart => {
+                self.server.close().await;
+                match self.runtime.stop().await {
+                    Ok(()) => self.runtime.start().await,
+                    Err(error) => Err(error),
+                }
+            }
+            Effect::Stop => match self.stop_in_order().await {
+                Ok(()) => Ok(()),
+                Err(error) => {
+                    tracing::warn!("failed to {error}");
+                    return Some(error.to_string());
+                }
+            },
+        };
+        done.err().map(|error: RuntimeError| format!("failed to {error}"))
+    }
+
+    /// Stops the server in good order, then its process. A server that cannot
+    /// be asked any more is stopped all the same.
+    pub(super) async fn stop_in_order(&self) -> Result<(), RuntimeError> {
+        if let Err(error) = self.server.stop().await {
+            tracing::warn!(%error, "the server could not be asked to stop in good order");
+        }
+        self.server.close().await;
+        self.runtime.stop().await
+    }
+
+    /// Lets everybody know what has changed, and remembers it.
+    fn tell(&self, before: &Supervision, after: &Supervision) {
+        let moved = std::mem::discriminant(&before.state) != std::mem::discriminant(&after.state);
+        if !moved && before.cause == after.cause && before.starts == after.starts {
+            return;
+        }
+        if let Ok(json) = serde_json::to_string(after)
+            && let Err(error) = self.store.remember(Memo::Supervision, Some(&json))
+        {
+            tracing::warn!(%error, "failed to remember how the server fares");
+        }
+        self.telemetry.backoff(after.waits(Timestamp::now()));
+        self.show(|status, now| {
+            describe(after, status, now);
+            if after.state == State::Absent {
+                status.server.up = false;
+                status.set(ConditionType::Ready, false, "ServerDown", "it is gone", now);
+            }
+            if let Some((reason, message)) = headline(before, after, now) {
+                if reason == "ServerUp" {
+                    tracing::info!("{message}");
+                } else {
+                    tracing::warn!(reason, "{message}");
+                }
+                let news = match reason.as_str() {
+                    "ServerUp" | "Started" | "Stopped" => News::normal(reason, message),
+                    _ => News::warning(reason, message),
+                };
+                status.tell(news, now);
+            }
+        });
+        self.news.notify_one();
+    }
+
+    pub(super) fn show(&self, change: impl FnOnce(&mut Status, Timestamp)) {
+        if let Some(bulletin) = &self.bulletin {
+            bulletin.publish(change);
+        }
+    }
+}

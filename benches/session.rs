@@ -20,7 +20,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use ejabberd_operator::domain::model::Jid;
-use ejabberd_operator::ejabberd::Server;
+use ejabberd_operator::ejabberd::EjabberdClient;
 use futures_util::{StreamExt, stream};
 use support::real::{CONFIG, Container, HOST};
 
@@ -53,7 +53,7 @@ async fn main() {
     }
 }
 
-async fn calls_a_second(server: &Server) -> f64 {
+async fn calls_a_second(server: &EjabberdClient) -> f64 {
     let jid: Jid = format!("nobody@{HOST}").parse().unwrap();
     let ask = || server.account_exists(&jid);
     // Not measured: the first calls load modules.

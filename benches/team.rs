@@ -29,9 +29,9 @@ use ejabberd_operator::adapters::sqlite::SqliteStore;
 use ejabberd_operator::domain::model::ServerVersion;
 use ejabberd_operator::domain::spec;
 use ejabberd_operator::domain::spec::{DesiredState, SourceFile};
-use ejabberd_operator::ejabberd::{Call, Control, ControlError, Server, Value};
+use ejabberd_operator::ejabberd::{Call, Control, ControlError, EjabberdClient, Value};
 use ejabberd_operator::engine::{
-    Engine, Generations, Keeper, Meter, Rechecks, Runtime, Store, Telemetry, Verdicts,
+    Engine, Generations, Meter, RecheckBudget, Runtime, Store, Supervisor, Telemetry, Verdicts,
 };
 use support::real::{CONFIG, Container, HOST};
 use support::world::free;
@@ -106,9 +106,9 @@ async fn main() {
     let telemetry: Arc<dyn Telemetry> = Arc::new(Metrics::new().unwrap());
     let runtime: Arc<dyn Runtime> = Arc::clone(&container.runtime) as _;
     let first = declare(&container.name, accounts, None);
-    let server = Server::new(Arc::clone(&control) as Arc<dyn Control>);
+    let server = EjabberdClient::new(Arc::clone(&control) as Arc<dyn Control>);
     let engine = Engine {
-        keeper: Arc::new(Keeper::new(
+        supervisor: Arc::new(Supervisor::new(
             &first,
             (Arc::clone(&runtime), server.clone()),
             (Arc::clone(&store), Arc::clone(&telemetry)),
@@ -120,7 +120,7 @@ async fn main() {
         store,
         secrets: Arc::new(FileSecrets::new()),
         telemetry,
-        rechecks: Rechecks::new(10, 60, 0),
+        recheck_budget: RecheckBudget::new(10, 60, 0),
         verdicts: Verdicts::default(),
         tidied: AtomicBool::default(),
         generations: Generations::default(),

@@ -2,7 +2,7 @@
 //!
 //! This page is the map of the code; how to use the program is in `README.md`.
 //!
-//! # The way of the data
+//! # How data flows
 //!
 //! ```text
 //! desired-state.yaml ─ source ─► spec::validate ─► DesiredState ─┐
@@ -13,35 +13,36 @@
 //!        └───── outcomes, read back ◄── runtime, control ◄──────────────────────────── apply ◄─┘
 //! ```
 //!
-//! # The floors
+//! # The folders
 //!
-//! A module uses only floors below its own, and adapters do not use each
-//! other; `tests/floors.rs` reads the `use` lines and fails otherwise. Floors
-//! 0 to 2 are pure: no I/O, no clock, no randomness.
+//! A folder uses itself and the folders above it in this table. Adapters do not use each
+//! other, except for [`adapters::host`]. `tests/layers.rs` reads every path in the code
+//! and fails otherwise.
 //!
-//! | floor | modules |
+//! | folder | what is in it |
 //! |---|---|
-//! | 0 | [`model`]: names, kinds, revisions, secrets, versions; [`configuration`]: the one reader of `ejabberd.yml` |
-//! | 1 | [`spec`]: the file, from text to [`spec::DesiredState`]; [`observed`]; [`inventory`]; [`status`]; [`database`]: which database a server has; [`erlang`]: the two small programs that run beside the server |
-//! | 2 | [`diff`], [`plan`] with the guard; [`supervision`] and [`rollout`], the two state machines; [`audit`], the security checklist; [`doctor`], what may be wrong; [`export`], a live server as a file; [`overview`], how every object stands |
-//! | 3 | [`engine`]: the ports (traits), the typed commands ([`engine::Server`]), one round ([`engine::Engine`]), the loop ([`engine::Controller`]), and beside it the keeper that supervises the server ([`engine::Keeper`]); [`files`], every file of the host outside the state directory |
-//! | 4 | adapters: [`runtime`] (Docker, process), [`control`] (session, `ejabberdctl`), [`store`] (`SQLite`), [`source`] (files and their changes), [`secrets`], [`metrics`], [`web`] |
-//! | 5 | [`cli`] |
+//! | [`domain`] | pure: no I/O, clock, randomness or async. [`domain::spec`], the file from text to [`domain::spec::DesiredState`]; [`domain::observed`]; [`domain::inventory`]; [`domain::diff()`](domain::diff::diff); [`domain::plan()`](domain::plan::plan) with the guard; the state machines [`domain::supervision`] and [`domain::rollout`]; [`domain::status`]; [`domain::checks`], which judge what `audit` and `doctor` collected; [`domain::export`]; [`domain::configuration`], the reader of `ejabberd.yml` |
+//! | [`ejabberd`] | ejabberd's commands, typed, with the traps of each version ([`ejabberd::EjabberdClient`]); the port that carries them ([`ejabberd::Control`]); the Erlang programs that run beside the server |
+//! | [`engine`] | the ports to the runtime, the store, the secrets and the source; `reconcile`, one reconciliation ([`engine::Engine::round`]); `rollout`, behind a health gate; `supervisor` ([`engine::Supervisor`]); `diagnostics`; `controller`, the loop ([`engine::Controller`]) |
+//! | [`adapters`] | `docker`, `process`, `session`, `ejabberdctl`, `sqlite`, `source`, `secrets`, `metrics`, `web`; and `host`, which opens every file outside the state directory |
+//! | [`cli`] | the commands, and which adapters serve which server |
 //!
 //! # Where to begin
 //!
-//! [`engine::Engine::round`] is the whole program in one function: observe,
-//! diff, plan, guard, apply, read back. [`diff::diff`] decides what differs,
-//! [`plan::plan`] what may be done about it, [`engine::Server`] knows
-//! ejabberd's commands and their traps. Inside the engine `observe` reads,
-//! `database` decides whether the operator manages the database that it found,
-//! `ownership` brings the inventory up to date, `waiting` takes out what waits for
-//! something, `apply` carries out the rest, and `retry` and `contests` keep what is
-//! tried again. `check` has a new configuration judged before anybody is
-//! interrupted, `replacement` decides about a new container, `origin` leaves a
-//! container that the operator did not create to its owner, and `survey` reads a
-//! whole server for `export`. A death is not left to the next round:
-//! [`supervision::Supervision`] decides, and the keeper carries it out.
+//! [`engine::Engine::round`] is the whole program in one function: observe, diff, plan,
+//! guard, apply, read back. [`domain::diff::diff`] decides what differs,
+//! [`domain::plan::plan`] what may be done about the differences.
+//!
+//! Inside `engine::reconcile`, `observe` reads, `database` decides whether the operator
+//! manages the database that it found, `ownership` updates the inventory, `deferral` takes
+//! out the steps that have to wait, `server_phase` and `apply` carry out the rest, and
+//! `retry` and `contention` keep what is tried again. `origin` leaves a container that
+//! the operator did not create to its owner. Inside `engine::rollout`, `check` has
+//! ejabberd judge a new configuration before any client is interrupted, `gate` decides
+//! whether the changed server is healthy, and `replacement` exchanges the container.
+//!
+//! A server that died does not wait for the next reconciliation:
+//! [`domain::supervision::Supervision`] decides, and [`engine::Supervisor`] acts.
 
 pub mod adapters;
 pub mod cli;

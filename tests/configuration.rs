@@ -20,7 +20,7 @@ use ejabberd_operator::adapters::docker::DockerRuntime;
 use ejabberd_operator::domain::configuration::Configuration;
 use ejabberd_operator::domain::model::ServerVersion;
 use ejabberd_operator::ejabberd::erlang::Verdict;
-use ejabberd_operator::ejabberd::{Server, StartContext};
+use ejabberd_operator::ejabberd::{EjabberdClient, StartContext};
 use ejabberd_operator::engine::{ConfigFiles, Runtime};
 use support::host::{Host, replace};
 use support::real::{CONFIG, Container, HOST, docker, ejabberd_version, image, unique};
@@ -45,7 +45,11 @@ async fn container(version: &str) -> Container {
     container
 }
 
-async fn verdict(container: &Container, server: Option<&Server>, new: &ConfigFiles) -> Verdict {
+async fn verdict(
+    container: &Container,
+    server: Option<&EjabberdClient>,
+    new: &ConfigFiles,
+) -> Verdict {
     let context = match server {
         Some(server) => server.start_context().await.unwrap(),
         None => StartContext::default(),

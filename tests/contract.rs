@@ -27,7 +27,7 @@ use async_trait::async_trait;
 
 use ejabberd_operator::domain::model::{Jid, RoomJid, Secret, Vhost};
 use ejabberd_operator::domain::spec::{AffiliationKind, OptionValue};
-use ejabberd_operator::ejabberd::{Class, Control, ControlError, Created, NewRoom, Server};
+use ejabberd_operator::ejabberd::{Class, Control, ControlError, Created, EjabberdClient, NewRoom};
 use ejabberd_operator::engine::Runtime;
 use support::double::Double;
 use support::real::{CONFIG, Container, HOST, docker, ejabberd_version};
@@ -77,7 +77,7 @@ fn secret(text: &str) -> Secret {
 }
 
 /// Every case of the contract, on a server that has no accounts and no rooms.
-async fn contract(server: &Server) {
+async fn contract(server: &EjabberdClient) {
     accounts(server).await;
     hostile_accounts(server).await;
     refusals(server).await;
@@ -92,7 +92,7 @@ async fn contract(server: &Server) {
     objects::storage(server).await;
 }
 
-async fn accounts(server: &Server) {
+async fn accounts(server: &EjabberdClient) {
     let ann = jid("ann");
     assert!(server.registered_users(&host()).await.unwrap().is_empty());
     assert!(!server.account_exists(&ann).await.unwrap());
@@ -125,7 +125,7 @@ async fn accounts(server: &Server) {
     assert!(server.registered_users(&host()).await.unwrap().is_empty());
 }
 
-async fn hostile_accounts(server: &Server) {
+async fn hostile_accounts(server: &EjabberdClient) {
     let long = "x".repeat(1023);
     let kilobyte = "p".repeat(1000);
     let passwords = HOSTILE.iter().copied().chain([kilobyte.as_str()]);
@@ -149,7 +149,7 @@ async fn hostile_accounts(server: &Server) {
     }
 }
 
-async fn refusals(server: &Server) {
+async fn refusals(server: &EjabberdClient) {
     let elsewhere: Jid = "ann@elsewhere.example".parse().unwrap();
     let error = server.register(&elsewhere, &secret("hunter2")).await.unwrap_err();
     assert_eq!(error.class(), Class::Terminal, "{error}");
@@ -177,7 +177,7 @@ fn plain(options: &BTreeMap<String, OptionValue>) -> NewRoom<'_> {
     NewRoom { options, affiliations: &NOBODY, subject: None }
 }
 
-async fn rooms(server: &Server) {
+async fn rooms(server: &EjabberdClient) {
     let hall = room("hall");
     assert!(server.online_rooms().await.unwrap().is_empty());
     assert_eq!(server.room_options(&hall).await.unwrap(), None);
@@ -227,7 +227,7 @@ async fn rooms(server: &Server) {
 }
 
 /// A destroyed room is gone a little later.
-async fn gone(server: &Server, room: &RoomJid) {
+async fn gone(server: &EjabberdClient, room: &RoomJid) {
     for _ in 0..50 {
         if server.room_options(room).await.unwrap().is_none() {
             return;
@@ -237,7 +237,7 @@ async fn gone(server: &Server, room: &RoomJid) {
     panic!("{room} is still there");
 }
 
-async fn hostile_rooms(server: &Server) {
+async fn hostile_rooms(server: &EjabberdClient) {
     for name in HOSTILE_NAMES {
         let there = room(name);
         let wanted = options(&[
@@ -258,7 +258,7 @@ async fn hostile_rooms(server: &Server) {
 }
 
 /// Many calls at once come back to who asked, each with its own answer.
-async fn pipelined(server: &Server) {
+async fn pipelined(server: &EjabberdClient) {
     let users: Vec<Jid> = (0..200).map(|n| jid(&format!("many{n}"))).collect();
     let made = futures_util::future::join_all(
         users.iter().map(|user| server.register(user, user_secret(user))),
@@ -285,7 +285,7 @@ fn user_secret(user: &Jid) -> &'static Secret {
 /// What can happen to a server, whoever plays it.
 #[async_trait]
 trait Rig: Sync {
-    fn server(&self) -> &Server;
+    fn server(&self) -> &EjabberdClient;
     /// It ends, and the process with it.
     async fn stop(&self);
     /// It is started; it may not answer yet.
@@ -342,7 +342,7 @@ async fn faults(rig: &impl Rig) {
     assert!(server.unregister(&ann).await.unwrap());
 }
 
-async fn answers_again(server: &Server, ann: &Jid) {
+async fn answers_again(server: &EjabberdClient, ann: &Jid) {
     let began = Instant::now();
     while !matches!(server.is_started().await, Ok(true)) {
         assert!(began.elapsed() < Duration::from_secs(90), "does not answer again");
@@ -352,7 +352,7 @@ async fn answers_again(server: &Server, ann: &Jid) {
 }
 
 /// A command that crashes fails alone, and shows no argument.
-async fn crashes(server: &Server) {
+async fn crashes(server: &EjabberdClient) {
     let lab = room("lab");
     server
         .create_room(&lab, &host(), &plain(&options(&[("persistent", OptionValue::Bool(true))])))
@@ -371,7 +371,7 @@ async fn crashes(server: &Server) {
 
 /// Calls that are under way when the server goes each end with an answer or an
 /// outage, and each account is there or not, never half.
-async fn restarted_in_the_middle(rig: &impl Rig, server: &Server) {
+async fn restarted_in_the_middle(rig: &impl Rig, server: &EjabberdClient) {
     let users: Vec<Jid> = (0..400).map(|n| jid(&format!("middle{n}"))).collect();
     let orders = futures_util::future::join_all(
         users.iter().map(|user| server.register(user, user_secret(user))),
@@ -400,7 +400,7 @@ async fn restarted_in_the_middle(rig: &impl Rig, server: &Server) {
 }
 
 /// Without its modules a server says so, instead of reading as empty.
-async fn missing_modules(server: &Server) {
+async fn missing_modules(server: &EjabberdClient) {
     let error = server.account_exists(&jid("ann")).await.unwrap_err();
     assert!(matches!(error, ControlError::UnknownCommand { .. }), "{error:?}");
     assert!(error.to_string().contains("mod"), "it says what to load: {error}");
@@ -413,12 +413,12 @@ async fn missing_modules(server: &Server) {
 
 struct DoubleRig {
     double: Arc<Double>,
-    server: Server,
+    server: EjabberdClient,
 }
 
 #[async_trait]
 impl Rig for DoubleRig {
-    fn server(&self) -> &Server {
+    fn server(&self) -> &EjabberdClient {
         &self.server
     }
     async fn stop(&self) {
@@ -437,12 +437,12 @@ impl Rig for DoubleRig {
 
 struct RealRig {
     container: Container,
-    server: Server,
+    server: EjabberdClient,
 }
 
 #[async_trait]
 impl Rig for RealRig {
-    fn server(&self) -> &Server {
+    fn server(&self) -> &EjabberdClient {
         &self.server
     }
     async fn stop(&self) {
@@ -466,7 +466,7 @@ impl Rig for RealRig {
 #[tokio::test]
 async fn double_keeps_the_contract() {
     let double = Arc::new(Double::new(HOST));
-    let server = Server::new(Arc::clone(&double) as Arc<dyn Control>);
+    let server = EjabberdClient::new(Arc::clone(&double) as Arc<dyn Control>);
     contract(&server).await;
     faults(&DoubleRig { double: Arc::clone(&double), server: server.clone() }).await;
     double.world.lock().unwrap().missing.extend([

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use ejabberd_operator::adapters::docker::DockerRuntime;
 use ejabberd_operator::adapters::session::Session;
-use ejabberd_operator::ejabberd::Server;
+use ejabberd_operator::ejabberd::EjabberdClient;
 use ejabberd_operator::engine::Spawner;
 use support::host::{Host, eventually};
 use support::real::{CONFIG, Container, docker, image};
@@ -60,7 +60,7 @@ const C2S: &str = "{ port: 5222, ip: 127.0.0.1, module: ejabberd_c2s }";
 /// Stops ejabberd in its node, as an operator does that is killed afterwards.
 fn stop_inside(host: &Host) {
     let runtime = DockerRuntime::new(Container::spec(&host.container, &host.version));
-    let server = Server::new(Arc::new(Session::new(Arc::new(runtime) as Arc<dyn Spawner>)));
+    let server = EjabberdClient::new(Arc::new(Session::new(Arc::new(runtime) as Arc<dyn Spawner>)));
     let tokio = tokio::runtime::Runtime::new().unwrap();
     tokio.block_on(server.stop()).unwrap();
 }

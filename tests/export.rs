@@ -27,7 +27,7 @@ use ejabberd_operator::domain::spec;
 use ejabberd_operator::domain::spec::{
     AffiliationKind, DesiredState, OptionValue, SourceFile, UserState,
 };
-use ejabberd_operator::ejabberd::{Created, NewRoom, Server};
+use ejabberd_operator::ejabberd::{Created, EjabberdClient, NewRoom};
 use ejabberd_operator::engine::Spawner;
 use support::host::{Host, Ran, eventually};
 use support::real::{CONFIG, Container, HOST, docker, image};
@@ -92,9 +92,9 @@ fn container(host: &Host) {
     docker(&["start", &host.container]);
 }
 
-fn server(host: &Host) -> Server {
+fn server(host: &Host) -> EjabberdClient {
     let runtime = DockerRuntime::new(Container::spec(&host.container, &host.version));
-    Server::new(Arc::new(Session::new(Arc::new(runtime) as Arc<dyn Spawner>)))
+    EjabberdClient::new(Arc::new(Session::new(Arc::new(runtime) as Arc<dyn Spawner>)))
 }
 
 fn jid(name: &str) -> Jid {
@@ -106,7 +106,7 @@ fn room(name: &str) -> RoomJid {
 }
 
 async fn make_room(
-    server: &Server,
+    server: &EjabberdClient,
     name: &str,
     options: &[(&str, OptionValue)],
     affiliations: &[(&str, AffiliationKind)],
@@ -123,7 +123,7 @@ async fn make_room(
 }
 
 /// Fills the server as people would have over the years.
-async fn fill(host: &Host, server: &Server) {
+async fn fill(host: &Host, server: &EjabberdClient) {
     use AffiliationKind::{Admin, Member, Outcast, Owner};
     let flag = OptionValue::Bool;
     for name in ACCOUNTS {

@@ -227,12 +227,12 @@ fn a_disk_that_is_full() {
     let operator = watch(&host, "run.log");
     until(&host, &operator, "ready at first", is_ready);
     // The volume lives as long as something has it mounted: a tmpfs forgets.
-    let keeper = support::real::unique("keeps");
+    let supervisor = support::real::unique("keeps");
     docker(&[
         "run",
         "-d",
         "--name",
-        &keeper,
+        &supervisor,
         "--user",
         "root",
         "-v",
@@ -243,7 +243,7 @@ fn a_disk_that_is_full() {
         "600",
     ]);
     let _ = Command::new("docker")
-        .args(["exec", &keeper, "dd", "if=/dev/zero", "of=/db/ballast", "bs=64k"])
+        .args(["exec", &supervisor, "dd", "if=/dev/zero", "of=/db/ballast", "bs=64k"])
         .output();
     docker(&["kill", &host.container]);
     let told =
@@ -252,9 +252,9 @@ fn a_disk_that_is_full() {
         condition(&told, "Healthy")["message"].as_str().unwrap().contains("make room"),
         "{told:#}"
     );
-    docker(&["exec", &keeper, "rm", "/db/ballast"]);
+    docker(&["exec", &supervisor, "rm", "/db/ballast"]);
     until(&host, &operator, "ready again", |s| s["server"]["up"] == true);
-    docker(&["rm", "-f", &keeper]);
+    docker(&["rm", "-f", &supervisor]);
 }
 
 /// Settings that changed: shown, and the container is replaced on the same

@@ -99,14 +99,14 @@ fn on_loopback_only(inside: &Inside) {
 }
 
 fn closed_to_others(inside: &Inside, user: &str) {
-    let keeper = if user == "root" { "root" } else { "ejabberd" };
+    let supervisor = if user == "root" { "root" } else { "ejabberd" };
     for (part, owner, mode) in [
-        ("conf", keeper, "750"),
+        ("conf", supervisor, "750"),
         ("database", "ejabberd", "750"),
         ("logs", "ejabberd", "750"),
         ("home", "ejabberd", "750"),
         ("home/.erlang.cookie", "ejabberd", "400"),
-        ("conf/ejabberd.yml", keeper, "640"),
+        ("conf/ejabberd.yml", supervisor, "640"),
     ] {
         let path = format!("{DIRECTORY}/{part}");
         let said = inside.exec("root", &["stat", "-c", "%U %a", &path]).expect(0).stdout;

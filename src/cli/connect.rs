@@ -13,7 +13,7 @@ use crate::adapters::metrics::{Metered, Metrics};
 use crate::adapters::process::ProcessRuntime;
 use crate::adapters::session::Session;
 use crate::domain::model::ServerVersion;
-use crate::domain::observed::{ProcessState, Surroundings, Usage};
+use crate::domain::observed::{ProcessState, RuntimeDrift, Usage};
 use crate::domain::spec;
 use crate::ejabberd::erlang::Verdict;
 use crate::ejabberd::{Call, Control, ControlError, FallbackControl, StartContext, Value};
@@ -126,16 +126,16 @@ impl Runtime for Unsupported {
     async fn replace(&self, _: &str) -> Result<(), RuntimeError> {
         Err(self.error())
     }
-    async fn bring_back(&self, _: &str) -> Result<(), RuntimeError> {
+    async fn rollback_replacement(&self, _: &str) -> Result<(), RuntimeError> {
         Err(self.error())
     }
-    async fn drop_aside(&self, _: &str) -> Result<(), RuntimeError> {
+    async fn commit_replacement(&self, _: &str) -> Result<(), RuntimeError> {
         Err(self.error())
     }
-    async fn own_restarts(&self) -> Result<(), RuntimeError> {
+    async fn disable_restart_policy(&self) -> Result<(), RuntimeError> {
         Err(self.error())
     }
-    async fn surroundings(&self, _: Option<&str>) -> Result<Option<Surroundings>, RuntimeError> {
+    async fn drift(&self, _: Option<&str>) -> Result<Option<RuntimeDrift>, RuntimeError> {
         Err(self.error())
     }
     async fn usage(&self) -> Result<Option<Usage>, RuntimeError> {

@@ -4,7 +4,7 @@
 use crate::domain::inventory::{Fingerprint, Inventory, Owned};
 use crate::domain::model::{Digest, Jid, ObjectKey, Secret};
 use crate::domain::status::Event;
-use crate::engine::{ConfigFiles, GoodConfig, Memo, Store, StoreError};
+use crate::engine::{ConfigFiles, GoodConfig, StateKey, Store, StoreError};
 
 /// Remembers nothing, and refuses to.
 pub(super) struct EmptyStore;
@@ -38,11 +38,11 @@ impl Store for EmptyStore {
         self.refuse()
     }
 
-    fn memo(&self, _: Memo) -> Result<Option<String>, StoreError> {
+    fn recall(&self, _: StateKey) -> Result<Option<String>, StoreError> {
         Ok(None)
     }
 
-    fn remember(&self, _: Memo, _: Option<&str>) -> Result<(), StoreError> {
+    fn remember(&self, _: StateKey, _: Option<&str>) -> Result<(), StoreError> {
         self.refuse()
     }
 

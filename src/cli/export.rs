@@ -14,7 +14,7 @@ use crate::domain::configuration::Value;
 use crate::domain::export::Export;
 use crate::domain::spec;
 use crate::domain::spec::{Docker, Network, Recreate, Severity, SourceFile};
-use crate::ejabberd::Server;
+use crate::ejabberd::EjabberdClient;
 use crate::engine::{MAIN_CONFIG, RuntimeError};
 
 /// The file with the desired state.
@@ -42,7 +42,7 @@ pub(super) async fn export(container: String, engine: String, directory: &Path) 
         };
         Exit::Failure(format!("failed to {error}{help}"))
     })?;
-    let server = Server::new(Arc::new(control));
+    let server = EjabberdClient::new(Arc::new(control));
     let looked = look(&runtime, &server).await;
     server.close().await;
     let (found, config) = looked?;
@@ -74,7 +74,7 @@ fn docker(container: String, engine: String) -> Docker {
 }
 
 /// Everything that is written down: the server, and its configuration file.
-async fn look(runtime: &DockerRuntime, server: &Server) -> Result<(Export, Vec<u8>), Exit> {
+async fn look(runtime: &DockerRuntime, server: &EjabberdClient) -> Result<(Export, Vec<u8>), Exit> {
     let version = server.version().await?;
     if !server.is_started().await? {
         return Err(Exit::Failure("the server is starting; try again in a moment".to_owned()));
@@ -85,7 +85,7 @@ async fn look(runtime: &DockerRuntime, server: &Server) -> Result<(Export, Vec<u
         Exit::Failure(format!("the configuration of the server, {path}, is not there"))
     })?;
     let container = runtime.describe(&path).await?;
-    let found = server.survey().await?;
+    let found = server.collect().await?;
     let written = Value::of_text(&config).unwrap_or(Value::Null);
     let included = written.included_files().into_iter().map(str::to_owned).collect();
     let config_name = MAIN_CONFIG.to_owned();

@@ -1,4 +1,4 @@
-//! Floor 5: the command line.
+//! The command line.
 
 mod args;
 mod audit;

@@ -12,7 +12,9 @@ use crate::domain::checks::audit::Finding;
 use crate::domain::plan::{Plan, Summary};
 use crate::domain::spec::printable;
 use crate::domain::status::{Progress, Status};
-use crate::engine::{RoundReport, STARTING, StepOutcome, StepResult, Telemetry, Told, step_span};
+use crate::engine::{
+    EventDeduplicator, RoundReport, STARTING, StepOutcome, StepResult, Telemetry, step_span,
+};
 
 /// Tells several.
 pub(super) struct Fanout(pub(super) Vec<Arc<dyn Telemetry>>);
@@ -53,7 +55,7 @@ pub(super) struct Log(Mutex<Said>);
 #[derive(Default)]
 struct Said {
     begun: Option<Summary>,
-    told: Told,
+    told: EventDeduplicator,
     lines: Vec<String>,
 }
 

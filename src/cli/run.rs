@@ -25,8 +25,8 @@ use crate::domain::model::{Digest, Op, Revision};
 use crate::domain::plan::Plan;
 use crate::domain::status::{News, Status};
 use crate::engine::{
-    Bulletin, Confirm, Controller, DELETIONS_AFTER, Permission, RoundReport, Secrets, StepResult,
-    Store, Telemetry, record_round,
+    Controller, DELETIONS_AFTER, Permission, RoundReport, Secrets, StalenessCheck, StatusPublisher,
+    StepResult, Store, Telemetry, record_round,
 };
 
 /// What `apply` ends with when the guard refused deletions.
@@ -115,8 +115,8 @@ struct StoodStill<'a> {
 }
 
 #[async_trait]
-impl Confirm for StoodStill<'_> {
-    async fn deletions_wait(&self) -> Option<&'static str> {
+impl StalenessCheck for StoodStill<'_> {
+    async fn blocked_reason(&self) -> Option<&'static str> {
         tokio::time::sleep(DELETIONS_AFTER.saturating_sub(self.read.elapsed())).await;
         match self.place.reread().await {
             Some(desired) if desired.revision == *self.revision => None,
@@ -237,9 +237,9 @@ pub(super) async fn run(place: &Place, web: &Web, resync: Duration) -> Outcome {
         Arc::new(Following::new(status.clone())),
         board,
     ]));
-    let bulletin =
-        Bulletin::new(status, Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&telemetry));
-    bulletin.publish(|status, now| {
+    let publisher =
+        StatusPublisher::new(status, Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&telemetry));
+    publisher.publish(|status, now| {
         let version = env!("CARGO_PKG_VERSION");
         let message = format!("ejabberd-operator {version} began");
         status.tell(News::normal("OperatorStarted", message), now);
@@ -250,7 +250,7 @@ pub(super) async fn run(place: &Place, web: &Web, resync: Duration) -> Outcome {
         secrets: Arc::new(FileSecrets::new()) as Arc<dyn Secrets>,
         connector: Arc::new(Connectors { metrics, holder: place.holder() }),
         telemetry,
-        bulletin: Arc::new(bulletin),
+        publisher: Arc::new(publisher),
         orders: Arc::new(OrderFile::new(&place.state_dir)),
         news: Arc::default(),
         resync,

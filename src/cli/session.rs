@@ -14,10 +14,10 @@ use crate::adapters::source::FileSource;
 use crate::adapters::sqlite::SqliteStore;
 use crate::domain::spec;
 use crate::domain::spec::{DesiredState, Severity};
-use crate::ejabberd::Server;
+use crate::ejabberd::EjabberdClient;
 use crate::engine::{
-    Connector, Engine, Generations, Keeper, Meter, Rechecks, Secrets, Source, Store, StoreError,
-    Telemetry, Verdicts,
+    Connector, Engine, Generations, Meter, RecheckBudget, Secrets, Source, Store, StoreError,
+    Supervisor, Telemetry, Verdicts,
 };
 
 /// Passwords that a single command asks for, though they were seen in force
@@ -120,9 +120,10 @@ pub(super) fn engine(
     let (runtime, control) = connectors.connect(&desired.server);
     let secrets: Arc<dyn Secrets> = Arc::new(FileSecrets::new());
     let begin = jiff::Timestamp::now().subsec_nanosecond().unsigned_abs();
-    let rechecks = Rechecks::new(RECHECKS, RECHECKS, usize::try_from(begin).unwrap_or(0));
-    let server = Server::new(control);
-    let keeper = Arc::new(Keeper::new(
+    let recheck_budget =
+        RecheckBudget::new(RECHECKS, RECHECKS, usize::try_from(begin).unwrap_or(0));
+    let server = EjabberdClient::new(control);
+    let supervisor = Arc::new(Supervisor::new(
         desired,
         (Arc::clone(&runtime), server.clone()),
         (Arc::clone(&store), Arc::clone(&telemetry)),
@@ -136,8 +137,8 @@ pub(super) fn engine(
         store,
         secrets,
         telemetry,
-        rechecks,
-        keeper,
+        recheck_budget,
+        supervisor,
         verdicts: Verdicts::default(),
         tidied: AtomicBool::default(),
         generations: Generations::default(),

@@ -1,4 +1,4 @@
-//! Floor 1: the identity of a server's database, and whether the operator manages
+//! The identity of a server's database, and whether the operator manages
 //! that database.
 //!
 //! A container's name says little: behind it may come back a container with an

@@ -1,4 +1,4 @@
-//! Floor 1: the inventory, what the operator owns.
+//! The inventory, what the operator owns.
 //!
 //! It is the one thing that a deletion may rest on. What is not in it was made
 //! by others and stays.

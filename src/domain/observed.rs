@@ -1,4 +1,4 @@
-//! Floor 1: the observed state, what was read from the server in one round.
+//! The observed state, what was read from the server in one round.
 //!
 //! Whatever could not be read for certain is [`Reading::Unknown`], and nothing
 //! is ever deleted because of that.
@@ -56,7 +56,7 @@ pub enum ProcessState {
 
 /// Where a server runs, as far as its safety and its replacement depend on it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Surroundings {
+pub struct RuntimeDrift {
     /// The word for what runs it: `docker`, `process`.
     pub runtime: &'static str,
     /// Whether this program made it.
@@ -129,7 +129,7 @@ impl Work {
 /// More of where a server runs, for whoever looks for a fault. What is not known
 /// is left out.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Circumstances {
+pub struct RuntimeDiagnostics {
     /// What it is made from, and whether that is there; where it is made from anything.
     pub image: Option<(String, bool)>,
     /// When it was last started.
@@ -321,7 +321,7 @@ pub struct ObservedState {
     /// The configuration; `None` where none is declared.
     pub config: Option<Reading<ConfigReading>>,
     /// Where it runs; `Known(None)` where there is nothing.
-    pub surroundings: Reading<Option<Surroundings>>,
+    pub drift: Reading<Option<RuntimeDrift>>,
     /// The accounts of each declared vhost.
     pub users: BTreeMap<Vhost, Reading<BTreeSet<Localpart>>>,
     /// Whether the password on the server is the declared one, for accounts
@@ -379,7 +379,7 @@ impl ObservedState {
             version: Reading::Unknown(why.to_owned()),
             unseen: false,
             config: None,
-            surroundings: Reading::Unknown(why.to_owned()),
+            drift: Reading::Unknown(why.to_owned()),
             users: BTreeMap::new(),
             passwords: BTreeMap::new(),
             kept_elsewhere: BTreeMap::new(),

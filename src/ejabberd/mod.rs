@@ -10,7 +10,9 @@ mod fallback;
 mod start_context;
 
 pub use call::{Arg, Call, Shape, Value};
-pub use client::{Created, Endpoint, Listener, NewRoom, NodePhase, Server, WholeGroup, WholeRoom};
+pub use client::{
+    Created, EjabberdClient, Endpoint, Listener, NewRoom, NodePhase, WholeGroup, WholeRoom,
+};
 pub use control::Control;
 pub(crate) use error::shown;
 pub use error::{Class, ControlError};

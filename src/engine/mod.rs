@@ -11,9 +11,9 @@ mod rollout;
 mod supervisor;
 
 pub use controller::conditions::update as update_status;
-pub use controller::events::Told;
+pub use controller::events::EventDeduplicator;
 pub use controller::orders::{Order, Orders};
-pub use controller::status_publisher::{Bulletin, record_round};
+pub use controller::status_publisher::{StatusPublisher, record_round};
 pub use controller::{Connector, Controller, DELETIONS_AFTER};
 pub use error::{RuntimeError, SecretError, SourceError, StoreError};
 pub use ports::*;
@@ -21,12 +21,12 @@ pub use reconcile::database::order_fill;
 pub use reconcile::generation::{Generations, order_adoption};
 pub use reconcile::origin::create_without_waiting;
 pub use reconcile::ownership::{adopt, forget};
-pub use reconcile::phases::{Confirm, Engine, Permission};
-pub use reconcile::recheck::Rechecks;
+pub use reconcile::phases::{Engine, Permission, StalenessCheck};
+pub use reconcile::recheck::RecheckBudget;
 pub use reconcile::report::{
-    ApplyError, RoundReport, STARTING, StepOutcome, StepResult, Vitals, step_span,
+    ApplyError, RoundReport, STARTING, ServerStats, StepOutcome, StepResult, step_span,
 };
 pub use rollout::check::Verdicts;
 pub use rollout::latch::{Latch, latch, lift_latch};
-pub use supervisor::Keeper;
+pub use supervisor::Supervisor;
 pub use supervisor::meter::Meter;

@@ -132,7 +132,7 @@ pub fn read(
         process: Reading::Known(ProcessState::Running { health: None }),
         version,
         config: None,
-        surroundings: Reading::Known(None),
+        drift: Reading::Known(None),
         passwords: each(observed.passwords, there, |password| {
             Ok(matches!(password, Password::Right))
         })?,

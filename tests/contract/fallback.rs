@@ -13,7 +13,7 @@ use ejabberd_operator::adapters::session::Session;
 use ejabberd_operator::domain::model::{Secret, ServerVersion};
 use ejabberd_operator::domain::spec::OptionValue;
 use ejabberd_operator::ejabberd::{
-    Arg, Call, Control, ControlError, NewRoom, Server, Shape, Value,
+    Arg, Call, Control, ControlError, EjabberdClient, NewRoom, Shape, Value,
 };
 use ejabberd_operator::engine::Spawner;
 
@@ -131,7 +131,7 @@ fn resolve(before: &str, word: &str) -> Option<String> {
 
 #[test]
 fn the_table_names_every_call_of_the_source() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine/server");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ejabberd/client");
     let mut used = BTreeSet::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -195,10 +195,10 @@ fn fallback(container: &Container) -> Ejabberdctl {
 }
 
 /// A server of `version`: over `ejabberdctl`, and by a session of its own.
-async fn both(version: &str) -> (Container, Server, Server) {
+async fn both(version: &str) -> (Container, EjabberdClient, EjabberdClient) {
     let (container, session) = Container::started(version, CONFIG).await;
     let mixed = Mixed { session: container.session(), fallback: fallback(&container) };
-    let server = Server::new(Arc::new(mixed)).with_deadline(DEADLINE);
+    let server = EjabberdClient::new(Arc::new(mixed)).with_deadline(DEADLINE);
     assert_eq!(server.version().await, session.version().await);
     (container, server, session)
 }
@@ -225,7 +225,7 @@ async fn long(version: &str) {
 }
 
 /// What is read without a session is what the session reads.
-async fn reads(server: &Server, session: &Server) {
+async fn reads(server: &EjabberdClient, session: &EjabberdClient) {
     let host = host();
     assert_eq!(server.hosts().await, session.hosts().await);
     assert_eq!(server.config_path().await, session.config_path().await);

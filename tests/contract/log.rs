@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use ejabberd_operator::adapters::secrets::FileSecrets;
 use ejabberd_operator::domain::spec::OptionValue;
-use ejabberd_operator::ejabberd::{Listener, NewRoom, Server};
+use ejabberd_operator::ejabberd::{EjabberdClient, Listener, NewRoom};
 use ejabberd_operator::engine::Secrets as _;
 
 use super::support::real::{CONFIG, Container, docker};
@@ -76,7 +76,7 @@ fn written(user: &str, password: &str) -> Vec<String> {
     ]
 }
 
-async fn clients(server: &Server) -> Vec<Listener> {
+async fn clients(server: &EjabberdClient) -> Vec<Listener> {
     let listeners = server.listeners().await.unwrap();
     listeners.into_iter().filter(Listener::is_c2s).collect()
 }

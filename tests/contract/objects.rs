@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ejabberd_operator::domain::model::{AffiliationId, Localpart};
 use ejabberd_operator::domain::spec::{AffiliationKind, OptionValue, TableStorage, VcardField};
-use ejabberd_operator::ejabberd::{ControlError, Created, NewRoom, Server};
+use ejabberd_operator::ejabberd::{ControlError, Created, EjabberdClient, NewRoom};
 
 use super::{HOSTILE, HOSTILE_NAMES, gone, host, jid, options, plain, room, secret};
 
@@ -12,7 +12,7 @@ use super::{HOSTILE, HOSTILE_NAMES, gone, host, jid, options, plain, room, secre
 const TEXTS: [&str; 6] =
     ["", "Grüße; $(id) 'x' \"y\"", "two\nlines", "<a/>&amp;]]>", "a\\nb,c;d", "✓ 密"];
 
-pub(super) async fn groups(server: &Server) {
+pub(super) async fn groups(server: &EjabberdClient) {
     let (host, team) = (host(), Localpart::new("team").unwrap());
     assert!(server.groups(&host).await.unwrap().is_empty());
     assert_eq!(server.group(&host, &team).await.unwrap(), None);
@@ -50,7 +50,7 @@ pub(super) enum Subjects {
     Unknown,
 }
 
-pub(super) async fn affiliations(server: &Server, knows: Subjects) {
+pub(super) async fn affiliations(server: &EjabberdClient, knows: Subjects) {
     let hall = room("council");
     let kinds = AffiliationKind::ALL;
     let names = HOSTILE_NAMES.into_iter().chain(["elsewhere@far.example"]);
@@ -89,7 +89,7 @@ pub(super) async fn affiliations(server: &Server, knows: Subjects) {
     assert!(matches!(error, ControlError::Refused { .. }), "{error:?}");
 }
 
-async fn subjects(server: &Server, hall: &ejabberd_operator::domain::model::RoomJid) {
+async fn subjects(server: &EjabberdClient, hall: &ejabberd_operator::domain::model::RoomJid) {
     for (name, value) in [
         ("members_only", OptionValue::Bool(true)),
         ("moderated", OptionValue::Bool(true)),
@@ -111,7 +111,7 @@ async fn subjects(server: &Server, hall: &ejabberd_operator::domain::model::Room
 
 /// What is stored of a room is what it prints, but for one that was just made,
 /// of which less is stored, and one that does not persist.
-pub(super) async fn stored_rooms(server: &Server) {
+pub(super) async fn stored_rooms(server: &EjabberdClient) {
     let cellar = room("cellar");
     assert_eq!(server.stored_room(&host(), &cellar).await.unwrap(), None);
     let settings = options(&[
@@ -137,7 +137,7 @@ pub(super) async fn stored_rooms(server: &Server) {
     gone(server, &cellar).await;
 }
 
-pub(super) async fn bans(server: &Server) {
+pub(super) async fn bans(server: &EjabberdClient) {
     let mallory = jid("mallory");
     let nobody = server.ban(&mallory, "abuse").await.unwrap_err();
     assert!(matches!(nobody, ControlError::Refused { .. }), "{nobody:?}");
@@ -166,7 +166,7 @@ pub(super) async fn bans(server: &Server) {
     assert!(server.unregister(&mallory).await.unwrap());
 }
 
-pub(super) async fn vcards(server: &Server) {
+pub(super) async fn vcards(server: &EjabberdClient) {
     let ann = jid("ann");
     server.register(&ann, &secret("one")).await.unwrap();
     let field = |element, part| VcardField { element, part };
@@ -209,7 +209,7 @@ pub(super) async fn vcards(server: &Server) {
     assert_eq!(server.vcard(&ann, &fields).await.unwrap(), card(&[""]), "it goes with the account");
 }
 
-pub(super) async fn storage(server: &Server) {
+pub(super) async fn storage(server: &EjabberdClient) {
     assert_eq!(server.accounts_elsewhere(&host()).await.unwrap(), None);
     assert!(server.accounts_can_be_read(&host()).await.unwrap());
     assert_eq!(server.accounts_table().await.unwrap(), "disc_only_copies");

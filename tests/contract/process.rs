@@ -11,7 +11,7 @@ use ejabberd_operator::adapters::process::ProcessRuntime;
 use ejabberd_operator::adapters::session::Session;
 use ejabberd_operator::domain::observed::{PAUSED, ProcessState};
 use ejabberd_operator::domain::spec;
-use ejabberd_operator::ejabberd::{Control, Server};
+use ejabberd_operator::ejabberd::{Control, EjabberdClient};
 use ejabberd_operator::engine::{ConfigFiles, Runtime, Spawner};
 use jiff::Timestamp;
 
@@ -24,7 +24,7 @@ const INSIDE: &str = "EJABBERD_OPERATOR_TEST_INSIDE";
 
 struct ProcessRig {
     runtime: Arc<ProcessRuntime>,
-    server: Server,
+    server: EjabberdClient,
 }
 
 impl ProcessRig {
@@ -34,7 +34,7 @@ impl ProcessRig {
             directory: Some(DIRECTORY.into()),
         }));
         let spawner = Arc::clone(&runtime) as Arc<dyn Spawner>;
-        let server = Server::new(Arc::new(Session::new(spawner)));
+        let server = EjabberdClient::new(Arc::new(Session::new(spawner)));
         Self { runtime, server }
     }
 
@@ -57,7 +57,7 @@ fn signal(name: &str) {
 
 #[async_trait]
 impl Rig for ProcessRig {
-    fn server(&self) -> &Server {
+    fn server(&self) -> &EjabberdClient {
         &self.server
     }
     async fn stop(&self) {
@@ -90,7 +90,7 @@ impl Rig for ProcessRig {
 async fn life(rig: &ProcessRig) {
     let runtime = &rig.runtime;
     assert_eq!(runtime.inspect().await.unwrap(), ProcessState::Absent);
-    assert_eq!(runtime.surroundings(None).await.unwrap(), None);
+    assert_eq!(runtime.drift(None).await.unwrap(), None);
     runtime.create().await.unwrap();
     assert_eq!(runtime.inspect().await.unwrap(), ProcessState::Created);
     assert_eq!(runtime.usage().await.unwrap(), None);
@@ -111,9 +111,9 @@ async fn life(rig: &ProcessRig) {
     runtime.start().await.unwrap();
     runtime.start().await.unwrap();
     rig.wait_until_up().await;
-    let surroundings = runtime.surroundings(None).await.unwrap().unwrap();
-    assert!(surroundings.ours && surroundings.host_network && !surroundings.privileged);
-    assert_eq!((surroundings.runtime, surroundings.restarted_by), ("process", None));
+    let drift = runtime.drift(None).await.unwrap().unwrap();
+    assert!(drift.ours && drift.host_network && !drift.privileged);
+    assert_eq!((drift.runtime, drift.restarted_by), ("process", None));
     let usage = runtime.usage().await.unwrap().unwrap();
     assert!(usage.cpu_seconds > 0.1 && usage.memory_bytes > 10 << 20, "{usage:?}");
 

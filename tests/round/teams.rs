@@ -117,7 +117,7 @@ impl Team {
             writeln!(text, "- {{ name: {name}{rest} }}").unwrap();
         }
         // One that always stays, so that no kind is ever emptied.
-        text += "- { name: keeper }\ngroups:\n- { name: kept, members: [keeper] }\n";
+        text += "- { name: supervisor }\ngroups:\n- { name: kept, members: [supervisor] }\n";
         for (name, (members, roster)) in GROUPS.iter().zip(&self.groups) {
             let members: Vec<&str> = chosen(&PEOPLE, members).collect();
             let members = members.join(", ");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ejabberd_operator::adapters::docker::DockerRuntime;
 use ejabberd_operator::adapters::session::Session;
 use ejabberd_operator::domain::spec;
-use ejabberd_operator::ejabberd::Server;
+use ejabberd_operator::ejabberd::EjabberdClient;
 use ejabberd_operator::engine::{Runtime, Spawner};
 
 /// The image that `scripts/ejabberd-image` builds.
@@ -101,7 +101,7 @@ impl Container {
     }
 
     /// Creates and starts one; returns when ejabberd answers.
-    pub async fn started(version: &str, config: &str) -> (Self, Server) {
+    pub async fn started(version: &str, config: &str) -> (Self, EjabberdClient) {
         let container = Self::create(version, config).await;
         container.runtime.start().await.expect("start");
         let server = container.server();
@@ -110,8 +110,8 @@ impl Container {
     }
 
     /// A control channel to it.
-    pub fn server(&self) -> Server {
-        Server::new(Arc::new(self.session()))
+    pub fn server(&self) -> EjabberdClient {
+        EjabberdClient::new(Arc::new(self.session()))
     }
 
     /// The session itself.
@@ -119,7 +119,7 @@ impl Container {
         Session::new(Arc::clone(&self.runtime) as Arc<dyn Spawner>)
     }
 
-    pub async fn wait_until_up(&self, server: &Server) {
+    pub async fn wait_until_up(&self, server: &EjabberdClient) {
         let began = Instant::now();
         loop {
             match server.is_started().await {

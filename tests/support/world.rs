@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use ejabberd_operator::domain::configuration::Configuration;
 use ejabberd_operator::domain::inventory::{Fingerprint, Inventory, Owned};
 use ejabberd_operator::domain::model::{Digest, Jid, Kind, ObjectKey, Secret, ServerVersion};
-use ejabberd_operator::domain::observed::{ProcessState, Surroundings, Usage};
+use ejabberd_operator::domain::observed::{ProcessState, RuntimeDrift, Usage};
 use ejabberd_operator::domain::plan::Step;
 use ejabberd_operator::domain::spec;
 use ejabberd_operator::domain::spec::{
@@ -22,11 +22,13 @@ use ejabberd_operator::domain::spec::{
 };
 use ejabberd_operator::domain::status::Event;
 use ejabberd_operator::ejabberd::erlang::Verdict;
-use ejabberd_operator::ejabberd::{Arg, Call, Control, ControlError, Server, StartContext, Value};
+use ejabberd_operator::ejabberd::{
+    Arg, Call, Control, ControlError, EjabberdClient, StartContext, Value,
+};
 use ejabberd_operator::engine::{
-    ConfigFiles, Confirm, Engine, GOOD_CONFIGS, Generations, GoodConfig, IsOurs, Keeper, LogLine,
-    MAIN_CONFIG, Memo, Meter, Permission, Rechecks, RoundReport, Runtime, RuntimeError,
-    SecretError, Secrets, Store, StoreError, Telemetry, Verdicts,
+    ConfigFiles, Engine, GOOD_CONFIGS, Generations, GoodConfig, IsOurs, LogLine, MAIN_CONFIG,
+    Meter, Permission, RecheckBudget, RoundReport, Runtime, RuntimeError, SecretError, Secrets,
+    StalenessCheck, StateKey, Store, StoreError, Supervisor, Telemetry, Verdicts,
 };
 use jiff::Timestamp;
 
@@ -121,7 +123,7 @@ struct Machine {
 struct Memory {
     inventory: Inventory,
     generated: BTreeMap<Jid, Secret>,
-    memos: BTreeMap<Memo, String>,
+    memos: BTreeMap<StateKey, String>,
     configs: BTreeMap<String, ConfigFiles>,
     good: Vec<GoodConfig>,
 }
@@ -172,8 +174,8 @@ pub struct Picture {
 pub struct Always(pub Option<&'static str>);
 
 #[async_trait]
-impl Confirm for Always {
-    async fn deletions_wait(&self) -> Option<&'static str> {
+impl StalenessCheck for Always {
+    async fn blocked_reason(&self) -> Option<&'static str> {
         self.0
     }
 }
@@ -400,14 +402,14 @@ impl Lab {
 
     pub fn engine(self: &Arc<Self>, desired: &DesiredState) -> Engine {
         Engine {
-            server: Server::new(Arc::clone(self) as Arc<dyn Control>),
+            server: EjabberdClient::new(Arc::clone(self) as Arc<dyn Control>),
             meter: Meter::new(Arc::clone(self) as Arc<dyn Runtime>),
             runtime: Arc::clone(self) as Arc<dyn Runtime>,
             store: Arc::clone(self) as Arc<dyn Store>,
             secrets: Arc::clone(self) as Arc<dyn Secrets>,
             telemetry: Arc::clone(self) as Arc<dyn Telemetry>,
-            rechecks: Rechecks::new(0, 0, 0),
-            keeper: Arc::new(self.keeper(desired)),
+            recheck_budget: RecheckBudget::new(0, 0, 0),
+            supervisor: Arc::new(self.supervisor(desired)),
             verdicts: Verdicts::default(),
             tidied: AtomicBool::default(),
             generations: Generations::default(),
@@ -415,10 +417,10 @@ impl Lab {
         }
     }
 
-    pub fn keeper(self: &Arc<Self>, desired: &DesiredState) -> Keeper {
-        Keeper::new(
+    pub fn supervisor(self: &Arc<Self>, desired: &DesiredState) -> Supervisor {
+        Supervisor::new(
             desired,
-            (Arc::clone(self) as Arc<dyn Runtime>, Server::new(Arc::clone(self) as _)),
+            (Arc::clone(self) as Arc<dyn Runtime>, EjabberdClient::new(Arc::clone(self) as _)),
             (Arc::clone(self) as Arc<dyn Store>, Arc::clone(self) as Arc<dyn Telemetry>),
             (None, Arc::default()),
         )
@@ -769,25 +771,25 @@ impl Runtime for Lab {
         .await
     }
 
-    async fn bring_back(&self, _: &str) -> Result<(), RuntimeError> {
+    async fn rollback_replacement(&self, _: &str) -> Result<(), RuntimeError> {
         self.alive().await;
         Ok(())
     }
 
-    async fn drop_aside(&self, _: &str) -> Result<(), RuntimeError> {
+    async fn commit_replacement(&self, _: &str) -> Result<(), RuntimeError> {
         self.alive().await;
         Ok(())
     }
 
-    async fn own_restarts(&self) -> Result<(), RuntimeError> {
+    async fn disable_restart_policy(&self) -> Result<(), RuntimeError> {
         self.alive().await;
         Ok(())
     }
 
-    async fn surroundings(&self, _: Option<&str>) -> Result<Option<Surroundings>, RuntimeError> {
+    async fn drift(&self, _: Option<&str>) -> Result<Option<RuntimeDrift>, RuntimeError> {
         self.alive().await;
         let there = self.process() != ProcessState::Absent;
-        Ok(there.then(|| Surroundings { runtime: "docker", ours: true, ..Default::default() }))
+        Ok(there.then(|| RuntimeDrift { runtime: "docker", ours: true, ..Default::default() }))
     }
 
     async fn usage(&self) -> Result<Option<Usage>, RuntimeError> {
@@ -822,7 +824,7 @@ impl Store for Lab {
         self.write("record", |memory| {
             let lost = forgotten.iter().any(|key| memory.inventory.holds(key));
             if lost || owned.iter().any(|(key, _)| !memory.inventory.holds(key)) {
-                memory.memos.insert(Memo::OwnershipChanged, "yes".to_owned());
+                memory.memos.insert(StateKey::OwnershipChanged, "yes".to_owned());
             }
             forgotten.iter().for_each(|key| memory.inventory.remove(key));
             let owned = owned.iter().cloned();
@@ -845,21 +847,21 @@ impl Store for Lab {
         self.write("keep", |memory| memory.generated.extend(passwords.iter().cloned()))
     }
 
-    fn memo(&self, memo: Memo) -> Result<Option<String>, StoreError> {
+    fn recall(&self, memo: StateKey) -> Result<Option<String>, StoreError> {
         self.read(|memory| memory.memos.get(&memo).cloned())
     }
 
-    fn remember(&self, memo: Memo, text: Option<&str>) -> Result<(), StoreError> {
-        if memo == Memo::Supervision {
+    fn remember(&self, memo: StateKey, text: Option<&str>) -> Result<(), StoreError> {
+        if memo == StateKey::Supervision {
             return Ok(());
         }
         let quiet = [
-            Memo::Published,
-            Memo::Approvals,
-            Memo::Database,
-            Memo::Origin,
-            Memo::Generation,
-            Memo::OwnershipChanged,
+            StateKey::Published,
+            StateKey::Approvals,
+            StateKey::Database,
+            StateKey::Origin,
+            StateKey::Generation,
+            StateKey::OwnershipChanged,
         ];
         if quiet.contains(&memo) {
             let mut memory = self.memory.lock().unwrap();
@@ -928,9 +930,9 @@ impl Secrets for Lab {
     }
 
     fn generate(&self) -> Result<Secret, SecretError> {
-        let mut surroundings = self.disk.lock().unwrap();
-        surroundings.generated += 1;
-        Ok(Secret::new(format!("random-{}", surroundings.generated)))
+        let mut drift = self.disk.lock().unwrap();
+        drift.generated += 1;
+        Ok(Secret::new(format!("random-{}", drift.generated)))
     }
 
     async fn publish(

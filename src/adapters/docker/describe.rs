@@ -6,7 +6,7 @@ use bollard::models::{ContainerInspectResponse, HostConfig};
 
 use super::DockerRuntime;
 use super::create::{LOOPBACK_ONLY, Layout};
-use super::surroundings::{bindings, mounts};
+use super::drift::{bindings, mounts};
 use crate::domain::database::Location;
 use crate::domain::export::{Container, quoted};
 use crate::domain::observed::{PAUSED, ProcessState};

@@ -7,11 +7,12 @@
 mod archive;
 mod carry;
 mod check;
-mod circumstances;
 mod config;
 mod create;
 mod database;
 mod describe;
+mod diagnostics;
+mod drift;
 mod events;
 mod exec;
 mod losses;
@@ -20,7 +21,6 @@ mod published;
 mod refusal;
 mod replace;
 mod stand_in;
-mod surroundings;
 mod transport;
 mod usage;
 
@@ -37,7 +37,7 @@ use tokio::time::timeout;
 
 use crate::domain::database::{Database, Location};
 use crate::domain::observed::{
-    Circumstances, Holder, PAUSED, ProcessState, Space, Surroundings, Usage,
+    Holder, PAUSED, ProcessState, RuntimeDiagnostics, RuntimeDrift, Space, Usage,
 };
 use crate::domain::spec::Docker as Spec;
 use crate::ejabberd::StartContext;
@@ -221,11 +221,11 @@ impl Runtime for DockerRuntime {
         self.replace_container(old).await
     }
 
-    async fn bring_back(&self, old: &str) -> Result<(), RuntimeError> {
-        self.bring_back_container(old).await
+    async fn rollback_replacement(&self, old: &str) -> Result<(), RuntimeError> {
+        self.rollback_container(old).await
     }
 
-    async fn drop_aside(&self, old: &str) -> Result<(), RuntimeError> {
+    async fn commit_replacement(&self, old: &str) -> Result<(), RuntimeError> {
         self.remove_container(old).await
     }
 
@@ -253,14 +253,11 @@ impl Runtime for DockerRuntime {
         self.lost_by_creation(known).await
     }
 
-    async fn own_restarts(&self) -> Result<(), RuntimeError> {
+    async fn disable_restart_policy(&self) -> Result<(), RuntimeError> {
         self.turn_restarts_off().await
     }
 
-    async fn surroundings(
-        &self,
-        database: Option<&str>,
-    ) -> Result<Option<Surroundings>, RuntimeError> {
+    async fn drift(&self, database: Option<&str>) -> Result<Option<RuntimeDrift>, RuntimeError> {
         self.read_surroundings(database).await
     }
 
@@ -272,7 +269,7 @@ impl Runtime for DockerRuntime {
         self.read_host_sockets().await
     }
 
-    async fn circumstances(&self) -> Result<Circumstances, RuntimeError> {
+    async fn diagnostics(&self) -> Result<RuntimeDiagnostics, RuntimeError> {
         self.read_circumstances().await
     }
 

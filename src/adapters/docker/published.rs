@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use bollard::models::{ContainerInspectResponse, PortMap};
 
-use super::surroundings::bindings;
+use super::drift::bindings;
 use crate::domain::observed::Published;
 
 /// A command line is read up to this many bytes; that of a proxy is shorter.

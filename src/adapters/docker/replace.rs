@@ -81,7 +81,7 @@ impl DockerRuntime {
 
     /// Removes what took the place of the container `old`, and gives it its name
     /// back. Where `old` is gone, the new one stays.
-    pub(super) async fn bring_back_container(&self, old: &str) -> Result<(), RuntimeError> {
+    pub(super) async fn rollback_container(&self, old: &str) -> Result<(), RuntimeError> {
         let Some(before) = self.inspected(old).await? else {
             tracing::warn!("the container that was put aside is gone; the new one stays");
             return Ok(());

@@ -1,4 +1,4 @@
-//! Floor 4: numbers for Prometheus.
+//! Numbers for Prometheus.
 //!
 //! Names and labels are fixed: dashboards and alerts rest on them. A label
 //! never holds the name of an account or room, or the text of an error.
@@ -102,7 +102,7 @@ impl Telemetry for Metrics {
     fn round(&self, report: &RoundReport) {
         // The measurement is from a moment ago, and the process may have ended since.
         let runs = matches!(report.observed.process.known(), Some(ProcessState::Running { .. }));
-        let usage = report.vitals.usage.filter(|_| runs);
+        let usage = report.server_stats.usage.filter(|_| runs);
         self.set_container_usage(usage.map(|usage| (usage.cpu_seconds, usage.memory_bytes)));
         for outcome in &report.outcomes {
             // What was answered as done and is not was counted as done when it was answered.

@@ -93,7 +93,7 @@ impl ProcessRuntime {
             // The main one last: it names the others.
             places.sort_by_key(|(path, _)| *path == site.layout.config);
             let directory = site.layout.config.parent().unwrap_or(Path::new("/"));
-            write(&places, site.keeper(0o640))
+            write(&places, site.operator(0o640))
                 .map_err(|e| failed("write the configuration in", directory, &e))
         })
         .await

@@ -6,9 +6,9 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
 
+use super::drift::system_service;
 use super::files::Owner;
 use super::layout::{NODE_FILE, PARTS, config_dir};
-use super::surroundings::system_service;
 use super::{MARK, ProcessRuntime, Site, failed, files, refused};
 use crate::ejabberd::erlang::CommandLine;
 use crate::engine::RuntimeError;
@@ -62,10 +62,10 @@ impl ProcessRuntime {
             }
             if !directory.exists() {
                 fs::DirBuilder::new().mode(0o700).create(&directory)?;
-                files::directory(&directory, site.keeper(0o750))?;
+                files::directory(&directory, site.operator(0o750))?;
             }
             for part in PARTS {
-                let owner = if part == "conf" { site.keeper(0o750) } else { site.runner(0o750) };
+                let owner = if part == "conf" { site.operator(0o750) } else { site.runner(0o750) };
                 files::directory(&directory.join(part), owner)?;
             }
             site.furnish(&directory)
@@ -73,7 +73,7 @@ impl ProcessRuntime {
         make().map_err(|e| failed("make", &directory, &e))?;
         self.refuse_out_of_reach(&site, &directory).await?;
         let mark = b"Made by ejabberd-operator; without this file it makes a server here anew.\n";
-        files::new(&directory.join(MARK), mark, site.keeper(0o640))
+        files::new(&directory.join(MARK), mark, site.operator(0o640))
             .map_err(|e| failed("make", &directory.join(MARK), &e))
     }
 
@@ -122,7 +122,7 @@ impl Site {
     /// What only the operator changes. As in Debian's /etc/ejabberd, the
     /// server can read it: one that was broken into cannot change what it is
     /// started with, nor lead root elsewhere by a link.
-    pub(super) fn keeper(&self, mode: u32) -> Owner {
+    pub(super) fn operator(&self, mode: u32) -> Owner {
         let uid = if files::is_root() { 0 } else { self.account.uid };
         Owner { uid, gid: self.account.gid, mode }
     }
@@ -143,9 +143,9 @@ impl Site {
             .replace("GROUP", &self.account.gid.to_string())
             .replace("PROGRAM", &self.program.to_string_lossy());
         let furniture = [
-            (directory.join(SCRIPT_FILE), Some(script.as_bytes()), self.keeper(0o750)),
-            (conf.join("inetrc"), Some(INETRC.as_bytes()), self.keeper(0o640)),
-            (conf.join("ejabberd.yml"), installed.as_deref(), self.keeper(0o640)),
+            (directory.join(SCRIPT_FILE), Some(script.as_bytes()), self.operator(0o750)),
+            (conf.join("inetrc"), Some(INETRC.as_bytes()), self.operator(0o640)),
+            (conf.join("ejabberd.yml"), installed.as_deref(), self.operator(0o640)),
             (directory.join("database").join(NODE_FILE), Some(node.as_bytes()), self.runner(0o640)),
             // Erlang would make one itself, of numbers that can be guessed.
             (directory.join("home/.erlang.cookie"), Some(cookie.as_bytes()), self.runner(0o400)),

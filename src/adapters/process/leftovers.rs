@@ -36,7 +36,7 @@ pub(super) fn read_note(site: &Site, directory: &str) -> Result<Option<Vec<u8>>,
 
 pub(super) fn write_note(site: &Site, directory: &str, content: &[u8]) -> Result<(), RuntimeError> {
     let Some(path) = note(site, directory) else { return Ok(()) };
-    let owner = Owner { mode: 0o600, ..site.keeper(0o600) };
+    let owner = Owner { mode: 0o600, ..site.operator(0o600) };
     files::replace(&[(path.clone(), content)], owner).map_err(|e| failed("write", &path, &e))
 }
 

@@ -14,13 +14,13 @@ mod config;
 mod console;
 mod create;
 mod database;
+mod drift;
 mod exec;
 mod files;
 mod found;
 mod layout;
 mod leftovers;
 mod life;
-mod surroundings;
 mod usage;
 
 use std::fs;
@@ -37,7 +37,7 @@ use self::layout::Layout;
 use super::host::{holders, space};
 use crate::domain::database::{Database, Location};
 use crate::domain::observed::{
-    Circumstances, Holder, PAUSED, ProcessState, Space, Surroundings, Usage,
+    Holder, PAUSED, ProcessState, RuntimeDiagnostics, RuntimeDrift, Space, Usage,
 };
 use crate::domain::spec::Process as Spec;
 use crate::ejabberd::StartContext;
@@ -242,15 +242,15 @@ impl Runtime for ProcessRuntime {
         Err(not_for_processes("replace it"))
     }
 
-    async fn bring_back(&self, _: &str) -> Result<(), RuntimeError> {
+    async fn rollback_replacement(&self, _: &str) -> Result<(), RuntimeError> {
         Err(not_for_processes("bring one back"))
     }
 
-    async fn drop_aside(&self, _: &str) -> Result<(), RuntimeError> {
+    async fn commit_replacement(&self, _: &str) -> Result<(), RuntimeError> {
         Err(not_for_processes("remove one"))
     }
 
-    async fn own_restarts(&self) -> Result<(), RuntimeError> {
+    async fn disable_restart_policy(&self) -> Result<(), RuntimeError> {
         Err(not_for_processes("change its system service"))
     }
 
@@ -283,10 +283,7 @@ impl Runtime for ProcessRuntime {
         blocking(move || database::would_lose(&spool, known.as_ref())).await
     }
 
-    async fn surroundings(
-        &self,
-        _database: Option<&str>,
-    ) -> Result<Option<Surroundings>, RuntimeError> {
+    async fn drift(&self, _database: Option<&str>) -> Result<Option<RuntimeDrift>, RuntimeError> {
         self.read_surroundings().await
     }
 
@@ -294,8 +291,8 @@ impl Runtime for ProcessRuntime {
         Ok(found::find(&self.site()?).vm.as_ref().and_then(usage::of))
     }
 
-    async fn circumstances(&self) -> Result<Circumstances, RuntimeError> {
-        Ok(Circumstances::default())
+    async fn diagnostics(&self) -> Result<RuntimeDiagnostics, RuntimeError> {
+        Ok(RuntimeDiagnostics::default())
     }
 
     async fn space(&self) -> Result<Vec<Space>, RuntimeError> {

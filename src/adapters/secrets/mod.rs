@@ -1,4 +1,4 @@
-//! Floor 4: passwords outside the server and the store: files, variables and
+//! Passwords outside the server and the store: files, variables and
 //! the output of programs; and the files that the desired state names.
 //!
 //! Nothing here shows a secret: an error names the place and says what is

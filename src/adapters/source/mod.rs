@@ -1,4 +1,4 @@
-//! Floor 4: the files of the desired state, and everything that they name:
+//! The files of the desired state, and everything that they name:
 //! read, and watched for changes.
 
 mod places;

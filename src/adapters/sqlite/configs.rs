@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use super::database::Failure;
 use super::rows::Answer;
 use crate::domain::model::{Digest, Revision};
-use crate::engine::{ConfigFiles, GOOD_CONFIGS, GoodConfig, Memo};
+use crate::engine::{ConfigFiles, GOOD_CONFIGS, GoodConfig, StateKey};
 
 pub(super) fn keep(connection: &Connection, digest: &Digest, files: &ConfigFiles) -> Answer<()> {
     let mut keep = connection.prepare_cached(
@@ -41,7 +41,7 @@ pub(super) fn record_good(connection: &Connection, good: &GoodConfig) -> Answer<
         // A rollout that was interrupted still needs those that its note names.
         "DELETE FROM config_file WHERE digest NOT IN (SELECT digest FROM config_good)
          AND instr(coalesce((SELECT value FROM meta WHERE key = ?), ''), digest) = 0",
-        [Memo::Rollout.as_str()],
+        [StateKey::Rollout.as_str()],
     )?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Floor 4: the operator's memory, an `SQLite` database in the state directory.
+//! The operator's memory, an `SQLite` database in the state directory.
 //!
 //! One writer, which holds the directory's lock for life; any number of
 //! readers beside it, which take no lock and leave no file behind.
@@ -26,7 +26,7 @@ use self::directory::Purpose;
 use crate::domain::inventory::{Fingerprint, Inventory, Owned};
 use crate::domain::model::{Digest, Jid, ObjectKey, Secret};
 use crate::domain::status::Event;
-use crate::engine::{ConfigFiles, GoodConfig, Memo, Store, StoreError};
+use crate::engine::{ConfigFiles, GoodConfig, StateKey, Store, StoreError};
 
 /// The database's name in the state directory.
 const DATABASE: &str = "state.sqlite";
@@ -143,11 +143,11 @@ impl Store for SqliteStore {
         self.write("keep a generated password", |c| rows::keep_generated(c, passwords))
     }
 
-    fn memo(&self, memo: Memo) -> Result<Option<String>, StoreError> {
+    fn recall(&self, memo: StateKey) -> Result<Option<String>, StoreError> {
         self.ask(|connection| rows::text(connection, memo.as_str()))
     }
 
-    fn remember(&self, memo: Memo, text: Option<&str>) -> Result<(), StoreError> {
+    fn remember(&self, memo: StateKey, text: Option<&str>) -> Result<(), StoreError> {
         self.write("remember how things are", |c| rows::save_text(c, memo.as_str(), text))
     }
 

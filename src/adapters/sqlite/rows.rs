@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::database::Failure;
 use crate::domain::inventory::{Inventory, Owned};
 use crate::domain::model::{Jid, Kind, ObjectKey, Revision, Secret};
-use crate::engine::Memo;
+use crate::engine::StateKey;
 
 /// What a question gives.
 pub(super) type Answer<T> = Result<T, Failure>;
@@ -111,7 +111,11 @@ pub(super) fn record(
         ])?;
     }
     if changed {
-        save_text(connection, Memo::OwnershipChanged.as_str(), Some("since the last generation"))?;
+        save_text(
+            connection,
+            StateKey::OwnershipChanged.as_str(),
+            Some("since the last generation"),
+        )?;
     }
     Ok(())
 }

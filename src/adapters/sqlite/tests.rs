@@ -222,10 +222,10 @@ fn the_last_five_good_configurations_are_kept_with_their_files() {
     assert_eq!(listed, [4, 6, 5, 3, 2].map(digest));
     assert_eq!(store.kept_config(&digest(4)).unwrap(), Some(files(4)));
     assert_eq!(store.kept_config(&digest(1)).unwrap(), None, "dropped with its place");
-    store.remember(Memo::Latch, Some("{}")).unwrap();
-    assert_eq!(store.memo(Memo::Latch).unwrap().as_deref(), Some("{}"));
-    store.remember(Memo::Latch, None).unwrap();
-    assert_eq!(store.memo(Memo::Latch).unwrap(), None);
+    store.remember(StateKey::Latch, Some("{}")).unwrap();
+    assert_eq!(store.recall(StateKey::Latch).unwrap().as_deref(), Some("{}"));
+    store.remember(StateKey::Latch, None).unwrap();
+    assert_eq!(store.recall(StateKey::Latch).unwrap(), None);
 }
 
 #[test]

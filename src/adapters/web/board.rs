@@ -147,7 +147,7 @@ impl Board {
             None => 2,
             Some(StepResult::Done) => 3,
         });
-        let usage = report.vitals.usage;
+        let usage = report.server_stats.usage;
         let round = Round {
             started: report.started,
             took_ms: report.took.as_millis(),

@@ -1,4 +1,4 @@
-//! Floor 4: what the operator shows over HTTP, on loopback by default.
+//! What the operator shows over HTTP, on loopback by default.
 //!
 //! A page for people at `/`, and what it is made of under `/api`; beside it
 //! `/metrics`, `/livez`, `/readyz` and `/status` for programs. Everything is

@@ -1,4 +1,4 @@
-//! Floor 0: the one reader of `ejabberd.yml`.
+//! The one reader of `ejabberd.yml`.
 //!
 //! Pure. The reader takes an **expanded** configuration: what ejabberd itself made of its files
 //! after macros, `EJABBERD_MACRO_*`, `include_config_file` and repeated options

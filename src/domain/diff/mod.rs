@@ -1,4 +1,4 @@
-//! Floor 2: the differences between desired and observed state.
+//! The differences between desired and observed state.
 //!
 //! Pure. What is not known for certain yields no change, only a note.
 

@@ -35,7 +35,7 @@ pub(super) fn notes(desired: &DesiredState, observed: &ObservedState, set: &mut 
 
 /// The ports that are published now, or will be.
 pub(super) fn published(desired: &DesiredState, observed: &ObservedState) -> Vec<Published> {
-    match &observed.surroundings {
+    match &observed.drift {
         Reading::Known(Some(found)) if found.host_network => Vec::new(),
         Reading::Known(Some(found)) => found.ports.clone(),
         _ => match &desired.server.runtime {

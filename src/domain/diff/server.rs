@@ -1,4 +1,4 @@
-//! The server: its process, its surroundings, its configuration, its account table.
+//! The server: its process, its drift, its configuration, its account table.
 
 use super::{Action, Change, ChangeSet};
 use crate::domain::model::{Kind, ObjectKey, Op};
@@ -11,7 +11,7 @@ pub(super) fn diff(desired: &DesiredState, observed: &ObservedState, set: &mut C
     if desired.server.state == ServerState::Running
         && matches!(observed.process, Reading::Known(ProcessState::Running { .. }))
     {
-        surroundings(desired, observed, set);
+        drift(desired, observed, set);
     }
     config(desired, observed, set);
 }
@@ -146,9 +146,9 @@ fn config_change(config: &Config, reading: &ConfigReading) -> Change {
 }
 
 /// How the server is set up beside how it is declared.
-fn surroundings(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) {
+fn drift(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) {
     let Runtime::Docker(docker) = &desired.server.runtime else { return };
-    let Reading::Known(Some(found)) = &observed.surroundings else { return };
+    let Reading::Known(Some(found)) = &observed.drift else { return };
     let mut change = |fields: Vec<String>, reason: String, action| {
         let key = ObjectKey::new(Kind::Server, &docker.container);
         set.changes.push(Change { key, op: Op::Update, fields, reason, action });

@@ -1,4 +1,4 @@
-//! Floor 2: a live server as a desired state.
+//! A live server as a desired state.
 //!
 //! Pure: [`Export::text`] writes a `desired-state.yaml` of what somebody else
 //! [found](Found). It declares what is there and nothing else, so that the file

@@ -1,4 +1,4 @@
-//! Floor 0: the words everything else is said in.
+//! The words everything else is said in.
 //!
 //! Newtypes that can only be built from valid input, normalised the way
 //! ejabberd does it, so that two of them are equal exactly when ejabberd takes

@@ -1,4 +1,4 @@
-//! Floor 2: from differences to ordered steps, past the guard.
+//! From differences to ordered steps, past the guard.
 
 mod guard;
 

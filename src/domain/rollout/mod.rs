@@ -1,4 +1,4 @@
-//! Floor 2: bringing a changed configuration into force.
+//! Bringing a changed configuration into force.
 //!
 //! [`Rollout`] is the state machine of one change: checked, kept, put in
 //! force, proved good, or taken back. [`difference()`] tells what changed

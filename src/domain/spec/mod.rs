@@ -1,4 +1,4 @@
-//! Floor 1: from the text of `desired-state.yaml` to a [`DesiredState`].
+//! From the text of `desired-state.yaml` to a [`DesiredState`].
 //!
 //! The text is read into a [tree](tree) that knows where each value stood. The
 //! tree is [decoded](decode) into the [document](document), whose types also

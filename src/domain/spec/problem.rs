@@ -52,7 +52,7 @@ pub struct Place {
     /// The column in characters, counted from one.
     pub column: usize,
     /// The line itself. Secrets in it are replaced by `***`, and of a very long
-    /// line only the surroundings of the mistake are kept.
+    /// line only the part around the mistake is kept.
     pub source_line: String,
     /// How many characters of `source_line` are underlined.
     pub length: usize,

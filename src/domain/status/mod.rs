@@ -1,4 +1,4 @@
-//! Floor 1: what the operator says of itself: conditions, counts, events.
+//! What the operator says of itself: conditions, counts, events.
 
 mod events;
 mod headline;

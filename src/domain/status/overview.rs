@@ -1,4 +1,4 @@
-//! Floor 2: every account, group and room, and how it stands.
+//! Every account, group and room, and how it stands.
 //!
 //! Pure. For people who look for one object; what is done about it is decided
 //! elsewhere.

@@ -1,4 +1,4 @@
-//! Floor 2: when the server is started, restarted, or left alone.
+//! When the server is started, restarted, or left alone.
 //!
 //! A state machine without a clock or any I/O: events and the time go in,
 //! effects come out. What it decides:

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tokio::sync::MutexGuard;
 
 use super::answers::{number, refused, says, texts};
-use super::{Arg, Call, ControlError, Created, Result, Server, Shape, not_served};
+use super::{Arg, Call, ControlError, Created, EjabberdClient, Result, Shape, not_served};
 use crate::domain::model::{Jid, Localpart, Secret, ServerVersion, Vhost};
 
 /// Since this version a registration reads the whole account table under a
@@ -14,7 +14,7 @@ use crate::domain::model::{Jid, Localpart, Secret, ServerVersion, Vhost};
 /// again: 30 a second, where one after the other makes 350 (measured on 26.07).
 const REGISTERS_ONE_BY_ONE_SINCE: ServerVersion = ServerVersion { year: 25, month: 3 };
 
-impl Server {
+impl EjabberdClient {
     /// The names of the accounts of `host`, normalised. One that this program
     /// could not have written is left out: nothing could be done about it.
     pub async fn registered_users(&self, host: &Vhost) -> Result<BTreeSet<Localpart>> {

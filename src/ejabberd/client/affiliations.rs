@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use super::answers::refused;
 use super::rooms::room_args;
-use super::{Arg, ControlError, Result, Server, Shape, Value};
+use super::{Arg, ControlError, EjabberdClient, Result, Shape, Value};
 use crate::domain::model::{AffiliationId, ApiVersion, Jid, RoomJid};
 use crate::domain::spec::AffiliationKind;
 
 /// Up to this version of the API an account is one argument, later two.
 const ONE_ARGUMENT_UNTIL: ApiVersion = ApiVersion(2);
 
-impl Server {
+impl EjabberdClient {
     /// The affiliations of a room that runs; a hibernated one is woken. Whole
     /// domains, and names that this program could not have written, are left out.
     pub async fn affiliations(&self, room: &RoomJid) -> Result<BTreeMap<Jid, AffiliationKind>> {

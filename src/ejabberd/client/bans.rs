@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::accounts::account;
 use super::answers::{refused, texts};
-use super::{ControlError, Result, Server, Shape, Value};
+use super::{ControlError, EjabberdClient, Result, Shape, Value};
 use crate::domain::model::{Jid, ServerVersion, Vhost};
 
 /// Since this version a ban is remembered by the server, and can be lifted.
@@ -18,7 +18,7 @@ const LISTED_SINCE: ServerVersion = ServerVersion { year: 25, month: 10 };
 /// Sessions of a banned account end a little after the answer.
 const BETWEEN: Duration = Duration::from_millis(20);
 
-impl Server {
+impl EjabberdClient {
     /// Whether the server itself can tell who is banned.
     pub async fn remembers_bans(&self) -> Result<bool> {
         Ok(self.version().await? >= REMEMBERED_SINCE)

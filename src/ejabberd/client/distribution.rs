@@ -1,12 +1,12 @@
 //! The port of the Erlang distribution.
 
-use super::{Arg, Call, ControlError, Result, Server, Value};
+use super::{Arg, Call, ControlError, EjabberdClient, Result, Value};
 use crate::domain::checks::audit::Distribution;
 
 /// Where epmd listens unless `ERL_EPMD_PORT` says otherwise.
 const EPMD: u16 = 4369;
 
-impl Server {
+impl EjabberdClient {
     /// The port at which other nodes reach the server, and that of its port mapper.
     ///
     /// The server's VM asks its port mapper (epmd) for its own name, as every other

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use super::answers::{refused, texts};
-use super::{Arg, Call, ControlError, Result, Server, Shape, Value};
+use super::{Arg, Call, ControlError, EjabberdClient, Result, Shape, Value};
 use crate::domain::model::{Jid, Localpart, Vhost};
 use crate::domain::observed::ObservedGroup;
 
@@ -28,7 +28,7 @@ pub struct WholeGroup {
     pub others: BTreeSet<String>,
 }
 
-impl Server {
+impl EjabberdClient {
     /// The names of the groups of `host`. One that this program could not have
     /// written is left out: nothing could be done about it.
     pub async fn groups(&self, host: &Vhost) -> Result<BTreeSet<Localpart>> {

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::accounts::account;
 use super::answers::{number, refused, texts};
-use super::{AnyListener, Arg, Call, ControlError, Result, Server, Shape, Value};
+use super::{AnyListener, Arg, Call, ControlError, EjabberdClient, Result, Shape, Value};
 use crate::domain::checks::doctor::{Archive, Session, Vm};
 use crate::domain::model::{Jid, Vhost};
 
 /// The table of archived messages in ejabberd's own database.
 const ARCHIVE: &str = "archive_msg";
 
-impl Server {
+impl EjabberdClient {
     async fn function(
         &self,
         module: &'static str,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{Arg, Call, ControlError, Result, Server, Value};
+use super::{Arg, Call, ControlError, EjabberdClient, Result, Value};
 use crate::domain::model::{ServerVersion, Vhost};
 
 /// The first version of which it was seen that a Unix socket survives a connection.
@@ -125,7 +125,7 @@ impl Listener {
     }
 }
 
-impl Server {
+impl EjabberdClient {
     /// The TCP listeners of the configuration in force; those on Unix sockets
     /// and UDP are left out.
     pub async fn listeners(&self) -> Result<Vec<Listener>> {

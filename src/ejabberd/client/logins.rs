@@ -1,13 +1,13 @@
 //! Whether accounts can be checked: the authentication backend of each vhost.
 
-use super::{Call, ControlError, Result, Server, Value};
+use super::{Call, ControlError, EjabberdClient, Result, Value};
 use crate::domain::checks::doctor::{Backend, BackendState};
 use crate::domain::model::Vhost;
 
 /// No more servers of one backend than these are named.
 const MOST_SERVERS: usize = 16;
 
-impl Server {
+impl EjabberdClient {
     /// Every authentication method of `host`, and whether it answers now. Takes up
     /// to seven seconds where one does not. The methods ask as ejabberd itself does
     /// at a login, about an account that does not exist.
@@ -21,7 +21,7 @@ impl Server {
     }
 }
 
-/// `{Method, Outcome, [{Server, ok | Reason}]}`.
+/// `{Method, Outcome, [{EjabberdClient, ok | Reason}]}`.
 fn backend(host: &Vhost, item: &Value) -> Option<Backend> {
     let [method, outcome, servers] = item.as_tuple()? else { return None };
     let outcome = outcome.as_text()?;

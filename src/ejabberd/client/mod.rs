@@ -69,7 +69,7 @@ pub enum Created {
 
 /// A server, by its control channel.
 #[derive(Clone)]
-pub struct Server {
+pub struct EjabberdClient {
     control: Arc<dyn Control>,
     deadline: Duration,
     /// Held by the one registration under way, where there may be only one;
@@ -85,7 +85,7 @@ fn not_served(host: &Vhost) -> String {
     )
 }
 
-impl Server {
+impl EjabberdClient {
     /// The server at the other end of `control`.
     #[must_use]
     pub fn new(control: Arc<dyn Control>) -> Self {

@@ -5,7 +5,7 @@
 //! `mod_muc`'s `default_room_options` says goes above them, as in the server.
 
 use super::stored_rooms::printed;
-use super::{Call, ControlError, Result, Server, Value};
+use super::{Call, ControlError, EjabberdClient, Result, Value};
 use crate::domain::model::{ServerVersion, Vhost};
 use crate::domain::observed::RoomOptions;
 
@@ -54,7 +54,7 @@ fn hats(version: ServerVersion) -> Option<&'static str> {
     }
 }
 
-impl Server {
+impl EjabberdClient {
     /// The options that a room of `host` has when it is made without any. One
     /// that is not among them has a default that is not known.
     pub async fn new_room_options(&self, host: &Vhost) -> Result<RoomOptions> {

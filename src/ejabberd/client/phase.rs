@@ -1,7 +1,7 @@
 //! Whether ejabberd runs in its node. A node that answers is no proof of that.
 
 use super::answers::refused;
-use super::{Call, ControlError, Result, Server, Shape, Value};
+use super::{Call, ControlError, EjabberdClient, Result, Shape, Value};
 
 /// What a node that answers says about ejabberd in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum NodePhase {
 /// The applications without which nobody is served.
 const NEEDED: [&str; 2] = ["mnesia", "ejabberd"];
 
-impl Server {
+impl EjabberdClient {
     /// What the node says about ejabberd in it.
     ///
     /// `application:info/0` lists which applications run and which are on the

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::answers::{refused, says, texts};
-use super::{Arg, ControlError, Created, Result, Server, Shape};
+use super::{Arg, ControlError, Created, EjabberdClient, Result, Shape};
 use crate::domain::model::{AffiliationId, Jid, RoomJid, Secret, ServerVersion, Vhost};
 use crate::domain::observed::RoomOptions;
 use crate::domain::spec::{AffiliationKind, OptionValue, room_option};
@@ -36,7 +36,7 @@ fn is_plain(account: &Jid) -> bool {
 const VANISHING_TRIES: u32 = 3;
 const VANISHING_PAUSE: Duration = Duration::from_millis(50);
 
-impl Server {
+impl EjabberdClient {
     /// The rooms that run, of all services. Hibernated ones are missing.
     pub async fn online_rooms(&self) -> Result<BTreeSet<RoomJid>> {
         Ok(parsed(&self.online_room_names().await?))

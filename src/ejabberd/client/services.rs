@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::answers::{number, texts};
-use super::{Arg, Call, Result, Server, Value};
+use super::{Arg, Call, EjabberdClient, Result, Value};
 use crate::domain::model::Vhost;
 use crate::domain::observed::HostServices;
 
-impl Server {
+impl EjabberdClient {
     /// The names under which `host` has rooms; empty where it has none.
     pub async fn room_services(&self, host: &Vhost) -> Result<BTreeSet<Vhost>> {
         const NAME: &str = "get_module_opt_hosts";

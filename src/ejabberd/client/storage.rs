@@ -1,6 +1,6 @@
 //! Where accounts are kept, and how.
 
-use super::{Arg, BACKUP_DEADLINE, Call, ControlError, Result, Server, Shape, Value};
+use super::{Arg, BACKUP_DEADLINE, Call, ControlError, EjabberdClient, Result, Shape, Value};
 use crate::domain::database::{Cookie, Database};
 use crate::domain::model::{Jid, Vhost};
 use crate::domain::spec::TableStorage;
@@ -12,7 +12,7 @@ const WRITABLE: [&str; 2] = ["mnesia", "sql"];
 /// it when it starts; without it a changed table is changed back then.
 const SCHEMA_FILE: &str = "ejabberd.schema";
 
-impl Server {
+impl EjabberdClient {
     /// Its database, without the place where the files are stored: only the
     /// runtime knows that. `hosts` are those whose accounts matter.
     pub async fn database(&self, hosts: &[&Vhost]) -> Result<Database> {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::affiliations::kind;
 use super::groups::option;
-use super::{Call, ControlError, Result, Server, Value};
+use super::{Call, ControlError, EjabberdClient, Result, Value};
 use crate::domain::model::{Jid, RoomJid, Vhost};
 use crate::domain::observed::{ObservedRoom, RoomOptions};
 
@@ -44,7 +44,7 @@ pub struct WholeRoom {
     pub more: Vec<&'static str>,
 }
 
-impl Server {
+impl EjabberdClient {
     /// A room as it is stored; `None` if it is not, as one that does not
     /// persist. One that was just made has only some of its options stored.
     /// `host` is the vhost that its service belongs to.
@@ -82,7 +82,7 @@ impl Server {
     }
 }
 
-impl Server {
+impl EjabberdClient {
     /// A room that persists, by commands.
     async fn persistent_room(&self, room: &RoomJid) -> Result<Option<WholeRoom>> {
         let Some(mut options) = self.room_options(room).await? else { return Ok(None) };

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{Arg, Call, ControlError, Result, Server};
+use super::{Arg, Call, ControlError, EjabberdClient, Result};
 use crate::domain::model::{AffiliationId, Jid, Localpart, RoomJid, Secret, Vhost};
 use crate::domain::spec::{AffiliationKind, OWN_NAMES};
 
@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// So many random characters a name has.
 const NONCE: usize = 16;
 
-impl Server {
+impl EjabberdClient {
     /// Sets the subject of a room that persists; an empty one clears it.
     /// `nonce` is random, and makes a name that nobody has.
     pub async fn set_subject(

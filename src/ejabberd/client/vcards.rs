@@ -2,12 +2,12 @@
 
 use super::accounts::account;
 use super::answers::refused;
-use super::{Call, ControlError, Result, Server, Shape, Value};
+use super::{Call, ControlError, EjabberdClient, Result, Shape, Value};
 use crate::domain::model::Jid;
 use crate::domain::observed::Vcard;
 use crate::domain::spec::VcardField;
 
-impl Server {
+impl EjabberdClient {
     /// The `fields` of an account's vCard; one that is not there is empty.
     ///
     /// The vCard is read as a whole: a command for each field takes long, and a

@@ -1,4 +1,4 @@
-//! Floor 1: how a small Erlang program beside the server is started.
+//! How a small Erlang program beside the server is started.
 //!
 //! Pure: given where things are, it says what to run. Two programs exist, both
 //! fixed texts into which nothing is ever pasted: the far end of the control

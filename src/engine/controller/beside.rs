@@ -26,7 +26,7 @@ impl Controller {
     /// Goes through the security checklist, now and then.
     pub(super) async fn audit(&self, current: &mut Current) {
         let recent = current.audited.is_some_and(|at| at.elapsed() < AUDIT_EVERY);
-        if recent || !self.bulletin.read().server.up {
+        if recent || !self.publisher.read().server.up {
             return;
         }
         current.audited = Some(Instant::now());
@@ -36,7 +36,7 @@ impl Controller {
         let news = of_audit(&current.audit, &findings);
         let verdicts = findings.iter().filter_map(|f| Some((f.check, f.verdict.holds()?)));
         current.audit.extend(verdicts);
-        self.bulletin.publish(|status, now| {
+        self.publisher.publish(|status, now| {
             status.audit = Some(counted(&findings, now));
             news.into_iter().for_each(|news| status.tell(news, now));
         });
@@ -55,7 +55,7 @@ impl Controller {
         for order in &orders {
             let done = match order {
                 Order::Retry => {
-                    current.engine.keeper.try_now().await;
+                    current.engine.supervisor.try_now().await;
                     if let Err(error) = create_without_waiting(&*self.store) {
                         tracing::warn!("failed to {error}");
                     }
@@ -79,7 +79,7 @@ impl Controller {
             };
             let message = done.unwrap_or_else(|error| format!("failed to {error}"));
             tracing::info!("by order: {message}");
-            self.bulletin.publish(|status, now| status.tell(News::normal("Order", message), now));
+            self.publisher.publish(|status, now| status.tell(News::normal("Order", message), now));
         }
         !orders.is_empty()
     }

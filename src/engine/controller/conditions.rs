@@ -85,7 +85,7 @@ fn server(report: &RoundReport) -> ServerStatus {
         process: process.to_owned(),
         health,
         version: observed.version.known().map(ToString::to_string),
-        uptime_seconds: report.vitals.uptime_seconds,
+        uptime_seconds: report.server_stats.uptime_seconds,
         ..ServerStatus::default()
     };
     for (host, names) in &observed.users {
@@ -94,7 +94,7 @@ fn server(report: &RoundReport) -> ServerStatus {
         }
     }
     server.connected_users =
-        report.vitals.connected.iter().map(|(host, n)| (host.to_string(), *n)).collect();
+        report.server_stats.connected.iter().map(|(host, n)| (host.to_string(), *n)).collect();
     for room in observed.rooms.known().into_iter().flat_map(|rooms| &rooms.present) {
         *server.online_rooms.entry(room.service.to_string()).or_default() += 1;
     }

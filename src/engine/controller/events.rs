@@ -55,9 +55,9 @@ type Tried<'r> = (&'r Step, Option<&'r ApplyError>);
 /// Which failures were told already: one that is tried again all night, and
 /// fails in the same words, is told once.
 #[derive(Debug, Default)]
-pub struct Told(BTreeMap<ObjectKey, String>);
+pub struct EventDeduplicator(BTreeMap<ObjectKey, String>);
 
-impl Told {
+impl EventDeduplicator {
     /// Whether what became of a step is worth a word; remembers that it was said.
     pub fn is_news(&mut self, outcome: &StepOutcome) -> bool {
         let key = outcome.step.key();
@@ -86,7 +86,10 @@ impl Told {
 }
 
 /// What has become of the steps of a round, those that `told` has not told.
-pub(in crate::engine) fn of_steps(outcomes: &[StepOutcome], told: &mut Told) -> Vec<News> {
+pub(in crate::engine) fn of_steps(
+    outcomes: &[StepOutcome],
+    told: &mut EventDeduplicator,
+) -> Vec<News> {
     let mut groups: BTreeMap<(bool, Kind, Op), Vec<Tried<'_>>> = BTreeMap::new();
     for outcome in outcomes.iter().filter(|outcome| told.is_news(outcome)) {
         let StepOutcome { step, result } = outcome;
@@ -234,7 +237,7 @@ mod tests {
             },
             outcomes: Vec::new(),
             observed: ObservedState::unanswered(Reading::Unknown(String::new()), ""),
-            vitals: crate::engine::reconcile::report::Vitals::default(),
+            server_stats: crate::engine::reconcile::report::ServerStats::default(),
             drift: BTreeMap::new(),
             objects: BTreeMap::new(),
             config: None,
@@ -257,7 +260,7 @@ mod tests {
             },
             result: StepResult::Failed(ApplyError::NotReadBack),
         };
-        let mut told = Told::default();
+        let mut told = EventDeduplicator::default();
         assert!(told.is_news(&outcome));
         told.tidy(&idle(&["accounts: the server is starting"]));
         assert!(!told.is_news(&outcome), "nothing says that it would not fail now");
@@ -279,7 +282,7 @@ mod tests {
             result,
         };
         let few: Vec<_> = (0..ONE_BY_ONE).map(|n| outcome(n, StepResult::Done)).collect();
-        assert_eq!(of_steps(&few, &mut Told::default()).len(), ONE_BY_ONE);
+        assert_eq!(of_steps(&few, &mut EventDeduplicator::default()).len(), ONE_BY_ONE);
         let many: Vec<_> = (0..500)
             .map(|n| {
                 let failed = StepResult::Failed(ApplyError::NotReadBack);
@@ -287,11 +290,11 @@ mod tests {
             })
             .collect();
         let mut recent = Recent::default();
-        let mut known = Told::default();
+        let mut known = EventDeduplicator::default();
         assert_eq!(of_steps(&many, &mut known).len(), 2);
         let again = of_steps(&many, &mut known);
         assert_eq!(again.len(), 1, "what failed before is not told again: {again:?}");
-        of_steps(&many, &mut Told::default())
+        of_steps(&many, &mut EventDeduplicator::default())
             .into_iter()
             .for_each(|news| recent.tell(news, None, NOW));
         let told: Vec<_> = recent.iter().map(|event| event.message.as_str()).collect();

@@ -19,16 +19,16 @@ use tracing::Instrument;
 
 use super::error::StoreError;
 use super::ports::{Runtime, Secrets, Source, Store, Telemetry};
-use super::reconcile::phases::{Confirm, Engine, Permission};
+use super::reconcile::phases::{Engine, Permission, StalenessCheck};
 use super::reconcile::retry::Retries;
 use crate::domain::plan::Step;
 use crate::domain::spec;
 use crate::domain::spec::DesiredState;
 use crate::domain::status::{ConditionType, News};
 use crate::ejabberd::Control;
-use events::{Told, of_steps};
+use events::{EventDeduplicator, of_steps};
 use orders::Orders;
-use status_publisher::Bulletin;
+use status_publisher::StatusPublisher;
 
 /// Deletions wait until a revision has stood for so long: a checkout that is
 /// half done must not look like a removal.
@@ -65,7 +65,7 @@ pub struct Controller {
     /// Who is told.
     pub telemetry: Arc<dyn Telemetry>,
     /// Where the status is published.
-    pub bulletin: Arc<Bulletin>,
+    pub publisher: Arc<StatusPublisher>,
     /// Where people leave orders.
     pub orders: Arc<dyn Orders>,
     /// Said when a round may have something to do.
@@ -103,7 +103,7 @@ impl Controller {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut current: Option<Current> = None;
         let mut retries = Retries::default();
-        let mut told = Told::default();
+        let mut told = EventDeduplicator::default();
         let mut number: u64 = 0;
         loop {
             if self.reload(&mut current).await {
@@ -163,12 +163,12 @@ impl Controller {
         &self,
         current: &Current,
         retries: &mut Retries,
-        told: &mut Told,
+        told: &mut EventDeduplicator,
     ) -> Result<bool, StoreError> {
         let now = Instant::now();
-        let news = self.bulletin.read().revision.as_ref() != Some(&current.desired.revision);
-        if news || !self.bulletin.read().is(ConditionType::Ready) {
-            self.bulletin.publish(|status, now| {
+        let news = self.publisher.read().revision.as_ref() != Some(&current.desired.revision);
+        if news || !self.publisher.read().is(ConditionType::Ready) {
+            self.publisher.publish(|status, now| {
                 status.set(
                     ConditionType::Reconciling,
                     true,
@@ -194,9 +194,9 @@ impl Controller {
         let report = current.engine.round(&current.desired, &permission).await?;
         let news = of_steps(&report.outcomes, told);
         told.tidy(&report);
-        let describe = current.engine.keeper.description().await;
+        let describe = current.engine.supervisor.description().await;
         retries.learn(&report, &current.desired.server.backoff, Instant::now());
-        self.bulletin.publish(|status, now| {
+        self.publisher.publish(|status, now| {
             let supervision = status.server.supervision.take();
             let contested = status.contested.clone();
             conditions::update(status, &current.desired, &report, now);
@@ -256,9 +256,9 @@ impl Controller {
     fn forgetful(&self, error: &StoreError) {
         let message = format!("failed to {error}; nothing is changed without it");
         tracing::error!("{message}");
-        self.bulletin.publish(|status, now| {
-            status.set(ConditionType::Degraded, true, "NoMemory", &message, now);
-            status.set(ConditionType::Ready, false, "NoMemory", &message, now);
+        self.publisher.publish(|status, now| {
+            status.set(ConditionType::Degraded, true, "StateUnavailable", &message, now);
+            status.set(ConditionType::Ready, false, "StateUnavailable", &message, now);
         });
     }
 }
@@ -271,8 +271,8 @@ struct StillDeclared<'a> {
 }
 
 #[async_trait]
-impl Confirm for StillDeclared<'_> {
-    async fn deletions_wait(&self) -> Option<&'static str> {
+impl StalenessCheck for StillDeclared<'_> {
+    async fn blocked_reason(&self) -> Option<&'static str> {
         if self.current.unusable.is_some() {
             return Some("the file cannot be used at the moment");
         }

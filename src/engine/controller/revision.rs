@@ -11,12 +11,12 @@ use super::{AbortOnDrop, Controller, Current, RECHECKS};
 use crate::domain::spec;
 use crate::domain::spec::{DesiredState, Problem, SecretSource, Severity, Validated};
 use crate::domain::status::{ConditionType, News};
-use crate::ejabberd::Server;
+use crate::ejabberd::EjabberdClient;
 use crate::engine::reconcile::generation::Generations;
 use crate::engine::reconcile::phases::Engine;
-use crate::engine::reconcile::recheck::Rechecks;
+use crate::engine::reconcile::recheck::RecheckBudget;
 use crate::engine::rollout::check::Verdicts;
-use crate::engine::supervisor::Keeper;
+use crate::engine::supervisor::Supervisor;
 use crate::engine::supervisor::meter::Meter;
 
 impl Controller {
@@ -67,7 +67,7 @@ impl Controller {
         }
         let name = desired.revision.short().to_owned();
         tracing::info!(revision = name, "a new revision of the desired state");
-        self.bulletin.publish(|status, now| {
+        self.publisher.publish(|status, now| {
             status.name.clone_from(&desired.name);
             status.tell(News::normal("NewRevision", format!("revision {name} was read")), now);
         });
@@ -75,7 +75,7 @@ impl Controller {
         let audit = current.as_mut().map(|c| std::mem::take(&mut c.audit)).unwrap_or_default();
         let (engine, keeping) = match current.take() {
             Some(current) if current.desired.server.runtime == desired.server.runtime => {
-                current.engine.keeper.set(&desired);
+                current.engine.supervisor.set(&desired);
                 (current.engine, current.keeping)
             }
             before => {
@@ -83,14 +83,14 @@ impl Controller {
                     before.engine.server.close().await;
                 }
                 let (runtime, control) = self.connector.connect(&desired.server);
-                let server = Server::new(control);
-                let keeper = Arc::new(Keeper::new(
+                let server = EjabberdClient::new(control);
+                let supervisor = Arc::new(Supervisor::new(
                     &desired,
                     (Arc::clone(&runtime), server.clone()),
                     (Arc::clone(&self.store), Arc::clone(&self.telemetry)),
-                    (Some(Arc::clone(&self.bulletin)), Arc::clone(&self.news)),
+                    (Some(Arc::clone(&self.publisher)), Arc::clone(&self.news)),
                 ));
-                let keeps = Arc::clone(&keeper);
+                let keeps = Arc::clone(&supervisor);
                 let keeping = tokio::spawn(async move { keeps.supervise().await });
                 let engine = Engine {
                     server,
@@ -99,8 +99,8 @@ impl Controller {
                     store: Arc::clone(&self.store),
                     secrets: Arc::clone(&self.secrets),
                     telemetry: Arc::clone(&self.telemetry),
-                    rechecks: Rechecks::new(RECHECKS.0, RECHECKS.1, 0),
-                    keeper,
+                    recheck_budget: RecheckBudget::new(RECHECKS.0, RECHECKS.1, 0),
+                    supervisor,
                     verdicts: Verdicts::default(),
                     tidied: AtomicBool::default(),
                     generations: Generations::default(),
@@ -124,11 +124,11 @@ impl Controller {
     /// Notes that the file cannot be used.
     fn stalled(&self, reason: &str, message: &str) {
         let known = |c: &crate::domain::status::Condition| c.message == message;
-        if self.bulletin.read().get(ConditionType::Stalled).is_some_and(known) {
+        if self.publisher.read().get(ConditionType::Stalled).is_some_and(known) {
             return;
         }
         tracing::error!(reason, "{message}");
-        self.bulletin.publish(|status, now| {
+        self.publisher.publish(|status, now| {
             // That the condition changes is told anyway.
             if status.is(ConditionType::Stalled) {
                 status.tell(News::warning(reason, format!("Stalled: {message}")), now);
@@ -140,8 +140,9 @@ impl Controller {
 
     fn unstalled(&self) {
         let about_file = |reason: &str| matches!(reason, "Unreadable" | "InvalidDesiredState");
-        if self.bulletin.read().get(ConditionType::Stalled).is_some_and(|c| about_file(&c.reason)) {
-            self.bulletin.publish(|status, now| {
+        if self.publisher.read().get(ConditionType::Stalled).is_some_and(|c| about_file(&c.reason))
+        {
+            self.publisher.publish(|status, now| {
                 status.set(ConditionType::Stalled, false, "Progressing", "the file is valid", now)
             });
         }

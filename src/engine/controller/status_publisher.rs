@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::events::{Told, of_conditions, of_steps};
+use super::events::{EventDeduplicator, of_conditions, of_steps};
 use crate::domain::status::{Recent, Status};
 use crate::engine::error::StoreError;
 use crate::engine::ports::{Store, Telemetry};
 use crate::engine::reconcile::report::RoundReport;
 
 /// Where the status and the events are published.
-pub struct Bulletin {
+pub struct StatusPublisher {
     status: watch::Sender<Status>,
     store: Arc<dyn Store>,
     telemetry: Arc<dyn Telemetry>,
@@ -21,7 +21,7 @@ pub struct Bulletin {
     turn: Mutex<()>,
 }
 
-impl Bulletin {
+impl StatusPublisher {
     /// Goes on with the events of the operator before this one.
     #[must_use]
     pub fn new(
@@ -76,7 +76,7 @@ impl Bulletin {
 /// Remembers what a round did that nobody watches: `apply` has no status.
 pub fn record_round(store: &dyn Store, report: &RoundReport) -> Result<(), StoreError> {
     let mut recent = Recent::from_last(store.events(usize::MAX)?);
-    for news in of_steps(&report.outcomes, &mut Told::default()) {
+    for news in of_steps(&report.outcomes, &mut EventDeduplicator::default()) {
         recent.tell(news, Some(&report.plan.revision), Timestamp::now());
     }
     match recent.take_untold().as_slice() {

@@ -10,9 +10,9 @@ use tokio::time::timeout;
 use crate::domain::checks::audit;
 use crate::domain::checks::audit::{ClientListener, Evidence, Inside, Table, Variant, Wire};
 use crate::domain::model::Vhost;
-use crate::domain::observed::{PAUSED, ProcessState, Reading, Surroundings};
+use crate::domain::observed::{PAUSED, ProcessState, Reading, RuntimeDrift};
 use crate::domain::spec::DesiredState;
-use crate::ejabberd::{ControlError, Endpoint, Server};
+use crate::ejabberd::{ControlError, EjabberdClient, Endpoint};
 use crate::engine::Engine;
 use crate::engine::rollout::compare::certificates;
 
@@ -37,7 +37,7 @@ impl Engine {
         let process = process.await;
         let silent = silence(&process);
         // What the server is asked itself is not even tried where it cannot answer.
-        let (configuration, inside, version, distribution, variant, surroundings, host) = tokio::join!(
+        let (configuration, inside, version, distribution, variant, drift, host) = tokio::join!(
             asked(silent.as_deref(), async { said(self.server.configuration().await) }),
             asked(silent.as_deref(), self.sockets_inside()),
             asked(silent.as_deref(), async { said(self.server.version().await) }),
@@ -65,7 +65,7 @@ impl Engine {
             inside,
             distribution,
             host,
-            surroundings,
+            drift,
             wire,
             version,
             certificates,
@@ -93,7 +93,7 @@ impl Engine {
     /// Gathers what can be seen of where the server runs, whatever its
     /// configuration. What cannot be seen is unknown.
     pub(in crate::engine) async fn evidence_around(&self) -> Evidence {
-        let (surroundings, inside, distribution) = tokio::join!(
+        let (drift, inside, distribution) = tokio::join!(
             within(PART_DEADLINE, self.known_surroundings()),
             within(PART_DEADLINE, self.sockets_inside()),
             within(PART_DEADLINE, async { said(self.server.distribution().await) }),
@@ -105,7 +105,7 @@ impl Engine {
             inside,
             distribution,
             host: Reading::Unknown(unasked()),
-            surroundings,
+            drift,
             wire: Reading::Unknown(unasked()),
             version: Reading::Unknown(unasked()),
             certificates: Reading::Unknown(unasked()),
@@ -113,9 +113,9 @@ impl Engine {
         }
     }
 
-    async fn known_surroundings(&self) -> Result<Surroundings, String> {
-        match self.runtime.surroundings(self.directory().as_deref()).await {
-            Ok(Some(surroundings)) => Ok(surroundings),
+    async fn known_surroundings(&self) -> Result<RuntimeDrift, String> {
+        match self.runtime.drift(self.directory().as_deref()).await {
+            Ok(Some(drift)) => Ok(drift),
             Ok(None) => Err("there is no server".to_owned()),
             Err(e) => Err(format!("failed to {e}")),
         }
@@ -154,7 +154,7 @@ fn said<T>(answer: Result<T, ControlError>) -> Result<T, String> {
 
 /// Files of the kernel, one after the other. One that is not there is empty:
 /// without IPv6 there is no `tcp6`.
-async fn table(server: &Server, paths: &[&str]) -> Result<String, String> {
+async fn table(server: &EjabberdClient, paths: &[&str]) -> Result<String, String> {
     let mut text = String::new();
     for path in paths {
         if let Some(content) = said(server.read_file(path).await)? {

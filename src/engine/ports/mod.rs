@@ -14,5 +14,5 @@ pub use runtime::{ConfigFiles, LogLine, MAIN_CONFIG, NOTE, Runtime};
 pub use secrets::{IsOurs, Secrets};
 pub use source::Source;
 pub use spawner::{Complaints, Output, Spawned, Spawner};
-pub use store::{GOOD_CONFIGS, GoodConfig, KEPT_EVENTS, Memo, Store};
+pub use store::{GOOD_CONFIGS, GoodConfig, KEPT_EVENTS, StateKey, Store};
 pub use telemetry::Telemetry;

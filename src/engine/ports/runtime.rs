@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::domain::database::{Database, Location};
-use crate::domain::observed::{Circumstances, Holder, ProcessState, Space, Surroundings, Usage};
+use crate::domain::observed::{
+    Holder, ProcessState, RuntimeDiagnostics, RuntimeDrift, Space, Usage,
+};
 use crate::ejabberd::StartContext;
 use crate::ejabberd::erlang::Verdict;
 use crate::engine::error::RuntimeError;
@@ -82,10 +84,10 @@ pub trait Runtime: Send + Sync {
 
     /// Removes what took the place of `old`, and brings that back. Never removes
     /// what the operator did not create.
-    async fn bring_back(&self, old: &str) -> Result<(), RuntimeError>;
+    async fn rollback_replacement(&self, old: &str) -> Result<(), RuntimeError>;
 
     /// Removes `old`, which was put aside, but for its volumes.
-    async fn drop_aside(&self, old: &str) -> Result<(), RuntimeError>;
+    async fn commit_replacement(&self, old: &str) -> Result<(), RuntimeError>;
 
     /// Removes what operators that were killed left behind. Only for whoever holds
     /// the lock of the state directory. Returns whether everything could be looked
@@ -119,15 +121,12 @@ pub trait Runtime: Send + Sync {
     }
 
     /// Has nobody else start the server again when it ends.
-    async fn own_restarts(&self) -> Result<(), RuntimeError>;
+    async fn disable_restart_policy(&self) -> Result<(), RuntimeError>;
 
     /// Where it runs, and how that differs from what is declared. `database` is
     /// the directory of its database, where the server was asked for it. `None`
     /// where there is nothing.
-    async fn surroundings(
-        &self,
-        database: Option<&str>,
-    ) -> Result<Option<Surroundings>, RuntimeError>;
+    async fn drift(&self, database: Option<&str>) -> Result<Option<RuntimeDrift>, RuntimeError>;
 
     /// What it has used. `None` where it does not run.
     async fn usage(&self) -> Result<Option<Usage>, RuntimeError>;
@@ -139,7 +138,7 @@ pub trait Runtime: Send + Sync {
     }
 
     /// More of where it runs, for whoever looks for a fault; also where there is nothing yet.
-    async fn circumstances(&self) -> Result<Circumstances, RuntimeError> {
+    async fn diagnostics(&self) -> Result<RuntimeDiagnostics, RuntimeError> {
         Err(untold("look at how it is set up"))
     }
 

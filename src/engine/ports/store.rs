@@ -17,7 +17,7 @@ pub const KEPT_EVENTS: usize = 1000;
 
 /// What is remembered as one text each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Memo {
+pub enum StateKey {
     /// How the server fares: starts, backoff.
     Supervision,
     /// The rollout that is under way.
@@ -47,7 +47,7 @@ pub enum Memo {
     Origin,
 }
 
-impl Memo {
+impl StateKey {
     /// Its key in the memory.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -89,7 +89,7 @@ pub trait Store: Send + Sync {
     fn inventory(&self) -> Result<Inventory, StoreError>;
 
     /// Remembers, in one transaction, what is now owned and what no longer is, and
-    /// [`Memo::OwnershipChanged`] where other objects are owned than before.
+    /// [`StateKey::OwnershipChanged`] where other objects are owned than before.
     fn record(
         &self,
         owned: &[(ObjectKey, Owned)],
@@ -105,11 +105,11 @@ pub trait Store: Send + Sync {
     /// Keeps the passwords generated for accounts, before they are set.
     fn keep_generated(&self, passwords: &[(Jid, Secret)]) -> Result<(), StoreError>;
 
-    /// What was remembered last under `memo`.
-    fn memo(&self, memo: Memo) -> Result<Option<String>, StoreError>;
+    /// What was remembered last under `key`.
+    fn recall(&self, key: StateKey) -> Result<Option<String>, StoreError>;
 
-    /// Remembers a text under `memo`, or forgets it.
-    fn remember(&self, memo: Memo, text: Option<&str>) -> Result<(), StoreError>;
+    /// Remembers a text under `key`, or forgets it.
+    fn remember(&self, key: StateKey, text: Option<&str>) -> Result<(), StoreError>;
 
     /// Keeps the files of a configuration until it is neither among the good
     /// ones nor needed by a rollout.

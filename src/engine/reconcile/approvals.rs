@@ -7,12 +7,12 @@ use crate::domain::model::Digest;
 use crate::domain::plan::{Approved, Step};
 use crate::engine::Engine;
 use crate::engine::error::StoreError;
-use crate::engine::ports::Memo;
+use crate::engine::ports::StateKey;
 
 impl Engine {
     /// How often each digest was used.
     pub(in crate::engine) fn approvals_used(&self) -> Result<BTreeMap<Digest, u32>, StoreError> {
-        let json = self.store.memo(Memo::Approvals)?;
+        let json = self.store.recall(StateKey::Approvals)?;
         Ok(json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
     }
 
@@ -57,6 +57,6 @@ impl Engine {
         *used = change(*used);
         all.retain(|_, used| *used > 0);
         let json = serde_json::to_string(&all).unwrap_or_default();
-        self.store.remember(Memo::Approvals, Some(&json))
+        self.store.remember(StateKey::Approvals, Some(&json))
     }
 }

@@ -26,18 +26,18 @@ const MOST: usize = 10_000;
 /// One difference of one object.
 type Matter = (ObjectKey, Op, Vec<String>);
 
-struct Contest {
+struct Contender {
     times: u32,
     last: Instant,
 }
 
 /// See the module's documentation.
 #[derive(Default)]
-pub(in crate::engine) struct Contests {
-    seen: BTreeMap<Matter, Contest>,
+pub(in crate::engine) struct Contention {
+    seen: BTreeMap<Matter, Contender>,
 }
 
-impl Contest {
+impl Contender {
     /// Until when it waits; `None` if it does not.
     fn until(&self) -> Option<Instant> {
         let more = self.times.checked_sub(TIMES)?;
@@ -50,22 +50,22 @@ fn matter(step: &Step) -> Matter {
     (step.key(), step.op, step.fields.clone())
 }
 
-impl Contests {
+impl Contention {
     /// Whether a step has to wait because somebody keeps undoing it.
     pub(in crate::engine) fn waits(&self, step: &Step, now: Instant) -> bool {
-        let until = self.seen.get(&matter(step)).and_then(Contest::until);
+        let until = self.seen.get(&matter(step)).and_then(Contender::until);
         until.is_some_and(|until| now < until)
     }
 
     /// Notes that a step was carried out.
     pub(in crate::engine) fn done(&mut self, step: &Step, now: Instant) {
         if step.is_of_server() {
-            // The keeper has a backoff of its own, and configurations a latch.
+            // The supervisor has a backoff of its own, and configurations a latch.
             return;
         }
-        let contest = self.seen.entry(matter(step)).or_insert(Contest { times: 0, last: now });
+        let contest = self.seen.entry(matter(step)).or_insert(Contender { times: 0, last: now });
         let soon = now.saturating_duration_since(contest.last) <= SOON;
-        *contest = Contest { times: if soon { contest.times + 1 } else { 1 }, last: now };
+        *contest = Contender { times: if soon { contest.times + 1 } else { 1 }, last: now };
     }
 
     /// Drops what is long past.
@@ -80,7 +80,7 @@ impl Contests {
 
     /// When the next one is due.
     pub(in crate::engine) fn next(&self, now: Instant) -> Option<Instant> {
-        self.seen.values().filter_map(Contest::until).filter(|until| *until > now).min()
+        self.seen.values().filter_map(Contender::until).filter(|until| *until > now).min()
     }
 }
 
@@ -103,26 +103,26 @@ mod tests {
 
     #[test]
     fn what_is_undone_again_and_again_is_put_right_more_and_more_rarely() {
-        let (mut contests, mut now) = (Contests::default(), Instant::now());
+        let (mut contention, mut now) = (Contention::default(), Instant::now());
         let title = step("options.title");
         for _ in 0..3 {
-            contests.done(&title, now);
-            assert!(!contests.waits(&title, now));
+            contention.done(&title, now);
+            assert!(!contention.waits(&title, now));
             now += Duration::from_secs(30);
         }
         let mut waits = Vec::new();
         for _ in 0..6 {
-            contests.done(&title, now);
-            let until = contests.next(now).unwrap();
-            assert!(contests.waits(&title, now) && !contests.waits(&title, until));
-            assert!(!contests.waits(&step("options.public"), now), "another matter");
+            contention.done(&title, now);
+            let until = contention.next(now).unwrap();
+            assert!(contention.waits(&title, now) && !contention.waits(&title, until));
+            assert!(!contention.waits(&step("options.public"), now), "another matter");
             waits.push((until - now).as_secs());
             now = until;
         }
         assert_eq!(waits, [60, 120, 240, 480, 600, 600]);
         now += SOON + Duration::from_secs(1);
-        contests.tidy(now);
-        contests.done(&title, now);
-        assert!(!contests.waits(&title, now), "after a time of peace it is a new matter");
+        contention.tidy(now);
+        contention.done(&title, now);
+        assert!(!contention.waits(&title, now), "after a time of peace it is a new matter");
     }
 }

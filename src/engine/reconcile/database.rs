@@ -20,7 +20,7 @@ use crate::domain::observed::{ObservedState, ProcessState, Reading};
 use crate::domain::spec::DesiredState;
 use crate::engine::Engine;
 use crate::engine::error::StoreError;
-use crate::engine::ports::{Memo, Store};
+use crate::engine::ports::{StateKey, Store};
 
 /// An account that the inventory has held for longer has existed: the operator
 /// records an account before it creates the account.
@@ -69,7 +69,7 @@ impl Decision {
 /// is gone is created at once.
 pub fn order_fill(store: &dyn Store) -> Result<(), StoreError> {
     create_without_waiting(store)?;
-    store.remember(Memo::Fill, Some("ordered"))
+    store.remember(StateKey::Fill, Some("ordered"))
 }
 
 impl Engine {
@@ -87,7 +87,7 @@ impl Engine {
     }
 
     pub(in crate::engine) fn known_database(&self) -> Result<Option<Database>, StoreError> {
-        let json = self.store.memo(Memo::Database)?;
+        let json = self.store.recall(StateKey::Database)?;
         Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
     }
 
@@ -96,7 +96,7 @@ impl Engine {
             return Ok(());
         }
         let json = serde_json::to_string(database).unwrap_or_default();
-        self.store.remember(Memo::Database, Some(&json))
+        self.store.remember(StateKey::Database, Some(&json))
     }
 
     /// Judges the database that was observed, or, where there is no server, what
@@ -119,7 +119,7 @@ impl Engine {
                 Err(error) => Decision::Unsure(format!("failed to {error}")),
             });
         }
-        let fill = self.store.memo(Memo::Fill)?.is_some();
+        let fill = self.store.recall(StateKey::Fill)?.is_some();
         let known = self.known_database()?;
         let found = match &state.database {
             Reading::Known(found) => found,
@@ -160,7 +160,7 @@ impl Engine {
             Err(ApplyError::Store(error)) => return Err(error),
             Err(error) => return Ok(Decision::Unsure(format!("failed to {error}"))),
         };
-        let adopt = self.store.memo(Memo::AdoptAll)?.is_some();
+        let adopt = self.store.recall(StateKey::AdoptAll)?.is_some();
         match outdated {
             Some(_) if fill => {
                 self.take_over(found, inventory, settle)?;
@@ -177,7 +177,7 @@ impl Engine {
                 let others: Vec<ObjectKey> = others.cloned().collect();
                 others.iter().for_each(|key| inventory.remove(key));
             }
-            None if adopt && settle => self.store.remember(Memo::AdoptAll, None)?,
+            None if adopt && settle => self.store.remember(StateKey::AdoptAll, None)?,
             None => {}
         }
         if let Match::TakenOver(Some(moved)) = &matched {
@@ -191,7 +191,7 @@ impl Engine {
         });
         if settle {
             if fill {
-                self.store.remember(Memo::Fill, None)?;
+                self.store.remember(StateKey::Fill, None)?;
             }
             if left_behind.is_empty() {
                 self.keep_database(found)?;
@@ -208,7 +208,7 @@ impl Engine {
     ) -> Result<Option<String>, ApplyError> {
         let known = self.known_database()?;
         let expected = known.is_some() || self.knows_a_container()? || owns_accounts(inventory);
-        let ordered = self.store.memo(Memo::Fill)?.is_some();
+        let ordered = self.store.recall(StateKey::Fill)?.is_some();
         if ordered || !expected || self.is_replacing()? {
             return Ok(None);
         }
@@ -240,7 +240,7 @@ impl Engine {
         if settle {
             self.store.record(&[], &owned)?;
             self.keep_database(found)?;
-            self.store.remember(Memo::Fill, None)?;
+            self.store.remember(StateKey::Fill, None)?;
             tracing::warn!("another database is filled from the declaration, by order");
         }
         owned.iter().for_each(|key| inventory.remove(key));
@@ -248,7 +248,7 @@ impl Engine {
     }
 
     fn is_replacing(&self) -> Result<bool, StoreError> {
-        Ok(self.store.memo(Memo::Replacement)?.is_some())
+        Ok(self.store.recall(StateKey::Replacement)?.is_some())
     }
 }
 

@@ -21,7 +21,7 @@ pub(in crate::engine) fn held(desired: &DesiredState) -> Option<&'static str> {
 }
 
 /// What keeps the operator from touching the server itself.
-pub(in crate::engine) struct Circumstances {
+pub(in crate::engine) struct DeferralContext {
     /// Nothing can be said about a server that runs.
     unseen: bool,
     /// Why the operator leaves its container to the owner.
@@ -32,9 +32,9 @@ pub(in crate::engine) struct Circumstances {
     leaves_accounts: bool,
 }
 
-impl Circumstances {
+impl DeferralContext {
     pub(in crate::engine) fn of(view: &View, plan: &Plan, owner: Option<String>) -> Self {
-        let found = view.state.surroundings.known().and_then(Option::as_ref);
+        let found = view.state.drift.known().and_then(Option::as_ref);
         Self {
             unseen: view.state.unseen,
             owner,
@@ -47,7 +47,7 @@ impl Circumstances {
 /// Splits off the steps that have to wait.
 pub(in crate::engine) fn sort_out(
     desired: &DesiredState,
-    circumstances: &Circumstances,
+    context: &DeferralContext,
     steps: Vec<Step>,
     permission: &Permission<'_>,
 ) -> (Vec<Step>, Vec<StepOutcome>) {
@@ -59,10 +59,10 @@ pub(in crate::engine) fn sort_out(
     for step in steps {
         let why: Option<Cow<'static, str>> = match (&step.action, &closed) {
             // It may be serving, and no gate could judge it after the change.
-            (Action::ApplyConfig { .. } | Action::ReplaceServer, _) if circumstances.unseen => {
+            (Action::ApplyConfig { .. } | Action::ReplaceServer, _) if context.unseen => {
                 Some("the operator cannot see the server, and leaves it alone".into())
             }
-            (Action::ApplyConfig { .. }, _) if circumstances.leaves_accounts => {
+            (Action::ApplyConfig { .. }, _) if context.leaves_accounts => {
                 Some("it leaves accounts behind, and waits for an approval".into())
             }
             (
@@ -70,14 +70,12 @@ pub(in crate::engine) fn sort_out(
                 | Action::ReplaceServer
                 | Action::StopServer,
                 _,
-            ) if let Some(option) = circumstances.removed_by => Some(
+            ) if let Some(option) = context.removed_by => Some(
                 format!("the container was started with `{option}`, and stopping removes it")
                     .into(),
             ),
-            (Action::CreateServer | Action::ApplyConfig { .. }, _)
-                if circumstances.owner.is_some() =>
-            {
-                circumstances.owner.clone().map(Cow::Owned)
+            (Action::CreateServer | Action::ApplyConfig { .. }, _) if context.owner.is_some() => {
+                context.owner.clone().map(Cow::Owned)
             }
             (Action::ApplyConfig { latched: Some(_), .. }, _) => Some(
                 "it failed, and is tried again when it changes or after `ejabberd-operator retry`"

@@ -7,7 +7,7 @@
 //! than the database, and changes nothing.
 //!
 //! The store notes a change of ownership in the transaction that makes it
-//! ([`Memo::OwnershipChanged`]), and the number grows at the end of the round. An
+//! ([`StateKey::OwnershipChanged`]), and the number grows at the end of the round. An
 //! operator that is killed in between finds the note at its next start.
 
 use std::sync::{Mutex, PoisonError};
@@ -21,7 +21,7 @@ use crate::domain::inventory::Inventory;
 use crate::domain::spec::DesiredState;
 use crate::engine::Engine;
 use crate::engine::error::StoreError;
-use crate::engine::ports::{Memo, Store};
+use crate::engine::ports::{StateKey, Store};
 
 /// The content of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +60,7 @@ impl Generations {
 /// Has an older state directory accepted: what is declared and exists is owned,
 /// and nothing else.
 pub fn order_adoption(store: &dyn Store) -> Result<(), StoreError> {
-    store.remember(Memo::AdoptAll, Some("ordered"))
+    store.remember(StateKey::AdoptAll, Some("ordered"))
 }
 
 impl Engine {
@@ -76,7 +76,7 @@ impl Engine {
         let ours = self.generation()?;
         // The note may have been written, and the operator killed before it could
         // remember that.
-        let changed = self.store.memo(Memo::OwnershipChanged)?.is_some();
+        let changed = self.store.recall(StateKey::OwnershipChanged)?.is_some();
         let interrupted = changed && beside == ours.unwrap_or(0) + 1;
         // A new state directory owns nothing, and so deletes nothing.
         let new = ours.is_none() && inventory.keys().next().is_none();
@@ -103,7 +103,7 @@ impl Engine {
         self.store.record(&[], &others)?;
         others.iter().for_each(|key| inventory.remove(key));
         self.take_generation(found).await?;
-        self.store.remember(Memo::AdoptAll, None)?;
+        self.store.remember(StateKey::AdoptAll, None)?;
         tracing::warn!(
             let_go = others.len(),
             "an older state directory is used, by order; what is not declared is no longer owned"
@@ -117,9 +117,9 @@ impl Engine {
         found: &Database,
     ) -> Result<(), StoreError> {
         if let Ok(Some(beside)) = self.generation_beside(&found.directory).await {
-            self.store.remember(Memo::Generation, Some(&beside.to_string()))?;
+            self.store.remember(StateKey::Generation, Some(&beside.to_string()))?;
         }
-        self.store.remember(Memo::OwnershipChanged, Some("taken over"))
+        self.store.remember(StateKey::OwnershipChanged, Some("taken over"))
     }
 
     /// Writes the generation beside the database, where that is due. A failure is
@@ -149,7 +149,7 @@ impl Engine {
     async fn try_to_publish(&self, directory: &str) -> Result<(), ApplyError> {
         let beside = self.generation_beside(directory).await?;
         let ours = self.generation()?;
-        let changed = self.store.memo(Memo::OwnershipChanged)?.is_some();
+        let changed = self.store.recall(StateKey::OwnershipChanged)?.is_some();
         let last = ours.max(beside).unwrap_or(0);
         let next = match beside {
             Some(beside) if !changed && ours == Some(beside) => return Ok(()),
@@ -159,18 +159,18 @@ impl Engine {
         // Without it, a kill before the second `remember` would leave a state
         // directory that looks older than the database.
         if !changed {
-            self.store.remember(Memo::OwnershipChanged, Some("first"))?;
+            self.store.remember(StateKey::OwnershipChanged, Some("first"))?;
         }
         let note = serde_json::to_vec(&Note { generation: next }).unwrap_or_default();
         self.runtime.write_note(directory, &note).await?;
-        self.store.remember(Memo::Generation, Some(&next.to_string()))?;
-        self.store.remember(Memo::OwnershipChanged, None)?;
+        self.store.remember(StateKey::Generation, Some(&next.to_string()))?;
+        self.store.remember(StateKey::OwnershipChanged, None)?;
         self.generations.keep(directory, Some(next));
         Ok(())
     }
 
     fn generation(&self) -> Result<Option<u64>, StoreError> {
-        Ok(self.store.memo(Memo::Generation)?.and_then(|text| text.parse().ok()))
+        Ok(self.store.recall(StateKey::Generation)?.and_then(|text| text.parse().ok()))
     }
 
     /// The generation beside the database. A file that is not readable as ours

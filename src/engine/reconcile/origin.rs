@@ -12,10 +12,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::observed::{ObservedState, ProcessState, Reading, Surroundings};
+use crate::domain::observed::{ObservedState, ProcessState, Reading, RuntimeDrift};
 use crate::engine::Engine;
 use crate::engine::error::StoreError;
-use crate::engine::ports::{Memo, Store};
+use crate::engine::ports::{StateKey, Store};
 
 /// How long the operator waits for the owner of a removed container before the
 /// operator creates a new container under that name.
@@ -69,14 +69,14 @@ impl Engine {
             Reading::Known(ProcessState::Absent) => false,
             Reading::Known(ProcessState::Created) => true,
             Reading::Known(_) => {
-                if let Reading::Known(Some(found)) = &state.surroundings {
+                if let Reading::Known(Some(found)) = &state.drift {
                     self.keep_origin(known.as_ref(), &Origin::of(found, None))?;
                 }
                 return Ok(None);
             }
             Reading::Unknown(_) => return Ok(None),
         };
-        let found = match (&state.surroundings, known.clone()) {
+        let found = match (&state.drift, known.clone()) {
             (Reading::Known(Some(found)), known) => {
                 Origin::of(found, known.and_then(|known| known.missing_since))
             }
@@ -117,17 +117,17 @@ pub fn create_without_waiting(store: &dyn Store) -> Result<(), StoreError> {
 }
 
 fn origin(store: &dyn Store) -> Result<Option<Origin>, StoreError> {
-    let json = store.memo(Memo::Origin)?;
+    let json = store.recall(StateKey::Origin)?;
     Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
 }
 
 fn keep(store: &dyn Store, found: &Origin) -> Result<(), StoreError> {
     let json = serde_json::to_string(found).unwrap_or_default();
-    store.remember(Memo::Origin, Some(&json))
+    store.remember(StateKey::Origin, Some(&json))
 }
 
 impl Origin {
-    fn of(found: &Surroundings, missing_since: Option<Timestamp>) -> Self {
+    fn of(found: &RuntimeDrift, missing_since: Option<Timestamp>) -> Self {
         Self { ours: found.ours, missing_since }
     }
 }

@@ -9,26 +9,26 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::deferral::{Circumstances, deferred_all, held, sort_out};
+use super::deferral::{DeferralContext, deferred_all, held, sort_out};
 use super::generation::Generations;
 use super::observe::Observation;
 use super::ownership;
-use super::recheck::Rechecks;
+use super::recheck::RecheckBudget;
 use super::report::{ApplyError, RoundReport, StepOutcome, StepResult};
 use super::summary::{report, with_steps_before};
 use crate::domain::diff::{Action, ChangeSet};
 use crate::domain::inventory::Inventory;
 use crate::domain::model::{Digest, ObjectKey, Op};
-use crate::domain::observed::{ObservedState, Reading, Surroundings};
+use crate::domain::observed::{ObservedState, Reading, RuntimeDrift};
 use crate::domain::plan::{GuardContext, Plan, Step};
 use crate::domain::spec::{DeletionPolicy, DesiredState};
 use crate::domain::supervision::Others;
 use crate::domain::{diff, plan};
-use crate::ejabberd::Server;
+use crate::ejabberd::EjabberdClient;
 use crate::engine::error::StoreError;
 use crate::engine::ports::{Runtime, Secrets, Store, Telemetry};
 use crate::engine::rollout::check::Verdicts;
-use crate::engine::supervisor::Keeper;
+use crate::engine::supervisor::Supervisor;
 use crate::engine::supervisor::meter::Meter;
 
 /// A deleted room is gone a little after the server has said so.
@@ -38,7 +38,7 @@ const READ_BACK_PAUSE: Duration = Duration::from_millis(100);
 /// Everything that a round needs of the world.
 pub struct Engine {
     /// The server's commands.
-    pub server: Server,
+    pub server: EjabberdClient,
     /// The server's process.
     pub runtime: Arc<dyn Runtime>,
     /// The operator's memory.
@@ -50,16 +50,16 @@ pub struct Engine {
     /// Who is told.
     pub telemetry: Arc<dyn Telemetry>,
     /// Whose password is asked for again.
-    pub rechecks: Rechecks,
+    pub recheck_budget: RecheckBudget,
     /// Keeps the server running.
-    pub keeper: Arc<Keeper>,
+    pub supervisor: Arc<Supervisor>,
     /// Whether what killed operators left behind has been removed.
     pub tidied: AtomicBool,
     /// The generation that was read beside the database.
     pub generations: Generations,
     /// What ejabberd said of new configuration files a moment ago.
     pub verdicts: Verdicts,
-    /// Whether the keeper watches over the server all the time; else a start
+    /// Whether the supervisor watches over the server all the time; else a start
     /// is waited for here.
     pub supervised: bool,
 }
@@ -69,7 +69,7 @@ pub struct Permission<'a> {
     /// A digest of deletions approved by hand.
     pub approved: Option<&'a Digest>,
     /// Asked right before anything is deleted.
-    pub confirm: &'a dyn Confirm,
+    pub confirm: &'a dyn StalenessCheck,
     /// Why a step is to wait, if it is: its object failed a moment ago, or is
     /// contested.
     pub backing_off: &'a (dyn Fn(&Step) -> Option<&'static str> + Sync),
@@ -77,10 +77,10 @@ pub struct Permission<'a> {
 
 /// Says whether what is about to be deleted may be.
 #[async_trait]
-pub trait Confirm: Send + Sync {
+pub trait StalenessCheck: Send + Sync {
     /// Why deletions have to wait, if they do: the revision is too young, or
     /// the file has changed since it was read.
-    async fn deletions_wait(&self) -> Option<&'static str>;
+    async fn blocked_reason(&self) -> Option<&'static str>;
 }
 
 impl Engine {
@@ -133,9 +133,8 @@ impl Engine {
         let mut plan = plan::plan(&view.set, desired, &view.inventory, permission.approved);
         let mut outcomes = Vec::new();
         if held.is_none() && !plan.steps.is_empty() {
-            let circumstances = Circumstances::of(&view, &plan, owner);
-            let (ready, deferred) =
-                sort_out(desired, &circumstances, plan.steps.clone(), permission);
+            let context = DeferralContext::of(&view, &plan, owner);
+            let (ready, deferred) = sort_out(desired, &context, plan.steps.clone(), permission);
             let (server, mut objects): (Vec<Step>, Vec<Step>) =
                 ready.into_iter().partition(Step::is_of_server);
             outcomes.extend(deferred);
@@ -151,9 +150,9 @@ impl Engine {
                 view = self.look(desired, true).await?;
                 self.say_what_goes(&mut view.set).await;
                 let later = plan::plan(&view.set, desired, &view.inventory, permission.approved);
-                let circumstances = Circumstances::of(&view, &later, None);
+                let context = DeferralContext::of(&view, &later, None);
                 let (ready, deferred) =
-                    sort_out(desired, &circumstances, later.steps.clone(), permission);
+                    sort_out(desired, &context, later.steps.clone(), permission);
                 objects = ready.into_iter().filter(|step| !step.is_of_server()).collect();
                 outcomes.retain(|outcome| outcome.step.is_of_server());
                 outcomes.extend(settled);
@@ -213,7 +212,7 @@ impl Engine {
         let deletes =
             Self::guard_deletions_again(desired, permission, view, plan, deletes, outcomes);
         if !deletes.is_empty() {
-            match permission.confirm.deletions_wait().await {
+            match permission.confirm.blocked_reason().await {
                 Some(why) => outcomes.extend(deferred_all(deletes, why)),
                 None => {
                     if !approval_used {
@@ -278,10 +277,10 @@ impl Engine {
         let mut inventory = self.store.inventory()?;
         // Large, and made once a round.
         let observation = Box::pin(self.observe(desired, &inventory)).await;
-        if let Reading::Known(Some(found)) = &observation.state.surroundings {
-            self.keeper.set_others(match found {
-                Surroundings { restarted_by: Some(_), .. } => Others::RestartPolicy,
-                Surroundings { runtime: "docker", ours: false, .. } => Others::Owner,
+        if let Reading::Known(Some(found)) = &observation.state.drift {
+            self.supervisor.set_others(match found {
+                RuntimeDrift { restarted_by: Some(_), .. } => Others::RestartPolicy,
+                RuntimeDrift { runtime: "docker", ours: false, .. } => Others::Owner,
                 _ => Others::None,
             });
         }
@@ -308,8 +307,8 @@ impl Engine {
         } else if settle && set.withheld().is_none() {
             set.unknown.extend(self.publish(desired, &observation.state, &inventory).await);
         }
-        let Observation { state, vitals, .. } = observation;
-        Ok(View { inventory, state, vitals, set })
+        let Observation { state, server_stats, .. } = observation;
+        Ok(View { inventory, state, server_stats, set })
     }
 
     /// Success is believed only after reading it back: a step that was
@@ -343,7 +342,7 @@ impl Engine {
 pub(in crate::engine) struct View {
     pub(in crate::engine) inventory: Inventory,
     pub(in crate::engine) state: ObservedState,
-    pub(in crate::engine) vitals: super::report::Vitals,
+    pub(in crate::engine) server_stats: super::report::ServerStats,
     pub(in crate::engine) set: ChangeSet,
 }
 

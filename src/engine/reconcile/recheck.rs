@@ -10,23 +10,26 @@ use std::time::Instant;
 
 /// The turns of each kind.
 #[derive(Debug)]
-pub struct Rechecks {
-    pub(in crate::engine) passwords: Turns,
-    pub(in crate::engine) vcards: Turns,
+pub struct RecheckBudget {
+    pub(in crate::engine) passwords: KindBudget,
+    pub(in crate::engine) vcards: KindBudget,
 }
 
-impl Rechecks {
+impl RecheckBudget {
     /// So many of each a minute, the first turn at `begin`: a command that has
     /// only one round should not always ask for the same.
     #[must_use]
     pub fn new(passwords: usize, vcards: usize, begin: usize) -> Self {
-        Self { passwords: Turns::new(passwords, begin), vcards: Turns::new(vcards, begin) }
+        Self {
+            passwords: KindBudget::new(passwords, begin),
+            vcards: KindBudget::new(vcards, begin),
+        }
     }
 }
 
 /// The turns of one kind.
 #[derive(Debug)]
-pub(in crate::engine) struct Turns {
+pub(in crate::engine) struct KindBudget {
     per_minute: usize,
     state: Mutex<State>,
 }
@@ -47,7 +50,7 @@ pub(in crate::engine) struct Turn {
     length: usize,
 }
 
-impl Turns {
+impl KindBudget {
     fn new(per_minute: usize, begin: usize) -> Self {
         let state = State { begin, allowed: as_f64(per_minute), since: Instant::now() };
         Self { per_minute, state: Mutex::new(state) }
@@ -90,21 +93,21 @@ mod tests {
 
     #[test]
     fn everybody_has_a_turn_and_nobody_two_before_the_others() {
-        let (turns, start) = (Turns::new(3, 0), Instant::now());
+        let (turns, start) = (KindBudget::new(3, 0), Instant::now());
         let mut seen = [0; 7];
         for minute in 0..7 {
             let turn = turns.next_at(7, start + Duration::from_secs(60 * minute));
             (0..7).filter(|n| turn.contains(*n)).for_each(|n| seen[n] += 1);
         }
         assert_eq!(seen, [3; 7]);
-        assert!(!Turns::new(0, 0).next(5).contains(0));
-        assert!(!Turns::new(9, 0).next(0).contains(0));
-        assert!((0..4).all(|n| Turns::new(9, 0).next(4).contains(n)));
+        assert!(!KindBudget::new(0, 0).next(5).contains(0));
+        assert!(!KindBudget::new(9, 0).next(0).contains(0));
+        assert!((0..4).all(|n| KindBudget::new(9, 0).next(4).contains(n)));
     }
 
     #[test]
     fn however_many_rounds_there_are_a_minute_has_its_limit() {
-        let (turns, start) = (Turns::new(10, 0), Instant::now());
+        let (turns, start) = (KindBudget::new(10, 0), Instant::now());
         let asked = |from: u64, to: u64| -> usize {
             let rounds = (from..to).map(|n| turns.next_at(1000, start + Duration::from_millis(n)));
             rounds.map(|turn| turn.count).sum()

@@ -166,7 +166,7 @@ pub struct StepOutcome {
 
 /// Numbers that the server gives about itself.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Vitals {
+pub struct ServerStats {
     /// For how long it has been up, in seconds.
     pub uptime_seconds: Option<u64>,
     /// Sessions by vhost.
@@ -191,7 +191,7 @@ pub struct RoundReport {
     /// What was observed last.
     pub observed: ObservedState,
     /// The server's own numbers.
-    pub vitals: Vitals,
+    pub server_stats: ServerStats,
     /// What still differs, by kind and operation.
     pub drift: BTreeMap<(Kind, Op), usize>,
     /// Objects by kind.

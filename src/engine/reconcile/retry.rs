@@ -7,7 +7,7 @@ use std::time::Duration;
 use backoff::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
 
-use super::contention::Contests;
+use super::contention::Contention;
 use super::report::{CONTESTED, FAILED_BEFORE, RoundReport, StepResult};
 use crate::domain::model::{Kind, ObjectKey};
 use crate::domain::plan::Step;
@@ -41,7 +41,7 @@ struct Failure {
 pub(in crate::engine) struct Retries {
     failing: BTreeMap<ObjectKey, Failure>,
     blind: Option<Failure>,
-    contests: Contests,
+    contention: Contention,
 }
 
 impl Retries {
@@ -50,7 +50,7 @@ impl Retries {
         if self.failing.get(&step.key()).is_some_and(|failure| now < failure.until) {
             return Some(FAILED_BEFORE);
         }
-        self.contests.waits(step, now).then_some(CONTESTED)
+        self.contention.waits(step, now).then_some(CONTESTED)
     }
 
     /// Learns from a round: who failed waits longer, who was not seen to fail
@@ -83,11 +83,11 @@ impl Retries {
                 {
                     self.failing.insert(key, known);
                 }
-                (StepResult::Done, _) => self.contests.done(&outcome.step, now),
+                (StepResult::Done, _) => self.contention.done(&outcome.step, now),
                 (StepResult::Deferred(_), _) => {}
             }
         }
-        self.contests.tidy(now);
+        self.contention.tidy(now);
         self.blind = if report.plan.unknown.is_empty() {
             None
         } else {
@@ -108,7 +108,7 @@ impl Retries {
     /// When the next one is due.
     pub(in crate::engine) fn next(&self, now: Instant) -> Option<Instant> {
         let failing = self.failing.values().chain(&self.blind).map(|failure| failure.until).min();
-        failing.into_iter().chain(self.contests.next(now)).min()
+        failing.into_iter().chain(self.contention.next(now)).min()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
-use super::phases::Confirm;
+use super::phases::StalenessCheck;
 use super::report::{ApplyError, StepOutcome, StepResult};
 use crate::domain::diff::Action;
 use crate::domain::observed::{PAUSED, ProcessState, Reading, Work};
@@ -36,7 +36,7 @@ const NOTED_LATE: Duration = Duration::from_millis(200);
 
 /// When the runtime noted that the server was last started, or a little before.
 pub(in crate::engine) async fn last_start(runtime: &dyn Runtime) -> Option<Timestamp> {
-    let started = runtime.circumstances().await.ok()?.started?;
+    let started = runtime.diagnostics().await.ok()?.started?;
     Some(started.checked_sub(NOTED_LATE).unwrap_or(started))
 }
 
@@ -64,7 +64,7 @@ impl Engine {
         desired: &DesiredState,
         steps: Vec<Step>,
         refused: Option<&str>,
-        confirm: &dyn Confirm,
+        confirm: &dyn StalenessCheck,
     ) -> Vec<StepOutcome> {
         let (config, server): (Vec<Step>, Vec<Step>) =
             steps.into_iter().partition(|step| matches!(step.action, Action::ApplyConfig { .. }));
@@ -102,7 +102,7 @@ impl Engine {
                     note(step, result);
                 }
                 Action::StopServer => {
-                    let result = self.keeper.hold().await.stop().await;
+                    let result = self.supervisor.hold().await.stop().await;
                     note(step, result.map(|()| StepResult::Done));
                 }
                 Action::ReplaceServer => {
@@ -110,7 +110,7 @@ impl Engine {
                     note(step, result);
                 }
                 Action::OwnRestarts => {
-                    let result = self.runtime.own_restarts().await;
+                    let result = self.runtime.disable_restart_policy().await;
                     note(step, result.map(|()| StepResult::Done).map_err(ApplyError::from));
                 }
                 _ => {}
@@ -153,7 +153,7 @@ impl Engine {
                 return;
             }
         };
-        let mut held = self.keeper.hold().await;
+        let mut guard = self.supervisor.hold().await;
         if let Err(error) = self.make().await {
             note(step, Err(error));
             if let Some(config) = config {
@@ -164,7 +164,7 @@ impl Engine {
         match (target, config) {
             (Some(target), Some(config)) => {
                 let result = self
-                    .roll_out(desired, Target { method: Method::Restart, ..target }, &mut held)
+                    .roll_out(desired, Target { method: Method::Restart, ..target }, &mut guard)
                     .await;
                 let runs = self.runtime.inspect().await;
                 note(
@@ -178,7 +178,7 @@ impl Engine {
             }
             _ => {
                 let began = Timestamp::now();
-                let started = match held.start("Created").await {
+                let started = match guard.start("Created").await {
                     Ok(()) if self.supervised => Ok(()),
                     Ok(()) => self.await_start(desired, began).await,
                     Err(error) => Err(error),
@@ -200,27 +200,27 @@ impl Engine {
         Ok(())
     }
 
-    /// Starts a server that has ended. Where a keeper watches over it, that
+    /// Starts a server that has ended. Where a supervisor watches over it, that
     /// has come first mostly, and its backoff is kept.
     async fn start_server(&self, desired: &DesiredState) -> Result<StepResult, ApplyError> {
         if self.supervised {
-            self.keeper.attend().await;
+            self.supervisor.attend().await;
             let runs = matches!(self.runtime.inspect().await?, ProcessState::Running { .. });
-            return Ok(match self.keeper.waits().await {
+            return Ok(match self.supervisor.waits().await {
                 Some(why) => StepResult::Deferred(why.into()),
                 None if runs => StepResult::Done,
                 None => StepResult::deferred("it is gone"),
             });
         }
-        let mut held = self.keeper.hold().await;
+        let mut guard = self.supervisor.hold().await;
         // Its process may be there, and ejabberd in it have been stopped.
         if matches!(self.runtime.inspect().await?, ProcessState::Running { .. }) {
-            held.stop().await?;
+            guard.stop().await?;
         }
         let began = Timestamp::now();
-        held.start("Stopped").await?;
+        guard.start("Stopped").await?;
         self.await_start(desired, began).await?;
-        held.well().await;
+        guard.well().await;
         Ok(StepResult::Done)
     }
 
@@ -230,8 +230,8 @@ impl Engine {
         let target = self.target(desired, config).await?;
         // Others may have started it since.
         let method = self.method_now(Method::Restart).await?;
-        let mut held = self.keeper.hold().await;
-        self.roll_out(desired, Target { method, ..target }, &mut held).await
+        let mut guard = self.supervisor.hold().await;
+        self.roll_out(desired, Target { method, ..target }, &mut guard).await
     }
 
     /// Changes the configuration of a server that runs.
@@ -239,7 +239,7 @@ impl Engine {
         &self,
         desired: &DesiredState,
         step: &Step,
-        confirm: &dyn Confirm,
+        confirm: &dyn StalenessCheck,
     ) -> Result<StepResult, ApplyError> {
         let restart = matches!(step.action, Action::ApplyConfig { restart: true, .. });
         let target = if restart {
@@ -252,12 +252,12 @@ impl Engine {
         if restart && desired.server.announce.is_some() {
             self.announce(desired).await;
             // The file may have changed during the delay that was announced.
-            if let Some(why) = confirm.deletions_wait().await {
+            if let Some(why) = confirm.blocked_reason().await {
                 return Ok(StepResult::deferred(why));
             }
         }
-        let mut held = self.keeper.hold().await;
-        self.roll_out(desired, target, &mut held).await.map(|()| StepResult::Done)
+        let mut guard = self.supervisor.hold().await;
+        self.roll_out(desired, target, &mut guard).await.map(|()| StepResult::Done)
     }
 
     /// How a configuration can be put in force now. The operator waits for a

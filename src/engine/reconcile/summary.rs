@@ -26,7 +26,7 @@ pub(in crate::engine) fn report(
     held: Option<&'static str>,
     (started, took): (Timestamp, Duration),
 ) -> RoundReport {
-    let View { inventory, state, vitals, set } = view;
+    let View { inventory, state, server_stats, set } = view;
     let mut drift = BTreeMap::new();
     for change in &set.changes {
         *drift.entry((change.key.kind, change.op)).or_default() += 1;
@@ -57,7 +57,7 @@ pub(in crate::engine) fn report(
         plan,
         outcomes,
         observed: state,
-        vitals,
+        server_stats,
         drift,
         objects,
         config,

@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::engine::error::StoreError;
 use crate::engine::ports::{ConfigFiles, GoodConfig, MAIN_CONFIG};
 use crate::engine::reconcile::report::ApplyError;
-use crate::engine::supervisor::Held;
+use crate::engine::supervisor::SupervisorGuard;
 
 /// `reload_config` closes a listener whose options changed and opens it again at
 /// once. While clients are connected the port may not be free yet: "address
@@ -42,7 +42,7 @@ impl Engine {
         &self,
         desired: &DesiredState,
         target: Target,
-        held: &mut Held<'_>,
+        guard: &mut SupervisorGuard<'_>,
     ) -> Result<(), ApplyError> {
         let Target { files, method, standing } = target;
         let declared = desired.config.as_ref().map(|config| config.variant.clone());
@@ -64,7 +64,7 @@ impl Engine {
             standing: standing.is_some(),
             since: Timestamp::now(),
         };
-        self.drive(desired, under_way, files, before, held).await
+        self.drive(desired, under_way, files, before, guard).await
     }
 
     /// Ends a rollout in the middle of which an operator was killed.
@@ -87,14 +87,14 @@ impl Engine {
             variant = under_way.variant,
             "a rollout was interrupted; going on where it was"
         );
-        let mut held = self.keeper.hold().await;
+        let mut guard = self.supervisor.hold().await;
         // One that went down with the operator (its host did) is no sign.
         if let Phase::Gating { side, .. } = under_way.rollout.phase
             && matches!(self.runtime.inspect().await, Ok(ProcessState::Stopped { .. }))
         {
             under_way.rollout.phase = Phase::Putting { side, method: Method::Restart };
         }
-        Ok(Some(self.drive(desired, under_way, files, before, &mut held).await))
+        Ok(Some(self.drive(desired, under_way, files, before, &mut guard).await))
     }
 
     async fn drive(
@@ -103,7 +103,7 @@ impl Engine {
         mut under_way: UnderWay,
         files: ConfigFiles,
         before: ConfigFiles,
-        held: &mut Held<'_>,
+        guard: &mut SupervisorGuard<'_>,
     ) -> Result<(), ApplyError> {
         // What was not there before cannot be taken away from a server that is
         // stopped, but it can be emptied.
@@ -132,7 +132,7 @@ impl Engine {
                     blame: false,
                 }),
                 Effect::Put(side, method) => {
-                    held.rolls_out(&under_way.variant);
+                    guard.rolls_out(&under_way.variant);
                     if side == Side::Old {
                         tracing::warn!(
                             cause = under_way.rollout.failure.as_ref().map(|f| f.message.as_str()),
@@ -140,7 +140,7 @@ impl Engine {
                         );
                     }
                     under_way.since = Timestamp::now();
-                    let put = self.put(of(side), method, held).await;
+                    let put = self.put(of(side), method, guard).await;
                     put.map(|since| under_way.since = since)
                 }
                 Effect::Gate(side) => self.gate(desired, side, under_way.since).await,
@@ -158,18 +158,18 @@ impl Engine {
                 return Err(error.into());
             }
         };
-        self.conclude(&under_way, &outcome, held).await
+        self.conclude(&under_way, &outcome, guard).await
     }
 
     async fn conclude(
         &self,
         under_way: &UnderWay,
         outcome: &Outcome,
-        held: &mut Held<'_>,
+        guard: &mut SupervisorGuard<'_>,
     ) -> Result<(), ApplyError> {
         self.telemetry.rollout(under_way.rollout.method.as_str(), outcome.as_str());
         if matches!(outcome, Outcome::Good | Outcome::RolledBack(_)) {
-            held.well().await;
+            guard.well().await;
         }
         let error = match outcome {
             Outcome::Good => None,
@@ -239,7 +239,7 @@ impl Engine {
         &self,
         files: &ConfigFiles,
         method: Method,
-        held: &mut Held<'_>,
+        guard: &mut SupervisorGuard<'_>,
     ) -> Result<Timestamp, Failure> {
         let mut since = Timestamp::now();
         let put = async {
@@ -258,12 +258,12 @@ impl Engine {
                 }
                 Method::Restart => {
                     if matches!(self.runtime.inspect().await?, ProcessState::Running { .. }) {
-                        held.stop().await?;
+                        guard.stop().await?;
                     }
                     self.runtime.write_config(files).await?;
                     // What a server logs while it is stopped is not about these files.
                     since = Timestamp::now();
-                    held.start("Config").await?;
+                    guard.start("Config").await?;
                 }
             }
             Ok::<_, ApplyError>(())

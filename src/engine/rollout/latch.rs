@@ -10,7 +10,7 @@ use crate::domain::rollout::Rollout;
 use crate::domain::spec::DesiredState;
 use crate::engine::Engine;
 use crate::engine::error::StoreError;
-use crate::engine::ports::{ConfigFiles, GoodConfig, Memo, Store};
+use crate::engine::ports::{ConfigFiles, GoodConfig, StateKey, Store};
 use crate::engine::reconcile::report::ApplyError;
 
 /// A configuration that is not tried again until it changes or somebody says so.
@@ -54,17 +54,17 @@ pub(in crate::engine) struct UnderWay {
 /// The latch of the memory. One that cannot be read is none: it was written by
 /// another version, and the worst that follows is one more try.
 pub fn latch(store: &dyn Store) -> Result<Option<Latch>, StoreError> {
-    Ok(store.memo(Memo::Latch)?.and_then(|json| serde_json::from_str(&json).ok()))
+    Ok(store.recall(StateKey::Latch)?.and_then(|json| serde_json::from_str(&json).ok()))
 }
 
 /// Takes the latch away; answers whether there was one.
 pub fn lift_latch(store: &dyn Store) -> Result<Option<Latch>, StoreError> {
     let before = latch(store)?;
     if before.is_some() {
-        store.remember(Memo::Latch, None)?;
+        store.remember(StateKey::Latch, None)?;
     }
-    if store.memo(Memo::FailedReplacement)?.is_some() {
-        store.remember(Memo::FailedReplacement, None)?;
+    if store.recall(StateKey::FailedReplacement)?.is_some() {
+        store.remember(StateKey::FailedReplacement, None)?;
     }
     Ok(before)
 }
@@ -91,7 +91,7 @@ fn set_aside(store: &dyn Store, declared: &Digest, to: &GoodConfig) -> Result<()
 
 fn keep_latch(store: &dyn Store, latch: &Latch) -> Result<(), StoreError> {
     let json = serde_json::to_string(latch).unwrap_or_default();
-    store.remember(Memo::Latch, Some(&json))
+    store.remember(StateKey::Latch, Some(&json))
 }
 
 impl Engine {
@@ -159,7 +159,7 @@ impl Engine {
     }
 
     pub(in crate::engine) fn under_way(&self) -> Result<Option<UnderWay>, StoreError> {
-        let kept = self.store.memo(Memo::Rollout)?;
+        let kept = self.store.recall(StateKey::Rollout)?;
         Ok(kept.and_then(|json| serde_json::from_str(&json).ok()))
     }
 
@@ -168,6 +168,6 @@ impl Engine {
         under_way: Option<&UnderWay>,
     ) -> Result<(), StoreError> {
         let json = under_way.and_then(|under_way| serde_json::to_string(under_way).ok());
-        self.store.remember(Memo::Rollout, json.as_deref())
+        self.store.remember(StateKey::Rollout, json.as_deref())
     }
 }

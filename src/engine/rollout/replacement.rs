@@ -13,12 +13,12 @@ use crate::domain::observed::{ProcessState, Reading};
 use crate::domain::plan::Step;
 use crate::domain::spec::{DesiredState, ServerState};
 use crate::engine::Engine;
-use crate::engine::ports::Memo;
+use crate::engine::ports::StateKey;
 use crate::engine::reconcile::database::accounts;
 use crate::engine::reconcile::observe::hosts;
-use crate::engine::reconcile::phases::Confirm;
+use crate::engine::reconcile::phases::StalenessCheck;
 use crate::engine::reconcile::report::{ApplyError, StepResult};
-use crate::engine::supervisor::Held;
+use crate::engine::supervisor::SupervisorGuard;
 
 /// The record of a replacement under way.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,9 +34,9 @@ impl Engine {
         &self,
         desired: &DesiredState,
         step: &Step,
-        confirm: &dyn Confirm,
+        confirm: &dyn StalenessCheck,
     ) -> Result<StepResult, ApplyError> {
-        if self.store.memo(Memo::FailedReplacement)?.as_ref() == Some(&step.reason) {
+        if self.store.recall(StateKey::FailedReplacement)?.as_ref() == Some(&step.reason) {
             return Err(ApplyError::NotReplaced(
                 "it failed before, and is tried again when the declaration changes or after \
                  `ejabberd-operator retry`"
@@ -46,24 +46,24 @@ impl Engine {
         self.runtime.prepare_replacement().await?;
         self.announce(desired).await;
         // The file may have changed during the delay that was announced.
-        if let Some(why) = confirm.deletions_wait().await {
+        if let Some(why) = confirm.blocked_reason().await {
             return Ok(StepResult::deferred(why));
         }
-        let mut held = self.keeper.hold().await;
+        let mut guard = self.supervisor.hold().await;
         let gone = || ApplyError::NotReplaced("there is nothing to replace".to_owned());
         let old = self.runtime.instance().await?.ok_or_else(gone)?;
         let backup = self.server.back_up().await?;
         tracing::info!(backup, "the database was backed up");
-        held.stop().await?;
+        guard.stop().await?;
         let replacement = Replacement { old, reason: step.reason.clone() };
         let json = serde_json::to_string(&replacement).unwrap_or_default();
-        self.store.remember(Memo::Replacement, Some(&json))?;
+        self.store.remember(StateKey::Replacement, Some(&json))?;
         let replaced = async {
             self.runtime.replace(&replacement.old).await?;
-            held.start("Replaced").await
+            guard.start("Replaced").await
         };
         let replaced = replaced.await;
-        self.prove_replacement(desired, &replacement, replaced, &mut held).await?;
+        self.prove_replacement(desired, &replacement, replaced, &mut guard).await?;
         Ok(StepResult::Done)
     }
 
@@ -78,7 +78,7 @@ impl Engine {
             return Ok(());
         }
         tracing::warn!("a replacement was interrupted; going on where it was");
-        let mut held = self.keeper.hold().await;
+        let mut guard = self.supervisor.hold().await;
         let interrupted = || ApplyError::NotStarted("the operator was ended before".to_owned());
         let started = if self.runtime.instance().await?.as_ref() == Some(&replacement.old) {
             // It was not put aside yet.
@@ -88,20 +88,20 @@ impl Engine {
                 ProcessState::Running { .. } => Ok(()),
                 ProcessState::Absent => Err(interrupted()),
                 ProcessState::Created | ProcessState::Stopped { .. } => {
-                    held.start("Replaced").await
+                    guard.start("Replaced").await
                 }
             }
         };
-        self.prove_replacement(desired, &replacement, started, &mut held).await
+        self.prove_replacement(desired, &replacement, started, &mut guard).await
     }
 
     fn replacement(&self) -> Result<Option<Replacement>, ApplyError> {
-        let memo = self.store.memo(Memo::Replacement)?;
+        let memo = self.store.recall(StateKey::Replacement)?;
         let replacement = memo.as_ref().and_then(|json| serde_json::from_str(json).ok());
         if memo.is_some() && replacement.is_none() {
             // An operator of version 0.1 did not write down what it replaced.
             tracing::warn!("a replacement of an older operator cannot be resumed");
-            self.store.remember(Memo::Replacement, None)?;
+            self.store.remember(StateKey::Replacement, None)?;
         }
         Ok(replacement)
     }
@@ -111,7 +111,7 @@ impl Engine {
         desired: &DesiredState,
         replacement: &Replacement,
         started: Result<(), ApplyError>,
-        held: &mut Held<'_>,
+        guard: &mut SupervisorGuard<'_>,
     ) -> Result<(), ApplyError> {
         let proved = match started {
             Ok(()) => {
@@ -125,17 +125,17 @@ impl Engine {
         };
         match proved {
             Ok(()) => {
-                held.well().await;
-                self.runtime.drop_aside(&replacement.old).await?;
-                self.store.remember(Memo::FailedReplacement, None)?;
-                Ok(self.store.remember(Memo::Replacement, None)?)
+                guard.well().await;
+                self.runtime.commit_replacement(&replacement.old).await?;
+                self.store.remember(StateKey::FailedReplacement, None)?;
+                Ok(self.store.remember(StateKey::Replacement, None)?)
             }
             Err(error) => {
                 tracing::warn!(%error, "the new container is not well; the old one comes back");
-                self.store.remember(Memo::FailedReplacement, Some(&replacement.reason))?;
-                self.runtime.bring_back(&replacement.old).await?;
-                self.store.remember(Memo::Replacement, None)?;
-                held.start("BroughtBack").await?;
+                self.store.remember(StateKey::FailedReplacement, Some(&replacement.reason))?;
+                self.runtime.rollback_replacement(&replacement.old).await?;
+                self.store.remember(StateKey::Replacement, None)?;
+                guard.start("BroughtBack").await?;
                 Err(ApplyError::NotReplaced(error.to_string()))
             }
         }

@@ -2,29 +2,29 @@
 
 use tokio::sync::MutexGuard;
 
-use super::Keeper;
+use super::Supervisor;
 use crate::domain::status::ConditionType;
 use crate::domain::supervision::{Event, Supervision};
 use crate::engine::reconcile::report::ApplyError;
 
-/// The keeper leaves the server alone while this lives.
-pub(in crate::engine) struct Held<'a> {
+/// The supervisor leaves the server alone while this lives.
+pub(in crate::engine) struct SupervisorGuard<'a> {
     pub(super) machine: MutexGuard<'a, Supervision>,
-    pub(super) keeper: &'a Keeper,
+    pub(super) supervisor: &'a Supervisor,
 }
 
-impl Held<'_> {
+impl SupervisorGuard<'_> {
     /// Starts the process, and has it counted.
     pub(in crate::engine) async fn start(&mut self, reason: &str) -> Result<(), ApplyError> {
-        self.keeper.runtime.start().await?;
-        self.keeper.telemetry.restarted(reason);
+        self.supervisor.runtime.start().await?;
+        self.supervisor.telemetry.restarted(reason);
         Ok(())
     }
 
     /// Says that a configuration is being put in force.
     pub(in crate::engine) fn rolls_out(&self, variant: &str) {
         let message = format!("`{variant}` is being put in force");
-        self.keeper.show(|status, now| {
+        self.supervisor.show(|status, now| {
             // Until it has proved itself, nothing is known to be as declared.
             status.set(ConditionType::Ready, false, "RollingOut", message.as_str(), now);
             status.set(ConditionType::ConfigApplied, false, "RollingOut", message, now);
@@ -34,26 +34,26 @@ impl Held<'_> {
     /// Stops the server in good order, then its process.
     pub(in crate::engine) async fn stop(&mut self) -> Result<(), ApplyError> {
         // Whoever asks before the round is over must not read what was true before.
-        self.keeper.show(|status, now| {
+        self.supervisor.show(|status, now| {
             let why = "the operator has stopped it, and a round is under way";
             status.server.up = false;
             status.set(ConditionType::Healthy, false, "Interrupted", why, now);
             status.set(ConditionType::Ready, false, "ServerDown", why, now);
         });
-        Ok(self.keeper.stop_in_order().await?)
+        Ok(self.supervisor.stop_in_order().await?)
     }
 
     /// Says that the server was found well.
     pub(in crate::engine) async fn well(&mut self) {
-        let Self { machine, keeper } = self;
-        keeper.advance(machine, Event::Runs).await;
-        keeper.advance(machine, Event::Answered).await;
+        let Self { machine, supervisor } = self;
+        supervisor.advance(machine, Event::Runs).await;
+        supervisor.advance(machine, Event::Answered).await;
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for SupervisorGuard<'_> {
     fn drop(&mut self) {
         // Whatever happened meanwhile was not attended to.
-        self.keeper.process.notify_one();
+        self.supervisor.process.notify_one();
     }
 }

@@ -1,8 +1,9 @@
-//! Keeps the server running: carries out what [`supervision`] decides.
+//! Keeps the server running: carries out what
+//! [`crate::domain::supervision`] decides.
 //!
 //! A task of its own, beside the rounds: a round may take minutes, and a death
 //! is answered within milliseconds all the same. What stops the server on
-//! purpose (a rollout, a replacement) holds the keeper meanwhile.
+//! purpose (a rollout, a replacement) holds the supervisor meanwhile.
 
 mod guard;
 pub(super) mod meter;
@@ -18,8 +19,8 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, timeout};
 
-use super::controller::status_publisher::Bulletin;
-use super::ports::{Memo, Runtime, Store, Telemetry};
+use super::controller::status_publisher::StatusPublisher;
+use super::ports::{Runtime, StateKey, Store, Telemetry};
 use super::reconcile::observe::{HALTED, Sight};
 use super::reconcile::report::STARTING;
 use crate::domain::observed::Work;
@@ -27,8 +28,8 @@ use crate::domain::spec;
 use crate::domain::spec::{DesiredState, Mode, ServerState};
 use crate::domain::status::Status;
 use crate::domain::supervision::{Event, Others, Settings, State, Supervision};
-use crate::ejabberd::Server;
-pub(super) use crate::engine::supervisor::guard::Held;
+use crate::ejabberd::EjabberdClient;
+pub(super) use crate::engine::supervisor::guard::SupervisorGuard;
 use probe::{Answer, Prober};
 use report::{describe, told};
 
@@ -41,10 +42,10 @@ const LOOK: Duration = Duration::from_secs(1);
 /// An engine that does not answer is asked again after so long.
 const BLIND: Duration = Duration::from_secs(2);
 
-/// The keeper of one server; see the module's documentation.
-pub struct Keeper {
+/// The supervisor of one server; see the module's documentation.
+pub struct Supervisor {
     runtime: Arc<dyn Runtime>,
-    server: Server,
+    server: EjabberdClient,
     store: Arc<dyn Store>,
     telemetry: Arc<dyn Telemetry>,
     prober: Prober,
@@ -58,23 +59,23 @@ pub struct Keeper {
     process: Arc<Notify>,
     /// Says that a round may have something to do.
     news: Arc<Notify>,
-    bulletin: Option<Arc<Bulletin>>,
+    publisher: Option<Arc<StatusPublisher>>,
 }
 
-impl Keeper {
-    /// A keeper of what `desired` declares. It does nothing by itself until
+impl Supervisor {
+    /// A supervisor of what `desired` declares. It does nothing by itself until
     /// somebody runs [`supervise`](Self::supervise); `news` is said when a
     /// round may have something to do.
     #[must_use]
     pub fn new(
         desired: &DesiredState,
-        (runtime, server): (Arc<dyn Runtime>, Server),
+        (runtime, server): (Arc<dyn Runtime>, EjabberdClient),
         (store, telemetry): (Arc<dyn Store>, Arc<dyn Telemetry>),
-        (bulletin, news): (Option<Arc<Bulletin>>, Arc<Notify>),
+        (publisher, news): (Option<Arc<StatusPublisher>>, Arc<Notify>),
     ) -> Self {
         let settings = settings(&desired.server, Others::None);
         let now = Timestamp::now();
-        let kept = store.memo(Memo::Supervision).ok().flatten();
+        let kept = store.recall(StateKey::Supervision).ok().flatten();
         let kept = kept.and_then(|json| serde_json::from_str::<Supervision>(&json).ok());
         let machine = kept.map_or_else(
             || Supervision::new(now),
@@ -92,7 +93,7 @@ impl Keeper {
             blind: AtomicBool::new(false),
             process: Arc::default(),
             news,
-            bulletin,
+            publisher,
         }
     }
 
@@ -178,9 +179,9 @@ impl Keeper {
         due.unwrap_or_else(|| machine.probe_after(&probe))
     }
 
-    /// Has the keeper leave the server alone until the guard is dropped.
-    pub(super) async fn hold(&self) -> Held<'_> {
-        Held { machine: self.machine.lock().await, keeper: self }
+    /// Has the supervisor leave the server alone until the guard is dropped.
+    pub(super) async fn hold(&self) -> SupervisorGuard<'_> {
+        SupervisorGuard { machine: self.machine.lock().await, supervisor: self }
     }
 
     /// Whether the server was found in need of being started and waits for it: until when, and why.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::domain::checks::audit;
 use crate::domain::checks::audit::Table;
 use crate::domain::model::Vhost;
-use crate::ejabberd::{ControlError, Endpoint, Listener, NodePhase, Server};
+use crate::ejabberd::{ControlError, EjabberdClient, Endpoint, Listener, NodePhase};
 
 /// How long a probe of a server that starts may take: opening a session costs
 /// a busy host seconds.
@@ -59,7 +59,7 @@ pub(in crate::engine) enum Answer {
 
 /// Asks one server.
 pub(in crate::engine) struct Prober {
-    server: Server,
+    server: EjabberdClient,
     known: Mutex<Known>,
 }
 
@@ -71,7 +71,7 @@ struct Known {
 }
 
 impl Prober {
-    pub(in crate::engine) fn new(server: Server, host: Vhost) -> Self {
+    pub(in crate::engine) fn new(server: EjabberdClient, host: Vhost) -> Self {
         Self { server, known: Mutex::new(Known { host, listeners: None, measured: None }) }
     }
 
@@ -105,7 +105,7 @@ impl Prober {
 
     async fn look(
         &self,
-        server: &Server,
+        server: &EjabberdClient,
         deadline: Duration,
         starting: bool,
     ) -> Result<Answer, ControlError> {
@@ -126,7 +126,7 @@ impl Prober {
     /// The first client port that does not speak XMPP, and what was seen there.
     async fn silent_port(
         &self,
-        server: &Server,
+        server: &EjabberdClient,
         deadline: Duration,
         ask_again: bool,
     ) -> Result<Option<String>, ControlError> {
@@ -175,7 +175,10 @@ impl Prober {
     }
 
     /// The first client port that answers as XMPP or HTTP do, if one does.
-    async fn port_that_answers(&self, server: &Server) -> Result<Option<SocketAddr>, ControlError> {
+    async fn port_that_answers(
+        &self,
+        server: &EjabberdClient,
+    ) -> Result<Option<SocketAddr>, ControlError> {
         let host = self.known().host.clone();
         let known = self.known().listeners.as_ref().map(|(_, known)| known.clone());
         // An answer to this shows that the operator can look, so that a port
@@ -207,7 +210,7 @@ impl Prober {
 
     async fn listeners(
         &self,
-        server: &Server,
+        server: &EjabberdClient,
         ask_again: bool,
     ) -> Result<Vec<Endpoint>, ControlError> {
         if !ask_again

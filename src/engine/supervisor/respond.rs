@@ -1,4 +1,4 @@
-//! What the keeper answers to what it sees: feeds the state machine, does what
+//! What the supervisor answers to what it sees: feeds the state machine, does what
 //! it says, and tells.
 
 use std::time::Duration;
@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::report::{describe, headline};
-use super::{BLIND, Keeper};
+use super::{BLIND, Supervisor};
 use crate::domain::observed::{PAUSED, ProcessState};
 use crate::domain::status::{ConditionType, News, Status};
 use crate::domain::supervision::{Cause, Effect, Ending, Event, State, Supervision};
 use crate::engine::error::RuntimeError;
-use crate::engine::ports::Memo;
+use crate::engine::ports::StateKey;
 use crate::engine::reconcile::server_phase::{START_LINES, last_start, log_of_start};
 
 /// How far back the log of a server is read where nobody knows since when the
@@ -23,7 +23,7 @@ fn long_ago() -> Timestamp {
     Timestamp::now().checked_sub(LAST_WORDS_SINCE).unwrap_or_default()
 }
 
-impl Keeper {
+impl Supervisor {
     pub(super) async fn event(&self, process: ProcessState, machine: &Supervision) -> Event {
         match process {
             ProcessState::Absent | ProcessState::Created => Event::IsAbsent,
@@ -141,7 +141,7 @@ impl Keeper {
             return;
         }
         if let Ok(json) = serde_json::to_string(after)
-            && let Err(error) = self.store.remember(Memo::Supervision, Some(&json))
+            && let Err(error) = self.store.remember(StateKey::Supervision, Some(&json))
         {
             tracing::warn!(%error, "failed to remember how the server fares");
         }
@@ -169,8 +169,8 @@ impl Keeper {
     }
 
     pub(super) fn show(&self, change: impl FnOnce(&mut Status, Timestamp)) {
-        if let Some(bulletin) = &self.bulletin {
-            bulletin.publish(change);
+        if let Some(publisher) = &self.publisher {
+            publisher.publish(change);
         }
     }
 }

@@ -73,13 +73,13 @@ async fn ask_everything(docker: &DockerRuntime, name: &str) {
     ask!("location", docker.location("/home/ejabberd/database"));
     ask!("would_lose", docker.would_lose(None));
     ask!("usage", docker.usage());
-    ask!("circumstances", docker.circumstances());
+    ask!("diagnostics", docker.diagnostics());
     ask!("log", docker.log(Timestamp::UNIX_EPOCH, 100));
     ask!("locate", async { docker.locate().await.map(|(_, node)| node.name) });
     ask!("output", docker.output(program(), Duration::from_secs(60)));
     ask!("leftovers", docker.remove_leftovers());
     ask!("replace", docker.replace("1"));
-    ask!("own_restarts", docker.own_restarts());
+    ask!("disable_restart_policy", docker.disable_restart_policy());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! Floor 3: files of the host outside the state directory.
+//! Files of the host outside the state directory.
 //!
 //! The operator is often root, and other accounts own directories in which it reads
 //! and writes: a configuration that is mounted into the container, a volume of the

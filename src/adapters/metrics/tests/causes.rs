@@ -74,7 +74,7 @@ fn a_silent_server_leaves_no_series_behind() {
     let metrics = Metrics::new().unwrap();
     let mut status = status();
     metrics.status(&status);
-    // The keeper notes a death between two rounds; what was said last stays in the status.
+    // The supervisor notes a death between two rounds; what was said last stays in the status.
     status.server.up = false;
     metrics.status(&status);
     let series = parse(&metrics.encode());
@@ -120,7 +120,7 @@ fn failing_objects_are_all_counted_and_each_once() {
 fn a_container_that_has_ended_uses_nothing() {
     let metrics = Metrics::new().unwrap();
     let mut report = report(BTreeMap::new());
-    report.vitals.usage = Some(Usage { cpu_seconds: 1.0, memory_bytes: 2, work: None });
+    report.server_stats.usage = Some(Usage { cpu_seconds: 1.0, memory_bytes: 2, work: None });
     report.observed.process = Reading::Known(ProcessState::Running { health: None });
     metrics.round(&report);
     assert!(metrics.encode().contains("ejabberd_container_memory_bytes 2"));

@@ -14,7 +14,7 @@ use crate::domain::observed::{ObservedState, Reading, Usage};
 use crate::domain::plan::{Plan, Step, Summary};
 use crate::domain::status::Counts;
 use crate::ejabberd::{Call, Control, ControlError, Shape, Value};
-use crate::engine::{StepResult, Vitals};
+use crate::engine::{ServerStats, StepResult};
 
 /// Reads an exposition, strictly: every sample belongs to the family whose
 /// `HELP` and `TYPE` stand right before it, and no series comes twice.
@@ -84,7 +84,7 @@ fn report(drift: BTreeMap<(Kind, Op), usize>) -> RoundReport {
         },
         outcomes: vec![],
         observed: ObservedState::unanswered(Reading::Unknown(String::new()), ""),
-        vitals: Vitals::default(),
+        server_stats: ServerStats::default(),
         drift,
         objects: [(Kind::User, Counts { desired: 3, managed: 2, unmanaged: 1 })].into(),
         config: None,

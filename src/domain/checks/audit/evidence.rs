@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Certificate, Socket};
 use crate::domain::configuration::Configuration;
 use crate::domain::model::ServerVersion;
-use crate::domain::observed::{Reading, Surroundings};
+use crate::domain::observed::{Reading, RuntimeDrift};
 
 /// Everything that was gathered about a server. Gathering never fails: what
 /// could not be had is unknown, with the reason.
@@ -24,7 +24,7 @@ pub struct Evidence {
     /// The sockets of the host, as this program sees it.
     pub host: Reading<Vec<Socket>>,
     /// How it is run; unknown as well where there is nothing.
-    pub surroundings: Reading<Surroundings>,
+    pub drift: Reading<RuntimeDrift>,
     /// What clients are offered, by listener.
     pub wire: Reading<Vec<Wire>>,
     /// The server's version.

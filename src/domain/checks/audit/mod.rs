@@ -1,4 +1,4 @@
-//! Floor 2: the security checklist, as a program.
+//! The security checklist, as a program.
 //!
 //! Pure: [`check`] judges an [`Evidence`] that somebody else gathered. There is
 //! one list of checks, [`CHECKS`]; whoever wants to know whether a server is

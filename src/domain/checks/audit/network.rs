@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::evidence::{ClientListener, Distribution, Evidence, Inside, Wire};
 use super::{Answer, Socket, Verdict, fails, file, holds, unknown};
 use crate::domain::configuration::{Configuration, Listener, Transport};
-use crate::domain::observed::{Reading, Surroundings};
+use crate::domain::observed::{Reading, RuntimeDrift};
 
 /// Where epmd listens, which tells other nodes where the distribution does, unless
 /// the server says otherwise.
@@ -34,8 +34,8 @@ pub(super) fn loopback_inside(evidence: &Evidence) -> Answer {
     if open.is_empty() {
         return holds(list(own.iter().map(std::string::ToString::to_string)));
     }
-    let bridge = match &evidence.surroundings {
-        Reading::Known(Surroundings { host_network: false, .. }) => {
+    let bridge = match &evidence.drift {
+        Reading::Known(RuntimeDrift { host_network: false, .. }) => {
             "; in a bridge network that is the container's own address: other containers reach it, \
              and a published port needs it, so only with the host's network can this hold"
         }
@@ -45,14 +45,14 @@ pub(super) fn loopback_inside(evidence: &Evidence) -> Answer {
 }
 
 pub(super) fn loopback_published(evidence: &Evidence) -> Answer {
-    let surroundings = match &evidence.surroundings {
-        Reading::Known(surroundings) => surroundings,
+    let drift = match &evidence.drift {
+        Reading::Known(drift) => drift,
         Reading::Unknown(why) => return unknown(why),
     };
-    let published = &surroundings.published;
+    let published = &drift.published;
     let open: Vec<&SocketAddr> = published.iter().filter(|at| !at.ip().is_loopback()).collect();
     match (published.as_slice(), open.as_slice()) {
-        ([], _) if surroundings.host_network => {
+        ([], _) if drift.host_network => {
             holds("none: with the host's network there is nothing to publish")
         }
         ([], _) => holds("none is published"),
@@ -64,28 +64,28 @@ pub(super) fn loopback_published(evidence: &Evidence) -> Answer {
 /// The ports of the server, on the host: with the host's network those that
 /// the server has open, else those that are published.
 pub(super) fn loopback_host(evidence: &Evidence) -> Answer {
-    let (surroundings, host) = match (&evidence.surroundings, &evidence.host) {
-        (Reading::Known(surroundings), Reading::Known(host)) => (surroundings, host),
+    let (drift, host) = match (&evidence.drift, &evidence.host) {
+        (Reading::Known(drift), Reading::Known(host)) => (drift, host),
         (Reading::Unknown(why), _) | (_, Reading::Unknown(why)) => return unknown(why),
     };
-    let ports: BTreeSet<u16> = if surroundings.host_network {
+    let ports: BTreeSet<u16> = if drift.host_network {
         match &evidence.inside {
             Reading::Known(inside) => inside.own().map(|socket| socket.at.port()).collect(),
             Reading::Unknown(why) => return unknown(why),
         }
     } else {
-        surroundings.published.iter().map(SocketAddr::port).collect()
+        drift.published.iter().map(SocketAddr::port).collect()
     };
     if ports.is_empty() {
         return holds("it has no port on the host");
     }
     // A socket of another program may have the same port at another address.
     let is_of_server = |socket: &&Socket| {
-        if surroundings.host_network {
+        if drift.host_network {
             let inside = evidence.inside.known();
             inside.is_some_and(|inside| inside.own().any(|own| own.at == socket.at))
         } else {
-            surroundings.published.iter().any(|at| {
+            drift.published.iter().any(|at| {
                 at.port() == socket.at.port()
                     && (at.ip() == socket.at.ip() || socket.at.ip().is_unspecified())
             })

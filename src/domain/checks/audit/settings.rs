@@ -3,7 +3,7 @@
 use super::evidence::{Evidence, Variant};
 use super::{Answer, fails, holds, unknown};
 use crate::domain::model::ServerVersion;
-use crate::domain::observed::{Reading, Surroundings};
+use crate::domain::observed::{Reading, RuntimeDrift};
 
 /// The oldest version that this program, its checks and both variants are
 /// tried with. What an older one makes of an option that it does not know,
@@ -39,30 +39,30 @@ pub(super) fn version_floor(evidence: &Evidence) -> Answer {
     }
 }
 
-fn surrounded(evidence: &Evidence, judge: impl Fn(&Surroundings) -> Answer) -> Answer {
-    match &evidence.surroundings {
-        Reading::Known(surroundings) => judge(surroundings),
+fn surrounded(evidence: &Evidence, judge: impl Fn(&RuntimeDrift) -> Answer) -> Answer {
+    match &evidence.drift {
+        Reading::Known(drift) => judge(drift),
         Reading::Unknown(why) => unknown(why),
     }
 }
 
 pub(super) fn restart_policy(evidence: &Evidence) -> Answer {
-    surrounded(evidence, |surroundings| match &surroundings.restarted_by {
+    surrounded(evidence, |drift| match &drift.restarted_by {
         Some(other) => fails(other),
         None => holds("nobody else does"),
     })
 }
 
 pub(super) fn docker_socket(evidence: &Evidence) -> Answer {
-    surrounded(evidence, |surroundings| match &surroundings.engine_socket {
+    surrounded(evidence, |drift| match &drift.engine_socket {
         Some(path) => fails(format!("{path} of the host is mounted in the container")),
         None => holds("it is not mounted"),
     })
 }
 
 pub(super) fn not_privileged(evidence: &Evidence) -> Answer {
-    surrounded(evidence, |surroundings| {
-        if surroundings.privileged {
+    surrounded(evidence, |drift| {
+        if drift.privileged {
             fails("it may do what root of the host may")
         } else {
             holds("it is not")

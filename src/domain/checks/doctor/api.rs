@@ -134,11 +134,11 @@ pub(super) fn reach(e: &Evidence) -> Answer {
         if e.docker().is_none() {
             return fine("the server is in the host's own network");
         }
-        let (surroundings, around) = match (&server.surroundings, &server.circumstances) {
-            (Reading::Known(surroundings), Reading::Known(around)) => (surroundings, around),
+        let (drift, around) = match (&server.drift, &server.diagnostics) {
+            (Reading::Known(drift), Reading::Known(around)) => (drift, around),
             (Reading::Unknown(why), _) | (_, Reading::Unknown(why)) => return unknown(why.clone()),
         };
-        if surroundings.host_network {
+        if drift.host_network {
             let places = apis.iter().map(|api| format!("curl {}/status", place(api)));
             return fine("the container has the host's network").with(places);
         }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::domain::model::{Jid, RoomJid, ServerVersion, Vhost};
 use crate::domain::observed::{
-    Circumstances, Holder, ProcessState, Published, Reading, Space, Surroundings, Usage,
+    Holder, ProcessState, Published, Reading, RuntimeDiagnostics, RuntimeDrift, Space, Usage,
 };
 use crate::domain::spec;
 use crate::domain::spec::{DesiredState, ServerState};
@@ -91,9 +91,9 @@ pub struct Server {
     /// Its process.
     pub process: Reading<ProcessState>,
     /// How it is set up.
-    pub circumstances: Reading<Circumstances>,
+    pub diagnostics: Reading<RuntimeDiagnostics>,
     /// How that is declared.
-    pub surroundings: Reading<Surroundings>,
+    pub drift: Reading<RuntimeDrift>,
     /// The last lines of its log that matter, the latest last.
     pub log: Reading<Vec<String>>,
     /// Why it ended, as far as its end and its log tell. Only of one that has.

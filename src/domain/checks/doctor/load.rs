@@ -58,7 +58,7 @@ pub(super) fn memory(e: &Evidence) -> Answer {
             return no_matter("the server is stopped, as declared");
         }
         let used = known!(&server.load.usage).1.memory_bytes;
-        match server.circumstances.known().and_then(|around| around.memory_limit) {
+        match server.diagnostics.known().and_then(|around| around.memory_limit) {
             None => fine(format!("it has {}; there is no limit", bytes(used))),
             Some(limit) => {
                 let said = format!("it has {} of {}", bytes(used), bytes(limit));
@@ -156,7 +156,7 @@ pub(super) fn restarts(e: &Evidence) -> Answer {
         if let Some(up) = server.answer.known().and_then(|alive| alive.uptime) {
             lines.push(format!("up for {}", time(up)));
         }
-        let by_docker = server.circumstances.known().map_or(0, |around| around.restarts);
+        let by_docker = server.diagnostics.known().map_or(0, |around| around.restarts);
         if by_docker > 0 {
             lines.push(format!("Docker started it again {by_docker} times"));
         }

@@ -1,4 +1,4 @@
-//! Floor 2: what may be wrong when somebody says that something is.
+//! What may be wrong when somebody says that something is.
 //!
 //! Pure: [`diagnose`] judges an [`Evidence`] that somebody else gathered. There
 //! is one list of checks, grouped by what people notice ([`Symptom`]). What

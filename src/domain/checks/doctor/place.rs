@@ -96,7 +96,7 @@ pub(super) fn mounts(e: &Evidence) -> Answer {
         if e.docker().is_none() {
             return no_matter("a process has its files on the host itself");
         }
-        let around = match &server.circumstances {
+        let around = match &server.diagnostics {
             Reading::Known(around) => around,
             Reading::Unknown(why) => return unknown(why.clone()),
         };
@@ -113,13 +113,13 @@ pub(super) fn mounts(e: &Evidence) -> Answer {
             Reading::Known(_) => {}
             Reading::Unknown(why) => return unknown(why.clone()),
         }
-        let surroundings = match &server.surroundings {
-            Reading::Known(surroundings) => surroundings,
+        let drift = match &server.drift {
+            Reading::Known(drift) => drift,
             Reading::Unknown(why) => return unknown(why.clone()),
         };
         let shown: Vec<String> =
             around.mounts.iter().map(|(at, what)| format!("{at}: {what}")).collect();
-        let differs: Vec<String> = surroundings
+        let differs: Vec<String> = drift
             .differences
             .iter()
             .filter(|difference| difference.starts_with("volumes."))
@@ -165,7 +165,7 @@ pub(super) fn disk(e: &Evidence) -> Answer {
 
 pub(super) fn memory(e: &Evidence) -> Answer {
     of_server(e, |server| {
-        let limit = server.circumstances.known().and_then(|around| around.memory_limit);
+        let limit = server.diagnostics.known().and_then(|around| around.memory_limit);
         if matches!(server.process, Reading::Known(ProcessState::Stopped { oom_killed: true, .. }))
         {
             let limit = limit.map(|limit| format!("its container may have {}", bytes(limit)));

@@ -67,7 +67,7 @@ pub(super) fn image(e: &Evidence) -> Answer {
         if e.docker().is_none() {
             return no_matter("an installed ejabberd needs none");
         }
-        match &server.circumstances {
+        match &server.diagnostics {
             Reading::Unknown(why) => unknown(why.clone()),
             Reading::Known(around) => match &around.image {
                 Some((name, true)) => fine(format!("{name} is there")),
@@ -94,7 +94,7 @@ pub(super) fn process(e: &Evidence) -> Answer {
         };
         let name = e.name();
         let in_docker = e.docker().is_some();
-        let around = server.circumstances.known();
+        let around = server.diagnostics.known();
         let since = around.and_then(|around| around.started);
         let since = since.map(|at| format!(" since {at:.0}")).unwrap_or_default();
         match state {
@@ -150,7 +150,7 @@ pub(super) fn process(e: &Evidence) -> Answer {
 /// When it began and ended, and who else starts it.
 fn times(server: &Server) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(around) = server.circumstances.known() {
+    if let Some(around) = server.diagnostics.known() {
         if let (Some(from), Some(to)) = (around.started, around.ended) {
             let ran = u64::try_from(to.duration_since(from).as_secs()).unwrap_or(0);
             lines.push(format!("it ran from {from:.0} to {to:.0}: {}", time(ran)));
@@ -160,7 +160,7 @@ fn times(server: &Server) -> Vec<String> {
         }
         lines.extend(around.error.iter().map(|why| format!("Docker said: {why}")));
     }
-    if let Some(by) = server.surroundings.known().and_then(|s| s.restarted_by.as_ref()) {
+    if let Some(by) = server.drift.known().and_then(|s| s.restarted_by.as_ref()) {
         lines.push(format!("it is also restarted by {by}"));
     }
     lines

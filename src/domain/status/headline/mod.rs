@@ -251,7 +251,7 @@ fn steps(status: &Status) -> Option<Headline> {
     }
     let kind = ConditionType::Degraded;
     let headline = match (reason(status, kind), failing(status), status.contested.len()) {
-        ("NoMemory", ..) => Headline::new(
+        ("StateUnavailable", ..) => Headline::new(
             Tone::Bad,
             "The state directory cannot be used",
             "nothing is changed until it can",

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::configured::Configurations;
 use super::{BESIDE, FIRST, asked, nothing};
 use crate::domain::checks::doctor::{Server, Symptom};
-use crate::domain::observed::{Circumstances, ProcessState, Reading, Usage};
+use crate::domain::observed::{ProcessState, Reading, RuntimeDiagnostics, Usage};
 use crate::domain::spec::DesiredState;
 use crate::domain::supervision::{Cause, Ending, Level, LogEntry, entries};
 use crate::engine::Engine;
@@ -48,31 +48,30 @@ impl Engine {
             Reading::Unknown(why) => Some(why.as_str()),
         };
         let start = symptoms.contains(&Symptom::Start);
-        let circumstances =
-            asked(away, FIRST, async { told(self.runtime.circumstances().await) }).await;
-        let (surroundings, log, configurations, space) = tokio::join!(
+        let diagnostics =
+            asked(away, FIRST, async { told(self.runtime.diagnostics().await) }).await;
+        let (drift, log, configurations, space) = tokio::join!(
             asked(away, BESIDE, async {
-                let found = told(self.runtime.surroundings(self.directory().as_deref()).await)?;
+                let found = told(self.runtime.drift(self.directory().as_deref()).await)?;
                 found.ok_or_else(|| "there is no server".to_owned())
             }),
-            asked(away, BESIDE, self.log_of(process, &circumstances, start)),
+            asked(away, BESIDE, self.log_of(process, &diagnostics, start)),
             self.configurations(desired, process, away, start),
             asked(away, BESIDE, async { told(self.runtime.space().await) }),
         );
         let Configurations { declared, live, read } = configurations;
-        let ended = ended(process, &circumstances, &log);
+        let ended = ended(process, &diagnostics, &log);
         let log = match log {
             Reading::Known(log) => Reading::Known(telling(&log, ended.as_ref())),
             Reading::Unknown(why) => unknown(&why),
         };
         let cause = ended.map(|ended| ended.cause);
-        let ports =
-            asked(away, FIRST, self.ports_of(desired, process, &circumstances, &read)).await;
+        let ports = asked(away, FIRST, self.ports_of(desired, process, &diagnostics, &read)).await;
         let (delivery, load) = nothing("it was not asked");
         Server {
             process: process.clone(),
-            circumstances,
-            surroundings,
+            diagnostics,
+            drift,
             log,
             cause,
             declared,
@@ -90,7 +89,7 @@ impl Engine {
     async fn log_of(
         &self,
         process: &Reading<ProcessState>,
-        circumstances: &Reading<Circumstances>,
+        diagnostics: &Reading<RuntimeDiagnostics>,
         wanted: bool,
     ) -> Result<Vec<String>, String> {
         if !wanted || matches!(process, Reading::Known(ProcessState::Absent)) {
@@ -98,7 +97,7 @@ impl Engine {
         }
         // What it said before its last start is old; of one that runs for long, so
         // is what it said then.
-        let started = circumstances.known().and_then(|around| around.started);
+        let started = diagnostics.known().and_then(|around| around.started);
         let recent = Timestamp::now().checked_sub(LOG_SINCE).unwrap_or_default();
         let since = match process {
             Reading::Known(ProcessState::Running { .. }) => {
@@ -137,13 +136,13 @@ struct Ended {
 
 fn ended(
     process: &Reading<ProcessState>,
-    circumstances: &Reading<Circumstances>,
+    diagnostics: &Reading<RuntimeDiagnostics>,
     log: &Reading<Vec<String>>,
 ) -> Option<Ended> {
     let Reading::Known(ProcessState::Stopped { exit_code, oom_killed }) = process else {
         return None;
     };
-    let around = circumstances.known();
+    let around = diagnostics.known();
     let ran = around.and_then(|around| Some(around.ended?.duration_since(around.started?)));
     // A first start that failed has no times at all.
     let was_up = ran.is_some_and(|ran| Duration::try_from(ran).is_ok_and(|ran| ran > CAME_UP));

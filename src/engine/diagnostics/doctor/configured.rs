@@ -8,7 +8,7 @@ use super::beside::{told, unknown};
 use super::{FIRST, asked, within};
 use crate::domain::checks::doctor::{Checked, Port};
 use crate::domain::configuration::{Configuration, Transport};
-use crate::domain::observed::{Circumstances, ProcessState, Reading};
+use crate::domain::observed::{ProcessState, Reading, RuntimeDiagnostics};
 use crate::domain::rollout;
 use crate::domain::rollout::Snapshot;
 use crate::domain::spec::{Config, DesiredState, Network, PortMapping, Runtime};
@@ -172,7 +172,7 @@ impl Engine {
         &self,
         desired: &DesiredState,
         process: &Reading<ProcessState>,
-        circumstances: &Reading<Circumstances>,
+        diagnostics: &Reading<RuntimeDiagnostics>,
         read: &Reading<Configuration>,
     ) -> Result<Vec<Port>, String> {
         let declared = match read {
@@ -182,7 +182,7 @@ impl Engine {
         let bridge: Option<Vec<(SocketAddr, u16)>> = match &desired.server.runtime {
             Runtime::Docker(docker) if docker.network == Network::Bridge => {
                 let there = !matches!(process, Reading::Known(ProcessState::Absent));
-                Some(match circumstances.known().filter(|_| there) {
+                Some(match diagnostics.known().filter(|_| there) {
                     Some(around) => around.published.clone(),
                     None => {
                         let ports = docker.ports.iter();

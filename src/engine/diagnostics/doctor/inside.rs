@@ -13,7 +13,7 @@ use crate::domain::model::{Jid, RoomJid, Vhost};
 use crate::domain::observed::Reading;
 use crate::domain::spec::{DesiredState, User, UserState};
 use crate::ejabberd::client::{Encryption, Place};
-use crate::ejabberd::{ControlError, Server as Asked};
+use crate::ejabberd::{ControlError, EjabberdClient};
 use crate::engine::Engine;
 
 /// No more accounts and rooms than these are looked at one by one.
@@ -54,7 +54,7 @@ impl Engine {
             logins(&control, &inside, delivery),
         );
         server.api = api;
-        let published = match (&server.circumstances, &inside) {
+        let published = match (&server.diagnostics, &inside) {
             (Reading::Unknown(why), _) | (_, Reading::Unknown(why)) => {
                 Reading::Unknown(why.clone())
             }
@@ -66,8 +66,7 @@ impl Engine {
         server.load.vm = vm;
         server.load.registered = registered;
         if let (Reading::Known(inside), Reading::Known(ports)) = (&inside, &mut server.ports) {
-            let host_network =
-                server.surroundings.known().is_some_and(|around| around.host_network);
+            let host_network = server.drift.known().is_some_and(|around| around.host_network);
             for port in ports {
                 // A published port is open as long as the container runs.
                 let own = inside
@@ -80,7 +79,7 @@ impl Engine {
     }
 
     /// The listeners with an API, each asked for its status.
-    async fn apis(&self, server: &Asked) -> Result<Vec<Api>, String> {
+    async fn apis(&self, server: &EjabberdClient) -> Result<Vec<Api>, String> {
         let mut apis = Vec::new();
         let unix = said(server.takes_unix_connections().await)?;
         for listener in said(server.all_listeners().await)? {
@@ -105,7 +104,7 @@ impl Engine {
 
     async fn delivery(
         &self,
-        server: &Asked,
+        server: &EjabberdClient,
         desired: &DesiredState,
         silent: Option<&str>,
     ) -> Delivery {
@@ -163,7 +162,7 @@ impl Engine {
 
 /// How accounts are checked, and the listeners.
 async fn logins(
-    server: &Asked,
+    server: &EjabberdClient,
     inside: &Reading<audit::Inside>,
     silent: Option<&str>,
 ) -> (Reading<Vec<Backend>>, Reading<Vec<Listening>>) {
@@ -191,7 +190,7 @@ fn hosts(desired: &DesiredState) -> impl Iterator<Item = &Vhost> {
 }
 
 async fn modules(
-    server: &Asked,
+    server: &EjabberdClient,
     desired: &DesiredState,
     silent: Option<&str>,
 ) -> BTreeMap<Vhost, (Reading<bool>, Reading<Option<String>>)> {
@@ -205,7 +204,7 @@ async fn modules(
     found
 }
 
-async fn waiting(server: &Asked, accounts: &[Jid]) -> Result<Vec<(Jid, i64)>, String> {
+async fn waiting(server: &EjabberdClient, accounts: &[Jid]) -> Result<Vec<(Jid, i64)>, String> {
     let counts = accounts
         .iter()
         .map(|jid| async move { Ok((jid.clone(), said(server.offline_messages(jid).await)?)) });
@@ -213,7 +212,7 @@ async fn waiting(server: &Asked, accounts: &[Jid]) -> Result<Vec<(Jid, i64)>, St
 }
 
 async fn missing(
-    server: &Asked,
+    server: &EjabberdClient,
     desired: &DesiredState,
     present: &[&Jid],
 ) -> Result<Vec<Jid>, String> {
@@ -230,7 +229,7 @@ async fn missing(
     Ok(missing)
 }
 
-async fn banned(server: &Asked, accounts: &[Jid]) -> Result<Vec<(Jid, String)>, String> {
+async fn banned(server: &EjabberdClient, accounts: &[Jid]) -> Result<Vec<(Jid, String)>, String> {
     if accounts.is_empty() {
         return Ok(Vec::new());
     }
@@ -252,7 +251,7 @@ async fn banned(server: &Asked, accounts: &[Jid]) -> Result<Vec<(Jid, String)>, 
 
 /// Some of the declared rooms: nobody is woken, and nothing said in them is read.
 async fn rooms(
-    server: &Asked,
+    server: &EjabberdClient,
     desired: &DesiredState,
 ) -> Result<Vec<(RoomJid, Option<bool>)>, String> {
     let declared = desired.rooms.iter().flatten().filter(|(_, room)| room.present);
@@ -267,7 +266,7 @@ async fn rooms(
 }
 
 /// The names under which the server has rooms, of all its vhosts.
-async fn services(server: &Asked) -> Result<BTreeSet<Vhost>, String> {
+async fn services(server: &EjabberdClient) -> Result<BTreeSet<Vhost>, String> {
     let mut found = BTreeSet::new();
     for host in said(server.hosts().await)? {
         let host = Vhost::new(&host).map_err(|e| e.to_string())?;
@@ -276,7 +275,7 @@ async fn services(server: &Asked) -> Result<BTreeSet<Vhost>, String> {
     Ok(found)
 }
 
-async fn archive(server: &Asked, accounts: &[Jid]) -> Result<Archive, String> {
+async fn archive(server: &EjabberdClient, accounts: &[Jid]) -> Result<Archive, String> {
     if let Some(archive) = said(server.archive_table().await)? {
         return Ok(archive);
     }
@@ -291,7 +290,7 @@ async fn archive(server: &Asked, accounts: &[Jid]) -> Result<Archive, String> {
     Ok(Archive::Elsewhere(messages))
 }
 
-async fn connected(server: &Asked) -> Result<Vec<String>, String> {
+async fn connected(server: &EjabberdClient) -> Result<Vec<String>, String> {
     let mut count: i64 = 0;
     for host in said(server.hosts().await)? {
         let host = Vhost::new(&host).map_err(|e| e.to_string())?;
@@ -304,7 +303,7 @@ async fn connected(server: &Asked) -> Result<Vec<String>, String> {
 }
 
 async fn registered(
-    server: &Asked,
+    server: &EjabberdClient,
     desired: &DesiredState,
     silent: Option<&str>,
 ) -> BTreeMap<Vhost, Reading<i64>> {

@@ -9,7 +9,7 @@ use crate::domain::checks::audit::{Inside, Socket};
 use crate::domain::checks::doctor::{Backend, Behind, Client, Listening, Opening};
 use crate::domain::model::Vhost;
 use crate::domain::observed::{Published, Reading};
-use crate::ejabberd::Server as Asked;
+use crate::ejabberd::EjabberdClient;
 use crate::ejabberd::client::{AnyListener, Encryption, Opening as Open, Place};
 
 /// No more vhosts, listeners and places where clients begin are looked at.
@@ -21,7 +21,7 @@ const MOST_CLIENTS: usize = 60;
 const AT_ONCE: usize = 8;
 
 /// The authentication methods of every vhost that the server has.
-pub(super) async fn backends(server: &Asked) -> Result<Vec<Backend>, String> {
+pub(super) async fn backends(server: &EjabberdClient) -> Result<Vec<Backend>, String> {
     let hosts = said(server.hosts().await)?;
     if hosts.len() > MOST_HOSTS {
         return Err(format!("{} hosts are too many to ask for each", hosts.len()));
@@ -36,7 +36,7 @@ pub(super) async fn backends(server: &Asked) -> Result<Vec<Backend>, String> {
 
 /// The listeners of every kind, and whether the kernel has a socket for each.
 pub(super) async fn listeners(
-    server: &Asked,
+    server: &EjabberdClient,
     inside: &Reading<Inside>,
 ) -> Result<Vec<Listening>, String> {
     let all = said(server.all_listeners().await)?;
@@ -86,7 +86,10 @@ pub(super) fn published(ports: &[Published], inside: &Inside) -> Vec<(Published,
 }
 
 /// What a client reads that begins a stream, at each place and for each host.
-pub(super) async fn clients(server: &Asked, hosts: Vec<Vhost>) -> Result<Vec<Client>, String> {
+pub(super) async fn clients(
+    server: &EjabberdClient,
+    hosts: Vec<Vhost>,
+) -> Result<Vec<Client>, String> {
     let all = said(server.all_listeners().await)?;
     let unix = said(server.takes_unix_connections().await)?;
     let mut places: Vec<(&AnyListener, Open<'_>)> = all.iter().flat_map(openings).collect();

@@ -12,7 +12,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use crate::domain::export::{Account, Found, FoundGroup, Part, quoted};
 use crate::domain::model::{Jid, Localpart, Vhost};
 use crate::ejabberd::ControlError;
-use crate::ejabberd::client::{Server, group_name};
+use crate::ejabberd::client::{EjabberdClient, group_name};
 use crate::engine::reconcile::observe::CONCURRENCY;
 
 /// Where the server has no list of bans, each account is asked for; not more
@@ -38,9 +38,9 @@ impl Hosts {
     }
 }
 
-impl Server {
+impl EjabberdClient {
     /// Looks at everything.
-    pub async fn survey(&self) -> Result<Found> {
+    pub async fn collect(&self) -> Result<Found> {
         let mut remarks = Vec::new();
         let mut names = Vec::new();
         for name in self.hosts().await? {

@@ -9,9 +9,9 @@ use crate::domain::export::{FoundRoom, Part, describe_room, quoted};
 use crate::domain::model::{RoomJid, Vhost};
 use crate::domain::observed::{ObservedRoom, RoomOptions};
 use crate::domain::spec::OWN_NAMES;
-use crate::ejabberd::Server;
+use crate::ejabberd::EjabberdClient;
 
-impl Server {
+impl EjabberdClient {
     /// The rooms that persist, of all services.
     pub(super) async fn rooms_of(
         &self,

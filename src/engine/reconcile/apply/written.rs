@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::domain::inventory::Fingerprint;
 use crate::domain::model::Secret;
 use crate::engine::StoreError;
-use crate::engine::ports::{IsOurs, Memo, Store};
+use crate::engine::ports::{IsOurs, StateKey, Store};
 
 /// What may be in each file: the last password, and while another one is written both.
 pub(super) struct Written {
@@ -17,7 +17,7 @@ pub(super) struct Written {
 
 impl Written {
     pub(super) fn of(store: &Arc<dyn Store>) -> Result<Self, StoreError> {
-        let json = store.memo(Memo::Published)?;
+        let json = store.recall(StateKey::Published)?;
         let files = json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
         Ok(Self { store: Arc::clone(store), files })
     }
@@ -46,6 +46,6 @@ impl Written {
     fn set(&mut self, file: &Path, marks: Vec<Fingerprint>) -> Result<(), StoreError> {
         self.files.insert(file.to_owned(), marks);
         let json = serde_json::to_string(&self.files).unwrap_or_default();
-        self.store.remember(Memo::Published, Some(&json))
+        self.store.remember(StateKey::Published, Some(&json))
     }
 }

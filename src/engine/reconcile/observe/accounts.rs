@@ -160,7 +160,7 @@ impl Engine {
             enforced.then_some((*jid, source))
         });
         let declared: Vec<_> = declared.collect();
-        let again = self.rechecks.passwords.next(declared.len());
+        let again = self.recheck_budget.passwords.next(declared.len());
         let checks = declared.into_iter().enumerate().map(|(n, (jid, source))| async move {
             let key = ObjectKey::new(Kind::User, jid);
             let remembered = inventory.get(&key).and_then(|owned| owned.password.as_ref());
@@ -274,7 +274,7 @@ impl Engine {
             .filter(|(_, user)| user.state == UserState::Present && !user.vcard.is_empty())
             .copied()
             .collect();
-        let again = self.rechecks.vcards.next(declared.len());
+        let again = self.recheck_budget.vcards.next(declared.len());
         let fields: BTreeMap<Jid, &BTreeMap<VcardField, String>> = declared
             .into_iter()
             .enumerate()

@@ -12,10 +12,10 @@ use futures_util::{StreamExt, stream};
 use tokio::time::sleep;
 
 use self::accounts::Accounts;
-use super::report::{STARTING, Vitals};
+use super::report::{STARTING, ServerStats};
 use crate::domain::inventory::{Fingerprint, Inventory};
 use crate::domain::model::{ObjectKey, ServerVersion, Vhost};
-use crate::domain::observed::{ObservedState, PAUSED, ProcessState, Reading, Surroundings};
+use crate::domain::observed::{ObservedState, PAUSED, ProcessState, Reading, RuntimeDrift};
 use crate::domain::spec::{DesiredState, ServerState};
 use crate::domain::supervision::HALTED_FOR;
 use crate::ejabberd::{ControlError, NodePhase};
@@ -28,7 +28,7 @@ pub(in crate::engine) const CONCURRENCY: usize = 64;
 /// What was read, and what was learned on the way.
 pub(in crate::engine) struct Observation {
     pub(in crate::engine) state: ObservedState,
-    pub(in crate::engine) vitals: Vitals,
+    pub(in crate::engine) server_stats: ServerStats,
     /// What was seen to be in force and was not remembered yet.
     pub(in crate::engine) seen: Seen,
 }
@@ -63,14 +63,13 @@ impl Engine {
             Ok(state) => Reading::Known(state),
             Err(e) => Reading::Unknown(format!("failed to {e}")),
         };
-        let (surroundings, sight) =
-            tokio::join!(self.surroundings(&process), self.sight_of(&process));
+        let (drift, sight) = tokio::join!(self.drift(&process), self.sight_of(&process));
         let unseen = matches!(sight, Sight::Unseen(_));
         let version = match sight {
             Sight::Answers(version) => Reading::Known(version),
             Sight::Silent(why) | Sight::Unseen(why) => Reading::Unknown(why),
         };
-        // A keeper that watches all the time has seen to it already.
+        // A supervisor that watches all the time has seen to it already.
         let shall_run = !self.supervised
             && desired.server.state == ServerState::Running
             && matches!(process, Reading::Known(ProcessState::Running { .. }));
@@ -88,33 +87,37 @@ impl Engine {
             let users = hosts(desired).map(|host| (host.clone(), Reading::Unknown(why.clone())));
             let users = users.collect();
             let read = config.as_ref();
-            let listeners = self.listeners_behind(desired, &surroundings, read, false).await;
+            let listeners = self.listeners_behind(desired, &drift, read, false).await;
             let state = ObservedState::unanswered(process, why);
-            let state = ObservedState { unseen, config, surroundings, users, listeners, ..state };
-            return Observation { state, vitals: Vitals::default(), seen: Seen::default() };
+            let state = ObservedState { unseen, config, drift, users, listeners, ..state };
+            return Observation {
+                state,
+                server_stats: ServerStats::default(),
+                seen: Seen::default(),
+            };
         }
         // Once one call of many has found the server away, the rest are not sent:
         // each would wait for its own deadline.
         let away = &AtomicBool::new(false);
-        let (config, accounts, groups, rooms, accounts_table, vitals, database, services) = tokio::join!(
+        let (config, accounts, groups, rooms, accounts_table, server_stats, database, services) = tokio::join!(
             self.config(desired, None),
             self.accounts(desired, inventory, away),
             self.groups(desired, away),
             self.rooms(desired, inventory, away),
             self.accounts_table(desired),
-            self.vitals(desired),
+            self.server_stats(desired),
             self.database(desired),
             self.services(desired),
         );
         let read = config.as_ref();
-        let listeners = self.listeners_behind(desired, &surroundings, read, true).await;
+        let listeners = self.listeners_behind(desired, &drift, read, true).await;
         let Accounts { users, kept_elsewhere, passwords, bans, vcards, seen } = accounts;
         let state = ObservedState {
             process,
             version,
             unseen,
             config,
-            surroundings,
+            drift,
             users,
             passwords,
             kept_elsewhere,
@@ -127,7 +130,7 @@ impl Engine {
             listeners,
             services,
         };
-        Observation { state, vitals, seen }
+        Observation { state, server_stats, seen }
     }
 
     /// Whether ejabberd has been stopped in its node, and stays so: an
@@ -154,11 +157,10 @@ impl Engine {
         self.known_database().ok().flatten().map(|known| known.directory)
     }
 
-    async fn surroundings(&self, process: &Reading<ProcessState>) -> Reading<Option<Surroundings>> {
+    async fn drift(&self, process: &Reading<ProcessState>) -> Reading<Option<RuntimeDrift>> {
         match process {
             Reading::Known(ProcessState::Absent) => Reading::Known(None),
-            Reading::Known(_) => match self.runtime.surroundings(self.directory().as_deref()).await
-            {
+            Reading::Known(_) => match self.runtime.drift(self.directory().as_deref()).await {
                 Ok(found) => Reading::Known(found),
                 Err(e) => Reading::Unknown(format!("failed to {e}")),
             },
@@ -176,15 +178,15 @@ impl Engine {
             }
             // A supervisor that watches all the time has asked already.
             Reading::Known(ProcessState::Running { .. })
-                if self.supervised && !self.keeper.is_hands_off() =>
+                if self.supervised && !self.supervisor.is_hands_off() =>
             {
-                match self.keeper.silence().await {
+                match self.supervisor.silence().await {
                     Some(silence) => silence,
                     None => self.answering_version().await,
                 }
             }
             Reading::Known(ProcessState::Running { .. }) => match self.answering_version().await {
-                Sight::Silent(why) => match self.keeper.cannot_see().await {
+                Sight::Silent(why) => match self.supervisor.cannot_see().await {
                     Some(why) => Sight::Unseen(why),
                     None => Sight::Silent(why),
                 },
@@ -212,7 +214,7 @@ impl Engine {
     }
 
     /// Numbers for the metrics. One that cannot be had is left out.
-    async fn vitals(&self, desired: &DesiredState) -> Vitals {
+    async fn server_stats(&self, desired: &DesiredState) -> ServerStats {
         let uptime_seconds =
             self.server.uptime_seconds().await.ok().and_then(|n| u64::try_from(n).ok());
         let mut connected = BTreeMap::new();
@@ -225,7 +227,7 @@ impl Engine {
         }
         // Only who goes on looking has a use for it.
         let usage = self.supervised.then(|| self.meter.read()).flatten();
-        Vitals { uptime_seconds, connected, usage }
+        ServerStats { uptime_seconds, connected, usage }
     }
 }
 

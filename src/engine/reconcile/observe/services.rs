@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::configuration::{Configuration, Transport};
 use crate::domain::model::Vhost;
-use crate::domain::observed::{ConfigReading, HostServices, ListenerPort, Reading, Surroundings};
+use crate::domain::observed::{ConfigReading, HostServices, ListenerPort, Reading, RuntimeDrift};
 use crate::domain::spec::{Config, DesiredState, Network, Runtime};
 use crate::engine::Engine;
 use crate::engine::ports::MAIN_CONFIG;
@@ -64,11 +64,11 @@ impl Engine {
     pub(super) async fn listeners_behind(
         &self,
         desired: &DesiredState,
-        surroundings: &Reading<Option<Surroundings>>,
+        drift: &Reading<Option<RuntimeDrift>>,
         config: Option<&Reading<ConfigReading>>,
         answers: bool,
     ) -> Option<Reading<Vec<ListenerPort>>> {
-        let published = match (surroundings, &desired.server.runtime) {
+        let published = match (drift, &desired.server.runtime) {
             (Reading::Known(Some(found)), _) => !found.host_network && !found.ports.is_empty(),
             (_, Runtime::Docker(docker)) => {
                 docker.network == Network::Bridge && !docker.ports.is_empty()

@@ -8,7 +8,7 @@ mod network;
 use super::*;
 use crate::domain::configuration::Configuration;
 use crate::domain::model::ServerVersion;
-use crate::domain::observed::{Reading, Surroundings};
+use crate::domain::observed::{Reading, RuntimeDrift};
 use Verdict::{Fails, Holds, Unknown};
 
 const HARDENED: &str = include_str!("../../../../../manifests/ejabberd/ejabberd-hardened.yml");
@@ -45,10 +45,10 @@ fn good() -> Evidence {
         inside: Reading::Known(Inside { user: 995, tcp: own.clone(), udp: Vec::new() }),
         distribution: distribution(Some(38237)),
         host: Reading::Known(own),
-        surroundings: Reading::Known(Surroundings {
+        drift: Reading::Known(RuntimeDrift {
             runtime: "docker",
             host_network: true,
-            ..Surroundings::default()
+            ..RuntimeDrift::default()
         }),
         wire: wire("127.0.0.1:5222", false, REQUIRED),
         version: Reading::Known(ServerVersion { year: 26, month: 7 }),
@@ -79,9 +79,9 @@ fn inside(e: &mut Evidence, own: &[(&str, u32)]) {
     e.inside = Reading::Known(Inside { user: 995, tcp: sockets(own), udp: Vec::new() });
 }
 
-fn around(e: &mut Evidence, change: impl Fn(&mut Surroundings)) {
-    let Reading::Known(surroundings) = &mut e.surroundings else { panic!("no surroundings") };
-    change(surroundings);
+fn around(e: &mut Evidence, change: impl Fn(&mut RuntimeDrift)) {
+    let Reading::Known(drift) = &mut e.drift else { panic!("no drift") };
+    change(drift);
 }
 
 fn bridge(e: &mut Evidence, published: &[&str], host: &[(&str, u32)]) {
@@ -158,7 +158,7 @@ fn what_is_not_known_never_holds() {
         inside: no(),
         distribution: no(),
         host: no(),
-        surroundings: no(),
+        drift: no(),
         wire: no(),
         version: no(),
         certificates: no(),

@@ -14,9 +14,9 @@ fn api(at: Option<&str>, tls: bool, status: Reading<u16>) -> Reading<Vec<Api>> {
 fn bridge(e: &mut Evidence, listens: &str, published: &[&str]) {
     let s = server(e);
     s.api = api(Some(listens), false, Reading::Known(200));
-    let Reading::Known(surroundings) = &mut s.surroundings else { panic!() };
-    surroundings.host_network = false;
-    let Reading::Known(around) = &mut s.circumstances else { panic!() };
+    let Reading::Known(drift) = &mut s.drift else { panic!() };
+    drift.host_network = false;
+    let Reading::Known(around) = &mut s.diagnostics else { panic!() };
     around.published = published.iter().map(|at| (at.parse().unwrap(), 5280)).collect();
 }
 
@@ -162,7 +162,7 @@ fn load() {
         ),
         (
             |e| {
-                let Reading::Known(c) = &mut server(e).circumstances else { panic!() };
+                let Reading::Known(c) = &mut server(e).diagnostics else { panic!() };
                 c.memory_limit = Some(1 << 27);
             },
             "container_memory",
@@ -171,7 +171,7 @@ fn load() {
         ),
         (
             |e| {
-                let Reading::Known(c) = &mut server(e).circumstances else { panic!() };
+                let Reading::Known(c) = &mut server(e).diagnostics else { panic!() };
                 c.memory_limit = Some(1 << 28);
             },
             "container_memory",

@@ -15,8 +15,8 @@ fn ended(e: &mut Evidence, exit_code: i64, line: &str) {
     s.cause = Some(Cause::of(&ending, false));
 }
 
-fn around(e: &mut Evidence) -> &mut Circumstances {
-    let Reading::Known(around) = &mut server(e).circumstances else { panic!("not known") };
+fn around(e: &mut Evidence) -> &mut RuntimeDiagnostics {
+    let Reading::Known(around) = &mut server(e).diagnostics else { panic!("not known") };
     around
 }
 
@@ -114,7 +114,7 @@ fn the_engine_and_the_container() {
         (|e| around(e).gone.push("/etc/x".into()), "mounts", Problem, &["/etc/x"]),
         (
             |e| {
-                let Reading::Known(s) = &mut server(e).surroundings else { panic!() };
+                let Reading::Known(s) = &mut server(e).drift else { panic!() };
                 s.differences = vec!["image: other".into(), "volumes./db: a is declared".into()];
             },
             "mounts",

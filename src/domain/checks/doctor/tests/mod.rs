@@ -19,7 +19,9 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::domain::model::{ServerVersion, Vhost};
-use crate::domain::observed::{Circumstances, ProcessState, Reading, Space, Surroundings, Usage};
+use crate::domain::observed::{
+    ProcessState, Reading, RuntimeDiagnostics, RuntimeDrift, Space, Usage,
+};
 use crate::domain::spec::{SourceFile, validate};
 use Verdict::{DoesNotApply, Fine, Problem, Unknown};
 
@@ -120,15 +122,12 @@ fn good() -> Evidence {
         },
         server: Some(Server {
             process: Reading::Known(running()),
-            circumstances: Reading::Known(Circumstances {
+            diagnostics: Reading::Known(RuntimeDiagnostics {
                 image: Some(("e:1".into(), true)),
                 started: Some("2026-07-01T09:00:00Z".parse().unwrap()),
-                ..Circumstances::default()
+                ..RuntimeDiagnostics::default()
             }),
-            surroundings: Reading::Known(Surroundings {
-                host_network: true,
-                ..Surroundings::default()
-            }),
+            drift: Reading::Known(RuntimeDrift { host_network: true, ..RuntimeDrift::default() }),
             log: Reading::Known(Vec::new()),
             cause: None,
             declared: Some(Reading::Known(checked())),
@@ -270,8 +269,8 @@ fn what_is_not_known_is_never_fine() {
     let mut e = good();
     let s = server(&mut e);
     s.process = no();
-    s.circumstances = no();
-    s.surroundings = no();
+    s.diagnostics = no();
+    s.drift = no();
     s.log = no();
     s.declared = Some(no());
     s.live = Some(no());

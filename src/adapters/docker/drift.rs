@@ -8,7 +8,7 @@ use bollard::models::{ContainerInspectResponse, HostConfig, PortMap, RestartPoli
 
 use super::DockerRuntime;
 use super::replace::is_managed;
-use crate::domain::observed::Surroundings;
+use crate::domain::observed::RuntimeDrift;
 use crate::domain::spec::{Docker as Spec, Network, PortMapping};
 use crate::engine::RuntimeError;
 
@@ -16,7 +16,7 @@ impl DockerRuntime {
     pub(super) async fn read_surroundings(
         &self,
         database: Option<&str>,
-    ) -> Result<Option<Surroundings>, RuntimeError> {
+    ) -> Result<Option<RuntimeDrift>, RuntimeError> {
         let Some(container) = self.container().await? else { return Ok(None) };
         let host = container.host_config.clone().unwrap_or_default();
         let mounted = container.mounts.iter().flatten().filter_map(|mount| mount.source.as_deref());
@@ -32,7 +32,7 @@ impl DockerRuntime {
             None => None,
         };
         let socket = mounted.into_iter().find(|source| self.shows_engine(source));
-        Ok(Some(Surroundings {
+        Ok(Some(RuntimeDrift {
             runtime: "docker",
             ours: is_managed(&container),
             differences,

@@ -8,10 +8,10 @@ use bollard::models::{ContainerInspectResponse, ContainerState};
 use jiff::Timestamp;
 
 use super::create::Layout;
-use super::surroundings::bindings;
+use super::drift::bindings;
 use super::{DockerRuntime, published, status};
 use crate::adapters::host::{holders, space};
-use crate::domain::observed::{Circumstances, Holder, PAUSED, ProcessState, Space};
+use crate::domain::observed::{Holder, PAUSED, ProcessState, RuntimeDiagnostics, Space};
 use crate::ejabberd::erlang::CommandLine;
 use crate::engine::{Runtime, RuntimeError};
 
@@ -23,7 +23,7 @@ impl DockerRuntime {
         self.spec.engine.starts_with("unix://")
     }
 
-    pub(super) async fn read_circumstances(&self) -> Result<Circumstances, RuntimeError> {
+    pub(super) async fn read_circumstances(&self) -> Result<RuntimeDiagnostics, RuntimeError> {
         let container = self.container().await?;
         let of_container = container.as_ref().and_then(|c| c.image.clone());
         let image = match (&self.spec.image, of_container) {
@@ -36,13 +36,13 @@ impl DockerRuntime {
             (None, None) => None,
         };
         let Some(container) = container else {
-            return Ok(Circumstances { image, ..Circumstances::default() });
+            return Ok(RuntimeDiagnostics { image, ..RuntimeDiagnostics::default() });
         };
         let state = container.state.clone().unwrap_or_default();
         let host = container.host_config.clone().unwrap_or_default();
         let running = state.running == Some(true) && state.restarting != Some(true);
         let limit = host.memory.and_then(|bytes| u64::try_from(bytes).ok());
-        Ok(Circumstances {
+        Ok(RuntimeDiagnostics {
             image,
             started: time(state.started_at.as_ref()),
             ended: if running { None } else { time(state.finished_at.as_ref()) },

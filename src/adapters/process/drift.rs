@@ -8,7 +8,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::{ProcessRuntime, found};
-use crate::domain::observed::Surroundings;
+use crate::domain::observed::RuntimeDrift;
 use crate::engine::RuntimeError;
 
 /// The unit of Debian's package and of ejabberd's own installers.
@@ -21,7 +21,7 @@ const SYSTEMD: &str = "/run/systemd/system";
 const DEADLINE: Duration = Duration::from_secs(5);
 
 impl ProcessRuntime {
-    pub(super) async fn read_surroundings(&self) -> Result<Option<Surroundings>, RuntimeError> {
+    pub(super) async fn read_surroundings(&self) -> Result<Option<RuntimeDrift>, RuntimeError> {
         let site = match self.site() {
             Err(RuntimeError::Missing(_)) => return Ok(None),
             site => site?,
@@ -33,7 +33,7 @@ impl ProcessRuntime {
         // A server with a directory of its own is not the one of that unit.
         let restarted_by = if site.directory.is_none() { system_service().await } else { None };
         let uid = vm.map(|vm| vm.uid);
-        Ok(Some(Surroundings {
+        Ok(Some(RuntimeDrift {
             runtime: "process",
             ours: site.directory.is_some() && site.exists(),
             restarted_by,

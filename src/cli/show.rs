@@ -16,7 +16,7 @@ use super::table::Page;
 use super::{Exit, Outcome, endpoint, output, status_text};
 use crate::adapters::metrics::Metrics;
 use crate::adapters::secrets::FileSecrets;
-use crate::domain::status::{ConditionStatus, ConditionType, OPERATOR_NOT_RUNNING, Status};
+use crate::domain::status::{ConditionStatus, ConditionType, Reason, Status};
 use crate::engine::{Secrets, Store};
 
 /// What `plan --detailed-exitcode` ends with when there is something to do.
@@ -145,7 +145,7 @@ fn remembered(place: &Place) -> Result<Status, Exit> {
         status.set(
             kind,
             ConditionStatus::Unknown,
-            OPERATOR_NOT_RUNNING,
+            Reason::OperatorNotRunning,
             format!("last known: {said}"),
             now,
         );

@@ -72,7 +72,7 @@ fn conditions(status: &Status, now: Timestamp) -> Table {
             kind.to_string().into(),
             Cell::painted(status.as_str(), ink_of(condition)),
             age(*last_transition_time, now).into(),
-            reason.into(),
+            reason.as_str().into(),
             message.into(),
         ]);
     }

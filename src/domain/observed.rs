@@ -239,11 +239,22 @@ pub struct ConfigReading {
     pub notes: Vec<String>,
 }
 
+/// What made a configuration one that is not tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LatchReason {
+    /// ejabberd refused it.
+    Invalid,
+    /// It was taken back.
+    RolledBack,
+    /// `rollback` set it aside.
+    ByHand,
+}
+
 /// Why a configuration is not to be tried again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Latched {
-    /// One word: `Invalid`, `RolledBack`, `ByHand`.
-    pub reason: String,
+    /// One word for programs.
+    pub reason: LatchReason,
     /// A sentence for people.
     pub message: String,
 }

@@ -4,7 +4,7 @@
 use super::families::Families;
 use crate::domain::model::{Kind, Op};
 use crate::domain::rollout::Method;
-use crate::domain::status::{ConditionStatus, ConditionType};
+use crate::domain::status::{ConditionStatus, ConditionType, ServerPhase};
 use crate::domain::supervision::Cause;
 use crate::engine::StepResult;
 
@@ -50,22 +50,6 @@ const RESTART_REASONS: [&str; 14] = [
 const METHODS: [Method; 2] = [Method::Reload, Method::Restart];
 const ROLLOUT_RESULTS: [&str; 5] = ["good", "refused", "not_now", "rolled_back", "stuck"];
 
-/// The states of a server's life, as the status has them.
-pub(super) const SERVER_STATES: [&str; 12] = [
-    "absent",
-    "starting",
-    "running",
-    "unresponsive",
-    "halted",
-    "unseen",
-    "port-silent",
-    "paused",
-    "backing-off",
-    "failed",
-    "stopping",
-    "stopped",
-];
-
 impl Families {
     /// Makes the series whose labels are known.
     pub(super) fn prepare(&self) {
@@ -93,8 +77,8 @@ impl Families {
                 self.config_rollouts.with_label_values(&[method, result]);
             }
         }
-        for state in SERVER_STATES {
-            self.server_state.with_label_values(&[state]);
+        for phase in ServerPhase::ALL {
+            self.server_state.with_label_values(&[phase.as_str()]);
         }
         for kind in ConditionType::ALL.map(|kind| kind.to_string()) {
             for status in STATUSES {

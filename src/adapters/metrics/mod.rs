@@ -21,8 +21,7 @@ use crate::domain::checks::audit::Finding;
 use crate::domain::model::{Kind, Op};
 use crate::domain::observed::ProcessState;
 use crate::domain::status::{
-    ConditionStatus, ConditionType, DATABASE_MISSING, STATE_OUTDATED, ServerStatus, Status,
-    SupervisionStatus,
+    ConditionStatus, ConditionType, Reason, ServerPhase, ServerStatus, Status, SupervisionStatus,
 };
 use crate::engine::{ApplyError, RoundReport, StepOutcome, StepResult, Telemetry};
 use families::Families;
@@ -159,9 +158,9 @@ impl Telemetry for Metrics {
         families.contested.set(signed(status.contested.len()));
         let refused = status.blocked.as_ref().map_or(0, |blocked| blocked.deletions);
         families.refused_deletions.set(signed(refused));
-        let missing = status.stalled_for(DATABASE_MISSING);
+        let missing = status.stalled_for(&Reason::DatabaseMissing);
         families.database_missing.set(missing.into());
-        families.state_outdated.set(status.stalled_for(STATE_OUTDATED).into());
+        families.state_outdated.set(status.stalled_for(&Reason::StateOutdated).into());
         families.held_back.set(held_back(status).into());
         let valid = families.desired_state_valid.with_label_values::<&str>(&[]);
         valid.set((!unusable(status)).into());
@@ -198,9 +197,9 @@ impl Metrics {
     /// Where the server is in its life.
     fn life(&self, supervision: Option<&SupervisionStatus>) {
         let Families { server_state, restart_backoff, .. } = &self.families;
-        for word in labels::SERVER_STATES {
-            let holds = supervision.is_some_and(|supervision| supervision.state == word);
-            server_state.with_label_values(&[word]).set(holds.into());
+        for phase in ServerPhase::ALL {
+            let holds = supervision.is_some_and(|supervision| supervision.state == phase);
+            server_state.with_label_values(&[phase.as_str()]).set(holds.into());
         }
         match supervision.and_then(|supervision| supervision.next_start) {
             None => restart_backoff.set(0.0),
@@ -235,8 +234,7 @@ impl Metrics {
 /// Whether the file cannot be used.
 fn unusable(status: &Status) -> bool {
     status.get(ConditionType::Stalled).is_some_and(|stalled| {
-        stalled.status == ConditionStatus::True
-            && matches!(stalled.reason.as_str(), "Unreadable" | "InvalidDesiredState")
+        stalled.status == ConditionStatus::True && stalled.reason.is_about_the_file()
     })
 }
 
@@ -244,7 +242,7 @@ fn unusable(status: &Status) -> bool {
 fn held_back(status: &Status) -> bool {
     status.get(ConditionType::ConfigApplied).is_some_and(|applied| {
         applied.status == ConditionStatus::False
-            && matches!(applied.reason.as_str(), "RolledBack" | "Invalid")
+            && matches!(applied.reason, Reason::RolledBack | Reason::Invalid)
     })
 }
 

@@ -3,6 +3,8 @@
 mod events;
 mod headline;
 pub mod overview;
+mod phase;
+mod reason;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +13,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use events::{Event, EventType, News, Recent};
-pub use headline::{Headline, OPERATOR_NOT_RUNNING, Tone};
+pub use headline::{Headline, Tone};
+pub use phase::ServerPhase;
+pub use reason::Reason;
 
 use super::model::{Digest, Revision};
 
@@ -96,7 +100,7 @@ pub struct Condition {
     /// Whether it holds.
     pub status: ConditionStatus,
     /// One word for programs.
-    pub reason: String,
+    pub reason: Reason,
     /// A sentence for people.
     pub message: String,
     /// When `status` last changed.
@@ -143,9 +147,8 @@ pub struct ServerStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SupervisionStatus {
-    /// One word: absent, starting, running, unresponsive, paused, backing-off,
-    /// failed, stopping, stopped.
-    pub state: String,
+    /// Where the server is in its life.
+    pub state: ServerPhase,
     /// Since when.
     pub since: Timestamp,
     /// Starts since it was last well for long.
@@ -211,12 +214,6 @@ impl BlockedStatus {
     }
 }
 
-/// The reason of `Stalled` where the operator does not manage the server's database.
-pub const DATABASE_MISSING: &str = "DatabaseMissing";
-
-/// The reason of `Stalled` where the state directory is older than that database.
-pub const STATE_OUTDATED: &str = "StateOutdated";
-
 /// The status document, as `/status` and `status --output json` give it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -280,7 +277,7 @@ impl Status {
             .map(|kind| Condition {
                 kind,
                 status: ConditionStatus::Unknown,
-                reason: "Starting".to_owned(),
+                reason: Reason::Starting,
                 message: "no round has ended yet".to_owned(),
                 last_transition_time: now,
             })
@@ -314,7 +311,7 @@ impl Status {
         &mut self,
         kind: ConditionType,
         status: impl Into<ConditionStatus>,
-        reason: &str,
+        reason: impl Into<Reason>,
         message: impl Into<String>,
         now: Timestamp,
     ) {
@@ -325,7 +322,7 @@ impl Status {
                 condition.last_transition_time = now;
             }
             condition.status = status;
-            reason.clone_into(&mut condition.reason);
+            condition.reason = reason.into();
             condition.message = message;
         }
     }
@@ -338,9 +335,9 @@ impl Status {
 
     /// Whether it is stalled, and this is the reason.
     #[must_use]
-    pub fn stalled_for(&self, reason: &str) -> bool {
+    pub fn stalled_for(&self, reason: &Reason) -> bool {
         self.get(ConditionType::Stalled).is_some_and(|stalled| {
-            stalled.status == ConditionStatus::True && stalled.reason == reason
+            stalled.status == ConditionStatus::True && stalled.reason == *reason
         })
     }
 

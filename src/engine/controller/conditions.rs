@@ -3,11 +3,10 @@
 use jiff::Timestamp;
 
 use crate::domain::model::Kind;
-use crate::domain::observed::{ProcessState, Reading};
+use crate::domain::observed::{LatchReason, ProcessState, Reading};
 use crate::domain::spec::DesiredState;
 use crate::domain::status::{
-    BlockedStatus, ConditionStatus, ConditionType, DATABASE_MISSING, STATE_OUTDATED, ServerStatus,
-    Status,
+    BlockedStatus, ConditionStatus, ConditionType, Reason, ServerStatus, Status,
 };
 use crate::engine::reconcile::report::{
     ApplyError, CONTESTED, FAILED_BEFORE, RoundReport, StepOutcome, StepResult,
@@ -104,17 +103,17 @@ fn server(report: &RoundReport) -> ServerStatus {
 fn ready(status: &mut Status, report: &RoundReport, now: Timestamp) {
     let drift: usize = report.drift.values().sum();
     let (holds, reason, message) = if let Reading::Unknown(why) = &report.observed.version {
-        (false, "ServerDown", why.clone())
+        (false, Reason::ServerDown, why.clone())
     } else if let Some(why) = &report.plan.database_missing {
-        (false, DATABASE_MISSING, why.clone())
+        (false, Reason::DatabaseMissing, why.clone())
     } else if let Some(why) = &report.plan.state_outdated {
-        (false, STATE_OUTDATED, why.clone())
+        (false, Reason::StateOutdated, why.clone())
     } else if let Some(why) = report.plan.unknown.first() {
-        (false, "Unknown", why.clone())
+        (false, Reason::Unknown, why.clone())
     } else if let (true, Some(why)) = (drift > 0, report.held) {
-        (false, "Held", format!("{} as they are: {why}", left(drift)))
+        (false, Reason::Held, format!("{} as they are: {why}", left(drift)))
     } else if drift > 0 {
-        (false, "Drift", left(drift))
+        (false, Reason::Drift, left(drift))
     } else if let Some(first) = report.plan.not_in_force.first() {
         let more = match report.plan.not_in_force.len() {
             0 | 1 => String::new(),
@@ -122,9 +121,9 @@ fn ready(status: &mut Status, report: &RoundReport, now: Timestamp) {
         };
         // No step is left, and nothing that the operator could do.
         let message = format!("written as declared, but not all is in force: {first}{more}");
-        (true, "Converged", message)
+        (true, Reason::Converged, message)
     } else {
-        (true, "Converged", "the server is as declared".to_owned())
+        (true, Reason::Converged, "the server is as declared".to_owned())
     };
     status.set(ConditionType::Ready, holds, reason, message, now);
 }
@@ -149,21 +148,24 @@ fn is_contested(outcome: &StepOutcome) -> bool {
 
 fn stalled(status: &mut Status, report: &RoundReport, now: Timestamp) {
     if let Some(why) = &report.plan.database_missing {
-        return status.set(ConditionType::Stalled, true, DATABASE_MISSING, why.clone(), now);
+        return status.set(ConditionType::Stalled, true, Reason::DatabaseMissing, why.clone(), now);
     }
     if let Some(why) = &report.plan.state_outdated {
-        return status.set(ConditionType::Stalled, true, STATE_OUTDATED, why.clone(), now);
+        return status.set(ConditionType::Stalled, true, Reason::StateOutdated, why.clone(), now);
     }
     match &report.plan.blocked {
         Some(blocked) => {
-            let refused =
-                if blocked.deletions.is_empty() { "CreationsRefused" } else { "DeletionsRefused" };
+            let refused = if blocked.deletions.is_empty() {
+                Reason::CreationsRefused
+            } else {
+                Reason::DeletionsRefused
+            };
             status.set(ConditionType::Stalled, true, refused, blocked.reason.clone(), now);
         }
         None => status.set(
             ConditionType::Stalled,
             false,
-            "Progressing",
+            Reason::Progressing,
             "nothing stands in the way",
             now,
         ),
@@ -183,7 +185,7 @@ fn degraded(status: &mut Status, report: &RoundReport, now: Timestamp) {
     };
     if let (None, Some(latched)) = (&first, latched) {
         let message = format!("the configuration is not tried again: {}", latched.message);
-        return status.set(ConditionType::Degraded, true, "ConfigHeldBack", message, now);
+        return status.set(ConditionType::Degraded, true, Reason::ConfigHeldBack, message, now);
     }
     let contested = status.contested.iter().next().map(|(key, why)| {
         let more = match status.contested.len() {
@@ -196,19 +198,21 @@ fn degraded(status: &mut Status, report: &RoundReport, now: Timestamp) {
         )
     });
     if let (None, Some(contested)) = (&first, contested) {
-        return status.set(ConditionType::Degraded, true, "Contested", contested, now);
+        return status.set(ConditionType::Degraded, true, Reason::Contested, contested, now);
     }
     match (first, report.plan.unknown.first()) {
         (Some(first), _) => {
             let message =
                 if failures > 1 { format!("{failures} steps fail; {first}") } else { first };
-            status.set(ConditionType::Degraded, true, "StepsFail", message, now);
+            status.set(ConditionType::Degraded, true, Reason::StepsFail, message, now);
         }
         // Of a server that does not answer, two other conditions tell.
         (None, Some(why)) if report.observed.version.known().is_some() => {
-            status.set(ConditionType::Degraded, true, "CannotObserve", why.clone(), now)
+            status.set(ConditionType::Degraded, true, Reason::CannotObserve, why.clone(), now)
         }
-        (None, _) => status.set(ConditionType::Degraded, false, "NoFailures", "no step fails", now),
+        (None, _) => {
+            status.set(ConditionType::Degraded, false, Reason::NoFailures, "no step fails", now)
+        }
     }
 }
 
@@ -218,7 +222,7 @@ fn config(status: &mut Status, desired: &DesiredState, report: &RoundReport, now
         return status.set(
             kind,
             ConditionStatus::Unknown,
-            "NotDeclared",
+            Reason::NotDeclared,
             "spec.config is absent",
             now,
         );
@@ -232,14 +236,15 @@ fn config(status: &mut Status, desired: &DesiredState, report: &RoundReport, now
     let waiting = report.outcomes.iter().any(|o| o.step.kind == Kind::Config && waits(o));
     match (&report.observed.config, failure) {
         // As it was told when it failed.
-        (_, None) if waiting && status.get(kind).is_some_and(|c| c.reason == "RolledBack") => {}
+        (_, None)
+            if waiting && status.get(kind).is_some_and(|c| c.reason == Reason::RolledBack) => {}
         (_, Some(error)) => {
             let reason = match error {
-                ApplyError::ConfigRefused(_) => "Invalid",
+                ApplyError::ConfigRefused(_) => Reason::Invalid,
                 ApplyError::RolledBack(_) | ApplyError::TakenBack(_) | ApplyError::Stuck { .. } => {
-                    "RolledBack"
+                    Reason::RolledBack
                 }
-                _ => "RollingOut",
+                _ => Reason::RollingOut,
             };
             status.set(kind, false, reason, format!("failed to {error}"), now);
         }
@@ -251,14 +256,23 @@ fn config(status: &mut Status, desired: &DesiredState, report: &RoundReport, now
                 None => "what was there before stays in force".to_owned(),
             };
             let message = format!("{}; {instead}", latched.message);
-            let reason = if latched.reason == "Invalid" { "Invalid" } else { "RolledBack" };
+            let reason = match latched.reason {
+                LatchReason::Invalid => Reason::Invalid,
+                LatchReason::RolledBack | LatchReason::ByHand => Reason::RolledBack,
+            };
             status.set(kind, false, reason, message, now);
         }
         (Some(Reading::Known(reading)), None) if reading.declared == reading.in_force => {
-            status.set(kind, true, "RolledOut", format!("`{}` is in force", config.variant), now);
+            status.set(
+                kind,
+                true,
+                Reason::RolledOut,
+                format!("`{}` is in force", config.variant),
+                now,
+            );
         }
         (Some(Reading::Unknown(why)), None) => {
-            status.set(kind, ConditionStatus::Unknown, "Unknown", why.clone(), now)
+            status.set(kind, ConditionStatus::Unknown, Reason::Unknown, why.clone(), now)
         }
         _ => {
             let waits = report.outcomes.iter().find_map(|outcome| match &outcome.result {
@@ -267,13 +281,13 @@ fn config(status: &mut Status, desired: &DesiredState, report: &RoundReport, now
             });
             let why = waits.map_or_else(String::new, |why| format!(": {why}"));
             let message = format!("`{}` is not in force yet{why}", config.variant);
-            status.set(kind, false, "RollingOut", message, now);
+            status.set(kind, false, Reason::RollingOut, message, now);
         }
     }
 }
 
 fn cannot_see(status: &mut Status, why: &str, now: Timestamp) {
-    status.set(ConditionType::Healthy, ConditionStatus::Unknown, "CannotSee", why, now);
+    status.set(ConditionType::Healthy, ConditionStatus::Unknown, Reason::CannotSee, why, now);
 }
 
 fn healthy(status: &mut Status, report: &RoundReport, now: Timestamp) {
@@ -282,7 +296,7 @@ fn healthy(status: &mut Status, report: &RoundReport, now: Timestamp) {
             status.set(
                 ConditionType::Healthy,
                 true,
-                "Answering",
+                Reason::Answering,
                 format!("ejabberd {version} answers"),
                 now,
             );
@@ -290,10 +304,10 @@ fn healthy(status: &mut Status, report: &RoundReport, now: Timestamp) {
         (_, Reading::Unknown(why)) => cannot_see(status, why, now),
         (Reading::Unknown(why), _) if report.observed.unseen => cannot_see(status, why, now),
         (Reading::Unknown(why), Reading::Known(ProcessState::Running { .. })) => {
-            status.set(ConditionType::Healthy, false, "NotAnswering", why.clone(), now);
+            status.set(ConditionType::Healthy, false, Reason::NotAnswering, why.clone(), now);
         }
         (Reading::Unknown(why), _) => {
-            status.set(ConditionType::Healthy, false, "NotRunning", why.clone(), now)
+            status.set(ConditionType::Healthy, false, Reason::NotRunning, why.clone(), now)
         }
     }
 }

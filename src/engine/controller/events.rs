@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::checks::audit::{Finding, Verdict};
 use crate::domain::model::{Kind, ObjectKey, Op};
 use crate::domain::plan::Step;
-use crate::domain::status::{Condition, ConditionStatus, ConditionType, News};
+use crate::domain::status::{Condition, ConditionStatus, ConditionType, News, Reason};
 use crate::engine::reconcile::report::{ApplyError, RoundReport, StepOutcome, StepResult};
 
 /// So many objects of a kind are told of one by one in a round; of more, only
@@ -20,17 +20,17 @@ pub(in crate::engine) fn of_conditions(before: &[Condition], after: &[Condition]
 }
 
 /// Why something may not be ready that other news tell of.
-const TOLD_OTHERWISE: [&str; 4] =
-    ["NewRevision", "InvalidDesiredState", "Unreadable", "ServerDown"];
+const TOLD_OTHERWISE: [Reason; 4] =
+    [Reason::NewRevision, Reason::InvalidDesiredState, Reason::Unreadable, Reason::ServerDown];
 
 fn of_condition((old, new): (&Condition, &Condition)) -> Option<News> {
     use ConditionStatus::{False, True, Unknown};
     use ConditionType::{ConfigApplied, Degraded, Healthy, Ready, Reconciling, Stalled};
     let Condition { kind, reason, message, .. } = new;
-    let blind = |condition: &Condition| condition.reason == "CannotSee";
+    let blind = |condition: &Condition| condition.reason == Reason::CannotSee;
     let not = if new.status == False { "not " } else { "" };
-    let message = match reason.as_str() {
-        "RollingOut" => message.clone(),
+    let message = match reason {
+        Reason::RollingOut => message.clone(),
         _ => format!("{not}{kind}: {message}"),
     };
     let good = match (kind, old.status, new.status) {
@@ -40,13 +40,17 @@ fn of_condition((old, new): (&Condition, &Condition)) -> Option<News> {
         (Reconciling, ..)
         | (Stalled | Degraded, Unknown, False)
         | (Ready | ConfigApplied | Stalled | Degraded, _, Unknown) => return None,
-        (Ready, _, False) if TOLD_OTHERWISE.contains(&reason.as_str()) => return None,
+        (Ready, _, False) if TOLD_OTHERWISE.contains(reason) => return None,
         (Healthy, ..) if !blind(old) && !blind(new) => return None,
         (Stalled | Degraded, _, status) => status == False,
-        (ConfigApplied, _, False) if reason == "RollingOut" => true,
+        (ConfigApplied, _, False) if *reason == Reason::RollingOut => true,
         (_, _, status) => status == True,
     };
-    Some(if good { News::normal(reason, message) } else { News::warning(reason, message) })
+    Some(if good {
+        News::normal(reason.as_str(), message)
+    } else {
+        News::warning(reason.as_str(), message)
+    })
 }
 
 /// A step that was done, or why it failed.

@@ -24,7 +24,7 @@ use super::reconcile::retry::Retries;
 use crate::domain::plan::Step;
 use crate::domain::spec;
 use crate::domain::spec::DesiredState;
-use crate::domain::status::{ConditionType, News};
+use crate::domain::status::{ConditionType, News, Reason};
 use crate::ejabberd::Control;
 use events::{EventDeduplicator, of_steps};
 use orders::Orders;
@@ -74,13 +74,19 @@ pub struct Controller {
     pub resync: Duration,
 }
 
+/// Why a file of the desired state cannot be used.
+struct Unusable {
+    reason: Reason,
+    message: String,
+}
+
 /// The revision that is worked on.
 struct Current {
     desired: DesiredState,
     since: Instant,
-    /// The file cannot be used right now: reason and message. This revision
-    /// stays in force, but deletes nothing.
-    unusable: Option<(&'static str, String)>,
+    /// Why the file cannot be used right now. This revision stays in force, but
+    /// deletes nothing.
+    unusable: Option<Unusable>,
     engine: Engine,
     /// Watches over the server; ends with this.
     keeping: AbortOnDrop,
@@ -172,7 +178,7 @@ impl Controller {
                 status.set(
                     ConditionType::Reconciling,
                     true,
-                    "Working",
+                    Reason::Working,
                     "a round is under way",
                     now,
                 );
@@ -180,7 +186,7 @@ impl Controller {
                     status.set(
                         ConditionType::Ready,
                         false,
-                        "NewRevision",
+                        Reason::NewRevision,
                         "a new revision is being looked at",
                         now,
                     );
@@ -210,11 +216,17 @@ impl Controller {
                 tracing::warn!("{message}");
                 status.tell(News::warning("Contested", message), now);
             }
-            if let Some((reason, message)) = &current.unusable {
-                status.set(ConditionType::Stalled, true, reason, message, now);
-                status.set(ConditionType::Ready, false, reason, message, now);
+            if let Some(Unusable { reason, message }) = &current.unusable {
+                status.set(ConditionType::Stalled, true, reason.clone(), message, now);
+                status.set(ConditionType::Ready, false, reason.clone(), message, now);
             }
-            status.set(ConditionType::Reconciling, false, "Waiting", "the round is over", now);
+            status.set(
+                ConditionType::Reconciling,
+                false,
+                Reason::Waiting,
+                "the round is over",
+                now,
+            );
             if report.vanished > 0 {
                 let message = format!(
                     "{} accounts that had been there are gone: somebody deletes them, or an older \
@@ -257,8 +269,8 @@ impl Controller {
         let message = format!("failed to {error}; nothing is changed without it");
         tracing::error!("{message}");
         self.publisher.publish(|status, now| {
-            status.set(ConditionType::Degraded, true, "StateUnavailable", &message, now);
-            status.set(ConditionType::Ready, false, "StateUnavailable", &message, now);
+            status.set(ConditionType::Degraded, true, Reason::StateUnavailable, &message, now);
+            status.set(ConditionType::Ready, false, Reason::StateUnavailable, &message, now);
         });
     }
 }

@@ -7,10 +7,10 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::time::Instant;
 
-use super::{AbortOnDrop, Controller, Current, RECHECKS};
+use super::{AbortOnDrop, Controller, Current, RECHECKS, Unusable};
 use crate::domain::spec;
 use crate::domain::spec::{DesiredState, Problem, SecretSource, Severity, Validated};
-use crate::domain::status::{ConditionType, News};
+use crate::domain::status::{ConditionType, News, Reason};
 use crate::ejabberd::EjabberdClient;
 use crate::engine::reconcile::generation::Generations;
 use crate::engine::reconcile::phases::Engine;
@@ -20,11 +20,13 @@ use crate::engine::supervisor::Supervisor;
 use crate::engine::supervisor::meter::Meter;
 
 impl Controller {
-    /// Reads and validates the desired state, or says what is wrong with it in
-    /// a word and a sentence.
-    pub(super) async fn read(&self) -> Result<Validated, (&'static str, String)> {
+    /// Reads and validates the desired state, or says what is wrong with it.
+    pub(super) async fn read(&self) -> Result<Validated, Unusable> {
         let files = self.source.load().await;
-        let files = files.map_err(|error| ("Unreadable", format!("failed to {error}")))?;
+        let files = files.map_err(|error| Unusable {
+            reason: Reason::Unreadable,
+            message: format!("failed to {error}"),
+        })?;
         spec::validate(&files).map_err(|problems| {
             let mut errors = problems.iter().filter(|p| p.severity == Severity::Error);
             let first = errors.next().map(headline).unwrap_or_default();
@@ -33,7 +35,10 @@ impl Controller {
                 n => format!(" (and {n} more)"),
             };
             let kept = "the last good revision stays in force";
-            ("InvalidDesiredState", format!("{first}{more}; {kept}"))
+            Unusable {
+                reason: Reason::InvalidDesiredState,
+                message: format!("{first}{more}; {kept}"),
+            }
         })
     }
 
@@ -42,10 +47,10 @@ impl Controller {
     pub(super) async fn reload(&self, current: &mut Option<Current>) -> bool {
         let validated = match self.read().await {
             Ok(validated) => validated,
-            Err((reason, message)) => {
-                self.stalled(reason, &message);
+            Err(unusable) => {
+                self.stalled(&unusable);
                 if let Some(current) = current {
-                    current.unusable = Some((reason, message));
+                    current.unusable = Some(unusable);
                 }
                 return false;
             }
@@ -122,28 +127,33 @@ impl Controller {
     }
 
     /// Notes that the file cannot be used.
-    fn stalled(&self, reason: &str, message: &str) {
-        let known = |c: &crate::domain::status::Condition| c.message == message;
+    fn stalled(&self, Unusable { reason, message }: &Unusable) {
+        let known = |c: &crate::domain::status::Condition| c.message == *message;
         if self.publisher.read().get(ConditionType::Stalled).is_some_and(known) {
             return;
         }
-        tracing::error!(reason, "{message}");
+        tracing::error!(reason = reason.as_str(), "{message}");
         self.publisher.publish(|status, now| {
             // That the condition changes is told anyway.
             if status.is(ConditionType::Stalled) {
-                status.tell(News::warning(reason, format!("Stalled: {message}")), now);
+                status.tell(News::warning(reason.as_str(), format!("Stalled: {message}")), now);
             }
-            status.set(ConditionType::Stalled, true, reason, message, now);
-            status.set(ConditionType::Ready, false, reason, message, now);
+            status.set(ConditionType::Stalled, true, reason.clone(), message, now);
+            status.set(ConditionType::Ready, false, reason.clone(), message, now);
         });
     }
 
     fn unstalled(&self) {
-        let about_file = |reason: &str| matches!(reason, "Unreadable" | "InvalidDesiredState");
-        if self.publisher.read().get(ConditionType::Stalled).is_some_and(|c| about_file(&c.reason))
-        {
+        let stalled = self.publisher.read().get(ConditionType::Stalled).cloned();
+        if stalled.is_some_and(|stalled| stalled.reason.is_about_the_file()) {
             self.publisher.publish(|status, now| {
-                status.set(ConditionType::Stalled, false, "Progressing", "the file is valid", now)
+                status.set(
+                    ConditionType::Stalled,
+                    false,
+                    Reason::Progressing,
+                    "the file is valid",
+                    now,
+                )
             });
         }
     }

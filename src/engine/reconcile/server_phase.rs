@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::phases::StalenessCheck;
 use super::report::{ApplyError, StepOutcome, StepResult};
 use crate::domain::diff::Action;
-use crate::domain::observed::{PAUSED, ProcessState, Reading, Work};
+use crate::domain::observed::{LatchReason, PAUSED, ProcessState, Reading, Work};
 use crate::domain::plan::Step;
 use crate::domain::rollout::{Method, Outcome};
 use crate::domain::spec::DesiredState;
@@ -304,7 +304,12 @@ impl Engine {
         };
         if failure.blame {
             let variant = desired.config.as_ref().map_or("", |config| &config.variant);
-            self.latch(&config_digest(&target.files), variant, "Invalid", &error.to_string());
+            self.latch(
+                &config_digest(&target.files),
+                variant,
+                LatchReason::Invalid,
+                &error.to_string(),
+            );
         }
         Err(error)
     }
@@ -392,7 +397,7 @@ impl Engine {
         match &state.config {
             Some(Reading::Known(reading)) if reading.standing.is_none() => {
                 let latched = reading.latched.as_ref()?;
-                (latched.reason == "Invalid").then_some(latched.message.as_str())
+                (latched.reason == LatchReason::Invalid).then_some(latched.message.as_str())
             }
             _ => None,
         }

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::compare::config_digest;
 use super::latch::{UnderWay, lift_latch};
-use crate::domain::observed::{ObservedState, ProcessState, Reading};
+use crate::domain::observed::{LatchReason, ObservedState, ProcessState, Reading};
 use crate::domain::rollout::{Effect, Event, Failure, Method, Outcome, Phase, Rollout, Side};
 use crate::domain::spec::{DesiredState, ServerState};
 use crate::engine::Engine;
@@ -188,8 +188,10 @@ impl Engine {
         if let Some(error) = &error
             && outcome.latches()
         {
-            let reason =
-                if matches!(outcome, Outcome::Refused(_)) { "Invalid" } else { "RolledBack" };
+            let reason = match outcome {
+                Outcome::Refused(_) => LatchReason::Invalid,
+                _ => LatchReason::RolledBack,
+            };
             self.latch(&under_way.target, &under_way.variant, reason, &error.to_string());
         }
         // What was declared is in force: whatever failed before is over.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::compare::config_digest;
 use crate::domain::model::{Digest, Revision};
+use crate::domain::observed::LatchReason;
 use crate::domain::rollout::Rollout;
 use crate::domain::spec::DesiredState;
 use crate::engine::Engine;
@@ -23,8 +24,8 @@ pub struct Latch {
     /// make. Nothing where that made no difference.
     #[serde(default)]
     pub variant: Option<String>,
-    /// `Invalid` (ejabberd refused it), `RolledBack`, or `ByHand`.
-    pub reason: String,
+    /// What made it one.
+    pub reason: LatchReason,
     /// Why, for people.
     pub message: String,
     /// Since when.
@@ -78,7 +79,7 @@ fn set_aside(store: &dyn Store, declared: &Digest, to: &GoodConfig) -> Result<()
         &Latch {
             digest: declared.clone(),
             variant: None,
-            reason: "ByHand".to_owned(),
+            reason: LatchReason::ByHand,
             message: format!(
                 "set aside by hand: `{}` ({}) is in force in its place",
                 to.variant,
@@ -134,13 +135,13 @@ impl Engine {
         &self,
         digest: &Digest,
         variant: &str,
-        reason: &str,
+        reason: LatchReason,
         message: &str,
     ) {
         let latch = Latch {
             digest: digest.clone(),
             variant: Some(variant.to_owned()),
-            reason: reason.to_owned(),
+            reason,
             message: message.to_owned(),
             since: Timestamp::now(),
         };

@@ -3,7 +3,7 @@
 use tokio::sync::MutexGuard;
 
 use super::Supervisor;
-use crate::domain::status::ConditionType;
+use crate::domain::status::{ConditionType, Reason};
 use crate::domain::supervision::{Event, Supervision};
 use crate::engine::reconcile::report::ApplyError;
 
@@ -26,8 +26,8 @@ impl SupervisorGuard<'_> {
         let message = format!("`{variant}` is being put in force");
         self.supervisor.show(|status, now| {
             // Until it has proved itself, nothing is known to be as declared.
-            status.set(ConditionType::Ready, false, "RollingOut", message.as_str(), now);
-            status.set(ConditionType::ConfigApplied, false, "RollingOut", message, now);
+            status.set(ConditionType::Ready, false, Reason::RollingOut, message.as_str(), now);
+            status.set(ConditionType::ConfigApplied, false, Reason::RollingOut, message, now);
         });
     }
 
@@ -37,8 +37,8 @@ impl SupervisorGuard<'_> {
         self.supervisor.show(|status, now| {
             let why = "the operator has stopped it, and a round is under way";
             status.server.up = false;
-            status.set(ConditionType::Healthy, false, "Interrupted", why, now);
-            status.set(ConditionType::Ready, false, "ServerDown", why, now);
+            status.set(ConditionType::Healthy, false, Reason::Interrupted, why, now);
+            status.set(ConditionType::Ready, false, Reason::ServerDown, why, now);
         });
         Ok(self.supervisor.stop_in_order().await?)
     }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::status::{ConditionStatus, ConditionType, Status, SupervisionStatus};
+use crate::domain::status::{
+    ConditionStatus, ConditionType, Reason, ServerPhase, Status, SupervisionStatus,
+};
 use crate::domain::supervision::{State, Supervision};
 
 /// Whole seconds, for people.
@@ -16,63 +18,72 @@ pub(super) fn told(wait: Duration) -> String {
 pub(super) fn describe(machine: &Supervision, status: &mut Status, now: Timestamp) {
     let Supervision { state, since, starts, cause } = machine;
     let why = cause.as_ref().map_or_else(String::new, |cause| format!(": {cause}"));
-    let (word, holds, reason, message) = match state {
-        State::Absent => ("absent", None, "", String::new()),
-        State::Starting { .. } => {
-            ("starting", Some(ConditionStatus::False), "Starting", format!("it is starting{why}"))
-        }
-        State::Running { .. } => ("running", None, "", String::new()),
-        State::Unresponsive { .. } => (
-            "unresponsive",
+    let (phase, holds, reason, message) = match state {
+        State::Absent => (ServerPhase::Absent, None, Reason::NotRunning, String::new()),
+        State::Starting { .. } => (
+            ServerPhase::Starting,
             Some(ConditionStatus::False),
-            "Unresponsive",
+            Reason::Starting,
+            format!("it is starting{why}"),
+        ),
+        State::Running { .. } => (ServerPhase::Running, None, Reason::Answering, String::new()),
+        State::Unresponsive { .. } => (
+            ServerPhase::Unresponsive,
+            Some(ConditionStatus::False),
+            Reason::Unresponsive,
             format!("it runs and does not answer{why}"),
         ),
         State::Halted => (
-            "halted",
+            ServerPhase::Halted,
             Some(ConditionStatus::False),
-            "Halted",
+            Reason::Halted,
             format!("its node lives, and ejabberd has been stopped in it{why}"),
         ),
         State::Unseen { why } => {
-            ("unseen", Some(ConditionStatus::Unknown), CANNOT_SEE, why.clone())
+            (ServerPhase::Unseen, Some(ConditionStatus::Unknown), Reason::CannotSee, why.clone())
         }
         State::PortSilent { why } => {
-            ("port-silent", Some(ConditionStatus::False), "PortSilent", why.clone())
+            (ServerPhase::PortSilent, Some(ConditionStatus::False), Reason::PortSilent, why.clone())
         }
         State::Paused => (
-            "paused",
+            ServerPhase::Paused,
             Some(ConditionStatus::False),
-            "Paused",
+            Reason::Paused,
             "somebody paused it: `docker unpause`, or the signal CONT, lets it go on".to_owned(),
         ),
         State::BackingOff { until } => (
-            "backing-off",
+            ServerPhase::BackingOff,
             Some(ConditionStatus::False),
-            cause.as_ref().map_or("BackingOff", |cause| cause.reason.as_str()),
+            cause.as_ref().map_or(Reason::BackingOff, |cause| cause.reason.as_str().into()),
             format!("it is started again at {}{why}", to_second(*until)),
         ),
         State::Failed { until } => (
-            "failed",
+            ServerPhase::Failed,
             Some(ConditionStatus::False),
-            cause.as_ref().map_or("Failed", |cause| cause.reason.as_str()),
+            cause.as_ref().map_or(Reason::Failed, |cause| cause.reason.as_str().into()),
             format!("it cannot be started{why}; tried again at {}", to_second(*until)),
         ),
-        State::Stopping => {
-            ("stopping", Some(ConditionStatus::False), "Stopping", "declared stopped".to_owned())
-        }
-        State::Stopped => {
-            ("stopped", Some(ConditionStatus::False), "Stopped", "stopped, as declared".to_owned())
-        }
+        State::Stopping => (
+            ServerPhase::Stopping,
+            Some(ConditionStatus::False),
+            Reason::Stopping,
+            "declared stopped".to_owned(),
+        ),
+        State::Stopped => (
+            ServerPhase::Stopped,
+            Some(ConditionStatus::False),
+            Reason::Stopped,
+            "stopped, as declared".to_owned(),
+        ),
     };
     if let Some(holds) = holds {
         // A reader between two rounds must not see what was true before.
         status.server.up = matches!(state, State::PortSilent { .. });
         status.set(ConditionType::Healthy, holds, reason, message.as_str(), now);
-        status.set(ConditionType::Ready, false, "ServerDown", message, now);
+        status.set(ConditionType::Ready, false, Reason::ServerDown, message, now);
     }
     status.server.supervision = Some(SupervisionStatus {
-        state: word.to_owned(),
+        state: phase,
         since: *since,
         starts: *starts,
         next_start: machine.due(),
@@ -80,43 +91,59 @@ pub(super) fn describe(machine: &Supervision, status: &mut Status, now: Timestam
     });
 }
 
-/// The reason of the condition where the operator cannot look.
-const CANNOT_SEE: &str = "CannotSee";
-
 fn to_second(moment: Timestamp) -> Timestamp {
     moment.round(jiff::Unit::Second).unwrap_or(moment)
 }
 
-/// What is worth an event, as a word and a sentence.
-pub(super) fn headline(
-    before: &Supervision,
-    after: &Supervision,
-    now: Timestamp,
-) -> Option<(String, String)> {
+/// What is worth an event.
+pub(super) enum Change {
+    /// The server answers.
+    Up,
+    /// As declared: reason and message.
+    Declared { reason: Reason, message: String },
+    /// Something an administrator wants to know.
+    Trouble { reason: String, message: String },
+}
+
+impl Change {
+    fn trouble(reason: impl ToString, message: impl Into<String>) -> Self {
+        Self::Trouble { reason: reason.to_string(), message: message.into() }
+    }
+}
+
+/// What has become of the server between two states of its supervision.
+pub(super) fn change(before: &Supervision, after: &Supervision, now: Timestamp) -> Option<Change> {
     let cause = after.cause.as_ref();
-    let word = cause.map_or("Ended", |cause| cause.reason.as_str()).to_owned();
+    let reason = cause.map_or("Ended", |cause| cause.reason.as_str());
     let why = cause.map_or_else(String::new, ToString::to_string);
     match (&before.state, &after.state) {
         (State::Absent, State::Starting { .. }) if after.starts == before.starts => None,
         (_, State::Starting { .. }) if after.starts > before.starts && cause.is_none() => {
-            Some(("Started".to_owned(), "started, as declared".to_owned()))
+            Some(Change::Declared {
+                reason: Reason::Other("Started".to_owned()),
+                message: "started, as declared".to_owned(),
+            })
         }
         (_, State::Starting { .. }) if after.starts > before.starts => {
-            Some((word, format!("{why}; started again")))
+            Some(Change::trouble(reason, format!("{why}; started again")))
         }
         (_, State::Running { .. }) if !matches!(before.state, State::Running { .. }) => {
-            Some(("ServerUp".to_owned(), "the server answers".to_owned()))
+            Some(Change::Up)
         }
         (_, State::Unresponsive { .. }) => {
-            Some(("Unresponsive".to_owned(), "it runs and does not answer".to_owned()))
+            Some(Change::trouble(Reason::Unresponsive, "it runs and does not answer"))
         }
-        (_, State::Unseen { why }) => Some((CANNOT_SEE.to_owned(), why.clone())),
-        (_, State::PortSilent { why }) => Some(("PortSilent".to_owned(), why.clone())),
-        (_, State::BackingOff { .. } | State::Failed { .. }) => {
-            Some((word, format!("{why}; started again in {}", told(after.waits(now)))))
-        }
-        (_, State::Stopped) => Some(("Stopped".to_owned(), "stopped, as declared".to_owned())),
-        (_, State::Paused) => Some(("Paused".to_owned(), "somebody paused it".to_owned())),
+        (_, State::Unseen { why }) => Some(Change::trouble(Reason::CannotSee, why)),
+        (_, State::PortSilent { why }) => Some(Change::trouble(Reason::PortSilent, why)),
+        (_, State::BackingOff { .. } | State::Failed { .. }) => Some(Change::trouble(
+            reason,
+            format!("{why}; started again in {}", told(after.waits(now))),
+        )),
+        (_, State::Stopped) => Some(Change::Declared {
+            reason: Reason::Stopped,
+            message: "stopped, as declared".to_owned(),
+        }),
+        (_, State::Paused) => Some(Change::trouble(Reason::Paused, "somebody paused it")),
         _ => None,
     }
 }

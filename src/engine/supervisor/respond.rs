@@ -6,10 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::timeout;
 
-use super::report::{describe, headline};
+use super::report::{Change, change, describe};
 use super::{BLIND, Supervisor};
 use crate::domain::observed::{PAUSED, ProcessState};
-use crate::domain::status::{ConditionType, News, Status};
+use crate::domain::status::{ConditionType, News, Reason, Status};
 use crate::domain::supervision::{Cause, Effect, Ending, Event, State, Supervision};
 use crate::engine::error::RuntimeError;
 use crate::engine::ports::StateKey;
@@ -150,20 +150,24 @@ impl Supervisor {
             describe(after, status, now);
             if after.state == State::Absent {
                 status.server.up = false;
-                status.set(ConditionType::Ready, false, "ServerDown", "it is gone", now);
+                status.set(ConditionType::Ready, false, Reason::ServerDown, "it is gone", now);
             }
-            if let Some((reason, message)) = headline(before, after, now) {
-                if reason == "ServerUp" {
-                    tracing::info!("{message}");
-                } else {
-                    tracing::warn!(reason, "{message}");
+            let news = match change(before, after, now) {
+                None => return,
+                Some(Change::Up) => {
+                    tracing::info!("the server answers");
+                    News::normal("ServerUp", "the server answers")
                 }
-                let news = match reason.as_str() {
-                    "ServerUp" | "Started" | "Stopped" => News::normal(reason, message),
-                    _ => News::warning(reason, message),
-                };
-                status.tell(news, now);
-            }
+                Some(Change::Declared { reason, message }) => {
+                    tracing::warn!(reason = reason.as_str(), "{message}");
+                    News::normal(reason, message)
+                }
+                Some(Change::Trouble { reason, message }) => {
+                    tracing::warn!(reason, "{message}");
+                    News::warning(reason, message)
+                }
+            };
+            status.tell(news, now);
         });
         self.news.notify_one();
     }

@@ -40,33 +40,33 @@ fn what_holds_up_the_operator_is_told_and_taken_back() {
 fn where_the_server_is_in_its_life_is_shown() {
     let metrics = Metrics::new().unwrap();
     let mut status = status();
-    let shows = |status: &Status, state: &str| {
+    let shows = |status: &Status, state: Option<ServerPhase>| {
         metrics.status(status);
         let series = parse(&metrics.encode());
-        for word in labels::SERVER_STATES {
-            let id = format!("ejabberd_operator_server_state{{state=\"{word}\"}}");
-            assert_eq!(series[&id], f64::from(u8::from(word == state)), "{id}");
+        for phase in ServerPhase::ALL {
+            let id = format!("ejabberd_operator_server_state{{state=\"{phase}\"}}");
+            assert_eq!(series[&id], f64::from(u8::from(Some(phase) == state)), "{id}");
         }
         series["ejabberd_operator_restart_backoff_seconds"]
     };
-    assert_eq!(shows(&status, "none of them"), 0.0);
+    assert_eq!(shows(&status, None), 0.0);
     let next = Timestamp::now() + Duration::from_secs(100);
-    let supervision = |state: &str, next_start| SupervisionStatus {
-        state: state.to_owned(),
+    let supervision = |state, next_start| SupervisionStatus {
+        state,
         since: Timestamp::UNIX_EPOCH,
         starts: 3,
         next_start,
         last_cause: None,
     };
     // An operator that was started while the server waits.
-    status.server.supervision = Some(supervision("backing-off", Some(next)));
-    let left = shows(&status, "backing-off");
+    status.server.supervision = Some(supervision(ServerPhase::BackingOff, Some(next)));
+    let left = shows(&status, Some(ServerPhase::BackingOff));
     assert!((90.0..=100.0).contains(&left), "{left}");
     // What was decided is not counted down.
     metrics.backoff(Duration::from_secs(160));
-    assert_eq!(shows(&status, "backing-off"), 160.0);
-    status.server.supervision = Some(supervision("running", None));
-    assert_eq!(shows(&status, "running"), 0.0);
+    assert_eq!(shows(&status, Some(ServerPhase::BackingOff)), 160.0);
+    status.server.supervision = Some(supervision(ServerPhase::Running, None));
+    assert_eq!(shows(&status, Some(ServerPhase::Running)), 0.0);
 }
 
 #[test]

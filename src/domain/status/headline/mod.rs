@@ -7,10 +7,7 @@ mod tests;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{ConditionStatus, ConditionType, DATABASE_MISSING, Progress, STATE_OUTDATED, Status};
-
-/// The reason of every condition that is only remembered.
-pub const OPERATOR_NOT_RUNNING: &str = "OperatorNotRunning";
+use super::{ConditionStatus, ConditionType, Progress, Reason, ServerPhase, Status};
 
 /// How it sounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -101,13 +98,13 @@ fn holds(status: &Status, kind: ConditionType) -> Option<ConditionStatus> {
     status.get(kind).map(|condition| condition.status)
 }
 
-fn reason(status: &Status, kind: ConditionType) -> &str {
-    status.get(kind).map(|condition| condition.reason.as_str()).unwrap_or_default()
+fn reason(status: &Status, kind: ConditionType) -> Option<&Reason> {
+    status.get(kind).map(|condition| &condition.reason)
 }
 
 /// What a command says that finds nobody to ask.
 fn operator(status: &Status) -> Option<Headline> {
-    (reason(status, ConditionType::Ready) == OPERATOR_NOT_RUNNING).then(|| {
+    (reason(status, ConditionType::Ready) == Some(&Reason::OperatorNotRunning)).then(|| {
         let what = "No operator runs";
         let doing = "nobody starts the server if it ends; what follows is what was last known";
         Headline::new(Tone::Bad, what, doing)
@@ -117,62 +114,55 @@ fn operator(status: &Status) -> Option<Headline> {
 fn server(status: &Status) -> Option<Headline> {
     let healthy = status.get(ConditionType::Healthy)?;
     let supervision = status.server.supervision.as_ref();
-    let word = supervision.map_or("", |supervision| supervision.state.as_str());
-    let down = matches!(
-        word,
-        "starting"
-            | "unresponsive"
-            | "halted"
-            | "unseen"
-            | "port-silent"
-            | "paused"
-            | "backing-off"
-            | "failed"
-            | "stopping"
-            | "stopped"
-    );
+    let phase = supervision.map(|supervision| supervision.state);
+    let down =
+        phase.is_some_and(|phase| !matches!(phase, ServerPhase::Absent | ServerPhase::Running));
     if !down && (status.server.up || healthy.status == ConditionStatus::True) {
         return None;
     }
-    if !down && status.last_attempt.is_none() && healthy.reason == "Starting" {
+    if !down && status.last_attempt.is_none() && healthy.reason == Reason::Starting {
         return None;
     }
-    let headline = match word {
-        "starting" => {
+    let headline = match phase {
+        Some(ServerPhase::Starting) => {
             Headline::new(Tone::Busy, "Server starting", "it is left alone as long as it works")
         }
-        "unresponsive" => Headline::new(
+        Some(ServerPhase::Unresponsive) => Headline::new(
             Tone::Bad,
             "Server does not answer",
             "it is restarted if it does nothing; one that is busy gets longer",
         ),
-        "halted" => Headline::new(
+        Some(ServerPhase::Halted) => Headline::new(
             Tone::Bad,
             "ejabberd stopped in its node",
             "it is restarted if it stays so",
         ),
-        "unseen" => Headline::new(
+        Some(ServerPhase::Unseen) => Headline::new(
             Tone::Bad,
             "Server cannot be seen",
             "it is left alone; the operator looks again every 15 s",
         ),
-        "port-silent" => Headline::new(
+        Some(ServerPhase::PortSilent) => Headline::new(
             Tone::Bad,
             "A client port does not answer",
             "the server is left alone: its node answers",
         ),
-        "paused" => {
+        Some(ServerPhase::Paused) => {
             Headline::new(Tone::Bad, "Server paused", "it is for whoever paused it to end that")
         }
-        "backing-off" => Headline::new(Tone::Bad, "Server down", "next start"),
-        "failed" => Headline::new(
+        Some(ServerPhase::BackingOff) => Headline::new(Tone::Bad, "Server down", "next start"),
+        Some(ServerPhase::Failed) => Headline::new(
             Tone::Bad,
             "Server cannot be started",
             "somebody has to mend that; tried again",
         ),
-        "stopping" => Headline::new(Tone::Busy, "Server stopping, as declared", ""),
-        "stopped" => Headline::new(Tone::Unknown, "Server stopped, as declared", ""),
-        _ if healthy.reason == "Interrupted" => Headline::new(
+        Some(ServerPhase::Stopping) => {
+            Headline::new(Tone::Busy, "Server stopping, as declared", "")
+        }
+        Some(ServerPhase::Stopped) => {
+            Headline::new(Tone::Unknown, "Server stopped, as declared", "")
+        }
+        _ if healthy.reason == Reason::Interrupted => Headline::new(
             Tone::Busy,
             "Server stopped for a change",
             "it is started again in this round",
@@ -186,7 +176,9 @@ fn server(status: &Status) -> Option<Headline> {
     if let Some(supervision) = supervision.filter(|_| down) {
         headline.since = headline.since.map(|since| since.min(supervision.since));
         headline.at = supervision.next_start;
-        if let Some(cause) = supervision.last_cause.clone().filter(|_| word != "stopped") {
+        if let Some(cause) =
+            supervision.last_cause.clone().filter(|_| phase != Some(ServerPhase::Stopped))
+        {
             headline.why = cause;
         }
     }
@@ -197,12 +189,12 @@ fn file(status: &Status) -> Option<Headline> {
     if !status.is(ConditionType::Stalled) || status.blocked.is_some() {
         return None;
     }
-    if reason(status, ConditionType::Stalled) == DATABASE_MISSING {
+    if reason(status, ConditionType::Stalled) == Some(&Reason::DatabaseMissing) {
         let what = "The server's database is missing, or another one";
         let doing = "nothing on the server is changed before an order: `retry --fill`";
         return Some(Headline::new(Tone::Bad, what, doing).of(status, ConditionType::Stalled));
     }
-    if reason(status, ConditionType::Stalled) == STATE_OUTDATED {
+    if reason(status, ConditionType::Stalled) == Some(&Reason::StateOutdated) {
         let what = "The state directory is an old copy";
         let doing = "nothing on the server is changed before an order: `adopt --all`";
         return Some(Headline::new(Tone::Bad, what, doing).of(status, ConditionType::Stalled));
@@ -218,12 +210,12 @@ fn configuration(status: &Status) -> Option<Headline> {
         return None;
     }
     let headline = match reason(status, kind) {
-        "Invalid" => Headline::new(
+        Some(Reason::Invalid) => Headline::new(
             Tone::Bad,
             "ejabberd refuses the configuration",
             "it is tried again when it changes, or by `ejabberd-operator retry`",
         ),
-        "RolledBack" => Headline::new(
+        Some(Reason::RolledBack) => Headline::new(
             Tone::Bad,
             "The new configuration was taken back",
             "it is tried again when it changes, or by `ejabberd-operator retry`",
@@ -251,19 +243,19 @@ fn steps(status: &Status) -> Option<Headline> {
     }
     let kind = ConditionType::Degraded;
     let headline = match (reason(status, kind), failing(status), status.contested.len()) {
-        ("StateUnavailable", ..) => Headline::new(
+        (Some(Reason::StateUnavailable), ..) => Headline::new(
             Tone::Bad,
             "The state directory cannot be used",
             "nothing is changed until it can",
         ),
-        ("ConfigHeldBack", ..) => return None,
-        ("Contested", _, n) => Headline::new(
+        (Some(Reason::ConfigHeldBack), ..) => return None,
+        (Some(Reason::Contested), _, n) => Headline::new(
             Tone::Warning,
             format!("{} changed back by something else", objects(n)),
             "put right more and more rarely",
         ),
-        ("CannotObserve", ..) if !status.server.up => return None,
-        ("CannotObserve", ..) => Headline::new(
+        (Some(Reason::CannotObserve), ..) if !status.server.up => return None,
+        (Some(Reason::CannotObserve), ..) => Headline::new(
             Tone::Warning,
             "Not everything can be read",
             "nothing is deleted because of that; the operator looks again",

@@ -1,7 +1,7 @@
 //! What the sentence says.
 
 use super::*;
-use crate::domain::status::{AuditStatus, BlockedStatus, SupervisionStatus};
+use crate::domain::status::{AuditStatus, BlockedStatus, ServerPhase, SupervisionStatus};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -25,9 +25,9 @@ fn converged() -> Status {
     status
 }
 
-fn supervision(state: &str) -> SupervisionStatus {
+fn supervision(state: ServerPhase) -> SupervisionStatus {
     SupervisionStatus {
-        state: state.to_owned(),
+        state,
         since: at(30),
         starts: 3,
         next_start: Some(at(50)),
@@ -54,7 +54,7 @@ fn what_is_as_declared_says_since_when() {
 fn a_dead_server_comes_before_everything_else() {
     let mut status = converged();
     status.server.up = false;
-    status.server.supervision = Some(supervision("backing-off"));
+    status.server.supervision = Some(supervision(ServerPhase::BackingOff));
     status.set(ConditionType::Healthy, false, "Killed", "words", at(20));
     status.set(ConditionType::Ready, false, "ServerDown", "words", at(20));
     status.set(ConditionType::Degraded, true, "StepsFail", "words", at(20));
@@ -90,16 +90,16 @@ fn who_is_told_to_keep_still_says_so() {
 fn every_state_of_the_server_has_its_sentence() {
     let mut sentences = std::collections::BTreeSet::new();
     for state in [
-        "starting",
-        "unresponsive",
-        "halted",
-        "unseen",
-        "port-silent",
-        "paused",
-        "backing-off",
-        "failed",
-        "stopping",
-        "stopped",
+        ServerPhase::Starting,
+        ServerPhase::Unresponsive,
+        ServerPhase::Halted,
+        ServerPhase::Unseen,
+        ServerPhase::PortSilent,
+        ServerPhase::Paused,
+        ServerPhase::BackingOff,
+        ServerPhase::Failed,
+        ServerPhase::Stopping,
+        ServerPhase::Stopped,
     ] {
         let mut status = converged();
         status.server.up = false;

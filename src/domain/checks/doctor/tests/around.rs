@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::observed::{Holder, PAUSED};
-use crate::domain::status::{ConditionType, Status, SupervisionStatus};
+use crate::domain::status::{ConditionType, ServerPhase, Status, SupervisionStatus};
 use crate::domain::supervision::{Cause, Ending};
 
 fn ended(e: &mut Evidence, exit_code: i64, line: &str) {
@@ -286,7 +286,7 @@ fn status(fare: impl Fn(&mut Status)) -> Option<Box<Status>> {
 
 fn backing_off(status: &mut Status) {
     status.server.supervision = Some(SupervisionStatus {
-        state: "backing-off".into(),
+        state: ServerPhase::BackingOff,
         since: Timestamp::UNIX_EPOCH,
         starts: 4,
         next_start: Some("2026-07-01T10:01:00Z".parse().unwrap()),

@@ -25,8 +25,8 @@ use crate::domain::model::{Digest, Op, Revision};
 use crate::domain::plan::Plan;
 use crate::domain::status::{News, Status};
 use crate::engine::{
-    Controller, DELETIONS_AFTER, Permission, RoundReport, Secrets, StalenessCheck, StatusPublisher,
-    StepResult, Store, Telemetry, record_round,
+    Controller, DELETIONS_AFTER, Deferral, Permission, RoundReport, Secrets, StalenessCheck,
+    StatusPublisher, StepResult, Store, Telemetry, record_round,
 };
 
 /// What `apply` ends with when the guard refused deletions.
@@ -116,11 +116,11 @@ struct StoodStill<'a> {
 
 #[async_trait]
 impl StalenessCheck for StoodStill<'_> {
-    async fn blocked_reason(&self) -> Option<&'static str> {
+    async fn blocked_reason(&self) -> Option<Deferral> {
         tokio::time::sleep(DELETIONS_AFTER.saturating_sub(self.read.elapsed())).await;
         match self.place.reread().await {
             Some(desired) if desired.revision == *self.revision => None,
-            _ => Some("the file changed while it was applied; run it again"),
+            _ => Some(Deferral::ChangedDuringApply),
         }
     }
 }

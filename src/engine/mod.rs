@@ -18,6 +18,7 @@ pub use controller::{Connector, Controller, DELETIONS_AFTER};
 pub use error::{RuntimeError, SecretError, SourceError, StoreError};
 pub use ports::*;
 pub use reconcile::database::order_fill;
+pub use reconcile::deferral::Deferral;
 pub use reconcile::generation::{Generations, order_adoption};
 pub use reconcile::origin::create_without_waiting;
 pub use reconcile::ownership::{adopt, forget};

@@ -2,7 +2,7 @@
 
 use ejabberd_operator::domain::model::{Kind, Op};
 use ejabberd_operator::domain::observed::ProcessState;
-use ejabberd_operator::engine::{RoundReport, StepResult};
+use ejabberd_operator::engine::{Deferral, RoundReport, StepResult};
 
 use crate::support::world::{Always, Fault, IMAGE_CONFIG, Lab, declare, free};
 
@@ -64,10 +64,16 @@ async fn an_announced_restart_is_deferred_when_the_file_changed() {
     lab.write_file("a.yml", "first");
     assert!(lab.round(&declare(&announced)).await.converged());
     lab.write_file("a.yml", "second");
-    let young = ejabberd_operator::engine::Permission { confirm: &Always(Some("young")), ..free() };
+    let young = ejabberd_operator::engine::Permission {
+        confirm: &Always(Some(Deferral::RevisionTooYoung)),
+        ..free()
+    };
     let report = lab.try_round(&declare(&announced), &young).await.unwrap().unwrap();
     let results: Vec<&StepResult> = report.outcomes.iter().map(|o| &o.result).collect();
-    assert!(matches!(results[..], [StepResult::Deferred(why)] if why == "young"), "{results:?}");
+    assert!(
+        matches!(results[..], [StepResult::Deferred(Deferral::RevisionTooYoung)]),
+        "{results:?}"
+    );
     assert_eq!(lab.running_config(), "first");
     assert!(lab.round(&declare(&announced)).await.converged());
     assert_eq!(lab.running_config(), "second");

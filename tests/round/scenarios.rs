@@ -3,7 +3,7 @@
 use ejabberd_operator::domain::model::{Kind, ObjectKey, Op};
 use ejabberd_operator::domain::observed::Reading;
 use ejabberd_operator::ejabberd::Value;
-use ejabberd_operator::engine::{RoundReport, StepResult};
+use ejabberd_operator::engine::{Deferral, RoundReport, StepResult};
 
 use crate::support::world::{Always, Fault, HOST, Lab, declare, free};
 
@@ -281,12 +281,16 @@ async fn emptying_a_kind_is_refused_however_few_they_are() {
 async fn deletions_wait_where_they_are_told_to() {
     let lab = Lab::new();
     lab.round(&declare("users: [{ name: ann }, { name: bob }]")).await;
-    let young =
-        ejabberd_operator::engine::Permission { confirm: &Always(Some("too young")), ..free() };
+    let young = ejabberd_operator::engine::Permission {
+        confirm: &Always(Some(Deferral::RevisionTooYoung)),
+        ..free()
+    };
     let desired = declare("users: [{ name: ann }, { name: cat }]");
     let report = lab.try_round(&desired, &young).await.unwrap().unwrap();
     assert_eq!(lab.users(), words("ann bob cat"));
-    let waiting = |o: &&ejabberd_operator::engine::StepOutcome| matches!(&o.result, StepResult::Deferred(why) if why == "too young");
+    let waiting = |o: &&ejabberd_operator::engine::StepOutcome| {
+        matches!(&o.result, StepResult::Deferred(Deferral::RevisionTooYoung))
+    };
     assert_eq!(report.outcomes.iter().filter(waiting).count(), 1);
 }
 
@@ -383,7 +387,7 @@ async fn one_failing_object_does_not_block_the_others() {
 async fn what_backs_off_is_left_out_and_the_rest_goes_on() {
     let lab = Lab::new();
     let wait = |step: &ejabberd_operator::domain::plan::Step| {
-        step.name.starts_with("bob").then_some("it failed a moment ago")
+        step.name.starts_with("bob").then_some(Deferral::Backoff)
     };
     let patient = ejabberd_operator::engine::Permission { backing_off: &wait, ..free() };
     let desired = declare("users: [{ name: ann }, { name: bob }]");

@@ -26,9 +26,9 @@ use ejabberd_operator::ejabberd::{
     Arg, Call, Control, ControlError, EjabberdClient, StartContext, Value,
 };
 use ejabberd_operator::engine::{
-    ConfigFiles, Engine, GOOD_CONFIGS, Generations, GoodConfig, IsOurs, LogLine, MAIN_CONFIG,
-    Meter, Permission, RecheckBudget, RoundReport, Runtime, RuntimeError, SecretError, Secrets,
-    StalenessCheck, StateKey, Store, StoreError, Supervisor, Telemetry, Verdicts,
+    ConfigFiles, Deferral, Engine, GOOD_CONFIGS, Generations, GoodConfig, IsOurs, LogLine,
+    MAIN_CONFIG, Meter, Permission, RecheckBudget, RoundReport, Runtime, RuntimeError, SecretError,
+    Secrets, StalenessCheck, StateKey, Store, StoreError, Supervisor, Telemetry, Verdicts,
 };
 use jiff::Timestamp;
 
@@ -171,12 +171,12 @@ pub struct Picture {
 }
 
 /// Answers the same whenever deletions are about to be made.
-pub struct Always(pub Option<&'static str>);
+pub struct Always(pub Option<Deferral>);
 
 #[async_trait]
 impl StalenessCheck for Always {
-    async fn blocked_reason(&self) -> Option<&'static str> {
-        self.0
+    async fn blocked_reason(&self) -> Option<Deferral> {
+        self.0.clone()
     }
 }
 

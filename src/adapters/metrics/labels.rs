@@ -6,7 +6,7 @@ use crate::domain::model::{Kind, Op};
 use crate::domain::rollout::Method;
 use crate::domain::status::{ConditionStatus, ConditionType, ServerPhase};
 use crate::domain::supervision::Cause;
-use crate::engine::StepResult;
+use crate::engine::{Deferral, StepResult};
 
 /// The words that Docker has for the health of a container.
 pub(super) const HEALTHS: [&str; 4] = ["none", "starting", "healthy", "unhealthy"];
@@ -54,7 +54,8 @@ impl Families {
     /// Makes the series whose labels are known.
     pub(super) fn prepare(&self) {
         // The results of steps; what an error says does not matter here.
-        let results = [StepResult::Done.as_str(), "failed", StepResult::deferred("").as_str()];
+        let results =
+            [StepResult::Done.as_str(), "failed", StepResult::Deferred(Deferral::Backoff).as_str()];
         for result in ROUND_RESULTS {
             self.reconcile.with_label_values(&[result]);
         }

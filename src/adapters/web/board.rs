@@ -93,7 +93,7 @@ impl Shown<'_> {
         let Step { kind, op, name, fields, reason, action: _ } = step;
         let error = match result {
             Some(StepResult::Failed(error)) => Some(format!("failed to {error}").into()),
-            Some(StepResult::Deferred(why)) => Some(why.as_ref().into()),
+            Some(StepResult::Deferred(why)) => Some(why.to_string().into()),
             Some(StepResult::Done) | None => None,
         };
         let result = result.map(StepResult::as_str);

@@ -8,9 +8,8 @@ use crate::domain::spec::DesiredState;
 use crate::domain::status::{
     BlockedStatus, ConditionStatus, ConditionType, Reason, ServerStatus, Status,
 };
-use crate::engine::reconcile::report::{
-    ApplyError, CONTESTED, FAILED_BEFORE, RoundReport, StepOutcome, StepResult,
-};
+use crate::engine::reconcile::deferral::Deferral;
+use crate::engine::reconcile::report::{ApplyError, RoundReport, StepOutcome, StepResult};
 
 /// Failing objects that the status names. All of them are counted.
 const MAX_FAILING: usize = 50;
@@ -138,12 +137,12 @@ fn left(drift: usize) -> String {
 
 /// Whether a step failed before, and waits for its next try.
 fn waits(outcome: &StepOutcome) -> bool {
-    matches!(&outcome.result, StepResult::Deferred(why) if why == FAILED_BEFORE)
+    matches!(outcome.result, StepResult::Deferred(Deferral::Backoff))
 }
 
 /// Whether a step waits because something else keeps undoing it.
 fn is_contested(outcome: &StepOutcome) -> bool {
-    matches!(&outcome.result, StepResult::Deferred(why) if why == CONTESTED)
+    matches!(outcome.result, StepResult::Deferred(Deferral::Contended))
 }
 
 fn stalled(status: &mut Status, report: &RoundReport, now: Timestamp) {

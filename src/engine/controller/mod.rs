@@ -19,6 +19,7 @@ use tracing::Instrument;
 
 use super::error::StoreError;
 use super::ports::{Runtime, Secrets, Source, Store, Telemetry};
+use super::reconcile::deferral::Deferral;
 use super::reconcile::phases::{Engine, Permission, StalenessCheck};
 use super::reconcile::retry::Retries;
 use crate::domain::plan::Step;
@@ -284,16 +285,16 @@ struct StillDeclared<'a> {
 
 #[async_trait]
 impl StalenessCheck for StillDeclared<'_> {
-    async fn blocked_reason(&self) -> Option<&'static str> {
+    async fn blocked_reason(&self) -> Option<Deferral> {
         if self.current.unusable.is_some() {
-            return Some("the file cannot be used at the moment");
+            return Some(Deferral::FileUnusable);
         }
         if self.current.since.elapsed() < DELETIONS_AFTER {
-            return Some("the revision has not stood unchanged for two seconds yet");
+            return Some(Deferral::RevisionTooYoung);
         }
         match self.controller.read().await {
             Ok(validated) if validated.desired == self.current.desired => None,
-            _ => Some("the file has changed meanwhile"),
+            _ => Some(Deferral::FileChanged),
         }
     }
 }

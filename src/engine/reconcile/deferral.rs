@@ -1,6 +1,6 @@
 //! Which steps of a plan have to wait, and why.
 
-use std::borrow::Cow;
+use std::fmt;
 
 use jiff::Timestamp;
 
@@ -10,6 +10,94 @@ use super::report::{StepOutcome, StepResult};
 use crate::domain::diff::Action;
 use crate::domain::plan::{Plan, Step};
 use crate::domain::spec::{DesiredState, Mode};
+
+/// Why a step is not tried in this reconciliation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deferral {
+    /// The object failed, and the wait before the next try is not over.
+    Backoff,
+    /// Something else keeps changing the object back.
+    Contended,
+    /// The step interrupts clients, and the maintenance window is closed: a message that
+    /// names the next window.
+    Maintenance(String),
+    /// The container belongs to an owner who may create it again: a message.
+    ContainerOwner(String),
+    /// The operator cannot see the server.
+    CannotSee,
+    /// The configuration would leave accounts behind in another store.
+    LeavesAccounts,
+    /// Stopping the container would remove it, because of this option.
+    RemovedWhenStopped(&'static str),
+    /// The configuration failed, and has not changed since.
+    ConfigLatched,
+    /// The rollout of the configuration decides.
+    ConfigUnderWay,
+    /// ejabberd refuses the configuration, and says why.
+    ConfigRefused(String),
+    /// The configuration was not accepted.
+    ConfigNotAccepted,
+    /// The container could not be created.
+    ServerNotCreated,
+    /// The server could not be started.
+    ServerNotStarted,
+    /// The supervisor waits before the next start: a message.
+    SupervisorWaits(String),
+    /// The server is gone.
+    ServerGone,
+    /// The server does not answer any more.
+    ServerAway,
+    /// The store could not note that the object will be owned.
+    NotNoted,
+    /// A creation of the same plan failed, and the guard had counted on it.
+    CreationFailed,
+    /// The revision has not stood for two seconds.
+    RevisionTooYoung,
+    /// The file of the desired state cannot be used now.
+    FileUnusable,
+    /// The file of the desired state has changed since it was read.
+    FileChanged,
+    /// The same, during `apply`, which does not try again.
+    ChangedDuringApply,
+}
+
+impl fmt::Display for Deferral {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Backoff => "it failed a moment ago",
+            Self::Contended => "something else keeps changing it back",
+            Self::Maintenance(why) | Self::ContainerOwner(why) | Self::SupervisorWaits(why) => why,
+            Self::CannotSee => "the operator cannot see the server, and leaves it alone",
+            Self::LeavesAccounts => "it leaves accounts behind, and waits for an approval",
+            Self::RemovedWhenStopped(option) => {
+                return write!(
+                    f,
+                    "the container was started with `{option}`, and stopping removes it"
+                );
+            }
+            Self::ConfigLatched => {
+                "it failed, and is tried again when it changes or after `ejabberd-operator retry`"
+            }
+            Self::ConfigUnderWay => "its configuration is being seen to",
+            Self::ConfigRefused(why) => {
+                return write!(f, "its configuration is refused: {why}");
+            }
+            Self::ConfigNotAccepted => "its configuration is not accepted",
+            Self::ServerNotCreated => "the server could not be made",
+            Self::ServerNotStarted => "it could not be started",
+            Self::ServerGone => "it is gone",
+            Self::ServerAway => "the server is away",
+            Self::NotNoted => "what would be ours could not be remembered",
+            Self::CreationFailed => {
+                "a creation of the same plan failed, so that the deletion would leave too little"
+            }
+            Self::RevisionTooYoung => "the revision has not stood unchanged for two seconds yet",
+            Self::FileUnusable => "the file cannot be used at the moment",
+            Self::FileChanged => "the file has changed meanwhile",
+            Self::ChangedDuringApply => "the file changed while it was applied; run it again",
+        })
+    }
+}
 
 /// Why nothing is changed at all, if so.
 pub(in crate::engine) fn held(desired: &DesiredState) -> Option<&'static str> {
@@ -57,34 +145,30 @@ pub(in crate::engine) fn sort_out(
         steps.iter().any(|step| matches!(step.action, Action::StartServer | Action::CreateServer));
     let (mut ready, mut waiting) = (Vec::new(), Vec::new());
     for step in steps {
-        let why: Option<Cow<'static, str>> = match (&step.action, &closed) {
+        let why = match (&step.action, &closed) {
             // It may be serving, and no gate could judge it after the change.
             (Action::ApplyConfig { .. } | Action::ReplaceServer, _) if context.unseen => {
-                Some("the operator cannot see the server, and leaves it alone".into())
+                Some(Deferral::CannotSee)
             }
             (Action::ApplyConfig { .. }, _) if context.leaves_accounts => {
-                Some("it leaves accounts behind, and waits for an approval".into())
+                Some(Deferral::LeavesAccounts)
             }
             (
                 Action::ApplyConfig { restart: true, .. }
                 | Action::ReplaceServer
                 | Action::StopServer,
                 _,
-            ) if let Some(option) = context.removed_by => Some(
-                format!("the container was started with `{option}`, and stopping removes it")
-                    .into(),
-            ),
+            ) if let Some(option) = context.removed_by => {
+                Some(Deferral::RemovedWhenStopped(option))
+            }
             (Action::CreateServer | Action::ApplyConfig { .. }, _) if context.owner.is_some() => {
-                context.owner.clone().map(Cow::Owned)
+                context.owner.clone().map(Deferral::ContainerOwner)
             }
-            (Action::ApplyConfig { latched: Some(_), .. }, _) => Some(
-                "it failed, and is tried again when it changes or after `ejabberd-operator retry`"
-                    .into(),
-            ),
+            (Action::ApplyConfig { latched: Some(_), .. }, _) => Some(Deferral::ConfigLatched),
             (_, Some(window)) if !comes_up && maintenance::interrupts(&step) => {
-                Some(window.clone().into())
+                Some(Deferral::Maintenance(window.clone()))
             }
-            _ => (permission.backing_off)(&step).map(Cow::Borrowed),
+            _ => (permission.backing_off)(&step),
         };
         match why {
             Some(why) => waiting.push(StepOutcome { step, result: StepResult::Deferred(why) }),
@@ -96,7 +180,9 @@ pub(in crate::engine) fn sort_out(
 
 pub(in crate::engine) fn deferred_all(
     steps: Vec<Step>,
-    why: &'static str,
+    why: &Deferral,
 ) -> impl Iterator<Item = StepOutcome> {
-    steps.into_iter().map(move |step| StepOutcome { step, result: StepResult::deferred(why) })
+    steps
+        .into_iter()
+        .map(move |step| StepOutcome { step, result: StepResult::Deferred(why.clone()) })
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::deferral::{DeferralContext, deferred_all, held, sort_out};
+use super::deferral::{Deferral, DeferralContext, deferred_all, held, sort_out};
 use super::generation::Generations;
 use super::observe::Observation;
 use super::ownership;
@@ -72,7 +72,7 @@ pub struct Permission<'a> {
     pub confirm: &'a dyn StalenessCheck,
     /// Why a step is to wait, if it is: its object failed a moment ago, or is
     /// contested.
-    pub backing_off: &'a (dyn Fn(&Step) -> Option<&'static str> + Sync),
+    pub backing_off: &'a (dyn Fn(&Step) -> Option<Deferral> + Sync),
 }
 
 /// Says whether what is about to be deleted may be.
@@ -80,7 +80,7 @@ pub struct Permission<'a> {
 pub trait StalenessCheck: Send + Sync {
     /// Why deletions have to wait, if they do: the revision is too young, or
     /// the file has changed since it was read.
-    async fn blocked_reason(&self) -> Option<&'static str>;
+    async fn blocked_reason(&self) -> Option<Deferral>;
 }
 
 impl Engine {
@@ -213,7 +213,7 @@ impl Engine {
             Self::guard_deletions_again(desired, permission, view, plan, deletes, outcomes);
         if !deletes.is_empty() {
             match permission.confirm.blocked_reason().await {
-                Some(why) => outcomes.extend(deferred_all(deletes, why)),
+                Some(why) => outcomes.extend(deferred_all(deletes, &why)),
                 None => {
                     if !approval_used {
                         approval_used = self.use_approval(approved.as_ref(), &deletes)?;
@@ -259,8 +259,7 @@ impl Engine {
         let context = GuardContext { set, desired, inventory, approved: permission.approved };
         let guarded = plan::guard(deletes, context, &created);
         let Some(refused) = guarded.blocked else { return guarded.steps };
-        let why = "a creation of the same plan failed, so that the deletion would leave too little";
-        outcomes.extend(deferred_all(refused.deletions.clone(), why));
+        outcomes.extend(deferred_all(refused.deletions.clone(), &Deferral::CreationFailed));
         // One digest cannot name both: those of the plan come first.
         if plan.blocked.is_none() {
             plan.steps.retain(|step| !refused.deletions.contains(step));

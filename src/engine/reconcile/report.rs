@@ -1,12 +1,12 @@
 //! What a round did.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::deferral::Deferral;
 use crate::domain::model::{Digest, Kind, ObjectKey, Op, Vhost};
 use crate::domain::observed::{ObservedState, Usage};
 use crate::domain::plan::{Plan, Step};
@@ -120,12 +120,6 @@ impl ApplyError {
     }
 }
 
-/// Why a step waits that failed and is tried again later.
-pub(in crate::engine) const FAILED_BEFORE: &str = "it failed a moment ago";
-
-/// Why a step waits that was carried out again and again.
-pub(in crate::engine) const CONTESTED: &str = "something else keeps changing it back";
-
 /// What became of a step.
 #[derive(Debug)]
 pub enum StepResult {
@@ -134,16 +128,10 @@ pub enum StepResult {
     /// It failed.
     Failed(ApplyError),
     /// It was not tried, and why.
-    Deferred(Cow<'static, str>),
+    Deferred(Deferral),
 }
 
 impl StepResult {
-    /// Not tried, for a reason that is known beforehand.
-    #[must_use]
-    pub const fn deferred(why: &'static str) -> Self {
-        Self::Deferred(Cow::Borrowed(why))
-    }
-
     /// The word for metrics.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
@@ -229,7 +217,7 @@ impl RoundReport {
     pub fn failing(&self) -> impl Iterator<Item = ObjectKey> {
         let fails = |outcome: &&StepOutcome| match &outcome.result {
             StepResult::Failed(_) => true,
-            StepResult::Deferred(why) => why == FAILED_BEFORE,
+            StepResult::Deferred(why) => *why == Deferral::Backoff,
             StepResult::Done => false,
         };
         let keys: BTreeSet<ObjectKey> =

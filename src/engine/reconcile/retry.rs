@@ -8,7 +8,8 @@ use backoff::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
 
 use super::contention::Contention;
-use super::report::{CONTESTED, FAILED_BEFORE, RoundReport, StepResult};
+use super::deferral::Deferral;
+use super::report::{RoundReport, StepResult};
 use crate::domain::model::{Kind, ObjectKey};
 use crate::domain::plan::Step;
 use crate::domain::spec::Backoff;
@@ -46,11 +47,11 @@ pub(in crate::engine) struct Retries {
 
 impl Retries {
     /// Why a step has to wait, if it has to.
-    pub(in crate::engine) fn backing_off(&self, step: &Step, now: Instant) -> Option<&'static str> {
+    pub(in crate::engine) fn backing_off(&self, step: &Step, now: Instant) -> Option<Deferral> {
         if self.failing.get(&step.key()).is_some_and(|failure| now < failure.until) {
-            return Some(FAILED_BEFORE);
+            return Some(Deferral::Backoff);
         }
-        self.contention.waits(step, now).then_some(CONTESTED)
+        self.contention.waits(step, now).then_some(Deferral::Contended)
     }
 
     /// Learns from a round: who failed waits longer, who was not seen to fail
@@ -79,7 +80,7 @@ impl Retries {
                 // now: forgotten here, it would wait for the next resync. One that is
                 // put off for another reason is due when that reason ends.
                 (StepResult::Deferred(why), Some(known))
-                    if *why == FAILED_BEFORE || known.until > now =>
+                    if *why == Deferral::Backoff || known.until > now =>
                 {
                     self.failing.insert(key, known);
                 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
+use super::deferral::Deferral;
 use super::phases::StalenessCheck;
 use super::report::{ApplyError, StepOutcome, StepResult};
 use crate::domain::diff::Action;
@@ -93,7 +94,7 @@ impl Engine {
                     if started {
                         note(step, Ok(StepResult::Done));
                     } else {
-                        note(step, Ok(StepResult::deferred("its configuration is being seen to")));
+                        note(step, Ok(StepResult::Deferred(Deferral::ConfigUnderWay)));
                     }
                     note(config, result.map(|()| StepResult::Done));
                 }
@@ -134,10 +135,7 @@ impl Engine {
         note: &mut impl FnMut(Step, Result<StepResult, ApplyError>),
     ) {
         if let Some(why) = refused {
-            return note(
-                step,
-                Ok(StepResult::Deferred(format!("its configuration is refused: {why}").into())),
-            );
+            return note(step, Ok(StepResult::Deferred(Deferral::ConfigRefused(why.to_owned()))));
         }
         let target = match &config {
             Some(config) => self.accepted(desired, config).await.map(Some),
@@ -146,7 +144,7 @@ impl Engine {
         let target = match target {
             Ok(target) => target,
             Err(error) => {
-                note(step, Ok(StepResult::deferred("its configuration is not accepted")));
+                note(step, Ok(StepResult::Deferred(Deferral::ConfigNotAccepted)));
                 if let Some(config) = config {
                     note(config, Err(error));
                 }
@@ -157,7 +155,7 @@ impl Engine {
         if let Err(error) = self.make().await {
             note(step, Err(error));
             if let Some(config) = config {
-                note(config, Ok(StepResult::deferred("the server could not be made")));
+                note(config, Ok(StepResult::Deferred(Deferral::ServerNotCreated)));
             }
             return;
         }
@@ -171,7 +169,7 @@ impl Engine {
                     step,
                     Ok(match runs {
                         Ok(ProcessState::Running { .. }) => StepResult::Done,
-                        _ => StepResult::deferred("it could not be started"),
+                        _ => StepResult::Deferred(Deferral::ServerNotStarted),
                     }),
                 );
                 note(config, result.map(|()| StepResult::Done));
@@ -207,9 +205,9 @@ impl Engine {
             self.supervisor.attend().await;
             let runs = matches!(self.runtime.inspect().await?, ProcessState::Running { .. });
             return Ok(match self.supervisor.waits().await {
-                Some(why) => StepResult::Deferred(why.into()),
+                Some(why) => StepResult::Deferred(Deferral::SupervisorWaits(why)),
                 None if runs => StepResult::Done,
-                None => StepResult::deferred("it is gone"),
+                None => StepResult::Deferred(Deferral::ServerGone),
             });
         }
         let mut guard = self.supervisor.hold().await;
@@ -253,7 +251,7 @@ impl Engine {
             self.announce(desired).await;
             // The file may have changed during the delay that was announced.
             if let Some(why) = confirm.blocked_reason().await {
-                return Ok(StepResult::deferred(why));
+                return Ok(StepResult::Deferred(why));
             }
         }
         let mut guard = self.supervisor.hold().await;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::deferral::Deferral;
 use super::phases::View;
-use super::report::{CONTESTED, FAILED_BEFORE, RoundReport, StepOutcome, StepResult};
+use super::report::{RoundReport, StepOutcome, StepResult};
 use crate::domain::diff::ChangeSet;
 use crate::domain::model::{Kind, ObjectKey};
 use crate::domain::observed::Reading;
@@ -86,10 +87,10 @@ fn standing(set: &ChangeSet, plan: &Plan, outcomes: &[StepOutcome]) -> Differenc
         let (state, why) = match &outcome.result {
             StepResult::Done => continue,
             StepResult::Failed(error) => (Standing::Failing, format!("failed to {error}")),
-            StepResult::Deferred(why) if *why == CONTESTED => {
+            StepResult::Deferred(why @ Deferral::Contended) => {
                 (Standing::Contested, format!("{why} ({})", outcome.step.reason))
             }
-            StepResult::Deferred(why) if *why == FAILED_BEFORE => {
+            StepResult::Deferred(why @ Deferral::Backoff) => {
                 (Standing::Failing, format!("{why}, and is tried again later"))
             }
             StepResult::Deferred(why) => {

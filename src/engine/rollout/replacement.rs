@@ -47,7 +47,7 @@ impl Engine {
         self.announce(desired).await;
         // The file may have changed during the delay that was announced.
         if let Some(why) = confirm.blocked_reason().await {
-            return Ok(StepResult::deferred(why));
+            return Ok(StepResult::Deferred(why));
         }
         let mut guard = self.supervisor.hold().await;
         let gone = || ApplyError::NotReplaced("there is nothing to replace".to_owned());

@@ -1,6 +1,7 @@
 //! What alerts rest on.
 
 use super::*;
+use crate::engine::Deferral;
 
 #[test]
 fn what_holds_up_the_operator_is_told_and_taken_back() {
@@ -94,7 +95,7 @@ fn failing_objects_are_all_counted_and_each_once() {
     }
     report.outcomes.push(outcome(Kind::User, "u0", failed()));
     report.outcomes.push(outcome(Kind::Room, "done", StepResult::Done));
-    report.outcomes.push(outcome(Kind::Room, "put off", StepResult::deferred("later")));
+    report.outcomes.push(outcome(Kind::Room, "put off", StepResult::Deferred(Deferral::Backoff)));
     report.outcomes.push(outcome(
         Kind::Room,
         "not so",

@@ -14,7 +14,7 @@ use crate::domain::observed::{ObservedState, Reading, Usage};
 use crate::domain::plan::{Plan, Step, Summary};
 use crate::domain::status::Counts;
 use crate::ejabberd::{Call, Control, ControlError, Shape, Value};
-use crate::engine::{ServerStats, StepResult};
+use crate::engine::{Deferral, ServerStats, StepResult};
 
 /// Reads an exposition, strictly: every sample belongs to the family whose
 /// `HELP` and `TYPE` stand right before it, and no series comes twice.
@@ -189,7 +189,11 @@ fn rounds_and_steps_are_counted_and_name_nobody() {
     let before = parse(&metrics.encode()).len();
     for n in 0..500 {
         let kind = Kind::ALL[n % Kind::ALL.len()];
-        let result = if n % 2 == 0 { StepResult::Done } else { StepResult::deferred("secret why") };
+        let result = if n % 2 == 0 {
+            StepResult::Done
+        } else {
+            StepResult::Deferred(Deferral::ConfigRefused("secret why".to_owned()))
+        };
         metrics.step(&StepOutcome { step: step(kind, &format!("ann{n}@a.example")), result });
     }
     let drift = BTreeMap::from([((Kind::User, Op::Create), 4)]);

@@ -11,6 +11,7 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use tracing::Instrument;
 
+use super::deferral::Deferral;
 use super::observe::CONCURRENCY;
 use super::report::{ApplyError, StepOutcome, StepResult, step_span};
 use crate::domain::diff::Action;
@@ -73,7 +74,7 @@ impl Engine {
         away: &AtomicBool,
     ) -> (StepOutcome, Ownership) {
         if away.load(Ordering::Relaxed) {
-            let result = StepResult::deferred("the server is away");
+            let result = StepResult::Deferred(Deferral::ServerAway);
             return (StepOutcome { step, result }, Ownership::Keep);
         }
         match self.act(desired, &step).instrument(step_span(&step)).await {
@@ -264,7 +265,7 @@ fn all_failed(steps: Vec<Step>, error: ApplyError) -> impl Iterator<Item = StepO
         step,
         result: match error.take() {
             Some(error) => StepResult::Failed(error),
-            None => StepResult::deferred("what would be ours could not be remembered"),
+            None => StepResult::Deferred(Deferral::NotNoted),
         },
     })
 }

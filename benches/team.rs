@@ -31,7 +31,7 @@ use ejabberd_operator::domain::spec;
 use ejabberd_operator::domain::spec::{DesiredState, SourceFile};
 use ejabberd_operator::ejabberd::{Call, Control, ControlError, EjabberdClient, Value};
 use ejabberd_operator::engine::{
-    Engine, Generations, Meter, RecheckBudget, Runtime, Store, Supervisor, Telemetry, Verdicts,
+    Engine, EventSink, Generations, Meter, RecheckBudget, Runtime, Store, Supervisor, Verdicts,
 };
 use support::real::{CONFIG, Container, HOST};
 use support::world::free;
@@ -103,7 +103,7 @@ async fn main() {
     let control = Arc::new(Counted { session: container.session(), calls: Mutex::default() });
     let state = tempfile::tempdir().unwrap();
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(state.path()).unwrap());
-    let telemetry: Arc<dyn Telemetry> = Arc::new(Metrics::new().unwrap());
+    let events: Arc<dyn EventSink> = Arc::new(Metrics::new().unwrap());
     let runtime: Arc<dyn Runtime> = Arc::clone(&container.runtime) as _;
     let first = declare(&container.name, accounts, None);
     let server = EjabberdClient::new(Arc::clone(&control) as Arc<dyn Control>);
@@ -111,7 +111,7 @@ async fn main() {
         supervisor: Arc::new(Supervisor::new(
             &first,
             (Arc::clone(&runtime), server.clone()),
-            (Arc::clone(&store), Arc::clone(&telemetry)),
+            (Arc::clone(&store), Arc::clone(&events)),
             (None, Arc::default()),
         )),
         server,
@@ -119,7 +119,7 @@ async fn main() {
         runtime,
         store,
         secrets: Arc::new(FileSecrets::new()),
-        telemetry,
+        events,
         recheck_budget: RecheckBudget::new(10, 60, 0),
         verdicts: Verdicts::default(),
         tidied: AtomicBool::default(),

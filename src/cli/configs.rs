@@ -12,7 +12,7 @@ use crate::adapters::metrics::Metrics;
 use crate::adapters::sqlite::{OrderFile, SqliteStore};
 use crate::domain::model::Digest;
 use crate::engine::{
-    GoodConfig, Order, Store, StoreError, Telemetry, create_without_waiting, latch, lift_latch,
+    EventSink, GoodConfig, Order, Store, StoreError, create_without_waiting, latch, lift_latch,
     order_fill,
 };
 
@@ -118,13 +118,9 @@ pub(super) async fn rollback(place: &Place, digest: Option<String>) -> Outcome {
 async fn set_aside(place: &Place, store: SqliteStore, digest: &Digest) -> Outcome {
     let desired = place.desired().await?;
     let metrics = Arc::new(Metrics::new()?);
-    let telemetry = Arc::clone(&metrics) as Arc<dyn Telemetry>;
-    let engine = engine(
-        &desired,
-        Arc::new(store),
-        telemetry,
-        &Connectors { metrics, holder: place.holder() },
-    );
+    let events = Arc::clone(&metrics) as Arc<dyn EventSink>;
+    let engine =
+        engine(&desired, Arc::new(store), events, &Connectors { metrics, holder: place.holder() });
     let said = engine.roll_back_to(&desired, digest).await?;
     output::print(&format!("{said}, with the next `apply` or `run`.\n"))
 }

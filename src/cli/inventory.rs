@@ -16,7 +16,7 @@ use crate::domain::inventory::{Inventory, Origin};
 use crate::domain::model::{Jid, Kind, ObjectKey, RoomJid, Vhost};
 use crate::domain::spec::{DeletionPolicy, DesiredState};
 use crate::engine;
-use crate::engine::{Order, Store, StoreError, Telemetry};
+use crate::engine::{EventSink, Order, Store, StoreError};
 
 /// The kinds that are listed, in the order of a plan. Affiliations go with
 /// their rooms.
@@ -172,9 +172,9 @@ async fn note_beside_the_database(
     desired: &DesiredState,
 ) -> Outcome {
     let metrics = Arc::new(Metrics::new()?);
-    let telemetry = Arc::clone(&metrics) as Arc<dyn Telemetry>;
+    let events = Arc::clone(&metrics) as Arc<dyn EventSink>;
     let connectors = Connectors { metrics, holder: place.holder() };
-    let engine = session::engine(desired, store, telemetry, &connectors);
+    let engine = session::engine(desired, store, events, &connectors);
     let noted = engine.publish_now(desired).await;
     engine.server.close().await;
     if let Err(why) = noted {

@@ -13,36 +13,16 @@ use crate::domain::plan::{Plan, Summary};
 use crate::domain::spec::printable;
 use crate::domain::status::{Progress, Status};
 use crate::engine::{
-    EventDeduplicator, RoundReport, STARTING, StepOutcome, StepResult, Telemetry, step_span,
+    EngineEvent, EventDeduplicator, EventSink, RoundReport, STARTING, StepOutcome, StepResult,
+    step_span,
 };
 
-/// Tells several.
-pub(super) struct Fanout(pub(super) Vec<Arc<dyn Telemetry>>);
+/// Passes each event on to several.
+pub(super) struct Fanout(pub(super) Vec<Arc<dyn EventSink>>);
 
-impl Telemetry for Fanout {
-    fn begin(&self, plan: &Plan) {
-        self.0.iter().for_each(|telemetry| telemetry.begin(plan));
-    }
-    fn step(&self, outcome: &StepOutcome) {
-        self.0.iter().for_each(|telemetry| telemetry.step(outcome));
-    }
-    fn round(&self, report: &RoundReport) {
-        self.0.iter().for_each(|telemetry| telemetry.round(report));
-    }
-    fn status(&self, status: &Status) {
-        self.0.iter().for_each(|telemetry| telemetry.status(status));
-    }
-    fn audited(&self, findings: &[Finding]) {
-        self.0.iter().for_each(|telemetry| telemetry.audited(findings));
-    }
-    fn backoff(&self, wait: Duration) {
-        self.0.iter().for_each(|telemetry| telemetry.backoff(wait));
-    }
-    fn restarted(&self, reason: &str) {
-        self.0.iter().for_each(|telemetry| telemetry.restarted(reason));
-    }
-    fn rollout(&self, method: &'static str, result: &'static str) {
-        self.0.iter().for_each(|telemetry| telemetry.rollout(method, result));
+impl EventSink for Fanout {
+    fn take(&self, event: EngineEvent<'_>) {
+        self.0.iter().for_each(|sink| sink.take(event));
     }
 }
 
@@ -65,7 +45,28 @@ impl Log {
     }
 }
 
-impl Telemetry for Log {
+impl EventSink for Log {
+    fn take(&self, event: EngineEvent<'_>) {
+        match event {
+            EngineEvent::StepsBegin(plan) => self.begin(plan),
+            EngineEvent::StepTried(outcome) => self.step(outcome),
+            EngineEvent::Reconciled(report) => self.round(report),
+            EngineEvent::ServerStarted { reason } => {
+                tracing::info!(reason, "the server was started");
+            }
+            EngineEvent::Audited(findings) => audited(findings),
+            EngineEvent::RolloutEnded { method, result: "good" } => {
+                tracing::info!(method, "the configuration is in force");
+            }
+            EngineEvent::RolloutEnded { method, result } => {
+                tracing::warn!(method, result, "the configuration was not put in force");
+            }
+            EngineEvent::StatusChanged(_) | EngineEvent::BackoffChanged(_) => {}
+        }
+    }
+}
+
+impl Log {
     fn begin(&self, plan: &Plan) {
         let summary = plan.summary;
         // The same again is another try.
@@ -125,23 +126,12 @@ impl Telemetry for Log {
             tracing::debug!(result = report.result(), took, "the round is over");
         }
     }
+}
 
-    fn restarted(&self, reason: &str) {
-        tracing::info!(reason, "the server was started");
-    }
-
-    fn audited(&self, findings: &[Finding]) {
-        let failing = findings.iter().filter(|finding| finding.verdict.holds() == Some(false));
-        let failing: Vec<&str> = failing.map(|finding| finding.check).collect();
-        tracing::debug!(failing = failing.join(" "), "the security checklist");
-    }
-
-    fn rollout(&self, method: &'static str, result: &'static str) {
-        match result {
-            "good" => tracing::info!(method, "the configuration is in force"),
-            _ => tracing::warn!(method, result, "the configuration was not put in force"),
-        }
-    }
+fn audited(findings: &[Finding]) {
+    let failing = findings.iter().filter(|finding| finding.verdict.holds() == Some(false));
+    let failing: Vec<&str> = failing.map(|finding| finding.check).collect();
+    tracing::debug!(failing = failing.join(" "), "the security checklist");
 }
 
 /// Shows a bar while steps are carried out; where there is no terminal, only
@@ -166,11 +156,17 @@ impl Bar {
     }
 }
 
-impl Telemetry for Bar {
-    fn begin(&self, plan: &Plan) {
-        self.0.set_length(plan.steps.len() as u64);
+impl EventSink for Bar {
+    fn take(&self, event: EngineEvent<'_>) {
+        match event {
+            EngineEvent::StepsBegin(plan) => self.0.set_length(plan.steps.len() as u64),
+            EngineEvent::StepTried(outcome) => self.step(outcome),
+            _ => {}
+        }
     }
+}
 
+impl Bar {
     fn step(&self, outcome: &StepOutcome) {
         let what = format!("{} {}", outcome.step.op, outcome.step.key());
         self.0.set_message(printable(&what).into_owned());
@@ -201,7 +197,17 @@ impl Following {
     }
 }
 
-impl Telemetry for Following {
+impl EventSink for Following {
+    fn take(&self, event: EngineEvent<'_>) {
+        match event {
+            EngineEvent::StepsBegin(plan) => self.begin(plan),
+            EngineEvent::StepTried(outcome) => self.step(outcome),
+            _ => {}
+        }
+    }
+}
+
+impl Following {
     fn begin(&self, plan: &Plan) {
         let progress = Progress { steps: plan.steps.len(), done: 0, failed: 0 };
         *self.far.lock().unwrap_or_else(PoisonError::into_inner) = (progress, Instant::now());

@@ -25,8 +25,8 @@ use crate::domain::model::{Digest, Op, Revision};
 use crate::domain::plan::Plan;
 use crate::domain::status::{News, Status};
 use crate::engine::{
-    Controller, DELETIONS_AFTER, Deferral, Permission, RoundReport, Secrets, StalenessCheck,
-    StatusPublisher, StepResult, Store, Telemetry, record_round,
+    Controller, DELETIONS_AFTER, Deferral, EventSink, Permission, RoundReport, Secrets,
+    StalenessCheck, StatusPublisher, StepResult, Store, record_round,
 };
 
 /// What `apply` ends with when the guard refused deletions.
@@ -63,11 +63,11 @@ pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>
     let store = Arc::new(place.memory().map_err(|error| place.unusable(&error))?);
     let metrics = Arc::new(Metrics::new()?);
     let bar = Arc::new(Bar::new());
-    let telemetry = Arc::clone(&bar) as Arc<dyn Telemetry>;
+    let events = Arc::clone(&bar) as Arc<dyn EventSink>;
     let engine = engine(
         &desired,
         Arc::clone(&store) as _,
-        telemetry,
+        events,
         &Connectors { metrics, holder: place.holder() },
     );
     let approved = approve.map(Digest::new);
@@ -231,14 +231,14 @@ pub(super) async fn run(place: &Place, web: &Web, resync: Duration) -> Outcome {
     };
     let served = tokio::spawn(web::serve(listener, site, stopped.clone()));
     tracing::info!(%address, desired_state = %place.desired_state.display(), "started");
-    let telemetry: Arc<dyn Telemetry> = Arc::new(Fanout(vec![
+    let events: Arc<dyn EventSink> = Arc::new(Fanout(vec![
         Arc::clone(&metrics) as _,
         Arc::new(Log::default()),
         Arc::new(Following::new(status.clone())),
         board,
     ]));
     let publisher =
-        StatusPublisher::new(status, Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&telemetry));
+        StatusPublisher::new(status, Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&events));
     publisher.publish(|status, now| {
         let version = env!("CARGO_PKG_VERSION");
         let message = format!("ejabberd-operator {version} began");
@@ -249,7 +249,7 @@ pub(super) async fn run(place: &Place, web: &Web, resync: Duration) -> Outcome {
         store,
         secrets: Arc::new(FileSecrets::new()) as Arc<dyn Secrets>,
         connector: Arc::new(Connectors { metrics, holder: place.holder() }),
-        telemetry,
+        events,
         publisher: Arc::new(publisher),
         orders: Arc::new(OrderFile::new(&place.state_dir)),
         news: Arc::default(),

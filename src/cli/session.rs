@@ -16,8 +16,8 @@ use crate::domain::spec;
 use crate::domain::spec::{DesiredState, Severity};
 use crate::ejabberd::EjabberdClient;
 use crate::engine::{
-    Connector, Engine, Generations, Meter, RecheckBudget, Secrets, Source, Store, StoreError,
-    Supervisor, Telemetry, Verdicts,
+    Connector, Engine, EventSink, Generations, Meter, RecheckBudget, Secrets, Source, Store,
+    StoreError, Supervisor, Verdicts,
 };
 
 /// Passwords that a single command asks for, though they were seen in force
@@ -114,7 +114,7 @@ fn may_use(owner: u32) -> bool {
 pub(super) fn engine(
     desired: &DesiredState,
     store: Arc<dyn Store>,
-    telemetry: Arc<dyn Telemetry>,
+    events: Arc<dyn EventSink>,
     connectors: &Connectors,
 ) -> Engine {
     let (runtime, control) = connectors.connect(&desired.server);
@@ -126,7 +126,7 @@ pub(super) fn engine(
     let supervisor = Arc::new(Supervisor::new(
         desired,
         (Arc::clone(&runtime), server.clone()),
-        (Arc::clone(&store), Arc::clone(&telemetry)),
+        (Arc::clone(&store), Arc::clone(&events)),
         (None, Arc::default()),
     ));
     let meter = Meter::new(Arc::clone(&runtime));
@@ -136,7 +136,7 @@ pub(super) fn engine(
         runtime,
         store,
         secrets,
-        telemetry,
+        events,
         recheck_budget,
         supervisor,
         verdicts: Verdicts::default(),

@@ -26,9 +26,10 @@ use ejabberd_operator::ejabberd::{
     Arg, Call, Control, ControlError, EjabberdClient, StartContext, Value,
 };
 use ejabberd_operator::engine::{
-    ConfigFiles, Deferral, Engine, GOOD_CONFIGS, Generations, GoodConfig, IsOurs, LogLine,
-    MAIN_CONFIG, Meter, Permission, RecheckBudget, RoundReport, Runtime, RuntimeError, SecretError,
-    Secrets, StalenessCheck, StateKey, Store, StoreError, Supervisor, Telemetry, Verdicts,
+    ConfigFiles, Deferral, Engine, EngineEvent, EventSink, GOOD_CONFIGS, Generations, GoodConfig,
+    IsOurs, LogLine, MAIN_CONFIG, Meter, Permission, RecheckBudget, RoundReport, Runtime,
+    RuntimeError, SecretError, Secrets, StalenessCheck, StateKey, Store, StoreError, Supervisor,
+    Verdicts,
 };
 use jiff::Timestamp;
 
@@ -407,7 +408,7 @@ impl Lab {
             runtime: Arc::clone(self) as Arc<dyn Runtime>,
             store: Arc::clone(self) as Arc<dyn Store>,
             secrets: Arc::clone(self) as Arc<dyn Secrets>,
-            telemetry: Arc::clone(self) as Arc<dyn Telemetry>,
+            events: Arc::clone(self) as Arc<dyn EventSink>,
             recheck_budget: RecheckBudget::new(0, 0, 0),
             supervisor: Arc::new(self.supervisor(desired)),
             verdicts: Verdicts::default(),
@@ -421,7 +422,7 @@ impl Lab {
         Supervisor::new(
             desired,
             (Arc::clone(self) as Arc<dyn Runtime>, EjabberdClient::new(Arc::clone(self) as _)),
-            (Arc::clone(self) as Arc<dyn Store>, Arc::clone(self) as Arc<dyn Telemetry>),
+            (Arc::clone(self) as Arc<dyn Store>, Arc::clone(self) as Arc<dyn EventSink>),
             (None, Arc::default()),
         )
     }
@@ -964,4 +965,6 @@ impl Secrets for Lab {
     }
 }
 
-impl Telemetry for Lab {}
+impl EventSink for Lab {
+    fn take(&self, _: EngineEvent<'_>) {}
+}

@@ -23,7 +23,7 @@ use crate::domain::observed::ProcessState;
 use crate::domain::status::{
     ConditionStatus, ConditionType, Reason, ServerPhase, ServerStatus, Status, SupervisionStatus,
 };
-use crate::engine::{ApplyError, RoundReport, StepOutcome, StepResult, Telemetry};
+use crate::engine::{ApplyError, EngineEvent, EventSink, RoundReport, StepOutcome, StepResult};
 use families::Families;
 
 /// The most hosts or services that are shown one by one.
@@ -90,7 +90,24 @@ impl Metrics {
     }
 }
 
-impl Telemetry for Metrics {
+impl EventSink for Metrics {
+    fn take(&self, event: EngineEvent<'_>) {
+        match event {
+            EngineEvent::StepsBegin(_) => {}
+            EngineEvent::StepTried(outcome) => self.step(outcome),
+            EngineEvent::Reconciled(report) => self.round(report),
+            EngineEvent::StatusChanged(status) => self.status(status),
+            EngineEvent::ServerStarted { reason } => self.restarted(reason),
+            EngineEvent::Audited(findings) => self.audited(findings),
+            EngineEvent::BackoffChanged(wait) => self.backoff(wait),
+            EngineEvent::RolloutEnded { method, result } => {
+                self.families.config_rollouts.with_label_values(&[method, result]).inc();
+            }
+        }
+    }
+}
+
+impl Metrics {
     fn step(&self, outcome: &StepOutcome) {
         // Those put off are counted at the end of the round, where all of them are known.
         if !matches!(outcome.result, StepResult::Deferred(_)) {
@@ -187,13 +204,6 @@ impl Telemetry for Metrics {
     fn backoff(&self, wait: Duration) {
         self.families.restart_backoff.set(wait.as_secs_f64());
     }
-
-    fn rollout(&self, method: &'static str, result: &'static str) {
-        self.families.config_rollouts.with_label_values(&[method, result]).inc();
-    }
-}
-
-impl Metrics {
     /// Where the server is in its life.
     fn life(&self, supervision: Option<&SupervisionStatus>) {
         let Families { server_state, restart_backoff, .. } = &self.families;

@@ -8,12 +8,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::domain::checks::audit::Finding;
 use crate::domain::model::{Digest, Kind, Op, Revision};
 use crate::domain::observed::Usage;
 use crate::domain::plan::{Step, Summary};
 use crate::domain::status::overview::{Overview, Standing};
-use crate::engine::{RoundReport, StepResult, Telemetry};
+use crate::engine::{EngineEvent, EventSink, RoundReport, StepResult};
 
 /// So many steps of a plan are shown, and as many refused deletions; of more,
 /// only how many.
@@ -185,13 +184,15 @@ fn publish(to: &watch::Sender<Arc<str>>, what: &impl Serialize) {
     }
 }
 
-impl Telemetry for Board {
-    fn round(&self, report: &RoundReport) {
-        self.show(report);
-        self.list(&report.overview);
-    }
-
-    fn audited(&self, findings: &[Finding]) {
-        publish(&self.audit, &findings);
+impl EventSink for Board {
+    fn take(&self, event: EngineEvent<'_>) {
+        match event {
+            EngineEvent::Reconciled(report) => {
+                self.show(report);
+                self.list(&report.overview);
+            }
+            EngineEvent::Audited(findings) => publish(&self.audit, &findings),
+            _ => {}
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::{Controller, Current};
 use crate::domain::checks::audit;
 use crate::domain::checks::audit::{Finding, Verdict};
 use crate::domain::status::{AuditStatus, News};
+use crate::engine::ports::EngineEvent;
 use crate::engine::reconcile::database::order_fill;
 use crate::engine::reconcile::generation::order_adoption;
 use crate::engine::reconcile::origin::create_without_waiting;
@@ -32,7 +33,7 @@ impl Controller {
         current.audited = Some(Instant::now());
         let evidence = current.engine.evidence(&current.desired).await;
         let findings = audit::check(&evidence);
-        self.telemetry.audited(&findings);
+        self.events.take(EngineEvent::Audited(&findings));
         let news = of_audit(&current.audit, &findings);
         let verdicts = findings.iter().filter_map(|f| Some((f.check, f.verdict.holds()?)));
         current.audit.extend(verdicts);

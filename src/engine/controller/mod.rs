@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
 use super::error::StoreError;
-use super::ports::{Runtime, Secrets, Source, Store, Telemetry};
+use super::ports::{EventSink, Runtime, Secrets, Source, Store};
 use super::reconcile::deferral::Deferral;
 use super::reconcile::phases::{Engine, Permission, StalenessCheck};
 use super::reconcile::retry::Retries;
@@ -64,7 +64,7 @@ pub struct Controller {
     /// Opens the way to the server.
     pub connector: Arc<dyn Connector>,
     /// Who is told.
-    pub telemetry: Arc<dyn Telemetry>,
+    pub events: Arc<dyn EventSink>,
     /// Where the status is published.
     pub publisher: Arc<StatusPublisher>,
     /// Where people leave orders.

@@ -92,7 +92,7 @@ impl Controller {
                 let supervisor = Arc::new(Supervisor::new(
                     &desired,
                     (Arc::clone(&runtime), server.clone()),
-                    (Arc::clone(&self.store), Arc::clone(&self.telemetry)),
+                    (Arc::clone(&self.store), Arc::clone(&self.events)),
                     (Some(Arc::clone(&self.publisher)), Arc::clone(&self.news)),
                 ));
                 let keeps = Arc::clone(&supervisor);
@@ -103,7 +103,7 @@ impl Controller {
                     runtime,
                     store: Arc::clone(&self.store),
                     secrets: Arc::clone(&self.secrets),
-                    telemetry: Arc::clone(&self.telemetry),
+                    events: Arc::clone(&self.events),
                     recheck_budget: RecheckBudget::new(RECHECKS.0, RECHECKS.1, 0),
                     supervisor,
                     verdicts: Verdicts::default(),

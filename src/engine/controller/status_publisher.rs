@@ -9,14 +9,14 @@ use tokio::sync::watch;
 use super::events::{EventDeduplicator, of_conditions, of_steps};
 use crate::domain::status::{Recent, Status};
 use crate::engine::error::StoreError;
-use crate::engine::ports::{Store, Telemetry};
+use crate::engine::ports::{EngineEvent, EventSink, Store};
 use crate::engine::reconcile::report::RoundReport;
 
 /// Where the status and the events are published.
 pub struct StatusPublisher {
     status: watch::Sender<Status>,
     store: Arc<dyn Store>,
-    telemetry: Arc<dyn Telemetry>,
+    events: Arc<dyn EventSink>,
     /// Two who publish at once would remember theirs in the wrong order.
     turn: Mutex<()>,
 }
@@ -27,7 +27,7 @@ impl StatusPublisher {
     pub fn new(
         status: watch::Sender<Status>,
         store: Arc<dyn Store>,
-        telemetry: Arc<dyn Telemetry>,
+        events: Arc<dyn EventSink>,
     ) -> Self {
         match store.events(usize::MAX) {
             Ok(events) => {
@@ -35,7 +35,7 @@ impl StatusPublisher {
             }
             Err(error) => tracing::warn!("failed to {error}; earlier events are not shown"),
         }
-        Self { status, store, telemetry, turn: Mutex::default() }
+        Self { status, store, events, turn: Mutex::default() }
     }
 
     /// The status as it is.
@@ -58,7 +58,7 @@ impl StatusPublisher {
             untold = status.events.take_untold();
         });
         let status = self.status.borrow().clone();
-        self.telemetry.status(&status);
+        self.events.take(EngineEvent::StatusChanged(&status));
         let kept = match serde_json::to_string(&status) {
             Ok(json) => self.store.save_status(&json),
             Err(_) => Ok(()),

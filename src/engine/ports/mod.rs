@@ -3,16 +3,16 @@
 //! Adapters implement these, and test doubles in the tests; the same contract suite
 //! runs against both.
 
+mod events;
 mod runtime;
 mod secrets;
 mod source;
 mod spawner;
 mod store;
-mod telemetry;
 
+pub use events::{EngineEvent, EventSink};
 pub use runtime::{ConfigFiles, LogLine, MAIN_CONFIG, NOTE, Runtime};
 pub use secrets::{IsOurs, Secrets};
 pub use source::Source;
 pub use spawner::{Complaints, Output, Spawned, Spawner};
 pub use store::{GOOD_CONFIGS, GoodConfig, KEPT_EVENTS, StateKey, Store};
-pub use telemetry::Telemetry;

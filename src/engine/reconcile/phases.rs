@@ -26,7 +26,7 @@ use crate::domain::supervision::Others;
 use crate::domain::{diff, plan};
 use crate::ejabberd::EjabberdClient;
 use crate::engine::error::StoreError;
-use crate::engine::ports::{Runtime, Secrets, Store, Telemetry};
+use crate::engine::ports::{EngineEvent, EventSink, Runtime, Secrets, Store};
 use crate::engine::rollout::check::Verdicts;
 use crate::engine::supervisor::Supervisor;
 use crate::engine::supervisor::meter::Meter;
@@ -48,7 +48,7 @@ pub struct Engine {
     /// What the server uses.
     pub meter: Arc<Meter>,
     /// Who is told.
-    pub telemetry: Arc<dyn Telemetry>,
+    pub events: Arc<dyn EventSink>,
     /// Whose password is asked for again.
     pub recheck_budget: RecheckBudget,
     /// Keeps the server running.
@@ -139,7 +139,7 @@ impl Engine {
                 ready.into_iter().partition(Step::is_of_server);
             outcomes.extend(deferred);
             if !server.is_empty() || !objects.is_empty() {
-                self.telemetry.begin(&plan);
+                self.events.take(EngineEvent::StepsBegin(&plan));
             }
             if !server.is_empty() {
                 let refused = Self::refused_config(&view.state);
@@ -160,7 +160,7 @@ impl Engine {
                 outcomes.extend(deferred.into_iter().filter(of_objects));
                 plan = with_steps_before(later, &outcomes);
                 if !objects.is_empty() {
-                    self.telemetry.begin(&plan);
+                    self.events.take(EngineEvent::StepsBegin(&plan));
                 }
             }
             let changed =
@@ -181,7 +181,7 @@ impl Engine {
         }
         let report = report(desired, view, plan, outcomes, held, (started, clock.elapsed()));
         let report = RoundReport { vanished, ..report };
-        self.telemetry.round(&report);
+        self.events.take(EngineEvent::Reconciled(&report));
         Ok(report)
     }
 

@@ -17,7 +17,7 @@ use crate::domain::spec::DesiredState;
 use crate::domain::supervision::{Cause, Ending};
 use crate::ejabberd::NodePhase;
 use crate::engine::Engine;
-use crate::engine::ports::Runtime;
+use crate::engine::ports::{EngineEvent, Runtime};
 use crate::engine::rollout::compare::config_digest;
 use crate::engine::rollout::execute::Target;
 
@@ -74,7 +74,7 @@ impl Engine {
         let mut note = |step: Step, result: Result<StepResult, ApplyError>| {
             let result = result.unwrap_or_else(StepResult::Failed);
             let outcome = StepOutcome { step, result };
-            self.telemetry.step(&outcome);
+            self.events.take(EngineEvent::StepTried(&outcome));
             outcomes.push(outcome);
         };
         for step in server {
@@ -294,7 +294,10 @@ impl Engine {
         let Err(failure) = self.check(declared, &target.files).await else { return Ok(target) };
         // A rollout that is not even begun with counts like one that ended here.
         let ends = if failure.blame { Outcome::Refused } else { Outcome::NotNow };
-        self.telemetry.rollout(target.method.as_str(), ends(failure.clone()).as_str());
+        self.events.take(EngineEvent::RolloutEnded {
+            method: target.method.as_str(),
+            result: ends(failure.clone()).as_str(),
+        });
         let error = if failure.blame {
             ApplyError::ConfigRefused(failure.message)
         } else {

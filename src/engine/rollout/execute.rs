@@ -12,7 +12,7 @@ use crate::domain::rollout::{Effect, Event, Failure, Method, Outcome, Phase, Rol
 use crate::domain::spec::{DesiredState, ServerState};
 use crate::engine::Engine;
 use crate::engine::error::StoreError;
-use crate::engine::ports::{ConfigFiles, GoodConfig, MAIN_CONFIG};
+use crate::engine::ports::{ConfigFiles, EngineEvent, GoodConfig, MAIN_CONFIG};
 use crate::engine::reconcile::report::ApplyError;
 use crate::engine::supervisor::SupervisorGuard;
 
@@ -167,7 +167,10 @@ impl Engine {
         outcome: &Outcome,
         guard: &mut SupervisorGuard<'_>,
     ) -> Result<(), ApplyError> {
-        self.telemetry.rollout(under_way.rollout.method.as_str(), outcome.as_str());
+        self.events.take(EngineEvent::RolloutEnded {
+            method: under_way.rollout.method.as_str(),
+            result: outcome.as_str(),
+        });
         if matches!(outcome, Outcome::Good | Outcome::RolledBack(_)) {
             guard.well().await;
         }

@@ -5,6 +5,7 @@ use tokio::sync::MutexGuard;
 use super::Supervisor;
 use crate::domain::status::{ConditionType, Reason};
 use crate::domain::supervision::{Event, Supervision};
+use crate::engine::ports::EngineEvent;
 use crate::engine::reconcile::report::ApplyError;
 
 /// The supervisor leaves the server alone while this lives.
@@ -17,7 +18,7 @@ impl SupervisorGuard<'_> {
     /// Starts the process, and has it counted.
     pub(in crate::engine) async fn start(&mut self, reason: &str) -> Result<(), ApplyError> {
         self.supervisor.runtime.start().await?;
-        self.supervisor.telemetry.restarted(reason);
+        self.supervisor.events.take(EngineEvent::ServerStarted { reason });
         Ok(())
     }
 

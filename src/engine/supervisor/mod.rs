@@ -20,7 +20,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, timeout};
 
 use super::controller::status_publisher::StatusPublisher;
-use super::ports::{Runtime, StateKey, Store, Telemetry};
+use super::ports::{EventSink, Runtime, StateKey, Store};
 use super::reconcile::observe::{HALTED, Sight};
 use super::reconcile::report::STARTING;
 use crate::domain::observed::Work;
@@ -47,7 +47,7 @@ pub struct Supervisor {
     runtime: Arc<dyn Runtime>,
     server: EjabberdClient,
     store: Arc<dyn Store>,
-    telemetry: Arc<dyn Telemetry>,
+    events: Arc<dyn EventSink>,
     prober: Prober,
     machine: Mutex<Supervision>,
     settings: StdMutex<Settings>,
@@ -70,7 +70,7 @@ impl Supervisor {
     pub fn new(
         desired: &DesiredState,
         (runtime, server): (Arc<dyn Runtime>, EjabberdClient),
-        (store, telemetry): (Arc<dyn Store>, Arc<dyn Telemetry>),
+        (store, events): (Arc<dyn Store>, Arc<dyn EventSink>),
         (publisher, news): (Option<Arc<StatusPublisher>>, Arc<Notify>),
     ) -> Self {
         let settings = settings(&desired.server, Others::None);
@@ -86,7 +86,7 @@ impl Supervisor {
             runtime,
             server,
             store,
-            telemetry,
+            events,
             machine: Mutex::new(machine),
             settings: StdMutex::new(settings),
             hands_off: AtomicBool::new(hands_off(desired)),

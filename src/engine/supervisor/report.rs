@@ -106,8 +106,8 @@ pub(super) enum Change {
 }
 
 impl Change {
-    fn trouble(reason: impl ToString, message: impl Into<String>) -> Self {
-        Self::Trouble { reason: reason.to_string(), message: message.into() }
+    fn trouble(reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Trouble { reason: reason.into(), message: message.into() }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::domain::observed::{PAUSED, ProcessState};
 use crate::domain::status::{ConditionType, News, Reason, Status};
 use crate::domain::supervision::{Cause, Effect, Ending, Event, State, Supervision};
 use crate::engine::error::RuntimeError;
-use crate::engine::ports::StateKey;
+use crate::engine::ports::{EngineEvent, StateKey};
 use crate::engine::reconcile::server_phase::{START_LINES, last_start, log_of_start};
 
 /// How far back the log of a server is read where nobody knows since when the
@@ -86,7 +86,7 @@ impl Supervisor {
             }
             if effect != Effect::Stop && failed.is_none() {
                 let reason = machine.cause.as_ref().map_or("Stopped", |c| c.reason.as_str());
-                self.telemetry.restarted(reason);
+                self.events.take(EngineEvent::ServerStarted { reason });
             }
             match failed {
                 Some(why) if effect != Effect::Stop => {
@@ -145,7 +145,7 @@ impl Supervisor {
         {
             tracing::warn!(%error, "failed to remember how the server fares");
         }
-        self.telemetry.backoff(after.waits(Timestamp::now()));
+        self.events.take(EngineEvent::BackoffChanged(after.waits(Timestamp::now())));
         self.show(|status, now| {
             describe(after, status, now);
             if after.state == State::Absent {

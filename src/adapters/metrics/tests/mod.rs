@@ -14,7 +14,7 @@ use crate::domain::observed::{ObservedState, Reading, Usage};
 use crate::domain::plan::{Plan, Step, Summary};
 use crate::domain::status::Counts;
 use crate::ejabberd::{Call, Control, ControlError, Shape, Value};
-use crate::engine::{Deferral, ServerStats, StepResult};
+use crate::engine::{Deferral, EngineEvent, EventSink, ServerStats, StepResult};
 
 /// Reads an exposition, strictly: every sample belongs to the family whose
 /// `HELP` and `TYPE` stand right before it, and no series comes twice.
@@ -216,7 +216,7 @@ fn rounds_and_steps_are_counted_and_name_nobody() {
 fn the_rest_appears_when_it_is_known() {
     let metrics = Metrics::new().unwrap();
     metrics.restarted("Config");
-    metrics.rollout("restart", "good");
+    metrics.take(EngineEvent::RolloutEnded { method: "restart", result: "good" });
     let finding = |check, verdict| Finding {
         check,
         title: "",

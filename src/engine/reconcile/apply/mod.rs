@@ -20,6 +20,7 @@ use crate::domain::model::{AffiliationId, Jid, Kind, ObjectKey};
 use crate::domain::plan::Step;
 use crate::domain::spec::{DeletionPolicy, DesiredState, User};
 use crate::engine::Engine;
+use crate::engine::ports::EngineEvent;
 
 /// What a step made of the inventory.
 enum Ownership {
@@ -53,7 +54,7 @@ impl Engine {
             let work: Vec<_> = work.collect();
             let mut done = stream::iter(work).buffer_unordered(CONCURRENCY);
             while let Some((outcome, ownership)) = done.next().await {
-                self.telemetry.step(&outcome);
+                self.events.take(EngineEvent::StepTried(&outcome));
                 outcomes.push((outcome, ownership));
             }
         }

@@ -17,7 +17,6 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -31,7 +30,7 @@ use ejabberd_operator::domain::spec;
 use ejabberd_operator::domain::spec::{DesiredState, SourceFile};
 use ejabberd_operator::ejabberd::{Call, Control, ControlError, EjabberdClient, Value};
 use ejabberd_operator::engine::{
-    Engine, EventSink, Generations, Meter, RecheckBudget, Runtime, Store, Supervisor, Verdicts,
+    Engine, EventSink, Ports, RecheckBudget, Runtime, Store, Supervisor,
 };
 use support::real::{CONFIG, Container, HOST};
 use support::world::free;
@@ -106,26 +105,15 @@ async fn main() {
     let events: Arc<dyn EventSink> = Arc::new(Metrics::new().unwrap());
     let runtime: Arc<dyn Runtime> = Arc::clone(&container.runtime) as _;
     let first = declare(&container.name, accounts, None);
-    let server = EjabberdClient::new(Arc::clone(&control) as Arc<dyn Control>);
-    let engine = Engine {
-        supervisor: Arc::new(Supervisor::new(
-            &first,
-            (Arc::clone(&runtime), server.clone()),
-            (Arc::clone(&store), Arc::clone(&events)),
-            (None, Arc::default()),
-        )),
-        server,
-        meter: Meter::new(Arc::clone(&runtime)),
+    let ports = Ports {
+        server: EjabberdClient::new(Arc::clone(&control) as Arc<dyn Control>),
         runtime,
         store,
         secrets: Arc::new(FileSecrets::new()),
         events,
-        recheck_budget: RecheckBudget::new(10, 60, 0),
-        verdicts: Verdicts::default(),
-        tidied: AtomicBool::default(),
-        generations: Generations::default(),
-        supervised: false,
     };
+    let supervisor = Arc::new(Supervisor::new(&first, &ports));
+    let engine = Engine::new(ports, supervisor, RecheckBudget::new(10, 60, 0));
     println!("ejabberd {version}: {accounts} accounts, {GROUPS} groups, {ROOMS} rooms");
     let changed = declare(&container.name, accounts, Some(accounts - 1));
     for (what, desired) in [

@@ -3,7 +3,6 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use sha2::{Digest, Sha256};
 
@@ -16,8 +15,8 @@ use crate::domain::spec;
 use crate::domain::spec::{DesiredState, Severity};
 use crate::ejabberd::EjabberdClient;
 use crate::engine::{
-    Connector, Engine, EventSink, Generations, Meter, RecheckBudget, Secrets, Source, Store,
-    StoreError, Supervisor, Verdicts,
+    Connector, Engine, EventSink, Ports, RecheckBudget, Secrets, Source, Store, StoreError,
+    Supervisor,
 };
 
 /// Passwords that a single command asks for, though they were seen in force
@@ -122,26 +121,7 @@ pub(super) fn engine(
     let begin = jiff::Timestamp::now().subsec_nanosecond().unsigned_abs();
     let recheck_budget =
         RecheckBudget::new(RECHECKS, RECHECKS, usize::try_from(begin).unwrap_or(0));
-    let server = EjabberdClient::new(control);
-    let supervisor = Arc::new(Supervisor::new(
-        desired,
-        (Arc::clone(&runtime), server.clone()),
-        (Arc::clone(&store), Arc::clone(&events)),
-        (None, Arc::default()),
-    ));
-    let meter = Meter::new(Arc::clone(&runtime));
-    Engine {
-        server,
-        meter,
-        runtime,
-        store,
-        secrets,
-        events,
-        recheck_budget,
-        supervisor,
-        verdicts: Verdicts::default(),
-        tidied: AtomicBool::default(),
-        generations: Generations::default(),
-        supervised: false,
-    }
+    let ports = Ports { server: EjabberdClient::new(control), runtime, store, secrets, events };
+    let supervisor = Arc::new(Supervisor::new(desired, &ports));
+    Engine::new(ports, supervisor, recheck_budget)
 }

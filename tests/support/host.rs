@@ -218,24 +218,31 @@ impl Host {
     }
 }
 
+/// What Docker prints, a word at a time; nothing if it fails.
+fn listed(args: &[&str]) -> Vec<String> {
+    let output = Command::new("docker").args(args).output();
+    let text = output.map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&text).split_whitespace().map(str::to_owned).collect()
+}
+
 impl Drop for Host {
     fn drop(&mut self) {
-        let _ = Command::new("docker").args(["rm", "-f", "-v", &self.container]).output();
-        // An operator that the test killed may have left the container of an offline check.
+        // A container that was replaced leaves its volumes to the new one, which names them.
+        let names = "{{range .Mounts}}{{println .Name}}{{end}}";
+        let mut volumes = listed(&["inspect", "--format", names, &self.container]);
+        volumes.extend(["database", "conf"].map(|what| format!("{}-{what}", self.container)));
+        volumes.extend(self.unnamed.lock().unwrap().iter().cloned());
+        listed(&["rm", "-f", "-v", &self.container]);
+        // An operator that the test killed may have left the container of an offline check,
+        // or a request for one, which the engine carries out a moment later.
         let checks = format!("name=^/{}-check-", self.container);
-        let left = Command::new("docker").args(["ps", "-aq", "--filter", &checks]).output();
-        let left = left.map(|left| left.stdout).unwrap_or_default();
-        for id in String::from_utf8_lossy(&left).lines() {
-            let _ = Command::new("docker").args(["rm", "-f", "-v", id]).output();
+        for _ in 0..2 {
+            for id in listed(&["ps", "-aq", "--filter", &checks]) {
+                listed(&["rm", "-f", "-v", &id]);
+            }
+            std::thread::sleep(Duration::from_millis(150));
         }
-        for what in ["database", "conf"] {
-            let _ = Command::new("docker")
-                .args(["volume", "rm", &format!("{}-{what}", self.container)])
-                .output();
-        }
-        for volume in self.unnamed.lock().unwrap().iter() {
-            let _ = Command::new("docker").args(["volume", "rm", volume]).output();
-        }
+        volumes.iter().for_each(|volume| drop(listed(&["volume", "rm", volume])));
     }
 }
 

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
@@ -26,10 +25,9 @@ use ejabberd_operator::ejabberd::{
     Arg, Call, Control, ControlError, EjabberdClient, StartContext, Value,
 };
 use ejabberd_operator::engine::{
-    ConfigFiles, Deferral, Engine, EngineEvent, EventSink, GOOD_CONFIGS, Generations, GoodConfig,
-    IsOurs, LogLine, MAIN_CONFIG, Meter, Permission, RecheckBudget, RoundReport, Runtime,
-    RuntimeError, SecretError, Secrets, StalenessCheck, StateKey, Store, StoreError, Supervisor,
-    Verdicts,
+    ConfigFiles, Deferral, Engine, EngineEvent, EventSink, GOOD_CONFIGS, GoodConfig, IsOurs,
+    LogLine, MAIN_CONFIG, Permission, Ports, RecheckBudget, RoundReport, Runtime, RuntimeError,
+    SecretError, Secrets, StalenessCheck, StateKey, Store, StoreError, Supervisor,
 };
 use jiff::Timestamp;
 
@@ -401,30 +399,23 @@ impl Lab {
         panic!("not quiet after {limit} rounds: {:#?}", self.log());
     }
 
-    pub fn engine(self: &Arc<Self>, desired: &DesiredState) -> Engine {
-        Engine {
+    fn ports(self: &Arc<Self>) -> Ports {
+        Ports {
             server: EjabberdClient::new(Arc::clone(self) as Arc<dyn Control>),
-            meter: Meter::new(Arc::clone(self) as Arc<dyn Runtime>),
             runtime: Arc::clone(self) as Arc<dyn Runtime>,
             store: Arc::clone(self) as Arc<dyn Store>,
             secrets: Arc::clone(self) as Arc<dyn Secrets>,
             events: Arc::clone(self) as Arc<dyn EventSink>,
-            recheck_budget: RecheckBudget::new(0, 0, 0),
-            supervisor: Arc::new(self.supervisor(desired)),
-            verdicts: Verdicts::default(),
-            tidied: AtomicBool::default(),
-            generations: Generations::default(),
-            supervised: false,
         }
     }
 
+    pub fn engine(self: &Arc<Self>, desired: &DesiredState) -> Engine {
+        let supervisor = Arc::new(self.supervisor(desired));
+        Engine::new(self.ports(), supervisor, RecheckBudget::new(0, 0, 0))
+    }
+
     pub fn supervisor(self: &Arc<Self>, desired: &DesiredState) -> Supervisor {
-        Supervisor::new(
-            desired,
-            (Arc::clone(self) as Arc<dyn Runtime>, EjabberdClient::new(Arc::clone(self) as _)),
-            (Arc::clone(self) as Arc<dyn Store>, Arc::clone(self) as Arc<dyn EventSink>),
-            (None, Arc::default()),
-        )
+        Supervisor::new(desired, &self.ports())
     }
 
     /// The operator's memory as it is now, to be put back later.

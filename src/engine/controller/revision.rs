@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use tokio::time::Instant;
 
@@ -12,12 +11,10 @@ use crate::domain::spec;
 use crate::domain::spec::{DesiredState, Problem, SecretSource, Severity, Validated};
 use crate::domain::status::{ConditionType, News, Reason};
 use crate::ejabberd::EjabberdClient;
-use crate::engine::reconcile::generation::Generations;
+use crate::engine::ports::Ports;
 use crate::engine::reconcile::phases::Engine;
 use crate::engine::reconcile::recheck::RecheckBudget;
-use crate::engine::rollout::check::Verdicts;
 use crate::engine::supervisor::Supervisor;
-use crate::engine::supervisor::meter::Meter;
 
 impl Controller {
     /// Reads and validates the desired state, or says what is wrong with it.
@@ -88,29 +85,20 @@ impl Controller {
                     before.engine.server.close().await;
                 }
                 let (runtime, control) = self.connector.connect(&desired.server);
-                let server = EjabberdClient::new(control);
-                let supervisor = Arc::new(Supervisor::new(
-                    &desired,
-                    (Arc::clone(&runtime), server.clone()),
-                    (Arc::clone(&self.store), Arc::clone(&self.events)),
-                    (Some(Arc::clone(&self.publisher)), Arc::clone(&self.news)),
-                ));
-                let keeps = Arc::clone(&supervisor);
-                let keeping = tokio::spawn(async move { keeps.supervise().await });
-                let engine = Engine {
-                    server,
-                    meter: Meter::new(Arc::clone(&runtime)),
+                let ports = Ports {
+                    server: EjabberdClient::new(control),
                     runtime,
                     store: Arc::clone(&self.store),
                     secrets: Arc::clone(&self.secrets),
                     events: Arc::clone(&self.events),
-                    recheck_budget: RecheckBudget::new(RECHECKS.0, RECHECKS.1, 0),
-                    supervisor,
-                    verdicts: Verdicts::default(),
-                    tidied: AtomicBool::default(),
-                    generations: Generations::default(),
-                    supervised: true,
                 };
+                let supervisor = Supervisor::new(&desired, &ports)
+                    .publishing(Arc::clone(&self.publisher), Arc::clone(&self.news));
+                let supervisor = Arc::new(supervisor);
+                let keeps = Arc::clone(&supervisor);
+                let keeping = tokio::spawn(async move { keeps.supervise().await });
+                let budget = RecheckBudget::new(RECHECKS.0, RECHECKS.1, 0);
+                let engine = Engine::new(ports, supervisor, budget).supervised();
                 (engine, AbortOnDrop(keeping))
             }
         };

@@ -3,6 +3,7 @@
 //! Adapters implement these, and test doubles in the tests; the same contract suite
 //! runs against both.
 
+mod bundle;
 mod events;
 mod runtime;
 mod secrets;
@@ -10,6 +11,7 @@ mod source;
 mod spawner;
 mod store;
 
+pub use bundle::Ports;
 pub use events::{EngineEvent, EventSink};
 pub use runtime::{ConfigFiles, LogLine, MAIN_CONFIG, NOTE, Runtime};
 pub use secrets::{IsOurs, Secrets};

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 
 use crate::domain::diff::Action;
 use crate::domain::plan::Step;
-use crate::domain::spec::Maintenance;
+use crate::domain::spec::{Maintenance, Window};
 
 /// Minutes of a day.
 const DAY: u16 = 24 * 60;
@@ -35,7 +35,7 @@ pub(in crate::engine) fn waits(maintenance: &Maintenance, now: Timestamp) -> Opt
     if windows.iter().any(|window| is_within(*window, minute)) {
         return None;
     }
-    let next = windows.iter().min_by_key(|(start, _)| (start + DAY - minute) % DAY)?;
+    let next = windows.iter().min_by_key(|window| (window.start + DAY - minute) % DAY)?;
     Some(format!(
         "it interrupts people, and waits for the maintenance window {} {timezone}{note}",
         shown(*next)
@@ -43,13 +43,14 @@ pub(in crate::engine) fn waits(maintenance: &Maintenance, now: Timestamp) -> Opt
 }
 
 /// Whether `minute` lies in a window, which may span midnight.
-fn is_within((start, end): (u16, u16), minute: u16) -> bool {
+fn is_within(window: Window, minute: u16) -> bool {
+    let Window { start, end } = window;
     if start <= end { (start..end).contains(&minute) } else { minute >= start || minute < end }
 }
 
-fn shown((start, end): (u16, u16)) -> String {
+fn shown(window: Window) -> String {
     let time = |minute: u16| format!("{:02}:{:02}", minute / 60 % 24, minute % 60);
-    format!("{}-{}", time(start), time(end))
+    format!("{}-{}", time(window.start), time(window.end))
 }
 
 #[cfg(test)]
@@ -60,7 +61,7 @@ mod tests {
     fn a_window_is_kept_in_its_own_time_zone_and_across_midnight() {
         let at = |time: &str| format!("2026-11-22T{time}:00Z").parse::<Timestamp>().unwrap();
         let zone = |windows: &[(u16, u16)], timezone: &str| Maintenance {
-            windows: windows.into(),
+            windows: windows.iter().map(|&(start, end)| Window { start, end }).collect(),
             timezone: timezone.to_owned(),
         };
         let night = zone(&[(120, 240)], "UTC");

@@ -15,7 +15,7 @@ use super::observe::Observation;
 use super::ownership;
 use super::recheck::RecheckBudget;
 use super::report::{ApplyError, RoundReport, StepOutcome, StepResult};
-use super::summary::{report, with_steps_before};
+use super::summary::{Took, report, with_steps_before};
 use crate::domain::diff::{Action, ChangeSet};
 use crate::domain::inventory::Inventory;
 use crate::domain::model::{Digest, ObjectKey, Op};
@@ -26,7 +26,7 @@ use crate::domain::supervision::Others;
 use crate::domain::{diff, plan};
 use crate::ejabberd::EjabberdClient;
 use crate::engine::error::StoreError;
-use crate::engine::ports::{EngineEvent, EventSink, Runtime, Secrets, Store};
+use crate::engine::ports::{EngineEvent, EventSink, Ports, Runtime, Secrets, Store};
 use crate::engine::rollout::check::Verdicts;
 use crate::engine::supervisor::Supervisor;
 use crate::engine::supervisor::meter::Meter;
@@ -35,33 +35,33 @@ use crate::engine::supervisor::meter::Meter;
 const READ_BACK_TRIES: u32 = 5;
 const READ_BACK_PAUSE: Duration = Duration::from_millis(100);
 
-/// Everything that a round needs of the world.
+/// Reconciles one server.
 pub struct Engine {
     /// The server's commands.
     pub server: EjabberdClient,
     /// The server's process.
-    pub runtime: Arc<dyn Runtime>,
-    /// The operator's memory.
-    pub store: Arc<dyn Store>,
+    pub(in crate::engine) runtime: Arc<dyn Runtime>,
+    /// What the operator remembers.
+    pub(in crate::engine) store: Arc<dyn Store>,
     /// Passwords and files.
-    pub secrets: Arc<dyn Secrets>,
+    pub(in crate::engine) secrets: Arc<dyn Secrets>,
+    /// Who hears what happens.
+    pub(in crate::engine) events: Arc<dyn EventSink>,
     /// What the server uses.
-    pub meter: Arc<Meter>,
-    /// Who is told.
-    pub events: Arc<dyn EventSink>,
+    pub(in crate::engine) meter: Arc<Meter>,
     /// Whose password is asked for again.
-    pub recheck_budget: RecheckBudget,
+    pub(in crate::engine) recheck_budget: RecheckBudget,
     /// Keeps the server running.
-    pub supervisor: Arc<Supervisor>,
+    pub(in crate::engine) supervisor: Arc<Supervisor>,
     /// Whether what killed operators left behind has been removed.
-    pub tidied: AtomicBool,
+    tidied: AtomicBool,
     /// The generation that was read beside the database.
-    pub generations: Generations,
+    pub(in crate::engine) generations: Generations,
     /// What ejabberd said of new configuration files a moment ago.
-    pub verdicts: Verdicts,
-    /// Whether the supervisor watches over the server all the time; else a start
-    /// is waited for here.
-    pub supervised: bool,
+    pub(in crate::engine) verdicts: Verdicts,
+    /// Whether the supervisor watches over the server all the time; else a start is
+    /// waited for here.
+    pub(in crate::engine) supervised: bool,
 }
 
 /// What a round may do, beside what the desired state says.
@@ -84,6 +84,32 @@ pub trait StalenessCheck: Send + Sync {
 }
 
 impl Engine {
+    /// An engine that waits for each start of the server itself.
+    #[must_use]
+    pub fn new(ports: Ports, supervisor: Arc<Supervisor>, recheck_budget: RecheckBudget) -> Self {
+        let Ports { server, runtime, store, secrets, events } = ports;
+        Self {
+            server,
+            meter: Meter::new(Arc::clone(&runtime)),
+            runtime,
+            store,
+            secrets,
+            events,
+            recheck_budget,
+            supervisor,
+            tidied: AtomicBool::default(),
+            generations: Generations::default(),
+            verdicts: Verdicts::default(),
+            supervised: false,
+        }
+    }
+
+    /// The same, where [`Supervisor::supervise`] runs beside it.
+    #[must_use]
+    pub fn supervised(self) -> Self {
+        Self { supervised: true, ..self }
+    }
+
     /// Looks, and says what would be done.
     pub async fn plan(
         &self,
@@ -179,7 +205,8 @@ impl Engine {
         {
             self.publish_generation(found).await;
         }
-        let report = report(desired, view, plan, outcomes, held, (started, clock.elapsed()));
+        let report =
+            report(desired, view, plan, outcomes, held, Took { started, took: clock.elapsed() });
         let report = RoundReport { vanished, ..report };
         self.events.take(EngineEvent::Reconciled(&report));
         Ok(report)

@@ -56,6 +56,15 @@ pub(in crate::engine) async fn log_of_start(
     runtime.log(since, START_LINES).await.unwrap_or_default()
 }
 
+/// A server that is to be created.
+struct Creation<'a> {
+    step: Step,
+    /// The step that puts the declared configuration in force, if there is one.
+    config: Option<Step>,
+    /// Why ejabberd refuses that configuration, if it does.
+    refused: Option<&'a str>,
+}
+
 impl Engine {
     /// Carries out the steps of the kinds `server` and `config`, which come
     /// first in a plan. `refused` says why a new server must not come up with
@@ -81,7 +90,8 @@ impl Engine {
             match &step.action {
                 Action::CreateServer => {
                     let config = config.take();
-                    self.create_server(desired, (step, config), refused, &mut note).await;
+                    let creation = Creation { step, config, refused };
+                    self.create_server(desired, creation, &mut note).await;
                 }
                 // Whatever it was started with is judged by the rollout.
                 Action::StartServer if config.is_some() => {
@@ -130,10 +140,10 @@ impl Engine {
     async fn create_server(
         &self,
         desired: &DesiredState,
-        (step, config): (Step, Option<Step>),
-        refused: Option<&str>,
+        creation: Creation<'_>,
         note: &mut impl FnMut(Step, Result<StepResult, ApplyError>),
     ) {
+        let Creation { step, config, refused } = creation;
         if let Some(why) = refused {
             return note(step, Ok(StepResult::Deferred(Deferral::ConfigRefused(why.to_owned()))));
         }

@@ -18,6 +18,13 @@ use crate::domain::spec::DesiredState;
 use crate::domain::status::overview::{Differences, Standing};
 use crate::domain::status::{Counts, overview};
 
+/// When a reconciliation ran.
+#[derive(Clone, Copy)]
+pub(in crate::engine) struct Took {
+    pub(in crate::engine) started: Timestamp,
+    pub(in crate::engine) took: Duration,
+}
+
 /// Everything that a reconciliation observed and did.
 pub(in crate::engine) fn report(
     desired: &DesiredState,
@@ -25,8 +32,9 @@ pub(in crate::engine) fn report(
     plan: Plan,
     outcomes: Vec<StepOutcome>,
     held: Option<&'static str>,
-    (started, took): (Timestamp, Duration),
+    time: Took,
 ) -> RoundReport {
+    let Took { started, took } = time;
     let View { inventory, state, server_stats, set } = view;
     let mut drift = BTreeMap::new();
     for change in &set.changes {

@@ -20,7 +20,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, timeout};
 
 use super::controller::status_publisher::StatusPublisher;
-use super::ports::{EventSink, Runtime, StateKey, Store};
+use super::ports::{EventSink, Ports, Runtime, StateKey, Store};
 use super::reconcile::observe::{HALTED, Sight};
 use super::reconcile::report::STARTING;
 use crate::domain::observed::Work;
@@ -64,15 +64,10 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// A supervisor of what `desired` declares. It does nothing by itself until
-    /// somebody runs [`supervise`](Self::supervise); `news` is said when a
-    /// round may have something to do.
+    /// [`supervise`](Self::supervise) runs.
     #[must_use]
-    pub fn new(
-        desired: &DesiredState,
-        (runtime, server): (Arc<dyn Runtime>, EjabberdClient),
-        (store, events): (Arc<dyn Store>, Arc<dyn EventSink>),
-        (publisher, news): (Option<Arc<StatusPublisher>>, Arc<Notify>),
-    ) -> Self {
+    pub fn new(desired: &DesiredState, ports: &Ports) -> Self {
+        let Ports { server, runtime, store, events, secrets: _ } = ports.clone();
         let settings = settings(&desired.server, Others::None);
         let now = Timestamp::now();
         let kept = store.recall(StateKey::Supervision).ok().flatten();
@@ -92,9 +87,16 @@ impl Supervisor {
             hands_off: AtomicBool::new(hands_off(desired)),
             blind: AtomicBool::new(false),
             process: Arc::default(),
-            news,
-            publisher,
+            news: Arc::default(),
+            publisher: None,
         }
+    }
+
+    /// The same, which publishes how the server fares, and notifies `news` when a
+    /// reconciliation may have something to do.
+    #[must_use]
+    pub fn publishing(self, publisher: Arc<StatusPublisher>, news: Arc<Notify>) -> Self {
+        Self { publisher: Some(publisher), news, ..self }
     }
 
     /// Takes up what is declared now.

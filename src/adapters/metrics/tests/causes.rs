@@ -95,7 +95,11 @@ fn failing_objects_are_all_counted_and_each_once() {
     }
     report.outcomes.push(outcome(Kind::User, "u0", failed()));
     report.outcomes.push(outcome(Kind::Room, "done", StepResult::Done));
-    report.outcomes.push(outcome(Kind::Room, "put off", StepResult::Deferred(Deferral::Backoff)));
+    report.outcomes.push(outcome(
+        Kind::Room,
+        "put off",
+        StepResult::Deferred(Deferral::ServerAway),
+    ));
     report.outcomes.push(outcome(
         Kind::Room,
         "not so",

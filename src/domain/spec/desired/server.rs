@@ -162,10 +162,19 @@ pub struct Backoff {
 /// `spec.server.maintenance`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Maintenance {
-    /// Windows of the day in minutes since midnight, start and end; a window may span midnight.
-    pub windows: Vec<(u16, u16)>,
+    /// Windows of the day.
+    pub windows: Vec<Window>,
     /// The time zone that they are meant in (IANA name).
     pub timezone: String,
+}
+
+/// A window of the day, in minutes since midnight. It may span midnight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// The first minute of the window.
+    pub start: u16,
+    /// The first minute after the window.
+    pub end: u16,
 }
 
 /// `spec.server.announce`.

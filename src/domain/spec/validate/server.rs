@@ -4,7 +4,7 @@ use super::{Scope, secrets};
 use crate::domain::spec::decode::decode;
 use crate::domain::spec::desired::{
     Announce, Backoff, Docker, External, Maintenance, Network, PortMapping, Probe, Process,
-    Recreate, Runtime, Server, ServerState, TableStorage,
+    Recreate, Runtime, Server, ServerState, TableStorage, Window,
 };
 use crate::domain::spec::document::Port;
 use crate::domain::spec::tree::{Node, Span};
@@ -293,7 +293,10 @@ fn check_maintenance(
             .help = Some("it looks like `UTC` or `Europe/Berlin`".into());
     }
     Maintenance {
-        windows: windows.into_iter().map(|window| (window.0, window.1)).collect(),
+        windows: windows
+            .into_iter()
+            .map(|window| Window { start: window.0, end: window.1 })
+            .collect(),
         timezone,
     }
 }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use ejabberd_operator::domain::spec::{SourceFile, validate};
 use support::findings::{Findings, free_port};
 use support::host::{Host, eventually};
-use support::real::{CONFIG, docker};
+use support::real::{CONFIG, docker, image};
 
 /// [`CONFIG`] with other listeners, and more at its end.
 fn config(listen: &str, more: &str) -> String {
@@ -189,6 +189,45 @@ fn a_backend_that_is_away_is_named_23_01() {
 }
 
 /// Listeners of every kind count, and people may come in by another way than c2s.
+/// Starts a container by hand whose node has this Erlang cookie. ejabberd derives a name
+/// from the cookie (`ejabberd_listener`, bytes 1 to 8 of its SHA-1 in base64) under which
+/// ejabberd opens a Unix socket first. A name with a slash cannot be opened.
+fn with_cookie(host: &Host, cookie: &str) {
+    let options = format!("ERL_OPTIONS=-setcookie {cookie}");
+    let loopback = "ERL_ZFLAGS=-kernel inet_dist_use_interface {127,0,0,1}";
+    let settings = [options.as_str(), loopback, "ERL_EPMD_ADDRESS=127.0.0.1"];
+    let settings = settings.iter().flat_map(|setting| ["-e", *setting]);
+    let image = image(&host.version);
+    let mut args = vec!["run", "-d", "--name", host.container.as_str()];
+    args.extend(settings.chain([image.as_str()]));
+    docker(&args);
+}
+
+/// ejabberd stops in its node, and the node lives on: the gate says why, and the
+/// configuration before comes back.
+fn a_socket_that_ejabberd_cannot_open_is_named(version: &str) {
+    let host = Host::new(version);
+    host.declare("");
+    with_cookie(&host, "COOKIE9");
+    host.run(&["apply"]).expect(0);
+    let socket =
+        "  - { port: \"unix:/home/ejabberd/database/claims.sock\", module: ejabberd_http }\n";
+    fs::write(host.path("ejabberd.yml"), config(&format!("{C2S}{socket}"), "")).unwrap();
+    let ran = host.run(&["apply"]).expect(1);
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    for words in ["ejabberd stopped in its node", "another cookie", "the one before was put back"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!(host.users(), Vec::<String>::new());
+    let plan = host.run(&["plan"]).stdout;
+    assert!(plan.contains("Unix socket"), "{plan}");
+}
+
+#[test]
+fn a_socket_that_ejabberd_cannot_open_is_named_newest() {
+    a_socket_that_ejabberd_cannot_open_is_named("newest");
+}
+
 fn every_kind_of_listener_counts(version: &str) {
     let host = Host::new(version);
     let listen = "  - { port: 5443, module: ejabberd_http, request_handlers: { /ws: ejabberd_http_ws, /bosh: mod_bosh, /api: mod_http_api } }\n  \
@@ -201,6 +240,7 @@ fn every_kind_of_listener_counts(version: &str) {
         "  mod_mam: { default: always }\n  mod_bosh: {}\n  mod_mqtt: {}\n  mod_http_api: {}\n";
     fs::write(host.path("ejabberd.yml"), config(listen, more)).unwrap();
     host.declare("");
+    with_cookie(&host, "COOKIE0");
     host.run(&["apply"]).expect(0);
     let mut found = Findings::of(&host, &[]);
     // 24.12 waits five seconds before it moves a Unix socket to its path.

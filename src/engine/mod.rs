@@ -22,11 +22,11 @@ pub use reconcile::deferral::Deferral;
 pub use reconcile::generation::{Generations, order_adoption};
 pub use reconcile::origin::create_without_waiting;
 pub use reconcile::ownership::{adopt, forget};
-pub use reconcile::phases::{Engine, Permission, StalenessCheck};
 pub use reconcile::recheck::RecheckBudget;
 pub use reconcile::report::{
     ApplyError, RoundReport, STARTING, ServerStats, StepOutcome, StepResult, step_span,
 };
+pub use reconcile::round::{Engine, Permission, StalenessCheck};
 pub use rollout::check::Verdicts;
 pub use rollout::latch::{Latch, latch, lift_latch};
 pub use supervisor::Supervisor;

@@ -12,8 +12,8 @@ use crate::domain::spec::{DesiredState, Problem, SecretSource, Severity, Validat
 use crate::domain::status::{ConditionType, News, Reason};
 use crate::ejabberd::EjabberdClient;
 use crate::engine::ports::Ports;
-use crate::engine::reconcile::phases::Engine;
 use crate::engine::reconcile::recheck::RecheckBudget;
+use crate::engine::reconcile::round::Engine;
 use crate::engine::supervisor::Supervisor;
 
 impl Controller {

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::observe::hosts;
 use super::origin::create_without_waiting;
 use super::report::ApplyError;
+use super::round::Settle;
 use crate::domain::configuration::{AccountStore, Configuration};
 use crate::domain::database::{Database, Found, Match};
 use crate::domain::diff::ChangeSet;
@@ -107,7 +108,7 @@ impl Engine {
         desired: &DesiredState,
         state: &ObservedState,
         inventory: &mut Inventory,
-        settle: bool,
+        settle: Settle,
     ) -> Result<Decision, StoreError> {
         let none_left = || Decision::Managed(BTreeMap::new());
         if let Reading::Known(ProcessState::Absent) = state.process {
@@ -150,7 +151,7 @@ impl Engine {
                 return Ok(Decision::Missing(ways_out(&why)));
             }
             self.take_over(found, inventory, settle)?;
-            if settle {
+            if settle == Settle::Adopt {
                 self.take_generation(found).await?;
             }
             return Ok(none_left());
@@ -164,12 +165,14 @@ impl Engine {
         match outdated {
             Some(_) if fill => {
                 self.take_over(found, inventory, settle)?;
-                if settle {
+                if settle == Settle::Adopt {
                     self.take_generation(found).await?;
                 }
                 return Ok(none_left());
             }
-            Some(_) if adopt && settle => self.accept_state(desired, found, inventory).await?,
+            Some(_) if adopt && settle == Settle::Adopt => {
+                self.accept_state(desired, found, inventory).await?
+            }
             Some(why) if !adopt => return Ok(Decision::Outdated(ways_out_of_old_state(&why))),
             // A look tells what would be done.
             Some(_) => {
@@ -177,7 +180,9 @@ impl Engine {
                 let others: Vec<ObjectKey> = others.cloned().collect();
                 others.iter().for_each(|key| inventory.remove(key));
             }
-            None if adopt && settle => self.store.remember(StateKey::AdoptAll, None)?,
+            None if adopt && settle == Settle::Adopt => {
+                self.store.remember(StateKey::AdoptAll, None)?
+            }
             None => {}
         }
         if let Match::TakenOver(Some(moved)) = &matched {
@@ -189,7 +194,7 @@ impl Engine {
                 Some(accounts(&state.users, inventory, |jid, _| jid.host == *host))
             })
         });
-        if settle {
+        if settle == Settle::Adopt {
             if fill {
                 self.store.remember(StateKey::Fill, None)?;
             }
@@ -234,10 +239,10 @@ impl Engine {
         &self,
         found: &Database,
         inventory: &mut Inventory,
-        settle: bool,
+        settle: Settle,
     ) -> Result<(), StoreError> {
         let owned: Vec<ObjectKey> = inventory.keys().cloned().collect();
-        if settle {
+        if settle == Settle::Adopt {
             self.store.record(&[], &owned)?;
             self.keep_database(found)?;
             self.store.remember(StateKey::Fill, None)?;

@@ -5,8 +5,8 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::maintenance;
-use super::phases::{Permission, View};
 use super::report::{StepOutcome, StepResult};
+use super::round::{Permission, View};
 use crate::domain::diff::Action;
 use crate::domain::plan::{Plan, Step};
 use crate::domain::spec::{DesiredState, Mode};

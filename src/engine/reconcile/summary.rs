@@ -7,8 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::deferral::Deferral;
-use super::phases::View;
 use super::report::{RoundReport, StepOutcome, StepResult};
+use super::round::View;
 use crate::domain::diff::ChangeSet;
 use crate::domain::model::{Kind, ObjectKey};
 use crate::domain::observed::Reading;

@@ -12,10 +12,10 @@ use crate::domain::observed::{PAUSED, ProcessState, Work};
 use crate::domain::rollout::{Failure, Side};
 use crate::domain::spec::{DesiredState, Gate};
 use crate::domain::supervision::{Cause, EPMD_UNREACHABLE, Ending, Level, LogEntry, entries};
-use crate::ejabberd::ControlError;
 use crate::ejabberd::client::{Encryption, Listener, PLAIN_LOGGED};
+use crate::ejabberd::{ControlError, NodePhase};
 use crate::engine::Engine;
-use crate::engine::reconcile::server_phase::{START_LINES, last_start};
+use crate::engine::reconcile::server_steps::{START_LINES, last_start};
 
 /// How often it is looked at while it comes up, and while it proves itself.
 const LOOK: Duration = Duration::from_millis(250);
@@ -148,7 +148,7 @@ impl Engine {
                 Err(error) => Sign::Not(environment(&format!("failed to {error}"))),
             };
         }
-        match self.well(desired).await {
+        match self.well(desired, since).await {
             Ok(Ok(())) => Sign::Well,
             Ok(Err(failure)) => failure,
             // It runs and does not answer: nobody else is known to be to blame.
@@ -158,11 +158,19 @@ impl Engine {
 
     /// The API answers, what the operator needs is there, every listener
     /// answers, and clients are offered what the file says.
-    async fn well(&self, desired: &DesiredState) -> Result<Result<(), Sign>, ControlError> {
+    async fn well(
+        &self,
+        desired: &DesiredState,
+        since: Timestamp,
+    ) -> Result<Result<(), Sign>, ControlError> {
         let not = |message: String| Ok(Err(Sign::Not(Failure { message, blame: true })));
         let server = self.server.clone().with_deadline(DEADLINE);
-        if !server.is_started().await? {
-            return not("it has not started".to_owned());
+        match server.phase().await? {
+            NodePhase::Running => {}
+            NodePhase::Stopped => return Ok(Err(self.stopped_inside(since).await)),
+            NodePhase::Starting | NodePhase::Stopping => {
+                return not("it has not started".to_owned());
+            }
         }
         let hosts = server.hosts().await?;
         if let Some(missing) = std::iter::once(&desired.host)
@@ -333,6 +341,23 @@ const PROMISED: [&str; 6] = [
 ];
 
 impl Engine {
+    /// The node has finished its start, and ejabberd has ended in it: a part of ejabberd
+    /// failed more often than its supervisor bears.
+    async fn stopped_inside(&self, since: Timestamp) -> Sign {
+        let start = last_start(&*self.runtime).await.unwrap_or(since);
+        let log = self.runtime.log(since.max(start), START_LINES).await.unwrap_or_default();
+        match entries(&log).iter().find_map(Cause::of_entry) {
+            Some(cause) => {
+                let message = format!("ejabberd stopped in its node: {cause}");
+                Sign::Bad(Failure { message, blame: cause.config })
+            }
+            None => Sign::Not(Failure {
+                message: "ejabberd stopped in its node".to_owned(),
+                blame: true,
+            }),
+        }
+    }
+
     /// Of a configuration that is called hardened, what of it is not.
     async fn promise(&self, desired: &DesiredState) -> Result<(), Failure> {
         if desired.config.as_ref().is_none_or(|config| config.variant != HARDENED) {

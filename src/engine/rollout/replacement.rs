@@ -16,8 +16,8 @@ use crate::engine::Engine;
 use crate::engine::ports::StateKey;
 use crate::engine::reconcile::database::accounts;
 use crate::engine::reconcile::observe::hosts;
-use crate::engine::reconcile::phases::StalenessCheck;
 use crate::engine::reconcile::report::{ApplyError, StepResult};
+use crate::engine::reconcile::round::StalenessCheck;
 use crate::engine::supervisor::SupervisorGuard;
 
 /// The record of a replacement under way.

@@ -57,6 +57,15 @@ pub(super) const SIGNS: &[Sign] = &[
         "PermissionDenied",
         "the user that runs the server must be able to write to the directory of the socket",
     ),
+    // ejabberd opens a Unix socket under a name that it derives from its Erlang cookie,
+    // in base64. About one cookie in six gives a name with a slash, which ejabberd cannot
+    // read back (seen on 26.07); a long path fails in the same function (ejabberd's
+    // issue 4435). The listener fails again and again, and takes ejabberd down.
+    sign(
+        &["get_definitive_udsocket_path"],
+        "UnixSocketFailed",
+        "ejabberd cannot open a listener at a Unix socket with this Erlang cookie, or the path is too long: use a port at 127.0.0.1, a shorter path, or another cookie",
+    ),
     sign(
         &["failed to open socket", "permission denied"],
         "PortForbidden",
@@ -183,13 +192,14 @@ pub(super) const WEAK_SIGNS: &[Sign] = &[
 ];
 
 /// The reasons for which the configuration is to blame.
-pub(super) const OF_THE_CONFIG: [&str; 6] = [
+pub(super) const OF_THE_CONFIG: [&str; 7] = [
     "AddressMissing",
     "ApplicationMissing",
     "CertificateInvalid",
     "ConfigInvalid",
     "ConfigUnreadable",
     "PortForbidden",
+    "UnixSocketFailed",
 ];
 
 /// How the entries begin that only say that the start failed, or repeat a reason

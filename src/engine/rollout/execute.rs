@@ -10,6 +10,7 @@ use super::latch::{UnderWay, lift_latch};
 use crate::domain::observed::{LatchReason, ObservedState, ProcessState, Reading};
 use crate::domain::rollout::{Effect, Event, Failure, Method, Outcome, Phase, Rollout, Side};
 use crate::domain::spec::{DesiredState, ServerState};
+use crate::ejabberd::NodePhase;
 use crate::engine::Engine;
 use crate::engine::error::StoreError;
 use crate::engine::ports::{ConfigFiles, EngineEvent, GoodConfig, MAIN_CONFIG};
@@ -24,6 +25,9 @@ const RELOADS_AGAIN: u32 = 3;
 
 /// How long the listeners get to open before the log is read.
 const LISTENERS_OPEN: Duration = Duration::from_millis(300);
+
+/// How often a server whose reload failed is asked whether it stops in its node.
+const STOPS_WITHIN: u32 = 10;
 
 /// So many of its latest lines are read for that.
 const LISTENER_LINES: usize = 100;
@@ -273,14 +277,31 @@ impl Engine {
             }
             Ok::<_, ApplyError>(())
         };
-        match put.await {
-            Ok(()) => Ok(since),
-            Err(error) => Err(Failure {
-                // A configuration that ejabberd accepted and does not reload is to blame.
-                blame: matches!(&error, ApplyError::Control(e) if !e.is_outage()),
-                message: format!("failed to {error}"),
-            }),
+        let Err(error) = put.await else { return Ok(since) };
+        if method == Method::Reload
+            && self.stops_inside().await
+            && let Some(failure) = self.cause_of_stop(since).await
+        {
+            return Err(failure);
         }
+        Err(Failure {
+            // A configuration that ejabberd accepted and does not reload is to blame.
+            blame: matches!(&error, ApplyError::Control(e) if !e.is_outage()),
+            message: format!("failed to {error}"),
+        })
+    }
+
+    /// Whether ejabberd stops in its node: a listener that fails again and again takes
+    /// ejabberd down during the reload, whose own error does not say why.
+    async fn stops_inside(&self) -> bool {
+        for _ in 0..STOPS_WITHIN {
+            // While ejabberd goes down, its node still lists it as running.
+            if let Ok(NodePhase::Stopped) = self.server.phase().await {
+                return true;
+            }
+            sleep(LISTENERS_OPEN).await;
+        }
+        false
     }
 
     /// Whether the server has failed to open a port again since `since`.

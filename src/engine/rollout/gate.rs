@@ -44,6 +44,8 @@ const FAILS: [&str; 7] = [
     "hook config_reloaded crashed",
 ];
 
+const STOPPED: &str = "ejabberd stopped in its node";
+
 /// What one look found.
 enum Sign {
     Well,
@@ -167,7 +169,12 @@ impl Engine {
         let server = self.server.clone().with_deadline(DEADLINE);
         match server.phase().await? {
             NodePhase::Running => {}
-            NodePhase::Stopped => return Ok(Err(self.stopped_inside(since).await)),
+            NodePhase::Stopped => {
+                return match self.cause_of_stop(since).await {
+                    Some(failure) => Ok(Err(Sign::Bad(failure))),
+                    None => not(STOPPED.to_owned()),
+                };
+            }
             NodePhase::Starting | NodePhase::Stopping => {
                 return not("it has not started".to_owned());
             }
@@ -341,21 +348,14 @@ const PROMISED: [&str; 6] = [
 ];
 
 impl Engine {
-    /// The node has finished its start, and ejabberd has ended in it: a part of ejabberd
-    /// failed more often than its supervisor bears.
-    async fn stopped_inside(&self, since: Timestamp) -> Sign {
+    /// Why ejabberd ended in a node that lives on, if the log since `since` says so: a part
+    /// of ejabberd failed more often than its supervisor bears.
+    pub(super) async fn cause_of_stop(&self, since: Timestamp) -> Option<Failure> {
         let start = last_start(&*self.runtime).await.unwrap_or(since);
         let log = self.runtime.log(since.max(start), START_LINES).await.unwrap_or_default();
-        match entries(&log).iter().find_map(Cause::of_entry) {
-            Some(cause) => {
-                let message = format!("ejabberd stopped in its node: {cause}");
-                Sign::Bad(Failure { message, blame: cause.config })
-            }
-            None => Sign::Not(Failure {
-                message: "ejabberd stopped in its node".to_owned(),
-                blame: true,
-            }),
-        }
+        let cause = entries(&log).iter().find_map(Cause::of_entry)?;
+        let message = format!("{STOPPED}: {cause}");
+        Some(Failure { message, blame: cause.config })
     }
 
     /// Of a configuration that is called hardened, what of it is not.

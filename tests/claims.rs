@@ -264,14 +264,14 @@ fn every_kind_of_listener_counts(version: &str) {
         let text = host.run(&["doctor"]).expect(0).stdout;
         assert!(text.contains("Nothing wrong was found."), "{text}");
     } else {
-        // A connection would end the socket, and what was not asked is not claimed.
+        // A connection would end the socket, so `doctor` leaves the answer open.
         found.says("http_api", "unknown", &["a Unix socket (/api)"]);
         let text = host.run(&["doctor"]).expect(2).stdout;
         assert!(!text.contains("Nothing wrong") && text.contains("http_api"), "{text}");
         // Nor has the look ended it.
         Findings::of(&host, &[]).says("listeners", "fine", &["unix:"]);
     }
-    // What was not looked at is not claimed.
+    // A part of the checks makes no claim about the rest.
     let text = host.run(&["doctor", "--symptom", "start"]).expect(0).stdout;
     assert!(
         !text.contains("Nothing wrong") && text.contains("only a part was looked at"),
@@ -285,7 +285,7 @@ fn every_kind_of_listener_counts(version: &str) {
     let found = Findings::of(&host, &[]);
     found.says("client_ports", "problem", &["nobody can log in", "ejabberd_http_ws"]);
 
-    // The distribution is told from what a module opened.
+    // The audit tells the distribution's port from the port of a module.
     let proxy = "  mod_proxy65: { ip: 0.0.0.0, port: 7777 }\n";
     fs::write(host.path("ejabberd.yml"), config(C2S, proxy)).unwrap();
     host.run(&["apply"]).expect(0);
@@ -406,7 +406,7 @@ fn a_published_port_that_leads_nowhere_is_told_ecs() {
     a_published_port_that_leads_nowhere_is_told("24.12-ecs");
 }
 
-/// What is declared and not in force is said, and no step is tried for ever.
+/// The plan names what is declared and not in force, and no step is tried for ever.
 fn what_is_not_in_force_is_told(version: &str) {
     let host = Host::new(version);
     let text = CONFIG.replace("  mod_roster: {}\n", "");
@@ -462,7 +462,7 @@ fn what_is_not_in_force_is_told(version: &str) {
     assert!(text.contains("not in force"), "{text}");
     drop(daemon);
 
-    // With the modules and the limit it is in force, and nothing is said.
+    // With the modules and the limit all is in force, and the plan has no note.
     let text = CONFIG.replace("max_users: 200", "max_users: 400");
     let more = "  mod_mam: {}\n  mod_muc_log: { outdir: /tmp/claims }\n";
     fs::write(host.path("ejabberd.yml"), text + more).unwrap();

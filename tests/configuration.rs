@@ -460,8 +460,8 @@ fn values_decide_between_reload_and_restart_23_01() {
     values_decide("23.01", false);
 }
 
-/// A configuration that is mounted read-only: the server is left alone, the
-/// cause is told, and what belongs to the host is not written.
+/// A configuration that is mounted read-only: the server is left alone, the status
+/// has the cause, and files of the host are not written.
 fn read_only(version: &str, directory: bool) {
     let host = Host::new(version);
     let mounted = host.path(if directory { "conf" } else { "conf/ejabberd.yml" });
@@ -495,7 +495,7 @@ fn read_only(version: &str, directory: bool) {
     let new = format!("{CONFIG}queue_type: file\n");
     replace(&host.path("ejabberd.yml"), &new);
     let operator = watch(&host, "run.log");
-    until(&host, &operator, "the cause is told", |status| {
+    until(&host, &operator, "the status has the cause", |status| {
         let message =
             condition(status, "ConfigApplied")["message"].as_str().unwrap_or_default().to_owned();
         message.contains("read-only") && message.contains(&host.path("conf").display().to_string())

@@ -178,7 +178,7 @@ fn kept_out(version: &str) {
     until(&host, &operator, "seen again", is_ready);
 }
 
-/// A container that people made anew has the configuration of its image, and the
+/// A container that people created again has the configuration of its image, and the
 /// operator changes it with a restart. The start that is under way is not broken
 /// off, and what it logs is not taken for the result of the change.
 fn changed_while_it_starts(version: &str) {

@@ -81,7 +81,7 @@ fn removed(version: &str) {
     eventually("no container is left", SOON, || stand_ins(&host).is_empty());
     println!("{left:?} went");
 
-    // One that runs is checked in its own container.
+    // A running server is checked in its own container.
     loop {
         number += 1;
         assert!(number < 40, "never caught it");
@@ -102,7 +102,7 @@ fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
 }
 
-/// A copy of the state directory does not delete what was let go since.
+/// A copy of the state directory does not delete objects that were forgotten since.
 fn old_copy(version: &str) {
     let host = Host::new(version);
     host.declare("  users: [{ name: ann, password: a }, { name: eve, password: e }]\n");

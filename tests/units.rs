@@ -94,7 +94,7 @@ fn it_works_with_the_rights_of_the_unit_for_docker() {
     host.declare(PEOPLE);
     confined(&["apply"]);
     assert_eq!(host.users(), ["ann", "bob", "gen"]);
-    // One that needs a reload, and one that needs a restart.
+    // An option that needs a reload, and an option that needs a restart.
     for option in ["max_fsm_queue: 900", "queue_type: file"] {
         let text = fs::read_to_string(host.path("ejabberd.yml")).unwrap();
         fs::write(host.path("ejabberd.yml"), format!("{option}\n{text}")).unwrap();

@@ -96,7 +96,7 @@ fn keep_memory_private() {
 
 fn dispatch(arguments: Arguments) -> Outcome {
     keep_memory_private();
-    // Programs that are started get no descriptor that whoever started us left open.
+    // A parent may have left descriptors open: no program that the operator starts gets them.
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
     let Arguments { desired_state, state_dir, log_format, command } = arguments;
     let state_dir = state_dir.unwrap_or_else(args::default_state_dir);

@@ -44,8 +44,8 @@ impl Place {
         SqliteStore::open_read_only(&self.state_dir).map_err(|error| self.unusable(&error))
     }
 
-    /// Names the state directory, the same by whatever path. Only for whoever
-    /// holds its lock.
+    /// Names the state directory, the same by whatever path. `None` without the lock of
+    /// the state directory.
     pub(super) fn holder(&self) -> Option<String> {
         let path = self.state_dir.canonicalize().ok()?;
         let hash = Sha256::digest(path.as_os_str().as_encoded_bytes());

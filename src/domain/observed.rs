@@ -1,4 +1,4 @@
-//! The observed state, what was read from the server in one round.
+//! The observed state: the readings of one reconciliation.
 //!
 //! Whatever could not be read for certain is [`Reading::Unknown`], and nothing
 //! is ever deleted because of that.
@@ -239,7 +239,7 @@ pub struct ConfigReading {
     pub notes: Vec<String>,
 }
 
-/// What made a configuration one that is not tried again.
+/// Why the operator does not try a configuration again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LatchReason {
     /// ejabberd refused it.

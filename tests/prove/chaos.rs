@@ -26,7 +26,7 @@ const FAULTS: Duration = Duration::from_secs(600);
 /// How long anything may take at the end.
 const AT_THE_END: Duration = Duration::from_secs(300);
 
-/// Numbers that differ from run to run; the first is told, so that a run can be
+/// Numbers that differ from run to run. The output has the first, so that a run can be
 /// repeated.
 pub struct Dice(u64);
 

@@ -555,7 +555,7 @@ async fn another_store_of_accounts_is_filled_by_approval() {
     assert_eq!(lab.users(), words("ann bob"));
 }
 
-/// A copy of the state directory from before does not delete what was let go since.
+/// An old copy of the state directory does not delete objects that were forgotten since.
 #[tokio::test(start_paused = true)]
 async fn an_old_copy_of_the_memory_changes_nothing() {
     let lab = Lab::new();
@@ -585,7 +585,7 @@ async fn an_old_copy_of_the_memory_changes_nothing() {
     lab.rounds_until_quiet(&desired, 4).await;
     assert_eq!(lab.users(), words("ann bob eve new"));
     assert_eq!(lab.owned(Kind::User), words("ann bob new"));
-    // The order counts once, and what was current is the old copy now.
+    // The order counts once, and the current copy has become the old one.
     let accepted = lab.note_beside().unwrap();
     lab.set_note_beside(Some("{\"generation\":99}"));
     assert!(lab.round(&desired).await.plan.state_outdated.is_some());

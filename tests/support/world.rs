@@ -423,7 +423,7 @@ impl Lab {
         Copied(self.memory.lock().unwrap().clone())
     }
 
-    /// Puts a copy of the operator's memory in the place of the present one.
+    /// Replaces the operator's memory by a copy.
     pub fn restore_memory(&self, copied: &Copied) {
         *self.memory.lock().unwrap() = copied.0.clone();
     }

@@ -76,8 +76,8 @@ impl DockerRuntime {
         Self { spec, client: OnceCell::new(), located: Mutex::default(), holder: None }
     }
 
-    /// For whoever holds the lock of the state directory that `holder` names: what
-    /// earlier holders left behind can be told from what is in use.
+    /// The same for the holder of the lock of the state directory that `holder` names:
+    /// leftovers of earlier holders differ from containers in use.
     #[must_use]
     pub fn held_by(self, holder: Option<String>) -> Self {
         Self { holder, ..self }

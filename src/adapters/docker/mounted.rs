@@ -175,7 +175,7 @@ mod tests {
         in_place(&dir.path().join("nowhere"), b"x").unwrap_err();
     }
 
-    /// Whoever owns the directory chooses neither what is written, nor where.
+    /// The owner of the directory chooses neither the content nor the path of a write.
     #[test]
     fn a_planted_copy_is_not_written_through() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Putting one container in the place of another.
+//! Replacing a container by another.
 //!
 //! The operator renames, removes or starts a container as a replacement only if the
 //! container's id is in the state directory. The operator never touches another
@@ -25,8 +25,8 @@ impl DockerRuntime {
         format!("{}-before", self.name())
     }
 
-    /// Puts the container with the id `old` aside, and creates a new one that
-    /// takes over everything which is not declared.
+    /// Renames the container with the id `old`, and creates a new container that takes
+    /// over every setting which is not declared.
     pub(super) async fn replace_container(&self, old: &str) -> Result<(), RuntimeError> {
         let here = self.container().await?;
         let Some(container) = here.filter(|container| container.id.as_deref() == Some(old)) else {

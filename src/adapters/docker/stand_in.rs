@@ -21,7 +21,7 @@ const STAND_IN_LABEL: &str = "io.ejabberd-operator.stand-in";
 /// The label with the state directory whose lock the maker held, if it held one.
 const HOLDER_LABEL: &str = "io.ejabberd-operator.holder";
 
-/// The holder of whoever holds no lock.
+/// The label of a container whose creator holds no lock.
 const NOBODY: &str = "none";
 
 /// The beginnings of the names of directories in the server's container, made by
@@ -61,8 +61,8 @@ impl DockerRuntime {
         Ok(format!("{above}/{TRIED}-{}-{}", self.holder(), unique()?))
     }
 
-    /// Creates a container in the place of the server's, for a moment.
-    /// Returns its name.
+    /// Creates a container that replaces the server's container for one check.
+    /// Returns the name.
     pub(super) async fn create_stand_in(
         &self,
         body: ContainerCreateBody,
@@ -91,7 +91,7 @@ impl DockerRuntime {
         }
     }
 
-    /// Whether a container exists only for a moment, in the place of this one.
+    /// Whether a container exists only for one check of this server.
     pub(super) fn is_stand_in(&self, container: &ContainerSummary) -> bool {
         let labels = container.labels.as_ref();
         labels.and_then(|labels| labels.get(STAND_IN_LABEL)).is_some_and(|of| of == self.name())
@@ -117,9 +117,9 @@ impl DockerRuntime {
             })
     }
 
-    /// Removes what killed operators left behind. What was made by a holder of the
-    /// same state directory is left over, because that lock is held here now; of
-    /// what others made, whatever is too old to be in use. Returns whether
+    /// Removes the containers that killed operators left behind: every container of the
+    /// same state directory, because this operator holds the lock now, and of other state
+    /// directories the containers that are too old to be in use. Returns whether
     /// everything could be looked at: files, only where the server runs.
     pub(super) async fn remove_what_is_left(&self) -> Result<bool, RuntimeError> {
         let filters = HashMap::from([("label", vec![MANAGED_LABEL])]);

@@ -40,7 +40,7 @@ pub(super) fn write_note(site: &Site, directory: &str, content: &[u8]) -> Result
     files::replace(&[(path.clone(), content)], owner).map_err(|e| failed("write", &path, &e))
 }
 
-/// Locks a directory for as long as the file lives: whoever is killed lets go of it.
+/// Locks a directory for as long as the file lives: the kernel unlocks it when the holder is killed.
 pub(super) fn lock(directory: &Path) -> io::Result<File> {
     let flags = (OFlags::NOFOLLOW | OFlags::DIRECTORY).bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(directory)?;

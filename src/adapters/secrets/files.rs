@@ -34,8 +34,8 @@ pub(super) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Stri
 /// Writes `secret` and nothing else, no newline either, to `path`: a file that is not
 /// there, or that holds what the operator wrote before, as `is_ours` says.
 ///
-/// Whoever reads the file sees the old content or the new, and never has more
-/// rights than `mode` gives.
+/// A reader of the file sees the old content or the new, and never has more rights
+/// than `mode` gives.
 pub(super) fn publish(
     path: &Path,
     mode: u32,

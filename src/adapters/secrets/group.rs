@@ -54,7 +54,7 @@ impl Group {
         }
     }
 
-    /// Kills whoever is in it. To be called before the leader is waited for.
+    /// Kills every process of the group. Must be called before `wait` on the leader.
     pub(super) fn end(&mut self) {
         let Some(leader) = self.leader.take() else { return };
         running(|groups| groups.retain(|group| *group != leader));

@@ -194,7 +194,7 @@ async fn files_of_the_desired_state_are_read_as_they_are() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-/// Whether a process runs; one that only waits to be waited for does not.
+/// Whether a process runs; a zombie does not.
 fn runs(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
     stat.is_ok_and(|stat| !stat.rsplit(") ").next().unwrap_or_default().starts_with(['Z', 'X']))
@@ -224,7 +224,7 @@ async fn a_program_sees_nothing_of_ours() {
     assert!(names == ["HOME", "LANG", "PATH"] || names == ["LANG", "PATH"], "{names:?}");
     assert!(printed.contains("LANG=C.UTF-8"), "{printed}");
 
-    // As if whoever started the operator had left it open.
+    // As a parent that left the file open when it started the operator.
     let dir = tempfile::tempdir().unwrap();
     let left = std::fs::File::create(dir.path().join("left open")).unwrap();
     rustix::io::fcntl_setfd(&left, rustix::io::FdFlags::empty()).unwrap();
@@ -281,7 +281,7 @@ async fn a_program_whose_secret_nobody_waits_for_is_ended() {
             pids = std::fs::read_to_string(&file).unwrap_or_default();
         }
         if whole {
-            // What the operator does when it is told to end.
+            // The operator does this at its end.
             end_programs();
             assert!(waiting.await.unwrap().unwrap_err().contains("SIGKILL"));
         } else {

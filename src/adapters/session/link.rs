@@ -174,8 +174,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Marks a session as ended when dropped: whoever waits for an answer gets an
-/// outage, and the next call opens a new session. A task that panics drops it too.
+/// Marks a session as ended when dropped: every caller that waits for an answer gets
+/// an outage, and the next call opens a new session. A task that panics drops it too.
 struct Ending {
     waiting: Waiting,
     closed: watch::Sender<bool>,

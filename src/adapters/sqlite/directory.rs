@@ -49,8 +49,8 @@ pub(super) fn check(dir: &Path, purpose: Purpose) -> Result<(), StoreError> {
     if let Some(why) = of_others(&found, owners) {
         return Err(refused(dir, &why));
     }
-    // Whoever may rename a directory above it can put another in its place. An account
-    // that is not root cannot be tricked into much.
+    // An account that may rename a directory above it can exchange the state directory.
+    // Only an operator that runs as root loses much by that.
     let as_root = us == 0 && purpose == Purpose::Write;
     if as_root && !files::trusted_directory(dir).map_err(|e| failed(dir, &e))? {
         return Err(refused(

@@ -1,6 +1,6 @@
 //! Places for connections. A connection that finds none among the general ones
 //! gets a reserved one, and where those are taken as well it replaces the
-//! oldest connection of the address that has most of them: whoever comes is
+//! oldest connection of the address that has most of them: a new connection is
 //! always taken, so that a probe never waits behind clients that only wait.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -54,7 +54,7 @@ const AGAIN: &str = "5";
 pub(super) struct Limits {
     /// Open connections that may ask for everything.
     pub(super) general: usize,
-    /// So many of them may come from one address.
+    /// The most of them from one address.
     pub(super) of_one_address: usize,
     /// Further ones, for [`RESERVED_FOR`] alone.
     pub(super) reserved: usize,
@@ -66,7 +66,7 @@ pub(super) struct Limits {
     /// How long a connection may live. It bounds a client that takes its
     /// answer byte by byte.
     pub(super) life: Duration,
-    /// The same of one that follows what happens: its page opens it again.
+    /// The same of a connection that follows events: its page opens it again.
     pub(super) following: Duration,
     /// The same of one in a reserved place.
     pub(super) reserved_life: Duration,
@@ -124,7 +124,7 @@ pub(super) async fn serve_within(
         let taken = tokio::select! {
             taken = listener.accept() => taken,
             Some(_) = connections.join_next() => continue,
-            // An error means that whoever could say so is gone, which says so too.
+            // An error means that the sender is gone, which ends the server as well.
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match taken {
@@ -134,7 +134,7 @@ pub(super) async fn serve_within(
                 let connection = Connection { pool, follows: Arc::default(), limits };
                 let served = serve_one(stream, router.clone(), connection, stop.clone());
                 places.take(pool, from, connections.spawn(served));
-                // Whoever has come is served before the next may push him out.
+                // The new connection is served before the next one may replace it.
                 tokio::task::yield_now().await;
             }
             Err(error) => {

@@ -1,6 +1,6 @@
 //! Keywords (`define_keyword`): unlike macros they are still there in what ejabberd prints, because
 //! it replaces them when it reads an option (`ejabberd_config:replace_keywords/3` of 25.10 and
-//! 26.07; older versions have none). A word that is all of a keyword's name stands for its value,
+//! 26.07; older versions have none). A word that is a keyword's name means the keyword's value,
 //! whatever that is; `@NAME@` inside of a text for a value that is a text.
 //!
 //! Those that ejabberd defines itself (`@HOST@`, `@VERSION@`, `@CONFIG_PATH@`, …) stay as they are:

@@ -1,4 +1,4 @@
-//! The words everything else is said in.
+//! Names, kinds, revisions and secrets, which every other module uses.
 //!
 //! Newtypes that can only be built from valid input, normalised the way
 //! ejabberd does it, so that two of them are equal exactly when ejabberd takes

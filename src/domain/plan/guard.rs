@@ -15,7 +15,7 @@ use crate::domain::spec::{DesiredState, UserState};
 /// The kinds whose deletions are counted.
 const GUARDED: [Kind; 3] = [Kind::User, Kind::Group, Kind::Room];
 
-/// What was refused, and why.
+/// The refused steps, and why.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Blocked {
     /// Why, and how to let it through.
@@ -80,9 +80,9 @@ pub struct Guarded {
     pub steps: Vec<Step>,
     /// Those that may not.
     pub blocked: Option<Blocked>,
-    /// The digest of what was refused, approved or not.
+    /// The digest of the refused steps, approved or not.
     pub digest: Digest,
-    /// What was refused and is let through by an approval.
+    /// The refused steps that an approval permits.
     pub approved: Option<Approved>,
 }
 

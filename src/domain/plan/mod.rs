@@ -72,7 +72,7 @@ pub struct Plan {
     pub digest: Digest,
     /// What the guard refused.
     pub blocked: Option<Blocked>,
-    /// What was refused and is let through by an approval.
+    /// The refused steps that an approval permits.
     #[serde(skip)]
     pub approved: Option<Approved>,
     /// What is to be done, in this order.

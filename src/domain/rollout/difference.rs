@@ -8,7 +8,7 @@
 //! was made from ejabberd's source. Macros and included files are compared by
 //! what they come to.
 //!
-//! Whoever is in doubt restarts: a restart too many costs a few seconds, a
+//! In doubt the answer is a restart: a restart too many costs a few seconds, a
 //! reload too few leaves a server that is not what its file says.
 
 mod compare;

@@ -10,8 +10,8 @@ use crate::domain::spec::{Backoff, Probe};
 /// What is declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Whether it shall run.
-    pub shall_run: bool,
+    /// Whether the server must run.
+    pub must_run: bool,
     /// How its health is asked for.
     pub probe: Probe,
     /// How fast it is started again.
@@ -131,6 +131,6 @@ pub enum Effect {
     Start,
     /// End the living process, by force if need be, and start it.
     Restart,
-    /// Stop the server in good order.
+    /// Stop the server by its own stop command.
     Stop,
 }

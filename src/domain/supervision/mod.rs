@@ -13,10 +13,10 @@
 //!   nothing.
 //! * Starting is not hanging. A server that starts is left alone as long as it
 //!   works, however long that takes: 26.07 repairs its account table for
-//!   minutes after a crash, and a kill would make it begin again. One that
+//!   minutes after a crash, and a kill would make it begin again. A server that
 //!   neither answers nor works for a minute is frozen.
 //! * One slow answer is not an outage. Several in a row are; and then a server
-//!   that does nothing at all is restarted, while one that is busy gets longer.
+//!   that does nothing at all is restarted, while a busy server gets longer.
 //! * A fault that a person has to remove first is named, and the start is not
 //!   tried every second.
 
@@ -79,7 +79,7 @@ impl Supervision {
     #[must_use]
     pub fn step(&mut self, event: Event, settings: &Settings, now: Timestamp) -> Option<Effect> {
         self.forget_if_healthy(settings, now);
-        if !settings.shall_run {
+        if !settings.must_run {
             return self.shall_not_run(&event, now);
         }
         match (event, &self.state) {
@@ -163,7 +163,7 @@ impl Supervision {
         })
     }
 
-    /// How long to the next probe. One that has just failed is followed at once.
+    /// How long to the next probe. A failed probe is repeated at once.
     #[must_use]
     pub fn probe_after(&self, probe: &Probe) -> Duration {
         match self.state {

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::{Cause, Effect, Settings, State, Supervision, since};
 use crate::domain::observed::Work;
 
-/// A server that does not answer and still works gets so many times as long as
-/// one that does nothing.
+/// How many times longer a silent server may take that still works, compared with a
+/// silent server that does nothing.
 const PATIENCE_WHEN_BUSY: u32 = 8;
 
 /// A server that starts, does not answer, and shows no work for so long is

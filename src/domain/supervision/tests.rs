@@ -7,7 +7,7 @@ use crate::domain::spec::Backoff;
 fn settings() -> Settings {
     let seconds = Duration::from_secs;
     Settings {
-        shall_run: true,
+        must_run: true,
         probe: Probe { interval: seconds(5), failures: 3, start_deadline: seconds(600) },
         backoff: Backoff { initial: seconds(10), max: seconds(300), reset_after: seconds(600) },
         others: Others::None,
@@ -239,7 +239,7 @@ fn a_client_port_that_is_silent_beside_a_live_node_restarts_nothing() {
 
 #[test]
 fn stopped_stays_stopped_and_a_stop_that_did_not_help_is_repeated() {
-    let mut stopped = Settings { shall_run: false, ..settings() };
+    let mut stopped = Settings { must_run: false, ..settings() };
     let mut machine = Supervision::new(at(0));
     let _ = machine.step(Event::Answered, &settings(), at(0));
     assert_eq!(machine.step(Event::Runs, &stopped, at(1)), Some(Effect::Stop));
@@ -249,7 +249,7 @@ fn stopped_stays_stopped_and_a_stop_that_did_not_help_is_repeated() {
         assert_eq!(machine.step(died(), &stopped, at(second)), None);
         assert_eq!(machine.state, State::Stopped);
     }
-    stopped.shall_run = true;
+    stopped.must_run = true;
     assert_eq!(machine.step(died(), &stopped, at(1001)), Some(Effect::Start));
 }
 
@@ -323,9 +323,9 @@ proptest! {
         let mut machine = Supervision::new(at(0));
         let mut now = 0;
         let mut starts: Vec<i64> = Vec::new();
-        for (event, pause, shall_run) in events {
+        for (event, pause, must_run) in events {
             now += pause;
-            let settings = Settings { shall_run, ..settings() };
+            let settings = Settings { must_run, ..settings() };
             let was_healthy = matches!(machine.state, State::Running { healthy, .. } if since(healthy, at(now)).as_secs() >= 600);
             let was_stopped = matches!(machine.state, State::Stopped | State::Stopping);
             let idle = matches!(
@@ -334,9 +334,9 @@ proptest! {
             );
             let effect = machine.step(event, &settings, at(now));
             match effect {
-                Some(Effect::Stop) => prop_assert!(!shall_run),
+                Some(Effect::Stop) => prop_assert!(!must_run),
                 Some(Effect::Start | Effect::Restart) => {
-                    prop_assert!(shall_run && !idle);
+                    prop_assert!(must_run && !idle);
                     if was_healthy || was_stopped {
                         starts.clear();
                     }
@@ -348,7 +348,7 @@ proptest! {
                 }
                 None => {}
             }
-            if !shall_run { starts.clear(); }
+            if !must_run { starts.clear(); }
         }
     }
 }

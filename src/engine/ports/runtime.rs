@@ -89,8 +89,8 @@ pub trait Runtime: Send + Sync {
     /// Removes `old`, which was put aside, but for its volumes.
     async fn commit_replacement(&self, old: &str) -> Result<(), RuntimeError>;
 
-    /// Removes what operators that were killed left behind. Only for whoever holds
-    /// the lock of the state directory. Returns whether everything could be looked
+    /// Removes the leftovers of killed operators. The caller must hold the lock of the
+    /// state directory. Returns whether everything could be looked
     /// at; else it is to be called again later.
     async fn remove_leftovers(&self) -> Result<bool, RuntimeError> {
         Ok(true)
@@ -137,7 +137,7 @@ pub trait Runtime: Send + Sync {
         Err(untold("look at the sockets of the host"))
     }
 
-    /// More of where it runs, for whoever looks for a fault; also where there is nothing yet.
+    /// More evidence about where the server runs, for `doctor`; also where no server exists.
     async fn diagnostics(&self) -> Result<RuntimeDiagnostics, RuntimeError> {
         Err(untold("look at how it is set up"))
     }
@@ -164,7 +164,7 @@ pub trait Runtime: Send + Sync {
     }
 
     /// Says so on `changed` whenever the process may have begun or ended.
-    /// Never returns; whoever started it drops it.
+    /// Never returns; the caller drops the future.
     async fn watch(&self, changed: &tokio::sync::Notify);
 }
 

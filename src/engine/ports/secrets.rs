@@ -8,7 +8,7 @@ use crate::domain::model::Secret;
 use crate::domain::spec::{SecretSink, SecretSource};
 use crate::engine::error::SecretError;
 
-/// Whether a secret is one that the operator wrote.
+/// Whether the operator wrote a secret.
 pub type IsOurs = Box<dyn Fn(&Secret) -> bool + Send + Sync>;
 
 /// Reads and writes passwords outside the server and the store.

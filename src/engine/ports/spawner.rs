@@ -20,7 +20,7 @@ pub struct Spawned {
 }
 
 /// The first 4,000 bytes that a program writes to its standard error, or as
-/// text in the place of frames. Shared between the task that reads the text and
+/// text instead of frames. Shared between the task that reads the text and
 /// the task that reports an error.
 #[derive(Debug, Clone, Default)]
 pub struct Complaints(Arc<Mutex<String>>);

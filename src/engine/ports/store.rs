@@ -105,7 +105,7 @@ pub trait Store: Send + Sync {
     /// Keeps the passwords generated for accounts, before they are set.
     fn keep_generated(&self, passwords: &[(Jid, Secret)]) -> Result<(), StoreError>;
 
-    /// What was remembered last under `key`.
+    /// The last value of `key`.
     fn recall(&self, key: StateKey) -> Result<Option<String>, StoreError>;
 
     /// Remembers a text under `key`, or forgets it.
@@ -125,7 +125,7 @@ pub trait Store: Send + Sync {
     /// The good configurations, the latest first.
     fn good_configs(&self) -> Result<Vec<GoodConfig>, StoreError>;
 
-    /// Keeps events; one that is kept already is replaced. Only the last
+    /// Keeps events; a newer version of a kept event replaces it. Only the last
     /// [`KEPT_EVENTS`] are kept.
     fn record_events(&self, events: &[Event]) -> Result<(), StoreError>;
 

@@ -26,7 +26,7 @@ const MOST: usize = 10_000;
 /// One difference of one object.
 type Matter = (ObjectKey, Op, Vec<String>);
 
-struct Contender {
+struct ContendedObject {
     times: u32,
     last: Instant,
 }
@@ -34,10 +34,10 @@ struct Contender {
 /// See the module's documentation.
 #[derive(Default)]
 pub(in crate::engine) struct Contention {
-    seen: BTreeMap<Matter, Contender>,
+    seen: BTreeMap<Matter, ContendedObject>,
 }
 
-impl Contender {
+impl ContendedObject {
     /// Until when it waits; `None` if it does not.
     fn until(&self) -> Option<Instant> {
         let more = self.times.checked_sub(TIMES)?;
@@ -53,7 +53,7 @@ fn matter(step: &Step) -> Matter {
 impl Contention {
     /// Whether a step has to wait because somebody keeps undoing it.
     pub(in crate::engine) fn waits(&self, step: &Step, now: Instant) -> bool {
-        let until = self.seen.get(&matter(step)).and_then(Contender::until);
+        let until = self.seen.get(&matter(step)).and_then(ContendedObject::until);
         until.is_some_and(|until| now < until)
     }
 
@@ -63,9 +63,10 @@ impl Contention {
             // The supervisor has a backoff of its own, and configurations a latch.
             return;
         }
-        let contest = self.seen.entry(matter(step)).or_insert(Contender { times: 0, last: now });
+        let contest =
+            self.seen.entry(matter(step)).or_insert(ContendedObject { times: 0, last: now });
         let soon = now.saturating_duration_since(contest.last) <= SOON;
-        *contest = Contender { times: if soon { contest.times + 1 } else { 1 }, last: now };
+        *contest = ContendedObject { times: if soon { contest.times + 1 } else { 1 }, last: now };
     }
 
     /// Drops what is long past.
@@ -80,7 +81,7 @@ impl Contention {
 
     /// When the next one is due.
     pub(in crate::engine) fn next(&self, now: Instant) -> Option<Instant> {
-        self.seen.values().filter_map(Contender::until).filter(|until| *until > now).min()
+        self.seen.values().filter_map(ContendedObject::until).filter(|until| *until > now).min()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tells an old copy of the state directory from the current one.
 //!
-//! A copy of the state directory that is restored does not know what was let go
-//! since, and would delete objects that belong to others by now. So a small file
+//! A restored copy of the state directory does not know which objects the operator
+//! has let go of since, and would delete objects that belong to others by now. So a small file
 //! beside ejabberd's database carries a number, the generation, that grows with
 //! every change of what is owned. A state directory with a smaller number is older
 //! than the database, and changes nothing.
@@ -33,7 +33,7 @@ struct Note {
 /// is mostly the only one who writes it.
 const READ_AGAIN: Duration = Duration::from_secs(60);
 
-/// What was read beside the database a moment ago.
+/// The generation that was read beside the database a moment ago.
 #[derive(Default)]
 pub struct Generations(Mutex<Option<Beside>>);
 

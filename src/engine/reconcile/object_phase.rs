@@ -142,8 +142,8 @@ impl Engine {
 /// The objects that still differ, with what would be done to them. A room that
 /// was created may differ in an option afterwards; that is a step of its own.
 fn differing(set: &ChangeSet) -> BTreeSet<(&ObjectKey, Op)> {
-    // A declared configuration that is held back goes on differing, whatever
-    // came of the one that stands in for it.
+    // A declared configuration that is held back goes on differing, whatever became of
+    // the configuration in force.
     let held_back =
         |action: &Action| matches!(action, Action::ApplyConfig { latched: Some(_), .. });
     let open = set.changes.iter().filter(|change| !held_back(&change.action));

@@ -266,13 +266,13 @@ pub(in crate::engine) enum Settle {
     Look,
 }
 
-/// What was observed, and what would be done about it.
+/// An observation, and the plan that follows from it.
 pub(super) struct Planned {
     pub(super) view: View,
     pub(super) plan: Plan,
 }
 
-/// What was done, and what was observed afterwards.
+/// The outcomes of a reconciliation, and the observation afterwards.
 pub(super) struct Reconciled {
     pub(super) view: View,
     pub(super) plan: Plan,
@@ -286,7 +286,7 @@ impl Reconciled {
     }
 }
 
-/// What was seen, and what it means.
+/// An observation, compared with the desired state.
 pub(in crate::engine) struct View {
     pub(in crate::engine) inventory: Inventory,
     pub(in crate::engine) state: ObservedState,

@@ -1,5 +1,5 @@
 //! The first phase of a reconciliation: the server itself, its container and its
-//! configuration. Starting or changing the server invalidates what was observed before,
+//! configuration. Starting or changing the server invalidates the observation,
 //! so the phase observes and plans again.
 
 use super::deferral::{DeferralContext, sort_out};
@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::engine::error::StoreError;
 use crate::engine::ports::EngineEvent;
 
-/// What was observed and planned after the steps of the server. Only
+/// The observation and the plan after the steps of the server. Only
 /// [`Engine::server_phase`] makes it, so that the steps of objects from a plan that was
 /// made before the server changed cannot be carried out.
 pub(super) struct ServerSettled {

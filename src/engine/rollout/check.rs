@@ -21,6 +21,16 @@ const COUNTS_FOR: Duration = Duration::from_secs(10);
 /// The variant whose name is a promise: it has to pass the security checklist.
 pub(in crate::engine) const HARDENED: &str = "hardened";
 
+/// The items that a configuration alone can break.
+const PROMISED: [&str; 6] = [
+    "loopback_inside",
+    "api_commands",
+    "web_handlers",
+    "starttls_file",
+    "starttls_wire",
+    "rooms_members_only",
+];
+
 /// What ejabberd said last of new files.
 #[derive(Debug, Default)]
 pub struct Verdicts(Mutex<Option<Kept>>);
@@ -55,6 +65,20 @@ impl Engine {
             Some(message) => Err(Failure { message, blame: true }),
             None => Ok(configuration),
         }
+    }
+
+    /// Of a configuration that is called hardened, what of it is not.
+    pub(super) async fn promise(&self, desired: &DesiredState) -> Result<(), Failure> {
+        if desired.config.as_ref().is_none_or(|config| config.variant != HARDENED) {
+            return Ok(());
+        }
+        let findings = audit::check(&self.evidence(desired).await);
+        let broken = findings.iter().find(|finding| {
+            PROMISED.contains(&finding.check) && finding.verdict.holds() == Some(false)
+        });
+        broken.map_or(Ok(()), |finding| {
+            Err(Failure { message: broken_message(finding.check, &finding.seen), blame: true })
+        })
     }
 
     /// Whether `files` may be put in force, see [`judge`](Self::judge).

@@ -1,18 +1,18 @@
-//! The health gate: what a server has to prove after its configuration changed.
+//! The health gate: what a server has to prove after its configuration changed. The
+//! canary logs in at the end; [`super::failure_log`] reads what the server logs meanwhile.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
-use super::check::{HARDENED, broken_message};
-use crate::domain::checks::audit;
+use super::failure_log::{STOPPED, judged, tells_of_failure};
 use crate::domain::checks::audit::Inside;
 use crate::domain::observed::{PAUSED, ProcessState, Work};
 use crate::domain::rollout::{Failure, Side};
 use crate::domain::spec::{DesiredState, Gate};
-use crate::domain::supervision::{Cause, EPMD_UNREACHABLE, Ending, Level, LogEntry, entries};
-use crate::ejabberd::client::{Encryption, Listener, PLAIN_LOGGED};
+use crate::domain::supervision::{Cause, EPMD_UNREACHABLE, Ending, entries};
+use crate::ejabberd::client::{Encryption, Listener};
 use crate::ejabberd::{ControlError, NodePhase};
 use crate::engine::Engine;
 use crate::engine::reconcile::server_steps::{START_LINES, last_start};
@@ -29,22 +29,6 @@ const LINES: usize = 200;
 
 /// How long one question may take.
 const DEADLINE: Duration = Duration::from_secs(5);
-
-/// What ejabberd logs, as an error or warning, of a listener or module that fails while a
-/// configuration is applied; the command answers "ok" all the same (seen on
-/// 23.01, 24.12 and 26.07).
-const FAILS: [&str; 7] = [
-    "failed to open socket",
-    // Of a certificate that is not there, and of one that is none.
-    "please make sure ejabberd has sufficient rights to read it",
-    "failed to read pem file",
-    "failed to start module",
-    "failed to start listener",
-    "failed to reload module",
-    "hook config_reloaded crashed",
-];
-
-const STOPPED: &str = "ejabberd stopped in its node";
 
 /// What one look found.
 enum Sign {
@@ -251,126 +235,6 @@ impl Engine {
             Ok(())
         })
     }
-
-    /// Why the canary cannot tell anything of a new configuration, if so: it
-    /// could not log in before either.
-    pub(in crate::engine) async fn canary_is_off(&self, desired: &DesiredState) -> Option<String> {
-        let jid = desired.config.as_ref()?.gate.canary.as_ref()?;
-        if !matches!(self.server.account_exists(jid).await, Ok(true)) {
-            return None;
-        }
-        let password = self.password_of(desired, jid).await.ok().flatten()?;
-        let right = self.server.password_is(jid, &password).await;
-        matches!(right, Ok(false)).then(|| {
-            format!("the canary {jid} has another password on the server than the declared one")
-        })
-    }
-
-    /// Whether the canary is still to be made: on a server that is new, or
-    /// came back empty, accounts are made once it is well.
-    async fn canary_is_to_come(&self, jid: &crate::domain::model::Jid) -> bool {
-        if !matches!(self.server.account_exists(jid).await, Ok(false)) {
-            return false;
-        }
-        let key = crate::domain::model::ObjectKey::new(crate::domain::model::Kind::User, jid);
-        self.store.inventory().is_ok_and(|inventory| inventory.get(&key).is_none())
-            || matches!(self.server.registered_users(&jid.host).await, Ok(all) if all.is_empty())
-    }
-
-    /// Logs in as the account that was named for it.
-    async fn canary(
-        &self,
-        desired: &DesiredState,
-        jid: &crate::domain::model::Jid,
-    ) -> Result<(), Failure> {
-        let failed = |message: String, blame| Err(Failure { message, blame });
-        if self.canary_is_to_come(jid).await {
-            tracing::info!(%jid, "the canary is not there yet: the gate does without it");
-            return Ok(());
-        }
-        let Ok(Some(password)) = self.password_of(desired, jid).await else {
-            return failed(format!("the password of the canary {jid} is not known"), false);
-        };
-        let listeners = match self.server.listeners().await {
-            Ok(listeners) => listeners,
-            Err(error) => return failed(format!("the canary {jid}: failed to {error}"), false),
-        };
-        // A listener may be closed to the canary by its access rule; people may
-        // use another one.
-        let mut first = None;
-        for listener in listeners.iter().filter(|listener| listener.is_c2s()) {
-            let to = listener.endpoint();
-            let Err(error) = self.server.log_in(to, jid, &password).await else { return Ok(()) };
-            if matches!(&error, ControlError::Refused { message, .. } if message == PLAIN_LOGGED) {
-                tracing::warn!(
-                    %jid,
-                    "the gate does without the canary: the server offers PLAIN alone and logs at \
-                     debug, so that its log would have the password; set `loglevel: info`"
-                );
-                return Ok(());
-            }
-            // What cannot be tried at all says nothing about the configuration.
-            let blame = !error.is_outage() && !matches!(error, ControlError::Unsupported { .. });
-            let why = format!("the canary {jid} cannot log in at {}: {}", to.at, refusal(&error));
-            first.get_or_insert((why, blame));
-        }
-        match first {
-            Some((why, blame)) => failed(why, blame),
-            None => failed(format!("the canary {jid} has no listener to log in at"), true),
-        }
-    }
-}
-
-/// Why a login did not succeed.
-fn refusal(error: &ControlError) -> String {
-    match error {
-        ControlError::Refused { message, .. } => match message.as_str() {
-            "no_common_mechanism" => "the server offers none of SCRAM-SHA-512, SCRAM-SHA-256, \
-                                      SCRAM-SHA-1 and PLAIN"
-                .to_owned(),
-            "not_authorized" => "the server refuses its password".to_owned(),
-            "not_allowed" => "the access rule of the listener refuses it".to_owned(),
-            "tls" => "TLS cannot be negotiated".to_owned(),
-            other => other.to_owned(),
-        },
-        other => format!("failed to {other}"),
-    }
-}
-
-/// The items that a configuration alone can break.
-const PROMISED: [&str; 6] = [
-    "loopback_inside",
-    "api_commands",
-    "web_handlers",
-    "starttls_file",
-    "starttls_wire",
-    "rooms_members_only",
-];
-
-impl Engine {
-    /// Why ejabberd ended in a node that lives on, if the log since `since` says so: a part
-    /// of ejabberd failed more often than its supervisor bears.
-    pub(super) async fn cause_of_stop(&self, since: Timestamp) -> Option<Failure> {
-        let start = last_start(&*self.runtime).await.unwrap_or(since);
-        let log = self.runtime.log(since.max(start), START_LINES).await.unwrap_or_default();
-        let cause = entries(&log).iter().find_map(Cause::of_entry)?;
-        let message = format!("{STOPPED}: {cause}");
-        Some(Failure { message, blame: cause.config })
-    }
-
-    /// Of a configuration that is called hardened, what of it is not.
-    async fn promise(&self, desired: &DesiredState) -> Result<(), Failure> {
-        if desired.config.as_ref().is_none_or(|config| config.variant != HARDENED) {
-            return Ok(());
-        }
-        let findings = audit::check(&self.evidence(desired).await);
-        let broken = findings.iter().find(|finding| {
-            PROMISED.contains(&finding.check) && finding.verdict.holds() == Some(false)
-        });
-        broken.map_or(Ok(()), |finding| {
-            Err(Failure { message: broken_message(finding.check, &finding.seen), blame: true })
-        })
-    }
 }
 
 /// A listener that is not where the configuration in force says, or wider.
@@ -399,25 +263,10 @@ fn environment(message: &str) -> Failure {
     Failure { message: message.to_owned(), blame: false }
 }
 
-/// Whether an entry of the log says that the configuration does not work.
-pub(in crate::engine) fn tells_of_failure(entry: &LogEntry) -> bool {
-    let text = entry.text.to_lowercase();
-    entry.level >= Some(Level::Critical)
-        || (entry.level >= Some(Level::Warning) && FAILS.iter().any(|words| text.contains(words)))
-}
-
-/// Who is to blame for what an entry says.
-fn judged(entry: &LogEntry) -> Failure {
-    let cause = Cause::of_entry(entry);
-    match cause {
-        Some(cause) => Failure { message: cause.to_string(), blame: cause.config },
-        None => Failure { message: format!("it logs: {}", entry.words()), blame: true },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::checks::audit;
 
     #[test]
     fn a_listener_that_is_missing_or_wider_is_noticed() {
@@ -438,35 +287,5 @@ mod tests {
         assert!(wider.contains("bound at 0.0.0.0:5222, not at 127.0.0.1:5222"), "{wider}");
         let every = inside(vec![socket("[::]:5222", 7)]);
         assert_eq!(misplaced(&[listener("0.0.0.0:5222")], &every), None);
-    }
-
-    fn entry(log: &str) -> LogEntry {
-        let [entry] = <[LogEntry; 1]>::try_from(entries(&log.lines().collect::<Vec<_>>())).unwrap();
-        entry
-    }
-
-    #[test]
-    fn entries_of_a_failing_reload_are_told_from_others() {
-        let tells_of_failure = |log: &str| tells_of_failure(&entry(log));
-        let judged = |log: &str| judged(&entry(log));
-        let busy = "2026-11-22 19:31:35 \u{1b}[1;49;91m[error] \u{1b}[0mFailed to open socket at [::]:5333 for ejabberd_c2s: address already in use";
-        assert!(tells_of_failure(busy));
-        assert!(!judged(busy).blame && judged(busy).message.contains("ss -tlnp"));
-        let module = "2026-11-22 19:20:25 [critical] Failed to start module mod_x: {error,no}";
-        assert!(tells_of_failure(module) && judged(module).blame);
-        // The reason stands some lines below the words that tell of a failure.
-        let term =
-            "2026-11-22 19:20:25 [error] Failed to start listener:\n {:shutdown,\n  :eaddrinuse}";
-        assert!(tells_of_failure(term));
-        assert!(judged(term).message.contains("ss -tlnp"), "{}", judged(term).message);
-        let unknown =
-            "2026-11-22 19:20:25 [critical] Failed to start module mod_x: {:error,\n  :no}";
-        assert_eq!(judged(unknown).message, "it logs: Failed to start module mod_x: {:error, :no}");
-        for harmless in [
-            "2026-11-22 19:31:35 [warning] No certificate found matching localhost",
-            "2026-11-22 19:31:35 [error] (tls|<0.1>) Failed c2s authentication for bob",
-        ] {
-            assert!(!tells_of_failure(harmless), "{harmless}");
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! The server in the hands of whoever starts and stops it on purpose.
+//! Exclusive use of the server, for a caller that starts and stops it on purpose.
 
 use tokio::sync::MutexGuard;
 
@@ -32,9 +32,9 @@ impl SupervisorGuard<'_> {
         });
     }
 
-    /// Stops the server in good order, then its process.
+    /// Stops ejabberd by its own command, then the process.
     pub(in crate::engine) async fn stop(&mut self) -> Result<(), ApplyError> {
-        // Whoever asks before the round is over must not read what was true before.
+        // A reader of the status must not see the old state until the round is over.
         self.supervisor.show(|status, now| {
             let why = "the operator has stopped it, and a round is under way";
             status.server.up = false;

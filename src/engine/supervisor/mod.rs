@@ -296,7 +296,7 @@ fn hands_off(desired: &DesiredState) -> bool {
 
 fn settings(server: &spec::Server, others: Others) -> Settings {
     Settings {
-        shall_run: server.state == ServerState::Running,
+        must_run: server.state == ServerState::Running,
         probe: server.probe,
         backoff: server.backoff,
         others,

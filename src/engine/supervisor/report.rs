@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::domain::status::{
     ConditionStatus, ConditionType, Reason, ServerPhase, Status, SupervisionStatus,
 };
-use crate::domain::supervision::{State, Supervision};
+use crate::domain::supervision::{Cause, State, Supervision};
 
 /// Whole seconds, for people.
 pub(super) fn told(wait: Duration) -> String {
@@ -17,78 +17,73 @@ pub(super) fn told(wait: Duration) -> String {
 /// The condition `Healthy`, and the numbers beside it.
 pub(super) fn describe(machine: &Supervision, status: &mut Status, now: Timestamp) {
     let Supervision { state, since, starts, cause } = machine;
-    let why = cause.as_ref().map_or_else(String::new, |cause| format!(": {cause}"));
-    let (phase, holds, reason, message) = match state {
-        State::Absent => (ServerPhase::Absent, None, Reason::NotRunning, String::new()),
-        State::Starting { .. } => (
-            ServerPhase::Starting,
-            Some(ConditionStatus::False),
-            Reason::Starting,
-            format!("it is starting{why}"),
-        ),
-        State::Running { .. } => (ServerPhase::Running, None, Reason::Answering, String::new()),
-        State::Unresponsive { .. } => (
-            ServerPhase::Unresponsive,
-            Some(ConditionStatus::False),
-            Reason::Unresponsive,
-            format!("it runs and does not answer{why}"),
-        ),
-        State::Halted => (
-            ServerPhase::Halted,
-            Some(ConditionStatus::False),
-            Reason::Halted,
-            format!("its node lives, and ejabberd has been stopped in it{why}"),
-        ),
-        State::Unseen { why } => {
-            (ServerPhase::Unseen, Some(ConditionStatus::Unknown), Reason::CannotSee, why.clone())
-        }
-        State::PortSilent { why } => {
-            (ServerPhase::PortSilent, Some(ConditionStatus::False), Reason::PortSilent, why.clone())
-        }
-        State::Paused => (
-            ServerPhase::Paused,
-            Some(ConditionStatus::False),
-            Reason::Paused,
-            "somebody paused it: `docker unpause`, or the signal CONT, lets it go on".to_owned(),
-        ),
-        State::BackingOff { until } => (
-            ServerPhase::BackingOff,
-            Some(ConditionStatus::False),
-            cause.as_ref().map_or(Reason::BackingOff, |cause| cause.reason.as_str().into()),
-            format!("it is started again at {}{why}", to_second(*until)),
-        ),
-        State::Failed { until } => (
-            ServerPhase::Failed,
-            Some(ConditionStatus::False),
-            cause.as_ref().map_or(Reason::Failed, |cause| cause.reason.as_str().into()),
-            format!("it cannot be started{why}; tried again at {}", to_second(*until)),
-        ),
-        State::Stopping => (
-            ServerPhase::Stopping,
-            Some(ConditionStatus::False),
-            Reason::Stopping,
-            "declared stopped".to_owned(),
-        ),
-        State::Stopped => (
-            ServerPhase::Stopped,
-            Some(ConditionStatus::False),
-            Reason::Stopped,
-            "stopped, as declared".to_owned(),
-        ),
-    };
-    if let Some(holds) = holds {
-        // A reader between two rounds must not see what was true before.
+    if let Some((reason, message)) = trouble(state, cause.as_ref()) {
+        let healthy = match state {
+            State::Unseen { .. } => ConditionStatus::Unknown,
+            _ => ConditionStatus::False,
+        };
+        // A reader between two rounds must not see the old state.
         status.server.up = matches!(state, State::PortSilent { .. });
-        status.set(ConditionType::Healthy, holds, reason, message.as_str(), now);
+        status.set(ConditionType::Healthy, healthy, reason, message.as_str(), now);
         status.set(ConditionType::Ready, false, Reason::ServerDown, message, now);
     }
     status.server.supervision = Some(SupervisionStatus {
-        state: phase,
+        state: phase(state),
         since: *since,
         starts: *starts,
         next_start: machine.due(),
         last_cause: cause.as_ref().map(ToString::to_string),
     });
+}
+
+fn phase(state: &State) -> ServerPhase {
+    match state {
+        State::Absent => ServerPhase::Absent,
+        State::Starting { .. } => ServerPhase::Starting,
+        State::Running { .. } => ServerPhase::Running,
+        State::Unresponsive { .. } => ServerPhase::Unresponsive,
+        State::Halted => ServerPhase::Halted,
+        State::Unseen { .. } => ServerPhase::Unseen,
+        State::PortSilent { .. } => ServerPhase::PortSilent,
+        State::Paused => ServerPhase::Paused,
+        State::BackingOff { .. } => ServerPhase::BackingOff,
+        State::Failed { .. } => ServerPhase::Failed,
+        State::Stopping => ServerPhase::Stopping,
+        State::Stopped => ServerPhase::Stopped,
+    }
+}
+
+/// Why the server is not healthy. `None` where a reconciliation decides: the server runs,
+/// or there is none.
+fn trouble(state: &State, cause: Option<&Cause>) -> Option<(Reason, String)> {
+    let why = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+    let ended = |otherwise| cause.map_or(otherwise, |cause| cause.reason.as_str().into());
+    Some(match state {
+        State::Absent | State::Running { .. } => return None,
+        State::Starting { .. } => (Reason::Starting, format!("it is starting{why}")),
+        State::Unresponsive { .. } => {
+            (Reason::Unresponsive, format!("it runs and does not answer{why}"))
+        }
+        State::Halted => {
+            (Reason::Halted, format!("its node lives, and ejabberd has been stopped in it{why}"))
+        }
+        State::Unseen { why } => (Reason::CannotSee, why.clone()),
+        State::PortSilent { why } => (Reason::PortSilent, why.clone()),
+        State::Paused => (
+            Reason::Paused,
+            "somebody paused it: `docker unpause`, or the signal CONT, lets it go on".to_owned(),
+        ),
+        State::BackingOff { until } => (
+            ended(Reason::BackingOff),
+            format!("it is started again at {}{why}", to_second(*until)),
+        ),
+        State::Failed { until } => (
+            ended(Reason::Failed),
+            format!("it cannot be started{why}; tried again at {}", to_second(*until)),
+        ),
+        State::Stopping => (Reason::Stopping, "declared stopped".to_owned()),
+        State::Stopped => (Reason::Stopped, "stopped, as declared".to_owned()),
+    })
 }
 
 fn to_second(moment: Timestamp) -> Timestamp {
@@ -99,8 +94,8 @@ fn to_second(moment: Timestamp) -> Timestamp {
 pub(super) enum Change {
     /// The server answers.
     Up,
-    /// As declared: reason and message.
-    Declared { reason: Reason, message: String },
+    /// As declared.
+    Declared { reason: &'static str, message: &'static str },
     /// Something an administrator wants to know.
     Trouble { reason: String, message: String },
 }
@@ -119,10 +114,7 @@ pub(super) fn change(before: &Supervision, after: &Supervision, now: Timestamp) 
     match (&before.state, &after.state) {
         (State::Absent, State::Starting { .. }) if after.starts == before.starts => None,
         (_, State::Starting { .. }) if after.starts > before.starts && cause.is_none() => {
-            Some(Change::Declared {
-                reason: Reason::Other("Started".to_owned()),
-                message: "started, as declared".to_owned(),
-            })
+            Some(Change::Declared { reason: "Started", message: "started, as declared" })
         }
         (_, State::Starting { .. }) if after.starts > before.starts => {
             Some(Change::trouble(reason, format!("{why}; started again")))
@@ -139,10 +131,9 @@ pub(super) fn change(before: &Supervision, after: &Supervision, now: Timestamp) 
             reason,
             format!("{why}; started again in {}", told(after.waits(now))),
         )),
-        (_, State::Stopped) => Some(Change::Declared {
-            reason: Reason::Stopped,
-            message: "stopped, as declared".to_owned(),
-        }),
+        (_, State::Stopped) => {
+            Some(Change::Declared { reason: "Stopped", message: "stopped, as declared" })
+        }
         (_, State::Paused) => Some(Change::trouble(Reason::Paused, "somebody paused it")),
         _ => None,
     }

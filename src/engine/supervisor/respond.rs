@@ -159,7 +159,7 @@ impl Supervisor {
                     News::normal("ServerUp", "the server answers")
                 }
                 Some(Change::Declared { reason, message }) => {
-                    tracing::warn!(reason = reason.as_str(), "{message}");
+                    tracing::warn!(reason, "{message}");
                     News::normal(reason, message)
                 }
                 Some(Change::Trouble { reason, message }) => {

@@ -8,7 +8,7 @@
 //! - A link is followed only where its directory and the link itself belong to root or
 //!   to the operator and cannot be changed by others. Links to certificates and the
 //!   exchanged `..data` of mounted secrets work; planted links do not.
-//! - Nothing is written through a link at the end of a path, whoever made it.
+//! - Nothing is written through a link at the end of a path, also not through a link of root's.
 //! - A file is written only in a directory that nobody else may write to, as a draft with a
 //!   random name and mode 0600 that is then renamed. The one exception is a file that
 //!   is mounted alone and must keep its inode: it is written in place, if it is a regular
@@ -75,7 +75,7 @@ pub fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Puts `content` in the place of `path`, or makes it.
+/// Replaces the content of `path` by `content`, or creates the file.
 ///
 /// # Errors
 /// As the system says, and [`ErrorKind::PermissionDenied`] where others may write to the
@@ -96,8 +96,8 @@ pub fn replace(path: &Path, content: &[u8], rights: Rights) -> io::Result<()> {
 }
 
 /// Writes into the file that is there, which keeps its inode. It must be a regular file
-/// with one name: whoever owns the directory can then exchange it for nothing but a
-/// file of his own.
+/// with one name: the owner of the directory can then exchange it only for another file
+/// of the same owner.
 ///
 /// # Errors
 /// As [`replace`], but for the directory.
@@ -140,8 +140,8 @@ fn denied(why: &str) -> io::Error {
     io::Error::new(ErrorKind::PermissionDenied, why)
 }
 
-/// A new file beside the one that it is to replace. Removed when dropped; after a rename
-/// there is none.
+/// A new file beside the file that it replaces. Removed when dropped; after the rename
+/// nothing is left to remove.
 struct Draft<'d> {
     directory: &'d OwnedFd,
     name: String,

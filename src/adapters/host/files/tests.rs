@@ -48,7 +48,7 @@ fn a_file_of_others_is_read_and_no_link_of_theirs_is_followed() {
         );
         assert!(write_in_place(&theirs.join(name), b"evil").is_err(), "{name}");
     }
-    // Also one that root itself made there: its owner may have moved it.
+    // Also a link that root made there: the owner of the directory may have moved the link.
     symlink(directory.path().join("secret"), theirs.join("roots")).unwrap();
     assert!(read(&theirs.join("roots"), 100).is_err());
     // A second name for a file of ours.

@@ -58,7 +58,7 @@ impl Place {
     }
 
     /// The same for a file that is to be written: a link at its end is not followed,
-    /// whoever made it.
+    /// also a link that root made.
     ///
     /// # Errors
     /// As [`Self::find`], and [`ErrorKind::InvalidInput`] for a link at the end.

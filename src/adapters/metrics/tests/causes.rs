@@ -75,7 +75,7 @@ fn a_silent_server_leaves_no_series_behind() {
     let metrics = Metrics::new().unwrap();
     let mut status = status();
     metrics.status(&status);
-    // The supervisor notes a death between two rounds; what was said last stays in the status.
+    // The supervisor notes a death between two rounds; the status keeps the last values.
     status.server.up = false;
     metrics.status(&status);
     let series = parse(&metrics.encode());

@@ -183,7 +183,7 @@ async fn pages_that_follow_and_read_nothing_are_few_and_end() {
     for _ in 0..40 {
         held.push(client(server.address, LIVE.as_bytes()).await);
     }
-    // So much is told that the kernels cannot hold it all for a client.
+    // More data than the kernel's buffers hold for a client.
     let text: Arc<str> = format!("\"{}\"", "x".repeat(1 << 20)).into();
     for _ in 0..12 {
         server.board.plan.send_replace(Arc::clone(&text));

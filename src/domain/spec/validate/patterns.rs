@@ -1,5 +1,5 @@
 //! `spec.policy.ignore`: a pattern is held against the names of accounts, groups
-//! and rooms, with and without their host. One that matches no possible name
+//! and rooms, with and without their host. A pattern that matches no possible name
 //! protects nothing, though its author relies on it, so it is an error.
 
 use std::collections::BTreeSet;

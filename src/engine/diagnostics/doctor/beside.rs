@@ -13,7 +13,7 @@ use crate::domain::spec::DesiredState;
 use crate::domain::supervision::{Cause, Ending, Level, LogEntry, entries};
 use crate::engine::Engine;
 use crate::engine::error::RuntimeError;
-use crate::engine::rollout::gate::tells_of_failure;
+use crate::engine::rollout::failure_log::tells_of_failure;
 
 /// So many lines of the log are read, from so far back; and so many are shown.
 const LINES: usize = 500;

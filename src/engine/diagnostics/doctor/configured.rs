@@ -20,7 +20,7 @@ use crate::engine::ports::{ConfigFiles, MAIN_CONFIG};
 /// on a host that has nothing else to do.
 const CHECK: Duration = Duration::from_secs(15);
 
-/// What was found out about the configurations of a server.
+/// The evidence about the configurations of a server.
 pub(super) struct Configurations {
     /// What ejabberd says of the declared one; `None` where none is declared.
     pub(super) declared: Option<Reading<Checked>>,

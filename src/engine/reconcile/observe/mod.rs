@@ -70,10 +70,10 @@ impl Engine {
             Sight::Silent(why) | Sight::Unseen(why) => Reading::Unknown(why),
         };
         // A supervisor that watches all the time has seen to it already.
-        let shall_run = !self.supervised
+        let must_run = !self.supervised
             && desired.server.state == ServerState::Running
             && matches!(process, Reading::Known(ProcessState::Running { .. }));
-        if shall_run && version.known().is_none() && self.is_halted().await {
+        if must_run && version.known().is_none() && self.is_halted().await {
             // An operator before us was ended before it had stopped the process.
             process = Reading::Known(ProcessState::Stopped { exit_code: None, oom_killed: false });
         }

@@ -32,7 +32,7 @@ impl Engine {
         if hosts.is_empty() {
             return found;
         }
-        // Nothing is said of the modules of a host that the server does not have.
+        // The modules of a host that the server does not have are left out.
         let Ok(names) = self.server.hosts().await else { return found };
         hosts.retain(|host| names.iter().any(|name| name == host.as_str()));
         for host in hosts {

@@ -217,7 +217,7 @@ fn log() {
         ),
         (|e| e.configuration = no(), "log_level", Unknown, "it hid"),
     ]);
-    // It is told of, and nobody is kept from finding a fault with it for an hour.
+    // The item fails, and yet an hour of debugging breaks no promise of `hardened`.
     let debug = HARDENED.replace("loglevel: info", "loglevel: debug");
     assert_eq!(broken_promise(&Configuration::from_dump(debug.as_bytes()).unwrap()), None);
 }

@@ -150,7 +150,7 @@ fn load() {
             Fine,
             &["90 % of one core"],
         ),
-        // It was started anew in between.
+        // The server restarted in between.
         (
             |e| {
                 server(e).load.usage =

@@ -71,7 +71,7 @@ fn a_backend_that_is_away_is_a_problem() {
             Problem,
             &["sql (a.test): accounts that only it has", "sql_server"],
         ),
-        // Another host has one that works, this host has none.
+        // Another host has a working backend, this host has none.
         (
             |e| {
                 let down = ("b.test", "external", fails("no"), &[][..]);

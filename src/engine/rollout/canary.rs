@@ -1,0 +1,90 @@
+//! The canary: an account that logs in before a changed server counts as healthy.
+
+use crate::domain::model::{Jid, Kind, ObjectKey};
+use crate::domain::rollout::Failure;
+use crate::domain::spec::DesiredState;
+use crate::ejabberd::ControlError;
+use crate::ejabberd::client::PLAIN_LOGGED;
+use crate::engine::Engine;
+
+impl Engine {
+    /// Why the canary cannot tell anything of a new configuration, if so: it
+    /// could not log in before either.
+    pub(in crate::engine) async fn canary_is_off(&self, desired: &DesiredState) -> Option<String> {
+        let jid = desired.config.as_ref()?.gate.canary.as_ref()?;
+        if !matches!(self.server.account_exists(jid).await, Ok(true)) {
+            return None;
+        }
+        let password = self.password_of(desired, jid).await.ok().flatten()?;
+        let right = self.server.password_is(jid, &password).await;
+        matches!(right, Ok(false)).then(|| {
+            format!("the canary {jid} has another password on the server than the declared one")
+        })
+    }
+
+    /// Whether the canary is still to be made: on a server that is new, or
+    /// came back empty, accounts are made once it is well.
+    async fn canary_is_to_come(&self, jid: &Jid) -> bool {
+        if !matches!(self.server.account_exists(jid).await, Ok(false)) {
+            return false;
+        }
+        let key = ObjectKey::new(Kind::User, jid);
+        self.store.inventory().is_ok_and(|inventory| inventory.get(&key).is_none())
+            || matches!(self.server.registered_users(&jid.host).await, Ok(all) if all.is_empty())
+    }
+
+    /// Logs in as the account that was named for it.
+    pub(super) async fn canary(&self, desired: &DesiredState, jid: &Jid) -> Result<(), Failure> {
+        let failed = |message: String, blame| Err(Failure { message, blame });
+        if self.canary_is_to_come(jid).await {
+            tracing::info!(%jid, "the canary is not there yet: the gate does without it");
+            return Ok(());
+        }
+        let Ok(Some(password)) = self.password_of(desired, jid).await else {
+            return failed(format!("the password of the canary {jid} is not known"), false);
+        };
+        let listeners = match self.server.listeners().await {
+            Ok(listeners) => listeners,
+            Err(error) => return failed(format!("the canary {jid}: failed to {error}"), false),
+        };
+        // A listener may be closed to the canary by its access rule; people may
+        // use another one.
+        let mut first = None;
+        for listener in listeners.iter().filter(|listener| listener.is_c2s()) {
+            let to = listener.endpoint();
+            let Err(error) = self.server.log_in(to, jid, &password).await else { return Ok(()) };
+            if matches!(&error, ControlError::Refused { message, .. } if message == PLAIN_LOGGED) {
+                tracing::warn!(
+                    %jid,
+                    "the gate does without the canary: the server offers PLAIN alone and logs at \
+                     debug, so that its log would have the password; set `loglevel: info`"
+                );
+                return Ok(());
+            }
+            // What cannot be tried at all says nothing about the configuration.
+            let blame = !error.is_outage() && !matches!(error, ControlError::Unsupported { .. });
+            let why = format!("the canary {jid} cannot log in at {}: {}", to.at, refusal(&error));
+            first.get_or_insert((why, blame));
+        }
+        match first {
+            Some((why, blame)) => failed(why, blame),
+            None => failed(format!("the canary {jid} has no listener to log in at"), true),
+        }
+    }
+}
+
+/// Why a login did not succeed.
+fn refusal(error: &ControlError) -> String {
+    match error {
+        ControlError::Refused { message, .. } => match message.as_str() {
+            "no_common_mechanism" => "the server offers none of SCRAM-SHA-512, SCRAM-SHA-256, \
+                                      SCRAM-SHA-1 and PLAIN"
+                .to_owned(),
+            "not_authorized" => "the server refuses its password".to_owned(),
+            "not_allowed" => "the access rule of the listener refuses it".to_owned(),
+            "tls" => "TLS cannot be negotiated".to_owned(),
+            other => other.to_owned(),
+        },
+        other => format!("failed to {other}"),
+    }
+}

@@ -65,12 +65,9 @@ impl Host {
 
     /// `docker rm -f`, as people do it: unnamed volumes stay, until the test ends.
     pub fn remove_container(&self) {
-        let format = "{{range .Mounts}}{{if eq .Type \"volume\"}}{{.Name}}\n{{end}}{{end}}";
-        let inspect = ["inspect", "-f", format, self.container.as_str()];
-        let mounts = Command::new("docker").args(inspect).output().unwrap();
-        let names = String::from_utf8_lossy(&mounts.stdout).into_owned();
+        let volumes = volumes_of(&self.container);
         // The engine gives an unnamed volume a name of 64 hexadecimal digits.
-        let unnamed = names.lines().filter(|name| name.len() == 64).map(str::to_owned);
+        let unnamed = volumes.into_iter().filter(|name| name.len() == 64);
         self.unnamed.lock().unwrap().extend(unnamed);
         docker(&["rm", "-f", &self.container]);
     }
@@ -225,11 +222,15 @@ fn listed(args: &[&str]) -> Vec<String> {
     String::from_utf8_lossy(&text).split_whitespace().map(str::to_owned).collect()
 }
 
+fn volumes_of(container: &str) -> Vec<String> {
+    let names = "{{range .Mounts}}{{println .Name}}{{end}}";
+    listed(&["inspect", "--format", names, container])
+}
+
 impl Drop for Host {
     fn drop(&mut self) {
         // A container that was replaced leaves its volumes to the new one, which names them.
-        let names = "{{range .Mounts}}{{println .Name}}{{end}}";
-        let mut volumes = listed(&["inspect", "--format", names, &self.container]);
+        let mut volumes = volumes_of(&self.container);
         volumes.extend(["database", "conf"].map(|what| format!("{}-{what}", self.container)));
         volumes.extend(self.unnamed.lock().unwrap().iter().cloned());
         listed(&["rm", "-f", "-v", &self.container]);

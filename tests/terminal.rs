@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 
 use console::{measure_text_width, strip_ansi_codes};
 use ejabberd_operator::adapters::sqlite::SqliteStore;
-use ejabberd_operator::domain::inventory::{Origin, Owned};
+use ejabberd_operator::domain::inventory::{Ban, Origin, Owned};
 use ejabberd_operator::domain::model::{Kind, ObjectKey, Revision};
 use ejabberd_operator::domain::spec::DeletionPolicy;
 use ejabberd_operator::engine::Store;
@@ -68,18 +68,18 @@ fn owned(directory: &Path) {
         (Kind::User, "ann@example.org"),
         (Kind::User, "日本語@example.org"),
         (Kind::Room, long),
-        (Kind::Room, EVIL),
+        (Kind::Room, "hall@conference.smoothcurves.nexus"),
     ];
     let owned = Owned {
         origin: Origin::Created,
         since: jiff::Timestamp::UNIX_EPOCH,
-        revision: Revision::new("0123456789abcdef"),
+        revision: Revision::new(EVIL),
         deletion_policy: DeletionPolicy::Retain,
         password: None,
         vcard: None,
-        banned: None,
+        banned: Some(Ban { reason: EVIL.to_owned(), confirmed: true }),
     };
-    let entries = names.map(|(kind, name)| (ObjectKey::new(kind, name), owned.clone()));
+    let entries = names.map(|(kind, name)| (ObjectKey::parse(kind, name).unwrap(), owned.clone()));
     store.record(&entries, &[]).unwrap();
 }
 
@@ -116,7 +116,7 @@ fn json_is_harmless_and_still_says_the_same() {
     let (json, _) = piped(operator(directory.path(), &[&LIST[..], &["--output", "json"]].concat()));
     is_harmless(&json);
     let list: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert!(list.as_array().unwrap().iter().any(|entry| entry["name"] == EVIL), "{json}");
+    assert!(list.as_array().unwrap().iter().any(|entry| entry["banned"] == EVIL), "{json}");
 }
 
 /// Whether there are colours in what a plan and its complaint look like.

@@ -13,21 +13,17 @@ use super::{Exit, Outcome, output, session};
 use crate::adapters::metrics::Metrics;
 use crate::adapters::sqlite::SqliteStore;
 use crate::domain::inventory::{Inventory, Origin};
-use crate::domain::model::{Jid, Kind, ObjectKey, RoomJid, Vhost};
+use crate::domain::model::{GroupId, Jid, Kind, ObjectKey, RoomJid, Vhost};
 use crate::domain::spec::{DeletionPolicy, DesiredState};
 use crate::engine;
 use crate::engine::{EventSink, Order, Store, StoreError};
-
-/// The kinds that are listed, in the order of a plan. Affiliations go with
-/// their rooms.
-const LISTED: [Kind; 4] = [Kind::User, Kind::Group, Kind::Room, Kind::Affiliation];
 
 /// One object, as it is printed.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Entry<'i> {
     kind: Kind,
-    name: &'i str,
+    name: String,
     origin: Origin,
     since: String,
     revision: &'i str,
@@ -43,12 +39,11 @@ fn owned(place: &Place) -> Result<Inventory, Exit> {
 /// Lists what is owned.
 pub(super) fn inventory(place: &Place, format: Format) -> Outcome {
     let owned = owned(place)?;
-    let entries: Vec<Entry<'_>> = LISTED
-        .into_iter()
-        .flat_map(|kind| owned.of_kind(kind).map(move |(name, owned)| (kind, name, owned)))
-        .map(|(kind, name, owned)| Entry {
-            kind,
-            name,
+    let mut entries: Vec<Entry<'_>> = owned
+        .iter()
+        .map(|(key, owned)| Entry {
+            kind: key.kind(),
+            name: key.name(),
             origin: owned.origin,
             since: owned.since.round(jiff::Unit::Second).unwrap_or(owned.since).to_string(),
             revision: owned.revision.short(),
@@ -56,6 +51,7 @@ pub(super) fn inventory(place: &Place, format: Format) -> Outcome {
             banned: owned.banned.as_ref().map(|ban| ban.reason.as_str()),
         })
         .collect();
+    entries.sort_by(|a, b| a.kind.cmp(&b.kind).then_with(|| a.name.cmp(&b.name)));
     if format == Format::Json {
         return output::pretty_json(&entries);
     }
@@ -190,12 +186,11 @@ async fn note_beside_the_database(
 /// `@` where that is enough.
 fn the_one(owned: &Inventory, name: &str, kind: Option<OwnedKind>) -> Result<ObjectKey, Exit> {
     let kinds = kind.map_or_else(|| vec![Kind::User, Kind::Group, Kind::Room], |k| vec![k.into()]);
-    let all = kinds
-        .into_iter()
-        .flat_map(|kind| owned.of_kind(kind).map(move |(name, _)| ObjectKey::new(kind, name)));
-    let local = |key: &ObjectKey| key.name.split_once('@').is_some_and(|(local, _)| local == name);
+    let all = owned.keys().filter(|key| kinds.contains(&key.kind()));
+    let local =
+        |key: &ObjectKey| key.name().split_once('@').is_some_and(|(local, _)| local == name);
     let (exact, near): (Vec<_>, Vec<_>) =
-        all.filter(|key| key.name == name || local(key)).partition(|key| key.name == name);
+        all.filter(|key| key.name() == name || local(key)).partition(|key| key.name() == name);
     let found = if exact.is_empty() { near } else { exact };
     match found.as_slice() {
         [one] => Ok(one.clone()),
@@ -216,9 +211,8 @@ fn of_host(owned: &Inventory, host: &str) -> Result<Vec<ObjectKey>, Exit> {
     let host = Vhost::new(host).map_err(|error| {
         Exit::Failure(format!("{host:?} cannot be a host: {error}; `inventory` shows the names"))
     })?;
-    let on_it = |name: &str| name.parse::<Jid>().is_ok_and(|jid| jid.host == host);
-    let users = owned.of_kind(Kind::User).filter(|(name, _)| on_it(name));
-    let keys: Vec<ObjectKey> = users.map(|(name, _)| ObjectKey::new(Kind::User, name)).collect();
+    let users = owned.users().filter(|(jid, _)| jid.host == host);
+    let keys: Vec<ObjectKey> = users.map(|(jid, _)| ObjectKey::User(jid.clone())).collect();
     if keys.is_empty() {
         return Err(Exit::Failure(format!(
             "no account of {host} is owned; `inventory` lists what is"
@@ -240,17 +234,22 @@ fn named(desired: &DesiredState, name: &str, kind: Option<OwnedKind>) -> Result<
     let room = RoomJid { room: jid.local.clone(), service: jid.host.clone() };
     let room_service = !desired.serves(&jid.host) && desired.serves_rooms_of(&room.service);
     let kind = match kind {
-        Some(kind) => kind.into(),
-        None if room_service => Kind::Room,
-        None => Kind::User,
+        Some(kind) => kind,
+        None if room_service => OwnedKind::Room,
+        None => OwnedKind::User,
     };
-    let ours = if kind == Kind::Room { room_service } else { desired.serves(&jid.host) };
+    let ours = if kind == OwnedKind::Room { room_service } else { desired.serves(&jid.host) };
     if ours {
-        return Ok(ObjectKey::new(kind, &jid));
+        let group = GroupId { name: jid.local.clone(), host: jid.host.clone() };
+        return Ok(match kind {
+            OwnedKind::User => ObjectKey::User(jid),
+            OwnedKind::Group => ObjectKey::Group(group),
+            OwnedKind::Room => ObjectKey::Room(room),
+        });
     }
     let hosts: Vec<&str> =
         std::iter::once(&desired.host).chain(&desired.hosts).map(Vhost::as_str).collect();
-    let form = if kind == Kind::Room { "NAME@SERVICE" } else { "NAME@HOST" };
+    let form = if kind == OwnedKind::Room { "NAME@SERVICE" } else { "NAME@HOST" };
     Err(Exit::Failure(format!(
         "{jid} is not on a host of the file ({}), so nothing could become of it; give the full \
          name, as {form}",

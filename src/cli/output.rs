@@ -8,8 +8,9 @@ use serde::Serialize;
 use super::Exit;
 use super::table::{Cell, Page, Table};
 use super::terminal::{Ink, Stream, harmless, harmless_json, harmless_yaml};
+use crate::domain::diff::StepInfo;
 use crate::domain::model::Op;
-use crate::domain::plan::{Plan, Step};
+use crate::domain::plan::Plan;
 use crate::domain::spec::Problem;
 use crate::engine::{StepOutcome, StepResult};
 
@@ -79,7 +80,7 @@ const fn mark(op: Op) -> (&'static str, Ink) {
     }
 }
 
-fn step_row(step: &Step) -> [Cell; 4] {
+fn step_row(step: &StepInfo) -> [Cell; 4] {
     let (sign, ink) = mark(step.op);
     let why = if step.fields.is_empty() {
         step.reason.clone()
@@ -87,17 +88,17 @@ fn step_row(step: &Step) -> [Cell; 4] {
         format!("{} ({})", step.reason, step.fields.join(", "))
     };
     // As wide as the longest common kind, so that plans look alike.
-    let kind = format!("{:<6}", step.kind.as_str());
-    [Cell::painted(sign, ink), kind.into(), Cell::from(&step.name), why.into()]
+    let kind = format!("{:<6}", step.kind().as_str());
+    [Cell::painted(sign, ink), kind.into(), Cell::from(&step.name()), why.into()]
 }
 
 /// A plan for people.
 pub(super) fn plan(plan: &Plan, page: Page) -> String {
     let mut steps = Table::new(2, 3);
-    plan.steps.iter().for_each(|step| steps.row(step_row(step)));
+    plan.steps().into_iter().for_each(|step| steps.row(step_row(step)));
     if let Some(blocked) = &plan.blocked {
         steps.line(format!("\n{}", paint("Refused by the guard:", RED)));
-        blocked.steps().for_each(|step| steps.row(step_row(step)));
+        blocked.steps().for_each(|step| steps.row(step_row(step.info())));
     }
     let mut text = steps.render(page);
     if let Some(blocked) = &plan.blocked {
@@ -143,7 +144,7 @@ pub(super) fn plan(plan: &Plan, page: Page) -> String {
 
 /// What became of a step that did not go well.
 pub(super) fn outcome(outcome: &StepOutcome) -> Option<String> {
-    let what = format!("{} {}", outcome.step.op, outcome.step.key());
+    let what = format!("{} {}", outcome.step.op, outcome.step.key);
     match &outcome.result {
         StepResult::Done => None,
         StepResult::Failed(error) => {

@@ -85,14 +85,14 @@ impl Log {
         let _within = step_span(step).entered();
         let news = self.said().told.is_news(outcome);
         match &outcome.result {
-            StepResult::Done => tracing::info!("{} {}: done", step.op, step.key()),
+            StepResult::Done => tracing::info!("{} {}: done", step.op, step.key),
             StepResult::Failed(error) if news => {
-                tracing::error!("{} {}: failed to {error}", step.op, step.key())
+                tracing::error!("{} {}: failed to {error}", step.op, step.key)
             }
             StepResult::Failed(error) => {
-                tracing::debug!("{} {}: failed again to {error}", step.op, step.key())
+                tracing::debug!("{} {}: failed again to {error}", step.op, step.key)
             }
-            StepResult::Deferred(why) => tracing::debug!("{} {}: {why}", step.op, step.key()),
+            StepResult::Deferred(why) => tracing::debug!("{} {}: {why}", step.op, step.key),
         }
     }
 
@@ -159,7 +159,7 @@ impl Bar {
 impl EventSink for Bar {
     fn take(&self, event: EngineEvent<'_>) {
         match event {
-            EngineEvent::StepsBegin(plan) => self.0.set_length(plan.steps.len() as u64),
+            EngineEvent::StepsBegin(plan) => self.0.set_length(plan.steps().len() as u64),
             EngineEvent::StepTried(outcome) => self.step(outcome),
             _ => {}
         }
@@ -168,7 +168,7 @@ impl EventSink for Bar {
 
 impl Bar {
     fn step(&self, outcome: &StepOutcome) {
-        let what = format!("{} {}", outcome.step.op, outcome.step.key());
+        let what = format!("{} {}", outcome.step.op, outcome.step.key);
         self.0.set_message(printable(&what).into_owned());
         self.0.inc(1);
         if let Some(line) = output::outcome(outcome) {
@@ -209,7 +209,7 @@ impl EventSink for Following {
 
 impl Following {
     fn begin(&self, plan: &Plan) {
-        let progress = Progress { steps: plan.steps.len(), done: 0, failed: 0 };
+        let progress = Progress { steps: plan.steps().len(), done: 0, failed: 0 };
         *self.far.lock().unwrap_or_else(PoisonError::into_inner) = (progress, Instant::now());
         self.say(progress);
     }

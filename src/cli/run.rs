@@ -148,9 +148,9 @@ fn finish(reports: Vec<RoundReport>, format: Format, said: &[String]) -> Outcome
                 StepResult::Deferred(why) => Some(why.to_string()),
             };
             steps.push(AppliedStep {
-                kind: outcome.step.kind,
+                kind: outcome.step.kind(),
                 op: outcome.step.op,
-                name: outcome.step.name.clone(),
+                name: outcome.step.name(),
                 result: outcome.result.as_str(),
                 error,
             });

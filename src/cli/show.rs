@@ -74,7 +74,7 @@ pub(super) async fn plan(place: &Place, format: Format, detailed: bool) -> Outco
         Format::Text => output::print(&output::plan(&plan, Page::out())),
         Format::Json => output::json(&plan),
     }?;
-    if plan.steps.is_empty()
+    if !plan.has_steps()
         && let Some(why) = plan.unknown.first()
     {
         return Err(Exit::Failure(match format {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::model::{Kind, ObjectKey, Revision};
+use super::model::{AffiliationId, GroupId, Jid, Kind, ObjectKey, Revision, RoomJid};
 use super::spec::DeletionPolicy;
 
 /// A keyed hash of a password: tells whether it is the same one, and no more.
@@ -66,55 +66,140 @@ pub struct Ban {
 /// Everything that is owned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
-    objects: BTreeMap<ObjectKey, Owned>,
+    users: BTreeMap<Jid, Owned>,
+    groups: BTreeMap<GroupId, Owned>,
+    rooms: BTreeMap<RoomJid, Owned>,
+    affiliations: BTreeMap<AffiliationId, Owned>,
 }
 
 impl Inventory {
-    /// What is remembered of `key`, if it is owned.
+    /// The entry of an account, if it is owned.
+    #[must_use]
+    pub fn user(&self, account: &Jid) -> Option<&Owned> {
+        self.users.get(account)
+    }
+
+    /// The entry of a group, if it is owned.
+    #[must_use]
+    pub fn group(&self, group: &GroupId) -> Option<&Owned> {
+        self.groups.get(group)
+    }
+
+    /// The entry of a room, if it is owned.
+    #[must_use]
+    pub fn room(&self, room: &RoomJid) -> Option<&Owned> {
+        self.rooms.get(room)
+    }
+
+    /// The entry of an affiliation, if it is owned.
+    #[must_use]
+    pub fn affiliation(&self, id: &AffiliationId) -> Option<&Owned> {
+        self.affiliations.get(id)
+    }
+
+    /// The entry of `key`, if it is owned. The server and its configuration never are.
     #[must_use]
     pub fn get(&self, key: &ObjectKey) -> Option<&Owned> {
-        self.objects.get(key)
+        match key {
+            ObjectKey::Server(_) | ObjectKey::Config(_) => None,
+            ObjectKey::User(account) => self.user(account),
+            ObjectKey::Group(group) => self.group(group),
+            ObjectKey::Room(room) => self.room(room),
+            ObjectKey::Affiliation(id) => self.affiliation(id),
+        }
     }
 
     /// Whether `key` is owned.
     #[must_use]
     pub fn holds(&self, key: &ObjectKey) -> bool {
-        self.objects.contains_key(key)
+        self.get(key).is_some()
+    }
+
+    /// The owned accounts.
+    pub fn users(&self) -> impl Iterator<Item = (&Jid, &Owned)> {
+        self.users.iter()
+    }
+
+    /// The owned groups.
+    pub fn groups(&self) -> impl Iterator<Item = (&GroupId, &Owned)> {
+        self.groups.iter()
+    }
+
+    /// The owned rooms.
+    pub fn rooms(&self) -> impl Iterator<Item = (&RoomJid, &Owned)> {
+        self.rooms.iter()
+    }
+
+    /// The owned affiliations.
+    pub fn affiliations(&self) -> impl Iterator<Item = (&AffiliationId, &Owned)> {
+        self.affiliations.iter()
     }
 
     /// Everything that is owned.
-    pub fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
-        self.objects.keys()
+    pub fn iter(&self) -> impl Iterator<Item = (ObjectKey, &Owned)> {
+        let users = self.users().map(|(jid, owned)| (ObjectKey::User(jid.clone()), owned));
+        let groups = self.groups().map(|(id, owned)| (ObjectKey::Group(id.clone()), owned));
+        let rooms = self.rooms().map(|(jid, owned)| (ObjectKey::Room(jid.clone()), owned));
+        let affiliations =
+            self.affiliations().map(|(id, owned)| (ObjectKey::Affiliation(id.clone()), owned));
+        users.chain(groups).chain(rooms).chain(affiliations)
+    }
+
+    /// The keys of everything that is owned.
+    pub fn keys(&self) -> impl Iterator<Item = ObjectKey> {
+        self.iter().map(|(key, _)| key)
+    }
+
+    /// Whether nothing is owned.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys().next().is_none()
+    }
+
+    /// The owned objects of `kind`.
+    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (ObjectKey, &Owned)> {
+        self.iter().filter(move |(key, _)| key.kind() == kind)
     }
 
     /// How many objects of `kind` are owned.
     #[must_use]
     pub fn count(&self, kind: Kind) -> usize {
-        self.of_kind(kind).count()
+        match kind {
+            Kind::Server | Kind::Config => 0,
+            Kind::User => self.users.len(),
+            Kind::Group => self.groups.len(),
+            Kind::Room => self.rooms.len(),
+            Kind::Affiliation => self.affiliations.len(),
+        }
     }
 
-    /// The owned objects of `kind`, by name.
-    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&str, &Owned)> {
-        let first = ObjectKey { kind, name: String::new() };
-        self.objects
-            .range(first..)
-            .take_while(move |(key, _)| key.kind == kind)
-            .map(|(key, owned)| (key.name.as_str(), owned))
-    }
-
-    /// Notes `key` as owned.
+    /// Notes `key` as owned. The server and its configuration cannot be owned.
     pub fn insert(&mut self, key: ObjectKey, owned: Owned) {
-        self.objects.insert(key, owned);
+        match key {
+            ObjectKey::Server(_) | ObjectKey::Config(_) => None,
+            ObjectKey::User(account) => self.users.insert(account, owned),
+            ObjectKey::Group(group) => self.groups.insert(group, owned),
+            ObjectKey::Room(room) => self.rooms.insert(room, owned),
+            ObjectKey::Affiliation(id) => self.affiliations.insert(id, owned),
+        };
     }
 
     /// Forgets `key`.
     pub fn remove(&mut self, key: &ObjectKey) {
-        self.objects.remove(key);
+        match key {
+            ObjectKey::Server(_) | ObjectKey::Config(_) => None,
+            ObjectKey::User(account) => self.users.remove(account),
+            ObjectKey::Group(group) => self.groups.remove(group),
+            ObjectKey::Room(room) => self.rooms.remove(room),
+            ObjectKey::Affiliation(id) => self.affiliations.remove(id),
+        };
     }
 }
 
 impl FromIterator<(ObjectKey, Owned)> for Inventory {
     fn from_iter<I: IntoIterator<Item = (ObjectKey, Owned)>>(objects: I) -> Self {
-        Self { objects: objects.into_iter().collect() }
+        let mut inventory = Self::default();
+        objects.into_iter().for_each(|(key, owned)| inventory.insert(key, owned));
+        inventory
     }
 }

@@ -50,7 +50,8 @@ pub fn read(section: &str, desired: &DesiredState) -> Result<Inventory, String> 
                 Kind::Affiliation => affiliation(&written, home)?.to_string(),
                 _ => account(&written, home)?.to_string(),
             };
-            objects.push((ObjectKey { kind, name }, owned(entry, desired)));
+            let key = ObjectKey::parse(kind, &name).map_err(|error| error.to_string())?;
+            objects.push((key, owned(entry, desired)));
         }
     }
     Ok(objects.into_iter().collect())

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ejabberd_operator::domain::inventory::Inventory;
-use ejabberd_operator::domain::model::{Jid, Kind, Localpart, RoomJid, ServerVersion, Vhost};
+use ejabberd_operator::domain::model::{Jid, Localpart, RoomJid, ServerVersion, Vhost};
 use ejabberd_operator::domain::observed::{
     ObservedGroup, ObservedGroups, ObservedRoom, ObservedRooms, ObservedState, ProcessState,
     Reading, RoomOptions, Vcard,
@@ -301,7 +301,7 @@ fn rooms(
         let affiliations = affiliations.known().cloned();
         Ok(Some(ObservedRoom { options, subject, affiliations }))
     };
-    let owned = inventory.of_kind(Kind::Room).filter_map(|(name, _)| name.parse::<RoomJid>().ok());
+    let owned = inventory.rooms().map(|(room, _)| room.clone());
     let wanted: BTreeSet<RoomJid> =
         desired.rooms.iter().flatten().map(|(jid, _)| jid.clone()).chain(owned).collect();
     written.unwrap_or_else(|| Read::Known(BTreeMap::new())).reading(|written| {

@@ -1,7 +1,7 @@
 //! `plan:`, as it is written into a golden file.
 
-use ejabberd_operator::domain::diff::{Action, ChangeSet};
-use ejabberd_operator::domain::plan::{Plan, Step};
+use ejabberd_operator::domain::diff::{ChangeSet, ObjectAction, ObjectStep, StepInfo};
+use ejabberd_operator::domain::plan::Plan;
 use ejabberd_operator::domain::spec::{Problem, Severity};
 
 /// A list under `key`; without elements nothing at all.
@@ -17,33 +17,39 @@ fn list(text: &mut String, key: &str, indent: usize, lines: impl IntoIterator<It
     }
 }
 
-fn step(step: &Step) -> String {
-    let Step { op, kind, name, fields, reason, action: _ } = step;
+fn step(step: &StepInfo) -> String {
+    let StepInfo { key, op, fields, reason } = step;
     let fields =
         if fields.is_empty() { String::new() } else { format!(" [{}]", fields.join(", ")) };
-    format!("{op} {kind} {name}{fields}: {reason}")
+    format!("{op} {key}{fields}: {reason}")
 }
 
 /// Who enters and who leaves a group; the step itself only counts them.
-fn members(step: &Step) -> Vec<String> {
-    let Action::UpdateGroup { add, remove, .. } = &step.action else { return Vec::new() };
-    let add = add.iter().map(|who| format!("{} + {who}", step.name));
-    add.chain(remove.iter().map(|who| format!("{} - {who}", step.name))).collect()
+fn members(step: &ObjectStep) -> Vec<String> {
+    let ObjectAction::UpdateGroup(change) = step.action() else { return Vec::new() };
+    let group = &change.group;
+    let add = change.add.iter().map(|who| format!("{group} + {who}"));
+    add.chain(change.remove.iter().map(|who| format!("{group} - {who}"))).collect()
 }
 
 /// The plan of a file that is valid.
 pub fn text(warnings: &[Problem], set: &ChangeSet, plan: &Plan) -> String {
     let mut text = "plan:\n".to_owned();
     list(&mut text, "warnings", 2, warnings.iter().map(|warning| warning.message.clone()));
-    if plan.steps.is_empty() {
+    if !plan.has_steps() {
         text.push_str("  steps: []\n");
     }
-    list(&mut text, "steps", 2, plan.steps.iter().map(step));
-    list(&mut text, "members", 2, plan.steps.iter().flat_map(members));
+    list(&mut text, "steps", 2, plan.steps().into_iter().map(step));
+    list(&mut text, "members", 2, plan.objects.iter().flat_map(members));
     if let Some(blocked) = &plan.blocked {
         let reason = serde_json::Value::String(blocked.reason.clone());
         text.push_str(&format!("  blocked:\n    reason: {reason}\n"));
-        list(&mut text, "deletions", 4, blocked.deletions.iter().map(step));
+        list(
+            &mut text,
+            "deletions",
+            4,
+            blocked.deletions.iter().map(|deletion| step(deletion.info())),
+        );
     }
     let sum = plan.summary;
     text.push_str(&format!(

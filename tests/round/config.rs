@@ -84,7 +84,7 @@ async fn the_summary_counts_the_steps_of_the_plan() {
     let lab = Lab::new();
     lab.write_file("a.yml", "refused");
     let plan = lab.round(&declare(SPEC)).await.plan;
-    let of = |op: Op| plan.steps.iter().filter(|step| step.op == op).count();
+    let of = |op: Op| plan.steps().into_iter().filter(|step| step.op == op).count();
     assert_eq!((plan.summary.create, plan.summary.update), (of(Op::Create), of(Op::Update)));
 }
 

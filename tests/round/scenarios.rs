@@ -18,7 +18,7 @@ fn deleted(lab: &Lab) -> bool {
 }
 
 fn steps(report: &RoundReport) -> Vec<String> {
-    report.plan.steps.iter().map(|step| format!("{} {}", step.op, step.key())).collect()
+    report.plan.steps().iter().map(|step| format!("{} {}", step.op, step.key)).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -341,7 +341,7 @@ async fn an_empty_list_from_a_database_that_fails_is_unknown() {
         lab.lie("sql_query", tuple(broken));
         lab.calm();
         let report = lab.round(&declare("users: [{ name: ann }]")).await;
-        assert!(!report.converged() && report.plan.steps.is_empty(), "{report:#?}");
+        assert!(!report.converged() && !report.plan.has_steps(), "{report:#?}");
         assert_eq!(lab.owned(Kind::User), words("ann bob"), "nothing is forgotten");
         lab.tell_the_truth();
     }
@@ -366,7 +366,7 @@ async fn of_a_room_only_the_options_that_differ_are_set() {
     let desired = declare(&format!("rooms: [{{ name: hall, options: {options} }}]"));
     let report = lab.round(&desired).await;
     let fields = ["options.persistent", "options.presence_broadcast", "options.public"];
-    assert_eq!(report.plan.steps[0].fields, fields);
+    assert_eq!(report.plan.steps()[0].fields, fields);
     assert_eq!(lab.calls("change_room_option"), 3);
     assert!(report.converged() && !deleted(&lab), "{report:#?}");
 }
@@ -378,7 +378,7 @@ async fn one_failing_object_does_not_block_the_others() {
     let users = "users: [{ name: ann }, { name: bob }, { name: cat }]\nrooms: [{ name: hall }]";
     let report = lab.round(&declare(users)).await;
     assert_eq!((lab.users(), lab.rooms()), (words("ann cat"), words("hall")));
-    let failed: Vec<_> = report.failures().map(|(step, _)| step.name.clone()).collect();
+    let failed: Vec<_> = report.failures().map(|(step, _)| step.name()).collect();
     assert_eq!(failed, [format!("bob@{HOST}")]);
     assert_eq!(report.drift[&(Kind::User, Op::Create)], 1);
 }
@@ -386,8 +386,8 @@ async fn one_failing_object_does_not_block_the_others() {
 #[tokio::test(start_paused = true)]
 async fn what_backs_off_is_left_out_and_the_rest_goes_on() {
     let lab = Lab::new();
-    let wait = |step: &ejabberd_operator::domain::plan::Step| {
-        step.name.starts_with("bob").then_some(Deferral::Backoff)
+    let wait = |step: &ejabberd_operator::domain::diff::StepInfo| {
+        step.name().starts_with("bob").then_some(Deferral::Backoff)
     };
     let patient = ejabberd_operator::engine::Permission { backing_off: &wait, ..free() };
     let desired = declare("users: [{ name: ann }, { name: bob }]");
@@ -514,7 +514,7 @@ async fn the_memory_of_another_database_changes_nothing() {
     lab.world(|world| world.database = 7);
     let desired = declare("users: [{ name: ann }, { name: new }, { name: eve, state: absent }]");
     let report = lab.round(&desired).await;
-    assert!(report.plan.steps.is_empty() && !report.converged(), "{report:#?}");
+    assert!(!report.plan.has_steps() && !report.converged(), "{report:#?}");
     let why = report.plan.database_missing.unwrap();
     assert!(why.contains("retry --fill"), "{why}");
     assert_eq!(lab.users(), words("ann bob eve"));
@@ -563,7 +563,7 @@ async fn an_old_copy_of_the_memory_changes_nothing() {
     let before = lab.copy_memory();
     let keep = "users: [{ name: ann }, { name: bob }]\npolicy: { prune: none }";
     lab.rounds_until_quiet(&declare(keep), 4).await;
-    let eve = ObjectKey::new(Kind::User, "eve@example.org");
+    let eve = ObjectKey::parse(Kind::User, "eve@example.org").unwrap();
     ejabberd_operator::engine::forget(&*lab, &[eve]).unwrap();
     lab.round(&declare(keep)).await;
     let current = lab.copy_memory();
@@ -572,7 +572,7 @@ async fn an_old_copy_of_the_memory_changes_nothing() {
     lab.restore_memory(&before);
     let report = lab.round(&desired).await;
     let why = report.plan.state_outdated.clone().unwrap();
-    assert!(why.contains("adopt --all") && report.plan.steps.is_empty(), "{why}");
+    assert!(why.contains("adopt --all") && !report.plan.has_steps(), "{why}");
     assert_eq!(lab.users(), words("ann bob eve"));
     assert!(!report.converged());
 
@@ -640,7 +640,7 @@ fn generation(lab: &Lab) -> u64 {
 async fn a_kill_while_the_generation_is_written_makes_no_old_copy() {
     let lab = Lab::new();
     let desired = declare("users: [{ name: ann }, { name: bob }]\npolicy: { prune: none }");
-    let account = |name: &str| ObjectKey::new(Kind::User, name);
+    let account = |name: &str| ObjectKey::parse(Kind::User, name).unwrap();
     lab.rounds_until_quiet(&declare("users: [{ name: ann }, { name: bob }, { name: eve }]"), 4)
         .await;
     ejabberd_operator::engine::forget(&*lab, &[account("eve@example.org")]).unwrap();
@@ -663,7 +663,7 @@ async fn the_generation_is_not_written_beside_another_database() {
     let desired = declare("users: [{ name: ann }]");
     lab.rounds_until_quiet(&desired, 4).await;
     let before = generation(&lab);
-    let ann = ObjectKey::new(Kind::User, "ann@example.org");
+    let ann = ObjectKey::parse(Kind::User, "ann@example.org").unwrap();
     ejabberd_operator::engine::forget(&*lab, &[ann]).unwrap();
     lab.world(|world| world.database = 7);
     let why = lab.engine(&desired).publish_now(&desired).await.unwrap_err();

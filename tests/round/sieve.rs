@@ -34,7 +34,7 @@ fn assert_others_untouched(log: &[Effect]) {
 
 fn names(inventory: &Inventory) -> Vec<String> {
     let of = |kind: Kind| {
-        let names = inventory.of_kind(kind).map(|(name, _)| name.to_owned());
+        let names = inventory.of_kind(kind).map(|(key, _)| key.name());
         names.collect::<Vec<_>>()
     };
     [of(Kind::User), of(Kind::Group), of(Kind::Room), of(Kind::Affiliation)].concat()

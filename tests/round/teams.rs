@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use ejabberd_operator::domain::inventory::Inventory;
-use ejabberd_operator::domain::model::{AffiliationId, Kind, ObjectKey};
+use ejabberd_operator::domain::model::{AffiliationId, ObjectKey};
 use ejabberd_operator::domain::spec::{AffiliationKind, DesiredState, UserState};
 use proptest::prelude::*;
 
@@ -161,7 +161,7 @@ fn room(n: usize) -> String {
 fn assert_taken_rightly(lab: &Lab, desired: &DesiredState, before: &Inventory, log: &[Effect]) {
     for effect in log.iter().filter(|e| e.name == "set_room_affiliation" && e.changed) {
         let id: AffiliationId = effect.object.parse().unwrap();
-        let key = ObjectKey::new(Kind::Affiliation, &id);
+        let key = ObjectKey::Affiliation(id.clone());
         let declared = desired.rooms.as_ref().unwrap().get(&id.room).unwrap();
         let wanted = desired.affiliations_of(declared).unwrap_or_default();
         let own = id.account.local.as_str().starts_with("ejabberd-operator-");

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ejabberd_operator::domain::configuration::Configuration;
+use ejabberd_operator::domain::diff::StepInfo;
 use ejabberd_operator::domain::inventory::{Fingerprint, Inventory, Owned};
 use ejabberd_operator::domain::model::{Digest, Jid, Kind, ObjectKey, Secret, ServerVersion};
 use ejabberd_operator::domain::observed::{ProcessState, RuntimeDrift, Usage};
-use ejabberd_operator::domain::plan::Step;
 use ejabberd_operator::domain::spec;
 use ejabberd_operator::domain::spec::{
     DeletionPolicy, DesiredState, SecretSink, SecretSource, SourceFile,
@@ -181,7 +181,7 @@ impl StalenessCheck for Always {
 
 /// A round without any restriction.
 pub fn free() -> Permission<'static> {
-    Permission { approved: None, confirm: &Always(None), backing_off: &|_: &Step| None }
+    Permission { approved: None, confirm: &Always(None), backing_off: &|_: &StepInfo| None }
 }
 
 impl Lab {
@@ -275,7 +275,7 @@ impl Lab {
 
     /// The names that the inventory holds, without their hosts.
     pub fn owned(&self, kind: Kind) -> Vec<String> {
-        self.inventory_now().of_kind(kind).map(|(name, _)| local(name)).collect()
+        self.inventory_now().of_kind(kind).map(|(key, _)| local(&key.name())).collect()
     }
 
     pub fn inventory_now(&self) -> Inventory {
@@ -439,8 +439,8 @@ impl Lab {
         };
         let kinds = [Kind::User, Kind::Group, Kind::Room, Kind::Affiliation];
         let owned = kinds.into_iter().flat_map(|kind| {
-            memory.inventory.of_kind(kind).map(move |(name, owned)| {
-                (format!("{kind} {name}"), (owned.deletion_policy, owned.password.clone()))
+            memory.inventory.of_kind(kind).map(|(key, owned)| {
+                (key.to_string(), (owned.deletion_policy, owned.password.clone()))
             })
         });
         let named = |map: &BTreeMap<String, String>| -> BTreeMap<String, String> {
@@ -524,7 +524,7 @@ impl Lab {
         let passage = self.pass();
         let mut answer = Err(ControlError::Unreachable("the double is away".to_owned()));
         if passage.carried_out {
-            let owned = self.inventory_now().holds(&ObjectKey::new(kind, &object));
+            let owned = self.inventory_now().holds(&ObjectKey::parse(kind, &object).unwrap());
             let there = |world: &mut World| {
                 (world.users.clone(), world.rooms.clone(), world.objects.clone())
             };

@@ -81,7 +81,7 @@ impl Metrics {
 
     fn count(&self, outcome: &StepOutcome) {
         let step = &outcome.step;
-        let labels = [step.kind.as_str(), step.op.as_str(), outcome.result.as_str()];
+        let labels = [step.kind().as_str(), step.op.as_str(), outcome.result.as_str()];
         self.families.steps.with_label_values(&labels).inc();
     }
 
@@ -139,7 +139,7 @@ impl Metrics {
                 let left = report.drift.get(&(kind, op)).copied().unwrap_or(0);
                 families.drift.with_label_values(&[kind.as_str(), op.as_str()]).set(signed(left));
             }
-            let failing = failing.iter().filter(|key| key.kind == kind).count();
+            let failing = failing.iter().filter(|key| key.kind() == kind).count();
             families.failing.with_label_values(&[kind.as_str()]).set(signed(failing));
             let Some(counts) = report.objects.get(&kind) else { continue };
             for (state, count) in [

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::database::Failure;
 use crate::domain::inventory::{Inventory, Owned};
-use crate::domain::model::{Jid, Kind, ObjectKey, Revision, Secret};
+use crate::domain::model::{Jid, ObjectKey, Revision, Secret};
 use crate::engine::StateKey;
 
 /// What a question gives.
@@ -55,7 +55,8 @@ fn owned(row: &Row<'_>) -> Answer<(ObjectKey, Owned)> {
     let vcard: Option<String> = row.get(7)?;
     let banned: Option<String> = row.get(8)?;
     let damaged = |e: &dyn std::fmt::Display| Failure::Row(format!("inventory: {e}"));
-    let key = ObjectKey { kind: from_word(row.get(0)?)?, name: row.get(1)? };
+    let name: String = row.get(1)?;
+    let key = ObjectKey::parse(from_word(row.get(0)?)?, &name).map_err(|e| damaged(&e))?;
     let owned = Owned {
         origin: from_word(row.get(2)?)?,
         since: since.parse().map_err(|e| damaged(&e))?,
@@ -84,9 +85,9 @@ pub(super) fn record(
     // An account that is made again later gets a password of its own.
     let mut drop_password = connection.prepare_cached("DELETE FROM generated WHERE jid = ?")?;
     for key in forgotten {
-        changed |= forget.execute(params![key.kind.as_str(), key.name])? > 0;
-        if key.kind == Kind::User {
-            drop_password.execute([&key.name])?;
+        changed |= forget.execute(params![key.kind().as_str(), key.name()])? > 0;
+        if let ObjectKey::User(account) = key {
+            drop_password.execute([account.to_string()])?;
         }
     }
     let mut keep = connection.prepare_cached(
@@ -97,10 +98,10 @@ pub(super) fn record(
     for (key, owned) in owned {
         let Owned { origin, since, revision, deletion_policy, password, vcard, banned } = owned;
         let banned = banned.as_ref().map(serde_json::to_string).transpose();
-        changed = changed || !is_owned.exists(params![key.kind.as_str(), key.name])?;
+        changed = changed || !is_owned.exists(params![key.kind().as_str(), key.name()])?;
         keep.execute(params![
-            key.kind.as_str(),
-            key.name,
+            key.kind().as_str(),
+            key.name(),
             word(origin)?,
             since.to_string(),
             revision.as_str(),

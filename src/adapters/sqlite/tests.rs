@@ -25,6 +25,10 @@ fn owned(password: Option<Fingerprint>) -> Owned {
     }
 }
 
+fn key(kind: Kind, name: &str) -> ObjectKey {
+    ObjectKey::parse(kind, name).unwrap()
+}
+
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o777
 }
@@ -39,19 +43,19 @@ fn message(result: Result<SqliteStore, StoreError>) -> String {
 #[test]
 fn what_is_kept_comes_back() {
     let dir = tempfile::tempdir().unwrap();
-    let key = ObjectKey::new(Kind::User, "alice@example.org");
+    let alices = key(Kind::User, "alice@example.org");
     let password = Secret::new("correct horse".into());
     let store = SqliteStore::open(dir.path()).unwrap();
     let print = store.fingerprint(&password);
     let kept = owned(Some(print.clone()));
-    let room = ObjectKey::new(Kind::Room, "r@c.example.org");
-    store.record(&[(key.clone(), kept.clone()), (room.clone(), owned(None))], &[]).unwrap();
+    let room = key(Kind::Room, "r@c.example.org");
+    store.record(&[(alices.clone(), kept.clone()), (room.clone(), owned(None))], &[]).unwrap();
     store.keep_generated(&[(alice(), password.clone())]).unwrap();
     store.save_status("{}").unwrap();
     drop(store);
 
     let store = SqliteStore::open(dir.path()).unwrap();
-    assert_eq!(store.inventory().unwrap().get(&key), Some(&kept));
+    assert_eq!(store.inventory().unwrap().get(&alices), Some(&kept));
     assert_eq!(store.generated(&alice()).unwrap(), Some(password.clone()));
     assert_eq!(store.generated(&"bob@example.org".parse().unwrap()).unwrap(), None);
     assert_eq!(store.status().unwrap().as_deref(), Some("{}"));
@@ -82,7 +86,7 @@ fn kill(store: SqliteStore) {
 fn a_killed_operator_loses_nothing_that_was_recorded() {
     let dir = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(dir.path()).unwrap();
-    store.record(&[(ObjectKey::new(Kind::Room, "r"), owned(None))], &[]).unwrap();
+    store.record(&[(key(Kind::Room, "r@c.example.org"), owned(None))], &[]).unwrap();
     kill(store);
     let names = || {
         let mut names: Vec<_> =
@@ -161,7 +165,8 @@ fn a_damaged_file_is_named_with_what_to_do() {
 
     // Damaged further in.
     let store = SqliteStore::open(dir.path()).unwrap();
-    let many: Vec<_> = (0..3000).map(|n| (ObjectKey::new(Kind::User, &n), owned(None))).collect();
+    let many: Vec<_> =
+        (0..3000).map(|n| (key(Kind::User, &format!("u{n}@h")), owned(None))).collect();
     store.record(&many, &[]).unwrap();
     drop(store);
     let mut bytes = std::fs::read(&path).unwrap();
@@ -234,7 +239,7 @@ fn ten_thousand_objects_are_one_transaction() {
     let store = SqliteStore::open(dir.path()).unwrap();
     let print = store.fingerprint(&Secret::new("x".into()));
     let many: Vec<_> = (0..10_000)
-        .map(|n| (ObjectKey::new(Kind::User, &format!("u{n}@h")), owned(Some(print.clone()))))
+        .map(|n| (key(Kind::User, &format!("u{n}@h")), owned(Some(print.clone()))))
         .collect();
     let began = std::time::Instant::now();
     store.record(&many, &[]).unwrap();
@@ -246,14 +251,15 @@ fn ten_thousand_objects_are_one_transaction() {
 fn a_full_disk_is_an_error_and_tears_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(dir.path()).unwrap();
-    store.record(&[(ObjectKey::new(Kind::Room, "r"), owned(None))], &[]).unwrap();
+    store.record(&[(key(Kind::Room, "r@c.example.org"), owned(None))], &[]).unwrap();
     if let Access::Writer { connection, .. } = &store.access {
         let connection = connection.lock().unwrap();
         let pages: i64 = connection.query_row("PRAGMA page_count", [], |r| r.get(0)).unwrap();
         connection.pragma_update_and_check(None, "max_page_count", pages + 2, |_| Ok(())).unwrap();
     }
-    let many: Vec<_> = (0..10_000).map(|n| (ObjectKey::new(Kind::User, &n), owned(None))).collect();
-    let error = store.record(&many, &[ObjectKey::new(Kind::Room, "r")]).unwrap_err();
+    let many: Vec<_> =
+        (0..10_000).map(|n| (key(Kind::User, &format!("u{n}@h")), owned(None))).collect();
+    let error = store.record(&many, &[key(Kind::Room, "r@c.example.org")]).unwrap_err();
     assert!(error.to_string().contains("make room"), "{error}");
     let inventory = store.inventory().unwrap();
     assert_eq!((inventory.count(Kind::User), inventory.count(Kind::Room)), (0, 1));

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::domain::model::{Digest, Kind, Op, Revision};
+use crate::domain::diff::{Step, StepInfo};
+use crate::domain::model::{Digest, Kind, ObjectKey, Op, Revision};
 use crate::domain::observed::Usage;
-use crate::domain::plan::{Step, Summary};
+use crate::domain::plan::Summary;
 use crate::domain::status::overview::{Overview, Standing};
 use crate::engine::{EngineEvent, EventSink, RoundReport, StepResult};
 
@@ -79,7 +80,7 @@ struct Refused<'a> {
 struct Shown<'a> {
     kind: Kind,
     op: Op,
-    name: &'a str,
+    name: String,
     fields: &'a [String],
     reason: &'a str,
     /// `done`, `failed`, `deferred`; nothing if it was not tried.
@@ -88,15 +89,15 @@ struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    fn new<'a>(step: &'a Step, result: Option<&'a StepResult>) -> Shown<'a> {
-        let Step { kind, op, name, fields, reason, action: _ } = step;
+    fn new<'a>(step: &'a StepInfo, result: Option<&'a StepResult>) -> Shown<'a> {
+        let StepInfo { key, op, fields, reason } = step;
         let error = match result {
             Some(StepResult::Failed(error)) => Some(format!("failed to {error}").into()),
             Some(StepResult::Deferred(why)) => Some(why.to_string().into()),
             Some(StepResult::Done) | None => None,
         };
         let result = result.map(StepResult::as_str);
-        Shown { kind: *kind, op: *op, name, fields, reason, result, error }
+        Shown { kind: key.kind(), op: *op, name: key.name(), fields, reason, result, error }
     }
 }
 
@@ -130,16 +131,13 @@ impl Board {
 
     fn show(&self, report: &RoundReport) {
         let RoundReport { plan, outcomes, .. } = report;
-        let results: BTreeMap<(Kind, Op, &str), &StepResult> = outcomes
+        let results: BTreeMap<(&ObjectKey, Op), &StepResult> = outcomes
             .iter()
-            .map(|outcome| {
-                let Step { kind, op, name, .. } = &outcome.step;
-                ((*kind, *op, name.as_str()), &outcome.result)
-            })
+            .map(|outcome| ((&outcome.step.key, outcome.step.op), &outcome.result))
             .collect();
-        let result = |step: &Step| results.get(&(step.kind, step.op, step.name.as_str())).copied();
+        let result = |step: &StepInfo| results.get(&(&step.key, step.op)).copied();
         // What is still to be done is of more interest than what was.
-        let mut steps: Vec<_> = plan.steps.iter().map(|step| (step, result(step))).collect();
+        let mut steps: Vec<_> = plan.steps().into_iter().map(|step| (step, result(step))).collect();
         steps.sort_by_key(|(_, result)| match result {
             Some(StepResult::Failed(_)) => 0,
             Some(StepResult::Deferred(_)) => 1,
@@ -157,7 +155,7 @@ impl Board {
             summary: plan.summary,
             blocked: plan.blocked.as_ref().map(|blocked| Refused {
                 reason: &blocked.reason,
-                deletions: few(blocked.steps().map(|step| Shown::new(step, None))),
+                deletions: few(blocked.steps().map(Step::info).map(|step| Shown::new(step, None))),
                 left_out: blocked.steps().count().saturating_sub(MAX_STEPS),
             }),
             steps_left_out: steps.len().saturating_sub(MAX_STEPS),

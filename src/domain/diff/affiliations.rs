@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Action, ChangeSet};
+use super::{ChangeSet, ObjectAction};
 use crate::domain::inventory::Inventory;
-use crate::domain::model::{AffiliationId, Jid, Kind, ObjectKey, Op, RoomJid};
+use crate::domain::model::{AffiliationId, Jid, Kind, ObjectKey, RoomJid};
 use crate::domain::spec::{AffiliationKind, DesiredState, Room};
 
 type Affiliations = BTreeMap<Jid, AffiliationKind>;
@@ -23,9 +23,7 @@ pub(super) fn left_over(
         let id = AffiliationId { room: jid.clone(), account: account.clone() };
         let reason = "left over from setting the subject";
         let fields = vec![there.as_str().to_owned()];
-        let name = id.to_string();
-        let action = Action::Affiliate(id, None);
-        set.push_fields(Kind::Affiliation, &name, Op::Delete, fields, reason, action);
+        set.push_fields(ObjectAction::RemoveAffiliation(id), fields, reason);
     }
 }
 
@@ -49,22 +47,20 @@ pub(super) fn diff(
     let id = |account: &Jid| AffiliationId { room: jid.clone(), account: account.clone() };
     for (account, kind) in wanted.iter().filter(|(account, _)| touched(account)) {
         let id = id(account);
-        let key = ObjectKey::new(Kind::Affiliation, &id);
         match found.get(account) {
             Some(there) if there == kind => {
                 set.unchanged += 1;
-                if !inventory.holds(&key) {
-                    set.adopt.push(key);
+                if inventory.affiliation(&id).is_none() {
+                    set.adopt.push(ObjectKey::Affiliation(id));
                 }
             }
             there => {
-                let op = if there.is_some() { Op::Update } else { Op::Create };
                 let now =
                     there.map_or("has none".to_owned(), |there| format!("is {}", there.as_str()));
                 let reason = format!("declared {}, {now}", kind.as_str());
                 let fields = vec![kind.as_str().to_owned()];
-                let action = Action::Affiliate(id, Some(*kind));
-                set.push_fields(Kind::Affiliation, &key.name, op, fields, &reason, action);
+                let action = ObjectAction::SetAffiliation { id, from: there.copied(), to: *kind };
+                set.push_fields(action, fields, &reason);
             }
         }
     }
@@ -73,12 +69,11 @@ pub(super) fn diff(
         .filter(|(account, _)| !wanted.contains_key(account) && !desired.is_own_name(account));
     for (account, there) in others {
         let id = id(account);
-        let key = ObjectKey::new(Kind::Affiliation, &id);
         let reason = if !touched(account) {
             continue;
         } else if *there != AffiliationKind::Outcast && !desired.may_belong(account) {
             "declared banned or absent, which leaves rooms"
-        } else if inventory.holds(&key) {
+        } else if inventory.affiliation(&id).is_some() {
             "given by the operator, and no longer declared"
         } else if room.exclusive {
             "not declared, and the room's affiliations are exclusive"
@@ -87,8 +82,7 @@ pub(super) fn diff(
             continue;
         };
         let fields = vec![there.as_str().to_owned()];
-        let action = Action::Affiliate(id, None);
-        set.push_fields(Kind::Affiliation, &key.name, Op::Delete, fields, reason, action);
+        set.push_fields(ObjectAction::RemoveAffiliation(id), fields, reason);
     }
 }
 
@@ -108,26 +102,25 @@ pub(super) fn forgotten(
         room.is_some_and(|room| room.affiliations.is_some())
     };
     let waits = |room: &RoomJid| {
-        !rooms.is_some_and(|rooms| rooms.contains_key(room))
-            && inventory.holds(&ObjectKey::new(Kind::Room, room))
+        !rooms.is_some_and(|rooms| rooms.contains_key(room)) && inventory.room(room).is_some()
     };
-    for (name, _) in inventory.of_kind(Kind::Affiliation) {
-        let Ok(AffiliationId { room, account }) = name.parse() else { continue };
-        let gone = match found(&room) {
+    for (id, _) in inventory.affiliations() {
+        let AffiliationId { room, account } = id;
+        let gone = match found(room) {
             // There is no such room.
             Some(None) => true,
-            Some(Some(there)) => managed(&room) && !there.contains_key(&account),
+            Some(Some(there)) => managed(room) && !there.contains_key(account),
             None => false,
         };
         let declared = || {
-            let room = rooms.and_then(|rooms| rooms.get(&room));
+            let room = rooms.and_then(|rooms| rooms.get(room));
             room.filter(|room| room.present)
                 .and_then(|room| desired.affiliations_of(room))
-                .is_some_and(|wanted| wanted.contains_key(&account))
+                .is_some_and(|wanted| wanted.contains_key(account))
         };
-        let unmanaged = !managed(&room) && !waits(&room);
+        let unmanaged = !managed(room) && !waits(room);
         if unmanaged || (gone && !declared()) {
-            set.forget.push(ObjectKey::new(Kind::Affiliation, name));
+            set.forget.push(ObjectKey::Affiliation(id.clone()));
         }
     }
 }

@@ -2,11 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, ChangeSet, Fate, fate};
+use super::{ChangeSet, Fate, GroupChange, ObjectAction, fate};
 use crate::domain::inventory::Inventory;
-use crate::domain::model::{Jid, Kind, Localpart, ObjectKey, Op};
+use crate::domain::model::{GroupId, Jid, Kind, Localpart, ObjectKey};
 use crate::domain::observed::{ObservedGroup, ObservedGroups, ObservedState, Reading};
 use crate::domain::spec::{DesiredState, Group, Prune};
+
+/// A group that the desired state declares.
+struct DeclaredGroup<'a> {
+    id: GroupId,
+    group: &'a Group,
+}
 
 pub(super) fn diff(
     desired: &DesiredState,
@@ -22,8 +28,8 @@ pub(super) fn diff(
     };
     set.present.insert(Kind::Group, there.names.len());
     for (name, group) in declared {
-        let key = ObjectKey::new(Kind::Group, &desired.group_id(name));
-        if desired.policy.ignores(&key.name) {
+        let declared = DeclaredGroup { id: desired.group_id(name), group };
+        if desired.policy.ignores(&declared.id.to_string()) {
             set.unchanged += 1;
             continue;
         }
@@ -31,41 +37,41 @@ pub(super) fn diff(
             Some(Reading::Unknown(why)) => set.unknown.push(format!("the group {name}: {why}")),
             None => set.unknown.push(format!("the group {name}: it was not looked at")),
             Some(Reading::Known(found)) => {
-                one(desired, (&key, name, group), found.as_ref(), inventory, set);
+                compare(desired, &declared, found.as_ref(), inventory, set);
             }
         }
     }
     undeclared(desired, there, inventory, set);
 }
 
-fn one(
+fn compare(
     desired: &DesiredState,
-    (key, name, group): (&ObjectKey, &Localpart, &Group),
+    declared: &DeclaredGroup<'_>,
     found: Option<&ObservedGroup>,
     inventory: &Inventory,
     set: &mut ChangeSet,
 ) {
+    let DeclaredGroup { id, group } = declared;
+    let owned = inventory.group(id).is_some();
     match (group.roster, found) {
         (true, None) => {
-            let action = Action::CreateGroup(name.clone());
-            set.push(Kind::Group, &key.name, Op::Create, "declared, not on the server", action);
+            set.push(ObjectAction::CreateGroup(id.clone()), "declared, not on the server");
         }
         (true, Some(found)) => {
-            if !inventory.holds(key) {
-                set.adopt.push(key.clone());
+            if !owned {
+                set.adopt.push(ObjectKey::Group(id.clone()));
             }
-            differences(desired, (key, name, group), found, set);
+            differences(desired, declared, found, set);
         }
         // It lives in the file alone, as a list for `affiliations`.
-        (false, Some(_)) if inventory.holds(key) && desired.policy.prune != Prune::None => {
-            let action = Action::DeleteGroup(name.clone());
-            set.push(Kind::Group, &key.name, Op::Delete, "declared without a roster", action);
+        (false, Some(_)) if owned && desired.policy.prune != Prune::None => {
+            set.push(ObjectAction::DeleteGroup(id.clone()), "declared without a roster");
         }
         (false, Some(_)) => set.unmanaged.push(Kind::Group),
         (false, None) => {
             set.unchanged += 1;
-            if inventory.holds(key) {
-                set.forget.push(key.clone());
+            if owned {
+                set.forget.push(ObjectKey::Group(id.clone()));
             }
         }
     }
@@ -73,10 +79,11 @@ fn one(
 
 fn differences(
     desired: &DesiredState,
-    (key, name, group): (&ObjectKey, &Localpart, &Group),
+    declared: &DeclaredGroup<'_>,
     found: &ObservedGroup,
     set: &mut ChangeSet,
 ) {
+    let DeclaredGroup { id, group } = declared;
     let Group { display_name, description, members: _, roster: _ } = group;
     let differs = |wanted: &Option<String>, there: &str| {
         wanted.as_ref().is_some_and(|wanted| wanted != there)
@@ -88,7 +95,7 @@ fn differences(
     if differs(description, &found.description) {
         fields.push("description");
     }
-    if !found.displayed.contains(name.as_str()) {
+    if !found.displayed.contains(id.name.as_str()) {
         fields.push("roster");
     }
     let info = !fields.is_empty();
@@ -113,8 +120,8 @@ fn differences(
         }
     };
     let fields = fields.into_iter().map(str::to_owned).collect();
-    let action = Action::UpdateGroup { name: name.clone(), info, add, remove };
-    set.push_fields(Kind::Group, &key.name, Op::Update, fields, &reason, action);
+    let change = GroupChange { group: id.clone(), info, add, remove };
+    set.push_fields(ObjectAction::UpdateGroup(change), fields, &reason);
 }
 
 fn undeclared(
@@ -127,28 +134,26 @@ fn undeclared(
         |name: &Localpart| desired.groups.as_ref().is_some_and(|groups| groups.contains_key(name));
     let names: BTreeSet<&Localpart> = there.names.iter().filter(|name| !declared(name)).collect();
     for name in &names {
-        let key = ObjectKey::new(Kind::Group, &desired.group_id(name));
-        if desired.policy.ignores(&key.name) {
+        let id = desired.group_id(name);
+        if desired.policy.ignores(&id.to_string()) {
             set.unmanaged.push(Kind::Group);
             continue;
         }
-        match fate(desired, inventory.get(&key).map(|owned| owned.deletion_policy)) {
+        match fate(desired, inventory.group(&id).map(|owned| owned.deletion_policy)) {
             Fate::Leave => set.unmanaged.push(Kind::Group),
             Fate::Forget => {
                 set.notes.push(format!("the group {name} is retained, and no longer owned"));
                 set.unmanaged.push(Kind::Group);
-                set.forget.push(key);
+                set.forget.push(ObjectKey::Group(id));
             }
             Fate::Delete(reason) => {
-                let action = Action::DeleteGroup((*name).clone());
-                set.push(Kind::Group, &key.name, Op::Delete, reason, action);
+                set.push(ObjectAction::DeleteGroup(id), reason);
             }
         }
     }
-    for (name, _) in inventory.of_kind(Kind::Group) {
-        let Ok(id) = name.parse::<Jid>() else { continue };
-        if id.host == desired.host && !declared(&id.local) && !there.names.contains(&id.local) {
-            set.forget.push(ObjectKey::new(Kind::Group, name));
+    for (id, _) in inventory.groups() {
+        if id.host == desired.host && !declared(&id.name) && !there.names.contains(&id.name) {
+            set.forget.push(ObjectKey::Group(id.clone()));
         }
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::ChangeSet;
-use crate::domain::model::{Kind, ObjectKey, RoomJid, Vhost};
+use crate::domain::model::{ObjectKey, RoomJid, Vhost};
 use crate::domain::observed::{HostServices, ObservedRoom, ObservedState};
 use crate::domain::spec::{DesiredState, OptionValue, Room};
 
@@ -71,7 +71,7 @@ pub(super) fn room(
         _ => None,
     };
     let mut say = |name: &str, why: &str| {
-        let key = ObjectKey::new(Kind::Room, jid);
+        let key = ObjectKey::Room(jid.clone());
         set.not_in_force.push((key, format!("`{name}` {why}")));
     };
     if let Some(services) = services {
@@ -145,7 +145,7 @@ pub(super) fn groups(desired: &DesiredState, observed: &ObservedState, set: &mut
         return;
     }
     for (name, _) in desired.groups.iter().flatten().filter(|(_, group)| group.roster) {
-        let key = ObjectKey::new(Kind::Group, &desired.group_id(name));
+        let key = ObjectKey::Group(desired.group_id(name));
         set.not_in_force.push((
             key,
             format!(

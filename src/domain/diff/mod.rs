@@ -2,119 +2,34 @@
 //!
 //! Pure. What is not known for certain yields no change, only a note.
 
-mod advice;
 mod affiliations;
 mod groups;
 mod limits;
 mod reach;
 mod rooms;
 mod server;
+mod step;
 mod users;
 
 use std::collections::BTreeMap;
 
 use super::inventory::Inventory;
-use super::model::{AffiliationId, Digest, Jid, Kind, Localpart, ObjectKey, Op, RoomJid, Vhost};
+use super::model::{Digest, Kind, ObjectKey, Vhost};
 use super::observed::{ObservedState, ProcessState, Reading};
-use super::spec::{
-    AffiliationKind, DeletionPolicy, DesiredState, OptionValue, ServerState, TableStorage,
+use super::spec::{DeletionPolicy, DesiredState, ServerState};
+
+pub use step::{
+    Action, ConfigChange, ConfigSource, GroupChange, ObjectAction, ObjectStep, ServerAction,
+    ServerStep, Step, StepInfo,
 };
-
-/// What carries out a change.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    /// Make the server and start it.
-    CreateServer,
-    /// Start the server.
-    StartServer,
-    /// Stop the server.
-    StopServer,
-    /// Make a new server as declared, on the same database.
-    ReplaceServer,
-    /// Have nobody else restart the server.
-    OwnRestarts,
-    /// Put a configuration in force.
-    ApplyConfig {
-        /// The digest of its files.
-        digest: Digest,
-        /// Whether that takes a restart.
-        restart: bool,
-        /// Whether it is the last good one, in the place of the declared one.
-        standing: bool,
-        /// Why it is not tried again, if so.
-        latched: Option<String>,
-    },
-    /// Have the account table stored in another way.
-    StoreAccounts(TableStorage),
-    /// Make an account.
-    CreateUser(Jid),
-    /// Set an account's password to the declared one.
-    SetPassword(Jid),
-    /// Set fields of an account's vCard to the declared ones.
-    SetVcard(Jid),
-    /// Keep an account from logging in, and end its sessions.
-    Ban {
-        /// The account.
-        account: Jid,
-        /// Why.
-        reason: String,
-    },
-    /// Lift a ban that the operator has put on an account.
-    Unban(Jid),
-    /// Delete an account.
-    DeleteUser(Jid),
-    /// Make a shared roster group with its declared members.
-    CreateGroup(Localpart),
-    /// Make a shared roster group what it is declared to be.
-    UpdateGroup {
-        /// The group.
-        name: Localpart,
-        /// Whether what it is called and who sees it differs.
-        info: bool,
-        /// Who is missing in it.
-        add: Vec<Jid>,
-        /// Who is in it and shall not be.
-        remove: Vec<Jid>,
-    },
-    /// Delete a shared roster group.
-    DeleteGroup(Localpart),
-    /// Make a room with its declared options.
-    CreateRoom(RoomJid),
-    /// Change options of a room, and its subject.
-    UpdateRoom {
-        /// The room.
-        room: RoomJid,
-        /// The options that differ.
-        options: Vec<(String, OptionValue)>,
-        /// The subject, where it differs.
-        subject: Option<String>,
-    },
-    /// Delete a room.
-    DeleteRoom(RoomJid),
-    /// Give an account an affiliation with a room; `None` takes it away.
-    Affiliate(AffiliationId, Option<AffiliationKind>),
-}
-
-/// One difference.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Change {
-    /// The object.
-    pub key: ObjectKey,
-    /// What would be done to it.
-    pub op: Op,
-    /// The fields that differ. Never a value.
-    pub fields: Vec<String>,
-    /// Why, for people.
-    pub reason: String,
-    /// How.
-    pub action: Action,
-}
 
 /// All differences of one round.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChangeSet {
-    /// What differs.
-    pub changes: Vec<Change>,
+    /// What differs in the server as a whole.
+    pub server: Vec<ServerStep>,
+    /// What differs in the objects on the server.
+    pub objects: Vec<ObjectStep>,
     /// Declared objects that are as declared.
     pub unchanged: usize,
     /// Objects on the server that are neither declared nor owned, by kind.
@@ -155,45 +70,38 @@ impl ChangeSet {
         self.database_missing.as_deref().or(self.state_outdated.as_deref())
     }
 
-    /// Removes every change of accounts, groups, rooms and affiliations.
+    /// What differs, for reports.
+    pub fn infos(&self) -> impl Iterator<Item = &StepInfo> {
+        self.server.iter().map(Step::info).chain(self.objects.iter().map(Step::info))
+    }
+
+    /// Removes every step about accounts, groups, rooms and affiliations.
     pub fn leave_objects(&mut self) {
-        self.changes.retain(|change| matches!(change.key.kind, Kind::Server | Kind::Config));
+        self.objects.retain(|step| matches!(step.key(), ObjectKey::Server(_)));
         self.adopt.clear();
         self.forget.clear();
     }
 
-    /// Whether the server itself changes first: what it has for rooms may be
-    /// otherwise then.
+    /// Whether the server itself changes first, so that it may offer other services to rooms
+    /// afterwards.
     fn server_changes(&self) -> bool {
-        let held_back =
-            |action: &Action| matches!(action, Action::ApplyConfig { latched: Some(_), .. });
-        let of_server = |kind: Kind| matches!(kind, Kind::Server | Kind::Config);
-        let mut changes = self.changes.iter();
-        changes.any(|change| of_server(change.key.kind) && !held_back(&change.action))
+        self.server.iter().any(|step| !step.action().is_latched())
+            || self.objects.iter().any(|step| matches!(step.key(), ObjectKey::Server(_)))
     }
 
-    fn push(
-        &mut self,
-        kind: Kind,
-        name: &(impl ToString + ?Sized),
-        op: Op,
-        reason: &str,
-        action: Action,
-    ) {
-        self.push_fields(kind, name, op, Vec::new(), reason, action);
+    /// Adds a step about an object, without fields.
+    fn push(&mut self, action: ObjectAction, reason: &str) {
+        self.push_fields(action, Vec::new(), reason);
     }
 
-    fn push_fields(
-        &mut self,
-        kind: Kind,
-        name: &(impl ToString + ?Sized),
-        op: Op,
-        fields: Vec<String>,
-        reason: &str,
-        action: Action,
-    ) {
-        let key = ObjectKey::new(kind, name);
-        self.changes.push(Change { key, op, fields, reason: reason.to_owned(), action });
+    /// Adds a step about an object.
+    fn push_fields(&mut self, action: ObjectAction, fields: Vec<String>, reason: &str) {
+        self.objects.push(Step::new(action, fields, reason));
+    }
+
+    /// Adds a step about the server, without fields.
+    fn push_server(&mut self, action: ServerAction, reason: &str) {
+        self.server.push(Step::new(action, Vec::new(), reason));
     }
 }
 
@@ -207,7 +115,7 @@ pub fn diff(desired: &DesiredState, observed: &ObservedState, inventory: &Invent
         return set;
     }
     server::diff(desired, observed, &mut set);
-    advice::orphans(desired, inventory, &mut set);
+    orphans(desired, inventory, &mut set);
     reach::notes(desired, observed, &mut set);
     match &observed.version {
         Reading::Known(version) => {
@@ -250,5 +158,23 @@ fn fate(desired: &DesiredState, owned: Option<DeletionPolicy>) -> Fate {
         (Some(DeletionPolicy::Retain), Prune::All) | (None, Prune::Managed) | (_, Prune::None) => {
             Fate::Leave
         }
+    }
+}
+
+/// Owned accounts on hosts that the file does not name any more. They are left
+/// alone: a host that was renamed must not look like the end of its accounts.
+fn orphans(desired: &DesiredState, inventory: &Inventory, set: &mut ChangeSet) {
+    let mut orphans: BTreeMap<String, usize> = BTreeMap::new();
+    for (jid, _) in inventory.users() {
+        if !desired.serves(&jid.host) {
+            *orphans.entry(jid.host.to_string()).or_default() += 1;
+        }
+    }
+    for (host, count) in orphans {
+        set.notes.push(format!(
+            "{count} owned accounts are on {host}, which the file does not name any more: they are \
+             left alone; add it to `spec.hosts` to go on managing them, or let them go with \
+             `ejabberd-operator forget --host {host}`"
+        ));
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, ChangeSet, Fate, affiliations, fate, limits};
+use super::{ChangeSet, Fate, ObjectAction, affiliations, fate, limits};
 use crate::domain::inventory::Inventory;
-use crate::domain::model::{Jid, Kind, ObjectKey, Op, RoomJid, ServerVersion};
+use crate::domain::model::{Jid, Kind, ObjectKey, RoomJid, ServerVersion};
 use crate::domain::observed::{ObservedRoom, ObservedRooms, ObservedState, Reading};
 use crate::domain::spec::{AffiliationKind, DesiredState, OptionValue, Room, room_option};
 
@@ -60,7 +60,7 @@ fn one_room(
     version: ServerVersion,
     set: &mut ChangeSet,
 ) {
-    let key = ObjectKey::new(Kind::Room, jid);
+    let key = ObjectKey::Room(jid.clone());
     // After a change of the server its modules may be others.
     let services = limits::services_of(desired, observed, &jid.service);
     let services = services.filter(|_| !set.server_changes());
@@ -69,8 +69,7 @@ fn one_room(
         (true, None) => {
             limits::room((jid, room), None, services, set);
             unknown_options(jid, room, |name| room_option(name, version), version, set);
-            let reason = "declared, not on the server";
-            set.push(Kind::Room, jid, Op::Create, reason, Action::CreateRoom(jid.clone()));
+            set.push(ObjectAction::CreateRoom(jid.clone()), "declared, not on the server");
         }
         (true, Some(found)) => {
             if !inventory.holds(&key) {
@@ -85,8 +84,7 @@ fn one_room(
             affiliations::diff(desired, (jid, room), found.affiliations.as_ref(), inventory, set);
         }
         (false, Some(_)) => {
-            let action = Action::DeleteRoom(jid.clone());
-            set.push(Kind::Room, jid, Op::Delete, "declared absent", action);
+            set.push(ObjectAction::DeleteRoom(jid.clone()), "declared absent");
         }
         (false, None) => {
             set.unchanged += 1;
@@ -177,8 +175,8 @@ fn settings(
     let mut fields: Vec<String> =
         options.iter().map(|(name, _)| format!("options.{name}")).collect();
     fields.extend(subject.is_some().then(|| "subject".to_owned()));
-    let action = Action::UpdateRoom { room: jid.clone(), options, subject };
-    set.push_fields(Kind::Room, jid, Op::Update, fields, reason, action);
+    let action = ObjectAction::UpdateRoom { room: jid.clone(), options, subject };
+    set.push_fields(action, fields, reason);
 }
 
 fn undeclared(
@@ -191,11 +189,10 @@ fn undeclared(
         |jid: &RoomJid| desired.rooms.as_ref().is_some_and(|rooms| rooms.contains_key(jid));
     let present: BTreeSet<&RoomJid> = present(there).filter(|jid| !declared(jid)).collect();
     for jid in &present {
-        let key = ObjectKey::new(Kind::Room, jid);
-        let owned = inventory.get(&key).map(|owned| owned.deletion_policy);
+        let owned = inventory.room(jid).map(|owned| owned.deletion_policy);
         if desired.rooms.is_none()
             || !desired.serves_rooms_of(&jid.service)
-            || desired.policy.ignores(&key.name)
+            || desired.policy.ignores(&jid.to_string())
         {
             set.unmanaged.push(Kind::Room);
             continue;
@@ -205,22 +202,18 @@ fn undeclared(
             Fate::Forget => {
                 set.notes.push(format!("the room {jid} is retained, and no longer owned"));
                 set.unmanaged.push(Kind::Room);
-                set.forget.push(key);
+                set.forget.push(ObjectKey::Room((*jid).clone()));
             }
             Fate::Delete(reason) => {
-                set.push(Kind::Room, jid, Op::Delete, reason, Action::DeleteRoom((*jid).clone()));
+                set.push(ObjectAction::DeleteRoom((*jid).clone()), reason);
             }
         }
     }
-    for (name, _) in inventory.of_kind(Kind::Room) {
-        let Ok(jid) = name.parse::<RoomJid>() else { continue };
-        let gone = matches!(there.details.get(&jid), Some(Reading::Known(None)));
-        if gone
-            && desired.serves_rooms_of(&jid.service)
-            && !declared(&jid)
-            && !present.contains(&jid)
+    for (jid, _) in inventory.rooms() {
+        let gone = matches!(there.details.get(jid), Some(Reading::Known(None)));
+        if gone && desired.serves_rooms_of(&jid.service) && !declared(jid) && !present.contains(jid)
         {
-            set.forget.push(ObjectKey::new(Kind::Room, name));
+            set.forget.push(ObjectKey::Room(jid.clone()));
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The server: its process, its drift, its configuration, its account table.
 
-use super::{Action, Change, ChangeSet};
-use crate::domain::model::{Kind, ObjectKey, Op};
+use super::{ChangeSet, ConfigChange, ConfigSource, ObjectAction, ServerAction, Step};
 use crate::domain::observed::{ConfigReading, ObservedState, ProcessState, Reading};
+use crate::domain::rollout::Method;
 use crate::domain::spec::{Config, ConfigApply, DesiredState, Recreate, Runtime, ServerState};
 
 /// What differs in the server itself.
@@ -17,10 +17,10 @@ pub(super) fn diff(desired: &DesiredState, observed: &ObservedState, set: &mut C
 }
 
 /// The name under which plans speak of the server.
-fn name(desired: &DesiredState) -> &str {
+fn name(desired: &DesiredState) -> String {
     match &desired.server.runtime {
-        Runtime::Docker(docker) => &docker.container,
-        Runtime::Process(_) | Runtime::External(_) => &desired.name,
+        Runtime::Docker(docker) => docker.container.clone(),
+        Runtime::Process(_) | Runtime::External(_) => desired.name.clone(),
     }
 }
 
@@ -42,30 +42,30 @@ pub(super) fn accounts_table(
             let reason =
                 format!("the account table is {found}, and is declared {}", wanted.as_str());
             let fields = vec!["accountsTable".to_owned()];
-            let action = Action::StoreAccounts(wanted);
-            set.push_fields(Kind::Server, name(desired), Op::Update, fields, &reason, action);
+            let action = ObjectAction::StoreAccounts { server: name(desired), storage: wanted };
+            set.push_fields(action, fields, &reason);
         }
     }
 }
 
 fn process(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) {
-    let name = name(desired);
+    let server = name(desired);
     let state = match &observed.process {
         Reading::Known(state) => state,
         Reading::Unknown(why) => return set.unknown.push(format!("the server: {why}")),
     };
     match (desired.server.state, state) {
         (ServerState::Running, ProcessState::Absent) => {
-            set.push(Kind::Server, name, Op::Create, "declared, not there", Action::CreateServer);
+            set.push_server(ServerAction::Create { server }, "declared, not there");
         }
         (ServerState::Running, ProcessState::Created) => {
-            set.push(Kind::Server, name, Op::Create, "made, never started", Action::CreateServer);
+            set.push_server(ServerAction::Create { server }, "made, never started");
         }
         (ServerState::Running, ProcessState::Stopped { .. }) => {
-            set.push(Kind::Server, name, Op::Update, "it does not run", Action::StartServer);
+            set.push_server(ServerAction::Start { server }, "it does not run");
         }
         (ServerState::Stopped, ProcessState::Running { .. }) => {
-            set.push(Kind::Server, name, Op::Update, "declared stopped", Action::StopServer);
+            set.push_server(ServerAction::Stop { server }, "declared stopped");
         }
         (ServerState::Running, ProcessState::Running { .. })
         | (
@@ -91,24 +91,33 @@ fn config(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet)
             set.unchanged += 1;
         }
         Reading::Known(reading) => {
-            let mut change = config_change(config, reading);
             let first = matches!(observed.process, Reading::Known(ProcessState::Absent));
-            if first && reading.latched.is_none() && reading.refused.is_none() {
-                "put in place before the first start".clone_into(&mut change.reason);
-                change.fields.clear();
-            }
-            if !reading.leaves.is_empty() && reading.refused.is_none() {
+            let accepted = reading.refused.is_none();
+            let ConfigUpdate { change, reason } = config_update(config, reading);
+            let (fields, reason) = if first && accepted && reading.latched.is_none() {
+                (Vec::new(), "put in place before the first start".to_owned())
+            } else {
+                (reading.changes.clone(), reason)
+            };
+            let mut step = Step::new(ServerAction::ApplyConfig(change), fields, reason);
+            if !reading.leaves.is_empty() && accepted {
                 let left: Vec<&str> = reading.leaves.values().map(String::as_str).collect();
-                change.reason = format!("{}; {}", change.reason, left.join("; "));
+                step.explain(&left.join("; "));
                 set.would_leave.clone_from(&reading.leaves);
             }
-            set.changes.push(change);
+            set.server.push(step);
         }
     }
 }
 
-fn config_change(config: &Config, reading: &ConfigReading) -> Change {
-    let ConfigReading { declared, latched, refused, standing, changes, restarts, .. } = reading;
+/// A change of the configuration, and why.
+struct ConfigUpdate {
+    change: ConfigChange,
+    reason: String,
+}
+
+fn config_update(config: &Config, reading: &ConfigReading) -> ConfigUpdate {
+    let ConfigReading { declared, latched, refused, standing, restarts, .. } = reading;
     let always = config.apply == ConfigApply::Restart;
     let restart = always || !restarts.is_empty();
     let how = match (always, restarts.as_slice()) {
@@ -117,31 +126,32 @@ fn config_change(config: &Config, reading: &ConfigReading) -> Change {
         (true, _) => "by a restart, as spec.config.apply says".to_owned(),
         (false, restarts) => format!("a restart is needed: {}", restarts.join("; ")),
     };
-    let (digest, variant, reason, standing, latched) = match (latched, standing) {
-        // Somebody changed what stands in for a declared one that failed.
-        (Some(_), Some(good)) if !good.in_force => {
-            let reason = format!("changed on the server; the last good one is put back: {how}");
-            (good.digest.clone(), good.variant.clone(), reason, true, None)
-        }
-        (Some(latched), _) => {
-            let reason = format!(
+    let method = if restart { Method::Restart } else { Method::Reload };
+    let (digest, variant) = (declared.clone(), config.variant.clone());
+    let source = ConfigSource::Declared;
+    let change = ConfigChange { variant, digest, method, source, latched: None };
+    match (latched, standing) {
+        // Something changed the last good configuration, which replaces a declared one that
+        // failed.
+        (Some(_), Some(good)) if !good.in_force => ConfigUpdate {
+            change: ConfigChange {
+                variant: good.variant.clone(),
+                digest: good.digest.clone(),
+                source: ConfigSource::LastGood,
+                ..change
+            },
+            reason: format!("changed on the server; the last good one is put back: {how}"),
+        },
+        (Some(latched), _) => ConfigUpdate {
+            change: ConfigChange { latched: Some(latched.message.clone()), ..change },
+            reason: format!(
                 "not tried again until it changes, or `ejabberd-operator retry`: {}",
                 latched.message
-            );
-            let why = Some(latched.message.clone());
-            (declared.clone(), config.variant.clone(), reason, false, why)
-        }
+            ),
+        },
         (None, _) => {
-            let reason = format!("differs from what is on the server; {how}");
-            (declared.clone(), config.variant.clone(), reason, false, None)
+            ConfigUpdate { change, reason: format!("differs from what is on the server; {how}") }
         }
-    };
-    Change {
-        key: ObjectKey::new(Kind::Config, &variant),
-        op: Op::Update,
-        fields: changes.clone(),
-        reason,
-        action: Action::ApplyConfig { digest, restart, standing, latched },
     }
 }
 
@@ -149,14 +159,12 @@ fn config_change(config: &Config, reading: &ConfigReading) -> Change {
 fn drift(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) {
     let Runtime::Docker(docker) = &desired.server.runtime else { return };
     let Reading::Known(Some(found)) = &observed.drift else { return };
-    let mut change = |fields: Vec<String>, reason: String, action| {
-        let key = ObjectKey::new(Kind::Server, &docker.container);
-        set.changes.push(Change { key, op: Op::Update, fields, reason, action });
-    };
+    let server = || docker.container.clone();
     match &found.restarted_by {
         Some(who) if found.ours => {
             let reason = format!("{who} restarts it as well, and gets in the way");
-            change(vec!["restartPolicy".to_owned()], reason, Action::OwnRestarts);
+            let action = ServerAction::DisableRestartPolicy { server: server() };
+            set.server.push(Step::new(action, vec!["restartPolicy".to_owned()], reason));
         }
         Some(who) => set.notes.push(format!(
             "{who} restarts it as well: it is given ten seconds before the operator does; \
@@ -187,7 +195,9 @@ fn drift(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) 
         (Recreate::WhenChanged, []) => {
             let field = |text: &String| text.split(':').next().unwrap_or_default().to_owned();
             let fields = found.differences.iter().map(field).collect();
-            change(fields, format!("replaced on the same volumes: {all}"), Action::ReplaceServer);
+            let action = ServerAction::Replace { server: server() };
+            let reason = format!("replaced on the same volumes: {all}");
+            set.server.push(Step::new(action, fields, reason));
         }
     }
 }

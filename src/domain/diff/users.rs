@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, ChangeSet, Fate, fate};
+use super::{ChangeSet, Fate, ObjectAction, fate};
 use crate::domain::inventory::{Inventory, Owned};
-use crate::domain::model::{Jid, Kind, Localpart, ObjectKey, Op, Vhost};
+use crate::domain::model::{Jid, Kind, Localpart, ObjectKey, Vhost};
 use crate::domain::observed::{ObservedState, Reading};
 use crate::domain::spec::{DesiredState, User, UserState, VcardField};
 
@@ -54,11 +54,10 @@ fn host_accounts(
         }
     }
     // Deleted by somebody else, and no longer wanted: nothing is left to own.
-    for (name, _) in inventory.of_kind(Kind::User) {
-        let Ok(jid) = name.parse::<Jid>() else { continue };
-        let wanted = declared.is_some_and(|users| users.contains_key(&jid));
+    for (jid, _) in inventory.users() {
+        let wanted = declared.is_some_and(|users| users.contains_key(jid));
         if jid.host == *host && !wanted && !there.contains(&jid.local) {
-            set.forget.push(ObjectKey::new(Kind::User, name));
+            set.forget.push(ObjectKey::User(jid.clone()));
         }
     }
 }
@@ -71,31 +70,19 @@ fn account(
     inventory: &Inventory,
     set: &mut ChangeSet,
 ) {
-    let key = ObjectKey::new(Kind::User, jid);
+    let key = ObjectKey::User(jid.clone());
     match (&user.state, there) {
         (UserState::Present, false) => {
-            set.push(
-                Kind::User,
-                jid,
-                Op::Create,
-                "declared, not on the server",
-                Action::CreateUser(jid.clone()),
-            );
+            set.push(ObjectAction::CreateUser(jid.clone()), "declared, not on the server");
         }
         (UserState::Present, true) => {
             if !inventory.holds(&key) {
-                set.adopt.push(key.clone());
+                set.adopt.push(key);
             }
-            present(jid, user, observed, inventory.get(&key), set);
+            present(jid, user, observed, inventory.user(jid), set);
         }
         (UserState::Absent, true) => {
-            set.push(
-                Kind::User,
-                jid,
-                Op::Delete,
-                "declared absent",
-                Action::DeleteUser(jid.clone()),
-            );
+            set.push(ObjectAction::DeleteUser(jid.clone()), "declared absent");
         }
         (UserState::Absent, false) => {
             set.unchanged += 1;
@@ -124,7 +111,7 @@ fn present(
     owned: Option<&Owned>,
     set: &mut ChangeSet,
 ) {
-    let steps = set.changes.len() + set.unknown.len();
+    let steps = set.objects.len() + set.unknown.len();
     let ours = owned.is_some_and(|owned| owned.banned.is_some());
     match observed.bans.get(jid) {
         Some(Reading::Unknown(why)) if ours => {
@@ -133,8 +120,7 @@ fn present(
         Some(Reading::Known(Some(_))) if ours => {
             let reason = "it is banned, and no longer declared so";
             let fields = vec!["state".to_owned()];
-            let action = Action::Unban(jid.clone());
-            set.push_fields(Kind::User, jid, Op::Update, fields, reason, action);
+            set.push_fields(ObjectAction::Unban(jid.clone()), fields, reason);
         }
         // A ban in an emergency must not be undone within seconds.
         Some(Reading::Known(Some(_))) => set.notes.push(format!(
@@ -147,8 +133,7 @@ fn present(
         Some(Reading::Known(false)) => {
             let reason = "its password is not the declared one";
             let fields = vec!["password".to_owned()];
-            let action = Action::SetPassword(jid.clone());
-            set.push_fields(Kind::User, jid, Op::Update, fields, reason, action);
+            set.push_fields(ObjectAction::SetPassword(jid.clone()), fields, reason);
         }
         Some(Reading::Unknown(why)) => set.unknown.push(format!("the password of {jid}: {why}")),
         Some(Reading::Known(true)) | None => {}
@@ -159,14 +144,14 @@ fn present(
             let fields: Vec<String> =
                 user.vcard.iter().filter(differs).map(|(field, _)| vcard_path(field)).collect();
             if !fields.is_empty() {
-                let action = Action::SetVcard(jid.clone());
-                set.push_fields(Kind::User, jid, Op::Update, fields, "its vCard differs", action);
+                let action = ObjectAction::SetVcard(jid.clone());
+                set.push_fields(action, fields, "its vCard differs");
             }
         }
         Some(Reading::Unknown(why)) => set.unknown.push(format!("the vCard of {jid}: {why}")),
         None => {}
     }
-    if set.changes.len() + set.unknown.len() == steps {
+    if set.objects.len() + set.unknown.len() == steps {
         set.unchanged += 1;
     }
 }
@@ -193,8 +178,8 @@ fn banned(jid: &Jid, reason: Option<&str>, observed: &ObservedState, set: &mut C
         None => return set.unknown.push(format!("the ban of {jid}: it was not asked for")),
     };
     let reason = reason.unwrap_or_default().to_owned();
-    let action = Action::Ban { account: jid.clone(), reason };
-    set.push_fields(Kind::User, jid, Op::Update, vec![field.to_owned()], why, action);
+    let action = ObjectAction::Ban { account: jid.clone(), reason };
+    set.push_fields(action, vec![field.to_owned()], why);
 }
 
 /// The accounts of a host that ejabberd has from somewhere else. They can be
@@ -225,13 +210,12 @@ fn elsewhere(
 }
 
 fn undeclared(desired: &DesiredState, jid: &Jid, inventory: &Inventory, set: &mut ChangeSet) {
-    let key = ObjectKey::new(Kind::User, jid);
-    let owned = inventory.get(&key).map(|owned| owned.deletion_policy);
+    let owned = inventory.user(jid);
     // An absent `users` key means that accounts are not managed at all.
-    if desired.users.is_none() || desired.policy.ignores(&key.name) {
+    if desired.users.is_none() || desired.policy.ignores(&jid.to_string()) {
         return set.unmanaged.push(Kind::User);
     }
-    if inventory.get(&key).is_some_and(|owned| owned.banned.is_some()) {
+    if owned.is_some_and(|owned| owned.banned.is_some()) {
         // Deleting it would free its name for whoever was to be kept out.
         set.notes.push(format!(
             "{jid} was banned by the operator, and its entry is gone: it stays, and stays banned; \
@@ -239,15 +223,15 @@ fn undeclared(desired: &DesiredState, jid: &Jid, inventory: &Inventory, set: &mu
         ));
         return set.unmanaged.push(Kind::User);
     }
-    match fate(desired, owned) {
+    match fate(desired, owned.map(|owned| owned.deletion_policy)) {
         Fate::Leave => set.unmanaged.push(Kind::User),
         Fate::Forget => {
             set.notes.push(format!("{jid} is retained, and no longer owned"));
             set.unmanaged.push(Kind::User);
-            set.forget.push(key);
+            set.forget.push(ObjectKey::User(jid.clone()));
         }
         Fate::Delete(reason) => {
-            set.push(Kind::User, jid, Op::Delete, reason, Action::DeleteUser(jid.clone()));
+            set.push(ObjectAction::DeleteUser(jid.clone()), reason);
         }
     }
 }

@@ -141,6 +141,24 @@ impl FromStr for Jid {
     }
 }
 
+/// A shared roster group: `name@host`. ejabberd keeps the groups of each host for itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId {
+    /// The group's name on its host.
+    pub name: Localpart,
+    /// The host that has the group.
+    pub host: Vhost,
+}
+
+impl FromStr for GroupId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let Jid { local, host } = text.parse()?;
+        Ok(Self { name: local, host })
+    }
+}
+
 /// A room: `room@service`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomJid {
@@ -200,6 +218,12 @@ impl fmt::Display for Vhost {
 impl fmt::Display for Jid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.local, self.host)
+    }
+}
+
+impl fmt::Display for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.name, self.host)
     }
 }
 

@@ -10,7 +10,7 @@ mod revision;
 mod secret;
 mod version;
 
-pub use jid::{AffiliationId, Jid, Localpart, NameError, RoomJid, Vhost};
+pub use jid::{AffiliationId, GroupId, Jid, Localpart, NameError, RoomJid, Vhost};
 pub use object::{Kind, ObjectKey, Op};
 pub use revision::{Digest, Revision};
 pub use secret::Secret;

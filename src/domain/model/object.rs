@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::jid::{AffiliationId, GroupId, Jid, NameError, RoomJid};
 
 /// The kinds of object, in the order in which a plan creates them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -80,25 +82,115 @@ impl fmt::Display for Op {
     }
 }
 
-/// The identity of one object: its kind and its normalised name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ObjectKey {
-    /// What it is.
-    pub kind: Kind,
-    /// Its full, normalised name, e.g. `ann@example.org`.
-    pub name: String,
+/// The identity of one object.
+///
+/// Serialized as its kind and its full, normalised name, `ann@example.org`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ObjectKey {
+    /// The server process, under the name of its container or of the desired state.
+    Server(String),
+    /// The configuration, under the name of its variant.
+    Config(String),
+    /// An account.
+    User(Jid),
+    /// A shared roster group.
+    Group(GroupId),
+    /// A room.
+    Room(RoomJid),
+    /// The affiliation of one account with one room.
+    Affiliation(AffiliationId),
 }
 
 impl ObjectKey {
-    /// The key of an object of `kind` called `name`.
+    /// Reads the name of an object of `kind`, as [`name`](Self::name) gives it.
+    ///
+    /// # Errors
+    /// The name is not a name of that kind.
+    pub fn parse(kind: Kind, name: &str) -> Result<Self, NameError> {
+        Ok(match kind {
+            Kind::Server => Self::Server(name.to_owned()),
+            Kind::Config => Self::Config(name.to_owned()),
+            Kind::User => Self::User(name.parse()?),
+            Kind::Group => Self::Group(name.parse()?),
+            Kind::Room => Self::Room(name.parse()?),
+            Kind::Affiliation => Self::Affiliation(name.parse()?),
+        })
+    }
+
+    /// The kind of the object.
     #[must_use]
-    pub fn new(kind: Kind, name: &(impl ToString + ?Sized)) -> Self {
-        Self { kind, name: name.to_string() }
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Server(_) => Kind::Server,
+            Self::Config(_) => Kind::Config,
+            Self::User(_) => Kind::User,
+            Self::Group(_) => Kind::Group,
+            Self::Room(_) => Kind::Room,
+            Self::Affiliation(_) => Kind::Affiliation,
+        }
+    }
+
+    /// The full, normalised name, as plans, the store and the command line use it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Server(name) | Self::Config(name) => name.clone(),
+            Self::User(jid) => jid.to_string(),
+            Self::Group(id) => id.to_string(),
+            Self::Room(jid) => jid.to_string(),
+            Self::Affiliation(id) => id.to_string(),
+        }
     }
 }
 
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind, self.name)
+        write!(f, "{} {}", self.kind(), self.name())
+    }
+}
+
+/// The serialized form of an [`ObjectKey`].
+#[derive(Serialize, Deserialize)]
+struct NamedKey {
+    kind: Kind,
+    name: String,
+}
+
+impl Serialize for ObjectKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        NamedKey { kind: self.kind(), name: self.name() }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ObjectKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let NamedKey { kind, name } = NamedKey::deserialize(deserializer)?;
+        Self::parse(kind, &name).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_back_from_its_kind_and_name() {
+        for (kind, name) in [
+            (Kind::Server, "v2-ejabberd"),
+            (Kind::Config, "hardened"),
+            (Kind::User, "ann@a.example"),
+            (Kind::Group, "agents@a.example"),
+            (Kind::Room, "hall@conference.a.example"),
+            (Kind::Affiliation, "hall@conference.a.example/ann@b.example"),
+        ] {
+            let key = ObjectKey::parse(kind, name).unwrap();
+            assert_eq!((key.kind(), key.name()), (kind, name.to_owned()));
+            let json = serde_json::to_string(&key).unwrap();
+            assert_eq!(json, format!(r#"{{"kind":"{kind}","name":"{name}"}}"#));
+            assert_eq!(serde_json::from_str::<ObjectKey>(&json).unwrap(), key);
+        }
+        assert!(ObjectKey::parse(Kind::User, "ann").is_err());
+        assert!(ObjectKey::parse(Kind::Affiliation, "hall@c.example").is_err());
+        assert!(serde_json::from_str::<ObjectKey>(r#"{"kind":"room","name":"hall"}"#).is_err());
     }
 }

@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::Step;
-use crate::domain::diff::{Action, ChangeSet};
+use crate::domain::diff::{ChangeSet, ObjectAction, ObjectStep, Step};
 use crate::domain::inventory::Inventory;
-use crate::domain::model::{Digest, Jid, Kind, Op, RoomJid};
+use crate::domain::model::{Digest, Jid, Kind, ObjectKey, Op};
 use crate::domain::spec::{DesiredState, UserState};
 
 /// The kinds whose deletions are counted.
@@ -21,16 +20,16 @@ pub struct Blocked {
     /// Why, and how to let it through.
     pub reason: String,
     /// The deletions that wait.
-    pub deletions: Vec<Step>,
+    pub deletions: Vec<ObjectStep>,
     /// The accounts that are not created, because those of the same names are
     /// left behind in another store.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub creations: Vec<Step>,
+    pub creations: Vec<ObjectStep>,
 }
 
 impl Blocked {
     /// Everything that waits.
-    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+    pub fn steps(&self) -> impl Iterator<Item = &ObjectStep> {
         self.deletions.iter().chain(&self.creations)
     }
 }
@@ -38,16 +37,16 @@ impl Blocked {
 /// The hash of a set of refused steps, whatever their order: kind, operation and
 /// name of each. A commit that only approves it does not change it.
 #[must_use]
-pub fn digest<'s>(refused: impl IntoIterator<Item = &'s Step>) -> Digest {
+pub fn digest<'s>(refused: impl IntoIterator<Item = &'s ObjectStep>) -> Digest {
     digest_after(refused, 0)
 }
 
 /// The same of a set that was let through `used` times before: each approval counts
 /// once, so the next one has another digest.
-fn digest_after<'s>(refused: impl IntoIterator<Item = &'s Step>, used: u32) -> Digest {
+fn digest_after<'s>(refused: impl IntoIterator<Item = &'s ObjectStep>, used: u32) -> Digest {
     let mut lines: Vec<String> = refused
         .into_iter()
-        .map(|step| format!("{}\t{}\t{}\n", step.kind, step.op, step.name))
+        .map(|step| format!("{}\t{}\t{}\n", step.kind(), step.op(), step.key().name()))
         .collect();
     lines.sort();
     if used > 0 {
@@ -77,7 +76,7 @@ pub struct GuardContext<'a> {
 /// What the guard makes of steps.
 pub struct Guarded {
     /// Those that may be carried out.
-    pub steps: Vec<Step>,
+    pub steps: Vec<ObjectStep>,
     /// Those that may not.
     pub blocked: Option<Blocked>,
     /// The digest of the refused steps, approved or not.
@@ -92,7 +91,7 @@ pub struct Approved {
     /// Their digest, had no approval been used before.
     pub digest: Digest,
     /// The steps.
-    pub steps: Vec<Step>,
+    pub steps: Vec<ObjectStep>,
 }
 
 /// Takes what is refused out of `steps`, unless its digest is approved: the
@@ -101,7 +100,7 @@ pub struct Approved {
 /// each kind there are more after the plan.
 #[must_use]
 pub fn guard(
-    steps: Vec<Step>,
+    steps: Vec<ObjectStep>,
     context: GuardContext<'_>,
     created: &BTreeMap<Kind, usize>,
 ) -> Guarded {
@@ -114,15 +113,12 @@ pub fn guard(
             why.push(reason);
         }
     }
-    let (deletions, rest): (Vec<Step>, Vec<Step>) =
-        steps.into_iter().partition(|step| step.op == Op::Delete && over.contains(&step.kind));
+    let (deletions, rest): (Vec<ObjectStep>, Vec<ObjectStep>) =
+        steps.into_iter().partition(|step| step.op() == Op::Delete && over.contains(&step.kind()));
     let left_behind = &context.set.left_behind;
-    let (creations, passing): (Vec<Step>, Vec<Step>) = rest.into_iter().partition(|step| {
-        let host = || step.name.parse::<Jid>().ok().map(|jid| jid.host);
-        step.kind == Kind::User
-            && step.op == Op::Create
-            && host().is_some_and(|host| left_behind.contains_key(&host))
-    });
+    let is_left_behind = |step: &ObjectStep| matches!(step.action(), ObjectAction::CreateUser(jid) if left_behind.contains_key(&jid.host));
+    let (creations, passing): (Vec<ObjectStep>, Vec<ObjectStep>) =
+        rest.into_iter().partition(is_left_behind);
     if !creations.is_empty() {
         why.extend(left_behind.values().cloned());
     }
@@ -133,7 +129,7 @@ pub fn guard(
     let predicted = declared.filter(|(jid, user)| {
         user.state == UserState::Present && would_leave.contains_key(&jid.host)
     });
-    let predicted: Vec<Step> = predicted.map(|(jid, _)| predicted_creation(jid)).collect();
+    let predicted: Vec<ObjectStep> = predicted.map(|(jid, _)| predicted_creation(jid)).collect();
     if !predicted.is_empty() {
         why.extend(would_leave.values().cloned());
     }
@@ -150,7 +146,7 @@ pub fn guard(
         });
         let mut steps = passing;
         steps.extend(deletions.into_iter().chain(creations));
-        steps.sort_by(|a, b| super::order(a).cmp(&super::order(b)).then(a.name.cmp(&b.name)));
+        super::sort(&mut steps);
         return Guarded { steps, blocked: None, digest, approved };
     }
     let reason = format!("{}; approve the digest {digest} to let them through", why.join("; "));
@@ -159,15 +155,12 @@ pub fn guard(
     Guarded { steps: passing, blocked, digest, approved: None }
 }
 
-fn predicted_creation(jid: &Jid) -> Step {
-    Step {
-        kind: Kind::User,
-        op: Op::Create,
-        name: jid.to_string(),
-        fields: Vec::new(),
-        reason: "left behind by the declared configuration".to_owned(),
-        action: Action::CreateUser(jid.clone()),
-    }
+fn predicted_creation(jid: &Jid) -> ObjectStep {
+    Step::new(
+        ObjectAction::CreateUser(jid.clone()),
+        Vec::new(),
+        "left behind by the declared configuration",
+    )
 }
 
 /// Why the deletions of `kind` are too many, if they are: counted against what
@@ -176,21 +169,21 @@ fn predicted_creation(jid: &Jid) -> Step {
 /// small.
 fn refusal(
     kind: Kind,
-    steps: &[Step],
+    steps: &[ObjectStep],
     context: GuardContext<'_>,
     created: usize,
 ) -> Option<String> {
     let GuardContext { set, desired, inventory, approved: _ } = context;
-    let deleted = || steps.iter().filter(|step| step.kind == kind && step.op == Op::Delete);
+    let deleted = || steps.iter().filter(|step| step.kind() == kind && step.op() == Op::Delete);
     let deletions = deleted().count();
     if deletions == 0 {
         return None;
     }
-    let owned = inventory.of_kind(kind).filter(|(name, _)| is_ours(desired, kind, name)).count();
-    let owned_deletions = deleted().filter(|step| inventory.holds(&step.key())).count();
+    let owned = inventory.of_kind(kind).filter(|(key, _)| is_ours(desired, key)).count();
+    let owned_deletions = deleted().filter(|step| inventory.holds(step.key())).count();
     let present = set.present.get(&kind).copied().unwrap_or(0);
     // What is declared and deleted was ordered by name (`state: absent`), not concluded.
-    let concluded = deleted().any(|step| !desired.declares(&step.key()));
+    let concluded = deleted().any(|step| !desired.declares(step.key()));
     let emptied = concluded && deletions >= present + created;
     if emptied || (created == 0 && owned > 0 && owned_deletions >= owned) {
         let what = match (emptied, if emptied { deletions } else { owned }) {
@@ -213,13 +206,11 @@ fn refusal(
     ))
 }
 
-fn is_ours(desired: &DesiredState, kind: Kind, name: &str) -> bool {
-    match kind {
-        Kind::User => name.parse::<Jid>().is_ok_and(|jid| desired.serves(&jid.host)),
-        Kind::Room => {
-            name.parse::<RoomJid>().is_ok_and(|jid| desired.serves_rooms_of(&jid.service))
-        }
-        Kind::Group => name.parse::<Jid>().is_ok_and(|id| id.host == desired.host),
-        Kind::Server | Kind::Config | Kind::Affiliation => true,
+fn is_ours(desired: &DesiredState, key: &ObjectKey) -> bool {
+    match key {
+        ObjectKey::User(jid) => desired.serves(&jid.host),
+        ObjectKey::Room(jid) => desired.serves_rooms_of(&jid.service),
+        ObjectKey::Group(id) => id.host == desired.host,
+        ObjectKey::Server(_) | ObjectKey::Config(_) | ObjectKey::Affiliation(_) => true,
     }
 }

@@ -4,49 +4,14 @@ mod guard;
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 pub use guard::{Approved, Blocked, GuardContext, Guarded, digest, guard};
 
-use super::diff::{Action, Change, ChangeSet};
+use super::diff::{ChangeSet, ObjectStep, ServerStep, Step, StepInfo};
 use super::inventory::Inventory;
-use super::model::{Digest, Kind, ObjectKey, Op, Revision};
+use super::model::{Digest, Kind, Op, Revision};
 use super::spec::DesiredState;
-
-/// One change of a plan.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Step {
-    /// The kind of the object.
-    pub kind: Kind,
-    /// What is done.
-    pub op: Op,
-    /// The object's name.
-    pub name: String,
-    /// The fields that differ.
-    pub fields: Vec<String>,
-    /// Why.
-    pub reason: String,
-    /// How.
-    #[serde(skip)]
-    pub action: Action,
-}
-
-impl Step {
-    /// Whether it concerns the server as a whole, and has to be through before
-    /// anything on it is looked at. How accounts are stored is a matter of the
-    /// server that runs.
-    #[must_use]
-    pub fn is_of_server(&self) -> bool {
-        matches!(self.kind, Kind::Server | Kind::Config)
-            && !matches!(self.action, Action::StoreAccounts(_))
-    }
-
-    /// The object's key.
-    #[must_use]
-    pub fn key(&self) -> ObjectKey {
-        ObjectKey { kind: self.kind, name: self.name.clone() }
-    }
-}
 
 /// The numbers of a plan.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -63,39 +28,75 @@ pub struct Summary {
     pub unmanaged: usize,
 }
 
-/// The ordered steps of one round.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// The ordered steps of one reconciliation.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// The revision that it serves.
+    /// The revision that the plan serves.
     pub revision: Revision,
-    /// The hash of the deletions that were refused; approving it lets them through.
+    /// The hash of the refused steps; approving this digest lets them through.
     pub digest: Digest,
-    /// What the guard refused.
+    /// The steps that the guard refused.
     pub blocked: Option<Blocked>,
     /// The refused steps that an approval permits.
-    #[serde(skip)]
     pub approved: Option<Approved>,
-    /// What is to be done, in this order.
-    pub steps: Vec<Step>,
+    /// The steps of the server that were carried out before this plan was made.
+    pub done: Vec<StepInfo>,
+    /// The steps of the server, in this order.
+    pub server: Vec<ServerStep>,
+    /// The steps of the objects on the server, in this order, after those of the server.
+    pub objects: Vec<ObjectStep>,
     /// The numbers.
     pub summary: Summary,
-    /// Why the operator does not manage the server's database, if so: the plan then
-    /// has no steps.
-    #[serde(rename = "databaseMissing", skip_serializing_if = "Option::is_none")]
+    /// Why the operator does not manage the server's database; `None` if it does. With a
+    /// reason the plan has no steps.
     pub database_missing: Option<String>,
-    /// Why the state directory is older than the server's database, if it is: the
-    /// plan then has no steps.
-    #[serde(rename = "stateOutdated", skip_serializing_if = "Option::is_none")]
+    /// Why the state directory is older than the server's database; `None` if it is not. With
+    /// a reason the plan has no steps.
     pub state_outdated: Option<String>,
     /// What could not be compared, and why.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<String>,
     /// What an administrator should know.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// What is declared and not in force, and no step can change.
-    #[serde(rename = "notInForce", skip_serializing_if = "Vec::is_empty")]
     pub not_in_force: Vec<NotInForce>,
+}
+
+/// The published form of a plan.
+#[derive(Serialize)]
+struct PublishedPlan<'a> {
+    revision: &'a Revision,
+    digest: &'a Digest,
+    blocked: Option<&'a Blocked>,
+    steps: Vec<&'a StepInfo>,
+    summary: Summary,
+    #[serde(rename = "databaseMissing", skip_serializing_if = "Option::is_none")]
+    database_missing: Option<&'a str>,
+    #[serde(rename = "stateOutdated", skip_serializing_if = "Option::is_none")]
+    state_outdated: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    unknown: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
+    #[serde(rename = "notInForce", skip_serializing_if = "<[NotInForce]>::is_empty")]
+    not_in_force: &'a [NotInForce],
+}
+
+impl Serialize for Plan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        PublishedPlan {
+            revision: &self.revision,
+            digest: &self.digest,
+            blocked: self.blocked.as_ref(),
+            steps: self.steps(),
+            summary: self.summary,
+            database_missing: self.database_missing.as_deref(),
+            state_outdated: self.state_outdated.as_deref(),
+            unknown: &self.unknown,
+            notes: &self.notes,
+            not_in_force: &self.not_in_force,
+        }
+        .serialize(serializer)
+    }
 }
 
 /// Something that is declared and not in force.
@@ -120,18 +121,32 @@ impl std::fmt::Display for NotInForce {
 #[must_use]
 pub fn not_in_force(set: &ChangeSet) -> Vec<NotInForce> {
     let found = set.not_in_force.iter().map(|(key, why)| NotInForce {
-        kind: key.kind,
-        name: key.name.clone(),
+        kind: key.kind(),
+        name: key.name(),
         why: why.clone(),
     });
     found.collect()
 }
 
 impl Plan {
+    /// Whether there is a step, done or to be done.
+    #[must_use]
+    pub fn has_steps(&self) -> bool {
+        !(self.done.is_empty() && self.server.is_empty() && self.objects.is_empty())
+    }
+
+    /// All steps for reports, in the published order.
+    #[must_use]
+    pub fn steps(&self) -> Vec<&StepInfo> {
+        let server = self.server.iter().map(Step::info);
+        let mut open: Vec<&StepInfo> = server.chain(self.objects.iter().map(Step::info)).collect();
+        open.sort_by_key(|step| order(step));
+        self.done.iter().chain(open).collect()
+    }
     /// Whether nothing at all is left to do, refused or not.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.blocked.is_none() && self.withheld().is_none()
+        !self.has_steps() && self.blocked.is_none() && self.withheld().is_none()
     }
 
     /// Why nothing at all is done to the server, if so.
@@ -150,28 +165,32 @@ pub fn plan(
     inventory: &Inventory,
     approved: Option<&Digest>,
 ) -> Plan {
-    let mut steps: Vec<Step> = set.changes.iter().map(step).collect();
-    steps.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.name.cmp(&b.name)));
+    let (mut server, mut objects) = (set.server.clone(), set.objects.clone());
+    sort(&mut server);
+    sort(&mut objects);
     let mut created = BTreeMap::new();
-    for step in steps.iter().filter(|step| step.op == Op::Create) {
-        *created.entry(step.kind).or_default() += 1;
+    for step in objects.iter().filter(|step| step.op() == Op::Create) {
+        *created.entry(step.kind()).or_default() += 1;
     }
     let context = GuardContext { set, desired, inventory, approved };
-    let Guarded { steps, blocked, digest, approved } = guard(steps, context, &created);
+    let Guarded { steps: objects, blocked, digest, approved } = guard(objects, context, &created);
     // Refused, and let through by the approval.
     let refused = digest != guard::digest([]);
     let others =
         Summary { unchanged: set.unchanged, unmanaged: set.unmanaged.len(), ..Summary::default() };
-    let summary = count(&steps, others);
+    let infos = server.iter().map(Step::info).chain(objects.iter().map(Step::info));
+    let summary = count(infos, others);
     let mut notes = set.notes.clone();
     notes.extend(approval(desired, blocked.as_ref(), &digest, refused));
     Plan {
         revision: desired.revision.clone(),
         digest,
         blocked,
-        steps,
-        summary,
         approved,
+        done: Vec::new(),
+        server,
+        objects,
+        summary,
         database_missing: set.database_missing.clone(),
         state_outdated: set.state_outdated.clone(),
         unknown: set.unknown.clone(),
@@ -206,34 +225,29 @@ fn approval(
     })
 }
 
-/// The numbers of `steps`; those of objects without a step are taken over.
+/// The numbers of `steps`. The numbers of objects without a step are those of `others`.
 #[must_use]
-pub fn count(steps: &[Step], others: Summary) -> Summary {
-    let count = |op: Op| steps.iter().filter(|step| step.op == op).count();
-    Summary {
-        create: count(Op::Create),
-        update: count(Op::Update),
-        delete: count(Op::Delete),
-        ..others
+pub fn count<'s>(steps: impl IntoIterator<Item = &'s StepInfo>, others: Summary) -> Summary {
+    let mut summary = Summary { create: 0, update: 0, delete: 0, ..others };
+    for step in steps {
+        match step.op {
+            Op::Create => summary.create += 1,
+            Op::Update => summary.update += 1,
+            Op::Delete => summary.delete += 1,
+        }
     }
+    summary
 }
 
-fn step(change: &Change) -> Step {
-    Step {
-        kind: change.key.kind,
-        op: change.op,
-        name: change.key.name.clone(),
-        fields: change.fields.clone(),
-        reason: change.reason.clone(),
-        action: change.action.clone(),
-    }
+/// Sorts steps into the order of a plan, and by name.
+fn sort<A>(steps: &mut [Step<A>]) {
+    steps.sort_by_cached_key(|step| (order(step.info()), step.key().name()));
 }
 
-/// Everything that builds goes first, from the server to the affiliations;
-/// then what takes away, in reverse, so that nothing is left that refers to
-/// what is gone.
-fn order(step: &Step) -> (bool, i8) {
-    let rank = match step.kind {
+/// Steps that create and update come first, from the server to the affiliations; then steps
+/// that delete, in reverse, so that nothing is left that refers to a deleted object.
+const fn order(step: &StepInfo) -> (bool, i8) {
+    let rank = match step.kind() {
         Kind::Server => 0,
         Kind::Config => 1,
         Kind::User => 2,
@@ -241,6 +255,8 @@ fn order(step: &Step) -> (bool, i8) {
         Kind::Room => 4,
         Kind::Affiliation => 5,
     };
-    let deletes = step.op == Op::Delete;
-    (deletes, if deletes { -rank } else { rank })
+    match step.op {
+        Op::Create | Op::Update => (false, rank),
+        Op::Delete => (true, -rank),
+    }
 }

@@ -85,12 +85,12 @@ pub fn overview(
     groups(desired, observed, &mut seen);
     rooms(desired, observed, &mut seen);
     for kind in [Kind::User, Kind::Group, Kind::Room] {
-        for (name, _) in inventory.of_kind(kind) {
-            seen.there.entry(ObjectKey::new(kind, name)).or_default();
-        }
+        inventory.of_kind(kind).for_each(|(key, _)| seen.present(key));
     }
     let left_out = seen.there.len().saturating_sub(MAX_OBJECTS);
-    let objects = seen.there.into_iter().take(MAX_OBJECTS).map(|(key, about)| {
+    let mut all: Vec<(ObjectKey, Option<String>)> = seen.there.into_iter().collect();
+    all.sort_by_cached_key(|(key, _)| (key.kind(), key.name()));
+    let objects = all.into_iter().take(MAX_OBJECTS).map(|(key, about)| {
         let owned_since = inventory.get(&key).map(|owned| owned.since);
         let (state, why) = match differences.get(&key) {
             Some((state, why)) => (*state, why.clone()),
@@ -102,7 +102,7 @@ pub fn overview(
             None => (Standing::Unmanaged, String::new()),
         };
         let about = about.unwrap_or_default();
-        Object { kind: key.kind, name: key.name, state, why, about, owned_since }
+        Object { kind: key.kind(), name: key.name(), state, why, about, owned_since }
     });
     Overview { objects: objects.collect(), left_out }
 }
@@ -130,12 +130,12 @@ impl Seen {
 fn users(desired: &DesiredState, observed: &ObservedState, seen: &mut Seen) {
     for (jid, user) in desired.users.iter().flatten() {
         let readable = observed.users.get(&jid.host).is_some_and(|r| r.known().is_some());
-        seen.declared(ObjectKey::new(Kind::User, jid), about_user(user), readable);
+        seen.declared(ObjectKey::User(jid.clone()), about_user(user), readable);
     }
     for (host, names) in &observed.users {
         for local in names.known().into_iter().flatten() {
             let jid = Jid { local: local.clone(), host: host.clone() };
-            seen.present(ObjectKey::new(Kind::User, &jid));
+            seen.present(ObjectKey::User(jid));
         }
     }
 }
@@ -145,11 +145,11 @@ fn groups(desired: &DesiredState, observed: &ObservedState, seen: &mut Seen) {
     for (name, group) in desired.groups.iter().flatten() {
         let readable = groups
             .is_some_and(|groups| !matches!(groups.details.get(name), Some(Reading::Unknown(_))));
-        let key = ObjectKey::new(Kind::Group, &desired.group_id(name));
+        let key = ObjectKey::Group(desired.group_id(name));
         seen.declared(key, about_group(group), readable);
     }
     for name in groups.into_iter().flat_map(|groups| &groups.names) {
-        seen.present(ObjectKey::new(Kind::Group, &desired.group_id(name)));
+        seen.present(ObjectKey::Group(desired.group_id(name)));
     }
 }
 
@@ -159,10 +159,10 @@ fn rooms(desired: &DesiredState, observed: &ObservedState, seen: &mut Seen) {
         rooms.is_some_and(|rooms| !matches!(rooms.details.get(room), Some(Reading::Unknown(_))))
     };
     for (name, room) in desired.rooms.iter().flatten() {
-        seen.declared(ObjectKey::new(Kind::Room, name), about_room(room), readable(name));
+        seen.declared(ObjectKey::Room(name.clone()), about_room(room), readable(name));
     }
     for name in rooms.into_iter().flat_map(|rooms| &rooms.present) {
-        seen.present(ObjectKey::new(Kind::Room, name));
+        seen.present(ObjectKey::Room(name.clone()));
     }
 }
 

@@ -34,12 +34,12 @@ pub fn update(status: &mut Status, desired: &DesiredState, report: &RoundReport,
     // What failed before and waits for its next try still fails, for the same reason.
     let before = std::mem::take(&mut status.failing);
     let waiting = report.outcomes.iter().filter(|outcome| waits(outcome)).filter_map(|outcome| {
-        let (key, why) = before.get_key_value(&outcome.step.key().to_string())?;
+        let (key, why) = before.get_key_value(&outcome.step.key.to_string())?;
         Some((key.clone(), why.clone()))
     });
     status.failing = report
         .failures()
-        .map(|(step, error)| (step.key().to_string(), format!("failed to {error}")))
+        .map(|(step, error)| (step.key.to_string(), format!("failed to {error}")))
         .chain(waiting)
         .take(MAX_FAILING)
         .collect();
@@ -55,7 +55,7 @@ pub fn update(status: &mut Status, desired: &DesiredState, report: &RoundReport,
     let contested = report.outcomes.iter().filter(|outcome| is_contested(outcome));
     status.contested = contested
         .take(MAX_FAILING)
-        .map(|outcome| (outcome.step.key().to_string(), outcome.step.reason.clone()))
+        .map(|outcome| (outcome.step.key.to_string(), outcome.step.reason.clone()))
         .collect();
     status.progress = None;
     status.held = report.held.map(ToOwned::to_owned);
@@ -175,7 +175,7 @@ fn degraded(status: &mut Status, report: &RoundReport, now: Timestamp) {
     let failures =
         report.failures().count() + report.outcomes.iter().filter(|outcome| waits(outcome)).count();
     let first =
-        report.failures().next().map(|(step, error)| format!("{}: failed to {error}", step.key()));
+        report.failures().next().map(|(step, error)| format!("{}: failed to {error}", step.key));
     let first =
         first.or_else(|| status.failing.iter().next().map(|(key, why)| format!("{key}: {why}")));
     let latched = match &report.observed.config {
@@ -227,12 +227,12 @@ fn config(status: &mut Status, desired: &DesiredState, report: &RoundReport, now
         );
     };
     let failure =
-        report.failures().find(|(step, _)| step.kind == Kind::Config).map(|(_, error)| error);
+        report.failures().find(|(step, _)| step.kind() == Kind::Config).map(|(_, error)| error);
     let latched = match &report.observed.config {
         Some(Reading::Known(reading)) => reading.latched.as_ref().map(|l| (l, &reading.standing)),
         _ => None,
     };
-    let waiting = report.outcomes.iter().any(|o| o.step.kind == Kind::Config && waits(o));
+    let waiting = report.outcomes.iter().any(|o| o.step.kind() == Kind::Config && waits(o));
     match (&report.observed.config, failure) {
         // As it was told when it failed.
         (_, None)
@@ -275,7 +275,7 @@ fn config(status: &mut Status, desired: &DesiredState, report: &RoundReport, now
         }
         _ => {
             let waits = report.outcomes.iter().find_map(|outcome| match &outcome.result {
-                StepResult::Deferred(why) if outcome.step.kind == Kind::Config => Some(why),
+                StepResult::Deferred(why) if outcome.step.kind() == Kind::Config => Some(why),
                 _ => None,
             });
             let why = waits.map_or_else(String::new, |why| format!(": {why}"));

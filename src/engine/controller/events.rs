@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::checks::audit::{Finding, Verdict};
+use crate::domain::diff::StepInfo;
 use crate::domain::model::{Kind, ObjectKey, Op};
-use crate::domain::plan::Step;
 use crate::domain::status::{Condition, ConditionStatus, ConditionType, News, Reason};
 use crate::engine::reconcile::report::{ApplyError, RoundReport, StepOutcome, StepResult};
 
@@ -54,7 +54,7 @@ fn of_condition((old, new): (&Condition, &Condition)) -> Option<News> {
 }
 
 /// A step that was done, or why it failed.
-type Tried<'r> = (&'r Step, Option<&'r ApplyError>);
+type Tried<'r> = (&'r StepInfo, Option<&'r ApplyError>);
 
 /// Which failures were told already: one that is tried again all night, and
 /// fails in the same words, is told once.
@@ -64,7 +64,7 @@ pub struct EventDeduplicator(BTreeMap<ObjectKey, String>);
 impl EventDeduplicator {
     /// Whether what became of a step is worth a word; remembers that it was said.
     pub fn is_news(&mut self, outcome: &StepOutcome) -> bool {
-        let key = outcome.step.key();
+        let key = outcome.step.key.clone();
         match &outcome.result {
             StepResult::Done => {
                 self.0.remove(&key);
@@ -102,7 +102,7 @@ pub(in crate::engine) fn of_steps(
             StepResult::Failed(error) => Some(error),
             StepResult::Deferred(_) => continue,
         };
-        let group = groups.entry((error.is_some(), step.kind, step.op)).or_default();
+        let group = groups.entry((error.is_some(), step.kind(), step.op)).or_default();
         group.push((step, error));
     }
     groups
@@ -125,7 +125,7 @@ const fn done(op: Op) -> (&'static str, &'static str) {
     }
 }
 
-fn of_step(step: &Step, error: Option<&ApplyError>) -> News {
+fn of_step(step: &StepInfo, error: Option<&ApplyError>) -> News {
     let news = match error {
         None => {
             let fields = match step.fields.as_slice() {
@@ -136,19 +136,19 @@ fn of_step(step: &Step, error: Option<&ApplyError>) -> News {
         }
         Some(error) => News::warning("StepFailed", format!("{}: failed to {error}", step.op)),
     };
-    news.about(&step.key())
+    news.about(&step.key)
 }
 
 /// Many of the same kind at once.
 fn in_one(group: &[Tried<'_>]) -> Option<News> {
     let (first, error) = group.first()?;
-    let what = format!("{} {}s", group.len(), first.kind);
+    let what = format!("{} {}s", group.len(), first.kind());
     let (reason, word) = done(first.op);
     Some(match error {
-        None => News::normal(reason, format!("{what} {word}, {} the first", first.name)),
+        None => News::normal(reason, format!("{what} {word}, {} the first", first.name())),
         Some(error) => News::warning(
             "StepFailed",
-            format!("{what} could not be {word}; {}: failed to {error}", first.name),
+            format!("{what} could not be {word}; {}: failed to {error}", first.name()),
         ),
     })
 }
@@ -230,7 +230,9 @@ mod tests {
                 revision: crate::domain::model::Revision::new("r"),
                 digest: crate::domain::model::Digest::new("d"),
                 blocked: None,
-                steps: Vec::new(),
+                done: Vec::new(),
+                server: Vec::new(),
+                objects: Vec::new(),
                 summary: crate::domain::plan::Summary::default(),
                 approved: None,
                 database_missing: None,
@@ -254,13 +256,11 @@ mod tests {
     #[test]
     fn a_failure_is_not_told_again_after_the_server_was_away() {
         let outcome = StepOutcome {
-            step: Step {
-                kind: Kind::User,
+            step: StepInfo {
+                key: ObjectKey::parse(Kind::User, "ann@a.example").unwrap(),
                 op: Op::Create,
-                name: "ann@a.example".to_owned(),
                 fields: Vec::new(),
                 reason: "declared, not on the server".to_owned(),
-                action: crate::domain::diff::Action::StartServer,
             },
             result: StepResult::Failed(ApplyError::NotReadBack),
         };
@@ -275,13 +275,11 @@ mod tests {
     #[test]
     fn many_of_a_kind_are_one_event() {
         let outcome = |n: usize, result: StepResult| StepOutcome {
-            step: Step {
-                kind: Kind::User,
+            step: StepInfo {
+                key: ObjectKey::parse(Kind::User, &format!("u{n:03}@a.example")).unwrap(),
                 op: Op::Create,
-                name: format!("u{n:03}@a.example"),
                 fields: Vec::new(),
                 reason: "declared, not on the server".to_owned(),
-                action: crate::domain::diff::Action::StartServer,
             },
             result,
         };

@@ -22,7 +22,8 @@ use super::ports::{EventSink, Runtime, Secrets, Source, Store};
 use super::reconcile::deferral::Deferral;
 use super::reconcile::retry::Retries;
 use super::reconcile::round::{Engine, Permission, StalenessCheck};
-use crate::domain::plan::Step;
+use crate::domain::diff::StepInfo;
+use crate::domain::model::Kind;
 use crate::domain::spec;
 use crate::domain::spec::DesiredState;
 use crate::domain::status::{ConditionType, News, Reason};
@@ -194,7 +195,7 @@ impl Controller {
                 }
             });
         }
-        let backing_off = |step: &Step| retries.backing_off(step, now);
+        let backing_off = |step: &StepInfo| retries.backing_off(step, now);
         let confirm = StillDeclared { controller: self, current };
         let permission =
             Permission { approved: None, confirm: &confirm, backing_off: &backing_off };
@@ -242,7 +243,10 @@ impl Controller {
             status.server.supervision = supervision;
             describe(status);
         });
-        Ok(report.outcomes.iter().any(|outcome| outcome.step.is_of_server()))
+        Ok(report
+            .outcomes
+            .iter()
+            .any(|outcome| matches!(outcome.step.kind(), Kind::Server | Kind::Config)))
     }
 
     /// When to look again at the latest: the resync, with a tenth of jitter so

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::report::{StepOutcome, StepResult};
+use crate::domain::diff::ObjectStep;
 use crate::domain::model::Digest;
-use crate::domain::plan::{Approved, Step};
+use crate::domain::plan::Approved;
 use crate::engine::Engine;
 use crate::engine::error::StoreError;
 use crate::engine::ports::StateKey;
@@ -22,7 +23,7 @@ impl Engine {
     pub(in crate::engine) fn use_approval(
         &self,
         approved: Option<&Approved>,
-        steps: &[Step],
+        steps: &[ObjectStep],
     ) -> Result<bool, StoreError> {
         let Some(approved) = approved else { return Ok(false) };
         let uses = steps.iter().any(|step| approved.steps.contains(step));
@@ -41,7 +42,9 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let Some(approved) = approved else { return Ok(()) };
         let mut done = outcomes.iter().filter(|o| matches!(o.result, StepResult::Done));
-        if done.any(|outcome| approved.steps.contains(&outcome.step)) {
+        let is_covered =
+            |outcome: &StepOutcome| approved.steps.iter().any(|s| *s.info() == outcome.step);
+        if done.any(is_covered) {
             return Ok(());
         }
         self.change_approval(&approved.digest, |used| used.saturating_sub(1))

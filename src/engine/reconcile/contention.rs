@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::domain::model::{ObjectKey, Op};
-use crate::domain::plan::Step;
+use crate::domain::diff::StepInfo;
+use crate::domain::model::{Kind, ObjectKey, Op};
 
 /// Put right so often, each time soon after the last, it is contested.
 const TIMES: u32 = 4;
@@ -46,20 +46,20 @@ impl ContendedObject {
     }
 }
 
-fn matter(step: &Step) -> Matter {
-    (step.key(), step.op, step.fields.clone())
+fn matter(step: &StepInfo) -> Matter {
+    (step.key.clone(), step.op, step.fields.clone())
 }
 
 impl Contention {
     /// Whether a step has to wait because somebody keeps undoing it.
-    pub(in crate::engine) fn waits(&self, step: &Step, now: Instant) -> bool {
+    pub(in crate::engine) fn waits(&self, step: &StepInfo, now: Instant) -> bool {
         let until = self.seen.get(&matter(step)).and_then(ContendedObject::until);
         until.is_some_and(|until| now < until)
     }
 
     /// Notes that a step was carried out.
-    pub(in crate::engine) fn done(&mut self, step: &Step, now: Instant) {
-        if step.is_of_server() {
+    pub(in crate::engine) fn done(&mut self, step: &StepInfo, now: Instant) {
+        if matches!(step.kind(), Kind::Server | Kind::Config) {
             // The supervisor has a backoff of its own, and configurations a latch.
             return;
         }
@@ -88,17 +88,13 @@ impl Contention {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::diff::Action;
-    use crate::domain::model::Kind;
 
-    fn step(field: &str) -> Step {
-        Step {
-            kind: Kind::Room,
+    fn step(field: &str) -> StepInfo {
+        StepInfo {
+            key: ObjectKey::parse(Kind::Room, "hall@conference.example.org").unwrap(),
             op: Op::Update,
-            name: "hall@conference.example.org".to_owned(),
             fields: vec![field.to_owned()],
             reason: String::new(),
-            action: Action::StartServer,
         }
     }
 

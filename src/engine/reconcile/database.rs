@@ -16,7 +16,7 @@ use crate::domain::configuration::{AccountStore, Configuration};
 use crate::domain::database::{Database, Found, Match};
 use crate::domain::diff::ChangeSet;
 use crate::domain::inventory::Inventory;
-use crate::domain::model::{Jid, Kind, Localpart, ObjectKey, Vhost};
+use crate::domain::model::{Jid, Localpart, ObjectKey, Vhost};
 use crate::domain::observed::{ObservedState, ProcessState, Reading};
 use crate::domain::spec::DesiredState;
 use crate::engine::Engine;
@@ -52,13 +52,15 @@ impl Decision {
             }
             Self::Missing(why) => {
                 set.leave_objects();
-                set.changes.clear();
+                set.server.clear();
+                set.objects.clear();
                 set.unknown.clear();
                 set.database_missing = Some(why);
             }
             Self::Outdated(why) => {
                 set.leave_objects();
-                set.changes.clear();
+                set.server.clear();
+                set.objects.clear();
                 set.unknown.clear();
                 set.state_outdated = Some(why);
             }
@@ -177,7 +179,7 @@ impl Engine {
             // A look tells what would be done.
             Some(_) => {
                 let others = inventory.keys().filter(|key| !desired.declares(key));
-                let others: Vec<ObjectKey> = others.cloned().collect();
+                let others: Vec<ObjectKey> = others.collect();
                 others.iter().for_each(|key| inventory.remove(key));
             }
             None if adopt && settle == Settle::Adopt => {
@@ -241,7 +243,7 @@ impl Engine {
         inventory: &mut Inventory,
         settle: Settle,
     ) -> Result<(), StoreError> {
-        let owned: Vec<ObjectKey> = inventory.keys().cloned().collect();
+        let owned: Vec<ObjectKey> = inventory.keys().collect();
         if settle == Settle::Adopt {
             self.store.record(&[], &owned)?;
             self.keep_database(found)?;
@@ -274,7 +276,7 @@ fn ways_out_of_old_state(why: &str) -> String {
 }
 
 fn owns_accounts(inventory: &Inventory) -> bool {
-    inventory.of_kind(Kind::User).next().is_some()
+    inventory.users().next().is_some()
 }
 
 /// How many owned accounts that `counts` were looked for, and are there.
@@ -284,11 +286,10 @@ pub(in crate::engine) fn accounts(
     counts: impl Fn(&Jid, Timestamp) -> bool,
 ) -> Found {
     let mut found = Found::default();
-    for (name, owned) in inventory.of_kind(Kind::User) {
-        let Ok(jid) = name.parse::<Jid>() else { continue };
+    for (jid, owned) in inventory.users() {
         // A host that the file does not name any more is not looked at.
         let Some(names) = users.get(&jid.host) else { continue };
-        if !counts(&jid, owned.since) {
+        if !counts(jid, owned.since) {
             continue;
         }
         match names {
@@ -359,6 +360,5 @@ fn serves(desired: &DesiredState, host: &str) -> bool {
 }
 
 fn owned_on(inventory: &Inventory, host: &str) -> usize {
-    let on_host = |(name, _): &(&str, _)| name.rsplit_once('@').is_some_and(|(_, at)| at == host);
-    inventory.of_kind(Kind::User).filter(on_host).count()
+    inventory.users().filter(|(jid, _)| jid.host.as_str() == host).count()
 }

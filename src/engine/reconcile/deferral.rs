@@ -7,8 +7,11 @@ use jiff::Timestamp;
 use super::maintenance;
 use super::report::{StepOutcome, StepResult};
 use super::round::{Permission, View};
-use crate::domain::diff::Action;
-use crate::domain::plan::{Plan, Step};
+use crate::domain::diff::{
+    Action, ConfigChange, ObjectAction, ObjectStep, ServerAction, ServerStep, Step, StepInfo,
+};
+use crate::domain::plan::Plan;
+use crate::domain::rollout::Method;
 use crate::domain::spec::{DesiredState, Mode};
 
 /// Why a step is not tried in this reconciliation.
@@ -130,56 +133,98 @@ impl DeferralContext {
             leaves_accounts: !view.set.would_leave.is_empty() && plan.blocked.is_some(),
         }
     }
-}
 
-/// Splits off the steps that have to wait.
-pub(in crate::engine) fn sort_out(
-    desired: &DesiredState,
-    context: &DeferralContext,
-    steps: Vec<Step>,
-    permission: &Permission<'_>,
-) -> (Vec<Step>, Vec<StepOutcome>) {
-    let closed = maintenance::waits(&desired.server.maintenance, Timestamp::now());
-    // What is down already is not interrupted by what is done on the way up.
-    let comes_up =
-        steps.iter().any(|step| matches!(step.action, Action::StartServer | Action::CreateServer));
-    let (mut ready, mut waiting) = (Vec::new(), Vec::new());
-    for step in steps {
-        let why = match (&step.action, &closed) {
-            // It may be serving, and no gate could judge it after the change.
-            (Action::ApplyConfig { .. } | Action::ReplaceServer, _) if context.unseen => {
+    /// Why a step of the server has to wait, whatever the maintenance window says.
+    fn deferral_of(&self, action: &ServerAction) -> Option<Deferral> {
+        let stops = match action {
+            ServerAction::Replace { .. } | ServerAction::Stop { .. } => true,
+            ServerAction::ApplyConfig(change) => change.method == Method::Restart,
+            ServerAction::Create { .. }
+            | ServerAction::Start { .. }
+            | ServerAction::DisableRestartPolicy { .. } => false,
+        };
+        match action {
+            // The server may be serving, and no gate could judge it after the change.
+            ServerAction::ApplyConfig(_) | ServerAction::Replace { .. } if self.unseen => {
                 Some(Deferral::CannotSee)
             }
-            (Action::ApplyConfig { .. }, _) if context.leaves_accounts => {
-                Some(Deferral::LeavesAccounts)
-            }
-            (
-                Action::ApplyConfig { restart: true, .. }
-                | Action::ReplaceServer
-                | Action::StopServer,
-                _,
-            ) if let Some(option) = context.removed_by => {
+            ServerAction::ApplyConfig(_) if self.leaves_accounts => Some(Deferral::LeavesAccounts),
+            _ if stops && let Some(option) = self.removed_by => {
                 Some(Deferral::RemovedWhenStopped(option))
             }
-            (Action::CreateServer | Action::ApplyConfig { .. }, _) if context.owner.is_some() => {
-                context.owner.clone().map(Deferral::ContainerOwner)
+            ServerAction::Create { .. } | ServerAction::ApplyConfig(_)
+                if let Some(owner) = &self.owner =>
+            {
+                Some(Deferral::ContainerOwner(owner.clone()))
             }
-            (Action::ApplyConfig { latched: Some(_), .. }, _) => Some(Deferral::ConfigLatched),
-            (_, Some(window)) if !comes_up && maintenance::interrupts(&step) => {
+            ServerAction::ApplyConfig(ConfigChange { latched: Some(_), .. }) => {
+                Some(Deferral::ConfigLatched)
+            }
+            ServerAction::ApplyConfig(_)
+            | ServerAction::Create { .. }
+            | ServerAction::Start { .. }
+            | ServerAction::Stop { .. }
+            | ServerAction::Replace { .. }
+            | ServerAction::DisableRestartPolicy { .. } => None,
+        }
+    }
+}
+
+/// Steps that can be carried out, and the outcomes of those that have to wait.
+pub(in crate::engine) struct Sorted<A> {
+    pub(in crate::engine) ready: Vec<Step<A>>,
+    pub(in crate::engine) waiting: Vec<StepOutcome>,
+}
+
+/// Splits off the steps of the server that have to wait.
+pub(in crate::engine) fn sort_server_steps(
+    desired: &DesiredState,
+    context: &DeferralContext,
+    steps: Vec<ServerStep>,
+    permission: &Permission<'_>,
+) -> Sorted<ServerAction> {
+    let closed = maintenance::waits(&desired.server.maintenance, Timestamp::now());
+    // A server that is down is not interrupted by a change on the way up.
+    let comes_up = steps.iter().any(|step| {
+        matches!(step.action(), ServerAction::Start { .. } | ServerAction::Create { .. })
+    });
+    let window = closed.filter(|_| !comes_up);
+    sort_out(steps, |step| {
+        context.deferral_of(step.action()).or_else(|| match &window {
+            Some(window) if maintenance::interrupts(step.action()) => {
                 Some(Deferral::Maintenance(window.clone()))
             }
-            _ => (permission.backing_off)(&step),
-        };
-        match why {
-            Some(why) => waiting.push(StepOutcome { step, result: StepResult::Deferred(why) }),
+            _ => (permission.backing_off)(step.info()),
+        })
+    })
+}
+
+/// Splits off the steps of objects that have to wait.
+pub(in crate::engine) fn sort_object_steps(
+    steps: Vec<ObjectStep>,
+    permission: &Permission<'_>,
+) -> Sorted<ObjectAction> {
+    sort_out(steps, |step| (permission.backing_off)(step.info()))
+}
+
+fn sort_out<A: Action>(
+    steps: Vec<Step<A>>,
+    deferral: impl Fn(&Step<A>) -> Option<Deferral>,
+) -> Sorted<A> {
+    let (mut ready, mut waiting) = (Vec::new(), Vec::new());
+    for step in steps {
+        match deferral(&step) {
+            Some(why) => waiting
+                .push(StepOutcome { step: step.into_info(), result: StepResult::Deferred(why) }),
             None => ready.push(step),
         }
     }
-    (ready, waiting)
+    Sorted { ready, waiting }
 }
 
+/// The same deferral for all of `steps`.
 pub(in crate::engine) fn deferred_all(
-    steps: Vec<Step>,
+    steps: impl IntoIterator<Item = StepInfo>,
     why: &Deferral,
 ) -> impl Iterator<Item = StepOutcome> {
     steps

@@ -1,6 +1,6 @@
 //! What a deletion takes along, which a plan says before it is done.
 
-use crate::domain::diff::{Action, ChangeSet};
+use crate::domain::diff::{ChangeSet, ObjectAction};
 use crate::domain::model::{Jid, Op};
 use crate::engine::Engine;
 
@@ -10,22 +10,33 @@ const COUNTED: usize = 20;
 impl Engine {
     /// Adds to the reason of each deletion what is lost with the object.
     pub(in crate::engine) async fn say_what_goes(&self, set: &mut ChangeSet) {
-        let deletions = set.changes.iter().filter(|change| change.op == Op::Delete);
-        let few =
-            deletions.filter(|c| matches!(c.action, Action::DeleteUser(_))).count() <= COUNTED;
-        for change in set.changes.iter_mut().filter(|change| change.op == Op::Delete) {
-            let what = match &change.action {
-                Action::DeleteUser(jid) if few => self.of_account(jid).await,
-                Action::DeleteUser(_) => {
+        let accounts =
+            set.objects.iter().filter(|step| matches!(step.action(), ObjectAction::DeleteUser(_)));
+        let few = accounts.count() <= COUNTED;
+        for step in set.objects.iter_mut().filter(|step| step.op() == Op::Delete) {
+            let what = match step.action() {
+                ObjectAction::DeleteUser(jid) if few => self.of_account(jid).await,
+                ObjectAction::DeleteUser(_) => {
                     "its roster, vCard, waiting messages and archive go with it".to_owned()
                 }
-                Action::DeleteGroup(_) => "its members no longer see each other".to_owned(),
-                Action::DeleteRoom(_) => {
+                ObjectAction::DeleteGroup(_) => "its members no longer see each other".to_owned(),
+                ObjectAction::DeleteRoom(_) => {
                     "its history, subject and affiliations go with it".to_owned()
                 }
-                _ => continue,
+                ObjectAction::RemoveAffiliation(_)
+                | ObjectAction::SetAffiliation { .. }
+                | ObjectAction::StoreAccounts { .. }
+                | ObjectAction::CreateUser(_)
+                | ObjectAction::SetPassword(_)
+                | ObjectAction::SetVcard(_)
+                | ObjectAction::Ban { .. }
+                | ObjectAction::Unban(_)
+                | ObjectAction::CreateGroup(_)
+                | ObjectAction::UpdateGroup(_)
+                | ObjectAction::CreateRoom(_)
+                | ObjectAction::UpdateRoom { .. } => continue,
             };
-            change.reason = format!("{}; {what}", change.reason);
+            step.explain(&what);
         }
     }
 

@@ -79,7 +79,7 @@ impl Engine {
         let changed = self.store.recall(StateKey::OwnershipChanged)?.is_some();
         let interrupted = changed && beside == ours.unwrap_or(0) + 1;
         // A new state directory owns nothing, and so deletes nothing.
-        let new = ours.is_none() && inventory.keys().next().is_none();
+        let new = ours.is_none() && inventory.is_empty();
         if new || interrupted || ours.is_some_and(|ours| ours >= beside) {
             return Ok(None);
         }
@@ -99,7 +99,7 @@ impl Engine {
         inventory: &mut Inventory,
     ) -> Result<(), StoreError> {
         let others = inventory.keys().filter(|key| !desired.declares(key));
-        let others: Vec<_> = others.cloned().collect();
+        let others: Vec<_> = others.collect();
         self.store.record(&[], &others)?;
         others.iter().for_each(|key| inventory.remove(key));
         self.take_generation(found).await?;

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::domain::diff::Action;
-use crate::domain::plan::Step;
+use crate::domain::diff::ServerAction;
+use crate::domain::rollout::Method;
 use crate::domain::spec::{Maintenance, Window};
 
 /// Minutes of a day.
@@ -12,8 +12,15 @@ const DAY: u16 = 24 * 60;
 
 /// Whether a step interrupts people who are connected. Repairs do not: there
 /// is nobody to interrupt any more.
-pub(in crate::engine) fn interrupts(step: &Step) -> bool {
-    matches!(step.action, Action::ReplaceServer | Action::ApplyConfig { restart: true, .. })
+pub(in crate::engine) fn interrupts(action: &ServerAction) -> bool {
+    match action {
+        ServerAction::Replace { .. } => true,
+        ServerAction::ApplyConfig(change) => change.method == Method::Restart,
+        ServerAction::Create { .. }
+        | ServerAction::Start { .. }
+        | ServerAction::Stop { .. }
+        | ServerAction::DisableRestartPolicy { .. } => false,
+    }
 }
 
 /// Why an interruption has to wait at `now`, if it has to. A time zone that

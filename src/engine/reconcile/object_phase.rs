@@ -10,11 +10,11 @@ use super::deferral::{Deferral, deferred_all};
 use super::report::{ApplyError, StepOutcome, StepResult};
 use super::round::{Permission, Reconciled, Settle, View};
 use super::server_phase::ServerSettled;
-use crate::domain::diff::{Action, ChangeSet};
+use crate::domain::diff::{ChangeSet, ObjectStep, Step};
 use crate::domain::model::{ObjectKey, Op};
 use crate::domain::observed::Reading;
 use crate::domain::plan;
-use crate::domain::plan::{GuardContext, Plan, Step};
+use crate::domain::plan::{GuardContext, Plan};
 use crate::domain::spec::DesiredState;
 use crate::engine::Engine;
 use crate::engine::error::StoreError;
@@ -48,8 +48,8 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let ServerSettled { view, plan, objects, outcomes, .. } = settled;
         let objects = std::mem::take(objects);
-        let (deletes, builds): (Vec<Step>, Vec<Step>) =
-            objects.into_iter().partition(|step| step.op == Op::Delete);
+        let (deletes, builds): (Vec<ObjectStep>, Vec<ObjectStep>) =
+            objects.into_iter().partition(|step| step.op() == Op::Delete);
         if !view.set.left_behind.is_empty()
             && plan.blocked.is_none()
             && let Reading::Known(found) = &view.state.database
@@ -66,7 +66,10 @@ impl Engine {
             Self::guard_deletions_again(desired, permission, view, plan, deletes, outcomes);
         if !deletes.is_empty() {
             match permission.confirm.blocked_reason().await {
-                Some(why) => outcomes.extend(deferred_all(deletes, &why)),
+                Some(why) => {
+                    let deletes = deletes.into_iter().map(Step::into_info);
+                    outcomes.extend(deferred_all(deletes, &why));
+                }
                 None => {
                     if !approval_used {
                         approval_used = self.use_approval(approved.as_ref(), &deletes)?;
@@ -89,23 +92,24 @@ impl Engine {
         permission: &Permission<'_>,
         view: &View,
         plan: &mut Plan,
-        deletes: Vec<Step>,
+        deletes: Vec<ObjectStep>,
         outcomes: &mut Vec<StepOutcome>,
-    ) -> Vec<Step> {
+    ) -> Vec<ObjectStep> {
         let mut created = BTreeMap::new();
         let done = outcomes.iter().filter(|o| matches!(o.result, StepResult::Done));
         for outcome in done.filter(|outcome| outcome.step.op == Op::Create) {
-            *created.entry(outcome.step.kind).or_default() += 1;
+            *created.entry(outcome.step.kind()).or_default() += 1;
         }
         let View { set, inventory, .. } = view;
         let context = GuardContext { set, desired, inventory, approved: permission.approved };
         let guarded = plan::guard(deletes, context, &created);
         let Some(refused) = guarded.blocked else { return guarded.steps };
-        outcomes.extend(deferred_all(refused.deletions.clone(), &Deferral::CreationFailed));
+        let waiting = refused.deletions.iter().map(|step| step.info().clone());
+        outcomes.extend(deferred_all(waiting, &Deferral::CreationFailed));
         // One digest cannot name both: those of the plan come first.
         if plan.blocked.is_none() {
-            plan.steps.retain(|step| !refused.deletions.contains(step));
-            plan.summary = plan::count(&plan.steps, plan.summary);
+            plan.objects.retain(|step| !refused.deletions.contains(step));
+            plan.summary = plan::count(plan.steps(), plan.summary);
             plan.digest = guarded.digest;
             plan.blocked = Some(refused);
         }
@@ -144,13 +148,12 @@ impl Engine {
 fn differing(set: &ChangeSet) -> BTreeSet<(&ObjectKey, Op)> {
     // A declared configuration that is held back goes on differing, whatever became of
     // the configuration in force.
-    let held_back =
-        |action: &Action| matches!(action, Action::ApplyConfig { latched: Some(_), .. });
-    let open = set.changes.iter().filter(|change| !held_back(&change.action));
-    open.map(|change| (&change.key, change.op)).collect()
+    let server = set.server.iter().filter(|step| !step.action().is_latched()).map(Step::info);
+    let open = server.chain(set.objects.iter().map(Step::info));
+    open.map(|step| (&step.key, step.op)).collect()
 }
 
 fn still_differs(outcome: &StepOutcome, differing: &BTreeSet<(&ObjectKey, Op)>) -> bool {
     matches!(outcome.result, StepResult::Done)
-        && differing.contains(&(&outcome.step.key(), outcome.step.op))
+        && differing.contains(&(&outcome.step.key, outcome.step.op))
 }

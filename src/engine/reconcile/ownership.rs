@@ -9,7 +9,7 @@ use super::database::FOR_LONG;
 use super::observe::Observation;
 use crate::domain::diff::ChangeSet;
 use crate::domain::inventory::{Ban, Inventory, Origin, Owned};
-use crate::domain::model::{Jid, Kind, ObjectKey};
+use crate::domain::model::{Kind, ObjectKey};
 use crate::domain::observed::{ObservedState, Reading};
 use crate::domain::spec::{DesiredState, PasswordPolicy, UserState};
 use crate::engine::Engine;
@@ -101,7 +101,7 @@ pub(in crate::engine) fn vanished(
     let users = desired.users.iter().flatten();
     let missing = users.filter(|(jid, user)| {
         let names = there.users.get(&jid.host).and_then(Reading::known);
-        let owned = inventory.get(&ObjectKey::new(Kind::User, jid));
+        let owned = inventory.user(jid);
         user.state == UserState::Present
             && names.is_some_and(|names| !names.contains(&jid.local))
             && owned.is_some_and(|owned| now.duration_since(owned.since) > FOR_LONG)
@@ -118,8 +118,7 @@ pub(in crate::engine) fn changed_policies(
 ) -> Vec<(ObjectKey, Owned)> {
     let mut changed = Vec::new();
     for kind in [Kind::User, Kind::Room] {
-        for (name, before) in inventory.of_kind(kind) {
-            let key = ObjectKey::new(kind, name);
+        for (key, before) in inventory.of_kind(kind) {
             let policy = super::apply::declared_policy(desired, &key);
             if desired.declares(&key) && policy != before.deletion_policy {
                 changed.push((key, Owned { deletion_policy: policy, ..before.clone() }));
@@ -137,8 +136,8 @@ type Forgetting = fn(&mut Owned);
 fn let_go(desired: &DesiredState, inventory: &Inventory) -> Vec<(ObjectKey, Forgetting)> {
     let mut go: Vec<(ObjectKey, Forgetting)> = Vec::new();
     for (jid, user) in desired.users.iter().flatten() {
-        let key = ObjectKey::new(Kind::User, jid);
-        let Some(owned) = inventory.get(&key) else { continue };
+        let key = ObjectKey::User(jid.clone());
+        let Some(owned) = inventory.user(jid) else { continue };
         let free = user.password.is_none() || user.password_policy == PasswordPolicy::Initial;
         if free && owned.password.is_some() {
             go.push((key.clone(), |owned| owned.password = None));
@@ -159,8 +158,8 @@ fn bans_seen(
 ) -> Vec<(ObjectKey, Option<Ban>)> {
     let mut seen = Vec::new();
     for (jid, reading) in &there.bans {
-        let key = ObjectKey::new(Kind::User, jid);
-        let known = inventory.get(&key).and_then(|owned| owned.banned.as_ref());
+        let key = ObjectKey::User(jid.clone());
+        let known = inventory.user(jid).and_then(|owned| owned.banned.as_ref());
         let declared = desired.users.as_ref().and_then(|users| users.get(jid));
         let shall_be = declared.is_some_and(|user| matches!(user.state, UserState::Banned { .. }));
         match (reading, known) {
@@ -173,11 +172,10 @@ fn bans_seen(
     }
     // With the account went the ban: one that is made again is not banned, and
     // before 24.06 the server itself could not tell.
-    for (name, owned) in inventory.of_kind(Kind::User) {
-        let Ok(jid) = name.parse::<Jid>() else { continue };
+    for (jid, owned) in inventory.users() {
         let names = there.users.get(&jid.host).and_then(Reading::known);
         if owned.banned.is_some() && names.is_some_and(|names| !names.contains(&jid.local)) {
-            seen.push((ObjectKey::new(Kind::User, name), None));
+            seen.push((ObjectKey::User(jid.clone()), None));
         }
     }
     seen

@@ -7,9 +7,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::deferral::Deferral;
+use crate::domain::diff::StepInfo;
 use crate::domain::model::{Digest, Kind, ObjectKey, Op, Vhost};
 use crate::domain::observed::{ObservedState, Usage};
-use crate::domain::plan::{Plan, Step};
+use crate::domain::plan::Plan;
 use crate::domain::status::Counts;
 use crate::domain::status::overview::Overview;
 use crate::ejabberd::{Class, ControlError};
@@ -147,7 +148,7 @@ impl StepResult {
 #[derive(Debug)]
 pub struct StepOutcome {
     /// The step.
-    pub step: Step,
+    pub step: StepInfo,
     /// What became of it.
     pub result: StepResult,
 }
@@ -199,13 +200,13 @@ pub const STARTING: &str = "the server is starting";
 
 /// The span of a step: what is logged within belongs to it.
 #[must_use]
-pub fn step_span(step: &Step) -> tracing::Span {
-    tracing::info_span!("step", kind = step.kind.as_str(), op = %step.op, object = step.name)
+pub fn step_span(step: &StepInfo) -> tracing::Span {
+    tracing::info_span!("step", kind = step.kind().as_str(), op = %step.op, object = step.name())
 }
 
 impl RoundReport {
     /// The steps that failed.
-    pub fn failures(&self) -> impl Iterator<Item = (&Step, &ApplyError)> {
+    pub fn failures(&self) -> impl Iterator<Item = (&StepInfo, &ApplyError)> {
         self.outcomes.iter().filter_map(|outcome| match &outcome.result {
             StepResult::Failed(error) => Some((&outcome.step, error)),
             StepResult::Done | StepResult::Deferred(_) => None,
@@ -221,7 +222,7 @@ impl RoundReport {
             StepResult::Done => false,
         };
         let keys: BTreeSet<ObjectKey> =
-            self.outcomes.iter().filter(fails).map(|outcome| outcome.step.key()).collect();
+            self.outcomes.iter().filter(fails).map(|outcome| outcome.step.key.clone()).collect();
         keys.into_iter()
     }
 

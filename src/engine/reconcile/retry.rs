@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::contention::Contention;
 use super::deferral::Deferral;
 use super::report::{RoundReport, StepResult};
+use crate::domain::diff::StepInfo;
 use crate::domain::model::{Kind, ObjectKey};
-use crate::domain::plan::Step;
 use crate::domain::spec::Backoff;
 
 /// The first wait of an object that failed.
@@ -47,8 +47,8 @@ pub(in crate::engine) struct Retries {
 
 impl Retries {
     /// Why a step has to wait, if it has to.
-    pub(in crate::engine) fn backing_off(&self, step: &Step, now: Instant) -> Option<Deferral> {
-        if self.failing.get(&step.key()).is_some_and(|failure| now < failure.until) {
+    pub(in crate::engine) fn backing_off(&self, step: &StepInfo, now: Instant) -> Option<Deferral> {
+        if self.failing.get(&step.key).is_some_and(|failure| now < failure.until) {
             return Some(Deferral::Backoff);
         }
         self.contention.waits(step, now).then_some(Deferral::Contended)
@@ -64,11 +64,11 @@ impl Retries {
     ) {
         let mut before = std::mem::take(&mut self.failing);
         for outcome in &report.outcomes {
-            let key = outcome.step.key();
+            let key = outcome.step.key.clone();
             match (&outcome.result, before.remove(&key)) {
                 (StepResult::Failed(_), known) => {
                     // What concerns the server as a whole may interrupt it.
-                    let first = match key.kind {
+                    let first = match key.kind() {
                         Kind::Server | Kind::Config => backoff.initial,
                         _ => FIRST_WAIT,
                     };

@@ -15,10 +15,11 @@ use super::recheck::RecheckBudget;
 use super::report::{RoundReport, StepOutcome, StepResult};
 use super::summary::{Took, report};
 use crate::domain::diff::ChangeSet;
+use crate::domain::diff::StepInfo;
 use crate::domain::inventory::Inventory;
 use crate::domain::model::{Digest, Op};
 use crate::domain::observed::{ObservedState, Reading, RuntimeDrift};
-use crate::domain::plan::{Plan, Step};
+use crate::domain::plan::Plan;
 use crate::domain::spec::{DeletionPolicy, DesiredState};
 use crate::domain::supervision::Others;
 use crate::domain::{diff, plan};
@@ -66,7 +67,7 @@ pub struct Permission<'a> {
     pub confirm: &'a dyn StalenessCheck,
     /// Why a step is to wait, if it is: its object failed a moment ago, or is
     /// contested.
-    pub backing_off: &'a (dyn Fn(&Step) -> Option<Deferral> + Sync),
+    pub backing_off: &'a (dyn Fn(&StepInfo) -> Option<Deferral> + Sync),
 }
 
 /// Says whether what is about to be deleted may be.
@@ -145,12 +146,12 @@ impl Engine {
             Reconciled::unchanged(planned)
         } else {
             let owner = self.creation_waits(&planned.view.state, started)?;
-            if planned.plan.steps.is_empty() {
-                Reconciled::unchanged(planned)
-            } else {
+            if planned.plan.has_steps() {
                 let settled =
                     Box::pin(self.server_phase(desired, permission, planned, owner)).await?;
                 Box::pin(self.object_phase(desired, permission, settled)).await?
+            } else {
+                Reconciled::unchanged(planned)
             }
         };
         if held.is_none() {
@@ -248,7 +249,7 @@ impl Engine {
         if let Err(error) = remembered {
             set.unknown.push(format!("the state directory: failed to {error}"));
             // What is to be kept could not be remembered, so nothing is deleted.
-            set.changes.retain(|change| change.op != Op::Delete);
+            set.objects.retain(|step| step.op() != Op::Delete);
         } else if adopts && set.withheld().is_none() {
             set.unknown.extend(self.publish(desired, &observation.state, &inventory).await);
         }

@@ -2,11 +2,12 @@
 //! configuration. Starting or changing the server invalidates the observation,
 //! so the phase observes and plans again.
 
-use super::deferral::{DeferralContext, sort_out};
+use super::deferral::{DeferralContext, Sorted, sort_object_steps, sort_server_steps};
 use super::report::StepOutcome;
 use super::round::{Permission, Planned, Settle, View};
 use super::summary::with_steps_before;
-use crate::domain::plan::{Plan, Step};
+use crate::domain::diff::ObjectStep;
+use crate::domain::plan::Plan;
 use crate::domain::spec::DesiredState;
 use crate::engine::Engine;
 use crate::engine::error::StoreError;
@@ -19,7 +20,7 @@ pub(super) struct ServerSettled {
     pub(super) view: View,
     pub(super) plan: Plan,
     /// The steps of objects that can be carried out now.
-    pub(super) objects: Vec<Step>,
+    pub(super) objects: Vec<ObjectStep>,
     /// The outcomes of the server's steps, and the steps that are deferred.
     pub(super) outcomes: Vec<StepOutcome>,
     _made_here: MadeHere,
@@ -39,19 +40,21 @@ impl Engine {
     ) -> Result<ServerSettled, StoreError> {
         let Planned { view, plan } = planned;
         let context = DeferralContext::of(&view, &plan, owner);
-        let (ready, outcomes) = sort_out(desired, &context, plan.steps.clone(), permission);
-        if !ready.is_empty() {
+        let server = sort_server_steps(desired, &context, plan.server.clone(), permission);
+        let objects = sort_object_steps(plan.objects.clone(), permission);
+        if !(server.ready.is_empty() && objects.ready.is_empty()) {
             self.events.take(EngineEvent::StepsBegin(&plan));
         }
-        let (server, objects): (Vec<Step>, Vec<Step>) =
-            ready.into_iter().partition(Step::is_of_server);
-        if server.is_empty() {
+        let mut outcomes = server.waiting;
+        if server.ready.is_empty() {
+            outcomes.extend(objects.waiting);
+            let objects = objects.ready;
             return Ok(ServerSettled { view, plan, objects, outcomes, _made_here: MadeHere });
         }
         let refused = Self::refused_config(&view.state);
-        let settled = self.settle_server(desired, server, refused, permission.confirm).await;
-        let before = outcomes.into_iter().filter(|outcome| outcome.step.is_of_server());
-        self.plan_again(desired, permission, before.chain(settled).collect()).await
+        outcomes
+            .extend(self.settle_server(desired, server.ready, refused, permission.confirm).await);
+        self.plan_again(desired, permission, outcomes).await
     }
 
     /// Observes and plans after the steps of the server.
@@ -63,11 +66,10 @@ impl Engine {
     ) -> Result<ServerSettled, StoreError> {
         let planned = self.observe_and_plan(desired, permission, Settle::Adopt).await?;
         let Planned { view, plan } = planned;
-        let context = DeferralContext::of(&view, &plan, None);
-        let (ready, deferred) = sort_out(desired, &context, plan.steps.clone(), permission);
-        let objects: Vec<Step> = ready.into_iter().filter(|step| !step.is_of_server()).collect();
-        outcomes.extend(deferred.into_iter().filter(|outcome| !outcome.step.is_of_server()));
+        let Sorted { ready: objects, waiting } =
+            sort_object_steps(plan.objects.clone(), permission);
         let plan = with_steps_before(plan, &outcomes);
+        outcomes.extend(waiting);
         if !objects.is_empty() {
             self.events.take(EngineEvent::StepsBegin(&plan));
         }

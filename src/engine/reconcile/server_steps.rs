@@ -9,9 +9,8 @@ use tokio::time::{Instant, sleep};
 use super::deferral::Deferral;
 use super::report::{ApplyError, StepOutcome, StepResult};
 use super::round::StalenessCheck;
-use crate::domain::diff::Action;
+use crate::domain::diff::{ConfigChange, ConfigSource, ServerAction, ServerStep, StepInfo};
 use crate::domain::observed::{LatchReason, PAUSED, ProcessState, Reading, Work};
-use crate::domain::plan::Step;
 use crate::domain::rollout::{Method, Outcome};
 use crate::domain::spec::DesiredState;
 use crate::domain::supervision::{Cause, Ending};
@@ -58,11 +57,17 @@ pub(in crate::engine) async fn log_of_start(
 
 /// A server that is to be created.
 struct Creation<'a> {
-    step: Step,
+    step: StepInfo,
     /// The step that puts the declared configuration in force, if there is one.
-    config: Option<Step>,
+    config: Option<ConfigStep>,
     /// Why ejabberd refuses that configuration, if it does.
     refused: Option<&'a str>,
+}
+
+/// A step that puts a configuration in force.
+struct ConfigStep {
+    info: StepInfo,
+    change: ConfigChange,
 }
 
 impl Engine {
@@ -72,31 +77,43 @@ impl Engine {
     pub(in crate::engine) async fn settle_server(
         &self,
         desired: &DesiredState,
-        steps: Vec<Step>,
+        steps: Vec<ServerStep>,
         refused: Option<&str>,
         confirm: &dyn StalenessCheck,
     ) -> Vec<StepOutcome> {
-        let (config, server): (Vec<Step>, Vec<Step>) =
-            steps.into_iter().partition(|step| matches!(step.action, Action::ApplyConfig { .. }));
-        let mut config = config.into_iter().next();
+        let (mut config, mut server) = (None, Vec::new());
+        for step in steps {
+            match step.action().clone() {
+                ServerAction::ApplyConfig(change) => {
+                    config = Some(ConfigStep { info: step.into_info(), change });
+                }
+                ServerAction::Create { .. }
+                | ServerAction::Start { .. }
+                | ServerAction::Stop { .. }
+                | ServerAction::Replace { .. }
+                | ServerAction::DisableRestartPolicy { .. } => server.push(step),
+            }
+        }
         let mut outcomes = Vec::new();
-        let mut note = |step: Step, result: Result<StepResult, ApplyError>| {
+        let mut note = |step: StepInfo, result: Result<StepResult, ApplyError>| {
             let result = result.unwrap_or_else(StepResult::Failed);
             let outcome = StepOutcome { step, result };
             self.events.take(EngineEvent::StepTried(&outcome));
             outcomes.push(outcome);
         };
         for step in server {
-            match &step.action {
-                Action::CreateServer => {
+            let action = step.action().clone();
+            let step = step.into_info();
+            match action {
+                ServerAction::Create { .. } => {
                     let config = config.take();
                     let creation = Creation { step, config, refused };
                     self.create_server(desired, creation, &mut note).await;
                 }
                 // Whatever it was started with is judged by the rollout.
-                Action::StartServer if config.is_some() => {
+                ServerAction::Start { .. } if config.is_some() => {
                     let Some(config) = config.take() else { continue };
-                    let result = self.start_with(desired, &config).await;
+                    let result = self.start_with(desired, &config.change).await;
                     let started = matches!(
                         result,
                         Ok(()) | Err(ApplyError::RolledBack(_) | ApplyError::TakenBack(_))
@@ -106,30 +123,31 @@ impl Engine {
                     } else {
                         note(step, Ok(StepResult::Deferred(Deferral::ConfigUnderWay)));
                     }
-                    note(config, result.map(|()| StepResult::Done));
+                    note(config.info, result.map(|()| StepResult::Done));
                 }
-                Action::StartServer => {
+                ServerAction::Start { .. } => {
                     let result = self.start_server(desired).await;
                     note(step, result);
                 }
-                Action::StopServer => {
+                ServerAction::Stop { .. } => {
                     let result = self.supervisor.hold().await.stop().await;
                     note(step, result.map(|()| StepResult::Done));
                 }
-                Action::ReplaceServer => {
+                ServerAction::Replace { .. } => {
                     let result = self.replace_server(desired, &step, confirm).await;
                     note(step, result);
                 }
-                Action::OwnRestarts => {
+                ServerAction::DisableRestartPolicy { .. } => {
                     let result = self.runtime.disable_restart_policy().await;
                     note(step, result.map(|()| StepResult::Done).map_err(ApplyError::from));
                 }
-                _ => {}
+                // Taken out above: it comes last, or with the creation or the start.
+                ServerAction::ApplyConfig(_) => {}
             }
         }
-        if let Some(step) = config {
-            let result = self.change_config(desired, &step, confirm).await;
-            note(step, result);
+        if let Some(ConfigStep { info, change }) = config {
+            let result = self.change_config(desired, &change, confirm).await;
+            note(info, result);
         }
         outcomes
     }
@@ -141,14 +159,14 @@ impl Engine {
         &self,
         desired: &DesiredState,
         creation: Creation<'_>,
-        note: &mut impl FnMut(Step, Result<StepResult, ApplyError>),
+        note: &mut impl FnMut(StepInfo, Result<StepResult, ApplyError>),
     ) {
         let Creation { step, config, refused } = creation;
         if let Some(why) = refused {
             return note(step, Ok(StepResult::Deferred(Deferral::ConfigRefused(why.to_owned()))));
         }
         let target = match &config {
-            Some(config) => self.accepted(desired, config).await.map(Some),
+            Some(config) => self.accepted(desired, &config.change).await.map(Some),
             None => Ok(None),
         };
         let target = match target {
@@ -156,7 +174,7 @@ impl Engine {
             Err(error) => {
                 note(step, Ok(StepResult::Deferred(Deferral::ConfigNotAccepted)));
                 if let Some(config) = config {
-                    note(config, Err(error));
+                    note(config.info, Err(error));
                 }
                 return;
             }
@@ -165,7 +183,7 @@ impl Engine {
         if let Err(error) = self.make().await {
             note(step, Err(error));
             if let Some(config) = config {
-                note(config, Ok(StepResult::Deferred(Deferral::ServerNotCreated)));
+                note(config.info, Ok(StepResult::Deferred(Deferral::ServerNotCreated)));
             }
             return;
         }
@@ -182,7 +200,7 @@ impl Engine {
                         _ => StepResult::Deferred(Deferral::ServerNotStarted),
                     }),
                 );
-                note(config, result.map(|()| StepResult::Done));
+                note(config.info, result.map(|()| StepResult::Done));
             }
             _ => {
                 let began = Timestamp::now();
@@ -234,8 +252,12 @@ impl Engine {
 
     /// Starts a server that has ended, with a configuration that is not the
     /// one that it ended with.
-    async fn start_with(&self, desired: &DesiredState, config: &Step) -> Result<(), ApplyError> {
-        let target = self.target(desired, config).await?;
+    async fn start_with(
+        &self,
+        desired: &DesiredState,
+        change: &ConfigChange,
+    ) -> Result<(), ApplyError> {
+        let target = self.target(desired, change).await?;
         // Others may have started it since.
         let method = self.method_now(Method::Restart).await?;
         let mut guard = self.supervisor.hold().await;
@@ -246,14 +268,14 @@ impl Engine {
     async fn change_config(
         &self,
         desired: &DesiredState,
-        step: &Step,
+        change: &ConfigChange,
         confirm: &dyn StalenessCheck,
     ) -> Result<StepResult, ApplyError> {
-        let restart = matches!(step.action, Action::ApplyConfig { restart: true, .. });
+        let restart = change.method == Method::Restart;
         let target = if restart {
-            self.accepted(desired, step).await?
+            self.accepted(desired, change).await?
         } else {
-            self.target(desired, step).await?
+            self.target(desired, change).await?
         };
         let target = Target { method: self.method_now(target.method).await?, ..target };
         // People are told once it is sure that the interruption comes.
@@ -298,8 +320,12 @@ impl Engine {
 
     /// What a step puts in force, once ejabberd has accepted it offline. What
     /// it refuses is latched.
-    async fn accepted(&self, desired: &DesiredState, step: &Step) -> Result<Target, ApplyError> {
-        let target = self.target(desired, step).await?;
+    async fn accepted(
+        &self,
+        desired: &DesiredState,
+        change: &ConfigChange,
+    ) -> Result<Target, ApplyError> {
+        let target = self.target(desired, change).await?;
         let declared = target.standing.is_none().then_some(desired);
         let Err(failure) = self.check(declared, &target.files).await else { return Ok(target) };
         // A rollout that is not even begun with counts like one that ended here.
@@ -326,12 +352,15 @@ impl Engine {
     }
 
     /// What a step puts in force.
-    async fn target(&self, desired: &DesiredState, step: &Step) -> Result<Target, ApplyError> {
-        let Action::ApplyConfig { restart, standing, .. } = &step.action else {
-            return Err(ApplyError::ConfigUnchecked("no configuration is meant".to_owned()));
-        };
-        let method = if *restart { Method::Restart } else { Method::Reload };
-        if *standing && let Some((good, files)) = self.standing()? {
+    async fn target(
+        &self,
+        desired: &DesiredState,
+        change: &ConfigChange,
+    ) -> Result<Target, ApplyError> {
+        let method = change.method;
+        if change.source == ConfigSource::LastGood
+            && let Some((good, files)) = self.standing()?
+        {
             return Ok(Target { files, method, standing: Some(good) });
         }
         let Some(config) = &desired.config else {

@@ -13,7 +13,7 @@ use crate::domain::diff::ChangeSet;
 use crate::domain::model::{Kind, ObjectKey};
 use crate::domain::observed::Reading;
 use crate::domain::plan;
-use crate::domain::plan::{Blocked, Plan, Step};
+use crate::domain::plan::{Blocked, Plan};
 use crate::domain::spec::DesiredState;
 use crate::domain::status::overview::{Differences, Standing};
 use crate::domain::status::{Counts, overview};
@@ -37,8 +37,8 @@ pub(in crate::engine) fn report(
     let Took { started, took } = time;
     let View { inventory, state, server_stats, set } = view;
     let mut drift = BTreeMap::new();
-    for change in &set.changes {
-        *drift.entry((change.key.kind, change.op)).or_default() += 1;
+    for step in set.infos() {
+        *drift.entry((step.kind(), step.op)).or_default() += 1;
     }
     let count = |kind: Kind, desired: Option<usize>| Counts {
         desired: desired.unwrap_or(0),
@@ -79,17 +79,16 @@ pub(in crate::engine) fn report(
 /// The objects that do not stand as they should after a round.
 fn standing(set: &ChangeSet, plan: &Plan, outcomes: &[StepOutcome]) -> Differences {
     let refused = plan.blocked.iter().flat_map(Blocked::steps);
-    let refused: BTreeSet<ObjectKey> = refused.map(Step::key).collect();
+    let refused: BTreeSet<ObjectKey> = refused.map(|step| step.key().clone()).collect();
     let mut found: Differences = BTreeMap::new();
     for (key, why) in &set.not_in_force {
         let (_, all) =
             found.entry(key.clone()).or_insert_with(|| (Standing::NotInForce, String::new()));
         *all = if all.is_empty() { why.clone() } else { format!("{all}; {why}") };
     }
-    for change in &set.changes {
-        let state =
-            if refused.contains(&change.key) { Standing::Refused } else { Standing::Differs };
-        found.insert(change.key.clone(), (state, change.reason.clone()));
+    for step in set.infos() {
+        let state = if refused.contains(&step.key) { Standing::Refused } else { Standing::Differs };
+        found.insert(step.key.clone(), (state, step.reason.clone()));
     }
     for outcome in outcomes {
         let (state, why) = match &outcome.result {
@@ -105,8 +104,8 @@ fn standing(set: &ChangeSet, plan: &Plan, outcomes: &[StepOutcome]) -> Differenc
                 (Standing::Waiting, format!("{}; {why}", outcome.step.reason))
             }
         };
-        if found.contains_key(&outcome.step.key()) {
-            found.insert(outcome.step.key(), (state, why));
+        if found.contains_key(&outcome.step.key) {
+            found.insert(outcome.step.key.clone(), (state, why));
         }
     }
     found
@@ -118,11 +117,10 @@ fn affiliations(desired: &DesiredState) -> usize {
     rooms.filter_map(|room| desired.affiliations_of(room)).map(|wanted| wanted.len()).sum()
 }
 
-/// The later plan, with the steps that were carried out before it.
+/// The later plan, with the steps of the server that were carried out before it.
 pub(in crate::engine) fn with_steps_before(later: Plan, outcomes: &[StepOutcome]) -> Plan {
-    let mut steps: Vec<Step> =
-        outcomes.iter().map(|outcome| outcome.step.clone()).filter(Step::is_of_server).collect();
-    steps.extend(later.steps.into_iter().filter(|step| !step.is_of_server()));
-    let summary = plan::count(&steps, later.summary);
-    Plan { steps, summary, ..later }
+    let done = outcomes.iter().map(|outcome| outcome.step.clone()).collect();
+    let plan = Plan { done, server: Vec::new(), ..later };
+    let summary = plan::count(plan.steps(), plan.summary);
+    Plan { summary, ..plan }
 }

@@ -1,6 +1,6 @@
 //! The canary: an account that logs in before a changed server counts as healthy.
 
-use crate::domain::model::{Jid, Kind, ObjectKey};
+use crate::domain::model::Jid;
 use crate::domain::rollout::Failure;
 use crate::domain::spec::DesiredState;
 use crate::ejabberd::ControlError;
@@ -28,8 +28,7 @@ impl Engine {
         if !matches!(self.server.account_exists(jid).await, Ok(false)) {
             return false;
         }
-        let key = ObjectKey::new(Kind::User, jid);
-        self.store.inventory().is_ok_and(|inventory| inventory.get(&key).is_none())
+        self.store.inventory().is_ok_and(|inventory| inventory.user(jid).is_none())
             || matches!(self.server.registered_users(&jid.host).await, Ok(all) if all.is_empty())
     }
 

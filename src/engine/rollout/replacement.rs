@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::database::Match;
+use crate::domain::diff::StepInfo;
 use crate::domain::observed::{ProcessState, Reading};
-use crate::domain::plan::Step;
 use crate::domain::spec::{DesiredState, ServerState};
 use crate::engine::Engine;
 use crate::engine::ports::StateKey;
@@ -33,7 +33,7 @@ impl Engine {
     pub(in crate::engine) async fn replace_server(
         &self,
         desired: &DesiredState,
-        step: &Step,
+        step: &StepInfo,
         confirm: &dyn StalenessCheck,
     ) -> Result<StepResult, ApplyError> {
         if self.store.recall(StateKey::FailedReplacement)?.as_ref() == Some(&step.reason) {

@@ -88,7 +88,10 @@ fn a_silent_server_leaves_no_series_behind() {
 fn failing_objects_are_all_counted_and_each_once() {
     let metrics = Metrics::new().unwrap();
     let failed = || StepResult::Failed(ApplyError::NotStarted("why".into()));
-    let outcome = |kind, name: &str, result| StepOutcome { step: step(kind, name), result };
+    let outcome = |kind, name: &str, result| StepOutcome {
+        step: step(kind, &format!("{name}@a.example")),
+        result,
+    };
     let mut report = report(BTreeMap::new());
     for n in 0..100 {
         report.outcomes.push(outcome(Kind::User, &format!("u{n}"), failed()));
@@ -97,12 +100,12 @@ fn failing_objects_are_all_counted_and_each_once() {
     report.outcomes.push(outcome(Kind::Room, "done", StepResult::Done));
     report.outcomes.push(outcome(
         Kind::Room,
-        "put off",
+        "deferred",
         StepResult::Deferred(Deferral::ServerAway),
     ));
     report.outcomes.push(outcome(
         Kind::Room,
-        "not so",
+        "undone",
         StepResult::Failed(ApplyError::NotReadBack),
     ));
     metrics.round(&report);

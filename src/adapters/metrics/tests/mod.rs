@@ -8,10 +8,10 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::domain::checks::audit::{Finding, Verdict};
-use crate::domain::diff::Action;
-use crate::domain::model::{Digest, Revision, ServerVersion};
+use crate::domain::diff::StepInfo;
+use crate::domain::model::{Digest, ObjectKey, Revision, ServerVersion};
 use crate::domain::observed::{ObservedState, Reading, Usage};
-use crate::domain::plan::{Plan, Step, Summary};
+use crate::domain::plan::{Plan, Summary};
 use crate::domain::status::Counts;
 use crate::ejabberd::{Call, Control, ControlError, Shape, Value};
 use crate::engine::{Deferral, EngineEvent, EventSink, ServerStats, StepResult};
@@ -54,14 +54,12 @@ fn parse(text: &str) -> BTreeMap<String, f64> {
     series
 }
 
-fn step(kind: Kind, name: &str) -> Step {
-    Step {
-        kind,
+fn step(kind: Kind, name: &str) -> StepInfo {
+    StepInfo {
+        key: ObjectKey::parse(kind, name).unwrap(),
         op: Op::Create,
-        name: name.to_owned(),
         fields: vec![],
         reason: String::new(),
-        action: Action::StartServer,
     }
 }
 
@@ -73,7 +71,9 @@ fn report(drift: BTreeMap<(Kind, Op), usize>) -> RoundReport {
             revision: Revision::new("r"),
             digest: Digest::new("d"),
             blocked: None,
-            steps: vec![],
+            done: vec![],
+            server: vec![],
+            objects: vec![],
             summary: Summary::default(),
             approved: None,
             database_missing: None,
@@ -194,7 +194,11 @@ fn rounds_and_steps_are_counted_and_name_nobody() {
         } else {
             StepResult::Deferred(Deferral::ConfigRefused("secret why".to_owned()))
         };
-        metrics.step(&StepOutcome { step: step(kind, &format!("ann{n}@a.example")), result });
+        let name = match kind {
+            Kind::Affiliation => format!("hall@conference.a.example/ann{n}@a.example"),
+            _ => format!("ann{n}@a.example"),
+        };
+        metrics.step(&StepOutcome { step: step(kind, &name), result });
     }
     let drift = BTreeMap::from([((Kind::User, Op::Create), 4)]);
     metrics.round(&report(drift));

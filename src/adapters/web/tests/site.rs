@@ -287,7 +287,7 @@ async fn a_client_that_says_nothing_is_hung_up_on() {
 async fn older_events_come_from_the_memory() {
     let server = server(Access::Loopback).await;
     let mut status = Status::new(Timestamp::now());
-    let key = crate::domain::model::ObjectKey::new(Kind::User, "ann@test.example");
+    let key = crate::domain::model::ObjectKey::parse(Kind::User, "ann@test.example").unwrap();
     for n in 0..30 {
         status.tell(News::normal("Counted", format!("number {n}")), Timestamp::now());
     }

@@ -15,7 +15,7 @@ pub use objects::*;
 pub use policy::*;
 pub use server::*;
 
-use crate::domain::model::{Jid, Kind, Localpart, ObjectKey, Revision, RoomJid, Vhost};
+use crate::domain::model::{GroupId, Jid, Localpart, ObjectKey, Revision, RoomJid, Vhost};
 
 /// Everything that one revision of the file asks for.
 ///
@@ -65,28 +65,25 @@ impl DesiredState {
     /// Whether there is an entry for an object, whatever it says.
     #[must_use]
     pub fn declares(&self, key: &ObjectKey) -> bool {
-        let user = |users: &BTreeMap<Jid, User>| {
-            key.name.parse().is_ok_and(|jid| users.contains_key(&jid))
-        };
-        let room = |rooms: &BTreeMap<RoomJid, Room>| {
-            key.name.parse().is_ok_and(|jid| rooms.contains_key(&jid))
-        };
-        let group = |groups: &BTreeMap<Localpart, Group>| {
-            let id = key.name.parse::<Jid>();
-            id.is_ok_and(|id| id.host == self.host && groups.contains_key(&id.local))
-        };
-        match key.kind {
-            Kind::User => self.users.as_ref().is_some_and(user),
-            Kind::Room => self.rooms.as_ref().is_some_and(room),
-            Kind::Group => self.groups.as_ref().is_some_and(group),
-            Kind::Server | Kind::Config | Kind::Affiliation => false,
+        match key {
+            ObjectKey::User(jid) => {
+                self.users.as_ref().is_some_and(|users| users.contains_key(jid))
+            }
+            ObjectKey::Room(jid) => {
+                self.rooms.as_ref().is_some_and(|rooms| rooms.contains_key(jid))
+            }
+            ObjectKey::Group(id) => {
+                let declared = |groups: &BTreeMap<_, _>| groups.contains_key(&id.name);
+                id.host == self.host && self.groups.as_ref().is_some_and(declared)
+            }
+            ObjectKey::Server(_) | ObjectKey::Config(_) | ObjectKey::Affiliation(_) => false,
         }
     }
 
     /// The full name of a group. Groups belong to the default vhost.
     #[must_use]
-    pub fn group_id(&self, name: &Localpart) -> Jid {
-        Jid { local: name.clone(), host: self.host.clone() }
+    pub fn group_id(&self, name: &Localpart) -> GroupId {
+        GroupId { name: name.clone(), host: self.host.clone() }
     }
 
     /// The one of our hosts that a room's service belongs to.

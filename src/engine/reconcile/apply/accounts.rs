@@ -2,11 +2,10 @@
 
 use super::written::Written;
 use super::{Ownership, declared_user};
-use crate::domain::diff::Action;
+use crate::domain::diff::{ObjectAction, ObjectStep};
 use crate::domain::inventory::{Inventory, Origin};
-use crate::domain::model::{Jid, Kind, ObjectKey, Op, Secret};
+use crate::domain::model::{Jid, Secret};
 use crate::domain::observed::{ObservedState, Reading};
-use crate::domain::plan::Step;
 use crate::domain::spec::{DesiredState, PasswordPolicy, SecretSource, UserState};
 use crate::ejabberd::Created;
 use crate::engine::Engine;
@@ -91,11 +90,11 @@ impl Engine {
     pub(super) fn generate_passwords(
         &self,
         desired: &DesiredState,
-        steps: &[Step],
+        steps: &[ObjectStep],
     ) -> Result<(), ApplyError> {
         let mut generated = Vec::new();
-        for step in steps.iter().filter(|step| step.op == Op::Create) {
-            let Action::CreateUser(jid) = &step.action else { continue };
+        for step in steps {
+            let ObjectAction::CreateUser(jid) = step.action() else { continue };
             let declared = declared_user(desired, jid).and_then(|user| user.password.as_ref());
             let needed = matches!(declared, None | Some(SecretSource::Generate));
             if needed && self.store.generated(jid)?.is_none() {
@@ -171,7 +170,7 @@ impl Engine {
             }
             // What was generated is the password only of an account that we made.
             let generated = matches!(user.password, None | Some(SecretSource::Generate));
-            let owned = inventory.get(&ObjectKey::new(Kind::User, jid));
+            let owned = inventory.user(jid);
             if generated && !owned.is_some_and(|owned| owned.origin == Origin::Created) {
                 continue;
             }

@@ -14,10 +14,9 @@ use tracing::Instrument;
 use super::deferral::Deferral;
 use super::observe::CONCURRENCY;
 use super::report::{ApplyError, StepOutcome, StepResult, step_span};
-use crate::domain::diff::Action;
+use crate::domain::diff::{ObjectAction, ObjectStep};
 use crate::domain::inventory::{Ban, Origin, Owned};
-use crate::domain::model::{AffiliationId, Jid, Kind, ObjectKey};
-use crate::domain::plan::Step;
+use crate::domain::model::{AffiliationId, Jid, ObjectKey, RoomJid};
 use crate::domain::spec::{DeletionPolicy, DesiredState, User};
 use crate::engine::Engine;
 use crate::engine::ports::EngineEvent;
@@ -37,7 +36,7 @@ impl Engine {
     pub(in crate::engine) async fn apply(
         &self,
         desired: &DesiredState,
-        steps: Vec<Step>,
+        steps: Vec<ObjectStep>,
     ) -> Vec<StepOutcome> {
         // That an account is about to be ours cannot be read back later: it is
         // remembered before the call that makes it true.
@@ -47,8 +46,9 @@ impl Engine {
         let away = AtomicBool::new(false);
         let mut outcomes = Vec::new();
         // How accounts are stored decides how fast they are made.
-        let (first, steps): (Vec<Step>, Vec<Step>) =
-            steps.into_iter().partition(|step| matches!(step.action, Action::StoreAccounts(_)));
+        let (first, steps): (Vec<ObjectStep>, Vec<ObjectStep>) = steps
+            .into_iter()
+            .partition(|step| matches!(step.action(), ObjectAction::StoreAccounts { .. }));
         for steps in [first, steps] {
             let work = steps.into_iter().map(|step| self.one(desired, step, &away));
             let work: Vec<_> = work.collect();
@@ -71,14 +71,16 @@ impl Engine {
     async fn one(
         &self,
         desired: &DesiredState,
-        step: Step,
+        step: ObjectStep,
         away: &AtomicBool,
     ) -> (StepOutcome, Ownership) {
         if away.load(Ordering::Relaxed) {
             let result = StepResult::Deferred(Deferral::ServerAway);
-            return (StepOutcome { step, result }, Ownership::Keep);
+            return (StepOutcome { step: step.into_info(), result }, Ownership::Keep);
         }
-        match self.act(desired, &step).instrument(step_span(&step)).await {
+        let done = self.act(desired, step.action()).instrument(step_span(step.info())).await;
+        let step = step.into_info();
+        match done {
             Ok(ownership) => (StepOutcome { step, result: StepResult::Done }, ownership),
             Err(error) => {
                 if error.is_outage() {
@@ -89,55 +91,52 @@ impl Engine {
         }
     }
 
-    async fn act(&self, desired: &DesiredState, step: &Step) -> Result<Ownership, ApplyError> {
-        let host = &desired.host;
-        match &step.action {
-            Action::StoreAccounts(storage) => self.server.store_accounts(*storage).await?,
-            Action::CreateUser(jid) => return self.create_user(desired, jid).await,
-            Action::SetPassword(jid) => self.set_password(desired, jid).await?,
-            Action::SetVcard(jid) => self.set_vcard(desired, jid).await?,
-            Action::Ban { account, reason } => {
+    async fn act(
+        &self,
+        desired: &DesiredState,
+        action: &ObjectAction,
+    ) -> Result<Ownership, ApplyError> {
+        match action {
+            ObjectAction::StoreAccounts { storage, .. } => {
+                self.server.store_accounts(*storage).await?
+            }
+            ObjectAction::CreateUser(jid) => return self.create_user(desired, jid).await,
+            ObjectAction::SetPassword(jid) => self.set_password(desired, jid).await?,
+            ObjectAction::SetVcard(jid) => self.set_vcard(desired, jid).await?,
+            ObjectAction::Ban { account, reason } => {
                 self.server.ban(account, reason).await?;
                 return Ok(Ownership::Banned(reason.clone()));
             }
-            Action::Unban(jid) => {
+            ObjectAction::Unban(jid) => {
                 self.lift_ban(desired, jid).await?;
                 self.catch_up(desired, jid).await?;
                 return Ok(Ownership::Unbanned);
             }
-            Action::DeleteUser(jid) => {
+            ObjectAction::DeleteUser(jid) => {
                 self.server.unregister(jid).await?;
                 return Ok(Ownership::Gone);
             }
-            Action::CreateGroup(name) => self.create_group(desired, name).await?,
-            Action::UpdateGroup { name, info, add, remove } => {
-                self.update_group(desired, name, *info, (add, remove)).await?;
-            }
-            Action::DeleteGroup(name) => {
-                self.server.delete_group(host, name).await?;
+            ObjectAction::CreateGroup(group) => self.create_group(desired, group).await?,
+            ObjectAction::UpdateGroup(change) => self.update_group(desired, change).await?,
+            ObjectAction::DeleteGroup(group) => {
+                self.server.delete_group(&group.host, &group.name).await?;
                 return Ok(Ownership::Gone);
             }
-            Action::CreateRoom(room) => return self.create_room(desired, room).await,
-            Action::UpdateRoom { room, options, subject } => {
+            ObjectAction::CreateRoom(room) => return self.create_room(desired, room).await,
+            ObjectAction::UpdateRoom { room, options, subject } => {
                 self.update_room(desired, room, options, subject.as_deref()).await?;
             }
-            Action::DeleteRoom(room) => {
+            ObjectAction::DeleteRoom(room) => {
                 self.server.destroy_room(room).await?;
                 return Ok(Ownership::Gone);
             }
-            Action::Affiliate(id, to) => {
-                self.server.affiliate(id, *to).await?;
-                if to.is_none() {
-                    return Ok(Ownership::Gone);
-                }
+            ObjectAction::SetAffiliation { id, from: _, to } => {
+                self.server.affiliate(id, Some(*to)).await?;
             }
-            // The round carries these out itself, one after the other.
-            Action::CreateServer
-            | Action::StartServer
-            | Action::StopServer
-            | Action::ReplaceServer
-            | Action::OwnRestarts
-            | Action::ApplyConfig { .. } => {}
+            ObjectAction::RemoveAffiliation(id) => {
+                self.server.affiliate(id, None).await?;
+                return Ok(Ownership::Gone);
+            }
         }
         Ok(Ownership::Keep)
     }
@@ -157,7 +156,7 @@ impl Engine {
         let mut entries: BTreeMap<ObjectKey, Owned> = BTreeMap::new();
         let mut gone = Vec::new();
         for (outcome, ownership) in outcomes.iter().filter(changed) {
-            let key = outcome.step.key();
+            let key = outcome.step.key.clone();
             let before = entries.remove(&key).or_else(|| inventory.get(&key).cloned());
             let before = before.unwrap_or_else(|| owned(desired, &key, Origin::Adopted));
             match ownership {
@@ -176,49 +175,56 @@ impl Engine {
             }
         }
         // With a room go the affiliations that were given in it.
-        let rooms = gone.iter().filter(|key| key.kind == Kind::Room);
-        let rooms: BTreeSet<String> = rooms.map(|key| key.name.clone()).collect();
-        let in_them =
-            |name: &str| name.split_once('/').is_some_and(|(room, _)| rooms.contains(room));
-        let lost = inventory.of_kind(Kind::Affiliation).filter(|(name, _)| in_them(name));
-        gone.extend(lost.map(|(name, _)| ObjectKey::new(Kind::Affiliation, name)));
+        let room_of = |key: &ObjectKey| match key {
+            ObjectKey::Room(room) => Some(room.clone()),
+            _ => None,
+        };
+        let rooms: BTreeSet<RoomJid> = gone.iter().filter_map(room_of).collect();
+        let lost = inventory.affiliations().filter(|(id, _)| rooms.contains(&id.room));
+        gone.extend(lost.map(|(id, _)| ObjectKey::Affiliation(id.clone())));
         let entries: Vec<(ObjectKey, Owned)> = entries.into_iter().collect();
         Ok(self.store.record(&entries, &gone)?)
     }
 
     /// Remembers, before any of them is sent, what `steps` are about to make
     /// ours, and the passwords that nobody else will know.
-    fn intend(&self, desired: &DesiredState, steps: &[Step]) -> Result<(), ApplyError> {
+    fn intend(&self, desired: &DesiredState, steps: &[ObjectStep]) -> Result<(), ApplyError> {
         self.generate_passwords(desired, steps)?;
         let inventory = self.store.inventory()?;
         let mut entries: BTreeMap<ObjectKey, Owned> = BTreeMap::new();
         for step in steps {
-            let key = step.key();
+            let key = step.key().clone();
             let created = || owned(desired, &key, Origin::Created);
             let before = entries.get(&key).or_else(|| inventory.get(&key)).cloned();
-            let entry = match &step.action {
-                Action::CreateRoom(room) => {
+            let entry = match step.action() {
+                ObjectAction::CreateRoom(room) => {
                     let ours = rooms::affiliations_at_creation(desired, room);
                     for account in ours.into_keys() {
                         let id = AffiliationId { room: room.clone(), account };
-                        let key = ObjectKey::new(Kind::Affiliation, &id);
+                        let key = ObjectKey::Affiliation(id);
                         entries.insert(key.clone(), owned(desired, &key, Origin::Created));
                     }
                     Some(created())
                 }
-                Action::CreateUser(_) | Action::CreateGroup(_) => Some(created()),
-                Action::Affiliate(_, Some(_)) => Some(before.unwrap_or_else(created)),
+                ObjectAction::CreateUser(_) | ObjectAction::CreateGroup(_) => Some(created()),
+                ObjectAction::SetAffiliation { .. } => Some(before.unwrap_or_else(created)),
                 // Once a change is on its way, what was seen before is not to be
                 // believed any more, whatever becomes of the answer.
-                Action::SetPassword(_) | Action::Unban(_) => {
+                ObjectAction::SetPassword(_) | ObjectAction::Unban(_) => {
                     before.map(|owned| Owned { password: None, ..owned })
                 }
-                Action::SetVcard(_) => before.map(|owned| Owned { vcard: None, ..owned }),
-                Action::Ban { reason, .. } => before.map(|owned| {
+                ObjectAction::SetVcard(_) => before.map(|owned| Owned { vcard: None, ..owned }),
+                ObjectAction::Ban { reason, .. } => before.map(|owned| {
                     let banned = Some(Ban { reason: reason.clone(), confirmed: false });
                     Owned { banned, password: None, ..owned }
                 }),
-                _ => None,
+                ObjectAction::StoreAccounts { .. }
+                | ObjectAction::DeleteUser(_)
+                | ObjectAction::UpdateGroup(_)
+                | ObjectAction::DeleteGroup(_)
+                | ObjectAction::UpdateRoom { .. }
+                | ObjectAction::DeleteRoom(_)
+                | ObjectAction::RemoveAffiliation(_) => None,
             };
             entries.extend(entry.map(|entry| (key, entry)));
         }
@@ -249,21 +255,25 @@ pub(in crate::engine) fn declared_policy(
     desired: &DesiredState,
     key: &ObjectKey,
 ) -> DeletionPolicy {
-    let of_user = || Some(desired.users.as_ref()?.get(&key.name.parse().ok()?)?.deletion_policy);
-    let of_room = || Some(desired.rooms.as_ref()?.get(&key.name.parse().ok()?)?.deletion_policy);
-    match key.kind {
-        Kind::User => of_user(),
-        Kind::Room => of_room(),
-        _ => None,
-    }
-    .unwrap_or(DeletionPolicy::Delete)
+    let declared = match key {
+        ObjectKey::User(jid) => declared_user(desired, jid).map(|user| user.deletion_policy),
+        ObjectKey::Room(jid) => {
+            let room = desired.rooms.as_ref().and_then(|rooms| rooms.get(jid));
+            room.map(|room| room.deletion_policy)
+        }
+        ObjectKey::Server(_)
+        | ObjectKey::Config(_)
+        | ObjectKey::Group(_)
+        | ObjectKey::Affiliation(_) => None,
+    };
+    declared.unwrap_or(DeletionPolicy::Delete)
 }
 
 /// Every step with the same error: the first carries it, the others refer to it.
-fn all_failed(steps: Vec<Step>, error: ApplyError) -> impl Iterator<Item = StepOutcome> {
+fn all_failed(steps: Vec<ObjectStep>, error: ApplyError) -> impl Iterator<Item = StepOutcome> {
     let mut error = Some(error);
     steps.into_iter().map(move |step| StepOutcome {
-        step,
+        step: step.into_info(),
         result: match error.take() {
             Some(error) => StepResult::Failed(error),
             None => StepResult::Deferred(Deferral::NotNoted),

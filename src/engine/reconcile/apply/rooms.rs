@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Ownership;
-use crate::domain::model::{Jid, Localpart, RoomJid, Vhost};
+use crate::domain::diff::GroupChange;
+use crate::domain::model::{GroupId, Jid, RoomJid, Vhost};
 use crate::domain::spec::{AffiliationKind, DesiredState, Group, OptionValue, Room};
 use crate::ejabberd::{Created, NewRoom};
 use crate::engine::Engine;
@@ -13,26 +14,26 @@ impl Engine {
     pub(super) async fn create_group(
         &self,
         desired: &DesiredState,
-        name: &Localpart,
+        group: &GroupId,
     ) -> Result<(), ApplyError> {
-        let Some(group) = declared_group(desired, name) else { return Ok(()) };
-        let members = desired.members_of(group).unwrap_or_default();
-        let touched = members.into_iter().filter(|who| !desired.leaves_alone(who));
-        let add: Vec<Jid> = touched.collect();
-        self.update_group(desired, name, true, (&add, &[])).await
+        let Some(declared) = declared_group(desired, group) else { return Ok(()) };
+        let members = desired.members_of(declared).unwrap_or_default();
+        let add = members.into_iter().filter(|who| !desired.leaves_alone(who)).collect();
+        let group = group.clone();
+        let change = GroupChange { group, info: true, add, remove: Vec::new() };
+        self.update_group(desired, &change).await
     }
 
     pub(super) async fn update_group(
         &self,
         desired: &DesiredState,
-        name: &Localpart,
-        info: bool,
-        (add, remove): (&[Jid], &[Jid]),
+        change: &GroupChange,
     ) -> Result<(), ApplyError> {
-        let Some(group) = declared_group(desired, name) else { return Ok(()) };
-        let Group { display_name, description, members: _, roster: _ } = group;
-        let host = &desired.host;
-        if info {
+        let GroupChange { group, info, add, remove } = change;
+        let Some(declared) = declared_group(desired, group) else { return Ok(()) };
+        let Group { display_name, description, members: _, roster: _ } = declared;
+        let GroupId { name, host } = group;
+        if *info {
             let texts = (display_name.as_deref(), description.as_deref());
             self.server.write_group(host, name, texts.0, texts.1).await?;
         }
@@ -92,8 +93,8 @@ pub(super) fn affiliations_at_creation(
     wanted
 }
 
-fn declared_group<'d>(desired: &'d DesiredState, name: &Localpart) -> Option<&'d Group> {
-    desired.groups.as_ref()?.get(name)
+fn declared_group<'d>(desired: &'d DesiredState, id: &GroupId) -> Option<&'d Group> {
+    desired.groups.as_ref()?.get(&id.name)
 }
 
 fn declared_room<'d>(desired: &'d DesiredState, jid: &RoomJid) -> Option<&'d Room> {

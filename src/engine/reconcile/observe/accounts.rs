@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 
 use super::{AWAY, CONCURRENCY, Seen, each, hosts, unknown};
 use crate::domain::inventory::{Fingerprint, Inventory};
-use crate::domain::model::{Jid, Kind, Localpart, ObjectKey, Secret, Vhost};
+use crate::domain::model::{Jid, Localpart, ObjectKey, Secret, Vhost};
 use crate::domain::observed::{Reading, Vcard};
 use crate::domain::spec::{
     DesiredState, PasswordPolicy, SecretSource, User, UserState, VcardField,
@@ -82,10 +82,7 @@ impl Engine {
         }
         accounts.bans = bans;
         for (jid, reading, seen) in passwords {
-            accounts
-                .seen
-                .passwords
-                .extend(seen.map(|seen| (ObjectKey::new(Kind::User, &jid), seen)));
+            accounts.seen.passwords.extend(seen.map(|seen| (ObjectKey::User(jid.clone()), seen)));
             accounts.passwords.insert(jid, reading);
         }
         for (jid, reading) in vcards {
@@ -94,7 +91,7 @@ impl Engine {
                 && *there == user.vcard
             {
                 let seen = self.vcard_fingerprint(&user.vcard);
-                accounts.seen.vcards.push((ObjectKey::new(Kind::User, &jid), seen));
+                accounts.seen.vcards.push((ObjectKey::User(jid.clone()), seen));
             }
             accounts.vcards.insert(jid, reading);
         }
@@ -129,7 +126,7 @@ impl Engine {
             Ok(true) | Err(ControlError::Unsupported { .. }) => {}
             other => return other,
         }
-        let owned = inventory.of_kind(Kind::User).filter_map(|(name, _)| name.parse::<Jid>().ok());
+        let owned = inventory.users().map(|(jid, _)| jid.clone());
         let owned: Vec<Jid> = owned.filter(|jid| jid.host == *host).take(SECOND_LOOKS).collect();
         if owned.is_empty() {
             return Ok(true);
@@ -162,8 +159,7 @@ impl Engine {
         let declared: Vec<_> = declared.collect();
         let again = self.recheck_budget.passwords.next(declared.len());
         let checks = declared.into_iter().enumerate().map(|(n, (jid, source))| async move {
-            let key = ObjectKey::new(Kind::User, jid);
-            let remembered = inventory.get(&key).and_then(|owned| owned.password.as_ref());
+            let remembered = inventory.user(jid).and_then(|owned| owned.password.as_ref());
             let remembered = remembered.filter(|_| !again.contains(n));
             (jid.clone(), self.password(jid, source, remembered, away).await)
         });
@@ -221,7 +217,7 @@ impl Engine {
         inventory: &Inventory,
         away: &AtomicBool,
     ) -> Bans {
-        let ours = |jid: &Jid| inventory.get(&ObjectKey::new(Kind::User, jid))?.banned.as_ref();
+        let ours = |jid: &Jid| inventory.user(jid)?.banned.as_ref();
         let concerned = managed.iter().filter(|(jid, user)| {
             matches!(user.state, UserState::Banned { .. })
                 || (user.state == UserState::Present && ours(jid).is_some())
@@ -279,7 +275,7 @@ impl Engine {
             .into_iter()
             .enumerate()
             .filter(|(n, (jid, user))| {
-                let owned = inventory.get(&ObjectKey::new(Kind::User, jid));
+                let owned = inventory.user(jid);
                 let seen = owned.and_then(|owned| owned.vcard.as_ref());
                 again.contains(*n) || seen != Some(&self.vcard_fingerprint(&user.vcard))
             })

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::{each, unknown};
 use crate::domain::inventory::Inventory;
-use crate::domain::model::{Kind, RoomJid};
+use crate::domain::model::RoomJid;
 use crate::domain::observed::{ObservedGroups, ObservedRoom, ObservedRooms, Reading};
 use crate::domain::spec::{DesiredState, Prune};
 use crate::ejabberd::ControlError;
@@ -50,8 +50,7 @@ impl Engine {
         };
         // Hibernated rooms are missing among those online, so each declared
         // and each owned one is asked for by name.
-        let owned =
-            inventory.of_kind(Kind::Room).filter_map(|(name, _)| name.parse::<RoomJid>().ok());
+        let owned = inventory.rooms().map(|(room, _)| room.clone());
         let wanted: BTreeSet<RoomJid> =
             desired.rooms.iter().flat_map(|rooms| rooms.keys().cloned()).chain(owned).collect();
         let runs = &online;

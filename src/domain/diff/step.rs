@@ -1,0 +1,338 @@
+//! One change of the server, or of an object on it.
+
+use serde::{Serialize, Serializer};
+
+use crate::domain::model::{AffiliationId, Digest, GroupId, Jid, Kind, ObjectKey, Op, RoomJid};
+use crate::domain::rollout::Method;
+use crate::domain::spec::{AffiliationKind, OptionValue, TableStorage};
+
+/// What a step does. Its kind, operation and name follow from the action.
+pub trait Action {
+    /// The object that is changed.
+    fn key(&self) -> ObjectKey;
+
+    /// Whether the object is created, updated or deleted.
+    fn op(&self) -> Op;
+}
+
+/// A change of the server as a whole. The server phase carries these out before the
+/// objects on the server are compared.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ServerAction {
+    /// Create the server and start it.
+    Create {
+        /// The name of the server.
+        server: String,
+    },
+    /// Start the server.
+    Start {
+        /// The name of the server.
+        server: String,
+    },
+    /// Stop the server.
+    Stop {
+        /// The name of the server.
+        server: String,
+    },
+    /// Replace the container by one with the declared settings, on the same database.
+    Replace {
+        /// The name of the server.
+        server: String,
+    },
+    /// Take the restart policy off the container, so that only the operator restarts it.
+    DisableRestartPolicy {
+        /// The name of the server.
+        server: String,
+    },
+    /// Put a configuration in force.
+    ApplyConfig(ConfigChange),
+}
+
+/// A configuration that is to be put in force.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConfigChange {
+    /// The name of the variant.
+    pub variant: String,
+    /// The digest of the files.
+    pub digest: Digest,
+    /// How the configuration is put in force.
+    pub method: Method,
+    /// Where the files come from.
+    pub source: ConfigSource,
+    /// Why the configuration is not tried again; `None` if it is to be tried.
+    pub latched: Option<String>,
+}
+
+/// Where the files of a configuration come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigSource {
+    /// The desired state.
+    Declared,
+    /// The store: the last configuration that proved good replaces a declared one that failed.
+    LastGood,
+}
+
+impl ServerAction {
+    /// Whether this is a configuration that failed, and is not tried again.
+    #[must_use]
+    pub fn is_latched(&self) -> bool {
+        matches!(self, Self::ApplyConfig(ConfigChange { latched: Some(_), .. }))
+    }
+}
+
+impl Action for ServerAction {
+    fn key(&self) -> ObjectKey {
+        match self {
+            Self::Create { server }
+            | Self::Start { server }
+            | Self::Stop { server }
+            | Self::Replace { server }
+            | Self::DisableRestartPolicy { server } => ObjectKey::Server(server.clone()),
+            Self::ApplyConfig(change) => ObjectKey::Config(change.variant.clone()),
+        }
+    }
+
+    fn op(&self) -> Op {
+        match self {
+            Self::Create { .. } => Op::Create,
+            Self::Start { .. }
+            | Self::Stop { .. }
+            | Self::Replace { .. }
+            | Self::DisableRestartPolicy { .. }
+            | Self::ApplyConfig(_) => Op::Update,
+        }
+    }
+}
+
+/// A change of one object on a server that runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ObjectAction {
+    /// Store the account table in another way.
+    StoreAccounts {
+        /// The name of the server.
+        server: String,
+        /// The declared way.
+        storage: TableStorage,
+    },
+    /// Create an account.
+    CreateUser(Jid),
+    /// Set the password of an account to the declared one.
+    SetPassword(Jid),
+    /// Set fields of the vCard of an account to the declared ones.
+    SetVcard(Jid),
+    /// Keep an account from logging in, and end its sessions.
+    Ban {
+        /// The account.
+        account: Jid,
+        /// Why.
+        reason: String,
+    },
+    /// Lift a ban that the operator has put on an account.
+    Unban(Jid),
+    /// Delete an account.
+    DeleteUser(Jid),
+    /// Create a shared roster group with its declared members.
+    CreateGroup(GroupId),
+    /// Make a shared roster group as declared.
+    UpdateGroup(GroupChange),
+    /// Delete a shared roster group.
+    DeleteGroup(GroupId),
+    /// Create a room with its declared options.
+    CreateRoom(RoomJid),
+    /// Change options of a room, and its subject.
+    UpdateRoom {
+        /// The room.
+        room: RoomJid,
+        /// The options that differ.
+        options: Vec<(String, OptionValue)>,
+        /// The subject, where it differs.
+        subject: Option<String>,
+    },
+    /// Delete a room.
+    DeleteRoom(RoomJid),
+    /// Give an account an affiliation with a room.
+    SetAffiliation {
+        /// The room and the account.
+        id: AffiliationId,
+        /// The affiliation now, if there is one.
+        from: Option<AffiliationKind>,
+        /// The declared affiliation.
+        to: AffiliationKind,
+    },
+    /// Take the affiliation of an account with a room away.
+    RemoveAffiliation(AffiliationId),
+}
+
+/// The differences of a shared roster group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupChange {
+    /// The group.
+    pub group: GroupId,
+    /// Whether the texts of the group, or the members who see it, differ.
+    pub info: bool,
+    /// The accounts that are missing in the group.
+    pub add: Vec<Jid>,
+    /// The accounts in the group that must not be in it.
+    pub remove: Vec<Jid>,
+}
+
+impl Action for ObjectAction {
+    fn key(&self) -> ObjectKey {
+        match self {
+            Self::StoreAccounts { server, .. } => ObjectKey::Server(server.clone()),
+            Self::CreateUser(account)
+            | Self::SetPassword(account)
+            | Self::SetVcard(account)
+            | Self::Ban { account, .. }
+            | Self::Unban(account)
+            | Self::DeleteUser(account) => ObjectKey::User(account.clone()),
+            Self::CreateGroup(group)
+            | Self::UpdateGroup(GroupChange { group, .. })
+            | Self::DeleteGroup(group) => ObjectKey::Group(group.clone()),
+            Self::CreateRoom(room) | Self::UpdateRoom { room, .. } | Self::DeleteRoom(room) => {
+                ObjectKey::Room(room.clone())
+            }
+            Self::SetAffiliation { id, .. } | Self::RemoveAffiliation(id) => {
+                ObjectKey::Affiliation(id.clone())
+            }
+        }
+    }
+
+    fn op(&self) -> Op {
+        match self {
+            Self::CreateUser(_)
+            | Self::CreateGroup(_)
+            | Self::CreateRoom(_)
+            | Self::SetAffiliation { from: None, .. } => Op::Create,
+            Self::StoreAccounts { .. }
+            | Self::SetPassword(_)
+            | Self::SetVcard(_)
+            | Self::Ban { .. }
+            | Self::Unban(_)
+            | Self::UpdateGroup(_)
+            | Self::UpdateRoom { .. }
+            | Self::SetAffiliation { from: Some(_), .. } => Op::Update,
+            Self::DeleteUser(_)
+            | Self::DeleteGroup(_)
+            | Self::DeleteRoom(_)
+            | Self::RemoveAffiliation(_) => Op::Delete,
+        }
+    }
+}
+
+/// A step for reports: what it changes, and why, without the action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepInfo {
+    /// The object.
+    pub key: ObjectKey,
+    /// What is done to the object.
+    pub op: Op,
+    /// The fields that differ. Never a value.
+    pub fields: Vec<String>,
+    /// Why, for people.
+    pub reason: String,
+}
+
+impl StepInfo {
+    /// The kind of the object.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.key.kind()
+    }
+
+    /// The name of the object.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.key.name()
+    }
+}
+
+/// The published form of a step.
+#[derive(Serialize)]
+struct PublishedStep<'a> {
+    kind: Kind,
+    op: Op,
+    name: String,
+    fields: &'a [String],
+    reason: &'a str,
+}
+
+impl Serialize for StepInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { key, op, fields, reason } = self;
+        PublishedStep { kind: key.kind(), op: *op, name: key.name(), fields, reason }
+            .serialize(serializer)
+    }
+}
+
+/// One change, and what carries it out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step<A> {
+    info: StepInfo,
+    action: A,
+}
+
+/// A step of the server phase.
+pub type ServerStep = Step<ServerAction>;
+
+/// A step of the object phase.
+pub type ObjectStep = Step<ObjectAction>;
+
+impl<A: Action> Step<A> {
+    /// A step that does `action`. `fields` are the fields that differ, and `reason` says why,
+    /// for people.
+    #[must_use]
+    pub fn new(action: A, fields: Vec<String>, reason: impl Into<String>) -> Self {
+        let info = StepInfo { key: action.key(), op: action.op(), fields, reason: reason.into() };
+        Self { info, action }
+    }
+}
+
+impl<A> Step<A> {
+    /// What the step changes, and why.
+    #[must_use]
+    pub const fn info(&self) -> &StepInfo {
+        &self.info
+    }
+
+    /// What carries the step out.
+    #[must_use]
+    pub const fn action(&self) -> &A {
+        &self.action
+    }
+
+    /// The object that the step changes.
+    #[must_use]
+    pub const fn key(&self) -> &ObjectKey {
+        &self.info.key
+    }
+
+    /// The kind of the object.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.info.kind()
+    }
+
+    /// What is done to the object.
+    #[must_use]
+    pub const fn op(&self) -> Op {
+        self.info.op
+    }
+
+    /// The step for reports, without the action.
+    #[must_use]
+    pub fn into_info(self) -> StepInfo {
+        self.info
+    }
+
+    /// Adds `what` to the reason.
+    pub fn explain(&mut self, what: &str) {
+        self.info.reason = format!("{}; {what}", self.info.reason);
+    }
+}
+
+impl<A> Serialize for Step<A> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.info.serialize(serializer)
+    }
+}

@@ -125,7 +125,7 @@ async fn main() {
     ] {
         control.calls.lock().unwrap().clear();
         let began = Instant::now();
-        let report = engine.round(desired, &free()).await.unwrap();
+        let report = engine.reconciler.round(desired, &free()).await.unwrap();
         let took = began.elapsed();
         assert!(report.converged(), "{what}: {:?}", report.failures().next());
         let calls = control.calls.lock().unwrap().clone();

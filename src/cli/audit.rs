@@ -29,7 +29,7 @@ pub(super) async fn audit(place: &Place, format: Format) -> Outcome {
     let metrics = Arc::new(Metrics::new()?);
     let engine =
         engine(&desired, store, Arc::clone(&metrics) as _, &Connectors { metrics, holder: None });
-    let evidence = engine.evidence(&desired).await;
+    let evidence = engine.diagnostics.evidence(&desired).await;
     engine.server.close().await;
     let findings = audit::check(&evidence);
     let all = count(&findings, Verdict::Holds) == findings.len();

@@ -121,7 +121,7 @@ async fn set_aside(place: &Place, store: SqliteStore, digest: &Digest) -> Outcom
     let events = Arc::clone(&metrics) as Arc<dyn EventSink>;
     let engine =
         engine(&desired, Arc::new(store), events, &Connectors { metrics, holder: place.holder() });
-    let said = engine.roll_back_to(&desired, digest).await?;
+    let said = engine.configs.roll_back_to(&desired, digest).await?;
     output::print(&format!("{said}, with the next `apply` or `run`.\n"))
 }
 

@@ -171,7 +171,7 @@ async fn note_beside_the_database(
     let events = Arc::clone(&metrics) as Arc<dyn EventSink>;
     let connectors = Connectors { metrics, holder: place.holder() };
     let engine = session::engine(desired, store, events, &connectors);
-    let noted = engine.publish_now(desired).await;
+    let noted = engine.databases.publish_now(desired).await;
     engine.server.close().await;
     if let Err(why) = noted {
         output::say(&format!(

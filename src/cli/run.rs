@@ -71,8 +71,8 @@ pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>
         &Connectors { metrics, holder: place.holder() },
     );
     let approved = approve.map(Digest::new);
-    engine.await_awake(AWAKE_WITHIN).await;
-    let plan = engine.plan(&desired, approved.as_ref()).await?;
+    engine.reconciler.await_awake(AWAKE_WITHIN).await;
+    let plan = engine.reconciler.plan(&desired, approved.as_ref()).await?;
     if format == Format::Text {
         output::print(&output::plan(&plan, Page::out()))?;
     }
@@ -91,7 +91,7 @@ pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>
     let mut reports: Vec<RoundReport> = Vec::new();
     for number in 1..=MAX_ROUNDS {
         let span = tracing::info_span!("round", number, revision = desired.revision.short());
-        let report = engine.round(&desired, &permission).instrument(span).await?;
+        let report = engine.reconciler.round(&desired, &permission).instrument(span).await?;
         record_round(&*store, &report)?;
         let go_on = report.changed_anything()
             && !report.drift.is_empty()

@@ -67,7 +67,7 @@ pub(super) async fn plan(place: &Place, format: Format, detailed: bool) -> Outco
     let metrics = Arc::new(Metrics::new()?);
     let engine =
         engine(&desired, store, Arc::clone(&metrics) as _, &Connectors { metrics, holder: None });
-    let plan = engine.plan(&desired, None).await;
+    let plan = engine.reconciler.plan(&desired, None).await;
     engine.server.close().await;
     let plan = plan?;
     match format {

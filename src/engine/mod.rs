@@ -2,6 +2,7 @@
 //!
 //! Everything that touches the world goes through the traits of [`ports`].
 
+mod assembly;
 mod controller;
 mod diagnostics;
 mod error;
@@ -10,14 +11,16 @@ mod reconcile;
 mod rollout;
 mod supervisor;
 
+pub use assembly::Engine;
 pub use controller::conditions::update as update_status;
 pub use controller::events::EventDeduplicator;
 pub use controller::orders::{Order, Orders};
 pub use controller::status_publisher::{StatusPublisher, record_round};
 pub use controller::{Connector, Controller, DELETIONS_AFTER};
+pub use diagnostics::Diagnostics;
 pub use error::{RuntimeError, SecretError, SourceError, StoreError};
 pub use ports::*;
-pub use reconcile::database::order_fill;
+pub use reconcile::database::{Databases, order_fill};
 pub use reconcile::deferral::Deferral;
 pub use reconcile::generation::{Generations, order_adoption};
 pub use reconcile::origin::create_without_waiting;
@@ -26,8 +29,8 @@ pub use reconcile::recheck::RecheckBudget;
 pub use reconcile::report::{
     ApplyError, RoundReport, STARTING, ServerStats, StepOutcome, StepResult, step_span,
 };
-pub use reconcile::round::{Engine, Permission, StalenessCheck};
-pub use rollout::check::Verdicts;
+pub use reconcile::round::{Permission, Reconciler, StalenessCheck};
+pub use rollout::check::{ConfigChecker, Verdicts};
 pub use rollout::latch::{Latch, latch, lift_latch};
 pub use supervisor::Supervisor;
 pub use supervisor::meter::Meter;

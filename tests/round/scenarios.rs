@@ -666,11 +666,11 @@ async fn the_generation_is_not_written_beside_another_database() {
     let ann = ObjectKey::parse(Kind::User, "ann@example.org").unwrap();
     ejabberd_operator::engine::forget(&*lab, &[ann]).unwrap();
     lab.world(|world| world.database = 7);
-    let why = lab.engine(&desired).publish_now(&desired).await.unwrap_err();
+    let why = lab.engine(&desired).databases.publish_now(&desired).await.unwrap_err();
     assert!(why.contains("another database"), "{why}");
     assert_eq!(generation(&lab), before);
     lab.world(|world| world.database = 0);
-    lab.engine(&desired).publish_now(&desired).await.unwrap();
+    lab.engine(&desired).databases.publish_now(&desired).await.unwrap();
     assert_eq!(generation(&lab), before + 1);
 }
 

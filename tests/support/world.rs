@@ -367,7 +367,7 @@ impl Lab {
         permission: &Permission<'_>,
     ) -> Option<Result<RoundReport, StoreError>> {
         let engine = self.engine(desired);
-        let mut round = Box::pin(engine.round(desired, permission));
+        let mut round = Box::pin(engine.reconciler.round(desired, permission));
         poll_fn(|context| {
             let polled = round.as_mut().poll(context);
             if self.gate.lock().unwrap().killed {

@@ -58,9 +58,9 @@ pub(super) async fn doctor(
             Arc::clone(&metrics) as _,
             &Connectors { metrics, holder: None },
         );
-        let server = Box::pin(engine.examine(desired, &symptoms)).await;
+        let server = Box::pin(engine.diagnostics.examine(desired, &symptoms)).await;
         if let Some(jid) = account {
-            let seen = engine.examine_account(&server, &jid).await;
+            let seen = engine.diagnostics.examine_account(&server, &jid).await;
             evidence.account = Some((jid, seen));
         }
         engine.server.close().await;

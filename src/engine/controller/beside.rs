@@ -31,7 +31,7 @@ impl Controller {
             return;
         }
         current.audited = Some(Instant::now());
-        let evidence = current.engine.evidence(&current.desired).await;
+        let evidence = current.engine.diagnostics.evidence(&current.desired).await;
         let findings = audit::check(&evidence);
         self.events.take(EngineEvent::Audited(&findings));
         let news = of_audit(&current.audit, &findings);
@@ -75,7 +75,7 @@ impl Controller {
                     adopt(&*self.store, key, &current.desired).map_err(ApplyError::from)
                 }
                 Order::Rollback(digest) => {
-                    current.engine.roll_back_to(&current.desired, digest).await
+                    current.engine.configs.roll_back_to(&current.desired, digest).await
                 }
             };
             let message = done.unwrap_or_else(|error| format!("failed to {error}"));

@@ -17,11 +17,12 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
+use super::Engine;
 use super::error::StoreError;
 use super::ports::{EventSink, Runtime, Secrets, Source, Store};
 use super::reconcile::deferral::Deferral;
 use super::reconcile::retry::Retries;
-use super::reconcile::round::{Engine, Permission, StalenessCheck};
+use super::reconcile::round::{Permission, StalenessCheck};
 use crate::domain::diff::StepInfo;
 use crate::domain::model::Kind;
 use crate::domain::spec;
@@ -199,7 +200,7 @@ impl Controller {
         let confirm = StillDeclared { controller: self, current };
         let permission =
             Permission { approved: None, confirm: &confirm, backing_off: &backing_off };
-        let report = current.engine.round(&current.desired, &permission).await?;
+        let report = current.engine.reconciler.round(&current.desired, &permission).await?;
         let news = of_steps(&report.outcomes, told);
         told.tidy(&report);
         let describe = current.engine.supervisor.description().await;

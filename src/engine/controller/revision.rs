@@ -11,9 +11,9 @@ use crate::domain::spec;
 use crate::domain::spec::{DesiredState, Problem, SecretSource, Severity, Validated};
 use crate::domain::status::{ConditionType, News, Reason};
 use crate::ejabberd::EjabberdClient;
+use crate::engine::Engine;
 use crate::engine::ports::Ports;
 use crate::engine::reconcile::recheck::RecheckBudget;
-use crate::engine::reconcile::round::Engine;
 use crate::engine::supervisor::Supervisor;
 
 impl Controller {

@@ -7,27 +7,23 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::time::timeout;
 
+use super::Diagnostics;
 use crate::domain::checks::audit;
-use crate::domain::checks::audit::{ClientListener, Evidence, Inside, Table, Variant, Wire};
+use crate::domain::checks::audit::{ClientListener, Evidence, Table, Variant, Wire};
 use crate::domain::model::Vhost;
-use crate::domain::observed::{PAUSED, ProcessState, Reading, RuntimeDrift};
+use crate::domain::observed::{PAUSED, ProcessState, Reading};
 use crate::domain::spec::DesiredState;
-use crate::ejabberd::{ControlError, EjabberdClient, Endpoint};
-use crate::engine::Engine;
+use crate::ejabberd::{ControlError, Endpoint};
 use crate::engine::rollout::compare::certificates;
 
 /// How long one part may take. There are three after each other: whether it
 /// runs, everything else at once, and the wire.
-const PART_DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const PART_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long a listener may take to say what it offers.
 const WIRE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// What the VM is asked for its own user. A server with namespaces of its own
-/// is another user inside than on the host.
-const STATUS_OF_VM: &str = "/proc/self/status";
-
-impl Engine {
+impl Diagnostics {
     /// Gathers everything about the server that the security checklist needs.
     /// Changes nothing, and ends within half a minute.
     pub async fn evidence(&self, desired: &DesiredState) -> Evidence {
@@ -39,11 +35,11 @@ impl Engine {
         // What the server is asked itself is not even tried where it cannot answer.
         let (configuration, inside, version, distribution, variant, drift, host) = tokio::join!(
             asked(silent.as_deref(), async { said(self.server.configuration().await) }),
-            asked(silent.as_deref(), self.sockets_inside()),
+            asked(silent.as_deref(), self.probe.sockets_inside()),
             asked(silent.as_deref(), async { said(self.server.version().await) }),
             asked(silent.as_deref(), async { said(self.server.distribution().await) }),
             self.variant(desired, silent.as_deref()),
-            within(PART_DEADLINE, self.known_surroundings()),
+            within(PART_DEADLINE, self.probe.known_drift()),
             within(PART_DEADLINE, async {
                 let tables = self.runtime.host_sockets().await;
                 let tables = tables.map_err(|e| format!("failed to {e}"))?;
@@ -53,7 +49,7 @@ impl Engine {
         let wire = Reading::Unknown(String::new());
         let certificates = match &desired.config {
             None => Reading::Known(Vec::new()),
-            Some(config) => match self.declared_config(config).await {
+            Some(config) => match self.configs.declared_config(config).await {
                 Ok(files) => Reading::Known(certificates(&files)),
                 Err(e) => Reading::Unknown(format!("failed to {e}")),
             },
@@ -81,55 +77,13 @@ impl Engine {
     async fn variant(&self, desired: &DesiredState, silent: Option<&str>) -> Option<Variant> {
         let name = desired.config.as_ref()?.variant.clone();
         let in_force = asked(silent, async {
-            match self.config(desired, None).await {
+            match self.configs.config(desired, None).await {
                 Some(Reading::Known(config)) => Ok(config.declared == config.in_force),
                 Some(Reading::Unknown(why)) => Err(why),
                 None => Err("no configuration is declared".to_owned()),
             }
         });
         Some(Variant { name, in_force: in_force.await })
-    }
-
-    /// Gathers what can be seen of where the server runs, whatever its
-    /// configuration. What cannot be seen is unknown.
-    pub(in crate::engine) async fn evidence_around(&self) -> Evidence {
-        let (drift, inside, distribution) = tokio::join!(
-            within(PART_DEADLINE, self.known_surroundings()),
-            within(PART_DEADLINE, self.sockets_inside()),
-            within(PART_DEADLINE, async { said(self.server.distribution().await) }),
-        );
-        let unasked = || "it was not asked".to_owned();
-        Evidence {
-            variant: None,
-            configuration: Reading::Unknown(unasked()),
-            inside,
-            distribution,
-            host: Reading::Unknown(unasked()),
-            drift,
-            wire: Reading::Unknown(unasked()),
-            version: Reading::Unknown(unasked()),
-            certificates: Reading::Unknown(unasked()),
-            now: Timestamp::now(),
-        }
-    }
-
-    async fn known_surroundings(&self) -> Result<RuntimeDrift, String> {
-        match self.runtime.drift(self.directory().as_deref()).await {
-            Ok(Some(drift)) => Ok(drift),
-            Ok(None) => Err("there is no server".to_owned()),
-            Err(e) => Err(format!("failed to {e}")),
-        }
-    }
-
-    /// Asks the server's own VM, and so sees what it sees, as the user that it is.
-    pub(in crate::engine) async fn sockets_inside(&self) -> Result<Inside, String> {
-        let status = table(&self.server, &[STATUS_OF_VM]).await?;
-        let user = audit::user_of_status(&status)
-            .ok_or_else(|| format!("{STATUS_OF_VM} does not say which user the server is"))?;
-        let tcp = table(&self.server, &["/proc/net/tcp", "/proc/net/tcp6"]).await?;
-        let udp = table(&self.server, &["/proc/net/udp", "/proc/net/udp6"]).await?;
-        let tcp = audit::listening(&tcp, Table::Tcp);
-        Ok(Inside { user, tcp, udp: audit::listening(&udp, Table::Udp) })
     }
 
     /// Opens a stream to each listener, as a client does.
@@ -148,20 +102,8 @@ impl Engine {
     }
 }
 
-fn said<T>(answer: Result<T, ControlError>) -> Result<T, String> {
+pub(super) fn said<T>(answer: Result<T, ControlError>) -> Result<T, String> {
     answer.map_err(|e| format!("failed to {e}"))
-}
-
-/// Files of the kernel, one after the other. One that is not there is empty:
-/// without IPv6 there is no `tcp6`.
-async fn table(server: &EjabberdClient, paths: &[&str]) -> Result<String, String> {
-    let mut text = String::new();
-    for path in paths {
-        if let Some(content) = said(server.read_file(path).await)? {
-            text += &String::from_utf8_lossy(&content);
-        }
-    }
-    if text.is_empty() { Err(format!("{} is empty", paths.join(" and "))) } else { Ok(text) }
 }
 
 /// Why a server cannot be asked, if so.
@@ -186,7 +128,10 @@ async fn asked<T>(
     }
 }
 
-async fn within<T>(deadline: Duration, ask: impl Future<Output = Result<T, String>>) -> Reading<T> {
+pub(super) async fn within<T>(
+    deadline: Duration,
+    ask: impl Future<Output = Result<T, String>>,
+) -> Reading<T> {
     match timeout(deadline, ask).await {
         Ok(Ok(value)) => Reading::Known(value),
         Ok(Err(why)) => Reading::Unknown(why),

@@ -6,11 +6,11 @@ use super::report::{StepOutcome, StepResult};
 use crate::domain::diff::ObjectStep;
 use crate::domain::model::Digest;
 use crate::domain::plan::Approved;
-use crate::engine::Engine;
 use crate::engine::error::StoreError;
 use crate::engine::ports::StateKey;
+use crate::engine::reconcile::round::Reconciler;
 
-impl Engine {
+impl Reconciler {
     /// How often each digest was used.
     pub(in crate::engine) fn approvals_used(&self) -> Result<BTreeMap<Digest, u32>, StoreError> {
         let json = self.store.recall(StateKey::Approvals)?;

@@ -5,9 +5,11 @@
 //! was copied, is neither filled nor pruned: that takes an order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::generation::Generations;
 use super::observe::hosts;
 use super::origin::create_without_waiting;
 use super::report::ApplyError;
@@ -19,9 +21,9 @@ use crate::domain::inventory::Inventory;
 use crate::domain::model::{Jid, Localpart, ObjectKey, Vhost};
 use crate::domain::observed::{ObservedState, ProcessState, Reading};
 use crate::domain::spec::DesiredState;
-use crate::engine::Engine;
+use crate::ejabberd::EjabberdClient;
 use crate::engine::error::StoreError;
-use crate::engine::ports::{StateKey, Store};
+use crate::engine::ports::{Runtime, StateKey, Store};
 
 /// An account that the inventory has held for longer has existed: the operator
 /// records an account before it creates the account.
@@ -75,7 +77,16 @@ pub fn order_fill(store: &dyn Store) -> Result<(), StoreError> {
     store.remember(StateKey::Fill, Some("ordered"))
 }
 
-impl Engine {
+/// Knows which database the operator manages, and how old the state directory is beside it.
+pub struct Databases {
+    pub(in crate::engine) server: EjabberdClient,
+    pub(in crate::engine) runtime: Arc<dyn Runtime>,
+    pub(in crate::engine) store: Arc<dyn Store>,
+    /// The generation that was read beside the database.
+    pub(in crate::engine) generations: Generations,
+}
+
+impl Databases {
     /// Reads the identity of the database.
     pub(in crate::engine) async fn database(&self, desired: &DesiredState) -> Reading<Database> {
         let hosts: Vec<&Vhost> = hosts(desired).collect();
@@ -92,6 +103,11 @@ impl Engine {
     pub(in crate::engine) fn known_database(&self) -> Result<Option<Database>, StoreError> {
         let json = self.store.recall(StateKey::Database)?;
         Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
+    }
+
+    /// The directory of the database, where it is known.
+    pub(in crate::engine) fn directory(&self) -> Option<String> {
+        self.known_database().ok().flatten().map(|known| known.directory)
     }
 
     pub(in crate::engine) fn keep_database(&self, database: &Database) -> Result<(), StoreError> {

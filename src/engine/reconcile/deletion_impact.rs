@@ -2,12 +2,12 @@
 
 use crate::domain::diff::{ChangeSet, ObjectAction};
 use crate::domain::model::{Jid, Op};
-use crate::engine::Engine;
+use crate::engine::reconcile::round::Reconciler;
 
 /// For more accounts than this it is said in general: each costs two calls.
 const COUNTED: usize = 20;
 
-impl Engine {
+impl Reconciler {
     /// Adds to the reason of each deletion what is lost with the object.
     pub(in crate::engine) async fn say_what_goes(&self, set: &mut ChangeSet) {
         let accounts =

@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::database::Databases;
 use super::report::ApplyError;
 use crate::domain::database::Database;
 use crate::domain::inventory::Inventory;
 use crate::domain::spec::DesiredState;
-use crate::engine::Engine;
 use crate::engine::error::StoreError;
 use crate::engine::ports::{StateKey, Store};
 
@@ -63,7 +63,7 @@ pub fn order_adoption(store: &dyn Store) -> Result<(), StoreError> {
     store.remember(StateKey::AdoptAll, Some("ordered"))
 }
 
-impl Engine {
+impl Databases {
     /// Why the state directory is older than the database, if it is.
     pub(in crate::engine) async fn outdated(
         &self,

@@ -12,6 +12,7 @@ pub(super) mod object_phase;
 pub(super) mod observe;
 pub(super) mod origin;
 pub(super) mod ownership;
+pub(super) mod passwords;
 pub(super) mod recheck;
 pub(super) mod report;
 pub(super) mod retry;

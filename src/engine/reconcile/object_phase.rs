@@ -16,14 +16,14 @@ use crate::domain::observed::Reading;
 use crate::domain::plan;
 use crate::domain::plan::{GuardContext, Plan};
 use crate::domain::spec::DesiredState;
-use crate::engine::Engine;
 use crate::engine::error::StoreError;
+use crate::engine::reconcile::round::Reconciler;
 
 /// A deleted room is gone a little after the server has said so.
 const READ_BACK_TRIES: u32 = 5;
 const READ_BACK_PAUSE: Duration = Duration::from_millis(100);
 
-impl Engine {
+impl Reconciler {
     /// Carries out the steps of objects, and reads back what they changed.
     pub(super) async fn object_phase(
         &self,
@@ -55,7 +55,7 @@ impl Engine {
             && let Reading::Known(found) = &view.state.database
         {
             // Approved, or there is nothing to create: this is the store from now on.
-            self.keep_database(found)?;
+            self.databases.keep_database(found)?;
         }
         let approved = plan.approved.clone();
         let mut approval_used = self.use_approval(approved.as_ref(), &builds)?;

@@ -12,8 +12,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::database::Databases;
 use crate::domain::observed::{ObservedState, ProcessState, Reading, RuntimeDrift};
-use crate::engine::Engine;
 use crate::engine::error::StoreError;
 use crate::engine::ports::{StateKey, Store};
 
@@ -56,7 +56,7 @@ impl Origin {
     }
 }
 
-impl Engine {
+impl Databases {
     /// Remembers who created the container. Returns why the operator must not
     /// create it, or start it for the first time, now; `None` if it may.
     pub(in crate::engine) fn creation_waits(

@@ -12,9 +12,9 @@ use crate::domain::inventory::{Ban, Inventory, Origin, Owned};
 use crate::domain::model::{Kind, ObjectKey};
 use crate::domain::observed::{ObservedState, Reading};
 use crate::domain::spec::{DesiredState, PasswordPolicy, UserState};
-use crate::engine::Engine;
 use crate::engine::error::StoreError;
 use crate::engine::ports::Store;
+use crate::engine::reconcile::round::Reconciler;
 
 /// Lets go of objects, by somebody's order. Says what was done.
 pub fn forget(store: &dyn Store, keys: &[ObjectKey]) -> Result<String, StoreError> {
@@ -41,7 +41,7 @@ pub fn adopt(
     Ok(format!("{key} is owned now"))
 }
 
-impl Engine {
+impl Reconciler {
     pub(in crate::engine) fn settle_inventory(
         &self,
         desired: &DesiredState,

@@ -7,10 +7,11 @@ use std::time::Instant;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use super::database::Databases;
 use super::deferral::{Deferral, held};
-use super::generation::Generations;
 use super::observe::Observation;
 use super::ownership;
+use super::passwords::Passwords;
 use super::recheck::RecheckBudget;
 use super::report::{RoundReport, StepOutcome, StepResult};
 use super::summary::{Took, report};
@@ -25,15 +26,16 @@ use crate::domain::supervision::Others;
 use crate::domain::{diff, plan};
 use crate::ejabberd::EjabberdClient;
 use crate::engine::error::StoreError;
-use crate::engine::ports::{EngineEvent, EventSink, Ports, Runtime, Secrets, Store};
-use crate::engine::rollout::check::Verdicts;
+use crate::engine::ports::{EngineEvent, EventSink, Runtime, Secrets, Store};
+use crate::engine::rollout::check::ConfigChecker;
+use crate::engine::rollout::execute::RolloutExecutor;
 use crate::engine::supervisor::Supervisor;
 use crate::engine::supervisor::meter::Meter;
 
 /// Reconciles one server.
-pub struct Engine {
+pub struct Reconciler {
     /// The server's commands.
-    pub server: EjabberdClient,
+    pub(in crate::engine) server: EjabberdClient,
     /// The server's process.
     pub(in crate::engine) runtime: Arc<dyn Runtime>,
     /// What the operator remembers.
@@ -44,19 +46,23 @@ pub struct Engine {
     pub(in crate::engine) events: Arc<dyn EventSink>,
     /// What the server uses.
     pub(in crate::engine) meter: Arc<Meter>,
-    /// Whose password is asked for again.
+    /// Limits how many passwords are compared again in one reconciliation.
     pub(in crate::engine) recheck_budget: RecheckBudget,
     /// Keeps the server running.
     pub(in crate::engine) supervisor: Arc<Supervisor>,
     /// Whether what killed operators left behind has been removed.
-    tidied: AtomicBool,
-    /// The generation that was read beside the database.
-    pub(in crate::engine) generations: Generations,
-    /// What ejabberd said of new configuration files a moment ago.
-    pub(in crate::engine) verdicts: Verdicts,
+    pub(in crate::engine) tidied: AtomicBool,
     /// Whether the supervisor watches over the server all the time; else a start is
     /// waited for here.
     pub(in crate::engine) supervised: bool,
+    /// The declared passwords, and the generated ones.
+    pub(in crate::engine) passwords: Arc<Passwords>,
+    /// Which database the operator manages.
+    pub(in crate::engine) databases: Arc<Databases>,
+    /// The declared configuration beside the one on the server.
+    pub(in crate::engine) configs: Arc<ConfigChecker>,
+    /// Puts configurations in force, and replaces the container.
+    pub(in crate::engine) rollouts: Arc<RolloutExecutor>,
 }
 
 /// What a round may do, beside what the desired state says.
@@ -78,33 +84,7 @@ pub trait StalenessCheck: Send + Sync {
     async fn blocked_reason(&self) -> Option<Deferral>;
 }
 
-impl Engine {
-    /// An engine that waits for each start of the server itself.
-    #[must_use]
-    pub fn new(ports: Ports, supervisor: Arc<Supervisor>, recheck_budget: RecheckBudget) -> Self {
-        let Ports { server, runtime, store, secrets, events } = ports;
-        Self {
-            server,
-            meter: Meter::new(Arc::clone(&runtime)),
-            runtime,
-            store,
-            secrets,
-            events,
-            recheck_budget,
-            supervisor,
-            tidied: AtomicBool::default(),
-            generations: Generations::default(),
-            verdicts: Verdicts::default(),
-            supervised: false,
-        }
-    }
-
-    /// The same, where [`Supervisor::supervise`] runs beside it.
-    #[must_use]
-    pub fn supervised(self) -> Self {
-        Self { supervised: true, ..self }
-    }
-
+impl Reconciler {
     /// Looks, and says what would be done.
     pub async fn plan(
         &self,
@@ -114,7 +94,8 @@ impl Engine {
         let mut inventory = self.store.inventory()?;
         let Observation { state, .. } = Box::pin(self.observe(desired, &inventory)).await;
         let decision =
-            Box::pin(self.check_database(desired, &state, &mut inventory, Settle::Look)).await?;
+            Box::pin(self.databases.check_database(desired, &state, &mut inventory, Settle::Look))
+                .await?;
         let mut set = diff::diff(desired, &state, &inventory);
         decision.restrict(&mut set);
         set.approvals_used = self.approvals_used()?;
@@ -145,7 +126,7 @@ impl Engine {
         let done = if held.is_some() {
             Reconciled::unchanged(planned)
         } else {
-            let owner = self.creation_waits(&planned.view.state, started)?;
+            let owner = self.databases.creation_waits(&planned.view.state, started)?;
             if planned.plan.has_steps() {
                 let settled =
                     Box::pin(self.server_phase(desired, permission, planned, owner)).await?;
@@ -167,10 +148,10 @@ impl Engine {
 
     /// Goes on with a replacement or a rollout that an operator before has begun.
     async fn resume(&self, desired: &DesiredState) -> Result<(), StoreError> {
-        if let Err(error) = Box::pin(self.resume_replacement(desired)).await {
+        if let Err(error) = Box::pin(self.rollouts.resume_replacement(desired)).await {
             tracing::warn!("failed to {error}");
         }
-        if let Some(Err(error)) = self.resume_rollout(desired).await? {
+        if let Some(Err(error)) = self.rollouts.resume_rollout(desired).await? {
             tracing::warn!("failed to {error}");
         }
         Ok(())
@@ -193,12 +174,12 @@ impl Engine {
     async fn remember(&self, desired: &DesiredState, done: &Reconciled) {
         let Reconciled { view, outcomes, .. } = done;
         if outcomes.iter().all(|o| !matches!(o.result, StepResult::Failed(_))) {
-            self.remember_good(desired, &view.state).await;
+            self.rollouts.remember_good(desired, &view.state).await;
         }
         if view.set.withheld().is_none()
             && let Reading::Known(found) = &view.state.database
         {
-            self.publish_generation(found).await;
+            self.databases.publish_generation(found).await;
         }
     }
 
@@ -230,9 +211,13 @@ impl Engine {
                 _ => Others::None,
             });
         }
-        let decision =
-            Box::pin(self.check_database(desired, &observation.state, &mut inventory, settle))
-                .await?;
+        let decision = Box::pin(self.databases.check_database(
+            desired,
+            &observation.state,
+            &mut inventory,
+            settle,
+        ))
+        .await?;
         let mut set = diff::diff(desired, &observation.state, &inventory);
         decision.restrict(&mut set);
         set.approvals_used = self.approvals_used()?;

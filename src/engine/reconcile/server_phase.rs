@@ -9,12 +9,12 @@ use super::summary::with_steps_before;
 use crate::domain::diff::ObjectStep;
 use crate::domain::plan::Plan;
 use crate::domain::spec::DesiredState;
-use crate::engine::Engine;
 use crate::engine::error::StoreError;
 use crate::engine::ports::EngineEvent;
+use crate::engine::reconcile::round::Reconciler;
 
 /// The observation and the plan after the steps of the server. Only
-/// [`Engine::server_phase`] makes it, so that the steps of objects from a plan that was
+/// [`Reconciler::server_phase`] makes it, so that the steps of objects from a plan that was
 /// made before the server changed cannot be carried out.
 pub(super) struct ServerSettled {
     pub(super) view: View,
@@ -28,7 +28,7 @@ pub(super) struct ServerSettled {
 
 struct MadeHere;
 
-impl Engine {
+impl Reconciler {
     /// Carries out the steps of the server, if there are any. `owner` says why the operator
     /// leaves the container to its owner.
     pub(super) async fn server_phase(

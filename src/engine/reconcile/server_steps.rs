@@ -15,8 +15,8 @@ use crate::domain::rollout::{Method, Outcome};
 use crate::domain::spec::DesiredState;
 use crate::domain::supervision::{Cause, Ending};
 use crate::ejabberd::NodePhase;
-use crate::engine::Engine;
 use crate::engine::ports::{EngineEvent, Runtime};
+use crate::engine::reconcile::round::Reconciler;
 use crate::engine::rollout::compare::config_digest;
 use crate::engine::rollout::execute::Target;
 
@@ -70,7 +70,7 @@ struct ConfigStep {
     change: ConfigChange,
 }
 
-impl Engine {
+impl Reconciler {
     /// Carries out the steps of the kinds `server` and `config`, which come
     /// first in a plan. `refused` says why a new server must not come up with
     /// whatever its image has, if so.
@@ -134,7 +134,7 @@ impl Engine {
                     note(step, result.map(|()| StepResult::Done));
                 }
                 ServerAction::Replace { .. } => {
-                    let result = self.replace_server(desired, &step, confirm).await;
+                    let result = self.rollouts.replace_server(desired, &step, confirm).await;
                     note(step, result);
                 }
                 ServerAction::DisableRestartPolicy { .. } => {
@@ -190,6 +190,7 @@ impl Engine {
         match (target, config) {
             (Some(target), Some(config)) => {
                 let result = self
+                    .rollouts
                     .roll_out(desired, Target { method: Method::Restart, ..target }, &mut guard)
                     .await;
                 let runs = self.runtime.inspect().await;
@@ -218,7 +219,7 @@ impl Engine {
     async fn make(&self) -> Result<(), ApplyError> {
         if self.runtime.inspect().await? == ProcessState::Absent {
             // Look again: the volume may have changed since the plan was made.
-            if let Some(why) = self.creation_would_lose(&self.store.inventory()?).await? {
+            if let Some(why) = self.databases.creation_would_lose(&self.store.inventory()?).await? {
                 return Err(ApplyError::DatabaseMissing(why));
             }
             self.runtime.create().await?;
@@ -261,7 +262,7 @@ impl Engine {
         // Others may have started it since.
         let method = self.method_now(Method::Restart).await?;
         let mut guard = self.supervisor.hold().await;
-        self.roll_out(desired, Target { method, ..target }, &mut guard).await
+        self.rollouts.roll_out(desired, Target { method, ..target }, &mut guard).await
     }
 
     /// Changes the configuration of a server that runs.
@@ -280,14 +281,14 @@ impl Engine {
         let target = Target { method: self.method_now(target.method).await?, ..target };
         // People are told once it is sure that the interruption comes.
         if restart && desired.server.announce.is_some() {
-            self.announce(desired).await;
+            self.rollouts.announce(desired).await;
             // The file may have changed during the delay that was announced.
             if let Some(why) = confirm.blocked_reason().await {
                 return Ok(StepResult::Deferred(why));
             }
         }
         let mut guard = self.supervisor.hold().await;
-        self.roll_out(desired, target, &mut guard).await.map(|()| StepResult::Done)
+        self.rollouts.roll_out(desired, target, &mut guard).await.map(|()| StepResult::Done)
     }
 
     /// How a configuration can be put in force now. The operator waits for a
@@ -327,7 +328,9 @@ impl Engine {
     ) -> Result<Target, ApplyError> {
         let target = self.target(desired, change).await?;
         let declared = target.standing.is_none().then_some(desired);
-        let Err(failure) = self.check(declared, &target.files).await else { return Ok(target) };
+        let Err(failure) = self.configs.check(declared, &target.files).await else {
+            return Ok(target);
+        };
         // A rollout that is not even begun with counts like one that ended here.
         let ends = if failure.blame { Outcome::Refused } else { Outcome::NotNow };
         self.events.take(EngineEvent::RolloutEnded {
@@ -341,7 +344,7 @@ impl Engine {
         };
         if failure.blame {
             let variant = desired.config.as_ref().map_or("", |config| &config.variant);
-            self.latch(
+            self.configs.latch(
                 &config_digest(&target.files),
                 variant,
                 LatchReason::Invalid,
@@ -359,14 +362,14 @@ impl Engine {
     ) -> Result<Target, ApplyError> {
         let method = change.method;
         if change.source == ConfigSource::LastGood
-            && let Some((good, files)) = self.standing()?
+            && let Some((good, files)) = self.configs.standing()?
         {
             return Ok(Target { files, method, standing: Some(good) });
         }
         let Some(config) = &desired.config else {
             return Err(ApplyError::ConfigUnchecked("none is declared".to_owned()));
         };
-        Ok(Target { files: self.declared_config(config).await?, method, standing: None })
+        Ok(Target { files: self.configs.declared_config(config).await?, method, standing: None })
     }
 
     /// Waits until ejabberd answers, as long as its process lives, and works

@@ -1,13 +1,13 @@
 //! The canary: an account that logs in before a changed server counts as healthy.
 
+use super::execute::RolloutExecutor;
 use crate::domain::model::Jid;
 use crate::domain::rollout::Failure;
 use crate::domain::spec::DesiredState;
 use crate::ejabberd::ControlError;
 use crate::ejabberd::client::PLAIN_LOGGED;
-use crate::engine::Engine;
 
-impl Engine {
+impl RolloutExecutor {
     /// Why the canary cannot tell anything of a new configuration, if so: it
     /// could not log in before either.
     pub(in crate::engine) async fn canary_is_off(&self, desired: &DesiredState) -> Option<String> {
@@ -15,7 +15,7 @@ impl Engine {
         if !matches!(self.server.account_exists(jid).await, Ok(true)) {
             return None;
         }
-        let password = self.password_of(desired, jid).await.ok().flatten()?;
+        let password = self.passwords.password_of(desired, jid).await.ok().flatten()?;
         let right = self.server.password_is(jid, &password).await;
         matches!(right, Ok(false)).then(|| {
             format!("the canary {jid} has another password on the server than the declared one")
@@ -39,7 +39,7 @@ impl Engine {
             tracing::info!(%jid, "the canary is not there yet: the gate does without it");
             return Ok(());
         }
-        let Ok(Some(password)) = self.password_of(desired, jid).await else {
+        let Ok(Some(password)) = self.passwords.password_of(desired, jid).await else {
             return failed(format!("the password of the canary {jid} is not known"), false);
         };
         let listeners = match self.server.listeners().await {

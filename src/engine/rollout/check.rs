@@ -9,10 +9,11 @@ use crate::domain::configuration::Configuration;
 use crate::domain::model::{Digest, Vhost};
 use crate::domain::rollout::Failure;
 use crate::domain::spec::DesiredState;
-use crate::ejabberd::StartContext;
 use crate::ejabberd::erlang::Verdict;
-use crate::engine::Engine;
-use crate::engine::ports::ConfigFiles;
+use crate::ejabberd::{EjabberdClient, StartContext};
+use crate::engine::diagnostics::audit_probe::AuditProbe;
+use crate::engine::ports::{ConfigFiles, Runtime, Secrets, Store};
+use crate::engine::reconcile::database::Databases;
 
 /// For how long a verdict counts. A plan asks, and so does each step that
 /// follows from it a moment later; what is installed on the server can change.
@@ -20,16 +21,6 @@ const COUNTS_FOR: Duration = Duration::from_secs(10);
 
 /// The variant whose name is a promise: it has to pass the security checklist.
 pub(in crate::engine) const HARDENED: &str = "hardened";
-
-/// The items that a configuration alone can break.
-const PROMISED: [&str; 6] = [
-    "loopback_inside",
-    "api_commands",
-    "web_handlers",
-    "starttls_file",
-    "starttls_wire",
-    "rooms_members_only",
-];
 
 /// What ejabberd said last of new files.
 #[derive(Debug, Default)]
@@ -42,7 +33,20 @@ struct Kept {
     result: Result<Arc<Configuration>, Failure>,
 }
 
-impl Engine {
+/// Judges configurations, compares them with the configuration on the server, and remembers
+/// which of them proved good or failed.
+pub struct ConfigChecker {
+    pub(in crate::engine) server: EjabberdClient,
+    pub(in crate::engine) runtime: Arc<dyn Runtime>,
+    pub(in crate::engine) store: Arc<dyn Store>,
+    pub(in crate::engine) secrets: Arc<dyn Secrets>,
+    pub(in crate::engine) databases: Arc<Databases>,
+    pub(in crate::engine) probe: Arc<AuditProbe>,
+    /// What ejabberd said of new configuration files a moment ago.
+    pub(in crate::engine) verdicts: Verdicts,
+}
+
+impl ConfigChecker {
     /// What ejabberd itself makes of `files`, offline, and whether that is what
     /// `desired` declares: it serves the hosts, and a variant that is called
     /// hardened is. Without `desired`, as for a configuration that proved good
@@ -56,7 +60,7 @@ impl Engine {
         let Some(desired) = desired else { return Ok(configuration) };
         let unfit = match unfit(desired, &configuration) {
             None if is_called_hardened(desired) => {
-                let around = audit::broken_around(&self.evidence_around().await);
+                let around = audit::broken_around(&self.probe.evidence_around().await);
                 around.map(|(check, seen)| broken_message(check, &seen))
             }
             unfit => unfit,
@@ -65,20 +69,6 @@ impl Engine {
             Some(message) => Err(Failure { message, blame: true }),
             None => Ok(configuration),
         }
-    }
-
-    /// Of a configuration that is called hardened, what of it is not.
-    pub(super) async fn promise(&self, desired: &DesiredState) -> Result<(), Failure> {
-        if desired.config.as_ref().is_none_or(|config| config.variant != HARDENED) {
-            return Ok(());
-        }
-        let findings = audit::check(&self.evidence(desired).await);
-        let broken = findings.iter().find(|finding| {
-            PROMISED.contains(&finding.check) && finding.verdict.holds() == Some(false)
-        });
-        broken.map_or(Ok(()), |finding| {
-            Err(Failure { message: broken_message(finding.check, &finding.seen), blame: true })
-        })
     }
 
     /// Whether `files` may be put in force, see [`judge`](Self::judge).

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
+use super::check::ConfigChecker;
 use crate::domain::checks::audit;
 use crate::domain::checks::audit::Certificate;
 use crate::domain::configuration::Configuration;
@@ -17,14 +18,13 @@ use crate::domain::rollout;
 use crate::domain::rollout::{Changed, Failure, Method, Snapshot};
 use crate::domain::spec::{Config, DesiredState, ServerState};
 use crate::ejabberd::ControlError;
-use crate::engine::Engine;
 use crate::engine::error::SecretError;
 use crate::engine::ports::{ConfigFiles, MAIN_CONFIG};
 
 /// How long new files may take to be judged while a plan is made.
 const JUDGED_WITHIN: Duration = Duration::from_secs(20);
 
-impl Engine {
+impl ConfigChecker {
     /// The declared configuration beside the one on the server, which is asked
     /// for it itself, or, where it does not answer, its runtime.
     pub(in crate::engine) async fn config(
@@ -77,7 +77,7 @@ impl Engine {
         };
         let expanded = judged.and_then(Result::ok);
         let leaves = match &expanded {
-            Some(expanded) if latch.is_none() => self.would_leave(desired, expanded),
+            Some(expanded) if latch.is_none() => self.databases.would_leave(desired, expanded),
             _ => Ok(BTreeMap::new()),
         };
         let leaves = leaves.map_err(|e| e.to_string())?;

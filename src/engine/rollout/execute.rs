@@ -1,21 +1,28 @@
 //! Carrying out what [`crate::domain::rollout`] decides.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::sleep;
 
+use super::check::ConfigChecker;
 use super::compare::config_digest;
 use super::latch::{UnderWay, lift_latch};
 use crate::domain::observed::{LatchReason, ObservedState, ProcessState, Reading};
 use crate::domain::rollout::{Effect, Event, Failure, Method, Outcome, Phase, Rollout, Side};
 use crate::domain::spec::{DesiredState, ServerState};
-use crate::ejabberd::NodePhase;
-use crate::engine::Engine;
+use crate::ejabberd::{EjabberdClient, NodePhase};
+use crate::engine::diagnostics::Diagnostics;
+use crate::engine::diagnostics::audit_probe::AuditProbe;
 use crate::engine::error::StoreError;
-use crate::engine::ports::{ConfigFiles, EngineEvent, GoodConfig, MAIN_CONFIG};
+use crate::engine::ports::{
+    ConfigFiles, EngineEvent, EventSink, GoodConfig, MAIN_CONFIG, Runtime, Store,
+};
+use crate::engine::reconcile::database::Databases;
+use crate::engine::reconcile::passwords::Passwords;
 use crate::engine::reconcile::report::ApplyError;
-use crate::engine::supervisor::SupervisorGuard;
+use crate::engine::supervisor::{Supervisor, SupervisorGuard};
 
 /// `reload_config` closes a listener whose options changed and opens it again at
 /// once. While clients are connected the port may not be free yet: "address
@@ -40,7 +47,22 @@ pub(in crate::engine) struct Target {
     pub(in crate::engine) standing: Option<GoodConfig>,
 }
 
-impl Engine {
+/// Puts configurations in force and replaces the container, each behind a health gate and
+/// with a way back.
+pub(in crate::engine) struct RolloutExecutor {
+    pub(in crate::engine) server: EjabberdClient,
+    pub(in crate::engine) runtime: Arc<dyn Runtime>,
+    pub(in crate::engine) store: Arc<dyn Store>,
+    pub(in crate::engine) events: Arc<dyn EventSink>,
+    pub(in crate::engine) supervisor: Arc<Supervisor>,
+    pub(in crate::engine) configs: Arc<ConfigChecker>,
+    pub(in crate::engine) databases: Arc<Databases>,
+    pub(in crate::engine) passwords: Arc<Passwords>,
+    pub(in crate::engine) probe: Arc<AuditProbe>,
+    pub(in crate::engine) diagnostics: Arc<Diagnostics>,
+}
+
+impl RolloutExecutor {
     /// Puts a configuration in force, or brings the one before back.
     pub(in crate::engine) async fn roll_out(
         &self,
@@ -80,11 +102,11 @@ impl Engine {
         if desired.server.state == ServerState::Stopped {
             return Ok(None);
         }
-        let Some(mut under_way) = self.under_way()? else { return Ok(None) };
+        let Some(mut under_way) = self.configs.under_way()? else { return Ok(None) };
         let files = self.store.kept_config(&under_way.target)?;
         let before = self.store.kept_config(&under_way.before)?;
         let (Some(files), Some(before)) = (files, before) else {
-            self.keep_under_way(None)?;
+            self.configs.keep_under_way(None)?;
             return Ok(None);
         };
         tracing::warn!(
@@ -123,7 +145,7 @@ impl Engine {
             let done = match effect {
                 Effect::Check => {
                     let declared = (!under_way.standing).then_some(desired);
-                    self.check(declared, &files).await
+                    self.configs.check(declared, &files).await
                 }
                 Effect::TryToWrite => self
                     .runtime
@@ -156,7 +178,7 @@ impl Engine {
             if under_way.rollout.has_begun() && !ended
                 // The files are kept already; without this note a kill would
                 // leave a server with files that nobody has judged.
-                && let Err(error) = self.keep_under_way(Some(&under_way))
+                && let Err(error) = self.configs.keep_under_way(Some(&under_way))
                 && matches!(effect, Effect::Put(Side::New, _))
             {
                 return Err(error.into());
@@ -199,7 +221,7 @@ impl Engine {
                 Outcome::Refused(_) => LatchReason::Invalid,
                 _ => LatchReason::RolledBack,
             };
-            self.latch(&under_way.target, &under_way.variant, reason, &error.to_string());
+            self.configs.latch(&under_way.target, &under_way.variant, reason, &error.to_string());
         }
         // What was declared is in force: whatever failed before is over.
         if *outcome == Outcome::Good
@@ -220,7 +242,7 @@ impl Engine {
             }
             _ => Ok(()),
         };
-        let remembered = remembered.and_then(|()| self.keep_under_way(None));
+        let remembered = remembered.and_then(|()| self.configs.keep_under_way(None));
         if let Err(error) = remembered {
             tracing::warn!(%error, "failed to remember how a rollout ended");
         }
@@ -326,7 +348,7 @@ impl Engine {
             return;
         };
         // While a rollout is under way nobody has judged what is there.
-        if !matches!(self.under_way(), Ok(None)) {
+        if !matches!(self.configs.under_way(), Ok(None)) {
             return;
         }
         let digest = &reading.declared;
@@ -335,7 +357,7 @@ impl Engine {
         if known || reading.latched.is_some() || reading.in_force != *digest {
             return;
         }
-        let files = match self.declared_config(config).await {
+        let files = match self.configs.declared_config(config).await {
             Ok(files) if config_digest(&files) == *digest => files,
             // It has changed just now: the next round looks again.
             _ => return,

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
+use super::execute::RolloutExecutor;
 use crate::domain::rollout::Failure;
 use crate::domain::supervision::{Cause, Level, LogEntry, entries};
-use crate::engine::Engine;
 use crate::engine::reconcile::server_steps::{START_LINES, last_start};
 
 /// What ejabberd logs, as an error or warning, of a listener or module that fails while a
@@ -24,7 +24,7 @@ const FAILS: [&str; 7] = [
 /// The message where ejabberd has ended in a node that lives on.
 pub(super) const STOPPED: &str = "ejabberd stopped in its node";
 
-impl Engine {
+impl RolloutExecutor {
     /// Why ejabberd ended in a node that lives on, if the log since `since` says so: a part
     /// of ejabberd failed more often than its supervisor bears.
     pub(super) async fn cause_of_stop(&self, since: Timestamp) -> Option<Failure> {

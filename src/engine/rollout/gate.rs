@@ -6,7 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
+use super::check::{HARDENED, broken_message};
+use super::execute::RolloutExecutor;
 use super::failure_log::{STOPPED, judged, tells_of_failure};
+use crate::domain::checks::audit;
 use crate::domain::checks::audit::Inside;
 use crate::domain::observed::{PAUSED, ProcessState, Work};
 use crate::domain::rollout::{Failure, Side};
@@ -14,7 +17,6 @@ use crate::domain::spec::{DesiredState, Gate};
 use crate::domain::supervision::{Cause, EPMD_UNREACHABLE, Ending, entries};
 use crate::ejabberd::client::{Encryption, Listener};
 use crate::ejabberd::{ControlError, NodePhase};
-use crate::engine::Engine;
 use crate::engine::reconcile::server_steps::{START_LINES, last_start};
 
 /// How often it is looked at while it comes up, and while it proves itself.
@@ -39,7 +41,31 @@ enum Sign {
     Bad(Failure),
 }
 
-impl Engine {
+/// The items that a configuration alone can break.
+const PROMISED: [&str; 6] = [
+    "loopback_inside",
+    "api_commands",
+    "web_handlers",
+    "starttls_file",
+    "starttls_wire",
+    "rooms_members_only",
+];
+
+impl RolloutExecutor {
+    /// Of a configuration that is called hardened, what of it is not.
+    async fn promise(&self, desired: &DesiredState) -> Result<(), Failure> {
+        if desired.config.as_ref().is_none_or(|config| config.variant != HARDENED) {
+            return Ok(());
+        }
+        let findings = audit::check(&self.diagnostics.evidence(desired).await);
+        let broken = findings.iter().find(|finding| {
+            PROMISED.contains(&finding.check) && finding.verdict.holds() == Some(false)
+        });
+        broken.map_or(Ok(()), |finding| {
+            Err(Failure { message: broken_message(finding.check, &finding.seen), blame: true })
+        })
+    }
+
     /// Waits until the server is well with the files that it has had since
     /// `since`, and stays so for the declared time.
     pub(in crate::engine) async fn gate(
@@ -192,7 +218,7 @@ impl Engine {
             listeners => listeners?,
         };
         // Where that cannot be read, the listeners still have to answer.
-        if let Ok(inside) = self.sockets_inside().await
+        if let Ok(inside) = self.probe.sockets_inside().await
             && let Some(why) = misplaced(&listeners, &inside)
         {
             return not(why);

@@ -4,12 +4,12 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::check::ConfigChecker;
 use super::compare::config_digest;
 use crate::domain::model::{Digest, Revision};
 use crate::domain::observed::LatchReason;
 use crate::domain::rollout::Rollout;
 use crate::domain::spec::DesiredState;
-use crate::engine::Engine;
 use crate::engine::error::StoreError;
 use crate::engine::ports::{ConfigFiles, GoodConfig, StateKey, Store};
 use crate::engine::reconcile::report::ApplyError;
@@ -95,7 +95,7 @@ fn keep_latch(store: &dyn Store, latch: &Latch) -> Result<(), StoreError> {
     store.remember(StateKey::Latch, Some(&json))
 }
 
-impl Engine {
+impl ConfigChecker {
     /// Sets the declared configuration aside, by hand, for the good one whose
     /// digest begins with `to`.
     pub async fn roll_back_to(

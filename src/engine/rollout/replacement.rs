@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::execute::RolloutExecutor;
 use crate::domain::database::Match;
 use crate::domain::diff::StepInfo;
 use crate::domain::observed::{ProcessState, Reading};
 use crate::domain::spec::{DesiredState, ServerState};
-use crate::engine::Engine;
 use crate::engine::ports::StateKey;
 use crate::engine::reconcile::database::accounts;
 use crate::engine::reconcile::observe::hosts;
@@ -29,7 +29,7 @@ struct Replacement {
     reason: String,
 }
 
-impl Engine {
+impl RolloutExecutor {
     pub(in crate::engine) async fn replace_server(
         &self,
         desired: &DesiredState,
@@ -146,7 +146,7 @@ impl Engine {
     async fn has_the_database(&self, desired: &DesiredState) -> Result<(), ApplyError> {
         let other = |why: String| ApplyError::NotStarted(format!("it has another database: {why}"));
         let inventory = self.store.inventory()?;
-        let found = match self.database(desired).await {
+        let found = match self.databases.database(desired).await {
             Reading::Known(found) => found,
             Reading::Unknown(why) => return Err(other(why)),
         };
@@ -159,7 +159,7 @@ impl Engine {
             users.insert(host.clone(), names);
         }
         let accounts = accounts(&users, &inventory, |_, _| true);
-        match found.compare(self.known_database()?.as_ref(), accounts) {
+        match found.compare(self.databases.known_database()?.as_ref(), accounts) {
             Match::Ours | Match::TakenOver(_) if accounts.enough() => Ok(()),
             Match::Ours | Match::TakenOver(_) => Err(other(format!(
                 "only {} of {} owned accounts are in it",

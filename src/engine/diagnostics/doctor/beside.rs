@@ -11,7 +11,7 @@ use crate::domain::checks::doctor::{Server, Symptom};
 use crate::domain::observed::{ProcessState, Reading, RuntimeDiagnostics, Usage};
 use crate::domain::spec::DesiredState;
 use crate::domain::supervision::{Cause, Ending, Level, LogEntry, entries};
-use crate::engine::Engine;
+use crate::engine::diagnostics::Diagnostics;
 use crate::engine::error::RuntimeError;
 use crate::engine::rollout::failure_log::tells_of_failure;
 
@@ -34,7 +34,7 @@ pub(super) fn told<T>(answer: Result<T, RuntimeError>) -> Result<T, String> {
     answer.map_err(|e| format!("failed to {e}"))
 }
 
-impl Engine {
+impl Diagnostics {
     /// Everything that does not need the server to answer.
     pub(super) async fn beside(
         &self,
@@ -52,7 +52,7 @@ impl Engine {
             asked(away, FIRST, async { told(self.runtime.diagnostics().await) }).await;
         let (drift, log, configurations, space) = tokio::join!(
             asked(away, BESIDE, async {
-                let found = told(self.runtime.drift(self.directory().as_deref()).await)?;
+                let found = told(self.runtime.drift(self.databases.directory().as_deref()).await)?;
                 found.ok_or_else(|| "there is no server".to_owned())
             }),
             asked(away, BESIDE, self.log_of(process, &diagnostics, start)),

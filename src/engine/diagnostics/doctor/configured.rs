@@ -13,7 +13,7 @@ use crate::domain::rollout;
 use crate::domain::rollout::Snapshot;
 use crate::domain::spec::{Config, DesiredState, Network, PortMapping, Runtime};
 use crate::ejabberd::erlang::Verdict;
-use crate::engine::Engine;
+use crate::engine::diagnostics::Diagnostics;
 use crate::engine::ports::{ConfigFiles, MAIN_CONFIG};
 
 /// ejabberd's check takes half a second, and a container for it as long again,
@@ -48,7 +48,7 @@ fn expanded(verdict: &Reading<Result<Configuration, String>>) -> Option<&Configu
     verdict.known()?.as_ref().ok()
 }
 
-impl Engine {
+impl Diagnostics {
     /// What ejabberd says of the declared configuration and of that on the
     /// server, where that is another; and the latter as ejabberd reads it.
     pub(super) async fn configurations(
@@ -69,7 +69,7 @@ impl Engine {
             .filter(|_| matches!(process, Reading::Known(ProcessState::Running { .. })));
         let declared_files = match &desired.config {
             None => None,
-            Some(config) => Some(self.declared_config(config).await),
+            Some(config) => Some(self.configs.declared_config(config).await),
         };
         let mut names: BTreeSet<String> = BTreeSet::from([MAIN_CONFIG.to_owned()]);
         if let Some(Ok(files)) = &declared_files {
@@ -157,7 +157,7 @@ impl Engine {
     ) -> Reading<Result<Configuration, String>> {
         let silent = if wanted { silent } else { Some("it was not asked") };
         asked(silent, CHECK, async {
-            let context = self.start_context().await;
+            let context = self.configs.start_context().await;
             match told(self.runtime.check_config(files, &context).await)? {
                 Verdict::Accepted(configuration) => Ok(Ok(*configuration)),
                 Verdict::Refused(why) => Ok(Err(why)),

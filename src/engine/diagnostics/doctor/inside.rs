@@ -14,7 +14,7 @@ use crate::domain::observed::Reading;
 use crate::domain::spec::{DesiredState, User, UserState};
 use crate::ejabberd::client::{Encryption, Place};
 use crate::ejabberd::{ControlError, EjabberdClient};
-use crate::engine::Engine;
+use crate::engine::diagnostics::Diagnostics;
 
 /// No more accounts and rooms than these are looked at one by one.
 const MOST_ACCOUNTS: usize = 50;
@@ -26,7 +26,7 @@ const MOST_SESSIONS: i64 = 20_000;
 /// Questions under way at once: the server may have enough to do already.
 const AT_ONCE: usize = 8;
 
-impl Engine {
+impl Diagnostics {
     pub(super) async fn inside(
         &self,
         desired: &DesiredState,
@@ -42,8 +42,11 @@ impl Engine {
         let delivery = wanted(&[Symptom::Delivery]);
         let load = wanted(&[Symptom::Load]);
         // What others need is read before them: no reading waits for another's time.
-        let inside =
-            asked(wanted(&[Symptom::Start, Symptom::Delivery]), INSIDE, self.sockets_inside());
+        let inside = asked(
+            wanted(&[Symptom::Start, Symptom::Delivery]),
+            INSIDE,
+            self.probe.sockets_inside(),
+        );
         let inside = inside.await;
         let (api, found, connected, vm, registered, (backends, listeners)) = tokio::join!(
             asked(wanted(&[Symptom::Api]), INSIDE, self.apis(&control)),

@@ -19,7 +19,7 @@ use crate::domain::model::Jid;
 use crate::domain::observed::{PAUSED, ProcessState, Reading};
 use crate::domain::spec::DesiredState;
 use crate::ejabberd::{ControlError, NodePhase};
-use crate::engine::Engine;
+use crate::engine::diagnostics::Diagnostics;
 
 /// How long the engine may take to say whether the server runs: longer than
 /// it takes us to find that it does not answer at all.
@@ -44,7 +44,7 @@ const LOGINS: Duration = Duration::from_secs(9);
 /// How long one call may take.
 const CALL: Duration = Duration::from_secs(5);
 
-impl Engine {
+impl Diagnostics {
     /// Gathers everything about the server. Changes nothing, and ends within
     /// half a minute.
     pub async fn examine(&self, desired: &DesiredState, symptoms: &[Symptom]) -> Server {

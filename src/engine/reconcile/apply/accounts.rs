@@ -8,10 +8,10 @@ use crate::domain::model::{Jid, Secret};
 use crate::domain::observed::{ObservedState, Reading};
 use crate::domain::spec::{DesiredState, PasswordPolicy, SecretSource, UserState};
 use crate::ejabberd::Created;
-use crate::engine::Engine;
 use crate::engine::reconcile::report::ApplyError;
+use crate::engine::reconcile::round::Reconciler;
 
-impl Engine {
+impl Reconciler {
     pub(super) async fn create_user(
         &self,
         desired: &DesiredState,
@@ -54,7 +54,7 @@ impl Engine {
         if self.server.remembers_bans().await? {
             return Ok(self.server.unban(jid).await?);
         }
-        let password = match self.password_of(desired, jid).await? {
+        let password = match self.passwords.password_of(desired, jid).await? {
             Some(password) => password,
             None => {
                 let password = self.secrets.generate()?;
@@ -107,34 +107,9 @@ impl Engine {
     /// The declared password, or the one that was generated and kept when the
     /// creation was decided on.
     async fn password_for(&self, desired: &DesiredState, jid: &Jid) -> Result<Secret, ApplyError> {
-        let declared = declared_user(desired, jid).and_then(|user| user.password.as_ref());
-        match self.known_password(declared, jid).await? {
+        match self.passwords.password_of(desired, jid).await? {
             Some(password) => Ok(password),
             None => Ok(self.secrets.generate()?),
-        }
-    }
-
-    /// The password of an account, where it can be known.
-    pub(in crate::engine) async fn password_of(
-        &self,
-        desired: &DesiredState,
-        jid: &Jid,
-    ) -> Result<Option<Secret>, ApplyError> {
-        let declared = declared_user(desired, jid).and_then(|user| user.password.as_ref());
-        self.known_password(declared, jid).await
-    }
-
-    /// The password that `source` gives, or the one that was generated and kept.
-    pub(in crate::engine) async fn known_password(
-        &self,
-        source: Option<&SecretSource>,
-        jid: &Jid,
-    ) -> Result<Option<Secret>, ApplyError> {
-        match source {
-            Some(source) if *source != SecretSource::Generate => {
-                Ok(Some(self.secrets.read(source).await?))
-            }
-            _ => Ok(self.store.generated(jid)?),
         }
     }
 
@@ -175,7 +150,9 @@ impl Engine {
                 continue;
             }
             let result = async {
-                if let Some(password) = self.known_password(user.password.as_ref(), jid).await? {
+                if let Some(password) =
+                    self.passwords.known_password(user.password.as_ref(), jid).await?
+                {
                     let is_ours = written.begin(&sink.file, &password)?;
                     self.secrets.publish(sink, &password, is_ours).await?;
                     written.done(&sink.file, &password)?;

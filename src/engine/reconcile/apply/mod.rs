@@ -18,8 +18,8 @@ use crate::domain::diff::{ObjectAction, ObjectStep};
 use crate::domain::inventory::{Ban, Origin, Owned};
 use crate::domain::model::{AffiliationId, Jid, ObjectKey, RoomJid};
 use crate::domain::spec::{DeletionPolicy, DesiredState, User};
-use crate::engine::Engine;
 use crate::engine::ports::EngineEvent;
+use crate::engine::reconcile::round::Reconciler;
 
 /// What a step made of the inventory.
 enum Ownership {
@@ -30,7 +30,7 @@ enum Ownership {
     Unbanned,
 }
 
-impl Engine {
+impl Reconciler {
     /// Carries out `steps`. One that fails does not hold up another, unless the
     /// server is away as a whole.
     pub(in crate::engine) async fn apply(

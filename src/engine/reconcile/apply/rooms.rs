@@ -7,10 +7,10 @@ use crate::domain::diff::GroupChange;
 use crate::domain::model::{GroupId, Jid, RoomJid, Vhost};
 use crate::domain::spec::{AffiliationKind, DesiredState, Group, OptionValue, Room};
 use crate::ejabberd::{Created, NewRoom};
-use crate::engine::Engine;
 use crate::engine::reconcile::report::ApplyError;
+use crate::engine::reconcile::round::Reconciler;
 
-impl Engine {
+impl Reconciler {
     pub(super) async fn create_group(
         &self,
         desired: &DesiredState,

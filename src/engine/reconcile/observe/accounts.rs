@@ -13,7 +13,7 @@ use crate::domain::spec::{
     DesiredState, PasswordPolicy, SecretSource, User, UserState, VcardField,
 };
 use crate::ejabberd::ControlError;
-use crate::engine::Engine;
+use crate::engine::reconcile::round::Reconciler;
 
 /// So many owned accounts are asked for by name when a host reads as empty.
 const SECOND_LOOKS: usize = 3;
@@ -39,7 +39,7 @@ enum Asked {
     Banned(String),
 }
 
-impl Engine {
+impl Reconciler {
     pub(super) async fn accounts(
         &self,
         desired: &DesiredState,
@@ -244,7 +244,7 @@ impl Engine {
                         return Ok(None);
                     };
                     let source = user.and_then(|user| user.password.as_ref());
-                    let before = self.known_password(source, &jid).await.ok().flatten();
+                    let before = self.passwords.known_password(source, &jid).await.ok().flatten();
                     let lifted = match before {
                         Some(password) => self.server.password_is(&jid, &password).await?,
                         None => false,

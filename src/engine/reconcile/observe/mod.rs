@@ -19,7 +19,7 @@ use crate::domain::observed::{ObservedState, PAUSED, ProcessState, Reading, Runt
 use crate::domain::spec::{DesiredState, ServerState};
 use crate::domain::supervision::HALTED_FOR;
 use crate::ejabberd::{ControlError, NodePhase};
-use crate::engine::Engine;
+use crate::engine::reconcile::round::Reconciler;
 
 /// Calls that are under way at once. The control channel has a window of its
 /// own; this only keeps it full.
@@ -53,7 +53,7 @@ pub(in crate::engine) struct Seen {
     pub(in crate::engine) vcards: Vec<(ObjectKey, Fingerprint)>,
 }
 
-impl Engine {
+impl Reconciler {
     pub(in crate::engine) async fn observe(
         &self,
         desired: &DesiredState,
@@ -79,7 +79,7 @@ impl Engine {
         }
         if let Reading::Unknown(why) = &version {
             let config = match &process {
-                Reading::Known(process) => self.config(desired, Some(process)).await,
+                Reading::Known(process) => self.configs.config(desired, Some(process)).await,
                 Reading::Unknown(why) => {
                     desired.config.as_ref().map(|_| Reading::Unknown(why.clone()))
                 }
@@ -100,13 +100,13 @@ impl Engine {
         // each would wait for its own deadline.
         let away = &AtomicBool::new(false);
         let (config, accounts, groups, rooms, accounts_table, server_stats, database, services) = tokio::join!(
-            self.config(desired, None),
+            self.configs.config(desired, None),
             self.accounts(desired, inventory, away),
             self.groups(desired, away),
             self.rooms(desired, inventory, away),
             self.accounts_table(desired),
             self.server_stats(desired),
-            self.database(desired),
+            self.databases.database(desired),
             self.services(desired),
         );
         let read = config.as_ref();
@@ -152,18 +152,15 @@ impl Engine {
         })
     }
 
-    /// The directory of the database, where it is known.
-    pub(in crate::engine) fn directory(&self) -> Option<String> {
-        self.known_database().ok().flatten().map(|known| known.directory)
-    }
-
     async fn drift(&self, process: &Reading<ProcessState>) -> Reading<Option<RuntimeDrift>> {
         match process {
             Reading::Known(ProcessState::Absent) => Reading::Known(None),
-            Reading::Known(_) => match self.runtime.drift(self.directory().as_deref()).await {
-                Ok(found) => Reading::Known(found),
-                Err(e) => Reading::Unknown(format!("failed to {e}")),
-            },
+            Reading::Known(_) => {
+                match self.runtime.drift(self.databases.directory().as_deref()).await {
+                    Ok(found) => Reading::Known(found),
+                    Err(e) => Reading::Unknown(format!("failed to {e}")),
+                }
+            }
             Reading::Unknown(why) => Reading::Unknown(why.clone()),
         }
     }

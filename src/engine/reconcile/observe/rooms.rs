@@ -9,9 +9,9 @@ use crate::domain::model::RoomJid;
 use crate::domain::observed::{ObservedGroups, ObservedRoom, ObservedRooms, Reading};
 use crate::domain::spec::{DesiredState, Prune};
 use crate::ejabberd::ControlError;
-use crate::engine::Engine;
+use crate::engine::reconcile::round::Reconciler;
 
-impl Engine {
+impl Reconciler {
     /// The groups; only where some are declared, because the module that has
     /// them may not be loaded.
     pub(super) async fn groups(

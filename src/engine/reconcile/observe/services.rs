@@ -6,13 +6,13 @@ use crate::domain::configuration::{Configuration, Transport};
 use crate::domain::model::Vhost;
 use crate::domain::observed::{ConfigReading, HostServices, ListenerPort, Reading, RuntimeDrift};
 use crate::domain::spec::{Config, DesiredState, Network, Runtime};
-use crate::engine::Engine;
 use crate::engine::ports::MAIN_CONFIG;
+use crate::engine::reconcile::round::Reconciler;
 
 /// No more vhosts than these are asked for a service that no declared one has.
 const MOST_HOSTS: usize = 50;
 
-impl Engine {
+impl Reconciler {
     /// What the server does for the vhosts that have declared rooms and groups.
     /// A vhost that cannot be asked is left out, and the plan claims nothing about it.
     pub(super) async fn services(&self, desired: &DesiredState) -> BTreeMap<Vhost, HostServices> {
@@ -102,9 +102,10 @@ impl Engine {
         config: &Config,
         answers: bool,
     ) -> Result<Vec<ListenerPort>, String> {
-        let files = self.declared_config(config).await.map_err(|e| format!("failed to {e}"))?;
+        let files =
+            self.configs.declared_config(config).await.map_err(|e| format!("failed to {e}"))?;
         if answers {
-            let judged = self.judge(Some(desired), &files).await;
+            let judged = self.configs.judge(Some(desired), &files).await;
             return declared(&*judged.map_err(|failure| failure.message)?);
         }
         let main = files.get(MAIN_CONFIG).map(Vec::as_slice).unwrap_or_default();

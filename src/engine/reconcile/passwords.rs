@@ -1,0 +1,44 @@
+//! The password of an account, where the operator can know it.
+
+use std::sync::Arc;
+
+use super::report::ApplyError;
+use crate::domain::model::{Jid, Secret};
+use crate::domain::spec::{DesiredState, SecretSource};
+use crate::engine::ports::{Secrets, Store};
+
+/// Reads passwords: the declared ones, and those that the operator generated.
+pub(in crate::engine) struct Passwords {
+    pub(in crate::engine) store: Arc<dyn Store>,
+    pub(in crate::engine) secrets: Arc<dyn Secrets>,
+}
+
+impl Passwords {
+    /// The password of an account, where it can be known.
+    pub(in crate::engine) async fn password_of(
+        &self,
+        desired: &DesiredState,
+        jid: &Jid,
+    ) -> Result<Option<Secret>, ApplyError> {
+        let declared = desired
+            .users
+            .as_ref()
+            .and_then(|users| users.get(jid))
+            .and_then(|user| user.password.as_ref());
+        self.known_password(declared, jid).await
+    }
+
+    /// The password that `source` gives, or the one that was generated and kept.
+    pub(in crate::engine) async fn known_password(
+        &self,
+        source: Option<&SecretSource>,
+        jid: &Jid,
+    ) -> Result<Option<Secret>, ApplyError> {
+        match source {
+            Some(source) if *source != SecretSource::Generate => {
+                Ok(Some(self.secrets.read(source).await?))
+            }
+            _ => Ok(self.store.generated(jid)?),
+        }
+    }
+}

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::rooms::DeclaredRoom;
 use super::{ChangeSet, ObjectAction};
 use crate::domain::inventory::Inventory;
 use crate::domain::model::{AffiliationId, Jid, Kind, ObjectKey, RoomJid};
-use crate::domain::spec::{AffiliationKind, DesiredState, Room};
+use crate::domain::spec::{AffiliationKind, DesiredState};
 
 type Affiliations = BTreeMap<Jid, AffiliationKind>;
 
@@ -34,11 +35,12 @@ pub(super) fn left_over(
 /// keeps nothing but an outcast's place.
 pub(super) fn diff(
     desired: &DesiredState,
-    (jid, room): (&RoomJid, &Room),
+    declared: DeclaredRoom<'_>,
     found: Option<&Affiliations>,
     inventory: &Inventory,
     set: &mut ChangeSet,
 ) {
+    let DeclaredRoom { jid, room } = declared;
     let Some(wanted) = desired.affiliations_of(room) else { return };
     let Some(found) = found else {
         return set.unknown.push(format!("the affiliations of {jid}: they were not looked at"));

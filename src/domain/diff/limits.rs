@@ -5,12 +5,13 @@
 //! conditions under which `mod_muc_room`, `mod_muc_log`, `mod_mam`,
 //! `ejabberd_captcha` and `mod_shared_roster` act (ejabberd 23.01 to 26.07).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::ChangeSet;
-use crate::domain::model::{ObjectKey, RoomJid, Vhost};
+use super::rooms::DeclaredRoom;
+use crate::domain::model::{ObjectKey, Vhost};
 use crate::domain::observed::{HostServices, ObservedRoom, ObservedState};
-use crate::domain::spec::{DesiredState, OptionValue, Room};
+use crate::domain::spec::{DesiredState, OptionValue};
 
 /// What the server does for the vhost that a room belongs to.
 pub(super) fn services_of<'o>(
@@ -52,45 +53,92 @@ pub(super) fn unknown_service(
     })
 }
 
-/// Notes what a room declares in vain. Returns the options for which no step is
-/// to be made: the server refuses it, or does not act on it.
+/// Notes the options of a room that have no effect. Returns the options for which no step is
+/// to be made, because the server refuses the option or does not act on it.
 pub(super) fn room(
-    (jid, room): (&RoomJid, &Room),
-    there: Option<&ObservedRoom>,
+    declared: &DeclaredRoom<'_>,
+    found: Option<&ObservedRoom>,
     services: Option<&HostServices>,
     set: &mut ChangeSet,
 ) -> BTreeSet<&'static str> {
+    let options = Options { declared: &declared.room.options, found };
     let mut fixed = BTreeSet::new();
-    let declared = |name: &str| room.options.get(name);
-    let on = |name: &str| declared(name) == Some(&OptionValue::Bool(true));
-    let stored = |name: &str| there.and_then(|there| there.options.get(name));
-    // What the room has once it is as declared.
-    let becomes = |name: &str| match (declared(name), stored(name)) {
-        (Some(OptionValue::Bool(flag)), _) => Some(*flag),
-        (_, Some(printed)) => printed.parse().ok(),
-        _ => None,
-    };
-    let mut say = |name: &str, why: &str| {
-        let key = ObjectKey::Room(jid.clone());
-        set.not_in_force.push((key, format!("`{name}` {why}")));
-    };
+    let mut vain = Vec::new();
     if let Some(services) = services {
-        if let (Some(OptionValue::Int(wanted)), Some(most)) =
-            (declared("max_users"), services.max_users)
-            && *wanted > most
-        {
-            say(
-                "max_users",
-                &format!(
-                    "is {wanted}, and mod_muc lets no more than {most} people into a room: raise \
-                     `max_users` of mod_muc in the server's configuration, or declare {most}"
-                ),
-            );
-            // The room stores the written number or the limit, and admits at most the limit.
-            if stored("max_users").and_then(|n| n.parse::<u64>().ok()).is_some_and(|n| n >= most) {
-                fixed.insert("max_users");
-            }
+        vain.extend(options.too_many_users(services, &mut fixed));
+        vain.extend(options.missing_modules(services));
+        if !services.logs {
+            // `change_room_option` answers `mod_muc_log_not_enabled`.
+            fixed.insert("logging");
         }
+    }
+    vain.extend(options.overruled());
+    let key = || ObjectKey::Room(declared.jid.clone());
+    set.not_in_force
+        .extend(vain.into_iter().map(|Vain { option, why }| (key(), format!("`{option}` {why}"))));
+    fixed
+}
+
+/// An option that has no effect, and why.
+struct Vain {
+    option: &'static str,
+    why: String,
+}
+
+impl Vain {
+    fn new(option: &'static str, why: impl Into<String>) -> Self {
+        Self { option, why: why.into() }
+    }
+}
+
+/// The options of a room: declared, and on the server.
+struct Options<'a> {
+    declared: &'a BTreeMap<String, OptionValue>,
+    found: Option<&'a ObservedRoom>,
+}
+
+impl Options<'_> {
+    fn declared(&self, name: &str) -> Option<&OptionValue> {
+        self.declared.get(name)
+    }
+
+    fn stored(&self, name: &str) -> Option<&String> {
+        self.found.and_then(|found| found.options.get(name))
+    }
+
+    /// The value that the room has once it is as declared; `None` if that is not known.
+    fn becomes(&self, name: &str) -> Option<bool> {
+        match (self.declared(name), self.stored(name)) {
+            (Some(OptionValue::Bool(flag)), _) => Some(*flag),
+            (_, Some(printed)) => printed.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// Whether the room declares more users than `mod_muc` admits.
+    fn too_many_users(
+        &self,
+        services: &HostServices,
+        fixed: &mut BTreeSet<&'static str>,
+    ) -> Option<Vain> {
+        let Some(OptionValue::Int(wanted)) = self.declared("max_users") else { return None };
+        let most = services.max_users.filter(|most| wanted > most)?;
+        // The room stores the written number or the limit, and admits at most the limit.
+        let stored = self.stored("max_users").and_then(|n| n.parse::<u64>().ok());
+        if stored.is_some_and(|n| n >= most) {
+            fixed.insert("max_users");
+        }
+        Some(Vain::new(
+            "max_users",
+            format!(
+                "is {wanted}, and mod_muc lets no more than {most} people into a room: raise \
+                 `max_users` of mod_muc in the server's configuration, or declare {most}"
+            ),
+        ))
+    }
+
+    /// The options that need a module or a setting that the server does not have.
+    fn missing_modules(&self, services: &HostServices) -> impl Iterator<Item = Vain> {
         let needs = [
             ("mam", services.archives, "mod_mam is not loaded: nothing is archived"),
             ("logging", services.logs, "mod_muc_log is not loaded: nothing is logged"),
@@ -100,42 +148,45 @@ pub(super) fn room(
                 "the option `captcha_cmd` is not set: everybody enters without a captcha",
             ),
         ];
-        for (name, there, why) in needs {
-            if on(name) && !there {
-                say(name, &format!("has no effect, because {why}"));
-            }
+        needs.into_iter().filter_map(|(name, there, why)| {
+            let on = self.declared(name) == Some(&OptionValue::Bool(true));
+            (on && !there).then(|| Vain::new(name, format!("has no effect, because {why}")))
+        })
+    }
+
+    /// The options that another option of the same room overrules.
+    fn overruled(&self) -> Vec<Vain> {
+        let mut vain = Vec::new();
+        let password =
+            matches!(self.declared("password"), Some(OptionValue::Text(text)) if !text.is_empty());
+        if password && self.becomes("password_protected") == Some(false) {
+            vain.push(Vain::new(
+                "password",
+                "has no effect: `password_protected` is false, and everybody enters without it",
+            ));
         }
-        if !services.logs {
-            // `change_room_option` answers `mod_muc_log_not_enabled`.
-            fixed.insert("logging");
+        if self.declared("voice_request_min_interval").is_some()
+            && self.becomes("allow_voice_requests") == Some(false)
+        {
+            vain.push(Vain::new(
+                "voice_request_min_interval",
+                "has no effect: `allow_voice_requests` is false",
+            ));
         }
+        let private = match (self.declared("allowpm"), self.stored("allowpm")) {
+            (Some(OptionValue::Text(word)), _) | (None, Some(word)) => Some(word.as_str()),
+            _ => None,
+        };
+        if let Some(word) = private.filter(|word| *word != "anyone")
+            && self.declared("allow_private_messages_from_visitors").is_some()
+        {
+            vain.push(Vain::new(
+                "allow_private_messages_from_visitors",
+                format!("has no effect: `allowpm` is `{word}`, and visitors may send none"),
+            ));
+        }
+        vain
     }
-    let password =
-        matches!(declared("password"), Some(OptionValue::Text(text)) if !text.is_empty());
-    if password && becomes("password_protected") == Some(false) {
-        say(
-            "password",
-            "has no effect: `password_protected` is false, and everybody enters without it",
-        );
-    }
-    if declared("voice_request_min_interval").is_some()
-        && becomes("allow_voice_requests") == Some(false)
-    {
-        say("voice_request_min_interval", "has no effect: `allow_voice_requests` is false");
-    }
-    let private = match (declared("allowpm"), stored("allowpm")) {
-        (Some(OptionValue::Text(word)), _) | (None, Some(word)) => Some(word.as_str()),
-        _ => None,
-    };
-    if let Some(word) = private.filter(|word| *word != "anyone")
-        && declared("allow_private_messages_from_visitors").is_some()
-    {
-        say(
-            "allow_private_messages_from_visitors",
-            &format!("has no effect: `allowpm` is `{word}`, and visitors may send none"),
-        );
-    }
-    fixed
 }
 
 /// Notes groups that people do not see.

@@ -8,6 +8,21 @@ use crate::domain::model::{Jid, Kind, ObjectKey, RoomJid, ServerVersion};
 use crate::domain::observed::{ObservedRoom, ObservedRooms, ObservedState, Reading};
 use crate::domain::spec::{AffiliationKind, DesiredState, OptionValue, Room, room_option};
 
+/// A room that the desired state declares.
+#[derive(Clone, Copy)]
+pub(super) struct DeclaredRoom<'a> {
+    pub(super) jid: &'a RoomJid,
+    pub(super) room: &'a Room,
+}
+
+/// What one room is compared by.
+struct RoomContext<'a> {
+    desired: &'a DesiredState,
+    observed: &'a ObservedState,
+    inventory: &'a Inventory,
+    version: ServerVersion,
+}
+
 pub(super) fn diff(
     desired: &DesiredState,
     observed: &ObservedState,
@@ -23,6 +38,7 @@ pub(super) fn diff(
     let ours = present.iter().filter(|jid| desired.serves_rooms_of(&jid.service)).count();
     set.present.insert(Kind::Room, ours);
     let declared = desired.rooms.as_ref();
+    let context = RoomContext { desired, observed, inventory, version };
     for (jid, room) in declared.into_iter().flatten() {
         if desired.policy.ignores(&jid.to_string()) || room.paused {
             set.unchanged += 1;
@@ -30,7 +46,8 @@ pub(super) fn diff(
         }
         match there.details.get(jid) {
             Some(Reading::Known(found)) => {
-                one_room((desired, observed), (jid, room), found.as_ref(), inventory, version, set);
+                let declared = DeclaredRoom { jid, room };
+                compare(&context, declared, found.as_ref(), set);
             }
             Some(Reading::Unknown(why)) => set.unknown.push(format!("the room {jid}: {why}")),
             None => set.unknown.push(format!("the room {jid}: it was not looked at")),
@@ -52,14 +69,14 @@ fn present(there: &ObservedRooms) -> impl Iterator<Item = &RoomJid> {
     there.present.iter().chain(known.map(|(jid, _)| jid))
 }
 
-fn one_room(
-    (desired, observed): (&DesiredState, &ObservedState),
-    (jid, room): (&RoomJid, &Room),
+fn compare(
+    context: &RoomContext<'_>,
+    declared: DeclaredRoom<'_>,
     there: Option<&ObservedRoom>,
-    inventory: &Inventory,
-    version: ServerVersion,
     set: &mut ChangeSet,
 ) {
+    let &RoomContext { desired, observed, inventory, version } = context;
+    let DeclaredRoom { jid, room } = declared;
     let key = ObjectKey::Room(jid.clone());
     // After a change of the server its modules may be others.
     let services = limits::services_of(desired, observed, &jid.service);
@@ -67,7 +84,7 @@ fn one_room(
     match (room.present, there) {
         (true, None) if !set.server_changes() && no_service(desired, observed, jid, set) => {}
         (true, None) => {
-            limits::room((jid, room), None, services, set);
+            limits::room(&declared, None, services, set);
             unknown_options(jid, room, |name| room_option(name, version), version, set);
             set.push(ObjectAction::CreateRoom(jid.clone()), "declared, not on the server");
         }
@@ -78,10 +95,10 @@ fn one_room(
             // What the room itself has is better than any table.
             let has = |name: &str| found.options.contains_key(name);
             unknown_options(jid, room, has, version, set);
-            let fixed = limits::room((jid, room), Some(found), services, set);
-            settings((jid, room), found, &fixed, version, set);
+            let fixed = limits::room(&declared, Some(found), services, set);
+            settings(declared, found, &fixed, version, set);
             affiliations::left_over(desired, jid, found.affiliations.as_ref(), set);
-            affiliations::diff(desired, (jid, room), found.affiliations.as_ref(), inventory, set);
+            affiliations::diff(desired, declared, found.affiliations.as_ref(), inventory, set);
         }
         (false, Some(_)) => {
             set.push(ObjectAction::DeleteRoom(jid.clone()), "declared absent");
@@ -134,12 +151,13 @@ fn can_change(name: &str, version: ServerVersion) -> bool {
 
 /// Options and subject.
 fn settings(
-    (jid, room): (&RoomJid, &Room),
+    declared: DeclaredRoom<'_>,
     there: &ObservedRoom,
     fixed: &BTreeSet<&'static str>,
     version: ServerVersion,
     set: &mut ChangeSet,
 ) {
+    let DeclaredRoom { jid, room } = declared;
     let differs = |(name, value): &(&String, &OptionValue)| {
         there.options.get(*name).is_some_and(|printed| !is_printed_as(value, printed))
     };

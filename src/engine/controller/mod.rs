@@ -21,13 +21,14 @@ use super::Engine;
 use super::error::StoreError;
 use super::ports::{EventSink, Runtime, Secrets, Source, Store};
 use super::reconcile::deferral::Deferral;
+use super::reconcile::report::RoundReport;
 use super::reconcile::retry::Retries;
 use super::reconcile::round::{Permission, StalenessCheck};
 use crate::domain::diff::StepInfo;
 use crate::domain::model::Kind;
 use crate::domain::spec;
 use crate::domain::spec::DesiredState;
-use crate::domain::status::{ConditionType, News, Reason};
+use crate::domain::status::{ConditionType, News, Reason, Status};
 use crate::ejabberd::Control;
 use events::{EventDeduplicator, of_steps};
 use orders::Orders;
@@ -175,27 +176,7 @@ impl Controller {
         told: &mut EventDeduplicator,
     ) -> Result<bool, StoreError> {
         let now = Instant::now();
-        let news = self.publisher.read().revision.as_ref() != Some(&current.desired.revision);
-        if news || !self.publisher.read().is(ConditionType::Ready) {
-            self.publisher.publish(|status, now| {
-                status.set(
-                    ConditionType::Reconciling,
-                    true,
-                    Reason::Working,
-                    "a round is under way",
-                    now,
-                );
-                if news {
-                    status.set(
-                        ConditionType::Ready,
-                        false,
-                        Reason::NewRevision,
-                        "a new revision is being looked at",
-                        now,
-                    );
-                }
-            });
-        }
+        self.publish_begin(current);
         let backing_off = |step: &StepInfo| retries.backing_off(step, now);
         let confirm = StillDeclared { controller: self, current };
         let permission =
@@ -207,39 +188,7 @@ impl Controller {
         retries.learn(&report, &current.desired.server.backoff, Instant::now());
         self.publisher.publish(|status, now| {
             let supervision = status.server.supervision.take();
-            let contested = status.contested.clone();
-            conditions::update(status, &current.desired, &report, now);
-            let new: Vec<String> = status
-                .contested
-                .iter()
-                .filter(|(key, _)| !contested.contains_key(*key))
-                .map(|(key, why)| format!("{key} is changed back again and again ({why})"))
-                .collect();
-            for message in new {
-                tracing::warn!("{message}");
-                status.tell(News::warning("Contested", message), now);
-            }
-            if let Some(Unusable { reason, message }) = &current.unusable {
-                status.set(ConditionType::Stalled, true, reason.clone(), message, now);
-                status.set(ConditionType::Ready, false, reason.clone(), message, now);
-            }
-            status.set(
-                ConditionType::Reconciling,
-                false,
-                Reason::Waiting,
-                "the round is over",
-                now,
-            );
-            if report.vanished > 0 {
-                let message = format!(
-                    "{} accounts that had been there are gone: somebody deletes them, or an older \
-                     database was put back (then run `ejabberdctl clear_cache`); they are made \
-                     again, without what people had on them",
-                    report.vanished
-                );
-                tracing::warn!("{message}");
-                status.tell(News::warning("AccountsVanished", message), now);
-            }
+            publish_end(status, current, &report, now);
             news.into_iter().for_each(|news| status.tell(news, now));
             status.server.supervision = supervision;
             describe(status);
@@ -248,6 +197,23 @@ impl Controller {
             .outcomes
             .iter()
             .any(|outcome| matches!(outcome.step.kind(), Kind::Server | Kind::Config)))
+    }
+
+    /// Says in the status that a reconciliation begins, where that is of interest: for a new
+    /// revision, and while the server is not ready.
+    fn publish_begin(&self, current: &Current) {
+        let new = self.publisher.read().revision.as_ref() != Some(&current.desired.revision);
+        if !new && self.publisher.read().is(ConditionType::Ready) {
+            return;
+        }
+        self.publisher.publish(|status, now| {
+            let message = "a round is under way";
+            status.set(ConditionType::Reconciling, true, Reason::Working, message, now);
+            if new {
+                let message = "a new revision is being looked at";
+                status.set(ConditionType::Ready, false, Reason::NewRevision, message, now);
+            }
+        });
     }
 
     /// When to look again at the latest: the resync, with a tenth of jitter so
@@ -278,6 +244,37 @@ impl Controller {
             status.set(ConditionType::Degraded, true, Reason::StateUnavailable, &message, now);
             status.set(ConditionType::Ready, false, Reason::StateUnavailable, &message, now);
         });
+    }
+}
+
+/// Writes the result of a reconciliation into the status.
+fn publish_end(status: &mut Status, current: &Current, report: &RoundReport, now: Timestamp) {
+    let contested = status.contested.clone();
+    conditions::update(status, &current.desired, report, now);
+    let new: Vec<String> = status
+        .contested
+        .iter()
+        .filter(|(key, _)| !contested.contains_key(*key))
+        .map(|(key, why)| format!("{key} is changed back again and again ({why})"))
+        .collect();
+    for message in new {
+        tracing::warn!("{message}");
+        status.tell(News::warning("Contested", message), now);
+    }
+    if let Some(Unusable { reason, message }) = &current.unusable {
+        status.set(ConditionType::Stalled, true, reason.clone(), message, now);
+        status.set(ConditionType::Ready, false, reason.clone(), message, now);
+    }
+    status.set(ConditionType::Reconciling, false, Reason::Waiting, "the round is over", now);
+    if report.vanished > 0 {
+        let message = format!(
+            "{} accounts that had been there are gone: somebody deletes them, or an older \
+             database was put back (then run `ejabberdctl clear_cache`); they are made \
+             again, without what people had on them",
+            report.vanished
+        );
+        tracing::warn!("{message}");
+        status.tell(News::warning("AccountsVanished", message), now);
     }
 }
 

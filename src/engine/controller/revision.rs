@@ -75,33 +75,7 @@ impl Controller {
         });
         self.unstalled();
         let audit = current.as_mut().map(|c| std::mem::take(&mut c.audit)).unwrap_or_default();
-        let (engine, keeping) = match current.take() {
-            Some(current) if current.desired.server.runtime == desired.server.runtime => {
-                current.engine.supervisor.set(&desired);
-                (current.engine, current.keeping)
-            }
-            before => {
-                if let Some(before) = before {
-                    before.engine.server.close().await;
-                }
-                let (runtime, control) = self.connector.connect(&desired.server);
-                let ports = Ports {
-                    server: EjabberdClient::new(control),
-                    runtime,
-                    store: Arc::clone(&self.store),
-                    secrets: Arc::clone(&self.secrets),
-                    events: Arc::clone(&self.events),
-                };
-                let supervisor = Supervisor::new(&desired, &ports)
-                    .publishing(Arc::clone(&self.publisher), Arc::clone(&self.news));
-                let supervisor = Arc::new(supervisor);
-                let keeps = Arc::clone(&supervisor);
-                let keeping = tokio::spawn(async move { keeps.supervise().await });
-                let budget = RecheckBudget::new(RECHECKS.0, RECHECKS.1, 0);
-                let engine = Engine::new(ports, supervisor, budget).supervised();
-                (engine, AbortOnDrop(keeping))
-            }
-        };
+        let (engine, keeping) = self.engine_for(&desired, current.take()).await;
         *current = Some(Current {
             desired,
             since: Instant::now(),
@@ -112,6 +86,39 @@ impl Controller {
             audit,
         });
         true
+    }
+
+    /// The engine for `desired`: the engine before, or a new one where the server is run in
+    /// another way.
+    async fn engine_for(
+        &self,
+        desired: &DesiredState,
+        before: Option<Current>,
+    ) -> (Engine, AbortOnDrop) {
+        match before {
+            Some(before) if before.desired.server.runtime == desired.server.runtime => {
+                before.engine.supervisor.set(desired);
+                return (before.engine, before.keeping);
+            }
+            Some(before) => before.engine.server.close().await,
+            None => {}
+        }
+        let (runtime, control) = self.connector.connect(&desired.server);
+        let ports = Ports {
+            server: EjabberdClient::new(control),
+            runtime,
+            store: Arc::clone(&self.store),
+            secrets: Arc::clone(&self.secrets),
+            events: Arc::clone(&self.events),
+        };
+        let supervisor = Supervisor::new(desired, &ports)
+            .publishing(Arc::clone(&self.publisher), Arc::clone(&self.news));
+        let supervisor = Arc::new(supervisor);
+        let supervises = Arc::clone(&supervisor);
+        let keeping = tokio::spawn(async move { supervises.supervise().await });
+        let budget = RecheckBudget::new(RECHECKS.0, RECHECKS.1, 0);
+        let engine = Engine::new(ports, supervisor, budget).supervised();
+        (engine, AbortOnDrop(keeping))
     }
 
     /// Notes that the file cannot be used.

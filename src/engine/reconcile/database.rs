@@ -4,21 +4,22 @@
 //! one after a volume was lost, or that of another host whose state directory
 //! was copied, is neither filled nor pruned: that takes an order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::generation::Generations;
+use super::left_behind::{accounts, left_behind};
 use super::observe::hosts;
 use super::origin::create_without_waiting;
 use super::report::ApplyError;
 use super::round::Settle;
-use crate::domain::configuration::{AccountStore, Configuration};
-use crate::domain::database::{Database, Found, Match};
+use crate::domain::configuration::Configuration;
+use crate::domain::database::{Database, Match};
 use crate::domain::diff::ChangeSet;
 use crate::domain::inventory::Inventory;
-use crate::domain::model::{Jid, Localpart, ObjectKey, Vhost};
+use crate::domain::model::{ObjectKey, Vhost};
 use crate::domain::observed::{ObservedState, ProcessState, Reading};
 use crate::domain::spec::DesiredState;
 use crate::ejabberd::EjabberdClient;
@@ -44,6 +45,11 @@ pub(in crate::engine) enum Decision {
 }
 
 impl Decision {
+    /// Everything may be done, and no account is left behind elsewhere.
+    const fn managed() -> Self {
+        Self::Managed(BTreeMap::new())
+    }
+
     /// Takes out of `set` what the operator must not do.
     pub(in crate::engine) fn restrict(self, set: &mut ChangeSet) {
         match self {
@@ -118,9 +124,9 @@ impl Databases {
         self.store.remember(StateKey::Database, Some(&json))
     }
 
-    /// Judges the database that was observed, or, where there is no server, what
-    /// a new one would have. With `settle` it is remembered. An order to fill
-    /// another database lets go of `inventory`: it is about the one before.
+    /// Judges the database that was observed, or, where there is no server, the database that
+    /// a new server would have. With [`Settle::Adopt`] the database is remembered. An order to
+    /// fill another database empties `inventory`, which is about the database before.
     pub(in crate::engine) async fn check_database(
         &self,
         desired: &DesiredState,
@@ -128,80 +134,43 @@ impl Databases {
         inventory: &mut Inventory,
         settle: Settle,
     ) -> Result<Decision, StoreError> {
-        let none_left = || Decision::Managed(BTreeMap::new());
         if let Reading::Known(ProcessState::Absent) = state.process {
-            return Ok(match self.creation_would_lose(inventory).await {
-                Ok(None) => none_left(),
-                Ok(Some(why)) => Decision::Missing(ways_out(&why)),
-                Err(ApplyError::Store(error)) => return Err(error),
-                // The creation is not tried either, and its step tells why.
-                Err(error) => Decision::Unsure(format!("failed to {error}")),
-            });
+            return self.decide_without_server(inventory).await;
         }
-        let fill = self.store.recall(StateKey::Fill)?.is_some();
-        let known = self.known_database()?;
         let found = match &state.database {
             Reading::Known(found) => found,
-            // Nothing is known of its objects either.
-            Reading::Unknown(_) if state.version.known().is_none() => return Ok(none_left()),
+            // Nothing is known of the objects in it either.
+            Reading::Unknown(_) if state.version.known().is_none() => {
+                return Ok(Decision::managed());
+            }
             Reading::Unknown(why) => return Ok(Decision::Unsure(why.clone())),
         };
-        let now = Timestamp::now();
-        let all = accounts(&state.users, inventory, |_, _| true);
-        let matched = found.compare(known.as_ref(), all);
-        let missing = match &matched {
-            Match::Unsure(why) => return Ok(Decision::Unsure(why.clone())),
-            Match::Foreign(why) => Some(why.clone()),
-            Match::Ours | Match::TakenOver(_) => {
-                let kept_as_before = |host: &Vhost| {
-                    let before = known.as_ref().and_then(|k| k.accounts.get(host.as_str()));
-                    before.is_none_or(|before| found.accounts.get(host.as_str()) == Some(before))
-                };
-                let old = accounts(&state.users, inventory, |jid, since| {
-                    kept_as_before(&jid.host) && now.duration_since(since) > FOR_LONG
-                });
-                (old.owned > 1 && old.there == 0 && !old.partial)
-                    .then(|| format!("none of the {} owned accounts is in it", old.owned))
+        let fill = self.store.recall(StateKey::Fill)?.is_some();
+        let known = self.known_database()?;
+        let matched = found.compare(known.as_ref(), accounts(&state.users, inventory, |_, _| true));
+        if let Match::Unsure(why) = &matched {
+            return Ok(Decision::Unsure(why.clone()));
+        }
+        if let Some(why) = why_foreign(&matched, known.as_ref(), found, state, inventory) {
+            if fill {
+                return self.fill(found, inventory, settle).await;
             }
-        };
-        if let Some(why) = missing {
-            if !fill {
-                return Ok(Decision::Missing(ways_out(&why)));
-            }
-            self.take_over(found, inventory, settle)?;
-            if settle == Settle::Adopt {
-                self.take_generation(found).await?;
-            }
-            return Ok(none_left());
+            return Ok(Decision::Missing(ways_out(&why)));
         }
         let outdated = match self.outdated(found, inventory).await {
             Ok(outdated) => outdated,
             Err(ApplyError::Store(error)) => return Err(error),
             Err(error) => return Ok(Decision::Unsure(format!("failed to {error}"))),
         };
-        let adopt = self.store.recall(StateKey::AdoptAll)?.is_some();
         match outdated {
-            Some(_) if fill => {
-                self.take_over(found, inventory, settle)?;
-                if settle == Settle::Adopt {
-                    self.take_generation(found).await?;
-                }
-                return Ok(none_left());
+            Some(_) if fill => return self.fill(found, inventory, settle).await,
+            Some(why) if !self.accept_outdated(desired, found, inventory, settle).await? => {
+                return Ok(Decision::Outdated(ways_out_of_old_state(&why)));
             }
-            Some(_) if adopt && settle == Settle::Adopt => {
-                self.accept_state(desired, found, inventory).await?
+            None if settle == Settle::Adopt && self.store.recall(StateKey::AdoptAll)?.is_some() => {
+                self.store.remember(StateKey::AdoptAll, None)?;
             }
-            Some(why) if !adopt => return Ok(Decision::Outdated(ways_out_of_old_state(&why))),
-            // A look tells what would be done.
-            Some(_) => {
-                let others = inventory.keys().filter(|key| !desired.declares(key));
-                let others: Vec<ObjectKey> = others.collect();
-                others.iter().for_each(|key| inventory.remove(key));
-            }
-            None if adopt && settle == Settle::Adopt => {
-                self.store.remember(StateKey::AdoptAll, None)?
-            }
-            None => {}
+            Some(_) | None => {}
         }
         if let Match::TakenOver(Some(moved)) = &matched {
             tracing::warn!("the database is the same in another place: {moved}");
@@ -221,6 +190,54 @@ impl Databases {
             }
         }
         Ok(Decision::Managed(left_behind))
+    }
+
+    /// The decision where there is no server: about the database that a new one would have.
+    async fn decide_without_server(&self, inventory: &Inventory) -> Result<Decision, StoreError> {
+        match self.creation_would_lose(inventory).await {
+            Ok(None) => Ok(Decision::managed()),
+            Ok(Some(why)) => Ok(Decision::Missing(ways_out(&why))),
+            Err(ApplyError::Store(error)) => Err(error),
+            // The creation is not tried either, and its step says why.
+            Err(error) => Ok(Decision::Unsure(format!("failed to {error}"))),
+        }
+    }
+
+    /// Carries out the order to fill another database.
+    async fn fill(
+        &self,
+        found: &Database,
+        inventory: &mut Inventory,
+        settle: Settle,
+    ) -> Result<Decision, StoreError> {
+        self.take_over(found, inventory, settle)?;
+        if settle == Settle::Adopt {
+            self.take_generation(found).await?;
+        }
+        Ok(Decision::managed())
+    }
+
+    /// Goes on with a state directory that is older than the database, where that was ordered.
+    /// Returns whether it was. Without [`Settle::Adopt`] only `inventory` changes, so that a
+    /// plan shows what would be done.
+    async fn accept_outdated(
+        &self,
+        desired: &DesiredState,
+        found: &Database,
+        inventory: &mut Inventory,
+        settle: Settle,
+    ) -> Result<bool, StoreError> {
+        if self.store.recall(StateKey::AdoptAll)?.is_none() {
+            return Ok(false);
+        }
+        if settle == Settle::Adopt {
+            self.accept_state(desired, found, inventory).await?;
+        } else {
+            let others: Vec<ObjectKey> =
+                inventory.keys().filter(|key| !desired.declares(key)).collect();
+            others.iter().for_each(|key| inventory.remove(key));
+        }
+        Ok(true)
     }
 
     /// Why a container that is created now would not have the database, if so;
@@ -275,6 +292,32 @@ impl Databases {
     }
 }
 
+/// Why the database is not the one that the operator manages; `None` if it is.
+fn why_foreign(
+    matched: &Match,
+    known: Option<&Database>,
+    found: &Database,
+    state: &ObservedState,
+    inventory: &Inventory,
+) -> Option<String> {
+    match matched {
+        Match::Foreign(why) => Some(why.clone()),
+        Match::Unsure(_) => None,
+        Match::Ours | Match::TakenOver(_) => {
+            let now = Timestamp::now();
+            let kept_as_before = |host: &Vhost| {
+                let before = known.and_then(|known| known.accounts.get(host.as_str()));
+                before.is_none_or(|before| found.accounts.get(host.as_str()) == Some(before))
+            };
+            let old = accounts(&state.users, inventory, |jid, since| {
+                kept_as_before(&jid.host) && now.duration_since(since) > FOR_LONG
+            });
+            (old.owned > 1 && old.there == 0 && !old.partial)
+                .then(|| format!("none of the {} owned accounts is in it", old.owned))
+        }
+    }
+}
+
 fn ways_out(why: &str) -> String {
     format!(
         "the database that the operator manages is missing: {why}; nothing is created, filled or \
@@ -293,88 +336,4 @@ fn ways_out_of_old_state(why: &str) -> String {
 
 fn owns_accounts(inventory: &Inventory) -> bool {
     inventory.users().next().is_some()
-}
-
-/// How many owned accounts that `counts` were looked for, and are there.
-pub(in crate::engine) fn accounts(
-    users: &BTreeMap<Vhost, Reading<BTreeSet<Localpart>>>,
-    inventory: &Inventory,
-    counts: impl Fn(&Jid, Timestamp) -> bool,
-) -> Found {
-    let mut found = Found::default();
-    for (jid, owned) in inventory.users() {
-        // A host that the file does not name any more is not looked at.
-        let Some(names) = users.get(&jid.host) else { continue };
-        if !counts(jid, owned.since) {
-            continue;
-        }
-        match names {
-            Reading::Known(names) => {
-                found.owned += 1;
-                found.there += usize::from(names.contains(&jid.local));
-            }
-            Reading::Unknown(_) => found.partial = true,
-        }
-    }
-    found
-}
-
-/// The hosts whose accounts are kept elsewhere than before, and what that means,
-/// for people. `found` says how many of the owned ones are in the new place;
-/// `None` before the change, when the new store cannot be read.
-fn left_behind(
-    desired: &DesiredState,
-    before: &BTreeMap<String, AccountStore>,
-    now: &BTreeMap<String, AccountStore>,
-    inventory: &Inventory,
-    found: impl Fn(&Vhost) -> Option<Found>,
-) -> BTreeMap<Vhost, String> {
-    let mut left = BTreeMap::new();
-    for host in hosts(desired) {
-        let Some(now) = now.get(host.as_str()) else { continue };
-        let why = match before.get(host.as_str()) {
-            Some(before) if before == now => None,
-            Some(before) => {
-                let owned = owned_on(inventory, host.as_str());
-                let gone = match found(host) {
-                    Some(found) if found.enough() => 0,
-                    Some(found) => found.owned - found.there,
-                    None => owned,
-                };
-                (gone > 0).then(|| {
-                    format!(
-                        "{} of {host} are left behind in {before}: its accounts are kept in {now} \
-                         then",
-                        accounts_owned(gone)
-                    )
-                })
-            }
-            // A new host is no renamed one, as long as the old ones are there.
-            None => {
-                let dropped = before.keys().filter(|old| !serves(desired, old));
-                let mut dropped = dropped.map(|old| (old, owned_on(inventory, old)));
-                dropped.find(|(_, owned)| *owned > 0).map(|(old, owned)| {
-                    format!(
-                        "{} are left behind on {old}, which is no longer declared: {host} is \
-                         another host, with other accounts",
-                        accounts_owned(owned)
-                    )
-                })
-            }
-        };
-        left.extend(why.map(|why| (host.clone(), why)));
-    }
-    left
-}
-
-fn accounts_owned(count: usize) -> String {
-    if count == 1 { "1 owned account".to_owned() } else { format!("{count} owned accounts") }
-}
-
-fn serves(desired: &DesiredState, host: &str) -> bool {
-    hosts(desired).any(|served| served.as_str() == host)
-}
-
-fn owned_on(inventory: &Inventory, host: &str) -> usize {
-    inventory.users().filter(|(jid, _)| jid.host.as_str() == host).count()
 }

@@ -4,56 +4,22 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::{Instant, sleep};
 
 use super::deferral::Deferral;
 use super::report::{ApplyError, StepOutcome, StepResult};
 use super::round::StalenessCheck;
 use crate::domain::diff::{ConfigChange, ConfigSource, ServerAction, ServerStep, StepInfo};
-use crate::domain::observed::{LatchReason, PAUSED, ProcessState, Reading, Work};
+use crate::domain::observed::{LatchReason, ProcessState, Reading};
 use crate::domain::rollout::{Method, Outcome};
 use crate::domain::spec::DesiredState;
-use crate::domain::supervision::{Cause, Ending};
 use crate::ejabberd::NodePhase;
-use crate::engine::ports::{EngineEvent, Runtime};
+use crate::engine::ports::EngineEvent;
 use crate::engine::reconcile::round::Reconciler;
 use crate::engine::rollout::compare::config_digest;
 use crate::engine::rollout::execute::Target;
 
-/// How often a starting server is asked whether it has started. A session
-/// costs the host half a second of a core, so not more often.
-const START_POLL: Duration = Duration::from_millis(250);
-
 /// How long a server that starts is waited for before its configuration changes.
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
-
-/// How many lines of a start are read. ejabberd logs about fifty lines before a
-/// start fails, and an Erlang term takes up to a hundred.
-pub(in crate::engine) const START_LINES: usize = 500;
-
-/// A runtime notes a start a little after the first line may have been logged.
-const NOTED_LATE: Duration = Duration::from_millis(200);
-
-/// When the runtime noted that the server was last started, or a little before.
-pub(in crate::engine) async fn last_start(runtime: &dyn Runtime) -> Option<Timestamp> {
-    let started = runtime.diagnostics().await.ok()?.started?;
-    Some(started.checked_sub(NOTED_LATE).unwrap_or(started))
-}
-
-/// The log of the last start, without the lines of earlier starts. `began` is
-/// when the caller knows of that start; the runtime knows it earlier where the
-/// engine or an owner starts the server as well.
-pub(in crate::engine) async fn log_of_start(
-    runtime: &dyn Runtime,
-    began: Timestamp,
-) -> Vec<String> {
-    let since = match last_start(runtime).await {
-        Some(noted) if began <= noted + NOTED_LATE => noted.max(began),
-        Some(noted) => noted,
-        None => began,
-    };
-    runtime.log(since, START_LINES).await.unwrap_or_default()
-}
 
 /// A server that is to be created.
 struct Creation<'a> {
@@ -81,19 +47,7 @@ impl Reconciler {
         refused: Option<&str>,
         confirm: &dyn StalenessCheck,
     ) -> Vec<StepOutcome> {
-        let (mut config, mut server) = (None, Vec::new());
-        for step in steps {
-            match step.action().clone() {
-                ServerAction::ApplyConfig(change) => {
-                    config = Some(ConfigStep { info: step.into_info(), change });
-                }
-                ServerAction::Create { .. }
-                | ServerAction::Start { .. }
-                | ServerAction::Stop { .. }
-                | ServerAction::Replace { .. }
-                | ServerAction::DisableRestartPolicy { .. } => server.push(step),
-            }
-        }
+        let (mut config, server) = split_config(steps);
         let mut outcomes = Vec::new();
         let mut note = |step: StepInfo, result: Result<StepResult, ApplyError>| {
             let result = result.unwrap_or_else(StepResult::Failed);
@@ -114,15 +68,7 @@ impl Reconciler {
                 ServerAction::Start { .. } if config.is_some() => {
                     let Some(config) = config.take() else { continue };
                     let result = self.start_with(desired, &config.change).await;
-                    let started = matches!(
-                        result,
-                        Ok(()) | Err(ApplyError::RolledBack(_) | ApplyError::TakenBack(_))
-                    );
-                    if started {
-                        note(step, Ok(StepResult::Done));
-                    } else {
-                        note(step, Ok(StepResult::Deferred(Deferral::ConfigUnderWay)));
-                    }
+                    note(step, Ok(started_by(&result)));
                     note(config.info, result.map(|()| StepResult::Done));
                 }
                 ServerAction::Start { .. } => {
@@ -372,66 +318,6 @@ impl Reconciler {
         Ok(Target { files: self.configs.declared_config(config).await?, method, standing: None })
     }
 
-    /// Waits until ejabberd answers, as long as its process lives, and works
-    /// or has not passed the deadline for starts. The start began at `began`.
-    async fn await_start(
-        &self,
-        desired: &DesiredState,
-        began: Timestamp,
-    ) -> Result<(), ApplyError> {
-        let limit = desired.server.probe.start_deadline;
-        let mut deadline = Instant::now() + limit;
-        let mut work: Option<Work> = None;
-        loop {
-            match self.runtime.inspect().await? {
-                ProcessState::Running { .. } | ProcessState::Created => {}
-                ProcessState::Stopped { exit_code, oom_killed } => {
-                    let log = log_of_start(&*self.runtime, began).await;
-                    let ending = Ending { exit_code, oom_killed, log, ..Ending::default() };
-                    return Err(ApplyError::NotStarted(Cause::of(&ending, false).to_string()));
-                }
-                ProcessState::Absent => {
-                    return Err(ApplyError::NotStarted("it is gone".to_owned()));
-                }
-            }
-            if matches!(self.server.is_started().await, Ok(true)) {
-                return Ok(());
-            }
-            if Instant::now() >= deadline {
-                let now = self.runtime.usage().await?.and_then(|usage| usage.work);
-                let works = match (work, now) {
-                    (_, None) => false,
-                    (None, Some(_)) => true,
-                    (Some(before), Some(now)) => now.since(&before, limit),
-                };
-                if !works {
-                    return Err(ApplyError::NotStarted(format!(
-                        "it did not answer within {limit:?}"
-                    )));
-                }
-                work = now;
-                deadline += limit;
-            }
-            sleep(START_POLL).await;
-        }
-    }
-
-    /// Waits a little for a server that is just starting, so that a command
-    /// given right after a start does not find it half awake.
-    pub async fn await_awake(&self, limit: Duration) {
-        let deadline = Instant::now() + limit;
-        while Instant::now() < deadline {
-            let starting = match self.runtime.inspect().await {
-                Ok(ProcessState::Running { health }) => health.as_deref() != Some(PAUSED),
-                _ => false,
-            };
-            if !starting || matches!(self.server.is_started().await, Ok(true)) {
-                return;
-            }
-            sleep(START_POLL).await;
-        }
-    }
-
     /// Why a server that has never run is not made, if so: its configuration
     /// is known to be refused, and there is no good one.
     pub(in crate::engine) fn refused_config(
@@ -444,5 +330,32 @@ impl Reconciler {
             }
             _ => None,
         }
+    }
+}
+
+/// Splits off the step that puts a configuration in force; a plan has at most one.
+fn split_config(steps: Vec<ServerStep>) -> (Option<ConfigStep>, Vec<ServerStep>) {
+    let (mut config, mut server) = (None, Vec::new());
+    for step in steps {
+        match step.action().clone() {
+            ServerAction::ApplyConfig(change) => {
+                config = Some(ConfigStep { info: step.into_info(), change });
+            }
+            ServerAction::Create { .. }
+            | ServerAction::Start { .. }
+            | ServerAction::Stop { .. }
+            | ServerAction::Replace { .. }
+            | ServerAction::DisableRestartPolicy { .. } => server.push(step),
+        }
+    }
+    (config, server)
+}
+
+/// The result of the start that is part of a rollout. A configuration that was rolled back
+/// started the server, too.
+fn started_by(rollout: &Result<(), ApplyError>) -> StepResult {
+    match rollout {
+        Ok(()) | Err(ApplyError::RolledBack(_) | ApplyError::TakenBack(_)) => StepResult::Done,
+        Err(_) => StepResult::Deferred(Deferral::ConfigUnderWay),
     }
 }

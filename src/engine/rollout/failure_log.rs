@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::execute::RolloutExecutor;
 use crate::domain::rollout::Failure;
 use crate::domain::supervision::{Cause, Level, LogEntry, entries};
-use crate::engine::reconcile::server_steps::{START_LINES, last_start};
+use crate::engine::reconcile::start::{START_LINES, last_start};
 
 /// What ejabberd logs, as an error or warning, of a listener or module that fails while a
 /// configuration is applied; the command answers "ok" all the same (seen on

@@ -17,7 +17,7 @@ use crate::domain::spec::{DesiredState, Gate};
 use crate::domain::supervision::{Cause, EPMD_UNREACHABLE, Ending, entries};
 use crate::ejabberd::client::{Encryption, Listener};
 use crate::ejabberd::{ControlError, NodePhase};
-use crate::engine::reconcile::server_steps::{START_LINES, last_start};
+use crate::engine::reconcile::start::{START_LINES, last_start};
 
 /// How often it is looked at while it comes up, and while it proves itself.
 const LOOK: Duration = Duration::from_millis(250);

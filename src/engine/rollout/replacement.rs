@@ -14,7 +14,7 @@ use crate::domain::diff::StepInfo;
 use crate::domain::observed::{ProcessState, Reading};
 use crate::domain::spec::{DesiredState, ServerState};
 use crate::engine::ports::StateKey;
-use crate::engine::reconcile::database::accounts;
+use crate::engine::reconcile::left_behind::accounts;
 use crate::engine::reconcile::observe::hosts;
 use crate::engine::reconcile::report::{ApplyError, StepResult};
 use crate::engine::reconcile::round::StalenessCheck;

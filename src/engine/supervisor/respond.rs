@@ -13,7 +13,7 @@ use crate::domain::status::{ConditionType, News, Reason, Status};
 use crate::domain::supervision::{Cause, Effect, Ending, Event, State, Supervision};
 use crate::engine::error::RuntimeError;
 use crate::engine::ports::{EngineEvent, StateKey};
-use crate::engine::reconcile::server_steps::{START_LINES, last_start, log_of_start};
+use crate::engine::reconcile::start::{START_LINES, last_start, log_of_start};
 
 /// How far back the log of a server is read where nobody knows since when the
 /// server ran.

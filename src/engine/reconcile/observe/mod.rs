@@ -78,20 +78,9 @@ impl Reconciler {
             process = Reading::Known(ProcessState::Stopped { exit_code: None, oom_killed: false });
         }
         if let Reading::Unknown(why) = &version {
-            let config = match &process {
-                Reading::Known(process) => self.configs.config(desired, Some(process)).await,
-                Reading::Unknown(why) => {
-                    desired.config.as_ref().map(|_| Reading::Unknown(why.clone()))
-                }
-            };
-            let users = hosts(desired).map(|host| (host.clone(), Reading::Unknown(why.clone())));
-            let users = users.collect();
-            let read = config.as_ref();
-            let listeners = self.listeners_behind(desired, &drift, read, false).await;
-            let state = ObservedState::unanswered(process, why);
-            let state = ObservedState { unseen, config, drift, users, listeners, ..state };
+            let state = self.observe_silent(desired, process, drift, why).await;
             return Observation {
-                state,
+                state: ObservedState { unseen, ..state },
                 server_stats: ServerStats::default(),
                 seen: Seen::default(),
             };
@@ -131,6 +120,25 @@ impl Reconciler {
             services,
         };
         Observation { state, server_stats, seen }
+    }
+
+    /// What can be read of a server that does not answer.
+    async fn observe_silent(
+        &self,
+        desired: &DesiredState,
+        process: Reading<ProcessState>,
+        drift: Reading<Option<RuntimeDrift>>,
+        why: &str,
+    ) -> ObservedState {
+        let config = match &process {
+            Reading::Known(process) => self.configs.config(desired, Some(process)).await,
+            Reading::Unknown(why) => desired.config.as_ref().map(|_| Reading::Unknown(why.clone())),
+        };
+        let unknown = |host: &Vhost| (host.clone(), Reading::Unknown(why.to_owned()));
+        let users = hosts(desired).map(unknown).collect();
+        let listeners = self.listeners_behind(desired, &drift, config.as_ref(), false).await;
+        let state = ObservedState::unanswered(process, why);
+        ObservedState { config, drift, users, listeners, ..state }
     }
 
     /// Whether ejabberd has been stopped in its node, and stays so: an

@@ -1,0 +1,98 @@
+//! Accounts that stay behind in another store when a configuration keeps the accounts of a
+//! host elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::observe::hosts;
+use crate::domain::configuration::AccountStore;
+use crate::domain::database::Found;
+use crate::domain::inventory::Inventory;
+use crate::domain::model::{Jid, Localpart, Vhost};
+use crate::domain::observed::Reading;
+use crate::domain::spec::DesiredState;
+
+/// How many owned accounts that `counts` were looked for, and are there.
+pub(in crate::engine) fn accounts(
+    users: &BTreeMap<Vhost, Reading<BTreeSet<Localpart>>>,
+    inventory: &Inventory,
+    counts: impl Fn(&Jid, Timestamp) -> bool,
+) -> Found {
+    let mut found = Found::default();
+    for (jid, owned) in inventory.users() {
+        // A host that the file does not name any more is not looked at.
+        let Some(names) = users.get(&jid.host) else { continue };
+        if !counts(jid, owned.since) {
+            continue;
+        }
+        match names {
+            Reading::Known(names) => {
+                found.owned += 1;
+                found.there += usize::from(names.contains(&jid.local));
+            }
+            Reading::Unknown(_) => found.partial = true,
+        }
+    }
+    found
+}
+
+/// The hosts whose accounts are kept elsewhere than before, and what that means,
+/// for people. `found` says how many of the owned ones are in the new place;
+/// `None` before the change, when the new store cannot be read.
+pub(super) fn left_behind(
+    desired: &DesiredState,
+    before: &BTreeMap<String, AccountStore>,
+    now: &BTreeMap<String, AccountStore>,
+    inventory: &Inventory,
+    found: impl Fn(&Vhost) -> Option<Found>,
+) -> BTreeMap<Vhost, String> {
+    let mut left = BTreeMap::new();
+    for host in hosts(desired) {
+        let Some(now) = now.get(host.as_str()) else { continue };
+        let why = match before.get(host.as_str()) {
+            Some(before) if before == now => None,
+            Some(before) => {
+                let owned = owned_on(inventory, host.as_str());
+                let gone = match found(host) {
+                    Some(found) if found.enough() => 0,
+                    Some(found) => found.owned - found.there,
+                    None => owned,
+                };
+                (gone > 0).then(|| {
+                    format!(
+                        "{} of {host} are left behind in {before}: its accounts are kept in {now} \
+                         then",
+                        accounts_owned(gone)
+                    )
+                })
+            }
+            // A new host is no renamed one, as long as the old ones are there.
+            None => {
+                let dropped = before.keys().filter(|old| !serves(desired, old));
+                let mut dropped = dropped.map(|old| (old, owned_on(inventory, old)));
+                dropped.find(|(_, owned)| *owned > 0).map(|(old, owned)| {
+                    format!(
+                        "{} are left behind on {old}, which is no longer declared: {host} is \
+                         another host, with other accounts",
+                        accounts_owned(owned)
+                    )
+                })
+            }
+        };
+        left.extend(why.map(|why| (host.clone(), why)));
+    }
+    left
+}
+
+fn accounts_owned(count: usize) -> String {
+    if count == 1 { "1 owned account".to_owned() } else { format!("{count} owned accounts") }
+}
+
+fn serves(desired: &DesiredState, host: &str) -> bool {
+    hosts(desired).any(|served| served.as_str() == host)
+}
+
+fn owned_on(inventory: &Inventory, host: &str) -> usize {
+    inventory.users().filter(|(jid, _)| jid.host.as_str() == host).count()
+}

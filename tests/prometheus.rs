@@ -220,7 +220,7 @@ fn a_broken_file_fires_and_is_over_when_it_is_mended(lab: &Lab) {
     assert!(lab.prometheus.alert("EjabberdDesiredStateInvalid").is_none());
     replace(&lab.host.file(), "spec: [broken");
     let told = lab.until_firing("EjabberdDesiredStateInvalid");
-    assert_eq!(told["runbook_url"], "README.md#ejabberddesiredstateinvalid");
+    assert_eq!(told["runbook_url"], "docs/runbooks.md#ejabberddesiredstateinvalid");
     lab.declare(TWO_HOSTS);
     lab.until_over("EjabberdDesiredStateInvalid");
     lab.until("ejabberd_operator_desired_state_valid", 1.0);

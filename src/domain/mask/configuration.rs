@@ -91,6 +91,7 @@ impl Masker {
         lines
     }
 
+    /// Appends the lines of `value`. `lead` is the dash before the first line of a list element.
     fn write(
         &mut self,
         lines: &mut Vec<String>,
@@ -117,8 +118,7 @@ impl Masker {
                         lines.push(format!("{start} {masked}"));
                         continue;
                     }
-                    let scope =
-                        if MACROS.contains(&key.as_str()) { Scope::Macros } else { scope };
+                    let scope = if MACROS.contains(&key.as_str()) { Scope::Macros } else { scope };
                     match self.scalar(value, scope) {
                         Some(text) => lines.push(format!("{start} {text}")),
                         None => {

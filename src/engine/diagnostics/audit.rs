@@ -1,52 +1,49 @@
-//! Gathering what the security checklist judges.
+//! Collecting the evidence of the security checklist.
 
-use std::future::Future;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use tokio::time::timeout;
 
+use super::collect::{NOT_ASKED, Unresponsive, explained, unknown, unless, unresponsive, within};
 use crate::domain::checks::audit;
 use crate::domain::checks::audit::{ClientListener, Evidence, Inside, Table, Variant, Wire};
 use crate::domain::model::Vhost;
-use crate::domain::observed::{PAUSED, ProcessState, Reading, RuntimeDrift};
+use crate::domain::observed::{ProcessState, Reading, RuntimeDrift};
 use crate::domain::spec::DesiredState;
-use crate::ejabberd::{ControlError, EjabberdClient, Endpoint};
+use crate::ejabberd::{EjabberdClient, Endpoint};
 use crate::engine::Engine;
 use crate::engine::rollout::compare::certificates;
 
-/// How long one part may take. There are three after each other: whether it
-/// runs, everything else at once, and the wire.
+/// The deadline of one part. The parts run one after the other: the state of the process, the
+/// other values together, and the streams to the listeners.
 const PART_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long a listener may take to say what it offers.
+/// The deadline for the stream features of a listener.
 const WIRE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// What the VM is asked for its own user. A server with namespaces of its own
-/// is another user inside than on the host.
+/// The file with the user id of the VM. With user namespaces the id in the namespace of the
+/// server differs from the id on the host.
 const STATUS_OF_VM: &str = "/proc/self/status";
 
 impl Engine {
-    /// Gathers everything about the server that the security checklist needs.
-    /// Changes nothing, and ends within half a minute.
-    pub async fn evidence(&self, desired: &DesiredState) -> Evidence {
-        let process = within(PART_DEADLINE, async {
-            self.runtime.inspect().await.map_err(|e| format!("failed to {e}"))
-        });
-        let process = process.await;
-        let silent = silence(&process);
-        // What the server is asked itself is not even tried where it cannot answer.
+    /// Collects the evidence of the security checklist. Changes nothing, and ends within half
+    /// a minute.
+    pub async fn collect_audit(&self, desired: &DesiredState) -> Evidence {
+        let process =
+            within(PART_DEADLINE, async { explained(self.runtime.inspect().await) }).await;
+        // A server that cannot respond gets no queries, which would all wait for their deadlines.
+        let skip = reason_to_skip(&process);
+        let skip = skip.as_deref();
         let (configuration, inside, version, distribution, variant, drift, host) = tokio::join!(
-            asked(silent.as_deref(), async { said(self.server.configuration().await) }),
-            asked(silent.as_deref(), self.sockets_inside()),
-            asked(silent.as_deref(), async { said(self.server.version().await) }),
-            asked(silent.as_deref(), async { said(self.server.distribution().await) }),
-            self.variant(desired, silent.as_deref()),
-            within(PART_DEADLINE, self.known_surroundings()),
+            unless(skip, PART_DEADLINE, async { explained(self.server.configuration().await) }),
+            unless(skip, PART_DEADLINE, self.sockets_inside()),
+            unless(skip, PART_DEADLINE, async { explained(self.server.version().await) }),
+            unless(skip, PART_DEADLINE, async { explained(self.server.distribution().await) }),
+            self.variant(desired, skip),
+            within(PART_DEADLINE, self.known_drift()),
             within(PART_DEADLINE, async {
-                let tables = self.runtime.host_sockets().await;
-                let tables = tables.map_err(|e| format!("failed to {e}"))?;
+                let tables = explained(self.runtime.host_sockets().await)?;
                 Ok(audit::listening(&tables, Table::Tcp))
             }),
         );
@@ -55,7 +52,7 @@ impl Engine {
             None => Reading::Known(Vec::new()),
             Some(config) => match self.declared_config(config).await {
                 Ok(files) => Reading::Known(certificates(&files)),
-                Err(e) => Reading::Unknown(format!("failed to {e}")),
+                Err(e) => unknown(&format!("failed to {e}")),
             },
         };
         let now = Timestamp::now();
@@ -78,9 +75,10 @@ impl Engine {
         evidence
     }
 
-    async fn variant(&self, desired: &DesiredState, silent: Option<&str>) -> Option<Variant> {
+    /// The declared variant, and whether it is in force.
+    async fn variant(&self, desired: &DesiredState, skip: Option<&str>) -> Option<Variant> {
         let name = desired.config.as_ref()?.variant.clone();
-        let in_force = asked(silent, async {
+        let in_force = unless(skip, PART_DEADLINE, async {
             match self.config(desired, None).await {
                 Some(Reading::Known(config)) => Ok(config.declared == config.in_force),
                 Some(Reading::Unknown(why)) => Err(why),
@@ -90,38 +88,35 @@ impl Engine {
         Some(Variant { name, in_force: in_force.await })
     }
 
-    /// Gathers what can be seen of where the server runs, whatever its
-    /// configuration. What cannot be seen is unknown.
-    pub(in crate::engine) async fn evidence_around(&self) -> Evidence {
+    /// Collects the evidence about the runtime of the server. The evidence about its
+    /// configuration stays unknown.
+    pub(in crate::engine) async fn collect_runtime_audit(&self) -> Evidence {
         let (drift, inside, distribution) = tokio::join!(
-            within(PART_DEADLINE, self.known_surroundings()),
+            within(PART_DEADLINE, self.known_drift()),
             within(PART_DEADLINE, self.sockets_inside()),
-            within(PART_DEADLINE, async { said(self.server.distribution().await) }),
+            within(PART_DEADLINE, async { explained(self.server.distribution().await) }),
         );
-        let unasked = || "it was not asked".to_owned();
         Evidence {
             variant: None,
-            configuration: Reading::Unknown(unasked()),
+            configuration: unknown(NOT_ASKED),
             inside,
             distribution,
-            host: Reading::Unknown(unasked()),
+            host: unknown(NOT_ASKED),
             drift,
-            wire: Reading::Unknown(unasked()),
-            version: Reading::Unknown(unasked()),
-            certificates: Reading::Unknown(unasked()),
+            wire: unknown(NOT_ASKED),
+            version: unknown(NOT_ASKED),
+            certificates: unknown(NOT_ASKED),
             now: Timestamp::now(),
         }
     }
 
-    async fn known_surroundings(&self) -> Result<RuntimeDrift, String> {
-        match self.runtime.drift(self.directory().as_deref()).await {
-            Ok(Some(drift)) => Ok(drift),
-            Ok(None) => Err("there is no server".to_owned()),
-            Err(e) => Err(format!("failed to {e}")),
-        }
+    /// The drift of the runtime of a server that exists.
+    pub(super) async fn known_drift(&self) -> Result<RuntimeDrift, String> {
+        let drift = explained(self.runtime.drift(self.directory().as_deref()).await)?;
+        drift.ok_or_else(|| "there is no server".to_owned())
     }
 
-    /// Asks the server's own VM, and so sees what it sees, as the user that it is.
+    /// The sockets in the network namespace of the server, as its VM reads the kernel's tables.
     pub(in crate::engine) async fn sockets_inside(&self) -> Result<Inside, String> {
         let status = table(&self.server, &[STATUS_OF_VM]).await?;
         let user = audit::user_of_status(&status)
@@ -132,10 +127,10 @@ impl Engine {
         Ok(Inside { user, tcp, udp: audit::listening(&udp, Table::Udp) })
     }
 
-    /// Opens a stream to each listener, as a client does.
+    /// The stream features of each listener, as a client sees them.
     async fn wire(&self, listeners: Vec<ClientListener>, host: &Vhost) -> Vec<Wire> {
         join_all(listeners.into_iter().map(|listener| async {
-            // Without TLS: whether it is there is what the checklist asks.
+            // Without TLS, because the checklist judges whether the listener demands TLS.
             let to = Endpoint { proxied: listener.proxied, ..Endpoint::plain(listener.at) };
             let features = within(PART_DEADLINE, self.features(to, host)).await;
             Wire { listener, features }
@@ -144,52 +139,27 @@ impl Engine {
     }
 
     async fn features(&self, to: Endpoint, host: &Vhost) -> Result<String, String> {
-        said(self.server.open_stream(to, host, WIRE_DEADLINE).await)
+        explained(self.server.open_stream(to, host, WIRE_DEADLINE).await)
     }
 }
 
-fn said<T>(answer: Result<T, ControlError>) -> Result<T, String> {
-    answer.map_err(|e| format!("failed to {e}"))
-}
-
-/// Files of the kernel, one after the other. One that is not there is empty:
-/// without IPv6 there is no `tcp6`.
+/// The content of files of the kernel, one after the other. A file that does not exist is
+/// skipped: without IPv6 there is no `tcp6`.
 async fn table(server: &EjabberdClient, paths: &[&str]) -> Result<String, String> {
     let mut text = String::new();
     for path in paths {
-        if let Some(content) = said(server.read_file(path).await)? {
+        if let Some(content) = explained(server.read_file(path).await)? {
             text += &String::from_utf8_lossy(&content);
         }
     }
     if text.is_empty() { Err(format!("{} is empty", paths.join(" and "))) } else { Ok(text) }
 }
 
-/// Why a server cannot be asked, if so.
-fn silence(process: &Reading<ProcessState>) -> Option<String> {
-    match process {
-        Reading::Known(ProcessState::Running { health }) if health.as_deref() == Some(PAUSED) => {
-            Some("its container is paused".to_owned())
-        }
-        Reading::Known(ProcessState::Running { .. }) => None,
-        Reading::Known(_) => Some("the server does not run".to_owned()),
-        Reading::Unknown(why) => Some(why.clone()),
-    }
-}
-
-async fn asked<T>(
-    silent: Option<&str>,
-    ask: impl Future<Output = Result<T, String>>,
-) -> Reading<T> {
-    match silent {
-        Some(why) => Reading::Unknown(why.to_owned()),
-        None => within(PART_DEADLINE, ask).await,
-    }
-}
-
-async fn within<T>(deadline: Duration, ask: impl Future<Output = Result<T, String>>) -> Reading<T> {
-    match timeout(deadline, ask).await {
-        Ok(Ok(value)) => Reading::Known(value),
-        Ok(Err(why)) => Reading::Unknown(why),
-        Err(_) => Reading::Unknown(format!("no answer within {deadline:?}")),
-    }
+/// Why the server gets no queries; `None` if it may respond.
+fn reason_to_skip(process: &Reading<ProcessState>) -> Option<String> {
+    Some(match unresponsive(process)? {
+        Unresponsive::Paused => "its container is paused".to_owned(),
+        Unresponsive::NotRunning => "the server does not run".to_owned(),
+        Unresponsive::Unknown(why) => why.to_owned(),
+    })
 }

@@ -56,8 +56,8 @@ impl Engine {
         let Some(desired) = desired else { return Ok(configuration) };
         let unfit = match unfit(desired, &configuration) {
             None if is_called_hardened(desired) => {
-                let around = audit::broken_around(&self.evidence_around().await);
-                around.map(|(check, seen)| broken_message(check, &seen))
+                let around = audit::broken_around(&self.collect_runtime_audit().await);
+                around.map(|broken| broken_message(broken.check, &broken.seen))
             }
             unfit => unfit,
         };
@@ -72,9 +72,9 @@ impl Engine {
         if desired.config.as_ref().is_none_or(|config| config.variant != HARDENED) {
             return Ok(());
         }
-        let findings = audit::check(&self.evidence(desired).await);
+        let findings = audit::check(&self.collect_audit(desired).await);
         let broken = findings.iter().find(|finding| {
-            PROMISED.contains(&finding.check) && finding.verdict.holds() == Some(false)
+            PROMISED.contains(&finding.check) && finding.verdict.passed() == Some(false)
         });
         broken.map_or(Ok(()), |finding| {
             Err(Failure { message: broken_message(finding.check, &finding.seen), blame: true })
@@ -125,7 +125,7 @@ impl Engine {
 fn unfit(desired: &DesiredState, configuration: &Configuration) -> Option<String> {
     let served: Vec<Vhost> =
         configuration.hosts().iter().filter_map(|host| Vhost::new(host).ok()).collect();
-    let mut declared = std::iter::once(&desired.host).chain(&desired.hosts);
+    let mut declared = desired.all_hosts();
     if let Some(host) = declared.find(|host| !served.contains(host)) {
         let served: Vec<&str> = served.iter().map(Vhost::as_str).collect();
         return Some(format!(
@@ -137,8 +137,8 @@ fn unfit(desired: &DesiredState, configuration: &Configuration) -> Option<String
     if !is_called_hardened(desired) {
         return None;
     }
-    let (check, seen) = audit::broken_promise(configuration)?;
-    Some(broken_message(check, &seen))
+    let broken = audit::broken_promise(configuration)?;
+    Some(broken_message(broken.check, &broken.seen))
 }
 
 fn is_called_hardened(desired: &DesiredState) -> bool {

@@ -26,7 +26,8 @@ const FOLDERS: [&str; 5] = ["domain", "ejabberd", "engine", "adapters", "cli"];
 const SHARED: &str = "host";
 
 /// The crates that the code of `domain` may use.
-const PURE_CRATES: [&str; 13] = [
+const PURE_CRATES: [&str; 14] = [
+    "hex",
     "jiff",
     "schemars",
     "serde",
@@ -261,7 +262,7 @@ const OPENS_FILES: [(&str, &str); 11] = [
     ("cli/endpoint.rs", "the state directory, which is checked when it is opened"),
     ("cli/export.rs", "makes files that are not there yet, as who calls it"),
     ("cli/pages.rs", "makes manual pages, as who calls it"),
-    ("engine/diagnostics/doctor/beside.rs", "`/proc`"),
+    ("engine/diagnostics/doctor/runtime.rs", "`/proc`"),
     ("adapters/docker/diagnostics.rs", "`/proc`"),
     ("adapters/docker/published.rs", "`/proc`"),
     ("adapters/docker/drift.rs", "`/proc`"),

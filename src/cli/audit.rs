@@ -11,6 +11,7 @@ use super::output::paint;
 use super::session::{Place, engine};
 use super::table::{Cell, Page, Table};
 use super::terminal::Ink;
+use super::verdict::mark;
 use super::{Exit, Outcome, output};
 use crate::adapters::metrics::Metrics;
 use crate::domain::checks::audit;
@@ -18,21 +19,21 @@ use crate::domain::checks::audit::{Evidence, Finding, Verdict};
 use crate::domain::spec::DesiredState;
 use crate::engine::Store;
 
-/// What `audit` ends with when an item does not hold, or is not known to.
+/// The exit code when an item fails or is unknown.
 const NOT_ALL_HOLD: u8 = 2;
 
-/// Looks at the server and goes through the list. Changes nothing, and needs
-/// nothing of the state directory.
+/// Judges the server by the security checklist. Changes nothing, and does not use the state
+/// directory.
 pub(super) async fn audit(place: &Place, format: Format) -> Outcome {
     let desired = place.desired().await?;
     let store: Arc<dyn Store> = Arc::new(EmptyStore);
     let metrics = Arc::new(Metrics::new()?);
     let engine =
         engine(&desired, store, Arc::clone(&metrics) as _, &Connectors { metrics, holder: None });
-    let evidence = engine.diagnostics.evidence(&desired).await;
+    let evidence = engine.diagnostics.collect_audit(&desired).await;
     engine.server.close().await;
     let findings = audit::check(&evidence);
-    let all = count(&findings, Verdict::Holds) == findings.len();
+    let all = count(&findings, Verdict::Passes) == findings.len();
     match format {
         Format::Text => output::print(&text(&desired, &evidence, &findings, Page::out())),
         Format::Json => output::json(&json!({
@@ -45,20 +46,12 @@ pub(super) async fn audit(place: &Place, format: Format) -> Outcome {
     if all { Ok(()) } else { Err(Exit::Code(NOT_ALL_HOLD)) }
 }
 
+/// The number of findings with this verdict.
 fn count(findings: &[Finding], verdict: Verdict) -> usize {
     findings.iter().filter(|finding| finding.verdict == verdict).count()
 }
 
-/// The mark of a verdict.
-fn mark(verdict: Verdict) -> Cell {
-    match verdict {
-        Verdict::Holds => Cell::painted("✓", Ink::Green),
-        Verdict::Fails => Cell::painted("✗", Ink::Red),
-        Verdict::Unknown => Cell::painted("?", Ink::Yellow),
-    }
-}
-
-/// A line for each item, then what to do about those that do not hold.
+/// A line for each item, then the details of the items that fail or are unknown.
 fn text(desired: &DesiredState, evidence: &Evidence, findings: &[Finding], page: Page) -> String {
     let version = evidence
         .version
@@ -66,8 +59,8 @@ fn text(desired: &DesiredState, evidence: &Evidence, findings: &[Finding], page:
         .map_or_else(String::new, |version| format!(", ejabberd {version}"));
     let mut text = format!("{}{version}\n\n", paint(&desired.name, Ink::Bold));
     let mut items = Table::new(2, 2);
-    for Finding { check, title, verdict, .. } in findings {
-        items.row([mark(*verdict), Cell::from(check), Cell::from(title)]);
+    for Finding { check, topic, verdict, .. } in findings {
+        items.row([mark(*verdict), Cell::from(check), Cell::from(topic.title)]);
     }
     text += &items.render(page);
     for finding in findings.iter().filter(|finding| finding.verdict == Verdict::Fails) {
@@ -76,14 +69,16 @@ fn text(desired: &DesiredState, evidence: &Evidence, findings: &[Finding], page:
         text += &format!("\n{}", head.render(page));
         let mut more = Table::new(4, 1);
         more.row(["seen".into(), Cell::from(&finding.seen)]);
-        more.row(["why".into(), finding.why.into()]);
-        more.row(["mend".into(), finding.mend.into()]);
+        more.row(["why".into(), finding.topic.why.into()]);
+        if let Some(cure) = &finding.cure {
+            more.row(["mend".into(), cure.into()]);
+        }
         text += &more.render(page);
     }
-    for (why, checks) in not_known(findings) {
+    for (why, checks) in unknown_reasons(findings) {
         let mut head = Table::new(0, 1);
         head.row([mark(Verdict::Unknown), Cell::painted(&checks.join(", "), Ink::Bold)]);
-        // Nothing is known to be wrong, so there is nothing to mend yet.
+        // An unknown item may hold, so there is no cure yet.
         let mut more = Table::new(4, 1);
         more.row(["not known".into(), why.into()]);
         text += &format!("\n{}{}", head.render(page), more.render(page));
@@ -91,8 +86,9 @@ fn text(desired: &DesiredState, evidence: &Evidence, findings: &[Finding], page:
     text + &format!("\n{}\n", summary(findings))
 }
 
-/// What is not known, and of which items: a server that does not answer is said once.
-fn not_known(findings: &[Finding]) -> Vec<(&str, Vec<&'static str>)> {
+/// The reasons of the unknown items, each with its items: a server that does not respond is one
+/// reason of many items.
+fn unknown_reasons(findings: &[Finding]) -> Vec<(&str, Vec<&'static str>)> {
     let mut reasons: Vec<(&str, Vec<&'static str>)> = Vec::new();
     for finding in findings.iter().filter(|finding| finding.verdict == Verdict::Unknown) {
         match reasons.iter_mut().find(|(why, _)| *why == finding.seen) {
@@ -103,18 +99,19 @@ fn not_known(findings: &[Finding]) -> Vec<(&str, Vec<&'static str>)> {
     reasons
 }
 
+/// The last line: how many items hold.
 fn summary(findings: &[Finding]) -> String {
     let (bad, open) = (count(findings, Verdict::Fails), count(findings, Verdict::Unknown));
     let all = findings.len();
     if bad + open == 0 {
         return format!("{} of the {all} items hold.", paint("All", Ink::Green));
     }
-    let mut said = format!("{} of {all} items hold", count(findings, Verdict::Holds));
+    let mut text = format!("{} of {all} items hold", count(findings, Verdict::Passes));
     if bad > 0 {
-        said += &format!(", {}", paint(&format!("{bad} do not"), Ink::Red));
+        text += &format!(", {}", paint(&format!("{bad} do not"), Ink::Red));
     }
     if open > 0 {
-        said += &format!(", {}", paint(&format!("{open} could not be looked at"), Ink::Yellow));
+        text += &format!(", {}", paint(&format!("{open} could not be looked at"), Ink::Yellow));
     }
-    said + "."
+    text + "."
 }

@@ -25,6 +25,7 @@ mod table;
 mod terminal;
 mod times;
 mod traced;
+mod verdict;
 
 use std::process::ExitCode;
 

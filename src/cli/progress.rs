@@ -129,7 +129,7 @@ impl Log {
 }
 
 fn audited(findings: &[Finding]) {
-    let failing = findings.iter().filter(|finding| finding.verdict.holds() == Some(false));
+    let failing = findings.iter().filter(|finding| finding.verdict.passed() == Some(false));
     let failing: Vec<&str> = failing.map(|finding| finding.check).collect();
     tracing::debug!(failing = failing.join(" "), "the security checklist");
 }

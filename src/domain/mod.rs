@@ -7,6 +7,7 @@ pub mod database;
 pub mod diff;
 pub mod export;
 pub mod inventory;
+pub(crate) mod mask;
 pub mod model;
 pub mod observed;
 pub mod plan;

@@ -65,7 +65,6 @@ impl Engine {
             runtime: Arc::clone(&runtime),
             configs: Arc::clone(&configs),
             probe: Arc::clone(&probe),
-            databases: Arc::clone(&databases),
         });
         let rollouts = Arc::new(RolloutExecutor {
             server: server.clone(),

@@ -30,16 +30,14 @@ fn read(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         match line.strip_prefix("* ").and_then(|line| line.split_once(' ')) {
-            Some((count, piece)) => bytes.extend(hex(piece).repeat(count.parse().unwrap())),
-            None => bytes.extend(hex(line)),
+            Some((count, piece)) => bytes.extend(bytes_of(piece).repeat(count.parse().unwrap())),
+            None => bytes.extend(bytes_of(line)),
         }
     }
     bytes
 }
 
-fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<u32> =
-        text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16).unwrap()).collect();
-    assert!(digits.len().is_multiple_of(2), "half a byte in {text}");
-    digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap()).collect()
+fn bytes_of(text: &str) -> Vec<u8> {
+    let digits: String = text.split_whitespace().collect();
+    hex::decode(digits).unwrap_or_else(|e| panic!("{text}: {e}"))
 }

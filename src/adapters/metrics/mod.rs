@@ -192,11 +192,11 @@ impl Metrics {
 
     fn audited(&self, findings: &[Finding]) {
         let _whole = self.whole();
-        // An item that could not be looked at is neither zero nor one.
+        // An item that is unknown has no value.
         self.families.audit_check.reset();
         for finding in findings {
-            if let Some(holds) = finding.verdict.holds() {
-                self.families.audit_check.with_label_values(&[finding.check]).set(holds.into());
+            if let Some(passed) = finding.verdict.passed() {
+                self.families.audit_check.with_label_values(&[finding.check]).set(passed.into());
             }
         }
     }

@@ -238,7 +238,7 @@ fn escaped(path: &Path) -> Result<String, Failure> {
             uri.push(char::from(byte));
         } else {
             uri.push('%');
-            uri.push_str(&rows::hex(&[byte]));
+            uri.push_str(&hex::encode([byte]));
         }
         uri
     }))

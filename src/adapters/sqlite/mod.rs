@@ -128,7 +128,7 @@ impl Store for SqliteStore {
     fn fingerprint(&self, password: &Secret) -> Fingerprint {
         let mut keyed = self.keyed.clone();
         keyed.update(password.expose().as_bytes());
-        Fingerprint::new(rows::hex(&keyed.finalize().into_bytes()))
+        Fingerprint::new(hex::encode(keyed.finalize().into_bytes()))
     }
 
     fn generated(&self, account: &Jid) -> Result<Option<Secret>, StoreError> {

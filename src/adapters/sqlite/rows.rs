@@ -16,12 +16,6 @@ pub(super) type Answer<T> = Result<T, Failure>;
 const KEY: &str = "fingerprint-key";
 pub(super) const STATUS: &str = "status";
 
-/// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let digit = |n: u8| char::from_digit(n.into(), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}
-
 /// A value's own word, as its type is serialised elsewhere.
 fn word(value: &impl Serialize) -> Answer<String> {
     match serde_json::to_value(value) {

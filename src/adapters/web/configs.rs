@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use similar::{Algorithm, DiffTag, capture_diff_slices_deadline, group_diff_ops};
 
-use super::masked::{Masker, shown};
 use super::{Shared, ask, refused};
 use crate::domain::configuration::{Configuration, Value};
+use crate::domain::mask::configuration::{Masker, shown};
 use crate::domain::model::Digest;
 use crate::domain::rollout::{Snapshot, difference as options};
 use crate::engine::{ConfigFiles, MAIN_CONFIG, latch};

@@ -11,7 +11,6 @@ mod board;
 mod configs;
 mod events;
 mod live;
-mod masked;
 mod objects;
 mod patient;
 mod places;

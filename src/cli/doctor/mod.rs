@@ -1,4 +1,4 @@
-//! `doctor`: what is wrong, what shows it, and what to do about it.
+//! `doctor`: the problems, their evidence and their cures.
 
 mod operator;
 mod salvage;
@@ -21,13 +21,12 @@ use crate::domain::checks::doctor::{Evidence, File, Symptom, Verdict};
 use crate::domain::model::Jid;
 use crate::domain::spec;
 use crate::domain::spec::{DesiredState, Problem, Severity};
-use crate::engine::{Source, Store};
+use crate::engine::{Engine, Source, Store};
 
-/// What `doctor` ends with when something is wrong, or not known.
+/// The exit code when a check fails or is unknown.
 const NOT_FINE: u8 = 2;
 
-/// Looks at everything, and says what is wrong. Changes nothing, and needs
-/// neither a valid file nor a server nor an engine.
+/// Diagnoses the server. Changes nothing, and works without a valid file, a server or an engine.
 pub(super) async fn doctor(
     place: &Place,
     user: Option<&str>,
@@ -45,23 +44,19 @@ pub(super) async fn doctor(
         },
         _ => None,
     };
-    let symptoms = symptoms(complaint, user.is_some());
-    let operator = operator::gather(place).await;
+    let mut symptoms = symptoms(complaint);
+    if user.is_some() {
+        symptoms.push(Symptom::Account);
+    }
+    let operator = operator::collect(place).await;
     let mut evidence =
         Evidence { now: Timestamp::now(), file, desired, operator, server: None, account: None };
     if let Some(desired) = &evidence.desired {
-        let store: Arc<dyn Store> = Arc::new(EmptyStore);
-        let metrics = Arc::new(Metrics::new()?);
-        let engine = engine(
-            desired,
-            store,
-            Arc::clone(&metrics) as _,
-            &Connectors { metrics, holder: None },
-        );
-        let server = Box::pin(engine.diagnostics.examine(desired, &symptoms)).await;
+        let engine = diagnosis_engine(desired)?;
+        let server = Box::pin(engine.diagnostics.collect_server(desired, &symptoms)).await;
         if let Some(jid) = account {
-            let seen = engine.diagnostics.examine_account(&server, &jid).await;
-            evidence.account = Some((jid, seen));
+            let account = engine.diagnostics.collect_account(&server, &jid).await;
+            evidence.account = Some((jid, account));
         }
         engine.server.close().await;
         evidence.server = Some(server);
@@ -76,7 +71,7 @@ pub(super) async fn doctor(
             "checks": findings,
         })),
     }?;
-    let bad = |verdict| matches!(verdict, Verdict::Problem | Verdict::Unknown);
+    let bad = |verdict| matches!(verdict, Verdict::Fails | Verdict::Unknown);
     if findings.iter().any(|finding| bad(finding.verdict)) {
         Err(Exit::Code(NOT_FINE))
     } else {
@@ -84,23 +79,31 @@ pub(super) async fn doctor(
     }
 }
 
-fn symptoms(complaint: Option<Complaint>, account: bool) -> Vec<Symptom> {
-    let wanted = match complaint {
-        None => None,
-        Some(Complaint::Start) => Some(Symptom::Start),
-        Some(Complaint::Api) => Some(Symptom::Api),
-        Some(Complaint::Delivery) => Some(Symptom::Delivery),
-        Some(Complaint::Load) => Some(Symptom::Load),
-    };
-    let all = Symptom::ALL.into_iter();
-    all.filter(|symptom| match symptom {
-        Symptom::Account => account,
-        symptom => wanted.is_none_or(|wanted| wanted == *symptom),
-    })
-    .collect()
+/// An engine without a state directory, because the operator may use that directory.
+fn diagnosis_engine(desired: &DesiredState) -> Result<Engine, Exit> {
+    let store: Arc<dyn Store> = Arc::new(EmptyStore);
+    let metrics = Arc::new(Metrics::new()?);
+    let events = Arc::clone(&metrics) as _;
+    Ok(engine(desired, store, events, &Connectors { metrics, holder: None }))
 }
 
-/// The file, and what it declares: of one that is not valid, which server it is about.
+/// The symptoms to check, without [`Symptom::Account`]: the symptom that the user reports,
+/// otherwise all.
+fn symptoms(complaint: Option<Complaint>) -> Vec<Symptom> {
+    let reported = complaint.map(|complaint| match complaint {
+        Complaint::Start => Symptom::Start,
+        Complaint::Api => Symptom::Api,
+        Complaint::Delivery => Symptom::Delivery,
+        Complaint::Load => Symptom::Load,
+    });
+    match reported {
+        Some(symptom) => vec![symptom],
+        None => vec![Symptom::Start, Symptom::Api, Symptom::Delivery, Symptom::Load],
+    }
+}
+
+/// The file and its desired state. Of an invalid file, the desired state is the part that
+/// declares the server.
 async fn read(place: &Place) -> (File, Option<DesiredState>) {
     let path = place.desired_state.display().to_string();
     let loaded = match place.source() {
@@ -126,12 +129,11 @@ async fn read(place: &Place) -> (File, Option<DesiredState>) {
     }
 }
 
-/// A problem in one line.
+/// A problem of the file in one line.
 fn line(problem: &Problem) -> String {
-    let place = problem.place.as_ref();
-    let place = place.map_or_else(String::new, |place| {
+    let position = problem.place.as_ref().map_or_else(String::new, |place| {
         format!("{}:{}:{}: ", place.file.display(), place.line, place.column)
     });
     let help = problem.help.as_ref().map_or_else(String::new, |help| format!(" ({help})"));
-    format!("{place}{}{help}", problem.message)
+    format!("{position}{}{help}", problem.message)
 }

@@ -1,4 +1,4 @@
-//! What can be seen of an operator and its state directory, without touching either.
+//! The evidence about an operator and its state directory. Collecting changes neither.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -13,22 +13,24 @@ use crate::domain::checks::doctor::{Operator, Usable};
 use crate::domain::observed::{Reading, Space};
 use crate::domain::status::Status;
 
-pub(super) async fn gather(place: &Place) -> Operator {
+/// Collects the evidence.
+pub(super) async fn collect(place: &Place) -> Operator {
     let directory = &place.state_dir;
-    let answers = show::ask_operator(place).await.map(Box::new);
+    let response = show::ask_operator(place).await.map(Box::new);
     Operator {
         directory: directory.display().to_string(),
         usable: usable(directory),
         lock: holder(directory),
-        answers,
+        response,
         remembered: remembered(directory),
         space: space(directory),
     }
 }
 
+/// Whether this user can use the state directory.
 fn usable(directory: &Path) -> Usable {
     match fs::metadata(directory) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Usable::NotThere,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Usable::Missing,
         Err(e) => Usable::No(format!("{}: {e}", directory.display())),
         Ok(found) if !found.is_dir() => {
             Usable::No(format!("{} is not a directory", directory.display()))
@@ -40,6 +42,7 @@ fn usable(directory: &Path) -> Usable {
     }
 }
 
+/// The last status in the state directory.
 fn remembered(directory: &Path) -> Reading<Option<Box<Status>>> {
     let read = || -> Result<Option<Box<Status>>, String> {
         let store = SqliteStore::open_read_only(directory).map_err(|e| format!("failed to {e}"))?;
@@ -47,12 +50,13 @@ fn remembered(directory: &Path) -> Reading<Option<Box<Status>>> {
         let Some(json) = store.status().map_err(|e| format!("failed to {e}"))? else {
             return Ok(None);
         };
-        // One of another version says nothing, and harms nothing.
+        // The status of another version of the operator may have another format.
         Ok(serde_json::from_str(&json).ok())
     };
     read().map_or_else(Reading::Unknown, Reading::Known)
 }
 
+/// The space on the disk of the state directory.
 fn space(directory: &Path) -> Option<Space> {
     let found = rustix::fs::statvfs(directory).ok()?;
     Some(Space {
@@ -64,8 +68,8 @@ fn space(directory: &Path) -> Option<Space> {
     })
 }
 
-/// The process that has the lock. It is looked up, not tried: a lock that we
-/// had for a moment could keep an operator from starting in it.
+/// The process that holds the lock, from the kernel's table. Trying to take the lock could keep
+/// an operator from starting at that moment.
 fn holder(lock: &Path) -> Reading<Option<i32>> {
     let file = match fs::metadata(lock) {
         Ok(file) => file,
@@ -78,18 +82,18 @@ fn holder(lock: &Path) -> Reading<Option<i32>> {
     }
 }
 
-/// `1: FLOCK  ADVISORY  WRITE 4242 fe:01:131090 0 EOF`
+/// The process in a line such as `1: FLOCK  ADVISORY  WRITE 4242 fe:01:131090 0 EOF`.
 fn holder_in(locks: &str, device: u64, inode: u64) -> Option<i32> {
     let wanted =
         format!("{:02x}:{:02x}:{inode}", rustix::fs::major(device), rustix::fs::minor(device));
     locks.lines().find_map(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let at = words.iter().position(|word| *word == wanted)?;
-        // Those who wait for it are marked with an arrow.
-        if words.contains(&"->") {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let at = columns.iter().position(|column| *column == wanted)?;
+        // An arrow marks a process that waits for the lock.
+        if columns.contains(&"->") {
             return None;
         }
-        words.get(at.checked_sub(1)?)?.parse().ok()
+        columns.get(at.checked_sub(1)?)?.parse().ok()
     })
 }
 

@@ -1,25 +1,25 @@
-//! Which server a file is about that is not valid.
+//! The desired state of an invalid file, as far as the server is declared.
 
 use serde_json::{Map, Value, json};
 
 use crate::domain::spec;
 use crate::domain::spec::{DesiredState, SourceFile};
 
-/// What is enough to look at a server, the most first: whatever of it is
-/// valid by itself is used.
+/// Groups of fields that suffice to diagnose a server, the largest first. The first group that
+/// is valid is used.
 const PARTS: [&[&str]; 3] = [
     &["host", "hosts", "server", "config", "users", "groups", "rooms"],
     &["host", "hosts", "server", "config"],
     &["host", "hosts", "server"],
 ];
 
-/// So many lines are left out, one after the other, until the rest is YAML.
+/// The most lines that are removed from the end until the rest is YAML.
 const MOST_CUTS: usize = 300;
 
-/// Larger files are not cut and tried again and again.
+/// The size of the largest file, in bytes, from which lines are removed.
 const MOST_BYTES: usize = 1 << 20;
 
-/// A desired state with what of these files says which server it is.
+/// A desired state with the parts of these files that declare the server.
 pub(super) fn server_of(files: &[SourceFile]) -> Option<DesiredState> {
     let read: Vec<(&SourceFile, Map<String, Value>)> =
         files.iter().filter_map(|file| Some((file, spec_of(&file.text)?))).collect();
@@ -32,7 +32,7 @@ pub(super) fn server_of(files: &[SourceFile]) -> Option<DesiredState> {
                 kept.insert((*part).to_owned(), found.clone());
             }
         }
-        // JSON is YAML. Paths in it are relative to the file that they came from.
+        // JSON is YAML. The path of the file stays, because paths in it are relative to it.
         let text = json!({
             "apiVersion": "ejabberd-operator/v1",
             "kind": "EjabberdServer",
@@ -44,7 +44,7 @@ pub(super) fn server_of(files: &[SourceFile]) -> Option<DesiredState> {
     })
 }
 
-/// The `spec` of a file, or of its beginning, where only that is YAML.
+/// The `spec` of a file. If the file is not YAML, the `spec` of its longest valid beginning.
 fn spec_of(text: &str) -> Option<Map<String, Value>> {
     let mut rest = text;
     for _ in 0..MOST_CUTS {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_found_is_not_made_up() {
+    fn a_file_without_a_server_declares_none() {
         let of =
             |text: &str| server_of(&[SourceFile { path: "d.yaml".into(), text: text.to_owned() }]);
         assert!(of("").is_none() && of("spec: [").is_none() && of("spec: { host: a.b }").is_none());
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_valid_of_the_rest_is_kept() {
+    fn valid_fields_beside_the_server_are_kept() {
         let text = format!("{HEAD}  users: [{{ name: ann }}]\n  usrs: []\n");
         let found = server_of(&[SourceFile { path: "d.yaml".into(), text }]).unwrap();
         assert_eq!(found.users.map(|users| users.len()), Some(1));

@@ -1,19 +1,12 @@
-//! The findings for people.
+//! The findings as text.
 
 use super::super::output::paint;
 use super::super::table::{Cell, Page, Table};
 use super::super::terminal::Ink;
+use super::super::verdict::mark;
 use crate::domain::checks::doctor::{Evidence, Finding, LOGIN_CHECKS, Symptom, Verdict};
 
-fn mark(verdict: Verdict) -> Cell {
-    match verdict {
-        Verdict::Fine => Cell::painted("✓", Ink::Green),
-        Verdict::Problem => Cell::painted("✗", Ink::Red),
-        Verdict::Unknown => Cell::painted("?", Ink::Yellow),
-        Verdict::DoesNotApply => Cell::painted("–", Ink::Faint),
-    }
-}
-
+/// The whole output.
 pub(super) fn all(
     evidence: &Evidence,
     findings: &[Finding],
@@ -21,11 +14,11 @@ pub(super) fn all(
     page: Page,
 ) -> String {
     let name = evidence.desired.as_ref().map_or("ejabberd", |desired| desired.name.as_str());
-    let version = evidence.server.as_ref().and_then(|server| server.answer.known());
+    let version = evidence.server.as_ref().and_then(|server| server.response.known());
     let version = version.map_or_else(String::new, |alive| format!(", ejabberd {}", alive.version));
     let mut table = Table::new(2, 2);
     for symptom in Symptom::ALL {
-        let group: Vec<&Finding> = findings.iter().filter(|f| f.symptom == symptom).collect();
+        let group: Vec<&Finding> = findings.iter().filter(|f| f.topic.symptom == symptom).collect();
         if !group.is_empty() {
             table.line(format!("\n{}", paint(symptom.title(), Ink::Bold)));
             self::group(&mut table, &group);
@@ -35,21 +28,22 @@ pub(super) fn all(
     format!("{title}{version}\n{}\n{}\n", table.render(page), summary(findings, likely))
 }
 
-/// The checks of one symptom. What several cannot tell for one reason is said once.
+/// The rows of one symptom. More than two checks with the same verdict and reason share a row,
+/// if the verdict decides nothing.
 fn group(table: &mut Table, findings: &[&Finding]) {
-    let mut told: Vec<&str> = Vec::new();
+    let mut shared: Vec<&str> = Vec::new();
     for finding in findings {
-        let silent = matches!(finding.verdict, Verdict::Unknown | Verdict::DoesNotApply);
+        let undecided = finding.verdict.passed().is_none();
         let same: Vec<&str> = findings
             .iter()
             .filter(|other| other.verdict == finding.verdict && other.seen == finding.seen)
             .map(|other| other.check)
             .collect();
-        if silent && same.len() > 2 {
-            if !told.contains(&finding.seen.as_str()) {
-                told.push(&finding.seen);
-                let said = format!("{} ({})", finding.seen, same.join(", "));
-                table.row([mark(finding.verdict), "several".into(), said.into()]);
+        if undecided && same.len() > 2 {
+            if !shared.contains(&finding.seen.as_str()) {
+                shared.push(&finding.seen);
+                let seen = format!("{} ({})", finding.seen, same.join(", "));
+                table.row([mark(finding.verdict), "several".into(), seen.into()]);
             }
             continue;
         }
@@ -57,31 +51,31 @@ fn group(table: &mut Table, findings: &[&Finding]) {
         for line in &finding.evidence {
             table.row(["".into(), "".into(), Cell::painted(line, Ink::Faint)]);
         }
-        if let Some(todo) = &finding.todo {
-            table.row(["".into(), "".into(), format!("→ {todo}").into()]);
+        if let Some(cure) = &finding.cure {
+            table.row(["".into(), "".into(), format!("→ {cure}").into()]);
         }
     }
 }
 
-/// Whether it was looked at whether people can log in, or that does not matter:
-/// the server is stopped, as declared.
-fn whole(findings: &[Finding]) -> bool {
+/// Whether the checks included those of logins.
+fn includes_logins(findings: &[Finding]) -> bool {
     let of_login = findings.iter().filter(|f| LOGIN_CHECKS.contains(&f.check));
     of_login.count() == LOGIN_CHECKS.len()
 }
 
+/// The last line: the likely cause, or that no problem was found.
 fn summary(findings: &[Finding], likely: Option<&Finding>) -> String {
     let count = |verdict| findings.iter().filter(|f| f.verdict == verdict).count();
-    let (problems, open) = (count(Verdict::Problem), count(Verdict::Unknown));
+    let (problems, open) = (count(Verdict::Fails), count(Verdict::Unknown));
     let unknown = match open {
         0 => String::new(),
         1 => "; 1 check could not be made".to_owned(),
         n => format!("; {n} checks could not be made"),
     };
     let Some(Finding { check, seen, .. }) = likely else {
-        return match (open, whole(findings)) {
+        return match (open, includes_logins(findings)) {
             (0, true) => format!("{}.", paint("Nothing wrong was found", Ink::Green)),
-            // Without a look at whether people can log in that would be a guess.
+            // Without the checks of logins, the server may still have a problem.
             (0, false) => format!(
                 "{}: only a part was looked at, and not whether people can log in.",
                 paint("No problem was seen", Ink::Green)

@@ -56,8 +56,8 @@ fn digest_after<'s>(refused: impl IntoIterator<Item = &'s ObjectStep>, used: u32
     for line in &lines {
         hash.update(line.as_bytes());
     }
-    let hex = hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-    Digest::new(hex.get(..32).unwrap_or(&hex))
+    let digits = hex::encode(hash.finalize());
+    Digest::new(digits.get(..32).unwrap_or(&digits))
 }
 
 /// What the guard decides by.

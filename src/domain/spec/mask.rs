@@ -1,19 +1,25 @@
-//! What of a file may be shown.
+//! Masking the secrets of a desired state in messages.
 
 use super::render::is_treacherous;
+pub(crate) use crate::domain::mask::MASK;
+use crate::domain::mask::SecretNames;
 
-/// Whatever stands for a secret.
-pub(crate) const MASK: &str = "***";
-/// A value in a message is cut after so many characters.
+/// The most characters of a value that a message shows.
 const QUOTED_CHARS: usize = 60;
-/// Fields that sound secret and are not.
-const HARMLESS: [&str; 5] =
+
+/// The environment variables that hold secrets. No name with such a word is harmless.
+const VARIABLES: SecretNames =
+    SecretNames { words: &["password", "passwd", "secret", "token"], harmless: &[] };
+
+/// Fields whose names contain such a word and that hold no secret.
+const HARMLESS_FIELDS: [&str; 5] =
     ["passwordFrom", "passwordTo", "passwordPolicy", "tokenFrom", "password_protected"];
 
 /// Whether the value of `key` must not be shown. Misspelt keys count as well: the
 /// message about an unknown field `pasword` must not show the password.
 pub(crate) fn is_secret_key(key: &str) -> bool {
-    if HARMLESS.contains(&key) {
+    // Field names are case-sensitive, so `passwordfrom` is a misspelt key and not harmless.
+    if HARMLESS_FIELDS.contains(&key) {
         return false;
     }
     let lower = key.get(..64).unwrap_or(key).to_lowercase();
@@ -22,14 +28,13 @@ pub(crate) fn is_secret_key(key: &str) -> bool {
         || strsim::jaro_winkler(&lower, "password") > 0.84
 }
 
-/// Whether an environment variable of this name holds a secret by all appearances.
+/// Whether the name of an environment variable announces a secret.
 pub(crate) fn names_a_secret(name: &str) -> bool {
-    let lower = name.to_lowercase();
-    ["password", "passwd", "secret", "token"].iter().any(|word| lower.contains(word))
+    VARIABLES.announces(&name.to_lowercase())
 }
 
-/// `text` in backquotes, fit for a message: one line, not too long, and without
-/// the passwords that a misplaced quotation mark may have drawn into it.
+/// `text` in backquotes for a message: one line, at most 60 characters, and without
+/// the passwords that a misplaced quotation mark may have included.
 pub(crate) fn quoted(text: &str) -> String {
     let text = match after_password_keys(text).next() {
         Some(start) => format!("{}{MASK}", text.get(..start).unwrap_or_default()),
@@ -51,9 +56,8 @@ pub(crate) fn quoted(text: &str) -> String {
     shown
 }
 
-/// Where in `text` something begins that follows what looks like the key of a
-/// password. The tree knows better, but a file with a syntax error has none, and
-/// a comment is not part of it.
+/// The offsets in `text` at which the values of `password` keys begin. This search is for
+/// text without a syntax tree: a file with a syntax error, and comments.
 pub(crate) fn after_password_keys(text: &str) -> impl Iterator<Item = usize> {
     const WORD: &[u8] = b"password";
     let bytes = text.as_bytes();

@@ -1,7 +1,7 @@
 //! Whether accounts can be checked: the authentication backend of each vhost.
 
 use super::{Call, ControlError, EjabberdClient, Result, Value};
-use crate::domain::checks::doctor::{Backend, BackendState};
+use crate::domain::checks::doctor::{Backend, BackendServer, BackendState};
 use crate::domain::model::Vhost;
 
 /// No more servers of one backend than these are named.
@@ -26,8 +26,8 @@ fn backend(host: &Vhost, item: &Value) -> Option<Backend> {
     let [method, outcome, servers] = item.as_tuple()? else { return None };
     let outcome = outcome.as_text()?;
     let state = match outcome {
-        "answers" => BackendState::Answers,
-        "untold" => BackendState::Untold,
+        "answers" => BackendState::Responds,
+        "untold" => BackendState::Unverified,
         "silent" => BackendState::Fails("it does not answer in time".to_owned()),
         "not_bound" => BackendState::Fails("no connection of ejabberd to it is up".to_owned()),
         "failed" => BackendState::Fails("its answer is an error".to_owned()),
@@ -38,8 +38,8 @@ fn backend(host: &Vhost, item: &Value) -> Option<Backend> {
     let servers = servers.as_list()?.iter().take(MOST_SERVERS).map(|server| {
         let [name, state] = server.as_tuple()? else { return None };
         let state = state.as_text()?;
-        let wrong = (state != "ok" && state != "answers").then(|| in_words(state));
-        Some((name.as_text()?.to_owned(), wrong))
+        let fault = (state != "ok" && state != "answers").then(|| in_words(state));
+        Some(BackendServer { name: name.as_text()?.to_owned(), fault })
     });
     Some(Backend {
         host: host.clone(),
@@ -77,12 +77,13 @@ mod tests {
         let down = item("not_bound", vec![server("l:389", "econnrefused"), server("m:389", "ok")]);
         let found = backend(&host, &down).unwrap();
         assert!(matches!(&found.state, BackendState::Fails(why) if why.contains("is up")));
+        let servers = found.servers.iter();
         let shown: Vec<_> =
-            found.servers.iter().map(|(name, why)| (name.as_str(), why.as_deref())).collect();
+            servers.map(|server| (server.name.as_str(), server.fault.as_deref())).collect();
         assert_eq!(shown, [("l:389", Some("connection refused")), ("m:389", None)]);
         let state = |word: &str| backend(&host, &item(word, Vec::new())).unwrap().state;
-        assert_eq!(state("answers"), BackendState::Answers);
-        assert_eq!(state("untold"), BackendState::Untold);
+        assert_eq!(state("answers"), BackendState::Responds);
+        assert_eq!(state("untold"), BackendState::Unverified);
         assert_eq!(state("noSuchObject"), BackendState::Fails("it answers `noSuchObject`".into()));
         assert!(backend(&host, &Value::Tuple(vec![atom("ldap")])).is_none());
         assert!(backend(&host, &item("answers", vec![atom("x")])).is_none());

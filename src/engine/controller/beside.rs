@@ -31,11 +31,11 @@ impl Controller {
             return;
         }
         current.audited = Some(Instant::now());
-        let evidence = current.engine.diagnostics.evidence(&current.desired).await;
+        let evidence = current.engine.diagnostics.collect_audit(&current.desired).await;
         let findings = audit::check(&evidence);
         self.events.take(EngineEvent::Audited(&findings));
         let news = of_audit(&current.audit, &findings);
-        let verdicts = findings.iter().filter_map(|f| Some((f.check, f.verdict.holds()?)));
+        let verdicts = findings.iter().filter_map(|f| Some((f.check, f.verdict.passed()?)));
         current.audit.extend(verdicts);
         self.publisher.publish(|status, now| {
             status.audit = Some(counted(&findings, now));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::checks::audit::{Finding, Verdict};
+use crate::domain::checks::audit::{Finding, Topic, Verdict};
 use crate::domain::diff::StepInfo;
 use crate::domain::model::{Kind, ObjectKey, Op};
 use crate::domain::status::{Condition, ConditionStatus, ConditionType, News, Reason};
@@ -161,12 +161,12 @@ pub(in crate::engine) fn of_audit(
 ) -> Vec<News> {
     let news = findings.iter().filter_map(|finding| {
         let held = before.get(finding.check).copied();
-        let Finding { check, title, seen, .. } = finding;
+        let Finding { check, topic: Topic { title, .. }, seen, .. } = finding;
         match finding.verdict {
             Verdict::Fails if held != Some(false) => {
                 Some(News::warning("AuditFails", format!("{check}: not so: {title} ({seen})")))
             }
-            Verdict::Holds if held == Some(false) => {
+            Verdict::Passes if held == Some(false) => {
                 Some(News::normal("AuditHolds", format!("{check}: {title}")))
             }
             _ => None,

@@ -1,19 +1,20 @@
-//! What can be seen of a server whatever its configuration: where it runs, and its sockets.
+//! What can be collected of a server whatever its configuration: its runtime, and its sockets.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::audit::{PART_DEADLINE, said, within};
+use super::audit::PART_DEADLINE;
+use super::collect::{NOT_ASKED, explained, unknown, within};
 use crate::domain::checks::audit;
 use crate::domain::checks::audit::{Evidence, Inside, Table};
-use crate::domain::observed::{Reading, RuntimeDrift};
+use crate::domain::observed::RuntimeDrift;
 use crate::ejabberd::EjabberdClient;
 use crate::engine::ports::Runtime;
 use crate::engine::reconcile::database::Databases;
 
-/// What the VM is asked for its own user. A server with namespaces of its own
-/// is another user inside than on the host.
+/// The file with the user id of the VM. With user namespaces the id in the namespace of the
+/// server differs from the id on the host.
 const STATUS_OF_VM: &str = "/proc/self/status";
 
 /// Collects that part of the evidence for the security checklist.
@@ -24,38 +25,35 @@ pub(in crate::engine) struct AuditProbe {
 }
 
 impl AuditProbe {
-    /// Gathers what can be seen of where the server runs, whatever its
-    /// configuration. What cannot be seen is unknown.
-    pub(in crate::engine) async fn evidence_around(&self) -> Evidence {
+    /// Collects the evidence about the runtime of the server. The evidence about its
+    /// configuration stays unknown.
+    pub(in crate::engine) async fn collect_runtime_audit(&self) -> Evidence {
         let (drift, inside, distribution) = tokio::join!(
             within(PART_DEADLINE, self.known_drift()),
             within(PART_DEADLINE, self.sockets_inside()),
-            within(PART_DEADLINE, async { said(self.server.distribution().await) }),
+            within(PART_DEADLINE, async { explained(self.server.distribution().await) }),
         );
-        let unasked = || "it was not asked".to_owned();
         Evidence {
             variant: None,
-            configuration: Reading::Unknown(unasked()),
+            configuration: unknown(NOT_ASKED),
             inside,
             distribution,
-            host: Reading::Unknown(unasked()),
+            host: unknown(NOT_ASKED),
             drift,
-            wire: Reading::Unknown(unasked()),
-            version: Reading::Unknown(unasked()),
-            certificates: Reading::Unknown(unasked()),
+            wire: unknown(NOT_ASKED),
+            version: unknown(NOT_ASKED),
+            certificates: unknown(NOT_ASKED),
             now: Timestamp::now(),
         }
     }
 
+    /// The drift of the runtime of a server that exists.
     pub(super) async fn known_drift(&self) -> Result<RuntimeDrift, String> {
-        match self.runtime.drift(self.databases.directory().as_deref()).await {
-            Ok(Some(drift)) => Ok(drift),
-            Ok(None) => Err("there is no server".to_owned()),
-            Err(e) => Err(format!("failed to {e}")),
-        }
+        let drift = explained(self.runtime.drift(self.databases.directory().as_deref()).await)?;
+        drift.ok_or_else(|| "there is no server".to_owned())
     }
 
-    /// Asks the server's own VM, and so sees what it sees, as the user that it is.
+    /// The sockets in the network namespace of the server, as its VM reads the kernel's tables.
     pub(in crate::engine) async fn sockets_inside(&self) -> Result<Inside, String> {
         let status = table(&self.server, &[STATUS_OF_VM]).await?;
         let user = audit::user_of_status(&status)
@@ -67,12 +65,12 @@ impl AuditProbe {
     }
 }
 
-/// Files of the kernel, one after the other. One that is not there is empty:
-/// without IPv6 there is no `tcp6`.
+/// The content of files of the kernel, one after the other. A file that does not exist is
+/// skipped: without IPv6 there is no `tcp6`.
 async fn table(server: &EjabberdClient, paths: &[&str]) -> Result<String, String> {
     let mut text = String::new();
     for path in paths {
-        if let Some(content) = said(server.read_file(path).await)? {
+        if let Some(content) = explained(server.read_file(path).await)? {
             text += &String::from_utf8_lossy(&content);
         }
     }

@@ -2,6 +2,7 @@
 
 pub(super) mod audit;
 pub(super) mod audit_probe;
+mod collect;
 pub(super) mod doctor;
 pub(super) mod export;
 
@@ -10,7 +11,6 @@ use std::sync::Arc;
 use self::audit_probe::AuditProbe;
 use crate::ejabberd::EjabberdClient;
 use crate::engine::ports::Runtime;
-use crate::engine::reconcile::database::Databases;
 use crate::engine::rollout::check::ConfigChecker;
 
 /// Collects the evidence for `audit` and `doctor`. Changes nothing.
@@ -19,5 +19,4 @@ pub struct Diagnostics {
     pub(in crate::engine) runtime: Arc<dyn Runtime>,
     pub(in crate::engine) configs: Arc<ConfigChecker>,
     pub(in crate::engine) probe: Arc<AuditProbe>,
-    pub(in crate::engine) databases: Arc<Databases>,
 }

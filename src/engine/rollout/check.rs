@@ -60,8 +60,8 @@ impl ConfigChecker {
         let Some(desired) = desired else { return Ok(configuration) };
         let unfit = match unfit(desired, &configuration) {
             None if is_called_hardened(desired) => {
-                let around = audit::broken_around(&self.probe.evidence_around().await);
-                around.map(|(check, seen)| broken_message(check, &seen))
+                let around = audit::broken_around(&self.probe.collect_runtime_audit().await);
+                around.map(|broken| broken_message(broken.check, &broken.seen))
             }
             unfit => unfit,
         };
@@ -115,7 +115,7 @@ impl ConfigChecker {
 fn unfit(desired: &DesiredState, configuration: &Configuration) -> Option<String> {
     let served: Vec<Vhost> =
         configuration.hosts().iter().filter_map(|host| Vhost::new(host).ok()).collect();
-    let mut declared = std::iter::once(&desired.host).chain(&desired.hosts);
+    let mut declared = desired.all_hosts();
     if let Some(host) = declared.find(|host| !served.contains(host)) {
         let served: Vec<&str> = served.iter().map(Vhost::as_str).collect();
         return Some(format!(
@@ -127,8 +127,8 @@ fn unfit(desired: &DesiredState, configuration: &Configuration) -> Option<String
     if !is_called_hardened(desired) {
         return None;
     }
-    let (check, seen) = audit::broken_promise(configuration)?;
-    Some(broken_message(check, &seen))
+    let broken = audit::broken_promise(configuration)?;
+    Some(broken_message(broken.check, &broken.seen))
 }
 
 fn is_called_hardened(desired: &DesiredState) -> bool {

@@ -57,9 +57,9 @@ impl RolloutExecutor {
         if desired.config.as_ref().is_none_or(|config| config.variant != HARDENED) {
             return Ok(());
         }
-        let findings = audit::check(&self.diagnostics.evidence(desired).await);
+        let findings = audit::check(&self.diagnostics.collect_audit(desired).await);
         let broken = findings.iter().find(|finding| {
-            PROMISED.contains(&finding.check) && finding.verdict.holds() == Some(false)
+            PROMISED.contains(&finding.check) && finding.verdict.passed() == Some(false)
         });
         broken.map_or(Ok(()), |finding| {
             Err(Failure { message: broken_message(finding.check, &finding.seen), blame: true })

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::*;
-use crate::domain::checks::audit::{Finding, Verdict};
+use crate::domain::checks::audit::{Finding, Topic, Verdict};
 use crate::domain::diff::StepInfo;
 use crate::domain::model::{Digest, ObjectKey, Revision, ServerVersion};
 use crate::domain::observed::{ObservedState, Reading, Usage};
@@ -223,11 +223,11 @@ fn the_rest_appears_when_it_is_known() {
     metrics.take(EngineEvent::RolloutEnded { method: "restart", result: "good" });
     let finding = |check, verdict| Finding {
         check,
-        title: "",
+        topic: Topic { title: "", why: "" },
         verdict,
         seen: String::new(),
-        why: "",
-        mend: "",
+        evidence: Vec::new(),
+        cure: None,
     };
     metrics.audited(&[finding("loopback", Verdict::Fails), finding("other", Verdict::Unknown)]);
     assert!(!metrics.encode().contains("check=\"other\""));

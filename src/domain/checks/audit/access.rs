@@ -1,17 +1,16 @@
-//! `api_permissions`: who may call which commands.
+//! The item about `api_permissions`: who may call which commands.
 //!
-//! As ejabberd reads it (`ejabberd_access_permissions`): a rule allows a call
-//! when its `from`, its `who` and its `what` all fit. In `from`, one of the
-//! modules must fit and one of the tags; without modules, any does. In `what`,
-//! what is named and not excluded; without anything but exclusions, nothing,
-//! and `"!*"` excludes all.
+//! ejabberd (`ejabberd_access_permissions`) allows a call if the `from`, the `who` and the
+//! `what` of a rule all match. In `from`, a module and a tag must match; a `from` without
+//! modules matches every module. `what` matches the commands that it names and does not
+//! exclude; a `what` with exclusions only matches nothing, and `"!*"` excludes all commands.
 
-use super::{Answer, fails, holds, unknown};
+use super::{Judgement, fails, passes, unknown};
 use crate::domain::configuration::{Configuration, Value};
 
-/// Commands that tell numbers, names and states, and nothing that is private.
-/// What is not here is taken to change something: a command that is missing
-/// costs a needless look, one too many a hole.
+/// Commands that return numbers, names and states, and no private data. Every other command
+/// counts as a command that changes something: a harmless command that is missing here costs
+/// a false alarm, while a dangerous command that is listed here is a security hole.
 const HARMLESS: [&str; 45] = [
     "check_account",
     "connected_users",
@@ -60,13 +59,13 @@ const HARMLESS: [&str; 45] = [
     "user_sessions_info",
 ];
 
-/// Tags all of whose commands are harmless, in every version from 23.01 to 26.07.
+/// Tags with harmless commands only, in every version from 23.01 to 26.07.
 const HARMLESS_TAGS: [&str; 1] = ["[tag:statistics]"];
 
-/// The most commands of one rule that are named.
+/// The most commands of one rule that the finding names.
 const SHOWN: usize = 6;
 
-pub(super) fn api_commands(config: &Configuration) -> Answer {
+pub(super) fn api_commands(config: &Configuration) -> Judgement {
     let Some(rules) = config.get("api_permissions") else {
         return fails(
             "there are no api_permissions, and ejabberd's default gives the acl `admin` everything",
@@ -82,7 +81,7 @@ pub(super) fn api_commands(config: &Configuration) -> Answer {
         }
         match dangerous(rule.get("what")) {
             Some(commands) if commands.is_empty() => {}
-            Some(commands) => open.push(sentence(name, rule, &commands)),
+            Some(commands) => open.push(open_rule(name, rule, &commands)),
             None => doubtful.push(format!("the `what` of \"{name}\" is not understood")),
         }
     }
@@ -92,17 +91,18 @@ pub(super) fn api_commands(config: &Configuration) -> Answer {
     if !doubtful.is_empty() {
         return unknown(doubtful.join("; "));
     }
-    holds(format!("{} rules, and none gives anybody more than numbers and names", rules.len()))
+    passes(format!("{} rules, and none gives anybody more than numbers and names", rules.len()))
 }
 
-fn sentence(name: &str, rule: &Value, commands: &[String]) -> String {
+/// The finding for a rule that gives callers outside the console dangerous commands.
+fn open_rule(name: &str, rule: &Value, commands: &[String]) -> String {
     let who = match rule.get("who").and_then(Value::text) {
         Some("all") => "everybody".to_owned(),
         Some(acl) => format!("the acl `{acl}`"),
         None => "those of its `who`".to_owned(),
     };
     let modules = rule.get("from").map(modules).unwrap_or_default();
-    let way = if modules.is_empty() {
+    let channel = if modules.is_empty() {
         "by any way, not only the console".to_owned()
     } else {
         format!("through {}", modules.join(", "))
@@ -112,22 +112,23 @@ fn sentence(name: &str, rule: &Value, commands: &[String]) -> String {
         0 => String::new(),
         n => format!(" and {n} more"),
     };
-    format!("\"{name}\" lets {who} call {}{more}, {way}", shown.join(", "))
+    format!("\"{name}\" lets {who} call {}{more}, {channel}", shown.join(", "))
 }
 
+/// The modules of a `from`, without its tags.
 fn modules(from: &Value) -> Vec<&str> {
     from.elements().iter().filter_map(Value::text).filter(|m| !m.starts_with("[tag:")).collect()
 }
 
-/// Whether a rule is for `ejabberdctl` and the operator's session alone: who
-/// may use those is in the container already.
+/// Whether a rule is for `ejabberdctl` and the operator's session only. Their users can run
+/// programs in the container already.
 fn console_only(from: Option<&Value>) -> bool {
     let modules = from.map(modules).unwrap_or_default();
     !modules.is_empty() && modules.iter().all(|module| *module == "ejabberd_ctl")
 }
 
-/// Whether a `who` fits nobody. Every other is somebody: also an address, or
-/// an account, which is not the console.
+/// Whether a `who` matches no caller. A `who` with an address or an account matches callers
+/// that do not use the console.
 fn is_nobody(who: &Value) -> bool {
     match who {
         Value::Null => true,
@@ -137,13 +138,13 @@ fn is_nobody(who: &Value) -> bool {
     }
 }
 
-/// What a `what` allows that is not harmless, or nothing if it is not understood.
+/// The commands of a `what` that are not harmless; `None` if the `what` is not understood.
 fn dangerous(what: Option<&Value>) -> Option<Vec<String>> {
     let Some(what) = what else { return Some(Vec::new()) };
-    let words: Option<Vec<&str>> = what.elements().iter().map(Value::text).collect();
+    let entries: Option<Vec<&str>> = what.elements().iter().map(Value::text).collect();
     let (excluded, named): (Vec<&str>, Vec<&str>) =
-        words?.into_iter().partition(|word| word.starts_with('!'));
-    let is_excluded = |word: &str| excluded.iter().any(|e| e.strip_prefix('!') == Some(word));
+        entries?.into_iter().partition(|entry| entry.starts_with('!'));
+    let is_excluded = |name: &str| excluded.iter().any(|e| e.strip_prefix('!') == Some(name));
     if is_excluded("*") {
         return Some(Vec::new());
     }
@@ -154,7 +155,7 @@ fn dangerous(what: Option<&Value>) -> Option<Vec<String>> {
         };
         return Some(vec![format!("everything{but}")]);
     }
-    let harmless = |word: &str| HARMLESS.contains(&word) || HARMLESS_TAGS.contains(&word);
-    let left = named.into_iter().filter(|word| !harmless(word) && !is_excluded(word));
-    Some(left.map(str::to_owned).collect())
+    let harmless = |name: &str| HARMLESS.contains(&name) || HARMLESS_TAGS.contains(&name);
+    let dangerous = named.into_iter().filter(|name| !harmless(name) && !is_excluded(name));
+    Some(dangerous.map(str::to_owned).collect())
 }

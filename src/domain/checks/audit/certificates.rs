@@ -1,4 +1,4 @@
-//! When certificates end.
+//! The item about the end of certificates.
 
 use std::time::Duration;
 
@@ -6,27 +6,25 @@ use jiff::Timestamp;
 use x509_cert::Certificate as X509;
 use x509_cert::der::DecodePem;
 
-use super::evidence::Evidence;
-use super::{Answer, fails, holds, unknown};
-use crate::domain::observed::Reading;
+use super::{Evidence, Judgement, fails, known, passes};
 
-/// A certificate that ends sooner is told of: an administrator has two weeks.
+/// How long before its end a certificate fails the item. An administrator has two weeks.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
-/// A file with certificates.
+/// A declared file with certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
-    /// The file's name beside the configuration.
+    /// The name of the file in the directory of the configuration.
     pub file: String,
-    /// When the first of those in it ends.
+    /// The end of the certificate in the file that ends first.
     pub ends: Timestamp,
 }
 
-/// When the first of the certificates in a PEM file ends. Keys and other
-/// blocks are passed over; `None` where there is no certificate that can be read.
+/// The end of the certificate in a PEM file that ends first. Keys and other blocks are
+/// skipped. `None` if the file has no certificate that can be read.
 #[must_use]
 pub fn ends(pem: &[u8]) -> Option<Timestamp> {
     let text = std::str::from_utf8(pem).ok()?;
@@ -39,7 +37,7 @@ pub fn ends(pem: &[u8]) -> Option<Timestamp> {
     ends.min()
 }
 
-/// What is said of a certificate that ends soon, or has.
+/// The warning for a certificate that has ended or ends soon.
 #[must_use]
 pub fn warning(certificate: &Certificate, now: Timestamp) -> Option<String> {
     let Certificate { file, ends } = certificate;
@@ -55,19 +53,16 @@ fn day(moment: Timestamp) -> String {
     moment.strftime("%Y-%m-%d").to_string()
 }
 
-pub(super) fn certificates_current(evidence: &Evidence) -> Answer {
-    let certificates = match &evidence.certificates {
-        Reading::Known(certificates) => certificates,
-        Reading::Unknown(why) => return unknown(why),
-    };
+pub(super) fn certificates_current(evidence: &Evidence) -> Judgement {
+    let certificates = known!(&evidence.certificates);
     let warnings = certificates.iter().filter_map(|one| warning(one, evidence.now));
     let warnings: Vec<String> = warnings.collect();
     if !warnings.is_empty() {
         return fails(warnings.join("; "));
     }
     match certificates.iter().min_by_key(|certificate| certificate.ends) {
-        Some(first) => holds(format!("{} ends on {}", first.file, day(first.ends))),
-        None => holds("none is declared in spec.config.files"),
+        Some(first) => passes(format!("{} ends on {}", first.file, day(first.ends))),
+        None => passes("none is declared in spec.config.files"),
     }
 }
 
@@ -79,7 +74,7 @@ mod tests {
     const PEM: &str = include_str!("tests/certificate.pem");
 
     #[test]
-    fn the_end_of_a_certificate_is_read_beside_its_key() {
+    fn the_end_of_a_certificate_is_read_from_a_file_with_a_key() {
         let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
         let ends = ends(format!("{key}{PEM}").as_bytes()).unwrap();
         let one = Certificate { file: "server.pem".into(), ends };

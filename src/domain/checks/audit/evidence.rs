@@ -1,4 +1,4 @@
-//! What the checks judge.
+//! The evidence that the checklist judges.
 
 use std::net::SocketAddr;
 
@@ -9,65 +9,65 @@ use crate::domain::configuration::Configuration;
 use crate::domain::model::ServerVersion;
 use crate::domain::observed::{Reading, RuntimeDrift};
 
-/// Everything that was gathered about a server. Gathering never fails: what
-/// could not be had is unknown, with the reason.
+/// Everything that the engine collected about a server. A value that could not be collected
+/// is unknown, with the reason.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evidence {
-    /// The declared variant; `None` where none is declared.
+    /// The declared variant; `None` without a declared configuration.
     pub variant: Option<Variant>,
-    /// The configuration in force, as the server read it.
+    /// The configuration in force, as the server reports it.
     pub configuration: Reading<Configuration>,
-    /// The sockets where the server runs.
+    /// The sockets in the network namespace of the server.
     pub inside: Reading<Inside>,
-    /// The ports of the Erlang distribution, as the server's own VM tells them.
+    /// The ports of the Erlang distribution, as the server's VM reports them.
     pub distribution: Reading<Distribution>,
-    /// The sockets of the host, as this program sees it.
+    /// The sockets in the network namespace of the operator, which normally is the host's.
     pub host: Reading<Vec<Socket>>,
-    /// How it is run; unknown as well where there is nothing.
+    /// How the server is run; unknown without a server.
     pub drift: Reading<RuntimeDrift>,
-    /// What clients are offered, by listener.
+    /// The stream features that clients see, by listener.
     pub wire: Reading<Vec<Wire>>,
-    /// The server's version.
+    /// The version of the server.
     pub version: Reading<ServerVersion>,
     /// The declared certificates.
     pub certificates: Reading<Vec<Certificate>>,
-    /// When it was gathered.
+    /// The time of the collection.
     pub now: Timestamp,
 }
 
 /// The ports by which Erlang nodes find and reach each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Distribution {
-    /// Where the server's node is reached; `None` where it is not.
+    /// The port of the server's node; `None` if the node has none.
     pub port: Option<u16>,
-    /// Where its port mapper (epmd) listens, if there is one.
+    /// The port at which the port mapper (epmd) listens, if it runs.
     pub mapper: u16,
 }
 
-/// The variant that is declared.
+/// The declared variant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variant {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Whether the files on the server are its files.
+    /// Whether the files on the server are the files of the variant.
     pub in_force: Reading<bool>,
 }
 
-/// The network as the server sees it.
+/// The sockets in the network namespace of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inside {
-    /// The user that the server runs as, as a number.
+    /// The numeric id of the user that the server runs as.
     pub user: u32,
-    /// The sockets that listen, anybody's.
+    /// The listening TCP sockets of every user.
     pub tcp: Vec<Socket>,
-    /// The open UDP sockets, anybody's.
+    /// The open UDP sockets of every user.
     pub udp: Vec<Socket>,
 }
 
 impl Inside {
-    /// The server's own sockets that listen. With the host's network everybody's
-    /// sockets are seen; its own are told by their owner.
-    pub(super) fn own(&self) -> impl Iterator<Item = &Socket> {
+    /// The listening sockets of the server. With the host's network the tables list the
+    /// sockets of every program, so the owner identifies those of the server.
+    pub fn own(&self) -> impl Iterator<Item = &Socket> {
         self.tcp.iter().filter(|socket| socket.user == self.user)
     }
 }
@@ -75,26 +75,26 @@ impl Inside {
 /// A listener for clients (`ejabberd_c2s`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientListener {
-    /// Where it can be called.
+    /// The address to connect to.
     pub at: SocketAddr,
-    /// Whether it speaks TLS from the first byte.
+    /// Whether the listener speaks TLS from the first byte.
     pub tls: bool,
-    /// Whether it waits for a header of the PROXY protocol first.
+    /// Whether the listener expects a header of the PROXY protocol first.
     pub proxied: bool,
 }
 
-/// What a listener offers to a client.
+/// The stream features that a listener offers to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wire {
     /// The listener.
     pub listener: ClientListener,
-    /// Its stream features, as it writes them before any TLS.
+    /// The features, as the listener writes them before TLS.
     pub features: Reading<String>,
 }
 
 impl Evidence {
-    /// The listeners that a client is to try: those for clients in the
-    /// configuration, at the address where they really listen.
+    /// The configured listeners for clients, at the addresses of their sockets. The collector
+    /// opens a stream to each.
     #[must_use]
     pub fn client_listeners(&self) -> Reading<Vec<ClientListener>> {
         let configuration = match &self.configuration {
@@ -105,7 +105,7 @@ impl Evidence {
             Ok(listeners) => listeners,
             Err(why) => return Reading::Unknown(why),
         };
-        // Nobody else can call a Unix socket.
+        // A Unix socket has no address, and other hosts cannot connect to it.
         let clients = listeners.iter().filter(|listener| listener.is_for_clients());
         let clients = clients.filter_map(|listener| {
             let (tls, proxied) = (listener.speaks_tls(), listener.is_proxied());
@@ -123,7 +123,7 @@ impl Evidence {
     }
 }
 
-/// An address at which one can call what listens at `address`.
+/// An address to connect to for a socket that listens at `address`.
 fn reachable(address: std::net::IpAddr) -> std::net::IpAddr {
     if address.is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { address }
 }

@@ -1,15 +1,13 @@
-//! Items that the configuration answers.
+//! Items about the content of the configuration.
 
-use super::evidence::Evidence;
-use super::{Answer, Verdict, access, fails, holds, unknown};
+use super::{Evidence, Judgement, Verdict, access, fails, known, passes, unknown};
 use crate::domain::configuration::{Configuration, Place, Value};
-use crate::domain::observed::Reading;
 
-/// The control script's way in (`CTL_OVER_HTTP` of the image on ghcr.io): everything without a
-/// password. Only a Unix socket has permissions that keep others out.
+/// The handler for the control script (`CTL_OVER_HTTP` of the image on ghcr.io), which allows
+/// every command without a password. Only the permissions of a Unix socket restrict the callers.
 const CONTROL: &str = "ejabberd_ctl";
 
-/// What must not be served over HTTP, whatever its path.
+/// The handlers that fail the item at every path.
 const HANDLERS: [&str; 14] = [
     "ejabberd_bosh",
     "ejabberd_captcha",
@@ -27,18 +25,18 @@ const HANDLERS: [&str; 14] = [
     "mod_register_web",
 ];
 
-/// What may be: the API, which `api_commands` looks at, and what serves files
-/// and certificates.
+/// The handlers that pass the item: the API, which `api_commands` judges, and handlers that
+/// serve files and certificates.
 const HARMLESS: [&str; 5] =
     ["ejabberd_acme", "mod_host_meta", "mod_http_api", "mod_http_fileserver", "mod_http_upload"];
 
-/// The usual paths of what must not be served.
+/// The usual paths of the handlers that fail the item.
 const PATHS: [&str; 7] = ["admin", "bosh", "captcha", "http-bind", "register", "websocket", "ws"];
 
-/// Options of a listener that stand for a handler, in files of old.
+/// Options of a listener that add a handler, in the old format of the configuration.
 const SHORTHANDS: [&str; 5] = ["captcha", "http_bind", "register", "web_admin", "xmlrpc"];
 
-/// The levels of a log that has no stanzas in it, as words and as the numbers of old.
+/// The log levels at which ejabberd logs no stanzas, as words and as the old numbers.
 const LEVELS: [&str; 13] = [
     "none",
     "emergency",
@@ -55,40 +53,34 @@ const LEVELS: [&str; 13] = [
     "4",
 ];
 
-/// Judges the configuration.
-pub(super) fn judged(evidence: &Evidence, judge: impl Fn(&Configuration) -> Answer) -> Answer {
-    match &evidence.configuration {
-        Reading::Known(configuration) => judge(configuration),
-        Reading::Unknown(why) => unknown(why),
-    }
+pub(super) fn api_commands(evidence: &Evidence) -> Judgement {
+    access::api_commands(known!(&evidence.configuration))
 }
 
-pub(super) fn api_commands(evidence: &Evidence) -> Answer {
-    judged(evidence, access::api_commands)
-}
-
-/// From what is wrong and what is not understood to an answer.
-fn answer(wrong: &[String], doubtful: &[String], good: String) -> Answer {
+/// Concludes from the wrong entries, the entries that are not understood, and the text for a
+/// configuration without either.
+fn conclude(wrong: &[String], doubtful: &[String], good: String) -> Judgement {
     match (wrong, doubtful) {
-        ([], []) => holds(good),
+        ([], []) => passes(good),
         ([], _) => unknown(doubtful.join("; ")),
         _ => fails(wrong.join("; ")),
     }
 }
 
-pub(super) fn web_handlers(evidence: &Evidence) -> Answer {
-    judged(evidence, handlers)
+pub(super) fn web_handlers(evidence: &Evidence) -> Judgement {
+    handlers(known!(&evidence.configuration))
 }
 
-pub(super) fn starttls_file(evidence: &Evidence) -> Answer {
-    judged(evidence, starttls)
+pub(super) fn starttls_file(evidence: &Evidence) -> Judgement {
+    starttls(known!(&evidence.configuration))
 }
 
-pub(super) fn rooms_members_only(evidence: &Evidence) -> Answer {
-    judged(evidence, members_only)
+pub(super) fn rooms_members_only(evidence: &Evidence) -> Judgement {
+    members_only(known!(&evidence.configuration))
 }
 
-pub(super) fn handlers(config: &Configuration) -> Answer {
+/// Judges the HTTP handlers of every listener.
+pub(super) fn handlers(config: &Configuration) -> Judgement {
     let listeners = match config.listeners() {
         Ok(listeners) => listeners,
         Err(why) => return unknown(why),
@@ -124,10 +116,11 @@ pub(super) fn handlers(config: &Configuration) -> Answer {
     }
     let good =
         if good.is_empty() { "nothing is served over HTTP".to_owned() } else { good.join(", ") };
-    answer(&wrong, &doubtful, good)
+    conclude(&wrong, &doubtful, good)
 }
 
-pub(super) fn starttls(config: &Configuration) -> Answer {
+/// Judges whether every listener for clients demands TLS.
+pub(super) fn starttls(config: &Configuration) -> Judgement {
     let listeners = match config.listeners() {
         Ok(listeners) => listeners,
         Err(why) => return unknown(why),
@@ -154,15 +147,15 @@ pub(super) fn starttls(config: &Configuration) -> Answer {
     }
     let good =
         if good.is_empty() { "no listener is for clients".to_owned() } else { good.join(", ") };
-    answer(&wrong, &doubtful, good)
+    conclude(&wrong, &doubtful, good)
 }
 
-pub(super) fn log_level(evidence: &Evidence) -> Answer {
-    judged(evidence, logged)
+pub(super) fn log_level(evidence: &Evidence) -> Judgement {
+    logged(known!(&evidence.configuration))
 }
 
-/// Both options count for the whole server: `host_config` cannot have them.
-pub(super) fn logged(config: &Configuration) -> Answer {
+/// Judges the log level. Both options apply to the whole server: `host_config` cannot set them.
+fn logged(config: &Configuration) -> Judgement {
     if let Some(modules) = config.get("log_modules_fully") {
         let modules: Vec<String> = modules.elements().iter().filter_map(Value::word).collect();
         if !modules.is_empty() {
@@ -170,41 +163,41 @@ pub(super) fn logged(config: &Configuration) -> Answer {
         }
     }
     let Some(level) = config.get("loglevel") else {
-        return holds("loglevel is not set, and ejabberd's default is info");
+        return passes("loglevel is not set, and ejabberd's default is info");
     };
-    let Some(word) = level.word() else { return unknown("`loglevel` is not understood") };
-    match word.to_lowercase().as_str() {
-        "debug" | "5" => fails(format!("loglevel: {word}")),
-        word if LEVELS.contains(&word) => holds(format!("loglevel: {word}")),
-        _ => unknown(format!("`loglevel` is `{word}`, which this check does not know")),
+    let Some(level) = level.word() else { return unknown("`loglevel` is not understood") };
+    match level.to_lowercase().as_str() {
+        "debug" | "5" => fails(format!("loglevel: {level}")),
+        level if LEVELS.contains(&level) => passes(format!("loglevel: {level}")),
+        _ => unknown(format!("`loglevel` is `{level}`, which this check does not know")),
     }
 }
 
-/// Judges each host separately, because `host_config` can give a host other modules.
-pub(super) fn members_only(config: &Configuration) -> Answer {
+/// Judges the rooms of each host separately, because `host_config` can give a host other modules.
+pub(super) fn members_only(config: &Configuration) -> Judgement {
     let mut hosts = config.hosts();
     if hosts.is_empty() {
         hosts.push(String::new());
     }
-    let answers: Vec<(&String, Answer)> =
+    let judgements: Vec<(&String, Judgement)> =
         hosts.iter().map(|host| (host, members_only_of(config, host))).collect();
-    for verdict in [Verdict::Fails, Verdict::Unknown, Verdict::Holds] {
-        let said = answers.iter().find(|(_, (found, _))| *found == verdict);
-        if let Some((host, (_, seen))) = said {
-            let seen = match (verdict, answers.len()) {
-                (Verdict::Holds, _) | (_, 1) => seen.clone(),
+    for verdict in [Verdict::Fails, Verdict::Unknown, Verdict::Passes] {
+        let found = judgements.iter().find(|(_, judgement)| judgement.verdict == verdict);
+        if let Some((host, Judgement { seen, .. })) = found {
+            let seen = match (verdict, judgements.len()) {
+                (Verdict::Passes, _) | (_, 1) => seen.clone(),
                 _ => format!("{host}: {seen}"),
             };
-            return (verdict, seen);
+            return Judgement::new(verdict, seen);
         }
     }
     unknown("it serves no host")
 }
 
-fn members_only_of(config: &Configuration, host: &str) -> Answer {
+fn members_only_of(config: &Configuration, host: &str) -> Judgement {
     let Some(modules) = config.modules(host) else { return unknown("`modules` is not understood") };
     let muc = modules.iter().find(|(name, _)| *name == "mod_muc");
-    let Some((_, muc)) = muc else { return holds("mod_muc is not loaded: there are no rooms") };
+    let Some((_, muc)) = muc else { return passes("mod_muc is not loaded: there are no rooms") };
     let options = match (muc.entries(), muc.get("default_room_options")) {
         (None, _) => return unknown("the options of mod_muc are not understood"),
         (_, Some(options)) if options.entries().is_none() => {
@@ -213,7 +206,7 @@ fn members_only_of(config: &Configuration, host: &str) -> Answer {
         (_, options) => options,
     };
     match options.and_then(|options| options.get("members_only")).map(Value::truth) {
-        Some(Some(true)) => holds("members_only: true in default_room_options"),
+        Some(Some(true)) => passes("members_only: true in default_room_options"),
         Some(Some(false)) => fails("members_only: false in default_room_options"),
         Some(None) => unknown("`members_only` in default_room_options is neither true nor false"),
         None => {

@@ -1,28 +1,27 @@
-//! Items about sockets: what listens where.
+//! Items about sockets and their addresses.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use super::evidence::{ClientListener, Distribution, Evidence, Inside, Wire};
-use super::{Answer, Socket, Verdict, fails, file, holds, unknown};
+use super::{
+    ClientListener, Distribution, Evidence, Inside, Judgement, Socket, Verdict, Wire, fails, known,
+    passes, unknown,
+};
+use crate::domain::checks::text;
 use crate::domain::configuration::{Configuration, Listener, Transport};
 use crate::domain::observed::{Reading, RuntimeDrift};
 
-/// Where epmd listens, which tells other nodes where the distribution does, unless
-/// the server says otherwise.
+/// The default port of epmd, which gives other nodes the port of the distribution.
 const EPMD: u16 = 4369;
 
-/// The most sockets that are named.
+/// The most sockets that a finding names.
 const SHOWN: usize = 8;
 
-/// In a bridge network this can hold only where nothing is published. That it
-/// fails there is meant: a listener that a published port can reach is open to
-/// every container on the bridge, and nothing tells those from the host.
-pub(super) fn loopback_inside(evidence: &Evidence) -> Answer {
-    let inside = match &evidence.inside {
-        Reading::Known(inside) => inside,
-        Reading::Unknown(why) => return unknown(why),
-    };
+/// Judges the addresses of the server's sockets. In a bridge network the item passes only
+/// without published ports. The failure is intended: a listener that a published port reaches
+/// is open to every container on the bridge, and cannot tell a container from the host.
+pub(super) fn loopback_inside(evidence: &Evidence) -> Judgement {
+    let inside = known!(&evidence.inside);
     let names = Names::new(evidence);
     let own: Vec<&Socket> = inside.own().collect();
     if own.is_empty() {
@@ -32,7 +31,7 @@ pub(super) fn loopback_inside(evidence: &Evidence) -> Answer {
         own.iter().filter(|socket| !socket.is_local()).map(|socket| names.of(socket)).collect();
     open.extend(inside.open_udp(names.config).map(|socket| format!("{socket} (UDP)")));
     if open.is_empty() {
-        return holds(list(own.iter().map(std::string::ToString::to_string)));
+        return passes(list(own));
     }
     let bridge = match &evidence.drift {
         Reading::Known(RuntimeDrift { host_network: false, .. }) => {
@@ -41,45 +40,37 @@ pub(super) fn loopback_inside(evidence: &Evidence) -> Answer {
         }
         _ => "",
     };
-    fails(list(open.into_iter()) + bridge)
+    fails(list(open) + bridge)
 }
 
-pub(super) fn loopback_published(evidence: &Evidence) -> Answer {
-    let drift = match &evidence.drift {
-        Reading::Known(drift) => drift,
-        Reading::Unknown(why) => return unknown(why),
-    };
+pub(super) fn loopback_published(evidence: &Evidence) -> Judgement {
+    let drift = known!(&evidence.drift);
     let published = &drift.published;
     let open: Vec<&SocketAddr> = published.iter().filter(|at| !at.ip().is_loopback()).collect();
     match (published.as_slice(), open.as_slice()) {
         ([], _) if drift.host_network => {
-            holds("none: with the host's network there is nothing to publish")
+            passes("none: with the host's network there is nothing to publish")
         }
-        ([], _) => holds("none is published"),
-        (all, []) => holds(list(all.iter().map(SocketAddr::to_string))),
-        (_, open) => fails(list(open.iter().map(std::string::ToString::to_string))),
+        ([], _) => passes("none is published"),
+        (all, []) => passes(list(all)),
+        (_, open) => fails(list(open)),
     }
 }
 
-/// The ports of the server, on the host: with the host's network those that
-/// the server has open, else those that are published.
-pub(super) fn loopback_host(evidence: &Evidence) -> Answer {
-    let (drift, host) = match (&evidence.drift, &evidence.host) {
-        (Reading::Known(drift), Reading::Known(host)) => (drift, host),
-        (Reading::Unknown(why), _) | (_, Reading::Unknown(why)) => return unknown(why),
-    };
+/// Judges the addresses of the server's ports on the host: with the host's network the ports
+/// of the server's sockets, otherwise the published ports.
+pub(super) fn loopback_host(evidence: &Evidence) -> Judgement {
+    let drift = known!(&evidence.drift);
+    let host = known!(&evidence.host);
     let ports: BTreeSet<u16> = if drift.host_network {
-        match &evidence.inside {
-            Reading::Known(inside) => inside.own().map(|socket| socket.at.port()).collect(),
-            Reading::Unknown(why) => return unknown(why),
-        }
+        known!(&evidence.inside).own().map(|socket| socket.at.port()).collect()
     } else {
         drift.published.iter().map(SocketAddr::port).collect()
     };
     if ports.is_empty() {
-        return holds("it has no port on the host");
+        return passes("it has no port on the host");
     }
-    // A socket of another program may have the same port at another address.
+    // Another program may have a socket with the same port at another address.
     let is_of_server = |socket: &&Socket| {
         if drift.host_network {
             let inside = evidence.inside.known();
@@ -96,27 +87,20 @@ pub(super) fn loopback_host(evidence: &Evidence) -> Answer {
         return unknown(format!(
             "none of its ports ({}) is open in the network that the operator sees: \
              the operator is in a container, or Docker forwards without a socket",
-            list(ports.iter().map(u16::to_string))
+            list(&ports)
         ));
     }
     let names = Names::new(evidence);
     let open: Vec<String> =
         seen.iter().filter(|socket| !socket.is_local()).map(|socket| names.of(socket)).collect();
-    if open.is_empty() {
-        holds(list(seen.iter().map(std::string::ToString::to_string)))
-    } else {
-        fails(list(open.into_iter()))
-    }
+    if open.is_empty() { passes(list(&seen)) } else { fails(list(open)) }
 }
 
-/// epmd tells everybody where the distribution is, and the distribution has
-/// whatever port it got: the server's VM knows it. What else is open, as the port
-/// of `mod_proxy65`, is not taken for either.
-pub(super) fn distribution_local(evidence: &Evidence) -> Answer {
-    let inside = match &evidence.inside {
-        Reading::Known(inside) => inside,
-        Reading::Unknown(why) => return unknown(why),
-    };
+/// Judges the addresses of epmd and of the Erlang distribution. The kernel assigns the port of
+/// the distribution, so the server's VM reports the port. Other sockets of the server, such as
+/// that of `mod_proxy65`, do not count.
+pub(super) fn distribution_local(evidence: &Evidence) -> Judgement {
+    let inside = known!(&evidence.inside);
     let names = Names::new(evidence);
     let epmd_at = names.mapper();
     let is_epmd = |socket: &&Socket| socket.at.port() == epmd_at;
@@ -125,7 +109,7 @@ pub(super) fn distribution_local(evidence: &Evidence) -> Answer {
         epmd.iter().filter(|socket| !socket.is_local()).map(|socket| names.of(socket)).collect();
     let port = match &evidence.distribution {
         Reading::Known(distribution) => distribution.port,
-        Reading::Unknown(_) if !open_epmd.is_empty() => return fails(list(open_epmd.into_iter())),
+        Reading::Unknown(_) if !open_epmd.is_empty() => return fails(list(open_epmd)),
         Reading::Unknown(why) => {
             return unknown(format!("which port the distribution has is not known: {why}"));
         }
@@ -134,45 +118,45 @@ pub(super) fn distribution_local(evidence: &Evidence) -> Answer {
     let open = own.iter().filter(|socket| !socket.is_local()).map(|socket| names.of(socket));
     let open: Vec<String> = open_epmd.into_iter().chain(open).collect();
     match port {
-        _ if !open.is_empty() => fails(list(open.into_iter())),
+        _ if !open.is_empty() => fails(list(open)),
         Some(port) if own.is_empty() => {
             unknown(format!("no socket of the server listens at the distribution's port {port}"))
         }
-        None if epmd.is_empty() => holds("neither epmd nor the distribution is open"),
-        _ => holds(list(epmd.iter().chain(&own).map(|socket| names.of(socket)))),
+        None if epmd.is_empty() => passes("neither epmd nor the distribution is open"),
+        _ => passes(list(epmd.iter().chain(&own).map(|socket| names.of(socket)))),
     }
 }
 
-pub(super) fn starttls_wire(evidence: &Evidence) -> Answer {
-    let wire = match &evidence.wire {
-        Reading::Known(wire) => wire,
-        Reading::Unknown(why) => return unknown(why),
-    };
+pub(super) fn starttls_wire(evidence: &Evidence) -> Judgement {
+    let wire = known!(&evidence.wire);
     if wire.is_empty() {
-        return file::judged(evidence, |_| holds("no listener is for clients"));
+        // Without the configuration, a listener for clients may have been missed.
+        known!(&evidence.configuration);
+        return passes("no listener is for clients");
     }
-    let answers: Vec<Answer> = wire.iter().map(offered).collect();
-    for verdict in [Verdict::Fails, Verdict::Unknown, Verdict::Holds] {
-        let said: Vec<&str> =
-            answers.iter().filter(|(v, _)| *v == verdict).map(|(_, seen)| seen.as_str()).collect();
-        if !said.is_empty() {
-            return (verdict, said.join("; "));
+    let judgements: Vec<Judgement> = wire.iter().map(offered).collect();
+    for verdict in [Verdict::Fails, Verdict::Unknown, Verdict::Passes] {
+        let found = judgements.iter().filter(|judgement| judgement.verdict == verdict);
+        let seen: Vec<&str> = found.map(|judgement| judgement.seen.as_str()).collect();
+        if !seen.is_empty() {
+            return Judgement::new(verdict, seen.join("; "));
         }
     }
     unknown("nobody was asked")
 }
 
-fn offered(wire: &Wire) -> Answer {
+/// Judges the stream features that one listener offers.
+fn offered(wire: &Wire) -> Judgement {
     let ClientListener { at, tls, proxied: _ } = &wire.listener;
-    let said = match &wire.features {
-        Reading::Known(said) => said,
+    let response = match &wire.features {
+        Reading::Known(response) => response,
         Reading::Unknown(why) => return unknown(format!("{at}: {why}")),
     };
-    let features = said.split_once("<stream:features").map(|(_, features)| features);
+    let features = response.split_once("<stream:features").map(|(_, features)| features);
     let starttls = features.and_then(|features| features.split_once("<starttls"));
     match (features, starttls) {
-        (None, _) if *tls => holds(format!("{at}: TLS from the first byte")),
-        (None, _) => match stream_error(said) {
+        (None, _) if *tls => passes(format!("{at}: TLS from the first byte")),
+        (None, _) => match stream_error(response) {
             Some(error) => unknown(format!("{at}: it turns a client away with {error}")),
             None => unknown(format!("{at}: it does not answer as a listener for clients does")),
         },
@@ -180,23 +164,23 @@ fn offered(wire: &Wire) -> Answer {
         (Some(_), None) => fails(format!("{at}: it does not offer TLS")),
         (Some(_), Some((_, rest))) => match rest.split_once("</starttls>") {
             Some((inner, _)) if inner.contains("<required") => {
-                holds(format!("{at}: <starttls/> is <required/>"))
+                passes(format!("{at}: <starttls/> is <required/>"))
             }
             _ => fails(format!("{at}: it offers TLS and does not demand it")),
         },
     }
 }
 
-/// The name of a stream error: `host-unknown` where the declared host is not
-/// one of the server's.
-fn stream_error(said: &str) -> Option<&str> {
-    let (_, error) = said.split_once("<stream:error><")?;
+/// The name of a stream error, such as `host-unknown` if the server does not serve the
+/// declared host.
+fn stream_error(response: &str) -> Option<&str> {
+    let (_, error) = response.split_once("<stream:error><")?;
     error.split([' ', '/', '>']).next()
 }
 
 impl Inside {
-    /// Open UDP sockets of the configuration's listeners. Others are left
-    /// alone: to ask a name server opens one as well.
+    /// The UDP sockets of configured listeners that are not on loopback. Other UDP sockets do
+    /// not count: a DNS query opens a socket too.
     fn open_udp<'a>(
         &'a self,
         config: Option<&'a Configuration>,
@@ -210,12 +194,13 @@ impl Inside {
     }
 }
 
-/// Whether a listener has `port` of `transport`.
+/// Whether a listener has `port` and `transport`.
 fn is_at(listener: &Listener<'_>, transport: Transport, port: u16) -> bool {
     listener.transport == transport && listener.at().is_some_and(|at| at.port() == port)
 }
 
-/// What listens where, by the configuration. Nothing where that is not known.
+/// The names of sockets, by the configuration. Without a known configuration, sockets have
+/// no names.
 struct Names<'e> {
     config: Option<&'e Configuration>,
     distribution: Option<Distribution>,
@@ -227,7 +212,7 @@ impl<'e> Names<'e> {
         Self { config, distribution: evidence.distribution.known().copied() }
     }
 
-    /// Where epmd is, if it is there.
+    /// The port of epmd.
     fn mapper(&self) -> u16 {
         self.distribution.map_or(EPMD, |distribution| distribution.mapper)
     }
@@ -245,19 +230,13 @@ impl<'e> Names<'e> {
             None if self.distribution.and_then(|d| d.port) == Some(socket.at.port()) => {
                 "Erlang's distribution".to_owned()
             }
-            // A module opened it, as mod_proxy65 does; which one the kernel does not say.
+            // A module such as mod_proxy65 opened the socket. The kernel does not report which.
             None => return socket.to_string(),
         };
         format!("{socket} ({name})")
     }
 }
 
-fn list(items: impl Iterator<Item = String>) -> String {
-    let mut items: Vec<String> = items.collect();
-    let more = items.len().saturating_sub(SHOWN);
-    items.truncate(SHOWN);
-    if more > 0 {
-        items.push(format!("and {more} more"));
-    }
-    items.join(", ")
+fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    text::list(SHOWN, items)
 }

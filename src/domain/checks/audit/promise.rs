@@ -1,14 +1,14 @@
-//! What a configuration that is called `hardened` promises, judged before it is in force.
+//! The items that a configuration named `hardened` must satisfy, judged before a rollout.
 
 use std::net::SocketAddr;
 
-use super::{Answer, CHECKS, Evidence, Verdict, access, fails, file, holds, unknown};
+use super::{CHECKS, Evidence, Judgement, Verdict, access, fails, file, passes, unknown};
 use crate::domain::configuration::{Configuration, Transport, Value};
 
-type Judge = fn(&Configuration) -> Answer;
+type Judge = fn(&Configuration) -> Judgement;
 
-/// What a configuration alone can break, and how it is judged without a server. The names are
-/// those of the checklist.
+/// The items of the checklist that a configuration can break by itself, and the functions
+/// that judge them without a server.
 const PROMISES: [(&str, Judge); 5] = [
     ("loopback_inside", loopback),
     ("api_commands", access::api_commands),
@@ -17,16 +17,25 @@ const PROMISES: [(&str, Judge); 5] = [
     ("rooms_members_only", file::members_only),
 ];
 
-/// The module that opens a port without an entry of `listen`.
+/// The module that opens a port without an entry in `listen`.
 const PROXY: &str = "mod_proxy65";
 
-/// The first item of the checklist that a server with this configuration would fail for sure, and
-/// the fault. The health gate judges the items that only a running server shows.
+/// An item of the checklist that fails.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BrokenItem {
+    /// The name of the item.
+    pub check: &'static str,
+    /// The observation in one sentence.
+    pub seen: String,
+}
+
+/// The first item that every server with this configuration fails. The health gate judges the
+/// items that need a running server.
 #[must_use]
-pub fn broken_promise(config: &Configuration) -> Option<(&'static str, String)> {
-    PROMISES.iter().find_map(|(name, judge)| match judge(config) {
-        (Verdict::Fails, seen) => Some((*name, seen)),
-        _ => None,
+pub fn broken_promise(config: &Configuration) -> Option<BrokenItem> {
+    PROMISES.iter().find_map(|(check, judge)| {
+        let Judgement { verdict, seen, .. } = judge(config);
+        (verdict == Verdict::Fails).then_some(BrokenItem { check, seen })
     })
 }
 
@@ -35,18 +44,17 @@ pub fn broken_promise(config: &Configuration) -> Option<(&'static str, String)> 
 const AROUND: [&str; 4] =
     ["loopback_published", "distribution_local", "docker_socket", "not_privileged"];
 
-/// The first item that fails because of the container or host, and the finding.
+/// The first item that fails because of the container or the host.
 #[must_use]
-pub fn broken_around(evidence: &Evidence) -> Option<(&'static str, String)> {
+pub fn broken_around(evidence: &Evidence) -> Option<BrokenItem> {
     let items = CHECKS.iter().filter(|check| AROUND.contains(&check.name));
-    items.map(|check| (check.name, (check.look)(evidence))).find_map(|(name, answer)| {
-        let (verdict, seen) = answer;
-        (verdict == Verdict::Fails).then_some((name, seen))
-    })
+    let mut findings = items.map(|check| check.run(evidence));
+    let broken = findings.find(|finding| finding.verdict == Verdict::Fails)?;
+    Some(BrokenItem { check: broken.check, seen: broken.seen })
 }
 
-/// Whether the server would listen on loopback alone.
-fn loopback(config: &Configuration) -> Answer {
+/// Judges whether the server would listen on loopback only.
+fn loopback(config: &Configuration) -> Judgement {
     let listeners = match config.listeners() {
         Ok(listeners) => listeners,
         Err(why) => return unknown(why),
@@ -62,31 +70,32 @@ fn loopback(config: &Configuration) -> Answer {
         .collect();
     for host in config.hosts() {
         let Some(proxy) = config.module(&host, PROXY) else { continue };
-        // Without `ip`, the address that the name of the machine has (`mod_proxy65:get_my_ip/0`).
+        // Without `ip`, the module listens on the address of the host's name
+        // (`mod_proxy65:get_my_ip/0`).
         let ip = proxy.get("ip").and_then(Value::text).and_then(|ip| ip.parse().ok());
         if !ip.is_some_and(|ip: std::net::IpAddr| ip.is_loopback()) {
             wrong.push(format!("{PROXY} of {host} has no `ip` on loopback"));
         }
     }
-    if wrong.is_empty() { holds("every listener is on loopback") } else { fails(wrong.join("; ")) }
+    if wrong.is_empty() { passes("every listener is on loopback") } else { fails(wrong.join("; ")) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn broken(text: &str) -> Option<(&'static str, String)> {
+    fn broken(text: &str) -> Option<BrokenItem> {
         broken_promise(&Configuration::from_dump(text.as_bytes()).unwrap())
     }
 
-    /// As the shipped variants, in which there is nothing to expand.
+    /// The shipped variants have no macros, so their text is the expanded configuration.
     const HARDENED: &str = include_str!("../../../../manifests/ejabberd/ejabberd-hardened.yml");
     const PERMISSIVE: &str = include_str!("../../../../manifests/ejabberd/ejabberd-permissive.yml");
 
     #[test]
-    fn a_promise_is_judged_before_the_server_has_the_configuration() {
+    fn a_configuration_is_judged_without_a_server() {
         assert_eq!(broken(HARDENED), None);
-        assert_eq!(broken(PERMISSIVE).map(|(check, _)| check), Some("loopback_inside"));
+        assert_eq!(broken(PERMISSIVE).map(|broken| broken.check), Some("loopback_inside"));
         for (from, to, name, words) in [
             (
                 "    ip: 127.0.0.1\n",
@@ -103,7 +112,8 @@ mod tests {
         ] {
             assert!(HARDENED.contains(from), "{from}");
             let found = broken(&HARDENED.replacen(from, to, 1));
-            let (check, seen) = found.unwrap_or_else(|| panic!("{from} → {to}: nothing is broken"));
+            let BrokenItem { check, seen } =
+                found.unwrap_or_else(|| panic!("{from} → {to}: nothing is broken"));
             assert_eq!(check, name, "{seen}");
             assert!(seen.contains(words), "{seen}");
         }

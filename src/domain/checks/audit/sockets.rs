@@ -1,20 +1,20 @@
-//! The kernel's own list of sockets, as `/proc/net/tcp` and its neighbours
-//! print it. `ss` and `netstat` read the same files, and images have neither.
+//! The kernel's tables of sockets, such as `/proc/net/tcp`. `ss` and `netstat` read the same
+//! files, but images have neither program.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// A socket that waits for others.
+/// A listening socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Socket {
-    /// Where. An IPv4 address that was mapped into IPv6 is shown as what it is.
+    /// The address. An IPv4 address that is mapped into IPv6 is an IPv4 address here.
     pub at: SocketAddr,
-    /// The user that it belongs to, as a number.
+    /// The numeric id of the owner.
     pub user: u32,
 }
 
 impl Socket {
-    /// Whether nobody but this machine reaches it.
+    /// Whether only this host can connect to the socket.
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.at.ip().is_loopback()
@@ -27,7 +27,7 @@ impl fmt::Display for Socket {
     }
 }
 
-/// Which of the kernel's tables a text is.
+/// The protocol of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
     /// `tcp` and `tcp6`.
@@ -37,9 +37,8 @@ pub enum Table {
 }
 
 impl Table {
-    /// The state of a socket that waits: `LISTEN`, and for UDP that it is not
-    /// connected to anybody.
-    const fn waiting(self) -> &'static str {
+    /// The state of a listening socket: `LISTEN` for TCP, unconnected for UDP.
+    const fn listening_state(self) -> &'static str {
         match self {
             Self::Tcp => "0A",
             Self::Udp => "07",
@@ -47,8 +46,8 @@ impl Table {
     }
 }
 
-/// The sockets of a table that wait for others. Reads the tables of IPv4 and
-/// IPv6, also one after the other; a line that is anything else is left out.
+/// The listening sockets of a table, sorted and without duplicates. `text` may contain the
+/// tables of IPv4 and IPv6 one after the other. Other lines are skipped.
 #[must_use]
 pub fn listening(text: &str, table: Table) -> Vec<Socket> {
     let mut sockets: Vec<Socket> =
@@ -58,25 +57,26 @@ pub fn listening(text: &str, table: Table) -> Vec<Socket> {
     sockets
 }
 
-/// The same, each with the number by which the kernel knows it.
+/// The listening sockets of a table, each with its inode.
 #[must_use]
 pub fn listening_with_inode(text: &str, table: Table) -> Vec<(Socket, u64)> {
-    text.lines().filter_map(|line| socket(line, table.waiting())).collect()
+    text.lines().filter_map(|line| socket(line, table.listening_state())).collect()
 }
 
-/// `sl local_address rem_address st queues timer retransmits uid …`
-fn socket(line: &str, waiting: &str) -> Option<(Socket, u64)> {
+/// The socket in a line `sl local_address rem_address st queues timer retransmits uid …`, if
+/// the socket has this state.
+fn socket(line: &str, listening_state: &str) -> Option<(Socket, u64)> {
     let mut columns = line.split_ascii_whitespace();
     let (local, state) = (columns.nth(1)?, columns.nth(1)?);
     let user = columns.nth(3)?.parse().ok()?;
     let inode = columns.nth(1).and_then(|number| number.parse().ok()).unwrap_or(0);
     let (address, port) = local.split_once(':')?;
     let at = SocketAddr::new(address_of(address)?, u16::from_str_radix(port, 16).ok()?);
-    (state == waiting).then_some((Socket { at, user }, inode))
+    (state == listening_state).then_some((Socket { at, user }, inode))
 }
 
-/// Words of 32 bits, each printed as the number that a little-endian machine
-/// takes it for: the bytes of each are the other way round.
+/// The address in hexadecimal digits. The kernel prints each 32-bit word as a little-endian
+/// number, so the bytes of each word are in reverse order.
 fn address_of(hex: &str) -> Option<IpAddr> {
     let word = |at: usize| {
         u32::from_str_radix(hex.get(at * 8..(at + 1) * 8)?, 16).ok().map(u32::to_le_bytes)
@@ -94,13 +94,12 @@ fn address_of(hex: &str) -> Option<IpAddr> {
     }
 }
 
-/// The user of a process, as its `/proc/self/status` has it: as it is seen
-/// where the sockets are seen, which with user namespaces is not as the host
-/// sees it.
+/// The effective user id in a `/proc/self/status`. With user namespaces this id differs from
+/// the id on the host, and matches the owners in the tables of the same namespace.
 #[must_use]
 pub fn user_of_status(text: &str) -> Option<u32> {
     let line = text.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    // Real, effective, saved, of the file system: files and sockets are made as the second.
+    // The columns are the real, effective, saved and file system id. New sockets get the second.
     line.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
@@ -108,7 +107,7 @@ pub fn user_of_status(text: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
-    /// As 26.07 showed it, in a container, and a line of each thing that is not wanted.
+    /// The tables of a container with 26.07, with a line for each kind of socket that is skipped.
     const TCP: &str = "\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode                                                     
    0: 00000000:1111 00000000:0000 0A 00000000:00000000 00:00000000 00000000   995        0 64672 1 00000000e8ae8f1f 100 0 0 10 0                     
@@ -143,14 +142,14 @@ mod tests {
     }
 
     #[test]
-    fn udp_has_a_state_of_its_own() {
+    fn udp_and_tcp_have_different_listening_states() {
         let line = "  1: 00000000:0D96 00000000:0000 07 00000000:00000000 00:00000000 00000000 995 0 1 2 0 0";
         assert_eq!(listening(line, Table::Udp).len(), 1);
         assert_eq!(listening(line, Table::Tcp), []);
     }
 
     #[test]
-    fn anything_else_is_left_out() {
+    fn other_lines_are_skipped() {
         for line in
             ["", "nothing", "a b c d", "0: 0100007F:XYZ 0:0 0A 0 0 0 5", "0: é:1 x 0A 0 0 0 5"]
         {
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_is_the_effective_one() {
+    fn the_user_is_the_effective_user() {
         assert_eq!(user_of_status("Name:\tbeam\nUid:\t0\t995\t995\t995\nGid:\t1\n"), Some(995));
         assert_eq!(user_of_status("Name:\tbeam\n"), None);
     }

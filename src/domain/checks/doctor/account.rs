@@ -1,27 +1,33 @@
-//! One account, looked at closely.
+//! Checks of one account.
 
-use super::api::{bans_untold, of_alive};
-use super::delivery::known;
-use super::words::{count, some, time};
-use super::{Account, Answer, Evidence, Session, fine, no_matter, problem, unknown};
+use super::api::unknown_bans;
+use super::parts::judge_alive;
+use super::{
+    Account, Evidence, Judgement, Session, does_not_apply, known, listed, messages_wait, passes,
+    problem,
+};
+use crate::domain::checks::text::{count, time};
 use crate::domain::model::Jid;
 use crate::domain::observed::Reading;
 use crate::domain::spec::{DesiredState, User, UserState};
 
-fn look(e: &Evidence, judge: impl FnOnce(&Jid, &Account) -> Answer) -> Answer {
-    let Some((jid, account)) = &e.account else { return no_matter("no account was asked about") };
-    of_alive(e, |_, _| judge(jid, known!(account)))
+/// Judges the account that the caller asked about, on a server that responds.
+fn judge_account(e: &Evidence, judge: impl FnOnce(&Jid, &Account) -> Judgement) -> Judgement {
+    let Some((jid, account)) = &e.account else {
+        return does_not_apply("no account was asked about");
+    };
+    judge_alive(e, |_, _| judge(jid, known!(account)))
 }
 
 fn declared<'e>(e: &'e Evidence, jid: &Jid) -> Option<&'e User> {
     e.desired.as_ref()?.users.as_ref()?.get(jid)
 }
 
-pub(super) fn exists(e: &Evidence) -> Answer {
-    look(e, |jid, account| {
+pub(super) fn exists(e: &Evidence) -> Judgement {
+    judge_account(e, |jid, account| {
         let declared = declared(e, jid);
         let state = declared.map(|user| &user.state);
-        let word = match state {
+        let declaration = match state {
             None => "the file does not declare it",
             Some(UserState::Present) => "the file declares it",
             Some(UserState::Absent) => "the file declares it absent",
@@ -29,20 +35,20 @@ pub(super) fn exists(e: &Evidence) -> Answer {
         };
         if !*known!(&account.exists) {
             return match state {
-                Some(UserState::Absent) => fine(format!("{jid} is not there, as declared")),
+                Some(UserState::Absent) => passes(format!("{jid} is not there, as declared")),
                 Some(_) => problem(
-                    format!("{jid} is not there, and {word}"),
+                    format!("{jid} is not there, and {declaration}"),
                     "`ejabberd-operator apply` makes it, or an operator that runs; `ejabberd-operator status` says why it has not",
                 ),
                 None => problem(
-                    format!("{jid} is not there, and {word}"),
+                    format!("{jid} is not there, and {declaration}"),
                     "is the name right? Else add it under spec.users",
                 ),
             };
         }
-        let lines = e.desired.as_ref().map(|desired| belongs(desired, jid)).unwrap_or_default();
-        if let Some(why) = bans_untold(e) {
-            return fine(format!("{jid} is there, and {word}; {why}")).with(lines);
+        let lines = e.desired.as_ref().map(|desired| memberships(desired, jid)).unwrap_or_default();
+        if let Some(why) = unknown_bans(e) {
+            return passes(format!("{jid} is there, and {declaration}; {why}")).with(lines);
         }
         match known!(&account.banned) {
             Some(reason) => {
@@ -60,13 +66,13 @@ pub(super) fn exists(e: &Evidence) -> Answer {
                 };
                 problem(format!("{jid} is banned and cannot log in: {reason}"), cure).with(lines)
             }
-            None => fine(format!("{jid} is there, not banned, and {word}")).with(lines),
+            None => passes(format!("{jid} is there, not banned, and {declaration}")).with(lines),
         }
     })
 }
 
-/// The groups and rooms that it is in, as declared.
-fn belongs(desired: &DesiredState, jid: &Jid) -> Vec<String> {
+/// The declared groups and rooms of an account.
+fn memberships(desired: &DesiredState, jid: &Jid) -> Vec<String> {
     let mut lines = Vec::new();
     let groups = desired.groups.iter().flatten();
     let groups = groups.filter(|(_, group)| {
@@ -74,7 +80,7 @@ fn belongs(desired: &DesiredState, jid: &Jid) -> Vec<String> {
     });
     let groups: Vec<_> = groups.map(|(name, _)| name).collect();
     if !groups.is_empty() {
-        lines.push(format!("in the groups {}", some(groups)));
+        lines.push(format!("in the groups {}", listed(groups)));
     }
     let rooms = desired.rooms.iter().flatten();
     let rooms = rooms.filter_map(|(name, room)| {
@@ -83,19 +89,20 @@ fn belongs(desired: &DesiredState, jid: &Jid) -> Vec<String> {
     });
     let rooms: Vec<String> = rooms.collect();
     if !rooms.is_empty() {
-        lines.push(format!("in the rooms {}", some(rooms)));
+        lines.push(format!("in the rooms {}", listed(rooms)));
     }
     lines
 }
 
+/// The line of evidence about the last activity.
 fn last(account: &Account) -> Option<String> {
     account.last.known().map(|when| format!("last activity: {when}"))
 }
 
-pub(super) fn sessions(e: &Evidence) -> Answer {
-    look(e, |jid, account| {
+pub(super) fn sessions(e: &Evidence) -> Judgement {
+    judge_account(e, |jid, account| {
         if matches!(account.exists, Reading::Known(false)) {
-            return no_matter("there is no such account");
+            return does_not_apply("there is no such account");
         }
         let sessions = known!(&account.sessions);
         let line = |session: &Session| {
@@ -105,7 +112,7 @@ pub(super) fn sessions(e: &Evidence) -> Answer {
         };
         let lines: Vec<String> = sessions.iter().map(line).collect();
         if sessions.is_empty() {
-            return fine(format!("{jid} is not connected")).with(last(account));
+            return passes(format!("{jid} is not connected")).with(last(account));
         }
         if sessions.iter().all(|session| session.priority < 0) {
             return problem(
@@ -114,14 +121,14 @@ pub(super) fn sessions(e: &Evidence) -> Answer {
             )
             .with(lines);
         }
-        fine(format!("{jid} has {}", count(sessions.len(), "session"))).with(lines)
+        passes(format!("{jid} has {}", count(sessions.len(), "session"))).with(lines)
     })
 }
 
-pub(super) fn messages(e: &Evidence) -> Answer {
-    look(e, |jid, account| {
+pub(super) fn messages(e: &Evidence) -> Judgement {
+    judge_account(e, |jid, account| {
         if matches!(account.exists, Reading::Known(false)) {
-            return no_matter("there is no such account");
+            return does_not_apply("there is no such account");
         }
         let archived = match &account.archived {
             Reading::Known(n) => format!("{} in its archive", count(*n, "message")),
@@ -129,13 +136,9 @@ pub(super) fn messages(e: &Evidence) -> Answer {
         };
         let waiting = *known!(&account.waiting);
         if waiting == 0 {
-            return fine(format!("no message waits for {jid}")).with([archived]);
+            return passes(format!("no message waits for {jid}")).with([archived]);
         }
-        let waits = if waiting == 1 {
-            "1 message waits".to_owned()
-        } else {
-            format!("{waiting} messages wait")
-        };
+        let waits = messages_wait(waiting);
         let banned = matches!(&account.banned, Reading::Known(Some(_)));
         match account.sessions.known().map(Vec::is_empty) {
             _ if banned => problem(format!("{waits} for {jid}, which is banned"), "lift the ban (see `account`), and have it log in"),

@@ -2,23 +2,23 @@
 
 use super::Symptom::{Account, Api, Delivery, Load, Start};
 use super::{
-    Check, Evidence, Symptom, account, api, configuration, delivery, load, login, operator, place,
-    start,
+    Check, Evidence, Judgement, Symptom, Topic, account, api, configuration, delivery, host, load,
+    login, operator, start,
 };
 
 const fn check(
     symptom: Symptom,
     name: &'static str,
     rank: u8,
-    look: fn(&Evidence) -> super::Answer,
+    judge: fn(&Evidence) -> Judgement,
 ) -> Check {
-    Check { symptom, name, rank, look }
+    Check { name, topic: Topic { symptom, rank }, cure: None, judge }
 }
 
-/// The checks that together show whether people can log in.
+/// The checks that together prove whether people can log in.
 pub const LOGIN_CHECKS: [&str; 3] = ["authentication", "listeners", "client_ports"];
 
-/// Every check, by symptom, in the order in which somebody would look.
+/// Every check, by symptom, in the order of the output.
 pub const CHECKS: [Check; 37] = [
     check(Start, "desired_state", 9, operator::desired_state),
     check(Start, "operator", 31, operator::runs),
@@ -29,10 +29,10 @@ pub const CHECKS: [Check; 37] = [
     check(Start, "last_words", 10, start::last_words),
     check(Start, "configuration", 6, configuration::declared),
     check(Start, "configuration_live", 5, configuration::live),
-    check(Start, "ports", 4, place::ports),
-    check(Start, "mounts", 3, place::mounts),
-    check(Start, "disk", 1, place::disk),
-    check(Start, "memory", 8, place::memory),
+    check(Start, "ports", 4, host::ports),
+    check(Start, "mounts", 3, host::mounts),
+    check(Start, "disk", 1, host::disk),
+    check(Start, "memory", 8, host::memory),
     check(Start, "supervision", 13, operator::supervision),
     check(Api, "control", 11, api::control),
     check(Api, "http_api", 15, api::http_api),

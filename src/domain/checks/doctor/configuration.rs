@@ -1,18 +1,18 @@
-//! What ejabberd itself says of its configuration, without being started.
+//! Checks of the configuration, by ejabberd's own offline check.
 
-use super::start::of_server;
-use super::words::{count, some};
-use super::{Answer, Checked, Evidence, fine, no_matter, problem, unknown};
+use super::parts::judge_server;
+use super::{Checked, Evidence, Judgement, does_not_apply, listed, passes, problem, unknown};
+use crate::domain::checks::text::count;
 use crate::domain::observed::Reading;
 
-pub(super) fn declared(e: &Evidence) -> Answer {
-    of_server(e, |server| match &server.declared {
-        None => no_matter("the file declares no configuration"),
+pub(super) fn declared(e: &Evidence) -> Judgement {
+    judge_server(e, |server| match &server.declared {
+        None => does_not_apply("the file declares no configuration"),
         Some(Reading::Unknown(why)) => unknown(why.clone()),
         Some(Reading::Known(checked)) => {
             let Checked { path, refused, .. } = checked;
             match refused {
-                None => fine(format!("ejabberd accepts {path}")),
+                None => passes(format!("ejabberd accepts {path}")),
                 Some(why) => problem(
                     format!("ejabberd refuses {path}, the declared configuration"),
                     format!(
@@ -26,14 +26,14 @@ pub(super) fn declared(e: &Evidence) -> Answer {
     })
 }
 
-pub(super) fn live(e: &Evidence) -> Answer {
-    of_server(e, |server| match (&server.live, &server.declared) {
-        (None, None) => no_matter("there is no server that has one"),
-        (None, Some(_)) => fine("what is on the server is what is declared"),
+pub(super) fn live(e: &Evidence) -> Judgement {
+    judge_server(e, |server| match (&server.live, &server.declared) {
+        (None, None) => does_not_apply("there is no server that has one"),
+        (None, Some(_)) => passes("what is on the server is what is declared"),
         (Some(Reading::Unknown(why)), _) => unknown(why.clone()),
         (Some(Reading::Known(live)), declared) => {
             let Checked { path, refused, differs } = live;
-            // What is declared is only a cure if it is good itself.
+            // The declared configuration is a cure only if ejabberd accepts it.
             let good =
                 matches!(declared, Some(Reading::Known(checked)) if checked.refused.is_none());
             if let Some(why) = refused {
@@ -53,13 +53,13 @@ pub(super) fn live(e: &Evidence) -> Answer {
                 .with(why.lines().map(str::to_owned));
             }
             if differs.is_empty() {
-                return fine(format!("ejabberd accepts {path} on the server"));
+                return passes(format!("ejabberd accepts {path} on the server"));
             }
             problem(
                 format!(
                     "the configuration on the server is not the declared one: {} ({})",
                     count(differs.len(), "difference"),
-                    some(differs)
+                    listed(differs)
                 ),
                 "`ejabberd-operator status` says why it is not in force (ConfigApplied); `ejabberd-operator plan` shows what would change, `retry` has it tried again",
             )

@@ -1,77 +1,63 @@
-//! What may be in the way of messages.
+//! Checks of the delivery of messages.
 
-use super::api::{bans_untold, of_alive};
-use super::words::{bytes, count, some};
-use super::{Answer, Archive, Delivery, Evidence, fine, no_matter, problem, unknown};
+use super::api::unknown_bans;
+use super::parts::judge_delivery;
+use super::{
+    Archive, Delivery, Evidence, HostModules, Judgement, RoomState, does_not_apply, known, listed,
+    messages_wait, passes, problem, unknown,
+};
+use crate::domain::checks::text::{bytes, count};
 use crate::domain::model::{Jid, RoomJid};
 use crate::domain::observed::Reading;
-use crate::domain::spec::{DesiredState, OptionValue};
+use crate::domain::spec::OptionValue;
 
-/// ejabberd stores no more messages in an archive of its own database when
-/// that has grown to this, and only logs it.
+/// The size in bytes at which ejabberd stops to store messages in an archive in its own
+/// database. ejabberd reports this in its log only.
 const ARCHIVE_LIMIT: i64 = 2_000_000_000;
 
-pub(super) fn look(e: &Evidence, judge: impl FnOnce(&Delivery, &DesiredState) -> Answer) -> Answer {
-    of_alive(e, |server, _| match &e.desired {
-        Some(desired) => judge(&server.delivery, desired),
-        None => unknown("the file does not say what there shall be"),
-    })
-}
-
-/// The value, or the reason why there is none as an answer.
-macro_rules! known {
-    ($reading:expr) => {
-        match $reading {
-            Reading::Known(value) => value,
-            Reading::Unknown(why) => return unknown(why.clone()),
-        }
-    };
-}
-pub(super) use known;
-
-pub(super) fn hosts(e: &Evidence) -> Answer {
-    look(e, |delivery, desired| {
+pub(super) fn hosts(e: &Evidence) -> Judgement {
+    judge_delivery(e, |delivery, desired| {
         let served = known!(&delivery.hosts);
-        let declared = || std::iter::once(&desired.host).chain(&desired.hosts);
+        let declared = || desired.all_hosts();
         let missing: Vec<_> =
             declared().filter(|host| !served.iter().any(|s| s == host.as_str())).collect();
         if missing.is_empty() {
-            return fine(format!("it serves {}", some(declared())));
+            return passes(format!("it serves {}", listed(declared())));
         }
         problem(
-            format!("it does not serve {}", some(missing)),
+            format!("it does not serve {}", listed(missing)),
             "add the host to `hosts` in the configuration (the file of spec.config.variants), or mend spec.host",
         )
-        .with([format!("it serves {}", some(served))])
+        .with([format!("it serves {}", listed(served))])
     })
 }
 
-pub(super) fn offline_storage(e: &Evidence) -> Answer {
-    look(e, |delivery, _| {
+pub(super) fn offline_storage(e: &Evidence) -> Judgement {
+    judge_delivery(e, |delivery, _| {
         let mut without = Vec::new();
-        for (host, (offline, _)) in &delivery.modules {
+        for (host, HostModules { offline, .. }) in &delivery.modules {
             if !*known!(offline) {
                 without.push(host);
             }
         }
         if without.is_empty() {
-            return fine("messages to who is not online are kept (mod_offline)");
+            return passes("messages to who is not online are kept (mod_offline)");
         }
         problem(
             format!(
                 "messages to who is not online are lost: mod_offline is not loaded for {}",
-                some(without)
+                listed(without)
             ),
             "add `mod_offline: {}` to `modules` in the configuration (the file of spec.config.variants)",
         )
     })
 }
 
-pub(super) fn archive(e: &Evidence) -> Answer {
-    look(e, |delivery, _| {
+pub(super) fn archive(e: &Evidence) -> Judgement {
+    judge_delivery(e, |delivery, _| {
         let (mut off, mut never, mut set) = (Vec::new(), Vec::new(), Vec::new());
-        for (host, (_, mam)) in &delivery.modules {
-            match known!(mam) {
+        for (host, HostModules { archive, .. }) in &delivery.modules {
+            match known!(archive) {
                 None => off.push(host),
                 Some(default) if default == "never" => never.push(host),
                 Some(default) => set.push(format!("{host}: default: {default}")),
@@ -79,7 +65,7 @@ pub(super) fn archive(e: &Evidence) -> Answer {
         }
         if !off.is_empty() {
             return problem(
-                format!("there is no archive: mod_mam is not loaded for {}", some(off)),
+                format!("there is no archive: mod_mam is not loaded for {}", listed(off)),
                 "add `mod_mam: {default: always}` to `modules` in the configuration (the file of spec.config.variants): without it a device that was away, and a room's history, lack what was said",
             );
         }
@@ -87,7 +73,7 @@ pub(super) fn archive(e: &Evidence) -> Answer {
             return problem(
                 format!(
                     "the archive keeps nothing unless a client asks for it: mod_mam has `default: never` for {}",
-                    some(never)
+                    listed(never)
                 ),
                 "set `default: always` under mod_mam in the configuration (the file of spec.config.variants)",
             );
@@ -112,9 +98,10 @@ pub(super) fn archive(e: &Evidence) -> Answer {
                 )
             }
             Reading::Known(Archive::Mnesia { messages, .. }) => {
-                fine(format!("the archive works: {} in it", count(*messages, "message"))).with(set)
+                passes(format!("the archive works: {} in it", count(*messages, "message")))
+                    .with(set)
             }
-            Reading::Known(Archive::Elsewhere(messages)) => fine(format!(
+            Reading::Known(Archive::Elsewhere(messages)) => passes(format!(
                 "the archive answers: {} of the declared accounts",
                 count(*messages, "message")
             ))
@@ -123,11 +110,11 @@ pub(super) fn archive(e: &Evidence) -> Answer {
     })
 }
 
-pub(super) fn rooms(e: &Evidence) -> Answer {
-    look(e, |delivery, desired| {
+pub(super) fn rooms(e: &Evidence) -> Judgement {
+    judge_delivery(e, |delivery, desired| {
         let rooms = known!(&delivery.rooms);
         if rooms.is_empty() {
-            return no_matter("no room is declared");
+            return does_not_apply("no room is declared");
         }
         let wants = |room: &RoomJid| {
             let declared = desired.rooms.as_ref().and_then(|rooms| rooms.get(room));
@@ -143,82 +130,84 @@ pub(super) fn rooms(e: &Evidence) -> Answer {
                 let has = if services.is_empty() {
                     "the server has no service for rooms: mod_muc is not loaded".to_owned()
                 } else {
-                    format!("the server has the services {}", some(services))
+                    format!("the server has the services {}", listed(services))
                 };
                 return problem(
-                    format!("declared rooms are at a service that the server does not have: {}", some(lost)),
+                    format!("declared rooms are at a service that the server does not have: {}", listed(lost)),
                     "correct `service` in the file, or add the name to `hosts` of mod_muc in the configuration",
                 )
                 .with([has]);
             }
         }
-        let gone: Vec<&RoomJid> =
-            rooms.iter().filter(|(_, mam)| mam.is_none()).map(|(room, _)| room).collect();
+        let in_state = |state: RoomState| {
+            let found = rooms.iter().filter(move |(_, found)| *found == state);
+            found.map(|(room, _)| room).collect()
+        };
+        let gone: Vec<&RoomJid> = in_state(RoomState::Missing);
         if !gone.is_empty() {
             return problem(
-                format!("declared rooms are not there: {}", some(gone)),
+                format!("declared rooms are not there: {}", listed(gone)),
                 "`ejabberd-operator apply` makes them, or an operator that runs; `ejabberd-operator status` says why it has not",
             );
         }
-        let off: Vec<&RoomJid> =
-            rooms.iter().filter(|(_, mam)| *mam == Some(false)).map(|(room, _)| room).collect();
+        let off: Vec<&RoomJid> = in_state(RoomState::NotArchived);
         let lost: Vec<&&RoomJid> = off.iter().filter(|room| wants(room)).collect();
         if !lost.is_empty() {
             return problem(
-                format!("rooms are not archived, though the file says so: {}", some(lost)),
+                format!("rooms are not archived, though the file says so: {}", listed(lost)),
                 "`ejabberd-operator apply` sets it, or an operator that runs",
             );
         }
         let note = (!off.is_empty())
-            .then(|| format!("not archived: {} (options: {{ mam: true }} has it so)", some(off)));
-        fine(format!("{} there, of those declared", count(rooms.len(), "room"))).with(note)
+            .then(|| format!("not archived: {} (options: {{ mam: true }} has it so)", listed(off)));
+        passes(format!("{} there, of those declared", count(rooms.len(), "room"))).with(note)
     })
 }
 
-pub(super) fn accounts(e: &Evidence) -> Answer {
-    look(e, |delivery, desired| {
+pub(super) fn accounts(e: &Evidence) -> Judgement {
+    judge_delivery(e, |delivery, desired| {
         if desired.users.is_none() {
-            return no_matter("no account is declared");
+            return does_not_apply("no account is declared");
         }
         let missing = known!(&delivery.missing);
         if missing.is_empty() {
-            return fine("every declared account is there");
+            return passes("every declared account is there");
         }
         problem(
-            format!("declared accounts are not there: {}", some(missing)),
+            format!("declared accounts are not there: {}", listed(missing)),
             "`ejabberd-operator apply` makes them, or an operator that runs; `ejabberd-operator status` says why it has not",
         )
     })
 }
 
-pub(super) fn bans(e: &Evidence) -> Answer {
-    look(e, |delivery, _| {
-        if let Some(why) = bans_untold(e) {
-            return no_matter(why);
+pub(super) fn bans(e: &Evidence) -> Judgement {
+    judge_delivery(e, |delivery, _| {
+        if let Some(why) = unknown_bans(e) {
+            return does_not_apply(why);
         }
         let banned = known!(&delivery.banned);
         if banned.is_empty() {
-            return fine("nobody is banned who is declared present");
+            return passes("nobody is banned who is declared present");
         }
         problem(
-            format!("banned on the server, and not in the file: {}", some(banned.iter().map(|(jid, _)| jid))),
+            format!("banned on the server, and not in the file: {}", listed(banned.iter().map(|(jid, _)| jid))),
             "write `state: present` for the account to have the ban lifted, or `state: banned` to have the file say it",
         )
         .with(banned.iter().map(|(jid, reason)| format!("{jid}: {reason}")))
     })
 }
 
-/// Whether somebody is connected, where that is known.
+/// Whether an account is connected; `None` if that is unknown.
 pub(super) fn is_online(delivery: &Delivery, jid: &Jid) -> Option<bool> {
     let connected = delivery.connected.known()?;
     let name = jid.to_string();
     Some(connected.iter().any(|full| full.split('/').next() == Some(name.as_str())))
 }
 
-pub(super) fn waiting(e: &Evidence) -> Answer {
-    look(e, |delivery, desired| {
+pub(super) fn waiting(e: &Evidence) -> Judgement {
+    judge_delivery(e, |delivery, desired| {
         if desired.users.as_ref().is_none_or(std::collections::BTreeMap::is_empty) {
-            return no_matter("no account is declared whose messages could be counted");
+            return does_not_apply("no account is declared whose messages could be counted");
         }
         let mut waiting: Vec<&(Jid, i64)> =
             known!(&delivery.waiting).iter().filter(|(_, n)| *n > 0).collect();
@@ -230,7 +219,7 @@ pub(super) fn waiting(e: &Evidence) -> Answer {
             )
         });
         let Some((most, _)) = waiting.first() else {
-            return fine("no message waits for a declared account").with(unasked);
+            return passes("no message waits for a declared account").with(unasked);
         };
         let total = waiting.iter().map(|(_, n)| n).fold(0, |sum: i64, n| sum.saturating_add(*n));
         let lines = waiting.iter().map(|(jid, n)| {
@@ -242,7 +231,7 @@ pub(super) fn waiting(e: &Evidence) -> Answer {
             format!("{}: for {jid}{online}", count(*n, "message"))
         });
         problem(
-            format!("{} for {}, most for {most}", if total == 1 { "1 message waits".to_owned() } else { format!("{total} messages wait") }, count(waiting.len(), "account")),
+            format!("{} for {}, most for {most}", messages_wait(total), count(waiting.len(), "account")),
             format!("they are delivered when it logs in: start its client; `ejabberd-operator doctor {most}` looks closer"),
         )
         .with(lines)

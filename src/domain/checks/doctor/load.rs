@@ -1,72 +1,75 @@
-//! What it uses.
+//! Checks of the resources that the server uses.
 
 use std::collections::BTreeMap;
 
-use super::api::of_alive;
-use super::delivery::known;
-use super::start::of_server;
-use super::words::{bytes, count, time};
-use super::{Answer, Evidence, Vm, fine, no_matter, problem, unknown};
+use super::parts::{judge_alive, judge_server};
+use super::{
+    Evidence, Judgement, Server, UsageSamples, Vm, does_not_apply, known, passes, problem, unknown,
+};
+use crate::domain::checks::text::{bytes, count, time};
 use crate::domain::observed::{ProcessState, Reading};
 
-/// More of all cores than this, in percent, is a lot.
+/// The share of all cores, in percent, from which the load is a problem.
 const BUSY_PERCENT: f64 = 80.0;
 
-/// More of a limit than this, in percent, is near it.
+/// The share of a limit, in percent, from which the usage is a problem.
 const NEAR_PERCENT: u64 = 90;
 
-/// So many sessions of one account are more than one person's devices.
+/// The number of sessions of one account that exceeds the devices of one person.
 const MANY_SESSIONS: usize = 10;
 
-/// So many starts without a long time of health in between are a loop.
+/// The number of starts, without a long healthy time between them, that is a loop.
 const MANY_STARTS: u32 = 3;
 
-/// So many processes that wait for each scheduler are a jam.
+/// The number of waiting processes for each scheduler that is a problem.
 const JAM: i64 = 10;
 
-pub(super) fn cpu(e: &Evidence) -> Answer {
-    of_server(e, |server| {
-        if e.shall_stop() && !matches!(server.process, Reading::Known(ProcessState::Running { .. }))
-        {
-            return no_matter("the server is stopped, as declared");
+/// Judges the usage of a server that runs.
+fn judge_usage(e: &Evidence, judge: impl FnOnce(&Server, &UsageSamples) -> Judgement) -> Judgement {
+    judge_server(e, |server| {
+        let runs = matches!(server.process, Reading::Known(ProcessState::Running { .. }));
+        if e.is_declared_stopped() && !runs {
+            return does_not_apply("the server is stopped, as declared");
         }
-        let (before, after, between) = known!(&server.load.usage);
+        judge(server, known!(&server.load.usage))
+    })
+}
+
+pub(super) fn cpu(e: &Evidence) -> Judgement {
+    judge_usage(e, |server, usage| {
+        let UsageSamples { before, after, elapsed } = usage;
         let cores = server.load.cores.max(1);
         let used =
-            (after.cpu_seconds - before.cpu_seconds).max(0.0) / between.as_secs_f64().max(0.001);
+            (after.cpu_seconds - before.cpu_seconds).max(0.0) / elapsed.as_secs_f64().max(0.001);
         let percent = used * 100.0;
         #[allow(clippy::cast_precision_loss, reason = "there are not 2^53 cores")]
         let share = percent / cores as f64;
-        let said = format!(
+        let usage = format!(
             "{percent:.0} % of one core over {:.1} s; the host has {cores}",
-            between.as_secs_f64()
+            elapsed.as_secs_f64()
         );
         if share < BUSY_PERCENT {
-            return fine(said);
+            return passes(usage);
         }
         problem(
-            said,
+            usage,
             "see `sessions`: one account that sends too much is held back by a shaper (shaper_rules in the configuration) or `state: banned`; a server that repairs its tables is done in minutes",
         )
     })
 }
 
-pub(super) fn memory(e: &Evidence) -> Answer {
-    of_server(e, |server| {
-        if e.shall_stop() && !matches!(server.process, Reading::Known(ProcessState::Running { .. }))
-        {
-            return no_matter("the server is stopped, as declared");
-        }
-        let used = known!(&server.load.usage).1.memory_bytes;
-        match server.diagnostics.known().and_then(|around| around.memory_limit) {
-            None => fine(format!("it has {}; there is no limit", bytes(used))),
+pub(super) fn memory(e: &Evidence) -> Judgement {
+    judge_usage(e, |server, usage| {
+        let used = usage.after.memory_bytes;
+        match server.diagnostics.known().and_then(|diagnostics| diagnostics.memory_limit) {
+            None => passes(format!("it has {}; there is no limit", bytes(used))),
             Some(limit) => {
-                let said = format!("it has {} of {}", bytes(used), bytes(limit));
+                let usage = format!("it has {} of {}", bytes(used), bytes(limit));
                 if used.saturating_mul(100) < limit.saturating_mul(NEAR_PERCENT) {
-                    return fine(said);
+                    return passes(usage);
                 }
                 problem(
-                    format!("{said}: the kernel kills it when it needs more"),
+                    format!("{usage}: the kernel kills it when it needs more"),
                     format!(
                         "`docker update --memory 1g --memory-swap 1g {}` gives it more at once; see `sessions` and `erlang` for who needs it",
                         e.name()
@@ -77,8 +80,8 @@ pub(super) fn memory(e: &Evidence) -> Answer {
     })
 }
 
-pub(super) fn erlang(e: &Evidence) -> Answer {
-    of_alive(e, |server, _| {
+pub(super) fn erlang(e: &Evidence) -> Judgement {
+    judge_alive(e, |server, _| {
         let Vm { processes, process_limit, ports, port_limit, memory, run_queue, schedulers } =
             *known!(&server.load.vm);
         let lines = [
@@ -105,12 +108,12 @@ pub(super) fn erlang(e: &Evidence) -> Answer {
             return problem("its VM has more to do than it gets done", "see `cpu` and `sessions`")
                 .with(lines);
         }
-        fine("its VM is far from its limits").with(lines)
+        passes("its VM is far from its limits").with(lines)
     })
 }
 
-pub(super) fn sessions(e: &Evidence) -> Answer {
-    of_alive(e, |server, _| {
+pub(super) fn sessions(e: &Evidence) -> Judgement {
+    judge_alive(e, |server, _| {
         let connected = known!(&server.delivery.connected);
         let mut by_account: BTreeMap<&str, usize> = BTreeMap::new();
         let mut by_host: BTreeMap<&str, usize> = BTreeMap::new();
@@ -125,20 +128,20 @@ pub(super) fn sessions(e: &Evidence) -> Answer {
         most.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
         lines
             .extend(most.iter().take(3).map(|(who, n)| format!("{who}: {}", count(*n, "session"))));
-        let said = count(connected.len(), "session");
+        let sessions = count(connected.len(), "session");
         match most.first() {
             Some((who, n)) if *n >= MANY_SESSIONS => problem(
-                format!("{who} has {n} of {said}"),
+                format!("{who} has {n} of {sessions}"),
                 "if that is abuse, write `state: banned` for it in the file, which ends its sessions; max_user_sessions (shaper_rules in the configuration) bounds everybody's",
             )
             .with(lines),
-            _ => fine(said).with(lines),
+            _ => passes(sessions).with(lines),
         }
     })
 }
 
-pub(super) fn registered(e: &Evidence) -> Answer {
-    of_alive(e, |server, _| {
+pub(super) fn registered(e: &Evidence) -> Judgement {
+    judge_alive(e, |server, _| {
         let mut lines = Vec::new();
         for (host, accounts) in &server.load.registered {
             let declared = e.desired.as_ref().and_then(|desired| desired.users.as_ref());
@@ -146,30 +149,30 @@ pub(super) fn registered(e: &Evidence) -> Answer {
                 declared.map_or(0, |users| users.keys().filter(|jid| jid.host == *host).count());
             lines.push(format!("{host}: {}, {ours} declared", count(*known!(accounts), "account")));
         }
-        fine("accounts are counted").with(lines)
+        passes("accounts are counted").with(lines)
     })
 }
 
-pub(super) fn restarts(e: &Evidence) -> Answer {
-    of_server(e, |server| {
+pub(super) fn restarts(e: &Evidence) -> Judgement {
+    judge_server(e, |server| {
         let mut lines = Vec::new();
-        if let Some(up) = server.answer.known().and_then(|alive| alive.uptime) {
+        if let Some(up) = server.response.known().and_then(|alive| alive.uptime) {
             lines.push(format!("up for {}", time(up)));
         }
-        let by_docker = server.diagnostics.known().map_or(0, |around| around.restarts);
+        let by_docker = server.diagnostics.known().map_or(0, |diagnostics| diagnostics.restarts);
         if by_docker > 0 {
             lines.push(format!("Docker started it again {by_docker} times"));
         }
-        let fares = e.status().and_then(|status| status.server.supervision.as_ref());
-        let starts = fares.map_or(0, |fares| fares.starts);
+        let supervision = e.status().and_then(|status| status.server.supervision.as_ref());
+        let starts = supervision.map_or(0, |supervision| supervision.starts);
         if starts > 0 {
             lines.push(format!(
                 "the operator started it {starts} times since it was last well for long"
             ));
         }
         lines.extend(
-            fares
-                .and_then(|fares| fares.last_cause.as_ref())
+            supervision
+                .and_then(|supervision| supervision.last_cause.as_ref())
                 .map(|cause| format!("it last ended because: {cause}")),
         );
         if starts >= MANY_STARTS || by_docker >= u64::from(MANY_STARTS) {
@@ -179,6 +182,6 @@ pub(super) fn restarts(e: &Evidence) -> Answer {
         if server.process.known().is_none() {
             return unknown("nothing is known of its process");
         }
-        fine("it is not started again and again").with(lines)
+        passes("it is not started again and again").with(lines)
     })
 }

@@ -1,19 +1,18 @@
-//! Whether people can log in: accounts are checked, listeners listen, and a
-//! client gets as far as the ways to log in.
+//! Checks of logins: the authentication methods work, the listeners listen, and a client gets
+//! as far as the login.
 
 use std::collections::BTreeMap;
 
-use super::api::of_alive;
-use super::delivery::{known, look};
-use super::words::{count, some};
+use super::parts::{judge_alive, judge_delivery};
 use super::{
-    Answer, Backend, BackendState, Behind, Client, Evidence, Opening, fine, no_matter, problem,
-    unknown,
+    Backend, BackendServer, BackendState, Client, Evidence, Judgement, Opening, PortTarget,
+    does_not_apply, known, listed, passes, problem, unknown,
 };
+use crate::domain::checks::text::count;
 use crate::domain::observed::Reading;
 
-pub(super) fn authentication(e: &Evidence) -> Answer {
-    of_alive(e, |server, _| {
+pub(super) fn authentication(e: &Evidence) -> Judgement {
+    judge_alive(e, |server, _| {
         let backends = known!(&server.delivery.backends);
         if backends.is_empty() {
             return problem(
@@ -25,7 +24,7 @@ pub(super) fn authentication(e: &Evidence) -> Answer {
         let failing: Vec<&Backend> =
             backends.iter().filter(|b| matches!(b.state, BackendState::Fails(_))).collect();
         if !failing.is_empty() {
-            let what = some(failing.iter().map(|backend| name(backend)));
+            let what = listed(failing.iter().map(|backend| name(backend)));
             let whole = failing.iter().any(|failing| {
                 let of_host = |other: &&Backend| other.host == failing.host;
                 backends.iter().filter(of_host).all(|b| matches!(b.state, BackendState::Fails(_)))
@@ -39,54 +38,57 @@ pub(super) fn authentication(e: &Evidence) -> Answer {
             return problem(format!("accounts are not checked by {what}: {who}"), cure(&failing))
                 .with(lines);
         }
-        let away: Vec<&Backend> =
-            backends.iter().filter(|b| b.servers.iter().any(|(_, why)| why.is_some())).collect();
+        let away: Vec<&Backend> = backends
+            .iter()
+            .filter(|b| b.servers.iter().any(|server| server.fault.is_some()))
+            .collect();
         if !away.is_empty() {
-            let what = some(away.iter().map(|backend| name(backend)));
+            let what = listed(away.iter().map(|backend| name(backend)));
             return problem(
                 format!("people can log in, but a server of {what} is away: if another server fails, they cannot"),
                 cure(&away),
             )
             .with(away.iter().flat_map(|backend| self::lines(backend)).collect::<Vec<_>>());
         }
-        let untold: Vec<&Backend> =
-            backends.iter().filter(|b| b.state == BackendState::Untold).collect();
-        if !untold.is_empty() {
-            let what = some(untold.iter().map(|backend| name(backend)));
+        let unverified: Vec<&Backend> =
+            backends.iter().filter(|b| b.state == BackendState::Unverified).collect();
+        if !unverified.is_empty() {
+            let what = listed(unverified.iter().map(|backend| name(backend)));
             return unknown(format!(
                 "whether {what} accepts a password cannot be seen from outside: log in with a client, or set spec.config.gate.canary"
             ))
             .with(lines);
         }
-        fine(format!("accounts are checked by {}", some(backends.iter().map(name)))).with(lines)
+        passes(format!("accounts are checked by {}", listed(backends.iter().map(name)))).with(lines)
     })
 }
 
+/// The name of a method in a sentence.
 fn name(backend: &Backend) -> String {
     format!("{} ({})", backend.method, backend.host)
 }
 
-/// Each server of a backend, or the backend itself.
+/// The lines of evidence about a method and its servers.
 fn lines(backend: &Backend) -> Vec<String> {
     let Backend { host, method, state, servers } = backend;
     let mut lines = Vec::new();
     if let BackendState::Fails(why) = state {
         lines.push(format!("{method} of {host}: {why}"));
     }
-    lines.extend(servers.iter().map(|(server, wrong)| match (wrong, state) {
-        (Some(wrong), _) => format!("{server}: {wrong}"),
-        (None, BackendState::Fails(_)) => format!("{server}: it accepts connections"),
-        (None, _) => format!("{server}: it answers"),
+    lines.extend(servers.iter().map(|BackendServer { name, fault }| match (fault, state) {
+        (Some(fault), _) => format!("{name}: {fault}"),
+        (None, BackendState::Fails(_)) => format!("{name}: it accepts connections"),
+        (None, _) => format!("{name}: it answers"),
     }));
     lines
 }
 
-/// The cure for backends that do not work. A backend that refuses connections has
-/// another cure than a backend that accepts them.
+/// The cure for methods that do not work. A server that refuses connections has another cure
+/// than a server that accepts them.
 fn cure(backends: &[&Backend]) -> String {
     let mut cures: BTreeMap<&str, String> = BTreeMap::new();
     for backend in backends {
-        let reachable = backend.servers.iter().any(|(_, wrong)| wrong.is_none());
+        let reachable = backend.servers.iter().any(|server| server.fault.is_none());
         let cure = match backend.method.as_str() {
             "ldap" if reachable => {
                 "where an LDAP server accepts connections, TLS (ldap_encrypt, ldap_tls_*), the bind (ldap_rootdn, ldap_password) or ldap_base is wrong: the server's log has its words"
@@ -110,8 +112,8 @@ fn cure(backends: &[&Backend]) -> String {
     cures.into_values().collect::<Vec<_>>().join("; ")
 }
 
-pub(super) fn listeners(e: &Evidence) -> Answer {
-    of_alive(e, |server, _| {
+pub(super) fn listeners(e: &Evidence) -> Judgement {
+    judge_alive(e, |server, _| {
         let all = known!(&server.delivery.listeners);
         if all.is_empty() {
             return problem(
@@ -119,14 +121,14 @@ pub(super) fn listeners(e: &Evidence) -> Answer {
                 "add the listeners that you need to `listen` in the configuration",
             );
         }
-        let place = |l: &super::Listening| {
+        let label = |l: &super::Listening| {
             format!("{}{} ({})", l.at, if l.udp { "/udp" } else { "" }, l.module)
         };
         let closed: Vec<String> =
-            all.iter().filter(|l| l.open == Reading::Known(false)).map(place).collect();
+            all.iter().filter(|l| l.open == Reading::Known(false)).map(label).collect();
         if !closed.is_empty() {
             return problem(
-                format!("it does not listen where its configuration says: {}", some(&closed)),
+                format!("it does not listen where its configuration says: {}", listed(&closed)),
                 format!(
                     "its log says why it could not open the port (`ejabberd-operator logs`); then `{} reload_config`",
                     e.ejabberdctl()
@@ -137,12 +139,12 @@ pub(super) fn listeners(e: &Evidence) -> Answer {
         let unseen: Vec<String> = all
             .iter()
             .filter_map(|l| match &l.open {
-                Reading::Unknown(why) => Some(format!("{}: {why}", place(l))),
+                Reading::Unknown(why) => Some(format!("{}: {why}", label(l))),
                 Reading::Known(_) => None,
             })
             .collect();
         if !unseen.is_empty() {
-            return unknown(format!("not every listener could be looked at: {}", some(&unseen)))
+            return unknown(format!("not every listener could be looked at: {}", listed(&unseen)))
                 .with(unseen);
         }
         let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
@@ -150,13 +152,13 @@ pub(super) fn listeners(e: &Evidence) -> Answer {
             *kinds.entry(listener.module.as_str()).or_default() += 1;
         }
         let kinds = kinds.iter().map(|(module, n)| format!("{n} × {module}"));
-        fine(format!("{} open: {}", count(all.len(), "listener"), some(kinds)))
-            .with(all.iter().map(place))
+        passes(format!("{} open: {}", count(all.len(), "listener"), listed(kinds)))
+            .with(all.iter().map(label))
     })
 }
 
-pub(super) fn client_ports(e: &Evidence) -> Answer {
-    look(e, |delivery, desired| {
+pub(super) fn client_ports(e: &Evidence) -> Judgement {
+    judge_delivery(e, |delivery, desired| {
         let clients = known!(&delivery.clients);
         if clients.is_empty() {
             return problem(
@@ -164,33 +166,37 @@ pub(super) fn client_ports(e: &Evidence) -> Answer {
                 "add one to `listen` in the configuration: `module: ejabberd_c2s`, or `ejabberd_http` with `ejabberd_http_ws` or `mod_bosh` among its request_handlers",
             );
         }
-        let (mut bad, mut good, mut untold, mut plain) =
+        let (mut bad, mut good, mut unobserved, mut plain) =
             (Vec::new(), Vec::new(), Vec::new(), false);
         for client in clients {
-            let place = format!("{}, {}", client.at, client.host);
-            match judge(client) {
-                Stream::Complete => good.push(place),
-                Stream::Untold(why) => untold.push(format!("{place}: {why}")),
-                Stream::Broken(what) => {
-                    plain |= what == NO_STARTTLS;
-                    bad.push(format!("{place}: {what}"));
+            let label = format!("{}, {}", client.at, client.host);
+            match progress(client) {
+                Stream::Complete => good.push(label),
+                Stream::Unobserved(why) => unobserved.push(format!("{label}: {why}")),
+                Stream::NoStarttls => {
+                    plain = true;
+                    bad.push(format!(
+                        "{label}: it does not offer STARTTLS, though its configuration says so"
+                    ));
                 }
+                Stream::Broken(why) => bad.push(format!("{label}: {why}")),
             }
         }
         if bad.is_empty() {
-            let hosts = std::iter::once(&desired.host).chain(&desired.hosts);
+            let hosts = desired.all_hosts();
             let opened = |host: &&crate::domain::model::Vhost| {
-                clients.iter().any(|c| c.host == **host && judge(c) == Stream::Complete)
+                clients.iter().any(|c| c.host == **host && progress(c) == Stream::Complete)
             };
             let unseen: Vec<_> = hosts.filter(|host| !opened(host)).collect();
             if !unseen.is_empty() {
                 return unknown(format!(
                     "whether clients of {} come in could not be seen",
-                    some(unseen)
+                    listed(unseen)
                 ))
-                .with(untold);
+                .with(unobserved);
             }
-            return fine(format!("clients come as far as the login: {}", some(good))).with(untold);
+            return passes(format!("clients come as far as the login: {}", listed(good)))
+                .with(unobserved);
         }
         let cure = if plain {
             "put a certificate that it can read where `certfiles` in the configuration says (spec.config.files): without one nobody can log in who wants TLS".to_owned()
@@ -201,74 +207,74 @@ pub(super) fn client_ports(e: &Evidence) -> Answer {
                 e.restart()
             )
         };
-        problem(format!("a client port does not serve clients: {}", some(&bad)), cure).with(bad)
+        problem(format!("a client port does not serve clients: {}", listed(&bad)), cure).with(bad)
     })
 }
 
-/// The cure where a client port does not offer what the configuration sets.
-const NO_STARTTLS: &str = "it does not offer STARTTLS, though its configuration says so";
-
-/// How far a client comes.
+/// How far a client gets.
 #[derive(Debug, PartialEq, Eq)]
 enum Stream {
-    /// Up to the ways to log in.
+    /// The client gets as far as the login.
     Complete,
-    /// That could not be seen, and why.
-    Untold(String),
-    /// Not so far, and why.
+    /// That could not be observed, for this reason.
+    Unobserved(String),
+    /// The listener does not offer the STARTTLS that its configuration sets.
+    NoStarttls,
+    /// The client does not get that far, for another reason.
     Broken(String),
 }
 
-fn judge(client: &Client) -> Stream {
+/// How far `client` gets, by the response.
+fn progress(client: &Client) -> Stream {
     let broken = |why: &str| Stream::Broken(why.to_owned());
-    let said = match &client.says {
+    let response = match &client.response {
         Reading::Unknown(why) => return Stream::Broken(why.clone()),
-        Reading::Known(said) => said,
+        Reading::Known(response) => response,
     };
     let over_http = matches!(client.opening, Opening::Websocket | Opening::Bosh);
-    if said.contains("host-unknown") {
+    if response.contains("host-unknown") {
         return broken("it does not know the host");
     }
     if client.opening == Opening::Starttls
-        && said.contains("stream:")
-        && !said.contains("urn:ietf:params:xml:ns:xmpp-tls")
+        && response.contains("stream:")
+        && !response.contains("urn:ietf:params:xml:ns:xmpp-tls")
     {
-        return broken(NO_STARTTLS);
+        return Stream::NoStarttls;
     }
-    if said.contains("<mechanism>") {
+    if response.contains("<mechanism>") {
         return Stream::Complete;
     }
-    let status = said.strip_prefix("HTTP/1.").and_then(|rest| rest.split_whitespace().nth(1));
+    let status = response.strip_prefix("HTTP/1.").and_then(|rest| rest.split_whitespace().nth(1));
     match status {
-        // `websocket_origin` refuses a client that does not say where it is from.
+        // `websocket_origin` refuses a client without an `Origin`.
         Some("403") if client.opening == Opening::Websocket => {
-            return Stream::Untold("it serves the pages of websocket_origin alone".to_owned());
+            return Stream::Unobserved("it serves the pages of websocket_origin alone".to_owned());
         }
         Some("101" | "200") => {}
         Some(status) if over_http => return Stream::Broken(format!("it answers HTTP {status}")),
         _ => {}
     }
-    if !said.contains("stream:") {
+    if !response.contains("stream:") {
         return broken("it does not speak XMPP");
     }
     broken("it offers no way to log in")
 }
 
-pub(super) fn published(e: &Evidence) -> Answer {
-    of_alive(e, |server, _| {
+pub(super) fn published(e: &Evidence) -> Judgement {
+    judge_alive(e, |server, _| {
         let ports = known!(&server.delivery.published);
         if ports.is_empty() {
-            return no_matter("no port is published");
+            return does_not_apply("no port is published");
         }
-        let of = |wanted: Behind| -> Vec<String> {
-            let found = ports.iter().filter(|(_, behind)| *behind == wanted);
+        let of = |wanted: PortTarget| -> Vec<String> {
+            let found = ports.iter().filter(|(_, target)| *target == wanted);
             found.map(|(port, _)| port.to_string()).collect()
         };
-        let (loopback, nothing) = (of(Behind::Loopback), of(Behind::Nothing));
+        let (loopback, nothing) = (of(PortTarget::Loopback), of(PortTarget::Nothing));
         if loopback.is_empty() && nothing.is_empty() {
-            return fine(format!(
+            return passes(format!(
                 "published ports lead to a listener: {}",
-                some(of(Behind::Socket))
+                listed(of(PortTarget::Socket))
             ));
         }
         let mut cures = Vec::new();
@@ -280,7 +286,7 @@ pub(super) fn published(e: &Evidence) -> Answer {
         }
         let bad: Vec<&String> = loopback.iter().chain(&nothing).collect();
         problem(
-            format!("published ports that nobody can reach: {}", some(&bad)),
+            format!("published ports that nobody can reach: {}", listed(&bad)),
             cures.join("; "),
         )
         .with(loopback.iter().map(|port| {

@@ -1,11 +1,10 @@
-//! What may be wrong when somebody says that something is.
+//! The diagnosis of a server that does not work as expected.
 //!
-//! Pure: [`diagnose`] judges an [`Evidence`] that somebody else gathered. There
-//! is one list of checks, grouped by what people notice ([`Symptom`]). What
-//! could not be looked at is [`Verdict::Unknown`], never fine; what does not
-//! concern this server is [`Verdict::DoesNotApply`]. Each problem comes with what
-//! was seen and what to do about it: an edit of the file or a command of this
-//! program where one helps, because nobody is to log in to the host.
+//! Pure: [`diagnose`] judges [`Evidence`] that the engine and the command collected. [`CHECKS`]
+//! is the only list, grouped by [`Symptom`]. Missing evidence gives [`Verdict::Unknown`], which
+//! never counts as passed. Each problem names its evidence and its cure. Where possible the cure
+//! is a change of the desired state or a command of this program, because administrators do not
+//! log in to the host.
 
 mod account;
 mod api;
@@ -13,41 +12,63 @@ mod checks;
 mod configuration;
 mod delivery;
 mod evidence;
+mod host;
 mod load;
 mod login;
 mod operator;
-mod place;
+mod parts;
 mod start;
 #[cfg(test)]
 mod tests;
-mod words;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+pub use super::check::Verdict;
+use super::check::{Judgement, does_not_apply, known, passes, problem, unknown};
+use super::text;
 pub use checks::{CHECKS, LOGIN_CHECKS};
 pub use evidence::*;
 
-/// What people notice.
+/// The most items that a sentence lists.
+const MAX_LISTED: usize = 5;
+
+/// A check of the diagnosis.
+pub type Check = super::Check<Evidence, Topic>;
+
+/// The result of one check.
+pub type Finding = super::Finding<Topic>;
+
+/// What the list states about a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Topic {
+    /// The symptom that a failure can explain.
+    pub symptom: Symptom,
+    /// How close a failure is to the root cause. Of several problems, the problem with the
+    /// smallest rank probably causes the others.
+    rank: u8,
+}
+
+/// A symptom that people notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Symptom {
-    /// The server does not start, or not for long.
+    /// The server does not start, or stops soon after its start.
     Start,
-    /// The API cannot be reached.
+    /// The API does not respond.
     Api,
     /// Messages do not arrive.
     Delivery,
-    /// It uses a lot.
+    /// The server uses a lot of processor time or memory.
     Load,
-    /// Something is wrong with one account.
+    /// One account has a problem.
     Account,
 }
 
 impl Symptom {
-    /// Every one, in the order in which they are looked at.
+    /// Every symptom, in the order of the output.
     pub const ALL: [Self; 5] = [Self::Start, Self::Api, Self::Delivery, Self::Load, Self::Account];
 
-    /// In words.
+    /// The symptom in words.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
@@ -60,118 +81,51 @@ impl Symptom {
     }
 }
 
-/// What a look at one thing came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// Nothing is wrong with it.
-    Fine,
-    /// Something is.
-    Problem,
-    /// It could not be looked at.
-    Unknown,
-    /// It does not concern this server.
-    DoesNotApply,
-}
-
-/// What a look at one thing found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// What it may explain.
-    pub symptom: Symptom,
-    /// The fixed name of the check.
-    pub check: &'static str,
-    /// What it came to.
-    pub verdict: Verdict,
-    /// What was found, in a sentence; of what is not known, why.
-    pub seen: String,
-    /// What shows it: lines of a log, numbers, paths.
-    pub evidence: Vec<String>,
-    /// What to do about it.
-    #[serde(rename = "do")]
-    pub todo: Option<String>,
-}
-
-/// One check.
-#[derive(Debug, Clone, Copy)]
-pub struct Check {
-    /// What it may explain.
-    pub symptom: Symptom,
-    /// Its name; never changes.
-    pub name: &'static str,
-    /// How near the root of things it is: of several problems, that with the
-    /// smallest number is likely to be the cause of the others.
-    rank: u8,
-    look: fn(&Evidence) -> Answer,
-}
-
-/// More lines of evidence than this help nobody.
-const MOST_EVIDENCE: usize = 6;
-
-/// Goes through the checks for these symptoms, in the order of the list.
+/// Runs the checks for these symptoms, in the order of the list.
 #[must_use]
 pub fn diagnose(evidence: &Evidence, symptoms: &[Symptom]) -> Vec<Finding> {
-    let wanted = CHECKS.iter().filter(|check| symptoms.contains(&check.symptom));
-    wanted
-        .map(|check| {
-            let Answer { verdict, seen, evidence: mut lines, todo } = (check.look)(evidence);
-            if lines.len() > MOST_EVIDENCE {
-                let more = lines.len() - (MOST_EVIDENCE - 1);
-                lines.truncate(MOST_EVIDENCE - 1);
-                lines.push(format!("and {more} more"));
-            }
-            let (symptom, check) = (check.symptom, check.name);
-            Finding { symptom, check, verdict, seen, evidence: lines, todo }
-        })
-        .collect()
+    let wanted = CHECKS.iter().filter(|check| symptoms.contains(&check.topic.symptom));
+    wanted.map(|check| check.run(evidence)).collect()
 }
 
-/// The problem that is likely to be the cause of the others.
+/// The problem that probably causes the others.
 #[must_use]
 pub fn likely(findings: &[Finding]) -> Option<&Finding> {
-    let rank = |finding: &&Finding| {
-        let check = CHECKS.iter().find(|check| check.name == finding.check);
-        check.map_or(u8::MAX, |check| check.rank)
-    };
-    findings.iter().filter(|finding| finding.verdict == Verdict::Problem).min_by_key(rank)
+    let problems = findings.iter().filter(|finding| finding.verdict == Verdict::Fails);
+    problems.min_by_key(|finding| finding.topic.rank)
 }
 
-/// What a check answers.
-struct Answer {
-    verdict: Verdict,
-    seen: String,
-    evidence: Vec<String>,
-    todo: Option<String>,
-}
-
-impl Answer {
-    fn new(verdict: Verdict, seen: impl Into<String>) -> Self {
-        Self { verdict, seen: seen.into(), evidence: Vec::new(), todo: None }
-    }
-
-    fn with(mut self, evidence: impl IntoIterator<Item = String>) -> Self {
-        self.evidence.extend(evidence);
-        self
-    }
-
-    fn todo(mut self, todo: impl Into<String>) -> Self {
-        self.todo = Some(todo.into());
-        self
+/// The published form: an entry of `checks`, and `likely`, in the output of
+/// `doctor --output json`.
+impl Serialize for Finding {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Published<'f> {
+            symptom: Symptom,
+            check: &'static str,
+            verdict: &'static str,
+            seen: &'f str,
+            evidence: &'f [String],
+            r#do: Option<&'f str>,
+        }
+        let Self { check, topic: Topic { symptom, rank: _ }, verdict, seen, evidence, cure } = self;
+        let verdict = match verdict {
+            Verdict::Passes => "fine",
+            Verdict::Fails => "problem",
+            Verdict::Unknown => "unknown",
+            Verdict::DoesNotApply => "does-not-apply",
+        };
+        let (symptom, r#do) = (*symptom, cure.as_deref());
+        Published { symptom, check, verdict, seen, evidence, r#do }.serialize(serializer)
     }
 }
 
-fn fine(seen: impl Into<String>) -> Answer {
-    Answer::new(Verdict::Fine, seen)
+/// The items for a sentence.
+fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    text::list(MAX_LISTED, items)
 }
 
-fn problem(seen: impl Into<String>, todo: impl Into<String>) -> Answer {
-    Answer::new(Verdict::Problem, seen).todo(todo)
-}
-
-fn unknown(why: impl Into<String>) -> Answer {
-    Answer::new(Verdict::Unknown, why)
-}
-
-fn no_matter(why: impl Into<String>) -> Answer {
-    Answer::new(Verdict::DoesNotApply, why)
+/// The sentence part that counts waiting messages.
+fn messages_wait(number: i64) -> String {
+    if number == 1 { "1 message waits".to_owned() } else { format!("{number} messages wait") }
 }

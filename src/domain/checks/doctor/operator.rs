@@ -1,15 +1,15 @@
-//! The file and the operator.
+//! Checks of the desired state, the operator and its state directory.
 
-use super::words::{bytes, count};
-use super::{Answer, Evidence, File, Usable, fine, no_matter, problem};
+use super::{Evidence, File, Judgement, Usable, does_not_apply, passes, problem};
+use crate::domain::checks::text::{bytes, count};
 use crate::domain::observed::{ProcessState, Reading};
 use crate::domain::status::{ConditionStatus, ConditionType, Status};
 
-pub(super) fn desired_state(e: &Evidence) -> Answer {
+pub(super) fn desired_state(e: &Evidence) -> Judgement {
     match &e.file {
         File::Valid { path, revision, warnings } => {
             let short: String = revision.chars().take(12).collect();
-            fine(format!("{path} is valid: revision {short}")).with(warnings.iter().cloned())
+            passes(format!("{path} is valid: revision {short}")).with(warnings.iter().cloned())
         }
         File::Invalid { path, problems } => {
             let rest = if e.desired.is_some() {
@@ -31,8 +31,8 @@ pub(super) fn desired_state(e: &Evidence) -> Answer {
     }
 }
 
-pub(super) fn runs(e: &Evidence) -> Answer {
-    let Some(status) = &e.operator.answers else { return absent(e) };
+pub(super) fn runs(e: &Evidence) -> Judgement {
+    let Some(status) = &e.operator.response else { return absent(e) };
     let holds = |kind| status.get(kind).map(|condition| condition.status);
     let wrong = |kind: ConditionType| match kind {
         ConditionType::Stalled | ConditionType::Degraded => {
@@ -41,7 +41,7 @@ pub(super) fn runs(e: &Evidence) -> Answer {
         ConditionType::Reconciling => false,
         _ => holds(kind) == Some(ConditionStatus::False),
     };
-    let said = |kind: ConditionType| {
+    let described = |kind: ConditionType| {
         let condition = status.get(kind)?;
         Some(format!(
             "{kind}={} {}: {}",
@@ -51,12 +51,12 @@ pub(super) fn runs(e: &Evidence) -> Answer {
         ))
     };
     let lines: Vec<String> =
-        ConditionType::ALL.into_iter().filter(|kind| wrong(*kind)).filter_map(said).collect();
+        ConditionType::ALL.into_iter().filter(|kind| wrong(*kind)).filter_map(described).collect();
     if holds(ConditionType::Ready) == Some(ConditionStatus::True) && lines.is_empty() {
-        return fine("one runs, and says that all is as declared");
+        return passes("one runs, and says that all is as declared");
     }
     if lines.is_empty() {
-        return fine("one runs, and is at work").with(said(ConditionType::Ready));
+        return passes("one runs, and is at work").with(described(ConditionType::Ready));
     }
     problem(
         "one runs, and says that something is wrong",
@@ -65,9 +65,9 @@ pub(super) fn runs(e: &Evidence) -> Answer {
     .with(lines)
 }
 
-/// No operator answers.
-fn absent(e: &Evidence) -> Answer {
-    let last = e.operator.remembered.known().and_then(Option::as_deref).map(last_words);
+/// Judges a server without an operator that responds.
+fn absent(e: &Evidence) -> Judgement {
+    let last = e.operator.remembered.known().and_then(Option::as_deref).map(last_status);
     let here = format!("no operator runs with the state directory {}", e.operator.directory);
     if let Reading::Known(Some(pid)) = e.operator.lock {
         return problem(
@@ -79,53 +79,54 @@ fn absent(e: &Evidence) -> Answer {
     let down = e.server.as_ref().is_some_and(|server| {
         matches!(server.process, Reading::Known(ref state) if !matches!(state, ProcessState::Running { .. }))
     });
-    if down && !e.shall_stop() {
+    if down && !e.is_declared_stopped() {
         return problem(
             format!("{here}: nobody starts the server again"),
             "start it: `systemctl start ejabberd-operator`, or `ejabberd-operator run`; with another state directory, say so with --state-dir",
         )
         .with(last);
     }
-    no_matter(format!("{here}: nobody starts the server again when it dies")).with(last)
+    does_not_apply(format!("{here}: nobody starts the server again when it dies")).with(last)
 }
 
-fn last_words(status: &Status) -> String {
+/// The line of evidence from the last status of an operator.
+fn last_status(status: &Status) -> String {
     let ready = status.get(ConditionType::Ready);
     let message = ready.map_or("", |condition| condition.message.as_str());
     let when = status.last_attempt.map_or_else(|| "?".to_owned(), |at| format!("{at:.0}"));
     format!("what the last one knew, {when}: {message}")
 }
 
-pub(super) fn state_directory(e: &Evidence) -> Answer {
+pub(super) fn state_directory(e: &Evidence) -> Judgement {
     let operator = &e.operator;
-    let place = &operator.directory;
+    let path = &operator.directory;
     match &operator.usable {
-        Usable::NotThere => {
-            return no_matter(format!("{place} is not there: no operator has run with it yet"));
+        Usable::Missing => {
+            return does_not_apply(format!("{path} is not there: no operator has run with it yet"));
         }
-        Usable::No(why) if operator.answers.is_some() => {
-            return fine(format!("its operator answers; this user may not write to {place}"))
+        Usable::No(why) if operator.response.is_some() => {
+            return passes(format!("its operator answers; this user may not write to {path}"))
                 .with([why.clone()]);
         }
         Usable::No(why) => {
             return problem(
-                format!("{place} cannot be used by this user"),
-                format!("run this as the operator's user; that has to own {place} (`chown -R USER {place}`)"),
+                format!("{path} cannot be used by this user"),
+                format!("run this as the operator's user; that has to own {path} (`chown -R USER {path}`)"),
             )
             .with([why.clone()]);
         }
         Usable::Yes => {}
     }
-    if let Some(space) = operator.space.as_ref().filter(|space| super::place::is_full(space)) {
+    if let Some(space) = operator.space.as_ref().filter(|space| super::host::is_full(space)) {
         return problem(
-            format!("the disk that holds {place} is full: {} are free", bytes(space.free)),
+            format!("the disk that holds {path} is full: {} are free", bytes(space.free)),
             "make room there: without it the operator remembers nothing and does nothing",
         );
     }
     if let Reading::Unknown(why) = &operator.remembered {
         return problem(
-            format!("what is remembered in {place} cannot be read"),
-            format!("if it is damaged, move {place} away: an operator with an empty memory owns nothing, and so deletes nothing"),
+            format!("what is remembered in {path} cannot be read"),
+            format!("if it is damaged, move {path} away: an operator with an empty memory owns nothing, and so deletes nothing"),
         )
         .with([why.clone()]);
     }
@@ -134,27 +135,27 @@ pub(super) fn state_directory(e: &Evidence) -> Answer {
         Reading::Known(None) => "nobody has its lock".to_owned(),
         Reading::Unknown(why) => why.clone(),
     };
-    fine(format!("{place} can be written; {holder}"))
+    passes(format!("{path} can be written; {holder}"))
 }
 
-pub(super) fn supervision(e: &Evidence) -> Answer {
-    let Some(fares) = e.status().and_then(|status| status.server.supervision.as_ref()) else {
-        return no_matter("no operator has looked after this server, as far as is remembered");
+pub(super) fn supervision(e: &Evidence) -> Judgement {
+    let Some(supervision) = e.status().and_then(|status| status.server.supervision.as_ref()) else {
+        return does_not_apply("no operator has looked after this server, as far as is remembered");
     };
     let cause: Vec<String> =
-        fares.last_cause.iter().map(|c| format!("it last ended because: {c}")).collect();
-    let starts = match fares.starts {
+        supervision.last_cause.iter().map(|c| format!("it last ended because: {c}")).collect();
+    let starts = match supervision.starts {
         0 => "no start was needed lately".to_owned(),
         n => format!("{} since it was last well for long", count(n, "start")),
     };
-    let word = if e.operator.answers.is_some() { "the operator" } else { "the last operator" };
-    let waits = fares.next_start.filter(|next| *next > e.now);
+    let operator = if e.operator.response.is_some() { "the operator" } else { "the last operator" };
+    let waits = supervision.next_start.filter(|next| *next > e.now);
     match waits {
         Some(next) => problem(
-            format!("{word} waits with the next start until {next:.0}: {starts}"),
+            format!("{operator} waits with the next start until {next:.0}: {starts}"),
             "mend the cause; it is tried again then, or at once with `ejabberd-operator retry`",
         )
         .with(cause),
-        None => fine(format!("{word} has it as {}: {starts}", fares.state)).with(cause),
+        None => passes(format!("{operator} has it as {}: {starts}", supervision.state)).with(cause),
     }
 }

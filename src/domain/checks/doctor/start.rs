@@ -1,76 +1,77 @@
-//! What keeps a server from starting, in what runs it.
+//! Checks of the runtime that starts the server: engine, image, process and log.
 
-use super::words::time;
-use super::{Answer, Evidence, Server, fine, no_matter, problem, unknown};
+use super::parts::judge_server;
+use super::{Evidence, Judgement, Server, does_not_apply, known, passes, problem, unknown};
+use crate::domain::checks::text::time;
 use crate::domain::observed::{PAUSED, ProcessState, Reading};
 
-/// Looks at the server, where the file says which it is.
-pub(super) fn of_server(e: &Evidence, look: impl FnOnce(&Server) -> Answer) -> Answer {
-    match &e.server {
-        Some(server) => look(server),
-        None => unknown("the file does not say which server"),
-    }
+/// A known failure of the Docker engine.
+struct EngineFailure {
+    /// A part of the error message. Its first letter is left out, because its case varies.
+    message: &'static str,
+    what: &'static str,
+    cure: &'static str,
 }
 
-/// What kind of trouble the engine's words tell of, and what helps.
-const TROUBLES: [(&str, &str, &str); 5] = [
-    (
-        "ermission denied",
-        "this user may not talk to it",
-        "run as root, or `usermod -aG docker USER` (which makes USER root of the host) and log in again",
-    ),
-    (
-        "o such file",
-        "its socket is not there",
-        "`systemctl start docker`, or mend spec.server.docker.engine if the socket is elsewhere",
-    ),
-    (
-        "ocket not found",
-        "its socket is not there",
-        "`systemctl start docker`, or mend spec.server.docker.engine if the socket is elsewhere",
-    ),
-    (
-        "onnection refused",
-        "its socket is there and nobody listens",
-        "`systemctl restart docker`; `journalctl -u docker` tells why it ended",
-    ),
-    (
-        "no answer within",
-        "it does not answer",
-        "`systemctl restart docker` (containers end with it, unless it has `live-restore`)",
-    ),
+/// The known failures of the Docker engine.
+const ENGINE_FAILURES: [EngineFailure; 5] = [
+    EngineFailure {
+        message: "ermission denied",
+        what: "this user may not talk to it",
+        cure: "run as root, or `usermod -aG docker USER` (which makes USER root of the host) and log in again",
+    },
+    EngineFailure {
+        message: "o such file",
+        what: "its socket is not there",
+        cure: "`systemctl start docker`, or mend spec.server.docker.engine if the socket is elsewhere",
+    },
+    EngineFailure {
+        message: "ocket not found",
+        what: "its socket is not there",
+        cure: "`systemctl start docker`, or mend spec.server.docker.engine if the socket is elsewhere",
+    },
+    EngineFailure {
+        message: "onnection refused",
+        what: "its socket is there and nobody listens",
+        cure: "`systemctl restart docker`; `journalctl -u docker` tells why it ended",
+    },
+    EngineFailure {
+        message: "no answer within",
+        what: "it does not answer",
+        cure: "`systemctl restart docker` (containers end with it, unless it has `live-restore`)",
+    },
 ];
 
-pub(super) fn engine(e: &Evidence) -> Answer {
-    of_server(e, |server| {
+pub(super) fn engine(e: &Evidence) -> Judgement {
+    judge_server(e, |server| {
         let Some(docker) = e.docker() else {
-            return no_matter("the server is a process of this host, without an engine");
+            return does_not_apply("the server is a process of this host, without an engine");
         };
         let why = match &server.process {
             Reading::Known(_) => {
-                return fine(format!("the Docker engine at {} answers", docker.engine));
+                return passes(format!("the Docker engine at {} answers", docker.engine));
             }
             Reading::Unknown(why) => why,
         };
-        let known = TROUBLES.iter().find(|(words, ..)| why.contains(words));
+        let known = ENGINE_FAILURES.iter().find(|failure| why.contains(failure.message));
         let (what, cure) = known.map_or(
             ("it answers with an error", "`docker info` and `journalctl -u docker` tell more"),
-            |(_, what, cure)| (*what, *cure),
+            |failure| (failure.what, failure.cure),
         );
         problem(format!("the Docker engine at {} cannot be used: {what}", docker.engine), cure)
             .with([why.clone()])
     })
 }
 
-pub(super) fn image(e: &Evidence) -> Answer {
-    of_server(e, |server| {
+pub(super) fn image(e: &Evidence) -> Judgement {
+    judge_server(e, |server| {
         if e.docker().is_none() {
-            return no_matter("an installed ejabberd needs none");
+            return does_not_apply("an installed ejabberd needs none");
         }
         match &server.diagnostics {
             Reading::Unknown(why) => unknown(why.clone()),
-            Reading::Known(around) => match &around.image {
-                Some((name, true)) => fine(format!("{name} is there")),
+            Reading::Known(diagnostics) => match &diagnostics.image {
+                Some((name, true)) => passes(format!("{name} is there")),
                 Some((name, false)) => problem(
                     format!(
                         "there is no container, and the image {name} to make one of is not there"
@@ -86,16 +87,13 @@ pub(super) fn image(e: &Evidence) -> Answer {
     })
 }
 
-pub(super) fn process(e: &Evidence) -> Answer {
-    of_server(e, |server| {
-        let state = match &server.process {
-            Reading::Known(state) => state,
-            Reading::Unknown(why) => return unknown(why.clone()),
-        };
+pub(super) fn process(e: &Evidence) -> Judgement {
+    judge_server(e, |server| {
+        let state = known!(&server.process);
         let name = e.name();
         let in_docker = e.docker().is_some();
-        let around = server.diagnostics.known();
-        let since = around.and_then(|around| around.started);
+        let diagnostics = server.diagnostics.known();
+        let since = diagnostics.and_then(|diagnostics| diagnostics.started);
         let since = since.map(|at| format!(" since {at:.0}")).unwrap_or_default();
         match state {
             ProcessState::Running { health } if health.as_deref() == Some(PAUSED) => problem(
@@ -106,18 +104,18 @@ pub(super) fn process(e: &Evidence) -> Answer {
                     "send it the signal CONT".to_owned()
                 },
             ),
-            ProcessState::Running { health: _ } if e.shall_stop() => problem(
+            ProcessState::Running { health: _ } if e.is_declared_stopped() => problem(
                 format!("{name} runs{since}, and the file declares it stopped"),
                 "an operator that runs stops it; or set spec.server.state: running",
             ),
             ProcessState::Running { health } => {
                 let health = health
                     .as_ref()
-                    .map_or_else(String::new, |word| format!("; the engine calls it {word}"));
-                fine(format!("{name} runs{since}{health}"))
+                    .map_or_else(String::new, |state| format!("; the engine calls it {state}"));
+                passes(format!("{name} runs{since}{health}"))
             }
-            _ if e.shall_stop() => {
-                fine(format!("{name} does not run, as spec.server.state: stopped declares"))
+            _ if e.is_declared_stopped() => {
+                passes(format!("{name} does not run, as spec.server.state: stopped declares"))
             }
             ProcessState::Absent => problem(
                 if in_docker {
@@ -147,18 +145,18 @@ pub(super) fn process(e: &Evidence) -> Answer {
     })
 }
 
-/// When it began and ended, and who else starts it.
+/// When the server started and stopped, and what else restarts the server.
 fn times(server: &Server) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(around) = server.diagnostics.known() {
-        if let (Some(from), Some(to)) = (around.started, around.ended) {
+    if let Some(diagnostics) = server.diagnostics.known() {
+        if let (Some(from), Some(to)) = (diagnostics.started, diagnostics.ended) {
             let ran = u64::try_from(to.duration_since(from).as_secs()).unwrap_or(0);
             lines.push(format!("it ran from {from:.0} to {to:.0}: {}", time(ran)));
         }
-        if around.restarts > 0 {
-            lines.push(format!("Docker has started it again {} times", around.restarts));
+        if diagnostics.restarts > 0 {
+            lines.push(format!("Docker has started it again {} times", diagnostics.restarts));
         }
-        lines.extend(around.error.iter().map(|why| format!("Docker said: {why}")));
+        lines.extend(diagnostics.error.iter().map(|why| format!("Docker said: {why}")));
     }
     if let Some(by) = server.drift.known().and_then(|s| s.restarted_by.as_ref()) {
         lines.push(format!("it is also restarted by {by}"));
@@ -166,23 +164,20 @@ fn times(server: &Server) -> Vec<String> {
     lines
 }
 
-pub(super) fn last_words(e: &Evidence) -> Answer {
-    of_server(e, |server| {
-        let log = match &server.log {
-            Reading::Known(log) => log,
-            Reading::Unknown(why) => return unknown(why.clone()),
-        };
+pub(super) fn last_words(e: &Evidence) -> Judgement {
+    judge_server(e, |server| {
+        let log = known!(&server.log);
         match &server.cause {
-            Some(cause) if e.shall_stop() => no_matter(cause.message.clone()),
+            Some(cause) if e.is_declared_stopped() => does_not_apply(cause.message.clone()),
             Some(cause) => {
-                let todo = cause.cure.clone().unwrap_or_else(|| match e.docker() {
+                let cure_of_cause = cause.cure.clone().unwrap_or_else(|| match e.docker() {
                     Some(docker) => format!("`docker logs --tail 100 {}` shows what came before", docker.container),
                     None => "the server's log shows what came before".to_owned(),
                 });
                 let shown = log.iter().filter(|line| !cause.message.ends_with(line.as_str()));
-                problem(format!("{}: {}", cause.reason, cause.message), todo).with(shown.cloned())
+                problem(format!("{}: {}", cause.reason, cause.message), cure_of_cause).with(shown.cloned())
             }
-            None if log.is_empty() => fine("nothing in its log tells of a fault"),
+            None if log.is_empty() => passes("nothing in its log tells of a fault"),
             None => problem(
                 format!("its log tells of a failure: {}", log.last().map_or("", String::as_str)),
                 "mend what the lines name, in the file of spec.config.variants or in the files beside it",

@@ -86,9 +86,14 @@ impl DesiredState {
         GroupId { name: name.clone(), host: self.host.clone() }
     }
 
+    /// The default host and the other declared hosts, each once.
+    pub fn all_hosts(&self) -> impl Iterator<Item = &Vhost> {
+        std::iter::once(&self.host).chain(&self.hosts)
+    }
+
     /// The one of our hosts that a room's service belongs to.
     #[must_use]
     pub fn host_of(&self, service: &Vhost) -> Option<&Vhost> {
-        service.owner(std::iter::once(&self.host).chain(&self.hosts))
+        service.owner(self.all_hosts())
     }
 }

@@ -1,50 +1,53 @@
-//! Whether people can log in, as far as the server can be asked.
+//! The evidence about logins.
 
 use std::net::SocketAddr;
 
 use futures_util::{StreamExt, stream};
 
-use super::{CALL, said, within};
+use super::queries::AT_ONCE;
+use super::{CALL, explained, within};
 use crate::domain::checks::audit::{Inside, Socket};
-use crate::domain::checks::doctor::{Backend, Behind, Client, Listening, Opening};
+use crate::domain::checks::doctor::{Backend, Client, Listening, Opening, PortTarget};
 use crate::domain::model::Vhost;
 use crate::domain::observed::{Published, Reading};
 use crate::ejabberd::EjabberdClient;
 use crate::ejabberd::client::{AnyListener, Encryption, Opening as Open, Place};
 
-/// No more vhosts, listeners and places where clients begin are looked at.
+/// The most hosts whose authentication methods are queried.
 const MOST_HOSTS: usize = 20;
+
+/// The most listeners in the evidence.
 const MOST_LISTENERS: usize = 100;
+
+/// The most streams that are opened.
 const MOST_CLIENTS: usize = 60;
 
-/// Questions under way at once.
-const AT_ONCE: usize = 8;
-
-/// The authentication methods of every vhost that the server has.
+/// The authentication methods of every host of the server.
 pub(super) async fn backends(server: &EjabberdClient) -> Result<Vec<Backend>, String> {
-    let hosts = said(server.hosts().await)?;
+    let hosts = explained(server.hosts().await)?;
     if hosts.len() > MOST_HOSTS {
         return Err(format!("{} hosts are too many to ask for each", hosts.len()));
     }
     let hosts = hosts.iter().map(|host| Vhost::new(host).map_err(|e| format!("{host}: {e}")));
-    let asks = hosts.map(|host| async move { said(server.backends(&host?).await) });
-    // All at once: a backend that is away takes seconds, and it is mostly the same.
+    let asks = hosts.map(|host| async move { explained(server.backends(&host?).await) });
+    // All at once, because a method whose server does not respond takes seconds, and most
+    // hosts have the same method.
     let asks: Vec<_> = asks.collect();
     let found: Vec<Result<_, String>> = stream::iter(asks).buffered(MOST_HOSTS).collect().await;
     Ok(found.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
-/// The listeners of every kind, and whether the kernel has a socket for each.
+/// Every listener, and whether the kernel has a socket for it.
 pub(super) async fn listeners(
     server: &EjabberdClient,
     inside: &Reading<Inside>,
 ) -> Result<Vec<Listening>, String> {
-    let all = said(server.all_listeners().await)?;
+    let all = explained(server.all_listeners().await)?;
     if all.len() > MOST_LISTENERS {
         return Err(format!("{} listeners are too many to look at each", all.len()));
     }
-    let unix = said(server.open_unix_sockets().await);
-    let looks = all.iter().map(|listener| {
+    let unix = explained(server.open_unix_sockets().await);
+    let listeners = all.iter().map(|listener| {
         let AnyListener { place, udp, module, .. } = listener;
         let open = match (place, inside, &unix) {
             (Place::Net(at), Reading::Known(inside), _) => {
@@ -57,63 +60,65 @@ pub(super) async fn listeners(
         };
         Listening { at: place.to_string(), udp: *udp, module: module.clone(), open }
     });
-    Ok(looks.collect())
+    Ok(listeners.collect())
 }
 
+/// Whether the server has a socket for the listener.
 fn is_bound(at: SocketAddr, udp: bool, inside: &Inside) -> bool {
     let sockets = if udp { &inside.udp } else { &inside.tcp };
     sockets.iter().any(|socket| {
-        // An IPv4 socket that was opened by way of IPv6 is shown as IPv4.
+        // The kernel lists an IPv4 socket that was opened through IPv6 as IPv4.
         let same = socket.at.ip() == at.ip()
             || (socket.at.ip().is_unspecified() && at.ip().is_unspecified());
         socket.user == inside.user && socket.at.port() == at.port() && same
     })
 }
 
-/// What stands behind each published port, by the kernel's tables.
-pub(super) fn published(ports: &[Published], inside: &Inside) -> Vec<(Published, Behind)> {
-    let behind = |port: &Published| {
+/// The sockets to which published ports lead, by the kernel's tables.
+pub(super) fn published(ports: &[Published], inside: &Inside) -> Vec<(Published, PortTarget)> {
+    let target = |port: &Published| {
         let sockets = if port.udp { &inside.udp } else { &inside.tcp };
         let at: Vec<&Socket> =
             sockets.iter().filter(|socket| socket.at.port() == port.inside).collect();
         match at.as_slice() {
-            [] => Behind::Nothing,
-            all if all.iter().all(|socket| socket.is_local()) => Behind::Loopback,
-            _ => Behind::Socket,
+            [] => PortTarget::Nothing,
+            all if all.iter().all(|socket| socket.is_local()) => PortTarget::Loopback,
+            _ => PortTarget::Socket,
         }
     };
-    ports.iter().map(|port| (*port, behind(port))).collect()
+    ports.iter().map(|port| (*port, target(port))).collect()
 }
 
-/// What a client reads that begins a stream, at each place and for each host.
+/// The responses to clients that begin a stream, for each listener and host.
 pub(super) async fn clients(
     server: &EjabberdClient,
     hosts: Vec<Vhost>,
 ) -> Result<Vec<Client>, String> {
-    let all = said(server.all_listeners().await)?;
-    let unix = said(server.takes_unix_connections().await)?;
-    let mut places: Vec<(&AnyListener, Open<'_>)> = all.iter().flat_map(openings).collect();
-    let before = places.len();
-    places.retain(|(listener, _)| unix || matches!(listener.place, Place::Net(_)));
-    if places.is_empty() && before > 0 {
+    let all = explained(server.all_listeners().await)?;
+    let unix = explained(server.takes_unix_connections().await)?;
+    let mut openings: Vec<(&AnyListener, Open<'_>)> = all.iter().flat_map(openings_at).collect();
+    let before = openings.len();
+    openings.retain(|(listener, _)| unix || matches!(listener.place, Place::Net(_)));
+    if openings.is_empty() && before > 0 {
         return Err(
             "clients come in by Unix sockets alone, and a connection would end those of this version"
                 .to_owned(),
         );
     }
-    let wanted = places.iter().flat_map(|place| hosts.iter().map(move |host| (*place, host)));
+    let wanted = openings.iter().flat_map(|opening| hosts.iter().map(move |host| (*opening, host)));
     let asks = wanted.take(MOST_CLIENTS).map(|((listener, open), host)| async move {
-        let says =
-            within(CALL, async { said(server.begin_stream(listener, open, host, CALL).await) });
-        let (at, opening) = shown(listener, open);
-        Client { at, host: host.clone(), opening, says: says.await }
+        let response = within(CALL, async {
+            explained(server.begin_stream(listener, open, host, CALL).await)
+        });
+        let (at, opening) = described(listener, open);
+        Client { at, host: host.clone(), opening, response: response.await }
     });
     let asks: Vec<_> = asks.collect();
     Ok(stream::iter(asks).buffered(AT_ONCE).collect().await)
 }
 
 /// The ways in which clients begin a stream at a listener.
-fn openings(listener: &AnyListener) -> Vec<(&AnyListener, Open<'_>)> {
+fn openings_at(listener: &AnyListener) -> Vec<(&AnyListener, Open<'_>)> {
     match listener.module.as_str() {
         _ if listener.udp => Vec::new(),
         "ejabberd_c2s" => vec![(listener, Open::Stream)],
@@ -132,7 +137,8 @@ fn openings(listener: &AnyListener) -> Vec<(&AnyListener, Open<'_>)> {
     }
 }
 
-fn shown(listener: &AnyListener, open: Open<'_>) -> (String, Opening) {
+/// The address and the kind of an opening, for the evidence.
+fn described(listener: &AnyListener, open: Open<'_>) -> (String, Opening) {
     let direct = listener.encryption == Encryption::Direct;
     let place = &listener.place;
     match (open, listener.encryption) {
@@ -180,16 +186,16 @@ mod tests {
             port(3478, false),
             port(1, true),
         ];
-        let found = published(&ports, &inside).into_iter().map(|(_, behind)| behind);
+        let found = published(&ports, &inside).into_iter().map(|(_, target)| target);
         assert_eq!(
             found.collect::<Vec<_>>(),
             [
-                Behind::Loopback,
-                Behind::Socket,
-                Behind::Socket,
-                Behind::Loopback,
-                Behind::Nothing,
-                Behind::Nothing
+                PortTarget::Loopback,
+                PortTarget::Socket,
+                PortTarget::Socket,
+                PortTarget::Loopback,
+                PortTarget::Nothing,
+                PortTarget::Nothing
             ]
         );
     }
@@ -203,7 +209,7 @@ mod tests {
         };
         let bound = |at: &str, udp| is_bound(at.parse().unwrap(), udp, &inside);
         assert!(bound("[::]:5222", false) && bound("127.0.0.1:3478", true));
-        // Another program's, another address, another protocol.
+        // A socket of another program, at another address, and of another protocol.
         assert!(!bound("127.0.0.1:80", false));
         assert!(!bound("127.0.0.1:5222", false) && !bound("0.0.0.0:5222", true));
     }

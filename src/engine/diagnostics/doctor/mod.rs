@@ -1,175 +1,150 @@
-//! Gathering what the doctor judges.
+//! Collecting the evidence of the diagnosis.
 //!
-//! Three parts after each other: whether it runs, what can be seen from beside
-//! it, and what it says itself. Each has a deadline, and so has each question;
-//! a frozen server, engine or disk costs its part and no more.
+//! Three parts run one after the other: the state of the process, the values that need no
+//! response of the server, and the values that the server reports. Each part and each query
+//! has a deadline, so a server, an engine or a disk that hangs costs the time of its part.
 
-mod beside;
-mod configured;
-mod inside;
+mod configurations;
 mod login;
+mod ports;
+mod queries;
+mod runtime;
 
-use std::future::Future;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use crate::domain::checks::doctor::{Alive, Delivery, Load, Server, Symptom};
+use super::collect::{NOT_ASKED, Unresponsive, explained, unknown, unless, unresponsive, within};
+use crate::domain::checks::doctor::{Account, Alive, Delivery, Load, Server, Symptom};
 use crate::domain::model::Jid;
-use crate::domain::observed::{PAUSED, ProcessState, Reading};
+use crate::domain::observed::{ProcessState, Reading};
 use crate::domain::spec::DesiredState;
 use crate::ejabberd::{ControlError, NodePhase};
 use crate::engine::diagnostics::Diagnostics;
 
-/// How long the engine may take to say whether the server runs: longer than
-/// it takes us to find that it does not answer at all.
+/// The deadline for the state of the process. It is longer than the engine's own deadline for
+/// a connection, whose error message is more precise.
 const INSPECT: Duration = Duration::from_secs(6);
 
-/// How long what is asked before or after everything else may take.
+/// The deadline of a value that other values need.
 const FIRST: Duration = Duration::from_secs(3);
 
-/// How long everything that is asked from beside the server may take.
-const BESIDE: Duration = Duration::from_secs(10);
+/// The deadline of the values that need no response of the server.
+const RUNTIME: Duration = Duration::from_secs(10);
 
-/// How long the server may take to show that it is there.
+/// The deadline for the first response of the server.
 const ALIVE: Duration = Duration::from_secs(10);
 
-/// How long everything that is asked of the server itself may take.
-const INSIDE: Duration = Duration::from_secs(7);
+/// The deadline of the values that the server reports.
+const QUERIES: Duration = Duration::from_secs(7);
 
-/// How long the authentication backends may take: an unreachable backend is waited for
-/// by the far end of the session, for up to seven seconds.
+/// The deadline of the authentication methods. The far end of the session waits up to seven
+/// seconds for a server that does not respond.
 const LOGINS: Duration = Duration::from_secs(9);
 
-/// How long one call may take.
+/// The deadline of one call.
 const CALL: Duration = Duration::from_secs(5);
 
 impl Diagnostics {
-    /// Gathers everything about the server. Changes nothing, and ends within
-    /// half a minute.
-    pub async fn examine(&self, desired: &DesiredState, symptoms: &[Symptom]) -> Server {
-        let process = within(INSPECT, async {
-            self.runtime.inspect().await.map_err(|e| format!("failed to {e}"))
-        })
-        .await;
-        let silent = silence(&process);
-        let (mut server, answer) =
-            tokio::join!(self.beside(desired, &process, symptoms), self.alive(silent.as_deref()),);
-        let usage = async {
-            let wanted = symptoms.contains(&Symptom::Load);
-            // Not beside the check of the configuration, which takes a core.
-            asked(silent.as_deref(), INSIDE, self.usage_twice(wanted)).await
-        };
-        let away = match &answer {
+    /// Collects the evidence about the server. Changes nothing, and ends within half a minute.
+    pub async fn collect_server(&self, desired: &DesiredState, symptoms: &[Symptom]) -> Server {
+        let process = within(INSPECT, async { explained(self.runtime.inspect().await) }).await;
+        let skip = reason_to_skip(&process);
+        let (mut server, response) =
+            tokio::join!(self.runtime_evidence(desired, &process, symptoms), self.alive(skip));
+        let not_started = match &response {
             Reading::Known(alive) if alive.started => None,
-            Reading::Known(_) => Some("ejabberd has not started in its node".to_owned()),
-            Reading::Unknown(why) => Some(why.clone()),
+            Reading::Known(_) => Some("ejabberd has not started in its node"),
+            Reading::Unknown(why) => Some(why.as_str()),
         };
-        server.answer = answer;
-        server.process = process;
-        let ((), usage) =
-            tokio::join!(self.inside(desired, &mut server, away.as_deref(), symptoms), usage);
+        // The usage is measured after the check of the configuration, which occupies a core.
+        let no_usage = skip.or_else(|| unneeded(symptoms, &[Symptom::Load]));
+        let ((), usage) = tokio::join!(
+            self.query_server(desired, &mut server, not_started, symptoms),
+            unless(no_usage, QUERIES, self.usage_samples()),
+        );
         server.load.usage = usage;
+        server.response = response;
         server
     }
 
-    /// Looks closely at one account.
-    pub async fn examine_account(
-        &self,
-        server: &Server,
-        jid: &Jid,
-    ) -> Reading<crate::domain::checks::doctor::Account> {
-        match &server.answer {
+    /// Collects the evidence about one account.
+    pub async fn collect_account(&self, server: &Server, jid: &Jid) -> Reading<Account> {
+        match &server.response {
             Reading::Known(alive) if alive.started => {
-                within(INSIDE, async { Ok(self.account(jid).await) }).await
+                within(QUERIES, async { Ok(self.account(jid).await) }).await
             }
-            Reading::Known(_) => Reading::Unknown("ejabberd has not started".to_owned()),
-            Reading::Unknown(why) => Reading::Unknown(why.clone()),
+            Reading::Known(_) => unknown("ejabberd has not started"),
+            Reading::Unknown(why) => unknown(why),
         }
     }
 
-    async fn alive(&self, silent: Option<&str>) -> Reading<Alive> {
+    /// The response of the server to a few small calls.
+    async fn alive(&self, skip: Option<&str>) -> Reading<Alive> {
         let server = self.server.clone().with_deadline(ALIVE);
-        let ask = async {
+        let query = async {
             let began = Instant::now();
             let version = server.version().await?;
             let phase = server.phase().await?;
             let took = began.elapsed();
             let started = phase == NodePhase::Running;
             let halted = phase == NodePhase::Stopped;
-            // What only the session carries tells which way it is.
-            let way = match server.calls_functions().await {
+            // Only a session carries calls of functions.
+            let channel = match server.calls_functions().await {
                 Ok(false) => "ejabberdctl",
                 _ => "session",
             };
             let uptime = if started { server.uptime_seconds().await.ok() } else { None };
             let uptime = uptime.and_then(|seconds| u64::try_from(seconds).ok());
-            Ok(Alive { version, started, halted, way, took, uptime })
+            Ok::<_, ControlError>(Alive { version, started, halted, channel, took, uptime })
         };
-        asked(silent, ALIVE, async {
-            ask.await.map_err(|e: ControlError| format!("failed to {e}"))
-        })
-        .await
+        unless(skip, ALIVE, async { explained(query.await) }).await
     }
 }
 
-/// A server about which nothing was asked yet.
-fn nothing(why: &str) -> (Delivery, Load) {
-    fn not<T>(why: &str) -> Reading<T> {
-        Reading::Unknown(why.to_owned())
-    }
-    let delivery = Delivery {
-        hosts: not(why),
-        modules: std::collections::BTreeMap::new(),
-        clients: not(why),
-        backends: not(why),
-        listeners: not(why),
-        published: not(why),
-        archive: not(why),
-        waiting: not(why),
+/// Why the server gets no queries; `None` if it may respond.
+fn reason_to_skip(process: &Reading<ProcessState>) -> Option<&'static str> {
+    Some(match unresponsive(process)? {
+        Unresponsive::Paused => "it is paused",
+        Unresponsive::NotRunning => "the server does not run",
+        Unresponsive::Unknown(_) => "it is not known whether the server runs",
+    })
+}
+
+/// The reason to skip a value that only these symptoms need; `None` if the caller asked for one
+/// of them.
+fn unneeded(symptoms: &[Symptom], needed_by: &[Symptom]) -> Option<&'static str> {
+    let needed = symptoms.iter().any(|symptom| needed_by.contains(symptom));
+    (!needed).then_some(NOT_ASKED)
+}
+
+/// The evidence about messages and logins before any query.
+fn no_delivery() -> Delivery {
+    Delivery {
+        hosts: unknown(NOT_ASKED),
+        modules: BTreeMap::new(),
+        clients: unknown(NOT_ASKED),
+        backends: unknown(NOT_ASKED),
+        listeners: unknown(NOT_ASKED),
+        published: unknown(NOT_ASKED),
+        archive: unknown(NOT_ASKED),
+        waiting: unknown(NOT_ASKED),
         unasked: 0,
-        missing: not(why),
-        banned: not(why),
-        rooms: not(why),
-        services: not(why),
-        connected: not(why),
-    };
-    let registered = std::collections::BTreeMap::new();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    (delivery, Load { usage: not(why), cores, vm: not(why), registered })
-}
-
-/// Why a server cannot be asked, if so.
-fn silence(process: &Reading<ProcessState>) -> Option<String> {
-    match process {
-        Reading::Known(ProcessState::Running { health }) if health.as_deref() == Some(PAUSED) => {
-            Some("it is paused".to_owned())
-        }
-        Reading::Known(ProcessState::Running { .. }) => None,
-        Reading::Known(_) => Some("the server does not run".to_owned()),
-        Reading::Unknown(_) => Some("it is not known whether the server runs".to_owned()),
+        missing: unknown(NOT_ASKED),
+        banned: unknown(NOT_ASKED),
+        rooms: unknown(NOT_ASKED),
+        services: unknown(NOT_ASKED),
+        connected: unknown(NOT_ASKED),
     }
 }
 
-async fn asked<T>(
-    silent: Option<&str>,
-    deadline: Duration,
-    ask: impl Future<Output = Result<T, String>>,
-) -> Reading<T> {
-    match silent {
-        Some(why) => Reading::Unknown(why.to_owned()),
-        None => within(deadline, ask).await,
+/// The evidence about the load before any query.
+fn no_load() -> Load {
+    Load {
+        usage: unknown(NOT_ASKED),
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        vm: unknown(NOT_ASKED),
+        registered: BTreeMap::new(),
     }
-}
-
-async fn within<T>(deadline: Duration, ask: impl Future<Output = Result<T, String>>) -> Reading<T> {
-    match timeout(deadline, ask).await {
-        Ok(Ok(value)) => Reading::Known(value),
-        Ok(Err(why)) => Reading::Unknown(why),
-        Err(_) => Reading::Unknown(format!("no answer within {deadline:?}")),
-    }
-}
-
-fn said<T>(answer: Result<T, ControlError>) -> Result<T, String> {
-    answer.map_err(|e| format!("failed to {e}"))
 }

@@ -1,7 +1,7 @@
-//! A look at everything that is on a server, to declare it. Changes nothing.
+//! Collecting every object of a server, to declare the objects. Changes nothing.
 //!
-//! All or nothing: a reading that fails ends it, because what an export leaves
-//! out somebody will take for not being there.
+//! A query that fails ends the export, because a reader takes an object that the export leaves
+//! out for an object that does not exist.
 
 mod rooms;
 
@@ -15,13 +15,12 @@ use crate::ejabberd::ControlError;
 use crate::ejabberd::client::{EjabberdClient, group_name};
 use crate::engine::reconcile::observe::CONCURRENCY;
 
-/// Where the server has no list of bans, each account is asked for; not more
-/// than so many.
+/// The most accounts whose bans are queried one by one, if the server has no list of bans.
 const MOST_ASKED: usize = 2_000;
 
 type Result<T> = std::result::Result<T, ControlError>;
 
-/// The hosts, the one with most accounts before the others.
+/// The hosts of a server. The home host has the most accounts.
 struct Hosts {
     home: Vhost,
     others: BTreeSet<Vhost>,
@@ -32,14 +31,14 @@ impl Hosts {
         std::iter::once(&self.home).chain(&self.others)
     }
 
-    /// The one that a service for rooms belongs to: as the rounds will see it.
+    /// The host to which a service for rooms belongs, by the rule of a reconciliation.
     fn of_service(&self, service: &Vhost) -> &Vhost {
         service.owner(self.all()).unwrap_or(&self.home)
     }
 }
 
 impl EjabberdClient {
-    /// Looks at everything.
+    /// Collects every object that can be declared.
     pub async fn collect(&self) -> Result<Found> {
         let mut remarks = Vec::new();
         let mut names = Vec::new();
@@ -70,7 +69,7 @@ impl EjabberdClient {
         Ok(Found { home, hosts: Part { declared: Some(others), remarks }, accounts, groups, rooms })
     }
 
-    /// The accounts of a host; `None` where they are kept elsewhere.
+    /// The accounts of a host; `None` if ejabberd does not store them.
     async fn accounts_of(
         &self,
         host: &Vhost,
@@ -122,6 +121,7 @@ impl EjabberdClient {
         Ok(Some(accounts))
     }
 
+    /// The groups of the home host.
     async fn groups_of(&self, hosts: &Hosts) -> Result<Part<BTreeMap<Localpart, FoundGroup>>> {
         let mut part = Part { declared: None, remarks: Vec::new() };
         let home = &hosts.home;
@@ -148,7 +148,7 @@ impl EjabberdClient {
                 Some(Err(why)) => {
                     part.remarks.push(format!("the group {} is left out: {why}", quoted(&name)));
                 }
-                // Deleted meanwhile.
+                // The group was deleted in the meantime.
                 None => {}
             }
         }
@@ -156,7 +156,7 @@ impl EjabberdClient {
         Ok(part)
     }
 
-    /// A group, or why it cannot be declared.
+    /// A group, or the reason why it cannot be declared; `None` if the group does not exist.
     async fn one_group(
         &self,
         hosts: &Hosts,

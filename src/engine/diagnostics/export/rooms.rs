@@ -1,4 +1,4 @@
-//! Rooms.
+//! Collecting the rooms of a server.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::domain::spec::OWN_NAMES;
 use crate::ejabberd::EjabberdClient;
 
 impl EjabberdClient {
-    /// The rooms that persist, of all services.
+    /// The persistent rooms of all services.
     pub(super) async fn rooms_of(
         &self,
         hosts: &Hosts,
@@ -59,8 +59,8 @@ impl EjabberdClient {
         Ok(part)
     }
 
-    /// A room that persists: as it is stored, which wakes nobody, and what is
-    /// not stored yet of one that runs.
+    /// A persistent room; `None` if the room is not persistent. A query of the stored room does
+    /// not start it. Options that a running room has not stored yet come from the running room.
     async fn one_room(
         &self,
         host: &Vhost,
@@ -92,8 +92,8 @@ impl EjabberdClient {
     }
 }
 
-/// Whether every room has this option stored once it was changed or slept: of
-/// these two a version has the one or the other.
+/// Whether every stored room has this option. Each version of ejabberd stores only one of these
+/// two options.
 fn is_stored(name: &str) -> bool {
     !matches!(name, "allowpm" | "allow_private_messages")
 }

@@ -1,15 +1,16 @@
-//! Each item with evidence that holds, evidence that fails, and what cannot
-//! be known; and the two shipped variants as a whole.
+//! Each item with evidence that passes, evidence that fails and missing evidence, and the two
+//! shipped variants.
 
 mod api;
 mod file;
 mod network;
+mod published;
 
 use super::*;
 use crate::domain::configuration::Configuration;
 use crate::domain::model::ServerVersion;
 use crate::domain::observed::{Reading, RuntimeDrift};
-use Verdict::{Fails, Holds, Unknown};
+use Verdict::{Fails, Passes, Unknown};
 
 const HARDENED: &str = include_str!("../../../../../manifests/ejabberd/ejabberd-hardened.yml");
 const PERMISSIVE: &str = include_str!("../../../../../manifests/ejabberd/ejabberd-permissive.yml");
@@ -30,7 +31,7 @@ fn distribution(port: Option<u16>) -> Reading<Distribution> {
     Reading::Known(Distribution { port, mapper: 4369 })
 }
 
-/// A server to which nothing is wrong, with the host's network.
+/// The evidence of a server that passes every item, with the host's network.
 fn good() -> Evidence {
     let own = sockets(&[
         ("127.0.0.1:4369", 995),
@@ -61,7 +62,7 @@ fn no<T>() -> Reading<T> {
     Reading::Unknown("it hid".into())
 }
 
-/// The configuration that a text without macros expands to.
+/// The configuration of a text without macros.
 fn read(text: &str) -> Reading<Configuration> {
     Reading::Known(Configuration::from_dump(text.as_bytes()).unwrap())
 }
@@ -105,10 +106,11 @@ fn clients(e: &mut Evidence, more: &str) {
     text(e, &format!("listen:\n  - {{ port: 5222, module: ejabberd_c2s{more} }}\n"));
 }
 
-/// What is changed, which item is looked at, and what it says then.
+/// A change of the evidence, the name of an item, its expected verdict, and a part of the
+/// expected text.
 type Case = (fn(&mut Evidence), &'static str, Verdict, &'static str);
 
-fn look(e: &Evidence, name: &str) -> Finding {
+fn finding(e: &Evidence, name: &str) -> Finding {
     check(e).into_iter().find(|finding| finding.check == name).unwrap()
 }
 
@@ -116,34 +118,34 @@ fn table(cases: &[Case]) {
     for (n, (change, name, verdict, words)) in cases.iter().enumerate() {
         let mut evidence = good();
         change(&mut evidence);
-        let Finding { verdict: found, seen, .. } = look(&evidence, name);
+        let Finding { verdict: found, seen, .. } = finding(&evidence, name);
         assert_eq!(found, *verdict, "case {n}, {name}: {seen}");
         assert!(seen.contains(words), "case {n}, {name}: {seen:?} does not say {words:?}");
     }
 }
 
 #[test]
-fn a_hardened_server_passes_everything() {
+fn a_hardened_server_passes_every_item() {
     for finding in check(&good()) {
-        assert_eq!(finding.verdict, Holds, "{finding:?}");
+        assert_eq!(finding.verdict, Passes, "{finding:?}");
     }
 }
 
 #[test]
-fn the_permissive_variant_fails_by_its_text_alone() {
+fn the_permissive_variant_fails_the_items_about_its_content() {
     let mut evidence = good();
     text(&mut evidence, PERMISSIVE);
     let failing: Vec<&str> =
         check(&evidence).iter().filter(|f| f.verdict == Fails).map(|f| f.check).collect();
     assert_eq!(failing, ["api_commands", "web_handlers", "starttls_file", "rooms_members_only"]);
-    let seen = look(&evidence, "api_commands").seen;
+    let seen = finding(&evidence, "api_commands").seen;
     for words in [
         "\"administration\" lets those of its `who` call everything but stop, start, by any way",
         "\"public commands\" lets everybody call register, create_room, through mod_http_api",
     ] {
         assert!(seen.contains(words), "{seen}");
     }
-    let seen = look(&evidence, "web_handlers").seen;
+    let seen = finding(&evidence, "web_handlers").seen;
     for words in ["/admin: ejabberd_web_admin", "/bosh: mod_bosh", "/ws: ejabberd_http_ws"] {
         assert!(seen.contains(words), "{seen}");
     }
@@ -151,7 +153,7 @@ fn the_permissive_variant_fails_by_its_text_alone() {
 }
 
 #[test]
-fn what_is_not_known_never_holds() {
+fn missing_evidence_never_passes() {
     let evidence = Evidence {
         variant: Some(Variant { name: "hardened".into(), in_force: no() }),
         configuration: no(),
@@ -166,7 +168,7 @@ fn what_is_not_known_never_holds() {
     };
     for finding in check(&evidence) {
         assert_eq!((finding.verdict, finding.seen.as_str()), (Unknown, "it hid"), "{finding:?}");
-        assert_eq!(finding.verdict.holds(), None);
+        assert_eq!(finding.verdict.passed(), None);
     }
 }
 
@@ -176,12 +178,13 @@ fn names_are_unique_and_texts_complete() {
     assert_eq!(names.len(), CHECKS.len());
     for check in CHECKS {
         assert!(check.name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{}", check.name);
-        assert!(!check.title.is_empty() && check.why.ends_with('.'), "{}", check.name);
+        assert!(!check.topic.title.is_empty() && check.topic.why.ends_with('.'), "{}", check.name);
+        assert!(check.cure.is_some_and(|cure| !cure.is_empty()), "{}", check.name);
     }
 }
 
 #[test]
-fn settings() {
+fn version_variant_and_container_are_judged() {
     table(&[
         (|e| e.variant = None, "variant_hardened", Fails, "spec.config is missing"),
         (
@@ -199,7 +202,7 @@ fn settings() {
         (
             |e| e.version = Reading::Known(ServerVersion { year: 23, month: 1 }),
             "version_floor",
-            Holds,
+            Passes,
             "ejabberd 23.01",
         ),
         (

@@ -1,11 +1,11 @@
-//! Items about sockets, and about what a client is offered.
+//! Items about sockets and stream features.
 
 use super::*;
 
 #[test]
-fn loopback() {
+fn a_socket_that_is_not_on_loopback_fails() {
     table(&[
-        (|_| (), "loopback_inside", Holds, "127.0.0.1:5280"),
+        (|_| (), "loopback_inside", Passes, "127.0.0.1:5280"),
         (
             |e| inside(e, &[("127.0.0.1:5280", 995), ("[::]:5222", 995), ("0.0.0.0:22", 0)]),
             "loopback_inside",
@@ -32,12 +32,12 @@ fn loopback() {
             Fails,
             "0.0.0.0:3478 (UDP)",
         ),
-        (|_| (), "loopback_published", Holds, "with the host's network"),
-        (|e| bridge(e, &[], &[]), "loopback_published", Holds, "none is published"),
+        (|_| (), "loopback_published", Passes, "with the host's network"),
+        (|e| bridge(e, &[], &[]), "loopback_published", Passes, "none is published"),
         (
             |e| bridge(e, &["127.0.0.1:5222", "[::1]:5222"], &[]),
             "loopback_published",
-            Holds,
+            Passes,
             "127.0.0.1:5222, [::1]:5222",
         ),
         (
@@ -46,7 +46,7 @@ fn loopback() {
             Fails,
             "0.0.0.0:15280",
         ),
-        (|_| (), "loopback_host", Holds, "127.0.0.1:4369"),
+        (|_| (), "loopback_host", Passes, "127.0.0.1:4369"),
         (
             |e| {
                 inside(e, &[("127.0.0.1:5222", 995), ("0.0.0.0:5280", 995)]);
@@ -63,7 +63,7 @@ fn loopback() {
                 e.host = Reading::Known(sockets(&host));
             },
             "loopback_host",
-            Holds,
+            Passes,
             "127.0.0.1:5280",
         ),
         (
@@ -72,7 +72,7 @@ fn loopback() {
                 bridge(e, &["127.0.0.1:15222"], &host);
             },
             "loopback_host",
-            Holds,
+            Passes,
             "127.0.0.1:15222",
         ),
         (
@@ -81,7 +81,7 @@ fn loopback() {
             Unknown,
             "in the network that the operator sees",
         ),
-        (|e| bridge(e, &[], &[]), "loopback_host", Holds, "no port on the host"),
+        (|e| bridge(e, &[], &[]), "loopback_host", Passes, "no port on the host"),
         (
             |e| bridge(e, &["0.0.0.0:15222"], &[("0.0.0.0:15222", 0)]),
             "loopback_host",
@@ -91,7 +91,7 @@ fn loopback() {
         (
             |e| bridge(e, &["127.0.0.1:15222"], &[("127.0.0.1:15222", 0)]),
             "loopback_host",
-            Holds,
+            Passes,
             "127.0.0.1:15222",
         ),
         (|e| bridge(e, &["127.0.0.1:15222"], &[]), "loopback_host", Unknown, "15222"),
@@ -99,9 +99,9 @@ fn loopback() {
 }
 
 #[test]
-fn distribution_is_what_the_vm_tells() {
+fn the_vm_reports_the_port_of_the_distribution() {
     table(&[
-        (|_| (), "distribution_local", Holds, "127.0.0.1:4369 (epmd), 127.0.0.1:38237 (Erlang's"),
+        (|_| (), "distribution_local", Passes, "127.0.0.1:4369 (epmd), 127.0.0.1:38237 (Erlang's"),
         (
             |e| inside(e, &[("0.0.0.0:4369", 7), ("127.0.0.1:5222", 995)]),
             "distribution_local",
@@ -121,14 +121,14 @@ fn distribution_is_what_the_vm_tells() {
                 inside(e, &[("0.0.0.0:5222", 995)]);
             },
             "distribution_local",
-            Holds,
+            Passes,
             "neither",
         ),
-        // What a module opened by itself is not the distribution.
+        // A socket that a module opened does not count as the distribution.
         (
             |e| inside(e, &[("0.0.0.0:7777", 995), ("127.0.0.1:38237", 995)]),
             "distribution_local",
-            Holds,
+            Passes,
             "127.0.0.1:38237 (Erlang's distribution)",
         ),
         (|e| inside(e, &[("0.0.0.0:7777", 995)]), "loopback_inside", Fails, "0.0.0.0:7777"),
@@ -170,7 +170,7 @@ fn distribution_is_what_the_vm_tells() {
 }
 
 #[test]
-fn clients_are_called_where_they_listen() {
+fn a_client_connects_to_the_address_of_the_socket() {
     let at = |e: &Evidence| match e.client_listeners() {
         Reading::Known(found) => {
             found.iter().map(|c| c.at.to_string()).collect::<Vec<_>>().join(" ")

@@ -1,4 +1,4 @@
-//! The API and the load of a server that answers.
+//! Checks of the control channel, the HTTP APIs and the load.
 
 use super::*;
 
@@ -21,12 +21,12 @@ fn bridge(e: &mut Evidence, listens: &str, published: &[&str]) {
 }
 
 #[test]
-fn the_api() {
+fn an_api_that_does_not_respond_is_a_problem() {
     table(&[
-        (|e| server(e).answer = no(), "control", Problem, &["it hid", "docker restart xmpp"]),
+        (|e| server(e).response = no(), "control", Fails, &["it hid", "docker restart xmpp"]),
         (
             |e| {
-                server(e).answer = no();
+                server(e).response = no();
                 server(e).process = Reading::Known(stopped(0));
             },
             "control",
@@ -35,7 +35,7 @@ fn the_api() {
         ),
         (
             |e| {
-                server(e).answer = no();
+                server(e).response = no();
                 e.desired =
                     Some(desired(&FILE.replace("  server:", "  server:\n    state: stopped")));
             },
@@ -49,80 +49,80 @@ fn the_api() {
                 alive(e).halted = true;
             },
             "control",
-            Problem,
+            Fails,
             &["ejabberd was stopped while"],
         ),
-        (|e| alive(e).started = false, "control", Problem, &["has not started yet", "wait"]),
+        (|e| alive(e).started = false, "control", Fails, &["has not started yet", "wait"]),
         (|e| alive(e).started = false, "hosts", Unknown, &["has not started"]),
         (
             |e| alive(e).took = Duration::from_secs(7),
             "control",
-            Problem,
+            Fails,
             &["7000 ms", "--symptom load"],
         ),
-        (|_| {}, "control", Fine, &["26.07 answers by session in 90 ms; up for 1h"]),
-        (|_| {}, "http_api", Fine, &["none is needed", "docker exec xmpp ejabberdctl status"]),
+        (|_| {}, "control", Passes, &["26.07 answers by session in 90 ms; up for 1h"]),
+        (|_| {}, "http_api", Passes, &["none is needed", "docker exec xmpp ejabberdctl status"]),
         (
             |e| server(e).api = api(Some("127.0.0.1:5280"), false, Reading::Known(200)),
             "http_api",
-            Fine,
+            Passes,
             &["http://127.0.0.1:5280/api/status: 200"],
         ),
         (
             |e| server(e).api = api(Some("127.0.0.1:5280"), false, Reading::Known(401)),
             "http_api",
-            Fine,
+            Passes,
             &["401"],
         ),
         (
             |e| server(e).api = api(Some("127.0.0.1:5280"), false, Reading::Known(404)),
             "http_api",
-            Problem,
+            Fails,
             &["404", "request_handlers"],
         ),
         (
             |e| server(e).api = api(Some("127.0.0.1:5280"), false, no()),
             "http_api",
-            Problem,
+            Fails,
             &["it hid"],
         ),
         (
             |e| server(e).api = api(Some("127.0.0.1:5443"), true, no()),
             "http_api",
-            Problem,
+            Fails,
             &["https://127.0.0.1:5443/api: it hid"],
         ),
         (
             |e| server(e).api = api(None, false, Reading::Known(200)),
             "http_api",
-            Fine,
+            Passes,
             &["a Unix socket (/api)/status: 200"],
         ),
         (|e| server(e).api = api(None, false, no()), "http_api", Unknown, &["a Unix socket"]),
         (
             |e| server(e).api = api(Some("127.0.0.1:5280"), false, Reading::Known(200)),
             "http_reach",
-            Fine,
+            Passes,
             &["host's network", "curl http://127.0.0.1:5280/api/status"],
         ),
-        (|e| bridge(e, "127.0.0.1:5280", &[]), "http_reach", Fine, &["docker exec xmpp curl"]),
+        (|e| bridge(e, "127.0.0.1:5280", &[]), "http_reach", Passes, &["docker exec xmpp curl"]),
         (
             |e| bridge(e, "127.0.0.1:5280", &["127.0.0.1:80"]),
             "http_reach",
-            Problem,
+            Fails,
             &["own loopback", "network: host"],
         ),
         (
             |e| bridge(e, "0.0.0.0:5280", &["127.0.0.1:80"]),
             "http_reach",
-            Fine,
+            Passes,
             &["published at 127.0.0.1:80"],
         ),
     ]);
 }
 
 #[test]
-fn load() {
+fn a_load_near_its_limit_is_a_problem() {
     fn sessions(e: &mut Evidence, of_ann: usize) {
         let all = (0..of_ann).map(|n| format!("ann@a.test/{n}")).chain(["bob@a.test/x".into()]);
         delivery(e).connected = Reading::Known(all.collect());
@@ -133,31 +133,22 @@ fn load() {
     }
     table(&[
         (
-            |e| {
-                server(e).load.usage =
-                    Reading::Known((usage(1.0, 1), usage(2.9, 1), Duration::from_secs(1)))
-            },
+            |e| server(e).load.usage = samples(usage(1.0, 1), usage(2.9, 1)),
             "cpu",
-            Problem,
+            Fails,
             &["190 % of one core", "shaper"],
         ),
         (
-            |e| {
-                server(e).load.usage =
-                    Reading::Known((usage(1.0, 1), usage(1.9, 1), Duration::from_secs(1)))
-            },
+            |e| server(e).load.usage = samples(usage(1.0, 1), usage(1.9, 1)),
             "cpu",
-            Fine,
+            Passes,
             &["90 % of one core"],
         ),
         // The server restarted in between.
         (
-            |e| {
-                server(e).load.usage =
-                    Reading::Known((usage(9.0, 1), usage(0.1, 1), Duration::from_secs(1)))
-            },
+            |e| server(e).load.usage = samples(usage(9.0, 1), usage(0.1, 1)),
             "cpu",
-            Fine,
+            Passes,
             &["0 % of one core"],
         ),
         (
@@ -166,7 +157,7 @@ fn load() {
                 c.memory_limit = Some(1 << 27);
             },
             "container_memory",
-            Problem,
+            Fails,
             &["128.0 MiB of 128.0 MiB", "docker update"],
         ),
         (
@@ -175,18 +166,18 @@ fn load() {
                 c.memory_limit = Some(1 << 28);
             },
             "container_memory",
-            Fine,
+            Passes,
             &["of 256.0 MiB"],
         ),
-        (|e| vm(e).processes = 950, "erlang", Problem, &["950 of 1000", "ERL_PROCESSES"]),
-        (|e| vm(e).run_queue = 30, "erlang", Problem, &["more to do"]),
-        (|e| sessions(e, 9), "sessions", Fine, &["10 sessions", "ann@a.test: 9 sessions"]),
+        (|e| vm(e).processes = 950, "erlang", Fails, &["950 of 1000", "ERL_PROCESSES"]),
+        (|e| vm(e).run_queue = 30, "erlang", Fails, &["more to do"]),
+        (|e| sessions(e, 9), "sessions", Passes, &["10 sessions", "ann@a.test: 9 sessions"]),
         (
             |e| sessions(e, 12),
             "sessions",
-            Problem,
+            Fails,
             &["ann@a.test has 12 of 13 sessions", "state: banned"],
         ),
-        (|_| {}, "registered", Fine, &["a.test: 2 accounts, 4 declared"]),
+        (|_| {}, "registered", Passes, &["a.test: 2 accounts, 4 declared"]),
     ]);
 }

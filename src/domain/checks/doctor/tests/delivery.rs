@@ -1,4 +1,4 @@
-//! Messages, archives and accounts of a server that answers.
+//! Checks of messages, archives and accounts.
 
 use super::*;
 
@@ -8,61 +8,65 @@ pub(super) fn client(e: &mut Evidence) -> &mut Client {
 }
 
 #[test]
-fn delivery_of_messages() {
+fn messages_that_are_not_delivered_are_a_problem() {
     table(&[
         (
             |e| delivery(e).hosts = Reading::Known(vec!["b.test".into()]),
             "hosts",
-            Problem,
+            Fails,
             &["does not serve a.test", "it serves b.test"],
         ),
         (
             |e| delivery(e).clients = Reading::Known(Vec::new()),
             "client_ports",
-            Problem,
+            Fails,
             &["ejabberd_c2s"],
         ),
-        (|e| client(e).says = no(), "client_ports", Problem, &["127.0.0.1:5222, a.test: it hid"]),
+        (|e| client(e).response = no(), "client_ports", Fails, &["127.0.0.1:5222, a.test: it hid"]),
         (
-            |e| client(e).says = Reading::Known("HTTP/1.1".into()),
+            |e| client(e).response = Reading::Known("HTTP/1.1".into()),
             "client_ports",
-            Problem,
+            Fails,
             &["does not speak XMPP"],
         ),
         (
             |e| {
-                client(e).says =
+                client(e).response =
                     Reading::Known("<stream:stream><stream:error><host-unknown/>".into())
             },
             "client_ports",
-            Problem,
+            Fails,
             &["does not know the host"],
         ),
         (
-            |e| client(e).says = Reading::Known("<stream:stream><mechanism>X</mechanism>".into()),
+            |e| {
+                client(e).response =
+                    Reading::Known("<stream:stream><mechanism>X</mechanism>".into())
+            },
             "client_ports",
-            Problem,
+            Fails,
             &["STARTTLS", "certfiles"],
         ),
         (
             |e| {
-                client(e).says = Reading::Known("<stream:stream><mechanism>X</mechanism>".into());
+                client(e).response =
+                    Reading::Known("<stream:stream><mechanism>X</mechanism>".into());
                 client(e).opening = Opening::Plain;
             },
             "client_ports",
-            Fine,
+            Passes,
             &[],
         ),
         (
-            |e| delivery(e).modules.values_mut().for_each(|m| m.0 = Reading::Known(false)),
+            |e| delivery(e).modules.values_mut().for_each(|m| m.offline = Reading::Known(false)),
             "offline_storage",
-            Problem,
+            Fails,
             &["mod_offline is not loaded for a.test"],
         ),
         (
-            |e| delivery(e).modules.values_mut().for_each(|m| m.1 = Reading::Known(None)),
+            |e| delivery(e).modules.values_mut().for_each(|m| m.archive = Reading::Known(None)),
             "archive",
-            Problem,
+            Fails,
             &["mod_mam is not loaded for a.test"],
         ),
         (
@@ -70,10 +74,10 @@ fn delivery_of_messages() {
                 delivery(e)
                     .modules
                     .values_mut()
-                    .for_each(|m| m.1 = Reading::Known(Some("never".into())))
+                    .for_each(|m| m.archive = Reading::Known(Some("never".into())))
             },
             "archive",
-            Problem,
+            Fails,
             &["default: never", "default: always"],
         ),
         (
@@ -82,53 +86,59 @@ fn delivery_of_messages() {
                     Reading::Known(Archive::Mnesia { messages: 9, bytes: Some(2_000_000_001) })
             },
             "archive",
-            Problem,
+            Fails,
             &["the archive is full", "delete_old_mam_messages"],
         ),
         (
             |e| delivery(e).archive = Reading::Known(Archive::Elsewhere(7)),
             "archive",
-            Fine,
+            Passes,
             &["7 messages"],
         ),
         (|e| delivery(e).archive = no(), "archive", Unknown, &["it hid"]),
         (
             |e| {
-                delivery(e).rooms =
-                    Reading::Known(vec![("r@conference.a.test".parse().unwrap(), None)])
+                delivery(e).rooms = Reading::Known(vec![(
+                    "r@conference.a.test".parse().unwrap(),
+                    RoomState::Missing,
+                )])
             },
             "rooms",
-            Problem,
+            Fails,
             &["r@conference.a.test", "apply"],
         ),
         (
             |e| {
-                delivery(e).rooms =
-                    Reading::Known(vec![("r@conference.a.test".parse().unwrap(), Some(false))])
+                delivery(e).rooms = Reading::Known(vec![(
+                    "r@conference.a.test".parse().unwrap(),
+                    RoomState::NotArchived,
+                )])
             },
             "rooms",
-            Problem,
+            Fails,
             &["not archived"],
         ),
         (
             |e| {
-                delivery(e).rooms =
-                    Reading::Known(vec![("s@conference.a.test".parse().unwrap(), Some(false))])
+                delivery(e).rooms = Reading::Known(vec![(
+                    "s@conference.a.test".parse().unwrap(),
+                    RoomState::NotArchived,
+                )])
             },
             "rooms",
-            Fine,
+            Passes,
             &["not archived: s@"],
         ),
         (
             |e| delivery(e).missing = Reading::Known(vec![ann()]),
             "accounts",
-            Problem,
+            Fails,
             &["ann@a.test", "apply"],
         ),
         (
             |e| delivery(e).banned = Reading::Known(vec![(ann(), "spam".into())]),
             "bans",
-            Problem,
+            Fails,
             &["ann@a.test: spam", "state: present"],
         ),
         (
@@ -137,22 +147,22 @@ fn delivery_of_messages() {
                     Reading::Known(vec![(ann(), 3), ("bob@a.test".parse().unwrap(), 9)])
             },
             "waiting_messages",
-            Problem,
+            Fails,
             &[
                 "12 messages wait for 2 accounts, most for bob@a.test",
                 "9 messages: for bob@a.test, which is not connected\n3 messages: for ann@a.test, though it is connected",
                 "doctor bob@a.test",
             ],
         ),
-        (|e| delivery(e).unasked = 7, "waiting_messages", Fine, &["7 declared accounts more"]),
+        (|e| delivery(e).unasked = 7, "waiting_messages", Passes, &["7 declared accounts more"]),
     ]);
 }
 
 #[test]
-fn what_a_version_cannot_tell_is_no_fault() {
+fn bans_that_a_version_cannot_list_are_no_problem() {
     table(&[
         (old_and_untold, "bans", DoesNotApply, &["ejabberd 23.01 cannot tell who is banned"]),
-        (old_and_untold, "account", Fine, &["is there", "23.01 cannot tell"]),
+        (old_and_untold, "account", Passes, &["is there", "23.01 cannot tell"]),
     ]);
 }
 
@@ -163,13 +173,13 @@ fn old_and_untold(e: &mut Evidence) {
 }
 
 #[test]
-fn one_account() {
+fn an_account_that_cannot_receive_messages_is_a_problem() {
     table(&[
         (|e| e.account = None, "account", DoesNotApply, &[]),
         (
             |_| {},
             "account",
-            Fine,
+            Passes,
             &[
                 "the file declares it",
                 "in the groups g",
@@ -179,7 +189,7 @@ fn one_account() {
         (
             |e| account(e).exists = Reading::Known(false),
             "account",
-            Problem,
+            Fails,
             &["is not there", "apply"],
         ),
         (
@@ -188,7 +198,7 @@ fn one_account() {
                 e.account.as_mut().unwrap().0 = "old@a.test".parse().unwrap();
             },
             "account",
-            Fine,
+            Passes,
             &["as declared"],
         ),
         (
@@ -197,14 +207,14 @@ fn one_account() {
                 e.account.as_mut().unwrap().0 = "who@a.test".parse().unwrap();
             },
             "account",
-            Problem,
+            Fails,
             &["spec.users"],
         ),
         (|e| account(e).exists = Reading::Known(false), "account_messages", DoesNotApply, &[]),
         (
             |e| account(e).banned = Reading::Known(Some("spam".into())),
             "account",
-            Problem,
+            Fails,
             &["is banned", "spam", "state: present"],
         ),
         (
@@ -213,14 +223,14 @@ fn one_account() {
                 e.account.as_mut().unwrap().0 = "who@a.test".parse().unwrap();
             },
             "account",
-            Problem,
+            Fails,
             &["docker exec xmpp ejabberdctl unban_account who a.test"],
         ),
         (|e| account(e).banned = no(), "account", Unknown, &["it hid"]),
         (
             |e| account(e).sessions = Reading::Known(Vec::new()),
             "account_sessions",
-            Fine,
+            Passes,
             &["is not connected", "last activity: now"],
         ),
         (
@@ -229,15 +239,15 @@ fn one_account() {
                 s[0].priority = -1;
             },
             "account_sessions",
-            Problem,
+            Fails,
             &["negative priority"],
         ),
-        (|_| {}, "account_sessions", Fine, &["phone: c2s_tls, available, priority 0"]),
-        (|_| {}, "account_messages", Fine, &["3 messages in its archive"]),
+        (|_| {}, "account_sessions", Passes, &["phone: c2s_tls, available, priority 0"]),
+        (|_| {}, "account_messages", Passes, &["3 messages in its archive"]),
         (
             |e| account(e).waiting = Reading::Known(2),
             "account_messages",
-            Problem,
+            Fails,
             &["2 messages wait", "though it is connected"],
         ),
         (
@@ -246,7 +256,7 @@ fn one_account() {
                 account(e).sessions = Reading::Known(Vec::new());
             },
             "account_messages",
-            Problem,
+            Fails,
             &["1 message waits", "which is not connected", "ejabberd-operator plan"],
         ),
         (
@@ -255,7 +265,7 @@ fn one_account() {
                 account(e).banned = Reading::Known(Some(String::new()));
             },
             "account_messages",
-            Problem,
+            Fails,
             &["which is banned"],
         ),
     ]);

@@ -1,10 +1,10 @@
-//! Whether people can log in.
+//! Checks of logins.
 
 use super::delivery::client;
 use super::*;
 use crate::domain::observed::Published;
 
-/// Host, method, state, and the servers with what is wrong with each.
+/// Host, method, state, and the servers with their faults.
 type Row<'a> = (&'a str, &'a str, BackendState, &'a [(&'a str, Option<&'a str>)]);
 
 fn backends(e: &mut Evidence, of: &[Row<'_>]) {
@@ -12,7 +12,13 @@ fn backends(e: &mut Evidence, of: &[Row<'_>]) {
         host: Vhost::new(host).unwrap(),
         method: (*method).into(),
         state: state.clone(),
-        servers: servers.iter().map(|(name, why)| ((*name).into(), why.map(Into::into))).collect(),
+        servers: servers
+            .iter()
+            .map(|(name, fault)| BackendServer {
+                name: (*name).into(),
+                fault: fault.map(Into::into),
+            })
+            .collect(),
     });
     delivery(e).backends = Reading::Known(found.collect());
 }
@@ -26,27 +32,27 @@ fn listener(e: &mut Evidence, at: &str, module: &str, udp: bool, open: Reading<b
     all.push(Listening { at: at.into(), udp, module: module.into(), open });
 }
 
-fn published(e: &mut Evidence, of: &[(u16, bool, Behind)]) {
+fn published(e: &mut Evidence, of: &[(u16, bool, PortTarget)]) {
     let outside = "127.0.0.1:15222".parse().unwrap();
     let ports = of
         .iter()
-        .map(|(inside, udp, behind)| (Published { outside, inside: *inside, udp: *udp }, *behind));
+        .map(|(inside, udp, target)| (Published { outside, inside: *inside, udp: *udp }, *target));
     delivery(e).published = Reading::Known(ports.collect());
 }
 
 #[test]
-fn a_backend_that_is_away_is_a_problem() {
+fn a_method_whose_server_does_not_respond_is_a_problem() {
     table(&[
-        (|_| {}, "authentication", Fine, &["mnesia (a.test)"]),
+        (|_| {}, "authentication", Passes, &["mnesia (a.test)"]),
         (|e| delivery(e).backends = no(), "authentication", Unknown, &["it hid"]),
-        (|e| backends(e, &[]), "authentication", Problem, &["auth_method", "nobody can log in"]),
+        (|e| backends(e, &[]), "authentication", Fails, &["auth_method", "nobody can log in"]),
         (
             |e| {
                 let servers = [("l:389", Some("connection refused"))];
                 backends(e, &[("a.test", "ldap", fails("no connection"), &servers)]);
             },
             "authentication",
-            Problem,
+            Fails,
             &[
                 "ldap (a.test)",
                 "nobody can log in there",
@@ -54,41 +60,41 @@ fn a_backend_that_is_away_is_a_problem() {
                 "ldap_servers",
             ],
         ),
-        // It accepts connections: then TLS or the bind is wrong.
+        // The server accepts connections, so TLS or the bind is wrong.
         (
             |e| backends(e, &[("a.test", "ldap", fails("no connection"), &[("l:389", None)])]),
             "authentication",
-            Problem,
+            Fails,
             &["l:389: it accepts connections", "ldap_rootdn"],
         ),
         // Another method of the same host works.
         (
             |e| {
                 let down = ("a.test", "sql", fails("no"), &[][..]);
-                backends(e, &[("a.test", "mnesia", BackendState::Answers, &[]), down]);
+                backends(e, &[("a.test", "mnesia", BackendState::Responds, &[]), down]);
             },
             "authentication",
-            Problem,
+            Fails,
             &["sql (a.test): accounts that only it has", "sql_server"],
         ),
         // Another host has a working backend, this host has none.
         (
             |e| {
                 let down = ("b.test", "external", fails("no"), &[][..]);
-                backends(e, &[("a.test", "mnesia", BackendState::Answers, &[]), down]);
+                backends(e, &[("a.test", "mnesia", BackendState::Responds, &[]), down]);
             },
             "authentication",
-            Problem,
+            Fails,
             &["external (b.test): nobody can log in there", "extauth_program"],
         ),
-        // One of several servers is away.
+        // One of several servers does not respond.
         (
             |e| {
                 let servers = [("l:389", Some("no answer in time")), ("m:389", None)];
-                backends(e, &[("a.test", "ldap", BackendState::Answers, &servers)]);
+                backends(e, &[("a.test", "ldap", BackendState::Responds, &servers)]);
             },
             "authentication",
-            Problem,
+            Fails,
             &[
                 "people can log in, but a server of ldap (a.test) is away",
                 "l:389: no answer",
@@ -96,7 +102,7 @@ fn a_backend_that_is_away_is_a_problem() {
             ],
         ),
         (
-            |e| backends(e, &[("a.test", "pam", BackendState::Untold, &[])]),
+            |e| backends(e, &[("a.test", "pam", BackendState::Unverified, &[])]),
             "authentication",
             Unknown,
             &["pam (a.test)", "cannot be seen from outside"],
@@ -104,21 +110,21 @@ fn a_backend_that_is_away_is_a_problem() {
         (
             |e| backends(e, &[("a.test", "jwt", fails("the option"), &[])]),
             "authentication",
-            Problem,
+            Fails,
             &["jwt_key"],
         ),
     ]);
 }
 
 #[test]
-fn listeners_of_every_kind_are_counted() {
+fn listeners_are_counted_by_module() {
     table(&[
-        (|_| {}, "listeners", Fine, &["1 listener open: 1 × ejabberd_c2s"]),
+        (|_| {}, "listeners", Passes, &["1 listener open: 1 × ejabberd_c2s"]),
         (|e| delivery(e).listeners = no(), "listeners", Unknown, &["it hid"]),
         (
             |e| delivery(e).listeners = Reading::Known(Vec::new()),
             "listeners",
-            Problem,
+            Fails,
             &["no listener at all"],
         ),
         (
@@ -127,13 +133,13 @@ fn listeners_of_every_kind_are_counted() {
                 listener(e, "unix:/run/x", "ejabberd_http", false, Reading::Known(true));
             },
             "listeners",
-            Fine,
+            Passes,
             &["3 listeners", "0.0.0.0:3478/udp (ejabberd_stun)", "unix:/run/x (ejabberd_http)"],
         ),
         (
             |e| listener(e, "0.0.0.0:5060", "ejabberd_sip", true, Reading::Known(false)),
             "listeners",
-            Problem,
+            Fails,
             &["0.0.0.0:5060/udp (ejabberd_sip)", "reload_config"],
         ),
         (
@@ -146,30 +152,30 @@ fn listeners_of_every_kind_are_counted() {
 }
 
 #[test]
-fn a_client_comes_in_by_any_way() {
-    let ws = |e: &mut Evidence, said: &str| {
+fn a_client_over_http_gets_as_far_as_the_login() {
+    let ws = |e: &mut Evidence, response: &str| {
         client(e).opening = Opening::Websocket;
-        client(e).says = Reading::Known(said.into());
+        client(e).response = Reading::Known(response.into());
     };
-    let judged = |said: &str| {
+    let judged = |response: &str| {
         let mut evidence = good();
-        ws(&mut evidence, said);
+        ws(&mut evidence, response);
         let found = diagnose(&evidence, &Symptom::ALL);
         let found = found.into_iter().find(|f| f.check == "client_ports").unwrap();
         (found.verdict, found.seen)
     };
     let features = "HTTP/1.1 101 X\r\n\r\n<stream:features><mechanism>PLAIN</mechanism>";
-    assert_eq!(judged(features).0, Fine);
+    assert_eq!(judged(features).0, Passes);
     let bosh = "HTTP/1.0 200 OK\r\n\r\n<body><stream:features><mechanism>X</mechanism>";
-    assert_eq!(judged(bosh).0, Fine);
+    assert_eq!(judged(bosh).0, Passes);
     let (verdict, seen) = judged("HTTP/1.1 404 Not Found\r\n");
-    assert!(verdict == Problem && seen.contains("it answers HTTP 404"), "{seen}");
+    assert!(verdict == Fails && seen.contains("it answers HTTP 404"), "{seen}");
     let (verdict, seen) = judged("HTTP/1.1 403 Forbidden\r\n");
     assert!(verdict == Unknown && seen.contains("a.test"), "{seen}");
     let (verdict, seen) = judged("HTTP/1.1 101 X\r\n\r\n<stream:features></stream:features>");
-    assert!(verdict == Problem && seen.contains("no way to log in"), "{seen}");
+    assert!(verdict == Fails && seen.contains("no way to log in"), "{seen}");
     let (verdict, seen) = judged("HTTP/1.1 200 OK\r\n\r\n<html>");
-    assert!(verdict == Problem && seen.contains("does not speak XMPP"), "{seen}");
+    assert!(verdict == Fails && seen.contains("does not speak XMPP"), "{seen}");
 }
 
 #[test]
@@ -178,15 +184,20 @@ fn a_published_port_that_leads_nowhere_is_a_problem() {
         (|_| {}, "published_ports", DoesNotApply, &["no port is published"]),
         (|e| delivery(e).published = no(), "published_ports", Unknown, &["it hid"]),
         (
-            |e| published(e, &[(5222, false, Behind::Socket)]),
+            |e| published(e, &[(5222, false, PortTarget::Socket)]),
             "published_ports",
-            Fine,
+            Passes,
             &["127.0.0.1:15222 -> 5222"],
         ),
         (
-            |e| published(e, &[(5222, false, Behind::Loopback), (3478, true, Behind::Nothing)]),
+            |e| {
+                published(
+                    e,
+                    &[(5222, false, PortTarget::Loopback), (3478, true, PortTarget::Nothing)],
+                )
+            },
             "published_ports",
-            Problem,
+            Fails,
             &[
                 "-> 5222: it listens on the container's own loopback",
                 "-> 3478/udp: nothing listens",

@@ -1,16 +1,16 @@
-//! Each check with evidence that is fine, evidence of a fault, and what cannot
-//! be known.
+//! Each check with evidence that passes, evidence that fails, and missing evidence.
 
 #![allow(
     clippy::too_many_lines,
     clippy::unnecessary_wraps,
-    reason = "tables are as long as they are, and their helpers answer what is set"
+    reason = "each test is one table, and the helpers return what a table sets"
 )]
 
 mod api_and_load;
-mod around;
 mod delivery;
 mod login;
+mod published;
+mod runtime;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,12 +18,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::*;
+use crate::domain::checks::check::MAX_EVIDENCE;
 use crate::domain::model::{ServerVersion, Vhost};
 use crate::domain::observed::{
     ProcessState, Reading, RuntimeDiagnostics, RuntimeDrift, Space, Usage,
 };
 use crate::domain::spec::{SourceFile, validate};
-use Verdict::{DoesNotApply, Fine, Problem, Unknown};
+use Verdict::{DoesNotApply, Fails, Passes, Unknown};
 
 const FILE: &str = "
 apiVersion: ejabberd-operator/v1
@@ -77,7 +78,12 @@ fn usage(cpu_seconds: f64, memory_bytes: u64) -> Usage {
     Usage { cpu_seconds, memory_bytes, work: None }
 }
 
-/// A server to which nothing is wrong, and an account of it.
+/// Two measurements with a second between them.
+fn samples(before: Usage, after: Usage) -> Reading<UsageSamples> {
+    Reading::Known(UsageSamples { before, after, elapsed: Duration::from_secs(1) })
+}
+
+/// The evidence of a server without a problem, and of one of its accounts.
 fn good() -> Evidence {
     let now: Timestamp = "2026-07-01T10:00:00Z".parse().unwrap();
     let host = Vhost::new("a.test").unwrap();
@@ -86,7 +92,7 @@ fn good() -> Evidence {
         at: "127.0.0.1:5222".into(),
         host: host.clone(),
         opening: Opening::Starttls,
-        says: Reading::Known(
+        response: Reading::Known(
             "<stream:stream><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>\
              <stream:stream><mechanisms><mechanism>PLAIN</mechanism></mechanisms>"
                 .into(),
@@ -95,7 +101,7 @@ fn good() -> Evidence {
     let backend = Backend {
         host: host.clone(),
         method: "mnesia".into(),
-        state: BackendState::Answers,
+        state: BackendState::Responds,
         servers: Vec::new(),
     };
     let listening = Listening {
@@ -114,9 +120,9 @@ fn good() -> Evidence {
         desired: Some(desired(FILE)),
         operator: Operator {
             directory: "/state".into(),
-            usable: Usable::NotThere,
+            usable: Usable::Missing,
             lock: Reading::Known(None),
-            answers: None,
+            response: None,
             remembered: Reading::Known(None),
             space: None,
         },
@@ -134,12 +140,12 @@ fn good() -> Evidence {
             live: None,
             ports: Reading::Known(vec![port("127.0.0.1:5222", "ejabberd_c2s")]),
             space: Reading::Known(vec![space(1 << 34, 1 << 36)]),
-            memory: Some((1 << 32, 1 << 33)),
-            answer: Reading::Known(Alive {
+            memory: Some(HostMemory { available: 1 << 32, total: 1 << 33 }),
+            response: Reading::Known(Alive {
                 version: ServerVersion { year: 26, month: 7 },
                 started: true,
                 halted: false,
-                way: "session",
+                channel: "session",
                 took: Duration::from_millis(90),
                 uptime: Some(3600),
             }),
@@ -148,7 +154,10 @@ fn good() -> Evidence {
                 hosts: Reading::Known(vec!["a.test".into()]),
                 modules: BTreeMap::from([(
                     host.clone(),
-                    (Reading::Known(true), Reading::Known(Some("always".into()))),
+                    HostModules {
+                        offline: Reading::Known(true),
+                        archive: Reading::Known(Some("always".into())),
+                    },
                 )]),
                 clients: Reading::Known(vec![client]),
                 backends: Reading::Known(vec![backend]),
@@ -160,15 +169,11 @@ fn good() -> Evidence {
                 unasked: 0,
                 missing: Reading::Known(Vec::new()),
                 banned: Reading::Known(Vec::new()),
-                rooms: Reading::Known(vec![(room, Some(true))]),
+                rooms: Reading::Known(vec![(room, RoomState::Archived)]),
                 connected: Reading::Known(vec!["ann@a.test/phone".into()]),
             },
             load: Load {
-                usage: Reading::Known((
-                    usage(1.0, 1 << 27),
-                    usage(1.1, 1 << 27),
-                    Duration::from_secs(1),
-                )),
+                usage: samples(usage(1.0, 1 << 27), usage(1.1, 1 << 27)),
                 cores: 2,
                 vm: Reading::Known(Vm {
                     processes: 200,
@@ -211,7 +216,7 @@ fn delivery(e: &mut Evidence) -> &mut Delivery {
 }
 
 fn alive(e: &mut Evidence) -> &mut Alive {
-    let Reading::Known(alive) = &mut server(e).answer else { panic!("not known") };
+    let Reading::Known(alive) = &mut server(e).response else { panic!("not known") };
     alive
 }
 
@@ -220,7 +225,8 @@ fn account(e: &mut Evidence) -> &mut super::Account {
     account
 }
 
-/// What is changed, which check looks at it, and what it says then.
+/// A change of the evidence, the name of a check, its expected verdict, and parts of the
+/// expected text.
 type Case = (fn(&mut Evidence), &'static str, Verdict, &'static [&'static str]);
 
 fn table(cases: &[Case]) {
@@ -233,12 +239,12 @@ fn table(cases: &[Case]) {
             "{}\n{}\n{}",
             found.seen,
             found.evidence.join("\n"),
-            found.todo.clone().unwrap_or_default()
+            found.cure.clone().unwrap_or_default()
         );
         assert_eq!(found.verdict, *verdict, "case {n}, {name}: {said}");
         assert_eq!(
-            found.todo.is_some(),
-            *verdict == Problem,
+            found.cure.is_some(),
+            *verdict == Fails,
             "case {n}, {name}: a problem has a cure"
         );
         for word in *words {
@@ -248,19 +254,19 @@ fn table(cases: &[Case]) {
 }
 
 #[test]
-fn a_good_server_has_nothing() {
+fn a_server_without_a_problem_passes_every_check() {
     for finding in diagnose(&good(), &Symptom::ALL) {
-        assert!(matches!(finding.verdict, Fine | DoesNotApply), "{finding:?}");
+        assert!(matches!(finding.verdict, Passes | DoesNotApply), "{finding:?}");
     }
     assert_eq!(likely(&diagnose(&good(), &Symptom::ALL)), None);
 }
 
 #[test]
-fn what_is_not_known_is_never_fine() {
+fn missing_evidence_never_passes() {
     let mut e = good();
     e.server = None;
     e.account = Some((ann(), no()));
-    // What does not need a server stays.
+    // The checks of the file and the operator need no server.
     let about_the_file = ["desired_state", "operator", "state_directory", "supervision"];
     for finding in diagnose(&e, &Symptom::ALL) {
         let expected = !about_the_file.contains(&finding.check);
@@ -277,12 +283,12 @@ fn what_is_not_known_is_never_fine() {
     s.ports = no();
     s.space = no();
     s.memory = None;
-    s.answer = no();
+    s.response = no();
     s.load.usage = no();
     for finding in diagnose(&e, &Symptom::ALL) {
         let expected = match finding.check {
-            // The engine's silence is what is wrong.
-            "engine" => Problem,
+            // An engine that does not respond is the problem itself.
+            "engine" => Fails,
             name if about_the_file.contains(&name) => finding.verdict,
             _ => Unknown,
         };
@@ -291,7 +297,7 @@ fn what_is_not_known_is_never_fine() {
 }
 
 #[test]
-fn a_server_that_answers_nothing_in_particular() {
+fn a_server_that_refuses_every_query_is_unknown() {
     let mut e = good();
     let d = delivery(&mut e);
     d.hosts = no();
@@ -305,7 +311,7 @@ fn a_server_that_answers_nothing_in_particular() {
     d.banned = no();
     d.rooms = no();
     d.connected = no();
-    d.modules.values_mut().for_each(|modules| modules.0 = no());
+    d.modules.values_mut().for_each(|modules| modules.offline = no());
     server(&mut e).load.vm = no();
     server(&mut e).api = no();
     let of_delivery = diagnose(&e, &[Symptom::Delivery]);
@@ -320,10 +326,10 @@ fn a_server_that_answers_nothing_in_particular() {
 }
 
 #[test]
-fn the_cause_comes_before_what_follows_from_it() {
+fn the_likely_cause_is_the_problem_with_the_smallest_rank() {
     let mut e = good();
     server(&mut e).process = Reading::Known(stopped(1));
-    server(&mut e).answer = no();
+    server(&mut e).response = no();
     let found = diagnose(&e, &Symptom::ALL);
     assert_eq!(likely(&found).unwrap().check, "process");
     let mut holder = port("127.0.0.1:5222", "ejabberd_c2s");
@@ -341,19 +347,19 @@ fn the_cause_comes_before_what_follows_from_it() {
 }
 
 #[test]
-fn names_are_unique_and_symptoms_filter() {
+fn names_are_unique_and_symptoms_select_checks() {
     let names: std::collections::BTreeSet<&str> = CHECKS.iter().map(|check| check.name).collect();
     assert_eq!(names.len(), CHECKS.len());
     let api = diagnose(&good(), &[Symptom::Api]);
-    assert!(!api.is_empty() && api.iter().all(|finding| finding.symptom == Symptom::Api));
+    assert!(!api.is_empty() && api.iter().all(|finding| finding.topic.symptom == Symptom::Api));
 }
 
 #[test]
-fn evidence_is_bounded() {
+fn a_long_log_is_cut_in_the_evidence() {
     let mut e = good();
     server(&mut e).log = Reading::Known((0..50).map(|n| format!("line {n}")).collect());
     let found = diagnose(&e, &[Symptom::Start]);
     let found = found.iter().find(|finding| finding.check == "last_words").unwrap();
-    assert_eq!(found.evidence.len(), MOST_EVIDENCE);
+    assert_eq!(found.evidence.len(), MAX_EVIDENCE);
     assert_eq!(found.evidence.last().unwrap(), "and 45 more");
 }

@@ -1,43 +1,46 @@
-//! Ports, mounts, disks and memory.
+//! Checks of the host: ports, mounts, disks and memory.
 
-use super::start::of_server;
-use super::words::{bytes, some};
-use super::{Answer, Evidence, Port, fine, no_matter, problem, unknown};
+use super::parts::judge_server;
+use super::{
+    Evidence, HostMemory, Judgement, Port, does_not_apply, known, listed, passes, problem, unknown,
+};
+use crate::domain::checks::text::bytes;
 use crate::domain::observed::{Holder, ProcessState, Reading, Space};
 
-/// A disk with less than this left, in bytes and in parts of a thousand, will
-/// not do for long.
+/// The free space, in bytes, below which a disk counts as full.
 const FULL_BYTES: u64 = 64 << 20;
+
+/// The free share, in thousandths, below which a disk counts as full.
 const FULL_PERMILLE: u64 = 5;
 
-/// A host with less memory left than this will have the kernel kill something.
+/// The available memory, in bytes, below which the kernel soon kills a process.
 const LOW_MEMORY: u64 = 64 << 20;
 
+/// Whether a disk counts as full.
 pub(super) fn is_full(space: &Space) -> bool {
     let few = space.free < FULL_BYTES && space.total >= FULL_BYTES;
     let part = space.free.saturating_mul(1000) < space.total.saturating_mul(FULL_PERMILLE);
     few || part || space.no_inodes
 }
 
-fn who(holder: &Holder) -> String {
+/// The description of a program that occupies a port.
+fn program(holder: &Holder) -> String {
     match &holder.program {
         Some((program, pid)) => format!("{program} (process {pid}, user {})", holder.user),
         None => format!("a program of user {}", holder.user),
     }
 }
 
-fn place(port: &Port) -> String {
+/// The address and module of a port.
+fn label(port: &Port) -> String {
     format!("{} ({})", port.at, port.module)
 }
 
-pub(super) fn ports(e: &Evidence) -> Answer {
-    of_server(e, |server| {
-        let ports = match &server.ports {
-            Reading::Known(ports) => ports,
-            Reading::Unknown(why) => return unknown(why.clone()),
-        };
+pub(super) fn ports(e: &Evidence) -> Judgement {
+    judge_server(e, |server| {
+        let ports = known!(&server.ports);
         if ports.is_empty() {
-            return no_matter(
+            return does_not_apply(
                 "its configuration has it listen nowhere that others could be in the way",
             );
         }
@@ -47,12 +50,13 @@ pub(super) fn ports(e: &Evidence) -> Answer {
             .collect();
         let lines = taken.iter().flat_map(|port| {
             let others = port.holders.iter().filter(|holder| !holder.own);
-            others
-                .map(|holder| format!("{}: {} listens at {}", place(port), who(holder), holder.at))
+            others.map(|holder| {
+                format!("{}: {} listens at {}", label(port), program(holder), holder.at)
+            })
         });
         if let Some(first) = taken.first() {
             let number = first.at.port();
-            let what = some(taken.iter().map(|port| place(port)));
+            let what = listed(taken.iter().map(|port| label(port)));
             return problem(
                 format!("somebody else has the port: {what}"),
                 format!(
@@ -69,7 +73,7 @@ pub(super) fn ports(e: &Evidence) -> Answer {
             return problem(
                 format!(
                     "the server runs and does not listen where its configuration says: {}",
-                    some(closed.iter().map(|port| place(port)))
+                    listed(closed.iter().map(|port| label(port)))
                 ),
                 format!(
                     "its log says why it could not open the port; after mending that, `{} reload_config` opens it",
@@ -79,46 +83,39 @@ pub(super) fn ports(e: &Evidence) -> Answer {
         }
         let held = ports.iter().filter(|port| port.open == Some(true)).count();
         if held == ports.len() {
-            fine(format!(
+            passes(format!(
                 "it listens where its configuration says: {}",
-                some(ports.iter().map(place))
+                listed(ports.iter().map(label))
             ))
         } else if held == 0 && ports.iter().all(|port| port.holders.is_empty()) {
-            fine(format!("nobody else has them: {}", some(ports.iter().map(place))))
+            passes(format!("nobody else has them: {}", listed(ports.iter().map(label))))
         } else {
-            fine(format!("nobody else is in the way: {}", some(ports.iter().map(place))))
+            passes(format!("nobody else is in the way: {}", listed(ports.iter().map(label))))
         }
     })
 }
 
-pub(super) fn mounts(e: &Evidence) -> Answer {
-    of_server(e, |server| {
+pub(super) fn mounts(e: &Evidence) -> Judgement {
+    judge_server(e, |server| {
         if e.docker().is_none() {
-            return no_matter("a process has its files on the host itself");
+            return does_not_apply("a process has its files on the host itself");
         }
-        let around = match &server.diagnostics {
-            Reading::Known(around) => around,
-            Reading::Unknown(why) => return unknown(why.clone()),
-        };
-        if !around.gone.is_empty() {
+        let diagnostics = known!(&server.diagnostics);
+        if !diagnostics.gone.is_empty() {
             return problem(
-                format!("the container mounts what is not there any more: {}", some(&around.gone)),
+                format!(
+                    "the container mounts what is not there any more: {}",
+                    listed(&diagnostics.gone)
+                ),
                 "put it back in that place, or make the container anew without it (spec.server.docker.recreate: whenChanged)",
             );
         }
-        match &server.process {
-            Reading::Known(ProcessState::Absent) => {
-                return no_matter("there is no container yet");
-            }
-            Reading::Known(_) => {}
-            Reading::Unknown(why) => return unknown(why.clone()),
+        if matches!(known!(&server.process), ProcessState::Absent) {
+            return does_not_apply("there is no container yet");
         }
-        let drift = match &server.drift {
-            Reading::Known(drift) => drift,
-            Reading::Unknown(why) => return unknown(why.clone()),
-        };
+        let drift = known!(&server.drift);
         let shown: Vec<String> =
-            around.mounts.iter().map(|(at, what)| format!("{at}: {what}")).collect();
+            diagnostics.mounts.iter().map(|(at, what)| format!("{at}: {what}")).collect();
         let differs: Vec<String> = drift
             .differences
             .iter()
@@ -126,7 +123,7 @@ pub(super) fn mounts(e: &Evidence) -> Answer {
             .cloned()
             .collect();
         if differs.is_empty() {
-            return fine("the container mounts what it should").with(shown);
+            return passes("the container mounts what it should").with(shown);
         }
         problem(
             "the container does not have the declared volumes",
@@ -136,8 +133,8 @@ pub(super) fn mounts(e: &Evidence) -> Answer {
     })
 }
 
-pub(super) fn disk(e: &Evidence) -> Answer {
-    of_server(e, |server| {
+pub(super) fn disk(e: &Evidence) -> Judgement {
+    judge_server(e, |server| {
         let spaces = match &server.space {
             Reading::Known(spaces) if spaces.is_empty() => {
                 return unknown("no disk of it could be measured");
@@ -153,19 +150,19 @@ pub(super) fn disk(e: &Evidence) -> Answer {
         let lines: Vec<String> = spaces.iter().map(line).collect();
         let full: Vec<&Space> = spaces.iter().filter(|space| is_full(space)).collect();
         if full.is_empty() {
-            return fine("there is room on its disks").with(lines);
+            return passes("there is room on its disks").with(lines);
         }
         problem(
-            format!("the disk is full: {}", some(full.iter().map(|space| &space.path))),
+            format!("the disk is full: {}", listed(full.iter().map(|space| &space.path))),
             format!("make room: `docker system df` and `du -xh --max-depth=2` on that path show who uses it; old archives go with `{} delete_old_mam_messages all 90`", e.ejabberdctl()),
         )
         .with(lines)
     })
 }
 
-pub(super) fn memory(e: &Evidence) -> Answer {
-    of_server(e, |server| {
-        let limit = server.diagnostics.known().and_then(|around| around.memory_limit);
+pub(super) fn memory(e: &Evidence) -> Judgement {
+    judge_server(e, |server| {
+        let limit = server.diagnostics.known().and_then(|diagnostics| diagnostics.memory_limit);
         if matches!(server.process, Reading::Known(ProcessState::Stopped { oom_killed: true, .. }))
         {
             let limit = limit.map(|limit| format!("its container may have {}", bytes(limit)));
@@ -177,7 +174,7 @@ pub(super) fn memory(e: &Evidence) -> Answer {
         }
         match server.memory {
             None => unknown("the memory of the host could not be read"),
-            Some((available, total)) => {
+            Some(HostMemory { available, total }) => {
                 let line = format!("{} of {} are available", bytes(available), bytes(total));
                 if available < LOW_MEMORY {
                     problem(
@@ -185,7 +182,7 @@ pub(super) fn memory(e: &Evidence) -> Answer {
                         "find out who uses it: `ps --sort -rss -eo rss,pid,args | head`",
                     )
                 } else {
-                    fine(format!("on the host, {line}"))
+                    passes(format!("on the host, {line}"))
                 }
             }
         }

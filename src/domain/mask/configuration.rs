@@ -1,101 +1,111 @@
-//! A configuration as it may be shown: without its secrets, and without its
-//! comments, in which there may be others.
+//! Masking the secrets in a configuration of ejabberd.
 //!
-//! Whoever is in doubt masks. A value that is shown although it is a secret
-//! cannot be taken back; one too many that is masked costs a look at the file.
+//! The masked text has no comments, because a comment can hold a secret too. A value that
+//! might be a secret is masked: a secret that was shown cannot be taken back, while a
+//! value that was masked without need only costs a look at the file.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
+use super::{MASK, SecretNames};
 use crate::domain::configuration::Value;
 
-/// What stands for a secret.
-pub(super) const MASK: &str = "***";
+/// The options that hold secrets. In a text, the same words before a sign such as `=`
+/// announce a secret.
+const OPTIONS: SecretNames = SecretNames {
+    words: &[
+        "pass",
+        "pwd",
+        "passwd",
+        "secret",
+        "token",
+        "key",
+        "cred",
+        "auth",
+        "cookie",
+        "bearer",
+        "salt",
+        "signature",
+        "private",
+    ],
+    harmless: &[
+        "auth_cache_life_time",
+        "auth_cache_missed",
+        "auth_cache_size",
+        "auth_external_user_exists_check",
+        "auth_method",
+        "auth_password_format",
+        "auth_scram_hash",
+        "auth_stored_password_types",
+        "auth_use_cache",
+        "oauth",
+        "oauth_access",
+        "oauth_cache_life_time",
+        "oauth_cache_missed",
+        "oauth_cache_size",
+        "oauth_expire",
+        "oauth_use_cache",
+        "password_protected",
+        "private_storage",
+    ],
+};
 
-/// Words in the name of an option, or before a sign in a text, that announce a secret.
-const SECRET: [&str; 13] = [
-    "pass",
-    "pwd",
-    "passwd",
-    "secret",
-    "token",
-    "key",
-    "cred",
-    "auth",
-    "cookie",
-    "bearer",
-    "salt",
-    "signature",
-    "private",
-];
-
-/// Options that sound as if they were secret and are not.
-const HARMLESS: [&str; 18] = [
-    "auth_cache_life_time",
-    "auth_cache_missed",
-    "auth_cache_size",
-    "auth_external_user_exists_check",
-    "auth_method",
-    "auth_password_format",
-    "auth_scram_hash",
-    "auth_stored_password_types",
-    "auth_use_cache",
-    "oauth",
-    "oauth_access",
-    "oauth_cache_life_time",
-    "oauth_cache_missed",
-    "oauth_cache_size",
-    "oauth_expire",
-    "oauth_use_cache",
-    "password_protected",
-    "private_storage",
-];
-
-/// Values that others refer to by name, and that may be anything.
+/// Options that define values for use by name elsewhere. Each such value may be a secret.
 const MACROS: [&str; 2] = ["define_macro", "define_keyword"];
 
-/// A text without blanks that is at least so long and looks random is masked.
+/// A text without blanks that has at least this length, in bytes, and looks random is masked.
 const RANDOM: usize = 20;
 
-/// The lines of a configuration. What is masked is followed by a sign and a
-/// number: the same value has the same number, so that a comparison of lines
-/// sees that it changed. [`shown`] cuts it off.
-pub(super) struct Masker {
+/// Writes configurations as lines in which secrets are masked.
+///
+/// Each mask is followed by a number between two [`SIGN`]s. Equal secrets have equal
+/// numbers, so a comparison of lines sees that a secret changed. [`shown`] removes the
+/// numbers.
+pub(crate) struct Masker {
     numbers: BTreeMap<String, usize>,
 }
 
-/// Stands before the number of a masked value; no text that is shown has it.
+/// Encloses the number of a masked value. [`Masker`] replaces this character in every
+/// text, so a configuration cannot forge it.
 const SIGN: char = '\u{1}';
 
+/// Whether a value is inside of [`MACROS`].
+#[derive(Clone, Copy, PartialEq)]
+enum Scope {
+    Options,
+    Macros,
+}
+
 impl Masker {
-    /// One for both sides of a comparison.
-    pub(super) const fn new() -> Self {
+    /// A masker for all sides of a comparison.
+    pub(crate) const fn new() -> Self {
         Self { numbers: BTreeMap::new() }
     }
 
-    /// The file as lines.
-    pub(super) fn lines(&mut self, file: &Value) -> Vec<String> {
+    /// The configuration as lines.
+    pub(crate) fn lines(&mut self, file: &Value) -> Vec<String> {
         let mut lines = Vec::new();
-        self.write(&mut lines, 0, "", file, false);
+        self.write(&mut lines, 0, "", file, Scope::Options);
         lines
     }
 
+    /// Appends the lines of `value`. `lead` is the dash before the first line of a list element.
     fn write(
         &mut self,
         lines: &mut Vec<String>,
         depth: usize,
         lead: &str,
         value: &Value,
-        in_macros: bool,
+        scope: Scope,
     ) {
         let indent = "  ".repeat(depth);
         match value {
             Value::Map(entries) if !entries.is_empty() => {
                 for (at, (key, value)) in entries.iter().enumerate() {
                     let name = self.text(key);
-                    // The first entry of a mapping in a list stands behind its dash.
+                    // The first entry of a mapping in a list follows the dash.
                     let lead = if at == 0 { lead } else { "" };
                     let indent = if lead.is_empty() {
                         indent.clone()
@@ -108,40 +118,40 @@ impl Masker {
                         lines.push(format!("{start} {masked}"));
                         continue;
                     }
-                    let in_macros = in_macros || MACROS.contains(&key.as_str());
-                    match self.scalar(value, in_macros) {
+                    let scope = if MACROS.contains(&key.as_str()) { Scope::Macros } else { scope };
+                    match self.scalar(value, scope) {
                         Some(text) => lines.push(format!("{start} {text}")),
                         None => {
                             lines.push(start);
-                            self.write(lines, depth + 1, "", value, in_macros);
+                            self.write(lines, depth + 1, "", value, scope);
                         }
                     }
                 }
             }
             Value::List(elements) if !elements.is_empty() => {
                 for element in elements {
-                    match self.scalar(element, in_macros) {
+                    match self.scalar(element, scope) {
                         Some(text) => lines.push(format!("{indent}{lead}- {text}")),
-                        None => self.write(lines, depth + 1, "- ", element, in_macros),
+                        None => self.write(lines, depth + 1, "- ", element, scope),
                     }
                 }
             }
             other => {
-                let text = self.scalar(other, in_macros).unwrap_or_default();
+                let text = self.scalar(other, scope).unwrap_or_default();
                 lines.push(format!("{indent}{lead}{text}"));
             }
         }
     }
 
-    /// What is written in one line; nothing of what needs several.
-    fn scalar(&mut self, value: &Value, in_macros: bool) -> Option<String> {
+    /// A value that fits in one line; `None` for a value that needs several lines.
+    fn scalar(&mut self, value: &Value, scope: Scope) -> Option<String> {
         Some(match value {
             Value::Map(entries) if entries.is_empty() => "{}".to_owned(),
             Value::List(elements) if elements.is_empty() => "[]".to_owned(),
             Value::Map(_) | Value::List(_) => return None,
             Value::Null => "null".to_owned(),
             Value::Bool(value) => value.to_string(),
-            other if in_macros => self.masked(other),
+            other if scope == Scope::Macros => self.masked(other),
             Value::Int(value) => value.to_string(),
             Value::Float(value) => value.to_string(),
             Value::Text(text) => {
@@ -151,9 +161,9 @@ impl Masker {
         })
     }
 
-    /// A text, without what is secret in it.
+    /// A text whose secret part is masked.
     fn text(&mut self, text: &str) -> String {
-        // The sign is ours.
+        // A sign in the text would look like the end of a mask.
         let clean = || text.replace(SIGN, "\u{fffd}");
         match harmless_part(text) {
             Some(at) if at >= text.len() => clean(),
@@ -173,8 +183,8 @@ impl Masker {
     }
 }
 
-/// A line as it may be shown, and whether something in it is masked.
-pub(super) fn shown(line: &str) -> (String, bool) {
+/// A line without the numbers of its masks, and whether the line has a mask.
+pub(crate) fn shown(line: &str) -> (String, bool) {
     let parts: Vec<&str> = line.split(SIGN).collect();
     let masked = parts.len() > 1;
     (parts.into_iter().step_by(2).collect(), masked)
@@ -182,28 +192,28 @@ pub(super) fn shown(line: &str) -> (String, bool) {
 
 /// Whether the value of an option must not be shown.
 fn is_secret(key: &str) -> bool {
-    let key = key.to_lowercase();
-    !HARMLESS.contains(&key.as_str()) && SECRET.iter().any(|word| key.contains(word))
+    OPTIONS.announces(&key.to_lowercase())
 }
 
-/// How much of a text may be shown: all of it, up to a place in it, or nothing.
+/// The number of bytes at the start of a text that hold no secret; `None` if the whole text
+/// may be secret.
 fn harmless_part(text: &str) -> Option<usize> {
     if text.contains("-----BEGIN") || text.starts_with("eyJ") || looks_random(text) {
         return None;
     }
     let mut end = text.len();
-    // `sql://user:password@host` or without its beginning, to the last @, which
-    // a password may have too.
+    // A URL such as `sql://user:password@host`, with or without the scheme. A password may
+    // contain `@` too, so everything after the sign is masked.
     let sign = if text.contains("://") { "://" } else { ":" };
     if let Some(at) = text.find(sign)
         && text.get(at..).is_some_and(|rest| rest.contains('@'))
     {
         end = at + sign.len();
     }
-    // `PWD=…`, `--password …`, `token: …`: to the end, because nobody can tell
-    // where a password ends.
+    // `PWD=…`, `--password …`, `token: …`: the text is masked to its end, because the end of
+    // the password is unknown.
     let lower = text.to_ascii_lowercase();
-    for word in SECRET {
+    for word in OPTIONS.words {
         for (at, found) in lower.match_indices(word) {
             let rest = lower.get(at + found.len()..).unwrap_or_default();
             let name =
@@ -219,7 +229,7 @@ fn harmless_part(text: &str) -> Option<usize> {
     Some(end)
 }
 
-/// Whether a text has no words in it: keys, hashes.
+/// Whether a text looks like a key or a hash.
 fn looks_random(text: &str) -> bool {
     let signs = |c: char| c.is_ascii_alphanumeric() || "+/=_".contains(c);
     if text.len() < RANDOM || text.starts_with('/') || !text.chars().all(signs) {
@@ -231,8 +241,8 @@ fn looks_random(text: &str) -> bool {
     (letters && digits > 0) || digits * 5 >= text.len()
 }
 
-/// A text as YAML would have it, where it could be taken for something else.
-/// Signs that could deceive are left to who shows it.
+/// A text with quotation marks where YAML could take the text for another type. The caller
+/// that shows the text escapes deceptive characters.
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-./@*+ ".contains(c) || c == SIGN;
     let starts = text.starts_with(|c: char| c.is_alphanumeric() || "_/@*".contains(c));

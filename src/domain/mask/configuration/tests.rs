@@ -1,4 +1,4 @@
-//! What is masked, and what stays.
+//! Which values are masked, and which values are shown.
 
 use super::*;
 

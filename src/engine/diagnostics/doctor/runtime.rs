@@ -1,73 +1,64 @@
-//! What can be seen of a server that need not answer.
+//! The evidence that needs no response of the server.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
-use super::configured::Configurations;
-use super::{BESIDE, FIRST, asked, nothing};
-use crate::domain::checks::doctor::{Server, Symptom};
-use crate::domain::observed::{ProcessState, Reading, RuntimeDiagnostics, Usage};
+use super::configurations::Configurations;
+use super::{FIRST, NOT_ASKED, RUNTIME, explained, no_delivery, no_load, unknown, unless};
+use crate::domain::checks::doctor::{HostMemory, Server, Symptom, UsageSamples};
+use crate::domain::observed::{ProcessState, Reading, RuntimeDiagnostics};
 use crate::domain::spec::DesiredState;
 use crate::domain::supervision::{Cause, Ending, Level, LogEntry, entries};
 use crate::engine::diagnostics::Diagnostics;
-use crate::engine::error::RuntimeError;
 use crate::engine::rollout::failure_log::tells_of_failure;
 
-/// So many lines of the log are read, from so far back; and so many are shown.
+/// The most lines of the log that are read.
 const LINES: usize = 500;
+
+/// The age of the oldest line that is read from the log of a running server.
 const LOG_SINCE: Duration = Duration::from_secs(3600);
+
+/// The most lines of the log in the evidence.
 const SHOWN: usize = 5;
 
-/// One that ran for longer had come up, and what its log says of starting is old.
+/// A server that ran longer than this had started, so its log does not explain a failed start.
 const CAME_UP: Duration = Duration::from_secs(120);
 
-/// Between two measurements.
-const BETWEEN: Duration = Duration::from_secs(1);
-
-pub(super) fn unknown<T>(why: &str) -> Reading<T> {
-    Reading::Unknown(why.to_owned())
-}
-
-pub(super) fn told<T>(answer: Result<T, RuntimeError>) -> Result<T, String> {
-    answer.map_err(|e| format!("failed to {e}"))
-}
+/// The time between two measurements of the usage.
+const SAMPLE: Duration = Duration::from_secs(1);
 
 impl Diagnostics {
-    /// Everything that does not need the server to answer.
-    pub(super) async fn beside(
+    /// Collects everything that needs no response of the server.
+    pub(super) async fn runtime_evidence(
         &self,
         desired: &DesiredState,
         process: &Reading<ProcessState>,
         symptoms: &[Symptom],
     ) -> Server {
-        // An engine that does not answer is not asked ten times.
-        let away = match process {
+        // An engine that does not respond gets no further queries.
+        let skip = match process {
             Reading::Known(_) => None,
             Reading::Unknown(why) => Some(why.as_str()),
         };
-        let start = symptoms.contains(&Symptom::Start);
         let diagnostics =
-            asked(away, FIRST, async { told(self.runtime.diagnostics().await) }).await;
+            unless(skip, FIRST, async { explained(self.runtime.diagnostics().await) }).await;
         let (drift, log, configurations, space) = tokio::join!(
-            asked(away, BESIDE, async {
-                let found = told(self.runtime.drift(self.databases.directory().as_deref()).await)?;
-                found.ok_or_else(|| "there is no server".to_owned())
-            }),
-            asked(away, BESIDE, self.log_of(process, &diagnostics, start)),
-            self.configurations(desired, process, away, start),
-            asked(away, BESIDE, async { told(self.runtime.space().await) }),
+            unless(skip, RUNTIME, self.probe.known_drift()),
+            unless(skip, RUNTIME, self.log(process, &diagnostics, symptoms)),
+            self.configurations(desired, process, skip, symptoms),
+            unless(skip, RUNTIME, async { explained(self.runtime.space().await) }),
         );
-        let Configurations { declared, live, read } = configurations;
+        let Configurations { declared, live, in_force } = configurations;
         let ended = ended(process, &diagnostics, &log);
         let log = match log {
-            Reading::Known(log) => Reading::Known(telling(&log, ended.as_ref())),
-            Reading::Unknown(why) => unknown(&why),
+            Reading::Known(log) => Reading::Known(relevant(&log, ended.as_ref())),
+            Reading::Unknown(why) => Reading::Unknown(why),
         };
         let cause = ended.map(|ended| ended.cause);
-        let ports = asked(away, FIRST, self.ports_of(desired, process, &diagnostics, &read)).await;
-        let (delivery, load) = nothing("it was not asked");
+        let ports =
+            unless(skip, FIRST, self.ports(desired, process, &diagnostics, &in_force)).await;
         Server {
             process: process.clone(),
             diagnostics,
@@ -79,24 +70,26 @@ impl Diagnostics {
             ports,
             space,
             memory: host_memory(),
-            answer: Reading::Unknown("it was not asked".to_owned()),
-            api: Reading::Unknown("it was not asked".to_owned()),
-            delivery,
-            load,
+            response: unknown(NOT_ASKED),
+            api: unknown(NOT_ASKED),
+            delivery: no_delivery(),
+            load: no_load(),
         }
     }
 
-    async fn log_of(
+    /// The lines of the log since the last start. Only [`Symptom::Start`] needs the log.
+    async fn log(
         &self,
         process: &Reading<ProcessState>,
         diagnostics: &Reading<RuntimeDiagnostics>,
-        wanted: bool,
+        symptoms: &[Symptom],
     ) -> Result<Vec<String>, String> {
-        if !wanted || matches!(process, Reading::Known(ProcessState::Absent)) {
+        let needed = symptoms.contains(&Symptom::Start);
+        if !needed || matches!(process, Reading::Known(ProcessState::Absent)) {
             return Ok(Vec::new());
         }
-        // What it said before its last start is old; of one that runs for long, so
-        // is what it said then.
+        // Lines from before the last start are old. For a server that has run for a long time,
+        // the lines of the start are old too.
         let started = diagnostics.known().and_then(|around| around.started);
         let recent = Timestamp::now().checked_sub(LOG_SINCE).unwrap_or_default();
         let since = match process {
@@ -105,35 +98,31 @@ impl Diagnostics {
             }
             _ => started.unwrap_or_default(),
         };
-        told(self.runtime.log(since, LINES).await)
+        explained(self.runtime.log(since, LINES).await)
     }
 
-    pub(super) async fn usage_twice(
-        &self,
-        wanted: bool,
-    ) -> Result<(Usage, Usage, Duration), String> {
-        if !wanted {
-            return Err("it was not asked".to_owned());
-        }
+    /// Measures the usage of processor and memory twice.
+    pub(super) async fn usage_samples(&self) -> Result<UsageSamples, String> {
         let measure = || async {
-            let usage = told(self.runtime.usage().await)?;
+            let usage = explained(self.runtime.usage().await)?;
             let now = Instant::now();
             Ok::<_, String>((usage.ok_or_else(|| "it does not run".to_owned())?, now))
         };
         let (before, began) = measure().await?;
-        sleep(BETWEEN).await;
+        sleep(SAMPLE).await;
         let (after, ended) = measure().await?;
-        Ok((before, after, ended.duration_since(began)))
+        Ok(UsageSamples { before, after, elapsed: ended.duration_since(began) })
     }
 }
 
-/// Why it ended, if it has.
+/// How a server stopped.
 struct Ended {
     cause: Cause,
-    /// Whether it had come up before.
+    /// Whether the server had started before.
     was_up: bool,
 }
 
+/// How the server stopped; `None` for a server that has not stopped.
 fn ended(
     process: &Reading<ProcessState>,
     diagnostics: &Reading<RuntimeDiagnostics>,
@@ -144,7 +133,7 @@ fn ended(
     };
     let around = diagnostics.known();
     let ran = around.and_then(|around| Some(around.ended?.duration_since(around.started?)));
-    // A first start that failed has no times at all.
+    // The engine records no times for a first start that fails.
     let was_up = ran.is_some_and(|ran| Duration::try_from(ran).is_ok_and(|ran| ran > CAME_UP));
     let ending = Ending {
         exit_code: *exit_code,
@@ -155,37 +144,37 @@ fn ended(
     Some(Ended { cause: Cause::of(&ending, was_up), was_up })
 }
 
-/// The entries that matter, each on one line without time and process: the first
-/// ones of a failed start, else the last ones. A server that has ended and logged
-/// nothing that matters has the end of its log here.
-fn telling(log: &[String], ended: Option<&Ended>) -> Vec<String> {
+/// The relevant entries of a log, each on one line without time and process: the first entries
+/// of a failed start, otherwise the last entries. For a server that stopped and logged no
+/// relevant entry, the end of the log.
+fn relevant(log: &[String], ended: Option<&Ended>) -> Vec<String> {
     let log = entries(log);
     let grave = |entry: &&LogEntry| {
         tells_of_failure(entry) || (ended.is_some() && entry.level == Some(Level::Error))
     };
     let mut shown: Vec<String> = Vec::new();
-    for words in log.iter().filter(grave).map(LogEntry::words) {
-        // A server that crashes again and again says the same each time.
-        if !words.is_empty() && !shown.contains(&words) {
-            shown.push(words);
+    for line in log.iter().filter(grave).map(LogEntry::words) {
+        // A server that crashes repeatedly logs the same entry each time.
+        if !line.is_empty() && !shown.contains(&line) {
+            shown.push(line);
         }
     }
     if shown.is_empty() && ended.is_some() {
-        shown = log.iter().map(LogEntry::words).filter(|words| !words.is_empty()).collect();
+        shown = log.iter().map(LogEntry::words).filter(|line| !line.is_empty()).collect();
     } else if ended.is_some_and(|ended| !ended.was_up) {
         shown.truncate(SHOWN);
     }
     shown.split_off(shown.len().saturating_sub(SHOWN))
 }
 
-/// Memory of this host: what is available, and all of it.
-fn host_memory() -> Option<(u64, u64)> {
+/// The memory of this host; `None` if the kernel does not report it.
+fn host_memory() -> Option<HostMemory> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let read = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;
         line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
     };
-    Some((read("MemAvailable:")?, read("MemTotal:")?))
+    Some(HostMemory { available: read("MemAvailable:")?, total: read("MemTotal:")? })
 }
 
 #[cfg(test)]
@@ -193,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lines_that_matter_are_shown_once() {
+    fn relevant_lines_are_shown_once() {
         let line = |level: &str, text: &str| {
             format!("2026-07-01 10:00:00.000000+00:00 [{level}] <0.1.0>@x:y/1:9 {text}")
         };
@@ -203,11 +192,11 @@ mod tests {
             line("critical", "it broke"),
             line("error", "a crash of somebody"),
         ];
-        assert_eq!(telling(&log, None), ["it broke"]);
-        assert_eq!(telling(&log, Some(&came_up(true))).len(), 2);
+        assert_eq!(relevant(&log, None), ["it broke"]);
+        assert_eq!(relevant(&log, Some(&came_up(true))).len(), 2);
         let quiet = [line("info", "hello"), String::new()];
-        assert!(telling(&quiet, None).is_empty());
-        assert_eq!(telling(&quiet, Some(&came_up(true))), ["hello"]);
+        assert!(relevant(&quiet, None).is_empty());
+        assert_eq!(relevant(&quiet, Some(&came_up(true))), ["hello"]);
     }
 
     fn came_up(was_up: bool) -> Ended {
@@ -221,15 +210,15 @@ mod tests {
             [first, "  :no}".to_owned()]
         };
         let log: Vec<String> = (0..9).flat_map(term).collect();
-        let first = telling(&log, Some(&came_up(false)));
+        let first = relevant(&log, Some(&came_up(false)));
         assert_eq!((first.len(), first[0].as_str()), (SHOWN, "number 0: {:error, :no}"));
-        let last = telling(&log, Some(&came_up(true)));
+        let last = relevant(&log, Some(&came_up(true)));
         assert_eq!((last.len(), last[4].as_str()), (SHOWN, "number 8: {:error, :no}"));
     }
 
     #[test]
     fn the_memory_of_this_host_is_read() {
-        let (available, total) = host_memory().unwrap();
+        let HostMemory { available, total } = host_memory().unwrap();
         assert!(0 < available && available <= total);
     }
 }

@@ -1,4 +1,4 @@
-//! The file, the operator, and what runs the server.
+//! Checks of the file, the operator, the host and the runtime.
 
 use super::*;
 use crate::domain::observed::{Holder, PAUSED};
@@ -10,7 +10,7 @@ fn ended(e: &mut Evidence, exit_code: i64, line: &str) {
     let ending = Ending { exit_code: Some(exit_code), log: log.clone(), ..Ending::default() };
     let s = server(e);
     s.process = Reading::Known(stopped(exit_code));
-    s.answer = no();
+    s.response = no();
     s.log = Reading::Known(log);
     s.cause = Some(Cause::of(&ending, false));
 }
@@ -33,35 +33,35 @@ fn engine(e: &mut Evidence, why: &str) {
 }
 
 #[test]
-fn the_engine_and_the_container() {
+fn a_server_that_cannot_run_is_a_problem() {
     table(&[
         (
             |e| engine(e, "Permission denied (os error 13)"),
             "engine",
-            Problem,
+            Fails,
             &["may not talk to it", "usermod -aG docker", "os error 13"],
         ),
         (
             |e| engine(e, "Socket not found: /x"),
             "engine",
-            Problem,
+            Fails,
             &["its socket is not there", "spec.server.docker.engine"],
         ),
-        (|e| engine(e, "Connection refused"), "engine", Problem, &["nobody listens"]),
-        (|e| engine(e, "no answer within 5s"), "engine", Problem, &["does not answer"]),
-        (|e| engine(e, "something else"), "engine", Problem, &["docker info"]),
-        (|e| around(e).image = Some(("e:1".into(), false)), "image", Problem, &["docker pull e:1"]),
-        (|e| around(e).image = None, "image", Problem, &["set spec.server.docker.image"]),
+        (|e| engine(e, "Connection refused"), "engine", Fails, &["nobody listens"]),
+        (|e| engine(e, "no answer within 5s"), "engine", Fails, &["does not answer"]),
+        (|e| engine(e, "something else"), "engine", Fails, &["docker info"]),
+        (|e| around(e).image = Some(("e:1".into(), false)), "image", Fails, &["docker pull e:1"]),
+        (|e| around(e).image = None, "image", Fails, &["set spec.server.docker.image"]),
         (
             |e| server(e).process = Reading::Known(ProcessState::Absent),
             "process",
-            Problem,
+            Fails,
             &["there is no container xmpp", "apply"],
         ),
         (
             |e| server(e).process = Reading::Known(ProcessState::Created),
             "process",
-            Problem,
+            Fails,
             &["never started"],
         ),
         (
@@ -70,7 +70,7 @@ fn the_engine_and_the_container() {
                     Reading::Known(ProcessState::Running { health: Some(PAUSED.into()) })
             },
             "process",
-            Problem,
+            Fails,
             &["docker unpause xmpp"],
         ),
         (
@@ -79,7 +79,7 @@ fn the_engine_and_the_container() {
                     Reading::Known(ProcessState::Running { health: Some("unhealthy".into()) })
             },
             "process",
-            Fine,
+            Passes,
             &["unhealthy"],
         ),
         (
@@ -89,7 +89,7 @@ fn the_engine_and_the_container() {
                 around(e).restarts = 7;
             },
             "process",
-            Problem,
+            Fails,
             &["exit code 1", "5s", "started it again 7 times"],
         ),
         (
@@ -99,7 +99,7 @@ fn the_engine_and_the_container() {
                     Some(desired(&FILE.replace("  server:", "  server:\n    state: stopped")));
             },
             "process",
-            Fine,
+            Passes,
             &["as spec.server.state: stopped declares"],
         ),
         (
@@ -108,47 +108,47 @@ fn the_engine_and_the_container() {
                     Some(desired(&FILE.replace("  server:", "  server:\n    state: stopped")))
             },
             "process",
-            Problem,
+            Fails,
             &["declares it stopped"],
         ),
-        (|e| around(e).gone.push("/etc/x".into()), "mounts", Problem, &["/etc/x"]),
+        (|e| around(e).gone.push("/etc/x".into()), "mounts", Fails, &["/etc/x"]),
         (
             |e| {
                 let Reading::Known(s) = &mut server(e).drift else { panic!() };
                 s.differences = vec!["image: other".into(), "volumes./db: a is declared".into()];
             },
             "mounts",
-            Problem,
+            Fails,
             &["volumes./db: a is declared"],
         ),
         (
             |e| around(e).mounts = vec![("/db".into(), "the volume v".into())],
             "mounts",
-            Fine,
+            Passes,
             &["/db: the volume v"],
         ),
     ]);
 }
 
 #[test]
-fn last_words_ports_disks_and_memory() {
+fn a_failure_in_the_log_or_on_the_host_is_a_problem() {
     table(&[
         (
             |e| ended(e, 1, "Failed to open socket at port 5222: address already in use"),
             "last_words",
-            Problem,
+            Fails,
             &["PortTaken", "ss -tlnp"],
         ),
         (
             |e| ended(e, 1, "no space left on device"),
             "last_words",
-            Problem,
+            Fails,
             &["DiskFull", "make room"],
         ),
         (
             |e| ended(e, 3, "something odd"),
             "last_words",
-            Problem,
+            Fails,
             &["Crashed", "something odd", "docker logs --tail 100 xmpp"],
         ),
         (
@@ -156,37 +156,37 @@ fn last_words_ports_disks_and_memory() {
                 ended(e, 1, "the name ejabberd@localhost seems to be in use by another Erlang node")
             },
             "last_words",
-            Problem,
+            Fails,
             &["NodeNameTaken", "ERLANG_NODE"],
         ),
         (
             |e| server(e).log = Reading::Known(vec!["it could not".into()]),
             "last_words",
-            Problem,
+            Fails,
             &["it could not", "spec.config.variants"],
         ),
         (
             |e| held(e, false, None),
             "ports",
-            Problem,
+            Fails,
             &["127.0.0.1:5222 (ejabberd_c2s)", "nginx (process 42, user 33)", "0.0.0.0:5222"],
         ),
-        (|e| held(e, false, Some(false)), "ports", Problem, &["nginx"]),
-        (|e| held(e, false, Some(true)), "ports", Fine, &["it listens"]),
-        (|e| held(e, true, None), "ports", Fine, &["nobody else"]),
+        (|e| held(e, false, Some(false)), "ports", Fails, &["nginx"]),
+        (|e| held(e, false, Some(true)), "ports", Passes, &["it listens"]),
+        (|e| held(e, true, None), "ports", Passes, &["nobody else"]),
         (
             |e| {
                 held(e, true, Some(false));
             },
             "ports",
-            Problem,
+            Fails,
             &["does not listen where", "docker exec xmpp ejabberdctl reload_config"],
         ),
         (|e| server(e).ports = Reading::Known(Vec::new()), "ports", DoesNotApply, &[]),
         (
             |e| server(e).space = Reading::Known(vec![space(1 << 20, 1 << 36)]),
             "disk",
-            Problem,
+            Fails,
             &["/db", "1.0 MiB of 64.0 GiB", "docker system df"],
         ),
         (
@@ -195,14 +195,14 @@ fn last_words_ports_disks_and_memory() {
                     Reading::Known(vec![Space { no_inodes: true, ..space(1 << 34, 1 << 36) }])
             },
             "disk",
-            Problem,
+            Fails,
             &["no more files"],
         ),
         (|e| server(e).space = Reading::Known(Vec::new()), "disk", Unknown, &[]),
         (
-            |e| server(e).memory = Some((1 << 20, 1 << 33)),
+            |e| server(e).memory = Some(HostMemory { available: 1 << 20, total: 1 << 33 }),
             "memory",
-            Problem,
+            Fails,
             &["hardly any memory"],
         ),
         (
@@ -214,14 +214,14 @@ fn last_words_ports_disks_and_memory() {
                 around(e).memory_limit = Some(1 << 28);
             },
             "memory",
-            Problem,
+            Fails,
             &["256.0 MiB", "docker update"],
         ),
     ]);
 }
 
 #[test]
-fn configurations() {
+fn a_configuration_that_ejabberd_refuses_is_a_problem() {
     table(&[
         (
             |e| {
@@ -229,7 +229,7 @@ fn configurations() {
                     Some(Reading::Known(Checked { refused: Some("line 3".into()), ..checked() }))
             },
             "configuration",
-            Problem,
+            Fails,
             &["one.yml", "line 3", "spec.config.variant"],
         ),
         (|e| server(e).declared = None, "configuration", DoesNotApply, &[]),
@@ -239,7 +239,7 @@ fn configurations() {
                     Some(Reading::Known(Checked { differs: vec!["listen".into()], ..checked() }))
             },
             "configuration_live",
-            Problem,
+            Fails,
             &["1 difference (listen)", "plan"],
         ),
         (
@@ -248,7 +248,7 @@ fn configurations() {
                     Some(Reading::Known(Checked { refused: Some("line 4".into()), ..checked() }))
             },
             "configuration_live",
-            Problem,
+            Fails,
             &["line 4", "`ejabberd-operator apply`"],
         ),
         (
@@ -259,7 +259,7 @@ fn configurations() {
                     Some(Reading::Known(Checked { refused: Some("line 3".into()), ..checked() }));
             },
             "configuration_live",
-            Problem,
+            Fails,
             &["`ejabberd-operator rollback`"],
         ),
         (
@@ -268,7 +268,7 @@ fn configurations() {
                 server(e).declared = None;
             },
             "configuration_live",
-            Fine,
+            Passes,
             &["accepts"],
         ),
     ]);
@@ -295,7 +295,7 @@ fn backing_off(status: &mut Status) {
 }
 
 #[test]
-fn the_file_and_the_operator() {
+fn an_invalid_file_or_a_failing_operator_is_a_problem() {
     table(&[
         (
             |e| {
@@ -303,7 +303,7 @@ fn the_file_and_the_operator() {
                     File::Invalid { path: "d.yaml".into(), problems: vec!["d.yaml:3:1: no".into()] }
             },
             "desired_state",
-            Problem,
+            Fails,
             &["1 error", "d.yaml:3:1: no", "git revert"],
         ),
         (
@@ -312,33 +312,33 @@ fn the_file_and_the_operator() {
                 e.desired = None;
             },
             "desired_state",
-            Problem,
+            Fails,
             &["not even which server"],
         ),
         (
             |e| e.file = File::Unreadable("failed to read it".into()),
             "desired_state",
-            Problem,
+            Fails,
             &["failed to read it", "--desired-state"],
         ),
         (|_| {}, "operator", DoesNotApply, &["nobody starts the server again when it dies"]),
-        (|e| ended(e, 1, "x"), "operator", Problem, &["systemctl start ejabberd-operator"]),
+        (|e| ended(e, 1, "x"), "operator", Fails, &["systemctl start ejabberd-operator"]),
         (
             |e| e.operator.lock = Reading::Known(Some(42)),
             "operator",
-            Problem,
+            Fails,
             &["process 42", "does not answer"],
         ),
-        (|e| e.operator.answers = status(|_| {}), "operator", Fine, &["all is as declared"]),
+        (|e| e.operator.response = status(|_| {}), "operator", Passes, &["all is as declared"]),
         (
-            |e| e.operator.answers = Some(Box::new(Status::new(e.now))),
+            |e| e.operator.response = Some(Box::new(Status::new(e.now))),
             "operator",
-            Fine,
+            Passes,
             &["at work"],
         ),
         (
             |e| {
-                e.operator.answers = status(|s| {
+                e.operator.response = status(|s| {
                     s.set(
                         ConditionType::Stalled,
                         true,
@@ -349,22 +349,22 @@ fn the_file_and_the_operator() {
                 })
             },
             "operator",
-            Problem,
+            Fails,
             &["Stalled=True Invalid: the file is bad", "ejabberd-operator status"],
         ),
         (
             |e| e.operator.usable = Usable::No("denied".into()),
             "state_directory",
-            Problem,
+            Fails,
             &["denied", "chown"],
         ),
         (
             |e| {
                 e.operator.usable = Usable::No("denied".into());
-                e.operator.answers = status(|_| {});
+                e.operator.response = status(|_| {});
             },
             "state_directory",
-            Fine,
+            Passes,
             &["its operator answers"],
         ),
         (
@@ -373,7 +373,7 @@ fn the_file_and_the_operator() {
                 e.operator.space = Some(space(0, 1 << 36));
             },
             "state_directory",
-            Problem,
+            Fails,
             &["is full"],
         ),
         (
@@ -382,7 +382,7 @@ fn the_file_and_the_operator() {
                 e.operator.remembered = no();
             },
             "state_directory",
-            Problem,
+            Fails,
             &["it hid", "/state away"],
         ),
         (
@@ -391,36 +391,36 @@ fn the_file_and_the_operator() {
                 e.operator.lock = Reading::Known(Some(42));
             },
             "state_directory",
-            Fine,
+            Passes,
             &["process 42"],
         ),
         (
-            |e| e.operator.answers = status(backing_off),
+            |e| e.operator.response = status(backing_off),
             "supervision",
-            Problem,
+            Fails,
             &["until 2026-07-01T10:01:00Z", "4 starts", "it crashed", "retry"],
         ),
         (
             |e| {
-                e.operator.answers = status(backing_off);
+                e.operator.response = status(backing_off);
                 e.now = "2026-07-01T11:00:00Z".parse().unwrap();
             },
             "supervision",
-            Fine,
+            Passes,
             &["backing-off"],
         ),
         (
             |e| e.operator.remembered = Reading::Known(status(backing_off)),
             "supervision",
-            Problem,
+            Fails,
             &["the last operator waits"],
         ),
         (
-            |e| e.operator.answers = status(backing_off),
+            |e| e.operator.response = status(backing_off),
             "restarts",
-            Problem,
+            Fails,
             &["started it 4 times", "it crashed"],
         ),
-        (|e| around(e).restarts = 9, "restarts", Problem, &["Docker started it again 9 times"]),
+        (|e| around(e).restarts = 9, "restarts", Fails, &["Docker started it again 9 times"]),
     ]);
 }

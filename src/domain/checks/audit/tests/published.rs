@@ -1,0 +1,27 @@
+//! The JSON form of a finding, which scripts and the page read.
+
+use super::*;
+
+#[test]
+fn the_json_form_has_the_published_fields() {
+    let mut evidence = good();
+    evidence.version = Reading::Known(ServerVersion { year: 22, month: 10 });
+    let json = serde_json::to_string(&finding(&evidence, "version_floor")).unwrap();
+    assert_eq!(
+        json,
+        r#"{"check":"version_floor","title":"the version is one that is known to this program","verdict":"fails","seen":"ejabberd 22.10, older than 23.01","why":"Neither this checklist nor the two variants were ever tried with an older ejabberd; it may ignore what they say.","mend":"Upgrade the image."}"#
+    );
+}
+
+#[test]
+fn the_json_form_names_the_cure_of_an_item_that_passes() {
+    let json = serde_json::to_value(finding(&good(), "version_floor")).unwrap();
+    assert_eq!((&json["verdict"], &json["mend"]), (&"holds".into(), &"Upgrade the image.".into()));
+}
+
+#[test]
+fn the_json_form_names_an_unknown_verdict() {
+    let evidence = Evidence { version: no(), ..good() };
+    let json = serde_json::to_value(finding(&evidence, "version_floor")).unwrap();
+    assert_eq!((&json["verdict"], &json["seen"]), (&"unknown".into(), &"it hid".into()));
+}

@@ -1,0 +1,38 @@
+//! Replacing secrets in text that people see.
+//!
+//! Two kinds of files hold secrets, and each has its own names for them: the configuration
+//! of ejabberd ([`configuration`]) and the desired state (`spec::mask`). Both decide by
+//! [`SecretNames`] and replace a secret with [`MASK`].
+
+pub(crate) mod configuration;
+
+/// The text that replaces a secret.
+pub(crate) const MASK: &str = "***";
+
+/// Decides whether a name, such as that of an option, announces a secret.
+pub(crate) struct SecretNames {
+    /// Lower-case words. A name that contains one of them announces a secret.
+    pub(crate) words: &'static [&'static str],
+    /// Whole names that contain such a word and announce no secret.
+    pub(crate) harmless: &'static [&'static str],
+}
+
+impl SecretNames {
+    /// Whether a lower-case `name` announces a secret.
+    pub(crate) fn announces(&self, name: &str) -> bool {
+        !self.harmless.contains(&name) && self.words.iter().any(|word| name.contains(word))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_a_secret_word_is_secret_unless_it_is_listed_as_harmless() {
+        let names = SecretNames { words: &["key", "token"], harmless: &["monkey"] };
+        assert!(names.announces("api_key") && names.announces("tokens"));
+        assert!(!names.announces("monkey") && !names.announces("name"));
+        assert!(names.announces("monkeys"), "only the whole name is harmless");
+    }
+}

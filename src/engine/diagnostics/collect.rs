@@ -1,0 +1,110 @@
+//! Collecting single values with deadlines.
+//!
+//! A value that cannot be collected is unknown, with the reason. The other values are
+//! collected anyway, so a server that hangs costs the deadline of one value and no more.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::domain::observed::{PAUSED, ProcessState, Reading};
+
+/// The reason of a value that was not needed.
+pub(super) const NOT_ASKED: &str = "it was not asked";
+
+/// Why a server cannot respond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unresponsive<'p> {
+    /// The process or its container is paused.
+    Paused,
+    /// The process does not run.
+    NotRunning,
+    /// The state of the process is unknown, for this reason.
+    Unknown(&'p str),
+}
+
+/// Why a server with this process cannot respond; `None` if it may respond.
+pub(super) fn unresponsive(process: &Reading<ProcessState>) -> Option<Unresponsive<'_>> {
+    match process {
+        Reading::Known(ProcessState::Running { health }) => {
+            (health.as_deref() == Some(PAUSED)).then_some(Unresponsive::Paused)
+        }
+        Reading::Known(_) => Some(Unresponsive::NotRunning),
+        Reading::Unknown(why) => Some(Unresponsive::Unknown(why)),
+    }
+}
+
+/// A value that is unknown for the reason `why`.
+pub(super) fn unknown<T>(why: &str) -> Reading<T> {
+    Reading::Unknown(why.to_owned())
+}
+
+/// The result of `query`, which must end within `deadline`.
+pub(super) async fn within<T>(
+    deadline: Duration,
+    query: impl Future<Output = Result<T, String>>,
+) -> Reading<T> {
+    match timeout(deadline, query).await {
+        Ok(Ok(value)) => Reading::Known(value),
+        Ok(Err(why)) => Reading::Unknown(why),
+        Err(_) => Reading::Unknown(format!("no answer within {deadline:?}")),
+    }
+}
+
+/// The result of `query`, as [`within`] returns it. With a reason to `skip` the query, the query
+/// does not run and the value is unknown for that reason.
+pub(super) async fn unless<T>(
+    skip: Option<&str>,
+    deadline: Duration,
+    query: impl Future<Output = Result<T, String>>,
+) -> Reading<T> {
+    match skip {
+        Some(why) => unknown(why),
+        None => within(deadline, query).await,
+    }
+}
+
+/// The result of an operation whose error completes "failed to …".
+pub(super) fn explained<T>(result: Result<T, impl Display>) -> Result<T, String> {
+    result.map_err(|e| format!("failed to {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(3);
+
+    #[test]
+    fn a_running_server_that_is_not_paused_may_respond() {
+        let running = |health: Option<&str>| {
+            Reading::Known(ProcessState::Running { health: health.map(str::to_owned) })
+        };
+        assert_eq!(unresponsive(&running(None)), None);
+        assert_eq!(unresponsive(&running(Some("unhealthy"))), None);
+        assert_eq!(unresponsive(&running(Some(PAUSED))), Some(Unresponsive::Paused));
+        let absent = Reading::Known(ProcessState::Absent);
+        assert_eq!(unresponsive(&absent), Some(Unresponsive::NotRunning));
+        let hidden = Reading::Unknown("it hid".to_owned());
+        assert_eq!(unresponsive(&hidden), Some(Unresponsive::Unknown("it hid")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_query_without_a_response_is_unknown_after_its_deadline() {
+        assert_eq!(within(DEADLINE, ready(Ok(7))).await, Reading::Known(7));
+        let failed = within(DEADLINE, ready(explained(Err::<u8, _>("ask")))).await;
+        assert_eq!(failed, unknown("failed to ask"));
+        assert_eq!(within::<u8>(DEADLINE, pending()).await, unknown("no answer within 3s"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_skipped_query_does_not_run() {
+        let skipped = unless::<u8>(Some(NOT_ASKED), DEADLINE, async { panic!("it ran") });
+        assert_eq!(skipped.await, unknown(NOT_ASKED));
+        assert_eq!(unless(None, DEADLINE, ready(Ok(7))).await, Reading::Known(7));
+    }
+}

@@ -26,7 +26,8 @@ const FOLDERS: [&str; 5] = ["domain", "ejabberd", "engine", "adapters", "cli"];
 const SHARED: &str = "host";
 
 /// The crates that the code of `domain` may use.
-const PURE_CRATES: [&str; 13] = [
+const PURE_CRATES: [&str; 14] = [
+    "hex",
     "jiff",
     "schemars",
     "serde",

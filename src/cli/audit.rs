@@ -10,7 +10,7 @@ use super::empty::EmptyStore;
 use super::output::paint;
 use super::session::{Place, engine};
 use super::table::{Cell, Page, Table};
-use super::terminal::Ink;
+use super::terminal::{BOLD, GREEN, RED, YELLOW};
 use super::{Exit, Outcome, output};
 use crate::adapters::metrics::Metrics;
 use crate::domain::checks::audit;
@@ -52,9 +52,9 @@ fn count(findings: &[Finding], verdict: Verdict) -> usize {
 /// The mark of a verdict.
 fn mark(verdict: Verdict) -> Cell {
     match verdict {
-        Verdict::Holds => Cell::painted("✓", Ink::Green),
-        Verdict::Fails => Cell::painted("✗", Ink::Red),
-        Verdict::Unknown => Cell::painted("?", Ink::Yellow),
+        Verdict::Holds => Cell::painted("✓", GREEN),
+        Verdict::Fails => Cell::painted("✗", RED),
+        Verdict::Unknown => Cell::painted("?", YELLOW),
     }
 }
 
@@ -64,7 +64,7 @@ fn text(desired: &DesiredState, evidence: &Evidence, findings: &[Finding], page:
         .version
         .known()
         .map_or_else(String::new, |version| format!(", ejabberd {version}"));
-    let mut text = format!("{}{version}\n\n", paint(&desired.name, Ink::Bold));
+    let mut text = format!("{}{version}\n\n", paint(&desired.name, BOLD));
     let mut items = Table::new(2, 2);
     for Finding { check, title, verdict, .. } in findings {
         items.row([mark(*verdict), Cell::from(check), Cell::from(title)]);
@@ -72,7 +72,7 @@ fn text(desired: &DesiredState, evidence: &Evidence, findings: &[Finding], page:
     text += &items.render(page);
     for finding in findings.iter().filter(|finding| finding.verdict == Verdict::Fails) {
         let mut head = Table::new(0, 2);
-        head.row([mark(finding.verdict), Cell::painted(finding.check, Ink::Bold)]);
+        head.row([mark(finding.verdict), Cell::painted(finding.check, BOLD)]);
         text += &format!("\n{}", head.render(page));
         let mut more = Table::new(4, 1);
         more.row(["seen".into(), Cell::from(&finding.seen)]);
@@ -82,7 +82,7 @@ fn text(desired: &DesiredState, evidence: &Evidence, findings: &[Finding], page:
     }
     for (why, checks) in not_known(findings) {
         let mut head = Table::new(0, 1);
-        head.row([mark(Verdict::Unknown), Cell::painted(&checks.join(", "), Ink::Bold)]);
+        head.row([mark(Verdict::Unknown), Cell::painted(&checks.join(", "), BOLD)]);
         // Nothing is known to be wrong, so there is nothing to mend yet.
         let mut more = Table::new(4, 1);
         more.row(["not known".into(), why.into()]);
@@ -107,14 +107,14 @@ fn summary(findings: &[Finding]) -> String {
     let (bad, open) = (count(findings, Verdict::Fails), count(findings, Verdict::Unknown));
     let all = findings.len();
     if bad + open == 0 {
-        return format!("{} of the {all} items hold.", paint("All", Ink::Green));
+        return format!("{} of the {all} items hold.", paint("All", GREEN));
     }
     let mut said = format!("{} of {all} items hold", count(findings, Verdict::Holds));
     if bad > 0 {
-        said += &format!(", {}", paint(&format!("{bad} do not"), Ink::Red));
+        said += &format!(", {}", paint(&format!("{bad} do not"), RED));
     }
     if open > 0 {
-        said += &format!(", {}", paint(&format!("{open} could not be looked at"), Ink::Yellow));
+        said += &format!(", {}", paint(&format!("{open} could not be looked at"), YELLOW));
     }
     said + "."
 }

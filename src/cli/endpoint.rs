@@ -1,6 +1,5 @@
 //! Where the running operator listens, and how `status` finds it.
 
-use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -59,11 +58,7 @@ fn random() -> Result<String, Exit> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)
         .map_err(|e| Exit::Failure(format!("failed to make a token for `status`: {e}")))?;
-    Ok(bytes.iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a text cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    }))
+    Ok(hex::encode(bytes))
 }
 
 /// How the running operator is reached from this host.

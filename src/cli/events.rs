@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::args::Format;
 use super::session::Place;
 use super::table::{Cell, Page, Table};
-use super::terminal::Ink;
+use super::terminal::{GREEN, YELLOW};
 use super::times::{age, clock};
 use super::{Exit, Outcome, output};
 use crate::domain::status::{Event, EventType};
@@ -102,12 +102,12 @@ fn print(events: &[&Event], format: Format) -> Outcome {
 
 /// An event without its time: the reason, and what happened to what.
 pub(super) fn row(event: &Event) -> [Cell; 2] {
-    let ink = match event.kind {
-        EventType::Normal => Ink::Green,
-        EventType::Warning => Ink::Yellow,
+    let style = match event.kind {
+        EventType::Normal => GREEN,
+        EventType::Warning => YELLOW,
     };
     let often = if event.count > 1 { format!(" (×{})", event.count) } else { String::new() };
     let object = event.object.as_ref().map_or_else(String::new, |object| format!("{object}: "));
     let text = format!("{object}{}{often}", event.message);
-    [Cell::painted(&event.reason, ink), text.into()]
+    [Cell::painted(&event.reason, style), text.into()]
 }

@@ -2,7 +2,7 @@
 
 use super::output::paint;
 use super::table::{Cell, Page, Table};
-use super::terminal::Ink;
+use super::terminal::BOLD;
 use super::{Exit, Outcome, output};
 use crate::domain::spec::{Field, closest, fields, room_options, vcard_fields};
 
@@ -141,7 +141,7 @@ fn paths(field: &Field, above: &str, found: &mut Vec<(String, String)>) {
 fn text(path: &str, field: &Field, page: Page) -> String {
     let mut text = head(path, field, page);
     if !field.allowed.is_empty() {
-        text += &format!("\n{}\n", paint("ONE OF", Ink::Bold));
+        text += &format!("\n{}\n", paint("ONE OF", BOLD));
         let mut words = Table::new(2, 1);
         for (word, meaning) in &field.allowed {
             words.row([word.into(), meaning.into()]);
@@ -149,16 +149,16 @@ fn text(path: &str, field: &Field, page: Page) -> String {
         text += &words.render(page);
     }
     if !field.fields.is_empty() {
-        text += &format!("\n{}\n", paint("FIELDS", Ink::Bold));
+        text += &format!("\n{}\n", paint("FIELDS", BOLD));
         let mut table = Table::new(2, 2);
         for field in &field.fields {
             let shape = format!("<{}>", field.shape);
-            table.row([Cell::painted(&field.name, Ink::Bold), shape.into(), summary(field).into()]);
+            table.row([Cell::painted(&field.name, BOLD), shape.into(), summary(field).into()]);
         }
         text += &table.render(page);
     }
     if let Some((_, title, names)) = NAMED.iter().find(|(named, _, _)| *named == path) {
-        text += &format!("\n{}\n", paint(title, Ink::Bold));
+        text += &format!("\n{}\n", paint(title, BOLD));
         let mut table = Table::new(2, 0);
         table.row([names().join(", ").into()]);
         text += &table.render(page);
@@ -170,7 +170,7 @@ fn head(path: &str, field: &Field, page: Page) -> String {
     let mut facts = Table::new(0, 1);
     let name = if path.is_empty() { "desired-state.yaml" } else { path };
     let mut fact = |label: &str, value: String| {
-        facts.row([Cell::painted(label, Ink::Bold), value.into()]);
+        facts.row([Cell::painted(label, BOLD), value.into()]);
     };
     fact("FIELD", format!("{name} <{}>", field.shape));
     if field.required && !path.is_empty() {
@@ -228,14 +228,15 @@ fn text_of_all(path: &str, field: &Field, page: Page) -> String {
     if field.fields.is_empty() {
         return text(path, field, page);
     }
-    format!("{}\n{}\n{all}", head(path, field, page), paint("FIELDS", Ink::Bold))
+    format!("{}\n{}\n{all}", head(path, field, page), paint("FIELDS", BOLD))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::terminal::Colours;
     use super::*;
 
-    const PAGE: Page = Page { width: None, coloured: false };
+    const PAGE: Page = Page { width: None, colours: Colours::Off };
 
     fn at(path: &str) -> Result<String, String> {
         find(&fields(), path).map(|(path, _)| path)

@@ -4,6 +4,7 @@
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 
+use console::Style;
 use jiff::Timestamp;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -15,7 +16,7 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use super::args::LogFormat;
 use super::output;
-use super::terminal::{Ink, Stream, harmless, harmless_json, paint};
+use super::terminal::{Colours, GREEN, RED, Stream, YELLOW, harmless, harmless_json, paint};
 use crate::domain::spec::printable;
 
 /// Says what is logged.
@@ -39,11 +40,11 @@ pub(super) fn start(format: Option<LogFormat>, verbose: bool) {
     match format.unwrap_or_else(|| if is_journal() { LogFormat::Journald } else { LogFormat::Text })
     {
         LogFormat::Text => {
-            let lines = Lines { journal: false, coloured: Stream::Err.colours() };
+            let lines = Lines { journal: false, colours: Stream::Err.colours() };
             log.with_writer(io::stderr).event_format(lines).init();
         }
         LogFormat::Journald => {
-            let lines = Lines { journal: true, coloured: false };
+            let lines = Lines { journal: true, colours: Colours::Off };
             log.with_writer(io::stderr).event_format(lines).init();
         }
         LogFormat::Json => {
@@ -84,7 +85,7 @@ impl Write for Escaped {
 struct Lines {
     /// With the priority in front and without the time, as sd-daemon(3) has it.
     journal: bool,
-    coloured: bool,
+    colours: Colours,
 }
 
 impl<S, N> FormatEvent<S, N> for Lines
@@ -111,13 +112,14 @@ where
             }
         }
         let level = *event.metadata().level();
-        for (number, line) in harmless(&text, false).lines().enumerate() {
+        for (number, line) in harmless(&text, Colours::Off).lines().enumerate() {
             let indent = if number == 0 { "" } else { "    " };
             if self.journal {
                 writeln!(writer, "<{}>{indent}{line}", priority(level))?;
             } else if number == 0 {
-                let (word, ink) = word(level);
-                let word = ink.map_or_else(|| word.into(), |ink| paint(word, ink, self.coloured));
+                let (word, style) = word(level);
+                let word =
+                    style.map_or_else(|| word.into(), |style| paint(word, style, self.colours));
                 writeln!(writer, "{:.0} {word} {line}", Timestamp::now())?;
             } else {
                 writeln!(writer, "{indent}{line}")?;
@@ -138,11 +140,11 @@ const fn priority(level: Level) -> u8 {
 }
 
 /// The level, as wide as every other, and its colour.
-const fn word(level: Level) -> (&'static str, Option<Ink>) {
+const fn word(level: Level) -> (&'static str, Option<Style>) {
     match level {
-        Level::ERROR => ("ERROR", Some(Ink::Red)),
-        Level::WARN => ("WARN ", Some(Ink::Yellow)),
-        Level::INFO => ("INFO ", Some(Ink::Green)),
+        Level::ERROR => ("ERROR", Some(RED)),
+        Level::WARN => ("WARN ", Some(YELLOW)),
+        Level::INFO => ("INFO ", Some(GREEN)),
         Level::DEBUG => ("DEBUG", None),
         Level::TRACE => ("TRACE", None),
     }

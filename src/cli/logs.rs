@@ -11,7 +11,7 @@ use super::connect::Connectors;
 use super::output::paint;
 use super::session::Place;
 use super::table::{Cell, Page, Table};
-use super::terminal::Ink;
+use super::terminal::{CYAN, RED, YELLOW};
 use super::times::clock;
 use super::{Exit, Outcome, events, output};
 use crate::domain::observed::ProcessState;
@@ -56,7 +56,7 @@ impl Entry {
                 let mut mark = Table::new(0, 2);
                 let [reason, text] = events::row(event);
                 let lead = format!("── {} operator:", clock(event.time));
-                mark.row([Cell::painted(&lead, Ink::Cyan), reason, text]);
+                mark.row([Cell::painted(&lead, CYAN), reason, text]);
                 output::print(&mark.render(Page::out()))
             }
             (Self::Line(line), Format::Json) => {
@@ -73,9 +73,9 @@ impl Entry {
 fn coloured(line: &str) -> String {
     let level = |words: [&str; 2]| words.iter().any(|word| line.contains(word));
     if level(["[error]", "[critical]"]) {
-        paint(line, Ink::Red)
+        paint(line, RED)
     } else if level(["[warning]", "[notice]"]) {
-        paint(line, Ink::Yellow)
+        paint(line, YELLOW)
     } else {
         line.to_owned()
     }

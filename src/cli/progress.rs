@@ -1,9 +1,10 @@
 //! Telling what happens: a bar on a terminal, lines in a log.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use super::output;
@@ -41,7 +42,7 @@ struct Said {
 
 impl Log {
     fn said(&self) -> MutexGuard<'_, Said> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -210,12 +211,12 @@ impl EventSink for Following {
 impl Following {
     fn begin(&self, plan: &Plan) {
         let progress = Progress { steps: plan.steps.len(), done: 0, failed: 0 };
-        *self.far.lock().unwrap_or_else(PoisonError::into_inner) = (progress, Instant::now());
+        *self.far.lock() = (progress, Instant::now());
         self.say(progress);
     }
 
     fn step(&self, outcome: &StepOutcome) {
-        let mut far = self.far.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut far = self.far.lock();
         let (progress, said) = &mut *far;
         match outcome.result {
             StepResult::Done => progress.done += 1,

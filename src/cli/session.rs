@@ -49,8 +49,7 @@ impl Place {
     pub(super) fn holder(&self) -> Option<String> {
         let path = self.state_dir.canonicalize().ok()?;
         let hash = Sha256::digest(path.as_os_str().as_encoded_bytes());
-        let digits = |text: String, byte: &u8| text + &format!("{byte:02x}");
-        Some(hash.iter().take(8).fold(String::new(), digits))
+        Some(hex::encode(hash.get(..8)?))
     }
 
     /// Why the state directory cannot be used, and what to do about it.

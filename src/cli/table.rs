@@ -1,9 +1,12 @@
 //! Tables for people: columns that line up, whatever the letters are wide, and
 //! that fit the terminal. A pipe gets one line for each row, whole.
 
-use console::measure_text_width;
+use std::borrow::Cow;
 
-use super::terminal::{Ink, Stream, paint};
+use console::{Style, measure_text_width};
+use textwrap::{WordSeparator, WordSplitter, WrapAlgorithm};
+
+use super::terminal::{Colours, Stream, paint};
 use crate::domain::spec::printable;
 
 /// Between two columns.
@@ -19,13 +22,13 @@ const MIN_LAST: usize = 24;
 /// One entry.
 pub(super) struct Cell {
     text: String,
-    ink: Option<Ink>,
+    style: Option<Style>,
 }
 
 impl Cell {
     /// In colour.
-    pub(super) fn painted(text: &str, ink: Ink) -> Self {
-        Self { text: printable(text).into_owned(), ink: Some(ink) }
+    pub(super) fn painted(text: &str, style: Style) -> Self {
+        Self { text: printable(text).into_owned(), style: Some(style) }
     }
 
     fn width(&self) -> usize {
@@ -35,7 +38,7 @@ impl Cell {
 
 impl<T: AsRef<str>> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self { text: printable(text.as_ref()).into_owned(), ink: None }
+        Self { text: printable(text.as_ref()).into_owned(), style: None }
     }
 }
 
@@ -44,14 +47,14 @@ impl<T: AsRef<str>> From<T> for Cell {
 pub(super) struct Page {
     /// Its width; a pipe has none.
     pub(super) width: Option<usize>,
-    /// Whether colours are wanted.
-    pub(super) coloured: bool,
+    /// Whether text gets colour sequences.
+    pub(super) colours: Colours,
 }
 
 impl Page {
     /// Standard output as it is.
     pub(super) fn out() -> Self {
-        Self { width: Stream::Out.width(), coloured: Stream::Out.colours() }
+        Self { width: Stream::Out.width(), colours: Stream::Out.colours() }
     }
 }
 
@@ -111,7 +114,7 @@ impl Table {
         let rows = self.rows.iter().map(|row| match (row, narrow) {
             (Row::Line(line), _) => format!("{line}\n"),
             (Row::Cells(cells), None) => self.aligned(cells, &widths, page),
-            (Row::Cells(cells), Some(width)) => self.stacked(cells, width, page.coloured),
+            (Row::Cells(cells), Some(width)) => self.stacked(cells, width, page.colours),
         });
         head.chain(rows).collect()
     }
@@ -131,7 +134,7 @@ impl Table {
             }
             match widths.get(n) {
                 Some(width) => {
-                    lines.put(place, &cell.text, cell.ink, page.coloured);
+                    lines.put(place, &cell.text, cell.style.as_ref(), page.colours);
                     place += width + GAP;
                 }
                 None => {
@@ -140,7 +143,7 @@ impl Table {
                         if number > 0 {
                             lines.new_line();
                         }
-                        lines.put(place, line, cell.ink, page.coloured);
+                        lines.put(place, line, cell.style.as_ref(), page.colours);
                     }
                 }
             }
@@ -149,7 +152,7 @@ impl Table {
     }
 
     /// One row where there is no room for columns: what it is about, and the rest below.
-    fn stacked(&self, row: &[Cell], width: usize, coloured: bool) -> String {
+    fn stacked(&self, row: &[Cell], width: usize, colours: Colours) -> String {
         let (keys, rest) = row.split_at(self.keys.min(row.len()));
         let mut lines = Lines::new();
         let deeper = self.indent + 4;
@@ -165,13 +168,13 @@ impl Table {
                     lines.new_line();
                     place = deeper;
                 }
-                lines.put(place, line, cell.ink, coloured);
+                lines.put(place, line, cell.style.as_ref(), colours);
             }
             place = lines.column + 1;
         }
         for (nth, cell) in rest.iter().filter(|cell| !cell.text.is_empty()).enumerate() {
             if nth > 0 && lines.column + GAP + cell.width() <= width {
-                lines.put(lines.column + GAP, &cell.text, cell.ink, coloured);
+                lines.put(lines.column + GAP, &cell.text, cell.style.as_ref(), colours);
                 continue;
             }
             lines.new_line();
@@ -180,7 +183,7 @@ impl Table {
                 if number > 0 {
                     lines.new_line();
                 }
-                lines.put(deeper, line, cell.ink, coloured);
+                lines.put(deeper, line, cell.style.as_ref(), colours);
             }
         }
         lines.end()
@@ -199,12 +202,12 @@ impl Lines {
         Self { text: String::new(), column: 0 }
     }
 
-    fn put(&mut self, place: usize, text: &str, ink: Option<Ink>, coloured: bool) {
+    fn put(&mut self, start: usize, text: &str, style: Option<&Style>, colours: Colours) {
         // What runs over keeps its distance from what follows.
-        let distance = if self.column > place { 1 } else { place - self.column };
+        let distance = if self.column > start { 1 } else { start - self.column };
         self.text += &" ".repeat(distance);
-        match ink {
-            Some(ink) => self.text += &paint(text, ink, coloured),
+        match style {
+            Some(style) => self.text += &paint(text, style.clone(), colours),
             None => self.text += text,
         }
         self.column += distance + measure_text_width(text);
@@ -221,43 +224,22 @@ impl Lines {
     }
 }
 
-/// The text in lines of at most `width` columns, broken between words; a word
-/// that is wider is broken where it has to be.
-pub(super) fn wrap(text: &str, width: Option<usize>) -> Vec<String> {
-    let Some(width) = width else { return vec![text.to_owned()] };
-    let mut lines = vec![String::new()];
-    let mut column = 0;
-    for word in text.split(' ') {
-        let wide = measure_text_width(word);
-        let start = lines.last().is_some_and(String::is_empty);
-        if !start && column + 1 + wide > width && (wide <= width || column + 1 >= width) {
-            lines.push(String::new());
-            column = 0;
-        } else if !start {
-            push(&mut lines, ' ');
-            column += 1;
-        }
-        for c in word.chars() {
-            let wide = measure_text_width(c.encode_utf8(&mut [0; 4]));
-            if column > 0 && column + wide > width {
-                lines.push(String::new());
-                column = 0;
-            }
-            push(&mut lines, c);
-            column += wide;
-        }
-    }
-    lines
-}
-
-fn push(lines: &mut [String], c: char) {
-    if let Some(line) = lines.last_mut() {
-        line.push(c);
-    }
+/// Breaks a text into lines of at most `width` columns. A break is between words, or inside a
+/// word that is wider than a line.
+fn wrap(text: &str, width: Option<usize>) -> Vec<Cow<'_, str>> {
+    let Some(width) = width else { return vec![text.into()] };
+    // Names and options hold hyphens, so a hyphen is not a place to break a line. Filling line
+    // by line needs no more crates than the width of characters.
+    let options = textwrap::Options::new(width)
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit);
+    textwrap::wrap(text, options)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::terminal::GREEN;
     use super::*;
 
     fn table() -> Table {
@@ -268,13 +250,13 @@ mod tests {
             ("user", "日本語@example.org", "owned, and no longer declared"),
             ("room", long, "its options differ (options.title, options.members_only)"),
         ] {
-            table.row([Cell::painted("+", Ink::Green), kind.into(), name.into(), why.into()]);
+            table.row([Cell::painted("+", GREEN), kind.into(), name.into(), why.into()]);
         }
         table
     }
 
     fn page(width: Option<usize>) -> Page {
-        Page { width, coloured: false }
+        Page { width, colours: Colours::Off }
     }
 
     #[test]
@@ -303,7 +285,7 @@ mod tests {
 
     #[test]
     fn colours_take_no_room() {
-        let coloured = table().render(Page { width: Some(80), coloured: true });
+        let coloured = table().render(Page { width: Some(80), colours: Colours::On });
         assert_eq!(console::strip_ansi_codes(&coloured), table().render(page(Some(80))));
         assert!(coloured.contains("\x1b[32m+\x1b[0m"));
     }

@@ -2,7 +2,6 @@
 //! find of it.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, HostConfig, Mount, MountType,
@@ -37,7 +36,7 @@ impl DockerRuntime {
     ) -> Result<Location, RuntimeError> {
         let id = container.id.clone().unwrap_or_default();
         {
-            let located = self.located.lock().unwrap_or_else(PoisonError::into_inner);
+            let located = self.located.lock();
             if let Some((of, path, location)) = located.as_ref()
                 && *of == id
                 && path == directory
@@ -47,8 +46,7 @@ impl DockerRuntime {
         }
         let mounts = mounts_of(container);
         let location = self.location_in(self.name(), &mounts, directory).await?;
-        *self.located.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((id, directory.to_owned(), location.clone()));
+        *self.located.lock() = Some((id, directory.to_owned(), location.clone()));
         Ok(location)
     }
 

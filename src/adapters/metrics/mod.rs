@@ -10,9 +10,9 @@ mod metered;
 #[allow(clippy::float_cmp, reason = "the metrics hold exactly what was set")]
 mod tests;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus::{IntGaugeVec, Registry, TextEncoder};
 
 pub use metered::Metered;
@@ -51,7 +51,7 @@ impl Metrics {
     #[must_use]
     pub fn encode(&self) -> String {
         let families = {
-            let _whole = self.whole();
+            let _whole = self.whole.lock();
             self.registry.gather()
         };
         TextEncoder::new().encode_to_string(&families).unwrap_or_else(|error| {
@@ -63,7 +63,7 @@ impl Metrics {
     /// What the server's container used: seconds of CPU since it was started,
     /// bytes of memory now. `None` where nobody knows, as when it does not run.
     pub fn set_container_usage(&self, usage: Option<(f64, u64)>) {
-        let _whole = self.whole();
+        let _whole = self.whole.lock();
         let Families { container_cpu, container_memory, .. } = &self.families;
         container_cpu.reset();
         container_memory.reset();
@@ -83,10 +83,6 @@ impl Metrics {
         let step = &outcome.step;
         let labels = [step.kind.as_str(), step.op.as_str(), outcome.result.as_str()];
         self.families.steps.with_label_values(&labels).inc();
-    }
-
-    fn whole(&self) -> MutexGuard<'_, ()> {
-        self.whole.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -132,7 +128,7 @@ impl Metrics {
         let families = &self.families;
         families.reconcile.with_label_values(&[report.result()]).inc();
         families.reconcile_duration.observe(report.took.as_secs_f64());
-        let _whole = self.whole();
+        let _whole = self.whole.lock();
         let failing: Vec<_> = report.failing().collect();
         for kind in Kind::ALL {
             for op in Op::ALL {
@@ -154,7 +150,7 @@ impl Metrics {
 
     fn status(&self, status: &Status) {
         let families = &self.families;
-        let _whole = self.whole();
+        let _whole = self.whole.lock();
         let revision = status.revision.as_ref().map(|r| [r.as_str()]);
         only(&families.desired_state, revision);
         let config = status.variant.as_deref().zip(status.config_digest.as_ref());
@@ -191,7 +187,7 @@ impl Metrics {
     }
 
     fn audited(&self, findings: &[Finding]) {
-        let _whole = self.whole();
+        let _whole = self.whole.lock();
         // An item that could not be looked at is neither zero nor one.
         self.families.audit_check.reset();
         for finding in findings {

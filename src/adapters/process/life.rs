@@ -46,7 +46,9 @@ impl Site {
 impl ProcessRuntime {
     pub(super) fn start_server(&self) -> Result<(), RuntimeError> {
         let site = self.site()?;
-        if found::find(&site).any() || self.own().is_some_and(|own| own.borrow().is_none()) {
+        if found::find(&site).any()
+            || self.own.lock().as_ref().is_some_and(|own| own.borrow().is_none())
+        {
             return Ok(());
         }
         site.refuse_strange_paths()?;
@@ -58,7 +60,7 @@ impl ProcessRuntime {
         let child = account::start(command);
         let mut child = child.map_err(|e| failed("start", &site.program, &e))?;
         let (ended, ending) = watch::channel(None);
-        self.set_own(Some(ending));
+        *self.own.lock() = Some(ending);
         // Goes on when this runtime is dropped: somebody has to wait for a child.
         tokio::spawn(async move {
             let code = child.wait().await.map_or(-1, code);
@@ -88,7 +90,8 @@ impl ProcessRuntime {
                 end(&script).await?;
             }
         }
-        if let Some(mut own) = self.own() {
+        let own = self.own.lock().clone();
+        if let Some(mut own) = own {
             let _ = timeout(REAP, own.wait_for(Option::is_some)).await;
         }
         if found::find(&site).any() {

@@ -26,10 +26,10 @@ mod usage;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use self::account::Account;
@@ -123,15 +123,6 @@ impl ProcessRuntime {
         let (program, directory) = (self.program.clone(), self.directory.clone());
         Ok(Site { program, account, layout, directory, node })
     }
-
-    /// How the server that we started ended; `None` if we started none.
-    fn own(&self) -> Option<Ending> {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set_own(&self, own: Option<Ending>) {
-        *self.own.lock().unwrap_or_else(PoisonError::into_inner) = own;
-    }
 }
 
 impl Site {
@@ -182,11 +173,11 @@ impl Runtime for ProcessRuntime {
             site => site?,
         };
         let found = found::find(&site);
-        let own = self.own().map(|ending| *ending.borrow());
+        let own = self.own.lock().clone().map(|ending| *ending.borrow());
         if let Some(vm) = found.vm {
             if let Some(Some(_)) = own {
                 // Somebody else started it after ours had ended.
-                self.set_own(None);
+                *self.own.lock() = None;
             }
             let health = vm.is_stopped().then(|| PAUSED.to_owned());
             return Ok(ProcessState::Running { health });

@@ -1,8 +1,8 @@
 //! A program with all that it starts: a process group.
 
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
 };
@@ -70,7 +70,7 @@ impl Drop for Group {
 }
 
 fn running<T>(work: impl FnOnce(&mut Vec<Pid>) -> T) -> T {
-    work(&mut RUNNING.lock().unwrap_or_else(PoisonError::into_inner))
+    work(&mut RUNNING.lock())
 }
 
 /// Kills every program that prints a secret now, with all that it started: the

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -137,7 +138,7 @@ impl Link {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let millis = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
         let (answer, receive) = oneshot::channel();
-        lock(&self.waiting).insert(id, answer);
+        self.waiting.lock().insert(id, answer);
         // Who gives up waiting must not leave its place behind.
         let _place = Place { id, waiting: &self.waiting };
         let request = Request { id, timeout_ms: millis, call, api };
@@ -165,13 +166,8 @@ struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        lock(self.waiting).remove(&self.id);
+        self.waiting.lock().remove(&self.id);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // Nothing can panic while it is held, and if it did the map would still be whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Marks a session as ended when dropped: every caller that waits for an answer gets
@@ -184,7 +180,7 @@ struct Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         self.closed.send_replace(true);
-        lock(&self.waiting).clear();
+        self.waiting.lock().clear();
     }
 }
 
@@ -280,7 +276,7 @@ impl<R: AsyncRead + Unpin> Answers<'_, R> {
         let outcomes =
             terms::outcomes(term).ok_or_else(|| invalid("a frame that is no answer".to_owned()))?;
         let calls = self.calls.load(Ordering::Relaxed);
-        let mut waiting = lock(self.waiting);
+        let mut waiting = self.waiting.lock();
         for (id, outcome) in outcomes {
             self.received += 1;
             if id >= calls || self.received > calls {

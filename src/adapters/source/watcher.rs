@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::places::Places;
@@ -61,7 +62,7 @@ impl Watcher {
         };
         match notify::recommended_watcher(move |event| noticed.take(event)) {
             Ok(backend) => {
-                *held(&watcher.watched) = Some(Watched { backend, directories: BTreeMap::new() });
+                *watcher.watched.lock() = Some(Watched { backend, directories: BTreeMap::new() });
             }
             Err(error) => watcher.warn(&error),
         }
@@ -70,7 +71,7 @@ impl Watcher {
 
     /// Replaces what is watched beside the source; takes effect with the next refresh.
     pub(super) fn also(&self, others: Vec<PathBuf>) {
-        *held(&self.others) = others;
+        *self.others.lock() = others;
     }
 
     /// How many changes were noticed so far.
@@ -89,14 +90,14 @@ impl Watcher {
 
     /// Walks the way to every file anew and watches what it leads through.
     pub(super) fn refresh(&self) {
-        let mut watched = held(&self.watched);
+        let mut watched = self.watched.lock();
         let Some(watched) = watched.as_mut() else { return };
-        let others = held(&self.others).clone();
+        let others = self.others.lock().clone();
         for _ in 0..MAX_WALKS {
             let places = Places::of(&self.source, &others);
             let settled = self.apply(watched, &places);
             let same = {
-                let mut known = held(&self.noticed.places);
+                let mut known = self.noticed.places.lock();
                 let same = *known == places;
                 *known = places;
                 same
@@ -119,7 +120,7 @@ impl Watcher {
             }
         }
         let Watched { backend, directories } = watched;
-        let doubtful = std::mem::take(&mut *held(&self.noticed.doubtful));
+        let doubtful = std::mem::take(&mut *self.noticed.doubtful.lock());
         directories.retain(|directory, identity| {
             let keep = wanted.get(directory) == Some(identity) && !doubtful.contains(directory);
             if !keep {
@@ -178,11 +179,11 @@ impl Noticed {
     }
 
     fn concerns(&self, event: &Event) -> bool {
-        let places = held(&self.places);
+        let places = self.places.lock();
         let mut matters = false;
         for path in &event.paths {
             if places.has_directory(path) {
-                held(&self.doubtful).insert(path.clone());
+                self.doubtful.lock().insert(path.clone());
                 matters = true;
             }
             matters |= places.concern(path);
@@ -198,8 +199,4 @@ fn changes(kind: EventKind) -> bool {
         EventKind::Access(_) => false,
         _ => true,
     }
-}
-
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -16,9 +16,9 @@ pub use orders::OrderFile;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use hmac::{Hmac, KeyInit, Mac};
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use sha2::Sha256;
 
@@ -81,7 +81,7 @@ impl SqliteStore {
     fn ask<T>(&self, question: impl Fn(&Connection) -> rows::Answer<T>) -> Result<T, StoreError> {
         match &self.access {
             Access::Writer { connection, .. } => {
-                let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+                let connection = connection.lock();
                 question(&connection).map_err(|e| database::failure("read", &connection, &e))
             }
             Access::Reader(path) => database::read(path, question)?
@@ -98,7 +98,7 @@ impl SqliteStore {
         let Access::Writer { connection, .. } = &self.access else {
             return Err(io(operation, "it was opened for reading only"));
         };
-        let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connection = connection.lock();
         let done = (|| {
             // Dropped without a commit, it is rolled back.
             let transaction = connection.transaction()?;

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -119,7 +120,7 @@ impl Board {
 
     /// How much of a processor the server has used since it was last asked.
     fn cpu_percent(&self, now: Timestamp, usage: Option<Usage>) -> Option<f64> {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = self.used.lock();
         let before = std::mem::replace(&mut *used, usage.map(|usage| (now, usage)));
         let ((then, before), after) = before.zip(usage)?;
         let seconds = now.duration_since(then).as_secs_f64();

@@ -57,7 +57,7 @@ fn digest_after<'s>(refused: impl IntoIterator<Item = &'s Step>, used: u32) -> D
     for line in &lines {
         hash.update(line.as_bytes());
     }
-    let hex = hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let hex = hex::encode(hash.finalize());
     Digest::new(hex.get(..32).unwrap_or(&hex))
 }
 

@@ -190,7 +190,5 @@ pub(in crate::engine) fn config_digest(files: &ConfigFiles) -> Digest {
         hash.update((content.len() as u64).to_be_bytes());
         hash.update(content);
     }
-    Digest::new(
-        hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")),
-    )
+    Digest::new(hex::encode(hash.finalize()))
 }

@@ -11,11 +11,12 @@ pub(super) mod probe;
 mod report;
 mod respond;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex as StdMutex;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, timeout};
 
@@ -103,7 +104,7 @@ impl Supervisor {
     pub fn set(&self, desired: &DesiredState) {
         self.prober.set_host(&desired.host);
         self.hands_off.store(hands_off(desired), Ordering::Relaxed);
-        let mut settings = self.lock_settings();
+        let mut settings = self.settings.lock();
         let others = settings.others;
         *settings = self::settings(&desired.server, others);
         drop(settings);
@@ -112,15 +113,11 @@ impl Supervisor {
 
     /// Takes up who else may start the server.
     pub fn set_others(&self, others: Others) {
-        self.lock_settings().others = others;
-    }
-
-    fn lock_settings(&self) -> std::sync::MutexGuard<'_, Settings> {
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+        self.settings.lock().others = others;
     }
 
     fn settings(&self) -> Settings {
-        *self.lock_settings()
+        *self.settings.lock()
     }
 
     /// Watches over the server for ever; whoever started it drops it.

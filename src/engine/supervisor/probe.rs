@@ -1,11 +1,11 @@
 //! Asking a server how it is, from where it runs.
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::domain::checks::audit;
@@ -75,21 +75,17 @@ impl Prober {
         Self { server, known: Mutex::new(Known { host, listeners: None, measured: None }) }
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(in crate::engine) fn set_host(&self, host: &Vhost) {
-        self.known().host = host.clone();
+        self.known.lock().host = host.clone();
     }
 
     /// When [`now_measured`](Self::now_measured) was last said.
     pub(in crate::engine) fn measured(&self) -> Option<Instant> {
-        self.known().measured
+        self.known.lock().measured
     }
 
     pub(in crate::engine) fn now_measured(&self) {
-        self.known().measured = Some(Instant::now());
+        self.known.lock().measured = Some(Instant::now());
     }
 
     /// Asks once.
@@ -130,7 +126,7 @@ impl Prober {
         deadline: Duration,
         ask_again: bool,
     ) -> Result<Option<String>, ControlError> {
-        let host = self.known().host.clone();
+        let host = self.known.lock().host.clone();
         for to in self.listeners(server, ask_again).await? {
             match server.open_stream(to, &host, deadline).await {
                 Ok(said) if said.contains(STREAM) => {}
@@ -179,8 +175,8 @@ impl Prober {
         &self,
         server: &EjabberdClient,
     ) -> Result<Option<SocketAddr>, ControlError> {
-        let host = self.known().host.clone();
-        let known = self.known().listeners.as_ref().map(|(_, known)| known.clone());
+        let host = self.known.lock().host.clone();
+        let known = self.known.lock().listeners.as_ref().map(|(_, known)| known.clone());
         // An answer to this shows that the operator can look, so that a port
         // that gives none later is silent itself.
         let status = server.process_status().await?;
@@ -214,7 +210,7 @@ impl Prober {
         ask_again: bool,
     ) -> Result<Vec<Endpoint>, ControlError> {
         if !ask_again
-            && let Some((when, known)) = &self.known().listeners
+            && let Some((when, known)) = &self.known.lock().listeners
             && when.elapsed() < LISTENERS_EVERY
         {
             return Ok(known.clone());
@@ -228,7 +224,7 @@ impl Prober {
             Err(ControlError::Unsupported { .. }) => Vec::new(),
             Err(error) => return Err(error),
         };
-        self.known().listeners = Some((Instant::now(), Vec::clone(&found)));
+        self.known.lock().listeners = Some((Instant::now(), Vec::clone(&found)));
         Ok(found)
     }
 }

@@ -18,7 +18,6 @@ pub use options::{printed_room_option, room_option, room_options};
 pub use vcard::vcard_fields;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
@@ -140,11 +139,7 @@ fn revision(files: &[SourceFile]) -> Revision {
             hash.update(part);
         }
     }
-    let mut hex = String::with_capacity(64);
-    for byte in hash.finalize() {
-        let _ = write!(hex, "{byte:02x}");
-    }
-    Revision::new(hex)
+    Revision::new(hex::encode(hash.finalize()))
 }
 
 fn check(root: &Node, files: &[SourceFile], report: &mut Report<'_>) -> Option<DesiredState> {

@@ -20,14 +20,15 @@ const NAMED: [(&str, &str, Names); 2] = [
 ];
 
 /// Explains the field at `path`, or the whole file.
-pub(super) fn explain(path: Option<&str>, recursive: bool) -> Outcome {
-    let root = fields();
-    let (path, field) = find(&root, path.unwrap_or_default()).map_err(Exit::Failure)?;
-    output::print(&if recursive {
-        text_of_all(&path, &field, Page::out())
-    } else {
-        text(&path, &field, Page::out())
-    })
+pub(super) fn explain(path: Option<&str>) -> Outcome {
+    let (path, field) = find(&fields(), path.unwrap_or_default()).map_err(Exit::Failure)?;
+    output::print(&text(&path, &field, Page::out()))
+}
+
+/// Lists the field at `path`, or the whole file, with all fields below it.
+pub(super) fn explain_recursively(path: Option<&str>) -> Outcome {
+    let (path, field) = find(&fields(), path.unwrap_or_default()).map_err(Exit::Failure)?;
+    output::print(&text_of_all(&path, &field, Page::out()))
 }
 
 /// The names in a path. `users[0].name` and `users[].name` are `users.name`.

@@ -19,22 +19,20 @@ use super::output;
 use super::terminal::{Colours, GREEN, RED, Stream, YELLOW, harmless, harmless_json, paint};
 use crate::domain::spec::printable;
 
-/// Says what is logged.
+/// The variable that sets the level of the log.
 const LEVELS: &str = "EJABBERD_OPERATOR_LOG";
 
-/// Starts the log. `run` tells what it does; the other commands have results of
-/// their own and only warn.
-pub(super) fn start(format: Option<LogFormat>, verbose: bool) {
-    let default = if verbose { "info" } else { "warn" };
+/// Starts the log, at the level `default` unless the environment sets another level.
+pub(super) fn start(format: Option<LogFormat>, default: LevelFilter) {
     let filter = match std::env::var(LEVELS) {
         Ok(wanted) if !wanted.is_empty() => EnvFilter::try_new(&wanted).unwrap_or_else(|error| {
             output::say(&format!(
                 "warning: {LEVELS}={wanted} is not understood ({error}): write error, warn, info, \
                  debug or trace; {default} is used"
             ));
-            EnvFilter::new(default)
+            EnvFilter::new(default.to_string())
         }),
-        _ => EnvFilter::new(default),
+        _ => EnvFilter::new(default.to_string()),
     };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
     match format.unwrap_or_else(|| if is_journal() { LogFormat::Journald } else { LogFormat::Text })

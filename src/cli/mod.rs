@@ -29,6 +29,7 @@ mod traced;
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
 
 pub use args::Arguments;
 use args::Command;
@@ -100,16 +101,26 @@ fn dispatch(arguments: Arguments) -> Outcome {
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
     let Arguments { desired_state, state_dir, log_format, command } = arguments;
     let state_dir = state_dir.unwrap_or_else(args::default_state_dir);
-    log::start(log_format, matches!(command, Command::Run { .. }));
+    let level = match command {
+        Command::Run { .. } => LevelFilter::INFO,
+        // All other commands print a result.
+        _ => LevelFilter::WARN,
+    };
+    log::start(log_format, level);
     let place = session::Place { desired_state, state_dir };
     match command {
-        Command::Explain { field, recursive } => explain::explain(field.as_deref(), recursive),
+        Command::Explain { field, recursive: false } => explain::explain(field.as_deref()),
+        Command::Explain { field, recursive: true } => {
+            explain::explain_recursively(field.as_deref())
+        }
         Command::Schema => output::pretty_json(&crate::domain::spec::schema()),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man { output } => pages::man(output.as_deref()),
         Command::Validate => block_on(show::validate(&place)),
         Command::Plan { output, detailed_exitcode } => {
-            block_on(show::plan(&place, output, detailed_exitcode))
+            let exit =
+                if detailed_exitcode { show::PlanExit::Detailed } else { show::PlanExit::Plain };
+            block_on(show::plan(&place, output, exit))
         }
         Command::Apply { output, approve } => block_on(run::apply(&place, output, approve)),
         Command::Run { listen, token_file, resync } => {
@@ -133,7 +144,11 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Status { output } => block_on(show::status(&place, output)),
         Command::Events { limit, warnings, about, since, follow, output } => {
             let filter = events::Filter { limit, warnings, about, since };
-            block_on(events::events(&place, &filter, follow, output))
+            if follow {
+                block_on(events::follow(&place, &filter, output))
+            } else {
+                events::show(&place, &filter, output)
+            }
         }
         Command::Logs { since, tail, follow, no_marks, output } => {
             let window = logs::Window { since, tail, follow, no_marks };

@@ -57,8 +57,17 @@ pub(super) async fn validate(place: &Place) -> Outcome {
     ))
 }
 
+/// How the exit code of `plan` tells whether there is something to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PlanExit {
+    /// Not at all: a complete plan exits with 0.
+    Plain,
+    /// A plan with changes exits with [`CHANGES`].
+    Detailed,
+}
+
 /// Shows what would change.
-pub(super) async fn plan(place: &Place, format: Format, detailed: bool) -> Outcome {
+pub(super) async fn plan(place: &Place, format: Format, exit: PlanExit) -> Outcome {
     let desired = place.desired().await?;
     let store: Arc<dyn Store> = match place.remembered()? {
         Some(store) => Arc::new(store),
@@ -83,7 +92,10 @@ pub(super) async fn plan(place: &Place, format: Format, detailed: bool) -> Outco
             Format::Json => format!("the plan is incomplete: {why}"),
         }));
     }
-    if detailed && !plan.is_empty() { Err(Exit::Code(CHANGES)) } else { Ok(()) }
+    match exit {
+        PlanExit::Detailed if !plan.is_empty() => Err(Exit::Code(CHANGES)),
+        _ => Ok(()),
+    }
 }
 
 /// Shows how things are: what the running operator says, else what is

@@ -173,7 +173,7 @@ pub(super) fn locations(mounts: &BTreeMap<String, Mount>) -> BTreeMap<String, Lo
         let source = mount.source.clone().unwrap_or_default();
         match mount.typ {
             Some(MountType::BIND) => Location::Host(source),
-            _ => Location::Volume { name: source, within: String::new() },
+            _ => Location::whole_volume(&source),
         }
     };
     mounts.iter().map(|(target, mount)| (target.clone(), location(mount))).collect()

@@ -147,7 +147,7 @@ impl DockerRuntime {
         };
         let staged = self.checked_directory()?;
         let owner = self.user_of(container).await?;
-        self.upload(container, &staged, true, files, owner).await?;
+        self.upload_as_new_directory(container, &staged, files, owner).await?;
         let plan = CheckPlan {
             main,
             staged: staged.clone(),

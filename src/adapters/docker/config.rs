@@ -83,7 +83,7 @@ impl DockerRuntime {
         }
         let owner = self.owner_of(&path).await?;
         let renamed = rename_main(&rest, path.rsplit('/').next().unwrap_or(MAIN_CONFIG));
-        self.upload(self.name(), parent(&path), false, &renamed, owner).await
+        self.upload(self.name(), parent(&path), &renamed, owner).await
     }
 
     /// Fails where [`write_config_files`](Self::write_config_files) would, and leaves everything
@@ -103,7 +103,7 @@ impl DockerRuntime {
         }
         let draft = self.tried_directory(parent(&path))?;
         let owner = self.owner_of(&path).await?;
-        let written = self.upload(self.name(), &draft, true, &rest, owner).await;
+        let written = self.upload_as_new_directory(self.name(), &draft, &rest, owner).await;
         let remove = CommandLine {
             argv: ["rm", "-rf", &draft].map(str::to_owned).into(),
             env: Vec::new(),

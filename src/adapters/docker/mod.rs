@@ -242,7 +242,7 @@ impl Runtime for DockerRuntime {
         let files = ConfigFiles::from([(NOTE.to_owned(), content.to_vec())]);
         // Not for the server, which has no use for it.
         let owner = archive::Owner { uid: 0, gid: 0, mode: 0o600 };
-        self.upload(self.name(), directory, false, &files, owner).await
+        self.upload(self.name(), directory, &files, owner).await
     }
 
     async fn location(&self, directory: &str) -> Result<Option<Location>, RuntimeError> {

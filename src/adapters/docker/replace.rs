@@ -173,7 +173,7 @@ impl DockerRuntime {
             return Ok(());
         }
         let files = ConfigFiles::from([(COOKIE.to_owned(), cookie.content)]);
-        self.upload(self.name(), home, false, &files, cookie.owner).await
+        self.upload(self.name(), home, &files, cookie.owner).await
     }
 
     fn refused(&self, operation: &str, cause: &str) -> RuntimeError {

@@ -34,6 +34,15 @@ impl Ending {
     }
 }
 
+/// What a server did when it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndedWhile {
+    /// The server had not come up yet.
+    Starting,
+    /// The server had come up.
+    Up,
+}
+
 /// Why it ended, in a word and a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -55,17 +64,16 @@ const MAX_QUOTED: usize = 300;
 const BEFORE_QUOTED: usize = 120;
 
 impl Cause {
-    /// What `ending` means for a server that `was_up` before, or was starting.
+    /// Why a server ended.
     ///
-    /// A failed start is explained by the first entry of its log that has one of
-    /// the known signs, else by the first error that says something; a server
-    /// that was up, by its last error.
+    /// The first log entry with a known sign explains a failed start, else the first error
+    /// that gives a reason. The last error explains the end of a server that was up.
     #[must_use]
-    pub fn of(ending: &Ending, was_up: bool) -> Self {
+    pub fn of(ending: &Ending, ended: EndedWhile) -> Self {
         let log = Log::new(ending);
         // Signs explain a failed start only: a server that ran for days may have
         // logged any of these words.
-        if !was_up
+        if ended == EndedWhile::Starting
             && !ending.oom_killed
             && let Some(cause) = log.known()
         {
@@ -73,10 +81,11 @@ impl Cause {
         }
         // The server does not know why it was sent a signal.
         let from_outside = matches!(ending.exit_code, Some(128..));
-        let telling = if was_up {
-            log.last_error()
-        } else {
-            log.first_error().or_else(|| if from_outside { None } else { log.something() })
+        let telling = match ended {
+            EndedWhile::Up => log.last_error(),
+            EndedWhile::Starting => {
+                log.first_error().or_else(|| if from_outside { None } else { log.something() })
+            }
         };
         let said =
             telling.map_or_else(String::new, |entry| format!("; its log says: {}", entry.words()));

@@ -33,10 +33,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub use cause::{Cause, EPMD_UNREACHABLE, Ending};
+pub use cause::{Cause, EPMD_UNREACHABLE, EndedWhile, Ending};
 pub use entries::{Level, LogEntry, entries};
 pub use life::{Effect, Event, Others, Settings, State};
 
+use self::starts::Starter;
 use super::spec::Probe;
 
 /// The operator must see ejabberd stopped in its node twice, at least this far
@@ -122,13 +123,16 @@ impl Supervision {
                 State::BackingOff { .. } | State::Failed { .. } | State::Stopped | State::Stopping,
             ) => return self.when_due(now),
             (Event::Ended(ending), state) => {
-                let was_up = !matches!(state, State::Starting { .. } | State::Absent);
-                let others_first = match settings.others {
-                    Others::None => false,
-                    Others::Owner => ending.is_orderly(),
-                    Others::RestartPolicy => true,
+                let ended = match state {
+                    State::Starting { .. } | State::Absent => EndedWhile::Starting,
+                    _ => EndedWhile::Up,
                 };
-                return self.ended(Cause::of(&ending, was_up), others_first, settings, now);
+                let starter = match settings.others {
+                    Others::Owner if ending.is_orderly() => Starter::OthersFirst,
+                    Others::RestartPolicy => Starter::OthersFirst,
+                    Others::None | Others::Owner => Starter::Operator,
+                };
+                return self.ended(Cause::of(&ending, ended), starter, settings, now);
             }
             (Event::TryNow, State::BackingOff { .. } | State::Failed { .. }) => {
                 self.starts = 0;

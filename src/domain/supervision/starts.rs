@@ -11,6 +11,15 @@ use crate::domain::spec::Backoff;
 /// starts it.
 const OTHERS_FIRST: Duration = Duration::from_secs(10);
 
+/// Who starts a server that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Starter {
+    /// The operator, as soon as the backoff allows.
+    Operator,
+    /// Others get [`OTHERS_FIRST`], and then the operator starts the server.
+    OthersFirst,
+}
+
 impl Supervision {
     /// It lives and has to be restarted; not sooner than the backoff allows.
     pub(super) fn restart(
@@ -28,21 +37,22 @@ impl Supervision {
         Some(Effect::Restart)
     }
 
-    /// It has ended by itself.
+    /// Reacts to the end of a server that should run.
     pub(super) fn ended(
         &mut self,
         cause: Cause,
-        others_first: bool,
+        starter: Starter,
         settings: &Settings,
         now: Timestamp,
     ) -> Option<Effect> {
         let to_mend = cause.needs_mending();
         self.cause = Some(cause);
         let wait = self.wait(to_mend, settings);
-        if wait.is_zero() && !others_first {
-            return self.start(now);
-        }
-        let wait = if others_first { wait.max(OTHERS_FIRST) } else { wait };
+        let wait = match starter {
+            Starter::Operator if wait.is_zero() => return self.start(now),
+            Starter::Operator => wait,
+            Starter::OthersFirst => wait.max(OTHERS_FIRST),
+        };
         let until = now + wait;
         self.enter(
             if to_mend { State::Failed { until } } else { State::BackingOff { until } },

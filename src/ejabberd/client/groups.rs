@@ -125,37 +125,55 @@ impl EjabberdClient {
         done(NAME, &self.command(NAME, Shape::Rescode, args).await?)?;
         // The order above takes these off.
         for member in everybody {
-            self.member(("srg_user_add", member, host.as_str()), (host, name)).await?;
+            let member = Member { user: member, host: host.as_str() };
+            self.change_member("srg_user_add", member, host, name).await?;
         }
         Ok(())
     }
 
-    /// Adds somebody to a group.
+    /// Adds an account to a group.
     pub async fn add_member(&self, host: &Vhost, name: &Localpart, who: &Jid) -> Result<()> {
-        let who = ("srg_user_add", who.local.as_str(), who.host.as_str());
-        self.member(who, (host, name)).await
+        self.change_member("srg_user_add", who.into(), host, name).await
     }
 
-    /// Takes somebody out of a group.
+    /// Removes an account from a group.
     pub async fn remove_member(&self, host: &Vhost, name: &Localpart, who: &Jid) -> Result<()> {
-        let who = ("srg_user_del", who.local.as_str(), who.host.as_str());
-        self.member(who, (host, name)).await
+        self.change_member("srg_user_del", who.into(), host, name).await
     }
 
-    async fn member(
+    async fn change_member(
         &self,
-        (command, user, at): (&'static str, &str, &str),
-        (host, name): (&Vhost, &Localpart),
+        command: &'static str,
+        member: Member<'_>,
+        host: &Vhost,
+        name: &Localpart,
     ) -> Result<()> {
-        let args = vec![user.into(), at.into(), name.as_str().into(), host.as_str().into()];
+        let args = vec![
+            member.user.into(),
+            member.host.into(),
+            name.as_str().into(),
+            host.as_str().into(),
+        ];
         done(command, &self.command(command, Shape::Rescode, args).await?)
     }
 
-    /// Deletes a group, and with it who is in it.
+    /// Deletes a group with its list of members.
     pub async fn delete_group(&self, host: &Vhost, name: &Localpart) -> Result<()> {
         const NAME: &str = "srg_delete";
         let args = vec![name.as_str().into(), host.as_str().into()];
         done(NAME, &self.command(NAME, Shape::Rescode, args).await?)
+    }
+}
+
+/// A member of a group: an account, or one of ejabberd's names for all accounts.
+struct Member<'a> {
+    user: &'a str,
+    host: &'a str,
+}
+
+impl<'a> From<&'a Jid> for Member<'a> {
+    fn from(account: &'a Jid) -> Self {
+        Self { user: account.local.as_str(), host: account.host.as_str() }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::domain::observed::{LatchReason, PAUSED, ProcessState, Reading, Work};
 use crate::domain::plan::Step;
 use crate::domain::rollout::{Method, Outcome};
 use crate::domain::spec::DesiredState;
-use crate::domain::supervision::{Cause, Ending};
+use crate::domain::supervision::{Cause, EndedWhile, Ending};
 use crate::ejabberd::NodePhase;
 use crate::engine::Engine;
 use crate::engine::ports::{EngineEvent, Runtime};
@@ -356,7 +356,9 @@ impl Engine {
                 ProcessState::Stopped { exit_code, oom_killed } => {
                     let log = log_of_start(&*self.runtime, began).await;
                     let ending = Ending { exit_code, oom_killed, log, ..Ending::default() };
-                    return Err(ApplyError::NotStarted(Cause::of(&ending, false).to_string()));
+                    return Err(ApplyError::NotStarted(
+                        Cause::of(&ending, EndedWhile::Starting).to_string(),
+                    ));
                 }
                 ProcessState::Absent => {
                     return Err(ApplyError::NotStarted("it is gone".to_owned()));

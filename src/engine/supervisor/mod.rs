@@ -31,7 +31,7 @@ use crate::domain::status::Status;
 use crate::domain::supervision::{Event, Others, Settings, State, Supervision};
 use crate::ejabberd::EjabberdClient;
 pub(super) use crate::engine::supervisor::guard::SupervisorGuard;
-use probe::{Answer, Prober};
+use probe::{Answer, ProbeMode, Prober};
 use report::{describe, told};
 
 /// Measuring what a server does costs its engine a little; not more often.
@@ -216,8 +216,7 @@ impl Supervisor {
     /// Why a server that gives no answer may be serving all the same, if so.
     /// For a round without a supervisor.
     pub(super) async fn cannot_see(&self) -> Option<String> {
-        let interval = self.settings().probe.interval;
-        match self.prober.ask(interval, true).await {
+        match self.prober.ask(ProbeMode::Starting).await {
             Answer::Unseen(why) => Some(why),
             _ => None,
         }
@@ -246,7 +245,8 @@ impl Supervisor {
             return Some(Event::Nothing);
         }
         let interval = self.settings().probe.interval;
-        match self.prober.ask(interval, starting).await {
+        let mode = if starting { ProbeMode::Starting } else { ProbeMode::Running { interval } };
+        match self.prober.ask(mode).await {
             Answer::Well => Some(Event::Answered),
             Answer::Halted => Some(Event::Halted),
             Answer::Stopping => Some(Event::Nothing),

@@ -57,6 +57,15 @@ pub(in crate::engine) enum Answer {
     Unseen(String),
 }
 
+/// What a probe expects of the server.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::engine) enum ProbeMode {
+    /// The server may still be starting: the probe waits long and reads the listeners again.
+    Starting,
+    /// The server is up and has a part of `interval`, the time between two probes, to respond.
+    Running { interval: Duration },
+}
+
 /// Asks one server.
 pub(in crate::engine) struct Prober {
     server: EjabberdClient,
@@ -89,10 +98,13 @@ impl Prober {
     }
 
     /// Asks once.
-    pub(in crate::engine) async fn ask(&self, interval: Duration, starting: bool) -> Answer {
-        let deadline = if starting { START_PROBE } else { interval.mul_f64(PATIENCE) };
+    pub(in crate::engine) async fn ask(&self, mode: ProbeMode) -> Answer {
+        let deadline = match mode {
+            ProbeMode::Starting => START_PROBE,
+            ProbeMode::Running { interval } => interval.mul_f64(PATIENCE),
+        };
         let server = self.server.clone().with_deadline(deadline);
-        let asked = timeout(deadline, self.look(&server, deadline, starting)).await;
+        let asked = timeout(deadline, self.look(&server, deadline, mode)).await;
         match asked.unwrap_or(Err(ControlError::Timeout("get_status"))) {
             Ok(answer) => answer,
             Err(error) => self.without_node(&error).await,
@@ -103,7 +115,7 @@ impl Prober {
         &self,
         server: &EjabberdClient,
         deadline: Duration,
-        starting: bool,
+        mode: ProbeMode,
     ) -> Result<Answer, ControlError> {
         match server.phase().await? {
             NodePhase::Running => {}
@@ -111,7 +123,8 @@ impl Prober {
             NodePhase::Stopping => return Ok(Answer::Stopping),
             NodePhase::Stopped => return Ok(Answer::Halted),
         }
-        let mut silent = self.silent_port(server, deadline, starting).await?;
+        let ask_again = mode == ProbeMode::Starting;
+        let mut silent = self.silent_port(server, deadline, ask_again).await?;
         if silent.is_some() {
             // The listeners that are remembered may be those of another configuration.
             silent = self.silent_port(server, deadline, true).await?;

@@ -54,11 +54,18 @@ pub(super) fn inline(
     Some(SecretSource::Inline(secret))
 }
 
+/// Whether a secret may have `generate: true` as its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Generation {
+    Allowed,
+    Forbidden,
+}
+
 /// Checks a `passwordFrom` or `tokenFrom`.
 pub(super) fn source(
     from: SecretFrom,
     node: &Node,
-    may_generate: bool,
+    generation: Generation,
     scope: &mut Scope<'_, '_>,
 ) -> Option<SecretSource> {
     let SecretFrom { file, env, command, generate } = from;
@@ -101,7 +108,7 @@ pub(super) fn source(
         return Some(SecretSource::Command(command));
     }
     match generate {
-        Some(true) if may_generate => Some(SecretSource::Generate),
+        Some(true) if generation == Generation::Allowed => Some(SecretSource::Generate),
         Some(true) => {
             scope.report.error(at("generate"), "only the password of an account can be generated");
             None

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::objects::{collect, field, fits};
+use super::secrets::Generation;
 use super::{Scope, secrets, vcard};
 use crate::domain::model::Jid;
 use crate::domain::spec::desired::{DeletionPolicy, OWN_NAMES, PasswordPolicy, User, UserState};
@@ -80,7 +81,7 @@ fn build(user: document::User, _: &Jid, node: &Node, scope: &mut Scope<'_, '_>) 
         password.and_then(|password| secrets::inline(password.0, field(node, "password"), scope));
     let from = password_from
         .zip(node.get("passwordFrom"))
-        .and_then(|(from, node)| secrets::source(from, node, true, scope));
+        .and_then(|(from, node)| secrets::source(from, node, Generation::Allowed, scope));
     let password_to = password_to
         .zip(node.get("passwordTo"))
         .and_then(|(to, node)| secrets::sink(to, node, scope));

@@ -10,7 +10,7 @@ use super::{BESIDE, FIRST, asked, nothing};
 use crate::domain::checks::doctor::{Server, Symptom};
 use crate::domain::observed::{ProcessState, Reading, RuntimeDiagnostics, Usage};
 use crate::domain::spec::DesiredState;
-use crate::domain::supervision::{Cause, Ending, Level, LogEntry, entries};
+use crate::domain::supervision::{Cause, EndedWhile, Ending, Level, LogEntry, entries};
 use crate::engine::Engine;
 use crate::engine::error::RuntimeError;
 use crate::engine::rollout::failure_log::tells_of_failure;
@@ -152,7 +152,8 @@ fn ended(
         not_started: around.and_then(|around| around.error.clone()),
         log: log.known().cloned().unwrap_or_default(),
     };
-    Some(Ended { cause: Cause::of(&ending, was_up), was_up })
+    let ended = if was_up { EndedWhile::Up } else { EndedWhile::Starting };
+    Some(Ended { cause: Cause::of(&ending, ended), was_up })
 }
 
 /// The entries that matter, each on one line without time and process: the first

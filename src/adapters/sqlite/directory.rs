@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::io;
+use super::error::io;
 use crate::adapters::host::files;
 use crate::engine::StoreError;
 

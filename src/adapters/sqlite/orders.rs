@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::io;
+use super::error::io;
 use crate::adapters::host::files;
 use crate::engine::{Order, Orders, StoreError};
 

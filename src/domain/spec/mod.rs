@@ -20,7 +20,6 @@ mod scalar;
 mod source;
 mod suggest;
 mod tree;
-mod unsupported;
 mod validate;
 
 pub use desired::*;

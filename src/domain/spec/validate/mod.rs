@@ -29,7 +29,7 @@ use super::problem::{Problem, Severity};
 use super::report::Report;
 use super::source::SourceFile;
 use super::tree::{Node, Span, Value};
-use super::{document, mask, suggest, tree, unsupported};
+use super::{document, mask, suggest, tree};
 use crate::domain::model::{NameError, Revision, RoomJid, Vhost};
 
 /// More than this, all files together, is not read.
@@ -142,6 +142,36 @@ fn revision(files: &[SourceFile]) -> Revision {
     Revision::new(hex::encode(hash.finalize()))
 }
 
+/// A field that the format knows and the program does not support yet.
+struct Unsupported {
+    path: &'static [&'static str],
+    /// What the program supports instead.
+    instead: &'static str,
+    help: &'static str,
+}
+
+/// The version that supports a field deletes the entry of the field here, and changes nothing else.
+const UNSUPPORTED: &[Unsupported] = &[Unsupported {
+    path: &["spec", "server", "external"],
+    instead: "only `docker` and `process` can be run so far",
+    help: "use `docker` or `process`",
+}];
+
+/// Warns of each use of an unsupported field, once for each field. The field is valid and has no
+/// effect.
+fn warn_of_unsupported_fields(root: &Node, report: &mut Report<'_>) {
+    for Unsupported { path, instead, help } in UNSUPPORTED {
+        let Some((key, parent)) = path.split_last() else { continue };
+        if let Some(entry) = root.at(parent).and_then(|parent| parent.entry(key))
+            && entry.value.value != Value::Null
+        {
+            let path = path.join(".");
+            let message = format!("declared but not yet supported: `{path}`: {instead}");
+            report.counted_warning(entry.key_span, &message, Some(help));
+        }
+    }
+}
+
 fn check(root: &Node, files: &[SourceFile], report: &mut Report<'_>) -> Option<DesiredState> {
     // What has many elements, or can be wrong as a whole, is decoded by itself,
     // so that a mistake in it leaves the rest standing.
@@ -160,7 +190,7 @@ fn check(root: &Node, files: &[SourceFile], report: &mut Report<'_>) -> Option<D
     if spec_decoded {
         header(root, &document, report);
     }
-    unsupported::warn(root, report);
+    warn_of_unsupported_fields(root, report);
 
     let spec = document.spec;
     let mut scope = hosts(root, spec.as_ref(), report);

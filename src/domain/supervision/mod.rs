@@ -37,7 +37,6 @@ pub use cause::{Cause, EPMD_UNREACHABLE, EndedWhile, Ending};
 pub use entries::{Level, LogEntry, entries};
 pub use life::{Effect, Event, Others, Settings, State};
 
-use self::starts::Starter;
 use super::spec::Probe;
 
 /// The operator must see ejabberd stopped in its node twice, at least this far
@@ -122,18 +121,7 @@ impl Supervision {
                 Event::Ended(_),
                 State::BackingOff { .. } | State::Failed { .. } | State::Stopped | State::Stopping,
             ) => return self.when_due(now),
-            (Event::Ended(ending), state) => {
-                let ended = match state {
-                    State::Starting { .. } | State::Absent => EndedWhile::Starting,
-                    _ => EndedWhile::Up,
-                };
-                let starter = match settings.others {
-                    Others::Owner if ending.is_orderly() => Starter::OthersFirst,
-                    Others::RestartPolicy => Starter::OthersFirst,
-                    Others::None | Others::Owner => Starter::Operator,
-                };
-                return self.ended(Cause::of(&ending, ended), starter, settings, now);
-            }
+            (Event::Ended(ending), _) => return self.ended(&ending, settings, now),
             (Event::TryNow, State::BackingOff { .. } | State::Failed { .. }) => {
                 self.starts = 0;
                 return self.start(now);

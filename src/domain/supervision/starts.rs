@@ -4,21 +4,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Cause, Effect, Settings, State, Supervision, since};
+use super::{Cause, Effect, EndedWhile, Ending, Others, Settings, State, Supervision, since};
 use crate::domain::spec::Backoff;
 
 /// How long others get to start the server, or to remove it, before the operator
 /// starts it.
 const OTHERS_FIRST: Duration = Duration::from_secs(10);
-
-/// Who starts a server that has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Starter {
-    /// The operator, as soon as the backoff allows.
-    Operator,
-    /// Others get [`OTHERS_FIRST`], and then the operator starts the server.
-    OthersFirst,
-}
 
 impl Supervision {
     /// It lives and has to be restarted; not sooner than the backoff allows.
@@ -40,19 +31,27 @@ impl Supervision {
     /// Reacts to the end of a server that should run.
     pub(super) fn ended(
         &mut self,
-        cause: Cause,
-        starter: Starter,
+        ending: &Ending,
         settings: &Settings,
         now: Timestamp,
     ) -> Option<Effect> {
+        let ended = match self.state {
+            State::Starting { .. } | State::Absent => EndedWhile::Starting,
+            _ => EndedWhile::Up,
+        };
+        let others_start = match settings.others {
+            Others::None => false,
+            Others::Owner => ending.is_orderly(),
+            Others::RestartPolicy => true,
+        };
+        let cause = Cause::of(ending, ended);
         let to_mend = cause.needs_mending();
         self.cause = Some(cause);
         let wait = self.wait(to_mend, settings);
-        let wait = match starter {
-            Starter::Operator if wait.is_zero() => return self.start(now),
-            Starter::Operator => wait,
-            Starter::OthersFirst => wait.max(OTHERS_FIRST),
-        };
+        if wait.is_zero() && !others_start {
+            return self.start(now);
+        }
+        let wait = if others_start { wait.max(OTHERS_FIRST) } else { wait };
         let until = now + wait;
         self.enter(
             if to_mend { State::Failed { until } } else { State::BackingOff { until } },

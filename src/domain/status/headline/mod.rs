@@ -7,7 +7,7 @@ mod tests;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{ConditionStatus, ConditionType, Progress, Reason, ServerPhase, Status};
+use super::{Condition, ConditionStatus, ConditionType, Progress, Reason, ServerPhase, Status};
 
 /// How it sounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -123,7 +123,22 @@ fn server(status: &Status) -> Option<Headline> {
     if !down && status.last_attempt.is_none() && healthy.reason == Reason::Starting {
         return None;
     }
-    let headline = match phase {
+    let mut headline = server_phase(phase, healthy).of(status, ConditionType::Healthy);
+    if let Some(supervision) = supervision.filter(|_| down) {
+        headline.since = headline.since.map(|since| since.min(supervision.since));
+        headline.at = supervision.next_start;
+        if let Some(cause) =
+            supervision.last_cause.clone().filter(|_| phase != Some(ServerPhase::Stopped))
+        {
+            headline.why = cause;
+        }
+    }
+    Some(headline)
+}
+
+/// What a server is doing that is down or cannot be observed.
+fn server_phase(phase: Option<ServerPhase>, healthy: &Condition) -> Headline {
+    match phase {
         Some(ServerPhase::Starting) => {
             Headline::new(Tone::Busy, "Server starting", "it is left alone as long as it works")
         }
@@ -171,18 +186,7 @@ fn server(status: &Status) -> Option<Headline> {
             Headline::new(Tone::Bad, "Server cannot be seen", "the operator looks again and again")
         }
         _ => Headline::new(Tone::Bad, "Server down", "the operator looks at it now"),
-    };
-    let mut headline = headline.of(status, ConditionType::Healthy);
-    if let Some(supervision) = supervision.filter(|_| down) {
-        headline.since = headline.since.map(|since| since.min(supervision.since));
-        headline.at = supervision.next_start;
-        if let Some(cause) =
-            supervision.last_cause.clone().filter(|_| phase != Some(ServerPhase::Stopped))
-        {
-            headline.why = cause;
-        }
     }
-    Some(headline)
 }
 
 fn file(status: &Status) -> Option<Headline> {

@@ -13,7 +13,7 @@ use tracing::Instrument;
 use super::args::Format;
 use super::connect::Connectors;
 use super::endpoint::Web;
-use super::progress::{Bar, Fanout, Following, Log};
+use super::progress::{Bar, Fanout, Log, ProgressPublisher};
 use super::session::{Place, engine};
 use super::table::Page;
 use super::{Exit, Outcome, endpoint, output};
@@ -234,7 +234,7 @@ pub(super) async fn run(place: &Place, web: &Web, resync: Duration) -> Outcome {
     let events: Arc<dyn EventSink> = Arc::new(Fanout(vec![
         Arc::clone(&metrics) as _,
         Arc::new(Log::default()),
-        Arc::new(Following::new(status.clone())),
+        Arc::new(ProgressPublisher::new(status.clone())),
         board,
     ]));
     let publisher =

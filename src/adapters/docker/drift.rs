@@ -8,7 +8,7 @@ use bollard::models::{ContainerInspectResponse, HostConfig, PortMap, RestartPoli
 
 use super::DockerRuntime;
 use super::replace::is_managed;
-use crate::domain::observed::RuntimeDrift;
+use crate::domain::observed::{RuntimeDrift, RuntimeKind};
 use crate::domain::spec::{Docker as Spec, Network, PortMapping};
 use crate::engine::RuntimeError;
 
@@ -33,7 +33,7 @@ impl DockerRuntime {
         };
         let socket = mounted.into_iter().find(|source| self.shows_engine(source));
         Ok(Some(RuntimeDrift {
-            runtime: "docker",
+            runtime: RuntimeKind::Docker,
             ours: is_managed(&container),
             differences,
             losses,

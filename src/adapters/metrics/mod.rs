@@ -97,7 +97,8 @@ impl EventSink for Metrics {
             EngineEvent::Audited(findings) => self.audited(findings),
             EngineEvent::BackoffChanged(wait) => self.backoff(wait),
             EngineEvent::RolloutEnded { method, result } => {
-                self.families.config_rollouts.with_label_values(&[method, result]).inc();
+                let labels = [method.as_str(), result.as_str()];
+                self.families.config_rollouts.with_label_values(&labels).inc();
             }
         }
     }

@@ -8,7 +8,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::{ProcessRuntime, found};
-use crate::domain::observed::RuntimeDrift;
+use crate::domain::observed::{RuntimeDrift, RuntimeKind};
 use crate::engine::RuntimeError;
 
 /// The unit of Debian's package and of ejabberd's own installers.
@@ -34,7 +34,7 @@ impl ProcessRuntime {
         let restarted_by = if site.directory.is_none() { system_service().await } else { None };
         let uid = vm.map(|vm| vm.uid);
         Ok(Some(RuntimeDrift {
-            runtime: "process",
+            runtime: RuntimeKind::Process,
             ours: site.directory.is_some() && site.exists(),
             restarted_by,
             host_network: true,

@@ -218,15 +218,44 @@ impl Outcome {
         self.failure().is_some_and(|why| why.blame)
     }
 
-    /// The word for metrics.
+    /// The outcome without its reasons.
     #[must_use]
-    pub fn as_str(&self) -> &'static str {
+    pub fn result(&self) -> RolloutResult {
+        match self {
+            Self::Good => RolloutResult::Good,
+            Self::Refused(_) => RolloutResult::Refused,
+            Self::NotNow(_) | Self::NotWritten(_) => RolloutResult::NotNow,
+            Self::RolledBack(_) => RolloutResult::RolledBack,
+            Self::Stuck { .. } => RolloutResult::Stuck,
+        }
+    }
+}
+
+/// How a rollout ended, for logs and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RolloutResult {
+    /// The configuration is in force.
+    Good,
+    /// The configuration was refused.
+    Refused,
+    /// The rollout did not begin, for a reason that is not the configuration's fault.
+    NotNow,
+    /// The configuration before was put back.
+    RolledBack,
+    /// Neither configuration works.
+    Stuck,
+}
+
+impl RolloutResult {
+    /// The label in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Good => "good",
-            Self::Refused(_) => "refused",
-            Self::NotNow(_) | Self::NotWritten(_) => "not_now",
-            Self::RolledBack(_) => "rolled_back",
-            Self::Stuck { .. } => "stuck",
+            Self::Refused => "refused",
+            Self::NotNow => "not_now",
+            Self::RolledBack => "rolled_back",
+            Self::Stuck => "stuck",
         }
     }
 }
@@ -261,7 +290,7 @@ mod tests {
         use Event::Went;
         let words = |how: &[Event], method| {
             let (effects, outcome) = play(method, how);
-            (effects.join(" "), outcome.map_or("none", |outcome| outcome.as_str()))
+            (effects.join(" "), outcome.map_or("none", |outcome| outcome.result().as_str()))
         };
         let table: &[(&[Event], Method, &str, &str)] = &[
             (&[bad(true)], Method::Reload, "Check", "refused"),

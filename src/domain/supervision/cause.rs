@@ -89,33 +89,38 @@ impl Cause {
         };
         let said =
             telling.map_or_else(String::new, |entry| format!("; its log says: {}", entry.words()));
-        let (reason, what) = match ending {
-            Ending { not_started: Some(why), .. } => ("StartFailed", words_of(why)),
+        let cause = match ending {
+            Ending { not_started: Some(why), .. } => Self::plain("StartFailed", words_of(why)),
             Ending { oom_killed: true, .. } => {
-                ("OutOfMemory", format!("the kernel killed it for want of memory{said}"))
+                Self::plain("OutOfMemory", format!("the kernel killed it for want of memory{said}"))
             }
             Ending { exit_code: Some(137), .. } => {
-                ("Killed", format!("it was killed (signal 9){said}"))
+                Self::plain("Killed", format!("it was killed (signal 9){said}"))
             }
-            // As a shell has it: 128 and the signal. With these a program ends itself.
+            // A shell reports 128 and the number of the signal. A program causes these signals
+            // itself.
             Ending { exit_code: Some(code @ (132 | 134 | 135 | 136 | 139)), .. } => {
-                ("Crashed", format!("it crashed (signal {}){said}", code - 128))
+                Self::plain("Crashed", format!("it crashed (signal {}){said}", code - 128))
             }
-            Ending { exit_code: Some(code @ 129..=159), .. } => {
-                ("Terminated", format!("it was ended from outside (signal {}){said}", code - 128))
+            Ending { exit_code: Some(code @ 129..=159), .. } => Self::plain(
+                "Terminated",
+                format!("it was ended from outside (signal {}){said}", code - 128),
+            ),
+            Ending { exit_code: Some(0), .. } => {
+                Self::plain("Ended", format!("it ended in good order{said}"))
             }
-            Ending { exit_code: Some(0), .. } => ("Ended", format!("it ended in good order{said}")),
-            Ending { exit_code: Some(code), .. } => {
-                ("Crashed", format!("it ended with exit code {code}{said}"))
-            }
-            Ending { exit_code: None, .. } => ("Ended", format!("it ended{said}")),
+            // A signal comes from outside, and an exit code of 0 is no failure. So the
+            // configuration can only be the reason for other exit codes below 128.
+            Ending { exit_code: Some(code), .. } => Self {
+                config: *code < 128,
+                ..Self::plain("Crashed", format!("it ended with exit code {code}{said}"))
+            },
+            Ending { exit_code: None, .. } => Self::plain("Ended", format!("it ended{said}")),
         };
         let cure = ending
             .oom_killed
             .then(|| "give its container more memory, or find out who uses it".to_owned());
-        // A signal comes from outside, and an exit code of 0 is no failure.
-        let config = reason == "Crashed" && ending.exit_code.is_some_and(|code| code < 128);
-        Self { reason: reason.to_owned(), message: what, cure, config }
+        Self { cure, ..cause }
     }
 
     /// What one entry of a log means, if it has a known sign.
@@ -140,14 +145,14 @@ impl Cause {
     #[must_use]
     pub fn frozen(limit: Duration) -> Self {
         let message = format!("it started, and neither answered nor worked for {limit:?}");
-        Self::plain("Frozen", &message)
+        Self::plain("Frozen", message)
     }
 
     /// It was started and did nothing for so long.
     #[must_use]
     pub fn stuck_start(deadline: Duration) -> Self {
         let message = format!("it started, and neither answered nor worked for {deadline:?}");
-        Self { config: true, ..Self::plain("StuckStart", &message) }
+        Self { config: true, ..Self::plain("StuckStart", message) }
     }
 
     /// The reasons of causes that a person has to fix first; see
@@ -156,8 +161,8 @@ impl Cause {
         SIGNS.iter().chain(WEAK_SIGNS).map(|sign| sign.reason)
     }
 
-    fn plain(reason: &str, message: &str) -> Self {
-        Self { reason: reason.to_owned(), message: message.to_owned(), cure: None, config: false }
+    fn plain(reason: &str, message: impl Into<String>) -> Self {
+        Self { reason: reason.to_owned(), message: message.into(), cure: None, config: false }
     }
 
     /// Whether somebody has to mend something before a start can work.

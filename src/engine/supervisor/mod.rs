@@ -23,7 +23,6 @@ use tokio::time::{Instant, timeout};
 use super::controller::status_publisher::StatusPublisher;
 use super::ports::{EventSink, Ports, Runtime, StateKey, Store};
 use super::reconcile::observe::{HALTED, Sight};
-use super::reconcile::report::STARTING;
 use crate::domain::observed::Work;
 use crate::domain::spec;
 use crate::domain::spec::{DesiredState, Mode, ServerState};
@@ -200,7 +199,7 @@ impl Supervisor {
             return silent("the server is being started or stopped");
         };
         match &machine.state {
-            State::Starting { .. } => silent(STARTING),
+            State::Starting { .. } => Some(Sight::Starting),
             State::Unresponsive { .. } => silent("the server runs and does not answer"),
             State::Halted => silent(HALTED),
             State::Unseen { why } => Some(Sight::Unseen(why.clone())),

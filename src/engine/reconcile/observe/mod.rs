@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::sleep;
 
 use self::accounts::Accounts;
-use super::report::{STARTING, ServerStats};
+use super::report::ServerStats;
 use crate::domain::inventory::{Fingerprint, Inventory};
 use crate::domain::model::{ObjectKey, ServerVersion, Vhost};
 use crate::domain::observed::{ObservedState, PAUSED, ProcessState, Reading, RuntimeDrift};
@@ -37,11 +37,16 @@ pub(in crate::engine) struct Observation {
 pub(in crate::engine) enum Sight {
     /// It answers.
     Answers(ServerVersion),
+    /// ejabberd is starting.
+    Starting,
     /// It does not serve, or does not yet: why.
     Silent(String),
     /// It runs, and may serve: why the operator cannot tell.
     Unseen(String),
 }
+
+/// Why a server that is starting cannot be asked.
+const STARTING: &str = "the server is starting";
 
 /// What is said of a node in which ejabberd has been stopped.
 pub(in crate::engine) const HALTED: &str = "ejabberd has been stopped in its node";
@@ -65,8 +70,10 @@ impl Engine {
         };
         let (drift, sight) = tokio::join!(self.drift(&process), self.sight_of(&process));
         let unseen = matches!(sight, Sight::Unseen(_));
+        let starting = matches!(sight, Sight::Starting);
         let version = match sight {
             Sight::Answers(version) => Reading::Known(version),
+            Sight::Starting => Reading::Unknown(STARTING.to_owned()),
             Sight::Silent(why) | Sight::Unseen(why) => Reading::Unknown(why),
         };
         // A supervisor that watches all the time has seen to it already.
@@ -89,7 +96,8 @@ impl Engine {
             let read = config.as_ref();
             let listeners = self.listeners_behind(desired, &drift, read, false).await;
             let state = ObservedState::unanswered(process, why);
-            let state = ObservedState { unseen, config, drift, users, listeners, ..state };
+            let state =
+                ObservedState { unseen, starting, config, drift, users, listeners, ..state };
             return Observation {
                 state,
                 server_stats: ServerStats::default(),
@@ -116,6 +124,7 @@ impl Engine {
             process,
             version,
             unseen,
+            starting,
             config,
             drift,
             users,
@@ -186,10 +195,9 @@ impl Engine {
                 }
             }
             Reading::Known(ProcessState::Running { .. }) => match self.answering_version().await {
-                Sight::Silent(why) => match self.supervisor.cannot_see().await {
-                    Some(why) => Sight::Unseen(why),
-                    None => Sight::Silent(why),
-                },
+                sight @ (Sight::Silent(_) | Sight::Starting) => {
+                    self.supervisor.cannot_see().await.map_or(sight, Sight::Unseen)
+                }
                 sight => sight,
             },
             Reading::Known(_) => Sight::Silent("the server does not run".to_owned()),
@@ -206,7 +214,7 @@ impl Engine {
         let silent = |why: &str| Sight::Silent(why.to_owned());
         match ask.await {
             Ok((version, NodePhase::Running)) => Sight::Answers(version),
-            Ok((_, NodePhase::Starting)) => silent(STARTING),
+            Ok((_, NodePhase::Starting)) => Sight::Starting,
             Ok((_, NodePhase::Stopping)) => silent("the server is stopping"),
             Ok((_, NodePhase::Stopped)) => silent(HALTED),
             Err(e) => Sight::Silent(format!("failed to {e}")),

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::args::Format;
 use super::connect::Connectors;
-use super::empty::EmptyStore;
+use super::empty_store::EmptyStore;
 use super::output::paint;
 use super::session::{Place, engine};
 use super::table::{Cell, Page, Table};

@@ -5,13 +5,14 @@ mod audit;
 mod configs;
 mod connect;
 mod doctor;
-mod empty;
+mod empty_store;
 mod endpoint;
 mod events;
 mod explain;
 mod export;
 mod inventory;
 mod log;
+mod logged_control;
 mod logs;
 mod manual;
 mod output;
@@ -24,7 +25,6 @@ mod status_text;
 mod table;
 mod terminal;
 mod times;
-mod traced;
 
 use std::process::ExitCode;
 

@@ -221,7 +221,7 @@ pub(super) async fn run(place: &Place, web: &Web, resync: Duration) -> Outcome {
         let metrics = Arc::clone(&metrics);
         Arc::new(move || metrics.encode())
     };
-    let board = Arc::new(web::Board::default());
+    let board = Arc::new(web::PageData::default());
     let site = web::Site {
         status: seen,
         board: Arc::clone(&board),

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::args::{Format, StatusFormat};
 use super::connect::Connectors;
-use super::empty::EmptyStore;
+use super::empty_store::EmptyStore;
 use super::endpoint::Endpoint;
 use super::session::{Place, engine};
 use super::table::Page;

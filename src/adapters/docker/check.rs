@@ -43,7 +43,7 @@ impl DockerRuntime {
         }
         let name = self.start_stand_in().await?;
         let verdict = self.check_in(&name, files, context).await;
-        self.remove_stand_in(&name).await;
+        self.remove_temporary_container(&name).await;
         verdict
     }
 
@@ -77,12 +77,12 @@ impl DockerRuntime {
             }),
             ..Default::default()
         };
-        let name = self.create_stand_in(body).await?;
+        let name = self.create_temporary_container(body).await?;
         let options = None::<query::StartContainerOptions>;
         match self.client().await?.start_container(&name, options).await {
             Ok(()) => Ok(name),
             Err(e) => {
-                self.remove_stand_in(&name).await;
+                self.remove_temporary_container(&name).await;
                 Err(self.error("start a stand-in for", &e))
             }
         }

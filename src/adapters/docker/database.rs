@@ -169,9 +169,9 @@ impl DockerRuntime {
         }
         let path = mount_path(&layout.database, within);
         let mounts = BTreeMap::from([(path.to_owned(), Location::whole_volume(volume))]);
-        let stand_in = self.create_viewer(volume, path).await?;
-        let found = self.found_in(&stand_in, &mounts, &layout.database, known).await;
-        self.remove_stand_in(&stand_in).await;
+        let temporary = self.create_viewer(volume, path).await?;
+        let found = self.found_in(&temporary, &mounts, &layout.database, known).await;
+        self.remove_temporary_container(&temporary).await;
         found
     }
 
@@ -191,17 +191,17 @@ impl DockerRuntime {
             host_config: Some(HostConfig { mounts: Some(vec![mount]), ..Default::default() }),
             ..Default::default()
         };
-        self.create_stand_in(body).await
+        self.create_temporary_container(body).await
     }
 
     async fn found_in(
         &self,
-        stand_in: &str,
+        temporary: &str,
         mounts: &BTreeMap<String, Location>,
         directory: &str,
         known: Option<&Database>,
     ) -> Result<Option<String>, RuntimeError> {
-        let location = self.location_in(stand_in, mounts, directory).await?;
+        let location = self.location_in(temporary, mounts, directory).await?;
         if let Some(before) = known.and_then(|known| known.location.as_ref())
             && *before != location
         {
@@ -209,7 +209,7 @@ impl DockerRuntime {
                 "its database is {before}, and a new container would look for it in {location}"
             )));
         }
-        let schema = self.download(stand_in, &format!("{directory}/{SCHEMA_FILE}")).await?;
+        let schema = self.download(temporary, &format!("{directory}/{SCHEMA_FILE}")).await?;
         Ok(match (schema, known) {
             (None, _) => Some(format!("there is no database on {location}")),
             (Some(file), Some(known)) if !known.cookie.is_in(&file.content) => {

@@ -13,7 +13,7 @@ use crate::domain::spec::{Docker as Spec, Network, PortMapping};
 use crate::engine::RuntimeError;
 
 impl DockerRuntime {
-    pub(super) async fn read_surroundings(
+    pub(super) async fn read_drift(
         &self,
         database: Option<&str>,
     ) -> Result<Option<RuntimeDrift>, RuntimeError> {
@@ -25,7 +25,7 @@ impl DockerRuntime {
         let losses = if differences.is_empty() {
             Vec::new()
         } else {
-            self.losses(&container, database).await?
+            self.replacement_impact(&container, database).await?
         };
         let unattached = match database {
             Some(directory) => self.not_attached(&container, directory).await?,

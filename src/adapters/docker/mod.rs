@@ -4,8 +4,8 @@
 //! it is created, its database and configuration on named volumes, so that it
 //! can be lost without losing them.
 
+mod api_error;
 mod archive;
-mod carry;
 mod check;
 mod config;
 mod create;
@@ -15,12 +15,12 @@ mod diagnostics;
 mod drift;
 mod events;
 mod exec;
-mod losses;
-mod mounted;
+mod inherited;
+mod mounted_files;
 mod published;
-mod refusal;
 mod replace;
-mod stand_in;
+mod replacement_impact;
+mod temporary;
 mod transport;
 mod usage;
 
@@ -43,7 +43,7 @@ use crate::domain::spec::Docker as Spec;
 use crate::ejabberd::StartContext;
 use crate::ejabberd::erlang::Verdict;
 use crate::engine::{ConfigFiles, LogLine, NOTE, Runtime, RuntimeError};
-use refusal::{advice, root, status};
+use api_error::{advice, root, status};
 
 /// The label of what this program made.
 pub const MANAGED_LABEL: &str = "io.ejabberd-operator.managed";
@@ -258,7 +258,7 @@ impl Runtime for DockerRuntime {
     }
 
     async fn drift(&self, database: Option<&str>) -> Result<Option<RuntimeDrift>, RuntimeError> {
-        self.read_surroundings(database).await
+        self.read_drift(database).await
     }
 
     async fn usage(&self) -> Result<Option<Usage>, RuntimeError> {

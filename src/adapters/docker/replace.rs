@@ -10,9 +10,9 @@ use bollard::models::{
 };
 use bollard::query_parameters as query;
 
-use super::carry::Old;
 use super::database::covering;
-use super::{DockerRuntime, MANAGED_LABEL, carry, status};
+use super::inherited::Old;
+use super::{DockerRuntime, MANAGED_LABEL, inherited, status};
 use crate::domain::database::Location;
 use crate::engine::{ConfigFiles, Runtime, RuntimeError};
 
@@ -35,10 +35,10 @@ impl DockerRuntime {
         self.refuse_taken_place(Some(old)).await?;
         let (old_image, new_image) = self.both_images(&container).await?;
         let settings = Old { container: &container, image: &old_image };
-        let body = carry::body(&self.spec, &settings, &new_image);
-        let layout = carry::new_layout(&self.spec, &settings, &new_image);
-        let mounts = carry::by_place(&body);
-        let database = match covering(&carry::locations(&mounts), &layout.database) {
+        let body = inherited::body(&self.spec, &settings, &new_image);
+        let layout = inherited::new_layout(&self.spec, &settings, &new_image);
+        let mounts = inherited::by_path(&body);
+        let database = match covering(&inherited::locations(&mounts), &layout.database) {
             Location::Volume { name, .. } => Some(name),
             _ => None,
         };

@@ -6,7 +6,7 @@ use crate::ejabberd::{Arg, ControlError, Shape, Value};
 use crate::engine::Output;
 use tokio::time::Instant;
 
-use super::answer;
+use super::response;
 
 /// A function that can be replaced.
 #[derive(Debug)]
@@ -206,7 +206,7 @@ impl Turn<'_> {
         let output = self.program(NAME, line).await?;
         match output.code {
             None | Some(137) => Ok(Value::Atom("ok".to_owned())),
-            Some(_) => answer::read(NAME, Shape::Rescode, &output),
+            Some(_) => response::read(NAME, Shape::Rescode, &output),
         }
     }
 
@@ -233,7 +233,7 @@ impl Turn<'_> {
         let mut argv: Vec<String> = ["sh", "-c", DUMP, "sh"].map(str::to_owned).into();
         argv.extend(self.control.script.iter().cloned());
         let output = self.program(NAME, argv).await?;
-        let Value::Text(text) = answer::read(NAME, Shape::Text, &output)? else {
+        let Value::Text(text) = response::read(NAME, Shape::Text, &output)? else {
             return Err(ControlError::Malformed(NAME));
         };
         Ok(text)
@@ -258,7 +258,7 @@ impl Turn<'_> {
 fn file(output: &Output, name: &'static str) -> Result<Value, ControlError> {
     let pair = |tag: &str, value| Value::Tuple(vec![Value::Atom(tag.to_owned()), value]);
     if output.code == Some(0) {
-        answer::is_whole(name, output)?;
+        response::is_whole(name, output)?;
         return Ok(pair("ok", Value::Text(output.stdout.clone())));
     }
     let why = output.stderr.to_ascii_lowercase();

@@ -6,9 +6,9 @@
 //! and programs that tell the same, where there are any. What works and what is
 //! refused is in `tests/contract/ejabberdctl.tsv`.
 
-mod answer;
 mod config;
 mod functions;
+mod response;
 mod rooms;
 mod term;
 #[cfg(test)]
@@ -158,7 +158,7 @@ impl Turn<'_> {
         }
         let line = self.command_line(command, args).await?;
         let output = self.program(command, line).await?;
-        answer::read(command, shape, &output)
+        response::read(command, shape, &output)
     }
 
     /// The version; asks for it where it is not known yet.
@@ -169,8 +169,8 @@ impl Turn<'_> {
         let mut line = self.control.script.clone();
         line.push(STATUS.to_owned());
         let output = self.program(STATUS, line).await?;
-        let status = answer::read(STATUS, Shape::Restuple, &output)?;
-        let version = answer::version(&output.stdout).ok_or_else(|| {
+        let status = response::read(STATUS, Shape::Restuple, &output)?;
+        let version = response::version(&output.stdout).ok_or_else(|| {
             if status.is_ok() {
                 ControlError::Malformed(STATUS)
             } else {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::{ProcessRuntime, found};
+use super::{ProcessRuntime, processes};
 use crate::domain::observed::{RuntimeDrift, RuntimeKind};
 use crate::engine::RuntimeError;
 
@@ -21,12 +21,12 @@ const SYSTEMD: &str = "/run/systemd/system";
 const DEADLINE: Duration = Duration::from_secs(5);
 
 impl ProcessRuntime {
-    pub(super) async fn read_surroundings(&self) -> Result<Option<RuntimeDrift>, RuntimeError> {
+    pub(super) async fn read_drift(&self) -> Result<Option<RuntimeDrift>, RuntimeError> {
         let site = match self.site() {
             Err(RuntimeError::Missing(_)) => return Ok(None),
             site => site?,
         };
-        let vm = found::find(&site).vm;
+        let vm = processes::find(&site).vm;
         if vm.is_none() && !site.exists() {
             return Ok(None);
         }

@@ -12,7 +12,7 @@ use tokio::process::{Child, ChildStdout};
 use tokio::time::timeout;
 
 use super::config::HostFiles;
-use super::{ProcessRuntime, Site, account, failed, found, refused};
+use super::{ProcessRuntime, Site, account, failed, processes, refused};
 use crate::domain::configuration::MAX_BYTES;
 use crate::ejabberd::erlang::{CommandLine, Installation, NodeAddress, find};
 use crate::engine::{Complaints, Output, RuntimeError, Spawned, Spawner};
@@ -122,7 +122,7 @@ impl Spawner for ProcessRuntime {
         let site = self.site()?;
         let starting =
             |what: &str| RuntimeError::Missing(format!("{what}: it is starting or stopped"));
-        let vm = found::find(&site).vm;
+        let vm = processes::find(&site).vm;
         let node = vm.and_then(|vm| vm.node()).ok_or_else(|| starting("ejabberd's node"))?;
         if !find::has_cookie(&HostFiles, &node).await? {
             return Err(starting("the cookie of ejabberd's node"));

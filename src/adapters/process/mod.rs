@@ -17,10 +17,10 @@ mod database;
 mod drift;
 mod exec;
 mod files;
-mod found;
 mod layout;
 mod leftovers;
-mod life;
+mod lifecycle;
+mod processes;
 mod usage;
 
 use std::fs;
@@ -172,7 +172,7 @@ impl Runtime for ProcessRuntime {
             Err(RuntimeError::Missing(_)) => return Ok(ProcessState::Absent),
             site => site?,
         };
-        let found = found::find(&site);
+        let found = processes::find(&site);
         let own = self.own.lock().clone().map(|ending| *ending.borrow());
         if let Some(vm) = found.vm {
             if let Some(Some(_)) = own {
@@ -275,11 +275,11 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn drift(&self, _database: Option<&str>) -> Result<Option<RuntimeDrift>, RuntimeError> {
-        self.read_surroundings().await
+        self.read_drift().await
     }
 
     async fn usage(&self) -> Result<Option<Usage>, RuntimeError> {
-        Ok(found::find(&self.site()?).vm.as_ref().and_then(usage::of))
+        Ok(processes::find(&self.site()?).vm.as_ref().and_then(usage::of))
     }
 
     async fn diagnostics(&self) -> Result<RuntimeDiagnostics, RuntimeError> {
@@ -300,7 +300,7 @@ impl Runtime for ProcessRuntime {
         let site = self.site()?;
         let ports = ports.to_vec();
         blocking(move || {
-            let own = found::find(&site).vm.map(|vm| vm.pid.as_raw_nonzero().get());
+            let own = processes::find(&site).vm.map(|vm| vm.pid.as_raw_nonzero().get());
             Ok(holders::of(&ports, |pid, _| Some(pid) == own))
         })
         .await

@@ -1,10 +1,10 @@
 //! The files of the desired state, and everything that they name:
 //! read, and watched for changes.
 
-mod places;
 mod read;
 #[cfg(test)]
 mod tests;
+mod watched_paths;
 mod watcher;
 
 use std::path::{Path, PathBuf};

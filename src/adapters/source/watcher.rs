@@ -11,7 +11,7 @@ use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Wat
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::places::Places;
+use super::watched_paths::WatchedPaths;
 
 /// How often the way to the files is walked anew because it changed while we
 /// were about to watch it.
@@ -23,7 +23,7 @@ type Identity = (u64, u64);
 
 /// What the thread that gets the events knows.
 struct Noticed {
-    places: Mutex<Places>,
+    paths: Mutex<WatchedPaths>,
     /// Watched directories that were moved, removed or made: their watch may
     /// be gone, even where the number of the new one is that of the old.
     doubtful: Mutex<BTreeSet<PathBuf>>,
@@ -49,7 +49,7 @@ impl Watcher {
     /// Nothing is watched before the first [`refresh`](Self::refresh).
     pub(super) fn new(source: PathBuf) -> Self {
         let noticed = Arc::new(Noticed {
-            places: Mutex::default(),
+            paths: Mutex::default(),
             doubtful: Mutex::default(),
             generation: watch::Sender::new(0),
         });
@@ -94,12 +94,12 @@ impl Watcher {
         let Some(watched) = watched.as_mut() else { return };
         let others = self.others.lock().clone();
         for _ in 0..MAX_WALKS {
-            let places = Places::of(&self.source, &others);
-            let settled = self.apply(watched, &places);
+            let paths = WatchedPaths::of(&self.source, &others);
+            let settled = self.apply(watched, &paths);
             let same = {
-                let mut known = self.noticed.places.lock();
-                let same = *known == places;
-                *known = places;
+                let mut known = self.noticed.paths.lock();
+                let same = *known == paths;
+                *known = paths;
                 same
             };
             // What changed between the walk and the watch went unnoticed, so
@@ -110,11 +110,11 @@ impl Watcher {
         }
     }
 
-    /// Watches exactly the directories of `places`. Whether nothing had to be done.
-    fn apply(&self, watched: &mut Watched, places: &Places) -> bool {
+    /// Watches exactly the directories of `paths`. Whether nothing had to be done.
+    fn apply(&self, watched: &mut Watched, paths: &WatchedPaths) -> bool {
         let mut settled = true;
         let mut wanted: BTreeMap<PathBuf, Identity> = BTreeMap::new();
-        for directory in places.directories() {
+        for directory in paths.directories() {
             if let Ok(found) = directory.metadata() {
                 wanted.insert(directory.to_owned(), (found.dev(), found.ino()));
             }
@@ -179,14 +179,14 @@ impl Noticed {
     }
 
     fn concerns(&self, event: &Event) -> bool {
-        let places = self.places.lock();
+        let paths = self.paths.lock();
         let mut matters = false;
         for path in &event.paths {
-            if places.has_directory(path) {
+            if paths.has_directory(path) {
                 self.doubtful.lock().insert(path.clone());
                 matters = true;
             }
-            matters |= places.concern(path);
+            matters |= paths.concern(path);
         }
         matters
     }

@@ -12,7 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
-use super::{refused, shell};
+use super::{refused, static_files};
 use crate::adapters::host::files;
 
 /// A token has at least so many characters.
@@ -136,7 +136,7 @@ impl Access {
             return no(StatusCode::URI_TOO_LONG, "that is too long\n");
         }
         let path = uri.path();
-        let open = matches!(path, "/livez" | "/readyz") || shell::is_part(path);
+        let open = matches!(path, "/livez" | "/readyz") || static_files::is_part(path);
         let headers = request.headers();
         let trusted = match self {
             Self::Loopback => {

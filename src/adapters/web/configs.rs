@@ -74,7 +74,7 @@ pub(super) struct File {
     pub(super) change: &'static str,
     /// Why no lines are shown, where that needs words.
     pub(super) note: &'static str,
-    /// Lines that differ, with those around them; `gap` between two places.
+    /// Lines that differ, with those around them; `gap` between two slots.
     pub(super) lines: Vec<Line>,
 }
 

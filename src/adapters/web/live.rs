@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, TryAcquireError, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Shared;
-use super::board::Listing;
+use super::page_data::Listing;
 use super::serve::Connection;
 use crate::domain::status::Status;
 

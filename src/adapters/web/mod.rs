@@ -2,22 +2,22 @@
 //!
 //! A page for people at `/`, and what it is made of under `/api`; beside it
 //! `/metrics`, `/livez`, `/readyz` and `/status` for programs. Everything is
-//! read only. [`Board`] keeps what the engine tells; [`Access`] says who may
+//! read only. [`PageData`] keeps what the engine tells; [`Access`] says who may
 //! read it; [`serve`] bounds how many do so at once and for how long, and keeps
-//! places for `/livez`, `/readyz` and `/metrics`.
+//! slots for `/livez`, `/readyz` and `/metrics`.
 
 mod access;
-mod board;
 mod configs;
+mod connection_slots;
 mod events;
 mod live;
 mod masked;
 mod objects;
-mod patient;
-mod places;
+mod page_data;
 mod probes;
 mod serve;
-mod shell;
+mod static_files;
+mod write_timeout;
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ use axum::routing::get;
 use tokio::sync::{Semaphore, watch};
 
 pub use access::{Access, Token, TokenError};
-pub use board::Board;
+pub use page_data::PageData;
 pub use serve::serve;
 
 use crate::domain::status::Status;
@@ -46,7 +46,7 @@ pub struct Site {
     /// The status as it is.
     pub status: watch::Receiver<Status>,
     /// What else the engine tells.
-    pub board: Arc<Board>,
+    pub board: Arc<PageData>,
     /// The operator's memory: older events, configurations.
     pub store: Arc<dyn Store>,
     /// The text of `/metrics`.
@@ -59,7 +59,7 @@ pub struct Site {
 #[derive(Clone)]
 struct Shared {
     status: watch::Receiver<Status>,
-    board: Arc<Board>,
+    board: Arc<PageData>,
     store: Arc<dyn Store>,
     metrics: Exposition,
     streams: Arc<Semaphore>,
@@ -81,9 +81,9 @@ fn router(site: Site, stop: watch::Receiver<bool>) -> Router {
         .route("/api/configs", get(configs::list))
         .route("/api/configs/diff", get(configs::difference))
         .with_state(shared)
-        .merge(shell::routes())
+        .merge(static_files::routes())
         .fallback(|| async { refused(StatusCode::NOT_FOUND, "there is nothing here\n") })
-        .layer(from_fn(serve::keep_to_place))
+        .layer(from_fn(serve::limit_reserved_connections))
         .layer(from_fn_with_state(Arc::new(access), access::gate))
 }
 

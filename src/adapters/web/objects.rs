@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Shared, refused};
 use crate::domain::model::Kind;
-use crate::domain::status::overview::{Object, Overview, Standing};
+use crate::domain::status::overview::{Object, ObjectState, Overview};
 
 /// So many objects are given at once.
 const MAX_LIMIT: usize = 200;
@@ -31,7 +31,7 @@ pub(super) struct Question {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 enum Wanted {
-    One(Standing),
+    One(ObjectState),
     Several(Several),
 }
 
@@ -106,7 +106,7 @@ fn mentions(object: &Object, words: &[String]) -> bool {
 }
 
 impl Wanted {
-    fn is(self, state: Standing) -> bool {
+    fn is(self, state: ObjectState) -> bool {
         match self {
             Self::One(wanted) => wanted == state,
             Self::Several(Several::Attention) => needs_attention(state),
@@ -114,20 +114,20 @@ impl Wanted {
     }
 }
 
-const fn needs_attention(state: Standing) -> bool {
+const fn needs_attention(state: ObjectState) -> bool {
     match state {
-        Standing::Failing
-        | Standing::Contested
-        | Standing::Refused
-        | Standing::Waiting
-        | Standing::Differs
-        | Standing::NotInForce
-        | Standing::Unknown => true,
-        Standing::AsDeclared | Standing::Kept | Standing::Unmanaged => false,
+        ObjectState::Failing
+        | ObjectState::Contested
+        | ObjectState::Refused
+        | ObjectState::Waiting
+        | ObjectState::Differs
+        | ObjectState::NotInForce
+        | ObjectState::Unknown => true,
+        ObjectState::AsDeclared | ObjectState::Kept | ObjectState::Unmanaged => false,
     }
 }
 
-const fn rank(state: Standing) -> u8 {
+const fn rank(state: ObjectState) -> u8 {
     if needs_attention(state) { state as u8 } else { u8::MAX }
 }
 
@@ -145,10 +145,10 @@ mod tests {
             owned_since: None,
         };
         let mut objects: Vec<Object> = (0..20_000)
-            .map(|n| object(Kind::User, &format!("u{n:05}@a.example"), Standing::AsDeclared, ""))
+            .map(|n| object(Kind::User, &format!("u{n:05}@a.example"), ObjectState::AsDeclared, ""))
             .collect();
-        objects.push(object(Kind::Room, "hall@c.example", Standing::Differs, "GROẞE Halle"));
-        objects.push(object(Kind::Room, "lab@c.example", Standing::Unmanaged, ""));
+        objects.push(object(Kind::Room, "hall@c.example", ObjectState::Differs, "GROẞE Halle"));
+        objects.push(object(Kind::Room, "lab@c.example", ObjectState::Unmanaged, ""));
         Overview { objects, left_out: 3 }
     }
 

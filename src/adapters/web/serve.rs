@@ -1,4 +1,4 @@
-//! Connections: how many there are, how long each may take, and which places
+//! Connections: how many there are, how long each may take, and which slots
 //! no client can take from the probes.
 
 use std::net::IpAddr;
@@ -20,8 +20,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::patient::Patient;
-use super::places::{Places, Pool};
+use super::connection_slots::{ConnectionSlots, Pool};
+use super::write_timeout::WriteTimeout;
 use super::{Site, router};
 
 /// The most lines that the head of a request may have.
@@ -117,7 +117,7 @@ pub(super) async fn serve_within(
     limits: Limits,
 ) {
     let router = router(site, stop.clone());
-    let mut places = Places::new(limits);
+    let mut slots = ConnectionSlots::new(limits);
     let mut connections = JoinSet::new();
     loop {
         // All of them are cancel-safe.
@@ -130,10 +130,10 @@ pub(super) async fn serve_within(
         match taken {
             Ok((stream, from)) => {
                 let from: IpAddr = from.ip().to_canonical();
-                let pool = places.pool_for(from);
+                let pool = slots.pool_for(from);
                 let connection = Connection { pool, follows: Arc::default(), limits };
                 let served = serve_one(stream, router.clone(), connection, stop.clone());
-                places.take(pool, from, connections.spawn(served));
+                slots.take(pool, from, connections.spawn(served));
                 // The new connection is served before the next one may replace it.
                 tokio::task::yield_now().await;
             }
@@ -175,7 +175,7 @@ async fn serve_one(
         // `printf … | nc -N` closes its side before it is answered.
         .half_close(true)
         .keep_alive(pool == Pool::General)
-        .serve_connection(TokioIo::new(Patient::new(stream, limits.write)), service);
+        .serve_connection(TokioIo::new(WriteTimeout::new(stream, limits.write)), service);
     let lived = async {
         match pool {
             Pool::Reserved => sleep(limits.reserved_life).await,
@@ -200,7 +200,7 @@ async fn serve_one(
 
 /// Answers in a reserved place only what that is for, and closes a connection
 /// whose request has a body: nothing here reads one, and it may never end.
-pub(super) async fn keep_to_place(
+pub(super) async fn limit_reserved_connections(
     Extension(connection): Extension<Connection>,
     request: Request,
     next: Next,

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::args::{Complaint, Format};
 use super::connect::Connectors;
-use super::empty::EmptyStore;
+use super::empty_store::EmptyStore;
 use super::session::{Place, engine};
 use super::table::Page;
 use super::{Exit, Outcome, USAGE, output};

@@ -19,7 +19,7 @@ const MAX_OBJECTS: usize = 50_000;
 /// How an object stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Standing {
+pub enum ObjectState {
     /// A step about it fails.
     Failing,
     /// Something else keeps changing it back.
@@ -51,7 +51,7 @@ pub struct Object {
     /// Its full name.
     pub name: String,
     /// How it stands.
-    pub state: Standing,
+    pub state: ObjectState,
     /// Why it stands so; empty where that needs no words.
     pub why: String,
     /// What the file says of it, in a word or two: `banned`, a title.
@@ -70,7 +70,7 @@ pub struct Overview {
 }
 
 /// What is known of objects that do not stand as they should.
-pub type Differences = BTreeMap<ObjectKey, (Standing, String)>;
+pub type Differences = BTreeMap<ObjectKey, (ObjectState, String)>;
 
 /// Lists everything that is declared, owned or on the server.
 #[must_use]
@@ -95,11 +95,11 @@ pub fn overview(
         let (state, why) = match differences.get(&key) {
             Some((state, why)) => (*state, why.clone()),
             None if seen.unknown.contains(&key) || observed.version.known().is_none() => {
-                (Standing::Unknown, String::new())
+                (ObjectState::Unknown, String::new())
             }
-            None if about.is_some() => (Standing::AsDeclared, String::new()),
-            None if owned_since.is_some() => (Standing::Kept, String::new()),
-            None => (Standing::Unmanaged, String::new()),
+            None if about.is_some() => (ObjectState::AsDeclared, String::new()),
+            None if owned_since.is_some() => (ObjectState::Kept, String::new()),
+            None => (ObjectState::Unmanaged, String::new()),
         };
         let about = about.unwrap_or_default();
         Object { kind: key.kind, name: key.name, state, why, about, owned_since }

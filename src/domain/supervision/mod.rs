@@ -22,11 +22,11 @@
 
 mod cause;
 mod entries;
-mod life;
-mod silence;
 mod starts;
+mod state;
 #[cfg(test)]
 mod tests;
+mod unresponsive;
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cause::{Cause, EPMD_UNREACHABLE, EndedWhile, Ending};
 pub use entries::{Level, LogEntry, entries};
-pub use life::{Effect, Event, Others, Settings, State};
+pub use state::{Effect, Event, Others, Settings, State};
 
 use super::spec::Probe;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tokio::sync::MutexGuard;
 
-use super::answers::{number, refused, says, texts};
+use super::responses::{number, refused, says, texts};
 use super::{Arg, Call, ControlError, Created, EjabberdClient, Result, Shape, not_served};
 use crate::domain::model::{Jid, Localpart, Secret, ServerVersion, Vhost};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::answers::refused;
+use super::responses::refused;
 use super::rooms::room_args;
 use super::{Arg, ControlError, EjabberdClient, Result, Shape, Value};
 use crate::domain::model::{AffiliationId, ApiVersion, Jid, RoomJid};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::accounts::account;
-use super::answers::{refused, texts};
+use super::responses::{refused, texts};
 use super::{ControlError, EjabberdClient, Result, Shape, Value};
 use crate::domain::model::{Jid, ServerVersion, Vhost};
 

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use super::answers::{refused, texts};
+use super::responses::{refused, texts};
 use super::{Arg, Call, ControlError, EjabberdClient, Result, Shape, Value};
 use crate::domain::model::{Jid, Localpart, Vhost};
 use crate::domain::observed::ObservedGroup;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::accounts::account;
-use super::answers::{number, refused, texts};
+use super::responses::{number, refused, texts};
 use super::{AnyListener, Arg, Call, ControlError, EjabberdClient, Result, Shape, Value};
 use crate::domain::checks::doctor::{Archive, Session, Vm};
 use crate::domain::model::{Jid, Vhost};

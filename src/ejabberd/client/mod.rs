@@ -3,7 +3,6 @@
 
 mod accounts;
 mod affiliations;
-mod answers;
 mod bans;
 mod distribution;
 mod groups;
@@ -12,6 +11,7 @@ mod listeners;
 mod logins;
 mod new_rooms;
 mod phase;
+mod responses;
 mod rooms;
 mod services;
 mod storage;
@@ -29,11 +29,11 @@ use super::call::{Arg, Call, Shape, Value};
 use super::{Control, ControlError, StartContext};
 use crate::domain::configuration::Configuration;
 use crate::domain::model::{ApiVersion, Jid, Secret, ServerVersion, Vhost};
-use answers::{number, refused};
 pub use groups::WholeGroup;
 pub use groups::group_name;
 pub use listeners::{AnyListener, Encryption, Endpoint, Listener, Opening, Place};
 pub use phase::NodePhase;
+use responses::{number, refused};
 pub use rooms::NewRoom;
 pub use stored_rooms::WholeRoom;
 
@@ -282,7 +282,7 @@ impl EjabberdClient {
             return Err(malformed());
         };
         let directory = directory.as_text().filter(|path| path.starts_with('/'));
-        let lines = answers::texts(NAME, lines)?.into_iter().take(MOST_MACROS);
+        let lines = responses::texts(NAME, lines)?.into_iter().take(MOST_MACROS);
         let macros = lines.filter_map(|line| line.split_once('='));
         let macros = macros.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Ok(StartContext { directory: directory.map(str::to_owned), macros: macros.collect() })
@@ -293,7 +293,7 @@ impl EjabberdClient {
         const NAME: &str = "hosts";
         let call = Call::function("ejabberd_option", NAME, Vec::new());
         let answer = self.control.call(call, self.deadline).await?;
-        Ok(answers::texts(NAME, &answer)?.into_iter().map(str::to_owned).collect())
+        Ok(responses::texts(NAME, &answer)?.into_iter().map(str::to_owned).collect())
     }
 
     /// Whether a module is loaded for `host`.

@@ -1,6 +1,6 @@
 //! Whether ejabberd runs in its node. A node that answers is no proof of that.
 
-use super::answers::refused;
+use super::responses::refused;
 use super::{Call, ControlError, EjabberdClient, Result, Shape, Value};
 
 /// What a node that answers says about ejabberd in it.

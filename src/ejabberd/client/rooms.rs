@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::answers::{refused, says, texts};
+use super::responses::{refused, says, texts};
 use super::{Arg, ControlError, Created, EjabberdClient, Result, Shape};
 use crate::domain::model::{AffiliationId, Jid, RoomJid, Secret, ServerVersion, Vhost};
 use crate::domain::observed::RoomOptions;

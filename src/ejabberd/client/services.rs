@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::answers::{number, texts};
+use super::responses::{number, texts};
 use super::{Arg, Call, EjabberdClient, Result, Value};
 use crate::domain::model::Vhost;
 use crate::domain::observed::HostServices;

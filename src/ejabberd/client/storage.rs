@@ -112,8 +112,8 @@ impl EjabberdClient {
         match answer.as_tuple() {
             Some([done, _]) if done.as_text() == Some("atomic") => {}
             // It is stored so already.
-            _ if super::answers::says(&answer, "already_exists") => {}
-            _ => return Err(super::answers::refused(NAME, &answer)),
+            _ if super::responses::says(&answer, "already_exists") => {}
+            _ => return Err(super::responses::refused(NAME, &answer)),
         }
         self.clear_cache().await
     }
@@ -125,7 +125,7 @@ impl EjabberdClient {
     async fn clear_cache(&self) -> Result<()> {
         const NAME: &str = "clear_cache";
         let answer = self.command(NAME, Shape::Rescode, Vec::new()).await?;
-        if answer.is_ok() { Ok(()) } else { Err(super::answers::refused(NAME, &answer)) }
+        if answer.is_ok() { Ok(()) } else { Err(super::responses::refused(NAME, &answer)) }
     }
 
     async fn write_schema(&self, storage: TableStorage) -> Result<()> {
@@ -149,7 +149,7 @@ impl EjabberdClient {
         }
         let args = vec![path.as_str().into(), wanted.as_str().into()];
         let answer = self.control.call(Call::function("file", NAME, args), self.deadline).await?;
-        if answer.is_ok() { Ok(()) } else { Err(super::answers::refused(NAME, &answer)) }
+        if answer.is_ok() { Ok(()) } else { Err(super::responses::refused(NAME, &answer)) }
     }
 
     /// So many messages wait for an account that is not online.
@@ -164,6 +164,6 @@ impl EjabberdClient {
 
     async fn count(&self, name: &'static str, jid: &Jid) -> Result<i64> {
         let args = super::accounts::account(jid);
-        super::answers::number(name, &self.command(name, Shape::Text, args).await?)
+        super::responses::number(name, &self.command(name, Shape::Text, args).await?)
     }
 }

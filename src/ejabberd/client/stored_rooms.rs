@@ -77,7 +77,7 @@ impl EjabberdClient {
             Value::List(stored) => Ok(Some(read(&stored))),
             Value::Atom(word) if word == "error" => Ok(None),
             // 26.07 tells a database that fails from a room that is not there.
-            answer => Err(super::answers::refused(NAME, &answer)),
+            answer => Err(super::responses::refused(NAME, &answer)),
         }
     }
 }

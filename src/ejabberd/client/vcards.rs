@@ -1,7 +1,7 @@
 //! vCards.
 
 use super::accounts::account;
-use super::answers::refused;
+use super::responses::refused;
 use super::{Call, ControlError, EjabberdClient, Result, Shape, Value};
 use crate::domain::model::Jid;
 use crate::domain::observed::Vcard;

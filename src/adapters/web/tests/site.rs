@@ -14,10 +14,10 @@ use tokio::time::timeout;
 
 use super::store;
 use crate::adapters::web::serve::{Limits, serve_within};
-use crate::adapters::web::shell::PARTS;
-use crate::adapters::web::{Access, Board, MAX_STREAMS, Site, Token, TokenError};
+use crate::adapters::web::static_files::PARTS;
+use crate::adapters::web::{Access, MAX_STREAMS, PageData, Site, Token, TokenError};
 use crate::domain::model::Kind;
-use crate::domain::status::overview::{Object, Overview, Standing};
+use crate::domain::status::overview::{Object, ObjectState, Overview};
 use crate::domain::status::{News, Status};
 use crate::engine::Store;
 
@@ -27,7 +27,7 @@ pub(super) const LONG: Duration = Duration::from_secs(20);
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     status: watch::Sender<Status>,
-    pub(super) board: Arc<Board>,
+    pub(super) board: Arc<PageData>,
     store: Arc<dyn Store>,
     stop: watch::Sender<bool>,
     served: JoinHandle<()>,
@@ -45,7 +45,7 @@ pub(super) async fn server_within(access: Access, limits: Limits) -> Server {
     let address = listener.local_addr().unwrap();
     let (status, seen) = watch::channel(Status::new(Timestamp::now()));
     let (stop, stopped) = watch::channel(false);
-    let board = Arc::new(Board::default());
+    let board = Arc::new(PageData::default());
     let site = Site {
         status: seen,
         board: Arc::clone(&board),
@@ -131,7 +131,7 @@ async fn without_a_token_only_names_of_this_host_are_served() {
     let (code, _) = server.get("http://evil.example/status", "Host: localhost\r\n").await;
     assert_eq!(code, 421, "the name in the target counts too");
     let (code, _) = server.get("/api/live", "Sec-Fetch-Site: cross-site\r\n").await;
-    assert_eq!(code, 403, "another site's page may not take the places of ours");
+    assert_eq!(code, 403, "another site's page may not take the slots of ours");
 }
 
 #[tokio::test]
@@ -226,7 +226,7 @@ async fn what_happens_is_told_as_it_happens_and_to_so_many_at_once() {
     let object = Object {
         kind: Kind::User,
         name: "ann@test.example".to_owned(),
-        state: Standing::Failing,
+        state: ObjectState::Failing,
         why: String::new(),
         about: String::new(),
         owned_since: None,

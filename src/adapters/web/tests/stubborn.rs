@@ -1,4 +1,4 @@
-//! Clients that take places and give nothing back.
+//! Clients that take slots and give nothing back.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ fn short() -> Limits {
     }
 }
 
-/// The same, but only the number of places helps.
+/// The same, but only the number of slots helps.
 fn long() -> Limits {
     let (head, write) = (Duration::from_secs(600), Duration::from_secs(600));
     let (life, following) = (head, head);
@@ -102,7 +102,7 @@ async fn probes_are_answered_while_clients_hold_every_place() {
             held.push(client(server.address, bytes).await);
         }
         probes_are_answered(server.address, what).await;
-        // The places that are left are for them alone.
+        // The slots that are left are for them alone.
         let (answer, _) = ask(server.address, "/status").await;
         let full = !matches!(
             what,
@@ -137,7 +137,7 @@ async fn a_client_that_gives_nothing_back_is_hung_up_on() {
         // Longer than either deadline: nobody has read a byte until here.
         sleep(Duration::from_millis(1200)).await;
         let (answer, _) = ask(server.address, "/status").await;
-        assert!(answer.starts_with("HTTP/1.1 200"), "{what}: places are free again: {answer:?}");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{what}: slots are free again: {answer:?}");
         all_are_hung_up_on(held, Duration::from_secs(2), what).await;
     }
 }
@@ -190,7 +190,7 @@ async fn pages_that_follow_and_read_nothing_are_few_and_end() {
         sleep(Duration::from_millis(200)).await;
     }
     probes_are_answered(server.address, "pages follow").await;
-    // Their places are free for others.
+    // Their slots are free for others.
     let mut followed = 0;
     for _ in 0..MAX_STREAMS {
         let (answer, _) = ask(server.address, "/api/live").await;

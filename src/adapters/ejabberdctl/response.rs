@@ -6,7 +6,7 @@ use crate::engine::Output;
 
 /// From this length on, in bytes, an answer may have been cut by who ran the
 /// program. Half a list of accounts must not pass for the whole.
-const MAX_ANSWER_BYTES: usize = 256 << 10;
+const MAX_RESPONSE_BYTES: usize = 256 << 10;
 
 /// How much of ejabberd's words is passed on, in characters.
 const MAX_MESSAGE_CHARS: usize = 300;
@@ -38,7 +38,7 @@ pub(super) fn read(
 
 /// Fails where an answer may have been cut.
 pub(super) fn is_whole(command: &'static str, output: &Output) -> Result<(), ControlError> {
-    if output.stdout.len() < MAX_ANSWER_BYTES {
+    if output.stdout.len() < MAX_RESPONSE_BYTES {
         return Ok(());
     }
     Err(ControlError::Unsupported {

@@ -8,8 +8,8 @@ use rustix::process::Signal;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
-use super::found::Handle;
-use super::{ProcessRuntime, Site, account, console, failed, found, layout, refused};
+use super::processes::Handle;
+use super::{ProcessRuntime, Site, account, console, failed, layout, processes, refused};
 use crate::engine::RuntimeError;
 
 /// How long the VM gets to end before it is killed. The server in it was
@@ -46,7 +46,7 @@ impl Site {
 impl ProcessRuntime {
     pub(super) fn start_server(&self) -> Result<(), RuntimeError> {
         let site = self.site()?;
-        if found::find(&site).any()
+        if processes::find(&site).any()
             || self.own.lock().as_ref().is_some_and(|own| own.borrow().is_none())
         {
             return Ok(());
@@ -75,7 +75,7 @@ impl ProcessRuntime {
         let site = self.site()?;
         // While it starts there is only the script, and then a VM after all.
         for _ in 0..3 {
-            let found = found::find(&site);
+            let found = processes::find(&site);
             if !found.any() {
                 break;
             }
@@ -94,7 +94,7 @@ impl ProcessRuntime {
         if let Some(mut own) = own {
             let _ = timeout(REAP, own.wait_for(Option::is_some)).await;
         }
-        if found::find(&site).any() {
+        if processes::find(&site).any() {
             return Err(refused("stop the server", "it is started again as soon as it ends"));
         }
         Ok(())
@@ -126,7 +126,7 @@ impl ProcessRuntime {
     }
 
     fn handles(&self) -> Vec<Handle> {
-        self.site().map(|site| found::find(&site).handles()).unwrap_or_default()
+        self.site().map(|site| processes::find(&site).handles()).unwrap_or_default()
     }
 
     /// Keeps the console small. Never ends.

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::domain::model::{Digest, Kind, Op, Revision};
 use crate::domain::observed::Usage;
 use crate::domain::plan::{Step, Summary};
-use crate::domain::status::overview::{Overview, Standing};
+use crate::domain::status::overview::{ObjectState, Overview};
 use crate::engine::{EngineEvent, EventSink, RoundReport, StepResult};
 
 /// So many steps of a plan are shown, and as many refused deletions; of more,
@@ -25,11 +25,11 @@ pub(super) struct Listing {
     /// Another number whenever something in it is different.
     pub(super) version: u64,
     pub(super) overview: Arc<Overview>,
-    pub(super) counts: BTreeMap<Kind, BTreeMap<Standing, usize>>,
+    pub(super) counts: BTreeMap<Kind, BTreeMap<ObjectState, usize>>,
 }
 
 /// Keeps the latest of everything for whoever looks.
-pub struct Board {
+pub struct PageData {
     pub(super) plan: watch::Sender<Arc<str>>,
     pub(super) audit: watch::Sender<Arc<str>>,
     pub(super) listing: watch::Sender<Listing>,
@@ -37,7 +37,7 @@ pub struct Board {
     used: Mutex<Option<(Timestamp, Usage)>>,
 }
 
-impl Default for Board {
+impl Default for PageData {
     fn default() -> Self {
         Self {
             plan: watch::Sender::new("null".into()),
@@ -101,14 +101,14 @@ impl Shown<'_> {
     }
 }
 
-impl Board {
+impl PageData {
     /// Takes up how every object stands.
     pub(super) fn list(&self, overview: &Arc<Overview>) {
         self.listing.send_if_modified(|listing| {
             if listing.version > 0 && *listing.overview == **overview {
                 return false;
             }
-            let mut counts: BTreeMap<Kind, BTreeMap<Standing, usize>> = BTreeMap::new();
+            let mut counts: BTreeMap<Kind, BTreeMap<ObjectState, usize>> = BTreeMap::new();
             for object in &overview.objects {
                 *counts.entry(object.kind).or_default().entry(object.state).or_default() += 1;
             }
@@ -185,7 +185,7 @@ fn publish(to: &watch::Sender<Arc<str>>, what: &impl Serialize) {
     }
 }
 
-impl EventSink for Board {
+impl EventSink for PageData {
     fn take(&self, event: EngineEvent<'_>) {
         match event {
             EngineEvent::Reconciled(report) => {

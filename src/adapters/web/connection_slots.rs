@@ -1,4 +1,4 @@
-//! Places for connections. A connection that finds none among the general ones
+//! ConnectionSlots for connections. A connection that finds none among the general ones
 //! gets a reserved one, and where those are taken as well it replaces the
 //! oldest connection of the address that has most of them: a new connection is
 //! always taken, so that a probe never waits behind clients that only wait.
@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 
 use super::serve::Limits;
 
-/// Which places a connection has one of.
+/// Which slots a connection has one of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pool {
     /// For everything that is served.
@@ -22,18 +22,18 @@ pub(super) enum Pool {
 /// Who has a place, the oldest first.
 type Held = VecDeque<(IpAddr, AbortHandle)>;
 
-pub(super) struct Places {
+pub(super) struct ConnectionSlots {
     limits: Limits,
     general: Held,
     reserved: Held,
 }
 
-impl Places {
+impl ConnectionSlots {
     pub(super) fn new(limits: Limits) -> Self {
         Self { limits, general: Held::new(), reserved: Held::new() }
     }
 
-    /// The places that a connection from `address` belongs to now.
+    /// The slots that a connection from `address` belongs to now.
     pub(super) fn pool_for(&mut self, address: IpAddr) -> Pool {
         self.general.retain(|(_, connection)| !connection.is_finished());
         let of_it = self.general.iter().filter(|(other, _)| *other == address).count();
@@ -77,13 +77,13 @@ mod tests {
     #[tokio::test]
     async fn the_address_with_most_places_makes_room() {
         let limits = Limits { general: 3, of_one_address: 2, reserved: 3, ..Limits::default() };
-        let mut places = Places::new(limits);
+        let mut slots = ConnectionSlots::new(limits);
         let [greedy, other]: [IpAddr; 2] =
             ["192.0.2.1", "192.0.2.2"].map(|address| address.parse().unwrap());
         let mut open = |address| {
             let task = tokio::spawn(std::future::pending::<()>());
-            let pool = places.pool_for(address);
-            places.take(pool, address, task.abort_handle());
+            let pool = slots.pool_for(address);
+            slots.take(pool, address, task.abort_handle());
             (pool, task)
         };
         let general = [open(greedy), open(greedy), open(greedy), open(other), open(other)];

@@ -10,10 +10,10 @@ use crate::domain::model::ServerVersion;
 use crate::ejabberd::{Call, Control, ControlError, Value};
 
 /// Tells of the calls of another.
-pub(super) struct Traced(pub(super) Arc<dyn Control>);
+pub(super) struct LoggedControl(pub(super) Arc<dyn Control>);
 
 #[async_trait]
-impl Control for Traced {
+impl Control for LoggedControl {
     async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError> {
         let (command, since) = (call.name(), Instant::now());
         let answer = self.0.call(call, deadline).await;

@@ -8,7 +8,7 @@ use super::args::Format;
 use super::connect::Connectors;
 use super::empty_store::EmptyStore;
 use super::output::paint;
-use super::session::{Place, engine};
+use super::session::{Paths, engine};
 use super::table::{Cell, Page, Table};
 use super::terminal::{BOLD, GREEN, RED, YELLOW};
 use super::{Exit, Outcome, output};
@@ -23,8 +23,8 @@ const NOT_ALL_HOLD: u8 = 2;
 
 /// Looks at the server and goes through the list. Changes nothing, and needs
 /// nothing of the state directory.
-pub(super) async fn audit(place: &Place, format: Format) -> Outcome {
-    let desired = place.desired().await?;
+pub(super) async fn audit(paths: &Paths, format: Format) -> Outcome {
+    let desired = paths.desired().await?;
     let store: Arc<dyn Store> = Arc::new(EmptyStore);
     let metrics = Arc::new(Metrics::new()?);
     let engine =

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::time::sleep;
 
 use super::args::Format;
-use super::session::Place;
+use super::session::Paths;
 use super::table::{Cell, Page, Table};
 use super::terminal::{GREEN, YELLOW};
 use super::times::{age, clock};
@@ -53,8 +53,8 @@ impl Filter {
 }
 
 /// Prints the stored events.
-pub(super) fn show(place: &Place, filter: &Filter, format: Format) -> Outcome {
-    let stored = kept(place)?;
+pub(super) fn show(paths: &Paths, filter: &Filter, format: Format) -> Outcome {
+    let stored = kept(paths)?;
     let shown = filter.latest(&stored);
     match format {
         Format::Json => output::pretty_json(&shown),
@@ -64,12 +64,12 @@ pub(super) fn show(place: &Place, filter: &Filter, format: Format) -> Outcome {
 }
 
 /// Prints the stored events, and then each new event until a signal ends the command.
-pub(super) async fn follow(place: &Place, filter: &Filter, format: Format) -> Outcome {
-    let mut known = kept(place)?;
+pub(super) async fn follow(paths: &Paths, filter: &Filter, format: Format) -> Outcome {
+    let mut known = kept(paths)?;
     print(&filter.latest(&known), format)?;
     loop {
         sleep(POLL_EVERY).await;
-        let latest = kept(place)?;
+        let latest = kept(paths)?;
         let now = Timestamp::now();
         let fresh = latest.iter().filter(|event| !known.contains(event));
         let fresh: Vec<&Event> = fresh.filter(|event| filter.passes(event, now)).collect();
@@ -79,12 +79,12 @@ pub(super) async fn follow(place: &Place, filter: &Filter, format: Format) -> Ou
 }
 
 /// All stored events, oldest first.
-pub(super) fn kept(place: &Place) -> Result<Vec<Event>, Exit> {
-    let store = place.remembered()?.ok_or_else(|| {
+pub(super) fn kept(paths: &Paths) -> Result<Vec<Event>, Exit> {
+    let store = paths.remembered()?.ok_or_else(|| {
         Exit::Failure(format!(
             "nothing is remembered in {}: no operator has run with this state directory; name \
              another with --state-dir",
-            place.state_dir.display()
+            paths.state_dir.display()
         ))
     })?;
     Ok(store.events(KEPT_EVENTS)?)

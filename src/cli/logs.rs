@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::args::Format;
 use super::connect::Connectors;
 use super::output::paint;
-use super::session::Place;
+use super::session::Paths;
 use super::table::{Cell, Page, Table};
 use super::terminal::{CYAN, RED, YELLOW};
 use super::times::clock;
@@ -82,8 +82,8 @@ fn coloured(line: &str) -> String {
 }
 
 /// Prints both in the order of their times.
-pub(super) async fn logs(place: &Place, window: &Window, format: Format) -> Outcome {
-    let desired = place.desired().await?;
+pub(super) async fn logs(paths: &Paths, window: &Window, format: Format) -> Outcome {
+    let desired = paths.desired().await?;
     let connectors =
         Connectors { metrics: crate::adapters::metrics::Metrics::new()?.into(), holder: None };
     let (runtime, control) = connectors.connect(&desired.server);
@@ -98,7 +98,7 @@ pub(super) async fn logs(place: &Place, window: &Window, format: Format) -> Outc
         let mut entries = seen.lines(&*runtime, window.tail).await?;
         if !window.no_marks {
             // The server may be there without an operator ever having run.
-            let marks = events::kept(place).unwrap_or_default();
+            let marks = events::kept(paths).unwrap_or_default();
             entries.extend(seen.marks(marks, since));
         }
         // Stable: lines of one time stay in their order.

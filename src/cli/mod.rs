@@ -107,7 +107,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
         _ => LevelFilter::WARN,
     };
     log::start(log_format, level);
-    let place = session::Place { desired_state, state_dir };
+    let paths = session::Paths { desired_state, state_dir };
     match command {
         Command::Explain { field, recursive: false } => explain::explain(field.as_deref()),
         Command::Explain { field, recursive: true } => {
@@ -116,51 +116,51 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Schema => output::pretty_json(&crate::domain::spec::schema()),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man { output } => pages::man(output.as_deref()),
-        Command::Validate => block_on(show::validate(&place)),
+        Command::Validate => block_on(show::validate(&paths)),
         Command::Plan { output, detailed_exitcode } => {
             let exit =
                 if detailed_exitcode { show::PlanExit::Detailed } else { show::PlanExit::Plain };
-            block_on(show::plan(&place, output, exit))
+            block_on(show::plan(&paths, output, exit))
         }
-        Command::Apply { output, approve } => block_on(run::apply(&place, output, approve)),
+        Command::Apply { output, approve } => block_on(run::apply(&paths, output, approve)),
         Command::Run { listen, token_file, resync } => {
             let web = endpoint::Web { listen, token_file };
             // It keeps to signals itself.
-            until_done(run::run(&place, &web, resync))
+            until_done(run::run(&paths, &web, resync))
         }
-        Command::Retry { fill: false } => block_on(configs::retry(&place)),
-        Command::Retry { fill: true } => block_on(configs::fill(&place)),
-        Command::Inventory { output } => inventory::inventory(&place, output),
+        Command::Retry { fill: false } => block_on(configs::retry(&paths)),
+        Command::Retry { fill: true } => block_on(configs::fill(&paths)),
+        Command::Inventory { output } => inventory::inventory(&paths, output),
         Command::Forget { name, kind, host } => {
-            block_on(inventory::forget(&place, name, kind, host))
+            block_on(inventory::forget(&paths, name, kind, host))
         }
         Command::Adopt { name: Some(name), kind, .. } => {
-            block_on(inventory::adopt(&place, &name, kind))
+            block_on(inventory::adopt(&paths, &name, kind))
         }
-        Command::Adopt { .. } => block_on(inventory::adopt_all(&place)),
-        Command::Secret { name } => block_on(inventory::secret(&place, &name)),
-        Command::History { output } => configs::history(&place, output),
-        Command::Rollback { digest } => block_on(configs::rollback(&place, digest)),
-        Command::Status { output } => block_on(show::status(&place, output)),
+        Command::Adopt { .. } => block_on(inventory::adopt_all(&paths)),
+        Command::Secret { name } => block_on(inventory::secret(&paths, &name)),
+        Command::History { output } => configs::history(&paths, output),
+        Command::Rollback { digest } => block_on(configs::rollback(&paths, digest)),
+        Command::Status { output } => block_on(show::status(&paths, output)),
         Command::Events { limit, warnings, about, since, follow, output } => {
             let filter = events::Filter { limit, warnings, about, since };
             if follow {
-                block_on(events::follow(&place, &filter, output))
+                block_on(events::follow(&paths, &filter, output))
             } else {
-                events::show(&place, &filter, output)
+                events::show(&paths, &filter, output)
             }
         }
         Command::Logs { since, tail, follow, no_marks, output } => {
             let window = logs::Window { since, tail, follow, no_marks };
-            block_on(logs::logs(&place, &window, output))
+            block_on(logs::logs(&paths, &window, output))
         }
         Command::Export { container, output, engine } => {
             block_on(export::export(container, engine, &output))
         }
         Command::Doctor { user, symptom, output } => {
-            block_on(doctor::doctor(&place, user.as_deref(), symptom, output))
+            block_on(doctor::doctor(&paths, user.as_deref(), symptom, output))
         }
-        Command::Audit { output } => block_on(audit::audit(&place, output)),
+        Command::Audit { output } => block_on(audit::audit(&paths, output)),
     }
 }
 

@@ -14,7 +14,7 @@ use super::args::Format;
 use super::connect::Connectors;
 use super::endpoint::Web;
 use super::progress::{Bar, Fanout, Log, ProgressPublisher};
-use super::session::{Place, engine};
+use super::session::{Paths, engine};
 use super::table::Page;
 use super::{Exit, Outcome, endpoint, output};
 use crate::adapters::metrics::Metrics;
@@ -57,10 +57,10 @@ struct Applied {
 }
 
 /// Reconciles once.
-pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>) -> Outcome {
+pub(super) async fn apply(paths: &Paths, format: Format, approve: Option<String>) -> Outcome {
     let read = Instant::now();
-    let desired = place.desired().await?;
-    let store = Arc::new(place.memory().map_err(|error| place.unusable(&error))?);
+    let desired = paths.desired().await?;
+    let store = Arc::new(paths.memory().map_err(|error| paths.unusable(&error))?);
     let metrics = Arc::new(Metrics::new()?);
     let bar = Arc::new(Bar::new());
     let events = Arc::clone(&bar) as Arc<dyn EventSink>;
@@ -68,7 +68,7 @@ pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>
         &desired,
         Arc::clone(&store) as _,
         events,
-        &Connectors { metrics, holder: place.holder() },
+        &Connectors { metrics, holder: paths.holder() },
     );
     let approved = approve.map(Digest::new);
     engine.await_awake(AWAKE_WITHIN).await;
@@ -85,7 +85,7 @@ pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>
             plan.digest
         ));
     }
-    let confirm = StoodStill { place, read, revision: &desired.revision };
+    let confirm = StoodStill { paths, read, revision: &desired.revision };
     let permission =
         Permission { approved: approved.as_ref(), confirm: &confirm, backing_off: &|_| None };
     let mut reports: Vec<RoundReport> = Vec::new();
@@ -109,7 +109,7 @@ pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>
 /// Waits before deletions until the revision has stood for two seconds, and
 /// lets them pass only if it is still what the file says.
 struct StoodStill<'a> {
-    place: &'a Place,
+    paths: &'a Paths,
     read: Instant,
     revision: &'a Revision,
 }
@@ -118,7 +118,7 @@ struct StoodStill<'a> {
 impl StalenessCheck for StoodStill<'_> {
     async fn blocked_reason(&self) -> Option<Deferral> {
         tokio::time::sleep(DELETIONS_AFTER.saturating_sub(self.read.elapsed())).await;
-        match self.place.reread().await {
+        match self.paths.reread().await {
             Some(desired) if desired.revision == *self.revision => None,
             _ => Some(Deferral::ChangedDuringApply),
         }
@@ -205,14 +205,14 @@ fn finish(reports: Vec<RoundReport>, format: Format, said: &[String]) -> Outcome
 }
 
 /// Reconciles until told to stop.
-pub(super) async fn run(place: &Place, web: &Web, resync: Duration) -> Outcome {
+pub(super) async fn run(paths: &Paths, web: &Web, resync: Duration) -> Outcome {
     let (access, local) = web.access()?;
-    let source = Arc::new(place.source()?);
-    let store = Arc::new(place.memory().map_err(|error| place.unusable(&error))?);
+    let source = Arc::new(paths.source()?);
+    let store = Arc::new(paths.memory().map_err(|error| paths.unusable(&error))?);
     let listener = web.bind().await?;
     let address = listener.local_addr()?;
     let instance = format!("{}-{}", std::process::id(), Timestamp::now().as_nanosecond());
-    endpoint::write(&place.state_dir, address, &instance, &local)?;
+    endpoint::write(&paths.state_dir, address, &instance, &local)?;
     let metrics = Arc::new(Metrics::new()?);
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(signals(stop));
@@ -230,7 +230,7 @@ pub(super) async fn run(place: &Place, web: &Web, resync: Duration) -> Outcome {
         access,
     };
     let served = tokio::spawn(web::serve(listener, site, stopped.clone()));
-    tracing::info!(%address, desired_state = %place.desired_state.display(), "started");
+    tracing::info!(%address, desired_state = %paths.desired_state.display(), "started");
     let events: Arc<dyn EventSink> = Arc::new(Fanout(vec![
         Arc::clone(&metrics) as _,
         Arc::new(Log::default()),
@@ -248,17 +248,17 @@ pub(super) async fn run(place: &Place, web: &Web, resync: Duration) -> Outcome {
         source,
         store,
         secrets: Arc::new(FileSecrets::new()) as Arc<dyn Secrets>,
-        connector: Arc::new(Connectors { metrics, holder: place.holder() }),
+        connector: Arc::new(Connectors { metrics, holder: paths.holder() }),
         events,
         publisher: Arc::new(publisher),
-        orders: Arc::new(OrderFile::new(&place.state_dir)),
+        orders: Arc::new(OrderFile::new(&paths.state_dir)),
         news: Arc::default(),
         resync,
     };
     // Large, and made once.
     Box::pin(controller.run(stopped)).await;
     // Gone with the operator; `status` then says that none answers.
-    endpoint::remove(&place.state_dir);
+    endpoint::remove(&paths.state_dir);
     let _ = served.await;
     Ok(())
 }

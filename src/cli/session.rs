@@ -24,12 +24,12 @@ use crate::engine::{
 const RECHECKS: usize = 50;
 
 /// Where things are.
-pub(super) struct Place {
+pub(super) struct Paths {
     pub(super) desired_state: PathBuf,
     pub(super) state_dir: PathBuf,
 }
 
-impl Place {
+impl Paths {
     pub(super) fn source(&self) -> Result<FileSource, Exit> {
         Ok(FileSource::new(self.desired_state.clone())?)
     }

@@ -11,7 +11,7 @@ use super::args::{Format, StatusFormat};
 use super::connect::Connectors;
 use super::empty_store::EmptyStore;
 use super::endpoint::Endpoint;
-use super::session::{Place, engine};
+use super::session::{Paths, engine};
 use super::table::Page;
 use super::{Exit, Outcome, endpoint, output, status_text};
 use crate::adapters::metrics::Metrics;
@@ -29,8 +29,8 @@ const ASK_DEADLINE: Duration = Duration::from_secs(3);
 const MAX_STATUS_BYTES: usize = 4 << 20;
 
 /// Checks the file, and that the files it names can be read.
-pub(super) async fn validate(place: &Place) -> Outcome {
-    let desired = place.desired().await?;
+pub(super) async fn validate(paths: &Paths) -> Outcome {
+    let desired = paths.desired().await?;
     let secrets = FileSecrets::new();
     let mut missing = Vec::new();
     for path in desired
@@ -49,7 +49,7 @@ pub(super) async fn validate(place: &Place) -> Outcome {
         |n: Option<usize>, what: &str| n.map_or_else(String::new, |n| format!(", {n} {what}"));
     output::print(&format!(
         "{} is valid: revision {}{}{}{}\n",
-        place.desired_state.display(),
+        paths.desired_state.display(),
         desired.revision.short(),
         count(desired.users.as_ref().map(std::collections::BTreeMap::len), "users"),
         count(desired.groups.as_ref().map(std::collections::BTreeMap::len), "groups"),
@@ -67,9 +67,9 @@ pub(super) enum PlanExit {
 }
 
 /// Shows what would change.
-pub(super) async fn plan(place: &Place, format: Format, exit: PlanExit) -> Outcome {
-    let desired = place.desired().await?;
-    let store: Arc<dyn Store> = match place.remembered()? {
+pub(super) async fn plan(paths: &Paths, format: Format, exit: PlanExit) -> Outcome {
+    let desired = paths.desired().await?;
+    let store: Arc<dyn Store> = match paths.remembered()? {
         Some(store) => Arc::new(store),
         None => Arc::new(EmptyStore),
     };
@@ -100,10 +100,10 @@ pub(super) async fn plan(place: &Place, format: Format, exit: PlanExit) -> Outco
 
 /// Shows how things are: what the running operator says, else what is
 /// remembered, which never reads as ready.
-pub(super) async fn status(place: &Place, format: StatusFormat) -> Outcome {
-    let status = match ask_operator(place).await {
+pub(super) async fn status(paths: &Paths, format: StatusFormat) -> Outcome {
+    let status = match ask_operator(paths).await {
         Some(status) => status,
-        None => remembered(place)?,
+        None => remembered(paths)?,
     };
     match format {
         StatusFormat::Text => {
@@ -116,8 +116,8 @@ pub(super) async fn status(place: &Place, format: StatusFormat) -> Outcome {
 }
 
 /// What the operator that runs says, if one does.
-pub(super) async fn ask_operator(place: &Place) -> Option<Status> {
-    let endpoint = endpoint::read(&place.state_dir)?;
+pub(super) async fn ask_operator(paths: &Paths) -> Option<Status> {
+    let endpoint = endpoint::read(&paths.state_dir)?;
     let answer = tokio::time::timeout(ASK_DEADLINE, ask(&endpoint)).await.unwrap_or(None);
     // Another operator may have the address by now.
     answer.filter(|status| status.instance == endpoint.instance)
@@ -139,15 +139,15 @@ async fn ask(endpoint: &Endpoint) -> Option<Status> {
     serde_json::from_slice(&body).ok()
 }
 
-fn remembered(place: &Place) -> Result<Status, Exit> {
+fn remembered(paths: &Paths) -> Result<Status, Exit> {
     let none = || {
         Exit::Failure(format!(
             "no operator runs with the state directory {}, and none has yet: start one with \
              `ejabberd-operator run`, or name its directory with --state-dir",
-            place.state_dir.display()
+            paths.state_dir.display()
         ))
     };
-    let store = place.remembered()?.ok_or_else(none)?;
+    let store = paths.remembered()?.ok_or_else(none)?;
     let json = store.status()?.ok_or_else(none)?;
     let mut status: Status = serde_json::from_str(&json)?;
     output::say("no operator answers: this is what the last one knew\n");

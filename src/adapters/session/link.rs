@@ -140,7 +140,7 @@ impl Link {
         let (answer, receive) = oneshot::channel();
         self.waiting.lock().insert(id, answer);
         // Who gives up waiting must not leave its place behind.
-        let _place = Place { id, waiting: &self.waiting };
+        let _place = PendingCall { id, waiting: &self.waiting };
         let request = Request { id, timeout_ms: millis, call, api };
         let request = request.encoded().map_err(|_| ControlError::Unsupported {
             command: name,
@@ -159,12 +159,12 @@ impl Drop for Link {
     }
 }
 
-struct Place<'a> {
+struct PendingCall<'a> {
     id: u64,
     waiting: &'a Waiting,
 }
 
-impl Drop for Place<'_> {
+impl Drop for PendingCall<'_> {
     fn drop(&mut self) {
         self.waiting.lock().remove(&self.id);
     }

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::args::{Complaint, Format};
 use super::connect::Connectors;
 use super::empty_store::EmptyStore;
-use super::session::{Place, engine};
+use super::session::{Paths, engine};
 use super::table::Page;
 use super::{Exit, Outcome, USAGE, output};
 use crate::adapters::metrics::Metrics;
@@ -29,12 +29,12 @@ const NOT_FINE: u8 = 2;
 /// Looks at everything, and says what is wrong. Changes nothing, and needs
 /// neither a valid file nor a server nor an engine.
 pub(super) async fn doctor(
-    place: &Place,
+    paths: &Paths,
     user: Option<&str>,
     complaint: Option<Complaint>,
     format: Format,
 ) -> Outcome {
-    let (file, desired) = read(place).await;
+    let (file, desired) = read(paths).await;
     let account = match (user, &desired) {
         (Some(user), Some(desired)) => match Jid::parse(user, &desired.host) {
             Ok(jid) => Some(jid),
@@ -46,7 +46,7 @@ pub(super) async fn doctor(
         _ => None,
     };
     let symptoms = symptoms(complaint, user.is_some());
-    let operator = operator::gather(place).await;
+    let operator = operator::gather(paths).await;
     let mut evidence =
         Evidence { now: Timestamp::now(), file, desired, operator, server: None, account: None };
     if let Some(desired) = &evidence.desired {
@@ -101,9 +101,9 @@ fn symptoms(complaint: Option<Complaint>, account: bool) -> Vec<Symptom> {
 }
 
 /// The file, and what it declares: of one that is not valid, which server it is about.
-async fn read(place: &Place) -> (File, Option<DesiredState>) {
-    let path = place.desired_state.display().to_string();
-    let loaded = match place.source() {
+async fn read(paths: &Paths) -> (File, Option<DesiredState>) {
+    let path = paths.desired_state.display().to_string();
+    let loaded = match paths.source() {
         Ok(source) => source.load().await.map_err(|e| format!("failed to {e}")),
         Err(Exit::Failure(why) | Exit::Usage(why)) => Err(why),
         Err(Exit::Code(_)) => Err(format!("{path} cannot be read")),
@@ -128,7 +128,7 @@ async fn read(place: &Place) -> (File, Option<DesiredState>) {
 
 /// A problem in one line.
 fn line(problem: &Problem) -> String {
-    let place = problem.place.as_ref();
+    let place = problem.position.as_ref();
     let place = place.map_or_else(String::new, |place| {
         format!("{}:{}:{}: ", place.file.display(), place.line, place.column)
     });

@@ -7,15 +7,15 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 
 use crate::adapters::sqlite::SqliteStore;
-use crate::cli::session::Place;
+use crate::cli::session::Paths;
 use crate::cli::show;
 use crate::domain::checks::doctor::{Operator, Usable};
 use crate::domain::observed::{Reading, Space};
 use crate::domain::status::Status;
 
-pub(super) async fn gather(place: &Place) -> Operator {
-    let directory = &place.state_dir;
-    let answers = show::ask_operator(place).await.map(Box::new);
+pub(super) async fn gather(paths: &Paths) -> Operator {
+    let directory = &paths.state_dir;
+    let answers = show::ask_operator(paths).await.map(Box::new);
     Operator {
         directory: directory.display().to_string(),
         usable: usable(directory),

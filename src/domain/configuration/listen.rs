@@ -11,7 +11,7 @@ pub struct Listener<'c> {
     /// What answers there: `ejabberd_c2s`, `ejabberd_http`, ….
     pub module: &'c str,
     /// Where.
-    pub place: Place<'c>,
+    pub address: ListenAddress<'c>,
     /// How clients reach it.
     pub transport: Transport,
     /// Its options, as they are written.
@@ -20,7 +20,7 @@ pub struct Listener<'c> {
 
 /// Where a listener is bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place<'c> {
+pub enum ListenAddress<'c> {
     /// A port. Port 0 is whatever the system gives.
     Port(SocketAddr),
     /// A Unix socket.
@@ -63,19 +63,19 @@ fn listener(entry: &Value) -> Result<Listener<'_>, &'static str> {
         Some(Some("udp")) => Transport::Udp,
         Some(_) => return Err("has a `transport` that is neither `tcp` nor `udp`"),
     };
-    let place = match entry.get("port") {
+    let address = match entry.get("port") {
         Some(Value::Int(port)) => {
             let port = u16::try_from(*port).map_err(|_| "has a `port` above 65535")?;
-            Place::Port(SocketAddr::new(address(entry)?, port))
+            ListenAddress::Port(SocketAddr::new(address(entry)?, port))
         }
         Some(Value::Text(text)) => match text.strip_prefix("unix:") {
-            Some(path) => Place::Unix(path),
+            Some(path) => ListenAddress::Unix(path),
             None => return Err("has a `port` that is neither a number nor `unix:PATH`"),
         },
         Some(_) => return Err("has a `port` that is neither a number nor `unix:PATH`"),
         None => return Err("has no `port`"),
     };
-    Ok(Listener { module, place, transport, options: entry })
+    Ok(Listener { module, address, transport, options: entry })
 }
 
 fn address(entry: &Value) -> Result<IpAddr, &'static str> {
@@ -98,9 +98,9 @@ impl<'c> Listener<'c> {
     /// Where it is bound; `None` for a Unix socket.
     #[must_use]
     pub const fn at(&self) -> Option<SocketAddr> {
-        match self.place {
-            Place::Port(at) => Some(at),
-            Place::Unix(_) => None,
+        match self.address {
+            ListenAddress::Port(at) => Some(at),
+            ListenAddress::Unix(_) => None,
         }
     }
 
@@ -134,15 +134,15 @@ impl<'c> Listener<'c> {
 
 impl fmt::Debug for Listener<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?} {:?}", self.module, self.place, self.transport)
+        write!(f, "{} {:?} {:?}", self.module, self.address, self.transport)
     }
 }
 
 impl fmt::Display for Listener<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.place {
-            Place::Port(at) => write!(f, "the {} on port {}", self.module, at.port()),
-            Place::Unix(_) => write!(f, "the {} on a unix socket", self.module),
+        match self.address {
+            ListenAddress::Port(at) => write!(f, "the {} on port {}", self.module, at.port()),
+            ListenAddress::Unix(_) => write!(f, "the {} on a unix socket", self.module),
         }
     }
 }

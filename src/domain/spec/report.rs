@@ -12,7 +12,7 @@ use super::tree::Span;
 /// More problems of one severity than this help nobody.
 const MAX_SHOWN: usize = 100;
 
-/// A problem that still has to be given its place.
+/// A problem that still has to be given its position.
 pub(crate) struct Draft {
     severity: Severity,
     span: Option<Span>,
@@ -138,14 +138,14 @@ impl<'a> Report<'a> {
         drafts.dedup_by(|a, b| a.span.is_some() && a.span == b.span && a.message == b.message);
         let sources = self.sources;
         let placed = drafts.into_iter().map(|Draft { severity, span, message, help }| {
-            let place = span.map(|span| sources.place(span));
-            Problem { severity, message, help, place }
+            let position = span.map(|span| sources.position(span));
+            Problem { severity, message, help, position }
         });
         let mut problems: Vec<Problem> = placed.collect();
         for (severity, count, what) in surplus {
             if count > MAX_SHOWN {
                 let message = format!("{} more {what} are not shown", count - MAX_SHOWN);
-                problems.push(Problem { severity, message, help: None, place: None });
+                problems.push(Problem { severity, message, help: None, position: None });
             }
         }
         problems

@@ -31,7 +31,7 @@ use crate::domain::configuration::Configuration;
 use crate::domain::model::{ApiVersion, Jid, Secret, ServerVersion, Vhost};
 pub use groups::WholeGroup;
 pub use groups::group_name;
-pub use listeners::{AnyListener, Encryption, Endpoint, Listener, Opening, Place};
+pub use listeners::{AnyListener, Encryption, Endpoint, ListenAddress, Listener, Opening};
 pub use phase::NodePhase;
 use responses::{number, refused};
 pub use rooms::NewRoom;

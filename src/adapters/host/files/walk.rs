@@ -16,7 +16,7 @@ use super::denied;
 const MAX_LINKS: usize = 40;
 
 /// The directory that a path ends in, open, and the last name.
-pub struct Place {
+pub struct ResolvedFile {
     directory: OwnedFd,
     name: OsString,
     trusted: bool,
@@ -38,15 +38,15 @@ fn is_sticky(stat: &Stat) -> bool {
 }
 
 /// Whether nobody else can change what is in the directory at `path`, or put another in
-/// its place.
+/// its resolved.
 ///
 /// # Errors
 /// As the system says.
 pub fn trusted_directory(path: &Path) -> io::Result<bool> {
-    Place::find(&path.join(".x")).map(|place| place.trusted)
+    ResolvedFile::find(&path.join(".x")).map(|resolved| resolved.trusted)
 }
 
-impl Place {
+impl ResolvedFile {
     /// Walks to the directory of `path`, and follows the links that may be followed,
     /// one at its end as well.
     ///
@@ -215,10 +215,10 @@ impl Walk {
         is_ours(link) && here.sure && (is_closed(&here.stat) || is_sticky(&here.stat))
     }
 
-    fn end(mut self, name: OsString) -> io::Result<Place> {
+    fn end(mut self, name: OsString) -> io::Result<ResolvedFile> {
         let here = self.0.pop();
         let here = here.ok_or_else(|| io::Error::other("a walk without a beginning"))?;
         let trusted = here.sure && is_closed(&here.stat);
-        Ok(Place { directory: here.directory, name, trusted })
+        Ok(ResolvedFile { directory: here.directory, name, trusted })
     }
 }

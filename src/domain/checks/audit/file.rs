@@ -2,7 +2,7 @@
 
 use super::evidence::Evidence;
 use super::{Answer, Verdict, access, fails, holds, unknown};
-use crate::domain::configuration::{Configuration, Place, Value};
+use crate::domain::configuration::{Configuration, ListenAddress, Value};
 use crate::domain::observed::Reading;
 
 /// The control script's way in (`CTL_OVER_HTTP` of the image on ghcr.io): everything without a
@@ -111,7 +111,7 @@ pub(super) fn handlers(config: &Configuration) -> Answer {
         for (path, module) in handlers {
             let entry = format!("{path}: {module} in {listener}");
             let first = path.split('/').find(|part| !part.is_empty()).unwrap_or("");
-            if module == CONTROL && matches!(listener.place, Place::Unix(_)) {
+            if module == CONTROL && matches!(listener.address, ListenAddress::Unix(_)) {
                 good.push(entry);
             } else if HANDLERS.contains(&module) || PATHS.contains(&first) {
                 wrong.push(entry);

@@ -80,7 +80,7 @@ impl Scope<'_, '_> {
 /// Reads and checks the files of one desired state, merged in their order.
 ///
 /// On failure both errors and warnings are returned, in the order of their
-/// places; at least one is an error.
+/// known_hosts; at least one is an error.
 pub fn validate(files: &[SourceFile]) -> Result<Validated, Vec<Problem>> {
     let total: usize = files.iter().map(|file| file.text.len()).sum();
     if total > MAX_FILE_BYTES {
@@ -209,8 +209,8 @@ fn check(root: &Node, files: &[SourceFile], report: &mut Report<'_>) -> Option<D
     });
     let config = config.map(|node| config::check(node, users.as_ref(), &mut scope));
     sinks::check(files, &mut scope);
-    let places = places(&scope, groups.as_ref(), rooms.as_ref());
-    let policy = policy::check(policy, &places, &mut scope);
+    let known_hosts = known_hosts(&scope, groups.as_ref(), rooms.as_ref());
+    let policy = policy::check(policy, &known_hosts, &mut scope);
 
     let mut further = scope.hosts.unwrap_or_default();
     further.remove(&scope.home);
@@ -234,11 +234,11 @@ fn check(root: &Node, files: &[SourceFile], report: &mut Report<'_>) -> Option<D
 }
 
 /// The hosts of the names that the file is about.
-fn places(
+fn known_hosts(
     scope: &Scope<'_, '_>,
     groups: Option<&rooms::Groups>,
     rooms: Option<&BTreeMap<RoomJid, Room>>,
-) -> patterns::Places {
+) -> patterns::KnownHosts {
     let rooms = || rooms.into_iter().flatten();
     let services = rooms().map(|(name, _)| &name.service);
     let listed = rooms().filter_map(|(_, room)| room.affiliations.as_ref());
@@ -248,7 +248,7 @@ fn places(
     });
     let members = groups.into_iter().flatten().filter_map(|(_, group)| group.members.as_ref());
     let members = members.flatten().map(|member| &member.host);
-    patterns::Places {
+    patterns::KnownHosts {
         hosts: scope.hosts.clone(),
         others: services.chain(listed).chain(members).cloned().collect(),
         anywhere: rooms().any(|(_, room)| room.exclusive),
@@ -365,7 +365,7 @@ fn empty_kinds(root: &Node, scope: &mut Scope<'_, '_>) {
     }
 }
 
-/// Elements of a list that was decoded: their places, if they can be told.
+/// Elements of a list that was decoded: their known_hosts, if they can be told.
 fn spans(node: Option<&Node>, count: usize) -> impl Iterator<Item = Option<Span>> {
     // Elements that could not be decoded are gone; then the list as a whole has to do.
     let items = node.map(Node::items).unwrap_or_default();

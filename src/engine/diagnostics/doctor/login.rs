@@ -10,7 +10,7 @@ use crate::domain::checks::doctor::{Backend, Behind, Client, Listening, Opening}
 use crate::domain::model::Vhost;
 use crate::domain::observed::{Published, Reading};
 use crate::ejabberd::EjabberdClient;
-use crate::ejabberd::client::{AnyListener, Encryption, Opening as Open, Place};
+use crate::ejabberd::client::{AnyListener, Encryption, ListenAddress, Opening as Open};
 
 /// No more vhosts, listeners and places where clients begin are looked at.
 const MOST_HOSTS: usize = 20;
@@ -45,17 +45,16 @@ pub(super) async fn listeners(
     }
     let unix = said(server.open_unix_sockets().await);
     let looks = all.iter().map(|listener| {
-        let AnyListener { place, udp, module, .. } = listener;
-        let open = match (place, inside, &unix) {
-            (Place::Net(at), Reading::Known(inside), _) => {
+        let AnyListener { address, udp, module, .. } = listener;
+        let open = match (address, inside, &unix) {
+            (ListenAddress::Net(at), Reading::Known(inside), _) => {
                 Reading::Known(is_bound(*at, *udp, inside))
             }
-            (Place::Net(_), Reading::Unknown(why), _) | (Place::Unix(_), _, Err(why)) => {
-                Reading::Unknown(why.clone())
-            }
-            (Place::Unix(path), _, Ok(unix)) => Reading::Known(unix.contains(path)),
+            (ListenAddress::Net(_), Reading::Unknown(why), _)
+            | (ListenAddress::Unix(_), _, Err(why)) => Reading::Unknown(why.clone()),
+            (ListenAddress::Unix(path), _, Ok(unix)) => Reading::Known(unix.contains(path)),
         };
-        Listening { at: place.to_string(), udp: *udp, module: module.clone(), open }
+        Listening { at: address.to_string(), udp: *udp, module: module.clone(), open }
     });
     Ok(looks.collect())
 }
@@ -94,7 +93,7 @@ pub(super) async fn clients(
     let unix = said(server.takes_unix_connections().await)?;
     let mut places: Vec<(&AnyListener, Open<'_>)> = all.iter().flat_map(openings).collect();
     let before = places.len();
-    places.retain(|(listener, _)| unix || matches!(listener.place, Place::Net(_)));
+    places.retain(|(listener, _)| unix || matches!(listener.address, ListenAddress::Net(_)));
     if places.is_empty() && before > 0 {
         return Err(
             "clients come in by Unix sockets alone, and a connection would end those of this version"
@@ -134,7 +133,7 @@ fn openings(listener: &AnyListener) -> Vec<(&AnyListener, Open<'_>)> {
 
 fn shown(listener: &AnyListener, open: Open<'_>) -> (String, Opening) {
     let direct = listener.encryption == Encryption::Direct;
-    let place = &listener.place;
+    let place = &listener.address;
     match (open, listener.encryption) {
         (Open::Stream, Encryption::Direct) => (place.to_string(), Opening::DirectTls),
         (Open::Stream, Encryption::Starttls) => (place.to_string(), Opening::Starttls),

@@ -113,11 +113,13 @@ impl Engine {
     }
 
     async fn listeners_in_force(&self) -> Result<Vec<ListenerPort>, String> {
-        use crate::ejabberd::client::Place;
+        use crate::ejabberd::client::ListenAddress;
         let all = self.server.all_listeners().await.map_err(|e| format!("failed to {e}"))?;
-        let ports = all.into_iter().filter_map(|listener| match listener.place {
-            Place::Net(at) => Some(ListenerPort { at, udp: listener.udp, module: listener.module }),
-            Place::Unix(_) => None,
+        let ports = all.into_iter().filter_map(|listener| match listener.address {
+            ListenAddress::Net(at) => {
+                Some(ListenerPort { at, udp: listener.udp, module: listener.module })
+            }
+            ListenAddress::Unix(_) => None,
         });
         Ok(ports.collect())
     }

@@ -121,8 +121,8 @@ async fn set_aside(paths: &Paths, store: SqliteStore, digest: &Digest) -> Outcom
     let events = Arc::clone(&metrics) as Arc<dyn EventSink>;
     let engine =
         engine(&desired, Arc::new(store), events, &Connectors { metrics, holder: paths.holder() });
-    let said = engine.roll_back_to(&desired, digest).await?;
-    output::print(&format!("{said}, with the next `apply` or `run`.\n"))
+    let message = engine.roll_back_to(&desired, digest).await?;
+    output::print(&format!("{message}, with the next `apply` or `run`.\n"))
 }
 
 /// Leaves an order to the running operator, and waits until it was taken.

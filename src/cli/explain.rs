@@ -311,9 +311,9 @@ mod tests {
     fn what_is_said_of_a_field() {
         let root = fields();
         let (path, field) = find(&root, "users.state").unwrap();
-        let said = text(&path, &field, PAGE);
+        let shown = text(&path, &field, PAGE);
         for word in ["spec.users.state <string>", "DEFAULT", "present", "ONE OF", "banned"] {
-            assert!(said.contains(word), "{word} in\n{said}");
+            assert!(shown.contains(word), "{word} in\n{shown}");
         }
         let (path, field) = find(&root, "").unwrap();
         let all = text_of_all(&path, &field, PAGE);

@@ -43,7 +43,7 @@ pub(super) async fn export(container: String, engine: String, directory: &Path) 
         Exit::Failure(format!("failed to {error}{help}"))
     })?;
     let server = EjabberdClient::new(Arc::new(control));
-    let looked = look(&runtime, &server).await;
+    let looked = observe(&runtime, &server).await;
     server.close().await;
     let (found, config) = looked?;
     let text = found.text();
@@ -55,7 +55,7 @@ pub(super) async fn export(container: String, engine: String, directory: &Path) 
         let _ = fs::remove_file(&config_file);
         return Err(exit);
     }
-    output::print(&said(&found, &file, &config_file))
+    output::print(&summary(&found, &file, &config_file))
 }
 
 /// What is needed to look at a container that is there.
@@ -74,7 +74,10 @@ fn docker(container: String, engine: String) -> Docker {
 }
 
 /// Everything that is written down: the server, and its configuration file.
-async fn look(runtime: &DockerRuntime, server: &EjabberdClient) -> Result<(Export, Vec<u8>), Exit> {
+async fn observe(
+    runtime: &DockerRuntime,
+    server: &EjabberdClient,
+) -> Result<(Export, Vec<u8>), Exit> {
     let version = server.version().await?;
     if !server.is_started().await? {
         return Err(Exit::Failure("the server is starting; try again in a moment".to_owned()));
@@ -131,7 +134,7 @@ fn write(path: &Path, content: &[u8], mode: u32) -> Outcome {
 }
 
 /// What was written, and what comes next.
-fn said(export: &Export, file: &Path, config: &Path) -> String {
+fn summary(export: &Export, file: &Path, config: &Path) -> String {
     let mut text = format!("Wrote {}: {}\n", file.display(), export.found.counts());
     match export.left_out() {
         0 => {}

@@ -156,12 +156,12 @@ async fn carry_out(paths: &Paths, what: &Order, desired: &DesiredState) -> Outco
         Err(StoreError::Locked(_)) => return order(paths, what).await,
         Err(error) => return Err(paths.unusable(&error)),
     };
-    let said = match what {
+    let message = match what {
         Order::Forget(keys) => engine::forget(&*store, keys)?,
         Order::Adopt(key) => engine::adopt(&*store, key, desired)?,
         Order::Retry | Order::Fill | Order::AdoptAll | Order::Rollback(_) => return Ok(()),
     };
-    output::print(&format!("{said}.\n"))?;
+    output::print(&format!("{message}.\n"))?;
     note_beside_the_database(paths, store, desired).await
 }
 

@@ -97,9 +97,9 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut said = Said::default();
-        event.record(&mut said);
-        let mut text = said.message + &said.fields;
+        let mut event_text = EventText::default();
+        event.record(&mut event_text);
+        let mut text = event_text.message + &event_text.fields;
         // At info, the events say enough by themselves.
         if LevelFilter::current() >= LevelFilter::DEBUG {
             for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
@@ -115,10 +115,10 @@ where
             if self.journal {
                 writeln!(writer, "<{}>{indent}{line}", priority(level))?;
             } else if number == 0 {
-                let (word, style) = word(level);
-                let word =
-                    style.map_or_else(|| word.into(), |style| paint(word, style, self.colours));
-                writeln!(writer, "{:.0} {word} {line}", Timestamp::now())?;
+                let (name, style) = level_name(level);
+                let name =
+                    style.map_or_else(|| name.into(), |style| paint(name, style, self.colours));
+                writeln!(writer, "{:.0} {name} {line}", Timestamp::now())?;
             } else {
                 writeln!(writer, "{indent}{line}")?;
             }
@@ -138,7 +138,7 @@ const fn priority(level: Level) -> u8 {
 }
 
 /// The level, as wide as every other, and its colour.
-const fn word(level: Level) -> (&'static str, Option<Style>) {
+const fn level_name(level: Level) -> (&'static str, Option<Style>) {
     match level {
         Level::ERROR => ("ERROR", Some(RED)),
         Level::WARN => ("WARN ", Some(YELLOW)),
@@ -150,13 +150,13 @@ const fn word(level: Level) -> (&'static str, Option<Style>) {
 
 /// What an event says.
 #[derive(Default)]
-struct Said {
+struct EventText {
     message: String,
     /// The other fields, each with a space in front.
     fields: String,
 }
 
-impl Said {
+impl EventText {
     fn put(&mut self, field: &Field, value: &str) {
         if field.name() == "message" {
             value.trim_end().clone_into(&mut self.message);
@@ -171,7 +171,7 @@ impl Said {
     }
 }
 
-impl Visit for Said {
+impl Visit for EventText {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.put(field, value);
     }

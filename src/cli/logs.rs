@@ -19,7 +19,7 @@ use crate::domain::status::Event;
 use crate::engine::{Connector, LogLine, Runtime};
 
 /// How often `--follow` looks.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const POLL_EVERY: Duration = Duration::from_secs(1);
 
 /// What is shown.
 pub(super) struct Window {
@@ -108,7 +108,7 @@ pub(super) async fn logs(paths: &Paths, window: &Window, format: Format) -> Outc
         if !window.follow {
             break;
         }
-        sleep(LOOK_EVERY).await;
+        sleep(POLL_EVERY).await;
     }
     control.close().await;
     Ok(())

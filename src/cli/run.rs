@@ -136,7 +136,7 @@ fn was_refused(plan: &Plan) -> bool {
 
 /// Prints what became of it, and chooses the exit status. What is not known was
 /// partly `said` with the plan.
-fn finish(reports: Vec<RoundReport>, format: Format, said: &[String]) -> Outcome {
+fn finish(reports: Vec<RoundReport>, format: Format, printed: &[String]) -> Outcome {
     let mut steps = Vec::new();
     let mut first_plan = None;
     let mut last = None;
@@ -178,7 +178,7 @@ fn finish(reports: Vec<RoundReport>, format: Format, said: &[String]) -> Outcome
             last.plan
                 .unknown
                 .iter()
-                .filter(|why| !said.contains(why))
+                .filter(|why| !printed.contains(why))
                 .try_for_each(|why| output::print(&format!("  not known: {why}\n")))?;
             for found in &last.plan.not_in_force {
                 output::print(&format!("  not in force: {found}\n"))?;
@@ -221,21 +221,21 @@ pub(super) async fn run(paths: &Paths, web: &Web, resync: Duration) -> Outcome {
         let metrics = Arc::clone(&metrics);
         Arc::new(move || metrics.encode())
     };
-    let board = Arc::new(web::PageData::default());
-    let site = web::Site {
+    let page_data = Arc::new(web::PageData::default());
+    let resources = web::PageResources {
         status: seen,
-        board: Arc::clone(&board),
+        page_data: Arc::clone(&page_data),
         store: Arc::clone(&store) as Arc<dyn Store>,
         metrics: exposition,
         access,
     };
-    let served = tokio::spawn(web::serve(listener, site, stopped.clone()));
+    let served = tokio::spawn(web::serve(listener, resources, stopped.clone()));
     tracing::info!(%address, desired_state = %paths.desired_state.display(), "started");
     let events: Arc<dyn EventSink> = Arc::new(Fanout(vec![
         Arc::clone(&metrics) as _,
         Arc::new(Log::default()),
         Arc::new(ProgressPublisher::new(status.clone())),
-        board,
+        page_data,
     ]));
     let publisher =
         StatusPublisher::new(status, Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&events));

@@ -118,9 +118,9 @@ pub(super) async fn status(paths: &Paths, format: StatusFormat) -> Outcome {
 /// What the operator that runs says, if one does.
 pub(super) async fn ask_operator(paths: &Paths) -> Option<Status> {
     let endpoint = endpoint::read(&paths.state_dir)?;
-    let answer = tokio::time::timeout(ASK_DEADLINE, ask(&endpoint)).await.unwrap_or(None);
+    let response = tokio::time::timeout(ASK_DEADLINE, ask(&endpoint)).await.unwrap_or(None);
     // Another operator may have the address by now.
-    answer.filter(|status| status.instance == endpoint.instance)
+    response.filter(|status| status.instance == endpoint.instance)
 }
 
 async fn ask(endpoint: &Endpoint) -> Option<Status> {
@@ -134,8 +134,9 @@ async fn ask(endpoint: &Endpoint) -> Option<Status> {
         .header(hyper::header::AUTHORIZATION, format!("Bearer {token}"))
         .body(Empty::<bytes::Bytes>::new())
         .ok()?;
-    let answer = sender.send_request(request).await.ok()?;
-    let body = Limited::new(answer.into_body(), MAX_STATUS_BYTES).collect().await.ok()?.to_bytes();
+    let response = sender.send_request(request).await.ok()?;
+    let body =
+        Limited::new(response.into_body(), MAX_STATUS_BYTES).collect().await.ok()?.to_bytes();
     serde_json::from_slice(&body).ok()
 }
 
@@ -153,12 +154,12 @@ fn remembered(paths: &Paths) -> Result<Status, Exit> {
     output::say("no operator answers: this is what the last one knew\n");
     let now = Timestamp::now();
     for kind in ConditionType::ALL {
-        let said = status.get(kind).map(|c| c.message.clone()).unwrap_or_default();
+        let last = status.get(kind).map(|c| c.message.clone()).unwrap_or_default();
         status.set(
             kind,
             ConditionStatus::Unknown,
             Reason::OperatorNotRunning,
-            format!("last known: {said}"),
+            format!("last known: {last}"),
             now,
         );
     }

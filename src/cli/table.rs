@@ -122,28 +122,28 @@ impl Table {
     /// One row in columns.
     fn aligned(&self, row: &[Cell], widths: &[usize], page: Page) -> String {
         let mut lines = Lines::new();
-        let mut place = self.indent;
+        let mut start = self.indent;
         for (n, cell) in row.iter().enumerate() {
             if cell.text.is_empty() {
-                place += widths.get(n).map_or(0, |width| width + GAP);
+                start += widths.get(n).map_or(0, |width| width + GAP);
                 continue;
             }
             // After an entry that ran over, what follows goes on below it.
-            if page.width.is_some() && lines.column > place {
+            if page.width.is_some() && lines.column > start {
                 lines.new_line();
             }
             match widths.get(n) {
                 Some(width) => {
-                    lines.put(place, &cell.text, cell.style.as_ref(), page.colours);
-                    place += width + GAP;
+                    lines.put(start, &cell.text, cell.style.as_ref(), page.colours);
+                    start += width + GAP;
                 }
                 None => {
-                    let room = page.width.map(|width| width.saturating_sub(place).max(1));
+                    let room = page.width.map(|width| width.saturating_sub(start).max(1));
                     for (number, line) in wrap(&cell.text, room).iter().enumerate() {
                         if number > 0 {
                             lines.new_line();
                         }
-                        lines.put(place, line, cell.style.as_ref(), page.colours);
+                        lines.put(start, line, cell.style.as_ref(), page.colours);
                     }
                 }
             }
@@ -156,21 +156,21 @@ impl Table {
         let (keys, rest) = row.split_at(self.keys.min(row.len()));
         let mut lines = Lines::new();
         let deeper = self.indent + 4;
-        let mut place = self.indent;
+        let mut start = self.indent;
         for cell in keys.iter().filter(|cell| !cell.text.is_empty()) {
             if lines.column > self.indent && lines.column + cell.width() > width {
                 lines.new_line();
-                place = deeper;
+                start = deeper;
             }
-            let room = width.saturating_sub(place.max(lines.column)).max(1);
+            let room = width.saturating_sub(start.max(lines.column)).max(1);
             for (number, line) in wrap(&cell.text, Some(room)).iter().enumerate() {
                 if number > 0 {
                     lines.new_line();
-                    place = deeper;
+                    start = deeper;
                 }
-                lines.put(place, line, cell.style.as_ref(), colours);
+                lines.put(start, line, cell.style.as_ref(), colours);
             }
-            place = lines.column + 1;
+            start = lines.column + 1;
         }
         for (nth, cell) in rest.iter().filter(|cell| !cell.text.is_empty()).enumerate() {
             if nth > 0 && lines.column + GAP + cell.width() <= width {
@@ -263,9 +263,9 @@ mod tests {
     fn a_pipe_gets_one_whole_line_for_each_row_and_columns_line_up() {
         let text = table().render(page(None));
         assert_eq!(text.lines().count(), 3);
-        let place = |line: &str, word: &str| measure_text_width(line.split(word).next().unwrap());
+        let start = |line: &str, word: &str| measure_text_width(line.split(word).next().unwrap());
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(place(lines[0], "declared,"), place(lines[1], "owned,"), "{text}");
+        assert_eq!(start(lines[0], "declared,"), start(lines[1], "owned,"), "{text}");
         assert!(lines[2].ends_with("options.members_only)"));
     }
 

@@ -6,7 +6,7 @@ use std::{io, thread};
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 
-use super::{Site, refused};
+use super::{ServerSetup, refused};
 use crate::engine::RuntimeError;
 
 /// A user of this host.
@@ -56,7 +56,7 @@ impl Account {
     }
 }
 
-impl Site {
+impl ServerSetup {
     /// A program that runs as the server does: as its user, in an environment
     /// that holds nothing of ours (which may be secrets), in a process group
     /// of its own, so that a Ctrl-C meant for us does not reach it.
@@ -81,7 +81,7 @@ impl Site {
     }
 }
 
-/// Starts a program of [`Site::command`]. Neither that program nor what it starts ever gains
+/// Starts a program of [`ServerSetup::command`]. Neither that program nor what it starts ever gains
 /// rights by a set-user-id file, and it gets no descriptor of ours but its standard ones.
 pub(super) fn start(mut command: Command) -> io::Result<Child> {
     let runtime = Handle::current();

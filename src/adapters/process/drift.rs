@@ -22,20 +22,20 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 impl ProcessRuntime {
     pub(super) async fn read_drift(&self) -> Result<Option<RuntimeDrift>, RuntimeError> {
-        let site = match self.site() {
+        let setup = match self.setup() {
             Err(RuntimeError::Missing(_)) => return Ok(None),
-            site => site?,
+            setup => setup?,
         };
-        let vm = processes::find(&site).vm;
-        if vm.is_none() && !site.exists() {
+        let vm = processes::find(&setup).vm;
+        if vm.is_none() && !setup.exists() {
             return Ok(None);
         }
         // A server with a directory of its own is not the one of that unit.
-        let restarted_by = if site.directory.is_none() { system_service().await } else { None };
+        let restarted_by = if setup.directory.is_none() { system_service().await } else { None };
         let uid = vm.map(|vm| vm.uid);
         Ok(Some(RuntimeDrift {
             runtime: RuntimeKind::Process,
-            ours: site.directory.is_some() && site.exists(),
+            ours: setup.directory.is_some() && setup.exists(),
             restarted_by,
             host_network: true,
             privileged: uid == Some(0),
@@ -70,7 +70,7 @@ async fn says(question: &str, words: &[&str]) -> bool {
     let mut ask = Command::new("systemctl");
     ask.args([question, UNIT]).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     match timeout(DEADLINE, ask.output()).await {
-        Ok(Ok(answer)) => words.contains(&String::from_utf8_lossy(&answer.stdout).trim()),
+        Ok(Ok(response)) => words.contains(&String::from_utf8_lossy(&response.stdout).trim()),
         _ => false,
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::Site;
+use super::ServerSetup;
 
 /// epmd and the Erlang distribution listen on every address unless told
 /// otherwise; `erl` itself reads both variables, so this holds whatever the
@@ -91,7 +91,7 @@ pub(super) fn is_plain(path: &Path) -> bool {
     path.to_str().is_some_and(|path| path.chars().all(allowed))
 }
 
-impl Site {
+impl ServerSetup {
     /// The options by which the control script finds this server. Debian's
     /// script on 23.01, 24.12 and 26.07 knows them all.
     pub(super) fn options(&self) -> Vec<String> {

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use super::processes::Handle;
-use super::{ProcessRuntime, Site, account, console, failed, layout, processes, refused};
+use super::{ProcessRuntime, ServerSetup, account, console, failed, layout, processes, refused};
 use crate::engine::RuntimeError;
 
 /// How long the VM gets to end before it is killed. The server in it was
@@ -21,7 +21,7 @@ const REAP: Duration = Duration::from_secs(5);
 
 /// How often we look whether somebody else has started the server. That it
 /// ended is not asked for: we are told.
-const LOOK: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_secs(5);
 
 /// How long the script may take to end after its VM: milliseconds.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -33,7 +33,7 @@ const TRIM: Duration = Duration::from_secs(60);
 /// said in its log: otherwise all of the log would be written twice.
 const START: &str = "foreground-quiet";
 
-impl Site {
+impl ServerSetup {
     /// The control script and its arguments for a start.
     pub(super) fn start_line(&self) -> Vec<String> {
         let mut line = vec![self.program.to_string_lossy().into_owned()];
@@ -45,20 +45,20 @@ impl Site {
 
 impl ProcessRuntime {
     pub(super) fn start_server(&self) -> Result<(), RuntimeError> {
-        let site = self.site()?;
-        if processes::find(&site).any()
+        let setup = self.setup()?;
+        if processes::find(&setup).any()
             || self.own.lock().as_ref().is_some_and(|own| own.borrow().is_none())
         {
             return Ok(());
         }
-        site.refuse_strange_paths()?;
-        let console = console::open(&site)?;
-        let errors = console.try_clone().map_err(|e| failed("open", &site.layout.logs, &e))?;
-        let line = site.start_line();
-        let mut command = site.command(&site.program, line.get(1..).unwrap_or_default());
+        setup.refuse_strange_paths()?;
+        let console = console::open(&setup)?;
+        let errors = console.try_clone().map_err(|e| failed("open", &setup.layout.logs, &e))?;
+        let line = setup.start_line();
+        let mut command = setup.command(&setup.program, line.get(1..).unwrap_or_default());
         command.stdin(Stdio::null()).stdout(console).stderr(errors);
         let child = account::start(command);
-        let mut child = child.map_err(|e| failed("start", &site.program, &e))?;
+        let mut child = child.map_err(|e| failed("start", &setup.program, &e))?;
         let (ended, ending) = watch::channel(None);
         *self.own.lock() = Some(ending);
         // Goes on when this runtime is dropped: somebody has to wait for a child.
@@ -72,10 +72,10 @@ impl ProcessRuntime {
     }
 
     pub(super) async fn stop_server(&self) -> Result<(), RuntimeError> {
-        let site = self.site()?;
+        let setup = self.setup()?;
         // While it starts there is only the script, and then a VM after all.
         for _ in 0..3 {
-            let found = processes::find(&site);
+            let found = processes::find(&setup);
             if !found.any() {
                 break;
             }
@@ -94,7 +94,7 @@ impl ProcessRuntime {
         if let Some(mut own) = own {
             let _ = timeout(REAP, own.wait_for(Option::is_some)).await;
         }
-        if processes::find(&site).any() {
+        if processes::find(&setup).any() {
             return Err(refused("stop the server", "it is started again as soon as it ends"));
         }
         Ok(())
@@ -110,7 +110,7 @@ impl ProcessRuntime {
             if handles.is_empty() {
                 tokio::select! {
                     () = began => {}
-                    () = sleep(LOOK) => if self.handles().is_empty() { continue },
+                    () = sleep(POLL) => if self.handles().is_empty() { continue },
                 }
             } else {
                 let ends = || handles.iter().map(|handle| Box::pin(handle.ended()));
@@ -126,14 +126,14 @@ impl ProcessRuntime {
     }
 
     fn handles(&self) -> Vec<Handle> {
-        self.site().map(|site| processes::find(&site).handles()).unwrap_or_default()
+        self.setup().map(|setup| processes::find(&setup).handles()).unwrap_or_default()
     }
 
     /// Keeps the console small. Never ends.
     async fn trim_console(&self) {
         loop {
-            if let Ok(site) = self.site()
-                && let Err(error) = console::trim(&site)
+            if let Ok(setup) = self.setup()
+                && let Err(error) = console::trim(&setup)
             {
                 tracing::debug!(%error, "the console could not be cut");
             }
@@ -142,7 +142,7 @@ impl ProcessRuntime {
     }
 }
 
-impl Site {
+impl ServerSetup {
     /// The control script would take a blank in one of them for the end of it.
     pub(super) fn refuse_strange_paths(&self) -> Result<(), RuntimeError> {
         let mut paths = self.directory.iter().chain([&self.program]);

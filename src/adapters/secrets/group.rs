@@ -15,7 +15,7 @@ use tokio::time::{Duration, sleep};
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
 /// How often a program is looked at on a kernel before 5.3, which cannot tell of its end.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(20);
 
 /// The process group of a program that leads it. Killed when dropped.
 pub(super) struct Group {
@@ -50,7 +50,7 @@ impl Group {
         while let Some(leader) = self.leader
             && matches!(waitid(WaitId::Pid(leader), options), Ok(None))
         {
-            sleep(LOOK).await;
+            sleep(POLL).await;
         }
     }
 

@@ -90,8 +90,8 @@ impl Link {
     async fn ask_version(&self, deadline: Duration) -> Result<ServerVersion, ControlError> {
         let ask =
             Call::function("application", "get_key", vec![Arg::Atom("ejabberd"), Arg::Atom("vsn")]);
-        let answer = interpret("get_key", self.send(&ask, ApiVersion(0), deadline).await?)?;
-        let version = match answer.as_tuple() {
+        let response = interpret("get_key", self.send(&ask, ApiVersion(0), deadline).await?)?;
+        let version = match response.as_tuple() {
             Some([_, Value::Text(vsn)]) => ServerVersion::parse(vsn),
             _ => None,
         };
@@ -137,8 +137,8 @@ impl Link {
         let name = call.name();
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let millis = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-        let (answer, receive) = oneshot::channel();
-        self.waiting.lock().insert(id, answer);
+        let (response, receive) = oneshot::channel();
+        self.waiting.lock().insert(id, response);
         // Who gives up waiting must not leave its place behind.
         let _place = PendingCall { id, waiting: &self.waiting };
         let request = Request { id, timeout_ms: millis, call, api };
@@ -194,11 +194,11 @@ async fn pump(
 ) {
     let Spawned { stdin, stdout, complaints } = spawned;
     let mut ended = ending.closed.subscribe();
-    let answers = Answers { stdout, waiting: &ending.waiting, calls: &calls, received: 0 };
+    let responses = Responses { stdout, waiting: &ending.waiting, calls: &calls, received: 0 };
     let result = tokio::select! {
         // Not cancel-safe, nor need it be: whichever ends first ends the session.
         result = write_calls(stdin, queue) => result,
-        result = answers.read(&complaints, is_up) => result,
+        result = responses.read(&complaints, is_up) => result,
         _ = ended.wait_for(|closed| *closed) => Ok(()),
     };
     if let Err(cause) = result {
@@ -225,7 +225,7 @@ async fn write_calls(
 }
 
 /// The reading half of a session.
-struct Answers<'l, R> {
+struct Responses<'l, R> {
     stdout: R,
     waiting: &'l Waiting,
     /// How many calls were made, which are numbered from 0.
@@ -234,7 +234,7 @@ struct Answers<'l, R> {
     received: u64,
 }
 
-impl<R: AsyncRead + Unpin> Answers<'_, R> {
+impl<R: AsyncRead + Unpin> Responses<'_, R> {
     /// Waits until the far end is up, then reads its answers.
     async fn read(mut self, complaints: &Complaints, is_up: oneshot::Sender<()>) -> io::Result<()> {
         let mut preamble = Vec::new();
@@ -282,9 +282,9 @@ impl<R: AsyncRead + Unpin> Answers<'_, R> {
             if id >= calls || self.received > calls {
                 return Err(invalid("an answer to a call that was not made".to_owned()));
             }
-            if let Some(answer) = waiting.remove(&id) {
+            if let Some(response) = waiting.remove(&id) {
                 // Nobody listens any more after a deadline.
-                let _ = answer.send(outcome);
+                let _ = response.send(outcome);
             }
         }
         Ok(())

@@ -124,13 +124,14 @@ impl Control for Session {
         let link = self.link().await?;
         match timeout(deadline + GRACE, link.call(call, deadline)).await {
             Ok(outcome) => {
-                let answer = interpret(name, outcome?);
+                let response = interpret(name, outcome?);
                 // The server may have come back with another name, port or
                 // cookie, which only a new session takes up.
-                if matches!(answer, Err(ControlError::Unreachable(_))) && link.age() > STALE_AFTER {
+                if matches!(response, Err(ControlError::Unreachable(_))) && link.age() > STALE_AFTER
+                {
                     link.shut();
                 }
-                answer
+                response
             }
             Err(_) => {
                 link.shut();

@@ -271,12 +271,12 @@ mod tests {
 
     #[test]
     fn a_frame_of_anything_else_is_noticed() {
-        let answer = |kind: &str| {
+        let response = |kind: &str| {
             let outcome = Value::Tuple(vec![atom(kind), atom("x"), text("y")]);
             Value::List(vec![Value::Tuple(vec![Value::Int(1), outcome])])
         };
-        assert!(outcomes(answer("thrown")).is_some());
-        assert_eq!(outcomes(answer("hello")), None);
+        assert!(outcomes(response("thrown")).is_some());
+        assert_eq!(outcomes(response("hello")), None);
         assert_eq!(outcomes(atom("hello")), None);
         assert_eq!(outcomes(Value::List(vec![])), None);
         assert_eq!(outcomes(Value::List(vec![Value::Tuple(vec![Value::Int(1)])])), None);

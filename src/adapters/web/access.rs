@@ -112,15 +112,15 @@ pub(super) async fn gate(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let mut answer = match access.judge(&request) {
+    let mut response = match access.judge(&request) {
         Ok(trusted) => {
             request.extensions_mut().insert(trusted);
             next.run(request).await
         }
-        Err(answer) => *answer,
+        Err(response) => *response,
     };
-    harden(answer.headers_mut());
-    answer
+    harden(response.headers_mut());
+    response
 }
 
 impl Access {

@@ -54,12 +54,12 @@ pub(super) async fn stream(
             return (StatusCode::SERVICE_UNAVAILABLE, later, why).into_response();
         }
     };
-    let board = &shared.board;
+    let page_data = &shared.page_data;
     let mut follower = Follower {
         status: shared.status.clone(),
-        plan: board.plan.subscribe(),
-        audit: board.audit.subscribe(),
-        listing: board.listing.subscribe(),
+        plan: page_data.plan.subscribe(),
+        audit: page_data.audit.subscribe(),
+        listing: page_data.listing.subscribe(),
         stop: shared.stop.clone(),
         begun: false,
         // A little before its connection.

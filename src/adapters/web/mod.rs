@@ -42,11 +42,11 @@ pub type Exposition = Arc<dyn Fn() -> String + Send + Sync>;
 const MAX_STREAMS: usize = 16;
 
 /// What is served, and to whom.
-pub struct Site {
+pub struct PageResources {
     /// The status as it is.
     pub status: watch::Receiver<Status>,
     /// What else the engine tells.
-    pub board: Arc<PageData>,
+    pub page_data: Arc<PageData>,
     /// The operator's memory: older events, configurations.
     pub store: Arc<dyn Store>,
     /// The text of `/metrics`.
@@ -59,17 +59,17 @@ pub struct Site {
 #[derive(Clone)]
 struct Shared {
     status: watch::Receiver<Status>,
-    board: Arc<PageData>,
+    page_data: Arc<PageData>,
     store: Arc<dyn Store>,
     metrics: Exposition,
     streams: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
 }
 
-fn router(site: Site, stop: watch::Receiver<bool>) -> Router {
-    let Site { status, board, store, metrics, access } = site;
+fn router(resources: PageResources, stop: watch::Receiver<bool>) -> Router {
+    let PageResources { status, page_data, store, metrics, access } = resources;
     let streams = Arc::new(Semaphore::new(MAX_STREAMS));
-    let shared = Shared { status, board, store, metrics, streams, stop };
+    let shared = Shared { status, page_data, store, metrics, streams, stop };
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(probes::ready))
@@ -101,7 +101,7 @@ async fn ask<T: Send + 'static>(
         (StatusCode::INTERNAL_SERVER_ERROR, format!("failed to {error}\n")).into_response()
     };
     match tokio::task::spawn_blocking(move || question(&*store)).await {
-        Ok(Ok(answer)) => Ok(answer),
+        Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => Err(failed(error.to_string())),
         Err(_) => Err(failed("ask the memory".to_owned())),
     }
@@ -109,7 +109,7 @@ async fn ask<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    mod site;
+    mod pages;
     mod stubborn;
 
     /// The real store.

@@ -44,7 +44,7 @@ enum Several {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer<'a> {
+struct ObjectList<'a> {
     version: u64,
     total: usize,
     matched: usize,
@@ -58,7 +58,7 @@ pub(super) async fn list(
     Query(question): Query<Question>,
 ) -> Response {
     let (version, overview) = {
-        let listing = shared.board.listing.borrow();
+        let listing = shared.page_data.listing.borrow();
         (listing.version, Arc::clone(&listing.overview))
     };
     // Ten thousands of names are looked through.
@@ -73,7 +73,7 @@ pub(super) async fn list(
     }
 }
 
-fn find<'a>(version: u64, overview: &'a Overview, question: &Question) -> Answer<'a> {
+fn find<'a>(version: u64, overview: &'a Overview, question: &Question) -> ObjectList<'a> {
     let words: Vec<String> = question.q.split_whitespace().map(str::to_lowercase).collect();
     let fits = |object: &&Object| {
         question.kind.is_none_or(|kind| object.kind == kind)
@@ -83,7 +83,7 @@ fn find<'a>(version: u64, overview: &'a Overview, question: &Question) -> Answer
     let mut found: Vec<&Object> = overview.objects.iter().filter(fits).collect();
     // The worst first; among equals the order of kinds and names stays.
     found.sort_by_key(|object| rank(object.state));
-    Answer {
+    ObjectList {
         version,
         total: overview.objects.len(),
         matched: found.len(),
@@ -154,8 +154,8 @@ mod tests {
 
     fn names(question: &Question) -> (usize, Vec<String>) {
         let overview = overview();
-        let answer = find(1, &overview, question);
-        (answer.matched, answer.objects.iter().map(|object| object.name.clone()).collect())
+        let response = find(1, &overview, question);
+        (response.matched, response.objects.iter().map(|object| object.name.clone()).collect())
     }
 
     #[test]

@@ -22,7 +22,7 @@ use tokio::time::{sleep, timeout};
 
 use super::connection_slots::{ConnectionSlots, Pool};
 use super::write_timeout::WriteTimeout;
-use super::{Site, router};
+use super::{PageResources, router};
 
 /// The most lines that the head of a request may have.
 const MAX_HEADERS: usize = 64;
@@ -105,18 +105,18 @@ impl Connection {
 }
 
 /// Serves until `stop` says so.
-pub async fn serve(listener: TcpListener, site: Site, stop: watch::Receiver<bool>) {
-    serve_within(listener, site, stop, Limits::default()).await;
+pub async fn serve(listener: TcpListener, resources: PageResources, stop: watch::Receiver<bool>) {
+    serve_within(listener, resources, stop, Limits::default()).await;
 }
 
 /// The same, with other limits.
 pub(super) async fn serve_within(
     listener: TcpListener,
-    site: Site,
+    resources: PageResources,
     mut stop: watch::Receiver<bool>,
     limits: Limits,
 ) {
-    let router = router(site, stop.clone());
+    let router = router(resources, stop.clone());
     let mut slots = ConnectionSlots::new(limits);
     let mut connections = JoinSet::new();
     loop {
@@ -162,10 +162,10 @@ async fn serve_one(
     {
         tracing::debug!(%error, "the size of a send buffer stays as it is");
     }
-    let site = TowerToHyperService::new(router);
+    let routes = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(connection.clone());
-        site.call(request)
+        routes.call(request)
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -209,14 +209,14 @@ pub(super) async fn limit_reserved_connections(
     let has_body = headers.contains_key(header::TRANSFER_ENCODING)
         || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
     let reserved = connection.pool == Pool::Reserved;
-    let mut answer = if reserved && !RESERVED_FOR.contains(&request.uri().path()) {
+    let mut response = if reserved && !RESERVED_FOR.contains(&request.uri().path()) {
         let why = "as many clients as may be are connected; try again in a few seconds\n";
         (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, AGAIN)], why).into_response()
     } else {
         next.run(request).await
     };
     if reserved || has_body {
-        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    answer
+    response
 }

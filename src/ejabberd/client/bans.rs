@@ -29,8 +29,8 @@ impl EjabberdClient {
     /// Erlang cookie is none: the server itself does not keep to it.
     pub async fn ban_of(&self, jid: &Jid) -> Result<Option<String>> {
         const NAME: &str = "get_ban_details";
-        let answer = self.command(NAME, Shape::Pairs, account(jid)).await?;
-        let details = answer.as_list().ok_or(ControlError::Malformed(NAME))?;
+        let response = self.command(NAME, Shape::Pairs, account(jid)).await?;
+        let details = response.as_list().ok_or(ControlError::Malformed(NAME))?;
         if details.is_empty() {
             return Ok(None);
         }
@@ -53,8 +53,8 @@ impl EjabberdClient {
             // Bans are kept there: without it nobody is banned, and the command crashes.
             return Ok(Some(BTreeSet::new()));
         }
-        let answer = self.command(NAME, Shape::Lines, vec![host.as_str().into()]).await?;
-        let names = texts(NAME, &answer)?.into_iter();
+        let response = self.command(NAME, Shape::Lines, vec![host.as_str().into()]).await?;
+        let names = texts(NAME, &response)?.into_iter();
         Ok(Some(names.filter_map(|name| name.parse().ok()).collect()))
     }
 
@@ -74,15 +74,15 @@ impl EjabberdClient {
             self.needs_module(&jid.host, NAME, "mod_private").await?;
             self.needs_module(&jid.host, NAME, "mod_last").await?;
         }
-        let answer = self.ban_once(jid, reason).await?;
-        if answer.as_text() != Some("account_was_already_banned") {
-            return if answer.is_ok() { Ok(()) } else { Err(refused(NAME, &answer)) };
+        let response = self.ban_once(jid, reason).await?;
+        if response.as_text() != Some("account_was_already_banned") {
+            return if response.is_ok() { Ok(()) } else { Err(refused(NAME, &response)) };
         }
         // The reason of a ban cannot be changed.
         self.unban(jid).await?;
         tokio::time::sleep(BETWEEN).await;
-        let answer = self.ban_once(jid, reason).await?;
-        if answer.is_ok() { Ok(()) } else { Err(refused(NAME, &answer)) }
+        let response = self.ban_once(jid, reason).await?;
+        if response.is_ok() { Ok(()) } else { Err(refused(NAME, &response)) }
     }
 
     async fn ban_once(&self, jid: &Jid, reason: &str) -> Result<Value> {
@@ -94,8 +94,8 @@ impl EjabberdClient {
     /// Lifts a ban. Only where the server [remembers](Self::remembers_bans) them.
     pub async fn unban(&self, jid: &Jid) -> Result<()> {
         const NAME: &str = "unban_account";
-        let answer = self.command(NAME, Shape::Rescode, account(jid)).await?;
-        let already = answer.as_text() == Some("account_was_not_banned");
-        if answer.is_ok() || already { Ok(()) } else { Err(refused(NAME, &answer)) }
+        let response = self.command(NAME, Shape::Rescode, account(jid)).await?;
+        let already = response.as_text() == Some("account_was_not_banned");
+        if response.is_ok() || already { Ok(()) } else { Err(refused(NAME, &response)) }
     }
 }

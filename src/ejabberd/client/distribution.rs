@@ -37,7 +37,7 @@ impl EjabberdClient {
             },
             // epmd answers, and does not know the node.
             Value::Atom(word) if word == "noport" => Ok(None),
-            answer => Err(super::responses::refused(NAME, &answer)),
+            response => Err(super::responses::refused(NAME, &response)),
         }
     }
 }

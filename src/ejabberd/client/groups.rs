@@ -46,8 +46,8 @@ impl EjabberdClient {
         if !self.has_module(host, MODULE).await? {
             return Ok(None);
         }
-        let answer = self.command(NAME, Shape::Lines, vec![host.as_str().into()]).await?;
-        Ok(Some(texts(NAME, &answer)?.into_iter().map(str::to_owned).collect()))
+        let response = self.command(NAME, Shape::Lines, vec![host.as_str().into()]).await?;
+        Ok(Some(texts(NAME, &response)?.into_iter().map(str::to_owned).collect()))
     }
 
     /// One group, or `None` if there is none of that name.
@@ -60,8 +60,8 @@ impl EjabberdClient {
         const USERS: &str = "get_group_explicit_users";
         let Some(options) = self.group_options(host, name).await? else { return Ok(None) };
         let call = Call::function(MODULE, USERS, group_args(host, name));
-        let answer = self.control.call(call, self.deadline).await?;
-        let users = answer.as_list().ok_or(ControlError::Malformed(USERS))?;
+        let response = self.control.call(call, self.deadline).await?;
+        let users = response.as_list().ok_or(ControlError::Malformed(USERS))?;
         let (mut members, mut others) = (BTreeSet::new(), BTreeSet::new());
         for user in users {
             let Some([user, host]) = user.as_tuple() else { continue };
@@ -184,8 +184,8 @@ pub fn group_name(name: &str) -> Option<Localpart> {
     (local.as_str() == name && !name.contains('\\')).then_some(local)
 }
 
-fn done(command: &'static str, answer: &Value) -> Result<()> {
-    if answer.is_ok() { Ok(()) } else { Err(refused(command, answer)) }
+fn done(command: &'static str, response: &Value) -> Result<()> {
+    if response.is_ok() { Ok(()) } else { Err(refused(command, response)) }
 }
 
 fn group_args(host: &Vhost, name: &Localpart) -> Vec<Arg> {

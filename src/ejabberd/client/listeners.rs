@@ -138,8 +138,8 @@ impl EjabberdClient {
     pub async fn all_listeners(&self) -> Result<Vec<AnyListener>> {
         const NAME: &str = "listen";
         let call = Call::function("ejabberd_option", NAME, Vec::new());
-        let answer = self.control.call(call, self.deadline).await?;
-        let items = answer.as_list().ok_or(ControlError::Malformed(NAME))?;
+        let response = self.control.call(call, self.deadline).await?;
+        let items = response.as_list().ok_or(ControlError::Malformed(NAME))?;
         let listeners = items.iter().map(listener);
         listeners.collect::<Option<_>>().ok_or(ControlError::Malformed(NAME))
     }
@@ -158,8 +158,8 @@ impl EjabberdClient {
             Opening::Websocket(path) => ("websocket", vec![path.into()]),
             Opening::Bosh(path) => ("bosh", vec![path.into()]),
         };
-        let answer = self.at_listener(function, listener, host.as_str(), more, deadline).await?;
-        let said = answer.into_bytes().ok_or(ControlError::Malformed(function))?;
+        let response = self.at_listener(function, listener, host.as_str(), more, deadline).await?;
+        let said = response.into_bytes().ok_or(ControlError::Malformed(function))?;
         Ok(String::from_utf8_lossy(&said).into_owned())
     }
 
@@ -168,8 +168,8 @@ impl EjabberdClient {
     pub async fn open_unix_sockets(&self) -> Result<BTreeSet<String>> {
         const NAME: &str = "which_children";
         let call = Call::function("supervisor", NAME, vec![Arg::Atom("ejabberd_listener")]);
-        let answer = self.control.call(call, self.deadline).await?;
-        let children = answer.as_list().ok_or(ControlError::Malformed(NAME))?.iter();
+        let response = self.control.call(call, self.deadline).await?;
+        let children = response.as_list().ok_or(ControlError::Malformed(NAME))?.iter();
         let paths = children.filter_map(|child| match child.as_tuple()? {
             // A process; else the word `undefined` or `restarting`.
             [id, Value::Other, ..] => {

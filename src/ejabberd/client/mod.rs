@@ -119,8 +119,8 @@ impl EjabberdClient {
     /// Has ejabberd read its configuration again. It is all or nothing only
     /// up to here: what fails while it is applied stands in the log alone.
     pub async fn reload_config(&self) -> Result<()> {
-        let answer = self.command("reload_config", Shape::Rescode, Vec::new()).await?;
-        if answer.is_ok() { Ok(()) } else { Err(refused("reload_config", &answer)) }
+        let response = self.command("reload_config", Shape::Rescode, Vec::new()).await?;
+        if response.is_ok() { Ok(()) } else { Err(refused("reload_config", &response)) }
     }
 
     /// For how long it has been up, in seconds.
@@ -137,8 +137,8 @@ impl EjabberdClient {
         deadline: Duration,
     ) -> Result<String> {
         const NAME: &str = "open";
-        let answer = self.beside(NAME, to, host.as_str(), Vec::new(), deadline).await?;
-        let said = answer.into_bytes().ok_or(ControlError::Malformed(NAME))?;
+        let response = self.beside(NAME, to, host.as_str(), Vec::new(), deadline).await?;
+        let said = response.into_bytes().ok_or(ControlError::Malformed(NAME))?;
         Ok(String::from_utf8_lossy(&said).into_owned())
     }
 
@@ -194,7 +194,7 @@ impl EjabberdClient {
             {
                 call(Ipv4Addr::LOCALHOST.into()).await
             }
-            answer => answer,
+            response => response,
         }
     }
 
@@ -212,8 +212,8 @@ impl EjabberdClient {
 
     async fn kernel_file(&self, function: &'static str) -> Result<String> {
         let call = Call::Beside { function, args: Vec::new() };
-        let answer = self.control.call(call, self.deadline).await?;
-        let bytes = answer.into_bytes().ok_or(ControlError::Malformed(function))?;
+        let response = self.control.call(call, self.deadline).await?;
+        let bytes = response.into_bytes().ok_or(ControlError::Malformed(function))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
@@ -224,16 +224,16 @@ impl EjabberdClient {
         let directory = self.database_directory().await?;
         let path = format!("{directory}/before-replacement.backup");
         let call = Call::command(NAME, Shape::Restuple, vec![Arg::Characters(path.clone())]);
-        let answer = self.control.call(call, BACKUP_DEADLINE).await?;
-        if answer.is_ok() { Ok(path) } else { Err(refused(NAME, &answer)) }
+        let response = self.control.call(call, BACKUP_DEADLINE).await?;
+        if response.is_ok() { Ok(path) } else { Err(refused(NAME, &response)) }
     }
 
     /// Where its database is.
     async fn database_directory(&self) -> Result<String> {
         const NAME: &str = "system_info";
         let call = Call::function("mnesia", NAME, vec![Arg::Atom("directory")]);
-        let answer = self.control.call(call, self.deadline).await?;
-        answer.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
+        let response = self.control.call(call, self.deadline).await?;
+        response.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
     }
 
     /// Stops ejabberd and its database in good order; the node stays. What
@@ -250,11 +250,11 @@ impl EjabberdClient {
     /// Where it reads its configuration.
     pub async fn config_path(&self) -> Result<String> {
         const NAME: &str = "path";
-        let answer = self
+        let response = self
             .control
             .call(Call::function("ejabberd_config", NAME, Vec::new()), self.deadline)
             .await?;
-        answer.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
+        response.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
     }
 
     /// The configuration in force, as the server read it: macros and included
@@ -262,8 +262,8 @@ impl EjabberdClient {
     pub async fn configuration(&self) -> Result<Configuration> {
         const NAME: &str = "configuration";
         let call = Call::Inside { function: NAME, args: Vec::new() };
-        let answer = self.control.call(call, self.deadline).await?;
-        let printed = answer.into_bytes().ok_or(ControlError::Malformed(NAME))?;
+        let response = self.control.call(call, self.deadline).await?;
+        let printed = response.into_bytes().ok_or(ControlError::Malformed(NAME))?;
         // The session answers with JSON, `ejabberdctl` with what `dump_config` writes.
         let read = match printed.first() {
             Some(b'{') => Configuration::from_json(&printed),
@@ -276,9 +276,9 @@ impl EjabberdClient {
     pub async fn start_context(&self) -> Result<StartContext> {
         const NAME: &str = "start";
         let call = Call::Inside { function: NAME, args: Vec::new() };
-        let answer = self.control.call(call, self.deadline).await?;
+        let response = self.control.call(call, self.deadline).await?;
         let malformed = || ControlError::Malformed(NAME);
-        let [directory, lines] = answer.as_tuple().ok_or_else(malformed)? else {
+        let [directory, lines] = response.as_tuple().ok_or_else(malformed)? else {
             return Err(malformed());
         };
         let directory = directory.as_text().filter(|path| path.starts_with('/'));
@@ -292,8 +292,8 @@ impl EjabberdClient {
     pub async fn hosts(&self) -> Result<Vec<String>> {
         const NAME: &str = "hosts";
         let call = Call::function("ejabberd_option", NAME, Vec::new());
-        let answer = self.control.call(call, self.deadline).await?;
-        Ok(responses::texts(NAME, &answer)?.into_iter().map(str::to_owned).collect())
+        let response = self.control.call(call, self.deadline).await?;
+        Ok(responses::texts(NAME, &response)?.into_iter().map(str::to_owned).collect())
     }
 
     /// Whether a module is loaded for `host`.
@@ -328,11 +328,11 @@ impl EjabberdClient {
     /// faster than an archive from the engine that runs the container.
     pub async fn read_file(&self, path: &str) -> Result<Option<Vec<u8>>> {
         const NAME: &str = "read_file";
-        let answer = self
+        let response = self
             .control
             .call(Call::function("file", NAME, vec![path.into()]), self.deadline)
             .await?;
-        let Value::Tuple(parts) = answer else { return Err(ControlError::Malformed(NAME)) };
+        let Value::Tuple(parts) = response else { return Err(ControlError::Malformed(NAME)) };
         match <[Value; 2]>::try_from(parts) {
             Ok([Value::Atom(ok), content]) if ok == "ok" => {
                 content.into_bytes().map(Some).ok_or(ControlError::Malformed(NAME))

@@ -111,7 +111,10 @@ impl Engine {
             }
             Action::CreateGroup(name) => self.create_group(desired, name).await?,
             Action::UpdateGroup { name, info, add, remove } => {
-                self.update_group(desired, name, *info, (add, remove)).await?;
+                if *info {
+                    self.write_group(desired, name).await?;
+                }
+                self.change_members(desired, name, add, remove).await?;
             }
             Action::DeleteGroup(name) => {
                 self.server.delete_group(host, name).await?;

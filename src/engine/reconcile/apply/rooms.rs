@@ -19,23 +19,35 @@ impl Engine {
         let members = desired.members_of(group).unwrap_or_default();
         let touched = members.into_iter().filter(|who| !desired.leaves_alone(who));
         let add: Vec<Jid> = touched.collect();
-        self.update_group(desired, name, true, (&add, &[])).await
+        self.write_group(desired, name).await?;
+        self.change_members(desired, name, &add, &[]).await
     }
 
-    pub(super) async fn update_group(
+    /// Writes the name and the description of a group, and creates the group where it is missing.
+    pub(super) async fn write_group(
         &self,
         desired: &DesiredState,
         name: &Localpart,
-        info: bool,
-        (add, remove): (&[Jid], &[Jid]),
     ) -> Result<(), ApplyError> {
         let Some(group) = declared_group(desired, name) else { return Ok(()) };
         let Group { display_name, description, members: _, roster: _ } = group;
-        let host = &desired.host;
-        if info {
-            let texts = (display_name.as_deref(), description.as_deref());
-            self.server.write_group(host, name, texts.0, texts.1).await?;
+        let (display_name, description) = (display_name.as_deref(), description.as_deref());
+        self.server.write_group(&desired.host, name, display_name, description).await?;
+        Ok(())
+    }
+
+    /// Removes members of a group, and then adds members.
+    pub(super) async fn change_members(
+        &self,
+        desired: &DesiredState,
+        name: &Localpart,
+        add: &[Jid],
+        remove: &[Jid],
+    ) -> Result<(), ApplyError> {
+        if declared_group(desired, name).is_none() {
+            return Ok(());
         }
+        let host = &desired.host;
         for who in remove {
             self.server.remove_member(host, name, who).await?;
         }

@@ -12,6 +12,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::sleep;
 
 use self::accounts::Accounts;
+use self::services::Reachability;
 use super::report::ServerStats;
 use crate::domain::inventory::{Fingerprint, Inventory};
 use crate::domain::model::{ObjectKey, ServerVersion, Vhost};
@@ -94,7 +95,8 @@ impl Engine {
             let users = hosts(desired).map(|host| (host.clone(), Reading::Unknown(why.clone())));
             let users = users.collect();
             let read = config.as_ref();
-            let listeners = self.listeners_behind(desired, &drift, read, false).await;
+            let listeners =
+                self.listeners_behind(desired, &drift, read, Reachability::Silent).await;
             let state = ObservedState::unanswered(process, why);
             let state =
                 ObservedState { unseen, starting, config, drift, users, listeners, ..state };
@@ -118,7 +120,7 @@ impl Engine {
             self.services(desired),
         );
         let read = config.as_ref();
-        let listeners = self.listeners_behind(desired, &drift, read, true).await;
+        let listeners = self.listeners_behind(desired, &drift, read, Reachability::Responds).await;
         let Accounts { users, kept_elsewhere, passwords, bans, vcards, seen } = accounts;
         let state = ObservedState {
             process,

@@ -80,8 +80,8 @@ fn unsupported(what: &'static str) -> (Arc<dyn Runtime>, Arc<dyn Control>) {
     (Arc::clone(&refusal) as Arc<dyn Runtime>, refusal)
 }
 
-/// Refuses everything, and says why: a kind of server that may be declared
-/// already and is not yet served.
+/// A runtime that refuses every operation with a reason, for a kind of server that can be declared
+/// and is not supported yet.
 struct Unsupported(&'static str);
 
 impl Unsupported {

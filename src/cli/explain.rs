@@ -12,8 +12,7 @@ const SPEC: &str = "spec";
 /// The names that there are.
 type Names = fn() -> Vec<&'static str>;
 
-/// Fields that are known under names of their own: the path, what they are
-/// called, and which there are.
+/// Fields with a fixed list of names: the path, the title of the list, and the names.
 const NAMED: [(&str, &str, Names); 2] = [
     ("spec.rooms.options", "OPTIONS", || room_options().collect()),
     ("spec.users.vcard", "VCARD FIELDS", || vcard_fields().collect()),
@@ -51,7 +50,7 @@ fn find(root: &Field, path: &str) -> Result<(String, Field), String> {
     let mut rest = parts.as_slice();
     while let Some((name, after)) = rest.split_first() {
         let next = here.fields.iter().find(|field| field.name == *name).cloned();
-        // Names in a map have dots of their own: `ejabberdctl.cfg`, `N.GIVEN`.
+        // Names in a map can contain dots: `ejabberdctl.cfg`, `N.GIVEN`.
         if let (None, Some(entry)) = (&next, &here.entry) {
             let name = rest.join(".");
             way.push(name.clone());
@@ -94,7 +93,7 @@ fn known(way: &[String], name: &str) -> Result<(), String> {
     Err(format!("{map} has no `{name}`; {help}"))
 }
 
-/// What is said of a name that is no field there.
+/// The message about a name that is not a field.
 fn unknown(root: &Field, here: &Field, way: &[String], rest: &[String]) -> String {
     let name = rest.first().map(String::as_str).unwrap_or_default();
     let (whole, prefix) = match way.join(".") {
@@ -138,7 +137,7 @@ fn paths(field: &Field, above: &str, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// What is said of a field in words: the description, and what it is if it is absent.
+/// The text about a field: the description, and the meaning of an absent field.
 fn text(path: &str, field: &Field, page: Page) -> String {
     let mut text = head(path, field, page);
     if !field.allowed.is_empty() {

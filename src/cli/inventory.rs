@@ -40,7 +40,7 @@ fn owned(paths: &Paths) -> Result<Inventory, Exit> {
     Ok(store.map(|store| store.inventory()).transpose()?.unwrap_or_default())
 }
 
-/// Lists what is owned.
+/// Lists the objects that the operator owns.
 pub(super) fn inventory(paths: &Paths, format: Format) -> Outcome {
     let owned = owned(paths)?;
     let entries: Vec<Entry<'_>> = LISTED

@@ -52,8 +52,8 @@ pub(super) fn start(format: Option<LogFormat>, default: LevelFilter) {
     }
 }
 
-/// Whether standard error is the stream that systemd connects with its journal:
-/// it says so by device and inode, which a redirection does not keep.
+/// Whether standard error is the stream to the systemd journal. systemd passes the device and the
+/// inode of that stream; a redirected stream has others.
 fn is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let Ok(stat) = rustix::fs::fstat(io::stderr()) else { return false };
@@ -78,8 +78,8 @@ impl Write for Escaped {
     }
 }
 
-/// One event in one line; what has several is set in, so that no text can pass
-/// for an event of its own.
+/// Writes one event as one line. Indents the further lines of a text, so that no text can pass for
+/// another event.
 struct Lines {
     /// With the priority in front and without the time, as sd-daemon(3) has it.
     journal: bool,
@@ -148,7 +148,7 @@ const fn level_name(level: Level) -> (&'static str, Option<Style>) {
     }
 }
 
-/// What an event says.
+/// The text of an event.
 #[derive(Default)]
 struct EventText {
     message: String,

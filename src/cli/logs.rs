@@ -18,14 +18,14 @@ use crate::domain::observed::ProcessState;
 use crate::domain::status::Event;
 use crate::engine::{Connector, LogLine, Runtime};
 
-/// How often `--follow` looks.
+/// How often `--follow` reads new lines.
 const POLL_EVERY: Duration = Duration::from_secs(1);
 
 /// What is shown.
 pub(super) struct Window {
     /// How far back.
     pub(super) since: Duration,
-    /// At most so many lines, the latest.
+    /// The maximum number of lines; the latest lines are shown.
     pub(super) tail: usize,
     /// Whether to go on.
     pub(super) follow: bool,
@@ -69,7 +69,7 @@ impl Entry {
     }
 }
 
-/// Colours what somebody should look at.
+/// Colours lines that need attention.
 fn coloured(line: &str) -> String {
     let level = |words: [&str; 2]| words.iter().any(|word| line.contains(word));
     if level(["[error]", "[critical]"]) {

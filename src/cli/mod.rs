@@ -46,7 +46,7 @@ pub(crate) enum Exit {
     Failure(String),
     /// With a message, as wrong usage.
     Usage(String),
-    /// With a code of its own; everything was said already.
+    /// With its own exit code; the message is printed already.
     Code(u8),
 }
 
@@ -83,8 +83,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Passwords are in our memory: no core dump of it is written, and no other
-/// process of the same user may look into it.
+/// The memory of this process holds passwords: no core dump, and no access by other processes of
+/// the same user.
 fn keep_memory_private() {
     use rustix::process::{DumpableBehavior, Resource, Rlimit};
     let none = Rlimit { current: Some(0), maximum: Some(0) };
@@ -164,7 +164,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
     }
 }
 
-/// Waits for a signal that would end us; answers with which code to end.
+/// Waits for a signal that ends the program. Returns the exit code.
 async fn interrupted() -> i32 {
     let (Ok(mut term), Ok(mut int)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
@@ -193,7 +193,7 @@ fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
 }
 
 fn until_done(work: impl Future<Output = Outcome>) -> Outcome {
-    // Two threads: one for the loop, one so that the page answers meanwhile.
+    // Two threads: one for the reconciliation, one so that the page responds at the same time.
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(work);

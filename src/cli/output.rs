@@ -82,7 +82,7 @@ fn step_row(step: &Step) -> [Cell; 4] {
     } else {
         format!("{} ({})", step.reason, step.fields.join(", "))
     };
-    // As wide as the longest common kind, so that plans look alike.
+    // As wide as the longest common kind, so that the columns of all plans are alike.
     let kind = format!("{:<6}", step.kind.as_str());
     [Cell::painted(sign, style), kind.into(), Cell::from(&step.name), why.into()]
 }

@@ -32,11 +32,11 @@ use crate::engine::{
 /// What `apply` ends with when the guard refused deletions.
 const REFUSED: u8 = 3;
 
-/// How long `apply` waits for a server that somebody else has just started.
+/// How long `apply` waits for a server that is already starting.
 const AWAKE_WITHIN: Duration = Duration::from_secs(60);
 
-/// Rounds of one `apply`. A second one sets what only shows once an object
-/// exists; more means that somebody works against us.
+/// The maximum number of rounds of one `apply`. A second round sets properties that are visible
+/// only once an object exists; more rounds mean that another program changes the same objects.
 const MAX_ROUNDS: usize = 5;
 
 /// One step of `apply --output json`.
@@ -106,8 +106,8 @@ pub(super) async fn apply(paths: &Paths, format: Format, approve: Option<String>
     finish(reports, format, &plan.unknown)
 }
 
-/// Waits before deletions until the revision has stood for two seconds, and
-/// lets them pass only if it is still what the file says.
+/// Before deletions, waits until the revision has been unchanged for two seconds, and permits the
+/// deletions only if the file still has that revision.
 struct StoodStill<'a> {
     paths: &'a Paths,
     read: Instant,
@@ -134,8 +134,8 @@ fn was_refused(plan: &Plan) -> bool {
     })
 }
 
-/// Prints what became of it, and chooses the exit status. What is not known was
-/// partly `said` with the plan.
+/// Prints the result and returns the exit status. `printed` holds the unknowns that the plan showed
+/// already.
 fn finish(reports: Vec<RoundReport>, format: Format, printed: &[String]) -> Outcome {
     let mut steps = Vec::new();
     let mut first_plan = None;
@@ -204,7 +204,7 @@ fn finish(reports: Vec<RoundReport>, format: Format, printed: &[String]) -> Outc
     code.map_or(Ok(()), |code| Err(Exit::Code(code)))
 }
 
-/// Reconciles until told to stop.
+/// Reconciles until a signal ends the program.
 pub(super) async fn run(paths: &Paths, web: &Web, resync: Duration) -> Outcome {
     let (access, local) = web.access()?;
     let source = Arc::new(paths.source()?);
@@ -257,13 +257,13 @@ pub(super) async fn run(paths: &Paths, web: &Web, resync: Duration) -> Outcome {
     };
     // Large, and made once.
     Box::pin(controller.run(stopped)).await;
-    // Gone with the operator; `status` then says that none answers.
+    // Removed when the operator ends, so that `status` reports that no operator runs.
     endpoint::remove(&paths.state_dir);
     let _ = served.await;
     Ok(())
 }
 
-/// The first SIGTERM or SIGINT ends in good order, the second at once.
+/// The first SIGTERM or SIGINT ends the program after the current step, the second at once.
 async fn signals(stop: watch::Sender<bool>) {
     let (Ok(mut term), Ok(mut int)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))

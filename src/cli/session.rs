@@ -80,7 +80,7 @@ impl Paths {
         Some(spec::validate(&files).ok()?.desired)
     }
 
-    /// Reads and validates the file; what is wrong with it goes to standard error.
+    /// Reads and validates the file. Prints the problems of the file to standard error.
     pub(super) async fn desired(&self) -> Result<DesiredState, Exit> {
         let files = self.source()?.load().await?;
         match spec::validate(&files) {

@@ -22,7 +22,7 @@ use crate::engine::{Secrets, Store};
 /// What `plan --detailed-exitcode` ends with when there is something to do.
 const CHANGES: u8 = 2;
 
-/// How long a running operator may take to answer.
+/// The time limit for a response of the running operator.
 const ASK_DEADLINE: Duration = Duration::from_secs(3);
 
 /// The largest status that is read.
@@ -57,7 +57,7 @@ pub(super) async fn validate(paths: &Paths) -> Outcome {
     ))
 }
 
-/// How the exit code of `plan` tells whether there is something to do.
+/// How the exit code of `plan` reports changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PlanExit {
     /// Not at all: a complete plan exits with 0.
@@ -87,7 +87,7 @@ pub(super) async fn plan(paths: &Paths, format: Format, exit: PlanExit) -> Outco
         && let Some(why) = plan.unknown.first()
     {
         return Err(Exit::Failure(match format {
-            // It was said already.
+            // The plan shows the reason already.
             Format::Text => "the plan is incomplete; mend what is not known, and ask again".into(),
             Format::Json => format!("the plan is incomplete: {why}"),
         }));
@@ -98,8 +98,7 @@ pub(super) async fn plan(paths: &Paths, format: Format, exit: PlanExit) -> Outco
     }
 }
 
-/// Shows how things are: what the running operator says, else what is
-/// remembered, which never reads as ready.
+/// Shows the status of the running operator, or else the stored status, which is never ready.
 pub(super) async fn status(paths: &Paths, format: StatusFormat) -> Outcome {
     let status = match ask_operator(paths).await {
         Some(status) => status,
@@ -115,7 +114,7 @@ pub(super) async fn status(paths: &Paths, format: StatusFormat) -> Outcome {
     if status.is(ConditionType::Ready) { Ok(()) } else { Err(Exit::Code(super::FAILURE)) }
 }
 
-/// What the operator that runs says, if one does.
+/// The status of the running operator, if an operator runs.
 pub(super) async fn ask_operator(paths: &Paths) -> Option<Status> {
     let endpoint = endpoint::read(&paths.state_dir)?;
     let response = tokio::time::timeout(ASK_DEADLINE, ask(&endpoint)).await.unwrap_or(None);

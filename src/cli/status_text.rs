@@ -10,14 +10,14 @@ use super::terminal::{BOLD, GREEN, RED, YELLOW};
 use super::times::{age, clock};
 use crate::domain::status::{Condition, ConditionStatus, ConditionType, Status, Tone};
 
-/// So many failing and contested objects are named; of more, how many.
+/// The maximum number of failing and contested objects that are named. The text shows only the
+/// number of further objects.
 const NAMED: usize = 5;
 
 /// The lines of a small terminal, less one for the prompt.
 const SCREEN: usize = 23;
 
-/// So many of the latest events are shown where there is room, and so many in
-/// any case.
+/// The number of events: the maximum where there is room, and the minimum.
 const EVENTS: (usize, usize) = (6, 2);
 
 /// What is wrong first, then the conditions, then numbers, then what happened.
@@ -187,7 +187,7 @@ fn troubles(status: &Status) -> Table {
     table
 }
 
-/// The latest events, at most so many.
+/// The latest events, up to `most`.
 fn recent(status: &Status, most: usize, now: Timestamp, page: Page) -> String {
     if status.events.is_empty() {
         return String::new();

@@ -68,7 +68,7 @@ enum Row {
 pub(super) struct Table {
     head: Option<Vec<Cell>>,
     rows: Vec<Row>,
-    /// How far it stands from the left.
+    /// The width of the left margin in columns.
     indent: usize,
     /// The first columns, which say what a row is about: together on the first
     /// line where rows have to be broken up.
@@ -90,7 +90,7 @@ impl Table {
         self.rows.push(Row::Cells(cells.into_iter().collect()));
     }
 
-    /// A line of its own between two rows; the columns go on below it.
+    /// Adds a full line between two rows. The columns continue below the line.
     pub(super) fn line(&mut self, line: impl Into<String>) {
         self.rows.push(Row::Line(line.into()));
     }
@@ -193,7 +193,7 @@ impl Table {
 /// Lines that are being filled from left to right.
 struct Lines {
     text: String,
-    /// Where the next thing can stand.
+    /// The next free column.
     column: usize,
 }
 

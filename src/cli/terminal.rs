@@ -98,7 +98,8 @@ pub(super) fn harmless(text: &str, colours: Colours) -> Cow<'_, str> {
     out.into()
 }
 
-/// The length in bytes of the colour sequence at the start of `text`, if there is one.
+/// The length in bytes of the colour sequence at the start of `text`, if there is one. Not a task for
+/// `console`, whose iterator also accepts sequences that move the cursor.
 fn colour_sequence(text: &str) -> Option<usize> {
     let digits = text.strip_prefix("\x1b[")?.split_once('m')?.0;
     let short = digits.len() <= 8 && digits.bytes().all(|b| b.is_ascii_digit() || b == b';');

@@ -124,7 +124,7 @@ impl DockerRuntime {
     ) -> Result<Verdict, RuntimeError> {
         let files_of = self.files(container);
         let scripts = find::control_scripts(&files_of, &CTL_SCRIPTS).await?;
-        // A stand-in runs no server; its Erlang is that of the server's image.
+        // A temporary container runs no server; its Erlang is the Erlang of the server's image.
         let node = if container == self.name() { self.node().await? } else { None };
         let found = find::installation(&files_of, node.as_ref(), &scripts).await?;
         let found = found.ok_or_else(|| RuntimeError::NoErlang(container.to_owned()))?;

@@ -109,7 +109,7 @@ impl DockerRuntime {
             env: Vec::new(),
             user: Some("0".to_owned()),
         };
-        // Also after a failure: a disk that is full took a part of it.
+        // Also after a failure: a part of the files may be on a full disk.
         if let Err(e) = self.output_in(self.name(), remove, REMOVE_DEADLINE).await {
             tracing::warn!(draft, cause = %e, "files that were written to try it were left behind");
         }

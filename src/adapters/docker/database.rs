@@ -1,5 +1,4 @@
-//! Where the database of the server is stored, and what a new container would
-//! find of it.
+//! Where the database of the server is stored, and whether a new container would find the database.
 
 use std::collections::BTreeMap;
 

@@ -48,8 +48,8 @@ use api_error::{advice, root, status};
 /// The label of what this program made.
 pub const MANAGED_LABEL: &str = "io.ejabberd-operator.managed";
 
-/// How long a single request may take. The engine answers within milliseconds,
-/// but a `stop` waits for the container.
+/// The time limit of a request. The engine responds within milliseconds, but a `stop` waits for the
+/// container.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How long the engine may take to greet us.
@@ -109,7 +109,7 @@ impl DockerRuntime {
         &self.spec.container
     }
 
-    /// What the engine says of the container, if there is one.
+    /// The container as the engine describes it, if the container exists.
     async fn container(&self) -> Result<Option<ContainerInspectResponse>, RuntimeError> {
         let request = self.client().await?.inspect_container(self.name(), None);
         match request.await {
@@ -182,7 +182,7 @@ impl Runtime for DockerRuntime {
         let options = query::StopContainerOptionsBuilder::default().t(STOP_GRACE_SECONDS).build();
         match self.client().await?.stop_container(self.name(), Some(options)).await {
             Ok(()) => Ok(()),
-            // It had stopped already, or is gone: that is what was wanted.
+            // The container has stopped already, or is gone: the goal is reached.
             Err(e) if matches!(status(&e), Some(304 | 404)) => Ok(()),
             Err(e) => Err(self.error("stop the container", &e)),
         }

@@ -110,7 +110,7 @@ impl DockerRuntime {
         renamed.map_err(|e| self.error("rename the container", &e))
     }
 
-    /// What the engine says of the container with this name or id, if there is one.
+    /// The container with this name or id as the engine describes it, if the container exists.
     async fn inspected(
         &self,
         name: &str,

@@ -1,5 +1,5 @@
-//! Containers and files that exist for a moment, beside the server and in its
-//! container, and what is left of them when an operator is killed.
+//! Temporary containers beside the server, temporary files in the server's container, and the
+//! removal of those that a killed operator left behind.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -29,8 +29,8 @@ const NOBODY: &str = "none";
 const CHECKED: &str = "ejabberd-operator-check";
 const TRIED: &str = ".ejabberd-operator-draft";
 
-/// Nothing of ours is needed for so long: a check ends within a minute, and its
-/// container ends by itself within two.
+/// The age in minutes from which a temporary container is not in use: a check ends within a minute,
+/// and its container ends within two.
 const OLD_MINUTES: i64 = 3;
 
 /// How long the removal of files may take.
@@ -98,8 +98,7 @@ impl DockerRuntime {
             || self.is_from_version_0_1(container)
     }
 
-    /// Version 0.1 gave such a container a name, `NAME-check-PID-N`, and no label
-    /// of its own.
+    /// Version 0.1 named such a container `NAME-check-PID-N` and set no label.
     fn is_from_version_0_1(&self, container: &ContainerSummary) -> bool {
         let managed = container.labels.as_ref().is_some_and(|l| l.contains_key(MANAGED_LABEL));
         let mut names = container.names.iter().flatten().map(|name| name.trim_start_matches('/'));
@@ -117,10 +116,10 @@ impl DockerRuntime {
             })
     }
 
-    /// Removes the containers that killed operators left behind: every container of the
-    /// same state directory, because this operator holds the lock now, and of other state
-    /// directories the containers that are too old to be in use. Returns whether
-    /// everything could be looked at: files, only where the server runs.
+    /// Removes the containers that killed operators left behind: all containers of the same state
+    /// directory, because this operator holds the lock now, and of other state directories the
+    /// containers that are too old to be in use. Returns whether the operator could search
+    /// everywhere: files are searched only where the server runs.
     pub(super) async fn remove_what_is_left(&self) -> Result<bool, RuntimeError> {
         let filters = HashMap::from([("label", vec![MANAGED_LABEL])]);
         let options =

@@ -60,8 +60,9 @@ impl Metrics {
         })
     }
 
-    /// What the server's container used: seconds of CPU since it was started,
-    /// bytes of memory now. `None` where nobody knows, as when it does not run.
+    /// Sets the usage of the server's container: seconds of CPU time since its start, and bytes of
+    /// memory now. `None` where the usage is not known, for example where the container does not
+    /// run.
     pub fn set_container_usage(&self, usage: Option<(f64, u64)>) {
         let _whole = self.whole.lock();
         let Families { container_cpu, container_memory, .. } = &self.families;
@@ -189,7 +190,7 @@ impl Metrics {
 
     fn audited(&self, findings: &[Finding]) {
         let _whole = self.whole.lock();
-        // An item that could not be looked at is neither zero nor one.
+        // An item that could not be observed is neither zero nor one.
         self.families.audit_check.reset();
         for finding in findings {
             if let Some(holds) = finding.verdict.holds() {
@@ -219,8 +220,8 @@ impl Metrics {
         }
     }
 
-    /// What the server says of itself. The status keeps what it said last; here
-    /// none of that is shown while it does not answer.
+    /// The numbers of the server. The status keeps the latest numbers; the metrics show none while
+    /// the server does not respond.
     fn server(&self, status: &ServerStatus) {
         let families = &self.families;
         let silent = ServerStatus::default();
@@ -265,7 +266,7 @@ fn moment(gauge: &prometheus::Gauge, moment: Option<jiff::Timestamp>) {
     }
 }
 
-/// Leaves one series, or none: what was true before is no longer.
+/// Sets one series or none, and removes older series.
 fn only<const N: usize>(family: &IntGaugeVec, labels: Option<[&str; N]>) {
     family.reset();
     if let Some(labels) = labels {

@@ -1,5 +1,5 @@
-//! What the server says: its log, and its console for what it cannot say there
-//! (the control script's own complaints, a VM that does not boot).
+//! The server's log, and its console with the messages that are not in the log (errors of the
+//! control script, a VM that does not boot).
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -35,7 +35,7 @@ pub(super) fn exists(setup: &ServerSetup) -> bool {
     setup.console().exists()
 }
 
-/// The console for a start, with a line that says when it was.
+/// Opens the console for a start, and writes a line with the time.
 pub(super) fn open(setup: &ServerSetup) -> Result<File, RuntimeError> {
     let path = setup.console();
     trim(setup).map_err(|e| failed("cut", &path, &e))?;
@@ -52,8 +52,8 @@ fn now() -> String {
     format!("{:.6}", Timestamp::now()).replace('T', " ").replace('Z', "+00:00")
 }
 
-/// Moves what is there aside when it has become too long. It is copied, since
-/// the server goes on writing to the file that it has.
+/// Moves the content aside when it has become too long. Copies the content, because the server
+/// keeps its file open.
 pub(super) fn trim(setup: &ServerSetup) -> io::Result<()> {
     let path = setup.console();
     let Ok(meta) = fs::symlink_metadata(&path) else { return Ok(()) };
@@ -102,8 +102,8 @@ pub(super) fn lines_since(
     Ok(found.into_iter().skip(first).collect())
 }
 
-/// Lines with their times. One without belongs to the one before; at the
-/// beginning of the text nobody knows when it was.
+/// Lines with their times. A line without a time belongs to the line before; lines at the beginning
+/// of the text may have no time.
 fn timed(text: &str) -> impl Iterator<Item = (Timestamp, &str)> {
     let mut last = Timestamp::MIN;
     text.lines().map(move |line| {

@@ -78,8 +78,8 @@ impl ProcessRuntime {
             .map_err(|e| failed("make", &directory.join(MARK), &e))
     }
 
-    /// The server's user has to come into the directory: it is often put below
-    /// one that is closed to others.
+    /// The server's user must be able to enter the directory, which is often below a directory that
+    /// is closed to others.
     async fn refuse_out_of_reach(
         &self,
         setup: &ServerSetup,
@@ -109,7 +109,7 @@ fn refuse_foreign(directory: &Path) -> Result<(), RuntimeError> {
         entries => entries.map_err(|e| failed("read", directory, &e))?,
     };
     let mut names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    // A file system of its own has a `lost+found`.
+    // A separate file system has a `lost+found`.
     let known = |name: &str| PARTS.contains(&name) || [SCRIPT_FILE, "lost+found"].contains(&name);
     match names.find(|name| !known(name)) {
         None => Ok(()),
@@ -124,9 +124,9 @@ fn refuse_foreign(directory: &Path) -> Result<(), RuntimeError> {
 }
 
 impl ServerSetup {
-    /// What only the operator changes. As in Debian's /etc/ejabberd, the
-    /// server can read it: one that was broken into cannot change what it is
-    /// started with, nor lead root elsewhere by a link.
+    /// The owner of files that only the operator changes. As in Debian's /etc/ejabberd, the server
+    /// can read these files: a compromised server cannot change its start, nor redirect root by a
+    /// link.
     pub(super) fn operator(&self, mode: u32) -> Owner {
         let uid = if files::is_root() { 0 } else { self.account.uid };
         Owner { uid, gid: self.account.gid, mode }
@@ -137,7 +137,7 @@ impl ServerSetup {
         Owner { uid: self.account.uid, gid: self.account.gid, mode }
     }
 
-    /// Puts in what the server needs and what is not there yet.
+    /// Adds the files that the server needs and that are missing.
     fn furnish(&self, directory: &Path) -> io::Result<()> {
         let conf = config_dir(Some(directory));
         let node = self.node.as_deref().unwrap_or_default();

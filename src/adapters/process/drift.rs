@@ -17,7 +17,7 @@ const UNIT: &str = "ejabberd.service";
 /// There where systemd runs the host.
 const SYSTEMD: &str = "/run/systemd/system";
 
-/// How long systemd may take to answer.
+/// The time limit for a response of systemd.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 impl ProcessRuntime {
@@ -30,7 +30,7 @@ impl ProcessRuntime {
         if vm.is_none() && !setup.exists() {
             return Ok(None);
         }
-        // A server with a directory of its own is not the one of that unit.
+        // The unit does not run a server with a separate directory.
         let restarted_by = if setup.directory.is_none() { system_service().await } else { None };
         let uid = vm.map(|vm| vm.uid);
         Ok(Some(RuntimeDrift {
@@ -65,7 +65,7 @@ pub(super) async fn system_service() -> Option<String> {
     enabled.then(|| format!("systemd's `{UNIT}`, which is enabled"))
 }
 
-/// Whether systemd answers a question about the unit with one of `words`.
+/// Whether systemd responds to a question about the unit with one of `words`.
 async fn says(question: &str, words: &[&str]) -> bool {
     let mut ask = Command::new("systemctl");
     ask.args([question, UNIT]).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);

@@ -28,7 +28,7 @@ impl ServerSetup {
             argv.split_first().ok_or_else(|| refused("run nothing", "no program"))?;
         let mut command = self.command(program.as_ref(), args);
         command.envs(env).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // Whoever gives up waiting gives up the program.
+        // The program ends when its caller stops waiting.
         command.kill_on_drop(true);
         account::start(command).map_err(|e| failed("run", program.as_ref(), &e))
     }
@@ -99,8 +99,8 @@ async fn collect(stderr: Option<impl AsyncRead + Unpin>, complaints: Complaints)
     }
 }
 
-/// The output of a program that is killed when nobody reads it any more. It
-/// should end with its input; one that hangs does not.
+/// The output of a program. Dropping the output kills the program: a program should end with its
+/// input, but a program that hangs does not.
 struct Held {
     stdout: ChildStdout,
     _child: Child,

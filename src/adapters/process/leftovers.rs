@@ -21,8 +21,8 @@ const DIGITS: usize = 32;
 /// exists for less.
 const YOUNG: Duration = Duration::from_secs(10);
 
-/// The note in `directory`. The server says which directory that is, and may lie: only
-/// that of its database is read and written.
+/// The path of the note in `directory`. The server reports the directory and may lie, so only the
+/// directory of its database is accepted.
 fn note(setup: &ServerSetup, directory: &str) -> Option<PathBuf> {
     let spool = &setup.layout.spool;
     (database::canonical(spool) == database::canonical(Path::new(directory)))
@@ -55,8 +55,8 @@ pub(super) fn lock(directory: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Removes scratch directories that nobody has locked, and drafts beside the
-/// configuration and in the database's directory.
+/// Removes unlocked scratch directories, and drafts beside the configuration and in the directory
+/// of the database.
 pub(super) fn remove(setup: &ServerSetup) {
     let owners = [0, setup.account.uid];
     let config = setup.layout.config.parent().unwrap_or(Path::new("/")).to_owned();

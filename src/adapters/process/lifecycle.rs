@@ -16,21 +16,21 @@ use crate::engine::RuntimeError;
 /// stopped before, so this only matters when that failed.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How long the kernel may take to end what was killed.
+/// How long the kernel may take to end a killed process.
 const REAP: Duration = Duration::from_secs(5);
 
-/// How often we look whether somebody else has started the server. That it
-/// ended is not asked for: we are told.
+/// How often the operator checks whether another program has started the server. The kernel reports
+/// the end of the server.
 const POLL: Duration = Duration::from_secs(5);
 
 /// How long the script may take to end after its VM: milliseconds.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// How often the console's size is looked at.
+/// How often the operator checks the size of the console.
 const TRIM: Duration = Duration::from_secs(60);
 
-/// The server in the foreground, with a console that only says what cannot be
-/// said in its log: otherwise all of the log would be written twice.
+/// Runs the server in the foreground, with a console that shows only what is not in the log:
+/// otherwise the console would repeat the log.
 const START: &str = "foreground-quiet";
 
 impl ServerSetup {
@@ -61,7 +61,7 @@ impl ProcessRuntime {
         let mut child = child.map_err(|e| failed("start", &setup.program, &e))?;
         let (ended, ending) = watch::channel(None);
         *self.own.lock() = Some(ending);
-        // Goes on when this runtime is dropped: somebody has to wait for a child.
+        // Continues when this runtime is dropped: a child needs a parent that waits for it.
         tokio::spawn(async move {
             let code = child.wait().await.map_or(-1, code);
             tracing::debug!(code, "the server's process ended");
@@ -100,7 +100,7 @@ impl ProcessRuntime {
         Ok(())
     }
 
-    /// Says when the server ends, which the kernel tells us, and when it begins.
+    /// Notifies when the server ends, which the kernel reports, and when the server starts.
     pub(super) async fn watch_processes(&self, changed: &Notify) {
         loop {
             let mut began = std::pin::pin!(self.began.notified());

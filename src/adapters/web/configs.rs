@@ -26,7 +26,7 @@ const MAX_LINES: usize = 20_000;
 /// The most lines that are shown.
 const MAX_SHOWN: usize = 2_000;
 
-/// After so long a comparison may be coarse.
+/// The time limit of a comparison. After the limit the comparison is coarse.
 const COMPARED_WITHIN: Duration = Duration::from_millis(500);
 
 /// Names of options that are listed.
@@ -74,7 +74,7 @@ pub(super) struct File {
     pub(super) change: &'static str,
     /// Why no lines are shown, where that needs words.
     pub(super) note: &'static str,
-    /// Lines that differ, with those around them; `gap` between two slots.
+    /// Lines that differ, with those around them; `gap` between two places.
     pub(super) lines: Vec<Line>,
 }
 
@@ -106,7 +106,7 @@ pub(super) async fn difference(
     }
 }
 
-/// What differs, without what is secret.
+/// The differences between two configurations, without secrets.
 pub(super) fn compare(from: &ConfigFiles, to: &ConfigFiles) -> ConfigList {
     let names: BTreeSet<&String> = from.keys().chain(to.keys()).collect();
     let files = names.into_iter().map(|name| match (from.get(name), to.get(name)) {
@@ -116,7 +116,7 @@ pub(super) fn compare(from: &ConfigFiles, to: &ConfigFiles) -> ConfigList {
         (None, _) => file(name, "added"),
         (_, None) => file(name, "removed"),
     });
-    // No server is asked for what is shown here, so only plain files are compared by options.
+    // This page does not ask a server, so it compares only plain files by options.
     let expanded =
         |files: &ConfigFiles| files.get(MAIN_CONFIG).and_then(|f| Configuration::of_plain_text(f));
     let (old, new) = (expanded(from), expanded(to));
@@ -181,7 +181,7 @@ fn between(before: &[String], after: &[String]) -> Vec<Line> {
     lines
 }
 
-/// A new line; one that differs from one that is gone only in what is masked says so.
+/// A new line. The note says so where the line differs from a removed line only in a masked part.
 fn new_line(line: &String, gone: &BTreeMap<String, &String>) -> Line {
     let (mut text, masked) = shown(line);
     if masked && gone.get(&text).is_some_and(|before| *before != line) {

@@ -8,7 +8,7 @@ use super::{Shared, ask};
 use crate::domain::status::{Event, EventType};
 use crate::engine::KEPT_EVENTS;
 
-/// So many events are given at once.
+/// The maximum number of events in one response.
 const MAX_LIMIT: usize = 200;
 const DEFAULT_LIMIT: usize = 50;
 

@@ -21,10 +21,10 @@ use super::page_data::Listing;
 use super::serve::Connection;
 use crate::domain::status::Status;
 
-/// A word now and then, so that a page knows that it is still told everything.
+/// The interval of keep-alive messages, so that a page notices a lost connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// What changes within so long is told at once.
+/// The page gets all changes within this time in one message.
 const TOGETHER: Duration = Duration::from_millis(150);
 
 /// When a page that finds no place may try again, in seconds.

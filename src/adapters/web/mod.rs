@@ -1,10 +1,9 @@
-//! What the operator shows over HTTP, on loopback by default.
+//! What the operator serves over HTTP, on loopback by default.
 //!
-//! A page for people at `/`, and what it is made of under `/api`; beside it
-//! `/metrics`, `/livez`, `/readyz` and `/status` for programs. Everything is
-//! read only. [`PageData`] keeps what the engine tells; [`Access`] says who may
-//! read it; [`serve`] bounds how many do so at once and for how long, and keeps
-//! slots for `/livez`, `/readyz` and `/metrics`.
+//! A page at `/` with its data under `/api`, and `/metrics`, `/livez`, `/readyz` and `/status` for
+//! programs. All routes are read-only. [`PageData`] holds the data of the page, [`Access`] decides
+//! which clients may read, and [`serve`] limits the number and the duration of connections and
+//! reserves slots for `/livez`, `/readyz` and `/metrics`.
 
 mod access;
 mod configs;
@@ -45,7 +44,7 @@ const MAX_STREAMS: usize = 16;
 pub struct PageResources {
     /// The status as it is.
     pub status: watch::Receiver<Status>,
-    /// What else the engine tells.
+    /// The other data of the page.
     pub page_data: Arc<PageData>,
     /// The operator's memory: older events, configurations.
     pub store: Arc<dyn Store>,

@@ -11,7 +11,7 @@ use super::{Shared, refused};
 use crate::domain::model::Kind;
 use crate::domain::status::overview::{Object, ObjectState, Overview};
 
-/// So many objects are given at once.
+/// The maximum number of objects in one response.
 const MAX_LIMIT: usize = 200;
 const DEFAULT_LIMIT: usize = 50;
 
@@ -61,7 +61,7 @@ pub(super) async fn list(
         let listing = shared.page_data.listing.borrow();
         (listing.version, Arc::clone(&listing.overview))
     };
-    // Ten thousands of names are looked through.
+    // A search reads tens of thousands of names, so it runs on a blocking thread.
     let found = tokio::task::spawn_blocking(move || {
         serde_json::to_vec(&find(version, &overview, &question))
     });

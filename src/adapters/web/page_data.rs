@@ -1,4 +1,4 @@
-//! What the engine tells, as the page wants it.
+//! The data of the page, collected from the events of the engine.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,11 +15,11 @@ use crate::domain::plan::{Step, Summary};
 use crate::domain::status::overview::{ObjectState, Overview};
 use crate::engine::{EngineEvent, EventSink, RoundReport, StepResult};
 
-/// So many steps of a plan are shown, and as many refused deletions; of more,
-/// only how many.
+/// The maximum number of steps of a plan, and of refused deletions, on the page. The page shows
+/// only the number of further ones.
 const MAX_STEPS: usize = 200;
 
-/// Every object, and how many stand how.
+/// All objects, and the number of objects in each state.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Listing {
     /// Another number whenever something in it is different.
@@ -28,7 +28,7 @@ pub(super) struct Listing {
     pub(super) counts: BTreeMap<Kind, BTreeMap<ObjectState, usize>>,
 }
 
-/// Keeps the latest of everything for whoever looks.
+/// Holds the latest plan, audit and list of objects.
 pub struct PageData {
     pub(super) plan: watch::Sender<Arc<str>>,
     pub(super) audit: watch::Sender<Arc<str>>,
@@ -102,7 +102,7 @@ impl Shown<'_> {
 }
 
 impl PageData {
-    /// Takes up how every object stands.
+    /// Replaces the list of objects.
     pub(super) fn list(&self, overview: &Arc<Overview>) {
         self.listing.send_if_modified(|listing| {
             if listing.version > 0 && *listing.overview == **overview {
@@ -125,7 +125,7 @@ impl PageData {
         let ((then, before), after) = before.zip(usage)?;
         let seconds = now.duration_since(then).as_secs_f64();
         let spent = after.cpu_seconds - before.cpu_seconds;
-        // One that was started anew begins from zero.
+        // The counter of a restarted server begins at zero.
         (seconds >= 1.0 && spent >= 0.0).then(|| (spent / seconds * 1000.0).round() / 10.0)
     }
 
@@ -139,7 +139,7 @@ impl PageData {
             })
             .collect();
         let result = |step: &Step| results.get(&(step.kind, step.op, step.name.as_str())).copied();
-        // What is still to be done is of more interest than what was.
+        // Pending steps first: they matter more than finished steps.
         let mut steps: Vec<_> = plan.steps.iter().map(|step| (step, result(step))).collect();
         steps.sort_by_key(|(_, result)| match result {
             Some(StepResult::Failed(_)) => 0,

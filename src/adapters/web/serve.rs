@@ -27,12 +27,12 @@ use super::{PageResources, router};
 /// The most lines that the head of a request may have.
 const MAX_HEADERS: usize = 64;
 
-/// The largest head of a request, and the most of an answer that waits in our
-/// memory for its client.
+/// The maximum size of a request's head, and of the part of a response that waits in memory for its
+/// client.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 
-/// What the kernel keeps of an answer that its client does not read. It
-/// doubles the number.
+/// The size of the kernel's send buffer for a client that does not read. The kernel doubles the
+/// number.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 
 /// How long requests under way may go on once the operator ends.
@@ -61,10 +61,10 @@ pub(super) struct Limits {
     /// The head of a request has to be complete within this; also how long a
     /// connection may stay open without one.
     pub(super) head: Duration,
-    /// A client that takes nothing of its answer for so long is hung up on.
+    /// The time after which a client that reads nothing of its response is disconnected.
     pub(super) write: Duration,
-    /// How long a connection may live. It bounds a client that takes its
-    /// answer byte by byte.
+    /// The maximum lifetime of a connection. The limit disconnects a client that reads its response
+    /// byte by byte.
     pub(super) life: Duration,
     /// The same of a connection that follows events: its page opens it again.
     pub(super) following: Duration,
@@ -96,15 +96,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Lets the connection live as long as one may that follows what happens,
-    /// and tells how long that is.
+    /// Lets the connection live as long as an event stream may, and returns that time.
     pub(super) fn follow(&self) -> Duration {
         self.follows.store(true, Ordering::Relaxed);
         self.limits.following
     }
 }
 
-/// Serves until `stop` says so.
+/// Serves until `stop` becomes true.
 pub async fn serve(listener: TcpListener, resources: PageResources, stop: watch::Receiver<bool>) {
     serve_within(listener, resources, stop, Limits::default()).await;
 }
@@ -156,16 +155,17 @@ async fn serve_one(
 ) {
     let Connection { pool, ref follows, limits } = connection;
     let follows = Arc::clone(follows);
-    // Without it, megabytes of answers would wait in the kernel for each client that reads none.
+    // Without the limit, megabytes of responses wait in the kernel for each client that does not
+    // read.
     if let Err(error) =
         rustix::net::sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER_BYTES)
     {
         tracing::debug!(%error, "the size of a send buffer stays as it is");
     }
-    let routes = TowerToHyperService::new(router);
+    let handler = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(connection.clone());
-        routes.call(request)
+        handler.call(request)
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -198,8 +198,8 @@ async fn serve_one(
     let _ = timeout(LAST_REQUESTS, served).await;
 }
 
-/// Answers in a reserved place only what that is for, and closes a connection
-/// whose request has a body: nothing here reads one, and it may never end.
+/// Restricts a reserved slot to the paths in [`RESERVED_FOR`], and closes a connection whose
+/// request has a body: no handler reads a body, and a body may never end.
 pub(super) async fn limit_reserved_connections(
     Extension(connection): Extension<Connection>,
     request: Request,

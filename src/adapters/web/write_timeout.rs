@@ -1,4 +1,4 @@
-//! A connection that waits only so long for its client to take something.
+//! A connection with a time limit for writes.
 
 use std::io;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-/// A stream whose writes fail once its client took nothing for so long.
+/// A stream whose writes fail when the client has read nothing for `within`.
 pub(super) struct WriteTimeout {
     stream: TcpStream,
     within: Duration,

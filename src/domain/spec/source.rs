@@ -1,4 +1,4 @@
-//! The text of the files, and what of it may be shown.
+//! The text of the files, and the parts of the text that may be shown.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use super::mask::MASK;
 use super::problem::Position;
 use super::tree::Span;
 
-/// So much of a line is kept on either side of a mistake, in characters.
+/// The number of characters that are shown on either side of a mistake.
 const KEPT_CHARS: usize = 200;
 /// A longer line was not written for people, and is not shown to them.
 const MAX_LINE_BYTES: usize = 64 * 1024;
@@ -117,7 +117,7 @@ impl<'a> Sources<'a> {
             let is_marked = marked.contains(&byte);
             let is_hidden = hidden.iter().any(|range| range.contains(&byte));
             if is_marked && from.is_none() {
-                // Inside of a mask the whole of it is meant.
+                // A mark inside of a mask covers the whole mask.
                 let inside = if is_hidden && masking { MASK.len() } else { 0 };
                 from = Some(shown - inside);
                 length = inside;
@@ -161,8 +161,8 @@ impl<'a> Sources<'a> {
         hidden
     }
 
-    /// Whether a line is indented below a line with the key of a password, or
-    /// follows it, and so may be part of it.
+    /// Whether a line is indented below a line with the key of a password, or follows such a line,
+    /// and so may be a part of the password.
     fn below_password(&self, file: usize, start: usize, line: &str) -> bool {
         let indent = |line: &str| line.len() - line.trim_start().len();
         let mut limit = indent(line);

@@ -1,7 +1,6 @@
-//! Every account, group and room, and how it stands.
+//! All accounts, groups and rooms, each with its state.
 //!
-//! Pure. For people who look for one object; what is done about it is decided
-//! elsewhere.
+//! Pure. For people who search for an object; other modules decide what the operator does about it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +12,10 @@ use crate::domain::model::{Jid, Kind, ObjectKey, RoomJid};
 use crate::domain::observed::{ObservedState, Reading};
 use crate::domain::spec::{DesiredState, Group, OptionValue, Room, User, UserState};
 
-/// So many objects are listed; of more, only how many.
+/// The maximum number of objects in the list; further objects are only counted.
 const MAX_OBJECTS: usize = 50_000;
 
-/// How an object stands.
+/// The state of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ObjectState {
@@ -30,7 +29,7 @@ pub enum ObjectState {
     Waiting,
     /// It differs.
     Differs,
-    /// It is written as declared, and something of it has no effect on this server.
+    /// It is written as declared, but a part of it has no effect on this server.
     NotInForce,
     /// It cannot be read at the moment.
     Unknown,
@@ -50,11 +49,11 @@ pub struct Object {
     pub kind: Kind,
     /// Its full name.
     pub name: String,
-    /// How it stands.
+    /// Its state.
     pub state: ObjectState,
-    /// Why it stands so; empty where that needs no words.
+    /// Why it has this state; empty where the state explains itself.
     pub why: String,
-    /// What the file says of it, in a word or two: `banned`, a title.
+    /// A summary of its entry in the file: `banned`, a title.
     pub about: String,
     /// Since when it is owned, if it is.
     pub owned_since: Option<Timestamp>,
@@ -69,7 +68,7 @@ pub struct Overview {
     pub left_out: usize,
 }
 
-/// What is known of objects that do not stand as they should.
+/// The objects that are not as declared, each with its state and the reason.
 pub type Differences = BTreeMap<ObjectKey, (ObjectState, String)>;
 
 /// Lists everything that is declared, owned or on the server.
@@ -107,7 +106,7 @@ pub fn overview(
     Overview { objects: objects.collect(), left_out }
 }
 
-/// The objects that are declared, with what is declared of them, or are there.
+/// The objects that are declared, with a summary of the entry, or that exist on the server.
 #[derive(Default)]
 struct Seen {
     there: BTreeMap<ObjectKey, Option<String>>,

@@ -17,7 +17,7 @@ use super::entries::{Level, LogEntry, entries};
 pub struct Ending {
     /// Its exit code.
     pub exit_code: Option<i64>,
-    /// Whether the kernel killed it for want of memory.
+    /// Whether the kernel killed it because memory was exhausted.
     pub oom_killed: bool,
     /// Why it could not even be started, in its runtime's words.
     pub not_started: Option<String>,
@@ -26,8 +26,8 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// Whether somebody stopped it, as `docker stop` does: it ended by itself
-    /// without an error, or by the signal INT or TERM.
+    /// Whether the server was stopped from outside, as `docker stop` does: it ended without an
+    /// error, or by the signal INT or TERM.
     #[must_use]
     pub fn is_orderly(&self) -> bool {
         !self.oom_killed && matches!(self.exit_code, Some(0 | 130 | 143))
@@ -43,15 +43,15 @@ pub enum EndedWhile {
     Up,
 }
 
-/// Why it ended, in a word and a sentence.
+/// Why a server ended: a reason for programs and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cause {
-    /// One word for programs.
+    /// The reason, for programs.
     pub reason: String,
     /// A sentence for people, with the server's own last words.
     pub message: String,
-    /// What to do, where somebody has to do something first.
+    /// What to do, where a person has to act first.
     pub cure: Option<String>,
     /// Whether the configuration may be to blame. A taken port is not its fault.
     pub config: bool,
@@ -60,7 +60,7 @@ pub struct Cause {
 /// The longest quotation from a log.
 const MAX_QUOTED: usize = 300;
 
-/// How much of a quotation stands before what matters in it.
+/// The maximum number of characters of a quotation before the important part.
 const BEFORE_QUOTED: usize = 120;
 
 impl Cause {
@@ -129,7 +129,7 @@ impl Cause {
         of_signs(SIGNS, entry)
     }
 
-    /// It lives and did not answer for long.
+    /// The server lives and has not responded for a long time.
     #[must_use]
     pub fn unresponsive() -> Self {
         Self::plain("Unresponsive", "it did not answer, and did nothing")
@@ -141,14 +141,14 @@ impl Cause {
         Self::plain("Halted", "ejabberd was stopped while its process went on")
     }
 
-    /// It was started, and has neither answered nor worked for so long.
+    /// The server was started and has neither responded nor worked for `limit`.
     #[must_use]
     pub fn frozen(limit: Duration) -> Self {
         let message = format!("it started, and neither answered nor worked for {limit:?}");
         Self::plain("Frozen", message)
     }
 
-    /// It was started and did nothing for so long.
+    /// The server was started and has done nothing for `deadline`.
     #[must_use]
     pub fn stuck_start(deadline: Duration) -> Self {
         let message = format!("it started, and neither answered nor worked for {deadline:?}");
@@ -165,7 +165,7 @@ impl Cause {
         Self { reason: reason.to_owned(), message: message.into(), cure: None, config: false }
     }
 
-    /// Whether somebody has to mend something before a start can work.
+    /// Whether a person has to fix something before a start can work.
     #[must_use]
     pub fn needs_mending(&self) -> bool {
         Self::reasons_to_fix().any(|reason| reason == self.reason)
@@ -179,7 +179,7 @@ impl std::fmt::Display for Cause {
     }
 }
 
-/// The entries in which a cause is looked for.
+/// The log entries that may show the cause.
 struct Log {
     entries: Vec<LogEntry>,
 }
@@ -198,42 +198,42 @@ impl Log {
         self.entries.iter().filter(|entry| entry.is_error() || entry.level.is_none())
     }
 
-    /// The cause that the signs tell. The first entry that has a sign counts; entries
-    /// that state the reason precede entries that only repeat it.
+    /// The cause by the known signs. The first entry that has a sign counts; entries that state the
+    /// reason precede entries that only repeat the reason.
     fn known(&self) -> Option<Cause> {
         let telling = || self.candidates().filter(|entry| !is_harmless(entry));
         let own = telling().filter(|entry| !is_wrapper(entry));
         own.chain(telling()).find_map(|entry| of_signs(SIGNS, entry)).or_else(|| {
             let first = self.first_error()?;
             let weak = of_signs(WEAK_SIGNS, first);
-            // Where no error says the reason itself, any may hint at it.
+            // Where no error states the reason itself, any error may hint at the reason.
             let hints = is_wrapper(first).then(telling).into_iter().flatten();
             weak.or_else(|| hints.into_iter().find_map(|entry| of_signs(WEAK_SIGNS, entry)))
                 .or_else(|| of_signs(SIGNS, first))
         })
     }
 
-    /// The first error that says something, of a server that did not come up.
+    /// The first error with a reason, of a server that did not come up.
     fn first_error(&self) -> Option<&LogEntry> {
         let errors = || self.entries.iter().filter(|entry| entry.is_error());
         most_telling(&errors).or_else(|| errors().next())
     }
 
-    /// The last error that says something, of a server that was up.
+    /// The last error with a reason, of a server that was up.
     fn last_error(&self) -> Option<&LogEntry> {
         most_telling(&|| self.entries.iter().rev().filter(|entry| entry.is_error()))
     }
 
-    /// Whatever a server says that logs no error.
+    /// An entry of a server that logs no error.
     fn something(&self) -> Option<&LogEntry> {
         let mut others = self.entries.iter().filter(|entry| !is_harmless(entry));
-        // A VM that does not even boot says first why, and then how it is used.
+        // A VM that does not boot prints the reason first, and then its usage.
         let boots = self.entries.iter().any(|entry| entry.level.is_some());
         if boots { others.next_back() } else { others.next() }
     }
 }
 
-/// The first of `errors` that says the reason itself, else the first that repeats it.
+/// The first of `errors` that states the reason itself, else the first that repeats the reason.
 fn most_telling<'e, E>(errors: &impl Fn() -> E) -> Option<&'e LogEntry>
 where
     E: Iterator<Item = &'e LogEntry>,
@@ -257,7 +257,7 @@ impl Sign {
         Some(Cause {
             reason: self.reason.to_owned(),
             message: match self.reason {
-                // What is wrapped around this one says nothing to anybody.
+                // The text around this sign contains no further information.
                 "DiskFull" => "no space is left on its disk".to_owned(),
                 _ => quoted(entry, self.parts.last().copied()),
             },
@@ -278,7 +278,7 @@ fn is_harmless(entry: &LogEntry) -> bool {
         || HARMLESS_PARTS.iter().any(|parts| parts.iter().all(|part| text.contains(part)))
 }
 
-/// What an entry says, on one line; bounded, around `part`.
+/// The text of an entry on one line; bounded, around `part`.
 pub(super) fn quoted(entry: &LogEntry, part: Option<&str>) -> String {
     let text = reason_in(&entry.text);
     let text = text.as_deref().unwrap_or(&entry.text);
@@ -302,7 +302,7 @@ fn sentence(text: &str) -> Option<&str> {
     (!sentence.contains('"')).then(|| sentence.trim())
 }
 
-/// What stands around a sentence that says why.
+/// The text around a sentence with the reason.
 const STARTING: &str = "Failed to start ejabberd application: ";
 
 /// Where the reports of Erlang and Elixir have the reason, and what follows it.
@@ -358,7 +358,7 @@ fn bounded(text: &str) -> String {
     text.chars().take(MAX_QUOTED).chain(['…']).collect()
 }
 
-/// What a text says that may be an entry of a log; bounded.
+/// The message of a text that may be a log entry; bounded.
 fn words_of(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     entries(&lines).first().map_or_else(String::new, LogEntry::words)

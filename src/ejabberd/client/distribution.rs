@@ -35,7 +35,7 @@ impl EjabberdClient {
                 }
                 _ => Err(super::responses::refused(NAME, &Value::Tuple(parts))),
             },
-            // epmd answers, and does not know the node.
+            // epmd responds, and does not know the node.
             Value::Atom(word) if word == "noport" => Ok(None),
             response => Err(super::responses::refused(NAME, &response)),
         }

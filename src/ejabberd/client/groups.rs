@@ -15,12 +15,12 @@ use crate::domain::observed::ObservedGroup;
 
 const MODULE: &str = "mod_shared_roster";
 
-/// The members that stand for everybody; they are options, not members.
+/// The members that mean all accounts. They are options of the group, not members.
 const EVERYBODY: [(&str, &str); 2] = [("all_users", "@all@"), ("online_users", "@online@")];
 
 /// A group with all that is in it.
 pub struct WholeGroup {
-    /// What can be declared of it.
+    /// The part of the group that can be declared.
     pub group: ObservedGroup,
     /// Which of `@all@` and `@online@` are in it.
     pub everybody: Vec<&'static str>,
@@ -34,7 +34,7 @@ impl EjabberdClient {
     pub async fn groups(&self, host: &Vhost) -> Result<BTreeSet<Localpart>> {
         let names = self.group_names(host).await?;
         if names.is_none() {
-            // It says what to do about it.
+            // The error says what to do.
             self.needs_module(host, "srg_list", MODULE).await?;
         }
         Ok(names.iter().flatten().filter_map(|name| group_name(name)).collect())

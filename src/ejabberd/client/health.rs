@@ -1,4 +1,4 @@
-//! Questions of whoever looks for a fault. Nothing here changes anything.
+//! Queries for the diagnosis of a fault. These queries change nothing.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ impl EjabberdClient {
         self.control.call(Call::function(module, function, args), self.deadline).await
     }
 
-    /// The HTTP status with which a listener answers. Asked from where the server runs.
+    /// The HTTP status of a listener's response. The request comes from the server's host.
     pub async fn http_status(
         &self,
         listener: &AnyListener,

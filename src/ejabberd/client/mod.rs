@@ -1,5 +1,5 @@
-//! The server's commands, typed. The only place that knows their names,
-//! argument orders, answers and traps.
+//! The server's commands, typed. Only this module knows the names, the order of arguments, the
+//! responses and the traps of the commands.
 
 mod accounts;
 mod affiliations;
@@ -41,10 +41,10 @@ pub use stored_rooms::WholeRoom;
 /// may be busy, and a list of 100,000 accounts takes seconds.
 const DEADLINE: Duration = Duration::from_secs(15);
 
-/// How long the server may take to stop in good order.
+/// How long the server may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Erlang's word for an address that its host does not have.
+/// Erlang's name for an address that the host does not have.
 const NO_SUCH_ADDRESS: &str = "eaddrnotavail";
 
 /// The refusal of a login that would have put the password into the server's log.
@@ -77,7 +77,7 @@ pub struct EjabberdClient {
     registering: Arc<Mutex<Option<bool>>>,
 }
 
-/// What is said of a host that the server does not know.
+/// The message about a host that the server does not know.
 fn not_served(host: &Vhost) -> String {
     format!(
         "the server does not serve {host}: correct the name in the file, or add it to `hosts` in \
@@ -198,14 +198,14 @@ impl EjabberdClient {
         }
     }
 
-    /// The kernel's tables of TCP sockets in the server's network, as
-    /// `/proc/net/tcp` and `tcp6` print them. Needs no answer of the server.
+    /// The kernel's tables of TCP sockets in the server's network, as `/proc/net/tcp` and `tcp6`
+    /// print them. Works without a response of the server.
     pub async fn tcp_tables(&self) -> Result<String> {
         self.kernel_file("tables").await
     }
 
-    /// `/proc/self/status` of a process of the server's user. Needs no answer of
-    /// the server.
+    /// `/proc/self/status` of a process of the server's user. Works without a response of the
+    /// server.
     pub async fn process_status(&self) -> Result<String> {
         self.kernel_file("status").await
     }
@@ -217,8 +217,8 @@ impl EjabberdClient {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Writes a backup of the whole database beside it, and answers where. The
-    /// one from before is overwritten: it is there to be gone back to by hand.
+    /// Writes a backup of the whole database beside the database, and returns the path. Overwrites
+    /// the backup before. An administrator can restore the backup by hand.
     pub async fn back_up(&self) -> Result<String> {
         const NAME: &str = "backup";
         let directory = self.database_directory().await?;
@@ -236,8 +236,8 @@ impl EjabberdClient {
         response.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
     }
 
-    /// Stops ejabberd and its database in good order; the node stays. What
-    /// stops the process afterwards finds nothing left to lose.
+    /// Stops ejabberd and its database; the node keeps running. A later stop of the process then
+    /// loses no data.
     pub async fn stop(&self) -> Result<()> {
         for (module, function, args) in
             [("application", "stop", vec![Arg::Atom("ejabberd")]), ("mnesia", "stop", Vec::new())]
@@ -264,7 +264,7 @@ impl EjabberdClient {
         let call = Call::Inside { function: NAME, args: Vec::new() };
         let response = self.control.call(call, self.deadline).await?;
         let printed = response.into_bytes().ok_or(ControlError::Malformed(NAME))?;
-        // The session answers with JSON, `ejabberdctl` with what `dump_config` writes.
+        // The session responds with JSON, `ejabberdctl` with the output of `dump_config`.
         let read = match printed.first() {
             Some(b'{') => Configuration::from_json(&printed),
             _ => Configuration::from_dump(&printed),

@@ -1,4 +1,4 @@
-//! Reading answers.
+//! Reads responses.
 
 use super::{ControlError, Result, Value};
 
@@ -15,7 +15,7 @@ pub(super) fn number(command: &'static str, response: &Value) -> Result<i64> {
     }
 }
 
-/// Whether `word` stands anywhere in a refusal.
+/// Whether a refusal contains `word`.
 pub(super) fn says(response: &Value, word: &str) -> bool {
     match response {
         Value::Atom(text) | Value::Text(text) => text.contains(word),
@@ -24,7 +24,7 @@ pub(super) fn says(response: &Value, word: &str) -> bool {
     }
 }
 
-/// A refusal in ejabberd's words. Answers repeat names, never passwords.
+/// A refusal with ejabberd's message. Responses contain names, never passwords.
 pub(super) fn refused(command: &'static str, response: &Value) -> ControlError {
     fn collect(response: &Value, words: &mut Vec<String>) {
         match response {

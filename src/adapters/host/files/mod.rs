@@ -11,7 +11,7 @@
 //! - Nothing is written through a link at the end of a path, also not through a link of root's.
 //! - A file is written only in a directory that nobody else may write to, as a draft with a
 //!   random name and mode 0600 that is then renamed. The one exception is a file that
-//!   is mounted alone and must keep its inode: it is written in resolved, if it is a regular
+//!   is mounted alone and must keep its inode: it is written in place, if it is a regular
 //!   file with one name.
 //! - Nothing is opened that could block: a pipe, a device or a socket is refused.
 
@@ -68,7 +68,7 @@ pub fn read(path: &Path, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
 pub fn open(path: &Path) -> io::Result<File> {
     let resolved = ResolvedFile::find(path)?;
     let file = resolved.open(OFlags::RDONLY)?;
-    // Somebody may have given a file of root's a second name in a directory of his own.
+    // Another account may have created a second name of a file of root in its own directory.
     if !resolved.is_trusted() && file.metadata()?.nlink() > 1 {
         return Err(denied("it has several names, one of them in a directory of others"));
     }
@@ -123,8 +123,8 @@ pub fn open_in_place(path: &Path) -> io::Result<File> {
 /// How the name of a draft begins; sixteen digits follow.
 const DRAFT: &str = ".ejabberd-operator-";
 
-/// Removes what an operator that was killed has left: it may hold a password. Nobody
-/// else writes to this directory.
+/// Removes the drafts that a killed operator left: a draft may hold a password. No other account
+/// writes to this directory.
 fn remove_drafts(directory: &OwnedFd) {
     let Ok(entries) = Dir::read_from(directory) else { return };
     for entry in entries.flatten() {

@@ -56,7 +56,7 @@ fn a_file_of_others_is_read_and_no_link_of_theirs_is_followed() {
     assert!(read(&theirs.join("hard"), 100).is_err());
     assert!(write_in_place(&theirs.join("hard"), b"evil").is_err());
     assert_eq!(fs::read(directory.path().join("secret")).unwrap(), b"ours");
-    // What is their own may be written in resolved.
+    // What is their own may be written in place.
     write_in_place(&theirs.join("file"), b"new").unwrap();
     assert_eq!(fs::read(theirs.join("file")).unwrap(), b"new");
 }

@@ -27,7 +27,7 @@ fn is_ours(stat: &Stat) -> bool {
     stat.st_uid == 0 || stat.st_uid == rustix::process::geteuid().as_raw()
 }
 
-/// Whether nobody else can change what is in a directory.
+/// Whether no other account can change the content of a directory.
 fn is_closed(stat: &Stat) -> bool {
     is_ours(stat) && stat.st_mode & 0o022 == 0
 }
@@ -37,11 +37,12 @@ fn is_sticky(stat: &Stat) -> bool {
     is_ours(stat) && stat.st_mode & 0o1000 != 0
 }
 
-/// Whether nobody else can change what is in the directory at `path`, or put another in
-/// its resolved.
+/// Whether no other account can change the content of the directory at `path`, or replace the
+/// directory.
 ///
 /// # Errors
-/// As the system says.
+///
+/// As the system reports.
 pub fn trusted_directory(path: &Path) -> io::Result<bool> {
     ResolvedFile::find(&path.join(".x")).map(|resolved| resolved.trusted)
 }
@@ -202,7 +203,7 @@ impl Walk {
         let directory = openat(self.here(), name, flags, Mode::empty())?;
         let stat = fstat(&directory)?;
         let above = self.last()?;
-        // In a sticky directory nobody can exchange what is ours.
+        // In a sticky directory no other account can replace a file of ours.
         let sure =
             above.sure && (is_closed(&above.stat) || (is_sticky(&above.stat) && is_ours(&stat)));
         self.0.push(Step { directory, stat, sure });

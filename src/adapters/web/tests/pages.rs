@@ -131,7 +131,7 @@ async fn without_a_token_only_names_of_this_host_are_served() {
     let (code, _) = server.get("http://evil.example/status", "Host: localhost\r\n").await;
     assert_eq!(code, 421, "the name in the target counts too");
     let (code, _) = server.get("/api/live", "Sec-Fetch-Site: cross-site\r\n").await;
-    assert_eq!(code, 403, "another site's page may not take the slots of ours");
+    assert_eq!(code, 403, "another site's page may not take the slots of our page");
 }
 
 #[tokio::test]

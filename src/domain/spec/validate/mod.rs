@@ -40,20 +40,19 @@ pub const MAX_FILE_BYTES: usize = 16 * 1024 * 1024;
 pub struct Validated {
     /// What it asks for.
     pub desired: DesiredState,
-    /// What somebody should look at.
+    /// What needs attention.
     pub warnings: Vec<Problem>,
 }
 
 /// What every part of the validation needs.
 struct Scope<'r, 'a> {
     report: &'r mut Report<'a>,
-    /// The default vhost; a stand-in if the file has no valid one.
+    /// The default vhost; a placeholder if the file has no valid vhost.
     home: Vhost,
-    /// All our vhosts; `None` if they are not all known, so that nothing can be
-    /// said of a name on another host.
+    /// All our vhosts; `None` if not all are known. Then names on other hosts cannot be checked.
     hosts: Option<BTreeSet<Vhost>>,
-    /// Some users were left out because of mistakes, so that nothing can be said
-    /// of a name that is not among the others.
+    /// Whether users were left out because of mistakes. Then names that are not among the others
+    /// cannot be checked.
     some_users: bool,
     /// The same of groups.
     some_groups: bool,
@@ -80,7 +79,7 @@ impl Scope<'_, '_> {
 /// Reads and checks the files of one desired state, merged in their order.
 ///
 /// On failure both errors and warnings are returned, in the order of their
-/// known_hosts; at least one is an error.
+/// positions; at least one is an error.
 pub fn validate(files: &[SourceFile]) -> Result<Validated, Vec<Problem>> {
     let total: usize = files.iter().map(|file| file.text.len()).sum();
     if total > MAX_FILE_BYTES {
@@ -103,8 +102,8 @@ pub fn validate(files: &[SourceFile]) -> Result<Validated, Vec<Problem>> {
     }
 }
 
-/// The files as one tree; `None` if one of them is no YAML: what the others lack
-/// could stand in it.
+/// The files as one tree; `None` if one of the files is not YAML, because that file could hold what
+/// the others lack.
 fn read(files: &[SourceFile], report: &mut Report<'_>) -> Option<Node> {
     let mut nodes = 0;
     let trees: Vec<_> = files
@@ -255,7 +254,7 @@ fn known_hosts(
     }
 }
 
-/// Checks what the file says of itself, and that the required parts are there.
+/// Checks the header of the file, and that the required parts exist.
 fn header(root: &Node, document: &document::Document, report: &mut Report<'_>) {
     let mut expect = |key: &str, value: Option<&str>, known: &str| match (value, root.get(key)) {
         (Some(value), Some(node)) if value != known => {
@@ -365,7 +364,7 @@ fn empty_kinds(root: &Node, scope: &mut Scope<'_, '_>) {
     }
 }
 
-/// Elements of a list that was decoded: their known_hosts, if they can be told.
+/// The positions of the elements of a decoded list, if they are known.
 fn spans(node: Option<&Node>, count: usize) -> impl Iterator<Item = Option<Span>> {
     // Elements that could not be decoded are gone; then the list as a whole has to do.
     let items = node.map(Node::items).unwrap_or_default();

@@ -14,7 +14,7 @@ use crate::domain::spec::tree::{Node, Span};
 /// 23.01, 24.12 and 26.07).
 const MAX_PASSWORD_BYTES: usize = 1023;
 
-/// Checks a password that stands in the file. Nothing of it gets into a message.
+/// Checks a password in the file itself. No message contains a part of the password.
 pub(super) fn inline(
     secret: Secret,
     span: Span,

@@ -1,5 +1,5 @@
-//! How things are, in one sentence: what is wrong, since when, and what the
-//! operator does about it.
+//! The state of the server in one sentence: what is wrong, since when, and what the operator does
+//! about it.
 
 #[cfg(test)]
 mod tests;
@@ -17,11 +17,11 @@ pub enum Tone {
     Good,
     /// Being put right.
     Busy,
-    /// Somebody should look at it some time.
+    /// Needs attention some time.
     Warning,
-    /// Somebody should look at it now.
+    /// Needs attention now.
     Bad,
-    /// Nobody knows.
+    /// Not known.
     Unknown,
 }
 
@@ -50,7 +50,7 @@ impl Headline {
         Self { tone, what, since: None, why: String::new(), doing, at: None, also: Vec::new() }
     }
 
-    /// With what a condition says.
+    /// Adds the reason and the time of a condition.
     fn of(self, status: &Status, kind: ConditionType) -> Self {
         let Some(condition) = status.get(kind) else { return self };
         let since = Some(condition.last_transition_time);
@@ -59,7 +59,7 @@ impl Headline {
 }
 
 impl Status {
-    /// What matters most: looks at everything, the worst first.
+    /// The headline: the worst finding first.
     #[must_use]
     pub fn headline(&self) -> Headline {
         headline(self)
@@ -102,7 +102,7 @@ fn reason(status: &Status, kind: ConditionType) -> Option<&Reason> {
     status.get(kind).map(|condition| &condition.reason)
 }
 
-/// What a command says that finds nobody to ask.
+/// The headline of a command that finds no running operator.
 fn operator(status: &Status) -> Option<Headline> {
     (reason(status, ConditionType::Ready) == Some(&Reason::OperatorNotRunning)).then(|| {
         let what = "No operator runs";
@@ -224,7 +224,7 @@ fn configuration(status: &Status) -> Option<Headline> {
             "The new configuration was taken back",
             "it is tried again when it changes, or by `ejabberd-operator retry`",
         ),
-        // A server that is down is the reason, and was told already.
+        // The server is down, which is the reason and another headline.
         _ if !status.server.up => return None,
         _ => Headline::new(Tone::Busy, "The configuration is not in force yet", ""),
     };
@@ -236,7 +236,7 @@ fn deletions(status: &Status) -> Option<Headline> {
     let what = blocked.counted();
     let headline = Headline::new(Tone::Warning, what, "waits for your approval, below");
     let headline = headline.of(status, ConditionType::Stalled);
-    // How to approve them is said where they are listed.
+    // The list of the deletions explains how to approve them.
     let why = blocked.reason.split("; approve the digest").next().unwrap_or_default();
     Some(Headline { why: why.to_owned(), ..headline })
 }

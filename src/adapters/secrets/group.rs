@@ -14,7 +14,8 @@ use tokio::time::{Duration, sleep};
 /// The groups that run now, for [`end_all`].
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
-/// How often a program is looked at on a kernel before 5.3, which cannot tell of its end.
+/// How often the operator checks a program on a kernel before 5.3, which cannot report the end of a
+/// program.
 const POLL: Duration = Duration::from_millis(20);
 
 /// The process group of a program that leads it. Killed when dropped.
@@ -38,8 +39,8 @@ impl Group {
         Self { leader, end }
     }
 
-    /// Ends when the leader does, without waiting for it: until somebody does,
-    /// its number, and so that of the group, stays its own. Cancel-safe.
+    /// Returns when the leader ends, and does not reap the leader: until then no other process and
+    /// no other group can get its number. Cancel-safe.
     pub(super) async fn leader_ended(&self) {
         if let Some(end) = &self.end {
             // It fails only when the runtime ends, and everything with it.
@@ -58,7 +59,7 @@ impl Group {
     pub(super) fn end(&mut self) {
         let Some(leader) = self.leader.take() else { return };
         running(|groups| groups.retain(|group| *group != leader));
-        // Nobody may be left, or somebody of another user.
+        // The group may be empty, or its processes may belong to another user.
         let _ = kill_process_group(leader, Signal::KILL);
     }
 }

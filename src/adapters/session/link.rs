@@ -1,4 +1,4 @@
-//! One open session: frames out, frames in, and who waits for which answer.
+//! One open session: writes calls, reads responses, and passes each response to its caller.
 
 use std::collections::HashMap;
 use std::io;
@@ -27,7 +27,7 @@ const MAX_BATCH: usize = 64;
 /// How long a write may take before the pipe counts as stuck.
 const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 
-/// The calls that wait for an answer, by number.
+/// The calls that wait for a response, by number.
 type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Outcome>>>>;
 
 /// An encoded call. It may hold passwords.
@@ -46,7 +46,7 @@ const MAX_PREAMBLE_BYTES: usize = 16 << 10;
 pub(super) struct Link {
     calls: mpsc::Sender<Encoded>,
     waiting: Waiting,
-    /// The number of the next call, and so how many answers there can be.
+    /// The number of the next call, which bounds the number of responses.
     next: Arc<AtomicU64>,
     /// Asked for by the first call that needs it.
     version: OnceCell<ServerVersion>,
@@ -55,9 +55,8 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Takes over the pipes of a fresh far end, and waits until its VM is up.
-    /// Whether the server answers it is another matter: the far end can look
-    /// at the server's ports all the same.
+    /// Takes the pipes of a new far end, and waits until its VM is up. Does not wait for the
+    /// server: the far end can observe the server's ports without the server.
     pub(super) async fn open(spawned: Spawned) -> Result<Self, ControlError> {
         // Twice the window: the semaphore above keeps the queue from ever filling.
         let (calls, queue) = mpsc::channel(128);
@@ -170,8 +169,8 @@ impl Drop for PendingCall<'_> {
     }
 }
 
-/// Marks a session as ended when dropped: every caller that waits for an answer gets
-/// an outage, and the next call opens a new session. A task that panics drops it too.
+/// Marks a session as ended when dropped: every waiting caller gets an outage, and the next call
+/// opens a new session. Also dropped by a task that panics.
 struct Ending {
     waiting: Waiting,
     closed: watch::Sender<bool>,
@@ -230,12 +229,12 @@ struct Responses<'l, R> {
     waiting: &'l Waiting,
     /// How many calls were made, which are numbered from 0.
     calls: &'l AtomicU64,
-    /// How many answers came.
+    /// The number of responses so far.
     received: u64,
 }
 
 impl<R: AsyncRead + Unpin> Responses<'_, R> {
-    /// Waits until the far end is up, then reads its answers.
+    /// Waits until the far end is up, and then reads its responses.
     async fn read(mut self, complaints: &Complaints, is_up: oneshot::Sender<()>) -> io::Result<()> {
         let mut preamble = Vec::new();
         while !preamble.ends_with(READY) {
@@ -247,7 +246,7 @@ impl<R: AsyncRead + Unpin> Responses<'_, R> {
                 }
             }
         }
-        // Nobody waits any more where opening took too long.
+        // The caller has stopped waiting where opening took too long.
         let _ = is_up.send(());
         loop {
             let frame = self.frame().await?;
@@ -283,7 +282,7 @@ impl<R: AsyncRead + Unpin> Responses<'_, R> {
                 return Err(invalid("an answer to a call that was not made".to_owned()));
             }
             if let Some(response) = waiting.remove(&id) {
-                // Nobody listens any more after a deadline.
+                // The caller has stopped waiting after its deadline.
                 let _ = response.send(outcome);
             }
         }

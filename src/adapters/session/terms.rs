@@ -1,4 +1,4 @@
-//! Calls and answers as Erlang terms.
+//! Calls and responses as Erlang terms.
 
 use super::etf::{TooLong, Writer};
 use crate::domain::model::ApiVersion;
@@ -8,7 +8,7 @@ use crate::ejabberd::{Arg, Call, Value};
 /// program there sends at most 1,000 bytes.
 const MAX_REASON_CHARS: usize = 1000;
 
-/// What the far end says of one call.
+/// The far end's message about one call.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Outcome {
     /// It returned.
@@ -17,7 +17,7 @@ pub(super) enum Outcome {
     Thrown { tag: String, text: String },
     /// It crashed, and where.
     Crashed { tag: String, place: String },
-    /// The node could not be asked, or did not answer in time.
+    /// The node could not be asked, or did not respond in time.
     Unreachable(String),
 }
 

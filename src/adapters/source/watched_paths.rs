@@ -1,4 +1,4 @@
-//! Which names in which directories decide what is read at a path.
+//! The names in directories on which the content of a path depends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};

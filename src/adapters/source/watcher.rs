@@ -1,4 +1,4 @@
-//! Notices changes in directories. Events only ever say "look again".
+//! Notices changes in directories. An event only means that the files must be read again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
@@ -13,8 +13,7 @@ use tokio::sync::watch;
 
 use super::watched_paths::WatchedPaths;
 
-/// How often the way to the files is walked anew because it changed while we
-/// were about to watch it.
+/// How often the walk to the files is repeated because a directory changed before its watch began.
 const MAX_WALKS: usize = 5;
 
 /// A directory as it was when it began to be watched: device and inode. The
@@ -69,7 +68,7 @@ impl Watcher {
         watcher
     }
 
-    /// Replaces what is watched beside the source; takes effect with the next refresh.
+    /// Replaces the further watched paths. Takes effect with the next refresh.
     pub(super) fn also(&self, others: Vec<PathBuf>) {
         *self.others.lock() = others;
     }
@@ -88,7 +87,7 @@ impl Watcher {
         }
     }
 
-    /// Walks the way to every file anew and watches what it leads through.
+    /// Walks to every file again and watches the directories on the way.
     pub(super) fn refresh(&self) {
         let mut watched = self.watched.lock();
         let Some(watched) = watched.as_mut() else { return };
@@ -125,7 +124,7 @@ impl Watcher {
             let keep = wanted.get(directory) == Some(identity) && !doubtful.contains(directory);
             if !keep {
                 settled = false;
-                // An error says that the watch ended with the directory.
+                // An error means that the watch ended with the directory.
                 let _ = backend.unwatch(directory);
             }
             keep
@@ -170,7 +169,7 @@ impl Noticed {
         let matters = match event {
             Ok(event) if event.need_rescan() => true,
             Ok(event) => changes(event.kind) && self.concerns(&event),
-            // It is not known what was missed.
+            // The watcher does not know which events it missed.
             Err(_) => true,
         };
         if matters {

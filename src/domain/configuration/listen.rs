@@ -8,7 +8,7 @@ use super::{Configuration, Value};
 /// One entry of `listen`. `Debug` shows no option: one can be a password.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Listener<'c> {
-    /// What answers there: `ejabberd_c2s`, `ejabberd_http`, ….
+    /// The module that serves the port: `ejabberd_c2s`, `ejabberd_http`, ….
     pub module: &'c str,
     /// Where.
     pub address: ListenAddress<'c>,
@@ -37,7 +37,7 @@ pub enum Transport {
 }
 
 impl Configuration {
-    /// The entries of `listen`, in their order. An error says which one is not understood.
+    /// The entries of `listen`, in their order. An error names the entry that is not understood.
     pub fn listeners(&self) -> Result<Vec<Listener<'_>>, String> {
         let entries = match self.get("listen") {
             None | Some(Value::Null) => return Ok(Vec::new()),
@@ -122,7 +122,7 @@ impl<'c> Listener<'c> {
         self.is_on("use_proxy_protocol")
     }
 
-    /// What answers below which path, for HTTP. `None` if that is not a mapping of paths to
+    /// The module of each path, for HTTP. `None` if the option is not a mapping of paths to
     /// modules.
     #[must_use]
     pub fn handlers(&self) -> Option<Vec<(&'c str, &'c str)>> {

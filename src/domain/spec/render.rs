@@ -1,11 +1,11 @@
-//! How a problem looks.
+//! The text of a problem.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use super::problem::{Position, Problem, Severity};
 
-/// So much of a source line is shown, in columns.
+/// The maximum width of a source line, in columns.
 const SHOWN_COLUMNS: usize = 100;
 
 impl fmt::Display for Problem {
@@ -42,14 +42,13 @@ fn write_source(f: &mut fmt::Formatter<'_>, position: &Position) -> fmt::Result 
     write!(f, "{gutter} | {}{}", " ".repeat(from), "^".repeat(length))
 }
 
-/// The part of the line that fits, with the column and the width of what is
-/// underlined in it.
+/// The part of the line that fits, with the column and the width of the underlined part.
 fn window(position: &Position) -> (String, usize, usize) {
     let cells: Vec<String> = position.source_line.chars().map(shown_char).collect();
     let widths: Vec<usize> = cells.iter().map(|cell| cell.chars().count()).collect();
     let mark = position.underline_from.min(cells.len());
     let total: usize = widths.iter().sum();
-    // What stands before the mistake explains it more often than what follows.
+    // The text before a mistake explains the mistake better than the text after it.
     let before: usize = widths.iter().take(mark).sum();
     let skip = if total <= SHOWN_COLUMNS { 0 } else { before.saturating_sub(SHOWN_COLUMNS / 2) };
 

@@ -53,8 +53,8 @@ impl EjabberdClient {
         number("stats_host", &self.command("stats_host", Shape::Text, args).await?)
     }
 
-    /// Sends a headline to everybody who is connected to `host`; at most ten
-    /// thousand. Answers to how many.
+    /// Sends a headline to all accounts that are connected to `host`; at most ten thousand. Returns
+    /// their number.
     pub async fn tell_connected(&self, host: &Vhost, text: &str) -> Result<usize> {
         const MOST: usize = 10_000;
         let response =
@@ -69,8 +69,8 @@ impl EjabberdClient {
         Ok(told)
     }
 
-    /// Whether `password` is that of the account. Asking for an account that
-    /// does not exist answers no.
+    /// Whether `password` is the password of the account. `false` for an account that does not
+    /// exist.
     pub async fn password_is(&self, jid: &Jid, password: &Secret) -> Result<bool> {
         let mut args = account(jid);
         args.push(password.into());
@@ -113,8 +113,8 @@ impl EjabberdClient {
         Ok(one_by_one.then_some(turn))
     }
 
-    /// Sets a password. Whether the account exists is asked first, so that the error
-    /// says so on every version.
+    /// Sets a password. Checks first whether the account exists, so that the error is the same on
+    /// every version.
     pub async fn change_password(&self, jid: &Jid, password: &Secret) -> Result<()> {
         if !self.account_exists(jid).await? {
             return Err(ControlError::Refused {
@@ -128,8 +128,8 @@ impl EjabberdClient {
         if response.is_ok() { Ok(()) } else { Err(refused("change_password", &response)) }
     }
 
-    /// Deletes an account. `false`: there was none. That is asked first,
-    /// because deleting one that is absent spoils the server's statistics.
+    /// Deletes an account. Returns `false` if the account does not exist. Checks that first,
+    /// because deleting an absent account damages the server's statistics.
     pub async fn unregister(&self, jid: &Jid) -> Result<bool> {
         if !self.account_exists(jid).await? {
             return Ok(false);

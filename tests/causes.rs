@@ -11,7 +11,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use ejabberd_operator::domain::supervision::{Cause, Ending};
+use ejabberd_operator::domain::supervision::{Cause, EndedWhile, Ending};
 
 /// The logs, and what follows from each.
 const LOGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/causes");
@@ -43,7 +43,7 @@ fn a_failed_start_is_explained_by_its_first_telling_error() {
     let mut text = "# What follows from each log; UPDATE_GOLDEN=1 rewrites this file.\n".to_owned();
     for (name, exit_code, log) in logs() {
         let ending = Ending { exit_code: Some(exit_code), log, ..Ending::default() };
-        let Cause { reason, message, cure, config } = Cause::of(&ending, false);
+        let Cause { reason, message, cure, config } = Cause::of(&ending, EndedWhile::Starting);
         let blamed = if config { ", for its configuration" } else { "" };
         writeln!(text, "\n{name}: {reason}{blamed}\n  {message}").unwrap();
         cure.iter().for_each(|cure| writeln!(text, "  -> {cure}").unwrap());

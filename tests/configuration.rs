@@ -62,7 +62,9 @@ fn answers(config: &Configuration) -> String {
     let listeners = config.listeners().unwrap();
     let listeners: Vec<String> = listeners
         .iter()
-        .map(|l| format!("{l} {:?} {}", l.place, if l.is_on("starttls") { "starttls" } else { "" }))
+        .map(|l| {
+            format!("{l} {:?} {}", l.address, if l.is_on("starttls") { "starttls" } else { "" })
+        })
         .collect();
     let hosts = config.hosts();
     let of_hosts: Vec<String> = hosts

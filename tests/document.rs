@@ -288,7 +288,7 @@ fn carriage_returns_and_a_byte_order_mark_do_not_matter() {
     let (here, there) = (validate(&one(COMPLETE)).unwrap(), validate(&one(&windows)).unwrap());
     assert_eq!(here.desired.users, there.desired.users);
     let lines = |problems: &[Problem]| -> Vec<usize> {
-        problems.iter().map(|problem| problem.place.as_ref().unwrap().line).collect()
+        problems.iter().map(|problem| problem.position.as_ref().unwrap().line).collect()
     };
     assert_eq!(lines(&here.warnings), lines(&there.warnings));
 }

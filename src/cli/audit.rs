@@ -6,11 +6,11 @@ use serde_json::json;
 
 use super::args::Format;
 use super::connect::Connectors;
-use super::empty::EmptyStore;
+use super::empty_store::EmptyStore;
 use super::output::paint;
-use super::session::{Place, engine};
+use super::session::{Paths, engine};
 use super::table::{Cell, Page, Table};
-use super::terminal::Ink;
+use super::terminal::{BOLD, GREEN, RED, YELLOW};
 use super::verdict::mark;
 use super::{Exit, Outcome, output};
 use crate::adapters::metrics::Metrics;
@@ -24,8 +24,8 @@ const NOT_ALL_HOLD: u8 = 2;
 
 /// Judges the server by the security checklist. Changes nothing, and does not use the state
 /// directory.
-pub(super) async fn audit(place: &Place, format: Format) -> Outcome {
-    let desired = place.desired().await?;
+pub(super) async fn audit(paths: &Paths, format: Format) -> Outcome {
+    let desired = paths.desired().await?;
     let store: Arc<dyn Store> = Arc::new(EmptyStore);
     let metrics = Arc::new(Metrics::new()?);
     let engine =
@@ -57,7 +57,7 @@ fn text(desired: &DesiredState, evidence: &Evidence, findings: &[Finding], page:
         .version
         .known()
         .map_or_else(String::new, |version| format!(", ejabberd {version}"));
-    let mut text = format!("{}{version}\n\n", paint(&desired.name, Ink::Bold));
+    let mut text = format!("{}{version}\n\n", paint(&desired.name, BOLD));
     let mut items = Table::new(2, 2);
     for Finding { check, topic, verdict, .. } in findings {
         items.row([mark(*verdict), Cell::from(check), Cell::from(topic.title)]);
@@ -65,7 +65,7 @@ fn text(desired: &DesiredState, evidence: &Evidence, findings: &[Finding], page:
     text += &items.render(page);
     for finding in findings.iter().filter(|finding| finding.verdict == Verdict::Fails) {
         let mut head = Table::new(0, 2);
-        head.row([mark(finding.verdict), Cell::painted(finding.check, Ink::Bold)]);
+        head.row([mark(finding.verdict), Cell::painted(finding.check, BOLD)]);
         text += &format!("\n{}", head.render(page));
         let mut more = Table::new(4, 1);
         more.row(["seen".into(), Cell::from(&finding.seen)]);
@@ -77,7 +77,7 @@ fn text(desired: &DesiredState, evidence: &Evidence, findings: &[Finding], page:
     }
     for (why, checks) in unknown_reasons(findings) {
         let mut head = Table::new(0, 1);
-        head.row([mark(Verdict::Unknown), Cell::painted(&checks.join(", "), Ink::Bold)]);
+        head.row([mark(Verdict::Unknown), Cell::painted(&checks.join(", "), BOLD)]);
         // An unknown item may hold, so there is no cure yet.
         let mut more = Table::new(4, 1);
         more.row(["not known".into(), why.into()]);
@@ -104,14 +104,14 @@ fn summary(findings: &[Finding]) -> String {
     let (bad, open) = (count(findings, Verdict::Fails), count(findings, Verdict::Unknown));
     let all = findings.len();
     if bad + open == 0 {
-        return format!("{} of the {all} items hold.", paint("All", Ink::Green));
+        return format!("{} of the {all} items hold.", paint("All", GREEN));
     }
     let mut text = format!("{} of {all} items hold", count(findings, Verdict::Passes));
     if bad > 0 {
-        text += &format!(", {}", paint(&format!("{bad} do not"), Ink::Red));
+        text += &format!(", {}", paint(&format!("{bad} do not"), RED));
     }
     if open > 0 {
-        text += &format!(", {}", paint(&format!("{open} could not be looked at"), Ink::Yellow));
+        text += &format!(", {}", paint(&format!("{open} could not be looked at"), YELLOW));
     }
     text + "."
 }

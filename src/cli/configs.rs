@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::args::Format;
 use super::connect::Connectors;
-use super::session::{Place, engine};
+use super::session::{Paths, engine};
 use super::table::{Cell, Page, Table};
 use super::{Exit, Outcome, output};
 use crate::adapters::metrics::Metrics;
@@ -21,8 +21,8 @@ use crate::engine::{
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Lists the good configurations.
-pub(super) fn history(place: &Place, format: Format) -> Outcome {
-    let store = place.remembered()?;
+pub(super) fn history(paths: &Paths, format: Format) -> Outcome {
+    let store = paths.remembered()?;
     let good = match &store {
         Some(store) => store.good_configs()?,
         None => Vec::new(),
@@ -50,8 +50,8 @@ pub(super) fn history(place: &Place, format: Format) -> Outcome {
 }
 
 /// Has whatever failed tried again.
-pub(super) async fn retry(place: &Place) -> Outcome {
-    match place.memory() {
+pub(super) async fn retry(paths: &Paths) -> Outcome {
+    match paths.memory() {
         Ok(store) => {
             create_without_waiting(&store)?;
             let text = match lift_latch(&store)? {
@@ -63,14 +63,14 @@ pub(super) async fn retry(place: &Place) -> Outcome {
             };
             output::print(&text)
         }
-        Err(StoreError::Locked(_)) => order(place, &Order::Retry).await,
-        Err(error) => Err(place.unusable(&error)),
+        Err(StoreError::Locked(_)) => order(paths, &Order::Retry).await,
+        Err(error) => Err(paths.unusable(&error)),
     }
 }
 
 /// Has the database of the server filled, though it is another one than before.
-pub(super) async fn fill(place: &Place) -> Outcome {
-    match place.memory() {
+pub(super) async fn fill(paths: &Paths) -> Outcome {
+    match paths.memory() {
         Ok(store) => {
             order_fill(&store)?;
             output::print(
@@ -78,14 +78,14 @@ pub(super) async fn fill(place: &Place) -> Outcome {
                  creates an empty one and fills it.\n",
             )
         }
-        Err(StoreError::Locked(_)) => order(place, &Order::Fill).await,
-        Err(error) => Err(place.unusable(&error)),
+        Err(StoreError::Locked(_)) => order(paths, &Order::Fill).await,
+        Err(error) => Err(paths.unusable(&error)),
     }
 }
 
 /// Puts a good configuration from before in force.
-pub(super) async fn rollback(place: &Place, digest: Option<String>) -> Outcome {
-    let good = match place.remembered()? {
+pub(super) async fn rollback(paths: &Paths, digest: Option<String>) -> Outcome {
+    let good = match paths.remembered()? {
         Some(store) => store.good_configs()?,
         None => Vec::new(),
     };
@@ -108,26 +108,26 @@ pub(super) async fn rollback(place: &Place, digest: Option<String>) -> Outcome {
                 .to_owned(),
         }));
     };
-    match place.memory() {
-        Ok(store) => set_aside(place, store, &chosen.digest).await,
-        Err(StoreError::Locked(_)) => order(place, &Order::Rollback(chosen.digest.clone())).await,
-        Err(error) => Err(place.unusable(&error)),
+    match paths.memory() {
+        Ok(store) => set_aside(paths, store, &chosen.digest).await,
+        Err(StoreError::Locked(_)) => order(paths, &Order::Rollback(chosen.digest.clone())).await,
+        Err(error) => Err(paths.unusable(&error)),
     }
 }
 
-async fn set_aside(place: &Place, store: SqliteStore, digest: &Digest) -> Outcome {
-    let desired = place.desired().await?;
+async fn set_aside(paths: &Paths, store: SqliteStore, digest: &Digest) -> Outcome {
+    let desired = paths.desired().await?;
     let metrics = Arc::new(Metrics::new()?);
     let events = Arc::clone(&metrics) as Arc<dyn EventSink>;
     let engine =
-        engine(&desired, Arc::new(store), events, &Connectors { metrics, holder: place.holder() });
-    let said = engine.configs.roll_back_to(&desired, digest).await?;
-    output::print(&format!("{said}, with the next `apply` or `run`.\n"))
+        engine(&desired, Arc::new(store), events, &Connectors { metrics, holder: paths.holder() });
+    let message = engine.configs.roll_back_to(&desired, digest).await?;
+    output::print(&format!("{message}, with the next `apply` or `run`.\n"))
 }
 
 /// Leaves an order to the running operator, and waits until it was taken.
-pub(super) async fn order(place: &Place, order: &Order) -> Outcome {
-    let file = OrderFile::new(&place.state_dir);
+pub(super) async fn order(paths: &Paths, order: &Order) -> Outcome {
+    let file = OrderFile::new(&paths.state_dir);
     file.leave(order)?;
     let since = Instant::now();
     while file.waits() {

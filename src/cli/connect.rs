@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::traced::Traced;
+use super::logged_control::LoggedControl;
 use crate::adapters::docker::DockerRuntime;
 use crate::adapters::ejabberdctl::Ejabberdctl;
 use crate::adapters::metrics::{Metered, Metrics};
@@ -50,7 +50,7 @@ impl Connectors {
         runtime: Arc<dyn Runtime>,
         control: FallbackControl,
     ) -> (Arc<dyn Runtime>, Arc<dyn Control>) {
-        let control = Arc::new(Traced(Arc::new(control)));
+        let control = Arc::new(LoggedControl(Arc::new(control)));
         (runtime, Arc::new(Metered::new(control, Arc::clone(&self.metrics))))
     }
 }
@@ -80,8 +80,8 @@ fn unsupported(what: &'static str) -> (Arc<dyn Runtime>, Arc<dyn Control>) {
     (Arc::clone(&refusal) as Arc<dyn Runtime>, refusal)
 }
 
-/// Refuses everything, and says why: a kind of server that may be declared
-/// already and is not yet served.
+/// A runtime that refuses every operation with a reason, for a kind of server that can be declared
+/// and is not supported yet.
 struct Unsupported(&'static str);
 
 impl Unsupported {

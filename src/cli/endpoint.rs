@@ -68,7 +68,7 @@ pub(super) struct Endpoint {
     pub(super) token: String,
 }
 
-/// Leaves word of where we listen, for nobody but us.
+/// Writes the address of the running operator to a file that only this account can read.
 pub(super) fn write(
     state_dir: &Path,
     address: SocketAddr,
@@ -98,7 +98,7 @@ pub(super) fn read(state_dir: &Path) -> Option<Endpoint> {
     Some(Endpoint { address, instance, token: words.next().unwrap_or_default() })
 }
 
-/// Gone with the operator; `status` then says that none answers.
+/// Removes the file when the operator ends, so that `status` reports that no operator runs.
 pub(super) fn remove(state_dir: &Path) {
     let _ = std::fs::remove_file(state_dir.join(FILE));
 }

@@ -1,4 +1,4 @@
-//! `events`: what happened, when, why, to what.
+//! The command `events`: prints the events that the operator stored.
 
 use std::time::Duration;
 
@@ -6,26 +6,26 @@ use jiff::Timestamp;
 use tokio::time::sleep;
 
 use super::args::Format;
-use super::session::Place;
+use super::session::Paths;
 use super::table::{Cell, Page, Table};
-use super::terminal::Ink;
+use super::terminal::{GREEN, YELLOW};
 use super::times::{age, clock};
 use super::{Exit, Outcome, output};
 use crate::domain::status::{Event, EventType};
 use crate::engine::{KEPT_EVENTS, Store};
 
-/// How often `--follow` looks.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often `--follow` reads the stored events.
+const POLL_EVERY: Duration = Duration::from_millis(500);
 
 /// Which events are shown.
 pub(super) struct Filter {
-    /// At most so many, the latest.
+    /// The maximum number of events; the latest events are shown.
     pub(super) limit: usize,
     /// Only warnings.
     pub(super) warnings: bool,
-    /// Only those that name this in their object, reason or message.
+    /// Only events whose object, reason or message contains this text.
     pub(super) about: Option<String>,
-    /// Only those of this last time.
+    /// Only events that are not older than this.
     pub(super) since: Option<Duration>,
 }
 
@@ -42,31 +42,34 @@ impl Filter {
             && self.about.as_ref().is_none_or(named)
             && self.since.is_none_or(|since| now.duration_since(event.time).unsigned_abs() <= since)
     }
+
+    /// The latest events among `events` that this filter selects, oldest first.
+    fn latest<'e>(&self, events: &'e [Event]) -> Vec<&'e Event> {
+        let now = Timestamp::now();
+        let passing: Vec<&Event> = events.iter().filter(|event| self.passes(event, now)).collect();
+        let first = passing.len().saturating_sub(self.limit);
+        passing.get(first..).unwrap_or_default().to_vec()
+    }
 }
 
-/// Prints what is kept, and with `follow` goes on as it happens.
-pub(super) async fn events(
-    place: &Place,
-    filter: &Filter,
-    follow: bool,
-    format: Format,
-) -> Outcome {
-    let mut known = kept(place)?;
-    let now = Timestamp::now();
-    let passing: Vec<&Event> = known.iter().filter(|event| filter.passes(event, now)).collect();
-    let first = passing.len().saturating_sub(filter.limit);
-    let shown = passing.get(first..).unwrap_or_default();
+/// Prints the stored events.
+pub(super) fn show(paths: &Paths, filter: &Filter, format: Format) -> Outcome {
+    let stored = kept(paths)?;
+    let shown = filter.latest(&stored);
     match format {
-        Format::Json if !follow => return output::pretty_json(&shown),
-        Format::Text if shown.is_empty() && !follow => output::print("Nothing has happened.\n")?,
-        _ => print(shown, format)?,
+        Format::Json => output::pretty_json(&shown),
+        Format::Text if shown.is_empty() => output::print("Nothing has happened.\n"),
+        Format::Text => print(&shown, format),
     }
-    if !follow {
-        return Ok(());
-    }
+}
+
+/// Prints the stored events, and then each new event until a signal ends the command.
+pub(super) async fn follow(paths: &Paths, filter: &Filter, format: Format) -> Outcome {
+    let mut known = kept(paths)?;
+    print(&filter.latest(&known), format)?;
     loop {
-        sleep(LOOK_EVERY).await;
-        let latest = kept(place)?;
+        sleep(POLL_EVERY).await;
+        let latest = kept(paths)?;
         let now = Timestamp::now();
         let fresh = latest.iter().filter(|event| !known.contains(event));
         let fresh: Vec<&Event> = fresh.filter(|event| filter.passes(event, now)).collect();
@@ -75,13 +78,13 @@ pub(super) async fn events(
     }
 }
 
-/// All events that are kept, oldest first.
-pub(super) fn kept(place: &Place) -> Result<Vec<Event>, Exit> {
-    let store = place.remembered()?.ok_or_else(|| {
+/// All stored events, oldest first.
+pub(super) fn kept(paths: &Paths) -> Result<Vec<Event>, Exit> {
+    let store = paths.remembered()?.ok_or_else(|| {
         Exit::Failure(format!(
             "nothing is remembered in {}: no operator has run with this state directory; name \
              another with --state-dir",
-            place.state_dir.display()
+            paths.state_dir.display()
         ))
     })?;
     Ok(store.events(KEPT_EVENTS)?)
@@ -100,14 +103,14 @@ fn print(events: &[&Event], format: Format) -> Outcome {
     output::print(&table.render(Page::out()))
 }
 
-/// An event without its time: the reason, and what happened to what.
+/// The cells of an event without its time: the reason, then the object and the message.
 pub(super) fn row(event: &Event) -> [Cell; 2] {
-    let ink = match event.kind {
-        EventType::Normal => Ink::Green,
-        EventType::Warning => Ink::Yellow,
+    let style = match event.kind {
+        EventType::Normal => GREEN,
+        EventType::Warning => YELLOW,
     };
     let often = if event.count > 1 { format!(" (×{})", event.count) } else { String::new() };
     let object = event.object.as_ref().map_or_else(String::new, |object| format!("{object}: "));
     let text = format!("{object}{}{often}", event.message);
-    [Cell::painted(&event.reason, ink), text.into()]
+    [Cell::painted(&event.reason, style), text.into()]
 }

@@ -2,7 +2,7 @@
 
 use super::output::paint;
 use super::table::{Cell, Page, Table};
-use super::terminal::Ink;
+use super::terminal::BOLD;
 use super::{Exit, Outcome, output};
 use crate::domain::spec::{Field, closest, fields, room_options, vcard_fields};
 
@@ -12,22 +12,22 @@ const SPEC: &str = "spec";
 /// The names that there are.
 type Names = fn() -> Vec<&'static str>;
 
-/// Fields that are known under names of their own: the path, what they are
-/// called, and which there are.
+/// Fields with a fixed list of names: the path, the title of the list, and the names.
 const NAMED: [(&str, &str, Names); 2] = [
     ("spec.rooms.options", "OPTIONS", || room_options().collect()),
     ("spec.users.vcard", "VCARD FIELDS", || vcard_fields().collect()),
 ];
 
 /// Explains the field at `path`, or the whole file.
-pub(super) fn explain(path: Option<&str>, recursive: bool) -> Outcome {
-    let root = fields();
-    let (path, field) = find(&root, path.unwrap_or_default()).map_err(Exit::Failure)?;
-    output::print(&if recursive {
-        text_of_all(&path, &field, Page::out())
-    } else {
-        text(&path, &field, Page::out())
-    })
+pub(super) fn explain(path: Option<&str>) -> Outcome {
+    let (path, field) = find(&fields(), path.unwrap_or_default()).map_err(Exit::Failure)?;
+    output::print(&text(&path, &field, Page::out()))
+}
+
+/// Lists the field at `path`, or the whole file, with all fields below it.
+pub(super) fn explain_recursively(path: Option<&str>) -> Outcome {
+    let (path, field) = find(&fields(), path.unwrap_or_default()).map_err(Exit::Failure)?;
+    output::print(&text_of_all(&path, &field, Page::out()))
 }
 
 /// The names in a path. `users[0].name` and `users[].name` are `users.name`.
@@ -50,7 +50,7 @@ fn find(root: &Field, path: &str) -> Result<(String, Field), String> {
     let mut rest = parts.as_slice();
     while let Some((name, after)) = rest.split_first() {
         let next = here.fields.iter().find(|field| field.name == *name).cloned();
-        // Names in a map have dots of their own: `ejabberdctl.cfg`, `N.GIVEN`.
+        // Names in a map can contain dots: `ejabberdctl.cfg`, `N.GIVEN`.
         if let (None, Some(entry)) = (&next, &here.entry) {
             let name = rest.join(".");
             way.push(name.clone());
@@ -93,7 +93,7 @@ fn known(way: &[String], name: &str) -> Result<(), String> {
     Err(format!("{map} has no `{name}`; {help}"))
 }
 
-/// What is said of a name that is no field there.
+/// The message about a name that is not a field.
 fn unknown(root: &Field, here: &Field, way: &[String], rest: &[String]) -> String {
     let name = rest.first().map(String::as_str).unwrap_or_default();
     let (whole, prefix) = match way.join(".") {
@@ -137,11 +137,11 @@ fn paths(field: &Field, above: &str, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// What is said of a field in words: the description, and what it is if it is absent.
+/// The text about a field: the description, and the meaning of an absent field.
 fn text(path: &str, field: &Field, page: Page) -> String {
     let mut text = head(path, field, page);
     if !field.allowed.is_empty() {
-        text += &format!("\n{}\n", paint("ONE OF", Ink::Bold));
+        text += &format!("\n{}\n", paint("ONE OF", BOLD));
         let mut words = Table::new(2, 1);
         for (word, meaning) in &field.allowed {
             words.row([word.into(), meaning.into()]);
@@ -149,16 +149,16 @@ fn text(path: &str, field: &Field, page: Page) -> String {
         text += &words.render(page);
     }
     if !field.fields.is_empty() {
-        text += &format!("\n{}\n", paint("FIELDS", Ink::Bold));
+        text += &format!("\n{}\n", paint("FIELDS", BOLD));
         let mut table = Table::new(2, 2);
         for field in &field.fields {
             let shape = format!("<{}>", field.shape);
-            table.row([Cell::painted(&field.name, Ink::Bold), shape.into(), summary(field).into()]);
+            table.row([Cell::painted(&field.name, BOLD), shape.into(), summary(field).into()]);
         }
         text += &table.render(page);
     }
     if let Some((_, title, names)) = NAMED.iter().find(|(named, _, _)| *named == path) {
-        text += &format!("\n{}\n", paint(title, Ink::Bold));
+        text += &format!("\n{}\n", paint(title, BOLD));
         let mut table = Table::new(2, 0);
         table.row([names().join(", ").into()]);
         text += &table.render(page);
@@ -170,7 +170,7 @@ fn head(path: &str, field: &Field, page: Page) -> String {
     let mut facts = Table::new(0, 1);
     let name = if path.is_empty() { "desired-state.yaml" } else { path };
     let mut fact = |label: &str, value: String| {
-        facts.row([Cell::painted(label, Ink::Bold), value.into()]);
+        facts.row([Cell::painted(label, BOLD), value.into()]);
     };
     fact("FIELD", format!("{name} <{}>", field.shape));
     if field.required && !path.is_empty() {
@@ -228,14 +228,15 @@ fn text_of_all(path: &str, field: &Field, page: Page) -> String {
     if field.fields.is_empty() {
         return text(path, field, page);
     }
-    format!("{}\n{}\n{all}", head(path, field, page), paint("FIELDS", Ink::Bold))
+    format!("{}\n{}\n{all}", head(path, field, page), paint("FIELDS", BOLD))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::terminal::Colours;
     use super::*;
 
-    const PAGE: Page = Page { width: None, coloured: false };
+    const PAGE: Page = Page { width: None, colours: Colours::Off };
 
     fn at(path: &str) -> Result<String, String> {
         find(&fields(), path).map(|(path, _)| path)
@@ -309,9 +310,9 @@ mod tests {
     fn what_is_said_of_a_field() {
         let root = fields();
         let (path, field) = find(&root, "users.state").unwrap();
-        let said = text(&path, &field, PAGE);
+        let shown = text(&path, &field, PAGE);
         for word in ["spec.users.state <string>", "DEFAULT", "present", "ONE OF", "banned"] {
-            assert!(said.contains(word), "{word} in\n{said}");
+            assert!(shown.contains(word), "{word} in\n{shown}");
         }
         let (path, field) = find(&root, "").unwrap();
         let all = text_of_all(&path, &field, PAGE);

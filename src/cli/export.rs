@@ -22,10 +22,10 @@ const FILE: &str = "desired-state.yaml";
 
 /// Only the owner may read a configuration: there may be passwords in it.
 const CLOSED: u32 = 0o600;
-/// The desired state has none; who else may read it, the umask says.
+/// The desired state holds no secrets, so the umask decides which accounts can read it.
 const OPEN: u32 = 0o666;
 
-/// Writes what is there into `directory`. Changes nothing on the server.
+/// Writes the description of a live server into `directory`. Changes nothing on the server.
 pub(super) async fn export(container: String, engine: String, directory: &Path) -> Outcome {
     let (file, config_file) = (directory.join(FILE), directory.join(MAIN_CONFIG));
     for path in [&file, &config_file] {
@@ -43,7 +43,7 @@ pub(super) async fn export(container: String, engine: String, directory: &Path) 
         Exit::Failure(format!("failed to {error}{help}"))
     })?;
     let server = EjabberdClient::new(Arc::new(control));
-    let looked = look(&runtime, &server).await;
+    let looked = observe(&runtime, &server).await;
     server.close().await;
     let (found, config) = looked?;
     let text = found.text();
@@ -51,14 +51,14 @@ pub(super) async fn export(container: String, engine: String, directory: &Path) 
     fs::create_dir_all(directory).map_err(|e| failed("make", directory, &e))?;
     write(&config_file, &config, CLOSED)?;
     if let Err(exit) = write(&file, text.as_bytes(), OPEN) {
-        // Half of it would only be in the way of the next try.
+        // A half-written export would block the next attempt.
         let _ = fs::remove_file(&config_file);
         return Err(exit);
     }
-    output::print(&said(&found, &file, &config_file))
+    output::print(&summary(&found, &file, &config_file))
 }
 
-/// What is needed to look at a container that is there.
+/// The minimal specification to observe an existing container.
 fn docker(container: String, engine: String) -> Docker {
     Docker {
         container,
@@ -74,7 +74,10 @@ fn docker(container: String, engine: String) -> Docker {
 }
 
 /// Everything that is written down: the server, and its configuration file.
-async fn look(runtime: &DockerRuntime, server: &EjabberdClient) -> Result<(Export, Vec<u8>), Exit> {
+async fn observe(
+    runtime: &DockerRuntime,
+    server: &EjabberdClient,
+) -> Result<(Export, Vec<u8>), Exit> {
     let version = server.version().await?;
     if !server.is_started().await? {
         return Err(Exit::Failure("the server is starting; try again in a moment".to_owned()));
@@ -131,7 +134,7 @@ fn write(path: &Path, content: &[u8], mode: u32) -> Outcome {
 }
 
 /// What was written, and what comes next.
-fn said(export: &Export, file: &Path, config: &Path) -> String {
+fn summary(export: &Export, file: &Path, config: &Path) -> String {
     let mut text = format!("Wrote {}: {}\n", file.display(), export.found.counts());
     match export.left_out() {
         0 => {}

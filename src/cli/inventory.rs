@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::args::{Format, OwnedKind};
 use super::configs::order;
 use super::connect::Connectors;
-use super::session::Place;
+use super::session::Paths;
 use super::table::{Cell, Page, Table};
 use super::{Exit, Outcome, output, session};
 use crate::adapters::metrics::Metrics;
@@ -31,14 +31,14 @@ struct Entry<'i> {
     banned: Option<&'i str>,
 }
 
-fn owned(place: &Place) -> Result<Inventory, Exit> {
-    let store = place.remembered()?;
+fn owned(paths: &Paths) -> Result<Inventory, Exit> {
+    let store = paths.remembered()?;
     Ok(store.map(|store| store.inventory()).transpose()?.unwrap_or_default())
 }
 
 /// Lists what is owned.
-pub(super) fn inventory(place: &Place, format: Format) -> Outcome {
-    let owned = owned(place)?;
+pub(super) fn inventory(paths: &Paths, format: Format) -> Outcome {
+    let owned = owned(paths)?;
     let mut entries: Vec<Entry<'_>> = owned
         .iter()
         .map(|(key, owned)| Entry {
@@ -78,13 +78,13 @@ pub(super) fn inventory(place: &Place, format: Format) -> Outcome {
 
 /// Lets go of an object, or of all accounts of a host.
 pub(super) async fn forget(
-    place: &Place,
+    paths: &Paths,
     name: Option<String>,
     kind: Option<OwnedKind>,
     host: Option<String>,
 ) -> Outcome {
-    let owned = owned(place)?;
-    let desired = place.desired().await?;
+    let owned = owned(paths)?;
+    let desired = paths.desired().await?;
     let keys = match (name, host) {
         (Some(name), _) if name.is_empty() => {
             return Err(Exit::Failure("give the name, as `inventory` lists it".to_owned()));
@@ -99,27 +99,27 @@ pub(super) async fn forget(
              `deletionPolicy: retain` and take it out afterwards, or `paused: true`"
         )));
     }
-    carry_out(place, &Order::Forget(keys), &desired).await
+    carry_out(paths, &Order::Forget(keys), &desired).await
 }
 
 /// Takes over an object that is not declared.
-pub(super) async fn adopt(place: &Place, name: &str, kind: Option<OwnedKind>) -> Outcome {
-    let desired = place.desired().await?;
+pub(super) async fn adopt(paths: &Paths, name: &str, kind: Option<OwnedKind>) -> Outcome {
+    let desired = paths.desired().await?;
     let key = named(&desired, name, kind)?;
     if desired.declares(&key) {
         return Err(Exit::Failure(format!(
             "{key} is declared: it is taken over in the next round by itself"
         )));
     }
-    carry_out(place, &Order::Adopt(key), &desired).await?;
+    carry_out(paths, &Order::Adopt(key), &desired).await?;
     output::print(
         "It is not declared, so it is deleted in the next round, as far as the guard lets it.\n",
     )
 }
 
 /// Accepts an old copy of the state directory.
-pub(super) async fn adopt_all(place: &Place) -> Outcome {
-    match place.memory() {
+pub(super) async fn adopt_all(paths: &Paths) -> Outcome {
+    match paths.memory() {
         Ok(store) => {
             engine::order_adoption(&store)?;
             output::print(
@@ -127,16 +127,16 @@ pub(super) async fn adopt_all(place: &Place) -> Outcome {
                  declared is owned then, and nothing else.\n",
             )
         }
-        Err(StoreError::Locked(_)) => order(place, &Order::AdoptAll).await,
-        Err(error) => Err(place.unusable(&error)),
+        Err(StoreError::Locked(_)) => order(paths, &Order::AdoptAll).await,
+        Err(error) => Err(paths.unusable(&error)),
     }
 }
 
 /// Prints a password that was generated.
-pub(super) async fn secret(place: &Place, name: &str) -> Outcome {
-    let desired = place.desired().await?;
+pub(super) async fn secret(paths: &Paths, name: &str) -> Outcome {
+    let desired = paths.desired().await?;
     let jid = jid(name, &desired.host)?;
-    let store = place.remembered()?;
+    let store = paths.remembered()?;
     match store.map(|store| store.generated(&jid)).transpose()?.flatten() {
         Some(password) => output::verbatim(format!("{}\n", password.expose()).as_bytes()),
         None => Err(Exit::Failure(format!(
@@ -146,30 +146,30 @@ pub(super) async fn secret(place: &Place, name: &str) -> Outcome {
     }
 }
 
-async fn carry_out(place: &Place, what: &Order, desired: &DesiredState) -> Outcome {
-    let store = match place.memory() {
+async fn carry_out(paths: &Paths, what: &Order, desired: &DesiredState) -> Outcome {
+    let store = match paths.memory() {
         Ok(store) => Arc::new(store),
-        Err(StoreError::Locked(_)) => return order(place, what).await,
-        Err(error) => return Err(place.unusable(&error)),
+        Err(StoreError::Locked(_)) => return order(paths, what).await,
+        Err(error) => return Err(paths.unusable(&error)),
     };
-    let said = match what {
+    let message = match what {
         Order::Forget(keys) => engine::forget(&*store, keys)?,
         Order::Adopt(key) => engine::adopt(&*store, key, desired)?,
         Order::Retry | Order::Fill | Order::AdoptAll | Order::Rollback(_) => return Ok(()),
     };
-    output::print(&format!("{said}.\n"))?;
-    note_beside_the_database(place, store, desired).await
+    output::print(&format!("{message}.\n"))?;
+    note_beside_the_database(paths, store, desired).await
 }
 
 /// An older copy of the state directory must not undo this.
 async fn note_beside_the_database(
-    place: &Place,
+    paths: &Paths,
     store: Arc<SqliteStore>,
     desired: &DesiredState,
 ) -> Outcome {
     let metrics = Arc::new(Metrics::new()?);
     let events = Arc::clone(&metrics) as Arc<dyn EventSink>;
-    let connectors = Connectors { metrics, holder: place.holder() };
+    let connectors = Connectors { metrics, holder: paths.holder() };
     let engine = session::engine(desired, store, events, &connectors);
     let noted = engine.databases.publish_now(desired).await;
     engine.server.close().await;

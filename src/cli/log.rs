@@ -4,6 +4,7 @@
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 
+use console::Style;
 use jiff::Timestamp;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -15,35 +16,33 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use super::args::LogFormat;
 use super::output;
-use super::terminal::{Ink, Stream, harmless, harmless_json, paint};
+use super::terminal::{Colours, GREEN, RED, Stream, YELLOW, harmless, harmless_json, paint};
 use crate::domain::spec::printable;
 
-/// Says what is logged.
+/// The variable that sets the level of the log.
 const LEVELS: &str = "EJABBERD_OPERATOR_LOG";
 
-/// Starts the log. `run` tells what it does; the other commands have results of
-/// their own and only warn.
-pub(super) fn start(format: Option<LogFormat>, verbose: bool) {
-    let default = if verbose { "info" } else { "warn" };
+/// Starts the log, at the level `default` unless the environment sets another level.
+pub(super) fn start(format: Option<LogFormat>, default: LevelFilter) {
     let filter = match std::env::var(LEVELS) {
         Ok(wanted) if !wanted.is_empty() => EnvFilter::try_new(&wanted).unwrap_or_else(|error| {
             output::say(&format!(
                 "warning: {LEVELS}={wanted} is not understood ({error}): write error, warn, info, \
                  debug or trace; {default} is used"
             ));
-            EnvFilter::new(default)
+            EnvFilter::new(default.to_string())
         }),
-        _ => EnvFilter::new(default),
+        _ => EnvFilter::new(default.to_string()),
     };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
     match format.unwrap_or_else(|| if is_journal() { LogFormat::Journald } else { LogFormat::Text })
     {
         LogFormat::Text => {
-            let lines = Lines { journal: false, coloured: Stream::Err.colours() };
+            let lines = Lines { journal: false, colours: Stream::Err.colours() };
             log.with_writer(io::stderr).event_format(lines).init();
         }
         LogFormat::Journald => {
-            let lines = Lines { journal: true, coloured: false };
+            let lines = Lines { journal: true, colours: Colours::Off };
             log.with_writer(io::stderr).event_format(lines).init();
         }
         LogFormat::Json => {
@@ -53,8 +52,8 @@ pub(super) fn start(format: Option<LogFormat>, verbose: bool) {
     }
 }
 
-/// Whether standard error is the stream that systemd connects with its journal:
-/// it says so by device and inode, which a redirection does not keep.
+/// Whether standard error is the stream to the systemd journal. systemd passes the device and the
+/// inode of that stream; a redirected stream has others.
 fn is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let Ok(stat) = rustix::fs::fstat(io::stderr()) else { return false };
@@ -79,12 +78,12 @@ impl Write for Escaped {
     }
 }
 
-/// One event in one line; what has several is set in, so that no text can pass
-/// for an event of its own.
+/// Writes one event as one line. Indents the further lines of a text, so that no text can pass for
+/// another event.
 struct Lines {
     /// With the priority in front and without the time, as sd-daemon(3) has it.
     journal: bool,
-    coloured: bool,
+    colours: Colours,
 }
 
 impl<S, N> FormatEvent<S, N> for Lines
@@ -98,9 +97,9 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut said = Said::default();
-        event.record(&mut said);
-        let mut text = said.message + &said.fields;
+        let mut event_text = EventText::default();
+        event.record(&mut event_text);
+        let mut text = event_text.message + &event_text.fields;
         // At info, the events say enough by themselves.
         if LevelFilter::current() >= LevelFilter::DEBUG {
             for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
@@ -111,14 +110,15 @@ where
             }
         }
         let level = *event.metadata().level();
-        for (number, line) in harmless(&text, false).lines().enumerate() {
+        for (number, line) in harmless(&text, Colours::Off).lines().enumerate() {
             let indent = if number == 0 { "" } else { "    " };
             if self.journal {
                 writeln!(writer, "<{}>{indent}{line}", priority(level))?;
             } else if number == 0 {
-                let (word, ink) = word(level);
-                let word = ink.map_or_else(|| word.into(), |ink| paint(word, ink, self.coloured));
-                writeln!(writer, "{:.0} {word} {line}", Timestamp::now())?;
+                let (name, style) = level_name(level);
+                let name =
+                    style.map_or_else(|| name.into(), |style| paint(name, style, self.colours));
+                writeln!(writer, "{:.0} {name} {line}", Timestamp::now())?;
             } else {
                 writeln!(writer, "{indent}{line}")?;
             }
@@ -138,25 +138,25 @@ const fn priority(level: Level) -> u8 {
 }
 
 /// The level, as wide as every other, and its colour.
-const fn word(level: Level) -> (&'static str, Option<Ink>) {
+const fn level_name(level: Level) -> (&'static str, Option<Style>) {
     match level {
-        Level::ERROR => ("ERROR", Some(Ink::Red)),
-        Level::WARN => ("WARN ", Some(Ink::Yellow)),
-        Level::INFO => ("INFO ", Some(Ink::Green)),
+        Level::ERROR => ("ERROR", Some(RED)),
+        Level::WARN => ("WARN ", Some(YELLOW)),
+        Level::INFO => ("INFO ", Some(GREEN)),
         Level::DEBUG => ("DEBUG", None),
         Level::TRACE => ("TRACE", None),
     }
 }
 
-/// What an event says.
+/// The text of an event.
 #[derive(Default)]
-struct Said {
+struct EventText {
     message: String,
     /// The other fields, each with a space in front.
     fields: String,
 }
 
-impl Said {
+impl EventText {
     fn put(&mut self, field: &Field, value: &str) {
         if field.name() == "message" {
             value.trim_end().clone_into(&mut self.message);
@@ -171,7 +171,7 @@ impl Said {
     }
 }
 
-impl Visit for Said {
+impl Visit for EventText {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.put(field, value);
     }

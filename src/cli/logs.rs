@@ -9,23 +9,23 @@ use tokio::time::sleep;
 use super::args::Format;
 use super::connect::Connectors;
 use super::output::paint;
-use super::session::Place;
+use super::session::Paths;
 use super::table::{Cell, Page, Table};
-use super::terminal::Ink;
+use super::terminal::{CYAN, RED, YELLOW};
 use super::times::clock;
 use super::{Exit, Outcome, events, output};
 use crate::domain::observed::ProcessState;
 use crate::domain::status::Event;
 use crate::engine::{Connector, LogLine, Runtime};
 
-/// How often `--follow` looks.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often `--follow` reads new lines.
+const POLL_EVERY: Duration = Duration::from_secs(1);
 
 /// What is shown.
 pub(super) struct Window {
     /// How far back.
     pub(super) since: Duration,
-    /// At most so many lines, the latest.
+    /// The maximum number of lines; the latest lines are shown.
     pub(super) tail: usize,
     /// Whether to go on.
     pub(super) follow: bool,
@@ -56,7 +56,7 @@ impl Entry {
                 let mut mark = Table::new(0, 2);
                 let [reason, text] = events::row(event);
                 let lead = format!("── {} operator:", clock(event.time));
-                mark.row([Cell::painted(&lead, Ink::Cyan), reason, text]);
+                mark.row([Cell::painted(&lead, CYAN), reason, text]);
                 output::print(&mark.render(Page::out()))
             }
             (Self::Line(line), Format::Json) => {
@@ -69,21 +69,21 @@ impl Entry {
     }
 }
 
-/// Colours what somebody should look at.
+/// Colours lines that need attention.
 fn coloured(line: &str) -> String {
     let level = |words: [&str; 2]| words.iter().any(|word| line.contains(word));
     if level(["[error]", "[critical]"]) {
-        paint(line, Ink::Red)
+        paint(line, RED)
     } else if level(["[warning]", "[notice]"]) {
-        paint(line, Ink::Yellow)
+        paint(line, YELLOW)
     } else {
         line.to_owned()
     }
 }
 
 /// Prints both in the order of their times.
-pub(super) async fn logs(place: &Place, window: &Window, format: Format) -> Outcome {
-    let desired = place.desired().await?;
+pub(super) async fn logs(paths: &Paths, window: &Window, format: Format) -> Outcome {
+    let desired = paths.desired().await?;
     let connectors =
         Connectors { metrics: crate::adapters::metrics::Metrics::new()?.into(), holder: None };
     let (runtime, control) = connectors.connect(&desired.server);
@@ -98,7 +98,7 @@ pub(super) async fn logs(place: &Place, window: &Window, format: Format) -> Outc
         let mut entries = seen.lines(&*runtime, window.tail).await?;
         if !window.no_marks {
             // The server may be there without an operator ever having run.
-            let marks = events::kept(place).unwrap_or_default();
+            let marks = events::kept(paths).unwrap_or_default();
             entries.extend(seen.marks(marks, since));
         }
         // Stable: lines of one time stay in their order.
@@ -108,7 +108,7 @@ pub(super) async fn logs(place: &Place, window: &Window, format: Format) -> Outc
         if !window.follow {
             break;
         }
-        sleep(LOOK_EVERY).await;
+        sleep(POLL_EVERY).await;
     }
     control.close().await;
     Ok(())

@@ -5,13 +5,14 @@ mod audit;
 mod configs;
 mod connect;
 mod doctor;
-mod empty;
+mod empty_store;
 mod endpoint;
 mod events;
 mod explain;
 mod export;
 mod inventory;
 mod log;
+mod logged_control;
 mod logs;
 mod manual;
 mod output;
@@ -24,12 +25,12 @@ mod status_text;
 mod table;
 mod terminal;
 mod times;
-mod traced;
 mod verdict;
 
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
 
 pub use args::Arguments;
 use args::Command;
@@ -46,7 +47,7 @@ pub(crate) enum Exit {
     Failure(String),
     /// With a message, as wrong usage.
     Usage(String),
-    /// With a code of its own; everything was said already.
+    /// With its own exit code; the message is printed already.
     Code(u8),
 }
 
@@ -83,8 +84,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Passwords are in our memory: no core dump of it is written, and no other
-/// process of the same user may look into it.
+/// The memory of this process holds passwords: no core dump, and no access by other processes of
+/// the same user.
 fn keep_memory_private() {
     use rustix::process::{DumpableBehavior, Resource, Rlimit};
     let none = Rlimit { current: Some(0), maximum: Some(0) };
@@ -101,56 +102,70 @@ fn dispatch(arguments: Arguments) -> Outcome {
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
     let Arguments { desired_state, state_dir, log_format, command } = arguments;
     let state_dir = state_dir.unwrap_or_else(args::default_state_dir);
-    log::start(log_format, matches!(command, Command::Run { .. }));
-    let place = session::Place { desired_state, state_dir };
+    let level = match command {
+        Command::Run { .. } => LevelFilter::INFO,
+        // All other commands print a result.
+        _ => LevelFilter::WARN,
+    };
+    log::start(log_format, level);
+    let paths = session::Paths { desired_state, state_dir };
     match command {
-        Command::Explain { field, recursive } => explain::explain(field.as_deref(), recursive),
+        Command::Explain { field, recursive: false } => explain::explain(field.as_deref()),
+        Command::Explain { field, recursive: true } => {
+            explain::explain_recursively(field.as_deref())
+        }
         Command::Schema => output::pretty_json(&crate::domain::spec::schema()),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man { output } => pages::man(output.as_deref()),
-        Command::Validate => block_on(show::validate(&place)),
+        Command::Validate => block_on(show::validate(&paths)),
         Command::Plan { output, detailed_exitcode } => {
-            block_on(show::plan(&place, output, detailed_exitcode))
+            let exit =
+                if detailed_exitcode { show::PlanExit::Detailed } else { show::PlanExit::Plain };
+            block_on(show::plan(&paths, output, exit))
         }
-        Command::Apply { output, approve } => block_on(run::apply(&place, output, approve)),
+        Command::Apply { output, approve } => block_on(run::apply(&paths, output, approve)),
         Command::Run { listen, token_file, resync } => {
             let web = endpoint::Web { listen, token_file };
             // It keeps to signals itself.
-            until_done(run::run(&place, &web, resync))
+            until_done(run::run(&paths, &web, resync))
         }
-        Command::Retry { fill: false } => block_on(configs::retry(&place)),
-        Command::Retry { fill: true } => block_on(configs::fill(&place)),
-        Command::Inventory { output } => inventory::inventory(&place, output),
+        Command::Retry { fill: false } => block_on(configs::retry(&paths)),
+        Command::Retry { fill: true } => block_on(configs::fill(&paths)),
+        Command::Inventory { output } => inventory::inventory(&paths, output),
         Command::Forget { name, kind, host } => {
-            block_on(inventory::forget(&place, name, kind, host))
+            block_on(inventory::forget(&paths, name, kind, host))
         }
         Command::Adopt { name: Some(name), kind, .. } => {
-            block_on(inventory::adopt(&place, &name, kind))
+            block_on(inventory::adopt(&paths, &name, kind))
         }
-        Command::Adopt { .. } => block_on(inventory::adopt_all(&place)),
-        Command::Secret { name } => block_on(inventory::secret(&place, &name)),
-        Command::History { output } => configs::history(&place, output),
-        Command::Rollback { digest } => block_on(configs::rollback(&place, digest)),
-        Command::Status { output } => block_on(show::status(&place, output)),
+        Command::Adopt { .. } => block_on(inventory::adopt_all(&paths)),
+        Command::Secret { name } => block_on(inventory::secret(&paths, &name)),
+        Command::History { output } => configs::history(&paths, output),
+        Command::Rollback { digest } => block_on(configs::rollback(&paths, digest)),
+        Command::Status { output } => block_on(show::status(&paths, output)),
         Command::Events { limit, warnings, about, since, follow, output } => {
             let filter = events::Filter { limit, warnings, about, since };
-            block_on(events::events(&place, &filter, follow, output))
+            if follow {
+                block_on(events::follow(&paths, &filter, output))
+            } else {
+                events::show(&paths, &filter, output)
+            }
         }
         Command::Logs { since, tail, follow, no_marks, output } => {
             let window = logs::Window { since, tail, follow, no_marks };
-            block_on(logs::logs(&place, &window, output))
+            block_on(logs::logs(&paths, &window, output))
         }
         Command::Export { container, output, engine } => {
             block_on(export::export(container, engine, &output))
         }
         Command::Doctor { user, symptom, output } => {
-            block_on(doctor::doctor(&place, user.as_deref(), symptom, output))
+            block_on(doctor::doctor(&paths, user.as_deref(), symptom, output))
         }
-        Command::Audit { output } => block_on(audit::audit(&place, output)),
+        Command::Audit { output } => block_on(audit::audit(&paths, output)),
     }
 }
 
-/// Waits for a signal that would end us; answers with which code to end.
+/// Waits for a signal that ends the program. Returns the exit code.
 async fn interrupted() -> i32 {
     let (Ok(mut term), Ok(mut int)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
@@ -179,7 +194,7 @@ fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
 }
 
 fn until_done(work: impl Future<Output = Outcome>) -> Outcome {
-    // Two threads: one for the loop, one so that the page answers meanwhile.
+    // Two threads: one for the reconciliation, one so that the page responds at the same time.
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(work);

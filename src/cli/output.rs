@@ -3,11 +3,12 @@
 
 use std::io::Write;
 
+use console::Style;
 use serde::Serialize;
 
 use super::Exit;
 use super::table::{Cell, Page, Table};
-use super::terminal::{Ink, Stream, harmless, harmless_json, harmless_yaml};
+use super::terminal::{BOLD, GREEN, RED, Stream, YELLOW, harmless, harmless_json, harmless_yaml};
 use crate::domain::diff::StepInfo;
 use crate::domain::model::Op;
 use crate::domain::plan::Plan;
@@ -53,7 +54,7 @@ pub(super) fn say(text: &str) {
 
 /// Says why a command failed.
 pub(super) fn complain(message: &str) {
-    say(&format!("{} {message}", Stream::Err.paint("error:", Ink::Red)));
+    say(&format!("{} {message}", Stream::Err.paint("error:", RED)));
 }
 
 /// Shows a problem of the file.
@@ -62,17 +63,12 @@ pub(super) fn problem(problem: &Problem) {
 }
 
 /// Colours a text, if results are to be coloured.
-pub(super) fn paint(text: &str, ink: Ink) -> String {
-    Stream::Out.paint(text, ink)
+pub(super) fn paint(text: &str, style: Style) -> String {
+    Stream::Out.paint(text, style)
 }
 
-const GREEN: Ink = Ink::Green;
-const YELLOW: Ink = Ink::Yellow;
-const RED: Ink = Ink::Red;
-const BOLD: Ink = Ink::Bold;
-
 /// The mark of a step, as Terraform has it.
-const fn mark(op: Op) -> (&'static str, Ink) {
+const fn mark(op: Op) -> (&'static str, Style) {
     match op {
         Op::Create => ("+", GREEN),
         Op::Update => ("~", YELLOW),
@@ -81,15 +77,15 @@ const fn mark(op: Op) -> (&'static str, Ink) {
 }
 
 fn step_row(step: &StepInfo) -> [Cell; 4] {
-    let (sign, ink) = mark(step.op);
+    let (sign, style) = mark(step.op);
     let why = if step.fields.is_empty() {
         step.reason.clone()
     } else {
         format!("{} ({})", step.reason, step.fields.join(", "))
     };
-    // As wide as the longest common kind, so that plans look alike.
+    // As wide as the longest common kind, so that the columns of all plans are alike.
     let kind = format!("{:<6}", step.kind().as_str());
-    [Cell::painted(sign, ink), kind.into(), Cell::from(&step.name()), why.into()]
+    [Cell::painted(sign, style), kind.into(), Cell::from(&step.name()), why.into()]
 }
 
 /// A plan for people.

@@ -1,23 +1,25 @@
-//! Telling what happens: a bar on a terminal, lines in a log.
+//! Shows the progress of a reconciliation: a bar on a terminal, lines in the log, and a field of
+//! the status.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::output;
 use super::terminal::can_redraw;
 use crate::domain::checks::audit::Finding;
 use crate::domain::plan::{Plan, Summary};
+use crate::domain::rollout::RolloutResult;
 use crate::domain::spec::printable;
 use crate::domain::status::{Progress, Status};
 use crate::engine::{
-    EngineEvent, EventDeduplicator, EventSink, RoundReport, STARTING, StepOutcome, StepResult,
-    step_span,
+    EngineEvent, EventDeduplicator, EventSink, RoundReport, StepOutcome, StepResult, step_span,
 };
 
-/// Passes each event on to several.
+/// Passes each event to all sinks.
 pub(super) struct Fanout(pub(super) Vec<Arc<dyn EventSink>>);
 
 impl EventSink for Fanout {
@@ -26,23 +28,52 @@ impl EventSink for Fanout {
     }
 }
 
-/// Writes what happens to the log; what goes on is said once, and not in every
-/// round.
+/// Writes events to the log. Writes a condition that lasts once, and not in every round.
 #[derive(Default)]
-pub(super) struct Log(Mutex<Said>);
+pub(super) struct Log(Mutex<Logged>);
 
-/// What the log has said already.
+/// What the log contains already.
 #[derive(Default)]
-struct Said {
+struct Logged {
     begun: Option<Summary>,
-    told: EventDeduplicator,
-    lines: Vec<String>,
+    failures: EventDeduplicator,
+    remarks: Vec<Remark>,
 }
 
-impl Log {
-    fn said(&self) -> MutexGuard<'_, Said> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+/// A line about the plan of a round.
+#[derive(PartialEq, Eq)]
+struct Remark {
+    severity: Severity,
+    text: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Severity {
+    Info,
+    Warning,
+}
+
+impl Remark {
+    fn log(&self) {
+        match self.severity {
+            Severity::Info => tracing::info!("{}", self.text),
+            Severity::Warning => tracing::warn!("{}", self.text),
+        }
     }
+}
+
+/// The remarks on the plan of a round.
+fn remarks(report: &RoundReport) -> Vec<Remark> {
+    let plan = &report.plan;
+    let warning = |text: String| Remark { severity: Severity::Warning, text };
+    // Every start of a server passes through a time in which the server does not respond.
+    let severity = if report.observed.starting { Severity::Info } else { Severity::Warning };
+    let blocked = plan.blocked.as_ref();
+    let blocked = blocked.map(|blocked| format!("deletions were refused: {}", blocked.reason));
+    let unknown = plan.unknown.iter().map(|why| format!("not known: {why}"));
+    let unknown = unknown.map(|text| Remark { severity, text });
+    let notes = plan.notes.iter().cloned();
+    blocked.map(warning).into_iter().chain(unknown).chain(notes.map(warning)).collect()
 }
 
 impl EventSink for Log {
@@ -55,12 +86,14 @@ impl EventSink for Log {
                 tracing::info!(reason, "the server was started");
             }
             EngineEvent::Audited(findings) => audited(findings),
-            EngineEvent::RolloutEnded { method, result: "good" } => {
-                tracing::info!(method, "the configuration is in force");
+            EngineEvent::RolloutEnded { method, result: RolloutResult::Good } => {
+                tracing::info!(method = method.as_str(), "the configuration is in force");
             }
-            EngineEvent::RolloutEnded { method, result } => {
-                tracing::warn!(method, result, "the configuration was not put in force");
-            }
+            EngineEvent::RolloutEnded { method, result } => tracing::warn!(
+                method = method.as_str(),
+                result = result.as_str(),
+                "the configuration was not put in force"
+            ),
             EngineEvent::StatusChanged(_) | EngineEvent::BackoffChanged(_) => {}
         }
     }
@@ -69,8 +102,8 @@ impl EventSink for Log {
 impl Log {
     fn begin(&self, plan: &Plan) {
         let summary = plan.summary;
-        // The same again is another try.
-        if self.said().begun.replace(summary) != Some(summary) {
+        // The same summary again is a retry.
+        if self.0.lock().begun.replace(summary) != Some(summary) {
             tracing::info!(
                 create = summary.create,
                 update = summary.update,
@@ -83,7 +116,7 @@ impl Log {
     fn step(&self, outcome: &StepOutcome) {
         let step = &outcome.step;
         let _within = step_span(step).entered();
-        let news = self.said().told.is_news(outcome);
+        let news = self.0.lock().failures.is_news(outcome);
         match &outcome.result {
             StepResult::Done => tracing::info!("{} {}: done", step.op, step.key),
             StepResult::Failed(error) if news => {
@@ -98,28 +131,15 @@ impl Log {
 
     fn round(&self, report: &RoundReport) {
         let took = format!("{:.0?}", report.took);
-        let refused = report.plan.blocked.as_ref();
-        let lines: Vec<String> = refused
-            .map(|blocked| format!("deletions were refused: {}", blocked.reason))
-            .into_iter()
-            .chain(report.plan.unknown.iter().map(|why| format!("not known: {why}")))
-            .chain(report.plan.notes.iter().cloned())
-            .collect();
-        let mut said = self.said();
-        for line in lines.iter().filter(|line| !said.lines.contains(line)) {
-            // Every start goes through that.
-            if line.ends_with(STARTING) {
-                tracing::info!("{line}");
-            } else {
-                tracing::warn!("{line}");
-            }
-        }
-        said.lines = lines;
-        said.told.tidy(report);
+        let remarks = remarks(report);
+        let mut logged = self.0.lock();
+        remarks.iter().filter(|remark| !logged.remarks.contains(remark)).for_each(Remark::log);
+        logged.remarks = remarks;
+        logged.failures.tidy(report);
         if report.converged() {
-            said.begun = None;
+            logged.begun = None;
         }
-        drop(said);
+        drop(logged);
         if report.changed_anything() {
             tracing::info!(result = report.result(), took, "the round is over");
         } else {
@@ -134,8 +154,8 @@ fn audited(findings: &[Finding]) {
     tracing::debug!(failing = failing.join(" "), "the security checklist");
 }
 
-/// Shows a bar while steps are carried out; where there is no terminal, only
-/// what goes wrong.
+/// Shows a bar while the engine carries out steps. Without a terminal, shows only the steps that
+/// fail or wait.
 pub(super) struct Bar(ProgressBar);
 
 impl Bar {
@@ -143,14 +163,14 @@ impl Bar {
         let target =
             if can_redraw() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        // The template is a constant; were it wrong, the default would do.
+        // The template is a constant. With a wrong template the bar has the default style.
         if let Ok(style) = ProgressStyle::with_template("  {bar:30} {pos}/{len} {wide_msg}") {
             bar.set_style(style);
         }
         Self(bar)
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(super) fn clear(&self) {
         self.0.finish_and_clear();
     }
@@ -177,27 +197,35 @@ impl Bar {
     }
 }
 
-/// How often the status says how far a round is.
-const SAY_EVERY: Duration = Duration::from_millis(250);
-
-/// Lets the status say how far a round is. Not remembered: the round's end is.
-pub(super) struct Following {
-    status: watch::Sender<Status>,
-    far: Mutex<(Progress, Instant)>,
+/// The progress of the current round.
+struct Latest {
+    progress: Progress,
+    /// When the status last showed the progress.
+    published: Instant,
 }
 
-impl Following {
+/// How often the status shows the progress of a round.
+const PUBLISH_EVERY: Duration = Duration::from_millis(250);
+
+/// Publishes the progress of a round in the status. Does not store the progress: the engine stores
+/// the end of the round.
+pub(super) struct ProgressPublisher {
+    status: watch::Sender<Status>,
+    latest: Mutex<Latest>,
+}
+
+impl ProgressPublisher {
     pub(super) fn new(status: watch::Sender<Status>) -> Self {
-        let far = (Progress { steps: 0, done: 0, failed: 0 }, Instant::now());
-        Self { status, far: Mutex::new(far) }
+        let progress = Progress { steps: 0, done: 0, failed: 0 };
+        Self { status, latest: Mutex::new(Latest { progress, published: Instant::now() }) }
     }
 
-    fn say(&self, progress: Progress) {
+    fn publish(&self, progress: Progress) {
         self.status.send_modify(|status| status.progress = Some(progress));
     }
 }
 
-impl EventSink for Following {
+impl EventSink for ProgressPublisher {
     fn take(&self, event: EngineEvent<'_>) {
         match event {
             EngineEvent::StepsBegin(plan) => self.begin(plan),
@@ -207,24 +235,23 @@ impl EventSink for Following {
     }
 }
 
-impl Following {
+impl ProgressPublisher {
     fn begin(&self, plan: &Plan) {
         let progress = Progress { steps: plan.steps().len(), done: 0, failed: 0 };
-        *self.far.lock().unwrap_or_else(PoisonError::into_inner) = (progress, Instant::now());
-        self.say(progress);
+        *self.latest.lock() = Latest { progress, published: Instant::now() };
+        self.publish(progress);
     }
 
     fn step(&self, outcome: &StepOutcome) {
-        let mut far = self.far.lock().unwrap_or_else(PoisonError::into_inner);
-        let (progress, said) = &mut *far;
+        let mut latest = self.latest.lock();
         match outcome.result {
-            StepResult::Done => progress.done += 1,
-            StepResult::Failed(_) => progress.failed += 1,
+            StepResult::Done => latest.progress.done += 1,
+            StepResult::Failed(_) => latest.progress.failed += 1,
             StepResult::Deferred(_) => return,
         }
-        if said.elapsed() >= SAY_EVERY {
-            *said = Instant::now();
-            self.say(*progress);
+        if latest.published.elapsed() >= PUBLISH_EVERY {
+            latest.published = Instant::now();
+            self.publish(latest.progress);
         }
     }
 }

@@ -13,8 +13,8 @@ use tracing::Instrument;
 use super::args::Format;
 use super::connect::Connectors;
 use super::endpoint::Web;
-use super::progress::{Bar, Fanout, Following, Log};
-use super::session::{Place, engine};
+use super::progress::{Bar, Fanout, Log, ProgressPublisher};
+use super::session::{Paths, engine};
 use super::table::Page;
 use super::{Exit, Outcome, endpoint, output};
 use crate::adapters::metrics::Metrics;
@@ -32,11 +32,11 @@ use crate::engine::{
 /// What `apply` ends with when the guard refused deletions.
 const REFUSED: u8 = 3;
 
-/// How long `apply` waits for a server that somebody else has just started.
+/// How long `apply` waits for a server that is already starting.
 const AWAKE_WITHIN: Duration = Duration::from_secs(60);
 
-/// Rounds of one `apply`. A second one sets what only shows once an object
-/// exists; more means that somebody works against us.
+/// The maximum number of rounds of one `apply`. A second round sets properties that are visible
+/// only once an object exists; more rounds mean that another program changes the same objects.
 const MAX_ROUNDS: usize = 5;
 
 /// One step of `apply --output json`.
@@ -57,10 +57,10 @@ struct Applied {
 }
 
 /// Reconciles once.
-pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>) -> Outcome {
+pub(super) async fn apply(paths: &Paths, format: Format, approve: Option<String>) -> Outcome {
     let read = Instant::now();
-    let desired = place.desired().await?;
-    let store = Arc::new(place.memory().map_err(|error| place.unusable(&error))?);
+    let desired = paths.desired().await?;
+    let store = Arc::new(paths.memory().map_err(|error| paths.unusable(&error))?);
     let metrics = Arc::new(Metrics::new()?);
     let bar = Arc::new(Bar::new());
     let events = Arc::clone(&bar) as Arc<dyn EventSink>;
@@ -68,7 +68,7 @@ pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>
         &desired,
         Arc::clone(&store) as _,
         events,
-        &Connectors { metrics, holder: place.holder() },
+        &Connectors { metrics, holder: paths.holder() },
     );
     let approved = approve.map(Digest::new);
     engine.reconciler.await_awake(AWAKE_WITHIN).await;
@@ -85,7 +85,7 @@ pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>
             plan.digest
         ));
     }
-    let confirm = StoodStill { place, read, revision: &desired.revision };
+    let confirm = StoodStill { paths, read, revision: &desired.revision };
     let permission =
         Permission { approved: approved.as_ref(), confirm: &confirm, backing_off: &|_| None };
     let mut reports: Vec<RoundReport> = Vec::new();
@@ -106,10 +106,10 @@ pub(super) async fn apply(place: &Place, format: Format, approve: Option<String>
     finish(reports, format, &plan.unknown)
 }
 
-/// Waits before deletions until the revision has stood for two seconds, and
-/// lets them pass only if it is still what the file says.
+/// Before deletions, waits until the revision has been unchanged for two seconds, and permits the
+/// deletions only if the file still has that revision.
 struct StoodStill<'a> {
-    place: &'a Place,
+    paths: &'a Paths,
     read: Instant,
     revision: &'a Revision,
 }
@@ -118,7 +118,7 @@ struct StoodStill<'a> {
 impl StalenessCheck for StoodStill<'_> {
     async fn blocked_reason(&self) -> Option<Deferral> {
         tokio::time::sleep(DELETIONS_AFTER.saturating_sub(self.read.elapsed())).await;
-        match self.place.reread().await {
+        match self.paths.reread().await {
             Some(desired) if desired.revision == *self.revision => None,
             _ => Some(Deferral::ChangedDuringApply),
         }
@@ -134,9 +134,9 @@ fn was_refused(plan: &Plan) -> bool {
     })
 }
 
-/// Prints what became of it, and chooses the exit status. What is not known was
-/// partly `said` with the plan.
-fn finish(reports: Vec<RoundReport>, format: Format, said: &[String]) -> Outcome {
+/// Prints the result and returns the exit status. `printed` holds the unknowns that the plan showed
+/// already.
+fn finish(reports: Vec<RoundReport>, format: Format, printed: &[String]) -> Outcome {
     let mut steps = Vec::new();
     let mut first_plan = None;
     let mut last = None;
@@ -178,7 +178,7 @@ fn finish(reports: Vec<RoundReport>, format: Format, said: &[String]) -> Outcome
             last.plan
                 .unknown
                 .iter()
-                .filter(|why| !said.contains(why))
+                .filter(|why| !printed.contains(why))
                 .try_for_each(|why| output::print(&format!("  not known: {why}\n")))?;
             for found in &last.plan.not_in_force {
                 output::print(&format!("  not in force: {found}\n"))?;
@@ -204,15 +204,15 @@ fn finish(reports: Vec<RoundReport>, format: Format, said: &[String]) -> Outcome
     code.map_or(Ok(()), |code| Err(Exit::Code(code)))
 }
 
-/// Reconciles until told to stop.
-pub(super) async fn run(place: &Place, web: &Web, resync: Duration) -> Outcome {
+/// Reconciles until a signal ends the program.
+pub(super) async fn run(paths: &Paths, web: &Web, resync: Duration) -> Outcome {
     let (access, local) = web.access()?;
-    let source = Arc::new(place.source()?);
-    let store = Arc::new(place.memory().map_err(|error| place.unusable(&error))?);
+    let source = Arc::new(paths.source()?);
+    let store = Arc::new(paths.memory().map_err(|error| paths.unusable(&error))?);
     let listener = web.bind().await?;
     let address = listener.local_addr()?;
     let instance = format!("{}-{}", std::process::id(), Timestamp::now().as_nanosecond());
-    endpoint::write(&place.state_dir, address, &instance, &local)?;
+    endpoint::write(&paths.state_dir, address, &instance, &local)?;
     let metrics = Arc::new(Metrics::new()?);
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(signals(stop));
@@ -221,21 +221,21 @@ pub(super) async fn run(place: &Place, web: &Web, resync: Duration) -> Outcome {
         let metrics = Arc::clone(&metrics);
         Arc::new(move || metrics.encode())
     };
-    let board = Arc::new(web::Board::default());
-    let site = web::Site {
+    let page_data = Arc::new(web::PageData::default());
+    let resources = web::PageResources {
         status: seen,
-        board: Arc::clone(&board),
+        page_data: Arc::clone(&page_data),
         store: Arc::clone(&store) as Arc<dyn Store>,
         metrics: exposition,
         access,
     };
-    let served = tokio::spawn(web::serve(listener, site, stopped.clone()));
-    tracing::info!(%address, desired_state = %place.desired_state.display(), "started");
+    let served = tokio::spawn(web::serve(listener, resources, stopped.clone()));
+    tracing::info!(%address, desired_state = %paths.desired_state.display(), "started");
     let events: Arc<dyn EventSink> = Arc::new(Fanout(vec![
         Arc::clone(&metrics) as _,
         Arc::new(Log::default()),
-        Arc::new(Following::new(status.clone())),
-        board,
+        Arc::new(ProgressPublisher::new(status.clone())),
+        page_data,
     ]));
     let publisher =
         StatusPublisher::new(status, Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&events));
@@ -248,22 +248,22 @@ pub(super) async fn run(place: &Place, web: &Web, resync: Duration) -> Outcome {
         source,
         store,
         secrets: Arc::new(FileSecrets::new()) as Arc<dyn Secrets>,
-        connector: Arc::new(Connectors { metrics, holder: place.holder() }),
+        connector: Arc::new(Connectors { metrics, holder: paths.holder() }),
         events,
         publisher: Arc::new(publisher),
-        orders: Arc::new(OrderFile::new(&place.state_dir)),
+        orders: Arc::new(OrderFile::new(&paths.state_dir)),
         news: Arc::default(),
         resync,
     };
     // Large, and made once.
     Box::pin(controller.run(stopped)).await;
-    // Gone with the operator; `status` then says that none answers.
-    endpoint::remove(&place.state_dir);
+    // Removed when the operator ends, so that `status` reports that no operator runs.
+    endpoint::remove(&paths.state_dir);
     let _ = served.await;
     Ok(())
 }
 
-/// The first SIGTERM or SIGINT ends in good order, the second at once.
+/// The first SIGTERM or SIGINT ends the program after the current step, the second at once.
 async fn signals(stop: watch::Sender<bool>) {
     let (Ok(mut term), Ok(mut int)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))

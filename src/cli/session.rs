@@ -24,12 +24,12 @@ use crate::engine::{
 const RECHECKS: usize = 50;
 
 /// Where things are.
-pub(super) struct Place {
+pub(super) struct Paths {
     pub(super) desired_state: PathBuf,
     pub(super) state_dir: PathBuf,
 }
 
-impl Place {
+impl Paths {
     pub(super) fn source(&self) -> Result<FileSource, Exit> {
         Ok(FileSource::new(self.desired_state.clone())?)
     }
@@ -80,7 +80,7 @@ impl Place {
         Some(spec::validate(&files).ok()?.desired)
     }
 
-    /// Reads and validates the file; what is wrong with it goes to standard error.
+    /// Reads and validates the file. Prints the problems of the file to standard error.
     pub(super) async fn desired(&self) -> Result<DesiredState, Exit> {
         let files = self.source()?.load().await?;
         match spec::validate(&files) {

@@ -9,9 +9,9 @@ use jiff::Timestamp;
 
 use super::args::{Format, StatusFormat};
 use super::connect::Connectors;
-use super::empty::EmptyStore;
+use super::empty_store::EmptyStore;
 use super::endpoint::Endpoint;
-use super::session::{Place, engine};
+use super::session::{Paths, engine};
 use super::table::Page;
 use super::{Exit, Outcome, endpoint, output, status_text};
 use crate::adapters::metrics::Metrics;
@@ -22,15 +22,15 @@ use crate::engine::{Secrets, Store};
 /// What `plan --detailed-exitcode` ends with when there is something to do.
 const CHANGES: u8 = 2;
 
-/// How long a running operator may take to answer.
+/// The time limit for a response of the running operator.
 const ASK_DEADLINE: Duration = Duration::from_secs(3);
 
 /// The largest status that is read.
 const MAX_STATUS_BYTES: usize = 4 << 20;
 
 /// Checks the file, and that the files it names can be read.
-pub(super) async fn validate(place: &Place) -> Outcome {
-    let desired = place.desired().await?;
+pub(super) async fn validate(paths: &Paths) -> Outcome {
+    let desired = paths.desired().await?;
     let secrets = FileSecrets::new();
     let mut missing = Vec::new();
     for path in desired
@@ -49,7 +49,7 @@ pub(super) async fn validate(place: &Place) -> Outcome {
         |n: Option<usize>, what: &str| n.map_or_else(String::new, |n| format!(", {n} {what}"));
     output::print(&format!(
         "{} is valid: revision {}{}{}{}\n",
-        place.desired_state.display(),
+        paths.desired_state.display(),
         desired.revision.short(),
         count(desired.users.as_ref().map(std::collections::BTreeMap::len), "users"),
         count(desired.groups.as_ref().map(std::collections::BTreeMap::len), "groups"),
@@ -57,10 +57,19 @@ pub(super) async fn validate(place: &Place) -> Outcome {
     ))
 }
 
+/// How the exit code of `plan` reports changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PlanExit {
+    /// Not at all: a complete plan exits with 0.
+    Plain,
+    /// A plan with changes exits with [`CHANGES`].
+    Detailed,
+}
+
 /// Shows what would change.
-pub(super) async fn plan(place: &Place, format: Format, detailed: bool) -> Outcome {
-    let desired = place.desired().await?;
-    let store: Arc<dyn Store> = match place.remembered()? {
+pub(super) async fn plan(paths: &Paths, format: Format, exit: PlanExit) -> Outcome {
+    let desired = paths.desired().await?;
+    let store: Arc<dyn Store> = match paths.remembered()? {
         Some(store) => Arc::new(store),
         None => Arc::new(EmptyStore),
     };
@@ -78,20 +87,22 @@ pub(super) async fn plan(place: &Place, format: Format, detailed: bool) -> Outco
         && let Some(why) = plan.unknown.first()
     {
         return Err(Exit::Failure(match format {
-            // It was said already.
+            // The plan shows the reason already.
             Format::Text => "the plan is incomplete; mend what is not known, and ask again".into(),
             Format::Json => format!("the plan is incomplete: {why}"),
         }));
     }
-    if detailed && !plan.is_empty() { Err(Exit::Code(CHANGES)) } else { Ok(()) }
+    match exit {
+        PlanExit::Detailed if !plan.is_empty() => Err(Exit::Code(CHANGES)),
+        _ => Ok(()),
+    }
 }
 
-/// Shows how things are: what the running operator says, else what is
-/// remembered, which never reads as ready.
-pub(super) async fn status(place: &Place, format: StatusFormat) -> Outcome {
-    let status = match ask_operator(place).await {
+/// Shows the status of the running operator, or else the stored status, which is never ready.
+pub(super) async fn status(paths: &Paths, format: StatusFormat) -> Outcome {
+    let status = match ask_operator(paths).await {
         Some(status) => status,
-        None => remembered(place)?,
+        None => remembered(paths)?,
     };
     match format {
         StatusFormat::Text => {
@@ -103,12 +114,12 @@ pub(super) async fn status(place: &Place, format: StatusFormat) -> Outcome {
     if status.is(ConditionType::Ready) { Ok(()) } else { Err(Exit::Code(super::FAILURE)) }
 }
 
-/// What the operator that runs says, if one does.
-pub(super) async fn ask_operator(place: &Place) -> Option<Status> {
-    let endpoint = endpoint::read(&place.state_dir)?;
-    let answer = tokio::time::timeout(ASK_DEADLINE, ask(&endpoint)).await.unwrap_or(None);
+/// The status of the running operator, if an operator runs.
+pub(super) async fn ask_operator(paths: &Paths) -> Option<Status> {
+    let endpoint = endpoint::read(&paths.state_dir)?;
+    let response = tokio::time::timeout(ASK_DEADLINE, ask(&endpoint)).await.unwrap_or(None);
     // Another operator may have the address by now.
-    answer.filter(|status| status.instance == endpoint.instance)
+    response.filter(|status| status.instance == endpoint.instance)
 }
 
 async fn ask(endpoint: &Endpoint) -> Option<Status> {
@@ -122,31 +133,32 @@ async fn ask(endpoint: &Endpoint) -> Option<Status> {
         .header(hyper::header::AUTHORIZATION, format!("Bearer {token}"))
         .body(Empty::<bytes::Bytes>::new())
         .ok()?;
-    let answer = sender.send_request(request).await.ok()?;
-    let body = Limited::new(answer.into_body(), MAX_STATUS_BYTES).collect().await.ok()?.to_bytes();
+    let response = sender.send_request(request).await.ok()?;
+    let body =
+        Limited::new(response.into_body(), MAX_STATUS_BYTES).collect().await.ok()?.to_bytes();
     serde_json::from_slice(&body).ok()
 }
 
-fn remembered(place: &Place) -> Result<Status, Exit> {
+fn remembered(paths: &Paths) -> Result<Status, Exit> {
     let none = || {
         Exit::Failure(format!(
             "no operator runs with the state directory {}, and none has yet: start one with \
              `ejabberd-operator run`, or name its directory with --state-dir",
-            place.state_dir.display()
+            paths.state_dir.display()
         ))
     };
-    let store = place.remembered()?.ok_or_else(none)?;
+    let store = paths.remembered()?.ok_or_else(none)?;
     let json = store.status()?.ok_or_else(none)?;
     let mut status: Status = serde_json::from_str(&json)?;
     output::say("no operator answers: this is what the last one knew\n");
     let now = Timestamp::now();
     for kind in ConditionType::ALL {
-        let said = status.get(kind).map(|c| c.message.clone()).unwrap_or_default();
+        let last = status.get(kind).map(|c| c.message.clone()).unwrap_or_default();
         status.set(
             kind,
             ConditionStatus::Unknown,
             Reason::OperatorNotRunning,
-            format!("last known: {said}"),
+            format!("last known: {last}"),
             now,
         );
     }

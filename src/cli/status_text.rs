@@ -1,22 +1,23 @@
 //! A status for people, on one screen.
 
+use console::Style;
 use jiff::{SignedDuration, Timestamp};
 
 use super::events;
 use super::output::paint;
 use super::table::{Cell, Page, Table};
-use super::terminal::Ink;
+use super::terminal::{BOLD, GREEN, RED, YELLOW};
 use super::times::{age, clock};
 use crate::domain::status::{Condition, ConditionStatus, ConditionType, Status, Tone};
 
-/// So many failing and contested objects are named; of more, how many.
+/// The maximum number of failing and contested objects that are named. The text shows only the
+/// number of further objects.
 const NAMED: usize = 5;
 
 /// The lines of a small terminal, less one for the prompt.
 const SCREEN: usize = 23;
 
-/// So many of the latest events are shown where there is room, and so many in
-/// any case.
+/// The number of events: the maximum where there is room, and the minimum.
 const EVENTS: (usize, usize) = (6, 2);
 
 /// What is wrong first, then the conditions, then numbers, then what happened.
@@ -39,16 +40,16 @@ pub(super) fn text(status: &Status, now: Timestamp, page: Page) -> String {
 
 fn headline(status: &Status, now: Timestamp, page: Page) -> String {
     let headline = status.headline();
-    let ink = match headline.tone {
-        Tone::Good => Ink::Green,
-        Tone::Busy | Tone::Warning | Tone::Unknown => Ink::Yellow,
-        Tone::Bad => Ink::Red,
+    let style = match headline.tone {
+        Tone::Good => GREEN,
+        Tone::Busy | Tone::Warning | Tone::Unknown => YELLOW,
+        Tone::Bad => RED,
     };
     let name = if status.name.is_empty() { "(no name yet)" } else { &status.name };
     let since = headline
         .since
         .map_or_else(String::new, |since| format!(" since {} ({})", clock(since), age(since, now)));
-    let title = paint(&format!("● {}", headline.what), ink);
+    let title = paint(&format!("● {}", headline.what), style);
     let mut more = Table::new(2, 0);
     let at = headline.at.map_or_else(String::new, |at| {
         format!(" in {} s", at.duration_since(now).as_secs().max(0))
@@ -61,7 +62,7 @@ fn headline(status: &Status, now: Timestamp, page: Page) -> String {
     for also in &headline.also {
         more.row([format!("also: {also}").into()]);
     }
-    format!("{}  {title}{since}\n{}", paint(name, Ink::Bold), more.render(page))
+    format!("{}  {title}{since}\n{}", paint(name, BOLD), more.render(page))
 }
 
 fn conditions(status: &Status, now: Timestamp) -> Table {
@@ -70,7 +71,7 @@ fn conditions(status: &Status, now: Timestamp) -> Table {
         let Condition { kind, status, reason, message, last_transition_time } = condition;
         table.row([
             kind.to_string().into(),
-            Cell::painted(status.as_str(), ink_of(condition)),
+            Cell::painted(status.as_str(), style_of(condition)),
             age(*last_transition_time, now).into(),
             reason.as_str().into(),
             message.into(),
@@ -80,16 +81,16 @@ fn conditions(status: &Status, now: Timestamp) -> Table {
 }
 
 /// Green where it is as it should be; yellow where it passes by itself.
-fn ink_of(condition: &Condition) -> Ink {
+fn style_of(condition: &Condition) -> Style {
     let good = match condition.kind {
         ConditionType::Reconciling => condition.status,
         ConditionType::Stalled | ConditionType::Degraded => ConditionStatus::False,
         _ => ConditionStatus::True,
     };
     match condition.status {
-        status if status == good => Ink::Green,
-        ConditionStatus::Unknown => Ink::Yellow,
-        _ => Ink::Red,
+        status if status == good => GREEN,
+        ConditionStatus::Unknown => YELLOW,
+        _ => RED,
     }
 }
 
@@ -155,7 +156,7 @@ fn refused(status: &Status) -> String {
     format!(
         "  {} {}: `ejabberd-operator plan` lists them; what lets them pass, in the file:\n      \
          policy.guard.approve: {digest}\n",
-        paint("✗", Ink::Red),
+        paint("✗", RED),
         blocked.counted(),
         digest = blocked.digest
     )
@@ -168,7 +169,7 @@ fn troubles(status: &Status) -> Table {
     for (objects, count, word) in [fails, contested] {
         for (object, why) in objects.iter().take(NAMED) {
             let why = format!("{word}{why}");
-            table.row([Cell::painted("✗", Ink::Red), object.into(), why.into()]);
+            table.row([Cell::painted("✗", RED), object.into(), why.into()]);
         }
         let more = count.max(objects.len()).saturating_sub(NAMED);
         if more > 0 {
@@ -177,7 +178,7 @@ fn troubles(status: &Status) -> Table {
     }
     for (object, why) in status.not_in_force.iter().take(NAMED) {
         let why = format!("not in force: {why}");
-        table.row([Cell::painted("!", Ink::Yellow), object.into(), why.into()]);
+        table.row([Cell::painted("!", YELLOW), object.into(), why.into()]);
     }
     let more = status.not_in_force.len().saturating_sub(NAMED);
     if more > 0 {
@@ -186,7 +187,7 @@ fn troubles(status: &Status) -> Table {
     table
 }
 
-/// The latest events, at most so many.
+/// The latest events, up to `most`.
 fn recent(status: &Status, most: usize, now: Timestamp, page: Page) -> String {
     if status.events.is_empty() {
         return String::new();

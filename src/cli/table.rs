@@ -1,9 +1,12 @@
 //! Tables for people: columns that line up, whatever the letters are wide, and
 //! that fit the terminal. A pipe gets one line for each row, whole.
 
-use console::measure_text_width;
+use std::borrow::Cow;
 
-use super::terminal::{Ink, Stream, paint};
+use console::{Style, measure_text_width};
+use textwrap::{WordSeparator, WordSplitter, WrapAlgorithm};
+
+use super::terminal::{Colours, Stream, paint};
 use crate::domain::spec::printable;
 
 /// Between two columns.
@@ -19,13 +22,13 @@ const MIN_LAST: usize = 24;
 /// One entry.
 pub(super) struct Cell {
     text: String,
-    ink: Option<Ink>,
+    style: Option<Style>,
 }
 
 impl Cell {
     /// In colour.
-    pub(super) fn painted(text: &str, ink: Ink) -> Self {
-        Self { text: printable(text).into_owned(), ink: Some(ink) }
+    pub(super) fn painted(text: &str, style: Style) -> Self {
+        Self { text: printable(text).into_owned(), style: Some(style) }
     }
 
     fn width(&self) -> usize {
@@ -35,7 +38,7 @@ impl Cell {
 
 impl<T: AsRef<str>> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self { text: printable(text.as_ref()).into_owned(), ink: None }
+        Self { text: printable(text.as_ref()).into_owned(), style: None }
     }
 }
 
@@ -44,14 +47,14 @@ impl<T: AsRef<str>> From<T> for Cell {
 pub(super) struct Page {
     /// Its width; a pipe has none.
     pub(super) width: Option<usize>,
-    /// Whether colours are wanted.
-    pub(super) coloured: bool,
+    /// Whether text gets colour sequences.
+    pub(super) colours: Colours,
 }
 
 impl Page {
     /// Standard output as it is.
     pub(super) fn out() -> Self {
-        Self { width: Stream::Out.width(), coloured: Stream::Out.colours() }
+        Self { width: Stream::Out.width(), colours: Stream::Out.colours() }
     }
 }
 
@@ -65,7 +68,7 @@ enum Row {
 pub(super) struct Table {
     head: Option<Vec<Cell>>,
     rows: Vec<Row>,
-    /// How far it stands from the left.
+    /// The width of the left margin in columns.
     indent: usize,
     /// The first columns, which say what a row is about: together on the first
     /// line where rows have to be broken up.
@@ -87,7 +90,7 @@ impl Table {
         self.rows.push(Row::Cells(cells.into_iter().collect()));
     }
 
-    /// A line of its own between two rows; the columns go on below it.
+    /// Adds a full line between two rows. The columns continue below the line.
     pub(super) fn line(&mut self, line: impl Into<String>) {
         self.rows.push(Row::Line(line.into()));
     }
@@ -111,7 +114,7 @@ impl Table {
         let rows = self.rows.iter().map(|row| match (row, narrow) {
             (Row::Line(line), _) => format!("{line}\n"),
             (Row::Cells(cells), None) => self.aligned(cells, &widths, page),
-            (Row::Cells(cells), Some(width)) => self.stacked(cells, width, page.coloured),
+            (Row::Cells(cells), Some(width)) => self.stacked(cells, width, page.colours),
         });
         head.chain(rows).collect()
     }
@@ -119,28 +122,28 @@ impl Table {
     /// One row in columns.
     fn aligned(&self, row: &[Cell], widths: &[usize], page: Page) -> String {
         let mut lines = Lines::new();
-        let mut place = self.indent;
+        let mut start = self.indent;
         for (n, cell) in row.iter().enumerate() {
             if cell.text.is_empty() {
-                place += widths.get(n).map_or(0, |width| width + GAP);
+                start += widths.get(n).map_or(0, |width| width + GAP);
                 continue;
             }
             // After an entry that ran over, what follows goes on below it.
-            if page.width.is_some() && lines.column > place {
+            if page.width.is_some() && lines.column > start {
                 lines.new_line();
             }
             match widths.get(n) {
                 Some(width) => {
-                    lines.put(place, &cell.text, cell.ink, page.coloured);
-                    place += width + GAP;
+                    lines.put(start, &cell.text, cell.style.as_ref(), page.colours);
+                    start += width + GAP;
                 }
                 None => {
-                    let room = page.width.map(|width| width.saturating_sub(place).max(1));
+                    let room = page.width.map(|width| width.saturating_sub(start).max(1));
                     for (number, line) in wrap(&cell.text, room).iter().enumerate() {
                         if number > 0 {
                             lines.new_line();
                         }
-                        lines.put(place, line, cell.ink, page.coloured);
+                        lines.put(start, line, cell.style.as_ref(), page.colours);
                     }
                 }
             }
@@ -149,29 +152,29 @@ impl Table {
     }
 
     /// One row where there is no room for columns: what it is about, and the rest below.
-    fn stacked(&self, row: &[Cell], width: usize, coloured: bool) -> String {
+    fn stacked(&self, row: &[Cell], width: usize, colours: Colours) -> String {
         let (keys, rest) = row.split_at(self.keys.min(row.len()));
         let mut lines = Lines::new();
         let deeper = self.indent + 4;
-        let mut place = self.indent;
+        let mut start = self.indent;
         for cell in keys.iter().filter(|cell| !cell.text.is_empty()) {
             if lines.column > self.indent && lines.column + cell.width() > width {
                 lines.new_line();
-                place = deeper;
+                start = deeper;
             }
-            let room = width.saturating_sub(place.max(lines.column)).max(1);
+            let room = width.saturating_sub(start.max(lines.column)).max(1);
             for (number, line) in wrap(&cell.text, Some(room)).iter().enumerate() {
                 if number > 0 {
                     lines.new_line();
-                    place = deeper;
+                    start = deeper;
                 }
-                lines.put(place, line, cell.ink, coloured);
+                lines.put(start, line, cell.style.as_ref(), colours);
             }
-            place = lines.column + 1;
+            start = lines.column + 1;
         }
         for (nth, cell) in rest.iter().filter(|cell| !cell.text.is_empty()).enumerate() {
             if nth > 0 && lines.column + GAP + cell.width() <= width {
-                lines.put(lines.column + GAP, &cell.text, cell.ink, coloured);
+                lines.put(lines.column + GAP, &cell.text, cell.style.as_ref(), colours);
                 continue;
             }
             lines.new_line();
@@ -180,7 +183,7 @@ impl Table {
                 if number > 0 {
                     lines.new_line();
                 }
-                lines.put(deeper, line, cell.ink, coloured);
+                lines.put(deeper, line, cell.style.as_ref(), colours);
             }
         }
         lines.end()
@@ -190,7 +193,7 @@ impl Table {
 /// Lines that are being filled from left to right.
 struct Lines {
     text: String,
-    /// Where the next thing can stand.
+    /// The next free column.
     column: usize,
 }
 
@@ -199,12 +202,12 @@ impl Lines {
         Self { text: String::new(), column: 0 }
     }
 
-    fn put(&mut self, place: usize, text: &str, ink: Option<Ink>, coloured: bool) {
+    fn put(&mut self, start: usize, text: &str, style: Option<&Style>, colours: Colours) {
         // What runs over keeps its distance from what follows.
-        let distance = if self.column > place { 1 } else { place - self.column };
+        let distance = if self.column > start { 1 } else { start - self.column };
         self.text += &" ".repeat(distance);
-        match ink {
-            Some(ink) => self.text += &paint(text, ink, coloured),
+        match style {
+            Some(style) => self.text += &paint(text, style.clone(), colours),
             None => self.text += text,
         }
         self.column += distance + measure_text_width(text);
@@ -221,43 +224,22 @@ impl Lines {
     }
 }
 
-/// The text in lines of at most `width` columns, broken between words; a word
-/// that is wider is broken where it has to be.
-pub(super) fn wrap(text: &str, width: Option<usize>) -> Vec<String> {
-    let Some(width) = width else { return vec![text.to_owned()] };
-    let mut lines = vec![String::new()];
-    let mut column = 0;
-    for word in text.split(' ') {
-        let wide = measure_text_width(word);
-        let start = lines.last().is_some_and(String::is_empty);
-        if !start && column + 1 + wide > width && (wide <= width || column + 1 >= width) {
-            lines.push(String::new());
-            column = 0;
-        } else if !start {
-            push(&mut lines, ' ');
-            column += 1;
-        }
-        for c in word.chars() {
-            let wide = measure_text_width(c.encode_utf8(&mut [0; 4]));
-            if column > 0 && column + wide > width {
-                lines.push(String::new());
-                column = 0;
-            }
-            push(&mut lines, c);
-            column += wide;
-        }
-    }
-    lines
-}
-
-fn push(lines: &mut [String], c: char) {
-    if let Some(line) = lines.last_mut() {
-        line.push(c);
-    }
+/// Breaks a text into lines of at most `width` columns. A break is between words, or inside a
+/// word that is wider than a line.
+fn wrap(text: &str, width: Option<usize>) -> Vec<Cow<'_, str>> {
+    let Some(width) = width else { return vec![text.into()] };
+    // Names and options hold hyphens, so a hyphen is not a place to break a line. Filling line
+    // by line needs no more crates than the width of characters.
+    let options = textwrap::Options::new(width)
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit);
+    textwrap::wrap(text, options)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::terminal::GREEN;
     use super::*;
 
     fn table() -> Table {
@@ -268,22 +250,22 @@ mod tests {
             ("user", "日本語@example.org", "owned, and no longer declared"),
             ("room", long, "its options differ (options.title, options.members_only)"),
         ] {
-            table.row([Cell::painted("+", Ink::Green), kind.into(), name.into(), why.into()]);
+            table.row([Cell::painted("+", GREEN), kind.into(), name.into(), why.into()]);
         }
         table
     }
 
     fn page(width: Option<usize>) -> Page {
-        Page { width, coloured: false }
+        Page { width, colours: Colours::Off }
     }
 
     #[test]
     fn a_pipe_gets_one_whole_line_for_each_row_and_columns_line_up() {
         let text = table().render(page(None));
         assert_eq!(text.lines().count(), 3);
-        let place = |line: &str, word: &str| measure_text_width(line.split(word).next().unwrap());
+        let start = |line: &str, word: &str| measure_text_width(line.split(word).next().unwrap());
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(place(lines[0], "declared,"), place(lines[1], "owned,"), "{text}");
+        assert_eq!(start(lines[0], "declared,"), start(lines[1], "owned,"), "{text}");
         assert!(lines[2].ends_with("options.members_only)"));
     }
 
@@ -303,7 +285,7 @@ mod tests {
 
     #[test]
     fn colours_take_no_room() {
-        let coloured = table().render(Page { width: Some(80), coloured: true });
+        let coloured = table().render(Page { width: Some(80), colours: Colours::On });
         assert_eq!(console::strip_ansi_codes(&coloured), table().render(page(Some(80))));
         assert!(coloured.contains("\x1b[32m+\x1b[0m"));
     }

@@ -1,80 +1,81 @@
-//! What the terminal can take: colours, its width, and texts that are shown
-//! and never obeyed.
+//! What the terminal supports: colours and its width. Also escapes text, so that the terminal
+//! displays text from outside and never executes control sequences in it.
 
 use std::borrow::Cow;
 use std::io::IsTerminal;
 
 use anstream::{AutoStream, ColorChoice};
-use console::Term;
+use console::{Style, Term};
 use serde::Serialize;
 
 use super::Exit;
 use crate::domain::spec::{is_treacherous, printable};
 
-/// Where something is written to. Each may be a terminal by itself.
+/// An output stream. Each stream may or may not be a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stream {
-    /// Results.
+    /// Standard output, for results.
     Out,
-    /// Everything else.
+    /// Standard error, for everything else.
     Err,
 }
 
-/// A colour or a weight: the number in its escape sequence.
+/// Whether text is written with colour sequences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ink {
-    Bold = 1,
-    Faint = 2,
-    Red = 31,
-    Green = 32,
-    Yellow = 33,
-    Cyan = 36,
+pub(super) enum Colours {
+    On,
+    Off,
 }
 
+pub(super) const BOLD: Style = Style::new().bold();
+pub(super) const FAINT: Style = Style::new().dim();
+pub(super) const RED: Style = Style::new().red();
+pub(super) const GREEN: Style = Style::new().green();
+pub(super) const YELLOW: Style = Style::new().yellow();
+pub(super) const CYAN: Style = Style::new().cyan();
+
 impl Stream {
-    /// Whether colours are wanted there. The rule is that of `clap`, so that help
-    /// and results look alike: `NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR`, a terminal,
-    /// `TERM`, in this order.
-    pub(super) fn colours(self) -> bool {
+    /// Whether this stream gets colours. The rule is the rule of `clap`, so that help and
+    /// results look alike: `NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR`, a terminal, `TERM`, in
+    /// this order.
+    pub(super) fn colours(self) -> Colours {
         let choice = match self {
             Self::Out => AutoStream::choice(&std::io::stdout()),
             Self::Err => AutoStream::choice(&std::io::stderr()),
         };
-        choice != ColorChoice::Never
+        if choice == ColorChoice::Never { Colours::Off } else { Colours::On }
     }
 
-    /// Its width in columns, if it is a terminal: a file has none.
+    /// The width of the terminal in columns. `None` for a file or a pipe.
     pub(super) fn width(self) -> Option<usize> {
         let term = match self {
             Self::Out => Term::stdout(),
             Self::Err => Term::stderr(),
         };
-        // A terminal that does not know its size says 0.
+        // A terminal that does not know its size reports 0.
         term.size_checked().map(|(_, columns)| usize::from(columns)).filter(|width| *width > 0)
     }
 
-    /// The text in that colour, if colours are wanted there.
-    pub(super) fn paint(self, text: &str, ink: Ink) -> String {
-        paint(text, ink, self.colours())
+    /// Applies a style to a text for this stream.
+    pub(super) fn paint(self, text: &str, style: Style) -> String {
+        paint(text, style, self.colours())
     }
 }
 
-/// Whether something may be drawn over on standard error: a terminal that can
-/// move its cursor.
+/// Whether standard error is a terminal that can move its cursor, so that a progress bar can
+/// overwrite itself.
 pub(super) fn can_redraw() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// The text in that colour, if it is to be coloured.
-pub(super) fn paint(text: &str, ink: Ink, coloured: bool) -> String {
-    let text = printable(text);
-    if coloured { format!("\x1b[{}m{text}\x1b[0m", ink as u8) } else { text.into_owned() }
+/// Escapes a text and applies a style to the text.
+pub(super) fn paint(text: &str, style: Style, colours: Colours) -> String {
+    style.force_styling(colours == Colours::On).apply_to(printable(text)).to_string()
 }
 
-/// A text of several lines as it may go out: lines stay lines and our own
-/// colours stay colours; whatever else could move the cursor, or show a text
-/// as another one, is shown escaped.
-pub(super) fn harmless(text: &str, coloured: bool) -> Cow<'_, str> {
+/// Escapes a text of several lines. Line ends stay, and colour sequences stay where `colours`
+/// is on. All other characters that could move the cursor or disguise a text are escaped.
+pub(super) fn harmless(text: &str, colours: Colours) -> Cow<'_, str> {
     if !text.contains(|c| is_treacherous(c) && c != '\n') {
         return text.into();
     }
@@ -83,7 +84,7 @@ pub(super) fn harmless(text: &str, coloured: bool) -> Cow<'_, str> {
     while let Some(at) = rest.find(|c| is_treacherous(c) && c != '\n') {
         let (before, from) = rest.split_at(at);
         out.push_str(before);
-        if let Some(length) = colour_sequence(from).filter(|_| coloured) {
+        if let Some(length) = colour_sequence(from).filter(|_| colours == Colours::On) {
             let (sequence, after) = from.split_at(length);
             out.push_str(sequence);
             rest = after;
@@ -97,15 +98,16 @@ pub(super) fn harmless(text: &str, coloured: bool) -> Cow<'_, str> {
     out.into()
 }
 
-/// The length of the colour sequence that `text` begins with, if it does.
+/// The length in bytes of the colour sequence at the start of `text`, if there is one. Not a task for
+/// `console`, whose iterator also accepts sequences that move the cursor.
 fn colour_sequence(text: &str) -> Option<usize> {
     let digits = text.strip_prefix("\x1b[")?.split_once('m')?.0;
     let short = digits.len() <= 8 && digits.bytes().all(|b| b.is_ascii_digit() || b == b';');
     short.then_some(digits.len() + 3)
 }
 
-/// JSON with whatever could deceive a terminal escaped, which means the same to
-/// a program. Outside of its strings there is none of that but line ends.
+/// Escapes in JSON all characters that could deceive a terminal. The JSON keeps its meaning,
+/// because such characters (other than line ends) can only be inside of strings.
 pub(super) fn harmless_json(json: &str) -> Cow<'_, str> {
     if !json.contains(|c| is_treacherous(c) && c != '\n') {
         return json.into();
@@ -122,8 +124,8 @@ pub(super) fn harmless_json(json: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// YAML that cannot deceive a terminal. Its writer escapes control characters
-/// and no others; where there are others, JSON stands in, which is YAML too.
+/// Writes a value as YAML that cannot deceive a terminal. The YAML writer escapes only control
+/// characters; a value with other treacherous characters is written as JSON, which is YAML too.
 pub(super) fn harmless_yaml(value: &impl Serialize) -> Result<String, Exit> {
     let yaml = serde_yaml::to_string(value)?;
     if yaml.contains(|c| is_treacherous(c) && c != '\n') {
@@ -138,18 +140,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_our_own_colours_pass_and_only_where_they_are_wanted() {
+    fn colour_sequences_stay_only_with_colours_on() {
         let text = "\x1b[31mred\x1b[0m\nline \x1b]0;title\x07 \u{9b}2J \u{202e}back\r";
         let shown = "\x1b[31mred\x1b[0m\nline \\u{1b}]0;title\\u{7} \\u{9b}2J \\u{202e}back\\r";
-        assert_eq!(harmless(text, true), shown);
-        assert!(harmless(text, false).starts_with("\\u{1b}[31mred\\u{1b}[0m\nline"));
-        assert!(matches!(harmless("grün\nund gut", false), Cow::Borrowed(_)));
+        assert_eq!(harmless(text, Colours::On), shown);
+        assert!(harmless(text, Colours::Off).starts_with("\\u{1b}[31mred\\u{1b}[0m\nline"));
+        assert!(matches!(harmless("grün\nund gut", Colours::Off), Cow::Borrowed(_)));
     }
 
     #[test]
-    fn what_is_coloured_cannot_bring_sequences_of_its_own() {
-        assert_eq!(paint("a\x1b[2Jb", Ink::Red, true), "\x1b[31ma\\u{1b}[2Jb\x1b[0m");
-        assert_eq!(paint("a\nb", Ink::Red, false), "a\\nb");
+    fn a_coloured_text_cannot_contain_escape_sequences() {
+        assert_eq!(paint("a\x1b[2Jb", RED, Colours::On), "\x1b[31ma\\u{1b}[2Jb\x1b[0m");
+        assert_eq!(paint("a\nb", RED, Colours::Off), "a\\nb");
     }
 
     #[test]
@@ -162,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn yaml_that_cannot_be_shown_is_json() {
+    fn a_value_that_yaml_cannot_show_safely_is_written_as_json() {
         let value = serde_json::json!({ "name": "a\u{9b}2J\u{202e}\u{7f}\u{1b}[2J\n\r" });
         let plain = serde_json::json!({ "name": "ann\u{1b}[2J" });
         for value in [value, plain] {

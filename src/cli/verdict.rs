@@ -1,15 +1,15 @@
 //! The marks of verdicts in the output of `audit` and `doctor`.
 
 use super::table::Cell;
-use super::terminal::Ink;
+use super::terminal::{FAINT, GREEN, RED, YELLOW};
 use crate::domain::checks::Verdict;
 
 /// The mark of a verdict.
 pub(super) fn mark(verdict: Verdict) -> Cell {
     match verdict {
-        Verdict::Passes => Cell::painted("✓", Ink::Green),
-        Verdict::Fails => Cell::painted("✗", Ink::Red),
-        Verdict::Unknown => Cell::painted("?", Ink::Yellow),
-        Verdict::DoesNotApply => Cell::painted("–", Ink::Faint),
+        Verdict::Passes => Cell::painted("✓", GREEN),
+        Verdict::Fails => Cell::painted("✗", RED),
+        Verdict::Unknown => Cell::painted("?", YELLOW),
+        Verdict::DoesNotApply => Cell::painted("–", FAINT),
     }
 }

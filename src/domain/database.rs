@@ -83,6 +83,14 @@ pub enum Location {
     Memory,
 }
 
+impl Location {
+    /// The root directory of the volume `name`.
+    #[must_use]
+    pub fn whole_volume(name: &str) -> Self {
+        Self::Volume { name: name.to_owned(), within: String::new() }
+    }
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -205,7 +213,7 @@ mod tests {
             cookie: Cookie { numbers, made_by: "ejabberd@localhost".to_owned() },
             node: "ejabberd@localhost".to_owned(),
             directory: "/home/ejabberd/database".to_owned(),
-            location: Some(Location::Volume { name: place.to_owned(), within: String::new() }),
+            location: Some(Location::whole_volume(place)),
             accounts: BTreeMap::new(),
         }
     }

@@ -54,11 +54,21 @@ pub enum ProcessState {
     },
 }
 
+/// What runs a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RuntimeKind {
+    /// A container of a Docker engine.
+    #[default]
+    Docker,
+    /// A process of this host.
+    Process,
+}
+
 /// Where a server runs, as far as its safety and its replacement depend on it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RuntimeDrift {
-    /// The word for what runs it: `docker`, `process`.
-    pub runtime: &'static str,
+    /// What runs the server.
+    pub runtime: RuntimeKind,
     /// Whether this program made it.
     pub ours: bool,
     /// What is declared and is otherwise in what runs: the field, declared and
@@ -329,6 +339,8 @@ pub struct ObservedState {
     pub version: Reading<ServerVersion>,
     /// Whether nothing can be said of a server that runs: it may be serving.
     pub unseen: bool,
+    /// Whether the server is starting, which is why it does not respond.
+    pub starting: bool,
     /// The configuration; `None` where none is declared.
     pub config: Option<Reading<ConfigReading>>,
     /// Where it runs; `Known(None)` where there is nothing.
@@ -389,6 +401,7 @@ impl ObservedState {
             process,
             version: Reading::Unknown(why.to_owned()),
             unseen: false,
+            starting: false,
             config: None,
             drift: Reading::Unknown(why.to_owned()),
             users: BTreeMap::new(),

@@ -52,8 +52,8 @@ impl FallbackControl {
     }
 
     /// Passes on what the session answered, unless there can be no session.
-    fn of_session<T>(&self, answer: Result<T, ControlError>) -> Option<Result<T, ControlError>> {
-        match &answer {
+    fn of_session<T>(&self, response: Result<T, ControlError>) -> Option<Result<T, ControlError>> {
+        match &response {
             Err(error) if *error == ControlError::NO_ERLANG => {
                 self.activate_fallback();
                 return None;
@@ -61,7 +61,7 @@ impl FallbackControl {
             Ok(_) => self.reported.store(false, Ordering::Relaxed),
             Err(_) => {}
         }
-        Some(answer)
+        Some(response)
     }
 }
 
@@ -69,18 +69,18 @@ impl FallbackControl {
 impl Control for FallbackControl {
     async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError> {
         if !self.is_fallback_active()
-            && let Some(answer) = self.of_session(self.session.call(call.clone(), deadline).await)
+            && let Some(response) = self.of_session(self.session.call(call.clone(), deadline).await)
         {
-            return answer;
+            return response;
         }
         self.fallback.call(call, deadline).await
     }
 
     async fn version(&self) -> Result<ServerVersion, ControlError> {
         if !self.is_fallback_active()
-            && let Some(answer) = self.of_session(self.session.version().await)
+            && let Some(response) = self.of_session(self.session.version().await)
         {
-            return answer;
+            return response;
         }
         self.fallback.version().await
     }

@@ -27,7 +27,7 @@ pub use reconcile::origin::create_without_waiting;
 pub use reconcile::ownership::{adopt, forget};
 pub use reconcile::recheck::RecheckBudget;
 pub use reconcile::report::{
-    ApplyError, RoundReport, STARTING, ServerStats, StepOutcome, StepResult, step_span,
+    ApplyError, RoundReport, ServerStats, StepOutcome, StepResult, step_span,
 };
 pub use reconcile::round::{Permission, Reconciler, StalenessCheck};
 pub use rollout::check::{ConfigChecker, Verdicts};

@@ -128,6 +128,7 @@ pub fn read(
     };
     let new = *version.known().unwrap_or(&SINCE_ALLOWPM) >= SINCE_ALLOWPM;
     Ok(ObservedState {
+        starting: false,
         unseen: false,
         process: Reading::Known(ProcessState::Running { health: None }),
         version,

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use ejabberd_operator::adapters::ejabberdctl::Ejabberdctl;
 use ejabberd_operator::adapters::process::ProcessRuntime;
 use ejabberd_operator::adapters::session::Session;
-use ejabberd_operator::domain::observed::{PAUSED, ProcessState};
+use ejabberd_operator::domain::observed::{PAUSED, ProcessState, RuntimeKind};
 use ejabberd_operator::domain::spec;
 use ejabberd_operator::ejabberd::{Control, EjabberdClient};
 use ejabberd_operator::engine::{ConfigFiles, Runtime, Spawner};
@@ -113,7 +113,7 @@ async fn life(rig: &ProcessRig) {
     rig.wait_until_up().await;
     let drift = runtime.drift(None).await.unwrap().unwrap();
     assert!(drift.ours && drift.host_network && !drift.privileged);
-    assert_eq!((drift.runtime, drift.restarted_by), ("process", None));
+    assert_eq!((drift.runtime, drift.restarted_by), (RuntimeKind::Process, None));
     let usage = runtime.usage().await.unwrap().unwrap();
     assert!(usage.cpu_seconds > 0.1 && usage.memory_bytes > 10 << 20, "{usage:?}");
 

@@ -781,7 +781,7 @@ impl Runtime for Lab {
     async fn drift(&self, _: Option<&str>) -> Result<Option<RuntimeDrift>, RuntimeError> {
         self.alive().await;
         let there = self.process() != ProcessState::Absent;
-        Ok(there.then(|| RuntimeDrift { runtime: "docker", ours: true, ..Default::default() }))
+        Ok(there.then(|| RuntimeDrift { ours: true, ..Default::default() }))
     }
 
     async fn usage(&self) -> Result<Option<Usage>, RuntimeError> {

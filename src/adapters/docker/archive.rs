@@ -92,32 +92,51 @@ impl DockerRuntime {
         })
     }
 
-    /// Writes `files` into `directory` of `container`, owned by `owner`. The
-    /// directory is made if `make` says so.
+    /// Writes `files` into the existing `directory` of `container`, owned by `owner`.
     pub(super) async fn upload(
         &self,
         container: &str,
         directory: &str,
-        make: bool,
         files: &ConfigFiles,
         owner: Owner,
     ) -> Result<(), RuntimeError> {
-        let (to, prefix) = if make {
-            (parent(directory), format!("{}/", directory.rsplit('/').next().unwrap_or_default()))
-        } else {
-            (directory, String::new())
-        };
-        let archive = pack(&prefix, files, owner).map_err(|e| RuntimeError::Refused {
-            operation: format!("pack files for {directory}"),
-            cause: e.to_string(),
-        })?;
+        let archive = pack("", files, owner).map_err(|e| cannot_pack(directory, &e))?;
+        let sent = self.extract(container, directory, archive).await?;
+        sent.map_err(|e| self.error(&format!("write files to {directory} of"), &e))
+    }
+
+    /// Creates `directory` in `container` and writes `files` into the directory, all owned by
+    /// `owner`.
+    pub(super) async fn upload_as_new_directory(
+        &self,
+        container: &str,
+        directory: &str,
+        files: &ConfigFiles,
+        owner: Owner,
+    ) -> Result<(), RuntimeError> {
+        let prefix = format!("{}/", directory.rsplit('/').next().unwrap_or_default());
+        let archive = pack(&prefix, files, owner).map_err(|e| cannot_pack(directory, &e))?;
+        let sent = self.extract(container, parent(directory), archive).await?;
+        sent.map_err(|e| self.error(&format!("write files to {directory} of"), &e))
+    }
+
+    /// Sends an archive that the engine extracts in the existing directory `to`.
+    async fn extract(
+        &self,
+        container: &str,
+        to: &str,
+        archive: Vec<u8>,
+    ) -> Result<Result<(), bollard::errors::Error>, RuntimeError> {
         let options = query::UploadToContainerOptionsBuilder::default().path(to).build();
         let body = bollard::body_full(Bytes::from(archive));
-        self.client()
-            .await?
-            .upload_to_container(container, Some(options), body)
-            .await
-            .map_err(|e| self.error(&format!("write files to {directory} of"), &e))
+        Ok(self.client().await?.upload_to_container(container, Some(options), body).await)
+    }
+}
+
+fn cannot_pack(directory: &str, error: &std::io::Error) -> RuntimeError {
+    RuntimeError::Refused {
+        operation: format!("pack files for {directory}"),
+        cause: error.to_string(),
     }
 }
 

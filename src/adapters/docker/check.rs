@@ -43,7 +43,7 @@ impl DockerRuntime {
         }
         let name = self.start_stand_in().await?;
         let verdict = self.check_in(&name, files, context).await;
-        self.remove_stand_in(&name).await;
+        self.remove_temporary_container(&name).await;
         verdict
     }
 
@@ -77,12 +77,12 @@ impl DockerRuntime {
             }),
             ..Default::default()
         };
-        let name = self.create_stand_in(body).await?;
+        let name = self.create_temporary_container(body).await?;
         let options = None::<query::StartContainerOptions>;
         match self.client().await?.start_container(&name, options).await {
             Ok(()) => Ok(name),
             Err(e) => {
-                self.remove_stand_in(&name).await;
+                self.remove_temporary_container(&name).await;
                 Err(self.error("start a stand-in for", &e))
             }
         }
@@ -124,7 +124,7 @@ impl DockerRuntime {
     ) -> Result<Verdict, RuntimeError> {
         let files_of = self.files(container);
         let scripts = find::control_scripts(&files_of, &CTL_SCRIPTS).await?;
-        // A stand-in runs no server; its Erlang is that of the server's image.
+        // A temporary container runs no server; its Erlang is the Erlang of the server's image.
         let node = if container == self.name() { self.node().await? } else { None };
         let found = find::installation(&files_of, node.as_ref(), &scripts).await?;
         let found = found.ok_or_else(|| RuntimeError::NoErlang(container.to_owned()))?;
@@ -147,7 +147,7 @@ impl DockerRuntime {
         };
         let staged = self.checked_directory()?;
         let owner = self.user_of(container).await?;
-        self.upload(container, &staged, true, files, owner).await?;
+        self.upload_as_new_directory(container, &staged, files, owner).await?;
         let plan = CheckPlan {
             main,
             staged: staged.clone(),

@@ -13,7 +13,7 @@ use crate::engine::{ConfigFiles, MAIN_CONFIG, Runtime, RuntimeError};
 const REMOVE_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Where the known images read their configuration, in the order of looking.
-const KNOWN_PLACES: [&str; 3] = [
+const KNOWN_PATHS: [&str; 3] = [
     "/home/ejabberd/conf/ejabberd.yml",
     "/opt/ejabberd/conf/ejabberd.yml",
     "/etc/ejabberd/ejabberd.yml",
@@ -45,7 +45,7 @@ impl DockerRuntime {
         if let Some(directory) = variable("CONFIG_DIR") {
             return Ok(format!("{directory}/ejabberd.yml"));
         }
-        let found = self.first_existing(container, KNOWN_PLACES.map(str::to_owned).into()).await?;
+        let found = self.first_existing(container, KNOWN_PATHS.map(str::to_owned).into()).await?;
         found.ok_or_else(|| {
             RuntimeError::Missing(format!(
                 "the configuration in {}; set spec.server.docker.configPath",
@@ -83,7 +83,7 @@ impl DockerRuntime {
         }
         let owner = self.owner_of(&path).await?;
         let renamed = rename_main(&rest, path.rsplit('/').next().unwrap_or(MAIN_CONFIG));
-        self.upload(self.name(), parent(&path), false, &renamed, owner).await
+        self.upload(self.name(), parent(&path), &renamed, owner).await
     }
 
     /// Fails where [`write_config_files`](Self::write_config_files) would, and leaves everything
@@ -103,13 +103,13 @@ impl DockerRuntime {
         }
         let draft = self.tried_directory(parent(&path))?;
         let owner = self.owner_of(&path).await?;
-        let written = self.upload(self.name(), &draft, true, &rest, owner).await;
+        let written = self.upload_as_new_directory(self.name(), &draft, &rest, owner).await;
         let remove = CommandLine {
             argv: ["rm", "-rf", &draft].map(str::to_owned).into(),
             env: Vec::new(),
             user: Some("0".to_owned()),
         };
-        // Also after a failure: a disk that is full took a part of it.
+        // Also after a failure: a part of the files may be on a full disk.
         if let Err(e) = self.output_in(self.name(), remove, REMOVE_DEADLINE).await {
             tracing::warn!(draft, cause = %e, "files that were written to try it were left behind");
         }
@@ -139,7 +139,7 @@ impl DockerRuntime {
                 }
                 Some(mount) if mount.is_file_at(&place) => sorted
                     .alone
-                    .push((Placed { name: name.clone(), path: place }, mount.source.clone())),
+                    .push((FilePath { name: name.clone(), path: place }, mount.source.clone())),
                 _ => drop(sorted.rest.insert(name.clone(), content.clone())),
             }
         }
@@ -152,13 +152,13 @@ struct Sorted {
     /// Where the server reads the main file.
     path: String,
     /// Those that the host mounts one by one, and what they are on the host.
-    alone: Vec<(Placed, PathBuf)>,
+    alone: Vec<(FilePath, PathBuf)>,
     /// The others.
     rest: ConfigFiles,
 }
 
 /// A file among those of a configuration.
-struct Placed {
+struct FilePath {
     name: String,
     path: String,
 }

@@ -1,8 +1,6 @@
-//! Where the database of the server is stored, and what a new container would
-//! find of it.
+//! Where the database of the server is stored, and whether a new container would find the database.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, HostConfig, Mount, MountType,
@@ -37,7 +35,7 @@ impl DockerRuntime {
     ) -> Result<Location, RuntimeError> {
         let id = container.id.clone().unwrap_or_default();
         {
-            let located = self.located.lock().unwrap_or_else(PoisonError::into_inner);
+            let located = self.located.lock();
             if let Some((of, path, location)) = located.as_ref()
                 && *of == id
                 && path == directory
@@ -47,8 +45,7 @@ impl DockerRuntime {
         }
         let mounts = mounts_of(container);
         let location = self.location_in(self.name(), &mounts, directory).await?;
-        *self.located.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((id, directory.to_owned(), location.clone()));
+        *self.located.lock() = Some((id, directory.to_owned(), location.clone()));
         Ok(location)
     }
 
@@ -73,7 +70,7 @@ impl DockerRuntime {
             format!(
                 "its database is on {location}, which a new container would not get; declare \
                  `{}: {name}` under spec.server.docker.volumes",
-                place(directory, within)
+                mount_path(directory, within)
             )
         }))
     }
@@ -156,7 +153,7 @@ impl DockerRuntime {
                 return Ok(Some(format!(
                     "its database is on {location}, and a new container would keep it on {then}; \
                      declare `{}: {name}` under spec.server.docker.volumes",
-                    place(&layout.database, within)
+                    mount_path(&layout.database, within)
                 )));
             }
             Some(location) => return Ok(Some(elsewhere(location))),
@@ -169,10 +166,11 @@ impl DockerRuntime {
             }
             Err(e) => return Err(self.error("inspect a volume of", &e)),
         }
-        let place = place(&layout.database, within);
-        let stand_in = self.create_viewer(volume, place).await?;
-        let found = self.found_in(&stand_in, (volume, place), &layout.database, known).await;
-        self.remove_stand_in(&stand_in).await;
+        let path = mount_path(&layout.database, within);
+        let mounts = BTreeMap::from([(path.to_owned(), Location::whole_volume(volume))]);
+        let temporary = self.create_viewer(volume, path).await?;
+        let found = self.found_in(&temporary, &mounts, &layout.database, known).await;
+        self.remove_temporary_container(&temporary).await;
         found
     }
 
@@ -192,19 +190,17 @@ impl DockerRuntime {
             host_config: Some(HostConfig { mounts: Some(vec![mount]), ..Default::default() }),
             ..Default::default()
         };
-        self.create_stand_in(body).await
+        self.create_temporary_container(body).await
     }
 
     async fn found_in(
         &self,
-        stand_in: &str,
-        (volume, place): (&str, &str),
+        temporary: &str,
+        mounts: &BTreeMap<String, Location>,
         directory: &str,
         known: Option<&Database>,
     ) -> Result<Option<String>, RuntimeError> {
-        let whole = Location::Volume { name: volume.to_owned(), within: String::new() };
-        let mounts = BTreeMap::from([(place.to_owned(), whole)]);
-        let location = self.location_in(stand_in, &mounts, directory).await?;
+        let location = self.location_in(temporary, mounts, directory).await?;
         if let Some(before) = known.and_then(|known| known.location.as_ref())
             && *before != location
         {
@@ -212,7 +208,7 @@ impl DockerRuntime {
                 "its database is {before}, and a new container would look for it in {location}"
             )));
         }
-        let schema = self.download(stand_in, &format!("{directory}/{SCHEMA_FILE}")).await?;
+        let schema = self.download(temporary, &format!("{directory}/{SCHEMA_FILE}")).await?;
         Ok(match (schema, known) {
             (None, _) => Some(format!("there is no database on {location}")),
             (Some(file), Some(known)) if !known.cookie.is_in(&file.content) => {
@@ -235,7 +231,7 @@ fn parts(path: &str) -> impl DoubleEndedIterator<Item = &str> {
 pub(super) fn mounts_of(container: &ContainerInspectResponse) -> BTreeMap<String, Location> {
     let of_mount = container.mounts.iter().flatten().filter_map(|mount| {
         let location = match mount.typ.as_deref() {
-            Some("volume") => Location::Volume { name: mount.name.clone()?, within: String::new() },
+            Some("volume") => Location::whole_volume(mount.name.as_deref()?),
             Some("bind") => Location::Host(mount.source.clone()?),
             Some("tmpfs") => Location::Memory,
             _ => return None,
@@ -247,15 +243,15 @@ pub(super) fn mounts_of(container: &ContainerInspectResponse) -> BTreeMap<String
     of_mount.chain(in_memory).collect()
 }
 
-/// Volumes by the place at which a container gets them, as locations.
+/// The locations of a container's volumes, by the path of the mount.
 fn on_volumes(volumes: &BTreeMap<String, String>) -> BTreeMap<String, Location> {
-    let whole = |name: &String| Location::Volume { name: name.clone(), within: String::new() };
-    volumes.iter().map(|(place, name)| (place.clone(), whole(name))).collect()
+    volumes.iter().map(|(path, name)| (path.clone(), Location::whole_volume(name))).collect()
 }
 
-/// Where a volume must be attached for the path `within` it to be at `directory`.
-fn place<'d>(directory: &'d str, within: &str) -> &'d str {
-    directory.strip_suffix(within).map_or(directory, |place| place.trim_end_matches('/'))
+/// The path at which a volume must be mounted, so that its subdirectory `within` is at
+/// `directory`.
+fn mount_path<'d>(directory: &'d str, within: &str) -> &'d str {
+    directory.strip_suffix(within).map_or(directory, |path| path.trim_end_matches('/'))
 }
 
 /// Where `directory` is stored: in the mount that is nearest above it.

@@ -1,4 +1,4 @@
-//! How the container is set up, beside how it is declared.
+//! The actual settings of the container, compared with the declared settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -8,12 +8,12 @@ use bollard::models::{ContainerInspectResponse, HostConfig, PortMap, RestartPoli
 
 use super::DockerRuntime;
 use super::replace::is_managed;
-use crate::domain::observed::RuntimeDrift;
+use crate::domain::observed::{RuntimeDrift, RuntimeKind};
 use crate::domain::spec::{Docker as Spec, Network, PortMapping};
 use crate::engine::RuntimeError;
 
 impl DockerRuntime {
-    pub(super) async fn read_surroundings(
+    pub(super) async fn read_drift(
         &self,
         database: Option<&str>,
     ) -> Result<Option<RuntimeDrift>, RuntimeError> {
@@ -25,7 +25,7 @@ impl DockerRuntime {
         let losses = if differences.is_empty() {
             Vec::new()
         } else {
-            self.losses(&container, database).await?
+            self.replacement_impact(&container, database).await?
         };
         let unattached = match database {
             Some(directory) => self.not_attached(&container, directory).await?,
@@ -33,7 +33,7 @@ impl DockerRuntime {
         };
         let socket = mounted.into_iter().find(|source| self.shows_engine(source));
         Ok(Some(RuntimeDrift {
-            runtime: "docker",
+            runtime: RuntimeKind::Docker,
             ours: is_managed(&container),
             differences,
             losses,
@@ -94,7 +94,7 @@ fn has_capabilities_of_root(host: &HostConfig) -> bool {
 /// they are: `-P` and `-p 5222` leave the choice to the engine.
 fn published(container: &ContainerInspectResponse, host: &HostConfig) -> Vec<SocketAddr> {
     if host.network_mode.as_deref() == Some("host") {
-        // The engine keeps what was asked for, and does nothing about it.
+        // The engine stores the setting and ignores it.
         return Vec::new();
     }
     let now = container.network_settings.as_ref().and_then(|network| network.ports.as_ref());
@@ -166,7 +166,7 @@ fn differences(
     for (path, name) in volumes {
         differs(&format!("volumes.{path}"), name, mounts.get(path).map_or("none", String::as_str));
     }
-    // Of values only whether they are the same: somebody may have put a secret there.
+    // Compares values, and never shows them: a value may be a secret.
     let env = config.env.unwrap_or_default();
     let set: BTreeMap<&str, &str> = env.iter().filter_map(|line| line.split_once('=')).collect();
     for (name, value) in environment {

@@ -4,8 +4,8 @@
 //! it is created, its database and configuration on named volumes, so that it
 //! can be lost without losing them.
 
+mod api_error;
 mod archive;
-mod carry;
 mod check;
 mod config;
 mod create;
@@ -15,16 +15,15 @@ mod diagnostics;
 mod drift;
 mod events;
 mod exec;
-mod losses;
-mod mounted;
+mod inherited;
+mod mounted_files;
 mod published;
-mod refusal;
 mod replace;
-mod stand_in;
+mod replacement_impact;
+mod temporary;
 mod transport;
 mod usage;
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -32,6 +31,7 @@ use bollard::errors::Error as ApiError;
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum};
 use bollard::query_parameters as query;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
@@ -43,13 +43,13 @@ use crate::domain::spec::Docker as Spec;
 use crate::ejabberd::StartContext;
 use crate::ejabberd::erlang::Verdict;
 use crate::engine::{ConfigFiles, LogLine, NOTE, Runtime, RuntimeError};
-use refusal::{advice, root, status};
+use api_error::{advice, root, status};
 
 /// The label of what this program made.
 pub const MANAGED_LABEL: &str = "io.ejabberd-operator.managed";
 
-/// How long a single request may take. The engine answers within milliseconds,
-/// but a `stop` waits for the container.
+/// The time limit of a request. The engine responds within milliseconds, but a `stop` waits for the
+/// container.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How long the engine may take to greet us.
@@ -109,7 +109,7 @@ impl DockerRuntime {
         &self.spec.container
     }
 
-    /// What the engine says of the container, if there is one.
+    /// The container as the engine describes it, if the container exists.
     async fn container(&self) -> Result<Option<ContainerInspectResponse>, RuntimeError> {
         let request = self.client().await?.inspect_container(self.name(), None);
         match request.await {
@@ -182,7 +182,7 @@ impl Runtime for DockerRuntime {
         let options = query::StopContainerOptionsBuilder::default().t(STOP_GRACE_SECONDS).build();
         match self.client().await?.stop_container(self.name(), Some(options)).await {
             Ok(()) => Ok(()),
-            // It had stopped already, or is gone: that is what was wanted.
+            // The container has stopped already, or is gone: the goal is reached.
             Err(e) if matches!(status(&e), Some(304 | 404)) => Ok(()),
             Err(e) => Err(self.error("stop the container", &e)),
         }
@@ -242,7 +242,7 @@ impl Runtime for DockerRuntime {
         let files = ConfigFiles::from([(NOTE.to_owned(), content.to_vec())]);
         // Not for the server, which has no use for it.
         let owner = archive::Owner { uid: 0, gid: 0, mode: 0o600 };
-        self.upload(self.name(), directory, false, &files, owner).await
+        self.upload(self.name(), directory, &files, owner).await
     }
 
     async fn location(&self, directory: &str) -> Result<Option<Location>, RuntimeError> {
@@ -258,7 +258,7 @@ impl Runtime for DockerRuntime {
     }
 
     async fn drift(&self, database: Option<&str>) -> Result<Option<RuntimeDrift>, RuntimeError> {
-        self.read_surroundings(database).await
+        self.read_drift(database).await
     }
 
     async fn usage(&self) -> Result<Option<Usage>, RuntimeError> {

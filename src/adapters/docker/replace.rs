@@ -10,9 +10,9 @@ use bollard::models::{
 };
 use bollard::query_parameters as query;
 
-use super::carry::Old;
 use super::database::covering;
-use super::{DockerRuntime, MANAGED_LABEL, carry, status};
+use super::inherited::Old;
+use super::{DockerRuntime, MANAGED_LABEL, inherited, status};
 use crate::domain::database::Location;
 use crate::engine::{ConfigFiles, Runtime, RuntimeError};
 
@@ -35,10 +35,10 @@ impl DockerRuntime {
         self.refuse_taken_place(Some(old)).await?;
         let (old_image, new_image) = self.both_images(&container).await?;
         let settings = Old { container: &container, image: &old_image };
-        let body = carry::body(&self.spec, &settings, &new_image);
-        let layout = carry::new_layout(&self.spec, &settings, &new_image);
-        let mounts = carry::by_place(&body);
-        let database = match covering(&carry::locations(&mounts), &layout.database) {
+        let body = inherited::body(&self.spec, &settings, &new_image);
+        let layout = inherited::new_layout(&self.spec, &settings, &new_image);
+        let mounts = inherited::by_path(&body);
+        let database = match covering(&inherited::locations(&mounts), &layout.database) {
             Location::Volume { name, .. } => Some(name),
             _ => None,
         };
@@ -110,7 +110,7 @@ impl DockerRuntime {
         renamed.map_err(|e| self.error("rename the container", &e))
     }
 
-    /// What the engine says of the container with this name or id, if there is one.
+    /// The container with this name or id as the engine describes it, if the container exists.
     async fn inspected(
         &self,
         name: &str,
@@ -173,7 +173,7 @@ impl DockerRuntime {
             return Ok(());
         }
         let files = ConfigFiles::from([(COOKIE.to_owned(), cookie.content)]);
-        self.upload(self.name(), home, false, &files, cookie.owner).await
+        self.upload(self.name(), home, &files, cookie.owner).await
     }
 
     fn refused(&self, operation: &str, cause: &str) -> RuntimeError {

@@ -1,4 +1,4 @@
-//! Functions of the server, by commands and programs that tell the same.
+//! Functions of the server, replaced by commands and programs with the same result.
 
 use super::config::Config;
 use super::{CONFIG_AGE, Turn, term};
@@ -6,7 +6,7 @@ use crate::ejabberd::{Arg, ControlError, Shape, Value};
 use crate::engine::Output;
 use tokio::time::Instant;
 
-use super::answer;
+use super::response;
 
 /// A function that can be replaced.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ pub(super) enum Function {
     ProcessStatus,
 }
 
-/// Prints the configuration in force. It holds passwords, so that the file is
-/// made in a directory that nobody else can enter.
+/// Prints the configuration in force. The configuration holds passwords, so the program writes the
+/// file to a directory that no other account can enter.
 const DUMP: &str = r#"umask 077; d=$(mktemp -d) || exit 1
 "$@" dump_config "$d/config.yml"; r=$?
 [ $r -eq 0 ] && cat "$d/config.yml"; rm -rf "$d"; exit $r"#;
@@ -198,15 +198,15 @@ impl Turn<'_> {
         })
     }
 
-    /// Stops ejabberd and its VM. What runs in a container ends with the VM, and
-    /// so does the program that waits for the answer.
+    /// Stops ejabberd and its VM. A container ends with the VM, and so does the program that waits
+    /// for the response.
     async fn stop(&self) -> Result<Value, ControlError> {
         const NAME: &str = "stop";
         let line = self.command_line(NAME, Vec::new()).await?;
         let output = self.program(NAME, line).await?;
         match output.code {
             None | Some(137) => Ok(Value::Atom("ok".to_owned())),
-            Some(_) => answer::read(NAME, Shape::Rescode, &output),
+            Some(_) => response::read(NAME, Shape::Rescode, &output),
         }
     }
 
@@ -233,7 +233,7 @@ impl Turn<'_> {
         let mut argv: Vec<String> = ["sh", "-c", DUMP, "sh"].map(str::to_owned).into();
         argv.extend(self.control.script.iter().cloned());
         let output = self.program(NAME, argv).await?;
-        let Value::Text(text) = answer::read(NAME, Shape::Text, &output)? else {
+        let Value::Text(text) = response::read(NAME, Shape::Text, &output)? else {
             return Err(ControlError::Malformed(NAME));
         };
         Ok(text)
@@ -254,11 +254,11 @@ impl Turn<'_> {
     }
 }
 
-/// As `file:read_file/1` answers.
+/// The response of `file:read_file/1`.
 fn file(output: &Output, name: &'static str) -> Result<Value, ControlError> {
     let pair = |tag: &str, value| Value::Tuple(vec![Value::Atom(tag.to_owned()), value]);
     if output.code == Some(0) {
-        answer::is_whole(name, output)?;
+        response::is_whole(name, output)?;
         return Ok(pair("ok", Value::Text(output.stdout.clone())));
     }
     let why = output.stderr.to_ascii_lowercase();
@@ -268,13 +268,13 @@ fn file(output: &Output, name: &'static str) -> Result<Value, ControlError> {
     Ok(pair("error", Value::Atom(known.map_or("unreadable", |(_, reason)| *reason).to_owned())))
 }
 
-/// `srg_get_info` prints each byte of a text as a character of its own.
+/// `srg_get_info` prints each byte of a text as a separate character.
 fn encoded_once(text: &str) -> String {
     let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok()).collect();
     bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_else(|| text.to_owned())
 }
 
-/// As `mod_shared_roster:get_group_opts/2` answers.
+/// The response of `mod_shared_roster:get_group_opts/2`.
 fn group_options(printed: &str) -> Value {
     let mut rows: Vec<(&str, String)> = Vec::new();
     for line in printed.lines() {

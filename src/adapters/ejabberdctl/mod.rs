@@ -1,14 +1,14 @@
-//! The control channel where no `erl` can be found: `ejabberdctl`, a whole
-//! Erlang node for each call, one call at a time.
+//! The control channel where no `erl` is found: `ejabberdctl`, which starts an Erlang node for each
+//! call. One call at a time.
 //!
-//! Calls that carry secrets are refused: arguments stand in the process list
-//! and in the engine's events. Functions of the server are replaced by commands
-//! and programs that tell the same, where there are any. What works and what is
-//! refused is in `tests/contract/ejabberdctl.tsv`.
+//! This channel refuses calls with secrets, because arguments are visible in the process list and
+//! in the engine's events. Commands and programs with the same result replace functions of the
+//! server, where possible. `tests/contract/ejabberdctl.tsv` lists the calls that work and the calls
+//! that are refused.
 
-mod answer;
 mod config;
 mod functions;
+mod response;
 mod rooms;
 mod term;
 #[cfg(test)]
@@ -32,7 +32,7 @@ use crate::engine::{Output, RuntimeError, Spawner};
 /// How long asking for the version may take; a frozen server takes seven seconds.
 const VERSION_DEADLINE: Duration = Duration::from_secs(20);
 
-/// The command whose answer tells the version. Every API version has it.
+/// The command whose response contains the version. All API versions have this command.
 const STATUS: &str = "status";
 
 /// The command after which the configuration is another one.
@@ -80,7 +80,7 @@ impl Ejabberdctl {
         }
     }
 
-    /// Waits for the calls before, and does `work` in what is left of `deadline`.
+    /// Waits for earlier calls, and then runs `work` within the rest of `deadline`.
     async fn in_turn<T>(
         &self,
         name: &'static str,
@@ -158,7 +158,7 @@ impl Turn<'_> {
         }
         let line = self.command_line(command, args).await?;
         let output = self.program(command, line).await?;
-        answer::read(command, shape, &output)
+        response::read(command, shape, &output)
     }
 
     /// The version; asks for it where it is not known yet.
@@ -169,8 +169,8 @@ impl Turn<'_> {
         let mut line = self.control.script.clone();
         line.push(STATUS.to_owned());
         let output = self.program(STATUS, line).await?;
-        let status = answer::read(STATUS, Shape::Restuple, &output)?;
-        let version = answer::version(&output.stdout).ok_or_else(|| {
+        let status = response::read(STATUS, Shape::Restuple, &output)?;
+        let version = response::version(&output.stdout).ok_or_else(|| {
             if status.is_ok() {
                 ControlError::Malformed(STATUS)
             } else {
@@ -236,7 +236,7 @@ impl Control for Ejabberdctl {
     }
 }
 
-/// The arguments as words of a command line, if they can stand there.
+/// The arguments of a command line, if the arguments can be passed that way.
 fn words(command: &'static str, args: Vec<Arg>) -> Result<Vec<String>, ControlError> {
     let unsupported = |why| ControlError::Unsupported { command, why };
     args.into_iter()

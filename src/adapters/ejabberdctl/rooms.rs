@@ -75,16 +75,16 @@ impl Turn<'_> {
             options.into_iter().partition(|(_, value)| api <= JSON_UNTIL || is_plain(value));
         let mut args: Vec<String> = place.to_vec();
         args.push(if api <= JSON_UNTIL { json(&at_once) } else { list(&at_once) });
-        let answer = self.command(CREATE, Shape::Rescode, args).await?;
-        if !answer.is_ok() {
-            return Ok(answer);
+        let response = self.command(CREATE, Shape::Rescode, args).await?;
+        if !response.is_ok() {
+            return Ok(response);
         }
         let [room, service, _] = place;
         for (name, value) in later {
             let args = vec![room.clone(), service.clone(), name, value];
-            let answer = self.command(CHANGE, Shape::Rescode, args).await?;
-            if !answer.is_ok() {
-                return Ok(answer);
+            let response = self.command(CHANGE, Shape::Rescode, args).await?;
+            if !response.is_ok() {
+                return Ok(response);
             }
         }
         for (jid, kind) in affiliations {
@@ -96,12 +96,12 @@ impl Turn<'_> {
                 _ => args.push(jid),
             }
             args.push(kind);
-            let answer = self.command(AFFILIATE, Shape::Rescode, args).await?;
-            if !answer.is_ok() {
-                return Ok(answer);
+            let response = self.command(AFFILIATE, Shape::Rescode, args).await?;
+            if !response.is_ok() {
+                return Ok(response);
             }
         }
-        Ok(answer)
+        Ok(response)
     }
 }
 

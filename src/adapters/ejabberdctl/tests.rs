@@ -400,5 +400,5 @@ async fn the_version_is_that_of_the_running_server() {
     assert_eq!(control.version().await.unwrap().to_string(), "24.12");
     let starting = "The node n@h is started with status: starting\nejabberd is not running in \
                     that node\nCheck for error messages: /log\n";
-    assert_eq!(answer::version(starting), None);
+    assert_eq!(response::version(starting), None);
 }

@@ -25,13 +25,13 @@ impl Metered {
     async fn measure<T>(
         &self,
         command: &'static str,
-        answer: impl Future<Output = Result<T, ControlError>>,
+        response: impl Future<Output = Result<T, ControlError>>,
     ) -> Result<T, ControlError> {
         let began = Instant::now();
-        let answer = answer.await;
-        let result = answer.as_ref().err().map_or("ok", ControlError::category);
+        let response = response.await;
+        let result = response.as_ref().err().map_or("ok", ControlError::category);
         self.metrics.call(command, result, began.elapsed());
-        answer
+        response
     }
 }
 

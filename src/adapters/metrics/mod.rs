@@ -10,9 +10,9 @@ mod metered;
 #[allow(clippy::float_cmp, reason = "the metrics hold exactly what was set")]
 mod tests;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus::{IntGaugeVec, Registry, TextEncoder};
 
 pub use metered::Metered;
@@ -51,7 +51,7 @@ impl Metrics {
     #[must_use]
     pub fn encode(&self) -> String {
         let families = {
-            let _whole = self.whole();
+            let _whole = self.whole.lock();
             self.registry.gather()
         };
         TextEncoder::new().encode_to_string(&families).unwrap_or_else(|error| {
@@ -60,10 +60,11 @@ impl Metrics {
         })
     }
 
-    /// What the server's container used: seconds of CPU since it was started,
-    /// bytes of memory now. `None` where nobody knows, as when it does not run.
+    /// Sets the usage of the server's container: seconds of CPU time since its start, and bytes of
+    /// memory now. `None` where the usage is not known, for example where the container does not
+    /// run.
     pub fn set_container_usage(&self, usage: Option<(f64, u64)>) {
-        let _whole = self.whole();
+        let _whole = self.whole.lock();
         let Families { container_cpu, container_memory, .. } = &self.families;
         container_cpu.reset();
         container_memory.reset();
@@ -84,10 +85,6 @@ impl Metrics {
         let labels = [step.kind().as_str(), step.op.as_str(), outcome.result.as_str()];
         self.families.steps.with_label_values(&labels).inc();
     }
-
-    fn whole(&self) -> MutexGuard<'_, ()> {
-        self.whole.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl EventSink for Metrics {
@@ -101,7 +98,8 @@ impl EventSink for Metrics {
             EngineEvent::Audited(findings) => self.audited(findings),
             EngineEvent::BackoffChanged(wait) => self.backoff(wait),
             EngineEvent::RolloutEnded { method, result } => {
-                self.families.config_rollouts.with_label_values(&[method, result]).inc();
+                let labels = [method.as_str(), result.as_str()];
+                self.families.config_rollouts.with_label_values(&labels).inc();
             }
         }
     }
@@ -132,7 +130,7 @@ impl Metrics {
         let families = &self.families;
         families.reconcile.with_label_values(&[report.result()]).inc();
         families.reconcile_duration.observe(report.took.as_secs_f64());
-        let _whole = self.whole();
+        let _whole = self.whole.lock();
         let failing: Vec<_> = report.failing().collect();
         for kind in Kind::ALL {
             for op in Op::ALL {
@@ -154,7 +152,7 @@ impl Metrics {
 
     fn status(&self, status: &Status) {
         let families = &self.families;
-        let _whole = self.whole();
+        let _whole = self.whole.lock();
         let revision = status.revision.as_ref().map(|r| [r.as_str()]);
         only(&families.desired_state, revision);
         let config = status.variant.as_deref().zip(status.config_digest.as_ref());
@@ -191,7 +189,7 @@ impl Metrics {
     }
 
     fn audited(&self, findings: &[Finding]) {
-        let _whole = self.whole();
+        let _whole = self.whole.lock();
         // An item that is unknown has no value.
         self.families.audit_check.reset();
         for finding in findings {
@@ -222,8 +220,8 @@ impl Metrics {
         }
     }
 
-    /// What the server says of itself. The status keeps what it said last; here
-    /// none of that is shown while it does not answer.
+    /// The numbers of the server. The status keeps the latest numbers; the metrics show none while
+    /// the server does not respond.
     fn server(&self, status: &ServerStatus) {
         let families = &self.families;
         let silent = ServerStatus::default();
@@ -268,7 +266,7 @@ fn moment(gauge: &prometheus::Gauge, moment: Option<jiff::Timestamp>) {
     }
 }
 
-/// Leaves one series, or none: what was true before is no longer.
+/// Sets one series or none, and removes older series.
 fn only<const N: usize>(family: &IntGaugeVec, labels: Option<[&str; N]>) {
     family.reset();
     if let Some(labels) = labels {

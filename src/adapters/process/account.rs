@@ -6,7 +6,7 @@ use std::{io, thread};
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 
-use super::{Site, refused};
+use super::{ServerSetup, refused};
 use crate::engine::RuntimeError;
 
 /// A user of this host.
@@ -24,8 +24,8 @@ pub(super) struct Account {
 const SETPRIV: &str = "/usr/bin/setpriv";
 
 impl Account {
-    /// Whom the control script wants to be run by: the user that it was
-    /// installed for, else whoever we are.
+    /// The account of the server: the user that the control script is installed for, else the user
+    /// of the operator.
     pub(super) fn of_script(
         script: &str,
         program: &Path,
@@ -50,16 +50,16 @@ impl Account {
         Ok(account)
     }
 
-    /// Whether programs have to be started as somebody else than we are.
+    /// Whether programs must run as another user than the operator.
     fn is_another(&self) -> bool {
         rustix::process::geteuid().is_root() && self.uid != 0
     }
 }
 
-impl Site {
-    /// A program that runs as the server does: as its user, in an environment
-    /// that holds nothing of ours (which may be secrets), in a process group
-    /// of its own, so that a Ctrl-C meant for us does not reach it.
+impl ServerSetup {
+    /// A program that runs as the server does: as its user, with an environment without the
+    /// operator's variables (which may be secrets), and in a separate process group, so that a
+    /// Ctrl-C for the operator does not reach the program.
     pub(super) fn command(&self, program: &Path, args: &[String]) -> Command {
         let mut command = if self.account.is_another() && Path::new(SETPRIV).exists() {
             let mut command = Command::new(SETPRIV);
@@ -81,7 +81,7 @@ impl Site {
     }
 }
 
-/// Starts a program of [`Site::command`]. Neither that program nor what it starts ever gains
+/// Starts a program of [`ServerSetup::command`]. Neither that program nor what it starts ever gains
 /// rights by a set-user-id file, and it gets no descriptor of ours but its standard ones.
 pub(super) fn start(mut command: Command) -> io::Result<Child> {
     let runtime = Handle::current();

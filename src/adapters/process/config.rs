@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::files::{Owner, Scratch};
-use super::{ProcessRuntime, Site, blocking, failed, files};
+use super::{ProcessRuntime, ServerSetup, blocking, failed, files};
 use crate::ejabberd::erlang::find::Files;
 use crate::ejabberd::erlang::{CheckPlan, Installation, NodeAddress, Verdict, find};
 use crate::ejabberd::{StartContext, erlang};
@@ -19,8 +19,8 @@ const CHECK_DEADLINE: Duration = Duration::from_secs(60);
 /// Writes files to their places, or tries to.
 type Write = fn(&[(PathBuf, &[u8])], Owner) -> io::Result<()>;
 
-impl Site {
-    fn place(&self, name: &str) -> PathBuf {
+impl ServerSetup {
+    fn path_of(&self, name: &str) -> PathBuf {
         if name == MAIN_CONFIG {
             self.layout.config.clone()
         } else {
@@ -60,10 +60,10 @@ impl Files for HostFiles {
 
 impl ProcessRuntime {
     pub(super) fn read_config_files(&self, names: &[String]) -> Result<ConfigFiles, RuntimeError> {
-        let site = self.site()?;
+        let setup = self.setup()?;
         let mut found = ConfigFiles::new();
         for name in names {
-            let path = site.place(name);
+            let path = setup.path_of(name);
             if let Some(content) = files::read(&path).map_err(|e| failed("read", &path, &e))? {
                 found.insert(name.clone(), content);
             }
@@ -73,7 +73,7 @@ impl ProcessRuntime {
 
     /// All of them are put in place or none, but for a power cut in between.
     pub(super) async fn write_config_files(&self, files: &ConfigFiles) -> Result<(), RuntimeError> {
-        self.with_places(files, files::replace).await
+        self.write_each(files, files::replace).await
     }
 
     /// Fails where [`write_config_files`](Self::write_config_files) would: the files are written
@@ -82,18 +82,20 @@ impl ProcessRuntime {
         &self,
         files: &ConfigFiles,
     ) -> Result<(), RuntimeError> {
-        self.with_places(files, files::try_to_replace).await
+        self.write_each(files, files::try_to_replace).await
     }
 
-    async fn with_places(&self, files: &ConfigFiles, write: Write) -> Result<(), RuntimeError> {
-        let (site, new) = (self.site()?, files.clone());
+    async fn write_each(&self, files: &ConfigFiles, write: Write) -> Result<(), RuntimeError> {
+        let (setup, new) = (self.setup()?, files.clone());
         blocking(move || {
-            let mut places: Vec<(PathBuf, &[u8])> =
-                new.iter().map(|(name, content)| (site.place(name), content.as_slice())).collect();
+            let mut files: Vec<(PathBuf, &[u8])> = new
+                .iter()
+                .map(|(name, content)| (setup.path_of(name), content.as_slice()))
+                .collect();
             // The main one last: it names the others.
-            places.sort_by_key(|(path, _)| *path == site.layout.config);
-            let directory = site.layout.config.parent().unwrap_or(Path::new("/"));
-            write(&places, site.operator(0o640))
+            files.sort_by_key(|(path, _)| *path == setup.layout.config);
+            let directory = setup.layout.config.parent().unwrap_or(Path::new("/"));
+            write(&files, setup.operator(0o640))
                 .map_err(|e| failed("write the configuration in", directory, &e))
         })
         .await
@@ -105,23 +107,23 @@ impl ProcessRuntime {
         files: &ConfigFiles,
         context: &StartContext,
     ) -> Result<Verdict, RuntimeError> {
-        let site = self.site()?;
-        let installation = site.installation(None).await?;
-        let (uid, gid) = (site.account.uid, site.account.gid);
+        let setup = self.setup()?;
+        let installation = setup.installation(None).await?;
+        let (uid, gid) = (setup.account.uid, setup.account.gid);
         let scratch = Scratch::new(files, uid, gid);
         let scratch = scratch
             .map_err(|e| failed("write the files to check in", &std::env::temp_dir(), &e))?;
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let plan = CheckPlan {
-            main: text(&site.layout.config),
+            main: text(&setup.layout.config),
             staged: text(scratch.path()),
             // The control script makes the directory of the database the working directory.
-            directory: Some(context.directory.clone().unwrap_or(text(&site.layout.spool))),
+            directory: Some(context.directory.clone().unwrap_or(text(&setup.layout.spool))),
             names: files.keys().cloned().collect(),
             macros: context.macros.clone(),
         };
         let command = erlang::check_command(&installation, &plan);
-        let output = self.run(&site, command, CHECK_DEADLINE).await?;
+        let output = self.run(&setup, command, CHECK_DEADLINE).await?;
         Ok(erlang::read_verdict(&output.stdout, &output.stderr))
     }
 }

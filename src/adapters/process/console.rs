@@ -1,5 +1,5 @@
-//! What the server says: its log, and its console for what it cannot say there
-//! (the control script's own complaints, a VM that does not boot).
+//! The server's log, and its console with the messages that are not in the log (errors of the
+//! control script, a VM that does not boot).
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::files::Owner;
-use super::{Site, failed, files};
+use super::{ServerSetup, failed, files};
 use crate::engine::{LogLine, RuntimeError};
 
 /// The size above which the console is moved aside. Two of them are kept.
@@ -20,7 +20,7 @@ const TAIL_BYTES: u64 = 1 << 20;
 /// The longest line that is kept.
 const MAX_LINE_CHARS: usize = 2000;
 
-impl Site {
+impl ServerSetup {
     fn console(&self) -> PathBuf {
         self.layout.logs.join("console.log")
     }
@@ -31,16 +31,16 @@ impl Site {
 }
 
 /// Whether the server was ever started by an operator.
-pub(super) fn exists(site: &Site) -> bool {
-    site.console().exists()
+pub(super) fn exists(setup: &ServerSetup) -> bool {
+    setup.console().exists()
 }
 
-/// The console for a start, with a line that says when it was.
-pub(super) fn open(site: &Site) -> Result<File, RuntimeError> {
-    let path = site.console();
-    trim(site).map_err(|e| failed("cut", &path, &e))?;
+/// Opens the console for a start, and writes a line with the time.
+pub(super) fn open(setup: &ServerSetup) -> Result<File, RuntimeError> {
+    let path = setup.console();
+    trim(setup).map_err(|e| failed("cut", &path, &e))?;
     let open = || {
-        let mut file = files::append(&path, site.console_owner())?;
+        let mut file = files::append(&path, setup.console_owner())?;
         writeln!(file, "{} [info] ejabberd-operator starts ejabberd", now())?;
         Ok(file)
     };
@@ -52,17 +52,17 @@ fn now() -> String {
     format!("{:.6}", Timestamp::now()).replace('T', " ").replace('Z', "+00:00")
 }
 
-/// Moves what is there aside when it has become too long. It is copied, since
-/// the server goes on writing to the file that it has.
-pub(super) fn trim(site: &Site) -> io::Result<()> {
-    let path = site.console();
+/// Moves the content aside when it has become too long. Copies the content, because the server
+/// keeps its file open.
+pub(super) fn trim(setup: &ServerSetup) -> io::Result<()> {
+    let path = setup.console();
     let Ok(meta) = fs::symlink_metadata(&path) else { return Ok(()) };
     if !meta.is_file() || meta.len() <= MAX_CONSOLE_BYTES {
         return Ok(());
     }
     let old = tail(&path, MAX_CONSOLE_BYTES)?;
     let aside = path.with_extension("log.1");
-    let owner = site.console_owner();
+    let owner = setup.console_owner();
     files::replace(&[(aside, old.as_bytes())], owner)?;
     files::append(&path, owner)?.set_len(0)
 }
@@ -84,12 +84,12 @@ fn tail(path: &std::path::Path, bytes: u64) -> io::Result<String> {
 /// The last `lines` lines of log and console since `since`, in the order of
 /// their times. What was moved aside by ejabberd's own rotation is left out.
 pub(super) fn lines_since(
-    site: &Site,
+    setup: &ServerSetup,
     since: Timestamp,
     lines: usize,
 ) -> Result<Vec<LogLine>, RuntimeError> {
     let mut found = Vec::new();
-    for path in [site.layout.logs.join("ejabberd.log"), site.console()] {
+    for path in [setup.layout.logs.join("ejabberd.log"), setup.console()] {
         let text = tail(&path, TAIL_BYTES).map_err(|e| failed("read", &path, &e))?;
         found.extend(timed(&text).filter(|(time, _)| *time >= since).map(|(time, line)| LogLine {
             time,
@@ -102,8 +102,8 @@ pub(super) fn lines_since(
     Ok(found.into_iter().skip(first).collect())
 }
 
-/// Lines with their times. One without belongs to the one before; at the
-/// beginning of the text nobody knows when it was.
+/// Lines with their times. A line without a time belongs to the line before; lines at the beginning
+/// of the text may have no time.
 fn timed(text: &str) -> impl Iterator<Item = (Timestamp, &str)> {
     let mut last = Timestamp::MIN;
     text.lines().map(move |line| {

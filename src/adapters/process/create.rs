@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::drift::system_service;
 use super::files::Owner;
 use super::layout::{NODE_FILE, PARTS, config_dir};
-use super::{MARK, ProcessRuntime, Site, failed, files, refused};
+use super::{MARK, ProcessRuntime, ServerSetup, failed, files, refused};
 use crate::ejabberd::erlang::CommandLine;
 use crate::engine::RuntimeError;
 
@@ -41,14 +41,14 @@ exec PROGRAM --config-dir \"$here/conf\" --ctl-config \"$here/conf/ejabberdctl.c
 const SCRIPT_FILE: &str = "ejabberdctl";
 
 /// How long looking at a directory may take.
-const LOOK_DEADLINE: Duration = Duration::from_secs(10);
+const REACH_DEADLINE: Duration = Duration::from_secs(10);
 
 impl ProcessRuntime {
     pub(super) async fn create_directory(&self) -> Result<(), RuntimeError> {
-        let site = self.site()?;
+        let setup = self.setup()?;
         // What is installed is there.
-        let Some(directory) = site.directory.clone() else { return Ok(()) };
-        site.refuse_strange_paths()?;
+        let Some(directory) = setup.directory.clone() else { return Ok(()) };
+        setup.refuse_strange_paths()?;
         refuse_foreign(&directory)?;
         if let Some(service) = system_service().await {
             tracing::warn!(
@@ -62,34 +62,39 @@ impl ProcessRuntime {
             }
             if !directory.exists() {
                 fs::DirBuilder::new().mode(0o700).create(&directory)?;
-                files::directory(&directory, site.operator(0o750))?;
+                files::directory(&directory, setup.operator(0o750))?;
             }
             for part in PARTS {
-                let owner = if part == "conf" { site.operator(0o750) } else { site.runner(0o750) };
+                let owner =
+                    if part == "conf" { setup.operator(0o750) } else { setup.runner(0o750) };
                 files::directory(&directory.join(part), owner)?;
             }
-            site.furnish(&directory)
+            setup.furnish(&directory)
         };
         make().map_err(|e| failed("make", &directory, &e))?;
-        self.refuse_out_of_reach(&site, &directory).await?;
+        self.refuse_out_of_reach(&setup, &directory).await?;
         let mark = b"Made by ejabberd-operator; without this file it makes a server here anew.\n";
-        files::new(&directory.join(MARK), mark, site.operator(0o640))
+        files::new(&directory.join(MARK), mark, setup.operator(0o640))
             .map_err(|e| failed("make", &directory.join(MARK), &e))
     }
 
-    /// The server's user has to come into the directory: it is often put below
-    /// one that is closed to others.
-    async fn refuse_out_of_reach(&self, site: &Site, directory: &Path) -> Result<(), RuntimeError> {
+    /// The server's user must be able to enter the directory, which is often below a directory that
+    /// is closed to others.
+    async fn refuse_out_of_reach(
+        &self,
+        setup: &ServerSetup,
+        directory: &Path,
+    ) -> Result<(), RuntimeError> {
         let database = directory.join("database").to_string_lossy().into_owned();
         let argv = ["test", "-w", &database].map(str::to_owned).into();
         let ask = CommandLine { argv, env: Vec::new(), user: None };
-        match self.run(site, ask, LOOK_DEADLINE).await?.code {
+        match self.run(setup, ask, REACH_DEADLINE).await?.code {
             Some(0) => Ok(()),
             _ => {
                 let cause = format!(
                     "the user `{}` cannot come to it; put it below a directory that is open to all, \
                      such as /var/lib",
-                    site.account.name
+                    setup.account.name
                 );
                 Err(refused(&format!("use {}", directory.display()), &cause))
             }
@@ -104,7 +109,7 @@ fn refuse_foreign(directory: &Path) -> Result<(), RuntimeError> {
         entries => entries.map_err(|e| failed("read", directory, &e))?,
     };
     let mut names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    // A file system of its own has a `lost+found`.
+    // A separate file system has a `lost+found`.
     let known = |name: &str| PARTS.contains(&name) || [SCRIPT_FILE, "lost+found"].contains(&name);
     match names.find(|name| !known(name)) {
         None => Ok(()),
@@ -118,10 +123,10 @@ fn refuse_foreign(directory: &Path) -> Result<(), RuntimeError> {
     }
 }
 
-impl Site {
-    /// What only the operator changes. As in Debian's /etc/ejabberd, the
-    /// server can read it: one that was broken into cannot change what it is
-    /// started with, nor lead root elsewhere by a link.
+impl ServerSetup {
+    /// The owner of files that only the operator changes. As in Debian's /etc/ejabberd, the server
+    /// can read these files: a compromised server cannot change its start, nor redirect root by a
+    /// link.
     pub(super) fn operator(&self, mode: u32) -> Owner {
         let uid = if files::is_root() { 0 } else { self.account.uid };
         Owner { uid, gid: self.account.gid, mode }
@@ -132,7 +137,7 @@ impl Site {
         Owner { uid: self.account.uid, gid: self.account.gid, mode }
     }
 
-    /// Puts in what the server needs and what is not there yet.
+    /// Adds the files that the server needs and that are missing.
     fn furnish(&self, directory: &Path) -> io::Result<()> {
         let conf = config_dir(Some(directory));
         let node = self.node.as_deref().unwrap_or_default();

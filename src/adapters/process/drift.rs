@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::{ProcessRuntime, found};
-use crate::domain::observed::RuntimeDrift;
+use super::{ProcessRuntime, processes};
+use crate::domain::observed::{RuntimeDrift, RuntimeKind};
 use crate::engine::RuntimeError;
 
 /// The unit of Debian's package and of ejabberd's own installers.
@@ -17,25 +17,25 @@ const UNIT: &str = "ejabberd.service";
 /// There where systemd runs the host.
 const SYSTEMD: &str = "/run/systemd/system";
 
-/// How long systemd may take to answer.
+/// The time limit for a response of systemd.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 impl ProcessRuntime {
-    pub(super) async fn read_surroundings(&self) -> Result<Option<RuntimeDrift>, RuntimeError> {
-        let site = match self.site() {
+    pub(super) async fn read_drift(&self) -> Result<Option<RuntimeDrift>, RuntimeError> {
+        let setup = match self.setup() {
             Err(RuntimeError::Missing(_)) => return Ok(None),
-            site => site?,
+            setup => setup?,
         };
-        let vm = found::find(&site).vm;
-        if vm.is_none() && !site.exists() {
+        let vm = processes::find(&setup).vm;
+        if vm.is_none() && !setup.exists() {
             return Ok(None);
         }
-        // A server with a directory of its own is not the one of that unit.
-        let restarted_by = if site.directory.is_none() { system_service().await } else { None };
+        // The unit does not run a server with a separate directory.
+        let restarted_by = if setup.directory.is_none() { system_service().await } else { None };
         let uid = vm.map(|vm| vm.uid);
         Ok(Some(RuntimeDrift {
-            runtime: "process",
-            ours: site.directory.is_some() && site.exists(),
+            runtime: RuntimeKind::Process,
+            ours: setup.directory.is_some() && setup.exists(),
             restarted_by,
             host_network: true,
             privileged: uid == Some(0),
@@ -65,12 +65,12 @@ pub(super) async fn system_service() -> Option<String> {
     enabled.then(|| format!("systemd's `{UNIT}`, which is enabled"))
 }
 
-/// Whether systemd answers a question about the unit with one of `words`.
+/// Whether systemd responds to a question about the unit with one of `words`.
 async fn says(question: &str, words: &[&str]) -> bool {
     let mut ask = Command::new("systemctl");
     ask.args([question, UNIT]).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     match timeout(DEADLINE, ask.output()).await {
-        Ok(Ok(answer)) => words.contains(&String::from_utf8_lossy(&answer.stdout).trim()),
+        Ok(Ok(response)) => words.contains(&String::from_utf8_lossy(&response.stdout).trim()),
         _ => false,
     }
 }

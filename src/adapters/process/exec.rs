@@ -12,7 +12,7 @@ use tokio::process::{Child, ChildStdout};
 use tokio::time::timeout;
 
 use super::config::HostFiles;
-use super::{ProcessRuntime, Site, account, failed, found, refused};
+use super::{ProcessRuntime, ServerSetup, account, failed, processes, refused};
 use crate::domain::configuration::MAX_BYTES;
 use crate::ejabberd::erlang::{CommandLine, Installation, NodeAddress, find};
 use crate::engine::{Complaints, Output, RuntimeError, Spawned, Spawner};
@@ -20,7 +20,7 @@ use crate::engine::{Complaints, Output, RuntimeError, Spawned, Spawner};
 /// The most that is kept of what a program prints: a whole configuration.
 const MAX_OUTPUT_BYTES: usize = MAX_BYTES + (256 << 10);
 
-impl Site {
+impl ServerSetup {
     fn spawn(&self, line: CommandLine, stdin: Stdio) -> Result<Child, RuntimeError> {
         // The user is always the server's: that of a node that was found is the same.
         let CommandLine { argv, env, user: _ } = line;
@@ -28,7 +28,7 @@ impl Site {
             argv.split_first().ok_or_else(|| refused("run nothing", "no program"))?;
         let mut command = self.command(program.as_ref(), args);
         command.envs(env).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // Whoever gives up waiting gives up the program.
+        // The program ends when its caller stops waiting.
         command.kill_on_drop(true);
         account::start(command).map_err(|e| failed("run", program.as_ref(), &e))
     }
@@ -38,12 +38,12 @@ impl ProcessRuntime {
     /// Runs a program to its end.
     pub(super) async fn run(
         &self,
-        site: &Site,
+        setup: &ServerSetup,
         line: CommandLine,
         deadline: Duration,
     ) -> Result<Output, RuntimeError> {
         let name = line.argv.first().cloned().unwrap_or_default();
-        let mut child = site.spawn(line, Stdio::null())?;
+        let mut child = setup.spawn(line, Stdio::null())?;
         let group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
         let (out, err) = (child.stdout.take(), child.stderr.take());
         let ended = timeout(deadline, async { tokio::join!(keep(out), keep(err), child.wait()) });
@@ -99,8 +99,8 @@ async fn collect(stderr: Option<impl AsyncRead + Unpin>, complaints: Complaints)
     }
 }
 
-/// The output of a program that is killed when nobody reads it any more. It
-/// should end with its input; one that hangs does not.
+/// The output of a program. Dropping the output kills the program: a program should end with its
+/// input, but a program that hangs does not.
 struct Held {
     stdout: ChildStdout,
     _child: Child,
@@ -119,19 +119,19 @@ impl AsyncRead for Held {
 #[async_trait]
 impl Spawner for ProcessRuntime {
     async fn locate(&self) -> Result<(Installation, NodeAddress), RuntimeError> {
-        let site = self.site()?;
+        let setup = self.setup()?;
         let starting =
             |what: &str| RuntimeError::Missing(format!("{what}: it is starting or stopped"));
-        let vm = found::find(&site).vm;
+        let vm = processes::find(&setup).vm;
         let node = vm.and_then(|vm| vm.node()).ok_or_else(|| starting("ejabberd's node"))?;
         if !find::has_cookie(&HostFiles, &node).await? {
             return Err(starting("the cookie of ejabberd's node"));
         }
-        Ok((site.installation(Some(&node)).await?, node))
+        Ok((setup.installation(Some(&node)).await?, node))
     }
 
     async fn spawn(&self, command: CommandLine) -> Result<Spawned, RuntimeError> {
-        let mut child = self.site()?.spawn(command, Stdio::piped())?;
+        let mut child = self.setup()?.spawn(command, Stdio::piped())?;
         let (stdin, stdout, stderr) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(stdin), Some(stdout)) = (stdin, stdout) else {
@@ -148,6 +148,6 @@ impl Spawner for ProcessRuntime {
         command: CommandLine,
         deadline: Duration,
     ) -> Result<Output, RuntimeError> {
-        self.run(&self.site()?, command, deadline).await
+        self.run(&self.setup()?, command, deadline).await
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::Site;
+use super::ServerSetup;
 
 /// epmd and the Erlang distribution listen on every address unless told
 /// otherwise; `erl` itself reads both variables, so this holds whatever the
@@ -23,7 +23,7 @@ const PASSED_ON: [&str; 2] = ["EJABBERD_MACRO_", "TZ"];
 /// database belongs to: it stays the same when the directory is moved.
 pub(super) const NODE_FILE: &str = "node";
 
-/// What the directory holds. The rest of it is not ours.
+/// The directories of a server. The operator does not use the rest of the directory.
 pub(super) const PARTS: [&str; 4] = ["conf", "database", "logs", "home"];
 
 /// Where things are.
@@ -53,7 +53,7 @@ impl Layout {
     }
 }
 
-/// Where the control script looks for its own settings.
+/// The directory of the control script's settings.
 pub(super) fn config_dir(directory: Option<&Path>) -> PathBuf {
     directory.map_or_else(|| PathBuf::from("/etc/ejabberd"), |directory| directory.join("conf"))
 }
@@ -69,8 +69,7 @@ fn setting(settings: &str, name: &str) -> Option<PathBuf> {
     (value.starts_with('/') && !value.contains(['$', '`', ' '])).then(|| PathBuf::from(value))
 }
 
-/// The name of the node for a directory: one that no other directory of this
-/// host has, and the same each time.
+/// The name of the node of a directory: unique on this host, and always the same.
 pub(super) fn node_name(directory: &Path, written: Option<&str>) -> String {
     let valid = |name: &&str| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '@');
@@ -91,7 +90,7 @@ pub(super) fn is_plain(path: &Path) -> bool {
     path.to_str().is_some_and(|path| path.chars().all(allowed))
 }
 
-impl Site {
+impl ServerSetup {
     /// The options by which the control script finds this server. Debian's
     /// script on 23.01, 24.12 and 26.07 knows them all.
     pub(super) fn options(&self) -> Vec<String> {

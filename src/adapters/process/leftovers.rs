@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::files::Owner;
-use super::{Site, database, failed, files};
+use super::{ServerSetup, database, failed, files};
 use crate::engine::{NOTE, RuntimeError};
 
 /// How a name begins that [`files::unpredictable`] makes, and how many digits follow.
@@ -21,22 +21,29 @@ const DIGITS: usize = 32;
 /// exists for less.
 const YOUNG: Duration = Duration::from_secs(10);
 
-/// The note in `directory`. The server says which directory that is, and may lie: only
-/// that of its database is read and written.
-fn note(site: &Site, directory: &str) -> Option<PathBuf> {
-    let spool = &site.layout.spool;
+/// The path of the note in `directory`. The server reports the directory and may lie, so only the
+/// directory of its database is accepted.
+fn note(setup: &ServerSetup, directory: &str) -> Option<PathBuf> {
+    let spool = &setup.layout.spool;
     (database::canonical(spool) == database::canonical(Path::new(directory)))
         .then(|| spool.join(NOTE))
 }
 
-pub(super) fn read_note(site: &Site, directory: &str) -> Result<Option<Vec<u8>>, RuntimeError> {
-    let Some(path) = note(site, directory) else { return Ok(None) };
+pub(super) fn read_note(
+    setup: &ServerSetup,
+    directory: &str,
+) -> Result<Option<Vec<u8>>, RuntimeError> {
+    let Some(path) = note(setup, directory) else { return Ok(None) };
     files::read(&path).map_err(|e| failed("read", &path, &e))
 }
 
-pub(super) fn write_note(site: &Site, directory: &str, content: &[u8]) -> Result<(), RuntimeError> {
-    let Some(path) = note(site, directory) else { return Ok(()) };
-    let owner = Owner { mode: 0o600, ..site.operator(0o600) };
+pub(super) fn write_note(
+    setup: &ServerSetup,
+    directory: &str,
+    content: &[u8],
+) -> Result<(), RuntimeError> {
+    let Some(path) = note(setup, directory) else { return Ok(()) };
+    let owner = Owner { mode: 0o600, ..setup.operator(0o600) };
     files::replace(&[(path.clone(), content)], owner).map_err(|e| failed("write", &path, &e))
 }
 
@@ -48,17 +55,17 @@ pub(super) fn lock(directory: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Removes scratch directories that nobody has locked, and drafts beside the
-/// configuration and in the database's directory.
-pub(super) fn remove(site: &Site) {
-    let owners = [0, site.account.uid];
-    let config = site.layout.config.parent().unwrap_or(Path::new("/")).to_owned();
+/// Removes unlocked scratch directories, and drafts beside the configuration and in the directory
+/// of the database.
+pub(super) fn remove(setup: &ServerSetup) {
+    let owners = [0, setup.account.uid];
+    let config = setup.layout.config.parent().unwrap_or(Path::new("/")).to_owned();
     for entry in left(&std::env::temp_dir(), "", &owners) {
         if entry.is_dir() && lock(&entry).is_ok() {
             told(&entry, fs::remove_dir_all(&entry));
         }
     }
-    for directory in [&config, &site.layout.spool] {
+    for directory in [&config, &setup.layout.spool] {
         for entry in left(directory, ".", &owners) {
             if !entry.is_dir() {
                 told(&entry, fs::remove_file(&entry));

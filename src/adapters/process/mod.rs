@@ -17,19 +17,19 @@ mod database;
 mod drift;
 mod exec;
 mod files;
-mod found;
 mod layout;
 mod leftovers;
-mod life;
+mod lifecycle;
+mod processes;
 mod usage;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use self::account::Account;
@@ -63,7 +63,7 @@ pub struct ProcessRuntime {
 
 /// Everything that is known of a server before it is looked at.
 #[derive(Debug)]
-struct Site {
+struct ServerSetup {
     /// The control script.
     program: PathBuf,
     account: Account,
@@ -92,13 +92,13 @@ impl ProcessRuntime {
     #[must_use]
     pub fn control_script(&self) -> Vec<String> {
         let program = self.program.to_string_lossy().into_owned();
-        let options = self.site().map(|site| site.options()).unwrap_or_default();
+        let options = self.setup().map(|setup| setup.options()).unwrap_or_default();
         [vec![program], options].concat()
     }
 
     /// What the script and its settings say. They are files that may change,
     /// so they are read anew each time.
-    fn site(&self) -> Result<Site, RuntimeError> {
+    fn setup(&self) -> Result<ServerSetup, RuntimeError> {
         let script = fs::read(&self.program).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => RuntimeError::Missing(format!(
                 "{}: is ejabberd installed (`apt-get install ejabberd`), and \
@@ -121,20 +121,11 @@ impl ProcessRuntime {
             layout::node_name(directory, written.as_deref())
         });
         let (program, directory) = (self.program.clone(), self.directory.clone());
-        Ok(Site { program, account, layout, directory, node })
-    }
-
-    /// How the server that we started ended; `None` if we started none.
-    fn own(&self) -> Option<Ending> {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set_own(&self, own: Option<Ending>) {
-        *self.own.lock().unwrap_or_else(PoisonError::into_inner) = own;
+        Ok(ServerSetup { program, account, layout, directory, node })
     }
 }
 
-impl Site {
+impl ServerSetup {
     /// Whether there is something to start.
     fn exists(&self) -> bool {
         self.directory.as_ref().is_none_or(|directory| directory.join(MARK).exists())
@@ -177,16 +168,16 @@ fn not_for_processes(what: &str) -> RuntimeError {
 #[async_trait]
 impl Runtime for ProcessRuntime {
     async fn inspect(&self) -> Result<ProcessState, RuntimeError> {
-        let site = match self.site() {
+        let setup = match self.setup() {
             Err(RuntimeError::Missing(_)) => return Ok(ProcessState::Absent),
-            site => site?,
+            setup => setup?,
         };
-        let found = found::find(&site);
-        let own = self.own().map(|ending| *ending.borrow());
+        let found = processes::find(&setup);
+        let own = self.own.lock().clone().map(|ending| *ending.borrow());
         if let Some(vm) = found.vm {
             if let Some(Some(_)) = own {
                 // Somebody else started it after ours had ended.
-                self.set_own(None);
+                *self.own.lock() = None;
             }
             let health = vm.is_stopped().then(|| PAUSED.to_owned());
             return Ok(ProcessState::Running { health });
@@ -194,12 +185,12 @@ impl Runtime for ProcessRuntime {
         if found.script.is_some() || own == Some(None) {
             return Ok(ProcessState::Running { health: None });
         }
-        if !site.exists() {
+        if !setup.exists() {
             return Ok(ProcessState::Absent);
         }
         match own {
             Some(exit_code) => Ok(ProcessState::Stopped { exit_code, oom_killed: false }),
-            None if console::exists(&site) || site.directory.is_none() => {
+            None if console::exists(&setup) || setup.directory.is_none() => {
                 Ok(ProcessState::Stopped { exit_code: None, oom_killed: false })
             }
             None => Ok(ProcessState::Created),
@@ -255,22 +246,22 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn remove_leftovers(&self) -> Result<bool, RuntimeError> {
-        let site = self.site()?;
+        let setup = self.setup()?;
         blocking(move || {
-            leftovers::remove(&site);
+            leftovers::remove(&setup);
             Ok(true)
         })
         .await
     }
 
     async fn read_note(&self, directory: &str) -> Result<Option<Vec<u8>>, RuntimeError> {
-        let (site, directory) = (self.site()?, directory.to_owned());
-        blocking(move || leftovers::read_note(&site, &directory)).await
+        let (setup, directory) = (self.setup()?, directory.to_owned());
+        blocking(move || leftovers::read_note(&setup, &directory)).await
     }
 
     async fn write_note(&self, directory: &str, content: &[u8]) -> Result<(), RuntimeError> {
-        let (site, directory, content) = (self.site()?, directory.to_owned(), content.to_vec());
-        blocking(move || leftovers::write_note(&site, &directory, &content)).await
+        let (setup, directory, content) = (self.setup()?, directory.to_owned(), content.to_vec());
+        blocking(move || leftovers::write_note(&setup, &directory, &content)).await
     }
 
     async fn location(&self, directory: &str) -> Result<Option<Location>, RuntimeError> {
@@ -279,16 +270,16 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn would_lose(&self, known: Option<&Database>) -> Result<Option<String>, RuntimeError> {
-        let (spool, known) = (self.site()?.layout.spool, known.cloned());
+        let (spool, known) = (self.setup()?.layout.spool, known.cloned());
         blocking(move || database::would_lose(&spool, known.as_ref())).await
     }
 
     async fn drift(&self, _database: Option<&str>) -> Result<Option<RuntimeDrift>, RuntimeError> {
-        self.read_surroundings().await
+        self.read_drift().await
     }
 
     async fn usage(&self) -> Result<Option<Usage>, RuntimeError> {
-        Ok(found::find(&self.site()?).vm.as_ref().and_then(usage::of))
+        Ok(processes::find(&self.setup()?).vm.as_ref().and_then(usage::of))
     }
 
     async fn diagnostics(&self) -> Result<RuntimeDiagnostics, RuntimeError> {
@@ -296,7 +287,7 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn space(&self) -> Result<Vec<Space>, RuntimeError> {
-        let layout = self.site()?.layout;
+        let layout = self.setup()?.layout;
         blocking(move || {
             let places = [("the database", &layout.spool), ("the logs", &layout.logs)];
             let known = places.iter().filter_map(|(what, path)| space::of(what, path));
@@ -306,10 +297,10 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn holders(&self, ports: &[u16]) -> Result<Vec<Holder>, RuntimeError> {
-        let site = self.site()?;
+        let setup = self.setup()?;
         let ports = ports.to_vec();
         blocking(move || {
-            let own = found::find(&site).vm.map(|vm| vm.pid.as_raw_nonzero().get());
+            let own = processes::find(&setup).vm.map(|vm| vm.pid.as_raw_nonzero().get());
             Ok(holders::of(&ports, |pid, _| Some(pid) == own))
         })
         .await
@@ -320,8 +311,8 @@ impl Runtime for ProcessRuntime {
         since: Timestamp,
         lines: usize,
     ) -> Result<Vec<LogLine>, RuntimeError> {
-        let site = self.site()?;
-        blocking(move || console::lines_since(&site, since, lines)).await
+        let setup = self.setup()?;
+        blocking(move || console::lines_since(&setup, since, lines)).await
     }
 
     async fn watch(&self, changed: &Notify) {

@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::param::{clock_ticks_per_second, page_size};
 
-use super::found::{Process, stat_fields};
+use super::processes::{Process, stat_fields};
 use crate::domain::observed::{Usage, Work};
 
 /// No more threads of one process than these are looked at.

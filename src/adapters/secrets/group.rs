@@ -1,8 +1,8 @@
 //! A program with all that it starts: a process group.
 
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
 };
@@ -14,8 +14,9 @@ use tokio::time::{Duration, sleep};
 /// The groups that run now, for [`end_all`].
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
-/// How often a program is looked at on a kernel before 5.3, which cannot tell of its end.
-const LOOK: Duration = Duration::from_millis(20);
+/// How often the operator checks a program on a kernel before 5.3, which cannot report the end of a
+/// program.
+const POLL: Duration = Duration::from_millis(20);
 
 /// The process group of a program that leads it. Killed when dropped.
 pub(super) struct Group {
@@ -38,8 +39,8 @@ impl Group {
         Self { leader, end }
     }
 
-    /// Ends when the leader does, without waiting for it: until somebody does,
-    /// its number, and so that of the group, stays its own. Cancel-safe.
+    /// Returns when the leader ends, and does not reap the leader: until then no other process and
+    /// no other group can get its number. Cancel-safe.
     pub(super) async fn leader_ended(&self) {
         if let Some(end) = &self.end {
             // It fails only when the runtime ends, and everything with it.
@@ -50,7 +51,7 @@ impl Group {
         while let Some(leader) = self.leader
             && matches!(waitid(WaitId::Pid(leader), options), Ok(None))
         {
-            sleep(LOOK).await;
+            sleep(POLL).await;
         }
     }
 
@@ -58,7 +59,7 @@ impl Group {
     pub(super) fn end(&mut self) {
         let Some(leader) = self.leader.take() else { return };
         running(|groups| groups.retain(|group| *group != leader));
-        // Nobody may be left, or somebody of another user.
+        // The group may be empty, or its processes may belong to another user.
         let _ = kill_process_group(leader, Signal::KILL);
     }
 }
@@ -70,7 +71,7 @@ impl Drop for Group {
 }
 
 fn running<T>(work: impl FnOnce(&mut Vec<Pid>) -> T) -> T {
-    work(&mut RUNNING.lock().unwrap_or_else(PoisonError::into_inner))
+    work(&mut RUNNING.lock())
 }
 
 /// Kills every program that prints a secret now, with all that it started: the

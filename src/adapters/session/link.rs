@@ -1,11 +1,12 @@
-//! One open session: frames out, frames in, and who waits for which answer.
+//! One open session: writes calls, reads responses, and passes each response to its caller.
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -26,7 +27,7 @@ const MAX_BATCH: usize = 64;
 /// How long a write may take before the pipe counts as stuck.
 const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 
-/// The calls that wait for an answer, by number.
+/// The calls that wait for a response, by number.
 type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Outcome>>>>;
 
 /// An encoded call. It may hold passwords.
@@ -45,7 +46,7 @@ const MAX_PREAMBLE_BYTES: usize = 16 << 10;
 pub(super) struct Link {
     calls: mpsc::Sender<Encoded>,
     waiting: Waiting,
-    /// The number of the next call, and so how many answers there can be.
+    /// The number of the next call, which bounds the number of responses.
     next: Arc<AtomicU64>,
     /// Asked for by the first call that needs it.
     version: OnceCell<ServerVersion>,
@@ -54,9 +55,8 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Takes over the pipes of a fresh far end, and waits until its VM is up.
-    /// Whether the server answers it is another matter: the far end can look
-    /// at the server's ports all the same.
+    /// Takes the pipes of a new far end, and waits until its VM is up. Does not wait for the
+    /// server: the far end can observe the server's ports without the server.
     pub(super) async fn open(spawned: Spawned) -> Result<Self, ControlError> {
         // Twice the window: the semaphore above keeps the queue from ever filling.
         let (calls, queue) = mpsc::channel(128);
@@ -89,8 +89,8 @@ impl Link {
     async fn ask_version(&self, deadline: Duration) -> Result<ServerVersion, ControlError> {
         let ask =
             Call::function("application", "get_key", vec![Arg::Atom("ejabberd"), Arg::Atom("vsn")]);
-        let answer = interpret("get_key", self.send(&ask, ApiVersion(0), deadline).await?)?;
-        let version = match answer.as_tuple() {
+        let response = interpret("get_key", self.send(&ask, ApiVersion(0), deadline).await?)?;
+        let version = match response.as_tuple() {
             Some([_, Value::Text(vsn)]) => ServerVersion::parse(vsn),
             _ => None,
         };
@@ -136,10 +136,10 @@ impl Link {
         let name = call.name();
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let millis = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-        let (answer, receive) = oneshot::channel();
-        lock(&self.waiting).insert(id, answer);
+        let (response, receive) = oneshot::channel();
+        self.waiting.lock().insert(id, response);
         // Who gives up waiting must not leave its place behind.
-        let _place = Place { id, waiting: &self.waiting };
+        let _place = PendingCall { id, waiting: &self.waiting };
         let request = Request { id, timeout_ms: millis, call, api };
         let request = request.encoded().map_err(|_| ControlError::Unsupported {
             command: name,
@@ -158,24 +158,19 @@ impl Drop for Link {
     }
 }
 
-struct Place<'a> {
+struct PendingCall<'a> {
     id: u64,
     waiting: &'a Waiting,
 }
 
-impl Drop for Place<'_> {
+impl Drop for PendingCall<'_> {
     fn drop(&mut self) {
-        lock(self.waiting).remove(&self.id);
+        self.waiting.lock().remove(&self.id);
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // Nothing can panic while it is held, and if it did the map would still be whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Marks a session as ended when dropped: every caller that waits for an answer gets
-/// an outage, and the next call opens a new session. A task that panics drops it too.
+/// Marks a session as ended when dropped: every waiting caller gets an outage, and the next call
+/// opens a new session. Also dropped by a task that panics.
 struct Ending {
     waiting: Waiting,
     closed: watch::Sender<bool>,
@@ -184,7 +179,7 @@ struct Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         self.closed.send_replace(true);
-        lock(&self.waiting).clear();
+        self.waiting.lock().clear();
     }
 }
 
@@ -198,11 +193,11 @@ async fn pump(
 ) {
     let Spawned { stdin, stdout, complaints } = spawned;
     let mut ended = ending.closed.subscribe();
-    let answers = Answers { stdout, waiting: &ending.waiting, calls: &calls, received: 0 };
+    let responses = Responses { stdout, waiting: &ending.waiting, calls: &calls, received: 0 };
     let result = tokio::select! {
         // Not cancel-safe, nor need it be: whichever ends first ends the session.
         result = write_calls(stdin, queue) => result,
-        result = answers.read(&complaints, is_up) => result,
+        result = responses.read(&complaints, is_up) => result,
         _ = ended.wait_for(|closed| *closed) => Ok(()),
     };
     if let Err(cause) = result {
@@ -229,17 +224,17 @@ async fn write_calls(
 }
 
 /// The reading half of a session.
-struct Answers<'l, R> {
+struct Responses<'l, R> {
     stdout: R,
     waiting: &'l Waiting,
     /// How many calls were made, which are numbered from 0.
     calls: &'l AtomicU64,
-    /// How many answers came.
+    /// The number of responses so far.
     received: u64,
 }
 
-impl<R: AsyncRead + Unpin> Answers<'_, R> {
-    /// Waits until the far end is up, then reads its answers.
+impl<R: AsyncRead + Unpin> Responses<'_, R> {
+    /// Waits until the far end is up, and then reads its responses.
     async fn read(mut self, complaints: &Complaints, is_up: oneshot::Sender<()>) -> io::Result<()> {
         let mut preamble = Vec::new();
         while !preamble.ends_with(READY) {
@@ -251,7 +246,7 @@ impl<R: AsyncRead + Unpin> Answers<'_, R> {
                 }
             }
         }
-        // Nobody waits any more where opening took too long.
+        // The caller has stopped waiting where opening took too long.
         let _ = is_up.send(());
         loop {
             let frame = self.frame().await?;
@@ -280,15 +275,15 @@ impl<R: AsyncRead + Unpin> Answers<'_, R> {
         let outcomes =
             terms::outcomes(term).ok_or_else(|| invalid("a frame that is no answer".to_owned()))?;
         let calls = self.calls.load(Ordering::Relaxed);
-        let mut waiting = lock(self.waiting);
+        let mut waiting = self.waiting.lock();
         for (id, outcome) in outcomes {
             self.received += 1;
             if id >= calls || self.received > calls {
                 return Err(invalid("an answer to a call that was not made".to_owned()));
             }
-            if let Some(answer) = waiting.remove(&id) {
-                // Nobody listens any more after a deadline.
-                let _ = answer.send(outcome);
+            if let Some(response) = waiting.remove(&id) {
+                // The caller has stopped waiting after its deadline.
+                let _ = response.send(outcome);
             }
         }
         Ok(())

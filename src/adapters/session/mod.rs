@@ -1,9 +1,8 @@
-//! The control channel `session`: one hidden Erlang node kept beside the
-//! server, many calls in flight over its standard input and output.
+//! The control channel `session`: one hidden Erlang node beside the server, with many concurrent
+//! calls over its standard input and output.
 //!
-//! It opens when it is first needed and again after it broke. A call that the
-//! far end does not answer ends the session with it: it is stuck, and the next
-//! call gets a new one.
+//! The first call opens the session, and a call after a failure opens a new session. A call without
+//! a response ends the session, because the far end is stuck.
 
 pub mod etf;
 mod link;
@@ -29,8 +28,8 @@ const WINDOW: usize = 64;
 /// How long opening may take: starting a VM on a busy host, and the first call.
 const OPEN_DEADLINE: Duration = Duration::from_secs(15);
 
-/// A session that finds no server is kept for so long: opening a new one for
-/// each probe would cost a server that starts half a core.
+/// How long a session is kept that does not find the server. A new session for each probe would
+/// cost a starting server half a core.
 const STALE_AFTER: Duration = Duration::from_secs(10);
 
 /// How long beyond a call's deadline the far end may take to say that it
@@ -76,8 +75,8 @@ impl Session {
         // Dropping the old one first closes its input, which ends its VM.
         *slot = Slot::Closed;
         let spawner = Arc::clone(&self.spawner);
-        // A task of its own: a probe has less patience than a session takes to
-        // open on a busy host, and would begin anew each time.
+        // A separate task: on a busy host a session takes longer to open than a probe waits, and
+        // each probe would start again.
         let opening = tokio::spawn(async move {
             let opened = timeout(OPEN_DEADLINE, open(&*spawner)).await.unwrap_or_else(|_| {
                 Err(ControlError::CannotOpen("opening a session took too long".to_owned()))
@@ -124,13 +123,13 @@ impl Control for Session {
         let link = self.link().await?;
         match timeout(deadline + GRACE, link.call(call, deadline)).await {
             Ok(outcome) => {
-                let answer = interpret(name, outcome?);
-                // The server may have come back with another name, port or
-                // cookie, which only a new session takes up.
-                if matches!(answer, Err(ControlError::Unreachable(_))) && link.age() > STALE_AFTER {
+                let response = interpret(name, outcome?);
+                // The server may have a new name, port or cookie, which only a new session uses.
+                if matches!(response, Err(ControlError::Unreachable(_))) && link.age() > STALE_AFTER
+                {
                     link.shut();
                 }
-                answer
+                response
             }
             Err(_) => {
                 link.shut();

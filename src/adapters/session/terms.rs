@@ -1,4 +1,4 @@
-//! Calls and answers as Erlang terms.
+//! Calls and responses as Erlang terms.
 
 use super::etf::{TooLong, Writer};
 use crate::domain::model::ApiVersion;
@@ -8,7 +8,7 @@ use crate::ejabberd::{Arg, Call, Value};
 /// program there sends at most 1,000 bytes.
 const MAX_REASON_CHARS: usize = 1000;
 
-/// What the far end says of one call.
+/// The far end's message about one call.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Outcome {
     /// It returned.
@@ -17,7 +17,7 @@ pub(super) enum Outcome {
     Thrown { tag: String, text: String },
     /// It crashed, and where.
     Crashed { tag: String, place: String },
-    /// The node could not be asked, or did not answer in time.
+    /// The node could not be asked, or did not respond in time.
     Unreachable(String),
 }
 
@@ -271,12 +271,12 @@ mod tests {
 
     #[test]
     fn a_frame_of_anything_else_is_noticed() {
-        let answer = |kind: &str| {
+        let response = |kind: &str| {
             let outcome = Value::Tuple(vec![atom(kind), atom("x"), text("y")]);
             Value::List(vec![Value::Tuple(vec![Value::Int(1), outcome])])
         };
-        assert!(outcomes(answer("thrown")).is_some());
-        assert_eq!(outcomes(answer("hello")), None);
+        assert!(outcomes(response("thrown")).is_some());
+        assert_eq!(outcomes(response("hello")), None);
         assert_eq!(outcomes(atom("hello")), None);
         assert_eq!(outcomes(Value::List(vec![])), None);
         assert_eq!(outcomes(Value::List(vec![Value::Tuple(vec![Value::Int(1)])])), None);

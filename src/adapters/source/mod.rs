@@ -1,10 +1,10 @@
 //! The files of the desired state, and everything that they name:
 //! read, and watched for changes.
 
-mod places;
 mod read;
 #[cfg(test)]
 mod tests;
+mod watched_paths;
 mod watcher;
 
 use std::path::{Path, PathBuf};
@@ -18,8 +18,8 @@ use crate::domain::spec::SourceFile;
 use crate::engine::{Source, SourceError};
 use watcher::Watcher;
 
-/// How long after the first change the rest of it is waited for. A fixed time
-/// and not a pause between events: a burst must not put it off for ever.
+/// How long the source waits for further changes after the first. A fixed time and not a pause
+/// between events, so that a burst cannot delay the notification for ever.
 const DEBOUNCE: Duration = Duration::from_millis(30);
 
 /// A disk that takes longer than this is taken for dead.
@@ -29,7 +29,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub struct FileSource {
     path: PathBuf,
     watcher: Arc<Watcher>,
-    /// The generation of changes that was told last.
+    /// The latest generation of changes that a caller has received.
     told: AtomicU64,
 }
 
@@ -80,7 +80,7 @@ impl Source for FileSource {
         let watcher = Arc::clone(&self.watcher);
         let looking = tokio::task::spawn_blocking(move || watcher.refresh());
         let _ = tokio::time::timeout(DEADLINE, looking).await;
-        // Last, so that a caller who gives up before is told again.
+        // Last, so that a cancelled caller receives the change at its next call.
         self.told.fetch_max(generation, Ordering::AcqRel);
     }
 }

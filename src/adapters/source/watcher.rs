@@ -1,19 +1,19 @@
-//! Notices changes in directories. Events only ever say "look again".
+//! Notices changes in directories. An event only means that the files must be read again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::places::Places;
+use super::watched_paths::WatchedPaths;
 
-/// How often the way to the files is walked anew because it changed while we
-/// were about to watch it.
+/// How often the walk to the files is repeated because a directory changed before its watch began.
 const MAX_WALKS: usize = 5;
 
 /// A directory as it was when it began to be watched: device and inode. The
@@ -22,7 +22,7 @@ type Identity = (u64, u64);
 
 /// What the thread that gets the events knows.
 struct Noticed {
-    places: Mutex<Places>,
+    paths: Mutex<WatchedPaths>,
     /// Watched directories that were moved, removed or made: their watch may
     /// be gone, even where the number of the new one is that of the old.
     doubtful: Mutex<BTreeSet<PathBuf>>,
@@ -48,7 +48,7 @@ impl Watcher {
     /// Nothing is watched before the first [`refresh`](Self::refresh).
     pub(super) fn new(source: PathBuf) -> Self {
         let noticed = Arc::new(Noticed {
-            places: Mutex::default(),
+            paths: Mutex::default(),
             doubtful: Mutex::default(),
             generation: watch::Sender::new(0),
         });
@@ -61,16 +61,16 @@ impl Watcher {
         };
         match notify::recommended_watcher(move |event| noticed.take(event)) {
             Ok(backend) => {
-                *held(&watcher.watched) = Some(Watched { backend, directories: BTreeMap::new() });
+                *watcher.watched.lock() = Some(Watched { backend, directories: BTreeMap::new() });
             }
             Err(error) => watcher.warn(&error),
         }
         watcher
     }
 
-    /// Replaces what is watched beside the source; takes effect with the next refresh.
+    /// Replaces the further watched paths. Takes effect with the next refresh.
     pub(super) fn also(&self, others: Vec<PathBuf>) {
-        *held(&self.others) = others;
+        *self.others.lock() = others;
     }
 
     /// How many changes were noticed so far.
@@ -87,18 +87,18 @@ impl Watcher {
         }
     }
 
-    /// Walks the way to every file anew and watches what it leads through.
+    /// Walks to every file again and watches the directories on the way.
     pub(super) fn refresh(&self) {
-        let mut watched = held(&self.watched);
+        let mut watched = self.watched.lock();
         let Some(watched) = watched.as_mut() else { return };
-        let others = held(&self.others).clone();
+        let others = self.others.lock().clone();
         for _ in 0..MAX_WALKS {
-            let places = Places::of(&self.source, &others);
-            let settled = self.apply(watched, &places);
+            let paths = WatchedPaths::of(&self.source, &others);
+            let settled = self.apply(watched, &paths);
             let same = {
-                let mut known = held(&self.noticed.places);
-                let same = *known == places;
-                *known = places;
+                let mut known = self.noticed.paths.lock();
+                let same = *known == paths;
+                *known = paths;
                 same
             };
             // What changed between the walk and the watch went unnoticed, so
@@ -109,22 +109,22 @@ impl Watcher {
         }
     }
 
-    /// Watches exactly the directories of `places`. Whether nothing had to be done.
-    fn apply(&self, watched: &mut Watched, places: &Places) -> bool {
+    /// Watches exactly the directories of `paths`. Whether nothing had to be done.
+    fn apply(&self, watched: &mut Watched, paths: &WatchedPaths) -> bool {
         let mut settled = true;
         let mut wanted: BTreeMap<PathBuf, Identity> = BTreeMap::new();
-        for directory in places.directories() {
+        for directory in paths.directories() {
             if let Ok(found) = directory.metadata() {
                 wanted.insert(directory.to_owned(), (found.dev(), found.ino()));
             }
         }
         let Watched { backend, directories } = watched;
-        let doubtful = std::mem::take(&mut *held(&self.noticed.doubtful));
+        let doubtful = std::mem::take(&mut *self.noticed.doubtful.lock());
         directories.retain(|directory, identity| {
             let keep = wanted.get(directory) == Some(identity) && !doubtful.contains(directory);
             if !keep {
                 settled = false;
-                // An error says that the watch ended with the directory.
+                // An error means that the watch ended with the directory.
                 let _ = backend.unwatch(directory);
             }
             keep
@@ -169,7 +169,7 @@ impl Noticed {
         let matters = match event {
             Ok(event) if event.need_rescan() => true,
             Ok(event) => changes(event.kind) && self.concerns(&event),
-            // It is not known what was missed.
+            // The watcher does not know which events it missed.
             Err(_) => true,
         };
         if matters {
@@ -178,14 +178,14 @@ impl Noticed {
     }
 
     fn concerns(&self, event: &Event) -> bool {
-        let places = held(&self.places);
+        let paths = self.paths.lock();
         let mut matters = false;
         for path in &event.paths {
-            if places.has_directory(path) {
-                held(&self.doubtful).insert(path.clone());
+            if paths.has_directory(path) {
+                self.doubtful.lock().insert(path.clone());
                 matters = true;
             }
-            matters |= places.concern(path);
+            matters |= paths.concern(path);
         }
         matters
     }
@@ -198,8 +198,4 @@ fn changes(kind: EventKind) -> bool {
         EventKind::Access(_) => false,
         _ => true,
     }
-}
-
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,12 +2,15 @@
 
 use rusqlite::{Connection, params};
 
-use super::database::Failure;
-use super::rows::Answer;
+use super::error::{QueryError, QueryResult};
 use crate::domain::model::{Digest, Revision};
 use crate::engine::{ConfigFiles, GOOD_CONFIGS, GoodConfig, StateKey};
 
-pub(super) fn keep(connection: &Connection, digest: &Digest, files: &ConfigFiles) -> Answer<()> {
+pub(super) fn keep(
+    connection: &Connection,
+    digest: &Digest,
+    files: &ConfigFiles,
+) -> QueryResult<()> {
     let mut keep = connection.prepare_cached(
         "INSERT OR REPLACE INTO config_file (digest, name, content) VALUES (?, ?, ?)",
     )?;
@@ -17,7 +20,7 @@ pub(super) fn keep(connection: &Connection, digest: &Digest, files: &ConfigFiles
     Ok(())
 }
 
-pub(super) fn kept(connection: &Connection, digest: &Digest) -> Answer<Option<ConfigFiles>> {
+pub(super) fn kept(connection: &Connection, digest: &Digest) -> QueryResult<Option<ConfigFiles>> {
     let mut query =
         connection.prepare_cached("SELECT name, content FROM config_file WHERE digest = ?")?;
     let files = query.query_map([digest.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -25,7 +28,7 @@ pub(super) fn kept(connection: &Connection, digest: &Digest) -> Answer<Option<Co
     Ok((!files.is_empty()).then_some(files))
 }
 
-pub(super) fn record_good(connection: &Connection, good: &GoodConfig) -> Answer<()> {
+pub(super) fn record_good(connection: &Connection, good: &GoodConfig) -> QueryResult<()> {
     let GoodConfig { digest, variant, revision, since } = good;
     connection.execute("DELETE FROM config_good WHERE digest = ?", [digest.as_str()])?;
     connection.execute(
@@ -46,7 +49,7 @@ pub(super) fn record_good(connection: &Connection, good: &GoodConfig) -> Answer<
     Ok(())
 }
 
-pub(super) fn good(connection: &Connection) -> Answer<Vec<GoodConfig>> {
+pub(super) fn good(connection: &Connection) -> QueryResult<Vec<GoodConfig>> {
     let mut query = connection.prepare_cached(
         "SELECT digest, variant, revision, since FROM config_good ORDER BY place DESC",
     )?;
@@ -58,7 +61,7 @@ pub(super) fn good(connection: &Connection) -> Answer<Vec<GoodConfig>> {
             digest: Digest::new(row.get::<_, String>(0)?),
             variant: row.get(1)?,
             revision: Revision::new(row.get::<_, String>(2)?),
-            since: since.parse().map_err(|e| Failure::Row(format!("config_good: {e}")))?,
+            since: since.parse().map_err(|e| QueryError::Row(format!("config_good: {e}")))?,
         });
     }
     Ok(found)

@@ -1,14 +1,15 @@
-//! The database file: how it is opened, what is in it, what can be wrong with it.
+//! The database file: opens the file, and creates and updates its tables.
 
 use std::fs::{OpenOptions, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 use zeroize::Zeroizing;
 
-use super::{io, rows};
+use super::error::{QueryError, QueryResult, at, explain, failure, io};
+use super::rows;
 use crate::engine::StoreError;
 
 /// The version of the tables below, kept as `PRAGMA user_version`: one for each part.
@@ -62,40 +63,25 @@ const SCHEMA_4: &str = "
 /// How long one connection waits for another.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often a reader looks again when an operator started or ended meanwhile.
+/// How often a reader repeats a read when an operator started or ended during the read.
 const READ_ATTEMPTS: usize = 5;
 
 /// The random key of fingerprints, in bytes.
 const KEY_BYTES: usize = 32;
 
-/// Why a question or change failed.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// `SQLite` says so.
-    Sqlite(rusqlite::Error),
-    /// A row that this program cannot have written.
-    Row(String),
-}
-
-impl From<rusqlite::Error> for Failure {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
 /// Opens the database at `path` to change it.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     close_to_others(path).map_err(|e| io("open the database", at(path, &e)))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let failed = |e: Failure| explain("open the database", path, &e);
+    let failed = |e: QueryError| explain("open the database", path, &e);
     let mut connection = Connection::open_with_flags(path, flags).map_err(|e| failed(e.into()))?;
     let found = prepare(&mut connection).map_err(failed)?;
     known(path, found)?;
     Ok(connection)
 }
 
-/// Makes the file if need be. `SQLite` gives the files beside it (`-wal`,
-/// `-shm`) the mode that this one has, whatever the umask.
+/// Creates the file where it is missing, and closes it to other accounts. `SQLite` gives its
+/// other files (`-wal`, `-shm`) the mode of this file, and ignores the umask.
 fn close_to_others(path: &Path) -> std::io::Result<()> {
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
     for suffix in ["", "-wal", "-shm"] {
@@ -107,9 +93,8 @@ fn close_to_others(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Sets the connection up, makes the tables where there are none, and gives
-/// the version that it found or made.
-fn prepare(connection: &mut Connection) -> Result<i64, Failure> {
+/// Sets the connection up and creates or updates the tables. Returns the version of the tables.
+fn prepare(connection: &mut Connection) -> Result<i64, QueryError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     let found = version(connection)?;
     if found > SCHEMA_VERSION {
@@ -121,7 +106,7 @@ fn prepare(connection: &mut Connection) -> Result<i64, Failure> {
     connection.pragma_update(None, "secure_delete", true)?;
     let health: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if health != "ok" {
-        return Err(Failure::Row(health));
+        return Err(QueryError::Row(health));
     }
     if found < SCHEMA_VERSION {
         let transaction = connection.transaction()?;
@@ -163,7 +148,7 @@ fn known(path: &Path, found: i64) -> Result<(), StoreError> {
     ))
 }
 
-/// The key of fingerprints; made at the first start.
+/// The key of fingerprints. Creates the key at the first start.
 pub(super) fn key(connection: &mut Connection) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     const OPERATION: &str = "make the fingerprint key";
     let found = rows::key(connection).map_err(|e| failure(OPERATION, connection, &e))?;
@@ -176,10 +161,10 @@ pub(super) fn key(connection: &mut Connection) -> Result<Zeroizing<Vec<u8>>, Sto
     Ok(key)
 }
 
-/// Asks the database at `path` without leaving a trace. `None` where there is none yet.
+/// Queries the database at `path` and leaves no file behind. `None` where there is no database.
 pub(super) fn read<T>(
     path: &Path,
-    question: impl Fn(&Connection) -> rows::Answer<T>,
+    query: impl Fn(&Connection) -> QueryResult<T>,
 ) -> Result<Option<T>, StoreError> {
     const OPERATION: &str = "read the database";
     let wal = beside(path, "-wal");
@@ -190,12 +175,12 @@ pub(super) fn read<T>(
             Err(e) => return Err(io(OPERATION, at(path, &e))),
             Ok(_) => {}
         }
-        // With a WAL there, its index is shared with the operator but never
-        // made by us; without one nobody writes, and no locks are needed.
+        // Where a WAL exists, an operator writes: share its index, and never create an index.
+        // Without a WAL no process writes, so no locks are needed.
         let live = wal.exists();
         let mode = if live { "readonly_shm=1" } else { "immutable=1" };
-        last = read_once(path, mode, &question);
-        // An operator came or went while we looked: what was read may be torn.
+        last = read_once(path, mode, &query);
+        // An operator started or ended during the read, so the result may be inconsistent.
         if live == wal.exists() && (last.is_ok() || !live) {
             break;
         }
@@ -203,18 +188,18 @@ pub(super) fn read<T>(
     }
     match last {
         Ok(Some(Err(found))) => known(path, found).map(|()| None),
-        Ok(answer) => Ok(answer.and_then(Result::ok)),
-        Err(failure) => Err(explain(OPERATION, path, &failure)),
+        Ok(result) => Ok(result.and_then(Result::ok)),
+        Err(error) => Err(explain(OPERATION, path, &error)),
     }
 }
 
-/// The answer; or the version, where it is not ours; or nothing, where
-/// an operator died before it had made the tables.
+/// One attempt of [`read`]. `Err` in the result is the version of tables that this program does
+/// not read. `None` where an operator died before it created the tables.
 fn read_once<T>(
     path: &Path,
     mode: &str,
-    question: &impl Fn(&Connection) -> rows::Answer<T>,
-) -> Result<Option<Result<T, i64>>, Failure> {
+    query: &impl Fn(&Connection) -> QueryResult<T>,
+) -> Result<Option<Result<T, i64>>, QueryError> {
     let uri = format!("file:{}?mode=ro&{mode}", escaped(path)?);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_URI
@@ -224,14 +209,14 @@ fn read_once<T>(
     match version(&connection)? {
         0 => Ok(None),
         other if other != SCHEMA_VERSION => Ok(Some(Err(other))),
-        _ => question(&connection).map(|answer| Some(Ok(answer))),
+        _ => query(&connection).map(|result| Some(Ok(result))),
     }
 }
 
 /// A path as part of a URI.
-fn escaped(path: &Path) -> Result<String, Failure> {
+fn escaped(path: &Path) -> Result<String, QueryError> {
     let absolute = std::path::absolute(path)
-        .map_err(|e| Failure::Row(format!("its place is unclear: {e}")))?;
+        .map_err(|e| QueryError::Row(format!("its place is unclear: {e}")))?;
     let bytes = absolute.as_os_str().as_encoded_bytes();
     Ok(bytes.iter().fold(String::new(), |mut uri, &byte| {
         if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
@@ -248,37 +233,4 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
-}
-
-fn at(path: &Path, cause: &impl std::fmt::Display) -> String {
-    format!("{}: {cause}", path.display())
-}
-
-/// Says what went wrong on an open connection.
-pub(super) fn failure(
-    operation: &'static str,
-    connection: &Connection,
-    failure: &Failure,
-) -> StoreError {
-    explain(operation, Path::new(connection.path().unwrap_or("state.sqlite")), failure)
-}
-
-fn explain(operation: &'static str, path: &Path, failure: &Failure) -> StoreError {
-    let damaged = |cause: &dyn std::fmt::Display| {
-        format!(
-            "{} is damaged ({cause}): put a copy of it back, or move it away and start again; \
-             what is declared and on the server is then adopted anew, and generated passwords \
-             that were not published are lost",
-            path.display()
-        )
-    };
-    let cause = match failure {
-        Failure::Row(cause) => damaged(cause),
-        Failure::Sqlite(error) => match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damaged(error),
-            Some(ErrorCode::DiskFull) => at(path, &format!("{error}: make room on its disk")),
-            _ => at(path, error),
-        },
-    };
-    io(operation, cause)
 }

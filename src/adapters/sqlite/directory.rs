@@ -1,8 +1,7 @@
-//! The state directory: made, looked at, locked.
+//! Creates, checks and locks the state directory.
 //!
-//! Another account may have made it beforehand, with links in the places of files, or
-//! pipes, or a database of its own. Nothing in it is opened before it is known to be
-//! the operator's.
+//! Another account may have created the directory before, with links, pipes or a prepared database.
+//! So the operator opens no file before it has checked that the files belong to the operator.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -10,7 +9,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::io;
+use super::error::io;
 use crate::adapters::host::files;
 use crate::engine::StoreError;
 
@@ -31,7 +30,7 @@ pub(super) fn make(dir: &Path) -> Result<(), StoreError> {
 pub(super) enum Purpose {
     /// It is to be the operator's.
     Write,
-    /// Root may look into that of the operator's account.
+    /// To read; root may read the state directory of the operator's account.
     Read,
 }
 
@@ -102,8 +101,8 @@ fn of_others(found: &Metadata, owners: [u32; 2]) -> Option<String> {
     (found.mode() & 0o022 != 0).then(|| "others may write to it; `chmod go-w` closes it".to_owned())
 }
 
-/// Takes the lock, for as long as the file lives. It is on the directory itself, so
-/// that the removal of a file lets nobody in.
+/// Takes the lock for the lifetime of the returned file. The lock is on the directory itself, so
+/// that the removal of a file does not release the lock.
 pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
     let failed = |e: std::io::Error| io("take the lock", format!("{}: {e}", dir.display()));
     let flags = OFlags::DIRECTORY.bits().cast_signed();

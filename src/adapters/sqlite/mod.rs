@@ -1,11 +1,12 @@
-//! The operator's memory, an `SQLite` database in the state directory.
+//! The operator's state, an `SQLite` database in the state directory.
 //!
-//! One writer, which holds the directory's lock for life; any number of
-//! readers beside it, which take no lock and leave no file behind.
+//! One writer holds the lock of the directory until it ends. Any number of readers can read at the
+//! same time: a reader takes no lock and leaves no file behind.
 
 mod configs;
 mod database;
 mod directory;
+mod error;
 mod events;
 mod orders;
 mod rows;
@@ -16,13 +17,14 @@ pub use orders::OrderFile;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use hmac::{Hmac, KeyInit, Mac};
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use sha2::Sha256;
 
 use self::directory::Purpose;
+use self::error::{QueryResult, io};
 use crate::domain::inventory::{Fingerprint, Inventory, Owned};
 use crate::domain::model::{Digest, Jid, ObjectKey, Secret};
 use crate::domain::status::Event;
@@ -34,7 +36,7 @@ const DATABASE: &str = "state.sqlite";
 enum Access {
     /// `_lock` is held until the store is dropped, or the process is killed.
     Writer { connection: Mutex<Connection>, _lock: File },
-    /// The database, opened anew for every question.
+    /// The path of the database. Each query opens the database.
     Reader(PathBuf),
 }
 
@@ -78,13 +80,13 @@ impl SqliteStore {
         self.ask(|connection| rows::text(connection, rows::STATUS))
     }
 
-    fn ask<T>(&self, question: impl Fn(&Connection) -> rows::Answer<T>) -> Result<T, StoreError> {
+    fn ask<T>(&self, query: impl Fn(&Connection) -> QueryResult<T>) -> Result<T, StoreError> {
         match &self.access {
             Access::Writer { connection, .. } => {
-                let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-                question(&connection).map_err(|e| database::failure("read", &connection, &e))
+                let connection = connection.lock();
+                query(&connection).map_err(|e| error::failure("read", &connection, &e))
             }
-            Access::Reader(path) => database::read(path, question)?
+            Access::Reader(path) => database::read(path, query)?
                 .ok_or_else(|| io("read", "the database is gone; an operator makes it anew")),
         }
     }
@@ -93,19 +95,19 @@ impl SqliteStore {
     fn write(
         &self,
         operation: &'static str,
-        change: impl FnOnce(&Connection) -> rows::Answer<()>,
+        change: impl FnOnce(&Connection) -> QueryResult<()>,
     ) -> Result<(), StoreError> {
         let Access::Writer { connection, .. } = &self.access else {
             return Err(io(operation, "it was opened for reading only"));
         };
-        let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connection = connection.lock();
         let done = (|| {
             // Dropped without a commit, it is rolled back.
             let transaction = connection.transaction()?;
             change(&transaction)?;
             Ok(transaction.commit()?)
         })();
-        done.map_err(|e| database::failure(operation, &connection, &e))
+        done.map_err(|e| error::failure(operation, &connection, &e))
     }
 }
 
@@ -178,10 +180,6 @@ impl Store for SqliteStore {
     fn save_status(&self, status: &str) -> Result<(), StoreError> {
         self.write("remember the status", |c| rows::save_text(c, rows::STATUS, Some(status)))
     }
-}
-
-fn io(operation: &'static str, cause: impl Into<String>) -> StoreError {
-    StoreError::Io { operation, cause: cause.into() }
 }
 
 fn keyed(key: &[u8]) -> Result<Hmac<Sha256>, StoreError> {

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::io;
+use super::error::io;
 use crate::adapters::host::files;
 use crate::engine::{Order, Orders, StoreError};
 
@@ -48,7 +48,7 @@ impl OrderFile {
 impl Orders for OrderFile {
     fn take(&self) -> Result<Vec<Order>, StoreError> {
         let failed = |e: std::io::Error| io("take orders", format!("{}: {e}", self.path.display()));
-        // Taken out of the way first: what is left meanwhile is a file of its own.
+        // Renames the file first: later orders go to a new file.
         let taken = self.path.with_extension("taken");
         match fs::rename(&self.path, &taken) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),

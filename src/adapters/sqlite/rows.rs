@@ -1,35 +1,33 @@
-//! Questions and changes, and how values stand in rows.
+//! Queries and changes of the inventory, the generated passwords and the texts, and how rows hold
+//! values.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use super::database::Failure;
+use super::error::{QueryError, QueryResult};
 use crate::domain::inventory::{Inventory, Owned};
 use crate::domain::model::{Jid, ObjectKey, Revision, Secret};
 use crate::engine::StateKey;
 
-/// What a question gives.
-pub(super) type Answer<T> = Result<T, Failure>;
-
 const KEY: &str = "fingerprint-key";
 pub(super) const STATUS: &str = "status";
 
-/// A value's own word, as its type is serialised elsewhere.
-fn word(value: &impl Serialize) -> Answer<String> {
+/// The name of an enum value, as `serde` writes the value in JSON.
+fn name_of(value: &impl Serialize) -> QueryResult<String> {
     match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => Ok(word),
-        _ => Err(Failure::Row("a value that is not a word".to_owned())),
+        Ok(serde_json::Value::String(name)) => Ok(name),
+        _ => Err(QueryError::Row("a value that is not a word".to_owned())),
     }
 }
 
-fn from_word<T: DeserializeOwned>(word: String) -> Answer<T> {
-    serde_json::from_value(serde_json::Value::String(word))
-        .map_err(|e| Failure::Row(format!("inventory: {e}")))
+fn from_name<T: DeserializeOwned>(name: String) -> QueryResult<T> {
+    serde_json::from_value(serde_json::Value::String(name))
+        .map_err(|e| QueryError::Row(format!("inventory: {e}")))
 }
 
-pub(super) fn inventory(connection: &Connection) -> Answer<Inventory> {
+pub(super) fn inventory(connection: &Connection) -> QueryResult<Inventory> {
     let mut query = connection.prepare_cached(
         "SELECT kind, name, origin, since, revision, deletion_policy, password, vcard, banned
          FROM inventory",
@@ -43,21 +41,21 @@ pub(super) fn inventory(connection: &Connection) -> Answer<Inventory> {
     Ok(found)
 }
 
-fn owned(row: &Row<'_>) -> Answer<(ObjectKey, Owned)> {
+fn owned(row: &Row<'_>) -> QueryResult<(ObjectKey, Owned)> {
     let since: String = row.get(3)?;
     let password: Option<String> = row.get(6)?;
     let vcard: Option<String> = row.get(7)?;
     let banned: Option<String> = row.get(8)?;
-    let damaged = |e: &dyn std::fmt::Display| Failure::Row(format!("inventory: {e}"));
+    let damaged = |e: &dyn std::fmt::Display| QueryError::Row(format!("inventory: {e}"));
     let name: String = row.get(1)?;
-    let key = ObjectKey::parse(from_word(row.get(0)?)?, &name).map_err(|e| damaged(&e))?;
+    let key = ObjectKey::parse(from_name(row.get(0)?)?, &name).map_err(|e| damaged(&e))?;
     let owned = Owned {
-        origin: from_word(row.get(2)?)?,
+        origin: from_name(row.get(2)?)?,
         since: since.parse().map_err(|e| damaged(&e))?,
         revision: Revision::new(row.get::<_, String>(4)?),
-        deletion_policy: from_word(row.get(5)?)?,
-        password: password.map(from_word).transpose()?,
-        vcard: vcard.map(from_word).transpose()?,
+        deletion_policy: from_name(row.get(5)?)?,
+        password: password.map(from_name).transpose()?,
+        vcard: vcard.map(from_name).transpose()?,
         banned: banned
             .map(|ban| serde_json::from_str(&ban))
             .transpose()
@@ -70,13 +68,13 @@ pub(super) fn record(
     connection: &Connection,
     owned: &[(ObjectKey, Owned)],
     forgotten: &[ObjectKey],
-) -> Answer<()> {
+) -> QueryResult<()> {
     let mut forget =
         connection.prepare_cached("DELETE FROM inventory WHERE kind = ? AND name = ?")?;
     let mut is_owned =
         connection.prepare_cached("SELECT 1 FROM inventory WHERE kind = ? AND name = ?")?;
     let mut changed = false;
-    // An account that is made again later gets a password of its own.
+    // A new account of the same name must not get the old password.
     let mut drop_password = connection.prepare_cached("DELETE FROM generated WHERE jid = ?")?;
     for key in forgotten {
         changed |= forget.execute(params![key.kind().as_str(), key.name()])? > 0;
@@ -96,13 +94,13 @@ pub(super) fn record(
         keep.execute(params![
             key.kind().as_str(),
             key.name(),
-            word(origin)?,
+            name_of(origin)?,
             since.to_string(),
             revision.as_str(),
-            word(deletion_policy)?,
-            password.as_ref().map(word).transpose()?,
-            vcard.as_ref().map(word).transpose()?,
-            banned.map_err(|e| Failure::Row(e.to_string()))?,
+            name_of(deletion_policy)?,
+            password.as_ref().map(name_of).transpose()?,
+            vcard.as_ref().map(name_of).transpose()?,
+            banned.map_err(|e| QueryError::Row(e.to_string()))?,
         ])?;
     }
     if changed {
@@ -115,12 +113,15 @@ pub(super) fn record(
     Ok(())
 }
 
-pub(super) fn generated(connection: &Connection, account: &str) -> Answer<Option<Secret>> {
+pub(super) fn generated(connection: &Connection, account: &str) -> QueryResult<Option<Secret>> {
     let mut query = connection.prepare_cached("SELECT password FROM generated WHERE jid = ?")?;
     Ok(query.query_row([account], |row| row.get(0).map(Secret::new)).optional()?)
 }
 
-pub(super) fn keep_generated(connection: &Connection, passwords: &[(Jid, Secret)]) -> Answer<()> {
+pub(super) fn keep_generated(
+    connection: &Connection,
+    passwords: &[(Jid, Secret)],
+) -> QueryResult<()> {
     let mut keep = connection
         .prepare_cached("INSERT OR REPLACE INTO generated (jid, password) VALUES (?, ?)")?;
     for (account, password) in passwords {
@@ -129,22 +130,22 @@ pub(super) fn keep_generated(connection: &Connection, passwords: &[(Jid, Secret)
     Ok(())
 }
 
-pub(super) fn key(connection: &Connection) -> Answer<Option<Zeroizing<Vec<u8>>>> {
+pub(super) fn key(connection: &Connection) -> QueryResult<Option<Zeroizing<Vec<u8>>>> {
     let mut query = connection.prepare_cached("SELECT value FROM meta WHERE key = ?")?;
     Ok(query.query_row([KEY], |row| row.get(0).map(Zeroizing::new)).optional()?)
 }
 
-pub(super) fn save_key(connection: &Connection, key: &[u8]) -> Answer<()> {
+pub(super) fn save_key(connection: &Connection, key: &[u8]) -> QueryResult<()> {
     connection.execute("INSERT INTO meta (key, value) VALUES (?, ?)", params![KEY, key])?;
     Ok(())
 }
 
-pub(super) fn text(connection: &Connection, key: &str) -> Answer<Option<String>> {
+pub(super) fn text(connection: &Connection, key: &str) -> QueryResult<Option<String>> {
     let mut query = connection.prepare_cached("SELECT value FROM meta WHERE key = ?")?;
     Ok(query.query_row([key], |row| row.get(0)).optional()?)
 }
 
-pub(super) fn save_text(connection: &Connection, key: &str, text: Option<&str>) -> Answer<()> {
+pub(super) fn save_text(connection: &Connection, key: &str, text: Option<&str>) -> QueryResult<()> {
     match text {
         Some(text) => connection
             .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)")?

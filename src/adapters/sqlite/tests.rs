@@ -253,7 +253,7 @@ fn a_full_disk_is_an_error_and_tears_nothing() {
     let store = SqliteStore::open(dir.path()).unwrap();
     store.record(&[(key(Kind::Room, "r@c.example.org"), owned(None))], &[]).unwrap();
     if let Access::Writer { connection, .. } = &store.access {
-        let connection = connection.lock().unwrap();
+        let connection = connection.lock();
         let pages: i64 = connection.query_row("PRAGMA page_count", [], |r| r.get(0)).unwrap();
         connection.pragma_update_and_check(None, "max_page_count", pages + 2, |_| Ok(())).unwrap();
     }

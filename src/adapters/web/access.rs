@@ -12,10 +12,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
-use super::{refused, shell};
+use super::{refused, static_files};
 use crate::adapters::host::files;
 
-/// A token has at least so many characters.
+/// The minimum length of a token, in characters.
 const MIN_TOKEN: usize = 16;
 
 /// No token is longer.
@@ -55,8 +55,8 @@ pub enum TokenError {
     NoToken(PathBuf),
 }
 
-/// What somebody has to know to read anything, as a hash: two hashes may be
-/// compared in any way without telling how much of a guess was right.
+/// A token, as a hash. Comparing two hashes does not reveal how many characters of a guess are
+/// right.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token([u8; 32]);
 
@@ -96,9 +96,9 @@ impl Token {
 /// Who may read.
 #[derive(Clone)]
 pub enum Access {
-    /// Whoever reaches us on loopback by a name of this host.
+    /// A client on loopback that uses a name of this host.
     Loopback,
-    /// Whoever gives one of these.
+    /// A client that sends one of these tokens.
     Tokens(Vec<Token>),
 }
 
@@ -106,21 +106,21 @@ pub enum Access {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Trusted(pub(super) bool);
 
-/// Lets a request pass or not, and gives every answer its headers.
+/// Refuses a request or passes it on, and adds the security headers to each response.
 pub(super) async fn gate(
     State(access): State<Arc<Access>>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let mut answer = match access.judge(&request) {
+    let mut response = match access.judge(&request) {
         Ok(trusted) => {
             request.extensions_mut().insert(trusted);
             next.run(request).await
         }
-        Err(answer) => *answer,
+        Err(response) => *response,
     };
-    harden(answer.headers_mut());
-    answer
+    harden(response.headers_mut());
+    response
 }
 
 impl Access {
@@ -136,7 +136,7 @@ impl Access {
             return no(StatusCode::URI_TOO_LONG, "that is too long\n");
         }
         let path = uri.path();
-        let open = matches!(path, "/livez" | "/readyz") || shell::is_part(path);
+        let open = matches!(path, "/livez" | "/readyz") || static_files::is_part(path);
         let headers = request.headers();
         let trusted = match self {
             Self::Loopback => {
@@ -145,7 +145,7 @@ impl Access {
                     .into_iter()
                     .chain(uri.authority().map(axum::http::uri::Authority::as_str));
                 if !named.into_iter().all(is_loopback) {
-                    // A page of somebody else may have had its name point to this host.
+                    // Another site's DNS name may point to this host.
                     let why = "this is served to names of this host alone, such as localhost and 127.0.0.1; \
                          for others start the operator with --token-file\n";
                     return no(StatusCode::MISDIRECTED_REQUEST, why);
@@ -174,7 +174,7 @@ fn given(headers: &HeaderMap) -> Option<Token> {
     scheme.eq_ignore_ascii_case("bearer").then(|| Token::new(token.trim()))
 }
 
-/// Whether a browser says that a page of another site asks.
+/// Whether a page of another site sent the request, as the browser reports.
 fn is_from_elsewhere(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let site = text("sec-fetch-site").unwrap_or("none");

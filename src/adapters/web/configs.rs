@@ -26,7 +26,7 @@ const MAX_LINES: usize = 20_000;
 /// The most lines that are shown.
 const MAX_SHOWN: usize = 2_000;
 
-/// After so long a comparison may be coarse.
+/// The time limit of a comparison. After the limit the comparison is coarse.
 const COMPARED_WITHIN: Duration = Duration::from_millis(500);
 
 /// Names of options that are listed.
@@ -40,10 +40,10 @@ pub(super) async fn list(State(shared): State<Shared>) -> Response {
             let held_back = latch.map(|latch| {
                 json!({ "digest": latch.digest, "message": latch.message, "since": latch.since })
             });
-            let answer = json!({ "inForce": in_force, "good": good, "heldBack": held_back });
-            axum::Json(answer).into_response()
+            let response = json!({ "inForce": in_force, "good": good, "heldBack": held_back });
+            axum::Json(response).into_response()
         }
-        Err(answer) => answer,
+        Err(response) => response,
     }
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Question {
 }
 
 #[derive(Debug, Default, PartialEq, Serialize)]
-pub(super) struct Answer {
+pub(super) struct ConfigList {
     pub(super) files: Vec<File>,
     /// The options that differ, and what it takes to bring each into force.
     pub(super) options: Vec<Opt>,
@@ -100,14 +100,14 @@ pub(super) async fn difference(
         Ok(from.zip(to).map(|(from, to)| compare(&from, &to)))
     });
     match asked.await {
-        Ok(Some(answer)) => axum::Json(answer).into_response(),
+        Ok(Some(response)) => axum::Json(response).into_response(),
         Ok(None) => refused(StatusCode::NOT_FOUND, "no such configuration is kept any more\n"),
-        Err(answer) => answer,
+        Err(response) => response,
     }
 }
 
-/// What differs, without what is secret.
-pub(super) fn compare(from: &ConfigFiles, to: &ConfigFiles) -> Answer {
+/// The differences between two configurations, without secrets.
+pub(super) fn compare(from: &ConfigFiles, to: &ConfigFiles) -> ConfigList {
     let names: BTreeSet<&String> = from.keys().chain(to.keys()).collect();
     let files = names.into_iter().map(|name| match (from.get(name), to.get(name)) {
         (before, after) if before == after => file(name, "same"),
@@ -116,7 +116,7 @@ pub(super) fn compare(from: &ConfigFiles, to: &ConfigFiles) -> Answer {
         (None, _) => file(name, "added"),
         (_, None) => file(name, "removed"),
     });
-    // No server is asked for what is shown here, so only plain files are compared by options.
+    // This page does not ask a server, so it compares only plain files by options.
     let expanded =
         |files: &ConfigFiles| files.get(MAIN_CONFIG).and_then(|f| Configuration::of_plain_text(f));
     let (old, new) = (expanded(from), expanded(to));
@@ -126,7 +126,7 @@ pub(super) fn compare(from: &ConfigFiles, to: &ConfigFiles) -> Answer {
         None,
     );
     let options = options.into_iter().take(MAX_OPTIONS);
-    Answer {
+    ConfigList {
         files: files.collect(),
         options: options.map(|c| Opt { name: c.name, method: c.method.as_str() }).collect(),
     }
@@ -181,7 +181,7 @@ fn between(before: &[String], after: &[String]) -> Vec<Line> {
     lines
 }
 
-/// A new line; one that differs from one that is gone only in what is masked says so.
+/// A new line. The note says so where the line differs from a removed line only in a masked part.
 fn new_line(line: &String, gone: &BTreeMap<String, &String>) -> Line {
     let (mut text, masked) = shown(line);
     if masked && gone.get(&text).is_some_and(|before| *before != line) {
@@ -201,8 +201,8 @@ mod tests {
     }
 
     fn lines(before: &str, after: &str) -> Vec<String> {
-        let answer = compare(&files(before, "x"), &files(after, "x"));
-        answer.files[0].lines.iter().map(|line| format!("{}{}", line.sign, line.text)).collect()
+        let response = compare(&files(before, "x"), &files(after, "x"));
+        response.files[0].lines.iter().map(|line| format!("{}{}", line.sign, line.text)).collect()
     }
 
     #[test]
@@ -233,17 +233,17 @@ mod tests {
             ["sql_password: [hunter2", "a: 1\na: hunter2\n", "- hunter2\n", "\u{0}hunter2"]
         {
             for (from, to) in [(broken, "a: 1\n"), ("a: 1\n", broken)] {
-                let answer = compare(&files(from, "x"), &files(to, "x"));
-                assert!(answer.files[0].lines.is_empty() && !answer.files[0].note.is_empty());
-                assert!(!serde_json::to_string(&answer).unwrap().contains("hunter2"));
+                let response = compare(&files(from, "x"), &files(to, "x"));
+                assert!(response.files[0].lines.is_empty() && !response.files[0].note.is_empty());
+                assert!(!serde_json::to_string(&response).unwrap().contains("hunter2"));
             }
         }
     }
 
     #[test]
     fn comments_are_no_difference_and_distant_lines_are_left_out() {
-        let answer = compare(&files("a: 1 # hunter2\n", "x"), &files("a: 1\n", "x"));
-        assert!(answer.files[0].note.contains("only comments"));
+        let response = compare(&files("a: 1 # hunter2\n", "x"), &files("a: 1\n", "x"));
+        assert!(response.files[0].note.contains("only comments"));
         let long = |first: &str, last: &str| {
             let middle: Vec<String> = (0..100).map(|n| format!("o{n}: {n}")).collect();
             let middle = middle.join("\n");
@@ -260,8 +260,8 @@ mod tests {
             let lines: Vec<String> = (0..15_000).map(|i| format!("o{i}: {}", i * n)).collect();
             lines.join("\n")
         };
-        let answer = compare(&files(&many(1), "x"), &files(&many(2), "x"));
-        assert_eq!(answer.files[0].lines.len(), MAX_SHOWN);
-        assert!(answer.options.len() <= MAX_OPTIONS);
+        let response = compare(&files(&many(1), "x"), &files(&many(2), "x"));
+        assert_eq!(response.files[0].lines.len(), MAX_SHOWN);
+        assert!(response.options.len() <= MAX_OPTIONS);
     }
 }

@@ -8,7 +8,7 @@ use super::{Shared, ask};
 use crate::domain::status::{Event, EventType};
 use crate::engine::KEPT_EVENTS;
 
-/// So many events are given at once.
+/// The maximum number of events in one response.
 const MAX_LIMIT: usize = 200;
 const DEFAULT_LIMIT: usize = 50;
 
@@ -26,7 +26,7 @@ pub(super) struct Question {
 }
 
 #[derive(Serialize)]
-struct Answer {
+struct EventList {
     matched: usize,
     offset: usize,
     /// The latest first.
@@ -39,11 +39,11 @@ pub(super) async fn list(
 ) -> Response {
     match ask(&shared.store, |store| store.events(KEPT_EVENTS)).await {
         Ok(events) => axum::Json(find(events, &question)).into_response(),
-        Err(answer) => answer,
+        Err(response) => response,
     }
 }
 
-fn find(events: Vec<Event>, question: &Question) -> Answer {
+fn find(events: Vec<Event>, question: &Question) -> EventList {
     let words: Vec<String> = question.q.split_whitespace().map(str::to_lowercase).collect();
     let fits = |event: &Event| {
         question.kind.is_none_or(|kind| event.kind == kind)
@@ -51,7 +51,7 @@ fn find(events: Vec<Event>, question: &Question) -> Answer {
             && mentions(event, &words)
     };
     let found: Vec<Event> = events.into_iter().rev().filter(fits).collect();
-    Answer {
+    EventList {
         matched: found.len(),
         offset: question.offset,
         events: found

@@ -17,14 +17,14 @@ use tokio::sync::{OwnedSemaphorePermit, TryAcquireError, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Shared;
-use super::board::Listing;
+use super::page_data::Listing;
 use super::serve::Connection;
 use crate::domain::status::Status;
 
-/// A word now and then, so that a page knows that it is still told everything.
+/// The interval of keep-alive messages, so that a page notices a lost connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// What changes within so long is told at once.
+/// The page gets all changes within this time in one message.
 const TOGETHER: Duration = Duration::from_millis(150);
 
 /// When a page that finds no place may try again, in seconds.
@@ -54,12 +54,12 @@ pub(super) async fn stream(
             return (StatusCode::SERVICE_UNAVAILABLE, later, why).into_response();
         }
     };
-    let board = &shared.board;
+    let page_data = &shared.page_data;
     let mut follower = Follower {
         status: shared.status.clone(),
-        plan: board.plan.subscribe(),
-        audit: board.audit.subscribe(),
-        listing: board.listing.subscribe(),
+        plan: page_data.plan.subscribe(),
+        audit: page_data.audit.subscribe(),
+        listing: page_data.listing.subscribe(),
         stop: shared.stop.clone(),
         begun: false,
         // A little before its connection.

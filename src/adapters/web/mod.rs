@@ -1,22 +1,21 @@
-//! What the operator shows over HTTP, on loopback by default.
+//! What the operator serves over HTTP, on loopback by default.
 //!
-//! A page for people at `/`, and what it is made of under `/api`; beside it
-//! `/metrics`, `/livez`, `/readyz` and `/status` for programs. Everything is
-//! read only. [`Board`] keeps what the engine tells; [`Access`] says who may
-//! read it; [`serve`] bounds how many do so at once and for how long, and keeps
-//! places for `/livez`, `/readyz` and `/metrics`.
+//! A page at `/` with its data under `/api`, and `/metrics`, `/livez`, `/readyz` and `/status` for
+//! programs. All routes are read-only. [`PageData`] holds the data of the page, [`Access`] decides
+//! which clients may read, and [`serve`] limits the number and the duration of connections and
+//! reserves slots for `/livez`, `/readyz` and `/metrics`.
 
 mod access;
-mod board;
 mod configs;
+mod connection_slots;
 mod events;
 mod live;
 mod objects;
-mod patient;
-mod places;
+mod page_data;
 mod probes;
 mod serve;
-mod shell;
+mod static_files;
+mod write_timeout;
 
 use std::sync::Arc;
 
@@ -28,7 +27,7 @@ use axum::routing::get;
 use tokio::sync::{Semaphore, watch};
 
 pub use access::{Access, Token, TokenError};
-pub use board::Board;
+pub use page_data::PageData;
 pub use serve::serve;
 
 use crate::domain::status::Status;
@@ -41,11 +40,11 @@ pub type Exposition = Arc<dyn Fn() -> String + Send + Sync>;
 const MAX_STREAMS: usize = 16;
 
 /// What is served, and to whom.
-pub struct Site {
+pub struct PageResources {
     /// The status as it is.
     pub status: watch::Receiver<Status>,
-    /// What else the engine tells.
-    pub board: Arc<Board>,
+    /// The other data of the page.
+    pub page_data: Arc<PageData>,
     /// The operator's memory: older events, configurations.
     pub store: Arc<dyn Store>,
     /// The text of `/metrics`.
@@ -58,17 +57,17 @@ pub struct Site {
 #[derive(Clone)]
 struct Shared {
     status: watch::Receiver<Status>,
-    board: Arc<Board>,
+    page_data: Arc<PageData>,
     store: Arc<dyn Store>,
     metrics: Exposition,
     streams: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
 }
 
-fn router(site: Site, stop: watch::Receiver<bool>) -> Router {
-    let Site { status, board, store, metrics, access } = site;
+fn router(resources: PageResources, stop: watch::Receiver<bool>) -> Router {
+    let PageResources { status, page_data, store, metrics, access } = resources;
     let streams = Arc::new(Semaphore::new(MAX_STREAMS));
-    let shared = Shared { status, board, store, metrics, streams, stop };
+    let shared = Shared { status, page_data, store, metrics, streams, stop };
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(probes::ready))
@@ -80,9 +79,9 @@ fn router(site: Site, stop: watch::Receiver<bool>) -> Router {
         .route("/api/configs", get(configs::list))
         .route("/api/configs/diff", get(configs::difference))
         .with_state(shared)
-        .merge(shell::routes())
+        .merge(static_files::routes())
         .fallback(|| async { refused(StatusCode::NOT_FOUND, "there is nothing here\n") })
-        .layer(from_fn(serve::keep_to_place))
+        .layer(from_fn(serve::limit_reserved_connections))
         .layer(from_fn_with_state(Arc::new(access), access::gate))
 }
 
@@ -100,7 +99,7 @@ async fn ask<T: Send + 'static>(
         (StatusCode::INTERNAL_SERVER_ERROR, format!("failed to {error}\n")).into_response()
     };
     match tokio::task::spawn_blocking(move || question(&*store)).await {
-        Ok(Ok(answer)) => Ok(answer),
+        Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => Err(failed(error.to_string())),
         Err(_) => Err(failed("ask the memory".to_owned())),
     }
@@ -108,7 +107,7 @@ async fn ask<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    mod site;
+    mod pages;
     mod stubborn;
 
     /// The real store.

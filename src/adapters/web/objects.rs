@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Shared, refused};
 use crate::domain::model::Kind;
-use crate::domain::status::overview::{Object, Overview, Standing};
+use crate::domain::status::overview::{Object, ObjectState, Overview};
 
-/// So many objects are given at once.
+/// The maximum number of objects in one response.
 const MAX_LIMIT: usize = 200;
 const DEFAULT_LIMIT: usize = 50;
 
@@ -31,7 +31,7 @@ pub(super) struct Question {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 enum Wanted {
-    One(Standing),
+    One(ObjectState),
     Several(Several),
 }
 
@@ -44,7 +44,7 @@ enum Several {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer<'a> {
+struct ObjectList<'a> {
     version: u64,
     total: usize,
     matched: usize,
@@ -58,10 +58,10 @@ pub(super) async fn list(
     Query(question): Query<Question>,
 ) -> Response {
     let (version, overview) = {
-        let listing = shared.board.listing.borrow();
+        let listing = shared.page_data.listing.borrow();
         (listing.version, Arc::clone(&listing.overview))
     };
-    // Ten thousands of names are looked through.
+    // A search reads tens of thousands of names, so it runs on a blocking thread.
     let found = tokio::task::spawn_blocking(move || {
         serde_json::to_vec(&find(version, &overview, &question))
     });
@@ -73,7 +73,7 @@ pub(super) async fn list(
     }
 }
 
-fn find<'a>(version: u64, overview: &'a Overview, question: &Question) -> Answer<'a> {
+fn find<'a>(version: u64, overview: &'a Overview, question: &Question) -> ObjectList<'a> {
     let words: Vec<String> = question.q.split_whitespace().map(str::to_lowercase).collect();
     let fits = |object: &&Object| {
         question.kind.is_none_or(|kind| object.kind == kind)
@@ -83,7 +83,7 @@ fn find<'a>(version: u64, overview: &'a Overview, question: &Question) -> Answer
     let mut found: Vec<&Object> = overview.objects.iter().filter(fits).collect();
     // The worst first; among equals the order of kinds and names stays.
     found.sort_by_key(|object| rank(object.state));
-    Answer {
+    ObjectList {
         version,
         total: overview.objects.len(),
         matched: found.len(),
@@ -106,7 +106,7 @@ fn mentions(object: &Object, words: &[String]) -> bool {
 }
 
 impl Wanted {
-    fn is(self, state: Standing) -> bool {
+    fn is(self, state: ObjectState) -> bool {
         match self {
             Self::One(wanted) => wanted == state,
             Self::Several(Several::Attention) => needs_attention(state),
@@ -114,20 +114,20 @@ impl Wanted {
     }
 }
 
-const fn needs_attention(state: Standing) -> bool {
+const fn needs_attention(state: ObjectState) -> bool {
     match state {
-        Standing::Failing
-        | Standing::Contested
-        | Standing::Refused
-        | Standing::Waiting
-        | Standing::Differs
-        | Standing::NotInForce
-        | Standing::Unknown => true,
-        Standing::AsDeclared | Standing::Kept | Standing::Unmanaged => false,
+        ObjectState::Failing
+        | ObjectState::Contested
+        | ObjectState::Refused
+        | ObjectState::Waiting
+        | ObjectState::Differs
+        | ObjectState::NotInForce
+        | ObjectState::Unknown => true,
+        ObjectState::AsDeclared | ObjectState::Kept | ObjectState::Unmanaged => false,
     }
 }
 
-const fn rank(state: Standing) -> u8 {
+const fn rank(state: ObjectState) -> u8 {
     if needs_attention(state) { state as u8 } else { u8::MAX }
 }
 
@@ -145,17 +145,17 @@ mod tests {
             owned_since: None,
         };
         let mut objects: Vec<Object> = (0..20_000)
-            .map(|n| object(Kind::User, &format!("u{n:05}@a.example"), Standing::AsDeclared, ""))
+            .map(|n| object(Kind::User, &format!("u{n:05}@a.example"), ObjectState::AsDeclared, ""))
             .collect();
-        objects.push(object(Kind::Room, "hall@c.example", Standing::Differs, "GROẞE Halle"));
-        objects.push(object(Kind::Room, "lab@c.example", Standing::Unmanaged, ""));
+        objects.push(object(Kind::Room, "hall@c.example", ObjectState::Differs, "GROẞE Halle"));
+        objects.push(object(Kind::Room, "lab@c.example", ObjectState::Unmanaged, ""));
         Overview { objects, left_out: 3 }
     }
 
     fn names(question: &Question) -> (usize, Vec<String>) {
         let overview = overview();
-        let answer = find(1, &overview, question);
-        (answer.matched, answer.objects.iter().map(|object| object.name.clone()).collect())
+        let response = find(1, &overview, question);
+        (response.matched, response.objects.iter().map(|object| object.name.clone()).collect())
     }
 
     #[test]

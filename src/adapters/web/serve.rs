@@ -1,4 +1,4 @@
-//! Connections: how many there are, how long each may take, and which places
+//! Connections: how many there are, how long each may take, and which slots
 //! no client can take from the probes.
 
 use std::net::IpAddr;
@@ -20,19 +20,19 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::patient::Patient;
-use super::places::{Places, Pool};
-use super::{Site, router};
+use super::connection_slots::{ConnectionSlots, Pool};
+use super::write_timeout::WriteTimeout;
+use super::{PageResources, router};
 
 /// The most lines that the head of a request may have.
 const MAX_HEADERS: usize = 64;
 
-/// The largest head of a request, and the most of an answer that waits in our
-/// memory for its client.
+/// The maximum size of a request's head, and of the part of a response that waits in memory for its
+/// client.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 
-/// What the kernel keeps of an answer that its client does not read. It
-/// doubles the number.
+/// The size of the kernel's send buffer for a client that does not read. The kernel doubles the
+/// number.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 
 /// How long requests under way may go on once the operator ends.
@@ -61,10 +61,10 @@ pub(super) struct Limits {
     /// The head of a request has to be complete within this; also how long a
     /// connection may stay open without one.
     pub(super) head: Duration,
-    /// A client that takes nothing of its answer for so long is hung up on.
+    /// The time after which a client that reads nothing of its response is disconnected.
     pub(super) write: Duration,
-    /// How long a connection may live. It bounds a client that takes its
-    /// answer byte by byte.
+    /// The maximum lifetime of a connection. The limit disconnects a client that reads its response
+    /// byte by byte.
     pub(super) life: Duration,
     /// The same of a connection that follows events: its page opens it again.
     pub(super) following: Duration,
@@ -96,28 +96,27 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Lets the connection live as long as one may that follows what happens,
-    /// and tells how long that is.
+    /// Lets the connection live as long as an event stream may, and returns that time.
     pub(super) fn follow(&self) -> Duration {
         self.follows.store(true, Ordering::Relaxed);
         self.limits.following
     }
 }
 
-/// Serves until `stop` says so.
-pub async fn serve(listener: TcpListener, site: Site, stop: watch::Receiver<bool>) {
-    serve_within(listener, site, stop, Limits::default()).await;
+/// Serves until `stop` becomes true.
+pub async fn serve(listener: TcpListener, resources: PageResources, stop: watch::Receiver<bool>) {
+    serve_within(listener, resources, stop, Limits::default()).await;
 }
 
 /// The same, with other limits.
 pub(super) async fn serve_within(
     listener: TcpListener,
-    site: Site,
+    resources: PageResources,
     mut stop: watch::Receiver<bool>,
     limits: Limits,
 ) {
-    let router = router(site, stop.clone());
-    let mut places = Places::new(limits);
+    let router = router(resources, stop.clone());
+    let mut slots = ConnectionSlots::new(limits);
     let mut connections = JoinSet::new();
     loop {
         // All of them are cancel-safe.
@@ -130,10 +129,10 @@ pub(super) async fn serve_within(
         match taken {
             Ok((stream, from)) => {
                 let from: IpAddr = from.ip().to_canonical();
-                let pool = places.pool_for(from);
+                let pool = slots.pool_for(from);
                 let connection = Connection { pool, follows: Arc::default(), limits };
                 let served = serve_one(stream, router.clone(), connection, stop.clone());
-                places.take(pool, from, connections.spawn(served));
+                slots.take(pool, from, connections.spawn(served));
                 // The new connection is served before the next one may replace it.
                 tokio::task::yield_now().await;
             }
@@ -156,16 +155,17 @@ async fn serve_one(
 ) {
     let Connection { pool, ref follows, limits } = connection;
     let follows = Arc::clone(follows);
-    // Without it, megabytes of answers would wait in the kernel for each client that reads none.
+    // Without the limit, megabytes of responses wait in the kernel for each client that does not
+    // read.
     if let Err(error) =
         rustix::net::sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER_BYTES)
     {
         tracing::debug!(%error, "the size of a send buffer stays as it is");
     }
-    let site = TowerToHyperService::new(router);
+    let handler = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(connection.clone());
-        site.call(request)
+        handler.call(request)
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -175,7 +175,7 @@ async fn serve_one(
         // `printf … | nc -N` closes its side before it is answered.
         .half_close(true)
         .keep_alive(pool == Pool::General)
-        .serve_connection(TokioIo::new(Patient::new(stream, limits.write)), service);
+        .serve_connection(TokioIo::new(WriteTimeout::new(stream, limits.write)), service);
     let lived = async {
         match pool {
             Pool::Reserved => sleep(limits.reserved_life).await,
@@ -198,9 +198,9 @@ async fn serve_one(
     let _ = timeout(LAST_REQUESTS, served).await;
 }
 
-/// Answers in a reserved place only what that is for, and closes a connection
-/// whose request has a body: nothing here reads one, and it may never end.
-pub(super) async fn keep_to_place(
+/// Restricts a reserved slot to the paths in [`RESERVED_FOR`], and closes a connection whose
+/// request has a body: no handler reads a body, and a body may never end.
+pub(super) async fn limit_reserved_connections(
     Extension(connection): Extension<Connection>,
     request: Request,
     next: Next,
@@ -209,14 +209,14 @@ pub(super) async fn keep_to_place(
     let has_body = headers.contains_key(header::TRANSFER_ENCODING)
         || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
     let reserved = connection.pool == Pool::Reserved;
-    let mut answer = if reserved && !RESERVED_FOR.contains(&request.uri().path()) {
+    let mut response = if reserved && !RESERVED_FOR.contains(&request.uri().path()) {
         let why = "as many clients as may be are connected; try again in a few seconds\n";
         (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, AGAIN)], why).into_response()
     } else {
         next.run(request).await
     };
     if reserved || has_body {
-        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    answer
+    response
 }

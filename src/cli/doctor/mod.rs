@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::args::{Complaint, Format};
 use super::connect::Connectors;
-use super::empty::EmptyStore;
-use super::session::{Place, engine};
+use super::empty_store::EmptyStore;
+use super::session::{Paths, engine};
 use super::table::Page;
 use super::{Exit, Outcome, USAGE, output};
 use crate::adapters::metrics::Metrics;
@@ -28,12 +28,12 @@ const NOT_FINE: u8 = 2;
 
 /// Diagnoses the server. Changes nothing, and works without a valid file, a server or an engine.
 pub(super) async fn doctor(
-    place: &Place,
+    paths: &Paths,
     user: Option<&str>,
     complaint: Option<Complaint>,
     format: Format,
 ) -> Outcome {
-    let (file, desired) = read(place).await;
+    let (file, desired) = read(paths).await;
     let account = match (user, &desired) {
         (Some(user), Some(desired)) => match Jid::parse(user, &desired.host) {
             Ok(jid) => Some(jid),
@@ -48,7 +48,7 @@ pub(super) async fn doctor(
     if user.is_some() {
         symptoms.push(Symptom::Account);
     }
-    let operator = operator::collect(place).await;
+    let operator = operator::collect(paths).await;
     let mut evidence =
         Evidence { now: Timestamp::now(), file, desired, operator, server: None, account: None };
     if let Some(desired) = &evidence.desired {
@@ -104,9 +104,9 @@ fn symptoms(complaint: Option<Complaint>) -> Vec<Symptom> {
 
 /// The file and its desired state. Of an invalid file, the desired state is the part that
 /// declares the server.
-async fn read(place: &Place) -> (File, Option<DesiredState>) {
-    let path = place.desired_state.display().to_string();
-    let loaded = match place.source() {
+async fn read(paths: &Paths) -> (File, Option<DesiredState>) {
+    let path = paths.desired_state.display().to_string();
+    let loaded = match paths.source() {
         Ok(source) => source.load().await.map_err(|e| format!("failed to {e}")),
         Err(Exit::Failure(why) | Exit::Usage(why)) => Err(why),
         Err(Exit::Code(_)) => Err(format!("{path} cannot be read")),
@@ -131,7 +131,7 @@ async fn read(place: &Place) -> (File, Option<DesiredState>) {
 
 /// A problem of the file in one line.
 fn line(problem: &Problem) -> String {
-    let position = problem.place.as_ref().map_or_else(String::new, |place| {
+    let position = problem.position.as_ref().map_or_else(String::new, |place| {
         format!("{}:{}:{}: ", place.file.display(), place.line, place.column)
     });
     let help = problem.help.as_ref().map_or_else(String::new, |help| format!(" ({help})"));

@@ -7,16 +7,16 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 
 use crate::adapters::sqlite::SqliteStore;
-use crate::cli::session::Place;
+use crate::cli::session::Paths;
 use crate::cli::show;
 use crate::domain::checks::doctor::{Operator, Usable};
 use crate::domain::observed::{Reading, Space};
 use crate::domain::status::Status;
 
 /// Collects the evidence.
-pub(super) async fn collect(place: &Place) -> Operator {
-    let directory = &place.state_dir;
-    let response = show::ask_operator(place).await.map(Box::new);
+pub(super) async fn collect(paths: &Paths) -> Operator {
+    let directory = &paths.state_dir;
+    let response = show::ask_operator(paths).await.map(Box::new);
     Operator {
         directory: directory.display().to_string(),
         usable: usable(directory),

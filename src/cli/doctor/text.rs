@@ -2,7 +2,7 @@
 
 use super::super::output::paint;
 use super::super::table::{Cell, Page, Table};
-use super::super::terminal::Ink;
+use super::super::terminal::{BOLD, FAINT, GREEN, RED, YELLOW};
 use super::super::verdict::mark;
 use crate::domain::checks::doctor::{Evidence, Finding, LOGIN_CHECKS, Symptom, Verdict};
 
@@ -20,11 +20,11 @@ pub(super) fn all(
     for symptom in Symptom::ALL {
         let group: Vec<&Finding> = findings.iter().filter(|f| f.topic.symptom == symptom).collect();
         if !group.is_empty() {
-            table.line(format!("\n{}", paint(symptom.title(), Ink::Bold)));
+            table.line(format!("\n{}", paint(symptom.title(), BOLD)));
             self::group(&mut table, &group);
         }
     }
-    let title = paint(name, Ink::Bold);
+    let title = paint(name, BOLD);
     format!("{title}{version}\n{}\n{}\n", table.render(page), summary(findings, likely))
 }
 
@@ -49,7 +49,7 @@ fn group(table: &mut Table, findings: &[&Finding]) {
         }
         table.row([mark(finding.verdict), finding.check.into(), Cell::from(&finding.seen)]);
         for line in &finding.evidence {
-            table.row(["".into(), "".into(), Cell::painted(line, Ink::Faint)]);
+            table.row(["".into(), "".into(), Cell::painted(line, FAINT)]);
         }
         if let Some(cure) = &finding.cure {
             table.row(["".into(), "".into(), format!("→ {cure}").into()]);
@@ -74,18 +74,18 @@ fn summary(findings: &[Finding], likely: Option<&Finding>) -> String {
     };
     let Some(Finding { check, seen, .. }) = likely else {
         return match (open, includes_logins(findings)) {
-            (0, true) => format!("{}.", paint("Nothing wrong was found", Ink::Green)),
+            (0, true) => format!("{}.", paint("Nothing wrong was found", GREEN)),
             // Without the checks of logins, the server may still have a problem.
             (0, false) => format!(
                 "{}: only a part was looked at, and not whether people can log in.",
-                paint("No problem was seen", Ink::Green)
+                paint("No problem was seen", GREEN)
             ),
             (_, _) => {
                 let checks = findings.iter().filter(|f| f.verdict == Verdict::Unknown);
                 let checks: Vec<&str> = checks.map(|f| f.check).collect();
                 format!(
                     "{}, but that is not all{unknown}: {}.",
-                    paint("No problem was seen", Ink::Yellow),
+                    paint("No problem was seen", YELLOW),
                     checks.join(", ")
                 )
             }
@@ -96,5 +96,5 @@ fn summary(findings: &[Finding], likely: Option<&Finding>) -> String {
         1 => "; 1 more problem".to_owned(),
         n => format!("; {n} more problems"),
     };
-    format!("{} {seen} ({check}){others}{unknown}.", paint("Most likely:", Ink::Red))
+    format!("{} {seen} ({check}){others}{unknown}.", paint("Most likely:", RED))
 }

@@ -8,10 +8,10 @@ use super::{Configuration, Value};
 /// One entry of `listen`. `Debug` shows no option: one can be a password.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Listener<'c> {
-    /// What answers there: `ejabberd_c2s`, `ejabberd_http`, ….
+    /// The module that serves the port: `ejabberd_c2s`, `ejabberd_http`, ….
     pub module: &'c str,
     /// Where.
-    pub place: Place<'c>,
+    pub address: ListenAddress<'c>,
     /// How clients reach it.
     pub transport: Transport,
     /// Its options, as they are written.
@@ -20,7 +20,7 @@ pub struct Listener<'c> {
 
 /// Where a listener is bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place<'c> {
+pub enum ListenAddress<'c> {
     /// A port. Port 0 is whatever the system gives.
     Port(SocketAddr),
     /// A Unix socket.
@@ -37,7 +37,7 @@ pub enum Transport {
 }
 
 impl Configuration {
-    /// The entries of `listen`, in their order. An error says which one is not understood.
+    /// The entries of `listen`, in their order. An error names the entry that is not understood.
     pub fn listeners(&self) -> Result<Vec<Listener<'_>>, String> {
         let entries = match self.get("listen") {
             None | Some(Value::Null) => return Ok(Vec::new()),
@@ -63,19 +63,19 @@ fn listener(entry: &Value) -> Result<Listener<'_>, &'static str> {
         Some(Some("udp")) => Transport::Udp,
         Some(_) => return Err("has a `transport` that is neither `tcp` nor `udp`"),
     };
-    let place = match entry.get("port") {
+    let address = match entry.get("port") {
         Some(Value::Int(port)) => {
             let port = u16::try_from(*port).map_err(|_| "has a `port` above 65535")?;
-            Place::Port(SocketAddr::new(address(entry)?, port))
+            ListenAddress::Port(SocketAddr::new(address(entry)?, port))
         }
         Some(Value::Text(text)) => match text.strip_prefix("unix:") {
-            Some(path) => Place::Unix(path),
+            Some(path) => ListenAddress::Unix(path),
             None => return Err("has a `port` that is neither a number nor `unix:PATH`"),
         },
         Some(_) => return Err("has a `port` that is neither a number nor `unix:PATH`"),
         None => return Err("has no `port`"),
     };
-    Ok(Listener { module, place, transport, options: entry })
+    Ok(Listener { module, address, transport, options: entry })
 }
 
 fn address(entry: &Value) -> Result<IpAddr, &'static str> {
@@ -98,9 +98,9 @@ impl<'c> Listener<'c> {
     /// Where it is bound; `None` for a Unix socket.
     #[must_use]
     pub const fn at(&self) -> Option<SocketAddr> {
-        match self.place {
-            Place::Port(at) => Some(at),
-            Place::Unix(_) => None,
+        match self.address {
+            ListenAddress::Port(at) => Some(at),
+            ListenAddress::Unix(_) => None,
         }
     }
 
@@ -122,7 +122,7 @@ impl<'c> Listener<'c> {
         self.is_on("use_proxy_protocol")
     }
 
-    /// What answers below which path, for HTTP. `None` if that is not a mapping of paths to
+    /// The module of each path, for HTTP. `None` if the option is not a mapping of paths to
     /// modules.
     #[must_use]
     pub fn handlers(&self) -> Option<Vec<(&'c str, &'c str)>> {
@@ -134,15 +134,15 @@ impl<'c> Listener<'c> {
 
 impl fmt::Debug for Listener<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?} {:?}", self.module, self.place, self.transport)
+        write!(f, "{} {:?} {:?}", self.module, self.address, self.transport)
     }
 }
 
 impl fmt::Display for Listener<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.place {
-            Place::Port(at) => write!(f, "the {} on port {}", self.module, at.port()),
-            Place::Unix(_) => write!(f, "the {} on a unix socket", self.module),
+        match self.address {
+            ListenAddress::Port(at) => write!(f, "the {} on port {}", self.module, at.port()),
+            ListenAddress::Unix(_) => write!(f, "the {} on a unix socket", self.module),
         }
     }
 }

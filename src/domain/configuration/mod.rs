@@ -21,7 +21,7 @@ mod value;
 use std::fmt;
 
 pub use accounts::{AccountStore, Backend, SqlDatabase};
-pub use listen::{Listener, Place, Transport};
+pub use listen::{ListenAddress, Listener, Transport};
 pub use read::Unreadable;
 pub use value::Value;
 

@@ -11,7 +11,7 @@ fn read(text: &str) -> Configuration {
 fn listeners(text: &str) -> String {
     match read(text).listeners() {
         Ok(found) => {
-            found.iter().map(|l| format!("{l} {:?}", l.place)).collect::<Vec<_>>().join("; ")
+            found.iter().map(|l| format!("{l} {:?}", l.address)).collect::<Vec<_>>().join("; ")
         }
         Err(why) => why,
     }

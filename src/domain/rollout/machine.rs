@@ -19,7 +19,7 @@ use super::Method;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
-    /// Those that shall be in force.
+    /// The new files.
     New,
     /// Those that were in force before.
     Old,
@@ -31,8 +31,8 @@ pub enum Side {
 pub struct Failure {
     /// A sentence for people.
     pub message: String,
-    /// Whether the configuration is to blame, as far as can be told. A taken
-    /// port or a full disk is not its fault.
+    /// Whether the configuration is to blame, as far as known. A taken port or a full disk is not
+    /// the configuration's fault.
     pub blame: bool,
 }
 
@@ -40,7 +40,7 @@ pub struct Failure {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "phase")]
 pub enum Phase {
-    /// ejabberd looks at the new files offline.
+    /// ejabberd checks the new files offline.
     Checking,
     /// What is in force is kept, to come back to.
     Keeping,
@@ -76,7 +76,7 @@ pub enum Event {
 pub enum Effect {
     /// Ask ejabberd offline.
     Check,
-    /// Keep what is in force.
+    /// Keep a copy of the files in force.
     Keep,
     /// See whether the new files can be written, while the server serves.
     TryToWrite,
@@ -142,7 +142,7 @@ impl Rollout {
         }
     }
 
-    /// Takes in how the effect of the present phase went; answers the next one.
+    /// Processes the result of the present phase and returns the next effect.
     #[must_use]
     pub fn step(&mut self, event: Event) -> Effect {
         let method = self.method;
@@ -172,7 +172,7 @@ impl Rollout {
             (Phase::Gating { side: Side::Old, .. }, Event::Went) => {
                 return Effect::End(Outcome::RolledBack(self.first()));
             }
-            // What a reload does not mend, a restart may.
+            // A restart may fix what a reload does not fix.
             (
                 Phase::Putting { side: Side::Old, method: Method::Reload }
                 | Phase::Gating { side: Side::Old, method: Method::Reload },
@@ -218,15 +218,44 @@ impl Outcome {
         self.failure().is_some_and(|why| why.blame)
     }
 
-    /// The word for metrics.
+    /// The outcome without its reasons.
     #[must_use]
-    pub fn as_str(&self) -> &'static str {
+    pub fn result(&self) -> RolloutResult {
+        match self {
+            Self::Good => RolloutResult::Good,
+            Self::Refused(_) => RolloutResult::Refused,
+            Self::NotNow(_) | Self::NotWritten(_) => RolloutResult::NotNow,
+            Self::RolledBack(_) => RolloutResult::RolledBack,
+            Self::Stuck { .. } => RolloutResult::Stuck,
+        }
+    }
+}
+
+/// How a rollout ended, for logs and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RolloutResult {
+    /// The configuration is in force.
+    Good,
+    /// The configuration was refused.
+    Refused,
+    /// The rollout did not begin, for a reason that is not the configuration's fault.
+    NotNow,
+    /// The configuration before was put back.
+    RolledBack,
+    /// Neither configuration works.
+    Stuck,
+}
+
+impl RolloutResult {
+    /// The label in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Good => "good",
-            Self::Refused(_) => "refused",
-            Self::NotNow(_) | Self::NotWritten(_) => "not_now",
-            Self::RolledBack(_) => "rolled_back",
-            Self::Stuck { .. } => "stuck",
+            Self::Refused => "refused",
+            Self::NotNow => "not_now",
+            Self::RolledBack => "rolled_back",
+            Self::Stuck => "stuck",
         }
     }
 }
@@ -261,7 +290,7 @@ mod tests {
         use Event::Went;
         let words = |how: &[Event], method| {
             let (effects, outcome) = play(method, how);
-            (effects.join(" "), outcome.map_or("none", |outcome| outcome.as_str()))
+            (effects.join(" "), outcome.map_or("none", |outcome| outcome.result().as_str()))
         };
         let table: &[(&[Event], Method, &str, &str)] = &[
             (&[bad(true)], Method::Reload, "Check", "refused"),

@@ -20,13 +20,12 @@ mod scalar;
 mod source;
 mod suggest;
 mod tree;
-mod unsupported;
 mod validate;
 
 pub use desired::*;
 pub use document::schema;
 pub use fields::{Field, fields};
-pub use problem::{Place, Problem, Severity};
+pub use problem::{Position, Problem, Severity};
 pub use render::{is_treacherous, printable};
 pub use source::SourceFile;
 pub(crate) use suggest::closest;

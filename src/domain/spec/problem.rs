@@ -13,7 +13,7 @@ pub enum Severity {
 
 /// One thing that is wrong with the file, or doubtful.
 ///
-/// `Display` shows it the way compilers do: place and message, the source line
+/// `Display` shows it the way compilers do: position and message, the source line
 /// with the mistake underlined, and help where there is some.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -24,14 +24,14 @@ pub struct Problem {
     /// What to do about it.
     pub help: Option<String>,
     /// Where it is; `None` for what concerns the whole.
-    pub place: Option<Place>,
+    pub position: Option<Position>,
 }
 
 impl Problem {
-    /// An error that has no place in a file.
+    /// An error that has no position in a file.
     #[must_use]
     pub fn error(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), help: None, place: None }
+        Self { severity: Severity::Error, message: message.into(), help: None, position: None }
     }
 
     /// The same with help.
@@ -42,9 +42,9 @@ impl Problem {
     }
 }
 
-/// A place in a file.
+/// A position in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// The file, as it was given.
     pub file: PathBuf,
     /// The line, counted from one.

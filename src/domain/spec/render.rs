@@ -1,11 +1,11 @@
-//! How a problem looks.
+//! The text of a problem.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use super::problem::{Place, Problem, Severity};
+use super::problem::{Position, Problem, Severity};
 
-/// So much of a source line is shown, in columns.
+/// The maximum width of a source line, in columns.
 const SHOWN_COLUMNS: usize = 100;
 
 impl fmt::Display for Problem {
@@ -14,11 +14,11 @@ impl fmt::Display for Problem {
             Severity::Error => "",
             Severity::Warning => "warning: ",
         };
-        match &self.place {
+        match &self.position {
             None => write!(f, "{prefix}{}", printable(&self.message))?,
-            Some(place) => {
-                writeln!(f, "{place}: {prefix}{}", printable(&self.message))?;
-                write_source(f, place)?;
+            Some(position) => {
+                writeln!(f, "{position}: {prefix}{}", printable(&self.message))?;
+                write_source(f, position)?;
             }
         }
         match &self.help {
@@ -28,28 +28,27 @@ impl fmt::Display for Problem {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", printable(&self.file.to_string_lossy()), self.line, self.column)
     }
 }
 
-fn write_source(f: &mut fmt::Formatter<'_>, place: &Place) -> fmt::Result {
-    let (shown, from, length) = window(place);
-    let number = place.line.to_string();
+fn write_source(f: &mut fmt::Formatter<'_>, position: &Position) -> fmt::Result {
+    let (shown, from, length) = window(position);
+    let number = position.line.to_string();
     writeln!(f, "{}", format!("{number:>4} | {shown}").trim_end())?;
     let gutter = " ".repeat(number.len().max(4));
     write!(f, "{gutter} | {}{}", " ".repeat(from), "^".repeat(length))
 }
 
-/// The part of the line that fits, with the column and the width of what is
-/// underlined in it.
-fn window(place: &Place) -> (String, usize, usize) {
-    let cells: Vec<String> = place.source_line.chars().map(shown_char).collect();
+/// The part of the line that fits, with the column and the width of the underlined part.
+fn window(position: &Position) -> (String, usize, usize) {
+    let cells: Vec<String> = position.source_line.chars().map(shown_char).collect();
     let widths: Vec<usize> = cells.iter().map(|cell| cell.chars().count()).collect();
-    let mark = place.underline_from.min(cells.len());
+    let mark = position.underline_from.min(cells.len());
     let total: usize = widths.iter().sum();
-    // What stands before the mistake explains it more often than what follows.
+    // The text before a mistake explains the mistake better than the text after it.
     let before: usize = widths.iter().take(mark).sum();
     let skip = if total <= SHOWN_COLUMNS { 0 } else { before.saturating_sub(SHOWN_COLUMNS / 2) };
 
@@ -71,7 +70,7 @@ fn window(place: &Place) -> (String, usize, usize) {
         if index == mark {
             from = column;
         }
-        if index >= mark && index < mark + place.length {
+        if index >= mark && index < mark + position.length {
             length += width;
         }
         shown.push_str(cell);
@@ -121,8 +120,8 @@ pub fn is_treacherous(c: char) -> bool {
 mod tests {
     use super::*;
 
-    fn place(source_line: &str, underline_from: usize, length: usize) -> Place {
-        Place {
+    fn position(source_line: &str, underline_from: usize, length: usize) -> Position {
+        Position {
             file: "f.yaml".into(),
             line: 7,
             column: 1,
@@ -134,7 +133,7 @@ mod tests {
 
     #[test]
     fn what_could_deceive_a_terminal_is_escaped_and_the_underline_follows() {
-        let (shown, from, length) = window(&place("\ta\u{1b}b\u{202e}c", 3, 2));
+        let (shown, from, length) = window(&position("\ta\u{1b}b\u{202e}c", 3, 2));
         assert_eq!(shown, "    a\\u{1b}b\\u{202e}c");
         assert_eq!((from, length), (11, 9));
     }
@@ -142,7 +141,7 @@ mod tests {
     #[test]
     fn a_long_line_is_cropped_around_the_mistake() {
         let line = format!("{}HERE{}", "x".repeat(500), "y".repeat(500));
-        let (shown, from, length) = window(&place(&line, 500, 4));
+        let (shown, from, length) = window(&position(&line, 500, 4));
         assert!(shown.chars().count() <= SHOWN_COLUMNS + 1, "{shown}");
         let marked: String = shown.chars().skip(from).take(length).collect();
         assert_eq!(marked, "HERE");

@@ -12,7 +12,7 @@ use super::tree::Span;
 /// More problems of one severity than this help nobody.
 const MAX_SHOWN: usize = 100;
 
-/// A problem that still has to be given its place.
+/// A problem that still has to be given its position.
 pub(crate) struct Draft {
     severity: Severity,
     span: Option<Span>,
@@ -56,7 +56,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Adds an error; help can be set on what is returned.
+    /// Adds an error. The caller can set the help of the returned draft.
     pub(crate) fn error(&mut self, span: Span, message: impl Into<String>) -> &mut Draft {
         self.add(Severity::Error, Some(span), message.into())
     }
@@ -94,7 +94,7 @@ impl<'a> Report<'a> {
         self.counted.insert(message.to_owned(), Counted { first: span, count: 1, help });
     }
 
-    /// Adds what the YAML parser says.
+    /// Adds an error of the YAML parser.
     pub(crate) fn syntax_error(&mut self, span: Span, message: &str) {
         let (line, _) = self.sources.line(span);
         let indentation = line.split(|c: char| !c.is_whitespace()).next().unwrap_or_default();
@@ -134,18 +134,18 @@ impl<'a> Report<'a> {
             drafts.push(Draft { severity: Severity::Warning, span: Some(first), message, help });
         }
         drafts.sort_by_key(|draft| (draft.span.is_some(), draft.span, draft.severity));
-        // The content of an alias is looked at wherever it is used.
+        // The content of an alias is checked at each use.
         drafts.dedup_by(|a, b| a.span.is_some() && a.span == b.span && a.message == b.message);
         let sources = self.sources;
         let placed = drafts.into_iter().map(|Draft { severity, span, message, help }| {
-            let place = span.map(|span| sources.place(span));
-            Problem { severity, message, help, place }
+            let position = span.map(|span| sources.position(span));
+            Problem { severity, message, help, position }
         });
         let mut problems: Vec<Problem> = placed.collect();
         for (severity, count, what) in surplus {
             if count > MAX_SHOWN {
                 let message = format!("{} more {what} are not shown", count - MAX_SHOWN);
-                problems.push(Problem { severity, message, help: None, place: None });
+                problems.push(Problem { severity, message, help: None, position: None });
             }
         }
         problems

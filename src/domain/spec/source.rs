@@ -1,4 +1,4 @@
-//! The text of the files, and what of it may be shown.
+//! The text of the files, and the parts of the text that may be shown.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::mask;
 use super::mask::MASK;
-use super::problem::Place;
+use super::problem::Position;
 use super::tree::Span;
 
-/// So much of a line is kept on either side of a mistake, in characters.
+/// The number of characters that are shown on either side of a mistake.
 const KEPT_CHARS: usize = 200;
 /// A longer line was not written for people, and is not shown to them.
 const MAX_LINE_BYTES: usize = 64 * 1024;
@@ -69,7 +69,7 @@ impl<'a> Sources<'a> {
         self.starts(span.file).partition_point(|start| *start <= span.start).max(1)
     }
 
-    /// `file:line`, to point to a second place.
+    /// `file:line`, to point to a second position.
     pub(crate) fn reference(&self, span: Span) -> String {
         format!("{}:{}", self.path(span.file).display(), self.line_of(span))
     }
@@ -89,10 +89,10 @@ impl<'a> Sources<'a> {
     }
 
     /// Where `span` is, with the line as it may be shown.
-    pub(crate) fn place(&self, span: Span) -> Place {
+    pub(crate) fn position(&self, span: Span) -> Position {
         let (line, start) = self.line(span);
         let before = line.get(..span.start.saturating_sub(start)).unwrap_or(line).chars().count();
-        let mut place = Place {
+        let mut position = Position {
             file: self.path(span.file).to_owned(),
             line: self.line_of(span),
             column: before + 1,
@@ -101,13 +101,13 @@ impl<'a> Sources<'a> {
             underline_from: 0,
         };
         if line.len() > MAX_LINE_BYTES {
-            place.source_line.push('…');
-            return place;
+            position.source_line.push('…');
+            return position;
         }
         let hidden = self.hidden(span.file, start, line);
         let first = before.saturating_sub(KEPT_CHARS);
         if first > 0 {
-            place.source_line.push('…');
+            position.source_line.push('…');
         }
         let marked = span.start..span.end.max(span.start + 1);
         let (mut shown, mut from, mut length) = (usize::from(first > 0), None, 0);
@@ -117,7 +117,7 @@ impl<'a> Sources<'a> {
             let is_marked = marked.contains(&byte);
             let is_hidden = hidden.iter().any(|range| range.contains(&byte));
             if is_marked && from.is_none() {
-                // Inside of a mask the whole of it is meant.
+                // A mark inside of a mask covers the whole mask.
                 let inside = if is_hidden && masking { MASK.len() } else { 0 };
                 from = Some(shown - inside);
                 length = inside;
@@ -125,11 +125,11 @@ impl<'a> Sources<'a> {
             let width = match (is_hidden, masking) {
                 (true, true) => 0,
                 (true, false) => {
-                    place.source_line.push_str(MASK);
+                    position.source_line.push_str(MASK);
                     MASK.len()
                 }
                 (false, _) => {
-                    place.source_line.push(c);
+                    position.source_line.push(c);
                     1
                 }
             };
@@ -137,9 +137,9 @@ impl<'a> Sources<'a> {
             shown += width;
             length += if is_marked { width } else { 0 };
         }
-        place.underline_from = from.unwrap_or(shown);
-        place.length = length.max(1);
-        place
+        position.underline_from = from.unwrap_or(shown);
+        position.length = length.max(1);
+        position
     }
 
     /// The ranges of bytes of a line that must not be shown.
@@ -161,8 +161,8 @@ impl<'a> Sources<'a> {
         hidden
     }
 
-    /// Whether a line is indented below a line with the key of a password, or
-    /// follows it, and so may be part of it.
+    /// Whether a line is indented below a line with the key of a password, or follows such a line,
+    /// and so may be a part of the password.
     fn below_password(&self, file: usize, start: usize, line: &str) -> bool {
         let indent = |line: &str| line.len() - line.trim_start().len();
         let mut limit = indent(line);
@@ -209,38 +209,38 @@ fn line_starts(text: &str) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    fn place(text: &str, start: usize, end: usize) -> Place {
+    fn position(text: &str, start: usize, end: usize) -> Position {
         let files = [SourceFile { path: "f.yaml".into(), text: text.into() }];
-        Sources::new(&files).place(Span { file: 0, start, end })
+        Sources::new(&files).position(Span { file: 0, start, end })
     }
 
     #[test]
     fn places_are_counted_in_lines_and_characters() {
         for text in ["a\nöö: x\n", "a\röö: x", "a\r\nöö: x"] {
             let start = text.find('x').unwrap();
-            let place = place(text, start, start + 1);
+            let position = position(text, start, start + 1);
             assert_eq!(
-                (place.line, place.column, place.source_line.as_str()),
+                (position.line, position.column, position.source_line.as_str()),
                 (2, 5, "öö: x"),
                 "{text:?}"
             );
         }
-        assert_eq!(place("", 0, 0).source_line, "");
-        assert_eq!(place("a\n", 2, 2).line, 2);
+        assert_eq!(position("", 0, 0).source_line, "");
+        assert_eq!(position("a\n", 2, 2).line, 2);
     }
 
     #[test]
     fn a_secret_is_masked_and_the_underline_moves_with_it() {
         let text = "{ password: hunter2, x: y }";
-        let place = place(text, 12, 19);
-        assert_eq!(place.source_line, "{ password: ***");
-        assert_eq!((place.underline_from, place.length, place.column), (12, 3, 13));
+        let position = position(text, 12, 19);
+        assert_eq!(position.source_line, "{ password: ***");
+        assert_eq!((position.underline_from, position.length, position.column), (12, 3, 13));
     }
 
     #[test]
     fn endless_lines_are_not_shown() {
         let text = "x".repeat(MAX_LINE_BYTES + 1);
-        let place = place(&text, 70_000, 70_001);
-        assert_eq!((place.source_line.as_str(), place.length), ("…", 1));
+        let position = position(&text, 70_000, 70_001);
+        assert_eq!((position.source_line.as_str(), position.length), ("…", 1));
     }
 }

@@ -1,7 +1,6 @@
-//! Every account, group and room, and how it stands.
+//! All accounts, groups and rooms, each with its state.
 //!
-//! Pure. For people who look for one object; what is done about it is decided
-//! elsewhere.
+//! Pure. For people who search for an object; other modules decide what the operator does about it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,13 +12,13 @@ use crate::domain::model::{Jid, Kind, ObjectKey, RoomJid};
 use crate::domain::observed::{ObservedState, Reading};
 use crate::domain::spec::{DesiredState, Group, OptionValue, Room, User, UserState};
 
-/// So many objects are listed; of more, only how many.
+/// The maximum number of objects in the list; further objects are only counted.
 const MAX_OBJECTS: usize = 50_000;
 
-/// How an object stands.
+/// The state of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Standing {
+pub enum ObjectState {
     /// A step about it fails.
     Failing,
     /// Something else keeps changing it back.
@@ -30,7 +29,7 @@ pub enum Standing {
     Waiting,
     /// It differs.
     Differs,
-    /// It is written as declared, and something of it has no effect on this server.
+    /// It is written as declared, but a part of it has no effect on this server.
     NotInForce,
     /// It cannot be read at the moment.
     Unknown,
@@ -50,11 +49,11 @@ pub struct Object {
     pub kind: Kind,
     /// Its full name.
     pub name: String,
-    /// How it stands.
-    pub state: Standing,
-    /// Why it stands so; empty where that needs no words.
+    /// Its state.
+    pub state: ObjectState,
+    /// Why it has this state; empty where the state explains itself.
     pub why: String,
-    /// What the file says of it, in a word or two: `banned`, a title.
+    /// A summary of its entry in the file: `banned`, a title.
     pub about: String,
     /// Since when it is owned, if it is.
     pub owned_since: Option<Timestamp>,
@@ -69,8 +68,8 @@ pub struct Overview {
     pub left_out: usize,
 }
 
-/// What is known of objects that do not stand as they should.
-pub type Differences = BTreeMap<ObjectKey, (Standing, String)>;
+/// The objects that are not as declared, each with its state and the reason.
+pub type Differences = BTreeMap<ObjectKey, (ObjectState, String)>;
 
 /// Lists everything that is declared, owned or on the server.
 #[must_use]
@@ -95,11 +94,11 @@ pub fn overview(
         let (state, why) = match differences.get(&key) {
             Some((state, why)) => (*state, why.clone()),
             None if seen.unknown.contains(&key) || observed.version.known().is_none() => {
-                (Standing::Unknown, String::new())
+                (ObjectState::Unknown, String::new())
             }
-            None if about.is_some() => (Standing::AsDeclared, String::new()),
-            None if owned_since.is_some() => (Standing::Kept, String::new()),
-            None => (Standing::Unmanaged, String::new()),
+            None if about.is_some() => (ObjectState::AsDeclared, String::new()),
+            None if owned_since.is_some() => (ObjectState::Kept, String::new()),
+            None => (ObjectState::Unmanaged, String::new()),
         };
         let about = about.unwrap_or_default();
         Object { kind: key.kind(), name: key.name(), state, why, about, owned_since }
@@ -107,7 +106,7 @@ pub fn overview(
     Overview { objects: objects.collect(), left_out }
 }
 
-/// The objects that are declared, with what is declared of them, or are there.
+/// The objects that are declared, with a summary of the entry, or that exist on the server.
 #[derive(Default)]
 struct Seen {
     there: BTreeMap<ObjectKey, Option<String>>,

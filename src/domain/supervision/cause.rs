@@ -17,7 +17,7 @@ use super::entries::{Level, LogEntry, entries};
 pub struct Ending {
     /// Its exit code.
     pub exit_code: Option<i64>,
-    /// Whether the kernel killed it for want of memory.
+    /// Whether the kernel killed it because memory was exhausted.
     pub oom_killed: bool,
     /// Why it could not even be started, in its runtime's words.
     pub not_started: Option<String>,
@@ -26,23 +26,32 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// Whether somebody stopped it, as `docker stop` does: it ended by itself
-    /// without an error, or by the signal INT or TERM.
+    /// Whether the server was stopped from outside, as `docker stop` does: it ended without an
+    /// error, or by the signal INT or TERM.
     #[must_use]
     pub fn is_orderly(&self) -> bool {
         !self.oom_killed && matches!(self.exit_code, Some(0 | 130 | 143))
     }
 }
 
-/// Why it ended, in a word and a sentence.
+/// What a server did when it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndedWhile {
+    /// The server had not come up yet.
+    Starting,
+    /// The server had come up.
+    Up,
+}
+
+/// Why a server ended: a reason for programs and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cause {
-    /// One word for programs.
+    /// The reason, for programs.
     pub reason: String,
     /// A sentence for people, with the server's own last words.
     pub message: String,
-    /// What to do, where somebody has to do something first.
+    /// What to do, where a person has to act first.
     pub cure: Option<String>,
     /// Whether the configuration may be to blame. A taken port is not its fault.
     pub config: bool,
@@ -51,21 +60,20 @@ pub struct Cause {
 /// The longest quotation from a log.
 const MAX_QUOTED: usize = 300;
 
-/// How much of a quotation stands before what matters in it.
+/// The maximum number of characters of a quotation before the important part.
 const BEFORE_QUOTED: usize = 120;
 
 impl Cause {
-    /// What `ending` means for a server that `was_up` before, or was starting.
+    /// Why a server ended.
     ///
-    /// A failed start is explained by the first entry of its log that has one of
-    /// the known signs, else by the first error that says something; a server
-    /// that was up, by its last error.
+    /// The first log entry with a known sign explains a failed start, else the first error
+    /// that gives a reason. The last error explains the end of a server that was up.
     #[must_use]
-    pub fn of(ending: &Ending, was_up: bool) -> Self {
+    pub fn of(ending: &Ending, ended: EndedWhile) -> Self {
         let log = Log::new(ending);
         // Signs explain a failed start only: a server that ran for days may have
         // logged any of these words.
-        if !was_up
+        if ended == EndedWhile::Starting
             && !ending.oom_killed
             && let Some(cause) = log.known()
         {
@@ -73,40 +81,46 @@ impl Cause {
         }
         // The server does not know why it was sent a signal.
         let from_outside = matches!(ending.exit_code, Some(128..));
-        let telling = if was_up {
-            log.last_error()
-        } else {
-            log.first_error().or_else(|| if from_outside { None } else { log.something() })
+        let telling = match ended {
+            EndedWhile::Up => log.last_error(),
+            EndedWhile::Starting => {
+                log.first_error().or_else(|| if from_outside { None } else { log.something() })
+            }
         };
         let said =
             telling.map_or_else(String::new, |entry| format!("; its log says: {}", entry.words()));
-        let (reason, what) = match ending {
-            Ending { not_started: Some(why), .. } => ("StartFailed", words_of(why)),
+        let cause = match ending {
+            Ending { not_started: Some(why), .. } => Self::plain("StartFailed", words_of(why)),
             Ending { oom_killed: true, .. } => {
-                ("OutOfMemory", format!("the kernel killed it for want of memory{said}"))
+                Self::plain("OutOfMemory", format!("the kernel killed it for want of memory{said}"))
             }
             Ending { exit_code: Some(137), .. } => {
-                ("Killed", format!("it was killed (signal 9){said}"))
+                Self::plain("Killed", format!("it was killed (signal 9){said}"))
             }
-            // As a shell has it: 128 and the signal. With these a program ends itself.
+            // A shell reports 128 and the number of the signal. A program causes these signals
+            // itself.
             Ending { exit_code: Some(code @ (132 | 134 | 135 | 136 | 139)), .. } => {
-                ("Crashed", format!("it crashed (signal {}){said}", code - 128))
+                Self::plain("Crashed", format!("it crashed (signal {}){said}", code - 128))
             }
-            Ending { exit_code: Some(code @ 129..=159), .. } => {
-                ("Terminated", format!("it was ended from outside (signal {}){said}", code - 128))
+            Ending { exit_code: Some(code @ 129..=159), .. } => Self::plain(
+                "Terminated",
+                format!("it was ended from outside (signal {}){said}", code - 128),
+            ),
+            Ending { exit_code: Some(0), .. } => {
+                Self::plain("Ended", format!("it ended in good order{said}"))
             }
-            Ending { exit_code: Some(0), .. } => ("Ended", format!("it ended in good order{said}")),
-            Ending { exit_code: Some(code), .. } => {
-                ("Crashed", format!("it ended with exit code {code}{said}"))
-            }
-            Ending { exit_code: None, .. } => ("Ended", format!("it ended{said}")),
+            // A signal comes from outside, and an exit code of 0 is no failure. So the
+            // configuration can only be the reason for other exit codes below 128.
+            Ending { exit_code: Some(code), .. } => Self {
+                config: *code < 128,
+                ..Self::plain("Crashed", format!("it ended with exit code {code}{said}"))
+            },
+            Ending { exit_code: None, .. } => Self::plain("Ended", format!("it ended{said}")),
         };
         let cure = ending
             .oom_killed
             .then(|| "give its container more memory, or find out who uses it".to_owned());
-        // A signal comes from outside, and an exit code of 0 is no failure.
-        let config = reason == "Crashed" && ending.exit_code.is_some_and(|code| code < 128);
-        Self { reason: reason.to_owned(), message: what, cure, config }
+        Self { cure, ..cause }
     }
 
     /// What one entry of a log means, if it has a known sign.
@@ -115,7 +129,7 @@ impl Cause {
         of_signs(SIGNS, entry)
     }
 
-    /// It lives and did not answer for long.
+    /// The server lives and has not responded for a long time.
     #[must_use]
     pub fn unresponsive() -> Self {
         Self::plain("Unresponsive", "it did not answer, and did nothing")
@@ -127,18 +141,18 @@ impl Cause {
         Self::plain("Halted", "ejabberd was stopped while its process went on")
     }
 
-    /// It was started, and has neither answered nor worked for so long.
+    /// The server was started and has neither responded nor worked for `limit`.
     #[must_use]
     pub fn frozen(limit: Duration) -> Self {
         let message = format!("it started, and neither answered nor worked for {limit:?}");
-        Self::plain("Frozen", &message)
+        Self::plain("Frozen", message)
     }
 
-    /// It was started and did nothing for so long.
+    /// The server was started and has done nothing for `deadline`.
     #[must_use]
     pub fn stuck_start(deadline: Duration) -> Self {
         let message = format!("it started, and neither answered nor worked for {deadline:?}");
-        Self { config: true, ..Self::plain("StuckStart", &message) }
+        Self { config: true, ..Self::plain("StuckStart", message) }
     }
 
     /// The reasons of causes that a person has to fix first; see
@@ -147,11 +161,11 @@ impl Cause {
         SIGNS.iter().chain(WEAK_SIGNS).map(|sign| sign.reason)
     }
 
-    fn plain(reason: &str, message: &str) -> Self {
-        Self { reason: reason.to_owned(), message: message.to_owned(), cure: None, config: false }
+    fn plain(reason: &str, message: impl Into<String>) -> Self {
+        Self { reason: reason.to_owned(), message: message.into(), cure: None, config: false }
     }
 
-    /// Whether somebody has to mend something before a start can work.
+    /// Whether a person has to fix something before a start can work.
     #[must_use]
     pub fn needs_mending(&self) -> bool {
         Self::reasons_to_fix().any(|reason| reason == self.reason)
@@ -165,7 +179,7 @@ impl std::fmt::Display for Cause {
     }
 }
 
-/// The entries in which a cause is looked for.
+/// The log entries that may show the cause.
 struct Log {
     entries: Vec<LogEntry>,
 }
@@ -184,42 +198,42 @@ impl Log {
         self.entries.iter().filter(|entry| entry.is_error() || entry.level.is_none())
     }
 
-    /// The cause that the signs tell. The first entry that has a sign counts; entries
-    /// that state the reason precede entries that only repeat it.
+    /// The cause by the known signs. The first entry that has a sign counts; entries that state the
+    /// reason precede entries that only repeat the reason.
     fn known(&self) -> Option<Cause> {
         let telling = || self.candidates().filter(|entry| !is_harmless(entry));
         let own = telling().filter(|entry| !is_wrapper(entry));
         own.chain(telling()).find_map(|entry| of_signs(SIGNS, entry)).or_else(|| {
             let first = self.first_error()?;
             let weak = of_signs(WEAK_SIGNS, first);
-            // Where no error says the reason itself, any may hint at it.
+            // Where no error states the reason itself, any error may hint at the reason.
             let hints = is_wrapper(first).then(telling).into_iter().flatten();
             weak.or_else(|| hints.into_iter().find_map(|entry| of_signs(WEAK_SIGNS, entry)))
                 .or_else(|| of_signs(SIGNS, first))
         })
     }
 
-    /// The first error that says something, of a server that did not come up.
+    /// The first error with a reason, of a server that did not come up.
     fn first_error(&self) -> Option<&LogEntry> {
         let errors = || self.entries.iter().filter(|entry| entry.is_error());
         most_telling(&errors).or_else(|| errors().next())
     }
 
-    /// The last error that says something, of a server that was up.
+    /// The last error with a reason, of a server that was up.
     fn last_error(&self) -> Option<&LogEntry> {
         most_telling(&|| self.entries.iter().rev().filter(|entry| entry.is_error()))
     }
 
-    /// Whatever a server says that logs no error.
+    /// An entry of a server that logs no error.
     fn something(&self) -> Option<&LogEntry> {
         let mut others = self.entries.iter().filter(|entry| !is_harmless(entry));
-        // A VM that does not even boot says first why, and then how it is used.
+        // A VM that does not boot prints the reason first, and then its usage.
         let boots = self.entries.iter().any(|entry| entry.level.is_some());
         if boots { others.next_back() } else { others.next() }
     }
 }
 
-/// The first of `errors` that says the reason itself, else the first that repeats it.
+/// The first of `errors` that states the reason itself, else the first that repeats the reason.
 fn most_telling<'e, E>(errors: &impl Fn() -> E) -> Option<&'e LogEntry>
 where
     E: Iterator<Item = &'e LogEntry>,
@@ -243,7 +257,7 @@ impl Sign {
         Some(Cause {
             reason: self.reason.to_owned(),
             message: match self.reason {
-                // What is wrapped around this one says nothing to anybody.
+                // The text around this sign contains no further information.
                 "DiskFull" => "no space is left on its disk".to_owned(),
                 _ => quoted(entry, self.parts.last().copied()),
             },
@@ -264,7 +278,7 @@ fn is_harmless(entry: &LogEntry) -> bool {
         || HARMLESS_PARTS.iter().any(|parts| parts.iter().all(|part| text.contains(part)))
 }
 
-/// What an entry says, on one line; bounded, around `part`.
+/// The text of an entry on one line; bounded, around `part`.
 pub(super) fn quoted(entry: &LogEntry, part: Option<&str>) -> String {
     let text = reason_in(&entry.text);
     let text = text.as_deref().unwrap_or(&entry.text);
@@ -288,7 +302,7 @@ fn sentence(text: &str) -> Option<&str> {
     (!sentence.contains('"')).then(|| sentence.trim())
 }
 
-/// What stands around a sentence that says why.
+/// The text around a sentence with the reason.
 const STARTING: &str = "Failed to start ejabberd application: ";
 
 /// Where the reports of Erlang and Elixir have the reason, and what follows it.
@@ -344,7 +358,7 @@ fn bounded(text: &str) -> String {
     text.chars().take(MAX_QUOTED).chain(['…']).collect()
 }
 
-/// What a text says that may be an entry of a log; bounded.
+/// The message of a text that may be a log entry; bounded.
 fn words_of(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     entries(&lines).first().map_or_else(String::new, LogEntry::words)

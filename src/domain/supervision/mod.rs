@@ -22,20 +22,20 @@
 
 mod cause;
 mod entries;
-mod life;
-mod silence;
 mod starts;
+mod state;
 #[cfg(test)]
 mod tests;
+mod unresponsive;
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub use cause::{Cause, EPMD_UNREACHABLE, Ending};
+pub use cause::{Cause, EPMD_UNREACHABLE, EndedWhile, Ending};
 pub use entries::{Level, LogEntry, entries};
-pub use life::{Effect, Event, Others, Settings, State};
+pub use state::{Effect, Event, Others, Settings, State};
 
 use super::spec::Probe;
 
@@ -43,7 +43,7 @@ use super::spec::Probe;
 /// apart: an administrator may be starting it again.
 pub const HALTED_FOR: Duration = Duration::from_secs(2);
 
-/// A stop that did not help is tried again after so long.
+/// The operator repeats a stop that had no effect after this time.
 const STOP_AGAIN: Duration = Duration::from_secs(30);
 
 /// Between two probes of a server that starts. Each costs the host half a
@@ -69,13 +69,13 @@ pub struct Supervision {
 }
 
 impl Supervision {
-    /// A server that nobody has looked at.
+    /// A server that the operator has not observed yet.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
         Self { state: State::Absent, since: now, starts: 0, cause: None }
     }
 
-    /// Takes in what happened at `now`; answers what is to be done.
+    /// Processes an event at `now`. Returns the effect to carry out.
     #[must_use]
     pub fn step(&mut self, event: Event, settings: &Settings, now: Timestamp) -> Option<Effect> {
         self.forget_if_healthy(settings, now);
@@ -121,15 +121,7 @@ impl Supervision {
                 Event::Ended(_),
                 State::BackingOff { .. } | State::Failed { .. } | State::Stopped | State::Stopping,
             ) => return self.when_due(now),
-            (Event::Ended(ending), state) => {
-                let was_up = !matches!(state, State::Starting { .. } | State::Absent);
-                let others_first = match settings.others {
-                    Others::None => false,
-                    Others::Owner => ending.is_orderly(),
-                    Others::RestartPolicy => true,
-                };
-                return self.ended(Cause::of(&ending, was_up), others_first, settings, now);
-            }
+            (Event::Ended(ending), _) => return self.ended(&ending, settings, now),
             (Event::TryNow, State::BackingOff { .. } | State::Failed { .. }) => {
                 self.starts = 0;
                 return self.start(now);
@@ -202,7 +194,7 @@ impl Supervision {
             State::Failed { until } => {
                 State::Failed { until: until.min(now + settings.backoff.max) }
             }
-            // Whether it still runs, and how, is for the first look to say.
+            // The first observation shows whether the server still runs.
             State::Running { .. }
             | State::Unresponsive { .. }
             | State::Starting { .. }

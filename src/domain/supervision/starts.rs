@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Cause, Effect, Settings, State, Supervision, since};
+use super::{Cause, Effect, EndedWhile, Ending, Others, Settings, State, Supervision, since};
 use crate::domain::spec::Backoff;
 
 /// How long others get to start the server, or to remove it, before the operator
@@ -28,21 +28,30 @@ impl Supervision {
         Some(Effect::Restart)
     }
 
-    /// It has ended by itself.
+    /// Reacts to the end of a server that should run.
     pub(super) fn ended(
         &mut self,
-        cause: Cause,
-        others_first: bool,
+        ending: &Ending,
         settings: &Settings,
         now: Timestamp,
     ) -> Option<Effect> {
+        let ended = match self.state {
+            State::Starting { .. } | State::Absent => EndedWhile::Starting,
+            _ => EndedWhile::Up,
+        };
+        let others_start = match settings.others {
+            Others::None => false,
+            Others::Owner => ending.is_orderly(),
+            Others::RestartPolicy => true,
+        };
+        let cause = Cause::of(ending, ended);
         let to_mend = cause.needs_mending();
         self.cause = Some(cause);
         let wait = self.wait(to_mend, settings);
-        if wait.is_zero() && !others_first {
+        if wait.is_zero() && !others_start {
             return self.start(now);
         }
-        let wait = if others_first { wait.max(OTHERS_FIRST) } else { wait };
+        let wait = if others_start { wait.max(OTHERS_FIRST) } else { wait };
         let until = now + wait;
         self.enter(
             if to_mend { State::Failed { until } } else { State::BackingOff { until } },

@@ -89,8 +89,9 @@ fn what_has_to_be_mended_first_is_named_and_not_hammered() {
     assert!(cause.to_string().contains("ss -tlnp") && !cause.message.contains('\u{1b}'), "{cause}");
     // Whoever has mended it need not wait.
     assert_eq!(machine.step(Event::TryNow, &settings(), at(2)), Some(Effect::Start));
-    let row =
-        |words: &str| Cause::of(&Ending { log: vec![words.into()], ..Ending::default() }, false);
+    let row = |words: &str| {
+        Cause::of(&Ending { log: vec![words.into()], ..Ending::default() }, EndedWhile::Starting)
+    };
     for (words, reason) in [
         ("{file_error,enospc}", "DiskFull"),
         (
@@ -112,11 +113,15 @@ fn what_has_to_be_mended_first_is_named_and_not_hammered() {
     }
     // What it logged while it ran for days is not why it was killed.
     let stopped = Ending { exit_code: Some(143), ..Ending::default() };
-    let stopped = Cause::of(&stopped, false);
+    let stopped = Cause::of(&stopped, EndedWhile::Starting);
     assert_eq!((stopped.reason.as_str(), stopped.config), ("Terminated", false));
     let killed = Ending { exit_code: Some(137), log: vec!["eacces".into()], ..Ending::default() };
-    assert_eq!(Cause::of(&killed, true).reason, "Killed");
-    assert!(Cause::of(&Ending { oom_killed: true, ..killed }, true).message.contains("memory"));
+    assert_eq!(Cause::of(&killed, EndedWhile::Up).reason, "Killed");
+    assert!(
+        Cause::of(&Ending { oom_killed: true, ..killed }, EndedWhile::Up)
+            .message
+            .contains("memory")
+    );
 }
 
 #[test]

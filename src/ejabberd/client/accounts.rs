@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tokio::sync::MutexGuard;
 
-use super::answers::{number, refused, says, texts};
+use super::responses::{number, refused, says, texts};
 use super::{Arg, Call, ControlError, Created, EjabberdClient, Result, Shape, not_served};
 use crate::domain::model::{Jid, Localpart, Secret, ServerVersion, Vhost};
 
@@ -27,12 +27,12 @@ impl EjabberdClient {
         host: &Vhost,
     ) -> Result<(BTreeSet<Localpart>, BTreeSet<String>)> {
         const NAME: &str = "registered_users";
-        let answer = self.command(NAME, Shape::Lines, vec![host.as_str().into()]).await?;
-        if says(&answer, "Unknown virtual host") && answer.as_list().is_none() {
+        let response = self.command(NAME, Shape::Lines, vec![host.as_str().into()]).await?;
+        if says(&response, "Unknown virtual host") && response.as_list().is_none() {
             return Err(ControlError::Refused { command: NAME, message: not_served(host) });
         }
         let (mut names, mut others) = (BTreeSet::new(), BTreeSet::new());
-        for name in texts(NAME, &answer)? {
+        for name in texts(NAME, &response)? {
             match Localpart::new(name) {
                 Ok(name) => drop(names.insert(name)),
                 Err(_) => drop(others.insert(name.to_owned())),
@@ -53,13 +53,13 @@ impl EjabberdClient {
         number("stats_host", &self.command("stats_host", Shape::Text, args).await?)
     }
 
-    /// Sends a headline to everybody who is connected to `host`; at most ten
-    /// thousand. Answers to how many.
+    /// Sends a headline to all accounts that are connected to `host`; at most ten thousand. Returns
+    /// their number.
     pub async fn tell_connected(&self, host: &Vhost, text: &str) -> Result<usize> {
         const MOST: usize = 10_000;
-        let answer =
+        let response =
             self.command("connected_users_vhost", Shape::Lines, vec![host.as_str().into()]).await?;
-        let connected = texts("connected_users_vhost", &answer)?;
+        let connected = texts("connected_users_vhost", &response)?;
         let mut told = 0;
         for jid in connected.into_iter().take(MOST) {
             let args =
@@ -69,8 +69,8 @@ impl EjabberdClient {
         Ok(told)
     }
 
-    /// Whether `password` is that of the account. Asking for an account that
-    /// does not exist answers no.
+    /// Whether `password` is the password of the account. `false` for an account that does not
+    /// exist.
     pub async fn password_is(&self, jid: &Jid, password: &Secret) -> Result<bool> {
         let mut args = account(jid);
         args.push(password.into());
@@ -82,14 +82,14 @@ impl EjabberdClient {
         let mut args = account(jid);
         args.push(password.into());
         let _turn = self.turn_to_register().await?;
-        let answer = self.command("register", Shape::Restuple, args).await?;
-        if answer.is_ok() {
+        let response = self.command("register", Shape::Restuple, args).await?;
+        if response.is_ok() {
             return Ok(Created::Now);
         }
-        if says(&answer, "conflict") || says(&answer, "exists") {
+        if says(&response, "conflict") || says(&response, "exists") {
             return Ok(Created::Before);
         }
-        Err(refused("register", &answer))
+        Err(refused("register", &response))
     }
 
     /// Waits for the turn to register, where only one may at a time.
@@ -101,7 +101,7 @@ impl EjabberdClient {
                 let storage = [Arg::Atom("passwd"), Arg::Atom("storage_type")];
                 let ask = Call::function("mnesia", "table_info", storage.into());
                 let on_disk_only = match self.control.call(ask, self.deadline).await {
-                    Ok(answer) => answer.as_text() == Some("disc_only_copies"),
+                    Ok(response) => response.as_text() == Some("disc_only_copies"),
                     // Accounts are elsewhere, in SQL or LDAP.
                     Err(ControlError::Crashed { .. }) => false,
                     Err(error) => return Err(error),
@@ -113,8 +113,8 @@ impl EjabberdClient {
         Ok(one_by_one.then_some(turn))
     }
 
-    /// Sets a password. Whether the account exists is asked first, so that the error
-    /// says so on every version.
+    /// Sets a password. Checks first whether the account exists, so that the error is the same on
+    /// every version.
     pub async fn change_password(&self, jid: &Jid, password: &Secret) -> Result<()> {
         if !self.account_exists(jid).await? {
             return Err(ControlError::Refused {
@@ -124,18 +124,18 @@ impl EjabberdClient {
         }
         let mut args = account(jid);
         args.push(password.into());
-        let answer = self.command("change_password", Shape::Rescode, args).await?;
-        if answer.is_ok() { Ok(()) } else { Err(refused("change_password", &answer)) }
+        let response = self.command("change_password", Shape::Rescode, args).await?;
+        if response.is_ok() { Ok(()) } else { Err(refused("change_password", &response)) }
     }
 
-    /// Deletes an account. `false`: there was none. That is asked first,
-    /// because deleting one that is absent spoils the server's statistics.
+    /// Deletes an account. Returns `false` if the account does not exist. Checks that first,
+    /// because deleting an absent account damages the server's statistics.
     pub async fn unregister(&self, jid: &Jid) -> Result<bool> {
         if !self.account_exists(jid).await? {
             return Ok(false);
         }
-        let answer = self.command("unregister", Shape::Restuple, account(jid)).await?;
-        if answer.is_ok() { Ok(true) } else { Err(refused("unregister", &answer)) }
+        let response = self.command("unregister", Shape::Restuple, account(jid)).await?;
+        if response.is_ok() { Ok(true) } else { Err(refused("unregister", &response)) }
     }
 
     /// The number of sessions on `host`.

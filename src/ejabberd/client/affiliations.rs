@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::answers::refused;
+use super::responses::refused;
 use super::rooms::room_args;
 use super::{Arg, ControlError, EjabberdClient, Result, Shape, Value};
 use crate::domain::model::{AffiliationId, ApiVersion, Jid, RoomJid};
@@ -16,8 +16,8 @@ impl EjabberdClient {
     /// domains, and names that this program could not have written, are left out.
     pub async fn affiliations(&self, room: &RoomJid) -> Result<BTreeMap<Jid, AffiliationKind>> {
         const NAME: &str = "get_room_affiliations";
-        let answer = self.command(NAME, Shape::Pairs, room_args(room)).await?;
-        let rows = answer.as_list().ok_or(ControlError::Malformed(NAME))?;
+        let response = self.command(NAME, Shape::Pairs, room_args(room)).await?;
+        let rows = response.as_list().ok_or(ControlError::Malformed(NAME))?;
         let row = |row: &Value| -> Option<(Jid, AffiliationKind)> {
             let (jid, word) = match row.as_tuple()? {
                 [user, host, word, _] => (format!("{}@{}", user.as_text()?, host.as_text()?), word),
@@ -40,8 +40,8 @@ impl EjabberdClient {
             args.extend([account.local.as_str().into(), account.host.as_str().into()]);
         }
         args.push(to.map_or("none", AffiliationKind::as_str).into());
-        let answer = self.command(NAME, Shape::Rescode, args).await?;
-        if answer.is_ok() { Ok(()) } else { Err(refused(NAME, &answer)) }
+        let response = self.command(NAME, Shape::Rescode, args).await?;
+        if response.is_ok() { Ok(()) } else { Err(refused(NAME, &response)) }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::accounts::account;
-use super::answers::{refused, texts};
+use super::responses::{refused, texts};
 use super::{ControlError, EjabberdClient, Result, Shape, Value};
 use crate::domain::model::{Jid, ServerVersion, Vhost};
 
@@ -15,11 +15,11 @@ const REMEMBERED_SINCE: ServerVersion = ServerVersion { year: 24, month: 6 };
 /// Since this version the server lists who may be banned.
 const LISTED_SINCE: ServerVersion = ServerVersion { year: 25, month: 10 };
 
-/// Sessions of a banned account end a little after the answer.
+/// Sessions of a banned account end shortly after the response.
 const BETWEEN: Duration = Duration::from_millis(20);
 
 impl EjabberdClient {
-    /// Whether the server itself can tell who is banned.
+    /// Whether the server can list banned accounts.
     pub async fn remembers_bans(&self) -> Result<bool> {
         Ok(self.version().await? >= REMEMBERED_SINCE)
     }
@@ -29,8 +29,8 @@ impl EjabberdClient {
     /// Erlang cookie is none: the server itself does not keep to it.
     pub async fn ban_of(&self, jid: &Jid) -> Result<Option<String>> {
         const NAME: &str = "get_ban_details";
-        let answer = self.command(NAME, Shape::Pairs, account(jid)).await?;
-        let details = answer.as_list().ok_or(ControlError::Malformed(NAME))?;
+        let response = self.command(NAME, Shape::Pairs, account(jid)).await?;
+        let details = response.as_list().ok_or(ControlError::Malformed(NAME))?;
         if details.is_empty() {
             return Ok(None);
         }
@@ -41,25 +41,26 @@ impl EjabberdClient {
         Ok(Some(reason.unwrap_or_default().to_owned()))
     }
 
-    /// Those on `host` who may be banned; `None` where the server has no such
-    /// list. It also names whoever was banned once, or has stored something of
-    /// that name himself: [`ban_of`](Self::ban_of) tells who is.
+    /// The accounts of `host` that may be banned; `None` where the server has no such list. The
+    /// list also contains accounts that were banned before, and accounts that stored something of
+    /// that name themselves: [`ban_of`](Self::ban_of) decides.
     pub async fn perhaps_banned(&self, host: &Vhost) -> Result<Option<BTreeSet<Jid>>> {
         const NAME: &str = "list_banned";
         if self.version().await? < LISTED_SINCE {
             return Ok(None);
         }
         if !self.has_module(host, "mod_private").await? {
-            // Bans are kept there: without it nobody is banned, and the command crashes.
+            // The server stores bans in that module: without the module no account is banned, and
+            // the command crashes.
             return Ok(Some(BTreeSet::new()));
         }
-        let answer = self.command(NAME, Shape::Lines, vec![host.as_str().into()]).await?;
-        let names = texts(NAME, &answer)?.into_iter();
+        let response = self.command(NAME, Shape::Lines, vec![host.as_str().into()]).await?;
+        let names = texts(NAME, &response)?.into_iter();
         Ok(Some(names.filter_map(|name| name.parse().ok()).collect()))
     }
 
-    /// Keeps an account from logging in, and ends its sessions. It must exist:
-    /// up to 24.12 banning one that does not creates it, so that is asked first.
+    /// Bans an account and ends its sessions. Checks first whether the account exists: up to 24.12,
+    /// banning an absent account creates the account.
     pub async fn ban(&self, jid: &Jid, reason: &str) -> Result<()> {
         const NAME: &str = "ban_account";
         if !self.account_exists(jid).await? {
@@ -70,19 +71,19 @@ impl EjabberdClient {
         // Before, the reason becomes part of a password, and not every text can.
         let reason = if remembers { reason } else { "banned" };
         if remembers {
-            // Without the one it says no in a word, without the other it crashes.
+            // Without the one module the command refuses, without the other it crashes.
             self.needs_module(&jid.host, NAME, "mod_private").await?;
             self.needs_module(&jid.host, NAME, "mod_last").await?;
         }
-        let answer = self.ban_once(jid, reason).await?;
-        if answer.as_text() != Some("account_was_already_banned") {
-            return if answer.is_ok() { Ok(()) } else { Err(refused(NAME, &answer)) };
+        let response = self.ban_once(jid, reason).await?;
+        if response.as_text() != Some("account_was_already_banned") {
+            return if response.is_ok() { Ok(()) } else { Err(refused(NAME, &response)) };
         }
         // The reason of a ban cannot be changed.
         self.unban(jid).await?;
         tokio::time::sleep(BETWEEN).await;
-        let answer = self.ban_once(jid, reason).await?;
-        if answer.is_ok() { Ok(()) } else { Err(refused(NAME, &answer)) }
+        let response = self.ban_once(jid, reason).await?;
+        if response.is_ok() { Ok(()) } else { Err(refused(NAME, &response)) }
     }
 
     async fn ban_once(&self, jid: &Jid, reason: &str) -> Result<Value> {
@@ -94,8 +95,8 @@ impl EjabberdClient {
     /// Lifts a ban. Only where the server [remembers](Self::remembers_bans) them.
     pub async fn unban(&self, jid: &Jid) -> Result<()> {
         const NAME: &str = "unban_account";
-        let answer = self.command(NAME, Shape::Rescode, account(jid)).await?;
-        let already = answer.as_text() == Some("account_was_not_banned");
-        if answer.is_ok() || already { Ok(()) } else { Err(refused(NAME, &answer)) }
+        let response = self.command(NAME, Shape::Rescode, account(jid)).await?;
+        let already = response.as_text() == Some("account_was_not_banned");
+        if response.is_ok() || already { Ok(()) } else { Err(refused(NAME, &response)) }
     }
 }

@@ -33,11 +33,11 @@ impl EjabberdClient {
                 [Value::Atom(word), Value::Int(port), ..] if word == "port" => {
                     u16::try_from(*port).map(Some).map_err(|_| ControlError::Malformed(NAME))
                 }
-                _ => Err(super::answers::refused(NAME, &Value::Tuple(parts))),
+                _ => Err(super::responses::refused(NAME, &Value::Tuple(parts))),
             },
-            // epmd answers, and does not know the node.
+            // epmd responds, and does not know the node.
             Value::Atom(word) if word == "noport" => Ok(None),
-            answer => Err(super::answers::refused(NAME, &answer)),
+            response => Err(super::responses::refused(NAME, &response)),
         }
     }
 }

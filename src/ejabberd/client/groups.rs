@@ -8,19 +8,19 @@
 
 use std::collections::BTreeSet;
 
-use super::answers::{refused, texts};
+use super::responses::{refused, texts};
 use super::{Arg, Call, ControlError, EjabberdClient, Result, Shape, Value};
 use crate::domain::model::{Jid, Localpart, Vhost};
 use crate::domain::observed::ObservedGroup;
 
 const MODULE: &str = "mod_shared_roster";
 
-/// The members that stand for everybody; they are options, not members.
+/// The members that mean all accounts. They are options of the group, not members.
 const EVERYBODY: [(&str, &str); 2] = [("all_users", "@all@"), ("online_users", "@online@")];
 
 /// A group with all that is in it.
 pub struct WholeGroup {
-    /// What can be declared of it.
+    /// The part of the group that can be declared.
     pub group: ObservedGroup,
     /// Which of `@all@` and `@online@` are in it.
     pub everybody: Vec<&'static str>,
@@ -34,7 +34,7 @@ impl EjabberdClient {
     pub async fn groups(&self, host: &Vhost) -> Result<BTreeSet<Localpart>> {
         let names = self.group_names(host).await?;
         if names.is_none() {
-            // It says what to do about it.
+            // The error says what to do.
             self.needs_module(host, "srg_list", MODULE).await?;
         }
         Ok(names.iter().flatten().filter_map(|name| group_name(name)).collect())
@@ -46,8 +46,8 @@ impl EjabberdClient {
         if !self.has_module(host, MODULE).await? {
             return Ok(None);
         }
-        let answer = self.command(NAME, Shape::Lines, vec![host.as_str().into()]).await?;
-        Ok(Some(texts(NAME, &answer)?.into_iter().map(str::to_owned).collect()))
+        let response = self.command(NAME, Shape::Lines, vec![host.as_str().into()]).await?;
+        Ok(Some(texts(NAME, &response)?.into_iter().map(str::to_owned).collect()))
     }
 
     /// One group, or `None` if there is none of that name.
@@ -60,8 +60,8 @@ impl EjabberdClient {
         const USERS: &str = "get_group_explicit_users";
         let Some(options) = self.group_options(host, name).await? else { return Ok(None) };
         let call = Call::function(MODULE, USERS, group_args(host, name));
-        let answer = self.control.call(call, self.deadline).await?;
-        let users = answer.as_list().ok_or(ControlError::Malformed(USERS))?;
+        let response = self.control.call(call, self.deadline).await?;
+        let users = response.as_list().ok_or(ControlError::Malformed(USERS))?;
         let (mut members, mut others) = (BTreeSet::new(), BTreeSet::new());
         for user in users {
             let Some([user, host]) = user.as_tuple() else { continue };
@@ -125,37 +125,55 @@ impl EjabberdClient {
         done(NAME, &self.command(NAME, Shape::Rescode, args).await?)?;
         // The order above takes these off.
         for member in everybody {
-            self.member(("srg_user_add", member, host.as_str()), (host, name)).await?;
+            let member = Member { user: member, host: host.as_str() };
+            self.change_member("srg_user_add", member, host, name).await?;
         }
         Ok(())
     }
 
-    /// Adds somebody to a group.
+    /// Adds an account to a group.
     pub async fn add_member(&self, host: &Vhost, name: &Localpart, who: &Jid) -> Result<()> {
-        let who = ("srg_user_add", who.local.as_str(), who.host.as_str());
-        self.member(who, (host, name)).await
+        self.change_member("srg_user_add", who.into(), host, name).await
     }
 
-    /// Takes somebody out of a group.
+    /// Removes an account from a group.
     pub async fn remove_member(&self, host: &Vhost, name: &Localpart, who: &Jid) -> Result<()> {
-        let who = ("srg_user_del", who.local.as_str(), who.host.as_str());
-        self.member(who, (host, name)).await
+        self.change_member("srg_user_del", who.into(), host, name).await
     }
 
-    async fn member(
+    async fn change_member(
         &self,
-        (command, user, at): (&'static str, &str, &str),
-        (host, name): (&Vhost, &Localpart),
+        command: &'static str,
+        member: Member<'_>,
+        host: &Vhost,
+        name: &Localpart,
     ) -> Result<()> {
-        let args = vec![user.into(), at.into(), name.as_str().into(), host.as_str().into()];
+        let args = vec![
+            member.user.into(),
+            member.host.into(),
+            name.as_str().into(),
+            host.as_str().into(),
+        ];
         done(command, &self.command(command, Shape::Rescode, args).await?)
     }
 
-    /// Deletes a group, and with it who is in it.
+    /// Deletes a group with its list of members.
     pub async fn delete_group(&self, host: &Vhost, name: &Localpart) -> Result<()> {
         const NAME: &str = "srg_delete";
         let args = vec![name.as_str().into(), host.as_str().into()];
         done(NAME, &self.command(NAME, Shape::Rescode, args).await?)
+    }
+}
+
+/// A member of a group: an account, or one of ejabberd's names for all accounts.
+struct Member<'a> {
+    user: &'a str,
+    host: &'a str,
+}
+
+impl<'a> From<&'a Jid> for Member<'a> {
+    fn from(account: &'a Jid) -> Self {
+        Self { user: account.local.as_str(), host: account.host.as_str() }
     }
 }
 
@@ -166,8 +184,8 @@ pub fn group_name(name: &str) -> Option<Localpart> {
     (local.as_str() == name && !name.contains('\\')).then_some(local)
 }
 
-fn done(command: &'static str, answer: &Value) -> Result<()> {
-    if answer.is_ok() { Ok(()) } else { Err(refused(command, answer)) }
+fn done(command: &'static str, response: &Value) -> Result<()> {
+    if response.is_ok() { Ok(()) } else { Err(refused(command, response)) }
 }
 
 fn group_args(host: &Vhost, name: &Localpart) -> Vec<Arg> {

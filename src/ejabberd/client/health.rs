@@ -1,9 +1,9 @@
-//! Questions of whoever looks for a fault. Nothing here changes anything.
+//! Queries for the diagnosis of a fault. These queries change nothing.
 
 use std::time::Duration;
 
 use super::accounts::account;
-use super::answers::{number, refused, texts};
+use super::responses::{number, refused, texts};
 use super::{AnyListener, Arg, Call, ControlError, EjabberdClient, Result, Shape, Value};
 use crate::domain::checks::doctor::{Archive, Session, Vm};
 use crate::domain::model::{Jid, Vhost};
@@ -21,7 +21,7 @@ impl EjabberdClient {
         self.control.call(Call::function(module, function, args), self.deadline).await
     }
 
-    /// The HTTP status with which a listener answers. Asked from where the server runs.
+    /// The HTTP status of a listener's response. The request comes from the server's host.
     pub async fn http_status(
         &self,
         listener: &AnyListener,
@@ -29,8 +29,9 @@ impl EjabberdClient {
         wait: Duration,
     ) -> Result<u16> {
         const NAME: &str = "get";
-        let answer = self.at_listener(NAME, listener, "localhost", vec![path.into()], wait).await?;
-        let said = answer.into_bytes().ok_or(ControlError::Malformed(NAME))?;
+        let response =
+            self.at_listener(NAME, listener, "localhost", vec![path.into()], wait).await?;
+        let said = response.into_bytes().ok_or(ControlError::Malformed(NAME))?;
         let said = String::from_utf8_lossy(&said).into_owned();
         let mut words = said.split_whitespace();
         let status = words.next().filter(|word| word.starts_with("HTTP/")).and(words.next());
@@ -46,8 +47,8 @@ impl EjabberdClient {
         if !self.has_module(host, "mod_mam").await? {
             return Ok(None);
         }
-        let answer = self.function("mod_mam_opt", NAME, vec![host.as_str().into()]).await?;
-        answer.as_text().map(|word| Some(word.to_owned())).ok_or(ControlError::Malformed(NAME))
+        let response = self.function("mod_mam_opt", NAME, vec![host.as_str().into()]).await?;
+        response.as_text().map(|word| Some(word.to_owned())).ok_or(ControlError::Malformed(NAME))
     }
 
     /// The archive in ejabberd's own database; `None` if it is elsewhere.
@@ -58,7 +59,7 @@ impl EjabberdClient {
         };
         let storage = match about("storage_type").await {
             Err(ControlError::Crashed { .. }) => return Ok(None),
-            answer => answer?,
+            response => response?,
         };
         let messages = number(NAME, &about("size").await?)?;
         // Only on disk is it measured in bytes, and limited.
@@ -72,28 +73,28 @@ impl EjabberdClient {
     /// Who is connected, each session by its full name.
     pub async fn connected(&self) -> Result<Vec<String>> {
         const NAME: &str = "connected_users";
-        let answer = self.command(NAME, Shape::Lines, Vec::new()).await?;
-        Ok(texts(NAME, &answer)?.into_iter().map(str::to_owned).collect())
+        let response = self.command(NAME, Shape::Lines, Vec::new()).await?;
+        Ok(texts(NAME, &response)?.into_iter().map(str::to_owned).collect())
     }
 
     /// The sessions of an account.
     pub async fn sessions_of(&self, jid: &Jid) -> Result<Vec<Session>> {
         const NAME: &str = "user_sessions_info";
-        let answer = self.command(NAME, Shape::Lines, account(jid)).await?;
-        let items = answer.as_list().ok_or_else(|| refused(NAME, &answer))?;
+        let response = self.command(NAME, Shape::Lines, account(jid)).await?;
+        let items = response.as_list().ok_or_else(|| refused(NAME, &response))?;
         items.iter().map(|item| session(item).ok_or(ControlError::Malformed(NAME))).collect()
     }
 
     /// When an account was last there, in the server's words.
     pub async fn last_activity(&self, jid: &Jid) -> Result<String> {
         const NAME: &str = "get_last";
-        let answer = self.command(NAME, Shape::Text, account(jid)).await?;
-        let parts: Vec<&str> = match &answer {
+        let response = self.command(NAME, Shape::Text, account(jid)).await?;
+        let parts: Vec<&str> = match &response {
             Value::Tuple(parts) => parts.iter().filter_map(Value::as_text).collect(),
             other => other.as_text().into_iter().flat_map(|text| text.split('\t')).collect(),
         };
         let words: Vec<&str> = parts.into_iter().filter(|word| !word.is_empty()).collect();
-        if words.is_empty() { Err(refused(NAME, &answer)) } else { Ok(words.join(", ")) }
+        if words.is_empty() { Err(refused(NAME, &response)) } else { Ok(words.join(", ")) }
     }
 
     /// Whether the control channel calls functions of the server's VM, as a
@@ -101,7 +102,7 @@ impl EjabberdClient {
     pub async fn calls_functions(&self) -> Result<bool> {
         match self.function("erlang", "system_info", vec![Arg::Atom("process_count")]).await {
             Err(ControlError::Unsupported { .. }) => Ok(false),
-            answer => answer.map(|_| true),
+            response => response.map(|_| true),
         }
     }
 

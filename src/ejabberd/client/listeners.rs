@@ -28,7 +28,7 @@ pub struct Listener {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnyListener {
     /// Where it is to be bound.
-    pub place: Place,
+    pub address: ListenAddress,
     /// Whether it is UDP.
     pub udp: bool,
     /// What answers there, e.g. `ejabberd_stun`.
@@ -43,14 +43,14 @@ pub struct AnyListener {
 
 /// Where a listener is bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum ListenAddress {
     /// An address and port.
     Net(SocketAddr),
     /// The path of a Unix socket. A relative one begins at the database directory.
     Unix(String),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Net(at) => at.fmt(f),
@@ -138,8 +138,8 @@ impl EjabberdClient {
     pub async fn all_listeners(&self) -> Result<Vec<AnyListener>> {
         const NAME: &str = "listen";
         let call = Call::function("ejabberd_option", NAME, Vec::new());
-        let answer = self.control.call(call, self.deadline).await?;
-        let items = answer.as_list().ok_or(ControlError::Malformed(NAME))?;
+        let response = self.control.call(call, self.deadline).await?;
+        let items = response.as_list().ok_or(ControlError::Malformed(NAME))?;
         let listeners = items.iter().map(listener);
         listeners.collect::<Option<_>>().ok_or(ControlError::Malformed(NAME))
     }
@@ -158,8 +158,8 @@ impl EjabberdClient {
             Opening::Websocket(path) => ("websocket", vec![path.into()]),
             Opening::Bosh(path) => ("bosh", vec![path.into()]),
         };
-        let answer = self.at_listener(function, listener, host.as_str(), more, deadline).await?;
-        let said = answer.into_bytes().ok_or(ControlError::Malformed(function))?;
+        let response = self.at_listener(function, listener, host.as_str(), more, deadline).await?;
+        let said = response.into_bytes().ok_or(ControlError::Malformed(function))?;
         Ok(String::from_utf8_lossy(&said).into_owned())
     }
 
@@ -168,8 +168,8 @@ impl EjabberdClient {
     pub async fn open_unix_sockets(&self) -> Result<BTreeSet<String>> {
         const NAME: &str = "which_children";
         let call = Call::function("supervisor", NAME, vec![Arg::Atom("ejabberd_listener")]);
-        let answer = self.control.call(call, self.deadline).await?;
-        let children = answer.as_list().ok_or(ControlError::Malformed(NAME))?.iter();
+        let response = self.control.call(call, self.deadline).await?;
+        let children = response.as_list().ok_or(ControlError::Malformed(NAME))?.iter();
         let paths = children.filter_map(|child| match child.as_tuple()? {
             // A process; else the word `undefined` or `restarting`.
             [id, Value::Other, ..] => {
@@ -197,14 +197,14 @@ impl EjabberdClient {
         deadline: Duration,
     ) -> Result<Value> {
         let tls = listener.encryption == Encryption::Direct;
-        let path = match &listener.place {
-            Place::Net(at) => {
+        let path = match &listener.address {
+            ListenAddress::Net(at) => {
                 let to = Endpoint { at: reachable(*at), proxied: listener.proxied, tls };
                 return self.beside(function, to, host, more, deadline).await;
             }
-            Place::Unix(path) if path.starts_with('/') => path.clone(),
+            ListenAddress::Unix(path) if path.starts_with('/') => path.clone(),
             // Source: `ejabberd_listener:relative_socket_to_mnesia/1`.
-            Place::Unix(path) => format!("{}/{path}", self.database_directory().await?),
+            ListenAddress::Unix(path) => format!("{}/{path}", self.database_directory().await?),
         };
         let mut args: Vec<Arg> = vec![
             format!("unix:{path}").as_str().into(),
@@ -220,9 +220,9 @@ impl EjabberdClient {
 
 impl AnyListener {
     fn tcp(self) -> Option<Listener> {
-        let Self { place, udp, module, encryption, proxied, handlers: _ } = self;
-        match place {
-            Place::Net(at) if !udp => Some(Listener { at, module, encryption, proxied }),
+        let Self { address, udp, module, encryption, proxied, handlers: _ } = self;
+        match address {
+            ListenAddress::Net(at) if !udp => Some(Listener { at, module, encryption, proxied }),
             _ => None,
         }
     }
@@ -244,11 +244,13 @@ fn handlers(value: &Value) -> Vec<(String, String)> {
 /// `{{Port, Address, Transport}, Module, Options}`; the port of a Unix socket is
 /// `<<"unix:/path">>`.
 fn listener(item: &Value) -> Option<AnyListener> {
-    let [Value::Tuple(place), module, options] = item.as_tuple()? else { return None };
-    let [port, address, transport] = place.as_slice() else { return None };
-    let place = match port {
-        Value::Int(port) => Place::Net(SocketAddr::new(ip(address)?, u16::try_from(*port).ok()?)),
-        other => Place::Unix(other.as_text()?.strip_prefix("unix:")?.to_owned()),
+    let [Value::Tuple(socket), module, options] = item.as_tuple()? else { return None };
+    let [port, address, transport] = socket.as_slice() else { return None };
+    let address = match port {
+        Value::Int(port) => {
+            ListenAddress::Net(SocketAddr::new(ip(address)?, u16::try_from(*port).ok()?))
+        }
+        other => ListenAddress::Unix(other.as_text()?.strip_prefix("unix:")?.to_owned()),
     };
     let udp = match transport.as_text()? {
         "tcp" => false,
@@ -263,7 +265,7 @@ fn listener(item: &Value) -> Option<AnyListener> {
     };
     let on = |name: &str| option(name).and_then(Value::as_text) == Some("true");
     Some(AnyListener {
-        place,
+        address,
         udp,
         module: module.as_text()?.to_owned(),
         handlers: option("request_handlers").map(handlers).unwrap_or_default(),
@@ -328,7 +330,7 @@ mod tests {
         assert_eq!(found.at.to_string(), "127.0.0.1:5222");
         assert!(found.is_c2s() && found.encryption == Encryption::Starttls);
         let six = listener(&item(ints(&[0, 0, 0, 0, 0, 0, 0, 1]), Vec::new())).unwrap();
-        assert_eq!(six.place.to_string(), "[::1]:5222");
+        assert_eq!(six.address.to_string(), "[::1]:5222");
         assert_eq!(listener(&item(ints(&[300, 0, 0, 1]), Vec::new())), None);
     }
 
@@ -339,8 +341,8 @@ mod tests {
         let pair = |key, value| Value::Tuple(vec![key, value]);
         let any = Value::Tuple([0, 0, 0, 0].map(Value::Int).to_vec());
         let item = |port: Value, transport: &str, module: &str, options| {
-            let place = Value::Tuple(vec![port, any.clone(), atom(transport)]);
-            listener(&Value::Tuple(vec![place, atom(module), Value::List(options)]))
+            let socket = Value::Tuple(vec![port, any.clone(), atom(transport)]);
+            listener(&Value::Tuple(vec![socket, atom(module), Value::List(options)]))
         };
         let ws = pair(Value::List(vec![text("chat"), text("ws")]), atom("ejabberd_http_ws"));
         let root = pair(Value::List(Vec::new()), atom("mod_bosh"));
@@ -348,7 +350,7 @@ mod tests {
         let on = pair(atom("tls"), atom("true"));
         let http = item(text("unix:/run/x.sock"), "tcp", "ejabberd_http", vec![handlers, on]);
         let http = http.unwrap();
-        assert_eq!(http.place, Place::Unix("/run/x.sock".into()));
+        assert_eq!(http.address, ListenAddress::Unix("/run/x.sock".into()));
         assert_eq!(http.encryption, Encryption::Direct);
         let expected = [("/chat/ws", "ejabberd_http_ws"), ("/", "mod_bosh")];
         assert_eq!(http.handlers, expected.map(|(path, m)| (path.to_owned(), m.to_owned())));

@@ -14,8 +14,8 @@ impl EjabberdClient {
     pub async fn backends(&self, host: &Vhost) -> Result<Vec<Backend>> {
         const NAME: &str = "backends";
         let call = Call::Inside { function: NAME, args: vec![host.as_str().into()] };
-        let answer = self.control.call(call, self.deadline).await?;
-        let items = answer.as_list().ok_or(ControlError::Malformed(NAME))?;
+        let response = self.control.call(call, self.deadline).await?;
+        let items = response.as_list().ok_or(ControlError::Malformed(NAME))?;
         let found = items.iter().map(|item| backend(host, item));
         found.collect::<Option<_>>().ok_or(ControlError::Malformed(NAME))
     }

@@ -1,9 +1,8 @@
-//! The server's commands, typed. The only place that knows their names,
-//! argument orders, answers and traps.
+//! The server's commands, typed. Only this module knows the names, the order of arguments, the
+//! responses and the traps of the commands.
 
 mod accounts;
 mod affiliations;
-mod answers;
 mod bans;
 mod distribution;
 mod groups;
@@ -12,6 +11,7 @@ mod listeners;
 mod logins;
 mod new_rooms;
 mod phase;
+mod responses;
 mod rooms;
 mod services;
 mod storage;
@@ -29,11 +29,11 @@ use super::call::{Arg, Call, Shape, Value};
 use super::{Control, ControlError, StartContext};
 use crate::domain::configuration::Configuration;
 use crate::domain::model::{ApiVersion, Jid, Secret, ServerVersion, Vhost};
-use answers::{number, refused};
 pub use groups::WholeGroup;
 pub use groups::group_name;
-pub use listeners::{AnyListener, Encryption, Endpoint, Listener, Opening, Place};
+pub use listeners::{AnyListener, Encryption, Endpoint, ListenAddress, Listener, Opening};
 pub use phase::NodePhase;
+use responses::{number, refused};
 pub use rooms::NewRoom;
 pub use stored_rooms::WholeRoom;
 
@@ -41,10 +41,10 @@ pub use stored_rooms::WholeRoom;
 /// may be busy, and a list of 100,000 accounts takes seconds.
 const DEADLINE: Duration = Duration::from_secs(15);
 
-/// How long the server may take to stop in good order.
+/// How long the server may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Erlang's word for an address that its host does not have.
+/// Erlang's name for an address that the host does not have.
 const NO_SUCH_ADDRESS: &str = "eaddrnotavail";
 
 /// The refusal of a login that would have put the password into the server's log.
@@ -77,7 +77,7 @@ pub struct EjabberdClient {
     registering: Arc<Mutex<Option<bool>>>,
 }
 
-/// What is said of a host that the server does not know.
+/// The message about a host that the server does not know.
 fn not_served(host: &Vhost) -> String {
     format!(
         "the server does not serve {host}: correct the name in the file, or add it to `hosts` in \
@@ -119,8 +119,8 @@ impl EjabberdClient {
     /// Has ejabberd read its configuration again. It is all or nothing only
     /// up to here: what fails while it is applied stands in the log alone.
     pub async fn reload_config(&self) -> Result<()> {
-        let answer = self.command("reload_config", Shape::Rescode, Vec::new()).await?;
-        if answer.is_ok() { Ok(()) } else { Err(refused("reload_config", &answer)) }
+        let response = self.command("reload_config", Shape::Rescode, Vec::new()).await?;
+        if response.is_ok() { Ok(()) } else { Err(refused("reload_config", &response)) }
     }
 
     /// For how long it has been up, in seconds.
@@ -137,8 +137,8 @@ impl EjabberdClient {
         deadline: Duration,
     ) -> Result<String> {
         const NAME: &str = "open";
-        let answer = self.beside(NAME, to, host.as_str(), Vec::new(), deadline).await?;
-        let said = answer.into_bytes().ok_or(ControlError::Malformed(NAME))?;
+        let response = self.beside(NAME, to, host.as_str(), Vec::new(), deadline).await?;
+        let said = response.into_bytes().ok_or(ControlError::Malformed(NAME))?;
         Ok(String::from_utf8_lossy(&said).into_owned())
     }
 
@@ -194,50 +194,50 @@ impl EjabberdClient {
             {
                 call(Ipv4Addr::LOCALHOST.into()).await
             }
-            answer => answer,
+            response => response,
         }
     }
 
-    /// The kernel's tables of TCP sockets in the server's network, as
-    /// `/proc/net/tcp` and `tcp6` print them. Needs no answer of the server.
+    /// The kernel's tables of TCP sockets in the server's network, as `/proc/net/tcp` and `tcp6`
+    /// print them. Works without a response of the server.
     pub async fn tcp_tables(&self) -> Result<String> {
         self.kernel_file("tables").await
     }
 
-    /// `/proc/self/status` of a process of the server's user. Needs no answer of
-    /// the server.
+    /// `/proc/self/status` of a process of the server's user. Works without a response of the
+    /// server.
     pub async fn process_status(&self) -> Result<String> {
         self.kernel_file("status").await
     }
 
     async fn kernel_file(&self, function: &'static str) -> Result<String> {
         let call = Call::Beside { function, args: Vec::new() };
-        let answer = self.control.call(call, self.deadline).await?;
-        let bytes = answer.into_bytes().ok_or(ControlError::Malformed(function))?;
+        let response = self.control.call(call, self.deadline).await?;
+        let bytes = response.into_bytes().ok_or(ControlError::Malformed(function))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Writes a backup of the whole database beside it, and answers where. The
-    /// one from before is overwritten: it is there to be gone back to by hand.
+    /// Writes a backup of the whole database beside the database, and returns the path. Overwrites
+    /// the backup before. An administrator can restore the backup by hand.
     pub async fn back_up(&self) -> Result<String> {
         const NAME: &str = "backup";
         let directory = self.database_directory().await?;
         let path = format!("{directory}/before-replacement.backup");
         let call = Call::command(NAME, Shape::Restuple, vec![Arg::Characters(path.clone())]);
-        let answer = self.control.call(call, BACKUP_DEADLINE).await?;
-        if answer.is_ok() { Ok(path) } else { Err(refused(NAME, &answer)) }
+        let response = self.control.call(call, BACKUP_DEADLINE).await?;
+        if response.is_ok() { Ok(path) } else { Err(refused(NAME, &response)) }
     }
 
     /// Where its database is.
     async fn database_directory(&self) -> Result<String> {
         const NAME: &str = "system_info";
         let call = Call::function("mnesia", NAME, vec![Arg::Atom("directory")]);
-        let answer = self.control.call(call, self.deadline).await?;
-        answer.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
+        let response = self.control.call(call, self.deadline).await?;
+        response.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
     }
 
-    /// Stops ejabberd and its database in good order; the node stays. What
-    /// stops the process afterwards finds nothing left to lose.
+    /// Stops ejabberd and its database; the node keeps running. A later stop of the process then
+    /// loses no data.
     pub async fn stop(&self) -> Result<()> {
         for (module, function, args) in
             [("application", "stop", vec![Arg::Atom("ejabberd")]), ("mnesia", "stop", Vec::new())]
@@ -250,11 +250,11 @@ impl EjabberdClient {
     /// Where it reads its configuration.
     pub async fn config_path(&self) -> Result<String> {
         const NAME: &str = "path";
-        let answer = self
+        let response = self
             .control
             .call(Call::function("ejabberd_config", NAME, Vec::new()), self.deadline)
             .await?;
-        answer.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
+        response.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
     }
 
     /// The configuration in force, as the server read it: macros and included
@@ -262,9 +262,9 @@ impl EjabberdClient {
     pub async fn configuration(&self) -> Result<Configuration> {
         const NAME: &str = "configuration";
         let call = Call::Inside { function: NAME, args: Vec::new() };
-        let answer = self.control.call(call, self.deadline).await?;
-        let printed = answer.into_bytes().ok_or(ControlError::Malformed(NAME))?;
-        // The session answers with JSON, `ejabberdctl` with what `dump_config` writes.
+        let response = self.control.call(call, self.deadline).await?;
+        let printed = response.into_bytes().ok_or(ControlError::Malformed(NAME))?;
+        // The session responds with JSON, `ejabberdctl` with the output of `dump_config`.
         let read = match printed.first() {
             Some(b'{') => Configuration::from_json(&printed),
             _ => Configuration::from_dump(&printed),
@@ -276,13 +276,13 @@ impl EjabberdClient {
     pub async fn start_context(&self) -> Result<StartContext> {
         const NAME: &str = "start";
         let call = Call::Inside { function: NAME, args: Vec::new() };
-        let answer = self.control.call(call, self.deadline).await?;
+        let response = self.control.call(call, self.deadline).await?;
         let malformed = || ControlError::Malformed(NAME);
-        let [directory, lines] = answer.as_tuple().ok_or_else(malformed)? else {
+        let [directory, lines] = response.as_tuple().ok_or_else(malformed)? else {
             return Err(malformed());
         };
         let directory = directory.as_text().filter(|path| path.starts_with('/'));
-        let lines = answers::texts(NAME, lines)?.into_iter().take(MOST_MACROS);
+        let lines = responses::texts(NAME, lines)?.into_iter().take(MOST_MACROS);
         let macros = lines.filter_map(|line| line.split_once('='));
         let macros = macros.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Ok(StartContext { directory: directory.map(str::to_owned), macros: macros.collect() })
@@ -292,8 +292,8 @@ impl EjabberdClient {
     pub async fn hosts(&self) -> Result<Vec<String>> {
         const NAME: &str = "hosts";
         let call = Call::function("ejabberd_option", NAME, Vec::new());
-        let answer = self.control.call(call, self.deadline).await?;
-        Ok(answers::texts(NAME, &answer)?.into_iter().map(str::to_owned).collect())
+        let response = self.control.call(call, self.deadline).await?;
+        Ok(responses::texts(NAME, &response)?.into_iter().map(str::to_owned).collect())
     }
 
     /// Whether a module is loaded for `host`.
@@ -328,11 +328,11 @@ impl EjabberdClient {
     /// faster than an archive from the engine that runs the container.
     pub async fn read_file(&self, path: &str) -> Result<Option<Vec<u8>>> {
         const NAME: &str = "read_file";
-        let answer = self
+        let response = self
             .control
             .call(Call::function("file", NAME, vec![path.into()]), self.deadline)
             .await?;
-        let Value::Tuple(parts) = answer else { return Err(ControlError::Malformed(NAME)) };
+        let Value::Tuple(parts) = response else { return Err(ControlError::Malformed(NAME)) };
         match <[Value; 2]>::try_from(parts) {
             Ok([Value::Atom(ok), content]) if ok == "ok" => {
                 content.into_bytes().map(Some).ok_or(ControlError::Malformed(NAME))

@@ -73,8 +73,8 @@ impl EjabberdClient {
             return Ok(options);
         }
         let call = Call::function("mod_muc_opt", NAME, vec![host.as_str().into()]);
-        let answer = self.control.call(call, self.deadline).await?;
-        let configured = answer.as_list().ok_or(ControlError::Malformed(NAME))?;
+        let response = self.control.call(call, self.deadline).await?;
+        let configured = response.as_list().ok_or(ControlError::Malformed(NAME))?;
         options.extend(configured.iter().filter_map(|pair| match pair.as_tuple()? {
             [Value::Atom(name), value] => Some((name.clone(), printed(value)?)),
             _ => None,

@@ -1,6 +1,6 @@
 //! Whether ejabberd runs in its node. A node that answers is no proof of that.
 
-use super::answers::refused;
+use super::responses::refused;
 use super::{Call, ControlError, EjabberdClient, Result, Shape, Value};
 
 /// What a node that answers says about ejabberd in it.
@@ -49,16 +49,17 @@ impl EjabberdClient {
     /// The same by the command `status`, which every control channel carries.
     async fn phase_by_command(&self) -> Result<NodePhase> {
         const NAME: &str = "status";
-        let answer = match self.command(NAME, Shape::Restuple, Vec::new()).await {
-            Ok(answer) => answer,
+        let response = match self.command(NAME, Shape::Restuple, Vec::new()).await {
+            Ok(response) => response,
             // Its commands are not there yet, or not any more.
             Err(ControlError::UnknownCommand { .. } | ControlError::Crashed { .. }) => {
                 return Ok(NodePhase::Starting);
             }
             Err(error) => return Err(error),
         };
-        let text = answer.as_tuple().and_then(|parts| parts.get(1)?.as_text()).unwrap_or_default();
-        Ok(if answer.is_ok() { NodePhase::Running } else { phase_of_status(text) })
+        let text =
+            response.as_tuple().and_then(|parts| parts.get(1)?.as_text()).unwrap_or_default();
+        Ok(if response.is_ok() { NodePhase::Running } else { phase_of_status(text) })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::answers::{refused, says, texts};
+use super::responses::{refused, says, texts};
 use super::{Arg, ControlError, Created, EjabberdClient, Result, Shape};
 use crate::domain::model::{AffiliationId, Jid, RoomJid, Secret, ServerVersion, Vhost};
 use crate::domain::observed::RoomOptions;
@@ -45,8 +45,8 @@ impl EjabberdClient {
     /// The same, as they are called.
     pub async fn online_room_names(&self) -> Result<BTreeSet<String>> {
         const NAME: &str = "muc_online_rooms";
-        let answer = self.command(NAME, Shape::Lines, vec!["global".into()]).await?;
-        Ok(texts(NAME, &answer)?.into_iter().map(str::to_owned).collect())
+        let response = self.command(NAME, Shape::Lines, vec!["global".into()]).await?;
+        Ok(texts(NAME, &response)?.into_iter().map(str::to_owned).collect())
     }
 
     /// The rooms that nobody is in, of all services, hibernated ones too.
@@ -58,28 +58,28 @@ impl EjabberdClient {
     pub async fn unoccupied_room_names(&self) -> Result<BTreeSet<String>> {
         const NAME: &str = "rooms_unused_list";
         let args = vec!["global".into(), Arg::Int(0)];
-        let answer = self.command(NAME, Shape::Lines, args).await?;
-        Ok(texts(NAME, &answer)?.into_iter().map(str::to_owned).collect())
+        let response = self.command(NAME, Shape::Lines, args).await?;
+        Ok(texts(NAME, &response)?.into_iter().map(str::to_owned).collect())
     }
 
     /// A room's options, or `None` if there is no such room. Wakes it.
     pub async fn room_options(&self, room: &RoomJid) -> Result<Option<RoomOptions>> {
         const NAME: &str = "get_room_options";
         let mut vanishing = VANISHING_TRIES;
-        let answer = loop {
+        let response = loop {
             match self.command(NAME, Shape::Pairs, room_args(room)).await {
                 // The room ended while it was looked at.
                 Err(ControlError::Crashed { .. }) if vanishing > 0 => {
                     vanishing -= 1;
                     tokio::time::sleep(VANISHING_PAUSE).await;
                 }
-                answer => break answer?,
+                response => break response?,
             }
         };
-        if says(&answer, "error") {
+        if says(&response, "error") {
             return Ok(None);
         }
-        let pairs = answer.as_list().ok_or(ControlError::Malformed(NAME))?;
+        let pairs = response.as_list().ok_or(ControlError::Malformed(NAME))?;
         let options: RoomOptions = pairs
             .iter()
             .map(|pair| match pair.as_tuple() {
@@ -129,9 +129,9 @@ impl EjabberdClient {
         let mut args = room_args(room);
         args.extend([host.as_str().into(), Arg::Pairs(pairs)]);
         match self.command(NAME, Shape::Rescode, args).await {
-            Ok(answer) if answer.is_ok() => {}
-            Ok(answer) if says(&answer, "already exists") => return Ok(Created::Before),
-            Ok(answer) => return Err(refused(NAME, &answer)),
+            Ok(response) if response.is_ok() => {}
+            Ok(response) if says(&response, "already exists") => return Ok(Created::Before),
+            Ok(response) => return Err(refused(NAME, &response)),
             Err(ControlError::Refused { message, .. }) if message.contains("already exists") => {
                 return Ok(Created::Before);
             }
@@ -161,17 +161,17 @@ impl EjabberdClient {
             _ => Arg::Text(value),
         };
         args.extend([name.into(), value]);
-        let answer = self.command("change_room_option", Shape::Rescode, args).await?;
-        if answer.is_ok() { Ok(()) } else { Err(refused("change_room_option", &answer)) }
+        let response = self.command("change_room_option", Shape::Rescode, args).await?;
+        if response.is_ok() { Ok(()) } else { Err(refused("change_room_option", &response)) }
     }
 
     /// Deletes a room. `false`: there was none. The server answers before the
     /// room is gone; read it back.
     pub async fn destroy_room(&self, room: &RoomJid) -> Result<bool> {
         match self.command("destroy_room", Shape::Rescode, room_args(room)).await {
-            Ok(answer) if answer.is_ok() => Ok(true),
-            Ok(answer) if says(&answer, "exist") => Ok(false),
-            Ok(answer) => Err(refused("destroy_room", &answer)),
+            Ok(response) if response.is_ok() => Ok(true),
+            Ok(response) if says(&response, "exist") => Ok(false),
+            Ok(response) => Err(refused("destroy_room", &response)),
             Err(ControlError::Refused { message, .. }) if message.contains("exist") => Ok(false),
             Err(error) => Err(error),
         }

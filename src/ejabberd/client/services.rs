@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::answers::{number, texts};
+use super::responses::{number, texts};
 use super::{Arg, Call, EjabberdClient, Result, Value};
 use crate::domain::model::Vhost;
 use crate::domain::observed::HostServices;
@@ -15,9 +15,9 @@ impl EjabberdClient {
             return Ok(BTreeSet::new());
         }
         let args = vec![host.as_str().into(), Arg::Atom("mod_muc")];
-        let answer =
+        let response =
             self.control.call(Call::function("gen_mod", NAME, args), self.deadline).await?;
-        let names = texts(NAME, &answer)?;
+        let names = texts(NAME, &response)?;
         Ok(names.into_iter().filter_map(|name| Vhost::new(name).ok()).collect())
     }
 

@@ -32,8 +32,9 @@ impl EjabberdClient {
     async fn schema_cookie(&self) -> Result<Cookie> {
         const NAME: &str = "table_info";
         let args = vec![Arg::Atom("schema"), Arg::Atom("cookie")];
-        let answer = self.control.call(Call::function("mnesia", NAME, args), self.deadline).await?;
-        let parts = answer.as_tuple().unwrap_or_default();
+        let response =
+            self.control.call(Call::function("mnesia", NAME, args), self.deadline).await?;
+        let parts = response.as_tuple().unwrap_or_default();
         let [Value::Tuple(numbers), node] = parts else {
             return Err(ControlError::Malformed(NAME));
         };
@@ -47,9 +48,9 @@ impl EjabberdClient {
 
     async fn node_name(&self) -> Result<String> {
         const NAME: &str = "node";
-        let answer =
+        let response =
             self.control.call(Call::function("erlang", NAME, vec![]), self.deadline).await?;
-        answer.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
+        response.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
     }
 
     /// Where the accounts of `host` are kept, if that is not with ejabberd
@@ -63,8 +64,8 @@ impl EjabberdClient {
     async fn auth_methods(&self, host: &Vhost) -> Result<Vec<String>> {
         const NAME: &str = "auth_method";
         let call = Call::function("ejabberd_option", NAME, vec![host.as_str().into()]);
-        let answer = self.control.call(call, self.deadline).await?;
-        let methods = answer.as_list().ok_or(ControlError::Malformed(NAME))?;
+        let response = self.control.call(call, self.deadline).await?;
+        let methods = response.as_list().ok_or(ControlError::Malformed(NAME))?;
         Ok(methods.iter().filter_map(Value::as_text).map(str::to_owned).collect())
     }
 
@@ -77,8 +78,8 @@ impl EjabberdClient {
         }
         let args = vec![host.as_str().into(), "select count(*) from users".into()];
         let call = Call::function("ejabberd_sql", "sql_query", args);
-        let answer = self.control.call(call, self.deadline).await?;
-        let tag = answer.as_tuple().and_then(<[Value]>::first).and_then(Value::as_text);
+        let response = self.control.call(call, self.deadline).await?;
+        let tag = response.as_tuple().and_then(<[Value]>::first).and_then(Value::as_text);
         Ok(tag == Some("selected"))
     }
 
@@ -86,15 +87,15 @@ impl EjabberdClient {
     pub async fn accounts_table(&self) -> Result<String> {
         const NAME: &str = "table_info";
         let args = vec![Arg::Atom("passwd"), Arg::Atom("storage_type")];
-        let answer =
+        let response =
             match self.control.call(Call::function("mnesia", NAME, args), self.deadline).await {
                 Err(ControlError::Crashed { .. }) => {
                     let message = "the accounts are not in ejabberd's own database".to_owned();
                     return Err(ControlError::Refused { command: NAME, message });
                 }
-                answer => answer?,
+                response => response?,
             };
-        answer.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
+        response.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
     }
 
     /// Has the account table stored in another way, now and after each start.
@@ -106,14 +107,14 @@ impl EjabberdClient {
         let node = self.node_name().await?;
         let args = vec![Arg::Atom("passwd"), Arg::Node(node), Arg::Atom(storage.as_str())];
         let call = Call::function("mnesia", NAME, args);
-        let answer = self.control.call(call, BACKUP_DEADLINE).await?;
+        let response = self.control.call(call, BACKUP_DEADLINE).await?;
         // Whoever registers next asks anew whether turns must be taken.
         *self.registering.lock().await = None;
-        match answer.as_tuple() {
+        match response.as_tuple() {
             Some([done, _]) if done.as_text() == Some("atomic") => {}
             // It is stored so already.
-            _ if super::answers::says(&answer, "already_exists") => {}
-            _ => return Err(super::answers::refused(NAME, &answer)),
+            _ if super::responses::says(&response, "already_exists") => {}
+            _ => return Err(super::responses::refused(NAME, &response)),
         }
         self.clear_cache().await
     }
@@ -124,8 +125,8 @@ impl EjabberdClient {
     /// again when it comes back (seen on 23.01, 24.12 and 26.07).
     async fn clear_cache(&self) -> Result<()> {
         const NAME: &str = "clear_cache";
-        let answer = self.command(NAME, Shape::Rescode, Vec::new()).await?;
-        if answer.is_ok() { Ok(()) } else { Err(super::answers::refused(NAME, &answer)) }
+        let response = self.command(NAME, Shape::Rescode, Vec::new()).await?;
+        if response.is_ok() { Ok(()) } else { Err(super::responses::refused(NAME, &response)) }
     }
 
     async fn write_schema(&self, storage: TableStorage) -> Result<()> {
@@ -148,8 +149,8 @@ impl EjabberdClient {
             }
         }
         let args = vec![path.as_str().into(), wanted.as_str().into()];
-        let answer = self.control.call(Call::function("file", NAME, args), self.deadline).await?;
-        if answer.is_ok() { Ok(()) } else { Err(super::answers::refused(NAME, &answer)) }
+        let response = self.control.call(Call::function("file", NAME, args), self.deadline).await?;
+        if response.is_ok() { Ok(()) } else { Err(super::responses::refused(NAME, &response)) }
     }
 
     /// So many messages wait for an account that is not online.
@@ -164,6 +165,6 @@ impl EjabberdClient {
 
     async fn count(&self, name: &'static str, jid: &Jid) -> Result<i64> {
         let args = super::accounts::account(jid);
-        super::answers::number(name, &self.command(name, Shape::Text, args).await?)
+        super::responses::number(name, &self.command(name, Shape::Text, args).await?)
     }
 }

@@ -64,20 +64,20 @@ impl EjabberdClient {
         const NAME: &str = "restore_room";
         let args =
             vec![host.as_str().into(), room.service.as_str().into(), room.room.as_str().into()];
-        let answer =
+        let response =
             match self.control.call(Call::function("mod_muc", NAME, args), self.deadline).await {
                 Err(error @ ControlError::UnknownCommand { .. }) => {
                     self.needs_module(host, NAME, "mod_muc").await?;
                     return Err(error);
                 }
                 Err(ControlError::Unsupported { .. }) => return self.persistent_room(room).await,
-                answer => answer?,
+                response => response?,
             };
-        match answer {
+        match response {
             Value::List(stored) => Ok(Some(read(&stored))),
             Value::Atom(word) if word == "error" => Ok(None),
             // 26.07 tells a database that fails from a room that is not there.
-            answer => Err(super::answers::refused(NAME, &answer)),
+            response => Err(super::responses::refused(NAME, &response)),
         }
     }
 }

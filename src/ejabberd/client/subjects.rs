@@ -47,7 +47,7 @@ impl EjabberdClient {
         let id = AffiliationId { room: room.clone(), account };
         self.affiliate(&id, Some(AffiliationKind::Owner)).await?;
         let stanzas =
-            Arg::Pairs(stanzas((room, &id.account.local), subject, password.map(String::as_str)));
+            Arg::Pairs(stanzas(room, &id.account.local, subject, password.map(String::as_str)));
         let args = vec![
             host.as_str().into(),
             room.service.as_str().into(),
@@ -80,9 +80,11 @@ impl EjabberdClient {
     }
 }
 
-/// To whom, and what: go in, say it, leave.
+/// The stanzas that set a subject, each with its recipient: join the room, send the subject,
+/// leave the room.
 fn stanzas(
-    (room, nick): (&RoomJid, &Localpart),
+    room: &RoomJid,
+    nick: &Localpart,
     subject: &str,
     password: Option<&str>,
 ) -> Vec<(String, Secret)> {

@@ -1,7 +1,7 @@
 //! vCards.
 
 use super::accounts::account;
-use super::answers::refused;
+use super::responses::refused;
 use super::{Call, ControlError, EjabberdClient, Result, Shape, Value};
 use crate::domain::model::Jid;
 use crate::domain::observed::Vcard;
@@ -21,15 +21,15 @@ impl EjabberdClient {
         const NAME: &str = "get_vcard";
         let fields: Vec<&VcardField> = fields.into_iter().collect();
         let call = Call::function("mod_vcard", NAME, account(jid));
-        let answer = match self.control.call(call, self.deadline).await {
+        let response = match self.control.call(call, self.deadline).await {
             Err(ControlError::Unsupported { .. }) => return self.vcard_fields(jid, &fields).await,
             Err(ControlError::UnknownCommand { .. }) => {
                 self.needs_module(&jid.host, NAME, "mod_vcard").await?;
                 return Err(ControlError::Malformed(NAME));
             }
-            answer => answer?,
+            response => response?,
         };
-        let cards = answer.as_list().ok_or_else(|| refused(NAME, &answer))?;
+        let cards = response.as_list().ok_or_else(|| refused(NAME, &response))?;
         let card = cards.first().and_then(Element::read);
         let text = |field: &VcardField| card.as_ref().and_then(|card| card.field(field));
         Ok(fields
@@ -52,7 +52,7 @@ impl EjabberdClient {
                 }
             };
             let text = match self.command(name, Shape::Text, args).await {
-                Ok(answer) => answer.as_text().unwrap_or_default().to_owned(),
+                Ok(response) => response.as_text().unwrap_or_default().to_owned(),
                 // There is no vCard, no such field, or no such part of the field.
                 Err(ControlError::Refused { message, .. }) if message.starts_with("error_no_") => {
                     String::new()
@@ -81,8 +81,8 @@ impl EjabberdClient {
             }
         };
         args.push(text.into());
-        let answer = self.command(name, Shape::Rescode, args).await?;
-        if answer.is_ok() { Ok(()) } else { Err(refused(name, &answer)) }
+        let response = self.command(name, Shape::Rescode, args).await?;
+        if response.is_ok() { Ok(()) } else { Err(refused(name, &response)) }
     }
 }
 

@@ -16,14 +16,17 @@ const ONE_BY_ONE: usize = 10;
 pub(in crate::engine) fn of_conditions(before: &[Condition], after: &[Condition]) -> Vec<News> {
     let pairs =
         after.iter().filter_map(|new| Some((before.iter().find(|c| c.kind == new.kind)?, new)));
-    pairs.filter(|(old, new)| old.status != new.status).filter_map(of_condition).collect()
+    pairs
+        .filter(|(old, new)| old.status != new.status)
+        .filter_map(|(old, new)| of_condition(old, new))
+        .collect()
 }
 
 /// Why something may not be ready that other news tell of.
 const TOLD_OTHERWISE: [Reason; 4] =
     [Reason::NewRevision, Reason::InvalidDesiredState, Reason::Unreadable, Reason::ServerDown];
 
-fn of_condition((old, new): (&Condition, &Condition)) -> Option<News> {
+fn of_condition(old: &Condition, new: &Condition) -> Option<News> {
     use ConditionStatus::{False, True, Unknown};
     use ConditionType::{ConfigApplied, Degraded, Healthy, Ready, Reconciling, Stalled};
     let Condition { kind, reason, message, .. } = new;

@@ -1,9 +1,10 @@
 //! The one way to the status: whatever changes it goes through here, so that
 //! everybody hears of it, and nothing that happened is forgotten.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::events::{EventDeduplicator, of_conditions, of_steps};
@@ -46,7 +47,7 @@ impl StatusPublisher {
     /// Changes the status, and tells of it. A condition that changes is an
     /// event by itself.
     pub fn publish(&self, change: impl FnOnce(&mut Status, Timestamp)) {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.turn.lock();
         let mut untold = Vec::new();
         self.status.send_modify(|status| {
             let now = Timestamp::now();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::domain::checks::audit::Finding;
 use crate::domain::plan::Plan;
+use crate::domain::rollout::{Method, RolloutResult};
 use crate::domain::status::Status;
 use crate::engine::reconcile::report::{RoundReport, StepOutcome};
 
@@ -30,10 +31,10 @@ pub enum EngineEvent<'a> {
     BackoffChanged(Duration),
     /// A rollout of a configuration ended.
     RolloutEnded {
-        /// `reload` or `restart`.
-        method: &'static str,
-        /// `good`, `refused`, `not_now`, `rolled_back` or `stuck`.
-        result: &'static str,
+        /// How the configuration was put in force.
+        method: Method,
+        /// How the rollout ended.
+        result: RolloutResult,
     },
 }
 

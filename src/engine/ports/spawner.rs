@@ -1,9 +1,10 @@
 //! Programs that run beside the server.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::ejabberd::erlang::{CommandLine, Installation, NodeAddress};
@@ -31,7 +32,7 @@ impl Complaints {
 
     /// Adds a piece, as far as there is room.
     pub fn add(&self, piece: &[u8]) {
-        let mut text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = self.0.lock();
         let room = Self::MAX_BYTES.saturating_sub(text.len());
         let piece = piece.get(..room.min(piece.len())).unwrap_or_default();
         text.push_str(&String::from_utf8_lossy(piece));
@@ -40,7 +41,7 @@ impl Complaints {
     /// The first line that says something.
     #[must_use]
     pub fn first_line(&self) -> Option<String> {
-        let text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = self.0.lock();
         let plain = |line: &str| line.chars().filter(|c| !c.is_control()).collect::<String>();
         let lines = text.lines().map(plain).filter(|line| !line.trim().is_empty());
         // An error report of Erlang begins with a heading and the time.

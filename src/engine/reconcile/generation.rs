@@ -10,9 +10,9 @@
 //! ([`StateKey::OwnershipChanged`]), and the number grows at the end of the round. An
 //! operator that is killed in between finds the note at its next start.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::database::Databases;
@@ -47,13 +47,13 @@ struct Beside {
 
 impl Generations {
     fn known(&self, directory: &str) -> Option<Beside> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.0.lock().clone();
         known.filter(|known| known.directory == directory && known.read.elapsed() < READ_AGAIN)
     }
 
     fn keep(&self, directory: &str, generation: Option<u64>) {
         let beside = Beside { read: Instant::now(), directory: directory.to_owned(), generation };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(beside);
+        *self.0.lock() = Some(beside);
     }
 }
 

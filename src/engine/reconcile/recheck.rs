@@ -5,8 +5,9 @@
 //! round would cost the server half a millisecond of hashing each, so they take
 //! turns: so many a minute, however many rounds there are.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 /// The turns of each kind.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ impl KindBudget {
     }
 
     fn next_at(&self, length: usize, now: Instant) -> Turn {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let most = as_f64(self.per_minute);
         let minutes = now.saturating_duration_since(state.since).as_secs_f64() / 60.0;
         let allowed = most.min(state.allowed + minutes * most);

@@ -195,9 +195,6 @@ pub struct RoundReport {
     pub overview: Arc<Overview>,
 }
 
-/// Why a server that starts cannot be asked: nothing to worry about.
-pub const STARTING: &str = "the server is starting";
-
 /// The span of a step: what is logged within belongs to it.
 #[must_use]
 pub fn step_span(step: &StepInfo) -> tracing::Span {

@@ -19,7 +19,7 @@ use crate::domain::diff::ChangeSet;
 use crate::domain::diff::StepInfo;
 use crate::domain::inventory::Inventory;
 use crate::domain::model::{Digest, Op};
-use crate::domain::observed::{ObservedState, Reading, RuntimeDrift};
+use crate::domain::observed::{ObservedState, Reading, RuntimeDrift, RuntimeKind};
 use crate::domain::plan::Plan;
 use crate::domain::spec::{DeletionPolicy, DesiredState};
 use crate::domain::supervision::Others;
@@ -207,7 +207,7 @@ impl Reconciler {
         if let Reading::Known(Some(found)) = &observation.state.drift {
             self.supervisor.set_others(match found {
                 RuntimeDrift { restarted_by: Some(_), .. } => Others::RestartPolicy,
-                RuntimeDrift { runtime: "docker", ours: false, .. } => Others::Owner,
+                RuntimeDrift { runtime: RuntimeKind::Docker, ours: false, .. } => Others::Owner,
                 _ => Others::None,
             });
         }

@@ -280,8 +280,8 @@ impl Reconciler {
         // A rollout that is not even begun with counts like one that ended here.
         let ends = if failure.blame { Outcome::Refused } else { Outcome::NotNow };
         self.events.take(EngineEvent::RolloutEnded {
-            method: target.method.as_str(),
-            result: ends(failure.clone()).as_str(),
+            method: target.method,
+            result: ends(failure.clone()).result(),
         });
         let error = if failure.blame {
             ApplyError::ConfigRefused(failure.message)

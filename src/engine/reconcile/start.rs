@@ -9,7 +9,7 @@ use super::report::ApplyError;
 use super::round::Reconciler;
 use crate::domain::observed::{PAUSED, ProcessState, Work};
 use crate::domain::spec::DesiredState;
-use crate::domain::supervision::{Cause, Ending};
+use crate::domain::supervision::{Cause, EndedWhile, Ending};
 use crate::engine::ports::Runtime;
 
 /// How often a starting server is asked whether it has started. A session
@@ -61,7 +61,9 @@ impl Reconciler {
                 ProcessState::Stopped { exit_code, oom_killed } => {
                     let log = log_of_start(&*self.runtime, began).await;
                     let ending = Ending { exit_code, oom_killed, log, ..Ending::default() };
-                    return Err(ApplyError::NotStarted(Cause::of(&ending, false).to_string()));
+                    return Err(ApplyError::NotStarted(
+                        Cause::of(&ending, EndedWhile::Starting).to_string(),
+                    ));
                 }
                 ProcessState::Absent => {
                     return Err(ApplyError::NotStarted("it is gone".to_owned()));

@@ -15,7 +15,7 @@ use crate::domain::observed::Reading;
 use crate::domain::plan;
 use crate::domain::plan::{Blocked, Plan};
 use crate::domain::spec::DesiredState;
-use crate::domain::status::overview::{Differences, Standing};
+use crate::domain::status::overview::{Differences, ObjectState};
 use crate::domain::status::{Counts, overview};
 
 /// When a reconciliation ran.
@@ -83,25 +83,26 @@ fn standing(set: &ChangeSet, plan: &Plan, outcomes: &[StepOutcome]) -> Differenc
     let mut found: Differences = BTreeMap::new();
     for (key, why) in &set.not_in_force {
         let (_, all) =
-            found.entry(key.clone()).or_insert_with(|| (Standing::NotInForce, String::new()));
+            found.entry(key.clone()).or_insert_with(|| (ObjectState::NotInForce, String::new()));
         *all = if all.is_empty() { why.clone() } else { format!("{all}; {why}") };
     }
     for step in set.infos() {
-        let state = if refused.contains(&step.key) { Standing::Refused } else { Standing::Differs };
+        let state =
+            if refused.contains(&step.key) { ObjectState::Refused } else { ObjectState::Differs };
         found.insert(step.key.clone(), (state, step.reason.clone()));
     }
     for outcome in outcomes {
         let (state, why) = match &outcome.result {
             StepResult::Done => continue,
-            StepResult::Failed(error) => (Standing::Failing, format!("failed to {error}")),
+            StepResult::Failed(error) => (ObjectState::Failing, format!("failed to {error}")),
             StepResult::Deferred(why @ Deferral::Contended) => {
-                (Standing::Contested, format!("{why} ({})", outcome.step.reason))
+                (ObjectState::Contested, format!("{why} ({})", outcome.step.reason))
             }
             StepResult::Deferred(why @ Deferral::Backoff) => {
-                (Standing::Failing, format!("{why}, and is tried again later"))
+                (ObjectState::Failing, format!("{why}, and is tried again later"))
             }
             StepResult::Deferred(why) => {
-                (Standing::Waiting, format!("{}; {why}", outcome.step.reason))
+                (ObjectState::Waiting, format!("{}; {why}", outcome.step.reason))
             }
         };
         if found.contains_key(&outcome.step.key) {

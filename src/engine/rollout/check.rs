@@ -1,7 +1,9 @@
 //! Judging a configuration before anybody is interrupted.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::compare::config_digest;
 use crate::domain::checks::audit;
@@ -95,12 +97,12 @@ impl ConfigChecker {
             Err(error) => return Err(not_now(format!("failed to {error}"))),
         };
         let kept = Kept { since: Instant::now(), digest, result: result.clone() };
-        *self.verdicts.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+        *self.verdicts.0.lock() = Some(kept);
         result
     }
 
     fn kept_verdict(&self, digest: &Digest) -> Option<Result<Arc<Configuration>, Failure>> {
-        let kept = self.verdicts.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.verdicts.0.lock();
         let kept = kept.as_ref().filter(|kept| kept.digest == *digest)?;
         (kept.since.elapsed() < COUNTS_FOR).then(|| kept.result.clone())
     }

@@ -194,8 +194,8 @@ impl RolloutExecutor {
         guard: &mut SupervisorGuard<'_>,
     ) -> Result<(), ApplyError> {
         self.events.take(EngineEvent::RolloutEnded {
-            method: under_way.rollout.method.as_str(),
-            result: outcome.as_str(),
+            method: under_way.rollout.method,
+            result: outcome.result(),
         });
         if matches!(outcome, Outcome::Good | Outcome::RolledBack(_)) {
             guard.well().await;

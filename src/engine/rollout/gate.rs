@@ -14,7 +14,7 @@ use crate::domain::checks::audit::Inside;
 use crate::domain::observed::{PAUSED, ProcessState, Work};
 use crate::domain::rollout::{Failure, Side};
 use crate::domain::spec::{DesiredState, Gate};
-use crate::domain::supervision::{Cause, EPMD_UNREACHABLE, Ending, entries};
+use crate::domain::supervision::{Cause, EPMD_UNREACHABLE, EndedWhile, Ending, entries};
 use crate::ejabberd::client::{Encryption, Listener};
 use crate::ejabberd::{ControlError, NodePhase};
 use crate::engine::reconcile::start::{START_LINES, last_start};
@@ -138,7 +138,7 @@ impl RolloutExecutor {
                 let log = self.runtime.log(since.max(start), START_LINES).await;
                 let log = log.unwrap_or_default();
                 let ending = Ending { exit_code, oom_killed, log, ..Ending::default() };
-                let cause = Cause::of(&ending, false);
+                let cause = Cause::of(&ending, EndedWhile::Starting);
                 if cause.reason == EPMD_UNREACHABLE && self.runtime.start().await.is_ok() {
                     return Sign::Not(environment(&cause.to_string()));
                 }

@@ -1,9 +1,11 @@
 //! What the server uses, read beside the rounds. Docker measures once a second
 //! and has whoever asks wait for it (20.10); a round must not.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::domain::observed::Usage;
 use crate::engine::ports::Runtime;
@@ -32,10 +34,10 @@ impl Meter {
             tokio::spawn(async move {
                 let measured = tokio::time::timeout(LIMIT, meter.runtime.usage()).await;
                 let measured = measured.ok().and_then(Result::ok).flatten();
-                *meter.last.lock().unwrap_or_else(PoisonError::into_inner) = measured;
+                *meter.last.lock() = measured;
                 meter.under_way.store(false, Ordering::Release);
             });
         }
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.last.lock()
     }
 }

@@ -11,18 +11,18 @@ pub(super) mod probe;
 mod report;
 mod respond;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex as StdMutex;
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, timeout};
 
 use super::controller::status_publisher::StatusPublisher;
 use super::ports::{EventSink, Ports, Runtime, StateKey, Store};
 use super::reconcile::observe::{HALTED, Sight};
-use super::reconcile::report::STARTING;
 use crate::domain::observed::Work;
 use crate::domain::spec;
 use crate::domain::spec::{DesiredState, Mode, ServerState};
@@ -30,7 +30,7 @@ use crate::domain::status::Status;
 use crate::domain::supervision::{Event, Others, Settings, State, Supervision};
 use crate::ejabberd::EjabberdClient;
 pub(super) use crate::engine::supervisor::guard::SupervisorGuard;
-use probe::{Answer, Prober};
+use probe::{Answer, ProbeMode, Prober};
 use report::{describe, told};
 
 /// Measuring what a server does costs its engine a little; not more often.
@@ -103,7 +103,7 @@ impl Supervisor {
     pub fn set(&self, desired: &DesiredState) {
         self.prober.set_host(&desired.host);
         self.hands_off.store(hands_off(desired), Ordering::Relaxed);
-        let mut settings = self.lock_settings();
+        let mut settings = self.settings.lock();
         let others = settings.others;
         *settings = self::settings(&desired.server, others);
         drop(settings);
@@ -112,15 +112,11 @@ impl Supervisor {
 
     /// Takes up who else may start the server.
     pub fn set_others(&self, others: Others) {
-        self.lock_settings().others = others;
-    }
-
-    fn lock_settings(&self) -> std::sync::MutexGuard<'_, Settings> {
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+        self.settings.lock().others = others;
     }
 
     fn settings(&self) -> Settings {
-        *self.lock_settings()
+        *self.settings.lock()
     }
 
     /// Watches over the server for ever; whoever started it drops it.
@@ -203,7 +199,7 @@ impl Supervisor {
             return silent("the server is being started or stopped");
         };
         match &machine.state {
-            State::Starting { .. } => silent(STARTING),
+            State::Starting { .. } => Some(Sight::Starting),
             State::Unresponsive { .. } => silent("the server runs and does not answer"),
             State::Halted => silent(HALTED),
             State::Unseen { why } => Some(Sight::Unseen(why.clone())),
@@ -219,8 +215,7 @@ impl Supervisor {
     /// Why a server that gives no answer may be serving all the same, if so.
     /// For a round without a supervisor.
     pub(super) async fn cannot_see(&self) -> Option<String> {
-        let interval = self.settings().probe.interval;
-        match self.prober.ask(interval, true).await {
+        match self.prober.ask(ProbeMode::Starting).await {
             Answer::Unseen(why) => Some(why),
             _ => None,
         }
@@ -249,7 +244,8 @@ impl Supervisor {
             return Some(Event::Nothing);
         }
         let interval = self.settings().probe.interval;
-        match self.prober.ask(interval, starting).await {
+        let mode = if starting { ProbeMode::Starting } else { ProbeMode::Running { interval } };
+        match self.prober.ask(mode).await {
             Answer::Well => Some(Event::Answered),
             Answer::Halted => Some(Event::Halted),
             Answer::Stopping => Some(Event::Nothing),

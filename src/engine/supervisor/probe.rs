@@ -1,11 +1,11 @@
 //! Asking a server how it is, from where it runs.
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::domain::checks::audit;
@@ -57,6 +57,15 @@ pub(in crate::engine) enum Answer {
     Unseen(String),
 }
 
+/// What a probe expects of the server.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::engine) enum ProbeMode {
+    /// The server may still be starting: the probe waits long and reads the listeners again.
+    Starting,
+    /// The server is up and has a part of `interval`, the time between two probes, to respond.
+    Running { interval: Duration },
+}
+
 /// Asks one server.
 pub(in crate::engine) struct Prober {
     server: EjabberdClient,
@@ -75,28 +84,27 @@ impl Prober {
         Self { server, known: Mutex::new(Known { host, listeners: None, measured: None }) }
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(in crate::engine) fn set_host(&self, host: &Vhost) {
-        self.known().host = host.clone();
+        self.known.lock().host = host.clone();
     }
 
     /// When [`now_measured`](Self::now_measured) was last said.
     pub(in crate::engine) fn measured(&self) -> Option<Instant> {
-        self.known().measured
+        self.known.lock().measured
     }
 
     pub(in crate::engine) fn now_measured(&self) {
-        self.known().measured = Some(Instant::now());
+        self.known.lock().measured = Some(Instant::now());
     }
 
     /// Asks once.
-    pub(in crate::engine) async fn ask(&self, interval: Duration, starting: bool) -> Answer {
-        let deadline = if starting { START_PROBE } else { interval.mul_f64(PATIENCE) };
+    pub(in crate::engine) async fn ask(&self, mode: ProbeMode) -> Answer {
+        let deadline = match mode {
+            ProbeMode::Starting => START_PROBE,
+            ProbeMode::Running { interval } => interval.mul_f64(PATIENCE),
+        };
         let server = self.server.clone().with_deadline(deadline);
-        let asked = timeout(deadline, self.look(&server, deadline, starting)).await;
+        let asked = timeout(deadline, self.look(&server, deadline, mode)).await;
         match asked.unwrap_or(Err(ControlError::Timeout("get_status"))) {
             Ok(answer) => answer,
             Err(error) => self.without_node(&error).await,
@@ -107,7 +115,7 @@ impl Prober {
         &self,
         server: &EjabberdClient,
         deadline: Duration,
-        starting: bool,
+        mode: ProbeMode,
     ) -> Result<Answer, ControlError> {
         match server.phase().await? {
             NodePhase::Running => {}
@@ -115,7 +123,8 @@ impl Prober {
             NodePhase::Stopping => return Ok(Answer::Stopping),
             NodePhase::Stopped => return Ok(Answer::Halted),
         }
-        let mut silent = self.silent_port(server, deadline, starting).await?;
+        let ask_again = mode == ProbeMode::Starting;
+        let mut silent = self.silent_port(server, deadline, ask_again).await?;
         if silent.is_some() {
             // The listeners that are remembered may be those of another configuration.
             silent = self.silent_port(server, deadline, true).await?;
@@ -130,7 +139,7 @@ impl Prober {
         deadline: Duration,
         ask_again: bool,
     ) -> Result<Option<String>, ControlError> {
-        let host = self.known().host.clone();
+        let host = self.known.lock().host.clone();
         for to in self.listeners(server, ask_again).await? {
             match server.open_stream(to, &host, deadline).await {
                 Ok(said) if said.contains(STREAM) => {}
@@ -179,8 +188,8 @@ impl Prober {
         &self,
         server: &EjabberdClient,
     ) -> Result<Option<SocketAddr>, ControlError> {
-        let host = self.known().host.clone();
-        let known = self.known().listeners.as_ref().map(|(_, known)| known.clone());
+        let host = self.known.lock().host.clone();
+        let known = self.known.lock().listeners.as_ref().map(|(_, known)| known.clone());
         // An answer to this shows that the operator can look, so that a port
         // that gives none later is silent itself.
         let status = server.process_status().await?;
@@ -214,7 +223,7 @@ impl Prober {
         ask_again: bool,
     ) -> Result<Vec<Endpoint>, ControlError> {
         if !ask_again
-            && let Some((when, known)) = &self.known().listeners
+            && let Some((when, known)) = &self.known.lock().listeners
             && when.elapsed() < LISTENERS_EVERY
         {
             return Ok(known.clone());
@@ -228,7 +237,7 @@ impl Prober {
             Err(ControlError::Unsupported { .. }) => Vec::new(),
             Err(error) => return Err(error),
         };
-        self.known().listeners = Some((Instant::now(), Vec::clone(&found)));
+        self.known.lock().listeners = Some((Instant::now(), Vec::clone(&found)));
         Ok(found)
     }
 }

@@ -10,7 +10,7 @@ use super::report::{Change, change, describe};
 use super::{BLIND, Supervisor};
 use crate::domain::observed::{PAUSED, ProcessState};
 use crate::domain::status::{ConditionType, News, Reason, Status};
-use crate::domain::supervision::{Cause, Effect, Ending, Event, State, Supervision};
+use crate::domain::supervision::{Cause, Effect, EndedWhile, Ending, Event, State, Supervision};
 use crate::engine::error::RuntimeError;
 use crate::engine::ports::{EngineEvent, StateKey};
 use crate::engine::reconcile::start::{START_LINES, last_start, log_of_start};
@@ -82,7 +82,7 @@ impl Supervisor {
                 && let Some(ending) = ended
             {
                 let log = self.last_words(now).await;
-                machine.cause = Some(Cause::of(&Ending { log, ..ending }, true));
+                machine.cause = Some(Cause::of(&Ending { log, ..ending }, EndedWhile::Up));
             }
             if effect != Effect::Stop && failed.is_none() {
                 let reason = machine.cause.as_ref().map_or("Stopped", |c| c.reason.as_str());

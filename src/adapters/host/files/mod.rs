@@ -29,7 +29,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, renameat, unlinkat};
 use zeroize::Zeroizing;
 
-pub use walk::{Place, trusted_directory};
+pub use walk::{ResolvedFile, trusted_directory};
 
 /// Who owns a file that is written, and its permission bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,10 +66,10 @@ pub fn read(path: &Path, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
 /// # Errors
 /// As [`read`].
 pub fn open(path: &Path) -> io::Result<File> {
-    let place = Place::find(path)?;
-    let file = place.open(OFlags::RDONLY)?;
-    // Somebody may have given a file of root's a second name in a directory of his own.
-    if !place.is_trusted() && file.metadata()?.nlink() > 1 {
+    let resolved = ResolvedFile::find(path)?;
+    let file = resolved.open(OFlags::RDONLY)?;
+    // Another account may have created a second name of a file of root in its own directory.
+    if !resolved.is_trusted() && file.metadata()?.nlink() > 1 {
         return Err(denied("it has several names, one of them in a directory of others"));
     }
     Ok(file)
@@ -81,18 +81,18 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// As the system says, and [`ErrorKind::PermissionDenied`] where others may write to the
 /// directory or one above it.
 pub fn replace(path: &Path, content: &[u8], rights: Rights) -> io::Result<()> {
-    let place = Place::find_to_write(path)?;
-    if !place.is_trusted() {
+    let resolved = ResolvedFile::find_to_write(path)?;
+    if !resolved.is_trusted() {
         return Err(denied(&format!(
             "{} belongs to others, or others may write to it; `chown` and `chmod go-w` close it",
             path.parent().unwrap_or(Path::new("/")).display()
         )));
     }
-    remove_drafts(place.directory());
-    let draft = Draft::write(place.directory(), content, rights)?;
-    renameat(place.directory(), &draft.name, place.directory(), place.name())?;
+    remove_drafts(resolved.directory());
+    let draft = Draft::write(resolved.directory(), content, rights)?;
+    renameat(resolved.directory(), &draft.name, resolved.directory(), resolved.name())?;
     // Without it a power failure may bring the old file back.
-    File::from(place.directory().as_fd().try_clone_to_owned()?).sync_all()
+    File::from(resolved.directory().as_fd().try_clone_to_owned()?).sync_all()
 }
 
 /// Writes into the file that is there, which keeps its inode. It must be a regular file
@@ -113,7 +113,7 @@ pub fn write_in_place(path: &Path, content: &[u8]) -> io::Result<()> {
 /// # Errors
 /// As [`write_in_place`].
 pub fn open_in_place(path: &Path) -> io::Result<File> {
-    let file = Place::find_to_write(path)?.open(OFlags::WRONLY)?;
+    let file = ResolvedFile::find_to_write(path)?.open(OFlags::WRONLY)?;
     if file.metadata()?.nlink() > 1 {
         return Err(denied("it has several names: another file may be behind it"));
     }
@@ -123,8 +123,8 @@ pub fn open_in_place(path: &Path) -> io::Result<File> {
 /// How the name of a draft begins; sixteen digits follow.
 const DRAFT: &str = ".ejabberd-operator-";
 
-/// Removes what an operator that was killed has left: it may hold a password. Nobody
-/// else writes to this directory.
+/// Removes the drafts that a killed operator left: a draft may hold a password. No other account
+/// writes to this directory.
 fn remove_drafts(directory: &OwnedFd) {
     let Ok(entries) = Dir::read_from(directory) else { return };
     for entry in entries.flatten() {

@@ -101,39 +101,39 @@ fn a_file_is_replaced_whole_without_special_bits() {
 #[test]
 fn links_of_ours_are_followed() {
     let directory = tempfile::tempdir().unwrap();
-    let place = |name: &str| directory.path().join(name);
+    let path = |name: &str| directory.path().join(name);
     // As Kubernetes mounts a secret, and as certbot keeps certificates.
-    fs::create_dir(place("..2026")).unwrap();
-    fs::write(place("..2026/tls.key"), "key").unwrap();
-    symlink("..2026", place("..data")).unwrap();
-    symlink("..data/tls.key", place("tls.key")).unwrap();
-    assert_eq!(*read(&place("tls.key"), 100).unwrap(), b"key");
-    symlink(place("tls.key"), place("absolute")).unwrap();
-    assert_eq!(*read(&place("absolute"), 100).unwrap(), b"key");
-    symlink("loop", place("loop")).unwrap();
-    assert!(read(&place("loop"), 100).is_err());
+    fs::create_dir(path("..2026")).unwrap();
+    fs::write(path("..2026/tls.key"), "key").unwrap();
+    symlink("..2026", path("..data")).unwrap();
+    symlink("..data/tls.key", path("tls.key")).unwrap();
+    assert_eq!(*read(&path("tls.key"), 100).unwrap(), b"key");
+    symlink(path("tls.key"), path("absolute")).unwrap();
+    assert_eq!(*read(&path("absolute"), 100).unwrap(), b"key");
+    symlink("loop", path("loop")).unwrap();
+    assert!(read(&path("loop"), 100).is_err());
     // And none is written through, or replaced.
-    assert_eq!(kind(replace(&place("tls.key"), b"new", OURS)), Some(ErrorKind::InvalidInput));
-    assert_eq!(kind(write_in_place(&place("tls.key"), b"n")), Some(ErrorKind::InvalidInput));
-    assert_eq!(fs::read(place("..2026/tls.key")).unwrap(), b"key");
-    assert!(place("tls.key").is_symlink());
+    assert_eq!(kind(replace(&path("tls.key"), b"new", OURS)), Some(ErrorKind::InvalidInput));
+    assert_eq!(kind(write_in_place(&path("tls.key"), b"n")), Some(ErrorKind::InvalidInput));
+    assert_eq!(fs::read(path("..2026/tls.key")).unwrap(), b"key");
+    assert!(path("tls.key").is_symlink());
 }
 
 #[test]
 fn what_could_block_is_not_opened() {
     let directory = tempfile::tempdir().unwrap();
-    let place = |name: &str| directory.path().join(name);
-    let made = Command::new("mkfifo").arg(place("fifo")).status().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let made = Command::new("mkfifo").arg(path("fifo")).status().unwrap();
     // The same numbers as `/dev/null`, which is left alone.
-    let device = Command::new("mknod").arg(place("null")).args(["c", "1", "3"]).status().unwrap();
+    let device = Command::new("mknod").arg(path("null")).args(["c", "1", "3"]).status().unwrap();
     assert!(made.success() && device.success());
-    let _socket = std::os::unix::net::UnixListener::bind(place("socket")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
     for name in ["fifo", "null", "socket", "."] {
-        assert_eq!(kind(read(&place(name), 100)), Some(ErrorKind::InvalidInput), "{name}");
-        assert_eq!(kind(write_in_place(&place(name), b"x")), Some(ErrorKind::InvalidInput));
+        assert_eq!(kind(read(&path(name), 100)), Some(ErrorKind::InvalidInput), "{name}");
+        assert_eq!(kind(write_in_place(&path(name), b"x")), Some(ErrorKind::InvalidInput));
     }
-    assert_eq!(kind(read(&place("nowhere"), 100)), Some(ErrorKind::NotFound));
-    fs::write(place("large"), "1234").unwrap();
-    assert_eq!(kind(read(&place("large"), 3)), Some(ErrorKind::FileTooLarge));
+    assert_eq!(kind(read(&path("nowhere"), 100)), Some(ErrorKind::NotFound));
+    fs::write(path("large"), "1234").unwrap();
+    assert_eq!(kind(read(&path("large"), 3)), Some(ErrorKind::FileTooLarge));
     assert_eq!(*read(Path::new("/proc/self/comm"), 100).unwrap().last().unwrap(), b'\n');
 }

@@ -16,7 +16,7 @@ use super::denied;
 const MAX_LINKS: usize = 40;
 
 /// The directory that a path ends in, open, and the last name.
-pub struct Place {
+pub struct ResolvedFile {
     directory: OwnedFd,
     name: OsString,
     trusted: bool,
@@ -27,7 +27,7 @@ fn is_ours(stat: &Stat) -> bool {
     stat.st_uid == 0 || stat.st_uid == rustix::process::geteuid().as_raw()
 }
 
-/// Whether nobody else can change what is in a directory.
+/// Whether no other account can change the content of a directory.
 fn is_closed(stat: &Stat) -> bool {
     is_ours(stat) && stat.st_mode & 0o022 == 0
 }
@@ -37,16 +37,17 @@ fn is_sticky(stat: &Stat) -> bool {
     is_ours(stat) && stat.st_mode & 0o1000 != 0
 }
 
-/// Whether nobody else can change what is in the directory at `path`, or put another in
-/// its place.
+/// Whether no other account can change the content of the directory at `path`, or replace the
+/// directory.
 ///
 /// # Errors
-/// As the system says.
+///
+/// As the system reports.
 pub fn trusted_directory(path: &Path) -> io::Result<bool> {
-    Place::find(&path.join(".x")).map(|place| place.trusted)
+    ResolvedFile::find(&path.join(".x")).map(|resolved| resolved.trusted)
 }
 
-impl Place {
+impl ResolvedFile {
     /// Walks to the directory of `path`, and follows the links that may be followed,
     /// one at its end as well.
     ///
@@ -202,7 +203,7 @@ impl Walk {
         let directory = openat(self.here(), name, flags, Mode::empty())?;
         let stat = fstat(&directory)?;
         let above = self.last()?;
-        // In a sticky directory nobody can exchange what is ours.
+        // In a sticky directory no other account can replace a file of ours.
         let sure =
             above.sure && (is_closed(&above.stat) || (is_sticky(&above.stat) && is_ours(&stat)));
         self.0.push(Step { directory, stat, sure });
@@ -215,10 +216,10 @@ impl Walk {
         is_ours(link) && here.sure && (is_closed(&here.stat) || is_sticky(&here.stat))
     }
 
-    fn end(mut self, name: OsString) -> io::Result<Place> {
+    fn end(mut self, name: OsString) -> io::Result<ResolvedFile> {
         let here = self.0.pop();
         let here = here.ok_or_else(|| io::Error::other("a walk without a beginning"))?;
         let trusted = here.sure && is_closed(&here.stat);
-        Ok(Place { directory: here.directory, name, trusted })
+        Ok(ResolvedFile { directory: here.directory, name, trusted })
     }
 }

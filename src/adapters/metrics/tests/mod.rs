@@ -12,6 +12,7 @@ use crate::domain::diff::StepInfo;
 use crate::domain::model::{Digest, ObjectKey, Revision, ServerVersion};
 use crate::domain::observed::{ObservedState, Reading, Usage};
 use crate::domain::plan::{Plan, Summary};
+use crate::domain::rollout::{Method, RolloutResult};
 use crate::domain::status::Counts;
 use crate::ejabberd::{Call, Control, ControlError, Shape, Value};
 use crate::engine::{Deferral, EngineEvent, EventSink, ServerStats, StepResult};
@@ -220,7 +221,8 @@ fn rounds_and_steps_are_counted_and_name_nobody() {
 fn the_rest_appears_when_it_is_known() {
     let metrics = Metrics::new().unwrap();
     metrics.restarted("Config");
-    metrics.take(EngineEvent::RolloutEnded { method: "restart", result: "good" });
+    metrics
+        .take(EngineEvent::RolloutEnded { method: Method::Restart, result: RolloutResult::Good });
     let finding = |check, verdict| Finding {
         check,
         topic: Topic { title: "", why: "" },

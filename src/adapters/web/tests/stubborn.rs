@@ -1,4 +1,4 @@
-//! Clients that take places and give nothing back.
+//! Clients that take slots and give nothing back.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::site::{LONG, Server, server_within};
+use super::pages::{LONG, Server, server_within};
 use crate::adapters::web::serve::Limits;
 use crate::adapters::web::{Access, MAX_STREAMS, Token};
 
@@ -31,7 +31,7 @@ fn short() -> Limits {
     }
 }
 
-/// The same, but only the number of places helps.
+/// The same, but only the number of slots helps.
 fn long() -> Limits {
     let (head, write) = (Duration::from_secs(600), Duration::from_secs(600));
     let (life, following) = (head, head);
@@ -54,16 +54,16 @@ async fn ask(address: SocketAddr, path: &str) -> (String, Duration) {
     let began = Instant::now();
     let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let mut stream = client(address, head.as_bytes()).await;
-    let mut answer = vec![0; 4096];
-    let count = timeout(LONG, stream.read(&mut answer)).await.expect("no answer").unwrap_or(0);
-    (String::from_utf8_lossy(&answer[..count]).into_owned(), began.elapsed())
+    let mut response = vec![0; 4096];
+    let count = timeout(LONG, stream.read(&mut response)).await.expect("no answer").unwrap_or(0);
+    (String::from_utf8_lossy(&response[..count]).into_owned(), began.elapsed())
 }
 
 async fn probes_are_answered(address: SocketAddr, while_what: &str) {
     for path in ["/livez", "/metrics", "/readyz"] {
-        let (answer, took) = ask(address, path).await;
+        let (response, took) = ask(address, path).await;
         let expected = if path == "/readyz" { "HTTP/1.1 503" } else { "HTTP/1.1 200" };
-        assert!(answer.starts_with(expected), "{path} while {while_what}: {answer:?}");
+        assert!(response.starts_with(expected), "{path} while {while_what}: {response:?}");
         assert!(took < Duration::from_secs(3), "{path} while {while_what}: {took:?}");
     }
 }
@@ -102,8 +102,8 @@ async fn probes_are_answered_while_clients_hold_every_place() {
             held.push(client(server.address, bytes).await);
         }
         probes_are_answered(server.address, what).await;
-        // The places that are left are for them alone.
-        let (answer, _) = ask(server.address, "/status").await;
+        // The slots that are left are for them alone.
+        let (response, _) = ask(server.address, "/status").await;
         let full = !matches!(
             what,
             "garbage is sent"
@@ -111,7 +111,7 @@ async fn probes_are_answered_while_clients_hold_every_place() {
                 | "a posted body never ends"
                 | "an upgrade is awaited"
         );
-        assert!(!full || answer.contains("retry-after: 5"), "{what}: {answer:?}");
+        assert!(!full || response.contains("retry-after: 5"), "{what}: {response:?}");
         drop(held);
     }
 }
@@ -136,8 +136,8 @@ async fn a_client_that_gives_nothing_back_is_hung_up_on() {
         }
         // Longer than either deadline: nobody has read a byte until here.
         sleep(Duration::from_millis(1200)).await;
-        let (answer, _) = ask(server.address, "/status").await;
-        assert!(answer.starts_with("HTTP/1.1 200"), "{what}: places are free again: {answer:?}");
+        let (response, _) = ask(server.address, "/status").await;
+        assert!(response.starts_with("HTTP/1.1 200"), "{what}: slots are free again: {response:?}");
         all_are_hung_up_on(held, Duration::from_secs(2), what).await;
     }
 }
@@ -147,10 +147,10 @@ async fn a_head_that_comes_byte_by_byte_does_not_last() {
     let server = server(short()).await;
     let mut slow = client(server.address, b"GET /livez HTTP/1.1\r\n").await;
     let began = Instant::now();
-    let mut answer = [0; 512];
+    let mut response = [0; 512];
     while began.elapsed() < LONG {
         let _ = slow.write_all(b"X-A: b\r\n").await;
-        if timeout(Duration::from_millis(50), slow.read(&mut answer)).await.is_ok() {
+        if timeout(Duration::from_millis(50), slow.read(&mut response)).await.is_ok() {
             break;
         }
     }
@@ -186,15 +186,15 @@ async fn pages_that_follow_and_read_nothing_are_few_and_end() {
     // More data than the kernel's buffers hold for a client.
     let text: Arc<str> = format!("\"{}\"", "x".repeat(1 << 20)).into();
     for _ in 0..12 {
-        server.board.plan.send_replace(Arc::clone(&text));
+        server.page_data.plan.send_replace(Arc::clone(&text));
         sleep(Duration::from_millis(200)).await;
     }
     probes_are_answered(server.address, "pages follow").await;
-    // Their places are free for others.
+    // Their slots are free for others.
     let mut followed = 0;
     for _ in 0..MAX_STREAMS {
-        let (answer, _) = ask(server.address, "/api/live").await;
-        followed += usize::from(answer.starts_with("HTTP/1.1 200"));
+        let (response, _) = ask(server.address, "/api/live").await;
+        followed += usize::from(response.starts_with("HTTP/1.1 200"));
     }
     assert!(followed >= MAX_STREAMS / 2, "{followed}");
     all_are_hung_up_on(held, Duration::from_secs(4), "pages follow").await;
@@ -230,10 +230,10 @@ async fn one_address_cannot_take_what_another_needs() {
     socket.bind("127.0.0.9:0".parse().unwrap()).unwrap();
     let mut other = socket.connect(server.address).await.unwrap();
     other.write_all(GET.as_bytes()).await.unwrap();
-    let mut answer = [0; 256];
-    let count = timeout(LONG, other.read(&mut answer)).await.unwrap().unwrap();
-    let answer = String::from_utf8_lossy(&answer[..count]);
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let mut response = [0; 256];
+    let count = timeout(LONG, other.read(&mut response)).await.unwrap().unwrap();
+    let response = String::from_utf8_lossy(&response[..count]);
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     drop(held);
 }
 
@@ -246,9 +246,9 @@ async fn a_reserved_place_is_no_way_past_the_token() {
         held.push(client(server.address, b"").await);
     }
     for (path, expected) in [("/livez", "200"), ("/metrics", "401"), ("/status", "401")] {
-        let (answer, _) = ask(server.address, path).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{path}: {answer}");
-        assert!(answer.contains("nosniff"), "{answer}");
+        let (response, _) = ask(server.address, path).await;
+        assert!(response.starts_with(&format!("HTTP/1.1 {expected}")), "{path}: {response}");
+        assert!(response.contains("nosniff"), "{response}");
     }
     drop(held);
 }
@@ -265,9 +265,9 @@ async fn old_and_half_closed_clients_are_answered() {
         let mut stream = client(server.address, head.as_bytes()).await;
         // As `printf … | nc -N` does.
         stream.shutdown().await.unwrap();
-        let mut answer = Vec::new();
-        timeout(LONG, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
-        let answer = String::from_utf8_lossy(&answer);
-        assert!(answer.contains("200 OK") && answer.ends_with("ok\n"), "{head:?}: {answer}");
+        let mut response = Vec::new();
+        timeout(LONG, stream.read_to_end(&mut response)).await.unwrap().unwrap();
+        let response = String::from_utf8_lossy(&response);
+        assert!(response.contains("200 OK") && response.ends_with("ok\n"), "{head:?}: {response}");
     }
 }

@@ -1,7 +1,7 @@
 //! Items about the content of the configuration.
 
 use super::{Evidence, Judgement, Verdict, access, fails, known, passes, unknown};
-use crate::domain::configuration::{Configuration, Place, Value};
+use crate::domain::configuration::{Configuration, ListenAddress, Value};
 
 /// The handler for the control script (`CTL_OVER_HTTP` of the image on ghcr.io), which allows
 /// every command without a password. Only the permissions of a Unix socket restrict the callers.
@@ -103,7 +103,7 @@ pub(super) fn handlers(config: &Configuration) -> Judgement {
         for (path, module) in handlers {
             let entry = format!("{path}: {module} in {listener}");
             let first = path.split('/').find(|part| !part.is_empty()).unwrap_or("");
-            if module == CONTROL && matches!(listener.place, Place::Unix(_)) {
+            if module == CONTROL && matches!(listener.address, ListenAddress::Unix(_)) {
                 good.push(entry);
             } else if HANDLERS.contains(&module) || PATHS.contains(&first) {
                 wrong.push(entry);

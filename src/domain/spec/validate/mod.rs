@@ -29,7 +29,7 @@ use super::problem::{Problem, Severity};
 use super::report::Report;
 use super::source::SourceFile;
 use super::tree::{Node, Span, Value};
-use super::{document, mask, suggest, tree, unsupported};
+use super::{document, mask, suggest, tree};
 use crate::domain::model::{NameError, Revision, RoomJid, Vhost};
 
 /// More than this, all files together, is not read.
@@ -40,20 +40,19 @@ pub const MAX_FILE_BYTES: usize = 16 * 1024 * 1024;
 pub struct Validated {
     /// What it asks for.
     pub desired: DesiredState,
-    /// What somebody should look at.
+    /// What needs attention.
     pub warnings: Vec<Problem>,
 }
 
 /// What every part of the validation needs.
 struct Scope<'r, 'a> {
     report: &'r mut Report<'a>,
-    /// The default vhost; a stand-in if the file has no valid one.
+    /// The default vhost; a placeholder if the file has no valid vhost.
     home: Vhost,
-    /// All our vhosts; `None` if they are not all known, so that nothing can be
-    /// said of a name on another host.
+    /// All our vhosts; `None` if not all are known. Then names on other hosts cannot be checked.
     hosts: Option<BTreeSet<Vhost>>,
-    /// Some users were left out because of mistakes, so that nothing can be said
-    /// of a name that is not among the others.
+    /// Whether users were left out because of mistakes. Then names that are not among the others
+    /// cannot be checked.
     some_users: bool,
     /// The same of groups.
     some_groups: bool,
@@ -80,7 +79,7 @@ impl Scope<'_, '_> {
 /// Reads and checks the files of one desired state, merged in their order.
 ///
 /// On failure both errors and warnings are returned, in the order of their
-/// places; at least one is an error.
+/// positions; at least one is an error.
 pub fn validate(files: &[SourceFile]) -> Result<Validated, Vec<Problem>> {
     let total: usize = files.iter().map(|file| file.text.len()).sum();
     if total > MAX_FILE_BYTES {
@@ -103,8 +102,8 @@ pub fn validate(files: &[SourceFile]) -> Result<Validated, Vec<Problem>> {
     }
 }
 
-/// The files as one tree; `None` if one of them is no YAML: what the others lack
-/// could stand in it.
+/// The files as one tree; `None` if one of the files is not YAML, because that file could hold what
+/// the others lack.
 fn read(files: &[SourceFile], report: &mut Report<'_>) -> Option<Node> {
     let mut nodes = 0;
     let trees: Vec<_> = files
@@ -142,6 +141,36 @@ fn revision(files: &[SourceFile]) -> Revision {
     Revision::new(hex::encode(hash.finalize()))
 }
 
+/// A field that the format knows and the program does not support yet.
+struct Unsupported {
+    path: &'static [&'static str],
+    /// What the program supports instead.
+    instead: &'static str,
+    help: &'static str,
+}
+
+/// The version that supports a field deletes the entry of the field here, and changes nothing else.
+const UNSUPPORTED: &[Unsupported] = &[Unsupported {
+    path: &["spec", "server", "external"],
+    instead: "only `docker` and `process` can be run so far",
+    help: "use `docker` or `process`",
+}];
+
+/// Warns of each use of an unsupported field, once for each field. The field is valid and has no
+/// effect.
+fn warn_of_unsupported_fields(root: &Node, report: &mut Report<'_>) {
+    for Unsupported { path, instead, help } in UNSUPPORTED {
+        let Some((key, parent)) = path.split_last() else { continue };
+        if let Some(entry) = root.at(parent).and_then(|parent| parent.entry(key))
+            && entry.value.value != Value::Null
+        {
+            let path = path.join(".");
+            let message = format!("declared but not yet supported: `{path}`: {instead}");
+            report.counted_warning(entry.key_span, &message, Some(help));
+        }
+    }
+}
+
 fn check(root: &Node, files: &[SourceFile], report: &mut Report<'_>) -> Option<DesiredState> {
     // What has many elements, or can be wrong as a whole, is decoded by itself,
     // so that a mistake in it leaves the rest standing.
@@ -160,7 +189,7 @@ fn check(root: &Node, files: &[SourceFile], report: &mut Report<'_>) -> Option<D
     if spec_decoded {
         header(root, &document, report);
     }
-    unsupported::warn(root, report);
+    warn_of_unsupported_fields(root, report);
 
     let spec = document.spec;
     let mut scope = hosts(root, spec.as_ref(), report);
@@ -179,8 +208,8 @@ fn check(root: &Node, files: &[SourceFile], report: &mut Report<'_>) -> Option<D
     });
     let config = config.map(|node| config::check(node, users.as_ref(), &mut scope));
     sinks::check(files, &mut scope);
-    let places = places(&scope, groups.as_ref(), rooms.as_ref());
-    let policy = policy::check(policy, &places, &mut scope);
+    let known_hosts = known_hosts(&scope, groups.as_ref(), rooms.as_ref());
+    let policy = policy::check(policy, &known_hosts, &mut scope);
 
     let mut further = scope.hosts.unwrap_or_default();
     further.remove(&scope.home);
@@ -204,11 +233,11 @@ fn check(root: &Node, files: &[SourceFile], report: &mut Report<'_>) -> Option<D
 }
 
 /// The hosts of the names that the file is about.
-fn places(
+fn known_hosts(
     scope: &Scope<'_, '_>,
     groups: Option<&rooms::Groups>,
     rooms: Option<&BTreeMap<RoomJid, Room>>,
-) -> patterns::Places {
+) -> patterns::KnownHosts {
     let rooms = || rooms.into_iter().flatten();
     let services = rooms().map(|(name, _)| &name.service);
     let listed = rooms().filter_map(|(_, room)| room.affiliations.as_ref());
@@ -218,14 +247,14 @@ fn places(
     });
     let members = groups.into_iter().flatten().filter_map(|(_, group)| group.members.as_ref());
     let members = members.flatten().map(|member| &member.host);
-    patterns::Places {
+    patterns::KnownHosts {
         hosts: scope.hosts.clone(),
         others: services.chain(listed).chain(members).cloned().collect(),
         anywhere: rooms().any(|(_, room)| room.exclusive),
     }
 }
 
-/// Checks what the file says of itself, and that the required parts are there.
+/// Checks the header of the file, and that the required parts exist.
 fn header(root: &Node, document: &document::Document, report: &mut Report<'_>) {
     let mut expect = |key: &str, value: Option<&str>, known: &str| match (value, root.get(key)) {
         (Some(value), Some(node)) if value != known => {
@@ -335,7 +364,7 @@ fn empty_kinds(root: &Node, scope: &mut Scope<'_, '_>) {
     }
 }
 
-/// Elements of a list that was decoded: their places, if they can be told.
+/// The positions of the elements of a decoded list, if they are known.
 fn spans(node: Option<&Node>, count: usize) -> impl Iterator<Item = Option<Span>> {
     // Elements that could not be decoded are gone; then the list as a whole has to do.
     let items = node.map(Node::items).unwrap_or_default();

@@ -30,7 +30,7 @@ pub(super) struct Wrong {
 
 /// The hosts of the names that patterns are held against.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(super) struct KnownHosts {
     /// Our vhosts; `None` if they are not all known.
     pub(super) hosts: Option<BTreeSet<Vhost>>,
     /// Services of rooms, and hosts of accounts elsewhere.
@@ -41,7 +41,7 @@ pub(super) struct Places {
 
 /// A pattern as the names are that it is held against: `Guest-*` means
 /// `guest-1`, because that is what ejabberd makes of `Guest-1`.
-pub(super) fn normalised(pattern: &str, places: &Places) -> Result<String, Wrong> {
+pub(super) fn normalised(pattern: &str, known_hosts: &KnownHosts) -> Result<String, Wrong> {
     let none = |why: &str, help: Option<String>| {
         Err(Wrong { message: format!("{} matches no name: {why}", mask::quoted(pattern)), help })
     };
@@ -85,7 +85,7 @@ pub(super) fn normalised(pattern: &str, places: &Places) -> Result<String, Wrong
         Ok(host) => host.trim_end_matches('.').to_owned(),
         Err(why) => return none(&why, Some(SPECIAL.to_owned())),
     };
-    match places.refuse(&host) {
+    match known_hosts.refuse(&host) {
         None => Ok(format!("{local}@{host}")),
         help => none(&format!("no name is on the host {}", mask::quoted(&host)), help),
     }
@@ -222,7 +222,7 @@ fn directions(whole: &str, place: &str) -> Result<(), String> {
     Ok(())
 }
 
-impl Places {
+impl KnownHosts {
     /// `None` if a name may be on a host that matches; else what to do.
     fn refuse(&self, pattern: &str) -> Option<String> {
         let hosts = self.hosts.as_ref()?;
@@ -262,14 +262,14 @@ mod tests {
     use super::*;
     use crate::domain::model::Localpart;
 
-    fn places() -> Places {
+    fn known_hosts() -> KnownHosts {
         let hosts = ["a.example", "b.example"].map(|host| Vhost::new(host).unwrap());
         let others = ["rooms.elsewhere"].map(|host| Vhost::new(host).unwrap());
-        Places { hosts: Some(hosts.into()), others: others.into(), anywhere: false }
+        KnownHosts { hosts: Some(hosts.into()), others: others.into(), anywhere: false }
     }
 
     fn means(pattern: &str) -> Result<String, String> {
-        normalised(pattern, &places()).map_err(|wrong| {
+        normalised(pattern, &known_hosts()).map_err(|wrong| {
             assert!(wrong.help.is_some(), "{pattern:?}: {}", wrong.message);
             wrong.message
         })
@@ -348,9 +348,9 @@ mod tests {
         ] {
             assert_eq!(means(pattern).as_deref(), Ok(expected), "{pattern:?}");
         }
-        let anywhere = Places { anywhere: true, ..places() };
+        let anywhere = KnownHosts { anywhere: true, ..known_hosts() };
         assert!(normalised("*@c.example", &anywhere).is_ok());
-        assert!(normalised("*@c.example", &Places::default()).is_ok(), "hosts are not known");
+        assert!(normalised("*@c.example", &KnownHosts::default()).is_ok(), "hosts are not known");
     }
 
     proptest::proptest! {

@@ -2,7 +2,7 @@
 
 use wildmatch::WildMatch;
 
-use super::patterns::Places;
+use super::patterns::KnownHosts;
 use super::{Scope, patterns, spans};
 use crate::domain::model::Digest;
 use crate::domain::spec::decode::decode;
@@ -12,7 +12,7 @@ use crate::domain::spec::tree::Node;
 
 pub(super) fn check(
     node: Option<&Node>,
-    places: &Places,
+    known_hosts: &KnownHosts,
     scope: &mut Scope<'_, '_>,
 ) -> Option<Policy> {
     let written = match node {
@@ -40,7 +40,7 @@ pub(super) fn check(
     let mut kept = Vec::with_capacity(ignore.len());
     for (pattern, span) in ignore.iter().zip(spans(ignore_node, ignore.len())) {
         let Some(span) = span else { continue };
-        match patterns::normalised(pattern, places) {
+        match patterns::normalised(pattern, known_hosts) {
             Err(wrong) => scope.report.error(span, wrong.message).help = wrong.help,
             Ok(pattern) => {
                 if patterns::matches_everything(&pattern) {

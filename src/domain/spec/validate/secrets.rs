@@ -14,7 +14,7 @@ use crate::domain::spec::tree::{Node, Span};
 /// 23.01, 24.12 and 26.07).
 const MAX_PASSWORD_BYTES: usize = 1023;
 
-/// Checks a password that stands in the file. Nothing of it gets into a message.
+/// Checks a password in the file itself. No message contains a part of the password.
 pub(super) fn inline(
     secret: Secret,
     span: Span,
@@ -54,11 +54,18 @@ pub(super) fn inline(
     Some(SecretSource::Inline(secret))
 }
 
+/// Whether a secret may have `generate: true` as its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Generation {
+    Allowed,
+    Forbidden,
+}
+
 /// Checks a `passwordFrom` or `tokenFrom`.
 pub(super) fn source(
     from: SecretFrom,
     node: &Node,
-    may_generate: bool,
+    generation: Generation,
     scope: &mut Scope<'_, '_>,
 ) -> Option<SecretSource> {
     let SecretFrom { file, env, command, generate } = from;
@@ -101,7 +108,7 @@ pub(super) fn source(
         return Some(SecretSource::Command(command));
     }
     match generate {
-        Some(true) if may_generate => Some(SecretSource::Generate),
+        Some(true) if generation == Generation::Allowed => Some(SecretSource::Generate),
         Some(true) => {
             scope.report.error(at("generate"), "only the password of an account can be generated");
             None

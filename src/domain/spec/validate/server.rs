@@ -1,5 +1,6 @@
 //! `spec.server`.
 
+use super::secrets::Generation;
 use super::{Scope, secrets};
 use crate::domain::spec::decode::decode;
 use crate::domain::spec::desired::{
@@ -236,7 +237,7 @@ fn check_external(
             .help = Some("use `tokenFrom`".into());
     }
     let token = match token_from.zip(node.get("tokenFrom")) {
-        Some((from, node)) => Some(secrets::source(from, node, false, scope)?),
+        Some((from, node)) => Some(secrets::source(from, node, Generation::Forbidden, scope)?),
         None => None,
     };
     Some(External { url, token })

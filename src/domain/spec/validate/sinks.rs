@@ -45,11 +45,11 @@ pub(super) fn check(sources: &[SourceFile], scope: &mut Scope<'_, '_>) {
         } else if read.contains(path) {
             "the operator reads this file, and a password would replace it"
         } else if let Some(first) = first.insert(path, *span) {
-            let place = scope.report.place(first);
+            let position = scope.report.position(first);
             let message = format!(
                 "another password is written to this file as well: {}:{}",
-                place.file.display(),
-                place.line
+                position.file.display(),
+                position.line
             );
             scope.report.error(*span, message).help = Some(help());
             continue;

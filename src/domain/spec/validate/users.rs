@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::objects::{collect, field, fits};
+use super::secrets::Generation;
 use super::{Scope, secrets, vcard};
 use crate::domain::model::Jid;
 use crate::domain::spec::desired::{DeletionPolicy, OWN_NAMES, PasswordPolicy, User, UserState};
@@ -52,7 +53,52 @@ fn name(user: &document::User, node: &Node, scope: &mut Scope<'_, '_>) -> Option
     Some(jid)
 }
 
-#[allow(clippy::unnecessary_wraps, reason = "the others can fail")]
+/// Reports an account with both `password` and `passwordFrom`.
+fn check_one_password(node: &Node, scope: &mut Scope<'_, '_>) {
+    if let (Some(_), Some(from)) =
+        (node.get("password"), node.entry("passwordFrom").filter(|e| node.get(&e.key).is_some()))
+    {
+        scope
+            .report
+            .error(from.key_span, "`password` and `passwordFrom` exclude each other")
+            .help = Some("take the password out of the file, and keep `passwordFrom`".into());
+    }
+}
+
+/// Warns of the password fields of an account with `state: absent`.
+fn warn_of_useless_passwords(node: &Node, scope: &mut Scope<'_, '_>) {
+    for key in ["password", "passwordFrom", "passwordTo"] {
+        if let Some(entry) = node.entry(key) {
+            let message = format!("`{key}` has no effect on an account that shall be absent");
+            scope.report.counted_warning(entry.key_span, &message, None);
+        }
+    }
+}
+
+/// Checks `state` and `reason`.
+fn desired_state(
+    state: document::UserState,
+    reason: Option<String>,
+    node: &Node,
+    scope: &mut Scope<'_, '_>,
+) -> Option<UserState> {
+    let state = match state {
+        document::UserState::Banned => {
+            let fits = reason
+                .as_ref()
+                .is_none_or(|reason| fits(reason, "reason", field(node, "reason"), scope));
+            return fits.then_some(UserState::Banned { reason });
+        }
+        document::UserState::Present => UserState::Present,
+        document::UserState::Absent => UserState::Absent,
+    };
+    if reason.is_some() {
+        let span = node.entry("reason").map_or(node.span, |entry| entry.key_span);
+        scope.report.error(span, "a `reason` is only given for `state: banned`");
+    }
+    Some(state)
+}
+
 fn build(user: document::User, _: &Jid, node: &Node, scope: &mut Scope<'_, '_>) -> Option<User> {
     let document::User {
         name: _,
@@ -68,52 +114,20 @@ fn build(user: document::User, _: &Jid, node: &Node, scope: &mut Scope<'_, '_>) 
         paused,
     } = user;
 
-    if let (Some(_), Some(from)) =
-        (node.get("password"), node.entry("passwordFrom").filter(|e| node.get(&e.key).is_some()))
-    {
-        scope
-            .report
-            .error(from.key_span, "`password` and `passwordFrom` exclude each other")
-            .help = Some("take the password out of the file, and keep `passwordFrom`".into());
-    }
+    check_one_password(node, scope);
     let inline =
         password.and_then(|password| secrets::inline(password.0, field(node, "password"), scope));
     let from = password_from
         .zip(node.get("passwordFrom"))
-        .and_then(|(from, node)| secrets::source(from, node, true, scope));
+        .and_then(|(from, node)| secrets::source(from, node, Generation::Allowed, scope));
     let password_to = password_to
         .zip(node.get("passwordTo"))
         .and_then(|(to, node)| secrets::sink(to, node, scope));
 
     if state == document::UserState::Absent {
-        for key in ["password", "passwordFrom", "passwordTo"] {
-            if let Some(entry) = node.entry(key) {
-                let message = format!("`{key}` has no effect on an account that shall be absent");
-                scope.report.counted_warning(entry.key_span, &message, None);
-            }
-        }
+        warn_of_useless_passwords(node, scope);
     }
-    let state = match (state, reason) {
-        (document::UserState::Banned, reason)
-            if reason
-                .as_ref()
-                .is_some_and(|reason| !fits(reason, "reason", field(node, "reason"), scope)) =>
-        {
-            return None;
-        }
-        (document::UserState::Banned, reason) => UserState::Banned { reason },
-        (state, reason) => {
-            if reason.is_some() {
-                let span = node.entry("reason").map_or(node.span, |entry| entry.key_span);
-                scope.report.error(span, "a `reason` is only given for `state: banned`");
-            }
-            if state == document::UserState::Absent {
-                UserState::Absent
-            } else {
-                UserState::Present
-            }
-        }
-    };
+    let state = desired_state(state, reason, node, scope)?;
     let vcard = vcard::check(nickname, vcard, node, scope);
     Some(User {
         password: inline.or(from),

@@ -1,5 +1,5 @@
-//! How things are, in one sentence: what is wrong, since when, and what the
-//! operator does about it.
+//! The state of the server in one sentence: what is wrong, since when, and what the operator does
+//! about it.
 
 #[cfg(test)]
 mod tests;
@@ -7,7 +7,7 @@ mod tests;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{ConditionStatus, ConditionType, Progress, Reason, ServerPhase, Status};
+use super::{Condition, ConditionStatus, ConditionType, Progress, Reason, ServerPhase, Status};
 
 /// How it sounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -17,11 +17,11 @@ pub enum Tone {
     Good,
     /// Being put right.
     Busy,
-    /// Somebody should look at it some time.
+    /// Needs attention some time.
     Warning,
-    /// Somebody should look at it now.
+    /// Needs attention now.
     Bad,
-    /// Nobody knows.
+    /// Not known.
     Unknown,
 }
 
@@ -50,7 +50,7 @@ impl Headline {
         Self { tone, what, since: None, why: String::new(), doing, at: None, also: Vec::new() }
     }
 
-    /// With what a condition says.
+    /// Adds the reason and the time of a condition.
     fn of(self, status: &Status, kind: ConditionType) -> Self {
         let Some(condition) = status.get(kind) else { return self };
         let since = Some(condition.last_transition_time);
@@ -59,7 +59,7 @@ impl Headline {
 }
 
 impl Status {
-    /// What matters most: looks at everything, the worst first.
+    /// The headline: the worst finding first.
     #[must_use]
     pub fn headline(&self) -> Headline {
         headline(self)
@@ -102,7 +102,7 @@ fn reason(status: &Status, kind: ConditionType) -> Option<&Reason> {
     status.get(kind).map(|condition| &condition.reason)
 }
 
-/// What a command says that finds nobody to ask.
+/// The headline of a command that finds no running operator.
 fn operator(status: &Status) -> Option<Headline> {
     (reason(status, ConditionType::Ready) == Some(&Reason::OperatorNotRunning)).then(|| {
         let what = "No operator runs";
@@ -123,7 +123,22 @@ fn server(status: &Status) -> Option<Headline> {
     if !down && status.last_attempt.is_none() && healthy.reason == Reason::Starting {
         return None;
     }
-    let headline = match phase {
+    let mut headline = server_phase(phase, healthy).of(status, ConditionType::Healthy);
+    if let Some(supervision) = supervision.filter(|_| down) {
+        headline.since = headline.since.map(|since| since.min(supervision.since));
+        headline.at = supervision.next_start;
+        if let Some(cause) =
+            supervision.last_cause.clone().filter(|_| phase != Some(ServerPhase::Stopped))
+        {
+            headline.why = cause;
+        }
+    }
+    Some(headline)
+}
+
+/// What a server is doing that is down or cannot be observed.
+fn server_phase(phase: Option<ServerPhase>, healthy: &Condition) -> Headline {
+    match phase {
         Some(ServerPhase::Starting) => {
             Headline::new(Tone::Busy, "Server starting", "it is left alone as long as it works")
         }
@@ -171,18 +186,7 @@ fn server(status: &Status) -> Option<Headline> {
             Headline::new(Tone::Bad, "Server cannot be seen", "the operator looks again and again")
         }
         _ => Headline::new(Tone::Bad, "Server down", "the operator looks at it now"),
-    };
-    let mut headline = headline.of(status, ConditionType::Healthy);
-    if let Some(supervision) = supervision.filter(|_| down) {
-        headline.since = headline.since.map(|since| since.min(supervision.since));
-        headline.at = supervision.next_start;
-        if let Some(cause) =
-            supervision.last_cause.clone().filter(|_| phase != Some(ServerPhase::Stopped))
-        {
-            headline.why = cause;
-        }
     }
-    Some(headline)
 }
 
 fn file(status: &Status) -> Option<Headline> {
@@ -220,7 +224,7 @@ fn configuration(status: &Status) -> Option<Headline> {
             "The new configuration was taken back",
             "it is tried again when it changes, or by `ejabberd-operator retry`",
         ),
-        // A server that is down is the reason, and was told already.
+        // The server is down, which is the reason and another headline.
         _ if !status.server.up => return None,
         _ => Headline::new(Tone::Busy, "The configuration is not in force yet", ""),
     };
@@ -232,7 +236,7 @@ fn deletions(status: &Status) -> Option<Headline> {
     let what = blocked.counted();
     let headline = Headline::new(Tone::Warning, what, "waits for your approval, below");
     let headline = headline.of(status, ConditionType::Stalled);
-    // How to approve them is said where they are listed.
+    // The list of the deletions explains how to approve them.
     let why = blocked.reason.split("; approve the digest").next().unwrap_or_default();
     Some(Headline { why: why.to_owned(), ..headline })
 }

@@ -5,7 +5,7 @@ use super::*;
 fn a_term_over_many_lines_is_read_as_one_entry() {
     let cause = |log: &[&str]| {
         let log = log.iter().map(|line| (*line).to_owned()).collect();
-        Cause::of(&Ending { exit_code: Some(1), log, ..Ending::default() }, false)
+        Cause::of(&Ending { exit_code: Some(1), log, ..Ending::default() }, EndedWhile::Starting)
     };
     let erlang = [
         "2026-11-26 01:37:00.000000+00:00 [critical] Failed to start ejabberd application: {error,",
@@ -43,9 +43,9 @@ fn the_cause_is_of_the_first_error_not_of_one_that_follows() {
     ];
     let log: Vec<String> = log.map(str::to_owned).into();
     let ending = Ending { exit_code: Some(1), log, ..Ending::default() };
-    assert!(Cause::of(&ending, false).message.ends_with(": the first"));
+    assert!(Cause::of(&ending, EndedWhile::Starting).message.ends_with(": the first"));
     // Of a server that was up, what it said last counts.
-    assert!(Cause::of(&ending, true).message.ends_with(": the second"));
+    assert!(Cause::of(&ending, EndedWhile::Up).message.ends_with(": the second"));
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_long_entry_is_quoted_around_what_matters() {
     let line =
         format!("2026-11-26 01:00:00.000000+00:00 [error] {filler} eaddrnotavail and {filler}");
     let ending = Ending { log: vec![line], ..Ending::default() };
-    let message = Cause::of(&ending, false).message;
+    let message = Cause::of(&ending, EndedWhile::Starting).message;
     assert!(message.contains("eaddrnotavail"), "{message}");
     assert!(message.starts_with('…') && message.ends_with('…'), "{message}");
     assert!(message.chars().count() <= MAX_QUOTED + 2, "{message}");

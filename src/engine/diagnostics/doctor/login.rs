@@ -11,7 +11,7 @@ use crate::domain::checks::doctor::{Backend, Client, Listening, Opening, PortTar
 use crate::domain::model::Vhost;
 use crate::domain::observed::{Published, Reading};
 use crate::ejabberd::EjabberdClient;
-use crate::ejabberd::client::{AnyListener, Encryption, Opening as Open, Place};
+use crate::ejabberd::client::{AnyListener, Encryption, ListenAddress, Opening as Open};
 
 /// The most hosts whose authentication methods are queried.
 const MOST_HOSTS: usize = 20;
@@ -48,17 +48,16 @@ pub(super) async fn listeners(
     }
     let unix = explained(server.open_unix_sockets().await);
     let listeners = all.iter().map(|listener| {
-        let AnyListener { place, udp, module, .. } = listener;
-        let open = match (place, inside, &unix) {
-            (Place::Net(at), Reading::Known(inside), _) => {
+        let AnyListener { address, udp, module, .. } = listener;
+        let open = match (address, inside, &unix) {
+            (ListenAddress::Net(at), Reading::Known(inside), _) => {
                 Reading::Known(is_bound(*at, *udp, inside))
             }
-            (Place::Net(_), Reading::Unknown(why), _) | (Place::Unix(_), _, Err(why)) => {
-                Reading::Unknown(why.clone())
-            }
-            (Place::Unix(path), _, Ok(unix)) => Reading::Known(unix.contains(path)),
+            (ListenAddress::Net(_), Reading::Unknown(why), _)
+            | (ListenAddress::Unix(_), _, Err(why)) => Reading::Unknown(why.clone()),
+            (ListenAddress::Unix(path), _, Ok(unix)) => Reading::Known(unix.contains(path)),
         };
-        Listening { at: place.to_string(), udp: *udp, module: module.clone(), open }
+        Listening { at: address.to_string(), udp: *udp, module: module.clone(), open }
     });
     Ok(listeners.collect())
 }
@@ -98,7 +97,7 @@ pub(super) async fn clients(
     let unix = explained(server.takes_unix_connections().await)?;
     let mut openings: Vec<(&AnyListener, Open<'_>)> = all.iter().flat_map(openings_at).collect();
     let before = openings.len();
-    openings.retain(|(listener, _)| unix || matches!(listener.place, Place::Net(_)));
+    openings.retain(|(listener, _)| unix || matches!(listener.address, ListenAddress::Net(_)));
     if openings.is_empty() && before > 0 {
         return Err(
             "clients come in by Unix sockets alone, and a connection would end those of this version"
@@ -140,7 +139,7 @@ fn openings_at(listener: &AnyListener) -> Vec<(&AnyListener, Open<'_>)> {
 /// The address and the kind of an opening, for the evidence.
 fn described(listener: &AnyListener, open: Open<'_>) -> (String, Opening) {
     let direct = listener.encryption == Encryption::Direct;
-    let place = &listener.place;
+    let place = &listener.address;
     match (open, listener.encryption) {
         (Open::Stream, Encryption::Direct) => (place.to_string(), Opening::DirectTls),
         (Open::Stream, Encryption::Starttls) => (place.to_string(), Opening::Starttls),

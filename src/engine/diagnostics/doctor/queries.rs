@@ -13,7 +13,7 @@ use crate::domain::checks::doctor::{
 use crate::domain::model::{Jid, RoomJid, Vhost};
 use crate::domain::observed::Reading;
 use crate::domain::spec::{DesiredState, User, UserState};
-use crate::ejabberd::client::{Encryption, Place};
+use crate::ejabberd::client::{Encryption, ListenAddress};
 use crate::ejabberd::{ControlError, EjabberdClient};
 use crate::engine::diagnostics::Diagnostics;
 
@@ -114,15 +114,15 @@ async fn apis(server: &EjabberdClient) -> Result<Vec<Api>, String> {
         let of_api = listener.handlers.iter().find(|(_, module)| module == "mod_http_api");
         let Some((path, _)) = of_api else { continue };
         let path_of_status = format!("{}/status", path.trim_end_matches('/'));
-        let status = match &listener.place {
-            Place::Unix(_) if !unix => Reading::Unknown(
+        let status = match &listener.address {
+            ListenAddress::Unix(_) if !unix => Reading::Unknown(
                 "it was not asked: a connection ends a Unix socket of this version".to_owned(),
             ),
             _ => read(server.http_status(&listener, &path_of_status, CALL)).await,
         };
-        let at = match &listener.place {
-            Place::Net(at) => Some(*at),
-            Place::Unix(_) => None,
+        let at = match &listener.address {
+            ListenAddress::Net(at) => Some(*at),
+            ListenAddress::Unix(_) => None,
         };
         let tls = listener.encryption == Encryption::Direct;
         apis.push(Api { at, path: path.clone(), tls, status });

@@ -10,7 +10,7 @@ use super::{FIRST, NOT_ASKED, RUNTIME, explained, no_delivery, no_load, unknown,
 use crate::domain::checks::doctor::{HostMemory, Server, Symptom, UsageSamples};
 use crate::domain::observed::{ProcessState, Reading, RuntimeDiagnostics};
 use crate::domain::spec::DesiredState;
-use crate::domain::supervision::{Cause, Ending, Level, LogEntry, entries};
+use crate::domain::supervision::{Cause, EndedWhile, Ending, Level, LogEntry, entries};
 use crate::engine::diagnostics::Diagnostics;
 use crate::engine::rollout::failure_log::tells_of_failure;
 
@@ -141,7 +141,8 @@ fn ended(
         not_started: around.and_then(|around| around.error.clone()),
         log: log.known().cloned().unwrap_or_default(),
     };
-    Some(Ended { cause: Cause::of(&ending, was_up), was_up })
+    let ended = if was_up { EndedWhile::Up } else { EndedWhile::Starting };
+    Some(Ended { cause: Cause::of(&ending, ended), was_up })
 }
 
 /// The relevant entries of a log, each on one line without time and process: the first entries

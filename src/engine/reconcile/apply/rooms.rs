@@ -24,6 +24,7 @@ impl Reconciler {
         self.update_group(desired, &change).await
     }
 
+    /// Writes the texts of a group where they differ, and changes its members.
     pub(super) async fn update_group(
         &self,
         desired: &DesiredState,

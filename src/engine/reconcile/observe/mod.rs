@@ -12,7 +12,8 @@ use futures_util::{StreamExt, stream};
 use tokio::time::sleep;
 
 use self::accounts::Accounts;
-use super::report::{STARTING, ServerStats};
+use self::services::Reachability;
+use super::report::ServerStats;
 use crate::domain::inventory::{Fingerprint, Inventory};
 use crate::domain::model::{ObjectKey, ServerVersion, Vhost};
 use crate::domain::observed::{ObservedState, PAUSED, ProcessState, Reading, RuntimeDrift};
@@ -37,11 +38,16 @@ pub(in crate::engine) struct Observation {
 pub(in crate::engine) enum Sight {
     /// It answers.
     Answers(ServerVersion),
+    /// ejabberd is starting.
+    Starting,
     /// It does not serve, or does not yet: why.
     Silent(String),
     /// It runs, and may serve: why the operator cannot tell.
     Unseen(String),
 }
+
+/// Why a server that is starting cannot be asked.
+const STARTING: &str = "the server is starting";
 
 /// What is said of a node in which ejabberd has been stopped.
 pub(in crate::engine) const HALTED: &str = "ejabberd has been stopped in its node";
@@ -65,8 +71,10 @@ impl Reconciler {
         };
         let (drift, sight) = tokio::join!(self.drift(&process), self.sight_of(&process));
         let unseen = matches!(sight, Sight::Unseen(_));
+        let starting = matches!(sight, Sight::Starting);
         let version = match sight {
             Sight::Answers(version) => Reading::Known(version),
+            Sight::Starting => Reading::Unknown(STARTING.to_owned()),
             Sight::Silent(why) | Sight::Unseen(why) => Reading::Unknown(why),
         };
         // A supervisor that watches all the time has seen to it already.
@@ -80,7 +88,7 @@ impl Reconciler {
         if let Reading::Unknown(why) = &version {
             let state = self.observe_silent(desired, process, drift, why).await;
             return Observation {
-                state: ObservedState { unseen, ..state },
+                state: ObservedState { unseen, starting, ..state },
                 server_stats: ServerStats::default(),
                 seen: Seen::default(),
             };
@@ -99,12 +107,13 @@ impl Reconciler {
             self.services(desired),
         );
         let read = config.as_ref();
-        let listeners = self.listeners_behind(desired, &drift, read, true).await;
+        let listeners = self.listeners_behind(desired, &drift, read, Reachability::Responds).await;
         let Accounts { users, kept_elsewhere, passwords, bans, vcards, seen } = accounts;
         let state = ObservedState {
             process,
             version,
             unseen,
+            starting,
             config,
             drift,
             users,
@@ -136,7 +145,8 @@ impl Reconciler {
         };
         let unknown = |host: &Vhost| (host.clone(), Reading::Unknown(why.to_owned()));
         let users = hosts(desired).map(unknown).collect();
-        let listeners = self.listeners_behind(desired, &drift, config.as_ref(), false).await;
+        let listeners =
+            self.listeners_behind(desired, &drift, config.as_ref(), Reachability::Silent).await;
         let state = ObservedState::unanswered(process, why);
         ObservedState { config, drift, users, listeners, ..state }
     }
@@ -191,10 +201,9 @@ impl Reconciler {
                 }
             }
             Reading::Known(ProcessState::Running { .. }) => match self.answering_version().await {
-                Sight::Silent(why) => match self.supervisor.cannot_see().await {
-                    Some(why) => Sight::Unseen(why),
-                    None => Sight::Silent(why),
-                },
+                sight @ (Sight::Silent(_) | Sight::Starting) => {
+                    self.supervisor.cannot_see().await.map_or(sight, Sight::Unseen)
+                }
                 sight => sight,
             },
             Reading::Known(_) => Sight::Silent("the server does not run".to_owned()),
@@ -211,7 +220,7 @@ impl Reconciler {
         let silent = |why: &str| Sight::Silent(why.to_owned());
         match ask.await {
             Ok((version, NodePhase::Running)) => Sight::Answers(version),
-            Ok((_, NodePhase::Starting)) => silent(STARTING),
+            Ok((_, NodePhase::Starting)) => Sight::Starting,
             Ok((_, NodePhase::Stopping)) => silent("the server is stopping"),
             Ok((_, NodePhase::Stopped)) => silent(HALTED),
             Err(e) => Sight::Silent(format!("failed to {e}")),

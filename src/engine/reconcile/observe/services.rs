@@ -12,6 +12,13 @@ use crate::engine::reconcile::round::Reconciler;
 /// No more vhosts than these are asked for a service that no declared one has.
 const MOST_HOSTS: usize = 50;
 
+/// Whether the server responds to the operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reachability {
+    Responds,
+    Silent,
+}
+
 impl Reconciler {
     /// What the server does for the vhosts that have declared rooms and groups.
     /// A vhost that cannot be asked is left out, and the plan claims nothing about it.
@@ -66,7 +73,7 @@ impl Reconciler {
         desired: &DesiredState,
         drift: &Reading<Option<RuntimeDrift>>,
         config: Option<&Reading<ConfigReading>>,
-        answers: bool,
+        reachability: Reachability,
     ) -> Option<Reading<Vec<ListenerPort>>> {
         let published = match (drift, &desired.server.runtime) {
             (Reading::Known(Some(found)), _) => !found.host_network && !found.ports.is_empty(),
@@ -84,8 +91,10 @@ impl Reconciler {
             None => true,
         };
         let listeners = match &desired.config {
-            _ if in_force && answers => self.listeners_in_force().await,
-            Some(config) => self.listeners_declared(desired, config, answers).await,
+            _ if in_force && reachability == Reachability::Responds => {
+                self.listeners_in_force().await
+            }
+            Some(config) => self.listeners_declared(desired, config, reachability).await,
             None => return None,
         };
         Some(match listeners {
@@ -100,11 +109,11 @@ impl Reconciler {
         &self,
         desired: &DesiredState,
         config: &Config,
-        answers: bool,
+        reachability: Reachability,
     ) -> Result<Vec<ListenerPort>, String> {
         let files =
             self.configs.declared_config(config).await.map_err(|e| format!("failed to {e}"))?;
-        if answers {
+        if reachability == Reachability::Responds {
             let judged = self.configs.judge(Some(desired), &files).await;
             return declared(&*judged.map_err(|failure| failure.message)?);
         }
@@ -114,11 +123,13 @@ impl Reconciler {
     }
 
     async fn listeners_in_force(&self) -> Result<Vec<ListenerPort>, String> {
-        use crate::ejabberd::client::Place;
+        use crate::ejabberd::client::ListenAddress;
         let all = self.server.all_listeners().await.map_err(|e| format!("failed to {e}"))?;
-        let ports = all.into_iter().filter_map(|listener| match listener.place {
-            Place::Net(at) => Some(ListenerPort { at, udp: listener.udp, module: listener.module }),
-            Place::Unix(_) => None,
+        let ports = all.into_iter().filter_map(|listener| match listener.address {
+            ListenAddress::Net(at) => {
+                Some(ListenerPort { at, udp: listener.udp, module: listener.module })
+            }
+            ListenAddress::Unix(_) => None,
         });
         Ok(ports.collect())
     }

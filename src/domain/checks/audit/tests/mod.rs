@@ -46,11 +46,7 @@ fn good() -> Evidence {
         inside: Reading::Known(Inside { user: 995, tcp: own.clone(), udp: Vec::new() }),
         distribution: distribution(Some(38237)),
         host: Reading::Known(own),
-        drift: Reading::Known(RuntimeDrift {
-            runtime: "docker",
-            host_network: true,
-            ..RuntimeDrift::default()
-        }),
+        drift: Reading::Known(RuntimeDrift { host_network: true, ..RuntimeDrift::default() }),
         wire: wire("127.0.0.1:5222", false, REQUIRED),
         version: Reading::Known(ServerVersion { year: 26, month: 7 }),
         certificates: Reading::Known(Vec::new()),

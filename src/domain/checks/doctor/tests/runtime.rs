@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::observed::{Holder, PAUSED};
 use crate::domain::status::{ConditionType, ServerPhase, Status, SupervisionStatus};
-use crate::domain::supervision::{Cause, Ending};
+use crate::domain::supervision::{Cause, EndedWhile, Ending};
 
 fn ended(e: &mut Evidence, exit_code: i64, line: &str) {
     let log = vec![line.to_owned()];
@@ -12,7 +12,7 @@ fn ended(e: &mut Evidence, exit_code: i64, line: &str) {
     s.process = Reading::Known(stopped(exit_code));
     s.response = no();
     s.log = Reading::Known(log);
-    s.cause = Some(Cause::of(&ending, false));
+    s.cause = Some(Cause::of(&ending, EndedWhile::Starting));
 }
 
 fn around(e: &mut Evidence) -> &mut RuntimeDiagnostics {

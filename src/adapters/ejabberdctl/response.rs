@@ -4,14 +4,14 @@ use crate::domain::model::ServerVersion;
 use crate::ejabberd::{ControlError, Shape, Value};
 use crate::engine::Output;
 
-/// From this length on, in bytes, an answer may have been cut by who ran the
-/// program. Half a list of accounts must not pass for the whole.
-const MAX_ANSWER_BYTES: usize = 256 << 10;
+/// From this length on, in bytes, the runtime may have cut a response. A part of a list of accounts
+/// must not pass for the whole list.
+const MAX_RESPONSE_BYTES: usize = 256 << 10;
 
 /// How much of ejabberd's words is passed on, in characters.
 const MAX_MESSAGE_CHARS: usize = 300;
 
-/// The answer to `command`, as `output` tells it.
+/// The response to `command`, read from `output`.
 pub(super) fn read(
     command: &'static str,
     shape: Shape,
@@ -36,9 +36,9 @@ pub(super) fn read(
     }
 }
 
-/// Fails where an answer may have been cut.
+/// Fails where a response may have been cut.
 pub(super) fn is_whole(command: &'static str, output: &Output) -> Result<(), ControlError> {
-    if output.stdout.len() < MAX_ANSWER_BYTES {
+    if output.stdout.len() < MAX_RESPONSE_BYTES {
         return Ok(());
     }
     Err(ControlError::Unsupported {
@@ -93,7 +93,7 @@ fn pairs(said: &str) -> Vec<Value> {
     rows.into_iter().map(|row| Value::Tuple(row.into_iter().map(Value::Text).collect())).collect()
 }
 
-/// Exit code 1: the command said no, or threw, or crashed, or is not there.
+/// Exit code 1: the command refused, threw or crashed, or does not exist.
 fn failure(command: &'static str, shape: Shape, said: &str) -> Result<Value, ControlError> {
     let said = said.trim();
     if said.starts_with("Error: unknown command") {
@@ -108,7 +108,7 @@ fn failure(command: &'static str, shape: Shape, said: &str) -> Result<Value, Con
     if let Some(report) = said.strip_prefix("Unhandled exception occurred executing the command:") {
         return Err(crashed(command, report));
     }
-    // Up to 23.10 wrong arguments are no error of their own.
+    // Up to 23.10, wrong arguments have no error of their own kind.
     if said.starts_with("Command Name:") {
         return Err(refused(command, "this version takes other arguments"));
     }

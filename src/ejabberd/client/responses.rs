@@ -1,33 +1,33 @@
-//! Reading answers.
+//! Reads responses.
 
 use super::{ControlError, Result, Value};
 
-pub(super) fn texts<'a>(command: &'static str, answer: &'a Value) -> Result<Vec<&'a str>> {
-    let items = answer.as_list().ok_or_else(|| refused(command, answer))?;
+pub(super) fn texts<'a>(command: &'static str, response: &'a Value) -> Result<Vec<&'a str>> {
+    let items = response.as_list().ok_or_else(|| refused(command, response))?;
     items.iter().map(|item| item.as_text().ok_or(ControlError::Malformed(command))).collect()
 }
 
-pub(super) fn number(command: &'static str, answer: &Value) -> Result<i64> {
-    match answer {
+pub(super) fn number(command: &'static str, response: &Value) -> Result<i64> {
+    match response {
         Value::Int(number) => Ok(*number),
         Value::Text(text) => text.trim().parse().map_err(|_| ControlError::Malformed(command)),
         _ => Err(ControlError::Malformed(command)),
     }
 }
 
-/// Whether `word` stands anywhere in a refusal.
-pub(super) fn says(answer: &Value, word: &str) -> bool {
-    match answer {
+/// Whether a refusal contains `word`.
+pub(super) fn says(response: &Value, word: &str) -> bool {
+    match response {
         Value::Atom(text) | Value::Text(text) => text.contains(word),
         Value::List(parts) | Value::Tuple(parts) => parts.iter().any(|part| says(part, word)),
         Value::Int(_) | Value::Float(_) | Value::Bytes(_) | Value::Other => false,
     }
 }
 
-/// A refusal in ejabberd's words. Answers repeat names, never passwords.
-pub(super) fn refused(command: &'static str, answer: &Value) -> ControlError {
-    fn collect(answer: &Value, words: &mut Vec<String>) {
-        match answer {
+/// A refusal with ejabberd's message. Responses contain names, never passwords.
+pub(super) fn refused(command: &'static str, response: &Value) -> ControlError {
+    fn collect(response: &Value, words: &mut Vec<String>) {
+        match response {
             Value::Atom(text) | Value::Text(text) if text != "error" => words.push(text.clone()),
             Value::List(parts) | Value::Tuple(parts) => {
                 parts.iter().for_each(|part| collect(part, words))
@@ -36,7 +36,7 @@ pub(super) fn refused(command: &'static str, answer: &Value) -> ControlError {
         }
     }
     let mut words = Vec::new();
-    collect(answer, &mut words);
+    collect(response, &mut words);
     let message = if words.is_empty() {
         "it answered no, without a reason".to_owned()
     } else {
@@ -51,16 +51,16 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_in_ejabberds_words() {
-        let answer = Value::Tuple(vec![
+        let response = Value::Tuple(vec![
             Value::Atom("error".into()),
             Value::Atom("cannot_register".into()),
             Value::Int(10001),
             Value::List(vec![Value::Text("not allowed".into())]),
         ]);
         assert_eq!(
-            refused("register", &answer).to_string(),
+            refused("register", &response).to_string(),
             "run `register`: cannot_register not allowed"
         );
-        assert!(says(&answer, "allowed") && !says(&answer, "conflict"));
+        assert!(says(&response, "allowed") && !says(&response, "conflict"));
     }
 }

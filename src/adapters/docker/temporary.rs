@@ -1,5 +1,5 @@
-//! Containers and files that exist for a moment, beside the server and in its
-//! container, and what is left of them when an operator is killed.
+//! Temporary containers beside the server, temporary files in the server's container, and the
+//! removal of those that a killed operator left behind.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::engine::{Runtime, RuntimeError};
 
 /// The label of a container that exists for a moment; its value is the name of
 /// the server's container.
-const STAND_IN_LABEL: &str = "io.ejabberd-operator.stand-in";
+const TEMPORARY_LABEL: &str = "io.ejabberd-operator.stand-in";
 
 /// The label with the state directory whose lock the maker held, if it held one.
 const HOLDER_LABEL: &str = "io.ejabberd-operator.holder";
@@ -29,8 +29,8 @@ const NOBODY: &str = "none";
 const CHECKED: &str = "ejabberd-operator-check";
 const TRIED: &str = ".ejabberd-operator-draft";
 
-/// Nothing of ours is needed for so long: a check ends within a minute, and its
-/// container ends by itself within two.
+/// The age in minutes from which a temporary container is not in use: a check ends within a minute,
+/// and its container ends within two.
 const OLD_MINUTES: i64 = 3;
 
 /// How long the removal of files may take.
@@ -63,13 +63,13 @@ impl DockerRuntime {
 
     /// Creates a container that replaces the server's container for one check.
     /// Returns the name.
-    pub(super) async fn create_stand_in(
+    pub(super) async fn create_temporary_container(
         &self,
         body: ContainerCreateBody,
     ) -> Result<String, RuntimeError> {
         let name = format!("{}-check-{}", self.name(), unique()?);
         let mut labels = labels();
-        labels.insert(STAND_IN_LABEL.to_owned(), self.name().to_owned());
+        labels.insert(TEMPORARY_LABEL.to_owned(), self.name().to_owned());
         labels.insert(HOLDER_LABEL.to_owned(), self.holder().to_owned());
         let body = ContainerCreateBody { labels: Some(labels), ..body };
         let options = query::CreateContainerOptionsBuilder::default().name(&name).build();
@@ -78,7 +78,7 @@ impl DockerRuntime {
     }
 
     /// Removes a container that was made for a moment.
-    pub(super) async fn remove_stand_in(&self, name: &str) {
+    pub(super) async fn remove_temporary_container(&self, name: &str) {
         let removed = match self.client().await {
             Ok(client) => client.remove_container(name, Some(with_everything())).await,
             Err(_) => return,
@@ -94,12 +94,11 @@ impl DockerRuntime {
     /// Whether a container exists only for one check of this server.
     pub(super) fn is_stand_in(&self, container: &ContainerSummary) -> bool {
         let labels = container.labels.as_ref();
-        labels.and_then(|labels| labels.get(STAND_IN_LABEL)).is_some_and(|of| of == self.name())
+        labels.and_then(|labels| labels.get(TEMPORARY_LABEL)).is_some_and(|of| of == self.name())
             || self.is_from_version_0_1(container)
     }
 
-    /// Version 0.1 gave such a container a name, `NAME-check-PID-N`, and no label
-    /// of its own.
+    /// Version 0.1 named such a container `NAME-check-PID-N` and set no label.
     fn is_from_version_0_1(&self, container: &ContainerSummary) -> bool {
         let managed = container.labels.as_ref().is_some_and(|l| l.contains_key(MANAGED_LABEL));
         let mut names = container.names.iter().flatten().map(|name| name.trim_start_matches('/'));
@@ -117,10 +116,10 @@ impl DockerRuntime {
             })
     }
 
-    /// Removes the containers that killed operators left behind: every container of the
-    /// same state directory, because this operator holds the lock now, and of other state
-    /// directories the containers that are too old to be in use. Returns whether
-    /// everything could be looked at: files, only where the server runs.
+    /// Removes the containers that killed operators left behind: all containers of the same state
+    /// directory, because this operator holds the lock now, and of other state directories the
+    /// containers that are too old to be in use. Returns whether the operator could search
+    /// everywhere: files are searched only where the server runs.
     pub(super) async fn remove_what_is_left(&self) -> Result<bool, RuntimeError> {
         let filters = HashMap::from([("label", vec![MANAGED_LABEL])]);
         let options =
@@ -134,7 +133,7 @@ impl DockerRuntime {
             let old = container.created.is_some_and(|at| now - at > OLD_MINUTES * 60);
             if let (true, Some(id)) = (ours || old, &container.id) {
                 tracing::info!(container = id, "removed what a killed operator left behind");
-                self.remove_stand_in(id).await;
+                self.remove_temporary_container(id).await;
             }
         }
         if !matches!(self.inspect().await?, ProcessState::Running { .. }) {
@@ -194,7 +193,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::adapters::docker::carry::tests::spec;
+    use crate::adapters::docker::inherited::tests::spec;
 
     fn runtime() -> DockerRuntime {
         DockerRuntime::new(spec())
@@ -209,9 +208,9 @@ mod tests {
         };
         let managed = (MANAGED_LABEL, "true");
         for (name, labels, ours) in [
-            ("anything", &[managed, (STAND_IN_LABEL, "v2")][..], true),
+            ("anything", &[managed, (TEMPORARY_LABEL, "v2")][..], true),
             ("v2-check-12-0", &[managed], true),
-            ("anything", &[managed, (STAND_IN_LABEL, "v2-other")], false),
+            ("anything", &[managed, (TEMPORARY_LABEL, "v2-other")], false),
             ("v2-check-12-0", &[], false),
             ("v2-check-mine", &[managed], false),
             ("v2-check-12", &[managed], false),

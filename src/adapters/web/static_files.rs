@@ -13,7 +13,7 @@ const SVG: &str = "image/svg+xml";
 
 macro_rules! parts {
     ($($path:literal $kind:ident $file:literal)*) => {
-        /// Every file: where it is served, what it is, what is in it.
+        /// All files: path, content type and content.
         pub(super) const PARTS: &[(&str, &str, &str)] =
             &[$(($path, $kind, include_str!(concat!("page/", $file)))),*];
     };

@@ -1,4 +1,4 @@
-//! Which names in which directories decide what is read at a path.
+//! The names in directories on which the content of a path depends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -22,27 +22,27 @@ struct Names {
 
 /// Directories, free of links, with the names in them that matter.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Places(BTreeMap<PathBuf, Names>);
+pub(super) struct WatchedPaths(BTreeMap<PathBuf, Names>);
 
-impl Places {
-    /// The places on which reading `source`, a file or a directory of files,
+impl WatchedPaths {
+    /// The paths on which reading `source`, a file or a directory of files,
     /// and the files `others` depends. All paths are absolute.
     pub(super) fn of(source: &Path, others: &[PathBuf]) -> Self {
-        let mut places = Self::default();
-        if let Some(found) = places.follow(source)
+        let mut paths = Self::default();
+        if let Some(found) = paths.follow(source)
             && found.is_dir()
         {
             for entry in found.read_dir().into_iter().flatten().flatten() {
                 if is_part(&entry.path()) {
-                    places.follow(&entry.path());
+                    paths.follow(&entry.path());
                 }
             }
-            places.names(found).parts = true;
+            paths.names(found).parts = true;
         }
         for other in others {
-            places.follow(other);
+            paths.follow(other);
         }
-        places
+        paths
     }
 
     /// The directories to watch.

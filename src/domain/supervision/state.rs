@@ -23,7 +23,7 @@ pub struct Settings {
 /// Who else may start the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Others {
-    /// Nobody.
+    /// Only the operator.
     None,
     /// The owner of a container that the operator did not create: the owner may
     /// stop it to replace it, as `docker-compose down` and `up` do.
@@ -36,7 +36,7 @@ pub enum Others {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum State {
-    /// Nobody has looked yet, or there is nothing to start.
+    /// Not observed yet, or nothing to start.
     Absent,
     /// It was started and has not answered since.
     Starting {
@@ -45,16 +45,16 @@ pub enum State {
         /// What it had done by then, where that was measured.
         work: Option<Work>,
     },
-    /// It answers.
+    /// The server responds.
     Running {
         /// Since when, without a miss that mattered.
         healthy: Timestamp,
-        /// Answers missed in a row.
+        /// The number of missed responses in a row.
         misses: u32,
     },
-    /// It runs and does not answer.
+    /// The server runs and does not respond.
     Unresponsive {
-        /// Answers missed in a row.
+        /// The number of missed responses in a row.
         misses: u32,
         /// When the work was measured, at the last miss.
         measured: Timestamp,
@@ -63,26 +63,26 @@ pub enum State {
     },
     /// Its node lives, and ejabberd has been stopped in it.
     Halted,
-    /// It runs, and the operator cannot see how: the control channel does not
-    /// open, or a client port answers although the node does not.
+    /// The server runs, and the operator cannot observe its state: the control channel does not
+    /// open, or a client port responds although the node does not.
     Unseen {
         /// Why not, and what to do.
         why: String,
     },
-    /// ejabberd answers, and a client port does not. A restart may not help, and
-    /// would interrupt those whom it serves at other ports.
+    /// ejabberd responds, and a client port does not. A restart may not help, and would interrupt
+    /// the clients of the other ports.
     PortSilent {
         /// Which port, and what it does instead.
         why: String,
     },
-    /// Somebody has paused it; that is theirs to end.
+    /// The server is paused. Only the person who paused it may end the pause.
     Paused,
     /// It ended, and is started again later.
     BackingOff {
         /// When.
         until: Timestamp,
     },
-    /// It cannot be started until somebody mends something; it is tried again all the same.
+    /// The server cannot start until a person fixes something. The operator still tries again.
     Failed {
         /// When.
         until: Timestamp,
@@ -104,21 +104,20 @@ pub enum Event {
     Ended(Ending),
     /// There is no process to start.
     IsAbsent,
-    /// It answers.
+    /// The server responds.
     Answered,
     /// Neither its node nor a client port answered in time. What it has done so
     /// far, where that is known.
     Missed(Option<Work>),
-    /// Its node answers and says that ejabberd is on the way up. What it has done
-    /// so far, where that is known.
+    /// The node responds that ejabberd is starting. With the work so far, where known.
     InProgress(Option<Work>),
     /// The operator cannot see whether the server serves: why not.
     Unseen(String),
-    /// ejabberd answers, and a client port does not.
+    /// ejabberd responds, and a client port does not.
     PortSilent(String),
     /// Its node lives, and ejabberd in it has been stopped.
     Halted,
-    /// Somebody wants it tried again now.
+    /// A person orders the next attempt now.
     TryNow,
     /// Only time has passed.
     Nothing,

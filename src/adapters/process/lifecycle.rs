@@ -8,32 +8,32 @@ use rustix::process::Signal;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
-use super::found::Handle;
-use super::{ProcessRuntime, Site, account, console, failed, found, layout, refused};
+use super::processes::Handle;
+use super::{ProcessRuntime, ServerSetup, account, console, failed, layout, processes, refused};
 use crate::engine::RuntimeError;
 
 /// How long the VM gets to end before it is killed. The server in it was
 /// stopped before, so this only matters when that failed.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How long the kernel may take to end what was killed.
+/// How long the kernel may take to end a killed process.
 const REAP: Duration = Duration::from_secs(5);
 
-/// How often we look whether somebody else has started the server. That it
-/// ended is not asked for: we are told.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often the operator checks whether another program has started the server. The kernel reports
+/// the end of the server.
+const POLL: Duration = Duration::from_secs(5);
 
 /// How long the script may take to end after its VM: milliseconds.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// How often the console's size is looked at.
+/// How often the operator checks the size of the console.
 const TRIM: Duration = Duration::from_secs(60);
 
-/// The server in the foreground, with a console that only says what cannot be
-/// said in its log: otherwise all of the log would be written twice.
+/// Runs the server in the foreground, with a console that shows only what is not in the log:
+/// otherwise the console would repeat the log.
 const START: &str = "foreground-quiet";
 
-impl Site {
+impl ServerSetup {
     /// The control script and its arguments for a start.
     pub(super) fn start_line(&self) -> Vec<String> {
         let mut line = vec![self.program.to_string_lossy().into_owned()];
@@ -45,21 +45,23 @@ impl Site {
 
 impl ProcessRuntime {
     pub(super) fn start_server(&self) -> Result<(), RuntimeError> {
-        let site = self.site()?;
-        if found::find(&site).any() || self.own().is_some_and(|own| own.borrow().is_none()) {
+        let setup = self.setup()?;
+        if processes::find(&setup).any()
+            || self.own.lock().as_ref().is_some_and(|own| own.borrow().is_none())
+        {
             return Ok(());
         }
-        site.refuse_strange_paths()?;
-        let console = console::open(&site)?;
-        let errors = console.try_clone().map_err(|e| failed("open", &site.layout.logs, &e))?;
-        let line = site.start_line();
-        let mut command = site.command(&site.program, line.get(1..).unwrap_or_default());
+        setup.refuse_strange_paths()?;
+        let console = console::open(&setup)?;
+        let errors = console.try_clone().map_err(|e| failed("open", &setup.layout.logs, &e))?;
+        let line = setup.start_line();
+        let mut command = setup.command(&setup.program, line.get(1..).unwrap_or_default());
         command.stdin(Stdio::null()).stdout(console).stderr(errors);
         let child = account::start(command);
-        let mut child = child.map_err(|e| failed("start", &site.program, &e))?;
+        let mut child = child.map_err(|e| failed("start", &setup.program, &e))?;
         let (ended, ending) = watch::channel(None);
-        self.set_own(Some(ending));
-        // Goes on when this runtime is dropped: somebody has to wait for a child.
+        *self.own.lock() = Some(ending);
+        // Continues when this runtime is dropped: a child needs a parent that waits for it.
         tokio::spawn(async move {
             let code = child.wait().await.map_or(-1, code);
             tracing::debug!(code, "the server's process ended");
@@ -70,10 +72,10 @@ impl ProcessRuntime {
     }
 
     pub(super) async fn stop_server(&self) -> Result<(), RuntimeError> {
-        let site = self.site()?;
+        let setup = self.setup()?;
         // While it starts there is only the script, and then a VM after all.
         for _ in 0..3 {
-            let found = found::find(&site);
+            let found = processes::find(&setup);
             if !found.any() {
                 break;
             }
@@ -88,16 +90,17 @@ impl ProcessRuntime {
                 end(&script).await?;
             }
         }
-        if let Some(mut own) = self.own() {
+        let own = self.own.lock().clone();
+        if let Some(mut own) = own {
             let _ = timeout(REAP, own.wait_for(Option::is_some)).await;
         }
-        if found::find(&site).any() {
+        if processes::find(&setup).any() {
             return Err(refused("stop the server", "it is started again as soon as it ends"));
         }
         Ok(())
     }
 
-    /// Says when the server ends, which the kernel tells us, and when it begins.
+    /// Notifies when the server ends, which the kernel reports, and when the server starts.
     pub(super) async fn watch_processes(&self, changed: &Notify) {
         loop {
             let mut began = std::pin::pin!(self.began.notified());
@@ -107,7 +110,7 @@ impl ProcessRuntime {
             if handles.is_empty() {
                 tokio::select! {
                     () = began => {}
-                    () = sleep(LOOK) => if self.handles().is_empty() { continue },
+                    () = sleep(POLL) => if self.handles().is_empty() { continue },
                 }
             } else {
                 let ends = || handles.iter().map(|handle| Box::pin(handle.ended()));
@@ -123,14 +126,14 @@ impl ProcessRuntime {
     }
 
     fn handles(&self) -> Vec<Handle> {
-        self.site().map(|site| found::find(&site).handles()).unwrap_or_default()
+        self.setup().map(|setup| processes::find(&setup).handles()).unwrap_or_default()
     }
 
     /// Keeps the console small. Never ends.
     async fn trim_console(&self) {
         loop {
-            if let Ok(site) = self.site()
-                && let Err(error) = console::trim(&site)
+            if let Ok(setup) = self.setup()
+                && let Err(error) = console::trim(&setup)
             {
                 tracing::debug!(%error, "the console could not be cut");
             }
@@ -139,7 +142,7 @@ impl ProcessRuntime {
     }
 }
 
-impl Site {
+impl ServerSetup {
     /// The control script would take a blank in one of them for the end of it.
     pub(super) fn refuse_strange_paths(&self) -> Result<(), RuntimeError> {
         let mut paths = self.directory.iter().chain([&self.program]);

@@ -10,18 +10,18 @@ use crate::domain::model::ServerVersion;
 use crate::ejabberd::{Call, Control, ControlError, Value};
 
 /// Tells of the calls of another.
-pub(super) struct Traced(pub(super) Arc<dyn Control>);
+pub(super) struct LoggedControl(pub(super) Arc<dyn Control>);
 
 #[async_trait]
-impl Control for Traced {
+impl Control for LoggedControl {
     async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError> {
         let (command, since) = (call.name(), Instant::now());
-        let answer = self.0.call(call, deadline).await;
-        let result = answer.as_ref().map_or_else(ControlError::category, |_| "answered");
+        let response = self.0.call(call, deadline).await;
+        let result = response.as_ref().map_or_else(ControlError::category, |_| "answered");
         let ms = since.elapsed().as_secs_f64() * 1000.0;
         // Tenths are enough, and read better.
         tracing::debug!(command, ms = (ms * 10.0).round() / 10.0, result, "call");
-        answer
+        response
     }
 
     async fn version(&self) -> Result<ServerVersion, ControlError> {

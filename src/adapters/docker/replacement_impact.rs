@@ -2,10 +2,10 @@
 
 use bollard::models::{ContainerInspectResponse, FilesystemChange};
 
-use super::carry::Old;
 use super::create::{Layout, is_within};
 use super::database::mounts_of;
-use super::{DockerRuntime, carry, root};
+use super::inherited::Old;
+use super::{DockerRuntime, inherited, root};
 use crate::domain::database::Location;
 use crate::domain::spec::Recreate;
 use crate::engine::RuntimeError;
@@ -25,7 +25,7 @@ impl DockerRuntime {
     /// What a container that replaces this one would not have. `database` is the
     /// directory of the database, where the server was asked. Empty as well
     /// where no replacement is declared.
-    pub(super) async fn losses(
+    pub(super) async fn replacement_impact(
         &self,
         container: &ContainerInspectResponse,
         database: Option<&str>,
@@ -72,11 +72,11 @@ impl DockerRuntime {
         }
         let (old_image, new_image) = self.both_images(container).await?;
         let old = Old { container, image: &old_image };
-        let body = carry::body(&self.spec, &old, &new_image);
-        let places = carry::locations(&carry::by_place(&body));
+        let body = inherited::body(&self.spec, &old, &new_image);
+        let places = inherited::locations(&inherited::by_path(&body));
         // A start script of the owner's may have chosen the directory.
         let then = if directory == usual.database {
-            carry::new_layout(&self.spec, &old, &new_image).database
+            inherited::new_layout(&self.spec, &old, &new_image).database
         } else {
             directory.to_owned()
         };

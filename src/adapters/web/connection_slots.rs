@@ -1,7 +1,9 @@
-//! Places for connections. A connection that finds none among the general ones
-//! gets a reserved one, and where those are taken as well it replaces the
-//! oldest connection of the address that has most of them: a new connection is
-//! always taken, so that a probe never waits behind clients that only wait.
+//! Slots for connections.
+//!
+//! A new connection always gets a slot, so that a probe never waits behind idle clients. A
+//! connection that finds no free general slot gets a reserved slot. Where all reserved slots are
+//! taken as well, the connection replaces the oldest connection of the address with the most
+//! reserved slots.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -10,7 +12,7 @@ use tokio::task::AbortHandle;
 
 use super::serve::Limits;
 
-/// Which places a connection has one of.
+/// The kind of a connection's slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pool {
     /// For everything that is served.
@@ -19,21 +21,21 @@ pub(super) enum Pool {
     Reserved,
 }
 
-/// Who has a place, the oldest first.
+/// The connections with a slot, oldest first.
 type Held = VecDeque<(IpAddr, AbortHandle)>;
 
-pub(super) struct Places {
+pub(super) struct ConnectionSlots {
     limits: Limits,
     general: Held,
     reserved: Held,
 }
 
-impl Places {
+impl ConnectionSlots {
     pub(super) fn new(limits: Limits) -> Self {
         Self { limits, general: Held::new(), reserved: Held::new() }
     }
 
-    /// The places that a connection from `address` belongs to now.
+    /// The kind of slot that a new connection from `address` gets.
     pub(super) fn pool_for(&mut self, address: IpAddr) -> Pool {
         self.general.retain(|(_, connection)| !connection.is_finished());
         let of_it = self.general.iter().filter(|(other, _)| *other == address).count();
@@ -41,22 +43,22 @@ impl Places {
         if free && of_it < self.limits.of_one_address { Pool::General } else { Pool::Reserved }
     }
 
-    /// Gives a place to `connection`, in the end that of another.
+    /// Gives a slot to `connection`. Closes another connection where no slot is free.
     pub(super) fn take(&mut self, pool: Pool, address: IpAddr, connection: AbortHandle) {
         match pool {
             Pool::General => self.general.push_back((address, connection)),
             Pool::Reserved => {
                 self.reserved.retain(|(_, connection)| !connection.is_finished());
                 while self.reserved.len() >= self.limits.reserved.max(1) {
-                    self.push_out();
+                    self.close_oldest();
                 }
                 self.reserved.push_back((address, connection));
             }
         }
     }
 
-    /// Ends the oldest reserved connection of the address that has most.
-    fn push_out(&mut self) {
+    /// Closes the oldest reserved connection of the address with the most reserved slots.
+    fn close_oldest(&mut self) {
         let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
         for (address, _) in &self.reserved {
             *counts.entry(*address).or_default() += 1;
@@ -77,13 +79,13 @@ mod tests {
     #[tokio::test]
     async fn the_address_with_most_places_makes_room() {
         let limits = Limits { general: 3, of_one_address: 2, reserved: 3, ..Limits::default() };
-        let mut places = Places::new(limits);
+        let mut slots = ConnectionSlots::new(limits);
         let [greedy, other]: [IpAddr; 2] =
             ["192.0.2.1", "192.0.2.2"].map(|address| address.parse().unwrap());
         let mut open = |address| {
             let task = tokio::spawn(std::future::pending::<()>());
-            let pool = places.pool_for(address);
-            places.take(pool, address, task.abort_handle());
+            let pool = slots.pool_for(address);
+            slots.take(pool, address, task.abort_handle());
             (pool, task)
         };
         let general = [open(greedy), open(greedy), open(greedy), open(other), open(other)];

@@ -9,7 +9,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::Site;
+use super::ServerSetup;
 use crate::ejabberd::erlang;
 use crate::ejabberd::erlang::NodeAddress;
 
@@ -71,9 +71,9 @@ impl Process {
     }
 
     /// Whether this is the VM of `site`: an ejabberd on its database.
-    fn is_vm_of(&self, site: &Site) -> bool {
+    fn is_vm_of(&self, setup: &ServerSetup) -> bool {
         let has = |pair: [&str; 2]| self.argv.windows(2).any(|words| *words == pair);
-        if self.node().is_none() || self.uid != site.account.uid {
+        if self.node().is_none() || self.uid != setup.account.uid {
             return false;
         }
         let node = |name: &String| has(["-sname", name]) || has(["-name", name]);
@@ -82,13 +82,13 @@ impl Process {
             _ => None,
         });
         let database = database.map(|path| path.trim_matches('"'));
-        site.node.as_ref().is_some_and(node)
-            || database.is_some_and(|path| same(Path::new(path), &site.layout.spool))
+        setup.node.as_ref().is_some_and(node)
+            || database.is_some_and(|path| same(Path::new(path), &setup.layout.spool))
     }
 
     /// Whether this is the control script as we start it for `site`.
-    fn is_script_of(&self, site: &Site, ours: &[String]) -> bool {
-        (self.uid == site.account.uid || self.uid == 0) && self.argv.ends_with(ours)
+    fn is_script_of(&self, setup: &ServerSetup, ours: &[String]) -> bool {
+        (self.uid == setup.account.uid || self.uid == 0) && self.argv.ends_with(ours)
     }
 }
 
@@ -114,17 +114,17 @@ fn stat(pid: Pid) -> Option<Stat> {
 }
 
 /// Looks through `/proc` for what belongs to `site`.
-pub(super) fn find(site: &Site) -> Found {
+pub(super) fn find(setup: &ServerSetup) -> Found {
     let mut found = Found::default();
     let Ok(entries) = fs::read_dir("/proc") else { return found };
-    let ours = site.start_line();
+    let ours = setup.start_line();
     for entry in entries.flatten() {
         let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
         let Some(pid) = number.and_then(Pid::from_raw) else { continue };
         let Some(process) = Process::read(pid) else { continue };
-        if process.is_vm_of(site) && on_this_host(pid) {
+        if process.is_vm_of(setup) && on_this_host(pid) {
             found.vm = Some(process);
-        } else if process.is_script_of(site, &ours) && on_this_host(pid) {
+        } else if process.is_script_of(setup, &ours) && on_this_host(pid) {
             found.script = Some(process);
         }
     }
@@ -177,9 +177,9 @@ mod tests {
     use super::super::layout::Layout;
     use super::*;
 
-    fn site(directory: Option<&str>) -> Site {
+    fn setup(directory: Option<&str>) -> ServerSetup {
         let directory = directory.map(Path::new);
-        Site {
+        ServerSetup {
             program: "/usr/sbin/ejabberdctl".into(),
             account: Account { name: "x".into(), uid: 995, gid: 995, home: "/home/x".into() },
             layout: Layout::new(directory, ""),
@@ -214,7 +214,7 @@ mod tests {
                 start,
             ])
         };
-        let (own, installed) = (site(Some("/srv/x")), site(None));
+        let (own, installed) = (setup(Some("/srv/x")), setup(None));
         let vm = beam("ejabberd@localhost", "\"/var/lib/ejabberd\"", "ejabberd");
         assert!(vm.is_vm_of(&installed) && !vm.is_vm_of(&own));
         let vm = beam("ejabberd-1@localhost", "\"/srv/x/database\"", "ejabberd");
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn the_script_is_told_from_other_uses_of_it() {
-        let (own, installed) = (site(Some("/srv/x")), site(None));
+        let (own, installed) = (setup(Some("/srv/x")), setup(None));
         let start = process(&["/bin/bash", "/usr/sbin/ejabberdctl", "foreground-quiet"]);
         assert!(start.is_script_of(&installed, &installed.start_line()));
         assert!(!start.is_script_of(&own, &own.start_line()));

@@ -5,7 +5,7 @@ use bollard::errors::Error as ApiError;
 /// How many characters of an error text of the engine are shown.
 const MAX_QUOTED: usize = 500;
 
-/// The HTTP status of an answer that is an error.
+/// The HTTP status of an error response.
 pub(super) fn status(error: &ApiError) -> Option<u16> {
     match error {
         ApiError::DockerResponseServerError { status_code, .. } => Some(*status_code),
@@ -34,11 +34,11 @@ pub(super) fn advice(error: &ApiError) -> &'static str {
     }
 }
 
-/// The innermost cause: what the system or the engine said, without the layers above.
+/// The innermost cause: the message of the system or of the engine, without the layers above.
 pub(super) fn root(error: &ApiError) -> String {
     if let ApiError::DockerResponseServerError { message, status_code } = error {
         let message = bounded(message);
-        // The answer to a HEAD request has no text.
+        // The response to a HEAD request has no text.
         return if message.is_empty() { format!("HTTP status {status_code}") } else { message };
     }
     let mut error: &dyn std::error::Error = error;

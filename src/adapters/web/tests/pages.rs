@@ -14,10 +14,10 @@ use tokio::time::timeout;
 
 use super::store;
 use crate::adapters::web::serve::{Limits, serve_within};
-use crate::adapters::web::shell::PARTS;
-use crate::adapters::web::{Access, Board, MAX_STREAMS, Site, Token, TokenError};
+use crate::adapters::web::static_files::PARTS;
+use crate::adapters::web::{Access, MAX_STREAMS, PageData, PageResources, Token, TokenError};
 use crate::domain::model::Kind;
-use crate::domain::status::overview::{Object, Overview, Standing};
+use crate::domain::status::overview::{Object, ObjectState, Overview};
 use crate::domain::status::{News, Status};
 use crate::engine::Store;
 
@@ -27,7 +27,7 @@ pub(super) const LONG: Duration = Duration::from_secs(20);
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     status: watch::Sender<Status>,
-    pub(super) board: Arc<Board>,
+    pub(super) page_data: Arc<PageData>,
     store: Arc<dyn Store>,
     stop: watch::Sender<bool>,
     served: JoinHandle<()>,
@@ -45,16 +45,16 @@ pub(super) async fn server_within(access: Access, limits: Limits) -> Server {
     let address = listener.local_addr().unwrap();
     let (status, seen) = watch::channel(Status::new(Timestamp::now()));
     let (stop, stopped) = watch::channel(false);
-    let board = Arc::new(Board::default());
-    let site = Site {
+    let page_data = Arc::new(PageData::default());
+    let resources = PageResources {
         status: seen,
-        board: Arc::clone(&board),
+        page_data: Arc::clone(&page_data),
         store: Arc::clone(&store),
         metrics: Arc::new(|| "ejabberd_up 1\n".to_owned()),
         access,
     };
-    let served = tokio::spawn(serve_within(listener, site, stopped, limits));
-    Server { address, status, board, store, stop, served, _directory: directory }
+    let served = tokio::spawn(serve_within(listener, resources, stopped, limits));
+    Server { address, status, page_data, store, stop, served, _directory: directory }
 }
 
 impl Server {
@@ -62,9 +62,9 @@ impl Server {
     async fn raw(&self, head: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        timeout(LONG, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
+        let mut response = Vec::new();
+        timeout(LONG, stream.read_to_end(&mut response)).await.unwrap().unwrap();
+        String::from_utf8_lossy(&response).into_owned()
     }
 
     async fn get(&self, path: &str, headers: &str) -> (u16, String) {
@@ -73,11 +73,11 @@ impl Server {
         } else {
             format!("Host: {}\r\n", self.address)
         };
-        let answer = self
+        let response = self
             .raw(&format!("GET {path} HTTP/1.1\r\n{host}{headers}Connection: close\r\n\r\n"))
             .await;
-        let code = answer.split(' ').nth(1).unwrap_or("0").parse().unwrap();
-        (code, answer)
+        let code = response.split(' ').nth(1).unwrap_or("0").parse().unwrap();
+        (code, response)
     }
 
     /// Opens a stream, and reads until `words` have come.
@@ -111,8 +111,8 @@ async fn without_a_token_only_names_of_this_host_are_served() {
     for host in
         ["localhost:1", "LOCALHOST", "127.0.0.1", "[::1]:9565", "127.8.0.1:80", "localhost."]
     {
-        let (code, answer) = server.get("/status", &format!("Host: {host}\r\n")).await;
-        assert_eq!(code, 200, "{host}: {answer}");
+        let (code, response) = server.get("/status", &format!("Host: {host}\r\n")).await;
+        assert_eq!(code, 200, "{host}: {response}");
     }
     for host in [
         "evil.example",
@@ -131,7 +131,7 @@ async fn without_a_token_only_names_of_this_host_are_served() {
     let (code, _) = server.get("http://evil.example/status", "Host: localhost\r\n").await;
     assert_eq!(code, 421, "the name in the target counts too");
     let (code, _) = server.get("/api/live", "Sec-Fetch-Site: cross-site\r\n").await;
-    assert_eq!(code, 403, "another site's page may not take the places of ours");
+    assert_eq!(code, 403, "another site's page may not take the slots of our page");
 }
 
 #[tokio::test]
@@ -155,14 +155,16 @@ async fn with_a_token_everything_that_holds_data_asks_for_it() {
             format!("Authorization: Basic {TOKEN}\r\n"),
             format!("Authorization: {TOKEN}\r\n"),
         ] {
-            let (code, answer) = server.get(path, &wrong).await;
+            let (code, response) = server.get(path, &wrong).await;
             assert_eq!(code, 401, "{path} {wrong}");
-            assert!(!answer.contains("conditions") && answer.contains("www-authenticate: Bearer"));
+            assert!(
+                !response.contains("conditions") && response.contains("www-authenticate: Bearer")
+            );
         }
     }
     for path in data.iter().filter(|path| !matches!(**path, "/api/live" | "/nothing")) {
-        let (code, answer) = server.get(path, &format!("Host: any.example\r\n{right}")).await;
-        assert_eq!(code, 200, "{path}: {answer}");
+        let (code, response) = server.get(path, &format!("Host: any.example\r\n{right}")).await;
+        assert_eq!(code, 200, "{path}: {response}");
     }
     for (path, _, _) in PARTS {
         assert_eq!(server.get(path, "").await.0, 200, "{path}: the shell holds no data");
@@ -173,8 +175,8 @@ async fn with_a_token_everything_that_holds_data_asks_for_it() {
         let now = Timestamp::now();
         status.set(crate::domain::status::ConditionType::Healthy, false, "Test", secret, now);
     });
-    let (code, answer) = server.get("/readyz", "").await;
-    assert!(code == 503 && !answer.contains(secret), "{answer}");
+    let (code, response) = server.get("/readyz", "").await;
+    assert!(code == 503 && !response.contains(secret), "{response}");
     assert!(server.get("/readyz", &right).await.1.contains(secret));
 }
 
@@ -182,16 +184,16 @@ async fn with_a_token_everything_that_holds_data_asks_for_it() {
 async fn nothing_but_reading_and_every_answer_has_its_headers() {
     let server = server(Access::Loopback).await;
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECTED"] {
-        let answer = server
+        let response = server
             .raw(&format!("{method} /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"))
             .await;
-        assert!(answer.starts_with("HTTP/1.1 405"), "{method}: {answer}");
+        assert!(response.starts_with("HTTP/1.1 405"), "{method}: {response}");
     }
     let head =
         server.raw("HEAD /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
     assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
     for path in ["/", "/page.js", "/status", "/nothing", "/api/objects?limit=x"] {
-        let (_, answer) = server.get(path, "").await;
+        let (_, response) = server.get(path, "").await;
         for wanted in [
             "content-security-policy: default-src 'none'",
             "nosniff",
@@ -200,9 +202,9 @@ async fn nothing_but_reading_and_every_answer_has_its_headers() {
             "cross-origin-resource-policy: same-origin",
             "cross-origin-opener-policy: same-origin",
         ] {
-            assert!(answer.contains(wanted), "{path}: {wanted}: {answer}");
+            assert!(response.contains(wanted), "{path}: {wanted}: {response}");
         }
-        assert!(!answer.to_lowercase().contains("access-control-allow"), "{path}");
+        assert!(!response.to_lowercase().contains("access-control-allow"), "{path}");
     }
     assert!(server.get("/status", "").await.1.contains("cache-control: no-store"));
     let (_, page) = server.get("/page.js", "").await;
@@ -226,16 +228,16 @@ async fn what_happens_is_told_as_it_happens_and_to_so_many_at_once() {
     let object = Object {
         kind: Kind::User,
         name: "ann@test.example".to_owned(),
-        state: Standing::Failing,
+        state: ObjectState::Failing,
         why: String::new(),
         about: String::new(),
         owned_since: None,
     };
     let overview = Arc::new(Overview { objects: vec![object], left_out: 0 });
-    server.board.list(&overview);
+    server.page_data.list(&overview);
     let told = until(&mut first, "event: objects").await;
     assert!(told.contains("\"failing\":1") && !told.contains("ann@"), "counts alone: {told}");
-    server.board.list(&overview);
+    server.page_data.list(&overview);
     server.status.send_modify(|status| status.name = "last".to_owned());
     let told = until(&mut first, "\"name\":\"last\"").await;
     assert!(!told.contains("event: objects"), "the same again is no news: {told}");
@@ -244,8 +246,8 @@ async fn what_happens_is_told_as_it_happens_and_to_so_many_at_once() {
     for _ in 1..MAX_STREAMS {
         others.push(server.follow("event: plan").await);
     }
-    let (code, answer) = server.get("/api/live", "").await;
-    assert!(code == 503 && answer.contains("retry-after: 10"), "{answer}");
+    let (code, response) = server.get("/api/live", "").await;
+    assert!(code == 503 && response.contains("retry-after: 10"), "{response}");
     drop(others.pop());
     // A place is free again as soon as its client is seen to be gone.
     let mut code = 503;
@@ -274,13 +276,13 @@ async fn a_client_that_says_nothing_is_hung_up_on() {
     let server = server(Access::Loopback).await;
     let mut slow = TcpStream::connect(server.address).await.unwrap();
     slow.write_all(b"GET /status HTTP/1.1\r\nHost: loc").await.unwrap();
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     // The clock is the runtime's own: this ends only if the other side ends it,
     // and long before the connection's life is over.
     let began = tokio::time::Instant::now();
-    slow.read_to_end(&mut answer).await.unwrap();
+    slow.read_to_end(&mut response).await.unwrap();
     assert!(began.elapsed() < Limits::default().life / 2, "{:?}", began.elapsed());
-    assert!(!String::from_utf8_lossy(&answer).contains("conditions"));
+    assert!(!String::from_utf8_lossy(&response).contains("conditions"));
 }
 
 #[tokio::test]
@@ -294,9 +296,9 @@ async fn older_events_come_from_the_memory() {
     status.tell(News::warning("Failed", "a word: Größe").about(&key), Timestamp::now());
     server.store.record_events(&status.events.take_untold()).unwrap();
     let events = async |question: &str| {
-        let (code, answer) = server.get(&format!("/api/events?{question}"), "").await;
-        assert_eq!(code, 200, "{answer}");
-        let body = answer.split("\r\n\r\n").nth(1).unwrap();
+        let (code, response) = server.get(&format!("/api/events?{question}"), "").await;
+        assert_eq!(code, 200, "{response}");
+        let body = response.split("\r\n\r\n").nth(1).unwrap();
         let json: serde_json::Value = serde_json::from_str(body).unwrap();
         let messages = json["events"].as_array().unwrap().iter();
         let messages: Vec<String> =

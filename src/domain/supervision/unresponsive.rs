@@ -1,4 +1,4 @@
-//! What it means that a server does not answer: it starts, it is busy, or it hangs.
+//! Why a server does not respond: it starts, it is busy, or it hangs.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::domain::observed::Work;
 /// silent server that does nothing.
 const PATIENCE_WHEN_BUSY: u32 = 8;
 
-/// A server that starts, does not answer, and shows no work for so long is
-/// frozen: no processor time, no byte read or written, no wait for a disk.
+/// A server that starts, does not respond and shows no work for this time is frozen: no processor
+/// time, no byte read or written, no wait for a disk.
 const FROZEN_AFTER: Duration = Duration::from_secs(60);
 
 impl Supervision {
@@ -55,7 +55,7 @@ impl Supervision {
         None
     }
 
-    /// Its node answers: it starts. That takes as long as it works.
+    /// The node responds that ejabberd is starting. A start takes as long as it works.
     pub(super) fn in_progress(
         &mut self,
         work: Option<Work>,
@@ -88,7 +88,7 @@ impl Supervision {
 
     pub(super) fn port_silent(&mut self, why: String, settings: &Settings, now: Timestamp) {
         match self.state {
-            // One slow answer is nothing to report.
+            // One slow response is nothing to report.
             State::Running { healthy, misses } if misses + 1 < settings.probe.failures => {
                 self.state = State::Running { healthy, misses: misses + 1 };
             }

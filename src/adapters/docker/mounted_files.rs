@@ -1,9 +1,9 @@
 //! Files of the host that are mounted into the container one by one.
 //!
-//! Such a file keeps its inode as long as the container lives: what takes its
-//! place by a rename is not seen inside, and the engine cannot replace it at
-//! all ("device or resource busy"). So it is written in place, with a copy of
-//! what it was beside it, where nobody else may write to that directory.
+//! Such a file keeps its inode as long as the container lives: the container does not see a file
+//! that replaces it by a rename, and the engine cannot replace it at all ("device or resource
+//! busy"). So the operator writes such a file in place. The operator keeps a copy of the old
+//! content beside the file, where no other account may write to that directory.
 
 use std::path::{Path, PathBuf};
 
@@ -90,7 +90,8 @@ impl DockerRuntime {
         written.map_err(|e| self.not_written(place, source, &e.to_string()))
     }
 
-    /// Fails where [`write_in_place`](Self::write_in_place) would for want of a permission.
+    /// Fails where [`write_in_place`](Self::write_in_place) would fail because a permission is
+    /// missing.
     pub(super) async fn can_write_in_place(
         &self,
         place: &str,

@@ -1,64 +1,48 @@
-//! Erlang's external term format: a decoder for a far end that may lie, and the
-//! encoder of the calls.
+//! The decoder. The node at the other end may belong to an attacker.
 //!
-//! The node at the other end may belong to an attacker, so the decoder bounds
-//! everything before it allocates: a container may claim only as many elements
-//! as bytes are left, terms nest only [`MAX_DEPTH`] deep (dropping a value
-//! recurses as well), and compressed terms are refused. What has no meaning to
-//! a caller (processes, functions, references) is read over.
-//!
-//! The tags are those of "External Term Format" in the documentation of erts,
-//! and of `erts/emulator/beam/external.h`. `term_to_binary/1` of OTP 25 and
-//! later writes the newer ones; the older ones cost a line each.
+//! So the decoder checks each limit before it allocates memory: a container may claim only as many
+//! elements as bytes are left, and terms nest only [`MAX_DEPTH`] deep (dropping a value recurses,
+//! too). The decoder refuses compressed terms, and skips terms that have no meaning for a caller
+//! (processes, functions, references).
 
+use super::{
+    ATOM_UTF8, BINARY, INTEGER, LIST, MAP, NIL, SMALL_ATOM_UTF8, SMALL_BIG, SMALL_INTEGER,
+    SMALL_TUPLE, VERSION,
+};
 use crate::ejabberd::Value;
 
-/// Terms that nest deeper are refused. Answers of commands nest to about 10.
+/// The decoder refuses terms that nest deeper. Responses of commands nest to about 10.
 pub const MAX_DEPTH: usize = 64;
 
 /// The most memory that one decoded term may take, in bytes.
 const MAX_MEMORY: usize = 256 << 20;
 
-/// The most memory that a decoded term takes for each byte of its frame: the
-/// worst is a map of empty lists, a pair and two values in two bytes.
+/// The most memory that a decoded term takes for each byte of its frame. The worst case is a map of
+/// empty lists: a pair and two values in two bytes.
 pub const MEMORY_PER_BYTE: usize = 2 * size_of::<Value>();
 
-/// The version that leads each term.
-const VERSION: u8 = 131;
-
-const NIL: u8 = b'j';
-const LIST: u8 = b'l';
-const SMALL_TUPLE: u8 = b'h';
-const SMALL_INTEGER: u8 = b'a';
-const INTEGER: u8 = b'b';
-const SMALL_BIG: u8 = b'n';
-const BINARY: u8 = b'm';
-const SMALL_ATOM_UTF8: u8 = b'w';
-const ATOM_UTF8: u8 = b'v';
-const MAP: u8 = b't';
-
-/// Why bytes are not a term that a session can take. Completes "failed to …".
+/// Why bytes are not a term that a session accepts. Completes "failed to …".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TermError {
-    /// It ends early, or claims more elements than it has bytes.
+    /// The term ends early, or claims more elements than it has bytes.
     #[error("read a term: it claims more than it holds")]
     Truncated,
-    /// Bytes follow its end.
+    /// Bytes follow the end of the term.
     #[error("read a term: bytes follow it")]
     Trailing,
-    /// It does not begin with the version of the format.
+    /// The term does not begin with the version of the format.
     #[error("read a term: version {0} of the format is unknown")]
     Version(u8),
-    /// A tag that answers do not have: compressed, of a distribution channel, or unknown.
+    /// A tag that responses do not have: compressed, of a distribution channel, or unknown.
     #[error("read a term: the tag {0} is not among those of answers")]
     Tag(u8),
-    /// It nests deeper than [`MAX_DEPTH`].
+    /// The term nests deeper than [`MAX_DEPTH`].
     #[error("read a term: it nests deeper than {MAX_DEPTH}")]
     Depth,
-    /// It would take too much memory.
+    /// The decoded term would take too much memory.
     #[error("read a term: it needs more than {} MiB", MAX_MEMORY >> 20)]
     Memory,
-    /// An atom that is no text, or a number that is none.
+    /// An atom that is not text, or a number that is malformed.
     #[error("read a term: an atom or a number is malformed")]
     Malformed,
 }
@@ -79,10 +63,10 @@ pub fn decode(frame: &[u8]) -> Result<Value, TermError> {
 
 struct Reader<'f> {
     rest: &'f [u8],
-    /// Terms that containers have claimed and that were not read yet. Each
-    /// needs a byte, so no claim can be larger than what is left.
+    /// Terms that containers have claimed and that are not read yet. Each term needs at least one
+    /// byte, so a valid claim is never larger than `rest`.
     owed: usize,
-    /// Bytes of memory that may still be taken.
+    /// Bytes of memory that the term may still take.
     memory: usize,
 }
 
@@ -112,7 +96,7 @@ impl<'f> Reader<'f> {
         usize::try_from(length).map_err(|_| TermError::Truncated)
     }
 
-    /// Promises `count` terms, before room is made for them.
+    /// Checks that `count` terms can follow, before the caller allocates memory for the terms.
     fn claim(&mut self, count: usize) -> Result<(), TermError> {
         self.owed = self.owed.saturating_add(count);
         if self.owed > self.rest.len() {
@@ -191,7 +175,7 @@ impl<'f> Reader<'f> {
         Ok(terms)
     }
 
-    /// A list. One of characters alone is a text; an improper one has no meaning.
+    /// A list. A list of characters becomes a text; an improper list has no meaning for a caller.
     fn list(&mut self, depth: usize) -> Result<Value, TermError> {
         let count = self.u32()?;
         // The tail is a term as well.
@@ -233,8 +217,8 @@ impl<'f> Reader<'f> {
         Ok(Value::List(pairs))
     }
 
-    /// A whole number of any size; beyond 64 bits it is cut to the nearest that
-    /// fits, so that no arithmetic is done on a megabyte of digits.
+    /// An integer of any size. A number of more than 64 bits becomes the nearest 64-bit number, so
+    /// that the decoder never computes with a megabyte of digits.
     fn big(&mut self, length: usize) -> Result<Value, TermError> {
         let negative = self.byte()? != 0;
         let digits = self.take(length)?;
@@ -285,7 +269,7 @@ impl<'f> Reader<'f> {
         self.atom_of(tag).map(drop)
     }
 
-    /// Reads over the rest of a term that has no meaning to a caller.
+    /// Skips the rest of a term that has no meaning for a caller.
     fn skip(&mut self, tag: u8, depth: usize) -> Result<(), TermError> {
         let after_node = match tag {
             // BIT_BINARY_EXT: its length, the bits of its last byte, its bytes.
@@ -327,95 +311,4 @@ impl<'f> Reader<'f> {
 /// Erlang has no floating-point numbers beyond the finite ones.
 fn float(number: f64) -> Result<Value, TermError> {
     if number.is_finite() { Ok(Value::Float(number)) } else { Err(TermError::Malformed) }
-}
-
-/// A term that is being written, without the version that leads a frame's term.
-#[derive(Debug, Default)]
-pub(super) struct Writer {
-    bytes: Vec<u8>,
-}
-
-/// An atom, binary or list is too long for the format: 255 characters, 4 GB.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TooLong;
-
-impl Writer {
-    /// A term, begun with its version and `before` it.
-    pub(super) fn after(before: &[u8]) -> Self {
-        let mut bytes = before.to_vec();
-        bytes.push(VERSION);
-        Self { bytes }
-    }
-
-    pub(super) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
-    }
-
-    fn length(&mut self, tag: u8, length: usize) -> Result<(), TooLong> {
-        self.bytes.push(tag);
-        self.bytes.extend(u32::try_from(length).map_err(|_| TooLong)?.to_be_bytes());
-        Ok(())
-    }
-
-    /// Appends a term that was written before.
-    pub(super) fn raw(&mut self, term: &[u8]) {
-        self.bytes.extend_from_slice(term);
-    }
-
-    pub(super) fn atom(&mut self, name: &str) -> Result<(), TooLong> {
-        // The limit of the Erlang VM, which ends a far end that reads a longer one.
-        if name.chars().count() > 255 {
-            return Err(TooLong);
-        }
-        self.bytes.push(ATOM_UTF8);
-        self.bytes.extend(u16::try_from(name.len()).map_err(|_| TooLong)?.to_be_bytes());
-        self.raw(name.as_bytes());
-        Ok(())
-    }
-
-    pub(super) fn binary(&mut self, text: &str) -> Result<(), TooLong> {
-        self.length(BINARY, text.len())?;
-        self.raw(text.as_bytes());
-        Ok(())
-    }
-
-    pub(super) fn integer(&mut self, number: i64) {
-        if let Ok(small) = u8::try_from(number) {
-            self.bytes.extend([SMALL_INTEGER, small]);
-        } else if let Ok(middle) = i32::try_from(number) {
-            self.bytes.push(INTEGER);
-            self.bytes.extend(middle.to_be_bytes());
-        } else {
-            // Without leading zeros, as the Erlang VM writes them itself.
-            let digits = number.unsigned_abs().to_le_bytes();
-            let length = digits.iter().rposition(|digit| *digit != 0).map_or(0, |at| at + 1);
-            let length_byte = u8::try_from(length).unwrap_or(8);
-            self.bytes.extend([SMALL_BIG, length_byte, u8::from(number < 0)]);
-            self.bytes.extend(digits.iter().take(length));
-        }
-    }
-
-    /// Begins a tuple of up to 255 elements, which follow.
-    pub(super) fn tuple(&mut self, count: u8) {
-        self.bytes.extend([SMALL_TUPLE, count]);
-    }
-
-    /// Begins a map of one pair, which follows.
-    pub(super) fn map_of_one(&mut self) {
-        self.bytes.extend([MAP, 0, 0, 0, 1]);
-    }
-
-    /// A list of `count` elements, which `elements` writes.
-    pub(super) fn list(
-        &mut self,
-        count: usize,
-        elements: impl FnOnce(&mut Self) -> Result<(), TooLong>,
-    ) -> Result<(), TooLong> {
-        if count > 0 {
-            self.length(LIST, count)?;
-            elements(self)?;
-        }
-        self.bytes.push(NIL);
-        Ok(())
-    }
 }

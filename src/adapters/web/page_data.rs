@@ -1,10 +1,11 @@
-//! What the engine tells, as the page wants it.
+//! The data of the page, collected from the events of the engine.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -12,24 +13,24 @@ use crate::domain::diff::{Step, StepInfo};
 use crate::domain::model::{Digest, Kind, ObjectKey, Op, Revision};
 use crate::domain::observed::Usage;
 use crate::domain::plan::Summary;
-use crate::domain::status::overview::{Overview, Standing};
+use crate::domain::status::overview::{ObjectState, Overview};
 use crate::engine::{EngineEvent, EventSink, RoundReport, StepResult};
 
-/// So many steps of a plan are shown, and as many refused deletions; of more,
-/// only how many.
+/// The maximum number of steps of a plan, and of refused deletions, on the page. The page shows
+/// only the number of further ones.
 const MAX_STEPS: usize = 200;
 
-/// Every object, and how many stand how.
+/// All objects, and the number of objects in each state.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Listing {
     /// Another number whenever something in it is different.
     pub(super) version: u64,
     pub(super) overview: Arc<Overview>,
-    pub(super) counts: BTreeMap<Kind, BTreeMap<Standing, usize>>,
+    pub(super) counts: BTreeMap<Kind, BTreeMap<ObjectState, usize>>,
 }
 
-/// Keeps the latest of everything for whoever looks.
-pub struct Board {
+/// Holds the latest plan, audit and list of objects.
+pub struct PageData {
     pub(super) plan: watch::Sender<Arc<str>>,
     pub(super) audit: watch::Sender<Arc<str>>,
     pub(super) listing: watch::Sender<Listing>,
@@ -37,7 +38,7 @@ pub struct Board {
     used: Mutex<Option<(Timestamp, Usage)>>,
 }
 
-impl Default for Board {
+impl Default for PageData {
     fn default() -> Self {
         Self {
             plan: watch::Sender::new("null".into()),
@@ -101,14 +102,14 @@ impl Shown<'_> {
     }
 }
 
-impl Board {
-    /// Takes up how every object stands.
+impl PageData {
+    /// Replaces the list of objects.
     pub(super) fn list(&self, overview: &Arc<Overview>) {
         self.listing.send_if_modified(|listing| {
             if listing.version > 0 && *listing.overview == **overview {
                 return false;
             }
-            let mut counts: BTreeMap<Kind, BTreeMap<Standing, usize>> = BTreeMap::new();
+            let mut counts: BTreeMap<Kind, BTreeMap<ObjectState, usize>> = BTreeMap::new();
             for object in &overview.objects {
                 *counts.entry(object.kind).or_default().entry(object.state).or_default() += 1;
             }
@@ -120,12 +121,12 @@ impl Board {
 
     /// How much of a processor the server has used since it was last asked.
     fn cpu_percent(&self, now: Timestamp, usage: Option<Usage>) -> Option<f64> {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = self.used.lock();
         let before = std::mem::replace(&mut *used, usage.map(|usage| (now, usage)));
         let ((then, before), after) = before.zip(usage)?;
         let seconds = now.duration_since(then).as_secs_f64();
         let spent = after.cpu_seconds - before.cpu_seconds;
-        // One that was started anew begins from zero.
+        // The counter of a restarted server begins at zero.
         (seconds >= 1.0 && spent >= 0.0).then(|| (spent / seconds * 1000.0).round() / 10.0)
     }
 
@@ -136,7 +137,7 @@ impl Board {
             .map(|outcome| ((&outcome.step.key, outcome.step.op), &outcome.result))
             .collect();
         let result = |step: &StepInfo| results.get(&(&step.key, step.op)).copied();
-        // What is still to be done is of more interest than what was.
+        // Pending steps first: they matter more than finished steps.
         let mut steps: Vec<_> = plan.steps().into_iter().map(|step| (step, result(step))).collect();
         steps.sort_by_key(|(_, result)| match result {
             Some(StepResult::Failed(_)) => 0,
@@ -182,7 +183,7 @@ fn publish(to: &watch::Sender<Arc<str>>, what: &impl Serialize) {
     }
 }
 
-impl EventSink for Board {
+impl EventSink for PageData {
     fn take(&self, event: EngineEvent<'_>) {
         match event {
             EngineEvent::Reconciled(report) => {

@@ -161,7 +161,7 @@ pub(super) fn new_layout(spec: &Spec, old: &Old<'_>, new: &ImageConfig) -> Layou
 }
 
 /// The mounts of a container that is about to be created, by their place.
-pub(super) fn by_place(body: &ContainerCreateBody) -> BTreeMap<String, Mount> {
+pub(super) fn by_path(body: &ContainerCreateBody) -> BTreeMap<String, Mount> {
     let mounts = body.host_config.as_ref().and_then(|host| host.mounts.clone());
     let mounts = mounts.into_iter().flatten();
     mounts.filter_map(|mount| Some((mount.target.clone()?, mount))).collect()
@@ -173,7 +173,7 @@ pub(super) fn locations(mounts: &BTreeMap<String, Mount>) -> BTreeMap<String, Lo
         let source = mount.source.clone().unwrap_or_default();
         match mount.typ {
             Some(MountType::BIND) => Location::Host(source),
-            _ => Location::Volume { name: source, within: String::new() },
+            _ => Location::whole_volume(&source),
         }
     };
     mounts.iter().map(|(target, mount)| (target.clone(), location(mount))).collect()
@@ -284,7 +284,7 @@ pub(super) mod tests {
             env.contains(&"B=2".to_owned()) && !env.iter().any(|line| line == "A=1"),
             "{env:?}"
         );
-        let mounts = mounts_by_place(&mounts_of(&spec, &old, &image));
+        let mounts = mounts_by_path(&mounts_of(&spec, &old, &image));
         assert_eq!(mounts.get("/data").map(String::as_str), Some("v2-database"));
         assert!(!mounts.contains_key("/home/ejabberd/database"), "{mounts:?}");
     }
@@ -293,7 +293,7 @@ pub(super) mod tests {
         super::mounts(spec, old, new)
     }
 
-    fn mounts_by_place(mounts: &[Mount]) -> BTreeMap<String, String> {
+    fn mounts_by_path(mounts: &[Mount]) -> BTreeMap<String, String> {
         let pair = |mount: &Mount| (mount.target.clone().unwrap(), mount.source.clone().unwrap());
         mounts.iter().map(pair).collect()
     }

@@ -28,7 +28,7 @@ use async_trait::async_trait;
 use ejabberd_operator::domain::model::{Jid, RoomJid, Secret, Vhost};
 use ejabberd_operator::domain::spec::{AffiliationKind, OptionValue};
 use ejabberd_operator::ejabberd::{Class, Control, ControlError, Created, EjabberdClient, NewRoom};
-use ejabberd_operator::engine::Runtime;
+use ejabberd_operator::engine::Lifecycle;
 use support::double::Double;
 use support::real::{CONFIG, Container, HOST, docker, ejabberd_version};
 

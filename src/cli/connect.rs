@@ -17,7 +17,10 @@ use crate::domain::observed::{ProcessState, RuntimeDrift, Usage};
 use crate::domain::spec;
 use crate::ejabberd::erlang::Verdict;
 use crate::ejabberd::{Call, Control, ControlError, FallbackControl, StartContext, Value};
-use crate::engine::{ConfigFiles, Connector, LogLine, Runtime, RuntimeError, Spawner};
+use crate::engine::{
+    ConfigFiles, Connector, Introspection, Lifecycle, LogLine, Replacement, Runtime, RuntimeError,
+    ServerConfig, Spawner,
+};
 
 /// Makes runtimes and control channels; counts their calls.
 pub(super) struct Connectors {
@@ -94,22 +97,38 @@ impl Unsupported {
 }
 
 #[async_trait]
-impl Runtime for Unsupported {
+impl Lifecycle for Unsupported {
     async fn inspect(&self) -> Result<ProcessState, RuntimeError> {
         Err(self.error())
     }
+
     async fn create(&self) -> Result<(), RuntimeError> {
         Err(self.error())
     }
+
     async fn start(&self) -> Result<(), RuntimeError> {
         Err(self.error())
     }
+
     async fn stop(&self) -> Result<(), RuntimeError> {
         Err(self.error())
     }
+
+    async fn disable_restart_policy(&self) -> Result<(), RuntimeError> {
+        Err(self.error())
+    }
+
+    async fn watch(&self, _: &tokio::sync::Notify) {
+        std::future::pending().await
+    }
+}
+
+#[async_trait]
+impl ServerConfig for Unsupported {
     async fn read_config(&self, _: &[String]) -> Result<ConfigFiles, RuntimeError> {
         Err(self.error())
     }
+
     async fn check_config(
         &self,
         _: &ConfigFiles,
@@ -117,35 +136,43 @@ impl Runtime for Unsupported {
     ) -> Result<Verdict, RuntimeError> {
         Err(self.error())
     }
+
     async fn try_to_write_config(&self, _: &ConfigFiles) -> Result<(), RuntimeError> {
         Err(self.error())
     }
+
     async fn write_config(&self, _: &ConfigFiles) -> Result<(), RuntimeError> {
         Err(self.error())
     }
+}
+
+#[async_trait]
+impl Replacement for Unsupported {
     async fn replace(&self, _: &str) -> Result<(), RuntimeError> {
         Err(self.error())
     }
+
     async fn rollback_replacement(&self, _: &str) -> Result<(), RuntimeError> {
         Err(self.error())
     }
+
     async fn commit_replacement(&self, _: &str) -> Result<(), RuntimeError> {
         Err(self.error())
     }
-    async fn disable_restart_policy(&self) -> Result<(), RuntimeError> {
-        Err(self.error())
-    }
+}
+
+#[async_trait]
+impl Introspection for Unsupported {
     async fn drift(&self, _: Option<&str>) -> Result<Option<RuntimeDrift>, RuntimeError> {
         Err(self.error())
     }
+
     async fn usage(&self) -> Result<Option<Usage>, RuntimeError> {
         Err(self.error())
     }
+
     async fn log_lines(&self, _: Timestamp, _: usize) -> Result<Vec<LogLine>, RuntimeError> {
         Err(self.error())
-    }
-    async fn watch(&self, _: &tokio::sync::Notify) {
-        std::future::pending().await
     }
 }
 

@@ -12,7 +12,7 @@ use ejabberd_operator::adapters::session::Session;
 use ejabberd_operator::domain::observed::{PAUSED, ProcessState, RuntimeKind};
 use ejabberd_operator::domain::spec;
 use ejabberd_operator::ejabberd::{Control, EjabberdClient};
-use ejabberd_operator::engine::{ConfigFiles, Runtime, Spawner};
+use ejabberd_operator::engine::{ConfigFiles, Introspection, Lifecycle, ServerConfig, Spawner};
 use jiff::Timestamp;
 
 use super::support::inside::{DIRECTORY, Inside};

@@ -125,7 +125,7 @@ async fn a_server_declared_stopped_is_stopped_and_stays_so() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_stopped_is_started() {
     let lab = Lab::new();
-    ejabberd_operator::engine::Runtime::stop(&*lab).await.unwrap();
+    ejabberd_operator::engine::Lifecycle::stop(&*lab).await.unwrap();
     let report = lab.round(&declare("users: [{ name: ann }]")).await;
     assert!(report.converged() && runs(&lab), "{report:#?}");
     let done = |o: &ejabberd_operator::engine::StepOutcome| matches!(o.result, StepResult::Done);

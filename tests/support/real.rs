@@ -10,7 +10,7 @@ use ejabberd_operator::adapters::docker::DockerRuntime;
 use ejabberd_operator::adapters::session::Session;
 use ejabberd_operator::domain::spec;
 use ejabberd_operator::ejabberd::EjabberdClient;
-use ejabberd_operator::engine::{Runtime, Spawner};
+use ejabberd_operator::engine::{Lifecycle, ServerConfig, Spawner};
 
 /// The image that `scripts/ejabberd-image` builds.
 pub fn image(version: &str) -> String {

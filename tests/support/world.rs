@@ -25,9 +25,10 @@ use ejabberd_operator::ejabberd::{
     Arg, Call, Control, ControlError, EjabberdClient, StartContext, Value,
 };
 use ejabberd_operator::engine::{
-    ConfigFiles, Deferral, Engine, EngineEvent, EventSink, GOOD_CONFIGS, GoodConfig, IsOurs,
-    LogLine, MAIN_CONFIG, Permission, Ports, RecheckBudget, RoundReport, Runtime, RuntimeError,
-    SecretError, Secrets, StalenessCheck, StateKey, Store, StoreError, Supervisor,
+    ConfigFiles, Deferral, Engine, EngineEvent, EventSink, GOOD_CONFIGS, GoodConfig, Introspection,
+    IsOurs, Lifecycle, LogLine, MAIN_CONFIG, Permission, Ports, RecheckBudget, Replacement,
+    RoundReport, Runtime, RuntimeError, SecretError, Secrets, ServerConfig, StalenessCheck,
+    StateKey, Store, StoreError, Supervisor,
 };
 use jiff::Timestamp;
 
@@ -662,18 +663,7 @@ fn engine_away() -> RuntimeError {
 }
 
 #[async_trait]
-impl Runtime for Lab {
-    async fn read_note(&self, _: &str) -> Result<Option<Vec<u8>>, RuntimeError> {
-        self.alive().await;
-        Ok(self.disk.lock().unwrap().note.clone())
-    }
-
-    async fn write_note(&self, _: &str, content: &[u8]) -> Result<(), RuntimeError> {
-        self.alive().await;
-        self.disk.lock().unwrap().note = Some(content.to_vec());
-        Ok(())
-    }
-
+impl Lifecycle for Lab {
     async fn inspect(&self) -> Result<ProcessState, RuntimeError> {
         self.alive().await;
         Ok(self.process())
@@ -719,6 +709,18 @@ impl Runtime for Lab {
         .await
     }
 
+    async fn disable_restart_policy(&self) -> Result<(), RuntimeError> {
+        self.alive().await;
+        Ok(())
+    }
+
+    async fn watch(&self, _: &tokio::sync::Notify) {
+        pending().await
+    }
+}
+
+#[async_trait]
+impl ServerConfig for Lab {
     async fn read_config(&self, names: &[String]) -> Result<ConfigFiles, RuntimeError> {
         self.alive().await;
         let files = self.world(|world| world.files.clone());
@@ -754,6 +756,20 @@ impl Runtime for Lab {
         })
         .await
     }
+}
+
+#[async_trait]
+impl Replacement for Lab {
+    async fn read_note(&self, _: &str) -> Result<Option<Vec<u8>>, RuntimeError> {
+        self.alive().await;
+        Ok(self.disk.lock().unwrap().note.clone())
+    }
+
+    async fn write_note(&self, _: &str, content: &[u8]) -> Result<(), RuntimeError> {
+        self.alive().await;
+        self.disk.lock().unwrap().note = Some(content.to_vec());
+        Ok(())
+    }
 
     async fn replace(&self, _: &str) -> Result<(), RuntimeError> {
         self.effect("replace", String::new(), engine_away(), || {
@@ -772,12 +788,10 @@ impl Runtime for Lab {
         self.alive().await;
         Ok(())
     }
+}
 
-    async fn disable_restart_policy(&self) -> Result<(), RuntimeError> {
-        self.alive().await;
-        Ok(())
-    }
-
+#[async_trait]
+impl Introspection for Lab {
     async fn drift(&self, _: Option<&str>) -> Result<Option<RuntimeDrift>, RuntimeError> {
         self.alive().await;
         let there = self.process() != ProcessState::Absent;
@@ -793,10 +807,6 @@ impl Runtime for Lab {
     async fn log_lines(&self, _: Timestamp, _: usize) -> Result<Vec<LogLine>, RuntimeError> {
         self.alive().await;
         Ok(Vec::new())
-    }
-
-    async fn watch(&self, _: &tokio::sync::Notify) {
-        pending().await
     }
 }
 

@@ -14,7 +14,7 @@ use super::create::{Layout, volumes};
 use crate::domain::observed::ProcessState;
 use crate::ejabberd::erlang::{CTL_SCRIPTS, CheckPlan, CommandLine, ControlScript, Verdict, find};
 use crate::ejabberd::{StartContext, erlang};
-use crate::engine::{ConfigFiles, MAIN_CONFIG, Runtime, RuntimeError};
+use crate::engine::{ConfigFiles, Lifecycle, MAIN_CONFIG, RuntimeError};
 
 /// A check takes half a second on an idle core; a host that starts up is not idle.
 const CHECK_DEADLINE: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use super::DockerRuntime;
 use super::archive::{Owner, parent};
 use crate::domain::observed::ProcessState;
 use crate::ejabberd::erlang::CommandLine;
-use crate::engine::{ConfigFiles, MAIN_CONFIG, Runtime, RuntimeError};
+use crate::engine::{ConfigFiles, Lifecycle, MAIN_CONFIG, RuntimeError};
 
 /// How long removing a few files may take on a busy host.
 const REMOVE_DEADLINE: Duration = Duration::from_secs(20);

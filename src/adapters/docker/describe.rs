@@ -11,7 +11,7 @@ use crate::domain::database::Location;
 use crate::domain::export::{Container, quoted};
 use crate::domain::observed::{PAUSED, ProcessState};
 use crate::domain::spec::{Docker as Spec, Network, PortMapping};
-use crate::engine::{Runtime, RuntimeError};
+use crate::engine::{Lifecycle, RuntimeError};
 
 impl DockerRuntime {
     /// Fails unless the container is there and runs.

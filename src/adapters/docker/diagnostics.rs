@@ -13,7 +13,7 @@ use super::{DockerRuntime, published, status};
 use crate::adapters::host::{holders, space};
 use crate::domain::observed::{Holder, PAUSED, ProcessState, RuntimeDiagnostics, Space};
 use crate::ejabberd::erlang::CommandLine;
-use crate::engine::{Runtime, RuntimeError};
+use crate::engine::{Lifecycle, RuntimeError};
 
 /// `df` answers at once, unless a network file system hangs.
 const DF_DEADLINE: Duration = Duration::from_secs(4);

@@ -42,7 +42,9 @@ use crate::domain::observed::{
 use crate::domain::spec::Docker as Spec;
 use crate::ejabberd::StartContext;
 use crate::ejabberd::erlang::Verdict;
-use crate::engine::{ConfigFiles, LogLine, NOTE, Runtime, RuntimeError};
+use crate::engine::{
+    ConfigFiles, Introspection, Lifecycle, LogLine, NOTE, Replacement, RuntimeError, ServerConfig,
+};
 use api_error::{advice, root, status};
 
 /// The label of what this program made.
@@ -140,7 +142,7 @@ impl DockerRuntime {
 }
 
 #[async_trait]
-impl Runtime for DockerRuntime {
+impl Lifecycle for DockerRuntime {
     async fn inspect(&self) -> Result<ProcessState, RuntimeError> {
         let Some(container) = self.container().await? else {
             return Ok(ProcessState::Absent);
@@ -188,6 +190,21 @@ impl Runtime for DockerRuntime {
         }
     }
 
+    async fn remove_leftovers(&self) -> Result<bool, RuntimeError> {
+        self.remove_what_is_left().await
+    }
+
+    async fn disable_restart_policy(&self) -> Result<(), RuntimeError> {
+        self.turn_restarts_off().await
+    }
+
+    async fn watch(&self, changed: &tokio::sync::Notify) {
+        self.watch_events(changed).await;
+    }
+}
+
+#[async_trait]
+impl ServerConfig for DockerRuntime {
     async fn read_config(&self, names: &[String]) -> Result<ConfigFiles, RuntimeError> {
         self.read_config_files(names).await
     }
@@ -207,7 +224,10 @@ impl Runtime for DockerRuntime {
     async fn write_config(&self, files: &ConfigFiles) -> Result<(), RuntimeError> {
         self.write_config_files(files).await
     }
+}
 
+#[async_trait]
+impl Replacement for DockerRuntime {
     async fn prepare_replacement(&self) -> Result<(), RuntimeError> {
         self.image().await?;
         self.refuse_taken_place(None).await
@@ -229,10 +249,6 @@ impl Runtime for DockerRuntime {
         self.remove_container(old).await
     }
 
-    async fn remove_leftovers(&self) -> Result<bool, RuntimeError> {
-        self.remove_what_is_left().await
-    }
-
     async fn read_note(&self, directory: &str) -> Result<Option<Vec<u8>>, RuntimeError> {
         let file = self.download(self.name(), &format!("{directory}/{NOTE}")).await?;
         Ok(file.map(|file| file.content))
@@ -252,11 +268,10 @@ impl Runtime for DockerRuntime {
     async fn would_lose(&self, known: Option<&Database>) -> Result<Option<String>, RuntimeError> {
         self.lost_by_creation(known).await
     }
+}
 
-    async fn disable_restart_policy(&self) -> Result<(), RuntimeError> {
-        self.turn_restarts_off().await
-    }
-
+#[async_trait]
+impl Introspection for DockerRuntime {
     async fn drift(&self, database: Option<&str>) -> Result<Option<RuntimeDrift>, RuntimeError> {
         self.read_drift(database).await
     }
@@ -287,9 +302,5 @@ impl Runtime for DockerRuntime {
         lines: usize,
     ) -> Result<Vec<LogLine>, RuntimeError> {
         self.read_log(since, lines).await
-    }
-
-    async fn watch(&self, changed: &tokio::sync::Notify) {
-        self.watch_events(changed).await;
     }
 }

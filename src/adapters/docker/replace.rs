@@ -14,7 +14,7 @@ use super::database::covering;
 use super::inherited::Old;
 use super::{DockerRuntime, MANAGED_LABEL, inherited, status};
 use crate::domain::database::Location;
-use crate::engine::{ConfigFiles, Runtime, RuntimeError};
+use crate::engine::{ConfigFiles, Lifecycle, RuntimeError};
 
 /// Erlang's cookie in the home directory: other nodes and scripts may know it.
 const COOKIE: &str = ".erlang.cookie";

@@ -12,7 +12,7 @@ use super::create::labels;
 use super::{DockerRuntime, MANAGED_LABEL, root, status};
 use crate::domain::observed::ProcessState;
 use crate::ejabberd::erlang::CommandLine;
-use crate::engine::{Runtime, RuntimeError};
+use crate::engine::{Lifecycle, RuntimeError};
 
 /// The label of a container that exists for a moment; its value is the name of
 /// the server's container.

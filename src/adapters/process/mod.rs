@@ -42,7 +42,9 @@ use crate::domain::observed::{
 use crate::domain::spec::Process as Spec;
 use crate::ejabberd::StartContext;
 use crate::ejabberd::erlang::Verdict;
-use crate::engine::{ConfigFiles, LogLine, Runtime, RuntimeError};
+use crate::engine::{
+    ConfigFiles, Introspection, Lifecycle, LogLine, Replacement, RuntimeError, ServerConfig,
+};
 
 /// The file at the top of a directory that says who made it.
 const MARK: &str = "managed-by-ejabberd-operator";
@@ -166,7 +168,7 @@ fn not_for_processes(what: &str) -> RuntimeError {
 }
 
 #[async_trait]
-impl Runtime for ProcessRuntime {
+impl Lifecycle for ProcessRuntime {
     async fn inspect(&self) -> Result<ProcessState, RuntimeError> {
         let setup = match self.setup() {
             Err(RuntimeError::Missing(_)) => return Ok(ProcessState::Absent),
@@ -209,6 +211,26 @@ impl Runtime for ProcessRuntime {
         self.stop_server().await
     }
 
+    async fn disable_restart_policy(&self) -> Result<(), RuntimeError> {
+        Err(not_for_processes("change its system service"))
+    }
+
+    async fn remove_leftovers(&self) -> Result<bool, RuntimeError> {
+        let setup = self.setup()?;
+        blocking(move || {
+            leftovers::remove(&setup);
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn watch(&self, changed: &Notify) {
+        self.watch_processes(changed).await;
+    }
+}
+
+#[async_trait]
+impl ServerConfig for ProcessRuntime {
     async fn read_config(&self, names: &[String]) -> Result<ConfigFiles, RuntimeError> {
         self.read_config_files(names)
     }
@@ -228,7 +250,10 @@ impl Runtime for ProcessRuntime {
     async fn write_config(&self, files: &ConfigFiles) -> Result<(), RuntimeError> {
         self.write_config_files(files).await
     }
+}
 
+#[async_trait]
+impl Replacement for ProcessRuntime {
     async fn replace(&self, _: &str) -> Result<(), RuntimeError> {
         Err(not_for_processes("replace it"))
     }
@@ -239,19 +264,6 @@ impl Runtime for ProcessRuntime {
 
     async fn commit_replacement(&self, _: &str) -> Result<(), RuntimeError> {
         Err(not_for_processes("remove one"))
-    }
-
-    async fn disable_restart_policy(&self) -> Result<(), RuntimeError> {
-        Err(not_for_processes("change its system service"))
-    }
-
-    async fn remove_leftovers(&self) -> Result<bool, RuntimeError> {
-        let setup = self.setup()?;
-        blocking(move || {
-            leftovers::remove(&setup);
-            Ok(true)
-        })
-        .await
     }
 
     async fn read_note(&self, directory: &str) -> Result<Option<Vec<u8>>, RuntimeError> {
@@ -273,7 +285,10 @@ impl Runtime for ProcessRuntime {
         let (spool, known) = (self.setup()?.layout.spool, known.cloned());
         blocking(move || database::would_lose(&spool, known.as_ref())).await
     }
+}
 
+#[async_trait]
+impl Introspection for ProcessRuntime {
     async fn drift(&self, _database: Option<&str>) -> Result<Option<RuntimeDrift>, RuntimeError> {
         self.read_drift().await
     }
@@ -313,9 +328,5 @@ impl Runtime for ProcessRuntime {
     ) -> Result<Vec<LogLine>, RuntimeError> {
         let setup = self.setup()?;
         blocking(move || console::lines_since(&setup, since, lines)).await
-    }
-
-    async fn watch(&self, changed: &Notify) {
-        self.watch_processes(changed).await;
     }
 }

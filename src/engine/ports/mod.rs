@@ -13,7 +13,10 @@ mod store;
 
 pub use bundle::Ports;
 pub use events::{EngineEvent, EventSink};
-pub use runtime::{ConfigFiles, LogLine, MAIN_CONFIG, NOTE, Runtime};
+pub use runtime::{
+    ConfigFiles, Introspection, Lifecycle, LogLine, MAIN_CONFIG, NOTE, Replacement, Runtime,
+    ServerConfig,
+};
 pub use secrets::{IsOurs, Secrets};
 pub use source::Source;
 pub use spawner::{Complaints, Output, Spawned, Spawner};

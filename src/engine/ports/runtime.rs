@@ -29,9 +29,9 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// Runs the server.
+/// Starts and stops the server, and watches its process.
 #[async_trait]
-pub trait Runtime: Send + Sync {
+pub trait Lifecycle: Send + Sync {
     /// What is there.
     async fn inspect(&self) -> Result<ProcessState, RuntimeError>;
 
@@ -44,6 +44,24 @@ pub trait Runtime: Send + Sync {
     /// Stops the process. The server itself was asked to stop before.
     async fn stop(&self) -> Result<(), RuntimeError>;
 
+    /// Removes the leftovers of killed operators. The caller must hold the lock of the
+    /// state directory. Returns whether everything could be looked
+    /// at; else it is to be called again later.
+    async fn remove_leftovers(&self) -> Result<bool, RuntimeError> {
+        Ok(true)
+    }
+
+    /// Has nobody else start the server again when it ends.
+    async fn disable_restart_policy(&self) -> Result<(), RuntimeError>;
+
+    /// Says so on `changed` whenever the process may have begun or ended.
+    /// Never returns; the caller drops the future.
+    async fn watch(&self, changed: &tokio::sync::Notify);
+}
+
+/// The files of the server's configuration.
+#[async_trait]
+pub trait ServerConfig: Send + Sync {
     /// The files of the configuration directory that `names` lists. A name
     /// that is not there is left out.
     async fn read_config(&self, names: &[String]) -> Result<ConfigFiles, RuntimeError>;
@@ -63,7 +81,11 @@ pub trait Runtime: Send + Sync {
     /// Puts `files` where the server reads its configuration. Others that are
     /// there stay.
     async fn write_config(&self, files: &ConfigFiles) -> Result<(), RuntimeError>;
+}
 
+/// Replaces the server by a new one on the same database, and knows where that database is.
+#[async_trait]
+pub trait Replacement: Send + Sync {
     /// Gets what a replacement is made of, while the old one still runs: an
     /// image may take minutes, and may not be there at all. Fails where another
     /// container has the name that the old container would get.
@@ -89,13 +111,6 @@ pub trait Runtime: Send + Sync {
     /// Removes `old`, which was put aside, but for its volumes.
     async fn commit_replacement(&self, old: &str) -> Result<(), RuntimeError>;
 
-    /// Removes the leftovers of killed operators. The caller must hold the lock of the
-    /// state directory. Returns whether everything could be looked
-    /// at; else it is to be called again later.
-    async fn remove_leftovers(&self) -> Result<bool, RuntimeError> {
-        Ok(true)
-    }
-
     /// The operator's note in a directory of the server: a small file, [`NOTE`].
     /// `None` where there is none, or where this runtime keeps none.
     async fn read_note(&self, _directory: &str) -> Result<Option<Vec<u8>>, RuntimeError> {
@@ -119,10 +134,11 @@ pub trait Runtime: Send + Sync {
     async fn would_lose(&self, _known: Option<&Database>) -> Result<Option<String>, RuntimeError> {
         Ok(None)
     }
+}
 
-    /// Has nobody else start the server again when it ends.
-    async fn disable_restart_policy(&self) -> Result<(), RuntimeError>;
-
+/// What can be seen of the server from outside: its settings, its use, its log, its host.
+#[async_trait]
+pub trait Introspection: Send + Sync {
     /// Where it runs, and how that differs from what is declared. `database` is
     /// the directory of its database, where the server was asked for it. `None`
     /// where there is nothing.
@@ -162,11 +178,12 @@ pub trait Runtime: Send + Sync {
         let lines = self.log_lines(since, lines).await?;
         Ok(lines.into_iter().map(|line| line.text).collect())
     }
-
-    /// Says so on `changed` whenever the process may have begun or ended.
-    /// Never returns; the caller drops the future.
-    async fn watch(&self, changed: &tokio::sync::Notify);
 }
+
+/// Everything that a runtime does.
+pub trait Runtime: Lifecycle + ServerConfig + Replacement + Introspection {}
+
+impl<T: Lifecycle + ServerConfig + Replacement + Introspection> Runtime for T {}
 
 fn untold(operation: &str) -> RuntimeError {
     RuntimeError::Refused {

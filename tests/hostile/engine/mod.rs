@@ -11,7 +11,7 @@ use std::time::Duration;
 use ejabberd_operator::adapters::docker::DockerRuntime;
 use ejabberd_operator::domain::spec::{Docker, Network, Recreate};
 use ejabberd_operator::ejabberd::erlang::CommandLine;
-use ejabberd_operator::engine::{Runtime, Spawner};
+use ejabberd_operator::engine::{Introspection, Lifecycle, Replacement, ServerConfig, Spawner};
 use jiff::Timestamp;
 use tokio::io::AsyncReadExt;
 use tokio::sync::Notify;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::args::Format;
 use super::connect::Connectors;
@@ -15,11 +16,25 @@ use super::{Exit, Outcome, output};
 use crate::adapters::metrics::Metrics;
 use crate::domain::checks::audit;
 use crate::domain::checks::audit::{Evidence, Finding, Verdict};
+use crate::domain::model::Revision;
 use crate::domain::spec::DesiredState;
 use crate::engine::Store;
 
 /// What `audit` ends with when an item does not hold, or is not known to.
 const NOT_ALL_HOLD: u8 = 2;
+
+/// What `audit --output json` prints.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Report<'r> {
+    /// `metadata.name` of the desired state.
+    name: &'r str,
+    /// The revision of the desired state.
+    revision: &'r Revision,
+    /// Whether every check holds.
+    holds: bool,
+    /// Every check, in the order of the checklist.
+    checks: &'r [Finding],
+}
 
 /// Looks at the server and goes through the list. Changes nothing, and needs
 /// nothing of the state directory.
@@ -35,12 +50,12 @@ pub(super) async fn audit(place: &Place, format: Format) -> Outcome {
     let all = count(&findings, Verdict::Holds) == findings.len();
     match format {
         Format::Text => output::print(&text(&desired, &evidence, &findings, Page::out())),
-        Format::Json => output::json(&json!({
-            "name": desired.name,
-            "revision": desired.revision,
-            "holds": all,
-            "checks": findings,
-        })),
+        Format::Json => output::json(&Report {
+            name: &desired.name,
+            revision: &desired.revision,
+            holds: all,
+            checks: &findings,
+        }),
     }?;
     if all { Ok(()) } else { Err(Exit::Code(NOT_ALL_HOLD)) }
 }

@@ -18,6 +18,7 @@ mod output;
 mod pages;
 mod progress;
 mod run;
+mod schemas;
 mod session;
 mod show;
 mod status_text;
@@ -32,6 +33,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 pub use args::Arguments;
 use args::Command;
+pub use schemas::output_schemas;
 
 /// Any failure.
 const FAILURE: u8 = 1;

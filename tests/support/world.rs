@@ -33,6 +33,7 @@ use jiff::Timestamp;
 
 use super::double::{Double, World};
 use super::objects::Objects;
+use super::schemas;
 
 pub const HOST: &str = "example.org";
 
@@ -378,9 +379,12 @@ impl Lab {
         .await
     }
 
-    /// One round that is not disturbed.
+    /// One round that is not disturbed. Its plan, as JSON, must match the schema.
     pub async fn round(self: &Arc<Self>, desired: &DesiredState) -> RoundReport {
-        self.try_round(desired, &free()).await.expect("nobody kills it").unwrap()
+        let report = self.try_round(desired, &free()).await.expect("nobody kills it").unwrap();
+        let plan = serde_json::to_value(&report.plan).expect("a plan is JSON");
+        schemas::validate("plan", &plan).unwrap_or_else(|error| panic!("{error}"));
+        report
     }
 
     /// Rounds until one neither does nor remembers anything; at most `limit`.

@@ -4,6 +4,7 @@ mod guard;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use guard::{Approved, Blocked, GuardContext, Guarded, digest, guard};
@@ -14,7 +15,7 @@ use super::model::{Digest, Kind, ObjectKey, Op, Revision};
 use super::spec::DesiredState;
 
 /// One change of a plan.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Step {
     /// The kind of the object.
     pub kind: Kind,
@@ -49,7 +50,7 @@ impl Step {
 }
 
 /// The numbers of a plan.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Summary {
     /// Objects to create.
     pub create: usize,
@@ -64,7 +65,7 @@ pub struct Summary {
 }
 
 /// The ordered steps of one round.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Plan {
     /// The revision that it serves.
     pub revision: Revision,
@@ -99,7 +100,7 @@ pub struct Plan {
 }
 
 /// Something that is declared and not in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NotInForce {
     /// The kind of the object.
     pub kind: Kind,

@@ -18,6 +18,7 @@ mod promise;
 mod settings;
 mod sockets;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use certificates::{Certificate, ends, warning};
@@ -27,7 +28,7 @@ pub use settings::VERSION_FLOOR;
 pub use sockets::{Socket, Table, listening, listening_with_inode, user_of_status};
 
 /// Whether an item of the checklist holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It does.
@@ -51,7 +52,7 @@ impl Verdict {
 }
 
 /// What a look at one item found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
     /// The fixed name of the item.
     pub check: &'static str,

@@ -22,13 +22,14 @@ mod start;
 mod tests;
 mod words;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use checks::{CHECKS, LOGIN_CHECKS};
 pub use evidence::*;
 
 /// What people notice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Symptom {
     /// The server does not start, or not for long.
@@ -61,7 +62,7 @@ impl Symptom {
 }
 
 /// What a look at one thing came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Nothing is wrong with it.
@@ -75,7 +76,7 @@ pub enum Verdict {
 }
 
 /// What a look at one thing found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
     /// What it may explain.
     pub symptom: Symptom,

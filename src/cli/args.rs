@@ -46,7 +46,8 @@ pub struct Arguments {
 }
 
 /// The arguments as `clap` has them, with the examples of each command.
-pub(super) fn command() -> clap::Command {
+#[must_use]
+pub fn command() -> clap::Command {
     Arguments::command().after_help(manual::help("")).mut_subcommands(|command| {
         let examples = manual::help(command.get_name());
         if examples.is_empty() { command } else { command.after_help(examples) }

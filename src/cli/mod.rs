@@ -31,8 +31,9 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-pub use args::Arguments;
 use args::Command;
+pub use args::{Arguments, command};
+pub use manual::{ENVIRONMENT, FILES, exit_statuses};
 pub use schemas::output_schemas;
 
 /// Any failure.

@@ -199,7 +199,7 @@ fn what_commands_print_without_a_server_matches_their_schemas() {
     fs::write(directory.join("desired-state.yaml"), FILE).unwrap();
     let mut run = operator(directory, &["run", "--listen", "127.0.0.1:0"]);
     let _running = Running(run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     // The operator stores an event when it has failed to reach the server.
     while !printed(directory, "events").contains("reason") {
         assert!(Instant::now() < deadline, "no event: {}", printed(directory, "events"));

@@ -33,7 +33,7 @@ use crate::engine::{
 const REFUSED: u8 = 3;
 
 /// How long `apply` waits for a server that somebody else has just started.
-const AWAKE_WITHIN: Duration = Duration::from_secs(60);
+const AWAKE_WITHIN: Duration = Duration::from_mins(1);
 
 /// Rounds of one `apply`. A second one sets what only shows once an object
 /// exists; more means that somebody works against us.

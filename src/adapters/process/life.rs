@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_secs(5);
 const SETTLE: Duration = Duration::from_millis(500);
 
 /// How often the console's size is looked at.
-const TRIM: Duration = Duration::from_secs(60);
+const TRIM: Duration = Duration::from_mins(1);
 
 /// The server in the foreground, with a console that only says what cannot be
 /// said in its log: otherwise all of the log would be written twice.

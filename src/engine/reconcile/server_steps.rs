@@ -26,7 +26,7 @@ use crate::engine::rollout::execute::Target;
 const START_POLL: Duration = Duration::from_millis(250);
 
 /// How long a server that starts is waited for before its configuration changes.
-const STARTS_WITHIN: Duration = Duration::from_secs(60);
+const STARTS_WITHIN: Duration = Duration::from_mins(1);
 
 /// How many lines of a start are read. ejabberd logs about fifty lines before a
 /// start fails, and an Erlang term takes up to a hundred.

@@ -17,11 +17,11 @@ use crate::engine::rollout::failure_log::tells_of_failure;
 
 /// So many lines of the log are read, from so far back; and so many are shown.
 const LINES: usize = 500;
-const LOG_SINCE: Duration = Duration::from_secs(3600);
+const LOG_SINCE: Duration = Duration::from_hours(1);
 const SHOWN: usize = 5;
 
 /// One that ran for longer had come up, and what its log says of starting is old.
-const CAME_UP: Duration = Duration::from_secs(120);
+const CAME_UP: Duration = Duration::from_mins(2);
 
 /// Between two measurements.
 const BETWEEN: Duration = Duration::from_secs(1);

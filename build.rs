@@ -97,12 +97,8 @@ fn page(command: &Command, name: &str) -> Result<Vec<u8>> {
     if command.get_subcommands().next().is_some() {
         man.render_subcommands_section(&mut page)?;
     }
-    let own = manual::of(manual::EXIT_OF, name);
-    let other = manual::EXIT.iter().filter(|(code, _)| !own.iter().any(|(own, _)| own == code));
-    let mut codes: Vec<&(&str, &str)> = own.iter().chain(other).collect();
-    codes.sort_by_key(|(code, _)| code.parse::<u8>().unwrap_or(u8::MAX));
     let mut more = Roff::new();
-    list(&mut more, "EXIT STATUS", codes);
+    list(&mut more, "EXIT STATUS", &manual::exit_statuses(name));
     list(&mut more, "ENVIRONMENT", manual::ENVIRONMENT);
     list(&mut more, "FILES", manual::FILES);
     let examples = manual::of(manual::EXAMPLES, name);

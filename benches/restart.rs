@@ -28,7 +28,7 @@ use support::real::{CONFIG, HOST, docker, image, unique};
 /// one more slowly.
 const BETWEEN: Duration = Duration::from_secs(11);
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();

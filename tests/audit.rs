@@ -168,7 +168,7 @@ fn a_container_is_looked_at_as_it_was_started() {
 
     // In a bridge, with a configuration of nobody: everything is open, and said to be.
     run(&[]);
-    eventually("an answer", std::time::Duration::from_secs(60), || {
+    eventually("an answer", std::time::Duration::from_mins(1), || {
         // The declared host is not one of its hosts.
         with_verdict(&audit(&host, 2), "unknown") == ["starttls_wire"]
     });

@@ -113,7 +113,7 @@ fn a_configuration_that_ejabberd_refuses() {
     assert_eq!(host.users(), ["ann", "bea"], "one failing object never blocks the others");
 
     let operator = host.start(&["run", "--listen", "127.0.0.1:0"], "run.log");
-    eventually("ConfigApplied=False", Duration::from_secs(60), || {
+    eventually("ConfigApplied=False", Duration::from_mins(1), || {
         let status = host.run(&["status", "--output", "json"]);
         serde_json::from_str::<serde_json::Value>(&status.stdout).is_ok_and(|status| {
             status["conditions"].as_array().unwrap().iter().any(|c| {

@@ -120,7 +120,7 @@ fn a_backend_that_is_away_is_named(version: &str) {
     let ended_with = |with: u8| {
         mode.store(with, Ordering::Relaxed);
         docker(&["restart", &host.container]);
-        eventually("a server", Duration::from_secs(60), || {
+        eventually("a server", Duration::from_mins(1), || {
             Findings::of(&host, &["--symptom", "api"]).verdict("control") == "fine"
         });
     };
@@ -379,7 +379,7 @@ fn a_published_port_that_leads_nowhere_is_told(version: &str) {
     docker(&["start", &host.container]);
     fs::write(host.file(), host.head()).unwrap();
     let mut found = Findings::of(&host, &[]);
-    eventually("a server", Duration::from_secs(60), || {
+    eventually("a server", Duration::from_mins(1), || {
         found = Findings::of(&host, &[]);
         found.verdict("control") == "fine"
     });
@@ -449,7 +449,7 @@ fn what_is_not_in_force_is_told(version: &str) {
     host.run(&["plan", "--detailed-exitcode"]).expect(0);
     let daemon = host.start(&["run", "--listen", "127.0.0.1:0"], "log");
     let mut status = serde_json::Value::Null;
-    eventually("a status", Duration::from_secs(60), || {
+    eventually("a status", Duration::from_mins(1), || {
         let ran = host.run(&["status", "--output", "json"]);
         if ran.code == Some(0) {
             status = ran.json();

@@ -21,7 +21,7 @@ use ejabberd_operator::domain::configuration::Configuration;
 use ejabberd_operator::domain::model::ServerVersion;
 use ejabberd_operator::ejabberd::erlang::Verdict;
 use ejabberd_operator::ejabberd::{EjabberdClient, StartContext};
-use ejabberd_operator::engine::{ConfigFiles, Lifecycle, Replacement, ServerConfig};
+use ejabberd_operator::engine::{ConfigFiles, Lifecycle, ServerConfig};
 use support::host::{Host, replace};
 use support::real::{CONFIG, Container, HOST, docker, ejabberd_version, image, unique};
 use support::shipped;

@@ -94,7 +94,7 @@ fn exchanged(version: &str) {
     // A server of others makes a database there meanwhile.
     let mount = format!("{volume}:{}/database", home(version));
     docker(&["run", "-d", "--name", &host.container, "-v", &mount, &image(version)]);
-    eventually("it starts", Duration::from_secs(60), || {
+    eventually("it starts", Duration::from_mins(1), || {
         exists(&["exec", &host.container, "ejabberdctl", "started"])
     });
     let ran = host.run(&["apply"]).expect(3);
@@ -155,7 +155,7 @@ fn start(host: &Host, options: &[&str]) {
     args.extend(options);
     args.push(&image);
     docker(&args);
-    eventually("it starts", Duration::from_secs(60), || {
+    eventually("it starts", Duration::from_mins(1), || {
         exists(&["exec", &host.container, "ejabberdctl", "started"])
     });
 }
@@ -328,7 +328,7 @@ fn not_recreated(version: &str) {
         let refusal = if ghcr { "this would be lost" } else { "another database" };
         assert!(ran.stdout.contains(refusal), "{}", ran.stdout);
         assert_eq!(inspect(&own.container, "{{.Id}}"), before);
-        eventually("it is back", Duration::from_secs(60), || {
+        eventually("it is back", Duration::from_mins(1), || {
             exists(&["exec", &own.container, "ejabberdctl", "started"])
         });
     }

@@ -16,7 +16,7 @@ use serde_json::Value;
 use support::host::{Host, eventually, replace};
 use support::real::HOST;
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// The events that `args` choose.
 fn events(host: &Host, args: &[&str]) -> Vec<Value> {

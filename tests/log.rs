@@ -179,12 +179,12 @@ fn one_line_for_each_step_and_silence_when_nothing_happens() {
     let operator = host.start(&arguments, "run.log");
     let read = || fs::read_to_string(host.path("run.log")).unwrap();
     let ready = || host.run(&["status"]).code == Some(0);
-    eventually("Ready", Duration::from_secs(120), ready);
+    eventually("Ready", Duration::from_mins(2), ready);
     // What the start had to say has been said after some rounds more.
     let now = rounds(&host);
-    eventually("two rounds", Duration::from_secs(60), || rounds(&host) >= now + 2);
+    eventually("two rounds", Duration::from_mins(1), || rounds(&host) >= now + 2);
     let before = read();
-    eventually("three rounds", Duration::from_secs(60), || rounds(&host) >= now + 5);
+    eventually("three rounds", Duration::from_mins(1), || rounds(&host) >= now + 5);
     assert_eq!(read(), before, "nothing happened, and it was told");
     drop(operator);
     let events: Vec<Value> = before.lines().map(|l| serde_json::from_str(l).unwrap()).collect();

@@ -16,7 +16,7 @@ use std::time::Duration;
 use support::host::{Host, eventually, get, replace};
 use support::real::{HOST, docker};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// From nothing to converged, and every kind of change after that.
 fn lifecycle(version: &str) {

@@ -24,7 +24,7 @@ use browser::Browser;
 use support::host::{Host, eventually, replace};
 use support::real::{CONFIG, HOST, docker};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 const HOSTILE: &str = "<img src=x onerror=document.title='taken'> \u{202e}gpj.x";
 const SECRET: &str = "hunter2-in-the-configuration";
 

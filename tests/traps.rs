@@ -17,7 +17,7 @@ use std::time::Duration;
 use support::host::{Host, eventually};
 use support::real::{CONFIG, HOST};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 fn service() -> String {
     format!("conference.{HOST}")

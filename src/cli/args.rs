@@ -46,7 +46,8 @@ pub struct Arguments {
 }
 
 /// The arguments as `clap` has them, with the examples of each command.
-pub(super) fn command() -> clap::Command {
+#[must_use]
+pub fn command() -> clap::Command {
     Arguments::command().after_help(manual::help("")).mut_subcommands(|command| {
         let examples = manual::help(command.get_name());
         if examples.is_empty() { command } else { command.after_help(examples) }
@@ -345,11 +346,7 @@ fn span(text: &str) -> Result<Duration, String> {
         _ => text.parse().map_err(|_| format!("`{text}` is not a time like 90m, 2h or 7d"))?,
     };
     let time = Duration::try_from(time).map_err(|_| "a time cannot be negative".to_owned())?;
-    if time <= Duration::from_secs(366 * 86_400) {
-        Ok(time)
-    } else {
-        Err("at most 366d".to_owned())
-    }
+    if time <= Duration::from_hours(366 * 24) { Ok(time) } else { Err("at most 366d".to_owned()) }
 }
 
 /// `30s`, `5m`, `1h30m`: at least 100 ms, at most a day.
@@ -357,7 +354,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration =
         text.parse().map_err(|_| format!("`{text}` is not a time like 30s or 5m"))?;
     let time = Duration::try_from(parsed).map_err(|_| "a time cannot be negative".to_owned())?;
-    if (Duration::from_millis(100)..=Duration::from_secs(86_400)).contains(&time) {
+    if (Duration::from_millis(100)..=Duration::from_hours(24)).contains(&time) {
         Ok(time)
     } else {
         Err("it must be between 100ms and 24h".to_owned())

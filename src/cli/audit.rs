@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::args::Format;
 use super::connect::Connectors;
@@ -16,11 +17,25 @@ use super::{Exit, Outcome, output};
 use crate::adapters::metrics::Metrics;
 use crate::domain::checks::audit;
 use crate::domain::checks::audit::{Evidence, Finding, Verdict};
+use crate::domain::model::Revision;
 use crate::domain::spec::DesiredState;
 use crate::engine::Store;
 
 /// The exit code when an item fails or is unknown.
 const NOT_ALL_HOLD: u8 = 2;
+
+/// What `audit --output json` prints.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Report<'r> {
+    /// `metadata.name` of the desired state.
+    name: &'r str,
+    /// The revision of the desired state.
+    revision: &'r Revision,
+    /// Whether every check holds.
+    holds: bool,
+    /// Every check, in the order of the checklist.
+    checks: &'r [Finding],
+}
 
 /// Judges the server by the security checklist. Changes nothing, and does not use the state
 /// directory.
@@ -36,12 +51,12 @@ pub(super) async fn audit(paths: &Paths, format: Format) -> Outcome {
     let all = count(&findings, Verdict::Passes) == findings.len();
     match format {
         Format::Text => output::print(&text(&desired, &evidence, &findings, Page::out())),
-        Format::Json => output::json(&json!({
-            "name": desired.name,
-            "revision": desired.revision,
-            "holds": all,
-            "checks": findings,
-        })),
+        Format::Json => output::json(&Report {
+            name: &desired.name,
+            revision: &desired.revision,
+            holds: all,
+            checks: &findings,
+        }),
     }?;
     if all { Ok(()) } else { Err(Exit::Code(NOT_ALL_HOLD)) }
 }

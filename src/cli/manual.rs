@@ -108,12 +108,10 @@ pub(super) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
 ];
 
 /// What any command ends with.
-#[allow(dead_code, reason = "the manual pages alone have it")]
 pub(super) const EXIT: &[(&str, &str)] =
     &[("0", "It went well."), ("1", "It failed."), ("64", "It was used in the wrong way.")];
 
 /// What some commands end with beside or instead of that.
-#[allow(dead_code, reason = "the manual pages alone have it")]
 pub(super) const EXIT_OF: &[(&str, &[(&str, &str)])] = &[
     ("run", &[("0", "It was told to stop, by SIGTERM or SIGINT."), ("130", "It was told twice.")]),
     (
@@ -137,8 +135,7 @@ pub(super) const EXIT_OF: &[(&str, &[(&str, &str)])] = &[
 ];
 
 /// The environment, beside the variables that stand for flags.
-#[allow(dead_code, reason = "the manual pages alone have it")]
-pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
+pub const ENVIRONMENT: &[(&str, &str)] = &[
     (
         "EJABBERD_OPERATOR_LOG",
         "What is logged: error, warn, info, debug or trace. Without it, run logs at info and every \
@@ -154,8 +151,7 @@ pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
 ];
 
 /// The files.
-#[allow(dead_code, reason = "the manual pages alone have it")]
-pub(super) const FILES: &[(&str, &str)] = &[
+pub const FILES: &[(&str, &str)] = &[
     (
         "desired-state.yaml",
         "The desired state, unless --desired-state names another. A directory means all *.yaml in it.",
@@ -170,8 +166,19 @@ pub(super) const FILES: &[(&str, &str)] = &[
     (".ejabberd-operator/endpoint", "Where the running operator listens; status asks there."),
 ];
 
+/// The exit statuses of a command, or of the whole program for an empty name: each status and
+/// what it means, in ascending order.
+#[must_use]
+pub fn exit_statuses(command: &str) -> Vec<(&'static str, &'static str)> {
+    let own = of(EXIT_OF, command);
+    let other = EXIT.iter().filter(|(status, _)| !own.iter().any(|(own, _)| own == status));
+    let mut statuses: Vec<_> = own.iter().chain(other).copied().collect();
+    statuses.sort_by_key(|(status, _)| status.parse::<u8>().unwrap_or(u8::MAX));
+    statuses
+}
+
 /// What is in `table` for `command`.
-pub(super) fn of<'t, T>(table: &'t [(&str, &[T])], command: &str) -> &'t [T] {
+pub(super) fn of<T>(table: &[(&str, &'static [T])], command: &str) -> &'static [T] {
     table.iter().find(|(name, _)| *name == command).map_or(&[], |(_, found)| *found)
 }
 

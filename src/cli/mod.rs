@@ -19,6 +19,7 @@ mod output;
 mod pages;
 mod progress;
 mod run;
+mod schemas;
 mod session;
 mod show;
 mod status_text;
@@ -32,8 +33,10 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
-pub use args::Arguments;
 use args::Command;
+pub use args::{Arguments, command};
+pub use manual::{ENVIRONMENT, FILES, exit_statuses};
+pub use schemas::output_schemas;
 
 /// Any failure.
 const FAILURE: u8 = 1;

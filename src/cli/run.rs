@@ -33,7 +33,7 @@ use crate::engine::{
 const REFUSED: u8 = 3;
 
 /// How long `apply` waits for a server that is already starting.
-const AWAKE_WITHIN: Duration = Duration::from_secs(60);
+const AWAKE_WITHIN: Duration = Duration::from_mins(1);
 
 /// The maximum number of rounds of one `apply`. A second round sets properties that are visible
 /// only once an object exists; more rounds mean that another program changes the same objects.

@@ -1,6 +1,6 @@
 //! Observes, plans and applies, again and again.
 //!
-//! Everything that touches the world goes through the traits of [`ports`].
+//! Everything that touches the world goes through the traits of `ports`.
 
 mod assembly;
 mod controller;

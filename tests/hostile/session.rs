@@ -40,7 +40,7 @@ fn get_cwd() -> Call {
 
 /// The first call fails as an outage, and the next has an answer.
 async fn recovers(name: &str, session: &Session) {
-    let first = tokio::time::timeout(Duration::from_secs(120), session.version()).await;
+    let first = tokio::time::timeout(Duration::from_mins(2), session.version()).await;
     let error = first.unwrap_or_else(|_| panic!("{name}: no end")).unwrap_err();
     assert!(error.is_outage(), "{name}: {error}");
     assert_eq!(session.version().await.unwrap().to_string(), "26.07", "{name}");
@@ -79,7 +79,7 @@ async fn a_session_survives_every_frame_that_is_a_term() {
                 }
             }
         });
-        let limit = Duration::from_secs(120);
+        let limit = Duration::from_mins(2);
         let first = tokio::time::timeout(limit, session.version()).await.unwrap();
         if let Err(error) = first {
             let text = error.to_string();

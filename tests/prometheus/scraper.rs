@@ -61,7 +61,7 @@ impl Prometheus {
             .spawn()
             .unwrap_or_else(|e| panic!("prometheus: {e}; scripts/test installs it"));
         let mut prometheus = Self { child, address: free.to_string(), _directory: directory };
-        eventually("Prometheus is ready", Duration::from_secs(60), || {
+        eventually("Prometheus is ready", Duration::from_mins(1), || {
             let ended = prometheus.child.try_wait().unwrap();
             assert!(ended.is_none(), "{}", fs::read_to_string(path("log")).unwrap_or_default());
             get(&prometheus.address, "/-/ready").is_some_and(|(code, _)| code == 200)

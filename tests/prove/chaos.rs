@@ -21,10 +21,10 @@ const ROOMS: usize = 200;
 const KILLS: (usize, usize, usize) = (60, 20, 20);
 
 /// How long random faults go on.
-const FAULTS: Duration = Duration::from_secs(600);
+const FAULTS: Duration = Duration::from_mins(10);
 
 /// How long anything may take at the end.
-const AT_THE_END: Duration = Duration::from_secs(300);
+const AT_THE_END: Duration = Duration::from_mins(5);
 
 /// Numbers that differ from run to run. The output has the first, so that a run can be
 /// repeated.

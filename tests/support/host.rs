@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::real::{HOST, docker, image, unique};
+use super::schemas::assert_valid_output;
 
 /// See the module's documentation. Everything is removed when dropped.
 pub struct Host {
@@ -139,14 +140,16 @@ impl Host {
         command
     }
 
-    /// Runs a command to its end.
+    /// Runs a command to its end. JSON that it prints must match its schema.
     pub fn run(&self, args: &[&str]) -> Ran {
         let Output { status, stdout, stderr } = self.command(args).output().unwrap();
-        Ran {
+        let ran = Ran {
             code: status.code(),
             stdout: String::from_utf8_lossy(&stdout).into_owned(),
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
-        }
+        };
+        assert_valid_output(args, &ran.stdout);
+        ran
     }
 
     /// Starts a command, its output going to a file.

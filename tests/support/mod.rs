@@ -19,6 +19,7 @@ pub mod host;
 pub mod inside;
 pub mod objects;
 pub mod real;
+pub mod schemas;
 pub mod shipped;
 pub mod situation;
 pub mod watched;

@@ -9,7 +9,7 @@ use super::host::{Daemon, Host};
 use super::real::docker;
 
 /// How long anything may take on a busy machine.
-pub const SOON: Duration = Duration::from_secs(120);
+pub const SOON: Duration = Duration::from_mins(2);
 
 /// Three accounts and a room.
 pub const PEOPLE: &str = "  users: [{ name: ann, password: a }, { name: bob, password: b }, { name: gen }]\n  \

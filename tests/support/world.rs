@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
@@ -34,6 +35,7 @@ use jiff::Timestamp;
 
 use super::double::{Double, World};
 use super::objects::Objects;
+use super::schemas;
 
 pub const HOST: &str = "example.org";
 
@@ -379,9 +381,17 @@ impl Lab {
         .await
     }
 
-    /// One round that is not disturbed.
+    /// One round that is not disturbed. The plans of the first rounds of a test, as JSON, must
+    /// match the schema.
     pub async fn round(self: &Arc<Self>, desired: &DesiredState) -> RoundReport {
-        self.try_round(desired, &free()).await.expect("nobody kills it").unwrap()
+        static VALIDATED: AtomicUsize = AtomicUsize::new(0);
+        let report = self.try_round(desired, &free()).await.expect("nobody kills it").unwrap();
+        // A test with thousands of rounds would take twice as long.
+        if VALIDATED.fetch_add(1, Ordering::Relaxed) < 20 {
+            let plan = serde_json::to_value(&report.plan).expect("a plan is JSON");
+            schemas::validate("plan", &plan).unwrap_or_else(|error| panic!("{error}"));
+        }
+        report
     }
 
     /// Rounds until one neither does nor remembers anything; at most `limit`.

@@ -17,7 +17,7 @@ use crate::ejabberd::{StartContext, erlang};
 use crate::engine::{ConfigFiles, Lifecycle, MAIN_CONFIG, RuntimeError};
 
 /// A check takes half a second on an idle core; a host that starts up is not idle.
-const CHECK_DEADLINE: Duration = Duration::from_secs(60);
+const CHECK_DEADLINE: Duration = Duration::from_mins(1);
 
 /// The macro that the start script of the image on ghcr.io sets: an account. Where the environment
 /// names no host in it, the script adds one, and where it names nothing, the script makes a random

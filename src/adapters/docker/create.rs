@@ -16,7 +16,7 @@ use crate::domain::spec::{Docker as Spec, Network};
 use crate::engine::RuntimeError;
 
 /// How long a pull may take.
-const PULL_DEADLINE: Duration = Duration::from_secs(600);
+const PULL_DEADLINE: Duration = Duration::from_mins(10);
 
 /// epmd and the Erlang distribution listen on every address unless told
 /// otherwise, and with the host's network that means the world. `erl` itself

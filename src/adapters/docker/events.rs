@@ -18,7 +18,7 @@ const EVENTS: [&str; 8] =
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// A stream that lasted longer than this was healthy.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 impl DockerRuntime {
     /// Passes events on until it is dropped. When the stream breaks, events

@@ -1,6 +1,9 @@
 //! Every metric: its name, its labels, and what it is good for.
 
+use std::cell::RefCell;
+
 use prometheus::core::Collector;
+use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{
     CounterVec, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, Result,
@@ -17,6 +20,7 @@ const DURATIONS: [f64; 16] = [
 const CALLS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0];
 
 pub(super) struct Families {
+    pub(super) descriptions: Vec<Description>,
     pub(super) desired_state: IntGaugeVec,
     pub(super) reconcile: IntCounterVec,
     pub(super) reconcile_duration: Histogram,
@@ -56,7 +60,7 @@ pub(super) struct Families {
 impl Families {
     /// Makes them all. Series whose labels are known are there from the start.
     pub(super) fn register(registry: &Registry) -> Result<Self> {
-        let to = Registrar(registry);
+        let to = Registrar { registry, descriptions: RefCell::default() };
         to.gauges(
             "ejabberd_operator_build_info",
             "The operator's version, as a label; always 1",
@@ -64,7 +68,8 @@ impl Families {
         )?
         .with_label_values(&[env!("CARGO_PKG_VERSION")])
         .set(1);
-        let families = Self::make(&to)?;
+        let mut families = Self::make(&to)?;
+        families.descriptions = to.descriptions.into_inner();
         families.prepare();
         Ok(families)
     }
@@ -75,6 +80,7 @@ impl Families {
     )]
     fn make(to: &Registrar<'_>) -> Result<Self> {
         Ok(Self {
+            descriptions: Vec::new(),
             desired_state: to.gauges(
                 "ejabberd_operator_desired_state_info",
                 "The revision of the desired state that is in force, as a label; always 1",
@@ -261,11 +267,38 @@ impl Families {
     }
 }
 
-struct Registrar<'a>(&'a Registry);
+/// What a metric is, for its reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// The name, with the unit in it.
+    pub name: String,
+    /// Counter, gauge or histogram.
+    pub kind: MetricType,
+    /// The names of the labels.
+    pub labels: Vec<String>,
+    /// The text of `# HELP`.
+    pub help: String,
+}
+
+/// Registers metrics and keeps their descriptions: the registry alone does not show a metric
+/// that has no series yet.
+struct Registrar<'a> {
+    registry: &'a Registry,
+    descriptions: RefCell<Vec<Description>>,
+}
 
 impl Registrar<'_> {
     fn register<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C> {
-        self.0.register(Box::new(metric.clone()))?;
+        self.registry.register(Box::new(metric.clone()))?;
+        let kinds = metric.collect();
+        let kinds = kinds.iter().map(MetricFamily::get_field_type);
+        let descriptions = metric.desc().into_iter().zip(kinds).map(|(desc, kind)| Description {
+            name: desc.fq_name.clone(),
+            kind,
+            labels: desc.variable_labels.clone(),
+            help: desc.help.clone(),
+        });
+        self.descriptions.borrow_mut().extend(descriptions);
         Ok(metric)
     }
 

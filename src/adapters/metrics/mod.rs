@@ -15,6 +15,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use prometheus::{IntGaugeVec, Registry, TextEncoder};
 
+pub use families::Description;
 pub use metered::Metered;
 
 use crate::domain::checks::audit::Finding;
@@ -45,6 +46,12 @@ impl Metrics {
         let registry = Registry::new();
         let families = Families::register(&registry)?;
         Ok(Self { registry, families, whole: Mutex::new(()) })
+    }
+
+    /// What each metric is, in the order of registration.
+    #[must_use]
+    pub fn descriptions(&self) -> &[Description] {
+        &self.families.descriptions
     }
 
     /// Everything in Prometheus' text format, version 0.0.4.

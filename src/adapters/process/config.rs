@@ -14,7 +14,7 @@ use crate::ejabberd::{StartContext, erlang};
 use crate::engine::{ConfigFiles, MAIN_CONFIG, RuntimeError};
 
 /// A check takes half a second on an idle core; a host that starts up is not idle.
-const CHECK_DEADLINE: Duration = Duration::from_secs(60);
+const CHECK_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Writes files to their places, or tries to.
 type Write = fn(&[(PathBuf, &[u8])], Owner) -> io::Result<()>;

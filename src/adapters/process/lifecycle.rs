@@ -27,7 +27,7 @@ const POLL: Duration = Duration::from_secs(5);
 const SETTLE: Duration = Duration::from_millis(500);
 
 /// How often the operator checks the size of the console.
-const TRIM: Duration = Duration::from_secs(60);
+const TRIM: Duration = Duration::from_mins(1);
 
 /// Runs the server in the foreground, with a console that shows only what is not in the log:
 /// otherwise the console would repeat the log.

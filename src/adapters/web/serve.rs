@@ -80,8 +80,8 @@ impl Default for Limits {
             reserved: 32,
             head: Duration::from_secs(10),
             write: Duration::from_secs(10),
-            life: Duration::from_secs(60),
-            following: Duration::from_secs(600),
+            life: Duration::from_mins(1),
+            following: Duration::from_mins(10),
             reserved_life: Duration::from_secs(5),
         }
     }

@@ -7,7 +7,8 @@ mod text;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::args::{Complaint, Format};
 use super::connect::Connectors;
@@ -17,7 +18,7 @@ use super::table::Page;
 use super::{Exit, Outcome, USAGE, output};
 use crate::adapters::metrics::Metrics;
 use crate::domain::checks::doctor;
-use crate::domain::checks::doctor::{Evidence, File, Symptom, Verdict};
+use crate::domain::checks::doctor::{Evidence, File, Finding, Symptom, Verdict};
 use crate::domain::model::Jid;
 use crate::domain::spec;
 use crate::domain::spec::{DesiredState, Problem, Severity};
@@ -25,6 +26,17 @@ use crate::engine::{Engine, Source, Store};
 
 /// The exit code when a check fails or is unknown.
 const NOT_FINE: u8 = 2;
+
+/// What `doctor --output json` prints.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Report<'r> {
+    /// `metadata.name` of the desired state; null if the desired state cannot be read.
+    name: Option<&'r str>,
+    /// The problem that probably causes the others; null if there is no problem.
+    likely: Option<&'r Finding>,
+    /// Every check, in the order of the list.
+    checks: &'r [Finding],
+}
 
 /// Diagnoses the server. Changes nothing, and works without a valid file, a server or an engine.
 pub(super) async fn doctor(
@@ -65,11 +77,11 @@ pub(super) async fn doctor(
     let likely = doctor::likely(&findings);
     match format {
         Format::Text => output::print(&text::all(&evidence, &findings, likely, Page::out())),
-        Format::Json => output::json(&json!({
-            "name": evidence.desired.as_ref().map(|desired| &desired.name),
-            "likely": likely,
-            "checks": findings,
-        })),
+        Format::Json => output::json(&Report {
+            name: evidence.desired.as_ref().map(|desired| desired.name.as_str()),
+            likely,
+            checks: &findings,
+        }),
     }?;
     let bad = |verdict| matches!(verdict, Verdict::Fails | Verdict::Unknown);
     if findings.iter().any(|finding| bad(finding.verdict)) {

@@ -1,5 +1,8 @@
 //! One change of the server, or of an object on it.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 use crate::domain::model::{AffiliationId, Digest, GroupId, Jid, Kind, ObjectKey, Op, RoomJid};
@@ -247,14 +250,30 @@ impl StepInfo {
     }
 }
 
-/// The published form of a step.
-#[derive(Serialize)]
+/// One change of a plan.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Step")]
 struct PublishedStep<'a> {
+    /// The kind of the object.
     kind: Kind,
+    /// What is done to the object.
     op: Op,
+    /// The name of the object.
     name: String,
+    /// The fields that differ.
     fields: &'a [String],
+    /// Why.
     reason: &'a str,
+}
+
+impl JsonSchema for StepInfo {
+    fn schema_name() -> Cow<'static, str> {
+        PublishedStep::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        PublishedStep::json_schema(generator)
+    }
 }
 
 impl Serialize for StepInfo {
@@ -334,5 +353,15 @@ impl<A> Step<A> {
 impl<A> Serialize for Step<A> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.info.serialize(serializer)
+    }
+}
+
+impl<A> JsonSchema for Step<A> {
+    fn schema_name() -> Cow<'static, str> {
+        StepInfo::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        StepInfo::json_schema(generator)
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -15,7 +16,7 @@ use crate::domain::spec::{DesiredState, UserState};
 const GUARDED: [Kind; 3] = [Kind::User, Kind::Group, Kind::Room];
 
 /// The refused steps, and why.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Blocked {
     /// Why, and how to let it through.
     pub reason: String,

@@ -2,8 +2,10 @@
 
 mod guard;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 pub use guard::{Approved, Blocked, GuardContext, Guarded, digest, guard};
@@ -14,7 +16,7 @@ use super::model::{Digest, Kind, Op, Revision};
 use super::spec::DesiredState;
 
 /// The numbers of a plan.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Summary {
     /// Objects to create.
     pub create: usize,
@@ -61,24 +63,46 @@ pub struct Plan {
     pub not_in_force: Vec<NotInForce>,
 }
 
-/// The published form of a plan.
-#[derive(Serialize)]
+/// The ordered steps of one reconciliation.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Plan")]
 struct PublishedPlan<'a> {
+    /// The revision that the plan serves.
     revision: &'a Revision,
+    /// The hash of the refused steps; approving this digest lets them through.
     digest: &'a Digest,
+    /// The steps that the guard refused.
     blocked: Option<&'a Blocked>,
+    /// The steps, in this order.
     steps: Vec<&'a StepInfo>,
+    /// The numbers.
     summary: Summary,
-    #[serde(rename = "databaseMissing", skip_serializing_if = "Option::is_none")]
+    /// Why the operator does not manage the server's database. The plan then has no steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
     database_missing: Option<&'a str>,
-    #[serde(rename = "stateOutdated", skip_serializing_if = "Option::is_none")]
+    /// Why the state directory is older than the server's database. The plan then has no steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
     state_outdated: Option<&'a str>,
+    /// What could not be compared, and why.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     unknown: &'a [String],
+    /// What an administrator should know.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     notes: &'a [String],
-    #[serde(rename = "notInForce", skip_serializing_if = "<[NotInForce]>::is_empty")]
+    /// What is declared and not in force, and no step can change.
+    #[serde(skip_serializing_if = "<[NotInForce]>::is_empty")]
     not_in_force: &'a [NotInForce],
+}
+
+impl JsonSchema for Plan {
+    fn schema_name() -> Cow<'static, str> {
+        PublishedPlan::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        PublishedPlan::json_schema(generator)
+    }
 }
 
 impl Serialize for Plan {
@@ -100,7 +124,7 @@ impl Serialize for Plan {
 }
 
 /// Something that is declared and not in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NotInForce {
     /// The kind of the object.
     pub kind: Kind,

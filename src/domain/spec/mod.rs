@@ -1,7 +1,7 @@
 //! From the text of `desired-state.yaml` to a [`DesiredState`].
 //!
-//! The text is read into a [tree](tree) that knows where each value stood. The
-//! tree is [decoded](decode) into the [document](document), whose types also
+//! The text is read into a tree (`tree`) that knows where each value stood. The
+//! tree is decoded (`decode`) into the document (`document`), whose types also
 //! give the [`schema`]. [`validate`] turns the document into the desired state.
 //! A mistake never ends the work at once: whatever was wrong is left out, and
 //! the rest is looked at too, so that all mistakes of a file are reported

@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::model::{ObjectKey, Revision};
 
 /// Whether somebody should look at it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum EventType {
     /// As it should go.
     #[default]
@@ -31,7 +32,7 @@ impl EventType {
 /// Something that happened. Told again in the same words, it is the same event
 /// once more and not another one, as in Kubernetes: a failure that goes on for
 /// a night does not push everything else out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
     /// Its number, one more than that of the event before.
@@ -113,7 +114,7 @@ const AGAIN_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 const MAX_RECENT: usize = 50;
 
 /// The latest events, newest last.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Recent {
     events: VecDeque<Event>,

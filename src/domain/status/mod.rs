@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use events::{Event, EventType, News, Recent};
@@ -20,7 +21,9 @@ pub use reason::Reason;
 use super::model::{Digest, Revision};
 
 /// The conditions, as in Kubernetes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub enum ConditionType {
     /// The server answers, and the last round left no drift.
     Ready,
@@ -62,7 +65,7 @@ impl fmt::Display for ConditionType {
 }
 
 /// Whether a condition holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ConditionStatus {
     /// It does.
     True,
@@ -91,7 +94,7 @@ impl From<bool> for ConditionStatus {
 }
 
 /// One condition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// Which one.
@@ -108,7 +111,7 @@ pub struct Condition {
 }
 
 /// Objects of one kind, counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     /// Declared.
     pub desired: usize,
@@ -119,7 +122,7 @@ pub struct Counts {
 }
 
 /// What the server said of itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerStatus {
     /// Whether it answers.
@@ -144,7 +147,7 @@ pub struct ServerStatus {
 }
 
 /// How the server fares.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SupervisionStatus {
     /// Where the server is in its life.
@@ -160,7 +163,7 @@ pub struct SupervisionStatus {
 }
 
 /// How far a round is that changes things.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Progress {
     /// Steps of the round.
     pub steps: usize,
@@ -171,7 +174,7 @@ pub struct Progress {
 }
 
 /// The security checklist, counted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditStatus {
     /// When it was gone through.
     pub time: Timestamp,
@@ -184,7 +187,7 @@ pub struct AuditStatus {
 }
 
 /// Deletions that wait for an approval.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BlockedStatus {
     /// What approves them.
     pub digest: Digest,
@@ -215,7 +218,7 @@ impl BlockedStatus {
 }
 
 /// The status document, as `/status` and `status --output json` give it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// Which operator this is: a word that no other has.

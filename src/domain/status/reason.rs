@@ -1,8 +1,10 @@
 //! Why a condition has its status. The strings are published: in `/status`, in
 //! `status --output json` and in events. Dashboards and scripts compare them.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 macro_rules! reasons {
@@ -25,6 +27,21 @@ macro_rules! reasons {
                     $(Self::$name => stringify!($name),)*
                     Self::Other(reason) => reason,
                 }
+            }
+        }
+
+        impl JsonSchema for Reason {
+            fn schema_name() -> Cow<'static, str> {
+                "Reason".into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({
+                    "type": "string",
+                    "description": "Why a condition has its status: one of the examples, or why the \
+                                    server last ended.",
+                    "examples": [$(stringify!($name)),*],
+                })
             }
         }
 

@@ -13,7 +13,7 @@ const PATIENCE_WHEN_BUSY: u32 = 8;
 
 /// A server that starts, does not respond and shows no work for this time is frozen: no processor
 /// time, no byte read or written, no wait for a disk.
-const FROZEN_AFTER: Duration = Duration::from_secs(60);
+const FROZEN_AFTER: Duration = Duration::from_mins(1);
 
 impl Supervision {
     pub(super) fn missed(

@@ -42,7 +42,7 @@ pub use stored_rooms::WholeRoom;
 const DEADLINE: Duration = Duration::from_secs(15);
 
 /// How long the server may take to stop.
-const STOP_DEADLINE: Duration = Duration::from_secs(60);
+const STOP_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Erlang's name for an address that the host does not have.
 const NO_SUCH_ADDRESS: &str = "eaddrnotavail";
@@ -54,7 +54,7 @@ pub(crate) const PLAIN_LOGGED: &str = "plain_would_be_logged";
 const MOST_MACROS: usize = 1000;
 
 /// How long a backup may take: a database of gigabytes.
-const BACKUP_DEADLINE: Duration = Duration::from_secs(600);
+const BACKUP_DEADLINE: Duration = Duration::from_mins(10);
 
 type Result<T> = std::result::Result<T, ControlError>;
 

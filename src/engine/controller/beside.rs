@@ -21,7 +21,7 @@ use crate::engine::rollout::latch::lift_latch;
 
 /// How often the security checklist is gone through when nothing happens. Each
 /// time opens a stream to the server.
-const AUDIT_EVERY: Duration = Duration::from_secs(300);
+const AUDIT_EVERY: Duration = Duration::from_mins(5);
 
 impl Controller {
     /// Goes through the security checklist, now and then.

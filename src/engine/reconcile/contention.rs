@@ -15,10 +15,10 @@ use crate::domain::model::{Kind, ObjectKey, Op};
 const TIMES: u32 = 4;
 
 /// What comes back later than this after it was put right is a new matter.
-const SOON: Duration = Duration::from_secs(15 * 60);
+const SOON: Duration = Duration::from_mins(15);
 
-const FIRST_WAIT: Duration = Duration::from_secs(60);
-const LONGEST_WAIT: Duration = Duration::from_secs(10 * 60);
+const FIRST_WAIT: Duration = Duration::from_mins(1);
+const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
 /// More differences than this are not kept in mind; the oldest go.
 const MOST: usize = 10_000;

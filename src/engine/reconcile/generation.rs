@@ -31,7 +31,7 @@ struct Note {
 
 /// The file is read again after so long: who holds the lock of the state directory
 /// is mostly the only one who writes it.
-const READ_AGAIN: Duration = Duration::from_secs(60);
+const READ_AGAIN: Duration = Duration::from_mins(1);
 
 /// The generation that was read beside the database a moment ago.
 #[derive(Default)]

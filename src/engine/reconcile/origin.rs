@@ -19,7 +19,7 @@ use crate::engine::ports::{StateKey, Store};
 
 /// How long the operator waits for the owner of a removed container before the
 /// operator creates a new container under that name.
-const OWNER_FIRST: Duration = Duration::from_secs(300);
+const OWNER_FIRST: Duration = Duration::from_mins(5);
 
 /// How long an owner may take between creating a container and starting it.
 const OWNER_STARTS: Duration = Duration::from_secs(10);

@@ -115,6 +115,6 @@ impl Retries {
 
 fn later(mut waits: ExponentialBackoff, now: Instant) -> Failure {
     // Without a limit on the number the iterator never ends.
-    let wait = waits.next().unwrap_or(Duration::from_secs(300));
+    let wait = waits.next().unwrap_or(Duration::from_mins(5));
     Failure { waits, until: now + wait }
 }

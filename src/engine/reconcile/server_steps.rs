@@ -19,7 +19,7 @@ use crate::engine::rollout::compare::config_digest;
 use crate::engine::rollout::execute::Target;
 
 /// How long a server that starts is waited for before its configuration changes.
-const STARTS_WITHIN: Duration = Duration::from_secs(60);
+const STARTS_WITHIN: Duration = Duration::from_mins(1);
 
 /// A server that is to be created.
 struct Creation<'a> {

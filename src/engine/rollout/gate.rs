@@ -77,7 +77,7 @@ impl RolloutExecutor {
         let declared = desired.config.as_ref().map(|config| config.gate.clone());
         let Gate { settle, timeout, canary } = declared.unwrap_or(Gate {
             settle: OLD_SETTLES,
-            timeout: Duration::from_secs(120),
+            timeout: Duration::from_mins(2),
             canary: None,
         });
         let settle = if side == Side::Old { settle.min(OLD_SETTLES) } else { settle };

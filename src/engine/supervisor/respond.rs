@@ -17,7 +17,7 @@ use crate::engine::reconcile::start::{START_LINES, last_start, log_of_start};
 
 /// How far back the log of a server is read where nobody knows since when the
 /// server ran.
-const LAST_WORDS_SINCE: Duration = Duration::from_secs(120);
+const LAST_WORDS_SINCE: Duration = Duration::from_mins(2);
 
 fn long_ago() -> Timestamp {
     Timestamp::now().checked_sub(LAST_WORDS_SINCE).unwrap_or_default()

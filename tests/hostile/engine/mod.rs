@@ -76,7 +76,7 @@ async fn ask_everything(docker: &DockerRuntime, name: &str) {
     ask!("diagnostics", docker.diagnostics());
     ask!("log", docker.log(Timestamp::UNIX_EPOCH, 100));
     ask!("locate", async { docker.locate().await.map(|(_, node)| node.name) });
-    ask!("output", docker.output(program(), Duration::from_secs(60)));
+    ask!("output", docker.output(program(), Duration::from_mins(1)));
     ask!("leftovers", docker.remove_leftovers());
     ask!("replace", docker.replace("1"));
     ask!("disable_restart_policy", docker.disable_restart_policy());

@@ -29,10 +29,10 @@ const MAX_HEAD_BYTES: usize = 64 << 10;
 
 /// How long a request may take until its response has been read. The head of the response
 /// must come within [`super::REQUEST_DEADLINE`].
-const RESPONSE_DEADLINE: Duration = Duration::from_secs(60);
+const RESPONSE_DEADLINE: Duration = Duration::from_mins(1);
 
 /// How long the reading of a file may take.
-const FILE_DEADLINE: Duration = Duration::from_secs(120);
+const FILE_DEADLINE: Duration = Duration::from_mins(2);
 
 /// How long the reading of the last lines of a log may take.
 const LOG_DEADLINE: Duration = Duration::from_secs(30);

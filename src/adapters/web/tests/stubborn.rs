@@ -33,7 +33,7 @@ fn short() -> Limits {
 
 /// The same, but only the number of slots helps.
 fn long() -> Limits {
-    let (head, write) = (Duration::from_secs(600), Duration::from_secs(600));
+    let (head, write) = (Duration::from_mins(10), Duration::from_mins(10));
     let (life, following) = (head, head);
     Limits { head, write, life, following, reserved_life: head, ..short() }
 }

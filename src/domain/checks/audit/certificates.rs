@@ -9,7 +9,7 @@ use x509_cert::der::DecodePem;
 use super::{Evidence, Judgement, fails, known, passes};
 
 /// How long before its end a certificate fails the item. An administrator has two weeks.
-const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+const SOON: Duration = Duration::from_hours(14 * 24);
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
@@ -79,7 +79,7 @@ mod tests {
         let ends = ends(format!("{key}{PEM}").as_bytes()).unwrap();
         let one = Certificate { file: "server.pem".into(), ends };
         let at = |days: i64| {
-            ends.checked_sub(Duration::from_secs(86_400) * u32::try_from(days).unwrap()).unwrap()
+            ends.checked_sub(Duration::from_hours(24) * u32::try_from(days).unwrap()).unwrap()
         };
         assert_eq!(warning(&one, at(15)), None);
         assert!(warning(&one, at(3)).unwrap().contains("in 3 days"));

@@ -19,6 +19,9 @@ mod sockets;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 pub use super::check::Verdict;
@@ -52,23 +55,54 @@ pub fn check(evidence: &Evidence) -> Vec<Finding> {
 }
 
 /// The published form: an entry of `checks` in the output of `audit --output json`.
+/// The published verdict of an item.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum PublishedVerdict {
+    /// The item holds.
+    Holds,
+    /// The item does not hold.
+    Fails,
+    /// The evidence is missing.
+    Unknown,
+}
+
+/// One item of the checklist.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Finding")]
+struct Published<'f> {
+    /// The name of the item. It never changes.
+    check: &'static str,
+    /// The condition that has to hold, in words.
+    title: &'static str,
+    /// Whether the item holds.
+    verdict: PublishedVerdict,
+    /// What was found, in a sentence; of an unknown item, why.
+    seen: &'f str,
+    /// Why the item matters.
+    why: &'static str,
+    /// How to fix the item; null if it holds or is unknown.
+    mend: Option<&'f str>,
+}
+
 impl Serialize for Finding {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Published<'f> {
-            check: &'static str,
-            title: &'static str,
-            verdict: &'static str,
-            seen: &'f str,
-            why: &'static str,
-            mend: Option<&'f str>,
-        }
         let Self { check, topic: Topic { title, why }, verdict, seen, evidence: _, cure } = self;
         let verdict = match verdict {
-            Verdict::Passes => "holds",
-            Verdict::Fails => "fails",
-            Verdict::Unknown | Verdict::DoesNotApply => "unknown",
+            Verdict::Passes => PublishedVerdict::Holds,
+            Verdict::Fails => PublishedVerdict::Fails,
+            Verdict::Unknown | Verdict::DoesNotApply => PublishedVerdict::Unknown,
         };
         Published { check, title, verdict, seen, why, mend: cure.as_deref() }.serialize(serializer)
+    }
+}
+
+impl JsonSchema for Finding {
+    fn schema_name() -> Cow<'static, str> {
+        Published::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Published::json_schema(generator)
     }
 }

@@ -21,6 +21,9 @@ mod start;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
 pub use super::check::Verdict;
@@ -49,7 +52,7 @@ pub struct Topic {
 }
 
 /// A symptom that people notice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Symptom {
     /// The server does not start, or stops soon after its start.
@@ -97,26 +100,59 @@ pub fn likely(findings: &[Finding]) -> Option<&Finding> {
 
 /// The published form: an entry of `checks`, and `likely`, in the output of
 /// `doctor --output json`.
+/// The published verdict of a check.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum PublishedVerdict {
+    /// Nothing is wrong.
+    Fine,
+    /// Something is wrong.
+    Problem,
+    /// The evidence is missing.
+    Unknown,
+    /// The check does not concern this server.
+    DoesNotApply,
+}
+
+/// The result of one check.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Finding")]
+struct Published<'f> {
+    /// The symptom that a problem here can explain.
+    symptom: Symptom,
+    /// The name of the check. It never changes.
+    check: &'static str,
+    /// Whether something is wrong.
+    verdict: PublishedVerdict,
+    /// What was found, in a sentence; of an unknown check, why.
+    seen: &'f str,
+    /// The evidence: lines of a log, numbers, paths.
+    evidence: &'f [String],
+    /// What to do about a problem.
+    r#do: Option<&'f str>,
+}
+
 impl Serialize for Finding {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Published<'f> {
-            symptom: Symptom,
-            check: &'static str,
-            verdict: &'static str,
-            seen: &'f str,
-            evidence: &'f [String],
-            r#do: Option<&'f str>,
-        }
         let Self { check, topic: Topic { symptom, rank: _ }, verdict, seen, evidence, cure } = self;
         let verdict = match verdict {
-            Verdict::Passes => "fine",
-            Verdict::Fails => "problem",
-            Verdict::Unknown => "unknown",
-            Verdict::DoesNotApply => "does-not-apply",
+            Verdict::Passes => PublishedVerdict::Fine,
+            Verdict::Fails => PublishedVerdict::Problem,
+            Verdict::Unknown => PublishedVerdict::Unknown,
+            Verdict::DoesNotApply => PublishedVerdict::DoesNotApply,
         };
         let (symptom, r#do) = (*symptom, cure.as_deref());
         Published { symptom, check, verdict, seen, evidence, r#do }.serialize(serializer)
+    }
+}
+
+impl JsonSchema for Finding {
+    fn schema_name() -> Cow<'static, str> {
+        Published::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Published::json_schema(generator)
     }
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::domain::model::Secret;
 
 /// The longest period that makes sense in any field.
-const MAX_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_PERIOD: Duration = Duration::from_hours(24);
 
 /// A length of time, e.g. `5s`, `10m` or `2m30s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

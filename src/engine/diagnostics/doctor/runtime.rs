@@ -18,13 +18,13 @@ use crate::engine::rollout::failure_log::tells_of_failure;
 const LINES: usize = 500;
 
 /// The age of the oldest line that is read from the log of a running server.
-const LOG_SINCE: Duration = Duration::from_secs(3600);
+const LOG_SINCE: Duration = Duration::from_hours(1);
 
 /// The most lines of the log in the evidence.
 const SHOWN: usize = 5;
 
 /// A server that ran longer than this had started, so its log does not explain a failed start.
-const CAME_UP: Duration = Duration::from_secs(120);
+const CAME_UP: Duration = Duration::from_mins(2);
 
 /// The time between two measurements of the usage.
 const SAMPLE: Duration = Duration::from_secs(1);

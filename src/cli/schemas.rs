@@ -1,0 +1,41 @@
+//! JSON Schemas of what the commands print with `--output json`, generated from the types
+//! that are printed.
+
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use schemars::{JsonSchema, Schema};
+use serde_json::Value;
+
+use super::{audit, doctor};
+use crate::domain::plan::Plan;
+use crate::domain::status::{Event, Status};
+
+/// The schema of the output of each command: pairs of the command and the schema.
+///
+/// A schema refuses a field that it does not name, so that a test notices a new field.
+#[must_use]
+pub fn output_schemas() -> [(&'static str, Value); 5] {
+    [
+        ("audit", schema::<audit::Report<'_>>("audit")),
+        ("doctor", schema::<doctor::Report<'_>>("doctor")),
+        ("events", schema::<Vec<Event>>("events")),
+        ("plan", schema::<Plan>("plan")),
+        ("status", schema::<Status>("status")),
+    ]
+}
+
+fn schema<T: JsonSchema>(command: &str) -> Value {
+    let settings = SchemaSettings::draft2020_12()
+        .for_serialize()
+        .with_transform(RecursiveTransform(refuse_other_fields));
+    let mut schema = settings.into_generator().into_root_schema_for::<T>();
+    schema.insert("title".to_owned(), format!("ejabberd-operator {command} --output json").into());
+    schema.to_value()
+}
+
+/// Refuses the fields that an object with named fields does not have.
+fn refuse_other_fields(schema: &mut Schema) {
+    if schema.get("properties").is_some() && schema.get("additionalProperties").is_none() {
+        schema.insert("additionalProperties".to_owned(), false.into());
+    }
+}

@@ -1,0 +1,76 @@
+//! References that are generated from the code: `docs/reference.md`, `docs/commands.md` and
+//! `docs/metrics.md` are what the program would write now.
+//!
+//! `UPDATE_GOLDEN=1` writes them again; read the difference before you commit it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "generated/commands.rs"]
+mod commands;
+#[path = "generated/metrics.rs"]
+mod metrics;
+#[path = "generated/reference.rs"]
+mod reference;
+
+use std::fs;
+use std::path::Path;
+
+/// The head of each document.
+fn head(title: &str, intro: &str) -> String {
+    format!(
+        "# {title}\n\n<!-- Generated from the code by tests/generated.rs; do not edit. To write it again:\n     \
+         UPDATE_GOLDEN=1 cargo nextest run --test generated -->\n\n{intro}\n"
+    )
+}
+
+/// A table; nothing without rows.
+fn table<const N: usize>(columns: [&str; N], rows: &[[String; N]]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let line = |cells: [String; N]| format!("| {} |\n", cells.join(" | "));
+    let mut text = line(columns.map(str::to_owned)) + &line(columns.map(|_| "---".to_owned()));
+    for row in rows {
+        text += &line(row.each_ref().map(|cell| cell.replace('|', "\\|").replace('\n', " ")));
+    }
+    format!("\n{text}")
+}
+
+/// Code, or nothing.
+fn code(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("`{text}`") }
+}
+
+fn assert_current(name: &str, now: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, now).unwrap();
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == now,
+        "{} differs from the code; UPDATE_GOLDEN=1 writes it again:\n{now}",
+        path.display()
+    );
+}
+
+#[test]
+fn the_reference_of_the_file_is_current() {
+    assert_current("reference.md", &reference::document());
+}
+
+#[test]
+fn the_reference_of_the_commands_is_current() {
+    assert_current("commands.md", &commands::document());
+}
+
+#[test]
+fn the_reference_of_the_metrics_is_current() {
+    assert_current("metrics.md", &metrics::document());
+}

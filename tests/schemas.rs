@@ -23,7 +23,7 @@ use ejabberd_operator::cli::output_schemas;
 use ejabberd_operator::domain::model::{Digest, Kind, ObjectKey, Op, Revision};
 use ejabberd_operator::domain::plan::NotInForce;
 use ejabberd_operator::domain::status::{
-    AuditStatus, BlockedStatus, ConditionType, Counts, News, Progress, Reason, ServerPhase,
+    AuditStatus, BlockedStatus, ConditionType, Counts, EventDraft, Progress, Reason, ServerPhase,
     ServerStatus, Status, SupervisionStatus,
 };
 use jiff::Timestamp;
@@ -116,8 +116,8 @@ fn full_status() -> Status {
     }
     status.set(ConditionType::Ready, false, Reason::Other("OutOfMemory".to_owned()), "", time);
     let about = ObjectKey::parse(Kind::User, "ann@example.org").unwrap();
-    status.tell(News::warning("StepFailed", "a sentence").about(&about), time);
-    status.tell(News::normal("Started", "a sentence"), time);
+    status.record_event(EventDraft::warning("StepFailed", "a sentence").about(&about), time);
+    status.record_event(EventDraft::normal("Started", "a sentence"), time);
     status
 }
 

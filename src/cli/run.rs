@@ -23,7 +23,7 @@ use crate::adapters::sqlite::OrderFile;
 use crate::adapters::web;
 use crate::domain::model::{Digest, Op, Revision};
 use crate::domain::plan::Plan;
-use crate::domain::status::{News, Status};
+use crate::domain::status::{EventDraft, Status};
 use crate::engine::{
     Controller, DELETIONS_AFTER, Deferral, EventSink, Permission, RoundReport, Secrets,
     StalenessCheck, StatusPublisher, StepResult, Store, record_round,
@@ -242,7 +242,7 @@ pub(super) async fn run(paths: &Paths, web: &Web, resync: Duration) -> Outcome {
     publisher.publish(|status, now| {
         let version = env!("CARGO_PKG_VERSION");
         let message = format!("ejabberd-operator {version} began");
-        status.tell(News::normal("OperatorStarted", message), now);
+        status.record_event(EventDraft::normal("OperatorStarted", message), now);
     });
     let controller = Controller {
         source,

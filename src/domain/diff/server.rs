@@ -117,7 +117,7 @@ struct ConfigUpdate {
 }
 
 fn config_update(config: &Config, reading: &ConfigReading) -> ConfigUpdate {
-    let ConfigReading { declared, latched, refused, standing, restarts, .. } = reading;
+    let ConfigReading { declared, latched, refused, last_good, restarts, .. } = reading;
     let always = config.apply == ConfigApply::Restart;
     let restart = always || !restarts.is_empty();
     let how = match (always, restarts.as_slice()) {
@@ -130,7 +130,7 @@ fn config_update(config: &Config, reading: &ConfigReading) -> ConfigUpdate {
     let (digest, variant) = (declared.clone(), config.variant.clone());
     let source = ConfigSource::Declared;
     let change = ConfigChange { variant, digest, method, source, latched: None };
-    match (latched, standing) {
+    match (latched, last_good) {
         // Something changed the last good configuration, which replaces a declared one that
         // failed.
         (Some(_), Some(good)) if !good.in_force => ConfigUpdate {

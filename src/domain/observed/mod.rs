@@ -74,7 +74,7 @@ pub struct ConfigReading {
     /// what that means.
     pub leaves: BTreeMap<Vhost, String>,
     /// The good one that stands in its place meanwhile, if there is one.
-    pub standing: Option<Standing>,
+    pub last_good: Option<LastGood>,
     /// The options and files that differ between what is on the server and
     /// what shall be there.
     pub changes: Vec<String>,
@@ -106,7 +106,7 @@ pub struct Latched {
 
 /// A good configuration that stands in the place of a declared one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct LastGood {
     /// Its digest.
     pub digest: Digest,
     /// The variant that it was declared as.

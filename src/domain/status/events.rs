@@ -64,14 +64,14 @@ pub struct Event {
 
 /// What is to be told: an event without its time and number.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct News {
+pub struct EventDraft {
     kind: EventType,
     reason: String,
     object: Option<String>,
     message: String,
 }
 
-impl News {
+impl EventDraft {
     /// Something that goes as it should.
     #[must_use]
     pub fn normal(reason: impl Into<String>, message: impl Into<String>) -> Self {
@@ -120,7 +120,7 @@ pub struct Recent {
     events: VecDeque<Event>,
     /// Those that were told since they were last taken to be remembered.
     #[serde(skip)]
-    untold: Vec<u64>,
+    unsaved: Vec<u64>,
 }
 
 impl Recent {
@@ -128,12 +128,12 @@ impl Recent {
     #[must_use]
     pub fn from_last(events: Vec<Event>) -> Self {
         let surplus = events.len().saturating_sub(MAX_RECENT);
-        Self { events: events.into_iter().skip(surplus).collect(), untold: Vec::new() }
+        Self { events: events.into_iter().skip(surplus).collect(), unsaved: Vec::new() }
     }
 
     /// Notes that something happened; the oldest event makes room.
-    pub fn tell(&mut self, news: News, revision: Option<&Revision>, now: Timestamp) {
-        let same = self.events.iter().position(|event| news.is(event, now));
+    pub fn record(&mut self, draft: EventDraft, revision: Option<&Revision>, now: Timestamp) {
+        let same = self.events.iter().position(|event| draft.is(event, now));
         let last = self.events.back().map_or(0, |event| event.id);
         let event = match same.and_then(|at| self.events.remove(at)) {
             Some(before) => Event {
@@ -147,17 +147,17 @@ impl Recent {
                 time: now,
                 first: now,
                 count: 1,
-                kind: news.kind,
-                reason: news.reason,
-                object: news.object,
-                message: news.message,
+                kind: draft.kind,
+                reason: draft.reason,
+                object: draft.object,
+                message: draft.message,
                 revision: revision.cloned(),
             },
         };
         if self.events.len() == MAX_RECENT {
             self.events.pop_front();
         }
-        self.untold.push(event.id);
+        self.unsaved.push(event.id);
         self.events.push_back(event);
     }
 
@@ -166,9 +166,9 @@ impl Recent {
     }
 
     /// What was told since this was last asked, oldest first.
-    pub fn take_untold(&mut self) -> Vec<Event> {
-        let untold = std::mem::take(&mut self.untold);
-        self.events.iter().filter(|event| untold.contains(&event.id)).cloned().collect()
+    pub fn take_unsaved(&mut self) -> Vec<Event> {
+        let unsaved = std::mem::take(&mut self.unsaved);
+        self.events.iter().filter(|event| unsaved.contains(&event.id)).cloned().collect()
     }
 
     /// Oldest first.
@@ -189,7 +189,11 @@ mod tests {
     use super::*;
 
     fn told(recent: &mut Recent, message: &str, second: i64) {
-        recent.tell(News::normal("Test", message), None, Timestamp::from_second(second).unwrap());
+        recent.record(
+            EventDraft::normal("Test", message),
+            None,
+            Timestamp::from_second(second).unwrap(),
+        );
     }
 
     #[test]
@@ -210,10 +214,10 @@ mod tests {
         told(&mut recent, "a", 1);
         told(&mut recent, "b", 2);
         told(&mut recent, "a", 3);
-        assert_eq!(recent.take_untold().len(), 2);
+        assert_eq!(recent.take_unsaved().len(), 2);
         told(&mut recent, "a", 4);
-        let untold = recent.take_untold();
-        let [a] = untold.as_slice() else { panic!("{untold:?}") };
+        let unsaved = recent.take_unsaved();
+        let [a] = unsaved.as_slice() else { panic!("{unsaved:?}") };
         assert_eq!((a.id, a.count, a.first.as_second(), a.time.as_second()), (1, 3, 1, 4));
         assert_eq!(recent.iter().map(|e| e.id).collect::<Vec<_>>(), [2, 1]);
         told(&mut recent, "c", 5);

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use events::{Event, EventType, News, Recent};
+pub use events::{Event, EventDraft, EventType, Recent};
 pub use headline::{Headline, Tone};
 pub use phase::ServerPhase;
 pub use reason::Reason;
@@ -351,8 +351,8 @@ impl Status {
     }
 
     /// Notes that something happened.
-    pub fn tell(&mut self, news: News, now: Timestamp) {
-        self.events.tell(news, self.revision.as_ref(), now);
+    pub fn record_event(&mut self, draft: EventDraft, now: Timestamp) {
+        self.events.record(draft, self.revision.as_ref(), now);
     }
 }
 

@@ -10,7 +10,7 @@ use super::orders::Order;
 use super::{Controller, Current};
 use crate::domain::checks::audit;
 use crate::domain::checks::audit::{Finding, Verdict};
-use crate::domain::status::{AuditStatus, News};
+use crate::domain::status::{AuditStatus, EventDraft};
 use crate::engine::ports::EngineEvent;
 use crate::engine::reconcile::database::order_fill;
 use crate::engine::reconcile::generation::order_adoption;
@@ -39,7 +39,7 @@ impl Controller {
         current.audit.extend(verdicts);
         self.publisher.publish(|status, now| {
             status.audit = Some(counted(&findings, now));
-            news.into_iter().for_each(|news| status.tell(news, now));
+            news.into_iter().for_each(|news| status.record_event(news, now));
         });
     }
 
@@ -80,7 +80,9 @@ impl Controller {
             };
             let message = done.unwrap_or_else(|error| format!("failed to {error}"));
             tracing::info!("by order: {message}");
-            self.publisher.publish(|status, now| status.tell(News::normal("Order", message), now));
+            self.publisher.publish(|status, now| {
+                status.record_event(EventDraft::normal("Order", message), now)
+            });
         }
         !orders.is_empty()
     }

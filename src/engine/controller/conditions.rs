@@ -229,7 +229,7 @@ fn config(status: &mut Status, desired: &DesiredState, report: &RoundReport, now
     let failure =
         report.failures().find(|(step, _)| step.kind() == Kind::Config).map(|(_, error)| error);
     let latched = match &report.observed.config {
-        Some(Reading::Known(reading)) => reading.latched.as_ref().map(|l| (l, &reading.standing)),
+        Some(Reading::Known(reading)) => reading.latched.as_ref().map(|l| (l, &reading.last_good)),
         _ => None,
     };
     let waiting = report.outcomes.iter().any(|o| o.step.kind() == Kind::Config && waits(o));
@@ -248,8 +248,8 @@ fn config(status: &mut Status, desired: &DesiredState, report: &RoundReport, now
             status.set(kind, false, reason, format!("failed to {error}"), now);
         }
         _ if latched.is_some() => {
-            let Some((latched, standing)) = latched else { return };
-            let instead = match standing {
+            let Some((latched, last_good)) = latched else { return };
+            let instead = match last_good {
                 Some(good) if good.in_force => format!("`{}` stays in force", good.variant),
                 Some(good) => format!("`{}` comes back into force", good.variant),
                 None => "what was there before stays in force".to_owned(),

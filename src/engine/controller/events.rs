@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::checks::audit::{Finding, Topic, Verdict};
 use crate::domain::diff::StepInfo;
 use crate::domain::model::{Kind, ObjectKey, Op};
-use crate::domain::status::{Condition, ConditionStatus, ConditionType, News, Reason};
+use crate::domain::status::{Condition, ConditionStatus, ConditionType, EventDraft, Reason};
 use crate::engine::reconcile::report::{ApplyError, RoundReport, StepOutcome, StepResult};
 
 /// So many objects of a kind are told of one by one in a round; of more, only
@@ -13,7 +13,10 @@ use crate::engine::reconcile::report::{ApplyError, RoundReport, StepOutcome, Ste
 const ONE_BY_ONE: usize = 10;
 
 /// What has become of the conditions.
-pub(in crate::engine) fn of_conditions(before: &[Condition], after: &[Condition]) -> Vec<News> {
+pub(in crate::engine) fn of_conditions(
+    before: &[Condition],
+    after: &[Condition],
+) -> Vec<EventDraft> {
     let pairs =
         after.iter().filter_map(|new| Some((before.iter().find(|c| c.kind == new.kind)?, new)));
     pairs
@@ -22,11 +25,11 @@ pub(in crate::engine) fn of_conditions(before: &[Condition], after: &[Condition]
         .collect()
 }
 
-/// Why something may not be ready that other news tell of.
+/// Why something may not be ready that other drafts tell of.
 const TOLD_OTHERWISE: [Reason; 4] =
     [Reason::NewRevision, Reason::InvalidDesiredState, Reason::Unreadable, Reason::ServerDown];
 
-fn of_condition(old: &Condition, new: &Condition) -> Option<News> {
+fn of_condition(old: &Condition, new: &Condition) -> Option<EventDraft> {
     use ConditionStatus::{False, True, Unknown};
     use ConditionType::{ConfigApplied, Degraded, Healthy, Ready, Reconciling, Stalled};
     let Condition { kind, reason, message, .. } = new;
@@ -38,7 +41,7 @@ fn of_condition(old: &Condition, new: &Condition) -> Option<News> {
     };
     let good = match (kind, old.status, new.status) {
         // Work is told step by step, a new revision and the server's ups and
-        // downs by themselves; that nothing is wrong is news only after
+        // downs by themselves; that nothing is wrong is drafts only after
         // something was.
         (Reconciling, ..)
         | (Stalled | Degraded, Unknown, False)
@@ -50,9 +53,9 @@ fn of_condition(old: &Condition, new: &Condition) -> Option<News> {
         (_, _, status) => status == True,
     };
     Some(if good {
-        News::normal(reason.as_str(), message)
+        EventDraft::normal(reason.as_str(), message)
     } else {
-        News::warning(reason.as_str(), message)
+        EventDraft::warning(reason.as_str(), message)
     })
 }
 
@@ -96,7 +99,7 @@ impl EventDeduplicator {
 pub(in crate::engine) fn of_steps(
     outcomes: &[StepOutcome],
     told: &mut EventDeduplicator,
-) -> Vec<News> {
+) -> Vec<EventDraft> {
     let mut groups: BTreeMap<(bool, Kind, Op), Vec<Tried<'_>>> = BTreeMap::new();
     for outcome in outcomes.iter().filter(|outcome| told.is_news(outcome)) {
         let StepOutcome { step, result } = outcome;
@@ -128,28 +131,28 @@ const fn done(op: Op) -> (&'static str, &'static str) {
     }
 }
 
-fn of_step(step: &StepInfo, error: Option<&ApplyError>) -> News {
-    let news = match error {
+fn of_step(step: &StepInfo, error: Option<&ApplyError>) -> EventDraft {
+    let drafts = match error {
         None => {
             let fields = match step.fields.as_slice() {
                 [] => String::new(),
                 fields => format!(" ({})", fields.join(", ")),
             };
-            News::normal(done(step.op).0, format!("{}{fields}", step.reason))
+            EventDraft::normal(done(step.op).0, format!("{}{fields}", step.reason))
         }
-        Some(error) => News::warning("StepFailed", format!("{}: failed to {error}", step.op)),
+        Some(error) => EventDraft::warning("StepFailed", format!("{}: failed to {error}", step.op)),
     };
-    news.about(&step.key)
+    drafts.about(&step.key)
 }
 
 /// Many of the same kind at once.
-fn in_one(group: &[Tried<'_>]) -> Option<News> {
+fn in_one(group: &[Tried<'_>]) -> Option<EventDraft> {
     let (first, error) = group.first()?;
     let what = format!("{} {}s", group.len(), first.kind());
     let (reason, word) = done(first.op);
     Some(match error {
-        None => News::normal(reason, format!("{what} {word}, {} the first", first.name())),
-        Some(error) => News::warning(
+        None => EventDraft::normal(reason, format!("{what} {word}, {} the first", first.name())),
+        Some(error) => EventDraft::warning(
             "StepFailed",
             format!("{what} could not be {word}; {}: failed to {error}", first.name()),
         ),
@@ -161,21 +164,22 @@ fn in_one(group: &[Tried<'_>]) -> Option<News> {
 pub(in crate::engine) fn of_audit(
     before: &BTreeMap<&'static str, bool>,
     findings: &[Finding],
-) -> Vec<News> {
-    let news = findings.iter().filter_map(|finding| {
+) -> Vec<EventDraft> {
+    let drafts = findings.iter().filter_map(|finding| {
         let held = before.get(finding.check).copied();
         let Finding { check, topic: Topic { title, .. }, seen, .. } = finding;
         match finding.verdict {
-            Verdict::Fails if held != Some(false) => {
-                Some(News::warning("AuditFails", format!("{check}: not so: {title} ({seen})")))
-            }
+            Verdict::Fails if held != Some(false) => Some(EventDraft::warning(
+                "AuditFails",
+                format!("{check}: not so: {title} ({seen})"),
+            )),
             Verdict::Passes if held == Some(false) => {
-                Some(News::normal("AuditHolds", format!("{check}: {title}")))
+                Some(EventDraft::normal("AuditHolds", format!("{check}: {title}")))
             }
             _ => None,
         }
     });
-    news.collect()
+    drafts.collect()
 }
 
 #[cfg(test)]
@@ -189,8 +193,8 @@ mod tests {
     /// What is told when `after` follows on `before`, as reason and type.
     fn told(before: &Status, after: &Status) -> Vec<(String, EventType)> {
         let mut recent = Recent::default();
-        for news in of_conditions(&before.conditions, &after.conditions) {
-            recent.tell(news, None, NOW);
+        for drafts in of_conditions(&before.conditions, &after.conditions) {
+            recent.record(drafts, None, NOW);
         }
         recent.iter().map(|event| (event.reason.clone(), event.kind)).collect()
     }
@@ -301,7 +305,7 @@ mod tests {
         assert_eq!(again.len(), 1, "what failed before is not told again: {again:?}");
         of_steps(&many, &mut EventDeduplicator::default())
             .into_iter()
-            .for_each(|news| recent.tell(news, None, NOW));
+            .for_each(|drafts| recent.record(drafts, None, NOW));
         let told: Vec<_> = recent.iter().map(|event| event.message.as_str()).collect();
         assert_eq!(told[0], "250 users created, u000@a.example the first");
         assert!(told[1].starts_with("250 users could not be created; u001@a.example: failed to"));

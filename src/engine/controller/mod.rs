@@ -28,7 +28,7 @@ use crate::domain::diff::StepInfo;
 use crate::domain::model::Kind;
 use crate::domain::spec;
 use crate::domain::spec::DesiredState;
-use crate::domain::status::{ConditionType, News, Reason, Status};
+use crate::domain::status::{ConditionType, EventDraft, Reason, Status};
 use crate::ejabberd::Control;
 use events::{EventDeduplicator, of_steps};
 use orders::Orders;
@@ -189,7 +189,7 @@ impl Controller {
         self.publisher.publish(|status, now| {
             let supervision = status.server.supervision.take();
             publish_end(status, current, &report, now);
-            news.into_iter().for_each(|news| status.tell(news, now));
+            news.into_iter().for_each(|news| status.record_event(news, now));
             status.server.supervision = supervision;
             describe(status);
         });
@@ -259,7 +259,7 @@ fn publish_end(status: &mut Status, current: &Current, report: &RoundReport, now
         .collect();
     for message in new {
         tracing::warn!("{message}");
-        status.tell(News::warning("Contested", message), now);
+        status.record_event(EventDraft::warning("Contested", message), now);
     }
     if let Some(Unusable { reason, message }) = &current.unusable {
         status.set(ConditionType::Stalled, true, reason.clone(), message, now);
@@ -274,7 +274,7 @@ fn publish_end(status: &mut Status, current: &Current, report: &RoundReport, now
             report.vanished
         );
         tracing::warn!("{message}");
-        status.tell(News::warning("AccountsVanished", message), now);
+        status.record_event(EventDraft::warning("AccountsVanished", message), now);
     }
 }
 

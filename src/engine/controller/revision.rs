@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{AbortOnDrop, Controller, Current, RECHECKS, Unusable};
 use crate::domain::spec;
 use crate::domain::spec::{DesiredState, Problem, SecretSource, Severity, Validated};
-use crate::domain::status::{ConditionType, News, Reason};
+use crate::domain::status::{ConditionType, EventDraft, Reason};
 use crate::ejabberd::EjabberdClient;
 use crate::engine::Engine;
 use crate::engine::ports::Ports;
@@ -71,7 +71,10 @@ impl Controller {
         tracing::info!(revision = name, "a new revision of the desired state");
         self.publisher.publish(|status, now| {
             status.name.clone_from(&desired.name);
-            status.tell(News::normal("NewRevision", format!("revision {name} was read")), now);
+            status.record_event(
+                EventDraft::normal("NewRevision", format!("revision {name} was read")),
+                now,
+            );
         });
         self.unstalled();
         let audit = current.as_mut().map(|c| std::mem::take(&mut c.audit)).unwrap_or_default();
@@ -131,7 +134,10 @@ impl Controller {
         self.publisher.publish(|status, now| {
             // That the condition changes is told anyway.
             if status.is(ConditionType::Stalled) {
-                status.tell(News::warning(reason.as_str(), format!("Stalled: {message}")), now);
+                status.record_event(
+                    EventDraft::warning(reason.as_str(), format!("Stalled: {message}")),
+                    now,
+                );
             }
             status.set(ConditionType::Stalled, true, reason.clone(), message, now);
             status.set(ConditionType::Ready, false, reason.clone(), message, now);

@@ -48,15 +48,15 @@ impl StatusPublisher {
     /// event by itself.
     pub fn publish(&self, change: impl FnOnce(&mut Status, Timestamp)) {
         let _turn = self.turn.lock();
-        let mut untold = Vec::new();
+        let mut unsaved = Vec::new();
         self.status.send_modify(|status| {
             let now = Timestamp::now();
             let before = status.conditions.clone();
             change(status, now);
-            for news in of_conditions(&before, &status.conditions) {
-                status.tell(news, now);
+            for draft in of_conditions(&before, &status.conditions) {
+                status.record_event(draft, now);
             }
-            untold = status.events.take_untold();
+            unsaved = status.events.take_unsaved();
         });
         let status = self.status.borrow().clone();
         self.events.take(EngineEvent::StatusChanged(&status));
@@ -64,7 +64,7 @@ impl StatusPublisher {
             Ok(json) => self.store.save_status(&json),
             Err(_) => Ok(()),
         };
-        let kept = kept.and_then(|()| match untold.as_slice() {
+        let kept = kept.and_then(|()| match unsaved.as_slice() {
             [] => Ok(()),
             events => self.store.record_events(events),
         });
@@ -77,10 +77,10 @@ impl StatusPublisher {
 /// Remembers what a round did that nobody watches: `apply` has no status.
 pub fn record_round(store: &dyn Store, report: &RoundReport) -> Result<(), StoreError> {
     let mut recent = Recent::from_last(store.events(usize::MAX)?);
-    for news in of_steps(&report.outcomes, &mut EventDeduplicator::default()) {
-        recent.tell(news, Some(&report.plan.revision), Timestamp::now());
+    for draft in of_steps(&report.outcomes, &mut EventDeduplicator::default()) {
+        recent.record(draft, Some(&report.plan.revision), Timestamp::now());
     }
-    match recent.take_untold().as_slice() {
+    match recent.take_unsaved().as_slice() {
         [] => Ok(()),
         events => store.record_events(events),
     }

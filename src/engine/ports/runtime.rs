@@ -150,22 +150,22 @@ pub trait Introspection: Send + Sync {
     /// The kernel's tables of this host's TCP sockets, as `/proc/net/tcp` and
     /// `tcp6` print them. Only where the server runs on this host.
     async fn host_sockets(&self) -> Result<String, RuntimeError> {
-        Err(untold("look at the sockets of the host"))
+        Err(unsupported("look at the sockets of the host"))
     }
 
     /// More evidence about where the server runs, for `doctor`; also where no server exists.
     async fn diagnostics(&self) -> Result<RuntimeDiagnostics, RuntimeError> {
-        Err(untold("look at how it is set up"))
+        Err(unsupported("look at how it is set up"))
     }
 
     /// The room on the disks that hold its files.
     async fn space(&self) -> Result<Vec<Space>, RuntimeError> {
-        Err(untold("look at its disks"))
+        Err(unsupported("look at its disks"))
     }
 
     /// Who listens at one of these ports of this host.
     async fn holders(&self, _ports: &[u16]) -> Result<Vec<Holder>, RuntimeError> {
-        Err(untold("look at the sockets of the host"))
+        Err(unsupported("look at the sockets of the host"))
     }
 
     /// The last lines that it logged since `since`, oldest first; at most
@@ -185,7 +185,7 @@ pub trait Runtime: Lifecycle + ServerConfig + Replacement + Introspection {}
 
 impl<T: Lifecycle + ServerConfig + Replacement + Introspection> Runtime for T {}
 
-fn untold(operation: &str) -> RuntimeError {
+fn unsupported(operation: &str) -> RuntimeError {
     RuntimeError::Refused {
         operation: operation.to_owned(),
         cause: "the server runs elsewhere, or in a way that does not tell".to_owned(),

@@ -273,7 +273,7 @@ impl Reconciler {
         change: &ConfigChange,
     ) -> Result<Target, ApplyError> {
         let target = self.target(desired, change).await?;
-        let declared = target.standing.is_none().then_some(desired);
+        let declared = target.last_good.is_none().then_some(desired);
         let Err(failure) = self.configs.check(declared, &target.files).await else {
             return Ok(target);
         };
@@ -308,14 +308,14 @@ impl Reconciler {
     ) -> Result<Target, ApplyError> {
         let method = change.method;
         if change.source == ConfigSource::LastGood
-            && let Some((good, files)) = self.configs.standing()?
+            && let Some((good, files)) = self.configs.last_good()?
         {
-            return Ok(Target { files, method, standing: Some(good) });
+            return Ok(Target { files, method, last_good: Some(good) });
         }
         let Some(config) = &desired.config else {
             return Err(ApplyError::ConfigUnchecked("none is declared".to_owned()));
         };
-        Ok(Target { files: self.configs.declared_config(config).await?, method, standing: None })
+        Ok(Target { files: self.configs.declared_config(config).await?, method, last_good: None })
     }
 
     /// Why a server that has never run is not made, if so: its configuration
@@ -324,7 +324,7 @@ impl Reconciler {
         state: &crate::domain::observed::ObservedState,
     ) -> Option<&str> {
         match &state.config {
-            Some(Reading::Known(reading)) if reading.standing.is_none() => {
+            Some(Reading::Known(reading)) if reading.last_good.is_none() => {
                 let latched = reading.latched.as_ref()?;
                 (latched.reason == LatchReason::Invalid).then_some(latched.message.as_str())
             }

@@ -58,8 +58,8 @@ pub(in crate::engine) fn report(
     let not_in_force = plan::not_in_force(&set);
     let plan =
         Plan { unknown: set.unknown.clone(), notes: set.notes.clone(), not_in_force, ..plan };
-    let standing = standing(&set, &plan, &outcomes);
-    let overview = overview::overview(desired, &state, &inventory, &standing);
+    let states = object_states(&set, &plan, &outcomes);
+    let overview = overview::overview(desired, &state, &inventory, &states);
     RoundReport {
         started,
         took,
@@ -77,7 +77,7 @@ pub(in crate::engine) fn report(
 }
 
 /// The objects that do not stand as they should after a round.
-fn standing(set: &ChangeSet, plan: &Plan, outcomes: &[StepOutcome]) -> Differences {
+fn object_states(set: &ChangeSet, plan: &Plan, outcomes: &[StepOutcome]) -> Differences {
     let refused = plan.blocked.iter().flat_map(Blocked::steps);
     let refused: BTreeSet<ObjectKey> = refused.map(|step| step.key().clone()).collect();
     let mut found: Differences = BTreeMap::new();

@@ -13,7 +13,7 @@ use crate::domain::checks::audit;
 use crate::domain::checks::audit::Certificate;
 use crate::domain::configuration::Configuration;
 use crate::domain::model::Digest;
-use crate::domain::observed::{ConfigReading, Latched, ProcessState, Reading, Standing};
+use crate::domain::observed::{ConfigReading, LastGood, Latched, ProcessState, Reading};
 use crate::domain::rollout;
 use crate::domain::rollout::{Changed, Failure, Method, Snapshot};
 use crate::domain::spec::{Config, DesiredState, ServerState};
@@ -48,11 +48,11 @@ impl ConfigChecker {
         let declared = self.declared_config(config).await.map_err(|e| e.to_string())?;
         let digest = config_digest(&declared);
         let latch = self.latch_of(&digest, &config.variant).map_err(|e| e.to_string())?;
-        let standing = match latch {
-            Some(_) => self.standing().map_err(|e| e.to_string())?,
+        let last_good = match latch {
+            Some(_) => self.last_good().map_err(|e| e.to_string())?,
             None => None,
         };
-        let wanted = standing.as_ref().map_or(&declared, |(_, files)| files);
+        let wanted = last_good.as_ref().map_or(&declared, |(_, files)| files);
         let names: BTreeSet<&String> = declared.keys().chain(wanted.keys()).collect();
         let names: Vec<String> = names.into_iter().cloned().collect();
         let found = match silent {
@@ -92,7 +92,7 @@ impl ConfigChecker {
             declared: digest,
             refused,
             leaves,
-            standing: standing.as_ref().map(|(good, files)| Standing {
+            last_good: last_good.as_ref().map(|(good, files)| LastGood {
                 digest: good.digest.clone(),
                 variant: good.variant.clone(),
                 in_force: of(files) == *files,

@@ -44,7 +44,7 @@ pub(in crate::engine) struct Target {
     pub(in crate::engine) files: ConfigFiles,
     pub(in crate::engine) method: Method,
     /// Whether it is a good one that comes back, and not the declared one.
-    pub(in crate::engine) standing: Option<GoodConfig>,
+    pub(in crate::engine) last_good: Option<GoodConfig>,
 }
 
 /// Puts configurations in force and replaces the container, each behind a health gate and
@@ -70,9 +70,9 @@ impl RolloutExecutor {
         target: Target,
         guard: &mut SupervisorGuard<'_>,
     ) -> Result<(), ApplyError> {
-        let Target { files, method, standing } = target;
+        let Target { files, method, last_good } = target;
         let declared = desired.config.as_ref().map(|config| config.variant.clone());
-        let (variant, revision) = match &standing {
+        let (variant, revision) = match &last_good {
             Some(good) => (good.variant.clone(), good.revision.clone()),
             None => (declared.unwrap_or_default(), desired.revision.clone()),
         };
@@ -87,7 +87,7 @@ impl RolloutExecutor {
             before: config_digest(&before),
             variant,
             revision,
-            standing: standing.is_some(),
+            last_good: last_good.is_some(),
             since: Timestamp::now(),
         };
         self.drive(desired, under_way, files, before, guard).await
@@ -144,7 +144,7 @@ impl RolloutExecutor {
             tracing::debug!(?effect, "the rollout goes on");
             let done = match effect {
                 Effect::Check => {
-                    let declared = (!under_way.standing).then_some(desired);
+                    let declared = (!under_way.last_good).then_some(desired);
                     self.configs.check(declared, &files).await
                 }
                 Effect::TryToWrite => self
@@ -225,7 +225,7 @@ impl RolloutExecutor {
         }
         // What was declared is in force: whatever failed before is over.
         if *outcome == Outcome::Good
-            && !under_way.standing
+            && !under_way.last_good
             && let Err(error) = lift_latch(&*self.store)
         {
             tracing::warn!(%error, "failed to forget a configuration that failed");

@@ -45,9 +45,10 @@ pub(in crate::engine) struct UnderWay {
     /// What the new files were declared as.
     pub(in crate::engine) variant: String,
     pub(in crate::engine) revision: Revision,
-    /// Whether they are a good one that comes back in the place of the declared one.
-    #[serde(default)]
-    pub(in crate::engine) standing: bool,
+    /// Whether this is the last good configuration, which replaces the declared one. The stored
+    /// name is that of earlier versions.
+    #[serde(default, rename = "standing")]
+    pub(in crate::engine) last_good: bool,
     /// Since when the server may have them.
     pub(in crate::engine) since: Timestamp,
 }
@@ -151,7 +152,7 @@ impl ConfigChecker {
     }
 
     /// The good configuration that stands while the declared one is latched.
-    pub(in crate::engine) fn standing(
+    pub(in crate::engine) fn last_good(
         &self,
     ) -> Result<Option<(GoodConfig, ConfigFiles)>, StoreError> {
         let Some(good) = self.store.good_configs()?.into_iter().next() else { return Ok(None) };

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::report::{Change, change, describe};
 use super::{BLIND, Supervisor};
 use crate::domain::observed::{PAUSED, ProcessState};
-use crate::domain::status::{ConditionType, News, Reason, Status};
+use crate::domain::status::{ConditionType, EventDraft, Reason, Status};
 use crate::domain::supervision::{Cause, Effect, EndedWhile, Ending, Event, State, Supervision};
 use crate::engine::error::RuntimeError;
 use crate::engine::ports::{EngineEvent, StateKey};
@@ -96,7 +96,7 @@ impl Supervisor {
                 _ => break,
             }
         }
-        self.tell(&before, machine);
+        self.report_change(&before, machine);
     }
 
     /// Answers why it could not be done, if so.
@@ -135,7 +135,7 @@ impl Supervisor {
     }
 
     /// Lets everybody know what has changed, and remembers it.
-    fn tell(&self, before: &Supervision, after: &Supervision) {
+    fn report_change(&self, before: &Supervision, after: &Supervision) {
         let moved = std::mem::discriminant(&before.state) != std::mem::discriminant(&after.state);
         if !moved && before.cause == after.cause && before.starts == after.starts {
             return;
@@ -156,18 +156,18 @@ impl Supervisor {
                 None => return,
                 Some(Change::Up) => {
                     tracing::info!("the server answers");
-                    News::normal("ServerUp", "the server answers")
+                    EventDraft::normal("ServerUp", "the server answers")
                 }
                 Some(Change::Declared { reason, message }) => {
                     tracing::warn!(reason, "{message}");
-                    News::normal(reason, message)
+                    EventDraft::normal(reason, message)
                 }
                 Some(Change::Trouble { reason, message }) => {
                     tracing::warn!(reason, "{message}");
-                    News::warning(reason, message)
+                    EventDraft::warning(reason, message)
                 }
             };
-            status.tell(news, now);
+            status.record_event(news, now);
         });
         self.news.notify_one();
     }

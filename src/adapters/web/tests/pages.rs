@@ -18,7 +18,7 @@ use crate::adapters::web::static_files::PARTS;
 use crate::adapters::web::{Access, MAX_STREAMS, PageData, PageResources, Token, TokenError};
 use crate::domain::model::Kind;
 use crate::domain::status::overview::{Object, ObjectState, Overview};
-use crate::domain::status::{News, Status};
+use crate::domain::status::{EventDraft, Status};
 use crate::engine::Store;
 
 const TOKEN: &str = "0123456789abcdef-token";
@@ -220,7 +220,10 @@ async fn what_happens_is_told_as_it_happens_and_to_so_many_at_once() {
     let server = server(Access::Loopback).await;
     let mut first = server.follow("event: objects").await;
     server.status.send_modify(|status| {
-        status.tell(News::warning("Hostile", "\u{202e}<b>\n\nevent: status"), Timestamp::now());
+        status.record_event(
+            EventDraft::warning("Hostile", "\u{202e}<b>\n\nevent: status"),
+            Timestamp::now(),
+        );
     });
     let told = until(&mut first, "Hostile").await;
     assert!(told.contains("event: status\ndata: {"), "{told}");
@@ -291,10 +294,11 @@ async fn older_events_come_from_the_memory() {
     let mut status = Status::new(Timestamp::now());
     let key = crate::domain::model::ObjectKey::parse(Kind::User, "ann@test.example").unwrap();
     for n in 0..30 {
-        status.tell(News::normal("Counted", format!("number {n}")), Timestamp::now());
+        status.record_event(EventDraft::normal("Counted", format!("number {n}")), Timestamp::now());
     }
-    status.tell(News::warning("Failed", "a word: Größe").about(&key), Timestamp::now());
-    server.store.record_events(&status.events.take_untold()).unwrap();
+    status
+        .record_event(EventDraft::warning("Failed", "a word: Größe").about(&key), Timestamp::now());
+    server.store.record_events(&status.events.take_unsaved()).unwrap();
     let events = async |question: &str| {
         let (code, response) = server.get(&format!("/api/events?{question}"), "").await;
         assert_eq!(code, 200, "{response}");

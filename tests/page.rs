@@ -272,3 +272,45 @@ fn ten_thousand_objects_are_searched() {
     pictured(&mut browser, "many");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
+
+/// What the README shows: a server that was repaired twice.
+#[test]
+fn the_picture_of_the_readme_is_of_this_page() {
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/page.png"));
+    let host = Host::new("newest");
+    host.declare(
+        "  users:\n    - { name: bastion, password: one, nickname: Bastion }\n    - { name: messenger, password: two }\n    \
+         - { name: agent-1, password: three }\n    - { name: old-bot, state: absent }\n  groups:\n    - { name: agents, displayName: Agents, members: [bastion, messenger, agent-1] }\n  \
+         rooms:\n    - { name: general, title: General, affiliations: { owner: [messenger], member: [\"@agents\"] } }\n    \
+         - { name: alerts, title: Alerts, affiliations: { owner: [bastion] } }\n",
+    );
+    let operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "2s"], "run.log");
+    let address = listening(&host);
+    let mut browser = Browser::start();
+    browser.go(&format!("http://{address}/"));
+    says(&mut browser, "All as declared");
+    // Two repairs, so that the page has something to show.
+    host.ctl(&["unregister", "agent-1", HOST]);
+    eventually("the account is created again", SOON, || {
+        host.users().iter().any(|user| user == "agent-1")
+    });
+    docker(&["kill", &host.container]);
+    browser.wait("document.querySelector('#events').innerText.includes('Killed')");
+    says(&mut browser, "All as declared");
+    // Small enough for a README.
+    let size = serde_json::json!({ "width": 1180, "height": 720, "deviceScaleFactor": 1, "mobile": false });
+    browser.call("Emulation.setDeviceMetricsOverride", &size);
+    let directory = tempfile::tempdir().unwrap();
+    let new = directory.path().join("page.png");
+    browser.picture_of_window(&new);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::copy(&new, &path).unwrap();
+    }
+    let width = |path: &PathBuf| {
+        let bytes = fs::read(path).unwrap();
+        assert!(bytes.starts_with(b"\x89PNG") && bytes.len() < 200_000, "{}", bytes.len());
+        u32::from_be_bytes(bytes[16..20].try_into().unwrap())
+    };
+    assert_eq!(width(&new), width(&path), "renew it with UPDATE_GOLDEN=1");
+    drop(operator);
+}

@@ -173,10 +173,18 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", &json!({ "features": features }));
     }
 
-    /// The whole page as a picture.
+    /// Writes a picture of the whole page.
     pub fn picture(&mut self, path: &Path) {
-        let params = json!({ "format": "png", "captureBeyondViewport": true });
-        let picture = self.call("Page.captureScreenshot", &params);
+        self.capture(path, &json!({ "format": "png", "captureBeyondViewport": true }));
+    }
+
+    /// Writes a picture of the window, without the page below its edge.
+    pub fn picture_of_window(&mut self, path: &Path) {
+        self.capture(path, &json!({ "format": "png" }));
+    }
+
+    fn capture(&mut self, path: &Path, params: &Value) {
+        let picture = self.call("Page.captureScreenshot", params);
         std::fs::write(path, base64(picture["data"].as_str().unwrap())).unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! Keeps a live ejabberd in agreement with a `desired-state.yaml`.
 //!
-//! `README.md` explains how to use the program. `docs/architecture.md` says where things
-//! are and how to add a field, a runtime or an alert.
+//! `README.md` explains how to use the program. `docs/architecture.md` lists the places of the
+//! code and explains how to add a field, a runtime or an alert.
 //!
 //! # How data flows
 //!
@@ -20,7 +20,7 @@
 //! other, except for [`adapters::host`]. `tests/layers.rs` reads every path in the code
 //! and fails otherwise.
 //!
-//! | folder | what is in it |
+//! | folder | content |
 //! |---|---|
 //! | [`domain`] | the rules, as pure functions: no I/O, clock, randomness or async |
 //! | [`ejabberd`] | ejabberd's commands, typed, with the differences between versions; the port that carries them; the Erlang programs that run beside the server |

@@ -87,7 +87,7 @@ fn what_is_not_there() {
     says(place, &["rollback"], 1, &["`history`"]);
     says(place, &["rollback", "abc"], 1, &["six digits", "`history`"]);
     says(place, &["rollback", "abcdef012345"], 1, &["abcdef012345", "`history`"]);
-    says(place, &["plan"], 1, &["incomplete", "mend what is not known"]);
+    says(place, &["plan"], 1, &["incomplete", "fix the causes"]);
     says(place, &["plan", "--output", "json"], 1, &["absent.sock", "dockerd"]);
     let export = ["export", "--container", "c", "--engine", "unix://absent.sock", "--output", "o"];
     says(place, &export, 1, &["absent.sock", "--engine"]);

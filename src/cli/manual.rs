@@ -28,7 +28,10 @@ pub(super) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         "plan",
         &[
             ("Show what would change", "ejabberd-operator plan"),
-            ("Fail in a pipeline if there are changes", "ejabberd-operator plan --detailed-exitcode"),
+            (
+                "Fail in a pipeline if there are changes",
+                "ejabberd-operator plan --detailed-exitcode",
+            ),
         ],
     ),
     (
@@ -48,24 +51,30 @@ pub(super) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         "doctor",
         &[
             ("Find problems", "ejabberd-operator doctor"),
-            ("Find out why an account gets no messages", "ejabberd-operator doctor ann --symptom delivery"),
+            (
+                "Find out why an account gets no messages",
+                "ejabberd-operator doctor ann --symptom delivery",
+            ),
         ],
     ),
     (
         "events",
         &[
-            ("Show the warnings of the last day", "ejabberd-operator events --warnings --since 24h"),
             (
-                "Follow the events of an account",
-                "ejabberd-operator events --about ann --follow",
+                "Show the warnings of the last day",
+                "ejabberd-operator events --warnings --since 24h",
             ),
+            ("Follow the events of an account", "ejabberd-operator events --about ann --follow"),
         ],
     ),
     (
         "logs",
         &[
             ("Show the last ten minutes", "ejabberd-operator logs --since 10m"),
-            ("Show the last 20 lines, then follow the log", "ejabberd-operator logs --tail 20 --follow"),
+            (
+                "Show the last 20 lines, then follow the log",
+                "ejabberd-operator logs --tail 20 --follow",
+            ),
         ],
     ),
     (
@@ -86,10 +95,19 @@ pub(super) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         "forget",
         &[
             ("Stop owning one account", "ejabberd-operator forget ann@example.org"),
-            ("Stop owning all accounts of a removed host", "ejabberd-operator forget --host old.example.org"),
+            (
+                "Stop owning all accounts of a removed host",
+                "ejabberd-operator forget --host old.example.org",
+            ),
         ],
     ),
-    ("adopt", &[("Own an account, so that the operator deletes it", "ejabberd-operator adopt old-bot@example.org")]),
+    (
+        "adopt",
+        &[(
+            "Own an account, so that the operator deletes it",
+            "ejabberd-operator adopt old-bot@example.org",
+        )],
+    ),
     ("secret", &[("Print a generated password", "ejabberd-operator secret messenger")]),
     (
         "export",
@@ -102,7 +120,10 @@ pub(super) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         "man",
         &[
             ("Read the manual", "ejabberd-operator man"),
-            ("Install the manual pages", "ejabberd-operator man --output /usr/local/share/man/man1"),
+            (
+                "Install the manual pages",
+                "ejabberd-operator man --output /usr/local/share/man/man1",
+            ),
         ],
     ),
     ("completions", &[("Print the script for bash", "ejabberd-operator completions bash")]),
@@ -114,7 +135,10 @@ pub(super) const EXIT: &[(&str, &str)] =
 
 /// Exit statuses of single commands. An entry replaces the entry of [`EXIT`] with the same status.
 pub(super) const EXIT_OF: &[(&str, &[(&str, &str)])] = &[
-    ("run", &[("0", "Stopped by SIGTERM or SIGINT."), ("130", "Stopped at once by a second signal.")]),
+    (
+        "run",
+        &[("0", "Stopped by SIGTERM or SIGINT."), ("130", "Stopped at once by a second signal.")],
+    ),
     (
         "plan",
         &[(
@@ -131,8 +155,17 @@ pub(super) const EXIT_OF: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     ("status", &[("0", "Ready."), ("1", "Not ready, or the status is unknown.")]),
-    ("audit", &[("0", "All items hold."), ("2", "An item does not hold, or could not be checked.")]),
-    ("doctor", &[("0", "No problem was found."), ("2", "A problem was found, or a check was not possible.")]),
+    (
+        "audit",
+        &[("0", "All items hold."), ("2", "An item does not hold, or could not be checked.")],
+    ),
+    (
+        "doctor",
+        &[
+            ("0", "No problem was found."),
+            ("2", "A problem was found, or a check was not possible."),
+        ],
+    ),
 ];
 
 /// The environment variables, except those that replace flags.
@@ -167,8 +200,14 @@ pub const FILES: &[(&str, &str)] = &[
         "The state directory, unless --state-dir names another: the inventory, generated passwords, \
          events, and the last five good configurations. Only its owner may read it.",
     ),
-    (".ejabberd-operator/state.sqlite", "The database with the state. A copy of this file is a backup."),
-    (".ejabberd-operator/lock", "The lock of the operator that uses the directory. Only one operator can use it."),
+    (
+        ".ejabberd-operator/state.sqlite",
+        "The database with the state. A copy of this file is a backup.",
+    ),
+    (
+        ".ejabberd-operator/lock",
+        "The lock of the operator that uses the directory. Only one operator can use it.",
+    ),
     (
         ".ejabberd-operator/endpoint",
         "The address of the running operator, which the status command reads.",

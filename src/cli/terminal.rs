@@ -35,9 +35,8 @@ pub(super) const YELLOW: Style = Style::new().yellow();
 pub(super) const CYAN: Style = Style::new().cyan();
 
 impl Stream {
-    /// Whether this stream gets colours. The rule is the rule of `clap`, so that help and
-    /// results look alike: `NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR`, a terminal, `TERM`, in
-    /// this order.
+    /// Whether this stream gets colours. The rule is the rule of `clap`, so that help and results are
+    /// the same: `NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR`, a terminal, `TERM`, in this order.
     pub(super) fn colours(self) -> Colours {
         let choice = match self {
             Self::Out => AutoStream::choice(&std::io::stdout()),

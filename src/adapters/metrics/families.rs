@@ -27,7 +27,7 @@ pub(super) struct Families {
     pub(super) steps: IntCounterVec,
     pub(super) drift: IntGaugeVec,
     pub(super) objects: IntGaugeVec,
-    pub(super) contested: IntGauge,
+    pub(super) contended: IntGauge,
     pub(super) failing: IntGaugeVec,
     pub(super) desired_state_valid: IntGaugeVec,
     pub(super) refused_deletions: IntGauge,
@@ -162,7 +162,7 @@ impl Families {
                 "Items of the security checklist; 1 if the item holds, 0 if not",
                 &["check"],
             )?,
-            contested: to.register(IntGauge::new(
+            contended: to.register(IntGauge::new(
                 "ejabberd_operator_contested_objects",
                 "Objects whose changes another program repeatedly reverts; at most 50 are counted",
             )?)?,

@@ -40,11 +40,12 @@ pub(super) async fn output(argv: &[String]) -> Result<Zeroizing<Vec<u8>>, String
     let run = async {
         // Allocated at full size, because a buffer that grows leaves copies of the secret behind.
         let mut printed = Zeroizing::new(Vec::with_capacity(MAX_SOURCE_BYTES + 64));
-        let mut said = Zeroizing::new(Vec::with_capacity(MAX_STDERR_BYTES + 64));
+        let mut error_output = Zeroizing::new(Vec::with_capacity(MAX_STDERR_BYTES + 64));
         {
             // Both at the same time: a program that fills one pipe writes nothing to the other pipe.
-            let reading =
-                async { tokio::try_join!(all(stdout, &mut printed), beginning(stderr, &mut said)) };
+            let reading = async {
+                tokio::try_join!(all(stdout, &mut printed), beginning(stderr, &mut error_output))
+            };
             tokio::pin!(reading);
             let read = tokio::select! {
                 biased;
@@ -71,7 +72,7 @@ pub(super) async fn output(argv: &[String]) -> Result<Zeroizing<Vec<u8>>, String
             return Ok(printed);
         }
         // `status` prints "exit status: 3" or "signal: 9 (SIGKILL)".
-        Err(match first_line(&said) {
+        Err(match first_line(&error_output) {
             Some(line) => format!("it failed with {status}: {line}"),
             None => format!("it failed with {status}"),
         })
@@ -124,13 +125,16 @@ async fn head(
 }
 
 /// Stores the first bytes and discards the rest, so that the program never waits on a full pipe.
-async fn beginning(mut pipe: impl AsyncRead + Unpin, said: &mut Vec<u8>) -> Result<(), String> {
-    head(&mut pipe, MAX_STDERR_BYTES, said).await?;
+async fn beginning(
+    mut pipe: impl AsyncRead + Unpin,
+    error_output: &mut Vec<u8>,
+) -> Result<(), String> {
+    head(&mut pipe, MAX_STDERR_BYTES, error_output).await?;
     tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await.map(drop).map_err(|e| e.to_string())
 }
 
-fn first_line(said: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(said);
+fn first_line(error_output: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(error_output);
     let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
     Some(line.chars().filter(|c| !c.is_control()).take(MAX_SHOWN_CHARS).collect())
 }

@@ -16,8 +16,7 @@ use crate::engine::IsOurs;
 pub(super) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, String> {
     files::read(path, limit).map_err(|error| match error.kind() {
         ErrorKind::NotFound => {
-            "no such file; put it there, or correct the path in the desired state"
-                .to_owned()
+            "no such file; put it there, or correct the path in the desired state".to_owned()
         }
         // A symbolic link has a separate message.
         ErrorKind::PermissionDenied if error.raw_os_error().is_some() => {
@@ -51,8 +50,10 @@ pub(super) fn publish(
         Err(e) if e.kind() == ErrorKind::NotFound => {}
         Err(e) => return Err(failed("inspected")(e)),
         Ok(found) if !found.is_file() => {
-            return Err("the path exists and is not a regular file; move it away, or name another file"
-                .to_owned());
+            return Err(
+                "the path exists and is not a regular file; move it away, or name another file"
+                    .to_owned(),
+            );
         }
         Ok(found) => {
             let there = read(path, super::MAX_SOURCE_BYTES)

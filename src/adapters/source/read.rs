@@ -61,10 +61,12 @@ fn text(path: &Path, room: usize) -> Result<String, SourceError> {
     let bytes = files::read(path, room).map_err(|e| match e.kind() {
         ErrorKind::InvalidInput => failed(
             path,
-            "it is neither a file nor a directory; name a file or a directory with --desired-state".to_owned(),
+            "it is neither a file nor a directory; name a file or a directory with --desired-state"
+                .to_owned(),
         ),
         ErrorKind::FileTooLarge => {
-            let cause = format!("with this file the desired state is longer than {} MiB", MAX_BYTES >> 20);
+            let cause =
+                format!("with this file the desired state is longer than {} MiB", MAX_BYTES >> 20);
             failed(path, cause)
         }
         _ => failed(path, explain(&e)),
@@ -83,7 +85,8 @@ fn failed(path: &Path, cause: String) -> SourceError {
 fn explain(error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => {
-            "there is no such file; name the desired state with --desired-state, or put it there".to_owned()
+            "there is no such file; name the desired state with --desired-state, or put it there"
+                .to_owned()
         }
         // Other refusals come from `files` and have a reason.
         ErrorKind::PermissionDenied if error.raw_os_error().is_some() => {

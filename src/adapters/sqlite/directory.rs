@@ -36,8 +36,9 @@ pub(super) enum Purpose {
 
 /// Fails if another account can own or change the directory or a file in it.
 pub(super) fn check(dir: &Path, purpose: Purpose) -> Result<(), StoreError> {
-    let refused =
-        |what: &Path, why: &str| io("trust the state directory", format!("{}: {why}", what.display()));
+    let refused = |what: &Path, why: &str| {
+        io("trust the state directory", format!("{}: {why}", what.display()))
+    };
     let failed = |what: &Path, e: &std::io::Error| refused(what, &e.to_string());
     let found = fs::metadata(dir).map_err(|e| failed(dir, &e))?;
     let us = rustix::process::geteuid().as_raw();
@@ -79,7 +80,10 @@ pub(super) fn check(dir: &Path, purpose: Purpose) -> Result<(), StoreError> {
             return Err(refused(&path, &why));
         }
         if kind.is_file() && found.nlink() > 1 {
-            return Err(refused(&path, "it has another name (hard link); remove one of the two names"));
+            return Err(refused(
+                &path,
+                "it has another name (hard link); remove one of the two names",
+            ));
         }
         if number >= MAX_ENTRIES {
             return Err(refused(dir, "it has too many files for a state directory"));

@@ -86,8 +86,9 @@ impl SqliteStore {
                 let connection = connection.lock();
                 query(&connection).map_err(|e| error::failure("read", &connection, &e))
             }
-            Access::Reader(path) => database::read(path, query)?
-                .ok_or_else(|| io("read", "the database is gone; start the operator, which creates it again")),
+            Access::Reader(path) => database::read(path, query)?.ok_or_else(|| {
+                io("read", "the database is gone; start the operator, which creates it again")
+            }),
         }
     }
 

@@ -226,7 +226,11 @@ fn the_last_five_good_configurations_are_kept_with_their_files() {
     let listed: Vec<_> = store.good_configs().unwrap().into_iter().map(|g| g.digest).collect();
     assert_eq!(listed, [4, 6, 5, 3, 2].map(digest));
     assert_eq!(store.kept_config(&digest(4)).unwrap(), Some(files(4)));
-    assert_eq!(store.kept_config(&digest(1)).unwrap(), None, "removed from the list with its files");
+    assert_eq!(
+        store.kept_config(&digest(1)).unwrap(),
+        None,
+        "removed from the list with its files"
+    );
     store.remember(StateKey::Latch, Some("{}")).unwrap();
     assert_eq!(store.recall(StateKey::Latch).unwrap().as_deref(), Some("{}"));
     store.remember(StateKey::Latch, None).unwrap();

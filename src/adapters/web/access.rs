@@ -179,7 +179,7 @@ fn given(headers: &HeaderMap) -> Option<Token> {
 fn is_from_elsewhere(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let origin = text("sec-fetch-site").unwrap_or("none");
-    !matches!(origin,  "none" | "same-origin") && text("sec-fetch-mode") != Some("navigate")
+    !matches!(origin, "none" | "same-origin") && text("sec-fetch-mode") != Some("navigate")
 }
 
 /// Whether `host`, which may have a port, names this host and nothing else.

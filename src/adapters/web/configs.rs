@@ -139,9 +139,7 @@ fn file(name: &str, change: &'static str) -> File {
 fn main_file(before: &[u8], after: &[u8]) -> File {
     let noted = |note| File { note, ..file(MAIN_CONFIG, "changed") };
     let (Some(before), Some(after)) = (Value::of_text(before), Value::of_text(after)) else {
-        return noted(
-            "a file is not YAML with unique keys, so it could show a secret",
-        );
+        return noted("a file is not YAML with unique keys, so it could show a secret");
     };
     let mut masker = Masker::new();
     let (before, after) = (masker.lines(&before), masker.lines(&after));
@@ -209,13 +207,13 @@ mod tests {
     fn a_changed_secret_is_marked_and_not_shown() {
         let shown =
             lines("sql_password: before1\nloglevel: 4\n", "sql_password: after2\nloglevel: 4\n");
-        assert_eq!(shown,  ["-sql_password: ***", "+sql_password: *** (changed)", " loglevel: 4"]);
+        assert_eq!(shown, ["-sql_password: ***", "+sql_password: *** (changed)", " loglevel: 4"]);
         // A secret on another line has not changed.
         let shown = lines(
             "a:\n  - {password: same}\n",
             "a:\n  - {password: other}\n  - {password: same}\n",
         );
-        assert_eq!(shown,  [" a:", "+  - password: ***", "   - password: ***"]);
+        assert_eq!(shown, [" a:", "+  - password: ***", "   - password: ***"]);
         let json = serde_json::to_string(&compare(
             &files("sql_password: before1\n", "PRIVATE1"),
             &files("sql_password: after2\nurl: \"x://u:third3@h\"\n", "PRIVATE2"),

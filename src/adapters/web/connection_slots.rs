@@ -97,6 +97,9 @@ mod tests {
         tokio::task::yield_now().await;
         let ended: Vec<bool> = more.iter().map(tokio::task::JoinHandle::is_finished).collect();
         assert_eq!(ended, [true, true, true, false, false]);
-        assert!(general[2].1.is_finished() && !general[4].1.is_finished(), "the connection of the other address stays");
+        assert!(
+            general[2].1.is_finished() && !general[4].1.is_finished(),
+            "the connection of the other address stays"
+        );
     }
 }

@@ -143,7 +143,9 @@ fn changed<T>(latest: &watch::Receiver<T>) -> bool {
 fn tell(text: &mut String, name: &str, what: &impl Serialize) {
     match serde_json::to_string(what) {
         Ok(json) => tell_json(text, name, &json),
-        Err(error) => tracing::error!(%error, name, "failed to write an event, so the page shows old data"),
+        Err(error) => {
+            tracing::error!(%error, name, "failed to write an event, so the page shows old data")
+        }
     }
 }
 

@@ -69,7 +69,10 @@ pub(super) async fn list(
         Ok(Ok(json)) => {
             ([(axum::http::header::CONTENT_TYPE, "application/json")], json).into_response()
         }
-        _ => refused(StatusCode::INTERNAL_SERVER_ERROR, "failed to search: the search was interrupted; try again\n"),
+        _ => refused(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "failed to search: the search was interrupted; try again\n",
+        ),
     }
 }
 

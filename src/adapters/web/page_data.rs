@@ -179,7 +179,9 @@ fn publish(to: &watch::Sender<Arc<str>>, what: &impl Serialize) {
         Ok(json) => {
             to.send_replace(json.into());
         }
-        Err(error) => tracing::error!(%error, "failed to write the data of the page, so the page shows old data"),
+        Err(error) => {
+            tracing::error!(%error, "failed to write the data of the page, so the page shows old data")
+        }
     }
 }
 

@@ -227,7 +227,10 @@ async fn changes_are_sent_at_once_and_to_a_limited_number_of_pages() {
     });
     let received = until(&mut first, "Hostile").await;
     assert!(received.contains("event: status\ndata: {"), "{received}");
-    assert!(received.contains("\\n\\nevent: status"), "a line break in a text ends no event: {received}");
+    assert!(
+        received.contains("\\n\\nevent: status"),
+        "a line break in a text ends no event: {received}"
+    );
     let object = Object {
         kind: Kind::User,
         name: "ann@test.example".to_owned(),
@@ -239,11 +242,17 @@ async fn changes_are_sent_at_once_and_to_a_limited_number_of_pages() {
     let overview = Arc::new(Overview { objects: vec![object], left_out: 0 });
     server.page_data.list(&overview);
     let received = until(&mut first, "event: objects").await;
-    assert!(received.contains("\"failing\":1") && !received.contains("ann@"), "counts alone: {received}");
+    assert!(
+        received.contains("\"failing\":1") && !received.contains("ann@"),
+        "counts alone: {received}"
+    );
     server.page_data.list(&overview);
     server.status.send_modify(|status| status.name = "last".to_owned());
     let received = until(&mut first, "\"name\":\"last\"").await;
-    assert!(!received.contains("event: objects"), "an unchanged list is not sent again: {received}");
+    assert!(
+        !received.contains("event: objects"),
+        "an unchanged list is not sent again: {received}"
+    );
 
     let mut others = Vec::new();
     for _ in 1..MAX_STREAMS {

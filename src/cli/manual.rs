@@ -143,7 +143,7 @@ pub(super) const EXIT_OF: &[(&str, &[(&str, &str)])] = &[
         "plan",
         &[(
             "2",
-            "The plan has changes. Only with --detailed-exitcode; without the flag, the status is 0.",
+            "The plan has changes. Only with --detailed-exitcode; without this flag, the status is 0.",
         )],
     ),
     (

@@ -124,7 +124,7 @@ pub(super) fn plan(plan: &Plan, page: Page) -> String {
     text += &notes.render(page);
     let summary = plan.summary;
     let counts = format!(
-        "{} to create, {} to update, {} to delete; {} unchanged, {} of others.",
+        "{} to create, {} to update, {} to delete; {} unchanged, {} unmanaged.",
         summary.create, summary.update, summary.delete, summary.unchanged, summary.unmanaged
     );
     let headline = match (plan.is_empty() && plan.unknown.is_empty(), plan.not_in_force.len()) {

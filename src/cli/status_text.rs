@@ -102,7 +102,7 @@ fn numbers(status: &Status, now: Timestamp) -> Table {
         if counts.desired + counts.managed + counts.unmanaged > 0 {
             let others = match counts.unmanaged {
                 0 => String::new(),
-                n => format!(", {n} of others"),
+                n => format!(", {n} unmanaged"),
             };
             let text = format!("{} declared, {} owned{others}", counts.desired, counts.managed);
             line(&format!("{kind}s"), text);

@@ -7,7 +7,8 @@
 //!
 //! ```text
 //! desired-state.yaml ─ source ─► spec::validate ─► DesiredState ─┐
-//!                                                                ├─► diff ─► plan ─► guard ─► steps
+//!                                                                ├─► diff ─► plan ─► guard ─►
+//! steps
 //! live ejabberd ─ runtime, control ─► ObservedState ─────────────┤                             │
 //! state directory ─ store ─► Inventory ──────────────────────────┘                             │
 //!        ▲                                                                                     │

@@ -1,6 +1,6 @@
-//! A real Prometheus scrapes the built operator, which manages a real ejabberd. The published alerts
-//! and the published dashboard query this Prometheus. `promtool` and `prometheus` are in the package
-//! `prometheus`, which `scripts/test` installs.
+//! A real Prometheus scrapes the built operator, which manages a real ejabberd. The published
+//! alerts and the published dashboard query this Prometheus. `promtool` and `prometheus` are in the
+//! package `prometheus`, which `scripts/test` installs.
 
 #![allow(
     clippy::unwrap_used,

@@ -28,11 +28,13 @@ pub struct Arguments {
     )]
     pub(super) desired_state: PathBuf,
 
-    /// The state directory: owned objects, generated passwords, good configurations [default: `$STATE_DIRECTORY`, else `.ejabberd-operator`]
+    /// The state directory: owned objects, generated passwords, good configurations [default:
+    /// `$STATE_DIRECTORY`, else `.ejabberd-operator`]
     #[arg(long, global = true, env = "EJABBERD_OPERATOR_STATE_DIR", value_name = "DIR")]
     pub(super) state_dir: Option<PathBuf>,
 
-    /// The format of the log on standard error [default: journald if standard error is the journal, else text]
+    /// The format of the log on standard error [default: journald if standard error is the journal,
+    /// else text]
     #[arg(
         long,
         global = true,
@@ -187,7 +189,8 @@ pub(super) enum Command {
     },
     /// Restore an earlier good configuration, until the declared configuration changes
     Rollback {
-        /// The first digits of the digest that `history` shows [default: the configuration before the latest]
+        /// The first digits of the digest that `history` shows [default: the configuration before
+        /// the latest]
         digest: Option<String>,
     },
     /// List the objects that the operator owns, because it created or adopted them
@@ -241,7 +244,8 @@ pub(super) enum Command {
     },
     /// Describe a field of the desired state, and list its fields
     Explain {
-        /// The field, e.g. `users.passwordFrom`, with or without a leading `spec.` [default: the whole file]
+        /// The field, e.g. `users.passwordFrom`, with or without a leading `spec.` [default: the
+        /// whole file]
         field: Option<String>,
         /// Print all fields below this field, as a tree
         #[arg(long)]

@@ -26,8 +26,8 @@ pub(super) struct Web {
 }
 
 impl Web {
-    /// Returns the clients that may read, and a token for `status`, which cannot know the token of the
-    /// administrator.
+    /// Returns the clients that may read, and a token for `status`, which cannot know the token of
+    /// the administrator.
     pub(super) fn access(&self) -> Result<(Access, String), Exit> {
         let local = random()?;
         let Some(path) = &self.token_file else {

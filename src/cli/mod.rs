@@ -189,8 +189,8 @@ fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
         tokio::select! {
             result = work => result,
             code = interrupted() => {
-                // Programs that print a secret are in another process group, so they would continue to
-                // run.
+                // Programs that print a secret are in another process group, so they would continue
+                // to run.
                 crate::adapters::secrets::end_programs();
                 std::process::exit(code)
             }

@@ -44,8 +44,8 @@ impl Paths {
         SqliteStore::open_read_only(&self.state_dir).map_err(|error| self.unusable(&error))
     }
 
-    /// The identity of the state directory, which does not depend on its path. `None` without the lock
-    /// of the state directory.
+    /// The identity of the state directory, which does not depend on its path. `None` without the
+    /// lock of the state directory.
     pub(super) fn holder(&self) -> Option<String> {
         let path = self.state_dir.canonicalize().ok()?;
         let hash = Sha256::digest(path.as_os_str().as_encoded_bytes());

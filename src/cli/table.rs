@@ -1,5 +1,5 @@
-//! Tables for people. Columns are aligned by the display width of their text and fit the terminal. A
-//! pipe gets one line for each row, without line breaks.
+//! Tables for people. Columns are aligned by the display width of their text and fit the terminal.
+//! A pipe gets one line for each row, without line breaks.
 
 use std::borrow::Cow;
 
@@ -70,8 +70,8 @@ pub(super) struct Table {
     rows: Vec<Row>,
     /// The width of the left margin in columns.
     indent: usize,
-    /// The number of first columns that identify a row. They are together on the first line if a row
-    /// has several lines.
+    /// The number of first columns that identify a row. They are together on the first line if a
+    /// row has several lines.
     keys: usize,
 }
 

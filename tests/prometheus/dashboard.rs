@@ -67,8 +67,8 @@ pub fn queries(dashboard: &Value) -> Vec<Query> {
     all
 }
 
-/// Checks that every query has data in the last `seconds`. A query that can be empty without an error
-/// needs `or vector(0)`.
+/// Checks that every query has data in the last `seconds`. A query that can be empty without an
+/// error needs `or vector(0)`.
 pub fn every_query_has_data(prometheus: &Prometheus, seconds: u64) {
     let queries = queries(&dashboard());
     assert!(queries.len() > 40, "only {} queries: does the test still read them?", queries.len());

@@ -1,5 +1,5 @@
-//! A real Prometheus for one test: on loopback, with its data in a temporary directory. It ends when
-//! the value is dropped.
+//! A real Prometheus for one test: on loopback, with its data in a temporary directory. It ends
+//! when the value is dropped.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -15,8 +15,8 @@ const DURATIONS: [f64; 16] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
 ];
 
-/// Buckets for the durations of calls, in seconds. A list of 100,000 accounts needs seconds, and most
-/// calls have a time limit of 15 seconds.
+/// Buckets for the durations of calls, in seconds. A list of 100,000 accounts needs seconds, and
+/// most calls have a time limit of 15 seconds.
 const CALLS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0];
 
 pub(super) struct Families {

@@ -34,8 +34,8 @@ const MAX_HOSTS: usize = 1000;
 pub struct Metrics {
     registry: Registry,
     families: Families,
-    /// Locked while series are replaced and while they are read. Without the lock, a scrape during a
-    /// replacement would miss series.
+    /// Locked while series are replaced and while they are read. Without the lock, a scrape during
+    /// a replacement would miss series.
     whole: Mutex<()>,
 }
 
@@ -226,8 +226,8 @@ impl Metrics {
         }
     }
 
-    /// Sets the numbers of the server. The status keeps the latest numbers; the metrics show none while
-    /// the server does not respond.
+    /// Sets the numbers of the server. The status keeps the latest numbers; the metrics show none
+    /// while the server does not respond.
     fn server(&self, status: &ServerStatus) {
         let families = &self.families;
         let silent = ServerStatus::default();

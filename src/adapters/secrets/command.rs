@@ -42,7 +42,8 @@ pub(super) async fn output(argv: &[String]) -> Result<Zeroizing<Vec<u8>>, String
         let mut printed = Zeroizing::new(Vec::with_capacity(MAX_SOURCE_BYTES + 64));
         let mut error_output = Zeroizing::new(Vec::with_capacity(MAX_STDERR_BYTES + 64));
         {
-            // Both at the same time: a program that fills one pipe writes nothing to the other pipe.
+            // Both at the same time: a program that fills one pipe writes nothing to the other
+            // pipe.
             let reading = async {
                 tokio::try_join!(all(stdout, &mut printed), beginning(stderr, &mut error_output))
             };
@@ -59,7 +60,8 @@ pub(super) async fn output(argv: &[String]) -> Result<Zeroizing<Vec<u8>>, String
                     group.end();
                 }
                 None => {
-                    // Otherwise the children of the program keep the pipes open and continue to run.
+                    // Otherwise the children of the program keep the pipes open and continue to
+                    // run.
                     group.end();
                     if let Ok(read) = timeout(REST_WITHIN, reading).await {
                         read?;

@@ -25,7 +25,8 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Creates the group of `child`. `child` must be the leader of the group and must not be reaped.
+    /// Creates the group of `child`. `child` must be the leader of the group and must not be
+    /// reaped.
     pub(super) fn of(child: &Child) -> Self {
         let leader = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         running(|groups| groups.extend(leader));

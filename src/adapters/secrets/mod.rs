@@ -31,8 +31,8 @@ const MAX_FILE_BYTES: usize = 16 << 20;
 /// The time limit for a disk or a program.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The characters of generated passwords: no characters that people confuse (`0`, `O`, `o`, `1`, `l`,
-/// `I`), and no characters with a meaning in a shell or a URL.
+/// The characters of generated passwords: no characters that people confuse (`0`, `O`, `o`, `1`,
+/// `l`, `I`), and no characters with a meaning in a shell or a URL.
 const ALPHABET: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnpqrstuvwxyz23456789";
 
 /// The length of generated passwords: 139 bits of entropy.

@@ -242,7 +242,8 @@ async fn children_of_a_program_are_killed() {
     let note = format!("echo $! >{}", file.display());
     let pid = || std::fs::read_to_string(&file).unwrap();
     for (script, answer) in [
-        // A child with the standard streams, which keeps the pipes open; without them; a grandchild.
+        // A child with the standard streams, which keeps the pipes open; without them; a
+        // grandchild.
         (format!("sleep 1000 & {note}; echo pw"), Ok("pw")),
         (format!("sleep 1000 >/dev/null 2>&1 & {note}; echo pw"), Ok("pw")),
         (format!("sh -c 'sleep 1000; :' & {note}; echo pw"), Ok("pw")),

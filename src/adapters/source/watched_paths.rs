@@ -68,9 +68,9 @@ impl WatchedPaths {
         self.0.entry(directory).or_default()
     }
 
-    /// Resolves `path` like the kernel, name by name, and records each name: every name can become a
-    /// link or another directory later. Returns the resolved path, or `None` if a name is missing. The
-    /// directory of a missing name is watched until the name exists.
+    /// Resolves `path` like the kernel, name by name, and records each name: every name can become
+    /// a link or another directory later. Returns the resolved path, or `None` if a name is
+    /// missing. The directory of a missing name is watched until the name exists.
     fn follow(&mut self, path: &Path) -> Option<PathBuf> {
         let mut links = 0;
         let mut here = PathBuf::from("/");

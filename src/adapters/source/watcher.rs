@@ -13,18 +13,19 @@ use tokio::sync::watch;
 
 use super::watched_paths::WatchedPaths;
 
-/// The maximum number of repeated walks to the files after a directory changed before its watch began.
+/// The maximum number of repeated walks to the files after a directory changed before its watch
+/// began.
 const MAX_WALKS: usize = 5;
 
-/// The device and the inode of a directory when its watch began. The watch follows the inode, not the
-/// name.
+/// The device and the inode of a directory when its watch began. The watch follows the inode, not
+/// the name.
 type Identity = (u64, u64);
 
 /// The state of the thread that receives the events.
 struct Noticed {
     paths: Mutex<WatchedPaths>,
-    /// Watched directories that were moved, removed or created. Their watch may be gone, even if the new
-    /// directory has the inode number of the old directory.
+    /// Watched directories that were moved, removed or created. Their watch may be gone, even if
+    /// the new directory has the inode number of the old directory.
     doubtful: Mutex<BTreeSet<PathBuf>>,
     generation: watch::Sender<u64>,
 }
@@ -101,8 +102,8 @@ impl Watcher {
                 *known = paths;
                 same
             };
-            // A change between the walk and the watch was not noticed, so the walk is valid only if the
-            // next walk finds the same directories.
+            // A change between the walk and the watch was not noticed, so the walk is valid only if
+            // the next walk finds the same directories.
             if settled && same {
                 break;
             }

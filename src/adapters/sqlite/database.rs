@@ -12,7 +12,8 @@ use super::error::{QueryError, QueryResult, at, explain, failure, io};
 use super::rows;
 use crate::engine::StoreError;
 
-/// The version of the schema, stored as `PRAGMA user_version`: the number of entries of the list below.
+/// The version of the schema, stored as `PRAGMA user_version`: the number of entries of the list
+/// below.
 const SCHEMA_VERSION: i64 = 4;
 
 /// The changes of the schema, one entry for each version.

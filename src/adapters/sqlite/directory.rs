@@ -13,7 +13,8 @@ use super::error::io;
 use crate::adapters::host::files;
 use crate::engine::StoreError;
 
-/// The maximum number of files in a state directory. A directory with more files is another directory.
+/// The maximum number of files in a state directory. A directory with more files is another
+/// directory.
 const MAX_ENTRIES: usize = 10_000;
 
 /// Creates the directory if it is missing.

@@ -1,5 +1,5 @@
-//! Orders to a running operator, as a file in its state directory. Only accounts that may write to the
-//! directory can give orders.
+//! Orders to a running operator, as a file in its state directory. Only accounts that may write to
+//! the directory can give orders.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};

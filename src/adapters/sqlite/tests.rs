@@ -400,7 +400,8 @@ fn open_to(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// The lock is on the directory, so neither another path nor the removal of files releases the lock.
+/// The lock is on the directory, so neither another path nor the removal of files releases the
+/// lock.
 #[test]
 fn the_lock_outlives_the_removal_of_files() {
     let scratch = tempfile::tempdir().unwrap();

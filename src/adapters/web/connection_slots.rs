@@ -91,7 +91,8 @@ mod tests {
         let general = [open(greedy), open(greedy), open(greedy), open(other), open(other)];
         let pools = general.each_ref().map(|(pool, _)| *pool);
         let (general_one, reserved_one) = (Pool::General, Pool::Reserved);
-        // The limit of one address leaves a general slot free; after the next connection, none is free.
+        // The limit of one address leaves a general slot free; after the next connection, none is
+        // free.
         assert_eq!(pools, [general_one, general_one, reserved_one, general_one, reserved_one]);
         let more: Vec<_> = (0..5).map(|_| open(greedy).1).collect();
         tokio::task::yield_now().await;

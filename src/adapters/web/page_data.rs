@@ -16,8 +16,8 @@ use crate::domain::plan::Summary;
 use crate::domain::status::overview::{ObjectState, Overview};
 use crate::engine::{EngineEvent, EventSink, RoundReport, StepResult};
 
-/// The maximum number of steps of a plan, and of refused deletions, on the page. Of further steps, the
-/// page shows only the number.
+/// The maximum number of steps of a plan, and of refused deletions, on the page. Of further steps,
+/// the page shows only the number.
 const MAX_STEPS: usize = 200;
 
 /// All objects, and the number of objects in each state.

@@ -1,6 +1,7 @@
 //! Accepts connections and limits their number and duration.
 //!
-//! Reserved slots keep `/livez`, `/readyz` and `/metrics` available while clients hold all other slots.
+//! Reserved slots keep `/livez`, `/readyz` and `/metrics` available while clients hold all other
+//! slots.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -65,7 +66,8 @@ pub(super) struct Limits {
     /// The maximum lifetime of a connection. The limit disconnects a client that reads its response
     /// byte by byte.
     pub(super) life: Duration,
-    /// The maximum lifetime of a connection that receives events. The page connects again afterwards.
+    /// The maximum lifetime of a connection that receives events. The page connects again
+    /// afterwards.
     pub(super) following: Duration,
     /// The maximum lifetime of a connection in a reserved slot.
     pub(super) reserved_life: Duration,
@@ -132,8 +134,8 @@ pub(super) async fn serve_within(
                 let connection = Connection { pool, follows: Arc::default(), limits };
                 let served = serve_one(stream, router.clone(), connection, stop.clone());
                 slots.take(pool, from, connections.spawn(served));
-                // Without the yield, the next connection could replace this connection before its first
-                // request was read.
+                // Without the yield, the next connection could replace this connection before its
+                // first request was read.
                 tokio::task::yield_now().await;
             }
             Err(error) => {

@@ -17,8 +17,8 @@ use crate::domain::status::Counts;
 use crate::ejabberd::{Call, Control, ControlError, Shape, Value};
 use crate::engine::{Deferral, EngineEvent, EventSink, ServerStats, StepResult};
 
-/// Parses an exposition strictly: `HELP` and `TYPE` precede the samples of each family, and no series
-/// occurs twice.
+/// Parses an exposition strictly: `HELP` and `TYPE` precede the samples of each family, and no
+/// series occurs twice.
 fn parse(text: &str) -> BTreeMap<String, f64> {
     assert!(text.ends_with('\n'));
     let mut series = BTreeMap::new();

@@ -68,8 +68,8 @@ async fn probes_are_answered(address: SocketAddr, while_what: &str) {
     }
 }
 
-/// Waits until the server has closed the connections of all `clients`: reading then ends with the end
-/// of the stream or an error.
+/// Waits until the server has closed the connections of all `clients`: reading then ends with the
+/// end of the stream or an error.
 async fn all_are_disconnected(clients: Vec<TcpStream>, within: Duration, what: &str) {
     let began = Instant::now();
     let ends = clients.into_iter().map(|mut client| async move {

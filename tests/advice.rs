@@ -58,7 +58,7 @@ fn names_that_cannot_be() {
         says(place, &["secret", name], 1, &["cannot be a name", "NAME@HOST"]);
         let owned = ["is owned", "`inventory`"];
         if name.is_empty() {
-            says(place, &["forget", name], 1, &["give the name", "`inventory`"]);
+            says(place, &["forget", name], 1, &["give the full name", "`inventory`"]);
         } else {
             says(place, &["forget", name], 1, &owned);
         }
@@ -103,7 +103,7 @@ fn what_is_taken_or_closed() {
     says(place, &["run", "--listen", &address], 1, &[&address, "--listen"]);
     let _other = SqliteStore::open(&place.join("state")).unwrap();
     for command in ["run", "apply"] {
-        let words = ["state", "another operator", "stop that one", "--state-dir"];
+        let words = ["state", "another operator", "stop that operator", "--state-dir"];
         says(place, &["--state-dir", "state", command], 1, &words);
     }
     fs::write(place.join("file"), "").unwrap();

@@ -427,7 +427,7 @@ fn what_is_not_in_force_is_told(version: &str) {
     for words in expected {
         assert!(applied.contains(words), "{words} is not in {applied}");
     }
-    assert!(applied.contains("not all that is declared is in force"), "{applied}");
+    assert!(applied.contains("not all declared settings are in force"), "{applied}");
     // The same once more: nothing is tried again, and nothing is passed over.
     let again = host.run(&["apply"]).expect(0).stdout;
     assert!(again.contains("in force: 0 steps done."), "{again}");

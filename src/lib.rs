@@ -1,13 +1,14 @@
 //! Keeps a live ejabberd in agreement with a `desired-state.yaml`.
 //!
-//! `README.md` explains how to use the program. `docs/architecture.md` says where things
-//! are and how to add a field, a runtime or an alert.
+//! `README.md` explains how to use the program. `docs/architecture.md` lists the places of the
+//! code and explains how to add a field, a runtime or an alert.
 //!
 //! # How data flows
 //!
 //! ```text
 //! desired-state.yaml ─ source ─► spec::validate ─► DesiredState ─┐
-//!                                                                ├─► diff ─► plan ─► guard ─► steps
+//!                                                                ├─► diff ─► plan ─► guard ─►
+//! steps
 //! live ejabberd ─ runtime, control ─► ObservedState ─────────────┤                             │
 //! state directory ─ store ─► Inventory ──────────────────────────┘                             │
 //!        ▲                                                                                     │
@@ -20,7 +21,7 @@
 //! other, except for [`adapters::host`]. `tests/layers.rs` reads every path in the code
 //! and fails otherwise.
 //!
-//! | folder | what is in it |
+//! | folder | content |
 //! |---|---|
 //! | [`domain`] | the rules, as pure functions: no I/O, clock, randomness or async |
 //! | [`ejabberd`] | ejabberd's commands, typed, with the differences between versions; the port that carries them; the Erlang programs that run beside the server |

@@ -58,7 +58,7 @@ fn names_that_cannot_be() {
         says(place, &["secret", name], 1, &["cannot be a name", "NAME@HOST"]);
         let owned = ["is owned", "`inventory`"];
         if name.is_empty() {
-            says(place, &["forget", name], 1, &["give the name", "`inventory`"]);
+            says(place, &["forget", name], 1, &["give the full name", "`inventory`"]);
         } else {
             says(place, &["forget", name], 1, &owned);
         }
@@ -87,7 +87,7 @@ fn what_is_not_there() {
     says(place, &["rollback"], 1, &["`history`"]);
     says(place, &["rollback", "abc"], 1, &["six digits", "`history`"]);
     says(place, &["rollback", "abcdef012345"], 1, &["abcdef012345", "`history`"]);
-    says(place, &["plan"], 1, &["incomplete", "mend what is not known"]);
+    says(place, &["plan"], 1, &["incomplete", "fix the causes"]);
     says(place, &["plan", "--output", "json"], 1, &["absent.sock", "dockerd"]);
     let export = ["export", "--container", "c", "--engine", "unix://absent.sock", "--output", "o"];
     says(place, &export, 1, &["absent.sock", "--engine"]);
@@ -103,7 +103,7 @@ fn what_is_taken_or_closed() {
     says(place, &["run", "--listen", &address], 1, &[&address, "--listen"]);
     let _other = SqliteStore::open(&place.join("state")).unwrap();
     for command in ["run", "apply"] {
-        let words = ["state", "another operator", "stop that one", "--state-dir"];
+        let words = ["state", "another operator", "stop that operator", "--state-dir"];
         says(place, &["--state-dir", "state", command], 1, &words);
     }
     fs::write(place.join("file"), "").unwrap();

@@ -83,7 +83,7 @@ fn variants(version: &str) {
         assert!(items[name].1.contains(words), "{name}: {}", items[name].1);
     }
     let text = host.run(&["audit"]).expect(2).stdout;
-    for words in ["✗  web_handlers", "mend", "8 of 16 items hold, 8 do not."] {
+    for words in ["✗  web_handlers", "fix", "8 of 16 items hold, 8 do not."] {
         assert!(text.contains(words), "{words} is missing in\n{text}");
     }
 }

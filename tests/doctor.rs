@@ -71,7 +71,7 @@ fn from_well_to_worse(version: &str) {
     assert_eq!(found.0["checks"].as_array().unwrap().len(), 3);
     let text = host.run(&["doctor", "--symptom", "start"]).expect(0).stdout;
     assert!(text.contains("ejabberd does not start\n") && !text.contains('\x1b'), "{text}");
-    assert!(text.contains("\nNo problem was seen: only a part was looked at"), "{text}");
+    assert!(text.contains("\nNo problem was seen: only a part was checked"), "{text}");
     let text = host.run(&["doctor"]).expect(0).stdout;
     assert!(text.ends_with("\nNothing wrong was found.\n"), "{text}");
     // To look is not to change, nor to remember.

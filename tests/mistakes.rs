@@ -121,7 +121,7 @@ fn in_the_file(version: &str) {
     fs::remove_dir_all(host.state()).unwrap();
     host.declare(&all(&users(3..9)));
     let ran = host.run(&["apply"]).expect(0);
-    says(&ran, &["7 of others"]);
+    says(&ran, &["7 unmanaged"]);
     host.declare(&all(&with_made));
     host.run(&["apply"]).expect(0);
     host.ctl(&["check_password", "made", HOST, &made]);
@@ -194,7 +194,7 @@ fn an_old_database(version: &str) {
     assert!(asked("dora", "doras"), "who came since is there");
     // Whoever came back is nobody's, until the file says something of her.
     let plan = host.run(&["plan", "--detailed-exitcode"]).expect(0);
-    says(&plan, &["Nothing to do", "1 of others"]);
+    says(&plan, &["Nothing to do", "1 unmanaged"]);
     assert!(asked("bea", "beas"));
 }
 

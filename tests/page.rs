@@ -28,28 +28,30 @@ const SOON: Duration = Duration::from_mins(1);
 const HOSTILE: &str = "<img src=x onerror=document.title='taken'> \u{202e}gpj.x";
 const SECRET: &str = "hunter2-in-the-configuration";
 
-/// Where pictures are left to be looked at, if somebody wants to.
+/// The directory for screenshots, if the environment names one.
 fn pictures() -> Option<PathBuf> {
     let directory = PathBuf::from(std::env::var_os("EJABBERD_OPERATOR_PICTURES")?);
     fs::create_dir_all(&directory).unwrap();
     Some(directory)
 }
 
-/// Bright, dark, and as on a telephone, on which nothing may be cut off.
+/// Takes screenshots with a light theme, with a dark theme, and at the width of a telephone. No
+/// content may be wider than the screen.
 fn pictured(browser: &mut Browser, name: &str) {
-    for (look, width, dark) in [("light", 1400, false), ("dark", 1400, true), ("phone", 360, false)]
+    for (theme, width, dark) in
+        [("light", 1400, false), ("dark", 1400, true), ("phone", 360, false)]
     {
-        browser.look(width, dark);
+        browser.emulate(width, dark);
         let wide = browser.eval("document.documentElement.scrollWidth").as_u64().unwrap();
         assert!(wide <= width.into(), "{name}: {wide} pixels on a screen of {width}");
         if let Some(directory) = pictures() {
             browser.picture(&directory.join(format!("{name}-{look}.png")));
         }
     }
-    browser.look(1400, false);
+    browser.emulate(1400, false);
 }
 
-/// `GET path` with further lines of a head; the code and everything that comes.
+/// Sends `GET path` with further headers. Returns the code and the whole response.
 fn get(address: &str, path: &str, head: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
@@ -81,7 +83,7 @@ fn says(browser: &mut Browser, words: &str) {
 }
 
 #[test]
-fn the_page_shows_what_the_server_has_and_what_becomes_of_it() {
+fn the_page_shows_the_server_and_all_changes_without_a_reload() {
     let host = Host::new("newest");
     host.declare(&objects(12, HOSTILE));
     let mut operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "2s"], "run.log");
@@ -89,14 +91,14 @@ fn the_page_shows_what_the_server_has_and_what_becomes_of_it() {
     let mut browser = Browser::start();
     browser.go(&format!("http://{address}/"));
     says(&mut browser, "All as declared");
-    // Whatever follows is seen without loading the page again.
+    // The page must show all following changes without a reload.
     browser.eval(
         "window.same = true; window.told = []; new MutationObserver(() => \
         told.push(document.querySelector('#headline h1').innerText)) \
         .observe(document.querySelector('#headline'), { subtree: true, childList: true })",
     );
 
-    // What the server has, and what the page says that it has.
+    // The page lists the objects of the server.
     browser.wait("document.querySelectorAll('.name-cell').length === 15");
     let mut shown = browser.texts("#objects .name-cell");
     shown.sort();
@@ -108,7 +110,7 @@ fn the_page_shows_what_the_server_has_and_what_becomes_of_it() {
     assert!(browser.texts("#objects td.state").iter().all(|state| state.contains("as declared")));
     assert_eq!(browser.texts("#figures dd")[3..5], ["12", "2"]);
 
-    // Texts of others stay texts.
+    // Text from outside must not become markup.
     assert_eq!(browser.eval("document.querySelectorAll('img, script:not([src])').length"), 0);
     let table = browser.text("#objects table");
     assert!(table.contains("<img src=x onerror=document.title='taken'> \\u{202e}gpj.x"), "{table}");
@@ -118,12 +120,12 @@ fn the_page_shows_what_the_server_has_and_what_becomes_of_it() {
     assert_eq!(browser.texts("#objects .name-cell"), [format!("hall@conference.{HOST}")]);
     browser.fill("#objects-q", "no such thing");
     browser
-        .wait("document.querySelector('#objects .body').innerText.includes('None is like that')");
+        .wait("document.querySelector('#objects .body').innerText.includes('No object matches')");
     browser.fill("#objects-q", "");
     browser.wait("document.querySelectorAll('.name-cell').length === 15");
     pictured(&mut browser, "converged");
 
-    // Somebody deletes an account behind its back.
+    // Another program deletes an account.
     host.ctl(&["unregister", "u03", HOST]);
     let seen = format!(
         "[...document.querySelectorAll('#events li')].some(e => e.innerText.includes('u03@{HOST}') \
@@ -131,14 +133,14 @@ fn the_page_shows_what_the_server_has_and_what_becomes_of_it() {
     );
     browser.wait(&seen);
 
-    // Its process ends.
+    // The process of the server ends.
     browser.eval("told.length = 0");
     docker(&["stop", &host.container]);
     browser.wait("told.some(words => words.includes('Server'))");
     pictured(&mut browser, "down");
     says(&mut browser, "All as declared");
 
-    // The file breaks: where.
+    // An invalid file: the headline names the line of the error.
     let good = fs::read_to_string(host.file()).unwrap();
     replace(&host.file(), &good.replace("  users:", "  usrs:"));
     says(&mut browser, "The desired state cannot be used");
@@ -157,8 +159,8 @@ fn the_page_shows_what_the_server_has_and_what_becomes_of_it() {
             "document.querySelector('.diff')?.innerText.includes('+ loglevel: {level}')"
         ));
     }
-    let told = browser.text(".diff");
-    assert!(told.contains("+ sql_password: *** (changed)"), "{told}");
+    let diff = browser.text(".diff");
+    assert!(diff.contains("+ sql_password: *** (changed)"), "{diff}");
     assert_eq!(
         browser.eval(&format!("document.documentElement.outerHTML.includes('{SECRET}')")),
         false
@@ -168,7 +170,7 @@ fn the_page_shows_what_the_server_has_and_what_becomes_of_it() {
     let raw = get(&address, &path, "").1;
     assert!(raw.contains("sql_password") && !raw.contains(SECRET), "{raw}");
 
-    // Too many are taken out.
+    // The file removes more entries than the guard allows.
     host.declare(&objects(4, HOSTILE));
     says(&mut browser, "8 deletions are refused");
     let status = host.run(&["status", "--output", "json"]).json();
@@ -178,7 +180,7 @@ fn the_page_shows_what_the_server_has_and_what_becomes_of_it() {
     ));
     pictured(&mut browser, "refused");
 
-    assert_eq!(browser.eval("window.same"), true, "it was never loaded again");
+    assert_eq!(browser.eval("window.same"), true, "the page was not reloaded");
     assert_ne!(browser.eval("document.title"), "taken");
     assert_eq!(browser.complaints(), Vec::<String>::new());
     let origin = format!("http://{address}/");
@@ -186,7 +188,7 @@ fn the_page_shows_what_the_server_has_and_what_becomes_of_it() {
         browser.requests().into_iter().filter(|url| !url.starts_with(&origin)).collect();
     assert_eq!(elsewhere, Vec::<String>::new());
 
-    // The operator ends, and another one begins in its place.
+    // The operator ends, and another operator starts at the same address.
     operator.signal("TERM");
     assert_eq!(operator.wait(SOON), Some(0), "{}", operator.log());
     browser.wait("!document.querySelector('#cut').hidden");
@@ -206,7 +208,7 @@ fn a_token_opens_the_page_and_only_a_token() {
         let refused = host.run(&["run", "--listen", listen]).expect(64);
         assert!(refused.stderr.contains("--token-file"), "{}", refused.stderr);
     }
-    assert!(!host.state().exists(), "nothing was touched");
+    assert!(!host.state().exists(), "no state directory was created");
     let token = "a-token-of-more-than-16";
     let file = host.path("token");
     fs::write(&file, format!("{token}\n")).unwrap();
@@ -217,7 +219,7 @@ fn a_token_opens_the_page_and_only_a_token() {
 
     let operator = host.start(&args, "run.log");
     let address = listening(&host);
-    assert!(address.starts_with("127.0.0.1:"), "{address}: how it is reached from here");
+    assert!(address.starts_with("127.0.0.1:"), "{address}: an address of this host");
     let mode = fs::metadata(host.state().join("endpoint")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     for path in ["/status", "/metrics", "/api/live", "/api/objects"] {
@@ -231,7 +233,7 @@ fn a_token_opens_the_page_and_only_a_token() {
     let mut browser = Browser::start();
     browser.go(&format!("http://{address}/"));
     browser.wait("document.querySelector('#door')?.hidden === false");
-    assert!(!browser.text("body").contains("Conditions"), "nothing is shown before");
+    assert!(!browser.text("body").contains("Conditions"), "no data is shown without the token");
     pictured(&mut browser, "locked");
     let open = |browser: &mut Browser, token: &str| {
         browser.fill("#token", token);
@@ -242,14 +244,14 @@ fn a_token_opens_the_page_and_only_a_token() {
     open(&mut browser, token);
     browser.wait("document.querySelector('#door').hidden && document.querySelector('.name-cell')");
     assert_eq!(browser.texts("#objects .name-cell"), [format!("ann@{HOST}")]);
-    assert_eq!(browser.eval("localStorage.length"), 0, "it is forgotten with the tab");
+    assert_eq!(browser.eval("localStorage.length"), 0, "the token is stored only in the tab");
     let unexpected: Vec<String> =
-        browser.complaints().into_iter().filter(|said| !said.contains("status of 401")).collect();
+        browser.complaints().into_iter().filter(|line| !line.contains("status of 401")).collect();
     assert_eq!(unexpected, Vec::<String>::new());
     drop(operator);
 }
 
-/// Ten thousand accounts, on a server that is not there.
+/// The page searches ten thousand accounts of a server that does not run.
 #[test]
 fn ten_thousand_objects_are_searched() {
     let host = Host::new("newest");

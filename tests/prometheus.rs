@@ -1,6 +1,6 @@
-//! A real Prometheus scrapes the built operator beside a real ejabberd; the
-//! alerts and the dashboard that are shipped ask it. `promtool` and
-//! `prometheus` come from the package of that name; `scripts/test` installs it.
+//! A real Prometheus scrapes the built operator, which manages a real ejabberd. The published
+//! alerts and the published dashboard query this Prometheus. `promtool` and `prometheus` are in the
+//! package `prometheus`, which `scripts/test` installs.
 
 #![allow(
     clippy::unwrap_used,
@@ -29,10 +29,10 @@ use support::real::{CONFIG, HOST, docker};
 
 const SOON: Duration = Duration::from_secs(90);
 
-/// The second virtual host, which goes.
+/// The second virtual host, which the test removes.
 const OTHER: &str = "other.example";
 
-/// Every metric that is promised.
+/// All published metrics.
 const PROMISED: [&str; 38] = [
     "ejabberd_connected_users",
     "ejabberd_container_cpu_seconds_total",
@@ -69,13 +69,13 @@ const PROMISED: [&str; 38] = [
     "ejabberd_registered_users",
     "ejabberd_up",
     "ejabberd_uptime_seconds",
-    // Prometheus' own, about the target.
+    // Metrics of Prometheus about the target.
     "scrape_duration_seconds",
     "scrape_samples_scraped",
     "up",
 ];
 
-/// A host with an operator on it that a Prometheus scrapes.
+/// A host with an operator, and a Prometheus that scrapes the operator.
 struct Lab {
     host: Host,
     prometheus: Prometheus,
@@ -118,7 +118,7 @@ const TWO_HOSTS: &str = "  hosts: [other.example]\n  users: [{ name: ann }, { na
      rooms: [{ name: hall, affiliations: { owner: [ann] } }]\n";
 
 #[test]
-fn a_real_prometheus_sees_what_happens() {
+fn alerts_and_dashboard_work_with_a_real_prometheus() {
     let host = Host::new("newest");
     let config = CONFIG.replace("hosts: [test.example]", "hosts: [test.example, other.example]");
     fs::write(host.path("ejabberd.yml"), &config).unwrap();
@@ -134,26 +134,26 @@ fn a_real_prometheus_sees_what_happens() {
     for host in [HOST, OTHER] {
         lab.until(&format!("ejabberd_registered_users{{host=\"{host}\"}}"), 1.0);
     }
-    everything_promised_came_in(&lab);
+    all_published_metrics_arrive(&lab);
     let text = get(&lab.address, "/metrics").unwrap().1;
     let exposition = lab.host.path("exposition");
     fs::write(&exposition, &text).unwrap();
-    let said = promtool(&["check", "metrics"], fs::File::open(exposition).unwrap().into());
-    assert_eq!(said, "", "promtool finds nothing to improve");
+    let findings = promtool(&["check", "metrics"], fs::File::open(exposition).unwrap().into());
+    assert_eq!(findings, "", "promtool has no findings");
     for name in ["ann", "bea", "hall", "team"] {
         assert!(!text.contains(&format!("{name}\"")), "{name} is a label");
     }
 
     repairs_and_restarts(&lab);
     configurations(&lab, &config);
-    what_fails_and_what_is_held(&lab);
+    failing_and_suspended_changes(&lab);
     dashboard::every_query_has_data(&lab.prometheus, lab.began.elapsed().as_secs() + 5);
-    a_broken_file_fires_and_is_over_when_it_is_mended(&lab);
-    a_host_that_goes_leaves_no_series(&lab);
+    an_invalid_file_fires_until_it_is_fixed(&lab);
+    a_removed_host_has_no_series(&lab);
 }
 
-fn everything_promised_came_in(lab: &Lab) {
-    // What a container uses is measured beside the rounds.
+fn all_published_metrics_arrive(lab: &Lab) {
+    // The usage of a container is measured between the rounds.
     lab.until("ejabberd_container_memory_bytes > bool 0", 1.0);
     lab.until("count(ejabberd_operator_audit_check) > bool 3", 1.0);
     let family = |name: String| {
@@ -164,10 +164,10 @@ fn everything_promised_came_in(lab: &Lab) {
     let ours = came.iter().filter(|name| !name.starts_with("scrape_s")).cloned();
     let promised: BTreeSet<String> = PROMISED.map(str::to_owned).into();
     let mut missing = promised.difference(&came);
-    assert_eq!(missing.next(), None, "promised and not there");
+    assert_eq!(missing.next(), None, "a published metric is missing");
     let unknown: Vec<String> =
         ours.filter(|name| name.starts_with("ejabberd") && !promised.contains(name)).collect();
-    assert_eq!(unknown, Vec::<String>::new(), "there, and promised nowhere");
+    assert_eq!(unknown, Vec::<String>::new(), "a metric is not in the list of published metrics");
 }
 
 fn repairs_and_restarts(lab: &Lab) {
@@ -179,7 +179,9 @@ fn repairs_and_restarts(lab: &Lab) {
     lab.until("ejabberd_operator_restarts_total{reason=\"Killed\"}", 1.0);
     lab.until("ejabberd_up", 1.0);
     lab.until("ejabberd_operator_server_state{state=\"running\"}", 1.0);
-    eventually("it was seen to be down", SOON, || lab.prometheus.over("ejabberd_up == 0", 60) > 0);
+    eventually("Prometheus has seen the server down", SOON, || {
+        lab.prometheus.over("ejabberd_up == 0", 60) > 0
+    });
 }
 
 fn configurations(lab: &Lab, config: &str) {
@@ -191,15 +193,15 @@ fn configurations(lab: &Lab, config: &str) {
     replace(&file, "hosts: [test.example\n");
     lab.until("ejabberd_operator_config_held_back", 1.0);
     lab.until("sum(ejabberd_operator_config_rollouts_total{result=\"refused\"})", 1.0);
-    let told = lab.until_firing("EjabberdConfigHeldBack");
-    assert!(told["description"].as_str().unwrap().contains("(test is declared)"), "{told}");
+    let alert = lab.until_firing("EjabberdConfigHeldBack");
+    assert!(alert["description"].as_str().unwrap().contains("(test is declared)"), "{alert}");
     replace(&file, config);
     lab.until(good, before + 2.0);
     lab.until("ejabberd_operator_config_held_back", 0.0);
     lab.until_over("EjabberdConfigHeldBack");
 }
 
-fn what_fails_and_what_is_held(lab: &Lab) {
+fn failing_and_suspended_changes(lab: &Lab) {
     let without_password = "{ name: ann }, { name: lost, passwordFrom: { file: nowhere } }";
     lab.declare(&TWO_HOSTS.replace("{ name: ann }", without_password));
     lab.until("ejabberd_operator_failing_objects{kind=\"user\"}", 1.0);
@@ -215,18 +217,18 @@ fn what_fails_and_what_is_held(lab: &Lab) {
     lab.until_over("EjabberdDriftStays");
 }
 
-fn a_broken_file_fires_and_is_over_when_it_is_mended(lab: &Lab) {
+fn an_invalid_file_fires_until_it_is_fixed(lab: &Lab) {
     lab.until("ejabberd_operator_desired_state_valid", 1.0);
     assert!(lab.prometheus.alert("EjabberdDesiredStateInvalid").is_none());
     replace(&lab.host.file(), "spec: [broken");
-    let told = lab.until_firing("EjabberdDesiredStateInvalid");
-    assert_eq!(told["runbook_url"], "docs/runbooks.md#ejabberddesiredstateinvalid");
+    let alert = lab.until_firing("EjabberdDesiredStateInvalid");
+    assert_eq!(alert["runbook_url"], "docs/runbooks.md#ejabberddesiredstateinvalid");
     lab.declare(TWO_HOSTS);
     lab.until_over("EjabberdDesiredStateInvalid");
     lab.until("ejabberd_operator_desired_state_valid", 1.0);
 }
 
-fn a_host_that_goes_leaves_no_series(lab: &Lab) {
+fn a_removed_host_has_no_series(lab: &Lab) {
     let of_other = format!("{{host=\"{OTHER}\"}}");
     assert_eq!(lab.prometheus.now(&of_other).len(), 2, "accounts and sessions");
     lab.declare(
@@ -236,5 +238,5 @@ fn a_host_that_goes_leaves_no_series(lab: &Lab) {
     );
     eventually("its series are gone", SOON, || lab.prometheus.now(&of_other).is_empty());
     lab.until(&format!("ejabberd_registered_users{{host=\"{HOST}\"}}"), 1.0);
-    assert!(lab.prometheus.over(&of_other, 60) > 0, "what was is still remembered");
+    assert!(lab.prometheus.over(&of_other, 60) > 0, "Prometheus keeps the earlier values");
 }

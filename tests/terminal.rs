@@ -1,5 +1,5 @@
-//! The built program on a real terminal, and on none: colours only where they
-//! are wanted, tables that fit, and nothing of others that moves the cursor.
+//! Runs the built program on a real terminal and without a terminal: the colours, the width of
+//! tables, and the escaping of text from outside.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +23,7 @@ use ejabberd_operator::engine::Store;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-/// What a person made a room's name of, to take over the terminal of whoever looks.
+/// The name of a room with control sequences, which could take over the terminal of a reader.
 const EVIL: &str = "evil\u{1b}]0;owned\u{7}\u{9b}2J\r\u{202e}@conference.example.org";
 
 fn operator(directory: &Path, arguments: &[&str]) -> Command {
@@ -35,7 +35,7 @@ fn operator(directory: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it with a terminal of that many columns as standard output and error.
+/// Runs the program with a terminal of `columns` columns as standard output and standard error.
 fn on_terminal(mut command: Command, columns: u16) -> String {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&ours).unwrap();
@@ -45,13 +45,13 @@ fn on_terminal(mut command: Command, columns: u16) -> String {
     let name = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
     let theirs = OpenOptions::new().read(true).write(true).open(name).unwrap();
     let mut child = command.stdout(theirs.try_clone().unwrap()).stderr(theirs).spawn().unwrap();
-    // The last copies of their end, so that reading ends with the child.
+    // Close the last copies of the terminal in this process, so that reading ends with the child.
     drop(command);
     let mut all = Vec::new();
-    // The end is an error here, after everything was read.
+    // The end of a terminal is an error, after everything was read.
     let _ = std::fs::File::from(ours).read_to_end(&mut all);
     child.wait().unwrap();
-    // The terminal itself makes line ends of two characters.
+    // The terminal writes line ends as two characters.
     String::from_utf8(all).unwrap().replace("\r\n", "\n")
 }
 
@@ -60,7 +60,7 @@ fn piped(mut command: Command) -> (String, String) {
     (String::from_utf8(out.stdout).unwrap(), String::from_utf8(out.stderr).unwrap())
 }
 
-/// A state directory that owns a few things.
+/// Creates a state directory with a few owned objects.
 fn owned(directory: &Path) {
     let store = SqliteStore::open(&directory.join("state")).unwrap();
     let long = "a-room-with-quite-a-long-name@conference.smoothcurves.nexus";
@@ -92,7 +92,7 @@ fn is_harmless(text: &str) {
 const LIST: [&str; 3] = ["--state-dir", "state", "inventory"];
 
 #[test]
-fn a_table_fits_its_terminal_and_a_pipe_gets_it_whole() {
+fn a_table_fits_its_terminal_and_is_not_wrapped_in_a_pipe() {
     let directory = tempfile::tempdir().unwrap();
     owned(directory.path());
     for columns in [40, 80, 160] {
@@ -110,7 +110,7 @@ fn a_table_fits_its_terminal_and_a_pipe_gets_it_whole() {
 }
 
 #[test]
-fn json_is_harmless_and_still_says_the_same() {
+fn escaped_json_keeps_its_values() {
     let directory = tempfile::tempdir().unwrap();
     owned(directory.path());
     let (json, _) = piped(operator(directory.path(), &[&LIST[..], &["--output", "json"]].concat()));
@@ -119,18 +119,18 @@ fn json_is_harmless_and_still_says_the_same() {
     assert!(list.as_array().unwrap().iter().any(|entry| entry["banned"] == EVIL), "{json}");
 }
 
-/// Whether there are colours in what a plan and its complaint look like.
+/// Whether a text has colour sequences.
 fn coloured(text: &str) -> bool {
     text.contains("\u{1b}[")
 }
 
 #[test]
-fn colours_only_where_they_are_wanted() {
+fn colours_follow_the_environment_and_the_stream() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("absent.sock");
     let file = format!(
         "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: {{ name: test }}\n\
-         spec:\n  host: example.org\n  server: {{ docker: {{ container: nobody, engine: \"unix://{}\" }} }}\n",
+         spec:\n  host: example.org\n  server: {{ docker: {{ container: absent, engine: \"unix://{}\" }} }}\n",
         socket.display()
     );
     fs::write(directory.path().join("desired-state.yaml"), file).unwrap();
@@ -139,11 +139,11 @@ fn colours_only_where_they_are_wanted() {
         command.envs(variables.iter().copied());
         command
     };
-    // A result on standard output, a complaint of ours, one of the arguments, and an address that is not ours.
+    // A result on standard output, an error of the arguments, and an error of the program.
     for arguments in [&["plan"][..], &["plan", "--ouput"], &["run", "--listen", "192.0.2.1:9"]] {
         let on = |variables: &[(&str, &str)]| on_terminal(with(variables, arguments), 80);
         assert!(coloured(&on(&[])), "{arguments:?}: {:?}", on(&[]));
-        assert!(coloured(&on(&[("NO_COLOR", "")])), "an empty NO_COLOR says nothing");
+        assert!(coloured(&on(&[("NO_COLOR", "")])), "an empty NO_COLOR has no effect");
         assert!(!coloured(&on(&[("NO_COLOR", "1")])), "{arguments:?}");
         assert!(!coloured(&on(&[("TERM", "dumb")])), "{arguments:?}");
         let through = |variables: &[(&str, &str)]| {
@@ -155,18 +155,18 @@ fn colours_only_where_they_are_wanted() {
         let both = [("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")];
         assert!(!coloured(&through(&both)), "{arguments:?}");
     }
-    // Each for itself: a result into a file, its complaint to the terminal.
+    // Each stream separately: a result in a file, and its error on the terminal.
     let path = directory.path().join("plan.txt");
     let sh = format!("exec {} plan > {}", env!("CARGO_BIN_EXE_ejabberd-operator"), path.display());
     let mut shell = Command::new("sh");
     shell.args(["-c", &sh]).current_dir(directory.path()).env("TERM", "xterm");
     shell.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").stdin(Stdio::null());
-    assert!(coloured(&on_terminal(shell, 80)), "the complaint is coloured");
-    assert!(!coloured(&fs::read_to_string(&path).unwrap()), "the result is not");
+    assert!(coloured(&on_terminal(shell, 80)), "the error has colours");
+    assert!(!coloured(&fs::read_to_string(&path).unwrap()), "the result has no colours");
 }
 
 #[test]
-fn what_a_file_is_called_or_holds_does_not_reach_the_terminal_raw() {
+fn names_and_contents_of_files_are_escaped_on_a_terminal() {
     let directory = tempfile::tempdir().unwrap();
     let name = "a\u{1b}[2Jb.yaml";
     let file = directory.path().join(name);

@@ -1,7 +1,7 @@
-//! The adapters: what talks to Docker, to a process, to ejabberd's node, to files, to
-//! `SQLite`, to Prometheus and to browsers. Each implements ports of the engine.
+//! The adapters connect the engine with Docker, processes, ejabberd's node, files, `SQLite`,
+//! Prometheus and browsers. Each adapter implements ports of the engine.
 //!
-//! Adapters do not use each other. [`host`] is what several of them need of the machine.
+//! Adapters do not use each other, except [`host`], which opens files outside the state directory.
 
 pub mod docker;
 pub mod ejabberdctl;

@@ -1,6 +1,7 @@
-//! The arguments, as `clap` reads them. The build script reads this file as
-//! well, for the manual pages and completions, so it uses nothing of the crate
-//! but the manual beside it.
+//! The arguments of the command line, for `clap`.
+//!
+//! The build script compiles this file too, for the manual pages and the completions. So this file
+//! uses nothing of the crate except `manual`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ pub(super) const NAME: &str = "ejabberd-operator";
 #[derive(Debug, Parser)]
 #[command(name = NAME, version, about, arg_required_else_help = true)]
 pub struct Arguments {
-    /// The desired state: a file, or a directory of them
+    /// The desired state: a file, or a directory of `*.yaml` files
     #[arg(
         long,
         global = true,
@@ -27,11 +28,13 @@ pub struct Arguments {
     )]
     pub(super) desired_state: PathBuf,
 
-    /// What the operator remembers [default: `$STATE_DIRECTORY`, else `.ejabberd-operator`]
+    /// The state directory: owned objects, generated passwords, good configurations [default:
+    /// `$STATE_DIRECTORY`, else `.ejabberd-operator`]
     #[arg(long, global = true, env = "EJABBERD_OPERATOR_STATE_DIR", value_name = "DIR")]
     pub(super) state_dir: Option<PathBuf>,
 
-    /// How the log is written on standard error [default: journald where that is the journal, else text]
+    /// The format of the log on standard error [default: journald if standard error is the journal,
+    /// else text]
     #[arg(
         long,
         global = true,
@@ -45,7 +48,7 @@ pub struct Arguments {
     pub(super) command: Command,
 }
 
-/// The arguments as `clap` has them, with the examples of each command.
+/// Returns the arguments for `clap`, with the examples of each command.
 #[must_use]
 pub fn command() -> clap::Command {
     Arguments::command().after_help(manual::help("")).mut_subcommands(|command| {
@@ -54,23 +57,24 @@ pub fn command() -> clap::Command {
     })
 }
 
-/// The arguments that the program was started with.
+/// Parses the arguments of this process.
 pub(super) fn parse() -> Result<Arguments, clap::Error> {
     let mut command = command();
     let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
     Arguments::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
-/// Where the state is kept when nothing is said: where systemd wants it, else here.
+/// The default state directory: `$STATE_DIRECTORY`, which systemd sets, or a directory in the
+/// working directory.
 pub(super) fn default_state_dir() -> PathBuf {
     std::env::var_os("STATE_DIRECTORY").map_or_else(|| ".ejabberd-operator".into(), PathBuf::from)
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Reconcile until told to stop
+    /// Keep the server as declared, until SIGTERM or SIGINT
     Run {
-        /// Where metrics and status are served
+        /// Listen on this address for the page, the metrics and the status
         #[arg(
             long,
             env = "EJABBERD_OPERATOR_LISTEN",
@@ -79,177 +83,179 @@ pub(super) enum Command {
             value_name = "ADDRESS:PORT"
         )]
         listen: SocketAddr,
-        /// A file with the token that whoever reads them has to give; needed to
-        /// listen on anything but loopback
+        /// A file with the token that clients must send; required to listen on an
+        /// address that is not loopback
         #[arg(long, env = "EJABBERD_OPERATOR_TOKEN_FILE", value_name = "PATH")]
         token_file: Option<PathBuf>,
-        /// The time between two rounds when nothing happens
+        /// Compare again after this time if nothing changes, e.g. 30s or 5m
         #[arg(long, env = "EJABBERD_OPERATOR_RESYNC", default_value = "30s", value_parser = duration, value_name = "TIME")]
         resync: Duration,
     },
-    /// Show what would change; changes nothing
+    /// Show what `apply` would change; changes nothing
     Plan {
-        /// How to print it
+        /// The format of the output
         #[arg(long, value_enum, default_value = "text")]
         output: Format,
-        /// Exit with 2 if there is anything to do
+        /// Exit with 2 if the plan has changes
         #[arg(long)]
         detailed_exitcode: bool,
     },
-    /// Reconcile once
+    /// Compare the server with the desired state once, and change what differs
     Apply {
-        /// How to print the result
+        /// The format of the output
         #[arg(long, value_enum, default_value = "text")]
         output: Format,
-        /// Let the refused deletions with this digest through
+        /// Approve the refused deletions with this digest; `plan` prints the digest
         #[arg(long, value_name = "DIGEST")]
         approve: Option<String>,
     },
-    /// Check the file; needs no server
+    /// Check the desired state for errors; needs no server
     Validate,
-    /// Show how things are
+    /// Show the status of the server and of the operator
     Status {
-        /// How to print it
+        /// The format of the output
         #[arg(long, value_enum, default_value = "text")]
         output: StatusFormat,
     },
-    /// Show what happened: when, why, to what
+    /// Show recorded events: time, reason, object, message
     Events {
-        /// At most so many, the latest
+        /// Show at most N events, the latest ones
         #[arg(long, default_value_t = 40, value_name = "N")]
         limit: usize,
-        /// Only what somebody should look at
+        /// Show only warnings
         #[arg(long)]
         warnings: bool,
-        /// Only what names this: an object, a reason, a word of the message
+        /// Show only events with this word in the object, the reason or the message
         #[arg(long, value_name = "WORD")]
         about: Option<String>,
-        /// Only what happened in this last time, as 90m
+        /// Show only events of this last time, e.g. 90m, 2h or 7d
         #[arg(long, value_parser = span, value_name = "TIME")]
         since: Option<Duration>,
-        /// Go on as it happens
+        /// Print new events until interrupted
         #[arg(long, short)]
         follow: bool,
-        /// How to print it; with --follow, JSON has a line for each
+        /// The format of the output; with --follow, JSON has one object in a line
         #[arg(long, value_enum, default_value = "text")]
         output: Format,
     },
-    /// Show what the server logged, with the operator's own marks between
+    /// Show the log of the server, with the events of the operator between the lines
     Logs {
-        /// How far back, as 90m
+        /// Show only lines of this last time, e.g. 90m, 2h or 7d
         #[arg(long, default_value = "1h", value_parser = span, value_name = "TIME")]
         since: Duration,
-        /// At most so many lines, the latest
+        /// Show at most N lines, the latest ones
         #[arg(long, default_value_t = 500, value_name = "N", value_parser = lines)]
         tail: usize,
-        /// Go on as it happens
+        /// Print new lines until interrupted
         #[arg(long, short)]
         follow: bool,
-        /// Leave out the operator's marks
+        /// Do not print the events of the operator
         #[arg(long)]
         no_marks: bool,
-        /// How to print it; JSON has a line for each
+        /// The format of the output; JSON has one object in a line
         #[arg(long, value_enum, default_value = "text")]
         output: Format,
     },
-    /// Go through the security checklist; exit with 2 if an item does not hold
+    /// Check the server against the security checklist; exit with 2 if an item does not hold
     Audit {
-        /// How to print it
+        /// The format of the output
         #[arg(long, value_enum, default_value = "text")]
         output: Format,
     },
-    /// Find out what is wrong, and what to do about it; changes nothing. Exit
-    /// with 2 if something is wrong or not known
+    /// Find problems of the server and suggest a fix for each; changes nothing. Exit
+    /// with 2 if a problem was found or a check was not possible
     Doctor {
-        /// An account to look at closely: a name on the default vhost, or a full JID
+        /// Check this account in detail: a name on the default vhost, or a full JID
         user: Option<String>,
-        /// Look only for what may explain this
+        /// Run only the checks that can explain this symptom
         #[arg(long, value_enum)]
         symptom: Option<Complaint>,
-        /// How to print it
+        /// The format of the output
         #[arg(long, value_enum, default_value = "text")]
         output: Format,
     },
-    /// Try again now whatever failed, a configuration that was taken back too
+    /// Try all failed changes again now, also a configuration that was rolled back
     Retry {
-        /// Fill the database that the server has now, though the operator does not
-        /// know it (condition `DatabaseMissing`)
+        /// Accept the present database, which the operator does not know, and create
+        /// the declared objects in it (condition `DatabaseMissing`)
         #[arg(long)]
         fill: bool,
     },
-    /// Show the configurations that proved good, the latest first
+    /// List the configurations that passed the health gate, the latest first
     History {
-        /// How to print it
+        /// The format of the output
         #[arg(long, value_enum, default_value = "text")]
         output: Format,
     },
-    /// Put a good configuration from before in force, until the file changes
+    /// Restore an earlier good configuration, until the declared configuration changes
     Rollback {
-        /// The first digits of its digest, as `history` shows it [default: the one before the last]
+        /// The first digits of the digest that `history` shows [default: the configuration before
+        /// the latest]
         digest: Option<String>,
     },
-    /// List what the operator owns: what it made or took over
+    /// List the objects that the operator owns, because it created or adopted them
     Inventory {
-        /// How to print it
+        /// The format of the output
         #[arg(long, value_enum, default_value = "text")]
         output: Format,
     },
-    /// Let go of an object: it stays on the server, and is somebody else's business
+    /// Stop owning an object: the object stays on the server and is no longer managed
     Forget {
-        /// Its full name, as `inventory` shows it
+        /// The full name of the object, as `inventory` shows it
         #[arg(required_unless_present = "host")]
         name: Option<String>,
-        /// What it is, where the name alone does not say
+        /// The kind of the object, if several kinds have the name
         #[arg(long, value_enum)]
         kind: Option<OwnedKind>,
-        /// All accounts of a host that the file does not name any more
+        /// All accounts of a host that is no longer in the desired state
         #[arg(long, conflicts_with_all = ["name", "kind"])]
         host: Option<String>,
     },
-    /// Take over an object that is not declared, so that it is deleted like any
-    /// other whose entry is gone
+    /// Own an object that is not declared, so that the operator deletes it like an
+    /// object whose entry was removed
     Adopt {
-        /// Its full name, e.g. `old-bot@example.org`
+        /// The full name of the object, e.g. `old-bot@example.org`
         #[arg(required_unless_present = "all")]
         name: Option<String>,
-        /// Use an old copy of the state directory (condition `StateOutdated`): own what
-        /// is declared, and nothing else
+        /// Continue with an old copy of the state directory (condition `StateOutdated`):
+        /// own the declared objects and no others
         #[arg(long, conflicts_with_all = ["name", "kind"])]
         all: bool,
-        /// What it is [default: a room on a room service, else an account]
+        /// The kind of the object [default: a room on a room service, else an account]
         #[arg(long, value_enum)]
         kind: Option<OwnedKind>,
     },
-    /// Print the password that the operator has generated for an account
+    /// Print the password that the operator generated for an account
     Secret {
         /// The account: a name on the default vhost, or a full JID
         name: String,
     },
-    /// Write down a live server as a desired state; changes nothing on it
+    /// Write the desired state of a live server; changes nothing on the server
     Export {
-        /// The container that it runs in
+        /// The container of the server
         #[arg(long, value_name = "NAME")]
         container: String,
-        /// The directory for the files; none of them may be there yet
+        /// The directory for the files; the command fails if one of the files exists
         #[arg(long, value_name = "DIR")]
         output: PathBuf,
-        /// The Docker API
+        /// The address of the Docker API
         #[arg(long, value_name = "URL", default_value = "unix:///var/run/docker.sock")]
         engine: String,
     },
-    /// Say what a field of the file is, and which fields it has
+    /// Describe a field of the desired state, and list its fields
     Explain {
-        /// The field, e.g. `users.passwordFrom`; a leading `spec.` may be left out [default: the file]
+        /// The field, e.g. `users.passwordFrom`, with or without a leading `spec.` [default: the
+        /// whole file]
         field: Option<String>,
-        /// All fields below, as a tree
+        /// Print all fields below this field, as a tree
         #[arg(long)]
         recursive: bool,
     },
-    /// Print the JSON Schema of the file
+    /// Print the JSON Schema of the desired state
     Schema,
     /// Print a completion script
     Completions {
-        /// For which shell
+        /// The shell
         shell: Shell,
     },
     /// Print the manual page, or write the pages of all commands
@@ -260,7 +266,7 @@ pub(super) enum Command {
     },
 }
 
-/// The shells that there are completion scripts for.
+/// The shells with a completion script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Shell {
     Bash,
@@ -271,7 +277,7 @@ pub(super) enum Shell {
 }
 
 impl Shell {
-    /// Its name, as its script is called.
+    /// The name of the shell, which is also the name of the script.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Bash => "bash",
@@ -283,7 +289,7 @@ impl Shell {
     }
 }
 
-/// What people complain of.
+/// The symptoms that `doctor` can explain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Complaint {
     /// The server does not start
@@ -292,22 +298,22 @@ pub(super) enum Complaint {
     Api,
     /// Messages are not delivered
     Delivery,
-    /// It uses a lot
+    /// The server uses much CPU time or memory
     Load,
 }
 
-/// How the log is written.
+/// The formats of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogFormat {
     /// Lines for people
     Text,
-    /// One JSON object a line
+    /// One JSON object in a line
     Json,
-    /// For the journal of systemd: priorities, and no time
+    /// For the journal of systemd: with priorities, without times
     Journald,
 }
 
-/// The kinds of object that are owned.
+/// The kinds of object that the operator can own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum OwnedKind {
     User,
@@ -328,18 +334,18 @@ pub(super) enum StatusFormat {
     Yaml,
 }
 
-/// `127.0.0.1:9565`, `[::1]:9565`.
+/// Parses an address, such as `127.0.0.1:9565` or `[::1]:9565`.
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "give a numeric address and a port, e.g. 127.0.0.1:9565".to_owned())
 }
 
-/// From 1 to 10,000.
+/// Parses a number of lines, from 1 to 10,000.
 fn lines(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|n| (1..=10_000).contains(n));
     number.ok_or_else(|| "a number from 1 to 10000".to_owned())
 }
 
-/// `90m`, `2h`, `7d`: at most a year.
+/// Parses a time span, such as `90m`, `2h` or `7d`, of at most 366 days.
 fn span(text: &str) -> Result<Duration, String> {
     let time: jiff::SignedDuration = match text.strip_suffix('d').map(str::parse::<i64>) {
         Some(Ok(days)) => jiff::SignedDuration::from_hours(days.saturating_mul(24).min(8784)),
@@ -349,7 +355,7 @@ fn span(text: &str) -> Result<Duration, String> {
     if time <= Duration::from_hours(366 * 24) { Ok(time) } else { Err("at most 366d".to_owned()) }
 }
 
-/// `30s`, `5m`, `1h30m`: at least 100 ms, at most a day.
+/// Parses a time, such as `30s`, `5m` or `1h30m`, from 100 ms to 24 hours.
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration =
         text.parse().map_err(|_| format!("`{text}` is not a time like 30s or 5m"))?;

@@ -1,4 +1,4 @@
-//! `audit`: the security checklist, item by item.
+//! `audit`: checks the server against the security checklist.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::engine::Store;
 /// The exit code when an item fails or is unknown.
 const NOT_ALL_HOLD: u8 = 2;
 
-/// What `audit --output json` prints.
+/// The output of `audit --output json`.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Report<'r> {
     /// `metadata.name` of the desired state.
@@ -37,7 +37,7 @@ pub(super) struct Report<'r> {
     checks: &'r [Finding],
 }
 
-/// Judges the server by the security checklist. Changes nothing, and does not use the state
+/// Checks the server against the security checklist. Changes nothing, and does not use the state
 /// directory.
 pub(super) async fn audit(paths: &Paths, format: Format) -> Outcome {
     let desired = paths.desired().await?;
@@ -86,14 +86,14 @@ fn text(desired: &DesiredState, evidence: &Evidence, findings: &[Finding], page:
         more.row(["seen".into(), Cell::from(&finding.seen)]);
         more.row(["why".into(), finding.topic.why.into()]);
         if let Some(cure) = &finding.cure {
-            more.row(["mend".into(), cure.into()]);
+            more.row(["fix".into(), cure.into()]);
         }
         text += &more.render(page);
     }
     for (why, checks) in unknown_reasons(findings) {
         let mut head = Table::new(0, 1);
         head.row([mark(Verdict::Unknown), Cell::painted(&checks.join(", "), BOLD)]);
-        // An unknown item may hold, so there is no cure yet.
+        // An unknown item may hold, so the output names no cure.
         let mut more = Table::new(4, 1);
         more.row(["not known".into(), why.into()]);
         text += &format!("\n{}{}", head.render(page), more.render(page));
@@ -126,7 +126,7 @@ fn summary(findings: &[Finding]) -> String {
         text += &format!(", {}", paint(&format!("{bad} do not"), RED));
     }
     if open > 0 {
-        text += &format!(", {}", paint(&format!("{open} could not be looked at"), YELLOW));
+        text += &format!(", {}", paint(&format!("{open} could not be checked"), YELLOW));
     }
     text + "."
 }

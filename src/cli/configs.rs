@@ -1,4 +1,4 @@
-//! Configurations from before, and those that failed: `history`, `rollback`, `retry`.
+//! Good and failed configurations: `history`, `rollback`, `retry`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,8 +16,8 @@ use crate::engine::{
     order_fill,
 };
 
-/// How long a running operator gets to take an order: it may be in the middle
-/// of a round.
+/// The time limit for a running operator to read an order. The operator reads orders between two
+/// rounds.
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Lists the good configurations.
@@ -31,7 +31,7 @@ pub(super) fn history(paths: &Paths, format: Format) -> Outcome {
         return output::pretty_json(&good);
     }
     if good.is_empty() {
-        return output::print("No configuration has proved good yet.\n");
+        return output::print("No configuration has passed the health gate yet.\n");
     }
     let mut table = Table::new(0, 2).headed(&["DIGEST", "VARIANT", "REVISION", "SINCE"]);
     for GoodConfig { digest, variant, revision, since } in &good {
@@ -41,7 +41,8 @@ pub(super) fn history(paths: &Paths, format: Format) -> Outcome {
     let mut text = table.render(Page::out());
     if let Some(latch) = store.and_then(|store| latch(&store).transpose()).transpose()? {
         text += &format!(
-            "\n{} is not tried again until it changes, or `ejabberd-operator retry`:\n  {}\n",
+            "\n{} failed and is not tried again; change the configuration, or run \
+             `ejabberd-operator retry`:\n  {}\n",
             latch.digest.short(),
             latch.message
         );
@@ -49,16 +50,15 @@ pub(super) fn history(paths: &Paths, format: Format) -> Outcome {
     output::print(&text)
 }
 
-/// Has whatever failed tried again.
+/// Orders another try of all failed changes.
 pub(super) async fn retry(paths: &Paths) -> Outcome {
     match paths.memory() {
         Ok(store) => {
             create_without_waiting(&store)?;
             let text = match lift_latch(&store)? {
-                Some(latch) => format!(
-                    "{} is tried again by the next `apply` or `run`.\n",
-                    latch.digest.short()
-                ),
+                Some(latch) => {
+                    format!("The next `apply` or `run` tries {} again.\n", latch.digest.short())
+                }
                 None => "No configuration is held back.\n".to_owned(),
             };
             output::print(&text)
@@ -68,7 +68,7 @@ pub(super) async fn retry(paths: &Paths) -> Outcome {
     }
 }
 
-/// Has the database of the server filled, though it is another one than before.
+/// Accepts the present database of the server, which the operator does not know.
 pub(super) async fn fill(paths: &Paths) -> Outcome {
     match paths.memory() {
         Ok(store) => {
@@ -83,7 +83,7 @@ pub(super) async fn fill(paths: &Paths) -> Outcome {
     }
 }
 
-/// Puts a good configuration from before in force.
+/// Restores an earlier good configuration.
 pub(super) async fn rollback(paths: &Paths, digest: Option<String>) -> Outcome {
     let good = match paths.remembered()? {
         Some(store) => store.good_configs()?,
@@ -101,7 +101,9 @@ pub(super) async fn rollback(paths: &Paths, digest: Option<String>) -> Outcome {
     let Some(chosen) = chosen else {
         return Err(Exit::Failure(match digest {
             Some(digits) => {
-                format!("no good configuration {digits} is kept; `history` lists those that are")
+                format!(
+                    "there is no good configuration {digits}; `history` lists the good configurations"
+                )
             }
             None => "there is no good configuration before the present one; `history` lists those \
                      that are kept"
@@ -125,7 +127,7 @@ async fn set_aside(paths: &Paths, store: SqliteStore, digest: &Digest) -> Outcom
     output::print(&format!("{message}, with the next `apply` or `run`.\n"))
 }
 
-/// Leaves an order to the running operator, and waits until it was taken.
+/// Writes an order for the running operator, and waits until the operator has read the order.
 pub(super) async fn order(paths: &Paths, order: &Order) -> Outcome {
     let file = OrderFile::new(&paths.state_dir);
     file.leave(order)?;
@@ -133,11 +135,11 @@ pub(super) async fn order(paths: &Paths, order: &Order) -> Outcome {
     while file.waits() {
         if since.elapsed() > TAKEN_WITHIN {
             return Err(Exit::Failure(
-                "the running operator has not taken the order yet; it does when its round is over"
+                "the running operator has not read the order yet; it reads orders after its present round"
                     .to_owned(),
             ));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    output::print("The running operator has taken the order; `status` shows what comes of it.\n")
+    output::print("The running operator has accepted the order; `status` shows the result.\n")
 }

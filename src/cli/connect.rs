@@ -1,4 +1,4 @@
-//! Which adapters serve which server. The one place that knows them all.
+//! Chooses and connects the adapters for a server. Only this module knows all adapters.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +22,10 @@ use crate::engine::{
     ServerConfig, Spawner,
 };
 
-/// Makes runtimes and control channels; counts their calls.
+/// Creates runtimes and control channels, and counts the calls of the channels.
 pub(super) struct Connectors {
     pub(super) metrics: Arc<Metrics>,
-    /// The state directory whose lock is held, if one is.
+    /// The state directory, if this process has its lock.
     pub(super) holder: Option<String>,
 }
 
@@ -58,7 +58,7 @@ impl Connectors {
     }
 }
 
-/// The runtime of a container, and the way to the server in it.
+/// Connects the runtime of a container and the control channel of its server.
 pub(super) fn in_container(
     docker: spec::Docker,
     holder: Option<String>,
@@ -69,8 +69,8 @@ pub(super) fn in_container(
     (runtime, control)
 }
 
-/// Both ways through `spawner`; `script` is the control script with the options by which
-/// it finds the server.
+/// Connects the session and the fallback `ejabberdctl` through `spawner`. `script` is the control
+/// script with the options that identify the server.
 fn channel(spawner: &Arc<dyn Spawner>, script: Vec<String>) -> FallbackControl {
     FallbackControl::new(
         Arc::new(Session::new(Arc::clone(spawner))),

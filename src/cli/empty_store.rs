@@ -1,12 +1,11 @@
-//! The memory of an operator that has none yet: for `plan` before the first
-//! `apply`.
+//! An empty store, for `plan` before the first `apply`.
 
 use crate::domain::inventory::{Fingerprint, Inventory, Owned};
 use crate::domain::model::{Digest, Jid, ObjectKey, Secret};
 use crate::domain::status::Event;
 use crate::engine::{ConfigFiles, GoodConfig, StateKey, Store, StoreError};
 
-/// Remembers nothing, and refuses to.
+/// A store that is empty and refuses every write.
 pub(super) struct EmptyStore;
 
 impl EmptyStore {
@@ -25,7 +24,7 @@ impl Store for EmptyStore {
         self.refuse()
     }
 
-    /// Equal to no other: nothing was remembered that it could be compared with.
+    /// A fingerprint that equals no other fingerprint: an empty store has none to compare with.
     fn fingerprint(&self, _: &Secret) -> Fingerprint {
         Fingerprint::new(String::new())
     }

@@ -1,4 +1,4 @@
-//! Where the running operator listens, and how `status` finds it.
+//! The address of the running operator, for `status`.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -12,21 +12,22 @@ use super::Exit;
 use crate::adapters::host::files;
 use crate::adapters::web::{Access, Token};
 
-/// In the state directory: where the running operator listens, which it is,
-/// and a token for those who may read that directory.
+/// The file in the state directory with the address and the instance of the running operator, and a
+/// token for accounts that may read the directory.
 const FILE: &str = "endpoint";
 
-/// The most that the file may have: an address, the name of an instance and a token.
+/// The maximum size of the file: an address, the name of an instance and a token.
 const MAX_BYTES: usize = 4096;
 
-/// What is asked of the page, and of whom.
+/// The options of the HTTP server.
 pub(super) struct Web {
     pub(super) listen: SocketAddr,
     pub(super) token_file: Option<PathBuf>,
 }
 
 impl Web {
-    /// Who may read, and a token for `status`, which cannot know the other one.
+    /// Returns the clients that may read, and a token for `status`, which cannot know the token of
+    /// the administrator.
     pub(super) fn access(&self) -> Result<(Access, String), Exit> {
         let local = random()?;
         let Some(path) = &self.token_file else {
@@ -34,7 +35,7 @@ impl Web {
                 return Ok((Access::Loopback, local));
             }
             return Err(Exit::Usage(format!(
-                "--listen {} lets others read the names of all accounts and rooms: give a token that they \
+                "--listen {} lets other hosts read the names of all accounts and rooms: set a token that they \
                  have to know with --token-file PATH (`openssl rand -hex 32` makes one), or listen on \
                  127.0.0.1",
                 self.listen
@@ -57,11 +58,11 @@ impl Web {
 fn random() -> Result<String, Exit> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)
-        .map_err(|e| Exit::Failure(format!("failed to make a token for `status`: {e}")))?;
+        .map_err(|e| Exit::Failure(format!("failed to generate a token for `status`: {e}")))?;
     Ok(hex::encode(bytes))
 }
 
-/// How the running operator is reached from this host.
+/// The address of the running operator as seen from this host.
 pub(super) struct Endpoint {
     pub(super) address: String,
     pub(super) instance: String,
@@ -82,14 +83,14 @@ pub(super) fn write(
     };
     let address = SocketAddr::new(near, address.port());
     let (path, new) = (state_dir.join(FILE), state_dir.join("endpoint.new"));
-    // One that was left over may be open to others.
+    // A file of an earlier operator may be readable by other accounts.
     let _ = std::fs::remove_file(&new);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     writeln!(file, "{address} {instance} {token}")?;
     std::fs::rename(new, path)
 }
 
-/// Where the running operator listens, if there is one.
+/// Reads the address of the running operator, if an operator runs.
 pub(super) fn read(state_dir: &Path) -> Option<Endpoint> {
     let content = files::read(&state_dir.join(FILE), MAX_BYTES).ok()?;
     let text = std::str::from_utf8(&content).ok()?;

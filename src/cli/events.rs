@@ -21,11 +21,11 @@ const POLL_EVERY: Duration = Duration::from_millis(500);
 pub(super) struct Filter {
     /// The maximum number of events; the latest events are shown.
     pub(super) limit: usize,
-    /// Only warnings.
+    /// Whether only warnings are shown.
     pub(super) warnings: bool,
-    /// Only events whose object, reason or message contains this text.
+    /// A text that the object, the reason or the message of an event must contain.
     pub(super) about: Option<String>,
-    /// Only events that are not older than this.
+    /// The maximum age of an event.
     pub(super) since: Option<Duration>,
 }
 
@@ -58,7 +58,7 @@ pub(super) fn show(paths: &Paths, filter: &Filter, format: Format) -> Outcome {
     let shown = filter.latest(&stored);
     match format {
         Format::Json => output::pretty_json(&shown),
-        Format::Text if shown.is_empty() => output::print("Nothing has happened.\n"),
+        Format::Text if shown.is_empty() => output::print("There are no such events.\n"),
         Format::Text => print(&shown, format),
     }
 }
@@ -82,7 +82,7 @@ pub(super) async fn follow(paths: &Paths, filter: &Filter, format: Format) -> Ou
 pub(super) fn kept(paths: &Paths) -> Result<Vec<Event>, Exit> {
     let store = paths.remembered()?.ok_or_else(|| {
         Exit::Failure(format!(
-            "nothing is remembered in {}: no operator has run with this state directory; name \
+            "there are no events in {}: no operator has run with this state directory; name \
              another with --state-dir",
             paths.state_dir.display()
         ))

@@ -1,4 +1,4 @@
-//! `explain`: what a field of the file is, as `kubectl explain` does it.
+//! `explain`: describes a field of the file, like `kubectl explain`.
 
 use super::output::paint;
 use super::table::{Cell, Page, Table};
@@ -6,10 +6,10 @@ use super::terminal::BOLD;
 use super::{Exit, Outcome, output};
 use crate::domain::spec::{Field, closest, fields, room_options, vcard_fields};
 
-/// The part of a path that may be left out.
+/// The optional first part of a path.
 const SPEC: &str = "spec";
 
-/// The names that there are.
+/// All names of a list.
 type Names = fn() -> Vec<&'static str>;
 
 /// Fields with a fixed list of names: the path, the title of the list, and the names.
@@ -37,7 +37,7 @@ fn parts(path: &str) -> Vec<String> {
     if whole.is_empty() { Vec::new() } else { whole.split('.').map(name).collect() }
 }
 
-/// The field at `path`, with its full path; or what may have been meant.
+/// Finds the field at `path`, with its full path. The error suggests similar fields.
 fn find(root: &Field, path: &str) -> Result<(String, Field), String> {
     let mut parts = parts(path);
     if let Some(first) = parts.first()
@@ -75,7 +75,7 @@ fn entry_of(map: &Field) -> String {
     }
 }
 
-/// Refuses a name that people do not choose, where it is not known.
+/// Refuses an unknown name in a list of fixed names.
 fn known(way: &[String], name: &str) -> Result<(), String> {
     let Some((_, map)) = way.split_last() else { return Ok(()) };
     let map = map.join(".");
@@ -104,7 +104,7 @@ fn unknown(root: &Field, here: &Field, way: &[String], rest: &[String]) -> Strin
     if let Some(meant) = closest(name, names.clone()) {
         let meant_path = std::iter::once(meant).chain(rest.iter().skip(1).map(String::as_str));
         let path = format!("{prefix}{}", meant_path.collect::<Vec<_>>().join("."));
-        // The rest of the path may be wrong as well; then as far as is known.
+        // The rest of the path may be wrong, too. Then the suggestion is the part that exists.
         let path = if find(root, &path).is_ok() { path } else { format!("{prefix}{meant}") };
         return format!("{whole} has no field `{name}`; did you mean `{path}`?");
     }
@@ -122,12 +122,12 @@ fn unknown(root: &Field, here: &Field, way: &[String], rest: &[String]) -> Strin
     }
     let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
     if names.is_empty() {
-        return format!("{whole} has no fields of its own");
+        return format!("{whole} has no fields");
     }
     format!("{whole} has no field `{name}`; it has {}", names.join(", "))
 }
 
-/// Every field below, with its path and its name.
+/// Collects every field below `schema`, with its path and its name.
 fn paths(field: &Field, above: &str, found: &mut Vec<(String, String)>) {
     for field in &field.fields {
         let path =
@@ -190,7 +190,7 @@ fn head(path: &str, field: &Field, page: Page) -> String {
     format!("{}\n{}", facts.render(page), description.render(page))
 }
 
-/// A field in one line.
+/// The line about a field in a list.
 fn summary(field: &Field) -> String {
     let mut facts = Vec::new();
     if field.required {
@@ -199,7 +199,7 @@ fn summary(field: &Field) -> String {
     if let Some(default) = &field.default {
         facts.push(format!("default {default}"));
     }
-    // The default is among them already where there is one.
+    // The list of values already shows the default, if there is a default.
     if field.allowed.len() > 1 {
         let words: Vec<&str> = field.allowed.iter().map(|(word, _)| word.as_str()).collect();
         facts.push(words.join(" | "));
@@ -211,7 +211,7 @@ fn summary(field: &Field) -> String {
     }
 }
 
-/// All fields below, with their types, as a tree.
+/// Prints all fields below a field, with their types, as a tree.
 fn text_of_all(path: &str, field: &Field, page: Page) -> String {
     fn branch(fields: &[Field], depth: usize, table: &mut Table) {
         for field in fields {
@@ -281,12 +281,12 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_been_meant_is_said() {
+    fn unknown_fields_get_a_suggestion() {
         let no = |path: &str| at(path).unwrap_err();
         assert!(no("spec.users.passwrdFrom").contains("`spec.users.passwordFrom`"));
         assert!(no("usrs.passwordFrom.file").contains("`spec.users.passwordFrom.file`"));
         assert!(no("passwordFrom").contains("`spec.users.passwordFrom`"));
-        assert!(no("users.name.first").contains("no fields of its own"));
+        assert!(no("users.name.first").contains("has no fields"));
         assert!(no("spec.rooms.options.member_only").contains("options.members_only`"));
         assert!(no("colour").contains("`users`"), "{}", no("colour"));
     }
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_a_field() {
+    fn a_field_is_described_with_its_type_and_default() {
         let root = fields();
         let (path, field) = find(&root, "users.state").unwrap();
         let shown = text(&path, &field, PAGE);

@@ -1,4 +1,4 @@
-//! `export`: a live server as a desired state.
+//! `export`: writes the desired state of a live server.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -20,7 +20,7 @@ use crate::engine::{MAIN_CONFIG, RuntimeError};
 /// The file with the desired state.
 const FILE: &str = "desired-state.yaml";
 
-/// Only the owner may read a configuration: there may be passwords in it.
+/// The mode of a configuration. Only the owner may read it, because it can contain passwords.
 const CLOSED: u32 = 0o600;
 /// The desired state holds no secrets, so the umask decides which accounts can read it.
 const OPEN: u32 = 0o666;
@@ -29,7 +29,7 @@ const OPEN: u32 = 0o666;
 pub(super) async fn export(container: String, engine: String, directory: &Path) -> Outcome {
     let (file, config_file) = (directory.join(FILE), directory.join(MAIN_CONFIG));
     for path in [&file, &config_file] {
-        // A link that leads nowhere is something as well.
+        // A broken link exists, too.
         if fs::symlink_metadata(path).is_ok() {
             return Err(there_already(path));
         }
@@ -37,7 +37,7 @@ pub(super) async fn export(container: String, engine: String, directory: &Path) 
     let (runtime, control) = in_container(docker(container, engine), None);
     runtime.needs_running().await.map_err(|error| {
         let help = match &error {
-            RuntimeError::Missing(_) => "; `docker ps` lists those that run",
+            RuntimeError::Missing(_) => "; `docker ps` lists the running containers",
             _ => "",
         };
         Exit::Failure(format!("failed to {error}{help}"))
@@ -51,7 +51,7 @@ pub(super) async fn export(container: String, engine: String, directory: &Path) 
     fs::create_dir_all(directory).map_err(|e| failed("make", directory, &e))?;
     write(&config_file, &config, CLOSED)?;
     if let Err(exit) = write(&file, text.as_bytes(), OPEN) {
-        // A half-written export would block the next attempt.
+        // The files of a failed export would block the next export.
         let _ = fs::remove_file(&config_file);
         return Err(exit);
     }
@@ -73,7 +73,7 @@ fn docker(container: String, engine: String) -> Docker {
     }
 }
 
-/// Everything that is written down: the server, and its configuration file.
+/// Collects the content of the export: the server, and its configuration file.
 async fn observe(
     runtime: &DockerRuntime,
     server: &EjabberdClient,
@@ -85,7 +85,7 @@ async fn observe(
     let path = server.config_path().await?;
     let config = server.read_file(&path).await?;
     let config = config.ok_or_else(|| {
-        Exit::Failure(format!("the configuration of the server, {path}, is not there"))
+        Exit::Failure(format!("the configuration of the server, {path}, is missing"))
     })?;
     let container = runtime.describe(&path).await?;
     let found = server.collect().await?;
@@ -95,13 +95,14 @@ async fn observe(
     Ok((Export { version, container, config: config_name, included, found }, config))
 }
 
-/// What is written must be valid. If it is not, that is no fault of the server.
+/// Checks that the written desired state is valid. An invalid desired state is a defect of this
+/// program.
 fn check(file: &Path, text: &str) -> Outcome {
     let source = SourceFile { path: file.to_owned(), text: text.to_owned() };
     let Err(problems) = spec::validate(&[source]) else { return Ok(()) };
     problems.iter().filter(|p| p.severity == Severity::Error).for_each(output::problem);
     Err(Exit::Failure(
-        "what was found could not be written as a valid desired state, which is a mistake in this \
+        "failed to write a valid desired state of the server, which is a defect of this \
          program; nothing was written"
             .to_owned(),
     ))
@@ -118,7 +119,7 @@ fn failed(what: &str, path: &Path, error: &std::io::Error) -> Exit {
     Exit::Failure(format!("failed to {what} {}: {error}", path.display()))
 }
 
-/// Writes a file that is not there yet.
+/// Writes a new file. An existing file is an error.
 fn write(path: &Path, content: &[u8], mode: u32) -> Outcome {
     let mut options = OpenOptions::new();
     let mut file = match options.write(true).create_new(true).mode(mode).open(path) {
@@ -133,20 +134,23 @@ fn write(path: &Path, content: &[u8], mode: u32) -> Outcome {
     })
 }
 
-/// What was written, and what comes next.
+/// The message after an export: the written files, and the next command.
 fn summary(export: &Export, file: &Path, config: &Path) -> String {
     let mut text = format!("Wrote {}: {}\n", file.display(), export.found.counts());
     match export.left_out() {
         0 => {}
-        1 => text += "  a comment in it says what could not be declared\n",
-        count => text += &format!("  {count} comments in it say what could not be declared\n"),
+        1 => text += "  a comment in the file names a setting that cannot be declared\n",
+        count => {
+            text +=
+                &format!("  {count} comments in the file name settings that cannot be declared\n")
+        }
     }
-    text += &format!("Wrote {}: the configuration, for your eyes only\n", config.display());
-    text += "\nNothing was changed on the server. What the file would change is shown by\n\n";
+    text += &format!("Wrote {}: the configuration, readable only by you\n", config.display());
+    text += "\nNothing was changed on the server. To see what the file would change, run\n\n";
     text + &format!("  ejabberd-operator --desired-state {} plan\n", shell_word(file))
 }
 
-/// A path as it can be pasted into a shell.
+/// A path with quotes for a shell.
 fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%=:,".contains(c);

@@ -1,4 +1,4 @@
-//! What the operator owns: `inventory`, `forget`, `adopt`, `secret`.
+//! The owned objects: `inventory`, `forget`, `adopt`, `secret`.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::domain::spec::{DeletionPolicy, DesiredState};
 use crate::engine;
 use crate::engine::{EventSink, Order, Store, StoreError};
 
-/// One object, as it is printed.
+/// An object in the output.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Entry<'i> {
@@ -36,7 +36,7 @@ fn owned(paths: &Paths) -> Result<Inventory, Exit> {
     Ok(store.map(|store| store.inventory()).transpose()?.unwrap_or_default())
 }
 
-/// Lists what is owned.
+/// Lists the owned objects.
 pub(super) fn inventory(paths: &Paths, format: Format) -> Outcome {
     let owned = owned(paths)?;
     let mut entries: Vec<Entry<'_>> = owned
@@ -56,7 +56,7 @@ pub(super) fn inventory(paths: &Paths, format: Format) -> Outcome {
         return output::pretty_json(&entries);
     }
     if entries.is_empty() {
-        return output::print("Nothing is owned yet.\n");
+        return output::print("The operator owns no objects yet.\n");
     }
     let mut table =
         Table::new(0, 2).headed(&["KIND", "NAME", "ORIGIN", "SINCE", "REVISION", "NOTE"]);
@@ -76,7 +76,7 @@ pub(super) fn inventory(paths: &Paths, format: Format) -> Outcome {
     output::print(&table.render(Page::out()))
 }
 
-/// Lets go of an object, or of all accounts of a host.
+/// Removes an object, or all accounts of a host, from the inventory.
 pub(super) async fn forget(
     paths: &Paths,
     name: Option<String>,
@@ -87,7 +87,9 @@ pub(super) async fn forget(
     let desired = paths.desired().await?;
     let keys = match (name, host) {
         (Some(name), _) if name.is_empty() => {
-            return Err(Exit::Failure("give the name, as `inventory` lists it".to_owned()));
+            return Err(Exit::Failure(
+                "give the full name of the object, as `inventory` lists it".to_owned(),
+            ));
         }
         (Some(name), _) => vec![the_one(&owned, &name, kind)?],
         (None, Some(host)) => of_host(&owned, &host)?,
@@ -95,25 +97,25 @@ pub(super) async fn forget(
     };
     if let Some(declared) = keys.iter().find(|key| desired.declares(key)) {
         return Err(Exit::Failure(format!(
-            "{declared} is declared, and would be taken over again at once: give its entry \
+            "{declared} is declared, so the operator would adopt it again at once: give its entry \
              `deletionPolicy: retain` and take it out afterwards, or `paused: true`"
         )));
     }
     carry_out(paths, &Order::Forget(keys), &desired).await
 }
 
-/// Takes over an object that is not declared.
+/// Adopts an object that is not declared.
 pub(super) async fn adopt(paths: &Paths, name: &str, kind: Option<OwnedKind>) -> Outcome {
     let desired = paths.desired().await?;
     let key = named(&desired, name, kind)?;
     if desired.declares(&key) {
         return Err(Exit::Failure(format!(
-            "{key} is declared: it is taken over in the next round by itself"
+            "{key} is declared: the operator adopts it in the next round"
         )));
     }
     carry_out(paths, &Order::Adopt(key), &desired).await?;
     output::print(
-        "It is not declared, so it is deleted in the next round, as far as the guard lets it.\n",
+        "It is not declared, so the next round deletes it, unless the guard refuses the deletion.\n",
     )
 }
 
@@ -132,7 +134,7 @@ pub(super) async fn adopt_all(paths: &Paths) -> Outcome {
     }
 }
 
-/// Prints a password that was generated.
+/// Prints a generated password.
 pub(super) async fn secret(paths: &Paths, name: &str) -> Outcome {
     let desired = paths.desired().await?;
     let jid = jid(name, &desired.host)?;
@@ -161,7 +163,7 @@ async fn carry_out(paths: &Paths, what: &Order, desired: &DesiredState) -> Outco
     note_beside_the_database(paths, store, desired).await
 }
 
-/// An older copy of the state directory must not undo this.
+/// Records the change of ownership, so that an older copy of the state directory cannot undo it.
 async fn note_beside_the_database(
     paths: &Paths,
     store: Arc<SqliteStore>,
@@ -182,8 +184,8 @@ async fn note_beside_the_database(
     Ok(())
 }
 
-/// The owned object that `name` means: its full name, or the part before the
-/// `@` where that is enough.
+/// Finds the owned object with this name: the full name, or the part before the `@` if only one
+/// object matches.
 fn the_one(owned: &Inventory, name: &str, kind: Option<OwnedKind>) -> Result<ObjectKey, Exit> {
     let kinds = kind.map_or_else(|| vec![Kind::User, Kind::Group, Kind::Room], |k| vec![k.into()]);
     let all = owned.keys().filter(|key| kinds.contains(&key.kind()));
@@ -195,7 +197,7 @@ fn the_one(owned: &Inventory, name: &str, kind: Option<OwnedKind>) -> Result<Obj
     match found.as_slice() {
         [one] => Ok(one.clone()),
         [] => Err(Exit::Failure(format!(
-            "nothing called `{name}` is owned; `inventory` lists what is"
+            "the operator owns no `{name}`; `inventory` lists the owned objects"
         ))),
         several => {
             let names: Vec<String> = several.iter().take(5).map(ToString::to_string).collect();
@@ -215,20 +217,20 @@ fn of_host(owned: &Inventory, host: &str) -> Result<Vec<ObjectKey>, Exit> {
     let keys: Vec<ObjectKey> = users.map(|(jid, _)| ObjectKey::User(jid.clone())).collect();
     if keys.is_empty() {
         return Err(Exit::Failure(format!(
-            "no account of {host} is owned; `inventory` lists what is"
+            "the operator owns no account of {host}; `inventory` lists the owned objects"
         )));
     }
     Ok(keys)
 }
 
-/// The account that `name` means.
+/// Parses the name of an account.
 fn jid(name: &str, host: &Vhost) -> Result<Jid, Exit> {
     Jid::parse(name, host).map_err(|error| {
         Exit::Failure(format!("{name:?} cannot be a name: {error}; give NAME or NAME@HOST"))
     })
 }
 
-/// What `name` would be called in the inventory.
+/// The key of `name` in the inventory.
 fn named(desired: &DesiredState, name: &str, kind: Option<OwnedKind>) -> Result<ObjectKey, Exit> {
     let jid = jid(name, &desired.host)?;
     let room = RoomJid { room: jid.local.clone(), service: jid.host.clone() };
@@ -251,7 +253,7 @@ fn named(desired: &DesiredState, name: &str, kind: Option<OwnedKind>) -> Result<
         std::iter::once(&desired.host).chain(&desired.hosts).map(Vhost::as_str).collect();
     let form = if kind == OwnedKind::Room { "NAME@SERVICE" } else { "NAME@HOST" };
     Err(Exit::Failure(format!(
-        "{jid} is not on a host of the file ({}), so nothing could become of it; give the full \
+        "{jid} is not on a host of the file ({}), so the operator cannot manage it; give the full \
          name, as {form}",
         hosts.join(", ")
     )))

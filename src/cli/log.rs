@@ -1,5 +1,5 @@
-//! The log on standard error: lines for people, JSON for programs, or what the
-//! journal of systemd takes.
+//! The log on standard error: lines for people, JSON for programs, or lines for the journal of
+//! systemd.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
@@ -27,7 +27,7 @@ pub(super) fn start(format: Option<LogFormat>, default: LevelFilter) {
     let filter = match std::env::var(LEVELS) {
         Ok(wanted) if !wanted.is_empty() => EnvFilter::try_new(&wanted).unwrap_or_else(|error| {
             output::say(&format!(
-                "warning: {LEVELS}={wanted} is not understood ({error}): write error, warn, info, \
+                "warning: {LEVELS}={wanted} is not a log level ({error}): write error, warn, info, \
                  debug or trace; {default} is used"
             ));
             EnvFilter::new(default.to_string())
@@ -60,7 +60,7 @@ fn is_journal() -> bool {
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)
 }
 
-/// JSON on standard error, harmless to a terminal. Each event is one write.
+/// JSON on standard error, escaped for terminals. Each event is one write.
 struct Escaped;
 
 impl Write for Escaped {
@@ -81,7 +81,7 @@ impl Write for Escaped {
 /// Writes one event as one line. Indents the further lines of a text, so that no text can pass for
 /// another event.
 struct Lines {
-    /// With the priority in front and without the time, as sd-daemon(3) has it.
+    /// Whether lines have a priority and no time, as in sd-daemon(3).
     journal: bool,
     colours: Colours,
 }
@@ -100,7 +100,7 @@ where
         let mut event_text = EventText::default();
         event.record(&mut event_text);
         let mut text = event_text.message + &event_text.fields;
-        // At info, the events say enough by themselves.
+        // At level info, the target of an event adds no information.
         if LevelFilter::current() >= LevelFilter::DEBUG {
             for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
                 let extensions = span.extensions();
@@ -127,7 +127,7 @@ where
     }
 }
 
-/// The priority of syslog.
+/// The syslog priority of a level.
 const fn priority(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,
@@ -137,7 +137,7 @@ const fn priority(level: Level) -> u8 {
     }
 }
 
-/// The level, as wide as every other, and its colour.
+/// The level as text with a fixed width, and its colour.
 const fn level_name(level: Level) -> (&'static str, Option<Style>) {
     match level {
         Level::ERROR => ("ERROR", Some(RED)),
@@ -152,7 +152,7 @@ const fn level_name(level: Level) -> (&'static str, Option<Style>) {
 #[derive(Default)]
 struct EventText {
     message: String,
-    /// The other fields, each with a space in front.
+    /// The other fields, each after a space.
     fields: String,
 }
 

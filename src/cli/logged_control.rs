@@ -1,5 +1,5 @@
-//! Every call of the control channel as an event at debug: which, for how long,
-//! and how it ended. Never its arguments.
+//! Logs every call of the control channel at level debug: command, duration and result. Never logs
+//! arguments, which can contain passwords.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use crate::domain::model::ServerVersion;
 use crate::ejabberd::{Call, Control, ControlError, Value};
 
-/// Tells of the calls of another.
+/// A control channel that logs the calls of another channel.
 pub(super) struct LoggedControl(pub(super) Arc<dyn Control>);
 
 #[async_trait]
@@ -19,7 +19,7 @@ impl Control for LoggedControl {
         let response = self.0.call(call, deadline).await;
         let result = response.as_ref().map_or_else(ControlError::category, |_| "answered");
         let ms = since.elapsed().as_secs_f64() * 1000.0;
-        // Tenths are enough, and read better.
+        // Tenths of a millisecond are enough.
         tracing::debug!(command, ms = (ms * 10.0).round() / 10.0, result, "call");
         response
     }

@@ -1,4 +1,4 @@
-//! `logs`: what the server logged, with the operator's own marks between.
+//! `logs`: the log of the server, with the events of the operator between the lines.
 
 use std::time::Duration;
 
@@ -21,19 +21,19 @@ use crate::engine::{Connector, LogLine, Runtime};
 /// How often `--follow` reads new lines.
 const POLL_EVERY: Duration = Duration::from_secs(1);
 
-/// What is shown.
+/// The selection of lines.
 pub(super) struct Window {
-    /// How far back.
+    /// The maximum age of a line.
     pub(super) since: Duration,
     /// The maximum number of lines; the latest lines are shown.
     pub(super) tail: usize,
-    /// Whether to go on.
+    /// Whether to print new lines until a signal.
     pub(super) follow: bool,
-    /// Whether the operator's marks are left out.
+    /// Whether the events of the operator are omitted.
     pub(super) no_marks: bool,
 }
 
-/// A line of the server, or a mark of the operator.
+/// A line of the server, or an event of the operator.
 enum Entry {
     Line(LogLine),
     Mark(Event),
@@ -81,7 +81,7 @@ fn coloured(line: &str) -> String {
     }
 }
 
-/// Prints both in the order of their times.
+/// Prints lines and events in the order of their times.
 pub(super) async fn logs(paths: &Paths, window: &Window, format: Format) -> Outcome {
     let desired = paths.desired().await?;
     let connectors =
@@ -90,18 +90,18 @@ pub(super) async fn logs(paths: &Paths, window: &Window, format: Format) -> Outc
     let since = Timestamp::now().checked_sub(window.since).unwrap_or(Timestamp::UNIX_EPOCH);
     if matches!(runtime.inspect().await?, ProcessState::Absent) && !window.follow {
         return Err(Exit::Failure(
-            "there is no server yet, and so no log; `ejabberd-operator apply` makes one".to_owned(),
+            "there is no server yet; `ejabberd-operator apply` creates the server".to_owned(),
         ));
     }
     let mut seen = Seen { until: since, at_until: 0, marks: Vec::new() };
     loop {
         let mut entries = seen.lines(&*runtime, window.tail).await?;
         if !window.no_marks {
-            // The server may be there without an operator ever having run.
+            // The server may exist although no operator has run yet.
             let marks = events::kept(paths).unwrap_or_default();
             entries.extend(seen.marks(marks, since));
         }
-        // Stable: lines of one time stay in their order.
+        // A stable sort keeps the order of lines with the same time.
         entries.sort_by_key(Entry::time);
         let first = entries.len().saturating_sub(window.tail);
         entries.iter().skip(first).try_for_each(|entry| entry.print(format))?;
@@ -114,9 +114,9 @@ pub(super) async fn logs(paths: &Paths, window: &Window, format: Format) -> Outc
     Ok(())
 }
 
-/// What was shown already.
+/// The position after the last shown line.
 struct Seen {
-    /// The time of the last line, and how many lines have it.
+    /// The time of the last line, and the number of shown lines with this time.
     until: Timestamp,
     at_until: usize,
     marks: Vec<Event>,
@@ -136,7 +136,7 @@ impl Seen {
                 (self.until, self.at_until) = (line.time, 0);
             }
             self.at_until += 1;
-            // The server colours its lines for a terminal that it takes for there.
+            // The server assumes a terminal and colours its lines.
             let text = console::strip_ansi_codes(&line.text).into_owned();
             fresh.push(Entry::Line(LogLine { text, ..line }));
         }

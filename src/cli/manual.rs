@@ -1,99 +1,118 @@
-//! What the manual pages and `--help` say beside the arguments. Compiled into
-//! the build script as well, so it uses nothing of the crate.
+//! Texts of the manual pages and of `--help` in addition to the arguments.
+//!
+//! The build script compiles this file too, so this file uses nothing of the crate.
 
-/// Examples by command; the first are those of the whole. What each does, and
-/// what is typed.
+/// Examples by command, as pairs of a description and a command line. The empty name is for the
+/// program without a command.
 pub(super) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     (
         "",
         &[
-            ("Check the file, then see what would change", "ejabberd-operator validate"),
-            ("Look without changing anything", "ejabberd-operator plan"),
-            ("Keep the server in agreement with the file", "ejabberd-operator run"),
-            ("See how things are", "ejabberd-operator status"),
+            ("Check the desired state for errors", "ejabberd-operator validate"),
+            ("Show what would change, without changing it", "ejabberd-operator plan"),
+            ("Keep the server as declared", "ejabberd-operator run"),
+            ("Show the status", "ejabberd-operator status"),
         ],
     ),
     (
         "run",
         &[
             (
-                "Keep a server as declared, with the memory where systemd keeps it",
+                "Use a directory of files, and the state directory of a systemd service",
                 "ejabberd-operator run --desired-state /etc/ejabberd-operator --state-dir /var/lib/ejabberd-operator",
             ),
-            ("Look every five minutes when nothing happens", "ejabberd-operator run --resync 5m"),
+            ("Compare every five minutes if nothing changes", "ejabberd-operator run --resync 5m"),
         ],
     ),
     (
         "plan",
         &[
-            ("See what would change", "ejabberd-operator plan"),
-            ("Fail in a pipeline if something would", "ejabberd-operator plan --detailed-exitcode"),
+            ("Show what would change", "ejabberd-operator plan"),
+            (
+                "Fail in a pipeline if there are changes",
+                "ejabberd-operator plan --detailed-exitcode",
+            ),
         ],
     ),
     (
         "apply",
         &[
-            ("Carry out the plan once", "ejabberd-operator apply"),
+            ("Change what differs, once", "ejabberd-operator apply"),
             (
-                "Let deletions through that the guard refused",
+                "Approve deletions that the guard refused",
                 "ejabberd-operator apply --approve 3f2a9c41d07b",
             ),
         ],
     ),
-    ("validate", &[("Check a file", "ejabberd-operator --desired-state new.yaml validate")]),
-    ("status", &[("For a program", "ejabberd-operator status --output json")]),
-    ("audit", &[("Go through the checklist", "ejabberd-operator audit")]),
+    ("validate", &[("Check another file", "ejabberd-operator --desired-state new.yaml validate")]),
+    ("status", &[("Print the status for a program", "ejabberd-operator status --output json")]),
+    ("audit", &[("Check the security of the server", "ejabberd-operator audit")]),
     (
         "doctor",
         &[
-            ("Find out what is wrong", "ejabberd-operator doctor"),
-            ("Why somebody gets no messages", "ejabberd-operator doctor ann --symptom delivery"),
+            ("Find problems", "ejabberd-operator doctor"),
+            (
+                "Find out why an account gets no messages",
+                "ejabberd-operator doctor ann --symptom delivery",
+            ),
         ],
     ),
     (
         "events",
         &[
-            ("What went wrong today", "ejabberd-operator events --warnings --since 24h"),
             (
-                "What happened to an account, as it happens",
-                "ejabberd-operator events --about ann --follow",
+                "Show the warnings of the last day",
+                "ejabberd-operator events --warnings --since 24h",
             ),
+            ("Follow the events of an account", "ejabberd-operator events --about ann --follow"),
         ],
     ),
     (
         "logs",
         &[
-            ("The last ten minutes", "ejabberd-operator logs --since 10m"),
-            ("As it happens", "ejabberd-operator logs --tail 20 --follow"),
+            ("Show the last ten minutes", "ejabberd-operator logs --since 10m"),
+            (
+                "Show the last 20 lines, then follow the log",
+                "ejabberd-operator logs --tail 20 --follow",
+            ),
         ],
     ),
     (
         "explain",
         &[
-            ("What an account can have", "ejabberd-operator explain users"),
-            ("All of the file, as a tree", "ejabberd-operator explain --recursive"),
+            ("List the fields of an account", "ejabberd-operator explain users"),
+            ("Print all fields as a tree", "ejabberd-operator explain --recursive"),
         ],
     ),
     (
         "rollback",
         &[
-            ("The configurations that are kept", "ejabberd-operator history"),
-            ("The one before the present one", "ejabberd-operator rollback"),
+            ("List the good configurations", "ejabberd-operator history"),
+            ("Restore the configuration before the latest", "ejabberd-operator rollback"),
         ],
     ),
     (
         "forget",
         &[
-            ("One account", "ejabberd-operator forget ann@example.org"),
-            ("All accounts of a host", "ejabberd-operator forget --host old.example.org"),
+            ("Stop owning one account", "ejabberd-operator forget ann@example.org"),
+            (
+                "Stop owning all accounts of a removed host",
+                "ejabberd-operator forget --host old.example.org",
+            ),
         ],
     ),
-    ("adopt", &[("An account that is to go", "ejabberd-operator adopt old-bot@example.org")]),
-    ("secret", &[("A password that was made up", "ejabberd-operator secret messenger")]),
+    (
+        "adopt",
+        &[(
+            "Own an account, so that the operator deletes it",
+            "ejabberd-operator adopt old-bot@example.org",
+        )],
+    ),
+    ("secret", &[("Print a generated password", "ejabberd-operator secret messenger")]),
     (
         "export",
         &[(
-            "A server that was made by hand",
+            "Write the desired state of an existing server",
             "ejabberd-operator export --container my-ejabberd --output mine",
         )],
     ),
@@ -101,69 +120,98 @@ pub(super) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         "man",
         &[
             ("Read the manual", "ejabberd-operator man"),
-            ("Install the pages", "ejabberd-operator man --output /usr/local/share/man/man1"),
+            (
+                "Install the manual pages",
+                "ejabberd-operator man --output /usr/local/share/man/man1",
+            ),
         ],
     ),
-    ("completions", &[("For bash", "ejabberd-operator completions bash")]),
+    ("completions", &[("Print the script for bash", "ejabberd-operator completions bash")]),
 ];
 
-/// What any command ends with.
+/// The exit statuses of every command.
 pub(super) const EXIT: &[(&str, &str)] =
-    &[("0", "It went well."), ("1", "It failed."), ("64", "It was used in the wrong way.")];
+    &[("0", "Success."), ("1", "Failure."), ("64", "The arguments are wrong.")];
 
-/// What some commands end with beside or instead of that.
+/// Exit statuses of single commands. An entry replaces the entry of [`EXIT`] with the same status.
 pub(super) const EXIT_OF: &[(&str, &[(&str, &str)])] = &[
-    ("run", &[("0", "It was told to stop, by SIGTERM or SIGINT."), ("130", "It was told twice.")]),
+    (
+        "run",
+        &[("0", "Stopped by SIGTERM or SIGINT."), ("130", "Stopped at once by a second signal.")],
+    ),
     (
         "plan",
         &[(
             "2",
-            "There is something to do. Only with --detailed-exitcode; without it, this is a 0.",
+            "The plan has changes. Only with --detailed-exitcode; without this flag, the status is 0.",
         )],
     ),
     (
         "apply",
         &[
             ("0", "The server is as declared."),
-            ("1", "Something failed, or is not known."),
-            ("3", "The guard refused deletions; all else was done."),
+            ("1", "A change failed, or a part of the server could not be read."),
+            ("3", "The guard refused deletions; all other changes were made."),
         ],
     ),
-    ("status", &[("0", "Ready."), ("1", "Not ready, or nobody knows.")]),
-    ("audit", &[("0", "All items hold."), ("2", "Some do not, or are not known to.")]),
-    ("doctor", &[("0", "Nothing wrong was found."), ("2", "Something is wrong, or is not known.")]),
+    ("status", &[("0", "Ready."), ("1", "Not ready, or the status is unknown.")]),
+    (
+        "audit",
+        &[("0", "All items hold."), ("2", "An item does not hold, or could not be checked.")],
+    ),
+    (
+        "doctor",
+        &[
+            ("0", "No problem was found."),
+            ("2", "A problem was found, or a check was not possible."),
+        ],
+    ),
 ];
 
-/// The environment, beside the variables that stand for flags.
+/// The environment variables, except those that replace flags.
 pub const ENVIRONMENT: &[(&str, &str)] = &[
     (
         "EJABBERD_OPERATOR_LOG",
-        "What is logged: error, warn, info, debug or trace. Without it, run logs at info and every \
-         other command at warn.",
+        "The log level: error, warn, info, debug or trace. The default is info for run, and warn for \
+         every other command.",
     ),
     ("STATE_DIRECTORY", "The default of --state-dir. systemd sets it."),
     (
         "JOURNAL_STREAM",
-        "If it names standard error, the log is written for the journal. systemd sets it.",
+        "If the variable identifies standard error, the log is in the format of the journal. systemd \
+         sets the variable.",
     ),
-    ("NO_COLOR", "If it is not empty, nothing is coloured."),
-    ("CLICOLOR_FORCE", "If it is not 0, results are coloured even where there is no terminal."),
+    ("NO_COLOR", "If the variable is not empty, the output has no colours."),
+    (
+        "CLICOLOR_FORCE",
+        "If the variable is not 0, results have colours even if standard output is no terminal.",
+    ),
 ];
 
-/// The files.
+/// The files that the program uses.
 pub const FILES: &[(&str, &str)] = &[
     (
         "desired-state.yaml",
-        "The desired state, unless --desired-state names another. A directory means all *.yaml in it.",
+        "The desired state, unless --desired-state names another path. A directory means all *.yaml \
+         files in it.",
     ),
     (
         ".ejabberd-operator/",
-        "What the operator remembers, unless --state-dir names another: what it owns, passwords that \
-         it made up, and the last five configurations that proved good. Closed to others.",
+        "The state directory, unless --state-dir names another: the inventory, generated passwords, \
+         events, and the last five good configurations. Only its owner may read it.",
     ),
-    (".ejabberd-operator/state.sqlite", "The memory itself. A copy of it is a backup."),
-    (".ejabberd-operator/lock", "Locked by the one operator that uses the directory."),
-    (".ejabberd-operator/endpoint", "Where the running operator listens; status asks there."),
+    (
+        ".ejabberd-operator/state.sqlite",
+        "The database with the state. A copy of this file is a backup.",
+    ),
+    (
+        ".ejabberd-operator/lock",
+        "The lock of the operator that uses the directory. Only one operator can use it.",
+    ),
+    (
+        ".ejabberd-operator/endpoint",
+        "The address of the running operator, which the status command reads.",
+    ),
 ];
 
 /// The exit statuses of a command, or of the whole program for an empty name: each status and
@@ -177,19 +225,19 @@ pub fn exit_statuses(command: &str) -> Vec<(&'static str, &'static str)> {
     statuses
 }
 
-/// What is in `table` for `command`.
+/// Returns the entries of `table` for `command`, or none.
 pub(super) fn of<T>(table: &[(&str, &'static [T])], command: &str) -> &'static [T] {
     table.iter().find(|(name, _)| *name == command).map_or(&[], |(_, found)| *found)
 }
 
-/// The examples of a command, as `--help` ends with them.
+/// The examples of a command, for the end of its `--help`.
 pub(super) fn help(command: &str) -> String {
     let mut text = String::new();
-    for (what, typed) in of(EXAMPLES, command) {
+    for (description, command_line) in of(EXAMPLES, command) {
         if text.is_empty() {
             text.push_str("Examples:\n");
         }
-        text.push_str(&format!("  # {what}\n  {typed}\n"));
+        text.push_str(&format!("  # {description}\n  {command_line}\n"));
     }
     text
 }

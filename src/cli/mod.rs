@@ -38,19 +38,19 @@ pub use args::{Arguments, command};
 pub use manual::{ENVIRONMENT, FILES, exit_statuses};
 pub use schemas::output_schemas;
 
-/// Any failure.
+/// The exit code of a failure.
 const FAILURE: u8 = 1;
-/// A file or an argument that is used in the wrong way (`sysexits.h`).
+/// The exit code of wrong arguments or a wrong file (`EX_USAGE` in `sysexits.h`).
 const USAGE: u8 = 64;
 
-/// What a command ends with, when it does not succeed.
+/// The end of a command that does not succeed.
 #[derive(Debug)]
 pub(crate) enum Exit {
-    /// With a message, as a failure.
+    /// A failure with a message.
     Failure(String),
-    /// With a message, as wrong usage.
+    /// Wrong usage with a message.
     Usage(String),
-    /// With its own exit code; the message is printed already.
+    /// Another exit code, after the command has printed its message.
     Code(u8),
 }
 
@@ -62,13 +62,13 @@ impl<E: std::error::Error> From<E> for Exit {
 
 type Outcome = Result<(), Exit>;
 
-/// The whole program.
+/// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = match args::parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Nothing can be done about a closed terminal.
+            // A message about a closed terminal cannot be printed.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
         }
@@ -87,21 +87,22 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The memory of this process holds passwords: no core dump, and no access by other processes of
-/// the same user.
+/// Turns off core dumps, and access by other processes of the same user, because the memory of this
+/// process holds passwords.
 fn keep_memory_private() {
     use rustix::process::{DumpableBehavior, Resource, Rlimit};
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     let limited = rustix::process::setrlimit(Resource::Core, none);
     let closed = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     if let Err(error) = limited.and(closed) {
-        tracing::debug!(%error, "core dumps were not turned off");
+        tracing::debug!(%error, "failed to turn off core dumps");
     }
 }
 
 fn dispatch(arguments: Arguments) -> Outcome {
     keep_memory_private();
-    // A parent may have left descriptors open: no program that the operator starts gets them.
+    // The parent may have left descriptors open. Programs that the operator starts must not inherit
+    // them.
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
     let Arguments { desired_state, state_dir, log_format, command } = arguments;
     let state_dir = state_dir.unwrap_or_else(args::default_state_dir);
@@ -129,7 +130,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Command::Apply { output, approve } => block_on(run::apply(&paths, output, approve)),
         Command::Run { listen, token_file, resync } => {
             let web = endpoint::Web { listen, token_file };
-            // It keeps to signals itself.
+            // `run` handles signals itself.
             until_done(run::run(&paths, &web, resync))
         }
         Command::Retry { fill: false } => block_on(configs::retry(&paths)),
@@ -175,7 +176,7 @@ async fn interrupted() -> i32 {
     else {
         return std::future::pending().await;
     };
-    // Both are cancel-safe. The codes are those that a shell shows for the signals.
+    // Both branches are cancel-safe. The codes are the codes that a shell shows for the signals.
     tokio::select! {
         _ = term.recv() => 143,
         _ = int.recv() => 130,
@@ -188,7 +189,8 @@ fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
         tokio::select! {
             result = work => result,
             code = interrupted() => {
-                // What prints a secret is not in our process group, and would run on.
+                // Programs that print a secret are in another process group, so they would continue
+                // to run.
                 crate::adapters::secrets::end_programs();
                 std::process::exit(code)
             }
@@ -201,7 +203,7 @@ fn until_done(work: impl Future<Output = Outcome>) -> Outcome {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(work);
-    // Blocking file reads that still hang must not hold up the end.
+    // Blocking file reads that hang must not delay the end.
     runtime.shutdown_background();
     result
 }

@@ -1,5 +1,5 @@
-//! Printing: results to standard output, everything else to standard error.
-//! What comes from the server or a file is shown, and never obeyed.
+//! Prints results to standard output, and everything else to standard error. Escapes text from a
+//! server or a file, so that a terminal does not execute control sequences.
 
 use std::io::Write;
 
@@ -26,7 +26,7 @@ pub(super) fn json(result: &impl Serialize) -> Result<(), Exit> {
     verbatim(format!("{}\n", harmless_json(&text)).as_bytes())
 }
 
-/// Prints a result for programs that people read as well.
+/// Prints a result for programs, on several lines for people.
 pub(super) fn pretty_json(result: &impl Serialize) -> Result<(), Exit> {
     let text = serde_json::to_string_pretty(result)?;
     verbatim(format!("{}\n", harmless_json(&text)).as_bytes())
@@ -37,7 +37,7 @@ pub(super) fn yaml(result: &impl Serialize) -> Result<(), Exit> {
     verbatim(harmless_yaml(result)?.as_bytes())
 }
 
-/// Prints what has to arrive as it is. A reader that went away early is no failure.
+/// Prints text without changes. A reader that closes the pipe early is no failure.
 pub(super) fn verbatim(text: &[u8]) -> Result<(), Exit> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
@@ -46,28 +46,28 @@ pub(super) fn verbatim(text: &[u8]) -> Result<(), Exit> {
     }
 }
 
-/// Says something on standard error.
+/// Prints a message to standard error.
 pub(super) fn say(text: &str) {
-    // Nothing can be done about a closed terminal.
+    // A message about a closed terminal cannot be printed.
     let _ = writeln!(std::io::stderr().lock(), "{}", harmless(text, Stream::Err.colours()));
 }
 
-/// Says why a command failed.
+/// Prints the reason of a failure to standard error.
 pub(super) fn complain(message: &str) {
     say(&format!("{} {message}", Stream::Err.paint("error:", RED)));
 }
 
-/// Shows a problem of the file.
+/// Prints a problem of the file.
 pub(super) fn problem(problem: &Problem) {
     say(&format!("{problem}\n"));
 }
 
-/// Colours a text, if results are to be coloured.
+/// Colours a text if standard output has colours.
 pub(super) fn paint(text: &str, style: Style) -> String {
     Stream::Out.paint(text, style)
 }
 
-/// The mark of a step, as Terraform has it.
+/// The mark of a step, as in Terraform.
 const fn mark(op: Op) -> (&'static str, Style) {
     match op {
         Op::Create => ("+", GREEN),
@@ -83,12 +83,12 @@ fn step_row(step: &StepInfo) -> [Cell; 4] {
     } else {
         format!("{} ({})", step.reason, step.fields.join(", "))
     };
-    // As wide as the longest common kind, so that the columns of all plans are alike.
+    // As wide as the longest common kind, so that all plans have the same columns.
     let kind = format!("{:<6}", step.kind().as_str());
     [Cell::painted(sign, style), kind.into(), Cell::from(&step.name()), why.into()]
 }
 
-/// A plan for people.
+/// The text of a plan, for people.
 pub(super) fn plan(plan: &Plan, page: Page) -> String {
     let mut steps = Table::new(2, 3);
     plan.steps().into_iter().for_each(|step| steps.row(step_row(step)));
@@ -120,17 +120,17 @@ pub(super) fn plan(plan: &Plan, page: Page) -> String {
     text += &remarks.render(page);
     let mut notes = Table::new(2, 1);
     plan.notes.iter().for_each(|note| notes.row(["note:".into(), note.into()]));
-    // Close to its label, as a sentence is.
+    // The text follows its label directly, like a sentence.
     text += &notes.render(page);
     let summary = plan.summary;
     let counts = format!(
-        "{} to create, {} to update, {} to delete; {} unchanged, {} of others.",
+        "{} to create, {} to update, {} to delete; {} unchanged, {} unmanaged.",
         summary.create, summary.update, summary.delete, summary.unchanged, summary.unmanaged
     );
     let headline = match (plan.is_empty() && plan.unknown.is_empty(), plan.not_in_force.len()) {
         (false, _) => "Plan:",
         (true, 0) => "Nothing to do:",
-        (true, _) => "Nothing that a step could change, and not all that is declared is in force:",
+        (true, _) => "Nothing to change, but not all declared settings are in force:",
     };
     if !text.is_empty() {
         text += "\n";
@@ -138,7 +138,7 @@ pub(super) fn plan(plan: &Plan, page: Page) -> String {
     text + &format!("{} {counts}\n", paint(headline, BOLD))
 }
 
-/// What became of a step that did not go well.
+/// The line about a step that failed or was deferred.
 pub(super) fn outcome(outcome: &StepOutcome) -> Option<String> {
     let what = format!("{} {}", outcome.step.op, outcome.step.key);
     match &outcome.result {

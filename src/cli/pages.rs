@@ -1,4 +1,4 @@
-//! `man` and `completions`: what the build has made of the arguments.
+//! `man` and `completions`: prints the pages and scripts that the build script created.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub(super) fn man(directory: Option<&Path>) -> Outcome {
     };
     let failed = |what: &str, path: &Path, error: &std::io::Error| {
         Exit::Failure(format!(
-            "failed to {what} {}: {error}; name a directory that this user can write to with \
+            "failed to {what} `{}`: {error}; name a directory that this user can write to with \
              --output",
             path.display()
         ))

@@ -66,7 +66,7 @@ impl Remark {
 fn remarks(report: &RoundReport) -> Vec<Remark> {
     let plan = &report.plan;
     let warning = |text: String| Remark { severity: Severity::Warning, text };
-    // Every start of a server passes through a time in which the server does not respond.
+    // A server does not respond for a short time during every start.
     let severity = if report.observed.starting { Severity::Info } else { Severity::Warning };
     let blocked = plan.blocked.as_ref();
     let blocked = blocked.map(|blocked| format!("deletions were refused: {}", blocked.reason));
@@ -83,7 +83,7 @@ impl EventSink for Log {
             EngineEvent::StepTried(outcome) => self.step(outcome),
             EngineEvent::Reconciled(report) => self.round(report),
             EngineEvent::ServerStarted { reason } => {
-                tracing::info!(reason, "the server was started");
+                tracing::info!(reason, "started the server");
             }
             EngineEvent::Audited(findings) => audited(findings),
             EngineEvent::RolloutEnded { method, result: RolloutResult::Good } => {
@@ -102,7 +102,7 @@ impl EventSink for Log {
 impl Log {
     fn begin(&self, plan: &Plan) {
         let summary = plan.summary;
-        // The same summary again is a retry.
+        // A repeated summary is a retry.
         if self.0.lock().begun.replace(summary) != Some(summary) {
             tracing::info!(
                 create = summary.create,
@@ -116,10 +116,10 @@ impl Log {
     fn step(&self, outcome: &StepOutcome) {
         let step = &outcome.step;
         let _within = step_span(step).entered();
-        let news = self.0.lock().failures.is_news(outcome);
+        let first = self.0.lock().failures.is_news(outcome);
         match &outcome.result {
             StepResult::Done => tracing::info!("{} {}: done", step.op, step.key),
-            StepResult::Failed(error) if news => {
+            StepResult::Failed(error) if first => {
                 tracing::error!("{} {}: failed to {error}", step.op, step.key)
             }
             StepResult::Failed(error) => {

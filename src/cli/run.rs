@@ -1,4 +1,4 @@
-//! The commands that change things: `apply` and `run`.
+//! The commands that reconcile: `apply` and `run`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,17 +29,17 @@ use crate::engine::{
     StalenessCheck, StatusPublisher, StepResult, Store, record_round,
 };
 
-/// What `apply` ends with when the guard refused deletions.
+/// The exit code of `apply` if the guard refused deletions.
 const REFUSED: u8 = 3;
 
-/// How long `apply` waits for a server that is already starting.
+/// The time that `apply` waits for a server that is already starting.
 const AWAKE_WITHIN: Duration = Duration::from_mins(1);
 
 /// The maximum number of rounds of one `apply`. A second round sets properties that are visible
 /// only once an object exists; more rounds mean that another program changes the same objects.
 const MAX_ROUNDS: usize = 5;
 
-/// One step of `apply --output json`.
+/// A step in the output of `apply --output json`.
 #[derive(Serialize)]
 struct AppliedStep {
     kind: crate::domain::model::Kind,
@@ -80,7 +80,7 @@ pub(super) async fn apply(paths: &Paths, format: Format, approve: Option<String>
         && *given != plan.digest
     {
         output::say(&format!(
-            "--approve {given} names other deletions than those that are refused now ({}): they \
+            "--approve {given} names other deletions than the deletions that are refused now ({}): they \
              stay refused",
             plan.digest
         ));
@@ -125,11 +125,11 @@ impl StalenessCheck for StoodStill<'_> {
     }
 }
 
-/// Whether a plan waits for a person, and for nothing else.
+/// Whether a plan waits only for an approval.
 fn was_refused(plan: &Plan) -> bool {
     let withheld = plan.withheld().is_some();
     plan.blocked.as_ref().map_or(withheld, |blocked| {
-        // A host that waits for its configuration cannot be read meanwhile.
+        // A host cannot be read while it waits for its configuration.
         plan.unknown.is_empty() || !blocked.creations.is_empty()
     })
 }
@@ -185,7 +185,7 @@ fn finish(reports: Vec<RoundReport>, format: Format, printed: &[String]) -> Outc
             }
             let word = match (converged, code, last.held) {
                 (true, ..) if !last.plan.not_in_force.is_empty() => {
-                    "Converged, and not all that is declared is in force".to_owned()
+                    "Converged, but not all declared settings are in force".to_owned()
                 }
                 (true, _, _) => "Converged".to_owned(),
                 (_, _, Some(why)) => format!("Nothing was changed: {why}"),
@@ -255,7 +255,7 @@ pub(super) async fn run(paths: &Paths, web: &Web, resync: Duration) -> Outcome {
         news: Arc::default(),
         resync,
     };
-    // Large, and made once.
+    // The future is large, so it is on the heap.
     Box::pin(controller.run(stopped)).await;
     // Removed when the operator ends, so that `status` reports that no operator runs.
     endpoint::remove(&paths.state_dir);
@@ -273,11 +273,11 @@ async fn signals(stop: watch::Sender<bool>) {
     };
     for _ in 0..2 {
         tokio::select! {
-            // Both are cancel-safe.
+            // Both branches are cancel-safe.
             _ = term.recv() => {}
             _ = int.recv() => {}
         }
-        // A program that prints a secret must not outlive us, nor hold up the end.
+        // A program that prints a secret must not outlive the operator or delay its end.
         crate::adapters::secrets::end_programs();
         if *stop.borrow() {
             std::process::exit(130);

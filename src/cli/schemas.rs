@@ -1,5 +1,4 @@
-//! JSON Schemas of what the commands print with `--output json`, generated from the types
-//! that are printed.
+//! The JSON Schemas of the output with `--output json`, generated from the printed types.
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;

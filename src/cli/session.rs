@@ -1,4 +1,4 @@
-//! What the commands share: reading the file, and the way to the server.
+//! Functions that the commands share: read the file, and connect to the server.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -19,11 +19,11 @@ use crate::engine::{
     Supervisor,
 };
 
-/// Passwords that a single command asks for, though they were seen in force
-/// before: all of a small server. Hashing one takes 23.01 thirteen milliseconds.
+/// The number of known passwords that a single command verifies again: all passwords of a small
+/// server. ejabberd 23.01 needs 13 ms to hash one password.
 const RECHECKS: usize = 50;
 
-/// Where things are.
+/// The paths of the desired state and of the state directory.
 pub(super) struct Paths {
     pub(super) desired_state: PathBuf,
     pub(super) state_dir: PathBuf,
@@ -34,47 +34,47 @@ impl Paths {
         Ok(FileSource::new(self.desired_state.clone())?)
     }
 
-    /// Opens the memory to change it.
+    /// Opens the store to change it.
     pub(super) fn memory(&self) -> Result<SqliteStore, StoreError> {
         SqliteStore::open(&self.state_dir)
     }
 
-    /// Opens the memory to read it; nothing where nothing is remembered yet.
+    /// Opens the store to read it. `None` if there is no database yet.
     pub(super) fn remembered(&self) -> Result<Option<SqliteStore>, Exit> {
         SqliteStore::open_read_only(&self.state_dir).map_err(|error| self.unusable(&error))
     }
 
-    /// Names the state directory, the same by whatever path. `None` without the lock of
-    /// the state directory.
+    /// The identity of the state directory, which does not depend on its path. `None` without the
+    /// lock of the state directory.
     pub(super) fn holder(&self) -> Option<String> {
         let path = self.state_dir.canonicalize().ok()?;
         let hash = Sha256::digest(path.as_os_str().as_encoded_bytes());
         hash.get(..8).map(hex::encode)
     }
 
-    /// Why the state directory cannot be used, and what to do about it.
+    /// The error of an unusable state directory, with what to do about the error.
     pub(super) fn unusable(&self, error: &StoreError) -> Exit {
         let help = match (error, std::fs::metadata(&self.state_dir)) {
             (StoreError::Locked(_), _) => {
-                "; stop that one first, or name another directory with --state-dir".to_owned()
+                "; stop that operator first, or name another directory with --state-dir".to_owned()
             }
             (_, Ok(found)) if !found.is_dir() => {
                 "; it is not a directory: name one with --state-dir".to_owned()
             }
             (_, Ok(found)) if !may_use(found.uid()) => format!(
-                "; it belongs to the user {}: run this as that user, or name another directory \
+                "; it belongs to the user {}: run this command as that user, or name another directory \
                  with --state-dir",
                 found.uid()
             ),
             (_, Ok(_)) => String::new(),
             (_, Err(_)) => {
-                "; name a directory that this user can make and use with --state-dir".to_owned()
+                "; name a directory that this user can create and use with --state-dir".to_owned()
             }
         };
         Exit::Failure(format!("failed to {error}{help}"))
     }
 
-    /// Reads the file again; nothing if it is not valid any more.
+    /// Reads the file again. `None` if the file is no longer valid.
     pub(super) async fn reread(&self) -> Option<DesiredState> {
         let files = self.source().ok()?.load().await.ok()?;
         Some(spec::validate(&files).ok()?.desired)
@@ -102,13 +102,13 @@ impl Paths {
     }
 }
 
-/// Whether files that belong to `owner` and are closed to others are open to us.
+/// Whether this process can open private files of `owner`.
 fn may_use(owner: u32) -> bool {
     let us = rustix::process::geteuid();
     us.is_root() || us.as_raw() == owner
 }
 
-/// An engine for what `desired` describes.
+/// Creates an engine for the server in `desired`.
 pub(super) fn engine(
     desired: &DesiredState,
     store: Arc<dyn Store>,

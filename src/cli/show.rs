@@ -1,4 +1,4 @@
-//! The commands that change nothing: `validate`, `plan`, `status`.
+//! The commands that only read: `validate`, `plan`, `status`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,16 +19,16 @@ use crate::adapters::secrets::FileSecrets;
 use crate::domain::status::{ConditionStatus, ConditionType, Reason, Status};
 use crate::engine::{Secrets, Store};
 
-/// What `plan --detailed-exitcode` ends with when there is something to do.
+/// The exit code of `plan --detailed-exitcode` if the plan has changes.
 const CHANGES: u8 = 2;
 
 /// The time limit for a response of the running operator.
 const ASK_DEADLINE: Duration = Duration::from_secs(3);
 
-/// The largest status that is read.
+/// The maximum size of a status, in bytes.
 const MAX_STATUS_BYTES: usize = 4 << 20;
 
-/// Checks the file, and that the files it names can be read.
+/// Checks the file, and that the files that it names can be read.
 pub(super) async fn validate(paths: &Paths) -> Outcome {
     let desired = paths.desired().await?;
     let secrets = FileSecrets::new();
@@ -57,16 +57,16 @@ pub(super) async fn validate(paths: &Paths) -> Outcome {
     ))
 }
 
-/// How the exit code of `plan` reports changes.
+/// The meaning of the exit code of `plan`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PlanExit {
-    /// Not at all: a complete plan exits with 0.
+    /// A complete plan exits with 0, with or without changes.
     Plain,
     /// A plan with changes exits with [`CHANGES`].
     Detailed,
 }
 
-/// Shows what would change.
+/// Shows the plan.
 pub(super) async fn plan(paths: &Paths, format: Format, exit: PlanExit) -> Outcome {
     let desired = paths.desired().await?;
     let store: Arc<dyn Store> = match paths.remembered()? {
@@ -88,7 +88,7 @@ pub(super) async fn plan(paths: &Paths, format: Format, exit: PlanExit) -> Outco
     {
         return Err(Exit::Failure(match format {
             // The plan shows the reason already.
-            Format::Text => "the plan is incomplete; mend what is not known, and ask again".into(),
+            Format::Text => "the plan is incomplete; fix the causes of the parts that are not known, and plan again".into(),
             Format::Json => format!("the plan is incomplete: {why}"),
         }));
     }
@@ -118,7 +118,7 @@ pub(super) async fn status(paths: &Paths, format: StatusFormat) -> Outcome {
 pub(super) async fn ask_operator(paths: &Paths) -> Option<Status> {
     let endpoint = endpoint::read(&paths.state_dir)?;
     let response = tokio::time::timeout(ASK_DEADLINE, ask(&endpoint)).await.unwrap_or(None);
-    // Another operator may have the address by now.
+    // Another operator may listen at the address now.
     response.filter(|status| status.instance == endpoint.instance)
 }
 
@@ -142,7 +142,7 @@ async fn ask(endpoint: &Endpoint) -> Option<Status> {
 fn remembered(paths: &Paths) -> Result<Status, Exit> {
     let none = || {
         Exit::Failure(format!(
-            "no operator runs with the state directory {}, and none has yet: start one with \
+            "no operator has run with the state directory {}: start an operator with \
              `ejabberd-operator run`, or name its directory with --state-dir",
             paths.state_dir.display()
         ))
@@ -150,7 +150,7 @@ fn remembered(paths: &Paths) -> Result<Status, Exit> {
     let store = paths.remembered()?.ok_or_else(none)?;
     let json = store.status()?.ok_or_else(none)?;
     let mut status: Status = serde_json::from_str(&json)?;
-    output::say("no operator answers: this is what the last one knew\n");
+    output::say("no operator answers: this is the last stored status\n");
     let now = Timestamp::now();
     for kind in ConditionType::ALL {
         let last = status.get(kind).map(|c| c.message.clone()).unwrap_or_default();

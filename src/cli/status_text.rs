@@ -1,4 +1,4 @@
-//! A status for people, on one screen.
+//! The status as text, for people, on one screen.
 
 use console::Style;
 use jiff::{SignedDuration, Timestamp};
@@ -10,17 +10,17 @@ use super::terminal::{BOLD, GREEN, RED, YELLOW};
 use super::times::{age, clock};
 use crate::domain::status::{Condition, ConditionStatus, ConditionType, Status, Tone};
 
-/// The maximum number of failing and contested objects that are named. The text shows only the
+/// The maximum number of failing and contended objects that are named. The text shows only the
 /// number of further objects.
 const NAMED: usize = 5;
 
-/// The lines of a small terminal, less one for the prompt.
+/// The number of lines of a small terminal, without the line of the prompt.
 const SCREEN: usize = 23;
 
-/// The number of events: the maximum where there is room, and the minimum.
+/// The maximum and the minimum number of events.
 const EVENTS: (usize, usize) = (6, 2);
 
-/// What is wrong first, then the conditions, then numbers, then what happened.
+/// The whole text: problems, conditions, numbers, events.
 pub(super) fn text(status: &Status, now: Timestamp, page: Page) -> String {
     let parts = [
         headline(status, now, page),
@@ -29,8 +29,8 @@ pub(super) fn text(status: &Status, now: Timestamp, page: Page) -> String {
         refused(status),
         troubles(status).render(page),
     ];
-    let said: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    let text = said.join("\n");
+    let shown: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    let text = shown.join("\n");
     let room = SCREEN.saturating_sub(text.lines().count() + 1).clamp(EVENTS.1, EVENTS.0);
     match recent(status, room, now, page) {
         events if events.is_empty() => text,
@@ -80,7 +80,7 @@ fn conditions(status: &Status, now: Timestamp) -> Table {
     table
 }
 
-/// Green where it is as it should be; yellow where it passes by itself.
+/// The colour of a condition: green if good, yellow if the condition ends without an action.
 fn style_of(condition: &Condition) -> Style {
     let good = match condition.kind {
         ConditionType::Reconciling => condition.status,
@@ -102,7 +102,7 @@ fn numbers(status: &Status, now: Timestamp) -> Table {
         if counts.desired + counts.managed + counts.unmanaged > 0 {
             let others = match counts.unmanaged {
                 0 => String::new(),
-                n => format!(", {n} of others"),
+                n => format!(", {n} unmanaged"),
             };
             let text = format!("{} declared, {} owned{others}", counts.desired, counts.managed);
             line(&format!("{kind}s"), text);
@@ -118,13 +118,13 @@ fn numbers(status: &Status, now: Timestamp) -> Table {
     }
     if let Some(audit) = &status.audit {
         let open = audit.failing.len() + audit.unknown.len();
-        let mut said = format!("{} of {} hold", audit.items.saturating_sub(open), audit.items);
+        let mut text = format!("{} of {} hold", audit.items.saturating_sub(open), audit.items);
         for (word, checks) in [("not", &audit.failing), ("not known", &audit.unknown)] {
             if !checks.is_empty() {
-                said += &format!("; {word}: {}", checks.join(", "));
+                text += &format!("; {word}: {}", checks.join(", "));
             }
         }
-        line("audit", said);
+        line("audit", text);
     }
     let revision = status.revision.as_ref().map_or("none", |revision| revision.short());
     let last = status
@@ -136,25 +136,25 @@ fn numbers(status: &Status, now: Timestamp) -> Table {
 
 fn server(status: &Status, now: Timestamp) -> String {
     let server = &status.server;
-    let process = if server.process.is_empty() { "not looked at yet" } else { &server.process };
-    let mut said = vec![process.to_owned()];
-    said.extend(server.version.as_ref().map(|version| format!("ejabberd {version}")));
-    said.extend(server.uptime_seconds.and_then(|up| {
+    let process = if server.process.is_empty() { "not observed yet" } else { &server.process };
+    let mut parts = vec![process.to_owned()];
+    parts.extend(server.version.as_ref().map(|version| format!("ejabberd {version}")));
+    parts.extend(server.uptime_seconds.and_then(|up| {
         let began = now.checked_sub(SignedDuration::from_secs(up.try_into().ok()?)).ok()?;
         Some(format!("up {}", age(began, now)))
     }));
     if server.up {
         let sessions: u64 = server.connected_users.values().sum();
         let rooms: usize = server.online_rooms.values().sum();
-        said.push(format!("{sessions} sessions, {rooms} rooms running"));
+        parts.push(format!("{sessions} sessions, {rooms} rooms running"));
     }
-    said.join(", ")
+    parts.join(", ")
 }
 
 fn refused(status: &Status) -> String {
     let Some(blocked) = &status.blocked else { return String::new() };
     format!(
-        "  {} {}: `ejabberd-operator plan` lists them; what lets them pass, in the file:\n      \
+        "  {} {}: `ejabberd-operator plan` lists them; to approve them, write in the file:\n      \
          policy.guard.approve: {digest}\n",
         paint("✗", RED),
         blocked.counted(),
@@ -165,8 +165,8 @@ fn refused(status: &Status) -> String {
 fn troubles(status: &Status) -> Table {
     let mut table = Table::new(2, 2);
     let fails = (&status.failing, status.failing_count, "");
-    let contested = (&status.contested, status.contested.len(), "changed back again: ");
-    for (objects, count, word) in [fails, contested] {
+    let contended = (&status.contested, status.contested.len(), "reverted by another program: ");
+    for (objects, count, word) in [fails, contended] {
         for (object, why) in objects.iter().take(NAMED) {
             let why = format!("{word}{why}");
             table.row([Cell::painted("✗", RED), object.into(), why.into()]);
@@ -187,7 +187,7 @@ fn troubles(status: &Status) -> Table {
     table
 }
 
-/// The latest events, up to `most`.
+/// The lines of the latest events, at most `most`.
 fn recent(status: &Status, most: usize, now: Timestamp, page: Page) -> String {
     if status.events.is_empty() {
         return String::new();

@@ -1,5 +1,5 @@
-//! Tables for people: columns that line up, whatever the letters are wide, and
-//! that fit the terminal. A pipe gets one line for each row, whole.
+//! Tables for people. Columns are aligned by the display width of their text and fit the terminal.
+//! A pipe gets one line for each row, without line breaks.
 
 use std::borrow::Cow;
 
@@ -9,24 +9,24 @@ use textwrap::{WordSeparator, WordSplitter, WrapAlgorithm};
 use super::terminal::{Colours, Stream, paint};
 use crate::domain::spec::printable;
 
-/// Between two columns.
+/// The space between two columns.
 const GAP: usize = 2;
 
-/// A column that is not the last is not made wider than this for a few long
-/// entries; their rows run over.
+/// The maximum width of a column before the last column if only a few entries are longer. The long
+/// entries extend into the next columns.
 const MAX_COLUMN: usize = 60;
 
-/// The last column is not squeezed below this; the rows are broken up instead.
+/// The minimum width of the last column. In a narrower terminal, each row is on several lines.
 const MIN_LAST: usize = 24;
 
-/// One entry.
+/// A cell of a table.
 pub(super) struct Cell {
     text: String,
     style: Option<Style>,
 }
 
 impl Cell {
-    /// In colour.
+    /// Creates a cell with a colour.
     pub(super) fn painted(text: &str, style: Style) -> Self {
         Self { text: printable(text).into_owned(), style: Some(style) }
     }
@@ -42,17 +42,17 @@ impl<T: AsRef<str>> From<T> for Cell {
     }
 }
 
-/// Where it is printed.
+/// The target of the output.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Page {
-    /// Its width; a pipe has none.
+    /// The width in columns; `None` for a pipe.
     pub(super) width: Option<usize>,
     /// Whether text gets colour sequences.
     pub(super) colours: Colours,
 }
 
 impl Page {
-    /// Standard output as it is.
+    /// The properties of standard output.
     pub(super) fn out() -> Self {
         Self { width: Stream::Out.width(), colours: Stream::Out.colours() }
     }
@@ -60,7 +60,7 @@ impl Page {
 
 enum Row {
     Cells(Vec<Cell>),
-    /// A line between rows, as it is.
+    /// An unformatted line between rows.
     Line(String),
 }
 
@@ -70,8 +70,8 @@ pub(super) struct Table {
     rows: Vec<Row>,
     /// The width of the left margin in columns.
     indent: usize,
-    /// The first columns, which say what a row is about: together on the first
-    /// line where rows have to be broken up.
+    /// The number of first columns that identify a row. They are together on the first line if a
+    /// row has several lines.
     keys: usize,
 }
 
@@ -80,7 +80,7 @@ impl Table {
         Self { head: None, rows: Vec::new(), indent, keys }
     }
 
-    /// With a line of headings.
+    /// Creates a table with headings.
     pub(super) fn headed(mut self, head: &[&str]) -> Self {
         self.head = Some(head.iter().map(Cell::from).collect());
         self
@@ -95,7 +95,7 @@ impl Table {
         self.rows.push(Row::Line(line.into()));
     }
 
-    /// As lines that fit the page.
+    /// Formats the table as lines that fit the page.
     pub(super) fn render(&self, page: Page) -> String {
         let cells = self.rows.iter().filter_map(|row| match row {
             Row::Cells(cells) => Some(cells),
@@ -119,7 +119,7 @@ impl Table {
         head.chain(rows).collect()
     }
 
-    /// One row in columns.
+    /// Formats a row in columns.
     fn aligned(&self, row: &[Cell], widths: &[usize], page: Page) -> String {
         let mut lines = Lines::new();
         let mut start = self.indent;
@@ -128,7 +128,7 @@ impl Table {
                 start += widths.get(n).map_or(0, |width| width + GAP);
                 continue;
             }
-            // After an entry that ran over, what follows goes on below it.
+            // The cells after a long entry continue on the next line.
             if page.width.is_some() && lines.column > start {
                 lines.new_line();
             }
@@ -151,7 +151,7 @@ impl Table {
         lines.end()
     }
 
-    /// One row where there is no room for columns: what it is about, and the rest below.
+    /// Formats a row without columns: the identifying cells first, and the other cells below them.
     fn stacked(&self, row: &[Cell], width: usize, colours: Colours) -> String {
         let (keys, rest) = row.split_at(self.keys.min(row.len()));
         let mut lines = Lines::new();
@@ -190,7 +190,7 @@ impl Table {
     }
 }
 
-/// Lines that are being filled from left to right.
+/// Lines that are filled from left to right.
 struct Lines {
     text: String,
     /// The next free column.
@@ -203,7 +203,7 @@ impl Lines {
     }
 
     fn put(&mut self, start: usize, text: &str, style: Option<&Style>, colours: Colours) {
-        // What runs over keeps its distance from what follows.
+        // A long entry keeps its distance from the next cell.
         let distance = if self.column > start { 1 } else { start - self.column };
         self.text += &" ".repeat(distance);
         match style {

@@ -35,9 +35,8 @@ pub(super) const YELLOW: Style = Style::new().yellow();
 pub(super) const CYAN: Style = Style::new().cyan();
 
 impl Stream {
-    /// Whether this stream gets colours. The rule is the rule of `clap`, so that help and
-    /// results look alike: `NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR`, a terminal, `TERM`, in
-    /// this order.
+    /// Whether this stream gets colours. The rule is the rule of `clap`, so that help and results
+    /// are the same: `NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR`, a terminal, `TERM`, in this order.
     pub(super) fn colours(self) -> Colours {
         let choice = match self {
             Self::Out => AutoStream::choice(&std::io::stdout()),
@@ -98,8 +97,8 @@ pub(super) fn harmless(text: &str, colours: Colours) -> Cow<'_, str> {
     out.into()
 }
 
-/// The length in bytes of the colour sequence at the start of `text`, if there is one. Not a task for
-/// `console`, whose iterator also accepts sequences that move the cursor.
+/// The length in bytes of the colour sequence at the start of `text`, if there is one. Not a task
+/// for `console`, whose iterator also accepts sequences that move the cursor.
 fn colour_sequence(text: &str) -> Option<usize> {
     let digits = text.strip_prefix("\x1b[")?.split_once('m')?.0;
     let short = digits.len() <= 8 && digits.bytes().all(|b| b.is_ascii_digit() || b == b';');

@@ -1,9 +1,9 @@
-//! Times for people.
+//! Formats times for people.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// How long ago, in two or three characters, as kubectl has it.
+/// The age of an event in two or three characters, like kubectl.
 pub(super) fn age(then: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(then).as_secs().max(0);
     match seconds {
@@ -14,7 +14,7 @@ pub(super) fn age(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// A moment on the clock of this host.
+/// The local time of this host.
 pub(super) fn clock(moment: Timestamp) -> String {
     moment.to_zoned(TimeZone::system()).strftime("%F %T").to_string()
 }

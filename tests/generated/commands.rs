@@ -11,7 +11,7 @@ pub fn document() -> String {
     let mut text = head(
         "Commands",
         "Results go to standard output, everything else to standard error. `ejabberd-operator help COMMAND` \
-         prints the same, and `ejabberd-operator man` the manual.",
+         prints the same text, and `ejabberd-operator man` prints the manual.",
     );
     text += "\n## Options of every command\n";
     text += &arguments(&root, Arg::is_global_set);
@@ -20,7 +20,7 @@ pub fn document() -> String {
     }
     text += "\n## Exit status\n\nA command has these statuses, unless its section names others.\n";
     text += &table(["status", "meaning"], &pairs(&cli::exit_statuses("")));
-    text += "\n## Environment\n\nThese variables are read beside those of the options.\n";
+    text += "\n## Environment\n\nThe program also reads these variables.\n";
     text += &table(["variable", "meaning"], &pairs(cli::ENVIRONMENT));
     text += "\n## Files\n";
     text += &table(["file", "content"], &pairs(cli::FILES));

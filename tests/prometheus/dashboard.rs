@@ -1,4 +1,4 @@
-//! The dashboard: the queries that Grafana would ask, as it would ask them.
+//! The dashboard: runs the queries of Grafana against Prometheus.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::support::real::HOST;
 
 pub const DASHBOARD: &str = "manifests/grafana/ejabberd-operator.json";
 
-/// One thing that Grafana asks Prometheus.
+/// A query that Grafana sends to Prometheus.
 pub struct Query {
     pub place: String,
     pub expr: String,
@@ -42,7 +42,7 @@ pub fn queries(dashboard: &Value) -> Vec<Query> {
         let query = variable["query"]["query"].as_str().unwrap();
         let inside = query.strip_prefix("label_values(").and_then(|q| q.strip_suffix(')'));
         let (metric, label) = inside.and_then(|q| q.rsplit_once(", ")).expect("label_values(…, …)");
-        // A group without a label would have it empty.
+        // The label of a group without this label would be empty.
         let expr = format!("group by ({label}) ({metric}) and {metric}{{{label}!=\"\"}}");
         let expr = expr.replace("}{", ", ").replace(" and ", " and on () ");
         let place = format!("variable {}", text(variable, "name"));
@@ -67,16 +67,19 @@ pub fn queries(dashboard: &Value) -> Vec<Query> {
     all
 }
 
-/// Every query answers something over the last `seconds`. One that may be
-/// empty in good order has to say so itself, with `or vector(0)`.
+/// Checks that every query has data in the last `seconds`. A query that can be empty without an
+/// error needs `or vector(0)`.
 pub fn every_query_has_data(prometheus: &Prometheus, seconds: u64) {
     let queries = queries(&dashboard());
     assert!(queries.len() > 40, "only {} queries: does the test still read them?", queries.len());
-    assert_eq!(prometheus.over("ejabberd_operator_nothing", seconds), 0, "no data is seen as such");
+    assert_eq!(
+        prometheus.over("ejabberd_operator_nothing", seconds),
+        0,
+        "an unknown metric has no data"
+    );
     let mut empty = Vec::new();
     for Query { place, expr, instant } in queries {
-        // What is asked for one moment is asked for each, because the server
-        // may be down at this one.
+        // An instant query is checked over the whole time, because the server may be down now.
         let found = prometheus.over(&expr, seconds);
         let now = if instant { prometheus.now(&expr).len() } else { 1 };
         if found == 0 || now == 0 {
@@ -86,7 +89,7 @@ pub fn every_query_has_data(prometheus: &Prometheus, seconds: u64) {
     assert!(empty.is_empty(), "no data:\n{}", empty.join("\n"));
 }
 
-/// What people rely on beside the queries.
+/// The properties of panels apart from the queries.
 #[test]
 fn panels_explain_themselves_and_do_not_overlap() {
     let dashboard = dashboard();
@@ -94,7 +97,7 @@ fn panels_explain_themselves_and_do_not_overlap() {
     let mut rows = Vec::new();
     for panel in list(&dashboard, "/panels") {
         let title = text(panel, "title");
-        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}: its id is there twice");
+        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}: the id is used twice");
         let at = |name: &str| panel["gridPos"][name].as_u64().unwrap();
         assert!(at("x") + at("w") <= 24, "{title} is too wide");
         for cell in (at("x")..at("x") + at("w"))
@@ -123,8 +126,8 @@ fn panels_explain_themselves_and_do_not_overlap() {
     assert_eq!(marks, ["Revisions", "Rollouts", "Starts"]);
 }
 
-/// Against the fields that Grafana documents; `tests/grafana/schema.json` says
-/// where. A mistake has to be found as well.
+/// Validates the dashboard against the fields that Grafana documents (source in
+/// `tests/grafana/schema.json`), and checks that the schema finds a mistake.
 #[test]
 fn the_dashboard_follows_grafanas_documented_model() {
     const CHECK: &str = "\
@@ -162,6 +165,6 @@ print('\\n'.join(f'{e.json_path}: {e.message[:300]}' for e in errors))
         let mut broken = right.clone();
         let (above, name) = place.rsplit_once('/').unwrap();
         broken.pointer_mut(above).unwrap()[name] = wrong;
-        assert_ne!(errors(&broken), "", "{place} is not looked at");
+        assert_ne!(errors(&broken), "", "the schema does not check {place}");
     }
 }

@@ -1,5 +1,4 @@
-//! The alerts as they are shipped: what promtool says of them, and that each is
-//! tested and explained.
+//! The published alerts: promtool accepts them, and each alert has tests and a runbook.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
@@ -36,7 +35,7 @@ fn place(name: &str) -> String {
 }
 
 #[test]
-fn promtool_accepts_them_and_their_tests_pass() {
+fn promtool_accepts_the_alerts_and_their_tests_pass() {
     let none = Stdio::null;
     promtool(&["check", "rules", &place(RULES)], none());
     promtool(&["check", "config", &place("manifests/prometheus/prometheus.yml")], none());
@@ -44,12 +43,12 @@ fn promtool_accepts_them_and_their_tests_pass() {
         test_files().iter().map(|name| place(&format!("{TESTS}/{name}"))).collect();
     let mut args = vec!["test", "rules"];
     args.extend(files.iter().map(String::as_str));
-    let said = promtool(&args, none());
-    assert_eq!(said.matches("SUCCESS").count(), files.len(), "{said}");
+    let output = promtool(&args, none());
+    assert_eq!(output.matches("SUCCESS").count(), files.len(), "{output}");
 }
 
 #[test]
-fn each_is_seen_to_fire_and_to_be_silent() {
+fn each_alert_has_tests_in_which_it_fires_and_stays_silent() {
     let alerts: BTreeSet<String> =
         rules().iter().map(|rule| rule["alert"].as_str().unwrap().to_owned()).collect();
     let mut seen: BTreeMap<String, (usize, usize)> = BTreeMap::new();
@@ -58,7 +57,7 @@ fn each_is_seen_to_fire_and_to_be_silent() {
         for case in tests["tests"].as_array().unwrap() {
             for check in case["alert_rule_test"].as_array().unwrap() {
                 let alert = check["alertname"].as_str().unwrap();
-                // promtool finds nothing wrong with the silence of an alert that is not there.
+                // promtool accepts a test of an alert that does not exist and so never fires.
                 assert!(alerts.contains(alert), "{name}: there is no {alert}");
                 let (fires, silent) = seen.entry(alert.to_owned()).or_default();
                 match check["exp_alerts"].as_array().unwrap().len() {
@@ -70,7 +69,10 @@ fn each_is_seen_to_fire_and_to_be_silent() {
     }
     for alert in alerts {
         let (fires, silent) = seen.get(&alert).copied().unwrap_or_default();
-        assert!(fires >= 1 && silent >= 2, "{alert}: seen to fire {fires} times, silent {silent}");
+        assert!(
+            fires >= 1 && silent >= 2,
+            "{alert}: fires in {fires} tests, is silent in {silent}"
+        );
     }
 }
 
@@ -101,8 +103,7 @@ fn each_alert_has_a_runbook() {
     }
 }
 
-/// The rules with each `for:` cut down to a second: a test cannot wait for
-/// minutes. Nothing else of them is changed.
+/// The rules with each `for:` shortened to a second, because a test cannot wait for minutes.
 pub fn impatient() -> String {
     let rules = file(RULES);
     let lines = rules.lines().map(|line| match line.split_once("for: ") {

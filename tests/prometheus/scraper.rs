@@ -1,5 +1,5 @@
-//! A real Prometheus of a test's own: on loopback, with its data in a temporary
-//! directory, ended when dropped.
+//! A real Prometheus for one test: on loopback, with its data in a temporary directory. It ends
+//! when the value is dropped.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ pub fn run(program: &str, args: &[&str], input: Stdio) -> Output {
     ran.unwrap_or_else(|e| panic!("{program}: {e}; scripts/test installs it (Debian: prometheus)"))
 }
 
-/// Runs `promtool`, and fails the test where that fails or warns of something.
+/// Runs `promtool`, and fails the test if `promtool` fails or prints a warning.
 pub fn promtool(args: &[&str], input: Stdio) -> String {
     let Output { status, stdout, stderr } = run("promtool", args, input);
     let (out, err) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
@@ -26,7 +26,7 @@ pub fn promtool(args: &[&str], input: Stdio) -> String {
     out.into_owned()
 }
 
-/// See the module's documentation.
+/// A running Prometheus.
 pub struct Prometheus {
     child: Child,
     address: String,
@@ -34,8 +34,8 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// One that scrapes `target` each second under the job and instance names
-    /// of the tests, and goes by `rules`.
+    /// Starts a Prometheus with these rules, which scrapes `target` each second under the job and
+    /// instance names of the tests.
     pub fn start(target: &str, rules: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let home = directory.path().to_owned();
@@ -47,7 +47,7 @@ impl Prometheus {
              - {{ targets: [\"{target}\"], labels: {{ instance: {INSTANCE} }} }}\n"
         );
         fs::write(path("prometheus.yml"), config).unwrap();
-        // Free a moment ago; whoever takes it in between fails this test loudly.
+        // The port is free now. If another program takes the port first, Prometheus fails to start.
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let log = fs::File::create(path("log")).unwrap();
         let child = Command::new("prometheus")
@@ -77,14 +77,14 @@ impl Prometheus {
         answer["data"].clone()
     }
 
-    /// The series that `query` answers now: labels and value.
+    /// The present series of `query`: labels and value.
     pub fn now(&self, query: &str) -> Vec<(BTreeMap<String, String>, f64)> {
         let data = self.ask(&format!("/api/v1/query?query={}", encoded(query)));
         let found = data["result"].as_array().unwrap().iter();
         found.map(|series| (labels(series), number(&series["value"][1]))).collect()
     }
 
-    /// How many numbers `query` answers over the last `seconds`.
+    /// The number of values of `query` in the last `seconds`.
     pub fn over(&self, query: &str, seconds: u64) -> usize {
         let end = jiff::Timestamp::now().as_second();
         let start = end - i64::try_from(seconds).unwrap();
@@ -96,7 +96,7 @@ impl Prometheus {
         values.filter(|value| !number(&value[1]).is_nan()).count()
     }
 
-    /// The names of all metrics that came in from the operator.
+    /// The names of all metrics from the operator.
     pub fn names(&self) -> Vec<String> {
         let matches = encoded(&format!("{{job=\"{JOB}\"}}"));
         let data = self.ask(&format!("/api/v1/label/__name__/values?match[]={matches}"));

@@ -164,7 +164,7 @@ impl Browser {
     }
 
     /// A window of this size, bright or dark.
-    pub fn look(&mut self, width: u32, dark: bool) {
+    pub fn emulate(&mut self, width: u32, dark: bool) {
         let size =
             json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600 });
         self.call("Emulation.setDeviceMetricsOverride", &size);

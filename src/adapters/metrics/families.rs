@@ -1,4 +1,4 @@
-//! Every metric: its name, its labels, and what it is good for.
+//! All metrics: names, labels and help texts.
 
 use std::cell::RefCell;
 
@@ -9,14 +9,14 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, Result,
 };
 
-/// From a round that finds nothing to do to one that waits for a server which
-/// repairs its tables, in seconds.
+/// Buckets for the durations of reconciliations, in seconds. The last bucket is for a server that
+/// repairs its tables.
 const DURATIONS: [f64; 16] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
 ];
 
-/// How long calls take: a list of 100,000 accounts needs seconds, and fifteen
-/// is the deadline of most.
+/// Buckets for the durations of calls, in seconds. A list of 100,000 accounts needs seconds, and
+/// most calls have a time limit of 15 seconds.
 const CALLS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0];
 
 pub(super) struct Families {
@@ -27,7 +27,7 @@ pub(super) struct Families {
     pub(super) steps: IntCounterVec,
     pub(super) drift: IntGaugeVec,
     pub(super) objects: IntGaugeVec,
-    pub(super) contested: IntGauge,
+    pub(super) contended: IntGauge,
     pub(super) failing: IntGaugeVec,
     pub(super) desired_state_valid: IntGaugeVec,
     pub(super) refused_deletions: IntGauge,
@@ -58,7 +58,8 @@ pub(super) struct Families {
 }
 
 impl Families {
-    /// Makes them all. Series whose labels are known are there from the start.
+    /// Registers all metrics. Series whose labels are known exist from the start, so that a query
+    /// finds them before the first event.
     pub(super) fn register(registry: &Registry) -> Result<Self> {
         let to = Registrar { registry, descriptions: RefCell::default() };
         to.gauges(
@@ -88,24 +89,24 @@ impl Families {
             )?,
             reconcile: to.counters(
                 "ejabberd_operator_reconcile_total",
-                "Rounds by result: converged, drift (differences are left), failed (steps failed), \
+                "Rounds by result: converged, drift (differences remain), failed (steps failed), \
                  refused (the guard refused deletions)",
                 &["result"],
             )?,
             reconcile_duration: to.durations(
                 "ejabberd_operator_reconcile_duration_seconds",
-                "How long rounds took, from reading the server to reading back what was done",
+                "Duration of reconciliations, from reading the server to verifying the changes",
             )?,
             steps: to.counters(
                 "ejabberd_operator_steps_total",
-                "Steps by kind of object, operation and result: done (the server answered so), \
-                 failed (also where reading back showed it undone), deferred (put off, counted in \
-                 each round)",
+                "Steps by kind of object, operation and result: done (the server reported success), \
+                 failed (including changes that were missing on read-back), deferred (postponed, \
+                 counted in each round)",
                 &["kind", "op", "result"],
             )?,
             drift: to.gauges(
                 "ejabberd_operator_drift",
-                "Differences that the last round left between desired state and server; 0 is good",
+                "Differences between desired state and server after the last round; 0 is good",
                 &["kind", "op"],
             )?,
             objects: to.gauges(
@@ -116,15 +117,15 @@ impl Families {
             )?,
             last_attempt: to.gauge(
                 "ejabberd_operator_last_attempt_timestamp_seconds",
-                "When the last round began, in Unix time; 0 before the first",
+                "Start of the last round, in Unix time; 0 before the first round",
             )?,
             last_success: to.gauge(
                 "ejabberd_operator_last_success_timestamp_seconds",
-                "When the last round without a failure ended, in Unix time; 0 before the first",
+                "End of the last round without a failure, in Unix time; 0 before the first such round",
             )?,
             condition: to.gauges(
                 "ejabberd_operator_condition",
-                "The conditions; 1 for the status (True, False, Unknown) that each has, 0 for others",
+                "Conditions; 1 for the present status (True, False, Unknown), 0 for the others",
                 &["type", "status"],
             )?,
             config: to.gauges(
@@ -135,22 +136,21 @@ impl Families {
             )?,
             config_rollouts: to.counters(
                 "ejabberd_operator_config_rollouts_total",
-                "Configurations put in force, by method (reload, restart) and result: good, refused \
-                 (by ejabberd, offline), not_now (it could not be tried), rolled_back, stuck (neither \
-                 it nor the one before is well)",
+                "Rollouts of configurations by method (reload, restart) and result: good, refused \
+                 (ejabberd's check rejected the file), not_now (the rollout could not start), \
+                 rolled_back, stuck (neither the new nor the previous configuration is healthy)",
                 &["method", "result"],
             )?,
             restarts: to.counters(
                 "ejabberd_operator_restarts_total",
-                "Starts of the server by the operator, and why: Created, Stopped (it was found not \
-                 running), Config (a configuration was put in force), Replaced, BroughtBack, or \
-                 why it ended: Killed, Crashed, OutOfMemory, Unresponsive, …",
+                "Starts of the server by the operator, by reason: Created, Stopped (the server was not \
+                 running), Config (a new configuration), Replaced, BroughtBack (a replacement was \
+                 undone), or why the server ended: Killed, Crashed, OutOfMemory, Unresponsive, …",
                 &["reason"],
             )?,
             restart_backoff: to.gauge(
                 "ejabberd_operator_restart_backoff_seconds",
-                "How long the next start of the server has to wait, as it was decided; 0 when it has \
-                 not to",
+                "Delay before the next start of the server, as it was decided; 0 without a delay",
             )?,
             control_calls: to.counters(
                 "ejabberd_operator_control_calls_total",
@@ -159,42 +159,42 @@ impl Families {
             )?,
             audit_check: to.gauges(
                 "ejabberd_operator_audit_check",
-                "Items of the security checklist; 1 holds, 0 does not",
+                "Items of the security checklist; 1 if the item holds, 0 if not",
                 &["check"],
             )?,
-            contested: to.register(IntGauge::new(
+            contended: to.register(IntGauge::new(
                 "ejabberd_operator_contested_objects",
-                "Objects that something else keeps changing back (at most fifty are counted)",
+                "Objects whose changes another program repeatedly reverts; at most 50 are counted",
             )?)?,
             failing: to.gauges(
                 "ejabberd_operator_failing_objects",
-                "Objects that could not be made as declared and wait for their next try, by kind",
+                "Objects whose last change failed and that wait for the next try, by kind",
                 &["kind"],
             )?,
             desired_state_valid: to.gauges(
                 "ejabberd_operator_desired_state_valid",
-                "Whether the file can be used; 1 it can, 0 it is unreadable or invalid and the last \
-                 good revision stays in force; missing until it was read",
+                "Whether the desired state is valid; 1 if valid, 0 if unreadable or invalid (the last \
+                 good revision stays in force); missing before the first read",
                 &[],
             )?,
             refused_deletions: to.register(IntGauge::new(
                 "ejabberd_operator_refused_deletions",
-                "Deletions that the guard refused and that wait for an approval",
+                "Deletions that the guard refused and that wait for approval",
             )?)?,
             database_missing: to.register(IntGauge::new(
                 "ejabberd_operator_database_missing",
-                "Whether the server, or a new server, has a database that the operator does not know; \
-                 1 it has and nothing is changed, 0 it has not",
+                "Whether the database of the server, or of a new server, is unknown to the operator; 1 if \
+                 unknown (the operator changes nothing), 0 if not",
             )?)?,
             state_outdated: to.register(IntGauge::new(
                 "ejabberd_operator_state_outdated",
-                "Whether the state directory is an old copy, so that nothing is changed; 1 it is, \
-                 0 it is not",
+                "Whether the state directory is an old copy; 1 if old (the operator changes nothing), \
+                 0 if not",
             )?)?,
             held_back: to.register(IntGauge::new(
                 "ejabberd_operator_config_held_back",
-                "Whether the declared configuration was refused or taken back, and another one is in \
-                 force; 1 it was, 0 it was not",
+                "Whether the declared configuration was refused or rolled back, so that another \
+                 configuration is in force; 1 if so, 0 if not",
             )?)?,
             server: to.gauges(
                 "ejabberd_operator_server_info",
@@ -203,31 +203,31 @@ impl Families {
             )?,
             server_state: to.gauges(
                 "ejabberd_operator_server_state",
-                "Where the server is in its life; 1 for the state that it is in, 0 for others; all 0 \
-                 while it is only looked at",
+                "State of the server process; 1 for the present state, 0 for the others; all 0 if the \
+                 operator does not supervise the process",
                 &["state"],
             )?,
             control_durations: to.register(HistogramVec::new(
                 HistogramOpts::new(
                     "ejabberd_operator_control_call_duration_seconds",
-                    "How long calls to the server took by command, failed ones included, from asking \
-                     to the answer",
+                    "Duration of calls to the server by command, from request to response, including \
+                     failed calls",
                 )
                 .buckets(CALLS.to_vec()),
                 &["command"],
             )?)?,
             up: to.register(IntGauge::new(
                 "ejabberd_up",
-                "Whether the server answered when it was last looked at; 1 it did, 0 it did not",
+                "Whether the server answered the last time that it was observed; 1 if so, 0 if not",
             )?)?,
             info: to.gauges(
                 "ejabberd_info",
-                "The server's version, as a label; always 1, missing while it does not answer",
+                "The server's version, as a label; always 1, missing while the server does not answer",
                 &["version"],
             )?,
             uptime: to.register(IntGauge::new(
                 "ejabberd_uptime_seconds",
-                "For how long the server has been up; 0 while it does not answer",
+                "Time since the start of the server; 0 while the server does not answer",
             )?)?,
             registered: to.gauges(
                 "ejabberd_registered_users",
@@ -241,20 +241,19 @@ impl Families {
             )?,
             rooms: to.gauges(
                 "ejabberd_online_rooms",
-                "Running rooms by service; hibernated ones are counted only where policy.prune is \
-                 all",
+                "Running rooms by service; hibernated rooms are counted only if policy.prune is all",
                 &["service"],
             )?,
             health: to.gauges(
                 "ejabberd_container_health",
-                "The container's health as its engine has it; 1 for the status that it has, 0 for \
-                 others; none where there is no health check",
+                "The container's health as the container engine reports it; 1 for the present status, 0 \
+                 for the others; no series without a health check",
                 &["status"],
             )?,
             container_cpu: to.register(CounterVec::new(
                 Opts::new(
                     "ejabberd_container_cpu_seconds_total",
-                    "CPU time that the server's container used since its start",
+                    "CPU time that the server's container has used since the start of the container",
                 ),
                 &[],
             )?)?,
@@ -267,10 +266,10 @@ impl Families {
     }
 }
 
-/// What a metric is, for its reference.
+/// The description of a metric, for the reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
-    /// The name, with the unit in it.
+    /// The name, which includes the unit.
     pub name: String,
     /// Counter, gauge or histogram.
     pub kind: MetricType,

@@ -1,5 +1,6 @@
-//! The words that labels have, and the series that are there from the start: of
-//! a counter that appears with its first event, no rate shows that event.
+//! The values of labels, and the series that exist from the start.
+//!
+//! A counter that appears with its first event hides that event: `rate()` needs an earlier value.
 
 use super::families::Families;
 use crate::domain::model::{Kind, Op};
@@ -8,37 +9,37 @@ use crate::domain::status::{ConditionStatus, ConditionType, ServerPhase};
 use crate::domain::supervision::Cause;
 use crate::engine::{Deferral, StepResult};
 
-/// The words that Docker has for the health of a container.
+/// Docker's names for the health of a container.
 pub(super) const HEALTHS: [&str; 4] = ["none", "starting", "healthy", "unhealthy"];
 
 /// Every status of a condition.
 pub(super) const STATUSES: [ConditionStatus; 3] =
     [ConditionStatus::True, ConditionStatus::False, ConditionStatus::Unknown];
 
-/// The results of rounds, as reports have them.
+/// The results of rounds, as in reports.
 const ROUND_RESULTS: [&str; 4] = ["converged", "drift", "failed", "refused"];
 
 /// The states of objects.
 const OBJECT_STATES: [&str; 3] = ["desired", "managed", "unmanaged"];
 
-/// The kinds of object that are counted; server and configuration are there once.
+/// The kinds of object that are counted. There is only one server and one configuration.
 const COUNTED: [Kind; 4] = [Kind::User, Kind::Group, Kind::Room, Kind::Affiliation];
 
-/// The reasons for a start of the server, beside those that need a person first
+/// The reasons for a start of the server, except the causes that an administrator must fix first
 /// ([`Cause::reasons_to_fix`]).
 const RESTART_REASONS: [&str; 14] = [
-    // By the operator itself.
+    // Changes by the operator.
     "Config",
     "Created",
     "Replaced",
     "BroughtBack",
-    // Found not running, or ended by somebody.
+    // The server was not running, or was stopped by hand.
     "Stopped",
     "Ended",
     "Terminated",
     "Killed",
     "Halted",
-    // It failed.
+    // Failures of the server.
     "Crashed",
     "OutOfMemory",
     "Unresponsive",
@@ -46,14 +47,14 @@ const RESTART_REASONS: [&str; 14] = [
     "StartFailed",
 ];
 
-/// How configurations are put in force, and what becomes of it.
+/// The methods and results of rollouts.
 const METHODS: [Method; 2] = [Method::Reload, Method::Restart];
 const ROLLOUT_RESULTS: [&str; 5] = ["good", "refused", "not_now", "rolled_back", "stuck"];
 
 impl Families {
-    /// Makes the series whose labels are known.
+    /// Creates the series whose labels are known.
     pub(super) fn prepare(&self) {
-        // The results of steps; what an error says does not matter here.
+        // Only the result of a step is a label, so the error text does not matter.
         let results =
             [StepResult::Done.as_str(), "failed", StepResult::Deferred(Deferral::Backoff).as_str()];
         for result in ROUND_RESULTS {

@@ -1,7 +1,7 @@
-//! Numbers for Prometheus.
+//! The metrics for Prometheus.
 //!
-//! Names and labels are fixed: dashboards and alerts rest on them. A label
-//! never holds the name of an account or room, or the text of an error.
+//! Names and labels never change, because dashboards and alerts use them. A label never holds the
+//! name of an account or a room, or the text of an error.
 
 mod families;
 mod labels;
@@ -27,34 +27,33 @@ use crate::domain::status::{
 use crate::engine::{ApplyError, EngineEvent, EventSink, RoundReport, StepOutcome, StepResult};
 use families::Families;
 
-/// The most hosts or services that are shown one by one.
+/// The maximum number of hosts or services with a series.
 const MAX_HOSTS: usize = 1000;
 
-/// What the operator counts and measures.
+/// The metrics of the operator.
 pub struct Metrics {
     registry: Registry,
     families: Families,
-    /// Held while series are replaced, and while they are read: a scrape in
-    /// between would miss those that are about to come back.
+    /// Locked while series are replaced and while they are read. Without the lock, a scrape during
+    /// a replacement would miss series.
     whole: Mutex<()>,
 }
 
 impl Metrics {
-    /// Metrics that have seen nothing yet. Fails only if a name is wrong or
-    /// given twice.
+    /// Creates the metrics. Fails only if a name is invalid or used twice.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let families = Families::register(&registry)?;
         Ok(Self { registry, families, whole: Mutex::new(()) })
     }
 
-    /// What each metric is, in the order of registration.
+    /// The descriptions of all metrics, in the order of registration.
     #[must_use]
     pub fn descriptions(&self) -> &[Description] {
         &self.families.descriptions
     }
 
-    /// Everything in Prometheus' text format, version 0.0.4.
+    /// Writes all metrics in Prometheus' text format, version 0.0.4.
     #[must_use]
     pub fn encode(&self) -> String {
         let families = {
@@ -62,7 +61,7 @@ impl Metrics {
             self.registry.gather()
         };
         TextEncoder::new().encode_to_string(&families).unwrap_or_else(|error| {
-            tracing::error!(%error, "the metrics could not be written");
+            tracing::error!(%error, "failed to write the metrics");
             String::new()
         })
     }
@@ -114,19 +113,19 @@ impl EventSink for Metrics {
 
 impl Metrics {
     fn step(&self, outcome: &StepOutcome) {
-        // Those put off are counted at the end of the round, where all of them are known.
+        // Deferred steps are counted at the end of the round, when all of them are known.
         if !matches!(outcome.result, StepResult::Deferred(_)) {
             self.count(outcome);
         }
     }
 
     fn round(&self, report: &RoundReport) {
-        // The measurement is from a moment ago, and the process may have ended since.
+        // The process may have ended since the measurement.
         let runs = matches!(report.observed.process.known(), Some(ProcessState::Running { .. }));
         let usage = report.server_stats.usage.filter(|_| runs);
         self.set_container_usage(usage.map(|usage| (usage.cpu_seconds, usage.memory_bytes)));
         for outcome in &report.outcomes {
-            // What was answered as done and is not was counted as done when it was answered.
+            // Such a step was already counted as done when the server reported success.
             if matches!(
                 outcome.result,
                 StepResult::Deferred(_) | StepResult::Failed(ApplyError::NotReadBack)
@@ -177,7 +176,7 @@ impl Metrics {
         moment(&families.last_attempt, status.last_attempt);
         moment(&families.last_success, status.last_success);
 
-        families.contested.set(signed(status.contested.len()));
+        families.contended.set(signed(status.contested.len()));
         let refused = status.blocked.as_ref().map_or(0, |blocked| blocked.deletions);
         families.refused_deletions.set(signed(refused));
         let missing = status.stalled_for(&Reason::DatabaseMissing);
@@ -197,7 +196,7 @@ impl Metrics {
 
     fn audited(&self, findings: &[Finding]) {
         let _whole = self.whole.lock();
-        // An item that is unknown has no value.
+        // An unknown item has no value.
         self.families.audit_check.reset();
         for finding in findings {
             if let Some(passed) = finding.verdict.passed() {
@@ -209,7 +208,7 @@ impl Metrics {
     fn backoff(&self, wait: Duration) {
         self.families.restart_backoff.set(wait.as_secs_f64());
     }
-    /// Where the server is in its life.
+    /// Sets the state of the server process.
     fn life(&self, supervision: Option<&SupervisionStatus>) {
         let Families { server_state, restart_backoff, .. } = &self.families;
         for phase in ServerPhase::ALL {
@@ -218,7 +217,7 @@ impl Metrics {
         }
         match supervision.and_then(|supervision| supervision.next_start) {
             None => restart_backoff.set(0.0),
-            // It waits since before this operator was started.
+            // The delay began before the start of this operator.
             Some(next) if restart_backoff.get() <= 0.0 => {
                 let wait = next.duration_since(jiff::Timestamp::now());
                 restart_backoff.set(wait.as_secs_f64().max(0.0));
@@ -227,8 +226,8 @@ impl Metrics {
         }
     }
 
-    /// The numbers of the server. The status keeps the latest numbers; the metrics show none while
-    /// the server does not respond.
+    /// Sets the numbers of the server. The status keeps the latest numbers; the metrics show none
+    /// while the server does not respond.
     fn server(&self, status: &ServerStatus) {
         let families = &self.families;
         let silent = ServerStatus::default();
@@ -246,14 +245,14 @@ impl Metrics {
     }
 }
 
-/// Whether the file cannot be used.
+/// Whether the desired state is invalid.
 fn unusable(status: &Status) -> bool {
     status.get(ConditionType::Stalled).is_some_and(|stalled| {
         stalled.status == ConditionStatus::True && stalled.reason.is_about_the_file()
     })
 }
 
-/// Whether the declared configuration was refused or taken back.
+/// Whether the declared configuration was refused or rolled back.
 fn held_back(status: &Status) -> bool {
     status.get(ConditionType::ConfigApplied).is_some_and(|applied| {
         applied.status == ConditionStatus::False
@@ -261,12 +260,12 @@ fn held_back(status: &Status) -> bool {
     })
 }
 
-/// As a gauge has it.
+/// Converts a count to the type of a gauge.
 fn signed(count: impl TryInto<i64>) -> i64 {
     count.try_into().unwrap_or(i64::MAX)
 }
 
-/// A moment that was not yet is left as it is: zero.
+/// Sets a time. Without a time, the gauge stays zero.
 fn moment(gauge: &prometheus::Gauge, moment: Option<jiff::Timestamp>) {
     if let Some(moment) = moment {
         gauge.set(moment.as_duration().as_secs_f64());
@@ -281,7 +280,7 @@ fn only<const N: usize>(family: &IntGaugeVec, labels: Option<[&str; N]>) {
     }
 }
 
-/// One series for each name, and none for those that are gone.
+/// Sets one series for each name, and removes the series of other names.
 fn replace<T: Copy + TryInto<i64>>(
     family: &IntGaugeVec,
     counts: &std::collections::BTreeMap<String, T>,

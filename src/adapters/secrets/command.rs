@@ -1,5 +1,5 @@
-//! Secrets that a program prints. No shell, no terminal, no input, and nothing
-//! of the operator's own but `PATH` and `HOME`.
+//! Secrets that a program prints. The program gets no shell, no terminal, no input, and of the
+//! operator's environment only `PATH` and `HOME`.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -12,36 +12,41 @@ use zeroize::Zeroizing;
 use super::group::Group;
 use super::{DEADLINE, MAX_SOURCE_BYTES};
 
-/// How much of the standard error is looked at for its first line, in bytes.
+/// The maximum number of bytes of standard error that are stored, to find the first line.
 const MAX_STDERR_BYTES: usize = 4 << 10;
 
-/// How much of that line is shown, in characters.
+/// The maximum length of the first line in a message, in characters.
 const MAX_SHOWN_CHARS: usize = 200;
 
-/// How long what a program printed may take to be read once it has ended. Longer
-/// means that a program in a session of its own keeps the pipe open.
+/// The time limit to read the rest of the output after the program has ended. A child in a separate
+/// session can keep the pipe open for longer.
 const REST_WITHIN: Duration = Duration::from_millis(500);
 
-/// Where programs are found if the operator itself has no `PATH`.
+/// The `PATH` of programs if the operator has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Runs `argv` and gives what it prints. It is killed, with what it started,
-/// where it takes too long or prints too much, and when nobody waits any more.
+/// Runs `argv` and returns its output.
+///
+/// Kills the program and its children if the program takes too long or prints too much, and if the
+/// caller drops the future.
 pub(super) async fn output(argv: &[String]) -> Result<Zeroizing<Vec<u8>>, String> {
     let mut child = start(argv)?;
-    // Dropped before the child: until that is waited for, the number of its group is its own.
+    // The group is dropped before the child: until the child is reaped, no other group can get the
+    // number of this group.
     let mut group = Group::of(&child);
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
-        return Err("its output could not be read".to_owned());
+        return Err("the operator cannot read its output".to_owned());
     };
     let run = async {
-        // All at once, so that no outgrown buffer keeps a secret.
+        // Allocated at full size, because a buffer that grows leaves copies of the secret behind.
         let mut printed = Zeroizing::new(Vec::with_capacity(MAX_SOURCE_BYTES + 64));
-        let mut said = Zeroizing::new(Vec::with_capacity(MAX_STDERR_BYTES + 64));
+        let mut error_output = Zeroizing::new(Vec::with_capacity(MAX_STDERR_BYTES + 64));
         {
-            // Both at once: a program that fills one pipe waits before the other.
-            let reading =
-                async { tokio::try_join!(all(stdout, &mut printed), beginning(stderr, &mut said)) };
+            // Both at the same time: a program that fills one pipe writes nothing to the other
+            // pipe.
+            let reading = async {
+                tokio::try_join!(all(stdout, &mut printed), beginning(stderr, &mut error_output))
+            };
             tokio::pin!(reading);
             let read = tokio::select! {
                 biased;
@@ -55,7 +60,8 @@ pub(super) async fn output(argv: &[String]) -> Result<Zeroizing<Vec<u8>>, String
                     group.end();
                 }
                 None => {
-                    // What it left behind would keep the pipes open, and run on.
+                    // Otherwise the children of the program keep the pipes open and continue to
+                    // run.
                     group.end();
                     if let Ok(read) = timeout(REST_WITHIN, reading).await {
                         read?;
@@ -67,8 +73,8 @@ pub(super) async fn output(argv: &[String]) -> Result<Zeroizing<Vec<u8>>, String
         if status.success() {
             return Ok(printed);
         }
-        // `status` says "exit status: 3" or "signal: 9 (SIGKILL)".
-        Err(match first_line(&said) {
+        // `status` prints "exit status: 3" or "signal: 9 (SIGKILL)".
+        Err(match first_line(&error_output) {
             Some(line) => format!("it failed with {status}: {line}"),
             None => format!("it failed with {status}"),
         })
@@ -91,18 +97,18 @@ fn start(argv: &[String]) -> Result<Child, String> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // So that it can be ended with all that it starts.
+        // A separate process group allows to kill the program with its children.
         .process_group(0)
         .kill_on_drop(true);
     if let Some(home) = inherited("HOME") {
         command.env("HOME", home);
     }
-    // Ours close themselves; those that the operator was started with do not.
+    // The operator's own descriptors close on exec, but descriptors from its parent do not.
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
     command.spawn().map_err(|e| format!("it could not be started: {e}"))
 }
 
-/// Reads everything, up to the most that is possible.
+/// Reads the whole output, up to [`MAX_SOURCE_BYTES`].
 async fn all(pipe: impl AsyncRead + Unpin, printed: &mut Vec<u8>) -> Result<(), String> {
     head(pipe, MAX_SOURCE_BYTES + 1, printed).await?;
     if printed.len() > MAX_SOURCE_BYTES {
@@ -120,14 +126,17 @@ async fn head(
     pipe.take(most).read_to_end(bytes).await.map(drop).map_err(|e| e.to_string())
 }
 
-/// Keeps the beginning, and reads on, so that a talkative program does not stop halfway.
-async fn beginning(mut pipe: impl AsyncRead + Unpin, said: &mut Vec<u8>) -> Result<(), String> {
-    head(&mut pipe, MAX_STDERR_BYTES, said).await?;
+/// Stores the first bytes and discards the rest, so that the program never waits on a full pipe.
+async fn beginning(
+    mut pipe: impl AsyncRead + Unpin,
+    error_output: &mut Vec<u8>,
+) -> Result<(), String> {
+    head(&mut pipe, MAX_STDERR_BYTES, error_output).await?;
     tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await.map(drop).map_err(|e| e.to_string())
 }
 
-fn first_line(said: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(said);
+fn first_line(error_output: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(error_output);
     let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
     Some(line.chars().filter(|c| !c.is_control()).take(MAX_SHOWN_CHARS).collect())
 }

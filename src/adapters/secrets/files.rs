@@ -1,4 +1,4 @@
-//! Files with secrets: read whole with a limit, written whole or not at all.
+//! Reads files with secrets up to a limit, and writes such files atomically.
 
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
@@ -12,30 +12,29 @@ use crate::adapters::host::files::Rights;
 use crate::domain::model::Secret;
 use crate::engine::IsOurs;
 
-/// Reads at most `limit` bytes; more is an error.
+/// Reads a file of at most `limit` bytes. A longer file is an error.
 pub(super) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, String> {
     files::read(path, limit).map_err(|error| match error.kind() {
         ErrorKind::NotFound => {
-            "there is no such file; put it there, or correct the path in the desired state"
-                .to_owned()
+            "no such file; put it there, or correct the path in the desired state".to_owned()
         }
-        // Which of the two: a link has words of its own.
+        // A symbolic link has a separate message.
         ErrorKind::PermissionDenied if error.raw_os_error().is_some() => {
-            "permission denied; let the user read it that the operator runs as".to_owned()
+            "permission denied; make the file readable by the user of the operator".to_owned()
         }
         ErrorKind::InvalidInput => format!("{error}; name a file"),
         ErrorKind::FileTooLarge => {
-            format!("it is longer than {limit} bytes; is it the right file?")
+            format!("it is longer than {limit} bytes; check that the path names the right file")
         }
         _ => error.to_string(),
     })
 }
 
-/// Writes `secret` and nothing else, no newline either, to `path`: a file that is not
-/// there, or that holds what the operator wrote before, as `is_ours` says.
+/// Writes `secret` to `path`, without a newline. Replaces a file only if `is_ours` recognizes its
+/// content.
 ///
-/// A reader of the file sees the old content or the new, and never has more rights
-/// than `mode` gives.
+/// A reader of the file sees the old content or the new content, and never has more rights than
+/// `mode` gives.
 pub(super) fn publish(
     path: &Path,
     mode: u32,
@@ -49,10 +48,12 @@ pub(super) fn publish(
     let mode = mode & 0o777;
     match path.symlink_metadata() {
         Err(e) if e.kind() == ErrorKind::NotFound => {}
-        Err(e) => return Err(failed("looked at")(e)),
+        Err(e) => return Err(failed("inspected")(e)),
         Ok(found) if !found.is_file() => {
-            return Err("there is something else than a file; move it away, or name another file"
-                .to_owned());
+            return Err(
+                "the path exists and is not a regular file; move it away, or name another file"
+                    .to_owned(),
+            );
         }
         Ok(found) => {
             let there = read(path, super::MAX_SOURCE_BYTES)
@@ -64,7 +65,7 @@ pub(super) fn publish(
                 return Ok(());
             }
             if !same && !there.as_ref().is_some_and(is_ours) {
-                return Err("there is a file that the operator did not write; move it away, or \
+                return Err("the operator did not write the existing file; move it away, or \
                             name another file"
                     .to_owned());
             }
@@ -79,7 +80,7 @@ pub(super) fn publish(
         .recursive(true)
         .mode(0o700)
         .create(directory)
-        .map_err(failed("written, as its directory could not be made"))?;
+        .map_err(failed("written, because its directory could not be created"))?;
     let rights = Rights { owner: None, mode };
     files::replace(path, secret.expose().as_bytes(), rights).map_err(failed("written"))
 }

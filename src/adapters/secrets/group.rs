@@ -1,4 +1,4 @@
-//! A program with all that it starts: a process group.
+//! A process group: a program with all its children.
 
 use std::os::fd::OwnedFd;
 
@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::process::Child;
 use tokio::time::{Duration, sleep};
 
-/// The groups that run now, for [`end_all`].
+/// The groups that run, for [`end_all`].
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
 /// How often the operator checks a program on a kernel before 5.3, which cannot report the end of a
@@ -25,15 +25,15 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// The group of `child`, which was started as its leader and must not have
-    /// been waited for.
+    /// Creates the group of `child`. `child` must be the leader of the group and must not be
+    /// reaped.
     pub(super) fn of(child: &Child) -> Self {
         let leader = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         running(|groups| groups.extend(leader));
         let end = leader.and_then(|leader| pidfd_open(leader, PidfdFlags::empty()).ok());
         #[allow(
             deprecated,
-            reason = "what takes its place is unsafe, for types that may change their descriptor; an OwnedFd keeps it"
+            reason = "the replacement is unsafe, for types that can change their descriptor; an OwnedFd keeps its descriptor"
         )]
         let end = end.and_then(|end| AsyncFd::with_interest(end, Interest::READABLE).ok());
         Self { leader, end }
@@ -43,7 +43,7 @@ impl Group {
     /// no other group can get its number. Cancel-safe.
     pub(super) async fn leader_ended(&self) {
         if let Some(end) = &self.end {
-            // It fails only when the runtime ends, and everything with it.
+            // An error means that the runtime ends, and the program with the runtime.
             let _ = end.readable().await;
             return;
         }
@@ -74,8 +74,7 @@ fn running<T>(work: impl FnOnce(&mut Vec<Pid>) -> T) -> T {
     work(&mut RUNNING.lock())
 }
 
-/// Kills every program that prints a secret now, with all that it started: the
-/// operator ends, perhaps without dropping what it does.
+/// Kills all running groups. For the end of the operator, which may not drop its futures.
 pub(super) fn end_all() {
     running(|groups| {
         for leader in groups.iter() {

@@ -1,8 +1,7 @@
-//! Passwords outside the server and the store: files, variables and
-//! the output of programs; and the files that the desired state names.
+//! Reads secrets from files, variables and the output of programs, and reads the files that the
+//! desired state names.
 //!
-//! Nothing here shows a secret: an error names the place and says what is
-//! wrong with what was found there, never what that was.
+//! An error names the source and the problem, and never contains the content.
 
 mod command;
 mod files;
@@ -20,24 +19,23 @@ use crate::domain::model::Secret;
 use crate::domain::spec::{SecretSink, SecretSource};
 use crate::engine::{IsOurs, SecretError, Secrets};
 
-/// The most that is read of a secret's file or of a program's output, in bytes.
+/// The maximum size of a file with a secret and of the output of a program, in bytes.
 const MAX_SOURCE_BYTES: usize = 64 << 10;
 
-/// The longest password that is passed on, in bytes: a part of a JID is at
-/// most 1023 bytes long, and nobody types eight of them.
+/// The maximum length of a password, in bytes: eight times the maximum length of a part of a JID.
 const MAX_SECRET_BYTES: usize = 1023 * 8;
 
-/// The longest file that the desired state may name, in bytes.
+/// The maximum size of a file that the desired state names, in bytes.
 const MAX_FILE_BYTES: usize = 16 << 20;
 
-/// A disk or program that takes longer than this is taken for dead.
+/// The time limit for a disk or a program.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Characters of generated passwords: none that is taken for another (`0`,
-/// `O`, `o`, `1`, `l`, `I`), none that a shell or a URL takes for itself.
+/// The characters of generated passwords: no characters that people confuse (`0`, `O`, `o`, `1`,
+/// `l`, `I`), and no characters with a meaning in a shell or a URL.
 const ALPHABET: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnpqrstuvwxyz23456789";
 
-/// How many of them: 139 bits of chance.
+/// The length of generated passwords: 139 bits of entropy.
 const GENERATED_LENGTH: usize = 24;
 
 /// Reads and writes secrets on this machine.
@@ -45,15 +43,14 @@ const GENERATED_LENGTH: usize = 24;
 pub struct FileSecrets;
 
 impl FileSecrets {
-    /// Secrets of this machine, read with the operator's own rights.
+    /// Creates a reader of secrets with the rights of the operator.
     #[must_use]
     pub fn new() -> Self {
         Self
     }
 }
 
-/// Ends the programs that are asked for a secret at this moment, with all that
-/// they started. For when the operator itself ends.
+/// Kills the programs that print a secret, with their children, when the operator ends.
 pub fn end_programs() {
     group::end_all();
 }
@@ -78,7 +75,7 @@ impl Secrets for FileSecrets {
             }
             SecretSource::Generate => {
                 return Err(error("a generated password")(
-                    "it is made when the account is created, and kept in the state directory"
+                    "the operator generates it when it creates the account, and stores it in the state directory"
                         .to_owned(),
                 ));
             }
@@ -116,14 +113,14 @@ fn error(what: &str) -> impl FnOnce(String) -> SecretError {
     |cause| SecretError { what, cause }
 }
 
-/// Does `work` beside the event loop. A file on a dead network disk ends the
-/// wait, though not the thread that waits.
+/// Runs `work` on a blocking thread, with a time limit. The limit ends the wait for a dead network
+/// disk, but not the thread.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     match tokio::time::timeout(DEADLINE, tokio::task::spawn_blocking(work)).await {
         Ok(Ok(done)) => done,
-        Ok(Err(_)) => Err("the attempt was broken off".to_owned()),
+        Ok(Err(_)) => Err("the read was interrupted".to_owned()),
         Err(_) => Err(format!("the disk did not answer for {} s", DEADLINE.as_secs())),
     }
 }
@@ -131,10 +128,10 @@ async fn blocking<T: Send + 'static>(
 fn variable(name: &str) -> Result<Zeroizing<Vec<u8>>, String> {
     std::env::var_os(name)
         .map(|value| Zeroizing::new(value.into_encoded_bytes()))
-        .ok_or_else(|| "it is not set; set it in the operator's environment".to_owned())
+        .ok_or_else(|| "it is not set; set it in the environment of the operator".to_owned())
 }
 
-/// Takes away the one newline that editors and `echo` leave.
+/// Removes one newline at the end, which editors and `echo` add.
 fn without_newline(mut bytes: Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
@@ -142,7 +139,7 @@ fn without_newline(mut bytes: Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
     bytes
 }
 
-/// Refuses what ejabberd would refuse, or would take for something else.
+/// Refuses passwords that ejabberd refuses or changes.
 fn check(mut bytes: Zeroizing<Vec<u8>>) -> Result<Secret, String> {
     if bytes.len() > MAX_SECRET_BYTES {
         let len = bytes.len();
@@ -155,21 +152,21 @@ fn check(mut bytes: Zeroizing<Vec<u8>>) -> Result<Secret, String> {
     let secret = Secret::new(text);
     let text = secret.expose();
     if text.is_empty() {
-        return Err("it is empty; ejabberd takes no empty password".to_owned());
+        return Err("it is empty; ejabberd accepts no empty password".to_owned());
     }
     match text.chars().find(|c| c.is_control()) {
         None => Ok(secret),
         Some('\n' | '\r') => Err("it has more than one line; a password is one line, \
                                   ended by at most one newline (\\n, not \\r\\n)"
             .to_owned()),
-        Some('\t') => Err("it has a tab, which ejabberd does not take".to_owned()),
-        Some(_) => Err("it has a control character, which ejabberd does not take".to_owned()),
+        Some('\t') => Err("it has a tab, which ejabberd does not accept".to_owned()),
+        Some(_) => Err("it has a control character, which ejabberd does not accept".to_owned()),
     }
 }
 
 fn generate() -> Result<Secret, String> {
-    // Only bytes below a multiple of the alphabet's size are used: with the
-    // others, its first characters would come up more often.
+    // Only bytes below a multiple of the alphabet's size are used. Other bytes would make the first
+    // characters more frequent.
     let limit = 256 - 256 % ALPHABET.len();
     let mut password = String::with_capacity(GENERATED_LENGTH);
     let mut random = Zeroizing::new([0_u8; 2 * GENERATED_LENGTH]);

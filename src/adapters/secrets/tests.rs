@@ -24,12 +24,12 @@ async fn a_file_loses_one_newline_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_ejabberd_would_refuse_is_refused_and_not_shown() {
+async fn passwords_that_ejabberd_refuses_are_refused_and_not_shown() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("secret");
     let long = "hunter2".repeat(2000);
     let longer = "hunter2".repeat(20_000);
-    for (content, said) in [
+    for (content, problem) in [
         (&b""[..], "empty"),
         (b"\n", "empty"),
         (b"hunter2\n\n", "more than one line"),
@@ -42,7 +42,7 @@ async fn what_ejabberd_would_refuse_is_refused_and_not_shown() {
     ] {
         std::fs::write(&path, content).unwrap();
         let error = read(SecretSource::File(path.clone())).await.unwrap_err();
-        assert!(error.contains(said) && error.contains("secret"), "{error}");
+        assert!(error.contains(problem) && error.contains("secret"), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
     }
     let inline = read(SecretSource::Inline(Secret::new("hunter2\n".into()))).await.unwrap_err();
@@ -50,7 +50,7 @@ async fn what_ejabberd_would_refuse_is_refused_and_not_shown() {
 }
 
 #[tokio::test]
-async fn other_places_are_read_or_named() {
+async fn variables_are_read_and_named_in_errors() {
     assert!(read(SecretSource::Env("PATH".into())).await.is_ok());
     let error = read(SecretSource::Env("NO_SUCH_VARIABLE".into())).await.unwrap_err();
     assert!(error.contains("NO_SUCH_VARIABLE") && error.contains("not set"), "{error}");
@@ -64,7 +64,7 @@ async fn other_places_are_read_or_named() {
 #[tokio::test]
 async fn a_program_prints_a_secret() {
     assert_eq!(read(sh("printf 'pw\\n'")).await.as_deref(), Ok("pw"));
-    // No input to wait for, and no shell that would read the argument.
+    // The program gets no input, and no shell interprets the argument.
     let echo = SecretSource::Command(vec!["echo".into(), "$HOME; x".into()]);
     assert_eq!(read(echo).await.as_deref(), Ok("$HOME; x"));
     assert_eq!(read(sh("cat; echo pw")).await.as_deref(), Ok("pw"));
@@ -85,20 +85,20 @@ async fn a_failing_program_does_not_show_what_it_printed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_program_that_hangs_is_given_up() {
+async fn a_program_that_hangs_is_killed() {
     let error = read(sh("exec sleep 1000")).await.unwrap_err();
     assert!(error.contains("within 30 s"), "{error}");
 }
 
 #[test]
-fn generated_passwords_are_long_plain_and_even() {
+fn generated_passwords_are_long_plain_and_evenly_distributed() {
     let mut seen = [0_u32; 256];
     for _ in 0..2000 {
         let password = FileSecrets::new().generate().unwrap();
         assert_eq!(password.expose().len(), GENERATED_LENGTH);
         password.expose().bytes().for_each(|byte| seen[usize::from(byte)] += 1);
     }
-    // 857 of each are expected; six standard deviations are 174.
+    // 857 uses of each character are expected; six standard deviations are 174.
     for byte in 0..=255_u8 {
         let expected = if ALPHABET.contains(&byte) { 680..1035 } else { 0..1 };
         assert!(expected.contains(&seen[usize::from(byte)]), "{byte}: {}", seen[usize::from(byte)]);
@@ -127,25 +127,25 @@ async fn a_password_is_published_with_its_mode() {
 
     let inode = stat().ino();
     publish(0o640, &one, "").await.unwrap();
-    assert_eq!(stat().ino(), inode, "it was rewritten for nothing");
+    assert_eq!(stat().ino(), inode, "an unchanged file must not be written again");
     publish(0o666, &one, "").await.unwrap();
     assert_eq!(stat().mode() & 0o7777, 0o666);
-    // What a killed operator left.
+    // A temporary file of a killed operator.
     std::fs::write(parent.join(".ejabberd-operator-0123456789abcdef"), "half").unwrap();
     publish(0o600, &two, "one").await.unwrap();
     assert_eq!(std::fs::read_to_string(sink(0).file).unwrap(), "two");
     assert_eq!(std::fs::read_dir(&parent).unwrap().count(), 1);
 }
 
-/// A device, a link, and a file that somebody else wrote stay as they are.
+/// Devices, links, and files of other programs are not changed.
 #[tokio::test]
-async fn only_what_the_operator_wrote_is_replaced() {
+async fn only_files_of_the_operator_are_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let place = |name: &str| dir.path().join(name);
     std::fs::write(place("theirs"), "host: example.org").unwrap();
     std::os::unix::fs::symlink(place("theirs"), place("link")).unwrap();
     std::os::unix::fs::symlink(place("nowhere"), place("dangling")).unwrap();
-    // The same numbers as `/dev/null`, which is left alone.
+    // A device with the numbers of `/dev/null`, so that the test cannot damage the real device.
     let mknod =
         std::process::Command::new("mknod").arg(place("null")).args(["c", "1", "3"]).status();
     assert!(mknod.unwrap().success());
@@ -162,7 +162,7 @@ async fn only_what_the_operator_wrote_is_replaced() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_published_is_said_and_leaves_nothing() {
+async fn a_failed_publication_is_an_error_and_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("taken")).unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();
@@ -180,7 +180,7 @@ async fn what_cannot_be_published_is_said_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn files_of_the_desired_state_are_read_as_they_are() {
+async fn files_of_the_desired_state_are_read_unchanged() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ejabberd.yml");
     std::fs::write(&path, b"a\n\xff\n").unwrap();
@@ -194,7 +194,7 @@ async fn files_of_the_desired_state_are_read_as_they_are() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-/// Whether a process runs; a zombie does not.
+/// Whether a process runs. A zombie does not run.
 fn runs(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
     stat.is_ok_and(|stat| !stat.rsplit(") ").next().unwrap_or_default().starts_with(['Z', 'X']))
@@ -211,7 +211,7 @@ async fn ends(pid: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_program_sees_nothing_of_ours() {
+async fn a_program_inherits_no_environment_or_descriptors() {
     use std::os::fd::AsRawFd;
     // `cargo` and the test's own environment have dozens of variables.
     assert!(std::env::vars().count() > 3);
@@ -224,25 +224,26 @@ async fn a_program_sees_nothing_of_ours() {
     assert!(names == ["HOME", "LANG", "PATH"] || names == ["LANG", "PATH"], "{names:?}");
     assert!(printed.contains("LANG=C.UTF-8"), "{printed}");
 
-    // As a parent that left the file open when it started the operator.
+    // Like a parent that left the file open when it started the operator.
     let dir = tempfile::tempdir().unwrap();
     let left = std::fs::File::create(dir.path().join("left open")).unwrap();
     rustix::io::fcntl_setfd(&left, rustix::io::FdFlags::empty()).unwrap();
     let number = left.as_raw_fd();
-    let look = format!("[ -e /proc/self/fd/{number} ] && echo open || echo closed");
-    assert_eq!(read(sh(&look)).await.as_deref(), Ok("closed"));
+    let script = format!("[ -e /proc/self/fd/{number} ] && echo open || echo closed");
+    assert_eq!(read(sh(&script)).await.as_deref(), Ok("closed"));
     let own = read(sh("ls -l /proc/self/fd/0 | grep -o /dev/null; ps -o pgid= -p $$ >&2")).await;
     assert_eq!(own.as_deref(), Ok("/dev/null"));
 }
 
 #[tokio::test]
-async fn what_a_program_leaves_behind_is_ended() {
+async fn children_of_a_program_are_killed() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("pid");
     let note = format!("echo $! >{}", file.display());
     let pid = || std::fs::read_to_string(&file).unwrap();
     for (script, answer) in [
-        // With its standard streams, so that the pipes stay open; without; of its grandchild.
+        // A child with the standard streams, which keeps the pipes open; without them; a
+        // grandchild.
         (format!("sleep 1000 & {note}; echo pw"), Ok("pw")),
         (format!("sleep 1000 >/dev/null 2>&1 & {note}; echo pw"), Ok("pw")),
         (format!("sh -c 'sleep 1000; :' & {note}; echo pw"), Ok("pw")),
@@ -257,9 +258,9 @@ async fn what_a_program_leaves_behind_is_ended() {
             Err(words) => assert!(read.as_ref().unwrap_err().contains(words), "{script}: {read:?}"),
         }
         assert!(began.elapsed() < std::time::Duration::from_secs(10), "{script}");
-        assert!(ends(&pid()).await, "{script}: it runs on");
+        assert!(ends(&pid()).await, "{script}: the process still runs");
     }
-    // In a session of its own it is out of reach, but holds nobody up.
+    // A child in a separate session is not killed, but does not delay the result.
     let script = format!("setsid sleep 20 & {note}; echo pw");
     let began = std::time::Instant::now();
     assert_eq!(read(sh(&script)).await.as_deref(), Ok("pw"));
@@ -267,7 +268,7 @@ async fn what_a_program_leaves_behind_is_ended() {
 }
 
 #[tokio::test]
-async fn a_program_whose_secret_nobody_waits_for_is_ended() {
+async fn a_program_is_killed_when_its_caller_stops_waiting() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("pids");
     let script = format!("sleep 1000 & echo $$ $! >{}; sleep 1000", file.display());
@@ -281,14 +282,14 @@ async fn a_program_whose_secret_nobody_waits_for_is_ended() {
             pids = std::fs::read_to_string(&file).unwrap_or_default();
         }
         if whole {
-            // The operator does this at its end.
+            // The operator calls this function when it ends.
             end_programs();
             assert!(waiting.await.unwrap().unwrap_err().contains("SIGKILL"));
         } else {
             waiting.abort();
         }
         for pid in pids.split_whitespace() {
-            assert!(ends(pid).await, "{pid} of {pids} runs on");
+            assert!(ends(pid).await, "{pid} of {pids} still runs");
         }
     }
 }

@@ -1,5 +1,4 @@
-//! The files of the desired state, and everything that they name:
-//! read, and watched for changes.
+//! Reads the files of the desired state, and watches them and the files that they name for changes.
 
 mod read;
 #[cfg(test)]
@@ -22,7 +21,7 @@ use watcher::Watcher;
 /// between events, so that a burst cannot delay the notification for ever.
 const DEBOUNCE: Duration = Duration::from_millis(30);
 
-/// A disk that takes longer than this is taken for dead.
+/// The time limit for a disk.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The desired state in a file, or in the `*.yaml` of a directory.
@@ -30,23 +29,23 @@ pub struct FileSource {
     path: PathBuf,
     watcher: Arc<Watcher>,
     /// The latest generation of changes that a caller has received.
-    told: AtomicU64,
+    received: AtomicU64,
 }
 
 impl FileSource {
-    /// The desired state at `path`, which need not exist yet. From now on its
-    /// changes are noticed, as far as the system lets us watch.
+    /// Creates a source for the desired state at `path`, which may be missing. Watches for changes
+    /// from now on, if the system provides a watcher.
     pub fn new(path: PathBuf) -> Result<Self, SourceError> {
         let absolute = std::path::absolute(&path).map_err(|e| SourceError {
             path: path.display().to_string(),
-            cause: format!("its place is unclear: {e}"),
+            cause: format!("its absolute path is unknown: {e}"),
         })?;
         let watcher = Arc::new(Watcher::new(absolute));
         watcher.refresh();
-        Ok(Self { path, watcher, told: AtomicU64::new(0) })
+        Ok(Self { path, watcher, received: AtomicU64::new(0) })
     }
 
-    /// Where the desired state is, as it was given.
+    /// The path of the desired state, as the user gave it.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -61,26 +60,26 @@ impl Source for FileSource {
         let reading = tokio::task::spawn_blocking(move || read::load(&path));
         match tokio::time::timeout(DEADLINE, reading).await {
             Ok(Ok(files)) => files,
-            Ok(Err(_)) => Err(failed("the attempt was broken off".to_owned())),
+            Ok(Err(_)) => Err(failed("the read was interrupted".to_owned())),
             Err(_) => Err(failed(format!("the disk did not answer for {} s", DEADLINE.as_secs()))),
         }
     }
 
-    /// What is read after this call cannot change unnoticed.
+    /// Watches these files. A change after this call is always noticed.
     fn watch(&self, paths: &[PathBuf]) {
         self.watcher.also(paths.iter().filter_map(|p| std::path::absolute(p).ok()).collect());
         self.watcher.refresh();
     }
 
     async fn changed(&self) {
-        self.watcher.wait_beyond(self.told.load(Ordering::Acquire)).await;
+        self.watcher.wait_beyond(self.received.load(Ordering::Acquire)).await;
         tokio::time::sleep(DEBOUNCE).await;
         let generation = self.watcher.generation();
-        // Links may lead elsewhere now, and directories may be new ones.
+        // Links may have other targets now, and directories may have been replaced.
         let watcher = Arc::clone(&self.watcher);
         let looking = tokio::task::spawn_blocking(move || watcher.refresh());
         let _ = tokio::time::timeout(DEADLINE, looking).await;
         // Last, so that a cancelled caller receives the change at its next call.
-        self.told.fetch_max(generation, Ordering::AcqRel);
+        self.received.fetch_max(generation, Ordering::AcqRel);
     }
 }

@@ -1,4 +1,4 @@
-//! Reading the files of the desired state.
+//! Reads the files of the desired state.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -7,19 +7,19 @@ use crate::adapters::host::files;
 use crate::domain::spec::SourceFile;
 use crate::engine::SourceError;
 
-/// The most that all files together may have, in bytes.
+/// The maximum size of all files together, in bytes.
 const MAX_BYTES: usize = 16 << 20;
 
-/// The most files in one directory.
+/// The maximum number of files in a directory.
 const MAX_FILES: usize = 1000;
 
-/// Whether a file of this name is part of a directory's desired state.
+/// Whether a file with this name belongs to the desired state of a directory.
 pub(super) fn is_part(name: &Path) -> bool {
     let hidden = name.file_name().is_none_or(|n| n.as_encoded_bytes().starts_with(b"."));
     !hidden && name.extension().is_some_and(|end| end == "yaml")
 }
 
-/// Reads the file at `path`, or those of the directory there by name.
+/// Reads the file at `path`, or the files of a directory at `path` in the order of their names.
 pub(super) fn load(path: &Path) -> Result<Vec<SourceFile>, SourceError> {
     let kind = path.metadata().map_err(|e| failed(path, explain(&e)))?;
     let paths = if kind.is_dir() { list(path)? } else { vec![path.to_owned()] };
@@ -38,7 +38,7 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let mut paths = Vec::new();
     for entry in directory.read_dir().map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        // A directory may be called `old.yaml`; a broken link is an error when it is read.
+        // A directory can have a name like `old.yaml`. Reading a broken link is an error.
         if is_part(&path) && !path.is_dir() {
             paths.push(path);
         }
@@ -49,7 +49,7 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, SourceError> {
     if paths.is_empty() {
         return Err(failed(
             directory,
-            "the directory has no *.yaml file; put one there, or name another with --desired-state"
+            "the directory has no *.yaml file; put one there, or name another directory with --desired-state"
                 .to_owned(),
         ));
     }
@@ -61,10 +61,12 @@ fn text(path: &Path, room: usize) -> Result<String, SourceError> {
     let bytes = files::read(path, room).map_err(|e| match e.kind() {
         ErrorKind::InvalidInput => failed(
             path,
-            "it is neither a file nor a directory; name one with --desired-state".to_owned(),
+            "it is neither a file nor a directory; name a file or a directory with --desired-state"
+                .to_owned(),
         ),
         ErrorKind::FileTooLarge => {
-            let cause = format!("with it the desired state is longer than {} MiB", MAX_BYTES >> 20);
+            let cause =
+                format!("with this file the desired state is longer than {} MiB", MAX_BYTES >> 20);
             failed(path, cause)
         }
         _ => failed(path, explain(&e)),
@@ -83,11 +85,12 @@ fn failed(path: &Path, cause: String) -> SourceError {
 fn explain(error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => {
-            "there is no such file; name it with --desired-state, or put it there".to_owned()
+            "there is no such file; name the desired state with --desired-state, or put it there"
+                .to_owned()
         }
-        // Other refusals come from `files` and carry their reason.
+        // Other refusals come from `files` and have a reason.
         ErrorKind::PermissionDenied if error.raw_os_error().is_some() => {
-            "permission denied; let the user read it that the operator runs as".to_owned()
+            "permission denied; make the file readable by the user of the operator".to_owned()
         }
         _ => error.to_string(),
     }

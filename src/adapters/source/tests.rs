@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use super::*;
 
-/// Long enough for an event that should not come.
+/// The wait for an event that must not come.
 const SILENCE: Duration = Duration::from_millis(200);
 
 async fn notices(source: &FileSource) -> bool {
@@ -14,7 +14,7 @@ async fn is_silent(source: &FileSource) -> bool {
     tokio::time::timeout(SILENCE, source.changed()).await.is_err()
 }
 
-/// Takes what comes after a change whose events straddle the debounce.
+/// Receives the rest of a change whose events arrive in two notifications.
 async fn settle(source: &FileSource) {
     while !is_silent(source).await {}
 }
@@ -23,7 +23,7 @@ fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
 }
 
-/// A temporary directory, its path free of links, and a source in it.
+/// A temporary directory with a path without links, and a source in this directory.
 fn source() -> (tempfile::TempDir, PathBuf, FileSource) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().canonicalize().unwrap().join("desired-state.yaml");
@@ -58,7 +58,7 @@ async fn reading_and_unrelated_files_are_silent() {
 }
 
 #[tokio::test]
-async fn a_rename_over_it_is_noticed_again_and_again() {
+async fn every_rename_over_the_file_is_noticed() {
     let (dir, file, source) = source();
     for round in 0..3 {
         let next = dir.path().join("next");
@@ -70,13 +70,13 @@ async fn a_rename_over_it_is_noticed_again_and_again() {
 }
 
 #[tokio::test]
-async fn it_may_be_deleted_and_made_again_with_its_directory() {
+async fn the_file_and_its_directory_can_be_deleted_and_created_again() {
     let dir = tempfile::tempdir().unwrap();
     let below = dir.path().join("a/b");
     let file = below.join("desired-state.yaml");
     let source = FileSource::new(file.clone()).unwrap();
-    let said = source.load().await.unwrap_err().to_string();
-    assert!(said.contains("no such file"), "{said}");
+    let message = source.load().await.unwrap_err().to_string();
+    assert!(message.contains("no such file"), "{message}");
     for round in 0..3 {
         std::fs::create_dir_all(&below).unwrap();
         write(&file, "a: 1\n");
@@ -89,7 +89,7 @@ async fn it_may_be_deleted_and_made_again_with_its_directory() {
         assert!(notices(&source).await, "{round}");
         settle(&source).await;
     }
-    // Another directory takes the place of one further up.
+    // Another directory replaces a parent directory.
     let other = dir.path().join("other/b");
     std::fs::create_dir_all(&other).unwrap();
     write(&other.join("desired-state.yaml"), "a: 3\n");
@@ -118,7 +118,7 @@ async fn a_directory_replaced_at_once_is_still_watched() {
 }
 
 #[tokio::test]
-async fn swapped_links_are_noticed_wherever_they_are() {
+async fn replaced_links_are_noticed_at_every_level() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     for version in ["1", "2", "3"] {
@@ -128,7 +128,7 @@ async fn swapped_links_are_noticed_wherever_they_are() {
     std::fs::create_dir(at("mount")).unwrap();
     symlink("../elsewhere/1", at("mount/..data")).unwrap();
     symlink("..data/f.yaml", at("mount/f.yaml")).unwrap();
-    // A link to the file from yet another place.
+    // A link to the file from a third directory.
     symlink(at("mount/f.yaml"), at("entry.yaml")).unwrap();
     let source = FileSource::new(at("entry.yaml")).unwrap();
     assert_eq!(source.load().await.unwrap()[0].text, "1");
@@ -139,7 +139,7 @@ async fn swapped_links_are_noticed_wherever_they_are() {
         assert_eq!(source.load().await.unwrap()[0].text, version);
         settle(&source).await;
     }
-    // The file at the end is watched where it is; the one before no longer.
+    // The new target is watched in its directory, and the old target is not.
     write(&at("elsewhere/2/f.yaml"), "old");
     assert!(is_silent(&source).await);
     write(&at("elsewhere/3/f.yaml"), "new");
@@ -147,7 +147,7 @@ async fn swapped_links_are_noticed_wherever_they_are() {
 }
 
 #[tokio::test]
-async fn what_it_names_is_watched_until_it_no_longer_does() {
+async fn named_files_are_watched_while_they_are_named() {
     let (dir, _file, source) = source();
     let secret = dir.path().join("secrets/bot");
     source.watch(std::slice::from_ref(&secret));
@@ -165,7 +165,7 @@ async fn what_it_names_is_watched_until_it_no_longer_does() {
 }
 
 #[tokio::test]
-async fn a_directory_is_all_its_yaml_files_in_order() {
+async fn a_directory_is_read_as_its_yaml_files_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     for name in ["b.yml", "a.yaml", "c.txt", ".hidden.yaml"] {
@@ -189,7 +189,7 @@ async fn a_directory_is_all_its_yaml_files_in_order() {
 }
 
 #[tokio::test]
-async fn a_burst_does_not_put_it_off_and_loses_nothing() {
+async fn a_burst_delays_no_notification_and_loses_no_change() {
     let (_dir, file, source) = source();
     let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let writer = std::thread::spawn({
@@ -214,7 +214,7 @@ async fn a_burst_does_not_put_it_off_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn giving_up_the_wait_loses_no_change() {
+async fn a_cancelled_wait_loses_no_change() {
     let (_dir, file, source) = source();
     write(&file, "a: 2\n");
     for _ in 0..5 {
@@ -224,7 +224,7 @@ async fn giving_up_the_wait_loses_no_change() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_said() {
+async fn unreadable_files_are_errors_with_a_reason() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("f.yaml");
     let empty = FileSource::new(dir.path().to_owned()).unwrap();
@@ -234,7 +234,7 @@ async fn what_cannot_be_read_is_said() {
     assert!(source.load().await.unwrap_err().to_string().contains("line 2 is not UTF-8"));
     std::fs::File::create(&file).unwrap().set_len((16 << 20) + 1).unwrap();
     assert!(source.load().await.unwrap_err().to_string().contains("longer than 16 MiB"));
-    // A link that leads to itself.
+    // A link to itself.
     std::fs::remove_file(&file).unwrap();
     symlink(&file, &file).unwrap();
     source.watch(&[]);

@@ -1,4 +1,4 @@
-//! The names in directories on which the content of a path depends.
+//! The directories and names on which the content of a path depends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -6,27 +6,28 @@ use std::path::{Component, Path, PathBuf};
 
 use super::read::is_part;
 
-/// The longest chain of links that is followed, as in Linux.
+/// The maximum length of a chain of links, as in Linux.
 const MAX_LINKS: usize = 40;
 
-/// The most directories that are watched; beyond it a resync has to do.
+/// The maximum number of watched directories. Changes in further directories are read at the next
+/// resync.
 const MAX_DIRECTORIES: usize = 1000;
 
-/// The names in one directory that matter.
+/// The relevant names in one directory.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Names {
     exact: BTreeSet<OsString>,
-    /// Whether every YAML file matters, because the directory is the source.
+    /// Whether every YAML file is relevant, because the directory is the source.
     parts: bool,
 }
 
-/// Directories, free of links, with the names in them that matter.
+/// Directories without links in their paths, each with its relevant names.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct WatchedPaths(BTreeMap<PathBuf, Names>);
 
 impl WatchedPaths {
-    /// The paths on which reading `source`, a file or a directory of files,
-    /// and the files `others` depends. All paths are absolute.
+    /// Finds the paths on which the content of `source` (a file or a directory of files) and of the
+    /// files `others` depends. All paths are absolute.
     pub(super) fn of(source: &Path, others: &[PathBuf]) -> Self {
         let mut paths = Self::default();
         if let Some(found) = paths.follow(source)
@@ -55,7 +56,7 @@ impl WatchedPaths {
         self.0.contains_key(path)
     }
 
-    /// Whether a change of a name in a directory may change what is read.
+    /// Whether a change of `path` can change the content.
     pub(super) fn concern(&self, path: &Path) -> bool {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return false };
         self.0.get(parent).is_some_and(|names| {
@@ -67,10 +68,9 @@ impl WatchedPaths {
         self.0.entry(directory).or_default()
     }
 
-    /// Walks `path` as the kernel does, name by name, and notes each: any of
-    /// them may become a link, or lead to another directory, the next moment.
-    /// Gives the place at the end; `None` where the walk breaks off, in a
-    /// directory in which the missing name is then waited for.
+    /// Resolves `path` like the kernel, name by name, and records each name: every name can become
+    /// a link or another directory later. Returns the resolved path, or `None` if a name is
+    /// missing. The directory of a missing name is watched until the name exists.
     fn follow(&mut self, path: &Path) -> Option<PathBuf> {
         let mut links = 0;
         let mut here = PathBuf::from("/");
@@ -78,7 +78,7 @@ impl WatchedPaths {
         let mut names = reversed(path);
         while let Some(name) = names.pop() {
             if name == OsStr::new("..") {
-                // `here` is free of links, so that this is where `..` leads.
+                // `here` has no links, so its parent is the target of `..`.
                 here.pop();
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Notices changes in directories. An event only means that the files must be read again.
+//! Watches directories for changes. An event only means that the files must be read again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
@@ -13,28 +13,29 @@ use tokio::sync::watch;
 
 use super::watched_paths::WatchedPaths;
 
-/// How often the walk to the files is repeated because a directory changed before its watch began.
+/// The maximum number of repeated walks to the files after a directory changed before its watch
+/// began.
 const MAX_WALKS: usize = 5;
 
-/// A directory as it was when it began to be watched: device and inode. The
-/// watch follows these, not the name.
+/// The device and the inode of a directory when its watch began. The watch follows the inode, not
+/// the name.
 type Identity = (u64, u64);
 
-/// What the thread that gets the events knows.
+/// The state of the thread that receives the events.
 struct Noticed {
     paths: Mutex<WatchedPaths>,
-    /// Watched directories that were moved, removed or made: their watch may
-    /// be gone, even where the number of the new one is that of the old.
+    /// Watched directories that were moved, removed or created. Their watch may be gone, even if
+    /// the new directory has the inode number of the old directory.
     doubtful: Mutex<BTreeSet<PathBuf>>,
     generation: watch::Sender<u64>,
 }
 
-/// Watches the way to the source, and to what it names.
+/// Watches the directories on the paths to the source and to the files that the source names.
 pub(super) struct Watcher {
     source: PathBuf,
     others: Mutex<Vec<PathBuf>>,
     noticed: Arc<Noticed>,
-    /// `None` where the system gives no watcher.
+    /// `None` if the system provides no watcher.
     watched: Mutex<Option<Watched>>,
     warned: AtomicBool,
 }
@@ -45,7 +46,7 @@ struct Watched {
 }
 
 impl Watcher {
-    /// Nothing is watched before the first [`refresh`](Self::refresh).
+    /// Creates a watcher, which watches nothing before the first [`refresh`](Self::refresh).
     pub(super) fn new(source: PathBuf) -> Self {
         let noticed = Arc::new(Noticed {
             paths: Mutex::default(),
@@ -68,12 +69,12 @@ impl Watcher {
         watcher
     }
 
-    /// Replaces the further watched paths. Takes effect with the next refresh.
+    /// Replaces the further paths. Takes effect with the next refresh.
     pub(super) fn also(&self, others: Vec<PathBuf>) {
         *self.others.lock() = others;
     }
 
-    /// How many changes were noticed so far.
+    /// The number of changes so far.
     pub(super) fn generation(&self) -> u64 {
         *self.noticed.generation.borrow()
     }
@@ -82,7 +83,7 @@ impl Watcher {
     pub(super) async fn wait_beyond(&self, generation: u64) {
         let mut changes = self.noticed.generation.subscribe();
         if changes.wait_for(|now| *now > generation).await.is_err() {
-            // Impossible, as we hold the sender; and if not, there is no change.
+            // Impossible, because `self` owns the sender.
             std::future::pending::<()>().await;
         }
     }
@@ -101,15 +102,15 @@ impl Watcher {
                 *known = paths;
                 same
             };
-            // What changed between the walk and the watch went unnoticed, so
-            // the walk is only good if the next one finds the same.
+            // A change between the walk and the watch was not noticed, so the walk is valid only if
+            // the next walk finds the same directories.
             if settled && same {
                 break;
             }
         }
     }
 
-    /// Watches exactly the directories of `paths`. Whether nothing had to be done.
+    /// Watches exactly the directories of `paths`. Returns whether they were watched already.
     fn apply(&self, watched: &mut Watched, paths: &WatchedPaths) -> bool {
         let mut settled = true;
         let mut wanted: BTreeMap<PathBuf, Identity> = BTreeMap::new();
@@ -148,8 +149,8 @@ impl Watcher {
         if matches!(error.kind, ErrorKind::MaxFilesWatch) {
             self.warn(error);
         } else {
-            // Directories on the way to ours that we may pass but not list are common.
-            tracing::debug!(directory = %directory.display(), %error, "not watched");
+            // It is common that the operator may enter a parent directory but not list it.
+            tracing::debug!(directory = %directory.display(), %error, "failed to watch a directory");
         }
     }
 
@@ -157,7 +158,7 @@ impl Watcher {
         if !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 %error,
-                "changes of files are only noticed at the next resync; \
+                "failed to watch the files, so changes take effect only at the next resync; \
                  raise fs.inotify.max_user_watches and fs.inotify.max_user_instances"
             );
         }
@@ -191,7 +192,7 @@ impl Noticed {
     }
 }
 
-/// Whether an event of this kind may leave other content than there was.
+/// Whether an event of this kind can change the content.
 fn changes(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,

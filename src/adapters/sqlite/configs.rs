@@ -1,4 +1,4 @@
-//! Configurations: those that proved good, and the files to come back to.
+//! Queries of the good configurations and of the files for a rollback.
 
 use rusqlite::{Connection, params};
 
@@ -41,7 +41,7 @@ pub(super) fn record_good(connection: &Connection, good: &GoodConfig) -> QueryRe
         params![i64::try_from(GOOD_CONFIGS).unwrap_or(i64::MAX)],
     )?;
     connection.execute(
-        // A rollout that was interrupted still needs those that its note names.
+        // An interrupted rollout still needs the configurations that its record names.
         "DELETE FROM config_file WHERE digest NOT IN (SELECT digest FROM config_good)
          AND instr(coalesce((SELECT value FROM meta WHERE key = ?), ''), digest) = 0",
         [StateKey::Rollout.as_str()],

@@ -12,10 +12,11 @@ use super::error::{QueryError, QueryResult, at, explain, failure, io};
 use super::rows;
 use crate::engine::StoreError;
 
-/// The version of the tables below, kept as `PRAGMA user_version`: one for each part.
+/// The version of the schema, stored as `PRAGMA user_version`: the number of entries of the list
+/// below.
 const SCHEMA_VERSION: i64 = 4;
 
-/// What each version added to the one before.
+/// The changes of the schema, one entry for each version.
 const SCHEMA: [&str; 4] = [SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4];
 
 const SCHEMA_1: &str = "
@@ -54,13 +55,13 @@ const SCHEMA_3: &str = "
     ALTER TABLE inventory ADD COLUMN banned TEXT;
 ";
 
-/// `time` in microseconds since 1970; the rest as JSON.
+/// The table of events: `time` in microseconds since 1970, the other fields as JSON.
 const SCHEMA_4: &str = "
     CREATE TABLE event (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, event TEXT NOT NULL) STRICT;
     CREATE INDEX event_time ON event (time);
 ";
 
-/// How long one connection waits for another.
+/// The time that a connection waits for the lock of another connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often a reader repeats a read when an operator started or ended during the read.
@@ -102,7 +103,7 @@ fn prepare(connection: &mut Connection) -> Result<i64, QueryError> {
     }
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "full")?;
-    // A password that is replaced must not stay in a free page.
+    // A replaced password must not stay in a free page.
     connection.pragma_update(None, "secure_delete", true)?;
     let health: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if health != "ok" {
@@ -150,7 +151,7 @@ fn known(path: &Path, found: i64) -> Result<(), StoreError> {
 
 /// The key of fingerprints. Creates the key at the first start.
 pub(super) fn key(connection: &mut Connection) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-    const OPERATION: &str = "make the fingerprint key";
+    const OPERATION: &str = "create the fingerprint key";
     let found = rows::key(connection).map_err(|e| failure(OPERATION, connection, &e))?;
     if let Some(key) = found {
         return Ok(key);
@@ -216,7 +217,7 @@ fn read_once<T>(
 /// A path as part of a URI.
 fn escaped(path: &Path) -> Result<String, QueryError> {
     let absolute = std::path::absolute(path)
-        .map_err(|e| QueryError::Row(format!("its place is unclear: {e}")))?;
+        .map_err(|e| QueryError::Row(format!("its absolute path is unknown: {e}")))?;
     let bytes = absolute.as_os_str().as_encoded_bytes();
     Ok(bytes.iter().fold(String::new(), |mut uri, &byte| {
         if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {

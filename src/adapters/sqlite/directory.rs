@@ -13,10 +13,11 @@ use super::error::io;
 use crate::adapters::host::files;
 use crate::engine::StoreError;
 
-/// More files than these are not the operator's.
+/// The maximum number of files in a state directory. A directory with more files is another
+/// directory.
 const MAX_ENTRIES: usize = 10_000;
 
-/// Makes the directory where there is none.
+/// Creates the directory if it is missing.
 pub(super) fn make(dir: &Path) -> Result<(), StoreError> {
     DirBuilder::new()
         .recursive(true)
@@ -25,19 +26,20 @@ pub(super) fn make(dir: &Path) -> Result<(), StoreError> {
         .map_err(|e| io("make", format!("{}: {e}", dir.display())))
 }
 
-/// For what a state directory is opened.
+/// The purpose of opening a state directory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// It is to be the operator's.
+    /// To use the directory as the operator.
     Write,
     /// To read; root may read the state directory of the operator's account.
     Read,
 }
 
-/// Fails where the directory, or something in it, can be another account's.
+/// Fails if another account can own or change the directory or a file in it.
 pub(super) fn check(dir: &Path, purpose: Purpose) -> Result<(), StoreError> {
-    let refused =
-        |what: &Path, why: &str| io("trust what is", format!("{}: {why}", what.display()));
+    let refused = |what: &Path, why: &str| {
+        io("trust the state directory", format!("{}: {why}", what.display()))
+    };
     let failed = |what: &Path, e: &std::io::Error| refused(what, &e.to_string());
     let found = fs::metadata(dir).map_err(|e| failed(dir, &e))?;
     let us = rustix::process::geteuid().as_raw();
@@ -48,13 +50,13 @@ pub(super) fn check(dir: &Path, purpose: Purpose) -> Result<(), StoreError> {
     if let Some(why) = of_others(&found, owners) {
         return Err(refused(dir, &why));
     }
-    // An account that may rename a directory above it can exchange the state directory.
-    // Only an operator that runs as root loses much by that.
+    // An account that may rename a parent directory can replace the state directory. That matters
+    // only for an operator that runs as root.
     let as_root = us == 0 && purpose == Purpose::Write;
     if as_root && !files::trusted_directory(dir).map_err(|e| failed(dir, &e))? {
         return Err(refused(
             dir,
-            "a directory above it belongs to another user, or others may write there: name a \
+            "a directory above it belongs to another user, or others may write to it: name a \
              directory with --state-dir that only root can replace",
         ));
     }
@@ -63,7 +65,7 @@ pub(super) fn check(dir: &Path, purpose: Purpose) -> Result<(), StoreError> {
         let path = entry.map_err(|e| failed(dir, &e))?.path();
         let found = match fs::symlink_metadata(&path) {
             Ok(found) => found,
-            // A file of an operator that has just ended.
+            // An operator that has just ended removed the file.
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
             Err(e) => return Err(failed(&path, &e)),
         };
@@ -72,14 +74,17 @@ pub(super) fn check(dir: &Path, purpose: Purpose) -> Result<(), StoreError> {
             let what = if kind.is_symlink() { "a link" } else { "no file" };
             return Err(refused(
                 &path,
-                &format!("it is {what}; the operator makes none: remove it"),
+                &format!("it is {what}, which the operator never creates; remove it"),
             ));
         }
         if let Some(why) = of_others(&found, owners) {
             return Err(refused(&path, &why));
         }
         if kind.is_file() && found.nlink() > 1 {
-            return Err(refused(&path, "it has another name elsewhere; remove one of both"));
+            return Err(refused(
+                &path,
+                "it has another name (hard link); remove one of the two names",
+            ));
         }
         if number >= MAX_ENTRIES {
             return Err(refused(dir, "it has too many files for a state directory"));
@@ -88,17 +93,17 @@ pub(super) fn check(dir: &Path, purpose: Purpose) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Why others could have put something in a file or directory, if so.
+/// The reason why another account could have written the file or directory, if there is one.
 fn of_others(found: &Metadata, owners: [u32; 2]) -> Option<String> {
     let us = rustix::process::geteuid().as_raw();
     if found.uid() != 0 && !owners.contains(&found.uid()) {
         return Some(format!(
-            "it belongs to the user {}, and this runs as {us}: run it as that user, or name \
+            "it belongs to the user {}, and this program runs as {us}; run the program as that user, or name \
              another directory with --state-dir",
             found.uid()
         ));
     }
-    (found.mode() & 0o022 != 0).then(|| "others may write to it; `chmod go-w` closes it".to_owned())
+    (found.mode() & 0o022 != 0).then(|| "others may write to it; run `chmod go-w`".to_owned())
 }
 
 /// Takes the lock for the lifetime of the returned file. The lock is on the directory itself, so

@@ -49,8 +49,8 @@ pub(super) fn failure(
 pub(super) fn explain(operation: &'static str, path: &Path, error: &QueryError) -> StoreError {
     let damaged = |cause: &dyn std::fmt::Display| {
         format!(
-            "{} is damaged ({cause}): put a copy of it back, or move it away and start again; \
-             what is declared and on the server is then adopted anew, and generated passwords \
+            "{} is damaged ({cause}): restore a copy of it, or move it away and start again; \
+             the operator then adopts the declared objects on the server again, and generated passwords \
              that were not published are lost",
             path.display()
         )

@@ -1,4 +1,4 @@
-//! What happened, as it is kept.
+//! Queries of the stored events.
 
 use rusqlite::{Connection, params};
 
@@ -23,7 +23,7 @@ pub(super) fn record(connection: &Connection, events: &[Event]) -> QueryResult<(
     Ok(())
 }
 
-/// The latest, newest last.
+/// The latest events, the newest last.
 pub(super) fn latest(connection: &Connection, most: usize) -> QueryResult<Vec<Event>> {
     let mut query =
         connection.prepare_cached("SELECT event FROM event ORDER BY time DESC, id DESC LIMIT ?")?;

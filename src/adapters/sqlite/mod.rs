@@ -40,17 +40,17 @@ enum Access {
     Reader(PathBuf),
 }
 
-/// Remembers the inventory, generated passwords and the last status.
+/// Stores the inventory, generated passwords, configurations, events and the last status.
 pub struct SqliteStore {
     access: Access,
     keyed: Hmac<Sha256>,
 }
 
 impl SqliteStore {
-    /// Opens the memory in `dir` to change it; both are made where missing.
+    /// Opens the store in `dir` to change it. Creates the directory and the database if missing.
     ///
-    /// Fails with [`StoreError::Locked`] where another operator has it, with
-    /// [`StoreError::Io`] on everything else, a damaged or newer file included.
+    /// Fails with [`StoreError::Locked`] if another operator uses the directory, and with
+    /// [`StoreError::Io`] on all other errors, such as a damaged or newer database.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         directory::make(dir)?;
         directory::check(dir, Purpose::Write)?;
@@ -61,8 +61,8 @@ impl SqliteStore {
         Ok(Self { access, keyed })
     }
 
-    /// Opens the memory in `dir` to read it, whether or not an operator runs.
-    /// `None` where nothing is remembered yet. Writing to it always fails.
+    /// Opens the store in `dir` to read it, whether or not an operator runs. `None` if there is no
+    /// database yet. Every write fails.
     pub fn open_read_only(dir: &Path) -> Result<Option<Self>, StoreError> {
         let path = dir.join(DATABASE);
         match path.symlink_metadata() {
@@ -75,7 +75,7 @@ impl SqliteStore {
         Ok(Some(Self { access: Access::Reader(path), keyed: keyed(&key)? }))
     }
 
-    /// The status document that was remembered last, if there is one.
+    /// The last stored status document, if there is one.
     pub fn status(&self) -> Result<Option<String>, StoreError> {
         self.ask(|connection| rows::text(connection, rows::STATUS))
     }
@@ -86,23 +86,24 @@ impl SqliteStore {
                 let connection = connection.lock();
                 query(&connection).map_err(|e| error::failure("read", &connection, &e))
             }
-            Access::Reader(path) => database::read(path, query)?
-                .ok_or_else(|| io("read", "the database is gone; an operator makes it anew")),
+            Access::Reader(path) => database::read(path, query)?.ok_or_else(|| {
+                io("read", "the database is gone; start the operator, which creates it again")
+            }),
         }
     }
 
-    /// Carries out `change` as a whole or not at all.
+    /// Runs `change` in one transaction.
     fn write(
         &self,
         operation: &'static str,
         change: impl FnOnce(&Connection) -> QueryResult<()>,
     ) -> Result<(), StoreError> {
         let Access::Writer { connection, .. } = &self.access else {
-            return Err(io(operation, "it was opened for reading only"));
+            return Err(io(operation, "the store was opened to read only"));
         };
         let mut connection = connection.lock();
         let done = (|| {
-            // Dropped without a commit, it is rolled back.
+            // A transaction that is dropped without a commit is rolled back.
             let transaction = connection.transaction()?;
             change(&transaction)?;
             Ok(transaction.commit()?)
@@ -124,7 +125,7 @@ impl Store for SqliteStore {
         if owned.is_empty() && forgotten.is_empty() {
             return Ok(());
         }
-        self.write("record what is owned", |c| rows::record(c, owned, forgotten))
+        self.write("record the inventory", |c| rows::record(c, owned, forgotten))
     }
 
     fn fingerprint(&self, password: &Secret) -> Fingerprint {
@@ -142,19 +143,19 @@ impl Store for SqliteStore {
         if passwords.is_empty() {
             return Ok(());
         }
-        self.write("keep a generated password", |c| rows::keep_generated(c, passwords))
+        self.write("store a generated password", |c| rows::keep_generated(c, passwords))
     }
 
-    fn recall(&self, memo: StateKey) -> Result<Option<String>, StoreError> {
-        self.ask(|connection| rows::text(connection, memo.as_str()))
+    fn recall(&self, key: StateKey) -> Result<Option<String>, StoreError> {
+        self.ask(|connection| rows::text(connection, key.as_str()))
     }
 
-    fn remember(&self, memo: StateKey, text: Option<&str>) -> Result<(), StoreError> {
-        self.write("remember how things are", |c| rows::save_text(c, memo.as_str(), text))
+    fn remember(&self, key: StateKey, text: Option<&str>) -> Result<(), StoreError> {
+        self.write("store the state", |c| rows::save_text(c, key.as_str(), text))
     }
 
     fn keep_config(&self, digest: &Digest, files: &ConfigFiles) -> Result<(), StoreError> {
-        self.write("keep a configuration", |c| configs::keep(c, digest, files))
+        self.write("store a configuration", |c| configs::keep(c, digest, files))
     }
 
     fn kept_config(&self, digest: &Digest) -> Result<Option<ConfigFiles>, StoreError> {
@@ -170,7 +171,7 @@ impl Store for SqliteStore {
     }
 
     fn record_events(&self, events: &[Event]) -> Result<(), StoreError> {
-        self.write("remember what happened", |c| events::record(c, events))
+        self.write("store events", |c| events::record(c, events))
     }
 
     fn events(&self, most: usize) -> Result<Vec<Event>, StoreError> {
@@ -178,7 +179,7 @@ impl Store for SqliteStore {
     }
 
     fn save_status(&self, status: &str) -> Result<(), StoreError> {
-        self.write("remember the status", |c| rows::save_text(c, rows::STATUS, Some(status)))
+        self.write("store the status", |c| rows::save_text(c, rows::STATUS, Some(status)))
     }
 }
 

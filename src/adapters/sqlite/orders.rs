@@ -1,5 +1,5 @@
-//! Orders to a running operator: a file in its state directory, which only
-//! who may write there can leave.
+//! Orders to a running operator, as a file in its state directory. Only accounts that may write to
+//! the directory can give orders.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -12,7 +12,7 @@ use crate::engine::{Order, Orders, StoreError};
 
 const FILE: &str = "orders";
 
-/// The longest file of orders that is read, in bytes.
+/// The maximum size of a file of orders, in bytes.
 const MAX_BYTES: usize = 64 << 10;
 
 /// The orders in a state directory.
@@ -21,15 +21,15 @@ pub struct OrderFile {
 }
 
 impl OrderFile {
-    /// The orders in the state directory `dir`.
+    /// Creates the port for orders in the state directory `dir`.
     #[must_use]
     pub fn new(dir: &Path) -> Self {
         Self { path: dir.join(FILE) }
     }
 
-    /// Leaves an order.
+    /// Appends an order for the running operator.
     pub fn leave(&self, order: &Order) -> Result<(), StoreError> {
-        let failed = |e: String| io("leave an order", e);
+        let failed = |e: String| io("write an order", e);
         let line = serde_json::to_string(order).map_err(|e| failed(e.to_string()))?;
         let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path);
         file.as_mut()
@@ -38,7 +38,7 @@ impl OrderFile {
             .map_err(failed)
     }
 
-    /// Whether the operator has not taken them yet.
+    /// Whether there are orders that the operator has not read.
     #[must_use]
     pub fn waits(&self) -> bool {
         self.path.exists()
@@ -47,7 +47,7 @@ impl OrderFile {
 
 impl Orders for OrderFile {
     fn take(&self) -> Result<Vec<Order>, StoreError> {
-        let failed = |e: std::io::Error| io("take orders", format!("{}: {e}", self.path.display()));
+        let failed = |e: std::io::Error| io("read orders", format!("{}: {e}", self.path.display()));
         // Renames the file first: later orders go to a new file.
         let taken = self.path.with_extension("taken");
         match fs::rename(&self.path, &taken) {
@@ -85,9 +85,9 @@ mod tests {
         assert!(!file.waits() && file.take().unwrap().is_empty());
     }
 
-    /// A pipe would block the operator, and with it its end.
+    /// Opening a pipe would block the operator and its shutdown.
     #[test]
-    fn what_is_no_file_of_orders_is_refused_and_removed() {
+    fn orders_that_are_no_regular_file_are_refused_and_removed() {
         let dir = tempfile::tempdir().unwrap();
         let file = OrderFile::new(dir.path());
         assert!(std::process::Command::new("mkfifo").arg(&file.path).status().unwrap().success());

@@ -18,7 +18,7 @@ pub(super) const STATUS: &str = "status";
 fn name_of(value: &impl Serialize) -> QueryResult<String> {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(name)) => Ok(name),
-        _ => Err(QueryError::Row("a value that is not a word".to_owned())),
+        _ => Err(QueryError::Row("a value that is not a name".to_owned())),
     }
 }
 

@@ -35,13 +35,13 @@ fn mode(path: &Path) -> u32 {
 
 fn message(result: Result<SqliteStore, StoreError>) -> String {
     match result {
-        Ok(_) => panic!("it was opened"),
+        Ok(_) => panic!("the store was opened"),
         Err(e) => e.to_string(),
     }
 }
 
 #[test]
-fn what_is_kept_comes_back() {
+fn stored_values_are_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let alices = key(Kind::User, "alice@example.org");
     let password = Secret::new("correct horse".into());
@@ -75,7 +75,7 @@ fn one_operator_at_a_time() {
     assert!(SqliteStore::open(dir.path()).is_ok());
 }
 
-/// What a killed operator leaves: files as they are, the lock gone.
+/// Simulates a killed operator: the files stay unchanged, and the lock is released.
 fn kill(store: SqliteStore) {
     if let Access::Writer { connection, _lock } = store.access {
         std::mem::forget(connection);
@@ -122,7 +122,7 @@ fn readers_need_no_lock_make_no_files_and_cannot_write() {
     );
     drop(store);
 
-    // Closed properly there is no WAL; reading must not bring it back.
+    // After a clean close there is no WAL, and reading must not create a WAL.
     assert_eq!(reader.status().unwrap().as_deref(), Some("two"));
     assert_eq!(std::fs::read_dir(&state).unwrap().count(), 1);
     let store = SqliteStore::open(&state).unwrap();
@@ -152,18 +152,18 @@ fn a_damaged_file_is_named_with_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(DATABASE);
     std::fs::write(&path, "this is no database at all".repeat(400)).unwrap();
-    for said in [
+    for message in [
         message(SqliteStore::open(dir.path())),
         message(SqliteStore::open_read_only(dir.path()).map(Option::unwrap)),
     ] {
         assert!(
-            said.contains("state.sqlite is damaged") && said.contains("move it away"),
-            "{said}"
+            message.contains("state.sqlite is damaged") && message.contains("move it away"),
+            "{message}"
         );
     }
     std::fs::remove_file(&path).unwrap();
 
-    // Damaged further in.
+    // The file is damaged after its header.
     let store = SqliteStore::open(dir.path()).unwrap();
     let many: Vec<_> =
         (0..3000).map(|n| (key(Kind::User, &format!("u{n}@h")), owned(None))).collect();
@@ -172,27 +172,27 @@ fn a_damaged_file_is_named_with_what_to_do() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[8192..40960].fill(0xa5);
     std::fs::write(&path, bytes).unwrap();
-    let said = message(SqliteStore::open(dir.path()));
-    assert!(said.contains("is damaged"), "{said}");
+    let message = message(SqliteStore::open(dir.path()));
+    assert!(message.contains("is damaged"), "{message}");
 }
 
 #[test]
-fn a_newer_schema_is_left_alone() {
+fn a_newer_schema_is_not_changed() {
     let dir = tempfile::tempdir().unwrap();
     drop(SqliteStore::open(dir.path()).unwrap());
     let raw = Connection::open(dir.path().join(DATABASE)).unwrap();
     raw.pragma_update(None, "user_version", 99).unwrap();
     drop(raw);
-    for said in [
+    for message in [
         message(SqliteStore::open(dir.path())),
         message(SqliteStore::open_read_only(dir.path()).map(Option::unwrap)),
     ] {
-        assert!(said.contains("newer ejabberd-operator (schema 99"), "{said}");
+        assert!(message.contains("newer ejabberd-operator (schema 99"), "{message}");
     }
 }
 
 #[test]
-fn a_memory_of_the_first_version_is_taken_over() {
+fn a_database_of_the_first_version_is_updated() {
     let dir = tempfile::tempdir().unwrap();
     drop(SqliteStore::open(dir.path()).unwrap());
     let before = rusqlite::Connection::open(dir.path().join(DATABASE)).unwrap();
@@ -221,12 +221,16 @@ fn the_last_five_good_configurations_are_kept_with_their_files() {
         store.keep_config(&digest(n), &files(n)).unwrap();
         store.record_good(&good(n)).unwrap();
     }
-    // One from before comes back to the top.
+    // An earlier configuration that is good again moves to the top.
     store.record_good(&good(4)).unwrap();
     let listed: Vec<_> = store.good_configs().unwrap().into_iter().map(|g| g.digest).collect();
     assert_eq!(listed, [4, 6, 5, 3, 2].map(digest));
     assert_eq!(store.kept_config(&digest(4)).unwrap(), Some(files(4)));
-    assert_eq!(store.kept_config(&digest(1)).unwrap(), None, "dropped with its place");
+    assert_eq!(
+        store.kept_config(&digest(1)).unwrap(),
+        None,
+        "removed from the list with its files"
+    );
     store.remember(StateKey::Latch, Some("{}")).unwrap();
     assert_eq!(store.recall(StateKey::Latch).unwrap().as_deref(), Some("{}"));
     store.remember(StateKey::Latch, None).unwrap();
@@ -248,7 +252,7 @@ fn ten_thousand_objects_are_one_transaction() {
 }
 
 #[test]
-fn a_full_disk_is_an_error_and_tears_nothing() {
+fn a_full_disk_is_an_error_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(dir.path()).unwrap();
     store.record(&[(key(Kind::Room, "r@c.example.org"), owned(None))], &[]).unwrap();
@@ -266,7 +270,7 @@ fn a_full_disk_is_an_error_and_tears_nothing() {
 }
 
 #[test]
-fn a_place_that_cannot_be_a_directory_is_an_error() {
+fn a_path_that_cannot_be_a_directory_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -303,7 +307,7 @@ fn events_are_kept_in_their_order_and_bounded() {
         let store = SqliteStore::open(dir.path()).unwrap();
         let many: Vec<_> = (1..=1200).map(|id| event(id, i64::try_from(id).unwrap())).collect();
         store.record_events(&many).unwrap();
-        // The same one again: it is now the last.
+        // A repeated event moves to the end.
         store.record_events(&[event(700, 5000)]).unwrap();
     }
     let store = SqliteStore::open_read_only(dir.path()).unwrap().unwrap();
@@ -318,7 +322,7 @@ fn events_are_kept_in_their_order_and_bounded() {
 /// A state directory that another account made, or could write to, is refused before
 /// anything in it is opened.
 #[test]
-fn what_others_have_prepared_is_refused() {
+fn a_directory_that_others_prepared_is_refused() {
     use std::os::unix::fs::{chown, lchown, symlink};
     type Prepare = fn(&Path);
     let run = |program: &str, args: &[&std::ffi::OsStr]| {
@@ -374,17 +378,17 @@ fn what_others_have_prepared_is_refused() {
         std::fs::create_dir(&state).unwrap();
         prepare(&state);
         let before = std::fs::read_dir(&state).unwrap().count();
-        let said = message(SqliteStore::open(&state));
-        assert!(said.contains(why), "{what}: {said}");
+        let message = message(SqliteStore::open(&state));
+        assert!(message.contains(why), "{what}: {message}");
         assert_eq!(std::fs::read_dir(&state).unwrap().count(), before, "{what}");
     }
     for name in [DATABASE, "lock", "state.sqlite-shm", "orders"] {
         let scratch = tempfile::tempdir().unwrap();
         fifo(&scratch.path().join(name));
-        let said = message(SqliteStore::open(scratch.path()));
-        assert!(said.contains("no file"), "{name}: {said}");
+        let message = message(SqliteStore::open(scratch.path()));
+        assert!(message.contains("no file"), "{name}: {message}");
     }
-    // A directory above it that others can exchange.
+    // A parent directory that others can replace.
     let scratch = tempfile::tempdir().unwrap();
     let theirs = scratch.path().join("theirs");
     std::fs::create_dir(&theirs).unwrap();
@@ -396,7 +400,8 @@ fn open_to(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// The lock is the directory's: by whatever path, and whatever is removed in it.
+/// The lock is on the directory, so neither another path nor the removal of files releases the
+/// lock.
 #[test]
 fn the_lock_outlives_the_removal_of_files() {
     let scratch = tempfile::tempdir().unwrap();

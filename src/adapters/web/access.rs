@@ -1,4 +1,4 @@
-//! Who may read what, and the headers that keep browsers careful.
+//! Access control, and the security headers for browsers.
 
 use std::io::Read;
 use std::net::IpAddr;
@@ -18,19 +18,19 @@ use crate::adapters::host::files;
 /// The minimum length of a token, in characters.
 const MIN_TOKEN: usize = 16;
 
-/// No token is longer.
+/// The maximum length of a token, in characters.
 const MAX_TOKEN: usize = 1024;
 
-/// The longest path with its question.
+/// The maximum length of a path with its query, in bytes.
 const MAX_TARGET: usize = 2048;
 
-/// Only our own files; no frame, no form, no plug-in, and no text that
-/// becomes markup.
+/// The content security policy: only files of this program, no frames, forms or plug-ins, and no
+/// markup from text.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
      img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// Why a token cannot be used. The message completes "failed to …".
+/// The reason why a token cannot be used. The message completes "failed to …".
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The file cannot be read.
@@ -38,16 +38,16 @@ pub enum TokenError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         cause: std::io::Error,
     },
-    /// Everybody on this host can read or change the file.
+    /// All accounts of this host can read or change the file.
     #[error(
-        "take the token from {0}: everybody on this host may read or change that file; \
+        "take the token from {0}: all accounts of this host may read or change the file; \
          `chmod 600` closes it"
     )]
     Open(PathBuf),
-    /// What is in the file is no token.
+    /// The content of the file is not a token.
     #[error(
         "take the token from {0}: a token has 16 to 1024 characters, letters, digits and signs \
          without blanks; `openssl rand -hex 32` makes one"
@@ -61,7 +61,7 @@ pub enum TokenError {
 pub struct Token([u8; 32]);
 
 impl Token {
-    /// The token that is `text`.
+    /// Creates the token `text`.
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(Sha256::digest(text.as_bytes()).into())
@@ -93,7 +93,7 @@ impl Token {
     }
 }
 
-/// Who may read.
+/// The clients that may read.
 #[derive(Clone)]
 pub enum Access {
     /// A client on loopback that uses a name of this host.
@@ -102,7 +102,7 @@ pub enum Access {
     Tokens(Vec<Token>),
 }
 
-/// Whether who asks may read everything.
+/// Whether the client may read everything.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Trusted(pub(super) bool);
 
@@ -128,12 +128,12 @@ impl Access {
         let no = |status, why| Err(Box::new(refused(status, why)));
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let allow = [(header::ALLOW, "GET, HEAD")];
-            let why = "nothing can be changed here\n";
+            let why = "this server is read-only; use GET\n";
             return Err(Box::new((StatusCode::METHOD_NOT_ALLOWED, allow, why).into_response()));
         }
         let uri = request.uri();
         if uri.path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET) {
-            return no(StatusCode::URI_TOO_LONG, "that is too long\n");
+            return no(StatusCode::URI_TOO_LONG, "the path is too long\n");
         }
         let path = uri.path();
         let open = matches!(path, "/livez" | "/readyz") || static_files::is_part(path);
@@ -145,8 +145,9 @@ impl Access {
                     .into_iter()
                     .chain(uri.authority().map(axum::http::uri::Authority::as_str));
                 if !named.into_iter().all(is_loopback) {
-                    // Another site's DNS name may point to this host.
-                    let why = "this is served to names of this host alone, such as localhost and 127.0.0.1; \
+                    // Without this check, another site could read the page: its DNS name may point
+                    // to this host (DNS rebinding).
+                    let why = "without a token, use a name of this host, such as localhost or 127.0.0.1; \
                          for others start the operator with --token-file\n";
                     return no(StatusCode::MISDIRECTED_REQUEST, why);
                 }
@@ -157,13 +158,13 @@ impl Access {
             }),
         };
         if path.starts_with("/api/") && is_from_elsewhere(headers) {
-            return no(StatusCode::FORBIDDEN, "this is for its own page\n");
+            return no(StatusCode::FORBIDDEN, "a page of another site may not read this server\n");
         }
         if trusted || open {
             return Ok(Trusted(trusted));
         }
         let ask = [(header::WWW_AUTHENTICATE, "Bearer")];
-        let why = "the token is missing or is not the one of --token-file\n";
+        let why = "the token is missing or wrong; send the token of --token-file\n";
         Err(Box::new((StatusCode::UNAUTHORIZED, ask, why).into_response()))
     }
 }
@@ -177,8 +178,8 @@ fn given(headers: &HeaderMap) -> Option<Token> {
 /// Whether a page of another site sent the request, as the browser reports.
 fn is_from_elsewhere(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let site = text("sec-fetch-site").unwrap_or("none");
-    !matches!(site, "none" | "same-origin") && text("sec-fetch-mode") != Some("navigate")
+    let origin = text("sec-fetch-site").unwrap_or("none");
+    !matches!(origin, "none" | "same-origin") && text("sec-fetch-mode") != Some("navigate")
 }
 
 /// Whether `host`, which may have a port, names this host and nothing else.

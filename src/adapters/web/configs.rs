@@ -1,4 +1,4 @@
-//! The configurations that proved good, and what differs between two of them.
+//! The good configurations, and the differences between two of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -17,19 +17,19 @@ use crate::domain::model::Digest;
 use crate::domain::rollout::{Snapshot, difference as options};
 use crate::engine::{ConfigFiles, MAIN_CONFIG, latch};
 
-/// Lines around a difference.
+/// The number of unchanged lines around a difference.
 const CONTEXT: usize = 3;
 
-/// The longest file that is compared line by line.
+/// The maximum size of a file that is compared line by line, in bytes.
 const MAX_LINES: usize = 20_000;
 
-/// The most lines that are shown.
+/// The maximum number of lines in a response.
 const MAX_SHOWN: usize = 2_000;
 
 /// The time limit of a comparison. After the limit the comparison is coarse.
 const COMPARED_WITHIN: Duration = Duration::from_millis(500);
 
-/// Names of options that are listed.
+/// The maximum number of options in a response.
 const MAX_OPTIONS: usize = 100;
 
 pub(super) async fn list(State(shared): State<Shared>) -> Response {
@@ -47,7 +47,7 @@ pub(super) async fn list(State(shared): State<Shared>) -> Response {
     }
 }
 
-/// Which two.
+/// The two configurations of a comparison.
 #[derive(Deserialize)]
 pub(super) struct Question {
     from: String,
@@ -57,7 +57,7 @@ pub(super) struct Question {
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub(super) struct ConfigList {
     pub(super) files: Vec<File>,
-    /// The options that differ, and what it takes to bring each into force.
+    /// The options that differ, with the rollout method that each option needs.
     pub(super) options: Vec<Opt>,
 }
 
@@ -72,9 +72,9 @@ pub(super) struct File {
     pub(super) name: String,
     /// `same`, `changed`, `added`, `removed`.
     pub(super) change: &'static str,
-    /// Why no lines are shown, where that needs words.
+    /// The reason why no lines are shown, or an empty text.
     pub(super) note: &'static str,
-    /// Lines that differ, with those around them; `gap` between two places.
+    /// The lines that differ, with the lines around them, and a gap between two parts.
     pub(super) lines: Vec<Line>,
 }
 
@@ -91,7 +91,7 @@ pub(super) async fn difference(
 ) -> Response {
     let (from, to) = (Digest::new(question.from), Digest::new(question.to));
     let asked = ask(&shared.store, move |store| {
-        // Only what proved good is shown: other files are kept for a moment.
+        // Only good configurations are shown: other files are stored only for a short time.
         let good = store.good_configs()?;
         if ![&from, &to].iter().all(|wanted| good.iter().any(|good| good.digest == **wanted)) {
             return Ok(None);
@@ -101,7 +101,7 @@ pub(super) async fn difference(
     });
     match asked.await {
         Ok(Some(response)) => axum::Json(response).into_response(),
-        Ok(None) => refused(StatusCode::NOT_FOUND, "no such configuration is kept any more\n"),
+        Ok(None) => refused(StatusCode::NOT_FOUND, "this configuration is not stored any more\n"),
         Err(response) => response,
     }
 }
@@ -116,7 +116,7 @@ pub(super) fn compare(from: &ConfigFiles, to: &ConfigFiles) -> ConfigList {
         (None, _) => file(name, "added"),
         (_, None) => file(name, "removed"),
     });
-    // This page does not ask a server, so it compares only plain files by options.
+    // The page does not call the server, so it can compare options only in files without includes.
     let expanded =
         |files: &ConfigFiles| files.get(MAIN_CONFIG).and_then(|f| Configuration::of_plain_text(f));
     let (old, new) = (expanded(from), expanded(to));
@@ -139,20 +139,18 @@ fn file(name: &str, change: &'static str) -> File {
 fn main_file(before: &[u8], after: &[u8]) -> File {
     let noted = |note| File { note, ..file(MAIN_CONFIG, "changed") };
     let (Some(before), Some(after)) = (Value::of_text(before), Value::of_text(after)) else {
-        return noted(
-            "one of the two cannot be read as YAML with each key once, and might show a secret",
-        );
+        return noted("a file is not YAML with unique keys, so it could show a secret");
     };
     let mut masker = Masker::new();
     let (before, after) = (masker.lines(&before), masker.lines(&after));
     if before.len().max(after.len()) > MAX_LINES {
-        return noted("it is too long to be compared here");
+        return noted("the file is too long for a comparison");
     }
     if before == after {
-        return noted("only comments, quotes or blanks differ");
+        return noted("only comments, quotes or spaces differ");
     }
     let mut lines = between(&before, &after);
-    let note = if lines.len() > MAX_SHOWN { "not all of it is shown" } else { "" };
+    let note = if lines.len() > MAX_SHOWN { "not all lines are shown" } else { "" };
     lines.truncate(MAX_SHOWN);
     File { note, lines, ..file(MAIN_CONFIG, "changed") }
 }
@@ -181,7 +179,7 @@ fn between(before: &[String], after: &[String]) -> Vec<Line> {
     lines
 }
 
-/// A new line. The note says so where the line differs from a removed line only in a masked part.
+/// A new line, with a note if only a masked part differs from a removed line.
 fn new_line(line: &String, gone: &BTreeMap<String, &String>) -> Line {
     let (mut text, masked) = shown(line);
     if masked && gone.get(&text).is_some_and(|before| *before != line) {
@@ -206,16 +204,16 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_changes_is_told_and_not_shown() {
-        let told =
+    fn a_changed_secret_is_marked_and_not_shown() {
+        let shown =
             lines("sql_password: before1\nloglevel: 4\n", "sql_password: after2\nloglevel: 4\n");
-        assert_eq!(told, ["-sql_password: ***", "+sql_password: *** (changed)", " loglevel: 4"]);
-        // One that only moves has not changed.
-        let told = lines(
+        assert_eq!(shown, ["-sql_password: ***", "+sql_password: *** (changed)", " loglevel: 4"]);
+        // A secret on another line has not changed.
+        let shown = lines(
             "a:\n  - {password: same}\n",
             "a:\n  - {password: other}\n  - {password: same}\n",
         );
-        assert_eq!(told, [" a:", "+  - password: ***", "   - password: ***"]);
+        assert_eq!(shown, [" a:", "+  - password: ***", "   - password: ***"]);
         let json = serde_json::to_string(&compare(
             &files("sql_password: before1\n", "PRIVATE1"),
             &files("sql_password: after2\nurl: \"x://u:third3@h\"\n", "PRIVATE2"),
@@ -228,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_not_shown() {
+    fn a_file_that_is_not_yaml_is_not_shown() {
         for broken in
             ["sql_password: [hunter2", "a: 1\na: hunter2\n", "- hunter2\n", "\u{0}hunter2"]
         {
@@ -241,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_are_no_difference_and_distant_lines_are_left_out() {
+    fn comments_are_no_difference_and_distant_lines_are_omitted() {
         let response = compare(&files("a: 1 # hunter2\n", "x"), &files("a: 1\n", "x"));
         assert!(response.files[0].note.contains("only comments"));
         let long = |first: &str, last: &str| {
@@ -249,9 +247,9 @@ mod tests {
             let middle = middle.join("\n");
             format!("first: {first}\n{middle}\nlast: {last}\n")
         };
-        let told = lines(&long("a", "b"), &long("c", "d"));
-        assert_eq!(told.len(), 2 + CONTEXT + 1 + CONTEXT + 2, "{told:?}");
-        assert!(told.contains(&"@".to_owned()));
+        let shown = lines(&long("a", "b"), &long("c", "d"));
+        assert_eq!(shown.len(), 2 + CONTEXT + 1 + CONTEXT + 2, "{shown:?}");
+        assert!(shown.contains(&"@".to_owned()));
     }
 
     #[test]

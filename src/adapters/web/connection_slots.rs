@@ -15,7 +15,7 @@ use super::serve::Limits;
 /// The kind of a connection's slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pool {
-    /// For everything that is served.
+    /// For all paths.
     General,
     /// For probes and scrapers.
     Reserved,
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_address_with_most_places_makes_room() {
+    async fn the_address_with_most_slots_loses_its_oldest_connection() {
         let limits = Limits { general: 3, of_one_address: 2, reserved: 3, ..Limits::default() };
         let mut slots = ConnectionSlots::new(limits);
         let [greedy, other]: [IpAddr; 2] =
@@ -91,12 +91,16 @@ mod tests {
         let general = [open(greedy), open(greedy), open(greedy), open(other), open(other)];
         let pools = general.each_ref().map(|(pool, _)| *pool);
         let (general_one, reserved_one) = (Pool::General, Pool::Reserved);
-        // One address does not get the last place, and then there is none.
+        // The limit of one address leaves a general slot free; after the next connection, none is
+        // free.
         assert_eq!(pools, [general_one, general_one, reserved_one, general_one, reserved_one]);
         let more: Vec<_> = (0..5).map(|_| open(greedy).1).collect();
         tokio::task::yield_now().await;
         let ended: Vec<bool> = more.iter().map(tokio::task::JoinHandle::is_finished).collect();
         assert_eq!(ended, [true, true, true, false, false]);
-        assert!(general[2].1.is_finished() && !general[4].1.is_finished(), "the other one stays");
+        assert!(
+            general[2].1.is_finished() && !general[4].1.is_finished(),
+            "the connection of the other address stays"
+        );
     }
 }

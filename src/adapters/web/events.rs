@@ -1,4 +1,4 @@
-//! What happened, also long ago.
+//! The stored events, with a search.
 
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
@@ -12,7 +12,7 @@ use crate::engine::KEPT_EVENTS;
 const MAX_LIMIT: usize = 200;
 const DEFAULT_LIMIT: usize = 50;
 
-/// What is asked for.
+/// The query of a request.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Question {
     #[serde(rename = "type")]
@@ -29,7 +29,7 @@ pub(super) struct Question {
 struct EventList {
     matched: usize,
     offset: usize,
-    /// The latest first.
+    /// The events, the latest first.
     events: Vec<Event>,
 }
 

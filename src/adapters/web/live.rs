@@ -1,4 +1,4 @@
-//! What happens, as it happens: server-sent events.
+//! A stream of changes as server-sent events.
 
 use std::convert::Infallible;
 use std::fmt::Write;
@@ -27,10 +27,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The page gets all changes within this time in one message.
 const TOGETHER: Duration = Duration::from_millis(150);
 
-/// When a page that finds no place may try again, in seconds.
+/// The `Retry-After` of a refused stream, in seconds.
 const AGAIN: &str = "10";
 
-/// One page that follows.
+/// A page that receives the stream.
 struct Follower {
     status: watch::Receiver<Status>,
     plan: watch::Receiver<Arc<str>>,
@@ -50,7 +50,7 @@ pub(super) async fn stream(
         Ok(place) => place,
         Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
             let later = [(header::RETRY_AFTER, AGAIN)];
-            let why = "as many pages as may be follow already\n";
+            let why = "the maximum number of pages is connected; close another page\n";
             return (StatusCode::SERVICE_UNAVAILABLE, later, why).into_response();
         }
     };
@@ -62,7 +62,7 @@ pub(super) async fn stream(
         listing: page_data.listing.subscribe(),
         stop: shared.stop.clone(),
         begun: false,
-        // A little before its connection.
+        // The stream ends before its connection, so that the response ends without an error.
         end: Instant::now() + connection.follow().mul_f64(0.9),
         _place: place,
     };
@@ -79,17 +79,17 @@ pub(super) async fn stream(
 }
 
 impl Follower {
-    /// What is new, as soon as something is. `None` when it is over.
+    /// Waits for changes and returns them as events, or `None` at the end of the stream.
     async fn next(&mut self) -> Option<String> {
         loop {
             if *self.stop.borrow() || Instant::now() >= self.end {
                 return None;
             }
-            let news = self.news();
-            if !news.is_empty() {
-                return Some(news);
+            let changes = self.changes();
+            if !changes.is_empty() {
+                return Some(changes);
             }
-            // All of them are cancel-safe; an error means that the operator ends.
+            // All branches are cancel-safe. An error means that the operator ends.
             tokio::select! {
                 changed = self.status.changed() => { changed.ok()?; self.status.mark_changed(); }
                 changed = self.plan.changed() => { changed.ok()?; self.plan.mark_changed(); }
@@ -106,7 +106,7 @@ impl Follower {
         }
     }
 
-    fn news(&mut self) -> String {
+    fn changes(&mut self) -> String {
         let mut text = String::new();
         if !std::mem::replace(&mut self.begun, true) {
             let version = env!("CARGO_PKG_VERSION");
@@ -117,9 +117,9 @@ impl Follower {
             tell(&mut text, "headline", &status.headline());
             tell(&mut text, "status", &*status);
         }
-        for (name, told) in [("plan", &mut self.plan), ("audit", &mut self.audit)] {
-            if changed(told) {
-                tell_json(&mut text, name, &told.borrow_and_update());
+        for (name, latest) in [("plan", &mut self.plan), ("audit", &mut self.audit)] {
+            if changed(latest) {
+                tell_json(&mut text, name, &latest.borrow_and_update());
             }
         }
         if changed(&self.listing) {
@@ -136,19 +136,21 @@ impl Follower {
     }
 }
 
-fn changed<T>(told: &watch::Receiver<T>) -> bool {
-    told.has_changed().unwrap_or(false)
+fn changed<T>(latest: &watch::Receiver<T>) -> bool {
+    latest.has_changed().unwrap_or(false)
 }
 
 fn tell(text: &mut String, name: &str, what: &impl Serialize) {
     match serde_json::to_string(what) {
         Ok(json) => tell_json(text, name, &json),
-        Err(error) => tracing::error!(%error, name, "the page does not show the latest"),
+        Err(error) => {
+            tracing::error!(%error, name, "failed to write an event, so the page shows old data")
+        }
     }
 }
 
-/// JSON as it is written here has no line breaks, which would end the event.
+/// Appends an event. The JSON must have no line breaks, which would end the event.
 fn tell_json(text: &mut String, name: &str, json: &str) {
-    // Writing to a text cannot fail.
+    // Writing to a `String` cannot fail.
     let _ = write!(text, "event: {name}\ndata: {json}\n\n");
 }

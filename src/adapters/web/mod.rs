@@ -1,4 +1,4 @@
-//! What the operator serves over HTTP, on loopback by default.
+//! The HTTP server of the operator, on loopback by default.
 //!
 //! A page at `/` with its data under `/api`, and `/metrics`, `/livez`, `/readyz` and `/status` for
 //! programs. All routes are read-only. [`PageData`] holds the data of the page, [`Access`] decides
@@ -33,27 +33,27 @@ pub use serve::serve;
 use crate::domain::status::Status;
 use crate::engine::Store;
 
-/// Makes the text of `/metrics`.
+/// Writes the text of `/metrics`.
 pub type Exposition = Arc<dyn Fn() -> String + Send + Sync>;
 
-/// Pages that follow what happens at the same time.
+/// The maximum number of pages that receive events at the same time.
 const MAX_STREAMS: usize = 16;
 
-/// What is served, and to whom.
+/// The data that the server reads, and the access rules.
 pub struct PageResources {
-    /// The status as it is.
+    /// The present status.
     pub status: watch::Receiver<Status>,
     /// The other data of the page.
     pub page_data: Arc<PageData>,
-    /// The operator's memory: older events, configurations.
+    /// The store, for older events and for configurations.
     pub store: Arc<dyn Store>,
     /// The text of `/metrics`.
     pub metrics: Exposition,
-    /// Who may read it.
+    /// The clients that may read.
     pub access: Access,
 }
 
-/// What the handlers read.
+/// The data of the handlers.
 #[derive(Clone)]
 struct Shared {
     status: watch::Receiver<Status>,
@@ -80,7 +80,7 @@ fn router(resources: PageResources, stop: watch::Receiver<bool>) -> Router {
         .route("/api/configs/diff", get(configs::difference))
         .with_state(shared)
         .merge(static_files::routes())
-        .fallback(|| async { refused(StatusCode::NOT_FOUND, "there is nothing here\n") })
+        .fallback(|| async { refused(StatusCode::NOT_FOUND, "this path does not exist\n") })
         .layer(from_fn(serve::limit_reserved_connections))
         .layer(from_fn_with_state(Arc::new(access), access::gate))
 }
@@ -89,7 +89,7 @@ fn refused(status: StatusCode, why: &'static str) -> Response {
     (status, why).into_response()
 }
 
-/// Asks the store, which blocks, beside the server.
+/// Queries the store on a blocking thread, because the store blocks.
 async fn ask<T: Send + 'static>(
     store: &Arc<dyn Store>,
     question: impl FnOnce(&dyn Store) -> Result<T, crate::engine::StoreError> + Send + 'static,
@@ -101,7 +101,7 @@ async fn ask<T: Send + 'static>(
     match tokio::task::spawn_blocking(move || question(&*store)).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => Err(failed(error.to_string())),
-        Err(_) => Err(failed("ask the memory".to_owned())),
+        Err(_) => Err(failed("query the store".to_owned())),
     }
 }
 
@@ -110,7 +110,7 @@ mod tests {
     mod pages;
     mod stubborn;
 
-    /// The real store.
+    /// A real store.
     fn store(directory: &std::path::Path) -> std::sync::Arc<dyn crate::engine::Store> {
         std::sync::Arc::new(crate::adapters::sqlite::SqliteStore::open(directory).unwrap())
     }

@@ -1,4 +1,4 @@
-//! Accounts, groups and rooms, found by name or state.
+//! A search for accounts, groups and rooms by name and state.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::domain::status::overview::{Object, ObjectState, Overview};
 const MAX_LIMIT: usize = 200;
 const DEFAULT_LIMIT: usize = 50;
 
-/// What is asked for.
+/// The query of a request.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Question {
     kind: Option<Kind>,
@@ -27,7 +27,7 @@ pub(super) struct Question {
     limit: Option<usize>,
 }
 
-/// Which states.
+/// The states that a query selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 enum Wanted {
@@ -38,7 +38,7 @@ enum Wanted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Several {
-    /// Whatever is not as it should be.
+    /// All states that need attention.
     Attention,
 }
 
@@ -69,7 +69,10 @@ pub(super) async fn list(
         Ok(Ok(json)) => {
             ([(axum::http::header::CONTENT_TYPE, "application/json")], json).into_response()
         }
-        _ => refused(StatusCode::INTERNAL_SERVER_ERROR, "failed to search\n"),
+        _ => refused(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "failed to search: the search was interrupted; try again\n",
+        ),
     }
 }
 
@@ -81,7 +84,7 @@ fn find<'a>(version: u64, overview: &'a Overview, question: &Question) -> Object
             && mentions(object, &words)
     };
     let mut found: Vec<&Object> = overview.objects.iter().filter(fits).collect();
-    // The worst first; among equals the order of kinds and names stays.
+    // The worst state first. Objects with the same state keep the order of kinds and names.
     found.sort_by_key(|object| rank(object.state));
     ObjectList {
         version,
@@ -163,13 +166,13 @@ mod tests {
         let ask = |q: &str| names(&Question { q: q.to_owned(), ..Question::default() });
         assert_eq!(ask("groß HALL"), (1, vec!["hall@c.example".to_owned()]));
         assert_eq!(ask("u01234"), (1, vec!["u01234@a.example".to_owned()]));
-        assert_eq!(ask("nobody"), (0, vec![]));
+        assert_eq!(ask("absent"), (0, vec![]));
         let (all, first) = ask("");
         assert_eq!((all, first.len(), first[0].as_str()), (20_002, 50, "hall@c.example"));
     }
 
     #[test]
-    fn a_page_is_bounded_and_goes_on_where_the_one_before_ended() {
+    fn a_page_is_bounded_and_starts_at_its_offset() {
         let page = |offset| Question {
             kind: Some(Kind::User),
             offset,
@@ -182,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn states_are_asked_for_by_their_word() {
+    fn a_state_is_selected_by_its_name() {
         let ask = |state: &str| {
             let state = serde_json::from_value(serde_json::json!(state)).unwrap();
             names(&Question { state: Some(state), ..Question::default() }).1

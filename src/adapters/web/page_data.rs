@@ -16,14 +16,14 @@ use crate::domain::plan::Summary;
 use crate::domain::status::overview::{ObjectState, Overview};
 use crate::engine::{EngineEvent, EventSink, RoundReport, StepResult};
 
-/// The maximum number of steps of a plan, and of refused deletions, on the page. The page shows
-/// only the number of further ones.
+/// The maximum number of steps of a plan, and of refused deletions, on the page. Of further steps,
+/// the page shows only the number.
 const MAX_STEPS: usize = 200;
 
 /// All objects, and the number of objects in each state.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Listing {
-    /// Another number whenever something in it is different.
+    /// A number that changes with every change of the list.
     pub(super) version: u64,
     pub(super) overview: Arc<Overview>,
     pub(super) counts: BTreeMap<Kind, BTreeMap<ObjectState, usize>>,
@@ -34,7 +34,7 @@ pub struct PageData {
     pub(super) plan: watch::Sender<Arc<str>>,
     pub(super) audit: watch::Sender<Arc<str>>,
     pub(super) listing: watch::Sender<Listing>,
-    /// What the server had used at the round before, and when that was.
+    /// The usage of the server in the previous round, and the time of that round.
     used: Mutex<Option<(Timestamp, Usage)>>,
 }
 
@@ -84,7 +84,7 @@ struct Shown<'a> {
     name: String,
     fields: &'a [String],
     reason: &'a str,
-    /// `done`, `failed`, `deferred`; nothing if it was not tried.
+    /// `done`, `failed` or `deferred`; `None` for a step that was not tried.
     result: Option<&'static str>,
     error: Option<Cow<'a, str>>,
 }
@@ -119,7 +119,7 @@ impl PageData {
         });
     }
 
-    /// How much of a processor the server has used since it was last asked.
+    /// The processor usage of the server since the last measurement, in percent of one core.
     fn cpu_percent(&self, now: Timestamp, usage: Option<Usage>) -> Option<f64> {
         let mut used = self.used.lock();
         let before = std::mem::replace(&mut *used, usage.map(|usage| (now, usage)));
@@ -179,7 +179,9 @@ fn publish(to: &watch::Sender<Arc<str>>, what: &impl Serialize) {
         Ok(json) => {
             to.send_replace(json.into());
         }
-        Err(error) => tracing::error!(%error, "the page does not show the latest"),
+        Err(error) => {
+            tracing::error!(%error, "failed to write the data of the page, so the page shows old data")
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What programs ask for: `/readyz`, `/status`, `/metrics`.
+//! The paths for programs: `/readyz`, `/status` and `/metrics`.
 
 use axum::Extension;
 use axum::extract::State;
@@ -9,8 +9,9 @@ use super::Shared;
 use super::access::Trusted;
 use crate::domain::status::ConditionType;
 
-/// Ready means that a round was finished against a server that answers. Who
-/// balances load asks without a token, and learns no more than that.
+/// Responds to `/readyz`. Ready means that a round has ended and that the server responds.
+///
+/// A load balancer sends no token, so the response without a token gives no reason.
 pub(super) async fn ready(
     State(shared): State<Shared>,
     Extension(trusted): Extension<Trusted>,

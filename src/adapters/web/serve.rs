@@ -1,5 +1,7 @@
-//! Connections: how many there are, how long each may take, and which slots
-//! no client can take from the probes.
+//! Accepts connections and limits their number and duration.
+//!
+//! Reserved slots keep `/livez`, `/readyz` and `/metrics` available while clients hold all other
+//! slots.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,7 +26,7 @@ use super::connection_slots::{ConnectionSlots, Pool};
 use super::write_timeout::WriteTimeout;
 use super::{PageResources, router};
 
-/// The most lines that the head of a request may have.
+/// The maximum number of headers of a request.
 const MAX_HEADERS: usize = 64;
 
 /// The maximum size of a request's head, and of the part of a response that waits in memory for its
@@ -35,40 +37,39 @@ const MAX_HEAD_BYTES: usize = 16 << 10;
 /// number.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 
-/// How long requests under way may go on once the operator ends.
+/// The time that open requests have to finish when the operator ends.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
-/// How long to wait when no connection can be taken, as without a file
-/// descriptor to spare.
+/// The wait after a failure to accept a connection, for example without a free file descriptor.
 const TAKEN_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
-/// What is answered in a reserved place: for probes and scrapers, which have to
-/// see that the operator lives when clients have taken every other place.
+/// The paths for reserved slots. Probes and scrapers must reach the operator even if clients hold
+/// all other slots.
 const RESERVED_FOR: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
-/// When a client that finds no place may try again, in seconds.
+/// The `Retry-After` of a client without a slot, in seconds.
 const AGAIN: &str = "5";
 
-/// How many connections there may be, and how long each may take.
+/// The limits of the number and the duration of connections.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Open connections that may ask for everything.
+    /// The maximum number of connections for all paths.
     pub(super) general: usize,
-    /// The most of them from one address.
+    /// The maximum number of general connections from one address.
     pub(super) of_one_address: usize,
-    /// Further ones, for [`RESERVED_FOR`] alone.
+    /// The number of further connections, only for [`RESERVED_FOR`].
     pub(super) reserved: usize,
-    /// The head of a request has to be complete within this; also how long a
-    /// connection may stay open without one.
+    /// The time limit for the head of a request, also for a connection without a request.
     pub(super) head: Duration,
     /// The time after which a client that reads nothing of its response is disconnected.
     pub(super) write: Duration,
     /// The maximum lifetime of a connection. The limit disconnects a client that reads its response
     /// byte by byte.
     pub(super) life: Duration,
-    /// The same of a connection that follows events: its page opens it again.
+    /// The maximum lifetime of a connection that receives events. The page connects again
+    /// afterwards.
     pub(super) following: Duration,
-    /// The same of one in a reserved place.
+    /// The maximum lifetime of a connection in a reserved slot.
     pub(super) reserved_life: Duration,
 }
 
@@ -87,7 +88,7 @@ impl Default for Limits {
     }
 }
 
-/// What a handler may know of its connection, and change about it.
+/// The connection of a request, for its handler.
 #[derive(Clone)]
 pub(super) struct Connection {
     pool: Pool,
@@ -96,7 +97,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Lets the connection live as long as an event stream may, and returns that time.
+    /// Extends the lifetime of the connection to that of an event stream. Returns the new lifetime.
     pub(super) fn follow(&self) -> Duration {
         self.follows.store(true, Ordering::Relaxed);
         self.limits.following
@@ -108,7 +109,7 @@ pub async fn serve(listener: TcpListener, resources: PageResources, stop: watch:
     serve_within(listener, resources, stop, Limits::default()).await;
 }
 
-/// The same, with other limits.
+/// Serves within `limits` until `stop` becomes true.
 pub(super) async fn serve_within(
     listener: TcpListener,
     resources: PageResources,
@@ -119,11 +120,11 @@ pub(super) async fn serve_within(
     let mut slots = ConnectionSlots::new(limits);
     let mut connections = JoinSet::new();
     loop {
-        // All of them are cancel-safe.
+        // All branches are cancel-safe.
         let taken = tokio::select! {
             taken = listener.accept() => taken,
             Some(_) = connections.join_next() => continue,
-            // An error means that the sender is gone, which ends the server as well.
+            // An error means that the sender is gone, so the operator ends.
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match taken {
@@ -133,11 +134,12 @@ pub(super) async fn serve_within(
                 let connection = Connection { pool, follows: Arc::default(), limits };
                 let served = serve_one(stream, router.clone(), connection, stop.clone());
                 slots.take(pool, from, connections.spawn(served));
-                // The new connection is served before the next one may replace it.
+                // Without the yield, the next connection could replace this connection before its
+                // first request was read.
                 tokio::task::yield_now().await;
             }
             Err(error) => {
-                tracing::debug!(%error, "a connection could not be taken");
+                tracing::debug!(%error, "failed to accept a connection");
                 sleep(TAKEN_AGAIN_AFTER).await;
             }
         }
@@ -160,7 +162,7 @@ async fn serve_one(
     if let Err(error) =
         rustix::net::sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER_BYTES)
     {
-        tracing::debug!(%error, "the size of a send buffer stays as it is");
+        tracing::debug!(%error, "failed to set the size of a send buffer");
     }
     let handler = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
@@ -172,7 +174,7 @@ async fn serve_one(
         .header_read_timeout(limits.head)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD_BYTES)
-        // `printf … | nc -N` closes its side before it is answered.
+        // `printf … | nc -N` closes its side before the response.
         .half_close(true)
         .keep_alive(pool == Pool::General)
         .serve_connection(TokioIo::new(WriteTimeout::new(stream, limits.write)), service);
@@ -189,7 +191,7 @@ async fn serve_one(
     };
     tokio::pin!(served);
     tokio::select! {
-        // What is wrong with a client is its own business.
+        // An error of a client needs no action of the administrator.
         _ = served.as_mut() => return,
         _ = stop.wait_for(|stop| *stop) => {}
         () = lived => {}
@@ -210,7 +212,7 @@ pub(super) async fn limit_reserved_connections(
         || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
     let reserved = connection.pool == Pool::Reserved;
     let mut response = if reserved && !RESERVED_FOR.contains(&request.uri().path()) {
-        let why = "as many clients as may be are connected; try again in a few seconds\n";
+        let why = "the maximum number of clients is connected; try again in a few seconds\n";
         (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, AGAIN)], why).into_response()
     } else {
         next.run(request).await

@@ -1,4 +1,4 @@
-//! The page itself: markup, style and program, without any data.
+//! The files of the page: HTML, CSS and JavaScript, without data.
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -37,7 +37,7 @@ parts! {
     "/page/configs.js" SCRIPT "configs.js"
 }
 
-/// Whether `path` is a part of the page.
+/// Whether `path` is a file of the page.
 pub(super) fn is_part(path: &str) -> bool {
     PARTS.iter().any(|(part, _, _)| *part == path)
 }
@@ -49,7 +49,7 @@ pub(super) fn routes() -> Router {
     })
 }
 
-/// A name for the content, so that a browser need not fetch it twice.
+/// The entity tag of the content, so that a browser fetches unchanged content only once.
 fn tag(content: &str) -> String {
     let hash = Sha256::digest(content.as_bytes());
     format!("\"{}\"", hex::encode(hash.get(..12).unwrap_or_default()))

@@ -21,7 +21,7 @@ impl WriteTimeout {
         Self { stream, within, waiting: None }
     }
 
-    /// What came of a write; an error if that waits for too long.
+    /// Returns the result of a write, or an error if the write waits for too long.
     fn written<T>(
         &mut self,
         context: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! `doctor`: the problems, their evidence and their cures.
+//! `doctor`: finds problems, with their evidence and their cures.
 
 mod operator;
 mod salvage;
@@ -27,7 +27,7 @@ use crate::engine::{Engine, Source, Store};
 /// The exit code when a check fails or is unknown.
 const NOT_FINE: u8 = 2;
 
-/// What `doctor --output json` prints.
+/// The output of `doctor --output json`.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Report<'r> {
     /// `metadata.name` of the desired state; null if the desired state cannot be read.

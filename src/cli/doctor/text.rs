@@ -77,7 +77,7 @@ fn summary(findings: &[Finding], likely: Option<&Finding>) -> String {
             (0, true) => format!("{}.", paint("Nothing wrong was found", GREEN)),
             // Without the checks of logins, the server may still have a problem.
             (0, false) => format!(
-                "{}: only a part was looked at, and not whether people can log in.",
+                "{}: only a part was checked, and not whether users can log in.",
                 paint("No problem was seen", GREEN)
             ),
             (_, _) => {

@@ -1,10 +1,10 @@
-//! What alerts rest on.
+//! Tests of the metrics that alerts use.
 
 use super::*;
 use crate::engine::Deferral;
 
 #[test]
-fn what_holds_up_the_operator_is_told_and_taken_back() {
+fn blocking_conditions_set_and_reset_their_gauges() {
     let metrics = Metrics::new().unwrap();
     let now = Timestamp::UNIX_EPOCH;
     let mut status = status();
@@ -38,7 +38,7 @@ fn what_holds_up_the_operator_is_told_and_taken_back() {
 }
 
 #[test]
-fn where_the_server_is_in_its_life_is_shown() {
+fn the_state_of_the_server_process_is_a_series() {
     let metrics = Metrics::new().unwrap();
     let mut status = status();
     let shows = |status: &Status, state: Option<ServerPhase>| {
@@ -59,11 +59,11 @@ fn where_the_server_is_in_its_life_is_shown() {
         next_start,
         last_cause: None,
     };
-    // An operator that was started while the server waits.
+    // An operator that starts during a backoff.
     status.server.supervision = Some(supervision(ServerPhase::BackingOff, Some(next)));
     let left = shows(&status, Some(ServerPhase::BackingOff));
     assert!((90.0..=100.0).contains(&left), "{left}");
-    // What was decided is not counted down.
+    // The gauge shows the decided delay, not the remaining time.
     metrics.backoff(Duration::from_secs(160));
     assert_eq!(shows(&status, Some(ServerPhase::BackingOff)), 160.0);
     status.server.supervision = Some(supervision(ServerPhase::Running, None));
@@ -75,7 +75,7 @@ fn a_silent_server_leaves_no_series_behind() {
     let metrics = Metrics::new().unwrap();
     let mut status = status();
     metrics.status(&status);
-    // The supervisor notes a death between two rounds; the status keeps the last values.
+    // The supervisor reports an end between two rounds, while the status keeps the last values.
     status.server.up = false;
     metrics.status(&status);
     let series = parse(&metrics.encode());
@@ -117,7 +117,7 @@ fn failing_objects_are_all_counted_and_each_once() {
         let labels = format!("kind=\"room\",op=\"create\",result=\"{result}\"");
         series[&format!("ejabberd_operator_steps_total{{{labels}}}")]
     };
-    // Those that were tried are counted when they are, by `step`.
+    // `step` counts the steps that were tried.
     assert_eq!((steps("deferred"), steps("failed"), steps("done")), (1.0, 1.0, 0.0));
     metrics.round(&self::report(BTreeMap::new()));
     let text = metrics.encode();

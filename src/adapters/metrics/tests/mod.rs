@@ -17,8 +17,8 @@ use crate::domain::status::Counts;
 use crate::ejabberd::{Call, Control, ControlError, Shape, Value};
 use crate::engine::{Deferral, EngineEvent, EventSink, ServerStats, StepResult};
 
-/// Reads an exposition, strictly: every sample belongs to the family whose
-/// `HELP` and `TYPE` stand right before it, and no series comes twice.
+/// Parses an exposition strictly: `HELP` and `TYPE` precede the samples of each family, and no
+/// series occurs twice.
 fn parse(text: &str) -> BTreeMap<String, f64> {
     assert!(text.ends_with('\n'));
     let mut series = BTreeMap::new();
@@ -114,7 +114,7 @@ fn status() -> Status {
 }
 
 #[test]
-fn what_can_be_known_is_there_from_the_start() {
+fn series_with_known_labels_exist_from_the_start() {
     let series = parse(&Metrics::new().unwrap().encode());
     for (id, value) in [
         (concat!("ejabberd_operator_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
@@ -147,7 +147,7 @@ fn what_can_be_known_is_there_from_the_start() {
         assert_eq!(series.get(id), Some(&value), "{id}");
     }
     let unread = series.keys().any(|id| id.starts_with("ejabberd_operator_desired_state_valid"));
-    assert!(!unread, "nobody knows whether the file is valid before it was read");
+    assert!(!unread, "before the first read it is unknown whether the file is valid");
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn a_status_is_shown_and_replaced() {
 }
 
 #[test]
-fn rounds_and_steps_are_counted_and_name_nobody() {
+fn rounds_and_steps_are_counted_without_account_names() {
     let metrics = Metrics::new().unwrap();
     let before = parse(&metrics.encode()).len();
     for n in 0..500 {
@@ -218,7 +218,7 @@ fn rounds_and_steps_are_counted_and_name_nobody() {
 }
 
 #[test]
-fn the_rest_appears_when_it_is_known() {
+fn series_with_other_labels_appear_with_their_first_value() {
     let metrics = Metrics::new().unwrap();
     metrics.restarted("Config");
     metrics

@@ -1,4 +1,4 @@
-// The security checklist, what does not hold first.
+// The security checklist. Items that do not hold are first.
 
 import { byId, data, el, fill, glyph, plural } from "./dom.js";
 import { when } from "./time.js";
@@ -9,13 +9,13 @@ const ORDER = ["fails", "unknown", "holds"];
 export function audit(findings, status) {
   const time = status?.audit?.time ?? null;
   fill(byId("security").querySelector(".body"), { findings, time }, () => {
-    if (!findings) return el("p", { class: "quiet" }, "The checklist has not been gone through yet.");
+    if (!findings) return el("p", { class: "quiet" }, "The checklist has not been checked yet.");
     const sorted = findings.slice().sort((a, b) => ORDER.indexOf(a.verdict) - ORDER.indexOf(b.verdict));
     const bad = sorted.filter((finding) => finding.verdict !== "holds");
     const good = sorted.filter((finding) => finding.verdict === "holds");
     return [
       el("p", { class: "muted" }, `${good.length} of ${plural(findings.length, "item")} hold`,
-        time ? [", looked at ", when(time, "ago")] : null, "."),
+        time ? [", checked ", when(time, "ago")] : null, "."),
       bad.length ? el("ul", { class: "audit" }, bad.map((finding) => item(finding))) : null,
       good.length ? el("details", { "data-key": "holds" }, el("summary", {}, `${plural(good.length, "item")} that hold`.replace("item that", "item that")),
         el("ul", { class: "audit" }, good.map((finding) => item(finding)))) : null,

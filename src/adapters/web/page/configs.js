@@ -1,4 +1,4 @@
-// The configurations that proved good, and what differs between two of them.
+// The good configurations, and the differences between two of them.
 
 import { byId, data, el, fill, plural } from "./dom.js";
 import { ask } from "./live.js";
@@ -46,8 +46,8 @@ function show() {
     heldBack ? el("div", { class: "call tone-bad" },
       el("h3", {}, "Held back: ", data(heldBack.digest.slice(0, 12), "code"), " since ", when(heldBack.since, "clock")),
       el("p", {}, data(heldBack.message)),
-      el("p", { class: "muted" }, "It is tried again when it changes, or by ", el("code", {}, "ejabberd-operator retry"), ".")) : null,
-    good.length === 0 ? el("p", { class: "quiet" }, "None has proved good yet.") :
+      el("p", { class: "muted" }, "The operator tries this configuration again when it changes, or after ", el("code", {}, "ejabberd-operator retry"), ".")) : null,
+    good.length === 0 ? el("p", { class: "quiet" }, "No configuration has passed the health gate yet.") :
       el("table", { class: "configs stack" },
         el("thead", {}, el("tr", {}, ["Digest", "Variant", "Revision", "Good since"].map((title) => el("th", { scope: "col" }, title)))),
         el("tbody", {}, good.map((one) => el("tr", { class: "tone-good" },
@@ -56,9 +56,9 @@ function show() {
           el("td", {}, data(one.revision.slice(0, 12), "code")),
           el("td", { class: "muted" }, when(one.since, "clock"), " (", when(one.since, "ago"), ")"))))),
     good.length > 1 ? [
-      el("div", { class: "compare" }, "What differs from", choice("from"), "to", choice("to")),
+      el("div", { class: "compare" }, "Differences from", choice("from"), "to", choice("to")),
       shown.failure ? el("p", { class: "refusal" }, shown.failure) : null,
-      chosen.from === chosen.to ? el("p", { class: "quiet" }, "These are the same.") : null,
+      chosen.from === chosen.to ? el("p", { class: "quiet" }, "These are the same configuration.") : null,
       shown.answer ? differences(shown.answer) : null] : null,
   ];
 }
@@ -71,7 +71,7 @@ function choice(which) {
 }
 
 const SIGNS = { "+": "plus", "-": "minus", "@": "gap", " ": "" };
-const CHANGES = { added: "is new", removed: "is gone", changed: "changed; its content is not shown" };
+const CHANGES = { added: "is new", removed: "was removed", changed: "changed; its content is not shown" };
 
 function differences({ files, options }) {
   const others = files.filter((file) => file.change !== "same" && file.lines.length === 0 && !file.note);
@@ -81,7 +81,7 @@ function differences({ files, options }) {
       options.length > 20 ? `, and ${options.length - 20} more` : null) : null,
     files.filter((file) => file.lines.length || file.note).map((file) => el("figure", { class: "diff", tabindex: "0" },
       el("figcaption", {}, data(file.name, "code"), file.note ? `: ${file.note}` : null,
-        el("span", { class: "muted" }, " without its comments; what may be secret reads ***")),
+        el("span", { class: "muted" }, " without comments; possible secrets are shown as ***")),
       el("ol", {}, file.lines.map((line) => el("li", { class: SIGNS[line.sign] },
         line.sign === "@" ? "⋯" : `${line.sign} ${line.text}`))))),
     others.length ? el("ul", {}, others.map((file) => el("li", { class: "quiet" },

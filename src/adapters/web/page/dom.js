@@ -1,5 +1,5 @@
-// Elements. A text only ever becomes a text node, and signs in it that could
-// deceive (control signs, those that turn the direction) are written out.
+// Creates elements. Text only becomes text nodes. Control characters and characters that change the
+// text direction are escaped, because they could disguise a text.
 
 const TREACHEROUS = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
 
@@ -7,8 +7,8 @@ export function plain(text) {
   return String(text).replace(TREACHEROUS, (sign) => `\\u{${sign.codePointAt(0).toString(16)}}`);
 }
 
-// An element; `props` are attributes, and functions are listeners. Children are
-// texts, elements, lists of them, or nothing.
+// Creates an element. `props` are attributes; functions are listeners. Children are texts, elements,
+// lists of texts and elements, or empty values.
 export function el(name, props = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(props)) {
@@ -26,15 +26,15 @@ export function nodes(children) {
     .map((child) => (child instanceof Node ? child : document.createTextNode(plain(child))));
 }
 
-// A name or text of somebody else: its direction stays its own.
+// A name or a text from outside, with an isolated text direction.
 export function data(text, kind = "") {
   return el("span", { class: `data ${kind}`.trim() }, text);
 }
 
 export function byId(id) { return document.getElementById(id); }
 
-// Fills the body of a panel when what it shows is different, and only then:
-// what somebody selects, opens or reads there stays.
+// Fills the body of a panel, but only if its data has changed. So selections and open parts of an
+// unchanged panel stay.
 const shown = new Map();
 export function fill(target, what, make) {
   const key = JSON.stringify(what);
@@ -49,7 +49,7 @@ export function fill(target, what, make) {
   if (focus) [...target.querySelectorAll("[data-key]")].find((e) => e.dataset.key === focus)?.focus();
 }
 
-// Runs `work` once things have been quiet for so long.
+// Runs `work` when no further call arrives for `milliseconds`.
 export function later(milliseconds, work) {
   let timer = 0;
   return () => { clearTimeout(timer); timer = setTimeout(work, milliseconds); };

@@ -1,4 +1,4 @@
-// What happened, the latest first.
+// The events, the latest first.
 
 import { byId, data, el, later, nodes } from "./dom.js";
 import { ask } from "./live.js";
@@ -10,10 +10,10 @@ const search = byId("events-q");
 const warnings = byId("events-warnings");
 
 let recent = [];
-let kept = []; // Older ones, or those that were found.
+let kept = []; // Older events, or the events that a search found.
 let matched = null;
 let failure = "";
-const elements = new Map(); // By number and count: what stands already stays.
+const elements = new Map(); // By number and count, to reuse the elements of unchanged events.
 
 const asks = () => search.value.trim() !== "" || warnings.checked;
 
@@ -70,12 +70,12 @@ function show() {
   place(scroll.firstChild, items);
   body.lastChild.replaceChildren(...nodes([
     failure ? el("p", { class: "refusal" }, failure) : null,
-    list.length === 0 ? el("p", { class: "quiet" }, asks() ? "Nothing like that has happened." : "Nothing has happened yet.") : null,
-    !complete && list.length >= (asks() ? 1 : PAGE) ? el("button", { type: "button", class: "more", click: older }, "Older ones") : null,
+    list.length === 0 ? el("p", { class: "quiet" }, asks() ? "No event matches." : "There are no events yet.") : null,
+    !complete && list.length >= (asks() ? 1 : PAGE) ? el("button", { type: "button", class: "more", click: older }, "Older events") : null,
   ]));
 }
 
-// Only moves what is not in its place: a selection in the others stays.
+// Moves only items at a wrong position, so that a selection in the other items stays.
 function place(list, items) {
   const wanted = new Set(items);
   for (const child of [...list.children]) if (!wanted.has(child)) child.remove();

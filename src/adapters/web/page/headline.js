@@ -1,4 +1,4 @@
-// The sentence at the top, and the title of the tab.
+// The headline, and the title of the tab.
 
 import { byId, data, el, fill, GLYPHS, plain } from "./dom.js";
 import { when } from "./time.js";
@@ -15,7 +15,7 @@ export function headline(told, status) {
   fill(byId("sentence"), { told, looked }, () => [
     el("h1", {}, told.what, told.since ? since(told.since) : null),
     told.why || told.doing ? el("p", {}, told.why ? data(sentence(told.why)) : null, told.doing ? doing(told) : null) : null,
-    looked ? el("p", { class: "muted" }, "Looked at ", when(looked, "ago"), ".") : null,
+    looked ? el("p", { class: "muted" }, "Observed ", when(looked, "ago"), ".") : null,
     told.also.length ? el("ul", { class: "also" }, told.also.map((also) => el("li", {}, data(also)))) : null,
   ]);
 }

@@ -1,6 +1,6 @@
-// The line to the operator: questions, and the stream of what happens.
+// The connection to the operator: requests, and the stream of events.
 
-const SILENT = 35_000; // The operator says something at least each 15 s.
+const SILENT = 35_000; // The operator sends a message at least every 15 s.
 const SLOWEST = 15_000;
 const KEY = "ejabberd-operator-token";
 
@@ -14,7 +14,7 @@ function headers() {
   return token === null ? {} : { authorization: `Bearer ${token}` };
 }
 
-// Asks once; answers the JSON, or throws with words for people.
+// Sends a request. Returns the JSON, or throws an error with a message for people.
 export async function ask(path, signal) {
   const answer = await fetch(path, { headers: headers(), cache: "no-store", signal });
   if (!answer.ok) throw new Error((await answer.text()).trim() || `the operator answers ${answer.status}`);
@@ -28,8 +28,8 @@ function pause(milliseconds) {
 addEventListener("online", () => wake());
 document.addEventListener("visibilitychange", () => { if (!document.hidden) wake(); });
 
-// Follows for ever. `tell(name, what)` gets every event; `link(state, words)`
-// hears how the line is: live, lost or door.
+// Receives events for ever. `tell(name, what)` gets every event. `link(state, words)` gets the state of
+// the connection: live, lost or door.
 export async function follow(tell, link) {
   let wait = 0;
   for (;;) {
@@ -39,7 +39,7 @@ export async function follow(tell, link) {
       if (told === "door") { await askForToken(); wait = 0; continue; }
       wait = Date.now() - began > 5000 ? 0 : 1000;
     } catch (error) {
-      // What the browser says of a line that is cut helps nobody.
+      // The browser's message about a lost connection does not help a reader.
       link("lost", error instanceof TypeError || error.name === "AbortError" ? "" : error.message);
       wait = Math.min(SLOWEST, Math.max(500, wait * 2));
     }
@@ -68,8 +68,8 @@ async function once(tell, link) {
       for (const part of parts) events += event(part, tell);
       link("live");
     }
-    // One that ends in good order is opened again at once.
-    if (events === 0) throw new Error("the operator hung up");
+    // A stream that ends without an error is opened again at once.
+    if (events === 0) throw new Error("the operator closed the connection");
     return "ended";
   } finally {
     clearTimeout(timer);

@@ -1,4 +1,4 @@
-// Every account, group and room, found by its name and state.
+// All accounts, groups and rooms, with a search by name and state.
 
 import { byId, data, el, fill, glyph, later, plural } from "./dom.js";
 import { ask } from "./live.js";
@@ -6,10 +6,10 @@ import { when } from "./time.js";
 
 const PAGE = 50;
 const STATES = {
-  failing: ["fails", "bad"], contested: ["contested", "warning"], refused: ["refused", "warning"],
+  failing: ["fails", "bad"], contested: ["reverted", "warning"], refused: ["refused", "warning"],
   "not-in-force": ["not in force", "warning"],
   waiting: ["waits", "warning"], differs: ["differs", "warning"], unknown: ["not known", "unknown"],
-  "as-declared": ["as declared", "good"], kept: ["kept", "unknown"], unmanaged: ["of others", "unknown"],
+  "as-declared": ["as declared", "good"], kept: ["kept", "unknown"], unmanaged: ["unmanaged", "unknown"],
 };
 const KINDS = { user: "accounts", group: "groups", room: "rooms" };
 const body = byId("objects").querySelector(".body");
@@ -71,7 +71,7 @@ async function load() {
 
 function show({ objects, matched, offset, total, leftOut }) {
   if (objects.length === 0) {
-    return el("p", { class: "quiet" }, total === 0 ? "Nothing is known yet." : "None is like that.");
+    return el("p", { class: "quiet" }, total === 0 ? "No objects are known yet." : "No object matches.");
   }
   return [
     el("table", { class: "objects stack" },

@@ -1,4 +1,4 @@
-// The page of the operator: what is told goes to the panels.
+// The page of the operator: passes each event to its panels.
 
 import { byId, data, el, nodes } from "./page/dom.js";
 import { follow, hasToken, keepToken, onToken } from "./page/live.js";
@@ -40,7 +40,7 @@ function tell(name, what) {
   if ((name === "status" || name === "audit") && known.audit !== undefined) audit(known.audit, known.status);
 }
 
-let latest = null; // When something was last heard.
+let latest = null; // The time of the last message.
 let lost = false;
 
 function link(state, why = "") {
@@ -62,10 +62,10 @@ function link(state, why = "") {
   if (lost) return;
   lost = true;
   line.className = "link lost";
-  line.textContent = "cut off";
+  line.textContent = "connection lost";
   const seen = latest === null ? null : new Date(latest).toISOString();
   byId("cut").replaceChildren(...nodes([seen
-    ? ["The operator does not answer since ", when(seen, "clock"), " (", when(seen, "for"), "). What you see is from then."]
+    ? ["The operator does not answer since ", when(seen, "clock"), " (", when(seen, "for"), "). The page shows the data of that time."]
     : "The operator does not answer.", why ? el("span", { class: "muted" }, ` ${why}`) : null]));
   byId("cut").hidden = false;
   byId("spoken").textContent = "The operator does not answer.";

@@ -1,4 +1,4 @@
-// What differs, what is done about it, and what waits for somebody.
+// The differences, the steps of the last round, and the steps that wait.
 
 import { byId, copyable, data, el, fill, plural } from "./dom.js";
 
@@ -10,10 +10,10 @@ export function changes(status, plan) {
   const round = plan && { ...plan, started: null, tookMs: null, cpuPercent: null, memoryBytes: null };
   const { up } = status.server;
   fill(byId("changes").querySelector(".body"), { failing, failingCount, contested, drift, round, up }, () => [
-    up || !plan ? null : el("p", { class: "quiet" }, "The server does not answer: what follows is from when it was last looked at."),
+    up || !plan ? null : el("p", { class: "quiet" }, "The server does not answer. The following data is from the last round in which the server answered."),
     plan?.blocked ? refused(plan) : null,
-    named("Cannot be put right", "bad", failing, failingCount),
-    named("Changed back by something else", "warning", contested, Object.keys(contested).length),
+    named("Changes that fail", "bad", failing, failingCount),
+    named("Reverted by another program", "warning", contested, Object.keys(contested).length),
     waiting(plan, { ...failing, ...contested }),
     unknown(plan),
     quiet(status, plan),
@@ -30,7 +30,7 @@ function refused(plan) {
     el("p", {}, data(reason)),
     folded("refused", deletions.map((step) => el("li", {}, `${step.kind} `, data(step.name, "code"),
       el("span", { class: "muted" }, ` ${step.reason}`))), leftOut),
-    el("h3", {}, "If they shall go, approve them in the desired state:"),
+    el("h3", {}, "To delete them, approve the deletions in the desired state:"),
     copyable(edit),
     el("p", { class: "muted" }, "Or, while no operator runs, on the command line:"),
     copyable(`ejabberd-operator apply --approve ${plan.digest}`));
@@ -72,7 +72,7 @@ function waiting(plan, named) {
   const left = (plan?.steps ?? []).filter((s) => s.result !== "done" && s.result !== "failed" && !(`${s.kind} ${s.name}` in named));
   if (left.length === 0) return null;
   return [
-    el("h3", {}, plan.held ? `Differs, and is left so: ${plan.held}` : "To be done"),
+    el("h3", {}, plan.held ? `Different, but not changed: ${plan.held}` : "Pending"),
     el("ul", { class: "steps" }, left.slice(0, 50).map(step)),
     more(left.length - 50 + plan.stepsLeftOut, left.length > 50 || (plan.stepsLeftOut && left.length === plan.steps.length)),
   ];
@@ -95,7 +95,7 @@ function quiet(status, plan) {
     return el("p", { class: "quiet" }, "Still different: ",
       left.map(([what, n]) => `${n.toLocaleString("en")} × ${what}`).join(", "));
   }
-  return plan.blocked || plan.unknown.length || !status.server.up ? null : el("p", { class: "quiet" }, "Nothing is left to do.");
+  return plan.blocked || plan.unknown.length || !status.server.up ? null : el("p", { class: "quiet" }, "Nothing to do.");
 }
 
 function done(plan) {
@@ -112,6 +112,6 @@ function summary(plan) {
   if (!plan) return null;
   const { unchanged, unmanaged } = plan.summary;
   return el("p", { class: "summary" },
-    `${plural(unchanged, "object")} as declared, ${unmanaged.toLocaleString("en")} of others. Revision `,
+    `${plural(unchanged, "object")} as declared, ${unmanaged.toLocaleString("en")} unmanaged. Revision `,
     data(plan.revision.slice(0, 12), "code"), ".");
 }

@@ -33,7 +33,7 @@ function bytes(count) {
   return count >= 1 << 30 ? `${(count / (1 << 30)).toFixed(1)} GiB` : `${Math.round(count / (1 << 20))} MiB`;
 }
 
-// Up since: what the server said when it was last looked at.
+// The start of the server, from its uptime in the last round.
 function up(server, lastAttempt) {
   if (!server.up || server.uptimeSeconds === null || !lastAttempt) return null;
   return new Date(Date.parse(lastAttempt) - server.uptimeSeconds * 1000).toISOString().slice(0, 16) + ":00Z";

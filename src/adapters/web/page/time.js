@@ -1,8 +1,8 @@
-// Times: how long ago, with the moment itself in the title. They tick.
+// Relative times, which are updated every second. The title shows the absolute time.
 
 import { el } from "./dom.js";
 
-// What the operator's clock is ahead of this one.
+// The difference between the operator's clock and the clock of the browser, in milliseconds.
 let ahead = 0;
 export function setClock(now) { ahead = Date.parse(now) - Date.now(); }
 export function now() { return Date.now() + ahead; }
@@ -28,7 +28,7 @@ export function day(moment) {
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-// 02:13; with the day where it is not today: Nov 20 02:13.
+// 02:13, or with the day if the day is not today: Nov 20 02:13.
 export function clock(moment) {
   const date = new Date(moment);
   const time = `${two(date.getHours())}:${two(date.getMinutes())}`;

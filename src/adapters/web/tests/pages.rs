@@ -1,4 +1,4 @@
-//! The site over real sockets, with a real store.
+//! Tests of the HTTP server over real sockets, with a real store.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -58,7 +58,7 @@ pub(super) async fn server_within(access: Access, limits: Limits) -> Server {
 }
 
 impl Server {
-    /// Sends `head` as it is, and reads to the end.
+    /// Sends `head` unchanged, and reads to the end.
     async fn raw(&self, head: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
@@ -80,7 +80,7 @@ impl Server {
         (code, response)
     }
 
-    /// Opens a stream, and reads until `words` have come.
+    /// Opens a stream, and reads until `words` have arrived.
     async fn follow(&self, words: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let head = format!("GET /api/live HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
@@ -95,7 +95,7 @@ async fn until(stream: &mut TcpStream, words: &str) -> String {
     let mut part = [0; 8192];
     while !text.contains(words) {
         let count = timeout(LONG, stream.read(&mut part)).await.unwrap().unwrap();
-        assert!(count > 0, "it ended before {words}: {text}");
+        assert!(count > 0, "the stream ended before {words}: {text}");
         text += &String::from_utf8_lossy(&part[..count]);
     }
     text
@@ -135,7 +135,7 @@ async fn without_a_token_only_names_of_this_host_are_served() {
 }
 
 #[tokio::test]
-async fn with_a_token_everything_that_holds_data_asks_for_it() {
+async fn with_a_token_all_paths_with_data_require_the_token() {
     let server = server(tokens()).await;
     let right = format!("Authorization: Bearer {TOKEN}\r\n");
     let data = [
@@ -167,7 +167,7 @@ async fn with_a_token_everything_that_holds_data_asks_for_it() {
         assert_eq!(code, 200, "{path}: {response}");
     }
     for (path, _, _) in PARTS {
-        assert_eq!(server.get(path, "").await.0, 200, "{path}: the shell holds no data");
+        assert_eq!(server.get(path, "").await.0, 200, "{path}: the files of the page hold no data");
     }
     assert_eq!(server.get("/livez", "").await.0, 200);
     let secret = "why it is not well";
@@ -181,7 +181,7 @@ async fn with_a_token_everything_that_holds_data_asks_for_it() {
 }
 
 #[tokio::test]
-async fn nothing_but_reading_and_every_answer_has_its_headers() {
+async fn only_reads_are_allowed_and_every_response_has_security_headers() {
     let server = server(Access::Loopback).await;
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECTED"] {
         let response = server
@@ -216,7 +216,7 @@ async fn nothing_but_reading_and_every_answer_has_its_headers() {
 }
 
 #[tokio::test]
-async fn what_happens_is_told_as_it_happens_and_to_so_many_at_once() {
+async fn changes_are_sent_at_once_and_to_a_limited_number_of_pages() {
     let server = server(Access::Loopback).await;
     let mut first = server.follow("event: objects").await;
     server.status.send_modify(|status| {
@@ -225,9 +225,12 @@ async fn what_happens_is_told_as_it_happens_and_to_so_many_at_once() {
             Timestamp::now(),
         );
     });
-    let told = until(&mut first, "Hostile").await;
-    assert!(told.contains("event: status\ndata: {"), "{told}");
-    assert!(told.contains("\\n\\nevent: status"), "a line break in a text ends no event: {told}");
+    let received = until(&mut first, "Hostile").await;
+    assert!(received.contains("event: status\ndata: {"), "{received}");
+    assert!(
+        received.contains("\\n\\nevent: status"),
+        "a line break in a text ends no event: {received}"
+    );
     let object = Object {
         kind: Kind::User,
         name: "ann@test.example".to_owned(),
@@ -238,12 +241,18 @@ async fn what_happens_is_told_as_it_happens_and_to_so_many_at_once() {
     };
     let overview = Arc::new(Overview { objects: vec![object], left_out: 0 });
     server.page_data.list(&overview);
-    let told = until(&mut first, "event: objects").await;
-    assert!(told.contains("\"failing\":1") && !told.contains("ann@"), "counts alone: {told}");
+    let received = until(&mut first, "event: objects").await;
+    assert!(
+        received.contains("\"failing\":1") && !received.contains("ann@"),
+        "counts alone: {received}"
+    );
     server.page_data.list(&overview);
     server.status.send_modify(|status| status.name = "last".to_owned());
-    let told = until(&mut first, "\"name\":\"last\"").await;
-    assert!(!told.contains("event: objects"), "the same again is no news: {told}");
+    let received = until(&mut first, "\"name\":\"last\"").await;
+    assert!(
+        !received.contains("event: objects"),
+        "an unchanged list is not sent again: {received}"
+    );
 
     let mut others = Vec::new();
     for _ in 1..MAX_STREAMS {
@@ -252,7 +261,7 @@ async fn what_happens_is_told_as_it_happens_and_to_so_many_at_once() {
     let (code, response) = server.get("/api/live", "").await;
     assert!(code == 503 && response.contains("retry-after: 10"), "{response}");
     drop(others.pop());
-    // A place is free again as soon as its client is seen to be gone.
+    // A slot is free as soon as its client has disconnected.
     let mut code = 503;
     for _ in 0..200 {
         server.status.send_modify(|status| status.name.push('.'));
@@ -267,7 +276,7 @@ async fn what_happens_is_told_as_it_happens_and_to_so_many_at_once() {
     }
     assert_eq!(code, 200);
 
-    // It ends with the operator, although its clients would stay.
+    // The stream ends with the operator, although the clients stay connected.
     server.stop.send_replace(true);
     timeout(LONG, server.served).await.unwrap().unwrap();
     let mut rest = Vec::new();
@@ -275,13 +284,12 @@ async fn what_happens_is_told_as_it_happens_and_to_so_many_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_says_nothing_is_hung_up_on() {
+async fn a_silent_client_is_disconnected() {
     let server = server(Access::Loopback).await;
     let mut slow = TcpStream::connect(server.address).await.unwrap();
     slow.write_all(b"GET /status HTTP/1.1\r\nHost: loc").await.unwrap();
     let mut response = Vec::new();
-    // The clock is the runtime's own: this ends only if the other side ends it,
-    // and long before the connection's life is over.
+    // The server must close the connection, long before the maximum lifetime of the connection.
     let began = tokio::time::Instant::now();
     slow.read_to_end(&mut response).await.unwrap();
     assert!(began.elapsed() < Limits::default().life / 2, "{:?}", began.elapsed());
@@ -289,7 +297,7 @@ async fn a_client_that_says_nothing_is_hung_up_on() {
 }
 
 #[tokio::test]
-async fn older_events_come_from_the_memory() {
+async fn older_events_come_from_the_store() {
     let server = server(Access::Loopback).await;
     let mut status = Status::new(Timestamp::now());
     let key = crate::domain::model::ObjectKey::parse(Kind::User, "ann@test.example").unwrap();
@@ -320,7 +328,7 @@ async fn older_events_come_from_the_memory() {
 }
 
 #[test]
-fn a_token_is_read_from_a_file_that_is_closed_to_others() {
+fn a_token_is_read_only_from_a_file_that_others_cannot_read() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("token");
@@ -338,7 +346,7 @@ fn a_token_is_read_from_a_file_that_is_closed_to_others() {
     for text in [
         "",
         "short\n",
-        "with a blank in its middle",
+        "with a space in the middle",
         "zeilen\numbruch-in-der-mitte",
         &"x".repeat(1025),
     ] {
@@ -352,9 +360,9 @@ fn a_token_is_read_from_a_file_that_is_closed_to_others() {
     assert!(matches!(Token::read(&path), Err(TokenError::Unreadable { .. })));
 }
 
-/// What comes from a server or a file must not become markup, style or program.
+/// Text from a server or a file must not become HTML, CSS or JavaScript.
 #[test]
-fn the_page_makes_text_of_texts() {
+fn the_page_inserts_data_only_as_text() {
     let mut looked_at = 0;
     for (path, _, content) in PARTS {
         for word in [
@@ -383,10 +391,10 @@ fn the_page_makes_text_of_texts() {
         }
         looked_at += content.len();
     }
-    assert!(looked_at > 20_000, "only {looked_at} bytes were looked at");
+    assert!(looked_at > 20_000, "only {looked_at} bytes were checked");
     let page = PARTS.iter().find(|(path, _, _)| *path == "/").unwrap().2;
-    assert!(!page.contains("<style") && !page.contains("<script>"), "nothing inline");
-    // Whatever one part asks for is there.
+    assert!(!page.contains("<style") && !page.contains("<script>"), "no inline style or script");
+    // Every file that another file refers to is served.
     let served: BTreeSet<&str> = PARTS.iter().map(|(path, _, _)| *path).collect();
     for (path, _, content) in PARTS {
         for asked in content.split("from \"./").skip(1) {

@@ -1,4 +1,4 @@
-//! Clients that take slots and give nothing back.
+//! Clients that hold slots without reading or sending.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::adapters::web::{Access, MAX_STREAMS, Token};
 
 const GET: &str = "GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const LIVE: &str = "GET /api/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
-/// The largest of the answers that ask for nothing.
+/// A request for the largest response that needs no token.
 const PAGE: &str = "GET /page.css HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// So short that a test sees the end, and long enough for a slow machine.
+/// Limits that are short enough for a test, and long enough for a slow machine.
 fn short() -> Limits {
     Limits {
         general: 12,
@@ -31,7 +31,7 @@ fn short() -> Limits {
     }
 }
 
-/// The same, but only the number of slots helps.
+/// Limits with long times, so that only the number of slots protects the probes.
 fn long() -> Limits {
     let (head, write) = (Duration::from_mins(10), Duration::from_mins(10));
     let (life, following) = (head, head);
@@ -42,14 +42,14 @@ async fn server(limits: Limits) -> Server {
     server_within(Access::Loopback, limits).await
 }
 
-/// Connects and sends `bytes`, as far as they are taken at once.
+/// Connects and sends as many of `bytes` as the socket accepts at once.
 async fn client(address: SocketAddr, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let _ = timeout(Duration::from_millis(50), stream.write_all(bytes)).await;
     stream
 }
 
-/// The status that `path` answers with, and how long that took.
+/// Returns the status of a response to `path`, and the duration.
 async fn ask(address: SocketAddr, path: &str) -> (String, Duration) {
     let began = Instant::now();
     let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -68,9 +68,9 @@ async fn probes_are_answered(address: SocketAddr, while_what: &str) {
     }
 }
 
-/// Waits until nobody is left of `clients`, which read nothing: reading now
-/// ends for each, by the end of the stream or an error.
-async fn all_are_hung_up_on(clients: Vec<TcpStream>, within: Duration, what: &str) {
+/// Waits until the server has closed the connections of all `clients`: reading then ends with the
+/// end of the stream or an error.
+async fn all_are_disconnected(clients: Vec<TcpStream>, within: Duration, what: &str) {
     let began = Instant::now();
     let ends = clients.into_iter().map(|mut client| async move {
         let mut part = vec![0; 64 << 10];
@@ -82,15 +82,15 @@ async fn all_are_hung_up_on(clients: Vec<TcpStream>, within: Duration, what: &st
 }
 
 #[tokio::test]
-async fn probes_are_answered_while_clients_hold_every_place() {
+async fn probes_are_answered_while_clients_hold_every_slot() {
     let many_pages = PAGE.repeat(400);
     let kinds: [(&str, &[u8]); 9] = [
         ("nothing is sent", b""),
         ("a head never ends", b"GET /status HTTP/1.1\r\nHost: loc"),
         ("a body never ends", b"GET /status HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"),
         ("a posted body never ends", b"POST /status HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"),
-        ("nobody reads", GET.as_bytes()),
-        ("nobody reads many answers", many_pages.as_bytes()),
+        ("the response is not read", GET.as_bytes()),
+        ("many responses are not read", many_pages.as_bytes()),
         ("pages follow", LIVE.as_bytes()),
         ("garbage is sent", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
         ("an upgrade is awaited", b"GET /livez HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"),
@@ -102,7 +102,7 @@ async fn probes_are_answered_while_clients_hold_every_place() {
             held.push(client(server.address, bytes).await);
         }
         probes_are_answered(server.address, what).await;
-        // The slots that are left are for them alone.
+        // Only reserved slots are free.
         let (response, _) = ask(server.address, "/status").await;
         let full = !matches!(
             what,
@@ -117,7 +117,7 @@ async fn probes_are_answered_while_clients_hold_every_place() {
 }
 
 #[tokio::test]
-async fn a_client_that_gives_nothing_back_is_hung_up_on() {
+async fn a_client_that_does_not_finish_is_disconnected() {
     let many_pages = PAGE.repeat(400);
     let kinds: [(&str, &[u8]); 7] = [
         ("nothing is sent", b""),
@@ -125,7 +125,7 @@ async fn a_client_that_gives_nothing_back_is_hung_up_on() {
         ("a body never ends", b"GET /status HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"),
         ("a posted body never ends", b"POST /status HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"),
         ("a connection stays open", GET.as_bytes()),
-        ("nobody reads many answers", many_pages.as_bytes()),
+        ("many responses are not read", many_pages.as_bytes()),
         ("garbage is sent", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
     ];
     for (what, bytes) in kinds {
@@ -134,16 +134,16 @@ async fn a_client_that_gives_nothing_back_is_hung_up_on() {
         for _ in 0..short().general {
             held.push(client(server.address, bytes).await);
         }
-        // Longer than either deadline: nobody has read a byte until here.
+        // Longer than both time limits: no client has read a byte yet.
         sleep(Duration::from_millis(1200)).await;
         let (response, _) = ask(server.address, "/status").await;
         assert!(response.starts_with("HTTP/1.1 200"), "{what}: slots are free again: {response:?}");
-        all_are_hung_up_on(held, Duration::from_secs(2), what).await;
+        all_are_disconnected(held, Duration::from_secs(2), what).await;
     }
 }
 
 #[tokio::test]
-async fn a_head_that_comes_byte_by_byte_does_not_last() {
+async fn a_head_that_arrives_byte_by_byte_is_cut_off() {
     let server = server(short()).await;
     let mut slow = client(server.address, b"GET /livez HTTP/1.1\r\n").await;
     let began = Instant::now();
@@ -158,17 +158,17 @@ async fn a_head_that_comes_byte_by_byte_does_not_last() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_taken_byte_by_byte_does_not_last() {
+async fn a_response_that_is_read_byte_by_byte_is_cut_off() {
     let limits = Limits { life: Duration::from_secs(1), ..short() };
     let server = server(limits).await;
     let mut slow = client(server.address, PAGE.repeat(4000).as_bytes()).await;
     let began = Instant::now();
     let mut part = vec![0; 2048];
-    // Some of it all the time, so that no write waits for its whole deadline.
+    // Reading a few bytes at a time keeps each write below its time limit.
     while matches!(slow.read(&mut part).await, Ok(1..)) && began.elapsed() < LONG {
         sleep(Duration::from_millis(20)).await;
         if began.elapsed() > Duration::from_secs(4) {
-            // What the kernels hold is read at once, to come to the end.
+            // Read the rest of the kernel's buffers at once, to reach the end.
             part.resize(1 << 20, 0);
         }
     }
@@ -176,7 +176,7 @@ async fn an_answer_that_is_taken_byte_by_byte_does_not_last() {
 }
 
 #[tokio::test]
-async fn pages_that_follow_and_read_nothing_are_few_and_end() {
+async fn pages_that_read_no_events_are_limited_and_disconnected() {
     let limits = Limits { general: 60, of_one_address: 60, ..short() };
     let server = server(limits).await;
     let mut held = Vec::new();
@@ -190,18 +190,18 @@ async fn pages_that_follow_and_read_nothing_are_few_and_end() {
         sleep(Duration::from_millis(200)).await;
     }
     probes_are_answered(server.address, "pages follow").await;
-    // Their slots are free for others.
+    // The slots of the pages are free again.
     let mut followed = 0;
     for _ in 0..MAX_STREAMS {
         let (response, _) = ask(server.address, "/api/live").await;
         followed += usize::from(response.starts_with("HTTP/1.1 200"));
     }
     assert!(followed >= MAX_STREAMS / 2, "{followed}");
-    all_are_hung_up_on(held, Duration::from_secs(4), "pages follow").await;
+    all_are_disconnected(held, Duration::from_secs(4), "pages follow").await;
 }
 
 #[tokio::test]
-async fn connections_that_come_and_go_leave_every_place_free() {
+async fn short_connections_leave_every_slot_free() {
     let server = server(short()).await;
     for round in 0..300 {
         let stream =
@@ -218,7 +218,7 @@ async fn connections_that_come_and_go_leave_every_place_free() {
 }
 
 #[tokio::test]
-async fn one_address_cannot_take_what_another_needs() {
+async fn one_address_cannot_take_all_slots() {
     let limits = Limits { of_one_address: 8, ..long() };
     let server = server(limits).await;
     let mut held = Vec::new();
@@ -238,7 +238,7 @@ async fn one_address_cannot_take_what_another_needs() {
 }
 
 #[tokio::test]
-async fn a_reserved_place_is_no_way_past_the_token() {
+async fn a_reserved_slot_still_requires_the_token() {
     let access = Access::Tokens(vec![Token::new("0123456789abcdef-token")]);
     let server = server_within(access, long()).await;
     let mut held = Vec::new();
@@ -263,7 +263,7 @@ async fn old_and_half_closed_clients_are_answered() {
     ];
     for head in kinds {
         let mut stream = client(server.address, head.as_bytes()).await;
-        // As `printf … | nc -N` does.
+        // Like `printf … | nc -N`.
         stream.shutdown().await.unwrap();
         let mut response = Vec::new();
         timeout(LONG, stream.read_to_end(&mut response)).await.unwrap().unwrap();

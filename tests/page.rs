@@ -39,14 +39,14 @@ fn pictures() -> Option<PathBuf> {
 fn pictured(browser: &mut Browser, name: &str) {
     for (look, width, dark) in [("light", 1400, false), ("dark", 1400, true), ("phone", 360, false)]
     {
-        browser.look(width, dark);
+        browser.set_window(width, dark);
         let wide = browser.eval("document.documentElement.scrollWidth").as_u64().unwrap();
         assert!(wide <= width.into(), "{name}: {wide} pixels on a screen of {width}");
         if let Some(directory) = pictures() {
             browser.picture(&directory.join(format!("{name}-{look}.png")));
         }
     }
-    browser.look(1400, false);
+    browser.set_window(1400, false);
 }
 
 /// `GET path` with further lines of a head; the code and everything that comes.

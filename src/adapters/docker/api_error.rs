@@ -25,12 +25,12 @@ pub(super) fn advice(error: &ApiError) -> &'static str {
     };
     match kind {
         Some(std::io::ErrorKind::PermissionDenied) => {
-            "let this user talk to it (the group `docker`), or run this as root"
+            "let this user access it (the group `docker`), or run this as root"
         }
         Some(std::io::ErrorKind::NotFound) => {
-            "is dockerd running, and spec.server.docker.engine (for `export`: --engine) right?"
+            "is dockerd running, and spec.server.docker.engine (for `export`: --engine) correct?"
         }
-        _ => "is dockerd running, and may this user talk to it?",
+        _ => "is dockerd running, and may this user access it?",
     }
 }
 

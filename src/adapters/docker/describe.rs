@@ -18,17 +18,20 @@ impl DockerRuntime {
     pub async fn needs_running(&self) -> Result<(), RuntimeError> {
         let cause = match self.inspect().await? {
             ProcessState::Running { health } if health.as_deref() == Some(PAUSED) => {
-                format!("it is paused: `docker unpause {}` lets it go on", self.name())
+                format!("it is paused; try `docker unpause {}`", self.name())
             }
             ProcessState::Running { .. } => return Ok(()),
             ProcessState::Absent => {
                 return Err(RuntimeError::Missing(format!("a container {}", self.name())));
             }
             ProcessState::Created | ProcessState::Stopped { .. } => {
-                format!("it does not run: `docker start {}` starts it", self.name())
+                format!("it does not run; try `docker start {}`", self.name())
             }
         };
-        Err(RuntimeError::Refused { operation: format!("look into {}", self.name()), cause })
+        Err(RuntimeError::Refused {
+            operation: format!("read the server in {}", self.name()),
+            cause,
+        })
     }
 
     /// The part of the container that can be declared. `config` is the path of the server's

@@ -131,7 +131,7 @@ fn in_place(source: &Path, content: &[u8]) -> std::io::Result<()> {
     if let Err(error) =
         files::replace(Path::new(&copy), &before, Rights { owner: None, mode: 0o600 })
     {
-        tracing::debug!(%error, "no copy of the file before is kept beside it");
+        tracing::debug!(%error, "failed to copy the old file");
     }
     files::write_in_place(source, content)
 }

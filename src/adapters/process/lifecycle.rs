@@ -119,7 +119,7 @@ impl ProcessRuntime {
                     _ = select_all(ends()) => tracing::debug!("a process of the server ended"),
                     () = self.trim_console() => {}
                 }
-                // A script without its VM is also the state during a start.
+                // Waits for both, because a script without its VM looks like a start.
                 let _ = timeout(SETTLE, join_all(ends())).await;
             }
             changed.notify_one();

@@ -126,7 +126,7 @@ impl ProcessRuntime {
 }
 
 impl ServerSetup {
-    /// Whether the server's directory exists.
+    /// Whether there is a server to start.
     fn exists(&self) -> bool {
         self.directory.as_ref().is_none_or(|directory| directory.join(MARK).exists())
     }

@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_scripts_start_is_the_server() {
+    fn only_the_start_of_the_script_counts() {
         let (own, installed) = (setup(Some("/srv/x")), setup(None));
         let start = process(&["/bin/bash", "/usr/sbin/ejabberdctl", "foreground-quiet"]);
         assert!(start.is_script_of(&installed, &installed.start_line()));

@@ -121,8 +121,9 @@ impl World {
             }
             "get_room_affiliations" => {
                 let room = objects.affiliations.get(&pair).into_iter().flatten();
-                let row =
-                    |(jid, word): (&String, &String)| tuple(vec![string(jid), atom(word), string("")]);
+                let row = |(jid, word): (&String, &String)| {
+                    tuple(vec![string(jid), atom(word), string("")])
+                };
                 Value::List(room.map(row).collect())
             }
             "set_room_affiliation" if !self.rooms.contains_key(&pair) => {
@@ -138,7 +139,9 @@ impl World {
                 }
                 atom("ok")
             }
-            "rooms_unused_list" => Value::List(self.rooms.keys().map(|room| string(room)).collect()),
+            "rooms_unused_list" => {
+                Value::List(self.rooms.keys().map(|room| string(room)).collect())
+            }
             "get_offline_count" | "get_mam_count" => Value::Int(0),
             _ => return None,
         })
@@ -223,9 +226,11 @@ impl World {
         let [_, service, room, ..] = words.as_slice() else { panic!("{words:?}") };
         let Some(Arg::Pairs(stanzas)) = args.get(4) else { panic!("no stanzas") };
         let subject = stanzas.iter().find_map(|(_, stanza)| {
-            stanza.expose().split_once("<subject>")?.1.split_once("</subject>").map(|(subject, _)| {
-                subject.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-            })
+            stanza.expose().split_once("<subject>")?.1.split_once("</subject>").map(
+                |(subject, _)| {
+                    subject.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+                },
+            )
         });
         self.objects.subjects.insert(format!("{room}@{service}"), subject.expect("a subject"));
         atom("ok")

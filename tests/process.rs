@@ -165,7 +165,7 @@ fn survival(version: &str) {
     // The test kills the operator, and the next operator supervises the running server.
     inside.kill("KILL", &operator);
     inside.wait("the operator's end", || !inside.runs(&operator));
-    assert_eq!(inside.server(), second, "the server goes on");
+    assert_eq!(inside.server(), second, "the server still runs");
     let operator = inside.start();
     inside.wait("ready again", ready);
     assert_eq!(inside.server(), second, "it is not started twice");
@@ -232,7 +232,7 @@ fn installed(version: &str) {
     assert_eq!(users(&inside), ["ann", "bea"]);
     inside.declare("stopped", "");
     inside.operator(&["apply"]).expect(0);
-    assert_eq!(inside.server(), own, "the other one goes on");
+    assert_eq!(inside.server(), own, "the other server still runs");
 }
 
 #[test]

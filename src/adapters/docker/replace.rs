@@ -54,8 +54,8 @@ impl DockerRuntime {
             Some(other) if other.id.as_deref() != old => Err(self.refused(
                 "replace",
                 &format!(
-                    "a container {} is there, which the operator did not put aside: rename or \
-                     remove it",
+                    "another container has the name {}, which the old container needs: rename or \
+                     remove that container",
                     self.aside()
                 ),
             )),
@@ -82,7 +82,7 @@ impl DockerRuntime {
     /// exists, the replacement stays.
     pub(super) async fn rollback_container(&self, old: &str) -> Result<(), RuntimeError> {
         let Some(before) = self.inspected(old).await? else {
-            tracing::warn!("the container that was put aside is gone; the new one stays");
+            tracing::warn!("the old container no longer exists; the replacement stays");
             return Ok(());
         };
         match self.container().await? {

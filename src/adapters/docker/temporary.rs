@@ -38,7 +38,7 @@ const REMOVE_DEADLINE: Duration = Duration::from_secs(30);
 /// A random name. A name with a process id could repeat, because process ids do.
 fn unique() -> Result<String, RuntimeError> {
     let random = getrandom::u64().map_err(|error| RuntimeError::Refused {
-        operation: "make a name for something that exists for a moment".to_owned(),
+        operation: "create a random name".to_owned(),
         cause: error.to_string(),
     })?;
     Ok(format!("{random:016x}"))

@@ -95,7 +95,7 @@ impl Function {
             }
             ("mnesia", "change_table_copy_type", _) | ("file", "write_file", _) => {
                 return refused(
-                    "no command changes how accounts are stored for good; use an image that has \
+                    "no command changes permanently how accounts are stored; use an image that has \
                      an `erl`",
                 );
             }

@@ -57,15 +57,15 @@ pub(super) async fn system_service() -> Option<String> {
     if !Path::new(SYSTEMD).exists() {
         return None;
     }
-    if says("is-active", &["active", "activating", "reloading"]).await {
+    if systemd_reports("is-active", &["active", "activating", "reloading"]).await {
         return Some(format!("systemd's `{UNIT}`, which is active"));
     }
-    let enabled = says("is-enabled", &["enabled", "enabled-runtime"]).await;
+    let enabled = systemd_reports("is-enabled", &["enabled", "enabled-runtime"]).await;
     enabled.then(|| format!("systemd's `{UNIT}`, which is enabled"))
 }
 
 /// Whether systemd responds to a question about the unit with one of `words`.
-async fn says(question: &str, words: &[&str]) -> bool {
+async fn systemd_reports(question: &str, words: &[&str]) -> bool {
     let mut ask = Command::new("systemctl");
     ask.args([question, UNIT]).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     match timeout(DEADLINE, ask.output()).await {

@@ -97,7 +97,7 @@ impl ResolvedFile {
                     }
                     if !walk.may_follow(&stat) {
                         return Err(denied(&format!(
-                            "{} is a link that others could have made, and is not followed",
+                            "{} is a link that others could have created, and is not followed",
                             Path::new(&name).display()
                         )));
                     }

@@ -1,5 +1,5 @@
-//! Makes the manual pages and the completion scripts from the arguments. They
-//! become part of the binary, so they are always those of the program.
+//! Generates the manual pages and the completion scripts from the arguments. The files become
+//! part of the binary, so they always match the program.
 
 use std::error::Error;
 use std::fs;
@@ -58,17 +58,17 @@ fn scripts() -> Result<Vec<(String, Vec<u8>)>> {
     shells.into_iter().map(script).collect()
 }
 
-/// The labels of the script spell the hyphen of the program's name in another
-/// way than the loop that looks for them, so that nothing after a command would be
-/// completed (clap-rs/clap#6421).
+/// Fixes the script: its labels spell the hyphen of the program's name differently from the loop
+/// that searches for the labels, so the shell would complete nothing after a command
+/// (clap-rs/clap#6421).
 fn mended(script: &str) -> String {
     let spelled = |hyphen: &str| args::NAME.replace('-', hyphen);
     script.replace(&spelled("__subcmd__"), &spelled("__"))
 }
 
-/// The main page and one for each command, under their file names.
+/// The main page and a page for each command, by file name.
 fn pages() -> Result<Vec<(String, Vec<u8>)>> {
-    // There is no page for `help`.
+    // `help` has no page.
     let mut root = args::command().disable_help_subcommand(true);
     root.build();
     let mut pages = vec![(format!("{}.1", args::NAME), page(&root, "")?)];
@@ -83,8 +83,8 @@ fn page(command: &Command, name: &str) -> Result<Vec<u8>> {
     let title =
         if name.is_empty() { args::NAME.to_owned() } else { format!("{}-{name}", args::NAME) };
     let man = Man::new(command.clone());
-    // Without a date: a build of the same source is to be the same. `Man` leaves
-    // out the place of an empty one, and what follows would slip into it.
+    // The page has no date, so that builds of the same source are equal. `Man` omits the field of
+    // an empty date, and the next field would take its position.
     let version = env!("CARGO_PKG_VERSION");
     let mut page =
         format!(".TH {} 1 \"\" \"{} {version}\"\n", title.to_uppercase(), args::NAME).into_bytes();

@@ -312,7 +312,7 @@ async fn written_down(version: &str) {
     assert_eq!(read(&file).0, text);
     docker(&["stop", "-t", "1", &host.container]);
     let refused = export(&host.path("third")).expect(1);
-    assert!(refused.stderr.contains("it does not run: `docker start"), "{refused:?}");
+    assert!(refused.stderr.contains("it does not run; try `docker start"), "{refused:?}");
     assert!(!host.path("third").exists());
 }
 

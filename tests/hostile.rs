@@ -1,5 +1,5 @@
-//! A far end that lies: the Erlang node beside the server, and the Docker
-//! engine. It costs bounded memory and time, and never ends the operator.
+//! A far end that lies: the Erlang node beside the server, or the Docker engine. The attack costs
+//! bounded memory and time, and never ends the operator.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ mod session;
 #[path = "hostile/terms.rs"]
 mod terms;
 
-/// The most memory that this process has had, in MiB. Each test has a process of its own.
+/// The peak memory of this process, in MiB. Each test has a separate process.
 fn peak_mebibytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

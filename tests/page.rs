@@ -41,14 +41,14 @@ fn pictured(browser: &mut Browser, name: &str) {
     for (theme, width, dark) in
         [("light", 1400, false), ("dark", 1400, true), ("phone", 360, false)]
     {
-        browser.emulate(width, dark);
+        browser.set_window(width, dark);
         let wide = browser.eval("document.documentElement.scrollWidth").as_u64().unwrap();
         assert!(wide <= width.into(), "{name}: {wide} pixels on a screen of {width}");
         if let Some(directory) = pictures() {
-            browser.picture(&directory.join(format!("{name}-{look}.png")));
+            browser.picture(&directory.join(format!("{name}-{theme}.png")));
         }
     }
-    browser.emulate(1400, false);
+    browser.set_window(1400, false);
 }
 
 /// Sends `GET path` with further headers. Returns the code and the whole response.

@@ -1,5 +1,5 @@
-//! A server that is a process beside the operator, on a host without Docker:
-//! a container in which ejabberd is installed plays that host.
+//! Tests of a server that is a process beside the operator, on a host without Docker: a container
+//! with an installed ejabberd is the host.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,17 +23,17 @@ fn users(inside: &Inside) -> Vec<String> {
     inside.ctl(&["registered_users", HOST]).lines().map(str::to_owned).collect()
 }
 
-/// The server and what it starts gain no rights, and have no file that the operator was started
-/// with: descriptor 9 is open where the operator is started.
+/// The server and its children gain no rights, and do not inherit an open file of the operator:
+/// descriptor 9 is open when the operator starts.
 fn confined(inside: &Inside) {
     inside.own_state();
     let script = format!("exec 9</etc/hostname; ejabberd-operator --state-dir {STATE} apply");
     inside.exec(inside.user, &["sh", "-c", &script]).expect(0);
-    // Only its own user may see what a process has open.
-    let look = "for p in $(pgrep -f 'beam.smp|ejabberdctl|epmd|erl_child_setup'); do \
+    // Only the user of a process can list its open files.
+    let list_open_files = "for p in $(pgrep -f 'beam.smp|ejabberdctl|epmd|erl_child_setup'); do \
         echo $(sed -n 's/^NoNewPrivs:[[:space:]]*/privileges: /p' /proc/$p/status) \
         $(ls -l /proc/$p/fd | grep -o '[^ ]* -> .*') $(tr '\\0' ' ' </proc/$p/cmdline); done";
-    let seen = inside.exec("ejabberd", &["sh", "-c", look]).stdout;
+    let seen = inside.exec("ejabberd", &["sh", "-c", list_open_files]).stdout;
     let servers: Vec<&str> = seen.lines().filter(|line| line.contains(DIRECTORY)).collect();
     assert!(!servers.is_empty(), "{seen}");
     for line in &servers {
@@ -42,8 +42,8 @@ fn confined(inside: &Inside) {
     }
 }
 
-/// From nothing to converged, a configuration that is refused and one that is
-/// rolled out, stopped and started again.
+/// The whole life of a server: created, converged, a rejected configuration, a rollout, stopped and
+/// started again.
 fn lifecycle(version: &str, user: &'static str) {
     let mut inside = Inside::with_operator(version);
     inside.user = user;
@@ -59,7 +59,7 @@ fn lifecycle(version: &str, user: &'static str) {
     on_loopback_only(&inside);
     closed_to_others(&inside, user);
 
-    // What ejabberd would not start with changes nothing.
+    // A configuration that ejabberd cannot start with changes nothing.
     fs::write(inside.path("ejabberd.yml"), "hosts: [test.example]\nlisten: 5\n").unwrap();
     let out = inside.operator(&["apply"]).expect(1).stdout;
     assert!(out.contains("listen"), "{out}");
@@ -79,19 +79,19 @@ fn lifecycle(version: &str, user: &'static str) {
     inside.operator(&["apply"]).expect(0);
     assert_eq!(users(&inside), ["ann", "bea"], "nothing is lost");
 
-    let said = inside.exec("root", &["grep", "-r", "hunter2", &format!("{DIRECTORY}/logs")]);
-    assert_eq!(said.code, Some(1), "{}", said.stdout);
+    let found = inside.exec("root", &["grep", "-r", "hunter2", &format!("{DIRECTORY}/logs")]);
+    assert_eq!(found.code, Some(1), "{}", found.stdout);
     let left = inside.exec("root", &["sh", "-c", "ls -d /tmp/ejabberd-operator-*"]);
-    assert_eq!(left.stdout, "", "what was checked is removed");
+    assert_eq!(left.stdout, "", "the checked files are removed");
 }
 
-/// Neither epmd nor the Erlang distribution can be reached from outside.
+/// Neither epmd nor the Erlang distribution is reachable from another host.
 fn on_loopback_only(inside: &Inside) {
     let listening = inside.exec("root", &["netstat", "-ltn"]).expect(0).stdout;
     let open: Vec<&str> = listening
         .lines()
         .filter(|line| line.contains("LISTEN") && !line.contains(" 127.0.0.1:"))
-        // Docker's own resolver is on loopback as well.
+        // Docker's own resolver also listens on loopback.
         .filter(|line| !line.contains(" 127.0.0.11:"))
         .collect();
     assert_eq!(open, Vec::<&str>::new(), "{listening}");
@@ -109,8 +109,8 @@ fn closed_to_others(inside: &Inside, user: &str) {
         ("conf/ejabberd.yml", supervisor, "640"),
     ] {
         let path = format!("{DIRECTORY}/{part}");
-        let said = inside.exec("root", &["stat", "-c", "%U %a", &path]).expect(0).stdout;
-        assert_eq!(said.trim(), format!("{owner} {mode}"), "{part}");
+        let mode_of_file = inside.exec("root", &["stat", "-c", "%U %a", &path]).expect(0).stdout;
+        assert_eq!(mode_of_file.trim(), format!("{owner} {mode}"), "{part}");
     }
 }
 
@@ -142,8 +142,9 @@ fn an_operator_that_is_not_root_23_01() {
     lifecycle("23.01", "ejabberd");
 }
 
-/// The server outlives the operator, and is found again; its end is noticed,
-/// whoever's child it is. With a resync of an hour nothing else is the cause.
+/// The server outlives the operator, and the next operator finds the server. The operator notices
+/// the server's end, also if the server is not its child. The resync interval is an hour, so the
+/// resync is not the cause.
 fn survival(version: &str) {
     let inside = Inside::with_operator(version);
     let ready = || inside.operator(&["status"]).code == Some(0);
@@ -161,16 +162,16 @@ fn survival(version: &str) {
     inside.kill("KILL", &first);
     let second = mended(&first);
 
-    // The operator is killed, and another takes over what runs.
+    // The test kills the operator, and the next operator supervises the running server.
     inside.kill("KILL", &operator);
     inside.wait("the operator's end", || !inside.runs(&operator));
-    assert_eq!(inside.server(), second, "the server goes on");
+    assert_eq!(inside.server(), second, "the server still runs");
     let operator = inside.start();
     inside.wait("ready again", ready);
     assert_eq!(inside.server(), second, "it is not started twice");
     inside.kill("KILL", &second);
     let third = mended(&second);
-    // An end in good order, behind the operator's back.
+    // ejabberd stops cleanly without the operator.
     inside.ctl(&["stop"]);
     let fourth = mended(&third);
     assert_eq!(users(&inside), ["ann", "bea"]);
@@ -180,7 +181,8 @@ fn survival(version: &str) {
     assert_eq!(inside.server(), fourth, "{}", inside.log());
     inside.operator(&["status"]).expect(1);
 
-    // Killed right after the start, before there is a VM: none is started twice.
+    // The operator is killed right after the start, before a VM exists: the next operator starts no
+    // second server.
     inside.declare("stopped", OBJECTS);
     inside.operator(&["apply"]).expect(0);
     inside.declare("running", OBJECTS);
@@ -211,8 +213,8 @@ fn survival_23_01() {
     survival("23.01");
 }
 
-/// The installed server, where its package put it, beside one with a directory
-/// of its own; neither is taken for the other.
+/// The installed server of the package beside a server with a separate directory; the operator does
+/// not confuse them.
 fn installed(version: &str) {
     let mut inside = Inside::with_operator(version);
     inside.declare("running", OBJECTS);
@@ -230,7 +232,7 @@ fn installed(version: &str) {
     assert_eq!(users(&inside), ["ann", "bea"]);
     inside.declare("stopped", "");
     inside.operator(&["apply"]).expect(0);
-    assert_eq!(inside.server(), own, "the other one goes on");
+    assert_eq!(inside.server(), own, "the other server still runs");
 }
 
 #[test]
@@ -250,9 +252,9 @@ fn installed_23_01() {
     installed("23.01");
 }
 
-/// What cannot work says why, and what to do.
+/// A setup that cannot work is refused with the cause and the remedy.
 #[test]
-fn refusals() {
+fn a_setup_that_cannot_work_is_refused_with_a_hint() {
     let mut inside = Inside::with_operator("newest");
     let mut apply = |process: &str, user: &'static str| {
         process.clone_into(&mut inside.process);
@@ -266,25 +268,25 @@ fn refusals() {
     };
     for (process, user, hint) in [
         ("{ ejabberdctl: /no/such }", "root", "apt-get install ejabberd"),
-        ("{ directory: /etc }", "root", "a directory of its own"),
+        ("{ directory: /etc }", "root", "a separate directory"),
         ("{ directory: /root/xmpp }", "root", "/var/lib"),
         ("{ directory: \"/srv/a b\" }", "root", "takes only"),
         ("{ directory: /srv/xmpp }", "nobody", "only root and `ejabberd`"),
     ] {
-        let said = apply(process, user);
-        assert!(said.contains(hint), "{process}: {said}");
+        let message = apply(process, user);
+        assert!(message.contains(hint), "{process}: {message}");
     }
     assert_eq!(inside.servers(), Vec::<String>::new());
 }
 
-/// Whether a process works; what ended and is not waited for does not.
+/// Whether a process runs. A zombie does not run.
 fn works(inside: &Inside, pid: &str) -> bool {
     let status = inside.exec("root", &["cat", &format!("/proc/{pid}/status")]).stdout;
     status.lines().any(|line| line.starts_with("State:") && !line.contains(['Z', 'X']))
 }
 
-/// A program that prints a secret sees nothing of the operator's environment, and ends, with what
-/// it started, when the operator does.
+/// A program that prints a secret does not inherit the operator's environment, and ends, with its
+/// children, when the operator ends.
 #[test]
 fn a_program_that_prints_a_secret_ends_with_the_operator() {
     let inside = Inside::with_operator("newest");

@@ -1,5 +1,5 @@
-//! A client of an XMPP library logs in with the declared password over
-//! STARTTLS, and enters a declared room, on the shipped configurations.
+//! An XMPP client logs in with the declared password over STARTTLS, and enters a declared room, on
+//! the shipped configurations.
 
 mod support;
 
@@ -12,8 +12,8 @@ mod login {
     use crate::support::real::{docker, python};
     use crate::support::shipped::{self, DOMAIN};
 
-    /// Runs the client in the network of the container: the hardened variant
-    /// listens on loopback alone.
+    /// Runs the client in the network of the container: the hardened variant listens only on
+    /// loopback.
     fn client(host: &Host, user: &str, password: &str, room: Option<&str>) -> Ran {
         fs::write(host.path("typed"), password).unwrap();
         let pid = docker(&["inspect", "-f", "{{.State.Pid}}", &host.container]);
@@ -72,7 +72,7 @@ mod login {
                 );
             }
         }
-        // The password is changed in the file alone.
+        // Only the password in the file changes.
         fs::write(host.path("secret"), "another one\n").unwrap();
         host.run(&["apply"]).expect(0);
         client(&host, "ann", "another one", Some("hall")).expect(0);

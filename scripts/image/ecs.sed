@@ -17,8 +17,8 @@ s|^ERLANG_OPTS="+K|ERLANG_OPTS="-boot_var RELEASE_LIB ../lib +K|
 s|"\$ERL"\( \$ERLANG_OPTS\)\{0,1\} -noshell|"$ERL" -boot start_clean -noshell|
 s|-hidden|-hidden -boot start_clean|
 
-# A VM for a command is a node with a name of its own, and so takes one of the ten
-# ports above; Debian's is a dynamic node, which listens at none.
+# A VM for a command is a node with a separate name, and uses one of the ten ports
+# above; Debian's VM is a dynamic node, which listens at no port.
 /^uid() *{\{0,1\}$/,/^}/c\
 uid()\
 {\

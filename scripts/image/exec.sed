@@ -1,5 +1,5 @@
 # The script replaces itself by the VM, so that the VM gets the SIGTERM of `docker stop`.
-# What the script has to wait for runs in a subshell.
+# Commands that the script waits for run in a subshell.
 /^exec_cmd()/,/^}/s|^\( *as_current_user) *\)"\$@"|\1exec "$@"|
 /^exec_cmd()/,/^}/s|^\( *\)"\$@"$|\1exec "$@"|
 /^# usage$/i\

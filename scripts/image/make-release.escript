@@ -1,4 +1,4 @@
-%% Makes an OTP release of ejabberd, laid out like the official ones.
+%% Creates an OTP release of ejabberd in the layout of the official releases.
 %%
 %%   make-release.escript DIR VERSION
 %%
@@ -11,7 +11,7 @@
 %% $RELEASE_LIB: without `-boot_var RELEASE_LIB` no boot file loads.
 -define(OTP, [asn1, compiler, crypto, inets, kernel, mnesia, odbc, os_mon, public_key,
               runtime_tools, sasl, ssl, stdlib, syntax_tools, tools, xmerl]).
-%% What the release has besides ejabberd and the libraries of ejabberd.
+%% The applications of the release besides ejabberd and its libraries.
 -define(ELIXIR, [elixir, logger]).
 %% Debian has these beside the libraries; no official release has them.
 -define(LEFT_OUT, [dialyzer, erl_interface, erts, eunit, goldrush, lager, parsetools, proper]).
@@ -105,8 +105,8 @@ boot(Dir, Version, Name, Versions, Type) ->
 %% The official images log to the console through Elixir's formatter: that formatter
 %% writes a term in Elixir's syntax, over several lines when the term is long. Debian's
 %% ejabberd is compiled without Elixir, where console_template/0 returns a template that
-%% Elixir's formatter does not understand. Replace that one function with what it is
-%% upstream. Before Elixir 1.15 the formatter takes no template from ejabberd.
+%% Elixir's formatter does not understand. Replace that one function with the
+%% upstream version. Before Elixir 1.15 the formatter takes no template from ejabberd.
 use_elixirs_formatter(Dir, #{ejabberd := {_, Ejabberd}, elixir := {_, Elixir}}) ->
     Ebin = lib(Dir, ejabberd, vsn(Ejabberd)) ++ "/ebin/",
     case [list_to_integer(N) || N <- lists:sublist(string:lexemes(vsn(Elixir), "."), 2)] >= [1, 15] of

@@ -1,16 +1,15 @@
-//! The committed frames: hexadecimal digits, `#` for a comment, and `* N HEX`
-//! for bytes that are repeated.
+//! The committed frames: hexadecimal digits, `#` for a comment, and `* N HEX` for repeated bytes.
 
 use std::fs;
 use std::path::Path;
 
-/// A frame and the name of its file.
+/// A frame and its file name.
 pub struct Frame {
     pub name: String,
     pub bytes: Vec<u8>,
 }
 
-/// The frames in `directory`, `refused` or `taken`, in the order of their names.
+/// The frames in `directory`, `refused` or `taken`, sorted by name.
 pub fn frames(directory: &str) -> Vec<Frame> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile/frames").join(directory);
     let mut frames: Vec<Frame> = fs::read_dir(root)

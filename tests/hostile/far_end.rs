@@ -1,4 +1,4 @@
-//! A far end of a session, in memory: it does what a test says.
+//! A far end of a session, in memory: each test defines its behaviour.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,14 +9,14 @@ use ejabberd_operator::ejabberd::erlang::{CommandLine, Installation, Launcher, N
 use ejabberd_operator::engine::{Complaints, Output, RuntimeError, Spawned, Spawner};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-/// What our program writes when it is up.
+/// The text that the operator's program writes when it is up.
 pub const READY: &[u8] = b"ejabberd-operator: the session is up";
 
-/// What a far end does with the pipes that the session has of it.
+/// The behaviour of a far end with the pipes of the session.
 type Act =
     Box<dyn Fn(usize, DuplexStream) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
-/// Starts far ends. The number of the far end, from 0, goes to what it does.
+/// A spawner of far ends. The behaviour gets the number of the far end, from 0.
 pub struct FarEnds {
     act: Act,
     pub started: AtomicUsize,
@@ -72,7 +72,7 @@ pub async fn answer(pipe: &mut DuplexStream, frame: &[u8]) {
     let _ = pipe.write_all(frame).await;
 }
 
-/// `[{Id, {ok, {ok, "26.7"}}}]`, the answer to the question for the version.
+/// `[{Id, {ok, {ok, "26.7"}}}]`, the response to the request for the version.
 pub fn version(id: u8) -> Vec<u8> {
     let mut frame = vec![131, b'l', 0, 0, 0, 1, b'h', 2, b'a', id];
     for _ in 0..2 {
@@ -84,7 +84,7 @@ pub fn version(id: u8) -> Vec<u8> {
     frame
 }
 
-/// Answers every call as a server of 26.07 would answer the question for its version.
+/// Responds to every call with the version 26.07.
 pub async fn honest(mut pipe: DuplexStream) {
     pipe.write_all(READY).await.unwrap();
     for id in 0.. {

@@ -1,5 +1,5 @@
-//! Attacks on a whole session. After each the next call opens a new session,
-//! which an honest far end answers.
+//! Attacks on a whole session. After each attack the next call opens a new session, which an honest
+//! far end answers.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,8 +13,8 @@ use crate::corpus::frames;
 use crate::far_end::{FarEnds, READY, answer, calls, honest, version};
 use crate::peak_mebibytes;
 
-/// A session whose first far end does `attack` after it was asked for the
-/// version. The far ends after the first are honest.
+/// A session whose first far end does `attack` after the request for the version. The later far
+/// ends are honest.
 fn session<F>(attack: impl Fn(DuplexStream) -> F + Send + Sync + 'static) -> (Session, Arc<FarEnds>)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -38,7 +38,7 @@ fn get_cwd() -> Call {
     Call::function("file", "get_cwd", vec![Arg::Int(1)])
 }
 
-/// The first call fails as an outage, and the next has an answer.
+/// The first call fails as an outage, and the next call gets a response.
 async fn recovers(name: &str, session: &Session) {
     let first = tokio::time::timeout(Duration::from_mins(2), session.version()).await;
     let error = first.unwrap_or_else(|_| panic!("{name}: no end")).unwrap_err();
@@ -141,7 +141,7 @@ async fn more_answers_than_calls_end_the_session() {
     let (session, far_ends) = session(|mut pipe| async move {
         answer(&mut pipe, &version(0)).await;
         for id in 1.. {
-            // The second call is answered by what came twice for the first.
+            // The duplicate response to the first call answers the second call.
             answer(&mut pipe, &version(0)).await;
             answer(&mut pipe, &version(id)).await;
             if calls(&mut pipe).await.is_none() {

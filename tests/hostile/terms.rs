@@ -1,4 +1,4 @@
-//! The decoder of Erlang's external term format, on its own.
+//! The decoder of Erlang's external term format, without a session.
 
 use ejabberd_operator::adapters::session::etf;
 use ejabberd_operator::adapters::session::etf::MEMORY_PER_BYTE;
@@ -56,7 +56,7 @@ fn every_tag_with_any_few_bytes_is_read_or_refused() {
                 let mut frame = vec![131, tag];
                 frame.resize(2 + length, filler);
                 assert!(is_bounded(&frame), "{frame:?}");
-                // Where an element belongs.
+                // At the position of an element.
                 frame.splice(1..1, [b'l', 0, 0, 0, 1]);
                 frame.push(b'j');
                 assert!(is_bounded(&frame), "{frame:?}");
@@ -65,7 +65,7 @@ fn every_tag_with_any_few_bytes_is_read_or_refused() {
     }
 }
 
-/// A term as a node may write it.
+/// A term that a node may write.
 fn term() -> impl Strategy<Value = Vec<u8>> {
     let with = |head: &'static [u8]| move |rest: Vec<u8>| [head, rest.as_slice()].concat();
     let short = |tag: u8| {

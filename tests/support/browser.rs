@@ -1,5 +1,5 @@
-//! A headless Chromium, driven over a pipe by its own protocol: no driver, no
-//! port, no library.
+//! A headless Chromium that the tests control over a pipe with Chromium's own protocol, without a
+//! driver, a port or a library.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_mins(2);
 
-/// One tab. It is ended when dropped.
+/// One tab; ended when dropped.
 pub struct Browser {
     child: Child,
     orders: File,
@@ -24,7 +24,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts it with an empty tab, in English and UTC.
+    /// Starts Chromium with an empty tab, in English and UTC.
     pub fn start() -> Self {
         let profile = tempfile::tempdir().unwrap();
         let (orders, answers) = (profile.path().join("orders"), profile.path().join("answers"));
@@ -44,14 +44,14 @@ impl Browser {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // In the order in which the other side opens them.
+        // Chromium opens the pipes in this order.
         let orders = OpenOptions::new().write(true).open(&orders).unwrap();
         let answers = BufReader::new(File::open(&answers).unwrap());
-        let (tell, told) = channel();
+        let (sender, received) = channel();
         std::thread::spawn(move || {
             for message in answers.split(0).map_while(Result::ok) {
                 let Ok(message) = serde_json::from_slice(&message) else { break };
-                if tell.send(message).is_err() {
+                if sender.send(message).is_err() {
                     break;
                 }
             }
@@ -59,7 +59,7 @@ impl Browser {
         let mut browser = Self {
             child,
             orders,
-            answers: told,
+            answers: received,
             session: None,
             last: 0,
             events: Vec::new(),
@@ -75,7 +75,7 @@ impl Browser {
         browser
     }
 
-    /// One order; answers its result.
+    /// Sends one command, and returns its result.
     pub fn call(&mut self, method: &str, params: &Value) -> Value {
         self.last += 1;
         let mut order = json!({ "id": self.last, "method": method, "params": params });
@@ -99,7 +99,7 @@ impl Browser {
         self.call("Page.navigate", &json!({ "url": url }));
     }
 
-    /// What an expression gives in the page.
+    /// The value of an expression in the page.
     pub fn eval(&mut self, expression: &str) -> Value {
         let params =
             json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
@@ -113,7 +113,7 @@ impl Browser {
         text.as_str().unwrap().to_owned()
     }
 
-    /// The texts of all such elements.
+    /// The texts of all elements for a selector.
     pub fn texts(&mut self, selector: &str) -> Vec<String> {
         let all = format!("[...document.querySelectorAll({selector:?})].map(e => e.innerText)");
         let texts = self.eval(&all);
@@ -134,7 +134,7 @@ impl Browser {
         }
     }
 
-    /// Types a text into a field, as a person would.
+    /// Types a text into a field, as a person does.
     pub fn fill(&mut self, selector: &str, text: &str) {
         self.eval(&format!(
             "(e => {{ e.value = {text:?}; e.dispatchEvent(new Event('input', {{ bubbles: true }})); }})\
@@ -142,8 +142,7 @@ impl Browser {
         ));
     }
 
-    /// What the browser has to complain about: errors, and whatever its
-    /// policies have stopped.
+    /// The browser's errors, and the requests that its policies blocked.
     pub fn complaints(&mut self) -> Vec<String> {
         let bad = self.events.iter().filter_map(|event| {
             let params = &event["params"];
@@ -157,14 +156,14 @@ impl Browser {
         bad.collect()
     }
 
-    /// Every address that was asked for something.
+    /// The address of every request.
     pub fn requests(&self) -> Vec<String> {
         let sent = self.events.iter().filter(|e| e["method"] == "Network.requestWillBeSent");
         sent.map(|e| e["params"]["request"]["url"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// A window of this size, bright or dark.
-    pub fn emulate(&mut self, width: u32, dark: bool) {
+    /// Sets the size of the window, and a bright or dark colour scheme.
+    pub fn set_window(&mut self, width: u32, dark: bool) {
         let size =
             json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600 });
         self.call("Emulation.setDeviceMetricsOverride", &size);
@@ -173,7 +172,7 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", &json!({ "features": features }));
     }
 
-    /// Writes a picture of the whole page.
+    /// A picture of the whole page.
     pub fn picture(&mut self, path: &Path) {
         self.capture(path, &json!({ "format": "png", "captureBeyondViewport": true }));
     }

@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::host::Host;
 use super::real::{docker, python};
 
-/// How long a login may take on a busy machine.
+/// The time limit of a login on a busy machine.
 const SOON: Duration = Duration::from_secs(90);
 
-/// A client that stays; ended when dropped. It logs in again when its connection
+/// A client that stays connected; ended when dropped. The client logs in again when its connection
 /// is lost.
 pub struct Client {
     child: Child,
@@ -21,7 +21,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Logs in as `jid`, from the network of the container as it runs now.
+    /// Logs in as `jid`, from the network of the running container.
     pub fn new(host: &Host, jid: &str, password: &str) -> Self {
         fs::write(host.path("typed"), password).unwrap();
         let log = host.path("client.log");
@@ -40,7 +40,7 @@ impl Client {
         client
     }
 
-    /// Everything that has happened to the client so far.
+    /// All events of the client so far.
     pub fn events(&self) -> Vec<Value> {
         let log = fs::read_to_string(&self.log).unwrap();
         log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()

@@ -1,5 +1,5 @@
-//! A double of the server for speed and faults: the same answers as a real one
-//! gives to the commands that the operator uses, from a model in memory.
+//! A double of the server for speed and faults. From a model in memory, it returns the same results
+//! as a real server for the commands that the operator uses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use ejabberd_operator::ejabberd::{Arg, Call, Control, ControlError, Value};
 
 use super::objects::Objects;
 
-/// What the double remembers.
+/// The state of the double.
 #[derive(Debug, Default, Clone)]
 pub struct World {
     pub hosts: BTreeSet<String>,
@@ -21,23 +21,23 @@ pub struct World {
     pub rooms: BTreeMap<String, BTreeMap<String, String>>,
     /// Commands that the server does not have.
     pub missing: BTreeSet<&'static str>,
-    /// The next calls fail as if the server were away.
+    /// The next calls fail as if the server were unreachable.
     pub down: bool,
-    /// ejabberd was stopped, and its node lives on.
+    /// ejabberd was stopped, and its node still runs.
     pub halted: bool,
-    /// Calls are not answered before their deadline.
+    /// Calls get no response before their deadline.
     pub frozen: bool,
     /// Every call by name, in order.
     pub calls: Vec<&'static str>,
-    /// What there is beside accounts and rooms.
+    /// The objects other than accounts and rooms.
     pub objects: Objects,
-    /// Which database it has: part of the cookie of its schema.
+    /// The identity of the database: part of the cookie of its schema.
     pub database: i64,
     /// Files beside the server's configuration, by name.
     pub files: BTreeMap<String, Vec<u8>>,
 }
 
-/// The double.
+/// The double of the server.
 pub struct Double {
     pub world: Mutex<World>,
     pub version: ServerVersion,
@@ -105,15 +105,15 @@ pub(super) fn atom(word: &str) -> Value {
     Value::Atom(word.to_owned())
 }
 
-pub(super) fn said(word: &str) -> Value {
+pub(super) fn string(word: &str) -> Value {
     Value::Text(word.to_owned())
 }
 
 pub(super) fn no(words: &[&str]) -> Value {
-    Value::Tuple(std::iter::once(atom("error")).chain(words.iter().map(|w| said(w))).collect())
+    Value::Tuple(std::iter::once(atom("error")).chain(words.iter().map(|w| string(w))).collect())
 }
 
-/// One listener for clients, as `ejabberd_option:listen()` answers.
+/// One listener for clients, in the format of `ejabberd_option:listen()`.
 fn listeners() -> Value {
     let address = [127, 0, 0, 1].map(Value::Int).to_vec();
     let place = Value::Tuple(vec![Value::Int(5222), Value::Tuple(address), atom("tcp")]);
@@ -121,7 +121,7 @@ fn listeners() -> Value {
     Value::List(vec![Value::Tuple(vec![place, atom("ejabberd_c2s"), Value::List(vec![required])])])
 }
 
-/// What `application:info()` answers, as far as it matters.
+/// The part of the result of `application:info()` that the operator reads.
 fn applications(halted: bool) -> Value {
     let names: &[&str] =
         if halted { &["kernel", "stdlib"] } else { &["kernel", "stdlib", "mnesia", "ejabberd"] };
@@ -136,17 +136,17 @@ impl World {
         let at = |n: usize| words.get(n).cloned().unwrap_or_default();
         let pair = format!("{}@{}", at(0), at(1));
         match name {
-            "status" => Value::Tuple(vec![atom("ok"), said("is running")]),
+            "status" => Value::Tuple(vec![atom("ok"), string("is running")]),
             "registered_users" if !self.hosts.contains(&at(0)) => no(&["Unknown virtual host"]),
             "registered_users" => Value::List(
                 self.users
                     .keys()
                     .filter_map(|jid| jid.split_once('@'))
                     .filter(|(_, h)| *h == at(0))
-                    .map(|(u, _)| said(u))
+                    .map(|(u, _)| string(u))
                     .collect(),
             ),
-            // Nobody is connected.
+            // No client is connected.
             "connected_users_vhost" => Value::List(Vec::new()),
             "stats_host" if at(0) == "onlineusers" => Value::Int(0),
             "stats_host" => Value::Int(
@@ -165,10 +165,10 @@ impl World {
                 self.users.remove(&pair);
                 self.objects.bans.remove(&pair);
                 self.objects.vcards.remove(&pair);
-                // As the server does, in the rooms that run.
+                // The server also changes the running rooms.
                 let rooms = self.objects.affiliations.values_mut();
                 rooms.for_each(|room| drop(room.remove(&pair)));
-                Value::Tuple(vec![atom("ok"), said("")])
+                Value::Tuple(vec![atom("ok"), string("")])
             }
             "change_password" if at(2).is_empty() => {
                 no(&["Account does not exist or password is empty"])
@@ -177,13 +177,13 @@ impl World {
                 self.users.insert(pair, at(2));
                 atom("ok")
             }
-            "muc_online_rooms" => Value::List(self.rooms.keys().map(|room| said(room)).collect()),
+            "muc_online_rooms" => Value::List(self.rooms.keys().map(|room| string(room)).collect()),
             "get_room_options" => Value::List(
                 self.rooms
                     .get(&pair)
                     .into_iter()
                     .flatten()
-                    .map(|(n, v)| Value::Tuple(vec![said(n), said(v)]))
+                    .map(|(n, v)| Value::Tuple(vec![string(n), string(v)]))
                     .collect(),
             ),
             "create_room_with_opts" => self.create_room(pair, args),
@@ -232,7 +232,7 @@ impl World {
                 atom("error"),
                 atom("conflict"),
                 Value::Int(10090),
-                said("already registered"),
+                string("already registered"),
             ]);
         }
         if password.is_empty() || stringprep::resourceprep(&password).is_err() {
@@ -240,11 +240,11 @@ impl World {
                 atom("error"),
                 atom("cannot_register"),
                 Value::Int(10001),
-                said("invalid password"),
+                string("invalid password"),
             ]);
         }
         self.users.insert(jid.to_owned(), password);
-        Value::Tuple(vec![atom("ok"), said("registered")])
+        Value::Tuple(vec![atom("ok"), string("registered")])
     }
 
     fn create_room(&mut self, room: String, args: &[Arg]) -> Value {
@@ -270,10 +270,10 @@ impl World {
                 } else {
                     value.expose().to_owned()
                 };
-                // The limit of `mod_muc`, which counts where a room is made.
+                // The limit of `mod_muc` applies when a room is created.
                 let capped = name == "max_users" && value.parse::<u64>().is_ok_and(|n| n > 200);
                 let value = if capped { "200".to_owned() } else { value };
-                // Unknown options are dropped without a word, as the server does.
+                // The server drops unknown options silently.
                 options.entry(name.clone()).and_modify(|old| *old = value);
             }
         }
@@ -285,7 +285,7 @@ impl World {
 #[async_trait]
 impl Control for Double {
     async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError> {
-        // Like the real one, it answers later, not at once.
+        // Like the real server, the double responds later, not at once.
         tokio::task::yield_now().await;
         let name = call.name();
         if self.world.lock().unwrap().frozen {
@@ -328,15 +328,15 @@ impl Control for Double {
             }
             Call::Command { name, args, .. } => Ok(world.command(name, args)),
             Call::Function { function: "sync_log", .. } => Ok(atom("ok")),
-            Call::Function { function: "path", .. } => Ok(said("/conf/ejabberd.yml")),
+            Call::Function { function: "path", .. } => Ok(string("/conf/ejabberd.yml")),
             Call::Function { function: "is_loaded", .. } => Ok(atom("true")),
             Call::Function { function: "hosts", .. } => {
-                Ok(Value::List(world.hosts.iter().map(|host| said(host)).collect()))
+                Ok(Value::List(world.hosts.iter().map(|host| string(host)).collect()))
             }
             Call::Function { function: "listen", .. } => Ok(listeners()),
             Call::Function { function: "get_module_opt_hosts", args, .. } => {
                 let host = args.first().map(text).unwrap_or_default();
-                Ok(Value::List(vec![said(&format!("conference.{host}"))]))
+                Ok(Value::List(vec![string(&format!("conference.{host}"))]))
             }
             Call::Function { module: "mod_muc_opt", function: "max_users", .. } => {
                 Ok(Value::Int(200))
@@ -352,7 +352,7 @@ impl Control for Double {
                 Ok(Value::Tuple(vec![atom("started"), atom("started")]))
             }
             Call::Function { module: "application", .. } => Ok(applications(world.halted)),
-            Call::Beside { function: "open", .. } => Ok(said(
+            Call::Beside { function: "open", .. } => Ok(string(
                 "<stream:stream><stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/>\
                  </starttls></stream:features>",
             )),

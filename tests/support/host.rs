@@ -1,5 +1,5 @@
-//! A host of its own for one test: a directory with the files, a container
-//! with a name that nobody else has, and the real binary.
+//! A separate host for one test: a directory with the files, a container with a unique name, and
+//! the real binary.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::real::{HOST, docker, image, unique};
 use super::schemas::assert_valid_output;
 
-/// See the module's documentation. Everything is removed when dropped.
+/// The host of a test; see the module's documentation. A drop removes everything.
 pub struct Host {
     directory: tempfile::TempDir,
     pub container: String,
@@ -24,7 +24,7 @@ pub struct Host {
     unnamed: Mutex<Vec<String>>,
 }
 
-/// What a command left.
+/// The output and the exit status of a command.
 #[derive(Debug)]
 pub struct Ran {
     pub code: Option<i32>,
@@ -33,7 +33,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// Fails the test unless it ended with `code`.
+    /// Fails the test unless the command ended with `code`.
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(
             self.code,
@@ -64,7 +64,7 @@ impl Host {
         }
     }
 
-    /// `docker rm -f`, as people do it: unnamed volumes stay, until the test ends.
+    /// `docker rm -f`, as people use it: unnamed volumes stay until the test ends.
     pub fn remove_container(&self) {
         let volumes = volumes_of(&self.container);
         // The engine gives an unnamed volume a name of 64 hexadecimal digits.
@@ -85,7 +85,7 @@ impl Host {
         self.path("state")
     }
 
-    /// Where the running operator listens.
+    /// The address at which the running operator listens.
     pub fn endpoint(&self) -> String {
         let text = fs::read_to_string(self.state().join("endpoint")).unwrap();
         text.split_whitespace().next().unwrap().to_owned()
@@ -161,16 +161,15 @@ impl Host {
         Daemon { child, log }
     }
 
-    /// Runs `ejabberdctl` as a person would.
+    /// Runs `ejabberdctl` as a person does.
     pub fn ctl(&self, args: &[&str]) -> String {
         let all: Vec<&str> =
             ["exec", self.container.as_str(), "ejabberdctl"].iter().chain(args).copied().collect();
         docker(&all)
     }
 
-    /// Runs many commands of `ejabberdctl`, each with its words divided by
-    /// tabs; answers the status and the text of each. What can be asked beside
-    /// those is in `many.erl`.
+    /// Runs many commands of `ejabberdctl`. The words of a command are separated by tabs. Returns
+    /// the status and the text of each command. `many.erl` describes the additional requests.
     pub fn many(&self, commands: &[String]) -> Vec<(i32, String)> {
         let list = self.path("commands");
         fs::write(&list, commands.join("\n") + "\n").unwrap();
@@ -200,7 +199,7 @@ impl Host {
         answers.into_iter().map(|(status, text)| (status, as_meant(text.trim_end()))).collect()
     }
 
-    /// The accounts, by way of `ejabberdctl`.
+    /// The accounts, as `ejabberdctl` lists them.
     pub fn users(&self) -> Vec<String> {
         let mut users: Vec<String> =
             self.ctl(&["registered_users", HOST]).lines().map(str::to_owned).collect();
@@ -208,7 +207,7 @@ impl Host {
         users
     }
 
-    /// The rooms' names, by way of `ejabberdctl`.
+    /// The rooms' names, as `ejabberdctl` lists them.
     pub fn rooms(&self) -> Vec<String> {
         let rooms = self.ctl(&["muc_online_rooms", "global"]);
         let mut rooms: Vec<String> =
@@ -218,7 +217,7 @@ impl Host {
     }
 }
 
-/// What Docker prints, a word at a time; nothing if it fails.
+/// The words of Docker's output; empty if the command fails.
 fn listed(args: &[&str]) -> Vec<String> {
     let output = Command::new("docker").args(args).output();
     let text = output.map(|output| output.stdout).unwrap_or_default();
@@ -232,7 +231,7 @@ fn volumes_of(container: &str) -> Vec<String> {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // A container that was replaced leaves its volumes to the new one, which names them.
+        // A replaced container leaves its volumes to the new container, which lists them.
         let mut volumes = volumes_of(&self.container);
         volumes.extend(["database", "conf"].map(|what| format!("{}-{what}", self.container)));
         volumes.extend(self.unnamed.lock().unwrap().iter().cloned());
@@ -250,14 +249,14 @@ impl Drop for Host {
     }
 }
 
-/// Some commands of some versions print each byte of a text as a character.
+/// Decodes a text: some commands of some versions print each byte of a text as a character.
 fn as_meant(text: &str) -> String {
     let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
     let meant = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
     meant.unwrap_or_else(|| text.to_owned())
 }
 
-/// A command that runs; killed when dropped.
+/// A running command; killed when dropped.
 pub struct Daemon {
     pub child: Child,
     log: PathBuf,
@@ -273,7 +272,7 @@ impl Daemon {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
-    /// Waits for its end, for at most so long.
+    /// Waits for the end of the command, for at most `limit`.
     pub fn wait(&mut self, limit: Duration) -> Option<i32> {
         let began = Instant::now();
         loop {
@@ -293,7 +292,7 @@ impl Drop for Daemon {
     }
 }
 
-/// Waits until `holds`, for at most `limit`; answers how long it took.
+/// Waits until `holds`, for at most `limit`. Returns the elapsed time.
 pub fn eventually(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) -> Duration {
     let began = Instant::now();
     while !holds() {
@@ -303,14 +302,14 @@ pub fn eventually(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) 
     began.elapsed()
 }
 
-/// Replaces a file by rename, as editors and git do.
+/// Replaces a file by a rename, as editors and git do.
 pub fn replace(path: &Path, content: &str) {
     let new = path.with_extension("new");
     fs::write(&new, content).unwrap();
     fs::rename(new, path).unwrap();
 }
 
-/// `GET path` from the operator.
+/// The response of the operator to `GET path`.
 pub fn get(address: &str, path: &str) -> Option<(u16, String)> {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(address).ok()?;

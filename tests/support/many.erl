@@ -1,7 +1,7 @@
-%% Many commands of ejabberdctl for the start of one Erlang. A line of standard
-%% input is a command, its words divided by tabs. Each is answered with a line
-%% `#`, with what ejabberdctl prints, and with a line `=STATUS`. What no command
-%% can do begins with `!`.
+%% Runs many commands of ejabberdctl in one Erlang VM. Each line of standard input
+%% is a command with its words separated by tabs. The response to a command is a
+%% line `#`, the output of ejabberdctl, and a line `=STATUS`. A line that begins
+%% with `!` is a request for which ejabberdctl has no command.
 Node = 'ejabberd@localhost',
 io:setopts(standard_io, [binary, {encoding, unicode}]),
 Call = fun(Module, Function, Args) -> rpc:call(Node, Module, Function, Args) end,

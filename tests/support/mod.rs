@@ -1,4 +1,4 @@
-//! What the tests share. Each test binary uses a part of it.
+//! The code that the tests share. Each test binary uses a part of it.
 #![allow(dead_code, reason = "every test binary compiles this, and none uses all of it")]
 #![allow(
     clippy::unwrap_used,

@@ -1,13 +1,13 @@
-//! What the double has beside accounts and rooms themselves: groups, bans,
-//! vCards, subjects and affiliations.
+//! The double's objects other than accounts and rooms: groups, bans, vCards, subjects and
+//! affiliations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ejabberd_operator::ejabberd::{Arg, Value};
 
-use super::double::{World, atom, no, said, text};
+use super::double::{World, atom, no, string, text};
 
-/// One group.
+/// The content of one group.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Roster {
     pub label: String,
@@ -16,20 +16,20 @@ pub struct Roster {
     pub members: BTreeSet<String>,
 }
 
-/// See the module's documentation.
+/// The objects of the double; see the module's documentation.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Objects {
-    /// Groups by name; of one host.
+    /// The groups of one host by name.
     pub groups: BTreeMap<String, Roster>,
     /// Reasons by `local@host`.
     pub bans: BTreeMap<String, String>,
     /// Texts by element and part, by `local@host`.
     pub vcards: BTreeMap<String, BTreeMap<(String, String), String>>,
-    /// Words by account, by `room@service`.
+    /// Affiliations by account, by `room@service`.
     pub affiliations: BTreeMap<String, BTreeMap<String, String>>,
     /// Subjects by `room@service`.
     pub subjects: BTreeMap<String, String>,
-    /// How the account table is stored, where somebody changed that.
+    /// The storage type of the account table, if it was changed.
     pub table: Option<String>,
 }
 
@@ -42,20 +42,20 @@ fn pair(name: &str, value: Value) -> Value {
 }
 
 fn element(name: &str, children: Vec<Value>) -> Value {
-    tuple(vec![atom("xmlel"), said(name), Value::List(vec![]), Value::List(children)])
+    tuple(vec![atom("xmlel"), string(name), Value::List(vec![]), Value::List(children)])
 }
 
 fn jid(jid: &str) -> (&str, &str) {
     jid.split_once('@').unwrap_or((jid, ""))
 }
 
-/// A vCard's fields as XML: those of one element are inside it, but for
-/// telephone numbers, each of which has one of its own.
+/// A vCard's fields as XML: the fields of one element are inside it, except telephone numbers,
+/// which have one element each.
 fn elements(fields: &BTreeMap<(String, String), String>) -> Vec<Value> {
     let mut found: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     let mut numbers = Vec::new();
     for ((name, part), text) in fields {
-        let text = vec![tuple(vec![atom("xmlcdata"), said(text)])];
+        let text = vec![tuple(vec![atom("xmlcdata"), string(text)])];
         if name == "TEL" {
             let number = element("NUMBER", text);
             numbers.push(element(name, vec![element(part, vec![]), number]));
@@ -79,7 +79,7 @@ impl World {
                 objects
                     .bans
                     .get(&pair)
-                    .map(|reason| tuple(vec![said("reason"), said(reason)]))
+                    .map(|reason| tuple(vec![string("reason"), string(reason)]))
                     .into_iter()
                     .collect(),
             ),
@@ -99,7 +99,7 @@ impl World {
                 atom("ok")
             }
             "clear_cache" => atom("ok"),
-            "srg_list" => Value::List(objects.groups.keys().map(|name| said(name)).collect()),
+            "srg_list" => Value::List(objects.groups.keys().map(|name| string(name)).collect()),
             "srg_create" => {
                 let group = objects.groups.entry(at(0)).or_default();
                 (group.label, group.description) = (at(2), at(3));
@@ -121,8 +121,9 @@ impl World {
             }
             "get_room_affiliations" => {
                 let room = objects.affiliations.get(&pair).into_iter().flatten();
-                let row =
-                    |(jid, word): (&String, &String)| tuple(vec![said(jid), atom(word), said("")]);
+                let row = |(jid, word): (&String, &String)| {
+                    tuple(vec![string(jid), atom(word), string("")])
+                };
                 Value::List(room.map(row).collect())
             }
             "set_room_affiliation" if !self.rooms.contains_key(&pair) => {
@@ -138,7 +139,9 @@ impl World {
                 }
                 atom("ok")
             }
-            "rooms_unused_list" => Value::List(self.rooms.keys().map(|room| said(room)).collect()),
+            "rooms_unused_list" => {
+                Value::List(self.rooms.keys().map(|room| string(room)).collect())
+            }
             "get_offline_count" | "get_mam_count" => Value::Int(0),
             _ => return None,
         })
@@ -150,7 +153,7 @@ impl World {
         let at = |n: usize| words.get(n).cloned().unwrap_or_default();
         let objects = &mut self.objects;
         Some(match name {
-            "sql_type" | "sql_server" | "sql_port" | "sql_database" => said("here"),
+            "sql_type" | "sql_server" | "sql_port" | "sql_database" => string("here"),
             "auth_method" => Value::List(vec![atom("mnesia")]),
             "get_vcard" => {
                 let card = objects.vcards.get(&format!("{}@{}", at(0), at(1)));
@@ -160,11 +163,11 @@ impl World {
             "get_group_opts" => match objects.groups.get(&at(1)) {
                 None => atom("error"),
                 Some(Roster { label, description, displayed, .. }) => Value::List(vec![
-                    pair("label", said(label)),
-                    pair("description", said(description)),
+                    pair("label", string(label)),
+                    pair("description", string(description)),
                     pair(
                         "displayed_groups",
-                        Value::List(displayed.iter().map(|name| said(name)).collect()),
+                        Value::List(displayed.iter().map(|name| string(name)).collect()),
                     ),
                 ]),
             },
@@ -172,7 +175,7 @@ impl World {
                 let members = objects.groups.get(&at(1)).map(|group| group.members.clone());
                 let member = |who: &String| {
                     let (local, host) = jid(who);
-                    tuple(vec![said(local), said(host)])
+                    tuple(vec![string(local), string(host)])
                 };
                 Value::List(members.unwrap_or_default().iter().map(member).collect())
             }
@@ -195,39 +198,41 @@ impl World {
         })
     }
 
-    /// A room as it is stored, which only those are that persist.
+    /// A room as it is stored; `None` for a room that is not persistent.
     fn stored_room(&self, room: &str) -> Value {
         let Some(options) = self.rooms.get(room) else { return atom("error") };
         if options.get("persistent").map(String::as_str) != Some("true") {
             return atom("error");
         }
         let mut stored: Vec<Value> =
-            options.iter().map(|(name, value)| pair(name, said(value))).collect();
+            options.iter().map(|(name, value)| pair(name, string(value))).collect();
         let affiliation = |(who, word): (&String, &String)| {
             let (local, host) = jid(who);
-            let who = tuple(vec![said(local), said(host), said("")]);
-            tuple(vec![who, tuple(vec![atom(word), said("")])])
+            let who = tuple(vec![string(local), string(host), string("")]);
+            tuple(vec![who, tuple(vec![atom(word), string("")])])
         };
         let affiliations = self.objects.affiliations.get(room).into_iter().flatten();
         stored.push(pair("affiliations", Value::List(affiliations.map(affiliation).collect())));
         if let Some(subject) = self.objects.subjects.get(room) {
-            let subject = tuple(vec![atom("text"), said(""), said(subject)]);
+            let subject = tuple(vec![atom("text"), string(""), string(subject)]);
             stored.push(pair("subject", Value::List(vec![subject])));
         }
         Value::List(stored)
     }
 
-    /// What is said in a room to set its subject.
+    /// A message that sets the subject of a room.
     pub(super) fn set_subject(&mut self, args: &[Arg]) -> Value {
         let words: Vec<String> = args.iter().map(text).collect();
         let [_, service, room, ..] = words.as_slice() else { panic!("{words:?}") };
         let Some(Arg::Pairs(stanzas)) = args.get(4) else { panic!("no stanzas") };
-        let said = stanzas.iter().find_map(|(_, stanza)| {
-            stanza.expose().split_once("<subject>")?.1.split_once("</subject>").map(|(said, _)| {
-                said.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-            })
+        let subject = stanzas.iter().find_map(|(_, stanza)| {
+            stanza.expose().split_once("<subject>")?.1.split_once("</subject>").map(
+                |(subject, _)| {
+                    subject.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+                },
+            )
         });
-        self.objects.subjects.insert(format!("{room}@{service}"), said.expect("a subject"));
+        self.objects.subjects.insert(format!("{room}@{service}"), subject.expect("a subject"));
         atom("ok")
     }
 }

@@ -1,4 +1,4 @@
-//! A real ejabberd, in a container of its own.
+//! A real ejabberd in a separate container.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
@@ -12,25 +12,25 @@ use ejabberd_operator::domain::spec;
 use ejabberd_operator::ejabberd::EjabberdClient;
 use ejabberd_operator::engine::{Lifecycle, ServerConfig, Spawner};
 
-/// The image that `scripts/ejabberd-image` builds.
+/// The name of an image that `scripts/ejabberd-image` builds.
 pub fn image(version: &str) -> String {
     format!("ejabberd-operator/ejabberd:{version}")
 }
 
-/// The version of the ejabberd in an image: `newest` has whatever sid has.
+/// The version of ejabberd in an image: `newest` has the version of Debian sid.
 pub fn ejabberd_version(tag: &str) -> String {
     let label = "{{index .Config.Labels \"io.ejabberd-operator.ejabberd-version\"}}";
     docker(&["image", "inspect", "-f", label, &image(tag)])
 }
 
-/// Runs `docker`, and fails the test where that fails.
+/// Runs `docker`, and fails the test if the command fails.
 pub fn docker(args: &[&str]) -> String {
     let Output { status, stdout, stderr } =
         Command::new("docker").args(args).output().expect("docker is needed");
-    let said = String::from_utf8_lossy(&stdout);
+    let printed = String::from_utf8_lossy(&stdout);
     assert!(
         status.success(),
-        "docker {args:?}: {status} {} {said:.300}",
+        "docker {args:?}: {status} {} {printed:.300}",
         String::from_utf8_lossy(&stderr)
     );
     String::from_utf8_lossy(&stdout).trim().to_owned()
@@ -45,7 +45,7 @@ pub fn unique(prefix: &str) -> String {
 /// A host for all tests.
 pub const HOST: &str = "test.example";
 
-/// A configuration that loads what the operator needs, on ports of its own namespace.
+/// A configuration with the modules that the operator needs, on the container's own ports.
 pub const CONFIG: &str = "\
 hosts: [test.example]
 loglevel: info
@@ -67,14 +67,14 @@ modules:
   mod_vcard: {}
 ";
 
-/// A container that is removed, with its volumes, when dropped.
+/// A container; a drop removes the container with its volumes.
 pub struct Container {
     pub name: String,
     pub runtime: Arc<DockerRuntime>,
 }
 
 impl Container {
-    /// A declaration for a container of this name.
+    /// A declaration of a container with this name.
     pub fn spec(name: &str, version: &str) -> spec::Docker {
         spec::Docker {
             container: name.to_owned(),
@@ -89,7 +89,7 @@ impl Container {
         }
     }
 
-    /// Creates one, not started.
+    /// Creates a container without a start.
     pub async fn create(version: &str, config: &str) -> Self {
         let name = unique("server");
         let runtime = Arc::new(DockerRuntime::new(Self::spec(&name, version)));
@@ -100,7 +100,7 @@ impl Container {
         container
     }
 
-    /// Creates and starts one; returns when ejabberd answers.
+    /// Creates and starts a container; returns when ejabberd responds.
     pub async fn started(version: &str, config: &str) -> (Self, EjabberdClient) {
         let container = Self::create(version, config).await;
         container.runtime.start().await.expect("start");
@@ -109,12 +109,12 @@ impl Container {
         (container, server)
     }
 
-    /// A control channel to it.
+    /// A control channel to the server in the container.
     pub fn server(&self) -> EjabberdClient {
         EjabberdClient::new(Arc::new(self.session()))
     }
 
-    /// The session itself.
+    /// A session with the server in the container.
     pub fn session(&self) -> Session {
         Session::new(Arc::clone(&self.runtime) as Arc<dyn Spawner>)
     }
@@ -147,7 +147,7 @@ impl Drop for Container {
     }
 }
 
-/// The Python of `scripts/test`, with an XMPP library.
+/// The Python of `scripts/test`, which has an XMPP library.
 pub fn python() -> String {
     let python = concat!(env!("CARGO_MANIFEST_DIR"), "/target/xmpp/bin/python3");
     assert!(

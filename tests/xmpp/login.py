@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Log in to an XMPP server as a person's client does, and say how it went.
+"""Log in to an XMPP server as a person's client does, and print the result.
 
     login.py --host 127.0.0.1 --port 5222 --jid bastion@smoothcurves.nexus \\
         --password-file secrets/bastion --room general@conference.smoothcurves.nexus
 
-Always over STARTTLS: a server that does not offer it is a failure. With --ca,
-its certificate must be signed by that file and be made out to the domain;
-without, any certificate will do. With --room, it enters the room and waits for
-its own presence (status 110).
+Always uses STARTTLS: a server that does not offer STARTTLS is a failure. With
+--ca, that file must have signed the server's certificate, and the certificate
+must be for the domain; without --ca, any certificate is accepted. With --room,
+the client enters the room and waits for its own presence (status 110).
 
 Exit status 0 and one line of JSON on standard output, or 1 and one line with
 the reason on standard error. 64 for wrong usage. Never takes more than 20 s.
@@ -24,7 +24,7 @@ from pathlib import Path
 import slixmpp
 from slixmpp.exceptions import PresenceError, XMPPError
 
-DEADLINE = 18.0  # and at most two seconds to say goodbye
+DEADLINE = 18.0  # plus at most two seconds to disconnect
 
 
 class Failed(Exception):

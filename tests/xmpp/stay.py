@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Log in and stay, as a person's client does; say what happens, a line of JSON each.
+"""Log in and stay, as a person's client does; print each event as a line of JSON.
 
     stay.py --jid bastion@smoothcurves.nexus --password-file secrets/bastion
 
-Lines: {"at": seconds, "event": "in" | "out" | "message", "text": ...}. A
-connection that is lost is tried again every 50 ms. Ends when it is killed, or
-after five minutes.
+Lines: {"at": seconds, "event": "in" | "out" | "message", "text": ...}. After
+a lost connection the client tries to connect every 50 ms. It ends when it is
+killed, or after five minutes.
 """
 
 import argparse

@@ -13,28 +13,28 @@ pub(super) fn status(error: &ApiError) -> Option<u16> {
     }
 }
 
-/// What to do when the engine cannot be talked to.
+/// The advice to the user for an engine that does not respond.
 pub(super) fn advice(error: &ApiError) -> &'static str {
     let top: &(dyn std::error::Error + 'static) = error;
     let chain = std::iter::successors(Some(top), |error| error.source());
     let within = chain.filter_map(|error| error.downcast_ref::<std::io::Error>()).last();
     let kind = match error {
-        // A transparent error: the system's error is not in the chain of sources.
+        // The error type is transparent: the system's error is not in the chain of sources.
         ApiError::IOError { err } => Some(err.kind()),
         _ => within.map(std::io::Error::kind),
     };
     match kind {
         Some(std::io::ErrorKind::PermissionDenied) => {
-            "let this user talk to it (the group `docker`), or run this as root"
+            "let this user access it (the group `docker`), or run this as root"
         }
         Some(std::io::ErrorKind::NotFound) => {
-            "is dockerd running, and spec.server.docker.engine (for `export`: --engine) right?"
+            "is dockerd running, and spec.server.docker.engine (for `export`: --engine) correct?"
         }
-        _ => "is dockerd running, and may this user talk to it?",
+        _ => "is dockerd running, and may this user access it?",
     }
 }
 
-/// The innermost cause: the message of the system or of the engine, without the layers above.
+/// The innermost cause: the message of the system or of the engine without the outer messages.
 pub(super) fn root(error: &ApiError) -> String {
     if let ApiError::DockerResponseServerError { message, status_code } = error {
         let message = bounded(message);

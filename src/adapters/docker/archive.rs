@@ -1,5 +1,5 @@
-//! Files in a container, as the engine moves them: tar archives, whether the
-//! container runs or not, and through its volumes.
+//! Files in a container, as tar archives through the engine's API. The container does not have to
+//! run, and the archives include files on volumes.
 
 use std::io::{Cursor, Read};
 
@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::{DockerRuntime, status};
 use crate::engine::{ConfigFiles, RuntimeError};
 
-/// The largest file that is read from a container. A configuration has kilobytes.
+/// The largest file that the operator reads from a container. A configuration has kilobytes.
 const MAX_FILE_BYTES: usize = 16 << 20;
 
 /// A file of a container.
@@ -21,7 +21,7 @@ pub(super) struct ContainerFile {
     pub(super) owner: Owner,
 }
 
-/// Who may read a file.
+/// The owner and the permission bits of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Owner {
     pub(super) uid: u64,
@@ -31,7 +31,7 @@ pub(super) struct Owner {
 }
 
 impl DockerRuntime {
-    /// Whether `path` is in `container`; a link counts.
+    /// Whether `path` exists in `container`; a link counts.
     pub(super) async fn exists(&self, container: &str, path: &str) -> Result<bool, RuntimeError> {
         let options = query::ContainerArchiveInfoOptionsBuilder::default().path(path).build();
         match self.client().await?.get_container_archive_info(container, Some(options)).await {

@@ -16,23 +16,25 @@ use crate::ejabberd::erlang::{CTL_SCRIPTS, CheckPlan, CommandLine, ControlScript
 use crate::ejabberd::{StartContext, erlang};
 use crate::engine::{ConfigFiles, Lifecycle, MAIN_CONFIG, RuntimeError};
 
-/// A check takes half a second on an idle core; a host that starts up is not idle.
+/// The time limit of a check. A check takes half a second on an idle core, but a host that starts
+/// up is not idle.
 const CHECK_DEADLINE: Duration = Duration::from_mins(1);
 
-/// The macro that the start script of the image on ghcr.io sets: an account. Where the environment
-/// names no host in it, the script adds one, and where it names nothing, the script makes a random
-/// name up (docker-ejabberd and ejabberd's own `Dockerfile` of 24.12 to 26.07).
+/// The macro for an account that the start script of the image on ghcr.io sets. Where the
+/// environment names no host in the macro, the script adds a host. Where the environment does not
+/// set the macro, the script makes a random name up (docker-ejabberd and ejabberd's own
+/// `Dockerfile` of 24.12 to 26.07).
 const ADMIN_MACRO: &str = "EJABBERD_MACRO_ADMIN";
 
-/// The host of that account, unless the environment says otherwise.
+/// The macro for the host of that account, unless the environment names another host.
 const HOST_MACRO: &str = "EJABBERD_MACRO_HOST";
 
-/// The account in a check where the script makes the name up.
+/// The account name in a check where the script makes the name up.
 const ADMIN_IN_CHECK: &str = "check";
 
 impl DockerRuntime {
-    /// Checks in the running container, where there is one, else in a throw-away one of the same
-    /// image, environment and volumes. Nothing of the server's is written to.
+    /// Checks `files` in the running container, if it runs, else in a temporary container with the
+    /// same image, environment and volumes. A check writes to no file of the server.
     pub(super) async fn check_config_files(
         &self,
         files: &ConfigFiles,
@@ -47,7 +49,7 @@ impl DockerRuntime {
         verdict
     }
 
-    /// Starts a container like the server's that only sleeps, for a while.
+    /// Starts a container like the server's that only sleeps, for two minutes.
     async fn start_stand_in(&self) -> Result<String, RuntimeError> {
         let existing = self.container().await?;
         let mut mounts = Vec::new();
@@ -69,7 +71,7 @@ impl DockerRuntime {
             cmd: Some(vec!["120".to_owned()]),
             network_disabled: Some(true),
             host_config: Some(HostConfig {
-                // It ends by itself, should we not come to remove it.
+                // The container ends by itself if a killed operator does not remove it.
                 auto_remove: Some(true),
                 volumes_from: existing.map(|_| vec![format!("{}:ro", self.name())]),
                 mounts: Some(mounts),
@@ -88,8 +90,8 @@ impl DockerRuntime {
         }
     }
 
-    /// The volumes that a container which is to be made will find there already: they can hold
-    /// files that the new ones include. Without `no_copy`, Docker would fill an empty one.
+    /// The existing volumes that a container created from the declaration will have: they can hold
+    /// files that the new files include. Without `no_copy`, Docker would fill an empty volume.
     async fn kept_volumes(
         &self,
         image: Option<&bollard::models::ImageConfig>,
@@ -134,7 +136,7 @@ impl DockerRuntime {
         let main = match &self.spec.config_path {
             Some(path) => path.clone(),
             None => match self.config_path_in(container, config.env.as_deref()).await {
-                // An image can come without a configuration.
+                // Not every image contains a configuration.
                 Err(RuntimeError::Missing(_)) => {
                     let home = config.working_dir.as_deref();
                     format!(
@@ -160,20 +162,20 @@ impl DockerRuntime {
         };
         let command = erlang::check_command(&found, &plan);
         let output = self.output_in(container, command, CHECK_DEADLINE).await;
-        // Certificates' keys may be among them.
+        // The files may contain keys of certificates.
         let remove = CommandLine {
             argv: ["rm", "-rf", &staged].map(str::to_owned).into(),
             env: Vec::new(),
             user: None,
         };
         if let Err(e) = self.output_in(container, remove, CHECK_DEADLINE).await {
-            tracing::debug!(cause = %e, "the checked files were left behind");
+            tracing::debug!(cause = %e, "failed to remove the checked files");
         }
         let output = output?;
         Ok(erlang::read_verdict(&output.stdout, &output.stderr))
     }
 
-    /// What `container` was made with.
+    /// The settings that `container` was created with.
     async fn config_of(&self, container: &str) -> Result<ContainerConfig, RuntimeError> {
         let options = None::<query::InspectContainerOptions>;
         let found = self.client().await?.inspect_container(container, options).await;
@@ -181,7 +183,7 @@ impl DockerRuntime {
         Ok(found.config.unwrap_or_default())
     }
 
-    /// The numbers of the user that programs in `container` run as.
+    /// The numeric user and group id of programs in `container`.
     async fn user_of(&self, container: &str) -> Result<Owner, RuntimeError> {
         let mut ids = [0, 0];
         for (id, flag) in ids.iter_mut().zip(["-u", "-g"]) {
@@ -190,16 +192,16 @@ impl DockerRuntime {
                 env: Vec::new(),
                 user: None,
             };
-            let said = self.output_in(container, ask, CHECK_DEADLINE).await?;
-            *id = said.stdout.trim().parse().unwrap_or(0);
+            let output = self.output_in(container, ask, CHECK_DEADLINE).await?;
+            *id = output.stdout.trim().parse().unwrap_or(0);
         }
         let [uid, gid] = ids;
         Ok(Owner { uid, gid, mode: 0o600 })
     }
 }
 
-/// The directory of the database, where no server runs that could say: the control script makes it
-/// the working directory.
+/// The directory of the database, where no server runs that could report it: the control script
+/// makes it the working directory.
 fn database(config: &ContainerConfig, scripts: &[ControlScript]) -> String {
     let env = config.env.as_deref().unwrap_or_default();
     let layout = Layout::new(env, config.working_dir.as_deref(), None);
@@ -210,8 +212,8 @@ fn database(config: &ContainerConfig, scripts: &[ControlScript]) -> String {
         .unwrap_or(layout.database)
 }
 
-/// Macros that the image's start scripts set where the container's own environment does not.
-/// Without them ejabberd refuses its configuration.
+/// The macros that the image's start scripts set and the container's own environment does not.
+/// Without these macros ejabberd rejects its configuration.
 fn macros(env: &[String], scripts: &[ControlScript]) -> Vec<(String, String)> {
     let set = |name: &str| {
         let of = env.iter().filter_map(|line| line.split_once('='));
@@ -227,7 +229,7 @@ fn macros(env: &[String], scripts: &[ControlScript]) -> Vec<(String, String)> {
         .filter_map(|name| match (name, set(name)) {
             (ADMIN_MACRO, value) => Some((name.to_owned(), account(value.unwrap_or_default()))),
             (_, Some(_)) => None,
-            // What another script would set cannot be told without running it.
+            // The values that another script sets are unknown without running the script.
             (_, None) => Some((name.to_owned(), account(""))),
         })
         .collect()

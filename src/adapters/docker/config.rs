@@ -9,10 +9,10 @@ use crate::domain::observed::ProcessState;
 use crate::ejabberd::erlang::CommandLine;
 use crate::engine::{ConfigFiles, Lifecycle, MAIN_CONFIG, RuntimeError};
 
-/// How long removing a few files may take on a busy host.
+/// The time limit to remove a few files on a busy host.
 const REMOVE_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Where the known images read their configuration, in the order of looking.
+/// The configuration files of the known images, in the order of search.
 const KNOWN_PATHS: [&str; 3] = [
     "/home/ejabberd/conf/ejabberd.yml",
     "/opt/ejabberd/conf/ejabberd.yml",
@@ -20,7 +20,7 @@ const KNOWN_PATHS: [&str; 3] = [
 ];
 
 impl DockerRuntime {
-    /// Where the server in the container reads its configuration.
+    /// The path of the configuration of the server in the container.
     pub(super) async fn config_path(&self) -> Result<String, RuntimeError> {
         if let Some(path) = &self.spec.config_path {
             return Ok(path.clone());
@@ -29,7 +29,7 @@ impl DockerRuntime {
         self.config_path_in(self.name(), env.as_deref()).await
     }
 
-    /// The same for `container`, which was made with `env`.
+    /// The same for `container`, which has the environment `env`.
     pub(super) async fn config_path_in(
         &self,
         container: &str,
@@ -54,7 +54,7 @@ impl DockerRuntime {
         })
     }
 
-    fn place(path: &str, name: &str) -> String {
+    fn path_of(path: &str, name: &str) -> String {
         if name == MAIN_CONFIG { path.to_owned() } else { format!("{}/{name}", parent(path)) }
     }
 
@@ -65,7 +65,7 @@ impl DockerRuntime {
         let path = self.config_path().await?;
         let mut files = ConfigFiles::new();
         for name in names {
-            if let Some(file) = self.download(self.name(), &Self::place(&path, name)).await? {
+            if let Some(file) = self.download(self.name(), &Self::path_of(&path, name)).await? {
                 files.insert(name.clone(), file.content);
             }
         }
@@ -74,9 +74,9 @@ impl DockerRuntime {
 
     pub(super) async fn write_config_files(&self, files: &ConfigFiles) -> Result<(), RuntimeError> {
         let Sorted { path, alone, rest } = self.sort(files).await?;
-        for (place, source) in &alone {
-            let content = files.get(place.name.as_str()).map(Vec::as_slice).unwrap_or_default();
-            self.write_in_place(&place.path, source, content).await?;
+        for (target, source) in &alone {
+            let content = files.get(target.name.as_str()).map(Vec::as_slice).unwrap_or_default();
+            self.write_in_place(&target.path, source, content).await?;
         }
         if rest.is_empty() {
             return Ok(());
@@ -86,17 +86,17 @@ impl DockerRuntime {
         self.upload(self.name(), parent(&path), &renamed, owner).await
     }
 
-    /// Fails where [`write_config_files`](Self::write_config_files) would, and leaves everything
-    /// as it was: the files are written beside the old ones and removed again.
+    /// Fails where [`write_config_files`](Self::write_config_files) would, and changes nothing: the
+    /// files are written beside the old files and removed again.
     pub(super) async fn try_to_write_config_files(
         &self,
         files: &ConfigFiles,
     ) -> Result<(), RuntimeError> {
         let Sorted { path, alone, rest } = self.sort(files).await?;
-        for (place, source) in &alone {
-            self.can_write_in_place(&place.path, source).await?;
+        for (target, source) in &alone {
+            self.can_write_in_place(&target.path, source).await?;
         }
-        // The engine cannot remove a file from a container that does not run.
+        // The engine cannot remove a file from a stopped container.
         let runs = matches!(self.inspect().await?, ProcessState::Running { .. });
         if rest.is_empty() || !runs {
             return Ok(());
@@ -109,37 +109,38 @@ impl DockerRuntime {
             env: Vec::new(),
             user: Some("0".to_owned()),
         };
-        // Also after a failure: a part of the files may be on a full disk.
+        // Also after a failure: the first files may already be on a full disk.
         if let Err(e) = self.output_in(self.name(), remove, REMOVE_DEADLINE).await {
             tracing::warn!(draft, cause = %e, "files that were written to try it were left behind");
         }
         written
     }
 
-    /// The owner of the main file: who may read it can read what replaces it.
+    /// The owner of the main file: each account that can read the main file can read its
+    /// replacement.
     async fn owner_of(&self, path: &str) -> Result<Owner, RuntimeError> {
         let there = self.download(self.name(), path).await?;
         Ok(there.map_or(Owner { uid: 0, gid: 0, mode: 0o644 }, |file| file.owner))
     }
 
-    /// Sorts files by how they are written. Fails for a read-only mount: such a file belongs to
-    /// the host. A file that already has its content is left out.
+    /// Sorts files by the way to write them. Fails for a read-only mount: such a file belongs to
+    /// the host. Omits files with unchanged content.
     async fn sort(&self, files: &ConfigFiles) -> Result<Sorted, RuntimeError> {
         let path = self.config_path().await?;
         let mounts = self.mounts().await?;
         let mut sorted = Sorted { alone: Vec::new(), rest: ConfigFiles::new(), path };
         for (name, content) in files {
-            let place = Self::place(&sorted.path, name);
-            match mounts.covering(&place) {
+            let target = Self::path_of(&sorted.path, name);
+            match mounts.covering(&target) {
                 Some(mount) if !mount.writable => {
-                    let there = self.download(self.name(), &place).await?;
+                    let there = self.download(self.name(), &target).await?;
                     if there.is_none_or(|file| file.content != *content) {
-                        return Err(self.read_only(&place, mount));
+                        return Err(self.read_only(&target, mount));
                     }
                 }
-                Some(mount) if mount.is_file_at(&place) => sorted
+                Some(mount) if mount.is_file_at(&target) => sorted
                     .alone
-                    .push((FilePath { name: name.clone(), path: place }, mount.source.clone())),
+                    .push((FilePath { name: name.clone(), path: target }, mount.source.clone())),
                 _ => drop(sorted.rest.insert(name.clone(), content.clone())),
             }
         }
@@ -147,23 +148,23 @@ impl DockerRuntime {
     }
 }
 
-/// Files by how they are written.
+/// Files by the way to write them.
 struct Sorted {
-    /// Where the server reads the main file.
+    /// The path of the main file in the container.
     path: String,
-    /// Those that the host mounts one by one, and what they are on the host.
+    /// The files that are mounted as single files, with their paths on the host.
     alone: Vec<(FilePath, PathBuf)>,
-    /// The others.
+    /// The other files.
     rest: ConfigFiles,
 }
 
-/// A file among those of a configuration.
+/// The name and the path of a configuration file.
 struct FilePath {
     name: String,
     path: String,
 }
 
-/// `files` with the main one under the name that it has in the container.
+/// `files` with the main file under its name in the container.
 fn rename_main(files: &ConfigFiles, main: &str) -> ConfigFiles {
     files
         .iter()

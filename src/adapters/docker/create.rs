@@ -1,4 +1,4 @@
-//! Making the container.
+//! Creation of the container.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -15,13 +15,12 @@ use super::{DockerRuntime, MANAGED_LABEL, root, status};
 use crate::domain::spec::{Docker as Spec, Network};
 use crate::engine::RuntimeError;
 
-/// How long a pull may take.
+/// The time limit of a pull.
 const PULL_DEADLINE: Duration = Duration::from_mins(10);
 
-/// epmd and the Erlang distribution listen on every address unless told
-/// otherwise, and with the host's network that means the world. `erl` itself
-/// reads `ERL_ZFLAGS`, so this holds whatever the image's start script does
-/// (tried on 23.01, 24.12 and 26.07).
+/// epmd and the Erlang distribution listen on every address by default, which includes public
+/// addresses with the host's network. `erl` itself reads `ERL_ZFLAGS`, so the image's start script
+/// cannot override the variable (tried on 23.01, 24.12 and 26.07).
 pub(super) const LOOPBACK_ONLY: [(&str, &str); 2] = [
     ("ERL_EPMD_ADDRESS", "127.0.0.1"),
     ("ERL_ZFLAGS", "-kernel inet_dist_use_interface {127,0,0,1}"),
@@ -38,7 +37,7 @@ impl DockerRuntime {
         self.create_with(container_body(&self.spec, &volumes)).await
     }
 
-    /// Creates the container, and before it the volumes that are not there yet.
+    /// Creates the missing volumes, and then the container.
     pub(super) async fn create_with(&self, body: ContainerCreateBody) -> Result<(), RuntimeError> {
         let client = self.client().await?;
         let mounts = body.host_config.as_ref().and_then(|host| host.mounts.as_ref());
@@ -65,9 +64,9 @@ impl DockerRuntime {
         Ok(())
     }
 
-    /// Two servers on one database destroy it: a volume that another container
-    /// has, say this one under the name it had before, is not taken. `aside` is
-    /// the id of the container that is being replaced.
+    /// Fails if another container has one of the volumes, such as the same server under an earlier
+    /// name: two servers on one database destroy the database. `aside` is the id of the container
+    /// that is being replaced.
     pub(super) async fn refuse_shared(
         &self,
         volume: Option<&str>,
@@ -95,7 +94,7 @@ impl DockerRuntime {
         }
     }
 
-    /// The declared image; pulled where the engine does not have it yet.
+    /// The declared image. The operator pulls an image that the engine does not have.
     pub(super) async fn image(&self) -> Result<ImageInspect, RuntimeError> {
         let name = self.spec.image.as_deref().ok_or_else(|| {
             RuntimeError::Missing(format!(
@@ -139,8 +138,8 @@ pub(super) fn labels() -> HashMap<String, String> {
     HashMap::from([(MANAGED_LABEL.to_owned(), "true".to_owned())])
 }
 
-/// Names the variables of a container that were declared when it was created: a
-/// container that replaces it takes over all others.
+/// The label that lists the declared variables of a container at its creation: a container that
+/// replaces it inherits all other variables.
 pub(super) const MANAGED_VARIABLES: &str = "io.ejabberd-operator.environment";
 
 /// The labels of a server's container.
@@ -160,25 +159,25 @@ pub(super) fn volume_mount(target: &str, name: &str) -> Mount {
     }
 }
 
-/// Where a container keeps what must not be lost.
+/// The directories of a container with data that must not be lost.
 pub(super) struct Layout {
     pub(super) database: String,
     pub(super) config: String,
-    /// The places for which the engine creates an unnamed volume where nothing
-    /// else is mounted: the image's VOLUMEs.
+    /// The paths for which the engine creates an unnamed volume if nothing else is mounted there:
+    /// the image's VOLUMEs.
     image_volumes: Vec<String>,
 }
 
 impl Layout {
-    /// That of a container which is created from the declaration.
+    /// The layout of a container that is created from the declaration.
     pub(super) fn of_new(spec: &Spec, image: &ImageConfig) -> Self {
-        // The first that names a variable decides below.
+        // The code below uses the first value of a variable.
         let declared = spec.environment.iter().map(|(name, value)| format!("{name}={value}"));
         let env: Vec<String> = declared.chain(image.env.iter().flatten().cloned()).collect();
         Self::new(&env, image.working_dir.as_deref(), image.volumes.as_deref())
     }
 
-    /// As its environment says, else as the official images have it.
+    /// The directories from the environment, else those of the official images.
     pub(super) fn new(
         env: &[String],
         working_dir: Option<&str>,
@@ -196,11 +195,11 @@ impl Layout {
         }
     }
 
-    /// Whether a volume at one of `places` holds `directory`. A VOLUME of the image
-    /// between the two would hide the directory.
-    fn has(&self, places: &BTreeMap<String, String>, directory: &str) -> bool {
-        let above = places.keys().filter(|place| is_within(directory, place));
-        let Some(nearest) = above.max_by_key(|place| place.len()) else { return false };
+    /// Whether a volume at one of `paths` holds `directory`. A VOLUME of the image between the two
+    /// would hide the directory.
+    fn has(&self, paths: &BTreeMap<String, String>, directory: &str) -> bool {
+        let above = paths.keys().filter(|path| is_within(directory, path));
+        let Some(nearest) = above.max_by_key(|path| path.len()) else { return false };
         !self.image_volumes.iter().any(|volume| {
             volume.len() > nearest.len()
                 && is_within(volume, nearest)
@@ -209,14 +208,14 @@ impl Layout {
     }
 }
 
-/// Whether `path` is `directory`, or in it.
+/// Whether `path` is `directory` or is inside `directory`.
 pub(super) fn is_within(path: &str, directory: &str) -> bool {
     let rest = path.strip_prefix(directory.trim_end_matches('/'));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The declared volumes, and named ones for database and configuration where
-/// these are on none of the declared ones.
+/// The declared volumes, and named volumes for the database and the configuration where no declared
+/// volume holds them.
 pub(super) fn volumes(spec: &Spec, layout: &Layout) -> BTreeMap<String, String> {
     let mut volumes = spec.volumes.clone();
     for (path, what) in [(&layout.database, "database"), (&layout.config, "conf")] {
@@ -258,7 +257,7 @@ pub(super) fn container_body(
             network_mode: Some(network.to_owned()),
             mounts: Some(mounts),
             port_bindings: Some(bindings),
-            // The operator restarts it; two who do so get in each other's way.
+            // Only the operator restarts the container: a restart policy would interfere.
             restart_policy: Some(RestartPolicy {
                 name: Some(RestartPolicyNameEnum::NO),
                 maximum_retry_count: None,
@@ -275,25 +274,25 @@ mod tests {
 
     #[test]
     fn a_volume_above_the_database_holds_it_unless_the_image_has_one_between() {
-        let spec = |place: &str| Spec {
+        let spec = |path: &str| Spec {
             container: "v2".to_owned(),
             image: None,
             engine: String::new(),
             network: Network::Bridge,
             ports: Vec::new(),
-            volumes: BTreeMap::from([(place.to_owned(), "all".to_owned())]),
+            volumes: BTreeMap::from([(path.to_owned(), "all".to_owned())]),
             environment: BTreeMap::new(),
             config_path: None,
             recreate: crate::domain::spec::Recreate::Never,
         };
         let of_image = |volumes: &[&str]| ImageConfig {
             working_dir: Some("/opt/ejabberd".to_owned()),
-            volumes: Some(volumes.iter().map(|&place| place.to_owned()).collect()),
+            volumes: Some(volumes.iter().map(|&path| path.to_owned()).collect()),
             ..Default::default()
         };
         let shown = |spec: &Spec, image: &ImageConfig| {
             let volumes = volumes(spec, &Layout::of_new(spec, image));
-            volumes.iter().map(|(place, name)| format!("{place} {name}")).collect::<Vec<_>>()
+            volumes.iter().map(|(path, name)| format!("{path} {name}")).collect::<Vec<_>>()
         };
         assert_eq!(shown(&spec("/opt"), &of_image(&["/srv"])), ["/opt all"]);
         assert_eq!(

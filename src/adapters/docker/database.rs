@@ -12,12 +12,12 @@ use super::{DockerRuntime, create, status};
 use crate::domain::database::{Database, Location, SCHEMA_FILE};
 use crate::engine::RuntimeError;
 
-/// No path has as many parts, links resolved; a loop of links ends here.
-const MAX_PARTS: usize = 64;
+/// The most steps to resolve a path. A real path has fewer parts and links; the limit ends a loop
+/// of links.
+const MAX_STEPS: usize = 64;
 
 impl DockerRuntime {
-    /// Where `directory` of the container is stored. `None` where there is no
-    /// container.
+    /// The location of the container's `directory`. `None` if the container does not exist.
     pub(super) async fn location_of(
         &self,
         directory: &str,
@@ -26,8 +26,8 @@ impl DockerRuntime {
         self.location_of_its(&container, directory).await.map(Some)
     }
 
-    /// The same, of the server's container as it was inspected. Mounts stay the
-    /// same as long as a container lives, so it is looked up once.
+    /// The same for an inspected container. The result is cached: mounts do not change while a
+    /// container exists.
     pub(super) async fn location_of_its(
         &self,
         container: &ContainerInspectResponse,
@@ -49,8 +49,8 @@ impl DockerRuntime {
         Ok(location)
     }
 
-    /// Why a container that is created from the declaration, once this one is
-    /// gone, would not have the database in `directory`, if so.
+    /// Why a new container that is created from the declaration would not have the database in
+    /// `directory`; `None` if it would.
     pub(super) async fn not_attached(
         &self,
         container: &ContainerInspectResponse,
@@ -75,9 +75,9 @@ impl DockerRuntime {
         }))
     }
 
-    /// Where `directory` of `container` is stored, which has `mounts`. Links are
-    /// resolved before paths are compared: `/home` may be a link to `/opt`, and
-    /// the engine resolves the place of a mount as well.
+    /// The location of the `directory` of `container` with these `mounts`. Resolves links before it
+    /// compares paths: `/home` may be a link to `/opt`, and the engine resolves the path of a mount
+    /// as well.
     pub(super) async fn location_in(
         &self,
         container: &str,
@@ -85,11 +85,11 @@ impl DockerRuntime {
         directory: &str,
     ) -> Result<Location, RuntimeError> {
         let directory = self.resolved(container, directory).await?;
-        let mut places = BTreeMap::new();
-        for (place, location) in mounts {
-            places.insert(self.resolved(container, place).await?, location.clone());
+        let mut resolved = BTreeMap::new();
+        for (path, location) in mounts {
+            resolved.insert(self.resolved(container, path).await?, location.clone());
         }
-        Ok(covering(&places, &directory))
+        Ok(covering(&resolved, &directory))
     }
 
     /// `path` of `container` without links. A part that does not exist stays unchanged.
@@ -100,12 +100,12 @@ impl DockerRuntime {
     ) -> Result<String, RuntimeError> {
         let mut left: Vec<String> = parts(path).rev().map(str::to_owned).collect();
         let mut done = String::new();
-        let mut looked = 0;
+        let mut steps = 0;
         while let Some(part) = left.pop() {
             let here = format!("{done}/{part}");
-            looked += 1;
+            steps += 1;
             match self.link_target(container, &here).await? {
-                Some(target) if looked < MAX_PARTS => {
+                Some(target) if steps < MAX_STEPS => {
                     left.extend(parts(&target).rev().map(str::to_owned));
                     done.clear();
                 }
@@ -115,8 +115,7 @@ impl DockerRuntime {
         Ok(if done.is_empty() { "/".to_owned() } else { done })
     }
 
-    /// The absolute path that a link of `container` leads to; `None` where there is
-    /// no link.
+    /// The absolute path that a link of `container` points to; `None` if there is no link.
     async fn link_target(
         &self,
         container: &str,
@@ -125,7 +124,7 @@ impl DockerRuntime {
         let options = query::ContainerArchiveInfoOptionsBuilder::default().path(path).build();
         match self.client().await?.get_container_archive_info(container, Some(options)).await {
             Ok(found) => Ok(Some(found.link_target).filter(|target| {
-                // The engine gives it as an absolute path, links within it resolved.
+                // The engine returns an absolute path in which links are resolved.
                 target.starts_with('/') && target != path
             })),
             Err(e) if status(&e) == Some(404) => Ok(None),
@@ -133,8 +132,8 @@ impl DockerRuntime {
         }
     }
 
-    /// Why a container that is created from the declaration would not have the
-    /// database that is `known`, or, where none is known, any database.
+    /// Why a container that is created from the declaration would not have the `known` database,
+    /// or, if none is known, any database.
     pub(super) async fn lost_by_creation(
         &self,
         known: Option<&Database>,
@@ -147,7 +146,7 @@ impl DockerRuntime {
             return Ok(Some(format!("no volume is declared for {}", layout.database)));
         };
         match known.and_then(|known| known.location.as_ref()) {
-            // Its files are looked for below.
+            // The same volume. The code below checks the files on it.
             Some(Location::Volume { name, .. }) if name == volume => {}
             Some(location @ Location::Volume { name, within }) => {
                 return Ok(Some(format!(
@@ -174,11 +173,10 @@ impl DockerRuntime {
         found
     }
 
-    /// Creates a container that is never started: the engine reads files of its
-    /// volume all the same.
-    async fn create_viewer(&self, volume: &str, place: &str) -> Result<String, RuntimeError> {
+    /// Creates a container that is never started: the engine can read files on its volume anyway.
+    async fn create_viewer(&self, volume: &str, path: &str) -> Result<String, RuntimeError> {
         let mount = Mount {
-            target: Some(place.to_owned()),
+            target: Some(path.to_owned()),
             source: Some(volume.to_owned()),
             typ: Some(MountType::VOLUME),
             read_only: Some(true),
@@ -227,7 +225,7 @@ fn parts(path: &str) -> impl DoubleEndedIterator<Item = &str> {
     path.split('/').filter(|part| !part.is_empty() && *part != ".")
 }
 
-/// The mounts of a container by their paths.
+/// The mounts of a container by path.
 pub(super) fn mounts_of(container: &ContainerInspectResponse) -> BTreeMap<String, Location> {
     let of_mount = container.mounts.iter().flatten().filter_map(|mount| {
         let location = match mount.typ.as_deref() {
@@ -239,11 +237,11 @@ pub(super) fn mounts_of(container: &ContainerInspectResponse) -> BTreeMap<String
         Some((mount.destination.clone()?, location))
     });
     let tmpfs = container.host_config.as_ref().and_then(|host| host.tmpfs.as_ref());
-    let in_memory = tmpfs.into_iter().flatten().map(|(place, _)| (place.clone(), Location::Memory));
+    let in_memory = tmpfs.into_iter().flatten().map(|(path, _)| (path.clone(), Location::Memory));
     of_mount.chain(in_memory).collect()
 }
 
-/// The locations of a container's volumes, by the path of the mount.
+/// The locations of a container's volumes by mount path.
 fn on_volumes(volumes: &BTreeMap<String, String>) -> BTreeMap<String, Location> {
     volumes.iter().map(|(path, name)| (path.clone(), Location::whole_volume(name))).collect()
 }
@@ -256,13 +254,13 @@ fn mount_path<'d>(directory: &'d str, within: &str) -> &'d str {
 
 /// Where `directory` is stored: in the mount that is nearest above it.
 pub(super) fn covering(mounts: &BTreeMap<String, Location>, directory: &str) -> Location {
-    let within = |place: &str| {
-        let rest = directory.strip_prefix(place.trim_end_matches('/'))?;
-        is_within(directory, place).then(|| rest.trim_matches('/').to_owned())
+    let within = |path: &str| {
+        let rest = directory.strip_prefix(path.trim_end_matches('/'))?;
+        is_within(directory, path).then(|| rest.trim_matches('/').to_owned())
     };
-    let above = mounts.iter().filter_map(|(place, location)| {
-        within(place).map(|within| (place.len(), location, within))
-    });
+    let above = mounts
+        .iter()
+        .filter_map(|(path, location)| within(path).map(|within| (path.len(), location, within)));
     match above.max_by_key(|(length, ..)| *length) {
         Some((_, Location::Volume { name, .. }, within)) => {
             Location::Volume { name: name.clone(), within }

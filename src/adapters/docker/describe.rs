@@ -1,4 +1,4 @@
-//! The container as it would be declared.
+//! A declaration of an existing container.
 
 use std::collections::BTreeSet;
 
@@ -14,25 +14,28 @@ use crate::domain::spec::{Docker as Spec, Network, PortMapping};
 use crate::engine::{Lifecycle, RuntimeError};
 
 impl DockerRuntime {
-    /// Fails unless the container is there and runs.
+    /// Fails unless the container exists and runs.
     pub async fn needs_running(&self) -> Result<(), RuntimeError> {
         let cause = match self.inspect().await? {
             ProcessState::Running { health } if health.as_deref() == Some(PAUSED) => {
-                format!("it is paused: `docker unpause {}` lets it go on", self.name())
+                format!("it is paused; try `docker unpause {}`", self.name())
             }
             ProcessState::Running { .. } => return Ok(()),
             ProcessState::Absent => {
                 return Err(RuntimeError::Missing(format!("a container {}", self.name())));
             }
             ProcessState::Created | ProcessState::Stopped { .. } => {
-                format!("it does not run: `docker start {}` starts it", self.name())
+                format!("it does not run; try `docker start {}`", self.name())
             }
         };
-        Err(RuntimeError::Refused { operation: format!("look into {}", self.name()), cause })
+        Err(RuntimeError::Refused {
+            operation: format!("read the server in {}", self.name()),
+            cause,
+        })
     }
 
-    /// What can be declared of the container. `config` is where the server in
-    /// it reads its configuration.
+    /// The part of the container that can be declared. `config` is the path of the server's
+    /// configuration in the container.
     pub async fn describe(&self, config: &str) -> Result<Container, RuntimeError> {
         let missing = || RuntimeError::Missing(format!("a container {}", self.name()));
         let container = self.container().await?.ok_or_else(missing)?;
@@ -49,15 +52,15 @@ impl DockerRuntime {
         let variables = self.own_variables(&container).await;
         if !variables.is_empty() {
             described.remarks.push(format!(
-                "it was made with variables of its own, which are left out because they may be \
-                 secrets: {}; what a new container needs belongs under `environment`",
+                "it has variables that its image does not set; they are left out because they may be \
+                 secrets: {}; declare the variables that a new container needs under `environment`",
                 variables.join(", ")
             ));
         }
         Ok(described)
     }
 
-    /// A remark about a database that is lost with the container.
+    /// A remark if the database is lost with the container.
     async fn database_remark(
         &self,
         container: &ContainerInspectResponse,
@@ -74,8 +77,7 @@ impl DockerRuntime {
         }))
     }
 
-    /// The names of the variables that its image does not set. Their values may
-    /// be secrets.
+    /// The names of the variables that the image does not set. The values may be secrets.
     async fn own_variables(&self, container: &ContainerInspectResponse) -> Vec<String> {
         let Some(image) = &container.image else { return Vec::new() };
         let Ok(client) = self.client().await else { return Vec::new() };
@@ -96,7 +98,7 @@ fn describe(spec: &Spec, container: &ContainerInspectResponse) -> Container {
     let mut docker = spec.clone();
     let mut remarks = Vec::new();
     if let Some(name) = &container.name {
-        // It may have been called by its id.
+        // The caller may have used the container's id as its name.
         name.trim_start_matches('/').clone_into(&mut docker.container);
     }
     docker.image = container.config.as_ref().and_then(|config| config.image.clone());
@@ -128,7 +130,7 @@ fn describe(spec: &Spec, container: &ContainerInspectResponse) -> Container {
     Container { docker, remarks }
 }
 
-/// The published ports, as far as they can be declared.
+/// The published ports that can be declared.
 fn ports(host: &HostConfig, network: Network, remarks: &mut Vec<String>) -> Vec<PortMapping> {
     if network == Network::Host {
         if host.port_bindings.as_ref().is_some_and(|ports| !ports.is_empty()) {
@@ -149,7 +151,7 @@ fn ports(host: &HostConfig, network: Network, remarks: &mut Vec<String>) -> Vec<
     for (at, container_port) in bindings(host.port_bindings.as_ref(), "/tcp") {
         if at.port() == 0 {
             remarks.push(format!(
-                "port {container_port} is published where Docker likes, which cannot be declared"
+                "port {container_port} is published at a port that Docker chooses, which cannot be declared"
             ));
         } else {
             let (address, host_port) = (at.ip(), at.port());
@@ -215,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_declared_is_and_the_rest_is_said() {
+    fn a_description_declares_what_it_can_and_remarks_on_the_rest() {
         let ports = [
             ("5222/tcp", "", "5222"),
             ("5269/tcp", "::", "15269"),

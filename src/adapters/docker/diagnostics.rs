@@ -1,4 +1,4 @@
-//! What else may keep a container from running, and the server in it.
+//! Facts about the container and the host that can prevent a start.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::domain::observed::{Holder, PAUSED, ProcessState, RuntimeDiagnostics, 
 use crate::ejabberd::erlang::CommandLine;
 use crate::engine::{Lifecycle, RuntimeError};
 
-/// `df` answers at once, unless a network file system hangs.
+/// The time limit of `df`, which responds at once unless a network file system hangs.
 const DF_DEADLINE: Duration = Duration::from_secs(4);
 
 impl DockerRuntime {
@@ -23,12 +23,12 @@ impl DockerRuntime {
         self.spec.engine.starts_with("unix://")
     }
 
-    pub(super) async fn read_circumstances(&self) -> Result<RuntimeDiagnostics, RuntimeError> {
+    pub(super) async fn read_diagnostics(&self) -> Result<RuntimeDiagnostics, RuntimeError> {
         let container = self.container().await?;
         let of_container = container.as_ref().and_then(|c| c.image.clone());
         let image = match (&self.spec.image, of_container) {
             (Some(name), None) => Some((name.clone(), self.has_image(name).await?)),
-            // It has what it was made from.
+            // An existing container does not need the declared image.
             (_, Some(_)) => container
                 .as_ref()
                 .and_then(|c| c.config.as_ref()?.image.clone())
@@ -64,7 +64,7 @@ impl DockerRuntime {
         }
     }
 
-    /// As the server sees its disks, where it runs; else those of the host.
+    /// The disks as the server sees them, if the server runs; else the disks of the host.
     pub(super) async fn read_space(&self) -> Result<Vec<Space>, RuntimeError> {
         if let Some(container) = self.container().await? {
             let runs = matches!(
@@ -80,7 +80,7 @@ impl DockerRuntime {
         }
         if !self.is_here() {
             return Err(RuntimeError::Refused {
-                operation: "look at the disks of the server".to_owned(),
+                operation: "measure the disks of the server".to_owned(),
                 cause: "its engine is on another host, and it does not run".to_owned(),
             });
         }
@@ -94,12 +94,12 @@ impl DockerRuntime {
         let config = container.config.clone().unwrap_or_default();
         let env = config.env.unwrap_or_default();
         let layout = Layout::new(&env, config.working_dir.as_deref(), None);
-        let places = [("the database", layout.database), ("the configuration", layout.config)];
+        let directories = [("the database", layout.database), ("the configuration", layout.config)];
         let mut argv = vec!["df".to_owned(), "-Pk".to_owned()];
-        argv.extend(places.iter().map(|(_, path)| path.clone()));
+        argv.extend(directories.iter().map(|(_, path)| path.clone()));
         let command = CommandLine { argv, env: Vec::new(), user: None };
         match self.output_in(self.name(), command, DF_DEADLINE).await {
-            Ok(said) if said.code == Some(0) => space::of_df(&said.stdout, &places),
+            Ok(output) if output.code == Some(0) => space::of_df(&output.stdout, &directories),
             _ => Vec::new(),
         }
     }
@@ -120,7 +120,8 @@ impl DockerRuntime {
             holders::of(&ports, |pid, at| {
                 id.as_ref().is_some_and(|id| is_in(pid, id))
                     || published::is_proxy(pid, &addresses)
-                    // Whatever program it is: the engine holds this address for the server.
+                    // Another program may hold the address, but the engine reserved it for the
+                    // server.
                     || bound.iter().any(|port| !port.udp && port.outside == at)
             })
         });
@@ -131,12 +132,12 @@ impl DockerRuntime {
     }
 }
 
-/// Whether a process runs in the container of this id.
+/// Whether a process runs in the container with this id.
 fn is_in(pid: i32, id: &str) -> bool {
     fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|groups| groups.contains(id))
 }
 
-/// The engine writes the year one for never.
+/// The time; `None` for the year one, which the engine writes for "never".
 fn time(text: Option<&String>) -> Option<Timestamp> {
     let time: Timestamp = text?.parse().ok()?;
     (time > Timestamp::UNIX_EPOCH).then_some(time)
@@ -146,7 +147,7 @@ fn error(state: &ContainerState) -> Option<String> {
     state.error.clone().filter(|text| !text.is_empty())
 }
 
-/// What of the host was mounted and is not there any more.
+/// Mounted paths of the host that no longer exist.
 fn gone(container: &ContainerInspectResponse) -> Vec<String> {
     let sources = container.mounts.iter().flatten();
     let binds = sources.filter(|mount| mount.typ.as_deref() == Some("bind"));

@@ -21,8 +21,8 @@ impl DockerRuntime {
         let host = container.host_config.clone().unwrap_or_default();
         let mounted = container.mounts.iter().flatten().filter_map(|mount| mount.source.as_deref());
         let differences = differences(&self.spec, &container, &host);
-        // Looking for losses costs the engine a walk through the container's files.
-        let losses = if differences.is_empty() {
+        // The search is slow: the engine walks through the container's files.
+        let impact = if differences.is_empty() {
             Vec::new()
         } else {
             self.replacement_impact(&container, database).await?
@@ -36,7 +36,7 @@ impl DockerRuntime {
             runtime: RuntimeKind::Docker,
             ours: is_managed(&container),
             differences,
-            losses,
+            losses: impact,
             unattached,
             removed_by: (host.auto_remove == Some(true)).then_some("--rm"),
             restarted_by: restarted_by(&host),
@@ -48,7 +48,7 @@ impl DockerRuntime {
         }))
     }
 
-    /// Whether the engine's socket is, or is in, what was mounted from `source`.
+    /// Whether the engine's socket is `source`, or is below the directory `source`.
     fn shows_engine(&self, source: &str) -> bool {
         let declared = self.spec.engine.strip_prefix("unix://");
         let usual = ["/var/run/docker.sock", "/run/docker.sock"];
@@ -56,8 +56,8 @@ impl DockerRuntime {
         usual.into_iter().chain(declared).any(within)
     }
 
-    /// The kernel's tables, where the engine, and so the server, is on this
-    /// host. A table that is not there has no sockets: there may be no IPv6.
+    /// The kernel's socket tables, if the engine and the server are on this host. A missing table
+    /// has no sockets: the host may have no IPv6.
     pub(super) async fn read_host_sockets(&self) -> Result<String, RuntimeError> {
         let refused = |cause: String| RuntimeError::Refused {
             operation: "look at the sockets of the host".to_owned(),
@@ -84,14 +84,14 @@ fn restarted_by(host: &HostConfig) -> Option<String> {
     (!matches!(name, Name::NO | Name::EMPTY)).then(|| format!("Docker's restart policy `{name}`"))
 }
 
-/// Capabilities with each of which one becomes root of the host.
+/// Whether the container has a capability that is enough to become root on the host.
 fn has_capabilities_of_root(host: &HostConfig) -> bool {
     let added = host.cap_add.iter().flatten().map(|name| name.trim_start_matches("CAP_"));
     added.into_iter().any(|name| matches!(name, "ALL" | "SYS_ADMIN" | "SYS_MODULE" | "SYS_PTRACE"))
 }
 
-/// Where its ports are open on the host: as declared, and, while it runs, as
-/// they are: `-P` and `-p 5222` leave the choice to the engine.
+/// The addresses of open ports on the host: the declared ports and, while the container runs, the
+/// actual ports, because the engine chooses the port for `-P` and `-p 5222`.
 fn published(container: &ContainerInspectResponse, host: &HostConfig) -> Vec<SocketAddr> {
     if host.network_mode.as_deref() == Some("host") {
         // The engine stores the setting and ignores it.
@@ -103,8 +103,8 @@ fn published(container: &ContainerInspectResponse, host: &HostConfig) -> Vec<Soc
     all.into_iter().collect()
 }
 
-/// Addresses on the host and the container's ports behind them, of ports whose
-/// name ends in `kind`: `/tcp`, or nothing for all.
+/// Addresses on the host and the container's ports behind them, for ports whose name ends in
+/// `kind`: `/tcp`, or an empty text for all.
 pub(super) fn bindings(ports: Option<&PortMap>, kind: &str) -> Vec<(SocketAddr, u16)> {
     let published = ports.into_iter().flatten().filter(|(port, _)| port.ends_with(kind));
     let pairs = published.flat_map(|(port, bindings)| {
@@ -121,8 +121,8 @@ pub(super) fn bindings(ports: Option<&PortMap>, kind: &str) -> Vec<(SocketAddr, 
     pairs
 }
 
-/// The declared fields that are otherwise in the container. Image references
-/// are compared, not images: a `latest` that moved elsewhere is no difference.
+/// The declared fields that differ in the container. Compares image references, not images: a
+/// `latest` tag that moved is no difference.
 fn differences(
     spec: &Spec,
     container: &ContainerInspectResponse,
@@ -159,7 +159,7 @@ fn differences(
     let declared: Vec<_> = ports.iter().map(pair).collect();
     let mut declared_sorted = declared;
     declared_sorted.sort();
-    // Only these can be declared.
+    // Only TCP ports can be declared.
     let published = bindings(host.port_bindings.as_ref(), "/tcp");
     differs("ports", &port_list(&declared_sorted), &port_list(&published));
     let mounts = mounts(container);
@@ -190,7 +190,7 @@ fn port_list(ports: &[(SocketAddr, u16)]) -> String {
     ports.iter().map(|(at, to)| format!("{at}:{to}")).collect::<Vec<_>>().join(", ")
 }
 
-/// Named volumes by the path that they are mounted at.
+/// Named volumes by mount path.
 pub(super) fn mounts(container: &ContainerInspectResponse) -> BTreeMap<String, String> {
     let mounts = container.mounts.iter().flatten();
     mounts

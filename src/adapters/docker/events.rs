@@ -1,4 +1,4 @@
-//! The engine's events: a container that dies is noticed within milliseconds.
+//! The engine's events. The operator notices within milliseconds that a container dies.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use tokio::time::{Instant, sleep};
 
 use super::DockerRuntime;
 
-/// What may have changed whether the server runs.
+/// The events that can change whether the server runs.
 const EVENTS: [&str; 8] =
     ["create", "destroy", "die", "oom", "pause", "start", "unpause", "health_status"];
 
-/// How long an engine that does not answer is left alone.
+/// The pause before the next connection to an engine that does not respond.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// A stream that lasted longer than this was healthy.
 const LONG: Duration = Duration::from_mins(1);
 
 impl DockerRuntime {
-    /// Passes events on until it is dropped. When the stream breaks, events
-    /// may have been missed, which is as good as one.
+    /// Notifies `changed` of events until the future is dropped. A broken stream notifies as well,
+    /// because events may have been missed.
     pub(super) async fn watch_events(&self, changed: &Notify) {
         loop {
             let opened = Instant::now();
@@ -39,7 +39,7 @@ impl DockerRuntime {
                     changed.notify_one();
                 }
             }
-            // A healthy stream ends too, at the limit of bytes for each response.
+            // A healthy stream also ends, at the limit of bytes for each response.
             if opened.elapsed() < LONG {
                 sleep(PAUSE).await;
             }

@@ -18,10 +18,10 @@ use crate::ejabberd::erlang::{
 };
 use crate::engine::{Complaints, Output, RuntimeError, Spawned, Spawner};
 
-/// The most that is kept of what a program prints: a whole configuration.
+/// The most bytes that are kept of a program's output: a whole configuration.
 const MAX_OUTPUT_BYTES: usize = MAX_BYTES + (256 << 10);
 
-/// Room for one read of the session; answers of a large server are megabytes.
+/// The buffer size of one read of the session; responses of a large server have megabytes.
 const STREAM_CAPACITY: usize = 64 << 10;
 
 type Streams = (
@@ -30,7 +30,7 @@ type Streams = (
 );
 
 impl DockerRuntime {
-    /// Starts `command` in `container`; the id is for asking how it ended.
+    /// Starts `command` in `container`. The returned id identifies the program for its exit code.
     async fn start_exec(
         &self,
         container: &str,
@@ -105,24 +105,23 @@ impl DockerRuntime {
             .map_err(|_| RuntimeError::Timeout(format!("run a program in {container}")))?
     }
 
-    /// The first place of `places` that exists in `container`.
+    /// The first of `paths` that exists in `container`.
     pub(super) async fn first_existing(
         &self,
         container: &str,
-        places: Vec<String>,
+        paths: Vec<String>,
     ) -> Result<Option<String>, RuntimeError> {
-        for place in places {
-            if self.exists(container, &place).await? {
-                return Ok(Some(place));
+        for path in paths {
+            if self.exists(container, &path).await? {
+                return Ok(Some(path));
             }
         }
         Ok(None)
     }
 
     /// The processes in the container, as its engine lists them.
-    ///
-    /// The engine runs the host's `ps`, whatever tools the image has; it wants
-    /// a column `PID` to tell the container's processes from others.
+    /// The engine runs the host's `ps`, independent of the tools in the image. The engine needs the
+    /// column `PID` to select the container's processes.
     pub(super) async fn processes(&self, columns: &str) -> Result<Vec<Vec<String>>, RuntimeError> {
         let options = query::TopOptionsBuilder::default().ps_args(columns).build();
         let top = self.client().await?.top_processes(self.name(), Some(options)).await;
@@ -130,7 +129,7 @@ impl DockerRuntime {
         Ok(top.processes.unwrap_or_default())
     }
 
-    /// The address of the server that runs in the container, if one does.
+    /// The address of the server that runs in the container, if it runs.
     pub(super) async fn node(&self) -> Result<Option<NodeAddress>, RuntimeError> {
         let rows = self.processes("-eo uid,pid,args").await?;
         let mut listed = rows.into_iter().filter_map(|row| {
@@ -177,7 +176,7 @@ impl Spawner for DockerRuntime {
         if !find::has_cookie(&files, &node).await? {
             return Err(starting("the cookie of ejabberd's node"));
         }
-        // The VM itself tells where it runs from, as a rule.
+        // The command line of the VM usually contains the path of the installation.
         let mut found = find::installation(&files, Some(&node), &[]).await?;
         if found.is_none() {
             let scripts = find::control_scripts(&files, &CTL_SCRIPTS).await?;

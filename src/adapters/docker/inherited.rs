@@ -1,8 +1,8 @@
-//! What a container that replaces another one takes over from it.
+//! The settings that a new container inherits from the container that it replaces.
 //!
-//! The declaration sets image, network, ports, volumes and environment. Everything else is the owner's choice and stays: other
-//! mounts, the host name (it may be part of the node's name, to which the
-//! database belongs), command, labels and limits.
+//! The declaration sets image, network, ports, volumes and environment. Everything else is the
+//! administrator's choice and stays: other mounts, the host name (it may be part of the node's
+//! name, to which the database belongs), command, labels and limits.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,15 +17,14 @@ use super::database::covering;
 use crate::domain::database::Location;
 use crate::domain::spec::{Docker as Spec, Network};
 
-/// What the old container was made from.
+/// The settings that the old container was created with.
 pub(super) struct Old<'a> {
     pub(super) container: &'a ContainerInspectResponse,
-    /// The image's own settings, which are not the owner's choice.
+    /// The image's own settings, which the administrator did not choose.
     pub(super) image: &'a ImageConfig,
 }
 
-/// The body of a container that replaces `old`. `new` are the settings of the
-/// new image.
+/// The body of a container that replaces `old`. `new` contains the settings of the new image.
 pub(super) fn body(spec: &Spec, old: &Old<'_>, new: &ImageConfig) -> ContainerCreateBody {
     let declared = create::container_body(spec, &BTreeMap::new());
     let config = old.container.config.clone().unwrap_or_default();
@@ -33,31 +32,31 @@ pub(super) fn body(spec: &Spec, old: &Old<'_>, new: &ImageConfig) -> ContainerCr
     let own = |set: Option<Vec<String>>, of_image: &Option<Vec<String>>| {
         set.filter(|set| Some(set) != of_image.as_ref())
     };
-    let word = |set: Option<String>, of_image: &Option<String>| {
+    let non_default = |set: Option<String>, of_image: &Option<String>| {
         set.filter(|set| !set.is_empty() && Some(set) != of_image.as_ref())
     };
     let on_host = |host: &HostConfig| host.network_mode.as_deref() == Some("host");
     let both_on_host = on_host(&host) && spec.network == Network::Host;
     let entrypoint = own(config.entrypoint, &old.image.entrypoint);
     ContainerCreateBody {
-        // With the host's network it is the host's name anyway.
+        // With the host's network, the container has the host's name anyway.
         hostname: config.hostname.filter(|name| !name.is_empty() && !both_on_host),
         domainname: config.domainname.filter(|name| !name.is_empty()),
-        user: word(config.user, &old.image.user),
-        // An own entry point has no default command.
+        user: non_default(config.user, &old.image.user),
+        // A container with a custom entry point has no default command.
         cmd: if entrypoint.is_some() { config.cmd } else { own(config.cmd, &old.image.cmd) },
         entrypoint,
-        working_dir: word(config.working_dir, &old.image.working_dir),
+        working_dir: non_default(config.working_dir, &old.image.working_dir),
         env: Some(environment(spec, old)),
         labels: Some(marked(spec, config.labels.as_ref(), old.image.labels.as_ref())),
         healthcheck: config
             .healthcheck
             .filter(|check| Some(check) != old.image.healthcheck.as_ref()),
-        stop_signal: word(config.stop_signal, &old.image.stop_signal),
+        stop_signal: non_default(config.stop_signal, &old.image.stop_signal),
         stop_timeout: config.stop_timeout,
         host_config: Some(HostConfig {
             mounts: Some(mounts(spec, old, new)),
-            // They are among the mounts.
+            // The mounts include both.
             binds: None,
             volumes_from: None,
             network_mode: declared.host_config.as_ref().and_then(|host| host.network_mode.clone()),
@@ -69,8 +68,8 @@ pub(super) fn body(spec: &Spec, old: &Old<'_>, new: &ImageConfig) -> ContainerCr
     }
 }
 
-/// The variables: those that the owner set, unless they are declared, or were
-/// declared before and are no longer.
+/// The variables that the administrator set, except variables that are declared, or were declared
+/// earlier and no longer are.
 pub(super) fn environment(spec: &Spec, old: &Old<'_>) -> Vec<String> {
     let config = old.container.config.as_ref();
     let set = config.and_then(|config| config.env.as_deref()).unwrap_or_default();
@@ -104,13 +103,12 @@ fn marked(
     labels
 }
 
-/// The mounts: every one of the old container, but for places where another
-/// volume is declared.
+/// The mounts: all mounts of the old container, except paths where another volume is declared.
 pub(super) fn mounts(spec: &Spec, old: &Old<'_>, new: &ImageConfig) -> Vec<Mount> {
     let asked = old.container.host_config.as_ref().and_then(|host| host.mounts.as_ref());
     let asked = |target: &str| {
         let same = |mount: &&Mount| mount.target.as_deref() == Some(target);
-        // An unnamed volume was given its name by the engine.
+        // The engine chose the name of an unnamed volume.
         let named = |mount: &&Mount| mount.source.as_ref().is_some_and(|name| !name.is_empty());
         asked.into_iter().flatten().find(same).filter(named).cloned()
     };
@@ -120,11 +118,11 @@ pub(super) fn mounts(spec: &Spec, old: &Old<'_>, new: &ImageConfig) -> Vec<Mount
         let typ = match mount.typ.as_deref() {
             Some("volume") => MountType::VOLUME,
             Some("bind") => MountType::BIND,
-            // Those in memory stand in the host configuration, which is taken over.
+            // Mounts in memory are part of the inherited host configuration.
             _ => continue,
         };
         let bind = typ == MountType::BIND;
-        let propagation = mount.propagation.as_deref().and_then(|word| word.parse().ok());
+        let propagation = mount.propagation.as_deref().and_then(|text| text.parse().ok());
         let built = Mount {
             target: Some(target.clone()),
             source: if bind { mount.source.clone() } else { mount.name.clone() },
@@ -138,19 +136,19 @@ pub(super) fn mounts(spec: &Spec, old: &Old<'_>, new: &ImageConfig) -> Vec<Mount
     let layout = new_layout(spec, old, new);
     for (target, name) in create::volumes(spec, &layout) {
         let declared = spec.volumes.contains_key(&target);
-        let place = covering(&locations(&mounts), &target);
-        if !declared && place != Location::Container {
-            // The old container has something there already.
+        let location = covering(&locations(&mounts), &target);
+        if !declared && location != Location::Container {
+            // The old container already stores something at this path.
             continue;
         }
-        // The same volume at its old place as well would only confuse.
+        // A second mount of the same volume at its old path would only confuse.
         mounts.retain(|_, mount| mount.source.as_deref() != Some(name.as_str()));
         mounts.insert(target.clone(), create::volume_mount(&target, &name));
     }
     mounts.into_values().collect()
 }
 
-/// Where the new container keeps its files.
+/// The directories of the new container.
 pub(super) fn new_layout(spec: &Spec, old: &Old<'_>, new: &ImageConfig) -> Layout {
     let env = environment(spec, old).into_iter().chain(new.env.iter().flatten().cloned());
     let config = old.container.config.as_ref();
@@ -160,14 +158,14 @@ pub(super) fn new_layout(spec: &Spec, old: &Old<'_>, new: &ImageConfig) -> Layou
     Layout::new(&env.collect::<Vec<_>>(), directory, new.volumes.as_deref())
 }
 
-/// The mounts of a container that is about to be created, by their place.
+/// The mounts of a container that is about to be created, by path.
 pub(super) fn by_path(body: &ContainerCreateBody) -> BTreeMap<String, Mount> {
     let mounts = body.host_config.as_ref().and_then(|host| host.mounts.clone());
     let mounts = mounts.into_iter().flatten();
     mounts.filter_map(|mount| Some((mount.target.clone()?, mount))).collect()
 }
 
-/// What `mounts` put where.
+/// The mounts by path.
 pub(super) fn locations(mounts: &BTreeMap<String, Mount>) -> BTreeMap<String, Location> {
     let location = |mount: &Mount| {
         let source = mount.source.clone().unwrap_or_default();
@@ -185,7 +183,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A container called `v2` on an engine that is not there.
+    /// A runtime for the container `v2` on an engine that does not exist.
     pub fn spec() -> Spec {
         Spec {
             container: "v2".to_owned(),
@@ -236,7 +234,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_not_declared_stays_as_the_owner_had_it() {
+    fn undeclared_settings_are_inherited() {
         let mounts = vec![
             point("volume", "data", "/home/ejabberd/database"),
             point("volume", "0123abcd", "/home/ejabberd/upload"),
@@ -270,7 +268,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_variable_that_is_no_longer_declared_goes_and_a_new_place_takes_the_volume_along() {
+    fn a_replacement_drops_undeclared_variables_and_moves_the_volume_to_a_new_path() {
         let mounts = vec![point("volume", "v2-database", "/home/ejabberd/database")];
         let mut container = old(&["A=1", "B=2"], mounts);
         let labels = container.config.as_mut().unwrap().labels.as_mut().unwrap();

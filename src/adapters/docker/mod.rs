@@ -1,8 +1,8 @@
 //! The server in a Docker container, through the engine's API.
 //!
-//! A container of the declared name is adopted as it is; where there is none,
-//! it is created, its database and configuration on named volumes, so that it
-//! can be lost without losing them.
+//! The operator adopts a container with the declared name unchanged. If there is no such container,
+//! the operator creates it with database and configuration on named volumes, so that they outlive
+//! the container.
 
 mod api_error;
 mod archive;
@@ -47,39 +47,39 @@ use crate::engine::{
 };
 use api_error::{advice, root, status};
 
-/// The label of what this program made.
+/// The label of containers and volumes that this program created.
 pub const MANAGED_LABEL: &str = "io.ejabberd-operator.managed";
 
 /// The time limit of a request. The engine responds within milliseconds, but a `stop` waits for the
 /// container.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 
-/// How long the engine may take to greet us.
+/// The time limit of the first request to the engine.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long a container gets to end before it is killed. The server in it was
-/// stopped before, so this only matters when that failed.
+/// The time between the engine's `stop` and its `kill`. The operator stops ejabberd in the
+/// container first, so the limit only matters if that failed.
 const STOP_GRACE_SECONDS: i32 = 10;
 
 /// The runtime; see the module's documentation.
 pub struct DockerRuntime {
     spec: Spec,
     client: OnceCell<bollard::Docker>,
-    /// Where a directory of a container is stored: its id, the directory, the place.
+    /// A cached location: the id of the container, the directory, where the directory is stored.
     located: Mutex<Option<(String, String, Location)>>,
-    /// The state directory whose lock is held, if one is.
+    /// The state directory whose lock the operator holds, if it holds one.
     holder: Option<String>,
 }
 
 impl DockerRuntime {
-    /// A runtime for what `spec` declares. Connects when first used.
+    /// A runtime for the container in `spec`. The runtime connects at its first use.
     #[must_use]
     pub fn new(spec: Spec) -> Self {
         Self { spec, client: OnceCell::new(), located: Mutex::default(), holder: None }
     }
 
-    /// The same for the holder of the lock of the state directory that `holder` names:
-    /// leftovers of earlier holders differ from containers in use.
+    /// The same for the operator that holds the lock of the state directory `holder`: the leftovers
+    /// of earlier holders are then certain not to be in use.
     #[must_use]
     pub fn held_by(self, holder: Option<String>) -> Self {
         Self { holder, ..self }
@@ -151,13 +151,13 @@ impl Lifecycle for DockerRuntime {
         if state.paused == Some(true) {
             return Ok(ProcessState::Running { health: Some(PAUSED.to_owned()) });
         }
-        // Between two attempts of its restart policy it counts as running.
+        // Between two attempts of its restart policy, the container counts as running.
         if state.running == Some(true) && state.restarting != Some(true) {
             let health = state.health.and_then(|h| h.status);
-            let word = health
+            let status = health
                 .filter(|h| !matches!(h, HealthStatusEnum::EMPTY | HealthStatusEnum::NONE))
                 .map(|h| h.to_string());
-            return Ok(ProcessState::Running { health: word });
+            return Ok(ProcessState::Running { health: status });
         }
         if state.status == Some(ContainerStateStatusEnum::CREATED) {
             return Ok(ProcessState::Created);
@@ -184,7 +184,7 @@ impl Lifecycle for DockerRuntime {
         let options = query::StopContainerOptionsBuilder::default().t(STOP_GRACE_SECONDS).build();
         match self.client().await?.stop_container(self.name(), Some(options)).await {
             Ok(()) => Ok(()),
-            // The container has stopped already, or is gone: the goal is reached.
+            // The container has stopped already, or does not exist: both are the goal.
             Err(e) if matches!(status(&e), Some(304 | 404)) => Ok(()),
             Err(e) => Err(self.error("stop the container", &e)),
         }
@@ -230,7 +230,7 @@ impl ServerConfig for DockerRuntime {
 impl Replacement for DockerRuntime {
     async fn prepare_replacement(&self) -> Result<(), RuntimeError> {
         self.image().await?;
-        self.refuse_taken_place(None).await
+        self.refuse_taken_name(None).await
     }
 
     async fn instance(&self) -> Result<Option<String>, RuntimeError> {
@@ -256,7 +256,7 @@ impl Replacement for DockerRuntime {
 
     async fn write_note(&self, directory: &str, content: &[u8]) -> Result<(), RuntimeError> {
         let files = ConfigFiles::from([(NOTE.to_owned(), content.to_vec())]);
-        // Not for the server, which has no use for it.
+        // Only root reads the note: the server does not need it.
         let owner = archive::Owner { uid: 0, gid: 0, mode: 0o600 };
         self.upload(self.name(), directory, &files, owner).await
     }
@@ -285,7 +285,7 @@ impl Introspection for DockerRuntime {
     }
 
     async fn diagnostics(&self) -> Result<RuntimeDiagnostics, RuntimeError> {
-        self.read_circumstances().await
+        self.read_diagnostics().await
     }
 
     async fn space(&self) -> Result<Vec<Space>, RuntimeError> {

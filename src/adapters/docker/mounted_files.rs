@@ -1,4 +1,4 @@
-//! Files of the host that are mounted into the container one by one.
+//! Files of the host that are mounted into the container as single files.
 //!
 //! Such a file keeps its inode as long as the container lives: the container does not see a file
 //! that replaces it by a rename, and the engine cannot replace it at all ("device or resource
@@ -13,30 +13,30 @@ use crate::adapters::host::files::Rights;
 use crate::domain::configuration::MAX_BYTES;
 use crate::engine::RuntimeError;
 
-/// Something that is mounted into the container.
+/// A mount of the container.
 pub(super) struct Mounted {
-    /// Where the container sees it.
+    /// The path in the container.
     destination: String,
-    /// What it is on the host; for a volume, where the engine keeps it.
+    /// The path on the host; for a volume, the path where the engine stores it.
     pub(super) source: PathBuf,
     /// Whether the container may write to it.
     pub(super) writable: bool,
-    /// Whether it is a path of the host, not a volume.
+    /// Whether the mount is a path of the host, not a volume.
     bind: bool,
 }
 
 impl Mounted {
-    /// Whether it is the file at `path` itself, and not a directory above it.
+    /// Whether the mount is the file at `path` itself, and not a directory above the file.
     pub(super) fn is_file_at(&self, path: &str) -> bool {
         self.bind && self.destination == path
     }
 }
 
-/// Everything that is mounted.
+/// All mounts of a container.
 pub(super) struct Mounts(Vec<Mounted>);
 
 impl Mounts {
-    /// What `path` is on: the mount that is nearest to it.
+    /// The mount that holds `path`: the nearest mount above it.
     pub(super) fn covering(&self, path: &str) -> Option<&Mounted> {
         let above = self.0.iter().filter(|mount| Path::new(path).starts_with(&mount.destination));
         above.max_by_key(|mount| mount.destination.len())
@@ -59,9 +59,9 @@ impl DockerRuntime {
     }
 
     /// The refusal to write to a read-only mount.
-    pub(super) fn read_only(&self, place: &str, mount: &Mounted) -> RuntimeError {
+    pub(super) fn read_only(&self, path: &str, mount: &Mounted) -> RuntimeError {
         let source = mount.source.display();
-        let cause = if mount.is_file_at(place) {
+        let cause = if mount.is_file_at(path) {
             format!(
                 "the host mounts this file read-only, so it belongs to the host and is never \
                  written; edit {source} on the host, or mount it read-write"
@@ -73,47 +73,47 @@ impl DockerRuntime {
                 mount.destination
             )
         };
-        RuntimeError::Refused { operation: format!("write {place} of {}", self.name()), cause }
+        RuntimeError::Refused { operation: format!("write {path} of {}", self.name()), cause }
     }
 
     /// Writes `content` into the file of the host at `source`.
     pub(super) async fn write_in_place(
         &self,
-        place: &str,
+        path: &str,
         source: &Path,
         content: &[u8],
     ) -> Result<(), RuntimeError> {
-        self.is_of_this_host(place, source)?;
+        self.is_of_this_host(path, source)?;
         let (file, content) = (source.to_owned(), content.to_vec());
         let written = tokio::task::spawn_blocking(move || in_place(&file, &content)).await;
         let written = written.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-        written.map_err(|e| self.not_written(place, source, &e.to_string()))
+        written.map_err(|e| self.not_written(path, source, &e.to_string()))
     }
 
     /// Fails where [`write_in_place`](Self::write_in_place) would fail because a permission is
     /// missing.
     pub(super) async fn can_write_in_place(
         &self,
-        place: &str,
+        path: &str,
         source: &Path,
     ) -> Result<(), RuntimeError> {
-        self.is_of_this_host(place, source)?;
+        self.is_of_this_host(path, source)?;
         let file = source.to_owned();
         let opened = tokio::task::spawn_blocking(move || files::open_in_place(&file)).await;
         let opened = opened.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-        opened.map(drop).map_err(|e| self.not_written(place, source, &e.to_string()))
+        opened.map(drop).map_err(|e| self.not_written(path, source, &e.to_string()))
     }
 
-    fn is_of_this_host(&self, place: &str, source: &Path) -> Result<(), RuntimeError> {
+    fn is_of_this_host(&self, path: &str, source: &Path) -> Result<(), RuntimeError> {
         if self.spec.engine.starts_with("unix://") {
             return Ok(());
         }
-        Err(self.not_written(place, source, "its engine is on another host"))
+        Err(self.not_written(path, source, "its engine is on another host"))
     }
 
-    fn not_written(&self, place: &str, source: &Path, cause: &str) -> RuntimeError {
+    fn not_written(&self, path: &str, source: &Path, cause: &str) -> RuntimeError {
         RuntimeError::Refused {
-            operation: format!("write {place} of {}", self.name()),
+            operation: format!("write {path} of {}", self.name()),
             cause: format!(
                 "{cause}; it is the file {} of the host, mounted alone: mount its directory, or let \
                  the operator write that file",
@@ -127,11 +127,11 @@ fn in_place(source: &Path, content: &[u8]) -> std::io::Result<()> {
     let mut copy = source.as_os_str().to_owned();
     copy.push(".before");
     let before = files::read(source, MAX_BYTES)?;
-    // Only for people: the operator keeps the last good ones in its state directory.
+    // The copy is only for people: the operator keeps the last good files in its state directory.
     if let Err(error) =
         files::replace(Path::new(&copy), &before, Rights { owner: None, mode: 0o600 })
     {
-        tracing::debug!(%error, "no copy of the file before is kept beside it");
+        tracing::debug!(%error, "failed to copy the old file");
     }
     files::write_in_place(source, content)
 }

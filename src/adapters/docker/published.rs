@@ -9,12 +9,12 @@ use bollard::models::{ContainerInspectResponse, PortMap};
 use super::drift::bindings;
 use crate::domain::observed::Published;
 
-/// A command line is read up to this many bytes; that of a proxy is shorter.
+/// The most bytes that are read of a command line; the command line of a proxy is shorter.
 const MOST_BYTES: u64 = 4096;
 
-/// Ports that are published, as declared at creation and, while the container
-/// runs, as they are: `-P` and `-p 5222` leave the choice to the engine, and
-/// `-p 8000-8010:8000-8010` is a port each. None with the host's network.
+/// The published ports: as declared at creation and, while the container runs, the actual ports,
+/// because the engine chooses the port for `-P` and `-p 5222`. `-p 8000-8010:8000-8010` publishes
+/// eleven ports. Empty with the host's network.
 pub(super) fn ports(container: &ContainerInspectResponse) -> Vec<Published> {
     let host = container.host_config.as_ref();
     if host.and_then(|host| host.network_mode.as_deref()) == Some("host") {
@@ -28,7 +28,7 @@ pub(super) fn ports(container: &ContainerInspectResponse) -> Vec<Published> {
     ports
 }
 
-/// Ports that the engine holds open for the container right now.
+/// The ports that the engine holds open for the container now.
 pub(super) fn bound(container: &ContainerInspectResponse) -> Vec<Published> {
     of(container.network_settings.as_ref().and_then(|network| network.ports.as_ref()))
 }
@@ -42,7 +42,7 @@ fn of(map: Option<&PortMap>) -> Vec<Published> {
     all.collect()
 }
 
-/// The addresses that the container has in its networks.
+/// The addresses of the container in its networks.
 pub(super) fn addresses(container: &ContainerInspectResponse) -> Vec<IpAddr> {
     let networks = container.network_settings.as_ref().and_then(|n| n.networks.as_ref());
     let networks = networks.into_iter().flatten().map(|(_, network)| network);
@@ -63,14 +63,14 @@ pub(super) fn is_proxy(pid: i32, addresses: &[IpAddr]) -> bool {
 }
 
 fn proxies(command_line: &[u8], addresses: &[IpAddr]) -> bool {
-    let words: Vec<&str> = command_line
+    let arguments: Vec<&str> = command_line
         .split(|byte| *byte == 0)
-        .filter_map(|word| str::from_utf8(word).ok())
+        .filter_map(|argument| str::from_utf8(argument).ok())
         .collect();
-    let named = |word: &&str| word.rsplit('/').next() == Some("docker-proxy");
-    let pairs = words.iter().zip(words.iter().skip(1));
+    let named = |argument: &&str| argument.rsplit('/').next() == Some("docker-proxy");
+    let pairs = arguments.iter().zip(arguments.iter().skip(1));
     let to = pairs.filter(|(flag, _)| flag.trim_start_matches('-') == "container-ip");
-    words.first().is_some_and(named)
+    arguments.first().is_some_and(named)
         && to.filter_map(|(_, address)| address.parse().ok()).any(|to| addresses.contains(&to))
 }
 

@@ -1,4 +1,4 @@
-//! Replacing a container by another.
+//! Replacement of a container.
 //!
 //! The operator renames, removes or starts a container as a replacement only if the
 //! container's id is in the state directory. The operator never touches another
@@ -16,23 +16,23 @@ use super::{DockerRuntime, MANAGED_LABEL, inherited, status};
 use crate::domain::database::Location;
 use crate::engine::{ConfigFiles, Lifecycle, RuntimeError};
 
-/// Erlang's cookie in the home directory: other nodes and scripts may know it.
+/// Erlang's cookie in the home directory. Other nodes and scripts may use the cookie.
 const COOKIE: &str = ".erlang.cookie";
 
 impl DockerRuntime {
-    /// The name of the container that is being replaced.
+    /// The name of the old container during a replacement.
     fn aside(&self) -> String {
         format!("{}-before", self.name())
     }
 
-    /// Renames the container with the id `old`, and creates a new container that takes
-    /// over every setting which is not declared.
+    /// Renames the container with the id `old`, and creates a new container that inherits every
+    /// setting which is not declared.
     pub(super) async fn replace_container(&self, old: &str) -> Result<(), RuntimeError> {
         let here = self.container().await?;
         let Some(container) = here.filter(|container| container.id.as_deref() == Some(old)) else {
-            return Err(self.refused("replace", "it is not the container that was looked at"));
+            return Err(self.refused("replace", "another container has the name now"));
         };
-        self.refuse_taken_place(Some(old)).await?;
+        self.refuse_taken_name(Some(old)).await?;
         let (old_image, new_image) = self.both_images(&container).await?;
         let settings = Old { container: &container, image: &old_image };
         let body = inherited::body(&self.spec, &settings, &new_image);
@@ -48,15 +48,14 @@ impl DockerRuntime {
         self.carry_cookie(old, &container).await
     }
 
-    /// Fails where a container other than `old` has the name that `old` gets while
-    /// it is replaced.
-    pub(super) async fn refuse_taken_place(&self, old: Option<&str>) -> Result<(), RuntimeError> {
+    /// Fails if a container other than `old` has the name that `old` gets during the replacement.
+    pub(super) async fn refuse_taken_name(&self, old: Option<&str>) -> Result<(), RuntimeError> {
         match self.inspected(&self.aside()).await? {
             Some(other) if other.id.as_deref() != old => Err(self.refused(
                 "replace",
                 &format!(
-                    "a container {} is there, which the operator did not put aside: rename or \
-                     remove it",
+                    "another container has the name {}, which the old container needs: rename or \
+                     remove that container",
                     self.aside()
                 ),
             )),
@@ -64,14 +63,14 @@ impl DockerRuntime {
         }
     }
 
-    /// The settings of the image that the container has, and of the declared one.
+    /// The settings of the container's image, and of the declared image.
     pub(super) async fn both_images(
         &self,
         container: &ContainerInspectResponse,
     ) -> Result<(ImageConfig, ImageConfig), RuntimeError> {
         let client = self.client().await?;
         let old = match &container.image {
-            // An image may have been removed while its container lives.
+            // An image can be removed while its container exists.
             Some(id) => client.inspect_image(id).await.ok().and_then(|image| image.config),
             None => None,
         };
@@ -79,15 +78,15 @@ impl DockerRuntime {
         Ok((old.unwrap_or_default(), new))
     }
 
-    /// Removes what took the place of the container `old`, and gives it its name
-    /// back. Where `old` is gone, the new one stays.
+    /// Removes the replacement of the container `old`, and renames `old` back. If `old` no longer
+    /// exists, the replacement stays.
     pub(super) async fn rollback_container(&self, old: &str) -> Result<(), RuntimeError> {
         let Some(before) = self.inspected(old).await? else {
-            tracing::warn!("the container that was put aside is gone; the new one stays");
+            tracing::warn!("the old container no longer exists; the replacement stays");
             return Ok(());
         };
         match self.container().await? {
-            // It failed before anything was put aside.
+            // The replacement failed before it renamed a container.
             Some(here) if here.id == before.id => return self.stop().await,
             Some(here) if is_managed(&here) => {
                 self.stop().await?;
@@ -96,7 +95,7 @@ impl DockerRuntime {
             Some(_) => {
                 return Err(self.refused(
                     "bring back",
-                    "a container of others has its name: rename or remove that one",
+                    "another container has its name: rename or remove that container",
                 ));
             }
             None => {}
@@ -122,8 +121,8 @@ impl DockerRuntime {
         }
     }
 
-    /// Removes a container that does not run. Its volumes stay, unnamed ones as
-    /// well: the new container has them.
+    /// Removes a stopped container. Its volumes stay, unnamed volumes as well: the new container
+    /// has them.
     pub(super) async fn remove_container(&self, id: &str) -> Result<(), RuntimeError> {
         let options = None::<query::RemoveContainerOptions>;
         match self.client().await?.remove_container(id, options).await {
@@ -135,10 +134,10 @@ impl DockerRuntime {
 
     /// Removes the container if an earlier removal has failed half-way.
     ///
-    /// The engine calls such a container `dead`. It cannot be started, and removing it
-    /// again is all that can be done with it. With the storage driver `fuse-overlayfs`
-    /// (Docker 20.10.24) a removal fails like this, "directory not empty", while a file
-    /// of the container is read, as the operator does.
+    /// The engine calls such a container `dead`. The container cannot be started, and only a second
+    /// removal helps. With the storage driver `fuse-overlayfs` (Docker 20.10.24) a removal fails
+    /// like this, "directory not empty", if a program, such as the operator, reads a file of the
+    /// container at the same time.
     pub(super) async fn finish_removal(&self) {
         let Ok(Some(container)) = self.container().await else { return };
         let state = container.state.as_ref().and_then(|state| state.status);
@@ -154,7 +153,7 @@ impl DockerRuntime {
         }
     }
 
-    /// Copies Erlang's cookie, where it is in the old container's own layer.
+    /// Copies Erlang's cookie if the cookie is on the old container's own layer.
     async fn carry_cookie(
         &self,
         old: &str,

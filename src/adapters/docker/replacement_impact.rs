@@ -1,4 +1,4 @@
-//! What would be lost if the container were replaced.
+//! The data that is lost if the container is replaced.
 
 use bollard::models::{ContainerInspectResponse, FilesystemChange};
 
@@ -10,21 +10,20 @@ use crate::domain::database::Location;
 use crate::domain::spec::Recreate;
 use crate::engine::RuntimeError;
 
-/// Directories whose content each start makes again, or that hold no data.
+/// Directories that each start fills again, or that hold no data.
 const PASSING: [&str; 9] =
     ["/tmp", "/var/tmp", "/run", "/var/run", "/var/log", "/var/cache", "/dev", "/proc", "/sys"];
 
-/// Files that are made again, or that a replacement copies.
+/// Files that are created again, or that a replacement copies.
 const NAMES: [&str; 5] =
     [".erlang.cookie", "erl_crash.dump", ".bash_history", ".ash_history", ".sh_history"];
 
-/// No more files than these are named.
+/// The most files that a message names.
 const SHOWN: usize = 5;
 
 impl DockerRuntime {
-    /// What a container that replaces this one would not have. `database` is the
-    /// directory of the database, where the server was asked. Empty as well
-    /// where no replacement is declared.
+    /// What a container that replaces this container would not have. `database` is the directory of
+    /// the database as the server reports it, if it does. Also empty if no replacement is declared.
     pub(super) async fn replacement_impact(
         &self,
         container: &ContainerInspectResponse,
@@ -33,25 +32,25 @@ impl DockerRuntime {
         if self.spec.recreate == Recreate::Never || self.spec.image.is_none() {
             return Ok(Vec::new());
         }
-        let mut losses = Vec::new();
+        let mut impact = Vec::new();
         let host = container.host_config.as_ref();
         if host.and_then(|host| host.auto_remove) == Some(true) {
-            losses.push(
+            impact.push(
                 "it was started with `--rm`: it is removed, with its unnamed volumes, as soon as \
                  it stops"
                     .to_owned(),
             );
         }
-        losses.extend(self.database_lost(container, database).await?);
+        impact.extend(self.database_lost(container, database).await?);
         let changes = self.client().await?.container_changes(self.name()).await;
         match changes {
             Ok(changes) => {
                 let logs = variable(container, "LOGS_DIR");
-                losses.extend(files_lost(container, logs, &changes.unwrap_or_default()));
+                impact.extend(files_lost(container, logs, &changes.unwrap_or_default()));
             }
-            Err(e) => losses.push(format!("its own files cannot be looked at ({})", root(&e))),
+            Err(e) => impact.push(format!("its own files cannot be listed ({})", root(&e))),
         }
-        Ok(losses)
+        Ok(impact)
     }
 
     async fn database_lost(
@@ -73,14 +72,14 @@ impl DockerRuntime {
         let (old_image, new_image) = self.both_images(container).await?;
         let old = Old { container, image: &old_image };
         let body = inherited::body(&self.spec, &old, &new_image);
-        let places = inherited::locations(&inherited::by_path(&body));
-        // A start script of the owner's may have chosen the directory.
+        let locations = inherited::locations(&inherited::by_path(&body));
+        // A start script of the administrator may have chosen the directory.
         let then = if directory == usual.database {
             inherited::new_layout(&self.spec, &old, &new_image).database
         } else {
             directory.to_owned()
         };
-        let there = self.location_in(self.name(), &places, &then).await?;
+        let there = self.location_in(self.name(), &locations, &then).await?;
         Ok((there != here).then(|| {
             format!(
                 "its database is on {here}, and a new container would keep it on {there} ({then})"
@@ -96,7 +95,7 @@ fn variable<'c>(container: &'c ContainerInspectResponse, name: &str) -> Option<&
     env.into_iter().flatten().find_map(line)
 }
 
-/// Files that were changed in the container's own layer, and would go with it.
+/// The changed files in the container's own layer, which a replacement would lose.
 fn files_lost(
     container: &ContainerInspectResponse,
     logs: Option<&str>,
@@ -108,8 +107,8 @@ fn files_lost(
         NAMES.contains(&name)
             || PASSING.iter().copied().chain(logs).any(|directory| is_within(path, directory))
             || path.contains("/logs/")
-            // The engine makes the places of mounts, and directories above them.
-            || mounts.keys().any(|place| is_within(place, path) || is_within(path, place))
+            // The engine creates the mount points and the directories above them.
+            || mounts.keys().any(|mount| is_within(mount, path) || is_within(path, mount))
     };
     // A change of a file changes the directories above it.
     let holds_more = |path: &str| {

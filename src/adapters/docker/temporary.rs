@@ -14,18 +14,17 @@ use crate::domain::observed::ProcessState;
 use crate::ejabberd::erlang::CommandLine;
 use crate::engine::{Lifecycle, RuntimeError};
 
-/// The label of a container that exists for a moment; its value is the name of
-/// the server's container.
+/// The label of a temporary container; its value is the name of the server's container.
 const TEMPORARY_LABEL: &str = "io.ejabberd-operator.stand-in";
 
-/// The label with the state directory whose lock the maker held, if it held one.
+/// The label with the state directory whose lock the creator held, if it held a lock.
 const HOLDER_LABEL: &str = "io.ejabberd-operator.holder";
 
 /// The label of a container whose creator holds no lock.
 const NOBODY: &str = "none";
 
-/// The beginnings of the names of directories in the server's container, made by
-/// the offline check and by a trial of whether files can be written.
+/// The first part of the names of directories in the server's container that the offline check and
+/// the write test create.
 const CHECKED: &str = "ejabberd-operator-check";
 const TRIED: &str = ".ejabberd-operator-draft";
 
@@ -36,11 +35,10 @@ const OLD_MINUTES: i64 = 3;
 /// How long the removal of files may take.
 const REMOVE_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Names that other operators cannot have taken, and that do not depend on a
-/// process id: those repeat.
+/// A random name. A name with a process id could repeat, because process ids do.
 fn unique() -> Result<String, RuntimeError> {
     let random = getrandom::u64().map_err(|error| RuntimeError::Refused {
-        operation: "make a name for something that exists for a moment".to_owned(),
+        operation: "create a random name".to_owned(),
         cause: error.to_string(),
     })?;
     Ok(format!("{random:016x}"))
@@ -51,12 +49,12 @@ impl DockerRuntime {
         self.holder.as_deref().unwrap_or(NOBODY)
     }
 
-    /// A directory below /tmp of the server's container for files to check.
+    /// The path below /tmp of the server's container for files to check.
     pub(super) fn checked_directory(&self) -> Result<String, RuntimeError> {
         Ok(format!("/tmp/{CHECKED}-{}-{}", self.holder(), unique()?))
     }
 
-    /// A directory in `above` for files that are written to try whether that works.
+    /// A path in `above` for files of a write test.
     pub(super) fn tried_directory(&self, above: &str) -> Result<String, RuntimeError> {
         Ok(format!("{above}/{TRIED}-{}-{}", self.holder(), unique()?))
     }
@@ -77,17 +75,21 @@ impl DockerRuntime {
         created.map(|_| name).map_err(|e| self.error("create a stand-in for", &e))
     }
 
-    /// Removes a container that was made for a moment.
+    /// Removes a temporary container.
     pub(super) async fn remove_temporary_container(&self, name: &str) {
         let removed = match self.client().await {
             Ok(client) => client.remove_container(name, Some(with_everything())).await,
             Err(_) => return,
         };
-        // It may have ended, and so removed itself.
+        // The container may have ended, and `auto_remove` removes it then.
         if let Err(e) = removed
             && !matches!(status(&e), Some(404 | 409))
         {
-            tracing::warn!(container = name, cause = root(&e), "a container was left behind");
+            tracing::warn!(
+                container = name,
+                cause = root(&e),
+                "failed to remove a temporary container"
+            );
         }
     }
 
@@ -143,7 +145,7 @@ impl DockerRuntime {
         Ok(true)
     }
 
-    /// The same of files in the server's container. They may hold keys.
+    /// The same for files in the server's container. The files may hold keys.
     async fn remove_files(&self) -> Result<(), RuntimeError> {
         let config = self.config_path().await?;
         let directory = config.rsplit_once('/').map_or("/", |(above, _)| above);
@@ -160,8 +162,8 @@ fn with_everything() -> query::RemoveContainerOptions {
     query::RemoveContainerOptionsBuilder::default().force(true).v(true).build()
 }
 
-/// `find` with the options that busybox has as well. It follows no links, and
-/// `rm -rf` removes a link, never what it points to.
+/// A `find` command with options that busybox has as well. `find` follows no links, and `rm -rf`
+/// removes a link, never its target.
 fn removal(directories: &[&str], holder: Option<&str>) -> Vec<String> {
     let mut argv: Vec<String> = vec!["find".to_owned()];
     argv.extend(directories.iter().map(|directory| (*directory).to_owned()));
@@ -222,20 +224,20 @@ mod tests {
     }
 
     #[test]
-    fn files_of_the_holder_go_at_once_and_those_of_others_when_they_are_old() {
+    fn leftovers_of_the_holder_are_removed_at_once_and_leftovers_of_others_when_old() {
         let directory = tempfile::tempdir().unwrap();
-        let place = |name: &str| directory.path().join(name);
+        let path = |name: &str| directory.path().join(name);
         let elsewhere = tempfile::tempdir().unwrap();
         std::fs::write(elsewhere.path().join("kept"), "").unwrap();
         for name in ["ejabberd-operator-check-me-1", "ejabberd-operator-check-none-1", "mine"] {
-            std::fs::create_dir(place(name)).unwrap();
+            std::fs::create_dir(path(name)).unwrap();
         }
         for name in [".ejabberd-operator-draft-me-2", "ejabberd-operator-check-12-0"] {
-            std::fs::create_dir(place(name)).unwrap();
-            std::os::unix::fs::symlink(elsewhere.path(), place(name).join("link")).unwrap();
+            std::fs::create_dir(path(name)).unwrap();
+            std::os::unix::fs::symlink(elsewhere.path(), path(name).join("link")).unwrap();
         }
         let mut touch = Command::new("touch");
-        touch.args(["-d", "1 hour ago"]).arg(place("ejabberd-operator-check-12-0"));
+        touch.args(["-d", "1 hour ago"]).arg(path("ejabberd-operator-check-12-0"));
         assert!(touch.status().unwrap().success());
         let argv = removal(&[directory.path().to_str().unwrap()], Some("me"));
         assert!(Command::new(&argv[0]).args(&argv[1..]).status().unwrap().success());

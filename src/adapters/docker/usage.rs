@@ -1,4 +1,4 @@
-//! What the container has used, and what it has logged.
+//! The resource usage of the container, and its log.
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,7 @@ use crate::domain::observed::{Usage, Work};
 use crate::ejabberd::erlang::ListedProcess;
 use crate::engine::{LogLine, RuntimeError};
 
-/// The longest line that is kept. ejabberd logs whole stanzas in `debug`.
+/// The longest line that is kept, in characters. ejabberd logs whole stanzas in `debug`.
 const MAX_LINE_BYTES: usize = 2000;
 
 impl DockerRuntime {
@@ -29,7 +29,7 @@ impl DockerRuntime {
         let nanos = stats.cpu_stats.as_ref().and_then(|cpu| cpu.cpu_usage.as_ref()?.total_usage);
         let memory = stats.memory_stats.as_ref().and_then(|memory| memory.usage);
         let (Some(nanos), Some(memory_bytes)) = (nanos, memory) else {
-            // It does not run: the engine answers with nothing but the name.
+            // A stopped container: the engine responds only with the name.
             return Ok(None);
         };
         let disk_bytes = blocks(&stats);
@@ -39,14 +39,14 @@ impl DockerRuntime {
         Ok(Some(Usage { cpu_seconds, memory_bytes, work }))
     }
 
-    /// Processor time and waits of the server's own VM; `None` if there is none.
-    /// Those of the container hold our own programs in it, and would look like
-    /// life in a dead server.
+    /// Processor time and waits of the server's own VM; `None` if there is no VM. The totals of the
+    /// container include the operator's programs in the container, which would make a dead server
+    /// seem active.
     async fn vm_work(&self) -> Result<Option<Work>, RuntimeError> {
         // A row for each thread: Erlang writes files in threads beside the main one.
         let rows = match self.processes("-eLo uid,pid,stat,cputimes,args").await {
             Ok(rows) => rows,
-            // It has just ended.
+            // The container has just ended.
             Err(RuntimeError::Missing(_) | RuntimeError::Refused { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
@@ -82,8 +82,9 @@ impl DockerRuntime {
             };
             let text = String::from_utf8_lossy(&message);
             for line in text.lines() {
-                // The engine's clock leads each line; it knows fractions, the question does not.
-                let Some((time, said)) = line.split_once(' ') else { continue };
+                // Each line begins with the engine's time in fractions of a second; the query has
+                // whole seconds.
+                let Some((time, rest)) = line.split_once(' ') else { continue };
                 last = time.parse().unwrap_or(last);
                 if last < since {
                     continue;
@@ -91,7 +92,7 @@ impl DockerRuntime {
                 if found.len() == lines {
                     found.pop_front();
                 }
-                let text = said.chars().take(MAX_LINE_BYTES).collect();
+                let text = rest.chars().take(MAX_LINE_BYTES).collect();
                 found.push_back(LogLine { time: last, text });
             }
         }
@@ -99,8 +100,8 @@ impl DockerRuntime {
     }
 }
 
-/// What the threads of the server's VM among `rows` have done: user, process,
-/// state, processor seconds and command line of each.
+/// The work of the threads of the server's VM among `rows`. A row has user, process, state,
+/// processor seconds and command line.
 fn work_of(rows: Vec<Vec<String>>) -> Option<Work> {
     let threads = rows.into_iter().filter_map(|row| {
         let [user, _, state, seconds, command] = <[String; 5]>::try_from(row).ok()?;
@@ -117,7 +118,7 @@ fn work_of(rows: Vec<Vec<String>>) -> Option<Work> {
     })
 }
 
-/// Bytes that were read and written on disks. Zero where the host counts none.
+/// Bytes that were read from and written to disks. Zero where the host does not count them.
 fn blocks(stats: &ContainerStatsResponse) -> u64 {
     let counted = stats.blkio_stats.as_ref().and_then(|io| io.io_service_bytes_recursive.as_ref());
     counted.into_iter().flatten().filter_map(|entry| entry.value).sum()

@@ -1,5 +1,5 @@
-//! What the configuration in force says, as `dump_config` writes it: macros and
-//! included files are resolved, defaults are left out.
+//! The configuration in force, from the output of `dump_config`, which resolves macros and included
+//! files and omits defaults.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -20,21 +20,21 @@ impl Config {
         self.0.module(host, module)
     }
 
-    /// As `gen_mod:is_loaded/2` answers.
+    /// The result of `gen_mod:is_loaded/2`.
     pub(super) fn is_loaded(&self, host: &str, module: &str) -> Value {
         atom(if self.module(host, module).is_some() { "true" } else { "false" })
     }
 
-    /// As `mod_mam_opt:default/1` answers.
+    /// The result of `mod_mam_opt:default/1`.
     pub(super) fn archive_default(&self, host: &str) -> Value {
         let options = self.module(host, "mod_mam");
         let set = options.and_then(|options| get(options, "default")).and_then(text);
         atom(set.as_deref().unwrap_or("never"))
     }
 
-    /// As `mod_muc_opt:default_room_options/1` answers. Without any, it answers
-    /// with all of ejabberd's own defaults; of these, only the language is
-    /// another one than a room has otherwise.
+    /// The result of `mod_muc_opt:default_room_options/1`. Without the option, that function
+    /// returns all of ejabberd's own defaults; only the language of these differs from a room's
+    /// other defaults.
     pub(super) fn default_room_options(&self, host: &str) -> Value {
         let options = self.module(host, "mod_muc");
         let Some(options) = options.and_then(|options| get(options, "default_room_options")) else {
@@ -47,19 +47,18 @@ impl Config {
         )
     }
 
-    /// As `ejabberd_option:language/0` answers.
+    /// The result of `ejabberd_option:language/0`.
     pub(super) fn language(&self) -> Value {
         let set = self.0.get("language").and_then(text);
         Value::Text(set.unwrap_or_else(|| "en".to_owned()))
     }
 
-    /// As `ejabberd_option:auth_method/1` answers. Its default is that of the
-    /// databases.
+    /// The result of `ejabberd_option:auth_method/1`. Its default is the method of the databases.
     pub(super) fn auth_method(&self, host: &str) -> Value {
         Value::List(self.0.auth_methods(host).iter().map(|method| atom(method)).collect())
     }
 
-    /// As `ejabberd_option:listen/0` answers; what has no port is left out.
+    /// The result of `ejabberd_option:listen/0`, without listeners that have no port.
     pub(super) fn listen(&self) -> Value {
         let listeners = self.0.get("listen").map(elements).unwrap_or_default();
         Value::List(listeners.iter().filter_map(listener).collect())
@@ -78,7 +77,7 @@ fn listener(declared: &Yaml) -> Option<Value> {
         IpAddr::V6(ip) => ip.segments().iter().map(|word| Value::Int((*word).into())).collect(),
     };
     let transport = get(declared, "transport").and_then(text);
-    let place = vec![
+    let endpoint = vec![
         Value::Int(i64::try_from(*port).ok()?),
         Value::Tuple(numbers),
         atom(transport.as_deref().unwrap_or("tcp")),
@@ -86,7 +85,7 @@ fn listener(declared: &Yaml) -> Option<Value> {
     let options = entries(declared).iter();
     let options = options.map(|(name, value)| Value::Tuple(vec![atom(name), term(value)]));
     Some(Value::Tuple(vec![
-        Value::Tuple(place),
+        Value::Tuple(endpoint),
         atom(&get(declared, "module").and_then(text)?),
         Value::List(options.collect()),
     ]))
@@ -139,7 +138,7 @@ fn elements(value: &Yaml) -> &[Yaml] {
 mod tests {
     use super::*;
 
-    /// As 24.12 writes it.
+    /// The output of 24.12.
     const DUMPED: &str = "\
 hosts: \n  - \"a.example\"\n  - \"b.example\"\nlisten: \n  - \n    port: 5222\n    \
 ip: 127.0.0.1\n    module: ejabberd_c2s\n    starttls: true\n  - \n    port: 5223\n    \
@@ -161,7 +160,7 @@ presence_broadcast: \n        - moderator\n        - visitor\n      title: \"a b
             ("a.example", "mod_mam", "true"),
             ("a.example", "mod_roster", "false"),
             ("b.example", "mod_last", "true"),
-            // Its own modules replace those of the server.
+            // The modules of a host replace the modules of the server.
             ("b.example", "mod_muc", "false"),
             ("b.example", "mod_mam", "false"),
         ] {

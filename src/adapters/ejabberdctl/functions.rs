@@ -43,7 +43,7 @@ const PATH: &str = r#"for p in /proc/[0-9]*; do
   case "$(readlink "$p/exe")" in */beam.smp) tr '\0' '\n' <"$p/environ" | grep '^EJABBERD_CONFIG_PATH=' && exit;; esac
 done 2>/dev/null; exit 1"#;
 
-/// The keys of what `srg_get_info` prints, a line each.
+/// The keys in the output of `srg_get_info`, one for each line.
 const GROUP_KEYS: [&str; 7] =
     ["label", "name", "description", "displayed_groups", "all_users", "online_users", "disabled"];
 
@@ -95,25 +95,25 @@ impl Function {
             }
             ("mnesia", "change_table_copy_type", _) | ("file", "write_file", _) => {
                 return refused(
-                    "no command changes how accounts are stored for good; use an image that has \
+                    "no command changes permanently how accounts are stored; use an image that has \
                      an `erl`",
                 );
             }
-            _ => return refused("no command tells the same; use an image that has an `erl`"),
+            _ => return refused("no command returns the same; use an image that has an `erl`"),
         })
     }
 
-    /// What is done in the server's VM as one piece.
+    /// The replacement of `Call::Inside`, which runs in the server's VM as one piece.
     pub(super) fn inside(function: &'static str) -> Result<Self, ControlError> {
         let why = match function {
             "configuration" => return Ok(Self::Configuration),
             "subject" => "no command sets the subject of a room; use an image that has an `erl`",
-            _ => "no command tells the same; use an image that has an `erl`",
+            _ => "no command returns the same; use an image that has an `erl`",
         };
         Err(ControlError::Unsupported { command: function, why })
     }
 
-    /// What a client would do from where the server runs.
+    /// The replacement of `Call::Beside`, which runs beside the server as a client would.
     pub(super) fn beside(function: &'static str) -> Result<Self, ControlError> {
         match function {
             "tables" => Ok(Self::TcpTables),
@@ -186,7 +186,7 @@ impl Turn<'_> {
                 Value::Atom(node.ok_or_else(malformed)?.to_owned())
             }
             Function::Stop => self.stop().await?,
-            // The command `stop` stops the database as well.
+            // The command `stop` also stops the database.
             Function::StopDatabase => Value::Atom("stopped".to_owned()),
             Function::TcpTables => {
                 let read = "cat /proc/net/tcp; cat /proc/net/tcp6 2>/dev/null; exit 0";
@@ -227,7 +227,7 @@ impl Turn<'_> {
         self.program(name, ["sh", "-c", script].map(str::to_owned).into()).await
     }
 
-    /// What `dump_config` writes.
+    /// The output of `dump_config`.
     async fn dumped(&self) -> Result<String, ControlError> {
         const NAME: &str = "dump_config";
         let mut argv: Vec<String> = ["sh", "-c", DUMP, "sh"].map(str::to_owned).into();
@@ -239,7 +239,7 @@ impl Turn<'_> {
         Ok(text)
     }
 
-    /// The configuration in force; asks for it where it is not known yet.
+    /// The configuration in force; requests it if it is not cached.
     async fn config(&self) -> Result<Config, ControlError> {
         const NAME: &str = "dump_config";
         if let Some((since, config)) = &self.control.state.lock().await.config
@@ -295,7 +295,7 @@ fn group_options(printed: &str) -> Value {
         let value = match (key, value.as_str()) {
             ("displayed_groups", list) => term::read(list).unwrap_or(Value::List(Vec::new())),
             ("all_users" | "online_users" | "disabled", word) => Value::Atom(word.to_owned()),
-            // An empty text is printed as the list that it is.
+            // An empty text is printed as the empty list.
             (_, "[]") => Value::Text(String::new()),
             (_, text) => Value::Text(encoded_once(text)),
         };

@@ -29,46 +29,46 @@ use crate::ejabberd::erlang::CommandLine;
 use crate::ejabberd::{Arg, Call, Control, ControlError, Shape, Value};
 use crate::engine::{Output, RuntimeError, Spawner};
 
-/// How long asking for the version may take; a frozen server takes seven seconds.
+/// The time limit to request the version; a frozen server needs seven seconds.
 const VERSION_DEADLINE: Duration = Duration::from_secs(20);
 
 /// The command whose response contains the version. All API versions have this command.
 const STATUS: &str = "status";
 
-/// The command after which the configuration is another one.
+/// The command that changes the configuration.
 const RELOAD: &str = "reload_config";
 
-/// How long the configuration in force is remembered. A round asks for it many
-/// times, and each time takes a quarter of a second.
+/// How long the configuration in force is cached. A reconciliation needs it many times, and each
+/// request takes a quarter of a second.
 const CONFIG_AGE: Duration = Duration::from_secs(5);
 
-/// Why a call with a secret is refused.
-const SECRET: &str = "a password would stand in the process list; use an image that has an `erl`";
+/// Why this channel refuses a call with a secret.
+const SECRET: &str =
+    "a password would be visible in the process list; use an image that has an `erl`";
 
-/// The server, by the control script beside it.
+/// The control channel through the script `ejabberdctl` beside the server.
 pub struct Ejabberdctl {
     spawner: Arc<dyn Spawner>,
     script: Vec<String>,
-    /// Held during each call but `status`: concurrent ones run out of ports in
-    /// some images.
+    /// Held during each call but `status`: concurrent calls run out of ports in some images.
     queue: Mutex<()>,
-    /// Held during the call `status`. A probe has two seconds for it, and a round
-    /// has dozens of calls waiting. One more call at a time does no harm.
+    /// Held during the call `status`, which can run beside another call: a probe has two seconds
+    /// for it, and a reconciliation has dozens of calls in the queue.
     status_queue: Mutex<()>,
-    /// What is known of the server.
+    /// The cached facts about the server.
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// The version of the server, once it was asked for.
+    /// The version of the server; `None` until the first request.
     version: Option<ServerVersion>,
-    /// The configuration in force, and since when it is known.
+    /// The configuration in force, and the time of its request.
     config: Option<(Instant, Config)>,
 }
 
 impl Ejabberdctl {
-    /// Runs `script`, the control script with its own options, by `spawner`.
+    /// A channel that runs `script`, the control script with its options, through `spawner`.
     #[must_use]
     pub fn new(spawner: Arc<dyn Spawner>, script: Vec<String>) -> Self {
         Self {
@@ -90,14 +90,14 @@ impl Ejabberdctl {
         let end = Instant::now() + deadline;
         let late = |_| ControlError::Timeout(name);
         let queue = if name == STATUS { &self.status_queue } else { &self.queue };
-        let _place = timeout_at(end, queue.lock()).await.map_err(late)?;
+        let _guard = timeout_at(end, queue.lock()).await.map_err(late)?;
         let turn = Turn { control: self, end };
-        let answer = timeout_at(end, work(&turn)).await.map_err(late).flatten();
-        if answer.as_ref().is_err_and(ControlError::is_outage) {
-            // What comes back may be another version.
+        let response = timeout_at(end, work(&turn)).await.map_err(late).flatten();
+        if response.as_ref().is_err_and(ControlError::is_outage) {
+            // The server may return with another version.
             self.forget().await;
         }
-        answer
+        response
     }
 
     async fn forget(&self) {
@@ -105,21 +105,21 @@ impl Ejabberdctl {
     }
 }
 
-/// One call.
+/// A call that holds the lock.
 struct Turn<'c> {
     control: &'c Ejabberdctl,
     end: Instant,
 }
 
 impl Turn<'_> {
-    /// Runs a program beside the server to its end, while no other runs.
+    /// Runs a program beside the server to its end, while no other program runs.
     async fn program(&self, name: &'static str, argv: Vec<String>) -> Result<Output, ControlError> {
         let _alone = self.control.state.lock().await;
         self.run(name, argv).await
     }
 
     async fn run(&self, name: &'static str, argv: Vec<String>) -> Result<Output, ControlError> {
-        // In a POSIX locale names beyond ASCII are spoiled.
+        // A POSIX locale would damage names with characters beyond ASCII.
         let env = vec![("LC_ALL".to_owned(), "C.UTF-8".to_owned())];
         let left = self.end.saturating_duration_since(Instant::now());
         let line = CommandLine { argv, env, user: None };
@@ -129,7 +129,7 @@ impl Turn<'_> {
         })
     }
 
-    /// The words that run a command.
+    /// The command line of a command.
     async fn command_line(
         &self,
         command: &'static str,
@@ -161,7 +161,7 @@ impl Turn<'_> {
         response::read(command, shape, &output)
     }
 
-    /// The version; asks for it where it is not known yet.
+    /// The version; requests it if it is not cached.
     async fn version(&self) -> Result<ServerVersion, ControlError> {
         if let Some(version) = self.control.state.lock().await.version {
             return Ok(version);
@@ -186,7 +186,7 @@ impl Turn<'_> {
     }
 }
 
-/// A call that can be carried.
+/// A call that this channel supports.
 enum Work {
     Command { command: &'static str, shape: Shape, args: Vec<String> },
     Room(NewRoom),
@@ -224,7 +224,7 @@ impl Control for Ejabberdctl {
 
     async fn version(&self) -> Result<ServerVersion, ControlError> {
         self.in_turn(STATUS, VERSION_DEADLINE, async |turn| {
-            // Whether the server is still there is asked by asking for its version.
+            // The version request shows whether the server is still reachable.
             self.state.lock().await.version = None;
             turn.version().await
         })
@@ -236,7 +236,7 @@ impl Control for Ejabberdctl {
     }
 }
 
-/// The arguments of a command line, if the arguments can be passed that way.
+/// `args` as words of a command line, if a command line can contain them.
 fn words(command: &'static str, args: Vec<Arg>) -> Result<Vec<String>, ControlError> {
     let unsupported = |why| ControlError::Unsupported { command, why };
     args.into_iter()

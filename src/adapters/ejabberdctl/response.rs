@@ -1,14 +1,14 @@
-//! What `ejabberdctl` prints, read back as the term that it was.
+//! Parses the output of `ejabberdctl` into the term that the command returned.
 
 use crate::domain::model::ServerVersion;
 use crate::ejabberd::{ControlError, Shape, Value};
 use crate::engine::Output;
 
-/// From this length on, in bytes, the runtime may have cut a response. A part of a list of accounts
-/// must not pass for the whole list.
+/// A response of at least this length, in bytes, may be incomplete, because the runtime limits
+/// output. A part of a list of accounts must not pass for the whole list.
 const MAX_RESPONSE_BYTES: usize = 256 << 10;
 
-/// How much of ejabberd's words is passed on, in characters.
+/// The most characters of a message of ejabberd that are kept.
 const MAX_MESSAGE_CHARS: usize = 300;
 
 /// The response to `command`, read from `output`.
@@ -17,26 +17,26 @@ pub(super) fn read(
     shape: Shape,
     output: &Output,
 ) -> Result<Value, ControlError> {
-    let said = without_reports(&output.stdout);
+    let printed = without_reports(&output.stdout);
     match output.code {
         Some(0) => {
             is_whole(command, output)?;
-            Ok(success(shape, said))
+            Ok(success(shape, printed))
         }
-        Some(1) => failure(command, shape, said),
+        Some(1) => failure(command, shape, printed),
         Some(2) => Err(refused(command, "this version takes other arguments")),
         Some(3) => Err(ControlError::Unreachable("its node does not answer".to_owned())),
-        // A signal ended it, as one does when the container of the server ends.
+        // A signal ended the program, as happens when the server's container ends.
         None | Some(129..=159) => Err(ControlError::Broken(command)),
         Some(code) => {
-            let words = if said.trim().is_empty() { output.stderr.as_str() } else { said };
+            let words = if printed.trim().is_empty() { output.stderr.as_str() } else { printed };
             let line = first_line(words);
             Err(refused(command, &format!("ejabberdctl ended with {code}: {line}")))
         }
     }
 }
 
-/// Fails where a response may have been cut.
+/// Fails if a response may be incomplete.
 pub(super) fn is_whole(command: &'static str, output: &Output) -> Result<(), ControlError> {
     if output.stdout.len() < MAX_RESPONSE_BYTES {
         return Ok(());
@@ -47,7 +47,7 @@ pub(super) fn is_whole(command: &'static str, output: &Output) -> Result<(), Con
     })
 }
 
-/// The version in what `status` prints: `ejabberd 24.12-3 is running in that node`.
+/// The version in the output of `status`: `ejabberd 24.12-3 is running in that node`.
 pub(super) fn version(stdout: &str) -> Option<ServerVersion> {
     stdout.lines().find_map(|line| {
         let (version, rest) = line.trim().strip_prefix("ejabberd ")?.split_once(' ')?;
@@ -55,33 +55,33 @@ pub(super) fn version(stdout: &str) -> Option<ServerVersion> {
     })
 }
 
-/// Where its `inetrc` is missing, each call begins with reports about that.
-fn without_reports(mut said: &str) -> &str {
-    while let Some(first) = said.lines().next()
+/// Removes the error reports that precede each response if the node's `inetrc` is missing.
+fn without_reports(mut printed: &str) -> &str {
+    while let Some(first) = printed.lines().next()
         && first.starts_with('=')
         && first.contains(" REPORT====")
     {
-        said = said.split_once("\n\n").map_or("", |(_, rest)| rest);
+        printed = printed.split_once("\n\n").map_or("", |(_, rest)| rest);
     }
-    said
+    printed
 }
 
-fn success(shape: Shape, said: &str) -> Value {
-    let text = said.strip_suffix('\n').unwrap_or(said);
+fn success(shape: Shape, printed: &str) -> Value {
+    let text = printed.strip_suffix('\n').unwrap_or(printed);
     match shape {
         Shape::Rescode => Value::Atom("ok".to_owned()),
         Shape::Restuple => tuple("ok", text),
         Shape::Text => Value::Text(text.to_owned()),
-        Shape::Lines => Value::List(said.lines().map(|l| Value::Text(l.to_owned())).collect()),
-        Shape::Pairs => Value::List(pairs(said)),
+        Shape::Lines => Value::List(printed.lines().map(|l| Value::Text(l.to_owned())).collect()),
+        Shape::Pairs => Value::List(pairs(printed)),
     }
 }
 
-/// Lines of cells. A line without a tab goes on with the last cell of the one
-/// before, which had a newline in it.
-fn pairs(said: &str) -> Vec<Value> {
+/// Lines of cells. A line without a tab continues the last cell of the previous line: the cell
+/// contains a newline.
+fn pairs(printed: &str) -> Vec<Value> {
     let mut rows: Vec<Vec<String>> = Vec::new();
-    for line in said.lines() {
+    for line in printed.lines() {
         match rows.last_mut().and_then(|row| row.last_mut()) {
             Some(last) if !line.contains('\t') => {
                 last.push('\n');
@@ -94,31 +94,33 @@ fn pairs(said: &str) -> Vec<Value> {
 }
 
 /// Exit code 1: the command refused, threw or crashed, or does not exist.
-fn failure(command: &'static str, shape: Shape, said: &str) -> Result<Value, ControlError> {
-    let said = said.trim();
-    if said.starts_with("Error: unknown command") {
+fn failure(command: &'static str, shape: Shape, printed: &str) -> Result<Value, ControlError> {
+    let printed = printed.trim();
+    if printed.starts_with("Error: unknown command") {
         return Err(ControlError::UnknownCommand {
             command,
             hint: "are mod_admin_extra and mod_muc_admin among the modules of its configuration?",
         });
     }
-    if said.starts_with("Failed RPC connection") {
+    if printed.starts_with("Failed RPC connection") {
         return Err(ControlError::Unreachable("its node does not answer".to_owned()));
     }
-    if let Some(report) = said.strip_prefix("Unhandled exception occurred executing the command:") {
+    if let Some(report) =
+        printed.strip_prefix("Unhandled exception occurred executing the command:")
+    {
         return Err(crashed(command, report));
     }
-    // Up to 23.10, wrong arguments have no error of their own kind.
-    if said.starts_with("Command Name:") {
+    // Up to 23.10, wrong arguments have the exit code of other errors.
+    if printed.starts_with("Command Name:") {
         return Err(refused(command, "this version takes other arguments"));
     }
-    let word = said.strip_prefix("Error: ").unwrap_or(said);
+    let word = printed.strip_prefix("Error: ").unwrap_or(printed);
     match shape {
         Shape::Rescode if word.is_empty() => Ok(Value::Atom("false".to_owned())),
         Shape::Rescode if is_atom(word) => Ok(Value::Atom(word.to_owned())),
-        // A term that is printed as it is was thrown; others were answered.
-        Shape::Restuple if !said.starts_with('{') => Ok(tuple("error", &limited(word))),
-        _ => Err(refused(command, &message(said))),
+        // ejabberd prints a thrown term as a term, and the message of a result as text.
+        Shape::Restuple if !printed.starts_with('{') => Ok(tuple("error", &limited(word))),
+        _ => Err(refused(command, &message(printed))),
     }
 }
 
@@ -131,17 +133,17 @@ fn is_atom(word: &str) -> bool {
         && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// ejabberd's sentence out of what it printed: `{error,"Room not found"}`, or
-/// `Error: error` and `Error: "Unknown virtual host"` below it.
-fn message(said: &str) -> String {
-    let quoted = said.split_once('"').and_then(|(_, rest)| rest.split_once('"'));
+/// ejabberd's sentence in its output: `{error,"Room not found"}`, or `Error: error` and `Error:
+/// "Unknown virtual host"` in the next line.
+fn message(printed: &str) -> String {
+    let quoted = printed.split_once('"').and_then(|(_, rest)| rest.split_once('"'));
     match quoted {
         Some((sentence, _)) if !sentence.is_empty() => sentence.to_owned(),
-        _ => first_line(said.strip_prefix("Error: ").unwrap_or(said)),
+        _ => first_line(printed.strip_prefix("Error: ").unwrap_or(printed)),
     }
 }
 
-/// Only the kind of a crash and its place: the rest holds arguments.
+/// The kind of a crash and its function. The rest of the report contains arguments.
 fn crashed(command: &'static str, report: &str) -> ControlError {
     let tag = report
         .lines()
@@ -152,7 +154,7 @@ fn crashed(command: &'static str, report: &str) -> ControlError {
         .split(|c: char| !(c.is_ascii_lowercase() || c == '_' || c == ' '))
         .next()
         .unwrap_or("");
-    let place = report
+    let function = report
         .lines()
         .find_map(|line| line.trim().strip_prefix("in function "))
         .and_then(|line| line.split_whitespace().next());
@@ -160,12 +162,12 @@ fn crashed(command: &'static str, report: &str) -> ControlError {
         command,
         // `no case clause matching X`: X is an argument, and may be a plain word.
         tag: tag.split(" matching").next().unwrap_or("").trim().to_owned(),
-        place: place.map_or_else(String::new, |place| format!(" in {place}")),
+        place: function.map_or_else(String::new, |function| format!(" in {function}")),
     }
 }
 
 fn refused(command: &'static str, message: &str) -> ControlError {
-    let message = if message.is_empty() { "it said no, without a reason" } else { message };
+    let message = if message.is_empty() { "ejabberd refused without a reason" } else { message };
     ControlError::Refused { command, message: limited(message) }
 }
 

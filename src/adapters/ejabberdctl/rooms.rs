@@ -1,5 +1,5 @@
-//! Making rooms. `ejabberdctl` divides a list of options at commas and a pair at
-//! a colon, and knows no escape, so that some values are set afterwards.
+//! Creation of rooms. `ejabberdctl` splits a list of options at commas and a pair at a colon, and
+//! has no escape, so some values are set after the room's creation.
 
 use super::{SECRET, Turn};
 use crate::domain::model::ApiVersion;
@@ -9,17 +9,17 @@ pub(super) const CREATE: &str = "create_room_with_opts";
 const CHANGE: &str = "change_room_option";
 const AFFILIATE: &str = "set_room_affiliation";
 
-/// Up to this version of the API an account is one argument, later two.
+/// Up to this API version an account is one argument, later two.
 const ONE_ARGUMENT_UNTIL: ApiVersion = ApiVersion(2);
 
-/// In this version of the API, a list argument is JSON.
+/// In this API version, a list argument is JSON.
 const JSON_UNTIL: ApiVersion = ApiVersion(0);
 
-/// A room that is to be made.
+/// A room to create.
 #[derive(Debug)]
 pub(super) struct NewRoom {
     /// Room, service and host.
-    place: [String; 3],
+    name: [String; 3],
     options: Vec<(String, String)>,
     affiliations: Vec<(String, String)>,
 }
@@ -35,7 +35,7 @@ impl NewRoom {
             return Err(malformed());
         };
         let mut new =
-            Self { place: [room, service, host], options: Vec::new(), affiliations: Vec::new() };
+            Self { name: [room, service, host], options: Vec::new(), affiliations: Vec::new() };
         for (name, value) in pairs {
             let value = value.expose().to_owned();
             if value.contains('\0') {
@@ -48,10 +48,10 @@ impl NewRoom {
                     new.affiliations =
                         entries.map(|(kind, jid)| (jid.to_owned(), kind.to_owned())).collect();
                 }
-                // An option of a room, and yet no command changes it.
+                // The subject is an option at a room's creation, but no command changes it later.
                 "subject" if !is_plain(&value) => {
                     return Err(unsupported(
-                        "a subject with such characters cannot stand in its list of options; use \
+                        "the list of options cannot contain a subject with such characters; use \
                          an image that has an `erl`",
                     ));
                 }
@@ -62,7 +62,7 @@ impl NewRoom {
     }
 }
 
-/// Whether a value can stand in a list of options.
+/// Whether a list of options can contain a value.
 fn is_plain(value: &str) -> bool {
     !value.is_empty() && value.chars().all(|c| c.is_alphanumeric() || " _.-!?".contains(c))
 }
@@ -70,16 +70,16 @@ fn is_plain(value: &str) -> bool {
 impl Turn<'_> {
     pub(super) async fn create_room(&self, new: NewRoom) -> Result<Value, ControlError> {
         let api = self.api().await?;
-        let NewRoom { place, options, affiliations } = new;
+        let NewRoom { name, options, affiliations } = new;
         let (at_once, later): (Vec<_>, Vec<_>) =
             options.into_iter().partition(|(_, value)| api <= JSON_UNTIL || is_plain(value));
-        let mut args: Vec<String> = place.to_vec();
+        let mut args: Vec<String> = name.to_vec();
         args.push(if api <= JSON_UNTIL { json(&at_once) } else { list(&at_once) });
         let response = self.command(CREATE, Shape::Rescode, args).await?;
         if !response.is_ok() {
             return Ok(response);
         }
-        let [room, service, _] = place;
+        let [room, service, _] = name;
         for (name, value) in later {
             let args = vec![room.clone(), service.clone(), name, value];
             let response = self.command(CHANGE, Shape::Rescode, args).await?;

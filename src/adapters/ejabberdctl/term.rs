@@ -1,12 +1,12 @@
-//! Erlang terms as `~p` prints them, read back.
+//! A parser of Erlang terms as `~p` prints them.
 
 use crate::ejabberd::Value;
 
-/// Deeper terms are not read: no command prints them.
+/// The deepest nesting that is parsed: no command prints deeper terms.
 const MAX_DEPTH: usize = 64;
 
-/// The term that `text` begins with. What has no value of its own (a pid, a
-/// function, a map) is [`Value::Other`].
+/// The first term in `text`. A term that [`Value`] does not represent (a pid, a function, a map)
+/// becomes [`Value::Other`].
 pub(super) fn read(text: &str) -> Option<Value> {
     Reader { rest: text }.term(0)
 }
@@ -60,7 +60,7 @@ impl<'t> Reader<'t> {
             if self.take(close).is_some() {
                 return Some(items);
             }
-            // The tail of an improper list is an element here.
+            // The parser adds the tail of an improper list as an element.
             if !items.is_empty() {
                 self.take(',').or_else(|| self.take('|'))?;
             }
@@ -75,7 +75,7 @@ impl<'t> Reader<'t> {
             match self.next()? {
                 '\\' => text.push(self.escaped()?),
                 next if next != quote => text.push(next),
-                // A long string is broken into adjacent ones.
+                // `~p` splits a long string into adjacent strings.
                 _ if quote == '"' => {
                     let Some(rest) = self.rest.trim_start().strip_prefix('"') else { break };
                     self.rest = rest;
@@ -175,7 +175,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// A string with a character that is not Latin-1 is printed as a list of numbers.
+/// `~p` prints a string with a character beyond Latin-1 as a list of numbers.
 fn characters(items: Vec<Value>) -> Value {
     let text: Option<String> = items
         .iter()

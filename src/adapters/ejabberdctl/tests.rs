@@ -5,10 +5,10 @@ use crate::domain::model::Secret;
 use crate::ejabberd::erlang::{Installation, NodeAddress};
 use crate::engine::Spawned;
 
-/// Answers `status` like a server of `version`, other commands in turn.
+/// A spawner that responses `status` like a server of `version`, and other commands in order.
 struct Fake {
     version: &'static str,
-    answers: std::sync::Mutex<VecDeque<Result<Output, RuntimeError>>>,
+    responses: std::sync::Mutex<VecDeque<Result<Output, RuntimeError>>>,
     asked: std::sync::Mutex<Vec<CommandLine>>,
 }
 
@@ -39,19 +39,19 @@ impl Spawner for Fake {
                 ),
             ));
         }
-        // Another call at the same time would find the queue in another order.
+        // A concurrent call would find the queue in another order.
         tokio::time::sleep(Duration::from_millis(1)).await;
-        self.answers.lock().unwrap().pop_front().unwrap()
+        self.responses.lock().unwrap().pop_front().unwrap()
     }
 }
 
 fn fake(
     version: &'static str,
-    answers: Vec<Result<Output, RuntimeError>>,
+    responses: Vec<Result<Output, RuntimeError>>,
 ) -> (Arc<Fake>, Ejabberdctl) {
     let fake = Arc::new(Fake {
         version,
-        answers: std::sync::Mutex::new(answers.into()),
+        responses: std::sync::Mutex::new(responses.into()),
         asked: std::sync::Mutex::default(),
     });
     let control =
@@ -127,14 +127,14 @@ fn room(options: &[(&str, &str)]) -> Call {
     Call::command("create_room_with_opts", Shape::Rescode, args)
 }
 
-/// What follows the script, its version, and the API version.
+/// The arguments after the script, its version option, and the API version.
 fn commands(fake: &Fake) -> Vec<Vec<String>> {
     let asked = fake.asked.lock().unwrap();
     asked.iter().skip(1).map(|line| line.argv.iter().skip(3).cloned().collect()).collect()
 }
 
 #[tokio::test]
-async fn what_cannot_stand_in_a_list_is_set_after_a_room_was_made() {
+async fn options_that_a_list_cannot_contain_are_set_after_creation() {
     let options = [
         ("title", "a, b: c"),
         ("members_only", "true"),
@@ -160,7 +160,7 @@ async fn what_cannot_stand_in_a_list_is_set_after_a_room_was_made() {
     let json = r#"[{"name":"title","value":"a, b: c"},{"name":"members_only","value":"true"},{"name":"password","value":""},{"name":"subject","value":"hello"}]"#;
     assert_eq!(commands(&old)[0], ["create_room_with_opts", "hall", "conf.h", "h", json]);
     assert_eq!(commands(&old)[1][3..], ["ann@h", "owner"]);
-    // One that is there is not changed.
+    // A room that exists is not changed.
     let exists = Ok(output(1, "{error,\"Room already exists\"}\n"));
     let (there, control) = fake("26.07", vec![exists]);
     let error = control.call(room(&options), Duration::from_secs(1)).await.unwrap_err();
@@ -214,7 +214,7 @@ async fn functions_are_replaced_by_commands() {
 }
 
 #[tokio::test]
-async fn the_configuration_is_read_once_for_many_questions() {
+async fn the_configuration_is_read_once_for_many_calls() {
     let dumped = || Ok(output(0, "modules: \n  mod_last: []\n"));
     let (fake, control) = fake("26.07", vec![dumped(), Ok(output(0, "")), dumped()]);
     let loaded =
@@ -225,11 +225,11 @@ async fn the_configuration_is_read_once_for_many_questions() {
     assert_eq!(fake.asked.lock().unwrap().len(), 1);
     ask(Call::command("reload_config", Shape::Rescode, vec![])).await.unwrap();
     assert_eq!(ask(loaded("mod_last")).await, Ok(atom("true")));
-    assert!(fake.answers.lock().unwrap().is_empty(), "it is read again after a reload");
+    assert!(fake.responses.lock().unwrap().is_empty(), "it is read again after a reload");
 }
 
 #[tokio::test]
-async fn answers_are_read_by_their_shape() {
+async fn responses_are_parsed_by_their_shape() {
     let reports = "=ERROR REPORT==== 22-Nov-2026::16:54:15.882976 ===\ninet_config: file not \
                    found\n\n";
     let twice = format!("{reports}{reports}ann\nbób\n");
@@ -270,7 +270,7 @@ async fn answers_are_read_by_their_shape() {
 }
 
 #[tokio::test]
-async fn failures_are_told_apart() {
+async fn each_failure_has_its_kind() {
     let crash = "Unhandled exception occurred executing the command:\n\
                  ** exception error: no case clause matching hunter\n   \
                  in function  mod_muc_admin:change_option/3 (mod_muc_admin.erl:2068)\n   \
@@ -338,13 +338,13 @@ async fn failures_are_told_apart() {
     ] {
         let error = answered(shape, code, stdout).await.unwrap_err();
         assert_eq!(error.category(), category, "{stdout}");
-        let said = error.to_string();
-        assert!(said.contains(shown) && !said.contains("hunter"), "{said}");
+        let message = error.to_string();
+        assert!(message.contains(shown) && !message.contains("hunter"), "{message}");
     }
 }
 
 #[tokio::test]
-async fn outages_of_what_runs_it_are_outages() {
+async fn outages_of_the_spawner_are_outages() {
     let call = || Call::command("c", Shape::Rescode, vec![]);
     let killed = Output { code: None, stdout: String::new(), stderr: String::new() };
     let (fake, control) = fake(
@@ -353,7 +353,7 @@ async fn outages_of_what_runs_it_are_outages() {
             Err(RuntimeError::Timeout("run".into())),
             Err(RuntimeError::Missing("the container x".into())),
             Ok(killed),
-            // As an engine has it whose container ended meanwhile.
+            // The engine reports this if the container ended meanwhile.
             Ok(output(137, "")),
             Ok(output(0, "")),
         ],
@@ -363,14 +363,14 @@ async fn outages_of_what_runs_it_are_outages() {
         assert_eq!((error.category(), error.is_outage()), (category, true));
     }
     control.call(call(), Duration::from_secs(1)).await.unwrap();
-    // After each outage the version is asked for again.
+    // After each outage the channel requests the version again.
     assert_eq!(fake.asked.lock().unwrap().len(), 10);
 }
 
 #[tokio::test]
 async fn calls_go_one_at_a_time() {
-    let answers = (0..8).map(|n| Ok(output(0, &format!("{n}\n")))).collect();
-    let (_, control) = fake("26.07", answers);
+    let responses = (0..8).map(|n| Ok(output(0, &format!("{n}\n")))).collect();
+    let (_, control) = fake("26.07", responses);
     let calls = (0..8)
         .map(|_| control.call(Call::command("c", Shape::Text, vec![]), Duration::from_secs(5)));
     let got = futures_util::future::join_all(calls).await;
@@ -379,16 +379,16 @@ async fn calls_go_one_at_a_time() {
 }
 
 #[tokio::test]
-async fn the_status_does_not_wait_for_the_calls_that_wait() {
-    let answers = (0..50).map(|n| Ok(output(0, &format!("{n}\n")))).collect();
-    let (fake, control) = fake("26.07", answers);
+async fn the_status_does_not_wait_for_queued_calls() {
+    let responses = (0..50).map(|n| Ok(output(0, &format!("{n}\n")))).collect();
+    let (fake, control) = fake("26.07", responses);
     let call =
         |name| control.call(Call::command(name, Shape::Restuple, vec![]), Duration::from_secs(5));
     let many = futures_util::future::join_all((0..50).map(|_| call("c")));
     let status = async {
         tokio::time::sleep(Duration::from_millis(5)).await;
         call(STATUS).await.unwrap();
-        fake.answers.lock().unwrap().len()
+        fake.responses.lock().unwrap().len()
     };
     let (_, left) = tokio::join!(many, status);
     assert!(left > 10, "{left} calls were left when the status was there");

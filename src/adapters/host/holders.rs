@@ -1,4 +1,4 @@
-//! Who listens at a port of this host, as `ss -tlnp` tells it.
+//! The programs that listen at ports of this host, like the output of `ss -tlnp`.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -6,20 +6,20 @@ use std::net::SocketAddr;
 use crate::domain::checks::audit::{Table, listening_with_inode};
 use crate::domain::observed::Holder;
 
-/// No more descriptors of one process than these are looked at, and of no more
-/// processes.
+/// The most descriptors of one process, and the most processes, that are searched.
 const MOST_DESCRIPTORS: usize = 4096;
 const MOST_PROCESSES: usize = 20_000;
 
-/// The sockets that listen at one of `ports`. `is_own` says whether a process
-/// that listens at an address belongs to the server, or forwards to it.
+/// The sockets that listen at one of `ports`. `is_own` decides whether a process that listens at an
+/// address belongs to the server, or forwards to the server.
 pub(in crate::adapters) fn of(
     ports: &[u16],
     is_own: impl Fn(i32, SocketAddr) -> bool,
 ) -> Vec<Holder> {
     let mut tables = String::new();
     for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
-        // Without IPv6 there is only one. (`/proc/net` is hidden from a unit with ProcSubset=pid.)
+        // The second table is missing without IPv6. (`/proc/net` is hidden from a unit with
+        // ProcSubset=pid.)
         tables += &fs::read_to_string(table).unwrap_or_default();
     }
     let sockets = listening_with_inode(&tables, Table::Tcp);
@@ -34,14 +34,14 @@ pub(in crate::adapters) fn of(
             at,
             user: socket.user,
             program: pid.and_then(|pid| Some((name(pid)?, pid))),
-            // Only root sees the process of another user; its address may be enough.
+            // Only root can read another user's process; the address of the socket may be enough.
             own: is_own(pid.unwrap_or_default(), at),
         }
     });
     holders.collect()
 }
 
-/// Which process has which of these sockets open; those of others are seen by root alone.
+/// The processes that have these sockets open. Only root sees the processes of other users.
 fn owners(inodes: &[u64]) -> Vec<(u64, i32)> {
     let mut found = Vec::new();
     if inodes.is_empty() {

@@ -1,4 +1,4 @@
-//! The room on a disk of this host.
+//! The free space on a disk of this host.
 
 use std::path::Path;
 
@@ -6,25 +6,25 @@ use rustix::fs::statvfs;
 
 use crate::domain::observed::Space;
 
-/// The disk that holds `path`, or would: the nearest directory above that is there.
+/// The free space for `path`, on the disk of its nearest existing directory.
 pub(in crate::adapters) fn of(what: &str, path: &Path) -> Option<Space> {
-    let found = path.ancestors().find_map(|place| statvfs(place).ok())?;
+    let found = path.ancestors().find_map(|directory| statvfs(directory).ok())?;
     Some(Space {
         what: what.to_owned(),
         path: path.display().to_string(),
         free: found.f_bavail.saturating_mul(found.f_frsize),
         total: found.f_blocks.saturating_mul(found.f_frsize),
-        // Some file systems do not count them at all.
+        // Some file systems do not count inodes.
         no_inodes: found.f_files > 0 && found.f_favail == 0,
     })
 }
 
-/// What `df -Pk` prints of each of `places`, which are what and where.
-pub(in crate::adapters) fn of_df(text: &str, places: &[(&str, String)]) -> Vec<Space> {
-    let rows = text.lines().skip(1).zip(places);
+/// The output of `df -Pk` for `directories`, each with a description.
+pub(in crate::adapters) fn of_df(text: &str, directories: &[(&str, String)]) -> Vec<Space> {
+    let rows = text.lines().skip(1).zip(directories);
     let spaces = rows.filter_map(|(line, (what, path))| {
         let columns: Vec<&str> = line.split_whitespace().collect();
-        // The name of the disk may hold blanks; what follows does not.
+        // The name of the disk may contain blanks; the columns after it do not.
         let at = columns.iter().position(|word| word.ends_with('%'))?;
         let kib = |back: usize| columns.get(at.checked_sub(back)?)?.parse::<u64>().ok();
         Some(Space {
@@ -54,10 +54,10 @@ mod tests {
     fn df_is_read() {
         let text = "Filesystem 1024-blocks Used Available Capacity Mounted on\n\
                     overlay 1000 400 600 40% /\nmy disk 100 100 0 100% /home/x y\n";
-        let places = [("the database", "/a".to_owned()), ("the logs", "/b".to_owned())];
-        let spaces = of_df(text, &places);
+        let directories = [("the database", "/a".to_owned()), ("the logs", "/b".to_owned())];
+        let spaces = of_df(text, &directories);
         assert_eq!((spaces[0].free, spaces[0].total), (600 * 1024, 1000 * 1024));
         assert_eq!((spaces[1].free, spaces[1].path.as_str()), (0, "/b"));
-        assert_eq!(of_df("df: /a: no such file\n", &places), []);
+        assert_eq!(of_df("df: /a: no such file\n", &directories), []);
     }
 }

@@ -1,4 +1,4 @@
-//! Who runs the server, and programs as that user.
+//! The account that runs the server, and programs that run as that account.
 
 use std::path::Path;
 use std::{io, thread};
@@ -18,9 +18,9 @@ pub(super) struct Account {
     pub(super) home: String,
 }
 
-/// Part of `util-linux`. Unlike a change of user by the standard library it
-/// gives the server its supplementary groups, by which Debian lets programs
-/// read certificates (`ssl-cert`).
+/// The program of `util-linux` that changes the user. Unlike a change by the standard library,
+/// `setpriv` sets the supplementary groups, by which Debian lets programs read certificates
+/// (`ssl-cert`).
 const SETPRIV: &str = "/usr/bin/setpriv";
 
 impl Account {
@@ -57,7 +57,7 @@ impl Account {
 }
 
 impl ServerSetup {
-    /// A program that runs as the server does: as its user, with an environment without the
+    /// A command that runs as the server does: as its user, with an environment without the
     /// operator's variables (which may be secrets), and in a separate process group, so that a
     /// Ctrl-C for the operator does not reach the program.
     pub(super) fn command(&self, program: &Path, args: &[String]) -> Command {
@@ -74,19 +74,20 @@ impl ServerSetup {
             }
             command
         };
-        // Where we are may be closed to that user, and Erlang wants to know where it is.
+        // The operator's working directory may be closed to that user, and Erlang reads its working
+        // directory.
         command.args(args).current_dir("/").process_group(0);
         command.env_clear().envs(self.environment());
         command
     }
 }
 
-/// Starts a program of [`ServerSetup::command`]. Neither that program nor what it starts ever gains
-/// rights by a set-user-id file, and it gets no descriptor of ours but its standard ones.
+/// Starts a [`ServerSetup::command`]. The program and its children never gain rights by a
+/// set-user-id file, and the program inherits only its standard descriptors.
 pub(super) fn start(mut command: Command) -> io::Result<Child> {
     let runtime = Handle::current();
-    // The kernel keeps this for each thread, and a child has it from the thread that starts it:
-    // on a thread that ends right after, nothing else of ours is bound by it.
+    // The kernel stores this setting for each thread, and a child inherits it from the thread that
+    // starts it. The thread ends afterwards, so the setting affects no other child.
     let start = move || {
         let _inside = runtime.enter();
         rustix::thread::set_no_new_privs(true)?;
@@ -108,7 +109,7 @@ fn find(passwd: &str, wanted: impl Fn(&Account) -> bool) -> Option<Account> {
     passwd.lines().filter_map(account).find(wanted)
 }
 
-/// A line of `/etc/passwd`.
+/// The account in a line of `/etc/passwd`.
 fn account(line: &str) -> Option<Account> {
     let mut fields = line.split(':');
     let name = fields.next()?.to_owned();

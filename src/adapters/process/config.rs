@@ -13,10 +13,11 @@ use crate::ejabberd::erlang::{CheckPlan, Installation, NodeAddress, Verdict, fin
 use crate::ejabberd::{StartContext, erlang};
 use crate::engine::{ConfigFiles, MAIN_CONFIG, RuntimeError};
 
-/// A check takes half a second on an idle core; a host that starts up is not idle.
+/// The time limit of a check. A check takes half a second on an idle core, but a host that starts
+/// up is not idle.
 const CHECK_DEADLINE: Duration = Duration::from_mins(1);
 
-/// Writes files to their places, or tries to.
+/// Writes files to their paths, or only tries to.
 type Write = fn(&[(PathBuf, &[u8])], Owner) -> io::Result<()>;
 
 impl ServerSetup {
@@ -28,7 +29,7 @@ impl ServerSetup {
         }
     }
 
-    /// The installation that runs the server at `node`, or would.
+    /// The Erlang installation of the server at `node`; without a node, of a future server.
     pub(super) async fn installation(
         &self,
         node: Option<&NodeAddress>,
@@ -71,13 +72,13 @@ impl ProcessRuntime {
         Ok(found)
     }
 
-    /// All of them are put in place or none, but for a power cut in between.
+    /// Replaces all of the files or none, unless the power fails in between.
     pub(super) async fn write_config_files(&self, files: &ConfigFiles) -> Result<(), RuntimeError> {
         self.write_each(files, files::replace).await
     }
 
     /// Fails where [`write_config_files`](Self::write_config_files) would: the files are written
-    /// beside the old ones and removed again.
+    /// beside the old files and removed again.
     pub(super) async fn try_to_write_config_files(
         &self,
         files: &ConfigFiles,
@@ -92,7 +93,7 @@ impl ProcessRuntime {
                 .iter()
                 .map(|(name, content)| (setup.path_of(name), content.as_slice()))
                 .collect();
-            // The main one last: it names the others.
+            // The main file is the last: it includes the others.
             files.sort_by_key(|(path, _)| *path == setup.layout.config);
             let directory = setup.layout.config.parent().unwrap_or(Path::new("/"));
             write(&files, setup.operator(0o640))
@@ -101,7 +102,7 @@ impl ProcessRuntime {
         .await
     }
 
-    /// Checks as the server's user, in a directory that only it can read.
+    /// Checks `files` as the server's user, in a directory that only that user can read.
     pub(super) async fn check_config_files(
         &self,
         files: &ConfigFiles,

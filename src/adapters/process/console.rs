@@ -11,13 +11,13 @@ use super::files::Owner;
 use super::{ServerSetup, failed, files};
 use crate::engine::{LogLine, RuntimeError};
 
-/// The size above which the console is moved aside. Two of them are kept.
+/// The size above which the console is moved aside, in bytes. The operator keeps two consoles.
 const MAX_CONSOLE_BYTES: u64 = 1 << 20;
 
-/// How much of the end of a file is read. ejabberd logs whole stanzas in `debug`.
+/// The most bytes that are read from the end of a file. ejabberd logs whole stanzas in `debug`.
 const TAIL_BYTES: u64 = 1 << 20;
 
-/// The longest line that is kept.
+/// The longest line that is kept, in characters.
 const MAX_LINE_CHARS: usize = 2000;
 
 impl ServerSetup {
@@ -30,7 +30,7 @@ impl ServerSetup {
     }
 }
 
-/// Whether the server was ever started by an operator.
+/// Whether an operator has ever started the server.
 pub(super) fn exists(setup: &ServerSetup) -> bool {
     setup.console().exists()
 }
@@ -47,7 +47,7 @@ pub(super) fn open(setup: &ServerSetup) -> Result<File, RuntimeError> {
     open().map_err(|e: io::Error| failed("open", &path, &e))
 }
 
-/// The time as ejabberd writes it.
+/// The time in ejabberd's format.
 fn now() -> String {
     format!("{:.6}", Timestamp::now()).replace('T', " ").replace('Z', "+00:00")
 }
@@ -81,8 +81,8 @@ fn tail(path: &std::path::Path, bytes: u64) -> io::Result<String> {
     })
 }
 
-/// The last `lines` lines of log and console since `since`, in the order of
-/// their times. What was moved aside by ejabberd's own rotation is left out.
+/// The last `lines` lines of log and console since `since`, sorted by time. Omits the files that
+/// ejabberd's own rotation moved aside.
 pub(super) fn lines_since(
     setup: &ServerSetup,
     since: Timestamp,
@@ -96,14 +96,14 @@ pub(super) fn lines_since(
             text: line.chars().take(MAX_LINE_CHARS).collect(),
         }));
     }
-    // Lines of one time stay in their order.
+    // The sort is stable: lines with the same time keep their order.
     found.sort_by_key(|line: &LogLine| line.time);
     let first = found.len().saturating_sub(lines);
     Ok(found.into_iter().skip(first).collect())
 }
 
-/// Lines with their times. A line without a time belongs to the line before; lines at the beginning
-/// of the text may have no time.
+/// Lines with their times. A line without a time has the time of the previous line; lines at the
+/// beginning of the text may have no time.
 fn timed(text: &str) -> impl Iterator<Item = (Timestamp, &str)> {
     let mut last = Timestamp::MIN;
     text.lines().map(move |line| {
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_have_the_time_that_leads_them_or_that_of_the_one_before() {
+    fn a_line_without_a_time_has_the_time_of_the_previous_line() {
         let text = "beginning\n2026-11-22 19:00:00.123456+00:00 [info] one\n  more of one\n\
                     2026-11-22 21:00:01.000000+02:00 [error] two\n";
         let lines: Vec<_> = timed(text).collect();

@@ -1,4 +1,4 @@
-//! Making the directory of a server.
+//! Creation of a server's directory.
 
 use std::fs;
 use std::io;
@@ -13,17 +13,17 @@ use super::{MARK, ProcessRuntime, ServerSetup, failed, files, refused};
 use crate::ejabberd::erlang::CommandLine;
 use crate::engine::RuntimeError;
 
-/// Where the package keeps the configuration that a new directory begins with.
+/// The package's directory with the initial configuration of a new directory.
 const INSTALLED_CONFIG: &str = "/etc/ejabberd/ejabberd.yml";
 
-/// What every program of ejabberd reads first, and complains of when it is missing.
+/// The resolver file that every program of ejabberd reads first. Programs print an error if the
+/// file is missing.
 const INETRC: &str = "{lookup,[\"file\",\"native\"]}.\n\
     {host,{127,0,0,1}, [\"localhost\",\"hostalias\"]}.\n\
     {file, resolv, \"/etc/resolv.conf\"}.\n";
 
-/// For people: `ejabberdctl` for the server in this directory. The operator
-/// does not use it. Debian's own would look for the cookie in the home that
-/// /etc/passwd has.
+/// A script for people: `ejabberdctl` for the server in this directory. The operator does not use
+/// the script. Debian's own script would search the cookie in the home directory of /etc/passwd.
 const SCRIPT: &str = "#!/bin/sh
 # ejabberdctl for the ejabberd in this directory.
 here=$(cd \"$(dirname \"$0\")\" && pwd) || exit 1
@@ -40,13 +40,13 @@ exec PROGRAM --config-dir \"$here/conf\" --ctl-config \"$here/conf/ejabberdctl.c
 /// The name of [`SCRIPT`] in the directory.
 const SCRIPT_FILE: &str = "ejabberdctl";
 
-/// How long looking at a directory may take.
+/// The time limit of the access check of a directory.
 const REACH_DEADLINE: Duration = Duration::from_secs(10);
 
 impl ProcessRuntime {
     pub(super) async fn create_directory(&self) -> Result<(), RuntimeError> {
         let setup = self.setup()?;
-        // What is installed is there.
+        // The server of the package needs no new directory.
         let Some(directory) = setup.directory.clone() else { return Ok(()) };
         setup.refuse_strange_paths()?;
         refuse_foreign(&directory)?;
@@ -71,14 +71,15 @@ impl ProcessRuntime {
             }
             setup.furnish(&directory)
         };
-        make().map_err(|e| failed("make", &directory, &e))?;
+        make().map_err(|e| failed("create", &directory, &e))?;
         self.refuse_out_of_reach(&setup, &directory).await?;
-        let mark = b"Made by ejabberd-operator; without this file it makes a server here anew.\n";
+        let mark =
+            b"Created by ejabberd-operator. Without this file, it creates the server again.\n";
         files::new(&directory.join(MARK), mark, setup.operator(0o640))
-            .map_err(|e| failed("make", &directory.join(MARK), &e))
+            .map_err(|e| failed("create", &directory.join(MARK), &e))
     }
 
-    /// The server's user must be able to enter the directory, which is often below a directory that
+    /// Fails if the server's user cannot enter the directory, which is often below a directory that
     /// is closed to others.
     async fn refuse_out_of_reach(
         &self,
@@ -92,7 +93,7 @@ impl ProcessRuntime {
             Some(0) => Ok(()),
             _ => {
                 let cause = format!(
-                    "the user `{}` cannot come to it; put it below a directory that is open to all, \
+                    "the user `{}` cannot enter it; put it below a directory that is open to all, \
                      such as /var/lib",
                     setup.account.name
                 );
@@ -102,21 +103,21 @@ impl ProcessRuntime {
     }
 }
 
-/// A directory that is used for something else is left alone.
+/// Fails if the directory is used for something else.
 fn refuse_foreign(directory: &Path) -> Result<(), RuntimeError> {
     let entries = match fs::read_dir(directory) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(|e| failed("read", directory, &e))?,
     };
     let mut names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    // A separate file system has a `lost+found`.
+    // The root of a separate file system has a `lost+found`.
     let known = |name: &str| PARTS.contains(&name) || [SCRIPT_FILE, "lost+found"].contains(&name);
     match names.find(|name| !known(name)) {
         None => Ok(()),
         Some(name) => {
             let cause = format!(
                 "there is already something else in it ({name}); \
-                 spec.server.process.directory has to be a directory of its own"
+                 spec.server.process.directory must be a separate directory"
             );
             Err(refused(&format!("use {}", directory.display()), &cause))
         }
@@ -124,15 +125,15 @@ fn refuse_foreign(directory: &Path) -> Result<(), RuntimeError> {
 }
 
 impl ServerSetup {
-    /// The owner of files that only the operator changes. As in Debian's /etc/ejabberd, the server
-    /// can read these files: a compromised server cannot change its start, nor redirect root by a
-    /// link.
+    /// The owner and mode of files that only the operator changes. As in Debian's /etc/ejabberd,
+    /// the server can read these files: a compromised server cannot change its start, nor redirect
+    /// root by a link.
     pub(super) fn operator(&self, mode: u32) -> Owner {
         let uid = if files::is_root() { 0 } else { self.account.uid };
         Owner { uid, gid: self.account.gid, mode }
     }
 
-    /// What the server itself changes.
+    /// The owner and mode of files that the server itself changes.
     fn runner(&self, mode: u32) -> Owner {
         Owner { uid: self.account.uid, gid: self.account.gid, mode }
     }
@@ -152,7 +153,7 @@ impl ServerSetup {
             (conf.join("inetrc"), Some(INETRC.as_bytes()), self.operator(0o640)),
             (conf.join("ejabberd.yml"), installed.as_deref(), self.operator(0o640)),
             (directory.join("database").join(NODE_FILE), Some(node.as_bytes()), self.runner(0o640)),
-            // Erlang would make one itself, of numbers that can be guessed.
+            // Erlang would create a cookie itself, from numbers that can be guessed.
             (directory.join("home/.erlang.cookie"), Some(cookie.as_bytes()), self.runner(0o400)),
         ];
         for (path, content, owner) in furniture {
@@ -169,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_with_something_else_in_it_is_left_alone() {
+    fn a_directory_with_other_content_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         refuse_foreign(&directory.path().join("none")).unwrap();
         refuse_foreign(directory.path()).unwrap();

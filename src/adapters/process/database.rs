@@ -1,4 +1,4 @@
-//! The database in the server's directory, looked at without a server.
+//! Checks of the database in the server's directory without a running server.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -8,17 +8,17 @@ use super::failed;
 use crate::domain::database::{Database, Location, SCHEMA_FILE};
 use crate::engine::RuntimeError;
 
-/// The largest `schema.DAT` that is read, in bytes. That of ejabberd has 30 kB.
+/// The largest `schema.DAT` that is read, in bytes. The schema of ejabberd has 30 kB.
 const MAX_SCHEMA_BYTES: u64 = 16 << 20;
 
-/// A directory without links; as it is where it is not there.
+/// The path of a directory without links; unchanged if the directory does not exist.
 pub(super) fn canonical(directory: &Path) -> String {
     let found = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
     found.to_string_lossy().into_owned()
 }
 
-/// Why a server that is made now would not have the database that is `known`,
-/// or, where none is known, any database in `spool`.
+/// Why a server that is created now would not have the `known` database, or, if none is known, any
+/// database in `spool`.
 pub(super) fn would_lose(
     spool: &Path,
     known: Option<&Database>,

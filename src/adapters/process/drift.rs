@@ -1,4 +1,4 @@
-//! Where the server runs, and who else wants to run it.
+//! The server's settings, and other programs that would start the server.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -14,7 +14,7 @@ use crate::engine::RuntimeError;
 /// The unit of Debian's package and of ejabberd's own installers.
 const UNIT: &str = "ejabberd.service";
 
-/// There where systemd runs the host.
+/// A directory that exists if systemd runs the host.
 const SYSTEMD: &str = "/run/systemd/system";
 
 /// The time limit for a response of systemd.
@@ -39,8 +39,7 @@ impl ProcessRuntime {
             restarted_by,
             host_network: true,
             privileged: uid == Some(0),
-            // It is never replaced by another, and publishes nothing: it
-            // listens on the host itself.
+            // A process is never replaced, and publishes no ports: it listens on the host itself.
             differences: Vec::new(),
             losses: Vec::new(),
             unattached: None,
@@ -52,21 +51,21 @@ impl ProcessRuntime {
     }
 }
 
-/// The system's own service of an installed ejabberd, where it runs or would
-/// be started with the host: two who start a server get in each other's way.
+/// The system's own service of an installed ejabberd, if the service is active or enabled: two
+/// programs that start one server interfere.
 pub(super) async fn system_service() -> Option<String> {
     if !Path::new(SYSTEMD).exists() {
         return None;
     }
-    if says("is-active", &["active", "activating", "reloading"]).await {
+    if systemd_reports("is-active", &["active", "activating", "reloading"]).await {
         return Some(format!("systemd's `{UNIT}`, which is active"));
     }
-    let enabled = says("is-enabled", &["enabled", "enabled-runtime"]).await;
+    let enabled = systemd_reports("is-enabled", &["enabled", "enabled-runtime"]).await;
     enabled.then(|| format!("systemd's `{UNIT}`, which is enabled"))
 }
 
 /// Whether systemd responds to a question about the unit with one of `words`.
-async fn says(question: &str, words: &[&str]) -> bool {
+async fn systemd_reports(question: &str, words: &[&str]) -> bool {
     let mut ask = Command::new("systemctl");
     ask.args([question, UNIT]).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     match timeout(DEADLINE, ask.output()).await {

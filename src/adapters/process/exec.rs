@@ -1,4 +1,4 @@
-//! Programs beside the server: children of ours, as the server's user.
+//! Programs beside the server: children of the operator that run as the server's user.
 
 use std::pin::Pin;
 use std::process::Stdio;
@@ -17,12 +17,12 @@ use crate::domain::configuration::MAX_BYTES;
 use crate::ejabberd::erlang::{CommandLine, Installation, NodeAddress, find};
 use crate::engine::{Complaints, Output, RuntimeError, Spawned, Spawner};
 
-/// The most that is kept of what a program prints: a whole configuration.
+/// The most bytes that are kept of a program's output: a whole configuration.
 const MAX_OUTPUT_BYTES: usize = MAX_BYTES + (256 << 10);
 
 impl ServerSetup {
     fn spawn(&self, line: CommandLine, stdin: Stdio) -> Result<Child, RuntimeError> {
-        // The user is always the server's: that of a node that was found is the same.
+        // A program always runs as the server's user, who also runs the node.
         let CommandLine { argv, env, user: _ } = line;
         let (program, args) =
             argv.split_first().ok_or_else(|| refused("run nothing", "no program"))?;
@@ -55,8 +55,7 @@ impl ProcessRuntime {
     }
 }
 
-/// A program with its own children, such as a script and the VM that it waits
-/// for. Killed when dropped before its end.
+/// A program with its own children, such as a script and its VM. Killed if dropped before its end.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -68,14 +67,14 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(leader) = self.0 {
-            // As long as one of them is left, the number is theirs.
+            // The process group id cannot be reused while a process of the group exists.
             let _ = kill_process_group(leader, Signal::KILL);
         }
     }
 }
 
-/// The beginning of what a program prints; the rest is read and dropped, so
-/// that it does not wait for us.
+/// The beginning of a program's output. Reads and drops the rest, so that the program never blocks
+/// on a full pipe.
 async fn keep(stream: Option<impl AsyncRead + Unpin>) -> String {
     let mut kept = Vec::new();
     let mut piece = vec![0; 16 << 10];
@@ -88,7 +87,7 @@ async fn keep(stream: Option<impl AsyncRead + Unpin>) -> String {
     String::from_utf8_lossy(&kept).into_owned()
 }
 
-/// Reads standard error to its end, so that the program does not wait for us.
+/// Reads standard error to its end, so that the program never blocks on a full pipe.
 async fn collect(stderr: Option<impl AsyncRead + Unpin>, complaints: Complaints) {
     let Some(mut stderr) = stderr else { return };
     let mut piece = vec![0; 4 << 10];
@@ -99,8 +98,8 @@ async fn collect(stderr: Option<impl AsyncRead + Unpin>, complaints: Complaints)
     }
 }
 
-/// The output of a program. Dropping the output kills the program: a program should end with its
-/// input, but a program that hangs does not.
+/// The output of a program. A drop kills the program: a program should end when its input ends, but
+/// a program that hangs does not.
 struct Held {
     stdout: ChildStdout,
     _child: Child,

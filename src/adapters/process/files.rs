@@ -1,5 +1,5 @@
-//! Files that others may also write to: read and replaced without being led
-//! elsewhere by a link.
+//! Files in directories that other accounts may write to. No link can redirect a read or a
+//! replacement.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-/// The largest file that is read. A configuration has kilobytes.
+/// The largest file that is read, in bytes. A configuration has kilobytes.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
-/// Who may read a file.
+/// The owner and the permission bits of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Owner {
     pub(super) uid: u32,
@@ -19,26 +19,26 @@ pub(super) struct Owner {
     pub(super) mode: u32,
 }
 
-/// Whether we may give files to others.
+/// Whether the operator may change the owner of a file.
 pub(super) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Flags for opening what others may have put there: a link is not followed,
-/// and a pipe does not hold us up.
+/// Flags to open a file that others may have created: without following a link, and without
+/// blocking on a pipe.
 fn wary() -> i32 {
     (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
 }
 
-/// Whether a link at `path` may be followed. Root follows only its own: it
-/// would read, for others, what they may not.
+/// Whether a link at `path` may be followed. Root follows only links in its own directories: other
+/// links could make root read a file that their creator must not read.
 fn trusted(path: &Path) -> bool {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let ours = |meta: Metadata| meta.uid() == 0 && meta.mode() & 0o022 == 0;
     !is_root() || fs::metadata(directory).is_ok_and(ours)
 }
 
-/// Opens the regular file at `path`, if there is one.
+/// Opens the regular file at `path`, if it exists.
 pub(super) fn open(path: &Path) -> io::Result<Option<(File, Metadata)>> {
     let flags = if trusted(path) { OFlags::NONBLOCK.bits().cast_signed() } else { wary() };
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
@@ -53,7 +53,7 @@ pub(super) fn open(path: &Path) -> io::Result<Option<(File, Metadata)>> {
     Ok(meta.is_file().then_some((file, meta)))
 }
 
-/// The content of the file at `path`, if there is one.
+/// The content of the file at `path`, if it exists.
 pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let Some((file, _)) = open(path)? else { return Ok(None) };
     let mut content = Vec::new();
@@ -64,7 +64,7 @@ pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(content))
 }
 
-/// A file that is opened for adding lines, by us and by the server's user.
+/// Opens a file to append lines. The server's user appends to the file as well.
 pub(super) fn append(path: &Path, owner: Owner) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(owner.mode).custom_flags(wary());
@@ -83,7 +83,7 @@ fn give(file: &File, owner: Owner) -> io::Result<()> {
     file.set_permissions(fs::Permissions::from_mode(owner.mode))
 }
 
-/// Makes a directory of `owner`, or makes one that is there theirs.
+/// Creates a directory for `owner`, or changes the owner of an existing directory.
 pub(super) fn directory(path: &Path, owner: Owner) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
@@ -93,7 +93,7 @@ pub(super) fn directory(path: &Path, owner: Owner) -> io::Result<()> {
     give(&OpenOptions::new().read(true).custom_flags(flags).open(path)?, owner)
 }
 
-/// Writes a file that is not there yet.
+/// Writes a new file.
 pub(super) fn new(path: &Path, content: &[u8], owner: Owner) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)?;
@@ -101,10 +101,10 @@ pub(super) fn new(path: &Path, content: &[u8], owner: Owner) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Puts `content` in the place of each file. All are written beside their
-/// places first, so that a full disk changes none; a reader sees the old file
-/// or the new one. Owner and mode of what was there are kept. A link is
-/// replaced, not followed: what it points at may be somebody else's.
+/// Replaces the content of each file. All new files are written beside the old files first, so that
+/// a full disk changes no file; a reader sees the old file or the new file. The owner and mode of
+/// an existing file stay. A link is replaced, not followed: its target may belong to another
+/// account.
 pub(super) fn replace(files: &[(PathBuf, &[u8])], otherwise: Owner) -> io::Result<()> {
     let drafts = Drafts::write(files, otherwise)?;
     drafts.0.iter().try_for_each(|(draft, path)| {
@@ -113,12 +113,13 @@ pub(super) fn replace(files: &[(PathBuf, &[u8])], otherwise: Owner) -> io::Resul
     })
 }
 
-/// Fails where [`replace`] would for want of a permission or of room, and changes nothing.
+/// Fails where [`replace`] would fail because of a missing permission or a full disk, and changes
+/// nothing.
 pub(super) fn try_to_replace(files: &[(PathBuf, &[u8])], otherwise: Owner) -> io::Result<()> {
     Drafts::write(files, otherwise).map(drop)
 }
 
-/// New files beside the old ones. What still is there when dropped is removed.
+/// New files beside the old files. A drop removes the new files that were not renamed.
 struct Drafts<'f>(Vec<(PathBuf, &'f Path)>);
 
 impl<'f> Drafts<'f> {
@@ -142,25 +143,25 @@ impl<'f> Drafts<'f> {
 impl Drop for Drafts<'_> {
     fn drop(&mut self) {
         for (draft, _) in &self.0 {
-            // After a rename there is none.
+            // After a rename the file does not exist.
             let _ = fs::remove_file(draft);
         }
     }
 }
 
-/// A name that nobody can have taken before us.
+/// A name that another account cannot guess and create first.
 pub(super) fn unpredictable() -> io::Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
     Ok(format!("ejabberd-operator-{:032x}", u128::from_be_bytes(bytes)))
 }
 
-/// A directory for one use, closed to others, and locked. Removed when dropped.
+/// A locked temporary directory, closed to others. Removed when dropped.
 pub(super) struct Scratch(PathBuf, Option<File>);
 
 impl Scratch {
-    /// Makes one that holds `files`, all of it for `owner`. It is theirs only
-    /// when it is complete: nobody can plant a link where we write.
+    /// Creates a directory with `files` for `owner`. The directory gets its owner only when it is
+    /// complete, so that no other account can plant a link in it.
     pub(super) fn new(files: &crate::engine::ConfigFiles, uid: u32, gid: u32) -> io::Result<Self> {
         let path = std::env::temp_dir().join(unpredictable()?);
         DirBuilder::new().mode(0o700).create(&path)?;
@@ -174,7 +175,7 @@ impl Scratch {
         Ok(scratch)
     }
 
-    /// Makes the directories that a name such as `conf.d/a.yml` needs.
+    /// Creates the parent directories of a name such as `conf.d/a.yml`.
     fn make_above(&self, name: &str, owner: Owner) -> io::Result<()> {
         let above = Path::new(name).parent().unwrap_or(Path::new(""));
         let mut path = self.0.clone();
@@ -191,9 +192,9 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // It may hold keys of certificates.
+        // The directory may contain keys of certificates.
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(path = %self.0.display(), %error, "a directory was left behind");
+            tracing::warn!(path = %self.0.display(), %error, "failed to remove a temporary directory");
         }
     }
 }
@@ -219,19 +220,19 @@ mod tests {
         assert_eq!(fs::read(&other).unwrap(), b"theirs");
         assert_eq!(fs::symlink_metadata(&link).unwrap().mode() & 0o777, 0o640);
         assert_eq!(fs::read(&link).unwrap(), b"mine");
-        // One that cannot be written leaves the other as it is, and nothing behind.
+        // If one file cannot be written, the other is unchanged, and no draft remains.
         let nowhere = directory.path().join("no/such");
         replace(&[(file.clone(), b"newer"), (nowhere, b"x")], owner).unwrap_err();
         assert_eq!(fs::read(&file).unwrap(), b"new");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 3);
-        // To try it changes nothing.
+        // A test write changes nothing.
         try_to_replace(&[(file.clone(), b"newer")], owner).unwrap();
         assert_eq!(fs::read(&file).unwrap(), b"new");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 3);
     }
 
     #[test]
-    fn a_link_of_somebody_else_reads_as_nothing() {
+    fn a_link_of_another_account_reads_as_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let link = directory.path().join("link");
         std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();

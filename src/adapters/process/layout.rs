@@ -1,4 +1,4 @@
-//! Where the server keeps its files, and what it is called.
+//! The directories and the node name of the server.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,58 +7,57 @@ use sha2::{Digest, Sha256};
 
 use super::ServerSetup;
 
-/// epmd and the Erlang distribution listen on every address unless told
-/// otherwise; `erl` itself reads both variables, so this holds whatever the
-/// control script does.
+/// epmd and the Erlang distribution listen on every address by default. `erl` itself reads both
+/// variables, so the control script cannot override them.
 const LOOPBACK_ONLY: [(&str, &str); 2] = [
     ("ERL_EPMD_ADDRESS", "127.0.0.1"),
     ("ERL_ZFLAGS", "-kernel inet_dist_use_interface {127,0,0,1}"),
 ];
 
-/// The variables of our own environment that are meant for the server: macros
-/// of its configuration, and the time zone of its log.
+/// The variables of the operator's environment that are meant for the server: macros of its
+/// configuration, and the time zone of its log.
 const PASSED_ON: [&str; 2] = ["EJABBERD_MACRO_", "TZ"];
 
-/// The file beside the database that holds the name of the node that the
-/// database belongs to: it stays the same when the directory is moved.
+/// The file beside the database with the name of the node that the database belongs to. The name
+/// stays the same when the directory is moved.
 pub(super) const NODE_FILE: &str = "node";
 
 /// The directories of a server. The operator does not use the rest of the directory.
 pub(super) const PARTS: [&str; 4] = ["conf", "database", "logs", "home"];
 
-/// Where things are.
+/// The paths of the server's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layout {
-    /// The main configuration file. Others are beside it.
+    /// The main configuration file. The other configuration files are beside it.
     pub(super) config: PathBuf,
-    /// The database.
+    /// The directory of the database.
     pub(super) spool: PathBuf,
-    /// Logs.
+    /// The directory of the logs.
     pub(super) logs: PathBuf,
 }
 
 impl Layout {
-    /// As the control script finds it. `settings` is the text of its
-    /// `ejabberdctl.cfg`, which it reads after its options.
+    /// The layout that the control script uses. `settings` is the text of `ejabberdctl.cfg`, which
+    /// overrides the script's options.
     pub(super) fn new(directory: Option<&Path>, settings: &str) -> Self {
-        let place = |part: &str, installed: &str| {
+        let part_of = |part: &str, installed: &str| {
             directory.map_or_else(|| PathBuf::from(installed), |directory| directory.join(part))
         };
         let set = |name: &str, otherwise: PathBuf| setting(settings, name).unwrap_or(otherwise);
         Self {
             config: set("EJABBERD_CONFIG_PATH", config_dir(directory).join("ejabberd.yml")),
-            spool: set("SPOOL_DIR", place("database", "/var/lib/ejabberd")),
-            logs: set("LOGS_DIR", place("logs", "/var/log/ejabberd")),
+            spool: set("SPOOL_DIR", part_of("database", "/var/lib/ejabberd")),
+            logs: set("LOGS_DIR", part_of("logs", "/var/log/ejabberd")),
         }
     }
 }
 
-/// The directory of the control script's settings.
+/// The directory with the settings of the control script.
 pub(super) fn config_dir(directory: Option<&Path>) -> PathBuf {
     directory.map_or_else(|| PathBuf::from("/etc/ejabberd"), |directory| directory.join("conf"))
 }
 
-/// The absolute path that a line of `ejabberdctl.cfg` gives to `name`.
+/// The absolute path of the variable `name` in `ejabberdctl.cfg`.
 fn setting(settings: &str, name: &str) -> Option<PathBuf> {
     let lines = settings.lines().rev();
     let mut values = lines.filter_map(|line| {
@@ -69,7 +68,7 @@ fn setting(settings: &str, name: &str) -> Option<PathBuf> {
     (value.starts_with('/') && !value.contains(['$', '`', ' '])).then(|| PathBuf::from(value))
 }
 
-/// The name of the node of a directory: unique on this host, and always the same.
+/// The node name for a directory: unique on this host, and always the same.
 pub(super) fn node_name(directory: &Path, written: Option<&str>) -> String {
     let valid = |name: &&str| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '@');
@@ -83,16 +82,15 @@ pub(super) fn node_name(directory: &Path, written: Option<&str>) -> String {
     format!("ejabberd-{hash:08x}@localhost")
 }
 
-/// Whether the control script can handle a path: it leaves some of its
-/// variables unquoted.
+/// Whether the control script can handle a path: the script does not quote some of its variables.
 pub(super) fn is_plain(path: &Path) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,=~".contains(c);
     path.to_str().is_some_and(|path| path.chars().all(allowed))
 }
 
 impl ServerSetup {
-    /// The options by which the control script finds this server. Debian's
-    /// script on 23.01, 24.12 and 26.07 knows them all.
+    /// The options that select this server for the control script. Debian's script of 23.01, 24.12
+    /// and 26.07 has all of these options.
     pub(super) fn options(&self) -> Vec<String> {
         let (Some(directory), Some(node)) = (&self.directory, &self.node) else {
             return Vec::new();
@@ -109,13 +107,13 @@ impl ServerSetup {
         .concat()
     }
 
-    /// The home directory of the server, where it keeps its cookie.
+    /// The home directory of the server, which contains its cookie.
     pub(super) fn home(&self) -> PathBuf {
         let installed = || PathBuf::from(&self.account.home);
         self.directory.as_ref().map_or_else(installed, |directory| directory.join("home"))
     }
 
-    /// What the server and the programs beside it see as their environment.
+    /// The environment of the server and of programs beside it.
     pub(super) fn environment(&self) -> Vec<(OsString, OsString)> {
         let name = self.account.name.as_str();
         let fixed = [

@@ -1,5 +1,5 @@
-//! The operator's note beside the database, and what killed operators leave behind
-//! on this host.
+//! The operator's note beside the database, and the removal of files that killed operators left
+//! behind on this host.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -13,16 +13,16 @@ use super::files::Owner;
 use super::{ServerSetup, database, failed, files};
 use crate::engine::{NOTE, RuntimeError};
 
-/// How a name begins that [`files::unpredictable`] makes, and how many digits follow.
+/// The prefix of names that [`files::unpredictable`] creates, and the number of digits that follow.
 const PREFIX: &str = "ejabberd-operator-";
 const DIGITS: usize = 32;
 
-/// Nothing younger is removed: it may be a moment old, and not locked yet. A draft
-/// exists for less.
+/// The age from which a leftover is removed: a younger directory may be new and not locked yet. A
+/// draft exists for a shorter time.
 const YOUNG: Duration = Duration::from_secs(10);
 
-/// The path of the note in `directory`. The server reports the directory and may lie, so only the
-/// directory of its database is accepted.
+/// The path of the note in `directory`. The server reports the directory and may lie, so the
+/// operator accepts only the directory of the server's database.
 fn note(setup: &ServerSetup, directory: &str) -> Option<PathBuf> {
     let spool = &setup.layout.spool;
     (database::canonical(spool) == database::canonical(Path::new(directory)))
@@ -62,28 +62,29 @@ pub(super) fn remove(setup: &ServerSetup) {
     let config = setup.layout.config.parent().unwrap_or(Path::new("/")).to_owned();
     for entry in left(&std::env::temp_dir(), "", &owners) {
         if entry.is_dir() && lock(&entry).is_ok() {
-            told(&entry, fs::remove_dir_all(&entry));
+            log_removal(&entry, fs::remove_dir_all(&entry));
         }
     }
     for directory in [&config, &setup.layout.spool] {
         for entry in left(directory, ".", &owners) {
             if !entry.is_dir() {
-                told(&entry, fs::remove_file(&entry));
+                log_removal(&entry, fs::remove_file(&entry));
             }
         }
     }
 }
 
-fn told(path: &Path, removed: io::Result<()>) {
+fn log_removal(path: &Path, removed: io::Result<()>) {
     match removed {
         Ok(()) => {
             tracing::info!(path = %path.display(), "removed what a killed operator left behind");
         }
-        Err(error) => tracing::warn!(path = %path.display(), %error, "something is left behind"),
+        Err(error) => tracing::warn!(path = %path.display(), %error, "failed to remove a leftover"),
     }
 }
 
-/// What in `directory` has one of our names, belongs to us or to the server, and is not young.
+/// The old files in `directory` with one of the operator's names that belong to the operator or to
+/// the server.
 fn left(directory: &Path, before: &str, owners: &[u32]) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let ours = entries.filter(|entry| {
@@ -132,7 +133,7 @@ mod tests {
         let us = rustix::process::geteuid().as_raw();
         let found = left(directory.path(), "", &[us]);
         assert_eq!(found, [directory.path().join(name(1))]);
-        assert!(left(directory.path(), "", &[us + 1]).is_empty(), "of somebody else");
+        assert!(left(directory.path(), "", &[us + 1]).is_empty(), "another account has it");
         assert_eq!(
             left(directory.path(), ".", &[us]),
             [directory.path().join(format!(".{}", name(4)))]

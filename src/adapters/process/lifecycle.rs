@@ -1,4 +1,4 @@
-//! Starting, stopping, and noticing the end.
+//! Start, stop, and detection of the server's end.
 
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -12,25 +12,25 @@ use super::processes::Handle;
 use super::{ProcessRuntime, ServerSetup, account, console, failed, layout, processes, refused};
 use crate::engine::RuntimeError;
 
-/// How long the VM gets to end before it is killed. The server in it was
-/// stopped before, so this only matters when that failed.
+/// The time between the signal to end and the kill of the VM. The operator stops ejabberd in the VM
+/// first, so the limit only matters if that failed.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How long the kernel may take to end a killed process.
+/// The time limit for the end of a killed process.
 const REAP: Duration = Duration::from_secs(5);
 
-/// How often the operator checks whether another program has started the server. The kernel reports
-/// the end of the server.
+/// The interval of the check whether another program has started the server. The kernel reports the
+/// end of the server.
 const POLL: Duration = Duration::from_secs(5);
 
-/// How long the script may take to end after its VM: milliseconds.
+/// The time limit for the script's end after the end of its VM. The script needs milliseconds.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// How often the operator checks the size of the console.
+/// The interval of the check of the console's size.
 const TRIM: Duration = Duration::from_mins(1);
 
-/// Runs the server in the foreground, with a console that shows only what is not in the log:
-/// otherwise the console would repeat the log.
+/// The script's command that runs the server in the foreground, and omits messages from the console
+/// that are also in the log.
 const START: &str = "foreground-quiet";
 
 impl ServerSetup {
@@ -61,7 +61,8 @@ impl ProcessRuntime {
         let mut child = child.map_err(|e| failed("start", &setup.program, &e))?;
         let (ended, ending) = watch::channel(None);
         *self.own.lock() = Some(ending);
-        // Continues when this runtime is dropped: a child needs a parent that waits for it.
+        // The task continues when this runtime is dropped, because a child needs a parent that
+        // waits for it.
         tokio::spawn(async move {
             let code = child.wait().await.map_or(-1, code);
             tracing::debug!(code, "the server's process ended");
@@ -73,13 +74,13 @@ impl ProcessRuntime {
 
     pub(super) async fn stop_server(&self) -> Result<(), RuntimeError> {
         let setup = self.setup()?;
-        // While it starts there is only the script, and then a VM after all.
+        // While the server starts, only the script exists; the VM may appear during the stop.
         for _ in 0..3 {
             let found = processes::find(&setup);
             if !found.any() {
                 break;
             }
-            // The script ends with its VM, and passes on how that ended.
+            // The script ends with its VM, and passes the VM's exit code on.
             let ends = if found.vm.is_some() { found.vm.as_ref() } else { found.script.as_ref() };
             if let Some(handle) = ends.and_then(Handle::open) {
                 end(&handle).await?;
@@ -104,7 +105,7 @@ impl ProcessRuntime {
     pub(super) async fn watch_processes(&self, changed: &Notify) {
         loop {
             let mut began = std::pin::pin!(self.began.notified());
-            // From here on a start is not missed.
+            // The search comes after the subscription, so that no start is missed.
             began.as_mut().enable();
             let handles = self.handles();
             if handles.is_empty() {
@@ -118,7 +119,7 @@ impl ProcessRuntime {
                     _ = select_all(ends()) => tracing::debug!("a process of the server ended"),
                     () = self.trim_console() => {}
                 }
-                // A script without its VM looks like a start.
+                // Waits for both, because a script without its VM looks like a start.
                 let _ = timeout(SETTLE, join_all(ends())).await;
             }
             changed.notify_one();
@@ -129,7 +130,7 @@ impl ProcessRuntime {
         self.setup().map(|setup| processes::find(&setup).handles()).unwrap_or_default()
     }
 
-    /// Keeps the console small. Never ends.
+    /// Limits the console's size. Never ends.
     async fn trim_console(&self) {
         loop {
             if let Ok(setup) = self.setup()
@@ -143,7 +144,7 @@ impl ProcessRuntime {
 }
 
 impl ServerSetup {
-    /// The control script would take a blank in one of them for the end of it.
+    /// Fails for a path with a blank, where the control script would end the path.
     pub(super) fn refuse_strange_paths(&self) -> Result<(), RuntimeError> {
         let mut paths = self.directory.iter().chain([&self.program]);
         paths.find(|path| !layout::is_plain(path)).map_or(Ok(()), |path| {
@@ -153,7 +154,7 @@ impl ServerSetup {
     }
 }
 
-/// Asks a process to end, and kills it when it does not.
+/// Signals a process to end, and kills the process after the time limit.
 async fn end(handle: &Handle) -> Result<(), RuntimeError> {
     let refuse = |e: rustix::io::Errno| refused("stop the server", &e.to_string());
     handle.signal(Signal::TERM).map_err(refuse)?;
@@ -167,7 +168,7 @@ async fn end(handle: &Handle) -> Result<(), RuntimeError> {
         .map_err(|_| RuntimeError::Timeout("stop the server's process".to_owned()))
 }
 
-/// As a shell has it: 128 and the number of the signal.
+/// The exit code as a shell reports it: 128 plus the number of the signal.
 fn code(status: ExitStatus) -> i64 {
     use std::os::unix::process::ExitStatusExt;
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));

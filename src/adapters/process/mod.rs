@@ -1,13 +1,12 @@
 //! An installed ejabberd as a process beside the operator, for hosts without
 //! Docker.
 //!
-//! With a `directory` the server keeps all of its files below that and has a
-//! node name of its own, so that it does not get in the way of another on the
-//! same host. Without one it is the installed one, with the files that its
-//! package made.
+//! With a `directory` the server keeps all of its files below the directory and has a separate node
+//! name, so that it does not interfere with another ejabberd on the same host. Without a
+//! `directory` the server is the installed ejabberd with the files of its package.
 //!
-//! When the operator ends, the server goes on. The next operator finds it
-//! among the processes of the host and takes it over.
+//! When the operator ends, the server continues. The next operator finds the server among the
+//! processes of the host and supervises it.
 
 mod account;
 mod config;
@@ -46,24 +45,23 @@ use crate::engine::{
     ConfigFiles, Introspection, Lifecycle, LogLine, Replacement, RuntimeError, ServerConfig,
 };
 
-/// The file at the top of a directory that says who made it.
+/// The file in a server's directory that marks the directory as created by the operator.
 const MARK: &str = "managed-by-ejabberd-operator";
 
-/// How a process of ours ended: nothing as long as it has not.
+/// The exit of a server that the operator started; `None` while the server runs.
 type Ending = watch::Receiver<Option<i64>>;
 
 /// The runtime; see the module's documentation.
 pub struct ProcessRuntime {
     program: PathBuf,
     directory: Option<PathBuf>,
-    /// The server that we started ourselves. Of others nobody tells us how
-    /// they ended.
+    /// The server that this operator started. The exit code of another program's child is unknown.
     own: Mutex<Option<Ending>>,
-    /// Said when a server was started.
+    /// Notified when a server was started.
     began: Notify,
 }
 
-/// Everything that is known of a server before it is looked at.
+/// The settings of a server, before the operator looks for its processes.
 #[derive(Debug)]
 struct ServerSetup {
     /// The control script.
@@ -71,16 +69,16 @@ struct ServerSetup {
     account: Account,
     layout: Layout,
     directory: Option<PathBuf>,
-    /// The name of its node, where that is ours to choose.
+    /// The name of the node, if the operator chooses it.
     node: Option<String>,
 }
 
 impl ProcessRuntime {
-    /// A runtime for what `spec` declares. Looks at nothing yet.
+    /// A runtime for the server in `spec`. Reads nothing yet.
     #[must_use]
     pub fn new(spec: Spec) -> Self {
         let Spec { ejabberdctl, directory } = spec;
-        // The control script goes elsewhere before it uses its options.
+        // The control script changes its working directory before it uses its options.
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
         Self {
             program: absolute(ejabberdctl),
@@ -90,7 +88,7 @@ impl ProcessRuntime {
         }
     }
 
-    /// The control script with the options by which it finds this server.
+    /// The control script with the options that select this server.
     #[must_use]
     pub fn control_script(&self) -> Vec<String> {
         let program = self.program.to_string_lossy().into_owned();
@@ -98,8 +96,8 @@ impl ProcessRuntime {
         [vec![program], options].concat()
     }
 
-    /// What the script and its settings say. They are files that may change,
-    /// so they are read anew each time.
+    /// The settings of the script and its configuration file. These files may change, so each call
+    /// reads them.
     fn setup(&self) -> Result<ServerSetup, RuntimeError> {
         let script = fs::read(&self.program).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => RuntimeError::Missing(format!(
@@ -128,7 +126,7 @@ impl ProcessRuntime {
 }
 
 impl ServerSetup {
-    /// Whether there is something to start.
+    /// Whether there is a server to start.
     fn exists(&self) -> bool {
         self.directory.as_ref().is_none_or(|directory| directory.join(MARK).exists())
     }
@@ -138,8 +136,8 @@ fn refused(operation: &str, cause: &str) -> RuntimeError {
     RuntimeError::Refused { operation: operation.to_owned(), cause: cause.to_owned() }
 }
 
-/// What became of a file: a full disk may have room again, a missing
-/// permission has to be given.
+/// The error for a file: a full disk may have room again, but a missing permission needs the
+/// administrator.
 fn failed(verb: &str, path: &Path, error: &io::Error) -> RuntimeError {
     use io::ErrorKind as Kind;
     let operation = format!("{verb} {}", path.display());
@@ -154,15 +152,15 @@ fn failed(verb: &str, path: &Path, error: &io::Error) -> RuntimeError {
     }
 }
 
-/// Does what waits for a disk, beside what must not wait.
+/// Runs work that waits for a disk on a thread for blocking work.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, RuntimeError> + Send + 'static,
 ) -> Result<T, RuntimeError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(refused("finish what was begun", &error.to_string())))
+    done.unwrap_or_else(|error| Err(refused("complete the operation", &error.to_string())))
 }
 
-/// There is no container around a process that could be made anew.
+/// The refusal of an operation that only exists for containers.
 fn not_for_processes(what: &str) -> RuntimeError {
     refused(what, "an installed ejabberd is changed by its package, not by the operator")
 }
@@ -178,7 +176,7 @@ impl Lifecycle for ProcessRuntime {
         let own = self.own.lock().clone().map(|ending| *ending.borrow());
         if let Some(vm) = found.vm {
             if let Some(Some(_)) = own {
-                // Somebody else started it after ours had ended.
+                // Another program started the server after the operator's server had ended.
                 *self.own.lock() = None;
             }
             let health = vm.is_stopped().then(|| PAUSED.to_owned());
@@ -259,7 +257,7 @@ impl Replacement for ProcessRuntime {
     }
 
     async fn rollback_replacement(&self, _: &str) -> Result<(), RuntimeError> {
-        Err(not_for_processes("bring one back"))
+        Err(not_for_processes("restore it"))
     }
 
     async fn commit_replacement(&self, _: &str) -> Result<(), RuntimeError> {
@@ -304,8 +302,8 @@ impl Introspection for ProcessRuntime {
     async fn space(&self) -> Result<Vec<Space>, RuntimeError> {
         let layout = self.setup()?.layout;
         blocking(move || {
-            let places = [("the database", &layout.spool), ("the logs", &layout.logs)];
-            let known = places.iter().filter_map(|(what, path)| space::of(what, path));
+            let directories = [("the database", &layout.spool), ("the logs", &layout.logs)];
+            let known = directories.iter().filter_map(|(what, path)| space::of(what, path));
             Ok(known.collect())
         })
         .await

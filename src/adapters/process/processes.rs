@@ -1,6 +1,6 @@
-//! Finding the server among the processes of this host. There is no pid file:
-//! what runs is looked at, so that a server is found again whoever started it,
-//! and a number that was reused is not taken for it.
+//! The search for the server among the processes of this host. There is no pid file: the operator
+//! reads the actual processes, so that it finds a server that another program started, and does not
+//! mistake a reused pid for the server.
 
 use std::fs;
 use std::path::Path;
@@ -19,12 +19,12 @@ pub(super) struct Process {
     pub(super) pid: Pid,
     pub(super) uid: u32,
     pub(super) argv: Vec<String>,
-    /// In clock ticks since the host started. With the pid it names a process
-    /// for good.
+    /// In clock ticks since the host started. The pid and the start time identify a process
+    /// permanently.
     started: u64,
 }
 
-/// What belongs to one server.
+/// The processes of one server.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
     /// The Erlang VM.
@@ -38,7 +38,7 @@ impl Found {
         self.vm.is_some() || self.script.is_some()
     }
 
-    /// Something to wait for and to send signals to, for each.
+    /// Handles to wait for the processes and to send signals to them.
     pub(super) fn handles(&self) -> Vec<Handle> {
         [&self.vm, &self.script].into_iter().flatten().filter_map(Handle::open).collect()
     }
@@ -49,7 +49,7 @@ impl Process {
         let directory = format!("/proc/{}", pid.as_raw_nonzero());
         let cmdline = fs::read(format!("{directory}/cmdline")).ok()?;
         if cmdline.is_empty() {
-            // A thread of the kernel, or one that has ended and was not waited for.
+            // A kernel thread, or a process that has ended and whose parent has not waited for it.
             return None;
         }
         let argv = cmdline.strip_suffix(b"\0").unwrap_or(&cmdline).split(|byte| *byte == 0);
@@ -60,17 +60,17 @@ impl Process {
         Some(Self { pid, uid, argv, started: stat(pid)?.started })
     }
 
-    /// Whether it is frozen by a signal.
+    /// Whether a signal has stopped the process.
     pub(super) fn is_stopped(&self) -> bool {
         stat(self.pid).is_some_and(|stat| stat.started == self.started && stat.state == 'T')
     }
 
-    /// The node that this VM is, as others address it.
+    /// The address of the node in this VM.
     pub(super) fn node(&self) -> Option<NodeAddress> {
         erlang::server_node(&self.uid.to_string(), &self.argv)
     }
 
-    /// Whether this is the VM of `site`: an ejabberd on its database.
+    /// Whether this is the VM of `setup`: an ejabberd with its node name or its database.
     fn is_vm_of(&self, setup: &ServerSetup) -> bool {
         let has = |pair: [&str; 2]| self.argv.windows(2).any(|words| *words == pair);
         if self.node().is_none() || self.uid != setup.account.uid {
@@ -86,7 +86,7 @@ impl Process {
             || database.is_some_and(|path| same(Path::new(path), &setup.layout.spool))
     }
 
-    /// Whether this is the control script as we start it for `site`.
+    /// Whether this is the control script as the operator starts it for `setup`.
     fn is_script_of(&self, setup: &ServerSetup, ours: &[String]) -> bool {
         (self.uid == setup.account.uid || self.uid == 0) && self.argv.ends_with(ours)
     }
@@ -101,7 +101,7 @@ struct Stat {
     started: u64,
 }
 
-/// The fields of `/proc/PID/stat` behind the name, which may hold anything.
+/// The fields of `/proc/PID/stat` after the name, which may contain any character.
 pub(super) fn stat_fields(pid: Pid) -> Option<Vec<String>> {
     let text = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
     let (_, fields) = text.rsplit_once(')')?;
@@ -113,7 +113,7 @@ fn stat(pid: Pid) -> Option<Stat> {
     Some(Stat { state: fields.first()?.chars().next()?, started: fields.get(19)?.parse().ok()? })
 }
 
-/// Looks through `/proc` for what belongs to `site`.
+/// Searches `/proc` for the processes of `setup`.
 pub(super) fn find(setup: &ServerSetup) -> Found {
     let mut found = Found::default();
     let Ok(entries) = fs::read_dir("/proc") else { return found };
@@ -131,38 +131,38 @@ pub(super) fn find(setup: &ServerSetup) -> Found {
     found
 }
 
-/// Whether it is not in a container on this host, which may have an ejabberd
-/// with the same paths. Where that cannot be seen, it is not.
+/// Whether the process is outside of containers: a container on this host may have an ejabberd with
+/// the same paths. `true` if the namespace is unreadable.
 fn on_this_host(pid: Pid) -> bool {
     let space = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
     let theirs = space(&pid.as_raw_nonzero().to_string());
     theirs.is_none() || theirs == space("self")
 }
 
-/// A hold on one process, whoever's child it is: it cannot become another's.
+/// A handle to one process, also of another parent. The handle never refers to another process.
 pub(super) struct Handle(AsyncFd<std::os::fd::OwnedFd>);
 
 impl Handle {
     pub(super) fn open(process: &Process) -> Option<Self> {
         let fd = pidfd_open(process.pid, PidfdFlags::empty()).ok()?;
-        // The number may have gone to another process since it was looked at.
+        // The pid may have been reused since the process was read.
         if stat(process.pid)?.started != process.started {
             return None;
         }
         #[allow(
             deprecated,
-            reason = "what takes its place is unsafe, for types that may change their descriptor; an OwnedFd keeps it"
+            reason = "its replacement is unsafe, for types that may change their descriptor; an OwnedFd keeps it"
         )]
         AsyncFd::with_interest(fd, Interest::READABLE).ok().map(Self)
     }
 
-    /// Ends when the process does. Cancel-safe.
+    /// Waits for the end of the process. Cancel-safe.
     pub(super) async fn ended(&self) {
-        // It fails only when the runtime ends, and everything with it.
+        // The wait fails only when the async runtime ends.
         let _ = self.0.readable().await;
     }
 
-    /// Sends a signal. One that has ended needs none.
+    /// Sends a signal. A process that has ended needs no signal.
     pub(super) fn signal(&self, signal: Signal) -> rustix::io::Result<()> {
         match pidfd_send_signal(self.0.get_ref(), signal) {
             Err(rustix::io::Errno::SRCH) => Ok(()),
@@ -227,11 +227,11 @@ mod tests {
         let ctl = beam("undefined", "\"/srv/x/database\"", "ejabberd_ctl");
         assert!(!ctl.is_vm_of(&own), "a program that asks the server is not the server");
         let stranger = Process { uid: 1000, ..vm };
-        assert!(!stranger.is_vm_of(&own), "anybody can start something that looks like it");
+        assert!(!stranger.is_vm_of(&own), "another account can start a similar process");
     }
 
     #[test]
-    fn the_script_is_told_from_other_uses_of_it() {
+    fn only_the_start_of_the_script_counts() {
         let (own, installed) = (setup(Some("/srv/x")), setup(None));
         let start = process(&["/bin/bash", "/usr/sbin/ejabberdctl", "foreground-quiet"]);
         assert!(start.is_script_of(&installed, &installed.start_line()));
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_is_noticed_at_once_also_of_no_child_of_ours() {
+    async fn the_end_of_any_process_is_noticed_at_once() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let pid = Pid::from_child(&child);
         let mut seen = Process::read(pid);

@@ -1,4 +1,4 @@
-//! What the server has used, as the kernel counts it.
+//! The server's resource usage, as the kernel counts it.
 
 use std::fs;
 
@@ -7,10 +7,10 @@ use rustix::param::{clock_ticks_per_second, page_size};
 use super::processes::{Process, stat_fields};
 use crate::domain::observed::{Usage, Work};
 
-/// No more threads of one process than these are looked at.
+/// The most threads of one process that are read.
 const MAX_THREADS: usize = 1024;
 
-/// The usage of a VM; nothing if it has just ended.
+/// The usage of a VM; `None` if the VM has just ended.
 pub(super) fn of(vm: &Process) -> Option<Usage> {
     let fields = stat_fields(vm.pid)?;
     let field = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok());
@@ -30,18 +30,18 @@ pub(super) fn of(vm: &Process) -> Option<Usage> {
     Some(Usage { cpu_seconds, memory_bytes, work: Some(work) })
 }
 
-/// Whether one of its threads is in the state D: Erlang writes files in threads
-/// beside the main one.
+/// Whether a thread of the process is in the state D: Erlang writes files in threads beside the
+/// main thread.
 fn waits_for_disk(pid: i32) -> bool {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     threads.take(MAX_THREADS).any(|thread| {
         let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        // The name before the state may hold anything.
+        // The name before the state may contain any character.
         stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with('D'))
     })
 }
 
-/// Bytes that were read from and written to disks. Zero where we may not know.
+/// Bytes that were read from and written to disks. Zero if the operator may not read the counters.
 fn blocks(pid: i32) -> u64 {
     let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
     let counted = io.lines().filter_map(|line| {

@@ -21,10 +21,10 @@ use crate::engine::{Complaints, Spawned};
 /// The longest frame taken from the far end. 100,000 account names are 6 MB.
 const MAX_FRAME_BYTES: u32 = 64 << 20;
 
-/// Calls that go out in one frame: whatever waits, up to this many.
+/// The most calls in one frame. A frame contains all calls that wait, up to this number.
 const MAX_BATCH: usize = 64;
 
-/// How long a write may take before the pipe counts as stuck.
+/// The time limit of a write before the pipe counts as stuck.
 const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The calls that wait for a response, by number.
@@ -33,22 +33,22 @@ type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Outcome>>>>;
 /// An encoded call. It may hold passwords.
 type Encoded = Zeroizing<Vec<u8>>;
 
-/// How long the rest of what a program complains of is waited for.
+/// The time limit for the last error messages of a program.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
-/// What the far end writes when it is up; frames follow.
+/// The text that the far end writes when it is up; frames follow.
 const READY: &[u8] = b"ejabberd-operator: the session is up";
 
-/// The most that a VM may write before that, in bytes.
+/// The most bytes that a VM may write before that text.
 const MAX_PREAMBLE_BYTES: usize = 16 << 10;
 
-/// An open session. Dropping it closes the far end's input, which ends it.
+/// An open session. A drop closes the far end's input, which ends the far end.
 pub(super) struct Link {
     calls: mpsc::Sender<Encoded>,
     waiting: Waiting,
     /// The number of the next call, which bounds the number of responses.
     next: Arc<AtomicU64>,
-    /// Asked for by the first call that needs it.
+    /// The version of the server; requested by the first call that needs it.
     version: OnceCell<ServerVersion>,
     opened: Instant,
     closed: watch::Sender<bool>,
@@ -58,7 +58,7 @@ impl Link {
     /// Takes the pipes of a new far end, and waits until its VM is up. Does not wait for the
     /// server: the far end can observe the server's ports without the server.
     pub(super) async fn open(spawned: Spawned) -> Result<Self, ControlError> {
-        // Twice the window: the semaphore above keeps the queue from ever filling.
+        // Twice the window: the semaphore in [`super::Session`] keeps the queue from filling.
         let (calls, queue) = mpsc::channel(128);
         let (closed, mut ended) = watch::channel(false);
         let waiting = Waiting::default();
@@ -80,8 +80,7 @@ impl Link {
         )))
     }
 
-    /// The server's version, asked for once. It decides in which API version
-    /// commands are sent.
+    /// The server's version, requested once. The version decides the API version of commands.
     pub(super) async fn version(&self, deadline: Duration) -> Result<ServerVersion, ControlError> {
         self.version.get_or_try_init(|| self.ask_version(deadline)).await.copied()
     }
@@ -99,7 +98,7 @@ impl Link {
         })
     }
 
-    /// How long it has been open.
+    /// The time since the session was opened.
     pub(super) fn age(&self) -> Duration {
         self.opened.elapsed()
     }
@@ -113,7 +112,8 @@ impl Link {
         self.closed.send_replace(true);
     }
 
-    /// Carries one call. The far end keeps the deadline; see [`super::GRACE`].
+    /// Sends one call and waits for its response. The far end keeps the deadline; see
+    /// [`super::GRACE`].
     pub(super) async fn call(
         &self,
         call: Call,
@@ -121,7 +121,7 @@ impl Link {
     ) -> Result<Outcome, ControlError> {
         let api = match &call {
             Call::Command { .. } => self.version(deadline).await?.api(),
-            // What is no command has no API version.
+            // Only commands have an API version.
             _ => ApiVersion(0),
         };
         self.send(&call, api, deadline).await
@@ -138,12 +138,12 @@ impl Link {
         let millis = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
         let (response, receive) = oneshot::channel();
         self.waiting.lock().insert(id, response);
-        // Who gives up waiting must not leave its place behind.
-        let _place = PendingCall { id, waiting: &self.waiting };
+        // A caller that stops waiting must remove its entry.
+        let _call = PendingCall { id, waiting: &self.waiting };
         let request = Request { id, timeout_ms: millis, call, api };
         let request = request.encoded().map_err(|_| ControlError::Unsupported {
             command: name,
-            why: "an argument is longer than the Erlang VM takes it",
+            why: "an argument is longer than an Erlang VM allows",
         })?;
         if !self.is_open() || self.calls.send(Zeroizing::new(request)).await.is_err() {
             return Err(ControlError::Broken(name));
@@ -195,7 +195,7 @@ async fn pump(
     let mut ended = ending.closed.subscribe();
     let responses = Responses { stdout, waiting: &ending.waiting, calls: &calls, received: 0 };
     let result = tokio::select! {
-        // Not cancel-safe, nor need it be: whichever ends first ends the session.
+        // Not cancel-safe: the end of either half ends the session, so a lost read does no harm.
         result = write_calls(stdin, queue) => result,
         result = responses.read(&complaints, is_up) => result,
         _ = ended.wait_for(|closed| *closed) => Ok(()),
@@ -227,7 +227,7 @@ async fn write_calls(
 struct Responses<'l, R> {
     stdout: R,
     waiting: &'l Waiting,
-    /// How many calls were made, which are numbered from 0.
+    /// The number of calls so far, which are numbered from 0.
     calls: &'l AtomicU64,
     /// The number of responses so far.
     received: u64,
@@ -246,7 +246,7 @@ impl<R: AsyncRead + Unpin> Responses<'_, R> {
                 }
             }
         }
-        // The caller has stopped waiting where opening took too long.
+        // The caller has stopped waiting if opening took too long.
         let _ = is_up.send(());
         loop {
             let frame = self.frame().await?;
@@ -260,7 +260,7 @@ impl<R: AsyncRead + Unpin> Responses<'_, R> {
             return Err(invalid(format!("a frame of {length} bytes")));
         }
         let mut frame = Vec::new();
-        // `take` grows the buffer as data comes: a false length allocates nothing.
+        // `take` grows the buffer as data comes, so a false length allocates nothing.
         (&mut self.stdout).take(length.into()).read_to_end(&mut frame).await?;
         if frame.len() as u64 != u64::from(length) {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -268,8 +268,8 @@ impl<R: AsyncRead + Unpin> Responses<'_, R> {
         Ok(frame)
     }
 
-    /// Gives each outcome to the caller that waits for it. Each call has one, so
-    /// a far end cannot keep the session busy with more outcomes than calls.
+    /// Sends each outcome to the caller that waits for it. A call has one outcome, so a far end
+    /// cannot keep the session busy with more outcomes than calls.
     fn deliver(&mut self, frame: &[u8]) -> io::Result<()> {
         let term = etf::decode(frame).map_err(io::Error::other)?;
         let outcomes =

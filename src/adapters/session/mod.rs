@@ -21,22 +21,22 @@ use crate::domain::model::ServerVersion;
 use crate::ejabberd::{Call, Control, ControlError, Value, erlang};
 use crate::engine::{RuntimeError, Spawner};
 
-/// Calls in flight at most. More would only wait in the server: it has as many
-/// schedulers as the host has cores.
+/// The most calls in flight. More calls would only wait in the server, which has as many schedulers
+/// as the host has cores.
 const WINDOW: usize = 64;
 
-/// How long opening may take: starting a VM on a busy host, and the first call.
+/// The time limit to open a session: the start of a VM on a busy host, and the first call.
 const OPEN_DEADLINE: Duration = Duration::from_secs(15);
 
-/// How long a session is kept that does not find the server. A new session for each probe would
-/// cost a starting server half a core.
+/// The time after which a session that does not find the server is replaced. A new session for each
+/// probe would cost a starting server half a core.
 const STALE_AFTER: Duration = Duration::from_secs(10);
 
-/// How long beyond a call's deadline the far end may take to say that it
-/// passed. Longer means that the session itself hangs.
+/// The time beyond a call's deadline in which the far end must report the timeout. A longer silence
+/// means that the session itself hangs.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Why a command with a secret is not sent in the way of other commands.
+/// Why this channel refuses some commands with a secret.
 const LOGGED: &str = "ejabberd would write its secret to the log at `loglevel: debug`";
 
 /// The session; see the module's documentation.
@@ -49,34 +49,34 @@ pub struct Session {
 enum Slot {
     Closed,
     Open(Arc<Link>),
-    /// When the last attempt ended, and how.
+    /// The time and the error of the last attempt.
     Failed(Instant, ControlError),
 }
 
 impl Session {
-    /// A session that is opened through `spawner` when first needed.
+    /// A session that `spawner` opens at the first call.
     #[must_use]
     pub fn new(spawner: Arc<dyn Spawner>) -> Self {
         Self { spawner, link: Arc::new(Mutex::new(Slot::Closed)), window: Semaphore::new(WINDOW) }
     }
 
-    /// The open link, or a new one. Callers that come together share one
-    /// attempt, because they wait for the same lock.
+    /// The open link, or a new link. Concurrent callers share one attempt, because they wait for
+    /// the same lock.
     async fn link(&self) -> Result<Arc<Link>, ControlError> {
         let asked = Instant::now();
         let mut slot = Arc::clone(&self.link).lock_owned().await;
         match &*slot {
             Slot::Open(link) if link.is_open() => return Ok(Arc::clone(link)),
-            // It failed while we waited; to try once for each waiter would take
-            // as many times as long.
+            // The attempt failed while this caller waited. A new attempt for each waiting caller
+            // would multiply the time.
             Slot::Failed(when, error) if *when > asked => return Err(error.clone()),
             Slot::Open(_) | Slot::Failed(..) | Slot::Closed => {}
         }
-        // Dropping the old one first closes its input, which ends its VM.
+        // The drop of the old link closes its input, which ends its VM.
         *slot = Slot::Closed;
         let spawner = Arc::clone(&self.spawner);
         // A separate task: on a busy host a session takes longer to open than a probe waits, and
-        // each probe would start again.
+        // each probe would start another attempt.
         let opening = tokio::spawn(async move {
             let opened = timeout(OPEN_DEADLINE, open(&*spawner)).await.unwrap_or_else(|_| {
                 Err(ControlError::CannotOpen("opening a session took too long".to_owned()))
@@ -101,7 +101,7 @@ impl Session {
 async fn open(spawner: &dyn Spawner) -> Result<Link, ControlError> {
     let (installation, node) = spawner.locate().await.map_err(|e| match e {
         RuntimeError::NoErlang(_) => ControlError::NO_ERLANG,
-        // No server among the processes: it is starting, or has ended.
+        // No process of the server: the server is starting, or has ended.
         RuntimeError::Missing(what) => ControlError::Unreachable(format!("failed to find {what}")),
         other => ControlError::CannotOpen(format!("failed to {other}")),
     })?;
@@ -152,7 +152,7 @@ impl Control for Session {
     }
 
     async fn close(&self) {
-        // One that is only being opened ends with the server that it is opened to.
+        // A session that is being opened ends with the server anyway.
         let Ok(mut slot) = self.link.try_lock() else { return };
         if let Slot::Open(link) = std::mem::replace(&mut *slot, Slot::Closed) {
             link.shut();
@@ -160,7 +160,7 @@ impl Control for Session {
     }
 }
 
-/// The tags of `ejabberd_commands` and of modules for "there is no such command here".
+/// The tags of `ejabberd_commands` and of modules for an unknown command.
 const UNKNOWN: [&str; 4] = ["unknown_command", "undef", "command_unknown", "module_not_loaded"];
 
 fn interpret(command: &'static str, outcome: Outcome) -> Result<Value, ControlError> {

@@ -4,20 +4,20 @@ use super::etf::{TooLong, Writer};
 use crate::domain::model::ApiVersion;
 use crate::ejabberd::{Arg, Call, Value};
 
-/// How much of a reason that the far end gives is kept, in characters. Our
-/// program there sends at most 1,000 bytes.
+/// The most characters that are kept of the far end's reason. The operator's program at the far end
+/// sends at most 1,000 bytes.
 const MAX_REASON_CHARS: usize = 1000;
 
 /// The far end's message about one call.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Outcome {
-    /// It returned.
+    /// The function returned this value.
     Ok(Value),
-    /// It threw; ejabberd's way to say no.
+    /// The function threw, which is ejabberd's way to refuse.
     Thrown { tag: String, text: String },
-    /// It crashed, and where.
+    /// The function crashed in `place`.
     Crashed { tag: String, place: String },
-    /// The node could not be asked, or did not respond in time.
+    /// The node was unreachable, or did not respond in time.
     Unreachable(String),
 }
 
@@ -50,8 +50,8 @@ fn arguments(to: &mut Writer, call: &Call) -> Result<(), TooLong> {
     to.list(args.len(), |to| args.iter().try_for_each(|arg| argument(to, arg)))
 }
 
-/// The function behind each command that carries a secret: the same in every version from 23.01
-/// on, with the same arguments and answers.
+/// The function behind each command that carries a secret. Each function has the same arguments and
+/// results in every version from 23.01 on.
 ///
 /// `ejabberd_commands:execute_command2` logs the arguments of every command at `loglevel: debug`,
 /// and from 26.03 on at every level where a command exits. These functions log nothing.
@@ -63,7 +63,7 @@ const UNLOGGED: [(&str, &str, &str); 5] = [
     ("change_room_option", "mod_muc_admin", "change_room_option"),
 ];
 
-/// Whether an argument is a secret, or may hold one.
+/// Whether an argument is a secret, or may contain a secret.
 fn is_secret(arg: &Arg) -> bool {
     matches!(arg, Arg::Secret(_) | Arg::Pairs(_))
 }
@@ -72,7 +72,7 @@ fn unlogged(name: &str) -> Option<(&'static str, &'static str)> {
     UNLOGGED.iter().find(|(command, ..)| *command == name).map(|&(_, module, of)| (module, of))
 }
 
-/// Whether the server would log a secret of `call`. Such a call is not sent.
+/// Whether the server would log a secret of `call`. The session refuses such a call.
 pub(super) fn would_be_logged(call: &Call) -> bool {
     let Call::Command { name, args, .. } = call else { return false };
     args.iter().any(is_secret) && unlogged(name).is_none()
@@ -87,7 +87,7 @@ pub(super) struct Request<'c> {
 }
 
 impl Request<'_> {
-    /// `{Id, Timeout, Module, Function, Args}`; the far end calls it.
+    /// The encoded term `{Id, Timeout, Module, Function, Args}`; the far end calls the function.
     pub(super) fn encoded(&self) -> Result<Vec<u8>, TooLong> {
         let Self { id, timeout_ms, call, api } = self;
         let mut to = Writer::default();
@@ -123,7 +123,7 @@ impl Request<'_> {
     }
 }
 
-/// A frame with `requests`: its length, and the list of them.
+/// A frame with the list of `requests`, after its length.
 pub(super) fn frame(requests: &[impl AsRef<[u8]>]) -> Result<Vec<u8>, TooLong> {
     let mut to = Writer::after(&[0; 4]);
     to.list(requests.len(), |to| {
@@ -139,9 +139,8 @@ pub(super) fn frame(requests: &[impl AsRef<[u8]>]) -> Result<Vec<u8>, TooLong> {
     Ok(frame)
 }
 
-/// Reads a frame's term: the outcomes with the numbers of their calls, at least
-/// one. `None` if it is anything else, which means that the far end is not our
-/// program.
+/// The outcomes in a frame's term, at least one, with the numbers of their calls. `None` for any
+/// other term, which means that the far end is not the operator's program.
 pub(super) fn outcomes(term: Value) -> Option<Vec<(u64, Outcome)>> {
     match term {
         Value::List(list) if !list.is_empty() => list.into_iter().map(outcome).collect(),
@@ -228,7 +227,8 @@ mod tests {
             assert_eq!(target(&call), (Some(atom(module)), Some(atom(function))));
             assert!(!would_be_logged(&call));
         }
-        // Without a secret the command's own way is right: it checks what the server has loaded.
+        // A command without a secret passes through ejabberd, which checks that the server has the
+        // command.
         let plain =
             Call::command("change_room_option", Shape::Rescode, vec!["a".into(), "b".into()]);
         assert_eq!(target(&plain).1, Some(atom("execute_command2")));

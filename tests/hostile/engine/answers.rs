@@ -1,12 +1,12 @@
-//! The committed answers: each line is sent with CR and LF; `\` at its end leaves them out,
-//! and `\xHH` is a byte. `* N TEXT` repeats a text. The last line may say how it ends:
-//! `silence` (open, and nothing more), `forever TEXT`, or `drip TEXT`, a piece each second.
-//! Lines that begin with `#` are comments.
+//! The committed responses. Each line is sent with CR and LF; `\` at its end omits them, and `\xHH`
+//! is a byte. `* N TEXT` repeats a text. The last line may define the end: `silence` (open without
+//! more data), `forever TEXT`, or `drip TEXT`, a piece each second. Lines that begin with `#` are
+//! comments.
 
 use std::fs;
 use std::path::Path;
 
-/// An answer and the name of its file.
+/// A response and its file name.
 #[derive(Clone)]
 pub struct Answer {
     pub name: String,
@@ -14,7 +14,7 @@ pub struct Answer {
     pub end: End,
 }
 
-/// What follows the bytes.
+/// The behaviour after the bytes.
 #[derive(Clone)]
 pub enum End {
     Close,
@@ -23,7 +23,7 @@ pub enum End {
     Drip(Vec<u8>),
 }
 
-/// The answers in the order of their names.
+/// The responses, sorted by name.
 pub fn answers() -> Vec<Answer> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile/engine/answers");
     let mut answers: Vec<Answer> = fs::read_dir(root)

@@ -1,4 +1,4 @@
-//! An engine that is honest about its version and new programs, and then lies.
+//! An engine that is honest about its version and new programs, and lies otherwise.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::answers::{Answer, End};
 
-/// It listens until it is dropped.
+/// An engine that listens until it is dropped.
 pub struct FakeEngine {
     directory: tempfile::TempDir,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl FakeEngine {
-    /// Gives `answer` to everything but questions for its version and new programs.
+    /// Sends `answer` to every request but requests for its version and for new programs.
     pub fn start(answer: Answer) -> Self {
         let answer = Arc::new(answer);
         Self::listen(move |stream| {
@@ -24,8 +24,8 @@ impl FakeEngine {
         })
     }
 
-    /// Gives the answers of `answer`, which has the method and the path of a request:
-    /// a status and a body.
+    /// Sends the responses of `answer`, which maps the method and the path of a request to a status
+    /// and a body.
     pub fn scripted(answer: impl Fn(&str, &str) -> (u16, String) + Send + Sync + 'static) -> Self {
         let answer = Arc::new(answer);
         Self::listen(move |mut stream| {
@@ -50,7 +50,7 @@ impl FakeEngine {
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let served = serve(stream);
-                // That the other side hangs up is what the tests are for.
+                // The tests cause closed connections on purpose.
                 tokio::spawn(async move { drop(served.await) });
             }
         });
@@ -76,12 +76,12 @@ const VERSION: &str = r#"{"ApiVersion":"1.41"}"#;
 
 struct Request {
     method: String,
-    /// Without the query.
+    /// The path without the query.
     path: String,
 }
 
 impl Request {
-    /// `None` where the other side hangs up before the end of the head.
+    /// `None` if the client closes the connection before the end of the head.
     async fn read(stream: &mut UnixStream) -> std::io::Result<Option<Self>> {
         let mut head = Vec::new();
         while !head.windows(4).any(|end| end == b"\r\n\r\n") {

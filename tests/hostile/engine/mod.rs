@@ -1,4 +1,4 @@
-//! Attacks on everything that is asked of the Docker engine.
+//! Attacks on every request to the Docker engine.
 
 mod answers;
 mod fake;
@@ -27,7 +27,7 @@ const LONGEST: Duration = Duration::from_secs(700);
 const MOST_MEBIBYTES: u64 = 512;
 
 /// The longest error of an operation, in characters.
-const MOST_SAID: usize = 1000;
+const MAX_MESSAGE_CHARS: usize = 1000;
 
 fn runtime(engine: &FakeEngine) -> DockerRuntime {
     DockerRuntime::new(Docker {
@@ -47,11 +47,11 @@ fn program() -> CommandLine {
     CommandLine { argv: vec!["true".to_owned()], env: Vec::new(), user: None }
 }
 
-fn judge<T: Debug, E: std::fmt::Display>(what: &str, answer: &str, said: Result<T, E>) {
-    let said = said.map_or_else(|error| error.to_string(), |_| String::new());
-    let count = said.chars().count();
-    assert!(count <= MOST_SAID, "{what} says {count} characters of {answer}");
-    assert!(!said.contains('\u{1b}'), "{what} says an escape of {answer}");
+fn judge<T: Debug, E: std::fmt::Display>(what: &str, answer: &str, message: Result<T, E>) {
+    let message = message.map_or_else(|error| error.to_string(), |_| String::new());
+    let count = message.chars().count();
+    assert!(count <= MAX_MESSAGE_CHARS, "{what} prints {count} characters of {answer}");
+    assert!(!message.contains('\u{1b}'), "{what} prints an escape of {answer}");
 }
 
 /// Calls every operation that reads a response of the engine.
@@ -59,7 +59,7 @@ async fn ask_everything(docker: &DockerRuntime, name: &str) {
     macro_rules! ask {
         ($what:literal, $future:expr) => {
             match tokio::time::timeout(LONGEST, $future).await {
-                Ok(said) => judge($what, name, said),
+                Ok(result) => judge($what, name, result),
                 Err(_) => panic!("{}: no end to {name}", $what),
             }
         };
@@ -83,7 +83,7 @@ async fn ask_everything(docker: &DockerRuntime, name: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_lies_costs_bounded_memory_and_time() {
+async fn a_false_response_costs_bounded_memory_and_time() {
     for answer in answers() {
         let name = answer.name.clone();
         let engine = FakeEngine::start(answer);
@@ -93,8 +93,8 @@ async fn an_engine_that_lies_costs_bounded_memory_and_time() {
     }
 }
 
-/// A removal that failed half-way leaves a container that cannot be started: the
-/// operator finishes the removal, and leaves alone what is still being removed.
+/// A removal that failed half-way leaves a container that cannot be started. The operator finishes
+/// the removal, and does not touch a container that the engine is still removing.
 #[tokio::test]
 async fn a_removal_that_failed_half_way_is_finished() {
     for (state, removals) in [("dead", 1), ("removing", 0), ("exited", 0)] {
@@ -114,9 +114,9 @@ async fn a_removal_that_failed_half_way_is_finished() {
     }
 }
 
-/// The session with the server has no deadline; a frame of it has a limit.
+/// The session with the server has no deadline, but each of its frames has a limit.
 #[tokio::test(start_paused = true)]
-async fn a_program_that_never_ends_its_frame_is_let_go() {
+async fn a_program_with_an_endless_frame_is_dropped() {
     let head = "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
     let endless: [(&str, &[u8]); 3] = [
         ("four gigabytes", b"\x01\0\0\0\xff\xff\xff\xff"),
@@ -140,9 +140,9 @@ async fn a_program_that_never_ends_its_frame_is_let_go() {
     assert!(peak < 128, "{peak} MiB");
 }
 
-/// A session may read more than any limit, as long as each frame is short.
+/// A session may read more than any limit if each frame is short.
 #[tokio::test]
-async fn a_long_session_is_not_cut() {
+async fn a_long_session_is_not_limited() {
     let head = "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
     let frame = [&b"\x01\0\0\0\0\x01\0\0"[..], &vec![b'x'; 1 << 16]].concat();
     let bytes = head.as_bytes().to_vec();
@@ -156,9 +156,9 @@ async fn a_long_session_is_not_cut() {
     }
 }
 
-/// A stream of events that never ends a line is opened again, and the change is looked for.
+/// The operator reopens a stream of events with an endless line, and checks the container.
 #[tokio::test(start_paused = true)]
-async fn events_without_end_are_let_go() {
+async fn an_endless_event_stream_is_reopened() {
     let bytes =
         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"Action\": \"".to_vec();
     let end = End::Forever(vec![b'x'; 1 << 16]);

@@ -14,11 +14,11 @@ use super::MAX_HEAD_BYTES;
 /// `io.Copy` of Go, whose buffer has 32 KiB, and writes one frame for each read.
 const MAX_FRAME_BYTES: u32 = 1 << 20;
 
-/// What may be read from one connection.
+/// The limits of what the operator reads from one connection.
 pub(super) struct Limits {
-    /// How many bytes; with `frames`, how many bytes outside of frames.
+    /// The number of bytes; with `frames`, the number of bytes outside of frames.
     pub(super) bytes: usize,
-    /// Until when; `None` where the caller has a deadline, or the stream has no end.
+    /// The deadline; `None` where the caller has a deadline, or the stream has no end.
     pub(super) deadline: Option<Instant>,
     /// `Some` where frames follow the head of the response. Each frame has a limit.
     pub(super) frames: Option<Frames>,

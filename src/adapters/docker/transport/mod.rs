@@ -27,14 +27,14 @@ use guard::{Frames, Guarded, Limits};
 /// The longest head of a response, in bytes.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
-/// How long a request may take until its response has been read. The head of the response
-/// must come within [`super::REQUEST_DEADLINE`].
+/// The time limit from a request to the end of its response. The head of the response must come
+/// within [`super::REQUEST_DEADLINE`].
 const RESPONSE_DEADLINE: Duration = Duration::from_mins(1);
 
-/// How long the reading of a file may take.
+/// The time limit to read a file.
 const FILE_DEADLINE: Duration = Duration::from_mins(2);
 
-/// How long the reading of the last lines of a log may take.
+/// The time limit to read the last lines of a log.
 const LOG_DEADLINE: Duration = Duration::from_secs(30);
 
 const MIB: usize = 1 << 20;
@@ -43,7 +43,7 @@ const MIB: usize = 1 << 20;
 /// for each request.
 ///
 /// # Errors
-/// Those of the library; a socket that does not exist fails the first request.
+/// The errors of the library. If the socket does not exist, the first request fails.
 pub(super) fn client(socket: &str) -> Result<bollard::Docker, ApiError> {
     let socket = Arc::new(PathBuf::from(socket));
     bollard::Docker::connect_with_custom_transport(
@@ -78,8 +78,7 @@ async fn send(
     Ok(sender.send_request(request).await?)
 }
 
-/// The limits of the response to a request. The description of a container takes some ten
-/// kilobytes.
+/// The limits of the response to a request. The description of a container has about ten kilobytes.
 fn limits(method: &Method, path: &str) -> Limits {
     let within =
         |bytes, time| Limits { bytes, deadline: Some(Instant::now() + time), frames: None };

@@ -1,19 +1,20 @@
 //! Files of the host outside the state directory.
 //!
-//! The operator is often root, and other accounts own directories in which it reads
-//! and writes: a configuration that is mounted into the container, a volume of the
-//! server. So paths are walked from the root, each part relative to the directory
-//! before it, and nothing that others can exchange meanwhile is trusted:
+//! The operator is often root, and reads and writes in directories of other accounts: a
+//! configuration that is mounted into the container, a volume of the server. So the operator opens
+//! each path from the root, each part relative to the previous directory, and trusts nothing that
+//! another account can exchange meanwhile:
 //!
-//! - A link is followed only where its directory and the link itself belong to root or
-//!   to the operator and cannot be changed by others. Links to certificates and the
-//!   exchanged `..data` of mounted secrets work; planted links do not.
-//! - Nothing is written through a link at the end of a path, also not through a link of root's.
-//! - A file is written only in a directory that nobody else may write to, as a draft with a
-//!   random name and mode 0600 that is then renamed. The one exception is a file that
-//!   is mounted alone and must keep its inode: it is written in place, if it is a regular
-//!   file with one name.
-//! - Nothing is opened that could block: a pipe, a device or a socket is refused.
+//! - The operator follows a link only if the link and its directory belong to root or to the
+//!   operator and no other account can change them. Links to certificates and the `..data` link of
+//!   mounted secrets work; planted links do not.
+//! - The operator does not write through a link at the end of a path, even if root created the
+//!   link.
+//! - The operator writes a file only in a directory that no other account may write to, as a draft
+//!   with a random name and mode 0600, and then renames the draft. The one exception is a file that
+//!   is mounted as a single file and must keep its inode: the operator writes it in place, if it is
+//!   a regular file with one name.
+//! - The operator opens nothing that could block, such as a pipe, a device or a socket.
 
 mod walk;
 
@@ -31,21 +32,21 @@ use zeroize::Zeroizing;
 
 pub use walk::{ResolvedFile, trusted_directory};
 
-/// Who owns a file that is written, and its permission bits.
+/// The owner and the permission bits of a file to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rights {
-    /// User and group; `None` for the operator's own.
+    /// User and group; `None` for the operator's user and group.
     pub owner: Option<(u32, u32)>,
-    /// Permission bits; set-user-id and the like are left out.
+    /// Permission bits. The operator does not set set-user-id and similar bits.
     pub mode: u32,
 }
 
 /// Reads a file of at most `limit` bytes.
 ///
 /// # Errors
-/// As the system says; [`ErrorKind::FileTooLarge`] beyond the limit,
-/// [`ErrorKind::InvalidInput`] for anything but a regular file, and
-/// [`ErrorKind::PermissionDenied`] for a link that is not followed.
+/// The system's errors; [`ErrorKind::FileTooLarge`] above the limit, [`ErrorKind::InvalidInput`]
+/// for anything but a regular file, and [`ErrorKind::PermissionDenied`] for a link that is not
+/// followed.
 pub fn read(path: &Path, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = open(path)?;
     let expected = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
@@ -53,8 +54,8 @@ pub fn read(path: &Path, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     if expected > limit {
         return Err(too_large());
     }
-    // All at once, so that no outgrown buffer keeps a secret; files below `/proc` say
-    // that they are empty.
+    // Allocated once, so that no outgrown buffer keeps a secret. Files below `/proc` report the
+    // size zero.
     let mut bytes = Zeroizing::new(Vec::with_capacity(expected.max(256) + 1));
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     file.take(most).read_to_end(&mut bytes)?;
@@ -64,11 +65,11 @@ pub fn read(path: &Path, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
 /// Opens a regular file to read it.
 ///
 /// # Errors
-/// As [`read`].
+/// The errors of [`read`].
 pub fn open(path: &Path) -> io::Result<File> {
     let resolved = ResolvedFile::find(path)?;
     let file = resolved.open(OFlags::RDONLY)?;
-    // Another account may have created a second name of a file of root in its own directory.
+    // Another account may have created a second name of root's file in its own directory.
     if !resolved.is_trusted() && file.metadata()?.nlink() > 1 {
         return Err(denied("it has several names, one of them in a directory of others"));
     }
@@ -78,8 +79,8 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// Replaces the content of `path` by `content`, or creates the file.
 ///
 /// # Errors
-/// As the system says, and [`ErrorKind::PermissionDenied`] where others may write to the
-/// directory or one above it.
+/// The system's errors, and [`ErrorKind::PermissionDenied`] if others may write to the directory or
+/// to a directory above it.
 pub fn replace(path: &Path, content: &[u8], rights: Rights) -> io::Result<()> {
     let resolved = ResolvedFile::find_to_write(path)?;
     if !resolved.is_trusted() {
@@ -91,16 +92,15 @@ pub fn replace(path: &Path, content: &[u8], rights: Rights) -> io::Result<()> {
     remove_drafts(resolved.directory());
     let draft = Draft::write(resolved.directory(), content, rights)?;
     renameat(resolved.directory(), &draft.name, resolved.directory(), resolved.name())?;
-    // Without it a power failure may bring the old file back.
+    // Without the sync, the old file may return after a power failure.
     File::from(resolved.directory().as_fd().try_clone_to_owned()?).sync_all()
 }
 
-/// Writes into the file that is there, which keeps its inode. It must be a regular file
-/// with one name: the owner of the directory can then exchange it only for another file
-/// of the same owner.
+/// Writes into an existing file, which keeps its inode. The file must be a regular file with one
+/// name: the owner of the directory can then exchange it only for another file of the same owner.
 ///
 /// # Errors
-/// As [`replace`], but for the directory.
+/// The errors of [`replace`], except for the directory.
 pub fn write_in_place(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = open_in_place(path)?;
     file.write_all(content)?;
@@ -108,10 +108,10 @@ pub fn write_in_place(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Opens a file for [`write_in_place`], and changes nothing.
+/// Opens a file for [`write_in_place`] without a change.
 ///
 /// # Errors
-/// As [`write_in_place`].
+/// The errors of [`write_in_place`].
 pub fn open_in_place(path: &Path) -> io::Result<File> {
     let file = ResolvedFile::find_to_write(path)?.open(OFlags::WRONLY)?;
     if file.metadata()?.nlink() > 1 {
@@ -120,7 +120,7 @@ pub fn open_in_place(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// How the name of a draft begins; sixteen digits follow.
+/// The prefix of a draft's name; sixteen digits follow.
 const DRAFT: &str = ".ejabberd-operator-";
 
 /// Removes the drafts that a killed operator left: a draft may hold a password. No other account
@@ -160,7 +160,7 @@ impl<'d> Draft<'d> {
         if let Some((uid, gid)) = rights.owner {
             fchown(&file, Some(uid), Some(gid))?;
         }
-        // Last: a change of the owner takes bits away.
+        // The mode comes last, because a change of the owner clears permission bits.
         file.set_permissions(Permissions::from_mode(rights.mode & 0o777))?;
         file.sync_all()?;
         Ok(draft)

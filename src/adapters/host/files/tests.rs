@@ -1,4 +1,4 @@
-//! Attacks on paths, by an account that owns a directory on the way. As root.
+//! Attacks on paths by an account that owns a directory in the path. The tests need root.
 
 use std::fs;
 use std::os::unix::fs::{chown, symlink};
@@ -7,10 +7,10 @@ use std::process::Command;
 
 use super::*;
 
-/// No account of the host has this number.
+/// A user id that no account of the host has.
 const OTHER: u32 = 65_531;
 
-/// A directory of ours in which `theirs` belongs to another account.
+/// A directory of root in which `theirs` belongs to another account.
 fn scene() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let theirs = directory.path().join("theirs");
@@ -48,15 +48,15 @@ fn a_file_of_others_is_read_and_no_link_of_theirs_is_followed() {
         );
         assert!(write_in_place(&theirs.join(name), b"evil").is_err(), "{name}");
     }
-    // Also a link that root made there: the owner of the directory may have moved the link.
+    // Also a link that root created there: the owner of the directory may have moved the link.
     symlink(directory.path().join("secret"), theirs.join("roots")).unwrap();
     assert!(read(&theirs.join("roots"), 100).is_err());
-    // A second name for a file of ours.
+    // A second name of root's file.
     fs::hard_link(directory.path().join("secret"), theirs.join("hard")).unwrap();
     assert!(read(&theirs.join("hard"), 100).is_err());
     assert!(write_in_place(&theirs.join("hard"), b"evil").is_err());
     assert_eq!(fs::read(directory.path().join("secret")).unwrap(), b"ours");
-    // What is their own may be written in place.
+    // A file of the other account can be written in place.
     write_in_place(&theirs.join("file"), b"new").unwrap();
     assert_eq!(fs::read(theirs.join("file")).unwrap(), b"new");
 }
@@ -76,7 +76,7 @@ fn nothing_is_made_where_others_may_write() {
         assert_eq!(kind(written), Some(ErrorKind::PermissionDenied), "{mode:o}");
         assert_eq!(fs::read_dir(&open).unwrap().count(), 0);
     }
-    // Below a sticky directory, what is ours stays ours.
+    // Below a sticky directory, a directory of root stays trusted.
     let nested = directory.path().join("open1777/ours");
     fs::create_dir(&nested).unwrap();
     replace(&nested.join("file"), b"x", OURS).unwrap();
@@ -102,7 +102,7 @@ fn a_file_is_replaced_whole_without_special_bits() {
 fn links_of_ours_are_followed() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
-    // As Kubernetes mounts a secret, and as certbot keeps certificates.
+    // Like a secret that Kubernetes mounts, and like certbot's certificates.
     fs::create_dir(path("..2026")).unwrap();
     fs::write(path("..2026/tls.key"), "key").unwrap();
     symlink("..2026", path("..data")).unwrap();
@@ -112,7 +112,7 @@ fn links_of_ours_are_followed() {
     assert_eq!(*read(&path("absolute"), 100).unwrap(), b"key");
     symlink("loop", path("loop")).unwrap();
     assert!(read(&path("loop"), 100).is_err());
-    // And none is written through, or replaced.
+    // No link is written through or replaced.
     assert_eq!(kind(replace(&path("tls.key"), b"new", OURS)), Some(ErrorKind::InvalidInput));
     assert_eq!(kind(write_in_place(&path("tls.key"), b"n")), Some(ErrorKind::InvalidInput));
     assert_eq!(fs::read(path("..2026/tls.key")).unwrap(), b"key");
@@ -124,7 +124,7 @@ fn what_could_block_is_not_opened() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let made = Command::new("mkfifo").arg(path("fifo")).status().unwrap();
-    // The same numbers as `/dev/null`, which is left alone.
+    // The same device numbers as `/dev/null`; the test does not touch `/dev/null` itself.
     let device = Command::new("mknod").arg(path("null")).args(["c", "1", "3"]).status().unwrap();
     assert!(made.success() && device.success());
     let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();

@@ -1,4 +1,4 @@
-//! Walks a path without being led elsewhere.
+//! Resolves a path so that no other account can redirect it.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -12,10 +12,10 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, readlinka
 
 use super::denied;
 
-/// As many links as the kernel follows.
+/// The kernel's own limit of links.
 const MAX_LINKS: usize = 40;
 
-/// The directory that a path ends in, open, and the last name.
+/// The open directory that contains a file, and the file's name.
 pub struct ResolvedFile {
     directory: OwnedFd,
     name: OsString,
@@ -32,7 +32,7 @@ fn is_closed(stat: &Stat) -> bool {
     is_ours(stat) && stat.st_mode & 0o022 == 0
 }
 
-/// Whether others may add files to a directory, and not touch those of others: `/tmp`.
+/// Whether others may add files to a directory, and not change other accounts' files: `/tmp`.
 fn is_sticky(stat: &Stat) -> bool {
     is_ours(stat) && stat.st_mode & 0o1000 != 0
 }
@@ -42,27 +42,26 @@ fn is_sticky(stat: &Stat) -> bool {
 ///
 /// # Errors
 ///
-/// As the system reports.
+/// The system's errors.
 pub fn trusted_directory(path: &Path) -> io::Result<bool> {
     ResolvedFile::find(&path.join(".x")).map(|resolved| resolved.trusted)
 }
 
 impl ResolvedFile {
-    /// Walks to the directory of `path`, and follows the links that may be followed,
-    /// one at its end as well.
+    /// Opens the directory of `path`. Follows trusted links, also a link at the end of `path`.
     ///
     /// # Errors
-    /// As the system says, and [`ErrorKind::PermissionDenied`] for a link that others
-    /// could have made.
+    /// The system's errors, and [`ErrorKind::PermissionDenied`] for a link that others could have
+    /// created.
     pub fn find(path: &Path) -> io::Result<Self> {
         Self::walk(path, true)
     }
 
-    /// The same for a file that is to be written: a link at its end is not followed,
-    /// also a link that root made.
+    /// The same for a file to write: a link at the end of `path` is not followed, even if root
+    /// created the link.
     ///
     /// # Errors
-    /// As [`Self::find`], and [`ErrorKind::InvalidInput`] for a link at the end.
+    /// The errors of [`Self::find`], and [`ErrorKind::InvalidInput`] for a link at the end.
     pub fn find_to_write(path: &Path) -> io::Result<Self> {
         Self::walk(path, false)
     }
@@ -82,7 +81,7 @@ impl ResolvedFile {
             }
             let stat = match statat(walk.here(), &name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => stat,
-                // The last one may be about to be made.
+                // The caller may be about to create the file.
                 Err(rustix::io::Errno::NOENT) if left.is_empty() => return walk.end(name),
                 Err(error) => return Err(error.into()),
             };
@@ -98,7 +97,7 @@ impl ResolvedFile {
                     }
                     if !walk.may_follow(&stat) {
                         return Err(denied(&format!(
-                            "{} is a link that others could have made, and is not followed",
+                            "{} is a link that others could have created, and is not followed",
                             Path::new(&name).display()
                         )));
                     }
@@ -117,33 +116,33 @@ impl ResolvedFile {
         }
     }
 
-    /// Whether nobody else can change what is in the directory, or exchange a directory
+    /// Whether no other account can change the content of the directory, or exchange a directory
     /// above it.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
         self.trusted
     }
 
-    /// The directory.
+    /// The open directory that contains the file.
     #[must_use]
     pub fn directory(&self) -> &OwnedFd {
         &self.directory
     }
 
-    /// The last name.
+    /// The name of the file.
     #[must_use]
     pub fn name(&self) -> &OsStr {
         &self.name
     }
 
-    /// Opens the regular file that is there.
+    /// Opens an existing regular file.
     ///
     /// # Errors
-    /// As the system says, and [`ErrorKind::InvalidInput`] for anything else.
+    /// The system's errors, and [`ErrorKind::InvalidInput`] for anything but a regular file.
     pub fn open(&self, access: OFlags) -> io::Result<File> {
         let wary = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let not_a_file = || io::Error::new(ErrorKind::InvalidInput, "it is not a file");
-        // Looked at before it is opened: opening a device can have an effect.
+        // Checks the type before opening, because opening a device can have an effect.
         let stat = statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(not_a_file());
@@ -164,13 +163,13 @@ fn parts(path: &Path) -> impl Iterator<Item = OsString> + '_ {
     })
 }
 
-/// The directories from the root to where the walk is.
+/// The open directories from the root to the current directory.
 struct Walk(Vec<Step>);
 
 struct Step {
     directory: OwnedFd,
     stat: Stat,
-    /// Whether this directory and those above it cannot be exchanged by others.
+    /// Whether other accounts cannot exchange this directory and the directories above it.
     sure: bool,
 }
 
@@ -187,7 +186,7 @@ impl Walk {
     }
 
     fn here(&self) -> impl AsFd + '_ {
-        // A walk begins with the root and never goes above it.
+        // A walk begins at the root and never goes above it.
         self.0.last().map_or(rustix::fs::CWD, |step| step.directory.as_fd())
     }
 
@@ -203,14 +202,15 @@ impl Walk {
         let directory = openat(self.here(), name, flags, Mode::empty())?;
         let stat = fstat(&directory)?;
         let above = self.last()?;
-        // In a sticky directory no other account can replace a file of ours.
+        // In a sticky directory no other account can replace a file of root or the operator.
         let sure =
             above.sure && (is_closed(&above.stat) || (is_sticky(&above.stat) && is_ours(&stat)));
         self.0.push(Step { directory, stat, sure });
         Ok(())
     }
 
-    /// Whether a link in this directory is ours, and nobody can have exchanged it.
+    /// Whether a link in this directory belongs to root or the operator, and no other account can
+    /// have exchanged it.
     fn may_follow(&self, link: &Stat) -> bool {
         let Some(here) = self.0.last() else { return false };
         is_ours(link) && here.sure && (is_closed(&here.stat) || is_sticky(&here.stat))

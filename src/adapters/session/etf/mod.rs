@@ -2,7 +2,7 @@
 //!
 //! The tags are the tags of "External Term Format" in the documentation of erts, and of
 //! `erts/emulator/beam/external.h`. `term_to_binary/1` of OTP 25 and later writes the newer tags;
-//! each older tag costs the decoder a line.
+//! the decoder also accepts each older tag.
 
 mod decode;
 mod encode;

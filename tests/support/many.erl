@@ -1,7 +1,7 @@
-%% Many commands of ejabberdctl for the start of one Erlang. A line of standard
-%% input is a command, its words divided by tabs. Each is answered with a line
-%% `#`, with what ejabberdctl prints, and with a line `=STATUS`. What no command
-%% can do begins with `!`.
+%% Runs many commands of ejabberdctl in one Erlang VM. A line of standard input is
+%% a command, with tabs between its words. The response is a line `#`, the output
+%% of ejabberdctl, and a line `=STATUS`. Operations without a command begin
+%% with `!`.
 Node = 'ejabberd@localhost',
 io:setopts(standard_io, [binary, {encoding, unicode}]),
 Call = fun(Module, Function, Args) -> rpc:call(Node, Module, Function, Args) end,

@@ -51,7 +51,7 @@ fn changes_reach(host: &Host, mount: &[&str]) {
 }
 
 #[test]
-fn a_file_that_is_mounted_alone() {
+fn changes_reach_a_mounted_file() {
     let host = Host::new("newest");
     let file = host.path("mounted.yml");
     fs::write(&file, CONFIG).unwrap();
@@ -64,7 +64,7 @@ fn a_file_that_is_mounted_alone() {
 }
 
 #[test]
-fn a_directory_that_is_mounted() {
+fn changes_reach_a_mounted_directory() {
     let host = Host::new("newest");
     let made = docker(&["create", &image("newest")]);
     let directory = host.path("conf");
@@ -79,7 +79,7 @@ fn a_directory_that_is_mounted() {
 }
 
 #[test]
-fn nothing_is_mounted() {
+fn changes_reach_a_container_without_mounts() {
     let host = Host::new("newest");
     changes_reach(&host, &[]);
 }

@@ -109,7 +109,7 @@ fn applied(host: &Host, operator: &Daemon) {
     });
 }
 
-fn changes(version: &str) {
+fn configuration_changes_reach_clients(version: &str) {
     let (host, operator) = converged(version);
     let client = logged_in(&host, "ann");
     let first = started(&host);
@@ -209,29 +209,29 @@ fn closed() -> String {
 }
 
 #[test]
-fn changes_newest() {
-    changes("newest");
+fn configuration_changes_reach_clients_newest() {
+    configuration_changes_reach_clients("newest");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn changes_24_12() {
-    changes("24.12");
+fn configuration_changes_reach_clients_24_12() {
+    configuration_changes_reach_clients("24.12");
 }
 
 #[test]
-fn changes_ecs() {
-    changes("24.12-ecs");
-}
-
-#[test]
-#[ignore = "scripts/test --all runs it"]
-fn changes_ghcr() {
-    changes("newest-ghcr");
+fn configuration_changes_reach_clients_ecs() {
+    configuration_changes_reach_clients("24.12-ecs");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn changes_23_01() {
-    changes("23.01");
+fn configuration_changes_reach_clients_ghcr() {
+    configuration_changes_reach_clients("newest-ghcr");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn configuration_changes_reach_clients_23_01() {
+    configuration_changes_reach_clients("23.01");
 }

@@ -25,7 +25,7 @@ use support::watched::{
 };
 
 /// A server that is killed, stopped or removed starts again.
-fn comes_back(version: &str) {
+fn ended_servers_restart(version: &str) {
     let (host, operator) = converged(version, PEOPLE);
     docker(&["kill", &host.container]);
     let status = until(&host, &operator, "killed", |s| is_ready(s) && has_event(s, "Killed"));
@@ -44,24 +44,24 @@ fn comes_back(version: &str) {
 }
 
 #[test]
-fn comes_back_newest() {
-    comes_back("newest");
+fn ended_servers_restart_newest() {
+    ended_servers_restart("newest");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn comes_back_24_12() {
-    comes_back("24.12");
+fn ended_servers_restart_24_12() {
+    ended_servers_restart("24.12");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn comes_back_23_01() {
-    comes_back("23.01");
+fn ended_servers_restart_23_01() {
+    ended_servers_restart("23.01");
 }
 
 /// A frozen server is detected, reported and restarted.
-fn frozen(version: &str) {
+fn frozen_servers_restart(version: &str) {
     let (host, operator) = converged(version, PEOPLE);
     let pid = vm(&host).unwrap();
     signal(&pid, "STOP");
@@ -74,25 +74,25 @@ fn frozen(version: &str) {
 }
 
 #[test]
-fn frozen_newest() {
-    frozen("newest");
+fn frozen_servers_restart_newest() {
+    frozen_servers_restart("newest");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn frozen_24_12() {
-    frozen("24.12");
+fn frozen_servers_restart_24_12() {
+    frozen_servers_restart("24.12");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn frozen_23_01() {
-    frozen("23.01");
+fn frozen_servers_restart_23_01() {
+    frozen_servers_restart("23.01");
 }
 
 /// A server that is killed repeatedly while accounts are created loses none of them.
 #[test]
-fn killed_while_accounts_are_made() {
+fn accounts_survive_kills_of_the_server() {
     let (host, operator) = converged("newest", PEOPLE);
     host.declare_many(300, 10);
     for _ in 0..3 {
@@ -139,7 +139,7 @@ fn a_crash_loop_is_slowed_down_and_reported() {
 
 /// The status names a port that is in use, and the server starts when the port is free.
 #[test]
-fn a_port_that_is_taken() {
+fn a_port_in_use_is_reported() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap();
     let number = port.local_addr().unwrap().port();
     let mut host = Host::new("newest");
@@ -206,7 +206,7 @@ fn each_failed_start_is_explained_by_its_own_log() {
 
 /// The status reports a full disk, and the server recovers when there is room.
 #[test]
-fn a_disk_that_is_full() {
+fn a_full_disk_is_reported() {
     let mut host = Host::new("newest");
     FAST.clone_into(&mut host.server);
     let volume = format!("{}-database", host.container);
@@ -259,7 +259,7 @@ fn a_disk_that_is_full() {
 
 /// Changed settings are reported, and the container is replaced on the same volumes. A
 /// replacement that fails is rolled back.
-fn replaced(version: &str) {
+fn changed_settings_replace_the_container(version: &str) {
     let (host, operator) = converged(version, PEOPLE);
     let id = || docker(&["inspect", "-f", "{{.Id}}", &host.container]);
     let first = id();
@@ -309,8 +309,8 @@ fn replaced(version: &str) {
 }
 
 #[test]
-fn replaced_newest() {
-    replaced("newest");
+fn changed_settings_replace_the_container_newest() {
+    changed_settings_replace_the_container("newest");
 }
 
 /// The operator removes a restart policy that another program set on its container.

@@ -126,7 +126,7 @@ fn lifecycle_23_01() {
 }
 
 /// Of twelve accounts, six are removed: refused until the digest is approved.
-fn guard(version: &str) {
+fn the_guard_refuses_mass_deletions(version: &str) {
     let host = Host::new(version);
     host.declare_many(12, 1);
     host.run(&["apply"]).expect(0);
@@ -171,24 +171,24 @@ fn guard(version: &str) {
 }
 
 #[test]
-fn guard_newest() {
-    guard("newest");
+fn the_guard_refuses_mass_deletions_newest() {
+    the_guard_refuses_mass_deletions("newest");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn guard_24_12() {
-    guard("24.12");
+fn the_guard_refuses_mass_deletions_24_12() {
+    the_guard_refuses_mass_deletions("24.12");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn guard_23_01() {
-    guard("23.01");
+fn the_guard_refuses_mass_deletions_23_01() {
+    the_guard_refuses_mass_deletions("23.01");
 }
 
 /// Every event makes the running operator reconcile.
-fn daemon(version: &str) {
+fn events_cause_reconciliations(version: &str) {
     let host = Host::new(version);
     host.declare("  users: [{ name: ann, password: one }]\n  rooms: [{ name: hall }]\n");
     // With a resync of an hour, only events can be the cause.
@@ -279,20 +279,20 @@ fn condition(status: &serde_json::Value, kind: &str) -> String {
 }
 
 #[test]
-fn daemon_newest() {
-    daemon("newest");
+fn events_cause_reconciliations_newest() {
+    events_cause_reconciliations("newest");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn daemon_24_12() {
-    daemon("24.12");
+fn events_cause_reconciliations_24_12() {
+    events_cause_reconciliations("24.12");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn daemon_23_01() {
-    daemon("23.01");
+fn events_cause_reconciliations_23_01() {
+    events_cause_reconciliations("23.01");
 }
 
 /// A deletion by another program is repaired at the next resync.
@@ -373,7 +373,7 @@ fn a_password_changed_by_others_is_set_again() {
 }
 
 /// After a kill at any moment, the next start reaches the same end.
-fn killed(version: &str) {
+fn killed_operators_resume(version: &str) {
     const ACCOUNTS: usize = 150;
     const ROOMS: usize = 50;
     let host = Host::new(version);
@@ -406,20 +406,20 @@ fn killed(version: &str) {
 }
 
 #[test]
-fn killed_newest() {
-    killed("newest");
+fn killed_operators_resume_newest() {
+    killed_operators_resume("newest");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn killed_24_12() {
-    killed("24.12");
+fn killed_operators_resume_24_12() {
+    killed_operators_resume("24.12");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn killed_23_01() {
-    killed("23.01");
+fn killed_operators_resume_23_01() {
+    killed_operators_resume("23.01");
 }
 
 /// A container may have no IPv6, while the image's configuration listens at `[::]`, which also

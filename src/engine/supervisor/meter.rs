@@ -21,7 +21,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// A meter of `runtime`. The first measurement begins with the first [`read`](Self::read).
+    /// A meter of `runtime`. The first measurement begins with the first `read`.
     #[must_use]
     pub fn new(runtime: Arc<dyn Runtime>) -> Arc<Self> {
         Arc::new(Self { runtime, last: Mutex::default(), under_way: AtomicBool::new(false) })

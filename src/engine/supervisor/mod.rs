@@ -2,7 +2,7 @@
 //!
 //! The supervisor is a task beside the rounds, because a round may take minutes, and a server
 //! that ends must start again within milliseconds. A rollout or a replacement, which stops the
-//! server on purpose, takes a [`SupervisorGuard`] meanwhile.
+//! server on purpose, takes a `SupervisorGuard` meanwhile.
 
 mod guard;
 pub(super) mod meter;

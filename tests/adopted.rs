@@ -1,5 +1,5 @@
-//! A container that somebody else made, with its configuration where they put
-//! it: it is taken over as it is, and a change reaches it.
+//! A container that another program created, with its configuration at another path, is
+//! adopted without a change, and later changes reach it.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,8 +20,8 @@ use support::situation::{Situation, Way};
 
 const PEOPLE: &str = "  users: [{ name: ann, password: a }]\n";
 
-/// Makes the container with `mount`, and changes its configuration twice: once
-/// for a reload, once for a restart.
+/// Creates the container with `mount`, and changes its configuration: once for a reload, and
+/// then for a restart.
 fn changes_reach(host: &Host, mount: &[&str]) {
     let mut run = vec!["run", "-d", "--restart=always", "--name", host.container.as_str()];
     run.extend(mount);
@@ -47,11 +47,11 @@ fn changes_reach(host: &Host, mount: &[&str]) {
     }
     assert_eq!(docker(&["inspect", "-f", "{{.Id}}", &host.container]), made);
     let plan = host.run(&["plan"]).expect(0).stdout;
-    assert!(plan.contains("restart policy"), "it is told who else restarts it: {plan}");
+    assert!(plan.contains("restart policy"), "the plan does not name the restart policy: {plan}");
 }
 
 #[test]
-fn a_file_that_is_mounted_alone() {
+fn changes_reach_a_mounted_file() {
     let host = Host::new("newest");
     let file = host.path("mounted.yml");
     fs::write(&file, CONFIG).unwrap();
@@ -64,7 +64,7 @@ fn a_file_that_is_mounted_alone() {
 }
 
 #[test]
-fn a_directory_that_is_mounted() {
+fn changes_reach_a_mounted_directory() {
     let host = Host::new("newest");
     let made = docker(&["create", &image("newest")]);
     let directory = host.path("conf");
@@ -79,12 +79,12 @@ fn a_directory_that_is_mounted() {
 }
 
 #[test]
-fn nothing_is_mounted() {
+fn changes_reach_a_container_without_mounts() {
     let host = Host::new("newest");
     changes_reach(&host, &[]);
 }
 
-/// A sample of what `scripts/prove adopted` goes through on five images.
+/// Runs one case of `scripts/prove adopted`, which has five images.
 fn proved(version: &'static str, way: Way) {
     let proved = Situation { version, way }.prove();
     for (step, took) in proved.steps {

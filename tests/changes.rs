@@ -1,6 +1,5 @@
-//! Changes of a configuration that works, as people around the server see
-//! them: clients stay, certificates are renewed, what somebody edits by hand is
-//! put back, and what was good before can come back.
+//! Changes of a working configuration from outside: clients stay connected, certificates are
+//! renewed, manual edits are reverted, and an earlier good configuration can be restored.
 
 #![allow(
     clippy::unwrap_used,
@@ -76,7 +75,7 @@ fn started(host: &Host) -> String {
     docker(&["inspect", "-f", "{{.State.StartedAt}}", &host.container])
 }
 
-/// The serial number of the certificate that clients are shown.
+/// The serial number of the server's certificate.
 fn serial(host: &Host) -> String {
     // A release layout has no openssl.
     let pid = docker(&["inspect", "-f", "{{.State.Pid}}", &host.container]);
@@ -110,24 +109,24 @@ fn applied(host: &Host, operator: &Daemon) {
     });
 }
 
-fn changes(version: &str) {
+fn configuration_changes_reach_clients(version: &str) {
     let (host, operator) = converged(version);
     let client = logged_in(&host, "ann");
     let first = started(&host);
 
-    // A reload: whoever is connected stays so.
+    // After a reload, clients are still connected.
     edit(&host, "loglevel: info", "loglevel: warning");
     applied(&host, &operator);
     assert_eq!(started(&host), first);
 
-    // A certificate of the same name: taken up without a restart.
+    // A new certificate with the same name needs no restart.
     let before = serial(&host);
     shipped::certificate(&host);
     until(&host, &operator, "the new certificate", |_| serial(&host) != before);
     assert_eq!(started(&host), first);
     assert!(client.events().iter().all(|e| e["event"] != "out"), "{:?}", client.events());
 
-    // Somebody edits it by hand: it is put back, at the next look.
+    // The next round reverts a manual edit.
     let good = on_server(&host, "ejabberd.yml");
     docker(&[
         "exec",
@@ -139,7 +138,7 @@ fn changes(version: &str) {
     until(&host, &operator, "put back", |_| on_server(&host, "ejabberd.yml") == good);
     applied(&host, &operator);
 
-    // The one before comes back by order, and stays until the file changes.
+    // `rollback` restores the previous configuration until the file changes.
     let listed = host.run(&["history"]).expect(0).stdout;
     assert!(listed.lines().filter(|line| line.contains("ours")).count() >= 3, "{listed}");
     host.run(&["rollback"]).expect(0);
@@ -161,42 +160,42 @@ fn changes(version: &str) {
     applied(&host, &operator);
     until(&host, &operator, "the new certificate again", |_| serial(&host) != before);
 
-    // A restart waits for its window; the operator says so.
+    // A restart waits for the maintenance window, and the status reports that.
     declare(
         &host,
         "    maintenance: { windows: [\"WINDOW\"] }\n".replace("WINDOW", &closed()).as_str(),
         QUICK,
     );
     edit(&host, "log_rotate_count: 3", "log_rotate_count: 3\nqueue_type: file");
-    let told = until(&host, &operator, "waits", |s| {
+    let status = until(&host, &operator, "waits", |s| {
         condition(s, "ConfigApplied")["message"]
             .as_str()
             .is_some_and(|m| m.contains("maintenance window"))
     });
     assert_eq!(
-        (condition(&told, "ConfigApplied")["reason"].as_str(), started(&host)),
+        (condition(&status, "ConfigApplied")["reason"].as_str(), started(&host)),
         (Some("RollingOut"), first.clone())
     );
     let plan = host.run(&["plan"]).expect(0).stdout;
     assert!(plan.contains("queue_type"), "the plan names what forces a restart: {plan}");
 
-    // Without one, people are told, and then it comes.
+    // Without a window, the operator announces the restart and then restarts.
     declare(&host, "    announce: { delay: 1s, text: \"back in a moment\" }\n", QUICK);
     applied(&host, &operator);
     assert_ne!(started(&host), first);
     let events = client.events();
-    let told = |e: &Value| e["event"] == "message" && e["text"] == "back in a moment";
-    assert!(events.iter().any(told), "{events:?}");
+    let is_announcement = |e: &Value| e["event"] == "message" && e["text"] == "back in a moment";
+    assert!(events.iter().any(is_announcement), "{events:?}");
     drop(client);
-    // The network of the container is a new one, and so is the client's.
+    // The container has a new network, so the client must connect to the new one.
     drop(logged_in(&host, "ann"));
 
-    // A canary that cannot log in takes it back.
+    // A canary that cannot log in causes a rollback.
     let with_canary = QUICK.replace("30s", "30s, canary: ann");
     declare(&host, "", &with_canary);
-    edit(&host, "access_rules:\n", "access_rules:\n  nobody:\n    - deny: all\n");
+    edit(&host, "access_rules:\n", "access_rules:\n  closed:\n    - deny: all\n");
     applied(&host, &operator);
-    edit(&host, "    access: c2s\n", "    access: nobody\n");
+    edit(&host, "    access: c2s\n", "    access: closed\n");
     until(&host, &operator, "the canary", |s| {
         condition(s, "ConfigApplied")["message"].as_str().is_some_and(|m| m.contains("canary"))
     });
@@ -210,29 +209,29 @@ fn closed() -> String {
 }
 
 #[test]
-fn changes_newest() {
-    changes("newest");
+fn configuration_changes_reach_clients_newest() {
+    configuration_changes_reach_clients("newest");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn changes_24_12() {
-    changes("24.12");
+fn configuration_changes_reach_clients_24_12() {
+    configuration_changes_reach_clients("24.12");
 }
 
 #[test]
-fn changes_ecs() {
-    changes("24.12-ecs");
-}
-
-#[test]
-#[ignore = "scripts/test --all runs it"]
-fn changes_ghcr() {
-    changes("newest-ghcr");
+fn configuration_changes_reach_clients_ecs() {
+    configuration_changes_reach_clients("24.12-ecs");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn changes_23_01() {
-    changes("23.01");
+fn configuration_changes_reach_clients_ghcr() {
+    configuration_changes_reach_clients("newest-ghcr");
+}
+
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn configuration_changes_reach_clients_23_01() {
+    configuration_changes_reach_clients("23.01");
 }

@@ -1,4 +1,4 @@
-//! What happened can be looked up: `events`, `status`, `logs`.
+//! Queries of past events: `events`, `status`, `logs`.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,7 +18,7 @@ use support::real::HOST;
 
 const SOON: Duration = Duration::from_mins(1);
 
-/// The events that `args` choose.
+/// The events that `args` select.
 fn events(host: &Host, args: &[&str]) -> Vec<Value> {
     let all: Vec<&str> = ["events", "--output", "json"].iter().chain(args).copied().collect();
     host.run(&all).expect(0).json().as_array().unwrap().clone()
@@ -33,7 +33,7 @@ fn ready(host: &Host) -> bool {
 }
 
 #[test]
-fn what_happened_can_be_looked_up() {
+fn past_events_are_in_the_output_of_the_commands() {
     let host = Host::new("newest");
     let none = host.run(&["events"]).expect(1).stderr;
     assert!(none.contains("no operator has run"), "{none}");
@@ -41,24 +41,24 @@ fn what_happened_can_be_looked_up() {
     let mut operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1s"], "log");
     eventually("ready", SOON, || ready(&host));
 
-    // Behind its back: told with the object, the reason and the revision.
+    // The event of a repair has the object, the reason and the revision.
     let before = events(&host, &["--about", &format!("ann@{HOST}")]);
     assert_eq!(reasons(&before), ["Created"], "{before:?}");
     assert_eq!(before[0]["message"], "declared, not on the server");
     host.ctl(&["unregister", "ann", HOST]);
     let again = || events(&host, &["--about", &format!("ann@{HOST}")]);
-    eventually("made again", SOON, || again()[0]["count"] == 2);
-    let told = again();
-    assert_eq!(told[0]["object"], format!("user ann@{HOST}"));
-    assert_eq!(told[0]["type"], "Normal");
-    assert_eq!(told[0]["revision"], before[0]["revision"]);
-    assert!(told[0]["time"].as_str() > told[0]["first"].as_str(), "{told:?}");
+    eventually("created again", SOON, || again()[0]["count"] == 2);
+    let after = again();
+    assert_eq!(after[0]["object"], format!("user ann@{HOST}"));
+    assert_eq!(after[0]["type"], "Normal");
+    assert_eq!(after[0]["revision"], before[0]["revision"]);
+    assert!(after[0]["time"].as_str() > after[0]["first"].as_str(), "{after:?}");
 
-    // Something that somebody should look at.
+    // A fault that an administrator must fix.
     let good = std::fs::read_to_string(host.file()).unwrap();
     replace(&host.file(), &good.replace("users", "usrs"));
     let invalid = || reasons(&events(&host, &["--warnings"])).contains(&"InvalidDesiredState");
-    eventually("told invalid", SOON, invalid);
+    eventually("reported as invalid", SOON, invalid);
     let text = host.run(&["status"]).expect(1).stdout;
     assert!(text.contains("● The desired state cannot be used since "), "{text}");
     assert!(text.contains("unknown field `usrs`"), "{text}");
@@ -70,7 +70,7 @@ fn what_happened_can_be_looked_up() {
     let yaml = host.run(&["status", "--output", "yaml"]).expect(0).stdout;
     assert!(yaml.contains("lastTransitionTime:") && yaml.contains("type: Ready"), "{yaml}");
 
-    // The server's lines, and the marks where they belong.
+    // The lines of the server, with the events at the right places.
     let logs = host.run(&["logs", "--output", "json", "--since", "10m"]).expect(0).stdout;
     let lines: Vec<Value> = logs.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let times: Vec<jiff::Timestamp> =
@@ -87,7 +87,7 @@ fn what_happened_can_be_looked_up() {
     assert_eq!(plain.lines().count(), 5, "{plain}");
     assert!(!plain.contains("operator:"), "{plain}");
 
-    // Another operator goes on where this one ended.
+    // Another operator process continues the list of events.
     let last = events(&host, &[]).last().unwrap()["id"].as_u64().unwrap();
     operator.signal("TERM");
     assert_eq!(operator.wait(SOON), Some(0));
@@ -101,12 +101,12 @@ fn what_happened_can_be_looked_up() {
 }
 
 #[test]
-fn an_apply_leaves_events_too() {
+fn an_apply_stores_events() {
     let host = Host::new("newest");
     host.declare("  users: [{ name: ann }]\n");
     host.run(&["apply"]).expect(0);
-    let told = events(&host, &[]);
-    assert!(reasons(&told).contains(&"Created"), "{told:?}");
+    let all = events(&host, &[]);
+    assert!(reasons(&all).contains(&"Created"), "{all:?}");
     let text = host.run(&["events", "--about", "ann"]).expect(0).stdout;
     assert_eq!(text.lines().count(), 1, "{text}");
     assert!(text.contains(&format!("user ann@{HOST}: declared, not on the server")), "{text}");

@@ -239,7 +239,7 @@ fn canaries(version: &str) {
     let logs = text.replace("loglevel: info", "loglevel: debug");
     fs::write(host.path("ejabberd.yml"), logs.replacen("acl:", &no(scrams), 1)).unwrap();
     let ran = host.run(&["apply"]).expect(0);
-    assert!(ran.stderr.contains("without the canary"), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("skips the login of the canary"), "{}{}", ran.stdout, ran.stderr);
     let none = no(&format!("plain, {scrams}, {plus}"));
     fs::write(host.path("ejabberd.yml"), text.replacen("acl:", &none, 1)).unwrap();
     let ran = host.run(&["apply"]).expect(1);

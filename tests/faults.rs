@@ -1,5 +1,5 @@
-//! What can happen to a server, on a real ejabberd: each ends converged or in
-//! a named condition, and the status tells what was done.
+//! Faults of a server, on a real ejabberd. Each ends converged or in a named condition, and the
+//! status reports what the operator did.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,14 +24,14 @@ use support::watched::{
     status, until, vm, watch,
 };
 
-/// Killed, stopped, removed: it comes back.
-fn comes_back(version: &str) {
+/// A server that is killed, stopped or removed starts again.
+fn ended_servers_restart(version: &str) {
     let (host, operator) = converged(version, PEOPLE);
     docker(&["kill", &host.container]);
-    let told = until(&host, &operator, "killed", |s| is_ready(s) && has_event(s, "Killed"));
-    assert!(told["server"]["supervision"]["starts"].as_u64() >= Some(1), "{told:#}");
+    let status = until(&host, &operator, "killed", |s| is_ready(s) && has_event(s, "Killed"));
+    assert!(status["server"]["supervision"]["starts"].as_u64() >= Some(1), "{status:#}");
 
-    // It may end in good order, for whoever wanted it: declared is that it runs.
+    // The declared state is "running", so a clean stop by another program is reverted too.
     std::thread::sleep(Duration::from_secs(6));
     let before = started(&host);
     docker(&["stop", &host.container]);
@@ -44,24 +44,24 @@ fn comes_back(version: &str) {
 }
 
 #[test]
-fn comes_back_newest() {
-    comes_back("newest");
+fn ended_servers_restart_newest() {
+    ended_servers_restart("newest");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn comes_back_24_12() {
-    comes_back("24.12");
+fn ended_servers_restart_24_12() {
+    ended_servers_restart("24.12");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn comes_back_23_01() {
-    comes_back("23.01");
+fn ended_servers_restart_23_01() {
+    ended_servers_restart("23.01");
 }
 
-/// Frozen: noticed, named, restarted.
-fn frozen(version: &str) {
+/// A frozen server is detected, reported and restarted.
+fn frozen_servers_restart(version: &str) {
     let (host, operator) = converged(version, PEOPLE);
     let pid = vm(&host).unwrap();
     signal(&pid, "STOP");
@@ -74,25 +74,25 @@ fn frozen(version: &str) {
 }
 
 #[test]
-fn frozen_newest() {
-    frozen("newest");
+fn frozen_servers_restart_newest() {
+    frozen_servers_restart("newest");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn frozen_24_12() {
-    frozen("24.12");
+fn frozen_servers_restart_24_12() {
+    frozen_servers_restart("24.12");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn frozen_23_01() {
-    frozen("23.01");
+fn frozen_servers_restart_23_01() {
+    frozen_servers_restart("23.01");
 }
 
-/// Killed again and again while accounts are made: none is lost or forgotten.
+/// A server that is killed repeatedly while accounts are created loses none of them.
 #[test]
-fn killed_while_accounts_are_made() {
+fn accounts_survive_kills_of_the_server() {
     let (host, operator) = converged("newest", PEOPLE);
     host.declare_many(300, 10);
     for _ in 0..3 {
@@ -105,9 +105,9 @@ fn killed_while_accounts_are_made() {
     assert_eq!((host.users().len(), host.rooms().len()), (300, 10));
 }
 
-/// A crash loop waits longer each time, and survives a restart of the operator.
+/// The delay of a crash loop grows, and survives a restart of the operator.
 #[test]
-fn a_crash_loop_is_slowed_down_and_told() {
+fn a_crash_loop_is_slowed_down_and_reported() {
     let (host, mut operator) = converged("newest", PEOPLE);
     let killer = |times| {
         for _ in 0..times {
@@ -116,10 +116,10 @@ fn a_crash_loop_is_slowed_down_and_told() {
         }
     };
     killer(3);
-    let told = until(&host, &operator, "backing off", |s| {
+    let status = until(&host, &operator, "backing off", |s| {
         s["server"]["supervision"]["state"] == "backing-off"
     });
-    let healthy = condition(&told, "Healthy");
+    let healthy = condition(&status, "Healthy");
     assert_eq!(
         (healthy["status"].as_str(), healthy["reason"].as_str()),
         (Some("False"), Some("Killed"))
@@ -129,17 +129,17 @@ fn a_crash_loop_is_slowed_down_and_told() {
     let line =
         metrics.lines().find(|l| l.starts_with("ejabberd_operator_restart_backoff_seconds "));
     assert!(line.is_some_and(|line| !line.ends_with(" 0")), "{line:?}");
-    // Its next start is remembered by the next operator.
+    // The next operator process knows the time of the next start.
     operator.signal("KILL");
     operator.wait(SOON);
     let operator = watch(&host, "run2.log");
-    let told = until(&host, &operator, "ready again", is_ready);
-    assert!(told["server"]["supervision"]["starts"].as_u64() >= Some(3), "{told:#}");
+    let status = until(&host, &operator, "ready again", is_ready);
+    assert!(status["server"]["supervision"]["starts"].as_u64() >= Some(3), "{status:#}");
 }
 
-/// A taken port is named, tried again in time, and nothing else is needed.
+/// The status names a port that is in use, and the server starts when the port is free.
 #[test]
-fn a_port_that_is_taken() {
+fn a_port_in_use_is_reported() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap();
     let number = port.local_addr().unwrap().port();
     let mut host = Host::new("newest");
@@ -150,8 +150,8 @@ fn a_port_that_is_taken() {
         text.replace("network: bridge", &format!("network: bridge, ports: [\"{number}:5222\"]"));
     std::fs::write(host.file(), text).unwrap();
     let operator = watch(&host, "run.log");
-    let told = until(&host, &operator, "named", |s| condition(s, "Degraded")["status"] == "True");
-    let message = condition(&told, "Degraded")["message"].as_str().unwrap().to_owned();
+    let status = until(&host, &operator, "named", |s| condition(s, "Degraded")["status"] == "True");
+    let message = condition(&status, "Degraded")["message"].as_str().unwrap().to_owned();
     assert!(message.contains(&number.to_string()), "{message}");
     drop(port);
     until(&host, &operator, "ready", is_ready);
@@ -168,13 +168,13 @@ fn copy(from: &str, to: &str, stream: Option<&[u8]>) -> Vec<u8> {
     output.stdout
 }
 
-/// A server that fails to start for one reason after another: each is named,
-/// and with it what to do. The log still has the reason of the start before.
+/// The status reports the cause of each failed start with its fix, although the log still
+/// contains the cause of the previous failure.
 #[test]
 fn each_failed_start_is_explained_by_its_own_log() {
     let (host, operator) = converged("newest", PEOPLE);
     let starts = |s: &Value| s["server"]["supervision"]["starts"].as_u64();
-    // Why a start failed that began after now.
+    // The cause of a failed start that began after now.
     let named = |reason: &str| {
         let before = starts(&status(&host));
         let failed = until(&host, &operator, reason, |s| {
@@ -204,9 +204,9 @@ fn each_failed_start_is_explained_by_its_own_log() {
     until(&host, &operator, "ready again", is_ready);
 }
 
-/// A disk without room: named, and over when there is room again.
+/// The status reports a full disk, and the server recovers when there is room.
 #[test]
-fn a_disk_that_is_full() {
+fn a_full_disk_is_reported() {
     let mut host = Host::new("newest");
     FAST.clone_into(&mut host.server);
     let volume = format!("{}-database", host.container);
@@ -226,7 +226,7 @@ fn a_disk_that_is_full() {
     host.run(&["apply"]).expect(0);
     let operator = watch(&host, "run.log");
     until(&host, &operator, "ready at first", is_ready);
-    // The volume lives as long as something has it mounted: a tmpfs forgets.
+    // The container keeps the tmpfs volume mounted. Without a mount, its content is lost.
     let supervisor = support::real::unique("keeps");
     docker(&[
         "run",
@@ -246,20 +246,20 @@ fn a_disk_that_is_full() {
         .args(["exec", &supervisor, "dd", "if=/dev/zero", "of=/db/ballast", "bs=64k"])
         .output();
     docker(&["kill", &host.container]);
-    let told =
+    let status =
         until(&host, &operator, "named", |s| condition(s, "Healthy")["reason"] == "DiskFull");
     assert!(
-        condition(&told, "Healthy")["message"].as_str().unwrap().contains("make room"),
-        "{told:#}"
+        condition(&status, "Healthy")["message"].as_str().unwrap().contains("make room"),
+        "{status:#}"
     );
     docker(&["exec", &supervisor, "rm", "/db/ballast"]);
     until(&host, &operator, "ready again", |s| s["server"]["up"] == true);
     docker(&["rm", "-f", &supervisor]);
 }
 
-/// Settings that changed: shown, and the container is replaced on the same
-/// volumes; one that does not work is taken back.
-fn replaced(version: &str) {
+/// Changed settings are reported, and the container is replaced on the same volumes. A
+/// replacement that fails is rolled back.
+fn changed_settings_replace_the_container(version: &str) {
     let (host, operator) = converged(version, PEOPLE);
     let id = || docker(&["inspect", "-f", "{{.Id}}", &host.container]);
     let first = id();
@@ -300,22 +300,22 @@ fn replaced(version: &str) {
             "network: bridge, environment: { COLOUR: blue }, recreate: whenChanged",
         );
     support::host::replace(&host.file(), &text);
-    let told = until(&host, &operator, "brought back", |s| {
+    let status = until(&host, &operator, "brought back", |s| {
         condition(s, "Degraded")["message"].as_str().is_some_and(|m| m.contains("brought back"))
     });
-    assert_eq!(id(), second, "{told:#}");
+    assert_eq!(id(), second, "{status:#}");
     until(&host, &operator, "it serves", |s| s["server"]["up"] == true);
     docker(&["image", "rm", &bad]);
 }
 
 #[test]
-fn replaced_newest() {
-    replaced("newest");
+fn changed_settings_replace_the_container_newest() {
+    changed_settings_replace_the_container("newest");
 }
 
-/// A restart policy that somebody gave a container of ours is taken back.
+/// The operator removes a restart policy that another program set on its container.
 #[test]
-fn nobody_else_restarts_it() {
+fn the_restart_policy_of_an_owned_container_is_removed() {
     let (host, operator) = converged("newest", PEOPLE);
     docker(&["update", "--restart=always", &host.container]);
     let policy =

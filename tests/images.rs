@@ -1,6 +1,6 @@
-//! The test images in the layouts of the official ones: every property that the
-//! operator meets on `ejabberd/ecs` or on `ghcr.io/processone/ejabberd`, checked against
-//! the image that `scripts/ejabberd-image` builds.
+//! The test images in the layouts of the official ones: checks every property of `ejabberd/ecs`
+//! and `ghcr.io/processone/ejabberd` that the operator depends on, with the image that
+//! `scripts/ejabberd-image` builds.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use support::real::{docker, image, unique};
 
-/// The production image of most hosts, with the version that is closest to theirs.
+/// The version of this layout in production that most hosts use.
 const ECS: &str = "24.12-ecs";
 
 /// Its VM is a child of the script, like in the official image from 26.01 on.
@@ -457,10 +457,10 @@ mod ghcr {
         );
         let script = format!("/bin/sh {root}/bin/ejabberdctl foreground");
         contains(&docker(&["top", &server.name, "-o", "pid,args"]), &[&script]);
-        // The wrapper sets these for the server alone.
+        // The wrapper sets these variables only for the server.
         let env = server.shell("env");
         assert!(!env.contains("CONFIG_DIR") && !env.contains("EJABBERD_MACRO"), "{env}");
-        // `docker stop` ends the script, and the engine kills the VM with it.
+        // `docker stop` ends the script, and the engine then kills the VM.
         assert_eq!(server.stop(), "143");
         assert!(!server.log().contains("is stopped in the node"));
     }
@@ -529,7 +529,7 @@ mod ghcr {
     fn a_cookie_can_prevent_the_start() {
         let server = Server::launch(GHCR, &["-e", "ERLANG_COOKIE=COOKIE9"]);
         assert_eq!(docker(&["wait", &server.name]), "1");
-        // The file has the reason even when the console has lost the reason.
+        // The file contains the reason even if the console lost it.
         let log = docker(&["cp", &format!("{}:/opt/ejabberd/logs/ejabberd.log", server.name), "-"]);
         contains(&log, &["ctl_over_http.sock", "{badmatch,{error,enoent}}"]);
     }

@@ -1,5 +1,5 @@
-//! What killed operators leave behind is removed by the next one, and a copy of a
-//! state directory from before does no harm. On real servers.
+//! An operator removes the leftovers of killed operators, and an old copy of a state directory
+//! does no harm. On real servers.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,20 +20,20 @@ use support::host::{Host, eventually};
 use support::real::{CONFIG, docker};
 use support::watched::{PEOPLE, SOON, condition, is_ready, started, status, until, watch};
 
-/// The containers that stand in for this host's.
+/// The containers of offline checks.
 fn stand_ins(host: &Host) -> Vec<String> {
     let filter = format!("name={}-check-", host.container);
     let listed = docker(&["ps", "-a", "--filter", &filter, "--format", "{{.Names}}"]);
     listed.lines().map(str::to_owned).collect()
 }
 
-/// Files of ours in the container.
+/// The operator's files in the container.
 fn files(host: &Host) -> String {
-    let look = "ls -a /tmp $HOME/conf 2>/dev/null | grep ejabberd-operator- || true";
-    docker(&["exec", &host.container, "sh", "-c", look])
+    let list = "ls -a /tmp $HOME/conf 2>/dev/null | grep ejabberd-operator- || true";
+    docker(&["exec", &host.container, "sh", "-c", list])
 }
 
-/// Kills `apply` as soon as `seen` says so. Answers whether it came to that.
+/// Kills `apply` as soon as `seen` is true. Returns false if `apply` ended before.
 fn killed_when(host: &Host, log: &str, seen: impl Fn() -> bool) -> bool {
     let mut apply = host.start(&["apply"], log);
     let began = Instant::now();
@@ -50,20 +50,20 @@ fn killed_when(host: &Host, log: &str, seen: impl Fn() -> bool) -> bool {
     panic!("{}", apply.log());
 }
 
-/// A configuration that nobody has checked yet.
+/// A configuration that was not checked before.
 fn another_configuration(host: &Host, number: usize) {
     let text = CONFIG.replacen("loglevel: info", &format!("loglevel: info # {number}"), 1);
     let text = text.replacen("modules:", &format!("max_fsm_queue: {}\nmodules:", 700 + number), 1);
     fs::write(host.path("ejabberd.yml"), text).unwrap();
 }
 
-/// Containers and files that an operator made for a moment, and was killed.
+/// Temporary containers and files of a killed operator are removed.
 fn removed(version: &str) {
     let host = Host::new(version);
     host.declare(PEOPLE);
     host.run(&["apply"]).expect(0);
     let mut number = 0;
-    // A server that is stopped is checked in a container that stands in for it.
+    // The configuration of a stopped server is checked in a separate container.
     loop {
         number += 1;
         assert!(number < 20, "never caught it");
@@ -77,11 +77,11 @@ fn removed(version: &str) {
     }
     let left = stand_ins(&host);
     host.run(&["apply"]).expect(0);
-    // Its removal may take the engine a moment.
+    // The engine may take a moment to remove the container.
     eventually("no container is left", SOON, || stand_ins(&host).is_empty());
     println!("{left:?} went");
 
-    // A running server is checked in its own container.
+    // The configuration of a running server is checked in the server's container.
     loop {
         number += 1;
         assert!(number < 40, "never caught it");
@@ -109,7 +109,7 @@ fn old_copy(version: &str) {
     host.run(&["apply"]).expect(0);
     let backup = host.path("backup");
     copy(&host.state(), &backup);
-    // Nothing has changed since: this copy is as good as the original.
+    // Nothing has changed since, so this copy equals the original.
     copy(&backup, &host.state());
     host.run(&["apply"]).expect(0);
 
@@ -122,12 +122,12 @@ fn old_copy(version: &str) {
     host.run(&["apply"]).expect(3);
     assert_eq!(host.users(), ["ann", "eve"]);
 
-    // The server goes on to be supervised, and the order is taken by a running operator.
+    // The operator still supervises the server, and takes the order while it runs.
     let operator = watch(&host, "run.log");
-    until(&host, &operator, "told", |s| condition(s, "Stalled")["reason"] == "StateOutdated");
+    until(&host, &operator, "reported", |s| condition(s, "Stalled")["reason"] == "StateOutdated");
     let before = started(&host);
     docker(&["kill", &host.container]);
-    eventually("it is started again", SOON, || started(&host) != before);
+    eventually("restarted", SOON, || started(&host) != before);
     host.run(&["adopt", "--all"]).expect(0);
     until(&host, &operator, "accepted", is_ready);
     assert_eq!(host.users(), ["ann", "eve", "new"]);

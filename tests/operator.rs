@@ -1,4 +1,4 @@
-//! The binary as a person uses it, against a real ejabberd.
+//! The commands of the operator, as an administrator uses them, against a real ejabberd.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,7 +18,7 @@ use support::real::{HOST, docker};
 
 const SOON: Duration = Duration::from_mins(1);
 
-/// From nothing to converged, and every kind of change after that.
+/// From no server to a converged one, and then every kind of change.
 fn lifecycle(version: &str) {
     let host = Host::new(version);
     fs::write(host.path("pw"), "from a file\n").unwrap();
@@ -40,7 +40,7 @@ fn lifecycle(version: &str) {
     assert!(host.run(&["plan"]).expect(0).stdout.contains("Nothing to do"));
     assert!(host.ctl(&["check_password", "ann", HOST, "from a file"]).is_empty());
 
-    // What others made stays; what is taken out goes; what differs is set.
+    // Objects of other programs stay, removed entries are deleted, and differences are repaired.
     host.ctl(&["register", "other", HOST, "x"]);
     host.ctl(&["change_room_option", "hall", &format!("conference.{HOST}"), "title", "Defaced"]);
     fs::write(host.path("pw"), "rotated\n").unwrap();
@@ -58,7 +58,7 @@ fn lifecycle(version: &str) {
         "{options}"
     );
 
-    // Explicit orders, names that are ignored, and kinds that are not managed.
+    // Explicit deletions, ignored names, and kinds that are not managed.
     host.ctl(&["register", "guest-1", HOST, "x"]);
     host.declare(
         "  users:\n    - { name: ann }\n    - { name: gen }\n    - { name: eve, password: new }\n    \
@@ -79,8 +79,8 @@ fn lifecycle(version: &str) {
     no_secret_is_shown(&host, &["from a file", "rotated"]);
 }
 
-/// No password in any file of the state directory but the database, nor in
-/// what the commands print.
+/// Checks that only the database contains passwords, and neither the other files of the state
+/// directory nor the output of commands.
 fn no_secret_is_shown(host: &Host, secrets: &[&str]) {
     for command in [&["plan"][..], &["plan", "--output", "json"], &["status", "--output", "json"]] {
         let ran = host.run(command);
@@ -125,8 +125,8 @@ fn lifecycle_23_01() {
     lifecycle("23.01");
 }
 
-/// Twelve accounts, six taken out: refused until the digest is approved.
-fn guard(version: &str) {
+/// Of twelve accounts, six are removed: refused until the digest is approved.
+fn the_guard_refuses_mass_deletions(version: &str) {
     let host = Host::new(version);
     host.declare_many(12, 1);
     host.run(&["apply"]).expect(0);
@@ -147,7 +147,7 @@ fn guard(version: &str) {
     host.run(&["apply", "--approve", &digest]).expect(0);
     assert_eq!(host.users().len(), 7);
 
-    // Emptying is always refused, and an approval may also be a commit.
+    // The removal of all entries is always refused. An approval may also be in the file.
     host.declare("  users: []\n");
     host.run(&["apply"]).expect(3);
     let digest = host.run(&["plan", "--output", "json"]).expect(0).json()["digest"]
@@ -158,7 +158,7 @@ fn guard(version: &str) {
     host.run(&["apply"]).expect(0);
     assert_eq!(host.users(), Vec::<String>::new());
 
-    // Two are free; and a lost memory deletes nothing.
+    // The guard allows two deletions. Without its state, the operator deletes nothing.
     host.declare_many(6, 0);
     host.run(&["apply"]).expect(0);
     users(4, "");
@@ -167,31 +167,31 @@ fn guard(version: &str) {
     fs::remove_dir_all(host.state()).unwrap();
     users(2, "");
     host.run(&["apply"]).expect(0);
-    assert_eq!(host.users().len(), 4, "what is not remembered as ours is not deleted");
+    assert_eq!(host.users().len(), 4, "an account outside of the inventory is not deleted");
 }
 
 #[test]
-fn guard_newest() {
-    guard("newest");
-}
-
-#[test]
-#[ignore = "scripts/test --all runs it"]
-fn guard_24_12() {
-    guard("24.12");
+fn the_guard_refuses_mass_deletions_newest() {
+    the_guard_refuses_mass_deletions("newest");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn guard_23_01() {
-    guard("23.01");
+fn the_guard_refuses_mass_deletions_24_12() {
+    the_guard_refuses_mass_deletions("24.12");
 }
 
-/// The daemon: everything that happens makes it look again.
-fn daemon(version: &str) {
+#[test]
+#[ignore = "scripts/test --all runs it"]
+fn the_guard_refuses_mass_deletions_23_01() {
+    the_guard_refuses_mass_deletions("23.01");
+}
+
+/// Every event makes the running operator reconcile.
+fn events_cause_reconciliations(version: &str) {
     let host = Host::new(version);
     host.declare("  users: [{ name: ann, password: one }]\n  rooms: [{ name: hall }]\n");
-    // With a resync of an hour only events can have been the cause.
+    // With a resync of an hour, only events can be the cause.
     let mut operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1h"], "run.log");
     eventually("an endpoint", SOON, || host.state().join("endpoint").exists());
     let address = host.endpoint();
@@ -205,7 +205,7 @@ fn daemon(version: &str) {
     );
     assert!(host.run(&["plan"]).expect(0).stdout.contains("Nothing to do"), "a plan needs no lock");
 
-    // A file that is replaced by rename, and a directory behind a link that is swapped.
+    // A file that is replaced by rename, and a link to a directory that changes its target.
     let with =
         |users: &str| format!("{}  users: [{users}]\n  rooms: [{{ name: hall }}]\n", host.head());
     replace(&host.file(), &with("{ name: ann, password: one }, { name: bea, password: two }"));
@@ -231,7 +231,7 @@ fn daemon(version: &str) {
         eventually(newest, SOON, || host.users().contains(&newest.to_owned()));
     }
 
-    // A broken file changes nothing, and says so.
+    // A broken file changes nothing but the status.
     replace(&host.file(), "spec: [broken");
     eventually("stalled", SOON, || {
         let status = host.run(&["status", "--output", "json"]).json();
@@ -241,7 +241,7 @@ fn daemon(version: &str) {
     replace(&host.file(), &with("{ name: ann }, { name: bea }, { name: cleo }"));
     eventually("dora is gone", SOON, || host.users() == ["ann", "bea", "cleo"]);
 
-    // The server ends behind its back, in two ways.
+    // The server ends without the operator, in two ways.
     docker(&["kill", &host.container]);
     eventually("back after a kill", SOON, || host.run(&["status"]).code == Some(0) && up(&host));
     docker(&["stop", &host.container]);
@@ -260,7 +260,7 @@ fn daemon(version: &str) {
 
     operator.signal("TERM");
     assert_eq!(operator.wait(SOON), Some(0), "{}", operator.log());
-    assert!(up(&host), "ejabberd goes on without us");
+    assert!(up(&host), "ejabberd keeps running");
     let status = host.run(&["status", "--output", "json"]).expect(1);
     assert_eq!(
         condition(&status.json(), "Ready"),
@@ -279,23 +279,23 @@ fn condition(status: &serde_json::Value, kind: &str) -> String {
 }
 
 #[test]
-fn daemon_newest() {
-    daemon("newest");
+fn events_cause_reconciliations_newest() {
+    events_cause_reconciliations("newest");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn daemon_24_12() {
-    daemon("24.12");
+fn events_cause_reconciliations_24_12() {
+    events_cause_reconciliations("24.12");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn daemon_23_01() {
-    daemon("23.01");
+fn events_cause_reconciliations_23_01() {
+    events_cause_reconciliations("23.01");
 }
 
-/// A removal behind the operator's back is repaired at the next resync.
+/// A deletion by another program is repaired at the next resync.
 #[test]
 fn drift_is_repaired() {
     let host = Host::new("newest");
@@ -308,8 +308,8 @@ fn drift_is_repaired() {
     drop(operator);
 }
 
-/// A removal is carried out only when its revision has stood, and still stands:
-/// a file that breaks in the meantime takes it back.
+/// A removal is carried out only if its revision is two seconds old and still the content of the
+/// file. A file that breaks in the meantime cancels the removal.
 #[test]
 fn a_half_done_checkout_deletes_nothing() {
     let host = Host::new("newest");
@@ -326,7 +326,7 @@ fn a_half_done_checkout_deletes_nothing() {
     assert_eq!(condition(&status, "Stalled"), "True", "it stays so while rounds go on");
     replace(&host.file(), &with("{ name: ann }, { name: bea }"));
     eventually("cleo is gone", SOON, || host.users() == ["ann", "bea"]);
-    // `apply` waits and looks again as well, even when it has to start the server first.
+    // `apply` waits and reads the file again too, even if it must start the server first.
     drop(operator);
     docker(&["stop", &host.container]);
     replace(&host.file(), &with("{ name: ann }"));
@@ -339,7 +339,7 @@ fn a_half_done_checkout_deletes_nothing() {
 
 /// Two servers on one database would destroy it.
 #[test]
-fn a_renamed_container_is_not_made_anew_on_its_volumes() {
+fn a_renamed_container_is_not_created_again_on_its_volumes() {
     let host = Host::new("newest");
     host.declare("  users: [{ name: ann }]\n");
     host.run(&["apply"]).expect(0);
@@ -351,7 +351,7 @@ fn a_renamed_container_is_not_made_anew_on_its_volumes() {
     host.run(&["apply"]).expect(0);
 }
 
-/// A password that somebody changed, and an account that somebody made anew.
+/// A password that another program changed, and an account that it created again.
 #[test]
 fn a_password_changed_by_others_is_set_again() {
     let host = Host::new("newest");
@@ -362,7 +362,7 @@ fn a_password_changed_by_others_is_set_again() {
     host.run(&["apply"]).expect(0);
     host.ctl(&["check_password", "ann", HOST, "declared"]);
     host.ctl(&["check_password", "free", HOST, "my own"]);
-    // Where it is left for others, it comes back if it is lost.
+    // A generated password is in a file, and the operator can set it again.
     host.declare("  users: [{ name: ann, password: declared }, { name: made, passwordTo: { file: out/made } }]\n");
     host.run(&["apply"]).expect(0);
     let left = fs::read_to_string(host.path("out/made")).unwrap();
@@ -372,8 +372,8 @@ fn a_password_changed_by_others_is_set_again() {
     assert_eq!(fs::read_to_string(host.path("out/made")).unwrap(), left);
 }
 
-/// Killed at any instant, the next start carries on to the same end.
-fn killed(version: &str) {
+/// After a kill at any moment, the next start reaches the same end.
+fn killed_operators_resume(version: &str) {
     const ACCOUNTS: usize = 150;
     const ROOMS: usize = 50;
     let host = Host::new(version);
@@ -387,7 +387,7 @@ fn killed(version: &str) {
     fs::write(host.file(), text).unwrap();
     for round in 0..10_u64 {
         let mut operator = host.start(&["apply"], "apply.log");
-        // Spread over the whole of it: starting up, reading, creating, reading back.
+        // The kills are spread over all phases: start, observe, apply, verify.
         std::thread::sleep(Duration::from_millis(40 + 97 * round));
         operator.signal("KILL");
         operator.wait(SOON);
@@ -396,7 +396,7 @@ fn killed(version: &str) {
     assert_eq!(host.users().len(), ACCOUNTS + 2, "none is lost, and the others' is there");
     assert_eq!(host.rooms().len(), ROOMS);
     host.run(&["plan", "--detailed-exitcode"]).expect(0);
-    // Each is owned: taking all out is refused for exactly those.
+    // Every account is owned, so removing all of them is refused with exactly those deletions.
     host.declare("  users: [{ name: keep }]\n  rooms: []\n");
     let plan = host.run(&["plan", "--output", "json"]).expect(0).json();
     assert_eq!(plan["blocked"]["deletions"].as_array().unwrap().len(), ACCOUNTS + ROOMS);
@@ -406,24 +406,24 @@ fn killed(version: &str) {
 }
 
 #[test]
-fn killed_newest() {
-    killed("newest");
+fn killed_operators_resume_newest() {
+    killed_operators_resume("newest");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn killed_24_12() {
-    killed("24.12");
+fn killed_operators_resume_24_12() {
+    killed_operators_resume("24.12");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn killed_23_01() {
-    killed("23.01");
+fn killed_operators_resume_23_01() {
+    killed_operators_resume("23.01");
 }
 
-/// A container may have no IPv6, and the image's own configuration listens at
-/// `[::]`, which takes IPv4 as well.
+/// A container may have no IPv6, while the image's configuration listens at `[::]`, which also
+/// accepts IPv4.
 #[test]
 fn a_listener_at_all_addresses_is_found_without_ipv6() {
     let host = Host::new("newest");

@@ -1,12 +1,11 @@
-//! The long matrices, by name: `scripts/prove NAME`. Prints a table; ends with 1
-//! if anything in it does not hold.
+//! The long matrices: `scripts/prove NAME`. Prints a table; exits with 1 if a case fails.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a program for people that reports what fails"
+    reason = "a program that reports failures on its output"
 )]
 
 #[path = "prove/chaos.rs"]
@@ -19,10 +18,10 @@ use std::sync::{Mutex, PoisonError};
 
 use support::situation::{Proved, Situation, Way};
 
-/// The images that people run: Debian's packages, and both release layouts.
+/// The tested images: Debian's packages, and both release layouts.
 const IMAGES: [&str; 5] = ["newest", "24.12", "23.01", "24.12-ecs", "newest-ghcr"];
 
-/// Situations at once: each waits most of the time.
+/// The number of cases at the same time. Each case waits most of the time.
 const AT_ONCE: usize = 3;
 
 fn main() -> ExitCode {
@@ -38,14 +37,14 @@ fn main() -> ExitCode {
     ExitCode::from(64)
 }
 
-/// The operator killed, and the server treated badly.
+/// Kills of the operator, and faults of the server.
 fn chaos_on(filter: &str) -> ExitCode {
     let mut failed = false;
     let mut dice = chaos::Dice::new();
     for version in ["newest", "24.12-ecs"].into_iter().filter(|v| filter.is_empty() || *v == filter)
     {
         match catch_unwind(AssertUnwindSafe(|| chaos::on(version, &mut dice))) {
-            Ok(said) => println!("{version}: holds: {said}"),
+            Ok(summary) => println!("{version}: holds: {summary}"),
             Err(cause) => {
                 failed = true;
                 println!("{version}: FAILS: {}", cause.downcast_ref::<String>().map_or("?", |s| s));
@@ -55,7 +54,7 @@ fn chaos_on(filter: &str) -> ExitCode {
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// Containers that somebody started by hand, taken over.
+/// Containers that were started by hand and are adopted.
 fn adopted(filter: &str) -> ExitCode {
     let all = IMAGES.iter().flat_map(|version| Way::ALL.map(|way| Situation { version, way }));
     let wanted: Vec<Situation> = all

@@ -1,6 +1,5 @@
-//! Configurations, half of them broken in different ways, on a real ejabberd:
-//! after each one the server serves, the right one is in force, and the
-//! condition tells why.
+//! Good and broken configurations, one after the other, on a real ejabberd. After each one the
+//! server responds, the expected configuration is in force, and the condition has the reason.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,7 +21,7 @@ use support::real::{CONFIG, HOST, docker};
 
 const SOON: Duration = Duration::from_secs(90);
 
-/// A configuration like the first one, with `change` made to its text.
+/// The first configuration after `change`.
 fn with(change: impl Fn(&str) -> String) -> String {
     let changed = change(CONFIG);
     assert_ne!(changed, CONFIG, "the change has to change something");
@@ -36,9 +35,9 @@ fn after(text: &str, mark: &str, more: &str) -> String {
 struct Case {
     name: &'static str,
     config: String,
-    /// The reason of `ConfigApplied`, and what its message says.
+    /// The reason of `ConfigApplied`, and a part of its message.
     ends: (&'static str, &'static str),
-    /// Whether it came into force without a restart.
+    /// Whether the configuration came into force without a restart.
     reload: Option<bool>,
 }
 
@@ -50,7 +49,7 @@ fn bad(name: &'static str, config: String, reason: &'static str, says: &'static 
     Case { name, config, ends: (reason, says), reload: None }
 }
 
-/// The port that a program of ours holds in the container's network.
+/// The port that a program of the test occupies in the container's network.
 const BUSY: u16 = 5333;
 
 fn cases() -> Vec<Case> {
@@ -67,7 +66,7 @@ fn cases() -> Vec<Case> {
         ),
         good("a listener more", with(|c| after(c, "\nlisten:", &listener(5224))), true),
         bad(
-            "an option that nobody knows",
+            "an unknown option",
             with(|c| format!("{c}no_such_option: 1\n")),
             "Invalid",
             "no_such_option",
@@ -88,7 +87,7 @@ fn cases() -> Vec<Case> {
         ),
         good(
             "access rules",
-            with(|c| format!("{c}access_rules:\n  nobody:\n    deny: all\n")),
+            with(|c| format!("{c}access_rules:\n  closed:\n    deny: all\n")),
             true,
         ),
         bad("no hosts at all", with(|c| c.replace("hosts:", "no_hosts:")), "Invalid", ""),
@@ -110,7 +109,7 @@ fn cases() -> Vec<Case> {
             "Invalid",
             "does not serve",
         ),
-        // The one before had options that only a restart takes back.
+        // The options of the previous configuration can only be removed by a restart.
         good("only a comment", with(|c| format!("# said again\n{c}")), false),
         bad(
             "a module that does not exist",
@@ -137,9 +136,9 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// Another program has the port, inside the server's own network; a restart of
-/// the container ends that program. It is one of this host's, since a release
-/// layout has none that could listen. Ended when dropped as well.
+/// Starts a program that occupies the port in the server's network until the container restarts.
+/// The program is one of this host, because a release layout has no program that can listen.
+/// Dropping the value ends it.
 fn hold_the_port(host: &Host) -> Holder {
     let program = format!(
         "import socket, time; s = socket.create_server(('0.0.0.0', {BUSY})); time.sleep(600)"
@@ -184,7 +183,7 @@ fn twenty(version: &str) {
     for case in cases() {
         step(&host, &operator, &case, &mut last_good);
     }
-    // Reverting the commit is always possible.
+    // It is always possible to revert the commit.
     replace(&host.path("ejabberd.yml"), CONFIG);
     settled(&host, &operator, "the first one again", CONFIG);
     let listed = host.run(&["history"]).expect(0).stdout;
@@ -204,7 +203,7 @@ fn step(host: &Host, operator: &Daemon, case: &Case, last_good: &mut String) {
         assert_eq!(started(host) == before, *reload, "{name}: reloaded?\n{}", operator.log());
         config.clone_into(last_good);
     } else {
-        // The present one stays, or comes back, and the reason is named.
+        // The current configuration stays or is restored, and the condition has the reason.
         let mut last;
         let began = Instant::now();
         loop {
@@ -224,7 +223,7 @@ fn step(host: &Host, operator: &Daemon, case: &Case, last_good: &mut String) {
             "{name}: the last good one is in force"
         );
     }
-    // It serves.
+    // The server responds.
     assert_eq!(host.users(), ["ann"], "{name}");
 }
 

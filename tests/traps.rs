@@ -122,7 +122,7 @@ fn what_is_contested_is_told_and_slowed_down() {
     let operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1s"], "log");
     eventually("it is slowed down", SOON, || {
         host.ctl(&["change_room_option", "hall", &service(), "title", "Theirs"]);
-        operator.log().contains("is changed back again and again")
+        operator.log().contains("is changed back repeatedly")
     });
     let status = host.run(&["status", "--output", "json"]).expect(1).json();
     let degraded =

@@ -116,7 +116,7 @@ impl Log {
     fn step(&self, outcome: &StepOutcome) {
         let step = &outcome.step;
         let _within = step_span(step).entered();
-        let first = self.0.lock().failures.is_news(outcome);
+        let first = self.0.lock().failures.is_new(outcome);
         match &outcome.result {
             StepResult::Done => tracing::info!("{} {}: done", step.op, step.key),
             StepResult::Failed(error) if first => {

@@ -252,7 +252,7 @@ pub(super) async fn run(paths: &Paths, web: &Web, resync: Duration) -> Outcome {
         events,
         publisher: Arc::new(publisher),
         orders: Arc::new(OrderFile::new(&paths.state_dir)),
-        news: Arc::default(),
+        server_changed: Arc::default(),
         resync,
     };
     // The future is large, so it is on the heap.

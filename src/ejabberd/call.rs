@@ -1,8 +1,8 @@
-//! What is said to the server, and what it answers, whatever carries it.
+//! Calls to the server and their responses, for every control channel.
 
 use crate::domain::model::Secret;
 
-/// One argument of a call. Its type is that which ejabberd declares for it.
+/// One argument of a call, of the type that ejabberd declares.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Arg {
     /// A text.
@@ -13,9 +13,9 @@ pub enum Arg {
     Secret(Secret),
     /// A whole number.
     Int(i64),
-    /// An Erlang atom; never made from outside text.
+    /// An Erlang atom. Never made from input.
     Atom(&'static str),
-    /// The name of a node, as the server says it itself.
+    /// The name of a node, as the server reports it.
     Node(String),
     /// Name and value pairs, as `create_room_with_opts` takes them. Values are
     /// secrets, because a room's password is among them.
@@ -34,11 +34,11 @@ impl From<&Secret> for Arg {
     }
 }
 
-/// The type that a command declares for its answer. A channel that gets terms
-/// needs no telling; `ejabberdctl` prints text, and reads it back by this.
+/// The type that a command declares for its response. `ejabberdctl` prints text, which is parsed
+/// by this type; other channels receive Erlang terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// `ok`, `true`, or anything else for no; by `ejabberdctl`'s exit code.
+    /// Success (`ok` or `true`) or failure (any other value); by the exit code of `ejabberdctl`.
     Rescode,
     /// `{ok, Text}` or an error.
     Restuple,
@@ -46,7 +46,7 @@ pub enum Shape {
     Text,
     /// A list of texts, a line each.
     Lines,
-    /// A list of name and value, a line each, a tab between.
+    /// A list of names and values, one pair on a line with a tab between.
     Pairs,
 }
 
@@ -55,58 +55,56 @@ pub enum Shape {
 pub enum Call {
     /// A command of ejabberd's command API, in the session's API version.
     Command {
-        /// Its name.
+        /// The name.
         name: &'static str,
-        /// Its arguments in the declared order.
+        /// The arguments in the declared order.
         args: Vec<Arg>,
-        /// What it answers.
+        /// The type of the response.
         shape: Shape,
     },
-    /// A function of the server's VM, for what no command does.
+    /// A function in the server's VM, for tasks without a command.
     Function {
-        /// Its module.
+        /// The module.
         module: &'static str,
-        /// Its name.
+        /// The name.
         function: &'static str,
-        /// Its arguments.
+        /// The arguments.
         args: Vec<Arg>,
     },
-    /// Several things in the server's VM that must not be torn apart, as one
-    /// program of the far end.
+    /// Several operations in the server's VM that must run together, as one function of the
+    /// program `session.erl`.
     Inside {
-        /// Which: `configuration`, `start`, `subject`.
+        /// The function: `configuration`, `start`, `subject`.
         function: &'static str,
-        /// Its arguments.
+        /// The arguments.
         args: Vec<Arg>,
     },
-    /// Something that a client would do, from where the server runs, in its
-    /// network: a listener on its loopback is seen whatever the network mode.
-    /// Needs no answer of the server's node.
+    /// An operation of a client, which runs in the network of the server. A listener on loopback is
+    /// then reachable with every network mode. Needs no response of the server's node.
     Beside {
-        /// What: `open` a stream, `login`, `get` a page, or read the kernel's
-        /// `tables` of sockets and `status` of the process.
+        /// The operation: `open` a stream, `login`, `get` a page, or read the kernel's `tables` of
+        /// sockets and `status` of the process.
         function: &'static str,
-        /// Its arguments: address, port, `proxied` or `direct`, `direct_tls` or
-        /// `plain`, host; then for `get` a path, for `login` name and password.
+        /// The arguments: address, port, `proxied` or `direct`, `direct_tls` or `plain`, host; then
+        /// for `get` a path, for `login` name and password.
         args: Vec<Arg>,
     },
 }
 
 impl Call {
-    /// A command that answers in `shape`.
+    /// A command with a response of type `shape`.
     #[must_use]
     pub fn command(name: &'static str, shape: Shape, args: Vec<Arg>) -> Self {
         Self::Command { name, args, shape }
     }
 
-    /// A function of the server's VM.
+    /// A function in the server's VM.
     #[must_use]
     pub fn function(module: &'static str, function: &'static str, args: Vec<Arg>) -> Self {
         Self::Function { module, function, args }
     }
 
-    /// The command's or function's name: the one part of a call that a metric
-    /// or a log may show.
+    /// The name of the command or function. Only this part of a call may be in a metric or a log.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -117,7 +115,7 @@ impl Call {
         }
     }
 
-    /// Its arguments.
+    /// The arguments.
     #[must_use]
     pub fn args(&self) -> &[Arg] {
         match self {
@@ -129,7 +127,7 @@ impl Call {
     }
 }
 
-/// An answer: an Erlang term, as far as commands use them.
+/// A response: an Erlang term of the types that commands use.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// An atom.
@@ -138,7 +136,7 @@ pub enum Value {
     Text(String),
     /// A binary that is not UTF-8.
     Bytes(Vec<u8>),
-    /// A whole number; one beyond 64 bits is cut to the nearest that fits.
+    /// An integer. An integer of more than 64 bits becomes the nearest that fits.
     Int(i64),
     /// A floating-point number.
     Float(f64),
@@ -146,12 +144,12 @@ pub enum Value {
     List(Vec<Value>),
     /// A tuple.
     Tuple(Vec<Value>),
-    /// A term of a type that no command answers with (a process, a function).
+    /// A term of a type that no command returns (a process, a function).
     Other,
 }
 
 impl Value {
-    /// Whether it means yes, as `rescode` answers say it.
+    /// Whether the value means success, as `rescode` responses do.
     #[must_use]
     pub fn is_ok(&self) -> bool {
         match self {
@@ -181,7 +179,7 @@ impl Value {
         }
     }
 
-    /// The parts of a list. An empty Erlang string is an empty list as well.
+    /// The parts of a list. An empty Erlang string is also an empty list.
     #[must_use]
     pub fn as_list(&self) -> Option<&[Value]> {
         match self {

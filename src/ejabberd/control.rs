@@ -14,9 +14,9 @@ pub trait Control: Send + Sync {
     /// Carries one call. Ends within `deadline`.
     async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError>;
 
-    /// The version of the server at the other end.
+    /// The version of the server.
     async fn version(&self) -> Result<ServerVersion, ControlError>;
 
-    /// Ends the channel. The next call opens it again.
+    /// Closes the channel. The next call opens it again.
     async fn close(&self);
 }

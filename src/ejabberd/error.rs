@@ -1,15 +1,15 @@
-//! Why a call to the server failed.
+//! The errors of calls to the server.
 //!
-//! Much of a message comes from a far end (a server, an engine), which may lie: each
-//! text of a far end is cut, and its control characters are escaped, where the text is
-//! shown, so that no adapter can forget it.
+//! Much of a message comes from a far end (a server, an engine), which may be hostile. The
+//! texts of a far end are cut and their control characters escaped when an error is displayed,
+//! so that no adapter can forget it.
 
 use crate::domain::spec::printable;
 
-/// The most of a text of a far end that is shown, in characters.
+/// The most characters of a far end's text that are shown.
 const MAX_SHOWN_CHARS: usize = 1000;
 
-/// A text of a far end as it may be shown.
+/// A text of a far end, cut and escaped.
 pub(crate) fn shown(text: &str) -> String {
     let mut chars = text.chars();
     let cut: String = chars.by_ref().take(MAX_SHOWN_CHARS).collect();
@@ -17,46 +17,45 @@ pub(crate) fn shown(text: &str) -> String {
     format!("{}{more}", printable(&cut))
 }
 
-/// Whether trying again may help.
+/// Whether another try may succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// It may, without anybody doing anything.
+    /// Another try may succeed without a change.
     Transient,
-    /// It will not, until somebody changes something.
+    /// Another try fails until an administrator changes something.
     Terminal,
 }
 
-/// Why a call to the server gave no answer.
+/// Why a call to the server failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
-    /// The node is not there: stopped, starting, or gone.
+    /// The node does not respond: it is stopped, starting, or gone.
     #[error("reach the server: {}", shown(.0))]
     Unreachable(String),
-    /// The channel itself cannot be opened, so that nothing is known of the
-    /// server: no Erlang was found, its program does not start, the engine
-    /// refuses to run it.
+    /// The channel cannot be opened, so the state of the server is unknown: no Erlang was found,
+    /// its program does not start, or the engine refuses to run it.
     #[error("open the control channel: {}", shown(.0))]
     CannotOpen(String),
     /// No answer within the deadline.
     #[error("get an answer to `{0}` in time")]
     Timeout(&'static str),
-    /// The channel broke while the call was under way: it may have been carried out.
+    /// The channel broke during the call. The server may have carried out the call.
     #[error("keep the control channel open during `{0}`")]
     Broken(&'static str),
-    /// ejabberd does not have that command; mostly its module is not loaded.
+    /// ejabberd does not have the command, usually because its module is not loaded.
     #[error("run `{command}`: this server does not have it; {hint}")]
     UnknownCommand {
         /// The command.
         command: &'static str,
-        /// What to do about it.
+        /// What to do.
         hint: &'static str,
     },
-    /// ejabberd said no, and why.
+    /// ejabberd refused the call.
     #[error("run `{command}`: {}", shown(message))]
     Refused {
         /// The command.
         command: &'static str,
-        /// ejabberd's own words.
+        /// ejabberd's message.
         message: String,
     },
     /// The command crashed in the server.
@@ -66,18 +65,18 @@ pub enum ControlError {
         command: &'static str,
         /// The tag of the reason, without its arguments.
         tag: String,
-        /// The function, as ` in m:f/a`, or nothing.
+        /// The function, as ` in m:f/a`, or empty.
         place: String,
     },
-    /// The answer is not of the declared type.
+    /// The response is not of the declared type.
     #[error("understand the answer to `{0}`")]
     Malformed(&'static str),
-    /// This channel cannot carry that call.
+    /// This channel cannot carry the call.
     #[error("run `{command}` over this control channel: {why}")]
     Unsupported {
         /// The command.
         command: &'static str,
-        /// Why not.
+        /// The reason.
         why: &'static str,
     },
 }
@@ -87,7 +86,7 @@ impl ControlError {
     pub const NO_ERLANG: Self =
         Self::Unsupported { command: "session", why: "no `erl` program was found" };
 
-    /// Whether trying again may help.
+    /// Whether another try may succeed.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
@@ -103,7 +102,7 @@ impl ControlError {
         }
     }
 
-    /// The word for metrics.
+    /// The name of the error in metrics.
     #[must_use]
     pub fn category(&self) -> &'static str {
         match self {
@@ -119,7 +118,7 @@ impl ControlError {
         }
     }
 
-    /// Whether the server as a whole is away, so that other calls fail as well.
+    /// Whether the whole server is unreachable, so that other calls fail too.
     #[must_use]
     pub fn is_outage(&self) -> bool {
         matches!(

@@ -1,4 +1,4 @@
-//! A control channel for servers where the preferred one cannot be opened.
+//! A control channel that falls back to another one if the preferred one cannot be opened.
 
 #[cfg(test)]
 mod tests;
@@ -14,13 +14,13 @@ use super::control::Control;
 use super::error::ControlError;
 use crate::domain::model::ServerVersion;
 
-/// The session, and `ejabberdctl` where the image has no `erl` for a session.
+/// The session, or `ejabberdctl` if the image has no `erl` for a session.
 pub struct FallbackControl {
     session: Arc<dyn Control>,
     fallback: Arc<dyn Control>,
-    /// Calls go to `fallback`.
+    /// Whether calls go to `fallback`.
     fallback_active: AtomicBool,
-    /// The log says that they do, and the session has not worked since.
+    /// Whether the log reports the fallback. Reset when the session works again.
     reported: AtomicBool,
 }
 
@@ -51,7 +51,7 @@ impl FallbackControl {
         }
     }
 
-    /// Passes on what the session answered, unless there can be no session.
+    /// The response of the session; `None` if there can be no session.
     fn of_session<T>(&self, response: Result<T, ControlError>) -> Option<Result<T, ControlError>> {
         match &response {
             Err(error) if *error == ControlError::NO_ERLANG => {
@@ -87,7 +87,7 @@ impl Control for FallbackControl {
 
     async fn close(&self) {
         self.session.close().await;
-        // Another container may be behind the same name the next time.
+        // Another container may have the same name the next time.
         self.fallback_active.store(false, Ordering::Relaxed);
     }
 }

@@ -1,5 +1,5 @@
-//! Everything that is particular to ejabberd: its typed commands with their versions and
-//! traps, the channel that carries them, and the Erlang programs that run beside it.
+//! The parts that are specific to ejabberd: its typed commands with their versions and traps, the
+//! channel that carries them, and the Erlang programs beside the server.
 
 mod call;
 pub(crate) mod client;

@@ -1,11 +1,11 @@
-//! How a running server was started.
+//! The context of a server's start.
 
-/// What a server that answers says of how it was started. Empty where it does
-/// not answer: then the runtime knows what its image and its scripts say.
+/// What a running server reports about its start. Empty if the server does not respond; the
+/// runtime then reads its image and its scripts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StartContext {
-    /// Its working directory, which relative paths of its configuration start from.
+    /// The working directory, from which relative paths of the configuration start.
     pub directory: Option<String>,
-    /// The macros of its environment (`EJABBERD_MACRO_*`), with their values.
+    /// The macros in the environment (`EJABBERD_MACRO_*`), with their values.
     pub macros: Vec<(String, String)>,
 }

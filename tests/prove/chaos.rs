@@ -1,6 +1,6 @@
-//! `scripts/prove chaos`: the operator is killed at random moments while it works, and
-//! then a server is treated badly under an operator that lives. What counts is the
-//! end: exactly what is declared, a server that runs, and nothing left over.
+//! `scripts/prove chaos`: kills the operator at random moments while it works, and then causes
+//! faults of a server under a running operator. Checks the end: the server runs, has exactly the
+//! declared objects, and there are no leftovers.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,23 +11,22 @@ use super::support::host::{Daemon, Host, eventually, replace};
 use super::support::real::{CONFIG, HOST, docker};
 use super::support::watched::{FAST, is_ready, started, status, until, vm, watch};
 
-/// How many objects are created under the first kills.
+/// The number of objects that are created during the first kills.
 const OBJECTS: usize = 2000;
-/// How many of them are rooms.
+/// The number of rooms among them.
 const ROOMS: usize = 200;
 
-/// How often the operator is killed while it creates, while a configuration is rolled
-/// out, and while the container is replaced.
+/// The number of kills while the operator creates objects, rolls out a configuration, and
+/// replaces the container.
 const KILLS: (usize, usize, usize) = (60, 20, 20);
 
-/// How long random faults go on.
+/// The duration of the random faults.
 const FAULTS: Duration = Duration::from_mins(10);
 
-/// How long anything may take at the end.
+/// The limit for the operator to converge at the end.
 const AT_THE_END: Duration = Duration::from_mins(5);
 
-/// Numbers that differ from run to run. The output has the first, so that a run can be
-/// repeated.
+/// Random numbers. The output contains the seed, so that a run can be repeated.
 pub struct Dice(u64);
 
 impl Dice {
@@ -38,7 +37,7 @@ impl Dice {
         Self(seed | 1)
     }
 
-    /// One of `0..below` (xorshift64, Marsaglia 2003).
+    /// A number of `0..below` (xorshift64, Marsaglia 2003).
     fn roll(&mut self, below: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -51,9 +50,9 @@ impl Dice {
     }
 }
 
-/// What of a host is there beside its server.
+/// The containers, volumes, programs and files of a host.
 #[derive(Debug, PartialEq, Eq)]
-struct Surroundings {
+struct HostState {
     containers: Vec<String>,
     volumes: Vec<String>,
     /// The programs in the container, without their numbers.
@@ -69,7 +68,7 @@ fn named(volume: &str) -> &str {
     if is_anonymous { "(anonymous)" } else { volume }
 }
 
-impl Surroundings {
+impl HostState {
     fn of(host: &Host) -> Self {
         let sorted = |text: String| {
             let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -93,7 +92,7 @@ impl Surroundings {
     }
 }
 
-/// Says that the operator has begun a round with steps, and not ended it.
+/// Whether the operator has begun a round with steps and not ended it.
 fn works(log: &str) -> bool {
     match (log.rfind("reconciling create="), log.rfind("the round is over")) {
         (Some(begun), Some(ended)) => begun > ended,
@@ -101,7 +100,7 @@ fn works(log: &str) -> bool {
     }
 }
 
-/// Lets an operator work for a random time, and kills it. Answers whether it was at work.
+/// Lets an operator work for a random time, and kills it. Returns whether it was at work.
 fn killed_at_work(host: &Host, dice: &mut Dice, longest: u64) -> bool {
     let mut operator = watch(host, "killed.log");
     eventually("it works, or has nothing to do", AT_THE_END, || {
@@ -132,8 +131,8 @@ fn people(prefix: &str, users: usize, rooms: usize) -> String {
     text
 }
 
-/// Kills while objects are created. Answers how many kills fell in the middle, and
-/// how many objects there were.
+/// Kills the operator while it creates objects. Returns the number of kills during the work, and
+/// the number of objects.
 fn creating(host: &mut Host, dice: &mut Dice) -> (usize, usize) {
     FAST.clone_into(&mut host.server);
     host.declare("  users: []\n  rooms: []\n");
@@ -141,7 +140,7 @@ fn creating(host: &mut Host, dice: &mut Dice) -> (usize, usize) {
     let before = (started(host), vm(host));
     let (mut kills, mut crowd) = (0, 0);
     while kills < KILLS.0 {
-        // A crowd that is complete before there were enough kills is followed by another.
+        // If all objects exist before there were enough kills, declare other ones.
         crowd += 1;
         let all: String = people(&format!("c{crowd}x"), OBJECTS - ROOMS, ROOMS);
         host.declare(&format!("{all}  policy: {{ prune: none }}\n"));
@@ -172,7 +171,7 @@ fn creating(host: &mut Host, dice: &mut Dice) -> (usize, usize) {
     (kills, crowd * OBJECTS)
 }
 
-/// Kills while a configuration is put in force, by reload and by restart.
+/// Kills the operator during rollouts, by reload and by restart.
 fn rolling_out(host: &Host, dice: &mut Dice) -> usize {
     let (mut kills, mut number) = (0, 0);
     let mut text = String::new();
@@ -193,7 +192,7 @@ fn rolling_out(host: &Host, dice: &mut Dice) -> usize {
     kills
 }
 
-/// Kills while the container is replaced.
+/// Kills the operator during replacements of the container.
 fn replacing(host: &Host, dice: &mut Dice) -> usize {
     let declared = fs::read_to_string(host.file()).unwrap();
     let (mut kills, mut number) = (0, 0);
@@ -211,7 +210,7 @@ fn replacing(host: &Host, dice: &mut Dice) -> usize {
     kills
 }
 
-/// What an operator uses of its host: kilobytes, descriptors, threads.
+/// The usage of an operator: kilobytes, descriptors, threads.
 fn uses(operator: &Daemon) -> (u64, usize, u64) {
     let pid = operator.child.id();
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -223,7 +222,7 @@ fn uses(operator: &Daemon) -> (u64, usize, u64) {
     (number("VmRSS:"), descriptors, number("Threads:"))
 }
 
-/// Bad things, one after another, under one operator.
+/// Random faults under one operator.
 fn faults(host: &Host, dice: &mut Dice) -> String {
     let operator = settle(host);
     let good = fs::read_to_string(host.file()).unwrap();
@@ -234,7 +233,7 @@ fn faults(host: &Host, dice: &mut Dice) -> String {
     };
     let before = quiet();
     let (began, mut count) = (Instant::now(), 0);
-    // The server may be down at this moment, and the command fail.
+    // The command fails if the server is down at this moment.
     let quietly = |args: &[&str]| drop(Command::new("docker").args(args).output());
     let name = host.container.as_str();
     while began.elapsed() < FAULTS {
@@ -279,22 +278,22 @@ fn faults(host: &Host, dice: &mut Dice) -> String {
     )
 }
 
-/// All of it on one image.
+/// Runs everything on one image.
 pub fn on(version: &'static str, dice: &mut Dice) -> String {
     let mut host = Host::new(version);
     let began = Instant::now();
     let (created, objects) = creating(&mut host, dice);
     println!("{version}: {created} kills while {objects} objects were created: holds");
-    let before = Surroundings::of(&host);
+    let before = HostState::of(&host);
     let rolled = rolling_out(&host, dice);
-    assert_eq!(Surroundings::of(&host), before);
+    assert_eq!(HostState::of(&host), before);
     println!("{version}: {rolled} kills during rollouts: holds");
     let replaced = replacing(&host, dice);
-    assert_eq!(Surroundings::of(&host), before);
+    assert_eq!(HostState::of(&host), before);
     println!("{version}: {replaced} kills during replacements: holds");
     let killed = began.elapsed();
     let faults = faults(&host, dice);
-    assert_eq!(Surroundings::of(&host), before);
+    assert_eq!(HostState::of(&host), before);
     format!(
         "{created} kills while {objects} objects were created, {rolled} in rollouts, {replaced} in \
          replacements, in {killed:.0?}; {faults}"

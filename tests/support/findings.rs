@@ -10,7 +10,7 @@ use super::host::Host;
 pub struct Findings(pub serde_json::Value);
 
 impl Findings {
-    /// Runs `doctor` with `args`, whatever its exit code.
+    /// Runs `doctor` with `args`, with any exit code.
     pub fn of(host: &Host, args: &[&str]) -> Self {
         Self(host.run(&[&["doctor", "--output", "json"], args].concat()).json())
     }
@@ -25,7 +25,7 @@ impl Findings {
         self.check(name)["verdict"].as_str().unwrap()
     }
 
-    /// Everything that a check says, in one text.
+    /// The whole text of a check.
     pub fn words(&self, name: &str) -> String {
         let check = self.check(name);
         let evidence = check["evidence"].as_array().unwrap().iter();
@@ -34,12 +34,12 @@ impl Findings {
         format!("{}\n{}\n{todo}", check["seen"].as_str().unwrap(), evidence.join("\n"))
     }
 
-    /// Fails the test unless the check has this verdict, and says all of `words`.
+    /// Fails the test unless the check has this verdict and its text contains all of `words`.
     pub fn says(&self, name: &str, verdict: &str, words: &[&str]) {
-        let said = self.words(name);
-        assert_eq!(self.verdict(name), verdict, "{name}: {said}");
+        let text = self.words(name);
+        assert_eq!(self.verdict(name), verdict, "{name}: {text}");
         for word in words {
-            assert!(said.contains(word), "{name} does not say {word:?}: {said}");
+            assert!(text.contains(word), "{name} does not contain {word:?}: {text}");
         }
     }
 
@@ -54,7 +54,7 @@ impl Findings {
     }
 }
 
-/// A port of loopback that no program has.
+/// A port of loopback that is free.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

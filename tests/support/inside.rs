@@ -1,5 +1,5 @@
-//! A host without Docker: a container in which ejabberd is installed, and in
-//! which the real binary runs as a program of that host.
+//! A host without Docker: a container with an installed ejabberd, in which the operator runs as a
+//! program of that host.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,24 +10,24 @@ use std::time::{Duration, Instant};
 use super::host::Ran;
 use super::real::{CONFIG, HOST, docker, image, unique};
 
-/// Where the server keeps its files, inside.
+/// The directory of the server's files inside the container.
 pub const DIRECTORY: &str = "/srv/xmpp";
-/// The operator's state directory, inside. Not below `/files`: others may write there, and
-/// the operator refuses such a state directory.
+/// The operator's state directory inside the container. Not below `/files`, which other users may
+/// write: the operator refuses such a state directory.
 pub const STATE: &str = "/state";
 
-/// See the module's documentation. Removed when dropped.
+/// The container. Removed when dropped.
 pub struct Inside {
     directory: tempfile::TempDir,
     pub name: String,
-    /// Who runs the operator.
+    /// The user that runs the operator.
     pub user: &'static str,
-    /// What stands under `spec.server.process`.
+    /// The content of `spec.server.process`.
     pub process: String,
 }
 
 impl Inside {
-    /// `programs` are put in, as `/usr/local/bin/NAME`.
+    /// A container with `programs` as `/usr/local/bin/NAME`.
     pub fn new(version: &str, programs: &[(&str, PathBuf)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
@@ -47,7 +47,7 @@ impl Inside {
         Self { directory, name, user: "root", process }
     }
 
-    /// With the operator.
+    /// A container with the operator.
     pub fn with_operator(version: &str) -> Self {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_ejabberd-operator"));
         Self::new(version, &[("ejabberd-operator", program)])
@@ -57,7 +57,7 @@ impl Inside {
         self.directory.path().join(name)
     }
 
-    /// Writes the desired state; `more` stands under `spec`, `state` is the server's.
+    /// Writes the desired state; `more` is under `spec`, `state` is that of the server.
     pub fn declare(&self, state: &str, more: &str) {
         let text = format!(
             "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: {{ name: test }}\nspec:\n  host: {HOST}\n  \
@@ -69,7 +69,7 @@ impl Inside {
         fs::rename(new, self.path("desired-state.yaml")).unwrap();
     }
 
-    /// Runs a program inside, as `user`, to its end.
+    /// Runs a program inside the container as `user`, until it ends.
     pub fn exec(&self, user: &str, args: &[&str]) -> Ran {
         let exec = ["exec", "--user", user, "-w", "/files", &self.name];
         let Output { status, stdout, stderr } =
@@ -81,14 +81,14 @@ impl Inside {
         }
     }
 
-    /// Runs the operator to its end.
+    /// Runs the operator until it ends.
     pub fn operator(&self, args: &[&str]) -> Ran {
         self.own_state();
         let program = ["ejabberd-operator", "--state-dir", STATE];
         self.exec(self.user, &[&program[..], args].concat())
     }
 
-    /// Starts the operator; answers its pid inside.
+    /// Starts the operator; returns its pid inside the container.
     pub fn start(&self) -> String {
         let _ = fs::remove_file(self.path("pid"));
         self.own_state();
@@ -108,13 +108,13 @@ impl Inside {
         self.exec("root", &["install", "-d", "-m", "0700", "-o", user, STATE]).expect(0);
     }
 
-    /// The pids of the servers that run inside.
+    /// The pids of the servers inside the container.
     pub fn servers(&self) -> Vec<String> {
         let found = self.exec("root", &["pgrep", "-f", "beam.smp .* -s ejabberd( |$)"]).stdout;
         found.lines().map(str::to_owned).collect()
     }
 
-    /// The pid of the one that runs.
+    /// The pid of the only server.
     pub fn server(&self) -> String {
         match self.servers().as_slice() {
             [one] => one.clone(),
@@ -130,12 +130,12 @@ impl Inside {
         self.exec("root", &["kill", "-0", pid]).code == Some(0)
     }
 
-    /// Runs `ejabberdctl` for the server in [`DIRECTORY`] as a person would.
+    /// Runs `ejabberdctl` for the server in [`DIRECTORY`], as an administrator would.
     pub fn ctl(&self, args: &[&str]) -> String {
         self.try_ctl(args).expect(0).stdout
     }
 
-    /// Whether the server answers.
+    /// Whether the server responds.
     pub fn answers(&self) -> bool {
         self.try_ctl(&["status"]).code == Some(0)
     }
@@ -145,7 +145,7 @@ impl Inside {
         self.exec("root", &[&[script.as_str()][..], args].concat())
     }
 
-    /// What the operator and the server said.
+    /// The output of the operator and the server.
     pub fn log(&self) -> String {
         let log = format!("{DIRECTORY}/logs");
         let console =
@@ -156,7 +156,7 @@ impl Inside {
         format!("-- operator\n{operator}\n-- console\n{console}\n-- server\n{server}")
     }
 
-    /// Waits until `holds`; answers how long it took.
+    /// Waits until `holds` is true; returns the elapsed time.
     pub fn wait(&self, what: &str, mut holds: impl FnMut() -> bool) -> Duration {
         let began = Instant::now();
         while !holds() {
@@ -173,7 +173,7 @@ impl Inside {
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        // What root and others made in the directory, we may not be able to remove.
+        // This user may not be able to remove the files of root and other users.
         let _ = self.exec("root", &["sh", "-c", "rm -rf /files/*"]);
         let _ = Command::new("docker").args(["rm", "-f", "-v", &self.name]).output();
     }

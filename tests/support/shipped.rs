@@ -6,13 +6,13 @@ use std::process::Command;
 use super::host::Host;
 use super::real::image;
 
-/// The domain that they are for.
+/// The domain of the configurations.
 pub const DOMAIN: &str = "smoothcurves.nexus";
 
-/// Where they are.
+/// The directory of the configurations.
 pub const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/ejabberd");
 
-/// Makes the certificate that they name, as `server.pem`.
+/// Creates the certificate of the configurations, as `server.pem`.
 pub fn certificate(host: &Host) {
     let (key, cert) = (host.path("key.pem"), host.path("cert.pem"));
     let made = Command::new("openssl")
@@ -33,8 +33,7 @@ pub fn certificate(host: &Host) {
     .unwrap();
 }
 
-/// Declares a server with both variants, one of them in force; `objects`
-/// follow.
+/// Declares a server with both variants, of which one is in force, and `objects`.
 pub fn declare(host: &Host, network: &str, variant: &str, objects: &str) {
     let text = format!(
         "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: {{ name: shipped }}\nspec:\n  host: {DOMAIN}\n  \
@@ -47,8 +46,8 @@ pub fn declare(host: &Host, network: &str, variant: &str, objects: &str) {
     fs::write(host.file(), text).unwrap();
 }
 
-/// The host's network is there once: whoever has this has it alone, whichever
-/// process or checkout the others are in. It is free again when dropped.
+/// A lock for the network of the host, which only one test may use, in all processes and
+/// checkouts. Dropping the file releases it.
 pub fn host_network() -> fs::File {
     let path = std::env::temp_dir().join("ejabberd-operator-host-network.lock");
     let file = fs::File::options().create(true).append(true).open(path).unwrap();

@@ -1,9 +1,8 @@
-//! A server that somebody started by hand, as people do, and everything that
-//! happens to it once the operator takes it over.
+//! A server that was started by hand, in the ways that people use, and everything that
+//! happens to the server after the operator adopts it.
 //!
-//! A client is logged in throughout. A restart where the server was healthy, a
-//! lost connection where none had to be lost, or a database that is another one
-//! fails the situation.
+//! A client is logged in throughout. The situation fails after a restart of a healthy server, an
+//! unnecessary loss of the connection, or a change to another database.
 
 use std::fmt;
 use std::fs;
@@ -17,7 +16,7 @@ use super::host::{Daemon, Host, Ran};
 use super::real::{docker, image};
 use super::watched::{condition, is_ready, signal, started, until, vm, watch};
 
-/// How people give a container its files.
+/// How a container gets its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// `ejabberd.yml` of the host, mounted alone.
@@ -26,9 +25,9 @@ pub enum Way {
     Directory,
     /// A named volume for the database and one for the configuration.
     Named,
-    /// Nothing: what the image declares.
+    /// Only the volumes that the image declares.
     Nothing,
-    /// One volume for the home, above everything else.
+    /// One volume for the home directory, which contains everything else.
     Parent,
     /// A compose file with named volumes.
     Compose,
@@ -39,7 +38,7 @@ impl Way {
         [Self::File, Self::Directory, Self::Named, Self::Nothing, Self::Parent, Self::Compose];
 }
 
-/// One container, as somebody started it.
+/// One container that was started by hand.
 #[derive(Debug, Clone, Copy)]
 pub struct Situation {
     /// The tag of its image.
@@ -53,9 +52,9 @@ impl fmt::Display for Situation {
     }
 }
 
-/// What happened in one situation.
+/// The result of one situation.
 pub struct Proved {
-    /// Each step and how long it took.
+    /// Each step with its duration.
     pub steps: Vec<(&'static str, Duration)>,
 }
 
@@ -64,13 +63,12 @@ const ACCOUNT: &str = "ann";
 const PASSWORD: &str = "correct horse";
 const DOMAIN: &str = "localhost";
 
-/// Time enough to see that nothing happens.
+/// The time in which an unwanted action would happen.
 const QUIET: Duration = Duration::from_secs(8);
 
 impl Situation {
-    /// Whether a container that is removed and made again gets its database
-    /// again. Where the image declares a volume for the database itself, a volume
-    /// above that one does not hold it.
+    /// Whether a container that is removed and created again gets the same database. If the image
+    /// declares a volume for the database itself, a volume above that one does not contain it.
     fn keeps_database(self) -> bool {
         match self.way {
             Way::Named | Way::Compose => true,
@@ -79,7 +77,7 @@ impl Situation {
         }
     }
 
-    /// Goes through everything; panics at the first thing that must not be.
+    /// Runs all steps; panics at the first failure.
     pub fn prove(self) -> Proved {
         let stage = Stage::new(self);
         let mut steps = Vec::new();
@@ -102,7 +100,7 @@ impl Situation {
         });
         stage.unchanged(&before, &mut client, &operator);
 
-        // A configuration that needs no restart interrupts nobody.
+        // A configuration that needs no restart disconnects no client.
         step("reload", &|| {
             stage.change("loglevel: ", "loglevel: warning");
             until(&stage.host, &operator, "reloaded", |s| {
@@ -111,7 +109,7 @@ impl Situation {
         });
         stage.unchanged(&before, &mut client, &operator);
 
-        // Its network goes with the container's process.
+        // The network of the client ends with the process of the container.
         drop(client);
         let restarted = |act: &dyn Fn()| {
             let before = stage.instance();
@@ -132,14 +130,14 @@ impl Situation {
         std::thread::sleep(QUIET);
         stage.unchanged(&before, &mut client, &operator);
 
-        // Removed and started again by those who made it.
+        // Removed and started again by hand.
         step("remove", &|| {
             stage.remove();
             std::thread::sleep(QUIET);
             let there = Command::new("docker").args(["inspect", &stage.host.container]).output();
             assert!(
                 !there.unwrap().status.success(),
-                "the operator created a container in the place of another's\n{}",
+                "the operator replaced a container that it does not own\n{}",
                 operator.log()
             );
         });
@@ -160,11 +158,11 @@ impl Situation {
     }
 }
 
-/// Everything that one situation needs.
+/// The files and the client of one situation.
 struct Stage {
     situation: Situation,
     host: Host,
-    /// Where `export` writes.
+    /// The output file of `export`.
     exported: PathBuf,
 }
 
@@ -174,7 +172,7 @@ impl Stage {
         let exported = host.path("exported");
         let stage = Self { situation, host, exported };
         super::shipped::certificate(&stage.host);
-        // Everybody may read what a container of another user is given.
+        // The user of the container must be able to read the files.
         fs::set_permissions(stage.host.path(""), fs::Permissions::from_mode(0o755)).unwrap();
         match situation.way {
             Way::File => {
@@ -268,9 +266,9 @@ impl Stage {
 
     fn wait_until_started(&self) {
         let began = Instant::now();
-        while !self.ctl(&["status"]).is_some_and(|said| said.contains("is running")) {
-            // On a busy host a server may fail to load its own code (seen once). No
-            // operator is there yet; a person would start it again.
+        while !self.ctl(&["status"]).is_some_and(|text| text.contains("is running")) {
+            // On a busy host a server may fail to load its code (seen once). The operator does not
+            // run yet, so the test starts the server again.
             if started(&self.host).starts_with("false") {
                 docker(&["start", &self.host.container]);
             }
@@ -283,7 +281,7 @@ impl Stage {
         }
     }
 
-    /// `ejabberdctl`, where it succeeds.
+    /// The output of `ejabberdctl`, if it succeeds.
     fn ctl(&self, args: &[&str]) -> Option<String> {
         let ctl = ["exec", self.host.container.as_str(), "ejabberdctl"];
         let output = Command::new("docker").args(ctl).args(args).output().unwrap();
@@ -296,11 +294,11 @@ impl Stage {
         self.host.ctl(&["create_room", "hall", &format!("conference.{DOMAIN}"), DOMAIN]);
     }
 
-    /// Waits for a server that has just been started, and looks at its accounts.
+    /// Waits for a server that has just started, and checks its accounts.
     fn has_its_database(&self) {
         let began = Instant::now();
         loop {
-            // While it starts, the list may be empty for a moment.
+            // While the server starts, the list may be empty for a moment.
             let users = self.ctl(&["registered_users", DOMAIN]).unwrap_or_default();
             if users.lines().any(|line| line == ACCOUNT) {
                 let right = self.ctl(&["check_password", ACCOUNT, DOMAIN, PASSWORD]);
@@ -312,7 +310,7 @@ impl Stage {
         }
     }
 
-    /// The database went with the container: nothing is filled without an order.
+    /// The database was lost with the container: the operator fills the new one only by order.
     fn decide_about_another_database(&self, operator: &Daemon) {
         until(&self.host, operator, "missing", |s| {
             condition(s, "Stalled")["reason"] == "DatabaseMissing"
@@ -323,7 +321,7 @@ impl Stage {
         self.run(&["retry", "--fill"]).expect(0);
     }
 
-    /// What runs: the container with its start, and the VM in it.
+    /// The container with its start time, and the VM in the container.
     fn instance(&self) -> (String, Option<String>) {
         (started(&self.host), vm(&self.host))
     }
@@ -341,7 +339,7 @@ impl Stage {
         watch(&self.host, "run.log")
     }
 
-    /// The exported file becomes the desired state, with a second variant.
+    /// Uses the exported file as the desired state, with a second variant.
     fn export(&self) {
         let into = self.exported.to_str().unwrap();
         self.host.run(&["export", "--container", &self.host.container, "--output", into]).expect(0);
@@ -374,9 +372,9 @@ impl Stage {
         docker(&["exec", &self.host.container, "cat", &file]).contains(line)
     }
 
-    /// Puts the shipped hardened configuration in force, or the exported one. It
-    /// is called `closed` here: in a bridge network epmd is open to other
-    /// containers, so that a variant called `hardened` is rightly refused.
+    /// Puts the shipped hardened configuration or the exported one in force. The hardened one has
+    /// the name `closed` here: in a bridge network other containers can reach epmd, so a variant
+    /// with the name `hardened` is refused.
     fn switch(&self, variant: &str, operator: &Daemon) {
         let closed = self.host.path("closed.yml");
         let shipped = Path::new(super::shipped::MANIFESTS).join("ejabberd-hardened.yml");

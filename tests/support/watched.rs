@@ -1,4 +1,4 @@
-//! An operator that runs beside a server of its own, and what its status says.
+//! An operator that runs beside its own server, and its status.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -8,17 +8,17 @@ use serde_json::Value;
 use super::host::{Daemon, Host};
 use super::real::docker;
 
-/// How long anything may take on a busy machine.
+/// The limit of every wait, for a busy machine.
 pub const SOON: Duration = Duration::from_mins(2);
 
 /// Three accounts and a room.
 pub const PEOPLE: &str = "  users: [{ name: ann, password: a }, { name: bob, password: b }, { name: gen }]\n  \
      rooms: [{ name: hall }]\n";
 
-/// Fast enough for a test: ten times as fast as the defaults.
+/// Ten times as fast as the defaults, for tests.
 pub const FAST: &str = "    backoff: { initial: 1s, max: 10s, resetAfter: 5s }\n";
 
-/// The status, as the running operator tells it.
+/// The status that the running operator reports.
 pub fn status(host: &Host) -> Value {
     let ran = host.run(&["status", "--output", "json"]);
     serde_json::from_str(&ran.stdout).unwrap_or_default()
@@ -37,7 +37,7 @@ pub fn has_event(status: &Value, reason: &str) -> bool {
     status["events"].as_array().is_some_and(|events| events.iter().any(|e| e["reason"] == reason))
 }
 
-/// Waits until the status is as wanted; shows what the operator logged if not.
+/// Waits until the status is as wanted; prints the operator's log if not.
 pub fn until(host: &Host, operator: &Daemon, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
     let began = Instant::now();
     loop {
@@ -65,12 +65,12 @@ pub fn restarted(
     until(host, operator, "as wanted after the restart", holds)
 }
 
-/// Starts the operator, which looks again by itself only once an hour.
+/// Starts the operator with a resync of an hour.
 pub fn watch(host: &Host, log: &str) -> Daemon {
     host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1h"], log)
 }
 
-/// An operator that has converged, on a server of its own.
+/// An operator that has converged, with its own server.
 pub fn converged(version: &str, people: &str) -> (Host, Daemon) {
     let mut host = Host::new(version);
     FAST.clone_into(&mut host.server);
@@ -81,7 +81,7 @@ pub fn converged(version: &str, people: &str) -> (Host, Daemon) {
     (host, operator)
 }
 
-/// The server's VM, as the host numbers it.
+/// The pid of the server's VM on the host.
 pub fn vm(host: &Host) -> Option<String> {
     let top = Command::new("docker").args(["top", &host.container, "-eo", "pid,args"]).output();
     let top = String::from_utf8_lossy(&top.unwrap().stdout).into_owned();
@@ -95,14 +95,14 @@ pub fn signal(pid: &str, name: &str) {
     assert!(Command::new("kill").args(["-s", name, pid]).status().unwrap().success());
 }
 
-/// When the container was started; empty where there is none that runs.
+/// The start time of the container; empty if it does not run.
 pub fn started(host: &Host) -> String {
     let format = "{{.State.Running}} {{.Id}} {{.State.StartedAt}}";
     let state = Command::new("docker").args(["inspect", "-f", format, &host.container]).output();
     String::from_utf8_lossy(&state.unwrap().stdout).trim().to_owned()
 }
 
-/// Fails the test if the server is started again within `limit`.
+/// Fails the test if the server is restarted within `limit`.
 pub fn left_alone(host: &Host, operator: &Daemon, limit: Duration) {
     let (before, pid, began) = (started(host), vm(host), Instant::now());
     while began.elapsed() < limit {

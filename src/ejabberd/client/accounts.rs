@@ -8,20 +8,20 @@ use super::responses::{number, refused, says, texts};
 use super::{Arg, Call, ControlError, Created, EjabberdClient, Result, Shape, not_served};
 use crate::domain::model::{Jid, Localpart, Secret, ServerVersion, Vhost};
 
-/// Since this version a registration reads the whole account table under a
-/// lock (`ejabberd_auth_mnesia:try_register_multiple`). With the table on disk
-/// only, which is the default, many at once wait for each other again and
-/// again: 30 a second, where one after the other makes 350 (measured on 26.07).
+/// Since this version a registration reads the whole account table under a lock
+/// (`ejabberd_auth_mnesia:try_register_multiple`). With the table only on disk, which is the
+/// default, parallel registrations wait for each other repeatedly: 30 a second, while one after
+/// the other reaches 350 (measured on 26.07).
 const REGISTERS_ONE_BY_ONE_SINCE: ServerVersion = ServerVersion { year: 25, month: 3 };
 
 impl EjabberdClient {
-    /// The names of the accounts of `host`, normalised. One that this program
-    /// could not have written is left out: nothing could be done about it.
+    /// The names of the accounts of `host`, normalised. Leaves out names that cannot be declared,
+    /// because the operator cannot change those accounts.
     pub async fn registered_users(&self, host: &Vhost) -> Result<BTreeSet<Localpart>> {
         Ok(self.account_names(host).await?.0)
     }
 
-    /// The same, and beside them the names that this program could not have written.
+    /// The names of the accounts of `host`: those that can be declared, and the others.
     pub async fn account_names(
         &self,
         host: &Vhost,
@@ -46,8 +46,8 @@ impl EjabberdClient {
         Ok(self.command("check_account", Shape::Rescode, account(jid)).await?.is_ok())
     }
 
-    /// The number of accounts that the server's statistics know: a reading of
-    /// another kind than [`registered_users`](Self::registered_users).
+    /// The number of accounts by the server's statistics, which are independent of
+    /// [`registered_users`](Self::registered_users).
     pub async fn count_users(&self, host: &Vhost) -> Result<i64> {
         let args = vec!["registeredusers".into(), host.as_str().into()];
         number("stats_host", &self.command("stats_host", Shape::Text, args).await?)
@@ -60,13 +60,14 @@ impl EjabberdClient {
         let response =
             self.command("connected_users_vhost", Shape::Lines, vec![host.as_str().into()]).await?;
         let connected = texts("connected_users_vhost", &response)?;
-        let mut told = 0;
+        let mut recipients = 0;
         for jid in connected.into_iter().take(MOST) {
             let args =
                 vec!["headline".into(), host.as_str().into(), jid.into(), "".into(), text.into()];
-            told += usize::from(self.command("send_message", Shape::Rescode, args).await?.is_ok());
+            recipients +=
+                usize::from(self.command("send_message", Shape::Rescode, args).await?.is_ok());
         }
-        Ok(told)
+        Ok(recipients)
     }
 
     /// Whether `password` is the password of the account. `false` for an account that does not
@@ -77,7 +78,7 @@ impl EjabberdClient {
         Ok(self.command("check_password", Shape::Rescode, args).await?.is_ok())
     }
 
-    /// Makes an account.
+    /// Creates an account.
     pub async fn register(&self, jid: &Jid, password: &Secret) -> Result<Created> {
         let mut args = account(jid);
         args.push(password.into());
@@ -92,7 +93,7 @@ impl EjabberdClient {
         Err(refused("register", &response))
     }
 
-    /// Waits for the turn to register, where only one may at a time.
+    /// Waits for the turn to register, on servers that must register one account at a time.
     async fn turn_to_register(&self) -> Result<Option<MutexGuard<'_, Option<bool>>>> {
         let mut turn = self.registering.lock().await;
         let one_by_one = match *turn {
@@ -102,7 +103,7 @@ impl EjabberdClient {
                 let ask = Call::function("mnesia", "table_info", storage.into());
                 let on_disk_only = match self.control.call(ask, self.deadline).await {
                     Ok(response) => response.as_text() == Some("disc_only_copies"),
-                    // Accounts are elsewhere, in SQL or LDAP.
+                    // The accounts are in SQL or LDAP.
                     Err(ControlError::Crashed { .. }) => false,
                     Err(error) => return Err(error),
                 };

@@ -1,4 +1,4 @@
-//! Who is what in a room.
+//! The affiliations of rooms.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,8 @@ use crate::domain::spec::AffiliationKind;
 const ONE_ARGUMENT_UNTIL: ApiVersion = ApiVersion(2);
 
 impl EjabberdClient {
-    /// The affiliations of a room that runs; a hibernated one is woken. Whole
-    /// domains, and names that this program could not have written, are left out.
+    /// The affiliations of a room. Starts a hibernated room. Leaves out whole domains, and names
+    /// that cannot be declared.
     pub async fn affiliations(&self, room: &RoomJid) -> Result<BTreeMap<Jid, AffiliationKind>> {
         const NAME: &str = "get_room_affiliations";
         let response = self.command(NAME, Shape::Pairs, room_args(room)).await?;
@@ -29,7 +29,7 @@ impl EjabberdClient {
         Ok(rows.iter().filter_map(row).collect())
     }
 
-    /// Gives an account an affiliation with a room, or takes it away.
+    /// Sets or removes the affiliation of an account with a room.
     pub async fn affiliate(&self, id: &AffiliationId, to: Option<AffiliationKind>) -> Result<()> {
         const NAME: &str = "set_room_affiliation";
         let AffiliationId { room, account } = id;
@@ -45,7 +45,7 @@ impl EjabberdClient {
     }
 }
 
-/// The kind that ejabberd's `word` means, if it is any.
+/// The kind with this name in ejabberd, if it can be declared.
 pub(super) fn kind(word: &str) -> Option<AffiliationKind> {
     AffiliationKind::ALL.into_iter().find(|kind| kind.as_str() == word)
 }

@@ -1,4 +1,4 @@
-//! Accounts that are kept from logging in.
+//! Banned accounts.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use super::responses::{refused, texts};
 use super::{ControlError, EjabberdClient, Result, Shape, Value};
 use crate::domain::model::{Jid, ServerVersion, Vhost};
 
-/// Since this version a ban is remembered by the server, and can be lifted.
-/// Before, banning only replaced the password.
+/// Since this version the server stores a ban, and can lift it. Before, a ban only replaced the
+/// password.
 const REMEMBERED_SINCE: ServerVersion = ServerVersion { year: 24, month: 6 };
 
-/// Since this version the server lists who may be banned.
+/// Since this version the server lists the accounts that may be banned.
 const LISTED_SINCE: ServerVersion = ServerVersion { year: 25, month: 10 };
 
 /// Sessions of a banned account end shortly after the response.
@@ -24,9 +24,9 @@ impl EjabberdClient {
         Ok(self.version().await? >= REMEMBERED_SINCE)
     }
 
-    /// Why the account is banned; `None` if it is not. Only where the server
-    /// [remembers](Self::remembers_bans) bans. A ban that was made with another
-    /// Erlang cookie is none: the server itself does not keep to it.
+    /// The reason of the account's ban; `None` if it is not banned. Only where the server
+    /// [stores bans](Self::remembers_bans). A ban with another Erlang cookie does not count,
+    /// because the server ignores it.
     pub async fn ban_of(&self, jid: &Jid) -> Result<Option<String>> {
         const NAME: &str = "get_ban_details";
         let response = self.command(NAME, Shape::Pairs, account(jid)).await?;
@@ -68,10 +68,10 @@ impl EjabberdClient {
             return Err(ControlError::Refused { command: NAME, message });
         }
         let remembers = self.remembers_bans().await?;
-        // Before, the reason becomes part of a password, and not every text can.
+        // In older versions the reason becomes part of a password, which does not allow every text.
         let reason = if remembers { reason } else { "banned" };
         if remembers {
-            // Without the one module the command refuses, without the other it crashes.
+            // Without `mod_private` the command is refused; without the other module it crashes.
             self.needs_module(&jid.host, NAME, "mod_private").await?;
             self.needs_module(&jid.host, NAME, "mod_last").await?;
         }
@@ -92,7 +92,7 @@ impl EjabberdClient {
         self.command("ban_account", Shape::Rescode, args).await
     }
 
-    /// Lifts a ban. Only where the server [remembers](Self::remembers_bans) them.
+    /// Lifts a ban. Only where the server [stores bans](Self::remembers_bans).
     pub async fn unban(&self, jid: &Jid) -> Result<()> {
         const NAME: &str = "unban_account";
         let response = self.command(NAME, Shape::Rescode, account(jid)).await?;

@@ -3,15 +3,15 @@
 use super::{Arg, Call, ControlError, EjabberdClient, Result, Value};
 use crate::domain::checks::audit::Distribution;
 
-/// Where epmd listens unless `ERL_EPMD_PORT` says otherwise.
+/// The default port of epmd, without `ERL_EPMD_PORT`.
 const EPMD: u16 = 4369;
 
 impl EjabberdClient {
-    /// The port at which other nodes reach the server, and that of its port mapper.
+    /// The port at which other nodes reach the server, and the port of its port mapper.
     ///
-    /// The server's VM asks its port mapper (epmd) for its own name, as every other
-    /// node does. With `ERL_DIST_PORT` there is no port mapper, and the module
-    /// `erl_epmd` answers from the VM's own flags.
+    /// The server's VM asks its port mapper (epmd) for its own name, like every other node. With
+    /// `ERL_DIST_PORT` there is no port mapper, and the module `erl_epmd` responds from the flags
+    /// of the VM.
     pub async fn distribution(&self) -> Result<Distribution> {
         let name = vec![Arg::Characters("ERL_EPMD_PORT".to_owned())];
         let mapper = Call::function("os", "getenv", name);
@@ -35,7 +35,7 @@ impl EjabberdClient {
                 }
                 _ => Err(super::responses::refused(NAME, &Value::Tuple(parts))),
             },
-            // epmd responds, and does not know the node.
+            // epmd responds, but does not know the node.
             Value::Atom(word) if word == "noport" => Ok(None),
             response => Err(super::responses::refused(NAME, &response)),
         }

@@ -1,10 +1,9 @@
 //! Shared roster groups.
 //!
-//! They are read by `mod_shared_roster`'s own functions: the commands print
-//! them in three ways, and crash on members that others wrote. Written by
-//! `srg_create`, which is the one command that every version has: on a group
-//! that is there it sets what the group is called and who sees it, and keeps
-//! the members.
+//! The groups are read with functions of `mod_shared_roster`, because the commands print groups
+//! in three formats and crash on members that other programs added. The groups are written with
+//! `srg_create`, the only such command in every version. On an existing group, `srg_create` sets
+//! the label and the displayed groups, and keeps the members.
 
 use std::collections::BTreeSet;
 
@@ -18,19 +17,19 @@ const MODULE: &str = "mod_shared_roster";
 /// The members that mean all accounts. They are options of the group, not members.
 const EVERYBODY: [(&str, &str); 2] = [("all_users", "@all@"), ("online_users", "@online@")];
 
-/// A group with all that is in it.
+/// A group with its whole content.
 pub struct WholeGroup {
     /// The part of the group that can be declared.
     pub group: ObservedGroup,
-    /// Which of `@all@` and `@online@` are in it.
+    /// The names for all accounts in the group: `@all@`, `@online@`.
     pub everybody: Vec<&'static str>,
-    /// Members that this program could not have written.
+    /// Members that cannot be declared.
     pub others: BTreeSet<String>,
 }
 
 impl EjabberdClient {
-    /// The names of the groups of `host`. One that this program could not have
-    /// written is left out: nothing could be done about it.
+    /// The names of the groups of `host`. Leaves out names that cannot be declared, because the
+    /// operator cannot change those groups.
     pub async fn groups(&self, host: &Vhost) -> Result<BTreeSet<Localpart>> {
         let names = self.group_names(host).await?;
         if names.is_none() {
@@ -40,7 +39,7 @@ impl EjabberdClient {
         Ok(names.iter().flatten().filter_map(|name| group_name(name)).collect())
     }
 
-    /// All names of groups of `host`, as they are; `None` where there can be none.
+    /// All names of groups of `host`, unchanged; `None` if the host has no groups.
     pub async fn group_names(&self, host: &Vhost) -> Result<Option<BTreeSet<String>>> {
         const NAME: &str = "srg_list";
         if !self.has_module(host, MODULE).await? {
@@ -50,12 +49,12 @@ impl EjabberdClient {
         Ok(Some(texts(NAME, &response)?.into_iter().map(str::to_owned).collect()))
     }
 
-    /// One group, or `None` if there is none of that name.
+    /// One group, or `None` if it does not exist.
     pub async fn group(&self, host: &Vhost, name: &Localpart) -> Result<Option<ObservedGroup>> {
         Ok(self.whole_group(host, name).await?.map(|whole| whole.group))
     }
 
-    /// The same, with what only others could have written into it.
+    /// One group, with the members that cannot be declared.
     pub async fn whole_group(&self, host: &Vhost, name: &Localpart) -> Result<Option<WholeGroup>> {
         const USERS: &str = "get_group_explicit_users";
         let Some(options) = self.group_options(host, name).await? else { return Ok(None) };
@@ -97,8 +96,8 @@ impl EjabberdClient {
         }
     }
 
-    /// Makes a group whose members see each other, or makes one so that is
-    /// there. What is `None` stays as it is.
+    /// Creates a group whose members see each other, or updates an existing group. A `None` field
+    /// stays unchanged.
     pub async fn write_group(
         &self,
         host: &Vhost,
@@ -112,7 +111,7 @@ impl EjabberdClient {
             before.map(|whole| (whole.group, whole.everybody)).unwrap_or_default();
         let mut displayed = before.displayed;
         displayed.insert(name.as_str().to_owned());
-        // A backslash and an n between names is what every version reads.
+        // Every version splits the names at a backslash and an n.
         let displayed: Vec<String> = displayed.into_iter().collect();
         let mut args = vec![name.as_str().into(), host.as_str().into()];
         for text in [
@@ -123,7 +122,7 @@ impl EjabberdClient {
             args.push(text.into());
         }
         done(NAME, &self.command(NAME, Shape::Rescode, args).await?)?;
-        // The order above takes these off.
+        // The command above removes these members.
         for member in everybody {
             let member = Member { user: member, host: host.as_str() };
             self.change_member("srg_user_add", member, host, name).await?;
@@ -177,8 +176,8 @@ impl<'a> From<&'a Jid> for Member<'a> {
     }
 }
 
-/// A name that a group can be declared and addressed by: in its own spelling,
-/// and without what ejabberd takes for the end of one name and another.
+/// The name, if a group with it can be declared and addressed: in normalised spelling, and without
+/// the characters that separate names in ejabberd.
 pub fn group_name(name: &str) -> Option<Localpart> {
     let local = Localpart::new(name).ok()?;
     (local.as_str() == name && !name.contains('\\')).then_some(local)

@@ -31,9 +31,9 @@ impl EjabberdClient {
         const NAME: &str = "get";
         let response =
             self.at_listener(NAME, listener, "localhost", vec![path.into()], wait).await?;
-        let said = response.into_bytes().ok_or(ControlError::Malformed(NAME))?;
-        let said = String::from_utf8_lossy(&said).into_owned();
-        let mut words = said.split_whitespace();
+        let bytes = response.into_bytes().ok_or(ControlError::Malformed(NAME))?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let mut words = text.split_whitespace();
         let status = words.next().filter(|word| word.starts_with("HTTP/")).and(words.next());
         status.and_then(|word| word.parse().ok()).ok_or_else(|| ControlError::Refused {
             command: NAME,
@@ -41,7 +41,7 @@ impl EjabberdClient {
         })
     }
 
-    /// How the archive of `host` is set by default; `None` if there is none.
+    /// The default of the archive of `host`; `None` without an archive.
     pub async fn archive_default(&self, host: &Vhost) -> Result<Option<String>> {
         const NAME: &str = "default";
         if !self.has_module(host, "mod_mam").await? {
@@ -51,7 +51,7 @@ impl EjabberdClient {
         response.as_text().map(|word| Some(word.to_owned())).ok_or(ControlError::Malformed(NAME))
     }
 
-    /// The archive in ejabberd's own database; `None` if it is elsewhere.
+    /// The archive in ejabberd's own database; `None` if the archive is elsewhere.
     pub async fn archive_table(&self) -> Result<Option<Archive>> {
         const NAME: &str = "table_info";
         let about = |what: &'static str| {
@@ -62,7 +62,7 @@ impl EjabberdClient {
             response => response?,
         };
         let messages = number(NAME, &about("size").await?)?;
-        // Only on disk is it measured in bytes, and limited.
+        // Only a table on disk is measured in bytes, and has a size limit.
         let bytes = match storage.as_text() {
             Some("disc_only_copies") => Some(number(NAME, &about("memory").await?)?),
             _ => None,
@@ -70,7 +70,7 @@ impl EjabberdClient {
         Ok(Some(Archive::Mnesia { messages, bytes }))
     }
 
-    /// Who is connected, each session by its full name.
+    /// The full JIDs of all sessions.
     pub async fn connected(&self) -> Result<Vec<String>> {
         const NAME: &str = "connected_users";
         let response = self.command(NAME, Shape::Lines, Vec::new()).await?;
@@ -85,7 +85,7 @@ impl EjabberdClient {
         items.iter().map(|item| session(item).ok_or(ControlError::Malformed(NAME))).collect()
     }
 
-    /// When an account was last there, in the server's words.
+    /// The last activity of an account, in the server's words.
     pub async fn last_activity(&self, jid: &Jid) -> Result<String> {
         const NAME: &str = "get_last";
         let response = self.command(NAME, Shape::Text, account(jid)).await?;
@@ -106,7 +106,7 @@ impl EjabberdClient {
         }
     }
 
-    /// The numbers of its VM.
+    /// The counters of the server's VM.
     pub async fn vm(&self) -> Result<Vm> {
         let ask = |function: &'static str, what: &'static str| async move {
             number(function, &self.function("erlang", function, vec![Arg::Atom(what)]).await?)
@@ -123,8 +123,8 @@ impl EjabberdClient {
     }
 }
 
-/// `{Connection, Ip, Port, Priority, Node, Uptime, Status, Resource, Text}`, or
-/// the same with tabs between.
+/// Parses `{Connection, Ip, Port, Priority, Node, Uptime, Status, Resource, Text}`, or the same
+/// fields with tabs between.
 fn session(item: &Value) -> Option<Session> {
     let parts: Vec<Value> = match item {
         Value::Tuple(parts) => parts.clone(),

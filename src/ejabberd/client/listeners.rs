@@ -1,4 +1,4 @@
-//! Where the server listens, by its configuration in force.
+//! The listeners of the server, by its configuration in force.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,45 +8,45 @@ use std::time::Duration;
 use super::{Arg, Call, ControlError, EjabberdClient, Result, Value};
 use crate::domain::model::{ServerVersion, Vhost};
 
-/// The first version of which it was seen that a Unix socket survives a connection.
+/// The first tested version in which the listener of a Unix socket survives a connection.
 const UNIX_SINCE: ServerVersion = ServerVersion { year: 26, month: 7 };
 
 /// One TCP listener of the configuration in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
-    /// Where it is to be bound.
+    /// The configured address.
     pub at: SocketAddr,
-    /// What answers there, e.g. `ejabberd_c2s`.
+    /// The module that serves the listener, such as `ejabberd_c2s`.
     pub module: String,
-    /// Its options `starttls`, `starttls_required` and `tls`.
+    /// The options `starttls`, `starttls_required` and `tls`.
     pub encryption: Encryption,
-    /// Its option `use_proxy_protocol`.
+    /// The option `use_proxy_protocol`.
     pub proxied: bool,
 }
 
-/// One listener of the configuration in force, of whatever kind.
+/// One listener of any kind in the configuration in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnyListener {
-    /// Where it is to be bound.
+    /// The configured address.
     pub address: ListenAddress,
     /// Whether it is UDP.
     pub udp: bool,
-    /// What answers there, e.g. `ejabberd_stun`.
+    /// The module that serves the listener, such as `ejabberd_stun`.
     pub module: String,
-    /// Its options `starttls`, `starttls_required` and `tls`.
+    /// The options `starttls`, `starttls_required` and `tls`.
     pub encryption: Encryption,
-    /// Its option `use_proxy_protocol`.
+    /// The option `use_proxy_protocol`.
     pub proxied: bool,
-    /// Its option `request_handlers`: paths and the modules behind them.
+    /// The option `request_handlers`: paths and the modules behind them.
     pub handlers: Vec<(String, String)>,
 }
 
-/// Where a listener is bound.
+/// The address of a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenAddress {
     /// An address and port.
     Net(SocketAddr),
-    /// The path of a Unix socket. A relative one begins at the database directory.
+    /// The path of a Unix socket. A relative path begins at the database directory.
     Unix(String),
 }
 
@@ -62,7 +62,7 @@ impl fmt::Display for ListenAddress {
 /// A way to begin a stream, as clients do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening<'a> {
-    /// A stream over TCP, with STARTTLS where that is offered.
+    /// A stream over TCP, with STARTTLS if the server offers it.
     Stream,
     /// A WebSocket at this path.
     Websocket(&'a str),
@@ -70,25 +70,25 @@ pub enum Opening<'a> {
     Bosh(&'a str),
 }
 
-/// How a listener encrypts.
+/// The encryption of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encryption {
-    /// It does not.
+    /// No encryption.
     None,
-    /// It offers STARTTLS (`starttls`, `starttls_required`).
+    /// The listener offers STARTTLS (`starttls`, `starttls_required`).
     Starttls,
-    /// It speaks TLS from the first byte (`tls`).
+    /// The listener speaks TLS from the first byte (`tls`).
     Direct,
 }
 
-/// Where and how a listener is reached.
+/// How to reach a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Endpoint {
-    /// The address, as seen from where the server runs.
+    /// The address, from the host of the server.
     pub at: SocketAddr,
-    /// Whether it waits for a header of the PROXY protocol first.
+    /// Whether the listener first expects a header of the PROXY protocol.
     pub proxied: bool,
-    /// Whether it speaks TLS from the first byte.
+    /// Whether the listener speaks TLS from the first byte.
     pub tls: bool,
 }
 
@@ -100,7 +100,7 @@ impl Endpoint {
     }
 }
 
-/// Where a socket that is bound at `at` is reached on its own machine.
+/// The address at which the same host reaches a socket that is bound at `at`.
 fn reachable(at: SocketAddr) -> SocketAddr {
     let ip = match at.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -111,13 +111,13 @@ fn reachable(at: SocketAddr) -> SocketAddr {
 }
 
 impl Listener {
-    /// Whether clients log in there.
+    /// Whether clients log in at this listener.
     #[must_use]
     pub fn is_c2s(&self) -> bool {
         self.module == "ejabberd_c2s"
     }
 
-    /// How it is reached from where the server runs.
+    /// How to reach the listener from the host of the server.
     #[must_use]
     pub fn endpoint(&self) -> Endpoint {
         let tls = self.encryption == Encryption::Direct;
@@ -126,15 +126,14 @@ impl Listener {
 }
 
 impl EjabberdClient {
-    /// The TCP listeners of the configuration in force; those on Unix sockets
-    /// and UDP are left out.
+    /// The TCP listeners of the configuration in force, without those on Unix sockets and UDP.
     pub async fn listeners(&self) -> Result<Vec<Listener>> {
         let all = self.all_listeners().await?.into_iter();
         Ok(all.filter_map(AnyListener::tcp).collect())
     }
 
-    /// Every listener of the configuration in force. A listener that is not understood
-    /// makes the whole unknown, because a count without it is wrong.
+    /// Every listener of the configuration in force. A listener that cannot be parsed makes the
+    /// whole unknown, because a count without it is wrong.
     pub async fn all_listeners(&self) -> Result<Vec<AnyListener>> {
         const NAME: &str = "listen";
         let call = Call::function("ejabberd_option", NAME, Vec::new());
@@ -144,8 +143,8 @@ impl EjabberdClient {
         listeners.collect::<Option<_>>().ok_or(ControlError::Malformed(NAME))
     }
 
-    /// What a client of `host` reads that begins a stream at `listener`, up to the
-    /// ways to log in. Asked from where the server runs.
+    /// The response to a client of `host` that begins a stream at `listener`, up to the login
+    /// mechanisms. The client runs on the host of the server.
     pub async fn begin_stream(
         &self,
         listener: &AnyListener,
@@ -159,19 +158,19 @@ impl EjabberdClient {
             Opening::Bosh(path) => ("bosh", vec![path.into()]),
         };
         let response = self.at_listener(function, listener, host.as_str(), more, deadline).await?;
-        let said = response.into_bytes().ok_or(ControlError::Malformed(function))?;
-        Ok(String::from_utf8_lossy(&said).into_owned())
+        let bytes = response.into_bytes().ok_or(ControlError::Malformed(function))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The paths of the Unix sockets that the server listens at, as its own
-    /// supervisor tells. No connection is made.
+    /// The paths of the Unix sockets at which the server listens, by its supervisor. Opens no
+    /// connection.
     pub async fn open_unix_sockets(&self) -> Result<BTreeSet<String>> {
         const NAME: &str = "which_children";
         let call = Call::function("supervisor", NAME, vec![Arg::Atom("ejabberd_listener")]);
         let response = self.control.call(call, self.deadline).await?;
         let children = response.as_list().ok_or(ControlError::Malformed(NAME))?.iter();
         let paths = children.filter_map(|child| match child.as_tuple()? {
-            // A process; else the word `undefined` or `restarting`.
+            // A process is `Other`; a stopped child is the atom `undefined` or `restarting`.
             [id, Value::Other, ..] => {
                 let port = id.as_tuple()?.first()?.as_text()?;
                 Some(port.strip_prefix("unix:")?.to_owned())
@@ -181,9 +180,9 @@ impl EjabberdClient {
         Ok(paths.collect())
     }
 
-    /// Whether a Unix socket survives a connection. 24.12 ends such a listener for
-    /// five seconds whenever one is accepted, because it fails to log it (tried);
-    /// 26.07 does not (tried).
+    /// Whether the listener of a Unix socket survives a connection. In 24.12 the listener ends
+    /// for five seconds after it accepts a connection, because it fails to log the connection
+    /// (tested); in 26.07 it survives (tested).
     pub async fn takes_unix_connections(&self) -> Result<bool> {
         Ok(self.version().await? >= UNIX_SINCE)
     }
@@ -228,7 +227,7 @@ impl AnyListener {
     }
 }
 
-/// `[{Path, Module}]`, each path as the list of its parts.
+/// Parses `[{Path, Module}]`, with each path as the list of its parts.
 fn handlers(value: &Value) -> Vec<(String, String)> {
     let entries = value.as_list().unwrap_or_default().iter();
     let pairs = entries.filter_map(|entry| match entry.as_tuple()? {
@@ -241,7 +240,7 @@ fn handlers(value: &Value) -> Vec<(String, String)> {
     pairs.collect()
 }
 
-/// `{{Port, Address, Transport}, Module, Options}`; the port of a Unix socket is
+/// Parses `{{Port, Address, Transport}, Module, Options}`; the port of a Unix socket is
 /// `<<"unix:/path">>`.
 fn listener(item: &Value) -> Option<AnyListener> {
     let [Value::Tuple(socket), module, options] = item.as_tuple()? else { return None };
@@ -280,7 +279,7 @@ fn listener(item: &Value) -> Option<AnyListener> {
     })
 }
 
-/// An Erlang address: a tuple of four bytes or eight words.
+/// Parses an Erlang address: a tuple of four bytes or eight words.
 fn ip(address: &Value) -> Option<IpAddr> {
     let parts: Vec<i64> = address
         .as_tuple()?
@@ -314,7 +313,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listener_is_read_as_ejabberd_answers_it() {
+    fn a_listener_is_parsed_from_ejabberds_response() {
         let atom = |word: &str| Value::Atom(word.to_owned());
         let ints = |numbers: &[i64]| Value::Tuple(numbers.iter().map(|n| Value::Int(*n)).collect());
         let item = |address: Value, options| {

@@ -1,16 +1,16 @@
-//! Whether accounts can be checked: the authentication backend of each vhost.
+//! Checks the authentication backends of each vhost.
 
 use super::{Call, ControlError, EjabberdClient, Result, Value};
 use crate::domain::checks::doctor::{Backend, BackendServer, BackendState};
 use crate::domain::model::Vhost;
 
-/// No more servers of one backend than these are named.
+/// The most servers of one backend in the evidence.
 const MOST_SERVERS: usize = 16;
 
 impl EjabberdClient {
-    /// Every authentication method of `host`, and whether it answers now. Takes up
-    /// to seven seconds where one does not. The methods ask as ejabberd itself does
-    /// at a login, about an account that does not exist.
+    /// Every authentication method of `host`, and whether it responds now. Takes up to seven
+    /// seconds if a method does not respond. The query is the same as ejabberd's own at a login,
+    /// for an account that does not exist.
     pub async fn backends(&self, host: &Vhost) -> Result<Vec<Backend>> {
         const NAME: &str = "backends";
         let call = Call::Inside { function: NAME, args: vec![host.as_str().into()] };
@@ -21,7 +21,7 @@ impl EjabberdClient {
     }
 }
 
-/// `{Method, Outcome, [{EjabberdClient, ok | Reason}]}`.
+/// Parses `{Method, Outcome, [{EjabberdClient, ok | Reason}]}`.
 fn backend(host: &Vhost, item: &Value) -> Option<Backend> {
     let [method, outcome, servers] = item.as_tuple()? else { return None };
     let outcome = outcome.as_text()?;
@@ -49,7 +49,7 @@ fn backend(host: &Vhost, item: &Value) -> Option<Backend> {
     })
 }
 
-/// The kernel's and the resolver's words, as people know them.
+/// The message for a reason of the kernel or the resolver.
 fn in_words(reason: &str) -> String {
     match reason {
         "econnrefused" => "connection refused".to_owned(),
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backend_is_read_as_the_far_end_tells_it() {
+    fn a_backend_is_parsed_from_the_response_of_the_session() {
         let atom = |word: &str| Value::Atom(word.to_owned());
         let text = |word: &str| Value::Text(word.to_owned());
         let host = Vhost::new("a.test").unwrap();

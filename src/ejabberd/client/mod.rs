@@ -1,5 +1,5 @@
-//! The server's commands, typed. Only this module knows the names, the order of arguments, the
-//! responses and the traps of the commands.
+//! The typed commands of the server. Only this module knows the names, the order of arguments,
+//! the responses and the traps of the commands.
 
 mod accounts;
 mod affiliations;
@@ -37,43 +37,42 @@ use responses::{number, refused};
 pub use rooms::NewRoom;
 pub use stored_rooms::WholeRoom;
 
-/// How long a call may take. A command is done in milliseconds, but the server
-/// may be busy, and a list of 100,000 accounts takes seconds.
+/// The deadline of a call. A command takes milliseconds, but the server may be busy, and a list
+/// of 100,000 accounts takes seconds.
 const DEADLINE: Duration = Duration::from_secs(15);
 
-/// How long the server may take to stop.
+/// The deadline for the server to stop.
 const STOP_DEADLINE: Duration = Duration::from_mins(1);
 
-/// Erlang's name for an address that the host does not have.
+/// Erlang's name of the error for an address that the host does not have.
 const NO_SUCH_ADDRESS: &str = "eaddrnotavail";
 
-/// The refusal of a login that would have put the password into the server's log.
+/// The refusal of a login that would write the password into the server's log.
 pub(crate) const PLAIN_LOGGED: &str = "plain_would_be_logged";
 
-/// More variables of the environment than this are not taken over.
+/// The most variables of the environment that are read.
 const MOST_MACROS: usize = 1000;
 
-/// How long a backup may take: a database of gigabytes.
+/// The deadline of a backup, for a database of gigabytes.
 const BACKUP_DEADLINE: Duration = Duration::from_mins(10);
 
 type Result<T> = std::result::Result<T, ControlError>;
 
-/// What became of an order to create.
+/// The result of a command that creates an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Created {
-    /// It was created.
+    /// The command created the object.
     Now,
-    /// It was there already.
+    /// The object existed already.
     Before,
 }
 
-/// A server, by its control channel.
+/// A client of one server, over its control channel.
 #[derive(Clone)]
 pub struct EjabberdClient {
     control: Arc<dyn Control>,
     deadline: Duration,
-    /// Held by the one registration under way, where there may be only one;
-    /// whether that is so, once known.
+    /// Serializes `register` on servers that need it; `None` until the version is known.
     registering: Arc<Mutex<Option<bool>>>,
 }
 
@@ -86,26 +85,26 @@ fn not_served(host: &Vhost) -> String {
 }
 
 impl EjabberdClient {
-    /// The server at the other end of `control`.
+    /// A client of the server that `control` reaches.
     #[must_use]
     pub fn new(control: Arc<dyn Control>) -> Self {
         Self { control, deadline: DEADLINE, registering: Arc::default() }
     }
 
-    /// The same, with another deadline for each call.
+    /// This client, with another deadline for each call.
     #[must_use]
     pub fn with_deadline(self, deadline: Duration) -> Self {
         Self { deadline, ..self }
     }
 
-    /// Its version.
+    /// The version of the server.
     pub async fn version(&self) -> Result<ServerVersion> {
         self.control.version().await
     }
 
     /// Ends the control channel; the next call opens it again.
     pub async fn close(&self) {
-        // Whoever registers right now asks again at the next turn.
+        // A registration that is in progress sets the value again when it ends.
         if let Ok(mut known) = self.registering.try_lock() {
             *known = None;
         }
@@ -116,20 +115,20 @@ impl EjabberdClient {
         self.control.call(Call::command(name, shape, args), self.deadline).await
     }
 
-    /// Has ejabberd read its configuration again. It is all or nothing only
-    /// up to here: what fails while it is applied stands in the log alone.
+    /// Reloads the configuration. ejabberd checks the files as a whole first. A part that fails
+    /// while ejabberd applies the configuration is only in the log.
     pub async fn reload_config(&self) -> Result<()> {
         let response = self.command("reload_config", Shape::Rescode, Vec::new()).await?;
         if response.is_ok() { Ok(()) } else { Err(refused("reload_config", &response)) }
     }
 
-    /// For how long it has been up, in seconds.
+    /// The uptime of the server in seconds.
     pub async fn uptime_seconds(&self) -> Result<i64> {
         number("stats", &self.command("stats", Shape::Text, vec!["uptimeseconds".into()]).await?)
     }
 
-    /// What the server offers to a client that opens a stream to `host`:
-    /// its stream features, as it writes them. Asked from where it runs.
+    /// The stream features that the server offers to a client of `host`, in XML. The client runs on
+    /// the host of the server.
     pub async fn open_stream(
         &self,
         to: Endpoint,
@@ -138,19 +137,19 @@ impl EjabberdClient {
     ) -> Result<String> {
         const NAME: &str = "open";
         let response = self.beside(NAME, to, host.as_str(), Vec::new(), deadline).await?;
-        let said = response.into_bytes().ok_or(ControlError::Malformed(NAME))?;
-        Ok(String::from_utf8_lossy(&said).into_owned())
+        let bytes = response.into_bytes().ok_or(ControlError::Malformed(NAME))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Logs in as a client would: with STARTTLS where that is offered, and with
-    /// the strongest of SCRAM-SHA-512, -256, -1 and PLAIN.
+    /// Logs in as a client would: with STARTTLS if the server offers it, and with the strongest of
+    /// SCRAM-SHA-512, -256, -1 and PLAIN.
     ///
-    /// The refusal `no_common_mechanism` means that the server offers none of
-    /// these, `not_authorized` that it refuses the password, `not_allowed` that
-    /// the listener's access rule refuses the account. `plain_would_be_logged` means that the server
-    /// offers PLAIN alone and logs at debug, where its log would have the password.
+    /// The refusal `no_common_mechanism` means that the server offers none of these mechanisms,
+    /// `not_authorized` that the server refuses the password, `not_allowed` that the access rule of
+    /// the listener refuses the account. `plain_would_be_logged` means that the server offers only
+    /// PLAIN and logs at debug, so its log would contain the password.
     pub async fn log_in(&self, to: Endpoint, jid: &Jid, password: &Secret) -> Result<()> {
-        // RFC 5802 and RFC 4616: both sides prepare the password alike.
+        // RFC 5802 and RFC 4616: both sides prepare the password in the same way.
         let prepared = stringprep::saslprep(password.expose());
         let password =
             prepared.map_or_else(|_| password.clone(), |text| Secret::new(text.into_owned()));
@@ -160,7 +159,7 @@ impl EjabberdClient {
         Ok(())
     }
 
-    /// Whether it writes what clients send to its log.
+    /// Whether the log contains what clients send.
     async fn logs_stanzas(&self) -> Result<bool> {
         let level = self.command("get_loglevel", Shape::Text, Vec::new()).await?;
         Ok(level.as_text() == Some("debug"))
@@ -188,7 +187,7 @@ impl EjabberdClient {
             self.control.call(Call::Beside { function, args }, deadline)
         };
         match call(at.ip()).await {
-            // A container without IPv6 may listen at `[::]` all the same, for IPv4.
+            // A container without IPv6 may still listen at `[::]`, for IPv4.
             Err(ControlError::Refused { message, .. })
                 if at.ip() == Ipv6Addr::LOCALHOST && message.contains(NO_SUCH_ADDRESS) =>
             {
@@ -228,7 +227,7 @@ impl EjabberdClient {
         if response.is_ok() { Ok(path) } else { Err(refused(NAME, &response)) }
     }
 
-    /// Where its database is.
+    /// The directory of the database.
     async fn database_directory(&self) -> Result<String> {
         const NAME: &str = "system_info";
         let call = Call::function("mnesia", NAME, vec![Arg::Atom("directory")]);
@@ -247,7 +246,7 @@ impl EjabberdClient {
         Ok(())
     }
 
-    /// Where it reads its configuration.
+    /// The path of the configuration file of the server.
     pub async fn config_path(&self) -> Result<String> {
         const NAME: &str = "path";
         let response = self
@@ -257,8 +256,8 @@ impl EjabberdClient {
         response.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
     }
 
-    /// The configuration in force, as the server read it: macros and included
-    /// files are put in.
+    /// The configuration in force, as the server read it, with macros and included files
+    /// expanded.
     pub async fn configuration(&self) -> Result<Configuration> {
         const NAME: &str = "configuration";
         let call = Call::Inside { function: NAME, args: Vec::new() };
@@ -272,7 +271,7 @@ impl EjabberdClient {
         read.map_err(|error| ControlError::Refused { command: NAME, message: error.to_string() })
     }
 
-    /// How the server was started, as far as its configuration needs it.
+    /// How the server was started, as far as its configuration depends on that.
     pub async fn start_context(&self) -> Result<StartContext> {
         const NAME: &str = "start";
         let call = Call::Inside { function: NAME, args: Vec::new() };
@@ -288,7 +287,7 @@ impl EjabberdClient {
         Ok(StartContext { directory: directory.map(str::to_owned), macros: macros.collect() })
     }
 
-    /// The hosts that its configuration in force names.
+    /// The hosts in the configuration in force.
     pub async fn hosts(&self) -> Result<Vec<String>> {
         const NAME: &str = "hosts";
         let call = Call::function("ejabberd_option", NAME, Vec::new());
@@ -324,8 +323,8 @@ impl EjabberdClient {
         Err(ControlError::Refused { command, message })
     }
 
-    /// A file on its machine, or `None` if there is none. A hundred times
-    /// faster than an archive from the engine that runs the container.
+    /// A file on the host of the server, or `None` if it does not exist. Takes a hundredth of the
+    /// time of an archive from the container engine.
     pub async fn read_file(&self, path: &str) -> Result<Option<Vec<u8>>> {
         const NAME: &str = "read_file";
         let response = self
@@ -343,15 +342,14 @@ impl EjabberdClient {
         }
     }
 
-    /// Puts on disk what the database has only in its log's buffer. Without
-    /// it, a server that is killed within two seconds of a deletion comes back
-    /// with what was deleted (seen on 26.07).
+    /// Writes the buffer of the database log to disk. Without this, a server that is killed
+    /// within two seconds after a deletion starts with the deleted objects (seen on 26.07).
     pub async fn sync(&self) -> Result<()> {
         self.control.call(Call::function("mnesia", "sync_log", Vec::new()), self.deadline).await?;
         Ok(())
     }
 
-    /// The API version that calls are made in.
+    /// The API version of the calls.
     pub async fn api(&self) -> Result<ApiVersion> {
         Ok(self.version().await?.api())
     }

@@ -1,16 +1,16 @@
-//! What the options of a new room are.
+//! The options of a new room.
 //!
-//! No reading tells it as a whole: a room that is made to look at would be a
-//! change of the server. So ejabberd's own defaults stand here, and what
-//! `mod_muc`'s `default_room_options` says goes above them, as in the server.
+//! No command reports them all, and a room that is created to read its options would change the
+//! server. So this module has ejabberd's defaults, and adds the `default_room_options` of
+//! `mod_muc`, as the server does.
 
 use super::stored_rooms::printed;
 use super::{Call, ControlError, EjabberdClient, Result, Value};
 use crate::domain::model::{ServerVersion, Vhost};
 use crate::domain::observed::RoomOptions;
 
-/// As `get_room_options` prints them of a new room on 23.01, 24.12 and 26.07
-/// (tried). `max_users` is not the limit of `mod_muc`, which only caps it.
+/// The output of `get_room_options` for a new room on 23.01, 24.12 and 26.07 (tested).
+/// `max_users` is not the limit of `mod_muc`, which only caps this value.
 const DEFAULTS: [(&str, &str); 29] = [
     ("allow_change_subj", "true"),
     ("allow_private_messages", "true"),
@@ -43,7 +43,7 @@ const DEFAULTS: [(&str, &str); 29] = [
     ("voice_request_min_interval", "1800"),
 ];
 
-/// The default of `enable_hats`, as far as it was tried; it changed in between.
+/// The default of `enable_hats` in the tested versions; it changed between them.
 fn hats(version: ServerVersion) -> Option<&'static str> {
     const OFF_UNTIL: ServerVersion = ServerVersion { year: 24, month: 12 };
     const ON_SINCE: ServerVersion = ServerVersion { year: 26, month: 7 };
@@ -55,8 +55,8 @@ fn hats(version: ServerVersion) -> Option<&'static str> {
 }
 
 impl EjabberdClient {
-    /// The options that a room of `host` has when it is made without any. One
-    /// that is not among them has a default that is not known.
+    /// The options of a room of `host` that is created without options. A missing option has an
+    /// unknown default.
     pub async fn new_room_options(&self, host: &Vhost) -> Result<RoomOptions> {
         const NAME: &str = "default_room_options";
         let mut options: RoomOptions = DEFAULTS

@@ -1,32 +1,31 @@
-//! Whether ejabberd runs in its node. A node that answers is no proof of that.
+//! Whether ejabberd runs in its node. A node that responds does not prove that ejabberd runs.
 
 use super::responses::refused;
 use super::{Call, ControlError, EjabberdClient, Result, Shape, Value};
 
-/// What a node that answers says about ejabberd in it.
+/// The state of ejabberd in a node that responds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodePhase {
     /// ejabberd and its database run.
     Running,
-    /// The node is on the way up: its start is not finished.
+    /// The node is starting.
     Starting,
-    /// The node is on the way down.
+    /// The node is stopping.
     Stopping,
-    /// The node has finished its start, and ejabberd or its database has been
-    /// stopped in it. Nobody but an order starts that again.
+    /// The node has started, but ejabberd or its database was stopped in it. Only a command
+    /// starts ejabberd again.
     Stopped,
 }
 
-/// The applications without which nobody is served.
+/// The applications that a server needs to serve clients.
 const NEEDED: [&str; 2] = ["mnesia", "ejabberd"];
 
 impl EjabberdClient {
-    /// What the node says about ejabberd in it.
+    /// The state of ejabberd in its node.
     ///
-    /// `application:info/0` lists which applications run and which are on the
-    /// way up; `init:get_status/0` says whether the node's own start, of which
-    /// `-s ejabberd` is a part, is finished (OTP 25, 27 and 29, seen on 23.01,
-    /// 24.12 and 26.07).
+    /// `application:info/0` lists the applications that run and those that are starting.
+    /// `init:get_status/0` reports whether the start of the node, which includes `-s ejabberd`, has
+    /// finished (OTP 25, 27 and 29, seen on 23.01, 24.12 and 26.07).
     pub async fn phase(&self) -> Result<NodePhase> {
         let ask = |module, function| {
             self.control.call(Call::function(module, function, Vec::new()), self.deadline)
@@ -35,23 +34,23 @@ impl EjabberdClient {
             tokio::join!(ask("init", "get_status"), ask("application", "info"));
         match (status, applications) {
             (Err(ControlError::Unsupported { .. }), _) => self.phase_by_command().await,
-            // The application controller ends before its node does.
+            // The application controller ends before its node.
             (Ok(_), Err(ControlError::Crashed { .. })) => Ok(NodePhase::Stopping),
             (status, applications) => phase(&status?, &applications?),
         }
     }
 
-    /// Whether ejabberd has started as a whole, not only its node.
+    /// Whether ejabberd itself has started, not only its node.
     pub async fn is_started(&self) -> Result<bool> {
         Ok(self.phase().await? == NodePhase::Running)
     }
 
-    /// The same by the command `status`, which every control channel carries.
+    /// The state by the command `status`, which every control channel can carry.
     async fn phase_by_command(&self) -> Result<NodePhase> {
         const NAME: &str = "status";
         let response = match self.command(NAME, Shape::Restuple, Vec::new()).await {
             Ok(response) => response,
-            // Its commands are not there yet, or not any more.
+            // ejabberd has not registered its commands yet, or has removed them already.
             Err(ControlError::UnknownCommand { .. } | ControlError::Crashed { .. }) => {
                 return Ok(NodePhase::Starting);
             }
@@ -63,9 +62,9 @@ impl EjabberdClient {
     }
 }
 
-/// What `status` says of a node without ejabberd: "The node N is starting with
-/// status: started". The first word is that of the node's own start, the second
-/// is "started" from the beginning (seen on 24.12 and 26.07).
+/// Parses the output of `status` for a node without ejabberd: "The node N is starting with
+/// status: started". The first word is the start of the node; the second is "started" from
+/// the beginning (seen on 24.12 and 26.07).
 fn phase_of_status(text: &str) -> NodePhase {
     if text.contains(" is started with status") {
         NodePhase::Stopped
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_starts_is_not_taken_for_one_whose_ejabberd_was_stopped() {
+    fn a_node_that_starts_is_not_reported_as_stopped() {
         for (word, phase) in [
             ("starting", NodePhase::Starting),
             ("started", NodePhase::Stopped),
@@ -139,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_answers_is_not_taken_for_a_server_that_starts() {
+    fn the_phase_depends_on_the_applications_of_the_node() {
         let of = |boot, running: &[&str], starting: &[&str]| {
             phase(&pair(atom(boot), atom(boot)), &info(running, starting)).unwrap()
         };

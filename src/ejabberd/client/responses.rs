@@ -1,4 +1,4 @@
-//! Reads responses.
+//! Parses responses.
 
 use super::{ControlError, Result, Value};
 
@@ -38,7 +38,7 @@ pub(super) fn refused(command: &'static str, response: &Value) -> ControlError {
     let mut words = Vec::new();
     collect(response, &mut words);
     let message = if words.is_empty() {
-        "it answered no, without a reason".to_owned()
+        "ejabberd refused it without a reason".to_owned()
     } else {
         words.join(" ")
     };
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_told_in_ejabberds_words() {
+    fn a_refusal_contains_ejabberds_message() {
         let response = Value::Tuple(vec![
             Value::Atom("error".into()),
             Value::Atom("cannot_register".into()),

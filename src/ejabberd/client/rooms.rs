@@ -9,52 +9,52 @@ use crate::domain::model::{AffiliationId, Jid, RoomJid, Secret, ServerVersion, V
 use crate::domain::observed::RoomOptions;
 use crate::domain::spec::{AffiliationKind, OptionValue, room_option};
 
-/// The first version whose list options are written `a,b`, not `[a,b]`. 24.12
-/// takes only the one, 26.07 only the other (tried); the change is between.
+/// The first version that writes list options as `a,b` instead of `[a,b]`. 24.12 accepts only
+/// the old format, 26.07 only the new one (tested); the change is in between.
 const COMMA_LISTS_SINCE: ServerVersion = ServerVersion { year: 25, month: 1 };
 
-/// The first version that takes affiliations where a room is made. The change
-/// came between 23.01, which refuses the whole, and this one (tried).
+/// The first version that accepts affiliations for a new room. 23.01 refuses the whole command
+/// (tested); the change is in between.
 const AFFILIATIONS_SINCE: ServerVersion = ServerVersion { year: 24, month: 12 };
 
-/// A room that is to be made.
+/// A room to create.
 pub struct NewRoom<'r> {
-    /// Its options.
+    /// The options.
     pub options: &'r BTreeMap<String, OptionValue>,
-    /// Who is what in it.
+    /// The affiliations.
     pub affiliations: &'r BTreeMap<Jid, AffiliationKind>,
-    /// Its subject.
+    /// The subject.
     pub subject: Option<&'r str>,
 }
 
-/// Whether a name can stand in a list that commas or semicolons divide.
+/// Whether the account can be in a list with commas or semicolons as separators.
 fn is_plain(account: &Jid) -> bool {
     !account.local.as_str().contains([',', ';'])
 }
 
-/// A room that ends between two looks of the server at it crashes the command.
+/// The tries of a command that crashes when a room ends while the server reads the room.
 const VANISHING_TRIES: u32 = 3;
 const VANISHING_PAUSE: Duration = Duration::from_millis(50);
 
 impl EjabberdClient {
-    /// The rooms that run, of all services. Hibernated ones are missing.
+    /// The rooms that run, of all services. Hibernated rooms are missing.
     pub async fn online_rooms(&self) -> Result<BTreeSet<RoomJid>> {
         Ok(parsed(&self.online_room_names().await?))
     }
 
-    /// The same, as they are called.
+    /// The names of the rooms that run, unchanged.
     pub async fn online_room_names(&self) -> Result<BTreeSet<String>> {
         const NAME: &str = "muc_online_rooms";
         let response = self.command(NAME, Shape::Lines, vec!["global".into()]).await?;
         Ok(texts(NAME, &response)?.into_iter().map(str::to_owned).collect())
     }
 
-    /// The rooms that nobody is in, of all services, hibernated ones too.
+    /// The rooms without occupants, of all services, including hibernated ones.
     pub async fn unoccupied_rooms(&self) -> Result<BTreeSet<RoomJid>> {
         Ok(parsed(&self.unoccupied_room_names().await?))
     }
 
-    /// The same, as they are called.
+    /// The names of the rooms without occupants, unchanged.
     pub async fn unoccupied_room_names(&self) -> Result<BTreeSet<String>> {
         const NAME: &str = "rooms_unused_list";
         let args = vec!["global".into(), Arg::Int(0)];
@@ -62,13 +62,13 @@ impl EjabberdClient {
         Ok(texts(NAME, &response)?.into_iter().map(str::to_owned).collect())
     }
 
-    /// A room's options, or `None` if there is no such room. Wakes it.
+    /// The options of a room, or `None` if it does not exist. Starts a hibernated room.
     pub async fn room_options(&self, room: &RoomJid) -> Result<Option<RoomOptions>> {
         const NAME: &str = "get_room_options";
         let mut vanishing = VANISHING_TRIES;
         let response = loop {
             match self.command(NAME, Shape::Pairs, room_args(room)).await {
-                // The room ended while it was looked at.
+                // The room ended while the server read it.
                 Err(ControlError::Crashed { .. }) if vanishing > 0 => {
                     vanishing -= 1;
                     tokio::time::sleep(VANISHING_PAUSE).await;
@@ -95,12 +95,12 @@ impl EjabberdClient {
                 _ => Err(ControlError::Malformed(NAME)),
             })
             .collect::<Result<_>>()?;
-        // A room that does not exist answers with nothing, and success.
+        // For a room that does not exist, the command succeeds with an empty response.
         Ok((!options.is_empty()).then_some(options))
     }
 
-    /// Makes a room, on behalf of the vhost `host`. What of `new` its command
-    /// cannot take is done right after.
+    /// Creates a room for the vhost `host`. Sets the parts of `new` that the command does not
+    /// accept right after.
     pub async fn create_room(
         &self,
         room: &RoomJid,
@@ -110,7 +110,7 @@ impl EjabberdClient {
         const NAME: &str = "create_room_with_opts";
         let NewRoom { options, affiliations, subject } = new;
         let version = self.version().await?;
-        // An unknown one would be dropped without a word, or crash the command.
+        // ejabberd silently drops an unknown option, or the command crashes.
         let known = options.iter().filter(|(name, _)| room_option(name, version));
         let mut pairs: Vec<(String, Secret)> = known
             .map(|(name, value)| (name.clone(), Secret::new(written(value, version))))
@@ -144,8 +144,8 @@ impl EjabberdClient {
         Ok(Created::Now)
     }
 
-    /// Changes one option of a room. The room must know it: an unknown one
-    /// crashes the command, with its arguments in the server's log.
+    /// Changes one option of a room. The version must know the option: for an unknown option the
+    /// command crashes, with its arguments in the server's log.
     pub async fn change_room_option(
         &self,
         room: &RoomJid,
@@ -155,7 +155,7 @@ impl EjabberdClient {
         let version = self.version().await?;
         let mut args = room_args(room);
         let value = written(value, version);
-        // Only a password is a secret, and a secret cannot go everywhere.
+        // Only a password is secret, and not every command accepts a secret argument.
         let value = match name {
             "password" => Arg::Secret(Secret::new(value)),
             _ => Arg::Text(value),
@@ -165,8 +165,8 @@ impl EjabberdClient {
         if response.is_ok() { Ok(()) } else { Err(refused("change_room_option", &response)) }
     }
 
-    /// Deletes a room. `false`: there was none. The server answers before the
-    /// room is gone; read it back.
+    /// Deletes a room. Returns `false` if it did not exist. The server responds before the room is
+    /// gone, so read the room back.
     pub async fn destroy_room(&self, room: &RoomJid) -> Result<bool> {
         match self.command("destroy_room", Shape::Rescode, room_args(room)).await {
             Ok(response) if response.is_ok() => Ok(true),
@@ -178,7 +178,7 @@ impl EjabberdClient {
     }
 }
 
-/// The names that this program could have written.
+/// The names that can be declared.
 fn parsed(names: &BTreeSet<String>) -> BTreeSet<RoomJid> {
     names.iter().filter_map(|name| name.parse().ok()).collect()
 }
@@ -187,7 +187,7 @@ pub(super) fn room_args(room: &RoomJid) -> Vec<super::Arg> {
     vec![room.room.as_str().into(), room.service.as_str().into()]
 }
 
-/// An option's value as `version` wants it written.
+/// The value of an option in the format of `version`.
 fn written(value: &OptionValue, version: ServerVersion) -> String {
     match value {
         OptionValue::Bool(flag) => flag.to_string(),

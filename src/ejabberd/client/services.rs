@@ -1,4 +1,4 @@
-//! What the modules of a vhost do for rooms.
+//! The services for rooms of a vhost.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::domain::model::Vhost;
 use crate::domain::observed::HostServices;
 
 impl EjabberdClient {
-    /// The names under which `host` has rooms; empty where it has none.
+    /// The names of the services for rooms of `host`; empty without one.
     pub async fn room_services(&self, host: &Vhost) -> Result<BTreeSet<Vhost>> {
         const NAME: &str = "get_module_opt_hosts";
         if !self.has_module(host, "mod_muc").await? {
@@ -21,7 +21,7 @@ impl EjabberdClient {
         Ok(names.into_iter().filter_map(|name| Vhost::new(name).ok()).collect())
     }
 
-    /// What `host` does for rooms, and what limits them.
+    /// The services for rooms of `host`, and their limits.
     pub async fn host_services(&self, host: &Vhost) -> Result<HostServices> {
         let rooms = self.room_services(host).await?;
         let max_users = if rooms.is_empty() {

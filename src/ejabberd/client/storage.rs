@@ -1,20 +1,20 @@
-//! Where accounts are kept, and how.
+//! How the accounts and the database are stored.
 
 use super::{Arg, BACKUP_DEADLINE, Call, ControlError, EjabberdClient, Result, Shape, Value};
 use crate::domain::database::{Cookie, Database};
 use crate::domain::model::{Jid, Vhost};
 use crate::domain::spec::TableStorage;
 
-/// Where accounts can be made, changed and deleted.
+/// The backends in which accounts can be created, changed and deleted.
 const WRITABLE: [&str; 2] = ["mnesia", "sql"];
 
-/// The file in which Mnesia's tables are told how to be stored. ejabberd reads
-/// it when it starts; without it a changed table is changed back then.
+/// The file that defines how Mnesia stores its tables. ejabberd reads the file when it starts;
+/// without the file, ejabberd changes a table back.
 const SCHEMA_FILE: &str = "ejabberd.schema";
 
 impl EjabberdClient {
-    /// Its database, without the place where the files are stored: only the
-    /// runtime knows that. `hosts` are those whose accounts matter.
+    /// The database, without the directory of its files, which only the runtime knows. `hosts` are
+    /// the hosts with managed accounts.
     pub async fn database(&self, hosts: &[&Vhost]) -> Result<Database> {
         let (cookie, node, directory, configuration) = tokio::try_join!(
             self.schema_cookie(),
@@ -27,8 +27,8 @@ impl EjabberdClient {
         Ok(Database { cookie, node, directory, location: None, accounts })
     }
 
-    /// `mnesia:table_info(schema, cookie)`: made with the database, and the same
-    /// after restarts (tried on 23.01, 24.12 and 26.07).
+    /// `mnesia:table_info(schema, cookie)`: created with the database, and the same after restarts
+    /// (tested on 23.01, 24.12 and 26.07).
     async fn schema_cookie(&self) -> Result<Cookie> {
         const NAME: &str = "table_info";
         let args = vec![Arg::Atom("schema"), Arg::Atom("cookie")];
@@ -53,8 +53,8 @@ impl EjabberdClient {
         response.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
     }
 
-    /// Where the accounts of `host` are kept, if that is not with ejabberd
-    /// itself: `ldap`, `jwt`, … They can then be looked at and not changed.
+    /// The backend of the accounts of `host`, if it is not ejabberd itself: `ldap`, `jwt`, … Those
+    /// accounts can be read but not changed.
     pub async fn accounts_elsewhere(&self, host: &Vhost) -> Result<Option<String>> {
         let methods = self.auth_methods(host).await?;
         let ours = methods.iter().any(|method| WRITABLE.contains(&method.as_str()));
@@ -69,9 +69,9 @@ impl EjabberdClient {
         Ok(methods.iter().filter_map(Value::as_text).map(str::to_owned).collect())
     }
 
-    /// Whether the database that has the accounts of `host` answers. With SQL,
-    /// a query that fails reads as an empty list of accounts, and every other
-    /// command agrees with it (tried with a missing table).
+    /// Whether the database with the accounts of `host` responds. With SQL, a query that fails
+    /// looks like an empty list of accounts, and every other command reports the same (tested with
+    /// a missing table).
     pub async fn accounts_can_be_read(&self, host: &Vhost) -> Result<bool> {
         if !self.auth_methods(host).await?.iter().any(|method| method == "sql") {
             return Ok(true);
@@ -83,7 +83,7 @@ impl EjabberdClient {
         Ok(tag == Some("selected"))
     }
 
-    /// How the account table is stored, in Mnesia's words.
+    /// The storage type of the account table, in Mnesia's words.
     pub async fn accounts_table(&self) -> Result<String> {
         const NAME: &str = "table_info";
         let args = vec![Arg::Atom("passwd"), Arg::Atom("storage_type")];
@@ -98,31 +98,31 @@ impl EjabberdClient {
         response.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
     }
 
-    /// Has the account table stored in another way, now and after each start.
-    /// Clients stay connected; the data is kept.
+    /// Changes the storage type of the account table, now and for each start. Clients stay
+    /// connected and the data is kept.
     pub async fn store_accounts(&self, storage: TableStorage) -> Result<()> {
         const NAME: &str = "change_table_copy_type";
-        // The file first: a start in between finds what is wanted.
+        // The file first, so that a start in between uses the new type.
         self.write_schema(storage).await?;
         let node = self.node_name().await?;
         let args = vec![Arg::Atom("passwd"), Arg::Node(node), Arg::Atom(storage.as_str())];
         let call = Call::function("mnesia", NAME, args);
         let response = self.control.call(call, BACKUP_DEADLINE).await?;
-        // Whoever registers next asks anew whether turns must be taken.
+        // The next registration must check again whether registrations are serialized.
         *self.registering.lock().await = None;
         match response.as_tuple() {
             Some([done, _]) if done.as_text() == Some("atomic") => {}
-            // It is stored so already.
+            // The table has this type already.
             _ if super::responses::says(&response, "already_exists") => {}
             _ => return Err(super::responses::refused(NAME, &response)),
         }
         self.clear_cache().await
     }
 
-    /// Has the server forget what it has read. It keeps passwords in a cache
-    /// only while the table is on disk alone, and does not look at the cache
-    /// otherwise: what was in it when the table went to memory would be valid
-    /// again when it comes back (seen on 23.01, 24.12 and 26.07).
+    /// Clears the cache of the server. The server keeps passwords in the cache only while the
+    /// table is on disk alone, and ignores the cache otherwise. Without this, the passwords from
+    /// before the change to memory would be valid again after the change back (seen on 23.01,
+    /// 24.12 and 26.07).
     async fn clear_cache(&self) -> Result<()> {
         const NAME: &str = "clear_cache";
         let response = self.command(NAME, Shape::Rescode, Vec::new()).await?;
@@ -143,7 +143,7 @@ impl EjabberdClient {
                 [TableStorage::DiscCopies, TableStorage::DiscOnlyCopies, TableStorage::RamCopies];
             if !kinds.iter().any(|kind| text(kind.as_str()) == there) {
                 let message = format!(
-                    "{path} was written by somebody else: say there how `passwd` is stored"
+                    "the operator did not write `{path}`; set the storage type of `passwd` there"
                 );
                 return Err(ControlError::Refused { command: NAME, message });
             }
@@ -153,12 +153,12 @@ impl EjabberdClient {
         if response.is_ok() { Ok(()) } else { Err(super::responses::refused(NAME, &response)) }
     }
 
-    /// So many messages wait for an account that is not online.
+    /// The number of messages that wait for an account that is offline.
     pub async fn offline_messages(&self, jid: &Jid) -> Result<i64> {
         self.count("get_offline_count", jid).await
     }
 
-    /// So many messages are in an account's archive. Since 24.12.
+    /// The number of messages in the archive of an account. Since 24.12.
     pub async fn archived_messages(&self, jid: &Jid) -> Result<i64> {
         self.count("get_mam_count", jid).await
     }

@@ -1,6 +1,6 @@
-//! Rooms as they are stored: options, affiliations and subject in one call,
-//! and nobody is woken. What is stored of a persistent room is up to date at
-//! once, whoever changed it (tried on 23.01, 24.12 and 26.07).
+//! Reads stored rooms: options, affiliations and subject in one call, without starting the room.
+//! A change of a persistent room is stored at once, by any program (tested on 23.01, 24.12 and
+//! 26.07).
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::{Call, ControlError, EjabberdClient, Result, Value};
 use crate::domain::model::{Jid, RoomJid, Vhost};
 use crate::domain::observed::{ObservedRoom, RoomOptions};
 
-/// What is stored of a room beside its options.
+/// The stored parts of a room that are not options.
 const NO_OPTIONS: [&str; 11] = [
     "affiliations",
     "captcha_whitelist",
@@ -25,7 +25,7 @@ const NO_OPTIONS: [&str; 11] = [
     "vcard_xupdate",
 ];
 
-/// What of that an export should mention, in words.
+/// Those parts that an export mentions, in words.
 const MORE: [(&str, &str); 4] = [
     ("captcha_whitelist", "who need not solve a captcha"),
     ("hats_defs", "the hats that there are"),
@@ -33,29 +33,27 @@ const MORE: [(&str, &str); 4] = [
     ("subscribers", "who has subscribed to it"),
 ];
 
-/// A room with all that is stored of it.
+/// A room with everything that is stored of it.
 pub struct WholeRoom {
-    /// What can be declared of it.
+    /// The part of the room that can be declared.
     pub room: ObservedRoom,
-    /// Those with an affiliation that are no account: whole domains, and names
-    /// that this program could not have written.
+    /// The affiliations that cannot be declared: whole domains, and names that cannot be written.
     pub others: Vec<String>,
-    /// What else there is, in words.
+    /// The other stored parts, in words.
     pub more: Vec<&'static str>,
 }
 
 impl EjabberdClient {
-    /// A room as it is stored; `None` if it is not, as one that does not
-    /// persist. One that was just made has only some of its options stored.
-    /// `host` is the vhost that its service belongs to.
+    /// A stored room; `None` if it is not stored, such as a room that is not persistent. Only some
+    /// options of a new room are stored. `host` is the vhost of the room's service.
     ///
-    /// Where a control channel carries commands alone, the room is read as it
-    /// runs: that wakes the room, and its subject is not known.
+    /// With a control channel that carries only commands, the running room is read instead. That
+    /// starts the room, and its subject is unknown.
     pub async fn stored_room(&self, host: &Vhost, room: &RoomJid) -> Result<Option<ObservedRoom>> {
         Ok(self.whole_stored_room(host, room).await?.map(|whole| whole.room))
     }
 
-    /// The same, with what is stored of it and cannot be declared.
+    /// A stored room, with the parts that cannot be declared.
     pub async fn whole_stored_room(
         &self,
         host: &Vhost,
@@ -76,14 +74,14 @@ impl EjabberdClient {
         match response {
             Value::List(stored) => Ok(Some(read(&stored))),
             Value::Atom(word) if word == "error" => Ok(None),
-            // 26.07 tells a database that fails from a room that is not there.
+            // 26.07 distinguishes a database that fails from a room that does not exist.
             response => Err(super::responses::refused(NAME, &response)),
         }
     }
 }
 
 impl EjabberdClient {
-    /// A room that persists, by commands.
+    /// A persistent room, by commands.
     async fn persistent_room(&self, room: &RoomJid) -> Result<Option<WholeRoom>> {
         let Some(mut options) = self.room_options(room).await? else { return Ok(None) };
         if options.get("persistent").is_none_or(|persists| persists != "true") {
@@ -130,7 +128,7 @@ fn more(stored: &[Value]) -> Vec<&'static str> {
     more
 }
 
-/// A value as `get_room_options` prints it.
+/// A value in the format of `get_room_options`.
 pub(super) fn printed(value: &Value) -> Option<String> {
     match value {
         Value::Atom(text) | Value::Text(text) => Some(text.clone()),
@@ -143,7 +141,7 @@ pub(super) fn printed(value: &Value) -> Option<String> {
     }
 }
 
-/// `{{User, Host, Resource}, {Affiliation, Reason}}`, or without a reason.
+/// Parses `{{User, Host, Resource}, {Affiliation, Reason}}`, or without a reason.
 fn affiliation(entry: &Value) -> Option<(&str, &str, &str)> {
     let [jid, given] = entry.as_tuple()? else { return None };
     let [user, host, _] = jid.as_tuple()? else { return None };
@@ -151,8 +149,8 @@ fn affiliation(entry: &Value) -> Option<(&str, &str, &str)> {
     Some((user.as_text()?, host.as_text()?, word.as_text()?))
 }
 
-/// A text, or texts in several languages, `{text, Language, Text}`: the one
-/// without a language, else the first.
+/// Parses a text, or texts in several languages, `{text, Language, Text}`: the text without a
+/// language, otherwise the first one.
 fn subject(value: &Value) -> String {
     let Some(texts) = value.as_list() else {
         return value.as_text().unwrap_or_default().to_owned();
@@ -185,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_reads_as_it_is_printed() {
+    fn a_stored_room_has_the_values_of_the_commands() {
         let jid = |user: &str| Value::Tuple(vec![text(user), text("h.example"), text("")]);
         let owner = Value::Tuple(vec![atom("owner"), text("")]);
         let WholeRoom { room, others, .. } = read(&[

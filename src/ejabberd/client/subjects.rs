@@ -1,6 +1,6 @@
-//! A room's subject. No command sets it: it is said in the room, by somebody
-//! who may. The operator goes in under a name of its own, as an owner for that
-//! moment, says it and leaves; whoever is in the room sees just that.
+//! Sets the subject of a room. No command sets a subject; an occupant with the right to do so
+//! sends a message to the room. The operator joins the room under a separate name as a temporary
+//! owner, sends the subject and leaves. The occupants see only the new subject.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use super::{Arg, Call, ControlError, EjabberdClient, Result};
 use crate::domain::model::{AffiliationId, Jid, Localpart, RoomJid, Secret, Vhost};
 use crate::domain::spec::{AffiliationKind, OWN_NAMES};
 
-/// The room takes it up a little after the order.
+/// The tries until the room has the new subject, which takes a moment.
 const TRIES: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// So many random characters a name has.
+/// The number of random characters in the operator's name.
 const NONCE: usize = 16;
 
 impl EjabberdClient {
-    /// Sets the subject of a room that persists; an empty one clears it.
-    /// `nonce` is random, and makes a name that nobody has.
+    /// Sets the subject of a persistent room; an empty subject clears it. `nonce` is random, so
+    /// that no other account has the name.
     pub async fn set_subject(
         &self,
         host: &Vhost,
@@ -28,11 +28,11 @@ impl EjabberdClient {
         const NAME: &str = "subject";
         let stored = self.stored_room(host, room).await?;
         if stored.as_ref().is_some_and(|stored| stored.subject.is_none()) {
-            // To go into the room and not be able to speak changes the room.
+            // Joining the room without sending a subject would change the room for nothing.
             let why = "no command reads or sets a subject; use an image that has an `erl`";
             return Err(ControlError::Unsupported { command: NAME, why });
         }
-        // Up to 24.12 even an owner has to say it.
+        // Up to 24.12 even an owner must send the password.
         let password = stored.as_ref().and_then(|stored| {
             let wanted = stored.options.get("password_protected").is_some_and(|on| on == "true");
             stored.options.get("password").filter(|_| wanted)
@@ -55,9 +55,9 @@ impl EjabberdClient {
             from.as_str().into(),
             stanzas,
         ];
-        let said = self.control.call(Call::Inside { function: NAME, args }, self.deadline).await;
+        let sent = self.control.call(Call::Inside { function: NAME, args }, self.deadline).await;
         let mut taken = Ok(false);
-        if said.is_ok() {
+        if sent.is_ok() {
             for _ in 0..TRIES {
                 let stored = self.stored_room(host, room).await;
                 taken = stored.map(|stored| {
@@ -69,13 +69,13 @@ impl EjabberdClient {
                 tokio::time::sleep(PAUSE).await;
             }
         }
-        // Whatever came of it, the place in the room is given back.
+        // In every case, the temporary ownership ends.
         self.affiliate(&id, None).await?;
-        said?;
+        sent?;
         if taken? {
             return Ok(());
         }
-        let message = "the room did not take it".to_owned();
+        let message = "the room did not accept the subject".to_owned();
         Err(ControlError::Refused { command: NAME, message })
     }
 }
@@ -105,7 +105,7 @@ fn stanzas(
     ]
 }
 
-/// As character data of XML.
+/// Escapes character data for XML.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

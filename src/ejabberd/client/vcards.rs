@@ -8,11 +8,11 @@ use crate::domain::observed::Vcard;
 use crate::domain::spec::VcardField;
 
 impl EjabberdClient {
-    /// The `fields` of an account's vCard; one that is not there is empty.
+    /// The `fields` of an account's vCard. A missing field is empty.
     ///
-    /// The vCard is read as a whole: a command for each field takes long, and a
-    /// missing field fails in four ways, of which one is a crash. A control channel
-    /// that carries commands alone asks for each field.
+    /// Reads the vCard as a whole, because a command for each field is slow, and a missing field
+    /// fails in four ways, of which one is a crash. A control channel that carries only commands
+    /// reads each field.
     pub async fn vcard<'f>(
         &self,
         jid: &Jid,
@@ -67,8 +67,8 @@ impl EjabberdClient {
         Ok(card)
     }
 
-    /// Sets one field of an account's vCard; the others stay. The account must
-    /// exist: ejabberd would store a vCard for nobody.
+    /// Sets one field of an account's vCard; the other fields stay. The account must exist, because
+    /// ejabberd would store the vCard of an absent account too.
     pub async fn set_vcard(&self, jid: &Jid, field: &VcardField, text: &str) -> Result<()> {
         let mut args = account(jid);
         args.push(field.element.into());
@@ -120,7 +120,7 @@ impl<'v> Element<'v> {
 
     fn field(&self, field: &VcardField) -> Option<&'v str> {
         match (field.element, field.part) {
-            // The part is the kind of number, which has an element to itself.
+            // The part is the kind of the number, which has a separate element.
             ("TEL", Some(kind)) => {
                 let of_kind = |tel: &Element<'v>| tel.name == "TEL" && tel.child(kind).is_some();
                 Some(self.elements().find(of_kind)?.child("NUMBER")?.text())

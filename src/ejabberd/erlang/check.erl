@@ -1,16 +1,15 @@
-% Asks ejabberd itself whether it would start with a configuration, without
-% starting it. Arguments: where the server reads its main file, the directory
-% that holds the new files, the server's working directory (or nothing), and
-% the names of the new files. Prints "verdict: " and "accepted" with the
-% expanded configuration, "refused" or "unable" with the reason, and "end of
-% verdict"; what applications print while they start comes before, and what the
-% logger still has to say comes after.
+% Checks whether ejabberd would start with a configuration, without starting it.
+% Arguments: the path of the server's main file, the directory with the new
+% files, the server's working directory (or nothing), and the names of the new
+% files. Prints "verdict: " and "accepted" with the expanded configuration,
+% "refused" or "unable" with the reason, and "end of verdict". Applications may
+% print before the verdict, and the logger after it.
 Say = fun(Format, Args) -> io:put_chars(unicode:characters_to_binary(["\nverdict: ", io_lib:format(Format, Args), "\nend of verdict\n"])), halt(0) end,
 % In this VM each new file is already at its path: every reader of the path gets
-% the new one. Every file that is not opened raw goes through the process
+% the new file. Every file that is not opened raw is opened by the process
 % file_server_2 (`file` of OTP 25 to 29), so a process in between changes the
-% path. Links are followed, as the system does, up to the last part of a new
-% file's path: there the new file will replace the link.
+% path. Links are followed as the system does, except at the last part of a new
+% file's path, because the new file will replace that link.
 Follow = fun
     Inner(Base, [], _, _) -> Base;
     Inner(Base, ["." | Rest], New, Left) -> Inner(Base, Rest, New, Left);
@@ -64,8 +63,8 @@ Stage = fun(Main, Staged, Names) ->
     unregister(file_server_2),
     register(file_server_2, Between)
 end,
-% Applications that ejabberd starts for what is configured, and that a package
-% of its own may hold: without one, ejabberd ends at its start
+% Applications that ejabberd starts for some options, and that may be in a
+% separate package. Without such an application, ejabberd ends at its start
 % (`ejabberd:start_app/1` in ejabberd_sql_sup, ejabberd_redis_sup and
 % ejabberd_auth_pam, 23.01 to 26.07).
 Option = fun(Name, Host) -> try ejabberd_config:get_option({Name, Host}) catch _:_ -> undefined end end,

@@ -1,7 +1,7 @@
-% Json turns what yconf made of a configuration into JSON: in ASCII, on one
-% line, the keys in their order and as often as they are there. An empty
-% mapping is an empty list to yconf. Plain words are atoms whose characters are
-% the bytes of the file (as yconf:to_binary/1 takes them).
+% Json turns the result of yconf into JSON: in ASCII, on one line, with the keys
+% in their order, including repeated keys. yconf represents an empty mapping as
+% an empty list, and plain words as atoms whose characters are the bytes of the
+% file (as yconf:to_binary/1 takes them).
 AsBytes = fun(A) when is_atom(A) ->
                try atom_to_binary(A, latin1) catch _:_ -> atom_to_binary(A, utf8) end;
            (B) when is_binary(B) -> B;
@@ -31,8 +31,8 @@ Json = fun
     Inner(F) when is_float(F) -> io_lib:format("~w", [F]);
     Inner(Word) -> Quoted(Word)
 end,
-% The configuration in force in the VM that runs this. A larger one is refused
-% by the operator as well.
+% The configuration in force in the VM that runs this. The size limit is the same
+% as that of the operator.
 Expanded = fun() ->
     Text = iolist_to_binary(Json(ejabberd_config:get_option(yaml_config))),
     byte_size(Text) =< 3145728 orelse throw(too_large),

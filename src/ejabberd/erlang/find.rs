@@ -1,5 +1,5 @@
-//! Finding the Erlang installation beside a server: which of the paths that
-//! [`super`] names exist.
+//! Finds the Erlang installation beside a server: checks which of the paths that [`super`] names
+//! exist.
 
 use async_trait::async_trait;
 
@@ -8,28 +8,28 @@ use super::{
     release_lib,
 };
 
-/// A wrapper ends in a script that may be a wrapper; no more are followed.
+/// The most scripts that are followed, because a wrapper can end in another wrapper.
 const MAX_WRAPPERS: usize = 3;
 
-/// The file that a cookie is kept in, relative to the home directory. OTP looks
-/// in both places (`auth:read_cookie/0` of OTP 25 to 29).
+/// The paths of the cookie file, relative to the home directory. OTP reads both
+/// (`auth:read_cookie/0` of OTP 25 to 29).
 const COOKIE_FILES: [&str; 2] = [".erlang.cookie", ".config/erlang/.erlang.cookie"];
 
-/// The files where the server runs.
+/// The files on the host of the server.
 #[async_trait]
 pub(crate) trait Files: Sync {
-    /// Why a file cannot be looked at.
+    /// Why a file cannot be read.
     type Error;
 
-    /// Whether there is something at `path`; a link counts.
+    /// Whether a file, directory or link exists at `path`.
     async fn exists(&self, path: &str) -> Result<bool, Self::Error>;
 
     /// The text of the file at `path`, or `None`.
     async fn read(&self, path: &str) -> Result<Option<String>, Self::Error>;
 }
 
-/// The control script at the first of `paths` that exists, followed by the
-/// scripts that it wraps. The last script in the list starts Erlang.
+/// The control script at the first of `paths` that exists, and then the scripts that it
+/// wraps. The last script in the list starts Erlang.
 pub(crate) async fn control_scripts<F: Files>(
     files: &F,
     paths: &[&str],
@@ -51,9 +51,8 @@ pub(crate) async fn control_scripts<F: Files>(
     Ok(chain)
 }
 
-/// The Erlang installation beside a server: that of the VM at `node`; else that
-/// of the control script; else an `erl` at a known path. `None` where the image
-/// has no Erlang.
+/// The Erlang installation beside a server: that of the VM at `node`, otherwise that of the
+/// control script, otherwise an `erl` at a known path. `None` if the image has no Erlang.
 pub(crate) async fn installation<F: Files>(
     files: &F,
     node: Option<&NodeAddress>,
@@ -80,7 +79,7 @@ pub(crate) async fn installation<F: Files>(
         return Ok(Some(Installation {
             release_lib: launcher.root().map(|root| release_lib(root, node)),
             launcher,
-            // `erl` has a `start_clean` of its own to fall back on.
+            // `erl` has its own `start_clean` as a default.
             boot: boot.unwrap_or_else(|| "start_clean".to_owned()),
             libs: script.map(ControlScript::libs).unwrap_or_default(),
         }));
@@ -102,8 +101,8 @@ async fn boot_file<F: Files>(
     Ok(None)
 }
 
-/// Whether the server at `node` has its cookie by now. A helper that comes
-/// first makes one itself, and the server dies of it (seen on 24.12).
+/// Whether the server at `node` has created its cookie. A helper that starts earlier creates
+/// a cookie itself, and the server then fails to start (seen on 24.12).
 pub(crate) async fn has_cookie<F: Files>(files: &F, node: &NodeAddress) -> Result<bool, F::Error> {
     let (None, Some(home)) = (&node.cookie, &node.home) else { return Ok(true) };
     for file in COOKIE_FILES {

@@ -1,46 +1,46 @@
-//! Where an Erlang installation keeps what starting a further VM needs.
+//! The paths of an Erlang installation that another VM needs to start.
 //!
 //! Three layouts are known: Debian's packages (root `/usr/lib/erlang`,
 //! applications of ejabberd elsewhere), the release of `ejabberd/ecs` (root
 //! `/home/ejabberd`, everything in `bin`), and the release of
 //! `ghcr.io/processone/ejabberd` (root `/opt/ejabberd-VERSION`, programs in
-//! `erts-X/bin`, boot files in `releases/V`). Nothing here depends on a shell
-//! or on a tool of the image: `erlexec`, the program that every `erl` script
-//! ends in, is started directly.
+//! `erts-X/bin`, boot files in `releases/V`). No layout needs a shell or a tool
+//! of the image: `erlexec`, the program that every `erl` script ends in, is
+//! started directly.
 
 use super::vm::NodeAddress;
 
-/// How to start a further VM of an installation.
+/// How to start another VM of an installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installation {
-    /// What starts it.
+    /// The program that starts the VM.
     pub launcher: Launcher,
-    /// The boot file that starts nothing but Erlang, without `.boot`. Without
-    /// one, the `erl` of a release starts a second server.
+    /// The boot file that starts only Erlang, without `.boot`. Without a boot file, the `erl`
+    /// of a release starts a second server.
     pub boot: String,
-    /// What `$RELEASE_LIB` stands for in the boot files of a release. Without
-    /// it, they fail with `cannot expand $RELEASE_LIB in bootfile`.
+    /// The value of `$RELEASE_LIB` in the boot files of a release. Without the value, they fail
+    /// with `cannot expand $RELEASE_LIB in bootfile`.
     pub release_lib: Option<String>,
     /// Directories of Erlang applications outside of the installation.
     pub libs: Vec<String>,
 }
 
-/// What starts an Erlang VM.
+/// The program that starts an Erlang VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Launcher {
-    /// `erlexec` in `bindir`, told by variables where it is.
+    /// `erlexec` in `bindir`, which gets its paths from variables.
     Erlexec {
         /// The root of the installation.
         root: String,
         /// The directory of the VM's programs.
         bindir: String,
     },
-    /// An `erl` script, where nothing more is known.
+    /// An `erl` script, if the paths of `erlexec` are unknown.
     Erl(String),
 }
 
 impl Launcher {
-    /// The program's path.
+    /// The path of the program.
     #[must_use]
     pub fn program(&self) -> String {
         match self {
@@ -49,7 +49,7 @@ impl Launcher {
         }
     }
 
-    /// The root of the installation, where that is known.
+    /// The root of the installation, if it is known.
     #[must_use]
     pub fn root(&self) -> Option<&str> {
         match self {
@@ -73,7 +73,7 @@ impl Launcher {
         }
     }
 
-    /// That of a VM that runs. An `erl` elsewhere may be of another version.
+    /// The launcher of a VM that runs. Another `erl` may be of another version.
     #[must_use]
     pub fn of_vm(node: &NodeAddress) -> Option<Self> {
         let bindir = node.bindir.clone()?;
@@ -82,7 +82,7 @@ impl Launcher {
     }
 }
 
-/// The installation that a directory of programs belongs to.
+/// The root of the installation with this directory of programs.
 fn root_of(bindir: &str) -> &str {
     let above = bindir.strip_suffix("/bin").unwrap_or(bindir);
     match above.rsplit_once('/') {
@@ -91,7 +91,7 @@ fn root_of(bindir: &str) -> &str {
     }
 }
 
-/// Where `ejabberdctl` is looked for, most specific first.
+/// The known paths of `ejabberdctl`, most specific first.
 pub const CTL_SCRIPTS: [&str; 5] = [
     "/home/ejabberd/bin/ejabberdctl",
     "/opt/ejabberd/bin/ejabberdctl",
@@ -100,21 +100,21 @@ pub const CTL_SCRIPTS: [&str; 5] = [
     "/usr/local/bin/ejabberdctl",
 ];
 
-/// Where `erl` is where nothing else tells.
+/// The known paths of `erl`, if no script names one.
 const KNOWN_ERL: [&str; 4] =
     ["/home/ejabberd/bin/erl", "/opt/ejabberd/bin/erl", "/usr/bin/erl", "/usr/local/bin/erl"];
 
 /// The control script of ejabberd, as a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControlScript {
-    /// Where it lies.
+    /// The path.
     pub path: String,
-    /// Its text.
+    /// The text.
     pub text: String,
 }
 
 impl ControlScript {
-    /// The script that this one ends in, where it is only a wrapper.
+    /// The script that this script ends in, if this script is only a wrapper.
     #[must_use]
     pub fn wrapped(&self) -> Option<&str> {
         self.text.lines().rev().find_map(|line| {
@@ -125,8 +125,8 @@ impl ControlScript {
         })
     }
 
-    /// The macros of the configuration that a wrapper sets. A program that is
-    /// started without the wrapper lacks them. Several names can follow one `export`.
+    /// The macros of the configuration that a wrapper sets. A program that starts without the
+    /// wrapper lacks them. Several names can follow one `export`.
     pub fn exported_macros(&self) -> impl Iterator<Item = &str> {
         let lines = self.text.lines();
         let exports = lines.filter_map(|line| line.trim().strip_prefix("export "));
@@ -136,14 +136,14 @@ impl ControlScript {
         })
     }
 
-    /// The directory of the database, where the script names it literally.
+    /// The directory of the database, if the script contains it literally.
     #[must_use]
     pub fn spool_directory(&self) -> Option<String> {
         literal_path(&self.text, "SPOOL_DIR")
     }
 
-    /// What may start a VM beside the server of this script, best first. Which
-    /// of them exists is for the caller to find out.
+    /// The programs that may start a VM beside the server of this script, best first. The caller
+    /// checks which of them exist.
     #[must_use]
     pub fn launchers(&self) -> Vec<Launcher> {
         let mut found = Vec::new();
@@ -174,14 +174,14 @@ impl ControlScript {
     }
 }
 
-/// What may start a VM where no script tells.
+/// The programs that may start a VM, if no script names one.
 #[must_use]
 pub fn known_launchers() -> Vec<Launcher> {
     KNOWN_ERL.map(|path| Launcher::Erl(path.to_owned())).into()
 }
 
-/// The value that a line of a shell script gives to `name`, where that is a
-/// literal absolute path. Takes `ERL="/x"`, `ERL=/x`, `: "${ERL:="/x"}"`.
+/// The value that a line of a shell script assigns to `name`, if the value is a literal absolute
+/// path. Accepts `ERL="/x"`, `ERL=/x`, `: "${ERL:="/x"}"`.
 fn literal_path(script: &str, name: &str) -> Option<String> {
     script.lines().find_map(|line| {
         let line = line.trim().trim_start_matches("export ");
@@ -194,25 +194,25 @@ fn literal_path(script: &str, name: &str) -> Option<String> {
     })
 }
 
-/// Where `start_clean` of the installation at `root` may be, best first,
-/// without `.boot`. `named` is the boot file that the server itself was given,
-/// `start_data` the text of `{root}/releases/start_erl.data`.
+/// The possible paths of `start_clean` in the installation at `root`, best first, without
+/// `.boot`. `named` is the boot file of the server itself, `start_data` the text of
+/// `{root}/releases/start_erl.data`.
 ///
-/// `erl` looks for a relative boot file in its working directory and then in
-/// `{root}/bin` (`init:get_boot/2` of OTP 25 to 29).
+/// `erl` searches a relative boot file in its working directory and then in `{root}/bin`
+/// (`init:get_boot/2` of OTP 25 to 29).
 #[must_use]
 pub fn boot_candidates(root: &str, named: Option<&str>, start_data: Option<&str>) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     if let Some(named) = named {
         let absolute =
             if named.starts_with('/') { named.to_owned() } else { format!("{root}/bin/{named}") };
-        // A release keeps `start_clean` in the directory of `start`.
+        // A release has `start_clean` in the directory of `start`.
         if let Some((directory, _)) = absolute.rsplit_once('/') {
             found.push(format!("{directory}/start_clean"));
         }
     }
     found.push(format!("{root}/bin/start_clean"));
-    // Two words: the version of ERTS, and that of the release.
+    // The file has two words: the version of ERTS and that of the release.
     if let Some(release) = start_data.and_then(|text| text.split_whitespace().nth(1))
         && !release.contains('/')
     {
@@ -221,8 +221,8 @@ pub fn boot_candidates(root: &str, named: Option<&str>, start_data: Option<&str>
     found
 }
 
-/// What `$RELEASE_LIB` stands for. A relative value is relative to the working
-/// directory of the server, which nobody knows; every known release has `lib`.
+/// The value of `$RELEASE_LIB`. A relative value starts at the working directory of the server,
+/// which is unknown here, so `lib` is used, which every known release has.
 #[must_use]
 pub fn release_lib(root: &str, node: Option<&NodeAddress>) -> String {
     let named = node.and_then(|node| node.release_lib.clone());
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn each_layouts_script_tells_where_erlang_is() {
+    fn each_layouts_script_names_the_erlang_programs() {
         let debian = script(
             "/usr/sbin/ejabberdctl",
             "x=1\nERL=\"/usr/bin/erl\"\nERL_LIBS='/usr/lib/x86_64-linux-gnu'\n",
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clean_boot_file_is_looked_for_beside_the_servers_and_in_each_layout() {
+    fn the_clean_boot_file_may_be_beside_the_servers_or_in_a_known_path() {
         let root = "/opt/ejabberd-25.10";
         let found = boot_candidates(root, Some("../releases/25.10.0/start"), Some("15.2 25.10.0"));
         assert_eq!(

@@ -1,9 +1,8 @@
-//! How a small Erlang program beside the server is started.
+//! The command lines of the Erlang programs beside the server.
 //!
-//! Pure: given where things are, it says what to run. Two programs exist, both
-//! fixed texts into which nothing is ever pasted: the far end of the control
-//! channel (`session.erl`) and the offline check of a configuration
-//! (`check.erl`).
+//! Pure: computes the command line from the paths. There are two programs, both fixed texts
+//! without insertions: the far end of the control channel (`session.erl`) and the offline check
+//! of a configuration (`check.erl`).
 
 pub(crate) mod find;
 mod installation;
@@ -17,21 +16,21 @@ pub use installation::{
 
 pub use vm::{ListedProcess, NodeAddress, server_node};
 
-/// A program to run where the server runs. No shell is between.
+/// A program to run on the host of the server, without a shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandLine {
     /// The program and its arguments.
     pub argv: Vec<String>,
-    /// Variables to set, beside those of the server's container.
+    /// The variables to set, in addition to those of the server's container.
     pub env: Vec<(String, String)>,
-    /// The user to run as, where that is not the default one.
+    /// The user to run as; `None` for the default user.
     pub user: Option<String>,
 }
 
 const SESSION: &str = concat!(include_str!("encode.erl"), include_str!("session.erl"));
 const CHECK: &str = concat!(include_str!("encode.erl"), include_str!("check.erl"));
 
-/// Comments go, so that the text is one expression sequence for `-eval`.
+/// The program without comments, so that the text is one sequence of expressions for `-eval`.
 fn expressions(program: &str) -> String {
     program
         .lines()
@@ -41,8 +40,8 @@ fn expressions(program: &str) -> String {
 }
 
 impl Installation {
-    /// The beginning of every command line: the program, the clean boot file,
-    /// and the mark that tells our VMs from the server.
+    /// The beginning of every command line: the program, the clean boot file, and the mark that
+    /// distinguishes the operator's VMs from the server.
     fn start(&self) -> Vec<String> {
         let mut argv = vec![self.launcher.program(), "-boot".to_owned(), self.boot.clone()];
         if let Some(lib) = &self.release_lib {
@@ -53,12 +52,11 @@ impl Installation {
         argv
     }
 
-    /// The environment of every VM of ours.
+    /// The environment of every VM of the operator.
     ///
-    /// Flags that the server's own environment may hold are taken out: they are
-    /// meant for the server, and could name our node like it. In a POSIX locale
-    /// `register Bób` makes `bã3b`. No VM of ours writes a crash dump into the
-    /// server's home when it fails to start (`ERL_CRASH_DUMP_SECONDS=0`).
+    /// The flags of the server's environment are removed, because they could give this node the
+    /// name of the server. In a POSIX locale, `register Bób` would create `bã3b`. A VM that fails
+    /// to start writes no crash dump into the server's home (`ERL_CRASH_DUMP_SECONDS=0`).
     fn environment(&self) -> Vec<(String, String)> {
         let fixed = [
             ("LC_ALL", "C.UTF-8"),
@@ -72,20 +70,19 @@ impl Installation {
     }
 }
 
-/// Sets a variable, which may be there already.
+/// Sets a variable, or replaces its value.
 fn set(env: &mut Vec<(String, String)>, name: &str, value: String) {
     env.retain(|(other, _)| other != name);
     env.push((name.to_owned(), value));
 }
 
-/// The far end of the control channel, for the server at `node`.
+/// The command line of the far end of the control channel, for the server at `node`.
 ///
-/// `-sname undefined` and `-dist_listen false` (OTP 25 and later) make a hidden
-/// node without a name or a port of its own, and `-start_epmd false` keeps it
-/// from starting a port mapper that the server does without; `logger_level
-/// none` keeps reports of failing commands, which hold their arguments, out of
-/// the frames. A cookie goes by a variable, so that the engine's events do not
-/// hold it; the process list has it already, in the server's own command line.
+/// `-sname undefined` and `-dist_listen false` (OTP 25 and later) make a hidden node without a
+/// fixed name and without a port. `-start_epmd false` prevents the start of a port mapper that the
+/// server does not need. `logger_level none` keeps reports of failed commands, which contain
+/// their arguments, out of the frames. The cookie is in a variable, so that the events of the
+/// engine do not contain it; the process list shows the cookie in the server's own command line.
 #[must_use]
 pub fn session_command(installation: &Installation, node: &NodeAddress) -> CommandLine {
     let mut argv = installation.start();
@@ -120,28 +117,28 @@ pub fn session_command(installation: &Installation, node: &NodeAddress) -> Comma
     CommandLine { argv, env, user: node.user.clone() }
 }
 
-/// A word as `ERL_AFLAGS` takes it, where it can stand there.
+/// A word in the syntax of `ERL_AFLAGS`; `None` if it cannot be quoted.
 fn quoted_flag(word: &str) -> Option<String> {
     (!word.contains(['\'', '\\']) && !word.chars().any(char::is_control))
         .then(|| format!("'{word}'"))
 }
 
-/// What the offline check of new configuration files needs to know of the server.
+/// The facts about the server that the offline check of new configuration files needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckPlan {
-    /// Where the server reads its main file, an absolute path. Other files are beside it.
+    /// The absolute path of the main configuration file. The other files are beside it.
     pub main: String,
     /// The directory that holds the new files for the check.
     pub staged: String,
-    /// The server's working directory, which relative paths start from; that of its database.
+    /// The working directory of the server, which is also that of its database.
     pub directory: Option<String>,
     /// The names of the new files.
     pub names: Vec<String>,
-    /// `EJABBERD_MACRO_*` that the server has and its container's environment lacks.
+    /// The variables `EJABBERD_MACRO_*` of the server that are not in its container's environment.
     pub macros: Vec<(String, String)>,
 }
 
-/// The offline check of new configuration files.
+/// The command line of the offline check of new configuration files.
 ///
 /// The check sees each new file at the path where the server will, so that `include_config_file`
 /// and certificates are the new ones. The directories of the server are only read.
@@ -151,7 +148,7 @@ pub fn check_command(installation: &Installation, plan: &CheckPlan) -> CommandLi
     let database = directory.clone().unwrap_or_else(|| format!("{staged}/mnesia"));
     let database = database.replace('\\', "\\\\").replace('"', "\\\"");
     let mut argv = installation.start();
-    // Mnesia is not started, and the keyword `DATABASE_PATH` needs this path.
+    // Mnesia is not started, but the keyword `DATABASE_PATH` needs this path.
     argv.extend(["-mnesia", "dir", &format!("\"{database}\""), "-eval"].map(str::to_owned));
     argv.extend([expressions(CHECK), "-extra".to_owned(), main.clone(), staged.clone()]);
     argv.push(directory.clone().unwrap_or_default());
@@ -161,7 +158,7 @@ pub fn check_command(installation: &Installation, plan: &CheckPlan) -> CommandLi
     if !installation.libs.is_empty() {
         set(&mut env, "ERL_LIBS", installation.libs.join(":"));
     }
-    // Some of ejabberd's modules were compiled with it on OTP 25, and do not load without.
+    // Some modules of ejabberd were compiled with this feature on OTP 25, and need it to load.
     set(&mut env, "ERL_FLAGS", "-enable-feature maybe_expr".to_owned());
     for (name, value) in macros {
         set(&mut env, name, value.clone());
@@ -169,25 +166,25 @@ pub fn check_command(installation: &Installation, plan: &CheckPlan) -> CommandLi
     CommandLine { argv, env, user: None }
 }
 
-/// What ejabberd said of a configuration.
+/// The verdict of ejabberd about a configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    /// It would start with it, and this is what it made of the files.
+    /// ejabberd would start with the configuration, which is this after its expansion.
     Accepted(Box<Configuration>),
-    /// It would not, and why, in its own words.
+    /// ejabberd would not start, for this reason in its own words.
     Refused(String),
-    /// It could not be asked.
+    /// The check itself failed.
     Unable(String),
 }
 
-/// Reads what the program of [`check_command`] prints.
+/// Parses the output of the program of [`check_command`].
 #[must_use]
 pub fn read_verdict(stdout: &str, stderr: &str) -> Verdict {
-    let said = stdout
+    let verdict = stdout
         .rsplit_once("\nverdict: ")
-        .and_then(|(_, said)| said.split_once("\nend of verdict"))
-        .map_or("", |(said, _)| said.trim());
-    let (word, message) = said.split_once(' ').unwrap_or((said, ""));
+        .and_then(|(_, rest)| rest.split_once("\nend of verdict"))
+        .map_or("", |(verdict, _)| verdict.trim());
+    let (word, message) = verdict.split_once(' ').unwrap_or((verdict, ""));
     match word {
         "accepted" => match Configuration::from_json(message.as_bytes()) {
             Ok(configuration) => Verdict::Accepted(Box::new(configuration)),
@@ -217,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_helper_boots_clean_is_marked_and_is_not_the_server() {
+    fn a_helper_has_a_clean_boot_file_and_a_mark() {
         let node = NodeAddress {
             name: "ejabberd@localhost".to_owned(),
             cookie: Some("s3cret $x".to_owned()),
@@ -255,10 +252,10 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_is_read_from_its_line() {
-        let said = "=PROGRESS REPORT====\n\nverdict: accepted {\"hosts\":[\"a\"]}\n\nend of \
+    fn a_verdict_is_parsed_from_the_output() {
+        let output = "=PROGRESS REPORT====\n\nverdict: accepted {\"hosts\":[\"a\"]}\n\nend of \
                     verdict\n=INFO REPORT====";
-        let Verdict::Accepted(configuration) = read_verdict(said, "") else { panic!("{said}") };
+        let Verdict::Accepted(configuration) = read_verdict(output, "") else { panic!("{output}") };
         assert_eq!(configuration.hosts(), ["a"]);
         assert_eq!(
             read_verdict("\nverdict: refused Missing required option: hosts\nend of verdict\n", ""),
@@ -266,13 +263,13 @@ mod tests {
         );
         assert_eq!(read_verdict("", "erl: not found"), Verdict::Unable("erl: not found".into()));
         for broken in ["", " [1]", " {\"hosts\":", " 5"] {
-            let said = format!("\nverdict: accepted{broken}\nend of verdict\n");
-            assert!(matches!(read_verdict(&said, ""), Verdict::Unable(_)), "{said}");
+            let output = format!("\nverdict: accepted{broken}\nend of verdict\n");
+            assert!(matches!(read_verdict(&output, ""), Verdict::Unable(_)), "{output}");
         }
     }
 
     #[test]
-    fn programs_have_no_comments_and_end_as_eval_wants_it() {
+    fn programs_have_no_comments_and_end_with_a_dot() {
         for program in [SESSION, CHECK] {
             let text = expressions(program);
             assert!(!text.contains('%') && text.trim_end().ends_with('.'), "{text}");

@@ -1,13 +1,13 @@
-% The far end of the control channel: reads frames (4 bytes of length, then a
+% The far end of the control channel. Reads frames (4 bytes of length, then a
 % term) from standard input, each a list of {Id, Timeout, Module, Function,
-% Args}; calls each on the server, in a process of its own; writes frames, each
-% a list of {Id, Outcome}. Ends with its input.
+% Args}. Makes each call on the server in a separate process. Writes frames, each
+% a list of {Id, Outcome}. Ends when its input ends.
 %
 % Outcome: {ok, Result} | {thrown, Tag, Text} | {crashed, Tag, Where}
 %        | {unreachable, Reason, <<>>}
-% A reason is cut down to its tag, a stack to its topmost function: either may
-% hold the arguments, and so a password.
-% A node that was started without a host in its name got that of its machine.
+% A reason is reduced to its tag, and a stack to its topmost function, because
+% both may contain the arguments, and so a password.
+% A node that was started without a host in its name has the host of its machine.
 Name = hd(init:get_plain_arguments()),
 Node = list_to_atom(case lists:member($@, Name) of
     true -> Name;
@@ -19,7 +19,7 @@ Node = list_to_atom(case lists:member($@, Name) of
 end),
 Main = self(),
 Port = open_port({fd, 0, 1}, [{packet, 4}, binary, eof]),
-% Commands that print would print into our frames: their output ends here.
+% The output of commands would go into the frames, so it is dropped here.
 Sink = spawn(fun Swallow() ->
     receive
         {io_request, From, Ref, _} -> From ! {io_reply, Ref, ok}, Swallow();
@@ -46,9 +46,9 @@ Where = fun([{M, F, A, _} | _]) ->
                 iolist_to_binary(io_lib:format("~s:~s/~b", [M, F, N]));
            (_) -> <<>>
         end,
-% A node without a name of its own gets one from the first node that it
-% connects to on purpose; erpc alone does not connect.
-% A server that is busy starting may turn the first attempt away.
+% A node without a fixed name gets one from the first node that it connects to
+% explicitly; erpc alone does not connect. A server that is busy with its start
+% may refuse the first connection.
 Connect = fun Inner(Again) ->
     case net_kernel:connect_node(Node) of
         true -> true;
@@ -56,8 +56,8 @@ Connect = fun Inner(Again) ->
         _ -> false
     end
 end,
-% A frozen server accepts the connection and answers nothing: OTP waits seven
-% seconds for it, which is longer than a probe has.
+% A frozen server accepts the connection and does not respond. OTP would wait
+% seven seconds, which is longer than a probe may take.
 Connected = fun(Timeout) ->
     {Pid, Ref} = spawn_monitor(fun() -> exit({connected, Connect(2)}) end),
     receive {'DOWN', Ref, process, Pid, {connected, Is}} -> Is;
@@ -80,11 +80,11 @@ Call = fun(Timeout, M, F, A) ->
         _:R -> {crashed, Tag(R), <<>>}
     end
 end,
-% Inside the server, as one piece: what would come to nothing in parts.
+% Functions that run inside the server, because their parts must not be separated.
 Inside = fun
     (configuration, []) -> Expanded;
-    % What the server was started with, as far as its configuration needs it.
-    % The rest of the environment stays where it is: it can hold secrets.
+    % How the server was started, as far as its configuration depends on that. The
+    % rest of the environment is not read, because it can contain secrets.
     (start, []) ->
         fun() ->
             {ok, Directory} = file:get_cwd(),
@@ -93,12 +93,12 @@ Inside = fun
         end;
     (subject, [Host, Service, Room, From, Stanzas]) ->
     fun() ->
-        % An occupant without a session is thrown out by the first message that
-        % reaches it. Held up, the room gets all of this before it answers.
+        % The room removes an occupant without a session at the first message to that
+        % occupant. So the room is suspended until it has all of the stanzas.
         {ok, Pid} = mod_muc:unhibernate_room(Host, Service, Room),
         sys:suspend(Pid),
-        % Straight to the room: the router logs whole stanzas at loglevel debug,
-        % and one of them may hold the password of the room.
+        % The stanzas bypass the router, which logs whole stanzas at loglevel debug,
+        % because one of them may contain the password of the room.
         Tell = fun(To, Stanza) ->
             At = jid:decode(To),
             {_, _, Nick} = jid:tolower(At),
@@ -114,8 +114,8 @@ Inside = fun
     end;
 (backends, [Host]) ->
     fun() ->
-        % Each in a separate process, because a backend that is away holds its
-        % caller for minutes. What ends by exit() leaves no report in the log.
+        % Each function has a separate process, because a backend that is down blocks
+        % its caller for minutes. A process that ends by exit() logs no report.
         Each = fun(Wait, Fs) ->
             Runs = [spawn_monitor(fun() ->
                         exit({done, try F() catch _:_ -> crashed end})
@@ -131,7 +131,7 @@ Inside = fun
                   Inner(R) when is_tuple(R), tuple_size(R) > 0 -> Inner(element(1, R));
                   Inner(_) -> other
               end,
-        % As ejabberd's own LDAP client finds a server: by IPv4, else by IPv6.
+        % ejabberd's LDAP client also tries IPv4 first, then IPv6.
         Reach = fun(Server, At) ->
             Try = fun(Family) ->
                 case gen_tcp:connect(binary_to_list(Server), At, [Family], 1200) of
@@ -146,7 +146,7 @@ Inside = fun
         end,
         Probe = <<"ejabberd-operator-probe">>,
         % The connections that logins use; ejabberd takes the first of each pool.
-        % The state that comes with the name holds a password and stays here.
+        % The state of a connection contains a password and stays in this VM.
         Pooled = fun(Module) ->
             Process = gen_mod:get_module_proc(Host, Module),
             case pg:get_local_members(list_to_atom("eldap_pool_" ++ atom_to_list(Process))) of
@@ -189,7 +189,7 @@ Inside = fun
                     {hd(Each(2500, [Search])), Seen}
             end
         end,
-        % The answers of other methods than LDAP about an account that does not exist.
+        % The responses of the other methods for an account that does not exist.
         Said = fun({_, {error, _}}) -> failed;
                   ({_, Is}) when is_boolean(Is) -> answers;
                   (_) -> other
@@ -229,8 +229,8 @@ Inside = fun
                      end;
                  (anonymous) -> {answers, []};
                  (Method) ->
-                     % PAM, and methods that others have added: that they answer
-                     % does not show that they accept a password.
+                     % PAM, and methods of other packages: their response does not show that
+                     % they accept a password.
                      M = Module(Method),
                      _ = code:ensure_loaded(M),
                      case erlang:function_exported(M, user_exists, 2) of
@@ -250,8 +250,8 @@ Inside = fun
          end || {Method, R} <- lists:zip(Methods, Found)]
     end
 end,
-% Beside the server, in its network but not in its node: what a client sees.
-% Returns what was read up to one of the Ends, or all of it up to the end.
+% Functions that run beside the server, in its network but not in its node, as a
+% client would. Read returns the data up to one of the Ends, or up to the end.
 Read = fun Inner(Recv, Ends, Before) ->
     case binary:match(Before, Ends) of
         nomatch when byte_size(Before) < 65536 ->
@@ -276,7 +276,7 @@ Between = fun(Data, Left, Right) ->
         _ -> <<>>
     end
 end,
-% A listener with use_proxy_protocol waits for this line (PROXY protocol,
+% A listener with use_proxy_protocol expects this line (PROXY protocol,
 % version 1) and closes the connection of a client that does not send it.
 ProxyHeader = fun(Socket) ->
     case {inet:sockname(Socket), inet:peername(Socket)} of
@@ -285,7 +285,7 @@ ProxyHeader = fun(Socket) ->
             io_lib:format("PROXY ~s ~s ~s ~b ~b\r\n",
                           [Family, inet:ntoa(From), inet:ntoa(At), FromPort, AtPort]);
         _ ->
-            % A Unix socket has no addresses to tell.
+            % A Unix socket has no addresses.
             "PROXY UNKNOWN\r\n"
     end
 end,
@@ -293,7 +293,7 @@ Plain = fun(Socket, Timeout) ->
     {fun(Data) -> gen_tcp:send(Socket, Data) end,
      fun() -> gen_tcp:recv(Socket, 0, Timeout) end}
 end,
-% No certificate is verified: nothing here leaves the host.
+% No certificate is verified, because the connection does not leave the host.
 Secure = fun(Socket, To, Timeout) ->
     {ok, _} = application:ensure_all_started(ssl),
     Options = [{verify, verify_none}, {server_name_indication, binary_to_list(To)}],
@@ -315,7 +315,7 @@ Auth = fun(Mechanism, Data) ->
 end,
 Refused = [<<"</failure>">>, <<"</stream:stream>">>],
 % RFC 5802, without channel binding. The server must prove that it knows the
-% password as well. The number of rounds is bounded: the far end chooses it.
+% password too. The number of rounds is limited, because the server chooses it.
 Scram = fun(Mechanism, Hash, {Send, Recv}, User, Password) ->
     Nonce = base64:encode(crypto:strong_rand_bytes(18)),
     Bare = <<"n=", (Escaped(User))/binary, ",r=", Nonce/binary>>,
@@ -348,13 +348,13 @@ Scram = fun(Mechanism, Hash, {Send, Recv}, User, Password) ->
     base64:decode(Outcome) =:= Expected orelse throw(server_does_not_know_the_password),
     ok
 end,
-% The strongest first, as clients choose.
+% The strongest mechanism first, as clients choose.
 Mechanisms = [{<<"SCRAM-SHA-512">>, sha512}, {<<"SCRAM-SHA-256">>, sha256},
               {<<"SCRAM-SHA-1">>, sha}, {<<"PLAIN">>, plain}],
-% A login as clients do it, up to the binding of a resource. A server that logs
-% what it receives would have the password of PLAIN in its log: then not by that.
+% A login as clients do it, up to the binding of a resource. If the server logs
+% the received data, PLAIN is not used, because the log would contain the password.
 Login = fun({Send, Recv} = W, To, Offered, User, Password, Logs) ->
-    % The mechanisms of RFC 6120, not those of newer protocols beside them.
+    % The mechanisms of RFC 6120, without those of newer protocols beside them.
     List = Between(Offered, <<"urn:ietf:params:xml:ns:xmpp-sasl">>, <<"</mechanisms>">>),
     Usable = [M || {Id, _} = M <- Mechanisms, Has(List, <<">", Id/binary, "<">>)],
     case Usable of
@@ -368,7 +368,7 @@ Login = fun({Send, Recv} = W, To, Offered, User, Password, Logs) ->
             {ok, _} = application:ensure_all_started(crypto),
             Scram(Id, Hash, W, User, Password)
     end,
-    % The access rule of the listener counts only now.
+    % The server applies the access rule of the listener only now.
     ok = Send(Header(To)),
     Read(Recv, Features, <<>>),
     ok = Send(<<"<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>">>),
@@ -381,7 +381,7 @@ Open = fun({Send, Recv}, To) ->
     ok = Send(Header(To)),
     Read(Recv, Features, <<>>)
 end,
-% A text frame of a WebSocket (RFC 6455), masked as a client must, with zeros.
+% A text frame of a WebSocket (RFC 6455), masked with zeros because a client must mask.
 Framed = fun(Text) ->
     Bytes = iolist_to_binary(Text),
     case byte_size(Bytes) of
@@ -398,8 +398,8 @@ end,
 Beside = fun
     (open, Socket, Tls, To, [], Timeout) ->
         Open(Wire(Socket, Tls, To, Timeout), To);
-    % As far as a client comes before it needs an account: TLS where that is
-    % offered, and the ways to log in.
+    % The steps of a client before it needs an account: TLS if the server offers it,
+    % and the login mechanisms.
     (stream, Socket, Tls, To, [], Timeout) ->
         First = Wire(Socket, Tls, To, Timeout),
         Offered = Open(First, To),
@@ -472,8 +472,8 @@ Look = fun(Timeout, F, [Ip, Number, Proxy, Tls, To | A]) ->
         _:R -> {crashed, Tag(R), <<>>}
     end
 end,
-% Files of the kernel about this network and this user. Without IPv6 there is
-% no tcp6. Their size is not known before they are read.
+% Files of the kernel about this network and this user. Without IPv6, tcp6 does
+% not exist. The size of such a file is unknown before it is read.
 Kernel = fun(Files) ->
     Contents = fun(File) ->
         case file:read_file(File) of {ok, Data} -> Data; _ -> <<>> end
@@ -510,7 +510,7 @@ Loop = fun Inner() ->
             Inner()
     end
 end,
-% The first frame says that this VM is up, whether the server answers or not.
+% The first frame reports that this VM runs, even if the server does not respond.
 % The VM may have written text before it, as OTP 29 does without libsctp.
 port_command(Port, <<"ejabberd-operator: the session is up">>),
 Loop().

@@ -1,17 +1,17 @@
-//! The command line of an Erlang VM: which one is the server, how another node
-//! addresses that server, and which installation the VM runs from.
+//! The command lines of Erlang VMs: which VM is the server, how another node addresses that
+//! server, and which installation the VM runs from.
 //!
-//! The command line of a running VM is the one reliable source for all of
-//! this: start scripts compute most of it from shell variables.
+//! Only the command line of a running VM has all of this reliably: start scripts compute most
+//! of it from shell variables.
 
-/// The running server, as another node addresses it.
+/// The address of the running server for another node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NodeAddress {
-    /// `name@host`, or `name` where the host is added by the VM itself.
+    /// `name@host`, or `name` if the VM adds the host itself.
     pub name: String,
     /// Whether the node was started with `-name`, not `-sname`.
     pub long_names: bool,
-    /// The cookie, where the command line has one; else a file in `home` has it.
+    /// The cookie, if it is in the command line; otherwise it is in a file in `home`.
     pub cookie: Option<String>,
     /// The home directory of the node (`-home`).
     pub home: Option<String>,
@@ -19,25 +19,24 @@ pub struct NodeAddress {
     pub user: Option<String>,
     /// The root of the Erlang installation (`-root`).
     pub root: Option<String>,
-    /// The directory of the VM's own programs (`-bindir`).
+    /// The directory of the VM's programs (`-bindir`).
     pub bindir: Option<String>,
-    /// The boot file, without `.boot`, where one is named (`-boot`).
+    /// The boot file without `.boot`, if there is one (`-boot`).
     pub boot: Option<String>,
-    /// The directory that `$RELEASE_LIB` stands for in boot files (`-boot_var`).
+    /// The value of `$RELEASE_LIB` in boot files (`-boot_var`).
     pub release_lib: Option<String>,
-    /// The directory of its database (`-mnesia dir`), which the control script also makes the
-    /// working directory of the server (23.01 to 26.07).
+    /// The directory of the database (`-mnesia dir`). The control script also makes it the working
+    /// directory of the server (23.01 to 26.07).
     pub database: Option<String>,
     /// Flags, with their values, that another node needs to reach this one.
     pub distribution: Vec<String>,
 }
 
-/// A flag that Erlang ignores. It tells the operator's own VMs from the server.
+/// A flag that Erlang ignores. It distinguishes the operator's VMs from the server.
 pub(super) const MARK: [&str; 2] = ["-ejabberd_operator", "helper"];
 
-/// Flags of the server, each with one value, without which a second node does
-/// not reach it: a fixed port in place of epmd, and a protocol other than plain
-/// TCP over IPv4.
+/// Flags of the server, each with one value, that a second node needs to reach the server:
+/// a fixed port without epmd, and a protocol other than plain TCP over IPv4.
 const DISTRIBUTION_FLAGS: [&str; 4] =
     ["-erl_epmd_port", "-proto_dist", "-epmd_module", "-ssl_dist_optfile"];
 
@@ -74,11 +73,11 @@ impl<'a> Words<'a> {
         })
     }
 
-    /// The node's name, and whether it is a long one.
+    /// The name of the node, and whether it is a long name.
     fn node(&self) -> Option<(&'a str, bool)> {
         let named = self.after("-name").map(|name| (name, true));
         let named = named.or_else(|| self.after("-sname").map(|name| (name, false)));
-        // The name of a node that takes no name of its own, such as ours.
+        // A node with a dynamic name, such as the operator's, has this name.
         named.filter(|(name, _)| *name != "undefined")
     }
 
@@ -87,11 +86,10 @@ impl<'a> Words<'a> {
         program.is_some_and(|name| name == "beam" || name.starts_with("beam."))
     }
 
-    /// Whether this is an ejabberd server, and not a VM that talks to one.
+    /// Whether this VM is an ejabberd server, and not a VM that connects to one.
     ///
-    /// `ejabberdctl` starts servers with `-s ejabberd`, and its own short-lived
-    /// VMs with `-s ejabberd_ctl` (23.01 to 26.07). A release may name the
-    /// server in its boot file alone.
+    /// `ejabberdctl` starts servers with `-s ejabberd`, and its own short-lived VMs with
+    /// `-s ejabberd_ctl` (23.01 to 26.07). A release may name the server only in its boot file.
     fn is_server(&self) -> bool {
         let helper = self.has(MARK)
             || self.has(["-s", "ejabberd_ctl"])
@@ -108,8 +106,8 @@ impl<'a> Words<'a> {
     }
 }
 
-/// The address of the server that was started with `argv` by `user`; `None`
-/// where that is no ejabberd server.
+/// The address of the server that `user` started with `argv`; `None` if the process is no
+/// ejabberd server.
 #[must_use]
 pub fn server_node(user: &str, argv: &[impl AsRef<str>]) -> Option<NodeAddress> {
     let words = Words::new(argv);
@@ -136,12 +134,12 @@ pub fn server_node(user: &str, argv: &[impl AsRef<str>]) -> Option<NodeAddress> 
     })
 }
 
-/// A process as an engine lists it.
+/// A process in the list of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedProcess {
-    /// The user that runs it, as a number.
+    /// The user of the process, as a number.
     pub user: String,
-    /// Its command line, the arguments joined by blanks.
+    /// The command line, with blanks between the arguments.
     pub command: String,
 }
 
@@ -197,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn no_vm_that_only_talks_to_the_server_is_taken_for_it() {
+    fn a_vm_that_connects_to_the_server_is_not_the_server() {
         let beam = "/usr/lib/erlang/erts-17.1.1/bin/beam.smp -- -root /usr/lib/erlang -- ";
         for other in [
             "tini -- /usr/sbin/ejabberdctl foreground",

@@ -58,7 +58,7 @@ async fn the_fallback_is_reported_once_however_often_the_channel_is_closed() {
     for _ in 0..3 {
         assert_eq!(control.version().await.unwrap().to_string(), "26.07");
         assert!(control.is_fallback_active());
-        // As each stop and start of the server does.
+        // Each stop and start of the server closes the channel.
         control.close().await;
         assert!(!control.is_fallback_active(), "the next image may have an `erl`");
     }

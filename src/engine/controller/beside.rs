@@ -1,4 +1,4 @@
-//! What the loop does beside its rounds: orders and the security checklist.
+//! The work of the loop between its reconciliations: orders and the security checklist.
 
 use std::time::Duration;
 
@@ -19,12 +19,12 @@ use crate::engine::reconcile::ownership::{adopt, forget};
 use crate::engine::reconcile::report::ApplyError;
 use crate::engine::rollout::latch::lift_latch;
 
-/// How often the security checklist is gone through when nothing happens. Each
-/// time opens a stream to the server.
+/// The time between two runs of the security checklist while nothing happens. Each run opens a
+/// stream to the server.
 const AUDIT_EVERY: Duration = Duration::from_mins(5);
 
 impl Controller {
-    /// Goes through the security checklist, now and then.
+    /// Runs the security checklist, at most once every [`AUDIT_EVERY`].
     pub(super) async fn audit(&self, current: &mut Current) {
         let recent = current.audited.is_some_and(|at| at.elapsed() < AUDIT_EVERY);
         if recent || !self.publisher.read().server.up {
@@ -34,16 +34,16 @@ impl Controller {
         let evidence = current.engine.diagnostics.collect_audit(&current.desired).await;
         let findings = audit::check(&evidence);
         self.events.take(EngineEvent::Audited(&findings));
-        let news = of_audit(&current.audit, &findings);
+        let drafts = of_audit(&current.audit, &findings);
         let verdicts = findings.iter().filter_map(|f| Some((f.check, f.verdict.passed()?)));
         current.audit.extend(verdicts);
         self.publisher.publish(|status, now| {
             status.audit = Some(counted(&findings, now));
-            news.into_iter().for_each(|news| status.record_event(news, now));
+            drafts.into_iter().for_each(|draft| status.record_event(draft, now));
         });
     }
 
-    /// Does what people have asked for. Answers whether there was anything.
+    /// Carries out the orders of the administrator. Returns whether there were any.
     pub(super) async fn follow_orders(&self, current: Option<&Current>) -> bool {
         let Some(current) = current else { return false };
         let orders = match self.orders.take() {
@@ -61,14 +61,16 @@ impl Controller {
                         tracing::warn!("failed to {error}");
                     }
                     lift_latch(&*self.store)
-                        .map(|_| "whatever failed is tried again".to_owned())
+                        .map(|_| "every failed step is tried again".to_owned())
                         .map_err(ApplyError::from)
                 }
                 Order::Fill => order_fill(&*self.store)
-                    .map(|()| "the database is filled, whichever it is".to_owned())
+                    .map(|()| {
+                        "the database of the server is filled, whichever database it is".to_owned()
+                    })
                     .map_err(ApplyError::from),
                 Order::AdoptAll => order_adoption(&*self.store)
-                    .map(|()| "an older state directory is used".to_owned())
+                    .map(|()| "the older state directory is used".to_owned())
                     .map_err(ApplyError::from),
                 Order::Forget(keys) => forget(&*self.store, keys).map_err(ApplyError::from),
                 Order::Adopt(key) => {
@@ -88,7 +90,7 @@ impl Controller {
     }
 }
 
-/// The checklist in numbers.
+/// The numbers of the checklist for the status.
 fn counted(findings: &[Finding], time: Timestamp) -> AuditStatus {
     let with = |verdict: Verdict| {
         let found = findings.iter().filter(|finding| finding.verdict == verdict);

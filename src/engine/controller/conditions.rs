@@ -1,4 +1,4 @@
-//! From the report of a round to the status. Pure.
+//! Computes the status from the report of a reconciliation. Pure.
 
 use jiff::Timestamp;
 
@@ -11,10 +11,10 @@ use crate::domain::status::{
 use crate::engine::reconcile::deferral::Deferral;
 use crate::engine::reconcile::report::{ApplyError, RoundReport, StepOutcome, StepResult};
 
-/// Failing objects that the status names. All of them are counted.
+/// The most failing objects that the status names. The status counts all of them.
 const MAX_FAILING: usize = 50;
 
-/// Updates `status` with what a round saw and did.
+/// Updates `status` with the results of a reconciliation.
 pub fn update(status: &mut Status, desired: &DesiredState, report: &RoundReport, now: Timestamp) {
     status.name.clone_from(&desired.name);
     status.revision = Some(desired.revision.clone());
@@ -31,7 +31,7 @@ pub fn update(status: &mut Status, desired: &DesiredState, report: &RoundReport,
         deletions: blocked.deletions.len(),
         creations: blocked.creations.len(),
     });
-    // What failed before and waits for its next try still fails, for the same reason.
+    // A step that failed before and waits for its next try still fails, for the same reason.
     let before = std::mem::take(&mut status.failing);
     let waiting = report.outcomes.iter().filter(|outcome| waits(outcome)).filter_map(|outcome| {
         let (key, why) = before.get_key_value(&outcome.step.key.to_string())?;
@@ -52,8 +52,8 @@ pub fn update(status: &mut Status, desired: &DesiredState, report: &RoundReport,
         }
     }
     status.failing_count = report.failing().count();
-    let contested = report.outcomes.iter().filter(|outcome| is_contested(outcome));
-    status.contested = contested
+    let contended = report.outcomes.iter().filter(|outcome| is_contended(outcome));
+    status.contested = contended
         .take(MAX_FAILING)
         .map(|outcome| (outcome.step.key.to_string(), outcome.step.reason.clone()))
         .collect();
@@ -118,7 +118,7 @@ fn ready(status: &mut Status, report: &RoundReport, now: Timestamp) {
             0 | 1 => String::new(),
             n => format!(" (and {} more)", n - 1),
         };
-        // No step is left, and nothing that the operator could do.
+        // No steps remain, and the operator cannot do anything about the rest.
         let message = format!("written as declared, but not all is in force: {first}{more}");
         (true, Reason::Converged, message)
     } else {
@@ -135,13 +135,13 @@ fn left(drift: usize) -> String {
     }
 }
 
-/// Whether a step failed before, and waits for its next try.
+/// Whether a step failed before and waits for its next try.
 fn waits(outcome: &StepOutcome) -> bool {
     matches!(outcome.result, StepResult::Deferred(Deferral::Backoff))
 }
 
-/// Whether a step waits because something else keeps undoing it.
-fn is_contested(outcome: &StepOutcome) -> bool {
+/// Whether a step waits because another program repeatedly reverts it.
+fn is_contended(outcome: &StepOutcome) -> bool {
     matches!(outcome.result, StepResult::Deferred(Deferral::Contended))
 }
 
@@ -165,7 +165,7 @@ fn stalled(status: &mut Status, report: &RoundReport, now: Timestamp) {
             ConditionType::Stalled,
             false,
             Reason::Progressing,
-            "nothing stands in the way",
+            "nothing blocks the plan",
             now,
         ),
     }
@@ -186,18 +186,18 @@ fn degraded(status: &mut Status, report: &RoundReport, now: Timestamp) {
         let message = format!("the configuration is not tried again: {}", latched.message);
         return status.set(ConditionType::Degraded, true, Reason::ConfigHeldBack, message, now);
     }
-    let contested = status.contested.iter().next().map(|(key, why)| {
+    let contended = status.contested.iter().next().map(|(key, why)| {
         let more = match status.contested.len() {
             1 => String::new(),
             n => format!(" (and {} more)", n - 1),
         };
         format!(
-            "{key}{more} is changed back again and again ({why}): two programs decide on it; \
-             it is put right more and more rarely"
+            "{key}{more} is changed back repeatedly ({why}): another program decides on it too; \
+             the operator repairs it less and less often"
         )
     });
-    if let (None, Some(contested)) = (&first, contested) {
-        return status.set(ConditionType::Degraded, true, Reason::Contested, contested, now);
+    if let (None, Some(contended)) = (&first, contended) {
+        return status.set(ConditionType::Degraded, true, Reason::Contested, contended, now);
     }
     match (first, report.plan.unknown.first()) {
         (Some(first), _) => {
@@ -205,7 +205,7 @@ fn degraded(status: &mut Status, report: &RoundReport, now: Timestamp) {
                 if failures > 1 { format!("{failures} steps fail; {first}") } else { first };
             status.set(ConditionType::Degraded, true, Reason::StepsFail, message, now);
         }
-        // Of a server that does not answer, two other conditions tell.
+        // For a server that does not respond, two other conditions report the cause.
         (None, Some(why)) if report.observed.version.known().is_some() => {
             status.set(ConditionType::Degraded, true, Reason::CannotObserve, why.clone(), now)
         }
@@ -234,7 +234,7 @@ fn config(status: &mut Status, desired: &DesiredState, report: &RoundReport, now
     };
     let waiting = report.outcomes.iter().any(|o| o.step.kind() == Kind::Config && waits(o));
     match (&report.observed.config, failure) {
-        // As it was told when it failed.
+        // The message of the failure stays in the condition.
         (_, None)
             if waiting && status.get(kind).is_some_and(|c| c.reason == Reason::RolledBack) => {}
         (_, Some(error)) => {
@@ -252,7 +252,7 @@ fn config(status: &mut Status, desired: &DesiredState, report: &RoundReport, now
             let instead = match last_good {
                 Some(good) if good.in_force => format!("`{}` stays in force", good.variant),
                 Some(good) => format!("`{}` comes back into force", good.variant),
-                None => "what was there before stays in force".to_owned(),
+                None => "the previous configuration stays in force".to_owned(),
             };
             let message = format!("{}; {instead}", latched.message);
             let reason = match latched.reason {

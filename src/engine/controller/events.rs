@@ -1,4 +1,4 @@
-//! What is worth an event. Pure.
+//! Decides which changes become events. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,11 +8,11 @@ use crate::domain::model::{Kind, ObjectKey, Op};
 use crate::domain::status::{Condition, ConditionStatus, ConditionType, EventDraft, Reason};
 use crate::engine::reconcile::report::{ApplyError, RoundReport, StepOutcome, StepResult};
 
-/// So many objects of a kind are told of one by one in a round; of more, only
-/// how many, and the first.
+/// The most objects of one kind with an event each in a reconciliation. More objects share one
+/// event, which has their number and the first name.
 const ONE_BY_ONE: usize = 10;
 
-/// What has become of the conditions.
+/// The events for the conditions that changed.
 pub(in crate::engine) fn of_conditions(
     before: &[Condition],
     after: &[Condition],
@@ -25,8 +25,8 @@ pub(in crate::engine) fn of_conditions(
         .collect()
 }
 
-/// Why something may not be ready that other drafts tell of.
-const TOLD_OTHERWISE: [Reason; 4] =
+/// The reasons why the server is not ready that other events report.
+const REPORTED_ELSEWHERE: [Reason; 4] =
     [Reason::NewRevision, Reason::InvalidDesiredState, Reason::Unreadable, Reason::ServerDown];
 
 fn of_condition(old: &Condition, new: &Condition) -> Option<EventDraft> {
@@ -40,13 +40,12 @@ fn of_condition(old: &Condition, new: &Condition) -> Option<EventDraft> {
         _ => format!("{not}{kind}: {message}"),
     };
     let good = match (kind, old.status, new.status) {
-        // Work is told step by step, a new revision and the server's ups and
-        // downs by themselves; that nothing is wrong is drafts only after
-        // something was.
+        // Steps, new revisions and the start and end of the server have events of their
+        // kind. A condition that reports no problem is an event only after a problem.
         (Reconciling, ..)
         | (Stalled | Degraded, Unknown, False)
         | (Ready | ConfigApplied | Stalled | Degraded, _, Unknown) => return None,
-        (Ready, _, False) if TOLD_OTHERWISE.contains(reason) => return None,
+        (Ready, _, False) if REPORTED_ELSEWHERE.contains(reason) => return None,
         (Healthy, ..) if !blind(old) && !blind(new) => return None,
         (Stalled | Degraded, _, status) => status == False,
         (ConfigApplied, _, False) if *reason == Reason::RollingOut => true,
@@ -59,17 +58,17 @@ fn of_condition(old: &Condition, new: &Condition) -> Option<EventDraft> {
     })
 }
 
-/// A step that was done, or why it failed.
+/// A step that was done or tried, with the error if it failed.
 type Tried<'r> = (&'r StepInfo, Option<&'r ApplyError>);
 
-/// Which failures were told already: one that is tried again all night, and
-/// fails in the same words, is told once.
+/// The failures that have an event already. A step that fails repeatedly with the same message
+/// gets one event.
 #[derive(Debug, Default)]
 pub struct EventDeduplicator(BTreeMap<ObjectKey, String>);
 
 impl EventDeduplicator {
-    /// Whether what became of a step is worth a word; remembers that it was said.
-    pub fn is_news(&mut self, outcome: &StepOutcome) -> bool {
+    /// Whether the outcome of a step needs an event. Remembers a failure.
+    pub fn is_new(&mut self, outcome: &StepOutcome) -> bool {
         let key = outcome.step.key.clone();
         match &outcome.result {
             StepResult::Done => {
@@ -77,15 +76,15 @@ impl EventDeduplicator {
                 true
             }
             StepResult::Failed(error) => {
-                let words = error.to_string();
-                self.0.insert(key, words.clone()).is_none_or(|before| before != words)
+                let message = error.to_string();
+                self.0.insert(key, message.clone()).is_none_or(|before| before != message)
             }
             StepResult::Deferred(_) => false,
         }
     }
 
-    /// Forgets what fails no more: it is gone, or nobody wants it any longer.
-    /// What was not tried because the server could not be read fails as before.
+    /// Forgets the objects that no longer fail, because they are gone or no longer declared.
+    /// Keeps all of them while a part of the server is unknown, because steps are missing then.
     pub fn tidy(&mut self, report: &RoundReport) {
         if !report.plan.unknown.is_empty() {
             return;
@@ -95,13 +94,13 @@ impl EventDeduplicator {
     }
 }
 
-/// What has become of the steps of a round, those that `told` has not told.
+/// The events for the steps of a reconciliation. `deduplicator` drops repeated failures.
 pub(in crate::engine) fn of_steps(
     outcomes: &[StepOutcome],
-    told: &mut EventDeduplicator,
+    deduplicator: &mut EventDeduplicator,
 ) -> Vec<EventDraft> {
     let mut groups: BTreeMap<(bool, Kind, Op), Vec<Tried<'_>>> = BTreeMap::new();
-    for outcome in outcomes.iter().filter(|outcome| told.is_news(outcome)) {
+    for outcome in outcomes.iter().filter(|outcome| deduplicator.is_new(outcome)) {
         let StepOutcome { step, result } = outcome;
         let error = match result {
             StepResult::Done => None,
@@ -145,7 +144,7 @@ fn of_step(step: &StepInfo, error: Option<&ApplyError>) -> EventDraft {
     drafts.about(&step.key)
 }
 
-/// Many of the same kind at once.
+/// One event for several objects of the same kind.
 fn in_one(group: &[Tried<'_>]) -> Option<EventDraft> {
     let (first, error) = group.first()?;
     let what = format!("{} {}s", group.len(), first.kind());
@@ -159,8 +158,8 @@ fn in_one(group: &[Tried<'_>]) -> Option<EventDraft> {
     })
 }
 
-/// Which items of the security checklist have changed since `before`; those
-/// that are not known keep what was known.
+/// The events for the items of the security checklist that changed since `before`. An item
+/// whose result is unknown causes no event.
 pub(in crate::engine) fn of_audit(
     before: &BTreeMap<&'static str, bool>,
     findings: &[Finding],
@@ -171,7 +170,7 @@ pub(in crate::engine) fn of_audit(
         match finding.verdict {
             Verdict::Fails if held != Some(false) => Some(EventDraft::warning(
                 "AuditFails",
-                format!("{check}: not so: {title} ({seen})"),
+                format!("{check}: failed: {title} ({seen})"),
             )),
             Verdict::Passes if held == Some(false) => {
                 Some(EventDraft::normal("AuditHolds", format!("{check}: {title}")))
@@ -190,8 +189,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-    /// What is told when `after` follows on `before`, as reason and type.
-    fn told(before: &Status, after: &Status) -> Vec<(String, EventType)> {
+    /// The events when `after` follows `before`, as reason and type.
+    fn drafts(before: &Status, after: &Status) -> Vec<(String, EventType)> {
         let mut recent = Recent::default();
         for drafts in of_conditions(&before.conditions, &after.conditions) {
             recent.record(drafts, None, NOW);
@@ -206,28 +205,28 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_that_changes_is_told_once() {
+    fn a_condition_that_changes_is_one_event() {
         let start = Status::new(NOW);
         let ready = with(&start, ConditionType::Ready, true, "Converged");
-        assert_eq!(told(&start, &ready), [("Converged".to_owned(), EventType::Normal)]);
-        assert_eq!(told(&ready, &ready), []);
+        assert_eq!(drafts(&start, &ready), [("Converged".to_owned(), EventType::Normal)]);
+        assert_eq!(drafts(&ready, &ready), []);
         let drift = with(&ready, ConditionType::Ready, false, "Drift");
-        assert_eq!(told(&ready, &drift), [("Drift".to_owned(), EventType::Warning)]);
+        assert_eq!(drafts(&ready, &drift), [("Drift".to_owned(), EventType::Warning)]);
         let other = with(&drift, ConditionType::Ready, false, "Held");
-        assert_eq!(told(&drift, &other), []);
+        assert_eq!(drafts(&drift, &other), []);
     }
 
     #[test]
-    fn what_was_never_wrong_is_not_told_to_be_right() {
+    fn a_condition_without_an_earlier_problem_is_no_event() {
         let start = Status::new(NOW);
         let fine = with(&start, ConditionType::Degraded, false, "NoFailures");
-        assert_eq!(told(&start, &fine), []);
+        assert_eq!(drafts(&start, &fine), []);
         let wrong = with(&fine, ConditionType::Degraded, true, "StepsFail");
-        assert_eq!(told(&fine, &wrong), [("StepsFail".to_owned(), EventType::Warning)]);
-        assert_eq!(told(&wrong, &fine), [("NoFailures".to_owned(), EventType::Normal)]);
+        assert_eq!(drafts(&fine, &wrong), [("StepsFail".to_owned(), EventType::Warning)]);
+        assert_eq!(drafts(&wrong, &fine), [("NoFailures".to_owned(), EventType::Normal)]);
     }
 
-    /// A round with one thing that could not be read, or none, and no steps.
+    /// A report without steps, with these unknown parts.
     fn idle(unknown: &[&str]) -> RoundReport {
         use crate::domain::observed::{ObservedState, Reading};
         RoundReport {
@@ -261,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_not_told_again_after_the_server_was_away() {
+    fn a_failure_is_no_second_event_after_an_outage() {
         let outcome = StepOutcome {
             step: StepInfo {
                 key: ObjectKey::parse(Kind::User, "ann@a.example").unwrap(),
@@ -271,12 +270,12 @@ mod tests {
             },
             result: StepResult::Failed(ApplyError::NotReadBack),
         };
-        let mut told = EventDeduplicator::default();
-        assert!(told.is_news(&outcome));
-        told.tidy(&idle(&["accounts: the server is starting"]));
-        assert!(!told.is_news(&outcome), "nothing says that it would not fail now");
-        told.tidy(&idle(&[]));
-        assert!(told.is_news(&outcome), "it had ceased to fail");
+        let mut deduplicator = EventDeduplicator::default();
+        assert!(deduplicator.is_new(&outcome));
+        deduplicator.tidy(&idle(&["accounts: the server is starting"]));
+        assert!(!deduplicator.is_new(&outcome), "the step was not tried");
+        deduplicator.tidy(&idle(&[]));
+        assert!(deduplicator.is_new(&outcome), "the step did not fail in between");
     }
 
     #[test]
@@ -302,12 +301,14 @@ mod tests {
         let mut known = EventDeduplicator::default();
         assert_eq!(of_steps(&many, &mut known).len(), 2);
         let again = of_steps(&many, &mut known);
-        assert_eq!(again.len(), 1, "what failed before is not told again: {again:?}");
+        assert_eq!(again.len(), 1, "a repeated failure is no event: {again:?}");
         of_steps(&many, &mut EventDeduplicator::default())
             .into_iter()
             .for_each(|drafts| recent.record(drafts, None, NOW));
-        let told: Vec<_> = recent.iter().map(|event| event.message.as_str()).collect();
-        assert_eq!(told[0], "250 users created, u000@a.example the first");
-        assert!(told[1].starts_with("250 users could not be created; u001@a.example: failed to"));
+        let messages: Vec<_> = recent.iter().map(|event| event.message.as_str()).collect();
+        assert_eq!(messages[0], "250 users created, u000@a.example the first");
+        assert!(
+            messages[1].starts_with("250 users could not be created; u001@a.example: failed to")
+        );
     }
 }

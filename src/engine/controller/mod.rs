@@ -1,4 +1,4 @@
-//! The loop. Level-triggered: whatever happens only says "look again".
+//! The reconciliation loop. Level-triggered: every event only means "observe again".
 
 mod beside;
 pub(super) mod conditions;
@@ -34,69 +34,69 @@ use events::{EventDeduplicator, of_steps};
 use orders::Orders;
 use status_publisher::StatusPublisher;
 
-/// Deletions wait until a revision has stood for so long: a checkout that is
-/// half done must not look like a removal.
+/// The age of a revision before its deletions are carried out. A checkout that is half done
+/// must not count as a removal.
 pub const DELETIONS_AFTER: Duration = Duration::from_secs(2);
 
-/// So many passwords and vCards are asked for again in a minute, though they
-/// were seen to be as declared.
-const RECHECKS: (usize, usize) = (10, 60);
+/// The most passwords and the most vCards that the operator verifies again in a minute, although
+/// they were as declared.
+const VERIFIED_PER_MINUTE: (usize, usize) = (10, 60);
 
-/// What failed is tried again at most so often.
+/// The least time between two reconciliations for failed steps.
 const BETWEEN_RETRIES: Duration = Duration::from_millis(500);
 
-/// How long a round may go on after the order to end: a configuration that is
-/// being rolled out should not leave the server stopped.
+/// The time that a reconciliation may take after the signal to end. The end of the operator
+/// during a rollout could leave the server stopped.
 const LAST_ROUND: Duration = Duration::from_secs(30);
 
-/// Opens the way to the server that a desired state describes.
+/// Creates the ports to the server that a desired state describes.
 pub trait Connector: Send + Sync {
-    /// A runtime and a control channel for it. Does no I/O that can fail:
-    /// both connect when they are first used.
+    /// The runtime and its control channel. Does no I/O that can fail: both connect at their
+    /// first use.
     fn connect(&self, server: &spec::Server) -> (Arc<dyn Runtime>, Arc<dyn Control>);
 }
 
-/// What the loop is made of.
+/// The reconciliation loop with its ports.
 pub struct Controller {
-    /// Where the desired state comes from.
+    /// The source of the desired state.
     pub source: Arc<dyn Source>,
-    /// The operator's memory.
+    /// The stored state of the operator.
     pub store: Arc<dyn Store>,
-    /// Passwords and files.
+    /// The passwords and files that the desired state names.
     pub secrets: Arc<dyn Secrets>,
-    /// Opens the way to the server.
+    /// Creates the runtime and the control channel.
     pub connector: Arc<dyn Connector>,
-    /// Who is told.
+    /// Receives the events of the engine, such as metrics.
     pub events: Arc<dyn EventSink>,
-    /// Where the status is published.
+    /// Publishes the status.
     pub publisher: Arc<StatusPublisher>,
-    /// Where people leave orders.
+    /// The orders of the administrator.
     pub orders: Arc<dyn Orders>,
-    /// Said when a round may have something to do.
-    pub news: Arc<Notify>,
-    /// The time between two rounds when nothing happens.
+    /// Notified when the server changed, so that a reconciliation may have work.
+    pub server_changed: Arc<Notify>,
+    /// The time between two reconciliations while nothing happens.
     pub resync: Duration,
 }
 
-/// Why a file of the desired state cannot be used.
+/// Why the file of the desired state cannot be used.
 struct Unusable {
     reason: Reason,
     message: String,
 }
 
-/// The revision that is worked on.
+/// The revision in force.
 struct Current {
     desired: DesiredState,
     since: Instant,
-    /// Why the file cannot be used right now. This revision stays in force, but
-    /// deletes nothing.
+    /// Why the file cannot be used now. This revision stays in force, but the operator deletes
+    /// nothing.
     unusable: Option<Unusable>,
     engine: Engine,
-    /// Watches over the server; ends with this.
+    /// Supervises the server; ends when this value is dropped.
     keeping: AbortOnDrop,
-    /// When the security checklist was last gone through.
+    /// The time of the last run of the security checklist.
     audited: Option<Instant>,
-    /// Which of its items held then.
+    /// The items that the last run could decide, with their results.
     audit: BTreeMap<&'static str, bool>,
 }
 
@@ -109,11 +109,11 @@ impl Drop for AbortOnDrop {
 }
 
 impl Controller {
-    /// Reconciles until `stop` says so.
+    /// Reconciles until `stop` becomes true.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut current: Option<Current> = None;
         let mut retries = Retries::default();
-        let mut told = EventDeduplicator::default();
+        let mut deduplicator = EventDeduplicator::default();
         let mut number: u64 = 0;
         loop {
             if self.reload(&mut current).await {
@@ -127,17 +127,17 @@ impl Controller {
                 number += 1;
                 let revision = current.desired.revision.short();
                 let span = tracing::info_span!("round", number, revision);
-                let round = self.round(current, &mut retries, &mut told).instrument(span);
+                let round = self.round(current, &mut retries, &mut deduplicator).instrument(span);
                 tokio::pin!(round);
                 tokio::select! {
                     result = &mut round => match result {
                         Ok(changed) => server_changed = changed,
-                        Err(error) => self.forgetful(&error),
+                        Err(error) => self.publish_unusable_state(&error),
                     },
                     // Cancel-safe: the flag stays set.
                     _ = stop.wait_for(|stop| *stop) => {
                         tracing::info!("ending after this round");
-                        // Dropping it later is as safe as a kill.
+                        // Dropping the future later is as safe as a kill.
                         let _ = tokio::time::timeout(LAST_ROUND, round).await;
                         break;
                     }
@@ -151,13 +151,13 @@ impl Controller {
             }
             let wake = self.next_wake(current.as_ref(), &retries);
             tokio::select! {
-                // All of them are cancel-safe: they only say "look again".
+                // All of these futures are cancel-safe: they only mean "observe again".
                 () = self.source.changed() => {
                     tracing::debug!("a file changed");
-                    // Whatever failed may have failed because of it.
+                    // A change of a file can remove the cause of any failure.
                     retries.forget();
                 }
-                () = self.news.notified() => tracing::debug!("the server changed"),
+                () = self.server_changed.notified() => tracing::debug!("the server changed"),
                 () = sleep_until(wake) => {}
                 _ = stop.wait_for(|stop| *stop) => break,
             }
@@ -165,15 +165,15 @@ impl Controller {
         if let Some(current) = current {
             current.engine.server.close().await;
         }
-        tracing::info!("ended; ejabberd goes on without us");
+        tracing::info!("ended; ejabberd keeps running");
     }
 
-    /// One round. Answers whether the server itself was changed by it.
+    /// Runs one reconciliation. Returns whether it changed the server or its configuration.
     async fn round(
         &self,
         current: &Current,
         retries: &mut Retries,
-        told: &mut EventDeduplicator,
+        deduplicator: &mut EventDeduplicator,
     ) -> Result<bool, StoreError> {
         let now = Instant::now();
         self.publish_begin(current);
@@ -182,14 +182,14 @@ impl Controller {
         let permission =
             Permission { approved: None, confirm: &confirm, backing_off: &backing_off };
         let report = current.engine.reconciler.round(&current.desired, &permission).await?;
-        let news = of_steps(&report.outcomes, told);
-        told.tidy(&report);
+        let drafts = of_steps(&report.outcomes, deduplicator);
+        deduplicator.tidy(&report);
         let describe = current.engine.supervisor.description().await;
         retries.learn(&report, &current.desired.server.backoff, Instant::now());
         self.publisher.publish(|status, now| {
             let supervision = status.server.supervision.take();
             publish_end(status, current, &report, now);
-            news.into_iter().for_each(|news| status.record_event(news, now));
+            drafts.into_iter().for_each(|draft| status.record_event(draft, now));
             status.server.supervision = supervision;
             describe(status);
         });
@@ -199,8 +199,8 @@ impl Controller {
             .any(|outcome| matches!(outcome.step.kind(), Kind::Server | Kind::Config)))
     }
 
-    /// Says in the status that a reconciliation begins, where that is of interest: for a new
-    /// revision, and while the server is not ready.
+    /// Publishes the begin of a reconciliation, for a new revision and while the server is not
+    /// ready.
     fn publish_begin(&self, current: &Current) {
         let new = self.publisher.read().revision.as_ref() != Some(&current.desired.revision);
         if !new && self.publisher.read().is(ConditionType::Ready) {
@@ -210,14 +210,14 @@ impl Controller {
             let message = "a round is under way";
             status.set(ConditionType::Reconciling, true, Reason::Working, message, now);
             if new {
-                let message = "a new revision is being looked at";
+                let message = "the operator compares a new revision with the server";
                 status.set(ConditionType::Ready, false, Reason::NewRevision, message, now);
             }
         });
     }
 
-    /// When to look again at the latest: the resync, with a tenth of jitter so
-    /// that many operators on one engine spread; sooner if something is due.
+    /// The time of the next reconciliation at the latest: after `resync`, with a tenth of jitter to
+    /// spread many operators on one host, or earlier for a deletion or a retry.
     fn next_wake(&self, current: Option<&Current>, retries: &Retries) -> Instant {
         let now = Instant::now();
         let jitter = self.resync.mul_f64(0.1 * fraction());
@@ -226,7 +226,7 @@ impl Controller {
             .map(|current| current.since + DELETIONS_AFTER)
             .filter(|at| *at > now)
             .map(|at| at + Duration::from_millis(10));
-        // Many that fail come back together, and not in a round of their own each.
+        // Failed steps that are due at about the same time share one reconciliation.
         let again = retries.next(now).map(|at| at.max(now + BETWEEN_RETRIES));
         [Some(resync), settled, again]
             .into_iter()
@@ -236,9 +236,9 @@ impl Controller {
             .max(now + Duration::from_millis(20))
     }
 
-    /// Notes that the memory cannot be used. Nothing is changed without it.
-    fn forgetful(&self, error: &StoreError) {
-        let message = format!("failed to {error}; nothing is changed without it");
+    /// Publishes that the stored state cannot be used. The operator changes nothing without it.
+    fn publish_unusable_state(&self, error: &StoreError) {
+        let message = format!("failed to {error}; the operator changes nothing without its state");
         tracing::error!("{message}");
         self.publisher.publish(|status, now| {
             status.set(ConditionType::Degraded, true, Reason::StateUnavailable, &message, now);
@@ -249,13 +249,13 @@ impl Controller {
 
 /// Writes the result of a reconciliation into the status.
 fn publish_end(status: &mut Status, current: &Current, report: &RoundReport, now: Timestamp) {
-    let contested = status.contested.clone();
+    let before = status.contested.clone();
     conditions::update(status, &current.desired, report, now);
     let new: Vec<String> = status
         .contested
         .iter()
-        .filter(|(key, _)| !contested.contains_key(*key))
-        .map(|(key, why)| format!("{key} is changed back again and again ({why})"))
+        .filter(|(key, _)| !before.contains_key(*key))
+        .map(|(key, why)| format!("{key} is changed back repeatedly ({why})"))
         .collect();
     for message in new {
         tracing::warn!("{message}");
@@ -268,9 +268,9 @@ fn publish_end(status: &mut Status, current: &Current, report: &RoundReport, now
     status.set(ConditionType::Reconciling, false, Reason::Waiting, "the round is over", now);
     if report.vanished > 0 {
         let message = format!(
-            "{} accounts that had been there are gone: somebody deletes them, or an older \
-             database was put back (then run `ejabberdctl clear_cache`); they are made \
-             again, without what people had on them",
+            "{} owned accounts disappeared: another program deletes accounts, or an older \
+             database was restored (then run `ejabberdctl clear_cache`); the operator creates \
+             the accounts again, without their messages and contacts",
             report.vanished
         );
         tracing::warn!("{message}");
@@ -278,8 +278,8 @@ fn publish_end(status: &mut Status, current: &Current, report: &RoundReport, now
     }
 }
 
-/// Lets deletions pass only for a revision that has stood for two seconds and
-/// is still what the file says.
+/// Lets deletions pass only for a revision that is two seconds old and still the content of the
+/// file.
 struct StillDeclared<'a> {
     controller: &'a Controller,
     current: &'a Current,
@@ -301,7 +301,7 @@ impl StalenessCheck for StillDeclared<'_> {
     }
 }
 
-/// A number from 0 to 1, different at each call, for jitter only.
+/// A number from 0 to 1, different at each call. Only for jitter.
 fn fraction() -> f64 {
     let nanos = Timestamp::now().subsec_nanosecond().unsigned_abs();
     f64::from(nanos % 1000) / 1000.0

@@ -1,4 +1,4 @@
-//! What a person asks of a running operator, beside the desired state.
+//! The orders of an administrator to a running operator, beside the desired state.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,28 +9,26 @@ use crate::engine::error::StoreError;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Order {
-    /// Whatever failed is tried again now.
+    /// Try every failed step again now.
     Retry,
-    /// The database that the server has is filled, though it is another one.
+    /// Fill the database of the server, although the operator expected another database.
     Fill,
-    /// An older state directory is used: what is declared is owned, and nothing else.
+    /// Use an older state directory: own every declared object, and no other.
     #[serde(rename = "adopt-all")]
     AdoptAll,
-    /// A good configuration from before is put in force in the place of the
-    /// declared one.
+    /// Replace the declared configuration by an earlier good configuration.
     Rollback(Digest),
-    /// Objects are no longer the operator's own: what becomes of them is
-    /// somebody else's business.
+    /// Remove objects from the inventory. The operator does not change them any more.
     Forget(Vec<ObjectKey>),
-    /// An object becomes the operator's own, as if it had made it.
+    /// Add an object to the inventory, as if the operator had created the object.
     Adopt(ObjectKey),
 }
 
-/// Where orders are left.
+/// The store of the orders.
 pub trait Orders: Send + Sync {
-    /// Takes the orders that were left since the last time, oldest first.
+    /// Takes the orders that arrived since the last call, oldest first.
     fn take(&self) -> Result<Vec<Order>, StoreError>;
 
-    /// The file whose change means that there may be some.
+    /// The file that changes when an order arrives.
     fn place(&self) -> std::path::PathBuf;
 }

@@ -1,4 +1,4 @@
-//! Which revision is worked on: reads the file, and says what is wrong with it.
+//! Chooses the revision to work on: reads the file and reports its errors.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{AbortOnDrop, Controller, Current, RECHECKS, Unusable};
+use super::{AbortOnDrop, Controller, Current, Unusable, VERIFIED_PER_MINUTE};
 use crate::domain::spec;
 use crate::domain::spec::{DesiredState, Problem, SecretSource, Severity, Validated};
 use crate::domain::status::{ConditionType, EventDraft, Reason};
@@ -17,7 +17,7 @@ use crate::engine::reconcile::recheck::RecheckBudget;
 use crate::engine::supervisor::Supervisor;
 
 impl Controller {
-    /// Reads and validates the desired state, or says what is wrong with it.
+    /// Reads and validates the desired state. The error is the first problem of the file.
     pub(super) async fn read(&self) -> Result<Validated, Unusable> {
         let files = self.source.load().await;
         let files = files.map_err(|error| Unusable {
@@ -39,8 +39,8 @@ impl Controller {
         })
     }
 
-    /// Takes up the desired state as it is now. Answers whether it is a new
-    /// revision. A file that is not valid changes nothing but the status.
+    /// Reads the desired state again. Returns whether it is a new revision. A file that is not
+    /// valid changes only the status.
     pub(super) async fn reload(&self, current: &mut Option<Current>) -> bool {
         let validated = match self.read().await {
             Ok(validated) => validated,
@@ -58,7 +58,7 @@ impl Controller {
         self.source.watch(&watched);
         if let Some(current) = current.as_mut().filter(|current| current.desired == desired) {
             if current.unusable.take().is_some() {
-                // Its two seconds begin anew.
+                // The two seconds before a deletion begin again.
                 current.since = Instant::now();
                 self.unstalled();
             }
@@ -91,8 +91,8 @@ impl Controller {
         true
     }
 
-    /// The engine for `desired`: the engine before, or a new one where the server is run in
-    /// another way.
+    /// The engine for `desired`: the current engine, or a new engine if the way of running the
+    /// server changed.
     async fn engine_for(
         &self,
         desired: &DesiredState,
@@ -115,16 +115,16 @@ impl Controller {
             events: Arc::clone(&self.events),
         };
         let supervisor = Supervisor::new(desired, &ports)
-            .publishing(Arc::clone(&self.publisher), Arc::clone(&self.news));
+            .publishing(Arc::clone(&self.publisher), Arc::clone(&self.server_changed));
         let supervisor = Arc::new(supervisor);
         let supervises = Arc::clone(&supervisor);
         let keeping = tokio::spawn(async move { supervises.supervise().await });
-        let budget = RecheckBudget::new(RECHECKS.0, RECHECKS.1, 0);
+        let budget = RecheckBudget::new(VERIFIED_PER_MINUTE.0, VERIFIED_PER_MINUTE.1, 0);
         let engine = Engine::new(ports, supervisor, budget).supervised();
         (engine, AbortOnDrop(keeping))
     }
 
-    /// Notes that the file cannot be used.
+    /// Publishes that the file cannot be used.
     fn stalled(&self, Unusable { reason, message }: &Unusable) {
         let known = |c: &crate::domain::status::Condition| c.message == *message;
         if self.publisher.read().get(ConditionType::Stalled).is_some_and(known) {
@@ -132,7 +132,7 @@ impl Controller {
         }
         tracing::error!(reason = reason.as_str(), "{message}");
         self.publisher.publish(|status, now| {
-            // That the condition changes is told anyway.
+            // A change of the condition itself is an event already.
             if status.is(ConditionType::Stalled) {
                 status.record_event(
                     EventDraft::warning(reason.as_str(), format!("Stalled: {message}")),
@@ -160,12 +160,12 @@ impl Controller {
     }
 }
 
-/// A problem in one line: where, and what.
+/// A problem in one line: its path and its message.
 fn headline(problem: &Problem) -> String {
     problem.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-/// The files that a desired state names: when one changes, look again.
+/// The files that a desired state names. A change of one of them starts a reconciliation.
 fn named_paths(desired: &DesiredState) -> Vec<PathBuf> {
     let mut paths = BTreeSet::new();
     if let Some(config) = &desired.config {

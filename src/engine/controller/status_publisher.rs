@@ -1,5 +1,5 @@
-//! The one way to the status: whatever changes it goes through here, so that
-//! everybody hears of it, and nothing that happened is forgotten.
+//! The status publisher. Every change of the status goes through it, so that all subscribers
+//! receive the change and the store keeps the events.
 
 use std::sync::Arc;
 
@@ -13,17 +13,18 @@ use crate::engine::error::StoreError;
 use crate::engine::ports::{EngineEvent, EventSink, Store};
 use crate::engine::reconcile::report::RoundReport;
 
-/// Where the status and the events are published.
+/// Publishes the status and the events.
 pub struct StatusPublisher {
     status: watch::Sender<Status>,
     store: Arc<dyn Store>,
     events: Arc<dyn EventSink>,
-    /// Two who publish at once would remember theirs in the wrong order.
+    /// Serializes `publish`, because two callers at the same time would store their events in the
+    /// wrong order.
     turn: Mutex<()>,
 }
 
 impl StatusPublisher {
-    /// Goes on with the events of the operator before this one.
+    /// Loads the events that the previous operator process stored.
     #[must_use]
     pub fn new(
         status: watch::Sender<Status>,
@@ -34,18 +35,17 @@ impl StatusPublisher {
             Ok(events) => {
                 status.send_modify(|status| status.events = Recent::from_last(events));
             }
-            Err(error) => tracing::warn!("failed to {error}; earlier events are not shown"),
+            Err(error) => tracing::warn!("failed to {error}; the status shows no earlier events"),
         }
         Self { status, store, events, turn: Mutex::default() }
     }
 
-    /// The status as it is.
+    /// The current status.
     pub fn read(&self) -> watch::Ref<'_, Status> {
         self.status.borrow()
     }
 
-    /// Changes the status, and tells of it. A condition that changes is an
-    /// event by itself.
+    /// Changes the status and publishes it. A condition that changes is also an event.
     pub fn publish(&self, change: impl FnOnce(&mut Status, Timestamp)) {
         let _turn = self.turn.lock();
         let mut unsaved = Vec::new();
@@ -69,12 +69,12 @@ impl StatusPublisher {
             events => self.store.record_events(events),
         });
         if let Err(error) = kept {
-            tracing::warn!(%error, "failed to remember the status");
+            tracing::warn!(%error, "failed to store the status");
         }
     }
 }
 
-/// Remembers what a round did that nobody watches: `apply` has no status.
+/// Stores the events of a reconciliation that publishes no status, such as that of `apply`.
 pub fn record_round(store: &dyn Store, report: &RoundReport) -> Result<(), StoreError> {
     let mut recent = Recent::from_last(store.events(usize::MAX)?);
     for draft in of_steps(&report.outcomes, &mut EventDeduplicator::default()) {

@@ -1,4 +1,4 @@
-//! What can be collected of a server whatever its configuration: its runtime, and its sockets.
+//! Collects the evidence that does not depend on the configuration: the runtime and the sockets.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The canary: an account that logs in before a changed server counts as healthy.
+//! The canary: an account that must log in before a changed server counts as healthy.
 
 use super::execute::RolloutExecutor;
 use crate::domain::model::Jid;
@@ -8,8 +8,8 @@ use crate::ejabberd::ControlError;
 use crate::ejabberd::client::PLAIN_LOGGED;
 
 impl RolloutExecutor {
-    /// Why the canary cannot tell anything of a new configuration, if so: it
-    /// could not log in before either.
+    /// Why the canary proves nothing about a new configuration, because it could not log in before
+    /// either; `None` if it could.
     pub(in crate::engine) async fn canary_is_off(&self, desired: &DesiredState) -> Option<String> {
         let jid = desired.config.as_ref()?.gate.canary.as_ref()?;
         if !matches!(self.server.account_exists(jid).await, Ok(true)) {
@@ -22,9 +22,9 @@ impl RolloutExecutor {
         })
     }
 
-    /// Whether the canary is still to be made: on a server that is new, or
-    /// came back empty, accounts are made once it is well.
-    async fn canary_is_to_come(&self, jid: &Jid) -> bool {
+    /// Whether the operator has not created the canary yet. On a new or empty server, the operator
+    /// creates accounts after the health gate.
+    async fn canary_is_missing(&self, jid: &Jid) -> bool {
         if !matches!(self.server.account_exists(jid).await, Ok(false)) {
             return false;
         }
@@ -32,11 +32,11 @@ impl RolloutExecutor {
             || matches!(self.server.registered_users(&jid.host).await, Ok(all) if all.is_empty())
     }
 
-    /// Logs in as the account that was named for it.
+    /// Logs in as the canary.
     pub(super) async fn canary(&self, desired: &DesiredState, jid: &Jid) -> Result<(), Failure> {
         let failed = |message: String, blame| Err(Failure { message, blame });
-        if self.canary_is_to_come(jid).await {
-            tracing::info!(%jid, "the canary is not there yet: the gate does without it");
+        if self.canary_is_missing(jid).await {
+            tracing::info!(%jid, "the canary does not exist yet; the health gate skips its login");
             return Ok(());
         }
         let Ok(Some(password)) = self.passwords.password_of(desired, jid).await else {
@@ -46,8 +46,7 @@ impl RolloutExecutor {
             Ok(listeners) => listeners,
             Err(error) => return failed(format!("the canary {jid}: failed to {error}"), false),
         };
-        // A listener may be closed to the canary by its access rule; people may
-        // use another one.
+        // The access rule of a listener may refuse the canary; people may use another listener.
         let mut first = None;
         for listener in listeners.iter().filter(|listener| listener.is_c2s()) {
             let to = listener.endpoint();
@@ -55,12 +54,13 @@ impl RolloutExecutor {
             if matches!(&error, ControlError::Refused { message, .. } if message == PLAIN_LOGGED) {
                 tracing::warn!(
                     %jid,
-                    "the gate does without the canary: the server offers PLAIN alone and logs at \
-                     debug, so that its log would have the password; set `loglevel: info`"
+                    "the health gate skips the login of the canary, because the server offers only \
+                     PLAIN and logs at debug, so its log would contain the password; set \
+                     `loglevel: info`"
                 );
                 return Ok(());
             }
-            // What cannot be tried at all says nothing about the configuration.
+            // A login that could not be tried proves nothing about the configuration.
             let blame = !error.is_outage() && !matches!(error, ControlError::Unsupported { .. });
             let why = format!("the canary {jid} cannot log in at {}: {}", to.at, refusal(&error));
             first.get_or_insert((why, blame));
@@ -72,7 +72,7 @@ impl RolloutExecutor {
     }
 }
 
-/// Why a login did not succeed.
+/// The reason of a failed login, for people.
 fn refusal(error: &ControlError) -> String {
     match error {
         ControlError::Refused { message, .. } => match message.as_str() {

@@ -1,4 +1,4 @@
-//! Judging a configuration before anybody is interrupted.
+//! Checks a configuration before the server is interrupted.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,14 +17,14 @@ use crate::engine::diagnostics::audit_probe::AuditProbe;
 use crate::engine::ports::{ConfigFiles, Runtime, Secrets, Store};
 use crate::engine::reconcile::database::Databases;
 
-/// For how long a verdict counts. A plan asks, and so does each step that
-/// follows from it a moment later; what is installed on the server can change.
+/// The time for which a verdict is valid. A plan and its steps need the same verdict within
+/// moments; the installation of the server can change later.
 const COUNTS_FOR: Duration = Duration::from_secs(10);
 
-/// The variant whose name is a promise: it has to pass the security checklist.
+/// The variant whose name is a promise: the variant must pass the security checklist.
 pub(in crate::engine) const HARDENED: &str = "hardened";
 
-/// What ejabberd said last of new files.
+/// The last verdict of ejabberd about new files.
 #[derive(Debug, Default)]
 pub struct Verdicts(Mutex<Option<Kept>>);
 
@@ -35,7 +35,7 @@ struct Kept {
     result: Result<Arc<Configuration>, Failure>,
 }
 
-/// Judges configurations, compares them with the configuration on the server, and remembers
+/// Checks configurations, compares them with the configuration on the server, and remembers
 /// which of them proved good or failed.
 pub struct ConfigChecker {
     pub(in crate::engine) server: EjabberdClient,
@@ -44,15 +44,14 @@ pub struct ConfigChecker {
     pub(in crate::engine) secrets: Arc<dyn Secrets>,
     pub(in crate::engine) databases: Arc<Databases>,
     pub(in crate::engine) probe: Arc<AuditProbe>,
-    /// What ejabberd said of new configuration files a moment ago.
+    /// The recent verdicts of ejabberd about new configuration files.
     pub(in crate::engine) verdicts: Verdicts,
 }
 
 impl ConfigChecker {
-    /// What ejabberd itself makes of `files`, offline, and whether that is what
-    /// `desired` declares: it serves the hosts, and a variant that is called
-    /// hardened is. Without `desired`, as for a configuration that proved good
-    /// before, ejabberd alone decides.
+    /// The verdict of ejabberd's offline check about `files`, and whether the files fit `desired`:
+    /// they serve its hosts, and a variant with the name `hardened` passes the security
+    /// checklist. Without `desired`, as for an earlier good configuration, ejabberd alone decides.
     pub(in crate::engine) async fn judge(
         &self,
         desired: Option<&DesiredState>,
@@ -73,7 +72,7 @@ impl ConfigChecker {
         }
     }
 
-    /// Whether `files` may be put in force, see [`judge`](Self::judge).
+    /// Whether `files` may be put in force, by [`judge`](Self::judge).
     pub(in crate::engine) async fn check(
         &self,
         desired: Option<&DesiredState>,
@@ -107,13 +106,13 @@ impl ConfigChecker {
         (kept.since.elapsed() < COUNTS_FOR).then(|| kept.result.clone())
     }
 
-    /// How the server was started, where it answers.
+    /// The context of the server's start; empty if the server does not respond.
     pub(in crate::engine) async fn start_context(&self) -> StartContext {
         self.server.start_context().await.unwrap_or_default()
     }
 }
 
-/// Why a configuration that ejabberd accepts is not the declared one, if so.
+/// Why a configuration that ejabberd accepts is not the declared one; `None` if it is.
 fn unfit(desired: &DesiredState, configuration: &Configuration) -> Option<String> {
     let served: Vec<Vhost> =
         configuration.hosts().iter().filter_map(|host| Vhost::new(host).ok()).collect();
@@ -137,7 +136,7 @@ fn is_called_hardened(desired: &DesiredState) -> bool {
     desired.config.as_ref().is_some_and(|config| config.variant == HARDENED)
 }
 
-/// How a variant that is called hardened breaks its promise.
+/// The message about a failed item of the checklist in a variant with the name `hardened`.
 pub(in crate::engine) fn broken_message(check: &str, seen: &str) -> String {
     format!("it is called `{HARDENED}` and fails the security checklist: {check}: {seen}")
 }

@@ -1,4 +1,4 @@
-//! The declared configuration beside the one on the server.
+//! Compares the declared configuration with the configuration on the server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use crate::ejabberd::ControlError;
 use crate::engine::error::SecretError;
 use crate::engine::ports::{ConfigFiles, MAIN_CONFIG};
 
-/// How long new files may take to be judged while a plan is made.
+/// The deadline of the check of new files while a plan is made.
 const JUDGED_WITHIN: Duration = Duration::from_secs(20);
 
 impl ConfigChecker {
-    /// The declared configuration beside the one on the server, which is asked
-    /// for it itself, or, where it does not answer, its runtime.
+    /// Reads the declared configuration and the configuration on the server. The server reports its
+    /// configuration; if it does not respond, its runtime does.
     pub(in crate::engine) async fn config(
         &self,
         desired: &DesiredState,
@@ -107,8 +107,8 @@ impl ConfigChecker {
         })
     }
 
-    /// What ejabberd and this program say of new files; `None` where that takes
-    /// too long, as with an image that is still to be pulled.
+    /// The verdict about new files; `None` if the check takes too long, such as with an image that
+    /// must be pulled first.
     async fn judge_in_time(
         &self,
         desired: Option<&DesiredState>,
@@ -117,9 +117,9 @@ impl ConfigChecker {
         timeout(JUDGED_WITHIN, self.judge(desired, files)).await.ok()
     }
 
-    /// The options and files that change with `wanted`, compared by what the
-    /// server has in force. What a server that does not answer has in force is
-    /// not known; it starts with whatever is there.
+    /// The options and files that change with `wanted`, compared with the configuration in force.
+    /// For a server that does not respond, the configuration in force is unknown, and the server
+    /// starts with the files on its disk.
     async fn changes(
         &self,
         before: &ConfigFiles,
@@ -129,12 +129,14 @@ impl ConfigChecker {
     ) -> Vec<Changed> {
         let (mut in_force, mut version) = (None, None);
         if silent.is_none() && before != wanted {
-            let (configuration, said) =
+            let (configuration, reported) =
                 tokio::join!(self.server.configuration(), self.server.version());
             in_force = configuration
-                .inspect_err(|error| tracing::debug!(%error, "what is in force is not known"))
+                .inspect_err(
+                    |error| tracing::debug!(%error, "failed to read the configuration in force"),
+                )
                 .ok();
-            version = said.ok();
+            version = reported.ok();
         }
         rollout::difference(
             Snapshot { files: before, expanded: in_force.as_ref() },
@@ -157,7 +159,7 @@ impl ConfigChecker {
         Ok(files)
     }
 
-    /// The declared variant and the files beside it, as they are now.
+    /// The files of the declared variant as they are now.
     pub(in crate::engine) async fn declared_config(
         &self,
         config: &Config,
@@ -180,11 +182,11 @@ pub(in crate::engine) fn certificates(files: &ConfigFiles) -> Vec<Certificate> {
     files.iter().filter_map(ends).collect()
 }
 
-/// The hash of a configuration: names and contents.
+/// The hash of a configuration: names and contents of its files.
 pub(in crate::engine) fn config_digest(files: &ConfigFiles) -> Digest {
     let mut hash = Sha256::new();
     for (name, content) in files {
-        // Lengths keep a name from running into a content.
+        // The lengths separate a name from the content after it.
         hash.update((name.len() as u64).to_be_bytes());
         hash.update(name.as_bytes());
         hash.update((content.len() as u64).to_be_bytes());

@@ -1,4 +1,4 @@
-//! Carrying out what [`crate::domain::rollout`] decides.
+//! Carries out the decisions of [`crate::domain::rollout`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,31 +24,31 @@ use crate::engine::reconcile::passwords::Passwords;
 use crate::engine::reconcile::report::ApplyError;
 use crate::engine::supervisor::{Supervisor, SupervisorGuard};
 
-/// `reload_config` closes a listener whose options changed and opens it again at
-/// once. While clients are connected the port may not be free yet: "address
-/// already in use", and the port stays closed (seen on 24.12 and 26.07). The
-/// next reload opens it.
+/// The most reloads of a configuration. `reload_config` closes a listener whose options changed
+/// and opens it again at once. While clients are connected the port may not be free yet:
+/// "address already in use", and the port stays closed (seen on 24.12 and 26.07). The next
+/// reload opens the port.
 const RELOADS_AGAIN: u32 = 3;
 
-/// How long the listeners get to open before the log is read.
+/// The time for the listeners to open before the log is read.
 const LISTENERS_OPEN: Duration = Duration::from_millis(300);
 
-/// How often a server whose reload failed is asked whether it stops in its node.
+/// The most queries whether ejabberd stops in its node, after a failed reload.
 const STOPS_WITHIN: u32 = 10;
 
-/// So many of its latest lines are read for that.
+/// The most lines of the log that are read for closed listeners.
 const LISTENER_LINES: usize = 100;
 
-/// What is rolled out.
+/// The configuration to roll out.
 pub(in crate::engine) struct Target {
     pub(in crate::engine) files: ConfigFiles,
     pub(in crate::engine) method: Method,
-    /// Whether it is a good one that comes back, and not the declared one.
+    /// The last good configuration, if it replaces the declared one; `None` for the declared one.
     pub(in crate::engine) last_good: Option<GoodConfig>,
 }
 
-/// Puts configurations in force and replaces the container, each behind a health gate and
-/// with a way back.
+/// Puts configurations in force and replaces the container, each with a health gate and a
+/// rollback.
 pub(in crate::engine) struct RolloutExecutor {
     pub(in crate::engine) server: EjabberdClient,
     pub(in crate::engine) runtime: Arc<dyn Runtime>,
@@ -63,7 +63,8 @@ pub(in crate::engine) struct RolloutExecutor {
 }
 
 impl RolloutExecutor {
-    /// Puts a configuration in force, or brings the one before back.
+    /// Puts a configuration in force; if that fails, puts the previous configuration in force
+    /// again.
     pub(in crate::engine) async fn roll_out(
         &self,
         desired: &DesiredState,
@@ -93,12 +94,12 @@ impl RolloutExecutor {
         self.drive(desired, under_way, files, before, guard).await
     }
 
-    /// Ends a rollout in the middle of which an operator was killed.
+    /// Ends a rollout during which an earlier operator process was killed.
     pub(in crate::engine) async fn resume_rollout(
         &self,
         desired: &DesiredState,
     ) -> Result<Option<Result<(), ApplyError>>, StoreError> {
-        // A server that is declared stopped is not started to see how it was.
+        // A server that is declared stopped must not start only for the health gate.
         if desired.server.state == ServerState::Stopped {
             return Ok(None);
         }
@@ -111,10 +112,11 @@ impl RolloutExecutor {
         };
         tracing::warn!(
             variant = under_way.variant,
-            "a rollout was interrupted; going on where it was"
+            "a rollout was interrupted; the operator continues it"
         );
         let mut guard = self.supervisor.hold().await;
-        // One that went down with the operator (its host did) is no sign.
+        // A host reboot stops the server too, so a stopped server does not prove the configuration
+        // bad.
         if let Phase::Gating { side, .. } = under_way.rollout.phase
             && matches!(self.runtime.inspect().await, Ok(ProcessState::Stopped { .. }))
         {
@@ -131,8 +133,8 @@ impl RolloutExecutor {
         before: ConfigFiles,
         guard: &mut SupervisorGuard<'_>,
     ) -> Result<(), ApplyError> {
-        // What was not there before cannot be taken away from a server that is
-        // stopped, but it can be emptied.
+        // A new file cannot be deleted from a server that is stopped, but its content can be
+        // removed.
         let mut old: ConfigFiles = files.keys().map(|name| (name.clone(), Vec::new())).collect();
         old.extend(before.clone());
         let of = |side| match side {
@@ -141,7 +143,7 @@ impl RolloutExecutor {
         };
         let mut effect = under_way.rollout.effect();
         let outcome = loop {
-            tracing::debug!(?effect, "the rollout goes on");
+            tracing::debug!(?effect, "the next effect of the rollout");
             let done = match effect {
                 Effect::Check => {
                     let declared = (!under_way.last_good).then_some(desired);
@@ -154,7 +156,7 @@ impl RolloutExecutor {
                     .map_err(|error| Failure { message: error.to_string(), blame: false }),
                 Effect::Keep => self.keep_both(&under_way, &files, &before),
                 Effect::Put(Side::Old, _) if !before.contains_key(MAIN_CONFIG) => Err(Failure {
-                    message: "there is nothing to go back to".to_owned(),
+                    message: "there is no previous configuration to put in force again".to_owned(),
                     blame: false,
                 }),
                 Effect::Put(side, method) => {
@@ -162,7 +164,7 @@ impl RolloutExecutor {
                     if side == Side::Old {
                         tracing::warn!(
                             cause = under_way.rollout.failure.as_ref().map(|f| f.message.as_str()),
-                            "the new configuration is taken back"
+                            "the new configuration failed; the operator rolls back"
                         );
                     }
                     under_way.since = Timestamp::now();
@@ -176,8 +178,8 @@ impl RolloutExecutor {
             effect = under_way.rollout.step(event);
             let ended = matches!(effect, Effect::End(_));
             if under_way.rollout.has_begun() && !ended
-                // The files are kept already; without this note a kill would
-                // leave a server with files that nobody has judged.
+                // The files are stored already. Without this record, a kill would leave a server
+                // with files that no gate has checked.
                 && let Err(error) = self.configs.keep_under_way(Some(&under_way))
                 && matches!(effect, Effect::Put(Side::New, _))
             {
@@ -213,7 +215,8 @@ impl RolloutExecutor {
                 Some(ApplyError::Stuck { first: first.message.clone(), then: then.message.clone() })
             }
         };
-        // Before the rollout is forgotten: a kill in between must not lose it.
+        // Before the record of the rollout is deleted, so that a kill in between does not lose the
+        // latch.
         if let Some(error) = &error
             && outcome.latches()
         {
@@ -223,12 +226,12 @@ impl RolloutExecutor {
             };
             self.configs.latch(&under_way.target, &under_way.variant, reason, &error.to_string());
         }
-        // What was declared is in force: whatever failed before is over.
+        // The declared configuration is in force, so earlier failures do not matter any more.
         if *outcome == Outcome::Good
             && !under_way.last_good
             && let Err(error) = lift_latch(&*self.store)
         {
-            tracing::warn!(%error, "failed to forget a configuration that failed");
+            tracing::warn!(%error, "failed to delete the latch");
         }
         let remembered = match outcome {
             Outcome::Good => {
@@ -244,7 +247,7 @@ impl RolloutExecutor {
         };
         let remembered = remembered.and_then(|()| self.configs.keep_under_way(None));
         if let Err(error) = remembered {
-            tracing::warn!(%error, "failed to remember how a rollout ended");
+            tracing::warn!(%error, "failed to store the end of a rollout");
         }
         error.map_or(Ok(()), Err)
     }
@@ -262,10 +265,9 @@ impl RolloutExecutor {
         kept.map_err(|error| Failure { message: format!("failed to {error}"), blame: false })
     }
 
-    /// Puts `files` in force. Files of a restart are written while the server
-    /// is down: whoever is killed in between finds it stopped, or the files
-    /// different, and never files that look as if they were in force. Returns
-    /// since when the log is about these files.
+    /// Puts `files` in force. For a restart, the files are written while the server is down. A kill
+    /// in between then leaves a stopped server or different files, and never files that seem to
+    /// be in force but are not. Returns the time since which the log is about these files.
     async fn put(
         &self,
         files: &ConfigFiles,
@@ -292,7 +294,7 @@ impl RolloutExecutor {
                         guard.stop().await?;
                     }
                     self.runtime.write_config(files).await?;
-                    // What a server logs while it is stopped is not about these files.
+                    // The log of a server that is stopping is not about these files.
                     since = Timestamp::now();
                     guard.start("Config").await?;
                 }
@@ -307,17 +309,17 @@ impl RolloutExecutor {
             return Err(failure);
         }
         Err(Failure {
-            // A configuration that ejabberd accepted and does not reload is to blame.
+            // A configuration that ejabberd accepted and then does not reload is to blame.
             blame: matches!(&error, ApplyError::Control(e) if !e.is_outage()),
             message: format!("failed to {error}"),
         })
     }
 
-    /// Whether ejabberd stops in its node: a listener that fails again and again takes
-    /// ejabberd down during the reload, whose own error does not say why.
+    /// Whether ejabberd stops in its node. A listener that fails repeatedly stops ejabberd during
+    /// the reload, and the error of the reload does not name that cause.
     async fn stops_inside(&self) -> bool {
         for _ in 0..STOPS_WITHIN {
-            // While ejabberd goes down, its node still lists it as running.
+            // While ejabberd stops, its node still lists it as running.
             if let Ok(NodePhase::Stopped) = self.server.phase().await {
                 return true;
             }
@@ -335,8 +337,8 @@ impl RolloutExecutor {
         })
     }
 
-    /// Notes the declared configuration, where it was found in force on a
-    /// server that answers, as one to come back to.
+    /// Stores the declared configuration as a good one, if it is in force on a server that
+    /// responds.
     pub(in crate::engine) async fn remember_good(
         &self,
         desired: &DesiredState,
@@ -347,7 +349,7 @@ impl RolloutExecutor {
         else {
             return;
         };
-        // While a rollout is under way nobody has judged what is there.
+        // During a rollout no gate has checked the files on the server yet.
         if !matches!(self.configs.under_way(), Ok(None)) {
             return;
         }
@@ -359,7 +361,7 @@ impl RolloutExecutor {
         }
         let files = match self.configs.declared_config(config).await {
             Ok(files) if config_digest(&files) == *digest => files,
-            // It has changed just now: the next round looks again.
+            // The files changed just now. The next round reads them again.
             _ => return,
         };
         let good = GoodConfig {
@@ -370,23 +372,23 @@ impl RolloutExecutor {
         };
         let kept = self.store.keep_config(digest, &files);
         if let Err(error) = kept.and_then(|()| self.store.record_good(&good)) {
-            tracing::warn!(%error, "failed to remember a good configuration");
+            tracing::warn!(%error, "failed to store a good configuration");
         }
     }
 
-    /// Tells connected people of an interruption, and gives them the declared time.
+    /// Announces an interruption to the connected users, and waits for the declared time.
     pub(in crate::engine) async fn announce(&self, desired: &DesiredState) {
         let Some(announce) = &desired.server.announce else { return };
         let hosts = std::iter::once(&desired.host).chain(&desired.hosts);
-        let mut told = 0;
+        let mut recipients = 0;
         for host in hosts {
             match self.server.tell_connected(host, &announce.text).await {
-                Ok(number) => told += number,
-                Err(error) => tracing::warn!(%error, "people were not told of an interruption"),
+                Ok(number) => recipients += number,
+                Err(error) => tracing::warn!(%error, "failed to announce an interruption"),
             }
         }
-        if told > 0 {
-            tracing::info!(told, delay = ?announce.delay, "people were told of an interruption");
+        if recipients > 0 {
+            tracing::info!(recipients, delay = ?announce.delay, "announced an interruption");
             sleep(announce.delay).await;
         }
     }

@@ -1,5 +1,5 @@
-//! The health gate: what a server has to prove after its configuration changed. The
-//! canary logs in at the end; [`super::failure_log`] reads what the server logs meanwhile.
+//! The health gate: the checks that a server must pass after its configuration changed. The
+//! canary logs in at the end; [`super::failure_log`] reads the log meanwhile.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::check::{HARDENED, broken_message};
 use super::execute::RolloutExecutor;
-use super::failure_log::{STOPPED, judged, tells_of_failure};
+use super::failure_log::{STOPPED, judged, reports_failure};
 use crate::domain::checks::audit;
 use crate::domain::checks::audit::Inside;
 use crate::domain::observed::{PAUSED, ProcessState, Work};
@@ -19,29 +19,29 @@ use crate::ejabberd::client::{Encryption, Listener};
 use crate::ejabberd::{ControlError, NodePhase};
 use crate::engine::reconcile::start::{START_LINES, last_start};
 
-/// How often it is looked at while it comes up, and while it proves itself.
+/// The time between two checks of the server.
 const LOOK: Duration = Duration::from_millis(250);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// The configuration before had proved itself already.
+/// The time for which the previous configuration must stay healthy, which passed a gate before.
 const OLD_SETTLES: Duration = Duration::from_secs(2);
 
-/// So many of its latest lines are read.
+/// The most lines of the log that are read.
 const LINES: usize = 200;
 
-/// How long one question may take.
+/// The deadline of one query.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// What one look found.
+/// The result of one check.
 enum Sign {
     Well,
-    /// Not yet.
+    /// The server is not healthy yet.
     Not(Failure),
-    /// It will not get better.
+    /// The server failed, and waiting does not help.
     Bad(Failure),
 }
 
-/// The items that a configuration alone can break.
+/// The items of the checklist that depend on the configuration alone.
 const PROMISED: [&str; 6] = [
     "loopback_inside",
     "api_commands",
@@ -52,7 +52,7 @@ const PROMISED: [&str; 6] = [
 ];
 
 impl RolloutExecutor {
-    /// Of a configuration that is called hardened, what of it is not.
+    /// Checks that a variant with the name `hardened` passes these items.
     async fn promise(&self, desired: &DesiredState) -> Result<(), Failure> {
         if desired.config.as_ref().is_none_or(|config| config.variant != HARDENED) {
             return Ok(());
@@ -66,8 +66,8 @@ impl RolloutExecutor {
         })
     }
 
-    /// Waits until the server is well with the files that it has had since
-    /// `since`, and stays so for the declared time.
+    /// Waits until the server is healthy with the files that it has had since `since`, and stays
+    /// healthy for the declared time.
     pub(in crate::engine) async fn gate(
         &self,
         desired: &DesiredState,
@@ -100,7 +100,7 @@ impl RolloutExecutor {
             };
             well = None;
             if began.elapsed() >= limit {
-                // A slow start is not answered with a restart while it works.
+                // A slow start that makes progress must not be interrupted by a rollback.
                 let now = self.runtime.usage().await.ok().flatten().and_then(|usage| usage.work);
                 let works = match (work, now) {
                     (_, None) => false,
@@ -129,11 +129,11 @@ impl RolloutExecutor {
         let log = self.runtime.log(since, LINES).await.unwrap_or_default();
         match self.runtime.inspect().await {
             Ok(ProcessState::Running { health }) if health.as_deref() == Some(PAUSED) => {
-                return Sign::Not(environment("somebody paused it"));
+                return Sign::Not(environment("it is paused"));
             }
             Ok(ProcessState::Running { .. }) => {}
             Ok(ProcessState::Stopped { exit_code, oom_killed }) => {
-                // The engine may have started it once more.
+                // The engine may have restarted the server in between.
                 let start = last_start(&*self.runtime).await.unwrap_or(since);
                 let log = self.runtime.log(since.max(start), START_LINES).await;
                 let log = log.unwrap_or_default();
@@ -145,15 +145,15 @@ impl RolloutExecutor {
                 return Sign::Bad(Failure { message: cause.to_string(), blame: cause.config });
             }
             Ok(ProcessState::Absent | ProcessState::Created) => {
-                return Sign::Bad(environment("it is gone"));
+                return Sign::Bad(environment("it does not exist"));
             }
             Err(error) => return Sign::Not(environment(&format!("failed to {error}"))),
         }
-        if let Some(entry) = entries(&log).iter().find(|entry| tells_of_failure(entry)) {
+        if let Some(entry) = entries(&log).iter().find(|entry| reports_failure(entry)) {
             return Sign::Bad(judged(entry));
         }
         if side == Side::Old {
-            // It is judged by what it was: it need not serve what is declared now.
+            // The previous configuration need not serve what the new desired state declares.
             return match self.server.is_started().await {
                 Ok(true) => Sign::Well,
                 Ok(false) => Sign::Not(environment("it has not started")),
@@ -163,13 +163,14 @@ impl RolloutExecutor {
         match self.well(desired, since).await {
             Ok(Ok(())) => Sign::Well,
             Ok(Err(failure)) => failure,
-            // It runs and does not answer: nobody else is known to be to blame.
+            // The server runs without a response, and no cause outside of the configuration is
+            // known.
             Err(error) => Sign::Not(Failure { message: format!("failed to {error}"), blame: true }),
         }
     }
 
-    /// The API answers, what the operator needs is there, every listener
-    /// answers, and clients are offered what the file says.
+    /// Checks that the API responds, that the commands for the operator exist, that every listener
+    /// responds, and that clients are offered what the file declares.
     async fn well(
         &self,
         desired: &DesiredState,
@@ -199,8 +200,8 @@ impl RolloutExecutor {
                 blame: true,
             })));
         }
-        // Up to 24.12 a module that was taken out leaves its commands behind
-        // until the next restart: asking for them is not enough.
+        // Up to 24.12 a removed module leaves its commands behind until the next restart, so the
+        // commands do not prove that the module is loaded.
         let needed = [
             ("mod_admin_extra", desired.users.is_some()),
             ("mod_muc_admin", desired.rooms.is_some()),
@@ -208,7 +209,9 @@ impl RolloutExecutor {
         for (module, _) in needed.into_iter().filter(|(_, needed)| *needed) {
             if !server.has_module(&desired.host, module).await? {
                 return Ok(Err(Sign::Bad(Failure {
-                    message: format!("without {module} the operator would lock itself out"),
+                    message: format!(
+                        "{module} is not loaded; without it the operator would lock itself out"
+                    ),
                     blame: true,
                 })));
             }
@@ -217,14 +220,13 @@ impl RolloutExecutor {
             Err(ControlError::Unsupported { .. }) => return Ok(Ok(())),
             listeners => listeners?,
         };
-        // Where that cannot be read, the listeners still have to answer.
+        // If the sockets cannot be read, the listeners must still respond.
         if let Ok(inside) = self.probe.sockets_inside().await
             && let Some(why) = misplaced(&listeners, &inside)
         {
             return not(why);
         }
-        // For other listeners it is enough that they are bound: an HTTP port does
-        // not speak XMPP.
+        // Other listeners must only be bound, because an HTTP port does not speak XMPP.
         for listener in listeners.iter().filter(|listener| listener.is_c2s()) {
             if let Err(why) = self.answers(desired, listener).await? {
                 return not(why);
@@ -240,22 +242,22 @@ impl RolloutExecutor {
     ) -> Result<Result<(), String>, ControlError> {
         let to = listener.endpoint();
         let at = to.at;
-        let said = match self.server.open_stream(to, &desired.host, DEADLINE).await {
-            Ok(said) => said,
-            // Only a session connects to a port; that the port is bound is known.
+        let response = match self.server.open_stream(to, &desired.host, DEADLINE).await {
+            Ok(response) => response,
+            // Only a session can connect to a port. The socket of the port was checked already.
             Err(ControlError::Unsupported { .. }) => return Ok(Ok(())),
             Err(ControlError::Refused { message, .. }) => {
                 return Ok(Err(format!("{} does not answer at {at}: {message}", listener.module)));
             }
             Err(error) => return Err(error),
         };
-        Ok(if !said.contains("<stream:stream") {
+        Ok(if !response.contains("<stream:stream") {
             Err(format!("{at} does not speak XMPP"))
         } else if listener.encryption == Encryption::Starttls
-            && !said.contains("urn:ietf:params:xml:ns:xmpp-tls")
+            && !response.contains("urn:ietf:params:xml:ns:xmpp-tls")
         {
             Err(format!(
-                "{at} does not offer STARTTLS, though its file says so; is its certificate right?"
+                "{at} does not offer STARTTLS, although its file declares it; check its certificate"
             ))
         } else {
             Ok(())
@@ -263,7 +265,7 @@ impl RolloutExecutor {
     }
 }
 
-/// A listener that is not where the configuration in force says, or wider.
+/// The first listener that is not bound at its configured address, or at a wider one.
 fn misplaced(listeners: &[Listener], inside: &Inside) -> Option<String> {
     listeners.iter().find_map(|listener| {
         let at = listener.at;
@@ -277,7 +279,7 @@ fn misplaced(listeners: &[Listener], inside: &Inside) -> Option<String> {
         }
         let declared: Vec<_> = listeners.iter().map(|other| other.at).collect();
         let wider = there.find(|socket| {
-            // A socket for every IPv6 address may serve every IPv4 one as well.
+            // A socket for every IPv6 address may also serve every IPv4 address.
             let both_everywhere = socket.at.ip().is_unspecified() && at.ip().is_unspecified();
             !declared.contains(&socket.at) && !both_everywhere
         })?;

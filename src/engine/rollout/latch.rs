@@ -1,5 +1,5 @@
-//! What the operator knows of configurations beyond the files: which one is
-//! not to be tried again, which ones proved good, and the rollout under way.
+//! The stored records about configurations: the latch, the good configurations, and the rollout
+//! under way.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,52 +14,52 @@ use crate::engine::error::StoreError;
 use crate::engine::ports::{ConfigFiles, GoodConfig, StateKey, Store};
 use crate::engine::reconcile::report::ApplyError;
 
-/// A configuration that is not tried again until it changes or somebody says so.
+/// A configuration that is not tried again until it changes, or until `retry`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Latch {
     /// The hash of its files.
     pub digest: Digest,
-    /// What it was declared as: a name may be a promise that another does not
-    /// make. Nothing where that made no difference.
+    /// The variant under which the configuration failed, because the name `hardened` adds checks;
+    /// `None` if the name made no difference.
     #[serde(default)]
     pub variant: Option<String>,
-    /// What made it one.
+    /// What set the latch.
     pub reason: LatchReason,
-    /// Why, for people.
+    /// The cause, for people.
     pub message: String,
-    /// Since when.
+    /// The time of the failure.
     pub since: Timestamp,
 }
 
-/// The rollout under way, as it is found again by an operator that was killed in the middle.
+/// The record of the rollout under way, for an operator that starts after a kill.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::engine) struct UnderWay {
-    /// Where it is.
+    /// The state of the rollout.
     pub(in crate::engine) rollout: Rollout,
-    /// The hash under which the new files are kept.
+    /// The hash under which the new files are stored.
     pub(in crate::engine) target: Digest,
-    /// The hash under which the files from before are kept.
+    /// The hash under which the previous files are stored.
     pub(in crate::engine) before: Digest,
-    /// What the new files were declared as.
+    /// The variant of the new files.
     pub(in crate::engine) variant: String,
     pub(in crate::engine) revision: Revision,
-    /// Whether this is the last good configuration, which replaces the declared one. The stored
-    /// name is that of earlier versions.
+    /// Whether the new files are the last good configuration, which replaces the declared one. The
+    /// stored name `standing` is that of earlier versions.
     #[serde(default, rename = "standing")]
     pub(in crate::engine) last_good: bool,
-    /// Since when the server may have them.
+    /// The earliest time at which the server may have had the new files.
     pub(in crate::engine) since: Timestamp,
 }
 
-/// The latch of the memory. One that cannot be read is none: it was written by
-/// another version, and the worst that follows is one more try.
+/// The stored latch. A latch of another version that cannot be parsed counts as none, because
+/// one more try does no harm.
 pub fn latch(store: &dyn Store) -> Result<Option<Latch>, StoreError> {
     Ok(store.recall(StateKey::Latch)?.and_then(|json| serde_json::from_str(&json).ok()))
 }
 
-/// Takes the latch away; answers whether there was one.
+/// Removes the latch. Returns the removed latch.
 pub fn lift_latch(store: &dyn Store) -> Result<Option<Latch>, StoreError> {
     let before = latch(store)?;
     if before.is_some() {
@@ -71,8 +71,8 @@ pub fn lift_latch(store: &dyn Store) -> Result<Option<Latch>, StoreError> {
     Ok(before)
 }
 
-/// Sets `declared` aside by hand, so that the good configuration `to` comes
-/// back into force until the declaration changes.
+/// Latches `declared` by hand, so that the good configuration `to` is in force until the
+/// declaration changes.
 fn set_aside(store: &dyn Store, declared: &Digest, to: &GoodConfig) -> Result<(), StoreError> {
     store.record_good(&GoodConfig { since: Timestamp::now(), ..to.clone() })?;
     keep_latch(
@@ -82,7 +82,7 @@ fn set_aside(store: &dyn Store, declared: &Digest, to: &GoodConfig) -> Result<()
             variant: None,
             reason: LatchReason::ByHand,
             message: format!(
-                "set aside by hand: `{}` ({}) is in force in its place",
+                "rolled back by hand: `{}` ({}) replaces it",
                 to.variant,
                 to.digest.short()
             ),
@@ -97,23 +97,23 @@ fn keep_latch(store: &dyn Store, latch: &Latch) -> Result<(), StoreError> {
 }
 
 impl ConfigChecker {
-    /// Sets the declared configuration aside, by hand, for the good one whose
-    /// digest begins with `to`.
+    /// Rolls back by hand from the declared configuration to the good one whose digest begins with
+    /// `to`.
     pub async fn roll_back_to(
         &self,
         desired: &DesiredState,
         to: &Digest,
     ) -> Result<String, ApplyError> {
         let none = |why: &str| ApplyError::ConfigUnchecked(why.to_owned());
-        let config = desired.config.as_ref().ok_or_else(|| none("none is declared"))?;
+        let config = desired.config.as_ref().ok_or_else(|| none("no configuration is declared"))?;
         let declared = config_digest(&self.declared_config(config).await?);
         let good = self.store.good_configs()?;
         let good = good.into_iter().find(|good| good.digest.as_str().starts_with(to.as_str()));
-        let good = good.ok_or_else(|| none("no good one of that digest is kept"))?;
+        let good = good.ok_or_else(|| none("no good configuration with that digest is stored"))?;
         if good.digest == declared {
             lift_latch(&*self.store)?;
             return Ok(format!(
-                "`{}` is what is declared: nothing stands in its way",
+                "`{}` is the declared configuration, and is tried again",
                 good.variant
             ));
         }
@@ -121,7 +121,7 @@ impl ConfigChecker {
         Ok(format!("`{}` ({}) comes back into force", good.variant, good.digest.short()))
     }
 
-    /// The latch, where it is that of `declared` under the name `variant`.
+    /// The latch, if it is for `declared` under the name `variant`.
     pub(in crate::engine) fn latch_of(
         &self,
         declared: &Digest,
@@ -147,11 +147,11 @@ impl ConfigChecker {
             since: Timestamp::now(),
         };
         if let Err(error) = keep_latch(&*self.store, &latch) {
-            tracing::warn!(%error, "failed to remember that a configuration is not to be tried again");
+            tracing::warn!(%error, "failed to store the latch of a configuration");
         }
     }
 
-    /// The good configuration that stands while the declared one is latched.
+    /// The good configuration that is in force while the declared one is latched.
     pub(in crate::engine) fn last_good(
         &self,
     ) -> Result<Option<(GoodConfig, ConfigFiles)>, StoreError> {

@@ -1,4 +1,4 @@
-//! Changing the configuration or the container: compare, check, execute behind a health
+//! Changes the configuration or the container: compare, check, execute behind a health
 //! gate, and latch what failed. [`crate::domain::rollout`] decides.
 
 mod canary;

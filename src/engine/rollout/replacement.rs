@@ -1,7 +1,7 @@
-//! Replacing the container by a container with the declared settings.
+//! Replaces the container by a container with the declared settings.
 //!
-//! The old one stays aside until the new one has proved itself: its health, and
-//! that it has the same database with the same accounts.
+//! The old container stays renamed until the new one passes the health gate and has the same
+//! database with the same accounts.
 
 use std::collections::BTreeMap;
 
@@ -23,9 +23,9 @@ use crate::engine::supervisor::SupervisorGuard;
 /// The record of a replacement under way.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Replacement {
-    /// The id of the old container: no other container is removed or brought back.
+    /// The id of the old container. No other container is removed or renamed back.
     old: String,
-    /// The differences for which it is replaced.
+    /// The differences that need the replacement.
     reason: String,
 }
 
@@ -38,19 +38,19 @@ impl RolloutExecutor {
     ) -> Result<StepResult, ApplyError> {
         if self.store.recall(StateKey::FailedReplacement)?.as_ref() == Some(&step.reason) {
             return Err(ApplyError::NotReplaced(
-                "it failed before, and is tried again when the declaration changes or after \
+                "the last replacement failed; change the declaration, or run \
                  `ejabberd-operator retry`"
                     .to_owned(),
             ));
         }
         self.runtime.prepare_replacement().await?;
         self.announce(desired).await;
-        // The file may have changed during the delay that was announced.
+        // The file may have changed during the delay of the announcement.
         if let Some(why) = confirm.blocked_reason().await {
             return Ok(StepResult::Deferred(why));
         }
         let mut guard = self.supervisor.hold().await;
-        let gone = || ApplyError::NotReplaced("there is nothing to replace".to_owned());
+        let gone = || ApplyError::NotReplaced("the container does not exist".to_owned());
         let old = self.runtime.instance().await?.ok_or_else(gone)?;
         let backup = self.server.back_up().await?;
         tracing::info!(backup, "the database was backed up");
@@ -67,8 +67,8 @@ impl RolloutExecutor {
         Ok(StepResult::Done)
     }
 
-    /// Has a replacement prove itself in the midst of which an operator was
-    /// killed: the one before still stands aside.
+    /// Checks the result of a replacement during which an earlier operator process was killed. The
+    /// old container still exists.
     pub(in crate::engine) async fn resume_replacement(
         &self,
         desired: &DesiredState,
@@ -77,11 +77,12 @@ impl RolloutExecutor {
         if desired.server.state == ServerState::Stopped {
             return Ok(());
         }
-        tracing::warn!("a replacement was interrupted; going on where it was");
+        tracing::warn!("a replacement was interrupted; the operator continues it");
         let mut guard = self.supervisor.hold().await;
-        let interrupted = || ApplyError::NotStarted("the operator was ended before".to_owned());
+        let interrupted =
+            || ApplyError::NotStarted("the operator ended before the start".to_owned());
         let started = if self.runtime.instance().await?.as_ref() == Some(&replacement.old) {
-            // It was not put aside yet.
+            // The old container was not renamed yet.
             Err(interrupted())
         } else {
             match self.runtime.inspect().await? {
@@ -96,11 +97,11 @@ impl RolloutExecutor {
     }
 
     fn replacement(&self) -> Result<Option<Replacement>, ApplyError> {
-        let memo = self.store.recall(StateKey::Replacement)?;
-        let replacement = memo.as_ref().and_then(|json| serde_json::from_str(json).ok());
-        if memo.is_some() && replacement.is_none() {
-            // An operator of version 0.1 did not write down what it replaced.
-            tracing::warn!("a replacement of an older operator cannot be resumed");
+        let stored = self.store.recall(StateKey::Replacement)?;
+        let replacement = stored.as_ref().and_then(|json| serde_json::from_str(json).ok());
+        if stored.is_some() && replacement.is_none() {
+            // Version 0.1 did not store what it replaced.
+            tracing::warn!("the operator cannot resume a replacement of an older version");
             self.store.remember(StateKey::Replacement, None)?;
         }
         Ok(replacement)
@@ -131,7 +132,7 @@ impl RolloutExecutor {
                 Ok(self.store.remember(StateKey::Replacement, None)?)
             }
             Err(error) => {
-                tracing::warn!(%error, "the new container is not well; the old one comes back");
+                tracing::warn!(%error, "the new container failed; the operator starts the old one again");
                 self.store.remember(StateKey::FailedReplacement, Some(&replacement.reason))?;
                 self.runtime.rollback_replacement(&replacement.old).await?;
                 self.store.remember(StateKey::Replacement, None)?;
@@ -141,8 +142,7 @@ impl RolloutExecutor {
         }
     }
 
-    /// Whether the new server has the database of the old one, and the accounts
-    /// that are owned in it.
+    /// Checks that the new server has the database of the old one, with the owned accounts.
     async fn has_the_database(&self, desired: &DesiredState) -> Result<(), ApplyError> {
         let other = |why: String| ApplyError::NotStarted(format!("it has another database: {why}"));
         let inventory = self.store.inventory()?;

@@ -8,25 +8,25 @@ use crate::domain::supervision::{Event, Supervision};
 use crate::engine::ports::EngineEvent;
 use crate::engine::reconcile::report::ApplyError;
 
-/// The supervisor leaves the server alone while this lives.
+/// Exclusive use of the server: the supervisor does nothing until this is dropped.
 pub(in crate::engine) struct SupervisorGuard<'a> {
     pub(super) machine: MutexGuard<'a, Supervision>,
     pub(super) supervisor: &'a Supervisor,
 }
 
 impl SupervisorGuard<'_> {
-    /// Starts the process, and has it counted.
+    /// Starts the process, and counts the start in the metrics.
     pub(in crate::engine) async fn start(&mut self, reason: &str) -> Result<(), ApplyError> {
         self.supervisor.runtime.start().await?;
         self.supervisor.events.take(EngineEvent::ServerStarted { reason });
         Ok(())
     }
 
-    /// Says that a configuration is being put in force.
+    /// Publishes that a configuration is being put in force.
     pub(in crate::engine) fn rolls_out(&self, variant: &str) {
         let message = format!("`{variant}` is being put in force");
         self.supervisor.show(|status, now| {
-            // Until it has proved itself, nothing is known to be as declared.
+            // Until the health gate passes, it is unknown whether the server is as declared.
             status.set(ConditionType::Ready, false, Reason::RollingOut, message.as_str(), now);
             status.set(ConditionType::ConfigApplied, false, Reason::RollingOut, message, now);
         });
@@ -36,7 +36,7 @@ impl SupervisorGuard<'_> {
     pub(in crate::engine) async fn stop(&mut self) -> Result<(), ApplyError> {
         // A reader of the status must not see the old state until the round is over.
         self.supervisor.show(|status, now| {
-            let why = "the operator has stopped it, and a round is under way";
+            let why = "the operator stopped the server for the round that is under way";
             status.server.up = false;
             status.set(ConditionType::Healthy, false, Reason::Interrupted, why, now);
             status.set(ConditionType::Ready, false, Reason::ServerDown, why, now);
@@ -44,7 +44,7 @@ impl SupervisorGuard<'_> {
         Ok(self.supervisor.stop_in_order().await?)
     }
 
-    /// Says that the server was found well.
+    /// Records that the server is healthy.
     pub(in crate::engine) async fn well(&mut self) {
         let Self { machine, supervisor } = self;
         supervisor.advance(machine, Event::Runs).await;
@@ -54,7 +54,7 @@ impl SupervisorGuard<'_> {
 
 impl Drop for SupervisorGuard<'_> {
     fn drop(&mut self) {
-        // Whatever happened meanwhile was not attended to.
+        // The supervisor did not handle the events of the meantime.
         self.supervisor.process.notify_one();
     }
 }

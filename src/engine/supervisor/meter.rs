@@ -1,5 +1,5 @@
-//! What the server uses, read beside the rounds. Docker measures once a second
-//! and has whoever asks wait for it (20.10); a round must not.
+//! Measures the usage of the server beside the rounds. Docker measures once a second and lets
+//! the caller wait for the measurement (20.10); a round must not wait.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,10 +10,10 @@ use parking_lot::Mutex;
 use crate::domain::observed::Usage;
 use crate::engine::ports::Runtime;
 
-/// A measurement that takes longer is given up.
+/// The deadline of a measurement.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The last measurement, and the next one under way.
+/// The last measurement, and the next measurement while it runs.
 pub struct Meter {
     runtime: Arc<dyn Runtime>,
     last: Mutex<Option<Usage>>,
@@ -21,13 +21,13 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Nothing is measured before somebody asks.
+    /// A meter of `runtime`. The first measurement begins with the first `read`.
     #[must_use]
     pub fn new(runtime: Arc<dyn Runtime>) -> Arc<Self> {
         Arc::new(Self { runtime, last: Mutex::default(), under_way: AtomicBool::new(false) })
     }
 
-    /// The last measurement; the next one begins.
+    /// The last measurement. Begins the next measurement in the background.
     pub(in crate::engine) fn read(self: &Arc<Self>) -> Option<Usage> {
         if !self.under_way.swap(true, Ordering::AcqRel) {
             let meter = Arc::clone(self);

@@ -1,9 +1,8 @@
-//! Keeps the server running: carries out what
-//! [`crate::domain::supervision`] decides.
+//! Keeps the server running: carries out the decisions of [`crate::domain::supervision`].
 //!
-//! A task of its own, beside the rounds: a round may take minutes, and a death
-//! is answered within milliseconds all the same. What stops the server on
-//! purpose (a rollout, a replacement) holds the supervisor meanwhile.
+//! The supervisor is a task beside the rounds, because a round may take minutes, and a server
+//! that ends must start again within milliseconds. A rollout or a replacement, which stops the
+//! server on purpose, takes a `SupervisorGuard` meanwhile.
 
 mod guard;
 pub(super) mod meter;
@@ -31,15 +30,15 @@ use crate::domain::supervision::{Event, Others, Settings, State, Supervision};
 use crate::ejabberd::EjabberdClient;
 pub(super) use crate::engine::supervisor::guard::SupervisorGuard;
 use probe::{Answer, ProbeMode, Prober};
-use report::{describe, told};
+use report::{describe, seconds};
 
-/// Measuring what a server does costs its engine a little; not more often.
+/// The least time between two measurements, because a measurement costs the engine time.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
 
-/// How long a look at the process takes at most, mostly.
-const LOOK: Duration = Duration::from_secs(1);
+/// The time to wait for the state machine. Longer waits mean a rollout or a start.
+const MACHINE_WAIT: Duration = Duration::from_secs(1);
 
-/// An engine that does not answer is asked again after so long.
+/// The time before the next query of an engine that does not respond.
 const BLIND: Duration = Duration::from_secs(2);
 
 /// The supervisor of one server; see the module's documentation.
@@ -51,19 +50,19 @@ pub struct Supervisor {
     prober: Prober,
     machine: Mutex<Supervision>,
     settings: StdMutex<Settings>,
-    /// Only looked at, as `suspend` and `mode: report` want it.
+    /// Whether the supervisor only observes, by `suspend` or `mode: report`.
     hands_off: AtomicBool,
-    /// The engine does not answer: no silence of the server means anything.
+    /// Whether the engine does not respond. A server without a response then proves nothing.
     blind: AtomicBool,
-    /// Said by the runtime whenever the process may have begun or ended.
+    /// Notified by the runtime when the process may have started or stopped.
     process: Arc<Notify>,
-    /// Says that a round may have something to do.
-    news: Arc<Notify>,
+    /// Notified when the server changed, so that a reconciliation may have work.
+    server_changed: Arc<Notify>,
     publisher: Option<Arc<StatusPublisher>>,
 }
 
 impl Supervisor {
-    /// A supervisor of what `desired` declares. It does nothing by itself until
+    /// A supervisor of the server that `desired` declares. It does nothing until
     /// [`supervise`](Self::supervise) runs.
     #[must_use]
     pub fn new(desired: &DesiredState, ports: &Ports) -> Self {
@@ -87,19 +86,19 @@ impl Supervisor {
             hands_off: AtomicBool::new(hands_off(desired)),
             blind: AtomicBool::new(false),
             process: Arc::default(),
-            news: Arc::default(),
+            server_changed: Arc::default(),
             publisher: None,
         }
     }
 
-    /// The same, which publishes how the server fares, and notifies `news` when a
-    /// reconciliation may have something to do.
+    /// This supervisor, which publishes the health of the server through `publisher` and
+    /// notifies `server_changed` when a reconciliation may have work.
     #[must_use]
-    pub fn publishing(self, publisher: Arc<StatusPublisher>, news: Arc<Notify>) -> Self {
-        Self { publisher: Some(publisher), news, ..self }
+    pub fn publishing(self, publisher: Arc<StatusPublisher>, server_changed: Arc<Notify>) -> Self {
+        Self { publisher: Some(publisher), server_changed, ..self }
     }
 
-    /// Takes up what is declared now.
+    /// Takes the settings of a new desired state.
     pub fn set(&self, desired: &DesiredState) {
         self.prober.set_host(&desired.host);
         self.hands_off.store(hands_off(desired), Ordering::Relaxed);
@@ -110,7 +109,7 @@ impl Supervisor {
         self.process.notify_one();
     }
 
-    /// Takes up who else may start the server.
+    /// Sets the other programs that may start the server.
     pub fn set_others(&self, others: Others) {
         self.settings.lock().others = others;
     }
@@ -119,16 +118,16 @@ impl Supervisor {
         *self.settings.lock()
     }
 
-    /// Watches over the server for ever; whoever started it drops it.
+    /// Supervises the server. Never ends; the caller drops the future.
     pub async fn supervise(&self) {
         let watch = self.runtime.watch(&self.process);
         tokio::select! {
             () = watch => {}
-            () = self.look_after() => {}
+            () = self.supervise_process() => {}
         }
     }
 
-    async fn look_after(&self) {
+    async fn supervise_process(&self) {
         loop {
             let wait = self.attend().await;
             let probe = async {
@@ -136,13 +135,13 @@ impl Supervisor {
                 self.ask().await
             };
             let seen = tokio::select! {
-                // What happened makes the probe's answer worthless.
+                // A change of the process makes the result of the probe worthless.
                 biased;
                 () = self.process.notified() => None,
                 seen = probe => seen,
             };
             if let Some(event) = seen
-                // A rollout has the server: what was seen is not about its health.
+                // During a rollout or a start, the result does not show the health of the server.
                 && let Ok(mut machine) = self.machine.try_lock()
             {
                 self.advance(&mut machine, event).await;
@@ -150,8 +149,7 @@ impl Supervisor {
         }
     }
 
-    /// Looks at the process and does what is called for. Answers when to look
-    /// again.
+    /// Inspects the process and acts on its state. Returns the time until the next inspection.
     pub async fn attend(&self) -> Duration {
         if self.is_hands_off() {
             return self.settings().probe.interval;
@@ -159,8 +157,8 @@ impl Supervisor {
         let mut machine = self.machine.lock().await;
         let found = self.runtime.inspect().await;
         if self.blind.swap(found.is_err(), Ordering::Relaxed) != found.is_err() {
-            // The rounds tell it, and look again at once when it is over.
-            self.news.notify_one();
+            // A round reports the failure, and must run at once when the engine responds again.
+            self.server_changed.notify_one();
         }
         match found {
             Ok(process) => {
@@ -168,7 +166,7 @@ impl Supervisor {
                 self.advance(&mut machine, event).await;
             }
             Err(error) => {
-                tracing::debug!(%error, "the server's process cannot be seen");
+                tracing::debug!(%error, "failed to inspect the process of the server");
                 return BLIND;
             }
         }
@@ -177,25 +175,25 @@ impl Supervisor {
         due.unwrap_or_else(|| machine.probe_after(&probe))
     }
 
-    /// Has the supervisor leave the server alone until the guard is dropped.
+    /// Takes the server from the supervisor until the guard is dropped.
     pub(super) async fn hold(&self) -> SupervisorGuard<'_> {
         SupervisorGuard { machine: self.machine.lock().await, supervisor: self }
     }
 
-    /// Whether the server was found in need of being started and waits for it: until when, and why.
+    /// Until when a server that is down waits for its next start, and why; `None` if it does not.
     pub(super) async fn waits(&self) -> Option<String> {
         let machine = self.machine.lock().await;
         let wait = machine.due().map(|_| machine.waits(Timestamp::now()))?;
         let why = machine.cause.as_ref().map_or_else(String::new, ToString::to_string);
-        Some(format!("it is started again in {}: {why}", told(wait)))
+        Some(format!("it is started again in {}: {why}", seconds(wait)))
     }
 
-    /// Why a server that it watches cannot be asked now, if so: asking costs a
-    /// server that starts more than it tells.
+    /// Why the server cannot respond now; `None` if it may. A query would only slow down a server
+    /// that starts.
     pub(super) async fn silence(&self) -> Option<Sight> {
         let silent = |why: &str| Some(Sight::Silent(why.to_owned()));
-        // A rollout or a start holds the machine for longer than a look takes.
-        let Ok(machine) = timeout(LOOK, self.machine.lock()).await else {
+        // A rollout or a start holds the state machine for longer than an inspection.
+        let Ok(machine) = timeout(MACHINE_WAIT, self.machine.lock()).await else {
             return silent("the server is being started or stopped");
         };
         match &machine.state {
@@ -207,13 +205,13 @@ impl Supervisor {
         }
     }
 
-    /// Whether it only looks on, as `suspend` and `mode: report` want it.
+    /// Whether the supervisor only observes, by `suspend` or `mode: report`.
     pub(super) fn is_hands_off(&self) -> bool {
         self.hands_off.load(Ordering::Relaxed)
     }
 
-    /// Why a server that gives no answer may be serving all the same, if so.
-    /// For a round without a supervisor.
+    /// Why a server whose node does not respond may serve clients anyway; `None` if it does not.
+    /// For a reconciliation without a supervisor.
     pub(super) async fn cannot_see(&self) -> Option<String> {
         match self.prober.ask(ProbeMode::Starting).await {
             Answer::Unseen(why) => Some(why),
@@ -221,7 +219,8 @@ impl Supervisor {
         }
     }
 
-    /// Somebody has mended something: a server that waits is tried at once.
+    /// Starts a server at once that waits for its next start, because the administrator has fixed
+    /// the cause.
     pub async fn try_now(&self) {
         if self.is_hands_off() {
             return;
@@ -230,7 +229,7 @@ impl Supervisor {
         self.advance(&mut machine, Event::TryNow).await;
     }
 
-    /// Asks the server how it is, and what it does if it does not answer.
+    /// Probes the server. For a server that does not respond, measures its work.
     async fn ask(&self) -> Option<Event> {
         if self.is_hands_off() || self.blind.load(Ordering::Relaxed) {
             return None;
@@ -263,14 +262,14 @@ impl Supervisor {
         }
     }
 
-    /// What the server has done so far, where that can be measured.
+    /// The work of the server since its start; `None` if it cannot be measured.
     async fn measure(&self) -> Option<Work> {
         self.prober.now_measured();
         let usage = timeout(BLIND, self.runtime.usage()).await;
         usage.ok().and_then(Result::ok).flatten().and_then(|usage| usage.work)
     }
 
-    /// What writes how the server fares into a status that a round has set.
+    /// A function that writes the health of the server into the status of a reconciliation.
     pub(super) async fn description(&self) -> impl FnOnce(&mut Status) + use<> {
         let machine = self.machine.lock().await.clone();
         let hands_off = self.is_hands_off();

@@ -1,4 +1,4 @@
-//! Asking a server how it is, from where it runs.
+//! Probes the health of a server, from the host where the server runs.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,51 +13,50 @@ use crate::domain::checks::audit::Table;
 use crate::domain::model::Vhost;
 use crate::ejabberd::{ControlError, EjabberdClient, Endpoint, Listener, NodePhase};
 
-/// How long a probe of a server that starts may take: opening a session costs
-/// a busy host seconds.
+/// The deadline of a probe of a server that starts. On a busy host, a session takes seconds to
+/// open.
 const START_PROBE: Duration = Duration::from_secs(15);
 
-/// The part of an interval that a server which is up has to answer: three
-/// misses in a row are seen within two and a half intervals.
+/// The part of an interval in which a running server must respond. Three misses in a row
+/// are then noticed within two and a half intervals.
 const PATIENCE: f64 = 0.4;
 
-/// What a server that speaks XMPP answers to a stream's header.
+/// The beginning of the response of an XMPP server to the header of a stream.
 const STREAM: &str = "<stream:stream";
 
-/// How often the server is asked where it listens.
+/// The time between two queries of the listeners.
 const LISTENERS_EVERY: Duration = Duration::from_secs(30);
 
-/// How long the control channel may take to look around without the node: its
-/// VM may have to be started first.
-const LOOK_DEADLINE: Duration = Duration::from_secs(5);
+/// The deadline of the control channel for queries that do not need the node. The channel may
+/// have to start its VM first.
+const BESIDE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long all client ports together may take to answer, when the node does not.
+/// The deadline of all client ports together, if the node does not respond.
 const PORTS_DEADLINE: Duration = Duration::from_secs(2);
 
-/// No more sockets than these are tried where nobody knows which are for clients.
+/// The most sockets that are tried, if the listeners for clients are unknown.
 const MAX_SOCKETS: usize = 16;
 
-/// How it is.
+/// The result of a probe.
 #[derive(Debug)]
 pub(in crate::engine) enum Answer {
     /// ejabberd runs, and its client ports speak XMPP.
     Well,
-    /// ejabberd was stopped in a node that lives.
+    /// The node lives, and ejabberd was stopped in it.
     Halted,
-    /// Its node is on the way up.
+    /// The node is starting.
     InProgress,
-    /// Its node is on the way down: somebody stops it, and its end is an event of
-    /// its own.
+    /// The node is stopping by the order of another program. Its end is a separate event.
     Stopping,
-    /// ejabberd runs, and a client port does not speak XMPP.
+    /// ejabberd runs, but a client port does not speak XMPP.
     PortSilent(String),
-    /// Neither the node nor a client port answers, and what was seen.
+    /// Neither the node nor a client port responds, with the cause.
     Silent(String),
-    /// Nothing can be said about it: why, and what to do.
+    /// The health is unknown: why, and what to do.
     Unseen(String),
 }
 
-/// What a probe expects of the server.
+/// The time that a probe gives to the server.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::engine) enum ProbeMode {
     /// The server may still be starting: the probe waits long and reads the listeners again.
@@ -66,7 +65,7 @@ pub(in crate::engine) enum ProbeMode {
     Running { interval: Duration },
 }
 
-/// Asks one server.
+/// Probes one server.
 pub(in crate::engine) struct Prober {
     server: EjabberdClient,
     known: Mutex<Known>,
@@ -74,7 +73,7 @@ pub(in crate::engine) struct Prober {
 
 struct Known {
     host: Vhost,
-    /// Its client listeners, and when it was asked for them.
+    /// The client listeners, and the time when the server reported them.
     listeners: Option<(Instant, Vec<Endpoint>)>,
     measured: Option<Instant>,
 }
@@ -88,7 +87,7 @@ impl Prober {
         self.known.lock().host = host.clone();
     }
 
-    /// When [`now_measured`](Self::now_measured) was last said.
+    /// The time of the last [`now_measured`](Self::now_measured).
     pub(in crate::engine) fn measured(&self) -> Option<Instant> {
         self.known.lock().measured
     }
@@ -97,21 +96,21 @@ impl Prober {
         self.known.lock().measured = Some(Instant::now());
     }
 
-    /// Asks once.
+    /// Probes once.
     pub(in crate::engine) async fn ask(&self, mode: ProbeMode) -> Answer {
         let deadline = match mode {
             ProbeMode::Starting => START_PROBE,
             ProbeMode::Running { interval } => interval.mul_f64(PATIENCE),
         };
         let server = self.server.clone().with_deadline(deadline);
-        let asked = timeout(deadline, self.look(&server, deadline, mode)).await;
+        let asked = timeout(deadline, self.probe(&server, deadline, mode)).await;
         match asked.unwrap_or(Err(ControlError::Timeout("get_status"))) {
             Ok(answer) => answer,
             Err(error) => self.without_node(&error).await,
         }
     }
 
-    async fn look(
+    async fn probe(
         &self,
         server: &EjabberdClient,
         deadline: Duration,
@@ -126,13 +125,13 @@ impl Prober {
         let ask_again = mode == ProbeMode::Starting;
         let mut silent = self.silent_port(server, deadline, ask_again).await?;
         if silent.is_some() {
-            // The listeners that are remembered may be those of another configuration.
+            // The known listeners may be those of an earlier configuration.
             silent = self.silent_port(server, deadline, true).await?;
         }
         Ok(silent.map_or(Answer::Well, Answer::PortSilent))
     }
 
-    /// The first client port that does not speak XMPP, and what was seen there.
+    /// The first client port that does not speak XMPP, and its response.
     async fn silent_port(
         &self,
         server: &EjabberdClient,
@@ -142,9 +141,9 @@ impl Prober {
         let host = self.known.lock().host.clone();
         for to in self.listeners(server, ask_again).await? {
             match server.open_stream(to, &host, deadline).await {
-                Ok(said) if said.contains(STREAM) => {}
+                Ok(response) if response.contains(STREAM) => {}
                 Ok(_) => return Ok(Some(format!("{} does not speak XMPP", to.at))),
-                // Only the session can look from there.
+                // Only the session can connect from the host of the server.
                 Err(ControlError::Unsupported { .. }) => {}
                 Err(error) if error.is_outage() => return Err(error),
                 Err(error) => return Ok(Some(format!("{}: failed to {error}", to.at))),
@@ -153,45 +152,44 @@ impl Prober {
         Ok(None)
     }
 
-    /// What can be said of a server whose node gives no answer. A wrong cookie,
-    /// name or port keeps the operator out and nobody else: only where no client
-    /// port answers either is the server down.
+    /// The result for a server whose node does not respond. A wrong cookie, name or port locks out
+    /// the operator, but no client. The server is down only if no client port responds either.
     async fn without_node(&self, error: &ControlError) -> Answer {
         if !matches!(
             error,
             ControlError::Unreachable(_) | ControlError::Timeout(_) | ControlError::Broken(_)
         ) {
             return Answer::Unseen(format!(
-                "failed to {error}; the server is left alone until the operator can see it: \
-                 `ejabberd-operator doctor` tells more"
+                "failed to {error}; the operator does not restart a server that it cannot see; \
+                 try `ejabberd-operator doctor`"
             ));
         }
-        let server = self.server.clone().with_deadline(LOOK_DEADLINE);
+        let server = self.server.clone().with_deadline(BESIDE_DEADLINE);
         match self.port_that_answers(&server).await {
             Ok(Some(at)) => Answer::Unseen(format!(
-                "clients are served at {at}, and the server's Erlang node does not let the \
-                 operator in: failed to {error}; are the node's cookie and name still those that it \
-                 was started with? The server is left alone"
+                "clients are served at {at}, but the server's Erlang node refuses the operator: \
+                 failed to {error}; check that the node still has the cookie and the name of its \
+                 start; the operator does not restart the server"
             )),
             Ok(None) => Answer::Silent(format!("failed to {error}, and no client port answers")),
-            // There is no VM that could have a port.
+            // Without a VM there are no ports.
             Err(ControlError::Unreachable(why)) => Answer::Silent(why),
             Err(other) => Answer::Unseen(format!(
-                "failed to {error}, and its client ports cannot be looked at: failed to {other}; \
-                 the server is left alone"
+                "failed to {error}, and its client ports cannot be checked: failed to {other}; \
+                 the operator does not restart the server"
             )),
         }
     }
 
-    /// The first client port that answers as XMPP or HTTP do, if one does.
+    /// The first client port that responds with XMPP or HTTP.
     async fn port_that_answers(
         &self,
         server: &EjabberdClient,
     ) -> Result<Option<SocketAddr>, ControlError> {
         let host = self.known.lock().host.clone();
         let known = self.known.lock().listeners.as_ref().map(|(_, known)| known.clone());
-        // An answer to this shows that the operator can look, so that a port
-        // that gives none later is silent itself.
+        // This response shows that the operator can connect, so a port that gives no response later
+        // is silent itself.
         let status = server.process_status().await?;
         let to = match known.filter(|known| !known.is_empty()) {
             Some(known) => known,
@@ -203,9 +201,9 @@ impl Prober {
         });
         let mut opened: FuturesUnordered<_> = opened.collect();
         let end = Instant::now() + PORTS_DEADLINE;
-        while let Ok(Some((at, said))) = timeout_at(end, opened.next()).await {
-            match said {
-                Ok(said) if said.contains(STREAM) || said.starts_with("HTTP/") => {
+        while let Ok(Some((at, response))) = timeout_at(end, opened.next()).await {
+            match response {
+                Ok(text) if text.contains(STREAM) || text.starts_with("HTTP/") => {
                     return Ok(Some(at));
                 }
                 Err(error @ (ControlError::CannotOpen(_) | ControlError::Unsupported { .. })) => {
@@ -242,8 +240,8 @@ impl Prober {
     }
 }
 
-/// Every way in which a client may reach the sockets of the user that `status`
-/// (`/proc/self/status`) names, where nobody knows which of them are for clients.
+/// Every way to reach the sockets of the user in `status` (`/proc/self/status`), if the
+/// listeners for clients are unknown.
 fn sockets_of(status: &str, tables: &str) -> Vec<Endpoint> {
     let user = audit::user_of_status(status);
     let sockets = audit::listening(tables, Table::Tcp).into_iter();

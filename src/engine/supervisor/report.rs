@@ -1,4 +1,4 @@
-//! How the server fares, in words: conditions, numbers, events.
+//! Reports the health of the server: conditions, numbers, events.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::domain::status::{
 };
 use crate::domain::supervision::{Cause, State, Supervision};
 
-/// Whole seconds, for people.
-pub(super) fn told(wait: Duration) -> String {
+/// A time in whole seconds, for messages.
+pub(super) fn seconds(wait: Duration) -> String {
     format!("{} s", wait.as_secs_f64().ceil())
 }
 
-/// The condition `Healthy`, and the numbers beside it.
+/// Writes the condition `Healthy` and the numbers of the supervision into the status.
 pub(super) fn describe(machine: &Supervision, status: &mut Status, now: Timestamp) {
     let Supervision { state, since, starts, cause } = machine;
     if let Some((reason, message)) = trouble(state, cause.as_ref()) {
@@ -65,13 +65,13 @@ fn trouble(state: &State, cause: Option<&Cause>) -> Option<(Reason, String)> {
             (Reason::Unresponsive, format!("it runs and does not answer{why}"))
         }
         State::Halted => {
-            (Reason::Halted, format!("its node lives, and ejabberd has been stopped in it{why}"))
+            (Reason::Halted, format!("its node runs, but ejabberd was stopped in the node{why}"))
         }
         State::Unseen { why } => (Reason::CannotSee, why.clone()),
         State::PortSilent { why } => (Reason::PortSilent, why.clone()),
         State::Paused => (
             Reason::Paused,
-            "somebody paused it: `docker unpause`, or the signal CONT, lets it go on".to_owned(),
+            "it is paused; run `docker unpause`, or send the signal CONT".to_owned(),
         ),
         State::BackingOff { until } => (
             ended(Reason::BackingOff),
@@ -90,13 +90,13 @@ fn to_second(moment: Timestamp) -> Timestamp {
     moment.round(jiff::Unit::Second).unwrap_or(moment)
 }
 
-/// What is worth an event.
+/// A change of the server that is an event.
 pub(super) enum Change {
-    /// The server answers.
+    /// The server responds.
     Up,
-    /// As declared.
+    /// A start or stop that the desired state declares.
     Declared { reason: &'static str, message: &'static str },
-    /// Something an administrator wants to know.
+    /// A fault of the server.
     Trouble { reason: String, message: String },
 }
 
@@ -106,7 +106,7 @@ impl Change {
     }
 }
 
-/// What has become of the server between two states of its supervision.
+/// The event for the change from `before` to `after`; `None` if there is nothing to report.
 pub(super) fn change(before: &Supervision, after: &Supervision, now: Timestamp) -> Option<Change> {
     let cause = after.cause.as_ref();
     let reason = cause.map_or("Ended", |cause| cause.reason.as_str());
@@ -129,12 +129,12 @@ pub(super) fn change(before: &Supervision, after: &Supervision, now: Timestamp) 
         (_, State::PortSilent { why }) => Some(Change::trouble(Reason::PortSilent, why)),
         (_, State::BackingOff { .. } | State::Failed { .. }) => Some(Change::trouble(
             reason,
-            format!("{why}; started again in {}", told(after.waits(now))),
+            format!("{why}; started again in {}", seconds(after.waits(now))),
         )),
         (_, State::Stopped) => {
             Some(Change::Declared { reason: "Stopped", message: "stopped, as declared" })
         }
-        (_, State::Paused) => Some(Change::trouble(Reason::Paused, "somebody paused it")),
+        (_, State::Paused) => Some(Change::trouble(Reason::Paused, "it is paused")),
         _ => None,
     }
 }

@@ -1,5 +1,5 @@
-//! What the supervisor answers to what it sees: feeds the state machine, does what
-//! it says, and tells.
+//! Reacts to the events of the server: advances the state machine, carries out its effects and
+//! publishes the changes.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::engine::error::RuntimeError;
 use crate::engine::ports::{EngineEvent, StateKey};
 use crate::engine::reconcile::start::{START_LINES, last_start, log_of_start};
 
-/// How far back the log of a server is read where nobody knows since when the
-/// server ran.
+/// The age of the oldest lines of the log that are read, if the start time of the server is
+/// unknown.
 const LAST_WORDS_SINCE: Duration = Duration::from_mins(2);
 
 fn long_ago() -> Timestamp {
@@ -34,14 +34,14 @@ impl Supervisor {
             ProcessState::Stopped { exit_code, oom_killed } => {
                 let ending = Ending { exit_code, oom_killed, ..Ending::default() };
                 let starting = matches!(machine.state, State::Starting { .. } | State::Absent);
-                // One that was up is started first and asked why afterwards.
+                // A server that was up is started first; its log is read after the start.
                 let log = if starting { self.start_log(machine).await } else { Vec::new() };
                 Event::Ended(Ending { log, ..ending })
             }
         }
     }
 
-    /// What the server logged in the start that failed.
+    /// The log of the start that failed.
     async fn start_log(&self, machine: &Supervision) -> Vec<String> {
         let began = match machine.state {
             State::Starting { .. } => machine.since,
@@ -50,7 +50,7 @@ impl Supervisor {
         timeout(BLIND, log_of_start(&*self.runtime, began)).await.unwrap_or_default()
     }
 
-    /// What the server logged last before `until`, when it was started again.
+    /// The last lines of the log before `until`, the time of the new start.
     async fn last_words(&self, until: Timestamp) -> Vec<String> {
         let log = async {
             let restarted = last_start(&*self.runtime).await.filter(|start| *start > long_ago());
@@ -61,12 +61,12 @@ impl Supervisor {
         timeout(BLIND, log).await.ok().flatten().unwrap_or_default()
     }
 
-    /// Feeds the machine, and does what it says until it says nothing more.
+    /// Advances the state machine, and carries out its effects until there are no more.
     pub(super) async fn advance(&self, machine: &mut Supervision, event: Event) {
         let settings = self.settings();
         let before = machine.clone();
         let mut event = event;
-        // A start that fails at once is one more event; there are no others.
+        // Each failed start adds one event. The limit guards against an endless loop.
         for _ in 0..3 {
             let was_up =
                 matches!(machine.state, State::Running { .. } | State::Unresponsive { .. });
@@ -90,7 +90,7 @@ impl Supervisor {
             }
             match failed {
                 Some(why) if effect != Effect::Stop => {
-                    // What was not started has not logged anything.
+                    // A server that was not started has no log.
                     event = Event::Ended(Ending { not_started: Some(why), ..Ending::default() });
                 }
                 _ => break,
@@ -99,7 +99,7 @@ impl Supervisor {
         self.report_change(&before, machine);
     }
 
-    /// Answers why it could not be done, if so.
+    /// Carries out an effect. Returns why it failed.
     async fn carry_out(&self, effect: Effect) -> Option<String> {
         if effect != Effect::Stop {
             tracing::info!("starting the server");
@@ -124,17 +124,17 @@ impl Supervisor {
         done.err().map(|error: RuntimeError| format!("failed to {error}"))
     }
 
-    /// Stops the server in good order, then its process. A server that cannot
-    /// be asked any more is stopped all the same.
+    /// Stops ejabberd by its command, then the process. The process stops even if the command
+    /// fails.
     pub(super) async fn stop_in_order(&self) -> Result<(), RuntimeError> {
         if let Err(error) = self.server.stop().await {
-            tracing::warn!(%error, "the server could not be asked to stop in good order");
+            tracing::warn!(%error, "failed to stop ejabberd by its command; the process is stopped anyway");
         }
         self.server.close().await;
         self.runtime.stop().await
     }
 
-    /// Lets everybody know what has changed, and remembers it.
+    /// Publishes and stores what changed.
     fn report_change(&self, before: &Supervision, after: &Supervision) {
         let moved = std::mem::discriminant(&before.state) != std::mem::discriminant(&after.state);
         if !moved && before.cause == after.cause && before.starts == after.starts {
@@ -143,16 +143,22 @@ impl Supervisor {
         if let Ok(json) = serde_json::to_string(after)
             && let Err(error) = self.store.remember(StateKey::Supervision, Some(&json))
         {
-            tracing::warn!(%error, "failed to remember how the server fares");
+            tracing::warn!(%error, "failed to store the state of the supervision");
         }
         self.events.take(EngineEvent::BackoffChanged(after.waits(Timestamp::now())));
         self.show(|status, now| {
             describe(after, status, now);
             if after.state == State::Absent {
                 status.server.up = false;
-                status.set(ConditionType::Ready, false, Reason::ServerDown, "it is gone", now);
+                status.set(
+                    ConditionType::Ready,
+                    false,
+                    Reason::ServerDown,
+                    "the server does not exist",
+                    now,
+                );
             }
-            let news = match change(before, after, now) {
+            let draft = match change(before, after, now) {
                 None => return,
                 Some(Change::Up) => {
                     tracing::info!("the server answers");
@@ -167,9 +173,9 @@ impl Supervisor {
                     EventDraft::warning(reason, message)
                 }
             };
-            status.record_event(news, now);
+            status.record_event(draft, now);
         });
-        self.news.notify_one();
+        self.server_changed.notify_one();
     }
 
     pub(super) fn show(&self, change: impl FnOnce(&mut Status, Timestamp)) {

@@ -44,7 +44,7 @@ pub(super) async fn listeners(
 ) -> Result<Vec<Listening>, String> {
     let all = explained(server.all_listeners().await)?;
     if all.len() > MOST_LISTENERS {
-        return Err(format!("{} listeners are too many to look at each", all.len()));
+        return Err(format!("{} listeners are too many to check", all.len()));
     }
     let unix = explained(server.open_unix_sockets().await);
     let listeners = all.iter().map(|listener| {

@@ -12,7 +12,7 @@ use crate::domain::observed::{ProcessState, Reading, RuntimeDiagnostics};
 use crate::domain::spec::DesiredState;
 use crate::domain::supervision::{Cause, EndedWhile, Ending, Level, LogEntry, entries};
 use crate::engine::diagnostics::Diagnostics;
-use crate::engine::rollout::failure_log::tells_of_failure;
+use crate::engine::rollout::failure_log::reports_failure;
 
 /// The most lines of the log that are read.
 const LINES: usize = 500;
@@ -151,7 +151,7 @@ fn ended(
 fn relevant(log: &[String], ended: Option<&Ended>) -> Vec<String> {
     let log = entries(log);
     let grave = |entry: &&LogEntry| {
-        tells_of_failure(entry) || (ended.is_some() && entry.level == Some(Level::Error))
+        reports_failure(entry) || (ended.is_some() && entry.level == Some(Level::Error))
     };
     let mut shown: Vec<String> = Vec::new();
     for line in log.iter().filter(grave).map(LogEntry::words) {
@@ -191,7 +191,7 @@ mod tests {
             line("info", "hello"),
             line("critical", "it broke"),
             line("critical", "it broke"),
-            line("error", "a crash of somebody"),
+            line("error", "a crash of a module"),
         ];
         assert_eq!(relevant(&log, None), ["it broke"]);
         assert_eq!(relevant(&log, Some(&came_up(true))).len(), 2);

@@ -164,8 +164,7 @@ impl EjabberdClient {
     ) -> Result<Option<std::result::Result<FoundGroup, String>>> {
         let Some(whole) = self.whole_group(&hosts.home, name).await? else { return Ok(None) };
         if !whole.everybody.is_empty() {
-            let why =
-                format!("{} is in it, which stands for everybody", whole.everybody.join(", "));
+            let why = format!("{} is in it, which means all accounts", whole.everybody.join(", "));
             return Ok(Some(Err(why)));
         }
         let mut group = whole.group;

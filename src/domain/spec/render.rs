@@ -82,8 +82,8 @@ fn window(position: &Position) -> (String, usize, usize) {
     (shown, from, length.max(1))
 }
 
-/// A text of one line as it may go to a terminal. It may hold names from the
-/// file or the server: what could deceive is escaped.
+/// Escapes a text of one line for a terminal. The text may contain names from the file or the server
+/// with deceptive characters.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_treacherous) {
@@ -100,7 +100,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// A character of the source as it may go to a terminal.
+/// Escapes a character of the source for a terminal.
 fn shown_char(c: char) -> String {
     match c {
         '\t' => "    ".to_owned(),

@@ -1,4 +1,4 @@
-//! Values that are written as one word and mean more.
+//! Values with a text format: periods, windows, ports, permissions, and room options.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,14 +11,15 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::domain::model::Secret;
 
-/// The longest period that makes sense in any field.
+/// The longest period that a field accepts.
 const MAX_PERIOD: Duration = Duration::from_hours(24);
 
 /// A length of time, e.g. `5s`, `10m` or `2m30s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Period(pub(crate) Duration);
 
-/// A window of the day in minutes since midnight, e.g. `02:00-04:00`.
+/// A window of the day, e.g. `02:00-04:00`: the first minute and the minute after the last, counted
+/// from midnight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window(pub(crate) u16, pub(crate) u16);
 
@@ -34,11 +35,11 @@ pub(crate) struct Port {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileMode(pub(crate) u32);
 
-/// A password that stands in the file itself.
+/// A password that the file contains.
 #[derive(Debug)]
 pub(crate) struct Password(pub(crate) Secret);
 
-/// The value of a room option; which type it must have depends on its name.
+/// The value of a room option. The name of the option decides which type is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RoomOption {
     Bool(bool),
@@ -76,7 +77,7 @@ impl Period {
         match total {
             _ if text.is_empty() => Err(FORM.to_owned()),
             Duration::ZERO => Err("a length of time must be more than zero".to_owned()),
-            total if total > MAX_PERIOD => Err("more than 24 hours make no sense here".to_owned()),
+            total if total > MAX_PERIOD => Err("a length of time must be at most 24 hours".to_owned()),
             total => Ok(Self(total)),
         }
     }
@@ -158,7 +159,7 @@ impl FileMode {
         match octal {
             Some(mode) if mode & 0o600 == 0o600 && mode & !0o666 == 0 => Ok(Self(mode)),
             Some(_) => {
-                Err("the owner must be able to read and write, and nobody to execute".to_owned())
+                Err("permissions must let the owner read and write, and must not let anyone execute".to_owned())
             }
             None => Err("expected permissions in octal, such as `0600`".to_owned()),
         }
@@ -171,7 +172,7 @@ impl Default for FileMode {
     }
 }
 
-/// Reads a text with `parse`; its error is the message.
+/// Reads a text with a function whose error is the message to the user.
 struct Parsed<F>(&'static str, F);
 
 impl<T, F: FnOnce(&str) -> Result<T, String>> Visitor<'_> for Parsed<F> {
@@ -186,7 +187,7 @@ impl<T, F: FnOnce(&str) -> Result<T, String>> Visitor<'_> for Parsed<F> {
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
-        // Only ports and permissions are also written as plain numbers.
+        // Ports and permissions may be plain numbers.
         (self.1)(&number.to_string()).map_err(E::custom)
     }
 }

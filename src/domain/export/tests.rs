@@ -9,7 +9,7 @@ use crate::domain::spec::{
     Runtime, SourceFile, UserState,
 };
 
-/// Texts that YAML, or a person, might take for something else.
+/// Texts that YAML or a person could read wrongly.
 const HOSTILE: [&str; 40] = [
     "true",
     "No",
@@ -139,7 +139,7 @@ fn accounts_read_back_whatever_they_are_called() {
     for (n, text) in HOSTILE.iter().enumerate() {
         let ban = (n % 2 == 0).then(|| (*text).to_owned());
         accounts.insert(jid(&format!("n{n}")), Account { ban });
-        // Names that there can be.
+        // Possible names.
         if let Ok(local) = Localpart::new(text) {
             let host = vhost(if n % 3 == 0 { "123" } else { "home.example" });
             accounts.insert(Jid { local, host }, Account::default());
@@ -158,7 +158,7 @@ fn accounts_read_back_whatever_they_are_called() {
 }
 
 #[test]
-fn groups_read_back_whatever_is_said_of_them() {
+fn groups_with_any_text_are_read_back() {
     let mut export = export();
     let groups: BTreeMap<Localpart, FoundGroup> = HOSTILE
         .iter()
@@ -176,7 +176,7 @@ fn groups_read_back_whatever_is_said_of_them() {
         })
         .collect();
     export.found.groups = part(groups.clone());
-    // Nobody is missed where accounts are not declared.
+    // Without declared accounts no account counts as missing.
     export.found.accounts =
         Part { declared: None, remarks: vec!["kept\nelsewhere: \u{2028}x".to_owned()] };
     let desired = read_back(&export);
@@ -195,7 +195,7 @@ fn groups_read_back_whatever_is_said_of_them() {
 }
 
 #[test]
-fn rooms_read_back_whatever_is_said_of_them() {
+fn rooms_with_any_text_are_read_back() {
     let mut export = export();
     export.found.accounts.declared = None;
     let mut rooms: BTreeMap<RoomJid, FoundRoom> = BTreeMap::new();
@@ -309,7 +309,7 @@ fn only_what_is_not_as_in_a_new_room_is_declared() {
     assert!(!remarks.join(" ").contains("hunter2"));
 }
 
-/// What the file format refuses is left out, and said.
+/// The export leaves out values that the format refuses, and comments on them.
 #[test]
 fn what_no_client_can_be_sent_is_left_out() {
     let mut export = export();

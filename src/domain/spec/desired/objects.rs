@@ -69,7 +69,7 @@ impl std::fmt::Display for VcardField {
 /// Whether the file or the owner of the account decides on the password of an existing account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordPolicy {
-    /// The path of the file.
+    /// The file decides.
     Enforce,
     /// The owner of the account decides.
     Initial,

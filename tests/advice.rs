@@ -36,7 +36,7 @@ fn says(directory: &Path, arguments: &[&str], code: i32, words: &[&str]) {
         .env_remove("STATE_DIRECTORY")
         .output()
         .unwrap();
-let stderr = String::from_utf8(out.stderr).unwrap();
+    let stderr = String::from_utf8(out.stderr).unwrap();
     assert_eq!(out.status.code(), Some(code), "{arguments:?}: {stderr}");
     assert!(stderr.contains("error: "), "{arguments:?}: {stderr}");
     // Signs of an error text that completes "failed to …" but is used in another directory.

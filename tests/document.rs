@@ -88,7 +88,11 @@ fn the_committed_schema_matches_the_types() {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, &now).unwrap();
     }
-    assert_eq!(std::fs::read_to_string(path).unwrap(), now, "UPDATE_GOLDEN=1 writes the schema again");
+    assert_eq!(
+        std::fs::read_to_string(path).unwrap(),
+        now,
+        "UPDATE_GOLDEN=1 writes the schema again"
+    );
 }
 
 #[test]

@@ -260,7 +260,10 @@ fn check_objects(text: &str, desired: &DesiredState, remembers: bool) {
     assert_eq!(kind("guest@far.example"), Some("member"));
     assert_eq!((kind("mallory"), kind("bób")), (Some("outcast"), Some("admin")));
     assert_eq!(who.len(), 6);
-    assert!(!text.contains("hunter2") && text.contains("# The password of the room is left out"), "{text}");
+    assert!(
+        !text.contains("hunter2") && text.contains("# The password of the room is left out"),
+        "{text}"
+    );
     let plain = &rooms[&room("plain@conference.test.example")];
     assert_eq!(plain.options.len(), 1, "as every new room: {:?}", plain.options);
     let asleep = &rooms[&room("asleep@conference.other.example")];

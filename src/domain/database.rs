@@ -155,11 +155,15 @@ impl Database {
     #[must_use]
     pub fn compare(&self, known: Option<&Self>, found: Found) -> Match {
         let counted = || match found {
-            Found { owned, there: 0, .. } => format!("it contains none of the {owned} owned accounts"),
+            Found { owned, there: 0, .. } => {
+                format!("it contains none of the {owned} owned accounts")
+            }
             Found { owned, there, .. } if there < owned => {
                 format!("it contains only {there} of the {owned} owned accounts")
             }
-            Found { owned, .. } => format!("it has an account with the name of each of the {owned} owned accounts"),
+            Found { owned, .. } => {
+                format!("it has an account with the name of each of the {owned} owned accounts")
+            }
         };
         let Some(known) = known else {
             return match found {

@@ -130,8 +130,9 @@ fn words(key: &str, indent: usize, text: &str) -> String {
     if can_be_shown(text) {
         return format!("{}{key}: {}\n", " ".repeat(indent), scalar(text));
     }
-    let remark =
-        format!("`{key}` contains characters that clients cannot receive. It is left out and does not change.");
+    let remark = format!(
+        "`{key}` contains characters that clients cannot receive. It is left out and does not change."
+    );
     comment(indent, &remark)
 }
 

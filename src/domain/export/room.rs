@@ -23,7 +23,9 @@ pub fn describe(room: ObservedRoom, new: &RoomOptions) -> FoundRoom {
         let Some(declared) = printed_room_option(name, value) else {
             if new.get(name) != Some(value) {
                 let value = quoted(&value.chars().take(60).collect::<String>());
-                remarks.push(format!("the option {name} has the value {value}, which cannot be declared"));
+                remarks.push(format!(
+                    "the option {name} has the value {value}, which cannot be declared"
+                ));
             }
             continue;
         };

@@ -116,7 +116,7 @@ fn read_back(export: &Export) -> DesiredState {
 }
 
 #[test]
-fn the_server_reads_back_as_it_was_found() {
+fn the_server_is_read_back_unchanged() {
     let mut export = export();
     export.included = vec!["../a.yml".to_owned(), "b\n  x: y #".to_owned()];
     assert!(export.text().contains("includes files that are not managed"), "{}", export.text());
@@ -133,7 +133,7 @@ fn the_server_reads_back_as_it_was_found() {
 }
 
 #[test]
-fn accounts_read_back_whatever_they_are_called() {
+fn accounts_with_any_name_are_read_back() {
     let mut export = export();
     let mut accounts = BTreeMap::new();
     for (n, text) in HOSTILE.iter().enumerate() {
@@ -247,7 +247,7 @@ fn rooms_with_any_text_are_read_back() {
 }
 
 #[test]
-fn a_banned_account_that_belongs_somewhere_keeps_its_place() {
+fn a_banned_member_of_a_group_or_room_stays_a_member() {
     let mut export = export();
     let ban = || Account { ban: Some("spam".to_owned()) };
     let accounts = ["member", "outcast", "grouped"].map(|name| (jid(name), ban()));
@@ -268,7 +268,7 @@ fn a_banned_account_that_belongs_somewhere_keeps_its_place() {
 }
 
 #[test]
-fn only_what_is_not_as_in_a_new_room_is_declared() {
+fn only_differences_from_a_new_room_are_declared() {
     let options = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     };
@@ -311,7 +311,7 @@ fn only_what_is_not_as_in_a_new_room_is_declared() {
 
 /// The export leaves out values that the format refuses, and comments on them.
 #[test]
-fn what_no_client_can_be_sent_is_left_out() {
+fn texts_that_clients_cannot_receive_are_left_out() {
     let mut export = export();
     let group = FoundGroup { display_name: "a\u{1}b".to_owned(), ..FoundGroup::default() };
     export.found.groups = part([(Localpart::new("g").unwrap(), group)].into());
@@ -321,14 +321,14 @@ fn what_no_client_can_be_sent_is_left_out() {
 }
 
 #[test]
-fn it_reads_well() {
+fn an_export_is_written_in_a_readable_form() {
     let mut export = export();
     export.container.docker.engine = "unix:///var/run/docker.sock".to_owned();
     export.found.accounts = part([(jid("ann"), Account::default())].into());
     let text = export.text();
     let begin = "# The ejabberd 26.07 in the container xmpp, as `ejabberd-operator export` found\n# it: 3 hosts, 1 account, 0 groups and 0 rooms.\n";
     assert!(text.starts_with(begin), "{text}");
-    assert!(!text.contains("engine:"), "what goes without saying is not said: {text}");
+    assert!(!text.contains("engine:"), "defaults are left out: {text}");
     assert!(
         text.ends_with("\n  users:\n    - name: ann\n\n  groups: []\n\n  rooms: []\n"),
         "{text}"

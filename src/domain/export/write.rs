@@ -54,9 +54,8 @@ impl Export {
              declared.",
         );
         head += "#\n# Next steps:\n#\n";
-        head +=
-            "#   ejabberd-operator plan    shows what this file would change: nothing yet\n";
-        head += "#   ejabberd-operator run     keeps the server as the file says\n#\n";
+        head += "#   ejabberd-operator plan    shows what this file would change: nothing yet\n";
+        head += "#   ejabberd-operator run     keeps the server as declared\n#\n";
         head += &comment(
             0,
             "Then edit the file and commit it. After the operator has run with this file, the \

@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ejabberd_refuses_is_refused_and_named() {
+    fn names_that_ejabberd_refuses_are_refused_with_the_reason() {
         for bad in [" ", "a b", "a@b", "a/b", "a\nb", "a\"b", "a&b", "a'b", "a:b", "a<b", "a>b", ""]
         {
             assert!(Localpart::new(bad).is_err(), "{bad:?}");

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_and_every_word_says_what_it_means() {
+    fn every_field_and_every_value_has_a_description() {
         let mut found = Vec::new();
         all(&fields(), "", &mut found);
         assert!(found.len() > 80, "only {} fields: is the schema still read?", found.len());

@@ -132,14 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn what_could_deceive_a_terminal_is_escaped_and_the_underline_follows() {
+    fn deceptive_characters_are_escaped_and_the_underline_moves() {
         let (shown, from, length) = window(&position("\ta\u{1b}b\u{202e}c", 3, 2));
         assert_eq!(shown, "    a\\u{1b}b\\u{202e}c");
         assert_eq!((from, length), (11, 9));
     }
 
     #[test]
-    fn a_long_line_is_cropped_around_the_mistake() {
+    fn a_long_line_is_cut_around_the_mistake() {
         let line = format!("{}HERE{}", "x".repeat(500), "y".repeat(500));
         let (shown, from, length) = window(&position(&line, 500, 4));
         assert!(shown.chars().count() <= SHOWN_COLUMNS + 1, "{shown}");

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_what_yaml_1_2_says() {
+    fn plain_scalars_have_the_types_of_yaml_1_2() {
         for text in [
             "yes",
             "on",

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_counted_in_lines_and_characters() {
+    fn positions_are_counted_in_lines_and_characters() {
         for text in ["a\nöö: x\n", "a\röö: x", "a\r\nöö: x"] {
             let start = text.find('x').unwrap();
             let position = position(text, start, start + 1);

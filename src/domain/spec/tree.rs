@@ -203,7 +203,8 @@ impl Builder<'_, '_> {
             Event::SequenceEnd | Event::MappingEnd => self.end(span),
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor).cloned() else {
-                    self.report.error(span, "an alias cannot be inside the value that the alias repeats");
+                    self.report
+                        .error(span, "an alias cannot be inside the value that the alias repeats");
                     return Err(Stop);
                 };
                 self.count(node.size(), span)?;

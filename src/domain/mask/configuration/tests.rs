@@ -69,7 +69,7 @@ fn other_values_are_shown_as_in_the_file() {
 }
 
 #[test]
-fn the_sign_cannot_be_forged() {
+fn a_text_cannot_forge_the_sign() {
     let shown = shown_of("a: \"x\\u0001hidden\\u0001y\"\nb: [\"\\u0001\"]");
     assert!(shown.contains("hidden"), "{shown}");
 }

@@ -77,7 +77,9 @@ impl Period {
         match total {
             _ if text.is_empty() => Err(FORM.to_owned()),
             Duration::ZERO => Err("a length of time must be more than zero".to_owned()),
-            total if total > MAX_PERIOD => Err("a length of time must be at most 24 hours".to_owned()),
+            total if total > MAX_PERIOD => {
+                Err("a length of time must be at most 24 hours".to_owned())
+            }
             total => Ok(Self(total)),
         }
     }
@@ -158,9 +160,10 @@ impl FileMode {
         let octal = digits.then(|| u32::from_str_radix(text, 8).ok()).flatten();
         match octal {
             Some(mode) if mode & 0o600 == 0o600 && mode & !0o666 == 0 => Ok(Self(mode)),
-            Some(_) => {
-                Err("permissions must let the owner read and write, and must not let anyone execute".to_owned())
-            }
+            Some(_) => Err(
+                "permissions must let the owner read and write, and must not let anyone execute"
+                    .to_owned(),
+            ),
             None => Err("expected permissions in octal, such as `0600`".to_owned()),
         }
     }
@@ -332,7 +335,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn periods_are_read_and_shown_alike() {
+    fn periods_are_printed_as_they_are_parsed() {
         for (text, seconds) in [("5s", 5), ("10m", 600), ("2m30s", 150), ("24h", 86400)] {
             let period = Period::parse(text).unwrap();
             assert_eq!((period, period.to_string().as_str()), (Period::seconds(seconds), text));
@@ -359,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_and_modes() {
+    fn windows_and_permissions_are_parsed() {
         assert_eq!(Window::parse("22:30-04:00"), Ok(Window(1350, 240)));
         for bad in ["", "2:00-4:00", "24:00-01:00", "02:00", "02:00-02:00", "+2:00-03:00"] {
             assert!(Window::parse(bad).is_err(), "{bad}");

@@ -60,8 +60,10 @@ fn account(
     let ours = scope.hosts.as_ref().is_some_and(|hosts| hosts.contains(&jid.host));
     if jid.local.as_str().starts_with(OWN_NAMES) && scope.is_ours(&jid.host) {
         let message = format!("{} is one of the operator's own names in rooms", mask::quoted(text));
-        scope.report.error(span, message).help =
-            Some("the operator enters rooms with such names to set subjects; choose another name".to_owned());
+        scope.report.error(span, message).help = Some(
+            "the operator enters rooms with such names to set subjects; choose another name"
+                .to_owned(),
+        );
         return None;
     }
     match users {

@@ -328,7 +328,7 @@ fn hosts<'r, 'a>(
         }
     }
     complete &= home.is_some();
-    let home = home.unwrap_or_else(stand_in);
+    let home = home.unwrap_or_else(placeholder_host);
     Scope {
         report,
         home,
@@ -340,7 +340,7 @@ fn hosts<'r, 'a>(
 }
 
 #[allow(clippy::expect_used, reason = "a constant name, which every test of a missing host reads")]
-fn stand_in() -> Vhost {
+fn placeholder_host() -> Vhost {
     Vhost::new("host.invalid").expect("a valid name")
 }
 

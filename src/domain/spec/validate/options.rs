@@ -136,7 +136,8 @@ pub(super) fn check(
         };
         if let Some(value) = shaped(&name, value, shape, entry.value.span, scope) {
             if matches!(&value, OptionValue::Text(text) if name == "vcard" && !is_vcard(text)) {
-                let message = "the room option `vcard` is not the XML of a vCard, so clients get no vCard";
+                let message =
+                    "the room option `vcard` is not the XML of a vCard, so clients get no vCard";
                 scope.report.warning(entry.value.span, message).help =
                     Some("write `<vCard xmlns='vcard-temp'>…</vCard>`, or an empty text".into());
             }
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_is_read_as_it_would_be_declared() {
+    fn printed_options_are_read_in_their_declared_form() {
         let read = |name, printed| printed_room_option(name, printed);
         assert_eq!(read("mam", "true"), Some(OptionValue::Bool(true)));
         assert_eq!(read("max_users", "20"), Some(OptionValue::Int(20)));

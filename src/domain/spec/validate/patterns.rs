@@ -47,7 +47,9 @@ pub(super) fn normalised(pattern: &str, known_hosts: &KnownHosts) -> Result<Stri
     };
     let trimmed = pattern.trim();
     if trimmed.is_empty() {
-        let help = Some("remove the pattern, or write the name that the operator must not change".to_owned());
+        let help = Some(
+            "remove the pattern, or write the name that the operator must not change".to_owned(),
+        );
         return Err(Wrong { message: "an empty pattern matches nothing".to_owned(), help });
     }
     if trimmed != pattern {
@@ -57,7 +59,9 @@ pub(super) fn normalised(pattern: &str, known_hosts: &KnownHosts) -> Result<Stri
     let (local, host) = match pattern.split_once('@') {
         None => (pattern, None),
         Some((_, host)) if host.contains('@') => {
-            let help = "write `name@host` for an account or a room, and the name without `@` for a group".to_owned();
+            let help =
+                "write `name@host` for an account or a room, and the name without `@` for a group"
+                    .to_owned();
             return none("it has more than one `@`", Some(help));
         }
         Some(("", host)) => {
@@ -367,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_a_regular_expression_is_noticed() {
+    fn a_likely_regular_expression_is_reported() {
         for (pattern, better) in
             [("guest-.*", "`guest-*`"), ("^bot", "`bot`"), ("bot$", "`bot`"), ("a.+b", "`a*b`")]
         {

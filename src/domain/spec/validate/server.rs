@@ -58,7 +58,10 @@ pub(super) fn check(node: &Node, scope: &mut Scope<'_, '_>) -> Option<Server> {
         let span = node.get("accountsTable").map_or(node.span, |value| value.span);
         scope
             .report
-            .warning(span, "`ram_copies` keeps accounts only in memory: a restart loses all accounts")
+            .warning(
+                span,
+                "`ram_copies` keeps accounts only in memory: a restart loses all accounts",
+            )
             .help = Some("`disc_copies` is as fast, and keeps the accounts on disk too".to_owned());
     }
     Some(Server {
@@ -109,8 +112,10 @@ fn check_docker(docker: document::Docker, node: &Node, scope: &mut Scope<'_, '_>
     }
     if network == document::Network::Host && !ports.is_empty() {
         let span = node.entry("ports").map_or(node.span, |entry| entry.key_span);
-        scope.report.error(span, "a container in the network of the host publishes no ports").help =
-            Some("remove `ports`, or write `network: bridge`".into());
+        scope
+            .report
+            .error(span, "a container in the network of the host publishes no ports")
+            .help = Some("remove `ports`, or write `network: bridge`".into());
     }
     check_volumes(node.get("volumes"), scope);
     check_environment(node.get("environment"), scope);
@@ -247,10 +252,7 @@ fn check_probe(probe: &document::Probe, node: Option<&Node>, scope: &mut Scope<'
     if probe.failures == 0
         && let Some(node) = node.and_then(|node| node.get("failures"))
     {
-        scope.report.error(
-            node.span,
-            "`failures` must be at least 1",
-        );
+        scope.report.error(node.span, "`failures` must be at least 1");
     }
     Probe {
         interval: probe.interval.0,

@@ -40,7 +40,10 @@ fn name(user: &document::User, node: &Node, scope: &mut Scope<'_, '_>) -> Option
             || format!("add it to `spec.hosts`: `hosts: [{}]`", jid.host),
             |host| format!("did you mean `{host}`?"),
         );
-        let message = format!("the host {} is not in `spec.host` or `spec.hosts`", mask::quoted(jid.host.as_str()));
+        let message = format!(
+            "the host {} is not in `spec.host` or `spec.hosts`",
+            mask::quoted(jid.host.as_str())
+        );
         scope.report.error(span, message).help = Some(help);
         return None;
     }

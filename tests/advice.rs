@@ -1,6 +1,5 @@
-//! What a person can do wrong on the command line: each message names what is
-//! wrong and what to do next, and the exit status is the right one. None of
-//! this needs a server.
+//! Mistakes on the command line: each message names the problem and the next step, and the exit
+//! status is correct. These tests need no server.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,99 +18,99 @@ use std::time::{Duration, Instant};
 use ejabberd_operator::adapters::sqlite::SqliteStore;
 
 const FILE: &str = "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: { name: test }\n\
-    spec:\n  host: example.org\n  hosts: [example.net]\n  server: { docker: { container: nobody, engine: \"unix://absent.sock\" } }\n  \
+    spec:\n  host: example.org\n  hosts: [example.net]\n  server: { docker: { container: absent, engine: \"unix://absent.sock\" } }\n  \
     users: [{ name: ann }]\n";
 
-fn place() -> tempfile::TempDir {
+fn directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("desired-state.yaml"), FILE).unwrap();
     directory
 }
 
-/// Runs it, and expects that exit status and each of those words in what is said.
-fn says(place: &Path, arguments: &[&str], code: i32, words: &[&str]) {
+/// Runs the program, and expects the exit status and each of the words in the error message.
+fn says(directory: &Path, arguments: &[&str], code: i32, words: &[&str]) {
     let out = Command::new(env!("CARGO_BIN_EXE_ejabberd-operator"))
-        .current_dir(place)
+        .current_dir(directory)
         .args(arguments)
         .stdin(Stdio::null())
         .env_remove("STATE_DIRECTORY")
         .output()
         .unwrap();
-    let said = String::from_utf8(out.stderr).unwrap();
-    assert_eq!(out.status.code(), Some(code), "{arguments:?}: {said}");
-    assert!(said.contains("error: "), "{arguments:?}: {said}");
-    // A sentence that was not finished: an error that completes "failed to …" put elsewhere.
+    let stderr = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(out.status.code(), Some(code), "{arguments:?}: {stderr}");
+    assert!(stderr.contains("error: "), "{arguments:?}: {stderr}");
+    // Signs of an error text that completes "failed to …" but is used in another directory.
     for bad in ["failed to the", "failed to `", "``", "os error 0"] {
-        assert!(!said.contains(bad), "{arguments:?}: {said}");
+        assert!(!stderr.contains(bad), "{arguments:?}: {stderr}");
     }
     for word in words {
-        assert!(said.contains(word), "{arguments:?} does not say {word:?}: {said}");
+        assert!(stderr.contains(word), "{arguments:?} does not print {word:?}: {stderr}");
     }
 }
 
 #[test]
-fn names_that_cannot_be() {
-    let place = place();
-    let place = place.path();
+fn invalid_names_are_explained() {
+    let directory = directory();
+    let directory = directory.path();
     for name in ["", "a b", "@", "a@b@c", "a@", "ann\u{1b}[2J"] {
-        says(place, &["adopt", name], 1, &["cannot be a name", "NAME@HOST"]);
-        says(place, &["secret", name], 1, &["cannot be a name", "NAME@HOST"]);
+        says(directory, &["adopt", name], 1, &["cannot be a name", "NAME@HOST"]);
+        says(directory, &["secret", name], 1, &["cannot be a name", "NAME@HOST"]);
         let owned = ["is owned", "`inventory`"];
         if name.is_empty() {
-            says(place, &["forget", name], 1, &["give the full name", "`inventory`"]);
+            says(directory, &["forget", name], 1, &["give the full name", "`inventory`"]);
         } else {
-            says(place, &["forget", name], 1, &owned);
+            says(directory, &["forget", name], 1, &owned);
         }
     }
     for host in ["", "a b"] {
-        says(place, &["forget", "--host", host], 1, &["cannot be a host", "`inventory`"]);
+        says(directory, &["forget", "--host", host], 1, &["cannot be a host", "`inventory`"]);
     }
-    says(place, &["forget", "--host", "example.com"], 1, &["example.com", "`inventory`"]);
-    says(place, &["adopt", "bob@elsewhere.org"], 1, &["example.org, example.net", "NAME@HOST"]);
-    says(place, &["adopt", "hall", "--kind", "room"], 1, &["NAME@SERVICE"]);
-    says(place, &["adopt", "ann"], 1, &["declared", "by itself"]);
-    says(place, &["secret", "ann"], 1, &["passwordFrom"]);
+    says(directory, &["forget", "--host", "example.com"], 1, &["example.com", "`inventory`"]);
+    says(directory, &["adopt", "bob@elsewhere.org"], 1, &["example.org, example.net", "NAME@HOST"]);
+    says(directory, &["adopt", "hall", "--kind", "room"], 1, &["NAME@SERVICE"]);
+    says(directory, &["adopt", "ann"], 1, &["declared", "by itself"]);
+    says(directory, &["secret", "ann"], 1, &["passwordFrom"]);
 }
 
 #[test]
-fn what_is_not_there() {
-    let place = place();
-    let place = place.path();
+fn missing_files_and_records_are_explained() {
+    let directory = directory();
+    let directory = directory.path();
     let elsewhere = ["--desired-state", "nowhere.yaml", "plan"];
-    says(place, &elsewhere, 1, &["nowhere.yaml", "no such file", "--desired-state"]);
-    fs::create_dir(place.join("empty")).unwrap();
+    says(directory, &elsewhere, 1, &["nowhere.yaml", "no such file", "--desired-state"]);
+    fs::create_dir(directory.join("empty")).unwrap();
     let empty = ["--desired-state", "empty", "validate"];
-    says(place, &empty, 1, &["*.yaml", "--desired-state"]);
-    says(place, &["--desired-state", "/dev/null", "plan"], 1, &["--desired-state"]);
-    says(place, &["status"], 1, &["no operator", "ejabberd-operator run", "--state-dir"]);
-    says(place, &["rollback"], 1, &["`history`"]);
-    says(place, &["rollback", "abc"], 1, &["six digits", "`history`"]);
-    says(place, &["rollback", "abcdef012345"], 1, &["abcdef012345", "`history`"]);
-    says(place, &["plan"], 1, &["incomplete", "fix the causes"]);
-    says(place, &["plan", "--output", "json"], 1, &["absent.sock", "dockerd"]);
+    says(directory, &empty, 1, &["*.yaml", "--desired-state"]);
+    says(directory, &["--desired-state", "/dev/null", "plan"], 1, &["--desired-state"]);
+    says(directory, &["status"], 1, &["no operator", "ejabberd-operator run", "--state-dir"]);
+    says(directory, &["rollback"], 1, &["`history`"]);
+    says(directory, &["rollback", "abc"], 1, &["six digits", "`history`"]);
+    says(directory, &["rollback", "abcdef012345"], 1, &["abcdef012345", "`history`"]);
+    says(directory, &["plan"], 1, &["incomplete", "fix the causes"]);
+    says(directory, &["plan", "--output", "json"], 1, &["absent.sock", "dockerd"]);
     let export = ["export", "--container", "c", "--engine", "unix://absent.sock", "--output", "o"];
-    says(place, &export, 1, &["absent.sock", "--engine"]);
-    assert!(!place.join("o").exists());
+    says(directory, &export, 1, &["absent.sock", "--engine"]);
+    assert!(!directory.join("o").exists());
 }
 
 #[test]
-fn what_is_taken_or_closed() {
-    let place = place();
-    let place = place.path();
+fn used_addresses_and_directories_are_explained() {
+    let directory = directory();
+    let directory = directory.path();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    says(place, &["run", "--listen", &address], 1, &[&address, "--listen"]);
-    let _other = SqliteStore::open(&place.join("state")).unwrap();
+    says(directory, &["run", "--listen", &address], 1, &[&address, "--listen"]);
+    let _other = SqliteStore::open(&directory.join("state")).unwrap();
     for command in ["run", "apply"] {
         let words = ["state", "another operator", "stop that operator", "--state-dir"];
-        says(place, &["--state-dir", "state", command], 1, &words);
+        says(directory, &["--state-dir", "state", command], 1, &words);
     }
-    fs::write(place.join("file"), "").unwrap();
+    fs::write(directory.join("file"), "").unwrap();
     for command in ["apply", "plan", "inventory", "status", "history", "retry"] {
         let words = ["file", "not a directory", "--state-dir"];
-        says(place, &["--state-dir", "file", command], 1, &words);
+        says(directory, &["--state-dir", "file", command], 1, &words);
     }
-    says(place, &["--state-dir", "/proc/none", "apply"], 1, &["/proc/none", "--state-dir"]);
+    says(directory, &["--state-dir", "/proc/none", "apply"], 1, &["/proc/none", "--state-dir"]);
 }
 
 fn fifo(path: &Path) {
@@ -121,24 +120,24 @@ fn fifo(path: &Path) {
 /// A pipe in the state directory blocks no command and no signal.
 #[test]
 fn a_pipe_in_the_state_directory_blocks_nothing() {
-    let place = place();
-    let place = place.path();
+    let directory = directory();
+    let directory = directory.path();
     for (number, name) in ["state.sqlite", "state.sqlite-wal", "endpoint"].iter().enumerate() {
         let state = format!("state-{number}");
-        fs::create_dir(place.join(&state)).unwrap();
-        fifo(&place.join(&state).join(name));
+        fs::create_dir(directory.join(&state)).unwrap();
+        fifo(&directory.join(&state).join(name));
         for command in ["run", "apply"] {
-            says(place, &["--state-dir", &state, command], 1, &[name, "no file"]);
+            says(directory, &["--state-dir", &state, command], 1, &[name, "no file"]);
         }
         for command in ["status", "plan", "inventory", "history", "events", "doctor", "retry"] {
-            let reader = Operator::start(place, &["--state-dir", &state, command]);
+            let reader = Operator::start(directory, &["--state-dir", &state, command]);
             reader.wait(command);
         }
     }
 
     let args = ["--state-dir", "state", "run", "--listen", "127.0.0.1:0"];
-    let running = Operator::start(place, &args);
-    let state = place.join("state");
+    let running = Operator::start(directory, &args);
+    let state = directory.join("state");
     wait("the operator listens", || state.join("endpoint").exists());
     for entry in fs::read_dir(&state).unwrap() {
         let path = entry.unwrap().path();
@@ -146,20 +145,20 @@ fn a_pipe_in_the_state_directory_blocks_nothing() {
         fifo(&path);
     }
     // Read-only commands that look for this operator.
-    says(place, &["--state-dir", "state", "status"], 1, &["no file", "remove it"]);
+    says(directory, &["--state-dir", "state", "status"], 1, &["no file", "remove it"]);
     let pid = running.0.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     running.wait("SIGTERM ends the operator");
 }
 
-/// The operator, which is killed if a test fails.
+/// An operator process that is killed when a test fails.
 struct Operator(Child);
 
 impl Operator {
-    /// Starts it, and reads nothing that it prints.
-    fn start(place: &Path, arguments: &[&str]) -> Self {
+    /// Starts the operator and does not read its output.
+    fn start(directory: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ejabberd-operator"));
-        command.current_dir(place).args(arguments).env_remove("STATE_DIRECTORY");
+        command.current_dir(directory).args(arguments).env_remove("STATE_DIRECTORY");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Self(command.spawn().unwrap())
     }
@@ -171,7 +170,7 @@ impl Operator {
 
 impl Drop for Operator {
     fn drop(&mut self) {
-        // It may have ended.
+        // The process may have ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -186,14 +185,14 @@ fn wait(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 #[test]
-fn arguments_that_are_wrong() {
-    let place = place();
-    let place = place.path();
-    says(place, &["pan"], 64, &["'plan'", "--help"]);
-    says(place, &["plan", "--output", "xml"], 64, &["text, json"]);
-    says(place, &["run", "--listen", "9565"], 64, &["127.0.0.1:9565"]);
-    says(place, &["run", "--resync", "1ms"], 64, &["between 100ms and 24h"]);
-    says(place, &["run", "--resync", "soon"], 64, &["30s"]);
-    says(place, &["forget"], 64, &["<NAME>"]);
-    says(place, &["completions", "tcsh"], 64, &["bash"]);
+fn wrong_arguments_are_explained() {
+    let directory = directory();
+    let directory = directory.path();
+    says(directory, &["pan"], 64, &["'plan'", "--help"]);
+    says(directory, &["plan", "--output", "xml"], 64, &["text, json"]);
+    says(directory, &["run", "--listen", "9565"], 64, &["127.0.0.1:9565"]);
+    says(directory, &["run", "--resync", "1ms"], 64, &["between 100ms and 24h"]);
+    says(directory, &["run", "--resync", "soon"], 64, &["30s"]);
+    says(directory, &["forget"], 64, &["<NAME>"]);
+    says(directory, &["completions", "tcsh"], 64, &["bash"]);
 }

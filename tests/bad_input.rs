@@ -1,5 +1,4 @@
-//! Bad input: one clear message that says what to do, an exit status other
-//! than zero, and nothing changed.
+//! Bad input: one clear message with the next step, an exit status other than zero, and no change.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,12 +27,12 @@ fn no_container(host: &Host) {
     assert_eq!(
         docker(&["ps", "-aq", "--filter", &format!("name={}", host.container)]),
         "",
-        "a container was made"
+        "a container was created"
     );
     assert_eq!(
         docker(&["volume", "ls", "-q", "--filter", &format!("name={}", host.container)]),
         "",
-        "a volume was made"
+        "a volume was created"
     );
 }
 
@@ -95,10 +94,10 @@ fn a_configuration_that_ejabberd_refuses() {
     )
     .unwrap();
     host.declare("  users: [{ name: ann }]\n");
-    // Before there is a server: none is made.
+    // Without a server, no container is created.
     says(&host.run(&["apply"]).expect(1), &["ejabberd refuses it", "port"]);
     no_container(&host);
-    // Where one runs: it goes on with what it has, and the rest is done.
+    // A running server keeps its configuration, and the operator applies the other changes.
     fs::write(host.path("ejabberd.yml"), support::real::CONFIG).unwrap();
     host.run(&["apply"]).expect(0);
     let started = docker(&["inspect", "-f", "{{.State.StartedAt}}", &host.container]);
@@ -108,7 +107,7 @@ fn a_configuration_that_ejabberd_refuses() {
     assert_eq!(
         docker(&["inspect", "-f", "{{.State.StartedAt}}", &host.container]),
         started,
-        "it was restarted"
+        "the server was restarted"
     );
     assert_eq!(host.users(), ["ann", "bea"], "one failing object never blocks the others");
 

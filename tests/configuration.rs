@@ -1,6 +1,6 @@
-//! Configurations as people write them, on a real ejabberd: the operator reads
-//! what the server reads, judges new files at their places before it touches
-//! the server, and leaves a server alone whose files it cannot write.
+//! Configurations on a real ejabberd: the operator reads a configuration as the server does, checks new
+//! files at their paths before it changes the server, and does not change a server whose files it
+//! cannot write.
 
 #![allow(
     clippy::unwrap_used,
@@ -57,7 +57,7 @@ async fn verdict(
     container.runtime.check_config(new, &context).await.unwrap()
 }
 
-/// Everything that is asked of a configuration, as one text.
+/// The values that the operator reads from a configuration, as one text.
 fn answers(config: &Configuration) -> String {
     let listeners = config.listeners().unwrap();
     let listeners: Vec<String> = listeners
@@ -80,7 +80,7 @@ fn answers(config: &Configuration) -> String {
 
 struct Kind {
     name: &'static str,
-    /// The first version that takes it.
+    /// The first version that supports the kind.
     since: ServerVersion,
     files: &'static [(&'static str, &'static str)],
     expected: &'static str,
@@ -89,7 +89,7 @@ struct Kind {
 const ALL: ServerVersion = ServerVersion { year: 23, month: 1 };
 /// Macros of the environment (ejabberd's change log of 24.12).
 const ENVIRONMENT: ServerVersion = ServerVersion { year: 24, month: 12 };
-/// Macros inside of texts, and keywords (25.03 and later).
+/// Macros inside texts, and keywords (25.03 and later).
 const IN_TEXTS: ServerVersion = ServerVersion { year: 25, month: 3 };
 
 const KINDS: &[Kind] = &[
@@ -165,8 +165,8 @@ const KINDS: &[Kind] = &[
     },
 ];
 
-/// New files are read while the server runs and while it does not, and once in
-/// force the server says the same of them.
+/// The offline check reads new files while the server runs and while the server is stopped, and the
+/// server reads the active files in the same way.
 async fn reads_as_ejabberd(version: &str) {
     let has = ServerVersion::parse(&ejabberd_version(version)).unwrap();
     let container = container(version).await;
@@ -180,13 +180,13 @@ async fn reads_as_ejabberd(version: &str) {
             other => panic!("{}: {other:?}", kind.name),
         }
     }
-    // In force, with files that include each other.
+    // The active configuration, with files that include each other.
     let new = files(KINDS[2].files);
     container.runtime.try_to_write_config(&new).await.unwrap();
     container.runtime.write_config(&new).await.unwrap();
     server.reload_config().await.unwrap();
     assert_eq!(answers(&server.configuration().await.unwrap()), KINDS[2].expected);
-    // An included file that is broken or missing is seen, at its own path.
+    // The check finds an invalid or missing included file at its own path.
     for (change, words) in [
         (("more.yml", "modules: [\n"), "conf/more.yml'"),
         (("listen.yml", "listen:\n  - { port: many, module: ejabberd_c2s }\n"), "listen"),
@@ -205,7 +205,7 @@ async fn reads_as_ejabberd(version: &str) {
             other => panic!("{words}: {other:?}"),
         }
     }
-    // A driver that is not there; the images have no client of PostgreSQL or Redis.
+    // A missing driver: the images have no client for PostgreSQL or Redis.
     for (line, words) in [
         ("auth_method: sql\nsql_type: pgsql\n", "`sql_type: pgsql` of test.example needs"),
         ("host_config:\n  test.example:\n    default_db: sql\n    sql_type: mysql\n", "p1_mysql"),
@@ -217,13 +217,13 @@ async fn reads_as_ejabberd(version: &str) {
             other => panic!("{words}: {other:?}"),
         }
     }
-    // Nothing that was checked is left behind, and the server kept its own files.
+    // The check leaves no files behind, and the server has its old files.
     let left =
         "ls -d /tmp/ejabberd-operator-* /home/ejabberd/conf/.ejabberd-operator-* 2>/dev/null";
     let left = docker(&["exec", &container.name, "sh", "-c", &format!("{left}; true")]);
     assert_eq!(left, "");
     assert_eq!(answers(&server.configuration().await.unwrap()), KINDS[2].expected);
-    // While it is stopped, too.
+    // The same for a stopped server.
     server.stop().await.unwrap();
     server.close().await;
     container.runtime.stop().await.unwrap();
@@ -307,35 +307,35 @@ fn included_files(version: &str) {
         (before.clone(), "language: de".to_owned())
     );
 
-    // What an included file says decides: for this a reload is enough.
-    fs::write(host.path("extra.yml"), "# said again\nlanguage: fr\n").unwrap();
+    // The content of an included file decides: a reload is enough for this option.
+    fs::write(host.path("extra.yml"), "# a comment\nlanguage: fr\n").unwrap();
     let found = step(&host);
     assert!(found["reason"].as_str().unwrap().contains("a reload is enough"), "{found}");
     assert_eq!(found["fields"], serde_json::json!(["language"]));
     host.run(&["apply"]).expect(0);
     assert_eq!(started(&host), before);
-    // And for this it is not.
+    // This option needs a restart.
     fs::write(host.path("extra.yml"), "language: fr\nqueue_type: file\n").unwrap();
     assert!(reason(&host).contains("a restart is needed: `queue_type`"), "{}", reason(&host));
 }
 
 #[test]
-fn included_files_are_judged_at_their_places_newest() {
+fn included_files_are_checked_at_their_paths_newest() {
     included_files("newest");
 }
 
 #[test]
-fn included_files_are_judged_at_their_places_ecs() {
+fn included_files_are_checked_at_their_paths_ecs() {
     included_files("24.12-ecs");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn included_files_are_judged_at_their_places_ghcr() {
+fn included_files_are_checked_at_their_paths_ghcr() {
     included_files("newest-ghcr");
 }
 
-/// The plan refuses what can be seen beforehand, and the server keeps running.
+/// The plan refuses an invalid configuration, and the server keeps running.
 fn refused_in_the_plan(version: &str) {
     let host = Host::new(version);
     host.declare("  users: [{ name: ann, password: a }]\n");
@@ -354,12 +354,12 @@ fn refused_in_the_plan(version: &str) {
         let shown = host.run(&["plan"]).expect(0).stdout.replace(['\n', ' '], "");
         assert!(shown.contains(&words.replace(' ', "")), "{words}: {shown}");
         let ran = host.run(&["apply"]).expect(1);
-        let said = format!("{}{}", ran.stdout, ran.stderr).replace(['\n', ' '], "");
-        assert!(said.contains(&words.replace(' ', "")), "{words}: {said}");
+        let output = format!("{}{}", ran.stdout, ran.stderr).replace(['\n', ' '], "");
+        assert!(output.contains(&words.replace(' ', "")), "{words}: {output}");
         assert_eq!(started(&host), before, "{words}");
         assert_eq!(read_on_server(&host, "ejabberd.yml"), CONFIG.trim(), "{words}");
     }
-    // A name that is a promise.
+    // The name `hardened` requires the rules of a hardened configuration.
     let head = host
         .head()
         .replace("variant: test\n", "variant: hardened\n")
@@ -382,16 +382,16 @@ fn refused_in_the_plan(version: &str) {
 }
 
 #[test]
-fn what_can_be_seen_beforehand_is_refused_in_the_plan_newest() {
+fn an_invalid_configuration_is_refused_in_the_plan_newest() {
     refused_in_the_plan("newest");
 }
 
 #[test]
-fn what_can_be_seen_beforehand_is_refused_in_the_plan_ecs() {
+fn an_invalid_configuration_is_refused_in_the_plan_ecs() {
     refused_in_the_plan("24.12-ecs");
 }
 
-/// What no configuration can make good is seen before one is put in force.
+/// The plan refuses a hardened variant that cannot be secure in the container.
 fn hardened_where_it_runs(version: &str) {
     let host = Host::new(version);
     shipped::certificate(&host);
@@ -418,7 +418,7 @@ fn a_hardened_variant_is_refused_where_it_cannot_be_ecs() {
     hardened_where_it_runs("24.12-ecs");
 }
 
-/// Macros count by what they stand for, and options by the server's version.
+/// The comparison uses the values of macros, and the rules of the version of the server.
 fn values_decide(version: &str, log_reloads: bool) {
     let host = Host::new(version);
     let with = |macros: &str, more: &str| {
@@ -462,8 +462,8 @@ fn values_decide_between_reload_and_restart_23_01() {
     values_decide("23.01", false);
 }
 
-/// A configuration that is mounted read-only: the server is left alone, the status
-/// has the cause, and files of the host are not written.
+/// A configuration that is mounted read-only: the operator does not change the server, the status has
+/// the cause, and the operator does not write files of the host.
 fn read_only(version: &str, directory: bool) {
     let host = Host::new(version);
     let mounted = host.path(if directory { "conf" } else { "conf/ejabberd.yml" });
@@ -493,7 +493,7 @@ fn read_only(version: &str, directory: bool) {
     host.run(&["apply"]).expect(0);
     let before = started(&host);
 
-    // Only a restart would do, and before that the files cannot be written.
+    // The change needs a restart, but the files cannot be written.
     let new = format!("{CONFIG}queue_type: file\n");
     replace(&host.path("ejabberd.yml"), &new);
     let operator = watch(&host, "run.log");
@@ -531,7 +531,7 @@ fn a_file_that_is_mounted_read_only_belongs_to_the_host_ecs() {
     read_only("24.12-ecs", false);
 }
 
-/// The files that come with the official images, with macros in `listen` and `hosts`.
+/// The configuration files of the official images, with macros in `listen` and `hosts`.
 fn shipped_files(version: &str) {
     let host = Host::new(version);
     docker(&[

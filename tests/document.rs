@@ -1,8 +1,7 @@
-//! What the validation of `desired-state.yaml` says, seen from outside: every
-//! document in `tests/documents` beside what is printed about it.
+//! Validates every document in `tests/documents` and compares the problems with the text file beside
+//! the document.
 //!
-//! `UPDATE_GOLDEN=1` writes the expected texts anew; read them before they are
-//! committed.
+//! `UPDATE_GOLDEN=1` writes the expected texts again. Read them before you commit them.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,7 +23,7 @@ fn documents() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/documents")
 }
 
-/// A document, or a directory of several, as they would be read.
+/// The source files of a document or of a directory of documents.
 fn sources(path: &Path) -> Vec<SourceFile> {
     let mut files = if path.is_dir() {
         std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect()
@@ -55,12 +54,12 @@ fn rendered(result: Result<Vec<Problem>, Vec<Problem>>) -> String {
     text + verdict + "\n"
 }
 
-fn said_of(files: &[SourceFile]) -> String {
+fn report(files: &[SourceFile]) -> String {
     rendered(validate(files).map(|validated| validated.warnings))
 }
 
 #[test]
-fn every_document_is_judged_as_expected() {
+fn every_document_has_the_expected_problems() {
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     let mut wrong = Vec::new();
     let mut seen = 0;
@@ -70,12 +69,12 @@ fn every_document_is_judged_as_expected() {
             continue;
         }
         seen += 1;
-        let said = said_of(&sources(&path));
+        let report = report(&sources(&path));
         let golden = path.with_extension("txt");
         if update {
-            std::fs::write(&golden, &said).unwrap();
-        } else if std::fs::read_to_string(&golden).unwrap_or_default() != said {
-            wrong.push(format!("--- {} ---\n{said}", golden.display()));
+            std::fs::write(&golden, &report).unwrap();
+        } else if std::fs::read_to_string(&golden).unwrap_or_default() != report {
+            wrong.push(format!("--- {} ---\n{report}", golden.display()));
         }
     }
     assert!(seen > 20, "{seen} documents");
@@ -83,17 +82,21 @@ fn every_document_is_judged_as_expected() {
 }
 
 #[test]
-fn the_committed_schema_is_that_of_the_types() {
+fn the_committed_schema_matches_the_types() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/desired-state.schema.json");
     let now = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, &now).unwrap();
     }
-    assert_eq!(std::fs::read_to_string(path).unwrap(), now, "UPDATE_GOLDEN=1 writes it anew");
+    assert_eq!(
+        std::fs::read_to_string(path).unwrap(),
+        now,
+        "UPDATE_GOLDEN=1 writes the schema again"
+    );
 }
 
 #[test]
-fn the_complete_document_is_valid_and_means_what_it_says() {
+fn the_complete_document_is_valid_and_read_correctly() {
     let validated = validate(&one(COMPLETE)).unwrap();
     assert!(validated.warnings.iter().all(|warning| warning.message.contains("not yet supported")));
     let desired = validated.desired;
@@ -123,7 +126,7 @@ fn relative_paths_start_at_the_file_that_names_them() {
 }
 
 #[test]
-fn the_revision_is_that_of_names_and_contents() {
+fn the_revision_is_the_hash_of_names_and_contents() {
     let revision = |path: &str, text: &str| {
         validate(&[SourceFile { path: path.into(), text: text.to_owned() }])
             .unwrap()
@@ -138,14 +141,14 @@ fn the_revision_is_that_of_names_and_contents() {
 }
 
 #[test]
-fn too_large_and_nothing_at_all_are_refused() {
+fn too_large_files_and_no_files_are_refused() {
     let much = "#".repeat(ejabberd_operator::domain::spec::MAX_FILE_BYTES + 1);
     assert!(validate(&one(&much)).unwrap_err()[0].message.contains("at most"));
     assert_eq!(validate(&[]).unwrap_err().len(), 1);
 }
 
 #[test]
-fn many_users_with_many_mistakes_take_no_time() {
+fn many_users_with_many_mistakes_are_checked_quickly() {
     let mut text = COMPLETE.split("  users:\n").next().unwrap().to_owned() + "  users:\n";
     for number in 0..20_000 {
         let name = if number % 2 == 0 { number } else { number - 1 };
@@ -191,9 +194,8 @@ spec:
   policy: { mode: report }
 "#;
 
-/// Puts `what` somewhere into a line, replacing `cut` characters. With `spare`,
-/// lines that hold a password or its key stay: what is no longer the value of
-/// `password` would not have to be hidden.
+/// Inserts `what` into a line and removes `cut` characters. With `spare`, lines with a password or its
+/// key do not change, because a text that is no longer the value of `password` is not masked.
 fn edited(text: &str, (line, column, cut, what): &Edit, spare: bool) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let line = line % lines.len();
@@ -225,7 +227,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_edit_of_a_document_makes_it_panic(edits in edits()) {
+    fn an_edited_document_does_not_panic(edits in edits()) {
         let text = edits.iter().fold(COMPLETE.to_owned(), |text, edit| edited(&text, edit, false));
         if let Err(problems) = validate(&one(&text)) {
             prop_assert!(!problems.is_empty());
@@ -236,19 +238,19 @@ proptest! {
     }
 
     #[test]
-    fn no_text_at_all_makes_it_panic(text in ".{0,200}") {
+    fn arbitrary_text_does_not_panic(text in ".{0,200}") {
         prop_assert!(validate(&one(&text)).is_err());
     }
 
     #[test]
-    fn no_edit_brings_a_password_to_light(edits in edits()) {
+    fn an_edited_document_does_not_show_a_password(edits in edits()) {
         let text = edits.iter().fold(PASSWORDS.to_owned(), |text, edit| edited(&text, edit, true));
-        let said = said_of(&one(&text));
-        prop_assert!(!said.contains(MARKER), "{text}\n=====\n{said}");
+        let report = report(&one(&text));
+        prop_assert!(!report.contains(MARKER), "{text}\n=====\n{report}");
     }
 
     #[test]
-    fn the_order_of_entries_is_of_no_importance(by in 0..5_usize) {
+    fn the_order_of_entries_does_not_matter(by in 0..5_usize) {
         let (head, rest) = COMPLETE.split_once("  users:\n").unwrap();
         let (users, tail) = rest.split_once("\n  groups:\n").unwrap();
         let mut users: Vec<&str> = users.split("    - ").filter(|user| !user.is_empty()).collect();

@@ -1,5 +1,5 @@
-//! A server that somebody made and filled by hand is written down. What is
-//! written changes nothing on it: not at first, and not when it is applied.
+//! Exports a server that was created and filled by hand. Planning and applying the exported file does
+//! not change the server.
 
 #![allow(
     clippy::unwrap_used,
@@ -55,7 +55,7 @@ fn operator(file: &Path, args: &[&str]) -> Ran {
     }
 }
 
-/// A second host whose rooms go to sleep at once.
+/// A configuration with a second host whose rooms hibernate at once.
 fn config() -> String {
     let modules = CONFIG.split_once("modules:\n").unwrap().1;
     let asleep = modules.replace("max_users: 200", "max_users: 200, hibernation_timeout: 1");
@@ -66,7 +66,7 @@ fn config() -> String {
     format!("{both}host_config:\n  {OTHER}:\n    modules:\n    {indented}\n")
 }
 
-/// A container as people make them.
+/// Creates a container as administrators do.
 fn container(host: &Host) {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     docker(&[
@@ -122,7 +122,7 @@ async fn make_room(
     assert_eq!(made, Created::Now);
 }
 
-/// Fills the server as people would have over the years.
+/// Creates many kinds of objects on the server.
 async fn fill(host: &Host, server: &EjabberdClient) {
     use AffiliationKind::{Admin, Member, Outcast, Owner};
     let flag = OptionValue::Bool;
@@ -260,12 +260,15 @@ fn check_objects(text: &str, desired: &DesiredState, remembers: bool) {
     assert_eq!(kind("guest@far.example"), Some("member"));
     assert_eq!((kind("mallory"), kind("bób")), (Some("outcast"), Some("admin")));
     assert_eq!(who.len(), 6);
-    assert!(!text.contains("hunter2") && text.contains("# Its password is left out"), "{text}");
+    assert!(
+        !text.contains("hunter2") && text.contains("# The password of the room is left out"),
+        "{text}"
+    );
     let plain = &rooms[&room("plain@conference.test.example")];
     assert_eq!(plain.options.len(), 1, "as every new room: {:?}", plain.options);
     let asleep = &rooms[&room("asleep@conference.other.example")];
     let options: Vec<&str> = asleep.options.keys().map(String::as_str).collect();
-    assert_eq!(options, ["members_only", "persistent"], "those of its own host are compared");
+    assert_eq!(options, ["members_only", "persistent"], "compared with new rooms of the same host");
     assert!(text.contains("# The room \"brief@conference.test.example\" is left out"), "{text}");
 }
 
@@ -285,10 +288,10 @@ async fn written_down(version: &str) {
         let output = directory.to_str().unwrap();
         operator(&host.file(), &["export", "--container", &host.container, "--output", output])
     };
-    let said = export(&directory).expect(0).stdout;
-    assert!(said.contains("2 hosts, 11 accounts"), "{said}");
-    assert!(said.contains(&format!("'{}' plan", directory.join("desired-state.yaml").display())));
-    assert!(!host.rooms().contains(&"asleep".to_owned()), "nobody was woken");
+    let stdout = export(&directory).expect(0).stdout;
+    assert!(stdout.contains("2 hosts, 11 accounts"), "{stdout}");
+    assert!(stdout.contains(&format!("'{}' plan", directory.join("desired-state.yaml").display())));
+    assert!(!host.rooms().contains(&"asleep".to_owned()), "the export wakes no room");
     let config = directory.join("ejabberd.yml");
     assert_eq!(fs::read_to_string(&config).unwrap(), self::config());
     assert_eq!(fs::metadata(&config).unwrap().permissions().mode() & 0o777, 0o600);
@@ -345,14 +348,14 @@ async fn on_23_01() {
 }
 
 #[test]
-fn what_is_not_there_is_said() {
+fn a_missing_container_is_reported() {
     let host = Host::new("newest");
     let output = host.path("out");
     let args =
         ["export", "--container", "eo-nobody-has-this", "--output", output.to_str().unwrap()];
-    let said = operator(&host.file(), &args).expect(1).stderr;
+    let stderr = operator(&host.file(), &args).expect(1).stderr;
     let expected =
         "error: failed to find a container eo-nobody-has-this; `docker ps` lists those that run\n";
-    assert_eq!(said, expected);
+    assert_eq!(stderr, expected);
     assert!(!output.exists());
 }

@@ -1,6 +1,5 @@
-//! Every field of every object, on a real ejabberd: what it does when it is
-//! declared, when it is changed, when it is taken out again and when it is set
-//! back; and what becomes of a value that somebody changes on the server.
+//! Tests every field of every object on a real ejabberd: the effect of setting, changing, removing
+//! and restoring the field, and the effect of a change on the server.
 //!
 //! A field without a row in [`rows`] fails a test.
 
@@ -26,7 +25,7 @@ use rows::{Pick, Probe, Row, Version, rows};
 use support::host::Host;
 use support::real::CONFIG;
 
-/// What the file says, and when somebody changes something on the server.
+/// The content of the file, and whether another program changed the server.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Stage {
     Set,
@@ -42,7 +41,7 @@ use Stage::{Changed, Removed, RemovedAndDrifted, Set, SetAndDrifted, SetBack};
 const STAGES: [Stage; 6] = [Set, SetAndDrifted, Changed, Removed, RemovedAndDrifted, SetBack];
 
 impl Stage {
-    /// Which of a row's entries is declared.
+    /// The index of the declared entry of a row.
     fn entry(self) -> usize {
         match self {
             Set | SetAndDrifted | SetBack => 0,
@@ -51,7 +50,7 @@ impl Stage {
         }
     }
 
-    /// Which of a row's drifts comes before it.
+    /// The index of the drift of a row before the stage.
     fn drift(self) -> Option<usize> {
         match self {
             SetAndDrifted => Some(0),
@@ -79,7 +78,7 @@ fn declare(host: &mut Host, rows: &[Row], stage: Stage) {
     host.declare(&text);
 }
 
-/// A command with the content of files in the place of `{NAME}`.
+/// Replaces `{NAME}` in a command with the content of the file NAME.
 fn filled(host: &Host, command: &str) -> String {
     let Some((before, rest)) = command.split_once('{') else { return command.to_owned() };
     let (name, after) = rest.split_once('}').unwrap();
@@ -87,7 +86,7 @@ fn filled(host: &Host, command: &str) -> String {
     format!("{before}{content}{after}")
 }
 
-/// Runs what changes something; `!rm` removes one of the operator's files.
+/// Runs commands that change the server. `!rm` removes a file of the operator.
 fn run_all<'c>(host: &Host, commands: impl Iterator<Item = &'c String>) {
     let (files, commands): (Vec<String>, Vec<String>) =
         commands.cloned().partition(|command| command.starts_with("!rm"));
@@ -99,7 +98,7 @@ fn run_all<'c>(host: &Host, commands: impl Iterator<Item = &'c String>) {
     }
 }
 
-/// What each row shows now.
+/// The current values of each row.
 fn seen(host: &Host, rows: &[Row]) -> Vec<String> {
     let probes: Vec<&Probe> = rows.iter().flat_map(|row| &row.probes).collect();
     let asked: Vec<String> = probes
@@ -141,7 +140,7 @@ fn picked(pick: &Pick, status: i32, text: &str) -> String {
             value.unwrap_or_default().trim_end().to_owned()
         }
         Pick::Affiliations => {
-            // `user host what reason`, or since 24.12 `user@host what reason`.
+            // `user host affiliation reason`, or since 24.12 `user@host affiliation reason`.
             let one = |line: &str| {
                 let user = line.split(['@', '\t']).next().unwrap();
                 let what = ["owner", "admin", "member", "outcast"]
@@ -163,7 +162,7 @@ fn every_field(version: Version) {
     fs::write(host.path("ejabberd.yml"), config).unwrap();
     fs::write(host.path("pw-1"), "one\n").unwrap();
     fs::write(host.path("pw-2"), "two").unwrap();
-    // Before anything is declared on it, a server has what others made there.
+    // The objects of others exist before the first declaration.
     host.declare("");
     host.run(&["apply"]).expect(0);
     let rows = rows(version);
@@ -195,7 +194,7 @@ fn every_field(version: Version) {
     only_at_creation(&mut host, version);
 }
 
-/// What a version can set only when a room is made, it says so.
+/// The operator reports options that a version can set only when it creates a room.
 fn only_at_creation(host: &mut Host, version: Version) {
     if version == Version::V26_07 {
         return;

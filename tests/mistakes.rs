@@ -1,4 +1,4 @@
-//! What people do by accident: nothing is lost, and they are told what to do.
+//! Mistakes of administrators: no object is lost, and the messages name the next step.
 
 #![allow(
     clippy::unwrap_used,
@@ -35,8 +35,8 @@ fn all(users: &str) -> String {
     format!("{users}{GROUP}{ROOMS}")
 }
 
-/// How many have an affiliation with the room, and how many accounts and rooms
-/// there are; every password is as it was declared.
+/// The numbers of affiliations of the room, of accounts, and of rooms. Checks that every account has
+/// the declared password.
 fn there(host: &Host, what: &str) -> [usize; 3] {
     let mut asked: Vec<String> =
         (0..12).map(|n| format!("check_password\tu{n}\t{HOST}\tsecret-{n}")).collect();
@@ -79,8 +79,8 @@ fn in_the_file(version: &str) {
 
     host.declare(&all("  users:\n"));
     let ran = host.run(&["apply"]).expect(0);
-    says(&ran, &["nothing stands under `users`, so they are not managed"]);
-    says(&ran, &["if there shall be none, say so: `users: []`"]);
+    says(&ran, &["`users` has no value, so the operator does not manage users"]);
+    says(&ran, &["to declare that there are no users, write `users: []`"]);
     nothing_is_lost(&host, "users: with nothing below");
 
     host.declare(&all(&users(3..9)));
@@ -88,7 +88,7 @@ fn in_the_file(version: &str) {
     says(&ran, &["6 users would be deleted, and 12 are owned", "approve the digest"]);
     nothing_is_lost(&host, "half of them dropped");
 
-    // Two spaces too few: what stands below is not of the spec any more.
+    // With two spaces less, the lines below are not in `spec`.
     host.declare(&all(&users(0..0)).replace("  users:\n", "users:\n"));
     let ran = host.run(&["apply"]).expect(1);
     says(&ran, &["this is not valid YAML", "nothing was changed"]);
@@ -112,7 +112,7 @@ fn in_the_file(version: &str) {
     assert!(!ran.stdout.contains("is not loaded") && !ran.stdout.contains("are mod_"));
     nothing_is_lost(&host, "a renamed host");
 
-    // The memory is lost, and at the same time half of the file.
+    // The state directory is lost together with half of the file.
     let with_made =
         format!("{}    - {{ name: made, passwordTo: {{ file: out/made }} }}\n", users(0..0));
     host.declare(&all(&with_made));
@@ -129,17 +129,17 @@ fn in_the_file(version: &str) {
     host.declare(&format!("{right}  policy: {{ prune: none }}\n"));
     host.ctl(&["unregister", "made", HOST]);
     host.run(&["apply"]).expect(0);
-    nothing_is_lost(&host, "the memory lost");
+    nothing_is_lost(&host, "the state directory lost");
 
-    // A group is emptied: its members leave the rooms that name it, the plan
-    // says so before, and all come back with the file.
+    // An emptied group: its members leave the rooms of the group, the plan shows the change before,
+    // and the members come back with the old file.
     let emptied = right.replace("members: [u0, u1, u2]", "members: []");
     host.declare(&emptied);
     let plan = host.run(&["plan", "--detailed-exitcode"]).expect(2);
     says(&plan, &["hall@conference.test.example/u1@test.example", "given by the operator"]);
     says(&plan, &["0 to add, 3 to remove"]);
     host.run(&["apply"]).expect(0);
-    assert_eq!(there(&host, "a group emptied"), [1, 12, 2], "who is named directly stays");
+    assert_eq!(there(&host, "a group emptied"), [1, 12, 2], "the direct listing stays");
     host.declare(&right);
     host.run(&["apply"]).expect(0);
     nothing_is_lost(&host, "a group emptied");
@@ -162,8 +162,8 @@ fn mistakes_in_the_file_23_01() {
     in_the_file("23.01");
 }
 
-/// Somebody restores a backup from before: what was declared since is done
-/// again, and what was made since stays.
+/// An administrator restores an old backup: the operator applies the later declarations again, and
+/// does not delete the restored objects.
 fn an_old_database(version: &str) {
     let host = Host::new(version);
     let banned = "{ name: cleo, password: cleos, state: present }";
@@ -191,8 +191,8 @@ fn an_old_database(version: &str) {
     };
     assert!(asked("ann", "new") && !asked("ann", "old"), "the password of now");
     assert!(!asked("cleo", "cleos"), "still banned");
-    assert!(asked("dora", "doras"), "who came since is there");
-    // Whoever came back is nobody's, until the file says something of her.
+    assert!(asked("dora", "doras"), "the later account exists");
+    // The operator does not own the restored account until the file declares the account.
     let plan = host.run(&["plan", "--detailed-exitcode"]).expect(0);
     says(&plan, &["Nothing to do", "1 unmanaged"]);
     assert!(asked("bea", "beas"));
@@ -215,7 +215,7 @@ fn an_old_database_23_01() {
     an_old_database("23.01");
 }
 
-/// A client that comes again and again; ended when dropped.
+/// A client that reconnects repeatedly. Dropping the client ends its process.
 struct Client {
     child: Child,
     log: std::path::PathBuf,
@@ -239,7 +239,7 @@ impl Client {
         Self { child, log }
     }
 
-    /// How often it went in or out.
+    /// How often the client logged in or was disconnected.
     fn count(&self, event: &str) -> usize {
         let log = fs::read_to_string(&self.log).unwrap();
         log.lines().filter(|line| line.contains(&format!("\"event\": \"{event}\""))).count()
@@ -253,7 +253,7 @@ impl Drop for Client {
     }
 }
 
-/// Who is banned or deleted is out at once, and does not come in again.
+/// A banned or deleted account is disconnected at once and cannot log in again.
 fn sessions_end(version: &str) {
     let host = Host::new(version);
     shipped::certificate(&host);
@@ -275,9 +275,9 @@ fn sessions_end(version: &str) {
         eventually("out", SOON, || client.count("out") > 0);
     }
     std::thread::sleep(Duration::from_secs(1));
-    assert_eq!((ann.count("in"), bea.count("in")), (1, 1), "nobody comes in again");
+    assert_eq!((ann.count("in"), bea.count("in")), (1, 1), "banned and deleted accounts stay out");
     assert_eq!((keep.count("in"), keep.count("out")), (1, 0), "others stay");
-    // No longer banned, ann is let in with the password that she had.
+    // After the ban, ann logs in with the old password.
     people("", "");
     eventually("in again", SOON, || ann.count("in") == 2);
     assert_eq!(bea.count("in"), 1);

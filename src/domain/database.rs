@@ -1,11 +1,10 @@
 //! The identity of a server's database, and whether the operator manages
 //! that database.
 //!
-//! A container's name says little: behind it may come back a container with an
-//! empty database, and the state directory may belong to another host. Mnesia
-//! gives each database a cookie when it is made. The cookie is unique and does
-//! not change with restarts, so it is the identity, together with the name of
-//! the node and the place where the files are.
+//! The name of a container does not identify a server: a new container with the same name can have an
+//! empty database, and the state directory can belong to another host. Mnesia gives each new database
+//! a cookie. The cookie is unique and does not change with restarts. The identity of a database is the
+//! cookie with the name of the node and the location of the files.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,12 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use super::configuration::AccountStore;
 
-/// The file that holds the schema of a Mnesia database, and so its cookie.
+/// The file with the schema of a Mnesia database, which contains the cookie.
 pub const SCHEMA_FILE: &str = "schema.DAT";
 
-/// The share of the owned accounts, in percent, that must be in a database which
-/// the operator accepts without a known cookie. An administrator may have deleted
-/// the others.
+/// The share of the owned accounts, in percent, that a database without a known cookie must contain.
+/// The share is below 100, because an administrator may have deleted accounts.
 const ENOUGH_PERCENT: usize = 90;
 
 /// The cookie of a Mnesia schema: `{{Time, Integer, 1}, Node}`
@@ -28,14 +26,14 @@ const ENOUGH_PERCENT: usize = 90;
 pub struct Cookie {
     /// The numbers of the inner tuple.
     pub numbers: Vec<i64>,
-    /// The node that made the database.
+    /// The node that created the database.
     pub made_by: String,
 }
 
 impl Cookie {
-    /// Whether the content of a `schema.DAT` belongs to this database. The file
-    /// holds the cookie in Erlang's external term format (seen on 23.01, 24.12
-    /// and 26.07), so that no server has to be started to tell.
+    /// Whether the content of a `schema.DAT` belongs to this database. The file contains the cookie in
+    /// Erlang's external term format (seen on 23.01, 24.12 and 26.07), so the check needs no running
+    /// server.
     #[must_use]
     pub fn is_in(&self, schema: &[u8]) -> bool {
         let wanted = self.encoded();
@@ -70,16 +68,16 @@ impl Cookie {
 pub enum Location {
     /// On a volume of the container engine.
     Volume {
-        /// Its name.
+        /// The name of the volume.
         name: String,
-        /// The directory's path within it; empty where it is the volume itself.
+        /// The path of the directory in the volume; empty for the root directory of the volume.
         within: String,
     },
     /// In a directory of the host.
     Host(String),
-    /// In the container's own layer: it goes when the container is removed.
+    /// In the layer of the container. Removing the container deletes the database.
     Container,
-    /// In memory: it goes when the server stops.
+    /// In memory. Stopping the server deletes the database.
     Memory,
 }
 
@@ -109,46 +107,46 @@ impl fmt::Display for Location {
 pub struct Database {
     /// The cookie of its schema.
     pub cookie: Cookie,
-    /// The node that uses it.
+    /// The node that uses the database.
     pub node: String,
-    /// Its directory, as the server sees it.
+    /// The path of the directory for the server.
     pub directory: String,
-    /// Where that directory is stored; `None` where that could not be told.
+    /// Where the directory is stored; `None` if the location is not known.
     pub location: Option<Location>,
-    /// Where the accounts of each host are kept.
+    /// Where the accounts of each host are stored.
     pub accounts: BTreeMap<String, AccountStore>,
 }
 
-/// How many owned accounts could be looked for, and how many are there.
+/// How many owned accounts a database contains.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Owned accounts on hosts whose accounts could be read.
+    /// The number of owned accounts on hosts whose accounts could be read.
     pub owned: usize,
-    /// Those of them that are there.
+    /// The number of these accounts that exist.
     pub there: usize,
     /// Whether some accounts could not be read.
     pub partial: bool,
 }
 
 impl Found {
-    /// Whether enough owned accounts exist for this to be the same database.
+    /// Whether enough owned accounts exist to treat the database as the same database.
     #[must_use]
     pub fn enough(self) -> bool {
         self.there * 100 >= self.owned * ENOUGH_PERCENT
     }
 }
 
-/// What a database is to the operator.
+/// The result of the comparison with the known database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Match {
     /// The operator manages this database.
     Ours,
-    /// The operator takes this database over: it is the first that the operator
-    /// sees, or the known database at another path. The text describes the move.
+    /// The operator takes this database over: the operator knows no other database, or this is the
+    /// known database at another location. The text describes the move.
     TakenOver(Option<String>),
-    /// The operator cannot tell, because it could not read everything: why.
+    /// The operator could not read everything, so the result is unknown. The text is the reason.
     Unsure(String),
-    /// This is another database: why.
+    /// This is another database. The text is the reason.
     Foreign(String),
 }
 
@@ -157,17 +155,21 @@ impl Database {
     #[must_use]
     pub fn compare(&self, known: Option<&Self>, found: Found) -> Match {
         let counted = || match found {
-            Found { owned, there: 0, .. } => format!("none of the {owned} owned accounts is in it"),
-            Found { owned, there, .. } if there < owned => {
-                format!("only {there} of the {owned} owned accounts are in it")
+            Found { owned, there: 0, .. } => {
+                format!("it contains none of the {owned} owned accounts")
             }
-            Found { owned, .. } => format!("all {owned} owned accounts have a namesake in it"),
+            Found { owned, there, .. } if there < owned => {
+                format!("it contains only {there} of the {owned} owned accounts")
+            }
+            Found { owned, .. } => {
+                format!("it has an account with the name of each of the {owned} owned accounts")
+            }
         };
         let Some(known) = known else {
             return match found {
                 Found { partial: true, .. } => Match::Unsure(
-                    "the accounts cannot be read, so the operator cannot tell whether this is the \
-                     database of its state directory"
+                    "the accounts cannot be read, so the operator does not know whether this is the \
+                    database of its state directory"
                         .to_owned(),
                 ),
                 found if found.enough() => Match::TakenOver(None),
@@ -176,7 +178,7 @@ impl Database {
         };
         if self.cookie != known.cookie {
             return Match::Foreign(format!(
-                "it was made by {} at another time{}",
+                "it was created by {} at another time{}",
                 self.cookie.made_by,
                 if found.owned > 0 { format!(", and {}", counted()) } else { String::new() }
             ));
@@ -193,10 +195,10 @@ impl Database {
         match found {
             _ if here == before => Match::Ours,
             Found { partial: true, .. } => Match::Unsure(format!(
-                "its place was {before} and is {here}, and the accounts cannot be read"
+                "its location changed from {before} to {here}, and the accounts cannot be read"
             )),
             found if found.enough() => {
-                Match::TakenOver(Some(format!("its place was {before} and is {here}")))
+                Match::TakenOver(Some(format!("its location changed from {before} to {here}")))
             }
             _ => Match::Foreign(format!("it is an older copy in {here}: {}", counted())),
         }
@@ -223,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_is_known_by_its_cookie_node_and_place() {
+    fn a_database_is_identified_by_cookie_node_and_location() {
         let known = database(7, "a");
         assert_eq!(known.compare(Some(&known), found(0, 5)), Match::Ours);
         let foreign = |compare| matches!(compare, Match::Foreign(_));
@@ -241,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_identity_nine_of_ten_accounts_decide() {
+    fn without_a_known_cookie_nine_of_ten_accounts_identify_a_database() {
         let new = database(1, "a");
         assert_eq!(new.compare(None, found(0, 0)), Match::TakenOver(None));
         assert_eq!(new.compare(None, found(9, 10)), Match::TakenOver(None));

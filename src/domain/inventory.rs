@@ -1,7 +1,7 @@
-//! The inventory, what the operator owns.
+//! The inventory: the objects that the operator owns.
 //!
-//! It is the one thing that a deletion may rest on. What is not in it was made
-//! by others and stays.
+//! The operator deletes only objects of the inventory, except for objects that the file declares
+//! absent and with `prune: all`.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::model::{AffiliationId, GroupId, Jid, Kind, ObjectKey, Revision, RoomJid};
 use super::spec::DeletionPolicy;
 
-/// A keyed hash of a password: tells whether it is the same one, and no more.
+/// A keyed hash of a password or a vCard. Only equality can be tested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint(String);
@@ -24,46 +24,46 @@ impl Fingerprint {
     }
 }
 
-/// How an object came to be owned.
+/// How the operator got an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
-    /// It was, or is about to be, created.
+    /// The operator created the object, or is about to create the object.
     Created,
-    /// It was there when it was declared.
+    /// The object existed when the file declared the object.
     Adopted,
 }
 
-/// What is remembered of an owned object.
+/// The record of an owned object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owned {
-    /// How it came to be owned.
+    /// How the operator got the object.
     pub origin: Origin,
-    /// Since when.
+    /// The time since which the operator owns the object.
     pub since: Timestamp,
-    /// The revision that declared it then.
+    /// The revision that declared the object at that time.
     pub revision: Revision,
-    /// What happens when its entry is gone; the entry cannot be asked then.
+    /// What happens when the entry is removed. The record has the policy, because the removed entry
+    /// cannot have it.
     pub deletion_policy: DeletionPolicy,
-    /// The password that was last seen to be in force.
+    /// The password that the operator last verified.
     pub password: Option<Fingerprint>,
-    /// The declared part of the vCard that was last seen to be in force.
+    /// The declared fields of the vCard that the operator last verified.
     pub vcard: Option<Fingerprint>,
-    /// That it was banned by the operator, which alone lifts such a ban.
+    /// The ban that the operator set. The operator lifts only bans that the operator set.
     pub banned: Option<Ban>,
 }
 
-/// A ban that the operator has put on an account. Up to 24.02 the server
-/// itself cannot tell that an account is banned.
+/// A ban that the operator set. Up to 24.02 the server does not report whether an account is banned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ban {
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// Whether the server was seen to accept it; else it was only intended.
+    /// Whether the operator verified the ban. Otherwise the ban is only intended.
     pub confirmed: bool,
 }
 
-/// Everything that is owned.
+/// All owned objects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
     users: BTreeMap<Jid, Owned>,
@@ -73,31 +73,32 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// The entry of an account, if it is owned.
+    /// The record of an account; `None` if the account is not owned.
     #[must_use]
     pub fn user(&self, account: &Jid) -> Option<&Owned> {
         self.users.get(account)
     }
 
-    /// The entry of a group, if it is owned.
+    /// The record of a group; `None` if the group is not owned.
     #[must_use]
     pub fn group(&self, group: &GroupId) -> Option<&Owned> {
         self.groups.get(group)
     }
 
-    /// The entry of a room, if it is owned.
+    /// The record of a room; `None` if the room is not owned.
     #[must_use]
     pub fn room(&self, room: &RoomJid) -> Option<&Owned> {
         self.rooms.get(room)
     }
 
-    /// The entry of an affiliation, if it is owned.
+    /// The record of an affiliation; `None` if the affiliation is not owned.
     #[must_use]
     pub fn affiliation(&self, id: &AffiliationId) -> Option<&Owned> {
         self.affiliations.get(id)
     }
 
-    /// The entry of `key`, if it is owned. The server and its configuration never are.
+    /// The record of `key`; `None` if the object is not owned. The server and its configuration are
+    /// never owned.
     #[must_use]
     pub fn get(&self, key: &ObjectKey) -> Option<&Owned> {
         match key {
@@ -135,7 +136,7 @@ impl Inventory {
         self.affiliations.iter()
     }
 
-    /// Everything that is owned.
+    /// All owned objects.
     pub fn iter(&self) -> impl Iterator<Item = (ObjectKey, &Owned)> {
         let users = self.users().map(|(jid, owned)| (ObjectKey::User(jid.clone()), owned));
         let groups = self.groups().map(|(id, owned)| (ObjectKey::Group(id.clone()), owned));
@@ -145,12 +146,12 @@ impl Inventory {
         users.chain(groups).chain(rooms).chain(affiliations)
     }
 
-    /// The keys of everything that is owned.
+    /// The keys of all owned objects.
     pub fn keys(&self) -> impl Iterator<Item = ObjectKey> {
         self.iter().map(|(key, _)| key)
     }
 
-    /// Whether nothing is owned.
+    /// Whether no object is owned.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys().next().is_none()
@@ -161,7 +162,7 @@ impl Inventory {
         self.iter().filter(move |(key, _)| key.kind() == kind)
     }
 
-    /// How many objects of `kind` are owned.
+    /// The number of owned objects of `kind`.
     #[must_use]
     pub fn count(&self, kind: Kind) -> usize {
         match kind {
@@ -173,7 +174,7 @@ impl Inventory {
         }
     }
 
-    /// Notes `key` as owned. The server and its configuration cannot be owned.
+    /// Records `key` as owned. The server and its configuration cannot be owned.
     pub fn insert(&mut self, key: ObjectKey, owned: Owned) {
         match key {
             ObjectKey::Server(_) | ObjectKey::Config(_) => None,
@@ -184,7 +185,7 @@ impl Inventory {
         };
     }
 
-    /// Forgets `key`.
+    /// Removes `key`.
     pub fn remove(&mut self, key: &ObjectKey) {
         match key {
             ObjectKey::Server(_) | ObjectKey::Config(_) => None,

@@ -1,4 +1,4 @@
-//! The table: what is declared, how it is seen, and what is to be seen.
+//! The table of the declarations, the commands that observe them, and the expected values.
 
 #![allow(clippy::too_many_lines, reason = "a table has as many lines as it has rows")]
 
@@ -30,17 +30,17 @@ impl Version {
     }
 }
 
-/// What of an answer counts. A command that fails shows nothing.
+/// The relevant part of the output of a command. A failed command has the value "".
 pub enum Pick {
-    /// This, if the command succeeds.
+    /// The given text if the command succeeds.
     Accepted(&'static str),
-    /// All of it.
+    /// The whole output.
     Text,
-    /// What stands after a name.
+    /// The text after a name.
     Line(&'static str),
-    /// Who is what, as `user=what`.
+    /// The affiliations, as `user=affiliation`.
     Affiliations,
-    /// The content and the permissions of a file of the operator; no command.
+    /// The content and the permissions of a file of the operator, without a command.
     File(&'static str),
 }
 
@@ -49,19 +49,19 @@ pub struct Probe {
     pub pick: Pick,
 }
 
-/// One field, with objects of its own.
+/// A field with separate objects.
 pub struct Row {
     pub fields: Vec<String>,
-    /// The list that the entries stand in, or `server`.
+    /// The list of the entries, or `server`.
     pub list: &'static str,
-    /// The entries, a line each: set, changed, and with the field taken out.
+    /// The entries, one in each line: with the field set, changed, and removed.
     pub entries: [String; 3],
-    /// What others did before anything was declared.
+    /// Commands of others before the first declaration.
     pub before: Vec<String>,
-    /// What others do while it is set, and after it was taken out.
+    /// Commands of others while the field is set, and after the field is removed.
     pub drift: [Vec<String>; 2],
     pub probes: Vec<Probe>,
-    /// What is seen after each stage.
+    /// The expected value after each stage.
     pub seen: [String; 6],
 }
 
@@ -88,13 +88,13 @@ impl Row {
         self
     }
 
-    /// Somebody does this while it is set.
+    /// Adds a command of others while the field is set.
     fn drift(mut self, words: &[&str]) -> Self {
         self.drift[0].push(words.join("\t"));
         self
     }
 
-    /// Somebody does this after it was taken out.
+    /// Adds a command of others after the field is removed.
     fn drift_later(mut self, words: &[&str]) -> Self {
         self.drift[1].push(words.join("\t"));
         self
@@ -114,13 +114,13 @@ impl Row {
         self
     }
 
-    /// What somebody changes is set back as long as it is declared; taken out,
-    /// it is not managed, and stays.
+    /// Expects that the operator reverts a change while the field is declared, and does not revert a
+    /// change after the field is removed.
     fn managed(self, set: &str, changed: &str, drifted: &str) -> Self {
         self.seen([set, set, changed, changed, drifted, set])
     }
 
-    /// Which of some passwords an account has.
+    /// Observes which of some passwords an account has.
     fn passwords(self, user: &str, known: &[(&'static str, &str)]) -> Self {
         known.iter().fold(self, |row, (label, password)| {
             row.probe(&["check_password", user, HOST, password], Pick::Accepted(label))
@@ -217,7 +217,7 @@ fn passwords() -> Vec<Row> {
             "u-command",
         )
         .managed("one", "two", "drifted"),
-        // Made up when the account is made; after that it is its own.
+        // Generated when the operator creates the account, and not managed later.
         Row::new(
             "SecretFrom.generate",
             "users",
@@ -231,7 +231,7 @@ fn passwords() -> Vec<Row> {
         .drift_later(&["change_password", "u-generate", HOST, "drifted"])
         .passwords("u-generate", &[("made", "{out/made}"), ("drifted", "drifted")])
         .seen(["made", "made", "made", "made", "drifted", "drifted"]),
-        // The person decides, until the file does.
+        // The owner of the account decides until the file declares `enforce`.
         drifting(
             Row::new(
                 "User.passwordPolicy",
@@ -245,7 +245,7 @@ fn passwords() -> Vec<Row> {
             "u-policy",
         )
         .seen(["one", "drifted", "one", "one", "one", "one"]),
-        // A file that is no longer named stays as it is.
+        // The operator does not delete a file that is no longer declared.
         Row::new(
             "User.passwordTo",
             "users",
@@ -279,7 +279,7 @@ fn accounts(version: Version) -> Vec<Row> {
             .drift_later(&["register", "u-renamed", HOST, "x"])
             .probe(&["check_account", "u-name", HOST], Pick::Accepted("name"))
             .probe(&["check_account", "u-renamed", HOST], Pick::Accepted("renamed"))
-            // What others make stays.
+            // Objects of others stay.
             .seen(["name", "name", "renamed", "", "renamed", "name renamed"]),
         Row::new(
             "User.state",
@@ -302,7 +302,7 @@ fn accounts(version: Version) -> Vec<Row> {
                 "{ name: u-banned, password: one }",
             ],
         )
-        // There is nobody to be banned, until somebody comes.
+        // There is no account to ban until another program registers the account.
         .drift(&["register", "u-banned", HOST, "one"])
         .drift_later(&["unregister", "u-banned", HOST])
         .probe(&["check_account", "u-banned", HOST], Pick::Accepted("there"))
@@ -350,7 +350,7 @@ fn accounts(version: Version) -> Vec<Row> {
     .before(&["register", "u-reason", HOST, "one"])
     .passwords("u-reason", &KNOWN);
     rows.push(if version == V23_01 {
-        // It keeps no reason: the account just cannot log in.
+        // This version stores no reason: the account only cannot log in.
         reason.seen([""; 6])
     } else {
         reason
@@ -366,14 +366,14 @@ fn accounts(version: Version) -> Vec<Row> {
                 "users",
                 [
                     "{ name: u-unbanned, password: one, state: banned, reason: kept }",
-                    // What was declared in the meantime is in force at once.
+                    // The changes that were declared during the ban take effect at once.
                     "{ name: u-unbanned, password: two, nickname: Una }",
                     "{ name: u-unbanned, password: two, nickname: Una }",
                 ],
             )
             .before(&["register", "u-unbanned", HOST, "one"])
             .drift(&["unban_account", "u-unbanned", HOST])
-            // Who bans in an emergency is not overruled.
+            // The operator does not lift a ban of an administrator.
             .drift_later(&["ban_account", "u-unbanned", HOST, "drifted"])
             .probe(&["get_ban_details", "u-unbanned", HOST], Pick::Line("reason"))
             .passwords("u-unbanned", &KNOWN)
@@ -386,7 +386,6 @@ fn accounts(version: Version) -> Vec<Row> {
 
 fn vcards() -> Vec<Row> {
     let nickname = ["get_vcard", "u-nickname", HOST, "NICKNAME"];
-    // Some fields have two names.
     let second: [&str; 2] = ["EMAIL.USERID", "ORG.ORGNAME"];
     let (second, first): (Vec<&str>, Vec<&str>) =
         spec::vcard_fields().partition(|field| second.contains(field));
@@ -495,7 +494,7 @@ fn groups() -> Vec<Row> {
             "description",
         )
         .managed("One of them", "Two", "Drifted"),
-        // Whoever is not in the list is not in the group.
+        // An account that is not in the list is not in the group.
         Row::new(
             "Group.members",
             "groups",
@@ -510,7 +509,7 @@ fn groups() -> Vec<Row> {
         .drifts(&["srg_user_add", "m3", HOST, "g-members", HOST])
         .probe(&["srg_get_members", "g-members", HOST], Pick::Text)
         .managed("m1@test.example", "m2@test.example", "m3@test.example"),
-        // Without a roster it lives in the file alone.
+        // A group without a roster is only in the file.
         info(
             Row::new(
                 "Group.roster",
@@ -536,7 +535,7 @@ fn groups() -> Vec<Row> {
     ]
 }
 
-/// Whether a room is there.
+/// Observes whether a room exists.
 fn there(row: Row, room: &str, service: &str, label: &'static str) -> Row {
     row.probe(&["get_room_affiliations", room, service], Pick::Accepted(label))
 }
@@ -662,7 +661,7 @@ fn rooms() -> Vec<Row> {
     rows
 }
 
-/// Somebody gives an account an affiliation, or `none`.
+/// The commands with which others give an account an affiliation, or `none`.
 fn affiliate(version: Version, room: &str, user: &str, what: &str) -> Vec<String> {
     let mut words = vec!["set_room_affiliation".to_owned(), room.to_owned(), SERVICE.to_owned()];
     if version == V23_01 {
@@ -683,7 +682,7 @@ fn affiliations(version: Version) -> Vec<Row> {
         row
     };
     let mut rows = Vec::new();
-    // Taken out of the list, or with the list: who was given it loses it.
+    // An account that is removed from the list, or with the list, loses the affiliation.
     for what in ["owner", "admin", "member", "outcast"] {
         let room = format!("r-{what}");
         let entry = |who: &str| {
@@ -697,7 +696,7 @@ fn affiliations(version: Version) -> Vec<Row> {
         );
         let row = give(row, 0, &room, "m1", "none");
         let other = if what == "owner" { "admin" } else { "owner" };
-        // What others give stays.
+        // Affiliations that others gave stay.
         let row = give(row, 1, &room, "m3", other);
         let (m1, m2, m3) = (format!("m1={what}"), format!("m2={what}"), format!("m3={other}"));
         let back = format!("{m1} {m3}");
@@ -753,7 +752,7 @@ fn affiliations(version: Version) -> Vec<Row> {
     rows
 }
 
-/// The room options: set, changed, and what somebody else sets.
+/// The room options with three values: set, changed, and set by others.
 const OPTIONS: [(&str, [&str; 3]); 31] = [
     ("allow_change_subj", ["false", "true", "false"]),
     ("allow_private_messages", ["false", "true", "false"]),
@@ -802,7 +801,7 @@ fn option(version: Version, (name, values): &(&'static str, [&'static str; 3])) 
     let room = format!("o-{name}");
     let entry = |value: &str| format!("{{ name: {room}, options: {{ {name}: {value} }} }}");
     let without = format!("{{ name: {room} }}");
-    // As YAML writes it, and as ejabberd prints it.
+    // ejabberd prints some values in another form than YAML.
     let printed = |value: &str| {
         let inside = |quote| value.strip_prefix(quote)?.strip_suffix(quote);
         let inside = inside('"').or(inside('\'')).unwrap_or(value);
@@ -810,12 +809,12 @@ fn option(version: Version, (name, values): &(&'static str, [&'static str; 3])) 
     };
     let field = format!("Room.options.{name}");
     let row = match *name {
-        // Until 24.12 it is set at creation, and never again.
+        // Up to 24.12 the option can only be set at creation.
         "enable_hats" if version != V26_07 => {
             let row = Row::new(&field, "rooms", [&entry(set), &entry(set), &without]);
             return room_option_of(row.seen(["true"; 6]), &room, name);
         }
-        // Not said, it is true.
+        // The default is true.
         "persistent" => Row::new(&field, "rooms", [&entry(set), &entry(changed), &without])
             .seen(["true", "true", "false", "true", "true", "true"]),
         _ => Row::new(&field, "rooms", [&entry(set), &entry(changed), &without]).managed(
@@ -826,7 +825,7 @@ fn option(version: Version, (name, values): &(&'static str, [&'static str; 3])) 
     };
     let row = if *name == "title" { row.also("Room.options") } else { row };
     let drifted = match drifted {
-        // A list has brackets up to 24.12, and none later.
+        // ejabberd prints brackets around a list up to 24.12, and none later.
         "[visitor]" if version == V26_07 => "visitor",
         drifted => drifted,
     };

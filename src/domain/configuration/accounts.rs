@@ -1,4 +1,4 @@
-//! Where a configuration has the accounts of a host kept.
+//! Where the accounts of a host are stored, by the configuration.
 
 use std::fmt;
 
@@ -6,23 +6,23 @@ use serde::{Deserialize, Serialize};
 
 use super::{Configuration, Value};
 
-/// Where the accounts of one host are kept.
+/// Where the accounts of a host are stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountStore {
     /// The host.
     pub host: String,
-    /// The methods of `auth_method`, in the order in which ejabberd asks them.
+    /// The methods of `auth_method`, in the order in which ejabberd tries them.
     pub backends: Vec<Backend>,
 }
 
-/// One place for accounts. Never holds a password.
+/// A store of accounts. Contains no password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Backend {
     /// ejabberd's own database.
     Mnesia,
     /// An SQL database.
     Sql(SqlDatabase),
-    /// A directory.
+    /// An LDAP directory.
     Ldap {
         /// `ldap_servers`.
         servers: Vec<String>,
@@ -33,26 +33,26 @@ pub enum Backend {
     Other(String),
 }
 
-/// Which SQL database.
+/// An SQL database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SqlDatabase {
     /// `sql_type`: `mysql`, `pgsql`, `sqlite`, `mssql`, `odbc`.
     pub kind: String,
-    /// `sql_server`. Of an ODBC connection string only what names the database: the rest can
-    /// hold a password.
+    /// `sql_server`. An ODBC connection string is reduced to the parts that name the database, because
+    /// the rest can contain a password.
     pub server: String,
-    /// `sql_port`, or the default port of this type; `None` where the type has no port.
+    /// `sql_port`, or the default port of the type; `None` if the type has no port.
     pub port: Option<u16>,
-    /// `sql_database`; `None` where ejabberd chooses.
+    /// `sql_database`; `None` if ejabberd chooses the database.
     pub database: Option<String>,
 }
 
-/// What `auth_method` may be without being said: the default is `default_db`, if that can keep
-/// accounts, else `mnesia` (`ejabberd_config:default_db/5`).
+/// The values of `default_db` that are the default of `auth_method`. For other values the default is
+/// `mnesia` (`ejabberd_config:default_db/5`).
 const METHODS: [&str; 7] = ["mnesia", "sql", "ldap", "external", "jwt", "pam", "anonymous"];
 
 impl Configuration {
-    /// Where the accounts of `host` are kept.
+    /// Where the accounts of `host` are stored.
     #[must_use]
     pub fn account_store(&self, host: &str) -> AccountStore {
         let backends = self.auth_methods(host).into_iter().map(|method| match method.as_str() {
@@ -76,7 +76,7 @@ impl Configuration {
         vec![default.filter(|db| METHODS.contains(db)).unwrap_or("mnesia").to_owned()]
     }
 
-    /// The SQL database of `host`, whether anything is kept there or not. Defaults are those of
+    /// The SQL database of `host`, also if no module uses the database. The defaults are those of
     /// `ejabberd_options` (23.01 to 26.07).
     #[must_use]
     pub fn sql_database(&self, host: &str) -> SqlDatabase {
@@ -100,7 +100,7 @@ impl Configuration {
     }
 }
 
-/// The parts of an ODBC connection string (`DSN=x;UID=y;PWD=z`) that say which database it is.
+/// The parts of an ODBC connection string (`DSN=x;UID=y;PWD=z`) that name the database.
 fn without_secrets(server: &str) -> String {
     const NAMING: [&str; 7] =
         ["dsn", "driver", "server", "servername", "database", "port", "filedsn"];

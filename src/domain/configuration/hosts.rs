@@ -1,25 +1,25 @@
-//! What a configuration says of one host.
+//! The options of one host.
 //!
-//! As `ejabberd_config:set_host_config/1` does it (23.01 to 26.07): `host_config` replaces a value
-//! of the whole server, and `append_host_config` adds to what that gives.
+//! As in `ejabberd_config:set_host_config/1` (23.01 to 26.07), `host_config` replaces a value of the
+//! whole server, and `append_host_config` adds to the result.
 
 use super::{Configuration, Value};
 
 impl Configuration {
-    /// The hosts that it serves, in its order, in small letters.
+    /// The hosts of the server in lower case, in the order of the configuration.
     #[must_use]
     pub fn hosts(&self) -> Vec<String> {
         let hosts = self.get("hosts").map(Value::elements).unwrap_or_default();
         hosts.iter().filter_map(Value::word).map(|host| host.to_lowercase()).collect()
     }
 
-    /// What `section` (`host_config`, `append_host_config`) has for `host`.
+    /// The options of `host` in `section` (`host_config` or `append_host_config`).
     fn section(&self, section: &str, host: &str) -> Option<&Value> {
         let hosts = self.get(section)?.entries()?;
         hosts.iter().find(|(name, _)| name.eq_ignore_ascii_case(host)).map(|(_, options)| options)
     }
 
-    /// An option of `host`, without what `append_host_config` adds.
+    /// An option of `host`, without the additions of `append_host_config`.
     #[must_use]
     pub fn option(&self, host: &str, name: &str) -> Option<&Value> {
         let own = self.section("host_config", host).and_then(|own| own.get(name));
@@ -35,7 +35,7 @@ impl Configuration {
     }
 
     /// The modules of `host` with their options, those of `append_host_config` last. `None` if
-    /// they are not a mapping.
+    /// `modules` is not a mapping.
     #[must_use]
     pub fn modules(&self, host: &str) -> Option<Vec<(&str, &Value)>> {
         let more = self.section("append_host_config", host).and_then(|own| own.get("modules"));
@@ -46,7 +46,7 @@ impl Configuration {
         Some(modules)
     }
 
-    /// The options of a module of `host`; `None` if the host does not have it.
+    /// The options of a module of `host`; `None` if the host does not have the module.
     #[must_use]
     pub fn module(&self, host: &str, module: &str) -> Option<&Value> {
         let modules = self.modules(host)?;

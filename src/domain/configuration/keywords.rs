@@ -1,23 +1,24 @@
-//! Keywords (`define_keyword`): unlike macros they are still there in what ejabberd prints, because
-//! it replaces them when it reads an option (`ejabberd_config:replace_keywords/3` of 25.10 and
-//! 26.07; older versions have none). A word that is a keyword's name means the keyword's value,
-//! whatever that is; `@NAME@` inside of a text for a value that is a text.
+//! Replaces keywords (`define_keyword`). The configuration that ejabberd prints still contains
+//! keywords, in contrast to macros, because ejabberd replaces keywords when it reads an option
+//! (`ejabberd_config:replace_keywords/3` of 25.10 and 26.07; older versions have no keywords). A text
+//! that is the name of a keyword has the value of the keyword. Inside a text, `@NAME@` has the value
+//! of the keyword if the value is a text.
 //!
-//! Those that ejabberd defines itself (`@HOST@`, `@VERSION@`, `@CONFIG_PATH@`, …) stay as they are:
-//! their values are not part of the configuration.
+//! The predefined keywords of ejabberd (`@HOST@`, `@VERSION@`, `@CONFIG_PATH@`, …) are not replaced,
+//! because the configuration does not contain their values.
 
 use super::Value;
 
-/// The option that defines them.
+/// The option that defines keywords.
 const DEFINITIONS: &str = "define_keyword";
 
-/// More are not followed. The first count.
+/// The largest number of keywords. Further keywords are not replaced.
 const MAX_KEYWORDS: usize = 1000;
 
-/// The largest text that replacing may make, in bytes: keywords can name each other.
+/// The largest text after the replacement, in bytes: keywords can refer to each other.
 const MAX_TEXT: usize = 64 << 10;
 
-/// `options` with the keywords that it defines replaced.
+/// Replaces the keywords that `options` defines.
 pub(super) fn replaced(options: Value) -> Value {
     let defined: Vec<(String, Value)> = match options.get(DEFINITIONS).and_then(Value::entries) {
         Some(entries) if !entries.is_empty() => {

@@ -1,27 +1,27 @@
-//! Where a configuration has the server listen.
+//! The listeners of a configuration.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::{Configuration, Value};
 
-/// One entry of `listen`. `Debug` shows no option: one can be a password.
+/// An entry of `listen`. `Debug` shows no options, because an option can be a password.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Listener<'c> {
     /// The module that serves the port: `ejabberd_c2s`, `ejabberd_http`, ….
     pub module: &'c str,
-    /// Where.
+    /// The address of the listener.
     pub address: ListenAddress<'c>,
-    /// How clients reach it.
+    /// The protocol below the listener.
     pub transport: Transport,
-    /// Its options, as they are written.
+    /// The options, as the configuration has them.
     pub options: &'c Value,
 }
 
-/// Where a listener is bound.
+/// The address of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListenAddress<'c> {
-    /// A port. Port 0 is whatever the system gives.
+    /// A port. The system chooses the port if the number is 0.
     Port(SocketAddr),
     /// A Unix socket.
     Unix(&'c str),
@@ -37,7 +37,7 @@ pub enum Transport {
 }
 
 impl Configuration {
-    /// The entries of `listen`, in their order. An error names the entry that is not understood.
+    /// The entries of `listen`, in their order. An error names the invalid entry.
     pub fn listeners(&self) -> Result<Vec<Listener<'_>>, String> {
         let entries = match self.get("listen") {
             None | Some(Value::Null) => return Ok(Vec::new()),
@@ -50,8 +50,8 @@ impl Configuration {
     }
 }
 
-/// As `ejabberd_listener:listen_opt_type/1` takes it (23.01 to 26.07): a port is a number or
-/// `unix:PATH`, never a range; without `ip`, every IPv4 address.
+/// Reads an entry as `ejabberd_listener:listen_opt_type/1` does (23.01 to 26.07): a port is a number
+/// or `unix:PATH`, never a range. Without `ip` the listener has every IPv4 address.
 fn listener(entry: &Value) -> Result<Listener<'_>, &'static str> {
     let is_module = |word: &&str| {
         word.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_')
@@ -89,13 +89,13 @@ fn address(entry: &Value) -> Result<IpAddr, &'static str> {
 }
 
 impl<'c> Listener<'c> {
-    /// Whether clients of XMPP log in there.
+    /// Whether XMPP clients log in at this listener.
     #[must_use]
     pub fn is_for_clients(&self) -> bool {
         self.module == "ejabberd_c2s"
     }
 
-    /// Where it is bound; `None` for a Unix socket.
+    /// The address and port; `None` for a Unix socket.
     #[must_use]
     pub const fn at(&self) -> Option<SocketAddr> {
         match self.address {
@@ -104,19 +104,19 @@ impl<'c> Listener<'c> {
         }
     }
 
-    /// Whether an option is set to yes.
+    /// Whether an option has a true value.
     #[must_use]
     pub fn is_on(&self, option: &str) -> bool {
         self.options.get(option).and_then(Value::truth) == Some(true)
     }
 
-    /// Whether it speaks TLS from the first byte.
+    /// Whether the listener uses TLS from the first byte.
     #[must_use]
     pub fn speaks_tls(&self) -> bool {
         self.is_on("tls")
     }
 
-    /// Whether it waits for a header of the PROXY protocol first.
+    /// Whether the listener expects a header of the PROXY protocol first.
     #[must_use]
     pub fn is_proxied(&self) -> bool {
         self.is_on("use_proxy_protocol")

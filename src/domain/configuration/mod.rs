@@ -1,13 +1,14 @@
-//! The one reader of `ejabberd.yml`.
+//! The only reader of `ejabberd.yml`.
 //!
-//! Pure. The reader takes an **expanded** configuration: what ejabberd itself made of its files
-//! after macros, `EJABBERD_MACRO_*`, `include_config_file` and repeated options
-//! (`ejabberd_config:get_option(yaml_config)`, which `dump_config` writes; the same in 23.01, 24.12
-//! and 26.07). For files that are not in force, the offline check answers with it. Only
-//! ejabberd knows what the text of a file means that a person wrote; it is read here for showing it
-//! ([`Value::of_text`]) and for a preview ([`Configuration::of_plain_text`]).
+//! This module does no input or output. The reader takes an **expanded** configuration: the result
+//! that ejabberd computes from its files with macros, `EJABBERD_MACRO_*`, `include_config_file` and
+//! repeated options (`ejabberd_config:get_option(yaml_config)`, which `dump_config` writes; the same in
+//! 23.01, 24.12 and 26.07). For files that are not active, the offline check returns the expanded
+//! configuration. Only ejabberd knows the meaning of a file with macros, so the text of a file is
+//! read only to show the text ([`Value::of_text`]) and for a preview
+//! ([`Configuration::of_plain_text`]).
 //!
-//! A configuration holds passwords. `Debug` shows the names of options, never a value.
+//! A configuration contains passwords. `Debug` shows the names of options, never a value.
 
 mod accounts;
 mod hosts;
@@ -25,7 +26,7 @@ pub use listen::{ListenAddress, Listener, Transport};
 pub use read::Unreadable;
 pub use value::Value;
 
-/// The largest configuration that is read, in bytes. One with thousands of hosts has less.
+/// The largest configuration, in bytes. A configuration with thousands of hosts is smaller.
 pub const MAX_BYTES: usize = 3 << 20;
 
 /// An expanded configuration.
@@ -41,13 +42,13 @@ impl Configuration {
         self.options.get(option)
     }
 
-    /// All of it, as one mapping.
+    /// All options, as one mapping.
     #[must_use]
     pub const fn options(&self) -> &Value {
         &self.options
     }
 
-    /// The certificate files that it names, as they are written: patterns stay patterns.
+    /// The certificate files of the configuration. Patterns are not expanded.
     #[must_use]
     pub fn certificate_files(&self) -> Vec<&str> {
         let files = self.get("certfiles").map(Value::elements).unwrap_or_default();

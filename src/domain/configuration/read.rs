@@ -1,4 +1,4 @@
-//! Reading what ejabberd prints of its configuration.
+//! Reads the configuration that ejabberd prints.
 
 use std::fmt;
 
@@ -7,20 +7,20 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use super::keywords::replaced;
 use super::{Configuration, MAX_BYTES, Value};
 
-/// Why a configuration that ejabberd printed cannot be read. Completes "failed to …".
+/// The error of a printed configuration that cannot be read. Completes "failed to …".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// It is larger than [`MAX_BYTES`].
+    /// The configuration is larger than [`MAX_BYTES`].
     #[error("read the configuration: it has more than {MAX_BYTES} bytes")]
     TooLarge,
-    /// It is not what ejabberd prints.
-    #[error("read the configuration: what the server printed of it is not a list of options")]
+    /// The text is not a printed configuration.
+    #[error("read the configuration: the output of the server is not a list of options")]
     NotOptions,
 }
 
 impl Configuration {
-    /// Reads what the operator's own programs beside the server print: JSON, in which a key may
-    /// be there twice.
+    /// Reads the output of the operator's programs beside the server: JSON in which a key can occur
+    /// twice.
     pub fn from_json(text: &[u8]) -> Result<Self, Unreadable> {
         if text.len() > MAX_BYTES {
             return Err(Unreadable::TooLarge);
@@ -29,20 +29,19 @@ impl Configuration {
         Self::of_root(root)
     }
 
-    /// Reads what `dump_config` writes.
+    /// Reads the output of `dump_config`.
     pub fn from_dump(text: &[u8]) -> Result<Self, Unreadable> {
         if text.len() > MAX_BYTES {
             return Err(Unreadable::TooLarge);
         }
-        // The parser's own limits hold for nesting, aliases and the number of values.
+        // The parser limits the nesting, the aliases and the number of values.
         let root = serde_yaml::from_slice(text).map_err(|_| Unreadable::NotOptions)?;
         Self::of_root(root)
     }
 
-    /// The configuration that the text of a file means, where ejabberd expands nothing in it: it
-    /// is YAML, has each key once, and has neither macros nor included files. What the environment
-    /// of a server defines as a macro is not known here, so this is for a preview, never for a
-    /// decision about a server.
+    /// Reads the text of a file that ejabberd does not expand: the text is YAML, has each key once, and
+    /// has neither macros nor included files. The macros of the environment of a server are not known
+    /// here, so the result is for a preview, never for a decision about a server.
     #[must_use]
     pub fn of_plain_text(text: &[u8]) -> Option<Self> {
         const EXPANDED: [&str; 2] = ["define_macro", "include_config_file"];
@@ -65,14 +64,14 @@ impl Configuration {
 }
 
 impl Value {
-    /// The text of a file as it is written, to show it. `None` if it is not YAML, has a key twice
-    /// (which ejabberd merges in places), or is larger than [`MAX_BYTES`].
+    /// Reads the text of a file to show the text. `None` if the text is not YAML, has a key twice
+    /// (ejabberd merges some repeated keys), or is larger than [`MAX_BYTES`].
     #[must_use]
     pub fn of_text(text: &[u8]) -> Option<Self> {
         if text.len() > MAX_BYTES {
             return None;
         }
-        // The parser refuses a key that is there twice.
+        // The parser refuses repeated keys.
         match serde_yaml::from_slice(text).ok()? {
             Self::Null => Some(Self::Map(Vec::new())),
             map @ Self::Map(_) => Some(map),

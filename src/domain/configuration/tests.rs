@@ -1,5 +1,5 @@
-//! What the reader makes of configurations as ejabberd prints them. That ejabberd prints them so,
-//! with macros and included files put in, is tested on real servers (`tests/configuration.rs`).
+//! Tests of the reader with configurations in the form that ejabberd prints. `tests/configuration.rs`
+//! tests on real servers that ejabberd prints this form, with macros and included files expanded.
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn listeners(text: &str) -> String {
 }
 
 #[test]
-fn what_the_check_prints_and_what_dump_config_writes_are_the_same() {
+fn the_offline_check_and_dump_config_are_read_alike() {
     let dump = "hosts: \n  - \"a.example\"\nlisten: \n  - \n    port: 5222\n    ip: \"::\"\n    \
                 module: ejabberd_c2s\n    starttls: true\nmodules: \n  mod_last: []\n";
     let json = r#"{"hosts":["a.example"],"listen":[{"port":5222,"ip":"::","module":"ejabberd_c2s","starttls":true}],"modules":{"mod_last":[]}}"#;
@@ -74,7 +74,7 @@ fn listeners_of_each_kind_are_read() {
 }
 
 #[test]
-fn options_of_a_listener_take_each_word_for_yes_and_no() {
+fn listener_options_accept_each_spelling_of_a_truth_value() {
     for (word, expected) in [
         ("true", Some(true)),
         ("on", Some(true)),
@@ -100,7 +100,7 @@ fn options_of_a_listener_take_each_word_for_yes_and_no() {
 }
 
 #[test]
-fn a_host_has_its_own_options_before_those_of_the_server() {
+fn options_of_a_host_override_options_of_the_server() {
     let config = read(
         "hosts: [A.example, b.example, c.example]\nauth_method: mnesia\nsql_type: pgsql\n\
          modules: {mod_muc: {max_users: 1}, mod_last: []}\n\
@@ -158,7 +158,7 @@ fn the_store_of_accounts_names_the_database_and_no_password() {
 }
 
 #[test]
-fn keywords_are_put_in_where_they_are_used() {
+fn keywords_are_replaced_where_they_are_used() {
     let config = read(
         "define_keyword: {PORT: 5222, NAME: abc, LIST: [x, y]}\nhosts: ['@NAME@.example']\n\
          listen: [{port: PORT, module: c}]\nfqdn: LIST\nlanguage: '@OTHER@ @PORT@'\n",
@@ -167,14 +167,14 @@ fn keywords_are_put_in_where_they_are_used() {
     assert_eq!(config.listeners().unwrap()[0].at().unwrap().port(), 5222);
     assert_eq!(config.get("fqdn").unwrap().elements().len(), 2);
     assert_eq!(config.get("language").and_then(Value::text), Some("@OTHER@ @PORT@"));
-    // Keywords that name each other end soon.
+    // The replacement of keywords that refer to each other ends.
     let many: Vec<String> = (0..40).map(|n| format!("K{n}: '@K{}@@K{}@'", n + 1, n + 1)).collect();
     let bomb = read(&format!("define_keyword: {{{}}}\nlanguage: '@K0@'", many.join(", ")));
     assert!(bomb.get("language").unwrap().text().unwrap().len() <= 64 << 10);
 }
 
 #[test]
-fn what_is_no_configuration_is_refused_in_our_own_words() {
+fn an_invalid_configuration_is_refused_with_a_plain_message() {
     let errors = [
         Configuration::from_json(b"[1]"),
         Configuration::from_json(b"{"),
@@ -196,13 +196,13 @@ fn what_is_no_configuration_is_refused_in_our_own_words() {
 }
 
 #[test]
-fn a_key_can_be_there_twice_in_what_the_check_prints() {
+fn a_repeated_key_in_the_output_of_the_check_is_read() {
     let config = read(r#"{"acl":{"a":{"user":"b","user":"c"}}}"#);
     assert_eq!(config.get("acl").unwrap().get("a").unwrap().entries().unwrap().len(), 2);
 }
 
 #[test]
-fn a_text_counts_for_a_preview_only_where_nothing_is_expanded() {
+fn a_preview_is_only_possible_without_macros_and_included_files() {
     let hosts = |text: &str| Configuration::of_plain_text(text.as_bytes()).map(|c| c.hosts());
     assert_eq!(hosts("hosts: [a]"), Some(vec!["a".to_owned()]));
     assert_eq!(hosts("# nothing"), Some(Vec::new()));
@@ -220,7 +220,7 @@ fn a_text_counts_for_a_preview_only_where_nothing_is_expanded() {
 }
 
 #[test]
-fn included_files_are_named_in_each_form() {
+fn included_files_are_read_in_each_form() {
     for (text, expected) in [
         ("hosts: [a]", &[][..]),
         ("include_config_file: a.yml", &["a.yml"]),

@@ -13,16 +13,15 @@ pub enum Value {
     Float(f64),
     /// A text.
     Text(String),
-    /// A list. An empty mapping is an empty list to ejabberd.
+    /// A list. ejabberd treats an empty mapping as an empty list.
     List(Vec<Value>),
-    /// In the order of the file. Rules are tried in their order, so the order has a meaning in
-    /// the mappings inside of an option. A key can be there twice.
+    /// A mapping in the order of the file. The order matters, because ejabberd tries rules in their
+    /// order. A key can occur twice.
     Map(Vec<(String, Value)>),
 }
 
 impl Value {
-    /// The entries of a mapping; none of something that is empty. `None` for whatever is not
-    /// written as a mapping.
+    /// The entries of a mapping; empty for an empty list or nothing. `None` for other values.
     #[must_use]
     pub fn entries(&self) -> Option<&[(String, Value)]> {
         match self {
@@ -39,7 +38,7 @@ impl Value {
         self.entries()?.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
-    /// The text, if it is one.
+    /// The text; `None` for other values.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         match self {
@@ -59,7 +58,7 @@ impl Value {
         }
     }
 
-    /// The elements of a list; something else is its only element.
+    /// The elements of a list. Another value counts as a list with one element.
     #[must_use]
     pub fn elements(&self) -> &[Self] {
         match self {
@@ -69,8 +68,8 @@ impl Value {
         }
     }
 
-    /// The files that the text of a file includes itself (`include_config_file`), as it names
-    /// them: one, a list, or a mapping with what each may say.
+    /// The files that a file includes directly (`include_config_file`), with the names in the file. The
+    /// option is a name, a list of names, or a mapping from names to options.
     #[must_use]
     pub fn included_files(&self) -> Vec<&str> {
         let named = self.get("include_config_file").map(Self::elements).unwrap_or_default();
@@ -84,7 +83,7 @@ impl Value {
         files
     }
 
-    /// Yes or no, in each of the words that ejabberd takes (`yconf:bool/0`).
+    /// A truth value, in each spelling that ejabberd accepts (`yconf:bool/0`).
     #[must_use]
     pub fn truth(&self) -> Option<bool> {
         match self {
@@ -98,7 +97,7 @@ impl Value {
         }
     }
 
-    /// Whether both mean the same to ejabberd: `yes` is `true`, and an empty mapping is an empty
+    /// Whether ejabberd treats both values as equal: `yes` is `true`, and an empty mapping is an empty
     /// list.
     #[must_use]
     pub fn means_the_same_as(&self, other: &Self) -> bool {

@@ -1,93 +1,93 @@
-//! What was found.
+//! The observed server and objects that an export describes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::model::{Jid, Localpart, RoomJid, ServerVersion, Vhost};
 use crate::domain::spec::{AffiliationKind, Docker, OptionValue};
 
-/// A server in a container, and all that is on it.
+/// A server in a container, with its objects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Export {
-    /// Its version.
+    /// The version of the server.
     pub version: ServerVersion,
-    /// What it runs in.
+    /// The container of the server.
     pub container: Container,
-    /// The file with its configuration, as it is called beside the desired state.
+    /// The name of the configuration file beside the desired state.
     pub config: String,
-    /// The files that it includes, as it names them.
+    /// The files that the configuration includes, with the names in the configuration.
     pub included: Vec<String>,
-    /// What is on it.
+    /// The objects on the server.
     pub found: Found,
 }
 
-/// A container as it would be declared.
+/// The declaration of a container.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Container {
-    /// Its declaration.
+    /// The declaration.
     pub docker: Docker,
-    /// What cannot be declared of it, for people.
+    /// Remarks for people on settings that cannot be declared.
     pub remarks: Vec<String>,
 }
 
-/// What is on a server.
+/// The objects on a server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
     /// The default vhost.
     pub home: Vhost,
-    /// The others, and what is to be said of hosts.
+    /// The other vhosts, and remarks on vhosts.
     pub hosts: Part<BTreeSet<Vhost>>,
     /// The accounts.
     pub accounts: Part<BTreeMap<Jid, Account>>,
     /// The shared roster groups of the default vhost.
     pub groups: Part<BTreeMap<Localpart, FoundGroup>>,
-    /// The rooms that persist.
+    /// The persistent rooms.
     pub rooms: Part<BTreeMap<RoomJid, FoundRoom>>,
 }
 
-/// All of a kind.
+/// All objects of a kind.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Part<T> {
-    /// What can be declared; `None`: the kind as a whole cannot.
+    /// The objects that can be declared; `None` if the kind cannot be declared.
     pub declared: Option<T>,
-    /// What is left out, for people.
+    /// Remarks for people on objects and values that are left out.
     pub remarks: Vec<String>,
 }
 
-/// One account.
+/// An account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Account {
-    /// Why it is banned, if it is.
+    /// The reason of the ban; `None` if the account is not banned.
     pub ban: Option<String>,
 }
 
-/// One group whose members see each other.
+/// A shared roster group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FoundGroup {
-    /// What people see.
+    /// The name that people see.
     pub display_name: String,
-    /// What it is for.
+    /// The description for people.
     pub description: String,
-    /// Who is in it; `None`: that cannot be declared.
+    /// The members; `None` if the members cannot be declared.
     pub members: Option<BTreeSet<Jid>>,
-    /// What is left out, for people.
+    /// Remarks for people on objects and values that are left out.
     pub remarks: Vec<String>,
 }
 
-/// One room that persists.
+/// A persistent room.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FoundRoom {
-    /// The options that are not as in a new room.
+    /// The options with values that differ from a new room.
     pub options: BTreeMap<String, OptionValue>,
-    /// Its subject; an empty one is none.
+    /// The subject; empty if the room has no subject.
     pub subject: String,
-    /// Who is what in it.
+    /// The affiliations.
     pub affiliations: BTreeMap<Jid, AffiliationKind>,
-    /// What is left out, for people.
+    /// Remarks for people on objects and values that are left out.
     pub remarks: Vec<String>,
 }
 
 impl Export {
-    /// How many things stand in comments, because they cannot be declared.
+    /// The number of comments about objects and values that cannot be declared.
     #[must_use]
     pub fn left_out(&self) -> usize {
         let Found { home: _, hosts, accounts, groups, rooms } = &self.found;
@@ -105,7 +105,7 @@ impl Export {
 }
 
 impl Found {
-    /// `2 hosts, 1 account, …`: how much of it is declared.
+    /// The numbers of declared objects, as `2 hosts, 1 account, …`.
     #[must_use]
     pub fn counts(&self) -> String {
         let Self { home: _, hosts, accounts, groups, rooms } = self;
@@ -123,8 +123,8 @@ impl Found {
         )
     }
 
-    /// The accounts that belong to a declared group or room, as somebody who is
-    /// declared banned cannot.
+    /// The accounts in declared groups and rooms. Declared banned, these accounts would lose their
+    /// memberships.
     pub(super) fn belonging(&self) -> BTreeSet<&Jid> {
         let rooms = self.rooms.declared.iter().flatten().flat_map(|(_, room)| &room.affiliations);
         let inside = rooms.filter(|(_, kind)| **kind != AffiliationKind::Outcast);

@@ -1,8 +1,8 @@
-//! A live server as a desired state.
+//! Describes a running server as a desired state.
 //!
-//! Pure: [`Export::text`] writes a `desired-state.yaml` of what somebody else
-//! [found](Found). It declares what is there and nothing else, so that the file
-//! changes nothing at first. What cannot be declared is said in a comment.
+//! This module does no input or output: [`Export::text`] writes a `desired-state.yaml` for the
+//! [observed objects](Found). The file declares exactly these objects, so the file changes nothing on
+//! the server. Comments describe what cannot be declared.
 
 mod found;
 mod objects;

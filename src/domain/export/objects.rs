@@ -1,4 +1,4 @@
-//! Accounts, groups and rooms, and what is left out of them.
+//! Writes accounts, groups and rooms, with remarks on what is left out.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,19 @@ use super::yaml::{comment, list, quoted, scalar};
 use crate::domain::model::{Jid, Localpart, RoomJid, Vhost};
 use crate::domain::spec::{AffiliationKind, OptionValue, can_be_shown};
 
-/// What is left out, as comments.
+/// Writes remarks as comments.
 pub(super) fn remarks(indent: usize, remarks: &[String]) -> String {
     remarks.iter().map(|remark| comment(indent, &sentence(remark))).collect()
 }
 
-/// With a capital and a full stop.
+/// The text with a capital letter and a full stop.
 fn sentence(text: &str) -> String {
     let mut rest = text.chars();
     let first: String = rest.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
     format!("{first}{}.", rest.as_str())
 }
 
-/// A key with a list of objects, each as `write` has it, and what is left out.
+/// Writes a key with a list of objects, each with `write`, and the remarks of the kind.
 pub(super) fn part<K, V>(
     key: &str,
     part: &Part<BTreeMap<K, V>>,
@@ -34,7 +34,7 @@ pub(super) fn part<K, V>(
             for (name, object) in objects {
                 let entry = write(name, object);
                 let lines = entry.lines().count();
-                // Long ones stand apart.
+                // A blank line separates long entries.
                 if before.max(lines) > 3 && !text.ends_with(":\n") {
                     text.push('\n');
                 }
@@ -48,7 +48,7 @@ pub(super) fn part<K, V>(
     text
 }
 
-/// A name of ours in short, one of elsewhere in full.
+/// The localpart of an account on the default vhost, else the full JID.
 fn name(home: &Vhost, jid: &Jid) -> String {
     if jid.host == *home { scalar(jid.local.as_str()) } else { scalar(&jid.to_string()) }
 }
@@ -66,8 +66,8 @@ pub(super) fn users(found: &Found, accounts: &Part<BTreeMap<Jid, Account>>) -> S
                     format!(" ({})", quoted(reason))
                 };
                 let remark = format!(
-                    "Banned{why}, and still in a group or a room below. It stays so; declared \
-                     `state: banned`, it would lose these places."
+                    "Banned{why}, and still in a group or a room below. The account stays banned. With \
+                    `state: banned` the account would lose these memberships."
                 );
                 comment(4, &remark) + &entry
             }
@@ -125,13 +125,14 @@ pub(super) fn room(home: &Vhost, jid: &RoomJid, found: &FoundRoom) -> String {
     text + &remarks(6, left_out)
 }
 
-/// A text for people, or that it cannot be declared.
+/// Writes a text for people, or a comment if the text cannot be declared.
 fn words(key: &str, indent: usize, text: &str) -> String {
     if can_be_shown(text) {
         return format!("{}{key}: {}\n", " ".repeat(indent), scalar(text));
     }
-    let remark =
-        format!("`{key}` holds characters that no client can be sent, and stays as it is.");
+    let remark = format!(
+        "`{key}` contains characters that clients cannot receive. It is left out and does not change."
+    );
     comment(indent, &remark)
 }
 

@@ -1,4 +1,4 @@
-//! From a room as it was read to one as it would be declared.
+//! Turns an observed room into the declaration of a room.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,24 +7,25 @@ use super::yaml::quoted;
 use crate::domain::observed::{ObservedRoom, RoomOptions};
 use crate::domain::spec::{OptionValue, printed_room_option};
 
-/// What ejabberd prints among the options and computes or keeps by itself.
+/// Values that ejabberd prints with the options, but that are not options.
 const NOT_OPTIONS: [&str; 2] = ["captcha_whitelist", "vcard_xupdate"];
 
-/// A room that persists, as it would be declared on a server whose new rooms
-/// have the options `new`.
+/// The declaration of a persistent room on a server whose new rooms have the options `new`.
 #[must_use]
 pub fn describe(room: ObservedRoom, new: &RoomOptions) -> FoundRoom {
     let mut options = BTreeMap::new();
     let mut remarks = Vec::new();
     for (name, value) in &room.options {
-        // A declared room persists.
+        // A declared room is persistent by default.
         if name == "persistent" || NOT_OPTIONS.contains(&name.as_str()) {
             continue;
         }
         let Some(declared) = printed_room_option(name, value) else {
             if new.get(name) != Some(value) {
                 let value = quoted(&value.chars().take(60).collect::<String>());
-                remarks.push(format!("its option {name} is {value}, which cannot be declared"));
+                remarks.push(format!(
+                    "the option {name} has the value {value}, which cannot be declared"
+                ));
             }
             continue;
         };
@@ -33,7 +34,7 @@ pub fn describe(room: ObservedRoom, new: &RoomOptions) -> FoundRoom {
             continue;
         }
         if name == "password" {
-            remarks.push("its password is left out, and stays as it is".to_owned());
+            remarks.push("the password of the room is left out and does not change".to_owned());
             continue;
         }
         options.insert(name.clone(), declared);
@@ -46,7 +47,7 @@ pub fn describe(room: ObservedRoom, new: &RoomOptions) -> FoundRoom {
     }
 }
 
-/// Whether two values mean the same: the order of a list is of no account.
+/// Whether two values are equal. The order of a list does not matter.
 fn same(one: &OptionValue, other: &OptionValue) -> bool {
     match (one, other) {
         (OptionValue::List(one), OptionValue::List(other)) => {

@@ -9,7 +9,7 @@ use crate::domain::spec::{
     Runtime, SourceFile, UserState,
 };
 
-/// Texts that YAML, or a person, might take for something else.
+/// Texts that YAML or a person could read wrongly.
 const HOSTILE: [&str; 40] = [
     "true",
     "No",
@@ -116,7 +116,7 @@ fn read_back(export: &Export) -> DesiredState {
 }
 
 #[test]
-fn the_server_reads_back_as_it_was_found() {
+fn the_server_is_read_back_unchanged() {
     let mut export = export();
     export.included = vec!["../a.yml".to_owned(), "b\n  x: y #".to_owned()];
     assert!(export.text().contains("includes files that are not managed"), "{}", export.text());
@@ -133,13 +133,13 @@ fn the_server_reads_back_as_it_was_found() {
 }
 
 #[test]
-fn accounts_read_back_whatever_they_are_called() {
+fn accounts_with_any_name_are_read_back() {
     let mut export = export();
     let mut accounts = BTreeMap::new();
     for (n, text) in HOSTILE.iter().enumerate() {
         let ban = (n % 2 == 0).then(|| (*text).to_owned());
         accounts.insert(jid(&format!("n{n}")), Account { ban });
-        // Names that there can be.
+        // Possible names.
         if let Ok(local) = Localpart::new(text) {
             let host = vhost(if n % 3 == 0 { "123" } else { "home.example" });
             accounts.insert(Jid { local, host }, Account::default());
@@ -158,7 +158,7 @@ fn accounts_read_back_whatever_they_are_called() {
 }
 
 #[test]
-fn groups_read_back_whatever_is_said_of_them() {
+fn groups_with_any_text_are_read_back() {
     let mut export = export();
     let groups: BTreeMap<Localpart, FoundGroup> = HOSTILE
         .iter()
@@ -176,7 +176,7 @@ fn groups_read_back_whatever_is_said_of_them() {
         })
         .collect();
     export.found.groups = part(groups.clone());
-    // Nobody is missed where accounts are not declared.
+    // Without declared accounts no account counts as missing.
     export.found.accounts =
         Part { declared: None, remarks: vec!["kept\nelsewhere: \u{2028}x".to_owned()] };
     let desired = read_back(&export);
@@ -195,7 +195,7 @@ fn groups_read_back_whatever_is_said_of_them() {
 }
 
 #[test]
-fn rooms_read_back_whatever_is_said_of_them() {
+fn rooms_with_any_text_are_read_back() {
     let mut export = export();
     export.found.accounts.declared = None;
     let mut rooms: BTreeMap<RoomJid, FoundRoom> = BTreeMap::new();
@@ -247,7 +247,7 @@ fn rooms_read_back_whatever_is_said_of_them() {
 }
 
 #[test]
-fn a_banned_account_that_belongs_somewhere_keeps_its_place() {
+fn a_banned_member_of_a_group_or_room_stays_a_member() {
     let mut export = export();
     let ban = || Account { ban: Some("spam".to_owned()) };
     let accounts = ["member", "outcast", "grouped"].map(|name| (jid(name), ban()));
@@ -268,7 +268,7 @@ fn a_banned_account_that_belongs_somewhere_keeps_its_place() {
 }
 
 #[test]
-fn only_what_is_not_as_in_a_new_room_is_declared() {
+fn only_differences_from_a_new_room_are_declared() {
     let options = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     };
@@ -309,9 +309,9 @@ fn only_what_is_not_as_in_a_new_room_is_declared() {
     assert!(!remarks.join(" ").contains("hunter2"));
 }
 
-/// What the file format refuses is left out, and said.
+/// The export leaves out values that the format refuses, and comments on them.
 #[test]
-fn what_no_client_can_be_sent_is_left_out() {
+fn texts_that_clients_cannot_receive_are_left_out() {
     let mut export = export();
     let group = FoundGroup { display_name: "a\u{1}b".to_owned(), ..FoundGroup::default() };
     export.found.groups = part([(Localpart::new("g").unwrap(), group)].into());
@@ -321,14 +321,14 @@ fn what_no_client_can_be_sent_is_left_out() {
 }
 
 #[test]
-fn it_reads_well() {
+fn an_export_is_written_in_a_readable_form() {
     let mut export = export();
     export.container.docker.engine = "unix:///var/run/docker.sock".to_owned();
     export.found.accounts = part([(jid("ann"), Account::default())].into());
     let text = export.text();
     let begin = "# The ejabberd 26.07 in the container xmpp, as `ejabberd-operator export` found\n# it: 3 hosts, 1 account, 0 groups and 0 rooms.\n";
     assert!(text.starts_with(begin), "{text}");
-    assert!(!text.contains("engine:"), "what goes without saying is not said: {text}");
+    assert!(!text.contains("engine:"), "defaults are left out: {text}");
     assert!(
         text.ends_with("\n  users:\n    - name: ann\n\n  groups: []\n\n  rooms: []\n"),
         "{text}"

@@ -1,18 +1,18 @@
-//! The file.
+//! Writes the file.
 
 use super::found::{Export, Found};
 use super::objects::{group, part, remarks, room, users};
 use super::yaml::{comment, list, quoted, scalar};
 use crate::domain::spec::{Docker, Network};
 
-/// Where the engine is if nothing is said.
+/// The default socket of the Docker engine.
 const ENGINE: &str = "unix:///var/run/docker.sock";
 
-/// The name of the configuration among those that may follow.
+/// The name of the variant of the exported configuration.
 const VARIANT: &str = "exported";
 
 impl Export {
-    /// The desired state that declares what was found.
+    /// The text of a desired state that declares the observed server.
     #[must_use]
     pub fn text(&self) -> String {
         let Found { home, hosts, accounts, groups, rooms } = &self.found;
@@ -34,7 +34,7 @@ impl Export {
         text
     }
 
-    /// What this is, and what comes next.
+    /// The comment at the start: what the file is, and the next steps.
     fn head(&self) -> String {
         let mut head = comment(
             0,
@@ -48,18 +48,18 @@ impl Export {
         head += "#\n";
         head += &comment(
             0,
-            "Passwords are not in it: an account without one keeps the password that it has. What \
-             is not mentioned is not touched; an absent key means \"not managed\", an empty list \
-             means \"none\". What could not be declared stands in a comment where it belongs.",
+            "The file contains no passwords: an account without a password in the file keeps its \
+             password. The operator does not change what the file does not declare. An absent key \
+             means \"not managed\", an empty list means \"none\". Comments describe what cannot be \
+             declared.",
         );
-        head += "#\n# What comes next:\n#\n";
-        head +=
-            "#   ejabberd-operator plan    shows what this file would change: nothing, so far\n";
-        head += "#   ejabberd-operator run     keeps the server as the file says\n#\n";
+        head += "#\n# Next steps:\n#\n";
+        head += "#   ejabberd-operator plan    shows what this file would change: nothing yet\n";
+        head += "#   ejabberd-operator run     keeps the server as declared\n#\n";
         head += &comment(
             0,
-            "Then edit it and commit it. Once the operator has run, whoever takes out an entry \
-             takes away the account, group or room itself.",
+            "Then edit the file and commit it. After the operator has run with this file, the \
+             operator deletes an account, group or room when you remove its entry.",
         );
         head
     }
@@ -115,16 +115,16 @@ impl Export {
         let mut text = String::from("\n");
         text += &comment(
             2,
-            "The configuration as it is. It may hold passwords, of a database for example: look \
-             before you commit it. Certificates and other files beside it are not managed.",
+            "The current configuration. It can contain passwords, for example of a database: read \
+             the file before you commit it. Certificates and other files beside it are not managed.",
         );
         if !self.included.is_empty() {
             let names: Vec<String> = self.included.iter().map(|name| quoted(name)).collect();
             text += &comment(
                 2,
                 &format!(
-                    "It includes files that are not managed either: {}. Those in the directory of \
-                     the configuration can be declared under `files`.",
+                    "The configuration includes files that are not managed: {}. You can declare files \
+                     in the directory of the configuration under `files`.",
                     names.join(", ")
                 ),
             );

@@ -1,13 +1,12 @@
-//! Writing YAML: texts that read back as what they were, and comments that
-//! stay comments, whatever somebody called his room.
+//! Writes YAML. Texts are read back unchanged, and a name from the server cannot end a comment.
 
-/// Lines are at most so long, where they can be broken.
+/// The largest length of a line that can be broken.
 const WIDTH: usize = 80;
 
-/// Words that some reader of YAML takes for something else than a text.
+/// Words that some readers of YAML do not read as a text.
 const WORDS: [&str; 9] = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"];
 
-/// A text: plain where nobody could take it for anything else, else in quotes.
+/// A text, with quotation marks unless every reader of YAML reads the plain text as a text.
 pub(super) fn scalar(text: &str) -> String {
     if is_plain(text) { text.to_owned() } else { quoted(text) }
 }
@@ -24,8 +23,7 @@ fn is_plain(text: &str) -> bool {
         && !WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
-/// A text in double quotes, on one line. Whatever is not seen, or makes others
-/// be seen differently, is written as its number.
+/// A text in double quotes, on one line. Invisible and deceptive characters are escaped.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
@@ -45,12 +43,12 @@ pub fn quoted(text: &str) -> String {
     out + "\""
 }
 
-/// Whether one sees a character as it is.
+/// Whether a character is visible and not deceptive.
 fn is_shown(c: char) -> bool {
     matches!(c, ' '..='~') || c.is_alphanumeric() || (!c.is_ascii() && c.escape_debug().len() == 1)
 }
 
-/// `[a, b]`, or where that is too long, an element on each line below.
+/// A key with a list: `[a, b]`, or one line for each element if the line is too long.
 pub(super) fn list(key: &str, indent: usize, items: &[String]) -> String {
     let margin = " ".repeat(indent);
     let line = format!("{margin}{key}: [{}]\n", items.join(", "));
@@ -64,7 +62,7 @@ pub(super) fn list(key: &str, indent: usize, items: &[String]) -> String {
     lines
 }
 
-/// A comment, broken between words.
+/// A comment, with line breaks between words.
 pub(super) fn comment(indent: usize, text: &str) -> String {
     let margin = format!("{}#", " ".repeat(indent));
     let mut lines = vec![margin.clone()];

@@ -9,27 +9,27 @@ use std::str::FromStr;
 /// The longest part of a JID in bytes, after normalisation (RFC 3920, 3.1).
 const MAX_PART_BYTES: usize = 1023;
 
-/// Why a name is not one that ejabberd would take.
+/// The error of a name that ejabberd refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Nothing is left of it.
+    /// The name is empty, or empty after normalisation.
     #[error("the name is empty")]
     Empty,
-    /// Over 1023 bytes after normalisation.
+    /// The name has over 1023 bytes after normalisation.
     #[error("the name has {0} bytes; at most 1023 are allowed")]
     TooLong(usize),
     /// A character that stringprep forbids in this place.
     #[error("`{character}` is not allowed in {place}")]
     Forbidden {
-        /// The first offending character, escaped.
+        /// The first forbidden character, escaped.
         character: String,
-        /// Where it stood, e.g. "an account name".
+        /// The part of the name, e.g. "an account name".
         place: &'static str,
     },
-    /// stringprep refused the whole (e.g. mixed text directions).
+    /// stringprep refused the whole name (e.g. mixed text directions).
     #[error("{0} is not allowed by stringprep (mixed text directions or unassigned characters)")]
     Refused(&'static str),
-    /// A full JID was needed or was malformed.
+    /// The text is not a full JID.
     #[error("{0} is not of the form name@host")]
     NotAJid(String),
 }
@@ -42,7 +42,7 @@ fn check_length(part: String) -> Result<String, NameError> {
     }
 }
 
-/// The first character that `prep` refuses when it stands alone.
+/// The error for the first character that `prep` refuses.
 fn first_refused(text: &str, place: &'static str, prep: fn(&str) -> bool) -> NameError {
     text.chars().find(|c| !prep(c.encode_utf8(&mut [0; 4]))).map_or(
         NameError::Refused(place),
@@ -55,7 +55,7 @@ fn first_refused(text: &str, place: &'static str, prep: fn(&str) -> bool) -> Nam
 pub struct Localpart(String);
 
 impl Localpart {
-    /// Normalises `text`; fails on what ejabberd would refuse.
+    /// Normalises `text`. Fails if ejabberd would refuse the name.
     pub fn new(text: &str) -> Result<Self, NameError> {
         let prepared = stringprep::nodeprep(text)
             .map_err(|_| first_refused(text, "a name", |c| stringprep::nodeprep(c).is_ok()))?;
@@ -74,10 +74,10 @@ impl Localpart {
 pub struct Vhost(String);
 
 impl Vhost {
-    /// Normalises `text`; fails on what cannot be a host.
+    /// Normalises `text`. Fails if the text cannot be a host.
     pub fn new(text: &str) -> Result<Self, NameError> {
         const PLACE: &str = "a host name";
-        // nameprep itself lets these through, but they can never be part of a domain of a JID.
+        // nameprep accepts these characters, but the domain of a JID cannot contain them.
         if let Some(c) =
             text.chars().find(|c| c.is_whitespace() || c.is_control() || "@/'\"<>&".contains(*c))
         {
@@ -99,8 +99,8 @@ impl Vhost {
 }
 
 impl Vhost {
-    /// The one of `hosts` that a service of this name belongs to: the longest
-    /// that it ends in, after a dot.
+    /// The host of `hosts` that a service with this name belongs to: the longest host that the name
+    /// ends with, after a dot.
     pub fn owner<'h>(&self, hosts: impl IntoIterator<Item = &'h Self>) -> Option<&'h Self> {
         let within = |host: &&Self| {
             let before = self.0.strip_suffix(host.as_str());
@@ -113,14 +113,14 @@ impl Vhost {
 /// An account: `local@host`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Jid {
-    /// The account's name on its host.
+    /// The name of the account on its host.
     pub local: Localpart,
-    /// The host that has the account.
+    /// The host of the account.
     pub host: Vhost,
 }
 
 impl Jid {
-    /// A localpart on `default_host`, or a full JID.
+    /// Parses a localpart on `default_host` or a full JID.
     pub fn parse(text: &str, default_host: &Vhost) -> Result<Self, NameError> {
         match text.split_once('@') {
             Some((local, host)) => {
@@ -141,12 +141,12 @@ impl FromStr for Jid {
     }
 }
 
-/// A shared roster group: `name@host`. ejabberd keeps the groups of each host for itself.
+/// A shared roster group: `name@host`. In ejabberd the groups of each host are separate.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId {
-    /// The group's name on its host.
+    /// The name of the group on its host.
     pub name: Localpart,
-    /// The host that has the group.
+    /// The host of the group.
     pub host: Vhost,
 }
 
@@ -162,7 +162,7 @@ impl FromStr for GroupId {
 /// A room: `room@service`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomJid {
-    /// The room's name on its service.
+    /// The name of the room on its service.
     pub room: Localpart,
     /// The MUC service, e.g. `conference.example.org`.
     pub service: Vhost,
@@ -177,13 +177,13 @@ impl FromStr for RoomJid {
     }
 }
 
-/// One account's affiliation with one room: `room@service/account@host`, as
-/// plans and the inventory name it.
+/// The affiliation of an account with a room: `room@service/account@host` in plans and in the
+/// inventory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AffiliationId {
     /// The room.
     pub room: RoomJid,
-    /// The account, of ours or elsewhere.
+    /// The account, on a managed vhost or on another server.
     pub account: Jid,
 }
 
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ejabberd_refuses_is_refused_and_named() {
+    fn names_that_ejabberd_refuses_are_refused_with_the_reason() {
         for bad in [" ", "a b", "a@b", "a/b", "a\nb", "a\"b", "a&b", "a'b", "a:b", "a<b", "a>b", ""]
         {
             assert!(Localpart::new(bad).is_err(), "{bad:?}");

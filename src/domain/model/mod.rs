@@ -1,8 +1,7 @@
 //! Names, kinds, revisions and secrets, which every other module uses.
 //!
-//! Newtypes that can only be built from valid input, normalised the way
-//! ejabberd does it, so that two of them are equal exactly when ejabberd takes
-//! them for the same thing.
+//! Each type can only be created from valid input, and is normalised as ejabberd normalises names.
+//! So two values are equal exactly if ejabberd treats them as equal.
 
 mod jid;
 mod object;

@@ -1,4 +1,4 @@
-//! What can be created, updated and deleted.
+//! The objects that the operator creates, updates and deletes.
 
 use std::fmt;
 
@@ -23,16 +23,16 @@ pub enum Kind {
     Group,
     /// A chat room.
     Room,
-    /// One account's affiliation with one room.
+    /// The affiliation of an account with a room.
     Affiliation,
 }
 
 impl Kind {
-    /// Every kind, in the order of a plan.
+    /// All kinds, in the order of a plan.
     pub const ALL: [Self; 6] =
         [Self::Server, Self::Config, Self::User, Self::Group, Self::Room, Self::Affiliation];
 
-    /// The word used in plans, metrics and the store.
+    /// The name in plans, metrics and the store.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -52,25 +52,25 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What a step does to its object.
+/// The operation of a step.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Op {
-    /// It is not there and shall be.
+    /// The object is missing and must exist.
     Create,
-    /// It is there and differs.
+    /// The object exists and differs.
     Update,
-    /// It is there and shall not be.
+    /// The object exists and must not exist.
     Delete,
 }
 
 impl Op {
-    /// Every operation.
+    /// All operations.
     pub const ALL: [Self; 3] = [Self::Create, Self::Update, Self::Delete];
 
-    /// The word used in plans and metrics.
+    /// The name in plans and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -107,7 +107,7 @@ pub enum ObjectKey {
 }
 
 impl ObjectKey {
-    /// Reads the name of an object of `kind`, as [`name`](Self::name) gives it.
+    /// Parses the [`name`](Self::name) of an object of `kind`.
     ///
     /// # Errors
     /// The name is not a name of that kind.

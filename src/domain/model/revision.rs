@@ -1,4 +1,4 @@
-//! Hashes that name contents.
+//! Hashes that identify contents.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ macro_rules! hash_name {
         pub struct $name(String);
 
         impl $name {
-            /// Takes a lower-case hexadecimal hash as it is.
+            /// Takes a lower-case hexadecimal hash.
             #[must_use]
             pub fn new(hex: impl Into<String>) -> Self {
                 Self(hex.into())
@@ -41,12 +41,11 @@ macro_rules! hash_name {
 }
 
 hash_name! {
-    /// The hash of a desired state's content.
+    /// The hash of the files of a desired state.
     Revision
 }
 
 hash_name! {
-    /// The hash of something else that must be recognised again: the refused
-    /// deletions of a plan, a configuration.
+    /// The hash of another content, such as the refused deletions of a plan or a configuration.
     Digest
 }

@@ -1,23 +1,23 @@
-//! Values that must not be seen.
+//! Secret values.
 
 use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// A password. It is wiped when dropped, and neither `Debug` nor anything else
-/// prints it; `expose` is the one way to its text.
+/// A password. Dropping the value erases the text. `Debug` does not print the text, and only `expose`
+/// returns the text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes over `text`.
+    /// Takes `text` as a secret.
     #[must_use]
     pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
 
-    /// The text itself. Only for the call that carries it to the server, the
-    /// store, and the fingerprint.
+    /// The text of the secret. Use the text only for the call to the server, the store and the
+    /// fingerprint.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

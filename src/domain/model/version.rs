@@ -1,4 +1,4 @@
-//! ejabberd's versions, and the version of its command API that each speaks.
+//! The versions of ejabberd, and the version of the command API of each.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use std::fmt;
 pub struct ServerVersion {
     /// Two digits of the year.
     pub year: u16,
-    /// The month, as released.
+    /// The month of the release.
     pub month: u16,
 }
 
@@ -16,8 +16,7 @@ pub struct ServerVersion {
 pub struct ApiVersion(pub u8);
 
 impl ServerVersion {
-    /// Reads the number at the front of what ejabberd says of itself, e.g.
-    /// `24.12-3+b1` or `26.7.0`.
+    /// Reads the number at the start of a version that ejabberd prints, e.g. `24.12-3+b1` or `26.7.0`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let digits = |s: &str| -> Option<u16> {
@@ -28,9 +27,8 @@ impl ServerVersion {
         Some(Self { year: digits(year)?, month: digits(rest)? })
     }
 
-    /// The highest API version that this server knows, capped at 3, which is
-    /// what this program speaks. Source: ejabberd's release notes of 24.02,
-    /// 24.06 and 24.12, each of which raised it by one.
+    /// The highest API version that the server and this program both support; this program supports 3.
+    /// Source: the release notes of ejabberd 24.02, 24.06 and 24.12, which each add one version.
     #[must_use]
     pub fn api(self) -> ApiVersion {
         ApiVersion(match (self.year, self.month) {

@@ -1,8 +1,8 @@
-//! From the tree to the types of the document.
+//! Decodes the tree into the types of the document.
 //!
-//! serde stops at the first mistake. Here a mistake is noted, the value that it
-//! is in is left out, and the rest is decoded again, until nothing is wrong any
-//! more. What fails only because something was left out is not noted.
+//! serde stops at the first mistake. This module reports the mistake, removes the value with the
+//! mistake, and decodes the rest again until no mistake is left. It does not report a mistake that
+//! only follows from a removed value.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -19,11 +19,11 @@ use super::report::Report;
 use super::tree::{Entry, Node, Span, Value};
 use super::{mask, suggest};
 
-/// After so many mistakes the rest of a value is not looked at.
+/// The largest number of mistakes in one value. The rest of the value is not decoded.
 const MAX_ROUNDS: usize = 100;
 
-/// Decodes `node`, except for the values `apart`, which are decoded by
-/// themselves. `None` if nothing useful is left of it.
+/// Decodes `node` without the values `apart`, which the caller decodes separately. `None` if the node
+/// itself has a mistake.
 pub(crate) fn decode<T: DeserializeOwned>(
     node: &Node,
     apart: &[&Node],
@@ -49,7 +49,7 @@ pub(crate) fn decode<T: DeserializeOwned>(
     None
 }
 
-/// What a reader needs besides its node.
+/// The values that all readers share.
 #[derive(Clone, Copy)]
 struct Scope<'s, 'r, 'a> {
     pruned: &'s HashSet<usize>,
@@ -63,12 +63,12 @@ struct Scope<'s, 'r, 'a> {
 struct Mistake {
     message: String,
     help: Option<Box<str>>,
-    /// The value that is wrong, once it is known.
+    /// The position and the node of the mistake; `None` until the position is known.
     at: Option<(Span, usize)>,
-    /// What was expected, where the message is still to be made.
+    /// The expected type, until the message is written.
     expected: Option<Box<str>>,
     missing: Option<&'static str>,
-    /// It only follows from another mistake.
+    /// Whether the mistake only follows from another mistake.
     follows: bool,
 }
 
@@ -92,7 +92,7 @@ impl Mistake {
         Self { expected: Some(what.into()), ..Self::new(String::new()) }
     }
 
-    /// Gives the mistake its place, unless it already has one further inside.
+    /// Sets the position of the mistake, unless an inner value has set the position.
     fn at(mut self, node: &Node, scope: Scope<'_, '_, '_>) -> Self {
         if self.at.is_some() {
             return self;
@@ -137,7 +137,7 @@ impl serde::de::Error for Mistake {
     }
 }
 
-/// A value in the words of the file.
+/// Describes a value for a message.
 fn describe(node: &Node, report: &Report<'_>) -> String {
     let written = || mask::quoted(report.slice(node.span).trim());
     match &node.value {
@@ -146,9 +146,9 @@ fn describe(node: &Node, report: &Report<'_>) -> String {
         Value::Map(_) => "a mapping".to_owned(),
         Value::Text(_) if node.secret => "a text".to_owned(),
         Value::Bool(_) if node.secret => {
-            "a truth value (not shown, as it may be secret)".to_owned()
+            "a truth value (hidden, because the value may be secret)".to_owned()
         }
-        _ if node.secret => "a number (not shown, as it may be secret)".to_owned(),
+        _ if node.secret => "a number (hidden, because the value may be secret)".to_owned(),
         Value::Bool(_) => format!("the truth value {}", written()),
         Value::Int(_) | Value::Float(_) => format!("the number {}", written()),
         Value::Text(text) => format!("the text {}", mask::quoted(text)),
@@ -171,7 +171,7 @@ fn advice(expected: &str, node: &Node, report: &Report<'_>) -> Option<String> {
     }
 }
 
-/// What somebody who wrote `yes` is told.
+/// The help for a text that means a truth value in YAML 1.1, such as `yes`.
 pub(crate) fn meant_by(text: &str) -> Option<&'static str> {
     match text.to_lowercase().as_str() {
         "yes" | "on" | "y" | "true" => Some("write `true`"),
@@ -250,7 +250,7 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_, '_> {
         visitor: V,
     ) -> Result<V::Value, Mistake> {
         let Value::Map(entries) = &self.node.value else {
-            // Not left to the visitor: it would take a list for the fields in their order.
+            // The visitor would accept a list as the values of the fields in their order.
             return Err(Mistake::expected(&"a mapping").at(self.node, self.scope));
         };
         let mut known = Vec::with_capacity(entries.len());
@@ -258,14 +258,15 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_, '_> {
             if !fields.contains(&entry.key.as_str()) {
                 self.note_unknown(entry, fields);
             } else if entry.value.value != Value::Null {
-                // A key with nothing after it is as good as no key.
+                // A key without a value counts as an absent key.
                 known.push(entry);
             }
         }
         visitor
             .visit_map(Fields { entries: known.into_iter(), value: None, scope: self.scope })
             .map_err(|mistake| {
-                // Whoever wrote `nmae` need not be told that `name` is missing as well.
+                // After the report of the unknown field `nmae`, a missing `name` is not an error of
+                // its author.
                 let misspelt = mistake.at.is_none()
                     && mistake.missing.is_some_and(|missing| {
                         let unknown =
@@ -358,7 +359,7 @@ impl<'de, 't, I: Iterator<Item = &'t Entry>> MapAccess<'de> for Fields<'t, '_, '
         let scope = self.scope;
         match self.value.take() {
             Some(node) => seed.deserialize(Reader { node, scope }),
-            None => Err(Mistake::custom("a value was asked for before its key")),
+            None => Err(Mistake::custom("the value was read before its key")),
         }
     }
 }

@@ -1,38 +1,35 @@
-//! The fields of the file, as its schema describes them: for `explain`. They
-//! come from the types that read the file, so they cannot differ from it.
+//! The fields of the file for `explain` and the reference. They come from the JSON Schema, which is
+//! generated from the types that read the file.
 
 use serde_json::Value;
 
 use super::document::schema;
 
-/// Deeper than this no field lies.
+/// The largest depth of a field.
 const MAX_DEPTH: usize = 12;
 
-/// A field and what is below it.
+/// A field with its inner fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Field {
-    /// Its name; of the whole file, nothing.
+    /// The name of the field; empty for the whole file.
     pub name: String,
-    /// What is written there, as `kubectl explain` has it: `string`, `[]object`,
-    /// `map[string]string`.
+    /// The type, in the notation of `kubectl explain`: `string`, `[]object`, `map[string]string`.
     pub shape: String,
-    /// What it means.
+    /// The description of the field.
     pub description: String,
-    /// Whether it has to be there.
+    /// Whether the field is required.
     pub required: bool,
-    /// What it is when it is not written, in YAML's flow style.
+    /// The default, in the flow style of YAML.
     pub default: Option<String>,
-    /// The values that can stand there, and what they mean, where there are
-    /// only some.
+    /// The allowed values and their descriptions; empty if the field has no list of values.
     pub allowed: Vec<(String, String)>,
-    /// What else a value has to keep to: a range.
+    /// The range of a number.
     pub limits: Option<String>,
-    /// Values as they are written.
+    /// Examples of values.
     pub examples: Vec<String>,
-    /// Its own fields, the required ones first. Those of a list are those of
-    /// each entry.
+    /// The inner fields, the required fields first. The fields of a list are the fields of each entry.
     pub fields: Vec<Field>,
-    /// Of a map under names that people choose: what stands under each.
+    /// The value of each entry of a map whose keys the author chooses.
     pub entry: Option<Box<Field>>,
 }
 
@@ -81,7 +78,7 @@ impl<'s> Reader<'s> {
         field
     }
 
-    /// The node itself: a reference, or one that may also be null, followed.
+    /// Follows a reference, and removes the alternative `null`.
     fn resolved(&self, node: &'s Value) -> &'s Value {
         let reference = node.get("$ref").and_then(Value::as_str);
         if let Some(pointer) = reference.and_then(|reference| reference.strip_prefix('#')) {
@@ -95,7 +92,7 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// Of a list what each entry is, else the node itself.
+    /// The schema of the entries of a list, else the node.
     fn content(&self, node: &'s Value) -> &'s Value {
         match node.get("items") {
             Some(items) if types(node).eq(["array"]) => self.content(self.resolved(items)),
@@ -120,12 +117,12 @@ impl<'s> Reader<'s> {
                 other => other.to_owned(),
             })
             .collect();
-        // Words to choose from have their type with each of them.
+        // An enum has its type in each of its values.
         if words.is_empty() { "string".to_owned() } else { words.join(" or ") }
     }
 }
 
-/// The types of a node, null aside: to leave a field out is said otherwise.
+/// The types of a node without `null`: `required` already says whether a field is optional.
 fn types(node: &Value) -> impl Iterator<Item = &str> {
     let one = node.get("type").into_iter().filter(|kind| kind.is_string());
     one.chain(list(node, "type")).filter_map(Value::as_str).filter(|word| *word != "null")
@@ -135,7 +132,7 @@ fn list<'v>(node: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> + use
     node.get(key).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// Descriptions are broken into lines where the source is.
+/// Joins the lines of a description, which are the lines of the source.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -146,7 +143,7 @@ fn allowed(node: &Value) -> Vec<(String, String)> {
         let meaning = node.get("description").and_then(Value::as_str).map(one_line);
         Some((value, meaning.unwrap_or_default()))
     };
-    // The one value of a field is described by the field.
+    // The description of the field is enough for a single value.
     let only = node.get("const").map(|value| (flow(value), String::new()));
     only.into_iter().chain(list(node, "oneOf").filter_map(of)).collect()
 }
@@ -154,15 +151,14 @@ fn allowed(node: &Value) -> Vec<(String, String)> {
 fn limits(node: &Value) -> Option<String> {
     match (node.get("minimum"), node.get("maximum")) {
         (Some(least), Some(most)) => Some(format!("{least} to {most}")),
-        // Every count begins there.
+        // All numbers are at least 0, so the bound 0 gives no information.
         (Some(least), None) if least.as_u64() == Some(0) => None,
         (Some(least), None) => Some(format!("at least {least}")),
         _ => None,
     }
 }
 
-/// A default that says something: not that of a field whose own fields have
-/// defaults, and not that there is none.
+/// The default as YAML. `None` for null, and for an object whose fields have defaults.
 fn default(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
@@ -171,7 +167,7 @@ fn default(value: &Value) -> Option<String> {
     }
 }
 
-/// A value as it can be written in the file.
+/// A value as YAML in flow style.
 fn flow(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -211,7 +207,7 @@ mod tests {
         assert_eq!(of("apiVersion").allowed, [("ejabberd-operator/v1".to_owned(), String::new())]);
     }
 
-    /// Every field, with the path to it.
+    /// Every field with its path.
     fn all(field: &Field, path: &str, found: &mut Vec<(String, Field)>) {
         for field in &field.fields {
             let path = format!("{path}.{}", field.name);
@@ -221,12 +217,12 @@ mod tests {
     }
 
     #[test]
-    fn every_field_and_every_word_says_what_it_means() {
+    fn every_field_and_every_value_has_a_description() {
         let mut found = Vec::new();
         all(&fields(), "", &mut found);
         assert!(found.len() > 80, "only {} fields: is the schema still read?", found.len());
         for (path, field) in found {
-            // A word or two says no more than the name.
+            // A description of one or two words adds no information to the name.
             assert!(field.description.split(' ').count() > 2, "{path}: {:?}", field.description);
             for (word, meaning) in field.allowed.iter().filter(|_| field.allowed.len() > 1) {
                 assert!(meaning.split(' ').count() > 2, "{path}: {word}: {meaning:?}");

@@ -1,4 +1,4 @@
-//! Several files as one.
+//! Merges several files into one tree.
 
 use std::collections::HashMap;
 
@@ -6,11 +6,10 @@ use super::mask;
 use super::report::Report;
 use super::tree::{Node, Value};
 
-/// The lists that may be spread over files. Any other list is a value of its
-/// own, to which another file has nothing to add.
+/// The lists whose entries can be in several files. Every other list must be in one file.
 const SPREAD: [&str; 5] =
     ["spec.users", "spec.groups", "spec.rooms", "spec.hosts", "spec.policy.ignore"];
-/// What every file may repeat, as long as they agree.
+/// The fields that every file may repeat with the same value.
 const REPEATED: [&str; 3] = ["apiVersion", "kind", "metadata.name"];
 
 /// Adds the content of `other` to `base`.

@@ -1,11 +1,9 @@
-//! From the text of `desired-state.yaml` to a [`DesiredState`].
+//! Reads the text of `desired-state.yaml` into a [`DesiredState`].
 //!
-//! The text is read into a tree (`tree`) that knows where each value stood. The
-//! tree is decoded (`decode`) into the document (`document`), whose types also
-//! give the [`schema`]. [`validate`] turns the document into the desired state.
-//! A mistake never ends the work at once: whatever was wrong is left out, and
-//! the rest is looked at too, so that all mistakes of a file are reported
-//! together.
+//! The steps are: `tree` parses the text into a tree with the position of each value. `decode` turns
+//! the tree into the document (`document`), whose types also define the [`schema`]. [`validate`]
+//! turns the document into the desired state. A mistake does not end a step: the step removes the
+//! value with the mistake and checks the rest, so that one run reports all mistakes of a file.
 
 mod decode;
 mod desired;

@@ -1,40 +1,40 @@
-//! What is wrong, and where.
+//! The errors and warnings of a desired state, with their positions.
 
 use std::path::PathBuf;
 
-/// Whether a problem keeps the file from taking effect.
+/// The severity of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// It does.
+    /// The file does not take effect.
     Error,
-    /// It does not, but somebody should look at it.
+    /// The file takes effect, but its author must check the position.
     Warning,
 }
 
-/// One thing that is wrong with the file, or doubtful.
+/// An error or a warning.
 ///
-/// `Display` shows it the way compilers do: position and message, the source line
-/// with the mistake underlined, and help where there is some.
+/// `Display` prints a problem as compilers do: position and message, the source line with the mistake
+/// underlined, and the help.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// What is wrong, in one line.
+    /// The message, in one line.
     pub message: String,
-    /// What to do about it.
+    /// How to fix the problem.
     pub help: Option<String>,
-    /// Where it is; `None` for what concerns the whole.
+    /// The position; `None` for a problem of the whole desired state.
     pub position: Option<Position>,
 }
 
 impl Problem {
-    /// An error that has no position in a file.
+    /// An error without a position.
     #[must_use]
     pub fn error(message: impl Into<String>) -> Self {
         Self { severity: Severity::Error, message: message.into(), help: None, position: None }
     }
 
-    /// The same with help.
+    /// Sets the help.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
@@ -45,17 +45,17 @@ impl Problem {
 /// A position in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
-    /// The file, as it was given.
+    /// The path of the file, as the caller gave the path.
     pub file: PathBuf,
     /// The line, counted from one.
     pub line: usize,
     /// The column in characters, counted from one.
     pub column: usize,
-    /// The line itself. Secrets in it are replaced by `***`, and of a very long
-    /// line only the part around the mistake is kept.
+    /// The text of the line, with `***` instead of secrets. A very long line is cut to the part around
+    /// the mistake.
     pub source_line: String,
-    /// How many characters of `source_line` are underlined.
+    /// The number of underlined characters of `source_line`.
     pub length: usize,
-    /// Where in `source_line` they begin, in characters.
+    /// The start of the underlined part of `source_line`, in characters.
     pub(super) underline_from: usize,
 }

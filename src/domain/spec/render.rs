@@ -82,8 +82,8 @@ fn window(position: &Position) -> (String, usize, usize) {
     (shown, from, length.max(1))
 }
 
-/// A text of one line as it may go to a terminal. It may hold names from the
-/// file or the server: what could deceive is escaped.
+/// Escapes a text of one line for a terminal. The text may contain names from the file or the server
+/// with deceptive characters.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_treacherous) {
@@ -100,7 +100,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// A character of the source as it may go to a terminal.
+/// Escapes a character of the source for a terminal.
 fn shown_char(c: char) -> String {
     match c {
         '\t' => "    ".to_owned(),
@@ -132,14 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn what_could_deceive_a_terminal_is_escaped_and_the_underline_follows() {
+    fn deceptive_characters_are_escaped_and_the_underline_moves() {
         let (shown, from, length) = window(&position("\ta\u{1b}b\u{202e}c", 3, 2));
         assert_eq!(shown, "    a\\u{1b}b\\u{202e}c");
         assert_eq!((from, length), (11, 9));
     }
 
     #[test]
-    fn a_long_line_is_cropped_around_the_mistake() {
+    fn a_long_line_is_cut_around_the_mistake() {
         let line = format!("{}HERE{}", "x".repeat(500), "y".repeat(500));
         let (shown, from, length) = window(&position(&line, 500, 4));
         assert!(shown.chars().count() <= SHOWN_COLUMNS + 1, "{shown}");

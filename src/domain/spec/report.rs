@@ -1,5 +1,5 @@
-//! Collects problems while a file is looked at, and gives them their places at
-//! the end, when it is known what must be masked.
+//! Collects the problems of the files. The positions are added at the end, because only then all
+//! secrets to mask are known.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,30 +9,30 @@ use super::problem::{Problem, Severity};
 use super::source::{SourceFile, Sources};
 use super::tree::Span;
 
-/// More problems of one severity than this help nobody.
+/// The largest number of problems of one severity in a report.
 const MAX_SHOWN: usize = 100;
 
-/// A problem that still has to be given its position.
+/// A problem before its position is computed.
 pub(crate) struct Draft {
     severity: Severity,
     span: Option<Span>,
     message: String,
-    /// What to do about it.
+    /// How to fix the problem.
     pub(crate) help: Option<String>,
 }
 
-/// The same thing said of many places, to be said once.
+/// A warning of several positions that is reported once.
 struct Counted {
     first: Span,
     count: usize,
     help: Option<String>,
 }
 
-/// What was found so far.
+/// The collected problems.
 pub(crate) struct Report<'a> {
     sources: Sources<'a>,
     drafts: Vec<Draft>,
-    /// Takes what is above the limit, so that whoever adds help needs not care.
+    /// Receives the help of the problems above the limit, so that callers need no case for the limit.
     surplus: Draft,
     errors: usize,
     warnings: usize,
@@ -61,7 +61,7 @@ impl<'a> Report<'a> {
         self.add(Severity::Error, Some(span), message.into())
     }
 
-    /// Adds an error of the whole.
+    /// Adds an error of the whole desired state.
     pub(crate) fn error_of_all(&mut self, message: impl Into<String>) -> &mut Draft {
         self.add(Severity::Error, None, message.into())
     }
@@ -84,7 +84,7 @@ impl<'a> Report<'a> {
         self.drafts.last_mut().unwrap_or(&mut self.surplus)
     }
 
-    /// Adds a warning that is shown once, with the count of its places.
+    /// Adds a warning that is reported once, with the number of its positions.
     pub(crate) fn counted_warning(&mut self, span: Span, message: &str, help: Option<&str>) {
         if let Some(counted) = self.counted.get_mut(message) {
             counted.count += 1;
@@ -101,7 +101,7 @@ impl<'a> Report<'a> {
         let help = if indentation.contains('\t') {
             Some("YAML is indented with spaces; there is a tab in this line")
         } else if message.starts_with("mapping values") {
-            Some("put a value that holds `: ` in quotes")
+            Some("put a value that contains `: ` in quotes")
         } else {
             None
         };
@@ -109,18 +109,17 @@ impl<'a> Report<'a> {
             help.map(str::to_owned);
     }
 
-    /// How many errors were found.
+    /// The number of errors.
     pub(crate) fn errors(&self) -> usize {
         self.errors
     }
 
-    /// Whether another problem would still be shown. If not, no time needs to be
-    /// spent on finding help for it.
+    /// Whether the report has room for another error. If not, a caller can skip the search for help.
     pub(crate) fn has_room(&self) -> bool {
         self.errors < MAX_SHOWN && self.warnings < MAX_SHOWN
     }
 
-    /// Everything that was found, in the order of the files.
+    /// All problems, in the order of the files.
     pub(crate) fn finish(self) -> Vec<Problem> {
         let surplus = [
             (Severity::Error, self.errors, "errors"),

@@ -1,12 +1,11 @@
-//! What a plain word of YAML is: the core schema of YAML 1.2.
+//! The types of plain YAML scalars, by the core schema of YAML 1.2.
 //!
-//! `yes` and `on` are words, not booleans. In one thing we differ: a number
-//! that begins with a superfluous zero is a text, because whoever writes `0600`
-//! or `007` means neither six hundred nor seven.
+//! `yes` and `on` are texts, not booleans. There is one difference from the core schema: a number
+//! with a leading zero is a text, because `0600` and `007` are not meant as decimal numbers.
 
 use super::tree::Value;
 
-/// Reads a scalar that was written without quotes.
+/// The value of a scalar without quotes.
 pub(crate) fn resolve(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
@@ -46,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_what_yaml_1_2_says() {
+    fn plain_scalars_have_the_types_of_yaml_1_2() {
         for text in [
             "yes",
             "on",

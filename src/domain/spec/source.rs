@@ -1,4 +1,4 @@
-//! The text of the files, and the parts of the text that may be shown.
+//! The texts of the files, and the parts that messages may show.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -9,18 +9,17 @@ use super::mask::MASK;
 use super::problem::Position;
 use super::tree::Span;
 
-/// The number of characters that are shown on either side of a mistake.
+/// The number of characters that a message shows on each side of a mistake.
 const KEPT_CHARS: usize = 200;
-/// A longer line was not written for people, and is not shown to them.
+/// The longest line that a message shows. Longer lines are data of programs.
 const MAX_LINE_BYTES: usize = 64 * 1024;
-/// So far up a file that could not be read is searched for the key of a password.
+/// The number of lines above a mistake in an invalid file that are searched for a password key.
 const LINES_ABOVE: usize = 200;
 
 /// One file to validate.
 #[derive(Debug, Clone)]
 pub struct SourceFile {
-    /// The path as it is shown in messages; its parent is the base of the
-    /// relative paths in the file.
+    /// The path for messages. Its parent is the base of the relative paths in the file.
     pub path: PathBuf,
     /// The content.
     pub text: String,
@@ -44,7 +43,7 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// Notes that the text of `span` must not be shown.
+    /// Marks the text of `span` as secret.
     pub(crate) fn add_secret(&mut self, span: Span) {
         // The span of a block reaches into the line after it.
         let end = span.start + self.slice(span).trim_end().len();
@@ -53,8 +52,7 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// Notes that a file could not be read to its end, so that not all of its
-    /// secrets are known.
+    /// Marks a file as invalid. The secrets after the first error of such a file are not known.
     pub(crate) fn mark_broken(&mut self, file: usize) {
         self.broken.insert(file);
     }
@@ -69,17 +67,17 @@ impl<'a> Sources<'a> {
         self.starts(span.file).partition_point(|start| *start <= span.start).max(1)
     }
 
-    /// `file:line`, to point to a second position.
+    /// The text `file:line`, for messages about a second position.
     pub(crate) fn reference(&self, span: Span) -> String {
         format!("{}:{}", self.path(span.file).display(), self.line_of(span))
     }
 
-    /// The directory that relative paths written at `span` start from.
+    /// The base directory of the relative paths of the file of `span`.
     pub(crate) fn base(&self, span: Span) -> &'a Path {
         self.path(span.file).parent().unwrap_or(Path::new(""))
     }
 
-    /// The line in which `span` begins, and where it begins itself.
+    /// The text of the line in which `span` begins, and the offset of the line.
     pub(crate) fn line(&self, span: Span) -> (&'a str, usize) {
         let number = self.line_of(span);
         let start = self.starts(span.file).get(number - 1).copied().unwrap_or_default();
@@ -88,7 +86,7 @@ impl<'a> Sources<'a> {
         (text.get(start..end).unwrap_or_default().trim_end_matches(['\n', '\r']), start)
     }
 
-    /// Where `span` is, with the line as it may be shown.
+    /// The position of `span`, with the masked line.
     pub(crate) fn position(&self, span: Span) -> Position {
         let (line, start) = self.line(span);
         let before = line.get(..span.start.saturating_sub(start)).unwrap_or(line).chars().count();
@@ -117,7 +115,7 @@ impl<'a> Sources<'a> {
             let is_marked = marked.contains(&byte);
             let is_hidden = hidden.iter().any(|range| range.contains(&byte));
             if is_marked && from.is_none() {
-                // A mark inside of a mask covers the whole mask.
+                // A position inside a secret underlines the whole mask.
                 let inside = if is_hidden && masking { MASK.len() } else { 0 };
                 from = Some(shown - inside);
                 length = inside;
@@ -142,7 +140,7 @@ impl<'a> Sources<'a> {
         position
     }
 
-    /// The ranges of bytes of a line that must not be shown.
+    /// The secret ranges of a line, in bytes.
     fn hidden(&self, file: usize, start: usize, line: &str) -> Vec<Range<usize>> {
         let end = start + line.len();
         if self.broken.contains(&file) && self.below_password(file, start, line) {
@@ -196,7 +194,7 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// Where the lines begin. CR, LF and CRLF each end one.
+/// The offsets of the lines. CR, LF and CRLF end a line.
 fn line_starts(text: &str) -> Vec<usize> {
     let bytes = text.as_bytes();
     let ends = bytes.iter().zip(bytes.iter().skip(1).chain(&[0])).enumerate();
@@ -215,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_counted_in_lines_and_characters() {
+    fn positions_are_counted_in_lines_and_characters() {
         for text in ["a\nöö: x\n", "a\röö: x", "a\r\nöö: x"] {
             let start = text.find('x').unwrap();
             let position = position(text, start, start + 1);

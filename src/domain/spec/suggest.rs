@@ -1,4 +1,4 @@
-//! What may have been meant.
+//! Suggestions for misspelt names.
 
 /// The candidate that `word` is most likely a misspelling of.
 pub(crate) fn closest<'a>(
@@ -6,7 +6,7 @@ pub(crate) fn closest<'a>(
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let wanted = flattened(word);
-    // Comparing is quadratic in the length, and nobody misspells a word that long.
+    // The comparison is quadratic in the length, and longer words are not names.
     if wanted.is_empty() || wanted.len() > 64 {
         return None;
     }
@@ -20,7 +20,7 @@ pub(crate) fn closest<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// The help text for `word`: a suggestion, or else what is known.
+/// The help for `word`: a suggestion, or the list of candidates.
 pub(crate) fn help(word: &str, candidates: &[&str]) -> Option<String> {
     if let Some(candidate) = closest(word, candidates.iter().copied()) {
         return Some(format!("did you mean `{candidate}`?"));
@@ -42,7 +42,7 @@ pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
-/// Spelling differences that are not worth counting: `display_name` is `displayName`.
+/// The word without differences that do not count as misspelt: `display_name` is `displayName`.
 fn flattened(word: &str) -> String {
     word.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
 }

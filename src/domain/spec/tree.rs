@@ -1,4 +1,4 @@
-//! A file as a tree of values, each of which knows where it stood.
+//! Parses a file into a tree of values with their positions.
 
 use std::collections::HashMap;
 
@@ -7,13 +7,13 @@ use serde_yaml::granit_parser::{Event, Options, Parser, ScalarStyle, Span as Raw
 use super::report::Report;
 use super::{mask, scalar};
 
-/// Deeper nesting than this is not part of the format, and not looked at.
+/// The deepest nesting. The format needs fewer levels.
 const MAX_DEPTH: usize = 32;
-/// More values than this, those repeated by aliases included, are refused. A
-/// small file could otherwise unfold to any size.
+/// The largest number of values, including the values that aliases repeat. Without this limit the
+/// aliases of a small file could use all memory.
 const MAX_NODES: usize = 3_000_000;
 
-/// Where something stands: a range of bytes of one file.
+/// A position: a range of bytes of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Span {
     pub(crate) file: usize,
@@ -24,15 +24,15 @@ pub(crate) struct Span {
 /// One value.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
-    /// Tells it from all others; copies made by an alias share it.
+    /// The identity of the node. Copies that an alias creates have the same identity.
     pub(crate) id: usize,
     pub(crate) span: Span,
-    /// Its text must not be shown.
+    /// Whether messages must not show the text.
     pub(crate) secret: bool,
     pub(crate) value: Value,
 }
 
-/// What a value is.
+/// The content of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
     Null,
@@ -53,7 +53,7 @@ pub(crate) struct Entry {
 }
 
 impl PartialEq for Node {
-    /// Equal content, wherever it stands.
+    /// Compares the contents and ignores the positions.
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value
     }
@@ -75,7 +75,7 @@ impl Node {
         path.iter().try_fold(self, |node, key| node.get(key))
     }
 
-    /// The entries of a mapping; none of anything else.
+    /// The entries of a mapping; empty for other values.
     pub(crate) fn entries(&self) -> &[Entry] {
         match &self.value {
             Value::Map(entries) => entries,
@@ -83,7 +83,7 @@ impl Node {
         }
     }
 
-    /// The elements of a list; none of anything else.
+    /// The elements of a list; empty for other values.
     pub(crate) fn items(&self) -> &[Node] {
         match &self.value {
             Value::List(items) => items,
@@ -91,7 +91,7 @@ impl Node {
         }
     }
 
-    /// The text, if it is one.
+    /// The text; `None` for other values.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
@@ -105,7 +105,7 @@ impl Node {
     }
 }
 
-/// A collection whose end has not come yet.
+/// A collection that the parser has not finished.
 struct Open {
     anchor: usize,
     span: Span,
@@ -127,11 +127,11 @@ struct Builder<'r, 'a> {
     root: Option<Node>,
 }
 
-/// Stops the reading of a file; why is in the report.
+/// Stops the parsing of a file. The reason is in the report.
 struct Stop;
 
-/// Reads the text of file number `file`. `nodes` counts over all files. `None`
-/// if it is no YAML, which the report then says.
+/// Parses the text of the file with number `file`. `nodes` counts the nodes of all files. `None` if
+/// the text is not valid YAML; the report then has an error.
 pub(crate) fn parse(
     file: usize,
     text: &str,
@@ -170,9 +170,9 @@ pub(crate) fn parse(
 impl Builder<'_, '_> {
     fn second_document(&mut self, span: RawSpan) -> Result<(), Stop> {
         let span = self.span(span);
-        self.report.error(span, "a second YAML document begins here; one file holds one").help =
+        self.report.error(span, "a second YAML document begins here; a file can contain one document").help =
             Some(
-                "give it a file of its own and name the directory: all `*.yaml` in it are merged"
+                "move the document to a separate file and name the directory: all its `*.yaml` files are merged"
                     .into(),
             );
         Err(Stop)
@@ -203,7 +203,8 @@ impl Builder<'_, '_> {
             Event::SequenceEnd | Event::MappingEnd => self.end(span),
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor).cloned() else {
-                    self.report.error(span, "an alias cannot stand inside of what it repeats");
+                    self.report
+                        .error(span, "an alias cannot be inside the value that the alias repeats");
                     return Err(Stop);
                 };
                 self.count(node.size(), span)?;
@@ -254,7 +255,7 @@ impl Builder<'_, '_> {
                 Value::List(items)
             }
             Collection::Map { entries, .. } => {
-                // A block has no bracket to point at; its first key stands for it.
+                // A block has no bracket, so the position of a block is its first key.
                 span = match entries.first() {
                     Some(first) if first.key_span.start <= span.start => first.key_span,
                     _ => Span { end: end.end.max(span.start), ..span },
@@ -269,7 +270,7 @@ impl Builder<'_, '_> {
         self.count(1, span)?;
         let node = Node { id: *self.nodes, span, secret: false, value };
         if anchor != 0 {
-            // What may be repeated is kept twice.
+            // A value with an anchor is stored twice.
             self.count(node.size(), span)?;
         }
         self.attach(node, anchor)
@@ -302,7 +303,7 @@ impl Builder<'_, '_> {
         Ok(())
     }
 
-    /// The entries without repeated keys, and with `<<` carried out.
+    /// Removes repeated keys, and resolves `<<`.
     fn unique(&mut self, entries: Vec<Entry>) -> Vec<Entry> {
         let mut seen: HashMap<String, Span> = HashMap::with_capacity(entries.len());
         let mut kept = Vec::with_capacity(entries.len());
@@ -338,7 +339,7 @@ impl Builder<'_, '_> {
     }
 }
 
-/// The text of a key. Numbers and words such as `true` are taken as written.
+/// The text of a key. Numbers and words such as `true` are used as the file has them.
 fn key_text(node: &Node, report: &Report<'_>) -> Option<String> {
     match &node.value {
         Value::Text(text) => Some(text.clone()),
@@ -349,7 +350,7 @@ fn key_text(node: &Node, report: &Report<'_>) -> Option<String> {
     }
 }
 
-/// Notes that nothing of a value may be shown.
+/// Marks a value as secret, with all inner values.
 fn hide(node: &mut Node, report: &mut Report<'_>) {
     node.secret = true;
     report.add_secret(node.span);

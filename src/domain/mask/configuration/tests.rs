@@ -9,7 +9,7 @@ fn shown_of(yaml: &str) -> String {
 }
 
 #[test]
-fn a_secret_is_not_shown_wherever_it_stands() {
+fn a_secret_is_masked_in_every_position() {
     for yaml in [
         "sql_password: hunter2",
         "SQL_PASSWORD: hunter2",
@@ -59,7 +59,7 @@ fn a_secret_is_not_shown_wherever_it_stands() {
 }
 
 #[test]
-fn what_is_no_secret_stays_and_reads_like_the_file() {
+fn other_values_are_shown_as_in_the_file() {
     let yaml = "hosts: [a.example]\nauth_method: [mnesia, sql]\nauth_password_format: scram\nloglevel: info\nlisten:\n  - port: 5222\n    ip: \"127.0.0.1\"\n    tls: true\n    ciphers: \"HIGH:!aNULL:ECDHE-ECDSA-AES256-GCM-SHA384\"\n    request_handlers: {/api: mod_http_api}\nmodules:\n  mod_muc: {default_room_options: {password_protected: false}}\n  mod_ping: {}\nlanguage: \"yes\"\ncertfiles: [/etc/ejabberd/certificates/smoothcurves.nexus/fullchain.pem]\n";
     let shown = shown_of(yaml);
     assert_eq!(
@@ -69,7 +69,7 @@ fn what_is_no_secret_stays_and_reads_like_the_file() {
 }
 
 #[test]
-fn the_sign_cannot_be_forged() {
+fn a_text_cannot_forge_the_sign() {
     let shown = shown_of("a: \"x\\u0001hidden\\u0001y\"\nb: [\"\\u0001\"]");
     assert!(shown.contains("hidden"), "{shown}");
 }

@@ -1,4 +1,4 @@
-//! `spec.config`: the configuration.
+//! `spec.config`: the configuration of ejabberd.
 
 use crate::domain::model::Jid;
 use std::collections::BTreeMap;
@@ -8,34 +8,34 @@ use std::time::Duration;
 /// `spec.config`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// The name of the variant that shall be in force.
+    /// The name of the active variant.
     pub variant: String,
-    /// Every variant's file.
+    /// The file of each variant.
     pub variants: BTreeMap<String, PathBuf>,
-    /// Further files, by their name beside the configuration.
+    /// Further files, by their names beside the configuration.
     pub files: BTreeMap<String, PathBuf>,
-    /// Whether a reload may do.
+    /// How a changed configuration is activated.
     pub apply: ConfigApply,
-    /// What must hold before it counts as good.
+    /// The health gate.
     pub gate: Gate,
 }
 
-/// How a changed configuration is put in force.
+/// How a changed configuration is activated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConfigApply {
-    /// By a reload where that is enough.
+    /// With a reload if a reload is enough, else with a restart.
     Auto,
-    /// Always by a restart.
+    /// Always with a restart.
     Restart,
 }
 
 /// `spec.config.gate`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gate {
-    /// How long health must hold.
+    /// How long the server must stay healthy.
     pub settle: Duration,
-    /// How long to wait for it.
+    /// The longest wait until the server is healthy.
     pub timeout: Duration,
-    /// An account that tries to log in.
+    /// The account that must be able to log in.
     pub canary: Option<Jid>,
 }

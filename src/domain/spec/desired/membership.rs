@@ -1,53 +1,52 @@
-//! Who is in a group and who is what in a room, once groups are spelled out.
+//! The members of groups, and the affiliations of rooms with the groups resolved.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AffiliationKind, DesiredState, Group, Member, Room, UserState};
 use crate::domain::model::Jid;
 
-/// How the names begin that the operator itself goes by in rooms, each for the
-/// moment in which it sets a subject. What follows is random: a name that could
-/// be foreseen could be registered, and whoever has it would own the room for
-/// that moment.
+/// The prefix of the names under which the operator enters a room to set the subject. The rest of the
+/// name is random: another account could register a predictable name, and would own the room while
+/// the operator sets the subject.
 pub const OWN_NAMES: &str = "ejabberd-operator-";
 
 impl DesiredState {
-    /// Whether an account may belong to anything: one that is declared banned
-    /// or absent is in no group and no room, whoever lists it. Were it left
-    /// there, whoever registered the name again would inherit its place.
+    /// Whether an account may be in groups and rooms. An account that is declared banned or absent is
+    /// in no group and no room, even if the file lists the account there. Otherwise a person who
+    /// registers the name again would get these memberships.
     #[must_use]
     pub fn may_belong(&self, account: &Jid) -> bool {
         let declared = self.users.as_ref().and_then(|users| users.get(account));
         declared.is_none_or(|user| user.state == UserState::Present)
     }
 
-    /// Whether it is one of the names that the operator itself goes by in rooms,
-    /// left over where it was killed in that moment.
+    /// Whether an account is a name of the operator in rooms. Such a name stays in a room if the
+    /// operator is killed while the operator sets a subject.
     #[must_use]
     pub fn is_own_name(&self, account: &Jid) -> bool {
         self.serves(&account.host) && account.local.as_str().starts_with(OWN_NAMES)
     }
 
-    /// Whether an account is not to be touched at all: neither given anything
-    /// nor deprived of it.
+    /// Whether the operator must not change an account or its memberships: the account is paused or
+    /// ignored.
     #[must_use]
     pub fn leaves_alone(&self, account: &Jid) -> bool {
         let declared = self.users.as_ref().and_then(|users| users.get(account));
         declared.is_some_and(|user| user.paused) || self.policy.ignores(&account.to_string())
     }
 
-    /// Who shall be in `group`; `None`: not managed.
+    /// The declared members of `group`; `None` if the members are not managed.
     #[must_use]
     pub fn members_of(&self, group: &Group) -> Option<BTreeSet<Jid>> {
         let members = group.members.as_ref()?.iter();
         Some(members.filter(|member| self.may_belong(member)).cloned().collect())
     }
 
-    /// Who shall be what in `room`; `None`: not managed.
+    /// The declared affiliations of `room`; `None` if the affiliations are not managed.
     ///
-    /// Who is named directly is what is said there. Of several groups an
-    /// outcast's place wins, because it is there to keep people out, else the
-    /// most powerful one.
+    /// A direct listing overrides the affiliations from groups. If several groups give an account
+    /// different affiliations, `outcast` wins, because `outcast` must keep the account out; otherwise
+    /// the most powerful affiliation wins.
     #[must_use]
     pub fn affiliations_of(&self, room: &Room) -> Option<BTreeMap<Jid, AffiliationKind>> {
         let declared = room.affiliations.as_ref()?;

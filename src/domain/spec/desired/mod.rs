@@ -1,5 +1,5 @@
-//! The desired state: validated, normalised, complete. Only
-//! [`validate`](super::validate) builds one.
+//! The desired state: validated, normalised and complete. Only [`validate`](super::validate) creates
+//! a desired state.
 
 mod config;
 mod membership;
@@ -17,25 +17,25 @@ pub use server::*;
 
 use crate::domain::model::{GroupId, Jid, Localpart, ObjectKey, Revision, RoomJid, Vhost};
 
-/// Everything that one revision of the file asks for.
+/// The desired state of one revision.
 ///
-/// `None` for a kind means that its key is absent: that kind is not managed at
-/// all. An empty map means that there shall be none of it.
+/// `None` for a kind means that the key is absent, so the operator does not manage the kind. An empty
+/// map declares that there are no objects of the kind.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DesiredState {
     /// `metadata.name`.
     pub name: String,
-    /// The hash of the content that this came from.
+    /// The hash of the files.
     pub revision: Revision,
     /// The default vhost.
     pub host: Vhost,
     /// Further vhosts, without the default one.
     pub hosts: Vec<Vhost>,
-    /// Look and report, change nothing.
+    /// Whether the operator observes and reports, but changes nothing.
     pub suspend: bool,
-    /// How the server is run.
+    /// How the server runs.
     pub server: Server,
-    /// The configuration that shall be in force.
+    /// The configuration of ejabberd.
     pub config: Option<Config>,
     /// The accounts.
     pub users: Option<BTreeMap<Jid, User>>,
@@ -43,26 +43,26 @@ pub struct DesiredState {
     pub groups: Option<BTreeMap<Localpart, Group>>,
     /// The rooms.
     pub rooms: Option<BTreeMap<RoomJid, Room>>,
-    /// What may be changed.
+    /// What the operator may change and delete.
     pub policy: Policy,
 }
 
 impl DesiredState {
-    /// Whether `host` is one of ours.
+    /// Whether the operator manages the vhost `host`.
     #[must_use]
     pub fn serves(&self, host: &Vhost) -> bool {
         self.host == *host || self.hosts.contains(host)
     }
 
-    /// Whether rooms on `service` are ours to decide on: it belongs to one of
-    /// our hosts, or a room on it is declared.
+    /// Whether the operator manages rooms on `service`: `service` belongs to a managed vhost, or the
+    /// file declares a room on `service`.
     #[must_use]
     pub fn serves_rooms_of(&self, service: &Vhost) -> bool {
         self.host_of(service).is_some()
             || self.rooms.iter().flatten().any(|(room, _)| room.service == *service)
     }
 
-    /// Whether there is an entry for an object, whatever it says.
+    /// Whether the file has an entry for an object.
     #[must_use]
     pub fn declares(&self, key: &ObjectKey) -> bool {
         match key {
@@ -91,7 +91,7 @@ impl DesiredState {
         std::iter::once(&self.host).chain(&self.hosts)
     }
 
-    /// The one of our hosts that a room's service belongs to.
+    /// The managed vhost that a MUC service belongs to.
     #[must_use]
     pub fn host_of(&self, service: &Vhost) -> Option<&Vhost> {
         service.owner(self.all_hosts())

@@ -4,55 +4,56 @@ use crate::domain::model::{Jid, Localpart, Secret};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Where a secret comes from.
+/// The source of a secret.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SecretSource {
-    /// Written in the file itself.
+    /// The text in the file.
     Inline(Secret),
-    /// A file's content, less one trailing newline.
+    /// The content of a file without one trailing newline.
     File(PathBuf),
     /// An environment variable of the operator.
     Env(String),
-    /// A program's output, less one trailing newline. Never a shell line.
+    /// The output of a program without one trailing newline: the path and the arguments of the program.
     Command(Vec<String>),
-    /// Made by the operator when it creates the account.
+    /// Generated when the operator creates the account.
     Generate,
 }
 
-/// Where a password is written for others to find.
+/// The file that the operator writes a password to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretSink {
-    /// The file.
+    /// The path of the file.
     pub file: PathBuf,
-    /// Its permissions.
+    /// The permissions of the file.
     pub mode: u32,
 }
 
-/// One account.
+/// An account.
 #[derive(Debug, Clone, PartialEq)]
 pub struct User {
-    /// Its password; `None`: generated when the account is created, else kept.
+    /// The password; `None`: the operator generates a password for a new account, and does not change
+    /// the password of an existing account.
     pub password: Option<SecretSource>,
-    /// Whether a password that was changed is set again.
+    /// Whether the operator sets the declared password again after a change on the server.
     pub password_policy: PasswordPolicy,
-    /// Where the password is written.
+    /// The file that the operator writes the password to.
     pub password_to: Option<SecretSink>,
-    /// What it shall be.
+    /// The declared state.
     pub state: UserState,
     /// Fields of the vCard, the nickname among them.
     pub vcard: BTreeMap<VcardField, String>,
-    /// What happens when the entry is gone.
+    /// What happens when the entry is removed.
     pub deletion_policy: DeletionPolicy,
-    /// Leave it alone.
+    /// Whether the operator must not change the object.
     pub paused: bool,
 }
 
-/// A field of a vCard (XEP-0054): an element, or one inside it.
+/// A field of a vCard (XEP-0054): an element, or an element inside an element.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct VcardField {
-    /// E.g. `FN`, `EMAIL`.
+    /// The outer element, e.g. `FN` or `EMAIL`.
     pub element: &'static str,
-    /// E.g. `USERID` in `EMAIL`.
+    /// The inner element, e.g. `USERID` of `EMAIL`.
     pub part: Option<&'static str>,
 }
 
@@ -65,69 +66,68 @@ impl std::fmt::Display for VcardField {
     }
 }
 
-/// Who decides on a password after the account was created.
+/// Whether the file or the owner of the account decides on the password of an existing account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordPolicy {
-    /// The file.
+    /// The file decides.
     Enforce,
-    /// The person.
+    /// The owner of the account decides.
     Initial,
 }
 
-/// What an account shall be.
+/// The declared state of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserState {
-    /// There.
+    /// The account exists and may log in.
     Present,
-    /// Not there.
+    /// The account does not exist.
     Absent,
-    /// There, and kept from logging in.
+    /// The account exists and cannot log in.
     Banned {
-        /// Why; `None`: whatever the reason.
+        /// The reason of the ban; `None` accepts any reason.
         reason: Option<String>,
     },
 }
 
-/// What happens to an owned object whose entry is gone.
+/// What happens to an owned object when its entry is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeletionPolicy {
-    /// It is deleted.
+    /// The operator deletes the object.
     Delete,
-    /// It stays, and is no longer owned.
+    /// The object stays, and the operator no longer owns the object.
     Retain,
 }
 
-/// One group.
+/// A shared roster group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// What people see.
+    /// The name that people see.
     pub display_name: Option<String>,
-    /// What it is for.
+    /// The description for people.
     pub description: Option<String>,
-    /// Who is in it; `None`: not managed.
+    /// The members; `None` if the members are not managed.
     pub members: Option<Vec<Jid>>,
-    /// Whether its members see each other.
+    /// Whether the group is on the server, so that the members see each other in their contact lists.
     pub roster: bool,
 }
 
-/// One room.
+/// A chat room.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Room {
-    /// Options under ejabberd's own names, `title`, `description` and
-    /// `persistent` among them.
+    /// The options by the names that ejabberd uses, including `title`, `description` and `persistent`.
     pub options: BTreeMap<String, OptionValue>,
-    /// The subject that is set.
+    /// The subject; `None` if the subject is not managed.
     pub subject: Option<String>,
-    /// Who is what in it; `None`: not managed.
+    /// The affiliations; `None` if the affiliations are not managed.
     pub affiliations: Option<BTreeMap<AffiliationKind, Vec<Member>>>,
-    /// Whoever is not listed loses the affiliation.
+    /// Whether the operator removes affiliations that are not listed.
     pub exclusive: bool,
-    /// Whether it shall be there.
+    /// Whether the room exists.
     pub present: bool,
-    /// What happens when the entry is gone.
+    /// What happens when the entry is removed.
     pub deletion_policy: DeletionPolicy,
-    /// Leave it alone.
+    /// Whether the operator must not change the object.
     pub paused: bool,
 }
 
@@ -144,25 +144,25 @@ pub enum OptionValue {
     List(Vec<String>),
 }
 
-/// What one account may be to a room.
+/// An affiliation of an account with a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AffiliationKind {
-    /// Decides on everything.
+    /// May change everything in the room.
     Owner,
-    /// Moderates.
+    /// May moderate.
     Admin,
     /// May enter a members-only room.
     Member,
-    /// May not enter.
+    /// Must not enter.
     Outcast,
 }
 
 impl AffiliationKind {
-    /// Every kind, the most powerful first.
+    /// All kinds, the most powerful first.
     pub const ALL: [Self; 4] = [Self::Owner, Self::Admin, Self::Member, Self::Outcast];
 
-    /// ejabberd's word for it.
+    /// The name that ejabberd uses.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -174,11 +174,11 @@ impl AffiliationKind {
     }
 }
 
-/// Who has an affiliation.
+/// An entry of a list of affiliations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Member {
-    /// One account, of ours or elsewhere.
+    /// An account, on a managed vhost or on another server.
     Account(Jid),
-    /// Everybody in a group.
+    /// All members of a group.
     Group(Localpart),
 }

@@ -1,4 +1,4 @@
-//! `spec.policy`: what may be changed.
+//! `spec.policy`: what the operator may change and delete.
 
 use crate::domain::model::Digest;
 use wildmatch::WildMatch;
@@ -6,19 +6,18 @@ use wildmatch::WildMatch;
 /// `spec.policy`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
-    /// Whether anything is changed.
+    /// Whether the operator repairs drift.
     pub mode: Mode,
-    /// What is deleted when its entry is gone.
+    /// Which objects without an entry the operator deletes.
     pub prune: Prune,
-    /// Names that are never touched.
+    /// Patterns of names that the operator never changes.
     pub ignore: Vec<WildMatch>,
-    /// How much may be deleted at once.
+    /// How many objects the operator may delete at once.
     pub guard: GuardLimits,
 }
 
 impl Policy {
-    /// Whether `name` (`local@host`) matches one of the patterns, as a whole or
-    /// by its localpart alone.
+    /// Whether `name` (`local@host`) or its localpart matches one of the patterns.
     #[must_use]
     pub fn ignores(&self, name: &str) -> bool {
         let local = name.split_once('@').map_or(name, |(local, _)| local);
@@ -26,33 +25,33 @@ impl Policy {
     }
 }
 
-/// Whether anything is changed.
+/// Whether the operator repairs drift.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Drift is repaired.
+    /// The operator repairs drift.
     Enforce,
-    /// Drift is reported.
+    /// The operator reports drift and changes nothing.
     Report,
 }
 
-/// What is deleted when its entry is gone.
+/// Which objects without an entry the operator deletes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prune {
-    /// What the inventory holds.
+    /// Objects of the inventory.
     Managed,
-    /// Nothing.
+    /// No objects.
     None,
-    /// Whatever is not declared.
+    /// All objects that are not declared.
     All,
 }
 
 /// `spec.policy.guard`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuardLimits {
-    /// More of a kind than this share of what the inventory holds of it is refused.
+    /// The largest share of the owned objects of one kind that may be deleted at once, in percent.
     pub max_delete_percent: u8,
-    /// So many deletions of a kind pass without a look at the share.
+    /// The number of objects of one kind that may always be deleted, whatever their share is.
     pub free_deletes: u32,
-    /// The digest of refused deletions that may pass after all.
+    /// The digest of the refused deletions that the administrator approved.
     pub approve: Option<Digest>,
 }

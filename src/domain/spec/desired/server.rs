@@ -1,4 +1,4 @@
-//! `spec.server`: how the server is run.
+//! `spec.server`: how the server runs.
 
 use super::SecretSource;
 use std::collections::BTreeMap;
@@ -8,62 +8,62 @@ use std::time::Duration;
 /// `spec.server`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Server {
-    /// Where and how it runs.
+    /// The runtime.
     pub runtime: Runtime,
-    /// Whether it shall run.
+    /// Whether the server runs.
     pub state: ServerState,
-    /// How the account table is stored.
+    /// The storage type of the table of accounts; `None` if the type is not managed.
     pub accounts_table: Option<TableStorage>,
-    /// How its health is asked for.
+    /// How the operator checks the health of the server.
     pub probe: Probe,
-    /// How fast it is started again.
+    /// How long the operator waits before a restart.
     pub backoff: Backoff,
-    /// When people may be interrupted; empty: always.
+    /// When the operator may interrupt users; empty: at any time.
     pub maintenance: Maintenance,
-    /// What connected users are told before an interruption.
+    /// The message to connected users before an interruption.
     pub announce: Option<Announce>,
 }
 
-/// How the server is run.
+/// How the server runs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Runtime {
     /// In a Docker container.
     Docker(Docker),
     /// As a child of the operator.
     Process(Process),
-    /// By somebody else.
+    /// The operator does not start or stop the server.
     External(External),
 }
 
 /// `spec.server.docker`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Docker {
-    /// The container's name.
+    /// The name of the container.
     pub container: String,
-    /// What it is created from; without one it must exist.
+    /// The image of a new container; `None` if the container must exist.
     pub image: Option<String>,
-    /// The Docker API, e.g. `unix:///var/run/docker.sock`.
+    /// The socket of the Docker engine, e.g. `unix:///var/run/docker.sock`.
     pub engine: String,
-    /// The container's network.
+    /// The network of the container.
     pub network: Network,
-    /// Published ports; only for [`Network::Bridge`].
+    /// The published ports; only for [`Network::Bridge`].
     pub ports: Vec<PortMapping>,
-    /// Volume names by path in the container.
+    /// The names of volumes, by the path in the container.
     pub volumes: BTreeMap<String, String>,
-    /// Environment variables, visible to whoever may inspect the container.
+    /// The environment variables. Every user of the Docker engine can read them.
     pub environment: BTreeMap<String, String>,
-    /// Where the server reads its configuration, if that cannot be found.
+    /// The path of the configuration file in the container; `None` to find the path.
     pub config_path: Option<String>,
-    /// Whether a container that differs is replaced.
+    /// Whether the operator replaces a container that differs.
     pub recreate: Recreate,
 }
 
 /// The network of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
-    /// That of the host.
+    /// The network of the host.
     Host,
-    /// Docker's default bridge.
+    /// The default bridge network of Docker.
     Bridge,
 }
 
@@ -78,43 +78,43 @@ pub struct PortMapping {
     pub container_port: u16,
 }
 
-/// When a container is replaced.
+/// Whether the operator replaces a container that differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recreate {
-    /// Never; differences are only shown.
+    /// Never. The operator reports the differences.
     Never,
-    /// When image or settings differ.
+    /// When the image or the settings differ.
     WhenChanged,
 }
 
 /// `spec.server.process`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
-    /// The control script of an installed ejabberd.
+    /// The path of the control script of the installed ejabberd.
     pub ejabberdctl: PathBuf,
-    /// Where the server keeps its files.
+    /// The directory of the server; `None` if the control script decides.
     pub directory: Option<PathBuf>,
 }
 
 /// `spec.server.external`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct External {
-    /// The base of its `mod_http_api`.
+    /// The base URL of `mod_http_api`.
     pub url: String,
-    /// Its bearer token.
+    /// The source of the bearer token.
     pub token: Option<SecretSource>,
 }
 
-/// Whether the server shall run.
+/// Whether the server runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerState {
-    /// It shall.
+    /// The operator starts the server and restarts the server after a failure.
     Running,
-    /// It shall be stopped, and stay so.
+    /// The operator stops the server and does not start the server.
     Stopped,
 }
 
-/// Mnesia's storage types.
+/// A storage type of Mnesia.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TableStorage {
     /// On disk only.
@@ -126,7 +126,7 @@ pub enum TableStorage {
 }
 
 impl TableStorage {
-    /// Mnesia's word for it.
+    /// The name that Mnesia uses.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -140,22 +140,22 @@ impl TableStorage {
 /// `spec.server.probe`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Probe {
-    /// Time between two probes.
+    /// The time between two probes.
     pub interval: Duration,
-    /// So many failures in a row mean that it is not healthy.
+    /// The number of consecutive failed probes after which the server is unhealthy.
     pub failures: u32,
-    /// How long a start may take.
+    /// The longest time that a start may take.
     pub start_deadline: Duration,
 }
 
 /// `spec.server.backoff`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// Before the second restart.
+    /// The wait before the second restart.
     pub initial: Duration,
     /// The longest wait.
     pub max: Duration,
-    /// After so much health the next restart is immediate again.
+    /// The time that the server must stay healthy until the next restart is immediate again.
     pub reset_after: Duration,
 }
 
@@ -164,7 +164,7 @@ pub struct Backoff {
 pub struct Maintenance {
     /// Windows of the day.
     pub windows: Vec<Window>,
-    /// The time zone that they are meant in (IANA name).
+    /// The IANA name of the time zone of the windows.
     pub timezone: String,
 }
 
@@ -180,8 +180,8 @@ pub struct Window {
 /// `spec.server.announce`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announce {
-    /// How long before.
+    /// How long before the interruption the operator sends the message.
     pub delay: Duration,
-    /// What is said.
+    /// The text of the message.
     pub text: String,
 }

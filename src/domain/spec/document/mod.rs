@@ -1,8 +1,9 @@
-//! The document as it is written. These types are what the format consists of:
-//! they are read from the file, and the JSON Schema is made from them.
+//! The types of the format of `desired-state.yaml`. Reading a file produces these types, and the
+//! JSON Schema, `explain` and `docs/reference.md` are generated from them: their doc comments are
+//! published.
 //!
-//! Whatever has no default here is optional; what that means is decided in
-//! [`validate`](super::validate).
+//! A field without a default is optional; [`validate`](super::validate) decides what an absent
+//! field means.
 
 mod objects;
 mod scalars;
@@ -17,12 +18,12 @@ pub(crate) use objects::*;
 pub(crate) use scalars::*;
 pub(crate) use server::*;
 
-/// The only version of the format so far.
+/// The only version of the format.
 pub(crate) const API_VERSION: &str = "ejabberd-operator/v1";
 /// The only kind of object that a file describes.
 pub(crate) const KIND: &str = "EjabberdServer";
 
-/// What an ejabberd server shall be, and what shall be on it.
+/// The desired state of an ejabberd server and of the objects on the server.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(title = "ejabberd-operator desired state")]
@@ -33,91 +34,100 @@ pub(crate) struct Document {
     /// The kind of object that the file describes: always `EjabberdServer`.
     #[schemars(required, extend("const" = KIND))]
     pub(crate) kind: Option<String>,
-    /// What the server is called.
+    /// The name of the server.
     #[schemars(required)]
     pub(crate) metadata: Option<Metadata>,
-    /// What the server shall be, and what shall be on it.
+    /// The desired state of the server and of its accounts, groups and rooms.
     #[schemars(required)]
     pub(crate) spec: Option<Spec>,
 }
 
-/// What the server is called.
+/// The name of the server.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Metadata {
-    /// A name for people, shown in status and metrics.
+    /// A name for people. The status and the metrics show the name.
     pub(crate) name: String,
 }
 
-/// What is desired.
+/// The desired state.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[allow(dead_code, reason = "most parts are decoded by themselves, and stand here for the schema")]
+#[allow(dead_code, reason = "most parts are decoded separately; their fields are for the schema")]
 pub(crate) struct Spec {
-    /// The default vhost, e.g. `example.org`: names without a host belong to it.
+    /// The default vhost, e.g. `example.org`. Names without a host belong to the default vhost.
     #[schemars(required)]
     pub(crate) host: Option<String>,
-    /// Further vhosts that the file speaks of; the configuration has to serve them too.
+    /// Further vhosts whose accounts and rooms the file declares. The configuration of ejabberd must
+    /// serve these vhosts too.
     #[serde(default)]
     pub(crate) hosts: Vec<String>,
-    /// Whether the operator only looks and reports, and changes nothing, the server's process included.
+    /// With `true` the operator observes and reports, but changes nothing. The operator does not
+    /// start or stop the server either.
     #[serde(default)]
     pub(crate) suspend: bool,
-    /// How the server is run.
+    /// How the server runs.
     #[schemars(required)]
     pub(crate) server: Option<Server>,
-    /// The configuration that shall be in force. Absent: not managed.
+    /// The configuration of ejabberd. If absent, the operator does not manage the configuration.
     pub(crate) config: Option<Config>,
-    /// The accounts on all vhosts. Absent: not managed; an empty list: there shall be none.
+    /// The accounts on all vhosts. If absent, the operator does not manage accounts. An empty list
+    /// declares that there are no accounts.
     pub(crate) users: Option<Vec<User>>,
-    /// Shared roster groups. Absent: not managed; an empty list: there shall be none.
+    /// The shared roster groups. If absent, the operator does not manage groups. An empty list
+    /// declares that there are no groups.
     pub(crate) groups: Option<Vec<Group>>,
-    /// The rooms. Absent: not managed; an empty list: there shall be none.
+    /// The chat rooms. If absent, the operator does not manage rooms. An empty list declares that
+    /// there are no rooms.
     pub(crate) rooms: Option<Vec<Room>>,
-    /// What may be changed and deleted.
+    /// What the operator may change and delete.
     #[serde(default)]
     pub(crate) policy: Policy,
 }
 
-/// The configuration that shall be in force.
+/// The configuration of ejabberd.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The name of the variant that shall be in force: one of `variants`.
+    /// The name of the active variant: a key of `variants`.
     pub(crate) variant: String,
-    /// The file of each variant. Paths are relative to the file that they are written in.
+    /// The path of the `ejabberd.yml` of each variant, by the name of the variant. Paths are relative
+    /// to the directory of this file.
     pub(crate) variants: BTreeMap<String, String>,
-    /// Further files beside the configuration (ejabberdctl.cfg, certificates), by their name there.
+    /// Further files that the operator places beside `ejabberd.yml`, such as `ejabberdctl.cfg` and
+    /// certificates: the path of each file, by its name on the server.
     #[serde(default)]
     pub(crate) files: BTreeMap<String, String>,
-    /// How a changed configuration is put in force.
+    /// How the operator activates a changed configuration.
     #[serde(default)]
     pub(crate) apply: ConfigApply,
-    /// What must hold before a new configuration counts as good; else the one from before is put back.
+    /// The health gate: the checks that the server must pass before the operator keeps a new
+    /// configuration. If a check fails, the operator restores the previous configuration.
     #[serde(default)]
     pub(crate) gate: Gate,
 }
 
-/// How a changed configuration is put in force.
+/// How the operator activates a changed configuration.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum ConfigApply {
-    /// By a reload where that is enough, else by a restart.
+    /// With a reload if a reload is enough, else with a restart.
     #[default]
     Auto,
-    /// Always by a restart.
+    /// Always with a restart.
     Restart,
 }
 
-/// What must hold before a configuration counts as good.
+/// The checks that the server must pass before the operator keeps a configuration.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Gate {
-    /// How long the server must stay healthy with it.
+    /// How long the server must stay healthy with the new configuration.
     pub(crate) settle: Period,
-    /// How long to wait at most until it is healthy.
+    /// The longest wait until the server is healthy.
     pub(crate) timeout: Period,
-    /// An account of `users` that has to be able to log in. Absent: none tries.
+    /// The name of an account of `users` that must be able to log in. If absent, the operator tests
+    /// no login.
     pub(crate) canary: Option<String>,
 }
 
@@ -127,54 +137,56 @@ impl Default for Gate {
     }
 }
 
-/// What may be changed.
+/// What the operator may change and delete.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Policy {
-    /// Whether differences are repaired or only reported.
+    /// Whether the operator repairs drift or only reports drift.
     pub(crate) mode: Mode,
-    /// What is deleted when its entry is gone.
+    /// Which objects the operator deletes when the file has no entry for the object.
     pub(crate) prune: Prune,
-    /// Patterns of names that are never touched, whatever else is said; `*` and `?` are wildcards.
+    /// Patterns of names that the operator never changes, before every other rule. `*` matches any
+    /// text, and `?` matches one character.
     pub(crate) ignore: Vec<String>,
-    /// How much may be deleted at once, before somebody has to approve it.
+    /// How many objects the operator may delete at once without an approval.
     pub(crate) guard: Guard,
 }
 
-/// Whether differences are repaired.
+/// Whether the operator repairs drift.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Mode {
-    /// Differences are repaired.
+    /// The operator repairs drift.
     #[default]
     Enforce,
-    /// Differences are only reported.
+    /// The operator reports drift and changes nothing.
     Report,
 }
 
-/// What is deleted when its entry is gone.
+/// Which objects the operator deletes when the file has no entry for the object.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Prune {
-    /// What the operator created or adopted.
+    /// Objects that the operator created or adopted.
     #[default]
     Managed,
-    /// Nothing is deleted but what is declared `absent`.
+    /// No objects. The operator deletes only objects with `state: absent`.
     None,
-    /// Whatever is not declared, whoever made it.
+    /// All objects without an entry, also objects that the operator did not create.
     All,
 }
 
-/// How much may be deleted at once.
+/// How many objects the operator may delete at once.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Guard {
-    /// Deleting more than this share of what is owned of a kind is refused.
+    /// The largest share of the owned objects of one kind that the operator deletes at once, in
+    /// percent. The operator refuses a plan that deletes more.
     #[schemars(range(min = 0, max = 100))]
     pub(crate) max_delete_percent: u8,
-    /// So many deletions of a kind pass whatever their share.
+    /// The operator deletes up to this number of objects of one kind, whatever their share is.
     pub(crate) free_deletes: u32,
-    /// The digest of refused deletions that may pass after all, as `plan` shows it.
+    /// The digest of the refused deletions that the operator may do. `plan` prints the digest.
     pub(crate) approve: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Accounts, groups and rooms, as they are written.
+//! Accounts, groups and rooms in the document.
 
 use std::collections::BTreeMap;
 
@@ -11,91 +11,96 @@ use super::scalars::{FileMode, Password, RoomOption};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct User {
-    /// The name on the default vhost, or a full JID for another one.
+    /// The name of the account on the default vhost, or the full JID for another vhost.
     pub(crate) name: String,
-    /// The password itself. Better: `passwordFrom`.
+    /// The password in plain text. Prefer `passwordFrom`, which keeps the password out of this file.
     pub(crate) password: Option<Password>,
-    /// Where the password comes from. Without any, one is generated when the account is created,
-    /// and an account that exists keeps its own.
+    /// Where the password comes from. Without `password` and `passwordFrom` the operator generates a
+    /// password for a new account, and does not change the password of an existing account.
     pub(crate) password_from: Option<SecretFrom>,
-    /// Whether a password that somebody changed is set again.
+    /// Whether the operator sets the declared password again after a change on the server.
     #[serde(default)]
     pub(crate) password_policy: PasswordPolicy,
-    /// Where the operator writes the password, for others to find.
+    /// The file that the operator writes the password to, for other programs to read.
     pub(crate) password_to: Option<SecretTo>,
-    /// Whether the account shall be there, and whether it may log in.
+    /// Whether the account exists, and whether the account may log in.
     #[serde(default)]
     pub(crate) state: UserState,
-    /// Why it is banned, with `state: banned`. Absent: for whatever reason.
+    /// The reason of the ban; only with `state: banned`. If absent, the operator accepts any reason.
     pub(crate) reason: Option<String>,
-    /// The nickname in its vCard.
+    /// The nickname in the vCard of the account.
     pub(crate) nickname: Option<String>,
-    /// Further fields of its vCard, under their names there: `FN`, `EMAIL`, `N.GIVEN`, `ORG.ORGUNIT`.
+    /// Further fields of the vCard, by the names of XEP-0054: `FN`, `EMAIL`, `N.GIVEN`,
+    /// `ORG.ORGUNIT`.
     #[serde(default)]
     pub(crate) vcard: BTreeMap<String, String>,
-    /// What happens when the entry is gone.
+    /// What the operator does with the object when you remove the entry from the file.
     #[serde(default)]
     pub(crate) deletion_policy: DeletionPolicy,
-    /// Whether the operator leaves it alone: nothing about it is changed, and it is not deleted.
+    /// With `true` the operator neither changes nor deletes the account.
     #[serde(default)]
     pub(crate) paused: bool,
 }
 
-/// Where a secret comes from: exactly one of these. One trailing newline is dropped.
+/// Where a secret comes from: exactly one of these. One trailing newline is removed.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
 pub(crate) struct SecretFrom {
-    /// The path of a file, relative to this one.
+    /// The path of a file that contains the secret, relative to the directory of this file.
     pub(crate) file: Option<String>,
-    /// The name of an environment variable of the operator.
+    /// The name of an environment variable of the operator that contains the secret.
     pub(crate) env: Option<String>,
-    /// The output of a program: its path and its arguments. Never a shell line.
+    /// The path and the arguments of a program that prints the secret. No shell interprets the
+    /// arguments.
     pub(crate) command: Option<Vec<String>>,
-    /// Whether the operator makes one up when it creates the account; only `true` makes sense.
+    /// With `true` the operator generates a password when the operator creates the account. `false`
+    /// is an error.
     pub(crate) generate: Option<bool>,
 }
 
-/// Where a password is written.
+/// The file that the operator writes a password to.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct SecretTo {
-    /// The path of the file, relative to this one.
+    /// The path of the file, relative to the directory of this file.
     pub(crate) file: String,
     /// The permissions of the file, in octal.
     #[serde(default)]
     pub(crate) mode: FileMode,
 }
 
-/// Who decides on a password after the account was created.
+/// Whether the file or the owner of the account decides on the password of an existing account.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum PasswordPolicy {
-    /// The file does: a changed password is set again.
+    /// The file decides. The operator sets the declared password again after a change on the server.
     #[default]
     Enforce,
-    /// The person does: it is set once, when the account is created.
+    /// The owner of the account decides. The operator sets the password only when the operator
+    /// creates the account.
     Initial,
 }
 
-/// What an account shall be.
+/// Whether an account exists, and whether the account may log in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum UserState {
-    /// It is there, and may log in.
+    /// The account exists and may log in.
     #[default]
     Present,
-    /// It is not there: it is deleted, whoever created it.
+    /// The account does not exist. The operator deletes the account, also if the operator did not
+    /// create the account.
     Absent,
-    /// It is there, and kept from logging in.
+    /// The account exists and cannot log in.
     Banned,
 }
 
-/// What happens to an object whose entry is gone.
+/// What the operator does with an object when you remove the entry from the file.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum DeletionPolicy {
-    /// The object is deleted.
+    /// The operator deletes the object.
     #[default]
     Delete,
     /// The object stays on the server.
@@ -106,15 +111,18 @@ pub(crate) enum DeletionPolicy {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Group {
-    /// Its name on the default vhost, and in `@name` of affiliations.
+    /// The name of the group on the default vhost. The `affiliations` of a room refer to the group
+    /// as `@NAME`.
     pub(crate) name: String,
     /// The name that people see in their contact lists.
     pub(crate) display_name: Option<String>,
-    /// What the group is for, in words.
+    /// A description of the group for people.
     pub(crate) description: Option<String>,
-    /// Who is in it: names on the default vhost, or full JIDs. Absent: not managed.
+    /// The members: names on the default vhost, or full JIDs. If absent, the operator does not manage
+    /// the members.
     pub(crate) members: Option<Vec<String>>,
-    /// Whether its members see each other in their contact lists; if not, it is a list alone.
+    /// With `true` the members see each other in their contact lists. With `false` the server has no
+    /// such group, and only the `affiliations` of rooms use the list of members.
     #[serde(default = "yes")]
     pub(crate) roster: bool,
 }
@@ -127,56 +135,62 @@ fn yes() -> bool {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Room {
-    /// The name on its service: the part before the `@`.
+    /// The name of the room: the part of its address before the `@`.
     pub(crate) name: String,
-    /// The MUC service that has it. Absent: `conference.` and the default vhost.
+    /// The MUC service of the room: the part of its address after the `@`. If absent, `conference.`
+    /// with the default vhost.
     pub(crate) service: Option<String>,
     /// The title that people see.
     pub(crate) title: Option<String>,
-    /// What the room is for, in words.
+    /// A description of the room for people.
     pub(crate) description: Option<String>,
-    /// The subject that is set in the room. Absent: not managed.
+    /// The subject of the room. If absent, the operator does not manage the subject.
     pub(crate) subject: Option<String>,
-    /// Options under ejabberd's own names. `persistent` is true unless said otherwise.
+    /// The options of the room, by the names that ejabberd uses. The default of `persistent` is
+    /// `true`; the operator does not manage other absent options.
     #[serde(default)]
     pub(crate) options: BTreeMap<String, RoomOption>,
-    /// Who is what in it. Absent: not managed.
+    /// The affiliations of accounts with the room. If absent, the operator does not manage
+    /// affiliations of the room.
     pub(crate) affiliations: Option<Affiliations>,
-    /// Whether whoever is not listed loses the affiliation, also one that others gave.
+    /// With `true` the operator removes every affiliation that is not listed, also affiliations that
+    /// the operator did not give.
     #[serde(default)]
     pub(crate) exclusive: bool,
-    /// Whether the room shall be there.
+    /// Whether the room exists.
     #[serde(default)]
     pub(crate) state: RoomState,
-    /// What happens when the entry is gone.
+    /// What the operator does with the object when you remove the entry from the file.
     #[serde(default)]
     pub(crate) deletion_policy: DeletionPolicy,
-    /// Whether the operator leaves it alone: nothing about it is changed, and it is not deleted.
+    /// With `true` the operator neither changes nor destroys the room.
     #[serde(default)]
     pub(crate) paused: bool,
 }
 
-/// Who is what in a room: names on the default vhost, full JIDs, or `@group`.
+/// The affiliations of a room: names on the default vhost, full JIDs, or `@GROUP` for all members
+/// of a group.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Affiliations {
-    /// Who decides on everything in the room.
+    /// Accounts that may change everything in the room and may destroy the room.
     pub(crate) owner: Option<Vec<String>>,
-    /// Who may moderate the room.
+    /// Accounts that may moderate the room.
     pub(crate) admin: Option<Vec<String>>,
-    /// Who may enter, if the room is for members only.
+    /// Accounts that may enter a members-only room.
     pub(crate) member: Option<Vec<String>>,
-    /// Who may not enter the room.
+    /// Accounts that must not enter the room.
     pub(crate) outcast: Option<Vec<String>>,
 }
 
-/// Whether a room shall be there.
+/// Whether a room exists.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum RoomState {
-    /// It is there, and created if not.
+    /// The room exists. The operator creates a missing room.
     #[default]
     Present,
-    /// It is destroyed, whoever created it.
+    /// The room does not exist. The operator destroys the room, also if the operator did not create
+    /// the room.
     Absent,
 }

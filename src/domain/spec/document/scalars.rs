@@ -1,4 +1,4 @@
-//! Values that are written as one word and mean more.
+//! Values with a text format: periods, windows, ports, permissions, and room options.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,14 +11,15 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::domain::model::Secret;
 
-/// The longest period that makes sense in any field.
+/// The longest period that a field accepts.
 const MAX_PERIOD: Duration = Duration::from_hours(24);
 
 /// A length of time, e.g. `5s`, `10m` or `2m30s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Period(pub(crate) Duration);
 
-/// A window of the day in minutes since midnight, e.g. `02:00-04:00`.
+/// A window of the day, e.g. `02:00-04:00`: the first minute and the minute after the last, counted
+/// from midnight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window(pub(crate) u16, pub(crate) u16);
 
@@ -34,11 +35,11 @@ pub(crate) struct Port {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileMode(pub(crate) u32);
 
-/// A password that stands in the file itself.
+/// A password that the file contains.
 #[derive(Debug)]
 pub(crate) struct Password(pub(crate) Secret);
 
-/// The value of a room option; which type it must have depends on its name.
+/// The value of a room option. The name of the option decides which type is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RoomOption {
     Bool(bool),
@@ -76,7 +77,9 @@ impl Period {
         match total {
             _ if text.is_empty() => Err(FORM.to_owned()),
             Duration::ZERO => Err("a length of time must be more than zero".to_owned()),
-            total if total > MAX_PERIOD => Err("more than 24 hours make no sense here".to_owned()),
+            total if total > MAX_PERIOD => {
+                Err("a length of time must be at most 24 hours".to_owned())
+            }
             total => Ok(Self(total)),
         }
     }
@@ -157,9 +160,10 @@ impl FileMode {
         let octal = digits.then(|| u32::from_str_radix(text, 8).ok()).flatten();
         match octal {
             Some(mode) if mode & 0o600 == 0o600 && mode & !0o666 == 0 => Ok(Self(mode)),
-            Some(_) => {
-                Err("the owner must be able to read and write, and nobody to execute".to_owned())
-            }
+            Some(_) => Err(
+                "permissions must let the owner read and write, and must not let anyone execute"
+                    .to_owned(),
+            ),
             None => Err("expected permissions in octal, such as `0600`".to_owned()),
         }
     }
@@ -171,7 +175,7 @@ impl Default for FileMode {
     }
 }
 
-/// Reads a text with `parse`; its error is the message.
+/// Reads a text with a function whose error is the message to the user.
 struct Parsed<F>(&'static str, F);
 
 impl<T, F: FnOnce(&str) -> Result<T, String>> Visitor<'_> for Parsed<F> {
@@ -186,7 +190,7 @@ impl<T, F: FnOnce(&str) -> Result<T, String>> Visitor<'_> for Parsed<F> {
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
-        // Only ports and permissions are also written as plain numbers.
+        // Ports and permissions may be plain numbers.
         (self.1)(&number.to_string()).map_err(E::custom)
     }
 }
@@ -331,7 +335,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn periods_are_read_and_shown_alike() {
+    fn periods_are_printed_as_they_are_parsed() {
         for (text, seconds) in [("5s", 5), ("10m", 600), ("2m30s", 150), ("24h", 86400)] {
             let period = Period::parse(text).unwrap();
             assert_eq!((period, period.to_string().as_str()), (Period::seconds(seconds), text));
@@ -358,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_and_modes() {
+    fn windows_and_permissions_are_parsed() {
         assert_eq!(Window::parse("22:30-04:00"), Ok(Window(1350, 240)));
         for bad in ["", "2:00-4:00", "24:00-01:00", "02:00", "02:00-02:00", "+2:00-03:00"] {
             assert!(Window::parse(bad).is_err(), "{bad}");

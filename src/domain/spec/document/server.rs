@@ -1,4 +1,4 @@
-//! `spec.server`, as it is written.
+//! `spec.server` in the document.
 
 use std::collections::BTreeMap;
 
@@ -8,31 +8,34 @@ use serde::{Deserialize, Serialize};
 use super::objects::SecretFrom;
 use super::scalars::{Period, Port, Window};
 
-/// How the server is run: exactly one of `docker`, `process` and `external`.
+/// How the server runs: exactly one of `docker`, `process` and `external`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Server {
     /// A server in a Docker container.
     pub(crate) docker: Option<Docker>,
-    /// An ejabberd that is installed on this host, run as a process.
+    /// An ejabberd that is installed on this host. The operator runs the server as a process.
     pub(crate) process: Option<Process>,
-    /// A server that somebody else runs; the operator manages what is on it. Not yet supported.
+    /// A server that the operator does not start or stop. The operator manages the objects on the
+    /// server. Not yet supported.
     pub(crate) external: Option<External>,
-    /// Whether the server shall run.
+    /// Whether the server runs.
     #[serde(default)]
     pub(crate) state: ServerState,
-    /// How the table of accounts is stored. Absent: as it is.
+    /// The Mnesia storage type of the table of accounts. If absent, the operator does not change the
+    /// storage type.
     pub(crate) accounts_table: Option<TableStorage>,
-    /// How the server's health is asked for.
+    /// How the operator checks the health of the server.
     #[serde(default)]
     pub(crate) probe: Probe,
-    /// How fast it is started again after it failed.
+    /// How long the operator waits before the operator restarts a failed server.
     #[serde(default)]
     pub(crate) backoff: Backoff,
-    /// When people may be interrupted.
+    /// When the operator may interrupt connected users.
     #[serde(default)]
     pub(crate) maintenance: Maintenance,
-    /// What connected users are told before an interruption.
+    /// The message to connected users before an interruption. If absent, the operator sends no
+    /// message.
     pub(crate) announce: Option<Announce>,
 }
 
@@ -40,30 +43,33 @@ pub(crate) struct Server {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Docker {
-    /// The container's name. It is adopted if it exists, else created from `image`.
+    /// The name of the container. The operator adopts an existing container, and creates a missing
+    /// container from `image`.
     pub(crate) container: String,
-    /// The image that the container is created from. Absent: the container must exist.
+    /// The image of a new container. If absent, the container must exist.
     pub(crate) image: Option<String>,
     /// The Unix socket of the Docker engine on this host, as `unix:///PATH`.
     #[serde(default = "default_engine")]
     pub(crate) engine: String,
-    /// The container's network.
+    /// The network of the container.
     #[serde(default)]
     pub(crate) network: Network,
-    /// Published ports; with `network: bridge` only. They are bound to 127.0.0.1 unless an
-    /// address is given.
+    /// The published ports; only with `network: bridge`. A port without an address is published on
+    /// 127.0.0.1.
     #[serde(default)]
     pub(crate) ports: Vec<Port>,
-    /// Names of volumes by path in the container. Database and configuration get named ones by
-    /// default.
+    /// The names of volumes, by the path in the container. By default the operator creates named
+    /// volumes for the database and the configuration.
     #[serde(default)]
     pub(crate) volumes: BTreeMap<String, String>,
-    /// Environment variables. Never secrets: `docker inspect` shows them.
+    /// The environment variables of the container. Do not write secrets here: `docker inspect` shows
+    /// the variables.
     #[serde(default)]
     pub(crate) environment: BTreeMap<String, String>,
-    /// Where the server reads its configuration. Found by itself in the known images.
+    /// The path of the configuration file in the container. The operator finds the path in the
+    /// official images.
     pub(crate) config_path: Option<String>,
-    /// Whether a container that differs from this is replaced.
+    /// Whether the operator replaces a container whose image or settings differ from this file.
     #[serde(default)]
     pub(crate) recreate: Recreate,
 }
@@ -76,32 +82,33 @@ fn default_engine() -> String {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Network {
-    /// The network of the host.
+    /// The network of the host. The server uses the addresses and ports of the host.
     #[default]
     Host,
-    /// Docker's default bridge.
+    /// The default bridge network of Docker.
     Bridge,
 }
 
-/// Whether a container that differs is replaced.
+/// Whether the operator replaces a container that differs from the file.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Recreate {
-    /// It never is; differences are only shown.
+    /// The operator reports the differences and does not replace the container.
     #[default]
     Never,
-    /// It is when image or settings differ, after a backup.
+    /// The operator makes a backup and replaces the container.
     WhenChanged,
 }
 
-/// An installed ejabberd.
+/// An ejabberd that is installed on this host.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Process {
-    /// The path of its control script.
+    /// The path of the control script `ejabberdctl`.
     #[serde(default = "default_ejabberdctl")]
     pub(crate) ejabberdctl: String,
-    /// Where it keeps its files. Absent: where the control script says.
+    /// The directory of the server, with the configuration, the database and the logs. If absent, the
+    /// control script decides.
     pub(crate) directory: Option<String>,
 }
 
@@ -109,51 +116,51 @@ fn default_ejabberdctl() -> String {
     "/usr/sbin/ejabberdctl".to_owned()
 }
 
-/// A server that somebody else runs.
+/// A server that the operator does not start or stop.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct External {
-    /// The base URL of its `mod_http_api`.
+    /// The base URL of `mod_http_api` of the server.
     #[schemars(regex(pattern = "^https?://"))]
     pub(crate) url: String,
-    /// Where its bearer token comes from.
+    /// Where the bearer token for the API comes from.
     pub(crate) token_from: Option<SecretFrom>,
 }
 
-/// Whether the server shall run.
+/// Whether the server runs.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum ServerState {
-    /// It shall run, and is started again when it dies.
+    /// The server runs. The operator restarts the server after a failure.
     #[default]
     Running,
-    /// It shall be stopped, and stay so.
+    /// The server is stopped. The operator does not start the server.
     Stopped,
 }
 
-/// Mnesia's types of storage.
+/// A storage type of Mnesia.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(clippy::enum_variant_names, reason = "these are the names that Mnesia gives them")]
 pub(crate) enum TableStorage {
-    /// It is kept on disk only.
+    /// The table is on disk only.
     DiscOnlyCopies,
-    /// It is kept in memory and on disk.
+    /// The table is in memory and on disk.
     DiscCopies,
-    /// It is kept in memory only, and lost when the server ends.
+    /// The table is in memory only. The accounts are lost when the server stops.
     RamCopies,
 }
 
-/// How health is asked for.
+/// How the operator checks the health of the server.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Probe {
     /// The time between two probes.
     pub(crate) interval: Period,
-    /// So many failures in a row mean that it is not healthy.
+    /// The number of consecutive failed probes after which the server is unhealthy.
     #[schemars(range(min = 1))]
     pub(crate) failures: u32,
-    /// How long a start may take.
+    /// The longest time that a start of the server may take.
     pub(crate) start_deadline: Period,
 }
 
@@ -163,15 +170,16 @@ impl Default for Probe {
     }
 }
 
-/// How fast the server is started again.
+/// How long the operator waits before a restart.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Backoff {
-    /// The wait before the second restart; it doubles each time.
+    /// The wait before the second restart. The first restart is immediate, and the wait doubles with
+    /// each further restart.
     pub(crate) initial: Period,
     /// The longest wait between two restarts.
     pub(crate) max: Period,
-    /// After so much health the next restart is immediate again.
+    /// The time that the server must stay healthy until the next restart is immediate again.
     pub(crate) reset_after: Period,
 }
 
@@ -185,13 +193,14 @@ impl Default for Backoff {
     }
 }
 
-/// When people may be interrupted.
+/// When the operator may interrupt connected users.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Maintenance {
-    /// Windows of the day, e.g. `02:00-04:00`; they may span midnight. None: always.
+    /// The windows of the day, e.g. `02:00-04:00`. A window may span midnight. With an empty list the
+    /// operator may interrupt users at any time.
     pub(crate) windows: Vec<Window>,
-    /// The time zone that they are meant in, e.g. `Europe/Berlin`.
+    /// The IANA name of the time zone of the windows, e.g. `Europe/Berlin`.
     pub(crate) timezone: String,
 }
 
@@ -201,12 +210,12 @@ impl Default for Maintenance {
     }
 }
 
-/// What connected users are told before an interruption.
+/// The message to connected users before an interruption.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Announce {
-    /// How long before the interruption it is said.
+    /// How long before the interruption the operator sends the message.
     pub(crate) delay: Period,
-    /// The text that is sent to everybody who is connected.
+    /// The text of the message.
     pub(crate) text: String,
 }

@@ -1,4 +1,4 @@
-//! Who belongs to groups and rooms.
+//! Checks the members of groups and the affiliations of rooms.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,7 +10,7 @@ use crate::domain::spec::desired::{AffiliationKind, Member, OWN_NAMES, UserState
 use crate::domain::spec::tree::{Node, Span};
 use crate::domain::spec::{document, mask};
 
-/// What else is declared; `None`: that kind is not managed.
+/// The declared accounts and groups; `None` if the file does not manage the kind.
 pub(super) struct Known<'k> {
     pub(super) users: Option<&'k Users>,
     pub(super) groups: Option<&'k Groups>,
@@ -60,8 +60,10 @@ fn account(
     let ours = scope.hosts.as_ref().is_some_and(|hosts| hosts.contains(&jid.host));
     if jid.local.as_str().starts_with(OWN_NAMES) && scope.is_ours(&jid.host) {
         let message = format!("{} is one of the operator's own names in rooms", mask::quoted(text));
-        scope.report.error(span, message).help =
-            Some("it sets subjects under such names; take another".to_owned());
+        scope.report.error(span, message).help = Some(
+            "the operator enters rooms with such names to set subjects; choose another name"
+                .to_owned(),
+        );
         return None;
     }
     match users {
@@ -72,7 +74,7 @@ fn account(
                     .keys()
                     .filter(|user| user.host == jid.host)
                     .map(|user| user.local.as_str());
-                // Among very many accounts a likely name is no help, and takes long to find.
+                // With many accounts a suggestion does not help, and the search takes long.
                 let names = names.take(if scope.report.has_room() { 10_000 } else { 0 });
                 let (_, help) = not_declared("", jid.local.as_str(), names);
                 let message =
@@ -82,7 +84,7 @@ fn account(
             Some(user) if user.state == UserState::Absent => {
                 scope.report.warning(
                     span,
-                    format!("the account {} shall be absent", mask::quoted(&jid.to_string())),
+                    format!("the account {} has `state: absent`", mask::quoted(&jid.to_string())),
                 );
             }
             Some(_) => {}
@@ -155,7 +157,7 @@ fn one(text: &str, span: Span, known: &Known<'_>, scope: &mut Scope<'_, '_>) -> 
         if group.members.is_none() {
             let message = format!("the group {} declares no members", mask::quoted(text));
             scope.report.warning(span, message).help =
-                Some("list its `members`, or this stands for nobody".into());
+                Some("list its `members`; a group without `members` has no effect here".into());
         }
         return Some(Member::Group(name));
     }

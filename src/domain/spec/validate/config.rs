@@ -79,7 +79,7 @@ fn check_gate(
         && let Some(span) = span_of("timeout").or(span_of("settle"))
     {
         let message =
-            format!("the gate gives up after {timeout}, before it could see {settle} of health");
+            format!("the gate ends after {timeout}, before the server can be healthy for {settle}");
         scope.report.error(span, message).help =
             Some("`timeout` must be longer than `settle`".into());
     }
@@ -108,7 +108,7 @@ fn check_canary(
             scope
                 .report
                 .error(span, format!("the canary {} must be able to log in", mask::quoted(name)))
-                .help = Some("take an account whose `state` is `present`".into());
+                .help = Some("use an account with `state: present`".into());
             None
         }
         None if scope.some_users => None,

@@ -1,4 +1,4 @@
-//! From the document to the desired state.
+//! Validation: turns the document into the desired state.
 
 mod affiliations;
 mod config;
@@ -32,36 +32,35 @@ use super::tree::{Node, Span, Value};
 use super::{document, mask, suggest, tree};
 use crate::domain::model::{NameError, Revision, RoomJid, Vhost};
 
-/// More than this, all files together, is not read.
+/// The largest size of all files of a desired state together, in bytes.
 pub const MAX_FILE_BYTES: usize = 16 * 1024 * 1024;
 
-/// A file that may take effect.
+/// A desired state without errors.
 #[derive(Debug, Clone)]
 pub struct Validated {
-    /// What it asks for.
+    /// The desired state.
     pub desired: DesiredState,
-    /// What needs attention.
+    /// The warnings, in the order of their positions.
     pub warnings: Vec<Problem>,
 }
 
-/// What every part of the validation needs.
+/// The values that all parts of the validation share.
 struct Scope<'r, 'a> {
     report: &'r mut Report<'a>,
     /// The default vhost; a placeholder if the file has no valid vhost.
     home: Vhost,
-    /// All our vhosts; `None` if not all are known. Then names on other hosts cannot be checked.
+    /// All managed vhosts; `None` if a vhost has an error. Then the hosts of names are not checked.
     hosts: Option<BTreeSet<Vhost>>,
-    /// Whether users were left out because of mistakes. Then names that are not among the others
-    /// cannot be checked.
+    /// Whether entries of `users` have errors. Then references to unknown accounts are not errors.
     some_users: bool,
-    /// The same of groups.
+    /// Whether entries of `groups` have errors. Then references to unknown groups are not errors.
     some_groups: bool,
     /// The files that the desired state names.
     files: sinks::Files,
 }
 
 impl Scope<'_, '_> {
-    /// Whether `host` is one of ours, as far as is known.
+    /// Whether the operator manages `host`, or the managed vhosts are not known.
     fn is_ours(&self, host: &Vhost) -> bool {
         self.hosts.as_ref().is_none_or(|hosts| hosts.contains(host))
     }
@@ -71,7 +70,7 @@ impl Scope<'_, '_> {
         let draft =
             self.report.error(span, format!("{} cannot be a name: {error}", mask::quoted(name)));
         if name.contains('@') && matches!(error, NameError::Forbidden { .. }) {
-            draft.help = Some("only the part before the `@` is wanted here".into());
+            draft.help = Some("write only the part before the `@`".into());
         }
     }
 }
@@ -93,8 +92,8 @@ pub fn validate(files: &[SourceFile]) -> Result<Validated, Vec<Problem>> {
     let problems = report.finish();
     match desired {
         Some(desired) if !failed => Ok(Validated { desired, warnings: problems }),
-        // Something is only left out after it was reported; should that ever
-        // fail, no file may take effect that was not understood.
+        // Each missing part has an error. Without this case, a missing error would put an
+        // incomplete desired state into effect.
         _ if problems.iter().all(|problem| problem.severity != Severity::Error) => {
             Err(vec![Problem::error("the desired state could not be understood")])
         }
@@ -102,8 +101,8 @@ pub fn validate(files: &[SourceFile]) -> Result<Validated, Vec<Problem>> {
     }
 }
 
-/// The files as one tree; `None` if one of the files is not YAML, because that file could hold what
-/// the others lack.
+/// Merges the files into one tree. `None` if a file is not valid YAML: the parts that are missing in
+/// the other files could be in that file.
 fn read(files: &[SourceFile], report: &mut Report<'_>) -> Option<Node> {
     let mut nodes = 0;
     let trees: Vec<_> = files
@@ -127,8 +126,8 @@ fn read(files: &[SourceFile], report: &mut Report<'_>) -> Option<Node> {
     Some(root)
 }
 
-/// The hash of names and contents. The directories are left out: a checkout
-/// elsewhere is the same revision.
+/// The hash of the names and contents of the files. The hash does not contain the directories, so
+/// that a checkout in another directory is the same revision.
 fn revision(files: &[SourceFile]) -> Revision {
     let mut hash = Sha256::new();
     for file in files {
@@ -144,7 +143,7 @@ fn revision(files: &[SourceFile]) -> Revision {
 /// A field that the format knows and the program does not support yet.
 struct Unsupported {
     path: &'static [&'static str],
-    /// What the program supports instead.
+    /// The supported alternatives, for the message.
     instead: &'static str,
     help: &'static str,
 }
@@ -152,7 +151,7 @@ struct Unsupported {
 /// The version that supports a field deletes the entry of the field here, and changes nothing else.
 const UNSUPPORTED: &[Unsupported] = &[Unsupported {
     path: &["spec", "server", "external"],
-    instead: "only `docker` and `process` can be run so far",
+    instead: "only `docker` and `process` are supported",
     help: "use `docker` or `process`",
 }];
 
@@ -172,8 +171,7 @@ fn warn_of_unsupported_fields(root: &Node, report: &mut Report<'_>) {
 }
 
 fn check(root: &Node, files: &[SourceFile], report: &mut Report<'_>) -> Option<DesiredState> {
-    // What has many elements, or can be wrong as a whole, is decoded by itself,
-    // so that a mistake in it leaves the rest standing.
+    // Each large part is decoded separately, so that an error in one part does not hide the others.
     let part = |key| root.at(&["spec", key]);
     let parts = ["server", "config", "users", "groups", "rooms", "policy"].map(part);
     let apart: Vec<&Node> = parts.iter().copied().flatten().collect();
@@ -232,7 +230,7 @@ fn check(root: &Node, files: &[SourceFile], report: &mut Report<'_>) -> Option<D
     })
 }
 
-/// The hosts of the names that the file is about.
+/// The hosts of all names in the file.
 fn known_hosts(
     scope: &Scope<'_, '_>,
     groups: Option<&rooms::Groups>,
@@ -254,7 +252,7 @@ fn known_hosts(
     }
 }
 
-/// Checks the header of the file, and that the required parts exist.
+/// Checks `apiVersion` and `kind`, and that the required parts exist.
 fn header(root: &Node, document: &document::Document, report: &mut Report<'_>) {
     let mut expect = |key: &str, value: Option<&str>, known: &str| match (value, root.get(key)) {
         (Some(value), Some(node)) if value != known => {
@@ -281,7 +279,7 @@ fn header(root: &Node, document: &document::Document, report: &mut Report<'_>) {
         }
     };
     require(Some(root), "metadata", "add `metadata: { name: … }`");
-    require(Some(root), "spec", "add `spec:` with what is desired");
+    require(Some(root), "spec", "add `spec:` with the desired state");
     require(
         root.get("spec"),
         "host",
@@ -330,7 +328,7 @@ fn hosts<'r, 'a>(
         }
     }
     complete &= home.is_some();
-    let home = home.unwrap_or_else(stand_in);
+    let home = home.unwrap_or_else(placeholder_host);
     Scope {
         report,
         home,
@@ -342,11 +340,11 @@ fn hosts<'r, 'a>(
 }
 
 #[allow(clippy::expect_used, reason = "a constant name, which every test of a missing host reads")]
-fn stand_in() -> Vhost {
+fn placeholder_host() -> Vhost {
     Vhost::new("host.invalid").expect("a valid name")
 }
 
-/// `users:` with nothing after it reads like an empty list, and is not one.
+/// Warns of a key without a value, such as `users:`: an author may mean an empty list.
 fn empty_kinds(root: &Node, scope: &mut Scope<'_, '_>) {
     let Some(spec) = root.get("spec") else { return };
     for kind in ["users", "groups", "rooms"] {
@@ -357,16 +355,16 @@ fn empty_kinds(root: &Node, scope: &mut Scope<'_, '_>) {
                 .report
                 .warning(
                     entry.key_span,
-                    format!("nothing stands under `{kind}`, so they are not managed"),
+                    format!("`{kind}` has no value, so the operator does not manage {kind}"),
                 )
-                .help = Some(format!("if there shall be none, say so: `{kind}: []`"));
+                .help = Some(format!("to declare that there are no {kind}, write `{kind}: []`"));
         }
     }
 }
 
 /// The positions of the elements of a decoded list, if they are known.
 fn spans(node: Option<&Node>, count: usize) -> impl Iterator<Item = Option<Span>> {
-    // Elements that could not be decoded are gone; then the list as a whole has to do.
+    // A list with decoding errors has fewer elements, so the positions do not match.
     let items = node.map(Node::items).unwrap_or_default();
     let whole = node.map(|node| node.span);
     (0..count).map(move |index| match items.get(index) {
@@ -375,7 +373,7 @@ fn spans(node: Option<&Node>, count: usize) -> impl Iterator<Item = Option<Span>
     })
 }
 
-/// Says that a name is not among those declared, with the likely one.
+/// The message and the help for a name that is not declared.
 fn not_declared<'k>(
     what: &str,
     name: &str,

@@ -1,5 +1,4 @@
-//! What users, groups and rooms have in common: they are lists of things with a
-//! name, each of which may be there once.
+//! The common checks of `users`, `groups` and `rooms`: lists of objects with unique names.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -11,12 +10,11 @@ use crate::domain::spec::decode::decode;
 use crate::domain::spec::mask;
 use crate::domain::spec::tree::{Node, Span, Value};
 
-/// More objects of one kind than this are refused.
+/// The largest number of objects of one kind.
 const MAX_OBJECTS: usize = 200_000;
 
-/// Decodes each element of a list by itself, and checks that it is there once.
-/// `name` gives the name of an element, and `build` what becomes of it; either
-/// may report mistakes and return `None`.
+/// Decodes each element of a list separately, and reports repeated names. `name` returns the name of
+/// an element, and `build` returns its value; both may report errors and return `None`.
 pub(super) fn collect<D, K, V>(
     kind: &str,
     list: &Node,
@@ -69,19 +67,18 @@ where
     objects
 }
 
-/// The longest text that people see of an object, in bytes: the server keeps
-/// them in memory.
+/// The longest text of an object, in bytes. The server keeps these texts in memory.
 const MAX_TEXT_BYTES: usize = 8 << 10;
 
-/// Whether a text can be declared for people to see.
+/// Whether a text is valid as a title, a description, a nickname or another text for people.
 #[must_use]
 pub fn can_be_shown(text: &str) -> bool {
     let bad = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
     text.len() <= MAX_TEXT_BYTES && !text.contains(bad)
 }
 
-/// Whether a text can reach clients: XML has no way to say control characters,
-/// and a client that is sent one has to end its stream.
+/// Reports a text that clients cannot receive. XML does not allow control characters: a client that
+/// receives one ends its stream.
 pub(super) fn fits(text: &str, name: &str, span: Span, scope: &mut Scope<'_, '_>) -> bool {
     if can_be_shown(text) {
         return true;
@@ -95,7 +92,7 @@ pub(super) fn fits(text: &str, name: &str, span: Span, scope: &mut Scope<'_, '_>
     false
 }
 
-/// Where the value of a field stands, else the object.
+/// The position of the value of a field, or of the object if the field is absent.
 pub(super) fn field(node: &Node, key: &str) -> Span {
     node.get(key).map_or(node.span, |value| value.span)
 }

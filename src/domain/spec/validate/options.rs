@@ -1,4 +1,4 @@
-//! The options of a room, under the names that ejabberd gives them.
+//! The options of a room, by the names that ejabberd uses.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::domain::spec::document::RoomOption;
 use crate::domain::spec::tree::{Node, Span};
 use crate::domain::spec::{mask, suggest};
 
-/// What an option may be.
+/// The type of the value of an option.
 enum Shape {
     Bool,
-    /// A whole number above zero.
+    /// A number of at least 1.
     Positive,
     Text,
     Word(&'static [&'static str]),
@@ -23,11 +23,11 @@ enum Shape {
 
 use Shape::{Bool, Positive, Text, Word, Words};
 
-/// ejabberd 23.01 to 26.07. An option that a server does not know crashes its
-/// command or is dropped silently, so that a misspelt one must not get there.
+/// The room options of ejabberd 23.01 to 26.07. An unknown option crashes the command of ejabberd,
+/// or ejabberd ignores the option, so the validation must find misspelt names.
 const OPTIONS: [(&str, Shape); 31] = [
     ("allow_change_subj", Bool),
-    // Until 23.01; `allowpm` took its place.
+    // Until 23.01; `allowpm` replaces this option.
     ("allow_private_messages", Bool),
     ("allow_private_messages_from_visitors", Word(&["anyone", "moderators", "nobody"])),
     ("allow_query_users", Bool),
@@ -60,26 +60,26 @@ const OPTIONS: [(&str, Shape); 31] = [
     ("voice_request_min_interval", Positive),
 ];
 
-/// What cannot be declared, and why.
+/// Options that cannot be declared, each with the reason.
 const NOT_OURS: [(&str, &str); 5] = [
-    ("affiliations", "affiliations have a field of their own beside `options`"),
+    ("affiliations", "use the field `affiliations` beside `options`"),
     ("captcha_whitelist", "no command of ejabberd can change it"),
-    ("subject", "the subject has a field of its own beside `options`"),
-    ("subscribers", "people subscribe by themselves"),
-    ("vcard_xupdate", "ejabberd computes it from `vcard`"),
+    ("subject", "use the field `subject` beside `options`"),
+    ("subscribers", "only the users of a room can subscribe"),
+    ("vcard_xupdate", "ejabberd computes this option from `vcard`"),
 ];
 
-/// Every room option that can be declared.
+/// The names of all room options that can be declared.
 pub fn room_options() -> impl Iterator<Item = &'static str> {
     OPTIONS.iter().map(|(name, _)| *name)
 }
 
-/// Whether rooms of `version` have the option `name`. A room that is there is
-/// a better witness; this is for one that is to be made.
+/// Whether a new room of a server of `version` has the option `name`. For an existing room, read the
+/// options of the room instead.
 #[must_use]
 pub fn room_option(name: &str, version: ServerVersion) -> bool {
-    // Seen on 23.01 and on 24.12. It changed in between; what a version there
-    // does not have, the room that was made shows.
+    // Seen on 23.01 and on 24.12. The change is between these versions, so both options count for
+    // the versions between; the operator reads the created room to see which option exists.
     const OLD_UNTIL: ServerVersion = ServerVersion { year: 24, month: 11 };
     const NEW_SINCE: ServerVersion = ServerVersion { year: 23, month: 2 };
     match name {
@@ -89,8 +89,8 @@ pub fn room_option(name: &str, version: ServerVersion) -> bool {
     }
 }
 
-/// What ejabberd prints as `printed`, as it would be declared for the option
-/// `name`; `None` if that cannot be.
+/// The declared form of the value that ejabberd prints for the option `name`. `None` if the value
+/// cannot be declared.
 #[must_use]
 pub fn printed_room_option(name: &str, printed: &str) -> Option<OptionValue> {
     let (_, shape) = OPTIONS.iter().find(|(known, _)| *known == name)?;
@@ -116,7 +116,7 @@ pub(super) fn check(
 ) -> BTreeMap<String, OptionValue> {
     let mut options = BTreeMap::new();
     for entry in node.map(Node::entries).unwrap_or_default() {
-        // What could not be decoded is not among what was written.
+        // An option with a decoding error is not in `written`.
         let Some((name, value)) = written.remove_entry(&entry.key) else { continue };
         let Some((_, shape)) = OPTIONS.iter().find(|(known, _)| *known == name) else {
             let quoted = mask::quoted(&name);
@@ -136,9 +136,10 @@ pub(super) fn check(
         };
         if let Some(value) = shaped(&name, value, shape, entry.value.span, scope) {
             if matches!(&value, OptionValue::Text(text) if name == "vcard" && !is_vcard(text)) {
-                let message = "the room option `vcard` is no XML of a vCard, and clients get none";
+                let message =
+                    "the room option `vcard` is not the XML of a vCard, so clients get no vCard";
                 scope.report.warning(entry.value.span, message).help =
-                    Some("write `<vCard xmlns='vcard-temp'>…</vCard>`, or leave it empty".into());
+                    Some("write `<vCard xmlns='vcard-temp'>…</vCard>`, or an empty text".into());
             }
             options.insert(name, value);
         }
@@ -146,8 +147,8 @@ pub(super) fn check(
     options
 }
 
-/// Whether a room has a vCard after it was set to this: `mod_muc_room` parses it
-/// each time that a client asks, and answers that there is none where that fails.
+/// Whether clients get `text` as the vCard of a room. `mod_muc_room` parses the text for each
+/// request, and answers that the room has no vCard if parsing fails.
 fn is_vcard(text: &str) -> bool {
     let text = text.trim();
     let begins = text.strip_prefix("<vCard").is_some_and(|rest| rest.starts_with([' ', '>', '/']));
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_is_read_as_it_would_be_declared() {
+    fn printed_options_are_read_in_their_declared_form() {
         let read = |name, printed| printed_room_option(name, printed);
         assert_eq!(read("mam", "true"), Some(OptionValue::Bool(true)));
         assert_eq!(read("max_users", "20"), Some(OptionValue::Int(20)));

@@ -1,6 +1,6 @@
-//! `spec.policy.ignore`: a pattern is held against the names of accounts, groups
-//! and rooms, with and without their host. A pattern that matches no possible name
-//! protects nothing, though its author relies on it, so it is an error.
+//! Checks `spec.policy.ignore`. The operator compares a pattern with the names of accounts, groups and
+//! rooms, with and without the host. A pattern that matches no possible name protects nothing, so
+//! such a pattern is an error.
 
 use std::collections::BTreeSet;
 
@@ -12,61 +12,65 @@ use crate::domain::spec::{mask, suggest};
 /// The longest part of a name, in bytes.
 const MAX_PART_BYTES: usize = 1023;
 
-/// What follows a backslash in a name that XEP-0106 escapes; any other backslash
-/// is meant to take away the meaning of a `*`.
+/// The codes after a backslash in a name that XEP-0106 escapes. With any other backslash the author
+/// wants to escape a `*`, which patterns do not support.
 const ESCAPED: [&str; 10] = ["20", "22", "26", "27", "2f", "3a", "3c", "3e", "40", "5c"];
 
-/// A letter that is written from right to left, and composes with nothing.
+/// A letter of a right-to-left script that does not combine with other characters.
 const RIGHT_TO_LEFT: char = 'א';
 
 const SPECIAL: &str = "only `*` (any text) and `?` (one character) are special";
 
-/// Why a pattern cannot mean what its author wants, and what to do.
+/// The message and the help for a pattern that matches no name.
 #[derive(Debug)]
 pub(super) struct Wrong {
     pub(super) message: String,
     pub(super) help: Option<String>,
 }
 
-/// The hosts of the names that patterns are held against.
+/// The hosts of the names that patterns can match.
 #[derive(Debug, Default)]
 pub(super) struct KnownHosts {
-    /// Our vhosts; `None` if they are not all known.
+    /// The managed vhosts; `None` if a vhost has an error.
     pub(super) hosts: Option<BTreeSet<Vhost>>,
-    /// Services of rooms, and hosts of accounts elsewhere.
+    /// The services of rooms, and the hosts of accounts on other servers.
     pub(super) others: BTreeSet<Vhost>,
-    /// Whether an account of any host may be met, in a room that is `exclusive`.
+    /// Whether accounts of any host can occur, because a room is `exclusive`.
     pub(super) anywhere: bool,
 }
 
-/// A pattern as the names are that it is held against: `Guest-*` means
-/// `guest-1`, because that is what ejabberd makes of `Guest-1`.
+/// Normalises a pattern as ejabberd normalises names: `Guest-*` matches `guest-1`, because ejabberd
+/// stores `Guest-1` as `guest-1`.
 pub(super) fn normalised(pattern: &str, known_hosts: &KnownHosts) -> Result<String, Wrong> {
     let none = |why: &str, help: Option<String>| {
         Err(Wrong { message: format!("{} matches no name: {why}", mask::quoted(pattern)), help })
     };
     let trimmed = pattern.trim();
     if trimmed.is_empty() {
-        let help = Some("take it out, or write the name that is to be left alone".to_owned());
+        let help = Some(
+            "remove the pattern, or write the name that the operator must not change".to_owned(),
+        );
         return Err(Wrong { message: "an empty pattern matches nothing".to_owned(), help });
     }
     if trimmed != pattern {
-        let help = format!("take the blanks at its ends away: {}", mask::quoted(trimmed));
-        return none("a name has no blanks", Some(help));
+        let help = format!("remove the spaces at the ends: {}", mask::quoted(trimmed));
+        return none("a name has no spaces", Some(help));
     }
     let (local, host) = match pattern.split_once('@') {
         None => (pattern, None),
         Some((_, host)) if host.contains('@') => {
-            let help = "`name@host` has one; a group stands without it".to_owned();
+            let help =
+                "write `name@host` for an account or a room, and the name without `@` for a group"
+                    .to_owned();
             return none("it has more than one `@`", Some(help));
         }
         Some(("", host)) => {
             let help = format!("for every name on that host write {}", quoted(&["*@", host]));
-            return none("nothing stands before the `@`", Some(help));
+            return none("the part before the `@` is empty", Some(help));
         }
         Some((local, "")) => {
             let help = format!("for a name on any host write {}", mask::quoted(local));
-            return none("nothing stands after the `@`", Some(help));
+            return none("the part after the `@` is empty", Some(help));
         }
         Some((local, host)) => (local, Some(host)),
     };
@@ -78,7 +82,7 @@ pub(super) fn normalised(pattern: &str, known_hosts: &KnownHosts) -> Result<Stri
     }
     let local = match prepared(local, &LOCAL) {
         Ok(local) => local,
-        Err(why) => return none(&why, Some(format!("ejabberd takes no such name; {SPECIAL}"))),
+        Err(why) => return none(&why, Some(format!("ejabberd accepts no such name; {SPECIAL}"))),
     };
     let Some(host) = host else { return Ok(local) };
     let host = match prepared(host, &HOST) {
@@ -100,8 +104,8 @@ pub(super) fn matches_everything(pattern: &str) -> bool {
     }
 }
 
-/// What a pattern that looks like a regular expression should be, if it does.
-/// Names may have each of these characters, so it may be right as it stands.
+/// The advice for a pattern that looks like a regular expression. Names may contain these characters,
+/// so such a pattern can be correct.
 pub(super) fn regular_expression(pattern: &str) -> Option<String> {
     let plain = pattern.replace(".*", "*").replace(".+", "*");
     let plain = plain.strip_prefix('^').unwrap_or(&plain);
@@ -116,22 +120,22 @@ fn quoted(parts: &[&str]) -> String {
     mask::quoted(&parts.concat())
 }
 
-/// Syntax of other patterns, which would be taken for text here.
+/// The message and the help for the syntax of other kinds of patterns.
 fn unsupported(local: &str) -> Option<(&'static str, String)> {
     if local.contains(['[', ']']) {
         let help = format!("{SPECIAL}; write a pattern for each of the characters, or `?`");
-        return Some(("has `[` or `]`, and there are no classes of characters", help));
+        return Some(("has `[` or `]`, and patterns have no classes of characters", help));
     }
     if local.contains(['{', '}']) {
         let help = format!("{SPECIAL}; write a pattern for each of the alternatives, or `?`");
-        return Some(("has `{` or `}`, and there are no alternatives", help));
+        return Some(("has `{` or `}`, and patterns have no alternatives", help));
     }
     let escapes = |rest: &str| {
         ESCAPED.iter().any(|code| rest.get(..2).is_some_and(|two| two.eq_ignore_ascii_case(code)))
     };
     if local.split('\\').skip(1).any(|rest| !escapes(rest)) {
         let help = format!("{SPECIAL}; `?` also matches a `*`, a `?` or a `\\` of a name");
-        return Some(("has a `\\`, which takes no meaning away from what follows", help));
+        return Some(("has a `\\`, and patterns have no escapes", help));
     }
     None
 }
@@ -155,13 +159,13 @@ const HOST: Part = Part {
     place: "the name of a host",
 };
 
-/// The literal pieces as names have them, with the wildcards between.
+/// The literal pieces, prepared as ejabberd prepares names, with the wildcards between.
 fn prepared(text: &str, part: &Part) -> Result<String, String> {
     let place = part.place;
     let wildcard = |c: char| c == '*' || c == '?';
     for c in text.chars().filter(|c| !wildcard(*c)) {
         let alone = c.to_string();
-        // What becomes of one character does not depend on the others.
+        // Stringprep handles each character separately.
         let Some(alone) = (part.prepare)(&alone).filter(|_| !(part.forbidden)(c)) else {
             return Err(format!("`{}` is not allowed in {place}", c.escape_debug()));
         };
@@ -185,7 +189,7 @@ fn prepared(text: &str, part: &Part) -> Result<String, String> {
     }
     directions(&whole, place)?;
     if whole.is_empty() {
-        return Err(format!("nothing of it is left in {place}"));
+        return Err(format!("ejabberd removes every character of the pattern from {place}"));
     }
     let least = whole.chars().filter(|c| *c != '*').map(char::len_utf8).sum::<usize>();
     if least > MAX_PART_BYTES {
@@ -194,8 +198,7 @@ fn prepared(text: &str, part: &Part) -> Result<String, String> {
     Ok(whole)
 }
 
-/// A piece that may stand in the middle of a name: as if between letters that
-/// are written in its direction.
+/// Prepares a piece that may be in the middle of a name: between letters of the same direction.
 fn prepare_piece(piece: &str, part: &Part) -> Option<String> {
     if let Some(ready) = (part.prepare)(piece) {
         return Some(ready);
@@ -230,7 +233,7 @@ impl KnownHosts {
         let known = || hosts.iter().chain(&self.others);
         if self.anywhere
             || known().any(|host| wild.matches(host.as_str()))
-            // Services are below a host, and may have any name there.
+            // A service is a subdomain of a vhost, with any name.
             || hosts.iter().any(|host| may_be_below(pattern, host.as_str()))
         {
             return None;
@@ -239,7 +242,7 @@ impl KnownHosts {
         Some(match near {
             Some(host) => format!("did you mean `{host}`?"),
             None => format!(
-                "the file names {}; add the host to `hosts`, or leave out the `@` and what follows",
+                "the file names {}; add the host to `hosts`, or remove the `@` and the host",
                 suggest::listed(known().map(Vhost::as_str).take(8))
             ),
         })
@@ -249,8 +252,7 @@ impl KnownHosts {
 /// Whether a pattern matches some host that ends in `.host`.
 fn may_be_below(pattern: &str, host: &str) -> bool {
     let end = format!(".{host}");
-    // Something has to be left of the pattern for what stands before, unless
-    // a `*` is both.
+    // A part of the pattern must match the text before `.host`; one `*` can match both.
     pattern.char_indices().any(|(at, c)| {
         (at > 0 || c == '*')
             && pattern.get(at..).is_some_and(|rest| WildMatch::new(rest).matches(&end))
@@ -354,7 +356,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Without wildcards a pattern is possible exactly where it is a name.
+        /// A pattern without wildcards is valid exactly if the pattern is a valid name.
         #[test]
         fn a_name_is_a_pattern_and_nothing_else_is(
             name in "[a-zA-Z\u{5d0}\u{627}\u{e9}\u{df}\u{fb01}\u{ad}\u{1f418} :&.1-]{1,6}"
@@ -369,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_a_regular_expression_is_noticed() {
+    fn a_likely_regular_expression_is_reported() {
         for (pattern, better) in
             [("guest-.*", "`guest-*`"), ("^bot", "`bot`"), ("bot$", "`bot`"), ("a.+b", "`a*b`")]
         {

@@ -34,7 +34,7 @@ pub(super) fn check(
             || !digest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
     {
         scope.report.error(node.span, "this is not a digest").help =
-            Some("copy the one that `plan` shows with the refused deletions".into());
+            Some("copy the digest that `plan` prints with the refused deletions".into());
     }
     let ignore_node = node.and_then(|node| node.get("ignore"));
     let mut kept = Vec::with_capacity(ignore.len());
@@ -47,7 +47,7 @@ pub(super) fn check(
                     let message = "this pattern matches everything, so nothing is managed";
                     scope.report.warning(span, message);
                 } else if let Some(help) = patterns::regular_expression(&pattern) {
-                    let message = "this is no regular expression, though it looks like one";
+                    let message = "this looks like a regular expression, but a pattern is not a regular expression";
                     scope.report.warning(span, message).help = Some(help);
                 }
                 kept.push(WildMatch::new(&pattern));

@@ -23,7 +23,7 @@ pub(super) fn check_groups(
         |group: &document::Group, node: &Node, scope: &mut Scope<'_, '_>| match Localpart::new(
             &group.name,
         ) {
-            // ejabberd takes a backslash and an n for the end of a name.
+            // ejabberd reads a backslash followed by `n` as the end of a name.
             Ok(name) if name.as_str().contains('\\') => {
                 let message =
                     format!("{} cannot be a group: `\\` is not allowed", mask::quoted(&group.name));
@@ -35,7 +35,7 @@ pub(super) fn check_groups(
                 let help = group
                     .name
                     .starts_with('@')
-                    .then(|| "the `@` only stands before a group in `affiliations`".into());
+                    .then(|| "write the `@` only before a group in `affiliations`".into());
                 let draft_message =
                     format!("{} cannot be a group: {error}", mask::quoted(&group.name));
                 scope.report.error(field(node, "name"), draft_message).help = help;
@@ -53,11 +53,11 @@ pub(super) fn check_groups(
         let stranger = members.iter().flatten().find(|member| !scope.is_ours(&member.host));
         if let Some(stranger) = stranger.filter(|_| roster) {
             let message = format!(
-                "{} is on another server, whose accounts ejabberd keeps in no shared roster group",
+                "{} is on another server, and ejabberd has no accounts of other servers in shared roster groups",
                 mask::quoted(&stranger.to_string())
             );
             scope.report.error(field(node, "members"), message).help =
-                Some("with `roster: false` the group can still be named in affiliations".into());
+                Some("with `roster: false` the affiliations of a room can use the group".into());
         }
         Some(Group { display_name, description, members, roster })
     })
@@ -77,7 +77,7 @@ fn name(room: &document::Room, node: &Node, scope: &mut Scope<'_, '_>) -> Option
         let draft = scope.report.error(field(node, "name"), message);
         if let Some((local, service)) = room.name.split_once('@') {
             draft.help = Some(format!(
-                "name the service by itself: `name: {}` and `service: {}`",
+                "write the service separately: `name: {}` and `service: {}`",
                 local.escape_debug(),
                 service.escape_debug()
             ));
@@ -96,7 +96,7 @@ fn name(room: &document::Room, node: &Node, scope: &mut Scope<'_, '_>) -> Option
         let message =
             format!("{} is a vhost, not a service for rooms", mask::quoted(service.as_str()));
         scope.report.error(field(node, "service"), message).help =
-            Some(format!("rooms are at a host of their own, such as `conference.{service}`"));
+            Some(format!("rooms are on a separate host, such as `conference.{service}`"));
         return None;
     }
     Some(RoomJid { room, service })
@@ -129,13 +129,13 @@ fn build(room: document::Room, node: &Node, known: &Known<'_>, scope: &mut Scope
         }
         options.insert(key.to_owned(), OptionValue::Text(text));
     }
-    // Without it a room is gone half a minute after the last occupant.
+    // A room that is not persistent ends half a minute after its last occupant leaves.
     options.entry("persistent".to_owned()).or_insert(OptionValue::Bool(true));
 
     if let Some(subject) = &subject {
         fits(subject, "subject", field(node, "subject"), scope);
         if options.get("persistent") == Some(&OptionValue::Bool(false)) {
-            let message = "only a room that persists keeps a subject";
+            let message = "only a persistent room keeps a subject";
             scope.report.error(field(node, "subject"), message);
         }
     }

@@ -1,4 +1,4 @@
-//! Where secrets come from and go to.
+//! Checks the sources and the sinks of secrets.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::domain::spec::document::{SecretFrom, SecretTo};
 use crate::domain::spec::mask;
 use crate::domain::spec::tree::{Node, Span};
 
-/// The longest password that ejabberd takes, in bytes, before and after stringprep:
+/// The longest password that ejabberd accepts, in bytes, before and after stringprep:
 /// `ejabberd_auth:validate_credentials/3` calls `jid:resourceprep/1` (tried on
 /// 23.01, 24.12 and 26.07).
 const MAX_PASSWORD_BYTES: usize = 1023;
@@ -38,7 +38,7 @@ pub(super) fn inline(
             }
             Ok(_) => None,
             Err(_) => Some(
-                "stringprep forbids a character of the password, as an emoji, or its mixed text directions; ejabberd refuses that",
+                "stringprep forbids a character of the password, such as an emoji, or its mixed text directions; ejabberd refuses that",
             ),
         }
     };
@@ -48,8 +48,8 @@ pub(super) fn inline(
     }
     scope.report.counted_warning(
         span,
-        "the password stands in the file itself, for everybody who can read it",
-        Some("put it in a file or a variable of its own: `passwordFrom: { file: … }`"),
+        "everyone who can read this file can read the password",
+        Some("put the password into a separate file or variable: `passwordFrom: { file: … }`"),
     );
     Some(SecretSource::Inline(secret))
 }
@@ -75,8 +75,8 @@ pub(super) fn source(
         .collect();
     if given.len() != 1 {
         let message = match given.as_slice() {
-            [] => "nothing is said of where the secret comes from".to_owned(),
-            [..] => format!("a secret comes from one place; here are {}", given.len()),
+            [] => "the source of the secret is missing".to_owned(),
+            [..] => format!("a secret has one source, and here are {}", given.len()),
         };
         scope.report.error(node.span, message).help =
             Some("give exactly one of `file`, `env`, `command` and `generate: true`".into());
@@ -114,7 +114,7 @@ pub(super) fn source(
             None
         }
         Some(false) => {
-            scope.report.error(at("generate"), "`generate: false` says nothing").help =
+            scope.report.error(at("generate"), "`generate: false` has no meaning").help =
                 Some("leave out `passwordFrom`, or write `generate: true`".into());
             None
         }
@@ -128,7 +128,7 @@ pub(super) fn sink(to: SecretTo, node: &Node, scope: &mut Scope<'_, '_>) -> Opti
     if mode.0 & 0o007 != 0 {
         scope.report.warning(
             super::objects::field(node, "mode"),
-            format!("permissions {:04o} let everybody on the host read the password", mode.0),
+            format!("permissions {:04o} let every user of the host read the password", mode.0),
         );
     }
     let span = super::objects::field(node, "file");

@@ -27,13 +27,13 @@ pub(super) fn check(node: &Node, scope: &mut Scope<'_, '_>) -> Option<Server> {
         announce,
     } = written;
 
-    // Counted by what was written: one that could not be decoded was meant all the same.
+    // Counts the keys of the file, because a runtime with a decoding error is also a choice.
     let given: Vec<&str> = RUNTIMES.into_iter().filter(|key| node.get(key).is_some()).collect();
     if given.len() != 1 {
         let message = match given.as_slice() {
-            [] => "nothing is said of how the server is run".to_owned(),
+            [] => "`server` does not say how the server runs".to_owned(),
             [..] => format!(
-                "a server is run in one way; here are {}",
+                "`server` allows one way to run the server, and here are {}",
                 suggest::listed(given.iter().copied())
             ),
         };
@@ -58,8 +58,11 @@ pub(super) fn check(node: &Node, scope: &mut Scope<'_, '_>) -> Option<Server> {
         let span = node.get("accountsTable").map_or(node.span, |value| value.span);
         scope
             .report
-            .warning(span, "`ram_copies` keeps accounts in memory alone: a restart loses them all")
-            .help = Some("`disc_copies` is as fast, and keeps them on disk too".to_owned());
+            .warning(
+                span,
+                "`ram_copies` keeps accounts only in memory: a restart loses all accounts",
+            )
+            .help = Some("`disc_copies` is as fast, and keeps the accounts on disk too".to_owned());
     }
     Some(Server {
         state: match state {
@@ -105,12 +108,14 @@ fn check_docker(docker: document::Docker, node: &Node, scope: &mut Scope<'_, '_>
                 span_of("engine"),
                 format!("{} is not the socket of a Docker engine", mask::quoted(&engine)),
             )
-            .help = Some("the engine of this host is meant: `unix:///var/run/docker.sock`".into());
+            .help = Some("use the engine of this host: `unix:///var/run/docker.sock`".into());
     }
     if network == document::Network::Host && !ports.is_empty() {
         let span = node.entry("ports").map_or(node.span, |entry| entry.key_span);
-        scope.report.error(span, "there is nothing to publish with the host's network").help =
-            Some("remove `ports`, or write `network: bridge`".into());
+        scope
+            .report
+            .error(span, "a container in the network of the host publishes no ports")
+            .help = Some("remove `ports`, or write `network: bridge`".into());
     }
     check_volumes(node.get("volumes"), scope);
     check_environment(node.get("environment"), scope);
@@ -158,7 +163,7 @@ fn check_volumes(node: Option<&Node>, scope: &mut Scope<'_, '_>) {
         if !entry.key.starts_with('/') {
             let message = format!("{} is not a path in the container", mask::quoted(&entry.key));
             scope.report.error(entry.key_span, message).help =
-                Some("a volume is written `/path/in/the/container: name`".into());
+                Some("write a volume as `/path/in/the/container: name`".into());
         }
         if let Some(name) = entry.value.text() {
             docker_name("a volume", name, entry.value.span, scope);
@@ -181,7 +186,7 @@ fn check_environment(node: Option<&Node>, scope: &mut Scope<'_, '_>) {
     }
 }
 
-/// Docker's own rule for names.
+/// Docker's rule for names.
 fn docker_name(what: &str, name: &str, span: Span, scope: &mut Scope<'_, '_>) {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     let valid = name.len() > 1
@@ -190,7 +195,7 @@ fn docker_name(what: &str, name: &str, span: Span, scope: &mut Scope<'_, '_>) {
     if !valid {
         let message = format!("{} cannot be the name of {what}", mask::quoted(name));
         scope.report.error(span, message).help = Some(
-            "Docker wants two characters or more: letters, digits, `_`, `.` and `-`, a letter or digit first".into(),
+            "Docker accepts names of two or more letters, digits, `_`, `.` and `-` that begin with a letter or digit".into(),
         );
     }
 }
@@ -224,7 +229,7 @@ fn check_external(
     }) {
         let message = format!("{} is not the address of an HTTP server", mask::quoted(&url));
         scope.report.error(super::objects::field(node, "url"), message).help =
-            Some("it looks like `https://xmpp.example.org:5443/api`".into());
+            Some("write the address as `https://xmpp.example.org:5443/api`".into());
     } else if host.is_some_and(|host| host.split('/').next().is_some_and(|host| host.contains('@')))
     {
         scope.report.add_secret(super::objects::field(node, "url"));
@@ -247,10 +252,7 @@ fn check_probe(probe: &document::Probe, node: Option<&Node>, scope: &mut Scope<'
     if probe.failures == 0
         && let Some(node) = node.and_then(|node| node.get("failures"))
     {
-        scope.report.error(
-            node.span,
-            "at least one failure must be seen before the server counts as unhealthy",
-        );
+        scope.report.error(node.span, "`failures` must be at least 1");
     }
     Probe {
         interval: probe.interval.0,
@@ -283,7 +285,7 @@ fn check_maintenance(
     scope: &mut Scope<'_, '_>,
 ) -> Maintenance {
     let document::Maintenance { windows, timezone } = maintenance;
-    // Which zones exist is known to the host alone; here only the form is checked.
+    // Only the host knows which zones exist, so the validation checks only the form.
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '/' | '+' | '-');
     let valid =
         timezone.starts_with(|c: char| c.is_ascii_alphabetic()) && timezone.chars().all(allowed);
@@ -291,7 +293,7 @@ fn check_maintenance(
         scope
             .report
             .error(node.span, format!("{} is not a time zone", mask::quoted(&timezone)))
-            .help = Some("it looks like `UTC` or `Europe/Berlin`".into());
+            .help = Some("write the name of a zone, such as `UTC` or `Europe/Berlin`".into());
     }
     Maintenance {
         windows: windows

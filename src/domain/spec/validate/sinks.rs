@@ -47,7 +47,7 @@ pub(super) fn check(sources: &[SourceFile], scope: &mut Scope<'_, '_>) {
         } else if let Some(first) = first.insert(path, *span) {
             let position = scope.report.position(first);
             let message = format!(
-                "another password is written to this file as well: {}:{}",
+                "the operator writes another password to this file too: {}:{}",
                 position.file.display(),
                 position.line
             );
@@ -61,7 +61,7 @@ pub(super) fn check(sources: &[SourceFile], scope: &mut Scope<'_, '_>) {
 }
 
 fn help() -> String {
-    "give each password a file of its own".to_owned()
+    "write each password to a separate file".to_owned()
 }
 
 /// The absolute path without `.` and `..`. Does not resolve links.

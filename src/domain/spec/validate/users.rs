@@ -40,7 +40,10 @@ fn name(user: &document::User, node: &Node, scope: &mut Scope<'_, '_>) -> Option
             || format!("add it to `spec.hosts`: `hosts: [{}]`", jid.host),
             |host| format!("did you mean `{host}`?"),
         );
-        let message = format!("the host {} is not one of ours", mask::quoted(jid.host.as_str()));
+        let message = format!(
+            "the host {} is not in `spec.host` or `spec.hosts`",
+            mask::quoted(jid.host.as_str())
+        );
         scope.report.error(span, message).help = Some(help);
         return None;
     }
@@ -61,15 +64,15 @@ fn check_one_password(node: &Node, scope: &mut Scope<'_, '_>) {
         scope
             .report
             .error(from.key_span, "`password` and `passwordFrom` exclude each other")
-            .help = Some("take the password out of the file, and keep `passwordFrom`".into());
+            .help = Some("remove `password`, and keep `passwordFrom`".into());
     }
 }
 
-/// Warns of the password fields of an account with `state: absent`.
+/// Warns of password fields of an account with `state: absent`.
 fn warn_of_useless_passwords(node: &Node, scope: &mut Scope<'_, '_>) {
     for key in ["password", "passwordFrom", "passwordTo"] {
         if let Some(entry) = node.entry(key) {
-            let message = format!("`{key}` has no effect on an account that shall be absent");
+            let message = format!("`{key}` has no effect on an account with `state: absent`");
             scope.report.counted_warning(entry.key_span, &message, None);
         }
     }

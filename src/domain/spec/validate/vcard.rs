@@ -10,8 +10,8 @@ use crate::domain::spec::{mask, suggest};
 
 const NICKNAME: VcardField = single("NICKNAME");
 
-/// The fields that ejabberd's commands read and write one by one (XEP-0054).
-/// Some elements have one part that everybody means; it may be left out.
+/// The fields that the commands of ejabberd can read and write one by one (XEP-0054). For elements
+/// with one usual part, the name of the part is optional.
 const FIELDS: [(&str, VcardField); 34] = [
     ("ADR.CTRY", part("ADR", "CTRY")),
     ("ADR.EXTADD", part("ADR", "EXTADD")),
@@ -76,13 +76,13 @@ pub(super) fn check(
         fields.insert(NICKNAME, text);
     }
     for entry in user.get("vcard").map(Node::entries).unwrap_or_default() {
-        // What could not be decoded is not among what was written.
+        // A field with a decoding error is not in `written`.
         let Some((name, text)) = written.remove_entry(&entry.key) else { continue };
         let Some((_, known)) = FIELDS.iter().find(|(known, _)| *known == name) else {
             let upper = name.to_uppercase();
             let help = suggest::closest(&upper, FIELDS.iter().map(|(known, _)| *known))
                 .map(|known| format!("did you mean `{known}`?"));
-            let message = format!("a vCard has no field {} that can be set", mask::quoted(&name));
+            let message = format!("the vCard field {} cannot be set", mask::quoted(&name));
             scope.report.error(entry.key_span, message).help = help;
             continue;
         };

@@ -83,7 +83,7 @@ fn variants(version: &str) {
         assert!(items[name].1.contains(words), "{name}: {}", items[name].1);
     }
     let text = host.run(&["audit"]).expect(2).stdout;
-    for words in ["✗  web_handlers", "mend", "8 of 16 items hold, 8 do not."] {
+    for words in ["✗  web_handlers", "request_handlers", "8 of 16 items hold, 8 do not."] {
         assert!(text.contains(words), "{words} is missing in\n{text}");
     }
 }
@@ -150,8 +150,8 @@ fn a_container_is_looked_at_as_it_was_started() {
             "docker.sock of the host is mounted",
         ),
         (&["-v", "/var/run:/mnt:ro"], "docker_socket", "of the host is mounted"),
-        (&["--privileged"], "not_privileged", "what root of the host may"),
-        (&["--cap-add", "SYS_ADMIN"], "not_privileged", "what root of the host may"),
+        (&["--privileged"], "not_privileged", "the rights of the host's root"),
+        (&["--cap-add", "SYS_ADMIN"], "not_privileged", "the rights of the host's root"),
     ] {
         let items = run(options);
         for name in own {

@@ -129,7 +129,7 @@ fn a_backend_that_is_away_is_named(version: &str) {
     found.says(
         "authentication",
         "problem",
-        &["nobody can log in", "it accepts connections", "ldap_rootdn"],
+        &["no account can log in", "it accepts connections", "ldap_rootdn"],
     );
     let text = host.run(&["doctor"]).expect(2).stdout;
     assert!(!text.contains("Nothing wrong") && !text.contains("hunter-2"), "{text}");
@@ -137,24 +137,24 @@ fn a_backend_that_is_away_is_named(version: &str) {
     let began = Instant::now();
     let found = Findings::of(&host, &[]);
     assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
-    found.says("authentication", "problem", &["nobody can log in", "no connection of ejabberd"]);
+    found.says("authentication", "problem", &["no account can log in", "no connection of ejabberd"]);
 
-    // A second server is away, at an address that nobody has. Accounts are in
-    // ejabberd's own database as well.
+    // A second server is away, at an address that no machine has. The accounts are
+    // also in ejabberd's own database.
     mode.store(WORKS, Ordering::Relaxed);
     of_ldap("192.0.2.1", "mnesia, ldap");
     host.run(&["apply"]).expect(0);
     eventually("a second server", Duration::from_secs(40), || {
         let found = Findings::of(&host, &[]);
-        let (verdict, said) = (found.verdict("authentication"), found.words("authentication"));
-        verdict == "problem" && said.contains("people can log in, but a server of ldap")
+        let (verdict, text) = (found.verdict("authentication"), found.words("authentication"));
+        verdict == "problem" && text.contains("people can log in, but a server of ldap")
     });
     let began = Instant::now();
     let found = Findings::of(&host, &[]);
     assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
     found.says("authentication", "problem", &[&format!("192.0.2.1:{port}: ")]);
 
-    // A program that ends, and a key that is not there.
+    // A program that ends, and a missing key.
     let options = "auth_method: [external, jwt]\nextauth_program: /bin/false\n";
     fs::write(host.path("ejabberd.yml"), config(C2S, options)).unwrap();
     host.run(&["apply"]);
@@ -167,7 +167,7 @@ fn a_backend_that_is_away_is_named(version: &str) {
             "jwt (test.example)",
             "/bin/false",
             "jwt_key",
-            "nobody can log in",
+            "no account can log in",
         ],
     );
 }
@@ -283,7 +283,7 @@ fn every_kind_of_listener_counts(version: &str) {
     fs::write(host.path("ejabberd.yml"), config(only, more)).unwrap();
     host.run(&["apply"]).expect(0);
     let found = Findings::of(&host, &[]);
-    found.says("client_ports", "problem", &["nobody can log in", "ejabberd_http_ws"]);
+    found.says("client_ports", "problem", &["no account can log in", "ejabberd_http_ws"]);
 
     // The audit tells the distribution's port from the port of a module.
     let proxy = "  mod_proxy65: { ip: 0.0.0.0, port: 7777 }\n";
@@ -317,9 +317,9 @@ fn every_kind_of_listener_counts_23_01() {
     every_kind_of_listener_counts("23.01");
 }
 
-/// A published port that leads to loopback, or to nothing, helps nobody; and the
-/// program that holds it for the server is no stranger.
-fn a_published_port_that_leads_nowhere_is_told(version: &str) {
+/// A published port that leads to loopback, or to nothing, cannot be reached. The program
+/// that holds the port for the server is not another program.
+fn a_published_port_that_leads_nowhere_is_reported(version: &str) {
     let host = Host::new(version);
     let (clients, nothing, open) = (free_port(), free_port(), free_port());
     let listen = "  - { port: 5222, ip: 127.0.0.1, module: ejabberd_c2s }\n  \
@@ -356,11 +356,11 @@ fn a_published_port_that_leads_nowhere_is_told(version: &str) {
     docker(&["exec", "-u", "0", &host.container, "sh", "-c", "kill -STOP $(pidof beam.smp)"]);
     let found = Findings::of(&host, &["--symptom", "start"]);
     docker(&["exec", "-u", "0", &host.container, "sh", "-c", "kill -CONT $(pidof beam.smp)"]);
-    let (verdict, said) = (found.verdict("ports"), found.words("ports"));
-    assert!(verdict != "problem" && !said.contains("somebody else"), "{verdict}: {said}");
+    let (verdict, text) = (found.verdict("ports"), found.words("ports"));
+    assert!(verdict != "problem" && !text.contains("another program has"), "{verdict}: {text}");
     docker(&["rm", "-f", "-v", &host.container]);
 
-    // IPv6's loopback, and UDP and a range, in a container that somebody else made.
+    // IPv6's loopback, and UDP and a range, in a container that the operator did not create.
     let path = host.path("ejabberd.yml");
     let six = "  - { port: 5223, ip: \"::1\", module: ejabberd_c2s }\n  - { port: 5280, module: ejabberd_http }\n";
     fs::write(&path, config(six, "  mod_mam: { default: always }\n")).unwrap();
@@ -383,31 +383,31 @@ fn a_published_port_that_leads_nowhere_is_told(version: &str) {
         found = Findings::of(&host, &[]);
         found.verdict("control") == "fine"
     });
-    let (verdict, said) = (found.verdict("published_ports"), found.words("published_ports"));
-    assert_eq!(verdict, "problem", "{said}");
+    let (verdict, text) = (found.verdict("published_ports"), found.words("published_ports"));
+    assert_eq!(verdict, "problem", "{text}");
     for word in [
         "-> 5223: it listens on the container's own loopback",
         "-> 3478/udp: nothing",
         "-> 5278: nothing",
         "-> 5279: nothing",
     ] {
-        assert!(said.contains(word), "{word} is not in {said}");
+        assert!(text.contains(word), "{word} is not in {text}");
     }
-    assert!(!said.contains("-> 5280"), "{said}");
+    assert!(!text.contains("-> 5280"), "{text}");
 }
 
 #[test]
-fn a_published_port_that_leads_nowhere_is_told_newest() {
-    a_published_port_that_leads_nowhere_is_told("newest");
+fn a_published_port_that_leads_nowhere_is_reported_newest() {
+    a_published_port_that_leads_nowhere_is_reported("newest");
 }
 
 #[test]
-fn a_published_port_that_leads_nowhere_is_told_ecs() {
-    a_published_port_that_leads_nowhere_is_told("24.12-ecs");
+fn a_published_port_that_leads_nowhere_is_reported_ecs() {
+    a_published_port_that_leads_nowhere_is_reported("24.12-ecs");
 }
 
 /// The plan names what is declared and not in force, and no step is tried for ever.
-fn what_is_not_in_force_is_told(version: &str) {
+fn a_configuration_that_is_not_in_force_is_reported(version: &str) {
     let host = Host::new(version);
     let text = CONFIG.replace("  mod_roster: {}\n", "");
     fs::write(host.path("ejabberd.yml"), text).unwrap();
@@ -489,19 +489,19 @@ fn what_is_not_in_force_is_told(version: &str) {
 }
 
 #[test]
-fn what_is_not_in_force_is_told_newest() {
-    what_is_not_in_force_is_told("newest");
+fn a_configuration_that_is_not_in_force_is_reported_newest() {
+    a_configuration_that_is_not_in_force_is_reported("newest");
 }
 
 #[test]
-fn what_is_not_in_force_is_told_ecs() {
-    what_is_not_in_force_is_told("24.12-ecs");
+fn a_configuration_that_is_not_in_force_is_reported_ecs() {
+    a_configuration_that_is_not_in_force_is_reported("24.12-ecs");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn what_is_not_in_force_is_told_23_01() {
-    what_is_not_in_force_is_told("23.01");
+fn a_configuration_that_is_not_in_force_is_reported_23_01() {
+    a_configuration_that_is_not_in_force_is_reported("23.01");
 }
 
 /// What `validate` lets pass, the server takes; what the server refuses, so does

@@ -92,8 +92,8 @@ fn from_well_to_worse(version: &str) {
         "{}",
         found.words("account")
     );
-    let found = findings(&host, &["nobody", "--symptom", "api"], 2);
-    found.says("account", "problem", &["is not there", "spec.users"]);
+    let found = findings(&host, &["unknown", "--symptom", "api"], 2);
+    found.says("account", "problem", &["does not exist", "spec.users"]);
     assert_eq!(host.run(&["doctor", "a b"]).code, Some(64));
 
     if version != "23.01" {
@@ -113,7 +113,7 @@ fn from_well_to_worse(version: &str) {
     assert_eq!(found.likely(), "process");
     assert_eq!(found.words("control"), "it is paused\n\n");
 
-    // Somebody edits the file on the server, and it does not come up again.
+    // An administrator edits the file on the server, and the server does not start again.
     fs::write(host.path("broken.yml"), "hosts: [smoothcurves.nexus\nlisten: [\n").unwrap();
     let path = format!("{}:/home/ejabberd/conf/ejabberd.yml", host.container);
     docker(&["cp", host.path("broken.yml").to_str().unwrap(), &path]);
@@ -124,12 +124,12 @@ fn from_well_to_worse(version: &str) {
     let found = findings(&host, &["--symptom", "start"], 2);
     found.says("configuration_live", "problem", &["ejabberd refuses", "apply", "line"]);
     found.says("process", "problem", &["does not run: exit code", "it ran from"]);
-    found.says("operator", "problem", &["nobody starts the server again", "systemctl start"]);
+    found.says("operator", "problem", &["nothing restarts the server", "systemctl start"]);
     found.check("last_words");
     assert_eq!(found.check("configuration")["verdict"], "fine", "the declared one is good");
     assert_eq!(found.likely(), "configuration_live");
 
-    // Its cure is one.
+    // The cure works.
     host.run(&["apply"]).expect(0);
     findings(&host, &["--symptom", "start"], 0);
     docker(&["stop", "-t", "0", &host.container]);
@@ -173,10 +173,10 @@ fn from_well_to_worse_23_01() {
     from_well_to_worse("23.01");
 }
 
-/// Another program has the port, before the server starts and after: with the
-/// host's network, where the server itself finds it taken.
+/// Another program has the port, before the server starts and after. With the host's
+/// network, the server itself finds the port taken.
 #[test]
-fn a_taken_port_is_told_with_who_has_it() {
+fn a_taken_port_is_reported_with_its_program() {
     let mut host = Host::new("newest");
     let (port, other) = (free_port(), free_port());
     let listen = format!(
@@ -227,7 +227,7 @@ fn a_taken_port_is_told_with_who_has_it() {
 
 /// The same where Docker publishes the port, and so cannot even start it.
 #[test]
-fn a_taken_published_port_is_told_with_who_has_it() {
+fn a_taken_published_port_is_reported_with_its_program() {
     let host = Host::new("newest");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = taken.local_addr().unwrap();
@@ -341,41 +341,43 @@ fn without_an_engine_the_engine_is_named() {
     };
     let socket = host.path("docker.sock");
     let path = socket.to_str().unwrap();
-    let said = declare(path);
-    assert!(said.contains("its socket is not there") && said.contains("systemctl start"), "{said}");
+    let text = declare(path);
+    assert!(text.contains("its socket does not exist"), "{text}");
+    assert!(text.contains("systemctl start"), "{text}");
     let listener = UnixListener::bind(&socket).unwrap();
-    let said = declare(path);
-    assert!(said.contains("it does not answer") && said.contains("restart docker"), "{said}");
+    let text = declare(path);
+    assert!(text.contains("it does not answer") && text.contains("restart docker"), "{text}");
     drop(listener);
-    let said = declare(path);
-    assert!(said.contains("nobody listens") && said.contains("journalctl -u docker"), "{said}");
+    let text = declare(path);
+    assert!(text.contains("no program listens"), "{text}");
+    assert!(text.contains("journalctl -u docker"), "{text}");
 
     fs::write(host.file(), "spec: [\n").unwrap();
     let found = findings(&host, &[], 2);
     found.says(
         "desired_state",
         "problem",
-        &["not even which server", "desired-state.yaml:", "validate"],
+        &["the server that it declares could not be read", "desired-state.yaml:", "validate"],
     );
-    assert_eq!(found.words("process"), "the file does not say which server\n\n");
+    assert_eq!(found.words("process"), "the file does not declare which server\n\n");
     fs::remove_file(host.file()).unwrap();
     let found = findings(&host, &["ann"], 2);
     found.says("desired_state", "problem", &["desired-state.yaml", "--desired-state"]);
     assert_eq!(host.run(&["doctor", "--symptom", "nonsense"]).code, Some(64));
 }
 
-/// The operator and its state directory, seen from beside.
+/// The operator and its state directory, as another process observes them.
 #[test]
-fn an_operator_that_runs_or_hangs_is_told() {
+fn an_operator_that_runs_or_hangs_is_reported() {
     let host = Host::new("newest");
     host.declare("  users: []\n");
     let daemon = host.start(&["run", "--listen", "127.0.0.1:0"], "log");
-    eventually("an operator at ease", Duration::from_mins(1), || {
+    eventually("a ready operator", Duration::from_mins(1), || {
         host.run(&["status"]).code == Some(0)
     });
     let found = findings(&host, &["--symptom", "start"], 0);
     let pid = daemon.child.id();
-    assert!(found.words("operator").contains("all is as declared"), "{}", found.words("operator"));
+    assert!(found.words("operator").contains("everything is as declared"), "{}", found.words("operator"));
     assert!(found.words("state_directory").contains(&format!("process {pid} has its lock")));
     assert!(found.words("supervision").contains("running"), "{}", found.words("supervision"));
 
@@ -385,12 +387,12 @@ fn an_operator_that_runs_or_hangs_is_told() {
     found.says(
         "operator",
         "problem",
-        &[&format!("process {pid} has the state directory"), "ps -fp"],
+        &[&format!("process {pid} holds the lock"), "ps -fp"],
     );
     drop(daemon);
     let found = findings(&host, &["--symptom", "start"], 0);
-    assert!(found.words("operator").contains("what the last one knew"));
+    assert!(found.words("operator").contains("last known status"));
     let shut = Command::new("docker").args(["kill", &host.container]).output().unwrap();
     assert!(shut.status.success());
-    findings(&host, &["--symptom", "start"], 2).says("operator", "problem", &["nobody starts"]);
+    findings(&host, &["--symptom", "start"], 2).says("operator", "problem", &["nothing restarts"]);
 }

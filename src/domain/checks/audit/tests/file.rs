@@ -49,7 +49,7 @@ fn only_harmless_handlers_pass() {
             "ejabberd_xmlrpc",
         ),
         (|e| text(e, "listen: [{ port: HTTP }]"), "web_handlers", Unknown, "entry 1 of `listen`"),
-        // A macro is whatever it stands for.
+        // A macro is replaced by its value.
         (|e| handlers(e, "request_handlers: HANDLERS"), "web_handlers", Unknown, "not understood"),
         (
             |e| handlers(e, "request_handlers: { /x: A_MODULE }"),

@@ -137,7 +137,11 @@ fn a_backend_that_is_away_is_named(version: &str) {
     let began = Instant::now();
     let found = Findings::of(&host, &[]);
     assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
-    found.says("authentication", "problem", &["no account can log in", "no connection of ejabberd"]);
+    found.says(
+        "authentication",
+        "problem",
+        &["no account can log in", "no connection of ejabberd"],
+    );
 
     // A second server is away, at an address that no machine has. The accounts are
     // also in ejabberd's own database.

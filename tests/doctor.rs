@@ -377,18 +377,18 @@ fn an_operator_that_runs_or_hangs_is_reported() {
     });
     let found = findings(&host, &["--symptom", "start"], 0);
     let pid = daemon.child.id();
-    assert!(found.words("operator").contains("everything is as declared"), "{}", found.words("operator"));
+    assert!(
+        found.words("operator").contains("everything is as declared"),
+        "{}",
+        found.words("operator")
+    );
     assert!(found.words("state_directory").contains(&format!("process {pid} has its lock")));
     assert!(found.words("supervision").contains("running"), "{}", found.words("supervision"));
 
     daemon.signal("STOP");
     let found = findings(&host, &["--symptom", "start"], 2);
     daemon.signal("CONT");
-    found.says(
-        "operator",
-        "problem",
-        &[&format!("process {pid} holds the lock"), "ps -fp"],
-    );
+    found.says("operator", "problem", &[&format!("process {pid} holds the lock"), "ps -fp"]);
     drop(daemon);
     let found = findings(&host, &["--symptom", "start"], 0);
     assert!(found.words("operator").contains("last known status"));

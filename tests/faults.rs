@@ -249,7 +249,7 @@ fn a_disk_that_is_full() {
     let told =
         until(&host, &operator, "named", |s| condition(s, "Healthy")["reason"] == "DiskFull");
     assert!(
-        condition(&told, "Healthy")["message"].as_str().unwrap().contains("make room"),
+        condition(&told, "Healthy")["message"].as_str().unwrap().contains("free space"),
         "{told:#}"
     );
     docker(&["exec", &supervisor, "rm", "/db/ballast"]);

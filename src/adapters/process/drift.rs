@@ -42,7 +42,7 @@ impl ProcessRuntime {
             // It is never replaced by another, and publishes nothing: it
             // listens on the host itself.
             differences: Vec::new(),
-            losses: Vec::new(),
+            replacement_impact: Vec::new(),
             unattached: None,
             removed_by: None,
             published: Vec::new(),

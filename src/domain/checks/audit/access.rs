@@ -91,7 +91,10 @@ pub(super) fn api_commands(config: &Configuration) -> Judgement {
     if !doubtful.is_empty() {
         return unknown(doubtful.join("; "));
     }
-    passes(format!("{} rules, and outside the console none allows more than reading numbers and names", rules.len()))
+    passes(format!(
+        "{} rules, and outside the console none allows more than reading numbers and names",
+        rules.len()
+    ))
 }
 
 /// The finding for a rule that gives callers outside the console dangerous commands.

@@ -25,7 +25,10 @@ pub(super) fn loopback_inside(evidence: &Evidence) -> Judgement {
     let names = Names::new(evidence);
     let own: Vec<&Socket> = inside.own().collect();
     if own.is_empty() {
-        return unknown(format!("the server runs as user {}, and no socket of that user listens", inside.user));
+        return unknown(format!(
+            "the server runs as user {}, and no socket of that user listens",
+            inside.user
+        ));
     }
     let mut open: Vec<String> =
         own.iter().filter(|socket| !socket.is_local()).map(|socket| names.of(socket)).collect();

@@ -80,7 +80,8 @@ pub(super) fn archive(e: &Evidence) -> Judgement {
         }
         match &delivery.archive {
             Reading::Unknown(why) => {
-                unknown(format!("mod_mam is loaded, and the archive could not be read: {why}")).with(set)
+                unknown(format!("mod_mam is loaded, and the archive could not be read: {why}"))
+                    .with(set)
             }
             Reading::Known(Archive::Mnesia { messages, bytes: Some(size) })
                 if *size >= ARCHIVE_LIMIT =>
@@ -154,12 +155,19 @@ pub(super) fn rooms(e: &Evidence) -> Judgement {
         let lost: Vec<&&RoomJid> = off.iter().filter(|room| wants(room)).collect();
         if !lost.is_empty() {
             return problem(
-                format!("rooms are not archived, though the file declares `mam: true`: {}", listed(lost)),
+                format!(
+                    "rooms are not archived, though the file declares `mam: true`: {}",
+                    listed(lost)
+                ),
                 "`ejabberd-operator apply` or a running operator sets the option",
             );
         }
-        let note = (!off.is_empty())
-            .then(|| format!("not archived: {} (`options: {{ mam: true }}` turns the archive on)", listed(off)));
+        let note = (!off.is_empty()).then(|| {
+            format!(
+                "not archived: {} (`options: {{ mam: true }}` turns the archive on)",
+                listed(off)
+            )
+        });
         passes(format!("every declared room exists: {}", count(rooms.len(), "room"))).with(note)
     })
 }

@@ -165,7 +165,8 @@ pub(super) fn memory(e: &Evidence) -> Judgement {
         let limit = server.diagnostics.known().and_then(|diagnostics| diagnostics.memory_limit);
         if matches!(server.process, Reading::Known(ProcessState::Stopped { oom_killed: true, .. }))
         {
-            let limit = limit.map(|limit| format!("the limit of its container is {}", bytes(limit)));
+            let limit =
+                limit.map(|limit| format!("the limit of its container is {}", bytes(limit)));
             return problem(
                 "the kernel killed it because memory was exhausted",
                 format!("give the container more, e.g. `docker update --memory 1g --memory-swap 1g {}`, or find out what uses it (`ejabberd-operator doctor --symptom load`)", e.name()),

@@ -176,8 +176,11 @@ pub(super) fn restarts(e: &Evidence) -> Judgement {
                 .map(|cause| format!("it last ended because: {cause}")),
         );
         if starts >= MANY_STARTS || by_docker >= u64::from(MANY_STARTS) {
-            return problem("it is restarted again and again", "`ejabberd-operator doctor --symptom start` shows why it ends")
-                .with(lines);
+            return problem(
+                "it is restarted again and again",
+                "`ejabberd-operator doctor --symptom start` shows why it ends",
+            )
+            .with(lines);
         }
         if server.process.known().is_none() {
             return unknown("the state of its process is unknown");

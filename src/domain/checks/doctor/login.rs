@@ -248,7 +248,9 @@ fn progress(client: &Client) -> Stream {
     match status {
         // `websocket_origin` refuses a client without an `Origin`.
         Some("403") if client.opening == Opening::Websocket => {
-            return Stream::Unobserved("it accepts only clients of the pages in websocket_origin".to_owned());
+            return Stream::Unobserved(
+                "it accepts only clients of the pages in websocket_origin".to_owned(),
+            );
         }
         Some("101" | "200") => {}
         Some(status) if over_http => return Stream::Broken(format!("it answers HTTP {status}")),

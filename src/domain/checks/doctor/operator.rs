@@ -102,7 +102,9 @@ pub(super) fn state_directory(e: &Evidence) -> Judgement {
     let path = &operator.directory;
     match &operator.usable {
         Usable::Missing => {
-            return does_not_apply(format!("{path} does not exist: no operator has run with it yet"));
+            return does_not_apply(format!(
+                "{path} does not exist: no operator has run with it yet"
+            ));
         }
         Usable::No(why) if operator.response.is_some() => {
             return passes(format!("its operator answers; this user may not write to {path}"))
@@ -140,7 +142,9 @@ pub(super) fn state_directory(e: &Evidence) -> Judgement {
 
 pub(super) fn supervision(e: &Evidence) -> Judgement {
     let Some(supervision) = e.status().and_then(|status| status.server.supervision.as_ref()) else {
-        return does_not_apply("no operator has supervised this server, as far as the state directory shows");
+        return does_not_apply(
+            "no operator has supervised this server, as far as the state directory shows",
+        );
     };
     let cause: Vec<String> =
         supervision.last_cause.iter().map(|c| format!("it last ended because: {c}")).collect();

@@ -73,9 +73,7 @@ pub(super) fn image(e: &Evidence) -> Judgement {
             Reading::Known(diagnostics) => match &diagnostics.image {
                 Some((name, true)) => passes(format!("{name} exists")),
                 Some((name, false)) => problem(
-                    format!(
-                        "there is no container, and its image {name} does not exist"
-                    ),
+                    format!("there is no container, and its image {name} does not exist"),
                     format!("correct spec.server.docker.image, or `docker pull {name}`"),
                 ),
                 None => problem(

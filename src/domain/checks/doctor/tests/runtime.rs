@@ -143,7 +143,7 @@ fn a_failure_in_the_log_or_on_the_host_is_a_problem() {
             |e| ended(e, 1, "no space left on device"),
             "last_words",
             Fails,
-            &["DiskFull", "make room"],
+            &["DiskFull", "free space"],
         ),
         (
             |e| ended(e, 3, "something odd"),
@@ -329,7 +329,12 @@ fn an_invalid_file_or_a_failing_operator_is_a_problem() {
             Fails,
             &["process 42", "does not answer"],
         ),
-        (|e| e.operator.response = status(|_| {}), "operator", Passes, &["everything is as declared"]),
+        (
+            |e| e.operator.response = status(|_| {}),
+            "operator",
+            Passes,
+            &["everything is as declared"],
+        ),
         (
             |e| e.operator.response = Some(Box::new(Status::new(e.now))),
             "operator",

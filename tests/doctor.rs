@@ -1,5 +1,5 @@
-//! `doctor` beside real servers: nothing is wrong with a good one, and of each
-//! way to break it the cause is named, and the cure.
+//! `doctor` with real servers: it finds nothing wrong with a good server, and names the cause and the
+//! cure for each fault.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,7 +8,7 @@
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
-#![allow(clippy::too_many_lines, reason = "one server goes through all of it")]
+#![allow(clippy::too_many_lines, reason = "one server has all faults in turn")]
 
 mod support;
 
@@ -23,12 +23,12 @@ use support::host::{Host, eventually};
 use support::real::{docker, ejabberd_version, image};
 use support::shipped::{self, DOMAIN};
 
-/// Two accounts, a group of theirs and a room for it.
+/// Two accounts, a group with both, and a room for the group.
 const OBJECTS: &str = "  users:\n    - { name: ann, password: \"hunter-2\" }\n    - { name: bob, password: \"hunter-3\" }\n  \
                        groups:\n    - { name: agents, members: [ann, bob] }\n  \
                        rooms:\n    - { name: general, affiliations: { member: [\"@agents\"] } }\n";
 
-/// Runs `doctor`, expects `code`, and that no password is printed.
+/// Runs `doctor`, and checks the exit code and that no password is printed.
 fn findings(host: &Host, args: &[&str], code: i32) -> Findings {
     let args = [&["doctor", "--output", "json"], args].concat();
     let ran = host.run(&args).expect(code);
@@ -53,7 +53,7 @@ fn declare(host: &Host, from: &str, to: &str) {
     fs::write(host.file(), text.replacen(from, to, 1)).unwrap();
 }
 
-/// Nothing is wrong; then one thing after the other is.
+/// Checks a good server, then one fault after the other.
 fn from_well_to_worse(version: &str) {
     let host = hardened(version, "bridge");
     let found = findings(&host, &[], 0);
@@ -74,7 +74,7 @@ fn from_well_to_worse(version: &str) {
     assert!(text.contains("\nNo problem was seen: only a part was looked at"), "{text}");
     let text = host.run(&["doctor"]).expect(0).stdout;
     assert!(text.ends_with("\nNothing wrong was found.\n"), "{text}");
-    // To look is not to change, nor to remember.
+    // `doctor` changes nothing, also in the state directory.
     host.run(&["plan", "--detailed-exitcode"]).expect(0);
 
     let (ann, bob) = (format!("ann@{DOMAIN}"), format!("bob@{DOMAIN}"));
@@ -187,7 +187,7 @@ fn a_taken_port_is_reported_with_its_program() {
     let (_, tail) = rest.split_once('\n').unwrap();
     fs::write(host.path("ejabberd.yml"), format!("{head}{listen}{tail}")).unwrap();
     host.server = "    probe: { interval: 1s }\n".to_owned();
-    // A node name of its own: the host has one registry for all.
+    // A separate node name, because the host has one epmd for all nodes.
     let of_image = ["run", "--rm", "--entrypoint", "cat", &image("newest")];
     let settings = docker(&[&of_image[..], &["/home/ejabberd/conf/ejabberdctl.cfg"]].concat());
     let node = format!("{settings}\nERLANG_NODE={}@localhost\n", host.container);
@@ -212,10 +212,10 @@ fn a_taken_port_is_reported_with_its_program() {
     assert!(!found.words("ports").contains(&format!("{other} (")), "that is free");
 
     docker(&["start", &host.container]);
-    eventually("a word of it", Duration::from_mins(1), || {
-        let said = Command::new("docker").args(["logs", "--tail", "200", &host.container]).output();
-        let said = said.unwrap();
-        let all = [said.stdout, said.stderr].concat();
+    eventually("an error in its log", Duration::from_mins(1), || {
+        let logs = Command::new("docker").args(["logs", "--tail", "200", &host.container]).output();
+        let logs = logs.unwrap();
+        let all = [logs.stdout, logs.stderr].concat();
         String::from_utf8_lossy(&all).contains("address already in use")
     });
     let found = findings(&host, &["--symptom", "start"], 2);
@@ -303,7 +303,7 @@ fn what_is_in_the_way_of_messages_is_named() {
     assert_eq!(found.check("process")["verdict"], "fine");
     assert_eq!(found.check("control")["verdict"], "fine");
 
-    // What somebody froze from inside does not answer.
+    // A server whose VM is stopped does not answer.
     docker(&["exec", "-u", "0", &host.container, "sh", "-c", "kill -STOP $(pidof beam.smp)"]);
     let found = findings(&host, &[], 2);
     found.says(

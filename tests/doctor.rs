@@ -325,7 +325,7 @@ fn what_is_in_the_way_of_messages_is_named() {
     assert_eq!(found.likely(), "image");
 }
 
-/// No engine, no container, no file: something can be said of each.
+/// `doctor` reports findings without an engine, a container or a file.
 #[test]
 fn without_an_engine_the_engine_is_named() {
     let host = Host::new("newest");

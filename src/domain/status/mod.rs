@@ -93,7 +93,7 @@ impl From<bool> for ConditionStatus {
     }
 }
 
-/// One condition.
+/// A condition of the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {

@@ -155,7 +155,7 @@ fn the_vm_reports_the_port_of_the_distribution() {
             },
             "distribution_local",
             Unknown,
-            "which port the distribution has is not known: it hid",
+            "the port of the Erlang distribution is unknown: it hid",
         ),
         (
             |e| {

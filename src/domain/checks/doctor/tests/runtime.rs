@@ -90,7 +90,7 @@ fn a_server_that_cannot_run_is_a_problem() {
             },
             "process",
             Fails,
-            &["exit code 1", "5s", "started it again 7 times"],
+            &["exit code 1", "5s", "restarted it 7 times"],
         ),
         (
             |e| {
@@ -426,6 +426,6 @@ fn an_invalid_file_or_a_failing_operator_is_a_problem() {
             Fails,
             &["started it 4 times", "it crashed"],
         ),
-        (|e| around(e).restarts = 9, "restarts", Fails, &["Docker started it again 9 times"]),
+        (|e| around(e).restarts = 9, "restarts", Fails, &["Docker restarted it 9 times"]),
     ]);
 }

@@ -225,7 +225,7 @@ fn a_taken_port_is_reported_with_its_program() {
     drop(taken);
 }
 
-/// The same where Docker publishes the port, and so cannot even start it.
+/// Another program has the port that Docker publishes, so Docker cannot start the container.
 #[test]
 fn a_taken_published_port_is_reported_with_its_program() {
     let host = Host::new("newest");
@@ -233,7 +233,7 @@ fn a_taken_published_port_is_reported_with_its_program() {
     let at = taken.local_addr().unwrap();
     let ports = format!("network: bridge, ports: [\"{at}:5222\"]");
     fs::write(host.file(), host.head().replace("network: bridge", &ports)).unwrap();
-    // Before there is a container: what would be published.
+    // Before there is a container, `doctor` checks the declared port.
     let found = findings(&host, &["--symptom", "start"], 2);
     let us = format!("process {}", std::process::id());
     found.says(
@@ -253,7 +253,7 @@ fn a_taken_published_port_is_reported_with_its_program() {
     );
 }
 
-/// A server that lacks what the file takes for granted.
+/// A server without the hosts, accounts and rooms of the file.
 #[test]
 fn what_is_in_the_way_of_messages_is_named() {
     let host = Host::new("newest");
@@ -282,7 +282,7 @@ fn what_is_in_the_way_of_messages_is_named() {
     found.says("rooms", "problem", &["r1@conference.test.example"]);
     assert_eq!(found.likely(), "hosts");
 
-    // A declared configuration that ejabberd refuses, while the server goes on.
+    // ejabberd refuses the declared configuration, and the server keeps running.
     fs::write(host.path("ejabberd.yml"), "hosts: []\nmodules: { mod_x: {} }\n").unwrap();
     let found = findings(&host, &["--symptom", "start"], 2);
     found.says(
@@ -292,7 +292,7 @@ fn what_is_in_the_way_of_messages_is_named() {
     );
     assert_eq!(found.likely(), "configuration_live", "what is on the server is another one");
 
-    // A mistake in the file: what it says of the server is enough to look.
+    // An invalid file: its part about the server is enough for the checks.
     declare(&host, "  users:\n", "  usrs: []\n  users:\n");
     let found = findings(&host, &[], 2);
     found.says(
@@ -327,7 +327,7 @@ fn what_is_in_the_way_of_messages_is_named() {
 
 /// `doctor` reports findings without an engine, a container or a file.
 #[test]
-fn without_an_engine_the_engine_is_named() {
+fn a_missing_engine_is_the_likely_cause() {
     let host = Host::new("newest");
     let declare = |socket: &str| {
         let engine = format!("network: bridge, engine: \"unix://{socket}\"");

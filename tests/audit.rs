@@ -1,5 +1,5 @@
 //! The security checklist on real servers: the shipped variants, and
-//! containers that somebody started in a way that he should not have.
+//! containers that an administrator started with unsafe options.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ use support::shipped;
 
 const ITEMS: usize = 16;
 
-/// Runs the audit; the items by name, with verdict and words.
+/// Runs the audit, and returns the items by name, each with its verdict and text.
 fn audit(host: &Host, code: i32) -> BTreeMap<String, (String, String)> {
     let ran = host.run(&["audit", "--output", "json"]).expect(code);
     let report = ran.json();
@@ -56,11 +56,11 @@ fn variants(version: &str) {
         text.contains(&ejabberd_version(version)) && text.contains("All of the 16 items hold."),
         "{text}"
     );
-    assert!(!text.contains('\x1b'), "no colour but on a terminal");
-    // To look is not to change, nor to remember.
+    assert!(!text.contains('\x1b'), "no colour without a terminal");
+    // The audit changes nothing, also in the state directory.
     host.run(&["plan", "--detailed-exitcode"]).expect(0);
 
-    // What is declared is not yet what is there.
+    // The permissive variant is declared and not yet in force.
     shipped::declare(&host, "host", "permissive", "");
     let items = audit(&host, 2);
     assert_eq!(with_verdict(&items, "fails"), ["variant_hardened"], "{items:#?}");
@@ -83,7 +83,7 @@ fn variants(version: &str) {
         assert!(items[name].1.contains(words), "{name}: {}", items[name].1);
     }
     let text = host.run(&["audit"]).expect(2).stdout;
-    for words in ["✗  web_handlers", "fix", "8 of 16 items hold, 8 do not."] {
+    for words in ["✗  web_handlers", "request_handlers", "8 of 16 items hold, 8 do not."] {
         assert!(text.contains(words), "{words} is missing in\n{text}");
     }
 }
@@ -116,15 +116,15 @@ fn variants_23_01() {
     variants("23.01");
 }
 
-/// What can be said of a server before anybody has asked it anything.
+/// Items that need no query of the server.
 #[test]
-fn a_container_is_looked_at_as_it_was_started() {
+fn the_options_of_the_container_decide_its_items() {
     let host = Host::new("newest");
     host.declare("");
     let items = audit(&host, 2);
     // The declared variant and certificates are known without a server.
     assert_eq!(with_verdict(&items, "unknown").len(), ITEMS - 2, "{items:#?}");
-    assert_eq!(with_verdict(&items, "fails"), ["variant_hardened"], "the file alone says so");
+    assert_eq!(with_verdict(&items, "fails"), ["variant_hardened"], "the file alone decides it");
     assert_eq!(items["docker_socket"].1, "there is no server");
 
     let run = |options: &[&str]| {
@@ -150,8 +150,8 @@ fn a_container_is_looked_at_as_it_was_started() {
             "docker.sock of the host is mounted",
         ),
         (&["-v", "/var/run:/mnt:ro"], "docker_socket", "of the host is mounted"),
-        (&["--privileged"], "not_privileged", "what root of the host may"),
-        (&["--cap-add", "SYS_ADMIN"], "not_privileged", "what root of the host may"),
+        (&["--privileged"], "not_privileged", "the rights of the host's root"),
+        (&["--cap-add", "SYS_ADMIN"], "not_privileged", "the rights of the host's root"),
     ] {
         let items = run(options);
         for name in own {
@@ -166,7 +166,7 @@ fn a_container_is_looked_at_as_it_was_started() {
         }
     }
 
-    // In a bridge, with a configuration of nobody: everything is open, and said to be.
+    // In a bridge, with the configuration of the image: everything is open, and the items fail.
     run(&[]);
     eventually("an answer", std::time::Duration::from_mins(1), || {
         // The declared host is not one of its hosts.
@@ -191,7 +191,7 @@ fn a_container_is_looked_at_as_it_was_started() {
     assert_eq!(items["restart_policy"].0, "holds", "the engine still answers");
 }
 
-/// A listener that speaks TLS from the first byte, beside one that is in order.
+/// A listener with TLS from the first byte, next to a listener with STARTTLS.
 fn tls_from_the_first_byte(version: &str) {
     let host = Host::new(version);
     shipped::certificate(&host);

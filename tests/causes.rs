@@ -1,4 +1,4 @@
-//! Logs of real servers that did not start, and what is made of each.
+//! The causes of failed starts, from the logs of real servers.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,10 +13,11 @@ use std::path::Path;
 
 use ejabberd_operator::domain::supervision::{Cause, EndedWhile, Ending};
 
-/// The logs, and what follows from each.
+/// The directory of the logs and of the expected causes.
 const LOGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/causes");
 
-/// `VERSION/CASE.EXITCODE.log` below [`LOGS`], in order.
+/// The logs `VERSION/CASE.EXITCODE.log` below [`LOGS`]: the sorted names with the exit codes and
+/// lines.
 fn logs() -> Vec<(String, i64, Vec<String>)> {
     let mut found = Vec::new();
     for version in std::fs::read_dir(LOGS).unwrap().map(|entry| entry.unwrap().path()) {
@@ -38,9 +39,9 @@ fn logs() -> Vec<(String, i64, Vec<String>)> {
 }
 
 #[test]
-fn a_failed_start_is_explained_by_its_first_telling_error() {
+fn the_first_error_with_a_reason_explains_a_failed_start() {
     let expected = Path::new(LOGS).join("expected.txt");
-    let mut text = "# What follows from each log; UPDATE_GOLDEN=1 rewrites this file.\n".to_owned();
+    let mut text = "# The cause of each log; UPDATE_GOLDEN=1 rewrites this file.\n".to_owned();
     for (name, exit_code, log) in logs() {
         let ending = Ending { exit_code: Some(exit_code), log, ..Ending::default() };
         let Cause { reason, message, cure, config } = Cause::of(&ending, EndedWhile::Starting);

@@ -1,5 +1,5 @@
-//! What the program claims, beside real servers: that people can log in, that a
-//! port belongs to somebody, that what is declared is in force.
+//! The claims of the program, checked with real servers: that people can log in, which program has a
+//! port, and that the declared state is in force.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +23,7 @@ use support::findings::{Findings, free_port};
 use support::host::{Host, eventually};
 use support::real::{CONFIG, docker, image};
 
-/// [`CONFIG`] with other listeners, and more at its end.
+/// [`CONFIG`] with these listeners, and `more` at its end.
 fn config(listen: &str, more: &str) -> String {
     let (head, rest) = CONFIG.split_once("listen:\n").unwrap();
     let (_, tail) = rest.split_once('\n').unwrap();
@@ -32,8 +32,7 @@ fn config(listen: &str, more: &str) -> String {
 
 const C2S: &str = "  - { port: 5222, ip: 127.0.0.1, module: ejabberd_c2s }\n";
 
-/// The host, as containers on Docker's bridge reach it: the address from which
-/// it would talk to one of them.
+/// The address of the host on Docker's bridge, by which containers reach the host.
 fn gateway() -> String {
     let subnet =
         docker(&["network", "inspect", "-f", "{{(index .IPAM.Config 0).Subnet}}", "bridge"]);
@@ -44,13 +43,13 @@ fn gateway() -> String {
     socket.local_addr().unwrap().ip().to_string()
 }
 
-/// How the LDAP server of a test answers.
+/// How the LDAP server of a test responds.
 const WORKS: u8 = 0;
 const REFUSES_BIND: u8 = 1;
 const SILENT: u8 = 2;
 
-/// As much of an LDAP server as ejabberd needs to look for an account: every
-/// message has an id of one byte, and a bind or a search gets its result.
+/// An LDAP server with the functions that ejabberd needs to look up an account. Every message has an
+/// id of one byte, and a bind or a search gets a result.
 fn ldap(listener: &TcpListener, mode: &Arc<AtomicU8>) {
     for stream in listener.incoming() {
         let Ok(stream) = stream else { return };
@@ -82,7 +81,7 @@ fn answer(mut stream: TcpStream, mode: &AtomicU8) {
     }
 }
 
-/// `doctor` looks at whether accounts can be checked.
+/// `doctor` checks whether ejabberd can authenticate accounts.
 fn a_backend_that_is_away_is_named(version: &str) {
     let at = gateway();
     let listener = TcpListener::bind((at.as_str(), 0)).unwrap();
@@ -116,7 +115,7 @@ fn a_backend_that_is_away_is_named(version: &str) {
     found.says("client_ports", "fine", &["127.0.0.1:5222, test.example"]);
     assert!(host.run(&["doctor"]).stdout.contains("Nothing wrong was found."), "{:#}", found.0);
 
-    // No account can log in any more. ejabberd's connections are ended first, as by a restart.
+    // No account can log in now. ejabberd's connections end first, as in a restart.
     let ended_with = |with: u8| {
         mode.store(with, Ordering::Relaxed);
         docker(&["restart", &host.container]);
@@ -129,7 +128,7 @@ fn a_backend_that_is_away_is_named(version: &str) {
     found.says(
         "authentication",
         "problem",
-        &["nobody can log in", "it accepts connections", "ldap_rootdn"],
+        &["no account can log in", "it accepts connections", "ldap_rootdn"],
     );
     let text = host.run(&["doctor"]).expect(2).stdout;
     assert!(!text.contains("Nothing wrong") && !text.contains("hunter-2"), "{text}");
@@ -137,24 +136,28 @@ fn a_backend_that_is_away_is_named(version: &str) {
     let began = Instant::now();
     let found = Findings::of(&host, &[]);
     assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
-    found.says("authentication", "problem", &["nobody can log in", "no connection of ejabberd"]);
+    found.says(
+        "authentication",
+        "problem",
+        &["no account can log in", "no connection of ejabberd"],
+    );
 
-    // A second server is away, at an address that nobody has. Accounts are in
-    // ejabberd's own database as well.
+    // A second server is away, at an address that no machine has. The accounts are
+    // also in ejabberd's own database.
     mode.store(WORKS, Ordering::Relaxed);
     of_ldap("192.0.2.1", "mnesia, ldap");
     host.run(&["apply"]).expect(0);
     eventually("a second server", Duration::from_secs(40), || {
         let found = Findings::of(&host, &[]);
-        let (verdict, said) = (found.verdict("authentication"), found.words("authentication"));
-        verdict == "problem" && said.contains("people can log in, but a server of ldap")
+        let (verdict, text) = (found.verdict("authentication"), found.words("authentication"));
+        verdict == "problem" && text.contains("people can log in, but a server of ldap")
     });
     let began = Instant::now();
     let found = Findings::of(&host, &[]);
     assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
     found.says("authentication", "problem", &[&format!("192.0.2.1:{port}: ")]);
 
-    // A program that ends, and a key that is not there.
+    // A program that ends, and a missing key.
     let options = "auth_method: [external, jwt]\nextauth_program: /bin/false\n";
     fs::write(host.path("ejabberd.yml"), config(C2S, options)).unwrap();
     host.run(&["apply"]);
@@ -167,7 +170,7 @@ fn a_backend_that_is_away_is_named(version: &str) {
             "jwt (test.example)",
             "/bin/false",
             "jwt_key",
-            "nobody can log in",
+            "no account can log in",
         ],
     );
 }
@@ -188,10 +191,9 @@ fn a_backend_that_is_away_is_named_23_01() {
     a_backend_that_is_away_is_named("23.01");
 }
 
-/// Listeners of every kind count, and people may come in by another way than c2s.
-/// Starts a container by hand whose node has this Erlang cookie. ejabberd derives a name
+/// Starts a container with this Erlang cookie, without the operator. ejabberd derives a name
 /// from the cookie (`ejabberd_listener`, bytes 1 to 8 of its SHA-1 in base64) under which
-/// ejabberd opens a Unix socket first. A name with a slash cannot be opened.
+/// ejabberd opens a Unix socket first. ejabberd cannot open a name with a slash.
 fn with_cookie(host: &Host, cookie: &str) {
     let options = format!("ERL_OPTIONS=-setcookie {cookie}");
     let loopback = "ERL_ZFLAGS=-kernel inet_dist_use_interface {127,0,0,1}";
@@ -203,8 +205,8 @@ fn with_cookie(host: &Host, cookie: &str) {
     docker(&args);
 }
 
-/// ejabberd stops in its node, and the node lives on: the gate says why, and the
-/// configuration before comes back.
+/// ejabberd stops in its node, and the node keeps running: the gate reports the reason, and the
+/// operator restores the previous configuration.
 fn a_socket_that_ejabberd_cannot_open_is_named(version: &str) {
     let host = Host::new(version);
     host.declare("");
@@ -214,9 +216,9 @@ fn a_socket_that_ejabberd_cannot_open_is_named(version: &str) {
         "  - { port: \"unix:/home/ejabberd/database/claims.sock\", module: ejabberd_http }\n";
     fs::write(host.path("ejabberd.yml"), config(&format!("{C2S}{socket}"), "")).unwrap();
     let ran = host.run(&["apply"]).expect(1);
-    let said = format!("{}{}", ran.stdout, ran.stderr);
+    let text = format!("{}{}", ran.stdout, ran.stderr);
     for words in ["ejabberd stopped in its node", "another cookie", "the one before was put back"] {
-        assert!(said.contains(words), "{words}: {said}");
+        assert!(text.contains(words), "{words}: {text}");
     }
     assert_eq!(host.users(), Vec::<String>::new());
     let plan = host.run(&["plan"]).stdout;
@@ -228,6 +230,7 @@ fn a_socket_that_ejabberd_cannot_open_is_named_newest() {
     a_socket_that_ejabberd_cannot_open_is_named("newest");
 }
 
+/// `doctor` checks listeners of every kind. Clients may use other listeners than c2s.
 fn every_kind_of_listener_counts(version: &str) {
     let host = Host::new(version);
     let listen = "  - { port: 5443, module: ejabberd_http, request_handlers: { /ws: ejabberd_http_ws, /bosh: mod_bosh, /api: mod_http_api } }\n  \
@@ -264,11 +267,11 @@ fn every_kind_of_listener_counts(version: &str) {
         let text = host.run(&["doctor"]).expect(0).stdout;
         assert!(text.contains("Nothing wrong was found."), "{text}");
     } else {
-        // A connection would end the socket, so `doctor` leaves the answer open.
+        // A connection would end the socket, so `doctor` makes none, and the verdict is unknown.
         found.says("http_api", "unknown", &["a Unix socket (/api)"]);
         let text = host.run(&["doctor"]).expect(2).stdout;
         assert!(!text.contains("Nothing wrong") && text.contains("http_api"), "{text}");
-        // Nor has the look ended it.
+        // `doctor` has not ended the socket.
         Findings::of(&host, &[]).says("listeners", "fine", &["unix:"]);
     }
     // A part of the checks makes no claim about the rest.
@@ -280,9 +283,9 @@ fn every_kind_of_listener_counts(version: &str) {
     fs::write(host.path("ejabberd.yml"), config(only, more)).unwrap();
     host.run(&["apply"]).expect(0);
     let found = Findings::of(&host, &[]);
-    found.says("client_ports", "problem", &["nobody can log in", "ejabberd_http_ws"]);
+    found.says("client_ports", "problem", &["no account can log in", "ejabberd_http_ws"]);
 
-    // The audit tells the distribution's port from the port of a module.
+    // The audit distinguishes the port of the distribution from the port of a module.
     let proxy = "  mod_proxy65: { ip: 0.0.0.0, port: 7777 }\n";
     fs::write(host.path("ejabberd.yml"), config(C2S, proxy)).unwrap();
     host.run(&["apply"]).expect(0);
@@ -314,9 +317,9 @@ fn every_kind_of_listener_counts_23_01() {
     every_kind_of_listener_counts("23.01");
 }
 
-/// A published port that leads to loopback, or to nothing, helps nobody; and the
-/// program that holds it for the server is no stranger.
-fn a_published_port_that_leads_nowhere_is_told(version: &str) {
+/// A published port that leads to loopback, or to nothing, cannot be reached. The program
+/// that holds the port for the server is not another program.
+fn a_published_port_that_leads_nowhere_is_reported(version: &str) {
     let host = Host::new(version);
     let (clients, nothing, open) = (free_port(), free_port(), free_port());
     let listen = "  - { port: 5222, ip: 127.0.0.1, module: ejabberd_c2s }\n  \
@@ -331,7 +334,7 @@ fn a_published_port_that_leads_nowhere_is_told(version: &str) {
     for _ in 0..2 {
         let plan = host.run(&["plan"]).stdout;
         let words = [
-            format!("127.0.0.1:{clients} -> 5222 is published, and nobody can reach it"),
+            format!("127.0.0.1:{clients} -> 5222 is published"),
             "ejabberd_c2s listens on 127.0.0.1".to_owned(),
             format!("127.0.0.1:{nothing} -> 9999 is published, and no listener"),
         ];
@@ -349,15 +352,15 @@ fn a_published_port_that_leads_nowhere_is_told(version: &str) {
     found.says("published_ports", "problem", &[&loopback, &none, "network: host"]);
     found.says("ports", "fine", &[]);
 
-    // A server that does not answer: its ports are still held for it.
+    // Docker still holds the ports of a server that does not answer.
     docker(&["exec", "-u", "0", &host.container, "sh", "-c", "kill -STOP $(pidof beam.smp)"]);
     let found = Findings::of(&host, &["--symptom", "start"]);
     docker(&["exec", "-u", "0", &host.container, "sh", "-c", "kill -CONT $(pidof beam.smp)"]);
-    let (verdict, said) = (found.verdict("ports"), found.words("ports"));
-    assert!(verdict != "problem" && !said.contains("somebody else"), "{verdict}: {said}");
+    let (verdict, text) = (found.verdict("ports"), found.words("ports"));
+    assert!(verdict != "problem" && !text.contains("another program has"), "{verdict}: {text}");
     docker(&["rm", "-f", "-v", &host.container]);
 
-    // IPv6's loopback, and UDP and a range, in a container that somebody else made.
+    // IPv6's loopback, and UDP and a range, in a container that the operator did not create.
     let path = host.path("ejabberd.yml");
     let six = "  - { port: 5223, ip: \"::1\", module: ejabberd_c2s }\n  - { port: 5280, module: ejabberd_http }\n";
     fs::write(&path, config(six, "  mod_mam: { default: always }\n")).unwrap();
@@ -380,31 +383,31 @@ fn a_published_port_that_leads_nowhere_is_told(version: &str) {
         found = Findings::of(&host, &[]);
         found.verdict("control") == "fine"
     });
-    let (verdict, said) = (found.verdict("published_ports"), found.words("published_ports"));
-    assert_eq!(verdict, "problem", "{said}");
+    let (verdict, text) = (found.verdict("published_ports"), found.words("published_ports"));
+    assert_eq!(verdict, "problem", "{text}");
     for word in [
         "-> 5223: it listens on the container's own loopback",
         "-> 3478/udp: nothing",
         "-> 5278: nothing",
         "-> 5279: nothing",
     ] {
-        assert!(said.contains(word), "{word} is not in {said}");
+        assert!(text.contains(word), "{word} is not in {text}");
     }
-    assert!(!said.contains("-> 5280"), "{said}");
+    assert!(!text.contains("-> 5280"), "{text}");
 }
 
 #[test]
-fn a_published_port_that_leads_nowhere_is_told_newest() {
-    a_published_port_that_leads_nowhere_is_told("newest");
+fn a_published_port_that_leads_nowhere_is_reported_newest() {
+    a_published_port_that_leads_nowhere_is_reported("newest");
 }
 
 #[test]
-fn a_published_port_that_leads_nowhere_is_told_ecs() {
-    a_published_port_that_leads_nowhere_is_told("24.12-ecs");
+fn a_published_port_that_leads_nowhere_is_reported_ecs() {
+    a_published_port_that_leads_nowhere_is_reported("24.12-ecs");
 }
 
-/// The plan names what is declared and not in force, and no step is tried for ever.
-fn what_is_not_in_force_is_told(version: &str) {
+/// The plan names the declared options that have no effect, and the operator does not retry them.
+fn a_configuration_that_is_not_in_force_is_reported(version: &str) {
     let host = Host::new(version);
     let text = CONFIG.replace("  mod_roster: {}\n", "");
     fs::write(host.path("ejabberd.yml"), text).unwrap();
@@ -428,7 +431,7 @@ fn what_is_not_in_force_is_told(version: &str) {
         assert!(applied.contains(words), "{words} is not in {applied}");
     }
     assert!(applied.contains("not all declared settings are in force"), "{applied}");
-    // The same once more: nothing is tried again, and nothing is passed over.
+    // The next run repeats no step, and reports the same options.
     let again = host.run(&["apply"]).expect(0).stdout;
     assert!(again.contains("in force: 0 steps done."), "{again}");
     let plan = host.run(&["plan", "--detailed-exitcode"]).expect(0).stdout;
@@ -459,7 +462,7 @@ fn what_is_not_in_force_is_told(version: &str) {
     assert!(text.contains("not in force"), "{text}");
     drop(daemon);
 
-    // With the modules and the limit all is in force, and the plan has no note.
+    // With the modules and the limit everything is in force, and the plan has no note.
     let text = CONFIG.replace("max_users: 200", "max_users: 400");
     let more = "  mod_mam: {}\n  mod_muc_log: { outdir: /tmp/claims }\n";
     fs::write(host.path("ejabberd.yml"), text + more).unwrap();
@@ -486,23 +489,22 @@ fn what_is_not_in_force_is_told(version: &str) {
 }
 
 #[test]
-fn what_is_not_in_force_is_told_newest() {
-    what_is_not_in_force_is_told("newest");
+fn a_configuration_that_is_not_in_force_is_reported_newest() {
+    a_configuration_that_is_not_in_force_is_reported("newest");
 }
 
 #[test]
-fn what_is_not_in_force_is_told_ecs() {
-    what_is_not_in_force_is_told("24.12-ecs");
+fn a_configuration_that_is_not_in_force_is_reported_ecs() {
+    a_configuration_that_is_not_in_force_is_reported("24.12-ecs");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn what_is_not_in_force_is_told_23_01() {
-    what_is_not_in_force_is_told("23.01");
+fn a_configuration_that_is_not_in_force_is_reported_23_01() {
+    a_configuration_that_is_not_in_force_is_reported("23.01");
 }
 
-/// What `validate` lets pass, the server takes; what the server refuses, so does
-/// `validate`.
+/// `validate` accepts and refuses the same names and passwords as the server.
 fn validate_refuses_what_the_server_refuses(version: &str) {
     let host = Host::new(version);
     host.declare("");
@@ -552,11 +554,11 @@ fn validate_refuses_what_the_server_refuses(version: &str) {
             .output()
             .unwrap();
         let theirs = output.status.success();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(
             ours,
             theirs,
-            "{:?} {:?}: {said}",
+            "{:?} {:?}: {text}",
             &name[..3.min(name.len())],
             password.chars().take(9)
         );

@@ -1,5 +1,5 @@
-//! `doctor` beside real servers: nothing is wrong with a good one, and of each
-//! way to break it the cause is named, and the cure.
+//! `doctor` with real servers: it finds nothing wrong with a good server, and names the cause and the
+//! cure for each fault.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,7 +8,7 @@
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
-#![allow(clippy::too_many_lines, reason = "one server goes through all of it")]
+#![allow(clippy::too_many_lines, reason = "one server has all faults in turn")]
 
 mod support;
 
@@ -23,12 +23,12 @@ use support::host::{Host, eventually};
 use support::real::{docker, ejabberd_version, image};
 use support::shipped::{self, DOMAIN};
 
-/// Two accounts, a group of theirs and a room for it.
+/// Two accounts, a group with both, and a room for the group.
 const OBJECTS: &str = "  users:\n    - { name: ann, password: \"hunter-2\" }\n    - { name: bob, password: \"hunter-3\" }\n  \
                        groups:\n    - { name: agents, members: [ann, bob] }\n  \
                        rooms:\n    - { name: general, affiliations: { member: [\"@agents\"] } }\n";
 
-/// Runs `doctor`, expects `code`, and that no password is printed.
+/// Runs `doctor`, and checks the exit code and that no password is printed.
 fn findings(host: &Host, args: &[&str], code: i32) -> Findings {
     let args = [&["doctor", "--output", "json"], args].concat();
     let ran = host.run(&args).expect(code);
@@ -53,7 +53,7 @@ fn declare(host: &Host, from: &str, to: &str) {
     fs::write(host.file(), text.replacen(from, to, 1)).unwrap();
 }
 
-/// Nothing is wrong; then one thing after the other is.
+/// Checks a good server, then one fault after the other.
 fn from_well_to_worse(version: &str) {
     let host = hardened(version, "bridge");
     let found = findings(&host, &[], 0);
@@ -74,7 +74,7 @@ fn from_well_to_worse(version: &str) {
     assert!(text.contains("\nNo problem was seen: only a part was checked"), "{text}");
     let text = host.run(&["doctor"]).expect(0).stdout;
     assert!(text.ends_with("\nNothing wrong was found.\n"), "{text}");
-    // To look is not to change, nor to remember.
+    // `doctor` changes nothing, also in the state directory.
     host.run(&["plan", "--detailed-exitcode"]).expect(0);
 
     let (ann, bob) = (format!("ann@{DOMAIN}"), format!("bob@{DOMAIN}"));
@@ -92,8 +92,8 @@ fn from_well_to_worse(version: &str) {
         "{}",
         found.words("account")
     );
-    let found = findings(&host, &["nobody", "--symptom", "api"], 2);
-    found.says("account", "problem", &["is not there", "spec.users"]);
+    let found = findings(&host, &["unknown", "--symptom", "api"], 2);
+    found.says("account", "problem", &["does not exist", "spec.users"]);
     assert_eq!(host.run(&["doctor", "a b"]).code, Some(64));
 
     if version != "23.01" {
@@ -113,7 +113,7 @@ fn from_well_to_worse(version: &str) {
     assert_eq!(found.likely(), "process");
     assert_eq!(found.words("control"), "it is paused\n\n");
 
-    // Somebody edits the file on the server, and it does not come up again.
+    // An administrator edits the file on the server, and the server does not start again.
     fs::write(host.path("broken.yml"), "hosts: [smoothcurves.nexus\nlisten: [\n").unwrap();
     let path = format!("{}:/home/ejabberd/conf/ejabberd.yml", host.container);
     docker(&["cp", host.path("broken.yml").to_str().unwrap(), &path]);
@@ -124,12 +124,12 @@ fn from_well_to_worse(version: &str) {
     let found = findings(&host, &["--symptom", "start"], 2);
     found.says("configuration_live", "problem", &["ejabberd refuses", "apply", "line"]);
     found.says("process", "problem", &["does not run: exit code", "it ran from"]);
-    found.says("operator", "problem", &["nobody starts the server again", "systemctl start"]);
+    found.says("operator", "problem", &["nothing restarts the server", "systemctl start"]);
     found.check("last_words");
     assert_eq!(found.check("configuration")["verdict"], "fine", "the declared one is good");
     assert_eq!(found.likely(), "configuration_live");
 
-    // Its cure is one.
+    // The cure works.
     host.run(&["apply"]).expect(0);
     findings(&host, &["--symptom", "start"], 0);
     docker(&["stop", "-t", "0", &host.container]);
@@ -173,10 +173,10 @@ fn from_well_to_worse_23_01() {
     from_well_to_worse("23.01");
 }
 
-/// Another program has the port, before the server starts and after: with the
-/// host's network, where the server itself finds it taken.
+/// Another program has the port, before the server starts and after. With the host's
+/// network, the server itself finds the port taken.
 #[test]
-fn a_taken_port_is_told_with_who_has_it() {
+fn a_taken_port_is_reported_with_its_program() {
     let mut host = Host::new("newest");
     let (port, other) = (free_port(), free_port());
     let listen = format!(
@@ -187,7 +187,7 @@ fn a_taken_port_is_told_with_who_has_it() {
     let (_, tail) = rest.split_once('\n').unwrap();
     fs::write(host.path("ejabberd.yml"), format!("{head}{listen}{tail}")).unwrap();
     host.server = "    probe: { interval: 1s }\n".to_owned();
-    // A node name of its own: the host has one registry for all.
+    // A separate node name, because the host has one epmd for all nodes.
     let of_image = ["run", "--rm", "--entrypoint", "cat", &image("newest")];
     let settings = docker(&[&of_image[..], &["/home/ejabberd/conf/ejabberdctl.cfg"]].concat());
     let node = format!("{settings}\nERLANG_NODE={}@localhost\n", host.container);
@@ -212,10 +212,10 @@ fn a_taken_port_is_told_with_who_has_it() {
     assert!(!found.words("ports").contains(&format!("{other} (")), "that is free");
 
     docker(&["start", &host.container]);
-    eventually("a word of it", Duration::from_mins(1), || {
-        let said = Command::new("docker").args(["logs", "--tail", "200", &host.container]).output();
-        let said = said.unwrap();
-        let all = [said.stdout, said.stderr].concat();
+    eventually("an error in its log", Duration::from_mins(1), || {
+        let logs = Command::new("docker").args(["logs", "--tail", "200", &host.container]).output();
+        let logs = logs.unwrap();
+        let all = [logs.stdout, logs.stderr].concat();
         String::from_utf8_lossy(&all).contains("address already in use")
     });
     let found = findings(&host, &["--symptom", "start"], 2);
@@ -225,15 +225,15 @@ fn a_taken_port_is_told_with_who_has_it() {
     drop(taken);
 }
 
-/// The same where Docker publishes the port, and so cannot even start it.
+/// Another program has the port that Docker publishes, so Docker cannot start the container.
 #[test]
-fn a_taken_published_port_is_told_with_who_has_it() {
+fn a_taken_published_port_is_reported_with_its_program() {
     let host = Host::new("newest");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = taken.local_addr().unwrap();
     let ports = format!("network: bridge, ports: [\"{at}:5222\"]");
     fs::write(host.file(), host.head().replace("network: bridge", &ports)).unwrap();
-    // Before there is a container: what would be published.
+    // Before there is a container, `doctor` checks the declared port.
     let found = findings(&host, &["--symptom", "start"], 2);
     let us = format!("process {}", std::process::id());
     found.says(
@@ -253,7 +253,7 @@ fn a_taken_published_port_is_told_with_who_has_it() {
     );
 }
 
-/// A server that lacks what the file takes for granted.
+/// A server without the hosts, accounts and rooms of the file.
 #[test]
 fn what_is_in_the_way_of_messages_is_named() {
     let host = Host::new("newest");
@@ -282,7 +282,7 @@ fn what_is_in_the_way_of_messages_is_named() {
     found.says("rooms", "problem", &["r1@conference.test.example"]);
     assert_eq!(found.likely(), "hosts");
 
-    // A declared configuration that ejabberd refuses, while the server goes on.
+    // ejabberd refuses the declared configuration, and the server keeps running.
     fs::write(host.path("ejabberd.yml"), "hosts: []\nmodules: { mod_x: {} }\n").unwrap();
     let found = findings(&host, &["--symptom", "start"], 2);
     found.says(
@@ -292,7 +292,7 @@ fn what_is_in_the_way_of_messages_is_named() {
     );
     assert_eq!(found.likely(), "configuration_live", "what is on the server is another one");
 
-    // A mistake in the file: what it says of the server is enough to look.
+    // An invalid file: its part about the server is enough for the checks.
     declare(&host, "  users:\n", "  usrs: []\n  users:\n");
     let found = findings(&host, &[], 2);
     found.says(
@@ -303,7 +303,7 @@ fn what_is_in_the_way_of_messages_is_named() {
     assert_eq!(found.check("process")["verdict"], "fine");
     assert_eq!(found.check("control")["verdict"], "fine");
 
-    // What somebody froze from inside does not answer.
+    // A server whose VM is stopped does not answer.
     docker(&["exec", "-u", "0", &host.container, "sh", "-c", "kill -STOP $(pidof beam.smp)"]);
     let found = findings(&host, &[], 2);
     found.says(
@@ -325,9 +325,9 @@ fn what_is_in_the_way_of_messages_is_named() {
     assert_eq!(found.likely(), "image");
 }
 
-/// No engine, no container, no file: something can be said of each.
+/// `doctor` reports findings without an engine, a container or a file.
 #[test]
-fn without_an_engine_the_engine_is_named() {
+fn a_missing_engine_is_the_likely_cause() {
     let host = Host::new("newest");
     let declare = |socket: &str| {
         let engine = format!("network: bridge, engine: \"unix://{socket}\"");
@@ -341,56 +341,58 @@ fn without_an_engine_the_engine_is_named() {
     };
     let socket = host.path("docker.sock");
     let path = socket.to_str().unwrap();
-    let said = declare(path);
-    assert!(said.contains("its socket is not there") && said.contains("systemctl start"), "{said}");
+    let text = declare(path);
+    assert!(text.contains("its socket does not exist"), "{text}");
+    assert!(text.contains("systemctl start"), "{text}");
     let listener = UnixListener::bind(&socket).unwrap();
-    let said = declare(path);
-    assert!(said.contains("it does not answer") && said.contains("restart docker"), "{said}");
+    let text = declare(path);
+    assert!(text.contains("it does not answer") && text.contains("restart docker"), "{text}");
     drop(listener);
-    let said = declare(path);
-    assert!(said.contains("nobody listens") && said.contains("journalctl -u docker"), "{said}");
+    let text = declare(path);
+    assert!(text.contains("no program listens"), "{text}");
+    assert!(text.contains("journalctl -u docker"), "{text}");
 
     fs::write(host.file(), "spec: [\n").unwrap();
     let found = findings(&host, &[], 2);
     found.says(
         "desired_state",
         "problem",
-        &["not even which server", "desired-state.yaml:", "validate"],
+        &["the server that it declares could not be read", "desired-state.yaml:", "validate"],
     );
-    assert_eq!(found.words("process"), "the file does not say which server\n\n");
+    assert_eq!(found.words("process"), "the file does not declare which server\n\n");
     fs::remove_file(host.file()).unwrap();
     let found = findings(&host, &["ann"], 2);
     found.says("desired_state", "problem", &["desired-state.yaml", "--desired-state"]);
     assert_eq!(host.run(&["doctor", "--symptom", "nonsense"]).code, Some(64));
 }
 
-/// The operator and its state directory, seen from beside.
+/// The operator and its state directory, as another process observes them.
 #[test]
-fn an_operator_that_runs_or_hangs_is_told() {
+fn an_operator_that_runs_or_hangs_is_reported() {
     let host = Host::new("newest");
     host.declare("  users: []\n");
     let daemon = host.start(&["run", "--listen", "127.0.0.1:0"], "log");
-    eventually("an operator at ease", Duration::from_mins(1), || {
+    eventually("a ready operator", Duration::from_mins(1), || {
         host.run(&["status"]).code == Some(0)
     });
     let found = findings(&host, &["--symptom", "start"], 0);
     let pid = daemon.child.id();
-    assert!(found.words("operator").contains("all is as declared"), "{}", found.words("operator"));
+    assert!(
+        found.words("operator").contains("everything is as declared"),
+        "{}",
+        found.words("operator")
+    );
     assert!(found.words("state_directory").contains(&format!("process {pid} has its lock")));
     assert!(found.words("supervision").contains("running"), "{}", found.words("supervision"));
 
     daemon.signal("STOP");
     let found = findings(&host, &["--symptom", "start"], 2);
     daemon.signal("CONT");
-    found.says(
-        "operator",
-        "problem",
-        &[&format!("process {pid} has the state directory"), "ps -fp"],
-    );
+    found.says("operator", "problem", &[&format!("process {pid} holds the lock"), "ps -fp"]);
     drop(daemon);
     let found = findings(&host, &["--symptom", "start"], 0);
-    assert!(found.words("operator").contains("what the last one knew"));
+    assert!(found.words("operator").contains("last known status"));
     let shut = Command::new("docker").args(["kill", &host.container]).output().unwrap();
     assert!(shut.status.success());
-    findings(&host, &["--symptom", "start"], 2).says("operator", "problem", &["nobody starts"]);
+    findings(&host, &["--symptom", "start"], 2).says("operator", "problem", &["nothing restarts"]);
 }

@@ -1,5 +1,5 @@
-//! The operator never restarts a healthy server, and does restart a server that
-//! does not serve: what counts as evidence, on real servers of every layout.
+//! The evidence for a restart, with real servers of every layout: the operator never restarts a
+//! healthy server, and restarts a server that does not serve.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,11 +27,11 @@ use support::watched::{
     vm, watch,
 };
 
-/// Fast enough for a test: a start may take five seconds.
+/// Short intervals for tests. A start may take five seconds.
 const QUICK: &str = "    probe: { interval: 1s, failures: 3, startDeadline: 5s }\n    \
      backoff: { initial: 1s, max: 10s, resetAfter: 5s }\n";
 
-/// Longer than any of the limits above.
+/// A time longer than each limit of [`QUICK`].
 const LONG: Duration = Duration::from_secs(25);
 
 fn host(version: &str) -> Host {
@@ -41,7 +41,7 @@ fn host(version: &str) -> Host {
     host
 }
 
-/// Makes the container as a person would, with `args` of `docker run`.
+/// Creates the container without the operator, with `args` of `docker run`.
 fn run(host: &Host, args: &[&str]) {
     let image = image(&host.version);
     let all = [&["run", "-d", "--name", host.container.as_str()], args, &[image.as_str()]].concat();
@@ -57,7 +57,7 @@ fn configure(host: &Host, from: &str, to: &str) {
 
 const C2S: &str = "{ port: 5222, ip: 127.0.0.1, module: ejabberd_c2s }";
 
-/// Stops ejabberd in its node, as an operator does that is killed afterwards.
+/// Stops ejabberd in its node, like an operator that is killed before it starts ejabberd again.
 fn stop_inside(host: &Host) {
     let runtime = DockerRuntime::new(Container::spec(&host.container, &host.version));
     let server = EjabberdClient::new(Arc::new(Session::new(Arc::new(runtime) as Arc<dyn Spawner>)));
@@ -65,8 +65,7 @@ fn stop_inside(host: &Host) {
     tokio.block_on(server.stop()).unwrap();
 }
 
-/// A client port that waits for a header of the PROXY protocol: a client that
-/// sends none is not answered.
+/// A client port with the PROXY protocol does not answer a client without a header.
 fn proxied(version: &str) {
     let host = host(version);
     configure(&host, C2S, &C2S.replace(" }", ", use_proxy_protocol: true }"));
@@ -76,7 +75,7 @@ fn proxied(version: &str) {
     left_alone(&host, &operator, LONG);
 }
 
-/// A server without epmd, whose Erlang distribution has a port of its own.
+/// A server without epmd, whose Erlang distribution has a fixed port.
 fn without_epmd(version: &str) {
     let host = host(version);
     run(&host, &["-e", "ERL_DIST_PORT=5210"]);
@@ -88,8 +87,8 @@ fn without_epmd(version: &str) {
     assert!(!processes.contains("epmd -daemon"), "the operator started one: {processes}");
 }
 
-/// A long node name, a cookie on the command line, and a container that is
-/// stopped when its configuration changes.
+/// A long node name, a cookie on the command line, and a configuration that changes while the
+/// container is stopped.
 fn long_name_and_cookie(version: &str) {
     let host = host(version);
     let node = ["--hostname", "main.example", "-e", "ERLANG_NODE_ARG=ejabberd@main.example"];
@@ -106,8 +105,8 @@ fn long_name_and_cookie(version: &str) {
     assert!(!home.contains("crash") && !home.contains("operator-check"), "{home}");
 }
 
-/// ejabberd is stopped in a node that lives on: with an operator beside it, and
-/// before the next operator starts.
+/// ejabberd is stopped in a node that keeps running: while an operator runs, and before the next
+/// operator starts.
 fn stopped_inside(version: &str) {
     let host = host(version);
     host.run(&["apply"]).expect(0);
@@ -131,10 +130,10 @@ fn stopped_inside(version: &str) {
     let before = started(&host);
     stop_inside(&host);
     host.run(&["apply"]).expect(0);
-    assert_ne!(started(&host), before, "`apply` restarts it as well");
+    assert_ne!(started(&host), before, "`apply` restarts it too");
 }
 
-/// Frozen as soon as its VM is there, so that it never answered.
+/// A VM that is frozen at its start, before it answers.
 fn frozen_at_the_start(version: &str) {
     let host = host(version);
     host.run(&["apply"]).expect(0);
@@ -145,13 +144,13 @@ fn frozen_at_the_start(version: &str) {
     signal(&pid, "STOP");
     let frozen = Instant::now();
     let operator = watch(&host, "run.log");
-    let told = until(&host, &operator, "restarted", |s| is_ready(s) && has_event(s, "Frozen"));
+    let status = until(&host, &operator, "restarted", |s| is_ready(s) && has_event(s, "Frozen"));
     println!("ready {:?} after the freeze", frozen.elapsed());
-    assert_ne!(vm(&host), Some(pid), "{told:#}");
+    assert_ne!(vm(&host), Some(pid), "{status:#}");
 }
 
-/// A cookie that is not the running server's: the operator cannot look, and
-/// clients are served.
+/// A cookie that differs from the cookie of the running server: the operator cannot observe the
+/// server, and the server serves clients.
 fn kept_out(version: &str) {
     let host = host(version);
     host.run(&["apply"]).expect(0);
@@ -166,21 +165,21 @@ fn kept_out(version: &str) {
     let plan = host.run(&["plan"]);
     assert!(plan.stdout.contains("clients are served at"), "{}{}", plan.stdout, plan.stderr);
     let operator = watch(&host, "run.log");
-    let told =
+    let status =
         until(&host, &operator, "unseen", |s| condition(s, "Healthy")["reason"] == "CannotSee");
-    let healthy = condition(&told, "Healthy");
+    let healthy = condition(&status, "Healthy");
     assert_eq!(healthy["status"], "Unknown", "{healthy}");
     assert!(healthy["message"].as_str().unwrap().contains("cookie"), "{healthy}");
-    // What is declared meanwhile must wait, too.
+    // A change of the configuration must wait, too.
     configure(&host, "loglevel: info", "queue_type: file\nloglevel: info");
     left_alone(&host, &operator, LONG);
     write(own.trim());
     until(&host, &operator, "seen again", is_ready);
 }
 
-/// A container that people created again has the configuration of its image, and the
-/// operator changes it with a restart. The start that is under way is not broken
-/// off, and what it logs is not taken for the result of the change.
+/// A recreated container has the configuration of its image, and the operator changes it with a
+/// restart. The operator does not interrupt the running start, and does not take the log of that
+/// start for the result of the change.
 fn changed_while_it_starts(version: &str) {
     let host = host(version);
     let volume = format!("{}-database:/home/ejabberd/database", host.container);
@@ -203,7 +202,7 @@ fn changed_while_it_starts(version: &str) {
     }
 }
 
-/// The canary logs in as clients do, whatever the listener asks for.
+/// The canary logs in like a client, with every kind of listener and mechanism.
 fn canaries(version: &str) {
     let host = host(version);
     support::shipped::certificate(&host);
@@ -235,7 +234,7 @@ fn canaries(version: &str) {
         assert_eq!(ran.code, Some(0), "{listener} {mechanisms}: {}{}", ran.stdout, ran.stderr);
     }
     let text = CONFIG.replace(C2S, &C2S.replace(" }", &format!(", {starttls}")));
-    // What the server logs of its clients would have the password: then without the canary.
+    // At `debug` the log would contain the password, so the gate skips the canary.
     let logs = text.replace("loglevel: info", "loglevel: debug");
     fs::write(host.path("ejabberd.yml"), logs.replacen("acl:", &no(scrams), 1)).unwrap();
     let ran = host.run(&["apply"]).expect(0);
@@ -278,7 +277,7 @@ fn compose(version: &str) {
     compose(&["up", "-d"]);
     until(&host, &operator, "adopted", |s| is_ready(s) && s["server"]["up"] == true);
     assert_eq!(host.users(), ["ann", "bob", "gen"]);
-    // Created again in place, as after a change of the file.
+    // Recreated in place, as after a change of the file.
     compose(&["up", "-d", "--force-recreate"]);
     until(&host, &operator, "adopted again", is_ready);
     compose(&["stop"]);

@@ -249,7 +249,7 @@ fn a_full_disk_is_reported() {
     let status =
         until(&host, &operator, "named", |s| condition(s, "Healthy")["reason"] == "DiskFull");
     assert!(
-        condition(&status, "Healthy")["message"].as_str().unwrap().contains("make room"),
+        condition(&status, "Healthy")["message"].as_str().unwrap().contains("free space"),
         "{status:#}"
     );
     docker(&["exec", &supervisor, "rm", "/db/ballast"]);

@@ -19,10 +19,10 @@ use paths::names;
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 
-/// The folders, from below. A folder uses itself and those before it.
+/// The folders, from the lowest. A folder uses itself and the folders before it.
 const FOLDERS: [&str; 5] = ["domain", "ejabberd", "engine", "adapters", "cli"];
 
-/// What adapters share.
+/// The adapter that the other adapters may use.
 const SHARED: &str = "host";
 
 /// The crates that the code of `domain` may use.
@@ -43,7 +43,7 @@ const PURE_CRATES: [&str; 14] = [
     "zeroize",
 ];
 
-/// What `domain` may not name though its crate is allowed: the world, time and chance.
+/// Paths that `domain` may not use although their crate is allowed: I/O, time and randomness.
 const IMPURE: [&str; 19] = [
     "jiff::Timestamp::now",
     "jiff::Zoned::now",
@@ -87,7 +87,7 @@ fn crates() -> Vec<String> {
     found
 }
 
-/// What is wrong with the code of the module at `module`.
+/// The violations in the code of the module at `module`.
 fn violations(module: &[&str], code: &str, crates: &[String]) -> Vec<String> {
     let named = names(module, code, true).paths;
     let mut wrong: Vec<String> =
@@ -116,7 +116,7 @@ fn wrong_folder(module: &[&str], path: &[String]) -> Option<String> {
         return None;
     }
     let allowed = match (module.first(), rank(there)) {
-        // `lib.rs` and `main.rs` put everything together.
+        // `lib.rs` and `main.rs` combine all folders.
         (None, _) => true,
         (Some(here), Some(below)) => rank(here).is_some_and(|here| below <= here),
         (Some(_), None) => false,
@@ -124,8 +124,8 @@ fn wrong_folder(module: &[&str], path: &[String]) -> Option<String> {
     (!allowed).then(|| path.join("::"))
 }
 
-/// The path, if the adapter `module` may not use the adapter there. A test may: it runs
-/// against the real store.
+/// The path, if the adapter `module` may not use the adapter in the path. Tests may, because they
+/// use the real store.
 fn another_adapter(module: &[&str], path: &[String]) -> Option<String> {
     let ([own, here, ..], [root, there, other, ..]) = (module, path) else { return None };
     let between = *own == "adapters" && root == "crate" && there == "adapters";
@@ -162,7 +162,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The path of a file below `src`, and the module that it is.
+/// The path of a file below `src`, and its module.
 fn module(path: &Path) -> (String, Vec<String>) {
     let inside = path.strip_prefix(SOURCE).unwrap().to_string_lossy().into_owned();
     let mut module: Vec<String> =
@@ -177,17 +177,17 @@ fn module(path: &Path) -> (String, Vec<String>) {
 fn a_folder_uses_only_the_folders_below_it_and_the_domain_is_pure() {
     let crates = crates();
     assert!(crates.contains(&"tokio".to_owned()) && crates.contains(&"serde_yaml".to_owned()));
-    let (mut wrong, mut looked_at) = (Vec::new(), 0);
+    let (mut wrong, mut read) = (Vec::new(), 0);
     for path in files(Path::new(SOURCE)) {
         let (inside, module) = module(&path);
         let module: Vec<&str> = module.iter().map(String::as_str).collect();
         let code = fs::read_to_string(&path).unwrap();
-        looked_at += names(&module, &code, true).paths.len();
+        read += names(&module, &code, true).paths.len();
         wrong.extend(
             violations(&module, &code, &crates).iter().map(|what| format!("{inside}: {what}")),
         );
     }
-    assert!(looked_at > 20_000, "only {looked_at} paths were seen: does the test read them?");
+    assert!(read > 20_000, "the test read only {read} paths");
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
@@ -260,14 +260,14 @@ fn code(path: &Path) -> String {
 const OPENS_FILES: [(&str, &str); 11] = [
     ("cli/doctor/operator.rs", "`/proc`, and the state directory"),
     ("cli/endpoint.rs", "the state directory, which is checked when it is opened"),
-    ("cli/export.rs", "makes files that are not there yet, as who calls it"),
-    ("cli/pages.rs", "makes manual pages, as who calls it"),
+    ("cli/export.rs", "creates new files with the rights of the caller"),
+    ("cli/pages.rs", "creates manual pages with the rights of the caller"),
     ("engine/diagnostics/doctor/runtime.rs", "`/proc`"),
     ("adapters/docker/diagnostics.rs", "`/proc`"),
     ("adapters/docker/published.rs", "`/proc`"),
     ("adapters/docker/drift.rs", "`/proc`"),
     ("adapters/host/holders.rs", "`/proc`"),
-    ("adapters/process/", "the server's own directory, by functions of its own `files`"),
+    ("adapters/process/", "the server's directory, through the module `files` of the adapter"),
     ("adapters/sqlite/", "the state directory, which is checked when it is opened"),
 ];
 
@@ -291,12 +291,12 @@ fn files_are_opened_in_one_module() {
         if is_test || !OPENS.iter().any(|word| code.contains(word)) {
             continue;
         }
-        match OPENS_FILES.iter().find(|(place, _)| inside.starts_with(place)) {
-            Some((place, _)) => used.push(*place),
+        match OPENS_FILES.iter().find(|(path, _)| inside.starts_with(path)) {
+            Some((path, _)) => used.push(*path),
             None => wrong.push(inside),
         }
     }
     assert!(wrong.is_empty(), "these open files themselves: {wrong:?}");
-    let idle = OPENS_FILES.iter().filter(|(place, _)| !used.contains(place));
-    assert_eq!(idle.count(), 0, "of the exceptions only these are needed: {used:?}");
+    let unused = OPENS_FILES.iter().filter(|(path, _)| !used.contains(path));
+    assert_eq!(unused.count(), 0, "only these exceptions are used: {used:?}");
 }

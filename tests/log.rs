@@ -1,4 +1,4 @@
-//! The log in each format, of the built program: every line of it can be read.
+//! The log of the built program, in each format.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,13 +20,13 @@ use std::time::Duration;
 use serde_json::Value;
 use support::host::{Host, eventually, get};
 
-/// A state of a server that is not there, and with a mistake that is worth a
+/// A directory with a desired state for a server without an engine. The desired state causes a
 /// warning of several lines.
-fn place() -> tempfile::TempDir {
+fn directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let file = format!(
         "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: {{ name: test }}\n\
-         spec:\n  host: example.org\n  server: {{ docker: {{ container: nobody, engine: \"unix://{}\" }} }}\n  \
+         spec:\n  host: example.org\n  server: {{ docker: {{ container: absent, engine: \"unix://{}\" }} }}\n  \
          users: [{{ name: ann, password: guess-me-not }}]\n",
         directory.path().join("absent.sock").display()
     );
@@ -34,9 +34,9 @@ fn place() -> tempfile::TempDir {
     directory
 }
 
-fn operator(place: &Path, arguments: &[&str]) -> Command {
+fn operator(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ejabberd-operator"));
-    command.current_dir(place).args(["run", "--listen", "127.0.0.1:0"]).args(arguments);
+    command.current_dir(directory).args(["run", "--listen", "127.0.0.1:0"]).args(arguments);
     for name in ["JOURNAL_STREAM", "EJABBERD_OPERATOR_LOG", "EJABBERD_OPERATOR_LOG_FORMAT"] {
         command.env_remove(name);
     }
@@ -50,8 +50,7 @@ fn stop(child: &mut Child) {
     child.wait().unwrap();
 }
 
-/// The log of a run from its start to its end, which it is told to make once it
-/// has said that it sees no engine.
+/// The log of a whole run. This function ends the run as soon as the log reports the missing engine.
 fn log(mut command: Command) -> Vec<String> {
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = Vec::new();
@@ -69,7 +68,7 @@ fn log(mut command: Command) -> Vec<String> {
     lines
 }
 
-/// Every line has a time and a level, or is set in because it belongs to the one above.
+/// Checks that every line has a time and a level, or is indented because it continues a line.
 fn is_text(lines: &[String]) {
     for line in lines {
         if line.starts_with("    ") {
@@ -85,19 +84,19 @@ fn is_text(lines: &[String]) {
 
 #[test]
 fn text_for_people() {
-    let place = place();
-    let lines = log(operator(place.path(), &[]));
+    let directory = directory();
+    let lines = log(operator(directory.path(), &[]));
     is_text(&lines);
     assert!(lines[0].contains(" INFO  started address=127.0.0.1:"), "{lines:#?}");
     let problem =
         lines.iter().position(|line| line.contains("WARN  desired-state.yaml:7")).unwrap();
-    assert!(lines[problem + 1].starts_with("    "), "the source line is set in: {lines:#?}");
+    assert!(lines[problem + 1].starts_with("    "), "the source line is indented: {lines:#?}");
 }
 
 #[test]
 fn json_for_programs() {
-    let place = place();
-    let mut command = operator(place.path(), &["--log-format", "json"]);
+    let directory = directory();
+    let mut command = operator(directory.path(), &["--log-format", "json"]);
     command.env("EJABBERD_OPERATOR_LOG", "debug");
     let mut in_rounds = 0;
     for line in log(command) {
@@ -111,10 +110,10 @@ fn json_for_programs() {
             in_rounds += 1;
         }
     }
-    assert!(in_rounds > 0, "nothing says which round it belongs to");
+    assert!(in_rounds > 0, "no line names its round");
 }
 
-/// Every line has a priority and no time.
+/// Checks that every line has a priority and no time.
 fn is_for_the_journal(lines: &[String]) {
     let priorities = ["<3>", "<4>", "<6>", "<7>"];
     for line in lines {
@@ -126,41 +125,41 @@ fn is_for_the_journal(lines: &[String]) {
 
 #[test]
 fn priorities_for_the_journal() {
-    let place = place();
-    is_for_the_journal(&log(operator(place.path(), &["--log-format", "journald"])));
-    let mut command = operator(place.path(), &[]);
+    let directory = directory();
+    is_for_the_journal(&log(operator(directory.path(), &["--log-format", "journald"])));
+    let mut command = operator(directory.path(), &[]);
     command.env("EJABBERD_OPERATOR_LOG_FORMAT", "journald");
     is_for_the_journal(&log(command));
 }
 
 #[test]
-fn the_journal_is_recognised_by_its_device_and_inode_alone() {
+fn device_and_inode_identify_the_journal() {
     for (ours, check) in [(true, is_for_the_journal as fn(&[String])), (false, is_text)] {
-        let place = place();
-        let path = place.path().join("stderr");
+        let directory = directory();
+        let path = directory.path().join("stderr");
         let file = File::create(&path).unwrap();
         let stat = file.metadata().unwrap();
         let inode = if ours { stat.ino() } else { stat.ino() + 1 };
-        let mut command = operator(place.path(), &[]);
+        let mut command = operator(directory.path(), &[]);
         command.env("JOURNAL_STREAM", format!("{}:{inode}", stat.dev()));
         let mut child = command.stderr(file).spawn().unwrap();
         let read = || fs::read_to_string(&path).unwrap();
-        eventually("a look", Duration::from_secs(30), || read().contains("absent.sock"));
+        eventually("an observation", Duration::from_secs(30), || read().contains("absent.sock"));
         stop(&mut child);
         check(&read().lines().map(str::to_owned).collect::<Vec<_>>());
     }
 }
 
 #[test]
-fn a_level_that_is_not_understood_is_said() {
-    let place = place();
-    let mut command = operator(place.path(), &[]);
+fn an_invalid_level_is_reported() {
+    let directory = directory();
+    let mut command = operator(directory.path(), &[]);
     command.env("EJABBERD_OPERATOR_LOG", "=verbose=");
     let lines = log(command);
     assert!(lines[0].contains("EJABBERD_OPERATOR_LOG") && lines[0].contains("debug"), "{lines:#?}");
 }
 
-/// How many rounds there were.
+/// The number of rounds so far.
 fn rounds(host: &Host) -> u64 {
     let (_, metrics) = get(&host.endpoint(), "/metrics").unwrap();
     let name = "ejabberd_operator_reconcile_duration_seconds_count ";
@@ -168,8 +167,8 @@ fn rounds(host: &Host) -> u64 {
     count.parse().unwrap()
 }
 
-/// On a real server: an ordinary start warns of nothing, each step is a line, a
-/// round that changed something is a line, and then it is silent.
+/// On a real server: a normal start logs no warning, each step is one line, and so is each round that
+/// changes something. A round without a change logs nothing.
 #[test]
 fn one_line_for_each_step_and_silence_when_nothing_happens() {
     let host = Host::new("newest");
@@ -180,19 +179,19 @@ fn one_line_for_each_step_and_silence_when_nothing_happens() {
     let read = || fs::read_to_string(host.path("run.log")).unwrap();
     let ready = || host.run(&["status"]).code == Some(0);
     eventually("Ready", Duration::from_mins(2), ready);
-    // What the start had to say has been said after some rounds more.
+    // Two more rounds complete the lines of the start.
     let now = rounds(&host);
     eventually("two rounds", Duration::from_mins(1), || rounds(&host) >= now + 2);
     let before = read();
     eventually("three rounds", Duration::from_mins(1), || rounds(&host) >= now + 5);
-    assert_eq!(read(), before, "nothing happened, and it was told");
+    assert_eq!(read(), before, "a line without a change");
     drop(operator);
     let events: Vec<Value> = before.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert!(!before.contains("guess-me-not"));
     let level = |event: &&Value, level: &str| event["level"] == level;
     let alarms: Vec<&Value> =
         events.iter().filter(|e| level(e, "WARN") || level(e, "ERROR")).collect();
-    assert!(alarms.is_empty(), "an ordinary start warns: {alarms:#?}");
+    assert!(alarms.is_empty(), "a normal start warns: {alarms:#?}");
     let created = |span: &Value| {
         let of = (&span["name"], &span["kind"], &span["op"], &span["object"]);
         of.0 == "step" && of.1 == "user" && of.2 == "create" && of.3 == "ann@test.example"

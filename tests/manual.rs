@@ -1,4 +1,4 @@
-//! `man`, `completions` and `explain` of the built program, tried as they are used.
+//! `man`, `completions` and `explain` of the built program.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +21,8 @@ fn operator(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-fn said(arguments: &[&str]) -> String {
+/// The standard output of a command that succeeds.
+fn output(arguments: &[&str]) -> String {
     let out = operator(arguments);
     assert!(out.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8(out.stdout).unwrap()
@@ -32,7 +33,7 @@ fn offered(script: &Path, line: &str) -> Vec<String> {
     let words: Vec<&str> = line.split(' ').collect();
     let (last, before) = (words.len() - 1, words[words.len().saturating_sub(2)]);
     let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
-    // The name of the function is that which the shell itself would call.
+    // Calls the same function as the shell.
     let program = format!(
         "source '{}'; words=($(complete -p ejabberd-operator)) || exit 1; COMP_WORDS=({}); \
          COMP_CWORD={last}; for n in \"${{!words[@]}}\"; do \
@@ -51,7 +52,7 @@ fn offered(script: &Path, line: &str) -> Vec<String> {
 fn bash_completes_commands_flags_and_values() {
     let directory = tempfile::tempdir().unwrap();
     let script = directory.path().join("completion.bash");
-    fs::write(&script, said(&["completions", "bash"])).unwrap();
+    fs::write(&script, output(&["completions", "bash"])).unwrap();
     assert_eq!(offered(&script, "ejabberd-operator pl"), ["plan"]);
     assert_eq!(offered(&script, "ejabberd-operator plan --det"), ["--detailed-exitcode"]);
     assert_eq!(offered(&script, "ejabberd-operator status --output "), ["text", "json", "yaml"]);
@@ -59,11 +60,11 @@ fn bash_completes_commands_flags_and_values() {
     assert!(offered(&script, "ejabberd-operator ").iter().any(|word| word == "explain"));
 }
 
-/// Runs a checker that may not be installed; its complaints fail the test.
+/// Runs a checker, if it is installed, and fails the test if the checker fails.
 fn check(program: &str, arguments: &[&str], what: &Path) {
     let out = Command::new(program).args(arguments).arg(what).stdin(Stdio::null()).output();
     let Ok(out) = out else {
-        eprintln!("{program} is not installed: {} was not checked by it", what.display());
+        eprintln!("{program} is not installed: {} was not checked", what.display());
         return;
     };
     let text =
@@ -72,34 +73,34 @@ fn check(program: &str, arguments: &[&str], what: &Path) {
 }
 
 #[test]
-fn other_shells_can_read_their_scripts() {
+fn every_shell_accepts_its_script() {
     let directory = tempfile::tempdir().unwrap();
     for (shell, arguments) in [("zsh", ["-n"]), ("fish", ["--no-execute"]), ("bash", ["-n"])] {
         let script = directory.path().join(shell);
-        fs::write(&script, said(&["completions", shell])).unwrap();
+        fs::write(&script, output(&["completions", shell])).unwrap();
         check(shell, &arguments, &script);
     }
 }
 
 #[test]
-fn the_manual_has_a_page_for_each_command_and_they_are_well_made() {
+fn the_manual_has_a_valid_page_for_each_command() {
     let directory = tempfile::tempdir().unwrap();
-    let place = directory.path().join("man1");
-    said(&["man", "--output", place.to_str().unwrap()]);
-    let main = fs::read_to_string(place.join("ejabberd-operator.1")).unwrap();
-    assert_eq!(said(&["man"]), main);
-    let help = said(&["--help"]);
+    let pages = directory.path().join("man1");
+    output(&["man", "--output", pages.to_str().unwrap()]);
+    let main = fs::read_to_string(pages.join("ejabberd-operator.1")).unwrap();
+    assert_eq!(output(&["man"]), main);
+    let help = output(&["--help"]);
     let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let names = commands.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     let names: Vec<&str> = names.filter_map(|line| line.split_whitespace().next()).collect();
     assert!(names.len() > 15, "{help}");
     for name in names.into_iter().filter(|name| *name != "help") {
-        assert!(place.join(format!("ejabberd-operator-{name}.1")).exists(), "{name}");
+        assert!(pages.join(format!("ejabberd-operator-{name}.1")).exists(), "{name}");
         assert!(main.contains(&format!("ejabberd\\-operator\\-{name}(1)")), "{name}");
     }
-    for page in fs::read_dir(&place).unwrap() {
+    for page in fs::read_dir(&pages).unwrap() {
         let page = page.unwrap().path();
-        // Its style is not ours to choose; errors and what is not supported count.
+        // `clap_mangen` decides the style of a page, so only errors and unsupported macros count.
         check("mandoc", &["-T", "lint", "-W", "error"], &page);
         let out = Command::new("groff").args(["-man", "-Tutf8", "-ww", "-z"]).arg(&page).output();
         if let Ok(out) = out {
@@ -109,18 +110,18 @@ fn the_manual_has_a_page_for_each_command_and_they_are_well_made() {
 }
 
 #[test]
-fn explain_says_what_a_field_is_or_what_was_meant() {
-    let users = said(&["explain", "users"]);
+fn explain_describes_a_field_or_suggests_a_name() {
+    let users = output(&["explain", "users"]);
     assert!(users.starts_with("FIELD  spec.users <[]object>"), "{users}");
     assert!(users.contains("passwordFrom") && users.contains("required"), "{users}");
-    assert_eq!(said(&["explain", "spec.users"]), users);
-    let options = said(&["explain", "spec.rooms.options"]);
+    assert_eq!(output(&["explain", "spec.users"]), users);
+    let options = output(&["explain", "spec.rooms.options"]);
     assert!(options.contains("members_only"), "{options}");
-    assert!(said(&["explain"]).contains("apiVersion"));
-    let tree = said(&["explain", "--recursive"]);
+    assert!(output(&["explain"]).contains("apiVersion"));
+    let tree = output(&["explain", "--recursive"]);
     assert!(tree.lines().count() > 80 && tree.contains("maxDeletePercent"), "{tree}");
     let out = operator(&["explain", "users.passwrdFrom"]);
     assert_eq!(out.status.code(), Some(1));
-    let said = String::from_utf8(out.stderr).unwrap();
-    assert!(said.contains("did you mean `spec.users.passwordFrom`?"), "{said}");
+    let message = String::from_utf8(out.stderr).unwrap();
+    assert!(message.contains("did you mean `spec.users.passwordFrom`?"), "{message}");
 }

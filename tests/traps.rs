@@ -1,5 +1,5 @@
-//! Traps of a real ejabberd that must not mislead the operator: rooms that
-//! sleep, accounts that are kept elsewhere, somebody else who decides too.
+//! Properties of a real ejabberd that must not mislead the operator: hibernated rooms, accounts in
+//! another store, and another program that changes the same objects.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,8 +23,8 @@ fn service() -> String {
     format!("conference.{HOST}")
 }
 
-/// Rooms that sleep are missing among those online. They are neither made
-/// again, nor deleted, nor woken to be looked at.
+/// Hibernated rooms are not in the list of online rooms. The operator neither creates them again,
+/// nor deletes them, nor loads them.
 fn asleep(version: &str) {
     let host = Host::new(version);
     let config =
@@ -38,9 +38,9 @@ fn asleep(version: &str) {
     let plan = host.run(&["plan", "--output", "json", "--detailed-exitcode"]).expect(0).json();
     assert_eq!(plan["unknown"], serde_json::Value::Null, "{plan}");
     host.run(&["apply"]).expect(0);
-    assert!(host.rooms().is_empty(), "looking wakes nobody");
+    assert!(host.rooms().is_empty(), "an observation loads no room");
 
-    // One is changed and one is deleted while they sleep; the third sleeps on.
+    // The operator changes one hibernated room and deletes another; the third stays hibernated.
     host.declare(&objects.replace("Hall,", "Aula,").replace("    - { name: attic }\n", ""));
     host.run(&["apply"]).expect(0);
     let options = host.ctl(&["get_room_options", "hall", &service()]);
@@ -49,7 +49,7 @@ fn asleep(version: &str) {
     assert!(left.contains("yard@") && !left.contains("attic@"), "{left}");
     host.run(&["plan", "--detailed-exitcode"]).expect(0);
 
-    // With everything pruned, one that somebody else made is found asleep too.
+    // With `prune: all`, the operator also finds a hibernated room of another program.
     host.ctl(&["create_room", "strange", &service(), HOST]);
     host.ctl(&["change_room_option", "strange", &service(), "persistent", "true"]);
     eventually("it sleeps", SOON, || host.rooms().is_empty());
@@ -60,14 +60,13 @@ fn asleep(version: &str) {
     assert!(left.contains("yard@") && !left.contains("strange@"), "{left}");
 }
 
-/// Accounts that ejabberd has from elsewhere are observed, and nothing is
-/// tried on them.
+/// The operator observes accounts in another store, and does not change them.
 fn kept_elsewhere(version: &str) {
     let host = Host::new(version);
     let key = r#"{"kty":"oct","k":"c2VjcmV0LWtleS1mb3ItdGVzdHMtb25seS0xMjM0NTY3OA"}"#;
     fs::write(host.path("jwt.key"), key).unwrap();
     let files = "    files: { jwt.key: jwt.key }\n";
-    // ejabberd checks that the key is there, so it is placed before it is named.
+    // ejabberd checks that the key exists, so the file is declared before the option.
     host.declare(files);
     host.run(&["apply"]).expect(0);
     let config = format!("{CONFIG}auth_method: jwt\njwt_key: /home/ejabberd/conf/jwt.key\n");
@@ -84,7 +83,7 @@ fn kept_elsewhere(version: &str) {
     host.run(&["plan", "--detailed-exitcode"]).expect(0);
 }
 
-/// A plan says what goes with what it deletes.
+/// A plan lists the data that a deletion removes.
 fn what_goes(version: &str) {
     let host = Host::new(version);
     host.declare("  users: [{ name: ann }, { name: bob }, { name: eve }]\n  rooms: [{ name: hall }, { name: lab }]\n");
@@ -97,25 +96,25 @@ fn what_goes(version: &str) {
     host.declare("  users: [{ name: ann }, { name: eve }]\n  rooms: [{ name: hall }]\n");
     let plan = host.run(&["plan"]).expect(0).stdout;
     assert!(plan.contains("2 messages for when it is online"), "{plan}");
-    assert!(plan.contains("its history, subject and affiliations go with it"), "{plan}");
+    assert!(plan.contains("its history, subject and affiliations"), "{plan}");
 }
 
 #[test]
-fn a_plan_says_what_goes_with_a_deletion() {
+fn a_plan_lists_the_data_of_a_deletion() {
     what_goes("newest");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn a_plan_says_what_goes_with_a_deletion_on_24_12_and_23_01() {
+fn a_plan_lists_the_data_of_a_deletion_on_24_12_and_23_01() {
     what_goes("24.12");
     what_goes("23.01");
 }
 
-/// Two programs that decide on one object: it is told, and put right more
-/// rarely, while everything else goes on.
+/// Another program keeps changing an object back. The operator reports it, and corrects the object
+/// at longer intervals, while it continues with the other objects.
 #[test]
-fn what_is_contested_is_told_and_slowed_down() {
+fn contention_is_reported_and_slows_the_corrections() {
     let host = Host::new("newest");
     host.declare("  users: [{ name: ann }]\n  rooms: [{ name: hall, title: Ours }]\n");
     host.run(&["apply"]).expect(0);
@@ -140,25 +139,25 @@ fn what_is_contested_is_told_and_slowed_down() {
 }
 
 #[test]
-fn rooms_that_sleep_are_left_asleep() {
+fn hibernated_rooms_stay_hibernated() {
     asleep("newest");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn rooms_that_sleep_are_left_asleep_on_24_12_and_23_01() {
+fn hibernated_rooms_stay_hibernated_on_24_12_and_23_01() {
     asleep("24.12");
     asleep("23.01");
 }
 
 #[test]
-fn accounts_from_elsewhere_are_only_observed() {
+fn accounts_in_another_store_are_only_observed() {
     kept_elsewhere("newest");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn accounts_from_elsewhere_are_only_observed_on_24_12_and_23_01() {
+fn accounts_in_another_store_are_only_observed_on_24_12_and_23_01() {
     kept_elsewhere("24.12");
     kept_elsewhere("23.01");
 }

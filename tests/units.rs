@@ -1,5 +1,5 @@
-//! The units of systemd: how much they leave open, and that the program works with as
-//! few rights as the unit for a server in Docker gives it.
+//! The systemd units: their exposure, and the program with the rights of the unit for a server in
+//! Docker.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,42 +32,42 @@ fn exposure(unit: &str) -> f64 {
 }
 
 #[test]
-fn the_unit_for_docker_leaves_little_open() {
+fn the_unit_for_docker_has_a_low_exposure() {
     let exposure = exposure("ejabberd-operator.service");
     assert!(exposure <= 1.5, "{exposure}");
 }
 
 #[test]
-fn the_unit_for_a_process_leaves_open_what_it_needs() {
+fn the_unit_for_a_process_has_a_bounded_exposure() {
     let exposure = exposure("ejabberd-operator-process.service");
     assert!(exposure <= 3.4, "{exposure}");
 }
 
-/// An option that systemd does not know is ignored by it, with a warning.
+/// systemd ignores an unknown option, with a warning.
 #[test]
 fn every_option_of_the_units_is_known() {
     for unit in ["ejabberd-operator.service", "ejabberd-operator-process.service"] {
         let scratch = tempfile::tempdir().unwrap();
         let text = fs::read_to_string(Path::new("manifests/systemd").join(unit)).unwrap();
-        // The program need not be installed where this is checked.
+        // The program may not be installed on this machine.
         let text = text.replace("/usr/local/bin/ejabberd-operator", "/bin/true");
         let copy = scratch.path().join(unit);
         fs::write(&copy, text).unwrap();
         let mut verify = Command::new("systemd-analyze");
         let output = verify.args(["verify", "--man=no"]).arg(copy).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let ours: Vec<&str> = said.lines().filter(|line| line.contains(unit)).collect();
-        assert!(ours.is_empty(), "{said}");
+        let warnings = String::from_utf8_lossy(&output.stderr).into_owned();
+        let ours: Vec<&str> = warnings.lines().filter(|line| line.contains(unit)).collect();
+        assert!(ours.is_empty(), "{warnings}");
     }
 }
 
-/// No account of the host has this number.
+/// A user id without an account on the host.
 const NOBODY: u32 = 65_532;
 
-/// An account in the group of Docker's socket, in a user namespace of its own,
-/// without any capability.
+/// Runs the program as an account in the group of Docker's socket, in a separate user namespace,
+/// without capabilities.
 #[test]
-fn it_works_with_the_rights_of_the_unit_for_docker() {
+fn the_program_works_with_the_rights_of_the_unit_for_docker() {
     let host = Host::new("newest");
     let group = fs::metadata("/var/run/docker.sock").unwrap().gid();
     let open = |path: &Path| chown(path, Some(NOBODY), Some(NOBODY)).unwrap();

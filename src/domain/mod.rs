@@ -1,5 +1,5 @@
-//! The pure part: names, the desired state, what is observed, what differs, what is to
-//! be done, and what the status says. No I/O, no clock, no randomness, no async.
+//! The pure part: names, the desired state, the observed state, the differences, the plan and the
+//! status. No I/O, no clock, no randomness, no async.
 
 pub mod checks;
 pub mod configuration;

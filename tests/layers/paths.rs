@@ -1,16 +1,15 @@
-//! Every path in the code of a file, as `syn` reads it, resolved as far as the file
-//! itself says: `use` lines, their groups and renames, `self`, `super`, and the tokens
-//! of macros.
+//! The paths in the code of a file, read with `syn`, and resolved by its `use` lines with their
+//! groups and renames, by `self` and `super`. Paths in the tokens of macros count too.
 
 use std::collections::BTreeMap;
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 
-/// What a file names.
+/// The names in a file.
 #[derive(Default)]
 pub struct Names {
-    /// Resolved paths, as `crate::engine::Engine` or `std::fs::read`.
+    /// The resolved paths, such as `crate::engine::Engine` or `std::fs::read`.
     pub paths: Vec<Vec<String>>,
     /// The names of the macros that the file calls.
     pub macros: Vec<String>,
@@ -28,7 +27,7 @@ pub fn names(module: &[&str], code: &str, with_tests: bool) -> Names {
     reader.names
 }
 
-/// A module, and what its `use` lines call.
+/// A module, and the names that its `use` lines import.
 #[derive(Clone)]
 struct Scope {
     module: Vec<String>,
@@ -75,7 +74,7 @@ impl Reader {
         self.names.paths.push(self.scope.resolve(path));
     }
 
-    /// Notes the leaves of a `use` line, and what it calls them.
+    /// Records the leaves of a `use` line, with their local names.
     fn import(&mut self, before: &[String], tree: &syn::UseTree) {
         let with = |name: &syn::Ident| [before, &[name.to_string()]].concat();
         match tree {
@@ -107,7 +106,7 @@ impl Reader {
         self.scope.imported.insert(called, target);
     }
 
-    /// Paths between the tokens of a macro, which `syn` does not read.
+    /// Records the paths in the tokens of a macro, which `syn` does not parse.
     fn tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let mut colons = 0;
@@ -138,7 +137,7 @@ impl Reader {
         path.clear();
     }
 
-    /// Reads what has names of its own, then forgets those names.
+    /// Reads a part with its own scope, then restores the scope.
     fn within(&mut self, module: Option<String>, read: impl FnOnce(&mut Self)) {
         let outside = self.scope.clone();
         if let Some(name) = module {

@@ -36,7 +36,7 @@ impl DockerRuntime {
             runtime: RuntimeKind::Docker,
             ours: is_managed(&container),
             differences,
-            losses: impact,
+            replacement_impact: impact,
             unattached,
             removed_by: (host.auto_remove == Some(true)).then_some("--rm"),
             restarted_by: restarted_by(&host),

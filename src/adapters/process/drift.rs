@@ -41,7 +41,7 @@ impl ProcessRuntime {
             privileged: uid == Some(0),
             // A process is never replaced, and publishes no ports: it listens on the host itself.
             differences: Vec::new(),
-            losses: Vec::new(),
+            replacement_impact: Vec::new(),
             unattached: None,
             removed_by: None,
             published: Vec::new(),

@@ -2,7 +2,7 @@
 //!
 //! Pure. The engine collects the evidence, and collecting never fails: a value that could not
 //! be collected is unknown, with the reason. [`audit`] and [`doctor`] are lists of [`Check`]s,
-//! and each check gives a [`Finding`]. Both publish a finding in a JSON form of their own.
+//! and each check gives a [`Finding`]. Each publishes its findings in its own JSON format.
 
 pub mod audit;
 mod check;

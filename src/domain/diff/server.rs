@@ -184,7 +184,7 @@ fn drift(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) 
     }
     let Some(first) = found.differences.first() else { return };
     let all = found.differences.join("; ");
-    match (docker.recreate, found.losses.as_slice()) {
+    match (docker.recreate, found.replacement_impact.as_slice()) {
         (Recreate::Never, _) => {
             set.notes.push(format!("the container differs ({all}); recreate is never"));
         }

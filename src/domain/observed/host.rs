@@ -1,4 +1,4 @@
-//! What runs the server, and the host around it.
+//! The runtime of the server, and its host.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// What runs a server.
+/// The kind of a runtime.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum RuntimeKind {
     /// A container of a Docker engine.
@@ -16,101 +16,100 @@ pub enum RuntimeKind {
     Process,
 }
 
-/// Where a server runs, as far as its safety and its replacement depend on it.
+/// The differences between a runtime and its declaration, and the properties on which the security
+/// and the replacement of the server depend.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RuntimeDrift {
-    /// What runs the server.
+    /// The kind of the runtime.
     pub runtime: RuntimeKind,
-    /// Whether this program made it.
+    /// Whether the operator created the container.
     pub ours: bool,
-    /// What is declared and is otherwise in what runs: the field, declared and
-    /// found, for people. Environment variables by name only.
+    /// The differences from the declaration, for people: the field, the declared and the found
+    /// value. Environment variables are listed by name only.
     pub differences: Vec<String>,
-    /// What would be lost if it were replaced. Only looked for where that is
+    /// The data that a replacement of the container would delete. Empty unless the replacement is
     /// declared.
-    pub losses: Vec<String>,
-    /// Why a new one would not have its database, once this one is gone, if so.
+    pub replacement_impact: Vec<String>,
+    /// Why a new container would not have the database after this container is removed, if so.
     pub unattached: Option<String>,
-    /// What removes it as soon as it stops, if anything does: `docker run --rm`.
+    /// The option that removes the container when it stops: `docker run --rm`.
     pub removed_by: Option<&'static str>,
-    /// Who else starts it again when it ends: Docker's restart policy, if not `no`.
+    /// What else restarts the server: Docker's restart policy, unless it is `no`.
     pub restarted_by: Option<String>,
-    /// Addresses of the host at which its ports are published.
+    /// The addresses of the host at which the ports of the server are published.
     pub published: Vec<SocketAddr>,
-    /// Ports of the host with those of the server behind them, TCP and UDP.
+    /// The published ports, TCP and UDP.
     pub ports: Vec<Published>,
-    /// Whether it sees the host's network as its own.
+    /// Whether the server is in the network of the host.
     pub host_network: bool,
-    /// Whether it may do what root of the host may.
+    /// Whether the container has the rights of the host's root.
     pub privileged: bool,
-    /// Where it sees the engine's own socket, if it does.
+    /// The path of the engine's socket in the container, if the socket is mounted.
     pub engine_socket: Option<String>,
 }
 
-/// What a server has used so far.
+/// The resources that a server has used since its start.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Usage {
-    /// Processor time of everything in it since it was started, in seconds.
+    /// The processor time of all processes of the server, in seconds.
     pub cpu_seconds: f64,
-    /// Memory now, in bytes.
+    /// The memory in use now, in bytes.
     pub memory_bytes: u64,
-    /// What shows whether the server itself does something; `None` where no VM
-    /// of a server runs.
+    /// The work of the Erlang VM; `None` if no VM runs.
     pub work: Option<Work>,
 }
 
-/// What a server has done so far: two measurements show whether it works.
+/// The work of an Erlang VM since its start. Two measurements show whether the VM works.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Work {
-    /// Processor time of its VM, in whole seconds.
+    /// The processor time of the VM, in whole seconds.
     pub cpu_seconds: u64,
-    /// Bytes that were read from and written to disks. Zero where nobody counts
-    /// them.
+    /// The number of bytes that were read from and written to disks. Zero where the kernel does
+    /// not count them.
     pub disk_bytes: u64,
-    /// Whether a thread of it waits for a disk right now, without a byte moved.
+    /// Whether a thread of the VM waits for a disk now.
     pub waits_for_disk: bool,
 }
 
 impl Work {
-    /// The share of a core, in hundredths, that a VM uses which only answers
-    /// our probes and runs its own timers.
+    /// The share of a core, in percent, that an idle VM uses for the probes of the operator and
+    /// for its own timers.
     const IDLE_PERCENT: u64 = 2;
 
-    /// Whether the server has worked in the time `passed` since `before`. What
-    /// our own probes make its VM do does not count.
+    /// Whether the VM has worked in the time `passed` since `before`. The work for the probes of
+    /// the operator does not count.
     #[must_use]
     pub fn since(&self, before: &Self, passed: Duration) -> bool {
         let cpu = self.cpu_seconds.saturating_sub(before.cpu_seconds);
-        // Whole seconds: the first one may have been almost full before.
+        // The counter has whole seconds, so one second may be only partly used.
         let idle = 1 + passed.as_secs().saturating_mul(Self::IDLE_PERCENT) / 100;
         self.waits_for_disk || self.disk_bytes != before.disk_bytes || cpu > idle
     }
 }
 
-/// More of where a server runs, for whoever looks for a fault. What is not known
-/// is left out.
+/// The diagnostics of a runtime. Unknown values are left out.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RuntimeDiagnostics {
-    /// What it is made from, and whether that is there; where it is made from anything.
+    /// The image, and whether the image exists; `None` without an image.
     pub image: Option<(String, bool)>,
-    /// When it was last started.
+    /// The time of the last start.
     pub started: Option<Timestamp>,
-    /// When it last ended; `None` while it runs.
+    /// The time of the last end; `None` while the server runs.
     pub ended: Option<Timestamp>,
-    /// How often it was started again by who else does so.
+    /// The number of restarts by the engine.
     pub restarts: u64,
-    /// Why it could not be started, in its runtime's words.
+    /// The error of the runtime at the last start.
     pub error: Option<String>,
-    /// The memory that it may have, in bytes.
+    /// The memory limit, in bytes.
     pub memory_limit: Option<u64>,
-    /// Directories and files of the host that it uses and that are not there.
+    /// The mounted directories and files of the host that no longer exist.
     pub gone: Vec<String>,
-    /// Those and the volumes that are: where it sees them, and what they are.
+    /// The existing mounts: the path in the container, and the source.
     pub mounts: Vec<(String, String)>,
-    /// Ports of the host, and those of the server behind them.
+    /// The published ports: the address on the host, and the port of the server.
     pub published: Vec<(SocketAddr, u16)>,
-    /// Ports of the host that its engine holds open for it right now, TCP and UDP.
+    /// The ports of the host that the engine holds open for the server now, TCP and UDP.
     pub bound: Vec<Published>,
 }
 
@@ -119,9 +118,9 @@ pub struct RuntimeDiagnostics {
 pub struct Published {
     /// The address and port on the host.
     pub outside: SocketAddr,
-    /// The port in the server's own network.
+    /// The port in the network of the server.
     pub inside: u16,
-    /// Whether it is UDP.
+    /// Whether the port is for UDP.
     pub udp: bool,
 }
 
@@ -132,42 +131,42 @@ impl std::fmt::Display for Published {
     }
 }
 
-/// A listener, as far as it matters whether others reach it.
+/// A listener that other machines may reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerPort {
-    /// Where it is bound.
+    /// The address.
     pub at: SocketAddr,
-    /// Whether it is UDP.
+    /// Whether the listener is for UDP.
     pub udp: bool,
-    /// What answers there, e.g. `ejabberd_c2s`.
+    /// The module, such as `ejabberd_c2s`.
     pub module: String,
 }
 
-/// Room on a disk.
+/// The space on a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Space {
-    /// What is kept there.
+    /// The use of the disk, such as the database.
     pub what: String,
-    /// Where that is.
+    /// The path.
     pub path: String,
-    /// What is free for others than root, in bytes.
+    /// The free space for users other than root, in bytes.
     pub free: u64,
-    /// All of it.
+    /// The whole space, in bytes.
     pub total: u64,
-    /// Whether no more files can be made there, however small.
+    /// Whether the disk has no free inodes, so that no file can be created.
     pub no_inodes: bool,
 }
 
-/// A socket of the host that listens, and who has it.
+/// A listening socket of the host, with its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// Where it listens.
+    /// The address.
     pub at: SocketAddr,
-    /// The user that it belongs to, as a number.
+    /// The numeric id of the owner.
     pub user: u32,
-    /// The program and its process; only root sees that of others.
+    /// The program and its process id. Only root can read those of other users.
     pub program: Option<(String, i32)>,
-    /// Whether it belongs to the server itself, or to its engine on its behalf,
-    /// where that can be told.
+    /// Whether the socket is known to belong to the server, or to the engine on behalf of the
+    /// server.
     pub own: bool,
 }

@@ -1,7 +1,7 @@
 //! The observed state: the readings of one reconciliation.
 //!
-//! Whatever could not be read for certain is [`Reading::Unknown`], and nothing
-//! is ever deleted because of that.
+//! A value that could not be read for certain is [`Reading::Unknown`]. The operator never deletes
+//! anything because of an unknown value.
 
 mod host;
 
@@ -15,17 +15,17 @@ use super::database::Database;
 use super::model::{Digest, Jid, Localpart, RoomJid, ServerVersion, Vhost};
 use super::spec::{AffiliationKind, VcardField};
 
-/// Something that was asked for.
+/// A value that was read, or the reason why the value is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reading<T> {
-    /// The answer.
+    /// The value.
     Known(T),
-    /// There is none to rely on, and why.
+    /// The value is unknown, for this reason.
     Unknown(String),
 }
 
 impl<T> Reading<T> {
-    /// The answer, if there is one.
+    /// The value, if it is known.
     pub fn known(&self) -> Option<&T> {
         match self {
             Self::Known(value) => Some(value),
@@ -34,68 +34,67 @@ impl<T> Reading<T> {
     }
 }
 
-/// The server process, as its runtime sees it.
+/// The state of the server process, as the runtime reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProcessState {
-    /// There is none, and nothing to start.
+    /// There is no process, and no container to start.
     Absent,
-    /// It was made and never started: the making may have been interrupted.
+    /// The container was created and never started. Its creation may have been interrupted.
     Created,
-    /// It exists and does not run.
+    /// The process does not run.
     Stopped {
-        /// How it ended.
+        /// The exit code.
         exit_code: Option<i64>,
-        /// Whether the kernel killed it for want of memory.
+        /// Whether the kernel killed the process because memory was exhausted.
         oom_killed: bool,
     },
-    /// It runs.
+    /// The process runs.
     Running {
-        /// The engine's own word for its health, where it has one.
+        /// The health that the engine reports, if any.
         health: Option<String>,
     },
 }
 
-/// The health word of a process that its engine has frozen on somebody's order.
+/// The health of a container that is paused.
 pub const PAUSED: &str = "paused";
 
-/// The configuration on the server beside the declared one.
+/// The configuration on the server, compared with the declared configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigReading {
-    /// The digest of the declared files as they are now.
+    /// The digest of the declared files.
     pub declared: Digest,
     /// The digest of the same files on the server.
     pub in_force: Digest,
-    /// Why the declared one must not be put in force, if so: ejabberd refuses
-    /// it, or it is not what is declared. Nothing where it was not judged.
+    /// Why the declared configuration must not be put in force: ejabberd refuses it, or it does not
+    /// do what it declares. `None` also if it was not checked.
     pub refused: Option<String>,
-    /// Why the declared one is not to be tried again, if so.
+    /// Why the declared configuration is not tried again, if so.
     pub latched: Option<Latched>,
-    /// Hosts whose accounts would be left behind in another store with it, and
-    /// what that means.
+    /// The hosts whose accounts would remain in another store after the change, each with the
+    /// consequence.
     pub leaves: BTreeMap<Vhost, String>,
-    /// The good one that stands in its place meanwhile, if there is one.
+    /// The good configuration that replaces the declared configuration for now, if any.
     pub last_good: Option<LastGood>,
-    /// The options and files that differ between what is on the server and
-    /// what shall be there.
+    /// The options and files that differ between the server and the wanted configuration.
     pub changes: Vec<String>,
-    /// Those of them that only a restart puts in force, and why.
+    /// The `changes` that need a restart, with the reasons.
     pub restarts: Vec<String>,
-    /// What an administrator should know of the declared files.
+    /// Notes about the declared files, for an administrator.
     pub notes: Vec<String>,
 }
 
 /// Why the operator does not try a configuration again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LatchReason {
-    /// ejabberd refused it.
+    /// ejabberd refused the configuration.
     Invalid,
-    /// It was taken back.
+    /// The configuration was rolled back.
     RolledBack,
-    /// `rollback` set it aside.
+    /// An administrator replaced the configuration with `rollback`.
     ByHand,
 }
 
-/// Why a configuration is not to be tried again.
+/// A configuration that the operator does not try again, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Latched {
     /// One word for programs.
@@ -104,132 +103,132 @@ pub struct Latched {
     pub message: String,
 }
 
-/// A good configuration that stands in the place of a declared one.
+/// A good configuration that replaces a declared configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastGood {
-    /// Its digest.
+    /// The digest.
     pub digest: Digest,
-    /// The variant that it was declared as.
+    /// The variant as which it was declared.
     pub variant: String,
-    /// Whether it is what is on the server.
+    /// Whether the server has this configuration.
     pub in_force: bool,
 }
 
-/// A room's options as ejabberd prints them.
+/// The options of a room, as ejabberd prints them.
 pub type RoomOptions = BTreeMap<String, String>;
 
-/// One room.
+/// A room.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObservedRoom {
-    /// Its options.
+    /// The options.
     pub options: RoomOptions,
-    /// Its subject. `None`: it could not be read.
+    /// The subject; `None` if the subject could not be read.
     pub subject: Option<String>,
-    /// Who is what in it; those without any affiliation are left out. `None`:
-    /// that was not asked for.
+    /// The accounts with an affiliation; `None` if the affiliations were not read.
     pub affiliations: Option<BTreeMap<Jid, AffiliationKind>>,
 }
 
 /// The rooms of all services.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObservedRooms {
-    /// Those that are known to be there: all that run, and the hibernated ones
-    /// where they were asked for.
+    /// The rooms that are known to exist: every running room, and the hibernated rooms if those
+    /// were read.
     pub present: BTreeSet<RoomJid>,
-    /// Those that were looked at one by one; `None`: there is no such room.
+    /// The rooms that were read one by one; `None` for a room that does not exist.
     pub details: BTreeMap<RoomJid, Reading<Option<ObservedRoom>>>,
 }
 
-/// One shared roster group.
+/// A shared roster group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObservedGroup {
-    /// What people see.
+    /// The name in the rosters.
     pub display_name: String,
-    /// What it is for.
+    /// The description.
     pub description: String,
-    /// The groups that its members see, itself among them where they see each other.
+    /// The groups in the rosters of the members. The group itself is among them if its members see
+    /// each other.
     pub displayed: BTreeSet<String>,
-    /// Who is in it.
+    /// The members.
     pub members: BTreeSet<Jid>,
 }
 
 /// The groups of the default vhost.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObservedGroups {
-    /// All that are there.
+    /// The names of all groups.
     pub names: BTreeSet<Localpart>,
-    /// Those that were looked at one by one; `None`: there is no such group.
+    /// The groups that were read one by one; `None` for a group that does not exist.
     pub details: BTreeMap<Localpart, Reading<Option<ObservedGroup>>>,
 }
 
-/// The fields of a vCard that were asked for; one that is not there is empty.
+/// The fields of a vCard that were read. A missing field is empty.
 pub type Vcard = BTreeMap<VcardField, String>;
 
-/// Everything that was read in one round.
+/// The readings of one reconciliation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedState {
     /// The process.
     pub process: Reading<ProcessState>,
-    /// The server's version; `Unknown` when it does not answer.
+    /// The version of the server; `Unknown` if the server does not answer.
     pub version: Reading<ServerVersion>,
-    /// Whether nothing can be said of a server that runs: it may be serving.
+    /// Whether the server runs and cannot be observed. It may serve clients.
     pub unseen: bool,
     /// Whether the server is starting, which is why it does not respond.
     pub starting: bool,
-    /// The configuration; `None` where none is declared.
+    /// The configuration; `None` if no configuration is declared.
     pub config: Option<Reading<ConfigReading>>,
-    /// Where it runs; `Known(None)` where there is nothing.
+    /// The drift of the runtime; `Known(None)` without a server.
     pub drift: Reading<Option<RuntimeDrift>>,
     /// The accounts of each declared vhost.
     pub users: BTreeMap<Vhost, Reading<BTreeSet<Localpart>>>,
-    /// Whether the password on the server is the declared one, for accounts
-    /// that are there and have one declared.
+    /// Whether the password on the server is the declared password, for existing accounts with a
+    /// declared password.
     pub passwords: BTreeMap<Jid, Reading<bool>>,
-    /// Hosts whose accounts are kept elsewhere (LDAP, JWT, …), and where: they
-    /// can be observed and not changed.
+    /// The hosts whose accounts are in another store (LDAP, JWT, …), each with the store. The
+    /// operator can only observe these accounts.
     pub kept_elsewhere: BTreeMap<Vhost, String>,
-    /// Whether an account is kept from logging in, and the reason that is
-    /// remembered for it. Only of those that were asked about.
+    /// The reason of the ban, for each account whose ban was read; `None` if the account is not
+    /// banned.
     pub bans: BTreeMap<Jid, Reading<Option<String>>>,
-    /// The vCards of accounts whose turn it was.
+    /// The vCards that this reconciliation read. Each reconciliation reads a part of them.
     pub vcards: BTreeMap<Jid, Reading<Vcard>>,
-    /// The groups; `None` where none are declared.
+    /// The groups; `None` if no groups are declared.
     pub groups: Option<Reading<ObservedGroups>>,
     /// The rooms.
     pub rooms: Reading<ObservedRooms>,
-    /// How the account table is stored; `None` where that is not declared.
+    /// The storage of the account table; `None` if no storage is declared.
     pub accounts_table: Option<Reading<String>>,
-    /// Its database.
+    /// The database of the server.
     pub database: Reading<Database>,
-    /// The listeners that published ports lead to: of the declared
-    /// configuration, else of that in force. `None` where no port is published.
+    /// The listeners behind published ports, by the declared configuration, or by the configuration
+    /// in force if none is declared. `None` if no port is published.
     pub listeners: Option<Reading<Vec<ListenerPort>>>,
-    /// What each vhost with declared objects does for rooms, groups and vCards.
-    /// A vhost that could not be asked is left out.
+    /// The modules for rooms, groups and vCards, for each vhost with declared objects. A vhost that
+    /// could not be read is left out.
     pub services: BTreeMap<Vhost, HostServices>,
 }
 
-/// What the modules of a vhost do. Source: the conditions under which `mod_muc_room`,
+/// The effect of the modules of a vhost. Source: the conditions under which `mod_muc_room`,
 /// `mod_muc_log`, `mod_mam` and `ejabberd_captcha` act on an option of a room.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a module or option that is there or not")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a module or option that is set or not")]
 pub struct HostServices {
-    /// The names under which it has rooms; empty where `mod_muc` is not loaded.
+    /// The names of the services for rooms; empty if `mod_muc` is not loaded.
     pub rooms: BTreeSet<Vhost>,
-    /// How many people `mod_muc` lets into a room at most.
+    /// The maximum number of occupants of a room in `mod_muc`.
     pub max_users: Option<u64>,
     /// Whether `mod_mam` is loaded, which archives rooms.
     pub archives: bool,
     /// Whether `mod_muc_log` is loaded, which writes rooms to files.
     pub logs: bool,
-    /// Whether `captcha_cmd` is set, which makes captchas.
+    /// Whether `captcha_cmd` is set, which creates captchas.
     pub captchas: bool,
     /// Whether `mod_roster` is loaded, without which no client gets a roster.
     pub rosters: bool,
 }
 
 impl ObservedState {
-    /// The state of a server that does not answer, or was not asked.
+    /// The state of a server that does not answer, or that was not queried.
     #[must_use]
     pub fn unanswered(process: Reading<ProcessState>, why: &str) -> Self {
         Self {

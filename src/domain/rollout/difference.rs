@@ -1,15 +1,12 @@
-//! What differs between two configurations, and what it takes to bring the new
-//! one into force.
+//! The differences between two configurations, and whether each needs a reload or a restart.
 //!
-//! ejabberd does not say whether a reload was enough: `reload_config` answers
-//! with success, and options that are read at the start only simply stay what
-//! they were. So what ejabberd made of the two configurations is compared
-//! option by option, and each option is looked up in [a table](options) that
-//! was made from ejabberd's source. Macros and included files are compared by
-//! what they come to.
+//! ejabberd does not report whether a reload was enough: `reload_config` succeeds, and options that
+//! ejabberd reads only at its start keep their old values. So this module compares the two expanded
+//! configurations option by option, and looks each option up in [a table](options) from ejabberd's
+//! source. Macros and included files are compared by their expansion.
 //!
-//! In doubt the answer is a restart: a restart too many costs a few seconds, a
-//! reload too few leaves a server that is not what its file says.
+//! In doubt the method is a restart: a needless restart costs a few seconds, while a missing restart
+//! leaves a server that differs from its file.
 
 mod compare;
 mod options;
@@ -22,10 +19,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::configuration::Configuration;
 use crate::domain::model::ServerVersion;
 
-/// Certificates and keys. ejabberd reads those again on every reload whose time
-/// of modification is newer than what it has; the others it takes for unchanged.
+/// The endings of certificates and keys. On a reload, ejabberd reads those that were modified since
+/// its last read.
 const CERTIFICATES: [&str; 4] = [".pem", ".crt", ".key", ".cer"];
-/// What `include_config_file` reads, as a rule.
+/// The usual endings of files that `include_config_file` reads.
 const INCLUDED: [&str; 2] = [".yml", ".yaml"];
 /// Files of the Erlang VM and of the script that starts it.
 const OF_THE_VM: [&str; 5] =
@@ -35,9 +32,9 @@ const OF_THE_VM: [&str; 5] =
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
-    /// `ejabberdctl reload_config`; nobody is disconnected.
+    /// `ejabberdctl reload_config`, which disconnects no client.
     Reload,
-    /// The server is stopped and started.
+    /// A stop and a start of the server.
     Restart,
 }
 
@@ -52,24 +49,23 @@ impl Method {
     }
 }
 
-/// One option or file that changed. Holds names only, never values: those may
-/// be secret.
+/// An option or file that changed. Holds the name only, because values may be secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
     /// The option (`listen`, `modules.mod_muc.access_admin`,
-    /// `host_config.example.org.auth_method`) or the file (`server.pem`). Where
-    /// no option changed, or none can be named, the file: `ejabberd.yml`.
+    /// `host_config.example.org.auth_method`) or the file (`server.pem`). If no option changed, or
+    /// the options are unknown, the file: `ejabberd.yml`.
     pub name: String,
-    /// What it takes to bring this change into force.
+    /// The method that puts the change in force.
     pub method: Method,
     /// Why a reload is not enough.
     pub why: Option<&'static str>,
-    /// Whether it is an option, and not a file.
+    /// Whether the change is of an option, not of a file.
     is_option: bool,
 }
 
 impl Changed {
-    /// A changed option; `why` says why a reload is not enough, if so.
+    /// A changed option; `why` is the reason if a reload is not enough.
     fn of_option(name: impl Into<String>, why: Option<&'static str>) -> Self {
         let method = if why.is_some() { Method::Restart } else { Method::Reload };
         Self { name: name.into(), method, why, is_option: true }
@@ -86,21 +82,22 @@ impl Changed {
     }
 }
 
-/// One of two configurations to compare.
+/// A configuration to compare.
 #[derive(Debug, Clone, Copy)]
 pub struct Snapshot<'a> {
     /// The contents of the files by their names.
     pub files: &'a BTreeMap<String, Vec<u8>>,
-    /// What ejabberd made of them; `None` where it could not be asked.
+    /// The configuration that ejabberd expanded; `None` if the expansion is unknown.
     pub expanded: Option<&'a Configuration>,
 }
 
-/// The differences between the configuration in force and the wanted configuration. Nothing if no
-/// file differs. Files in which only comments, macros or the order of options
-/// changed are one difference, for which a reload is enough: it does no harm,
-/// and the server then has read the files that are there.
+/// The differences between the configuration in force and the wanted configuration. Empty if no
+/// file differs. A file in which only comments, macros or the order of options changed is one
+/// difference, for which a reload is enough: the reload does no harm, and the server has then read
+/// the present files.
 ///
-/// `version` is that of the server; without it, the slowest way counts.
+/// `version` is the version of the server. Without a version, a restart is chosen if any version
+/// needs one.
 #[must_use]
 pub fn difference(
     before: Snapshot<'_>,
@@ -125,31 +122,28 @@ pub fn difference(
     changes
 }
 
-/// Whether a file says what the options of the configuration are.
+/// Whether a file contains options of the configuration.
 fn is_compared_by_options(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     INCLUDED.iter().any(|ending| name.ends_with(ending))
 }
 
-/// What it takes to bring all of `changes` into force.
+/// The method that puts all `changes` in force.
 #[must_use]
 pub fn method(changes: &[Changed]) -> Method {
     changes.iter().map(|change| change.method).max().unwrap_or(Method::Reload)
 }
 
-/// A file that is new, gone, or not looked into.
+/// The change of a file whose content is not compared, or that is new or removed.
 fn file(name: &str) -> Changed {
     let base = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
     if CERTIFICATES.iter().any(|ending| base.ends_with(ending)) {
         Changed::of_file(name)
     } else if is_compared_by_options(name) {
-        Changed::of_file_at_start(
-            name,
-            "what it changes in the configuration in force is not known",
-        )
+        Changed::of_file_at_start(name, "its effect on the configuration in force is unknown")
     } else if OF_THE_VM.iter().any(|known| base.ends_with(known)) {
         Changed::of_file_at_start(name, "it is read when the Erlang VM starts")
     } else {
-        Changed::of_file_at_start(name, "it is not known when ejabberd reads this file")
+        Changed::of_file_at_start(name, "it is unknown when ejabberd reads this file")
     }
 }

@@ -1,5 +1,4 @@
-//! The state machine of one rollout: what is done next, given how the last
-//! thing went. No clock, no I/O.
+//! The state machine of one rollout: the next effect, by the result of the last. No clock, no I/O.
 //!
 //! ```text
 //! Checking ─► Keeping ─► Trying ─► Putting(new) ─► Gating(new) ─► good
@@ -15,17 +14,17 @@ use serde::{Deserialize, Serialize};
 
 use super::Method;
 
-/// Which files.
+/// The files of a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
     /// The new files.
     New,
-    /// Those that were in force before.
+    /// The files that were in force before.
     Old,
 }
 
-/// Why something failed.
+/// Why an effect failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
@@ -36,101 +35,101 @@ pub struct Failure {
     pub blame: bool,
 }
 
-/// Where a rollout is.
+/// The phase of a rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "phase")]
 pub enum Phase {
     /// ejabberd checks the new files offline.
     Checking,
-    /// What is in force is kept, to come back to.
+    /// The operator keeps a copy of the files in force, for a rollback.
     Keeping,
-    /// The new files are written beside the old ones, and removed again.
+    /// The operator writes the new files beside the old files, and removes them again.
     Trying,
-    /// Files are put in force.
+    /// The operator puts files in force.
     Putting {
-        /// Which.
+        /// The files.
         side: Side,
-        /// How.
+        /// The method.
         method: Method,
     },
-    /// The server proves that it is well.
+    /// The health gate checks the server.
     Gating {
-        /// With which files.
+        /// The files in force.
         side: Side,
-        /// How they were put in force.
+        /// The method that put the files in force.
         method: Method,
     },
 }
 
-/// How one thing went.
+/// The result of an effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// As it should.
+    /// The effect succeeded.
     Went,
-    /// It did not.
+    /// The effect failed.
     Failed(Failure),
 }
 
-/// What is to be done.
+/// The next action of the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Ask ejabberd offline.
+    /// Run ejabberd's offline check of the new files.
     Check,
     /// Keep a copy of the files in force.
     Keep,
-    /// See whether the new files can be written, while the server serves.
+    /// Check that the new files can be written, while the server runs.
     TryToWrite,
     /// Put files in force.
     Put(Side, Method),
-    /// See that the server is well with them.
+    /// Check that the server is healthy with these files.
     Gate(Side),
-    /// It is over.
+    /// End the rollout.
     End(Outcome),
 }
 
 /// How a rollout ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The new files are in force, and the server is well.
+    /// The new files are in force, and the server is healthy.
     Good,
-    /// ejabberd refuses them; nothing was changed.
+    /// ejabberd refuses the new files; nothing was changed.
     Refused(Failure),
-    /// It could not be begun; nothing was changed.
+    /// The rollout could not begin; nothing was changed.
     NotNow(Failure),
     /// The files cannot be written; nothing was changed.
     NotWritten(Failure),
-    /// The old files are in force again, and the server is well.
+    /// The old files are in force again, and the server is healthy.
     RolledBack(Failure),
-    /// The old files are back, and the server is not well with them either.
+    /// The old files are in force again, and the server is not healthy with them either.
     Stuck {
-        /// What was wrong with the new ones.
+        /// The failure with the new files.
         first: Failure,
-        /// What is wrong now.
+        /// The failure with the old files.
         then: Failure,
     },
 }
 
-/// One rollout, as it is also remembered in case the operator is killed.
+/// One rollout. The engine stores it, so that a restarted operator can continue it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rollout {
-    /// Where it is.
+    /// The phase.
     pub phase: Phase,
     /// How the new files are put in force.
     pub method: Method,
-    /// Why they are taken back, once they are.
+    /// Why the new files are rolled back, if so.
     pub failure: Option<Failure>,
 }
 
 impl Rollout {
-    /// A rollout that begins now.
+    /// A rollout in its first phase.
     #[must_use]
     pub fn new(method: Method) -> Self {
         Self { phase: Phase::Checking, method, failure: None }
     }
 
-    /// What the phase that it is in asks for. After a kill this is done again:
-    /// every effect may be repeated.
+    /// The effect of the present phase. A restarted operator repeats the effect, so every effect
+    /// must be repeatable.
     #[must_use]
     pub fn effect(&self) -> Effect {
         match self.phase {
@@ -186,8 +185,8 @@ impl Rollout {
         self.effect()
     }
 
-    /// Whether the server may have the new files, or half of them: what a kill
-    /// at this point must not forget.
+    /// Whether the server may have some of the new files. Such a rollout must be continued after a
+    /// kill of the operator.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         !matches!(self.phase, Phase::Checking | Phase::Keeping | Phase::Trying)
@@ -199,7 +198,7 @@ impl Rollout {
 }
 
 impl Outcome {
-    /// What was wrong with the new files, if anything was.
+    /// The failure with the new files, if any.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         match self {
@@ -212,7 +211,7 @@ impl Outcome {
         }
     }
 
-    /// Whether the same files are not to be tried again.
+    /// Whether the operator must not try the same files again.
     #[must_use]
     pub fn latches(&self) -> bool {
         self.failure().is_some_and(|why| why.blame)
@@ -240,7 +239,7 @@ pub enum RolloutResult {
     Refused,
     /// The rollout did not begin, for a reason that is not the configuration's fault.
     NotNow,
-    /// The configuration before was put back.
+    /// The previous configuration was restored.
     RolledBack,
     /// Neither configuration works.
     Stuck,
@@ -268,7 +267,7 @@ mod tests {
         Event::Failed(Failure { message: "bad".into(), blame })
     }
 
-    /// Plays `how` and answers the effects as text, the last one the outcome.
+    /// Applies the events, and returns the effects as text and the outcome.
     fn play(method: Method, how: &[Event]) -> (Vec<String>, Option<Outcome>) {
         let mut rollout = Rollout::new(method);
         let mut effects = vec![format!("{:?}", rollout.effect())];
@@ -277,7 +276,7 @@ mod tests {
                 Effect::End(outcome) => return (effects, Some(outcome)),
                 effect => effects.push(format!("{effect:?}")),
             }
-            // A kill at any point finds the same effect again.
+            // A stored rollout has the same effect.
             let kept = serde_json::to_string(&rollout).unwrap();
             let again: Rollout = serde_json::from_str(&kept).unwrap();
             assert_eq!(format!("{:?}", again.effect()), *effects.last().unwrap());
@@ -286,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_through_ends_in_one_of_the_outcomes() {
+    fn every_sequence_of_events_ends_in_its_outcome() {
         use Event::Went;
         let words = |how: &[Event], method| {
             let (effects, outcome) = play(method, how);
@@ -328,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_configuration_causes_is_latched() {
+    fn only_a_failure_of_the_configuration_is_latched() {
         use Event::Went;
         let outcome =
             |blame| play(Method::Restart, &[Went, Went, Went, Went, bad(blame), Went, Went]).1;

@@ -1,9 +1,8 @@
-//! Bringing a changed configuration into force.
+//! The rollout of a changed configuration.
 //!
-//! [`Rollout`] is the state machine of one change: checked, kept, put in
-//! force, proved good, or taken back. [`difference()`] tells what changed
-//! between two configurations, and whether ejabberd takes it up on a reload or
-//! has to be started anew.
+//! [`Rollout`] is the state machine of one change: check the new files, keep the old files, put the
+//! new files in force, and prove that the server is healthy or roll back. [`difference()`] lists
+//! the changes between two configurations, and whether each needs a reload or a restart.
 
 mod difference;
 mod machine;

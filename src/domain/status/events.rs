@@ -1,4 +1,5 @@
-//! What happened, when, why, to what.
+//! Events: the changes and failures that the operator reports, each with its time, reason and
+//! object.
 
 use std::collections::VecDeque;
 
@@ -8,18 +9,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::model::{ObjectKey, Revision};
 
-/// Whether somebody should look at it.
+/// Whether an event needs attention.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum EventType {
-    /// As it should go.
+    /// The event is expected.
     #[default]
     Normal,
-    /// Something went wrong, or may.
+    /// The event is a failure, or can lead to a failure.
     Warning,
 }
 
 impl EventType {
-    /// The word for people and the store.
+    /// The published string.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -29,40 +30,39 @@ impl EventType {
     }
 }
 
-/// Something that happened. Told again in the same words, it is the same event
-/// once more and not another one, as in Kubernetes: a failure that goes on for
-/// a night does not push everything else out.
+/// An event. A repetition with the same reason, object and message increases the count of the
+/// event, as in Kubernetes. So a failure that lasts for a night does not displace other events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
-    /// Its number, one more than that of the event before.
+    /// The number of the event. Numbers increase by one.
     #[serde(default)]
     pub id: u64,
-    /// When it last happened.
+    /// The time of the last occurrence.
     pub time: Timestamp,
-    /// When it first happened.
+    /// The time of the first occurrence.
     #[serde(default)]
     pub first: Timestamp,
-    /// How often it happened.
+    /// The number of occurrences.
     #[serde(default)]
     pub count: u64,
-    /// Whether somebody should look at it.
+    /// Whether the event needs attention.
     #[serde(default, rename = "type")]
     pub kind: EventType,
-    /// One word for programs.
+    /// The reason: one word for programs.
     pub reason: String,
-    /// To what it happened, as `user ann@example.org`; nothing where it
-    /// concerns the server or the operator as a whole.
+    /// The object, as `user ann@example.org`; null if the event concerns the server or the
+    /// operator as a whole.
     #[serde(default)]
     pub object: Option<String>,
     /// A sentence for people.
     pub message: String,
-    /// The revision that was in force.
+    /// The revision in force at the last occurrence.
     #[serde(default)]
     pub revision: Option<Revision>,
 }
 
-/// What is to be told: an event without its time and number.
+/// An event without its time and number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventDraft {
     kind: EventType,
@@ -72,7 +72,7 @@ pub struct EventDraft {
 }
 
 impl EventDraft {
-    /// Something that goes as it should.
+    /// An expected event. A message that is too long is cut.
     #[must_use]
     pub fn normal(reason: impl Into<String>, message: impl Into<String>) -> Self {
         let mut message = message.into();
@@ -83,18 +83,19 @@ impl EventDraft {
         Self { kind: EventType::Normal, reason: reason.into(), object: None, message }
     }
 
-    /// Something that somebody should look at.
+    /// An event that needs attention.
     #[must_use]
     pub fn warning(reason: impl Into<String>, message: impl Into<String>) -> Self {
         Self { kind: EventType::Warning, ..Self::normal(reason, message) }
     }
 
-    /// The same, about an object.
+    /// Sets the object.
     #[must_use]
     pub fn about(self, object: &ObjectKey) -> Self {
         Self { object: Some(object.to_string()), ..self }
     }
 
+    /// Whether this is another occurrence of `event`.
     fn is(&self, event: &Event, now: Timestamp) -> bool {
         now.duration_since(event.time) <= AGAIN_WITHIN
             && self.reason == event.reason
@@ -103,14 +104,14 @@ impl EventDraft {
     }
 }
 
-/// A message has so many characters at most; what says more is in the log.
+/// The maximum length of a message, in characters. The log has the whole message.
 const MAX_MESSAGE: usize = 1000;
 
-/// What is told again within so long is the same event once more. Later it is
-/// another one: two deaths of the server in a night are two.
+/// A repetition within this time after the last occurrence increases the count of the event. A
+/// later repetition is a new event: a server that ends twice in a night causes two events.
 const AGAIN_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
-/// How many events the status shows.
+/// The maximum number of events in the status.
 const MAX_RECENT: usize = 50;
 
 /// The latest events, newest last.
@@ -118,20 +119,20 @@ const MAX_RECENT: usize = 50;
 #[serde(transparent)]
 pub struct Recent {
     events: VecDeque<Event>,
-    /// Those that were told since they were last taken to be remembered.
+    /// The numbers of the events that changed since the last [`take_unsaved`](Self::take_unsaved).
     #[serde(skip)]
     unsaved: Vec<u64>,
 }
 
 impl Recent {
-    /// Goes on where an operator before this one ended; `events` newest last.
+    /// Continues with the events of an earlier run of the operator; `events` newest last.
     #[must_use]
     pub fn from_last(events: Vec<Event>) -> Self {
         let surplus = events.len().saturating_sub(MAX_RECENT);
         Self { events: events.into_iter().skip(surplus).collect(), unsaved: Vec::new() }
     }
 
-    /// Notes that something happened; the oldest event makes room.
+    /// Records an event. A new event replaces the oldest event if the list is full.
     pub fn record(&mut self, draft: EventDraft, revision: Option<&Revision>, now: Timestamp) {
         let same = self.events.iter().position(|event| draft.is(event, now));
         let last = self.events.back().map_or(0, |event| event.id);
@@ -165,19 +166,19 @@ impl Recent {
         self.events.iter().map(|event| event.id).max().unwrap_or(0)
     }
 
-    /// What was told since this was last asked, oldest first.
+    /// The events that changed since the last call, oldest first.
     pub fn take_unsaved(&mut self) -> Vec<Event> {
         let unsaved = std::mem::take(&mut self.unsaved);
         self.events.iter().filter(|event| unsaved.contains(&event.id)).cloned().collect()
     }
 
-    /// Oldest first.
+    /// The events, oldest first.
     #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Event> + ExactSizeIterator {
         self.events.iter()
     }
 
-    /// Whether nothing has happened.
+    /// Whether there is no event.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()
@@ -188,7 +189,7 @@ impl Recent {
 mod tests {
     use super::*;
 
-    fn told(recent: &mut Recent, message: &str, second: i64) {
+    fn record(recent: &mut Recent, message: &str, second: i64) {
         recent.record(
             EventDraft::normal("Test", message),
             None,
@@ -199,29 +200,29 @@ mod tests {
     #[test]
     fn events_are_bounded_and_numbered() {
         let mut recent = Recent::default();
-        (0..120).for_each(|n| told(&mut recent, &n.to_string(), n));
+        (0..120).for_each(|n| record(&mut recent, &n.to_string(), n));
         assert_eq!(recent.iter().count(), MAX_RECENT);
         let last = recent.iter().next_back().unwrap();
         assert_eq!((last.message.as_str(), last.id), ("119", 120));
         let mut next = Recent::from_last(recent.iter().cloned().collect());
-        told(&mut next, "after a restart", 200);
+        record(&mut next, "after a restart", 200);
         assert_eq!(next.iter().next_back().unwrap().id, 121);
     }
 
     #[test]
-    fn the_same_again_is_counted() {
+    fn a_repetition_within_ten_minutes_is_counted() {
         let mut recent = Recent::default();
-        told(&mut recent, "a", 1);
-        told(&mut recent, "b", 2);
-        told(&mut recent, "a", 3);
+        record(&mut recent, "a", 1);
+        record(&mut recent, "b", 2);
+        record(&mut recent, "a", 3);
         assert_eq!(recent.take_unsaved().len(), 2);
-        told(&mut recent, "a", 4);
+        record(&mut recent, "a", 4);
         let unsaved = recent.take_unsaved();
         let [a] = unsaved.as_slice() else { panic!("{unsaved:?}") };
         assert_eq!((a.id, a.count, a.first.as_second(), a.time.as_second()), (1, 3, 1, 4));
         assert_eq!(recent.iter().map(|e| e.id).collect::<Vec<_>>(), [2, 1]);
-        told(&mut recent, "c", 5);
-        told(&mut recent, "a", 4 + 601);
+        record(&mut recent, "c", 5);
+        record(&mut recent, "a", 4 + 601);
         assert_eq!(recent.iter().filter(|event| event.message == "a").count(), 2);
         assert_eq!(recent.iter().next_back().unwrap().id, 4);
     }

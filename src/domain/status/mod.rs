@@ -1,4 +1,4 @@
-//! What the operator says of itself: conditions, counts, events.
+//! The status that the operator reports: conditions, counts and events.
 
 mod events;
 mod headline;
@@ -20,14 +20,14 @@ pub use reason::Reason;
 
 use super::model::{Digest, Revision};
 
-/// The conditions, as in Kubernetes.
+/// The type of a condition, as in Kubernetes.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 pub enum ConditionType {
     /// The server answers, and the last round left no drift.
     Ready,
-    /// A round changes something right now.
+    /// A round is changing something.
     Reconciling,
     /// The file is invalid, or a plan is refused.
     Stalled,
@@ -35,7 +35,7 @@ pub enum ConditionType {
     Degraded,
     /// The declared configuration is in force.
     ConfigApplied,
-    /// The server itself is well.
+    /// The server is healthy.
     Healthy,
 }
 
@@ -67,16 +67,16 @@ impl fmt::Display for ConditionType {
 /// Whether a condition holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ConditionStatus {
-    /// It does.
+    /// The condition holds.
     True,
-    /// It does not.
+    /// The condition does not hold.
     False,
-    /// Nobody knows.
+    /// Whether the condition holds is unknown.
     Unknown,
 }
 
 impl ConditionStatus {
-    /// The word for metrics and people.
+    /// The published string.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -93,116 +93,116 @@ impl From<bool> for ConditionStatus {
     }
 }
 
-/// One condition.
+/// A condition of the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// Which one.
+    /// The type.
     #[serde(rename = "type")]
     pub kind: ConditionType,
-    /// Whether it holds.
+    /// Whether the condition holds.
     pub status: ConditionStatus,
-    /// One word for programs.
+    /// The reason: one word for programs.
     pub reason: Reason,
     /// A sentence for people.
     pub message: String,
-    /// When `status` last changed.
+    /// The time when `status` last changed.
     pub last_transition_time: Timestamp,
 }
 
-/// Objects of one kind, counted.
+/// The numbers of objects of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
-    /// Declared.
+    /// The number of declared objects.
     pub desired: usize,
-    /// Owned.
+    /// The number of owned objects.
     pub managed: usize,
-    /// On the server, neither declared nor owned.
+    /// The number of objects on the server that are neither declared nor owned.
     pub unmanaged: usize,
 }
 
-/// What the server said of itself.
+/// The state of the server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerStatus {
-    /// Whether it answers.
+    /// Whether the server answers.
     pub up: bool,
-    /// The state of its process: absent, stopped, running, unknown.
+    /// The state of the process: absent, stopped, running, unknown.
     pub process: String,
-    /// The engine's own word for its health.
+    /// The health of the container, as the engine reports it.
     pub health: Option<String>,
-    /// Its version.
+    /// The version of the server.
     pub version: Option<String>,
-    /// For how long it has been up, in seconds.
+    /// The time since the start of the server, in seconds.
     pub uptime_seconds: Option<u64>,
-    /// Accounts by vhost.
+    /// The number of accounts, by vhost.
     pub registered_users: BTreeMap<String, usize>,
-    /// Sessions by vhost.
+    /// The number of sessions, by vhost.
     pub connected_users: BTreeMap<String, u64>,
-    /// Running rooms by service.
+    /// The number of running rooms, by service.
     pub online_rooms: BTreeMap<String, usize>,
-    /// How it fares; unknown to a command that looks once.
+    /// The supervision of the server; null in the status of a command, which does not supervise.
     #[serde(default)]
     pub supervision: Option<SupervisionStatus>,
 }
 
-/// How the server fares.
+/// The supervision of the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SupervisionStatus {
-    /// Where the server is in its life.
+    /// The phase of the server.
     pub state: ServerPhase,
-    /// Since when.
+    /// The time when the phase began.
     pub since: Timestamp,
-    /// Starts since it was last well for long.
+    /// The number of starts since the server was last healthy for long.
     pub starts: u32,
-    /// When it is started again, if it waits for that.
+    /// The time of the next start, if a start waits.
     pub next_start: Option<Timestamp>,
-    /// Why it last ended, or was ended.
+    /// Why the server last ended or was stopped.
     pub last_cause: Option<String>,
 }
 
-/// How far a round is that changes things.
+/// The progress of a round that changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Progress {
-    /// Steps of the round.
+    /// The number of steps.
     pub steps: usize,
-    /// Those that were done.
+    /// The number of finished steps.
     pub done: usize,
-    /// Those that failed.
+    /// The number of failed steps.
     pub failed: usize,
 }
 
-/// The security checklist, counted.
+/// The result of the security checklist.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditStatus {
-    /// When it was gone through.
+    /// The time of the last check.
     pub time: Timestamp,
-    /// How many items it has.
+    /// The number of items.
     pub items: usize,
-    /// Those that do not hold.
+    /// The items that do not hold.
     pub failing: Vec<String>,
-    /// Those of which nobody knows.
+    /// The items whose evidence is missing.
     pub unknown: Vec<String>,
 }
 
 /// Deletions that wait for an approval.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BlockedStatus {
-    /// What approves them.
+    /// The digest that approves the deletions.
     pub digest: Digest,
-    /// Why they were refused.
+    /// Why the guard refused the deletions.
     pub reason: String,
-    /// How many there are.
+    /// The number of deletions.
     pub deletions: usize,
-    /// How many accounts are not created, because those of the same names are
-    /// left behind in another store.
+    /// The number of accounts that are not created, because accounts of the same names remain in
+    /// another store.
     #[serde(default)]
     pub creations: usize,
 }
 
 impl BlockedStatus {
-    /// `3 deletions are refused`.
+    /// A sentence such as `3 deletions are refused`.
     #[must_use]
     pub fn counted(&self) -> String {
         let count = |n: usize, word: &str| match n {
@@ -217,18 +217,18 @@ impl BlockedStatus {
     }
 }
 
-/// The status document, as `/status` and `status --output json` give it.
+/// The status document of `/status` and `status --output json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    /// Which operator this is: a word that no other has.
+    /// The unique name of this run of the operator.
     #[serde(default)]
     pub instance: String,
-    /// `metadata.name`; empty before the file was read.
+    /// `metadata.name`; empty until the file is read.
     pub name: String,
     /// The revision in force.
     pub revision: Option<Revision>,
-    /// The configuration variant that is declared.
+    /// The declared variant of the configuration.
     pub variant: Option<String>,
     /// The digest of the configuration on the server.
     pub config_digest: Option<Digest>,
@@ -236,36 +236,35 @@ pub struct Status {
     pub conditions: Vec<Condition>,
     /// The server.
     pub server: ServerStatus,
-    /// Objects by kind.
+    /// The numbers of objects, by kind.
     pub objects: BTreeMap<String, Counts>,
-    /// Differences that the last round left, by kind and operation.
+    /// The number of differences after the last round, by kind and operation.
     pub drift: BTreeMap<String, usize>,
-    /// Objects that something else keeps changing back, and what differs; at
-    /// most fifty.
+    /// Objects that another program keeps changing back, and what differs; at most 50.
     #[serde(default)]
     pub contested: BTreeMap<String, String>,
     /// Deletions that the guard refused.
     pub blocked: Option<BlockedStatus>,
-    /// Objects that fail, and why; at most fifty.
+    /// Objects whose steps fail, and why; at most 50.
     pub failing: BTreeMap<String, String>,
-    /// Objects that are as declared, of which something has no effect on this
-    /// server, and why; at most fifty.
+    /// Objects that are as declared, but have a part without effect on this server, and why; at
+    /// most 50.
     #[serde(default)]
     pub not_in_force: BTreeMap<String, String>,
-    /// How many objects fail, named or not.
+    /// The number of objects whose steps fail, also above 50.
     #[serde(default)]
     pub failing_count: usize,
-    /// How far the round under way is, if it changes something.
+    /// The progress of the running round, if the round changes something.
     #[serde(default)]
     pub progress: Option<Progress>,
-    /// Why the last round changed nothing at all, if so.
+    /// Why the last round was not allowed to change anything, if so.
     #[serde(default)]
     pub held: Option<String>,
-    /// When the last round began.
+    /// The start of the last round.
     pub last_attempt: Option<Timestamp>,
-    /// When the last round without a failure ended.
+    /// The end of the last round without a failure.
     pub last_success: Option<Timestamp>,
-    /// What became of the security checklist when it was last gone through.
+    /// The last result of the security checklist.
     #[serde(default)]
     pub audit: Option<AuditStatus>,
     /// The latest events, newest last.
@@ -273,7 +272,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// A status that knows nothing yet.
+    /// The status before the first round.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
         let conditions = ConditionType::ALL
@@ -309,7 +308,7 @@ impl Status {
         }
     }
 
-    /// Sets a condition. Its transition time moves only when its status does.
+    /// Sets a condition. The transition time changes only with the status.
     pub fn set(
         &mut self,
         kind: ConditionType,
@@ -330,13 +329,13 @@ impl Status {
         }
     }
 
-    /// One condition.
+    /// The condition of this type.
     #[must_use]
     pub fn get(&self, kind: ConditionType) -> Option<&Condition> {
         self.conditions.iter().find(|c| c.kind == kind)
     }
 
-    /// Whether it is stalled, and this is the reason.
+    /// Whether the condition `Stalled` holds for this reason.
     #[must_use]
     pub fn stalled_for(&self, reason: &Reason) -> bool {
         self.get(ConditionType::Stalled).is_some_and(|stalled| {
@@ -350,7 +349,7 @@ impl Status {
         self.get(kind).is_some_and(|c| c.status == ConditionStatus::True)
     }
 
-    /// Notes that something happened.
+    /// Records an event.
     pub fn record_event(&mut self, draft: EventDraft, now: Timestamp) {
         self.events.record(draft, self.revision.as_ref(), now);
     }
@@ -361,7 +360,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_transition_time_moves_only_with_the_status() {
+    fn the_transition_time_changes_only_with_the_status() {
         let (then, now) = (Timestamp::UNIX_EPOCH, Timestamp::from_second(9).unwrap());
         let mut status = Status::new(then);
         status.set(ConditionType::Ready, true, "Converged", "", then);

@@ -1,6 +1,6 @@
 //! All accounts, groups and rooms, each with its state.
 //!
-//! Pure. For people who search for an object; other modules decide what the operator does about it.
+//! Pure. People search for an object in this list. It decides nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,25 +19,25 @@ const MAX_OBJECTS: usize = 50_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ObjectState {
-    /// A step about it fails.
+    /// A step for the object fails.
     Failing,
-    /// Something else keeps changing it back.
+    /// Another program keeps changing the object back.
     Contested,
-    /// Its deletion was refused by the guard.
+    /// The guard refused the deletion of the object.
     Refused,
-    /// It differs, and that waits for something.
+    /// The object differs, and the change waits.
     Waiting,
-    /// It differs.
+    /// The object differs.
     Differs,
-    /// It is written as declared, but a part of it has no effect on this server.
+    /// The object is as declared, but a part of it has no effect on this server.
     NotInForce,
-    /// It cannot be read at the moment.
+    /// The object cannot be read now.
     Unknown,
-    /// It is as declared.
+    /// The object is as declared.
     AsDeclared,
-    /// It is owned, is declared no longer, and stays.
+    /// The object is owned and no longer declared, and stays.
     Kept,
-    /// It is of others.
+    /// The object is neither declared nor owned.
     Unmanaged,
 }
 
@@ -45,33 +45,33 @@ pub enum ObjectState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Object {
-    /// What it is: user, group or room.
+    /// The kind: user, group or room.
     pub kind: Kind,
-    /// Its full name.
+    /// The full name.
     pub name: String,
-    /// Its state.
+    /// The state.
     pub state: ObjectState,
-    /// Why it has this state; empty where the state explains itself.
+    /// The reason for the state; empty where the state explains itself.
     pub why: String,
-    /// A summary of its entry in the file: `banned`, a title.
+    /// A summary of the entry in the file, such as `banned` or a title.
     pub about: String,
-    /// Since when it is owned, if it is.
+    /// The time since when the object is owned.
     pub owned_since: Option<Timestamp>,
 }
 
 /// All objects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overview {
-    /// By kind and name.
+    /// The objects, sorted by kind and name.
     pub objects: Vec<Object>,
-    /// How many more there are.
+    /// The number of objects that are not in the list.
     pub left_out: usize,
 }
 
 /// The objects that are not as declared, each with its state and the reason.
 pub type Differences = BTreeMap<ObjectKey, (ObjectState, String)>;
 
-/// Lists everything that is declared, owned or on the server.
+/// Lists every object that is declared, owned or on the server.
 #[must_use]
 pub fn overview(
     desired: &DesiredState,

@@ -1,12 +1,12 @@
-//! Where the server is in its life, as the status has it.
+//! The phase of the server in the status.
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where the server is in its life. The strings are published: in `/status` and as the
-/// label `state` of `ejabberd_operator_server_state`.
+/// The phase of the server. The strings are published: in `/status` and as the label `state` of
+/// `ejabberd_operator_server_state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ServerPhase {
@@ -18,17 +18,17 @@ pub enum ServerPhase {
     Running,
     /// The server runs and does not answer.
     Unresponsive,
-    /// The node lives, and ejabberd was stopped in it.
+    /// The node runs, and ejabberd is stopped in it.
     Halted,
-    /// The operator cannot see the server.
+    /// The operator cannot observe the server.
     Unseen,
-    /// A client port does not answer, beside a node that does.
+    /// A client port does not answer, although the node answers.
     PortSilent,
     /// The process is paused.
     Paused,
-    /// The server ended, and a restart waits.
+    /// The server ended, and the operator waits before the next start.
     BackingOff,
-    /// The server cannot be started; the next try waits.
+    /// The server cannot start; the operator waits before the next try.
     Failed,
     /// The server is stopping, as declared.
     Stopping,
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_phase_is_written_as_it_is_published() {
+    fn a_phase_is_serialized_as_its_published_string() {
         for phase in ServerPhase::ALL {
             assert_eq!(serde_json::to_value(phase).unwrap(), phase.as_str());
         }

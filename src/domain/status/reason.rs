@@ -14,8 +14,8 @@ macro_rules! reasons {
         #[serde(from = "String", into = "String")]
         pub enum Reason {
             $($(#[$doc])* $name,)*
-            /// Why the server last ended, as [`crate::domain::supervision::Cause`] has it,
-            /// or a reason of another version of the operator.
+            /// The reason of a [`crate::domain::supervision::Cause`], or a reason of another
+            /// version of the operator.
             Other(String),
         }
 
@@ -59,15 +59,15 @@ macro_rules! reasons {
 reasons! {
     /// The server answers.
     Answering,
-    /// The server ended, and a restart waits.
+    /// The server ended, and the operator waits before the next start.
     BackingOff,
-    /// Something needed cannot be read.
+    /// A required value cannot be read.
     CannotObserve,
-    /// The operator cannot see the server.
+    /// The operator cannot observe the server.
     CannotSee,
-    /// A configuration is not tried again.
+    /// The operator does not try the configuration again.
     ConfigHeldBack,
-    /// Something else keeps changing an object.
+    /// Another program keeps changing an object back.
     Contested,
     /// The server is as declared.
     Converged,
@@ -77,13 +77,13 @@ reasons! {
     DatabaseMissing,
     /// The guard refused deletions.
     DeletionsRefused,
-    /// Differences are left.
+    /// Differences remain.
     Drift,
     /// The server cannot be started.
     Failed,
-    /// The node lives, and ejabberd was stopped in it.
+    /// The node runs, and ejabberd is stopped in it.
     Halted,
-    /// Differences are left, and no change is allowed now.
+    /// Differences remain, and no change is allowed now.
     Held,
     /// The operator stopped the server for a change.
     Interrupted,
@@ -97,7 +97,7 @@ reasons! {
     NoFailures,
     /// The server runs and does not answer.
     NotAnswering,
-    /// The desired state does not declare it.
+    /// The desired state declares no configuration.
     NotDeclared,
     /// The server does not run.
     NotRunning,
@@ -105,11 +105,11 @@ reasons! {
     OperatorNotRunning,
     /// The server's process is paused.
     Paused,
-    /// A client port does not answer beside a node that does.
+    /// A client port does not answer, although the node answers.
     PortSilent,
-    /// Nothing stands in the way.
+    /// Nothing blocks the operator.
     Progressing,
-    /// The configuration was taken back.
+    /// The configuration was rolled back.
     RolledBack,
     /// The declared configuration is in force.
     RolledOut,
@@ -117,19 +117,19 @@ reasons! {
     RollingOut,
     /// The server does not serve.
     ServerDown,
-    /// Nothing is known yet, or the server starts.
+    /// The server starts, or no reconciliation has ended.
     Starting,
     /// The state directory is older than the database.
     StateOutdated,
     /// The state directory cannot be written.
     StateUnavailable,
-    /// Steps fail.
+    /// Some steps fail.
     StepsFail,
     /// The server is stopped, as declared.
     Stopped,
     /// The server is stopping, as declared.
     Stopping,
-    /// It cannot be read.
+    /// A value could not be read.
     Unknown,
     /// The desired state cannot be read.
     Unreadable,
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_is_read_as_it_is_published() {
+    fn a_published_reason_is_read_back() {
         for text in ["Converged", "StateUnavailable", "OutOfMemory", ""] {
             let reason: Reason = serde_json::from_value(text.into()).unwrap();
             assert_eq!(matches!(reason, Reason::Other(_)), ["OutOfMemory", ""].contains(&text));

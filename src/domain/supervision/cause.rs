@@ -1,4 +1,4 @@
-//! Why a server ended or could not be started, and what helps.
+//! Why a server ended or could not start, and what to do.
 
 mod signs;
 #[cfg(test)]
@@ -12,16 +12,16 @@ pub use self::signs::EPMD_UNREACHABLE;
 use self::signs::{HARMLESS, HARMLESS_PARTS, OF_THE_CONFIG, SIGNS, Sign, WEAK_SIGNS, WRAPPERS};
 use super::entries::{Level, LogEntry, entries};
 
-/// How a process ended, as far as that was seen.
+/// The known facts about the end of a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ending {
-    /// Its exit code.
+    /// The exit code.
     pub exit_code: Option<i64>,
     /// Whether the kernel killed it because memory was exhausted.
     pub oom_killed: bool,
-    /// Why it could not even be started, in its runtime's words.
+    /// The error of the runtime, if the process could not be started.
     pub not_started: Option<String>,
-    /// What it logged since it was started, without the lines of earlier starts.
+    /// The log since the last start.
     pub log: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ impl Ending {
     }
 }
 
-/// What a server did when it ended.
+/// The phase of a server when it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndedWhile {
     /// The server had not come up yet.
@@ -49,11 +49,11 @@ pub enum EndedWhile {
 pub struct Cause {
     /// The reason, for programs.
     pub reason: String,
-    /// A sentence for people, with the server's own last words.
+    /// A sentence for people, with a quotation from the server's log.
     pub message: String,
-    /// What to do, where a person has to act first.
+    /// What to do, if a person must act first.
     pub cure: Option<String>,
-    /// Whether the configuration may be to blame. A taken port is not its fault.
+    /// Whether the configuration may be to blame. A taken port is not the configuration's fault.
     pub config: bool,
 }
 
@@ -79,7 +79,7 @@ impl Cause {
         {
             return cause;
         }
-        // The server does not know why it was sent a signal.
+        // The log does not explain a signal from outside.
         let from_outside = matches!(ending.exit_code, Some(128..));
         let telling = match ended {
             EndedWhile::Up => log.last_error(),
@@ -87,55 +87,56 @@ impl Cause {
                 log.first_error().or_else(|| if from_outside { None } else { log.something() })
             }
         };
-        let said =
+        let logged =
             telling.map_or_else(String::new, |entry| format!("; its log says: {}", entry.words()));
         let cause = match ending {
             Ending { not_started: Some(why), .. } => Self::plain("StartFailed", words_of(why)),
-            Ending { oom_killed: true, .. } => {
-                Self::plain("OutOfMemory", format!("the kernel killed it for want of memory{said}"))
-            }
+            Ending { oom_killed: true, .. } => Self::plain(
+                "OutOfMemory",
+                format!("the kernel killed it because memory was exhausted{logged}"),
+            ),
             Ending { exit_code: Some(137), .. } => {
-                Self::plain("Killed", format!("it was killed (signal 9){said}"))
+                Self::plain("Killed", format!("it was killed (signal 9){logged}"))
             }
             // A shell reports 128 and the number of the signal. A program causes these signals
             // itself.
             Ending { exit_code: Some(code @ (132 | 134 | 135 | 136 | 139)), .. } => {
-                Self::plain("Crashed", format!("it crashed (signal {}){said}", code - 128))
+                Self::plain("Crashed", format!("it crashed (signal {}){logged}", code - 128))
             }
             Ending { exit_code: Some(code @ 129..=159), .. } => Self::plain(
                 "Terminated",
-                format!("it was ended from outside (signal {}){said}", code - 128),
+                format!("it was ended from outside (signal {}){logged}", code - 128),
             ),
             Ending { exit_code: Some(0), .. } => {
-                Self::plain("Ended", format!("it ended in good order{said}"))
+                Self::plain("Ended", format!("it ended without an error{logged}"))
             }
             // A signal comes from outside, and an exit code of 0 is no failure. So the
             // configuration can only be the reason for other exit codes below 128.
             Ending { exit_code: Some(code), .. } => Self {
                 config: *code < 128,
-                ..Self::plain("Crashed", format!("it ended with exit code {code}{said}"))
+                ..Self::plain("Crashed", format!("it ended with exit code {code}{logged}"))
             },
-            Ending { exit_code: None, .. } => Self::plain("Ended", format!("it ended{said}")),
+            Ending { exit_code: None, .. } => Self::plain("Ended", format!("it ended{logged}")),
         };
         let cure = ending
             .oom_killed
-            .then(|| "give its container more memory, or find out who uses it".to_owned());
+            .then(|| "give its container more memory, or find out what uses it".to_owned());
         Self { cure, ..cause }
     }
 
-    /// What one entry of a log means, if it has a known sign.
+    /// The cause that one entry of a log shows, if the entry has a known sign.
     #[must_use]
     pub fn of_entry(entry: &LogEntry) -> Option<Self> {
         of_signs(SIGNS, entry)
     }
 
-    /// The server lives and has not responded for a long time.
+    /// The server runs and has not responded for a long time.
     #[must_use]
     pub fn unresponsive() -> Self {
         Self::plain("Unresponsive", "it did not answer, and did nothing")
     }
 
-    /// ejabberd was stopped in a node that lives.
+    /// ejabberd was stopped in a node that still runs.
     #[must_use]
     pub fn halted() -> Self {
         Self::plain("Halted", "ejabberd was stopped while its process went on")
@@ -155,8 +156,8 @@ impl Cause {
         Self { config: true, ..Self::plain("StuckStart", message) }
     }
 
-    /// The reasons of causes that a person has to fix first; see
-    /// [`needs_mending`](Self::needs_mending). A reason may come more than once.
+    /// The reasons of causes that a person has to fix first; see [`needs_fix`](Self::needs_fix). A
+    /// reason may occur more than once.
     pub fn reasons_to_fix() -> impl Iterator<Item = &'static str> {
         SIGNS.iter().chain(WEAK_SIGNS).map(|sign| sign.reason)
     }
@@ -167,7 +168,7 @@ impl Cause {
 
     /// Whether a person has to fix something before a start can work.
     #[must_use]
-    pub fn needs_mending(&self) -> bool {
+    pub fn needs_fix(&self) -> bool {
         Self::reasons_to_fix().any(|reason| reason == self.reason)
     }
 }
@@ -185,7 +186,8 @@ struct Log {
 }
 
 impl Log {
-    /// What could not be started has not logged anything.
+    /// The log of a process. A process that could not be started has no log, so the error of the
+    /// runtime is the first entry.
     fn new(ending: &Ending) -> Self {
         let refused = ending.not_started.iter();
         let refused =
@@ -193,7 +195,7 @@ impl Log {
         Self { entries: refused.chain(entries(&ending.log)).collect() }
     }
 
-    /// Errors, and what has no level: a control script's complaints have none.
+    /// Errors, and entries without a level, such as the errors of a control script.
     fn candidates(&self) -> impl DoubleEndedIterator<Item = &LogEntry> {
         self.entries.iter().filter(|entry| entry.is_error() || entry.level.is_none())
     }
@@ -296,16 +298,16 @@ pub(super) fn quoted(entry: &LogEntry, part: Option<&str>) -> String {
     format!("…{}", bounded(&rest))
 }
 
-/// A text that is nothing but an Erlang string.
+/// The content of a text that is a single Erlang string.
 fn sentence(text: &str) -> Option<&str> {
     let sentence = text.strip_prefix('"')?.strip_suffix('"')?;
     (!sentence.contains('"')).then(|| sentence.trim())
 }
 
-/// The text around a sentence with the reason.
+/// The text before a sentence with the reason.
 const STARTING: &str = "Failed to start ejabberd application: ";
 
-/// Where the reports of Erlang and Elixir have the reason, and what follows it.
+/// The keys before and after the reason in reports of Erlang and Elixir.
 const REASONS: [&str; 6] = [
     "exception error:",
     "exception exit:",
@@ -317,7 +319,7 @@ const REASONS: [&str; 6] = [
 const NO_REASONS: [&str; 6] =
     ["in function", "ancestors:", "offender:", "neighbours:", "(stdlib", "args:"];
 
-/// The reason in a report, with what reported it.
+/// The reason in a report, with the function that reported it.
 fn reason_in(report: &str) -> Option<String> {
     let mut lines = report.lines().map(str::trim);
     let mut who = None;
@@ -333,8 +335,8 @@ fn reason_in(report: &str) -> Option<String> {
     Some(who.map_or_else(|| found.clone(), |who| format!("{who}: {found}")))
 }
 
-/// A text of several lines on one, without control characters. A term that was
-/// broken after an opening bracket is joined again.
+/// The lines of a text as one line, without control characters. A term that was broken after an
+/// opening bracket is joined without a space.
 fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
@@ -350,7 +352,7 @@ fn one_line(text: &str) -> String {
     line
 }
 
-/// A text of at most [`MAX_QUOTED`] characters, and a sign that there was more.
+/// The text, cut to [`MAX_QUOTED`] characters with an ellipsis.
 fn bounded(text: &str) -> String {
     if text.chars().count() <= MAX_QUOTED {
         return text.to_owned();

@@ -1,13 +1,12 @@
 //! The entries of a server's log.
 //!
-//! An entry is a line with a time or a level, and every line that continues
-//! that line: Erlang and Elixir print a term over many lines. What a control
-//! script or a VM that does not boot prints has neither time nor level, and is
-//! grouped as well.
+//! An entry is a line with a time or a level, and every line that continues it: Erlang and Elixir
+//! print a term over several lines. The output of a control script, or of a VM that does not boot,
+//! has neither time nor level, and is grouped too.
 
 use super::cause::quoted;
 
-/// How grave an entry is, in ejabberd's words.
+/// The level of an entry, with ejabberd's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// `debug`
@@ -47,23 +46,21 @@ impl Level {
 /// One entry of a server's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogEntry {
-    /// `None` for a line of a control script or of a VM that does not boot,
-    /// where such a line is not known to be an error.
+    /// The level; `None` for a line of a control script or of a VM that does not boot, unless the
+    /// line is known to be an error or a warning.
     pub level: Option<Level>,
-    /// What the entry says, without time, level, process and colours. Lines are
-    /// separated by newlines.
+    /// The text without time, level, process and colours. Lines are separated by newlines.
     pub text: String,
 }
 
 impl LogEntry {
-    /// Whether the entry is an error or graver.
+    /// Whether the level is error or higher.
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.level >= Some(Level::Error)
     }
 
-    /// What the entry says, on one line, not longer than a message can be. Of a
-    /// report, the reason.
+    /// The text on one line, cut to the length of a message. For a report, its reason.
     #[must_use]
     pub fn words(&self) -> String {
         quoted(self, None)
@@ -84,8 +81,8 @@ pub fn entries<L: AsRef<str>>(lines: &[L]) -> Vec<LogEntry> {
             continue;
         }
         if line.is_empty() {
-            // A blank line ends a report of a VM that boots; in ejabberd's log,
-            // a term may go on after a blank line.
+            // A blank line ends a report of a VM that boots. In ejabberd's log, a term may continue
+            // after a blank line.
             if before == Before::Report {
                 before = Before::Console;
             }
@@ -114,8 +111,8 @@ enum Before {
     Nothing,
     /// `=ERROR REPORT====`, up to a blank line.
     Report,
-    /// An entry with a time, of level error or graver: messages of Elixir go on
-    /// without indentation (`** (EXIT) …`, `State: …`).
+    /// An entry with a time, of level error or higher: messages of Elixir continue without
+    /// indentation (`** (EXIT) …`, `State: …`).
     Grave,
     /// An entry with a time of a lower level.
     Harmless,
@@ -138,7 +135,7 @@ impl Before {
     }
 }
 
-/// How the lines begin that a VM prints when it cannot boot or ends.
+/// The beginnings of lines that a VM prints when it cannot boot or ends.
 const VM_ENDS: [&str; 8] = [
     "{\"init terminating",
     "init terminating in do_boot",
@@ -150,13 +147,12 @@ const VM_ENDS: [&str; 8] = [
     "ERROR: ",
 ];
 
-/// What else does not belong to the entry before.
+/// The beginnings of other lines that do not continue an entry.
 const OTHERS: [&str; 4] =
     ["Crash dump is being written", "{erl_prim_loader,file_error}", "WARNING: ", "Usage: "];
 
-/// Whether a line without a time is one of its own also after an error. A
-/// program's messages begin with its name: `sed: can't read …`,
-/// `/usr/sbin/ejabberdctl: line 134: …`.
+/// Whether a line without a time begins a new entry even after an error. The messages of a program
+/// begin with its name: `sed: can't read …`, `/usr/sbin/ejabberdctl: line 134: …`.
 fn is_console(line: &str) -> bool {
     let program = line.split_once(": ").map_or("", |(program, _)| program);
     let named = program.starts_with(|c: char| c.is_ascii_lowercase() || c == '/')
@@ -189,8 +185,8 @@ impl Header {
         Self::report(line).or_else(|| Self::timed(line))
     }
 
-    /// `=CRASH REPORT==== 26-Nov-2026::01:35:58.368988 ===`, or of a library of
-    /// the VM, `=ESOCK WARNING MSG==== …`
+    /// Reads `=CRASH REPORT==== 26-Nov-2026::01:35:58.368988 ===`, or the header of a library of the
+    /// VM, `=ESOCK WARNING MSG==== …`.
     fn report(line: &str) -> Option<Self> {
         let (kind, _) = line.strip_prefix('=')?.split_once("==== ")?;
         let (kind, what) = kind.rsplit_once(' ')?;
@@ -205,9 +201,9 @@ impl Header {
         Some(Self { entry: LogEntry { level, text }, before: Before::Report })
     }
 
-    /// `2026-11-22 19:31:35.123456+00:00 [error] <0.1.0>@mod:fun/1:12 text`; the
-    /// same without a date, as Elixir's logger has it; the level alone; or, as a
-    /// VM that boots prints it, a time and the kind of a report.
+    /// Reads `2026-11-22 19:31:35.123456+00:00 [error] <0.1.0>@mod:fun/1:12 text`; the same without
+    /// a date, as Elixir's logger prints it; the level alone; or a time and the kind of a report, as
+    /// a VM that boots prints it.
     fn timed(line: &str) -> Option<Self> {
         let (timed, rest) = match after_time(line) {
             Some(rest) => (true, rest),
@@ -232,11 +228,11 @@ impl Header {
     }
 }
 
-/// What follows a date and a time, or a time with fractions.
+/// The text after a date and a time, or after a time with fractions.
 fn after_time(line: &str) -> Option<&str> {
     let rest = match shaped(line, "0000-00-00") {
         Some(rest) => rest.strip_prefix([' ', 'T'])?,
-        // Too many lines begin with something like `12:30:00`.
+        // Other lines, too, begin with a text such as `12:30:00`.
         None => shaped(line, "00:00:00.").map(|_| line)?,
     };
     let rest = shaped(rest, "00:00:00")?;
@@ -250,7 +246,7 @@ fn after_time(line: &str) -> Option<&str> {
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix(' ') }
 }
 
-/// What follows text in which each `0` is a digit and each other character itself.
+/// The text after `shape`, in which `0` matches a digit and another character matches itself.
 fn shaped<'l>(line: &'l str, shape: &str) -> Option<&'l str> {
     let mut rest = line.chars();
     for wanted in shape.chars() {
@@ -262,7 +258,7 @@ fn shaped<'l>(line: &'l str, shape: &str) -> Option<&'l str> {
     Some(rest.as_str())
 }
 
-/// What follows `<0.118.0>@ejabberd_app:start/2:64 ` or `(<0.118.0>) `.
+/// The text after `<0.118.0>@ejabberd_app:start/2:64 ` or `(<0.118.0>) `.
 fn without_process(text: &str) -> &str {
     let process = |end: &str| text.split_once(end).filter(|(process, _)| !process.contains(' '));
     if text.starts_with("(<")
@@ -279,7 +275,7 @@ fn without_process(text: &str) -> &str {
 }
 
 impl LogEntry {
-    /// A report of a VM that boots says only inside of how grave it is.
+    /// Corrects the level of a report of a VM that boots, which has its level in the text.
     fn settle(&mut self) {
         let harmless = ["{error_logger,info_msg}", "{error_logger,warning_msg}"];
         if self.level == Some(Level::Error) && harmless.iter().any(|tag| self.text.contains(tag)) {
@@ -289,7 +285,7 @@ impl LogEntry {
     }
 }
 
-/// A line without the colours that 26.07 writes even where nobody sees them.
+/// The line without the colours that 26.07 writes even without a terminal.
 fn without_colours(line: &str) -> String {
     let mut parts = line.split("\u{1b}[");
     let mut plain = parts.next().unwrap_or_default().to_owned();

@@ -1,24 +1,21 @@
-//! When the server is started, restarted, or left alone.
+//! Decides when the operator starts and restarts the server.
 //!
-//! A state machine without a clock or any I/O: events and the time go in,
-//! effects come out. What it decides:
+//! A state machine without a clock or I/O: its input is events and the time, its output is effects.
+//! The rules:
 //!
-//! * A server that died is started at once, the next time after ten seconds,
-//!   then twenty, up to five minutes, as the kubelet does it; after ten minutes
-//!   of health all that is forgotten.
-//! * A server is started or restarted only on **positive evidence** that it does
-//!   not serve: its process has ended; or its node answers and says that
-//!   ejabberd is stopped; or the node does not answer and no client port does
-//!   either. What the operator cannot see is [`State::Unseen`], and starts
-//!   nothing.
-//! * Starting is not hanging. A server that starts is left alone as long as it
-//!   works, however long that takes: 26.07 repairs its account table for
-//!   minutes after a crash, and a kill would make it begin again. A server that
-//!   neither answers nor works for a minute is frozen.
-//! * One slow answer is not an outage. Several in a row are; and then a server
-//!   that does nothing at all is restarted, while a busy server gets longer.
-//! * A fault that a person has to remove first is named, and the start is not
-//!   tried every second.
+//! * The operator restarts a server that ended at once, the next time after 10 seconds, then 20
+//!   seconds, up to 5 minutes, like the kubelet. Ten minutes of health reset the backoff.
+//! * The operator starts or restarts a server only on **positive evidence** that the server does
+//!   not serve: its process has ended; or its node reports that ejabberd is stopped; or neither the
+//!   node nor a client port answers. A server that cannot be observed is [`State::Unseen`], and the
+//!   operator starts nothing.
+//! * A start is not a hang. The operator does not interrupt a start that makes progress: 26.07
+//!   repairs its account table for minutes after a crash, and a kill would restart the repair. A
+//!   server that neither answers nor works for a minute is frozen.
+//! * One slow answer is not an outage, but several in a row are. The operator then restarts a server
+//!   that does nothing, and waits longer for a busy server.
+//! * The operator reports a fault that a person must fix first, and does not retry the start every
+//!   second.
 
 mod cause;
 mod entries;
@@ -39,32 +36,32 @@ pub use state::{Effect, Event, Others, Settings, State};
 
 use super::spec::Probe;
 
-/// The operator must see ejabberd stopped in its node twice, at least this far
-/// apart: an administrator may be starting it again.
+/// The minimum time between two observations that ejabberd is stopped in its node, before the
+/// operator restarts it: an administrator may be starting ejabberd again.
 pub const HALTED_FOR: Duration = Duration::from_secs(2);
 
-/// The operator repeats a stop that had no effect after this time.
+/// The time after which the operator repeats a stop that had no effect.
 const STOP_AGAIN: Duration = Duration::from_secs(30);
 
-/// Between two probes of a server that starts. Each costs the host half a
-/// second of a core, which the server could use.
+/// The time between two probes of a server that starts. Each probe costs half a second of a core,
+/// which the server could use.
 const WHILE_STARTING: Duration = Duration::from_millis(700);
 
-/// Between two probes of a server that the operator cannot see, at least: each
-/// starts a VM beside the server, in vain.
+/// The minimum time between two probes of a server that the operator cannot observe: each probe
+/// starts a VM on the host of the server.
 const WHILE_UNSEEN: Duration = Duration::from_secs(15);
 
-/// The state machine, and what it remembers across restarts of the operator.
+/// The state machine. The engine stores it across restarts of the operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Supervision {
-    /// Where the server is in its life.
+    /// The state of the server.
     pub state: State,
-    /// Since when it has been there.
+    /// The time when the state began.
     pub since: Timestamp,
-    /// Starts since it was last well for long.
+    /// The number of starts since the server was last healthy for long.
     pub starts: u32,
-    /// Why it last ended or was ended, if it did.
+    /// Why the server last ended or was stopped, if it did.
     pub cause: Option<Cause>,
 }
 
@@ -80,7 +77,7 @@ impl Supervision {
     pub fn step(&mut self, event: Event, settings: &Settings, now: Timestamp) -> Option<Effect> {
         self.forget_if_healthy(settings, now);
         if !settings.must_run {
-            return self.shall_not_run(&event, now);
+            return self.must_not_run(&event, now);
         }
         match (event, &self.state) {
             (Event::IsAbsent, _) => self.enter(State::Absent, now),
@@ -104,7 +101,7 @@ impl Supervision {
             )
             | (Event::Answered, State::Running { misses: 0, .. }) => {}
             (Event::Runs, _) => self.enter(State::Starting { alive: now, work: None }, now),
-            // It was well before and after: its health is not new.
+            // A server that was healthy before a miss keeps the time of its health.
             (Event::Answered, State::Running { healthy, .. }) => {
                 self.state = State::Running { healthy: *healthy, misses: 0 };
             }
@@ -138,7 +135,7 @@ impl Supervision {
         None
     }
 
-    /// When the machine wants to be asked again at the latest, if at all.
+    /// The time of the next start, if one waits. The caller must call [`step`](Self::step) then.
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {
         match self.state {
@@ -147,7 +144,7 @@ impl Supervision {
         }
     }
 
-    /// How long the server waits to be started from `now` on; zero if it does not.
+    /// The time from `now` to the next start; zero if no start waits.
     #[must_use]
     pub fn waits(&self, now: Timestamp) -> Duration {
         self.due().map_or(Duration::ZERO, |until| {
@@ -155,7 +152,7 @@ impl Supervision {
         })
     }
 
-    /// How long to the next probe. A failed probe is repeated at once.
+    /// The time to the next probe. A failed probe is repeated soon.
     #[must_use]
     pub fn probe_after(&self, probe: &Probe) -> Duration {
         match self.state {
@@ -183,11 +180,11 @@ impl Supervision {
         )
     }
 
-    /// Takes up what an operator before us remembered.
+    /// Continues the supervision of an earlier run of the operator.
     #[must_use]
     pub fn resumed(self, settings: &Settings, now: Timestamp) -> Self {
         let state = match self.state {
-            // A clock that was set back must not make us wait for hours.
+            // After the clock was set back, the wait must not last for hours.
             State::BackingOff { until } => {
                 State::BackingOff { until: until.min(now + settings.backoff.max) }
             }
@@ -206,7 +203,7 @@ impl Supervision {
         Self { state, ..self }
     }
 
-    fn shall_not_run(&mut self, event: &Event, now: Timestamp) -> Option<Effect> {
+    fn must_not_run(&mut self, event: &Event, now: Timestamp) -> Option<Effect> {
         match event {
             Event::Ended(_) | Event::IsAbsent => {
                 self.starts = 0;

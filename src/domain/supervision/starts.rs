@@ -1,4 +1,4 @@
-//! When a server is started again, and how long the operator waits before that.
+//! The restart of a server, and the wait before it.
 
 use std::time::Duration;
 
@@ -7,12 +7,11 @@ use jiff::Timestamp;
 use super::{Cause, Effect, EndedWhile, Ending, Others, Settings, State, Supervision, since};
 use crate::domain::spec::Backoff;
 
-/// How long others get to start the server, or to remove it, before the operator
-/// starts it.
+/// The time for others to start or remove the server before the operator starts it.
 const OTHERS_FIRST: Duration = Duration::from_secs(10);
 
 impl Supervision {
-    /// It lives and has to be restarted; not sooner than the backoff allows.
+    /// Restarts a server that runs, but not before the backoff is over.
     pub(super) fn restart(
         &mut self,
         cause: Cause,
@@ -45,26 +44,26 @@ impl Supervision {
             Others::RestartPolicy => true,
         };
         let cause = Cause::of(ending, ended);
-        let to_mend = cause.needs_mending();
+        let needs_fix = cause.needs_fix();
         self.cause = Some(cause);
-        let wait = self.wait(to_mend, settings);
+        let wait = self.wait(needs_fix, settings);
         if wait.is_zero() && !others_start {
             return self.start(now);
         }
         let wait = if others_start { wait.max(OTHERS_FIRST) } else { wait };
         let until = now + wait;
         self.enter(
-            if to_mend { State::Failed { until } } else { State::BackingOff { until } },
+            if needs_fix { State::Failed { until } } else { State::BackingOff { until } },
             now,
         );
         None
     }
 
-    /// The wait before the next start. The first is immediate, unless starting
-    /// is known not to help.
-    fn wait(&self, to_mend: bool, settings: &Settings) -> Duration {
+    /// The wait before the next start. The first start is immediate, unless a person must fix the
+    /// cause first.
+    fn wait(&self, needs_fix: bool, settings: &Settings) -> Duration {
         let Backoff { initial, max, .. } = settings.backoff;
-        let doublings = match (self.starts, to_mend) {
+        let doublings = match (self.starts, needs_fix) {
             (0, false) => return Duration::ZERO,
             (starts, true) => starts,
             (starts, false) => starts - 1,

@@ -1,4 +1,4 @@
-//! Where a server is in its life, what happens to it, and what follows.
+//! The settings, states, events and effects of the supervision.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -7,16 +7,16 @@ use super::Ending;
 use crate::domain::observed::Work;
 use crate::domain::spec::{Backoff, Probe};
 
-/// What is declared.
+/// The declared settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
     /// Whether the server must run.
     pub must_run: bool,
-    /// How its health is asked for.
+    /// The settings of the probes.
     pub probe: Probe,
-    /// How fast it is started again.
+    /// The wait between starts.
     pub backoff: Backoff,
-    /// Who else may start it.
+    /// Who else may start the server.
     pub others: Others,
 }
 
@@ -25,29 +25,29 @@ pub struct Settings {
 pub enum Others {
     /// Only the operator.
     None,
-    /// The owner of a container that the operator did not create: the owner may
-    /// stop it to replace it, as `docker-compose down` and `up` do.
+    /// The owner of a container that the operator did not create. The owner may stop the container
+    /// to replace it, as `docker-compose down` and `up` do.
     Owner,
-    /// Its engine, by a restart policy.
+    /// The engine, by a restart policy.
     RestartPolicy,
 }
 
-/// Where the server is in its life.
+/// The state of the server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum State {
-    /// Not observed yet, or nothing to start.
+    /// The server is not observed yet, or there is nothing to start.
     Absent,
-    /// It was started and has not answered since.
+    /// The server was started and has not answered since.
     Starting {
-        /// When it was last seen to do something.
+        /// The time when the server was last observed to work.
         alive: Timestamp,
-        /// What it had done by then, where that was measured.
+        /// The work of the server at that time, if measured.
         work: Option<Work>,
     },
     /// The server responds.
     Running {
-        /// Since when, without a miss that mattered.
+        /// The time since when the server is healthy. A single miss does not reset it.
         healthy: Timestamp,
         /// The number of missed responses in a row.
         misses: u32,
@@ -56,44 +56,44 @@ pub enum State {
     Unresponsive {
         /// The number of missed responses in a row.
         misses: u32,
-        /// When the work was measured, at the last miss.
+        /// The time of the last miss, when the work was measured.
         measured: Timestamp,
-        /// What it had done by then, where that was measured.
+        /// The work of the server at that time, if measured.
         work: Option<Work>,
     },
-    /// Its node lives, and ejabberd has been stopped in it.
+    /// The node runs, and ejabberd is stopped in it.
     Halted,
     /// The server runs, and the operator cannot observe its state: the control channel does not
     /// open, or a client port responds although the node does not.
     Unseen {
-        /// Why not, and what to do.
+        /// The reason, and what to do.
         why: String,
     },
     /// ejabberd responds, and a client port does not. A restart may not help, and would interrupt
     /// the clients of the other ports.
     PortSilent {
-        /// Which port, and what it does instead.
+        /// The port, and its behaviour.
         why: String,
     },
     /// The server is paused. Only the person who paused it may end the pause.
     Paused,
-    /// It ended, and is started again later.
+    /// The server ended, and the operator starts it again later.
     BackingOff {
-        /// When.
+        /// The time of the next start.
         until: Timestamp,
     },
     /// The server cannot start until a person fixes something. The operator still tries again.
     Failed {
-        /// When.
+        /// The time of the next start.
         until: Timestamp,
     },
-    /// It is being stopped, as declared.
+    /// The server is stopping, as declared.
     Stopping,
-    /// It is stopped, as declared.
+    /// The server is stopped, as declared.
     Stopped,
 }
 
-/// What happened.
+/// An observation of the server, or an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The process runs.
@@ -106,16 +106,15 @@ pub enum Event {
     IsAbsent,
     /// The server responds.
     Answered,
-    /// Neither its node nor a client port answered in time. What it has done so
-    /// far, where that is known.
+    /// Neither the node nor a client port answered in time. With the work so far, if known.
     Missed(Option<Work>),
-    /// The node responds that ejabberd is starting. With the work so far, where known.
+    /// The node reports that ejabberd is starting. With the work so far, if known.
     InProgress(Option<Work>),
-    /// The operator cannot see whether the server serves: why not.
+    /// The operator cannot observe whether the server serves, for this reason.
     Unseen(String),
     /// ejabberd responds, and a client port does not.
     PortSilent(String),
-    /// Its node lives, and ejabberd in it has been stopped.
+    /// The node runs, and ejabberd is stopped in it.
     Halted,
     /// A person orders the next attempt now.
     TryNow,
@@ -123,12 +122,12 @@ pub enum Event {
     Nothing,
 }
 
-/// What is to be done about it.
+/// The action of the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// Start the process.
     Start,
-    /// End the living process, by force if need be, and start it.
+    /// End the process, by force if necessary, and start it.
     Restart,
     /// Stop the server by its own stop command.
     Stop,

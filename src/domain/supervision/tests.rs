@@ -28,17 +28,17 @@ fn died() -> Event {
     Event::Ended(Ending { exit_code: Some(137), ..Ending::default() })
 }
 
-fn said(line: &str) -> Event {
+fn failed_with(line: &str) -> Event {
     let log = vec![line.to_owned()];
     Event::Ended(Ending { exit_code: Some(1), log, ..Ending::default() })
 }
 
-/// The name of a state, without what it holds.
+/// The name of a state, without its fields.
 fn name(state: &State) -> String {
     format!("{state:?}").split([' ', '{']).next().unwrap().to_owned()
 }
 
-/// One line each: when, what happens, and what must come of it.
+/// Rows with the time, the event, the expected state and the expected effect.
 type Table = [(i64, Event, &'static str, Option<Effect>)];
 
 fn play(settings: &Settings, table: &Table) {
@@ -54,7 +54,7 @@ fn play(settings: &Settings, table: &Table) {
 }
 
 #[test]
-fn a_server_that_dies_is_started_at_once_then_ever_more_slowly() {
+fn the_wait_before_a_restart_doubles() {
     use Event::{Answered, Nothing, Runs};
     play(
         &settings(),
@@ -71,23 +71,23 @@ fn a_server_that_dies_is_started_at_once_then_ever_more_slowly() {
             (134, Nothing, "BackingOff", None),
             (135, Nothing, "Starting", Some(Effect::Start)),
             (136, Answered, "Running", None),
-            // Ten minutes of health, and all is forgotten.
+            // Ten minutes of health reset the backoff.
             (736, died(), "Starting", Some(Effect::Start)),
         ],
     );
 }
 
 #[test]
-fn what_has_to_be_mended_first_is_named_and_not_hammered() {
+fn a_fault_for_a_person_is_reported_and_delays_the_start() {
     let mut machine = Supervision::new(at(0));
     let taken = "2026-11-22 19:20:24 \u{1b}[1;49;95m[error]\u{1b}[0m listener: eaddrinuse}}";
     let _ = machine.step(Event::Runs, &settings(), at(0));
-    assert_eq!(machine.step(said(taken), &settings(), at(1)), None);
+    assert_eq!(machine.step(failed_with(taken), &settings(), at(1)), None);
     assert_eq!(machine.state, State::Failed { until: at(11) });
     let cause = machine.cause.clone().unwrap();
     assert_eq!((cause.reason.as_str(), cause.config), ("PortTaken", false));
     assert!(cause.to_string().contains("ss -tlnp") && !cause.message.contains('\u{1b}'), "{cause}");
-    // Whoever has mended it need not wait.
+    // After the fix, an order starts the server at once.
     assert_eq!(machine.step(Event::TryNow, &settings(), at(2)), Some(Effect::Start));
     let row = |words: &str| {
         Cause::of(&Ending { log: vec![words.into()], ..Ending::default() }, EndedWhile::Starting)
@@ -111,7 +111,7 @@ fn what_has_to_be_mended_first_is_named_and_not_hammered() {
     ] {
         assert_eq!(row(words).reason, reason, "{words}");
     }
-    // What it logged while it ran for days is not why it was killed.
+    // The log of a server that was up does not explain a signal.
     let stopped = Ending { exit_code: Some(143), ..Ending::default() };
     let stopped = Cause::of(&stopped, EndedWhile::Starting);
     assert_eq!((stopped.reason.as_str(), stopped.config), ("Terminated", false));
@@ -158,12 +158,12 @@ fn a_busy_server_that_does_not_answer_gets_longer() {
 fn starting_is_not_hanging() {
     let mut machine = Supervision::new(at(0));
     let _ = machine.step(Event::Runs, &settings(), at(0));
-    // It works for an hour, and nobody touches it.
+    // The start makes progress for an hour, and the operator does not interrupt it.
     for second in 1..3600_u32 {
         let event = Event::InProgress(did(10 * u64::from(second)));
         assert_eq!(machine.step(event, &settings(), at(second.into())), None);
     }
-    // Then it does nothing for ten minutes, but for answering our probes.
+    // Then the server does nothing for ten minutes, except for answers to the probes.
     let answers = |machine: &mut Supervision, second, cpu| {
         machine.step(Event::InProgress(did(cpu)), &settings(), at(second))
     };
@@ -184,17 +184,17 @@ fn a_server_that_is_frozen_while_it_starts_is_restarted_after_a_minute() {
     };
     let frozen = (Some(60), Some("Frozen".to_owned()));
     assert_eq!(after(|_| did(1)), frozen);
-    // A server that reads its tables, waits for the disk, or computes is left alone.
+    // The operator does not interrupt a server that reads its tables, waits for the disk, or computes.
     let disk = |second: i64| Some(Work { disk_bytes: second.cast_unsigned(), ..Work::default() });
     assert_eq!(after(disk), (None, None));
     assert_eq!(after(|_| Some(Work { waits_for_disk: true, ..Work::default() })), (None, None));
     assert_eq!(after(|second| did(second.cast_unsigned())), (None, None));
-    // Where there is no VM, the start script may be waiting for something.
+    // Before there is a VM, the start script may wait for another service.
     assert_eq!(after(|_| None).0, Some(600));
 }
 
 #[test]
-fn ejabberd_stopped_in_a_live_node_is_restarted_when_it_was_seen_twice() {
+fn ejabberd_stopped_in_a_running_node_is_restarted_after_two_observations() {
     use Event::{Answered, Halted, Nothing};
     play(
         &settings(),
@@ -215,7 +215,7 @@ fn ejabberd_stopped_in_a_live_node_is_restarted_when_it_was_seen_twice() {
 }
 
 #[test]
-fn what_cannot_be_seen_is_never_started_or_restarted() {
+fn a_server_that_cannot_be_observed_is_never_restarted() {
     let mut machine = Supervision::new(at(0));
     let unseen = || Event::Unseen("a wrong cookie".to_owned());
     for second in 0..5000 {
@@ -224,26 +224,26 @@ fn what_cannot_be_seen_is_never_started_or_restarted() {
         assert_eq!(machine.step(Event::TryNow, &settings(), at(second)), None);
     }
     assert!(matches!(machine.state, State::Unseen { .. }));
-    // The end of its process can be seen.
+    // The end of its process can be observed.
     assert_eq!(machine.step(died(), &settings(), at(5000)), Some(Effect::Start));
 }
 
 #[test]
-fn a_client_port_that_is_silent_beside_a_live_node_restarts_nothing() {
+fn a_silent_client_port_of_a_node_that_answers_restarts_nothing() {
     let mut machine = Supervision::new(at(0));
     let _ = machine.step(Event::Answered, &settings(), at(0));
     for second in 1..5000 {
         let event = Event::PortSilent("127.0.0.1:5222".to_owned());
         assert_eq!(machine.step(event, &settings(), at(second)), None);
         let reported = matches!(machine.state, State::PortSilent { .. });
-        assert_eq!(reported, second >= 3, "one slow answer is nothing to report");
+        assert_eq!(reported, second >= 3, "one slow answer is not reported");
     }
     assert_eq!(machine.step(Event::Answered, &settings(), at(5000)), None);
     assert!(matches!(machine.state, State::Running { .. }));
 }
 
 #[test]
-fn stopped_stays_stopped_and_a_stop_that_did_not_help_is_repeated() {
+fn a_stopped_server_stays_stopped_and_a_stop_without_effect_is_repeated() {
     let mut stopped = Settings { must_run: false, ..settings() };
     let mut machine = Supervision::new(at(0));
     let _ = machine.step(Event::Answered, &settings(), at(0));
@@ -259,7 +259,7 @@ fn stopped_stays_stopped_and_a_stop_that_did_not_help_is_repeated() {
 }
 
 #[test]
-fn who_else_restarts_it_goes_first() {
+fn a_restart_policy_gets_ten_seconds_first() {
     let others = Settings { others: Others::RestartPolicy, ..settings() };
     let mut machine = Supervision::new(at(0));
     let _ = machine.step(Event::Answered, &others, at(0));
@@ -269,7 +269,7 @@ fn who_else_restarts_it_goes_first() {
 }
 
 #[test]
-fn who_made_the_container_may_stop_it_to_replace_it() {
+fn the_owner_of_the_container_may_stop_it_to_replace_it() {
     let owner = Settings { others: Others::Owner, ..settings() };
     let ended = |code| {
         let mut machine = Supervision::new(at(0));
@@ -282,7 +282,7 @@ fn who_made_the_container_may_stop_it_to_replace_it() {
 }
 
 #[test]
-fn the_backoff_outlives_the_operator_but_no_clock_set_back() {
+fn the_backoff_survives_a_restart_and_is_bounded_after_a_clock_set_back() {
     let mut machine = Supervision::new(at(0));
     let _ = machine.step(Event::Answered, &settings(), at(0));
     let _ = machine.step(died(), &settings(), at(1));
@@ -303,7 +303,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         3 => Just(Event::Runs),
         3 => Just(died()),
-        1 => Just(said("eaddrinuse")),
+        1 => Just(failed_with("eaddrinuse")),
         1 => Just(Event::IsAbsent),
         1 => Just(Event::IsPaused),
         4 => Just(Event::Answered),
@@ -319,10 +319,10 @@ fn any_event() -> impl Strategy<Value = Event> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever happens: a stopped server is never started, starts keep their
-    /// distance, and a paused or absent one is left alone.
+    /// For every sequence of events: a stopped server is never started, the third and later starts
+    /// wait, and a paused or absent server is not started.
     #[test]
-    fn starts_keep_their_distance(
+    fn starts_in_a_row_wait(
         events in proptest::collection::vec((any_event(), 0..40_i64, proptest::bool::weighted(0.9)), 1..80)
     ) {
         let mut machine = Supervision::new(at(0));

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::{Cause, Effect, Settings, State, Supervision, since};
 use crate::domain::observed::Work;
 
-/// How many times longer a silent server may take that still works, compared with a
-/// silent server that does nothing.
+/// The factor by which the operator waits longer for a silent server that works than for a silent
+/// server that does nothing.
 const PATIENCE_WHEN_BUSY: u32 = 8;
 
 /// A server that starts, does not respond and shows no work for this time is frozen: no processor
@@ -25,7 +25,7 @@ impl Supervision {
         let probe = &settings.probe;
         match self.state {
             State::Starting { .. } => {
-                // Where there is no VM yet, a start script may be waiting for something.
+                // Before there is a VM, a start script may wait for another service.
                 let limit = work.map_or(probe.start_deadline, |_| FROZEN_AFTER);
                 if self.idle_for(work, now) >= limit {
                     return self.restart(Cause::frozen(limit), settings, now);
@@ -55,7 +55,7 @@ impl Supervision {
         None
     }
 
-    /// The node responds that ejabberd is starting. A start takes as long as it works.
+    /// Handles a node that reports the start of ejabberd. A start may last while it makes progress.
     pub(super) fn in_progress(
         &mut self,
         work: Option<Work>,
@@ -73,11 +73,11 @@ impl Supervision {
         self.restart(Cause::stuck_start(deadline), settings, now)
     }
 
-    /// For how long a server that starts has done nothing.
+    /// The time for which a server that starts has done nothing.
     fn idle_for(&mut self, work: Option<Work>, now: Timestamp) -> Duration {
         let State::Starting { alive, work: before } = self.state else { return Duration::ZERO };
         if before.is_none() && work.is_some() {
-            // What it had done when it was last seen is not known.
+            // The work at the last observation is unknown, so nothing can be compared.
             self.state = State::Starting { alive, work };
         } else if worked(before, work, since(alive, now)) {
             self.state = State::Starting { alive: now, work };
@@ -88,7 +88,7 @@ impl Supervision {
 
     pub(super) fn port_silent(&mut self, why: String, settings: &Settings, now: Timestamp) {
         match self.state {
-            // One slow response is nothing to report.
+            // One slow response is not reported.
             State::Running { healthy, misses } if misses + 1 < settings.probe.failures => {
                 self.state = State::Running { healthy, misses: misses + 1 };
             }
@@ -97,7 +97,7 @@ impl Supervision {
     }
 }
 
-/// Whether a server has worked between two measurements, `passed` apart.
+/// Whether a server has worked between two measurements with the time `passed` between them.
 fn worked(before: Option<Work>, now: Option<Work>, passed: Duration) -> bool {
     match (before, now) {
         (Some(before), Some(now)) => now.since(&before, passed),

@@ -91,7 +91,10 @@ pub(super) fn api_commands(config: &Configuration) -> Judgement {
     if !doubtful.is_empty() {
         return unknown(doubtful.join("; "));
     }
-    passes(format!("{} rules, and none gives anybody more than numbers and names", rules.len()))
+    passes(format!(
+        "{} rules, and outside the console none allows more than reading numbers and names",
+        rules.len()
+    ))
 }
 
 /// The finding for a rule that gives callers outside the console dangerous commands.
@@ -99,11 +102,11 @@ fn open_rule(name: &str, rule: &Value, commands: &[String]) -> String {
     let who = match rule.get("who").and_then(Value::text) {
         Some("all") => "everybody".to_owned(),
         Some(acl) => format!("the acl `{acl}`"),
-        None => "those of its `who`".to_owned(),
+        None => "the callers in its `who`".to_owned(),
     };
     let modules = rule.get("from").map(modules).unwrap_or_default();
     let channel = if modules.is_empty() {
-        "by any way, not only the console".to_owned()
+        "through every channel, not only the console".to_owned()
     } else {
         format!("through {}", modules.join(", "))
     };

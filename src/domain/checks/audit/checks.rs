@@ -18,7 +18,7 @@ pub const CHECKS: [Check; 16] = [
         name: "loopback_inside",
         topic: Topic {
             title: "the server itself listens on loopback alone",
-            why: "A socket on any other address is open to whoever reaches that address: with the host's network everybody, in a bridge network every other container on it, whatever Docker publishes.",
+            why: "Other machines can reach a socket on any other address: with the host's network from everywhere, in a bridge network from every other container on that network, whatever Docker publishes.",
         },
         cure: Some(
             "Set `ip: 127.0.0.1` for each listener in the configuration, and spec.server.docker.network: host, so that the loopback is that of the host.",
@@ -32,7 +32,7 @@ pub const CHECKS: [Check; 16] = [
             why: "Docker forwards a published port past the host's own firewall rules.",
         },
         cure: Some(
-            "Publish with the address, as in `-p 127.0.0.1:5222:5222` or spec.server.docker.ports, or use the host's network; a container's ports change only when it is made anew.",
+            "Publish with the address, as in `-p 127.0.0.1:5222:5222` or spec.server.docker.ports, or use the host's network; only a new container gets other ports.",
         ),
         judge: network::loopback_published,
     },
@@ -40,16 +40,16 @@ pub const CHECKS: [Check; 16] = [
         name: "loopback_host",
         topic: Topic {
             title: "on the host, its ports are open on loopback alone",
-            why: "This is what counts in the end: what the host accepts on other addresses, others can reach. It is what `ss -tln` shows.",
+            why: "This item decides: other machines can reach every port that the host opens on another address. `ss -tln` shows these ports.",
         },
-        cure: Some("Fix loopback_inside and loopback_published: the host accepts what they name."),
+        cure: Some("Fix loopback_inside and loopback_published, which name the sockets."),
         judge: network::loopback_host,
     },
     Check {
         name: "api_commands",
         topic: Topic {
-            title: "nobody but the console may change anything by the API",
-            why: "Whoever may call `register`, `create_room` or `send_message` makes accounts and rooms and writes as anybody; where a rule goes by address no password is asked, and a reverse proxy on this host makes everybody come from loopback.",
+            title: "only the console may change anything through the API",
+            why: "A caller of `register`, `create_room` or `send_message` creates accounts and rooms, and writes as any account. A rule that admits an address asks for no password, and behind a reverse proxy on this host every request comes from loopback.",
         },
         cure: Some(
             "In api_permissions, let only `from: ejabberd_ctl` have \"*\", and list under `what` of every other rule only commands that read: status, stats, connected_users_number.",
@@ -60,7 +60,7 @@ pub const CHECKS: [Check; 16] = [
         name: "web_handlers",
         topic: Topic {
             title: "no administration, client or registration over HTTP",
-            why: "/admin takes the administrator's password, /bosh and /ws let clients in past the rules of port 5222, and a registration page makes accounts for anybody.",
+            why: "/admin takes the administrator's password, /bosh and /ws let clients in past the rules of port 5222, and a registration page creates an account for every visitor.",
         },
         cure: Some(
             "Remove those entries from request_handlers; keep `/api: mod_http_api` at most.",
@@ -71,7 +71,7 @@ pub const CHECKS: [Check; 16] = [
         name: "starttls_file",
         topic: Topic {
             title: "the configuration demands TLS of every client",
-            why: "Without it a client may send its password in the clear, and one that is moved to another host later does so over the network.",
+            why: "Without TLS a client may send its password in the clear. A client on another host sends it over the network.",
         },
         cure: Some(
             "Set `starttls_required: true` (or `tls: true`) for every listener with `module: ejabberd_c2s`.",
@@ -82,10 +82,10 @@ pub const CHECKS: [Check; 16] = [
         name: "starttls_wire",
         topic: Topic {
             title: "the running server demands TLS of every client",
-            why: "The file says what shall be, and only a client sees what is: a reload may not have taken, or the certificate cannot be read.",
+            why: "The file shows what is declared, and only a client sees what is in force: a reload may have had no effect, or the server cannot read the certificate.",
         },
         cure: Some(
-            "Mend starttls_file and reload; if that holds, see to the certificate: the server's log says what is wrong with it.",
+            "Fix starttls_file and reload. If starttls_file holds, fix the certificate: the server's log names the fault.",
         ),
         judge: network::starttls_wire,
     },
@@ -93,10 +93,10 @@ pub const CHECKS: [Check; 16] = [
         name: "certificates_current",
         topic: Topic {
             title: "no certificate ends within two weeks",
-            why: "When it has ended, no client logs in any more.",
+            why: "Clients reject a certificate that has ended, so they cannot log in.",
         },
         cure: Some(
-            "Have it renewed, and put the new one where spec.config.files says: it is taken up without a restart.",
+            "Renew the certificate, and put the new file at its path in spec.config.files: the server loads it without a restart.",
         ),
         judge: certificates::certificates_current,
     },
@@ -104,10 +104,10 @@ pub const CHECKS: [Check; 16] = [
         name: "rooms_members_only",
         topic: Topic {
             title: "new rooms are for their members alone",
-            why: "A room that is made without saying otherwise would be open to every account.",
+            why: "A room that is created without this option would be open to every account.",
         },
         cure: Some(
-            "Set `members_only: true` under modules.mod_muc.default_room_options; rooms that are there already keep what they have.",
+            "Set `members_only: true` under modules.mod_muc.default_room_options; existing rooms keep their options.",
         ),
         judge: file::rooms_members_only,
     },
@@ -115,7 +115,7 @@ pub const CHECKS: [Check; 16] = [
         name: "log_level",
         topic: Topic {
             title: "the server does not log at debug",
-            why: "At `loglevel: debug` ejabberd writes every stanza that it receives to its log, among them the passwords of clients that log in by PLAIN, and what people write to each other.",
+            why: "At `loglevel: debug` ejabberd writes every stanza that it receives to its log, including the passwords of clients that log in with PLAIN, and the text of messages.",
         },
         cure: Some(
             "Set `loglevel: info`, remove `log_modules_fully`, and delete the log files that were written until then.",
@@ -126,18 +126,18 @@ pub const CHECKS: [Check; 16] = [
         name: "distribution_local",
         topic: Topic {
             title: "Erlang's own ports are on loopback alone",
-            why: "Whoever reaches the Erlang distribution and knows or guesses its cookie runs any code as the server; epmd (4369) tells where it is.",
+            why: "A caller that reaches the Erlang distribution and knows or guesses its cookie can run any code as the server; epmd (port 4369) reports the port of the distribution.",
         },
         cure: Some(
-            "Set ERL_EPMD_ADDRESS=127.0.0.1 and ERL_ZFLAGS='-kernel inet_dist_use_interface {127,0,0,1}' for the container; one that the operator makes has both.",
+            "Set ERL_EPMD_ADDRESS=127.0.0.1 and ERL_ZFLAGS='-kernel inet_dist_use_interface {127,0,0,1}' for the container; a container that the operator creates has both.",
         ),
         judge: network::distribution_local,
     },
     Check {
         name: "version_floor",
         topic: Topic {
-            title: "the version is one that is known to this program",
-            why: "Neither this checklist nor the two variants were ever tried with an older ejabberd; it may ignore what they say.",
+            title: "this program supports the version of ejabberd",
+            why: "This checklist and the two variants are not tested with an older ejabberd, which may ignore their options.",
         },
         cure: Some("Upgrade the image."),
         judge: settings::version_floor,
@@ -145,8 +145,8 @@ pub const CHECKS: [Check; 16] = [
     Check {
         name: "restart_policy",
         topic: Topic {
-            title: "nobody but the operator starts it again",
-            why: "Another one who restarts it starts it in the middle of a rollout, with files that have not been checked together, and hides that it crashes.",
+            title: "only the operator restarts the server",
+            why: "A second program that restarts the server can start it in the middle of a rollout, with files that were not checked together, and hides crashes.",
         },
         cure: Some("docker update --restart=no CONTAINER"),
         judge: settings::restart_policy,
@@ -154,11 +154,11 @@ pub const CHECKS: [Check; 16] = [
     Check {
         name: "docker_socket",
         topic: Topic {
-            title: "the container does not see the Docker engine",
-            why: "Who may talk to the engine is root of the host: any hole in the server would be one in the host.",
+            title: "the container has no access to the Docker engine",
+            why: "A program that may use the engine is root of the host: a hole in the server would be a hole in the host.",
         },
         cure: Some(
-            "Make the container anew without that mount; the operator talks to the engine from outside.",
+            "Recreate the container without that mount; the operator uses the engine from outside.",
         ),
         judge: settings::docker_socket,
     },
@@ -169,7 +169,7 @@ pub const CHECKS: [Check; 16] = [
             why: "In a privileged container, root of the container is root of the host.",
         },
         cure: Some(
-            "Make the container anew without --privileged and added capabilities; ejabberd needs none.",
+            "Recreate the container without --privileged and added capabilities; ejabberd needs neither.",
         ),
         judge: settings::not_privileged,
     },

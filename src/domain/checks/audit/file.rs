@@ -191,7 +191,7 @@ pub(super) fn members_only(config: &Configuration) -> Judgement {
             return Judgement::new(verdict, seen);
         }
     }
-    unknown("it serves no host")
+    unknown("the configuration has no host")
 }
 
 fn members_only_of(config: &Configuration, host: &str) -> Judgement {
@@ -210,7 +210,7 @@ fn members_only_of(config: &Configuration, host: &str) -> Judgement {
         Some(Some(false)) => fails("members_only: false in default_room_options"),
         Some(None) => unknown("`members_only` in default_room_options is neither true nor false"),
         None => {
-            fails("default_room_options does not say members_only, and ejabberd's default is false")
+            fails("default_room_options does not set members_only, and ejabberd's default is false")
         }
     }
 }

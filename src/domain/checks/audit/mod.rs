@@ -54,8 +54,7 @@ pub fn check(evidence: &Evidence) -> Vec<Finding> {
     CHECKS.iter().map(|check| check.run(evidence)).collect()
 }
 
-/// The published form: an entry of `checks` in the output of `audit --output json`.
-/// The published verdict of an item.
+/// The verdict of an item in the output of `audit --output json`.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum PublishedVerdict {
@@ -77,7 +76,7 @@ struct Published<'f> {
     title: &'static str,
     /// Whether the item holds.
     verdict: PublishedVerdict,
-    /// What was found, in a sentence; of an unknown item, why.
+    /// The observation in one sentence; for an unknown item, the reason.
     seen: &'f str,
     /// Why the item matters.
     why: &'static str,

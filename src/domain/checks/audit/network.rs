@@ -25,7 +25,10 @@ pub(super) fn loopback_inside(evidence: &Evidence) -> Judgement {
     let names = Names::new(evidence);
     let own: Vec<&Socket> = inside.own().collect();
     if own.is_empty() {
-        return unknown(format!("no socket of user {}, as which it runs, listens", inside.user));
+        return unknown(format!(
+            "the server runs as user {}, and no socket of that user listens",
+            inside.user
+        ));
     }
     let mut open: Vec<String> =
         own.iter().filter(|socket| !socket.is_local()).map(|socket| names.of(socket)).collect();
@@ -35,8 +38,8 @@ pub(super) fn loopback_inside(evidence: &Evidence) -> Judgement {
     }
     let bridge = match &evidence.drift {
         Reading::Known(RuntimeDrift { host_network: false, .. }) => {
-            "; in a bridge network that is the container's own address: other containers reach it, \
-             and a published port needs it, so only with the host's network can this hold"
+            "; in a bridge network this is the container's own address: other containers reach it, \
+             and a published port needs it, so this item holds only with the host's network"
         }
         _ => "",
     };
@@ -68,7 +71,7 @@ pub(super) fn loopback_host(evidence: &Evidence) -> Judgement {
         drift.published.iter().map(SocketAddr::port).collect()
     };
     if ports.is_empty() {
-        return passes("it has no port on the host");
+        return passes("the server has no port on the host");
     }
     // Another program may have a socket with the same port at another address.
     let is_of_server = |socket: &&Socket| {
@@ -111,7 +114,7 @@ pub(super) fn distribution_local(evidence: &Evidence) -> Judgement {
         Reading::Known(distribution) => distribution.port,
         Reading::Unknown(_) if !open_epmd.is_empty() => return fails(list(open_epmd)),
         Reading::Unknown(why) => {
-            return unknown(format!("which port the distribution has is not known: {why}"));
+            return unknown(format!("the port of the Erlang distribution is unknown: {why}"));
         }
     };
     let own: Vec<&Socket> = inside.own().filter(|socket| Some(socket.at.port()) == port).collect();
@@ -142,7 +145,7 @@ pub(super) fn starttls_wire(evidence: &Evidence) -> Judgement {
             return Judgement::new(verdict, seen.join("; "));
         }
     }
-    unknown("nobody was asked")
+    unknown("no listener was tried")
 }
 
 /// Judges the stream features that one listener offers.
@@ -157,10 +160,10 @@ fn offered(wire: &Wire) -> Judgement {
     match (features, starttls) {
         (None, _) if *tls => passes(format!("{at}: TLS from the first byte")),
         (None, _) => match stream_error(response) {
-            Some(error) => unknown(format!("{at}: it turns a client away with {error}")),
-            None => unknown(format!("{at}: it does not answer as a listener for clients does")),
+            Some(error) => unknown(format!("{at}: it rejects a client with {error}")),
+            None => unknown(format!("{at}: it does not answer like a listener for clients")),
         },
-        (Some(_), _) if *tls => fails(format!("{at}: it talks without TLS")),
+        (Some(_), _) if *tls => fails(format!("{at}: it answers without TLS")),
         (Some(_), None) => fails(format!("{at}: it does not offer TLS")),
         (Some(_), Some((_, rest))) => match rest.split_once("</starttls>") {
             Some((inner, _)) if inner.contains("<required") => {

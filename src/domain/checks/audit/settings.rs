@@ -39,21 +39,21 @@ pub(super) fn version_floor(evidence: &Evidence) -> Judgement {
 pub(super) fn restart_policy(evidence: &Evidence) -> Judgement {
     match &known!(&evidence.drift).restarted_by {
         Some(other) => fails(other),
-        None => passes("nobody else does"),
+        None => passes("only the operator restarts it"),
     }
 }
 
 pub(super) fn docker_socket(evidence: &Evidence) -> Judgement {
     match &known!(&evidence.drift).engine_socket {
         Some(path) => fails(format!("{path} of the host is mounted in the container")),
-        None => passes("it is not mounted"),
+        None => passes("the socket of the engine is not mounted"),
     }
 }
 
 pub(super) fn not_privileged(evidence: &Evidence) -> Judgement {
     if known!(&evidence.drift).privileged {
-        fails("it may do what root of the host may")
+        fails("it has the rights of the host's root")
     } else {
-        passes("it is not")
+        passes("it is not privileged")
     }
 }

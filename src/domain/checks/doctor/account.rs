@@ -14,7 +14,7 @@ use crate::domain::spec::{DesiredState, User, UserState};
 /// Judges the account that the caller asked about, on a server that responds.
 fn judge_account(e: &Evidence, judge: impl FnOnce(&Jid, &Account) -> Judgement) -> Judgement {
     let Some((jid, account)) = &e.account else {
-        return does_not_apply("no account was asked about");
+        return does_not_apply("no account was given");
     };
     judge_alive(e, |_, _| judge(jid, known!(account)))
 }
@@ -35,28 +35,28 @@ pub(super) fn exists(e: &Evidence) -> Judgement {
         };
         if !*known!(&account.exists) {
             return match state {
-                Some(UserState::Absent) => passes(format!("{jid} is not there, as declared")),
+                Some(UserState::Absent) => passes(format!("{jid} does not exist, as declared")),
                 Some(_) => problem(
-                    format!("{jid} is not there, and {declaration}"),
-                    "`ejabberd-operator apply` makes it, or an operator that runs; `ejabberd-operator status` says why it has not",
+                    format!("{jid} does not exist, and {declaration}"),
+                    "`ejabberd-operator apply` or a running operator creates it; `ejabberd-operator status` shows why it is missing",
                 ),
                 None => problem(
-                    format!("{jid} is not there, and {declaration}"),
-                    "is the name right? Else add it under spec.users",
+                    format!("{jid} does not exist, and {declaration}"),
+                    "check the name, or add the account under spec.users",
                 ),
             };
         }
         let lines = e.desired.as_ref().map(|desired| memberships(desired, jid)).unwrap_or_default();
         if let Some(why) = unknown_bans(e) {
-            return passes(format!("{jid} is there, and {declaration}; {why}")).with(lines);
+            return passes(format!("{jid} exists, and {declaration}; {why}")).with(lines);
         }
         match known!(&account.banned) {
             Some(reason) => {
                 let cure = match state {
                     Some(UserState::Banned { .. }) => {
-                        "that is declared: write `state: present` to have the ban lifted".to_owned()
+                        "the file declares the ban: write `state: present` to lift it".to_owned()
                     }
-                    Some(_) => "write `state: present` for it to have the ban lifted".to_owned(),
+                    Some(_) => "write `state: present` for the account to lift the ban".to_owned(),
                     None => format!(
                         "`{} unban_account {} {}`, or declare it with `state: present`",
                         e.ejabberdctl(),
@@ -66,7 +66,7 @@ pub(super) fn exists(e: &Evidence) -> Judgement {
                 };
                 problem(format!("{jid} is banned and cannot log in: {reason}"), cure).with(lines)
             }
-            None => passes(format!("{jid} is there, not banned, and {declaration}")).with(lines),
+            None => passes(format!("{jid} exists, is not banned, and {declaration}")).with(lines),
         }
     })
 }
@@ -116,7 +116,7 @@ pub(super) fn sessions(e: &Evidence) -> Judgement {
         }
         if sessions.iter().all(|session| session.priority < 0) {
             return problem(
-                format!("{jid} is connected, and every client has a negative priority: messages are kept back"),
+                format!("{jid} is connected, and every client has a negative priority: the server keeps messages back"),
                 "give one of its clients a priority of zero or more",
             )
             .with(lines);
@@ -141,14 +141,14 @@ pub(super) fn messages(e: &Evidence) -> Judgement {
         let waits = messages_wait(waiting);
         let banned = matches!(&account.banned, Reading::Known(Some(_)));
         match account.sessions.known().map(Vec::is_empty) {
-            _ if banned => problem(format!("{waits} for {jid}, which is banned"), "lift the ban (see `account`), and have it log in"),
+            _ if banned => problem(format!("{waits} for {jid}, which is banned"), "lift the ban (see `account`); the messages arrive when the account logs in"),
             Some(false) => problem(
                 format!("{waits} for {jid}, though it is connected"),
-                "its client has not said that it is available, or only with a negative priority: restart the client",
+                "its client has sent no presence, or a negative priority: restart the client",
             ),
             _ => problem(
                 format!("{waits} for {jid}, which is not connected"),
-                "they are delivered when it logs in: start its client, and see that its password is the declared one (`ejabberd-operator plan`)",
+                "the server delivers them when the account logs in: start its client, and check that its password is the declared one (`ejabberd-operator plan`)",
             ),
         }
         .with(last(account))

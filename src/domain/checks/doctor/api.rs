@@ -17,7 +17,7 @@ const LISTS_BANS: ServerVersion = ServerVersion { year: 24, month: 6 };
 /// Why the banned accounts are unknown; `None` if the server can list them.
 pub(super) fn unknown_bans(e: &Evidence) -> Option<String> {
     let version = e.server.as_ref()?.response.known()?.version;
-    (version < LISTS_BANS).then(|| format!("ejabberd {version} cannot tell who is banned"))
+    (version < LISTS_BANS).then(|| format!("ejabberd {version} cannot list banned accounts"))
 }
 
 pub(super) fn control(e: &Evidence) -> Judgement {
@@ -28,26 +28,26 @@ pub(super) fn control(e: &Evidence) -> Judgement {
             // The check `process` reports a paused server.
             Reading::Known(ProcessState::Running { health }) if health.as_deref() == Some(PAUSED) => unknown(why.clone()),
             Reading::Known(ProcessState::Running { .. }) => problem(
-                "its process runs, and it does not answer",
-                format!("one that starts may take minutes after a crash; one that hangs is restarted by an operator that runs within half a minute, else: {}", e.restart()),
+                "its process runs, and ejabberd does not answer",
+                format!("a start may take minutes after a crash; a running operator restarts a server that hangs within half a minute; without an operator: {}", e.restart()),
             )
             .with([why.clone()]),
             _ => unknown(why.clone()),
         },
         Reading::Known(Alive { halted: true, .. }) => problem(
             "ejabberd was stopped while its process went on",
-            format!("an operator that runs restarts it; else {}", e.restart()),
+            format!("a running operator restarts it; without an operator: {}", e.restart()),
         ),
         Reading::Known(Alive { started: false, channel, .. }) => problem(
-            format!("it answers by {channel}, and has not started yet"),
-            "wait: after a crash it repairs its tables first, which takes minutes; an operator leaves it alone as long as it works",
+            format!("ejabberd answers by {channel}, and has not started yet"),
+            "wait: after a crash ejabberd repairs its tables first, which takes minutes; the operator does not interrupt a start that makes progress",
         ),
         Reading::Known(alive) => {
             let up = alive.uptime.map_or_else(String::new, |up| format!("; up for {}", time(up)));
             let millis = alive.took.as_millis();
             let response = format!("ejabberd {} answers by {} in {millis} ms{up}", alive.version, alive.channel);
             if alive.took > SLOW {
-                return problem(response, "that is slow: look at --symptom load, and at what else the host does");
+                return problem(response, "that is slow: run `ejabberd-operator doctor --symptom load`, and check what else uses the host");
             }
             passes(response)
         }
@@ -74,7 +74,7 @@ pub(super) fn http_api(e: &Evidence) -> Judgement {
         let apis = known!(&server.api);
         if apis.is_empty() {
             return passes(format!(
-                "no HTTP API is configured, and none is needed: the operator asks from inside, and so does `{} status`",
+                "no HTTP API is configured, and none is needed: the operator and `{} status` work without it",
                 e.ejabberdctl()
             ));
         }
@@ -94,14 +94,14 @@ pub(super) fn http_api(e: &Evidence) -> Judgement {
         });
         let unasked = apis.iter().any(|api| api.at.is_none() && api.status.known().is_none());
         if bad.is_empty() && unasked {
-            return unknown("an HTTP API on a Unix socket could not be asked").with(lines);
+            return unknown("an HTTP API on a Unix socket could not be called").with(lines);
         }
         if bad.is_empty() {
             return passes("the HTTP API answers where the server runs").with(lines);
         }
         problem(
             "the HTTP API does not answer where the server runs",
-            "see `ports`, and request_handlers and api_permissions in the configuration; `ejabberdctl` and the operator go on without it",
+            "see the check `ports`, and request_handlers and api_permissions in the configuration; `ejabberdctl` and the operator do not need the API",
         )
         .with(bad)
     })
@@ -131,19 +131,19 @@ pub(super) fn reach(e: &Evidence) -> Judgement {
             lines.push(match published {
                 Some((outside, _)) if at.ip().is_loopback() => {
                     dead = true;
-                    format!("{}: published at {outside}, and listens on the container's own loopback, where that does not lead", url(api))
+                    format!("{}: published at {outside}, but it listens on the container's own loopback, which a published port does not reach", url(api))
                 }
                 Some((outside, _)) => format!("{}: published at {outside}", url(api)),
-                None => format!("{}: not published, so only from inside: `docker exec {} curl -s {}/status`", url(api), e.name(), url(api)),
+                None => format!("{}: not published; reachable from inside only: `docker exec {} curl -s {}/status`", url(api), e.name(), url(api)),
             });
         }
         if dead {
             return problem(
-                "a port is published that cannot be reached",
-                "use the host's network (spec.server.docker.network: host), or have the listener on 0.0.0.0 in the configuration and published on 127.0.0.1",
+                "a published port cannot be reached",
+                "use the host's network (spec.server.docker.network: host), or let it listen on 0.0.0.0 in the configuration and publish it on 127.0.0.1",
             )
             .with(lines);
         }
-        passes("the container is in a network of its own").with(lines)
+        passes("the container has its own network").with(lines)
     })
 }

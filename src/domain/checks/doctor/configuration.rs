@@ -16,8 +16,8 @@ pub(super) fn declared(e: &Evidence) -> Judgement {
                 Some(why) => problem(
                     format!("ejabberd refuses {path}, the declared configuration"),
                     format!(
-                        "mend {path}, or declare another variant (spec.config.variant); until then \
-                         the operator leaves the one from before in force"
+                        "fix {path}, or declare another variant (spec.config.variant); until then \
+                         the previous configuration stays in force"
                     ),
                 )
                 .with(why.lines().map(str::to_owned)),
@@ -28,8 +28,8 @@ pub(super) fn declared(e: &Evidence) -> Judgement {
 
 pub(super) fn live(e: &Evidence) -> Judgement {
     judge_server(e, |server| match (&server.live, &server.declared) {
-        (None, None) => does_not_apply("there is no server that has one"),
-        (None, Some(_)) => passes("what is on the server is what is declared"),
+        (None, None) => does_not_apply("there is no server with a configuration"),
+        (None, Some(_)) => passes("the configuration on the server is the declared one"),
         (Some(Reading::Unknown(why)), _) => unknown(why.clone()),
         (Some(Reading::Known(live)), declared) => {
             let Checked { path, refused, differs } = live;
@@ -38,12 +38,12 @@ pub(super) fn live(e: &Evidence) -> Judgement {
                 matches!(declared, Some(Reading::Known(checked)) if checked.refused.is_none());
             if let Some(why) = refused {
                 let cure = if good {
-                    "`ejabberd-operator apply` puts the declared one in its place, or an operator that runs"
+                    "`ejabberd-operator apply` or a running operator replaces it with the declared one"
                         .to_owned()
                 } else {
                     format!(
-                        "mend {path}; or declare a good configuration (spec.config), which then takes its place; \
-                         `ejabberd-operator rollback` puts the last good one there"
+                        "fix {path}, or declare a good configuration (spec.config), which then replaces it; \
+                         `ejabberd-operator rollback` restores the last good one"
                     )
                 };
                 return problem(
@@ -61,7 +61,7 @@ pub(super) fn live(e: &Evidence) -> Judgement {
                     count(differs.len(), "difference"),
                     listed(differs)
                 ),
-                "`ejabberd-operator status` says why it is not in force (ConfigApplied); `ejabberd-operator plan` shows what would change, `retry` has it tried again",
+                "`ejabberd-operator status` shows why it is not in force (ConfigApplied); `ejabberd-operator plan` shows what would change; `ejabberd-operator retry` tries again",
             )
         }
     })

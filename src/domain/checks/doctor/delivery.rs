@@ -22,13 +22,13 @@ pub(super) fn hosts(e: &Evidence) -> Judgement {
         let missing: Vec<_> =
             declared().filter(|host| !served.iter().any(|s| s == host.as_str())).collect();
         if missing.is_empty() {
-            return passes(format!("it serves {}", listed(declared())));
+            return passes(format!("the server serves {}", listed(declared())));
         }
         problem(
-            format!("it does not serve {}", listed(missing)),
-            "add the host to `hosts` in the configuration (the file of spec.config.variants), or mend spec.host",
+            format!("the server does not serve {}", listed(missing)),
+            "add the host to `hosts` in the configuration (the file of spec.config.variants), or correct spec.host",
         )
-        .with([format!("it serves {}", listed(served))])
+        .with([format!("the server serves {}", listed(served))])
     })
 }
 
@@ -41,11 +41,11 @@ pub(super) fn offline_storage(e: &Evidence) -> Judgement {
             }
         }
         if without.is_empty() {
-            return passes("messages to who is not online are kept (mod_offline)");
+            return passes("messages to offline accounts are stored (mod_offline)");
         }
         problem(
             format!(
-                "messages to who is not online are lost: mod_offline is not loaded for {}",
+                "messages to offline accounts are lost: mod_offline is not loaded for {}",
                 listed(without)
             ),
             "add `mod_offline: {}` to `modules` in the configuration (the file of spec.config.variants)",
@@ -66,7 +66,7 @@ pub(super) fn archive(e: &Evidence) -> Judgement {
         if !off.is_empty() {
             return problem(
                 format!("there is no archive: mod_mam is not loaded for {}", listed(off)),
-                "add `mod_mam: {default: always}` to `modules` in the configuration (the file of spec.config.variants): without it a device that was away, and a room's history, lack what was said",
+                "add `mod_mam: {default: always}` to `modules` in the configuration (the file of spec.config.variants): without an archive, devices that were offline and the histories of rooms miss messages",
             );
         }
         if !never.is_empty() {
@@ -80,19 +80,20 @@ pub(super) fn archive(e: &Evidence) -> Judgement {
         }
         match &delivery.archive {
             Reading::Unknown(why) => {
-                unknown(format!("it is on, and was not read: {why}")).with(set)
+                unknown(format!("mod_mam is loaded, and the archive could not be read: {why}"))
+                    .with(set)
             }
             Reading::Known(Archive::Mnesia { messages, bytes: Some(size) })
                 if *size >= ARCHIVE_LIMIT =>
             {
                 problem(
                     format!(
-                        "the archive is full, and takes no more: {} in {}",
+                        "the archive is full and stores no more messages: {} in {}",
                         count(*messages, "message"),
                         bytes(u64::try_from(*size).unwrap_or(0))
                     ),
                     format!(
-                        "`{} delete_old_mam_messages all 90` makes room; for more than 2 GB it has to be in SQL (mod_mam: db_type: sql)",
+                        "`{} delete_old_mam_messages all 90` deletes messages older than 90 days; an archive of more than 2 GB needs SQL (mod_mam: db_type: sql)",
                         e.ejabberdctl()
                     ),
                 )
@@ -146,21 +147,28 @@ pub(super) fn rooms(e: &Evidence) -> Judgement {
         let gone: Vec<&RoomJid> = in_state(RoomState::Missing);
         if !gone.is_empty() {
             return problem(
-                format!("declared rooms are not there: {}", listed(gone)),
-                "`ejabberd-operator apply` makes them, or an operator that runs; `ejabberd-operator status` says why it has not",
+                format!("declared rooms do not exist: {}", listed(gone)),
+                "`ejabberd-operator apply` or a running operator creates them; `ejabberd-operator status` shows why they are missing",
             );
         }
         let off: Vec<&RoomJid> = in_state(RoomState::NotArchived);
         let lost: Vec<&&RoomJid> = off.iter().filter(|room| wants(room)).collect();
         if !lost.is_empty() {
             return problem(
-                format!("rooms are not archived, though the file says so: {}", listed(lost)),
-                "`ejabberd-operator apply` sets it, or an operator that runs",
+                format!(
+                    "rooms are not archived, though the file declares `mam: true`: {}",
+                    listed(lost)
+                ),
+                "`ejabberd-operator apply` or a running operator sets the option",
             );
         }
-        let note = (!off.is_empty())
-            .then(|| format!("not archived: {} (options: {{ mam: true }} has it so)", listed(off)));
-        passes(format!("{} there, of those declared", count(rooms.len(), "room"))).with(note)
+        let note = (!off.is_empty()).then(|| {
+            format!(
+                "not archived: {} (`options: {{ mam: true }}` turns the archive on)",
+                listed(off)
+            )
+        });
+        passes(format!("every declared room exists: {}", count(rooms.len(), "room"))).with(note)
     })
 }
 
@@ -171,11 +179,11 @@ pub(super) fn accounts(e: &Evidence) -> Judgement {
         }
         let missing = known!(&delivery.missing);
         if missing.is_empty() {
-            return passes("every declared account is there");
+            return passes("every declared account exists");
         }
         problem(
-            format!("declared accounts are not there: {}", listed(missing)),
-            "`ejabberd-operator apply` makes them, or an operator that runs; `ejabberd-operator status` says why it has not",
+            format!("declared accounts do not exist: {}", listed(missing)),
+            "`ejabberd-operator apply` or a running operator creates them; `ejabberd-operator status` shows why they are missing",
         )
     })
 }
@@ -187,11 +195,11 @@ pub(super) fn bans(e: &Evidence) -> Judgement {
         }
         let banned = known!(&delivery.banned);
         if banned.is_empty() {
-            return passes("nobody is banned who is declared present");
+            return passes("no account is banned that is declared present");
         }
         problem(
             format!("banned on the server, and not in the file: {}", listed(banned.iter().map(|(jid, _)| jid))),
-            "write `state: present` for the account to have the ban lifted, or `state: banned` to have the file say it",
+            "write `state: present` for the account to lift the ban, or `state: banned` to declare it",
         )
         .with(banned.iter().map(|(jid, reason)| format!("{jid}: {reason}")))
     })
@@ -207,14 +215,14 @@ pub(super) fn is_online(delivery: &Delivery, jid: &Jid) -> Option<bool> {
 pub(super) fn waiting(e: &Evidence) -> Judgement {
     judge_delivery(e, |delivery, desired| {
         if desired.users.as_ref().is_none_or(std::collections::BTreeMap::is_empty) {
-            return does_not_apply("no account is declared whose messages could be counted");
+            return does_not_apply("no account is declared, so no messages are counted");
         }
         let mut waiting: Vec<&(Jid, i64)> =
             known!(&delivery.waiting).iter().filter(|(_, n)| *n > 0).collect();
         waiting.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         let unasked = (delivery.unasked > 0).then(|| {
             format!(
-                "{} more were not asked for: `ejabberd-operator doctor USER` looks at one",
+                "{} more were not checked: `ejabberd-operator doctor USER` checks one",
                 count(delivery.unasked, "declared account")
             )
         });
@@ -232,7 +240,7 @@ pub(super) fn waiting(e: &Evidence) -> Judgement {
         });
         problem(
             format!("{} for {}, most for {most}", messages_wait(total), count(waiting.len(), "account")),
-            format!("they are delivered when it logs in: start its client; `ejabberd-operator doctor {most}` looks closer"),
+            format!("the server delivers them when the account logs in: start its client; `ejabberd-operator doctor {most}` shows more"),
         )
         .with(lines)
         .with(unasked)

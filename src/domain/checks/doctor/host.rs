@@ -41,7 +41,7 @@ pub(super) fn ports(e: &Evidence) -> Judgement {
         let ports = known!(&server.ports);
         if ports.is_empty() {
             return does_not_apply(
-                "its configuration has it listen nowhere that others could be in the way",
+                "its configuration has no port that another program could occupy",
             );
         }
         let taken: Vec<&Port> = ports
@@ -58,7 +58,7 @@ pub(super) fn ports(e: &Evidence) -> Judgement {
             let number = first.at.port();
             let what = listed(taken.iter().map(|port| label(port)));
             return problem(
-                format!("somebody else has the port: {what}"),
+                format!("another program has the port: {what}"),
                 format!(
                     "end that program (`ss -tlnp 'sport = :{number}'`; if it is the package's own ejabberd: \
                      `systemctl disable --now ejabberd`), or give the listener another port in the \
@@ -76,7 +76,7 @@ pub(super) fn ports(e: &Evidence) -> Judgement {
                     listed(closed.iter().map(|port| label(port)))
                 ),
                 format!(
-                    "its log says why it could not open the port; after mending that, `{} reload_config` opens it",
+                    "its log shows why it could not open the port; fix that, then run `{} reload_config`",
                     e.ejabberdctl()
                 ),
             );
@@ -88,9 +88,9 @@ pub(super) fn ports(e: &Evidence) -> Judgement {
                 listed(ports.iter().map(label))
             ))
         } else if held == 0 && ports.iter().all(|port| port.holders.is_empty()) {
-            passes(format!("nobody else has them: {}", listed(ports.iter().map(label))))
+            passes(format!("no other program has the ports: {}", listed(ports.iter().map(label))))
         } else {
-            passes(format!("nobody else is in the way: {}", listed(ports.iter().map(label))))
+            passes(format!("no other program is in the way: {}", listed(ports.iter().map(label))))
         }
     })
 }
@@ -98,16 +98,16 @@ pub(super) fn ports(e: &Evidence) -> Judgement {
 pub(super) fn mounts(e: &Evidence) -> Judgement {
     judge_server(e, |server| {
         if e.docker().is_none() {
-            return does_not_apply("a process has its files on the host itself");
+            return does_not_apply("an installed ejabberd has no mounts");
         }
         let diagnostics = known!(&server.diagnostics);
         if !diagnostics.gone.is_empty() {
             return problem(
                 format!(
-                    "the container mounts what is not there any more: {}",
+                    "the container mounts paths that no longer exist: {}",
                     listed(&diagnostics.gone)
                 ),
-                "put it back in that place, or make the container anew without it (spec.server.docker.recreate: whenChanged)",
+                "restore the path, or recreate the container without it (spec.server.docker.recreate: whenChanged)",
             );
         }
         if matches!(known!(&server.process), ProcessState::Absent) {
@@ -123,11 +123,11 @@ pub(super) fn mounts(e: &Evidence) -> Judgement {
             .cloned()
             .collect();
         if differs.is_empty() {
-            return passes("the container mounts what it should").with(shown);
+            return passes("the container has the declared volumes").with(shown);
         }
         problem(
             "the container does not have the declared volumes",
-            "mend spec.server.docker.volumes, or have it replaced: spec.server.docker.recreate: whenChanged",
+            "correct spec.server.docker.volumes, or let the operator replace the container: spec.server.docker.recreate: whenChanged",
         )
         .with(differs)
     })
@@ -137,24 +137,24 @@ pub(super) fn disk(e: &Evidence) -> Judgement {
     judge_server(e, |server| {
         let spaces = match &server.space {
             Reading::Known(spaces) if spaces.is_empty() => {
-                return unknown("no disk of it could be measured");
+                return unknown("no disk of the server could be measured");
             }
             Reading::Known(spaces) => spaces,
             Reading::Unknown(why) => return unknown(why.clone()),
         };
         let line = |space: &Space| {
             let Space { what, path, free, total, no_inodes } = space;
-            let inodes = if *no_inodes { ", and no more files can be made there" } else { "" };
+            let inodes = if *no_inodes { ", and no more files can be created there" } else { "" };
             format!("{what}, {path}: {} of {} are free{inodes}", bytes(*free), bytes(*total))
         };
         let lines: Vec<String> = spaces.iter().map(line).collect();
         let full: Vec<&Space> = spaces.iter().filter(|space| is_full(space)).collect();
         if full.is_empty() {
-            return passes("there is room on its disks").with(lines);
+            return passes("its disks have free space").with(lines);
         }
         problem(
             format!("the disk is full: {}", listed(full.iter().map(|space| &space.path))),
-            format!("make room: `docker system df` and `du -xh --max-depth=2` on that path show who uses it; old archives go with `{} delete_old_mam_messages all 90`", e.ejabberdctl()),
+            format!("free space: `docker system df` and `du -xh --max-depth=2` on that path show what uses it; `{} delete_old_mam_messages all 90` deletes archived messages older than 90 days", e.ejabberdctl()),
         )
         .with(lines)
     })
@@ -165,10 +165,11 @@ pub(super) fn memory(e: &Evidence) -> Judgement {
         let limit = server.diagnostics.known().and_then(|diagnostics| diagnostics.memory_limit);
         if matches!(server.process, Reading::Known(ProcessState::Stopped { oom_killed: true, .. }))
         {
-            let limit = limit.map(|limit| format!("its container may have {}", bytes(limit)));
+            let limit =
+                limit.map(|limit| format!("the limit of its container is {}", bytes(limit)));
             return problem(
-                "the kernel killed it for want of memory",
-                format!("give the container more, e.g. `docker update --memory 1g --memory-swap 1g {}`, or find out who uses it (--symptom load)", e.name()),
+                "the kernel killed it because memory was exhausted",
+                format!("give the container more, e.g. `docker update --memory 1g --memory-swap 1g {}`, or find out what uses it (`ejabberd-operator doctor --symptom load`)", e.name()),
             )
             .with(limit);
         }
@@ -179,7 +180,7 @@ pub(super) fn memory(e: &Evidence) -> Judgement {
                 if available < LOW_MEMORY {
                     problem(
                         format!("the host has hardly any memory left: {line}"),
-                        "find out who uses it: `ps --sort -rss -eo rss,pid,args | head`",
+                        "find out which program uses it: `ps --sort -rss -eo rss,pid,args | head`",
                     )
                 } else {
                     passes(format!("on the host, {line}"))

@@ -53,7 +53,7 @@ pub(super) fn cpu(e: &Evidence) -> Judgement {
         }
         problem(
             usage,
-            "see `sessions`: one account that sends too much is held back by a shaper (shaper_rules in the configuration) or `state: banned`; a server that repairs its tables is done in minutes",
+            "see `sessions`: a shaper (shaper_rules in the configuration) slows an account that sends too much, and `state: banned` stops it; a server that repairs its tables finishes in minutes",
         )
     })
 }
@@ -62,16 +62,16 @@ pub(super) fn memory(e: &Evidence) -> Judgement {
     judge_usage(e, |server, usage| {
         let used = usage.after.memory_bytes;
         match server.diagnostics.known().and_then(|diagnostics| diagnostics.memory_limit) {
-            None => passes(format!("it has {}; there is no limit", bytes(used))),
+            None => passes(format!("it uses {}; there is no limit", bytes(used))),
             Some(limit) => {
-                let usage = format!("it has {} of {}", bytes(used), bytes(limit));
+                let usage = format!("it uses {} of {}", bytes(used), bytes(limit));
                 if used.saturating_mul(100) < limit.saturating_mul(NEAR_PERCENT) {
                     return passes(usage);
                 }
                 problem(
                     format!("{usage}: the kernel kills it when it needs more"),
                     format!(
-                        "`docker update --memory 1g --memory-swap 1g {}` gives it more at once; see `sessions` and `erlang` for who needs it",
+                        "`docker update --memory 1g --memory-swap 1g {}` gives it more at once; `sessions` and `erlang` show what needs it",
                         e.name()
                     ),
                 )
@@ -99,13 +99,13 @@ pub(super) fn erlang(e: &Evidence) -> Judgement {
         };
         if near(processes, process_limit) || near(ports, port_limit) {
             return problem(
-                "its VM is near a limit: new connections are refused soon",
-                "raise ERL_PROCESSES or ERL_MAX_PORTS in ejabberdctl.cfg (spec.config.files) and restart; and see `sessions` for who has so many",
+                "its VM is near a limit, and soon refuses new connections",
+                "raise ERL_PROCESSES or ERL_MAX_PORTS in ejabberdctl.cfg (spec.config.files) and restart; `sessions` shows accounts with many sessions",
             )
             .with(lines);
         }
         if run_queue > schedulers.max(1).saturating_mul(JAM) {
-            return problem("its VM has more to do than it gets done", "see `cpu` and `sessions`")
+            return problem("its VM has more work than it can do", "see `cpu` and `sessions`")
                 .with(lines);
         }
         passes("its VM is far from its limits").with(lines)
@@ -132,7 +132,7 @@ pub(super) fn sessions(e: &Evidence) -> Judgement {
         match most.first() {
             Some((who, n)) if *n >= MANY_SESSIONS => problem(
                 format!("{who} has {n} of {sessions}"),
-                "if that is abuse, write `state: banned` for it in the file, which ends its sessions; max_user_sessions (shaper_rules in the configuration) bounds everybody's",
+                "if that is abuse, write `state: banned` for the account in the file, which ends its sessions; max_user_sessions (shaper_rules in the configuration) limits the sessions of every account",
             )
             .with(lines),
             _ => passes(sessions).with(lines),
@@ -161,13 +161,13 @@ pub(super) fn restarts(e: &Evidence) -> Judgement {
         }
         let by_docker = server.diagnostics.known().map_or(0, |diagnostics| diagnostics.restarts);
         if by_docker > 0 {
-            lines.push(format!("Docker started it again {by_docker} times"));
+            lines.push(format!("Docker restarted it {by_docker} times"));
         }
         let supervision = e.status().and_then(|status| status.server.supervision.as_ref());
         let starts = supervision.map_or(0, |supervision| supervision.starts);
         if starts > 0 {
             lines.push(format!(
-                "the operator started it {starts} times since it was last well for long"
+                "the operator started it {starts} times since it was last healthy for long"
             ));
         }
         lines.extend(
@@ -176,12 +176,15 @@ pub(super) fn restarts(e: &Evidence) -> Judgement {
                 .map(|cause| format!("it last ended because: {cause}")),
         );
         if starts >= MANY_STARTS || by_docker >= u64::from(MANY_STARTS) {
-            return problem("it is started again and again", "see --symptom start for why it ends")
-                .with(lines);
+            return problem(
+                "it is restarted again and again",
+                "`ejabberd-operator doctor --symptom start` shows why it ends",
+            )
+            .with(lines);
         }
         if server.process.known().is_none() {
-            return unknown("nothing is known of its process");
+            return unknown("the state of its process is unknown");
         }
-        passes("it is not started again and again").with(lines)
+        passes("it is not restarted again and again").with(lines)
     })
 }

@@ -16,7 +16,7 @@ pub(super) fn authentication(e: &Evidence) -> Judgement {
         let backends = known!(&server.delivery.backends);
         if backends.is_empty() {
             return problem(
-                "no host has an authentication method: nobody can log in",
+                "no host has an authentication method: no account can log in",
                 "set `auth_method` in the configuration",
             );
         }
@@ -30,7 +30,7 @@ pub(super) fn authentication(e: &Evidence) -> Judgement {
                 backends.iter().filter(of_host).all(|b| matches!(b.state, BackendState::Fails(_)))
             });
             let who = if whole {
-                "nobody can log in there"
+                "no account can log in there"
             } else {
                 "accounts that only it has cannot log in"
             };
@@ -55,7 +55,7 @@ pub(super) fn authentication(e: &Evidence) -> Judgement {
         if !unverified.is_empty() {
             let what = listed(unverified.iter().map(|backend| name(backend)));
             return unknown(format!(
-                "whether {what} accepts a password cannot be seen from outside: log in with a client, or set spec.config.gate.canary"
+                "whether {what} accepts a password cannot be checked from outside: log in with a client, or set spec.config.gate.canary"
             ))
             .with(lines);
         }
@@ -91,20 +91,20 @@ fn cure(backends: &[&Backend]) -> String {
         let reachable = backend.servers.iter().any(|server| server.fault.is_none());
         let cure = match backend.method.as_str() {
             "ldap" if reachable => {
-                "where an LDAP server accepts connections, TLS (ldap_encrypt, ldap_tls_*), the bind (ldap_rootdn, ldap_password) or ldap_base is wrong: the server's log has its words"
+                "where an LDAP server accepts connections, TLS (ldap_encrypt, ldap_tls_*), the bind (ldap_rootdn, ldap_password) or ldap_base is wrong: the server's log has the error"
             }
             "ldap" => {
-                "start the LDAP server, or correct ldap_servers and ldap_port in the configuration; see that the server's network reaches it"
+                "start the LDAP server, or correct ldap_servers and ldap_port in the configuration; check that the server's network reaches it"
             }
             "sql" => {
-                "start the database, or correct sql_server, sql_port and the credentials in the configuration; see that its schema is loaded"
+                "start the database, or correct sql_server, sql_port and the credentials in the configuration; check that its schema is loaded"
             }
             "external" => {
-                "see that extauth_program is there, may be executed by the server's user, and answers"
+                "check that extauth_program exists, that the server's user may run it, and that it answers"
             }
             "jwt" => "set `jwt_key` in the configuration to the file with the key",
             "mnesia" => "see the server's log for why the table `passwd` was not loaded",
-            "pam" => "see that epam may use PAM: it has to be setuid root",
+            "pam" => "check that epam may use PAM: it must be setuid root",
             _ => "see the server's log, and the documentation of that method",
         };
         cures.insert(&backend.method, cure.to_owned());
@@ -117,7 +117,7 @@ pub(super) fn listeners(e: &Evidence) -> Judgement {
         let all = known!(&server.delivery.listeners);
         if all.is_empty() {
             return problem(
-                "its configuration has no listener at all",
+                "its configuration has no listener",
                 "add the listeners that you need to `listen` in the configuration",
             );
         }
@@ -130,7 +130,7 @@ pub(super) fn listeners(e: &Evidence) -> Judgement {
             return problem(
                 format!("it does not listen where its configuration says: {}", listed(&closed)),
                 format!(
-                    "its log says why it could not open the port (`ejabberd-operator logs`); then `{} reload_config`",
+                    "its log (`ejabberd-operator logs`) shows why it could not open the port; fix that, then run `{} reload_config`",
                     e.ejabberdctl()
                 ),
             )
@@ -144,7 +144,7 @@ pub(super) fn listeners(e: &Evidence) -> Judgement {
             })
             .collect();
         if !unseen.is_empty() {
-            return unknown(format!("not every listener could be looked at: {}", listed(&unseen)))
+            return unknown(format!("not every listener could be checked: {}", listed(&unseen)))
                 .with(unseen);
         }
         let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
@@ -162,7 +162,7 @@ pub(super) fn client_ports(e: &Evidence) -> Judgement {
         let clients = known!(&delivery.clients);
         if clients.is_empty() {
             return problem(
-                "no listener is for clients: nobody can log in",
+                "no listener is for clients: no account can log in",
                 "add one to `listen` in the configuration: `module: ejabberd_c2s`, or `ejabberd_http` with `ejabberd_http_ws` or `mod_bosh` among its request_handlers",
             );
         }
@@ -190,16 +190,16 @@ pub(super) fn client_ports(e: &Evidence) -> Judgement {
             let unseen: Vec<_> = hosts.filter(|host| !opened(host)).collect();
             if !unseen.is_empty() {
                 return unknown(format!(
-                    "whether clients of {} come in could not be seen",
+                    "whether clients of {} can log in could not be observed",
                     listed(unseen)
                 ))
                 .with(unobserved);
             }
-            return passes(format!("clients come as far as the login: {}", listed(good)))
+            return passes(format!("clients get as far as the login: {}", listed(good)))
                 .with(unobserved);
         }
         let cure = if plain {
-            "put a certificate that it can read where `certfiles` in the configuration says (spec.config.files): without one nobody can log in who wants TLS".to_owned()
+            "put a certificate that the server can read at the path in `certfiles` of the configuration (spec.config.files): without it, no client that requires TLS can log in".to_owned()
         } else {
             format!(
                 "see `listeners`, `authentication` and `hosts`, and the server's log; then `{} reload_config`, or {}",
@@ -248,7 +248,9 @@ fn progress(client: &Client) -> Stream {
     match status {
         // `websocket_origin` refuses a client without an `Origin`.
         Some("403") if client.opening == Opening::Websocket => {
-            return Stream::Unobserved("it serves the pages of websocket_origin alone".to_owned());
+            return Stream::Unobserved(
+                "it accepts only clients of the pages in websocket_origin".to_owned(),
+            );
         }
         Some("101" | "200") => {}
         Some(status) if over_http => return Stream::Broken(format!("it answers HTTP {status}")),
@@ -282,15 +284,15 @@ pub(super) fn published(e: &Evidence) -> Judgement {
             cures.push("a listener that a published port leads to needs `ip: 0.0.0.0` (or no `ip`) in the configuration, with the port published on 127.0.0.1; or use the host's network (spec.server.docker.network: host)");
         }
         if !nothing.is_empty() {
-            cures.push("add a listener for the port to the configuration, or publish it no longer (spec.server.docker.ports)");
+            cures.push("add a listener for the port to the configuration, or stop publishing the port (spec.server.docker.ports)");
         }
         let bad: Vec<&String> = loopback.iter().chain(&nothing).collect();
         problem(
-            format!("published ports that nobody can reach: {}", listed(&bad)),
+            format!("published ports that cannot be reached: {}", listed(&bad)),
             cures.join("; "),
         )
         .with(loopback.iter().map(|port| {
-            format!("{port}: it listens on the container's own loopback, where a published port does not lead")
+            format!("{port}: it listens on the container's own loopback, which a published port does not reach")
         }))
         .with(nothing.iter().map(|port| format!("{port}: nothing listens there in the container")))
     })

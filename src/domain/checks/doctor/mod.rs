@@ -78,7 +78,7 @@ impl Symptom {
             Self::Start => "ejabberd does not start",
             Self::Api => "the API cannot be reached",
             Self::Delivery => "messages are not delivered",
-            Self::Load => "it uses a lot",
+            Self::Load => "the server uses a lot of resources",
             Self::Account => "this account",
         }
     }
@@ -98,9 +98,7 @@ pub fn likely(findings: &[Finding]) -> Option<&Finding> {
     problems.min_by_key(|finding| finding.topic.rank)
 }
 
-/// The published form: an entry of `checks`, and `likely`, in the output of
-/// `doctor --output json`.
-/// The published verdict of a check.
+/// The verdict of a check in the output of `doctor --output json`.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum PublishedVerdict {
@@ -124,7 +122,7 @@ struct Published<'f> {
     check: &'static str,
     /// Whether something is wrong.
     verdict: PublishedVerdict,
-    /// What was found, in a sentence; of an unknown check, why.
+    /// The observation in one sentence; for an unknown check, the reason.
     seen: &'f str,
     /// The evidence: lines of a log, numbers, paths.
     evidence: &'f [String],

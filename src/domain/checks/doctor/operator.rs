@@ -13,20 +13,20 @@ pub(super) fn desired_state(e: &Evidence) -> Judgement {
         }
         File::Invalid { path, problems } => {
             let rest = if e.desired.is_some() {
-                "; what it says of the server could be read, and is looked at below"
+                "; its part about the server could be read, and is checked below"
             } else {
-                "; not even which server it is about can be read from it"
+                "; the server that it declares could not be read"
             };
             problem(
                 format!("{path} is not valid: {}{rest}", count(problems.len(), "error")),
-                "mend what `ejabberd-operator validate` shows, or `git revert` the commit; until \
-                 then an operator that runs goes on with the last good revision, and one that is \
-                 started does nothing",
+                "fix the errors that `ejabberd-operator validate` shows, or `git revert` the \
+                 commit; until then a running operator keeps the last good revision, and an \
+                 operator that starts changes nothing",
             )
             .with(problems.iter().cloned())
         }
         File::Unreadable(why) => {
-            problem(why.clone(), "give its place with --desired-state, and let this user read it")
+            problem(why.clone(), "give its path with --desired-state, and let this user read it")
         }
     }
 }
@@ -53,14 +53,14 @@ pub(super) fn runs(e: &Evidence) -> Judgement {
     let lines: Vec<String> =
         ConditionType::ALL.into_iter().filter(|kind| wrong(*kind)).filter_map(described).collect();
     if holds(ConditionType::Ready) == Some(ConditionStatus::True) && lines.is_empty() {
-        return passes("one runs, and says that all is as declared");
+        return passes("an operator runs, and reports that everything is as declared");
     }
     if lines.is_empty() {
-        return passes("one runs, and is at work").with(described(ConditionType::Ready));
+        return passes("an operator runs, and is working").with(described(ConditionType::Ready));
     }
     problem(
-        "one runs, and says that something is wrong",
-        "`ejabberd-operator status` shows all of it; `ejabberd-operator retry` has it try again now",
+        "an operator runs, and reports a problem",
+        "`ejabberd-operator status` shows everything; `ejabberd-operator retry` tries again now",
     )
     .with(lines)
 }
@@ -71,8 +71,8 @@ fn absent(e: &Evidence) -> Judgement {
     let here = format!("no operator runs with the state directory {}", e.operator.directory);
     if let Reading::Known(Some(pid)) = e.operator.lock {
         return problem(
-            format!("process {pid} has the state directory {} and does not answer", e.operator.directory),
-            format!("see what it does (`ps -fp {pid}`, its log); if it hangs, end it and start the operator again: ejabberd goes on meanwhile"),
+            format!("process {pid} holds the lock of the state directory {} and does not answer", e.operator.directory),
+            format!("check what it does (`ps -fp {pid}`, its log); if it hangs, end it and start the operator again: ejabberd keeps running meanwhile"),
         )
         .with(last);
     }
@@ -81,12 +81,12 @@ fn absent(e: &Evidence) -> Judgement {
     });
     if down && !e.is_declared_stopped() {
         return problem(
-            format!("{here}: nobody starts the server again"),
-            "start it: `systemctl start ejabberd-operator`, or `ejabberd-operator run`; with another state directory, say so with --state-dir",
+            format!("{here}: nothing restarts the server"),
+            "start it: `systemctl start ejabberd-operator`, or `ejabberd-operator run`; if it uses another state directory, give that with --state-dir",
         )
         .with(last);
     }
-    does_not_apply(format!("{here}: nobody starts the server again when it dies")).with(last)
+    does_not_apply(format!("{here}: nothing restarts the server when it ends")).with(last)
 }
 
 /// The line of evidence from the last status of an operator.
@@ -94,7 +94,7 @@ fn last_status(status: &Status) -> String {
     let ready = status.get(ConditionType::Ready);
     let message = ready.map_or("", |condition| condition.message.as_str());
     let when = status.last_attempt.map_or_else(|| "?".to_owned(), |at| format!("{at:.0}"));
-    format!("what the last one knew, {when}: {message}")
+    format!("last known status, {when}: {message}")
 }
 
 pub(super) fn state_directory(e: &Evidence) -> Judgement {
@@ -102,7 +102,9 @@ pub(super) fn state_directory(e: &Evidence) -> Judgement {
     let path = &operator.directory;
     match &operator.usable {
         Usable::Missing => {
-            return does_not_apply(format!("{path} is not there: no operator has run with it yet"));
+            return does_not_apply(format!(
+                "{path} does not exist: no operator has run with it yet"
+            ));
         }
         Usable::No(why) if operator.response.is_some() => {
             return passes(format!("its operator answers; this user may not write to {path}"))
@@ -111,7 +113,7 @@ pub(super) fn state_directory(e: &Evidence) -> Judgement {
         Usable::No(why) => {
             return problem(
                 format!("{path} cannot be used by this user"),
-                format!("run this as the operator's user; that has to own {path} (`chown -R USER {path}`)"),
+                format!("run this as the operator's user, which must own {path} (`chown -R USER {path}`)"),
             )
             .with([why.clone()]);
         }
@@ -120,19 +122,19 @@ pub(super) fn state_directory(e: &Evidence) -> Judgement {
     if let Some(space) = operator.space.as_ref().filter(|space| super::host::is_full(space)) {
         return problem(
             format!("the disk that holds {path} is full: {} are free", bytes(space.free)),
-            "make room there: without it the operator remembers nothing and does nothing",
+            "free space there: otherwise the operator cannot store its state, and changes nothing",
         );
     }
     if let Reading::Unknown(why) = &operator.remembered {
         return problem(
-            format!("what is remembered in {path} cannot be read"),
-            format!("if it is damaged, move {path} away: an operator with an empty memory owns nothing, and so deletes nothing"),
+            format!("the state in {path} cannot be read"),
+            format!("if it is damaged, move {path} away: an operator with an empty state directory owns no objects, and so deletes none"),
         )
         .with([why.clone()]);
     }
     let holder = match &operator.lock {
         Reading::Known(Some(pid)) => format!("process {pid} has its lock"),
-        Reading::Known(None) => "nobody has its lock".to_owned(),
+        Reading::Known(None) => "its lock is free".to_owned(),
         Reading::Unknown(why) => why.clone(),
     };
     passes(format!("{path} can be written; {holder}"))
@@ -140,22 +142,24 @@ pub(super) fn state_directory(e: &Evidence) -> Judgement {
 
 pub(super) fn supervision(e: &Evidence) -> Judgement {
     let Some(supervision) = e.status().and_then(|status| status.server.supervision.as_ref()) else {
-        return does_not_apply("no operator has looked after this server, as far as is remembered");
+        return does_not_apply(
+            "no operator has supervised this server, as far as the state directory shows",
+        );
     };
     let cause: Vec<String> =
         supervision.last_cause.iter().map(|c| format!("it last ended because: {c}")).collect();
     let starts = match supervision.starts {
         0 => "no start was needed lately".to_owned(),
-        n => format!("{} since it was last well for long", count(n, "start")),
+        n => format!("{} since it was last healthy for long", count(n, "start")),
     };
     let operator = if e.operator.response.is_some() { "the operator" } else { "the last operator" };
     let waits = supervision.next_start.filter(|next| *next > e.now);
     match waits {
         Some(next) => problem(
             format!("{operator} waits with the next start until {next:.0}: {starts}"),
-            "mend the cause; it is tried again then, or at once with `ejabberd-operator retry`",
+            "fix the cause; the operator tries again then, or at once after `ejabberd-operator retry`",
         )
         .with(cause),
-        None => passes(format!("{operator} has it as {}: {starts}", supervision.state)).with(cause),
+        None => passes(format!("{operator} reports the state {}: {starts}", supervision.state)).with(cause),
     }
 }

@@ -8,7 +8,7 @@ use crate::domain::spec::DesiredState;
 pub(super) fn judge_server(e: &Evidence, judge: impl FnOnce(&Server) -> Judgement) -> Judgement {
     match &e.server {
         Some(server) => judge(server),
-        None => unknown("the file does not say which server"),
+        None => unknown("the file does not declare which server"),
     }
 }
 
@@ -34,6 +34,6 @@ pub(super) fn judge_delivery(
 ) -> Judgement {
     judge_alive(e, |server, _| match &e.desired {
         Some(desired) => judge(&server.delivery, desired),
-        None => unknown("the file does not say what there shall be"),
+        None => unknown("the desired state could not be read"),
     })
 }

@@ -17,23 +17,23 @@ struct EngineFailure {
 const ENGINE_FAILURES: [EngineFailure; 5] = [
     EngineFailure {
         message: "ermission denied",
-        what: "this user may not talk to it",
+        what: "this user may not use it",
         cure: "run as root, or `usermod -aG docker USER` (which makes USER root of the host) and log in again",
     },
     EngineFailure {
         message: "o such file",
-        what: "its socket is not there",
-        cure: "`systemctl start docker`, or mend spec.server.docker.engine if the socket is elsewhere",
+        what: "its socket does not exist",
+        cure: "`systemctl start docker`, or correct spec.server.docker.engine if the socket is elsewhere",
     },
     EngineFailure {
         message: "ocket not found",
-        what: "its socket is not there",
-        cure: "`systemctl start docker`, or mend spec.server.docker.engine if the socket is elsewhere",
+        what: "its socket does not exist",
+        cure: "`systemctl start docker`, or correct spec.server.docker.engine if the socket is elsewhere",
     },
     EngineFailure {
         message: "onnection refused",
-        what: "its socket is there and nobody listens",
-        cure: "`systemctl restart docker`; `journalctl -u docker` tells why it ended",
+        what: "its socket exists, and no program listens on it",
+        cure: "`systemctl restart docker`; `journalctl -u docker` shows why it ended",
     },
     EngineFailure {
         message: "no answer within",
@@ -55,7 +55,7 @@ pub(super) fn engine(e: &Evidence) -> Judgement {
         };
         let known = ENGINE_FAILURES.iter().find(|failure| why.contains(failure.message));
         let (what, cure) = known.map_or(
-            ("it answers with an error", "`docker info` and `journalctl -u docker` tell more"),
+            ("it answers with an error", "`docker info` and `journalctl -u docker` show more"),
             |failure| (failure.what, failure.cure),
         );
         problem(format!("the Docker engine at {} cannot be used: {what}", docker.engine), cure)
@@ -66,20 +66,18 @@ pub(super) fn engine(e: &Evidence) -> Judgement {
 pub(super) fn image(e: &Evidence) -> Judgement {
     judge_server(e, |server| {
         if e.docker().is_none() {
-            return does_not_apply("an installed ejabberd needs none");
+            return does_not_apply("an installed ejabberd needs no image");
         }
         match &server.diagnostics {
             Reading::Unknown(why) => unknown(why.clone()),
             Reading::Known(diagnostics) => match &diagnostics.image {
-                Some((name, true)) => passes(format!("{name} is there")),
+                Some((name, true)) => passes(format!("{name} exists")),
                 Some((name, false)) => problem(
-                    format!(
-                        "there is no container, and the image {name} to make one of is not there"
-                    ),
-                    format!("mend spec.server.docker.image, or `docker pull {name}`"),
+                    format!("there is no container, and its image {name} does not exist"),
+                    format!("correct spec.server.docker.image, or `docker pull {name}`"),
                 ),
                 None => problem(
-                    "there is no container, and no image is declared to make one of",
+                    "there is no container, and no image is declared to create it from",
                     "set spec.server.docker.image",
                 ),
             },
@@ -97,21 +95,21 @@ pub(super) fn process(e: &Evidence) -> Judgement {
         let since = since.map(|at| format!(" since {at:.0}")).unwrap_or_default();
         match state {
             ProcessState::Running { health } if health.as_deref() == Some(PAUSED) => problem(
-                format!("{name} is frozen: somebody paused it"),
+                format!("{name} is paused"),
                 if in_docker {
                     format!("`docker unpause {name}`")
                 } else {
-                    "send it the signal CONT".to_owned()
+                    "send the process the signal CONT".to_owned()
                 },
             ),
             ProcessState::Running { health: _ } if e.is_declared_stopped() => problem(
                 format!("{name} runs{since}, and the file declares it stopped"),
-                "an operator that runs stops it; or set spec.server.state: running",
+                "a running operator stops it; or set spec.server.state: running",
             ),
             ProcessState::Running { health } => {
                 let health = health
                     .as_ref()
-                    .map_or_else(String::new, |state| format!("; the engine calls it {state}"));
+                    .map_or_else(String::new, |state| format!("; the engine reports {state}"));
                 passes(format!("{name} runs{since}{health}"))
             }
             _ if e.is_declared_stopped() => {
@@ -123,21 +121,21 @@ pub(super) fn process(e: &Evidence) -> Judgement {
                 } else {
                     "there is no installed server".to_owned()
                 },
-                "`ejabberd-operator apply` makes it, or an operator that runs; if it has another name, mend spec.server.docker.container",
+                "`ejabberd-operator apply` or a running operator creates it; if it has another name, correct spec.server.docker.container",
             ),
             ProcessState::Created => problem(
-                format!("{name} was made and never started"),
-                "`ejabberd-operator apply` starts it, or an operator that runs",
+                format!("{name} was created and never started"),
+                "`ejabberd-operator apply` or a running operator starts it",
             ),
             ProcessState::Stopped { exit_code, oom_killed } => {
                 let how = match (oom_killed, exit_code) {
-                    (true, _) => "the kernel killed it for want of memory".to_owned(),
+                    (true, _) => "the kernel killed it because memory was exhausted".to_owned(),
                     (false, Some(code)) => format!("exit code {code}"),
-                    (false, None) => "nobody saw how it ended".to_owned(),
+                    (false, None) => "its exit code is unknown".to_owned(),
                 };
                 problem(
                     format!("{name} does not run: {how}"),
-                    "mend the cause, if there is one below; then `ejabberd-operator apply` starts it, or an operator that runs (`ejabberd-operator retry` has it do so now)",
+                    "fix the cause, if a check below shows one; then `ejabberd-operator apply` or a running operator starts it (at once after `ejabberd-operator retry`)",
                 )
                 .with(times(server))
             }
@@ -154,12 +152,12 @@ fn times(server: &Server) -> Vec<String> {
             lines.push(format!("it ran from {from:.0} to {to:.0}: {}", time(ran)));
         }
         if diagnostics.restarts > 0 {
-            lines.push(format!("Docker has started it again {} times", diagnostics.restarts));
+            lines.push(format!("Docker has restarted it {} times", diagnostics.restarts));
         }
-        lines.extend(diagnostics.error.iter().map(|why| format!("Docker said: {why}")));
+        lines.extend(diagnostics.error.iter().map(|why| format!("Docker reported: {why}")));
     }
     if let Some(by) = server.drift.known().and_then(|s| s.restarted_by.as_ref()) {
-        lines.push(format!("it is also restarted by {by}"));
+        lines.push(format!("{by} restarts it too"));
     }
     lines
 }
@@ -177,10 +175,10 @@ pub(super) fn last_words(e: &Evidence) -> Judgement {
                 let shown = log.iter().filter(|line| !cause.message.ends_with(line.as_str()));
                 problem(format!("{}: {}", cause.reason, cause.message), cure_of_cause).with(shown.cloned())
             }
-            None if log.is_empty() => passes("nothing in its log tells of a fault"),
+            None if log.is_empty() => passes("its log shows no fault"),
             None => problem(
-                format!("its log tells of a failure: {}", log.last().map_or("", String::as_str)),
-                "mend what the lines name, in the file of spec.config.variants or in the files beside it",
+                format!("its log shows a failure: {}", log.last().map_or("", String::as_str)),
+                "fix what the lines name, in the file of spec.config.variants or in the files beside it",
             )
             .with(log.iter().cloned()),
         }

@@ -1,7 +1,7 @@
-//! Two configurations, compared option by option.
+//! Compares two configurations option by option.
 //!
-//! The order of options, of modules and of a module's options means nothing;
-//! inside of an option it does, as with rules that are tried in their order.
+//! The order of options, of modules and of a module's options does not matter. The order inside an
+//! option does: ejabberd tries rules in their order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,12 +11,13 @@ use crate::domain::model::ServerVersion;
 
 const FORM: &str = "it is not written as a mapping, and cannot be compared";
 const OTHER_MODULES: &str =
-    "the host gets modules of its own, or no longer has them, which cannot be compared";
+    "the host gets or loses its own list of modules, which cannot be compared";
 
-/// Keywords are put in where they are used; what matters is there.
+/// The option for keywords. ejabberd expands keywords where they are used, and those options are
+/// compared.
 const KEYWORDS: &str = "define_keyword";
 
-/// What changed between two configurations.
+/// The changes between two configurations.
 pub(super) fn options_of(
     before: &Configuration,
     after: &Configuration,
@@ -31,21 +32,21 @@ pub(super) fn options_of(
     comparison.changes
 }
 
-/// The same key in both files; missing, where a file does not have it.
+/// The values of a key in both files; `None` in a file without the key.
 type Pair<'a> = (Option<&'a Value>, Option<&'a Value>);
 
-/// For whom options are compared.
+/// The scope of compared options.
 enum Scope {
+    /// The whole file.
     File,
-    /// A host, by the name of its options; what it has no value of its own for,
-    /// it has from the file.
+    /// A host, by the name of its options. The host inherits a missing option from the file.
     Host(String),
-    /// A host that is new or goes: nothing of it runs, or goes on running.
+    /// A host that is new or removed, so that a reload starts or stops all of it.
     MovingHost(String),
 }
 
 struct Comparison {
-    /// The hosts that only one of the files serves, in small letters.
+    /// The hosts that only one of the files serves, in lower case.
     moving: BTreeSet<String>,
     version: Option<ServerVersion>,
     changes: Vec<Changed>,
@@ -62,7 +63,7 @@ impl Comparison {
         };
         for (option, pair) in pairs {
             let name = if at_the_top { option.to_owned() } else { format!("{within}.{option}") };
-            // A host has the value of the file as long as it has none of its own.
+            // A host without a value inherits the value of the file.
             let inherits =
                 matches!(scope, Scope::Host(_)) && (pair.0.is_none() || pair.1.is_none());
             match option {
@@ -135,8 +136,7 @@ fn differs((before, after): Pair<'_>) -> bool {
     }
 }
 
-/// The entries of two mappings, side by side. `None` if one is not written as a
-/// mapping.
+/// The entries of two mappings, by key. `None` if one of the values is not a mapping.
 fn pairs<'a>((before, after): Pair<'a>) -> Option<BTreeMap<&'a str, Pair<'a>>> {
     let entries = |value: Option<&'a Value>| value.map_or(Some([].as_slice()), Value::entries);
     let mut pairs: BTreeMap<&str, Pair<'a>> = BTreeMap::new();

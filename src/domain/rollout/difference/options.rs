@@ -1,14 +1,12 @@
-//! Which options ejabberd takes up on a reload: all of 26.07, and the older
-//! names that 23.01 still has. Where the versions differ and no version is
-//! given, the slowest counts.
+//! The options that take effect on a reload: all options of 26.07, and the older names of 23.01.
+//! Where the versions differ and no version is given, an option counts as needing a restart.
 //!
 //! From ejabberd's source: `ejabberd_options.erl` has all options; a reload
 //! (`ejabberd_config:reload/0`) stores them, runs `host_up` and `host_down`, and
-//! then the hook `config_reloaded`. An option takes effect if it is read each
-//! time it is needed, or if somebody reads it again in that hook. "seen" means:
-//! also tried on a live server. There, a server reloaded from the hardened to the
-//! permissive example and back had the same rules, listeners, options, hooks and
-//! routes as one that was started with it, but for shapers that were taken out.
+//! then the hook `config_reloaded`. An option takes effect if ejabberd reads it at each use, or
+//! reads it again in that hook. "seen" means: also tested on a live server. In that test, a server
+//! that was reloaded from the hardened to the permissive example and back had the same rules,
+//! listeners, options, hooks and routes as a freshly started server, except for removed shapers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -16,17 +14,16 @@ use std::sync::LazyLock;
 use crate::domain::configuration::Value;
 use crate::domain::model::ServerVersion;
 
-/// Options for which a reload is enough, as words.
+/// Options for which a reload is enough, separated by spaces.
 const RELOAD: [&str; 11] = [
     // Read while the file is loaded, by `ejabberd_config` itself. (loglevel: seen)
     "loglevel log_modules_fully fqdn version allow_contrib_modules install_contrib_modules",
     // `host_up`, `host_down`; `gen_mod` starts, stops and reloads modules. (seen)
     "hosts hosts_alias modules host_config append_host_config",
-    // `acl` and `ejabberd_shaper` fill their tables anew, `ejabberd_access_permissions`
-    // forgets its own. (acl, access_rules, shaper_rules: seen)
+    // `acl` and `ejabberd_shaper` refill their tables, `ejabberd_access_permissions`
+    // clears its own. (acl, access_rules, shaper_rules: seen)
     "acl access_rules api_permissions shaper shaper_rules",
-    // `ejabberd_listener` stops and starts those that changed; who is connected
-    // stays. (seen)
+    // `ejabberd_listener` stops and starts the changed listeners; clients stay connected. (seen)
     "listen trusted_proxies websocket_origin websocket_ping_interval websocket_timeout",
     // `ejabberd_pkix` and `ejabberd_acme`. (certfiles: seen)
     "certfiles ca_file acme",
@@ -57,29 +54,29 @@ const RELOAD: [&str; 11] = [
      s2s_dns_timeout s2s_max_retry_delay s2s_protocol_options s2s_queue_type s2s_timeout \
      s2s_tls_compression s2s_use_starttls s2s_zlib outgoing_s2s_families \
      outgoing_s2s_ipv4_address outgoing_s2s_ipv6_address outgoing_s2s_port outgoing_s2s_timeout",
-    // Read each time.
+    // Read at each use.
     "language hide_sensitive_log_data captcha_host captcha_limit captcha_url",
 ];
 
 /// Options that need a restart, and why.
 const RESTART: [(&str, &str); 12] = [
     (
-        "the connections to the database keep what they were opened with",
+        "open connections to the database keep their old settings",
         "sql_server sql_port sql_database sql_username sql_password sql_odbc_driver sql_ssl \
          sql_ssl_cafile sql_ssl_certfile sql_ssl_verify sql_connect_timeout sql_start_interval \
          sql_keepalive_interval sql_prepared_statements sql_flags sql_queue_type redis_server \
          redis_port redis_db redis_password redis_connect_timeout redis_queue_type",
     ),
     (
-        "where data are kept is chosen at the start",
+        "the storage is chosen at the start",
         "default_db default_ram_db sql_type sm_db_type router_db_type oauth_db_type",
     ),
     (
-        "the tables of the database are looked at when its connections start",
+        "the tables of the database are checked when its connections start",
         "sql_schema_multihost new_sql_schema update_sql_schema update_sql_schema_timeout",
     ),
     (
-        "the connections to LDAP keep what they were opened with",
+        "open connections to LDAP keep their old settings",
         "ldap_backups ldap_base ldap_deref_aliases ldap_dn_filter ldap_encrypt ldap_filter \
          ldap_password ldap_port ldap_rootdn ldap_servers ldap_tls_cacertfile ldap_tls_certfile \
          ldap_tls_depth ldap_tls_verify ldap_uids",
@@ -93,38 +90,38 @@ const RESTART: [(&str, &str); 12] = [
         READ_AGAIN_SINCE_24_06,
         "log_rotate_count log_rotate_size log_burst_limit_count log_burst_limit_window_time",
     ),
-    ("queues that exist stay as they are", "queue_dir queue_type max_fsm_queue"),
+    ("existing queues keep their old settings", "queue_dir queue_type max_fsm_queue"),
     // `ejabberd_captcha` adds its hook only where captchas were on at the start. (seen)
     ("captchas that were off at the start stay off", "captcha_cmd"),
     // `init` of `ejabberd_oauth` (seen) and of `ejabberd_cluster`.
     ("it is read at the start only", "oauth_expire cluster_backend cluster_nodes"),
-    ("the programs of the old pool would go on", "extauth_pool_name"),
-    ("components that are connected keep their routes", "domain_balancing"),
+    ("the programs of the old pool would keep running", "extauth_pool_name"),
+    ("connected components keep their routes", "domain_balancing"),
     (
-        "what it changes in the rest of the file cannot be followed",
+        "its effect on the rest of the file is unknown",
         "define_macro define_keyword include_config_file",
     ),
 ];
 
-/// The options of modules that need a restart, and why: the module, its
-/// options. `*` are all. For all others a reload is enough: `gen_mod` calls
-/// `reload/3` of the module, or stops and starts it where it has none.
+/// The options of modules that need a restart: the reason, the module and the options. `*` matches
+/// all. For every other option a reload is enough: `gen_mod` calls `reload/3` of the module, or
+/// stops and starts a module without `reload/3`.
 const RESTART_OF_MODULES: [(&str, &str, &str); 11] = [
-    ("where data are kept is chosen at the start", "*", "db_type ram_db_type"),
-    // The state of `mod_muc_room` holds them (seen). `access`, `access_create` (seen)
-    // and `access_register` are read each time; `default_room_options` are for new
-    // rooms only, restart or not.
+    ("the storage is chosen at the start", "*", "db_type ram_db_type"),
+    // The state of `mod_muc_room` holds these options (seen). `access`, `access_create` (seen)
+    // and `access_register` are read at each use. `default_room_options` apply to new rooms only,
+    // with or without a restart.
     (
-        "rooms that run keep what they were started with",
+        "running rooms keep their old settings",
         "mod_muc",
         "access_admin access_mam access_persistent queue_type room_shaper",
     ),
-    // A message `reload` is sent to the first two, which they do not understand
-    // (seen); that of the third does nothing.
-    ("the module does not take up new options", "mod_multicast", "*"),
-    ("the module does not take up new options", "mod_mix", "*"),
-    ("the module does not take up new options", "mod_matrix_gw", "*"),
-    ("bridges that run keep what they were started with", "mod_mqtt_bridge", "*"),
+    // The first two modules get a message `reload` that they do not understand
+    // (seen); the function `reload/3` of the third does nothing.
+    ("the module ignores new options on a reload", "mod_multicast", "*"),
+    ("the module ignores new options on a reload", "mod_mix", "*"),
+    ("the module ignores new options on a reload", "mod_matrix_gw", "*"),
+    ("running bridges keep their old settings", "mod_mqtt_bridge", "*"),
     (
         "its cache is set up at the start",
         "mod_mqtt",
@@ -132,10 +129,10 @@ const RESTART_OF_MODULES: [(&str, &str, &str); 11] = [
     ),
     // (seen)
     ("its port is opened at the start and stays open", "mod_proxy65", "ip port"),
-    ("components that are connected keep what they were granted", "mod_delegation", "*"),
-    ("components that are connected keep what they were granted", "mod_privilege", "*"),
+    ("connected components keep their old rights", "mod_delegation", "*"),
+    ("connected components keep their old rights", "mod_privilege", "*"),
     (
-        "the connections to LDAP keep what they were opened with",
+        "open connections to LDAP keep their old settings",
         "*",
         "ldap_backups ldap_base ldap_deref_aliases ldap_encrypt ldap_password ldap_port \
          ldap_rootdn ldap_servers ldap_tls_cacertfile ldap_tls_certfile ldap_tls_depth \
@@ -143,18 +140,17 @@ const RESTART_OF_MODULES: [(&str, &str, &str); 11] = [
     ),
 ];
 
-/// The first version that reads the options of the log again on a reload.
+/// The first version that reads the log options again on a reload.
 const LOG_RELOADS: ServerVersion = ServerVersion { year: 24, month: 6 };
 const READ_AGAIN_SINCE_24_06: &str = "before ejabberd 24.06 it is read at the start only";
 const UNKNOWN: &str = "it is not known to take effect on a reload";
-const RULES_GONE: &str = "a rule that is taken out stays in force until a restart";
+const RULES_GONE: &str = "a removed rule stays in force until a restart";
 const CERTIFICATES_GONE: &str =
-    "a certificate that is no longer named is kept, and may be used, until a restart";
-const STUN: &str = "clients are told the STUN and TURN addresses of the start";
+    "a removed certificate stays loaded, and may be used, until a restart";
+const STUN: &str = "clients get the STUN and TURN addresses of the start";
 
-/// Why a changed option needs a restart of a server of `version`; `None` if a
-/// reload is enough. With both values, where they are known, more can be said
-/// about some.
+/// Why a changed option needs a restart of a server of `version`; `None` if a reload is enough. For
+/// some options the two values decide, if they are known.
 pub(super) fn restart(
     option: &str,
     values: Option<(Option<&Value>, Option<&Value>)>,
@@ -171,10 +167,10 @@ pub(super) fn restart(
     let (keeps_nothing, why): (fn(&Value, &Value) -> bool, _) = match option {
         // `ejabberd_shaper` inserts, and never deletes. (seen)
         "shaper_rules" => (no_rule_is_gone, RULES_GONE),
-        // `ejabberd_pkix` adds files, and takes none out that is still there. Of two
-        // for one host it may then serve the one that is no longer named. (seen)
+        // `ejabberd_pkix` adds files, and removes no file that still exists. Of two certificates
+        // for one host it may then serve the removed certificate. (seen)
         "certfiles" => (no_certificate_is_gone, CERTIFICATES_GONE),
-        // `mod_stun_disco` looks at the listeners when it starts. (seen)
+        // `mod_stun_disco` reads the listeners when it starts. (seen)
         "listen" => (stun_is_the_same, STUN),
         _ => return None,
     };
@@ -195,9 +191,9 @@ pub(super) fn restart_for_module(module: &str, option: &str) -> Option<&'static 
         .map(|(why, ..)| *why)
 }
 
-/// Why taking a module out needs a restart.
+/// Why the removal of a module needs a restart.
 pub(super) fn restart_without_module(module: &str) -> Option<&'static str> {
-    // When it stops it does not close it. (seen)
+    // The module does not close its port when it stops. (seen)
     (module == "mod_proxy65").then_some("its port is opened at the start and stays open")
 }
 
@@ -210,7 +206,7 @@ pub(super) fn table() -> impl Iterator<Item = (&'static str, Option<&'static str
         .flat_map(|(options, why)| options.split_whitespace().map(move |option| (option, why)))
 }
 
-/// The same, to look up in: a file may have any number of options.
+/// Both tables as a map, because a file may have any number of options.
 static OPTIONS: LazyLock<BTreeMap<&str, Option<&str>>> = LazyLock::new(|| table().collect());
 
 fn has(words: &str, word: &str) -> bool {

@@ -50,7 +50,7 @@ fn main_file(content: &[u8]) -> Files {
     [(MAIN_FILE.to_owned(), content.to_vec())].into()
 }
 
-/// The changes where the main file is what it expands to.
+/// The changes between files whose main file is already expanded.
 fn of_files(before: &Files, after: &Files, version: Option<ServerVersion>) -> Vec<Changed> {
     let expanded =
         |files: &Files| files.get(MAIN_FILE).map(|text| Configuration::from_dump(text).unwrap());
@@ -78,9 +78,9 @@ fn shown(changes: &[Changed]) -> String {
     names.collect::<Vec<_>>().join(" ")
 }
 
-/// Before, after, and what is found: names, with a `!` where a restart is needed.
+/// The old text, the new text, and the expected names, with a `!` for a restart.
 const CASES: &[(&str, &str, &str)] = &[
-    // Nothing that means anything.
+    // Changes without an effect.
     ("loglevel: info", "loglevel: info", ""),
     ("loglevel: info", "# more\nloglevel: info", "ejabberd.yml"),
     ("a: 1\nlanguage: en", "language: 'en'\na: 1", "ejabberd.yml"),
@@ -104,7 +104,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ("new_sql_schema: true", "new_sql_schema: false", "new_sql_schema!"),
     ("", "of_tomorrow: 1", "of_tomorrow!"),
     ("loglevel: 4", "loglevel: '4'", "loglevel"),
-    // Rules are tried in their order.
+    // ejabberd tries rules in their order.
     (
         "access_rules: {a: {deny: x, allow: y}}",
         "access_rules: {a: {allow: y, deny: x}}",
@@ -112,16 +112,16 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     ("access_rules: {a: b}", "access_rules: {}", "access_rules"),
     ("acl: {a: {user: b}}", "acl: {}", "acl"),
-    // Rules for traffic stay once they are there.
+    // Removed rules for traffic stay in force.
     ("shaper_rules: {a: 1}", "shaper_rules: {a: 2, b: 1}", "shaper_rules"),
     ("shaper_rules: {a: 1, b: 1}", "shaper_rules: {a: 1}", "shaper_rules!"),
     ("shaper_rules: {a: 1}", "", "shaper_rules!"),
     ("", "shaper_rules: {a: 1}", "shaper_rules"),
-    // So do certificates.
+    // Removed certificates stay loaded.
     ("certfiles: [a]", "certfiles: [b, a]", "certfiles"),
     ("certfiles: [a]", "certfiles: [b]", "certfiles!"),
     ("certfiles: a", "certfiles: [a, b]", "certfiles"),
-    // Listeners are bound anew; STUN is told to clients.
+    // A reload rebinds listeners; clients keep the STUN addresses.
     ("listen: [{port: 1, module: c}]", "listen: [{port: 2, module: c}]", "listen"),
     ("listen: [{port: 1, module: c}]", "", "listen"),
     (
@@ -172,7 +172,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     ("modules: [mod_a]", "modules: [mod_b]", "modules!"),
     ("modules: {mod_a: [x]}", "modules: {mod_a: [y]}", "modules.mod_a!"),
-    // Hosts of their own.
+    // Options of hosts.
     (
         "host_config: {h.org: {auth_method: a}}",
         "host_config: {h.org: {auth_method: b, sql_server: c}}",
@@ -196,7 +196,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     ("host_config: {h: [a]}", "host_config: {h: [b]}", "host_config.h!"),
     ("host_config: [a]", "host_config: [b]", "host_config!"),
-    // Keywords: what uses them changes with them.
+    // The options that use a keyword change with it.
     (
         "define_keyword: {LV: b}\nsql_server: '@LV@.org'",
         "define_keyword: {LV: c}\nsql_server: '@LV@.org'",
@@ -220,20 +220,20 @@ const CASES: &[(&str, &str, &str)] = &[
         "listen: [{port: 1, module: c, tls: on}]",
         "ejabberd.yml",
     ),
-    // Anchors are understood.
+    // Anchors of YAML.
     ("loglevel: &a info\nlanguage: *a", "loglevel: info\nlanguage: info", "ejabberd.yml"),
     ("loglevel: &a info\nlanguage: *a", "loglevel: &a debug\nlanguage: *a", "language loglevel"),
 ];
 
 #[test]
-fn changes_are_named_and_known() {
+fn changes_have_names_and_methods() {
     for (before, after, expected) in CASES {
         assert_eq!(shown(&between(*before, *after)), *expected, "{before:?} → {after:?}");
     }
 }
 
 #[test]
-fn other_files_go_by_their_names() {
+fn the_name_decides_the_method_of_other_files() {
     let files = |entries: &[(&str, &str)]| -> BTreeMap<String, Vec<u8>> {
         entries.iter().map(|(name, content)| ((*name).to_owned(), (*content).into())).collect()
     };
@@ -246,7 +246,7 @@ fn other_files_go_by_their_names() {
         (&[("modules.d/x.yml", "1")], &[("modules.d/x.yml", "2")], "modules.d/x.yml!"),
         (&[], &[("ejabberd.yml", "")], "ejabberd.yml!"),
         (&[("ejabberd.yml", "")], &[], "ejabberd.yml!"),
-        // An included file is what it comes to: here nothing that is used.
+        // An included file is compared by its expansion, here without an effect.
         (
             &[("ejabberd.yml", "loglevel: 1"), ("x.yml", "1")],
             &[("ejabberd.yml", "loglevel: 1"), ("x.yml", "2")],
@@ -283,7 +283,7 @@ fn the_version_of_the_server_decides_where_versions_differ() {
 }
 
 #[test]
-fn one_change_decides_for_all() {
+fn the_slowest_change_decides_the_method() {
     assert_eq!(method(&[]), Method::Reload);
     assert_eq!(method(&between("loglevel: 1", "loglevel: 2")), Method::Reload);
     let both = between("loglevel: 1\nqueue_dir: a", "loglevel: 2\nqueue_dir: b");
@@ -321,7 +321,7 @@ fn real_files_are_compared_both_ways() {
          s2s_access s2s_use_starttls shaper shaper_rules";
     let there = between(HARDENED, PERMISSIVE);
     assert_eq!(shown(&there), expected);
-    // On the way back a rule for traffic is taken out.
+    // The way back removes a rule for traffic.
     let back = between(PERMISSIVE, HARDENED);
     assert_eq!(shown(&back), expected.replace("shaper_rules", "shaper_rules!"));
     assert_eq!((method(&there), method(&back)), (Method::Restart, Method::Restart));

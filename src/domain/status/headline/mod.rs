@@ -9,38 +9,38 @@ use serde::Serialize;
 
 use super::{Condition, ConditionStatus, ConditionType, Progress, Reason, ServerPhase, Status};
 
-/// How it sounds.
+/// The urgency of a headline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tone {
-    /// As declared.
+    /// The server is as declared.
     Good,
-    /// Being put right.
+    /// The operator is making a change.
     Busy,
-    /// Needs attention some time.
+    /// The server needs attention, but not at once.
     Warning,
-    /// Needs attention now.
+    /// The server needs attention now.
     Bad,
-    /// Not known.
+    /// The state is unknown.
     Unknown,
 }
 
-/// The sentence.
+/// The state of the server in one sentence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Headline {
-    /// How it sounds.
+    /// The urgency.
     pub tone: Tone,
-    /// What is the matter.
+    /// The state.
     pub what: String,
-    /// Since when.
+    /// The time when the state began.
     pub since: Option<Timestamp>,
-    /// Why.
+    /// The reason.
     pub why: String,
     /// What the operator does about it, or waits for.
     pub doing: String,
-    /// When it does that.
+    /// The time of the next action.
     pub at: Option<Timestamp>,
-    /// What else is not as it should be.
+    /// Other problems.
     pub also: Vec<String>,
 }
 
@@ -67,11 +67,11 @@ impl Status {
 }
 
 fn headline(status: &Status) -> Headline {
-    let looks = [operator, server, file, configuration, deletions, steps, differences];
-    let mut found = looks.into_iter().filter_map(|look| look(status));
+    let checks = [operator, server, file, configuration, deletions, steps, differences];
+    let mut found = checks.into_iter().filter_map(|check| check(status));
     let reconciling = working(status).filter(|_| status.held.is_none());
     let mut headline = match (found.next(), reconciling) {
-        // What a round under way puts right is not yet a fault.
+        // A running reconciliation may correct the problem, so the problem is no warning yet.
         (Some(first), Some(busy)) if first.tone == Tone::Warning && !waits(status) => {
             Headline { why: first.what, ..busy }
         }
@@ -82,14 +82,14 @@ fn headline(status: &Status) -> Headline {
         (None, None) => good(status),
     };
     if let (Some(why), Tone::Bad | Tone::Warning) = (&status.held, headline.tone) {
-        headline = Headline { doing: format!("left as it is: {why}"), at: None, ..headline };
+        headline = Headline { doing: format!("nothing is changed: {why}"), at: None, ..headline };
     }
     headline.also.extend(found.map(|other| other.what));
     headline.also.extend(security(status));
     headline
 }
 
-/// Whether something waits for a person, which no round changes.
+/// Whether something waits for a person, so that no reconciliation changes it.
 fn waits(status: &Status) -> bool {
     status.blocked.is_some() || !status.failing.is_empty() || !status.contested.is_empty()
 }
@@ -106,7 +106,7 @@ fn reason(status: &Status, kind: ConditionType) -> Option<&Reason> {
 fn operator(status: &Status) -> Option<Headline> {
     (reason(status, ConditionType::Ready) == Some(&Reason::OperatorNotRunning)).then(|| {
         let what = "No operator runs";
-        let doing = "nobody starts the server if it ends; what follows is what was last known";
+        let doing = "nothing restarts the server if it ends; the rest is the last known status";
         Headline::new(Tone::Bad, what, doing)
     })
 }
@@ -136,41 +136,41 @@ fn server(status: &Status) -> Option<Headline> {
     Some(headline)
 }
 
-/// What a server is doing that is down or cannot be observed.
+/// The headline for a server that is down or cannot be observed.
 fn server_phase(phase: Option<ServerPhase>, healthy: &Condition) -> Headline {
     match phase {
-        Some(ServerPhase::Starting) => {
-            Headline::new(Tone::Busy, "Server starting", "it is left alone as long as it works")
-        }
+        Some(ServerPhase::Starting) => Headline::new(
+            Tone::Busy,
+            "Server starting",
+            "the operator waits while the start makes progress",
+        ),
         Some(ServerPhase::Unresponsive) => Headline::new(
             Tone::Bad,
             "Server does not answer",
-            "it is restarted if it does nothing; one that is busy gets longer",
+            "the operator restarts a server that does nothing, and waits longer for a busy server",
         ),
         Some(ServerPhase::Halted) => Headline::new(
             Tone::Bad,
             "ejabberd stopped in its node",
-            "it is restarted if it stays so",
+            "the operator restarts it if it stays stopped",
         ),
         Some(ServerPhase::Unseen) => Headline::new(
             Tone::Bad,
             "Server cannot be seen",
-            "it is left alone; the operator looks again every 15 s",
+            "the operator changes nothing, and tries again every 15 s",
         ),
         Some(ServerPhase::PortSilent) => Headline::new(
             Tone::Bad,
             "A client port does not answer",
-            "the server is left alone: its node answers",
+            "the operator does not restart the server: its node answers",
         ),
         Some(ServerPhase::Paused) => {
-            Headline::new(Tone::Bad, "Server paused", "it is for whoever paused it to end that")
+            Headline::new(Tone::Bad, "Server paused", "the operator does not end the pause")
         }
         Some(ServerPhase::BackingOff) => Headline::new(Tone::Bad, "Server down", "next start"),
-        Some(ServerPhase::Failed) => Headline::new(
-            Tone::Bad,
-            "Server cannot be started",
-            "somebody has to mend that; tried again",
-        ),
+        Some(ServerPhase::Failed) => {
+            Headline::new(Tone::Bad, "Server cannot be started", "fix the cause; next try")
+        }
         Some(ServerPhase::Stopping) => {
             Headline::new(Tone::Busy, "Server stopping, as declared", "")
         }
@@ -180,12 +180,12 @@ fn server_phase(phase: Option<ServerPhase>, healthy: &Condition) -> Headline {
         _ if healthy.reason == Reason::Interrupted => Headline::new(
             Tone::Busy,
             "Server stopped for a change",
-            "it is started again in this round",
+            "the operator starts it again in this round",
         ),
         _ if healthy.status == ConditionStatus::Unknown => {
-            Headline::new(Tone::Bad, "Server cannot be seen", "the operator looks again and again")
+            Headline::new(Tone::Bad, "Server cannot be seen", "the operator tries again")
         }
-        _ => Headline::new(Tone::Bad, "Server down", "the operator looks at it now"),
+        _ => Headline::new(Tone::Bad, "Server down", "the operator checks it now"),
     }
 }
 
@@ -194,17 +194,17 @@ fn file(status: &Status) -> Option<Headline> {
         return None;
     }
     if reason(status, ConditionType::Stalled) == Some(&Reason::DatabaseMissing) {
-        let what = "The server's database is missing, or another one";
-        let doing = "nothing on the server is changed before an order: `retry --fill`";
+        let what = "The server's database is missing or replaced";
+        let doing = "nothing on the server is changed before `ejabberd-operator retry --fill`";
         return Some(Headline::new(Tone::Bad, what, doing).of(status, ConditionType::Stalled));
     }
     if reason(status, ConditionType::Stalled) == Some(&Reason::StateOutdated) {
         let what = "The state directory is an old copy";
-        let doing = "nothing on the server is changed before an order: `adopt --all`";
+        let doing = "nothing on the server is changed before `ejabberd-operator adopt --all`";
         return Some(Headline::new(Tone::Bad, what, doing).of(status, ConditionType::Stalled));
     }
     let what = "The desired state cannot be used";
-    let doing = "it is read again as soon as it changes";
+    let doing = "the operator reads it again as soon as it changes";
     Some(Headline::new(Tone::Bad, what, doing).of(status, ConditionType::Stalled))
 }
 
@@ -217,14 +217,14 @@ fn configuration(status: &Status) -> Option<Headline> {
         Some(Reason::Invalid) => Headline::new(
             Tone::Bad,
             "ejabberd refuses the configuration",
-            "it is tried again when it changes, or by `ejabberd-operator retry`",
+            "the operator tries again when it changes, or after `ejabberd-operator retry`",
         ),
         Some(Reason::RolledBack) => Headline::new(
             Tone::Bad,
-            "The new configuration was taken back",
-            "it is tried again when it changes, or by `ejabberd-operator retry`",
+            "The new configuration was rolled back",
+            "the operator tries again when it changes, or after `ejabberd-operator retry`",
         ),
-        // The server is down, which is the reason and another headline.
+        // Another headline reports that the server is down, which is the reason.
         _ if !status.server.up => return None,
         _ => Headline::new(Tone::Busy, "The configuration is not in force yet", ""),
     };
@@ -234,7 +234,7 @@ fn configuration(status: &Status) -> Option<Headline> {
 fn deletions(status: &Status) -> Option<Headline> {
     let blocked = status.blocked.as_ref()?;
     let what = blocked.counted();
-    let headline = Headline::new(Tone::Warning, what, "waits for your approval, below");
+    let headline = Headline::new(Tone::Warning, what, "waits for your approval");
     let headline = headline.of(status, ConditionType::Stalled);
     // The list of the deletions explains how to approve them.
     let why = blocked.reason.split("; approve the digest").next().unwrap_or_default();
@@ -256,24 +256,24 @@ fn steps(status: &Status) -> Option<Headline> {
         (Some(Reason::Contested), _, n) => Headline::new(
             Tone::Warning,
             format!("{} changed back by something else", objects(n)),
-            "put right more and more rarely",
+            "the operator corrects them at longer and longer intervals",
         ),
         (Some(Reason::CannotObserve), ..) if !status.server.up => return None,
         (Some(Reason::CannotObserve), ..) => Headline::new(
             Tone::Warning,
             "Not everything can be read",
-            "nothing is deleted because of that; the operator looks again",
+            "nothing is deleted because of that; the operator tries again",
         ),
         (_, n, _) => Headline::new(
             Tone::Warning,
-            format!("{} cannot be put right", objects(n)),
-            "tried again, each time a little later",
+            format!("{} cannot be corrected", objects(n)),
+            "the operator tries again at longer and longer intervals",
         ),
     };
     Some(headline.of(status, kind))
 }
 
-/// One that was remembered by an older operator has no count.
+/// The number of objects that fail. A status of an older operator has no count.
 fn failing(status: &Status) -> usize {
     status.failing_count.max(status.failing.len())
 }
@@ -301,7 +301,7 @@ fn differences(status: &Status) -> Option<Headline> {
         n => format!("{n} differences are left"),
     };
     Some(
-        Headline::new(Tone::Warning, what, "the next round goes on")
+        Headline::new(Tone::Warning, what, "the next round continues")
             .of(status, ConditionType::Ready),
     )
 }
@@ -316,14 +316,14 @@ fn working(status: &Status) -> Option<Headline> {
     };
     let known = status.last_attempt.is_some();
     if status.is(ConditionType::Reconciling) || !steps.is_empty() {
-        let what = if known { "Making it as declared" } else { "Looking for the first time" };
+        let what = if known { "Applying the declared state" } else { "First observation" };
         let headline = Headline::new(Tone::Busy, what, steps);
         let since = status.get(ConditionType::Reconciling).map(|c| c.last_transition_time);
         return Some(Headline { since, ..headline });
     }
     let starts = holds(status, ConditionType::Ready) == Some(ConditionStatus::Unknown) && !known;
     starts.then(|| {
-        Headline::new(Tone::Unknown, "The operator has just begun", "it looks at the server")
+        Headline::new(Tone::Unknown, "The operator has just started", "it observes the server")
     })
 }
 
@@ -333,7 +333,7 @@ fn good(status: &Status) -> Headline {
             .of(status, ConditionType::Ready)
             .without_why();
     }
-    Headline::new(Tone::Warning, "Not as declared", "the operator looks again")
+    Headline::new(Tone::Warning, "Not as declared", "the operator tries again")
         .of(status, ConditionType::Ready)
 }
 

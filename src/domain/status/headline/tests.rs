@@ -1,4 +1,4 @@
-//! What the sentence says.
+//! Tests of the headline.
 
 use super::*;
 use crate::domain::status::{AuditStatus, BlockedStatus, ServerPhase, SupervisionStatus};
@@ -7,7 +7,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-/// One that is as declared since 10.
+/// The status of a server that is as declared since second 10.
 fn converged() -> Status {
     let mut status = Status::new(at(0));
     status.last_attempt = Some(at(10));
@@ -41,17 +41,17 @@ fn working_on(mut status: Status, steps: usize, done: usize, failed: usize) -> H
 }
 
 #[test]
-fn what_is_as_declared_says_since_when() {
-    let told = converged().headline();
+fn a_server_as_declared_has_the_time_since_when() {
+    let headline = converged().headline();
     assert_eq!(
-        (told.tone, told.what.as_str(), told.since),
+        (headline.tone, headline.what.as_str(), headline.since),
         (Tone::Good, "All as declared", Some(at(10)))
     );
-    assert!(told.also.is_empty() && told.why.is_empty());
+    assert!(headline.also.is_empty() && headline.why.is_empty());
 }
 
 #[test]
-fn a_dead_server_comes_before_everything_else() {
+fn a_server_that_is_down_is_the_headline() {
     let mut status = converged();
     status.server.up = false;
     status.server.supervision = Some(supervision(ServerPhase::BackingOff));
@@ -59,35 +59,38 @@ fn a_dead_server_comes_before_everything_else() {
     status.set(ConditionType::Ready, false, "ServerDown", "words", at(20));
     status.set(ConditionType::Degraded, true, "StepsFail", "words", at(20));
     status.failing.insert("user a@b".to_owned(), "failed".to_owned());
-    let told = working_on(status.clone(), 0, 0, 0);
-    assert_eq!(told.what, "Server down");
-    assert_eq!((told.tone, told.since, told.at), (Tone::Bad, Some(at(20)), Some(at(50))));
-    assert_eq!((told.why.as_str(), told.doing.as_str()), ("killed", "next start"));
-    assert_eq!(told.also, ["1 object cannot be put right"]);
-    // An operator that began later knows from its memory since when.
+    let headline = working_on(status.clone(), 0, 0, 0);
+    assert_eq!(headline.what, "Server down");
+    assert_eq!(
+        (headline.tone, headline.since, headline.at),
+        (Tone::Bad, Some(at(20)), Some(at(50)))
+    );
+    assert_eq!((headline.why.as_str(), headline.doing.as_str()), ("killed", "next start"));
+    assert_eq!(headline.also, ["1 object cannot be corrected"]);
+    // A restarted operator knows the time from the supervision status.
     status.set(ConditionType::Healthy, true, "", "", at(60));
     status.set(ConditionType::Healthy, false, "", "", at(70));
     assert_eq!(status.headline().since, Some(at(30)));
 }
 
 #[test]
-fn who_is_told_to_keep_still_says_so() {
+fn the_headline_names_why_nothing_is_changed() {
     let mut status = converged();
     status.server.up = false;
     status.set(ConditionType::Healthy, false, "NotRunning", "it does not run", at(20));
     status.set(ConditionType::Degraded, true, "CannotObserve", "words", at(20));
     status.drift.insert("server create".to_owned(), 1);
     status.set(ConditionType::Reconciling, true, "Working", "", at(41));
-    let told = {
+    let headline = {
         status.held = Some("spec.suspend is true".to_owned());
         status.headline()
     };
-    assert_eq!(told.doing, "left as it is: spec.suspend is true");
-    assert!(told.also.is_empty(), "what follows from it is not told: {:?}", told.also);
+    assert_eq!(headline.doing, "nothing is changed: spec.suspend is true");
+    assert!(headline.also.is_empty(), "consequences are not listed: {:?}", headline.also);
 }
 
 #[test]
-fn every_state_of_the_server_has_its_sentence() {
+fn every_phase_of_the_server_has_its_own_sentence() {
     let mut sentences = std::collections::BTreeSet::new();
     for state in [
         ServerPhase::Starting,
@@ -105,25 +108,28 @@ fn every_state_of_the_server_has_its_sentence() {
         status.server.up = false;
         status.server.supervision = Some(supervision(state));
         status.set(ConditionType::Healthy, false, "Test", "words", at(20));
-        let told = status.headline();
-        assert_ne!(told.tone, Tone::Good, "{state}");
-        sentences.insert(told.what);
+        let headline = status.headline();
+        assert_ne!(headline.tone, Tone::Good, "{state}");
+        sentences.insert(headline.what);
     }
     assert_eq!(sentences.len(), 10);
 }
 
 #[test]
-fn a_file_that_cannot_be_used_is_told_with_its_place() {
+fn an_invalid_file_is_the_headline_with_its_position() {
     let mut status = converged();
     let message = "desired-state.yaml:3:5: unknown field";
     status.set(ConditionType::Stalled, true, "InvalidDesiredState", message, at(40));
     status.set(ConditionType::Ready, false, "InvalidDesiredState", message, at(40));
-    let told = status.headline();
-    assert_eq!((told.tone, told.why.as_str(), told.since), (Tone::Bad, message, Some(at(40))));
+    let headline = status.headline();
+    assert_eq!(
+        (headline.tone, headline.why.as_str(), headline.since),
+        (Tone::Bad, message, Some(at(40)))
+    );
 }
 
 #[test]
-fn refused_deletions_wait_for_somebody_also_while_a_round_goes_on() {
+fn refused_deletions_stay_the_headline_during_a_round() {
     let mut status = converged();
     let digest = crate::domain::model::Digest::new("d");
     status.blocked =
@@ -132,34 +138,37 @@ fn refused_deletions_wait_for_somebody_also_while_a_round_goes_on() {
     status.set(ConditionType::Stalled, true, "DeletionsRefused", "too many", at(40));
     status.set(ConditionType::Ready, false, "Drift", "6 differences are left", at(40));
     status.set(ConditionType::Reconciling, true, "Working", "", at(41));
-    let told = status.headline();
-    assert_eq!(told.what, "6 deletions are refused");
-    assert_eq!(told.also, ["Making it as declared"]);
+    let headline = status.headline();
+    assert_eq!(headline.what, "6 deletions are refused");
+    assert_eq!(headline.also, ["Applying the declared state"]);
 }
 
 #[test]
-fn what_a_round_puts_right_is_no_fault_yet() {
+fn a_difference_is_no_warning_while_a_round_corrects_it() {
     let mut status = converged();
     status.drift.insert("user create".to_owned(), 9);
     status.set(ConditionType::Ready, false, "Drift", "9 differences are left", at(40));
     assert_eq!(status.headline().what, "9 differences are left");
     status.set(ConditionType::Reconciling, true, "Working", "", at(41));
-    let told = working_on(status.clone(), 9, 4, 1);
-    assert_eq!((told.tone, told.doing.as_str()), (Tone::Busy, "4 of 9 steps done, 1 failed"));
+    let headline = working_on(status.clone(), 9, 4, 1);
+    assert_eq!(
+        (headline.tone, headline.doing.as_str()),
+        (Tone::Busy, "4 of 9 steps done, 1 failed")
+    );
 }
 
 #[test]
-fn an_open_item_of_the_checklist_is_told_beside() {
+fn a_failing_item_of_the_checklist_is_listed_below_the_headline() {
     let mut status = converged();
     let failing = vec!["loopback_host".to_owned()];
     status.audit = Some(AuditStatus { time: at(1), items: 15, failing, unknown: vec![] });
-    let told = status.headline();
-    assert_eq!(told.tone, Tone::Good);
-    assert_eq!(told.also, ["1 of 15 items of the security checklist does not hold"]);
+    let headline = status.headline();
+    assert_eq!(headline.tone, Tone::Good);
+    assert_eq!(headline.also, ["1 of 15 items of the security checklist does not hold"]);
 }
 
 #[test]
-fn who_has_not_looked_yet_does_not_sound_the_alarm() {
-    let told = Status::new(at(0)).headline();
-    assert_eq!(told.tone, Tone::Unknown);
+fn a_status_without_an_observation_is_no_alarm() {
+    let headline = Status::new(at(0)).headline();
+    assert_eq!(headline.tone, Tone::Unknown);
 }

@@ -1,9 +1,9 @@
-//! The tables by which a log is read: what words mean, and which entries say
-//! nothing about the cause of a failed start.
+//! The tables for reading a log: the meaning of words, and the entries that do not explain a failed
+//! start.
 
-/// What words of a server or an engine mean. An entry has the sign if the entry
-/// contains every one of `parts`, in lower case. Erlang (`eaddrinuse`) and Elixir
-/// (`:eaddrinuse`) spell a reason alike.
+/// The meaning of words in the log of a server or the error of an engine. An entry has the sign if
+/// it contains all `parts`, in lower case. Erlang (`eaddrinuse`) and Elixir (`:eaddrinuse`) share
+/// the spelling of a reason.
 pub(super) struct Sign {
     pub(super) parts: &'static [&'static str],
     pub(super) reason: &'static str,
@@ -14,20 +14,19 @@ const fn sign(parts: &'static [&'static str], reason: &'static str, cure: &'stat
     Sign { parts, reason, cure }
 }
 
-const FREE_THE_PORT: &str = "another program has the port; `ss -tlnp` tells which: end it, or give the listener another port";
-const MAKE_ROOM: &str = "make room on the disk that holds the server's files";
+const FREE_THE_PORT: &str = "another program has the port; `ss -tlnp` shows which: end it, or give the listener another port";
+const MAKE_ROOM: &str = "free space on the disk that holds the server's files";
 const OWN_THE_FILES: &str =
     "the user that runs the server must own its files: database, logs and configuration";
-const CORRECT_THE_FILE: &str = "correct the configuration; the operator replaces it by the declared file if ejabberd accepts that";
+const CORRECT_THE_FILE: &str = "correct the configuration; the operator replaces it with the declared file if ejabberd accepts that file";
 const CORRECT_THE_NODE: &str = "ERLANG_NODE (in ejabberdctl.cfg, see spec.config.files, or in spec.server.docker.environment) must be NAME@HOST, with a HOST that resolves where the server runs";
 const FIX_THE_COOKIE: &str =
     "the user that runs the server must own its `.erlang.cookie`, with mode 400 and one line in it";
 const RESTORE: &str = "a file of the database is damaged: move the file aside and restore a backup, or start with an empty database";
 const LOOK_AT_THE_DATABASE: &str = "the database did not start: its directory needs free space and must belong to the user that runs the server; if `schema.DAT` is damaged, restore a backup";
-const RAISE_THE_LIMIT: &str = "the server may not have that many files, threads or processes: raise its limit (`--ulimit`, `--pids-limit`)";
+const RAISE_THE_LIMIT: &str = "the server has reached its limit of files, threads or processes: raise the limit (`--ulimit`, `--pids-limit`)";
 
-/// The reason of a start that came too early for epmd: it says nothing about the
-/// server, and the next start works.
+/// The reason of a start before epmd listened. The server is not at fault, and its next start works.
 pub const EPMD_UNREACHABLE: &str = "EpmdUnreachable";
 
 /// The first sign that fits counts, so special signs precede general ones. Seen on
@@ -36,12 +35,12 @@ pub(super) const SIGNS: &[Sign] = &[
     sign(
         &["node name mismatch"],
         "NodeNameChanged",
-        "its database belongs to a node of another name: set ERLANG_NODE to that name (in ejabberdctl.cfg, see spec.config.files, or in spec.server.docker.environment)",
+        "its database belongs to a node with another name: set ERLANG_NODE to that name (in ejabberdctl.cfg, see spec.config.files, or in spec.server.docker.environment)",
     ),
     sign(
         &["in use by another erlang node"],
         "NodeNameTaken",
-        "another ejabberd runs on this host under the same node name: end it, or give this one another (ERLANG_NODE in ejabberdctl.cfg, see spec.config.files)",
+        "another ejabberd on this host has the same node name: end it, or give this server another name (ERLANG_NODE in ejabberdctl.cfg, see spec.config.files)",
     ),
     sign(&["invalid node name"], "NodeNameInvalid", CORRECT_THE_NODE),
     sign(&["can't set long node name"], "NodeNameInvalid", CORRECT_THE_NODE),
@@ -50,7 +49,7 @@ pub(super) const SIGNS: &[Sign] = &[
     sign(
         &["register/listen error", "no_reg_reply_from_epmd"],
         "PortTaken",
-        "another program than epmd has port 4369; `ss -tlnp` tells which: end it, or set ERL_EPMD_PORT",
+        "a program other than epmd has port 4369; `ss -tlnp` shows which: end it, or set ERL_EPMD_PORT",
     ),
     sign(
         &["failed to open socket at unix:", "permission denied"],
@@ -93,23 +92,27 @@ pub(super) const SIGNS: &[Sign] = &[
     sign(
         &["read-only file system"],
         "DiskReadOnly",
-        "the server must be able to write to its database: mount the volume without `ro`, and look at `dmesg` for a fault of the disk",
+        "the server must be able to write to its database: mount the volume without `ro`, and check `dmesg` for a fault of the disk",
     ),
     sign(
         &["erofs"],
         "DiskReadOnly",
-        "the server must be able to write to its database: mount the volume without `ro`, and look at `dmesg` for a fault of the disk",
+        "the server must be able to write to its database: mount the volume without `ro`, and check `dmesg` for a fault of the disk",
     ),
-    sign(&["no such image"], "ImageMissing", "is spec.server.docker.image right? `docker pull` it"),
+    sign(
+        &["no such image"],
+        "ImageMissing",
+        "correct spec.server.docker.image, or `docker pull` the image",
+    ),
     sign(
         &["bind source path does not exist"],
         "BadMount",
-        "a directory of the host that the container mounts is gone: make it again",
+        "a directory of the host that the container mounts does not exist: create it again",
     ),
     sign(
         &["error mounting"],
         "BadMount",
-        "something that the container mounts is not of the expected kind: look at its mounts",
+        "a mount of the container has the wrong type, such as a file for a directory: check its mounts",
     ),
     sign(&["cookie file", "must be accessible by owner only"], "CookieUnusable", FIX_THE_COOKIE),
     sign(&["error when reading", ".erlang.cookie"], "CookieUnusable", FIX_THE_COOKIE),
@@ -122,7 +125,7 @@ pub(super) const SIGNS: &[Sign] = &[
     sign(
         &["failed to read yaml file", "no such file"],
         "ConfigUnreadable",
-        "the file that the message names is missing: put the file there (see spec.config.files), or remove what includes it",
+        "the file that the message names is missing: put the file there (see spec.config.files), or remove the option that includes it",
     ),
     sign(
         &["ejabberdctl.cfg", "syntax error"],
@@ -168,23 +171,23 @@ pub(super) const SIGNS: &[Sign] = &[
     sign(&["bad_freelists"], "DatabaseDamaged", RESTORE),
     sign(&["not_a_log_file"], "DatabaseDamaged", RESTORE),
     // Seen on busy hosts: the VM registers before the epmd that it has just started
-    // listens. 23.01 prints the reason (`econnrefused`) on a line of its own.
+    // listens. 23.01 prints the reason (`econnrefused`) on a separate line.
     sign(
         &["register/listen error"],
         EPMD_UNREACHABLE,
-        "epmd, Erlang's port mapper, did not answer; the server starts it, and finds it at its next start",
+        "epmd, Erlang's port mapper, did not answer; the server starts epmd, and its next start finds epmd",
     ),
     // ejabberd has accepted the same files offline, so they are not to blame. Seen on
     // a busy host, where the code server could not load a module of ejabberd's own.
     sign(
         &["exception occurred during configuration processing"],
         "ConfigReaderFailed",
-        "ejabberd's own code failed while it read the configuration: if that goes on, its installation is damaged, or a module in it is not made for this version",
+        "ejabberd's own code failed while it read the configuration: if that repeats, its installation is damaged, or one of its modules is for another version",
     ),
 ];
 
-/// What counts only where no entry has one of the [`SIGNS`]: the words have more
-/// than one cause, and another entry mostly says which.
+/// Signs that count only if no entry has one of the [`SIGNS`]: the words have more than one cause,
+/// and another entry usually shows which.
 pub(super) const WEAK_SIGNS: &[Sign] = &[
     sign(&["not allowed to write in mnesia dir"], "PermissionDenied", OWN_THE_FILES),
     sign(&["bad_type", "disc_only_copies"], "DatabaseUnusable", LOOK_AT_THE_DATABASE),
@@ -202,8 +205,8 @@ pub(super) const OF_THE_CONFIG: [&str; 7] = [
     "UnixSocketFailed",
 ];
 
-/// How the entries begin that only say that the start failed, or repeat a reason
-/// that an entry before them gave better. They count where there is no other.
+/// The beginnings of entries that only report the failure of the start, or repeat the reason of an
+/// earlier entry. They count only if no other entry explains the failure.
 pub(super) const WRAPPERS: [&str; 14] = [
     "application ",
     "application:",
@@ -221,8 +224,8 @@ pub(super) const WRAPPERS: [&str; 14] = [
     "{\"kernel pid terminated",
 ];
 
-/// How the entries begin with which a server starts all the same, or that come
-/// with the end of every server (tried on each version).
+/// The beginnings of entries that a server logs although it starts, or that every server logs at
+/// its end (tested on each version).
 pub(super) const HARMLESS: [&str; 8] = [
     "crash dump is being written",
     "failed to set logging",
@@ -234,7 +237,7 @@ pub(super) const HARMLESS: [&str; 8] = [
     "{exit,{\"{application_start_failure",
 ];
 
-/// The same, by parts of them. The last are a shell's words for the end of the
-/// VM: `ejabberdctl: line 134: 19 Killed "$@"`.
+/// Parts of harmless entries. The last is the message of a shell about the end of the VM:
+/// `ejabberdctl: line 134: 19 Killed "$@"`.
 pub(super) const HARMLESS_PARTS: [&[&str]; 2] =
     [&["file operation error", "inetrc"], &["line ", "\"$@\""]];

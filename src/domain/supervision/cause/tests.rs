@@ -1,6 +1,6 @@
 use super::*;
 
-/// What each of these says is in one word of a term over many lines.
+/// The reason is one word in a term of several lines.
 #[test]
 fn a_term_over_many_lines_is_read_as_one_entry() {
     let cause = |log: &[&str]| {
@@ -34,7 +34,7 @@ fn a_term_over_many_lines_is_read_as_one_entry() {
 }
 
 #[test]
-fn the_cause_is_of_the_first_error_not_of_one_that_follows() {
+fn the_first_error_explains_a_failed_start() {
     let log = [
         "2026-11-26 01:00:00.000000+00:00 [info] nothing is wrong: eacces",
         "2026-11-26 01:00:00.000000+00:00 [error] the first",
@@ -44,12 +44,12 @@ fn the_cause_is_of_the_first_error_not_of_one_that_follows() {
     let log: Vec<String> = log.map(str::to_owned).into();
     let ending = Ending { exit_code: Some(1), log, ..Ending::default() };
     assert!(Cause::of(&ending, EndedWhile::Starting).message.ends_with(": the first"));
-    // Of a server that was up, what it said last counts.
+    // The last error explains the end of a server that was up.
     assert!(Cause::of(&ending, EndedWhile::Up).message.ends_with(": the second"));
 }
 
 #[test]
-fn a_long_entry_is_quoted_around_what_matters() {
+fn a_long_entry_is_quoted_around_its_sign() {
     let filler = "word ".repeat(200);
     let line =
         format!("2026-11-26 01:00:00.000000+00:00 [error] {filler} eaddrnotavail and {filler}");
@@ -61,7 +61,7 @@ fn a_long_entry_is_quoted_around_what_matters() {
 }
 
 #[test]
-fn entries_begin_where_a_time_or_a_program_speaks() {
+fn an_entry_begins_with_a_time_or_a_program() {
     let lines = [
         "sed: can't read x: Permission denied",
         "=ERROR REPORT==== 26-Nov-2026::01:35:58.368988 ===",

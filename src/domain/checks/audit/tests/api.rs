@@ -13,13 +13,13 @@ fn a_rule_for_harmless_commands_or_the_console_passes() {
             |e| config(e, "      - status\n", "      - status\n      - register\n"),
             "api_commands",
             Fails,
-            "lets those of its `who` call register, through mod_http_api",
+            "lets the callers in its `who` call register, through mod_http_api",
         ),
         (
             |e| permissions(e, "{ who: { ip: 127.0.0.0/8 }, what: register }"),
             "api_commands",
             Fails,
-            "call register, by any way",
+            "call register, through every channel",
         ),
         (
             |e| permissions(e, "{ from: [ejabberd_ctl], who: all, what: \"*\" }"),

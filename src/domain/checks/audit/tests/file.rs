@@ -49,7 +49,7 @@ fn only_harmless_handlers_pass() {
             "ejabberd_xmlrpc",
         ),
         (|e| text(e, "listen: [{ port: HTTP }]"), "web_handlers", Unknown, "entry 1 of `listen`"),
-        // A macro is whatever it stands for.
+        // A macro is replaced by its value.
         (|e| handlers(e, "request_handlers: HANDLERS"), "web_handlers", Unknown, "not understood"),
         (
             |e| handlers(e, "request_handlers: { /x: A_MODULE }"),
@@ -127,7 +127,7 @@ fn every_listener_for_clients_must_demand_tls() {
             },
             "starttls_wire",
             Unknown,
-            "turns a client away with host-unknown",
+            "rejects a client with host-unknown",
         ),
         (|e| e.wire = wire("127.0.0.1:5223", true, ""), "starttls_wire", Passes, "first byte"),
         (
@@ -169,7 +169,7 @@ fn new_rooms_must_be_members_only_on_every_host() {
             },
             "rooms_members_only",
             Fails,
-            "b: default_room_options does not say",
+            "b: default_room_options does not set",
         ),
         (
             |e| {

@@ -116,7 +116,7 @@ fn table(cases: &[Case]) {
         change(&mut evidence);
         let Finding { verdict: found, seen, .. } = finding(&evidence, name);
         assert_eq!(found, *verdict, "case {n}, {name}: {seen}");
-        assert!(seen.contains(words), "case {n}, {name}: {seen:?} does not say {words:?}");
+        assert!(seen.contains(words), "case {n}, {name}: {seen:?} lacks {words:?}");
     }
 }
 
@@ -136,7 +136,7 @@ fn the_permissive_variant_fails_the_items_about_its_content() {
     assert_eq!(failing, ["api_commands", "web_handlers", "starttls_file", "rooms_members_only"]);
     let seen = finding(&evidence, "api_commands").seen;
     for words in [
-        "\"administration\" lets those of its `who` call everything but stop, start, by any way",
+        "\"administration\" lets the callers in its `who` call everything but stop, start, through every channel",
         "\"public commands\" lets everybody call register, create_room, through mod_http_api",
     ] {
         assert!(seen.contains(words), "{seen}");
@@ -223,7 +223,7 @@ fn version_variant_and_container_are_judged() {
             |e| around(e, |s| s.privileged = true),
             "not_privileged",
             Fails,
-            "what root of the host may",
+            "the rights of the host's root",
         ),
     ]);
 }

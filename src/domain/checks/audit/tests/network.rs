@@ -19,9 +19,9 @@ fn a_socket_that_is_not_on_loopback_fails() {
             },
             "loopback_inside",
             Fails,
-            "only with the host's network can this hold",
+            "this item holds only with the host's network",
         ),
-        (|e| inside(e, &[("0.0.0.0:22", 0)]), "loopback_inside", Unknown, "no socket of user 995"),
+        (|e| inside(e, &[("0.0.0.0:22", 0)]), "loopback_inside", Unknown, "runs as user 995"),
         (
             |e| {
                 text(e, "listen:\n  - { port: 3478, module: ejabberd_stun, transport: udp }\n");
@@ -114,7 +114,7 @@ fn the_vm_reports_the_port_of_the_distribution() {
             Fails,
             "[::]:38237 (Erlang's distribution)",
         ),
-        // A listener that is open is another item's business.
+        // Another item judges an open listener.
         (
             |e| {
                 e.distribution = distribution(None);
@@ -155,7 +155,7 @@ fn the_vm_reports_the_port_of_the_distribution() {
             },
             "distribution_local",
             Unknown,
-            "which port the distribution has is not known: it hid",
+            "the port of the Erlang distribution is unknown: it hid",
         ),
         (
             |e| {

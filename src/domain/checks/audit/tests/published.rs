@@ -9,7 +9,7 @@ fn the_json_form_has_the_published_fields() {
     let json = serde_json::to_string(&finding(&evidence, "version_floor")).unwrap();
     assert_eq!(
         json,
-        r#"{"check":"version_floor","title":"the version is one that is known to this program","verdict":"fails","seen":"ejabberd 22.10, older than 23.01","why":"Neither this checklist nor the two variants were ever tried with an older ejabberd; it may ignore what they say.","mend":"Upgrade the image."}"#
+        r#"{"check":"version_floor","title":"this program supports the version of ejabberd","verdict":"fails","seen":"ejabberd 22.10, older than 23.01","why":"This checklist and the two variants are not tested with an older ejabberd, which may ignore their options.","mend":"Upgrade the image."}"#
     );
 }
 

@@ -170,7 +170,7 @@ fn a_load_near_its_limit_is_a_problem() {
             &["of 256.0 MiB"],
         ),
         (|e| vm(e).processes = 950, "erlang", Fails, &["950 of 1000", "ERL_PROCESSES"]),
-        (|e| vm(e).run_queue = 30, "erlang", Fails, &["more to do"]),
+        (|e| vm(e).run_queue = 30, "erlang", Fails, &["more work"]),
         (|e| sessions(e, 9), "sessions", Passes, &["10 sessions", "ann@a.test: 9 sessions"]),
         (
             |e| sessions(e, 12),

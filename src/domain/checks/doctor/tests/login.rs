@@ -45,7 +45,7 @@ fn a_method_whose_server_does_not_respond_is_a_problem() {
     table(&[
         (|_| {}, "authentication", Passes, &["mnesia (a.test)"]),
         (|e| delivery(e).backends = no(), "authentication", Unknown, &["it hid"]),
-        (|e| backends(e, &[]), "authentication", Fails, &["auth_method", "nobody can log in"]),
+        (|e| backends(e, &[]), "authentication", Fails, &["auth_method", "no account can log in"]),
         (
             |e| {
                 let servers = [("l:389", Some("connection refused"))];
@@ -55,7 +55,7 @@ fn a_method_whose_server_does_not_respond_is_a_problem() {
             Fails,
             &[
                 "ldap (a.test)",
-                "nobody can log in there",
+                "no account can log in there",
                 "l:389: connection refused",
                 "ldap_servers",
             ],
@@ -85,7 +85,7 @@ fn a_method_whose_server_does_not_respond_is_a_problem() {
             },
             "authentication",
             Fails,
-            &["external (b.test): nobody can log in there", "extauth_program"],
+            &["external (b.test): no account can log in there", "extauth_program"],
         ),
         // One of several servers does not respond.
         (
@@ -105,7 +105,7 @@ fn a_method_whose_server_does_not_respond_is_a_problem() {
             |e| backends(e, &[("a.test", "pam", BackendState::Unverified, &[])]),
             "authentication",
             Unknown,
-            &["pam (a.test)", "cannot be seen from outside"],
+            &["pam (a.test)", "cannot be checked from outside"],
         ),
         (
             |e| backends(e, &[("a.test", "jwt", fails("the option"), &[])]),
@@ -125,7 +125,7 @@ fn listeners_are_counted_by_module() {
             |e| delivery(e).listeners = Reading::Known(Vec::new()),
             "listeners",
             Fails,
-            &["no listener at all"],
+            &["its configuration has no listener"],
         ),
         (
             |e| {

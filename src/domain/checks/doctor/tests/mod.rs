@@ -235,20 +235,20 @@ fn table(cases: &[Case]) {
         change(&mut evidence);
         let findings = diagnose(&evidence, &Symptom::ALL);
         let found = findings.into_iter().find(|finding| finding.check == *name).unwrap();
-        let said = format!(
+        let text = format!(
             "{}\n{}\n{}",
             found.seen,
             found.evidence.join("\n"),
             found.cure.clone().unwrap_or_default()
         );
-        assert_eq!(found.verdict, *verdict, "case {n}, {name}: {said}");
+        assert_eq!(found.verdict, *verdict, "case {n}, {name}: {text}");
         assert_eq!(
             found.cure.is_some(),
             *verdict == Fails,
             "case {n}, {name}: a problem has a cure"
         );
         for word in *words {
-            assert!(said.contains(word), "case {n}, {name}: {said:?} does not say {word:?}");
+            assert!(text.contains(word), "case {n}, {name}: {text:?} lacks {word:?}");
         }
     }
 }

@@ -13,7 +13,7 @@ fn the_json_form_has_the_published_fields() {
     let json = serde_json::to_string(&finding(&e, "hosts")).unwrap();
     assert_eq!(
         json,
-        r#"{"symptom":"delivery","check":"hosts","verdict":"problem","seen":"it does not serve a.test","evidence":["it serves b.test"],"do":"add the host to `hosts` in the configuration (the file of spec.config.variants), or mend spec.host"}"#
+        r#"{"symptom":"delivery","check":"hosts","verdict":"problem","seen":"the server does not serve a.test","evidence":["the server serves b.test"],"do":"add the host to `hosts` in the configuration (the file of spec.config.variants), or correct spec.host"}"#
     );
 }
 
@@ -22,7 +22,7 @@ fn the_json_form_has_no_cure_without_a_problem() {
     let json = serde_json::to_string(&finding(&good(), "hosts")).unwrap();
     assert_eq!(
         json,
-        r#"{"symptom":"delivery","check":"hosts","verdict":"fine","seen":"it serves a.test","evidence":[],"do":null}"#
+        r#"{"symptom":"delivery","check":"hosts","verdict":"fine","seen":"the server serves a.test","evidence":[],"do":null}"#
     );
 }
 

@@ -39,15 +39,15 @@ fn a_server_that_cannot_run_is_a_problem() {
             |e| engine(e, "Permission denied (os error 13)"),
             "engine",
             Fails,
-            &["may not talk to it", "usermod -aG docker", "os error 13"],
+            &["may not use it", "usermod -aG docker", "os error 13"],
         ),
         (
             |e| engine(e, "Socket not found: /x"),
             "engine",
             Fails,
-            &["its socket is not there", "spec.server.docker.engine"],
+            &["its socket does not exist", "spec.server.docker.engine"],
         ),
-        (|e| engine(e, "Connection refused"), "engine", Fails, &["nobody listens"]),
+        (|e| engine(e, "Connection refused"), "engine", Fails, &["no program listens"]),
         (|e| engine(e, "no answer within 5s"), "engine", Fails, &["does not answer"]),
         (|e| engine(e, "something else"), "engine", Fails, &["docker info"]),
         (|e| around(e).image = Some(("e:1".into(), false)), "image", Fails, &["docker pull e:1"]),
@@ -90,7 +90,7 @@ fn a_server_that_cannot_run_is_a_problem() {
             },
             "process",
             Fails,
-            &["exit code 1", "5s", "started it again 7 times"],
+            &["exit code 1", "5s", "restarted it 7 times"],
         ),
         (
             |e| {
@@ -143,7 +143,7 @@ fn a_failure_in_the_log_or_on_the_host_is_a_problem() {
             |e| ended(e, 1, "no space left on device"),
             "last_words",
             Fails,
-            &["DiskFull", "make room"],
+            &["DiskFull", "free space"],
         ),
         (
             |e| ended(e, 3, "something odd"),
@@ -173,7 +173,7 @@ fn a_failure_in_the_log_or_on_the_host_is_a_problem() {
         ),
         (|e| held(e, false, Some(false)), "ports", Fails, &["nginx"]),
         (|e| held(e, false, Some(true)), "ports", Passes, &["it listens"]),
-        (|e| held(e, true, None), "ports", Passes, &["nobody else"]),
+        (|e| held(e, true, None), "ports", Passes, &["no other program"]),
         (
             |e| {
                 held(e, true, Some(false));
@@ -313,7 +313,7 @@ fn an_invalid_file_or_a_failing_operator_is_a_problem() {
             },
             "desired_state",
             Fails,
-            &["not even which server"],
+            &["the server that it declares could not be read"],
         ),
         (
             |e| e.file = File::Unreadable("failed to read it".into()),
@@ -321,7 +321,7 @@ fn an_invalid_file_or_a_failing_operator_is_a_problem() {
             Fails,
             &["failed to read it", "--desired-state"],
         ),
-        (|_| {}, "operator", DoesNotApply, &["nobody starts the server again when it dies"]),
+        (|_| {}, "operator", DoesNotApply, &["nothing restarts the server when it ends"]),
         (|e| ended(e, 1, "x"), "operator", Fails, &["systemctl start ejabberd-operator"]),
         (
             |e| e.operator.lock = Reading::Known(Some(42)),
@@ -329,12 +329,17 @@ fn an_invalid_file_or_a_failing_operator_is_a_problem() {
             Fails,
             &["process 42", "does not answer"],
         ),
-        (|e| e.operator.response = status(|_| {}), "operator", Passes, &["all is as declared"]),
+        (
+            |e| e.operator.response = status(|_| {}),
+            "operator",
+            Passes,
+            &["everything is as declared"],
+        ),
         (
             |e| e.operator.response = Some(Box::new(Status::new(e.now))),
             "operator",
             Passes,
-            &["at work"],
+            &["is working"],
         ),
         (
             |e| {
@@ -421,6 +426,6 @@ fn an_invalid_file_or_a_failing_operator_is_a_problem() {
             Fails,
             &["started it 4 times", "it crashed"],
         ),
-        (|e| around(e).restarts = 9, "restarts", Fails, &["Docker started it again 9 times"]),
+        (|e| around(e).restarts = 9, "restarts", Fails, &["Docker restarted it 9 times"]),
     ]);
 }

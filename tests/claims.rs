@@ -215,7 +215,9 @@ fn a_socket_that_ejabberd_cannot_open_is_named(version: &str) {
     fs::write(host.path("ejabberd.yml"), config(&format!("{C2S}{socket}"), "")).unwrap();
     let ran = host.run(&["apply"]).expect(1);
     let said = format!("{}{}", ran.stdout, ran.stderr);
-    for words in ["ejabberd stopped in its node", "another cookie", "the one before was put back"] {
+    for words in
+        ["ejabberd stopped in its node", "another cookie", "previous configuration was put back"]
+    {
         assert!(said.contains(words), "{words}: {said}");
     }
     assert_eq!(host.users(), Vec::<String>::new());

@@ -97,7 +97,7 @@ fn what_goes(version: &str) {
     host.declare("  users: [{ name: ann }, { name: eve }]\n  rooms: [{ name: hall }]\n");
     let plan = host.run(&["plan"]).expect(0).stdout;
     assert!(plan.contains("2 messages for when it is online"), "{plan}");
-    assert!(plan.contains("its history, subject and affiliations go with it"), "{plan}");
+    assert!(plan.contains("its history, subject and affiliations are deleted too"), "{plan}");
 }
 
 #[test]

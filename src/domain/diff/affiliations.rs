@@ -31,9 +31,9 @@ pub(super) fn left_over(
 
 /// Compares the affiliations of one existing room.
 ///
-/// An unlisted account keeps an affiliation that others gave, and loses one that the operator
-/// gave; with `exclusive` the account loses both. An account that is declared banned or absent
-/// keeps only the affiliation `outcast`.
+/// An unlisted account keeps an affiliation that others gave, and loses an affiliation that the
+/// operator gave; with `exclusive` the account loses both. An account that is declared banned or
+/// absent keeps only the affiliation `outcast`.
 pub(super) fn diff(
     desired: &DesiredState,
     declared: DeclaredRoom<'_>,

@@ -189,9 +189,9 @@ fn drift(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) 
         (Recreate::Never, _) => {
             set.notes.push(format!("the container differs ({all}); recreate is never"));
         }
-        (Recreate::WhenChanged, losses @ [_, ..]) => set.unknown.push(format!(
+        (Recreate::WhenChanged, impact @ [_, ..]) => set.unknown.push(format!(
             "the container differs ({first}) and is not replaced, because this would be lost: {}",
-            losses.join("; ")
+            impact.join("; ")
         )),
         (Recreate::WhenChanged, []) => {
             let field = |text: &String| text.split(':').next().unwrap_or_default().to_owned();

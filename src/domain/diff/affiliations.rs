@@ -44,7 +44,7 @@ pub(super) fn diff(
     let DeclaredRoom { jid, room } = declared;
     let Some(wanted) = desired.affiliations_of(room) else { return };
     let Some(found) = found else {
-        return set.unknown.push(format!("the affiliations of {jid}: they were not looked at"));
+        return set.unknown.push(format!("the affiliations of {jid}: they were not read"));
     };
     let touched = |account: &Jid| !desired.is_own_name(account) && !desired.leaves_alone(account);
     let id = |account: &Jid| AffiliationId { room: jid.clone(), account: account.clone() };

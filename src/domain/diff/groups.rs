@@ -35,7 +35,7 @@ pub(super) fn diff(
         }
         match there.details.get(name) {
             Some(Reading::Unknown(why)) => set.unknown.push(format!("the group {name}: {why}")),
-            None => set.unknown.push(format!("the group {name}: it was not looked at")),
+            None => set.unknown.push(format!("the group {name}: it was not read")),
             Some(Reading::Known(found)) => {
                 compare(desired, &declared, found.as_ref(), inventory, set);
             }

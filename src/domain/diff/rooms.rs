@@ -50,7 +50,7 @@ pub(super) fn diff(
                 compare(&context, declared, found.as_ref(), set);
             }
             Some(Reading::Unknown(why)) => set.unknown.push(format!("the room {jid}: {why}")),
-            None => set.unknown.push(format!("the room {jid}: it was not looked at")),
+            None => set.unknown.push(format!("the room {jid}: it was not read")),
         }
     }
     undeclared(desired, there, inventory, set);

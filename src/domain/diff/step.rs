@@ -123,7 +123,7 @@ pub enum ObjectAction {
     SetPassword(Jid),
     /// Set fields of the vCard of an account to the declared ones.
     SetVcard(Jid),
-    /// Keep an account from logging in, and end its sessions.
+    /// Ban an account, and end its sessions.
     Ban {
         /// The account.
         account: Jid,
@@ -162,7 +162,7 @@ pub enum ObjectAction {
         /// The declared affiliation.
         to: AffiliationKind,
     },
-    /// Take the affiliation of an account with a room away.
+    /// Remove the affiliation of an account with a room.
     RemoveAffiliation(AffiliationId),
 }
 

@@ -175,7 +175,7 @@ fn banned(jid: &Jid, reason: Option<&str>, observed: &ObservedState, set: &mut C
         Some(Reading::Unknown(why)) => {
             return set.unknown.push(format!("the ban of {jid}: {why}"));
         }
-        None => return set.unknown.push(format!("the ban of {jid}: it was not asked for")),
+        None => return set.unknown.push(format!("the ban of {jid}: it was not read")),
     };
     let reason = reason.unwrap_or_default().to_owned();
     let action = ObjectAction::Ban { account: jid.clone(), reason };

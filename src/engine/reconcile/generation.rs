@@ -40,7 +40,7 @@ pub struct Generations(Mutex<Option<Beside>>);
 struct Beside {
     read: Instant,
     directory: String,
-    /// `None` where there is no file.
+    /// The generation; `None` if the file does not exist.
     generation: Option<u64>,
 }
 

@@ -181,7 +181,8 @@ fn refusal(
     let owned = inventory.of_kind(kind).filter(|(key, _)| is_ours(desired, key)).count();
     let owned_deletions = deleted().filter(|step| inventory.holds(step.key())).count();
     let present = set.present.get(&kind).copied().unwrap_or(0);
-    // A declared object is deleted by an explicit `state: absent`, not because its entry is missing.
+    // A declared object is deleted by an explicit `state: absent`, not because its entry is
+    // missing.
     let concluded = deleted().any(|step| !desired.declares(step.key()));
     let emptied = concluded && deletions >= present + created;
     if emptied || (created == 0 && owned > 0 && owned_deletions >= owned) {

@@ -105,7 +105,8 @@ impl Databases {
         self.store.remember(StateKey::AdoptAll, None)?;
         tracing::warn!(
             let_go = others.len(),
-            "the operator uses an older state directory by order; undeclared objects are no longer owned"
+            "the operator uses an older state directory by order; undeclared objects are no longer \
+             owned"
         );
         Ok(())
     }

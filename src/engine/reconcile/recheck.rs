@@ -17,7 +17,8 @@ pub struct RecheckBudget {
 
 impl RecheckBudget {
     /// A budget of `passwords` and `vcards` per minute. The first turn starts at the account
-    /// `begin`, so that commands with a single reconciliation do not always compare the same accounts.
+    /// `begin`, so that commands with a single reconciliation do not always compare the same
+    /// accounts.
     #[must_use]
     pub fn new(passwords: usize, vcards: usize, begin: usize) -> Self {
         Self {

@@ -54,8 +54,8 @@ impl Retries {
         self.contention.waits(step, now).then_some(Deferral::Contended)
     }
 
-    /// Updates the waits after a reconciliation: an object that failed waits longer, and the wait of
-    /// an object that did not fail ends. A deferred object keeps its wait.
+    /// Updates the waits after a reconciliation: an object that failed waits longer, and the wait
+    /// of an object that did not fail ends. A deferred object keeps its wait.
     pub(in crate::engine) fn learn(
         &mut self,
         report: &RoundReport,

@@ -1,6 +1,6 @@
-//! How long a server that was killed is away: with the operator, beside
-//! `docker run --restart=always` on the same machine. Times in milliseconds
-//! from the SIGKILL of the container's first process.
+//! Measures how long a killed server is down: with the operator, and with
+//! `docker run --restart=always` on the same machine. Times in milliseconds from the SIGKILL of
+//! the container's first process.
 //!
 //!     cargo bench --bench restart -- [VERSION] [runs=20]
 
@@ -24,8 +24,7 @@ use jiff::Timestamp;
 use support::host::{Host, eventually};
 use support::real::{CONFIG, HOST, docker, image, unique};
 
-/// Docker restarts a container that lived for ten seconds at once, and another
-/// one more slowly.
+/// Docker restarts a container at once if it ran for ten seconds, and more slowly otherwise.
 const BETWEEN: Duration = Duration::from_secs(11);
 
 const SOON: Duration = Duration::from_mins(1);
@@ -35,7 +34,7 @@ fn main() {
     let version = words.iter().find(|arg| !arg.contains('=') && !arg.starts_with('-'));
     let version = version.map_or("newest", String::as_str);
     let runs = words.iter().find_map(|arg| arg.strip_prefix("runs=")?.parse().ok()).unwrap_or(20);
-    // Reached from outside of the container, by the address that it has.
+    // The benchmark connects from outside to the address of the container.
     let config = CONFIG.replace("ip: 127.0.0.1", "ip: 0.0.0.0");
     let (calls, ready) = with_operator(version, runs, &config);
     let always = with_restart_policy(version, runs, &config);
@@ -97,7 +96,7 @@ fn with_restart_policy(version: &str, runs: usize, config: &str) -> Vec<f64> {
     ready
 }
 
-/// Kills the container's first process, and waits until the old one is gone.
+/// Kills the container's first process, and waits until that process is gone.
 fn kill(container: &str) -> Timestamp {
     let pid = docker(&["inspect", "-f", "{{.State.Pid}}", container]);
     let killed = Timestamp::now();
@@ -130,12 +129,12 @@ fn speaks(at: SocketAddr) -> Option<()> {
          xmlns:stream='http://etherx.jabber.org/streams' to='{HOST}'>"
     );
     stream.write_all(header.as_bytes()).ok()?;
-    let mut said = Vec::new();
+    let mut response = Vec::new();
     let mut piece = [0; 4096];
-    while !String::from_utf8_lossy(&said).contains("stream:features") {
+    while !String::from_utf8_lossy(&response).contains("stream:features") {
         match stream.read(&mut piece).ok()? {
             0 => return None,
-            n => said.extend(piece.iter().take(n)),
+            n => response.extend(piece.iter().take(n)),
         }
     }
     Some(())

@@ -1,5 +1,4 @@
-//! The control channel on every image, in one run: how long it takes to open,
-//! and how many calls a second it carries.
+//! Measures the control channel on every image: the time to open it, and its calls per second.
 //!
 //!     cargo bench --bench session
 //!
@@ -35,7 +34,7 @@ async fn main() {
     let mut first = None;
     for image in IMAGES {
         let (container, server) = Container::started(image, CONFIG).await;
-        // A server that has just started is still busy.
+        // A newly started server is still busy.
         tokio::time::sleep(Duration::from_secs(5)).await;
         let mut opened = Vec::new();
         for _ in 0..OPENINGS {
@@ -54,9 +53,9 @@ async fn main() {
 }
 
 async fn calls_a_second(server: &EjabberdClient) -> f64 {
-    let jid: Jid = format!("nobody@{HOST}").parse().unwrap();
+    let jid: Jid = format!("missing@{HOST}").parse().unwrap();
     let ask = || server.account_exists(&jid);
-    // Not measured: the first calls load modules.
+    // The first calls load modules, so they are not measured.
     stream::iter(0..500).map(|_| ask()).buffer_unordered(AT_ONCE).count().await;
     let began = Instant::now();
     stream::iter(0..CALLS).map(|_| ask()).buffer_unordered(AT_ONCE).count().await;

@@ -1,9 +1,9 @@
-//! What the reconciler decides: one file in `tests/behaviours` for each
-//! promise, with what is declared, what is on the server, what is owned, and
-//! the plan that follows. No engine and no server: text in, plan out.
+//! The decisions of the reconciler: one file in `tests/behaviours` for each behaviour, with the
+//! declared state, the observed state, the owned objects, and the plan that follows. No engine
+//! and no server: text in, plan out.
 //!
-//! `UPDATE_GOLDEN=1` writes the `plan:` of each file anew and leaves the rest
-//! as it is; read it as an administrator would before it is committed.
+//! `UPDATE_GOLDEN=1` rewrites the `plan:` of each file and keeps the rest; read the new plans
+//! as an administrator would before they are committed.
 
 #![allow(
     clippy::unwrap_used,
@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 
 use golden::Golden;
 
-/// The promises that may not get lost. There may be more files than these.
+/// The behaviours that must have a file. The directory may hold more files.
 const PROMISED: &[&str] = &[
     "absent-ordered",
     "accounts-kept-elsewhere-observed",
@@ -50,7 +50,7 @@ const PROMISED: &[&str] = &[
     "empty-users-list",
     "exclusive-affiliations",
     "group-change-reaches-rooms-and-roster",
-    "group-missing-made",
+    "group-missing-created",
     "group-removed",
     "group-without-roster",
     "guard-approved",
@@ -59,7 +59,7 @@ const PROMISED: &[&str] = &[
     "ignored-left-alone",
     "last-good-order",
     "member-removed-from-group-loses-what-the-operator-gave-and-keeps-what-others-gave",
-    "missing-account-made",
+    "missing-account-created",
     "names-enforced",
     "names-left-alone",
     "null-users",
@@ -71,7 +71,7 @@ const PROMISED: &[&str] = &[
     "removed-entry-deleted",
     "renamed-host",
     "retained-entry-kept",
-    "room-missing-made",
+    "room-missing-created",
     "room-option-unknown-to-the-version",
     "room-options-and-subject",
     "subject-left-over",
@@ -97,7 +97,7 @@ fn name(path: &Path) -> String {
 }
 
 #[test]
-fn every_behaviour_is_as_its_file_says() {
+fn every_plan_matches_its_golden_file() {
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     let mut wrong = Vec::new();
     for path in files() {
@@ -119,14 +119,14 @@ fn every_behaviour_is_as_its_file_says() {
 }
 
 #[test]
-fn no_behaviour_is_missing() {
+fn every_promised_behaviour_has_a_file() {
     assert!(PROMISED.is_sorted());
     let there: Vec<String> = files().iter().map(|path| name(path)).collect();
     let missing = PROMISED.iter().filter(|name| !there.iter().any(|there| there == *name));
     assert_eq!(missing.collect::<Vec<_>>(), [&""; 0]);
 }
 
-/// A file that says something nobody reads proves nothing.
+/// An ignored typo in a golden file would make its test prove nothing.
 #[test]
 fn a_golden_file_with_a_mistake_is_refused() {
     const GOOD: &str = "# A sentence.\n\ndesired:\n  users: [{ name: ann }]\n\nobserved:\n  users: { example.org: [ann] }\n\ninventory:\n  users: { ann: {} }\n\nplan:\n";

@@ -217,7 +217,9 @@ fn a_socket_that_ejabberd_cannot_open_is_named(version: &str) {
     fs::write(host.path("ejabberd.yml"), config(&format!("{C2S}{socket}"), "")).unwrap();
     let ran = host.run(&["apply"]).expect(1);
     let text = format!("{}{}", ran.stdout, ran.stderr);
-    for words in ["ejabberd stopped in its node", "another cookie", "the one before was put back"] {
+    for words in
+        ["ejabberd stopped in its node", "another cookie", "previous configuration was put back"]
+    {
         assert!(text.contains(words), "{words}: {text}");
     }
     assert_eq!(host.users(), Vec::<String>::new());
@@ -334,7 +336,7 @@ fn a_published_port_that_leads_nowhere_is_reported(version: &str) {
     for _ in 0..2 {
         let plan = host.run(&["plan"]).stdout;
         let words = [
-            format!("127.0.0.1:{clients} -> 5222 is published"),
+            format!("127.0.0.1:{clients} -> 5222 is published, and clients cannot reach it"),
             "ejabberd_c2s listens on 127.0.0.1".to_owned(),
             format!("127.0.0.1:{nothing} -> 9999 is published, and no listener"),
         ];
@@ -419,7 +421,7 @@ fn a_configuration_that_is_not_in_force_is_reported(version: &str) {
     );
     let applied = host.run(&["apply"]).expect(0).stdout;
     let expected = [
-        "not in force: the room big@conference.test.example: `max_users` is 300, and mod_muc lets no more than 200",
+        "not in force: the room big@conference.test.example: `max_users` is 300, and mod_muc admits no more than 200",
         "`mam` has no effect, because mod_mam is not loaded",
         "`logging` has no effect, because mod_muc_log is not loaded",
         "`captcha_protected` has no effect, because the option `captcha_cmd` is not set",

@@ -32,7 +32,7 @@ use ejabberd_operator::engine::Lifecycle;
 use support::double::Double;
 use support::real::{CONFIG, Container, HOST, docker, ejabberd_version};
 
-/// Texts that a shell, Erlang, XML or YAML might take apart, as passwords.
+/// Passwords with characters that a shell, Erlang, XML or YAML might misread.
 const HOSTILE: [&str; 16] = [
     "$(touch /tmp/owned)",
     "`id`",
@@ -52,11 +52,11 @@ const HOSTILE: [&str; 16] = [
     "[]",
 ];
 
-/// Passwords that ejabberd refuses: empty, control characters, and what the
-/// Unicode of stringprep (3.2) does not know or forbids.
+/// Passwords that ejabberd refuses: empty, with control characters, or with characters that
+/// stringprep (Unicode 3.2) does not know or forbids.
 const REFUSED: [&str; 5] = ["", "tab\there", "line\nbreak", "🐘", "\u{202e}evil"];
 
-/// Names that ejabberd takes and a shell would not.
+/// Names that ejabberd accepts and a shell would misread.
 const HOSTILE_NAMES: [&str; 10] =
     ["$(id)", "`id`", "a;b", "a|b", "-n", "--help", "a,b", "bób", "*", "a\\b"];
 
@@ -113,8 +113,8 @@ async fn accounts(server: &EjabberdClient) {
     server.change_password(&ann, &secret("three")).await.unwrap();
     assert!(server.password_is(&ann, &secret("three")).await.unwrap());
     assert!(!server.password_is(&ann, &secret("one")).await.unwrap());
-    assert!(!server.password_is(&jid("nobody"), &secret("x")).await.unwrap());
-    let error = server.change_password(&jid("nobody"), &secret("hunter2")).await.unwrap_err();
+    assert!(!server.password_is(&jid("missing"), &secret("x")).await.unwrap());
+    let error = server.change_password(&jid("missing"), &secret("hunter2")).await.unwrap_err();
     assert!(
         matches!(error, ControlError::Refused { .. }) && !error.to_string().contains("hunter2"),
         "{error}"
@@ -257,7 +257,7 @@ async fn hostile_rooms(server: &EjabberdClient) {
     }
 }
 
-/// Many calls at once come back to who asked, each with its own answer.
+/// Each of many concurrent calls gets its own response.
 async fn pipelined(server: &EjabberdClient) {
     let users: Vec<Jid> = (0..200).map(|n| jid(&format!("many{n}"))).collect();
     let made = futures_util::future::join_all(
@@ -271,7 +271,7 @@ async fn pipelined(server: &EjabberdClient) {
     }))
     .await;
     for (n, check) in checks.into_iter().enumerate() {
-        assert_eq!(check.unwrap(), n % 2 == 0, "answer {n} went to somebody else");
+        assert_eq!(check.unwrap(), n % 2 == 0, "response {n} went to another caller");
     }
     let deleted =
         futures_util::future::join_all(users.iter().map(|user| server.unregister(user))).await;
@@ -282,21 +282,21 @@ fn user_secret(user: &Jid) -> &'static Secret {
     Box::leak(Box::new(secret(&format!("pw-{user}"))))
 }
 
-/// What can happen to a server, whoever plays it.
+/// Controls a server, real or double, for fault tests.
 #[async_trait]
 trait Rig: Sync {
     fn server(&self) -> &EjabberdClient;
-    /// It ends, and the process with it.
+    /// Stops the server and its process.
     async fn stop(&self);
-    /// It is started; it may not answer yet.
+    /// Starts the server, without waiting until it responds.
     async fn start(&self);
-    /// It lives, and answers nothing.
+    /// Freezes the process: it lives, and responds to nothing.
     async fn freeze(&self);
     async fn thaw(&self);
 }
 
-/// Faults, on a server that has no accounts. What was true before one is true
-/// after it, on the same channel.
+/// Faults on a server without accounts. After each fault the same channel reports the same state
+/// as before.
 async fn faults(rig: &impl Rig) {
     let server = &rig.server().clone().with_deadline(Duration::from_secs(2));
     let ann = jid("ann");
@@ -324,12 +324,12 @@ async fn faults(rig: &impl Rig) {
     let error = server.registered_users(&host()).await.unwrap_err();
     assert!(error.is_outage(), "{error}");
     rig.start().await;
-    // While it starts, nothing may read as absent or empty.
+    // While the server starts, no reading may report an object as missing.
     let began = Instant::now();
     loop {
         match server.account_exists(&ann).await {
             Ok(there) => {
-                assert!(there, "a server that starts must not read as one without accounts");
+                assert!(there, "a starting server must not read as a server without accounts");
                 break;
             }
             Err(error) => assert!(!matches!(error, ControlError::Refused { .. }), "{error}"),
@@ -351,7 +351,7 @@ async fn answers_again(server: &EjabberdClient, ann: &Jid) {
     assert!(server.account_exists(ann).await.unwrap());
 }
 
-/// A command that crashes fails alone, and shows no argument.
+/// A command that crashes does not affect other commands, and its error shows no argument.
 async fn crashes(server: &EjabberdClient) {
     let lab = room("lab");
     server
@@ -369,8 +369,8 @@ async fn crashes(server: &EjabberdClient) {
     assert!(server.destroy_room(&lab).await.unwrap());
 }
 
-/// Calls that are under way when the server goes each end with an answer or an
-/// outage, and each account is there or not, never half.
+/// Calls in flight during a stop of the server end with a response or an outage, and each account
+/// exists completely or not at all.
 async fn restarted_in_the_middle(rig: &impl Rig, server: &EjabberdClient) {
     let users: Vec<Jid> = (0..400).map(|n| jid(&format!("middle{n}"))).collect();
     let orders = futures_util::future::join_all(
@@ -387,9 +387,9 @@ async fn restarted_in_the_middle(rig: &impl Rig, server: &EjabberdClient) {
     for (user, made) in users.iter().zip(made) {
         let there = server.account_exists(user).await.unwrap();
         match made {
-            Ok(_) => assert!(there, "{user} was answered as made, and is not there"),
-            // A server that is stopping crashes, refuses and denies having
-            // commands as it falls apart; what counts is that it is no success.
+            Ok(_) => assert!(there, "{user} was reported as created, and does not exist"),
+            // A stopping server crashes, refuses, and reports commands as unknown; the response
+            // only must not be a success.
             Err(error) => assert!(!error.to_string().contains("pw-"), "{user}: {error}"),
         }
         if there {
@@ -399,11 +399,11 @@ async fn restarted_in_the_middle(rig: &impl Rig, server: &EjabberdClient) {
     }
 }
 
-/// Without its modules a server says so, instead of reading as empty.
+/// A server without a module reports that, instead of an empty list.
 async fn missing_modules(server: &EjabberdClient) {
     let error = server.account_exists(&jid("ann")).await.unwrap_err();
     assert!(matches!(error, ControlError::UnknownCommand { .. }), "{error:?}");
-    assert!(error.to_string().contains("mod"), "it says what to load: {error}");
+    assert!(error.to_string().contains("mod"), "the error names the module: {error}");
     let error = server.online_rooms().await.unwrap_err();
     assert!(matches!(error, ControlError::UnknownCommand { .. }), "{error:?}");
     let error = server.room_options(&room("x")).await.unwrap_err();
@@ -446,7 +446,7 @@ impl Rig for RealRig {
         &self.server
     }
     async fn stop(&self) {
-        // As the operator does it: the server first, so that nothing is lost.
+        // Like the operator: ejabberd stops first, so that no data is lost.
         let orderly = self.container.server();
         let _ = orderly.stop().await;
         orderly.close().await;

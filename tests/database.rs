@@ -1,5 +1,5 @@
-//! The operator knows its database: it never puts an empty one in its place,
-//! nor fills or prunes another database. On a real ejabberd.
+//! The operator identifies its database: it never replaces the database by an empty one, and never
+//! fills or prunes another database. Against a real ejabberd.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ use support::host::{Host, eventually};
 use support::real::{HOST, docker, image};
 use support::watched::{PEOPLE, condition, converged, is_ready, started, status, until, watch};
 
-/// Long enough to see that nothing is done.
+/// How long a test waits to see that the operator does nothing.
 const QUIET: Duration = Duration::from_secs(6);
 
 fn is_missing(status: &Value) -> bool {
@@ -37,7 +37,7 @@ fn home(version: &str) -> &'static str {
     if version.ends_with("ghcr") { "/opt/ejabberd" } else { "/home/ejabberd" }
 }
 
-/// Something beside a host that is removed at the end.
+/// Docker objects outside a host that are removed at the end of a test.
 struct Leftovers(Vec<[String; 2]>);
 
 impl Drop for Leftovers {
@@ -60,8 +60,8 @@ fn emptied(version: &str) {
     host.remove_container();
     docker(&["volume", "rm", &volume]);
     operator.signal("CONT");
-    let said = until(&host, &operator, "missing", is_missing);
-    let message = condition(&said, "Stalled")["message"].as_str().unwrap().to_owned();
+    let shown = until(&host, &operator, "missing", is_missing);
+    let message = condition(&shown, "Stalled")["message"].as_str().unwrap().to_owned();
     assert!(message.contains("retry --fill") && message.contains(&volume), "{message}");
     std::thread::sleep(QUIET);
     host.run(&["retry"]).expect(0);
@@ -78,7 +78,7 @@ fn emptied(version: &str) {
     until(&host, &operator, "its own again", |s| started(&host) != created && is_ready(s));
 }
 
-/// The volume of the same name comes back empty, or with another database.
+/// A volume of the same name comes back empty, or with another database.
 fn exchanged(version: &str) {
     let host = Host::new(version);
     host.declare(PEOPLE);
@@ -91,7 +91,7 @@ fn exchanged(version: &str) {
     assert!(ran.stdout.contains("there is no database on the volume"), "{}", ran.stdout);
     assert!(!exists(&["inspect", &host.container]));
 
-    // A server of others makes a database there meanwhile.
+    // A server of others creates a database on the volume.
     let mount = format!("{volume}:{}/database", home(version));
     docker(&["run", "-d", "--name", &host.container, "-v", &mount, &image(version)]);
     eventually("it starts", Duration::from_mins(1), || {
@@ -110,8 +110,8 @@ fn exchanged(version: &str) {
     assert_eq!(host.users(), ["ann", "bob", "gen"]);
 }
 
-/// A state directory that belongs to another server: the accounts of this one
-/// are not pruned, whatever the container is called.
+/// A state directory of another server: the accounts of this server are not pruned, even if the
+/// container has the expected name.
 fn foreign_state(version: &str) {
     let ours = Host::new(version);
     ours.declare(PEOPLE);
@@ -119,8 +119,8 @@ fn foreign_state(version: &str) {
     let other = Host::new(version);
     other.declare("  users: [{ name: ann, password: a }, { name: zoe, password: z }]\n");
     other.run(&["apply"]).expect(0);
-    other.ctl(&["register", "gen", HOST, "somebody"]);
-    other.ctl(&["register", "bob", HOST, "somebody"]);
+    other.ctl(&["register", "gen", HOST, "theirs"]);
+    other.ctl(&["register", "bob", HOST, "theirs"]);
     let before = other.users();
 
     let state = other.state();
@@ -132,7 +132,7 @@ fn foreign_state(version: &str) {
     assert_eq!(other.users(), before);
     other.ctl(&["check_password", "ann", HOST, "a"]);
 
-    // By order this one is managed; what others made in it stays.
+    // After an order this database is managed; objects of others in it stay.
     other.run(&["retry", "--fill"]).expect(0);
     other.run(&["apply"]).expect(0);
     assert_eq!(other.users(), before);
@@ -160,8 +160,8 @@ fn start(host: &Host, options: &[&str]) {
     });
 }
 
-/// A container of others with the database in a directory of the
-/// host: once it is gone, no container without that directory takes its place.
+/// A container of others with the database in a directory of the host: after the container is
+/// gone, the operator creates no container without that directory.
 fn bind_mounted(version: &str) {
     let host = Host::new(version);
     let mount = format!("{}:{}/database", directory_for(&host), home(version));
@@ -171,8 +171,8 @@ fn bind_mounted(version: &str) {
     let operator = watch(&host, "run.log");
     until(&host, &operator, "ready", is_ready);
     host.remove_container();
-    let said = until(&host, &operator, "missing", is_missing);
-    let message = condition(&said, "Stalled")["message"].as_str().unwrap().to_owned();
+    let shown = until(&host, &operator, "missing", is_missing);
+    let message = condition(&shown, "Stalled")["message"].as_str().unwrap().to_owned();
     assert!(message.contains("directory") && message.contains("of the host"), "{message}");
     host.run(&["retry"]).expect(0);
     std::thread::sleep(QUIET);
@@ -183,7 +183,7 @@ fn bind_mounted(version: &str) {
     assert_eq!(host.users(), ["ann", "bob", "gen"]);
 }
 
-/// A volume above the database: what a new container gets is known beforehand.
+/// A volume above the database: the operator knows in advance which volume a new container gets.
 fn parent_volume(version: &str) {
     let mut host = Host::new(version);
     let volume = format!("{}-all", host.container);
@@ -195,12 +195,11 @@ fn parent_volume(version: &str) {
     host.remove_container();
     // The declaration does not name the volume: a new container would be empty.
     let ran = host.run(&["apply"]).expect(3);
-    let said = ["would get", "is gone", "would look for it", "would keep it on"];
-    assert!(said.iter().any(|words| ran.stdout.contains(words)), "{}", ran.stdout);
+    let shown = ["would get", "is gone", "would look for it", "would keep it on"];
+    assert!(shown.iter().any(|words| ran.stdout.contains(words)), "{}", ran.stdout);
     assert!(!exists(&["inspect", &host.container]));
     if !version.ends_with("ghcr") {
-        // There the image's own VOLUME had the database, and an engine that removes
-        // a container keeps such a volume: it can be declared.
+        // Only the ghcr image has its database on the declared volume itself.
         return;
     }
     let head = format!("network: bridge, volumes: {{ \"{}\": {volume} }}", home(version));
@@ -231,8 +230,8 @@ fn sorted(text: &str) -> Vec<&str> {
     lines
 }
 
-/// A container of others with unnamed volumes, a host name and a limit is
-/// replaced: all of it is there again.
+/// A container of others with unnamed volumes, a host name and a limit is replaced: the new
+/// container has all of them.
 fn recreated(version: &str) {
     let host = Host::new(version);
     let home = home(version);
@@ -278,7 +277,7 @@ fn recreated(version: &str) {
     host.run(&["plan", "--detailed-exitcode"]).expect(0);
 }
 
-/// What would be lost is named, and nothing is replaced.
+/// If a replacement would lose data, the plan names the data, and the container is not replaced.
 fn not_recreated(version: &str) {
     let host = Host::new(version);
     // A directory in the container's own layer.
@@ -292,7 +291,7 @@ fn not_recreated(version: &str) {
     fs::write(host.file(), text.replacen("network: bridge", more, 1)).unwrap();
     let plan = host.run(&["plan"]);
     let lost = match version {
-        // All that it writes is on its volume; its script sets the variable itself.
+        // The image writes only to its volume, and its script sets the variable itself.
         "newest-ghcr" => None,
         "24.12-ecs" => Some("the container itself"),
         _ => Some("/conf/ejabberd.yml"),
@@ -308,9 +307,9 @@ fn not_recreated(version: &str) {
         assert!(plan.stdout.contains(&advice), "{}", plan.stdout);
     }
 
-    // The operator's own container. Where the start script heeds the variable, the
-    // volume is taken along; elsewhere the new container has an empty database, which
-    // is found out before the old one goes.
+    // The operator's own container. If the start script uses the variable, the new container
+    // keeps the volume; otherwise the new container would have an empty database, which the
+    // operator detects before it removes the old container.
     let own = Host::new(version);
     own.declare(PEOPLE);
     own.run(&["apply"]).expect(0);
@@ -347,7 +346,7 @@ fn not_started(version: &str) {
     assert_eq!(host.users(), ["ann", "bob", "gen"]);
 }
 
-/// Deletions that count on a creation are refused when that fails.
+/// Deletions that count on a creation are refused if the creation fails.
 fn counted_afterwards(version: &str) {
     let host = Host::new(version);
     let policy = "  policy: { guard: { freeDeletes: 5 } }\n";
@@ -356,7 +355,7 @@ fn counted_afterwards(version: &str) {
     let missing = "passwordFrom: { file: nowhere }";
     host.declare(&format!("  users: [{{ name: new, {missing} }}]\n{policy}"));
     let ran = host.run(&["apply"]).expect(1);
-    assert!(ran.stdout.contains("would leave too little"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("too much would be deleted"), "{}", ran.stdout);
     assert_eq!(host.users(), ["old"]);
     host.declare(&format!("  users: [{{ name: new, password: b }}]\n{policy}"));
     host.run(&["apply"]).expect(0);
@@ -364,8 +363,8 @@ fn counted_afterwards(version: &str) {
     assert!(status(&host).is_null() || !is_missing(&status(&host)));
 }
 
-/// Accounts that a change leaves behind are named before anything is done, and
-/// the new place is filled by approval alone.
+/// The plan reports accounts that a change would leave behind, and the operator creates accounts
+/// in the new store only after an approval.
 fn left_behind(version: &str) {
     let host = Host::new(version);
     host.declare(PEOPLE);
@@ -379,8 +378,8 @@ fn left_behind(version: &str) {
     let renamed = text.replace(&format!("host: {HOST}"), &format!("host: {other}"));
     fs::write(host.file(), &renamed).unwrap();
     let plan = host.run(&["plan"]).expect(0);
-    let said = format!("3 owned accounts are left behind on {HOST}");
-    assert!(plan.stdout.contains(&said), "{}", plan.stdout);
+    let shown = format!("3 owned accounts are left behind on {HOST}");
+    assert!(plan.stdout.contains(&shown), "{}", plan.stdout);
     let before = started(&host);
     let ran = host.run(&["apply"]).expect(3);
     assert!(ran.stdout.contains("approve"), "{}", ran.stdout);
@@ -401,14 +400,14 @@ fn other_method(version: &str) {
     let external = "auth_method: [external]\nextauth_program: /bin/cat\n";
     fs::write(host.path("ejabberd.yml"), format!("{config}{external}")).unwrap();
     let plan = host.run(&["plan"]).expect(0);
-    let said = "3 owned accounts of test.example are left behind in ejabberd's own database";
-    assert!(plan.stdout.contains(said), "{}", plan.stdout);
+    let shown = "3 owned accounts of test.example are left behind in ejabberd's own database";
+    assert!(plan.stdout.contains(shown), "{}", plan.stdout);
     host.run(&["apply"]).expect(3);
     assert_eq!(host.users(), ["ann", "bob", "gen"]);
 }
 
-/// A test on the newest ejabberd and one in a release layout, and, with `--all`,
-/// on the others.
+/// Tests on the newest ejabberd and on an image with a release layout and, with `--all`, on other
+/// images.
 macro_rules! on {
     ($($name:ident: $newest:ident $ecs:ident $ghcr:ident $older:ident,)*) => { $(
         #[test]

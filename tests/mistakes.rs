@@ -73,7 +73,7 @@ fn in_the_file(version: &str) {
 
     host.declare(&all("  users: []\n"));
     let ran = host.run(&["apply"]).expect(3);
-    says(&ran, &["all 12 users on the server would be deleted", "never done without approval"]);
+    says(&ran, &["all 12 users on the server would be deleted", "needs an approval"]);
     says(&ran, &["Refused by the guard", "approve"]);
     nothing_is_lost(&host, "users: []");
 

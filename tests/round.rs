@@ -1,4 +1,4 @@
-//! Whole rounds of the engine against a world in memory.
+//! Runs whole reconciliations of the engine against a world in memory.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

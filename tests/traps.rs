@@ -77,7 +77,7 @@ fn kept_elsewhere(version: &str) {
     ));
     let applied = host.run(&["apply", "--output", "json"]).expect(0).json();
     assert_eq!(applied["converged"], true, "{applied}");
-    assert!(applied.to_string().contains("come from jwt: they are only observed"), "{applied}");
+    assert!(applied.to_string().contains("come from jwt: the operator only observes"), "{applied}");
     assert!(host.ctl(&["get_room_affiliations", "hall", &service()]).contains("ann"));
     assert!(!host.run(&["inventory"]).expect(0).stdout.contains("user"), "no account is ours");
     host.run(&["plan", "--detailed-exitcode"]).expect(0);
@@ -96,7 +96,7 @@ fn what_goes(version: &str) {
     host.declare("  users: [{ name: ann }, { name: eve }]\n  rooms: [{ name: hall }]\n");
     let plan = host.run(&["plan"]).expect(0).stdout;
     assert!(plan.contains("2 messages for when it is online"), "{plan}");
-    assert!(plan.contains("its history, subject and affiliations"), "{plan}");
+    assert!(plan.contains("its history, subject and affiliations are deleted too"), "{plan}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The parts of the engine of one server, put together.
+//! Assembles the engine of one server from its parts.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,7 +17,7 @@ use super::supervisor::Supervisor;
 use super::supervisor::meter::Meter;
 use crate::ejabberd::EjabberdClient;
 
-/// The engine of one server: its parts share the ports and the supervisor.
+/// The engine of one server. Its parts share the ports and the supervisor.
 pub struct Engine {
     /// The server's commands.
     pub server: EjabberdClient,
@@ -27,14 +27,14 @@ pub struct Engine {
     pub reconciler: Reconciler,
     /// Collects evidence for `audit` and `doctor`.
     pub diagnostics: Arc<Diagnostics>,
-    /// Judges configurations, and remembers which proved good or failed.
+    /// Checks configurations, and remembers which ones proved good or failed.
     pub configs: Arc<ConfigChecker>,
     /// Knows which database the operator manages.
     pub databases: Arc<Databases>,
 }
 
 impl Engine {
-    /// An engine that waits for each start of the server itself.
+    /// An engine without a running supervisor: the reconciler waits for each start of the server.
     #[must_use]
     pub fn new(ports: Ports, supervisor: Arc<Supervisor>, recheck_budget: RecheckBudget) -> Self {
         let Ports { server, runtime, store, secrets, events } = ports;
@@ -97,7 +97,7 @@ impl Engine {
         Self { server, supervisor, reconciler, diagnostics, configs, databases }
     }
 
-    /// The same, where [`Supervisor::supervise`] runs beside it.
+    /// Marks that [`Supervisor::supervise`] runs at the same time.
     #[must_use]
     pub fn supervised(mut self) -> Self {
         self.reconciler.supervised = true;

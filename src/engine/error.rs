@@ -1,4 +1,4 @@
-//! What can go wrong at a port. A text of a far end is shown as in
+//! The errors of the ports. A text from outside is shortened and escaped as in
 //! [`crate::ejabberd::ControlError`].
 
 use crate::ejabberd::{Class, shown};
@@ -9,32 +9,32 @@ pub enum RuntimeError {
     /// The engine that runs the server does not answer.
     #[error("reach {}: {}", shown(what), shown(cause))]
     Engine {
-        /// Which engine.
+        /// The name of the engine.
         what: String,
-        /// What was seen.
+        /// The cause.
         cause: String,
     },
-    /// There is no such container, file, program.
+    /// A container, file or program does not exist.
     #[error("find {}", shown(.0))]
     Missing(String),
     /// There is no `erl` program where the server runs.
     #[error("find an `erl` program in {}", shown(.0))]
     NoErlang(String),
-    /// Something that only somebody can mend.
+    /// An operation failed, and only an administrator can fix the cause.
     #[error("{}: {}", shown(operation), shown(cause))]
     Refused {
-        /// What was tried.
+        /// The operation.
         operation: String,
-        /// What was said, and what to do.
+        /// The cause, and what to do.
         cause: String,
     },
-    /// It took too long.
+    /// An operation took too long.
     #[error("{} in time", shown(.0))]
     Timeout(String),
 }
 
 impl RuntimeError {
-    /// Whether trying again may help.
+    /// Whether a retry may help.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
@@ -43,7 +43,7 @@ impl RuntimeError {
         }
     }
 
-    /// The word for metrics.
+    /// The label value for metrics.
     #[must_use]
     pub fn category(&self) -> &'static str {
         match self {
@@ -56,29 +56,29 @@ impl RuntimeError {
     }
 }
 
-/// What went wrong with the state directory.
+/// Why the state directory could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Another operator has the directory.
+    /// Another operator holds the lock of the directory.
     #[error("lock {0}: another operator uses it")]
     Locked(String),
-    /// The disk, or the file on it.
+    /// The disk or the database file failed.
     #[error("{operation} in the state directory: {cause}")]
     Io {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
-        /// What was seen.
+        /// The cause.
         cause: String,
     },
 }
 
-/// Why a secret or file could not be had.
+/// Why a secret or a file could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("read {what}: {cause}")]
 pub struct SecretError {
-    /// Which one.
+    /// The name of the secret or file.
     pub what: String,
-    /// What was seen, and what to do.
+    /// The cause, and what to do.
     pub cause: String,
 }
 
@@ -86,9 +86,9 @@ pub struct SecretError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("read {path}: {cause}")]
 pub struct SourceError {
-    /// Which file.
+    /// The path of the file.
     pub path: String,
-    /// What was seen, and what to do.
+    /// The cause, and what to do.
     pub cause: String,
 }
 
@@ -98,7 +98,7 @@ mod tests {
     use crate::ejabberd::ControlError;
 
     #[test]
-    fn a_text_of_a_far_end_is_cut_and_escaped_in_every_message() {
+    fn a_text_from_outside_is_shortened_and_escaped_in_every_message() {
         let lie = || format!("\u{1b}[2J\r\n{}", "é".repeat(3 << 20));
         let messages = [
             ControlError::Unreachable(lie()).to_string(),

@@ -1,6 +1,6 @@
-//! Observes, plans and applies, again and again.
+//! Reconciles: observes, plans and applies in a loop.
 //!
-//! Everything that touches the world goes through the traits of `ports`.
+//! The engine does all input and output through the traits of `ports`.
 
 mod assembly;
 mod controller;

@@ -5,12 +5,12 @@ use ejabberd_operator::domain::spec::SourceFile;
 const HEADER: &str =
     "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: { name: test }\nspec:\n";
 
-/// What is the same in nearly every file need not be written in it.
+/// Settings that are the same in nearly every file, so that a file may omit them.
 const IMPLIED: [(&str, &str); 2] =
     [("host", "example.org"), ("server", "{ docker: { container: ejabberd } }")];
 
-/// The whole file. Its text is taken as it is, so that a list that is null and
-/// one that is not there stay two things.
+/// The whole file. The text of the section stays unparsed, so that a null list and a missing
+/// list stay different.
 pub fn file(section: &str) -> Result<SourceFile, String> {
     let spec = section
         .strip_prefix("desired:\n")

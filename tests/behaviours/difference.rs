@@ -1,9 +1,9 @@
-//! Two texts beside each other, for people.
+//! Shows the difference of two texts.
 
-/// The lines of both: `-` stands in the file alone, `+` in what came of it.
+/// The lines of both texts: `-` marks a line only in the file, `+` a line only in the new text.
 pub fn lines(file: &str, now: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (file.lines().collect(), now.lines().collect());
-    // How many lines are common to both from here on.
+    // The number of common lines from each pair of positions on.
     let mut common = vec![vec![0_usize; new.len() + 1]; old.len() + 1];
     for i in (0..old.len()).rev() {
         for j in (0..new.len()).rev() {

@@ -1,4 +1,4 @@
-//! A golden file: a comment that says the behaviour, and four sections.
+//! A golden file: a comment that states the behaviour, and four sections.
 
 use ejabberd_operator::domain::diff::diff;
 use ejabberd_operator::domain::plan::plan;
@@ -11,11 +11,11 @@ const SECTIONS: [&str; 4] = ["desired", "observed", "inventory", "plan"];
 
 /// One golden file, cut where its sections begin.
 pub struct Golden<'t> {
-    /// What it is about.
+    /// The behaviour.
     pub sentence: &'t str,
     /// Everything before the plan.
     pub head: &'t str,
-    /// The plan as it stands in the file.
+    /// The plan in the file.
     pub expected: &'t str,
     sections: [&'t str; 3],
 }
@@ -38,7 +38,8 @@ impl<'t> Golden<'t> {
         let cut = |index: usize| &text[starts[index].1..starts[index + 1].1];
         let sentence = text.lines().next().and_then(|line| line.strip_prefix("# "));
         Ok(Self {
-            sentence: sentence.ok_or("it does not begin with a comment that says what it is")?,
+            sentence: sentence
+                .ok_or("it does not begin with a comment that states its behaviour")?,
             head: &text[..starts[3].1],
             expected: &text[starts[3].1..],
             sections: [cut(0), cut(1), cut(2)],

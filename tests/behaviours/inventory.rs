@@ -1,4 +1,4 @@
-//! `inventory:`, what the operator owns.
+//! `inventory:`, the objects that the operator owns.
 
 use std::collections::BTreeMap;
 

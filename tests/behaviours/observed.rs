@@ -1,7 +1,7 @@
-//! `observed:`, what was read from the server in this round.
+//! `observed:`, the state that was read from the server.
 //!
-//! What was not written was read and found empty. As in a real round, only what
-//! is declared or owned is looked at one by one.
+//! Anything that a file omits counts as read and empty. As in a real reconciliation, only
+//! declared and owned objects have details.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,18 +28,18 @@ struct Written {
     version: Option<Read<String>>,
     /// The accounts of each host.
     users: BTreeMap<String, Read<Vec<String>>>,
-    /// The reason; null: not banned.
+    /// The reason of each ban; null if the account is not banned.
     bans: BTreeMap<String, Read<Option<String>>>,
     passwords: BTreeMap<String, Read<Password>>,
     vcards: BTreeMap<String, Read<BTreeMap<String, String>>>,
     groups: Option<Read<BTreeMap<String, Read<Group>>>>,
     rooms: Option<Read<BTreeMap<String, Read<Room>>>>,
-    /// Hosts whose accounts ejabberd has from somewhere else, and from where.
+    /// Hosts whose accounts come from outside ejabberd, and their source.
     kept_elsewhere: BTreeMap<String, String>,
     accounts_table: Option<Read<String>>,
 }
 
-/// `{ unknown: why }` in the place of anything that could not be read.
+/// A value, or `{ unknown: why }` if it could not be read.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Read<T> {
@@ -47,7 +47,8 @@ enum Read<T> {
     Known(T),
 }
 
-/// Only a map is one: a list of a single name could be taken for its field.
+/// The reason of an unknown value. Read from a map only: serde would also accept a list with one
+/// name for a struct with one field.
 #[derive(Deserialize)]
 #[serde(try_from = "BTreeMap<String, String>")]
 struct Why {
@@ -77,7 +78,7 @@ enum Password {
 struct Group {
     display_name: String,
     description: String,
-    /// Itself unless said otherwise: its members see each other.
+    /// The groups whose members this group shows; by default itself.
     displayed: Option<Vec<String>>,
     members: Vec<String>,
 }
@@ -85,7 +86,7 @@ struct Group {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct Room {
-    /// Those that are not as in any room.
+    /// The options that differ from the defaults.
     options: RoomOptions,
     subject: Option<Read<String>>,
     affiliations: Option<Read<BTreeMap<String, Affiliation>>>,
@@ -124,7 +125,7 @@ pub fn read(
         let jid = account(written, home)?;
         let known = users.get(&jid.host).and_then(Reading::known);
         let there = known.is_some_and(|names| names.contains(&jid.local));
-        if there { Ok(jid) } else { Err(format!("there is no account {jid} to look at")) }
+        if there { Ok(jid) } else { Err(format!("there is no account {jid} to observe")) }
     };
     let new = *version.known().unwrap_or(&SINCE_ALLOWPM) >= SINCE_ALLOWPM;
     Ok(ObservedState {
@@ -154,7 +155,7 @@ pub fn read(
     })
 }
 
-/// Readings of things that go by name.
+/// Reads a map of named objects.
 fn each<K: Ord, T, U>(
     written: BTreeMap<String, Read<T>>,
     name: impl Fn(&str) -> Result<K, String>,
@@ -167,7 +168,7 @@ fn each<K: Ord, T, U>(
 fn host(written: &str, desired: &DesiredState) -> Result<Vhost, String> {
     let host = Vhost::new(written).map_err(|error| error.to_string())?;
     if !desired.serves(&host) {
-        return Err(format!("{host} is not declared, and nobody asks for its accounts"));
+        return Err(format!("{host} is not declared, so its accounts are not read"));
     }
     Ok(host)
 }
@@ -193,7 +194,7 @@ fn users(
     Ok(users)
 }
 
-/// A vCard has every field that was asked for, empty where nobody set it.
+/// Reads vCards. A vCard has every declared field, empty where the account has none.
 fn vcards(
     written: BTreeMap<String, Read<BTreeMap<String, String>>>,
     there: impl Fn(&str) -> Result<Jid, String>,
@@ -227,7 +228,7 @@ fn groups(
 ) -> Result<Option<Reading<ObservedGroups>>, String> {
     let Some(declared) = &desired.groups else {
         return match written {
-            Some(_) => Err("no groups are declared, and nobody asks for them".to_owned()),
+            Some(_) => Err("no groups are declared, so groups are not read".to_owned()),
             None => Ok(None),
         };
     };
@@ -257,7 +258,7 @@ fn groups(
 /// Later versions have `allowpm`, earlier ones `allow_private_messages`.
 const SINCE_ALLOWPM: ServerVersion = ServerVersion { year: 23, month: 2 };
 
-/// Some options of a room that nobody has changed, but that it stays.
+/// Default options of a room, with `persistent` enabled.
 fn options(new: bool) -> RoomOptions {
     let private = if new { ("allowpm", "anyone") } else { ("allow_private_messages", "true") };
     [

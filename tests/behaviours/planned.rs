@@ -1,10 +1,10 @@
-//! `plan:`, as it is written into a golden file.
+//! `plan:`, the text of a plan in a golden file.
 
 use ejabberd_operator::domain::diff::{ChangeSet, ObjectAction, ObjectStep, StepInfo};
 use ejabberd_operator::domain::plan::Plan;
 use ejabberd_operator::domain::spec::{Problem, Severity};
 
-/// A list under `key`; without elements nothing at all.
+/// Adds a list under `key`; adds nothing for an empty list.
 fn list(text: &mut String, key: &str, indent: usize, lines: impl IntoIterator<Item = String>) {
     let pad = " ".repeat(indent);
     let mut lines = lines.into_iter().peekable();
@@ -12,7 +12,7 @@ fn list(text: &mut String, key: &str, indent: usize, lines: impl IntoIterator<It
         text.push_str(&format!("{pad}{key}:\n"));
     }
     for line in lines {
-        // JSON's way to quote is also YAML's.
+        // YAML accepts JSON strings.
         text.push_str(&format!("{pad}  - {}\n", serde_json::Value::String(line)));
     }
 }
@@ -24,7 +24,7 @@ fn step(step: &StepInfo) -> String {
     format!("{op} {key}{fields}: {reason}")
 }
 
-/// Who enters and who leaves a group; the step itself only counts them.
+/// The accounts that enter and leave a group; the step itself only counts them.
 fn members(step: &ObjectStep) -> Vec<String> {
     let ObjectAction::UpdateGroup(change) = step.action() else { return Vec::new() };
     let group = &change.group;
@@ -63,7 +63,7 @@ pub fn text(warnings: &[Problem], set: &ChangeSet, plan: &Plan) -> String {
     text
 }
 
-/// What is said of a file that takes no effect.
+/// The errors of an invalid file.
 pub fn refused(problems: &[Problem]) -> String {
     let mut text = "plan:\n".to_owned();
     let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);

@@ -1,5 +1,5 @@
-//! The control channel `ejabberdctl`: the table of what it carries, and the
-//! contract as far as it applies.
+//! The control channel `ejabberdctl`: the table of the calls that it carries, and the part of the
+//! contract that applies to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -28,7 +28,7 @@ struct Row {
     kind: String,
     name: String,
     works: bool,
-    /// What carries the call, or what the error says.
+    /// The mechanism that carries the call, or the message of the error.
     by: String,
 }
 
@@ -51,8 +51,8 @@ fn table() -> Vec<Row> {
         .collect()
 }
 
-/// Call sites whose names are variables: the file, the words of the call, and
-/// what they stand for. What is empty passes on what its callers name.
+/// Call sites whose names are variables: the file, the kind and words of the call, and their
+/// possible values. A call site without values forwards the names of its callers.
 const VARIABLES: [(&str, &str, &str, &[&str]); 14] = [
     ("groups.rs", "command", "command", &["srg_user_add", "srg_user_del"]),
     ("health.rs", "function", "module, function", &[]),
@@ -75,8 +75,8 @@ const VARIABLES: [(&str, &str, &str, &[&str]); 14] = [
     ("mod.rs", "beside", "login", &["login"]),
 ];
 
-/// How a call looks in the source: what it begins with, its kind, and how many
-/// names follow.
+/// The forms of a call in the source: its beginning, its kind, and the number of names that
+/// follow.
 const CALLS: [(&str, &str, usize); 8] = [
     ("self.command(", "command", 1),
     ("Call::command(", "command", 1),
@@ -119,7 +119,7 @@ fn calls(file: &str, source: &str) -> BTreeSet<String> {
     found
 }
 
-/// The text of a literal, or of a constant by the last definition before.
+/// The text of a literal, or of a constant with the last definition in `before`.
 fn resolve(before: &str, word: &str) -> Option<String> {
     if let Some(literal) = word.strip_prefix('"') {
         return literal.strip_suffix('"').map(str::to_owned);
@@ -147,7 +147,7 @@ fn the_table_names_every_call_of_the_source() {
 }
 
 #[test]
-fn a_call_is_found_in_the_source_however_it_is_written() {
+fn every_form_of_a_call_is_found_in_the_source() {
     let found = calls(
         "x.rs",
         "const MODULE: &str = \"m\";\nasync fn a() { const NAME: &str = \"one\";\n self\n.command(NAME,\n\
@@ -159,7 +159,7 @@ fn a_call_is_found_in_the_source_however_it_is_written() {
     assert_eq!(found, expected.into());
 }
 
-/// `ejabberdctl`; a session for what carries passwords.
+/// `ejabberdctl`, and a session for calls that carry passwords.
 struct Mixed {
     session: Session,
     fallback: Ejabberdctl,
@@ -168,7 +168,7 @@ struct Mixed {
 #[async_trait]
 impl Control for Mixed {
     async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError> {
-        // The last is asked for by the way, and has nothing to do with accounts.
+        // Only these calls carry passwords; the fallback refuses them.
         match call.name() {
             "register" | "check_password" | "change_password" => {
                 self.session.call(call, deadline).await
@@ -194,7 +194,7 @@ fn fallback(container: &Container) -> Ejabberdctl {
     )
 }
 
-/// A server of `version`: over `ejabberdctl`, and by a session of its own.
+/// A server of `version`, with a client over `ejabberdctl` and a client over a session.
 async fn both(version: &str) -> (Container, EjabberdClient, EjabberdClient) {
     let (container, session) = Container::started(version, CONFIG).await;
     let mixed = Mixed { session: container.session(), fallback: fallback(&container) };
@@ -214,7 +214,7 @@ async fn real(version: &str) {
     session.close().await;
 }
 
-/// The parts that take hundreds of calls, each of which starts a VM.
+/// The parts of the contract with hundreds of calls, each of which starts a VM.
 async fn long(version: &str) {
     let (_container, server, session) = both(version).await;
     hostile_rooms(&server).await;
@@ -224,7 +224,7 @@ async fn long(version: &str) {
     session.close().await;
 }
 
-/// What is read without a session is what the session reads.
+/// The readings without a session equal the readings of the session.
 async fn reads(server: &EjabberdClient, session: &EjabberdClient) {
     let host = host();
     assert_eq!(server.hosts().await, session.hosts().await);
@@ -290,8 +290,8 @@ async fn ejabberdctl_23_01_keeps_the_contract_of_names_bans_and_vcards() {
     long("23.01").await;
 }
 
-/// The arguments of a call that a server with an account `ann`, a room `hall`
-/// and a group `team` answers.
+/// Valid arguments of a call, for a server with an account `ann`, a room `hall` and a group
+/// `team`.
 fn arguments(name: &str) -> Vec<Arg> {
     let texts = |texts: &[&str]| texts.iter().map(|text| Arg::from(*text)).collect();
     let service = format!("conference.{HOST}");
@@ -374,7 +374,7 @@ fn call(row: &Row) -> Call {
     }
 }
 
-/// What has to come after all others: it ends what they need.
+/// The position of a row in the test: calls that delete or stop objects come last.
 fn order(row: &Row) -> usize {
     let last = ["unban_account", "destroy_room", "srg_delete", "unregister", "reload_config"];
     let end = ["application:stop", "mnesia:stop"];

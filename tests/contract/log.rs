@@ -40,7 +40,7 @@ fn log(container: &Container) -> String {
     format!("{}{}{files}", text(&console.stdout), text(&console.stderr))
 }
 
-/// As RFC 4648 writes `bytes`.
+/// Encodes `bytes` as in RFC 4648.
 fn base64(bytes: &[u8]) -> String {
     const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
@@ -53,7 +53,7 @@ fn base64(bytes: &[u8]) -> String {
     text + &"=".repeat((3 - bytes.len() % 3) % 3)
 }
 
-/// The ways in which a log may show a password of `user`.
+/// The forms in which a log may show a password of `user`.
 fn written(user: &str, password: &str) -> Vec<String> {
     let escaped = password.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let erlang = password.replace('\\', "\\\\").replace('"', "\\\"");
@@ -61,7 +61,7 @@ fn written(user: &str, password: &str) -> Vec<String> {
         let _ = write!(text, "{byte},");
         text
     });
-    // Erlang prints what it takes for no text as the numbers of its bytes.
+    // Erlang prints a list that is not printable text as the numbers of its bytes.
     let numbers = numbers.trim_end_matches(',').to_owned();
     let plain = format!("\0{user}\0{password}");
     let quoted = escaped.replace('"', "&quot;").replace('\'', "&apos;");
@@ -81,10 +81,10 @@ async fn clients(server: &EjabberdClient) -> Vec<Listener> {
     listeners.into_iter().filter(Listener::is_c2s).collect()
 }
 
-/// Sends every kind of secret that the operator has, and looks for each in the log.
+/// Sends every kind of secret that the operator has, and searches the log for each.
 async fn no_secret_is_logged(version: &str) {
     let config = CONFIG.replace("loglevel: info", "loglevel: debug");
-    // The option that hides some of it belongs to some files, not to all.
+    // Only some configurations have the option that hides a part of the log.
     let config = config.replace("hide_sensitive_log_data: true\n", "");
     let (container, server) = Container::started(version, &config).await;
     let mut sent: Vec<(String, String)> = Vec::new();
@@ -132,8 +132,8 @@ async fn no_secret_is_logged(version: &str) {
         );
         sent.push((local.to_owned(), "Kp-wrong-Zt7".to_owned()));
     }
-    let _ = server.change_password(&jid("nobody"), &secret("Kp-nobody-Zt7")).await;
-    sent.push(("nobody".to_owned(), "Kp-nobody-Zt7".to_owned()));
+    let _ = server.change_password(&jid("missing"), &secret("Kp-nobody-Zt7")).await;
+    sent.push(("missing".to_owned(), "Kp-nobody-Zt7".to_owned()));
     server.close().await;
     let log = log(&container);
     assert!(log.contains("[debug]") && log.contains("user0"), "it does not log at debug: {log}");
@@ -151,7 +151,7 @@ async fn no_secret_is_logged(version: &str) {
     );
 }
 
-/// Where only PLAIN is offered, the server's own log of what clients send has the password.
+/// If a server offers only PLAIN, its debug log of client data contains the password.
 async fn no_plain_login_at_debug(version: &str) {
     let plain = CONFIG.replace(
         "loglevel: info",
@@ -167,7 +167,7 @@ async fn no_plain_login_at_debug(version: &str) {
     let ways = written("ann", "Kp7-plain-Zt7");
     let found = log(&container).lines().any(|line| ways.iter().any(|way| line.contains(way)));
     assert!(!found);
-    // At another level the login is as good as any.
+    // At another log level the login is safe.
     docker(&[
         "exec",
         &container.name,

@@ -8,7 +8,7 @@ use ejabberd_operator::ejabberd::{ControlError, Created, EjabberdClient, NewRoom
 
 use super::{HOSTILE, HOSTILE_NAMES, gone, host, jid, options, plain, room, secret};
 
-/// Texts that XML, Erlang or a list might take apart.
+/// Texts that XML, Erlang or a list might misread.
 const TEXTS: [&str; 6] =
     ["", "Grüße; $(id) 'x' \"y\"", "two\nlines", "<a/>&amp;]]>", "a\\nb,c;d", "✓ 密"];
 
@@ -35,7 +35,7 @@ pub(super) async fn groups(server: &EjabberdClient) {
     for name in HOSTILE_NAMES {
         server.remove_member(&host, &team, &jid(name)).await.unwrap();
     }
-    server.remove_member(&host, &team, &jid("nobody")).await.unwrap();
+    server.remove_member(&host, &team, &jid("missing")).await.unwrap();
     assert!(server.group(&host, &team).await.unwrap().unwrap().members.is_empty());
     assert_eq!(server.groups(&host).await.unwrap(), [team.clone()].into());
     server.delete_group(&host, &team).await.unwrap();
@@ -67,7 +67,7 @@ pub(super) async fn affiliations(server: &EjabberdClient, knows: Subjects) {
     assert_eq!(stored().await.subject.as_deref(), first);
     let id = |name: &str| AffiliationId { room: hall.clone(), account: who(name) };
     server.affiliate(&id("bób"), None).await.unwrap();
-    server.affiliate(&id("nobody"), None).await.unwrap();
+    server.affiliate(&id("missing"), None).await.unwrap();
     server.affiliate(&id("newcomer"), Some(AffiliationKind::Admin)).await.unwrap();
     let mut changed = wanted.clone();
     changed.remove(&jid("bób"));
@@ -81,7 +81,11 @@ pub(super) async fn affiliations(server: &EjabberdClient, knows: Subjects) {
         let error = server.set_subject(&host(), &hall, "new", &nonce).await.unwrap_err();
         assert!(matches!(error, ControlError::Unsupported { .. }), "{error}");
     }
-    assert_eq!(server.affiliations(&hall).await.unwrap(), changed, "nobody is left over");
+    assert_eq!(
+        server.affiliations(&hall).await.unwrap(),
+        changed,
+        "no temporary affiliation is left over"
+    );
     assert!(server.destroy_room(&hall).await.unwrap());
     gone(server, &hall).await;
     assert_eq!(server.stored_room(&host(), &hall).await.unwrap(), None);
@@ -109,8 +113,8 @@ async fn subjects(server: &EjabberdClient, hall: &ejabberd_operator::domain::mod
     }
 }
 
-/// What is stored of a room is what it prints, but for one that was just made,
-/// of which less is stored, and one that does not persist.
+/// The stored options of a room equal its printed options, except for two options that are not
+/// stored. A room that is not persistent has no stored options.
 pub(super) async fn stored_rooms(server: &EjabberdClient) {
     let cellar = room("cellar");
     assert_eq!(server.stored_room(&host(), &cellar).await.unwrap(), None);
@@ -162,7 +166,7 @@ pub(super) async fn bans(server: &EjabberdClient) {
     server.ban(&mallory, "abuse").await.unwrap();
     assert!(server.unregister(&mallory).await.unwrap());
     server.register(&mallory, &secret("two")).await.unwrap();
-    assert_eq!(server.ban_of(&mallory).await.unwrap(), None, "a ban goes with the account");
+    assert_eq!(server.ban_of(&mallory).await.unwrap(), None, "deleting an account removes its ban");
     assert!(server.unregister(&mallory).await.unwrap());
 }
 
@@ -206,7 +210,7 @@ pub(super) async fn vcards(server: &EjabberdClient) {
         }
     }
     assert!(server.unregister(&ann).await.unwrap());
-    assert_eq!(server.vcard(&ann, &fields).await.unwrap(), card(&[""]), "it goes with the account");
+    assert_eq!(server.vcard(&ann, &fields).await.unwrap(), card(&[""]), "it is deleted too");
 }
 
 pub(super) async fn storage(server: &EjabberdClient) {
@@ -223,5 +227,5 @@ pub(super) async fn storage(server: &EjabberdClient) {
     server.store_accounts(TableStorage::DiscOnlyCopies).await.unwrap();
     assert_eq!(server.accounts_table().await.unwrap(), "disc_only_copies");
     assert!(server.unregister(&ann).await.unwrap());
-    assert_eq!(server.offline_messages(&jid("nobody")).await.unwrap(), 0);
+    assert_eq!(server.offline_messages(&jid("missing")).await.unwrap(), 0);
 }

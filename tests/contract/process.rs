@@ -1,5 +1,5 @@
-//! The contract against a server that is a process of the same host. The host
-//! is a container, so this test runs itself once more in there.
+//! The contract against a server that is a process of the same host. The host is a container, so
+//! this test runs itself again in the container.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::support::inside::{DIRECTORY, Inside};
 use super::support::real::{CONFIG, ejabberd_version};
 use super::{Rig, contract, faults};
 
-/// Says, to the test in the container, which version it has to find there.
+/// The environment variable with the version that the test expects in the container.
 const INSIDE: &str = "EJABBERD_OPERATOR_TEST_INSIDE";
 
 struct ProcessRig {
@@ -71,7 +71,7 @@ impl Rig for ProcessRig {
     }
     async fn freeze(&self) {
         signal("STOP");
-        // It has many threads, and each is stopped for itself.
+        // The process has many threads, and each thread stops separately.
         let paused = ProcessState::Running { health: Some(PAUSED.to_owned()) };
         for _ in 0..100 {
             if self.runtime.inspect().await.unwrap() == paused {
@@ -79,14 +79,14 @@ impl Rig for ProcessRig {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("a frozen server reads as one that runs");
+        panic!("a frozen server reads as running");
     }
     async fn thaw(&self) {
         signal("CONT");
     }
 }
 
-/// Everything that the runtime says of the server, at each stage of its life.
+/// The readings of the runtime at each stage of the server's life.
 async fn life(rig: &ProcessRig) {
     let runtime = &rig.runtime;
     assert_eq!(runtime.inspect().await.unwrap(), ProcessState::Absent);
@@ -100,8 +100,8 @@ async fn life(rig: &ProcessRig) {
     runtime.write_config(&broken).await.unwrap();
     runtime.start().await.unwrap();
     ends(runtime, |code| code != 0).await;
-    let said = runtime.log(began, 20).await.unwrap().join("\n");
-    assert!(said.contains("hosts"), "the log says why: {said}");
+    let log = runtime.log(began, 20).await.unwrap().join("\n");
+    assert!(log.contains("hosts"), "the log names the cause: {log}");
     assert_eq!(runtime.log(Timestamp::now(), 20).await.unwrap(), Vec::<String>::new());
 
     let files = ConfigFiles::from([("ejabberd.yml".to_owned(), CONFIG.as_bytes().to_vec())]);
@@ -137,7 +137,7 @@ async fn ends(runtime: &ProcessRuntime, how: impl Fn(i64) -> bool) {
     panic!("it did not end: {:?}", runtime.log(Timestamp::MIN, 40).await);
 }
 
-/// The part that runs in the container; elsewhere it has nothing to do.
+/// The part that runs in the container; elsewhere the test does nothing.
 #[tokio::test]
 async fn inside_the_container() {
     let Ok(version) = std::env::var(INSIDE) else { return };
@@ -154,7 +154,7 @@ async fn inside_the_container() {
 
 fn process(version: &str) {
     let inside = Inside::new(version, &[("contract", std::env::current_exe().unwrap())]);
-    // No engine inside can be asked which version that is.
+    // The container has no Docker to read the version of the image from.
     let setting = format!("{INSIDE}={}", ejabberd_version(version));
     let test = "process::inside_the_container";
     let run = ["env", &setting, "contract", "--exact", test, "--nocapture"];

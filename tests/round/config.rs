@@ -1,4 +1,4 @@
-//! The process and its configuration: one promise each.
+//! The process and its configuration: one behaviour for each test.
 
 use ejabberd_operator::domain::model::{Kind, Op};
 use ejabberd_operator::domain::observed::ProcessState;
@@ -14,7 +14,7 @@ fn runs(lab: &Lab) -> bool {
     matches!(lab.process(), ProcessState::Running { .. })
 }
 
-/// Everything that was done to the server, and not only remembered.
+/// The number of effects on the server, without effects on the store.
 fn touched(lab: &Lab) -> usize {
     lab.log().iter().filter(|effect| !["remember", "keep config"].contains(&effect.name)).count()
 }
@@ -24,7 +24,7 @@ fn count(lab: &Lab, name: &str) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_server_is_made_with_the_declared_configuration_and_filled() {
+async fn a_missing_server_is_created_with_the_declared_configuration_and_accounts() {
     let lab = Lab::without_server();
     lab.write_file("a.yml", "first");
     let report = lab.round(&declare(SPEC)).await;
@@ -34,7 +34,7 @@ async fn a_missing_server_is_made_with_the_declared_configuration_and_filled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_configuration_makes_no_server() {
+async fn no_server_is_created_with_a_refused_configuration() {
     let lab = Lab::without_server();
     lab.write_file("a.yml", "refused");
     let report = lab.round(&declare(SPEC)).await;
@@ -43,7 +43,7 @@ async fn a_refused_configuration_makes_no_server() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_configuration_leaves_the_running_server_alone() {
+async fn a_refused_configuration_does_not_change_the_running_server() {
     let lab = Lab::new();
     lab.write_file("a.yml", "first");
     lab.round(&declare(SPEC)).await;
@@ -101,7 +101,7 @@ async fn a_changed_configuration_restarts_the_server_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_configuration_that_does_not_come_up_is_taken_back() {
+async fn a_configuration_whose_start_fails_is_rolled_back() {
     let lab = Lab::new();
     lab.write_file("a.yml", "first");
     lab.rounds_until_quiet(&declare(SPEC), 3).await;
@@ -112,7 +112,7 @@ async fn a_configuration_that_does_not_come_up_is_taken_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_declared_stopped_is_stopped_and_stays_so() {
+async fn a_server_declared_stopped_is_stopped_and_stays_stopped() {
     let lab = Lab::new();
     lab.round(&declare("users: [{ name: ann }]")).await;
     let stopped =
@@ -133,7 +133,7 @@ async fn a_server_that_stopped_is_started() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_configuration_written_and_not_confirmed_still_goes_live() {
+async fn a_configuration_takes_effect_although_the_response_of_its_write_was_lost() {
     let lab = Lab::new();
     lab.write_file("a.yml", "first");
     lab.rounds_until_quiet(&declare(SPEC), 3).await;
@@ -158,12 +158,12 @@ async fn no_server_starts_with_a_configuration_that_was_never_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn killed_in_the_middle_of_a_restart_it_brings_the_server_back() {
+async fn an_operator_killed_during_a_restart_starts_the_server_afterwards() {
     let lab = Lab::new();
     lab.write_file("a.yml", "first");
     lab.rounds_until_quiet(&declare(SPEC), 3).await;
     lab.write_file("a.yml", "second");
-    // The files, ejabberd, its database; then the process would follow.
+    // The effects are: the files, ejabberd, its database, and then the process.
     lab.disturb(3, Fault::KilledAfter);
     assert!(lab.try_round(&declare(SPEC), &free()).await.is_none());
     lab.calm();
@@ -171,10 +171,10 @@ async fn killed_in_the_middle_of_a_restart_it_brings_the_server_back() {
     assert!(report.converged(), "{:?}", report.plan.unknown);
 }
 
-/// What a configuration has to prove depends on its name as well: `hardened`
-/// is a promise that another does not make.
+/// The checks of a configuration depend on the name of its variant, too: `hardened` has more
+/// checks.
 #[tokio::test(start_paused = true)]
-async fn what_failed_under_one_name_may_be_tried_under_another() {
+async fn a_failed_configuration_is_tried_again_under_another_variant() {
     let lab = Lab::new();
     lab.write_file("a.yml", "first");
     lab.round(&declare(SPEC)).await;

@@ -1,5 +1,5 @@
-//! Any sequence of desired states, changes by others, outages and faults: what
-//! never happens, and what always does in the end.
+//! Random sequences of desired states, changes by others, outages and faults: which calls never
+//! happen, and which state always results.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -21,13 +21,13 @@ const USERS: [&str; 5] = ["ann", "bob", "cat", "dan", "eve"];
 const ROOMS: [&str; 4] = ["hall", "attic", "cellar", "yard"];
 const TITLES: [&str; 2] = ["One", "Two"];
 
-/// So many sequences, each of so many events.
+/// The number of sequences, and the number of events in each.
 const SEQUENCES: u32 = 640;
 const EVENTS: usize = 16;
-/// So many pairs of desired states are gone to and back from.
+/// The number of pairs of desired states for round trips.
 const ROUND_TRIPS: u32 = 200;
 
-/// How one object stands in the file.
+/// The declaration of one object.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Entry {
     None,
@@ -35,7 +35,7 @@ enum Entry {
     Present { content: Option<usize>, retain: bool, paused: bool },
 }
 
-/// What stands in the file.
+/// The content of the file.
 #[derive(Debug, Clone)]
 struct File {
     users: Option<Vec<Entry>>,
@@ -95,7 +95,7 @@ fn file() -> impl Strategy<Value = File> {
     (users, rooms, policy()).prop_map(|(users, rooms, policy)| File { users, rooms, policy })
 }
 
-/// A file that manages everything and may delete as it likes.
+/// A file that manages all objects, without a limit on deletions.
 fn plain_file() -> impl Strategy<Value = File> {
     let users = proptest::collection::vec(plain_entry(), USERS.len()).prop_map(Some);
     let rooms = proptest::collection::vec(plain_entry(), ROOMS.len()).prop_map(Some);
@@ -153,17 +153,17 @@ fn list(
     writeln!(text, "{key}: [{}]", written.join(", ")).unwrap();
 }
 
-/// What the file says of one object.
+/// How the file declares one object.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Said {
-    /// Its kind is not managed, or it is paused or ignored.
+enum Declared {
+    /// The kind of the object is not managed, or the object is paused or ignored.
     HandsOff,
     Nothing,
     Absent,
     Present,
 }
 
-fn said(desired: &DesiredState, key: &ObjectKey) -> Said {
+fn declared(desired: &DesiredState, key: &ObjectKey) -> Declared {
     let entry = match key {
         ObjectKey::User(jid) => desired.users.as_ref().map(|users| {
             let user = users.get(jid);
@@ -176,11 +176,11 @@ fn said(desired: &DesiredState, key: &ObjectKey) -> Said {
         other => panic!("{other} is neither an account nor a room"),
     };
     match entry {
-        _ if desired.policy.ignores(&key.name()) => Said::HandsOff,
-        None | Some(Some((true, _))) => Said::HandsOff,
-        Some(None) => Said::Nothing,
-        Some(Some((false, true))) => Said::Present,
-        Some(Some((false, false))) => Said::Absent,
+        _ if desired.policy.ignores(&key.name()) => Declared::HandsOff,
+        None | Some(Some((true, _))) => Declared::HandsOff,
+        Some(None) => Declared::Nothing,
+        Some(Some((false, true))) => Declared::Present,
+        Some(Some((false, false))) => Declared::Absent,
     }
 }
 
@@ -196,28 +196,32 @@ fn is_deletion(effect: &Effect) -> bool {
     matches!(effect.name, "unregister" | "destroy_room")
 }
 
-/// Whatever happens: each call was one that the file and the inventory allow.
+/// Asserts that the file and the inventory allow each call.
 fn assert_each_call_is_allowed(desired: &DesiredState, before: &Inventory, log: &[Effect]) {
     for effect in log {
-        // What is to be kept is remembered even then.
+        // A new `retain` is recorded in every mode.
         let allowed = desired.policy.mode == Mode::Enforce || effect.name == "record";
         assert!(allowed, "only reporting: {effect:?}");
         let Some(kind) = kind_of(effect) else { continue };
         let key = ObjectKey::parse(kind, &effect.object).unwrap();
-        let said = said(desired, &key);
+        let declared = declared(desired, &key);
         if !is_deletion(effect) {
-            assert_eq!(said, Said::Present, "{effect:?}");
+            assert_eq!(declared, Declared::Present, "{effect:?}");
             continue;
         }
         let retained =
             before.get(&key).is_some_and(|owned| owned.deletion_policy == DeletionPolicy::Retain);
-        let allowed = match (said, desired.policy.prune) {
-            (Said::Absent, _) => true,
-            (Said::Nothing, Prune::Managed) => effect.owned && !retained,
-            (Said::Nothing, Prune::All) => !retained,
+        let allowed = match (declared, desired.policy.prune) {
+            (Declared::Absent, _) => true,
+            (Declared::Nothing, Prune::Managed) => effect.owned && !retained,
+            (Declared::Nothing, Prune::All) => !retained,
             _ => false,
         };
-        assert!(allowed, "{said:?}, {:?}, retained: {retained}, {effect:?}", desired.policy.prune);
+        assert!(
+            allowed,
+            "{declared:?}, {:?}, retained: {retained}, {effect:?}",
+            desired.policy.prune
+        );
     }
 }
 
@@ -229,7 +233,7 @@ fn keys(lab: &Lab, kind: Kind) -> BTreeSet<ObjectKey> {
     names.into_iter().map(|name| ObjectKey::parse(kind, &name).unwrap()).collect()
 }
 
-/// What the operator owns once it has adopted what it finds.
+/// The owned objects after the adoption of the existing ones.
 fn owned(
     desired: &DesiredState,
     before: &Inventory,
@@ -237,7 +241,7 @@ fn owned(
     kind: Kind,
 ) -> BTreeSet<ObjectKey> {
     let held = before.of_kind(kind).map(|(key, _)| key);
-    let adopted = there.iter().filter(|key| said(desired, key) == Said::Present).cloned();
+    let adopted = there.iter().filter(|key| declared(desired, key) == Declared::Present).cloned();
     held.chain(adopted).collect()
 }
 
@@ -261,7 +265,8 @@ fn assert_the_guard_holds(
             || deleted.len() * 100 <= owned.len() * usize::from(limits.max_delete_percent);
         assert!(within, "{deleted:?} of {owned:?}: {limits:?}");
         let creates = others.iter().any(|effect| effect.name != "change_password");
-        let missing = |key: &ObjectKey| said(desired, key) == Said::Present && !there.contains(key);
+        let missing =
+            |key: &ObjectKey| declared(desired, key) == Declared::Present && !there.contains(key);
         let emptied = !owned.is_empty() && owned.is_subset(&deleted);
         let wanted = USERS.iter().map(|name| format!("{name}@{HOST}"));
         let to_create = kind == Kind::User
@@ -270,15 +275,15 @@ fn assert_the_guard_holds(
     }
 }
 
-/// What the file asks for is so, but for what the guard keeps.
+/// Asserts that the server matches the file, except for objects that the guard keeps.
 fn assert_as_declared(lab: &Lab, desired: &DesiredState, blocked: bool, passwords: bool) {
     for (jid, user) in desired.users.iter().flatten() {
         let key = ObjectKey::User(jid.clone());
         let there = keys(lab, Kind::User).contains(&key);
-        match said(desired, &key) {
-            Said::Present => assert!(there, "{jid} is missing"),
-            Said::Absent => assert!(!there || blocked, "{jid} is there"),
-            Said::Nothing | Said::HandsOff => continue,
+        match declared(desired, &key) {
+            Declared::Present => assert!(there, "{jid} is missing"),
+            Declared::Absent => assert!(!there || blocked, "{jid} is there"),
+            Declared::Nothing | Declared::HandsOff => continue,
         }
         if let (true, Some(SecretSource::Inline(password))) = (passwords && there, &user.password) {
             assert_eq!(lab.password(jid.local.as_str()).unwrap(), password.expose(), "{jid}");
@@ -287,10 +292,10 @@ fn assert_as_declared(lab: &Lab, desired: &DesiredState, blocked: bool, password
     for (jid, room) in desired.rooms.iter().flatten() {
         let key = ObjectKey::Room(jid.clone());
         let there = keys(lab, Kind::Room).contains(&key);
-        match said(desired, &key) {
-            Said::Present => assert!(there, "{jid} is missing"),
-            Said::Absent => assert!(!there || blocked, "{jid} is there"),
-            Said::Nothing | Said::HandsOff => continue,
+        match declared(desired, &key) {
+            Declared::Present => assert!(there, "{jid} is missing"),
+            Declared::Absent => assert!(!there || blocked, "{jid} is there"),
+            Declared::Nothing | Declared::HandsOff => continue,
         }
         if let (true, Some(OptionValue::Text(title))) = (there, room.options.get("title")) {
             assert_eq!(lab.room_option(jid.room.as_str(), "title").as_ref(), Some(title));
@@ -298,17 +303,18 @@ fn assert_as_declared(lab: &Lab, desired: &DesiredState, blocked: bool, password
     }
 }
 
-/// What is owned is declared, or waits for an approval, or is not to be touched.
+/// Asserts that each owned object is declared, or waits for an approval, or must not be changed.
 fn assert_nothing_left_over(lab: &Lab, desired: &DesiredState, blocked: bool) {
     let inventory = lab.inventory_now();
     let owned = [Kind::User, Kind::Room]
         .into_iter()
         .flat_map(|kind| inventory.of_kind(kind).map(|(key, _)| key));
     for key in owned {
-        // What is retained stays owned where all else is pruned.
+        // A retained object stays owned with `prune: all`.
         let retained = desired.policy.prune == Prune::All
             && inventory.get(&key).unwrap().deletion_policy == DeletionPolicy::Retain;
-        let left = !retained && matches!(said(desired, &key), Said::Nothing | Said::Absent);
+        let left =
+            !retained && matches!(declared(desired, &key), Declared::Nothing | Declared::Absent);
         assert!(!left || blocked || desired.policy.prune == Prune::None, "{key} is still owned");
     }
 }
@@ -317,8 +323,8 @@ fn assert_nothing_left_over(lab: &Lab, desired: &DesiredState, blocked: bool) {
 struct Story {
     lab: Arc<Lab>,
     desired: DesiredState,
-    /// Whether passwords can be looked at: one that others set behind the
-    /// operator's back is not noticed, nor one that a fault met.
+    /// Whether passwords can be asserted: the operator does not notice a password that others
+    /// set, nor a password that a fault affected.
     passwords: bool,
 }
 
@@ -391,7 +397,7 @@ impl Story {
         self.lab.world(|world| (world.down, world.missing) = (false, BTreeSet::new()));
     }
 
-    /// One round, looked at closely. `None`: it did not come to its end.
+    /// Runs one round and checks each call. `None` if the round did not end.
     async fn round(&self) -> Option<RoundReport> {
         let (lab, desired) = (&self.lab, &self.desired);
         let before = lab.inventory_now();
@@ -426,7 +432,7 @@ impl Story {
     }
 }
 
-/// Runs on a clock that does not wait.
+/// Runs a test on a clock that does not wait.
 pub fn run(story: impl Future<Output = ()>) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_time().start_paused(true).build().unwrap().block_on(story);
@@ -440,7 +446,7 @@ proptest! {
     #![proptest_config(cases(SEQUENCES))]
 
     #[test]
-    fn whatever_happens_nothing_is_lost_and_all_ends_well(
+    fn every_sequence_of_events_ends_as_declared(
         events in proptest::collection::vec(event(), EVENTS)
     ) {
         run(async {
@@ -456,7 +462,7 @@ proptest! {
     #![proptest_config(cases(ROUND_TRIPS))]
 
     #[test]
-    fn there_and_back_again_is_as_before(a in plain_file(), b in plain_file()) {
+    fn a_round_trip_restores_the_first_state(a in plain_file(), b in plain_file()) {
         run(async {
             let (a, b) = (a.read(), b.read());
             let lab = Lab::new();
@@ -468,7 +474,7 @@ proptest! {
             fresh.others_make_user("other", "theirs");
             fresh.rounds_until_quiet(&b, 6).await;
             let back = lab.rounds_until_quiet(&a, 6).await;
-            // What empties a kind waits for an approval.
+            // Deletions that empty a kind wait for an approval.
             if at_b.plan.blocked.is_none() && back.plan.blocked.is_none() {
                 let after = lab.picture();
                 assert!(after.users.keys().eq(before.users.keys()));

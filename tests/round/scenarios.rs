@@ -1,4 +1,4 @@
-//! Accounts, rooms and policy: one promise each.
+//! Accounts, rooms and policy: one behaviour for each test.
 
 use ejabberd_operator::domain::model::{Kind, ObjectKey, Op};
 use ejabberd_operator::domain::observed::Reading;
@@ -22,7 +22,7 @@ fn steps(report: &RoundReport) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_declared_and_missing_is_created() {
+async fn missing_declared_objects_are_created() {
     let lab = Lab::new();
     let desired = declare(
         "users: [{ name: ann, password: one }, { name: bob }]\n\
@@ -32,7 +32,7 @@ async fn what_is_declared_and_missing_is_created() {
     assert!(report.converged() && report.changed_anything(), "{report:#?}");
     assert_eq!((lab.users(), lab.rooms()), (vec!["ann".into(), "bob".into()], vec!["hall".into()]));
     assert_eq!(lab.password("ann").unwrap(), "one");
-    assert_eq!(lab.password("bob").unwrap(), "random-1", "nobody gave one");
+    assert_eq!(lab.password("bob").unwrap(), "random-1", "no password is declared");
     assert_eq!(lab.room_option("hall", "title").unwrap(), "Hall");
     assert_eq!(lab.room_option("hall", "persistent").unwrap(), "true");
     assert_eq!(lab.owned(Kind::User), ["ann", "bob"]);
@@ -49,7 +49,7 @@ async fn a_generated_password_is_kept_before_it_is_set_and_published_after() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_there_and_declared_is_adopted_without_a_step() {
+async fn an_existing_declared_account_is_adopted_without_a_step() {
     let lab = Lab::new();
     lab.others_make_user("ann", "hers");
     lab.round(&declare("rooms: []")).await;
@@ -57,12 +57,12 @@ async fn what_is_there_and_declared_is_adopted_without_a_step() {
     assert_eq!(steps(&report), [""; 0]);
     assert_eq!(commands(&lab), [""; 0]);
     assert_eq!(lab.owned(Kind::User), ["ann"]);
-    assert_eq!(lab.password("ann").unwrap(), "hers", "a password not declared is hers");
+    assert_eq!(lab.password("ann").unwrap(), "hers", "an undeclared password is not changed");
     assert_eq!(report.objects[&Kind::User].managed, 1, "from this round on");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_round_does_nothing_and_asks_for_no_password() {
+async fn a_second_round_does_nothing_and_checks_no_password() {
     let lab = Lab::new();
     let desired = declare("users: [{ name: ann, password: one }]\nrooms: [{ name: hall }]");
     lab.round(&desired).await;
@@ -82,7 +82,7 @@ async fn a_password_that_changed_in_the_file_is_set() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_owned_and_no_longer_declared_is_deleted_and_forgotten() {
+async fn owned_objects_that_are_no_longer_declared_are_deleted_and_forgotten() {
     let lab = Lab::new();
     lab.others_make_user("carl", "his");
     lab.others_make_room("club");
@@ -100,7 +100,7 @@ fn words(text: &str) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_retained_stays_and_is_no_longer_owned() {
+async fn a_retained_object_stays_and_is_no_longer_owned() {
     let lab = Lab::new();
     lab.round(&declare("users: [{ name: ann }, { name: bob, deletionPolicy: retain }]")).await;
     lab.rounds_until_quiet(&declare("users: [{ name: ann }]"), 3).await;
@@ -108,7 +108,7 @@ async fn what_is_retained_stays_and_is_no_longer_owned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_retained_stays_when_all_is_pruned() {
+async fn a_retained_object_stays_with_prune_all() {
     let lab = Lab::new();
     lab.round(&declare(
         "users: [{ name: ann }, { name: bob, deletionPolicy: retain }]\npolicy: { prune: all }",
@@ -120,7 +120,7 @@ async fn what_is_retained_stays_when_all_is_pruned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pruning_none_leaves_and_keeps_owning() {
+async fn prune_none_deletes_nothing_and_keeps_the_ownership() {
     let lab = Lab::new();
     lab.round(&declare("users: [{ name: ann }, { name: bob }]")).await;
     lab.round(&declare("users: [{ name: ann }]\npolicy: { prune: none }")).await;
@@ -128,7 +128,7 @@ async fn pruning_none_leaves_and_keeps_owning() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pruning_all_deletes_what_others_made() {
+async fn prune_all_deletes_objects_that_others_created() {
     let lab = Lab::new();
     lab.others_make_user("carl", "his");
     lab.others_make_room("club");
@@ -138,7 +138,7 @@ async fn pruning_all_deletes_what_others_made() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pruning_all_does_not_empty_a_kind_that_nothing_of_is_owned() {
+async fn prune_all_does_not_empty_a_kind_without_owned_objects() {
     let lab = Lab::new();
     lab.others_make_room("club");
     let round = lab.round(&declare("rooms: []\npolicy: { prune: all }")).await;
@@ -146,7 +146,7 @@ async fn pruning_all_does_not_empty_a_kind_that_nothing_of_is_owned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pruning_all_stays_with_the_declared_hosts() {
+async fn prune_all_deletes_only_on_the_declared_hosts() {
     let lab = Lab::new();
     lab.world(|world| world.hosts.insert("elsewhere.example".to_owned()));
     lab.others_make_room("club@conference.elsewhere.example");
@@ -155,7 +155,7 @@ async fn pruning_all_stays_with_the_declared_hosts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kind_without_its_key_is_not_managed_even_when_all_is_pruned() {
+async fn a_kind_without_its_key_is_not_managed_even_with_prune_all() {
     let lab = Lab::new();
     lab.round(&declare("users: [{ name: ann }]\nrooms: [{ name: hall }]")).await;
     lab.round(&declare("rooms: [{ name: hall }]\npolicy: { prune: all }")).await;
@@ -163,7 +163,7 @@ async fn a_kind_without_its_key_is_not_managed_even_when_all_is_pruned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_declared_absent_is_deleted_owned_or_not() {
+async fn an_object_that_is_declared_absent_is_deleted_owned_or_not() {
     let lab = Lab::new();
     lab.others_make_user("carl", "his");
     lab.others_make_room("club");
@@ -174,7 +174,7 @@ async fn what_is_declared_absent_is_deleted_owned_or_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_ignored_is_never_touched() {
+async fn ignored_objects_are_never_changed() {
     let lab = Lab::new();
     lab.round(&declare("users: [{ name: guest-1 }, { name: ann }]\nrooms: []")).await;
     lab.others_make_user("guest-2", "x");
@@ -187,7 +187,7 @@ async fn what_is_ignored_is_never_touched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_paused_is_left_as_it_is() {
+async fn paused_objects_are_not_changed() {
     let lab = Lab::new();
     lab.others_make_user("ann", "hers");
     lab.others_make_room("hall");
@@ -200,7 +200,7 @@ async fn what_is_paused_is_left_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn suspended_or_reporting_it_changes_and_remembers_nothing() {
+async fn a_suspended_or_reporting_operator_changes_and_records_nothing() {
     for held in ["suspend: true", "policy: { mode: report }"] {
         let lab = Lab::new();
         lab.others_make_user("carl", "his");
@@ -212,7 +212,7 @@ async fn suspended_or_reporting_it_changes_and_remembers_nothing() {
     }
 }
 
-/// Ten accounts, and a desired state that wants only the first `left` of them.
+/// A server with ten accounts, and a desired state with only the first `left` of them.
 async fn ten_and_then(left: usize, policy: &str) -> (std::sync::Arc<Lab>, String) {
     let lab = Lab::new();
     let list = |count: usize| {
@@ -225,7 +225,7 @@ async fn ten_and_then(left: usize, policy: &str) -> (std::sync::Arc<Lab>, String
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_guard_refuses_more_than_its_share_and_carries_out_the_rest() {
+async fn the_guard_refuses_too_many_deletions_and_permits_other_steps() {
     let (lab, desired) = ten_and_then(6, "rooms: [{ name: hall }]").await;
     let report = lab.round(&declare(&desired)).await;
     assert_eq!(report.plan.blocked.as_ref().unwrap().deletions.len(), 4);
@@ -234,14 +234,14 @@ async fn the_guard_refuses_more_than_its_share_and_carries_out_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_guard_lets_its_share_pass() {
+async fn the_guard_permits_deletions_within_its_limit() {
     let (lab, desired) = ten_and_then(7, "").await;
     assert!(lab.round(&declare(&desired)).await.converged());
     assert_eq!(lab.users().len(), 7);
 }
 
 #[tokio::test(start_paused = true)]
-async fn deletions_that_were_refused_pass_once_their_digest_is_approved() {
+async fn refused_deletions_are_carried_out_after_their_digest_is_approved() {
     let (lab, desired) = ten_and_then(6, "").await;
     let digest = lab.round(&declare(&desired)).await.plan.digest;
     let by_hand = ejabberd_operator::engine::Permission { approved: Some(&digest), ..free() };
@@ -255,11 +255,11 @@ async fn deletions_that_were_refused_pass_once_their_digest_is_approved() {
 
     let fewer = in_file.replace("{ name: u5 }", "");
     let report = lab.round(&declare(&fewer.replace(", ]", "]"))).await;
-    assert!(report.plan.blocked.is_none(), "one more is within the free ones");
+    assert!(report.plan.blocked.is_none(), "one more deletion is within `freeDeletes`");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_approval_is_for_those_deletions_alone() {
+async fn an_approval_permits_only_the_approved_deletions() {
     let (lab, desired) = ten_and_then(6, "").await;
     let digest = lab.round(&declare(&desired)).await.plan.digest;
     let more = desired.replace(", { name: u5 }", "");
@@ -269,7 +269,7 @@ async fn an_approval_is_for_those_deletions_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn emptying_a_kind_is_refused_however_few_they_are() {
+async fn emptying_a_kind_is_refused_even_for_one_object() {
     let lab = Lab::new();
     lab.round(&declare("users: [{ name: ann }]\nrooms: [{ name: hall }]")).await;
     let report = lab.round(&declare("users: []\nrooms: []")).await;
@@ -278,7 +278,7 @@ async fn emptying_a_kind_is_refused_however_few_they_are() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deletions_wait_where_they_are_told_to() {
+async fn deletions_wait_while_the_staleness_check_blocks_them() {
     let lab = Lab::new();
     lab.round(&declare("users: [{ name: ann }, { name: bob }]")).await;
     let young = ejabberd_operator::engine::Permission {
@@ -295,7 +295,7 @@ async fn deletions_wait_where_they_are_told_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_its_modules_rooms_are_unknown_and_none_is_deleted() {
+async fn rooms_are_unknown_without_their_module_and_none_is_deleted() {
     let lab = Lab::new();
     lab.round(&declare("users: []\nrooms: [{ name: hall }, { name: attic }]")).await;
     for missing in ["muc_online_rooms"] {
@@ -306,7 +306,7 @@ async fn without_its_modules_rooms_are_unknown_and_none_is_deleted() {
         let report = lab.round(&desired).await;
         assert_eq!(lab.rooms(), words("attic hall"), "{missing}");
         assert!(!report.plan.unknown.is_empty() && !report.converged(), "{missing}");
-        assert_eq!(lab.users(), words("ann"), "what needs no module goes on");
+        assert_eq!(lab.users(), words("ann"), "steps that need no module are carried out");
         assert_eq!(lab.owned(Kind::Room), words("attic hall"), "{missing}");
     }
 }
@@ -324,8 +324,8 @@ async fn an_empty_list_that_is_contradicted_is_unknown() {
     assert_eq!(lab.owned(Kind::User), words("ann bob"), "and nothing is forgotten");
 }
 
-/// With SQL a missing table reads as no accounts, and every other command
-/// agrees with it (tried): only the database itself tells.
+/// With SQL a missing table reads as no accounts, and so it does with every other command
+/// (tried): only a query of the database itself detects it.
 #[tokio::test(start_paused = true)]
 async fn an_empty_list_from_a_database_that_fails_is_unknown() {
     let lab = Lab::new();
@@ -349,7 +349,7 @@ async fn an_empty_list_from_a_database_that_fails_is_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_list_that_is_confirmed_is_believed() {
+async fn a_confirmed_empty_list_is_accepted() {
     let lab = Lab::new();
     let desired = declare("users: [{ name: ann, password: one }]");
     lab.round(&desired).await;
@@ -359,7 +359,7 @@ async fn an_empty_list_that_is_confirmed_is_believed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_room_only_the_options_that_differ_are_set() {
+async fn only_options_of_a_room_that_differ_are_set() {
     let lab = Lab::new();
     lab.others_make_room("hall");
     let options = "{ max_users: 200, public: false, presence_broadcast: [visitor, moderator] }";
@@ -384,7 +384,7 @@ async fn one_failing_object_does_not_block_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_backs_off_is_left_out_and_the_rest_goes_on() {
+async fn a_step_in_backoff_waits_and_other_steps_are_carried_out() {
     let lab = Lab::new();
     let wait = |step: &ejabberd_operator::domain::diff::StepInfo| {
         step.name().starts_with("bob").then_some(Deferral::Backoff)
@@ -396,7 +396,7 @@ async fn what_backs_off_is_left_out_and_the_rest_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_of_done_is_not_believed_before_it_is_read_back() {
+async fn a_reported_success_is_verified_by_reading_back() {
     let lab = Lab::new();
     lab.lie("register", Value::Tuple(vec![Value::Atom("ok".to_owned())]));
     let report = lab.round(&declare("users: [{ name: ann }]")).await;
@@ -405,7 +405,7 @@ async fn an_answer_of_done_is_not_believed_before_it_is_read_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_server_is_away_nothing_is_done_or_forgotten() {
+async fn nothing_is_changed_or_forgotten_while_the_server_does_not_respond() {
     let lab = Lab::new();
     lab.round(&declare("users: [{ name: ann }, { name: bob }]")).await;
     lab.calm();
@@ -417,7 +417,7 @@ async fn while_the_server_is_away_nothing_is_done_or_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_remembered_is_not_done() {
+async fn a_step_that_cannot_be_recorded_is_not_carried_out() {
     let lab = Lab::new();
     *lab.disk_full.lock().unwrap() = true;
     let report = lab.round(&declare("users: [{ name: ann }, { name: bob }]")).await;
@@ -428,32 +428,36 @@ async fn what_cannot_be_remembered_is_not_done() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_disk_while_adopting_does_not_end_the_round() {
+async fn a_full_disk_during_an_adoption_does_not_end_the_round() {
     let lab = Lab::new();
     lab.others_make_user("ann", "hers");
     *lab.disk_full.lock().unwrap() = true;
     let round = lab.try_round(&declare("users: [{ name: ann }]"), &free()).await.unwrap();
-    assert!(!round.expect("it is reported, not thrown").converged());
+    assert!(!round.expect("the failure is in the report").converged());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_password_sent_and_not_confirmed_is_taken_back_with_the_file() {
+async fn a_password_whose_response_was_lost_follows_the_file_back() {
     use crate::support::world::Fault;
     let (one, two) =
         ("users: [{ name: ann, password: one }]", "users: [{ name: ann, password: two }]");
     let lab = Lab::new();
     lab.rounds_until_quiet(&declare(one), 3).await;
-    // The first effect notes that what was seen before is not to be believed.
+    // The first effect removes the recorded fingerprint.
     lab.disturb(2, Fault::AnswerLost);
     lab.try_round(&declare(two), &free()).await.unwrap().unwrap();
-    assert_eq!(lab.password("ann").unwrap(), "two", "it was set, and nobody was told");
+    assert_eq!(
+        lab.password("ann").unwrap(),
+        "two",
+        "the password was set, and the response was lost"
+    );
     lab.calm();
     lab.rounds_until_quiet(&declare(one), 3).await;
     assert_eq!(lab.password("ann").unwrap(), "one");
 }
 
 #[tokio::test(start_paused = true)]
-async fn enforcing_again_after_a_time_of_freedom_sets_the_password() {
+async fn enforcing_a_password_again_sets_it() {
     let lab = Lab::new();
     let enforced = declare("users: [{ name: ann, password: one }]");
     lab.rounds_until_quiet(&enforced, 3).await;
@@ -464,7 +468,7 @@ async fn enforcing_again_after_a_time_of_freedom_sets_the_password() {
     assert_eq!(lab.password("ann").unwrap(), "one");
 }
 
-/// A server of `version`, with one account that somebody else made.
+/// A server of `version`, with one account that the operator did not create.
 fn of_version(version: &str) -> std::sync::Arc<Lab> {
     let mut lab = Lab::new();
     let version = ejabberd_operator::domain::model::ServerVersion::parse(version).unwrap();
@@ -473,10 +477,10 @@ fn of_version(version: &str) -> std::sync::Arc<Lab> {
     lab
 }
 
-/// 23.01 cannot tell who is banned, and a ban takes the password away: killed
-/// in the middle of one, the operator still knows that it may have done it.
+/// 23.01 cannot report bans, and a ban replaces the password. An operator that is killed during a
+/// ban still knows that the ban may exist.
 #[tokio::test(start_paused = true)]
-async fn where_the_server_forgets_bans_the_inventory_does_not() {
+async fn the_inventory_records_bans_for_a_server_that_does_not() {
     let (banned, present) =
         (declare("users: [{ name: ann, state: banned }]"), declare("users: [{ name: ann }]"));
     let lab = of_version("23.01");
@@ -485,7 +489,7 @@ async fn where_the_server_forgets_bans_the_inventory_does_not() {
     assert_eq!(lab.password("ann").unwrap(), "BANNED banned");
     lab.rounds_until_quiet(&present, 4).await;
     let generated = lab.password("ann").unwrap();
-    assert!(generated.starts_with("random-"), "it can log in again: {generated}");
+    assert!(generated.starts_with("random-"), "the account can log in again: {generated}");
 
     for at in 1..=6 {
         for fault in [Fault::KilledBefore, Fault::KilledAfter, Fault::AnswerLost, Fault::NotSent] {
@@ -504,10 +508,10 @@ async fn where_the_server_forgets_bans_the_inventory_does_not() {
     }
 }
 
-/// A state directory that is used for another database must not make that one's
-/// objects look like ours.
+/// A state directory that is used with another database must not make the operator own the
+/// objects in that database.
 #[tokio::test(start_paused = true)]
-async fn the_memory_of_another_database_changes_nothing() {
+async fn a_state_directory_of_another_database_changes_nothing() {
     let lab = Lab::new();
     lab.round(&declare("users: [{ name: ann }, { name: bob }]")).await;
     lab.others_make_user("eve", "theirs");
@@ -528,9 +532,9 @@ async fn the_memory_of_another_database_changes_nothing() {
     assert!(report.plan.database_missing.is_some(), "an order counts once");
 }
 
-/// Accounts that are kept elsewhere than before are not made there unasked.
+/// Accounts are not created in another account store without an approval.
 #[tokio::test(start_paused = true)]
-async fn another_store_of_accounts_is_filled_by_approval() {
+async fn accounts_are_created_in_another_store_after_an_approval() {
     let lab = Lab::new();
     let people = "users: [{ name: ann, password: a }, { name: bob, password: b }]";
     lab.round(&declare(people)).await;
@@ -557,7 +561,7 @@ async fn another_store_of_accounts_is_filled_by_approval() {
 
 /// An old copy of the state directory does not delete objects that were forgotten since.
 #[tokio::test(start_paused = true)]
-async fn an_old_copy_of_the_memory_changes_nothing() {
+async fn an_old_copy_of_the_state_directory_changes_nothing() {
     let lab = Lab::new();
     lab.round(&declare("users: [{ name: ann }, { name: bob }, { name: eve }]")).await;
     let before = lab.copy_memory();
@@ -576,7 +580,8 @@ async fn an_old_copy_of_the_memory_changes_nothing() {
     assert_eq!(lab.users(), words("ann bob eve"));
     assert!(!report.converged());
 
-    // Current, it goes on; old and by order, it owns what is declared.
+    // With the current copy the operator continues; with the old copy and an order, it owns the
+    // declared objects.
     lab.restore_memory(&current);
     lab.rounds_until_quiet(&desired, 4).await;
     assert_eq!(lab.users(), words("ann bob eve new"));
@@ -585,7 +590,7 @@ async fn an_old_copy_of_the_memory_changes_nothing() {
     lab.rounds_until_quiet(&desired, 4).await;
     assert_eq!(lab.users(), words("ann bob eve new"));
     assert_eq!(lab.owned(Kind::User), words("ann bob new"));
-    // The order counts once, and the current copy has become the old one.
+    // The order counts once, and the current copy is the old copy now.
     let accepted = lab.note_beside().unwrap();
     lab.set_note_beside(Some("{\"generation\":99}"));
     assert!(lab.round(&desired).await.plan.state_outdated.is_some());
@@ -595,8 +600,8 @@ async fn an_old_copy_of_the_memory_changes_nothing() {
     assert!(lab.round(&desired).await.plan.state_outdated.is_some());
 }
 
-/// A new state directory, and one from version 0.1, are no old copies; whatever
-/// the file beside the database holds, it is written again.
+/// A new state directory, and a state directory of version 0.1, are no old copies. The operator
+/// rewrites a missing or damaged file beside the database.
 #[tokio::test(start_paused = true)]
 async fn the_generation_beside_the_database_is_kept() {
     let lab = Lab::new();
@@ -622,7 +627,7 @@ async fn the_generation_beside_the_database_is_kept() {
     assert_eq!(lab.users(), words("ann bob"), "a new state directory owns only what it took over");
     assert_eq!(lab.owned(Kind::User), words("ann"));
     assert!(generation(&lab) > last, "other copies of the state directory are old now");
-    // The greatest number is no way to end the operator.
+    // The greatest number does not overflow.
     lab.set_note_beside(Some("{\"generation\":18446744073709551615}"));
     assert!(lab.round(&desired).await.plan.state_outdated.is_some());
     ejabberd_operator::engine::order_adoption(&*lab).unwrap();
@@ -634,10 +639,10 @@ fn generation(lab: &Lab) -> u64 {
     note["generation"].as_u64().unwrap()
 }
 
-/// An operator that is killed after the file is written, and before the store knows that,
-/// goes on. A copy of the state directory from that moment is old after the next change.
+/// An operator that is killed after it wrote the file, and before it recorded that in the store,
+/// continues. A copy of the state directory from that moment is old after the next change.
 #[tokio::test(start_paused = true)]
-async fn a_kill_while_the_generation_is_written_makes_no_old_copy() {
+async fn a_kill_during_the_write_of_the_generation_leaves_no_old_copy() {
     let lab = Lab::new();
     let desired = declare("users: [{ name: ann }, { name: bob }]\npolicy: { prune: none }");
     let account = |name: &str| ObjectKey::parse(Kind::User, name).unwrap();
@@ -674,7 +679,7 @@ async fn the_generation_is_not_written_beside_another_database() {
     assert_eq!(generation(&lab), before + 1);
 }
 
-/// The same deletions, later, need another approval.
+/// The same deletions need another approval later.
 #[tokio::test(start_paused = true)]
 async fn an_approval_counts_once() {
     let lab = Lab::new();
@@ -694,7 +699,7 @@ async fn an_approval_counts_once() {
         lab.rounds_until_quiet(&few(&approve), 4).await;
         assert_eq!(lab.users(), words("ann"));
     }
-    // One whose every deletion fails is not used up.
+    // An approval whose deletions all fail is not used up.
     lab.rounds_until_quiet(&all, 4).await;
     let report = lab.round(&few(&approve)).await;
     approve = report.plan.digest.to_string();

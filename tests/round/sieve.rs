@@ -1,5 +1,5 @@
-//! Every effect of a transition meets every fault; then the world must come
-//! out as if nothing had happened. No sampling.
+//! Injects every fault at every effect of a transition, without sampling. Afterwards the world
+//! must be the same as without the fault.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use ejabberd_operator::domain::spec::DesiredState;
 
 use crate::support::world::{Effect, Fault, HOST, Lab, declare, free};
 
-/// So many rounds may pass until nothing is left to do.
+/// The maximum number of rounds until no step is left.
 const MOST_ROUNDS: usize = 6;
 
-/// What was made and taken away, and how often: what a fault must not repeat.
+/// Counts the creations and deletions of each object, which a fault must not repeat.
 fn tally(log: &[Effect]) -> BTreeMap<(&'static str, &str), usize> {
     let mut tally = BTreeMap::new();
     for effect in log.iter().filter(|effect| {
@@ -40,7 +40,7 @@ fn names(inventory: &Inventory) -> Vec<String> {
     [of(Kind::User), of(Kind::Group), of(Kind::Room), of(Kind::Affiliation)].concat()
 }
 
-/// What the inventory shall hold in the end: what is declared to be there.
+/// The names of all declared objects, which the inventory must hold in the end.
 fn declared(desired: &DesiredState) -> Vec<String> {
     use ejabberd_operator::domain::spec::UserState;
     let users = desired.users.iter().flatten();
@@ -69,7 +69,7 @@ async fn three_more_rounds_change_nothing(lab: &Arc<Lab>, desired: &DesiredState
     assert_eq!(lab.effects(), before, "{:?}", lab.log().last());
 }
 
-/// A world with objects of others, brought to `from`.
+/// Adds objects of others to a world, and reconciles it with `from`.
 async fn brought_to(lab: Arc<Lab>, from: &DesiredState) -> Arc<Lab> {
     lab.others_make_user("other", "theirs");
     lab.others_make_room("other");
@@ -104,15 +104,15 @@ async fn sieve(before: &Lab, to: &DesiredState, prepare: impl Fn(&Lab)) {
             three_more_rounds_change_nothing(&lab, to).await;
         }
     }
-    told(effects * Fault::ALL.len());
+    print_count(effects * Fault::ALL.len());
 }
 
-/// How many transitions were disturbed.
-fn told(runs: usize) {
+/// Prints the number of disturbed transitions.
+fn print_count(runs: usize) {
     println!("{runs} disturbed transitions");
 }
 
-/// Rounds until the fault at effect `at` was met.
+/// Runs rounds until the fault at effect `at` has occurred.
 async fn disturbed_rounds(lab: &Arc<Lab>, to: &DesiredState, at: usize) {
     for _ in 0..MOST_ROUNDS {
         let killed = lab.try_round(to, &free()).await.is_none();
@@ -123,8 +123,8 @@ async fn disturbed_rounds(lab: &Arc<Lab>, to: &DesiredState, at: usize) {
     panic!("effect {at} was never reached");
 }
 
-/// Disturbs the transition at each effect and then goes back: what was before
-/// is there again.
+/// Disturbs the transition at each effect, and then goes back: the previous state must be
+/// restored.
 async fn sieve_back(from: &DesiredState, to: &DesiredState, before: &Lab) {
     let undisturbed = before.fork();
     undisturbed.rounds_until_quiet(to, MOST_ROUNDS).await;
@@ -142,10 +142,10 @@ async fn sieve_back(from: &DesiredState, to: &DesiredState, before: &Lab) {
             three_more_rounds_change_nothing(&lab, from).await;
         }
     }
-    told(effects * Fault::ALL.len());
+    print_count(effects * Fault::ALL.len());
 }
 
-/// Lets twelve accounts and eight rooms come and go.
+/// A policy that permits twelve accounts and eight rooms to be deleted.
 const LOOSE: &str = "policy: { guard: { maxDeletePercent: 100, freeDeletes: 50 } }";
 
 fn crowd(users: &str, rooms: &str) -> DesiredState {
@@ -184,7 +184,7 @@ async fn publishing_passwords() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn adopting_what_others_made() {
+async fn adopting_objects_of_others() {
     let before = brought_to(Lab::new(), &declare("users: []\nrooms: []")).await;
     let adoptable = |lab: &Lab| {
         for name in ["a", "b", "c"] {
@@ -205,7 +205,7 @@ async fn replacing_one_crowd_by_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deleting_what_is_declared_absent() {
+async fn deleting_objects_that_are_declared_absent() {
     let before = brought_to(Lab::new(), &crowd("a b c", "k l m")).await;
     let to = declare(&format!(
         "users: [{{ name: a }}, {{ name: b, state: absent }}, {{ name: x, state: absent }}]\n\
@@ -215,7 +215,7 @@ async fn deleting_what_is_declared_absent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn letting_go_of_what_is_retained() {
+async fn releasing_retained_objects() {
     let from = declare(
         "users: [{ name: a }, { name: b, deletionPolicy: retain }]\n\
          rooms: [{ name: k }, { name: l, deletionPolicy: retain }]",
@@ -226,7 +226,7 @@ async fn letting_go_of_what_is_retained() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn changing_who_would_be_retained() {
+async fn changing_the_deletion_policy() {
     let before = brought_to(Lab::new(), &crowd("a b c", "k l")).await;
     let to = declare(
         "users: [{ name: a, deletionPolicy: retain }, { name: b }, { name: c, deletionPolicy: retain }]\n\
@@ -271,7 +271,7 @@ async fn changing_options_of_rooms() {
     sieve_back(&from, &to, &before).await;
 }
 
-/// What a team declares: one way, and another.
+/// One of two different teams.
 fn team(other: bool) -> DesiredState {
     declare(if other {
         "users:\n- { name: a, password: x, nickname: Aa, vcard: { EMAIL: a@b.example } }\n- { name: b, password: y }\n\
@@ -317,7 +317,7 @@ fn configured(users: &str) -> DesiredState {
 }
 
 #[tokio::test(start_paused = true)]
-async fn making_the_server() {
+async fn creating_the_server() {
     let lab = Lab::without_server();
     lab.write_file("a.yml", "first");
     sieve(&lab, &configured("{ name: a }, { name: b }"), |_| ()).await;
@@ -332,7 +332,7 @@ async fn changing_the_configuration() {
     sieve(&before, &to, |lab| lab.write_file("a.yml", "second")).await;
 }
 
-/// From a server that runs to one that is declared stopped.
+/// A desired state with a running server, and a desired state with a stopped server.
 fn stopping() -> (DesiredState, DesiredState) {
     let stopped = "server: { docker: { container: test }, state: stopped }\nusers: [{ name: a }]";
     (declare("users: [{ name: a }]"), declare(stopped))
@@ -362,7 +362,7 @@ async fn starting_the_server() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_oracles_see_a_difference() {
+async fn the_comparisons_detect_a_difference() {
     let lab = Lab::new();
     lab.round(&crowd("a", "k")).await;
     let other = lab.fork();

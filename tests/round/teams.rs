@@ -1,6 +1,6 @@
-//! Any sequence of teams (bans, groups, affiliations, subjects, vCards), with
-//! others who meddle and with faults: it ends as declared, and nobody loses
-//! what the operator has not given him.
+//! Random sequences of teams (bans, groups, affiliations, subjects, vCards), with changes by
+//! others and with faults: the server ends as declared, and no account loses an affiliation that
+//! others gave.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -21,7 +21,7 @@ const KINDS: [&str; 4] = ["owner", "admin", "member", "outcast"];
 const SEQUENCES: u32 = 300;
 const EVENTS: usize = 12;
 
-/// How one account stands in the file.
+/// The declaration of one account.
 #[derive(Debug, Clone, Copy)]
 enum Person {
     None,
@@ -32,7 +32,7 @@ enum Person {
 
 #[derive(Debug, Clone)]
 struct RoomEntry {
-    /// For each kind: who of the people, and which groups.
+    /// For each kind of affiliation: the listed people, and the listed groups.
     listed: Option<Vec<(Vec<bool>, Vec<bool>)>>,
     exclusive: bool,
     subject: Option<usize>,
@@ -116,7 +116,7 @@ impl Team {
             };
             writeln!(text, "- {{ name: {name}{rest} }}").unwrap();
         }
-        // One that always stays, so that no kind is ever emptied.
+        // One object of each kind always stays, so that no kind is ever emptied.
         text += "- { name: supervisor }\ngroups:\n- { name: kept, members: [supervisor] }\n";
         for (name, (members, roster)) in GROUPS.iter().zip(&self.groups) {
             let members: Vec<&str> = chosen(&PEOPLE, members).collect();
@@ -135,7 +135,7 @@ impl Team {
                 let lists = KINDS.iter().zip(listed).map(|(kind, (people, groups))| {
                     let people = chosen(&PEOPLE, people).map(str::to_owned);
                     let groups = chosen(&GROUPS, groups).map(|group| format!("'@{group}'"));
-                    // Nobody may be listed as two things.
+                    // No account or group may be listed with two affiliations.
                     let all = people.chain(groups).filter(|who| named.insert(who.clone()));
                     format!("{kind}: [{}]", all.collect::<Vec<_>>().join(", "))
                 });
@@ -157,7 +157,7 @@ fn room(n: usize) -> String {
     format!("{}@conference.{HOST}", ROOMS[n])
 }
 
-/// Each affiliation that was taken away was the operator's to take.
+/// Asserts that the operator removed only affiliations that it may remove.
 fn assert_taken_rightly(lab: &Lab, desired: &DesiredState, before: &Inventory, log: &[Effect]) {
     for effect in log.iter().filter(|e| e.name == "set_room_affiliation" && e.changed) {
         let id: AffiliationId = effect.object.parse().unwrap();
@@ -298,7 +298,7 @@ proptest! {
     })]
 
     #[test]
-    fn whatever_a_team_goes_through_it_ends_as_declared(
+    fn every_sequence_of_events_ends_with_the_declared_team(
         first in team(), events in proptest::collection::vec(event(), EVENTS)
     ) {
         super::properties::run(async {

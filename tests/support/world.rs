@@ -1,6 +1,6 @@
-//! A whole world in memory for the engine: the server (by its [`Double`]), its
-//! process, the store, the secrets. All that the engine does to it passes one
-//! gate, which counts, remembers, and can fail or "kill" the engine there.
+//! A whole world in memory for the engine: the server (a [`Double`]), its process, the store, the
+//! secrets. Every effect of the engine passes one gate, which counts and logs the effects, and can
+//! inject a failure or "kill" the engine.
 
 use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
@@ -39,10 +39,10 @@ use super::schemas;
 
 pub const HOST: &str = "example.org";
 
-/// What an engine finds where its image brought the configuration.
+/// The configuration that the image contains.
 pub const IMAGE_CONFIG: &[u8] = b"the image's own";
 
-/// Reads a desired state from what stands under `spec`.
+/// Reads a desired state from the content of `spec`.
 pub fn declare(spec: &str) -> DesiredState {
     let indented = spec.lines().fold(String::new(), |text, line| text + "  " + line + "\n");
     let text = format!(
@@ -57,16 +57,16 @@ pub fn declare(spec: &str) -> DesiredState {
     }
 }
 
-/// What goes wrong at one effect.
+/// A fault at one effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It fails before it is sent.
+    /// The effect fails before it is sent.
     NotSent,
-    /// It is carried out, and nobody is told.
+    /// The effect is carried out, and its response is lost.
     AnswerLost,
-    /// The engine is killed before it.
+    /// The engine is killed before the effect.
     KilledBefore,
-    /// The engine is killed after it, before it learns of it.
+    /// The engine is killed after the effect, before the response.
     KilledAfter,
 }
 
@@ -80,11 +80,11 @@ impl Fault {
 pub struct Effect {
     /// The command or port.
     pub name: &'static str,
-    /// What it was done to.
+    /// The name of the object.
     pub object: String,
-    /// Whether it made a difference.
+    /// Whether the effect changed the object.
     pub changed: bool,
-    /// Whether the inventory held the object just then.
+    /// Whether the inventory held the object at that time.
     pub owned: bool,
 }
 
@@ -96,7 +96,7 @@ struct Gate {
     log: Vec<Effect>,
 }
 
-/// What the gate decided on one effect.
+/// The gate's decision on one effect.
 #[derive(Clone, Copy)]
 struct Passage {
     carried_out: bool,
@@ -114,18 +114,18 @@ enum Answer {
 #[derive(Debug, Clone)]
 struct Machine {
     process: ProcessState,
-    /// The files that it read when it started.
+    /// The files that the process read at its start.
     running: ConfigFiles,
-    /// Whether ejabberd can be asked about a configuration.
+    /// Whether ejabberd can check a configuration.
     can_check: bool,
 }
 
-/// What the operator keeps on its own disk.
+/// The content of the operator's state directory.
 #[derive(Clone, Default)]
 struct Memory {
     inventory: Inventory,
     generated: BTreeMap<Jid, Secret>,
-    memos: BTreeMap<StateKey, String>,
+    values: BTreeMap<StateKey, String>,
     configs: BTreeMap<String, ConfigFiles>,
     good: Vec<GoodConfig>,
 }
@@ -133,7 +133,7 @@ struct Memory {
 /// A copy of the operator's memory.
 pub struct Copied(Memory);
 
-/// Files and passwords beside the server.
+/// Files and passwords outside the server.
 #[derive(Clone, Default)]
 struct Disk {
     files: BTreeMap<PathBuf, Vec<u8>>,
@@ -143,14 +143,14 @@ struct Disk {
     generated: usize,
 }
 
-/// See the module's documentation.
+/// The world of one test; see the module's documentation.
 pub struct Lab {
     pub double: Double,
     gate: Mutex<Gate>,
     machine: Mutex<Machine>,
     memory: Mutex<Memory>,
     disk: Mutex<Disk>,
-    /// Answers given instead of the server's own.
+    /// Injected responses, by command.
     lies: Mutex<BTreeMap<&'static str, Value>>,
     /// Accounts whose every change the server refuses.
     cursed: Mutex<Vec<String>>,
@@ -158,8 +158,8 @@ pub struct Lab {
     pub disk_full: Mutex<bool>,
 }
 
-/// Everything that a person could tell apart, without what may differ from run
-/// to run: which random password it was, and when.
+/// A comparable copy of the world, without values that differ from run to run: random passwords
+/// and times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
     pub users: BTreeMap<String, String>,
@@ -172,7 +172,7 @@ pub struct Picture {
     pub owned: BTreeMap<String, (DeletionPolicy, Option<Fingerprint>)>,
 }
 
-/// Answers the same whenever deletions are about to be made.
+/// A staleness check with a fixed result.
 pub struct Always(pub Option<Deferral>);
 
 #[async_trait]
@@ -188,7 +188,7 @@ pub fn free() -> Permission<'static> {
 }
 
 impl Lab {
-    /// A server that runs, without accounts and rooms.
+    /// A world with a running server, without accounts and rooms.
     pub fn new() -> Arc<Self> {
         let files = ConfigFiles::from([(MAIN_CONFIG.to_owned(), IMAGE_CONFIG.to_vec())]);
         let lab = Self::from_parts(
@@ -204,7 +204,7 @@ impl Lab {
         Arc::new(lab)
     }
 
-    /// There is no server yet.
+    /// A world without a server.
     pub fn without_server() -> Arc<Self> {
         let lab = Self::new();
         lab.machine.lock().unwrap().process = ProcessState::Absent;
@@ -228,7 +228,7 @@ impl Lab {
         }
     }
 
-    /// A world of its own in the same state.
+    /// A separate world in the same state.
     pub fn fork(&self) -> Arc<Self> {
         Arc::new(Self::from_parts(
             self.double.world.lock().unwrap().clone(),
@@ -238,17 +238,17 @@ impl Lab {
         ))
     }
 
-    /// Looks at the server, or does to it what others may.
+    /// Reads or changes the server, as others may.
     pub fn world<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
         act(&mut self.double.world.lock().unwrap())
     }
 
-    /// Somebody else makes an account.
+    /// Creates an account without the operator.
     pub fn others_make_user(&self, name: &str, password: &str) {
         self.world(|world| world.users.insert(account(name), password.to_owned()));
     }
 
-    /// Somebody else makes a room.
+    /// Creates a room without the operator.
     pub fn others_make_room(&self, name: &str) {
         self.world(|world| world.rooms.insert(room(name), super::double::default_options()));
     }
@@ -303,12 +303,12 @@ impl Lab {
         self.machine.lock().unwrap().process.clone()
     }
 
-    /// Whether ejabberd can be asked about a configuration.
+    /// Sets whether ejabberd can check a configuration.
     pub fn set_can_check(&self, can: bool) {
         self.machine.lock().unwrap().can_check = can;
     }
 
-    /// The next calls of `command` are answered with `answer`.
+    /// Sets the response of the next calls of `command`.
     pub fn lie(&self, command: &'static str, answer: Value) {
         self.lies.lock().unwrap().insert(command, answer);
     }
@@ -317,7 +317,7 @@ impl Lab {
         self.lies.lock().unwrap().clear();
     }
 
-    /// The server refuses every change of the object.
+    /// Ends all refusals of [`curse`](Self::curse).
     pub fn lift_curses(&self) {
         self.cursed.lock().unwrap().clear();
     }
@@ -331,22 +331,23 @@ impl Lab {
         self.disk.lock().unwrap().note = text.map(|text| text.as_bytes().to_vec());
     }
 
+    /// Makes the server refuse every change of the object.
     pub fn curse(&self, object: &str) {
         self.cursed.lock().unwrap().push(object.to_owned());
     }
 
-    /// The effect number `at` from now on, counted from 1, meets `fault`.
+    /// Injects `fault` at the effect number `at` from now on, counted from 1.
     pub fn disturb(&self, at: usize, fault: Fault) {
         let mut gate = self.gate.lock().unwrap();
         *gate = Gate { fault: Some((at, fault)), ..Gate::default() };
     }
 
-    /// No faults any more; what was counted and remembered is forgotten.
+    /// Ends all faults, and clears the counters and the log.
     pub fn calm(&self) {
         *self.gate.lock().unwrap() = Gate::default();
     }
 
-    /// The number of effects that were tried.
+    /// The number of tried effects.
     pub fn effects(&self) -> usize {
         self.gate.lock().unwrap().seen
     }
@@ -356,14 +357,14 @@ impl Lab {
         self.gate.lock().unwrap().log.clone()
     }
 
-    /// Faults end, the memory of what was done stays.
+    /// Ends all faults, and keeps the log.
     pub fn no_more_faults(&self) {
         let mut gate = self.gate.lock().unwrap();
         gate.fault = None;
         gate.killed = false;
     }
 
-    /// One round of an engine that was just started. `None`: it was killed.
+    /// Runs one round of a newly started engine. `None` if the engine was killed.
     pub async fn try_round(
         self: &Arc<Self>,
         desired: &DesiredState,
@@ -381,12 +382,12 @@ impl Lab {
         .await
     }
 
-    /// One round that is not disturbed. The plans of the first rounds of a test, as JSON, must
-    /// match the schema.
+    /// Runs one round without faults. The plans of the first rounds of a test, as JSON, must match
+    /// the schema.
     pub async fn round(self: &Arc<Self>, desired: &DesiredState) -> RoundReport {
         static VALIDATED: AtomicUsize = AtomicUsize::new(0);
-        let report = self.try_round(desired, &free()).await.expect("nobody kills it").unwrap();
-        // A test with thousands of rounds would take twice as long.
+        let report = self.try_round(desired, &free()).await.expect("no fault is injected").unwrap();
+        // Only the first plans: a test with thousands of rounds would take twice as long.
         if VALIDATED.fetch_add(1, Ordering::Relaxed) < 20 {
             let plan = serde_json::to_value(&report.plan).expect("a plan is JSON");
             schemas::validate("plan", &plan).unwrap_or_else(|error| panic!("{error}"));
@@ -394,7 +395,7 @@ impl Lab {
         report
     }
 
-    /// Rounds until one neither does nor remembers anything; at most `limit`.
+    /// Runs rounds until a round has no effect; at most `limit`.
     pub async fn rounds_until_quiet(
         self: &Arc<Self>,
         desired: &DesiredState,
@@ -429,7 +430,7 @@ impl Lab {
         Supervisor::new(desired, &self.ports())
     }
 
-    /// The operator's memory as it is now, to be put back later.
+    /// Copies the operator's memory.
     pub fn copy_memory(&self) -> Copied {
         Copied(self.memory.lock().unwrap().clone())
     }
@@ -499,7 +500,7 @@ impl Lab {
         }
     }
 
-    /// An effect on anything but the server and the store.
+    /// Carries out an effect on the process, the files or the secrets.
     async fn effect<E>(
         &self,
         name: &'static str,
@@ -568,11 +569,11 @@ impl Lab {
         if passage.answer == Answer::Given { Ok(()) } else { Err(failed("injected")) }
     }
 
-    fn read<T>(&self, look: impl FnOnce(&Memory) -> T) -> Result<T, StoreError> {
+    fn read<T>(&self, get: impl FnOnce(&Memory) -> T) -> Result<T, StoreError> {
         if self.gate.lock().unwrap().killed {
             return Err(StoreError::Io { operation: "read", cause: "killed".to_owned() });
         }
-        Ok(look(&self.memory.lock().unwrap()))
+        Ok(get(&self.memory.lock().unwrap()))
     }
 }
 
@@ -592,8 +593,8 @@ fn lossy(content: &[u8]) -> String {
     String::from_utf8_lossy(content).into_owned()
 }
 
-/// What the double makes of a main file: its options, and the one host. A text
-/// that is no list of options is a single option.
+/// The options that the double reads from a main file, and its one host. A text that is no list of
+/// options becomes a single option.
 fn expanded(main: &[u8]) -> Vec<u8> {
     let text = match Configuration::of_plain_text(main) {
         Some(_) => lossy(main),
@@ -646,7 +647,7 @@ impl Control for Lab {
                 Ok(Value::Atom("ok".to_owned()))
             }
             "stop" => self.change(Kind::Server, call, deadline).await,
-            // It says nothing of its environment.
+            // The double reports no environment.
             "start" => Ok(Value::Tuple(vec![
                 Value::Text("/home/ejabberd/database".to_owned()),
                 Value::List(Vec::new()),
@@ -836,7 +837,7 @@ impl Store for Lab {
         self.write("record", |memory| {
             let lost = forgotten.iter().any(|key| memory.inventory.holds(key));
             if lost || owned.iter().any(|(key, _)| !memory.inventory.holds(key)) {
-                memory.memos.insert(StateKey::OwnershipChanged, "yes".to_owned());
+                memory.values.insert(StateKey::OwnershipChanged, "yes".to_owned());
             }
             forgotten.iter().for_each(|key| memory.inventory.remove(key));
             let owned = owned.iter().cloned();
@@ -859,12 +860,12 @@ impl Store for Lab {
         self.write("keep", |memory| memory.generated.extend(passwords.iter().cloned()))
     }
 
-    fn recall(&self, memo: StateKey) -> Result<Option<String>, StoreError> {
-        self.read(|memory| memory.memos.get(&memo).cloned())
+    fn recall(&self, key: StateKey) -> Result<Option<String>, StoreError> {
+        self.read(|memory| memory.values.get(&key).cloned())
     }
 
-    fn remember(&self, memo: StateKey, text: Option<&str>) -> Result<(), StoreError> {
-        if memo == StateKey::Supervision {
+    fn remember(&self, key: StateKey, text: Option<&str>) -> Result<(), StoreError> {
+        if key == StateKey::Supervision {
             return Ok(());
         }
         let quiet = [
@@ -875,17 +876,17 @@ impl Store for Lab {
             StateKey::Generation,
             StateKey::OwnershipChanged,
         ];
-        if quiet.contains(&memo) {
+        if quiet.contains(&key) {
             let mut memory = self.memory.lock().unwrap();
             match text {
-                Some(text) => drop(memory.memos.insert(memo, text.to_owned())),
-                None => drop(memory.memos.remove(&memo)),
+                Some(text) => drop(memory.values.insert(key, text.to_owned())),
+                None => drop(memory.values.remove(&key)),
             }
             return Ok(());
         }
         self.write("remember", |memory| match text {
-            Some(text) => drop(memory.memos.insert(memo, text.to_owned())),
-            None => drop(memory.memos.remove(&memo)),
+            Some(text) => drop(memory.values.insert(key, text.to_owned())),
+            None => drop(memory.values.remove(&key)),
         })
     }
 

@@ -1,4 +1,4 @@
-//! Who is what in a room.
+//! Compares the affiliations of accounts with rooms.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,8 @@ use crate::domain::spec::{AffiliationKind, DesiredState};
 
 type Affiliations = BTreeMap<Jid, AffiliationKind>;
 
-/// Takes away what was left over of the operator's own.
+/// Removes affiliations of the operator's own temporary accounts, which remain if the operator
+/// is killed while it sets a subject.
 pub(super) fn left_over(
     desired: &DesiredState,
     jid: &RoomJid,
@@ -28,11 +29,11 @@ pub(super) fn left_over(
     }
 }
 
-/// Compares the affiliations of one room that is there.
+/// Compares the affiliations of one existing room.
 ///
-/// Who is not listed keeps what others gave him, and loses what the operator
-/// gave him; with `exclusive` he loses either. Who is declared banned or absent
-/// keeps nothing but an outcast's place.
+/// An unlisted account keeps an affiliation that others gave, and loses an affiliation that the
+/// operator gave; with `exclusive` the account loses both. An account that is declared banned or
+/// absent keeps only the affiliation `outcast`.
 pub(super) fn diff(
     desired: &DesiredState,
     declared: DeclaredRoom<'_>,
@@ -43,7 +44,7 @@ pub(super) fn diff(
     let DeclaredRoom { jid, room } = declared;
     let Some(wanted) = desired.affiliations_of(room) else { return };
     let Some(found) = found else {
-        return set.unknown.push(format!("the affiliations of {jid}: they were not looked at"));
+        return set.unknown.push(format!("the affiliations of {jid}: they were not read"));
     };
     let touched = |account: &Jid| !desired.is_own_name(account) && !desired.leaves_alone(account);
     let id = |account: &Jid| AffiliationId { room: jid.clone(), account: account.clone() };
@@ -88,10 +89,10 @@ pub(super) fn diff(
     }
 }
 
-/// Owned affiliations that nothing is known or declared of any more: their room
-/// is gone, or its affiliations are not managed. Those in a room whose entry is
-/// gone stay owned as long as the room does: until it is deleted it may be
-/// declared again, without those that it gave a place before.
+/// Forgets owned affiliations whose room no longer exists, or whose room's affiliations are not
+/// managed any more. Affiliations in an owned room whose entry was removed stay owned: the entry
+/// may come back with fewer affiliations before the room is deleted, and the operator must then
+/// remove the ones that it gave.
 pub(super) fn forgotten(
     desired: &DesiredState,
     found: impl Fn(&RoomJid) -> Option<Option<Affiliations>>,

@@ -1,4 +1,4 @@
-//! Shared roster groups: which are missing, which differ, which are too many.
+//! Compares shared roster groups: which are missing, which differ, and which are not declared.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ pub(super) fn diff(
         }
         match there.details.get(name) {
             Some(Reading::Unknown(why)) => set.unknown.push(format!("the group {name}: {why}")),
-            None => set.unknown.push(format!("the group {name}: it was not looked at")),
+            None => set.unknown.push(format!("the group {name}: it was not read")),
             Some(Reading::Known(found)) => {
                 compare(desired, &declared, found.as_ref(), inventory, set);
             }
@@ -63,7 +63,7 @@ fn compare(
             }
             differences(desired, declared, found, set);
         }
-        // It lives in the file alone, as a list for `affiliations`.
+        // A group without a roster exists only in the file, as a list for `affiliations`.
         (false, Some(_)) if owned && desired.policy.prune != Prune::None => {
             set.push(ObjectAction::DeleteGroup(id.clone()), "declared without a roster");
         }

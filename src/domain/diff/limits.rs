@@ -1,7 +1,7 @@
-//! What is declared and not in force, whatever is written to the server: an
-//! option that another option or a missing module keeps from working.
+//! Finds declared options that have no effect, because another option or a missing module
+//! prevents it.
 //!
-//! No step changes that, so there is none; it is reported instead. Source: the
+//! No step can change that, so the plan only reports such options. Source: the
 //! conditions under which `mod_muc_room`, `mod_muc_log`, `mod_mam`,
 //! `ejabberd_captcha` and `mod_shared_roster` act (ejabberd 23.01 to 26.07).
 
@@ -13,7 +13,7 @@ use crate::domain::model::{ObjectKey, Vhost};
 use crate::domain::observed::{HostServices, ObservedRoom, ObservedState};
 use crate::domain::spec::{DesiredState, OptionValue};
 
-/// What the server does for the vhost that a room belongs to.
+/// The services of the vhost that a room belongs to.
 pub(super) fn services_of<'o>(
     desired: &DesiredState,
     observed: &'o ObservedState,
@@ -24,8 +24,8 @@ pub(super) fn services_of<'o>(
     owner.or_else(|| observed.services.get(host))
 }
 
-/// Why there can be no room at `service`, if so: the server has other services.
-/// `None` as well where its services are not known.
+/// Why no room can exist at `service`: the server has other services. `None` if the server
+/// has the service, or if its services are not known.
 pub(super) fn unknown_service(
     desired: &DesiredState,
     observed: &ObservedState,
@@ -42,8 +42,8 @@ pub(super) fn unknown_service(
     let listed: Vec<String> = all.iter().map(|name| format!("`{name}`")).collect();
     Some(match listed.as_slice() {
         [] => format!(
-            "the server has no service `{service}`, nor any other for rooms: add mod_muc to the \
-             modules of its configuration"
+            "the server has no service `{service}`, and no other service for rooms: add mod_muc \
+             to the modules of its configuration"
         ),
         _ => format!(
             "the server has no service `{service}`; it has {}: correct `service` in the file, or \
@@ -53,8 +53,8 @@ pub(super) fn unknown_service(
     })
 }
 
-/// Notes the options of a room that have no effect. Returns the options for which no step is
-/// to be made, because the server refuses the option or does not act on it.
+/// Notes the options of a room that have no effect. Returns the options that must get no step,
+/// because the server refuses them or does not act on them.
 pub(super) fn room(
     declared: &DeclaredRoom<'_>,
     found: Option<&ObservedRoom>,
@@ -91,7 +91,7 @@ impl Vain {
     }
 }
 
-/// The options of a room: declared, and on the server.
+/// The declared options of a room, and the options on the server.
 struct Options<'a> {
     declared: &'a BTreeMap<String, OptionValue>,
     found: Option<&'a ObservedRoom>,
@@ -106,7 +106,7 @@ impl Options<'_> {
         self.found.and_then(|found| found.options.get(name))
     }
 
-    /// The value that the room has once it is as declared; `None` if that is not known.
+    /// The value that the option has after all steps; `None` if that is not known.
     fn becomes(&self, name: &str) -> Option<bool> {
         match (self.declared(name), self.stored(name)) {
             (Some(OptionValue::Bool(flag)), _) => Some(*flag),
@@ -131,7 +131,7 @@ impl Options<'_> {
         Some(Vain::new(
             "max_users",
             format!(
-                "is {wanted}, and mod_muc lets no more than {most} people into a room: raise \
+                "is {wanted}, and mod_muc admits no more than {most} users to a room: raise \
                  `max_users` of mod_muc in the server's configuration, or declare {most}"
             ),
         ))
@@ -189,7 +189,7 @@ impl Options<'_> {
     }
 }
 
-/// Notes groups that people do not see.
+/// Notes groups that no client shows.
 pub(super) fn groups(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) {
     let Some(services) = observed.services.get(&desired.host) else { return };
     if services.rosters || set.server_changes() {

@@ -1,6 +1,6 @@
 //! The differences between desired and observed state.
 //!
-//! Pure. What is not known for certain yields no change, only a note.
+//! Pure. An uncertain reading yields no change, only a note.
 
 mod affiliations;
 mod groups;
@@ -30,47 +30,47 @@ pub struct ChangeSet {
     pub server: Vec<ServerStep>,
     /// What differs in the objects on the server.
     pub objects: Vec<ObjectStep>,
-    /// Declared objects that are as declared.
+    /// The number of declared objects without a difference.
     pub unchanged: usize,
     /// Objects on the server that are neither declared nor owned, by kind.
     pub unmanaged: Vec<Kind>,
-    /// Declared objects that are there and not owned yet.
+    /// Declared objects that exist and are not owned yet.
     pub adopt: Vec<ObjectKey>,
-    /// Owned objects that are no longer: gone, or retained.
+    /// Owned objects whose ownership ends: they no longer exist, or are retained.
     pub forget: Vec<ObjectKey>,
-    /// Objects on the server that could be deleted: those of our hosts.
+    /// The number of objects on the declared hosts, by kind: those that could be deleted.
     pub present: BTreeMap<Kind, usize>,
-    /// What could not be compared, and why.
+    /// Objects that could not be compared, and why.
     pub unknown: Vec<String>,
-    /// What an administrator should know, though nothing is done about it.
+    /// Facts for an administrator that need no step.
     pub notes: Vec<String>,
-    /// Hosts whose accounts are kept elsewhere than before, and what that means:
-    /// they are not filled without approval.
+    /// Hosts whose accounts are now kept in another store, with a description. The operator
+    /// creates their accounts there only after an approval.
     pub left_behind: BTreeMap<Vhost, String>,
-    /// The same of hosts whose accounts would be kept elsewhere with the declared
-    /// configuration: it is not put in force without approval.
+    /// Hosts whose accounts the declared configuration would keep in another store, with a
+    /// description. The configuration takes effect only after an approval.
     pub would_leave: BTreeMap<Vhost, String>,
-    /// Why the operator does not manage the server's database, if so. The plan then
-    /// has no steps.
+    /// Why the operator does not manage the server's database; `None` if it does. With a
+    /// reason the plan has no steps.
     pub database_missing: Option<String>,
-    /// Why the state directory is older than the server's database, if it is. The
-    /// plan then has no steps.
+    /// Why the state directory is older than the server's database; `None` if it is not. With
+    /// a reason the plan has no steps.
     pub state_outdated: Option<String>,
-    /// How often each digest was used to let refused steps through.
+    /// How often each digest was used to approve refused steps.
     pub approvals_used: BTreeMap<Digest, u32>,
-    /// What is declared and not in force, though it is written to the server: the
-    /// object, and which field, which module or option stops it.
+    /// Declared settings that have no effect although they are written to the server: the
+    /// object, the field, and the module or option that prevents the effect.
     pub not_in_force: Vec<(ObjectKey, String)>,
 }
 
 impl ChangeSet {
-    /// Why nothing at all is done to the server, if so.
+    /// Why the plan has no steps at all; `None` if it may have steps.
     #[must_use]
     pub fn withheld(&self) -> Option<&str> {
         self.database_missing.as_deref().or(self.state_outdated.as_deref())
     }
 
-    /// What differs, for reports.
+    /// All differences, for reports.
     pub fn infos(&self) -> impl Iterator<Item = &StepInfo> {
         self.server.iter().map(Step::info).chain(self.objects.iter().map(Step::info))
     }
@@ -82,8 +82,7 @@ impl ChangeSet {
         self.forget.clear();
     }
 
-    /// Whether the server itself changes first, so that it may offer other services to rooms
-    /// afterwards.
+    /// Whether the server itself changes first. Its services for rooms may differ afterwards.
     fn server_changes(&self) -> bool {
         self.server.iter().any(|step| !step.action().is_latched())
             || self.objects.iter().any(|step| matches!(step.key(), ObjectKey::Server(_)))
@@ -105,7 +104,8 @@ impl ChangeSet {
     }
 }
 
-/// Compares. `inventory` decides on what is not declared.
+/// Compares the desired state with the observed state. `inventory` decides what happens to
+/// objects that are not declared.
 #[must_use]
 pub fn diff(desired: &DesiredState, observed: &ObservedState, inventory: &Inventory) -> ChangeSet {
     let mut set = ChangeSet::default();
@@ -125,7 +125,7 @@ pub fn diff(desired: &DesiredState, observed: &ObservedState, inventory: &Invent
             rooms::diff(desired, observed, inventory, *version, &mut set);
             limits::groups(desired, observed, &mut set);
         }
-        // Stopped is what it shall be: nothing is missing from the picture.
+        // The server is declared stopped, so unread objects are no gap in the plan.
         Reading::Unknown(_) if desired.server.state == ServerState::Stopped => {}
         Reading::Unknown(_)
             if !matches!(observed.process, Reading::Known(ProcessState::Running { .. })) =>
@@ -139,7 +139,7 @@ pub fn diff(desired: &DesiredState, observed: &ObservedState, inventory: &Invent
     set
 }
 
-/// What becomes of an object on the server that is not declared.
+/// What happens to an object on the server that is not declared.
 enum Fate {
     Leave,
     Forget,
@@ -154,15 +154,15 @@ fn fate(desired: &DesiredState, owned: Option<DeletionPolicy>) -> Fate {
             Fate::Delete("owned, and no longer declared")
         }
         (None, Prune::All) => Fate::Delete("not declared, and policy.prune is all"),
-        // A retained one that was forgotten would be one of those not declared.
+        // A retained object stays owned: forgotten, the next round would delete it as undeclared.
         (Some(DeletionPolicy::Retain), Prune::All) | (None, Prune::Managed) | (_, Prune::None) => {
             Fate::Leave
         }
     }
 }
 
-/// Owned accounts on hosts that the file does not name any more. They are left
-/// alone: a host that was renamed must not look like the end of its accounts.
+/// Notes owned accounts on hosts that the file does not list any more. The operator does not
+/// touch them: renaming a host must not delete its accounts.
 fn orphans(desired: &DesiredState, inventory: &Inventory, set: &mut ChangeSet) {
     let mut orphans: BTreeMap<String, usize> = BTreeMap::new();
     for (jid, _) in inventory.users() {
@@ -172,9 +172,9 @@ fn orphans(desired: &DesiredState, inventory: &Inventory, set: &mut ChangeSet) {
     }
     for (host, count) in orphans {
         set.notes.push(format!(
-            "{count} owned accounts are on {host}, which the file does not name any more: they are \
-             left alone; add it to `spec.hosts` to go on managing them, or let them go with \
-             `ejabberd-operator forget --host {host}`"
+            "{count} owned accounts are on {host}, which the file does not list any more: the \
+             operator does not touch them; add {host} to `spec.hosts` to manage them again, or \
+             run `ejabberd-operator forget --host {host}` to give up their ownership"
         ));
     }
 }

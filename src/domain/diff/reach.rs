@@ -1,4 +1,4 @@
-//! Published ports that lead to no listener that others reach.
+//! Finds published ports without a listener that clients can reach.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -7,8 +7,8 @@ use super::ChangeSet;
 use crate::domain::observed::{ListenerPort, ObservedState, Published, Reading};
 use crate::domain::spec::{DesiredState, Network, Runtime};
 
-/// Notes each. A listener on loopback is on that of the container, and a
-/// published port leads to the container's own address (tried on Docker 20 to 29).
+/// Adds a note for each such port. A listener on loopback uses the loopback of the container, and
+/// a published port leads to the container's own address (tried on Docker 20 to 29).
 pub(super) fn notes(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) {
     let Some(Reading::Known(listeners)) = &observed.listeners else { return };
     for port in published(desired, observed) {
@@ -17,14 +17,14 @@ pub(super) fn notes(desired: &DesiredState, observed: &ObservedState, set: &mut 
         if behind.is_empty() {
             set.notes.push(format!(
                 "the port {port} is published, and no listener of the configuration is behind it: \
-                 unless a module opens it itself, as mod_proxy65 does, nobody can use it"
+                 clients cannot use it, unless a module opens it, as mod_proxy65 does"
             ));
         } else if behind.iter().all(|l| l.at.ip().is_loopback()) {
             let modules: BTreeSet<&str> = behind.iter().map(|l| l.module.as_str()).collect();
             let modules: Vec<&str> = modules.into_iter().collect();
             set.notes.push(format!(
-                "the port {port} is published, and nobody can reach it: {} listens on {}, the \
-                 loopback of the container, where a published port does not lead; have it listen \
+                "the port {port} is published, and clients cannot reach it: {} listens on {}, the \
+                 loopback of the container, where a published port does not lead; let it listen \
                  on 0.0.0.0 and publish the port on 127.0.0.1, or use `network: host`",
                 modules.join(" and "),
                 behind.first().map_or_else(String::new, |l| l.at.ip().to_string()),
@@ -33,7 +33,7 @@ pub(super) fn notes(desired: &DesiredState, observed: &ObservedState, set: &mut 
     }
 }
 
-/// The ports that are published now, or will be.
+/// The ports that are published now, or that a new container will publish.
 pub(super) fn published(desired: &DesiredState, observed: &ObservedState) -> Vec<Published> {
     match &observed.drift {
         Reading::Known(Some(found)) if found.host_network => Vec::new(),

@@ -1,4 +1,4 @@
-//! Rooms: which are missing, which differ, which are too many.
+//! Compares rooms: which are missing, which differ, and which are not declared.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ pub(super) struct DeclaredRoom<'a> {
     pub(super) room: &'a Room,
 }
 
-/// What one room is compared by.
+/// The data that one room is compared with.
 struct RoomContext<'a> {
     desired: &'a DesiredState,
     observed: &'a ObservedState,
@@ -50,7 +50,7 @@ pub(super) fn diff(
                 compare(&context, declared, found.as_ref(), set);
             }
             Some(Reading::Unknown(why)) => set.unknown.push(format!("the room {jid}: {why}")),
-            None => set.unknown.push(format!("the room {jid}: it was not looked at")),
+            None => set.unknown.push(format!("the room {jid}: it was not read")),
         }
     }
     undeclared(desired, there, inventory, set);
@@ -63,7 +63,7 @@ pub(super) fn diff(
     affiliations::forgotten(desired, found, inventory, set);
 }
 
-/// Every room that is known to be there.
+/// Every room that is known to exist.
 fn present(there: &ObservedRooms) -> impl Iterator<Item = &RoomJid> {
     let known = there.details.iter().filter(|(_, room)| matches!(room, Reading::Known(Some(_))));
     there.present.iter().chain(known.map(|(jid, _)| jid))
@@ -78,7 +78,7 @@ fn compare(
     let &RoomContext { desired, observed, inventory, version } = context;
     let DeclaredRoom { jid, room } = declared;
     let key = ObjectKey::Room(jid.clone());
-    // After a change of the server its modules may be others.
+    // A change of the server may load other modules.
     let services = limits::services_of(desired, observed, &jid.service);
     let services = services.filter(|_| !set.server_changes());
     match (room.present, there) {
@@ -92,7 +92,7 @@ fn compare(
             if !inventory.holds(&key) {
                 set.adopt.push(key);
             }
-            // What the room itself has is better than any table.
+            // The room itself knows its options better than the table of versions.
             let has = |name: &str| found.options.contains_key(name);
             unknown_options(jid, room, has, version, set);
             let fixed = limits::room(&declared, Some(found), services, set);
@@ -112,7 +112,7 @@ fn compare(
     }
 }
 
-/// Whether there can be no such room, because the server has not its service; says so.
+/// Whether the room cannot exist because the server lacks its service. Adds the reason to `set`.
 fn no_service(
     desired: &DesiredState,
     observed: &ObservedState,
@@ -125,8 +125,8 @@ fn no_service(
     missing
 }
 
-/// Options that this server does not have. Sent, one would crash its command,
-/// or be dropped without a word.
+/// Reports options that this server does not have. Sending such an option would crash
+/// ejabberd's command, or have no effect.
 fn unknown_options(
     jid: &RoomJid,
     room: &Room,
@@ -136,20 +136,20 @@ fn unknown_options(
 ) {
     for name in room.options.keys().filter(|name| !has(name)) {
         set.unknown.push(format!(
-            "the room {jid}: ejabberd {version} has no room option `{name}`; take it out of the \
+            "the room {jid}: ejabberd {version} has no room option `{name}`; remove it from the \
              file, or run a version that has it"
         ));
     }
 }
 
-/// Whether an option of a room that is there can be changed. 23.01 and 24.12
-/// know this one only at creation, and changing it crashes their command; 26.07
-/// can (tried).
+/// Whether an option of an existing room can be changed. 23.01 and 24.12 accept
+/// `enable_hats` only at creation, and changing it crashes their command; 26.07 can change it
+/// (tried).
 fn can_change(name: &str, version: ServerVersion) -> bool {
     name != "enable_hats" || version >= ServerVersion { year: 25, month: 1 }
 }
 
-/// Options and subject.
+/// Compares the options and the subject of a room.
 fn settings(
     declared: DeclaredRoom<'_>,
     there: &ObservedRoom,
@@ -172,8 +172,8 @@ fn settings(
         options.into_iter().partition(|(name, _)| can_change(name, version));
     for (name, _) in fixed {
         set.unknown.push(format!(
-            "the room {jid}: ejabberd {version} sets `{name}` only when a room is made, and this \
-             one was made otherwise"
+            "the room {jid}: ejabberd {version} sets `{name}` only when a room is created, and \
+             this room was created with another value"
         ));
     }
     let subject = match (&room.subject, &there.subject) {
@@ -236,8 +236,8 @@ fn undeclared(
     }
 }
 
-/// Whether ejabberd's print of an option means the declared value. Lists are
-/// printed as Erlang terms, `[moderator,participant]`, in an order of their own.
+/// Whether ejabberd's text of an option means the declared value. ejabberd prints lists as
+/// Erlang terms, `[moderator,participant]`, in any order.
 fn is_printed_as(value: &OptionValue, printed: &str) -> bool {
     match value {
         OptionValue::Bool(flag) => printed == if *flag { "true" } else { "false" },
@@ -259,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_compared_with_ejabberds_print_of_them() {
+    fn values_are_compared_with_the_text_that_ejabberd_prints() {
         let list = OptionValue::List(vec!["participant".into(), "moderator".into()]);
         assert!(is_printed_as(&list, "[moderator,participant]"));
         assert!(!is_printed_as(&list, "[moderator]"));

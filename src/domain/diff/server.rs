@@ -1,11 +1,11 @@
-//! The server: its process, its drift, its configuration, its account table.
+//! Compares the server: its process, its settings, its configuration, its account table.
 
 use super::{ChangeSet, ConfigChange, ConfigSource, ObjectAction, ServerAction, Step};
 use crate::domain::observed::{ConfigReading, ObservedState, ProcessState, Reading};
 use crate::domain::rollout::Method;
 use crate::domain::spec::{Config, ConfigApply, DesiredState, Recreate, Runtime, ServerState};
 
-/// What differs in the server itself.
+/// Compares the server itself.
 pub(super) fn diff(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) {
     process(desired, observed, set);
     if desired.server.state == ServerState::Running
@@ -16,7 +16,7 @@ pub(super) fn diff(desired: &DesiredState, observed: &ObservedState, set: &mut C
     config(desired, observed, set);
 }
 
-/// The name under which plans speak of the server.
+/// The name of the server in plans.
 fn name(desired: &DesiredState) -> String {
     match &desired.server.runtime {
         Runtime::Docker(docker) => docker.container.clone(),
@@ -24,8 +24,8 @@ fn name(desired: &DesiredState) -> String {
     }
 }
 
-/// How the account table is stored. Only where that is declared: a table that
-/// is kept in memory needs room for it.
+/// Compares how the account table is stored. Only where the storage is declared: a table in
+/// memory needs memory for all accounts.
 pub(super) fn accounts_table(
     desired: &DesiredState,
     observed: &ObservedState,
@@ -40,7 +40,7 @@ pub(super) fn accounts_table(
         Reading::Known(found) if found == wanted.as_str() => {}
         Reading::Known(found) => {
             let reason =
-                format!("the account table is {found}, and is declared {}", wanted.as_str());
+                format!("the account table is {found}, but {} is declared", wanted.as_str());
             let fields = vec!["accountsTable".to_owned()];
             let action = ObjectAction::StoreAccounts { server: name(desired), storage: wanted };
             set.push_fields(action, fields, &reason);
@@ -56,10 +56,10 @@ fn process(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet
     };
     match (desired.server.state, state) {
         (ServerState::Running, ProcessState::Absent) => {
-            set.push_server(ServerAction::Create { server }, "declared, not there");
+            set.push_server(ServerAction::Create { server }, "declared, does not exist");
         }
         (ServerState::Running, ProcessState::Created) => {
-            set.push_server(ServerAction::Create { server }, "made, never started");
+            set.push_server(ServerAction::Create { server }, "created, never started");
         }
         (ServerState::Running, ProcessState::Stopped { .. }) => {
             set.push_server(ServerAction::Start { server }, "it does not run");
@@ -83,7 +83,7 @@ fn config(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet)
     match reading {
         Reading::Unknown(why) => set.unknown.push(format!("the configuration: {why}")),
         Reading::Known(_) if desired.server.state == ServerState::Stopped => {
-            // It is put in force, and judged, when the server runs again.
+            // The configuration takes effect, and is judged, when the server runs again.
         }
         Reading::Known(ConfigReading { latched: None, declared, in_force, .. })
             if declared == in_force =>
@@ -131,8 +131,8 @@ fn config_update(config: &Config, reading: &ConfigReading) -> ConfigUpdate {
     let source = ConfigSource::Declared;
     let change = ConfigChange { variant, digest, method, source, latched: None };
     match (latched, last_good) {
-        // Something changed the last good configuration, which replaces a declared one that
-        // failed.
+        // The declared configuration failed, and the last good configuration replaces it. Another
+        // program has changed that configuration on the server.
         (Some(_), Some(good)) if !good.in_force => ConfigUpdate {
             change: ConfigChange {
                 variant: good.variant.clone(),
@@ -155,20 +155,21 @@ fn config_update(config: &Config, reading: &ConfigReading) -> ConfigUpdate {
     }
 }
 
-/// How the server is set up beside how it is declared.
+/// Compares the settings of the container with the declared settings.
 fn drift(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) {
     let Runtime::Docker(docker) = &desired.server.runtime else { return };
     let Reading::Known(Some(found)) = &observed.drift else { return };
     let server = || docker.container.clone();
     match &found.restarted_by {
         Some(who) if found.ours => {
-            let reason = format!("{who} restarts it as well, and gets in the way");
+            let reason = format!("{who} also restarts the server, against the operator's backoff");
             let action = ServerAction::DisableRestartPolicy { server: server() };
             set.server.push(Step::new(action, vec!["restartPolicy".to_owned()], reason));
         }
         Some(who) => set.notes.push(format!(
-            "{who} restarts it as well: it is given ten seconds before the operator does; \
-             `docker update --restart=no {}` leaves it to the operator alone",
+            "{who} also restarts the server: the operator waits ten seconds for that before it \
+             restarts the server itself; after `docker update --restart=no {}` only the operator \
+             restarts it",
             docker.container
         )),
         None => {}
@@ -178,8 +179,8 @@ fn drift(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) 
     }
     if let Some(option) = found.removed_by {
         set.notes.push(format!(
-            "the container was started with `{option}`: it is removed as soon as it stops, so that \
-             the operator does nothing that stops it"
+            "the container was started with `{option}`: Docker removes the container as soon as it \
+             stops, so the operator does nothing that stops it"
         ));
     }
     let Some(first) = found.differences.first() else { return };
@@ -188,9 +189,9 @@ fn drift(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) 
         (Recreate::Never, _) => {
             set.notes.push(format!("the container differs ({all}); recreate is never"));
         }
-        (Recreate::WhenChanged, losses @ [_, ..]) => set.unknown.push(format!(
+        (Recreate::WhenChanged, impact @ [_, ..]) => set.unknown.push(format!(
             "the container differs ({first}) and is not replaced, because this would be lost: {}",
-            losses.join("; ")
+            impact.join("; ")
         )),
         (Recreate::WhenChanged, []) => {
             let field = |text: &String| text.split(':').next().unwrap_or_default().to_owned();

@@ -9,7 +9,7 @@ use crate::domain::model::{AffiliationId, Digest, GroupId, Jid, Kind, ObjectKey,
 use crate::domain::rollout::Method;
 use crate::domain::spec::{AffiliationKind, OptionValue, TableStorage};
 
-/// What a step does. Its kind, operation and name follow from the action.
+/// The action of a step. The kind, operation and name of the step follow from the action.
 pub trait Action {
     /// The object that is changed.
     fn key(&self) -> ObjectKey;
@@ -42,7 +42,7 @@ pub enum ServerAction {
         /// The name of the server.
         server: String,
     },
-    /// Take the restart policy off the container, so that only the operator restarts it.
+    /// Remove the restart policy of the container, so that only the operator restarts it.
     DisableRestartPolicy {
         /// The name of the server.
         server: String,
@@ -51,18 +51,18 @@ pub enum ServerAction {
     ApplyConfig(ConfigChange),
 }
 
-/// A configuration that is to be put in force.
+/// A configuration that must take effect.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfigChange {
     /// The name of the variant.
     pub variant: String,
     /// The digest of the files.
     pub digest: Digest,
-    /// How the configuration is put in force.
+    /// Whether the configuration takes effect by a reload or by a restart.
     pub method: Method,
     /// Where the files come from.
     pub source: ConfigSource,
-    /// Why the configuration is not tried again; `None` if it is to be tried.
+    /// Why the configuration is not tried again; `None` if the operator may try it.
     pub latched: Option<String>,
 }
 
@@ -71,12 +71,12 @@ pub struct ConfigChange {
 pub enum ConfigSource {
     /// The desired state.
     Declared,
-    /// The store: the last configuration that proved good replaces a declared one that failed.
+    /// The store: the last good configuration replaces a declared configuration that failed.
     LastGood,
 }
 
 impl ServerAction {
-    /// Whether this is a configuration that failed, and is not tried again.
+    /// Whether the action is a configuration that failed and is not tried again.
     #[must_use]
     pub fn is_latched(&self) -> bool {
         matches!(self, Self::ApplyConfig(ConfigChange { latched: Some(_), .. }))
@@ -123,7 +123,7 @@ pub enum ObjectAction {
     SetPassword(Jid),
     /// Set fields of the vCard of an account to the declared ones.
     SetVcard(Jid),
-    /// Keep an account from logging in, and end its sessions.
+    /// Ban an account, and end its sessions.
     Ban {
         /// The account.
         account: Jid,
@@ -136,7 +136,7 @@ pub enum ObjectAction {
     DeleteUser(Jid),
     /// Create a shared roster group with its declared members.
     CreateGroup(GroupId),
-    /// Make a shared roster group as declared.
+    /// Change a shared roster group to match its declaration.
     UpdateGroup(GroupChange),
     /// Delete a shared roster group.
     DeleteGroup(GroupId),
@@ -162,7 +162,7 @@ pub enum ObjectAction {
         /// The declared affiliation.
         to: AffiliationKind,
     },
-    /// Take the affiliation of an account with a room away.
+    /// Remove the affiliation of an account with a room.
     RemoveAffiliation(AffiliationId),
 }
 
@@ -223,16 +223,16 @@ impl Action for ObjectAction {
     }
 }
 
-/// A step for reports: what it changes, and why, without the action.
+/// A step for reports: the changed object and the reason, without the action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepInfo {
     /// The object.
     pub key: ObjectKey,
-    /// What is done to the object.
+    /// The operation on the object.
     pub op: Op,
-    /// The fields that differ. Never a value.
+    /// The names of the fields that differ, without their values.
     pub fields: Vec<String>,
-    /// Why, for people.
+    /// The reason, for people.
     pub reason: String,
 }
 
@@ -256,13 +256,13 @@ impl StepInfo {
 struct PublishedStep<'a> {
     /// The kind of the object.
     kind: Kind,
-    /// What is done to the object.
+    /// The operation on the object.
     op: Op,
     /// The name of the object.
     name: String,
     /// The fields that differ.
     fields: &'a [String],
-    /// Why.
+    /// The reason, for people.
     reason: &'a str,
 }
 
@@ -284,7 +284,7 @@ impl Serialize for StepInfo {
     }
 }
 
-/// One change, and what carries it out.
+/// One change, with the action that carries it out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step<A> {
     info: StepInfo,
@@ -298,8 +298,7 @@ pub type ServerStep = Step<ServerAction>;
 pub type ObjectStep = Step<ObjectAction>;
 
 impl<A: Action> Step<A> {
-    /// A step that does `action`. `fields` are the fields that differ, and `reason` says why,
-    /// for people.
+    /// A step with an action. `fields` are the fields that differ; `reason` is for people.
     #[must_use]
     pub fn new(action: A, fields: Vec<String>, reason: impl Into<String>) -> Self {
         let info = StepInfo { key: action.key(), op: action.op(), fields, reason: reason.into() };
@@ -308,13 +307,13 @@ impl<A: Action> Step<A> {
 }
 
 impl<A> Step<A> {
-    /// What the step changes, and why.
+    /// The step for reports.
     #[must_use]
     pub const fn info(&self) -> &StepInfo {
         &self.info
     }
 
-    /// What carries the step out.
+    /// The action that carries the step out.
     #[must_use]
     pub const fn action(&self) -> &A {
         &self.action
@@ -332,13 +331,13 @@ impl<A> Step<A> {
         self.info.kind()
     }
 
-    /// What is done to the object.
+    /// The operation on the object.
     #[must_use]
     pub const fn op(&self) -> Op {
         self.info.op
     }
 
-    /// The step for reports, without the action.
+    /// Drops the action, and returns the step for reports.
     #[must_use]
     pub fn into_info(self) -> StepInfo {
         self.info

@@ -1,4 +1,4 @@
-//! Accounts: which are missing, which differ, which are too many.
+//! Compares accounts: which are missing, which differ, and which are not declared.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ pub(super) fn diff(
 ) {
     for (host, reading) in &observed.users {
         match reading {
-            // Nothing of theirs is decided here: a directory that does not
+            // The operator does not manage these accounts, so a directory that does not
             // answer leaves no gap in the plan.
             Reading::Unknown(why) if observed.kept_elsewhere.contains_key(host) => {
                 set.notes.push(format!("the accounts of {host}: {why}"));
@@ -53,7 +53,7 @@ fn host_accounts(
             undeclared(desired, &jid, inventory, set);
         }
     }
-    // Deleted by somebody else, and no longer wanted: nothing is left to own.
+    // The account was deleted by others and is no longer declared: its ownership ends.
     for (jid, _) in inventory.users() {
         let wanted = declared.is_some_and(|users| users.contains_key(jid));
         if jid.host == *host && !wanted && !there.contains(&jid.local) {
@@ -103,7 +103,7 @@ fn account(
     }
 }
 
-/// An account that is there, and shall be.
+/// Compares an existing account that is declared present.
 fn present(
     jid: &Jid,
     user: &User,
@@ -122,10 +122,10 @@ fn present(
             let fields = vec!["state".to_owned()];
             set.push_fields(ObjectAction::Unban(jid.clone()), fields, reason);
         }
-        // A ban in an emergency must not be undone within seconds.
+        // The operator must not lift an administrator's emergency ban within seconds.
         Some(Reading::Known(Some(_))) => set.notes.push(format!(
-            "{jid} was banned on the server by somebody else, and stays so: declare it \
-             `state: banned`, or lift the ban there"
+            "{jid} was banned on the server, not by the operator: the ban stays; declare \
+             `state: banned`, or lift the ban on the server"
         )),
         _ => {}
     }
@@ -156,16 +156,16 @@ fn present(
     }
 }
 
-/// Where a field of a vCard stands in the file.
+/// The path of a vCard field in the file.
 fn vcard_path(field: &VcardField) -> String {
     if field.element == "NICKNAME" { "nickname".to_owned() } else { format!("vcard.{field}") }
 }
 
-/// An account that is there, and shall be kept from logging in.
+/// Compares an existing account that is declared banned.
 fn banned(jid: &Jid, reason: Option<&str>, observed: &ObservedState, set: &mut ChangeSet) {
     let (field, why) = match observed.bans.get(jid) {
-        // Where no reason is declared any ban will do: to put another in its place
-        // would lift it for a moment, and lose why somebody else made it.
+        // Without a declared reason any ban is accepted: replacing the ban would lift it
+        // for a moment, and lose the reason that an administrator gave.
         Some(Reading::Known(Some(there))) if reason.is_none_or(|reason| reason == there) => {
             set.unchanged += 1;
             return;
@@ -175,15 +175,15 @@ fn banned(jid: &Jid, reason: Option<&str>, observed: &ObservedState, set: &mut C
         Some(Reading::Unknown(why)) => {
             return set.unknown.push(format!("the ban of {jid}: {why}"));
         }
-        None => return set.unknown.push(format!("the ban of {jid}: it was not asked for")),
+        None => return set.unknown.push(format!("the ban of {jid}: it was not read")),
     };
     let reason = reason.unwrap_or_default().to_owned();
     let action = ObjectAction::Ban { account: jid.clone(), reason };
     set.push_fields(action, vec![field.to_owned()], why);
 }
 
-/// The accounts of a host that ejabberd has from somewhere else. They can be
-/// looked at; whoever keeps them decides on them.
+/// Reports the accounts of a host whose accounts come from outside ejabberd, for example from
+/// LDAP. The operator only observes them.
 fn elsewhere(
     desired: &DesiredState,
     host: &Vhost,
@@ -195,7 +195,7 @@ fn elsewhere(
     for (jid, _) in on_it().filter(|(_, user)| matches!(user.state, UserState::Banned { .. })) {
         set.unknown.push(format!(
             "{jid} is declared banned and can still log in: the accounts of {host} come from \
-             {kept}, where that has to be done"
+             {kept}; ban the account there"
         ));
     }
     let declared = on_it().count();
@@ -203,8 +203,8 @@ fn elsewhere(
     set.unchanged += declared;
     if declared > 0 {
         set.notes.push(format!(
-            "the accounts of {host} come from {kept}: they are only observed, and what is \
-             declared of {declared} of them is left alone"
+            "the accounts of {host} come from {kept}: the operator only observes them, and ignores \
+             the declarations of {declared} of them"
         ));
     }
 }
@@ -216,10 +216,11 @@ fn undeclared(desired: &DesiredState, jid: &Jid, inventory: &Inventory, set: &mu
         return set.unmanaged.push(Kind::User);
     }
     if owned.is_some_and(|owned| owned.banned.is_some()) {
-        // Deleting it would free its name for whoever was to be kept out.
+        // Deleting the account would free its name, and the banned user could register it again.
         set.notes.push(format!(
-            "{jid} was banned by the operator, and its entry is gone: it stays, and stays banned; \
-             declare it `state: present` to lift the ban, `state: absent` to delete it"
+            "{jid} was banned by the operator, and its entry is gone: the account stays, and stays \
+             banned; declare `state: present` to lift the ban, or `state: absent` to delete the \
+             account"
         ));
         return set.unmanaged.push(Kind::User);
     }

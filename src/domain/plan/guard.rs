@@ -1,5 +1,5 @@
-//! The guard: refuses a plan that deletes too much, or that fills another store of
-//! accounts without approval.
+//! The guard: refuses steps that delete too much, or that create accounts in another account
+//! store, without an approval.
 
 use std::collections::BTreeMap;
 
@@ -18,32 +18,31 @@ const GUARDED: [Kind; 3] = [Kind::User, Kind::Group, Kind::Room];
 /// The refused steps, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Blocked {
-    /// Why, and how to let it through.
+    /// Why the steps are refused, and how to approve them.
     pub reason: String,
-    /// The deletions that wait.
+    /// The refused deletions.
     pub deletions: Vec<ObjectStep>,
-    /// The accounts that are not created, because those of the same names are
-    /// left behind in another store.
+    /// The refused creations: accounts of the same names are left behind in another store.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub creations: Vec<ObjectStep>,
 }
 
 impl Blocked {
-    /// Everything that waits.
+    /// All refused steps.
     pub fn steps(&self) -> impl Iterator<Item = &ObjectStep> {
         self.deletions.iter().chain(&self.creations)
     }
 }
 
-/// The hash of a set of refused steps, whatever their order: kind, operation and
-/// name of each. A commit that only approves it does not change it.
+/// The hash of the kind, operation and name of each refused step, independent of their order.
+/// A commit that only approves the digest does not change it.
 #[must_use]
 pub fn digest<'s>(refused: impl IntoIterator<Item = &'s ObjectStep>) -> Digest {
     digest_after(refused, 0)
 }
 
-/// The same of a set that was let through `used` times before: each approval counts
-/// once, so the next one has another digest.
+/// The digest of a set of steps that was approved `used` times before. Each approval counts
+/// once, so the next approval needs another digest.
 fn digest_after<'s>(refused: impl IntoIterator<Item = &'s ObjectStep>, used: u32) -> Digest {
     let mut lines: Vec<String> = refused
         .into_iter()
@@ -61,24 +60,24 @@ fn digest_after<'s>(refused: impl IntoIterator<Item = &'s ObjectStep>, used: u32
     Digest::new(digits.get(..32).unwrap_or(&digits))
 }
 
-/// What the guard decides by.
+/// The data that the guard decides with.
 #[derive(Clone, Copy)]
 pub struct GuardContext<'a> {
-    /// What differs.
+    /// The differences.
     pub set: &'a ChangeSet,
-    /// What is declared.
+    /// The desired state.
     pub desired: &'a DesiredState,
-    /// What is owned.
+    /// The owned objects.
     pub inventory: &'a Inventory,
-    /// A digest given by hand, beside the one in the file.
+    /// A digest from the command line; the file may hold another one.
     pub approved: Option<&'a Digest>,
 }
 
-/// What the guard makes of steps.
+/// The decision of the guard.
 pub struct Guarded {
-    /// Those that may be carried out.
+    /// The steps that may be carried out.
     pub steps: Vec<ObjectStep>,
-    /// Those that may not.
+    /// The steps that are refused.
     pub blocked: Option<Blocked>,
     /// The digest of the refused steps, approved or not.
     pub digest: Digest,
@@ -86,19 +85,19 @@ pub struct Guarded {
     pub approved: Option<Approved>,
 }
 
-/// Refused steps that an approval lets through.
+/// Refused steps that an approval permits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Approved {
-    /// Their digest, had no approval been used before.
+    /// The digest of the steps without earlier approvals.
     pub digest: Digest,
     /// The steps.
     pub steps: Vec<ObjectStep>,
 }
 
-/// Takes what is refused out of `steps`, unless its digest is approved: the
-/// deletions of every kind that is over its limit, and the accounts of hosts
-/// whose accounts are left behind elsewhere. `created` says how many objects of
-/// each kind there are more after the plan.
+/// Removes the refused steps from `steps`, unless their digest is approved: the deletions of
+/// every kind that exceeds its limit, and the creations of accounts on hosts whose accounts are
+/// left behind in another store. `created` is the number of objects of each kind that the plan
+/// creates.
 #[must_use]
 pub fn guard(
     steps: Vec<ObjectStep>,
@@ -150,7 +149,7 @@ pub fn guard(
         super::sort(&mut steps);
         return Guarded { steps, blocked: None, digest, approved };
     }
-    let reason = format!("{}; approve the digest {digest} to let them through", why.join("; "));
+    let reason = format!("{}; approve the digest {digest} to permit them", why.join("; "));
     let creations = creations.into_iter().chain(predicted).collect();
     let blocked = Some(Blocked { reason, deletions, creations });
     Guarded { steps: passing, blocked, digest, approved: None }
@@ -164,10 +163,9 @@ fn predicted_creation(jid: &Jid) -> ObjectStep {
     )
 }
 
-/// Why the deletions of `kind` are too many, if they are: counted against what
-/// is there after the plan. Only objects of declared hosts count: objects of a host
-/// that is no longer declared are left alone, and must not make the rest look
-/// small.
+/// Why the deletions of `kind` are too many, compared with the objects that exist after the
+/// plan; `None` if they are not. Only objects of declared hosts count: the operator does not
+/// touch objects of other hosts, and they must not raise the limit.
 fn refusal(
     kind: Kind,
     steps: &[ObjectStep],
@@ -183,17 +181,18 @@ fn refusal(
     let owned = inventory.of_kind(kind).filter(|(key, _)| is_ours(desired, key)).count();
     let owned_deletions = deleted().filter(|step| inventory.holds(step.key())).count();
     let present = set.present.get(&kind).copied().unwrap_or(0);
-    // What is declared and deleted was ordered by name (`state: absent`), not concluded.
+    // A declared object is deleted by an explicit `state: absent`, not because its entry is
+    // missing.
     let concluded = deleted().any(|step| !desired.declares(step.key()));
     let emptied = concluded && deletions >= present + created;
     if emptied || (created == 0 && owned > 0 && owned_deletions >= owned) {
         let what = match (emptied, if emptied { deletions } else { owned }) {
             (true, 1) => format!("the only {kind} on the server"),
             (true, all) => format!("all {all} {kind}s on the server"),
-            (false, 1) => format!("the only {kind} that is owned"),
-            (false, all) => format!("all {all} {kind}s that are owned"),
+            (false, 1) => format!("the only owned {kind}"),
+            (false, all) => format!("all {all} owned {kind}s"),
         };
-        return Some(format!("{what} would be deleted, which is never done without approval"));
+        return Some(format!("{what} would be deleted, which needs an approval"));
     }
     let limits = &desired.policy.guard;
     let free = usize::try_from(limits.free_deletes).unwrap_or(usize::MAX);
@@ -202,8 +201,8 @@ fn refusal(
         return None;
     }
     Some(format!(
-        "{deletions} {kind}s would be deleted, and {owned} are owned; more than {free} at once are \
-         only deleted when that is at most {percent} % of those owned"
+        "{deletions} {kind}s would be deleted, and {owned} are owned; more than {free} at once \
+         need an approval, unless they are at most {percent} % of the owned {kind}s"
     ))
 }
 

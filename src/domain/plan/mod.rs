@@ -1,4 +1,4 @@
-//! From differences to ordered steps, past the guard.
+//! Orders the steps for the differences, and lets the guard refuse dangerous ones.
 
 mod guard;
 
@@ -22,26 +22,26 @@ pub struct Summary {
     pub create: usize,
     /// Objects to update.
     pub update: usize,
-    /// Objects to delete, those not counted that the guard refused.
+    /// Objects to delete, without the objects whose deletion the guard refused.
     pub delete: usize,
-    /// Objects as declared.
+    /// Declared objects without a difference.
     pub unchanged: usize,
-    /// Objects of others.
+    /// Objects that are neither declared nor owned.
     pub unmanaged: usize,
 }
 
 /// The ordered steps of one reconciliation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// The revision that the plan serves.
+    /// The revision of the desired state.
     pub revision: Revision,
-    /// The hash of the refused steps; approving this digest lets them through.
+    /// The hash of the refused steps; approving this digest permits them.
     pub digest: Digest,
     /// The steps that the guard refused.
     pub blocked: Option<Blocked>,
     /// The refused steps that an approval permits.
     pub approved: Option<Approved>,
-    /// The steps of the server that were carried out before this plan was made.
+    /// The steps of the server that were carried out before this plan.
     pub done: Vec<StepInfo>,
     /// The steps of the server, in this order.
     pub server: Vec<ServerStep>,
@@ -55,11 +55,11 @@ pub struct Plan {
     /// Why the state directory is older than the server's database; `None` if it is not. With
     /// a reason the plan has no steps.
     pub state_outdated: Option<String>,
-    /// What could not be compared, and why.
+    /// Objects that could not be compared, and why.
     pub unknown: Vec<String>,
-    /// What an administrator should know.
+    /// Facts for an administrator that need no step.
     pub notes: Vec<String>,
-    /// What is declared and not in force, and no step can change.
+    /// Declared settings that have no effect, and that no step can change.
     pub not_in_force: Vec<NotInForce>,
 }
 
@@ -68,9 +68,9 @@ pub struct Plan {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Plan")]
 struct PublishedPlan<'a> {
-    /// The revision that the plan serves.
+    /// The revision of the desired state.
     revision: &'a Revision,
-    /// The hash of the refused steps; approving this digest lets them through.
+    /// The hash of the refused steps; approving this digest permits them.
     digest: &'a Digest,
     /// The steps that the guard refused.
     blocked: Option<&'a Blocked>,
@@ -84,13 +84,13 @@ struct PublishedPlan<'a> {
     /// Why the state directory is older than the server's database. The plan then has no steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     state_outdated: Option<&'a str>,
-    /// What could not be compared, and why.
+    /// Objects that could not be compared, and why.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     unknown: &'a [String],
-    /// What an administrator should know.
+    /// Facts for an administrator that need no step.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     notes: &'a [String],
-    /// What is declared and not in force, and no step can change.
+    /// Declared settings that have no effect, and that no step can change.
     #[serde(skip_serializing_if = "<[NotInForce]>::is_empty")]
     not_in_force: &'a [NotInForce],
 }
@@ -123,14 +123,14 @@ impl Serialize for Plan {
     }
 }
 
-/// Something that is declared and not in force.
+/// A declared setting that has no effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NotInForce {
     /// The kind of the object.
     pub kind: Kind,
-    /// Its name.
+    /// The name of the object.
     pub name: String,
-    /// Which field, and which module or option stops it.
+    /// The field, and the module or option that prevents its effect.
     pub why: String,
 }
 
@@ -141,7 +141,7 @@ impl std::fmt::Display for NotInForce {
     }
 }
 
-/// What of the differences no step can change.
+/// The declared settings that have no effect, and that no step can change.
 #[must_use]
 pub fn not_in_force(set: &ChangeSet) -> Vec<NotInForce> {
     let found = set.not_in_force.iter().map(|(key, why)| NotInForce {
@@ -153,7 +153,7 @@ pub fn not_in_force(set: &ChangeSet) -> Vec<NotInForce> {
 }
 
 impl Plan {
-    /// Whether there is a step, done or to be done.
+    /// Whether the plan has a step, carried out or not.
     #[must_use]
     pub fn has_steps(&self) -> bool {
         !(self.done.is_empty() && self.server.is_empty() && self.objects.is_empty())
@@ -167,21 +167,22 @@ impl Plan {
         open.sort_by_key(|step| order(step));
         self.done.iter().chain(open).collect()
     }
-    /// Whether nothing at all is left to do, refused or not.
+
+    /// Whether the plan has no steps, not even refused ones.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         !self.has_steps() && self.blocked.is_none() && self.withheld().is_none()
     }
 
-    /// Why nothing at all is done to the server, if so.
+    /// Why the plan has no steps at all; `None` if it may have steps.
     #[must_use]
     pub fn withheld(&self) -> Option<&str> {
         self.database_missing.as_deref().or(self.state_outdated.as_deref())
     }
 }
 
-/// Orders the changes and lets the guard look at them. `approved` is a digest
-/// given by hand, beside the one in the file.
+/// Orders the steps, and lets the guard refuse dangerous ones. `approved` is a digest from the
+/// command line; the file may hold another one.
 #[must_use]
 pub fn plan(
     set: &ChangeSet,
@@ -198,7 +199,7 @@ pub fn plan(
     }
     let context = GuardContext { set, desired, inventory, approved };
     let Guarded { steps: objects, blocked, digest, approved } = guard(objects, context, &created);
-    // Refused, and let through by the approval.
+    // Includes refused steps that an approval permits.
     let refused = digest != guard::digest([]);
     let others =
         Summary { unchanged: set.unchanged, unmanaged: set.unmanaged.len(), ..Summary::default() };
@@ -223,8 +224,8 @@ pub fn plan(
     }
 }
 
-/// What is to be said of the approval in the file. One that nothing waits for
-/// would let the same deletions through again, some day.
+/// A note about the approval in the file. A useless approval should leave the file: it would
+/// permit the same deletions again later.
 fn approval(
     desired: &DesiredState,
     blocked: Option<&Blocked>,
@@ -240,16 +241,16 @@ fn approval(
             ));
         }
         return Some(format!(
-            "policy.guard.approve names {approved}, and what is refused now is {digest}: the \
-             deletions are not those that were approved"
+            "policy.guard.approve names {approved}, but the digest of the refused steps is \
+             {digest}: the steps are not the approved ones"
         ));
     }
     (!refused).then(|| {
-        format!("policy.guard.approve names {approved}, which nothing waits for: take it out")
+        format!("policy.guard.approve names {approved}, but no step waits for it: remove the line")
     })
 }
 
-/// The numbers of `steps`. The numbers of objects without a step are those of `others`.
+/// Counts `steps`. The numbers of objects without a step come from `others`.
 #[must_use]
 pub fn count<'s>(steps: impl IntoIterator<Item = &'s StepInfo>, others: Summary) -> Summary {
     let mut summary = Summary { create: 0, update: 0, delete: 0, ..others };
@@ -268,8 +269,9 @@ fn sort<A>(steps: &mut [Step<A>]) {
     steps.sort_by_cached_key(|step| (order(step.info()), step.key().name()));
 }
 
-/// Steps that create and update come first, from the server to the affiliations; then steps
-/// that delete, in reverse, so that nothing is left that refers to a deleted object.
+/// The position of a step. Steps that create and update come first, from the server to the
+/// affiliations; then steps that delete, in reverse, so that no remaining object refers to a
+/// deleted object.
 const fn order(step: &StepInfo) -> (bool, i8) {
     let rank = match step.kind() {
         Kind::Server => 0,

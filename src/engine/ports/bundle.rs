@@ -1,21 +1,21 @@
-//! The ports of one server's engine, together.
+//! The bundle of ports that the engine of one server uses.
 
 use std::sync::Arc;
 
 use super::{EventSink, Runtime, Secrets, Store};
 use crate::ejabberd::EjabberdClient;
 
-/// Everything outside the engine that the engine of one server uses.
+/// The ports of the engine of one server.
 #[derive(Clone)]
 pub struct Ports {
     /// The server's commands.
     pub server: EjabberdClient,
     /// The server's process.
     pub runtime: Arc<dyn Runtime>,
-    /// What the operator remembers.
+    /// The state directory.
     pub store: Arc<dyn Store>,
     /// Passwords and files.
     pub secrets: Arc<dyn Secrets>,
-    /// Who hears what happens.
+    /// The receiver of the engine's events.
     pub events: Arc<dyn EventSink>,
 }

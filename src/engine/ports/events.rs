@@ -1,4 +1,4 @@
-//! What the engine reports of itself while it works.
+//! The events that the engine reports while it works.
 
 use std::time::Duration;
 
@@ -8,42 +8,42 @@ use crate::domain::rollout::{Method, RolloutResult};
 use crate::domain::status::Status;
 use crate::engine::reconcile::report::{RoundReport, StepOutcome};
 
-/// Something that happened in the engine.
+/// An event of the engine.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum EngineEvent<'a> {
-    /// The steps of a plan are about to be carried out.
+    /// The engine is about to carry out the steps of a plan.
     StepsBegin(&'a Plan),
-    /// A step was tried, or deferred by what happened before it.
+    /// A step was tried, or deferred because of an earlier step.
     StepTried(&'a StepOutcome),
     /// A reconciliation ended.
     Reconciled(&'a RoundReport),
     /// The status changed.
     StatusChanged(&'a Status),
-    /// The server was started, for a reason of one word.
+    /// The operator started the server.
     ServerStarted {
-        /// The reason, as the label of `ejabberd_operator_restarts_total`.
+        /// The reason: one word, the label of `ejabberd_operator_restarts_total`.
         reason: &'a str,
     },
-    /// The security checklist was gone through.
+    /// The checks of the security audit were run.
     Audited(&'a [Finding]),
     /// The supervisor waits this long before the next start; zero if it does not wait.
     BackoffChanged(Duration),
     /// A rollout of a configuration ended.
     RolloutEnded {
-        /// How the configuration was put in force.
+        /// Whether the configuration took effect by a reload or by a restart.
         method: Method,
-        /// How the rollout ended.
+        /// The result of the rollout.
         result: RolloutResult,
     },
 }
 
 /// Takes the events of the engine, one at a time and in their order.
 ///
-/// The engine calls it where the event happens, and not over a channel: a scrape that
-/// follows an event shows it, and no event is lost or kept waiting. An implementation
-/// must not block.
+/// The engine calls the sink directly where the event happens, and not over a channel: a scrape
+/// after an event shows the event, and no event is lost or delayed. An implementation must not
+/// block.
 pub trait EventSink: Send + Sync {
-    /// Takes an event. Ignores what does not concern it.
+    /// Takes an event. An implementation ignores events that it does not handle.
     fn take(&self, event: EngineEvent<'_>);
 }

@@ -1,7 +1,7 @@
-//! The ports: everything that the engine needs of the world.
+//! The ports: traits for everything that the engine needs from outside.
 //!
-//! Adapters implement these, and test doubles in the tests; the same contract suite
-//! runs against both.
+//! Adapters implement the traits, and test doubles do so in tests; the same contract suite runs
+//! against both.
 
 mod bundle;
 mod events;

@@ -1,4 +1,4 @@
-//! Passwords outside the server and the store.
+//! The port for passwords outside the server and the state directory.
 
 use std::path::Path;
 
@@ -11,17 +11,17 @@ use crate::engine::error::SecretError;
 /// Whether the operator wrote a secret.
 pub type IsOurs = Box<dyn Fn(&Secret) -> bool + Send + Sync>;
 
-/// Reads and writes passwords outside the server and the store.
+/// Reads and writes passwords outside the server and the state directory.
 #[async_trait]
 pub trait Secrets: Send + Sync {
-    /// Reads a secret from where the file says.
+    /// Reads a secret from its declared source.
     async fn read(&self, source: &SecretSource) -> Result<Secret, SecretError>;
 
-    /// A new random password.
+    /// Generates a random password.
     fn generate(&self) -> Result<Secret, SecretError>;
 
-    /// Writes a password where others find it: to a file that is not there, that holds
-    /// it already, or that holds what the operator wrote before, as `is_ours` says.
+    /// Writes a password to a file for others. The file must not exist, or hold this password,
+    /// or hold an earlier password of the operator according to `is_ours`.
     async fn publish(
         &self,
         sink: &SecretSink,
@@ -29,6 +29,6 @@ pub trait Secrets: Send + Sync {
         is_ours: IsOurs,
     ) -> Result<(), SecretError>;
 
-    /// Reads a file that the desired state names, as it is now.
+    /// Reads the current content of a file that the desired state names.
     async fn read_file(&self, path: &Path) -> Result<Vec<u8>, SecretError>;
 }

@@ -1,4 +1,4 @@
-//! The files of the desired state.
+//! The port for the files of the desired state.
 
 use std::path::PathBuf;
 
@@ -7,17 +7,17 @@ use async_trait::async_trait;
 use crate::domain::spec::SourceFile;
 use crate::engine::error::SourceError;
 
-/// Where the desired state comes from.
+/// Reads the files of the desired state, and watches them.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// Reads the files of the desired state, as they are now.
+    /// Reads the current files of the desired state.
     async fn load(&self) -> Result<Vec<SourceFile>, SourceError>;
 
-    /// From now on, notices changes of `paths` as well: what the desired state
-    /// names. Replaces what an earlier call said.
+    /// Also watches `paths`, the files that the desired state names. Replaces the paths of an
+    /// earlier call.
     fn watch(&self, paths: &[PathBuf]);
 
-    /// Waits until something that is watched may have changed since the last
-    /// time. Cancel-safe. Never ends when watching is impossible.
+    /// Waits until a watched file may have changed since the last call. Cancel-safe. Never
+    /// returns if watching is impossible.
     async fn changed(&self);
 }

@@ -1,4 +1,4 @@
-//! Programs that run beside the server.
+//! The port for programs that run where the server runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,27 +10,27 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::ejabberd::erlang::{CommandLine, Installation, NodeAddress};
 use crate::engine::error::RuntimeError;
 
-/// A program that runs beside the server.
+/// A program that runs where the server runs.
 pub struct Spawned {
-    /// Its standard input.
+    /// The standard input of the program.
     pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
-    /// Its standard output.
+    /// The standard output of the program.
     pub stdout: Box<dyn AsyncRead + Send + Unpin>,
-    /// What it complains of.
+    /// The error output of the program.
     pub complaints: Complaints,
 }
 
-/// The first 4,000 bytes that a program writes to its standard error, or as
-/// text instead of frames. Shared between the task that reads the text and
-/// the task that reports an error.
+/// The first 4,000 bytes that a program writes to its standard error, or to its standard output
+/// instead of frames. The task that reads the text shares it with the task that reports an
+/// error.
 #[derive(Debug, Clone, Default)]
 pub struct Complaints(Arc<Mutex<String>>);
 
 impl Complaints {
-    /// The most that is kept, in bytes.
+    /// The maximum length of the text in bytes.
     const MAX_BYTES: usize = 4000;
 
-    /// Adds a piece, as far as there is room.
+    /// Adds a piece of text, up to the maximum length.
     pub fn add(&self, piece: &[u8]) {
         let mut text = self.0.lock();
         let room = Self::MAX_BYTES.saturating_sub(text.len());
@@ -38,7 +38,7 @@ impl Complaints {
         text.push_str(&String::from_utf8_lossy(piece));
     }
 
-    /// The first line that says something.
+    /// The first line that is neither empty nor a heading.
     #[must_use]
     pub fn first_line(&self) -> Option<String> {
         let text = self.0.lock();
@@ -49,28 +49,27 @@ impl Complaints {
     }
 }
 
-/// What a program said, and how it ended.
+/// The output and the exit code of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// Its exit code; `None` if it was killed.
+    /// The exit code; `None` if the program was killed.
     pub code: Option<i64>,
-    /// Its standard output.
+    /// The standard output.
     pub stdout: String,
-    /// Its standard error.
+    /// The standard error.
     pub stderr: String,
 }
 
 /// Runs programs where the server runs.
 #[async_trait]
 pub trait Spawner: Send + Sync {
-    /// The installation that runs the server right now, and the address of
-    /// its node.
+    /// Finds the installation that runs the server now, and the address of its node.
     async fn locate(&self) -> Result<(Installation, NodeAddress), RuntimeError>;
 
-    /// Starts a program with pipes. It ends when its input does.
+    /// Starts a program with pipes. The program must end when its input ends.
     async fn spawn(&self, command: CommandLine) -> Result<Spawned, RuntimeError>;
 
-    /// Runs a program to its end, within `deadline`.
+    /// Runs a program, and waits for its end, at most until `deadline`.
     async fn output(
         &self,
         command: CommandLine,

@@ -1,4 +1,4 @@
-//! The operator's memory.
+//! The port for the state that the operator keeps across restarts.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,46 +9,46 @@ use crate::domain::model::{Digest, Jid, ObjectKey, Revision, Secret};
 use crate::domain::status::Event;
 use crate::engine::error::StoreError;
 
-/// How many good configurations are kept.
+/// The number of good configurations that the store keeps.
 pub const GOOD_CONFIGS: usize = 5;
 
-/// How many events are kept.
+/// The number of events that the store keeps.
 pub const KEPT_EVENTS: usize = 1000;
 
-/// What is remembered as one text each.
+/// The keys of the values that the store keeps as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StateKey {
-    /// How the server fares: starts, backoff.
+    /// The state of the supervisor: starts and backoff.
     Supervision,
-    /// The rollout that is under way.
+    /// The rollout in progress.
     Rollout,
-    /// The configuration that is not to be tried again.
+    /// The failed configuration that the operator does not try again.
     Latch,
-    /// The differences of a container whose replacement failed: it is not
-    /// tried again until they are others.
+    /// The differences of a container whose replacement failed. The operator replaces the
+    /// container again only when the differences change.
     FailedReplacement,
-    /// That a replacement has not proved itself yet.
+    /// The replacement in progress: the new container has not proved good yet.
     Replacement,
-    /// Which database all of this is about.
+    /// The identity of the database that the operator manages.
     Database,
-    /// The number that grows with every change of what is owned.
+    /// The generation: a number that grows with every change of ownership.
     Generation,
-    /// That what is owned has changed, and the number not yet grown.
+    /// Set if the ownership has changed since the last generation.
     OwnershipChanged,
-    /// That an older state directory is to be accepted: an order.
+    /// An order to accept an older state directory.
     AdoptAll,
-    /// What the operator wrote to files for others: fingerprints by path.
+    /// The fingerprints of the passwords that the operator wrote to files, by path.
     Published,
-    /// How often each digest was used to let refused steps through.
+    /// How often each digest was used to approve refused steps.
     Approvals,
-    /// That the next database is to be filled, whichever it is: an order.
+    /// An order to fill the next database from the declaration, whichever database it is.
     Fill,
-    /// Who made the container, and since when it is gone.
+    /// Who created the container, and since when it is missing.
     Origin,
 }
 
 impl StateKey {
-    /// Its key in the memory.
+    /// The text of the key in the store.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -73,65 +73,65 @@ impl StateKey {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GoodConfig {
-    /// The hash of its files.
+    /// The hash of the files.
     pub digest: Digest,
-    /// The variant that it was declared as.
+    /// The name of the variant.
     pub variant: String,
-    /// The revision that declared it.
+    /// The revision that declared the configuration.
     pub revision: Revision,
-    /// Since when it is, or was, in force.
+    /// When the configuration took effect.
     pub since: Timestamp,
 }
 
-/// The operator's memory.
+/// The state that the operator keeps across restarts.
 pub trait Store: Send + Sync {
-    /// The inventory as it is remembered.
+    /// Returns the inventory.
     fn inventory(&self) -> Result<Inventory, StoreError>;
 
-    /// Remembers, in one transaction, what is now owned and what no longer is, and
-    /// [`StateKey::OwnershipChanged`] where other objects are owned than before.
+    /// Adds and removes owned objects in one transaction. Sets [`StateKey::OwnershipChanged`]
+    /// if the set of owned objects changes.
     fn record(
         &self,
         owned: &[(ObjectKey, Owned)],
         forgotten: &[ObjectKey],
     ) -> Result<(), StoreError>;
 
-    /// The keyed hash under which a password is remembered.
+    /// Computes the keyed hash of a password.
     fn fingerprint(&self, password: &Secret) -> Fingerprint;
 
-    /// The password that was generated for an account, if one was.
+    /// Returns the generated password of an account; `None` if none was generated.
     fn generated(&self, account: &Jid) -> Result<Option<Secret>, StoreError>;
 
-    /// Keeps the passwords generated for accounts, before they are set.
+    /// Stores generated passwords of accounts, before the server gets them.
     fn keep_generated(&self, passwords: &[(Jid, Secret)]) -> Result<(), StoreError>;
 
-    /// The last value of `key`.
+    /// Returns the last value of `key`.
     fn recall(&self, key: StateKey) -> Result<Option<String>, StoreError>;
 
-    /// Remembers a text under `key`, or forgets it.
+    /// Stores a value under `key`; `None` removes the value.
     fn remember(&self, key: StateKey, text: Option<&str>) -> Result<(), StoreError>;
 
-    /// Keeps the files of a configuration until it is neither among the good
-    /// ones nor needed by a rollout.
+    /// Stores the files of a configuration, until the configuration is neither a good one nor
+    /// needed by a rollout.
     fn keep_config(&self, digest: &Digest, files: &ConfigFiles) -> Result<(), StoreError>;
 
-    /// The files that were kept.
+    /// Returns the stored files of a configuration.
     fn kept_config(&self, digest: &Digest) -> Result<Option<ConfigFiles>, StoreError>;
 
-    /// Notes that a configuration is in force and good. Only the last
-    /// [`GOOD_CONFIGS`] are kept, with their files; other files are dropped.
+    /// Records that a configuration is in force and good. The store keeps the last
+    /// [`GOOD_CONFIGS`] with their files, and removes the files of other configurations.
     fn record_good(&self, good: &GoodConfig) -> Result<(), StoreError>;
 
-    /// The good configurations, the latest first.
+    /// Returns the good configurations, the latest first.
     fn good_configs(&self) -> Result<Vec<GoodConfig>, StoreError>;
 
-    /// Keeps events; a newer version of a kept event replaces it. Only the last
-    /// [`KEPT_EVENTS`] are kept.
+    /// Stores events; a newer version of a stored event replaces it. The store keeps the last
+    /// [`KEPT_EVENTS`].
     fn record_events(&self, events: &[Event]) -> Result<(), StoreError>;
 
-    /// The latest `most` events, newest last.
+    /// Returns the latest `most` events, newest last.
     fn events(&self, most: usize) -> Result<Vec<Event>, StoreError>;
 
-    /// Remembers the status, for who asks when no operator answers.
+    /// Stores the status, so that commands can show it when no operator runs.
     fn save_status(&self, status: &str) -> Result<(), StoreError>;
 }

@@ -1,4 +1,4 @@
-//! Each approval of refused steps counts once.
+//! Counts the uses of approvals: each approval of refused steps counts once.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +17,9 @@ impl Reconciler {
         Ok(json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
     }
 
-    /// Notes the use of an approval before the first of its steps is carried out:
-    /// an operator that is killed in the middle has used it. Answers whether it is
-    /// used by any of `steps`.
+    /// Records the use of an approval before the first of its steps is carried out: an operator
+    /// that is killed in the middle has used the approval. Returns whether any of `steps` uses
+    /// the approval.
     pub(in crate::engine) fn use_approval(
         &self,
         approved: Option<&Approved>,
@@ -33,8 +33,7 @@ impl Reconciler {
         Ok(uses)
     }
 
-    /// An approval none of whose steps could be carried out is not used up: the same
-    /// steps are tried again.
+    /// Returns an approval if none of its steps was carried out: the same steps are tried again.
     pub(in crate::engine) fn return_approval(
         &self,
         approved: Option<&Approved>,

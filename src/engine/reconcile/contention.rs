@@ -1,7 +1,5 @@
-//! Who else decides on the same objects: the same drift, put right again and
-//! again, means that somebody else wants it otherwise. To go on at full speed
-//! would help nobody, so such an object is put right more and more rarely, and
-//! told.
+//! Detects other programs that change the same objects. If a correction is undone again and
+//! again, the operator repeats it less and less often, and reports the object.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,34 +9,34 @@ use tokio::time::Instant;
 use crate::domain::diff::StepInfo;
 use crate::domain::model::{Kind, ObjectKey, Op};
 
-/// Put right so often, each time soon after the last, it is contested.
+/// The number of corrections in short succession after which a difference is contended.
 const TIMES: u32 = 4;
 
-/// What comes back later than this after it was put right is a new matter.
+/// The longest time between two corrections in short succession.
 const SOON: Duration = Duration::from_mins(15);
 
 const FIRST_WAIT: Duration = Duration::from_mins(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
-/// More differences than this are not kept in mind; the oldest go.
+/// The maximum number of differences in memory; the oldest are dropped.
 const MOST: usize = 10_000;
 
-/// One difference of one object.
-type Matter = (ObjectKey, Op, Vec<String>);
+/// A difference of an object: the object, the operation and the fields.
+type Difference = (ObjectKey, Op, Vec<String>);
 
 struct ContendedObject {
     times: u32,
     last: Instant,
 }
 
-/// See the module's documentation.
+/// Counts the corrections of each difference.
 #[derive(Default)]
 pub(in crate::engine) struct Contention {
-    seen: BTreeMap<Matter, ContendedObject>,
+    seen: BTreeMap<Difference, ContendedObject>,
 }
 
 impl ContendedObject {
-    /// Until when it waits; `None` if it does not.
+    /// The time until which the next correction waits; `None` if it need not wait.
     fn until(&self) -> Option<Instant> {
         let more = self.times.checked_sub(TIMES)?;
         let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(more)).min(LONGEST_WAIT);
@@ -46,40 +44,40 @@ impl ContendedObject {
     }
 }
 
-fn matter(step: &StepInfo) -> Matter {
+fn difference(step: &StepInfo) -> Difference {
     (step.key.clone(), step.op, step.fields.clone())
 }
 
 impl Contention {
-    /// Whether a step has to wait because somebody keeps undoing it.
+    /// Whether a step must wait because another program keeps undoing it.
     pub(in crate::engine) fn waits(&self, step: &StepInfo, now: Instant) -> bool {
-        let until = self.seen.get(&matter(step)).and_then(ContendedObject::until);
+        let until = self.seen.get(&difference(step)).and_then(ContendedObject::until);
         until.is_some_and(|until| now < until)
     }
 
-    /// Notes that a step was carried out.
+    /// Records that a step was carried out.
     pub(in crate::engine) fn done(&mut self, step: &StepInfo, now: Instant) {
         if matches!(step.kind(), Kind::Server | Kind::Config) {
-            // The supervisor has a backoff of its own, and configurations a latch.
+            // The supervisor's backoff and the latch of configurations already limit these steps.
             return;
         }
-        let contest =
-            self.seen.entry(matter(step)).or_insert(ContendedObject { times: 0, last: now });
-        let soon = now.saturating_duration_since(contest.last) <= SOON;
-        *contest = ContendedObject { times: if soon { contest.times + 1 } else { 1 }, last: now };
+        let object =
+            self.seen.entry(difference(step)).or_insert(ContendedObject { times: 0, last: now });
+        let soon = now.saturating_duration_since(object.last) <= SOON;
+        *object = ContendedObject { times: if soon { object.times + 1 } else { 1 }, last: now };
     }
 
-    /// Drops what is long past.
+    /// Drops old differences.
     pub(in crate::engine) fn tidy(&mut self, now: Instant) {
-        self.seen.retain(|_, contest| now.saturating_duration_since(contest.last) <= SOON);
+        self.seen.retain(|_, object| now.saturating_duration_since(object.last) <= SOON);
         while self.seen.len() > MOST {
-            let oldest = self.seen.iter().min_by_key(|(_, contest)| contest.last);
-            let Some(oldest) = oldest.map(|(matter, _)| matter.clone()) else { break };
+            let oldest = self.seen.iter().min_by_key(|(_, object)| object.last);
+            let Some(oldest) = oldest.map(|(difference, _)| difference.clone()) else { break };
             self.seen.remove(&oldest);
         }
     }
 
-    /// When the next one is due.
+    /// The time of the next waiting correction.
     pub(in crate::engine) fn next(&self, now: Instant) -> Option<Instant> {
         self.seen.values().filter_map(ContendedObject::until).filter(|until| *until > now).min()
     }
@@ -99,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_undone_again_and_again_is_put_right_more_and_more_rarely() {
+    fn a_correction_that_is_undone_repeatedly_waits_longer_each_time() {
         let (mut contention, mut now) = (Contention::default(), Instant::now());
         let title = step("options.title");
         for _ in 0..3 {
@@ -112,7 +110,7 @@ mod tests {
             contention.done(&title, now);
             let until = contention.next(now).unwrap();
             assert!(contention.waits(&title, now) && !contention.waits(&title, until));
-            assert!(!contention.waits(&step("options.public"), now), "another matter");
+            assert!(!contention.waits(&step("options.public"), now), "another difference");
             waits.push((until - now).as_secs());
             now = until;
         }
@@ -120,6 +118,6 @@ mod tests {
         now += SOON + Duration::from_secs(1);
         contention.tidy(now);
         contention.done(&title, now);
-        assert!(!contention.waits(&title, now), "after a time of peace it is a new matter");
+        assert!(!contention.waits(&title, now), "after a pause the count starts again");
     }
 }

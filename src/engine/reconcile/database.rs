@@ -1,8 +1,8 @@
 //! Decides whether the operator manages the database that the server has.
 //!
-//! What the operator owns, it owns in one database. Another one, say an empty
-//! one after a volume was lost, or that of another host whose state directory
-//! was copied, is neither filled nor pruned: that takes an order.
+//! The inventory describes one database. The operator neither fills nor prunes another database
+//! without an order: the server may have an empty database after the loss of a volume, or the
+//! state directory may be a copy from another host.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,31 +26,32 @@ use crate::ejabberd::EjabberdClient;
 use crate::engine::error::StoreError;
 use crate::engine::ports::{Runtime, StateKey, Store};
 
-/// An account that the inventory has held for longer has existed: the operator
-/// records an account before it creates the account.
+/// An account that has been in the inventory for longer than this has existed on the server. The
+/// operator records an account before it creates the account, so a younger entry proves nothing.
 pub(in crate::engine) const FOR_LONG: SignedDuration = SignedDuration::from_mins(10);
 
-/// What the operator may do with the database of the server.
+/// Whether the operator may change the database of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::engine) enum Decision {
-    /// Everything that is declared. Hosts whose accounts are kept elsewhere than
-    /// before come with the reason: they are not filled without approval.
+    /// The operator manages the database. The map holds the hosts whose accounts are left behind
+    /// in another store, with the reason: their accounts are not created without an approval.
     Managed(BTreeMap<Vhost, String>),
-    /// Nothing for now: it cannot tell whether this is its database.
+    /// The operator changes no objects for now: it does not know whether this is its database.
     Unsure(String),
-    /// Nothing: its database is missing.
+    /// The operator changes nothing, because its database is missing. The reason, and what to do.
     Missing(String),
-    /// Nothing: the state directory is older than it. Why, and what helps.
+    /// The operator changes nothing, because the state directory is older than the database. The
+    /// reason, and what to do.
     Outdated(String),
 }
 
 impl Decision {
-    /// Everything may be done, and no account is left behind elsewhere.
+    /// The operator manages the database, and no account is left behind.
     const fn managed() -> Self {
         Self::Managed(BTreeMap::new())
     }
 
-    /// Takes out of `set` what the operator must not do.
+    /// Removes the steps from `set` that the operator must not carry out.
     pub(in crate::engine) fn restrict(self, set: &mut ChangeSet) {
         match self {
             Self::Managed(left_behind) => set.left_behind = left_behind,
@@ -76,14 +77,15 @@ impl Decision {
     }
 }
 
-/// Has the next database that is seen filled, whichever it is; a container that
-/// is gone is created at once.
+/// Orders the operator to fill the next database from the declaration, whichever database it is,
+/// and to create a missing container at once.
 pub fn order_fill(store: &dyn Store) -> Result<(), StoreError> {
     create_without_waiting(store)?;
     store.remember(StateKey::Fill, Some("ordered"))
 }
 
-/// Knows which database the operator manages, and how old the state directory is beside it.
+/// Identifies the database that the operator manages, and compares its age with the state
+/// directory.
 pub struct Databases {
     pub(in crate::engine) server: EjabberdClient,
     pub(in crate::engine) runtime: Arc<dyn Runtime>,
@@ -111,7 +113,7 @@ impl Databases {
         Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
     }
 
-    /// The directory of the database, where it is known.
+    /// The directory of the database; `None` if it is not known.
     pub(in crate::engine) fn directory(&self) -> Option<String> {
         self.known_database().ok().flatten().map(|known| known.directory)
     }
@@ -124,9 +126,9 @@ impl Databases {
         self.store.remember(StateKey::Database, Some(&json))
     }
 
-    /// Judges the database that was observed, or, where there is no server, the database that
-    /// a new server would have. With [`Settle::Adopt`] the database is remembered. An order to
-    /// fill another database empties `inventory`, which is about the database before.
+    /// Decides about the observed database or, without a server, about the database that a new
+    /// server would have. With [`Settle::Adopt`] the database is recorded. An order to fill
+    /// another database empties `inventory`, which describes the previous database.
     pub(in crate::engine) async fn check_database(
         &self,
         desired: &DesiredState,
@@ -139,7 +141,7 @@ impl Databases {
         }
         let found = match &state.database {
             Reading::Known(found) => found,
-            // Nothing is known of the objects in it either.
+            // The objects in the database could not be read either.
             Reading::Unknown(_) if state.version.known().is_none() => {
                 return Ok(Decision::managed());
             }
@@ -173,7 +175,7 @@ impl Databases {
             Some(_) | None => {}
         }
         if let Match::TakenOver(Some(moved)) = &matched {
-            tracing::warn!("the database is the same in another place: {moved}");
+            tracing::warn!("the database has moved: {moved}");
         }
         let before = known.as_ref().map(|known| &known.accounts);
         let left_behind = before.map_or_else(BTreeMap::new, |before| {
@@ -192,13 +194,13 @@ impl Databases {
         Ok(Decision::Managed(left_behind))
     }
 
-    /// The decision where there is no server: about the database that a new one would have.
+    /// The decision without a server: about the database that a new server would have.
     async fn decide_without_server(&self, inventory: &Inventory) -> Result<Decision, StoreError> {
         match self.creation_would_lose(inventory).await {
             Ok(None) => Ok(Decision::managed()),
             Ok(Some(why)) => Ok(Decision::Missing(ways_out(&why))),
             Err(ApplyError::Store(error)) => Err(error),
-            // The creation is not tried either, and its step says why.
+            // The creation fails for the same reason, and its step reports it.
             Err(error) => Ok(Decision::Unsure(format!("failed to {error}"))),
         }
     }
@@ -217,9 +219,9 @@ impl Databases {
         Ok(Decision::managed())
     }
 
-    /// Goes on with a state directory that is older than the database, where that was ordered.
-    /// Returns whether it was. Without [`Settle::Adopt`] only `inventory` changes, so that a
-    /// plan shows what would be done.
+    /// Accepts a state directory that is older than the database, if that was ordered. Returns
+    /// whether it was ordered. Without [`Settle::Adopt`] only `inventory` changes, so that a plan
+    /// shows the steps.
     async fn accept_outdated(
         &self,
         desired: &DesiredState,
@@ -240,8 +242,8 @@ impl Databases {
         Ok(true)
     }
 
-    /// Why a container that is created now would not have the database, if so;
-    /// `None` also where there never was one, or where it was ordered to be filled.
+    /// Why a new container would not have the database. `None` if it would have it, if no
+    /// database was ever known, or if an order to fill a database exists.
     pub(in crate::engine) async fn creation_would_lose(
         &self,
         inventory: &Inventory,
@@ -255,8 +257,8 @@ impl Databases {
         Ok(self.runtime.would_lose(known.as_ref()).await?)
     }
 
-    /// The hosts whose accounts would be left behind with `configuration`, and
-    /// what that means, for people.
+    /// The hosts whose accounts `configuration` would leave behind, with a description for
+    /// people.
     pub(in crate::engine) fn would_leave(
         &self,
         desired: &DesiredState,
@@ -268,8 +270,8 @@ impl Databases {
         Ok(left_behind(desired, &known.accounts, &then, &self.store.inventory()?, |_| None))
     }
 
-    /// Takes over another database by order. The inventory describes the database
-    /// before: an account of the same name in this database belongs to others.
+    /// Takes over another database by order. The inventory describes the previous database: an
+    /// account of the same name in the new database belongs to others.
     fn take_over(
         &self,
         found: &Database,
@@ -281,7 +283,7 @@ impl Databases {
             self.store.record(&[], &owned)?;
             self.keep_database(found)?;
             self.store.remember(StateKey::Fill, None)?;
-            tracing::warn!("another database is filled from the declaration, by order");
+            tracing::warn!("the operator fills another database from the declaration, by order");
         }
         owned.iter().for_each(|key| inventory.remove(key));
         Ok(())
@@ -292,7 +294,7 @@ impl Databases {
     }
 }
 
-/// Why the database is not the one that the operator manages; `None` if it is.
+/// Why the operator does not manage this database; `None` if it does.
 fn why_foreign(
     matched: &Match,
     known: Option<&Database>,
@@ -313,7 +315,7 @@ fn why_foreign(
                 kept_as_before(&jid.host) && now.duration_since(since) > FOR_LONG
             });
             (old.owned > 1 && old.there == 0 && !old.partial)
-                .then(|| format!("none of the {} owned accounts is in it", old.owned))
+                .then(|| format!("the database has none of the {} owned accounts", old.owned))
         }
     }
 }
@@ -321,16 +323,16 @@ fn why_foreign(
 fn ways_out(why: &str) -> String {
     format!(
         "the database that the operator manages is missing: {why}; nothing is created, filled or \
-         deleted; bring the database back, or `ejabberd-operator retry --fill` fills this one \
-         from the declaration (what people had in the other one is not in it)"
+         deleted; bring the database back, or run `ejabberd-operator retry --fill` to fill this \
+         database from the declaration (it does not have the data of the missing database)"
     )
 }
 
 fn ways_out_of_old_state(why: &str) -> String {
     format!(
         "{why}; nothing is created, changed or deleted; put the current state directory back, or \
-         `ejabberd-operator adopt --all` goes on with this one and owns what is declared, and \
-         nothing else"
+         run `ejabberd-operator adopt --all` to continue with this one and own only declared \
+         objects"
     )
 }
 

@@ -1,4 +1,4 @@
-//! Which steps of a plan have to wait, and why.
+//! Decides which steps of a plan must wait, and why.
 
 use std::fmt;
 
@@ -34,9 +34,9 @@ pub enum Deferral {
     RemovedWhenStopped(&'static str),
     /// The configuration failed, and has not changed since.
     ConfigLatched,
-    /// The rollout of the configuration decides.
+    /// The rollout of the configuration includes the start, and has failed.
     ConfigUnderWay,
-    /// ejabberd refuses the configuration, and says why.
+    /// ejabberd refuses the configuration, with this message.
     ConfigRefused(String),
     /// The configuration was not accepted.
     ConfigNotAccepted,
@@ -48,19 +48,19 @@ pub enum Deferral {
     SupervisorWaits(String),
     /// The server is gone.
     ServerGone,
-    /// The server does not answer any more.
+    /// The server does not respond any more.
     ServerAway,
-    /// The store could not note that the object will be owned.
+    /// The store could not record that the object will be owned.
     NotNoted,
-    /// A creation of the same plan failed, and the guard had counted on it.
+    /// A creation of the same plan failed, and without it the deletion exceeds the guard's limit.
     CreationFailed,
-    /// The revision has not stood for two seconds.
+    /// The revision has been unchanged for less than two seconds.
     RevisionTooYoung,
-    /// The file of the desired state cannot be used now.
+    /// The file of the desired state is missing or invalid now.
     FileUnusable,
     /// The file of the desired state has changed since it was read.
     FileChanged,
-    /// The same, during `apply`, which does not try again.
+    /// The file of the desired state has changed during `apply`, which does not try again.
     ChangedDuringApply,
 }
 
@@ -70,39 +70,40 @@ impl fmt::Display for Deferral {
             Self::Backoff => "it failed a moment ago",
             Self::Contended => "something else keeps changing it back",
             Self::Maintenance(why) | Self::ContainerOwner(why) | Self::SupervisorWaits(why) => why,
-            Self::CannotSee => "the operator cannot see the server, and leaves it alone",
+            Self::CannotSee => "the operator cannot see the server, and does not change it",
             Self::LeavesAccounts => "it leaves accounts behind, and waits for an approval",
             Self::RemovedWhenStopped(option) => {
                 return write!(
                     f,
-                    "the container was started with `{option}`, and stopping removes it"
+                    "the container was started with `{option}`, so stopping would remove it"
                 );
             }
             Self::ConfigLatched => {
-                "it failed, and is tried again when it changes or after `ejabberd-operator retry`"
+                "the last rollout of this configuration failed; change the file, or run \
+                 `ejabberd-operator retry`"
             }
-            Self::ConfigUnderWay => "its configuration is being seen to",
+            Self::ConfigUnderWay => "the rollout of its configuration failed",
             Self::ConfigRefused(why) => {
-                return write!(f, "its configuration is refused: {why}");
+                return write!(f, "ejabberd refuses its configuration: {why}");
             }
-            Self::ConfigNotAccepted => "its configuration is not accepted",
-            Self::ServerNotCreated => "the server could not be made",
-            Self::ServerNotStarted => "it could not be started",
-            Self::ServerGone => "it is gone",
-            Self::ServerAway => "the server is away",
-            Self::NotNoted => "what would be ours could not be remembered",
+            Self::ConfigNotAccepted => "its configuration was not accepted",
+            Self::ServerNotCreated => "the server could not be created",
+            Self::ServerNotStarted => "the server could not be started",
+            Self::ServerGone => "the server is gone",
+            Self::ServerAway => "the server does not respond",
+            Self::NotNoted => "the state directory could not record the ownership",
             Self::CreationFailed => {
-                "a creation of the same plan failed, so that the deletion would leave too little"
+                "a creation of the same plan failed, and without it too much would be deleted"
             }
-            Self::RevisionTooYoung => "the revision has not stood unchanged for two seconds yet",
-            Self::FileUnusable => "the file cannot be used at the moment",
-            Self::FileChanged => "the file has changed meanwhile",
-            Self::ChangedDuringApply => "the file changed while it was applied; run it again",
+            Self::RevisionTooYoung => "the file changed less than two seconds ago",
+            Self::FileUnusable => "the file is missing or invalid now",
+            Self::FileChanged => "the file has changed since it was read",
+            Self::ChangedDuringApply => "the file changed during `apply`; run `apply` again",
         })
     }
 }
 
-/// Why nothing is changed at all, if so.
+/// Why the operator changes nothing at all; `None` if it may.
 pub(in crate::engine) fn held(desired: &DesiredState) -> Option<&'static str> {
     match desired.policy.mode {
         _ if desired.suspend => Some("spec.suspend is true"),
@@ -111,15 +112,15 @@ pub(in crate::engine) fn held(desired: &DesiredState) -> Option<&'static str> {
     }
 }
 
-/// What keeps the operator from touching the server itself.
+/// The reasons not to change the server itself.
 pub(in crate::engine) struct DeferralContext {
-    /// Nothing can be said about a server that runs.
+    /// Whether the server runs, and the operator cannot see it.
     unseen: bool,
-    /// Why the operator leaves its container to the owner.
+    /// Why the operator leaves the container to its owner.
     owner: Option<String>,
     /// The option that removes the container as soon as it stops, if any.
     removed_by: Option<&'static str>,
-    /// The configuration leaves accounts behind, without an approval.
+    /// Whether the configuration leaves accounts behind, without an approval.
     leaves_accounts: bool,
 }
 
@@ -134,7 +135,7 @@ impl DeferralContext {
         }
     }
 
-    /// Why a step of the server has to wait, whatever the maintenance window says.
+    /// Why a step of the server must wait, even during a maintenance window.
     fn deferral_of(&self, action: &ServerAction) -> Option<Deferral> {
         let stops = match action {
             ServerAction::Replace { .. } | ServerAction::Stop { .. } => true,
@@ -144,7 +145,8 @@ impl DeferralContext {
             | ServerAction::DisableRestartPolicy { .. } => false,
         };
         match action {
-            // The server may be serving, and no gate could judge it after the change.
+            // The server may serve clients, and the health gate could not check it after the
+            // change.
             ServerAction::ApplyConfig(_) | ServerAction::Replace { .. } if self.unseen => {
                 Some(Deferral::CannotSee)
             }
@@ -170,13 +172,13 @@ impl DeferralContext {
     }
 }
 
-/// Steps that can be carried out, and the outcomes of those that have to wait.
+/// The steps that can be carried out, and the outcomes of the steps that must wait.
 pub(in crate::engine) struct Sorted<A> {
     pub(in crate::engine) ready: Vec<Step<A>>,
     pub(in crate::engine) waiting: Vec<StepOutcome>,
 }
 
-/// Splits off the steps of the server that have to wait.
+/// Separates the steps of the server that must wait.
 pub(in crate::engine) fn sort_server_steps(
     desired: &DesiredState,
     context: &DeferralContext,
@@ -184,7 +186,7 @@ pub(in crate::engine) fn sort_server_steps(
     permission: &Permission<'_>,
 ) -> Sorted<ServerAction> {
     let closed = maintenance::waits(&desired.server.maintenance, Timestamp::now());
-    // A server that is down is not interrupted by a change on the way up.
+    // A change before the start of a stopped server interrupts no client.
     let comes_up = steps.iter().any(|step| {
         matches!(step.action(), ServerAction::Start { .. } | ServerAction::Create { .. })
     });
@@ -199,7 +201,7 @@ pub(in crate::engine) fn sort_server_steps(
     })
 }
 
-/// Splits off the steps of objects that have to wait.
+/// Separates the steps of objects that must wait.
 pub(in crate::engine) fn sort_object_steps(
     steps: Vec<ObjectStep>,
     permission: &Permission<'_>,
@@ -222,7 +224,7 @@ fn sort_out<A: Action>(
     Sorted { ready, waiting }
 }
 
-/// The same deferral for all of `steps`.
+/// Defers all `steps` for the same reason.
 pub(in crate::engine) fn deferred_all(
     steps: impl IntoIterator<Item = StepInfo>,
     why: &Deferral,

@@ -1,15 +1,16 @@
-//! What a deletion takes along, which a plan says before it is done.
+//! Describes in a plan which data each deletion deletes.
 
 use crate::domain::diff::{ChangeSet, ObjectAction};
 use crate::domain::model::{Jid, Op};
 use crate::engine::reconcile::round::Reconciler;
 
-/// For more accounts than this it is said in general: each costs two calls.
+/// The limit of accounts whose messages are counted. Each account costs two calls, so more
+/// accounts get a general text.
 const COUNTED: usize = 20;
 
 impl Reconciler {
-    /// Adds to the reason of each deletion what is lost with the object.
-    pub(in crate::engine) async fn say_what_goes(&self, set: &mut ChangeSet) {
+    /// Adds the data that is lost to the reason of each deletion.
+    pub(in crate::engine) async fn explain_deletions(&self, set: &mut ChangeSet) {
         let accounts =
             set.objects.iter().filter(|step| matches!(step.action(), ObjectAction::DeleteUser(_)));
         let few = accounts.count() <= COUNTED;
@@ -17,11 +18,11 @@ impl Reconciler {
             let what = match step.action() {
                 ObjectAction::DeleteUser(jid) if few => self.of_account(jid).await,
                 ObjectAction::DeleteUser(_) => {
-                    "its roster, vCard, waiting messages and archive go with it".to_owned()
+                    "its roster, vCard, waiting messages and archive are deleted too".to_owned()
                 }
                 ObjectAction::DeleteGroup(_) => "its members no longer see each other".to_owned(),
                 ObjectAction::DeleteRoom(_) => {
-                    "its history, subject and affiliations go with it".to_owned()
+                    "its history, subject and affiliations are deleted too".to_owned()
                 }
                 ObjectAction::RemoveAffiliation(_)
                 | ObjectAction::SetAffiliation { .. }
@@ -41,7 +42,7 @@ impl Reconciler {
     }
 
     async fn of_account(&self, jid: &Jid) -> String {
-        // Without the module there are none; a version may not tell.
+        // Without the module there are no messages; some versions cannot count them.
         let waiting = self.server.offline_messages(jid).await.unwrap_or(0);
         let archived = self.server.archived_messages(jid).await.ok();
         let archive = match archived {
@@ -53,7 +54,7 @@ impl Reconciler {
             0 => String::new(),
             n => format!(", {} for when it is online", messages(n)),
         };
-        format!("its roster, its vCard{waiting}{archive} go with it")
+        format!("its roster, its vCard{waiting}{archive} are deleted too")
     }
 }
 

@@ -1,14 +1,13 @@
-//! Tells an old copy of the state directory from the current one.
+//! Detects an old copy of the state directory.
 //!
-//! A restored copy of the state directory does not know which objects the operator
-//! has let go of since, and would delete objects that belong to others by now. So a small file
-//! beside ejabberd's database carries a number, the generation, that grows with
-//! every change of what is owned. A state directory with a smaller number is older
-//! than the database, and changes nothing.
+//! A restored copy of the state directory does not know which objects the operator has released
+//! since, and would delete objects that belong to others now. So a small file beside ejabberd's
+//! database holds a number, the generation, that grows with every change of ownership. A state
+//! directory with a smaller number is older than the database, and the operator changes nothing.
 //!
-//! The store notes a change of ownership in the transaction that makes it
-//! ([`StateKey::OwnershipChanged`]), and the number grows at the end of the round. An
-//! operator that is killed in between finds the note at its next start.
+//! The store records a change of ownership in the same transaction
+//! ([`StateKey::OwnershipChanged`]), and the number grows at the end of the reconciliation. An
+//! operator that is killed in between finds the record at its next start.
 
 use std::time::{Duration, Instant};
 
@@ -29,11 +28,11 @@ struct Note {
     generation: u64,
 }
 
-/// The file is read again after so long: who holds the lock of the state directory
-/// is mostly the only one who writes it.
+/// How long a generation that was read is used again. Usually only the operator that holds the
+/// lock of the state directory writes the file.
 const READ_AGAIN: Duration = Duration::from_mins(1);
 
-/// The generation that was read beside the database a moment ago.
+/// Caches the generation that was read beside the database.
 #[derive(Default)]
 pub struct Generations(Mutex<Option<Beside>>);
 
@@ -41,7 +40,7 @@ pub struct Generations(Mutex<Option<Beside>>);
 struct Beside {
     read: Instant,
     directory: String,
-    /// `None` where there is no file.
+    /// The generation; `None` if the file does not exist.
     generation: Option<u64>,
 }
 
@@ -57,14 +56,14 @@ impl Generations {
     }
 }
 
-/// Has an older state directory accepted: what is declared and exists is owned,
-/// and nothing else.
+/// Orders the operator to accept an older state directory: it then owns only objects that are
+/// declared and exist.
 pub fn order_adoption(store: &dyn Store) -> Result<(), StoreError> {
     store.remember(StateKey::AdoptAll, Some("ordered"))
 }
 
 impl Databases {
-    /// Why the state directory is older than the database, if it is.
+    /// Why the state directory is older than the database; `None` if it is not.
     pub(in crate::engine) async fn outdated(
         &self,
         found: &Database,
@@ -74,8 +73,8 @@ impl Databases {
             return Ok(None);
         };
         let ours = self.generation()?;
-        // The note may have been written, and the operator killed before it could
-        // remember that.
+        // The operator may have been killed after it wrote the note, and before it recorded the
+        // new generation.
         let changed = self.store.recall(StateKey::OwnershipChanged)?.is_some();
         let interrupted = changed && beside == ours.unwrap_or(0) + 1;
         // A new state directory owns nothing, and so deletes nothing.
@@ -84,14 +83,14 @@ impl Databases {
             return Ok(None);
         }
         Ok(Some(format!(
-            "the state directory is an old copy: what the operator owns has changed since \
+            "the state directory is an old copy: the ownership of objects has changed since \
              (generation {} here, {beside} beside the database in {})",
             ours.unwrap_or(0),
             found.directory
         )))
     }
 
-    /// Accepts an older state directory, by order: only what is declared stays owned.
+    /// Accepts an older state directory by order: only declared objects stay owned.
     pub(in crate::engine) async fn accept_state(
         &self,
         desired: &DesiredState,
@@ -106,12 +105,13 @@ impl Databases {
         self.store.remember(StateKey::AdoptAll, None)?;
         tracing::warn!(
             let_go = others.len(),
-            "an older state directory is used, by order; what is not declared is no longer owned"
+            "the operator uses an older state directory by order; undeclared objects are no longer \
+             owned"
         );
         Ok(())
     }
 
-    /// Takes the generation beside the database over, with what is owned now.
+    /// Takes over the generation beside the database for the current ownership.
     pub(in crate::engine) async fn take_generation(
         &self,
         found: &Database,
@@ -122,15 +122,15 @@ impl Databases {
         self.store.remember(StateKey::OwnershipChanged, Some("taken over"))
     }
 
-    /// Writes the generation beside the database, where that is due. A failure is
-    /// not one of the round: it is tried again at the end of the next one.
+    /// Writes the generation beside the database if the ownership has changed. A failure does not
+    /// fail the reconciliation: the next reconciliation tries again.
     pub(in crate::engine) async fn publish_generation(&self, found: &Database) {
         if let Err(error) = self.try_to_publish(&found.directory).await {
-            tracing::warn!("the change of what is owned is not noted beside the database: {error}");
+            tracing::warn!("failed to note the change of ownership beside the database: {error}");
         }
     }
 
-    /// The same, outside of a round, for a server that answers and has the known
+    /// Writes the generation outside of a reconciliation, if the server responds and has the known
     /// database.
     pub async fn publish_now(&self, desired: &DesiredState) -> Result<(), String> {
         let known = self.known_database().map_err(|error| format!("failed to {error}"))?;
@@ -156,8 +156,8 @@ impl Databases {
             Some(_) if !changed => last,
             _ => last.saturating_add(1),
         };
-        // Without it, a kill before the second `remember` would leave a state
-        // directory that looks older than the database.
+        // Without this record, a kill before the second `remember` would leave a state directory
+        // that appears older than the database.
         if !changed {
             self.store.remember(StateKey::OwnershipChanged, Some("first"))?;
         }
@@ -173,8 +173,8 @@ impl Databases {
         Ok(self.store.recall(StateKey::Generation)?.and_then(|text| text.parse().ok()))
     }
 
-    /// The generation beside the database. A file that is not readable as ours
-    /// counts as none: who can write there can remove it as well.
+    /// The generation beside the database. A damaged file counts as a missing file: a program
+    /// that can write the file can also remove it.
     async fn generation_beside(&self, directory: &str) -> Result<Option<u64>, ApplyError> {
         if let Some(known) = self.generations.known(directory) {
             return Ok(known.generation);

@@ -1,5 +1,5 @@
-//! Accounts that stay behind in another store when a configuration keeps the accounts of a
-//! host elsewhere.
+//! Finds accounts that stay behind in the old account store when a configuration moves a host to
+//! another account store.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::domain::model::{Jid, Localpart, Vhost};
 use crate::domain::observed::Reading;
 use crate::domain::spec::DesiredState;
 
-/// How many owned accounts that `counts` were looked for, and are there.
+/// Counts the owned accounts for which `counts` is true, and how many of them exist.
 pub(in crate::engine) fn accounts(
     users: &BTreeMap<Vhost, Reading<BTreeSet<Localpart>>>,
     inventory: &Inventory,
@@ -21,7 +21,7 @@ pub(in crate::engine) fn accounts(
 ) -> Found {
     let mut found = Found::default();
     for (jid, owned) in inventory.users() {
-        // A host that the file does not name any more is not looked at.
+        // The accounts of a host that the file does not list any more are not read.
         let Some(names) = users.get(&jid.host) else { continue };
         if !counts(jid, owned.since) {
             continue;
@@ -37,9 +37,9 @@ pub(in crate::engine) fn accounts(
     found
 }
 
-/// The hosts whose accounts are kept elsewhere than before, and what that means,
-/// for people. `found` says how many of the owned ones are in the new place;
-/// `None` before the change, when the new store cannot be read.
+/// The hosts whose accounts are left behind in another account store, with a description for
+/// people. `found` returns how many owned accounts are in the new store; `None` before the change,
+/// when the new store cannot be read.
 pub(super) fn left_behind(
     desired: &DesiredState,
     before: &BTreeMap<String, AccountStore>,
@@ -61,13 +61,13 @@ pub(super) fn left_behind(
                 };
                 (gone > 0).then(|| {
                     format!(
-                        "{} of {host} are left behind in {before}: its accounts are kept in {now} \
-                         then",
+                        "{} of {host} are left behind in {before}: {host} keeps its accounts in \
+                         {now} instead",
                         accounts_owned(gone)
                     )
                 })
             }
-            // A new host is no renamed one, as long as the old ones are there.
+            // While all old hosts are declared, a new host is not a renamed host.
             None => {
                 let dropped = before.keys().filter(|old| !serves(desired, old));
                 let mut dropped = dropped.map(|old| (old, owned_on(inventory, old)));

@@ -1,4 +1,4 @@
-//! When people may be interrupted.
+//! Decides when the operator may interrupt clients.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -7,11 +7,11 @@ use crate::domain::diff::ServerAction;
 use crate::domain::rollout::Method;
 use crate::domain::spec::{Maintenance, Window};
 
-/// Minutes of a day.
+/// The number of minutes in a day.
 const DAY: u16 = 24 * 60;
 
-/// Whether a step interrupts people who are connected. Repairs do not: there
-/// is nobody to interrupt any more.
+/// Whether a step interrupts connected clients. Repairs do not: without a running server no
+/// client is connected.
 pub(in crate::engine) fn interrupts(action: &ServerAction) -> bool {
     match action {
         ServerAction::Replace { .. } => true,
@@ -23,8 +23,8 @@ pub(in crate::engine) fn interrupts(action: &ServerAction) -> bool {
     }
 }
 
-/// Why an interruption has to wait at `now`, if it has to. A time zone that
-/// this host does not know is told, and UTC taken.
+/// Why an interruption must wait at `now`; `None` if it may run. If this host does not know the
+/// time zone, UTC is used, and the message says it.
 pub(in crate::engine) fn waits(maintenance: &Maintenance, now: Timestamp) -> Option<String> {
     let Maintenance { windows, timezone } = maintenance;
     if windows.is_empty() {
@@ -34,7 +34,7 @@ pub(in crate::engine) fn waits(maintenance: &Maintenance, now: Timestamp) -> Opt
         Ok(zone) => (zone, String::new()),
         Err(_) => (
             TimeZone::UTC,
-            format!("; this host does not know the time zone {timezone}, so UTC is meant"),
+            format!("; this host does not know the time zone `{timezone}`, so UTC is used"),
         ),
     };
     let local = now.to_zoned(zone);
@@ -44,7 +44,7 @@ pub(in crate::engine) fn waits(maintenance: &Maintenance, now: Timestamp) -> Opt
     }
     let next = windows.iter().min_by_key(|window| (window.start + DAY - minute) % DAY)?;
     Some(format!(
-        "it interrupts people, and waits for the maintenance window {} {timezone}{note}",
+        "it interrupts clients, and waits for the maintenance window {} {timezone}{note}",
         shown(*next)
     ))
 }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_is_kept_in_its_own_time_zone_and_across_midnight() {
+    fn a_window_uses_its_time_zone_and_may_span_midnight() {
         let at = |time: &str| format!("2026-11-22T{time}:00Z").parse::<Timestamp>().unwrap();
         let zone = |windows: &[(u16, u16)], timezone: &str| Maintenance {
             windows: windows.iter().map(|&(start, end)| Window { start, end }).collect(),

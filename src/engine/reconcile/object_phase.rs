@@ -1,5 +1,5 @@
-//! The second phase of a reconciliation: accounts, groups, rooms and affiliations.
-//! What builds comes first, then what deletes; then everything is read back.
+//! The second phase of a reconciliation: accounts, groups, rooms and affiliations. Creations and
+//! updates come first, then deletions; then everything is read back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::domain::spec::DesiredState;
 use crate::engine::error::StoreError;
 use crate::engine::reconcile::round::Reconciler;
 
-/// A deleted room is gone a little after the server has said so.
+/// The number of read-backs: a deleted room disappears a little after the server reports success.
 const READ_BACK_TRIES: u32 = 5;
 const READ_BACK_PAUSE: Duration = Duration::from_millis(100);
 
@@ -39,7 +39,7 @@ impl Reconciler {
         Ok(Reconciled { view, plan, outcomes })
     }
 
-    /// Carries out the steps that concern objects: what builds first, then what deletes.
+    /// Carries out the steps of objects: creations and updates first, then deletions.
     async fn change_objects(
         &self,
         desired: &DesiredState,
@@ -54,7 +54,8 @@ impl Reconciler {
             && plan.blocked.is_none()
             && let Reading::Known(found) = &view.state.database
         {
-            // Approved, or there is nothing to create: this is the store from now on.
+            // The creations are approved, or there are none: the operator now manages this
+            // account store.
             self.databases.keep_database(found)?;
         }
         let approved = plan.approved.clone();
@@ -84,9 +85,9 @@ impl Reconciler {
         Ok(())
     }
 
-    /// The deletions that may be carried out now that it is known which of the
-    /// creations before them have failed: the guard counted on those. Others are
-    /// put off.
+    /// Lets the guard check the deletions again after the creations, and returns the permitted
+    /// deletions. The guard had counted creations that may have failed; the refused deletions are
+    /// deferred.
     fn guard_deletions_again(
         desired: &DesiredState,
         permission: &Permission<'_>,
@@ -106,7 +107,7 @@ impl Reconciler {
         let Some(refused) = guarded.blocked else { return guarded.steps };
         let waiting = refused.deletions.iter().map(|step| step.info().clone());
         outcomes.extend(deferred_all(waiting, &Deferral::CreationFailed));
-        // One digest cannot name both: those of the plan come first.
+        // A plan has one digest: refused steps of the plan itself take precedence.
         if plan.blocked.is_none() {
             plan.objects.retain(|step| !refused.deletions.contains(step));
             plan.summary = plan::count(plan.steps(), plan.summary);
@@ -116,8 +117,8 @@ impl Reconciler {
         guarded.steps
     }
 
-    /// Success is believed only after reading it back: a step that was
-    /// answered as done and still differs has failed.
+    /// Observes again, and marks a step as failed if the server reported success and the object
+    /// still differs.
     async fn read_back(
         &self,
         desired: &DesiredState,
@@ -126,7 +127,7 @@ impl Reconciler {
     ) -> Result<View, StoreError> {
         let mut view = before;
         for _ in 0..READ_BACK_TRIES {
-            view = self.look(desired, Settle::Adopt).await?;
+            view = self.observe_and_compare(desired, Settle::Adopt).await?;
             let differing = differing(&view.set);
             if !outcomes.iter().any(|outcome| still_differs(outcome, &differing)) {
                 break;
@@ -143,11 +144,10 @@ impl Reconciler {
     }
 }
 
-/// The objects that still differ, with what would be done to them. A room that
-/// was created may differ in an option afterwards; that is a step of its own.
+/// The objects that still differ, each with its operation. A created room may still differ in an
+/// option; that is an update, and not a failed creation.
 fn differing(set: &ChangeSet) -> BTreeSet<(&ObjectKey, Op)> {
-    // A declared configuration that is held back goes on differing, whatever became of
-    // the configuration in force.
+    // A latched configuration still differs after every rollout, so its step is no failure.
     let server = set.server.iter().filter(|step| !step.action().is_latched()).map(Step::info);
     let open = server.chain(set.objects.iter().map(Step::info));
     open.map(|step| (&step.key, step.op)).collect()

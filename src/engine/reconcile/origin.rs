@@ -1,5 +1,5 @@
-//! Who created the container behind the declared name, and what the operator
-//! does when that container is gone.
+//! Remembers who created the container, and decides when the operator creates a missing
+//! container.
 //!
 //! The operator creates its own container again at once: the database is on a
 //! volume that the new container mounts. A container that the operator did not
@@ -24,18 +24,18 @@ const OWNER_FIRST: Duration = Duration::from_mins(5);
 /// How long an owner may take between creating a container and starting it.
 const OWNER_STARTS: Duration = Duration::from_secs(10);
 
-/// What is remembered of the container behind the declared name.
+/// The record of the container with the declared name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Origin {
-    /// Whether the operator created it.
+    /// Whether the operator created the container.
     ours: bool,
-    /// Since when there is nothing that runs or has run, if so.
+    /// Since when the container is missing or was never started; `None` if it has run.
     missing_since: Option<Timestamp>,
 }
 
 impl Origin {
-    /// Why a container is not to be created or started for the first time now.
+    /// Why the operator must not create a container, or start a new one, now; `None` if it may.
     fn waits(&self, created: bool, now: Timestamp) -> Option<String> {
         let since = self.missing_since.filter(|_| !self.ours)?;
         let limit = if created { OWNER_STARTS } else { OWNER_FIRST };
@@ -81,7 +81,7 @@ impl Databases {
                 Origin::of(found, known.and_then(|known| known.missing_since))
             }
             (_, Some(known)) => known,
-            // Nothing was ever there.
+            // No container was ever seen.
             (_, None) => return Ok(None),
         };
         let found = Origin { missing_since: found.missing_since.or(Some(now)), ..found };
@@ -137,14 +137,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_owner_of_a_removed_container_comes_first() {
+    fn the_operator_waits_for_the_owner_of_a_removed_container() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let gone = |ours| Origin { ours, missing_since: Some(at(1000)) };
         assert_eq!(gone(true).waits(false, at(1000)), None);
         let waits = gone(false).waits(false, at(1299)).unwrap();
         assert!(waits.contains("retry"), "{waits}");
         assert_eq!(gone(false).waits(false, at(1300)), None);
-        // Its owner has created it and not started it yet.
+        // The owner has created the container and not started it yet.
         assert!(gone(false).waits(true, at(1009)).is_some());
         assert_eq!(gone(false).waits(true, at(1010)), None);
     }

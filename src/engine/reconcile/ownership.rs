@@ -1,5 +1,5 @@
-//! What a look at the server makes of the inventory: who is adopted, who is
-//! forgotten, and what was seen to be in force.
+//! Updates the inventory after an observation: adopts objects, forgets objects, and records
+//! which declared values are in force.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::engine::error::StoreError;
 use crate::engine::ports::Store;
 use crate::engine::reconcile::round::Reconciler;
 
-/// Lets go of objects, by somebody's order. Says what was done.
+/// Releases objects by order of an administrator. Returns a message about the result.
 pub fn forget(store: &dyn Store, keys: &[ObjectKey]) -> Result<String, StoreError> {
     let inventory = store.inventory()?;
     let owned: Vec<ObjectKey> = keys.iter().filter(|key| inventory.holds(key)).cloned().collect();
@@ -28,7 +28,7 @@ pub fn forget(store: &dyn Store, keys: &[ObjectKey]) -> Result<String, StoreErro
     })
 }
 
-/// Takes an object over, by somebody's order. Says what was done.
+/// Adopts an object by order of an administrator. Returns a message about the result.
 pub fn adopt(
     store: &dyn Store,
     key: &ObjectKey,
@@ -53,7 +53,7 @@ impl Reconciler {
         for key in &set.adopt {
             owned.insert(key.clone(), super::apply::owned(desired, key, Origin::Adopted));
         }
-        // What is noted of an object that is, or has just become, ours.
+        // Changes the entry of an object that is owned, or is adopted now.
         let mut note = |key: &ObjectKey, note: &dyn Fn(&mut Owned)| {
             let entry = owned.entry(key.clone()).or_insert_with(|| {
                 let known = inventory.get(key).cloned();
@@ -89,9 +89,9 @@ impl Reconciler {
     }
 }
 
-/// How many declared accounts are missing that had been there for long. Two or
-/// more at once are no accident: somebody deletes, or has put an older database
-/// back.
+/// The number of missing declared accounts that had existed for long; 0 for a single account.
+/// If two or more disappear at once, an administrator deletes accounts or has restored an older
+/// database.
 pub(in crate::engine) fn vanished(
     desired: &DesiredState,
     there: &ObservedState,
@@ -110,8 +110,8 @@ pub(in crate::engine) fn vanished(
     if missing > 1 { missing } else { 0 }
 }
 
-/// Entries whose declared deletion policy is another one now. It must be
-/// remembered before the entry is gone: it cannot be asked then.
+/// Owned objects whose declared deletion policy has changed. The policy must be recorded while
+/// the entry exists: it decides what happens when the entry is removed.
 pub(in crate::engine) fn changed_policies(
     desired: &DesiredState,
     inventory: &Inventory,
@@ -128,11 +128,11 @@ pub(in crate::engine) fn changed_policies(
     changed
 }
 
-/// Takes something out of an entry.
+/// Removes a value from an entry of the inventory.
 type Forgetting = fn(&mut Owned);
 
-/// What of accounts was seen in force and is people's own business now: were it
-/// declared again, what was seen then would mean nothing.
+/// Fingerprints of passwords and vCards that are not declared any more, so that users may change
+/// them. If such a value is declared again, the old fingerprint would be wrong.
 fn let_go(desired: &DesiredState, inventory: &Inventory) -> Vec<(ObjectKey, Forgetting)> {
     let mut go: Vec<(ObjectKey, Forgetting)> = Vec::new();
     for (jid, user) in desired.users.iter().flatten() {
@@ -149,8 +149,8 @@ fn let_go(desired: &DesiredState, inventory: &Inventory) -> Vec<(ObjectKey, Forg
     go
 }
 
-/// Bans that are otherwise than the inventory has them: one that somebody else
-/// made and that is declared now, and one that somebody else lifted.
+/// Bans that differ from the inventory: a declared ban that an administrator made on the server,
+/// and a ban that an administrator lifted there.
 fn bans_seen(
     desired: &DesiredState,
     there: &ObservedState,
@@ -161,17 +161,18 @@ fn bans_seen(
         let key = ObjectKey::User(jid.clone());
         let known = inventory.user(jid).and_then(|owned| owned.banned.as_ref());
         let declared = desired.users.as_ref().and_then(|users| users.get(jid));
-        let shall_be = declared.is_some_and(|user| matches!(user.state, UserState::Banned { .. }));
+        let is_declared =
+            declared.is_some_and(|user| matches!(user.state, UserState::Banned { .. }));
         match (reading, known) {
-            (Reading::Known(Some(reason)), None) if shall_be => {
+            (Reading::Known(Some(reason)), None) if is_declared => {
                 seen.push((key, Some(Ban { reason: reason.clone(), confirmed: true })));
             }
-            (Reading::Known(None), Some(_)) if !shall_be => seen.push((key, None)),
+            (Reading::Known(None), Some(_)) if !is_declared => seen.push((key, None)),
             _ => {}
         }
     }
-    // With the account went the ban: one that is made again is not banned, and
-    // before 24.06 the server itself could not tell.
+    // Deleting an account removes its ban: an account that is created again is not banned, and
+    // servers before 24.06 cannot report bans.
     for (jid, owned) in inventory.users() {
         let names = there.users.get(&jid.host).and_then(Reading::known);
         if owned.banned.is_some() && names.is_some_and(|names| !names.contains(&jid.local)) {

@@ -1,4 +1,4 @@
-//! The password of an account, where the operator can know it.
+//! The passwords that the operator knows.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use crate::domain::model::{Jid, Secret};
 use crate::domain::spec::{DesiredState, SecretSource};
 use crate::engine::ports::{Secrets, Store};
 
-/// Reads passwords: the declared ones, and those that the operator generated.
+/// Reads declared and generated passwords.
 pub(in crate::engine) struct Passwords {
     pub(in crate::engine) store: Arc<dyn Store>,
     pub(in crate::engine) secrets: Arc<dyn Secrets>,
 }
 
 impl Passwords {
-    /// The password of an account, where it can be known.
+    /// The password of an account; `None` if the operator does not know it.
     pub(in crate::engine) async fn password_of(
         &self,
         desired: &DesiredState,
@@ -28,7 +28,7 @@ impl Passwords {
         self.known_password(declared, jid).await
     }
 
-    /// The password that `source` gives, or the one that was generated and kept.
+    /// The password from `source`, or else the generated password of the account.
     pub(in crate::engine) async fn known_password(
         &self,
         source: Option<&SecretSource>,

@@ -1,15 +1,14 @@
-//! Whose password or vCard is asked for again in a round, though it was seen
-//! to be as declared.
+//! Limits how many known passwords and vCards are compared again in a reconciliation.
 //!
-//! Somebody may have changed it behind our back. Asking for all of them in each
-//! round would cost the server half a millisecond of hashing each, so they take
-//! turns: so many a minute, however many rounds there are.
+//! Another program may have changed a password or vCard since the last comparison. Comparing all
+//! of them in each reconciliation would cost the server half a millisecond of hashing each, so the
+//! budget limits the comparisons per minute, and the accounts take turns.
 
 use std::time::Instant;
 
 use parking_lot::Mutex;
 
-/// The turns of each kind.
+/// The limits for passwords and vCards.
 #[derive(Debug)]
 pub struct RecheckBudget {
     pub(in crate::engine) passwords: KindBudget,
@@ -17,8 +16,9 @@ pub struct RecheckBudget {
 }
 
 impl RecheckBudget {
-    /// So many of each a minute, the first turn at `begin`: a command that has
-    /// only one round should not always ask for the same.
+    /// A budget of `passwords` and `vcards` per minute. The first turn starts at the account
+    /// `begin`, so that commands with a single reconciliation do not always compare the same
+    /// accounts.
     #[must_use]
     pub fn new(passwords: usize, vcards: usize, begin: usize) -> Self {
         Self {
@@ -28,7 +28,7 @@ impl RecheckBudget {
     }
 }
 
-/// The turns of one kind.
+/// The limit for passwords or for vCards.
 #[derive(Debug)]
 pub(in crate::engine) struct KindBudget {
     per_minute: usize,
@@ -38,12 +38,12 @@ pub(in crate::engine) struct KindBudget {
 #[derive(Debug)]
 struct State {
     begin: usize,
-    /// So many may be asked for right now; grows with time, to a minute's worth.
+    /// The number of comparisons that are allowed now. Grows with time, up to the limit per minute.
     allowed: f64,
     since: Instant,
 }
 
-/// The part of a list whose turn it is; it may go past the end to the start.
+/// The part of a list that is compared now. The part may wrap around the end of the list.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::engine) struct Turn {
     begin: usize,
@@ -57,7 +57,7 @@ impl KindBudget {
         Self { per_minute, state: Mutex::new(state) }
     }
 
-    /// The next turn, in a list of `length`.
+    /// The next part of a list with `length` elements.
     pub(in crate::engine) fn next(&self, length: usize) -> Turn {
         self.next_at(length, Instant::now())
     }
@@ -74,13 +74,13 @@ impl KindBudget {
     }
 }
 
-/// Exact for every number that a minute can have of these.
+/// Exact up to `u32::MAX`, which exceeds every limit per minute.
 fn as_f64(n: usize) -> f64 {
     f64::from(u32::try_from(n).unwrap_or(u32::MAX))
 }
 
 impl Turn {
-    /// Whether it is the turn of the one at `index`.
+    /// Whether the element at `index` is compared now.
     pub(in crate::engine) fn contains(self, index: usize) -> bool {
         let after = (index + self.length - self.begin) % self.length.max(1);
         after < self.count
@@ -93,7 +93,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn everybody_has_a_turn_and_nobody_two_before_the_others() {
+    fn every_element_has_one_turn_before_any_has_another() {
         let (turns, start) = (KindBudget::new(3, 0), Instant::now());
         let mut seen = [0; 7];
         for minute in 0..7 {
@@ -107,13 +107,13 @@ mod tests {
     }
 
     #[test]
-    fn however_many_rounds_there_are_a_minute_has_its_limit() {
+    fn the_limit_per_minute_does_not_depend_on_the_number_of_rounds() {
         let (turns, start) = (KindBudget::new(10, 0), Instant::now());
         let asked = |from: u64, to: u64| -> usize {
             let rounds = (from..to).map(|n| turns.next_at(1000, start + Duration::from_millis(n)));
             rounds.map(|turn| turn.count).sum()
         };
-        assert_eq!(asked(0, 1000), 10, "what had gathered");
+        assert_eq!(asked(0, 1000), 10, "the initial allowance");
         let minute = asked(1000, 61_000);
         assert!((9..=11).contains(&minute), "{minute}");
     }

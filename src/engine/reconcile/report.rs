@@ -1,4 +1,4 @@
-//! What a round did.
+//! The report of a reconciliation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,62 +19,67 @@ use crate::engine::error::{RuntimeError, SecretError, StoreError};
 /// Why a step failed. The message completes "failed to …".
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// The server did not do it.
+    /// A command of the server failed.
     #[error(transparent)]
     Control(#[from] ControlError),
-    /// The runtime did not do it.
+    /// An operation of the runtime failed.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
     /// A secret or file could not be read or written.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// It could not be remembered, so it was not done.
+    /// The state directory could not record the step, so the step was not carried out.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The configuration was refused before anybody was interrupted: by
-    /// ejabberd itself, or because it is not what is declared.
+    /// The configuration was refused before any client was interrupted: by ejabberd, or because
+    /// it does not match its declaration.
     #[error("put the configuration in force: {0}")]
     ConfigRefused(String),
-    /// ejabberd could not be asked about the configuration.
+    /// ejabberd could not check the configuration.
     #[error("check the configuration: {0}")]
     ConfigUnchecked(String),
-    /// The files of a configuration cannot be written. The server was left alone.
-    #[error("{0}; the server was left as it is, and this is tried again")]
+    /// The files of a configuration cannot be written. The server is unchanged.
+    #[error("{0}; the server is unchanged, and the operator tries again")]
     ConfigNotWritten(String),
-    /// The server did not come up.
+    /// The server did not start.
     #[error("start the server: {0}")]
     NotStarted(String),
-    /// The new configuration did not work, and was taken back.
-    #[error("put the configuration in force: {0}; the one before was put back")]
+    /// The new configuration failed, and the previous configuration is in force again.
+    #[error("put the configuration in force: {0}; the previous configuration was put back")]
     RolledBack(String),
-    /// The same, for a reason that is not the configuration's fault.
+    /// The rollout failed for another reason than the configuration, and the previous
+    /// configuration is in force again.
     #[error(
-        "put the configuration in force: {0}; the one before was put back, and it is tried again"
+        "put the configuration in force: {0}; the previous configuration was put back, and the \
+         operator tries again"
     )]
     TakenBack(String),
-    /// The new configuration did not work, nor does the one before any more.
+    /// The new configuration failed, and so does the previous configuration.
     #[error(
-        "put the configuration in force: {first}; the one before was put back, and is not well either: {then}"
+        "put the configuration in force: {first}; the previous configuration was put back, and \
+         fails too: {then}"
     )]
     Stuck {
-        /// What was wrong with the new one.
+        /// The failure of the new configuration.
         first: String,
-        /// What is wrong with the one before.
+        /// The failure of the previous configuration.
         then: String,
     },
-    /// The new container did not work; the old one was brought back.
-    #[error("replace the container: {0}; the one before was brought back")]
+    /// The new container failed, and the old container is back.
+    #[error("replace the container: {0}; the old container was brought back")]
     NotReplaced(String),
-    /// A new server would not have the database of the old one.
+    /// A new server would not have the database of the old server.
     #[error("create the server: {0}")]
     DatabaseMissing(String),
-    /// It was answered as done, and is not.
-    #[error("find it done: the server answered that it was, and reading it back shows otherwise")]
+    /// The server reported success, but the object still differs.
+    #[error(
+        "verify the change: the server reported success, but the object still differs on read-back"
+    )]
     NotReadBack,
 }
 
 impl ApplyError {
-    /// Whether trying again may help.
+    /// Whether a retry may help.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
@@ -93,7 +98,7 @@ impl ApplyError {
         }
     }
 
-    /// The word for metrics.
+    /// The label value for metrics.
     #[must_use]
     pub fn category(&self) -> &'static str {
         match self {
@@ -114,26 +119,26 @@ impl ApplyError {
         }
     }
 
-    /// Whether the server as a whole is away.
+    /// Whether the server does not respond at all.
     #[must_use]
     pub fn is_outage(&self) -> bool {
         matches!(self, Self::Control(e) if e.is_outage())
     }
 }
 
-/// What became of a step.
+/// The result of a step.
 #[derive(Debug)]
 pub enum StepResult {
-    /// It was done.
+    /// The step was carried out.
     Done,
-    /// It failed.
+    /// The step failed.
     Failed(ApplyError),
-    /// It was not tried, and why.
+    /// The step was not tried, and why.
     Deferred(Deferral),
 }
 
 impl StepResult {
-    /// The word for metrics.
+    /// The label value for metrics.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -144,58 +149,57 @@ impl StepResult {
     }
 }
 
-/// A step and what became of it.
+/// A step and its result.
 #[derive(Debug)]
 pub struct StepOutcome {
     /// The step.
     pub step: StepInfo,
-    /// What became of it.
+    /// The result of the step.
     pub result: StepResult,
 }
 
-/// Numbers that the server gives about itself.
+/// Statistics of the server.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ServerStats {
-    /// For how long it has been up, in seconds.
+    /// The uptime in seconds.
     pub uptime_seconds: Option<u64>,
     /// Sessions by vhost.
     pub connected: BTreeMap<Vhost, u64>,
-    /// What its process has used.
+    /// The resource usage of the process.
     pub usage: Option<Usage>,
 }
 
-/// Everything that one round saw and did.
+/// The report of a reconciliation.
 #[derive(Debug)]
 pub struct RoundReport {
-    /// When it began.
+    /// When the reconciliation began.
     pub started: Timestamp,
-    /// How long it took.
+    /// How long the reconciliation took.
     pub took: Duration,
-    /// What was planned, in the order of doing. A round that had to start the
-    /// server first plans again afterwards; this is then the later plan, with
-    /// the steps before.
+    /// The plan. A reconciliation that changed the server plans again afterwards; this is then
+    /// the later plan, with the steps of the server before it.
     pub plan: Plan,
-    /// What became of each step that was tried or put off.
+    /// The results of the steps that were tried or deferred.
     pub outcomes: Vec<StepOutcome>,
-    /// What was observed last.
+    /// The last observation.
     pub observed: ObservedState,
-    /// The server's own numbers.
+    /// The statistics of the server.
     pub server_stats: ServerStats,
-    /// What still differs, by kind and operation.
+    /// The number of remaining differences, by kind and operation.
     pub drift: BTreeMap<(Kind, Op), usize>,
     /// Objects by kind.
     pub objects: BTreeMap<Kind, Counts>,
     /// The configuration on the server.
     pub config: Option<Digest>,
-    /// Why the plan was not carried out at all, if so.
+    /// Why no step of the plan was carried out; `None` if steps may run.
     pub held: Option<&'static str>,
-    /// How many declared accounts were missing that had been there for long.
+    /// The number of missing declared accounts that had existed for long.
     pub vanished: usize,
-    /// How every object stands.
+    /// The state of every object.
     pub overview: Arc<Overview>,
 }
 
-/// The span of a step: what is logged within belongs to it.
+/// The span for log messages of a step.
 #[must_use]
 pub fn step_span(step: &StepInfo) -> tracing::Span {
     tracing::info_span!("step", kind = step.kind().as_str(), op = %step.op, object = step.name())
@@ -210,8 +214,8 @@ impl RoundReport {
         })
     }
 
-    /// The objects that fail: those of failed steps, and those that failed
-    /// before and wait for their next try. Each once.
+    /// The objects of failed steps, and the objects that failed before and wait for their next
+    /// try. Each object appears once.
     pub fn failing(&self) -> impl Iterator<Item = ObjectKey> {
         let fails = |outcome: &&StepOutcome| match &outcome.result {
             StepResult::Failed(_) => true,
@@ -223,13 +227,13 @@ impl RoundReport {
         keys.into_iter()
     }
 
-    /// Whether anything was changed.
+    /// Whether any step was carried out.
     #[must_use]
     pub fn changed_anything(&self) -> bool {
         self.outcomes.iter().any(|outcome| matches!(outcome.result, StepResult::Done))
     }
 
-    /// Whether the server is as declared, as far as could be read.
+    /// Whether the server matches the desired state, and everything could be read.
     #[must_use]
     pub fn converged(&self) -> bool {
         self.drift.is_empty()
@@ -239,7 +243,7 @@ impl RoundReport {
             && self.failures().next().is_none()
     }
 
-    /// The word for metrics.
+    /// The label value for metrics.
     #[must_use]
     pub fn result(&self) -> &'static str {
         if self.converged() {

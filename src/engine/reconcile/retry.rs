@@ -1,5 +1,5 @@
-//! When to try again: backoff for each object that fails, and for the round
-//! as a whole when the server could not be read.
+//! Decides when to try again: backoff for each object that fails, and for the whole reconciliation
+//! if the server could not be read.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use crate::domain::spec::Backoff;
 /// The first wait of an object that failed.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
-/// The waits after failures: doubling, with jitter, so that many objects do
-/// not come back at once.
+/// The waits after failures: they double, with jitter, so that many objects are not retried at
+/// the same time.
 fn waits(first: Duration, longest: Duration) -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(first)
@@ -29,7 +29,7 @@ fn waits(first: Duration, longest: Duration) -> ExponentialBackoff {
         .build()
 }
 
-/// The longest wait before a server that could not be read is looked at again.
+/// The longest wait before the operator observes an unreadable server again.
 const MAX_BLIND: Duration = Duration::from_secs(15);
 
 struct Failure {
@@ -37,7 +37,7 @@ struct Failure {
     until: Instant,
 }
 
-/// Who waits, and until when.
+/// The objects that wait, and until when.
 #[derive(Default)]
 pub(in crate::engine) struct Retries {
     failing: BTreeMap<ObjectKey, Failure>,
@@ -46,7 +46,7 @@ pub(in crate::engine) struct Retries {
 }
 
 impl Retries {
-    /// Why a step has to wait, if it has to.
+    /// Why a step must wait; `None` if it may run.
     pub(in crate::engine) fn backing_off(&self, step: &StepInfo, now: Instant) -> Option<Deferral> {
         if self.failing.get(&step.key).is_some_and(|failure| now < failure.until) {
             return Some(Deferral::Backoff);
@@ -54,8 +54,8 @@ impl Retries {
         self.contention.waits(step, now).then_some(Deferral::Contended)
     }
 
-    /// Learns from a round: who failed waits longer, who was not seen to fail
-    /// starts afresh. What was put off keeps its place.
+    /// Updates the waits after a reconciliation: an object that failed waits longer, and the wait
+    /// of an object that did not fail ends. A deferred object keeps its wait.
     pub(in crate::engine) fn learn(
         &mut self,
         report: &RoundReport,
@@ -67,7 +67,7 @@ impl Retries {
             let key = outcome.step.key.clone();
             match (&outcome.result, before.remove(&key)) {
                 (StepResult::Failed(_), known) => {
-                    // What concerns the server as a whole may interrupt it.
+                    // A step of the server may interrupt clients, so it waits longer.
                     let first = match key.kind() {
                         Kind::Server | Kind::Config => backoff.initial,
                         _ => FIRST_WAIT,
@@ -76,9 +76,9 @@ impl Retries {
                         known.map_or_else(|| waits(first, backoff.max), |failure| failure.waits);
                     self.failing.insert(key, later(waits, now));
                 }
-                // A step that waited for its backoff when the round began may be due by
-                // now: forgotten here, it would wait for the next resync. One that is
-                // put off for another reason is due when that reason ends.
+                // A step that waited for its backoff when the reconciliation began may be due
+                // by now: without its entry it would wait for the next resync. A step that was
+                // deferred for another reason is due when that reason ends.
                 (StepResult::Deferred(why), Some(known))
                     if *why == Deferral::Backoff || known.until > now =>
                 {
@@ -100,13 +100,12 @@ impl Retries {
         };
     }
 
-    /// Everything may be tried at once again: a file changed, and with it
-    /// perhaps the reason.
+    /// Ends all waits: a changed file may have fixed the failures.
     pub(in crate::engine) fn forget(&mut self) {
         *self = Self::default();
     }
 
-    /// When the next one is due.
+    /// The time of the next retry.
     pub(in crate::engine) fn next(&self, now: Instant) -> Option<Instant> {
         let failing = self.failing.values().chain(&self.blind).map(|failure| failure.until).min();
         failing.into_iter().chain(self.contention.next(now)).min()
@@ -114,7 +113,7 @@ impl Retries {
 }
 
 fn later(mut waits: ExponentialBackoff, now: Instant) -> Failure {
-    // Without a limit on the number the iterator never ends.
+    // The iterator has no limit, so it never ends.
     let wait = waits.next().unwrap_or(Duration::from_mins(5));
     Failure { waits, until: now + wait }
 }

@@ -1,4 +1,4 @@
-//! One reconciliation: observe, diff and plan, then the two phases that apply.
+//! One reconciliation: observe, diff and plan, then apply in two phases.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,54 +38,54 @@ pub struct Reconciler {
     pub(in crate::engine) server: EjabberdClient,
     /// The server's process.
     pub(in crate::engine) runtime: Arc<dyn Runtime>,
-    /// What the operator remembers.
+    /// The state directory.
     pub(in crate::engine) store: Arc<dyn Store>,
     /// Passwords and files.
     pub(in crate::engine) secrets: Arc<dyn Secrets>,
-    /// Who hears what happens.
+    /// The receiver of the engine's events.
     pub(in crate::engine) events: Arc<dyn EventSink>,
-    /// What the server uses.
+    /// The resource usage of the server.
     pub(in crate::engine) meter: Arc<Meter>,
     /// Limits how many passwords are compared again in one reconciliation.
     pub(in crate::engine) recheck_budget: RecheckBudget,
     /// Keeps the server running.
     pub(in crate::engine) supervisor: Arc<Supervisor>,
-    /// Whether what killed operators left behind has been removed.
+    /// Whether the leftovers of killed operators are removed.
     pub(in crate::engine) tidied: AtomicBool,
-    /// Whether the supervisor watches over the server all the time; else a start is
-    /// waited for here.
+    /// Whether a supervisor runs at the same time. Without a supervisor the reconciler itself
+    /// waits for the start of the server.
     pub(in crate::engine) supervised: bool,
-    /// The declared passwords, and the generated ones.
+    /// The declared and the generated passwords.
     pub(in crate::engine) passwords: Arc<Passwords>,
     /// Which database the operator manages.
     pub(in crate::engine) databases: Arc<Databases>,
-    /// The declared configuration beside the one on the server.
+    /// Compares the declared configuration with the one on the server.
     pub(in crate::engine) configs: Arc<ConfigChecker>,
     /// Puts configurations in force, and replaces the container.
     pub(in crate::engine) rollouts: Arc<RolloutExecutor>,
 }
 
-/// What a round may do, beside what the desired state says.
+/// Limits on the steps of a reconciliation, beside the desired state.
 pub struct Permission<'a> {
-    /// A digest of deletions approved by hand.
+    /// A digest of refused steps that the command line approves.
     pub approved: Option<&'a Digest>,
-    /// Asked right before anything is deleted.
+    /// Checked right before deletions.
     pub confirm: &'a dyn StalenessCheck,
-    /// Why a step is to wait, if it is: its object failed a moment ago, or is
-    /// contested.
+    /// Why a step must wait: its object failed a moment ago, or another program keeps changing
+    /// it back. `None` if the step may run.
     pub backing_off: &'a (dyn Fn(&StepInfo) -> Option<Deferral> + Sync),
 }
 
-/// Says whether what is about to be deleted may be.
+/// Checks that the desired state is still current, right before objects are deleted.
 #[async_trait]
 pub trait StalenessCheck: Send + Sync {
-    /// Why deletions have to wait, if they do: the revision is too young, or
-    /// the file has changed since it was read.
+    /// Why deletions must wait: the revision is too young, or the file has changed since it was
+    /// read. `None` if they may run.
     async fn blocked_reason(&self) -> Option<Deferral>;
 }
 
 impl Reconciler {
-    /// Looks, and says what would be done.
+    /// Observes the server, and returns the plan without carrying it out.
     pub async fn plan(
         &self,
         desired: &DesiredState,
@@ -93,13 +93,17 @@ impl Reconciler {
     ) -> Result<Plan, StoreError> {
         let mut inventory = self.store.inventory()?;
         let Observation { state, .. } = Box::pin(self.observe(desired, &inventory)).await;
-        let decision =
-            Box::pin(self.databases.check_database(desired, &state, &mut inventory, Settle::Look))
-                .await?;
+        let decision = Box::pin(self.databases.check_database(
+            desired,
+            &state,
+            &mut inventory,
+            Settle::ReadOnly,
+        ))
+        .await?;
         let mut set = diff::diff(desired, &state, &inventory);
         decision.restrict(&mut set);
         set.approvals_used = self.approvals_used()?;
-        self.say_what_goes(&mut set).await;
+        self.explain_deletions(&mut set).await;
         Ok(plan::plan(&set, desired, &inventory, approved))
     }
 
@@ -115,7 +119,7 @@ impl Reconciler {
         if held.is_none() {
             self.resume(desired).await?;
         }
-        let settle = if held.is_none() { Settle::Adopt } else { Settle::Look };
+        let settle = if held.is_none() { Settle::Adopt } else { Settle::ReadOnly };
         let planned = self.observe_and_plan(desired, permission, settle).await?;
         let vanished = match planned.view.set.withheld() {
             None => {
@@ -146,7 +150,7 @@ impl Reconciler {
         Ok(report)
     }
 
-    /// Goes on with a replacement or a rollout that an operator before has begun.
+    /// Continues a replacement or a rollout that an earlier, killed operator began.
     async fn resume(&self, desired: &DesiredState) -> Result<(), StoreError> {
         if let Err(error) = Box::pin(self.rollouts.resume_replacement(desired)).await {
             tracing::warn!("failed to {error}");
@@ -164,13 +168,13 @@ impl Reconciler {
         permission: &Permission<'_>,
         settle: Settle,
     ) -> Result<Planned, StoreError> {
-        let mut view = self.look(desired, settle).await?;
-        self.say_what_goes(&mut view.set).await;
+        let mut view = self.observe_and_compare(desired, settle).await?;
+        self.explain_deletions(&mut view.set).await;
         let plan = plan::plan(&view.set, desired, &view.inventory, permission.approved);
         Ok(Planned { view, plan })
     }
 
-    /// Remembers a configuration that proved good, and what the operator owns now.
+    /// Records a configuration that proved good, and the new generation of the ownership.
     async fn remember(&self, desired: &DesiredState, done: &Reconciled) {
         let Reconciled { view, outcomes, .. } = done;
         if outcomes.iter().all(|o| !matches!(o.result, StepResult::Failed(_))) {
@@ -183,7 +187,7 @@ impl Reconciler {
         }
     }
 
-    /// Removes what killed operators left behind, once.
+    /// Removes the leftovers of killed operators once.
     async fn tidy(&self) {
         if self.tidied.load(Ordering::Relaxed) {
             return;
@@ -195,14 +199,14 @@ impl Reconciler {
     }
 
     /// Observes and compares.
-    pub(super) async fn look(
+    pub(super) async fn observe_and_compare(
         &self,
         desired: &DesiredState,
         settle: Settle,
     ) -> Result<View, StoreError> {
         let adopts = settle == Settle::Adopt;
         let mut inventory = self.store.inventory()?;
-        // Large, and made once a round.
+        // The future is large, and is created only once per reconciliation.
         let observation = Box::pin(self.observe(desired, &inventory)).await;
         if let Reading::Known(Some(found)) = &observation.state.drift {
             self.supervisor.set_others(match found {
@@ -226,14 +230,14 @@ impl Reconciler {
         } else if adopts {
             self.settle_inventory(desired, &mut inventory, &set, &observation)
         } else {
-            // To remember that an object is to be kept can only save it.
+            // Recording `retain` can only protect an object, so it is safe even here.
             let mut policies = ownership::changed_policies(desired, &inventory);
             policies.retain(|(_, owned)| owned.deletion_policy == DeletionPolicy::Retain);
             if policies.is_empty() { Ok(()) } else { self.store.record(&policies, &[]) }
         };
         if let Err(error) = remembered {
             set.unknown.push(format!("the state directory: failed to {error}"));
-            // What is to be kept could not be remembered, so nothing is deleted.
+            // A new `retain` may not be recorded, so nothing is deleted.
             set.objects.retain(|step| step.op() != Op::Delete);
         } else if adopts && set.withheld().is_none() {
             set.unknown.extend(self.publish(desired, &observation.state, &inventory).await);
@@ -246,10 +250,10 @@ impl Reconciler {
 /// Whether an observation changes what the operator owns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) enum Settle {
-    /// Objects that are there and declared are adopted; those that are gone are forgotten.
+    /// Existing declared objects are adopted; owned objects that no longer exist are forgotten.
     Adopt,
     /// Nothing is adopted or forgotten.
-    Look,
+    ReadOnly,
 }
 
 /// An observation, and the plan that follows from it.

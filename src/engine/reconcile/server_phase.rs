@@ -14,8 +14,8 @@ use crate::engine::ports::EngineEvent;
 use crate::engine::reconcile::round::Reconciler;
 
 /// The observation and the plan after the steps of the server. Only
-/// [`Reconciler::server_phase`] makes it, so that the steps of objects from a plan that was
-/// made before the server changed cannot be carried out.
+/// [`Reconciler::server_phase`] creates this type, so that no step of an object from an older
+/// plan can be carried out.
 pub(super) struct ServerSettled {
     pub(super) view: View,
     pub(super) plan: Plan,
@@ -29,8 +29,8 @@ pub(super) struct ServerSettled {
 struct MadeHere;
 
 impl Reconciler {
-    /// Carries out the steps of the server, if there are any. `owner` says why the operator
-    /// leaves the container to its owner.
+    /// Carries out the steps of the server. `owner` is the reason to leave the container to its
+    /// owner, if there is one.
     pub(super) async fn server_phase(
         &self,
         desired: &DesiredState,

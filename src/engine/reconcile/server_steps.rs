@@ -1,5 +1,5 @@
-//! Carrying out the steps that concern the server as a whole: making,
-//! starting, stopping, replacing it, and putting a configuration in force.
+//! Carries out the steps of the server: create, start, stop and replace it, and put a
+//! configuration in force.
 
 use std::time::Duration;
 
@@ -18,15 +18,15 @@ use crate::engine::reconcile::round::Reconciler;
 use crate::engine::rollout::compare::config_digest;
 use crate::engine::rollout::execute::Target;
 
-/// How long a server that starts is waited for before its configuration changes.
+/// How long the operator waits for a starting server before it changes the configuration.
 const STARTS_WITHIN: Duration = Duration::from_mins(1);
 
-/// A server that is to be created.
+/// The creation of a server.
 struct Creation<'a> {
     step: StepInfo,
     /// The step that puts the declared configuration in force, if there is one.
     config: Option<ConfigStep>,
-    /// Why ejabberd refuses that configuration, if it does.
+    /// Why ejabberd refuses that configuration; `None` if it does not.
     refused: Option<&'a str>,
 }
 
@@ -37,9 +37,9 @@ struct ConfigStep {
 }
 
 impl Reconciler {
-    /// Carries out the steps of the kinds `server` and `config`, which come
-    /// first in a plan. `refused` says why a new server must not come up with
-    /// whatever its image has, if so.
+    /// Carries out the steps of the kinds `server` and `config`, which come first in a plan.
+    /// `refused` is the reason not to create a server whose declared configuration ejabberd
+    /// refuses: the server would start with the configuration of its image.
     pub(in crate::engine) async fn settle_server(
         &self,
         desired: &DesiredState,
@@ -64,7 +64,7 @@ impl Reconciler {
                     let creation = Creation { step, config, refused };
                     self.create_server(desired, creation, &mut note).await;
                 }
-                // Whatever it was started with is judged by the rollout.
+                // The rollout starts the server and checks its health.
                 ServerAction::Start { .. } if config.is_some() => {
                     let Some(config) = config.take() else { continue };
                     let result = self.start_with(desired, &config.change).await;
@@ -87,7 +87,8 @@ impl Reconciler {
                     let result = self.runtime.disable_restart_policy().await;
                     note(step, result.map(|()| StepResult::Done).map_err(ApplyError::from));
                 }
-                // Taken out above: it comes last, or with the creation or the start.
+                // `split_config` has removed this step: it comes last, or with the creation or
+                // the start.
                 ServerAction::ApplyConfig(_) => {}
             }
         }
@@ -98,9 +99,9 @@ impl Reconciler {
         outcomes
     }
 
-    /// Makes the server and starts it with the declared configuration. One
-    /// that ejabberd refuses is not even begun with; one that fails only once
-    /// it runs leaves the server with what its image brought.
+    /// Creates the server and starts it with the declared configuration. If ejabberd refuses the
+    /// configuration offline, no server is created. If the configuration fails when the server
+    /// runs, the server keeps the configuration of its image.
     async fn create_server(
         &self,
         desired: &DesiredState,
@@ -126,7 +127,7 @@ impl Reconciler {
             }
         };
         let mut guard = self.supervisor.hold().await;
-        if let Err(error) = self.make().await {
+        if let Err(error) = self.create_container().await {
             note(step, Err(error));
             if let Some(config) = config {
                 note(config.info, Ok(StepResult::Deferred(Deferral::ServerNotCreated)));
@@ -161,10 +162,10 @@ impl Reconciler {
         }
     }
 
-    /// Makes the container where there is none.
-    async fn make(&self) -> Result<(), ApplyError> {
+    /// Creates the container if none exists.
+    async fn create_container(&self) -> Result<(), ApplyError> {
         if self.runtime.inspect().await? == ProcessState::Absent {
-            // Look again: the volume may have changed since the plan was made.
+            // The volume may have changed since the plan, so check the database again.
             if let Some(why) = self.databases.creation_would_lose(&self.store.inventory()?).await? {
                 return Err(ApplyError::DatabaseMissing(why));
             }
@@ -173,8 +174,8 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Starts a server that has ended. Where a supervisor watches over it, that
-    /// has come first mostly, and its backoff is kept.
+    /// Starts a stopped server. A running supervisor has usually started it already; its backoff
+    /// applies here, too.
     async fn start_server(&self, desired: &DesiredState) -> Result<StepResult, ApplyError> {
         if self.supervised {
             self.supervisor.attend().await;
@@ -186,7 +187,7 @@ impl Reconciler {
             });
         }
         let mut guard = self.supervisor.hold().await;
-        // Its process may be there, and ejabberd in it have been stopped.
+        // The node may run although ejabberd in it was stopped.
         if matches!(self.runtime.inspect().await?, ProcessState::Running { .. }) {
             guard.stop().await?;
         }
@@ -197,15 +198,14 @@ impl Reconciler {
         Ok(StepResult::Done)
     }
 
-    /// Starts a server that has ended, with a configuration that is not the
-    /// one that it ended with.
+    /// Starts a stopped server with a changed configuration.
     async fn start_with(
         &self,
         desired: &DesiredState,
         change: &ConfigChange,
     ) -> Result<(), ApplyError> {
         let target = self.target(desired, change).await?;
-        // Others may have started it since.
+        // Another program may have started the server since.
         let method = self.method_now(Method::Restart).await?;
         let mut guard = self.supervisor.hold().await;
         self.rollouts.roll_out(desired, Target { method, ..target }, &mut guard).await
@@ -225,10 +225,10 @@ impl Reconciler {
             self.target(desired, change).await?
         };
         let target = Target { method: self.method_now(target.method).await?, ..target };
-        // People are told once it is sure that the interruption comes.
+        // Clients get the announcement only when the interruption is certain.
         if restart && desired.server.announce.is_some() {
             self.rollouts.announce(desired).await;
-            // The file may have changed during the delay that was announced.
+            // The file may have changed during the announced delay.
             if let Some(why) = confirm.blocked_reason().await {
                 return Ok(StepResult::Deferred(why));
             }
@@ -237,11 +237,10 @@ impl Reconciler {
         self.rollouts.roll_out(desired, target, &mut guard).await.map(|()| StepResult::Done)
     }
 
-    /// How a configuration can be put in force now. The operator waits for a
-    /// server that starts: it cannot reload (its database aborts the transactions
-    /// of `reload_config`, seen on 24.12), and a stop in the middle of its start
-    /// can leave a database whose next start fails (seen on 24.12 and 26.07). A
-    /// start that does no work meanwhile is given up: the server is restarted.
+    /// How a configuration can take effect now. The operator waits for a starting server:
+    /// it cannot reload (its database aborts the transactions of `reload_config`, seen on 24.12),
+    /// and a stop in the middle of its start can leave a database whose next start fails (seen on
+    /// 24.12 and 26.07). If the start does no work during the wait, the server is restarted.
     async fn method_now(&self, method: Method) -> Result<Method, ApplyError> {
         let measure =
             async || self.runtime.usage().await.ok().flatten().and_then(|usage| usage.work);
@@ -254,19 +253,19 @@ impl Reconciler {
                     Ok(Method::Restart)
                 }
                 _ => Err(ApplyError::ConfigUnchecked(
-                    "the server is still starting; tried again later".to_owned(),
+                    "the server is still starting; the operator tries again later".to_owned(),
                 )),
             },
             Err(error) => match self.runtime.inspect().await? {
                 ProcessState::Running { .. } => Err(error.into()),
-                // It has ended meanwhile, perhaps because of its configuration.
+                // The server has stopped meanwhile, perhaps because of its configuration.
                 _ => Ok(Method::Restart),
             },
         }
     }
 
-    /// What a step puts in force, once ejabberd has accepted it offline. What
-    /// it refuses is latched.
+    /// The target of a step, after ejabberd has accepted it offline. A refused configuration is
+    /// latched.
     async fn accepted(
         &self,
         desired: &DesiredState,
@@ -277,7 +276,7 @@ impl Reconciler {
         let Err(failure) = self.configs.check(declared, &target.files).await else {
             return Ok(target);
         };
-        // A rollout that is not even begun with counts like one that ended here.
+        // The check is part of the rollout, so a failed check ends the rollout.
         let ends = if failure.blame { Outcome::Refused } else { Outcome::NotNow };
         self.events.take(EngineEvent::RolloutEnded {
             method: target.method,
@@ -300,7 +299,7 @@ impl Reconciler {
         Err(error)
     }
 
-    /// What a step puts in force.
+    /// The configuration that a step puts in force.
     async fn target(
         &self,
         desired: &DesiredState,
@@ -313,13 +312,13 @@ impl Reconciler {
             return Ok(Target { files, method, last_good: Some(good) });
         }
         let Some(config) = &desired.config else {
-            return Err(ApplyError::ConfigUnchecked("none is declared".to_owned()));
+            return Err(ApplyError::ConfigUnchecked("no configuration is declared".to_owned()));
         };
         Ok(Target { files: self.configs.declared_config(config).await?, method, last_good: None })
     }
 
-    /// Why a server that has never run is not made, if so: its configuration
-    /// is known to be refused, and there is no good one.
+    /// Why a new server must not be created: ejabberd refuses the declared configuration, and no
+    /// good configuration is stored. `None` if it may be created.
     pub(in crate::engine) fn refused_config(
         state: &crate::domain::observed::ObservedState,
     ) -> Option<&str> {
@@ -333,7 +332,7 @@ impl Reconciler {
     }
 }
 
-/// Splits off the step that puts a configuration in force; a plan has at most one.
+/// Separates the step that puts a configuration in force; a plan has at most one such step.
 fn split_config(steps: Vec<ServerStep>) -> (Option<ConfigStep>, Vec<ServerStep>) {
     let (mut config, mut server) = (None, Vec::new());
     for step in steps {
@@ -351,8 +350,8 @@ fn split_config(steps: Vec<ServerStep>) -> (Option<ConfigStep>, Vec<ServerStep>)
     (config, server)
 }
 
-/// The result of the start that is part of a rollout. A configuration that was rolled back
-/// started the server, too.
+/// The result of a start that is part of a rollout. A rolled back configuration has started the
+/// server, too.
 fn started_by(rollout: &Result<(), ApplyError>) -> StepResult {
     match rollout {
         Ok(()) | Err(ApplyError::RolledBack(_) | ApplyError::TakenBack(_)) => StepResult::Done,

@@ -1,4 +1,4 @@
-//! Waiting for a server that starts, and reading the log of the start.
+//! Waits for a starting server, and reads the log of the start.
 
 use std::time::Duration;
 
@@ -12,26 +12,26 @@ use crate::domain::spec::DesiredState;
 use crate::domain::supervision::{Cause, EndedWhile, Ending};
 use crate::engine::ports::Runtime;
 
-/// How often a starting server is asked whether it has started. A session
-/// costs the host half a second of a core, so not more often.
+/// The interval between checks of a starting server. A session costs the host half a second of
+/// a core, so the interval must not be shorter.
 const START_POLL: Duration = Duration::from_millis(250);
 
-/// How many lines of a start are read. ejabberd logs about fifty lines before a
+/// The number of log lines that are read of a start. ejabberd logs about fifty lines before a
 /// start fails, and an Erlang term takes up to a hundred.
 pub(in crate::engine) const START_LINES: usize = 500;
 
-/// A runtime notes a start a little after the first line may have been logged.
+/// How much later than the first log line a runtime may record a start.
 const NOTED_LATE: Duration = Duration::from_millis(200);
 
-/// When the runtime noted that the server was last started, or a little before.
+/// The time of the last start according to the runtime, minus [`NOTED_LATE`].
 pub(in crate::engine) async fn last_start(runtime: &dyn Runtime) -> Option<Timestamp> {
     let started = runtime.diagnostics().await.ok()?.started?;
     Some(started.checked_sub(NOTED_LATE).unwrap_or(started))
 }
 
-/// The log of the last start, without the lines of earlier starts. `began` is
-/// when the caller knows of that start; the runtime knows it earlier where the
-/// engine or an owner starts the server as well.
+/// The log of the last start, without the lines of earlier starts. `began` is the time at which
+/// the caller learned of the start; the runtime knows an earlier time if the container engine or
+/// an owner started the server.
 pub(in crate::engine) async fn log_of_start(
     runtime: &dyn Runtime,
     began: Timestamp,
@@ -45,8 +45,8 @@ pub(in crate::engine) async fn log_of_start(
 }
 
 impl Reconciler {
-    /// Waits until ejabberd answers, as long as its process lives, and works
-    /// or has not passed the deadline for starts. The start began at `began`.
+    /// Waits until ejabberd responds. Fails if the process ends, or if the deadline for starts
+    /// passes and the process does no work. The start began at `began`.
     pub(super) async fn await_start(
         &self,
         desired: &DesiredState,
@@ -66,7 +66,7 @@ impl Reconciler {
                     ));
                 }
                 ProcessState::Absent => {
-                    return Err(ApplyError::NotStarted("it is gone".to_owned()));
+                    return Err(ApplyError::NotStarted("the container is gone".to_owned()));
                 }
             }
             if matches!(self.server.is_started().await, Ok(true)) {
@@ -81,7 +81,7 @@ impl Reconciler {
                 };
                 if !works {
                     return Err(ApplyError::NotStarted(format!(
-                        "it did not answer within {limit:?}"
+                        "it did not respond within {limit:?}"
                     )));
                 }
                 work = now;
@@ -91,8 +91,8 @@ impl Reconciler {
         }
     }
 
-    /// Waits a little for a server that is just starting, so that a command
-    /// given right after a start does not find it half awake.
+    /// Waits at most `limit` for a starting server, so that a command right after a start does not
+    /// meet a server that is only partly up.
     pub async fn await_awake(&self, limit: Duration) {
         let deadline = Instant::now() + limit;
         while Instant::now() < deadline {

@@ -1,4 +1,4 @@
-//! The report of a reconciliation, from what it observed, planned and did.
+//! Builds the report of a reconciliation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(in crate::engine) struct Took {
     pub(in crate::engine) took: Duration,
 }
 
-/// Everything that a reconciliation observed and did.
+/// Builds the report from the observation, the plan and the outcomes.
 pub(in crate::engine) fn report(
     desired: &DesiredState,
     view: View,
@@ -76,7 +76,7 @@ pub(in crate::engine) fn report(
     }
 }
 
-/// The objects that do not stand as they should after a round.
+/// The states of the objects that do not match their declaration after a reconciliation.
 fn object_states(set: &ChangeSet, plan: &Plan, outcomes: &[StepOutcome]) -> Differences {
     let refused = plan.blocked.iter().flat_map(Blocked::steps);
     let refused: BTreeSet<ObjectKey> = refused.map(|step| step.key().clone()).collect();
@@ -99,7 +99,7 @@ fn object_states(set: &ChangeSet, plan: &Plan, outcomes: &[StepOutcome]) -> Diff
                 (ObjectState::Contested, format!("{why} ({})", outcome.step.reason))
             }
             StepResult::Deferred(why @ Deferral::Backoff) => {
-                (ObjectState::Failing, format!("{why}, and is tried again later"))
+                (ObjectState::Failing, format!("{why}; the operator tries again later"))
             }
             StepResult::Deferred(why) => {
                 (ObjectState::Waiting, format!("{}; {why}", outcome.step.reason))
@@ -112,7 +112,7 @@ fn object_states(set: &ChangeSet, plan: &Plan, outcomes: &[StepOutcome]) -> Diff
     found
 }
 
-/// How many affiliations are declared, groups spelled out.
+/// The number of declared affiliations, with groups expanded.
 fn affiliations(desired: &DesiredState) -> usize {
     let rooms = desired.rooms.iter().flat_map(|rooms| rooms.values()).filter(|room| room.present);
     rooms.filter_map(|room| desired.affiliations_of(room)).map(|wanted| wanted.len()).sum()

@@ -1,4 +1,4 @@
-//! Accounts: their passwords, vCards and bans.
+//! Applies steps on accounts: passwords, vCards and bans.
 
 use super::written::Written;
 use super::{Ownership, declared_user};
@@ -25,7 +25,7 @@ impl Reconciler {
         Ok(Ownership::Keep)
     }
 
-    /// Sets the declared fields that are otherwise on the server.
+    /// Sets the declared vCard fields that differ on the server.
     pub(super) async fn set_vcard(
         &self,
         desired: &DesiredState,
@@ -43,9 +43,8 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Lets a banned account log in again. Where the server does not remember
-    /// bans, the password that it had is lost: it gets the declared one, else
-    /// one that is generated.
+    /// Lets a banned account log in again. On a server without a record of bans, the ban has
+    /// replaced the password: the account gets the declared password, or a generated password.
     pub(super) async fn lift_ban(
         &self,
         desired: &DesiredState,
@@ -65,8 +64,8 @@ impl Reconciler {
         Ok(self.server.change_password(jid, &password).await?)
     }
 
-    /// What was declared of an account while it was banned, and not looked at:
-    /// its vCard, and its password, which is that of the time before the ban.
+    /// Sets the declared vCard and password of an account after its ban: they were not compared
+    /// while the account was banned, and its password is still the one from before the ban.
     pub(super) async fn catch_up(
         &self,
         desired: &DesiredState,
@@ -85,8 +84,8 @@ impl Reconciler {
         self.set_vcard(desired, jid).await
     }
 
-    /// Keeps a new password for each account that is about to be made without
-    /// one of its own.
+    /// Generates and stores a password for each account that is about to be created without a
+    /// declared password.
     pub(super) fn generate_passwords(
         &self,
         desired: &DesiredState,
@@ -104,8 +103,7 @@ impl Reconciler {
         Ok(self.store.keep_generated(&generated)?)
     }
 
-    /// The declared password, or the one that was generated and kept when the
-    /// creation was decided on.
+    /// The declared password, or else the password that was generated before the creation.
     async fn password_for(&self, desired: &DesiredState, jid: &Jid) -> Result<Secret, ApplyError> {
         match self.passwords.password_of(desired, jid).await? {
             Some(password) => Ok(password),
@@ -122,9 +120,9 @@ impl Reconciler {
         Ok(self.server.change_password(jid, &password).await?)
     }
 
-    /// Leaves the passwords of accounts that are there where others find them.
-    /// Done in every round, so that a file that is lost comes back; one that is
-    /// right is not written again. Answers what could not be written, and why.
+    /// Writes the passwords of existing accounts to their password files. Every reconciliation
+    /// does this, so that a lost file comes back; a correct file is not written again. Returns a
+    /// message for each file that could not be written.
     pub(in crate::engine) async fn publish(
         &self,
         desired: &DesiredState,
@@ -143,7 +141,7 @@ impl Reconciler {
             if user.paused || !there || !present.is_some_and(|names| names.contains(&jid.local)) {
                 continue;
             }
-            // What was generated is the password only of an account that we made.
+            // Only an account that the operator created has the generated password.
             let generated = matches!(user.password, None | Some(SecretSource::Generate));
             let owned = inventory.user(jid);
             if generated && !owned.is_some_and(|owned| owned.origin == Origin::Created) {

@@ -1,4 +1,4 @@
-//! Carrying out the steps that concern single objects.
+//! Carries out the steps of objects.
 
 mod accounts;
 mod rooms;
@@ -21,7 +21,7 @@ use crate::domain::spec::{DeletionPolicy, DesiredState, User};
 use crate::engine::ports::EngineEvent;
 use crate::engine::reconcile::round::Reconciler;
 
-/// What a step made of the inventory.
+/// How a step changes the inventory.
 enum Ownership {
     Keep,
     Adopted,
@@ -31,26 +31,26 @@ enum Ownership {
 }
 
 impl Reconciler {
-    /// Carries out `steps`. One that fails does not hold up another, unless the
-    /// server is away as a whole.
+    /// Carries out `steps`. A failed step does not stop other steps, unless the server does not
+    /// respond at all.
     pub(in crate::engine) async fn apply(
         &self,
         desired: &DesiredState,
         steps: Vec<ObjectStep>,
     ) -> Vec<StepOutcome> {
-        // That an account is about to be ours cannot be read back later: it is
-        // remembered before the call that makes it true.
-        if let Err(error) = self.intend(desired, &steps) {
+        // The server cannot report which accounts the operator created, so the ownership is
+        // recorded before the call that creates the account.
+        if let Err(error) = self.record_intent(desired, &steps) {
             return all_failed(steps, error).collect();
         }
         let away = AtomicBool::new(false);
         let mut outcomes = Vec::new();
-        // How accounts are stored decides how fast they are made.
+        // The storage of the account table decides how fast accounts are created.
         let (first, steps): (Vec<ObjectStep>, Vec<ObjectStep>) = steps
             .into_iter()
             .partition(|step| matches!(step.action(), ObjectAction::StoreAccounts { .. }));
         for steps in [first, steps] {
-            let work = steps.into_iter().map(|step| self.one(desired, step, &away));
+            let work = steps.into_iter().map(|step| self.carry_out(desired, step, &away));
             let work: Vec<_> = work.collect();
             let mut done = stream::iter(work).buffer_unordered(CONCURRENCY);
             while let Some((outcome, ownership)) = done.next().await {
@@ -62,13 +62,13 @@ impl Reconciler {
             tracing::debug!(%error, "the server's database was not synced");
         }
         if let Err(error) = self.note_ownership(desired, &outcomes) {
-            // Nothing is lost: the next round sees the same and records it then.
-            tracing::warn!(%error, "failed to remember what became of the steps");
+            // The next reconciliation observes the same state and records it.
+            tracing::warn!(%error, "failed to record the results of the steps");
         }
         outcomes.into_iter().map(|(outcome, _)| outcome).collect()
     }
 
-    async fn one(
+    async fn carry_out(
         &self,
         desired: &DesiredState,
         step: ObjectStep,
@@ -141,7 +141,7 @@ impl Reconciler {
         Ok(Ownership::Keep)
     }
 
-    /// Remembers what became of the steps.
+    /// Records the ownership that results from the steps.
     fn note_ownership(
         &self,
         desired: &DesiredState,
@@ -174,7 +174,7 @@ impl Reconciler {
                 }
             }
         }
-        // With a room go the affiliations that were given in it.
+        // Deleting a room deletes its affiliations.
         let room_of = |key: &ObjectKey| match key {
             ObjectKey::Room(room) => Some(room.clone()),
             _ => None,
@@ -186,9 +186,13 @@ impl Reconciler {
         Ok(self.store.record(&entries, &gone)?)
     }
 
-    /// Remembers, before any of them is sent, what `steps` are about to make
-    /// ours, and the passwords that nobody else will know.
-    fn intend(&self, desired: &DesiredState, steps: &[ObjectStep]) -> Result<(), ApplyError> {
+    /// Records the ownership that `steps` are about to create, and the generated passwords, before
+    /// any step is sent.
+    fn record_intent(
+        &self,
+        desired: &DesiredState,
+        steps: &[ObjectStep],
+    ) -> Result<(), ApplyError> {
         self.generate_passwords(desired, steps)?;
         let inventory = self.store.inventory()?;
         let mut entries: BTreeMap<ObjectKey, Owned> = BTreeMap::new();
@@ -208,8 +212,8 @@ impl Reconciler {
                 }
                 ObjectAction::CreateUser(_) | ObjectAction::CreateGroup(_) => Some(created()),
                 ObjectAction::SetAffiliation { .. } => Some(before.unwrap_or_else(created)),
-                // Once a change is on its way, what was seen before is not to be
-                // believed any more, whatever becomes of the answer.
+                // A sent change may take effect even if its response is lost, so the earlier
+                // fingerprint is invalid.
                 ObjectAction::SetPassword(_) | ObjectAction::Unban(_) => {
                     before.map(|owned| Owned { password: None, ..owned })
                 }
@@ -233,7 +237,7 @@ impl Reconciler {
     }
 }
 
-/// The inventory's entry for an object that becomes ours now.
+/// The inventory entry of an object that the operator owns from now on.
 pub(in crate::engine) fn owned(desired: &DesiredState, key: &ObjectKey, origin: Origin) -> Owned {
     Owned {
         origin,
@@ -269,7 +273,8 @@ pub(in crate::engine) fn declared_policy(
     declared.unwrap_or(DeletionPolicy::Delete)
 }
 
-/// Every step with the same error: the first carries it, the others refer to it.
+/// The outcomes of steps that fail with the same error: the first step fails with `error`, and the
+/// others are deferred.
 fn all_failed(steps: Vec<ObjectStep>, error: ApplyError) -> impl Iterator<Item = StepOutcome> {
     let mut error = Some(error);
     steps.into_iter().map(move |step| StepOutcome {

@@ -1,4 +1,4 @@
-//! Groups and rooms.
+//! Applies steps on groups and rooms.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ impl Reconciler {
         self.update_group(desired, &change).await
     }
 
-    /// Writes the texts of a group where they differ, and changes its members.
+    /// Writes the texts of a group if they differ, and changes its members.
     pub(super) async fn update_group(
         &self,
         desired: &DesiredState,
@@ -83,7 +83,7 @@ impl Reconciler {
     }
 }
 
-/// Who gets an affiliation with a room that is made now.
+/// The affiliations of a room that is created now.
 pub(super) fn affiliations_at_creation(
     desired: &DesiredState,
     jid: &RoomJid,
@@ -102,7 +102,7 @@ fn declared_room<'d>(desired: &'d DesiredState, jid: &RoomJid) -> Option<&'d Roo
     desired.rooms.as_ref()?.get(jid)
 }
 
-/// The vhost on whose behalf something is done in a room.
+/// The vhost that owns the service of a room.
 fn host_of<'d>(desired: &'d DesiredState, room: &RoomJid) -> &'d Vhost {
     desired.host_of(&room.service).unwrap_or(&desired.host)
 }

@@ -1,4 +1,4 @@
-//! Which password files the operator has written: it replaces no others.
+//! Records the password files that the operator has written: it replaces no other files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,8 @@ use crate::domain::model::Secret;
 use crate::engine::StoreError;
 use crate::engine::ports::{IsOurs, StateKey, Store};
 
-/// What may be in each file: the last password, and while another one is written both.
+/// The fingerprints of the passwords that each file may hold: the last password and, during a
+/// write, the new password.
 pub(super) struct Written {
     store: Arc<dyn Store>,
     files: BTreeMap<PathBuf, Vec<Fingerprint>>,
@@ -22,8 +23,9 @@ impl Written {
         Ok(Self { store: Arc::clone(store), files })
     }
 
-    /// Notes that a password is about to be written: an operator that is killed in
-    /// between knows its file. Answers by what the operator knows its file.
+    /// Records that a password is about to be written, so that an operator that is killed during
+    /// the write recognizes its file. Returns the check whether a file holds an earlier password
+    /// of the operator.
     pub(super) fn begin(&mut self, file: &Path, password: &Secret) -> Result<IsOurs, StoreError> {
         let before = self.files.get(file).cloned().unwrap_or_default();
         let mark = self.store.fingerprint(password);
@@ -34,7 +36,7 @@ impl Written {
         Ok(Box::new(move |there| before.contains(&store.fingerprint(there))))
     }
 
-    /// Notes that it has been written.
+    /// Records that the password has been written.
     pub(super) fn done(&mut self, file: &Path, password: &Secret) -> Result<(), StoreError> {
         let marks = vec![self.store.fingerprint(password)];
         if self.files.get(file) == Some(&marks) {

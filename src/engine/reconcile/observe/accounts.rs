@@ -1,4 +1,4 @@
-//! Reading accounts: who is there, whose password, ban and vCard are as declared.
+//! Observes accounts: which exist, and whose password, ban and vCard match their declaration.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,13 +15,13 @@ use crate::domain::spec::{
 use crate::ejabberd::ControlError;
 use crate::engine::reconcile::round::Reconciler;
 
-/// So many owned accounts are asked for by name when a host reads as empty.
-const SECOND_LOOKS: usize = 3;
+/// The number of owned accounts that are checked by name when a host reads as empty.
+const NAMED_CHECKS: usize = 3;
 
 type Users = BTreeMap<Vhost, Reading<BTreeSet<Localpart>>>;
 type Bans = BTreeMap<Jid, Reading<Option<String>>>;
 
-/// What was read of accounts.
+/// The readings of accounts.
 #[derive(Default)]
 pub(super) struct Accounts {
     pub(super) users: Users,
@@ -32,10 +32,10 @@ pub(super) struct Accounts {
     pub(super) seen: Seen,
 }
 
-/// What asking for a password came to.
+/// The result of comparing a password.
 enum Asked {
     Is(Reading<bool>, Option<Fingerprint>),
-    /// The account is banned, which makes every password wrong.
+    /// The account is banned, so the server rejects every password.
     Banned(String),
 }
 
@@ -49,7 +49,7 @@ impl Reconciler {
         let reads = hosts(desired).map(|host| async move {
             let elsewhere = self.server.accounts_elsewhere(host).await;
             let users = match &elsewhere {
-                // A channel that carries commands alone cannot tell.
+                // The fallback control, which only runs commands, cannot answer this.
                 Ok(_) | Err(ControlError::Unsupported { .. }) => self.names(host, inventory).await,
                 Err(error) => unknown(error, away),
             };
@@ -60,7 +60,7 @@ impl Reconciler {
             accounts.kept_elsewhere.extend(elsewhere.map(|kept| (host.clone(), kept)));
             accounts.users.insert(host, users);
         }
-        // Those that are there and ours to decide on.
+        // Existing accounts that the operator may change.
         let there = |jid: &Jid| {
             let names = accounts.users.get(&jid.host).and_then(Reading::known);
             !accounts.kept_elsewhere.contains_key(&jid.host)
@@ -109,14 +109,17 @@ impl Reconciler {
         match self.emptiness_is_real(host, inventory).await {
             Ok(true) => Reading::Known(names),
             Ok(false) => Reading::Unknown(
-                "the list of accounts came back empty, but the server says otherwise when asked in another way".to_owned(),
+                "the server returned an empty list of accounts, but other commands find accounts"
+                    .to_owned(),
             ),
-            Err(e) => Reading::Unknown(format!("an empty list of accounts could not be confirmed: failed to {e}")),
+            Err(e) => Reading::Unknown(format!(
+                "the server returned an empty list of accounts, which could not be confirmed: failed to {e}"
+            )),
         }
     }
 
-    /// Whether a host that reads as empty is so: an empty list can also be a
-    /// failed query. Asks in other ways.
+    /// Confirms with other commands that a host has no accounts: an empty list can also be a
+    /// failed query.
     async fn emptiness_is_real(
         &self,
         host: &Vhost,
@@ -127,7 +130,7 @@ impl Reconciler {
             other => return other,
         }
         let owned = inventory.users().map(|(jid, _)| jid.clone());
-        let owned: Vec<Jid> = owned.filter(|jid| jid.host == *host).take(SECOND_LOOKS).collect();
+        let owned: Vec<Jid> = owned.filter(|jid| jid.host == *host).take(NAMED_CHECKS).collect();
         if owned.is_empty() {
             return Ok(true);
         }
@@ -139,9 +142,9 @@ impl Reconciler {
         Ok(self.server.count_users(host).await? <= 0)
     }
 
-    /// Compares the passwords that are declared with those in force. One that
-    /// was seen in force before is only compared by its fingerprint: asking
-    /// costs the server half a millisecond of hashing each.
+    /// Compares the declared passwords with the passwords on the server. A password that was in
+    /// force before is only compared by its fingerprint: a check costs the server half a
+    /// millisecond of hashing.
     #[allow(clippy::type_complexity, reason = "rows of one table, used once")]
     async fn passwords(
         &self,
@@ -193,24 +196,24 @@ impl Reconciler {
         if away.load(Ordering::Relaxed) {
             return Asked::Is(Reading::Unknown(AWAY.to_owned()), None);
         }
-        let answer = self.server.password_is(jid, &password).await;
-        // Of a banned account every password is wrong; 24.12 crashes when asked.
-        let suspicious = matches!(answer, Ok(false) | Err(ControlError::Crashed { .. }));
+        let response = self.server.password_is(jid, &password).await;
+        // The server rejects every password of a banned account; 24.12 crashes instead.
+        let suspicious = matches!(response, Ok(false) | Err(ControlError::Crashed { .. }));
         if suspicious
             && matches!(self.server.remembers_bans().await, Ok(true))
             && let Ok(Some(reason)) = self.server.ban_of(jid).await
         {
             return Asked::Banned(reason);
         }
-        match answer {
+        match response {
             Ok(true) => Asked::Is(Reading::Known(true), Some(fingerprint)),
             Ok(false) => Asked::Is(Reading::Known(false), None),
             Err(e) => Asked::Is(unknown(&e, away), None),
         }
     }
 
-    /// Who is banned, of those that are declared so or that the operator has
-    /// banned. Where the server cannot tell, the inventory does.
+    /// Reads the bans of accounts that are declared banned or that the operator has banned. If the
+    /// server cannot report bans, the inventory decides.
     async fn bans(
         &self,
         managed: &[(&Jid, &User)],
@@ -230,10 +233,10 @@ impl Reconciler {
             Ok(true) => {
                 each(concerned, away, |jid| async move { self.server.ban_of(&jid).await }).await
             }
-            // A ban is a password that nobody knows. With the one from before in
-            // force it is lifted: an old database was restored. One that was only
-            // intended may have come about or not: who shall be banned is banned
-            // once more, and who shall not is let in again.
+            // On such a server a ban is a random password. If the previous password works, the
+            // ban is gone: an old database was restored. A ban that was recorded and not
+            // confirmed may or may not exist: an account that is declared banned is banned
+            // again, and an account that is declared present is unbanned.
             Ok(false) => {
                 let users: BTreeMap<&Jid, &User> = managed.iter().copied().collect();
                 let users = &users;
@@ -257,8 +260,8 @@ impl Reconciler {
         }
     }
 
-    /// The vCards of those that declare one and were not seen to have it, and
-    /// of those whose turn it is.
+    /// Reads the declared vCards that are not known to be in force, and a part of the others within
+    /// the recheck budget.
     async fn vcards(
         &self,
         managed: &[(&Jid, &User)],

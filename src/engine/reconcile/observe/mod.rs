@@ -1,4 +1,4 @@
-//! Reading: everything that a round compares.
+//! Observes everything that a reconciliation compares.
 
 mod accounts;
 mod rooms;
@@ -22,37 +22,37 @@ use crate::domain::supervision::HALTED_FOR;
 use crate::ejabberd::{ControlError, NodePhase};
 use crate::engine::reconcile::round::Reconciler;
 
-/// Calls that are under way at once. The control channel has a window of its
-/// own; this only keeps it full.
+/// The number of concurrent calls. The control channel has a smaller limit; this number only keeps
+/// the channel busy.
 pub(in crate::engine) const CONCURRENCY: usize = 64;
 
-/// What was read, and what was learned on the way.
+/// The observed state, and facts that the operator records.
 pub(in crate::engine) struct Observation {
     pub(in crate::engine) state: ObservedState,
     pub(in crate::engine) server_stats: ServerStats,
-    /// What was seen to be in force and was not remembered yet.
+    /// Declared values that are in force and not recorded yet.
     pub(in crate::engine) seen: Seen,
 }
 
-/// What a look at a server says.
+/// Whether the server responds to the operator.
 pub(in crate::engine) enum Sight {
-    /// It answers.
+    /// The server responds.
     Answers(ServerVersion),
     /// ejabberd is starting.
     Starting,
-    /// It does not serve, or does not yet: why.
+    /// The server does not serve clients, or does not yet; the reason.
     Silent(String),
-    /// It runs, and may serve: why the operator cannot tell.
+    /// The server runs, and may serve clients; the reason why the operator cannot see it.
     Unseen(String),
 }
 
-/// Why a server that is starting cannot be asked.
+/// Why a starting server cannot be observed.
 const STARTING: &str = "the server is starting";
 
-/// What is said of a node in which ejabberd has been stopped.
+/// The message for a node that runs without ejabberd.
 pub(in crate::engine) const HALTED: &str = "ejabberd has been stopped in its node";
 
-/// Fingerprints of what was seen to be in force.
+/// Fingerprints of declared values that are in force.
 #[derive(Default)]
 pub(in crate::engine) struct Seen {
     pub(in crate::engine) passwords: Vec<(ObjectKey, Fingerprint)>,
@@ -77,12 +77,12 @@ impl Reconciler {
             Sight::Starting => Reading::Unknown(STARTING.to_owned()),
             Sight::Silent(why) | Sight::Unseen(why) => Reading::Unknown(why),
         };
-        // A supervisor that watches all the time has seen to it already.
+        // A running supervisor handles a halted node itself.
         let must_run = !self.supervised
             && desired.server.state == ServerState::Running
             && matches!(process, Reading::Known(ProcessState::Running { .. }));
         if must_run && version.known().is_none() && self.is_halted().await {
-            // An operator before us was ended before it had stopped the process.
+            // An earlier operator was killed before it stopped the process.
             process = Reading::Known(ProcessState::Stopped { exit_code: None, oom_killed: false });
         }
         if let Reading::Unknown(why) = &version {
@@ -93,8 +93,8 @@ impl Reconciler {
                 seen: Seen::default(),
             };
         }
-        // Once one call of many has found the server away, the rest are not sent:
-        // each would wait for its own deadline.
+        // After one call has found that the server does not respond, the rest are not sent: each
+        // call would wait for its deadline.
         let away = &AtomicBool::new(false);
         let (config, accounts, groups, rooms, accounts_table, server_stats, database, services) = tokio::join!(
             self.configs.config(desired, None),
@@ -131,7 +131,7 @@ impl Reconciler {
         Observation { state, server_stats, seen }
     }
 
-    /// What can be read of a server that does not answer.
+    /// Observes a server that does not respond.
     async fn observe_silent(
         &self,
         desired: &DesiredState,
@@ -151,8 +151,8 @@ impl Reconciler {
         ObservedState { config, drift, users, listeners, ..state }
     }
 
-    /// Whether ejabberd has been stopped in its node, and stays so: an
-    /// administrator may just be starting it again.
+    /// Whether ejabberd is stopped in its node for some time: an administrator may be restarting
+    /// ejabberd in the node.
     async fn is_halted(&self) -> bool {
         let stopped = || async { matches!(self.server.phase().await, Ok(NodePhase::Stopped)) };
         if !stopped().await {
@@ -188,10 +188,10 @@ impl Reconciler {
             Reading::Known(ProcessState::Running { health })
                 if health.as_deref() == Some(PAUSED) =>
             {
-                let why = "somebody paused it: `docker unpause`, or the signal CONT, lets it go on";
+                let why = "the server is paused; `docker unpause`, or the signal CONT, resumes it";
                 Sight::Silent(why.to_owned())
             }
-            // A supervisor that watches all the time has asked already.
+            // A running supervisor probes the server, so its result is used.
             Reading::Known(ProcessState::Running { .. })
                 if self.supervised && !self.supervisor.is_hands_off() =>
             {
@@ -211,7 +211,7 @@ impl Reconciler {
         }
     }
 
-    /// The version of a server that has started as a whole.
+    /// The version of a server that has started completely.
     async fn answering_version(&self) -> Sight {
         let ask = async {
             let phase = self.server.phase().await?;
@@ -227,7 +227,7 @@ impl Reconciler {
         }
     }
 
-    /// Numbers for the metrics. One that cannot be had is left out.
+    /// Reads the numbers for the metrics, without the numbers that cannot be read.
     async fn server_stats(&self, desired: &DesiredState) -> ServerStats {
         let uptime_seconds =
             self.server.uptime_seconds().await.ok().and_then(|n| u64::try_from(n).ok());
@@ -239,21 +239,21 @@ impl Reconciler {
                 connected.insert(host.clone(), count);
             }
         }
-        // Only who goes on looking has a use for it.
+        // The meter needs repeated readings, which only a running operator makes.
         let usage = self.supervised.then(|| self.meter.read()).flatten();
         ServerStats { uptime_seconds, connected, usage }
     }
 }
 
-/// Our vhosts, each once.
+/// The declared vhosts, each once.
 pub(in crate::engine) fn hosts(desired: &DesiredState) -> impl Iterator<Item = &Vhost> {
     std::iter::once(&desired.host).chain(&desired.hosts)
 }
 
-/// What is said of objects that were not asked for any more.
-const AWAY: &str = "the server is away";
+/// Why an object was not read after an outage began.
+const AWAY: &str = "the server does not respond";
 
-/// Asks for each of `wanted`, many at once, as long as the server is there.
+/// Reads each of `wanted` concurrently, as long as the server responds.
 async fn each<K, T, F>(
     wanted: impl IntoIterator<Item = K>,
     away: &AtomicBool,

@@ -1,4 +1,4 @@
-//! Reading groups and rooms.
+//! Observes groups and rooms.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
@@ -12,8 +12,7 @@ use crate::ejabberd::ControlError;
 use crate::engine::reconcile::round::Reconciler;
 
 impl Reconciler {
-    /// The groups; only where some are declared, because the module that has
-    /// them may not be loaded.
+    /// Reads the groups. `None` if no groups are declared: their module may not be loaded.
     pub(super) async fn groups(
         &self,
         desired: &DesiredState,
@@ -23,7 +22,7 @@ impl Reconciler {
         let rosters = declared.values().any(|group| group.roster);
         let names = match self.server.groups(&desired.host).await {
             Ok(names) => names,
-            // Without rosters the groups live in the file alone.
+            // Groups without rosters exist only in the file.
             Err(error) if !rosters && !error.is_outage() => BTreeSet::new(),
             Err(error) => return Some(unknown(&error, away)),
         };
@@ -48,8 +47,8 @@ impl Reconciler {
             Ok(rooms) => rooms,
             Err(error) => return unknown(&error, away),
         };
-        // Hibernated rooms are missing among those online, so each declared
-        // and each owned one is asked for by name.
+        // The list of online rooms lacks hibernated rooms, so each declared and each owned room
+        // is read by name.
         let owned = inventory.rooms().map(|(room, _)| room.clone());
         let wanted: BTreeSet<RoomJid> =
             desired.rooms.iter().flat_map(|rooms| rooms.keys().cloned()).chain(owned).collect();
@@ -60,7 +59,7 @@ impl Reconciler {
         let details = details.await;
         let mut present = online;
         if desired.policy.prune == Prune::All {
-            // Whatever is not declared may have to go, asleep or not.
+            // Undeclared rooms are deleted, hibernated ones too.
             match self.server.unoccupied_rooms().await {
                 Ok(rooms) => present.extend(rooms),
                 Err(error) => return unknown(&error, away),
@@ -69,7 +68,8 @@ impl Reconciler {
         Reading::Known(ObservedRooms { present, details })
     }
 
-    /// One room: as it is stored, which wakes nobody; else as it runs.
+    /// Reads one room from the database, which does not start a hibernated room, or else from its
+    /// process.
     async fn room(
         &self,
         desired: &DesiredState,
@@ -80,14 +80,14 @@ impl Reconciler {
         let stored = self.server.stored_room(host, room).await?;
         let declared = desired.rooms.as_ref().and_then(|rooms| rooms.get(room));
         match stored {
-            // It does not persist, or is just being made.
+            // The room is not persistent, or was created a moment ago.
             None if runs => self.running_room(room).await,
             None => Ok(None),
             Some(mut found) => {
                 let complete = declared
                     .is_none_or(|room| room.options.keys().all(|o| found.options.contains_key(o)));
                 if !complete && runs {
-                    // One that was just made has only some of its options stored.
+                    // The database has only some options of a new room.
                     found.options = self.server.room_options(room).await?.unwrap_or(found.options);
                 }
                 Ok(Some(found))

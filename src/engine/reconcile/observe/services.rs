@@ -1,4 +1,4 @@
-//! What the server does for declared objects, and where it listens.
+//! Observes the services that the server offers to declared objects, and its listeners.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::domain::spec::{Config, DesiredState, Network, Runtime};
 use crate::engine::ports::MAIN_CONFIG;
 use crate::engine::reconcile::round::Reconciler;
 
-/// No more vhosts than these are asked for a service that no declared one has.
+/// The maximum number of vhosts that are searched for a service that no declared vhost has.
 const MOST_HOSTS: usize = 50;
 
 /// Whether the server responds to the operator.
@@ -20,8 +20,8 @@ pub(super) enum Reachability {
 }
 
 impl Reconciler {
-    /// What the server does for the vhosts that have declared rooms and groups.
-    /// A vhost that cannot be asked is left out, and the plan claims nothing about it.
+    /// Reads the services of the vhosts that have declared rooms and groups. The result omits
+    /// vhosts that cannot be read, and the plan makes no claims about them.
     pub(super) async fn services(&self, desired: &DesiredState) -> BTreeMap<Vhost, HostServices> {
         let mut found = BTreeMap::new();
         let wanted: BTreeSet<&Vhost> = desired
@@ -39,7 +39,7 @@ impl Reconciler {
         if hosts.is_empty() {
             return found;
         }
-        // The modules of a host that the server does not have are left out.
+        // The server may lack a declared host.
         let Ok(names) = self.server.hosts().await else { return found };
         hosts.retain(|host| names.iter().any(|name| name == host.as_str()));
         for host in hosts {
@@ -53,7 +53,7 @@ impl Reconciler {
         if wanted.iter().all(|service| known(&found, service)) {
             return found;
         }
-        // Another vhost of the server may have it, which the file does not name.
+        // A vhost of the server that the file does not list may have the service.
         let others = names.iter().take(MOST_HOSTS).filter_map(|name| Vhost::new(name).ok());
         for host in others {
             if found.contains_key(&host) {
@@ -66,8 +66,8 @@ impl Reconciler {
         found
     }
 
-    /// The listeners that published ports lead to; `None` where none is published.
-    /// Those of the declared configuration count: the plan is about them.
+    /// Reads the listeners that published ports lead to; `None` without published ports. The
+    /// listeners come from the declared configuration, because the plan is about them.
     pub(super) async fn listeners_behind(
         &self,
         desired: &DesiredState,
@@ -103,8 +103,8 @@ impl Reconciler {
         })
     }
 
-    /// Those of the declared files. A plan that changes them has just had ejabberd
-    /// judge them; without a server they are read as they are written.
+    /// Reads the listeners of the declared configuration. ejabberd parses the files if it
+    /// responds; otherwise the operator reads them as plain YAML.
     async fn listeners_declared(
         &self,
         desired: &DesiredState,
@@ -119,7 +119,9 @@ impl Reconciler {
         }
         let main = files.get(MAIN_CONFIG).map(Vec::as_slice).unwrap_or_default();
         let plain = Configuration::of_plain_text(main);
-        declared(&plain.ok_or("the listeners of the declared configuration are seen once it runs")?)
+        declared(&plain.ok_or(
+            "the listeners of the declared configuration can be read only when the server runs",
+        )?)
     }
 
     async fn listeners_in_force(&self) -> Result<Vec<ListenerPort>, String> {

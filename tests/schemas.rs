@@ -89,7 +89,7 @@ fn full_status() -> Status {
         },
         objects: [("user".to_owned(), Counts { desired: 1, managed: 2, unmanaged: 3 })].into(),
         drift: [("user create".to_owned(), 1)].into(),
-        contested: [("user ann".to_owned(), "password".to_owned())].into(),
+        contended: [("user ann".to_owned(), "password".to_owned())].into(),
         blocked: Some(BlockedStatus {
             digest: Digest::new("ef56"),
             reason: "too many".to_owned(),

@@ -6,13 +6,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::Format;
-use super::connect::Connectors;
 use super::empty_store::EmptyStore;
 use super::output::paint;
+use super::runtimes::Connectors;
 use super::session::{Paths, engine};
 use super::table::{Cell, Page, Table};
 use super::terminal::{BOLD, GREEN, RED, YELLOW};
-use super::verdict::mark;
+use super::verdict_marks::mark;
 use super::{Exit, Outcome, output};
 use crate::adapters::metrics::Metrics;
 use crate::domain::checks::audit;

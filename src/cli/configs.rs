@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::args::Format;
-use super::connect::Connectors;
+use super::runtimes::Connectors;
 use super::session::{Paths, engine};
 use super::table::{Cell, Page, Table};
 use super::{Exit, Outcome, output};

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::connect::in_container;
+use super::runtimes::in_container;
 use super::{Exit, Outcome, output};
 use crate::adapters::docker::DockerRuntime;
 use crate::domain::configuration::Value;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::args::{Format, OwnedKind};
 use super::configs::order;
-use super::connect::Connectors;
+use super::runtimes::Connectors;
 use super::session::Paths;
 use super::table::{Cell, Page, Table};
 use super::{Exit, Outcome, output, session};

@@ -7,8 +7,8 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::args::Format;
-use super::connect::Connectors;
 use super::output::paint;
+use super::runtimes::Connectors;
 use super::session::Paths;
 use super::table::{Cell, Page, Table};
 use super::terminal::{CYAN, RED, YELLOW};

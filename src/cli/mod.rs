@@ -1,9 +1,9 @@
 //! The command line.
 
+mod apply;
 mod args;
 mod audit;
 mod configs;
-mod connect;
 mod doctor;
 mod empty_store;
 mod endpoint;
@@ -19,6 +19,7 @@ mod output;
 mod pages;
 mod progress;
 mod run;
+mod runtimes;
 mod schemas;
 mod session;
 mod show;
@@ -26,7 +27,7 @@ mod status_text;
 mod table;
 mod terminal;
 mod times;
-mod verdict;
+mod verdict_marks;
 
 use std::process::ExitCode;
 
@@ -127,7 +128,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
                 if detailed_exitcode { show::PlanExit::Detailed } else { show::PlanExit::Plain };
             block_on(show::plan(&paths, output, exit))
         }
-        Command::Apply { output, approve } => block_on(run::apply(&paths, output, approve)),
+        Command::Apply { output, approve } => block_on(apply::apply(&paths, output, approve)),
         Command::Run { listen, token_file, resync } => {
             let web = endpoint::Web { listen, token_file };
             // `run` handles signals itself.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::connect::Connectors;
+use super::runtimes::Connectors;
 use super::{Exit, output};
 use crate::adapters::secrets::FileSecrets;
 use crate::adapters::source::FileSource;
@@ -21,7 +21,7 @@ use crate::engine::{
 
 /// The number of known passwords that a single command verifies again: all passwords of a small
 /// server. ejabberd 23.01 needs 13 ms to hash one password.
-const RECHECKS: usize = 50;
+const PASSWORDS_VERIFIED: usize = 50;
 
 /// The paths of the desired state and of the state directory.
 pub(super) struct Paths {
@@ -118,8 +118,11 @@ pub(super) fn engine(
     let (runtime, control) = connectors.connect(&desired.server);
     let secrets: Arc<dyn Secrets> = Arc::new(FileSecrets::new());
     let begin = jiff::Timestamp::now().subsec_nanosecond().unsigned_abs();
-    let recheck_budget =
-        RecheckBudget::new(RECHECKS, RECHECKS, usize::try_from(begin).unwrap_or(0));
+    let recheck_budget = RecheckBudget::new(
+        PASSWORDS_VERIFIED,
+        PASSWORDS_VERIFIED,
+        usize::try_from(begin).unwrap_or(0),
+    );
     let ports = Ports { server: EjabberdClient::new(control), runtime, store, secrets, events };
     let supervisor = Arc::new(Supervisor::new(desired, &ports));
     Engine::new(ports, supervisor, recheck_budget)

@@ -8,9 +8,9 @@ use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 
 use super::args::{Format, StatusFormat};
-use super::connect::Connectors;
 use super::empty_store::EmptyStore;
 use super::endpoint::Endpoint;
+use super::runtimes::Connectors;
 use super::session::{Paths, engine};
 use super::table::Page;
 use super::{Exit, Outcome, endpoint, output, status_text};

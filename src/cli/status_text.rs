@@ -165,7 +165,7 @@ fn refused(status: &Status) -> String {
 fn troubles(status: &Status) -> Table {
     let mut table = Table::new(2, 2);
     let fails = (&status.failing, status.failing_count, "");
-    let contended = (&status.contested, status.contested.len(), "reverted by another program: ");
+    let contended = (&status.contended, status.contended.len(), "reverted by another program: ");
     for (objects, count, word) in [fails, contended] {
         for (object, why) in objects.iter().take(NAMED) {
             let why = format!("{word}{why}");

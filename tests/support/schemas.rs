@@ -32,7 +32,7 @@ fn compiled(command: &str) -> &'static (Schemas, SchemaIndex) {
     })
 }
 
-/// What is wrong with the output of `command`.
+/// Checks that the output of `command` matches its schema.
 pub fn validate(command: &str, output: &Value) -> Result<(), String> {
     let (schemas, index) = compiled(command);
     schemas.validate(output, *index).map_err(|error| {

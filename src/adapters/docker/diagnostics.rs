@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::create::Layout;
 use super::drift::bindings;
 use super::{DockerRuntime, published, status};
-use crate::adapters::host::{holders, space};
+use crate::adapters::host::{disks, holders};
 use crate::domain::observed::{Holder, PAUSED, ProcessState, RuntimeDiagnostics, Space};
 use crate::ejabberd::erlang::CommandLine;
 use crate::engine::{Lifecycle, RuntimeError};
@@ -87,7 +87,7 @@ impl DockerRuntime {
         let info = self.client().await?.info().await;
         let root = info.map_err(|e| self.error("ask the engine for", &e))?.docker_root_dir;
         let root = root.unwrap_or_else(|| "/var/lib/docker".to_owned());
-        Ok(space::of("containers and volumes", Path::new(&root)).into_iter().collect())
+        Ok(disks::of("containers and volumes", Path::new(&root)).into_iter().collect())
     }
 
     async fn space_inside(&self, container: &ContainerInspectResponse) -> Vec<Space> {
@@ -99,7 +99,7 @@ impl DockerRuntime {
         argv.extend(directories.iter().map(|(_, path)| path.clone()));
         let command = CommandLine { argv, env: Vec::new(), user: None };
         match self.output_in(self.name(), command, DF_DEADLINE).await {
-            Ok(output) if output.code == Some(0) => space::of_df(&output.stdout, &directories),
+            Ok(output) if output.code == Some(0) => disks::of_df(&output.stdout, &directories),
             _ => Vec::new(),
         }
     }

@@ -176,7 +176,7 @@ impl Metrics {
         moment(&families.last_attempt, status.last_attempt);
         moment(&families.last_success, status.last_success);
 
-        families.contended.set(signed(status.contested.len()));
+        families.contended.set(signed(status.contended.len()));
         let refused = status.blocked.as_ref().map_or(0, |blocked| blocked.deletions);
         families.refused_deletions.set(signed(refused));
         let missing = status.stalled_for(&Reason::DatabaseMissing);

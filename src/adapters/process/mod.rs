@@ -33,7 +33,7 @@ use tokio::sync::{Notify, watch};
 
 use self::account::Account;
 use self::layout::Layout;
-use super::host::{holders, space};
+use super::host::{disks, holders};
 use crate::domain::database::{Database, Location};
 use crate::domain::observed::{
     Holder, PAUSED, ProcessState, RuntimeDiagnostics, RuntimeDrift, Space, Usage,
@@ -303,7 +303,7 @@ impl Introspection for ProcessRuntime {
         let layout = self.setup()?.layout;
         blocking(move || {
             let directories = [("the database", &layout.spool), ("the logs", &layout.logs)];
-            let known = directories.iter().filter_map(|(what, path)| space::of(what, path));
+            let known = directories.iter().filter_map(|(what, path)| disks::of(what, path));
             Ok(known.collect())
         })
         .await

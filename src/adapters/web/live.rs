@@ -85,9 +85,9 @@ impl Follower {
             if *self.stop.borrow() || Instant::now() >= self.end {
                 return None;
             }
-            let changes = self.changes();
-            if !changes.is_empty() {
-                return Some(changes);
+            let ready = self.changes();
+            if !ready.is_empty() {
+                return Some(ready);
             }
             // All branches are cancel-safe. An error means that the operator ends.
             tokio::select! {

@@ -11,8 +11,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::{Complaint, Format};
-use super::connect::Connectors;
 use super::empty_store::EmptyStore;
+use super::runtimes::Connectors;
 use super::session::{Paths, engine};
 use super::table::Page;
 use super::{Exit, Outcome, USAGE, output};

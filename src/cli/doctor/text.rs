@@ -3,7 +3,7 @@
 use super::super::output::paint;
 use super::super::table::{Cell, Page, Table};
 use super::super::terminal::{BOLD, FAINT, GREEN, RED, YELLOW};
-use super::super::verdict::mark;
+use super::super::verdict_marks::mark;
 use crate::domain::checks::doctor::{Evidence, Finding, LOGIN_CHECKS, Symptom, Verdict};
 
 /// The whole output.

@@ -1,10 +1,11 @@
 //! Replacing secrets in text that people see.
 //!
 //! Two kinds of files hold secrets, and each has its own names for them: the configuration
-//! of ejabberd ([`configuration`]) and the desired state (`spec::mask`). Both decide by
+//! of ejabberd ([`configuration`]) and the desired state ([`desired_state`]). Both decide by
 //! [`SecretNames`] and replace a secret with [`MASK`].
 
 pub(crate) mod configuration;
+pub(crate) mod desired_state;
 
 /// The text that replaces a secret.
 pub(crate) const MASK: &str = "***";

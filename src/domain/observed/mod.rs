@@ -3,13 +3,13 @@
 //! A value that could not be read for certain is [`Reading::Unknown`]. The operator never deletes
 //! anything because of an unknown value.
 
-mod host;
+mod runtime;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-pub use host::*;
+pub use runtime::*;
 
 use super::database::Database;
 use super::model::{Digest, Jid, Localpart, RoomJid, ServerVersion, Vhost};

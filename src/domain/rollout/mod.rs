@@ -4,8 +4,8 @@
 //! new files in force, and prove that the server is healthy or roll back. [`difference()`] lists
 //! the changes between two configurations, and whether each needs a reload or a restart.
 
+mod decide;
 mod difference;
-mod machine;
 
+pub use decide::*;
 pub use difference::*;
-pub use machine::*;

@@ -8,11 +8,10 @@
 mod decode;
 mod desired;
 mod document;
-mod fields;
-mod mask;
+mod explain;
 mod merge;
 mod problem;
-mod render;
+mod problem_text;
 mod report;
 mod scalar;
 mod source;
@@ -20,11 +19,13 @@ mod suggest;
 mod tree;
 mod validate;
 
+use super::mask::desired_state as mask;
+
 pub use desired::*;
 pub use document::schema;
-pub use fields::{Field, fields};
+pub use explain::{Field, fields};
 pub use problem::{Position, Problem, Severity};
-pub use render::{is_treacherous, printable};
+pub use problem_text::{is_treacherous, printable};
 pub use source::SourceFile;
 pub(crate) use suggest::closest;
 pub use validate::{

@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::mask;
-use super::mask::MASK;
 use super::problem::Position;
 use super::tree::Span;
+use crate::domain::mask::MASK;
 
 /// The number of characters that a message shows on each side of a mistake.
 const KEPT_CHARS: usize = 200;

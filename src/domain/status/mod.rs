@@ -241,8 +241,8 @@ pub struct Status {
     /// The number of differences after the last round, by kind and operation.
     pub drift: BTreeMap<String, usize>,
     /// Objects that another program keeps changing back, and what differs; at most 50.
-    #[serde(default)]
-    pub contested: BTreeMap<String, String>,
+    #[serde(default, rename = "contested")]
+    pub contended: BTreeMap<String, String>,
     /// Deletions that the guard refused.
     pub blocked: Option<BlockedStatus>,
     /// Objects whose steps fail, and why; at most 50.
@@ -294,7 +294,7 @@ impl Status {
             server: ServerStatus::default(),
             objects: BTreeMap::new(),
             drift: BTreeMap::new(),
-            contested: BTreeMap::new(),
+            contended: BTreeMap::new(),
             blocked: None,
             failing: BTreeMap::new(),
             not_in_force: BTreeMap::new(),

@@ -11,11 +11,11 @@ mod listeners;
 mod logins;
 mod new_rooms;
 mod phase;
+mod read_rooms;
 mod responses;
 mod rooms;
 mod services;
 mod storage;
-mod stored_rooms;
 mod subjects;
 mod vcards;
 
@@ -33,9 +33,9 @@ pub use groups::WholeGroup;
 pub use groups::group_name;
 pub use listeners::{AnyListener, Encryption, Endpoint, ListenAddress, Listener, Opening};
 pub use phase::NodePhase;
+pub use read_rooms::WholeRoom;
 use responses::{number, refused};
 pub use rooms::NewRoom;
-pub use stored_rooms::WholeRoom;
 
 /// The deadline of a call. A command takes milliseconds, but the server may be busy, and a list
 /// of 100,000 accounts takes seconds.

@@ -4,7 +4,7 @@
 //! server. So this module has ejabberd's defaults, and adds the `default_room_options` of
 //! `mod_muc`, as the server does.
 
-use super::stored_rooms::printed;
+use super::read_rooms::printed;
 use super::{Call, ControlError, EjabberdClient, Result, Value};
 use crate::domain::model::{ServerVersion, Vhost};
 use crate::domain::observed::RoomOptions;

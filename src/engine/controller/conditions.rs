@@ -53,7 +53,7 @@ pub fn update(status: &mut Status, desired: &DesiredState, report: &RoundReport,
     }
     status.failing_count = report.failing().count();
     let contended = report.outcomes.iter().filter(|outcome| is_contended(outcome));
-    status.contested = contended
+    status.contended = contended
         .take(MAX_FAILING)
         .map(|outcome| (outcome.step.key.to_string(), outcome.step.reason.clone()))
         .collect();
@@ -186,8 +186,8 @@ fn degraded(status: &mut Status, report: &RoundReport, now: Timestamp) {
         let message = format!("the configuration is not tried again: {}", latched.message);
         return status.set(ConditionType::Degraded, true, Reason::ConfigHeldBack, message, now);
     }
-    let contended = status.contested.iter().next().map(|(key, why)| {
-        let more = match status.contested.len() {
+    let contended = status.contended.iter().next().map(|(key, why)| {
+        let more = match status.contended.len() {
             1 => String::new(),
             n => format!(" (and {} more)", n - 1),
         };

@@ -249,10 +249,10 @@ impl Controller {
 
 /// Writes the result of a reconciliation into the status.
 fn publish_end(status: &mut Status, current: &Current, report: &RoundReport, now: Timestamp) {
-    let before = status.contested.clone();
+    let before = status.contended.clone();
     conditions::update(status, &current.desired, report, now);
     let new: Vec<String> = status
-        .contested
+        .contended
         .iter()
         .filter(|(key, _)| !before.contains_key(*key))
         .map(|(key, why)| format!("{key} is changed back repeatedly ({why})"))

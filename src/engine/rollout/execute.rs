@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::check::ConfigChecker;
 use super::compare::config_digest;
@@ -33,8 +33,9 @@ const RELOADS_AGAIN: u32 = 3;
 /// The time for the listeners to open before the log is read.
 const LISTENERS_OPEN: Duration = Duration::from_millis(300);
 
-/// The most queries whether ejabberd stops in its node, after a failed reload.
-const STOPS_WITHIN: u32 = 10;
+/// The time after a failed reload in which ejabberd may stop in its node. On a loaded host the
+/// stop took longer than three seconds (seen on 26.07).
+const STOPS_WITHIN: Duration = Duration::from_secs(15);
 
 /// The most lines of the log that are read for closed listeners.
 const LISTENER_LINES: usize = 100;
@@ -318,7 +319,8 @@ impl RolloutExecutor {
     /// Whether ejabberd stops in its node. A listener that fails repeatedly stops ejabberd during
     /// the reload, and the error of the reload does not name that cause.
     async fn stops_inside(&self) -> bool {
-        for _ in 0..STOPS_WITHIN {
+        let deadline = Instant::now() + STOPS_WITHIN;
+        while Instant::now() < deadline {
             // While ejabberd stops, its node still lists it as running.
             if let Ok(NodePhase::Stopped) = self.server.phase().await {
                 return true;

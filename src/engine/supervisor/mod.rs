@@ -4,7 +4,7 @@
 //! that ends must start again within milliseconds. A rollout or a replacement, which stops the
 //! server on purpose, takes a `SupervisorGuard` meanwhile.
 
-mod guard;
+mod hold;
 pub(super) mod meter;
 pub(super) mod probe;
 mod report;
@@ -28,7 +28,7 @@ use crate::domain::spec::{DesiredState, Mode, ServerState};
 use crate::domain::status::Status;
 use crate::domain::supervision::{Event, Others, Settings, State, Supervision};
 use crate::ejabberd::EjabberdClient;
-pub(super) use crate::engine::supervisor::guard::SupervisorGuard;
+pub(super) use crate::engine::supervisor::hold::SupervisorGuard;
 use probe::{Answer, ProbeMode, Prober};
 use report::{describe, seconds};
 

@@ -6,7 +6,7 @@
 //! complete, up to 4 GiB. So [`guard`] counts the bytes and measures the time where they
 //! are read from the socket.
 
-mod guard;
+mod limits;
 
 use std::io;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
-use guard::{Frames, Guarded, Limits};
+use limits::{Frames, Guarded, Limits};
 
 /// The longest head of a response, in bytes.
 const MAX_HEAD_BYTES: usize = 64 << 10;

@@ -3,9 +3,9 @@
 mod affiliations;
 mod config;
 mod objects;
-mod options;
 mod patterns;
 mod policy;
+mod room_options;
 mod rooms;
 mod secrets;
 mod server;
@@ -14,7 +14,7 @@ mod users;
 mod vcard;
 
 pub use objects::can_be_shown;
-pub use options::{printed_room_option, room_option, room_options};
+pub use room_options::{printed_room_option, room_option, room_options};
 pub use vcard::vcard_fields;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::affiliations::{Known, accounts};
 use super::objects::{collect, field, fits};
 use super::users::{Users, deletion};
-use super::{Scope, affiliations, options};
+use super::{Scope, affiliations, room_options};
 use crate::domain::model::{Localpart, RoomJid, Vhost};
 use crate::domain::spec::desired::{Group, OptionValue, Room};
 use crate::domain::spec::tree::Node;
@@ -118,7 +118,7 @@ fn build(room: document::Room, node: &Node, known: &Known<'_>, scope: &mut Scope
     } = room;
 
     let option_nodes = node.get("options");
-    let mut options = options::check(written, option_nodes, scope);
+    let mut options = room_options::check(written, option_nodes, scope);
     for (key, text) in [("title", title), ("description", description)] {
         let Some(text) = text else { continue };
         fits(&text, key, field(node, key), scope);

@@ -91,7 +91,7 @@ fn headline(status: &Status) -> Headline {
 
 /// Whether something waits for a person, so that no reconciliation changes it.
 fn waits(status: &Status) -> bool {
-    status.blocked.is_some() || !status.failing.is_empty() || !status.contested.is_empty()
+    status.blocked.is_some() || !status.failing.is_empty() || !status.contended.is_empty()
 }
 
 fn holds(status: &Status, kind: ConditionType) -> Option<ConditionStatus> {
@@ -246,7 +246,7 @@ fn steps(status: &Status) -> Option<Headline> {
         return None;
     }
     let kind = ConditionType::Degraded;
-    let headline = match (reason(status, kind), failing(status), status.contested.len()) {
+    let headline = match (reason(status, kind), failing(status), status.contended.len()) {
         (Some(Reason::StateUnavailable), ..) => Headline::new(
             Tone::Bad,
             "The state directory cannot be used",
@@ -289,7 +289,7 @@ fn objects(count: usize) -> String {
 fn differences(status: &Status) -> Option<Headline> {
     let drift: usize = status.drift.values().sum();
     let refused = status.blocked.as_ref().map_or(0, |b| b.deletions + b.creations);
-    let known = refused + failing(status) + status.contested.len();
+    let known = refused + failing(status) + status.contended.len();
     if !status.server.up
         || drift <= known
         || holds(status, ConditionType::Ready) != Some(ConditionStatus::False)

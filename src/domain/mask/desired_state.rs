@@ -1,8 +1,8 @@
 //! Masking the secrets of a desired state in messages.
 
-use super::render::is_treacherous;
 pub(crate) use crate::domain::mask::MASK;
 use crate::domain::mask::SecretNames;
+use crate::domain::spec::is_treacherous;
 
 /// The largest number of characters of a value that a message shows.
 const QUOTED_CHARS: usize = 60;

@@ -55,7 +55,7 @@ fn invalid_names_are_explained() {
     for name in ["", "a b", "@", "a@b@c", "a@", "ann\u{1b}[2J"] {
         says(directory, &["adopt", name], 1, &["cannot be a name", "NAME@HOST"]);
         says(directory, &["secret", name], 1, &["cannot be a name", "NAME@HOST"]);
-        let owned = ["is owned", "`inventory`"];
+        let owned = ["owns no", "`inventory`"];
         if name.is_empty() {
             says(directory, &["forget", name], 1, &["give the full name", "`inventory`"]);
         } else {

@@ -187,11 +187,15 @@ fn every_crate_has_a_row_in_the_table() {
     assert!(crates > 30, "{crates} crates found");
 }
 
+/// Written by `tests/generated.rs`, from texts that have no line breaks.
+const GENERATED: [&str; 3] = ["docs/commands.md", "docs/metrics.md", "docs/reference.md"];
+
 #[test]
 fn prose_fits_the_width_and_the_readme_is_short() {
     let documents = all_documents();
     let mut wrong = Vec::new();
-    for (document, text) in &documents {
+    let written = |document: &Path| !GENERATED.iter().any(|name| document.ends_with(name));
+    for (document, text) in documents.iter().filter(|(document, _)| written(document)) {
         for (number, line) in prose(text) {
             let free = line.trim_start().starts_with(['|', '[', '!', '#']);
             if !free && line.chars().count() > MAX_COLUMNS {

@@ -68,7 +68,7 @@ fn invalid_names_are_explained() {
     says(directory, &["forget", "--host", "example.com"], 1, &["example.com", "`inventory`"]);
     says(directory, &["adopt", "bob@elsewhere.org"], 1, &["example.org, example.net", "NAME@HOST"]);
     says(directory, &["adopt", "hall", "--kind", "room"], 1, &["NAME@SERVICE"]);
-    says(directory, &["adopt", "ann"], 1, &["declared", "by itself"]);
+    says(directory, &["adopt", "ann"], 1, &["declared", "in the next round"]);
     says(directory, &["secret", "ann"], 1, &["passwordFrom"]);
 }
 

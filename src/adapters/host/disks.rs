@@ -7,7 +7,7 @@ use rustix::fs::statvfs;
 use crate::domain::observed::Space;
 
 /// The free space for `path`, on the disk of its nearest existing directory.
-pub(in crate::adapters) fn of(what: &str, path: &Path) -> Option<Space> {
+pub(crate) fn of(what: &str, path: &Path) -> Option<Space> {
     let found = path.ancestors().find_map(|directory| statvfs(directory).ok())?;
     Some(Space {
         what: what.to_owned(),

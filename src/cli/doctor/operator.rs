@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{Access, access};
 
+use crate::adapters::host::disks;
 use crate::adapters::sqlite::SqliteStore;
 use crate::cli::session::Paths;
 use crate::cli::show;
@@ -58,14 +59,7 @@ fn remembered(directory: &Path) -> Reading<Option<Box<Status>>> {
 
 /// The space on the disk of the state directory.
 fn space(directory: &Path) -> Option<Space> {
-    let found = rustix::fs::statvfs(directory).ok()?;
-    Some(Space {
-        what: "the state directory".to_owned(),
-        path: directory.display().to_string(),
-        free: found.f_bavail.saturating_mul(found.f_frsize),
-        total: found.f_blocks.saturating_mul(found.f_frsize),
-        no_inodes: found.f_files > 0 && found.f_favail == 0,
-    })
+    directory.is_dir().then(|| disks::of("the state directory", directory)).flatten()
 }
 
 /// The process that holds the lock, from the kernel's table. Trying to take the lock could keep

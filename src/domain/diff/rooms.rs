@@ -158,11 +158,20 @@ fn settings(
     set: &mut ChangeSet,
 ) {
     let DeclaredRoom { jid, room } = declared;
+    // Without `..`: a new field of a room does not compile until it is compared somewhere.
+    let Room {
+        options: declared,
+        subject,
+        affiliations: _,
+        exclusive: _,
+        present: _,
+        deletion_policy: _,
+        paused: _,
+    } = room;
     let differs = |(name, value): &(&String, &OptionValue)| {
         there.options.get(*name).is_some_and(|printed| !is_printed_as(value, printed))
     };
-    let options: Vec<(String, OptionValue)> = room
-        .options
+    let options: Vec<(String, OptionValue)> = declared
         .iter()
         .filter(differs)
         .filter(|(name, _)| !fixed.contains(name.as_str()))
@@ -176,7 +185,7 @@ fn settings(
              this room was created with another value"
         ));
     }
-    let subject = match (&room.subject, &there.subject) {
+    let subject = match (subject, &there.subject) {
         (Some(wanted), Some(there)) if wanted != there => Some(wanted.clone()),
         (Some(_), None) => {
             set.unknown.push(format!("the subject of {jid}: it could not be read"));

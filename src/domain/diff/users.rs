@@ -111,6 +111,16 @@ fn present(
     owned: Option<&Owned>,
     set: &mut ChangeSet,
 ) {
+    // Without `..`: a new field of an account does not compile until it is compared somewhere.
+    let User {
+        password: _,
+        password_policy: _,
+        password_to: _,
+        state: _,
+        vcard,
+        deletion_policy: _,
+        paused: _,
+    } = user;
     let steps = set.objects.len() + set.unknown.len();
     let ours = owned.is_some_and(|owned| owned.banned.is_some());
     match observed.bans.get(jid) {
@@ -142,7 +152,7 @@ fn present(
         Some(Reading::Known(there)) => {
             let differs = |(field, text): &(&VcardField, &String)| there.get(*field) != Some(*text);
             let fields: Vec<String> =
-                user.vcard.iter().filter(differs).map(|(field, _)| vcard_path(field)).collect();
+                vcard.iter().filter(differs).map(|(field, _)| vcard_path(field)).collect();
             if !fields.is_empty() {
                 let action = ObjectAction::SetVcard(jid.clone());
                 set.push_fields(action, fields, "its vCard differs");

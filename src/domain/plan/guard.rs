@@ -149,10 +149,16 @@ pub fn guard(
         super::sort(&mut steps);
         return Guarded { steps, blocked: None, digest, approved };
     }
-    let reason = format!("{}; approve the digest {digest} to permit them", why.join("; "));
+    let reason = format!("{}{}", why.join("; "), approval_hint(&digest));
     let creations = creations.into_iter().chain(predicted).collect();
     let blocked = Some(Blocked { reason, deletions, creations });
     Guarded { steps: passing, blocked, digest, approved: None }
+}
+
+/// The end of the reason of every refusal: how to permit the steps with this digest.
+#[must_use]
+pub fn approval_hint(digest: &Digest) -> String {
+    format!("; approve the digest {digest} to permit them")
 }
 
 fn predicted_creation(jid: &Jid) -> ObjectStep {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
-pub use guard::{Approved, Blocked, GuardContext, Guarded, digest, guard};
+pub use guard::{Approved, Blocked, GuardContext, Guarded, approval_hint, digest, guard};
 
 use super::diff::{ChangeSet, ObjectStep, ServerStep, Step, StepInfo};
 use super::inventory::Inventory;

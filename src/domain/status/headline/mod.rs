@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Condition, ConditionStatus, ConditionType, Progress, Reason, ServerPhase, Status};
+use crate::domain::plan::approval_hint;
 
 /// The urgency of a headline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -237,7 +238,8 @@ fn deletions(status: &Status) -> Option<Headline> {
     let headline = Headline::new(Tone::Warning, what, "waits for your approval");
     let headline = headline.of(status, ConditionType::Stalled);
     // The list of the deletions explains how to approve them.
-    let why = blocked.reason.split("; approve the digest").next().unwrap_or_default();
+    let hint = approval_hint(&blocked.digest);
+    let why = blocked.reason.strip_suffix(&hint).unwrap_or(&blocked.reason);
     Some(Headline { why: why.to_owned(), ..headline })
 }
 

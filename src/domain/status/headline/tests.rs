@@ -132,14 +132,15 @@ fn an_invalid_file_is_the_headline_with_its_position() {
 fn refused_deletions_stay_the_headline_during_a_round() {
     let mut status = converged();
     let digest = crate::domain::model::Digest::new("d");
-    status.blocked =
-        Some(BlockedStatus { digest, reason: "too many".to_owned(), deletions: 6, creations: 0 });
+    let reason = format!("too many{}", crate::domain::plan::approval_hint(&digest));
+    status.blocked = Some(BlockedStatus { digest, reason, deletions: 6, creations: 0 });
     status.drift.insert("user delete".to_owned(), 6);
     status.set(ConditionType::Stalled, true, "DeletionsRefused", "too many", at(40));
     status.set(ConditionType::Ready, false, "Drift", "6 differences are left", at(40));
     status.set(ConditionType::Reconciling, true, "Working", "", at(41));
     let headline = status.headline();
     assert_eq!(headline.what, "6 deletions are refused");
+    assert_eq!(headline.why, "too many", "the list of deletions explains the approval");
     assert_eq!(headline.also, ["Applying the declared state"]);
 }
 

@@ -54,11 +54,17 @@ impl Reconciler {
     ) -> Result<Ownership, ApplyError> {
         let Some(room) = declared_room(desired, jid) else { return Ok(Ownership::Keep) };
         let affiliations = affiliations_at_creation(desired, jid);
-        let new = NewRoom {
-            options: &room.options,
-            affiliations: &affiliations,
-            subject: room.subject.as_deref(),
-        };
+        // Without `..`: a new field of a room does not compile until it is applied somewhere.
+        let Room {
+            options,
+            subject,
+            affiliations: _,
+            exclusive: _,
+            present: _,
+            deletion_policy: _,
+            paused: _,
+        } = room;
+        let new = NewRoom { options, affiliations: &affiliations, subject: subject.as_deref() };
         match self.server.create_room(jid, host_of(desired, jid), &new).await? {
             Created::Now => Ok(Ownership::Keep),
             Created::Before => Ok(Ownership::Adopted),

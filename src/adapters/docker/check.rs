@@ -85,7 +85,7 @@ impl DockerRuntime {
             Ok(()) => Ok(name),
             Err(e) => {
                 self.remove_temporary_container(&name).await;
-                Err(self.error("start a stand-in for", &e))
+                Err(self.error("start a temporary container for", &e))
             }
         }
     }

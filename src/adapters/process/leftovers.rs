@@ -77,7 +77,7 @@ pub(super) fn remove(setup: &ServerSetup) {
 fn log_removal(path: &Path, removed: io::Result<()>) {
     match removed {
         Ok(()) => {
-            tracing::info!(path = %path.display(), "removed what a killed operator left behind");
+            tracing::info!(path = %path.display(), "removed a leftover of a killed operator");
         }
         Err(error) => tracing::warn!(path = %path.display(), %error, "failed to remove a leftover"),
     }

@@ -139,7 +139,7 @@ impl Cause {
     /// ejabberd was stopped in a node that still runs.
     #[must_use]
     pub fn halted() -> Self {
-        Self::plain("Halted", "ejabberd was stopped while its process went on")
+        Self::plain("Halted", "ejabberd was stopped, but its Erlang VM kept running")
     }
 
     /// The server was started and has neither responded nor worked for `limit`.

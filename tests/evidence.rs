@@ -65,7 +65,7 @@ fn stop_inside(host: &Host) {
     tokio.block_on(server.stop()).unwrap();
 }
 
-/// A client port with the PROXY protocol does not answer a client without a header.
+/// A client port with the PROXY protocol does not respond to a client without a header.
 fn proxied(version: &str) {
     let host = host(version);
     configure(&host, C2S, &C2S.replace(" }", ", use_proxy_protocol: true }"));
@@ -133,7 +133,7 @@ fn stopped_inside(version: &str) {
     assert_ne!(started(&host), before, "`apply` restarts it too");
 }
 
-/// A VM that is frozen at its start, before it answers.
+/// A VM that is frozen at its start, before it responds.
 fn frozen_at_the_start(version: &str) {
     let host = host(version);
     host.run(&["apply"]).expect(0);

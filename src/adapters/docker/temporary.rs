@@ -17,7 +17,7 @@ use crate::engine::{Lifecycle, RuntimeError};
 /// The label of a temporary container; its value is the name of the server's container.
 const TEMPORARY_LABEL: &str = "io.ejabberd-operator.stand-in";
 
-/// The label with the state directory whose lock the creator held, if it held a lock.
+/// The label with the state directory whose lock the creator held, if the creator held a lock.
 const HOLDER_LABEL: &str = "io.ejabberd-operator.holder";
 
 /// The value of [`HOLDER_LABEL`] if the creator holds no lock.
@@ -32,7 +32,7 @@ const TRIED: &str = ".ejabberd-operator-draft";
 /// takes at most one minute, and its container ends after at most two minutes.
 const OLD_MINUTES: i64 = 3;
 
-/// How long the removal of files may take.
+/// The time limit of the removal of files.
 const REMOVE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A random name. A process id is not enough, because the kernel reuses process ids.

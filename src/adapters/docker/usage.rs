@@ -13,8 +13,9 @@ use crate::domain::observed::{Usage, Work};
 use crate::ejabberd::erlang::ListedProcess;
 use crate::engine::{LogLine, RuntimeError};
 
-/// The longest line that is kept, in characters. ejabberd logs whole stanzas in `debug`.
-const MAX_LINE_BYTES: usize = 2000;
+/// The maximum length of a line, in characters. A longer line is truncated. ejabberd logs whole
+/// stanzas in `debug`.
+const MAX_LINE_CHARS: usize = 2000;
 
 impl DockerRuntime {
     pub(super) async fn read_usage(&self) -> Result<Option<Usage>, RuntimeError> {
@@ -92,7 +93,7 @@ impl DockerRuntime {
                 if found.len() == lines {
                     found.pop_front();
                 }
-                let text = rest.chars().take(MAX_LINE_BYTES).collect();
+                let text = rest.chars().take(MAX_LINE_CHARS).collect();
                 found.push_back(LogLine { time: last, text });
             }
         }

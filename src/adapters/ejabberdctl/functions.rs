@@ -242,7 +242,7 @@ impl Turn<'_> {
         Ok(text)
     }
 
-    /// The configuration in force; requests it if it is not cached.
+    /// The configuration in force; requests the configuration if it is not cached.
     async fn config(&self) -> Result<Config, ControlError> {
         const NAME: &str = "dump_config";
         if let Some((since, config)) = &self.control.state.lock().await.config

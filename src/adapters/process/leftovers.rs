@@ -17,8 +17,8 @@ use crate::engine::{NOTE, RuntimeError};
 const PREFIX: &str = "ejabberd-operator-";
 const DIGITS: usize = 32;
 
-/// The age from which a leftover is removed: a younger directory may be new and not locked yet. A
-/// draft exists for a shorter time.
+/// The minimum age of a leftover that the operator removes. A younger directory may be new and not
+/// locked yet. A draft in use exists for a shorter time.
 const YOUNG: Duration = Duration::from_secs(10);
 
 /// The path of the note in `directory`. The server reports the directory and may lie, so the
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_has_our_name_and_age_is_left_over() {
+    fn only_old_files_with_a_name_of_the_operator_are_removed() {
         let directory = tempfile::tempdir().unwrap();
         let name = |number: u8| format!("{PREFIX}{number:032x}");
         for (name, is_old) in [

@@ -187,7 +187,7 @@ pub struct ObservedState {
     /// The hosts whose accounts are in another store (LDAP, JWT, …), each with the store. The
     /// operator can only observe these accounts.
     pub kept_elsewhere: BTreeMap<Vhost, String>,
-    /// The reason of the ban, for each account whose ban was read; `None` if the account is not
+    /// The reason for the ban, for each account whose ban was read; `None` if the account is not
     /// banned.
     pub bans: BTreeMap<Jid, Reading<Option<String>>>,
     /// The vCards that this reconciliation read. Each reconciliation reads a part of them.

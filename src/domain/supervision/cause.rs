@@ -57,7 +57,7 @@ pub struct Cause {
     pub config: bool,
 }
 
-/// The longest quotation from a log.
+/// The maximum length of a quotation from a log, in characters.
 const MAX_QUOTED: usize = 300;
 
 /// The maximum number of characters of a quotation before the important part.

@@ -163,7 +163,7 @@ fn starting_is_not_hanging() {
         let event = Event::InProgress(did(10 * u64::from(second)));
         assert_eq!(machine.step(event, &settings(), at(second.into())), None);
     }
-    // Then the server does nothing for ten minutes, except for answers to the probes.
+    // Then the server does nothing for ten minutes, except for responses to the probes.
     let answers = |machine: &mut Supervision, second, cpu| {
         machine.step(Event::InProgress(did(cpu)), &settings(), at(second))
     };

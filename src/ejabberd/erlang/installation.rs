@@ -1,12 +1,10 @@
 //! Finds the paths in an Erlang installation that are needed to start a second VM.
 //!
-//! Three layouts are known: Debian's packages (root `/usr/lib/erlang`,
-//! applications of ejabberd elsewhere), the release of `ejabberd/ecs` (root
-//! `/home/ejabberd`, everything in `bin`), and the release of
-//! `ghcr.io/processone/ejabberd` (root `/opt/ejabberd-VERSION`, programs in
-//! `erts-X/bin`, boot files in `releases/V`). No layout needs a shell or a tool
-//! of the image: `erlexec`, the program that every `erl` script ends in, is
-//! started directly.
+//! Three layouts are known: Debian's packages (root `/usr/lib/erlang`, applications of ejabberd
+//! elsewhere), the release of `ejabberd/ecs` (root `/home/ejabberd`, everything in `bin`), and the
+//! release of `ghcr.io/processone/ejabberd` (root `/opt/ejabberd-VERSION`, programs in
+//! `erts-X/bin`, boot files in `releases/V`). No layout needs a shell or a tool of the image: the
+//! operator starts `erlexec`, the program that every `erl` script calls at its end, directly.
 
 use super::vm::NodeAddress;
 
@@ -214,7 +212,7 @@ pub fn boot_candidates(root: &str, named: Option<&str>, start_data: Option<&str>
         }
     }
     found.push(format!("{root}/bin/start_clean"));
-    // The file has two words: the version of ERTS and that of the release.
+    // The file has two words: the version of ERTS and the version of the release.
     if let Some(release) = start_data.and_then(|text| text.split_whitespace().nth(1))
         && !release.contains('/')
     {

@@ -38,8 +38,8 @@ use status_publisher::StatusPublisher;
 /// must not count as a removal.
 pub const DELETIONS_AFTER: Duration = Duration::from_secs(2);
 
-/// The most passwords and the most vCards that the operator verifies again in a minute, although
-/// they were as declared.
+/// The maximum number of passwords, and of vCards, that the operator verifies again in a minute,
+/// although they were as declared.
 const VERIFIED_PER_MINUTE: (usize, usize) = (10, 60);
 
 /// The least time between two reconciliations for failed steps.

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::domain::observed::{PAUSED, ProcessState, Reading};
 
-/// The reason of a value that was not needed.
+/// The reason for an unknown value that the operator did not query.
 pub(super) const NOT_ASKED: &str = "it was not asked";
 
 /// Why a server cannot respond.

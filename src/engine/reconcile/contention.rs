@@ -12,7 +12,7 @@ use crate::domain::model::{Kind, ObjectKey, Op};
 /// The number of corrections in short succession after which a difference is contended.
 const TIMES: u32 = 4;
 
-/// The longest time between two corrections in short succession.
+/// The maximum time between two corrections in short succession.
 const SOON: Duration = Duration::from_mins(15);
 
 const FIRST_WAIT: Duration = Duration::from_mins(1);

@@ -29,7 +29,7 @@ fn waits(first: Duration, longest: Duration) -> ExponentialBackoff {
         .build()
 }
 
-/// The longest wait before the operator observes an unreadable server again.
+/// The maximum wait before the operator observes an unreadable server again.
 const MAX_BLIND: Duration = Duration::from_secs(15);
 
 struct Failure {

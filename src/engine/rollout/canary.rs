@@ -72,7 +72,7 @@ impl RolloutExecutor {
     }
 }
 
-/// The reason of a failed login, for people.
+/// The reason for a failed login, for people.
 fn refusal(error: &ControlError) -> String {
     match error {
         ControlError::Refused { message, .. } => match message.as_str() {

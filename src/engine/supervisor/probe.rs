@@ -42,7 +42,7 @@ const MAX_SOCKETS: usize = 16;
 pub(in crate::engine) enum Answer {
     /// ejabberd runs, and its client ports speak XMPP.
     Well,
-    /// The node lives, and ejabberd was stopped in it.
+    /// The node runs, but ejabberd in the node is stopped.
     Halted,
     /// The node is starting.
     InProgress,
@@ -62,7 +62,7 @@ pub(in crate::engine) enum Answer {
 pub(in crate::engine) enum ProbeMode {
     /// The server may still be starting: the probe waits long and reads the listeners again.
     Starting,
-    /// The server is up and has a part of `interval`, the time between two probes, to respond.
+    /// The server is up. The deadline is a fraction of `interval`, the time between two probes.
     Running { interval: Duration },
 }
 

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_in_the_layer_are_named_and_what_is_made_again_is_not() {
+    fn a_replacement_names_the_lost_files_except_files_that_a_start_creates_again() {
         let container = ContainerInspectResponse {
             mounts: Some(vec![MountPoint {
                 typ: Some("volume".to_owned()),

@@ -38,7 +38,7 @@ pub enum Others {
 pub enum State {
     /// The server is not observed yet, or there is nothing to start.
     Absent,
-    /// The server was started and has not answered since.
+    /// The server was started and has not responded since.
     Starting {
         /// The time when the server was last observed to work.
         alive: Timestamp,
@@ -106,7 +106,7 @@ pub enum Event {
     IsAbsent,
     /// The server responds.
     Answered,
-    /// Neither the node nor a client port answered in time. With the work so far, if known.
+    /// Neither the node nor a client port responded in time. With the work so far, if known.
     Missed(Option<Work>),
     /// The node reports that ejabberd is starting. With the work so far, if known.
     InProgress(Option<Work>),

@@ -26,7 +26,7 @@ impl EjabberdClient {
 
     /// The reason for the account's ban; `None` if the account is not banned. Only where the server
     /// [stores bans](Self::remembers_bans). A ban with another Erlang cookie does not count,
-    /// because the server ignores it.
+    /// because the server ignores such a ban.
     pub async fn ban_of(&self, jid: &Jid) -> Result<Option<String>> {
         const NAME: &str = "get_ban_details";
         let response = self.command(NAME, Shape::Pairs, account(jid)).await?;

@@ -323,8 +323,8 @@ impl EjabberdClient {
         Err(ControlError::Refused { command, message })
     }
 
-    /// A file on the host of the server, or `None` if it does not exist. Takes a hundredth of the
-    /// time of an archive from the container engine.
+    /// A file on the host of the server, or `None` if the file does not exist. Takes a hundredth of
+    /// the time of an archive from the container engine.
     pub async fn read_file(&self, path: &str) -> Result<Option<Vec<u8>>> {
         const NAME: &str = "read_file";
         let response = self

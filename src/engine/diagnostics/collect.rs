@@ -25,7 +25,7 @@ pub(super) enum Unresponsive<'p> {
     Unknown(&'p str),
 }
 
-/// Why a server with this process cannot respond; `None` if it may respond.
+/// Why a server with this process cannot respond; `None` if the server may respond.
 pub(super) fn unresponsive(process: &Reading<ProcessState>) -> Option<Unresponsive<'_>> {
     match process {
         Reading::Known(ProcessState::Running { health }) => {

@@ -36,7 +36,7 @@ pub(in crate::engine) struct Contention {
 }
 
 impl ContendedObject {
-    /// The time until which the next correction waits; `None` if it need not wait.
+    /// The time until which the next correction waits; `None` if the correction need not wait.
     fn until(&self) -> Option<Instant> {
         let more = self.times.checked_sub(TIMES)?;
         let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(more)).min(LONGEST_WAIT);

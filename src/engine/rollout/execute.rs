@@ -44,7 +44,8 @@ const LISTENER_LINES: usize = 100;
 pub(in crate::engine) struct Target {
     pub(in crate::engine) files: ConfigFiles,
     pub(in crate::engine) method: Method,
-    /// The last good configuration, if it replaces the declared one; `None` for the declared one.
+    /// The last good configuration, if this configuration replaces the declared configuration;
+    /// `None` for the declared configuration.
     pub(in crate::engine) last_good: Option<GoodConfig>,
 }
 
@@ -339,8 +340,8 @@ impl RolloutExecutor {
         })
     }
 
-    /// Stores the declared configuration as a good one, if it is in force on a server that
-    /// responds.
+    /// Stores the declared configuration as a good configuration, if the configuration is in force
+    /// on a server that responds.
     pub(in crate::engine) async fn remember_good(
         &self,
         desired: &DesiredState,

@@ -297,7 +297,7 @@ mod tests {
     use crate::domain::checks::audit;
 
     #[test]
-    fn a_listener_that_is_missing_or_wider_is_noticed() {
+    fn a_missing_listener_or_a_listener_at_a_wider_address_fails_the_gate() {
         let socket = |at: &str, user| audit::Socket { at: at.parse().unwrap(), user };
         let listener = |at: &str| Listener {
             at: at.parse().unwrap(),

@@ -79,8 +79,8 @@ fn conditions(status: &Status, now: Timestamp) -> Table {
     table
 }
 
-/// The colour of a condition: green if the status is the good one, yellow if the status is
-/// `Unknown`, red otherwise. `Reconciling` is always green.
+/// The colour of a condition: green if the status is good, yellow if the status is `Unknown`, red
+/// otherwise. `Reconciling` is always green.
 fn style_of(condition: &Condition) -> Style {
     let good = match condition.kind {
         ConditionType::Reconciling => condition.status,

@@ -44,7 +44,7 @@ impl DockerRuntime {
     /// container include the operator's programs in the container, which would make a dead server
     /// seem active.
     async fn vm_work(&self) -> Result<Option<Work>, RuntimeError> {
-        // A row for each thread: Erlang writes files in threads beside the main one.
+        // A row for each thread: Erlang writes files in threads beside the main thread.
         let rows = match self.processes("-eLo uid,pid,stat,cputimes,args").await {
             Ok(rows) => rows,
             // The container has just ended.

@@ -29,7 +29,7 @@ pub(super) fn left_over(
     }
 }
 
-/// Compares the affiliations of one existing room.
+/// Compares the affiliations of an existing room.
 ///
 /// An unlisted account keeps an affiliation that others gave, and loses an affiliation that the
 /// operator gave; with `exclusive` the account loses both. An account that is declared banned or

@@ -136,7 +136,7 @@ impl Cause {
         Self::plain("Unresponsive", "it did not answer, and did nothing")
     }
 
-    /// ejabberd was stopped in a node that still runs.
+    /// ejabberd was stopped, but its node still runs.
     #[must_use]
     pub fn halted() -> Self {
         Self::plain("Halted", "ejabberd was stopped, but its Erlang VM kept running")

@@ -61,7 +61,7 @@ pub enum State {
         /// The work of the server at that time, if measured.
         work: Option<Work>,
     },
-    /// The node runs, and ejabberd is stopped in it.
+    /// The node runs, but ejabberd in the node is stopped.
     Halted,
     /// The server runs, and the operator cannot observe its state: the control channel does not
     /// open, or a client port responds although the node does not.
@@ -114,7 +114,7 @@ pub enum Event {
     Unseen(String),
     /// ejabberd responds, and a client port does not.
     PortSilent(String),
-    /// The node runs, and ejabberd is stopped in it.
+    /// The node runs, but ejabberd in the node is stopped.
     Halted,
     /// A person orders the next attempt now.
     TryNow,

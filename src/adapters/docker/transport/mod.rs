@@ -1,4 +1,5 @@
-//! The connection to the Docker engine: one for each request, bounded in bytes and time.
+//! The connection to the Docker engine: a new connection for each request, bounded in bytes and
+//! time.
 //!
 //! The engine may be hostile or broken: another program than `dockerd` may listen at the
 //! socket. The client library collects a whole response before decoding it, waits for the

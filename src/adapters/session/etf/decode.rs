@@ -308,7 +308,7 @@ impl<'f> Reader<'f> {
     }
 }
 
-/// Erlang has no floating-point numbers beyond the finite ones.
+/// Erlang has only finite floating-point numbers.
 fn float(number: f64) -> Result<Value, TermError> {
     if number.is_finite() { Ok(Value::Float(number)) } else { Err(TermError::Malformed) }
 }

@@ -28,7 +28,7 @@ pub(super) fn control(e: &Evidence) -> Judgement {
             // The check `process` reports a paused server.
             Reading::Known(ProcessState::Running { health }) if health.as_deref() == Some(PAUSED) => unknown(why.clone()),
             Reading::Known(ProcessState::Running { .. }) => problem(
-                "the server's process runs, but ejabberd does not respond",
+                "the server's process runs, but ejabberd does not answer",
                 format!("a start may take minutes after a crash; a running operator restarts a hung server, and the restart starts within half a minute; without an operator: {}", e.restart()),
             )
             .with([why.clone()]),

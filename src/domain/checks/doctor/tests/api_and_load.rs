@@ -50,7 +50,7 @@ fn an_api_that_does_not_respond_is_a_problem() {
             },
             "control",
             Fails,
-            &["ejabberd was stopped while"],
+            &["ejabberd is stopped"],
         ),
         (|e| alive(e).started = false, "control", Fails, &["has not started yet", "wait"]),
         (|e| alive(e).started = false, "hosts", Unknown, &["has not started"]),

@@ -354,7 +354,7 @@ fn a_published_port_that_leads_nowhere_is_reported(version: &str) {
     found.says("published_ports", "problem", &[&loopback, &none, "network: host"]);
     found.says("ports", "fine", &[]);
 
-    // Docker still holds the ports of a server that does not answer.
+    // Docker still holds the ports of a server that does not respond.
     docker(&["exec", "-u", "0", &host.container, "sh", "-c", "kill -STOP $(pidof beam.smp)"]);
     let found = Findings::of(&host, &["--symptom", "start"]);
     docker(&["exec", "-u", "0", &host.container, "sh", "-c", "kill -CONT $(pidof beam.smp)"]);

@@ -20,7 +20,7 @@ use support::host::{Host, eventually};
 use support::real::{HOST, docker, image};
 use support::watched::{PEOPLE, condition, converged, is_ready, started, status, until, watch};
 
-/// How long a test waits to see that the operator does nothing.
+/// The time for which a test observes that the operator does nothing.
 const QUIET: Duration = Duration::from_secs(6);
 
 fn is_missing(status: &Value) -> bool {

@@ -16,10 +16,12 @@ use std::path::{Component, Path, PathBuf};
 /// Directories without documents of this repository.
 const SKIPPED: [&str; 5] = [".git", "target", ".ejabberd-operator", "secrets", "secrets-out"];
 
-/// The longest line of prose in a document. Tables, links and code may be longer.
+/// The maximum length of a line of prose in a document, in characters. Tables, links and code may
+/// be longer.
 const MAX_COLUMNS: usize = 110;
 
-/// The lines that the README may have: it is the front page, and the rest is in `docs`.
+/// The maximum number of lines of the README. The README is the front page, and `docs` has the
+/// rest.
 const MAX_README_LINES: usize = 200;
 
 fn root() -> &'static Path {
@@ -63,7 +65,7 @@ fn prose(text: &str) -> Vec<(usize, &str)> {
     lines
 }
 
-/// A line without what stands between backquotes: `[a](b)` in code is no link.
+/// A line without the code between backquotes: `[a](b)` in code is no link.
 fn without_code(line: &str) -> String {
     line.split('`').step_by(2).collect::<Vec<_>>().join(" ")
 }
@@ -110,7 +112,7 @@ fn resolved(directory: &Path, target: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// Why the target of a link in `document` does not resolve, if so.
+/// Why the target of a link in `document` does not resolve; `None` if the target resolves.
 fn broken(
     document: &Path,
     target: &str,

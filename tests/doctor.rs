@@ -303,7 +303,7 @@ fn what_is_in_the_way_of_messages_is_named() {
     assert_eq!(found.check("process")["verdict"], "fine");
     assert_eq!(found.check("control")["verdict"], "fine");
 
-    // A server whose VM is stopped does not answer.
+    // A server whose VM is stopped does not respond.
     docker(&["exec", "-u", "0", &host.container, "sh", "-c", "kill -STOP $(pidof beam.smp)"]);
     let found = findings(&host, &[], 2);
     found.says(

@@ -1,5 +1,5 @@
-//! The evidence for a restart, with real servers of every layout: the operator never restarts a
-//! healthy server, and restarts a server that does not serve.
+//! Tests, with real servers of every layout, that the operator restarts only a server that does not
+//! serve clients.
 
 #![allow(
     clippy::unwrap_used,
@@ -57,7 +57,7 @@ fn configure(host: &Host, from: &str, to: &str) {
 
 const C2S: &str = "{ port: 5222, ip: 127.0.0.1, module: ejabberd_c2s }";
 
-/// Stops ejabberd in its node, like an operator that is killed before it starts ejabberd again.
+/// Stops ejabberd in its node. Simulates an operator that stopped ejabberd and was then killed.
 fn stop_inside(host: &Host) {
     let runtime = DockerRuntime::new(Container::spec(&host.container, &host.version));
     let server = EjabberdClient::new(Arc::new(Session::new(Arc::new(runtime) as Arc<dyn Spawner>)));
@@ -65,7 +65,7 @@ fn stop_inside(host: &Host) {
     tokio.block_on(server.stop()).unwrap();
 }
 
-/// A client port with the PROXY protocol does not answer a client without a header.
+/// A client port with the PROXY protocol does not respond to a client without a header.
 fn proxied(version: &str) {
     let host = host(version);
     configure(&host, C2S, &C2S.replace(" }", ", use_proxy_protocol: true }"));
@@ -84,7 +84,7 @@ fn without_epmd(version: &str) {
     until(&host, &operator, "ready", is_ready);
     left_alone(&host, &operator, LONG);
     let processes = docker(&["top", &host.container, "-eo", "pid,args"]);
-    assert!(!processes.contains("epmd -daemon"), "the operator started one: {processes}");
+    assert!(!processes.contains("epmd -daemon"), "the operator started epmd: {processes}");
 }
 
 /// A long node name, a cookie on the command line, and a configuration that changes while the
@@ -105,8 +105,8 @@ fn long_name_and_cookie(version: &str) {
     assert!(!home.contains("crash") && !home.contains("operator-check"), "{home}");
 }
 
-/// ejabberd is stopped in a node that keeps running: while an operator runs, and before the next
-/// operator starts.
+/// ejabberd stops but its node keeps running. Case 1: the operator runs. Case 2: the operator
+/// starts later. Case 3: `apply` runs.
 fn stopped_inside(version: &str) {
     let host = host(version);
     host.run(&["apply"]).expect(0);
@@ -133,7 +133,7 @@ fn stopped_inside(version: &str) {
     assert_ne!(started(&host), before, "`apply` restarts it too");
 }
 
-/// A VM that is frozen at its start, before it answers.
+/// A VM that is frozen at its start, before it responds.
 fn frozen_at_the_start(version: &str) {
     let host = host(version);
     host.run(&["apply"]).expect(0);
@@ -177,9 +177,9 @@ fn kept_out(version: &str) {
     until(&host, &operator, "seen again", is_ready);
 }
 
-/// A recreated container has the configuration of its image, and the operator changes it with a
-/// restart. The operator does not interrupt the running start, and does not take the log of that
-/// start for the result of the change.
+/// A recreated container has the configuration of its image. The operator changes the configuration
+/// with a restart. The operator must not interrupt the running start, and must not use the log of
+/// that start to judge the change.
 fn changed_while_it_starts(version: &str) {
     let host = host(version);
     let volume = format!("{}-database:/home/ejabberd/database", host.container);
@@ -273,11 +273,11 @@ fn compose(version: &str) {
     compose(&["down"]);
     std::thread::sleep(Duration::from_secs(15));
     let there = Command::new("docker").args(["inspect", &host.container]).output().unwrap();
-    assert!(!there.status.success(), "the operator created one\n{}", operator.log());
+    assert!(!there.status.success(), "the operator created a container\n{}", operator.log());
     compose(&["up", "-d"]);
     until(&host, &operator, "adopted", |s| is_ready(s) && s["server"]["up"] == true);
     assert_eq!(host.users(), ["ann", "bob", "gen"]);
-    // Recreated in place, as after a change of the file.
+    // Compose replaces the container, as it does after a change of `docker-compose.yml`.
     compose(&["up", "-d", "--force-recreate"]);
     until(&host, &operator, "adopted again", is_ready);
     compose(&["stop"]);

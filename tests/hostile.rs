@@ -1,5 +1,5 @@
-//! A far end that lies: the Erlang node beside the server, or the Docker engine. The attack costs
-//! bounded memory and time, and never ends the operator.
+//! A hostile program that lies to the operator: the Erlang node beside the server, or the Docker
+//! engine. The attack costs bounded memory and time, and never ends the operator.
 
 #![allow(
     clippy::unwrap_used,

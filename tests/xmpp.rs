@@ -80,18 +80,18 @@ mod login {
 }
 
 #[test]
-fn a_client_logs_in_newest() {
+fn a_client_logs_in_to_the_newest_version() {
     login::logs_in("newest");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn a_client_logs_in_24_12() {
+fn a_client_logs_in_to_version_24_12() {
     login::logs_in("24.12");
 }
 
 #[test]
 #[ignore = "scripts/test --all runs it"]
-fn a_client_logs_in_23_01() {
+fn a_client_logs_in_to_version_23_01() {
     login::logs_in("23.01");
 }

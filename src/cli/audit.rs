@@ -114,7 +114,7 @@ fn unknown_reasons(findings: &[Finding]) -> Vec<(&str, Vec<&'static str>)> {
     reasons
 }
 
-/// The last line: how many items hold.
+/// The last line: the number of items that hold.
 fn summary(findings: &[Finding]) -> String {
     let (bad, open) = (count(findings, Verdict::Fails), count(findings, Verdict::Unknown));
     let all = findings.len();

@@ -24,7 +24,8 @@ impl Store for EmptyStore {
         self.refuse()
     }
 
-    /// A fingerprint that equals no other fingerprint: an empty store has none to compare with.
+    /// A fingerprint that equals no other fingerprint, because an empty store has no fingerprint to
+    /// compare.
     fn fingerprint(&self, _: &Secret) -> Fingerprint {
         Fingerprint::new(String::new())
     }

@@ -14,7 +14,7 @@ use super::{Exit, Outcome, output};
 use crate::domain::status::{Event, EventType};
 use crate::engine::{KEPT_EVENTS, Store};
 
-/// How often `--follow` reads the stored events.
+/// The interval at which `--follow` reads the stored events.
 const POLL_EVERY: Duration = Duration::from_millis(500);
 
 /// Which events are shown.

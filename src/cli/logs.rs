@@ -18,7 +18,7 @@ use crate::domain::observed::ProcessState;
 use crate::domain::status::Event;
 use crate::engine::{Connector, LogLine, Runtime};
 
-/// How often `--follow` reads new lines.
+/// The interval at which `--follow` reads new lines.
 const POLL_EVERY: Duration = Duration::from_secs(1);
 
 /// The selection of lines.

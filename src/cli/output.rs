@@ -52,7 +52,7 @@ pub(super) fn say(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", harmless(text, Stream::Err.colours()));
 }
 
-/// Prints the reason of a failure to standard error.
+/// Prints the reason for a failure to standard error.
 pub(super) fn complain(message: &str) {
     say(&format!("{} {message}", Stream::Err.paint("error:", RED)));
 }

@@ -204,7 +204,7 @@ struct Latest {
     published: Instant,
 }
 
-/// How often the status shows the progress of a round.
+/// The interval between two updates of the progress of a round in the status.
 const PUBLISH_EVERY: Duration = Duration::from_millis(250);
 
 /// Publishes the progress of a round in the status. Does not store the progress: the engine stores

@@ -32,7 +32,7 @@ fn schema<T: JsonSchema>(command: &str) -> Value {
     schema.to_value()
 }
 
-/// Refuses the fields that an object with named fields does not have.
+/// Sets `additionalProperties: false` on each object that lists its properties.
 fn refuse_other_fields(schema: &mut Schema) {
     if schema.get("properties").is_some() && schema.get("additionalProperties").is_none() {
         schema.insert("additionalProperties".to_owned(), false.into());

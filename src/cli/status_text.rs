@@ -10,8 +10,7 @@ use super::terminal::{BOLD, GREEN, RED, YELLOW};
 use super::times::{age, clock};
 use crate::domain::status::{Condition, ConditionStatus, ConditionType, Status, Tone};
 
-/// The maximum number of failing and contended objects that are named. The text shows only the
-/// number of further objects.
+/// The maximum number of names in each list of objects. The text gives only a count of the others.
 const NAMED: usize = 5;
 
 /// The number of lines of a small terminal, without the line of the prompt.
@@ -80,7 +79,8 @@ fn conditions(status: &Status, now: Timestamp) -> Table {
     table
 }
 
-/// The colour of a condition: green if good, yellow if the condition ends without an action.
+/// The colour of a condition: green if the status is good, yellow if the status is `Unknown`, red
+/// otherwise. `Reconciling` is always green.
 fn style_of(condition: &Condition) -> Style {
     let good = match condition.kind {
         ConditionType::Reconciling => condition.status,
@@ -104,7 +104,7 @@ fn numbers(status: &Status, now: Timestamp) -> Table {
                 0 => String::new(),
                 n => format!(", {n} unmanaged"),
             };
-            let text = format!("{} declared, {} owned{others}", counts.desired, counts.managed);
+            let text = format!("{} declared, {} managed{others}", counts.desired, counts.managed);
             line(&format!("{kind}s"), text);
         }
     }
@@ -118,8 +118,9 @@ fn numbers(status: &Status, now: Timestamp) -> Table {
     }
     if let Some(audit) = &status.audit {
         let open = audit.failing.len() + audit.unknown.len();
-        let mut text = format!("{} of {} hold", audit.items.saturating_sub(open), audit.items);
-        for (word, checks) in [("not", &audit.failing), ("not known", &audit.unknown)] {
+        let mut text =
+            format!("{} of {} items hold", audit.items.saturating_sub(open), audit.items);
+        for (word, checks) in [("failing", &audit.failing), ("unknown", &audit.unknown)] {
             if !checks.is_empty() {
                 text += &format!("; {word}: {}", checks.join(", "));
             }
@@ -154,8 +155,8 @@ fn server(status: &Status, now: Timestamp) -> String {
 fn refused(status: &Status) -> String {
     let Some(blocked) = &status.blocked else { return String::new() };
     format!(
-        "  {} {}: `ejabberd-operator plan` lists them; to approve them, write in the file:\n      \
-         policy.guard.approve: {digest}\n",
+        "  {} {}: run `ejabberd-operator plan` to list them; to approve them, set this in the \
+         desired state file:\n      policy.guard.approve: {digest}\n",
         paint("✗", RED),
         blocked.counted(),
         digest = blocked.digest

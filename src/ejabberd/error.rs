@@ -1,15 +1,15 @@
 //! The errors of calls to the server.
 //!
-//! Much of a message comes from a far end (a server, an engine), which may be hostile. The
-//! texts of a far end are cut and their control characters escaped when an error is displayed,
-//! so that no adapter can forget it.
+//! Much of a message comes from another program (a server, an engine), which may be hostile. The
+//! display of an error truncates these texts and escapes their control characters, so that no
+//! adapter can forget it.
 
 use crate::domain::spec::printable;
 
-/// The most characters of a far end's text that are shown.
+/// The maximum length of a text from another program in a message, in characters.
 const MAX_SHOWN_CHARS: usize = 1000;
 
-/// A text of a far end, cut and escaped.
+/// A text from another program, truncated and escaped.
 pub(crate) fn shown(text: &str) -> String {
     let mut chars = text.chars();
     let cut: String = chars.by_ref().take(MAX_SHOWN_CHARS).collect();
@@ -36,7 +36,7 @@ pub enum ControlError {
     /// its program does not start, or the engine refuses to run it.
     #[error("open the control channel: {}", shown(.0))]
     CannotOpen(String),
-    /// No answer within the deadline.
+    /// No response within the deadline.
     #[error("get an answer to `{0}` in time")]
     Timeout(&'static str),
     /// The channel broke during the call. The server may have carried out the call.

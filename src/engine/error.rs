@@ -1,12 +1,12 @@
-//! The errors of the ports. A text from outside is shortened and escaped as in
-//! [`crate::ejabberd::ControlError`].
+//! The errors of the ports. Messages truncate and escape text from other programs, as
+//! [`crate::ejabberd::ControlError`] does.
 
 use crate::ejabberd::{Class, shown};
 
 /// Why the runtime could not do something.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuntimeError {
-    /// The engine that runs the server does not answer.
+    /// The engine that runs the server does not respond.
     #[error("reach {}: {}", shown(what), shown(cause))]
     Engine {
         /// The name of the engine.
@@ -60,7 +60,7 @@ impl RuntimeError {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another operator holds the lock of the directory.
-    #[error("lock {0}: another operator uses it")]
+    #[error("lock `{0}`: another operator uses the state directory")]
     Locked(String),
     /// The disk or the database file failed.
     #[error("{operation} in the state directory: {cause}")]

@@ -137,11 +137,11 @@ async fn answers_to_calls_that_were_not_made_end_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_answers_than_calls_end_the_session() {
+async fn more_responses_than_calls_end_the_session() {
     let (session, far_ends) = session(|mut pipe| async move {
         answer(&mut pipe, &version(0)).await;
         for id in 1.. {
-            // The duplicate response to the first call answers the second call.
+            // The duplicate of the first response counts as a response to the second call.
             answer(&mut pipe, &version(0)).await;
             answer(&mut pipe, &version(id)).await;
             if calls(&mut pipe).await.is_none() {
@@ -156,7 +156,7 @@ async fn more_answers_than_calls_end_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_answer_and_answers_in_another_order_are_taken() {
+async fn a_late_response_and_responses_in_another_order_are_accepted() {
     let (session, far_ends) = session(|mut pipe| async move {
         answer(&mut pipe, &version(0)).await;
         let first = calls(&mut pipe).await;

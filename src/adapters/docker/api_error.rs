@@ -2,7 +2,7 @@
 
 use bollard::errors::Error as ApiError;
 
-/// How many characters of an error text of the engine are shown.
+/// The maximum length of an error text of the engine in a message, in characters.
 const MAX_QUOTED: usize = 500;
 
 /// The HTTP status of an error response.

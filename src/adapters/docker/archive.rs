@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use super::{DockerRuntime, status};
 use crate::engine::{ConfigFiles, RuntimeError};
 
-/// The largest file that the operator reads from a container. A configuration has kilobytes.
+/// The maximum size of a file that the operator reads from a container, in bytes. A configuration
+/// has kilobytes.
 const MAX_FILE_BYTES: usize = 16 << 20;
 
 /// A file of a container.
@@ -195,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_packed_can_be_unpacked_with_its_owner() {
+    fn an_unpacked_file_has_the_content_and_owner_that_were_packed() {
         let files = ConfigFiles::from([("ejabberd.yml".to_owned(), b"hosts: []".to_vec())]);
         let archive = pack("", &files, Owner { uid: 9000, gid: 42, mode: 0o640 }).unwrap();
         let Some(Entry::File(file)) = first_entry(&archive).unwrap() else { panic!("no file") };

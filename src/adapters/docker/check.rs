@@ -85,7 +85,7 @@ impl DockerRuntime {
             Ok(()) => Ok(name),
             Err(e) => {
                 self.remove_temporary_container(&name).await;
-                Err(self.error("start a stand-in for", &e))
+                Err(self.error("start a temporary container for", &e))
             }
         }
     }
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_macro_of_the_administrator_is_what_the_start_script_makes_of_it() {
+    fn the_macro_of_the_administrator_has_the_value_that_the_start_script_gives() {
         let of = |env: &[&str], text: &str| {
             let env: Vec<String> = env.iter().map(|line| (*line).to_owned()).collect();
             macros(&env, &script(text))
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_working_directory_is_that_of_the_database() {
+    fn the_working_directory_is_the_directory_of_the_database() {
         let config = |env: &[&str], home: &str| ContainerConfig {
             env: Some(env.iter().map(|line| (*line).to_owned()).collect()),
             working_dir: Some(home.to_owned()),

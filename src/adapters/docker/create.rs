@@ -20,7 +20,7 @@ const PULL_DEADLINE: Duration = Duration::from_mins(10);
 
 /// epmd and the Erlang distribution listen on every address by default, which includes public
 /// addresses with the host's network. `erl` itself reads `ERL_ZFLAGS`, so the image's start script
-/// cannot override the variable (tried on 23.01, 24.12 and 26.07).
+/// cannot override the variable (tested with 23.01, 24.12 and 26.07).
 pub(super) const LOOPBACK_ONLY: [(&str, &str); 2] = [
     ("ERL_EPMD_ADDRESS", "127.0.0.1"),
     ("ERL_ZFLAGS", "-kernel inet_dist_use_interface {127,0,0,1}"),
@@ -177,7 +177,7 @@ impl Layout {
         Self::new(&env, image.working_dir.as_deref(), image.volumes.as_deref())
     }
 
-    /// The directories from the environment, else those of the official images.
+    /// The directories from the environment, else the directories of the official images.
     pub(super) fn new(
         env: &[String],
         working_dir: Option<&str>,
@@ -273,7 +273,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_volume_above_the_database_holds_it_unless_the_image_has_one_between() {
+    fn a_volume_above_the_database_holds_the_database_unless_the_image_has_a_volume_between() {
         let spec = |path: &str| Spec {
             container: "v2".to_owned(),
             image: None,

@@ -12,8 +12,8 @@ use super::{DockerRuntime, create, status};
 use crate::domain::database::{Database, Location, SCHEMA_FILE};
 use crate::engine::RuntimeError;
 
-/// The most steps to resolve a path. A real path has fewer parts and links; the limit ends a loop
-/// of links.
+/// The maximum number of steps to resolve a path. A real path has fewer parts and links; the limit
+/// ends a loop of links.
 const MAX_STEPS: usize = 64;
 
 impl DockerRuntime {
@@ -26,8 +26,8 @@ impl DockerRuntime {
         self.location_of_its(&container, directory).await.map(Some)
     }
 
-    /// The same for an inspected container. The result is cached: mounts do not change while a
-    /// container exists.
+    /// The location of the `directory` of an inspected container. The result is cached: mounts do
+    /// not change while a container exists.
     pub(super) async fn location_of_its(
         &self,
         container: &ContainerInspectResponse,
@@ -50,7 +50,7 @@ impl DockerRuntime {
     }
 
     /// Why a new container that is created from the declaration would not have the database in
-    /// `directory`; `None` if it would.
+    /// `directory`; `None` if the container would have the database.
     pub(super) async fn not_attached(
         &self,
         container: &ContainerInspectResponse,
@@ -278,7 +278,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_mount_above_a_directory_holds_it() {
+    fn the_nearest_mount_above_a_directory_stores_the_directory() {
         let volume = |name: &str, within: &str| Location::Volume {
             name: name.to_owned(),
             within: within.to_owned(),

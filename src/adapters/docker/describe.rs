@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_description_declares_what_it_can_and_remarks_on_the_rest() {
+    fn a_description_declares_the_settings_with_a_field_and_remarks_on_the_others() {
         let ports = [
             ("5222/tcp", "", "5222"),
             ("5269/tcp", "::", "15269"),

@@ -18,7 +18,8 @@ use crate::ejabberd::erlang::{
 };
 use crate::engine::{Complaints, Output, RuntimeError, Spawned, Spawner};
 
-/// The most bytes that are kept of a program's output: a whole configuration.
+/// The maximum number of bytes that the operator keeps of a program's output. A whole configuration
+/// fits.
 const MAX_OUTPUT_BYTES: usize = MAX_BYTES + (256 << 10);
 
 /// The buffer size of one read of the session; responses of a large server have megabytes.
@@ -129,7 +130,7 @@ impl DockerRuntime {
         Ok(top.processes.unwrap_or_default())
     }
 
-    /// The address of the server that runs in the container, if it runs.
+    /// The address of the server in the container, if the server runs.
     pub(super) async fn node(&self) -> Result<Option<NodeAddress>, RuntimeError> {
         let rows = self.processes("-eo uid,pid,args").await?;
         let mut listed = rows.into_iter().filter_map(|row| {

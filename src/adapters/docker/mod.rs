@@ -67,7 +67,7 @@ pub struct DockerRuntime {
     client: OnceCell<bollard::Docker>,
     /// A cached location: the id of the container, the directory, where the directory is stored.
     located: Mutex<Option<(String, String, Location)>>,
-    /// The state directory whose lock the operator holds, if it holds one.
+    /// The state directory whose lock the operator holds, if the operator holds a lock.
     holder: Option<String>,
 }
 
@@ -78,8 +78,8 @@ impl DockerRuntime {
         Self { spec, client: OnceCell::new(), located: Mutex::default(), holder: None }
     }
 
-    /// The same for the operator that holds the lock of the state directory `holder`: the leftovers
-    /// of earlier holders are then certain not to be in use.
+    /// This runtime for an operator that holds the lock of the state directory `holder`. The
+    /// leftovers of earlier holders are then not in use.
     #[must_use]
     pub fn held_by(self, holder: Option<String>) -> Self {
         Self { holder, ..self }

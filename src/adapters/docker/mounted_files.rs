@@ -19,7 +19,7 @@ pub(super) struct Mounted {
     destination: String,
     /// The path on the host; for a volume, the path where the engine stores it.
     pub(super) source: PathBuf,
-    /// Whether the container may write to it.
+    /// Whether the container may write to the mount.
     pub(super) writable: bool,
     /// Whether the mount is a path of the host, not a volume.
     bind: bool,
@@ -36,7 +36,7 @@ impl Mounted {
 pub(super) struct Mounts(Vec<Mounted>);
 
 impl Mounts {
-    /// The mount that holds `path`: the nearest mount above it.
+    /// The mount that holds `path`: the nearest mount above `path`.
     pub(super) fn covering(&self, path: &str) -> Option<&Mounted> {
         let above = self.0.iter().filter(|mount| Path::new(path).starts_with(&mount.destination));
         above.max_by_key(|mount| mount.destination.len())
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_inode_stays_and_a_copy_is_kept() {
+    fn a_write_keeps_the_inode_and_a_copy_of_the_old_content() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ejabberd.yml");
         std::fs::write(&path, "a longer text from before").unwrap();
@@ -178,7 +178,7 @@ mod tests {
 
     /// The owner of the directory chooses neither the content nor the path of a write.
     #[test]
-    fn a_planted_copy_is_not_written_through() {
+    fn a_link_at_the_path_of_the_copy_is_not_followed() {
         let dir = tempfile::tempdir().unwrap();
         let theirs = dir.path().join("theirs");
         std::fs::create_dir(&theirs).unwrap();

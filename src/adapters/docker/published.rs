@@ -9,7 +9,7 @@ use bollard::models::{ContainerInspectResponse, PortMap};
 use super::drift::bindings;
 use crate::domain::observed::Published;
 
-/// The most bytes that are read of a command line; the command line of a proxy is shorter.
+/// The maximum number of bytes to read of a command line. The command line of a proxy is shorter.
 const MOST_BYTES: u64 = 4096;
 
 /// The published ports: as declared at creation and, while the container runs, the actual ports,
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_belongs_to_the_container_that_it_forwards_to() {
+    fn a_proxy_belongs_to_the_container_that_receives_its_traffic() {
         let line = |ip: &str| {
             format!(
                 "/usr/bin/docker-proxy\0-proto\0tcp\0-host-ip\x000.0.0.0\0-container-ip\0{ip}\0-container-port\x005222\0"

@@ -18,7 +18,7 @@ const PASSING: [&str; 9] =
 const NAMES: [&str; 5] =
     [".erlang.cookie", "erl_crash.dump", ".bash_history", ".ash_history", ".sh_history"];
 
-/// The most files that a message names.
+/// The maximum number of files that a message names.
 const SHOWN: usize = 5;
 
 impl DockerRuntime {
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_in_the_layer_are_named_and_what_is_made_again_is_not() {
+    fn a_replacement_names_the_lost_files_except_files_that_a_start_creates_again() {
         let container = ContainerInspectResponse {
             mounts: Some(vec![MountPoint {
                 typ: Some("volume".to_owned()),

@@ -1,5 +1,5 @@
-//! Temporary containers beside the server, temporary files in the server's container, and the
-//! removal of those that a killed operator left behind.
+//! Creates temporary containers beside the server, and temporary files in the server's container.
+//! Also removes the temporary containers and files of a killed operator.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use crate::engine::{Lifecycle, RuntimeError};
 /// The label of a temporary container; its value is the name of the server's container.
 const TEMPORARY_LABEL: &str = "io.ejabberd-operator.stand-in";
 
-/// The label with the state directory whose lock the creator held, if it held a lock.
+/// The label with the state directory whose lock the creator held, if the creator held a lock.
 const HOLDER_LABEL: &str = "io.ejabberd-operator.holder";
 
-/// The label of a container whose creator holds no lock.
+/// The value of [`HOLDER_LABEL`] if the creator holds no lock.
 const NOBODY: &str = "none";
 
 /// The first part of the names of directories in the server's container that the offline check and
@@ -28,14 +28,14 @@ const NOBODY: &str = "none";
 const CHECKED: &str = "ejabberd-operator-check";
 const TRIED: &str = ".ejabberd-operator-draft";
 
-/// The age in minutes from which a temporary container is not in use: a check ends within a minute,
-/// and its container ends within two.
+/// A temporary container or file that is older than this number of minutes is not in use. A check
+/// takes at most one minute, and its container ends after at most two minutes.
 const OLD_MINUTES: i64 = 3;
 
-/// How long the removal of files may take.
+/// The time limit of the removal of files.
 const REMOVE_DEADLINE: Duration = Duration::from_secs(30);
 
-/// A random name. A name with a process id could repeat, because process ids do.
+/// A random name. A process id is not enough, because the kernel reuses process ids.
 fn unique() -> Result<String, RuntimeError> {
     let random = getrandom::u64().map_err(|error| RuntimeError::Refused {
         operation: "create a random name".to_owned(),
@@ -59,8 +59,8 @@ impl DockerRuntime {
         Ok(format!("{above}/{TRIED}-{}-{}", self.holder(), unique()?))
     }
 
-    /// Creates a container that replaces the server's container for one check.
-    /// Returns the name.
+    /// Creates a temporary container for one check. The server's container stays as it is. Returns
+    /// the name of the temporary container.
     pub(super) async fn create_temporary_container(
         &self,
         body: ContainerCreateBody,
@@ -72,7 +72,7 @@ impl DockerRuntime {
         let body = ContainerCreateBody { labels: Some(labels), ..body };
         let options = query::CreateContainerOptionsBuilder::default().name(&name).build();
         let created = self.client().await?.create_container(Some(options), body).await;
-        created.map(|_| name).map_err(|e| self.error("create a stand-in for", &e))
+        created.map(|_| name).map_err(|e| self.error("create a temporary container for", &e))
     }
 
     /// Removes a temporary container.
@@ -118,10 +118,10 @@ impl DockerRuntime {
             })
     }
 
-    /// Removes the containers that killed operators left behind: all containers of the same state
-    /// directory, because this operator holds the lock now, and of other state directories the
-    /// containers that are too old to be in use. Returns whether the operator could search
-    /// everywhere: files are searched only where the server runs.
+    /// Removes temporary containers and files of killed operators. Removes all that have the same
+    /// state directory, because this operator holds the lock of the directory now. Of another state
+    /// directory, removes only those older than [`OLD_MINUTES`]. Returns `false` if the server does
+    /// not run: the operator can then not remove the files in its container.
     pub(super) async fn remove_what_is_left(&self) -> Result<bool, RuntimeError> {
         let filters = HashMap::from([("label", vec![MANAGED_LABEL])]);
         let options =
@@ -134,7 +134,10 @@ impl DockerRuntime {
             let ours = self.holder.is_some() && holder == self.holder.as_ref();
             let old = container.created.is_some_and(|at| now - at > OLD_MINUTES * 60);
             if let (true, Some(id)) = (ours || old, &container.id) {
-                tracing::info!(container = id, "removed what a killed operator left behind");
+                tracing::info!(
+                    container = id,
+                    "removing a temporary container of a killed operator"
+                );
                 self.remove_temporary_container(id).await;
             }
         }
@@ -145,7 +148,8 @@ impl DockerRuntime {
         Ok(true)
     }
 
-    /// The same for files in the server's container. The files may hold keys.
+    /// Removes the temporary files of killed operators from the server's container. The files may
+    /// hold keys.
     async fn remove_files(&self) -> Result<(), RuntimeError> {
         let config = self.config_path().await?;
         let directory = config.rsplit_once('/').map_or("/", |(above, _)| above);
@@ -202,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn only_containers_of_ours_are_left_over() {
+    fn only_temporary_containers_of_this_server_are_matched() {
         let container = |name: &str, labels: &[(&str, &str)]| ContainerSummary {
             names: Some(vec![format!("/{name}")]),
             labels: Some(labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()),
@@ -224,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn leftovers_of_the_holder_are_removed_at_once_and_leftovers_of_others_when_old() {
+    fn files_of_the_same_holder_are_removed_at_once_and_other_files_after_three_minutes() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         let elsewhere = tempfile::tempdir().unwrap();

@@ -13,8 +13,9 @@ use crate::domain::observed::{Usage, Work};
 use crate::ejabberd::erlang::ListedProcess;
 use crate::engine::{LogLine, RuntimeError};
 
-/// The longest line that is kept, in characters. ejabberd logs whole stanzas in `debug`.
-const MAX_LINE_BYTES: usize = 2000;
+/// The maximum length of a line, in characters. A longer line is truncated. ejabberd logs whole
+/// stanzas in `debug`.
+const MAX_LINE_CHARS: usize = 2000;
 
 impl DockerRuntime {
     pub(super) async fn read_usage(&self) -> Result<Option<Usage>, RuntimeError> {
@@ -43,7 +44,7 @@ impl DockerRuntime {
     /// container include the operator's programs in the container, which would make a dead server
     /// seem active.
     async fn vm_work(&self) -> Result<Option<Work>, RuntimeError> {
-        // A row for each thread: Erlang writes files in threads beside the main one.
+        // A row for each thread: Erlang writes files in threads beside the main thread.
         let rows = match self.processes("-eLo uid,pid,stat,cputimes,args").await {
             Ok(rows) => rows,
             // The container has just ended.
@@ -92,7 +93,7 @@ impl DockerRuntime {
                 if found.len() == lines {
                     found.pop_front();
                 }
-                let text = rest.chars().take(MAX_LINE_BYTES).collect();
+                let text = rest.chars().take(MAX_LINE_CHARS).collect();
                 found.push_back(LogLine { time: last, text });
             }
         }

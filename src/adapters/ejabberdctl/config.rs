@@ -151,7 +151,7 @@ max_users: 200\n    default_room_options: \n      members_only: true\n      \
 presence_broadcast: \n        - moderator\n        - visitor\n      title: \"a b\"\n";
 
     #[test]
-    fn a_dumped_configuration_answers_as_the_functions_do() {
+    fn a_dumped_configuration_gives_the_results_of_the_functions() {
         let config = Config::read(DUMPED).unwrap();
         let list = |names: &[&str]| Value::List(names.iter().map(|name| atom(name)).collect());
         let pair = |name: &str, value| Value::Tuple(vec![atom(name), value]);

@@ -1,4 +1,5 @@
-//! Functions of the server, replaced by commands and programs with the same result.
+//! Replaces calls of server functions with `ejabberdctl` commands and shell programs that have the
+//! same result.
 
 use super::config::Config;
 use super::{CONFIG_AGE, Turn, term};
@@ -103,7 +104,8 @@ impl Function {
         })
     }
 
-    /// The replacement of `Call::Inside`, which runs in the server's VM as one piece.
+    /// Returns the replacement of a `Call::Inside`. A `Call::Inside` runs as one function in the
+    /// server's VM.
     pub(super) fn inside(function: &'static str) -> Result<Self, ControlError> {
         let why = match function {
             "configuration" => return Ok(Self::Configuration),
@@ -113,7 +115,8 @@ impl Function {
         Err(ControlError::Unsupported { command: function, why })
     }
 
-    /// The replacement of `Call::Beside`, which runs beside the server as a client would.
+    /// Returns the replacement of a `Call::Beside`. A `Call::Beside` runs in the network of the
+    /// server, outside of its VM.
     pub(super) fn beside(function: &'static str) -> Result<Self, ControlError> {
         match function {
             "tables" => Ok(Self::TcpTables),
@@ -198,8 +201,8 @@ impl Turn<'_> {
         })
     }
 
-    /// Stops ejabberd and its VM. A container ends with the VM, and so does the program that waits
-    /// for the response.
+    /// Stops ejabberd and its VM. In a container, the end of the VM also kills `ejabberdctl`, so no
+    /// exit code or code 137 means success.
     async fn stop(&self) -> Result<Value, ControlError> {
         const NAME: &str = "stop";
         let line = self.command_line(NAME, Vec::new()).await?;
@@ -239,7 +242,7 @@ impl Turn<'_> {
         Ok(text)
     }
 
-    /// The configuration in force; requests it if it is not cached.
+    /// The configuration in force; requests the configuration if it is not cached.
     async fn config(&self) -> Result<Config, ControlError> {
         const NAME: &str = "dump_config";
         if let Some((since, config)) = &self.control.state.lock().await.config
@@ -254,7 +257,7 @@ impl Turn<'_> {
     }
 }
 
-/// The response of `file:read_file/1`.
+/// Converts the output of `cat` to the result of `file:read_file/1`.
 fn file(output: &Output, name: &'static str) -> Result<Value, ControlError> {
     let pair = |tag: &str, value| Value::Tuple(vec![Value::Atom(tag.to_owned()), value]);
     if output.code == Some(0) {
@@ -274,7 +277,7 @@ fn encoded_once(text: &str) -> String {
     bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_else(|| text.to_owned())
 }
 
-/// The response of `mod_shared_roster:get_group_opts/2`.
+/// Converts the output of `srg_get_info` to the result of `mod_shared_roster:get_group_opts/2`.
 fn group_options(printed: &str) -> Value {
     let mut rows: Vec<(&str, String)> = Vec::new();
     for line in printed.lines() {

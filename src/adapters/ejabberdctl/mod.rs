@@ -38,8 +38,8 @@ const STATUS: &str = "status";
 /// The command that changes the configuration.
 const RELOAD: &str = "reload_config";
 
-/// How long the configuration in force is cached. A reconciliation needs it many times, and each
-/// request takes a quarter of a second.
+/// The time for which the configuration in force is cached. A reconciliation needs the
+/// configuration many times, and each request takes a quarter of a second.
 const CONFIG_AGE: Duration = Duration::from_secs(5);
 
 /// Why this channel refuses a call with a secret.
@@ -161,7 +161,7 @@ impl Turn<'_> {
         response::read(command, shape, &output)
     }
 
-    /// The version; requests it if it is not cached.
+    /// The version; requests the version if it is not cached.
     async fn version(&self) -> Result<ServerVersion, ControlError> {
         if let Some(version) = self.control.state.lock().await.version {
             return Ok(version);

@@ -2,7 +2,7 @@
 
 use crate::ejabberd::Value;
 
-/// The deepest nesting that is parsed: no command prints deeper terms.
+/// The maximum depth of a term. No command prints deeper terms.
 const MAX_DEPTH: usize = 64;
 
 /// The first term in `text`. A term that [`Value`] does not represent (a pid, a function, a map)

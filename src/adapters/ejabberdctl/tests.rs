@@ -5,7 +5,7 @@ use crate::domain::model::Secret;
 use crate::ejabberd::erlang::{Installation, NodeAddress};
 use crate::engine::Spawned;
 
-/// A spawner that responses `status` like a server of `version`, and other commands in order.
+/// A spawner that responds to `status` like a server of `version`, and to other commands in order.
 struct Fake {
     version: &'static str,
     responses: std::sync::Mutex<VecDeque<Result<Output, RuntimeError>>>,

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_user_is_the_one_of_the_script() {
+    fn the_server_runs_as_the_user_in_the_script() {
         assert_eq!(install_user("x=1\nINSTALLUSER=ejabberd\n"), Some("ejabberd"));
         assert_eq!(install_user("INSTALLUSER=\"xmpp\""), Some("xmpp"));
         assert_eq!(install_user("INSTALLUSER=\n"), None);

@@ -8,7 +8,7 @@ use super::failed;
 use crate::domain::database::{Database, Location, SCHEMA_FILE};
 use crate::engine::RuntimeError;
 
-/// The largest `schema.DAT` that is read, in bytes. The schema of ejabberd has 30 kB.
+/// The maximum size of a `schema.DAT` to read, in bytes. The schema of ejabberd has 30 kB.
 const MAX_SCHEMA_BYTES: u64 = 16 << 20;
 
 /// The path of a directory without links; unchanged if the directory does not exist.

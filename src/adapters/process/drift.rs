@@ -14,7 +14,7 @@ use crate::engine::RuntimeError;
 /// The unit of Debian's package and of ejabberd's own installers.
 const UNIT: &str = "ejabberd.service";
 
-/// A directory that exists if systemd runs the host.
+/// A directory that exists only if systemd is the init system (`sd_booted(3)`).
 const SYSTEMD: &str = "/run/systemd/system";
 
 /// The time limit for a response of systemd.
@@ -30,7 +30,7 @@ impl ProcessRuntime {
         if vm.is_none() && !setup.exists() {
             return Ok(None);
         }
-        // The unit does not run a server with a separate directory.
+        // The systemd unit does not start a server with its own directory, so do not ask systemd.
         let restarted_by = if setup.directory.is_none() { system_service().await } else { None };
         let uid = vm.map(|vm| vm.uid);
         Ok(Some(RuntimeDrift {
@@ -51,8 +51,8 @@ impl ProcessRuntime {
     }
 }
 
-/// The system's own service of an installed ejabberd, if the service is active or enabled: two
-/// programs that start one server interfere.
+/// The systemd unit of the ejabberd package, if the unit is active or enabled. Systemd and the
+/// operator must not both start the server.
 pub(super) async fn system_service() -> Option<String> {
     if !Path::new(SYSTEMD).exists() {
         return None;

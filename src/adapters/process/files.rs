@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-/// The largest file that is read, in bytes. A configuration has kilobytes.
+/// The maximum size of a file to read, in bytes. A configuration has kilobytes.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The owner and the permission bits of a file.
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_of_another_account_reads_as_nothing() {
+    fn a_link_of_another_account_is_not_read() {
         let directory = tempfile::tempdir().unwrap();
         let link = directory.path().join("link");
         std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();

@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_holds_everything_unless_the_settings_say_otherwise() {
+    fn all_paths_are_in_the_directory_unless_ejabberdctl_cfg_sets_others() {
         let directory = Path::new("/srv/xmpp");
         let layout = Layout::new(Some(directory), "");
         assert_eq!(layout.config, Path::new("/srv/xmpp/conf/ejabberd.yml"));
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_keeps_its_name_and_directories_have_different_ones() {
+    fn a_directory_always_has_the_same_node_name_and_other_directories_have_others() {
         let (one, two) = (Path::new("/srv/one"), Path::new("/srv/two"));
         assert_eq!(node_name(one, None), node_name(one, None));
         assert_ne!(node_name(one, None), node_name(two, None));

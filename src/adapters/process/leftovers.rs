@@ -17,8 +17,8 @@ use crate::engine::{NOTE, RuntimeError};
 const PREFIX: &str = "ejabberd-operator-";
 const DIGITS: usize = 32;
 
-/// The age from which a leftover is removed: a younger directory may be new and not locked yet. A
-/// draft exists for a shorter time.
+/// The minimum age of a leftover that the operator removes. A younger directory may be new and not
+/// locked yet. A draft in use exists for a shorter time.
 const YOUNG: Duration = Duration::from_secs(10);
 
 /// The path of the note in `directory`. The server reports the directory and may lie, so the
@@ -77,7 +77,7 @@ pub(super) fn remove(setup: &ServerSetup) {
 fn log_removal(path: &Path, removed: io::Result<()>) {
     match removed {
         Ok(()) => {
-            tracing::info!(path = %path.display(), "removed what a killed operator left behind");
+            tracing::info!(path = %path.display(), "removed a leftover of a killed operator");
         }
         Err(error) => tracing::warn!(path = %path.display(), %error, "failed to remove a leftover"),
     }
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_has_our_name_and_age_is_left_over() {
+    fn only_old_files_with_a_name_of_the_operator_are_removed() {
         let directory = tempfile::tempdir().unwrap();
         let name = |number: u8| format!("{PREFIX}{number:032x}");
         for (name, is_old) in [

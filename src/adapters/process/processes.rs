@@ -29,7 +29,7 @@ pub(super) struct Process {
 pub(super) struct Found {
     /// The Erlang VM.
     pub(super) vm: Option<Process>,
-    /// The control script that started it and waits for its end.
+    /// The control script that started the VM and waits for its end.
     pub(super) script: Option<Process>,
 }
 

@@ -14,11 +14,11 @@ use tokio::time::{Duration, sleep};
 /// The groups that run, for [`end_all`].
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
-/// How often the operator checks a program on a kernel before 5.3, which cannot report the end of a
-/// program.
+/// The interval between two checks of the leader. Used only on kernels before 5.3, which have no
+/// pidfd.
 const POLL: Duration = Duration::from_millis(20);
 
-/// The process group of a program that leads it. Killed when dropped.
+/// The process group that a program leads. Dropping a `Group` kills all processes of the group.
 pub(super) struct Group {
     leader: Option<Pid>,
     end: Option<AsyncFd<OwnedFd>>,
@@ -33,17 +33,18 @@ impl Group {
         let end = leader.and_then(|leader| pidfd_open(leader, PidfdFlags::empty()).ok());
         #[allow(
             deprecated,
-            reason = "the replacement is unsafe, for types that can change their descriptor; an OwnedFd keeps its descriptor"
+            reason = "the replacement is an unsafe function; the deprecated function is sound here, because the descriptor of an OwnedFd never changes"
         )]
         let end = end.and_then(|end| AsyncFd::with_interest(end, Interest::READABLE).ok());
         Self { leader, end }
     }
 
-    /// Returns when the leader ends, and does not reap the leader: until then no other process and
-    /// no other group can get its number. Cancel-safe.
+    /// Returns when the leader ends. Does not reap the leader: the kernel reuses the process id
+    /// only after the caller reaps the leader. Cancel-safe.
     pub(super) async fn leader_ended(&self) {
         if let Some(end) = &self.end {
-            // An error means that the runtime ends, and the program with the runtime.
+            // Ignore the error. The error occurs only when the Tokio runtime shuts down, and then
+            // the drop of the group kills the program.
             let _ = end.readable().await;
             return;
         }
@@ -74,7 +75,8 @@ fn running<T>(work: impl FnOnce(&mut Vec<Pid>) -> T) -> T {
     work(&mut RUNNING.lock())
 }
 
-/// Kills all running groups. For the end of the operator, which may not drop its futures.
+/// Kills all running groups. The operator calls this function before it exits, because an exit does
+/// not always drop the futures.
 pub(super) fn end_all() {
     running(|groups| {
         for leader in groups.iter() {

@@ -18,10 +18,12 @@ use crate::domain::model::{ApiVersion, ServerVersion};
 use crate::ejabberd::{Arg, Call, ControlError, Value};
 use crate::engine::{Complaints, Spawned};
 
-/// The longest frame taken from the far end. 100,000 account names are 6 MB.
+/// The maximum length of a frame from the program in the Erlang VM, in bytes. 100,000 account names
+/// are 6 MB.
 const MAX_FRAME_BYTES: u32 = 64 << 20;
 
-/// The most calls in one frame. A frame contains all calls that wait, up to this number.
+/// The maximum number of calls in one frame. A frame contains all calls that wait, up to this
+/// number.
 const MAX_BATCH: usize = 64;
 
 /// The time limit of a write before the pipe counts as stuck.
@@ -36,13 +38,14 @@ type Encoded = Zeroizing<Vec<u8>>;
 /// The time limit for the last error messages of a program.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
-/// The text that the far end writes when it is up; frames follow.
+/// The text that the program in the Erlang VM writes when the VM is up; frames follow.
 const READY: &[u8] = b"ejabberd-operator: the session is up";
 
-/// The most bytes that a VM may write before that text.
+/// The maximum number of bytes that a VM may write before [`READY`].
 const MAX_PREAMBLE_BYTES: usize = 16 << 10;
 
-/// An open session. A drop closes the far end's input, which ends the far end.
+/// An open session. A drop closes the input of the program in the Erlang VM, which ends the
+/// program.
 pub(super) struct Link {
     calls: mpsc::Sender<Encoded>,
     waiting: Waiting,
@@ -55,8 +58,8 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Takes the pipes of a new far end, and waits until its VM is up. Does not wait for the
-    /// server: the far end can observe the server's ports without the server.
+    /// Takes the pipes of a new Erlang VM, and waits until the VM is up. Does not wait for the
+    /// server: the program in the VM can observe the server's ports without the server.
     pub(super) async fn open(spawned: Spawned) -> Result<Self, ControlError> {
         // Twice the window: the semaphore in [`super::Session`] keeps the queue from filling.
         let (calls, queue) = mpsc::channel(128);
@@ -112,8 +115,8 @@ impl Link {
         self.closed.send_replace(true);
     }
 
-    /// Sends one call and waits for its response. The far end keeps the deadline; see
-    /// [`super::GRACE`].
+    /// Sends one call and waits for its response. The program in the Erlang VM keeps the deadline;
+    /// see [`super::GRACE`].
     pub(super) async fn call(
         &self,
         call: Call,
@@ -234,7 +237,7 @@ struct Responses<'l, R> {
 }
 
 impl<R: AsyncRead + Unpin> Responses<'_, R> {
-    /// Waits until the far end is up, and then reads its responses.
+    /// Waits until the Erlang VM is up, and then reads the responses of its program.
     async fn read(mut self, complaints: &Complaints, is_up: oneshot::Sender<()>) -> io::Result<()> {
         let mut preamble = Vec::new();
         while !preamble.ends_with(READY) {
@@ -268,8 +271,8 @@ impl<R: AsyncRead + Unpin> Responses<'_, R> {
         Ok(frame)
     }
 
-    /// Sends each outcome to the caller that waits for it. A call has one outcome, so a far end
-    /// cannot keep the session busy with more outcomes than calls.
+    /// Sends each outcome to the caller that waits for it. A call has one outcome, so the program
+    /// in the Erlang VM cannot keep the session busy with more outcomes than calls.
     fn deliver(&mut self, frame: &[u8]) -> io::Result<()> {
         let term = etf::decode(frame).map_err(io::Error::other)?;
         let outcomes =

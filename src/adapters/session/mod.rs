@@ -2,7 +2,7 @@
 //! calls over its standard input and output.
 //!
 //! The first call opens the session, and a call after a failure opens a new session. A call without
-//! a response ends the session, because the far end is stuck.
+//! a response ends the session, because the operator's program in the Erlang VM hangs.
 
 pub mod etf;
 mod link;
@@ -21,8 +21,8 @@ use crate::domain::model::ServerVersion;
 use crate::ejabberd::{Call, Control, ControlError, Value, erlang};
 use crate::engine::{RuntimeError, Spawner};
 
-/// The most calls in flight. More calls would only wait in the server, which has as many schedulers
-/// as the host has cores.
+/// The maximum number of calls in flight. More calls would only wait in the server, which has as
+/// many schedulers as the host has cores.
 const WINDOW: usize = 64;
 
 /// The time limit to open a session: the start of a VM on a busy host, and the first call.
@@ -32,8 +32,8 @@ const OPEN_DEADLINE: Duration = Duration::from_secs(15);
 /// probe would cost a starting server half a core.
 const STALE_AFTER: Duration = Duration::from_secs(10);
 
-/// The time beyond a call's deadline in which the far end must report the timeout. A longer silence
-/// means that the session itself hangs.
+/// The time beyond a call's deadline in which the operator's program in the Erlang VM must report
+/// the timeout. A longer silence means that the session itself hangs.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Why this channel refuses some commands with a secret.

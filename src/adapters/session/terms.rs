@@ -4,11 +4,11 @@ use super::etf::{TooLong, Writer};
 use crate::domain::model::ApiVersion;
 use crate::ejabberd::{Arg, Call, Value};
 
-/// The most characters that are kept of the far end's reason. The operator's program at the far end
-/// sends at most 1,000 bytes.
+/// The maximum length of an error reason, in characters. A longer reason is truncated. The
+/// operator's program in the Erlang VM (`session.erl`) sends fewer than 1,000 characters.
 const MAX_REASON_CHARS: usize = 1000;
 
-/// The far end's message about one call.
+/// The message of the operator's program in the Erlang VM about one call.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Outcome {
     /// The function returned this value.
@@ -53,8 +53,9 @@ fn arguments(to: &mut Writer, call: &Call) -> Result<(), TooLong> {
 /// The function behind each command that carries a secret. Each function has the same arguments and
 /// results in every version from 23.01 on.
 ///
-/// `ejabberd_commands:execute_command2` logs the arguments of every command at `loglevel: debug`,
-/// and from 26.03 on at every level where a command exits. These functions log nothing.
+/// `ejabberd_commands:execute_command2` logs the arguments of every command at `loglevel: debug`.
+/// From 26.03 on, the function also logs the arguments at every log level if the command exits with
+/// an error. The functions of this list log nothing.
 const UNLOGGED: [(&str, &str, &str); 5] = [
     ("register", "ejabberd_admin", "register"),
     ("check_password", "mod_admin_extra", "check_password"),
@@ -87,7 +88,8 @@ pub(super) struct Request<'c> {
 }
 
 impl Request<'_> {
-    /// The encoded term `{Id, Timeout, Module, Function, Args}`; the far end calls the function.
+    /// The encoded term `{Id, Timeout, Module, Function, Args}`. The operator's program in the
+    /// Erlang VM calls the function.
     pub(super) fn encoded(&self) -> Result<Vec<u8>, TooLong> {
         let Self { id, timeout_ms, call, api } = self;
         let mut to = Writer::default();
@@ -123,7 +125,7 @@ impl Request<'_> {
     }
 }
 
-/// A frame with the list of `requests`, after its length.
+/// Encodes `requests` as a list, with the length (4 bytes, big-endian) in front.
 pub(super) fn frame(requests: &[impl AsRef<[u8]>]) -> Result<Vec<u8>, TooLong> {
     let mut to = Writer::after(&[0; 4]);
     to.list(requests.len(), |to| {
@@ -139,8 +141,8 @@ pub(super) fn frame(requests: &[impl AsRef<[u8]>]) -> Result<Vec<u8>, TooLong> {
     Ok(frame)
 }
 
-/// The outcomes in a frame's term, at least one, with the numbers of their calls. `None` for any
-/// other term, which means that the far end is not the operator's program.
+/// Decodes a list of at least one (call number, outcome). Returns `None` for any other term: the
+/// program in the Erlang VM is then not the operator's program.
 pub(super) fn outcomes(term: Value) -> Option<Vec<(u64, Outcome)>> {
     match term {
         Value::List(list) if !list.is_empty() => list.into_iter().map(outcome).collect(),
@@ -216,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_with_a_secret_does_not_pass_the_function_that_logs_it() {
+    fn a_command_with_a_secret_bypasses_execute_command2() {
         let secret = || Arg::Secret(crate::domain::model::Secret::new("hunter2".into()));
         let target = |call: &Call| match sent(call, 3) {
             Value::Tuple(parts) => (parts.get(2).cloned(), parts.get(3).cloned()),
@@ -239,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_argument_arrives_as_it_was() {
+    fn every_kind_of_argument_is_encoded_without_change() {
         let args = vec![
             Arg::Text("é".into()),
             Arg::Characters("αé".into()),
@@ -270,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_anything_else_is_noticed() {
+    fn a_frame_without_valid_outcomes_is_rejected() {
         let response = |kind: &str| {
             let outcome = Value::Tuple(vec![atom(kind), atom("x"), text("y")]);
             Value::List(vec![Value::Tuple(vec![Value::Int(1), outcome])])
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_kept_as_far_as_it_is_read() {
+    fn a_long_reason_is_cut_to_the_maximum_length() {
         let outcome = Value::Tuple(vec![atom("thrown"), atom("x"), text(&"é".repeat(1 << 20))]);
         let term = Value::List(vec![Value::Tuple(vec![Value::Int(1), outcome])]);
         let Some([(1, Outcome::Thrown { text, .. })]) =

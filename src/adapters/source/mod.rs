@@ -1,4 +1,4 @@
-//! Reads the files of the desired state, and watches them and the files that they name for changes.
+//! Reads the desired state, and watches its files and the files that it refers to.
 
 mod read;
 #[cfg(test)]
@@ -17,8 +17,8 @@ use crate::domain::spec::SourceFile;
 use crate::engine::{Source, SourceError};
 use watcher::Watcher;
 
-/// How long the source waits for further changes after the first. A fixed time and not a pause
-/// between events, so that a burst cannot delay the notification for ever.
+/// How long the source collects changes after the first change. The time is fixed: a wait for a
+/// quiet period could delay the notification for ever.
 const DEBOUNCE: Duration = Duration::from_millis(30);
 
 /// The time limit for a disk.
@@ -79,7 +79,7 @@ impl Source for FileSource {
         let watcher = Arc::clone(&self.watcher);
         let looking = tokio::task::spawn_blocking(move || watcher.refresh());
         let _ = tokio::time::timeout(DEADLINE, looking).await;
-        // Last, so that a cancelled caller receives the change at its next call.
+        // Update `received` last. Otherwise a cancelled call loses the change.
         self.received.fetch_max(generation, Ordering::AcqRel);
     }
 }

@@ -64,7 +64,7 @@ const SCHEMA_4: &str = "
 /// The time that a connection waits for the lock of another connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often a reader repeats a read when an operator started or ended during the read.
+/// The maximum number of reads, if an operator starts or ends during each read.
 const READ_ATTEMPTS: usize = 5;
 
 /// The random key of fingerprints, in bytes.
@@ -81,8 +81,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Creates the file where it is missing, and closes it to other accounts. `SQLite` gives its
-/// other files (`-wal`, `-shm`) the mode of this file, and ignores the umask.
+/// Creates the file if the file is missing, and removes the access of other accounts. `SQLite`
+/// gives its other files (`-wal`, `-shm`) the mode of this file, and ignores the umask.
 fn close_to_others(path: &Path) -> std::io::Result<()> {
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
     for suffix in ["", "-wal", "-shm"] {

@@ -62,8 +62,8 @@ fn space(directory: &Path) -> Option<Space> {
     directory.is_dir().then(|| disks::of("the state directory", directory)).flatten()
 }
 
-/// The process that holds the lock, from the kernel's table. Trying to take the lock could keep
-/// an operator from starting at that moment.
+/// The process that holds the lock, from the kernel's table. An attempt to take the lock could
+/// prevent the start of an operator at that moment.
 fn holder(lock: &Path) -> Reading<Option<i32>> {
     let file = match fs::metadata(lock) {
         Ok(file) => file,

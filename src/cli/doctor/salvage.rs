@@ -13,10 +13,10 @@ const PARTS: [&[&str]; 3] = [
     &["host", "hosts", "server"],
 ];
 
-/// The most lines that are removed from the end until the rest is YAML.
+/// The maximum number of lines to remove from the end of the text until the rest is YAML.
 const MOST_CUTS: usize = 300;
 
-/// The size of the largest file, in bytes, from which lines are removed.
+/// The maximum size of a file from which lines are removed, in bytes.
 const MOST_BYTES: usize = 1 << 20;
 
 /// A desired state with the parts of these files that declare the server.

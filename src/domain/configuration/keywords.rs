@@ -12,10 +12,10 @@ use super::Value;
 /// The option that defines keywords.
 const DEFINITIONS: &str = "define_keyword";
 
-/// The largest number of keywords. Further keywords are not replaced.
+/// The maximum number of keywords. Further keywords are not replaced.
 const MAX_KEYWORDS: usize = 1000;
 
-/// The largest text after the replacement, in bytes: keywords can refer to each other.
+/// The maximum size of the text after the replacement, in bytes: keywords can refer to each other.
 const MAX_TEXT: usize = 64 << 10;
 
 /// Replaces the keywords that `options` defines.

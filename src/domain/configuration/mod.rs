@@ -26,7 +26,8 @@ pub use listen::{ListenAddress, Listener, Transport};
 pub use read::Unreadable;
 pub use value::Value;
 
-/// The largest configuration, in bytes. A configuration with thousands of hosts is smaller.
+/// The maximum size of a configuration, in bytes. A configuration with thousands of hosts is
+/// smaller.
 pub const MAX_BYTES: usize = 3 << 20;
 
 /// An expanded configuration.

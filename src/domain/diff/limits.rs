@@ -68,7 +68,7 @@ pub(super) fn room(
         vain.extend(options.too_many_users(services, &mut fixed));
         vain.extend(options.missing_modules(services));
         if !services.logs {
-            // `change_room_option` answers `mod_muc_log_not_enabled`.
+            // `change_room_option` returns `mod_muc_log_not_enabled`.
             fixed.insert("logging");
         }
     }

@@ -1,4 +1,4 @@
-//! Finds published ports without a listener that clients can reach.
+//! Finds published ports that clients cannot reach.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -7,8 +7,9 @@ use super::ChangeSet;
 use crate::domain::observed::{ListenerPort, ObservedState, Published, Reading};
 use crate::domain::spec::{DesiredState, Network, Runtime};
 
-/// Adds a note for each such port. A listener on loopback uses the loopback of the container, and
-/// a published port leads to the container's own address (tried on Docker 20 to 29).
+/// Adds a note for each published port that clients cannot reach. Docker forwards a published port
+/// to the container's address, not to the loopback inside the container (tested with Docker 20 to
+/// 29).
 pub(super) fn notes(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) {
     let Some(Reading::Known(listeners)) = &observed.listeners else { return };
     for port in published(desired, observed) {
@@ -16,16 +17,18 @@ pub(super) fn notes(desired: &DesiredState, observed: &ObservedState, set: &mut 
             listeners.iter().filter(|l| l.udp == port.udp && l.at.port() == port.inside).collect();
         if behind.is_empty() {
             set.notes.push(format!(
-                "the port {port} is published, and no listener of the configuration is behind it: \
-                 clients cannot use it, unless a module opens it, as mod_proxy65 does"
+                "the port {port} is published, and no listener in the configuration uses the port, \
+                 so clients cannot connect; ignore this note if a module, such as mod_proxy65, \
+                 opens the port; otherwise add a listener"
             ));
         } else if behind.iter().all(|l| l.at.ip().is_loopback()) {
             let modules: BTreeSet<&str> = behind.iter().map(|l| l.module.as_str()).collect();
             let modules: Vec<&str> = modules.into_iter().collect();
+            let listen = if modules.len() == 1 { "listens" } else { "listen" };
             set.notes.push(format!(
-                "the port {port} is published, and clients cannot reach it: {} listens on {}, the \
-                 loopback of the container, where a published port does not lead; let it listen \
-                 on 0.0.0.0 and publish the port on 127.0.0.1, or use `network: host`",
+                "the port {port} is published, and clients cannot reach it: {} {listen} on {}, and \
+                 Docker does not forward to the loopback inside the container; set the `ip` of the \
+                 listener to 0.0.0.0 and publish the port on 127.0.0.1, or use `network: host`",
                 modules.join(" and "),
                 behind.first().map_or_else(String::new, |l| l.at.ip().to_string()),
             ));

@@ -142,9 +142,8 @@ fn unknown_options(
     }
 }
 
-/// Whether an option of an existing room can be changed. 23.01 and 24.12 accept
-/// `enable_hats` only at creation, and changing it crashes their command; 26.07 can change it
-/// (tried).
+/// Whether an option of an existing room can be changed. 23.01 and 24.12 accept `enable_hats` only
+/// at creation, and changing it crashes their command; 26.07 can change it (tested).
 fn can_change(name: &str, version: ServerVersion) -> bool {
     name != "enable_hats" || version >= ServerVersion { year: 25, month: 1 }
 }

@@ -37,7 +37,7 @@ pub enum ServerAction {
         /// The name of the server.
         server: String,
     },
-    /// Replace the container by one with the declared settings, on the same database.
+    /// Replace the container by a container with the declared settings, on the same database.
     Replace {
         /// The name of the server.
         server: String,
@@ -119,9 +119,9 @@ pub enum ObjectAction {
     },
     /// Create an account.
     CreateUser(Jid),
-    /// Set the password of an account to the declared one.
+    /// Set the password of an account to the declared password.
     SetPassword(Jid),
-    /// Set fields of the vCard of an account to the declared ones.
+    /// Set fields of the vCard of an account to the declared values.
     SetVcard(Jid),
     /// Ban an account, and end its sessions.
     Ban {

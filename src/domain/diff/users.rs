@@ -16,8 +16,8 @@ pub(super) fn diff(
 ) {
     for (host, reading) in &observed.users {
         match reading {
-            // The operator does not manage these accounts, so a directory that does not
-            // answer leaves no gap in the plan.
+            // The operator does not manage these accounts, so a directory that does not respond
+            // leaves no gap in the plan.
             Reading::Unknown(why) if observed.kept_elsewhere.contains_key(host) => {
                 set.notes.push(format!("the accounts of {host}: {why}"));
             }
@@ -256,7 +256,7 @@ mod tests {
     use crate::domain::spec::{SourceFile, validate};
 
     #[test]
-    fn a_directory_that_does_not_answer_leaves_no_gap() {
+    fn a_directory_that_does_not_respond_leaves_no_gap_in_the_plan() {
         let text = "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\n\
                     metadata: { name: test }\nspec:\n  host: a.example\n  hosts: [b.example]\n  \
                     server: { docker: { container: xmpp } }\n  users: []\n";

@@ -56,7 +56,7 @@ pub struct Part<T> {
 /// An account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Account {
-    /// The reason of the ban; `None` if the account is not banned.
+    /// The reason for the ban; `None` if the account is not banned.
     pub ban: Option<String>,
 }
 

@@ -1,6 +1,6 @@
 //! Writes YAML. Texts are read back unchanged, and a name from the server cannot end a comment.
 
-/// The largest length of a line that can be broken.
+/// The maximum length of a line that can be broken.
 const WIDTH: usize = 80;
 
 /// Words that some readers of YAML do not read as a text.

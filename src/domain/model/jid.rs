@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The longest part of a JID in bytes, after normalisation (RFC 3920, 3.1).
+/// The maximum length of a part of a JID in bytes, after normalisation (RFC 3920, 3.1).
 const MAX_PART_BYTES: usize = 1023;
 
 /// The error of a name that ejabberd refuses.

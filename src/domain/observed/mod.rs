@@ -68,7 +68,8 @@ pub struct ConfigReading {
     /// Why the declared configuration must not be put in force: ejabberd refuses it, or it does not
     /// do what it declares. `None` also if it was not checked.
     pub refused: Option<String>,
-    /// Why the declared configuration is not tried again, if so.
+    /// Why the operator does not try the declared configuration again; `None` if the operator may
+    /// try it.
     pub latched: Option<Latched>,
     /// The hosts whose accounts would remain in another store after the change, each with the
     /// consequence.
@@ -169,7 +170,7 @@ pub type Vcard = BTreeMap<VcardField, String>;
 pub struct ObservedState {
     /// The process.
     pub process: Reading<ProcessState>,
-    /// The version of the server; `Unknown` if the server does not answer.
+    /// The version of the server; `Unknown` if the server does not respond.
     pub version: Reading<ServerVersion>,
     /// Whether the server runs and cannot be observed. It may serve clients.
     pub unseen: bool,
@@ -187,7 +188,7 @@ pub struct ObservedState {
     /// The hosts whose accounts are in another store (LDAP, JWT, …), each with the store. The
     /// operator can only observe these accounts.
     pub kept_elsewhere: BTreeMap<Vhost, String>,
-    /// The reason of the ban, for each account whose ban was read; `None` if the account is not
+    /// The reason for the ban, for each account whose ban was read; `None` if the account is not
     /// banned.
     pub bans: BTreeMap<Jid, Reading<Option<String>>>,
     /// The vCards that this reconciliation read. Each reconciliation reads a part of them.
@@ -228,7 +229,7 @@ pub struct HostServices {
 }
 
 impl ObservedState {
-    /// The state of a server that does not answer, or that was not queried.
+    /// The state of a server that does not respond, or that was not queried.
     #[must_use]
     pub fn unanswered(process: Reading<ProcessState>, why: &str) -> Self {
         Self {

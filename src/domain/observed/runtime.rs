@@ -30,7 +30,8 @@ pub struct RuntimeDrift {
     /// The data that a replacement of the container would delete. Empty unless the replacement is
     /// declared.
     pub replacement_impact: Vec<String>,
-    /// Why a new container would not have the database after this container is removed, if so.
+    /// Why a new container would not have the database after this container is removed; `None` if
+    /// the new container would have the database.
     pub unattached: Option<String>,
     /// The option that removes the container when it stops: `docker run --rm`.
     pub removed_by: Option<&'static str>,

@@ -69,7 +69,7 @@ pub struct GuardContext<'a> {
     pub desired: &'a DesiredState,
     /// The owned objects.
     pub inventory: &'a Inventory,
-    /// A digest from the command line; the file may hold another one.
+    /// A digest from the command line; the file may hold another digest.
     pub approved: Option<&'a Digest>,
 }
 

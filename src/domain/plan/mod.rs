@@ -1,4 +1,4 @@
-//! Orders the steps for the differences, and lets the guard refuse dangerous ones.
+//! Orders the steps for the differences, and lets the guard refuse dangerous steps.
 
 mod guard;
 
@@ -168,7 +168,7 @@ impl Plan {
         self.done.iter().chain(open).collect()
     }
 
-    /// Whether the plan has no steps, not even refused ones.
+    /// Whether the plan has no steps, not even refused steps.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         !self.has_steps() && self.blocked.is_none() && self.withheld().is_none()
@@ -181,8 +181,8 @@ impl Plan {
     }
 }
 
-/// Orders the steps, and lets the guard refuse dangerous ones. `approved` is a digest from the
-/// command line; the file may hold another one.
+/// Orders the steps, and lets the guard refuse dangerous steps. `approved` is a digest from the
+/// command line; the file may hold another digest.
 #[must_use]
 pub fn plan(
     set: &ChangeSet,

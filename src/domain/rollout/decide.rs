@@ -117,7 +117,7 @@ pub struct Rollout {
     pub phase: Phase,
     /// How the new files are put in force.
     pub method: Method,
-    /// Why the new files are rolled back, if so.
+    /// Why the new files are rolled back; `None` if the new files stay.
     pub failure: Option<Failure>,
 }
 

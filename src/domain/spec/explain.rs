@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::document::schema;
 
-/// The largest depth of a field.
+/// The maximum depth of a field.
 const MAX_DEPTH: usize = 12;
 
 /// A field with its inner fields.

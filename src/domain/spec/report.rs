@@ -9,7 +9,7 @@ use super::problem::{Problem, Severity};
 use super::source::{SourceFile, Sources};
 use super::tree::Span;
 
-/// The largest number of problems of one severity in a report.
+/// The maximum number of problems of one severity in a report.
 const MAX_SHOWN: usize = 100;
 
 /// A problem before its position is computed.

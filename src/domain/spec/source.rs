@@ -11,7 +11,7 @@ use crate::domain::mask::MASK;
 
 /// The number of characters that a message shows on each side of a mistake.
 const KEPT_CHARS: usize = 200;
-/// The longest line that a message shows. Longer lines are data of programs.
+/// The maximum length of a line that a message shows. Longer lines are data of programs.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 /// The number of lines above a mistake in an invalid file that are searched for a password key.
 const LINES_ABOVE: usize = 200;

@@ -25,7 +25,7 @@ use super::model::{Digest, Revision};
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 pub enum ConditionType {
-    /// The server answers, and the last round left no drift.
+    /// The server responds, and the last round left no drift.
     Ready,
     /// A round is changing something.
     Reconciling,
@@ -125,7 +125,7 @@ pub struct Counts {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerStatus {
-    /// Whether the server answers.
+    /// Whether the server responds.
     pub up: bool,
     /// The state of the process: absent, stopped, running, unknown.
     pub process: String,

@@ -14,15 +14,15 @@ pub enum ServerPhase {
     Absent,
     /// The server starts.
     Starting,
-    /// The server answers.
+    /// The server responds.
     Running,
-    /// The server runs and does not answer.
+    /// The server runs and does not respond.
     Unresponsive,
-    /// The node runs, and ejabberd is stopped in it.
+    /// The node runs, but ejabberd in the node is stopped.
     Halted,
     /// The operator cannot observe the server.
     Unseen,
-    /// A client port does not answer, although the node answers.
+    /// A client port does not respond, although the node responds.
     PortSilent,
     /// The process is paused.
     Paused,

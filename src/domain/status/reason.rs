@@ -57,7 +57,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The server answers.
+    /// The server responds.
     Answering,
     /// The server ended, and the operator waits before the next start.
     BackingOff,
@@ -95,17 +95,17 @@ reasons! {
     NewRevision,
     /// No step fails.
     NoFailures,
-    /// The server runs and does not answer.
+    /// The server runs and does not respond.
     NotAnswering,
     /// The desired state declares no configuration.
     NotDeclared,
     /// The server does not run.
     NotRunning,
-    /// No operator answers: the condition is the last known one.
+    /// No operator responds, so the condition is the last known condition.
     OperatorNotRunning,
     /// The server's process is paused.
     Paused,
-    /// A client port does not answer, although the node answers.
+    /// A client port does not respond, although the node responds.
     PortSilent,
     /// Nothing blocks the operator.
     Progressing,
@@ -133,7 +133,7 @@ reasons! {
     Unknown,
     /// The desired state cannot be read.
     Unreadable,
-    /// The server runs and does not answer, for longer than it may.
+    /// The server runs, and has not responded for longer than the limit.
     Unresponsive,
     /// No reconciliation runs.
     Waiting,

@@ -57,7 +57,7 @@ pub struct Cause {
     pub config: bool,
 }
 
-/// The longest quotation from a log.
+/// The maximum length of a quotation from a log, in characters.
 const MAX_QUOTED: usize = 300;
 
 /// The maximum number of characters of a quotation before the important part.
@@ -136,10 +136,10 @@ impl Cause {
         Self::plain("Unresponsive", "it did not answer, and did nothing")
     }
 
-    /// ejabberd was stopped in a node that still runs.
+    /// ejabberd was stopped, but its node still runs.
     #[must_use]
     pub fn halted() -> Self {
-        Self::plain("Halted", "ejabberd was stopped while its process went on")
+        Self::plain("Halted", "ejabberd was stopped, but its Erlang VM kept running")
     }
 
     /// The server was started and has neither responded nor worked for `limit`.

@@ -7,13 +7,13 @@
 //!   seconds, up to 5 minutes, like the kubelet. Ten minutes of health reset the backoff.
 //! * The operator starts or restarts a server only on **positive evidence** that the server does
 //!   not serve: its process has ended; or its node reports that ejabberd is stopped; or neither the
-//!   node nor a client port answers. A server that cannot be observed is [`State::Unseen`], and the
-//!   operator starts nothing.
+//!   node nor a client port responds. A server that cannot be observed is [`State::Unseen`], and
+//!   the operator starts nothing.
 //! * A start is not a hang. The operator does not interrupt a start that makes progress: 26.07
 //!   repairs its account table for minutes after a crash, and a kill would restart the repair. A
-//!   server that neither answers nor works for a minute is frozen.
-//! * One slow answer is not an outage, but several in a row are. The operator then restarts a server
-//!   that does nothing, and waits longer for a busy server.
+//!   server that neither responds nor works for a minute is frozen.
+//! * One slow response is not an outage, but several in a row are. The operator then restarts a
+//!   server that does nothing, and waits longer for a busy server.
 //! * The operator reports a fault that a person must fix first, and does not retry the start every
 //!   second.
 

@@ -38,7 +38,7 @@ pub enum Others {
 pub enum State {
     /// The server is not observed yet, or there is nothing to start.
     Absent,
-    /// The server was started and has not answered since.
+    /// The server was started and has not responded since.
     Starting {
         /// The time when the server was last observed to work.
         alive: Timestamp,
@@ -61,7 +61,7 @@ pub enum State {
         /// The work of the server at that time, if measured.
         work: Option<Work>,
     },
-    /// The node runs, and ejabberd is stopped in it.
+    /// The node runs, but ejabberd in the node is stopped.
     Halted,
     /// The server runs, and the operator cannot observe its state: the control channel does not
     /// open, or a client port responds although the node does not.
@@ -106,7 +106,7 @@ pub enum Event {
     IsAbsent,
     /// The server responds.
     Answered,
-    /// Neither the node nor a client port answered in time. With the work so far, if known.
+    /// Neither the node nor a client port responded in time. With the work so far, if known.
     Missed(Option<Work>),
     /// The node reports that ejabberd is starting. With the work so far, if known.
     InProgress(Option<Work>),
@@ -114,7 +114,7 @@ pub enum Event {
     Unseen(String),
     /// ejabberd responds, and a client port does not.
     PortSilent(String),
-    /// The node runs, and ejabberd is stopped in it.
+    /// The node runs, but ejabberd in the node is stopped.
     Halted,
     /// A person orders the next attempt now.
     TryNow,

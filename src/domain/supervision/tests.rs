@@ -125,7 +125,7 @@ fn a_fault_for_a_person_is_reported_and_delays_the_start() {
 }
 
 #[test]
-fn one_slow_answer_is_not_an_outage_and_several_are() {
+fn several_slow_responses_are_an_outage_and_one_is_not() {
     use Event::{Answered, Missed, Runs};
     play(
         &settings(),
@@ -144,7 +144,7 @@ fn one_slow_answer_is_not_an_outage_and_several_are() {
 }
 
 #[test]
-fn a_busy_server_that_does_not_answer_gets_longer() {
+fn a_busy_server_that_does_not_respond_gets_more_time() {
     let mut machine = Supervision::new(at(0));
     let _ = machine.step(Event::Answered, &settings(), at(0));
     let restarted = (1..100).find(|n| {
@@ -163,7 +163,7 @@ fn starting_is_not_hanging() {
         let event = Event::InProgress(did(10 * u64::from(second)));
         assert_eq!(machine.step(event, &settings(), at(second.into())), None);
     }
-    // Then the server does nothing for ten minutes, except for answers to the probes.
+    // Then the server does nothing for ten minutes, except for responses to the probes.
     let answers = |machine: &mut Supervision, second, cpu| {
         machine.step(Event::InProgress(did(cpu)), &settings(), at(second))
     };
@@ -229,7 +229,7 @@ fn a_server_that_cannot_be_observed_is_never_restarted() {
 }
 
 #[test]
-fn a_silent_client_port_of_a_node_that_answers_restarts_nothing() {
+fn a_silent_client_port_of_a_node_that_responds_restarts_nothing() {
     let mut machine = Supervision::new(at(0));
     let _ = machine.step(Event::Answered, &settings(), at(0));
     for second in 1..5000 {

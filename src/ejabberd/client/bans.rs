@@ -24,9 +24,9 @@ impl EjabberdClient {
         Ok(self.version().await? >= REMEMBERED_SINCE)
     }
 
-    /// The reason of the account's ban; `None` if it is not banned. Only where the server
+    /// The reason for the account's ban; `None` if the account is not banned. Only where the server
     /// [stores bans](Self::remembers_bans). A ban with another Erlang cookie does not count,
-    /// because the server ignores it.
+    /// because the server ignores such a ban.
     pub async fn ban_of(&self, jid: &Jid) -> Result<Option<String>> {
         const NAME: &str = "get_ban_details";
         let response = self.command(NAME, Shape::Pairs, account(jid)).await?;
@@ -79,7 +79,7 @@ impl EjabberdClient {
         if response.as_text() != Some("account_was_already_banned") {
             return if response.is_ok() { Ok(()) } else { Err(refused(NAME, &response)) };
         }
-        // The reason of a ban cannot be changed.
+        // The reason for a ban cannot be changed.
         self.unban(jid).await?;
         tokio::time::sleep(BETWEEN).await;
         let response = self.ban_once(jid, reason).await?;

@@ -49,7 +49,7 @@ impl EjabberdClient {
         Ok(Some(texts(NAME, &response)?.into_iter().map(str::to_owned).collect()))
     }
 
-    /// One group, or `None` if it does not exist.
+    /// One group, or `None` if the group does not exist.
     pub async fn group(&self, host: &Vhost, name: &Localpart) -> Result<Option<ObservedGroup>> {
         Ok(self.whole_group(host, name).await?.map(|whole| whole.group))
     }

@@ -29,7 +29,7 @@ pub struct Listener {
 pub struct AnyListener {
     /// The configured address.
     pub address: ListenAddress,
-    /// Whether it is UDP.
+    /// Whether the listener uses UDP.
     pub udp: bool,
     /// The module that serves the listener, such as `ejabberd_stun`.
     pub module: String,

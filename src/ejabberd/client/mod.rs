@@ -50,7 +50,7 @@ const NO_SUCH_ADDRESS: &str = "eaddrnotavail";
 /// The refusal of a login that would write the password into the server's log.
 pub(crate) const PLAIN_LOGGED: &str = "plain_would_be_logged";
 
-/// The most variables of the environment that are read.
+/// The maximum number of environment variables to read.
 const MOST_MACROS: usize = 1000;
 
 /// The deadline of a backup, for a database of gigabytes.
@@ -323,8 +323,8 @@ impl EjabberdClient {
         Err(ControlError::Refused { command, message })
     }
 
-    /// A file on the host of the server, or `None` if it does not exist. Takes a hundredth of the
-    /// time of an archive from the container engine.
+    /// A file on the host of the server, or `None` if the file does not exist. Takes a hundredth of
+    /// the time of an archive from the container engine.
     pub async fn read_file(&self, path: &str) -> Result<Option<Vec<u8>>> {
         const NAME: &str = "read_file";
         let response = self

@@ -12,7 +12,7 @@ pub enum NodePhase {
     Starting,
     /// The node is stopping.
     Stopping,
-    /// The node has started, but ejabberd or its database was stopped in it. Only a command
+    /// The node has started, but ejabberd or its database in the node is stopped. Only a command
     /// starts ejabberd again.
     Stopped,
 }

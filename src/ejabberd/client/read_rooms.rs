@@ -25,7 +25,7 @@ const NO_OPTIONS: [&str; 11] = [
     "vcard_xupdate",
 ];
 
-/// Those parts that an export mentions, in words.
+/// The stored parts that an export mentions, in words.
 const MORE: [(&str, &str); 4] = [
     ("captcha_whitelist", "who need not solve a captcha"),
     ("hats_defs", "the hats that there are"),
@@ -44,8 +44,8 @@ pub struct WholeRoom {
 }
 
 impl EjabberdClient {
-    /// A stored room; `None` if it is not stored, such as a room that is not persistent. Only some
-    /// options of a new room are stored. `host` is the vhost of the room's service.
+    /// A stored room; `None` if the room is not stored, such as a room that is not persistent. Only
+    /// some options of a new room are stored. `host` is the vhost of the room's service.
     ///
     /// With a control channel that carries only commands, the running room is read instead. That
     /// starts the room, and its subject is unknown.

@@ -49,7 +49,7 @@ impl EjabberdClient {
         Ok(texts(NAME, &response)?.into_iter().map(str::to_owned).collect())
     }
 
-    /// The rooms without occupants, of all services, including hibernated ones.
+    /// The rooms without occupants, of all services, including hibernated rooms.
     pub async fn unoccupied_rooms(&self) -> Result<BTreeSet<RoomJid>> {
         Ok(parsed(&self.unoccupied_room_names().await?))
     }
@@ -62,7 +62,7 @@ impl EjabberdClient {
         Ok(texts(NAME, &response)?.into_iter().map(str::to_owned).collect())
     }
 
-    /// The options of a room, or `None` if it does not exist. Starts a hibernated room.
+    /// The options of a room, or `None` if the room does not exist. Starts a hibernated room.
     pub async fn room_options(&self, room: &RoomJid) -> Result<Option<RoomOptions>> {
         const NAME: &str = "get_room_options";
         let mut vanishing = VANISHING_TRIES;
@@ -165,8 +165,8 @@ impl EjabberdClient {
         if response.is_ok() { Ok(()) } else { Err(refused("change_room_option", &response)) }
     }
 
-    /// Deletes a room. Returns `false` if it did not exist. The server responds before the room is
-    /// gone, so read the room back.
+    /// Deletes a room. Returns `false` if the room did not exist. The server responds before the
+    /// room is gone, so read the room back.
     pub async fn destroy_room(&self, room: &RoomJid) -> Result<bool> {
         match self.command("destroy_room", Shape::Rescode, room_args(room)).await {
             Ok(response) if response.is_ok() => Ok(true),

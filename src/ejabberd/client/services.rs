@@ -8,7 +8,7 @@ use crate::domain::model::Vhost;
 use crate::domain::observed::HostServices;
 
 impl EjabberdClient {
-    /// The names of the services for rooms of `host`; empty without one.
+    /// The names of the services for rooms of `host`; empty if `host` has no service.
     pub async fn room_services(&self, host: &Vhost) -> Result<BTreeSet<Vhost>> {
         const NAME: &str = "get_module_opt_hosts";
         if !self.has_module(host, "mod_muc").await? {

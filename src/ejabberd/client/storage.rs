@@ -53,8 +53,8 @@ impl EjabberdClient {
         response.as_text().map(str::to_owned).ok_or(ControlError::Malformed(NAME))
     }
 
-    /// The backend of the accounts of `host`, if it is not ejabberd itself: `ldap`, `jwt`, … Those
-    /// accounts can be read but not changed.
+    /// The backend of the accounts of `host`, such as `ldap` or `jwt`; `None` if ejabberd stores
+    /// the accounts. The accounts of another backend can be read but not changed.
     pub async fn accounts_elsewhere(&self, host: &Vhost) -> Result<Option<String>> {
         let methods = self.auth_methods(host).await?;
         let ours = methods.iter().any(|method| WRITABLE.contains(&method.as_str()));

@@ -8,7 +8,7 @@ use super::{
     release_lib,
 };
 
-/// The most scripts that are followed, because a wrapper can end in another wrapper.
+/// The maximum number of scripts to follow, because a wrapper can call another wrapper.
 const MAX_WRAPPERS: usize = 3;
 
 /// The paths of the cookie file, relative to the home directory. OTP reads both
@@ -51,7 +51,7 @@ pub(crate) async fn control_scripts<F: Files>(
     Ok(chain)
 }
 
-/// The Erlang installation beside a server: that of the VM at `node`, otherwise that of the
+/// The Erlang installation beside a server: the installation of the VM at `node`, otherwise of the
 /// control script, otherwise an `erl` at a known path. `None` if the image has no Erlang.
 pub(crate) async fn installation<F: Files>(
     files: &F,

@@ -1,12 +1,10 @@
-//! The paths of an Erlang installation that another VM needs to start.
+//! Finds the paths in an Erlang installation that are needed to start a second VM.
 //!
-//! Three layouts are known: Debian's packages (root `/usr/lib/erlang`,
-//! applications of ejabberd elsewhere), the release of `ejabberd/ecs` (root
-//! `/home/ejabberd`, everything in `bin`), and the release of
-//! `ghcr.io/processone/ejabberd` (root `/opt/ejabberd-VERSION`, programs in
-//! `erts-X/bin`, boot files in `releases/V`). No layout needs a shell or a tool
-//! of the image: `erlexec`, the program that every `erl` script ends in, is
-//! started directly.
+//! Three layouts are known: Debian's packages (root `/usr/lib/erlang`, applications of ejabberd
+//! elsewhere), the release of `ejabberd/ecs` (root `/home/ejabberd`, everything in `bin`), and the
+//! release of `ghcr.io/processone/ejabberd` (root `/opt/ejabberd-VERSION`, programs in
+//! `erts-X/bin`, boot files in `releases/V`). No layout needs a shell or a tool of the image: the
+//! operator starts `erlexec`, the program that every `erl` script calls at its end, directly.
 
 use super::vm::NodeAddress;
 
@@ -73,7 +71,8 @@ impl Launcher {
         }
     }
 
-    /// The launcher of a VM that runs. Another `erl` may be of another version.
+    /// The launcher in the installation of a running VM. Use this launcher first: an `erl` at
+    /// another path can have another version.
     #[must_use]
     pub fn of_vm(node: &NodeAddress) -> Option<Self> {
         let bindir = node.bindir.clone()?;
@@ -100,7 +99,7 @@ pub const CTL_SCRIPTS: [&str; 5] = [
     "/usr/local/bin/ejabberdctl",
 ];
 
-/// The known paths of `erl`, if no script names one.
+/// The known paths of `erl`, if no script names a path.
 const KNOWN_ERL: [&str; 4] =
     ["/home/ejabberd/bin/erl", "/opt/ejabberd/bin/erl", "/usr/bin/erl", "/usr/local/bin/erl"];
 
@@ -114,7 +113,8 @@ pub struct ControlScript {
 }
 
 impl ControlScript {
-    /// The script that this script ends in, if this script is only a wrapper.
+    /// The path of the script that this script calls with `exec`; `None` if this script is not a
+    /// wrapper.
     #[must_use]
     pub fn wrapped(&self) -> Option<&str> {
         self.text.lines().rev().find_map(|line| {
@@ -126,7 +126,7 @@ impl ControlScript {
     }
 
     /// The macros of the configuration that a wrapper sets. A program that starts without the
-    /// wrapper lacks them. Several names can follow one `export`.
+    /// wrapper does not get these macros. Several names can follow one `export`.
     pub fn exported_macros(&self) -> impl Iterator<Item = &str> {
         let lines = self.text.lines();
         let exports = lines.filter_map(|line| line.trim().strip_prefix("export "));
@@ -142,8 +142,8 @@ impl ControlScript {
         literal_path(&self.text, "SPOOL_DIR")
     }
 
-    /// The programs that may start a VM beside the server of this script, best first. The caller
-    /// checks which of them exist.
+    /// The programs to try to start a second VM beside the server of this script, in order of
+    /// preference. The caller checks which of the programs exist.
     #[must_use]
     pub fn launchers(&self) -> Vec<Launcher> {
         let mut found = Vec::new();
@@ -174,7 +174,7 @@ impl ControlScript {
     }
 }
 
-/// The programs that may start a VM, if no script names one.
+/// The programs to try to start a second VM, if no script names a program.
 #[must_use]
 pub fn known_launchers() -> Vec<Launcher> {
     KNOWN_ERL.map(|path| Launcher::Erl(path.to_owned())).into()
@@ -212,7 +212,7 @@ pub fn boot_candidates(root: &str, named: Option<&str>, start_data: Option<&str>
         }
     }
     found.push(format!("{root}/bin/start_clean"));
-    // The file has two words: the version of ERTS and that of the release.
+    // The file has two words: the version of ERTS and the version of the release.
     if let Some(release) = start_data.and_then(|text| text.split_whitespace().nth(1))
         && !release.contains('/')
     {
@@ -221,8 +221,9 @@ pub fn boot_candidates(root: &str, named: Option<&str>, start_data: Option<&str>
     found
 }
 
-/// The value of `$RELEASE_LIB`. A relative value starts at the working directory of the server,
-/// which is unknown here, so `lib` is used, which every known release has.
+/// The value of `$RELEASE_LIB`. Uses `{root}/lib` for a relative value: a relative path depends on
+/// the server's working directory, and that directory is unknown here. Every known release has
+/// `lib`.
 #[must_use]
 pub fn release_lib(root: &str, node: Option<&NodeAddress>) -> String {
     let named = node.and_then(|node| node.release_lib.clone());
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clean_boot_file_may_be_beside_the_servers_or_in_a_known_path() {
+    fn start_clean_is_searched_beside_the_server_boot_file_and_in_known_paths() {
         let root = "/opt/ejabberd-25.10";
         let found = boot_candidates(root, Some("../releases/25.10.0/start"), Some("15.2 25.10.0"));
         assert_eq!(
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_installation_of_a_vm_is_found_without_its_root() {
+    fn the_root_is_derived_from_bindir_if_the_vm_reports_none() {
         let node = |bindir: &str| NodeAddress {
             bindir: Some(bindir.to_owned()),
             ..NodeAddress::default()

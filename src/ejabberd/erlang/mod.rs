@@ -1,8 +1,8 @@
 //! The command lines of the Erlang programs beside the server.
 //!
-//! Pure: computes the command line from the paths. There are two programs, both fixed texts
-//! without insertions: the far end of the control channel (`session.erl`) and the offline check
-//! of a configuration (`check.erl`).
+//! Pure: computes the command line from the paths. There are two programs, both fixed texts without
+//! insertions: the program of the control channel (`session.erl`) and the offline check of a
+//! configuration (`check.erl`).
 
 pub(crate) mod find;
 mod installation;
@@ -76,7 +76,7 @@ fn set(env: &mut Vec<(String, String)>, name: &str, value: String) {
     env.push((name.to_owned(), value));
 }
 
-/// The command line of the far end of the control channel, for the server at `node`.
+/// The command line of the program `session.erl` of the control channel, for the server at `node`.
 ///
 /// `-sname undefined` and `-dist_listen false` (OTP 25 and later) make a hidden node without a
 /// fixed name and without a port. `-start_epmd false` prevents the start of a port mapper that the

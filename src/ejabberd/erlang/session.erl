@@ -1,4 +1,4 @@
-% The far end of the control channel. Reads frames (4 bytes of length, then a
+% The program of the control channel. Reads frames (4 bytes of length, then a
 % term) from standard input, each a list of {Id, Timeout, Module, Function,
 % Args}. Makes each call on the server in a separate process. Writes frames, each
 % a list of {Id, Outcome}. Ends when its input ends.

@@ -11,7 +11,8 @@ pub struct NodeAddress {
     pub name: String,
     /// Whether the node was started with `-name`, not `-sname`.
     pub long_names: bool,
-    /// The cookie, if it is in the command line; otherwise it is in a file in `home`.
+    /// The cookie, if the command line contains the cookie; otherwise a file in `home` has the
+    /// cookie.
     pub cookie: Option<String>,
     /// The home directory of the node (`-home`).
     pub home: Option<String>,
@@ -28,7 +29,7 @@ pub struct NodeAddress {
     /// The directory of the database (`-mnesia dir`). The control script also makes it the working
     /// directory of the server (23.01 to 26.07).
     pub database: Option<String>,
-    /// Flags, with their values, that another node needs to reach this one.
+    /// Flags, with their values, that another node needs to reach this node.
     pub distribution: Vec<String>,
 }
 

@@ -11,7 +11,7 @@ use crate::domain::status::{
 use crate::engine::reconcile::deferral::Deferral;
 use crate::engine::reconcile::report::{ApplyError, RoundReport, StepOutcome, StepResult};
 
-/// The most failing objects that the status names. The status counts all of them.
+/// The maximum number of failing objects that the status names. The status counts all of them.
 const MAX_FAILING: usize = 50;
 
 /// Updates `status` with the results of a reconciliation.

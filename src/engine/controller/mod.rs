@@ -34,15 +34,15 @@ use events::{EventDeduplicator, of_steps};
 use orders::Orders;
 use status_publisher::StatusPublisher;
 
-/// The age of a revision before its deletions are carried out. A checkout that is half done
-/// must not count as a removal.
+/// The minimum age of a revision before the operator carries out its deletions. A checkout that is
+/// half done must not count as a removal.
 pub const DELETIONS_AFTER: Duration = Duration::from_secs(2);
 
-/// The most passwords and the most vCards that the operator verifies again in a minute, although
-/// they were as declared.
+/// The maximum number of passwords, and of vCards, that the operator verifies again in a minute,
+/// although they were as declared.
 const VERIFIED_PER_MINUTE: (usize, usize) = (10, 60);
 
-/// The least time between two reconciliations for failed steps.
+/// The minimum time between two reconciliations for failed steps.
 const BETWEEN_RETRIES: Duration = Duration::from_millis(500);
 
 /// The time that a reconciliation may take after the signal to end. The end of the operator

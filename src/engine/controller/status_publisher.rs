@@ -1,5 +1,5 @@
-//! The status publisher. Every change of the status goes through it, so that all subscribers
-//! receive the change and the store keeps the events.
+//! The status publisher. Every change of the status goes through the publisher, so that all
+//! subscribers receive the change and the store keeps the events.
 
 use std::sync::Arc;
 

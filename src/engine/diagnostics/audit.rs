@@ -100,7 +100,7 @@ impl Diagnostics {
     }
 }
 
-/// Why the server gets no queries; `None` if it may respond.
+/// Why the server gets no queries; `None` if the server may respond.
 fn reason_to_skip(process: &Reading<ProcessState>) -> Option<String> {
     Some(match unresponsive(process)? {
         Unresponsive::Paused => "its container is paused".to_owned(),

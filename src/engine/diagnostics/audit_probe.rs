@@ -17,7 +17,7 @@ use crate::engine::reconcile::database::Databases;
 /// server differs from the id on the host.
 const STATUS_OF_VM: &str = "/proc/self/status";
 
-/// Collects that part of the evidence for the security checklist.
+/// Collects the evidence about the runtime and the sockets for the security checklist.
 pub(in crate::engine) struct AuditProbe {
     pub(in crate::engine) server: EjabberdClient,
     pub(in crate::engine) runtime: Arc<dyn Runtime>,
@@ -57,7 +57,7 @@ impl AuditProbe {
     pub(in crate::engine) async fn sockets_inside(&self) -> Result<Inside, String> {
         let status = table(&self.server, &[STATUS_OF_VM]).await?;
         let user = audit::user_of_status(&status)
-            .ok_or_else(|| format!("{STATUS_OF_VM} does not say which user the server is"))?;
+            .ok_or_else(|| format!("`{STATUS_OF_VM}` of the server's VM contains no user id"))?;
         let tcp = table(&self.server, &["/proc/net/tcp", "/proc/net/tcp6"]).await?;
         let udp = table(&self.server, &["/proc/net/udp", "/proc/net/udp6"]).await?;
         let tcp = audit::listening(&tcp, Table::Tcp);

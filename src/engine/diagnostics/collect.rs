@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::domain::observed::{PAUSED, ProcessState, Reading};
 
-/// The reason of a value that was not needed.
+/// The reason for an unknown value that the operator did not query.
 pub(super) const NOT_ASKED: &str = "it was not asked";
 
 /// Why a server cannot respond.
@@ -25,7 +25,7 @@ pub(super) enum Unresponsive<'p> {
     Unknown(&'p str),
 }
 
-/// Why a server with this process cannot respond; `None` if it may respond.
+/// Why a server with this process cannot respond; `None` if the server may respond.
 pub(super) fn unresponsive(process: &Reading<ProcessState>) -> Option<Unresponsive<'_>> {
     match process {
         Reading::Known(ProcessState::Running { health }) => {

@@ -27,7 +27,8 @@ pub enum EngineEvent<'a> {
     },
     /// The checks of the security audit were run.
     Audited(&'a [Finding]),
-    /// The supervisor waits this long before the next start; zero if it does not wait.
+    /// The time that the supervisor waits before the next start; zero if the supervisor does not
+    /// wait.
     BackoffChanged(Duration),
     /// A rollout of a configuration ended.
     RolloutEnded {

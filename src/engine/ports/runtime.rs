@@ -129,8 +129,8 @@ pub trait Replacement: Send + Sync {
     }
 
     /// Returns why a new container would not have the `known` database or, without a known
-    /// database, why it would have none. `None` if it would have the database. Only called
-    /// without a container. Starts nothing.
+    /// database, why it would have no database. `None` if the container would have the database.
+    /// Only called without a container. Starts nothing.
     async fn would_lose(&self, _known: Option<&Database>) -> Result<Option<String>, RuntimeError> {
         Ok(None)
     }
@@ -143,7 +143,7 @@ pub trait Introspection: Send + Sync {
     /// `database` is the directory of its database, if known. `None` without a server.
     async fn drift(&self, database: Option<&str>) -> Result<Option<RuntimeDrift>, RuntimeError>;
 
-    /// Returns the resource usage of the server; `None` if it does not run.
+    /// Returns the resource usage of the server; `None` if the server does not run.
     async fn usage(&self) -> Result<Option<Usage>, RuntimeError>;
 
     /// Reads the kernel's tables of the TCP sockets of this host, as in `/proc/net/tcp` and

@@ -12,7 +12,7 @@ use crate::domain::model::{Kind, ObjectKey, Op};
 /// The number of corrections in short succession after which a difference is contended.
 const TIMES: u32 = 4;
 
-/// The longest time between two corrections in short succession.
+/// The maximum time between two corrections in short succession.
 const SOON: Duration = Duration::from_mins(15);
 
 const FIRST_WAIT: Duration = Duration::from_mins(1);
@@ -36,7 +36,7 @@ pub(in crate::engine) struct Contention {
 }
 
 impl ContendedObject {
-    /// The time until which the next correction waits; `None` if it need not wait.
+    /// The time until which the next correction waits; `None` if the correction need not wait.
     fn until(&self) -> Option<Instant> {
         let more = self.times.checked_sub(TIMES)?;
         let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(more)).min(LONGEST_WAIT);

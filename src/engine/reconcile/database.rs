@@ -113,7 +113,7 @@ impl Databases {
         Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
     }
 
-    /// The directory of the database; `None` if it is not known.
+    /// The directory of the database; `None` if the directory is unknown.
     pub(in crate::engine) fn directory(&self) -> Option<String> {
         self.known_database().ok().flatten().map(|known| known.directory)
     }
@@ -242,8 +242,8 @@ impl Databases {
         Ok(true)
     }
 
-    /// Why a new container would not have the database. `None` if it would have it, if no
-    /// database was ever known, or if an order to fill a database exists.
+    /// Why a new container would not have the database. `None` if the container would have the
+    /// database, if no database was ever known, or if an order to fill a database exists.
     pub(in crate::engine) async fn creation_would_lose(
         &self,
         inventory: &Inventory,
@@ -294,7 +294,7 @@ impl Databases {
     }
 }
 
-/// Why the operator does not manage this database; `None` if it does.
+/// Why the operator does not manage this database; `None` if the operator manages it.
 fn why_foreign(
     matched: &Match,
     known: Option<&Database>,

@@ -19,7 +19,7 @@ use crate::domain::spec::{DesiredState, Mode};
 pub enum Deferral {
     /// The object failed, and the wait before the next try is not over.
     Backoff,
-    /// Something else keeps changing the object back.
+    /// Another program keeps changing the object back.
     Contended,
     /// The step interrupts clients, and the maintenance window is closed: a message that
     /// names the next window.
@@ -103,7 +103,7 @@ impl fmt::Display for Deferral {
     }
 }
 
-/// Why the operator changes nothing at all; `None` if it may.
+/// Why the operator changes nothing at all; `None` if the operator may change something.
 pub(in crate::engine) fn held(desired: &DesiredState) -> Option<&'static str> {
     match desired.policy.mode {
         _ if desired.suspend => Some("spec.suspend is true"),

@@ -9,7 +9,7 @@ use crate::engine::reconcile::round::Reconciler;
 const COUNTED: usize = 20;
 
 impl Reconciler {
-    /// Adds the data that is lost to the reason of each deletion.
+    /// Adds the data that is lost to the reason for each deletion.
     pub(in crate::engine) async fn explain_deletions(&self, set: &mut ChangeSet) {
         let accounts =
             set.objects.iter().filter(|step| matches!(step.action(), ObjectAction::DeleteUser(_)));

@@ -28,8 +28,8 @@ struct Note {
     generation: u64,
 }
 
-/// How long a generation that was read is used again. Usually only the operator that holds the
-/// lock of the state directory writes the file.
+/// The time for which the operator uses a cached generation. Usually only the operator that holds
+/// the lock of the state directory writes the file.
 const READ_AGAIN: Duration = Duration::from_mins(1);
 
 /// Caches the generation that was read beside the database.
@@ -63,7 +63,7 @@ pub fn order_adoption(store: &dyn Store) -> Result<(), StoreError> {
 }
 
 impl Databases {
-    /// Why the state directory is older than the database; `None` if it is not.
+    /// Why the state directory is older than the database; `None` if the directory is not older.
     pub(in crate::engine) async fn outdated(
         &self,
         found: &Database,

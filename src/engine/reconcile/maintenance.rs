@@ -23,8 +23,8 @@ pub(in crate::engine) fn interrupts(action: &ServerAction) -> bool {
     }
 }
 
-/// Why an interruption must wait at `now`; `None` if it may run. If this host does not know the
-/// time zone, UTC is used, and the message says it.
+/// Why an interruption must wait at `now`; `None` if the interruption may run. If this host does
+/// not know the time zone, the operator uses UTC, and the message contains this fact.
 pub(in crate::engine) fn waits(maintenance: &Maintenance, now: Timestamp) -> Option<String> {
     let Maintenance { windows, timezone } = maintenance;
     if windows.is_empty() {

@@ -17,11 +17,11 @@ use crate::domain::observed::{ObservedState, ProcessState, Reading, RuntimeDrift
 use crate::engine::error::StoreError;
 use crate::engine::ports::{StateKey, Store};
 
-/// How long the operator waits for the owner of a removed container before the
-/// operator creates a new container under that name.
+/// The time that the operator waits for the owner of a removed container before the operator
+/// creates a new container under that name.
 const OWNER_FIRST: Duration = Duration::from_mins(5);
 
-/// How long an owner may take between creating a container and starting it.
+/// The maximum time between the creation and the start of a container by its owner.
 const OWNER_STARTS: Duration = Duration::from_secs(10);
 
 /// The record of the container with the declared name.
@@ -30,12 +30,14 @@ const OWNER_STARTS: Duration = Duration::from_secs(10);
 struct Origin {
     /// Whether the operator created the container.
     ours: bool,
-    /// Since when the container is missing or was never started; `None` if it has run.
+    /// The time since which the container is missing or was never started; `None` if the container
+    /// has run.
     missing_since: Option<Timestamp>,
 }
 
 impl Origin {
-    /// Why the operator must not create a container, or start a new one, now; `None` if it may.
+    /// Why the operator must not create a container, or start a new container, now; `None` if the
+    /// operator may.
     fn waits(&self, created: bool, now: Timestamp) -> Option<String> {
         let since = self.missing_since.filter(|_| !self.ours)?;
         let limit = if created { OWNER_STARTS } else { OWNER_FIRST };

@@ -14,7 +14,7 @@ pub(in crate::engine) struct Passwords {
 }
 
 impl Passwords {
-    /// The password of an account; `None` if the operator does not know it.
+    /// The password of an account; `None` if the operator does not know the password.
     pub(in crate::engine) async fn password_of(
         &self,
         desired: &DesiredState,

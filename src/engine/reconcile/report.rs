@@ -54,7 +54,7 @@ pub enum ApplyError {
          operator tries again"
     )]
     TakenBack(String),
-    /// The new configuration failed, and so does the previous configuration.
+    /// The new configuration failed, and the previous configuration fails too.
     #[error(
         "put the configuration in force: {first}; the previous configuration was put back, and \
          fails too: {then}"
@@ -174,7 +174,7 @@ pub struct ServerStats {
 pub struct RoundReport {
     /// When the reconciliation began.
     pub started: Timestamp,
-    /// How long the reconciliation took.
+    /// The duration of the reconciliation.
     pub took: Duration,
     /// The plan. A reconciliation that changed the server plans again afterwards; this is then
     /// the later plan, with the steps of the server before it.

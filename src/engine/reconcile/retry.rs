@@ -29,7 +29,7 @@ fn waits(first: Duration, longest: Duration) -> ExponentialBackoff {
         .build()
 }
 
-/// The longest wait before the operator observes an unreadable server again.
+/// The maximum wait before the operator observes an unreadable server again.
 const MAX_BLIND: Duration = Duration::from_secs(15);
 
 struct Failure {
@@ -37,7 +37,7 @@ struct Failure {
     until: Instant,
 }
 
-/// The objects that wait, and until when.
+/// The objects that wait, each with the end of its wait.
 #[derive(Default)]
 pub(in crate::engine) struct Retries {
     failing: BTreeMap<ObjectKey, Failure>,
@@ -46,7 +46,7 @@ pub(in crate::engine) struct Retries {
 }
 
 impl Retries {
-    /// Why a step must wait; `None` if it may run.
+    /// Why a step must wait; `None` if the step may run.
     pub(in crate::engine) fn backing_off(&self, step: &StepInfo, now: Instant) -> Option<Deferral> {
         if self.failing.get(&step.key).is_some_and(|failure| now < failure.until) {
             return Some(Deferral::Backoff);

@@ -59,7 +59,7 @@ pub struct Reconciler {
     pub(in crate::engine) passwords: Arc<Passwords>,
     /// Which database the operator manages.
     pub(in crate::engine) databases: Arc<Databases>,
-    /// Compares the declared configuration with the one on the server.
+    /// Compares the declared configuration with the configuration on the server.
     pub(in crate::engine) configs: Arc<ConfigChecker>,
     /// Puts configurations in force, and replaces the container.
     pub(in crate::engine) rollouts: Arc<RolloutExecutor>,
@@ -79,8 +79,8 @@ pub struct Permission<'a> {
 /// Checks that the desired state is still current, right before objects are deleted.
 #[async_trait]
 pub trait StalenessCheck: Send + Sync {
-    /// Why deletions must wait: the revision is too young, or the file has changed since it was
-    /// read. `None` if they may run.
+    /// Why deletions must wait: the revision is too young, or the file has changed since the
+    /// operator read the file. `None` if the deletions may run.
     async fn blocked_reason(&self) -> Option<Deferral>;
 }
 

@@ -18,7 +18,7 @@ use crate::engine::reconcile::round::Reconciler;
 use crate::engine::rollout::compare::config_digest;
 use crate::engine::rollout::execute::Target;
 
-/// How long the operator waits for a starting server before it changes the configuration.
+/// The maximum wait for a starting server before the operator changes the configuration.
 const STARTS_WITHIN: Duration = Duration::from_mins(1);
 
 /// The creation of a server.
@@ -26,7 +26,7 @@ struct Creation<'a> {
     step: StepInfo,
     /// The step that puts the declared configuration in force, if there is one.
     config: Option<ConfigStep>,
-    /// Why ejabberd refuses that configuration; `None` if it does not.
+    /// Why ejabberd refuses that configuration; `None` if ejabberd accepts the configuration.
     refused: Option<&'a str>,
 }
 
@@ -318,7 +318,7 @@ impl Reconciler {
     }
 
     /// Why a new server must not be created: ejabberd refuses the declared configuration, and no
-    /// good configuration is stored. `None` if it may be created.
+    /// good configuration is stored. `None` if the server may be created.
     pub(in crate::engine) fn refused_config(
         state: &crate::domain::observed::ObservedState,
     ) -> Option<&str> {

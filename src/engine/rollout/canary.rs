@@ -8,8 +8,8 @@ use crate::ejabberd::ControlError;
 use crate::ejabberd::client::PLAIN_LOGGED;
 
 impl RolloutExecutor {
-    /// Why the canary proves nothing about a new configuration, because it could not log in before
-    /// either; `None` if it could.
+    /// Why the canary proves nothing about a new configuration, because the canary could not log in
+    /// before either; `None` if the canary could log in.
     pub(in crate::engine) async fn canary_is_off(&self, desired: &DesiredState) -> Option<String> {
         let jid = desired.config.as_ref()?.gate.canary.as_ref()?;
         if !matches!(self.server.account_exists(jid).await, Ok(true)) {
@@ -72,7 +72,7 @@ impl RolloutExecutor {
     }
 }
 
-/// The reason of a failed login, for people.
+/// The reason for a failed login, for people.
 fn refusal(error: &ControlError) -> String {
     match error {
         ControlError::Refused { message, .. } => match message.as_str() {

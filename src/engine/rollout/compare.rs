@@ -26,7 +26,7 @@ const JUDGED_WITHIN: Duration = Duration::from_secs(20);
 
 impl ConfigChecker {
     /// Reads the declared configuration and the configuration on the server. The server reports its
-    /// configuration; if it does not respond, its runtime does.
+    /// configuration; if the server does not respond, the runtime reads the configuration.
     pub(in crate::engine) async fn config(
         &self,
         desired: &DesiredState,

@@ -24,9 +24,9 @@ use crate::engine::reconcile::passwords::Passwords;
 use crate::engine::reconcile::report::ApplyError;
 use crate::engine::supervisor::{Supervisor, SupervisorGuard};
 
-/// The most reloads of a configuration. `reload_config` closes a listener whose options changed
-/// and opens it again at once. While clients are connected the port may not be free yet:
-/// "address already in use", and the port stays closed (seen on 24.12 and 26.07). The next
+/// The maximum number of reloads of a configuration. `reload_config` closes a listener whose
+/// options changed and opens it again at once. While clients are connected the port may not be free
+/// yet: "address already in use", and the port stays closed (seen on 24.12 and 26.07). The next
 /// reload opens the port.
 const RELOADS_AGAIN: u32 = 3;
 
@@ -37,14 +37,15 @@ const LISTENERS_OPEN: Duration = Duration::from_millis(300);
 /// stop took longer than three seconds (seen on 26.07).
 const STOPS_WITHIN: Duration = Duration::from_secs(15);
 
-/// The most lines of the log that are read for closed listeners.
+/// The maximum number of lines of the log to search for closed listeners.
 const LISTENER_LINES: usize = 100;
 
 /// The configuration to roll out.
 pub(in crate::engine) struct Target {
     pub(in crate::engine) files: ConfigFiles,
     pub(in crate::engine) method: Method,
-    /// The last good configuration, if it replaces the declared one; `None` for the declared one.
+    /// The last good configuration, if this configuration replaces the declared configuration;
+    /// `None` for the declared configuration.
     pub(in crate::engine) last_good: Option<GoodConfig>,
 }
 
@@ -339,8 +340,8 @@ impl RolloutExecutor {
         })
     }
 
-    /// Stores the declared configuration as a good one, if it is in force on a server that
-    /// responds.
+    /// Stores the declared configuration as a good configuration, if the configuration is in force
+    /// on a server that responds.
     pub(in crate::engine) async fn remember_good(
         &self,
         desired: &DesiredState,

@@ -26,7 +26,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// The time for which the previous configuration must stay healthy, which passed a gate before.
 const OLD_SETTLES: Duration = Duration::from_secs(2);
 
-/// The most lines of the log that are read.
+/// The maximum number of lines of the log to read.
 const LINES: usize = 200;
 
 /// The deadline of one query.
@@ -297,7 +297,7 @@ mod tests {
     use crate::domain::checks::audit;
 
     #[test]
-    fn a_listener_that_is_missing_or_wider_is_noticed() {
+    fn a_missing_listener_or_a_listener_at_a_wider_address_fails_the_gate() {
         let socket = |at: &str, user| audit::Socket { at: at.parse().unwrap(), user };
         let listener = |at: &str| Listener {
             at: at.parse().unwrap(),

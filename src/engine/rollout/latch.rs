@@ -45,16 +45,16 @@ pub(in crate::engine) struct UnderWay {
     /// The variant of the new files.
     pub(in crate::engine) variant: String,
     pub(in crate::engine) revision: Revision,
-    /// Whether the new files are the last good configuration, which replaces the declared one. The
-    /// stored name `standing` is that of earlier versions.
+    /// Whether the new files are the last good configuration, which replaces the declared
+    /// configuration. The stored name `standing` comes from earlier versions.
     #[serde(default, rename = "standing")]
     pub(in crate::engine) last_good: bool,
     /// The earliest time at which the server may have had the new files.
     pub(in crate::engine) since: Timestamp,
 }
 
-/// The stored latch. A latch of another version that cannot be parsed counts as none, because
-/// one more try does no harm.
+/// The stored latch. A latch of another version that cannot be parsed is ignored, because one more
+/// try does no harm.
 pub fn latch(store: &dyn Store) -> Result<Option<Latch>, StoreError> {
     Ok(store.recall(StateKey::Latch)?.and_then(|json| serde_json::from_str(&json).ok()))
 }
@@ -121,7 +121,7 @@ impl ConfigChecker {
         Ok(format!("`{}` ({}) comes back into force", good.variant, good.digest.short()))
     }
 
-    /// The latch, if it is for `declared` under the name `variant`.
+    /// The latch, if the latch is for `declared` under the name `variant`.
     pub(in crate::engine) fn latch_of(
         &self,
         declared: &Digest,
@@ -151,7 +151,7 @@ impl ConfigChecker {
         }
     }
 
-    /// The good configuration that is in force while the declared one is latched.
+    /// The good configuration that is in force while the declared configuration is latched.
     pub(in crate::engine) fn last_good(
         &self,
     ) -> Result<Option<(GoodConfig, ConfigFiles)>, StoreError> {

@@ -1,6 +1,6 @@
 //! Replaces the container by a container with the declared settings.
 //!
-//! The old container stays renamed until the new one passes the health gate and has the same
+//! The old container stays renamed until the new container passes the health gate and has the same
 //! database with the same accounts.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Exclusive use of the server, for a caller that starts and stops it on purpose.
+//! Exclusive use of the server, for a caller that starts and stops the server on purpose.
 
 use tokio::sync::MutexGuard;
 
@@ -8,7 +8,7 @@ use crate::domain::supervision::{Event, Supervision};
 use crate::engine::ports::EngineEvent;
 use crate::engine::reconcile::report::ApplyError;
 
-/// Exclusive use of the server: the supervisor does nothing until this is dropped.
+/// Exclusive use of the server: the supervisor does nothing until the caller drops this value.
 pub(in crate::engine) struct SupervisorGuard<'a> {
     pub(super) machine: MutexGuard<'a, Supervision>,
     pub(super) supervisor: &'a Supervisor,
@@ -32,7 +32,7 @@ impl SupervisorGuard<'_> {
         });
     }
 
-    /// Stops ejabberd by its own command, then the process.
+    /// Stops ejabberd in its node, then the process.
     pub(in crate::engine) async fn stop(&mut self) -> Result<(), ApplyError> {
         // A reader of the status must not see the old state until the round is over.
         self.supervisor.show(|status, now| {
@@ -54,7 +54,7 @@ impl SupervisorGuard<'_> {
 
 impl Drop for SupervisorGuard<'_> {
     fn drop(&mut self) {
-        // The supervisor did not handle the events of the meantime.
+        // The supervisor did not handle the events during the exclusive use.
         self.supervisor.process.notify_one();
     }
 }

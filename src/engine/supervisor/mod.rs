@@ -32,7 +32,7 @@ pub(super) use crate::engine::supervisor::hold::SupervisorGuard;
 use probe::{Answer, ProbeMode, Prober};
 use report::{describe, seconds};
 
-/// The least time between two measurements, because a measurement costs the engine time.
+/// The minimum time between two measurements, because a measurement costs the engine time.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
 
 /// The time to wait for the state machine. Longer waits mean a rollout or a start.
@@ -135,7 +135,7 @@ impl Supervisor {
                 self.ask().await
             };
             let seen = tokio::select! {
-                // A change of the process makes the result of the probe worthless.
+                // A change of the process invalidates the result of the probe.
                 biased;
                 () = self.process.notified() => None,
                 seen = probe => seen,
@@ -180,7 +180,8 @@ impl Supervisor {
         SupervisorGuard { machine: self.machine.lock().await, supervisor: self }
     }
 
-    /// Until when a server that is down waits for its next start, and why; `None` if it does not.
+    /// A message with the time until the next start of a server that is down, and the cause; `None`
+    /// if no start is due.
     pub(super) async fn waits(&self) -> Option<String> {
         let machine = self.machine.lock().await;
         let wait = machine.due().map(|_| machine.waits(Timestamp::now()))?;
@@ -188,8 +189,8 @@ impl Supervisor {
         Some(format!("it is started again in {}: {why}", seconds(wait)))
     }
 
-    /// Why the server cannot respond now; `None` if it may. A query would only slow down a server
-    /// that starts.
+    /// Why the server cannot respond now; `None` if the server may respond. A query would only slow
+    /// down a server that starts.
     pub(super) async fn silence(&self) -> Option<Sight> {
         let silent = |why: &str| Some(Sight::Silent(why.to_owned()));
         // A rollout or a start holds the state machine for longer than an inspection.
@@ -210,8 +211,8 @@ impl Supervisor {
         self.hands_off.load(Ordering::Relaxed)
     }
 
-    /// Why a server whose node does not respond may serve clients anyway; `None` if it does not.
-    /// For a reconciliation without a supervisor.
+    /// Why a server whose node does not respond may serve clients anyway; `None` for any other
+    /// server. For a reconciliation without a supervisor.
     pub(super) async fn cannot_see(&self) -> Option<String> {
         match self.prober.ask(ProbeMode::Starting).await {
             Answer::Unseen(why) => Some(why),

@@ -17,8 +17,8 @@ use crate::ejabberd::{ControlError, EjabberdClient, Endpoint, Listener, NodePhas
 /// open.
 const START_PROBE: Duration = Duration::from_secs(15);
 
-/// The part of an interval in which a running server must respond. Three misses in a row
-/// are then noticed within two and a half intervals.
+/// The deadline of a probe of a running server, as a fraction of the interval. With 0.4, the
+/// supervisor detects three missed probes in a row within 2.5 intervals.
 const PATIENCE: f64 = 0.4;
 
 /// The beginning of the response of an XMPP server to the header of a stream.
@@ -27,14 +27,14 @@ const STREAM: &str = "<stream:stream";
 /// The time between two queries of the listeners.
 const LISTENERS_EVERY: Duration = Duration::from_secs(30);
 
-/// The deadline of the control channel for queries that do not need the node. The channel may
-/// have to start its VM first.
+/// The deadline of a query that the control channel answers without the server's node. The operator
+/// may have to start the Erlang VM of the channel first.
 const BESIDE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The deadline of all client ports together, if the node does not respond.
 const PORTS_DEADLINE: Duration = Duration::from_secs(2);
 
-/// The most sockets that are tried, if the listeners for clients are unknown.
+/// The maximum number of sockets that a probe tries if the client listeners are unknown.
 const MAX_SOCKETS: usize = 16;
 
 /// The result of a probe.
@@ -42,15 +42,16 @@ const MAX_SOCKETS: usize = 16;
 pub(in crate::engine) enum Answer {
     /// ejabberd runs, and its client ports speak XMPP.
     Well,
-    /// The node lives, and ejabberd was stopped in it.
+    /// The node runs, but ejabberd in the node is stopped.
     Halted,
     /// The node is starting.
     InProgress,
-    /// The node is stopping by the order of another program. Its end is a separate event.
+    /// Another program is stopping the node. The supervisor gets a separate event when the node
+    /// exits.
     Stopping,
     /// ejabberd runs, but a client port does not speak XMPP.
     PortSilent(String),
-    /// Neither the node nor a client port responds, with the cause.
+    /// Neither the node nor a client port responds. Contains the cause.
     Silent(String),
     /// The health is unknown: why, and what to do.
     Unseen(String),
@@ -61,7 +62,7 @@ pub(in crate::engine) enum Answer {
 pub(in crate::engine) enum ProbeMode {
     /// The server may still be starting: the probe waits long and reads the listeners again.
     Starting,
-    /// The server is up and has a part of `interval`, the time between two probes, to respond.
+    /// The server is up. The deadline is a fraction of `interval`, the time between two probes.
     Running { interval: Duration },
 }
 
@@ -143,7 +144,7 @@ impl Prober {
             match server.open_stream(to, &host, deadline).await {
                 Ok(response) if response.contains(STREAM) => {}
                 Ok(_) => return Ok(Some(format!("{} does not speak XMPP", to.at))),
-                // Only the session can connect from the host of the server.
+                // The `ejabberdctl` channel cannot open a connection, so skip the port.
                 Err(ControlError::Unsupported { .. }) => {}
                 Err(error) if error.is_outage() => return Err(error),
                 Err(error) => return Ok(Some(format!("{}: failed to {error}", to.at))),
@@ -152,31 +153,32 @@ impl Prober {
         Ok(None)
     }
 
-    /// The result for a server whose node does not respond. A wrong cookie, name or port locks out
-    /// the operator, but no client. The server is down only if no client port responds either.
+    /// The result for a server whose node does not respond. With a wrong cookie, node name or port,
+    /// the operator cannot connect, but clients can. The server is down only if no client port
+    /// responds either.
     async fn without_node(&self, error: &ControlError) -> Answer {
         if !matches!(
             error,
             ControlError::Unreachable(_) | ControlError::Timeout(_) | ControlError::Broken(_)
         ) {
             return Answer::Unseen(format!(
-                "failed to {error}; the operator does not restart a server that it cannot see; \
+                "failed to {error}; the operator does not restart a server whose health is unknown; \
                  try `ejabberd-operator doctor`"
             ));
         }
         let server = self.server.clone().with_deadline(BESIDE_DEADLINE);
         match self.port_that_answers(&server).await {
             Ok(Some(at)) => Answer::Unseen(format!(
-                "clients are served at {at}, but the server's Erlang node refuses the operator: \
-                 failed to {error}; check that the node still has the cookie and the name of its \
-                 start; the operator does not restart the server"
+                "clients are served at {at}, but the server's Erlang node rejects the operator: \
+                 failed to {error}; check that the cookie and the node name are the same as when \
+                 the server started; the operator does not restart the server"
             )),
             Ok(None) => Answer::Silent(format!("failed to {error}, and no client port answers")),
             // Without a VM there are no ports.
             Err(ControlError::Unreachable(why)) => Answer::Silent(why),
             Err(other) => Answer::Unseen(format!(
-                "failed to {error}, and its client ports cannot be checked: failed to {other}; \
-                 the operator does not restart the server"
+                "failed to {error}; the state of the client ports is unknown, because the operator \
+                 failed to {other}; the operator does not restart the server"
             )),
         }
     }
@@ -188,8 +190,7 @@ impl Prober {
     ) -> Result<Option<SocketAddr>, ControlError> {
         let host = self.known.lock().host.clone();
         let known = self.known.lock().listeners.as_ref().map(|(_, known)| known.clone());
-        // This response shows that the operator can connect, so a port that gives no response later
-        // is silent itself.
+        // First check that the channel works. Otherwise a broken channel looks like a silent port.
         let status = server.process_status().await?;
         let to = match known.filter(|known| !known.is_empty()) {
             Some(known) => known,
@@ -240,8 +241,8 @@ impl Prober {
     }
 }
 
-/// Every way to reach the sockets of the user in `status` (`/proc/self/status`), if the
-/// listeners for clients are unknown.
+/// The endpoints to try if the client listeners are unknown: each listening socket of the server's
+/// user, plain, with the PROXY protocol, and with TLS. `status` is the text of `/proc/self/status`.
 fn sockets_of(status: &str, tables: &str) -> Vec<Endpoint> {
     let user = audit::user_of_status(status);
     let sockets = audit::listening(tables, Table::Tcp).into_iter();

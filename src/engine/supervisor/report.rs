@@ -53,8 +53,8 @@ fn phase(state: &State) -> ServerPhase {
     }
 }
 
-/// Why the server is not healthy. `None` where a reconciliation decides: the server runs,
-/// or there is none.
+/// Why the server is not healthy. `None` where a reconciliation decides: the server runs, or there
+/// is no server.
 fn trouble(state: &State, cause: Option<&Cause>) -> Option<(Reason, String)> {
     let why = cause.map_or_else(String::new, |cause| format!(": {cause}"));
     let ended = |otherwise| cause.map_or(otherwise, |cause| cause.reason.as_str().into());

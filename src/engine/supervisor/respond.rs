@@ -15,8 +15,7 @@ use crate::engine::error::RuntimeError;
 use crate::engine::ports::{EngineEvent, StateKey};
 use crate::engine::reconcile::start::{START_LINES, last_start, log_of_start};
 
-/// The age of the oldest lines of the log that are read, if the start time of the server is
-/// unknown.
+/// The maximum age of the lines of the log to read, if the start time of the server is unknown.
 const LAST_WORDS_SINCE: Duration = Duration::from_mins(2);
 
 fn long_ago() -> Timestamp {
@@ -61,7 +60,7 @@ impl Supervisor {
         timeout(BLIND, log).await.ok().flatten().unwrap_or_default()
     }
 
-    /// Advances the state machine, and carries out its effects until there are no more.
+    /// Advances the state machine, and carries out its effects until no effect is left.
     pub(super) async fn advance(&self, machine: &mut Supervision, event: Event) {
         let settings = self.settings();
         let before = machine.clone();
@@ -124,8 +123,7 @@ impl Supervisor {
         done.err().map(|error: RuntimeError| format!("failed to {error}"))
     }
 
-    /// Stops ejabberd by its command, then the process. The process stops even if the command
-    /// fails.
+    /// Stops ejabberd in its node, then the process. The process stops even if ejabberd does not.
     pub(super) async fn stop_in_order(&self) -> Result<(), RuntimeError> {
         if let Err(error) = self.server.stop().await {
             tracing::warn!(%error, "failed to stop ejabberd by its command; the process is stopped anyway");

@@ -10,7 +10,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::MAX_HEAD_BYTES;
 
-/// The longest frame of a program's output, in bytes. The engine copies output with
+/// The maximum length of a frame of a program's output, in bytes. The engine copies output with
 /// `io.Copy` of Go, whose buffer has 32 KiB, and writes one frame for each read.
 const MAX_FRAME_BYTES: u32 = 1 << 20;
 
@@ -87,9 +87,10 @@ pub(super) enum Frames {
     Head(Vec<u8>),
     /// The response is an error, with an ordinary body.
     Body,
-    /// Within the eight bytes before a text: how many were read, and the length so far.
+    /// Within the eight bytes before a text: the number of bytes that were read, and the length so
+    /// far.
     Header(u8, u32),
-    /// Within a text: how many bytes remain.
+    /// Within a text: the number of bytes that remain.
     Text(u32),
 }
 
@@ -98,7 +99,7 @@ impl Frames {
         Self::Head(Vec::new())
     }
 
-    /// How many of `bytes` are outside of frames.
+    /// The number of bytes of `bytes` that are outside of frames.
     fn count(&mut self, mut bytes: &[u8]) -> io::Result<usize> {
         let mut outside = 0;
         while let Some((first, rest)) = bytes.split_first() {

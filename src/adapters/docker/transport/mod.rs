@@ -1,4 +1,5 @@
-//! The connection to the Docker engine: one for each request, bounded in bytes and time.
+//! The connection to the Docker engine: a new connection for each request, bounded in bytes and
+//! time.
 //!
 //! The engine may be hostile or broken: another program than `dockerd` may listen at the
 //! socket. The client library collects a whole response before decoding it, waits for the
@@ -24,7 +25,7 @@ use tokio::time::Instant;
 
 use limits::{Frames, Guarded, Limits};
 
-/// The longest head of a response, in bytes.
+/// The maximum length of the head of a response, in bytes.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
 /// The time limit from a request to the end of its response. The head of the response must come

@@ -57,8 +57,8 @@ impl ResolvedFile {
         Self::walk(path, true)
     }
 
-    /// The same for a file to write: a link at the end of `path` is not followed, even if root
-    /// created the link.
+    /// Opens the directory of a file to write. Does not follow a link at the end of `path`, even if
+    /// root created the link.
     ///
     /// # Errors
     /// The errors of [`Self::find`], and [`ErrorKind::InvalidInput`] for a link at the end.

@@ -14,11 +14,11 @@ use crate::ejabberd::Value;
 /// The decoder refuses terms that nest deeper. Responses of commands nest to about 10.
 pub const MAX_DEPTH: usize = 64;
 
-/// The most memory that one decoded term may take, in bytes.
+/// The maximum memory of one decoded term, in bytes.
 const MAX_MEMORY: usize = 256 << 20;
 
-/// The most memory that a decoded term takes for each byte of its frame. The worst case is a map of
-/// empty lists: a pair and two values in two bytes.
+/// The maximum memory that a decoded term takes for each byte of its frame. The worst case is a map
+/// of empty lists: a pair and two values in two bytes.
 pub const MEMORY_PER_BYTE: usize = 2 * size_of::<Value>();
 
 /// Why bytes are not a term that a session accepts. Completes "failed to …".
@@ -308,7 +308,7 @@ impl<'f> Reader<'f> {
     }
 }
 
-/// Erlang has no floating-point numbers beyond the finite ones.
+/// Erlang has only finite floating-point numbers.
 fn float(number: f64) -> Result<Value, TermError> {
     if number.is_finite() { Ok(Value::Float(number)) } else { Err(TermError::Malformed) }
 }

@@ -8,7 +8,8 @@ use x509_cert::der::DecodePem;
 
 use super::{Evidence, Judgement, fails, known, passes};
 
-/// How long before its end a certificate fails the item. An administrator has two weeks.
+/// The remaining validity below which a certificate fails the item. An administrator has two weeks
+/// to renew the certificate.
 const SOON: Duration = Duration::from_hours(14 * 24);
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";

@@ -4,8 +4,8 @@
 //! the `audit` command, the health gate of a rollout and the metrics all use it. The names of
 //! the checks are labels of metrics, so they never change.
 //!
-//! Missing evidence gives [`Verdict::Unknown`], which never counts as passed. Where a
-//! configuration can be read in two ways, the verdict is the worse one, or `Unknown`.
+//! Missing evidence gives [`Verdict::Unknown`], which never counts as passed. If a configuration is
+//! ambiguous, the verdict is the worse of the two verdicts, or `Unknown`.
 
 mod access;
 mod certificates;
@@ -62,7 +62,7 @@ enum PublishedVerdict {
     Holds,
     /// The item does not hold.
     Fails,
-    /// The evidence is missing.
+    /// The evidence is missing, or the item does not apply.
     Unknown,
 }
 
@@ -80,7 +80,7 @@ struct Published<'f> {
     seen: &'f str,
     /// Why the item matters.
     why: &'static str,
-    /// How to fix the item; null if it holds or is unknown.
+    /// How to fix the item, also for an item that holds; null if the checklist has no fix.
     mend: Option<&'f str>,
 }
 

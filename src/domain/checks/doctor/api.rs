@@ -28,14 +28,14 @@ pub(super) fn control(e: &Evidence) -> Judgement {
             // The check `process` reports a paused server.
             Reading::Known(ProcessState::Running { health }) if health.as_deref() == Some(PAUSED) => unknown(why.clone()),
             Reading::Known(ProcessState::Running { .. }) => problem(
-                "its process runs, and ejabberd does not answer",
-                format!("a start may take minutes after a crash; a running operator restarts a server that hangs within half a minute; without an operator: {}", e.restart()),
+                "the server's process runs, but ejabberd does not answer",
+                format!("a start may take minutes after a crash; a running operator restarts a hung server, and the restart starts within half a minute; without an operator: {}", e.restart()),
             )
             .with([why.clone()]),
             _ => unknown(why.clone()),
         },
         Reading::Known(Alive { halted: true, .. }) => problem(
-            "ejabberd was stopped while its process went on",
+            "ejabberd is stopped, but the Erlang VM still runs",
             format!("a running operator restarts it; without an operator: {}", e.restart()),
         ),
         Reading::Known(Alive { started: false, channel, .. }) => problem(
@@ -47,7 +47,7 @@ pub(super) fn control(e: &Evidence) -> Judgement {
             let millis = alive.took.as_millis();
             let response = format!("ejabberd {} answers by {} in {millis} ms{up}", alive.version, alive.channel);
             if alive.took > SLOW {
-                return problem(response, "that is slow: run `ejabberd-operator doctor --symptom load`, and check what else uses the host");
+                return problem(response, "responses are slow: run `ejabberd-operator doctor --symptom load`, and look for other programs that load the host");
             }
             passes(response)
         }
@@ -64,7 +64,8 @@ fn url(api: &Api) -> String {
     }
 }
 
-/// Whether an API sends this status. An API may demand a password or refuse the request.
+/// Whether `status` proves that the API works. 401 and 403 count too: the API demands a password or
+/// refuses the request.
 const fn is_api(status: u16) -> bool {
     matches!(status, 200 | 400 | 401 | 403)
 }
@@ -83,7 +84,8 @@ pub(super) fn http_api(e: &Evidence) -> Judgement {
             .filter_map(|api| match &api.status {
                 Reading::Known(status) if is_api(*status) => None,
                 Reading::Known(status) => Some(format!("{}: it answers with {status}", url(api))),
-                // Some versions do not survive a connection to a Unix socket; see `unasked`.
+                // Skip a Unix socket, because a connection crashes some versions of ejabberd. The
+                // result is then unknown (`unasked`).
                 Reading::Unknown(_) if api.at.is_none() => None,
                 Reading::Unknown(why) => Some(format!("{}: {why}", url(api))),
             })
@@ -101,7 +103,7 @@ pub(super) fn http_api(e: &Evidence) -> Judgement {
         }
         problem(
             "the HTTP API does not answer where the server runs",
-            "see the check `ports`, and request_handlers and api_permissions in the configuration; `ejabberdctl` and the operator do not need the API",
+            "see the check `ports`, then check `request_handlers` and `api_permissions` in the configuration; `ejabberdctl` and the operator do not need the API",
         )
         .with(bad)
     })
@@ -131,7 +133,7 @@ pub(super) fn reach(e: &Evidence) -> Judgement {
             lines.push(match published {
                 Some((outside, _)) if at.ip().is_loopback() => {
                     dead = true;
-                    format!("{}: published at {outside}, but it listens on the container's own loopback, which a published port does not reach", url(api))
+                    format!("{}: published at {outside}, but Docker cannot forward to this listener, because the listener uses the container's loopback", url(api))
                 }
                 Some((outside, _)) => format!("{}: published at {outside}", url(api)),
                 None => format!("{}: not published; reachable from inside only: `docker exec {} curl -s {}/status`", url(api), e.name(), url(api)),
@@ -140,7 +142,7 @@ pub(super) fn reach(e: &Evidence) -> Judgement {
         if dead {
             return problem(
                 "a published port cannot be reached",
-                "use the host's network (spec.server.docker.network: host), or let it listen on 0.0.0.0 in the configuration and publish it on 127.0.0.1",
+                "use the host's network (spec.server.docker.network: host), or set the `ip` of the HTTP listener to 0.0.0.0 and publish the port on 127.0.0.1",
             )
             .with(lines);
         }

@@ -11,8 +11,8 @@ use crate::domain::model::{Jid, RoomJid};
 use crate::domain::observed::Reading;
 use crate::domain::spec::OptionValue;
 
-/// The size in bytes at which ejabberd stops to store messages in an archive in its own
-/// database. ejabberd reports this in its log only.
+/// The size in bytes at which ejabberd stops to store messages in an archive in its own database.
+/// ejabberd reports the limit only in its log.
 const ARCHIVE_LIMIT: i64 = 2_000_000_000;
 
 pub(super) fn hosts(e: &Evidence) -> Judgement {

@@ -34,7 +34,7 @@ pub enum ConfigApply {
 pub struct Gate {
     /// How long the server must stay healthy.
     pub settle: Duration,
-    /// The longest wait until the server is healthy.
+    /// The maximum wait until the server is healthy.
     pub timeout: Duration,
     /// The account that must be able to log in.
     pub canary: Option<Jid>,

@@ -84,7 +84,7 @@ pub enum UserState {
     Absent,
     /// The account exists and cannot log in.
     Banned {
-        /// The reason of the ban; `None` accepts any reason.
+        /// The reason for the ban; `None` accepts any reason.
         reason: Option<String>,
     },
 }

@@ -48,7 +48,7 @@ pub enum Prune {
 /// `spec.policy.guard`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuardLimits {
-    /// The largest share of the owned objects of one kind that may be deleted at once, in percent.
+    /// The maximum share of the owned objects of one kind that may be deleted at once, in percent.
     pub max_delete_percent: u8,
     /// The number of objects of one kind that may always be deleted, whatever their share is.
     pub free_deletes: u32,

@@ -144,7 +144,7 @@ pub struct Probe {
     pub interval: Duration,
     /// The number of consecutive failed probes after which the server is unhealthy.
     pub failures: u32,
-    /// The longest time that a start may take.
+    /// The maximum time that a start may take.
     pub start_deadline: Duration,
 }
 
@@ -153,7 +153,7 @@ pub struct Probe {
 pub struct Backoff {
     /// The wait before the second restart.
     pub initial: Duration,
-    /// The longest wait.
+    /// The maximum wait.
     pub max: Duration,
     /// The time that the server must stay healthy until the next restart is immediate again.
     pub reset_after: Duration,

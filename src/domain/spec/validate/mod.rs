@@ -32,7 +32,7 @@ use super::tree::{Node, Span, Value};
 use super::{document, mask, suggest, tree};
 use crate::domain::model::{NameError, Revision, RoomJid, Vhost};
 
-/// The largest size of all files of a desired state together, in bytes.
+/// The maximum size of all files of a desired state together, in bytes.
 pub const MAX_FILE_BYTES: usize = 16 * 1024 * 1024;
 
 /// A desired state without errors.

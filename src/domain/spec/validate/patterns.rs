@@ -9,7 +9,7 @@ use wildmatch::WildMatch;
 use crate::domain::model::Vhost;
 use crate::domain::spec::{mask, suggest};
 
-/// The longest part of a name, in bytes.
+/// The maximum length of a part of a name, in bytes.
 const MAX_PART_BYTES: usize = 1023;
 
 /// The codes after a backslash in a name that XEP-0106 escapes. With any other backslash the author

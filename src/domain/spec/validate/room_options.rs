@@ -148,7 +148,7 @@ pub(super) fn check(
 }
 
 /// Whether clients get `text` as the vCard of a room. `mod_muc_room` parses the text for each
-/// request, and answers that the room has no vCard if parsing fails.
+/// request, and responds that the room has no vCard if parsing fails.
 fn is_vcard(text: &str) -> bool {
     let text = text.trim();
     let begins = text.strip_prefix("<vCard").is_some_and(|rest| rest.starts_with([' ', '>', '/']));

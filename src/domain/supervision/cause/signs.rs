@@ -26,7 +26,8 @@ const RESTORE: &str = "a file of the database is damaged: move the file aside an
 const LOOK_AT_THE_DATABASE: &str = "the database did not start: its directory needs free space and must belong to the user that runs the server; if `schema.DAT` is damaged, restore a backup";
 const RAISE_THE_LIMIT: &str = "the server has reached its limit of files, threads or processes: raise the limit (`--ulimit`, `--pids-limit`)";
 
-/// The reason of a start before epmd listened. The server is not at fault, and its next start works.
+/// The reason for a start that failed because epmd did not listen yet. The server is not at fault,
+/// and its next start works.
 pub const EPMD_UNREACHABLE: &str = "EpmdUnreachable";
 
 /// The first sign that fits counts, so special signs precede general ones. Seen on

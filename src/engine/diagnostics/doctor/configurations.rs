@@ -21,11 +21,11 @@ const CHECK: Duration = Duration::from_secs(15);
 
 /// The evidence about the configurations.
 pub(super) struct Configurations {
-    /// The check of the declared configuration; `None` without one.
+    /// The check of the declared configuration; `None` without a declared configuration.
     pub(super) declared: Option<Reading<Checked>>,
-    /// The check of the configuration on the server; `None` if that is the declared one.
+    /// The check of the configuration on the server; `None` if that is the declared configuration.
     pub(super) live: Option<Reading<Checked>>,
-    /// The expanded configuration of the server; without a server, the declared one.
+    /// The expanded configuration of the server; without a server, the declared configuration.
     pub(super) in_force: Reading<Configuration>,
 }
 
@@ -145,7 +145,7 @@ impl Diagnostics {
         Files { declared, live, absent }
     }
 
-    /// Checks the declared configuration; `None` without one.
+    /// Checks the declared configuration; `None` without a declared configuration.
     async fn check_declared(
         &self,
         files: &Files,
@@ -161,7 +161,7 @@ impl Diagnostics {
         })
     }
 
-    /// Checks the configuration on the server; `None` if that is the declared one.
+    /// Checks the configuration on the server; `None` if that is the declared configuration.
     async fn check_live(
         &self,
         files: &Files,
@@ -192,7 +192,8 @@ impl Diagnostics {
     }
 }
 
-/// Why an offline check does not run; `None` if it runs. In a paused container no program runs.
+/// Why an offline check does not run; `None` if the check runs. In a paused container no program
+/// runs.
 fn reason_not_to_check(
     process: &Reading<ProcessState>,
     checks: Checks,

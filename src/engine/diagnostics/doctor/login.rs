@@ -13,13 +13,13 @@ use crate::domain::observed::{Published, Reading};
 use crate::ejabberd::EjabberdClient;
 use crate::ejabberd::client::{AnyListener, Encryption, ListenAddress, Opening as Open};
 
-/// The most hosts whose authentication methods are queried.
+/// The maximum number of hosts whose authentication methods the operator queries.
 const MOST_HOSTS: usize = 20;
 
-/// The most listeners in the evidence.
+/// The maximum number of listeners in the evidence.
 const MOST_LISTENERS: usize = 100;
 
-/// The most streams that are opened.
+/// The maximum number of streams to open.
 const MOST_CLIENTS: usize = 60;
 
 /// The authentication methods of every host of the server.

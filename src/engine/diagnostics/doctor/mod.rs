@@ -39,8 +39,8 @@ const ALIVE: Duration = Duration::from_secs(10);
 /// The deadline of the values that the server reports.
 const QUERIES: Duration = Duration::from_secs(7);
 
-/// The deadline of the authentication methods. The far end of the session waits up to seven
-/// seconds for a server that does not respond.
+/// The deadline of the authentication methods. The operator's program in the Erlang VM waits up to
+/// seven seconds for a server that does not respond.
 const LOGINS: Duration = Duration::from_secs(9);
 
 /// The deadline of one call.
@@ -103,7 +103,7 @@ impl Diagnostics {
     }
 }
 
-/// Why the server gets no queries; `None` if it may respond.
+/// Why the server gets no queries; `None` if the server may respond.
 fn reason_to_skip(process: &Reading<ProcessState>) -> Option<&'static str> {
     Some(match unresponsive(process)? {
         Unresponsive::Paused => "it is paused",

@@ -17,19 +17,20 @@ use crate::ejabberd::client::{Encryption, ListenAddress};
 use crate::ejabberd::{ControlError, EjabberdClient};
 use crate::engine::diagnostics::Diagnostics;
 
-/// The most accounts that are queried one by one.
+/// The maximum number of accounts to query one by one.
 const MOST_ACCOUNTS: usize = 50;
 
-/// The most rooms that are queried one by one.
+/// The maximum number of rooms to query one by one.
 const MOST_ROOMS: usize = 20;
 
-/// The most sessions that are listed.
+/// The maximum number of sessions to list.
 const MOST_SESSIONS: i64 = 20_000;
 
-/// The reason of an unknown ban.
+/// The reason why a ban is unknown.
 const NO_BANS: &str = "this version cannot tell who is banned";
 
-/// The most queries at the same time, because the server may be overloaded.
+/// The maximum number of queries at the same time. The number is small, because the server may be
+/// overloaded.
 pub(super) const AT_ONCE: usize = 8;
 
 impl Diagnostics {
@@ -95,7 +96,7 @@ impl Diagnostics {
     }
 }
 
-/// Notes for each port whether the server listens there.
+/// Records for each port whether the server listens at the port.
 fn note_open_ports(server: &mut Server, inside: &Inside) {
     let Reading::Known(ports) = &mut server.ports else { return };
     let host_network = server.drift.known().is_some_and(|drift| drift.host_network);
@@ -130,7 +131,7 @@ async fn apis(server: &EjabberdClient) -> Result<Vec<Api>, String> {
     Ok(apis)
 }
 
-/// The evidence about messages, without that about logins.
+/// The evidence about messages, without the evidence about logins.
 async fn collect_delivery(
     server: &EjabberdClient,
     desired: &DesiredState,

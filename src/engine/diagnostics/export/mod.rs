@@ -15,7 +15,8 @@ use crate::ejabberd::ControlError;
 use crate::ejabberd::client::{EjabberdClient, group_name};
 use crate::engine::reconcile::observe::CONCURRENCY;
 
-/// The most accounts whose bans are queried one by one, if the server has no list of bans.
+/// The maximum number of accounts whose bans the operator queries one by one, if the server has no
+/// list of bans.
 const MOST_ASKED: usize = 2_000;
 
 type Result<T> = std::result::Result<T, ControlError>;

@@ -49,7 +49,8 @@ impl Reconciler {
         let reads = hosts(desired).map(|host| async move {
             let elsewhere = self.server.accounts_elsewhere(host).await;
             let users = match &elsewhere {
-                // The fallback control, which only runs commands, cannot answer this.
+                // The fallback control, which only runs commands, cannot check the backend of the
+                // accounts.
                 Ok(_) | Err(ControlError::Unsupported { .. }) => self.names(host, inventory).await,
                 Err(error) => unknown(error, away),
             };

@@ -99,7 +99,7 @@ fn a_socket_that_is_not_on_loopback_fails() {
 }
 
 #[test]
-fn the_vm_reports_the_port_of_the_distribution() {
+fn an_open_distribution_or_epmd_port_fails() {
     table(&[
         (|_| (), "distribution_local", Passes, "127.0.0.1:4369 (epmd), 127.0.0.1:38237 (Erlang's"),
         (

@@ -14,7 +14,7 @@ fn the_json_form_has_the_published_fields() {
 }
 
 #[test]
-fn the_json_form_names_the_cure_of_an_item_that_passes() {
+fn mend_is_present_for_an_item_that_holds() {
     let json = serde_json::to_value(finding(&good(), "version_floor")).unwrap();
     assert_eq!((&json["verdict"], &json["mend"]), (&"holds".into(), &"Upgrade the image.".into()));
 }

@@ -65,13 +65,13 @@ pub struct Client {
     pub at: String,
     /// The host that the client asks for.
     pub host: Vhost,
-    /// How the client begins the stream.
+    /// The way in which the client begins the stream.
     pub opening: Opening,
     /// The response: before TLS, if the listener offers TLS, and after.
     pub response: Reading<String>,
 }
 
-/// How a client begins a stream.
+/// The way in which a client begins a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening {
     /// Over TCP without TLS. The configuration does not offer TLS.
@@ -102,7 +102,7 @@ pub struct Backend {
 /// Whether an authentication method works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BackendState {
-    /// The method answers queries about accounts.
+    /// The method responds to queries about accounts.
     Responds,
     /// The method cannot be queried from outside, or a query does not prove that the method
     /// accepts passwords.
@@ -149,7 +149,7 @@ pub enum PortTarget {
 pub enum Archive {
     /// The archive is in ejabberd's own database.
     Mnesia {
-        /// The number of messages, with those of rooms.
+        /// The number of messages, including the messages of rooms.
         messages: i64,
         /// The size on disk, if the storage has a limit.
         bytes: Option<i64>,

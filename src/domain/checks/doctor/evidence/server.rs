@@ -24,7 +24,8 @@ pub struct Server {
     pub log: Reading<Vec<String>>,
     /// The cause of the stop, from the exit and the log; `None` for a server that runs.
     pub cause: Option<Cause>,
-    /// The result of ejabberd's check of the declared configuration; `None` without one.
+    /// The result of ejabberd's check of the declared configuration; `None` without a declared
+    /// configuration.
     pub declared: Option<Reading<Checked>>,
     /// The result of ejabberd's check of the configuration on the server; `None` if that is the
     /// declared configuration.
@@ -128,7 +129,7 @@ pub struct UsageSamples {
     pub before: Usage,
     /// The second measurement.
     pub after: Usage,
-    /// The time between the two.
+    /// The time between the two measurements.
     pub elapsed: Duration,
 }
 
@@ -156,7 +157,7 @@ pub struct Vm {
 pub struct Account {
     /// Whether the account exists.
     pub exists: Reading<bool>,
-    /// The reason of the ban; `None` if the account is not banned.
+    /// The reason for the ban; `None` if the account is not banned.
     pub banned: Reading<Option<String>>,
     /// The sessions.
     pub sessions: Reading<Vec<Session>>,

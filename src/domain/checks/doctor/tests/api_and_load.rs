@@ -50,7 +50,7 @@ fn an_api_that_does_not_respond_is_a_problem() {
             },
             "control",
             Fails,
-            &["ejabberd was stopped while"],
+            &["ejabberd is stopped"],
         ),
         (|e| alive(e).started = false, "control", Fails, &["has not started yet", "wait"]),
         (|e| alive(e).started = false, "hosts", Unknown, &["has not started"]),
@@ -110,7 +110,7 @@ fn an_api_that_does_not_respond_is_a_problem() {
             |e| bridge(e, "127.0.0.1:5280", &["127.0.0.1:80"]),
             "http_reach",
             Fails,
-            &["own loopback", "network: host"],
+            &["container's loopback", "network: host"],
         ),
         (
             |e| bridge(e, "0.0.0.0:5280", &["127.0.0.1:80"]),

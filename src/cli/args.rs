@@ -176,7 +176,7 @@ pub(super) enum Command {
     },
     /// Try all failed changes again now, also a configuration that was rolled back
     Retry {
-        /// Accept the present database, which the operator does not know, and create
+        /// Accept the current database, which the operator does not know, and create
         /// the declared objects in it (condition `DatabaseMissing`)
         #[arg(long)]
         fill: bool,

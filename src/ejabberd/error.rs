@@ -6,7 +6,7 @@
 
 use crate::domain::spec::printable;
 
-/// The most characters of a far end's text that are shown.
+/// The maximum number of characters of a far end's text that a message shows.
 const MAX_SHOWN_CHARS: usize = 1000;
 
 /// A text of a far end, cut and escaped.

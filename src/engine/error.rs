@@ -6,7 +6,7 @@ use crate::ejabberd::{Class, shown};
 /// Why the runtime could not do something.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuntimeError {
-    /// The engine that runs the server does not answer.
+    /// The engine that runs the server does not respond.
     #[error("reach {}: {}", shown(what), shown(cause))]
     Engine {
         /// The name of the engine.

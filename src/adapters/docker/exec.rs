@@ -18,7 +18,7 @@ use crate::ejabberd::erlang::{
 };
 use crate::engine::{Complaints, Output, RuntimeError, Spawned, Spawner};
 
-/// The most bytes that are kept of a program's output: a whole configuration.
+/// The maximum number of bytes that the adapter keeps of a program's output: a whole configuration.
 const MAX_OUTPUT_BYTES: usize = MAX_BYTES + (256 << 10);
 
 /// The buffer size of one read of the session; responses of a large server have megabytes.

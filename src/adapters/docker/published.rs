@@ -9,7 +9,8 @@ use bollard::models::{ContainerInspectResponse, PortMap};
 use super::drift::bindings;
 use crate::domain::observed::Published;
 
-/// The most bytes that are read of a command line; the command line of a proxy is shorter.
+/// The maximum number of bytes that are read of a command line; the command line of a proxy is
+/// shorter.
 const MOST_BYTES: u64 = 4096;
 
 /// The published ports: as declared at creation and, while the container runs, the actual ports,

@@ -18,7 +18,7 @@ const PASSING: [&str; 9] =
 const NAMES: [&str; 5] =
     [".erlang.cookie", "erl_crash.dump", ".bash_history", ".ash_history", ".sh_history"];
 
-/// The most files that a message names.
+/// The maximum number of files that a message names.
 const SHOWN: usize = 5;
 
 impl DockerRuntime {

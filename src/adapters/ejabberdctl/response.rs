@@ -8,7 +8,7 @@ use crate::engine::Output;
 /// output. A part of a list of accounts must not pass for the whole list.
 const MAX_RESPONSE_BYTES: usize = 256 << 10;
 
-/// The most characters of a message of ejabberd that are kept.
+/// The maximum number of characters of a message of ejabberd that the adapter keeps.
 const MAX_MESSAGE_CHARS: usize = 300;
 
 /// The response to `command`, read from `output`.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::domain::checks::audit::{Table, listening_with_inode};
 use crate::domain::observed::Holder;
 
-/// The most descriptors of one process, and the most processes, that are searched.
+/// The maximum number of descriptors of one process, and of processes, that the search reads.
 const MOST_DESCRIPTORS: usize = 4096;
 const MOST_PROCESSES: usize = 20_000;
 

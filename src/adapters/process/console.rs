@@ -14,10 +14,11 @@ use crate::engine::{LogLine, RuntimeError};
 /// The size above which the console is moved aside, in bytes. The operator keeps two consoles.
 const MAX_CONSOLE_BYTES: u64 = 1 << 20;
 
-/// The most bytes that are read from the end of a file. ejabberd logs whole stanzas in `debug`.
+/// The maximum number of bytes that are read from the end of a file. ejabberd logs whole stanzas in
+/// `debug`.
 const TAIL_BYTES: u64 = 1 << 20;
 
-/// The longest line that is kept, in characters.
+/// The maximum length of a line, in characters; the rest is dropped.
 const MAX_LINE_CHARS: usize = 2000;
 
 impl ServerSetup {

@@ -17,7 +17,7 @@ use crate::domain::configuration::MAX_BYTES;
 use crate::ejabberd::erlang::{CommandLine, Installation, NodeAddress, find};
 use crate::engine::{Complaints, Output, RuntimeError, Spawned, Spawner};
 
-/// The most bytes that are kept of a program's output: a whole configuration.
+/// The maximum number of bytes that the adapter keeps of a program's output: a whole configuration.
 const MAX_OUTPUT_BYTES: usize = MAX_BYTES + (256 << 10);
 
 impl ServerSetup {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-/// The largest file that is read, in bytes. A configuration has kilobytes.
+/// The maximum size of a file that the operator reads, in bytes. A configuration has kilobytes.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The owner and the permission bits of a file.

@@ -7,7 +7,7 @@ use rustix::param::{clock_ticks_per_second, page_size};
 use super::processes::{Process, stat_fields};
 use crate::domain::observed::{Usage, Work};
 
-/// The most threads of one process that are read.
+/// The maximum number of threads of one process that are read.
 const MAX_THREADS: usize = 1024;
 
 /// The usage of a VM; `None` if the VM has just ended.

@@ -21,7 +21,8 @@ use crate::engine::{Complaints, Spawned};
 /// The longest frame taken from the far end. 100,000 account names are 6 MB.
 const MAX_FRAME_BYTES: u32 = 64 << 20;
 
-/// The most calls in one frame. A frame contains all calls that wait, up to this number.
+/// The maximum number of calls in one frame. A frame contains all calls that wait, up to this
+/// number.
 const MAX_BATCH: usize = 64;
 
 /// The time limit of a write before the pipe counts as stuck.
@@ -39,7 +40,7 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 /// The text that the far end writes when it is up; frames follow.
 const READY: &[u8] = b"ejabberd-operator: the session is up";
 
-/// The most bytes that a VM may write before that text.
+/// The maximum number of bytes that a VM may write before that text.
 const MAX_PREAMBLE_BYTES: usize = 16 << 10;
 
 /// An open session. A drop closes the far end's input, which ends the far end.

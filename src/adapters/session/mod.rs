@@ -21,8 +21,8 @@ use crate::domain::model::ServerVersion;
 use crate::ejabberd::{Call, Control, ControlError, Value, erlang};
 use crate::engine::{RuntimeError, Spawner};
 
-/// The most calls in flight. More calls would only wait in the server, which has as many schedulers
-/// as the host has cores.
+/// The maximum number of calls in flight. More calls would only wait in the server, which has as
+/// many schedulers as the host has cores.
 const WINDOW: usize = 64;
 
 /// The time limit to open a session: the start of a VM on a busy host, and the first call.

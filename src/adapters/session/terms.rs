@@ -4,7 +4,7 @@ use super::etf::{TooLong, Writer};
 use crate::domain::model::ApiVersion;
 use crate::ejabberd::{Arg, Call, Value};
 
-/// The most characters that are kept of the far end's reason. The operator's program at the far end
+/// The maximum number of characters of the far end's reason. The operator's program at the far end
 /// sends at most 1,000 bytes.
 const MAX_REASON_CHARS: usize = 1000;
 

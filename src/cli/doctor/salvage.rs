@@ -13,7 +13,7 @@ const PARTS: [&[&str]; 3] = [
     &["host", "hosts", "server"],
 ];
 
-/// The most lines that are removed from the end until the rest is YAML.
+/// The maximum number of lines that `doctor` removes from the end until the rest is YAML.
 const MOST_CUTS: usize = 300;
 
 /// The size of the largest file, in bytes, from which lines are removed.

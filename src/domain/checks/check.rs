@@ -3,7 +3,7 @@
 //! A list of checks is a constant array of [`Check`]s. Each check judges evidence that the
 //! engine collected, and gives a [`Finding`].
 
-/// The most lines of evidence in a finding.
+/// The maximum number of lines of evidence in a finding.
 pub(super) const MAX_EVIDENCE: usize = 6;
 
 /// The result of a check.

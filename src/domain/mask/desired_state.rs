@@ -4,7 +4,7 @@ pub(crate) use crate::domain::mask::MASK;
 use crate::domain::mask::SecretNames;
 use crate::domain::spec::is_treacherous;
 
-/// The largest number of characters of a value that a message shows.
+/// The maximum number of characters of a value that a message shows.
 const QUOTED_CHARS: usize = 60;
 
 /// The environment variables that hold secrets. No name with such a word is harmless.

@@ -9,7 +9,7 @@ use super::{mask, scalar};
 
 /// The deepest nesting. The format needs fewer levels.
 const MAX_DEPTH: usize = 32;
-/// The largest number of values, including the values that aliases repeat. Without this limit the
+/// The maximum number of values, including the values that aliases repeat. Without this limit the
 /// aliases of a small file could use all memory.
 const MAX_NODES: usize = 3_000_000;
 

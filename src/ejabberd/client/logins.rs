@@ -4,7 +4,7 @@ use super::{Call, ControlError, EjabberdClient, Result, Value};
 use crate::domain::checks::doctor::{Backend, BackendServer, BackendState};
 use crate::domain::model::Vhost;
 
-/// The most servers of one backend in the evidence.
+/// The maximum number of servers of one backend in the evidence.
 const MOST_SERVERS: usize = 16;
 
 impl EjabberdClient {

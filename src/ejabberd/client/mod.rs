@@ -50,7 +50,7 @@ const NO_SUCH_ADDRESS: &str = "eaddrnotavail";
 /// The refusal of a login that would write the password into the server's log.
 pub(crate) const PLAIN_LOGGED: &str = "plain_would_be_logged";
 
-/// The most variables of the environment that are read.
+/// The maximum number of environment variables that the client reads.
 const MOST_MACROS: usize = 1000;
 
 /// The deadline of a backup, for a database of gigabytes.

@@ -8,7 +8,8 @@ use super::{
     release_lib,
 };
 
-/// The most scripts that are followed, because a wrapper can end in another wrapper.
+/// The maximum number of scripts that the search follows, because a wrapper can end in another
+/// wrapper.
 const MAX_WRAPPERS: usize = 3;
 
 /// The paths of the cookie file, relative to the home directory. OTP reads both

@@ -8,8 +8,8 @@ use crate::domain::model::{Kind, ObjectKey, Op};
 use crate::domain::status::{Condition, ConditionStatus, ConditionType, EventDraft, Reason};
 use crate::engine::reconcile::report::{ApplyError, RoundReport, StepOutcome, StepResult};
 
-/// The most objects of one kind with an event each in a reconciliation. More objects share one
-/// event, which has their number and the first name.
+/// The maximum number of objects of one kind with an event each in a reconciliation. More objects
+/// share one event, which has their number and the first name.
 const ONE_BY_ONE: usize = 10;
 
 /// The events for the conditions that changed.

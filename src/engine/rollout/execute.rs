@@ -24,9 +24,9 @@ use crate::engine::reconcile::passwords::Passwords;
 use crate::engine::reconcile::report::ApplyError;
 use crate::engine::supervisor::{Supervisor, SupervisorGuard};
 
-/// The most reloads of a configuration. `reload_config` closes a listener whose options changed
-/// and opens it again at once. While clients are connected the port may not be free yet:
-/// "address already in use", and the port stays closed (seen on 24.12 and 26.07). The next
+/// The maximum number of reloads of a configuration. `reload_config` closes a listener whose
+/// options changed and opens it again at once. While clients are connected the port may not be free
+/// yet: "address already in use", and the port stays closed (seen on 24.12 and 26.07). The next
 /// reload opens the port.
 const RELOADS_AGAIN: u32 = 3;
 
@@ -37,7 +37,7 @@ const LISTENERS_OPEN: Duration = Duration::from_millis(300);
 /// stop took longer than three seconds (seen on 26.07).
 const STOPS_WITHIN: Duration = Duration::from_secs(15);
 
-/// The most lines of the log that are read for closed listeners.
+/// The maximum number of log lines that the rollout searches for closed listeners.
 const LISTENER_LINES: usize = 100;
 
 /// The configuration to roll out.

@@ -26,7 +26,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// The time for which the previous configuration must stay healthy, which passed a gate before.
 const OLD_SETTLES: Duration = Duration::from_secs(2);
 
-/// The most lines of the log that are read.
+/// The maximum number of log lines that the gate reads.
 const LINES: usize = 200;
 
 /// The deadline of one query.

@@ -82,7 +82,7 @@ fn set_aside(store: &dyn Store, declared: &Digest, to: &GoodConfig) -> Result<()
             variant: None,
             reason: LatchReason::ByHand,
             message: format!(
-                "rolled back by hand: `{}` ({}) replaces it",
+                "rolled back by hand: `{}` ({}) replaces the declared one",
                 to.variant,
                 to.digest.short()
             ),
@@ -113,12 +113,12 @@ impl ConfigChecker {
         if good.digest == declared {
             lift_latch(&*self.store)?;
             return Ok(format!(
-                "`{}` is the declared configuration, and is tried again",
+                "the operator retries `{}`, the declared configuration",
                 good.variant
             ));
         }
         set_aside(&*self.store, &declared, &good)?;
-        Ok(format!("`{}` ({}) comes back into force", good.variant, good.digest.short()))
+        Ok(format!("the operator restores `{}` ({})", good.variant, good.digest.short()))
     }
 
     /// The latch, if it is for `declared` under the name `variant`.

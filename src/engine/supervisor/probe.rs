@@ -34,7 +34,7 @@ const BESIDE_DEADLINE: Duration = Duration::from_secs(5);
 /// The deadline of all client ports together, if the node does not respond.
 const PORTS_DEADLINE: Duration = Duration::from_secs(2);
 
-/// The most sockets that are tried, if the listeners for clients are unknown.
+/// The maximum number of sockets that the probe tries if the listeners for clients are unknown.
 const MAX_SOCKETS: usize = 16;
 
 /// The result of a probe.

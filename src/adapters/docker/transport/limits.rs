@@ -10,7 +10,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::MAX_HEAD_BYTES;
 
-/// The longest frame of a program's output, in bytes. The engine copies output with
+/// The maximum size of a frame of a program's output, in bytes. The engine copies output with
 /// `io.Copy` of Go, whose buffer has 32 KiB, and writes one frame for each read.
 const MAX_FRAME_BYTES: u32 = 1 << 20;
 

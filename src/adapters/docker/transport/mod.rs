@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use limits::{Frames, Guarded, Limits};
 
-/// The longest head of a response, in bytes.
+/// The maximum size of the head of a response, in bytes.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
 /// The time limit from a request to the end of its response. The head of the response must come

@@ -14,7 +14,7 @@ use crate::ejabberd::Value;
 /// The decoder refuses terms that nest deeper. Responses of commands nest to about 10.
 pub const MAX_DEPTH: usize = 64;
 
-/// The most memory that one decoded term may take, in bytes.
+/// The maximum memory that one decoded term may take, in bytes.
 const MAX_MEMORY: usize = 256 << 20;
 
 /// The most memory that a decoded term takes for each byte of its frame. The worst case is a map of

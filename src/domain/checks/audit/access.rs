@@ -62,7 +62,7 @@ const HARMLESS: [&str; 45] = [
 /// Tags with harmless commands only, in every version from 23.01 to 26.07.
 const HARMLESS_TAGS: [&str; 1] = ["[tag:statistics]"];
 
-/// The most commands of one rule that the finding names.
+/// The maximum number of commands of one rule that the finding names.
 const SHOWN: usize = 6;
 
 pub(super) fn api_commands(config: &Configuration) -> Judgement {

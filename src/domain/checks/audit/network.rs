@@ -14,7 +14,7 @@ use crate::domain::observed::{Reading, RuntimeDrift};
 /// The default port of epmd, which gives other nodes the port of the distribution.
 const EPMD: u16 = 4369;
 
-/// The most sockets that a finding names.
+/// The maximum number of sockets that a finding names.
 const SHOWN: usize = 8;
 
 /// Judges the addresses of the server's sockets. In a bridge network the item passes only

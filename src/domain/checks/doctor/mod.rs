@@ -32,7 +32,7 @@ use super::text;
 pub use checks::{CHECKS, LOGIN_CHECKS};
 pub use evidence::*;
 
-/// The most items that a sentence lists.
+/// The maximum number of items that a sentence lists.
 const MAX_LISTED: usize = 5;
 
 /// A check of the diagnosis.

@@ -32,7 +32,7 @@ use super::tree::{Node, Span, Value};
 use super::{document, mask, suggest, tree};
 use crate::domain::model::{NameError, Revision, RoomJid, Vhost};
 
-/// The largest size of all files of a desired state together, in bytes.
+/// The maximum size of all files of a desired state together, in bytes.
 pub const MAX_FILE_BYTES: usize = 16 * 1024 * 1024;
 
 /// A desired state without errors.
@@ -101,8 +101,8 @@ pub fn validate(files: &[SourceFile]) -> Result<Validated, Vec<Problem>> {
     }
 }
 
-/// Merges the files into one tree. `None` if a file is not valid YAML: the parts that are missing in
-/// the other files could be in that file.
+/// Merges the files into one tree. `None` if a file is not valid YAML: the parts that are missing
+/// in the other files could be in that file.
 fn read(files: &[SourceFile], report: &mut Report<'_>) -> Option<Node> {
     let mut nodes = 0;
     let trees: Vec<_> = files

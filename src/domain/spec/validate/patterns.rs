@@ -1,6 +1,6 @@
-//! Checks `spec.policy.ignore`. The operator compares a pattern with the names of accounts, groups and
-//! rooms, with and without the host. A pattern that matches no possible name protects nothing, so
-//! such a pattern is an error.
+//! Checks `spec.policy.ignore`. The operator compares a pattern with the names of accounts, groups
+//! and rooms, with and without the host. A pattern that matches no possible name protects nothing,
+//! so such a pattern is an error.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use wildmatch::WildMatch;
 use crate::domain::model::Vhost;
 use crate::domain::spec::{mask, suggest};
 
-/// The longest part of a name, in bytes.
+/// The maximum length of a part of a name, in bytes.
 const MAX_PART_BYTES: usize = 1023;
 
 /// The codes after a backslash in a name that XEP-0106 escapes. With any other backslash the author
@@ -104,8 +104,8 @@ pub(super) fn matches_everything(pattern: &str) -> bool {
     }
 }
 
-/// The advice for a pattern that looks like a regular expression. Names may contain these characters,
-/// so such a pattern can be correct.
+/// The advice for a pattern that looks like a regular expression. Names may contain these
+/// characters, so such a pattern can be correct.
 pub(super) fn regular_expression(pattern: &str) -> Option<String> {
     let plain = pattern.replace(".*", "*").replace(".+", "*");
     let plain = plain.strip_prefix('^').unwrap_or(&plain);

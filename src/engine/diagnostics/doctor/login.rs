@@ -16,10 +16,10 @@ use crate::ejabberd::client::{AnyListener, Encryption, ListenAddress, Opening as
 /// The most hosts whose authentication methods are queried.
 const MOST_HOSTS: usize = 20;
 
-/// The most listeners in the evidence.
+/// The maximum number of listeners in the evidence.
 const MOST_LISTENERS: usize = 100;
 
-/// The most streams that are opened.
+/// The maximum number of streams that `doctor` opens.
 const MOST_CLIENTS: usize = 60;
 
 /// The authentication methods of every host of the server.

@@ -14,13 +14,13 @@ use crate::domain::supervision::{Cause, EndedWhile, Ending, Level, LogEntry, ent
 use crate::engine::diagnostics::Diagnostics;
 use crate::engine::rollout::failure_log::reports_failure;
 
-/// The most lines of the log that are read.
+/// The maximum number of log lines that `doctor` reads.
 const LINES: usize = 500;
 
 /// The age of the oldest line that is read from the log of a running server.
 const LOG_SINCE: Duration = Duration::from_hours(1);
 
-/// The most lines of the log in the evidence.
+/// The maximum number of log lines in the evidence.
 const SHOWN: usize = 5;
 
 /// A server that ran longer than this had started, so its log does not explain a failed start.

@@ -49,7 +49,7 @@ impl Reconciler {
         let reads = hosts(desired).map(|host| async move {
             let elsewhere = self.server.accounts_elsewhere(host).await;
             let users = match &elsewhere {
-                // The fallback control, which only runs commands, cannot answer this.
+                // The fallback control runs only commands and cannot read this value.
                 Ok(_) | Err(ControlError::Unsupported { .. }) => self.names(host, inventory).await,
                 Err(error) => unknown(error, away),
             };

@@ -36,7 +36,7 @@ pub enum ControlError {
     /// its program does not start, or the engine refuses to run it.
     #[error("open the control channel: {}", shown(.0))]
     CannotOpen(String),
-    /// No answer within the deadline.
+    /// No response within the deadline.
     #[error("get an answer to `{0}` in time")]
     Timeout(&'static str),
     /// The channel broke during the call. The server may have carried out the call.

@@ -12,8 +12,8 @@ use super::{DockerRuntime, create, status};
 use crate::domain::database::{Database, Location, SCHEMA_FILE};
 use crate::engine::RuntimeError;
 
-/// The most steps to resolve a path. A real path has fewer parts and links; the limit ends a loop
-/// of links.
+/// The maximum number of steps to resolve a path. A real path has fewer parts and links; the limit
+/// ends a loop of links.
 const MAX_STEPS: usize = 64;
 
 impl DockerRuntime {

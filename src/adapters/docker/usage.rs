@@ -13,7 +13,8 @@ use crate::domain::observed::{Usage, Work};
 use crate::ejabberd::erlang::ListedProcess;
 use crate::engine::{LogLine, RuntimeError};
 
-/// The longest line that is kept, in characters. ejabberd logs whole stanzas in `debug`.
+/// The maximum length of a line, in characters; the rest is dropped. ejabberd logs whole stanzas in
+/// `debug`.
 const MAX_LINE_BYTES: usize = 2000;
 
 impl DockerRuntime {

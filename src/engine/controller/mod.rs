@@ -38,11 +38,11 @@ use status_publisher::StatusPublisher;
 /// must not count as a removal.
 pub const DELETIONS_AFTER: Duration = Duration::from_secs(2);
 
-/// The most passwords and the most vCards that the operator verifies again in a minute, although
-/// they were as declared.
+/// The maximum numbers of passwords and of vCards that the operator verifies again in a minute,
+/// although the last verification found the declared values.
 const VERIFIED_PER_MINUTE: (usize, usize) = (10, 60);
 
-/// The least time between two reconciliations for failed steps.
+/// The minimum time between two reconciliations for failed steps.
 const BETWEEN_RETRIES: Duration = Duration::from_millis(500);
 
 /// The time that a reconciliation may take after the signal to end. The end of the operator

@@ -17,7 +17,7 @@ use crate::engine::reconcile::database::Databases;
 /// server differs from the id on the host.
 const STATUS_OF_VM: &str = "/proc/self/status";
 
-/// Collects that part of the evidence for the security checklist.
+/// Collects the evidence about the runtime and the sockets for the security checklist.
 pub(in crate::engine) struct AuditProbe {
     pub(in crate::engine) server: EjabberdClient,
     pub(in crate::engine) runtime: Arc<dyn Runtime>,

@@ -24,10 +24,10 @@ use crate::engine::reconcile::passwords::Passwords;
 use crate::engine::reconcile::report::ApplyError;
 use crate::engine::supervisor::{Supervisor, SupervisorGuard};
 
-/// The maximum number of reloads of a configuration. `reload_config` closes a listener whose
-/// options changed and opens it again at once. While clients are connected the port may not be free
-/// yet: "address already in use", and the port stays closed (seen on 24.12 and 26.07). The next
-/// reload opens the port.
+/// The maximum number of repeated reloads of a configuration. `reload_config` closes a listener
+/// whose options changed and opens it again at once. While clients are connected the port may not
+/// be free yet: "address already in use", and the port stays closed (seen on 24.12 and 26.07). The
+/// next reload opens the port.
 const RELOADS_AGAIN: u32 = 3;
 
 /// The time for the listeners to open before the log is read.

@@ -32,7 +32,7 @@ pub(super) use crate::engine::supervisor::hold::SupervisorGuard;
 use probe::{Answer, ProbeMode, Prober};
 use report::{describe, seconds};
 
-/// The least time between two measurements, because a measurement costs the engine time.
+/// The minimum time between two measurements, because a measurement costs the engine time.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
 
 /// The time to wait for the state machine. Longer waits mean a rollout or a start.

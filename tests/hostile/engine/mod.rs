@@ -20,13 +20,13 @@ use crate::peak_mebibytes;
 use answers::{Answer, End, answers};
 use fake::FakeEngine;
 
-/// The longest time that an operation may wait for the engine; pulls have ten minutes.
+/// The maximum time that an operation may wait for the engine; pulls have ten minutes.
 const LONGEST: Duration = Duration::from_secs(700);
 
-/// The most memory of the test process. A decoded list of 1 MiB takes 210 MiB.
+/// The maximum memory of the test process, in MiB. A decoded list of 1 MiB takes 210 MiB.
 const MOST_MEBIBYTES: u64 = 512;
 
-/// The longest error of an operation, in characters.
+/// The maximum length of an error of an operation, in characters.
 const MAX_MESSAGE_CHARS: usize = 1000;
 
 fn runtime(engine: &FakeEngine) -> DockerRuntime {

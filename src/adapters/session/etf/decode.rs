@@ -17,8 +17,8 @@ pub const MAX_DEPTH: usize = 64;
 /// The maximum memory that one decoded term may take, in bytes.
 const MAX_MEMORY: usize = 256 << 20;
 
-/// The most memory that a decoded term takes for each byte of its frame. The worst case is a map of
-/// empty lists: a pair and two values in two bytes.
+/// The maximum memory that a decoded term takes for each byte of its frame. The worst case is a map
+/// of empty lists: a pair and two values in two bytes.
 pub const MEMORY_PER_BYTE: usize = 2 * size_of::<Value>();
 
 /// Why bytes are not a term that a session accepts. Completes "failed to …".

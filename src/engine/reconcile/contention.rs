@@ -1,5 +1,6 @@
-//! Detects other programs that change the same objects. If a correction is undone again and
-//! again, the operator repeats it less and less often, and reports the object.
+//! Detects other programs that change the same objects. If another program
+//! repeatedly reverts a correction, the operator repeats the correction at growing intervals, and
+//! reports the object.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::domain::model::{Kind, ObjectKey, Op};
 /// The number of corrections in short succession after which a difference is contended.
 const TIMES: u32 = 4;
 
-/// The longest time between two corrections in short succession.
+/// The maximum time between two corrections in short succession.
 const SOON: Duration = Duration::from_mins(15);
 
 const FIRST_WAIT: Duration = Duration::from_mins(1);
@@ -36,7 +37,7 @@ pub(in crate::engine) struct Contention {
 }
 
 impl ContendedObject {
-    /// The time until which the next correction waits; `None` if it need not wait.
+    /// The time until which the next correction waits; `None` if the correction need not wait.
     fn until(&self) -> Option<Instant> {
         let more = self.times.checked_sub(TIMES)?;
         let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(more)).min(LONGEST_WAIT);
@@ -49,7 +50,7 @@ fn difference(step: &StepInfo) -> Difference {
 }
 
 impl Contention {
-    /// Whether a step must wait because another program keeps undoing it.
+    /// Whether a step must wait because another program repeatedly reverts the step.
     pub(in crate::engine) fn waits(&self, step: &StepInfo, now: Instant) -> bool {
         let until = self.seen.get(&difference(step)).and_then(ContendedObject::until);
         until.is_some_and(|until| now < until)

@@ -8,8 +8,8 @@ use crate::ejabberd::ControlError;
 use crate::ejabberd::client::PLAIN_LOGGED;
 
 impl RolloutExecutor {
-    /// Why the canary proves nothing about a new configuration, because it could not log in before
-    /// either; `None` if it could.
+    /// Why the canary proves nothing about a new configuration: the canary could not log in before
+    /// the change either. `None` if the canary could log in.
     pub(in crate::engine) async fn canary_is_off(&self, desired: &DesiredState) -> Option<String> {
         let jid = desired.config.as_ref()?.gate.canary.as_ref()?;
         if !matches!(self.server.account_exists(jid).await, Ok(true)) {

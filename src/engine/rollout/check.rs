@@ -112,7 +112,8 @@ impl ConfigChecker {
     }
 }
 
-/// Why a configuration that ejabberd accepts is not the declared one; `None` if it is.
+/// Why a configuration that ejabberd accepts does not match the declaration; `None` if the
+/// configuration matches.
 fn unfit(desired: &DesiredState, configuration: &Configuration) -> Option<String> {
     let served: Vec<Vhost> =
         configuration.hosts().iter().filter_map(|host| Vhost::new(host).ok()).collect();

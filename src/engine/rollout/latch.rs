@@ -14,7 +14,8 @@ use crate::engine::error::StoreError;
 use crate::engine::ports::{ConfigFiles, GoodConfig, StateKey, Store};
 use crate::engine::reconcile::report::ApplyError;
 
-/// A configuration that is not tried again until it changes, or until `retry`.
+/// A configuration that the operator does not retry until the configuration changes, or until
+/// `retry`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Latch {
@@ -97,8 +98,8 @@ fn keep_latch(store: &dyn Store, latch: &Latch) -> Result<(), StoreError> {
 }
 
 impl ConfigChecker {
-    /// Rolls back by hand from the declared configuration to the good one whose digest begins with
-    /// `to`.
+    /// Rolls back by hand from the declared configuration to the good configuration whose digest
+    /// begins with `to`.
     pub async fn roll_back_to(
         &self,
         desired: &DesiredState,
@@ -151,7 +152,7 @@ impl ConfigChecker {
         }
     }
 
-    /// The good configuration that is in force while the declared one is latched.
+    /// The good configuration that is in force while the declared configuration is latched.
     pub(in crate::engine) fn last_good(
         &self,
     ) -> Result<Option<(GoodConfig, ConfigFiles)>, StoreError> {

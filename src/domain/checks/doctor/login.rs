@@ -216,11 +216,11 @@ pub(super) fn client_ports(e: &Evidence) -> Judgement {
 enum Stream {
     /// The client gets as far as the login.
     Complete,
-    /// That could not be observed, for this reason.
+    /// The progress of the client is unknown, for this reason.
     Unobserved(String),
     /// The listener does not offer the STARTTLS that its configuration sets.
     NoStarttls,
-    /// The client does not get that far, for another reason.
+    /// The client does not get as far as the login, for another reason.
     Broken(String),
 }
 

@@ -78,7 +78,7 @@ pub fn can_be_shown(text: &str) -> bool {
 }
 
 /// Reports a text that clients cannot receive. XML does not allow control characters: a client that
-/// receives one ends its stream.
+/// receives a control character ends its stream.
 pub(super) fn fits(text: &str, name: &str, span: Span, scope: &mut Scope<'_, '_>) -> bool {
     if can_be_shown(text) {
         return true;

@@ -9,7 +9,7 @@ use crate::domain::spec::document::{SecretFrom, SecretTo};
 use crate::domain::spec::mask;
 use crate::domain::spec::tree::{Node, Span};
 
-/// The longest password that ejabberd accepts, in bytes, before and after stringprep:
+/// The maximum length of a password that ejabberd accepts, in bytes, before and after stringprep:
 /// `ejabberd_auth:validate_credentials/3` calls `jid:resourceprep/1` (tried on
 /// 23.01, 24.12 and 26.07).
 const MAX_PASSWORD_BYTES: usize = 1023;

@@ -64,8 +64,9 @@ impl Reconciler {
         Ok(self.server.change_password(jid, &password).await?)
     }
 
-    /// Sets the declared vCard and password of an account after its ban: they were not compared
-    /// while the account was banned, and its password is still the one from before the ban.
+    /// Sets the declared vCard and password of an account after its ban: the operator did not
+    /// compare these values during the ban, and the account still has the password from before the
+    /// ban.
     pub(super) async fn catch_up(
         &self,
         desired: &DesiredState,

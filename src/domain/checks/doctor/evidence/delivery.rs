@@ -102,7 +102,7 @@ pub struct Backend {
 /// Whether an authentication method works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BackendState {
-    /// The method answers queries about accounts.
+    /// The method responds to queries about accounts.
     Responds,
     /// The method cannot be queried from outside, or a query does not prove that the method
     /// accepts passwords.

@@ -1,4 +1,4 @@
-//! The command `apply`: reconciles until no drift remains, and exits.
+//! The command `apply`: reconciles in up to [`MAX_ROUNDS`] rounds, and exits.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,7 +48,8 @@ struct Applied {
     steps: Vec<AppliedStep>,
 }
 
-/// Reconciles until no drift remains, in at most [`MAX_ROUNDS`] rounds.
+/// Reconciles in up to [`MAX_ROUNDS`] rounds: until no drift remains, a step fails, or a round
+/// changes nothing.
 pub(super) async fn apply(paths: &Paths, format: Format, approve: Option<String>) -> Outcome {
     let read = Instant::now();
     let desired = paths.desired().await?;

@@ -1,5 +1,5 @@
 //! Temporary containers beside the server, temporary files in the server's container, and the
-//! removal of those that a killed operator left behind.
+//! removal of containers and files that a killed operator left behind.
 
 use std::collections::HashMap;
 use std::time::Duration;

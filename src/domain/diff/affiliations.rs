@@ -92,7 +92,7 @@ pub(super) fn diff(
 /// Forgets owned affiliations whose room no longer exists, or whose room's affiliations are not
 /// managed any more. Affiliations in an owned room whose entry was removed stay owned: the entry
 /// may come back with fewer affiliations before the room is deleted, and the operator must then
-/// remove the ones that it gave.
+/// remove the affiliations that the operator gave.
 pub(super) fn forgotten(
     desired: &DesiredState,
     found: impl Fn(&RoomJid) -> Option<Option<Affiliations>>,

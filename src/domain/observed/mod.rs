@@ -68,7 +68,8 @@ pub struct ConfigReading {
     /// Why the declared configuration must not be put in force: ejabberd refuses it, or it does not
     /// do what it declares. `None` also if it was not checked.
     pub refused: Option<String>,
-    /// Why the declared configuration is not tried again, if so.
+    /// Why the operator does not retry the declared configuration; `None` if the operator may
+    /// retry.
     pub latched: Option<Latched>,
     /// The hosts whose accounts would remain in another store after the change, each with the
     /// consequence.

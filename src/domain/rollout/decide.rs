@@ -30,7 +30,7 @@ pub enum Side {
 pub struct Failure {
     /// A sentence for people.
     pub message: String,
-    /// Whether the configuration is to blame, as far as known. A taken port or a full disk is not
+    /// Whether the configuration is the cause, as far as known. A taken port or a full disk is not
     /// the configuration's fault.
     pub blame: bool,
 }

@@ -19,8 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::configuration::Configuration;
 use crate::domain::model::ServerVersion;
 
-/// The endings of certificates and keys. On a reload, ejabberd reads those that were modified since
-/// its last read.
+/// The endings of certificates and keys. On a reload, ejabberd reads the files that were modified
+/// since its last read.
 const CERTIFICATES: [&str; 4] = [".pem", ".crt", ".key", ".cer"];
 /// The usual endings of files that `include_config_file` reads.
 const INCLUDED: [&str; 2] = [".yml", ".yaml"];

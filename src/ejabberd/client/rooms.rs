@@ -49,7 +49,7 @@ impl EjabberdClient {
         Ok(texts(NAME, &response)?.into_iter().map(str::to_owned).collect())
     }
 
-    /// The rooms without occupants, of all services, including hibernated ones.
+    /// The rooms without occupants, of all services, including hibernated rooms.
     pub async fn unoccupied_rooms(&self) -> Result<BTreeSet<RoomJid>> {
         Ok(parsed(&self.unoccupied_room_names().await?))
     }

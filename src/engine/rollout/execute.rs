@@ -310,7 +310,8 @@ impl RolloutExecutor {
             return Err(failure);
         }
         Err(Failure {
-            // A configuration that ejabberd accepted and then does not reload is to blame.
+            // ejabberd accepted the configuration offline and then failed to reload it, so the
+            // configuration is the cause.
             blame: matches!(&error, ApplyError::Control(e) if !e.is_outage()),
             message: format!("failed to {error}"),
         })

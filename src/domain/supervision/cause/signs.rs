@@ -26,7 +26,8 @@ const RESTORE: &str = "a file of the database is damaged: move the file aside an
 const LOOK_AT_THE_DATABASE: &str = "the database did not start: its directory needs free space and must belong to the user that runs the server; if `schema.DAT` is damaged, restore a backup";
 const RAISE_THE_LIMIT: &str = "the server has reached its limit of files, threads or processes: raise the limit (`--ulimit`, `--pids-limit`)";
 
-/// The reason of a start before epmd listened. The server is not at fault, and its next start works.
+/// The reason of a start before epmd listened. The server is not at fault, and its next start
+/// works.
 pub const EPMD_UNREACHABLE: &str = "EpmdUnreachable";
 
 /// The first sign that fits counts, so special signs precede general ones. Seen on
@@ -177,7 +178,7 @@ pub(super) const SIGNS: &[Sign] = &[
         EPMD_UNREACHABLE,
         "epmd, Erlang's port mapper, did not answer; the server starts epmd, and its next start finds epmd",
     ),
-    // ejabberd has accepted the same files offline, so they are not to blame. Seen on
+    // ejabberd has accepted the same files offline, so these files are not the cause. Seen on
     // a busy host, where the code server could not load a module of ejabberd's own.
     sign(
         &["exception occurred during configuration processing"],
@@ -194,7 +195,7 @@ pub(super) const WEAK_SIGNS: &[Sign] = &[
     sign(&["node_not_running"], "DatabaseUnusable", LOOK_AT_THE_DATABASE),
 ];
 
-/// The reasons for which the configuration is to blame.
+/// The reasons that the configuration causes.
 pub(super) const OF_THE_CONFIG: [&str; 7] = [
     "AddressMissing",
     "ApplicationMissing",

@@ -47,8 +47,8 @@ impl Diagnostics {
     }
 }
 
-/// The published ports of a container in a bridge network: those of the existing container,
-/// otherwise the declared ones.
+/// The published ports of a container in a bridge network: the ports of the existing container,
+/// otherwise the declared ports.
 fn published(
     docker: &Docker,
     diagnostics: Option<&RuntimeDiagnostics>,

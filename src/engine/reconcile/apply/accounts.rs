@@ -122,7 +122,7 @@ impl Reconciler {
     }
 
     /// Writes the passwords of existing accounts to their password files. Every reconciliation
-    /// does this, so that a lost file comes back; a correct file is not written again. Returns a
+    /// does this, which restores a lost file; a correct file is not written again. Returns a
     /// message for each file that could not be written.
     pub(in crate::engine) async fn publish(
         &self,

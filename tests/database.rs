@@ -78,7 +78,7 @@ fn emptied(version: &str) {
     until(&host, &operator, "its own again", |s| started(&host) != created && is_ready(s));
 }
 
-/// A volume of the same name comes back empty, or with another database.
+/// A new volume of the same name is empty, or has another database.
 fn exchanged(version: &str) {
     let host = Host::new(version);
     host.declare(PEOPLE);

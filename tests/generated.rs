@@ -1,7 +1,8 @@
 //! References that are generated from the code: `docs/reference.md`, `docs/commands.md` and
 //! `docs/metrics.md` are what the program would write now.
 //!
-//! `UPDATE_GOLDEN=1` writes them again; read the difference before you commit it.
+//! `UPDATE_GOLDEN=1` regenerates the documents. Read the difference before you commit the
+//! documents.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,7 +25,7 @@ use std::path::Path;
 /// The head of each document.
 fn head(title: &str, intro: &str) -> String {
     format!(
-        "# {title}\n\n<!-- Generated from the code by tests/generated.rs; do not edit. To write it again:\n     \
+        "# {title}\n\n<!-- Generated from the code by tests/generated.rs; do not edit. To regenerate this file:\n     \
          UPDATE_GOLDEN=1 cargo nextest run --test generated -->\n\n{intro}\n"
     )
 }
@@ -55,7 +56,7 @@ fn assert_current(name: &str, now: &str) {
     let committed = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         committed == now,
-        "{} differs from the code; UPDATE_GOLDEN=1 writes it again:\n{now}",
+        "{} differs from the code; UPDATE_GOLDEN=1 regenerates the document:\n{now}",
         path.display()
     );
 }

@@ -1,4 +1,4 @@
-//! The test images in the layouts of the official ones: checks every property of `ejabberd/ecs`
+//! The test images in the layouts of the official images: checks every property of `ejabberd/ecs`
 //! and `ghcr.io/processone/ejabberd` that the operator depends on, with the image that
 //! `scripts/ejabberd-image` builds.
 

@@ -1,4 +1,4 @@
-//! The JSON Schemas of what commands print: they are those of the types, and what commands print
+//! The JSON Schemas of the output of commands: the schemas match the types, and the output
 //! matches them. Tests with a real server validate what each command prints, too.
 //!
 //! `UPDATE_GOLDEN=1` writes the schemas again; read the difference before you commit it.

@@ -1,5 +1,5 @@
-//! Which test binaries run where: `scripts/test --fast` runs those that need no real server, and
-//! `scripts/test` runs all of them. A binary that is missing from a list fails a test.
+//! Which test binaries run where: `scripts/test --fast` runs the binaries that need no real server,
+//! and `scripts/test` runs all of them. A binary that is missing from a list fails a test.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The command `apply`: reconciles once.
+//! The command `apply`: reconciles in up to [`MAX_ROUNDS`] rounds, and exits.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ const REFUSED: u8 = 3;
 const AWAKE_WITHIN: Duration = Duration::from_mins(1);
 
 /// The maximum number of rounds of one `apply`. A second round sets properties that are visible
-/// only once an object exists; more rounds mean that another program changes the same objects.
+/// only after the object exists; more rounds mean that another program changes the same objects.
 const MAX_ROUNDS: usize = 5;
 
 /// A step in the output of `apply --output json`.
@@ -48,7 +48,8 @@ struct Applied {
     steps: Vec<AppliedStep>,
 }
 
-/// Reconciles once.
+/// Reconciles in up to [`MAX_ROUNDS`] rounds: until no drift remains, a step fails, or a round
+/// changes nothing.
 pub(super) async fn apply(paths: &Paths, format: Format, approve: Option<String>) -> Outcome {
     let read = Instant::now();
     let desired = paths.desired().await?;
@@ -121,13 +122,15 @@ impl StalenessCheck for StoodStill<'_> {
 fn was_refused(plan: &Plan) -> bool {
     let withheld = plan.withheld().is_some();
     plan.blocked.as_ref().map_or(withheld, |blocked| {
-        // A host cannot be read while it waits for its configuration.
+        // A virtual host that is not in the running configuration is unknown until the operator
+        // applies the configuration. If the guard refused creations, the configuration waits for
+        // the approval, so such an unknown host is not an error.
         plan.unknown.is_empty() || !blocked.creations.is_empty()
     })
 }
 
-/// Prints the result and returns the exit status. `printed` holds the unknowns that the plan showed
-/// already.
+/// Prints the result and returns the exit status. `printed` holds the `unknown` messages that the
+/// plan already printed.
 fn finish(reports: Vec<RoundReport>, format: Format, printed: &[String]) -> Outcome {
     let mut steps = Vec::new();
     let mut first_plan = None;

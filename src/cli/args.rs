@@ -176,8 +176,8 @@ pub(super) enum Command {
     },
     /// Try all failed changes again now, also a configuration that was rolled back
     Retry {
-        /// Accept the present database, which the operator does not know, and create
-        /// the declared objects in it (condition `DatabaseMissing`)
+        /// Accept the current database, which the operator does not know, and create
+        /// the declared objects in this database (condition `DatabaseMissing`)
         #[arg(long)]
         fill: bool,
     },

@@ -41,7 +41,7 @@ pub(super) fn history(paths: &Paths, format: Format) -> Outcome {
     let mut text = table.render(Page::out());
     if let Some(latch) = store.and_then(|store| latch(&store).transpose()).transpose()? {
         text += &format!(
-            "\n{} failed and is not tried again; change the configuration, or run \
+            "\nThe operator does not retry configuration `{}`; change the configuration, or run \
              `ejabberd-operator retry`:\n  {}\n",
             latch.digest.short(),
             latch.message
@@ -50,16 +50,19 @@ pub(super) fn history(paths: &Paths, format: Format) -> Outcome {
     output::print(&text)
 }
 
-/// Orders another try of all failed changes.
+/// Orders the operator to retry all failed changes.
 pub(super) async fn retry(paths: &Paths) -> Outcome {
     match paths.memory() {
         Ok(store) => {
             create_without_waiting(&store)?;
             let text = match lift_latch(&store)? {
                 Some(latch) => {
-                    format!("The next `apply` or `run` tries {} again.\n", latch.digest.short())
+                    format!(
+                        "The next `apply` or `run` retries configuration `{}`.\n",
+                        latch.digest.short()
+                    )
                 }
-                None => "No configuration is held back.\n".to_owned(),
+                None => "No configuration waits for a retry.\n".to_owned(),
             };
             output::print(&text)
         }
@@ -68,14 +71,14 @@ pub(super) async fn retry(paths: &Paths) -> Outcome {
     }
 }
 
-/// Accepts the present database of the server, which the operator does not know.
+/// Accepts the server's current database, although the operator does not know this database.
 pub(super) async fn fill(paths: &Paths) -> Outcome {
     match paths.memory() {
         Ok(store) => {
             order_fill(&store)?;
             output::print(
-                "The next `apply` or `run` fills the database that the server has then, or \
-                 creates an empty one and fills it.\n",
+                "The next `apply` or `run` accepts the server's database at that time and fills the \
+                 database. If the server has no database, the operator creates one.\n",
             )
         }
         Err(StoreError::Locked(_)) => order(paths, &Order::Fill).await,
@@ -91,9 +94,9 @@ pub(super) async fn rollback(paths: &Paths, digest: Option<String>) -> Outcome {
     };
     let chosen = match &digest {
         Some(digits) if digits.len() < 6 => {
-            return Err(Exit::Failure(
-                "give at least six digits of the digest, as `history` shows it".to_owned(),
-            ));
+            return Err(Exit::Failure(format!(
+                "the digest `{digits}` is too short; give at least six digits from the output of `history`"
+            )));
         }
         Some(digits) => good.iter().find(|good| good.digest.as_str().starts_with(digits.as_str())),
         None => good.get(1),
@@ -102,12 +105,14 @@ pub(super) async fn rollback(paths: &Paths, digest: Option<String>) -> Outcome {
         return Err(Exit::Failure(match digest {
             Some(digits) => {
                 format!(
-                    "there is no good configuration {digits}; `history` lists the good configurations"
+                    "there is no good configuration `{digits}`; run `history` to list the good configurations"
                 )
             }
-            None => "there is no good configuration before the present one; `history` lists those \
-                     that are kept"
-                .to_owned(),
+            None => {
+                "cannot roll back: the store has no earlier good configuration; run `history` to \
+                     list the good configurations"
+                    .to_owned()
+            }
         }));
     };
     match paths.memory() {
@@ -135,7 +140,8 @@ pub(super) async fn order(paths: &Paths, order: &Order) -> Outcome {
     while file.waits() {
         if since.elapsed() > TAKEN_WITHIN {
             return Err(Exit::Failure(
-                "the running operator has not read the order yet; it reads orders after its present round"
+                "the running operator did not read the order in 30 s, because a round is in progress; run \
+                 `ejabberd-operator status` later"
                     .to_owned(),
             ));
         }

@@ -12,8 +12,8 @@ use super::Exit;
 use crate::adapters::host::files;
 use crate::adapters::web::{Access, Token};
 
-/// The file in the state directory with the address and the instance of the running operator, and a
-/// token for accounts that may read the directory.
+/// The name of the file in the state directory. The file holds the operator's address, the instance
+/// name and the token for `status`; only the operator's account can read the file.
 const FILE: &str = "endpoint";
 
 /// The maximum size of the file: an address, the name of an instance and a token.
@@ -26,8 +26,8 @@ pub(super) struct Web {
 }
 
 impl Web {
-    /// Returns the clients that may read, and a token for `status`, which cannot know the token of
-    /// the administrator.
+    /// Returns the access rule of the HTTP server and a generated token. `status` uses the
+    /// generated token, because `status` cannot read the token file of the administrator.
     pub(super) fn access(&self) -> Result<(Access, String), Exit> {
         let local = random()?;
         let Some(path) = &self.token_file else {
@@ -35,9 +35,9 @@ impl Web {
                 return Ok((Access::Loopback, local));
             }
             return Err(Exit::Usage(format!(
-                "--listen {} lets other hosts read the names of all accounts and rooms: set a token that they \
-                 have to know with --token-file PATH (`openssl rand -hex 32` makes one), or listen on \
-                 127.0.0.1",
+                "`--listen {}` lets other hosts read all account and room names without a token; give a \
+                 token file with `--token-file PATH` (create the token with `openssl rand -hex 32`), or \
+                 listen on 127.0.0.1",
                 self.listen
             )));
         };

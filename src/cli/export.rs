@@ -51,7 +51,7 @@ pub(super) async fn export(container: String, engine: String, directory: &Path) 
     fs::create_dir_all(directory).map_err(|e| failed("make", directory, &e))?;
     write(&config_file, &config, CLOSED)?;
     if let Err(exit) = write(&file, text.as_bytes(), OPEN) {
-        // The files of a failed export would block the next export.
+        // Remove the files of a failed export; otherwise these files block the next export.
         let _ = fs::remove_file(&config_file);
         return Err(exit);
     }

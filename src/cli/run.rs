@@ -72,7 +72,7 @@ pub(super) async fn run(paths: &Paths, web: &Web, resync: Duration) -> Outcome {
     };
     // The future is large, so it is on the heap.
     Box::pin(controller.run(stopped)).await;
-    // Removed when the operator ends, so that `status` reports that no operator runs.
+    // Remove the address when the operator ends, so that `status` reports that no operator runs.
     endpoint::remove(&paths.state_dir);
     let _ = served.await;
     Ok(())

@@ -1,5 +1,5 @@
-//! The parts that are specific to ejabberd: its typed commands with their versions and traps, the
-//! channel that carries them, and the Erlang programs beside the server.
+//! The code that is specific to ejabberd: typed commands with version differences and known
+//! defects, the control channel, and the Erlang programs that run next to the server.
 
 mod call;
 pub(crate) mod client;

@@ -27,7 +27,7 @@ pub struct Engine {
     pub reconciler: Reconciler,
     /// Collects evidence for `audit` and `doctor`.
     pub diagnostics: Arc<Diagnostics>,
-    /// Checks configurations, and remembers which ones proved good or failed.
+    /// Checks configurations, and remembers which configurations proved good or failed.
     pub configs: Arc<ConfigChecker>,
     /// Knows which database the operator manages.
     pub databases: Arc<Databases>,

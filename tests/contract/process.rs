@@ -49,7 +49,7 @@ impl ProcessRig {
     }
 }
 
-/// Sends a signal to the one server in the container.
+/// Sends a signal to the only server in the container.
 fn signal(name: &str) {
     let pkill = ["--signal", name, "-f", "beam.smp .* -s ejabberd( |$)"];
     assert!(Command::new("pkill").args(pkill).status().unwrap().success());

@@ -100,8 +100,8 @@ impl Families {
             steps: to.counters(
                 "ejabberd_operator_steps_total",
                 "Steps by kind of object, operation and result: done (the server reported success), \
-                 failed (including changes that were missing on read-back), deferred (postponed, \
-                 counted in each round)",
+                 failed (including changes that were missing on read-back), deferred (a step that \
+                 stays deferred counts once in each round)",
                 &["kind", "op", "result"],
             )?,
             drift: to.gauges(
@@ -125,7 +125,7 @@ impl Families {
             )?,
             condition: to.gauges(
                 "ejabberd_operator_condition",
-                "Conditions; 1 for the present status (True, False, Unknown), 0 for the others",
+                "Conditions; 1 for the current status (True, False, Unknown), 0 for the others",
                 &["type", "status"],
             )?,
             config: to.gauges(
@@ -144,13 +144,15 @@ impl Families {
             restarts: to.counters(
                 "ejabberd_operator_restarts_total",
                 "Starts of the server by the operator, by reason: Created, Stopped (the server was not \
-                 running), Config (a new configuration), Replaced, BroughtBack (a replacement was \
-                 undone), or why the server ended: Killed, Crashed, OutOfMemory, Unresponsive, …",
+                 running), Config (a new configuration), Replaced, BroughtBack (the operator \
+                 restored the previous container). After an unexpected end, the reason is the cause: \
+                 Killed, Crashed, OutOfMemory, Unresponsive, …",
                 &["reason"],
             )?,
             restart_backoff: to.gauge(
                 "ejabberd_operator_restart_backoff_seconds",
-                "Delay before the next start of the server, as it was decided; 0 without a delay",
+                "Full delay that the supervisor chose before the next start of the server, not the \
+                 remaining time; 0 if no start is delayed",
             )?,
             control_calls: to.counters(
                 "ejabberd_operator_control_calls_total",
@@ -183,8 +185,8 @@ impl Families {
             )?)?,
             database_missing: to.register(IntGauge::new(
                 "ejabberd_operator_database_missing",
-                "Whether the database of the server, or of a new server, is unknown to the operator; 1 if \
-                 unknown (the operator changes nothing), 0 if not",
+                "1 if the server's database is not the known database, or if a new server would start \
+                 without a database (the operator then changes nothing), else 0",
             )?)?,
             state_outdated: to.register(IntGauge::new(
                 "ejabberd_operator_state_outdated",
@@ -193,8 +195,8 @@ impl Families {
             )?)?,
             held_back: to.register(IntGauge::new(
                 "ejabberd_operator_config_held_back",
-                "Whether the declared configuration was refused or rolled back, so that another \
-                 configuration is in force; 1 if so, 0 if not",
+                "1 if ejabberd refused the declared configuration or the operator rolled it back, and \
+                 another configuration is in force; else 0",
             )?)?,
             server: to.gauges(
                 "ejabberd_operator_server_info",
@@ -203,7 +205,7 @@ impl Families {
             )?,
             server_state: to.gauges(
                 "ejabberd_operator_server_state",
-                "State of the server process; 1 for the present state, 0 for the others; all 0 if the \
+                "State of the server process; 1 for the current state, 0 for the others; all 0 if the \
                  operator does not supervise the process",
                 &["state"],
             )?,
@@ -218,16 +220,16 @@ impl Families {
             )?)?,
             up: to.register(IntGauge::new(
                 "ejabberd_up",
-                "Whether the server answered the last time that it was observed; 1 if so, 0 if not",
+                "1 if the server responded to the last observation, else 0",
             )?)?,
             info: to.gauges(
                 "ejabberd_info",
-                "The server's version, as a label; always 1, missing while the server does not answer",
+                "The server's version, as a label; always 1, missing while the server does not respond",
                 &["version"],
             )?,
             uptime: to.register(IntGauge::new(
                 "ejabberd_uptime_seconds",
-                "Time since the start of the server; 0 while the server does not answer",
+                "Time since the start of the server; 0 while the server does not respond",
             )?)?,
             registered: to.gauges(
                 "ejabberd_registered_users",
@@ -246,7 +248,7 @@ impl Families {
             )?,
             health: to.gauges(
                 "ejabberd_container_health",
-                "The container's health as the container engine reports it; 1 for the present status, 0 \
+                "The container's health as the container engine reports it; 1 for the current status, 0 \
                  for the others; no series without a health check",
                 &["status"],
             )?,

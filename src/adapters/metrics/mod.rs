@@ -252,7 +252,7 @@ fn unusable(status: &Status) -> bool {
     })
 }
 
-/// Whether the declared configuration was refused or rolled back.
+/// Whether ejabberd refused the declared configuration, or the operator rolled it back.
 fn held_back(status: &Status) -> bool {
     status.get(ConditionType::ConfigApplied).is_some_and(|applied| {
         applied.status == ConditionStatus::False

@@ -41,7 +41,7 @@ const MAX_STREAMS: usize = 16;
 
 /// The data that the server reads, and the access rules.
 pub struct PageResources {
-    /// The present status.
+    /// The current status.
     pub status: watch::Receiver<Status>,
     /// The other data of the page.
     pub page_data: Arc<PageData>,

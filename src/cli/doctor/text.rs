@@ -57,7 +57,7 @@ fn group(table: &mut Table, findings: &[&Finding]) {
     }
 }
 
-/// Whether the checks included those of logins.
+/// Whether the checks included the checks of logins.
 fn includes_logins(findings: &[Finding]) -> bool {
     let of_login = findings.iter().filter(|f| LOGIN_CHECKS.contains(&f.check));
     of_login.count() == LOGIN_CHECKS.len()

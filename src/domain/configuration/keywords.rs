@@ -1,11 +1,11 @@
 //! Replaces keywords (`define_keyword`). The configuration that ejabberd prints still contains
 //! keywords, in contrast to macros, because ejabberd replaces keywords when it reads an option
-//! (`ejabberd_config:replace_keywords/3` of 25.10 and 26.07; older versions have no keywords). A text
-//! that is the name of a keyword has the value of the keyword. Inside a text, `@NAME@` has the value
-//! of the keyword if the value is a text.
+//! (`ejabberd_config:replace_keywords/3` of 25.10 and 26.07; older versions have no keywords). A
+//! text that is the name of a keyword has the value of the keyword. Inside a text, `@NAME@` has the
+//! value of the keyword if the value is a text.
 //!
-//! The predefined keywords of ejabberd (`@HOST@`, `@VERSION@`, `@CONFIG_PATH@`, …) are not replaced,
-//! because the configuration does not contain their values.
+//! The predefined keywords of ejabberd (`@HOST@`, `@VERSION@`, `@CONFIG_PATH@`, …) are not
+//! replaced, because the configuration does not contain their values.
 
 use super::Value;
 

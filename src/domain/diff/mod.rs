@@ -38,7 +38,7 @@ pub struct ChangeSet {
     pub adopt: Vec<ObjectKey>,
     /// Owned objects whose ownership ends: they no longer exist, or are retained.
     pub forget: Vec<ObjectKey>,
-    /// The number of objects on the declared hosts, by kind: those that could be deleted.
+    /// The number of objects on the declared hosts that the operator could delete, by kind.
     pub present: BTreeMap<Kind, usize>,
     /// Objects that could not be compared, and why.
     pub unknown: Vec<String>,
@@ -161,7 +161,7 @@ fn fate(desired: &DesiredState, owned: Option<DeletionPolicy>) -> Fate {
     }
 }
 
-/// Notes owned accounts on hosts that the file does not list any more. The operator does not
+/// Adds notes about owned accounts on hosts that the file no longer lists. The operator does not
 /// touch them: renaming a host must not delete its accounts.
 fn orphans(desired: &DesiredState, inventory: &Inventory, set: &mut ChangeSet) {
     let mut orphans: BTreeMap<String, usize> = BTreeMap::new();

@@ -1,12 +1,14 @@
-//! Writes YAML. Texts are read back unchanged, and a name from the server cannot end a comment.
+//! Writes YAML. A YAML parser reads every string back unchanged. A line break in a name from the
+//! server cannot end a comment.
 
-/// The maximum length of a line that can be broken.
+/// The maximum line length, in characters, for lines that the writer can split.
 const WIDTH: usize = 80;
 
-/// Words that some readers of YAML do not read as a text.
+/// Words that some YAML parsers do not read as a string.
 const WORDS: [&str; 9] = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"];
 
-/// A text, with quotation marks unless every reader of YAML reads the plain text as a text.
+/// Returns a YAML scalar: plain if every YAML parser reads the plain form as a string, else in
+/// double quotes.
 pub(super) fn scalar(text: &str) -> String {
     if is_plain(text) { text.to_owned() } else { quoted(text) }
 }
@@ -23,7 +25,7 @@ fn is_plain(text: &str) -> bool {
         && !WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
-/// A text in double quotes, on one line. Invisible and deceptive characters are escaped.
+/// Returns a string in double quotes, on one line, with invisible and deceptive characters escaped.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
@@ -48,7 +50,7 @@ fn is_shown(c: char) -> bool {
     matches!(c, ' '..='~') || c.is_alphanumeric() || (!c.is_ascii() && c.escape_debug().len() == 1)
 }
 
-/// A key with a list: `[a, b]`, or one line for each element if the line is too long.
+/// Returns a key with a list: `[a, b]`, or one line for each element if the line is too long.
 pub(super) fn list(key: &str, indent: usize, items: &[String]) -> String {
     let margin = " ".repeat(indent);
     let line = format!("{margin}{key}: [{}]\n", items.join(", "));
@@ -62,7 +64,7 @@ pub(super) fn list(key: &str, indent: usize, items: &[String]) -> String {
     lines
 }
 
-/// A comment, with line breaks between words.
+/// Returns a comment, with line breaks between words.
 pub(super) fn comment(indent: usize, text: &str) -> String {
     let margin = format!("{}#", " ".repeat(indent));
     let mut lines = vec![margin.clone()];

@@ -12,7 +12,7 @@ pub(crate) const MASK: &str = "***";
 
 /// Decides whether a name, such as that of an option, announces a secret.
 pub(crate) struct SecretNames {
-    /// Lower-case words. A name that contains one of them announces a secret.
+    /// Lower-case words. A name that contains such a word announces a secret.
     pub(crate) words: &'static [&'static str],
     /// Whole names that contain such a word and announce no secret.
     pub(crate) harmless: &'static [&'static str],

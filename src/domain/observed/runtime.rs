@@ -165,7 +165,8 @@ pub struct Holder {
     pub at: SocketAddr,
     /// The numeric id of the owner.
     pub user: u32,
-    /// The program and its process id. Only root can read those of other users.
+    /// The program and its process id. Only root can read the program and the id of another user's
+    /// process.
     pub program: Option<(String, i32)>,
     /// Whether the socket is known to belong to the server, or to the engine on behalf of the
     /// server.

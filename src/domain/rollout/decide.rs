@@ -30,7 +30,7 @@ pub enum Side {
 pub struct Failure {
     /// A sentence for people.
     pub message: String,
-    /// Whether the configuration is to blame, as far as known. A taken port or a full disk is not
+    /// Whether the configuration is the cause, as far as known. A taken port or a full disk is not
     /// the configuration's fault.
     pub blame: bool,
 }
@@ -128,7 +128,7 @@ impl Rollout {
         Self { phase: Phase::Checking, method, failure: None }
     }
 
-    /// The effect of the present phase. A restarted operator repeats the effect, so every effect
+    /// The effect of the current phase. A restarted operator repeats the effect, so every effect
     /// must be repeatable.
     #[must_use]
     pub fn effect(&self) -> Effect {
@@ -141,7 +141,7 @@ impl Rollout {
         }
     }
 
-    /// Processes the result of the present phase and returns the next effect.
+    /// Processes the result of the current phase and returns the next effect.
     #[must_use]
     pub fn step(&mut self, event: Event) -> Effect {
         let method = self.method;

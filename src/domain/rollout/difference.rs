@@ -5,8 +5,8 @@
 //! configurations option by option, and looks each option up in [a table](options) from ejabberd's
 //! source. Macros and included files are compared by their expansion.
 //!
-//! In doubt the method is a restart: a needless restart costs a few seconds, while a missing restart
-//! leaves a server that differs from its file.
+//! In doubt the method is a restart: a needless restart costs a few seconds, while a missing
+//! restart leaves a server that differs from its file.
 
 mod compare;
 mod options;
@@ -19,8 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::configuration::Configuration;
 use crate::domain::model::ServerVersion;
 
-/// The endings of certificates and keys. On a reload, ejabberd reads those that were modified since
-/// its last read.
+/// The endings of certificates and keys. On a reload, ejabberd reads the files that were modified
+/// since its last read.
 const CERTIFICATES: [&str; 4] = [".pem", ".crt", ".key", ".cer"];
 /// The usual endings of files that `include_config_file` reads.
 const INCLUDED: [&str; 2] = [".yml", ".yaml"];
@@ -94,7 +94,7 @@ pub struct Snapshot<'a> {
 /// The differences between the configuration in force and the wanted configuration. Empty if no
 /// file differs. A file in which only comments, macros or the order of options changed is one
 /// difference, for which a reload is enough: the reload does no harm, and the server has then read
-/// the present files.
+/// the current files.
 ///
 /// `version` is the version of the server. Without a version, a restart is chosen if any version
 /// needs one.

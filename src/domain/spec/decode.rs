@@ -22,8 +22,8 @@ use super::{mask, suggest};
 /// The maximum number of mistakes in one value. The rest of the value is not decoded.
 const MAX_ROUNDS: usize = 100;
 
-/// Decodes `node` without the values `apart`, which the caller decodes separately. `None` if the node
-/// itself has a mistake.
+/// Decodes `node` without the values `apart`, which the caller decodes separately. `None` if the
+/// node itself has a mistake.
 pub(crate) fn decode<T: DeserializeOwned>(
     node: &Node,
     apart: &[&Node],

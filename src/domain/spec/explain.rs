@@ -27,7 +27,8 @@ pub struct Field {
     pub limits: Option<String>,
     /// Examples of values.
     pub examples: Vec<String>,
-    /// The inner fields, the required fields first. The fields of a list are the fields of each entry.
+    /// The inner fields, the required fields first. The fields of a list are the fields of each
+    /// entry.
     pub fields: Vec<Field>,
     /// The value of each entry of a map whose keys the author chooses.
     pub entry: Option<Box<Field>>,

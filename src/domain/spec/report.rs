@@ -32,7 +32,8 @@ struct Counted {
 pub(crate) struct Report<'a> {
     sources: Sources<'a>,
     drafts: Vec<Draft>,
-    /// Receives the help of the problems above the limit, so that callers need no case for the limit.
+    /// Receives the help of the problems above the limit, so that callers need no case for the
+    /// limit.
     surplus: Draft,
     errors: usize,
     warnings: usize,
@@ -114,7 +115,8 @@ impl<'a> Report<'a> {
         self.errors
     }
 
-    /// Whether the report has room for another error. If not, a caller can skip the search for help.
+    /// Whether the report has room for another error. If not, a caller can skip the search for
+    /// help.
     pub(crate) fn has_room(&self) -> bool {
         self.errors < MAX_SHOWN && self.warnings < MAX_SHOWN
     }

@@ -53,7 +53,8 @@ pub struct Cause {
     pub message: String,
     /// What to do, if a person must act first.
     pub cure: Option<String>,
-    /// Whether the configuration may be to blame. A taken port is not the configuration's fault.
+    /// Whether the configuration may be the cause. A taken port is not a fault of the
+    /// configuration.
     pub config: bool,
 }
 

@@ -21,7 +21,7 @@ impl EjabberdClient {
         Ok(self.account_names(host).await?.0)
     }
 
-    /// The names of the accounts of `host`: those that can be declared, and the others.
+    /// The names of the accounts of `host`: the declarable names, and the other names.
     pub async fn account_names(
         &self,
         host: &Vhost,

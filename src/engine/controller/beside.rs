@@ -19,8 +19,8 @@ use crate::engine::reconcile::ownership::{adopt, forget};
 use crate::engine::reconcile::report::ApplyError;
 use crate::engine::rollout::latch::lift_latch;
 
-/// The time between two runs of the security checklist while nothing happens. Each run opens a
-/// stream to the server.
+/// The minimum time between two runs of the security checklist, because each run opens a stream to
+/// the server.
 const AUDIT_EVERY: Duration = Duration::from_mins(5);
 
 impl Controller {
@@ -61,16 +61,16 @@ impl Controller {
                         tracing::warn!("failed to {error}");
                     }
                     lift_latch(&*self.store)
-                        .map(|_| "every failed step is tried again".to_owned())
+                        .map(|_| "the operator retries every failed step".to_owned())
                         .map_err(ApplyError::from)
                 }
                 Order::Fill => order_fill(&*self.store)
                     .map(|()| {
-                        "the database of the server is filled, whichever database it is".to_owned()
+                        "the operator accepts the current database of the server and fills the database".to_owned()
                     })
                     .map_err(ApplyError::from),
                 Order::AdoptAll => order_adoption(&*self.store)
-                    .map(|()| "the older state directory is used".to_owned())
+                    .map(|()| "the operator accepts the older state directory".to_owned())
                     .map_err(ApplyError::from),
                 Order::Forget(keys) => forget(&*self.store, keys).map_err(ApplyError::from),
                 Order::Adopt(key) => {
@@ -81,7 +81,7 @@ impl Controller {
                 }
             };
             let message = done.unwrap_or_else(|error| format!("failed to {error}"));
-            tracing::info!("by order: {message}");
+            tracing::info!("order of the administrator: {message}");
             self.publisher.publish(|status, now| {
                 status.record_event(EventDraft::normal("Order", message), now)
             });
@@ -90,7 +90,7 @@ impl Controller {
     }
 }
 
-/// The numbers of the checklist for the status.
+/// Counts the items of the checklist and names the failing and unknown items.
 fn counted(findings: &[Finding], time: Timestamp) -> AuditStatus {
     let with = |verdict: Verdict| {
         let found = findings.iter().filter(|finding| finding.verdict == verdict);

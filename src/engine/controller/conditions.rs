@@ -11,7 +11,8 @@ use crate::domain::status::{
 use crate::engine::reconcile::deferral::Deferral;
 use crate::engine::reconcile::report::{ApplyError, RoundReport, StepOutcome, StepResult};
 
-/// The maximum number of failing objects that the status names. The status counts all of them.
+/// The maximum number of failing objects that the status names. The status counts all failing
+/// objects.
 const MAX_FAILING: usize = 50;
 
 /// Updates `status` with the results of a reconciliation.
@@ -31,7 +32,7 @@ pub fn update(status: &mut Status, desired: &DesiredState, report: &RoundReport,
         deletions: blocked.deletions.len(),
         creations: blocked.creations.len(),
     });
-    // A step that failed before and waits for its next try still fails, for the same reason.
+    // Keep the earlier error of a step in backoff, because this round does not run the step.
     let before = std::mem::take(&mut status.failing);
     let waiting = report.outcomes.iter().filter(|outcome| waits(outcome)).filter_map(|outcome| {
         let (key, why) = before.get_key_value(&outcome.step.key.to_string())?;
@@ -118,11 +119,14 @@ fn ready(status: &mut Status, report: &RoundReport, now: Timestamp) {
             0 | 1 => String::new(),
             n => format!(" (and {} more)", n - 1),
         };
-        // No steps remain, and the operator cannot do anything about the rest.
-        let message = format!("written as declared, but not all is in force: {first}{more}");
+        // `Ready` is true: no steps remain, and no step can put the settings in `not_in_force`
+        // into force.
+        let message = format!(
+            "the server stores the declared settings, but some settings are not in force: {first}{more}"
+        );
         (true, Reason::Converged, message)
     } else {
-        (true, Reason::Converged, "the server is as declared".to_owned())
+        (true, Reason::Converged, "the server matches the desired state".to_owned())
     };
     status.set(ConditionType::Ready, holds, reason, message, now);
 }
@@ -183,17 +187,23 @@ fn degraded(status: &mut Status, report: &RoundReport, now: Timestamp) {
         _ => None,
     };
     if let (None, Some(latched)) = (&first, latched) {
-        let message = format!("the configuration is not tried again: {}", latched.message);
+        let variant = status.variant.as_deref().unwrap_or_default();
+        let message = format!(
+            "the operator does not retry the configuration `{variant}`: {}; change the file, or run \
+             `ejabberd-operator retry`",
+            latched.message
+        );
         return status.set(ConditionType::Degraded, true, Reason::ConfigHeldBack, message, now);
     }
     let contended = status.contended.iter().next().map(|(key, why)| {
         let more = match status.contended.len() {
             1 => String::new(),
-            n => format!(" (and {} more)", n - 1),
+            2 => " and 1 more object".to_owned(),
+            n => format!(" and {} more objects", n - 1),
         };
         format!(
-            "{key}{more} is changed back repeatedly ({why}): another program decides on it too; \
-             the operator repairs it less and less often"
+            "another program repeatedly reverts `{key}`{more} ({why}); the operator now retries with \
+             longer delays; stop the other program, or remove the entry from the file"
         )
     });
     if let (None, Some(contended)) = (&first, contended) {
@@ -205,7 +215,7 @@ fn degraded(status: &mut Status, report: &RoundReport, now: Timestamp) {
                 if failures > 1 { format!("{failures} steps fail; {first}") } else { first };
             status.set(ConditionType::Degraded, true, Reason::StepsFail, message, now);
         }
-        // For a server that does not respond, two other conditions report the cause.
+        // If the server does not respond, `Ready` and `Healthy` report the cause.
         (None, Some(why)) if report.observed.version.known().is_some() => {
             status.set(ConditionType::Degraded, true, Reason::CannotObserve, why.clone(), now)
         }
@@ -234,7 +244,8 @@ fn config(status: &mut Status, desired: &DesiredState, report: &RoundReport, now
     };
     let waiting = report.outcomes.iter().any(|o| o.step.kind() == Kind::Config && waits(o));
     match (&report.observed.config, failure) {
-        // The message of the failure stays in the condition.
+        // During the backoff this round has no failure to report. Keep the message of the failed
+        // rollout; otherwise the condition hides the cause.
         (_, None)
             if waiting && status.get(kind).is_some_and(|c| c.reason == Reason::RolledBack) => {}
         (_, Some(error)) => {
@@ -251,7 +262,7 @@ fn config(status: &mut Status, desired: &DesiredState, report: &RoundReport, now
             let Some((latched, last_good)) = latched else { return };
             let instead = match last_good {
                 Some(good) if good.in_force => format!("`{}` stays in force", good.variant),
-                Some(good) => format!("`{}` comes back into force", good.variant),
+                Some(good) => format!("the operator restores `{}`", good.variant),
                 None => "the previous configuration stays in force".to_owned(),
             };
             let message = format!("{}; {instead}", latched.message);

@@ -18,7 +18,7 @@ pub enum Order {
     AdoptAll,
     /// Replace the declared configuration by an earlier good configuration.
     Rollback(Digest),
-    /// Remove objects from the inventory. The operator does not change them any more.
+    /// Remove objects from the inventory. The operator no longer changes these objects.
     Forget(Vec<ObjectKey>),
     /// Add an object to the inventory, as if the operator had created the object.
     Adopt(ObjectKey),

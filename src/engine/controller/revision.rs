@@ -165,7 +165,7 @@ fn headline(problem: &Problem) -> String {
     problem.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-/// The files that a desired state names. A change of one of them starts a reconciliation.
+/// The files that a desired state names. A change of such a file starts a reconciliation.
 fn named_paths(desired: &DesiredState) -> Vec<PathBuf> {
     let mut paths = BTreeSet::new();
     if let Some(config) = &desired.config {

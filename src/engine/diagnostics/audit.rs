@@ -1,4 +1,4 @@
-//! Collecting the evidence of the security checklist.
+//! Collects the evidence of the security checklist.
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ impl Diagnostics {
     /// The stream features of each listener, as a client sees them.
     async fn wire(&self, listeners: Vec<ClientListener>, host: &Vhost) -> Vec<Wire> {
         join_all(listeners.into_iter().map(|listener| async {
-            // Without TLS, because the checklist judges whether the listener demands TLS.
+            // Connect without TLS, because the checklist judges whether the listener demands TLS.
             let to = Endpoint { proxied: listener.proxied, ..Endpoint::plain(listener.at) };
             let features = within(PART_DEADLINE, self.features(to, host)).await;
             Wire { listener, features }

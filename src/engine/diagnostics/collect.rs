@@ -1,7 +1,7 @@
-//! Collecting single values with deadlines.
+//! Collects single values with deadlines.
 //!
-//! A value that cannot be collected is unknown, with the reason. The other values are
-//! collected anyway, so a server that hangs costs the deadline of one value and no more.
+//! A value that cannot be collected is unknown, with the reason. The other values are still
+//! collected, so a server that hangs costs the deadline of one value and no more.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use crate::domain::observed::{PAUSED, ProcessState, Reading};
 
-/// The reason for an unknown value that the operator did not query.
-pub(super) const NOT_ASKED: &str = "it was not asked";
+/// The reason of a value that was not needed.
+pub(super) const NOT_ASKED: &str = "not queried";
 
 /// Why a server cannot respond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +53,8 @@ pub(super) async fn within<T>(
     }
 }
 
-/// The result of `query`, as [`within`] returns it. With a reason to `skip` the query, the query
-/// does not run and the value is unknown for that reason.
+/// The result of `query`, as [`within`] returns it. If `skip` holds a reason, the query does not
+/// run, and the value is unknown with this reason.
 pub(super) async fn unless<T>(
     skip: Option<&str>,
     deadline: Duration,

@@ -1,4 +1,4 @@
-//! Collecting evidence for `audit` and `doctor`, and everything for `export`.
+//! Collects evidence for `audit` and `doctor`, and everything for `export`.
 
 pub(super) mod audit;
 pub(super) mod audit_probe;

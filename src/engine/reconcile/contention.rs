@@ -1,5 +1,6 @@
-//! Detects other programs that change the same objects. If a correction is undone again and
-//! again, the operator repeats it less and less often, and reports the object.
+//! Detects other programs that change the same objects. If another program
+//! repeatedly reverts a correction, the operator repeats the correction at growing intervals, and
+//! reports the object.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -49,7 +50,7 @@ fn difference(step: &StepInfo) -> Difference {
 }
 
 impl Contention {
-    /// Whether a step must wait because another program keeps undoing it.
+    /// Whether a step must wait because another program repeatedly reverts the step.
     pub(in crate::engine) fn waits(&self, step: &StepInfo, now: Instant) -> bool {
         let until = self.seen.get(&difference(step)).and_then(ContendedObject::until);
         until.is_some_and(|until| now < until)

@@ -48,7 +48,7 @@ pub enum Deferral {
     SupervisorWaits(String),
     /// The server is gone.
     ServerGone,
-    /// The server does not respond any more.
+    /// The server no longer responds.
     ServerAway,
     /// The store could not record that the object will be owned.
     NotNoted,

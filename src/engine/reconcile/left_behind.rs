@@ -21,7 +21,7 @@ pub(in crate::engine) fn accounts(
 ) -> Found {
     let mut found = Found::default();
     for (jid, owned) in inventory.users() {
-        // The accounts of a host that the file does not list any more are not read.
+        // The operator does not read the accounts of a host that the file no longer lists.
         let Some(names) = users.get(&jid.host) else { continue };
         if !counts(jid, owned.since) {
             continue;

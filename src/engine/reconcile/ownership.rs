@@ -131,7 +131,7 @@ pub(in crate::engine) fn changed_policies(
 /// Removes a value from an entry of the inventory.
 type Forgetting = fn(&mut Owned);
 
-/// Fingerprints of passwords and vCards that are not declared any more, so that users may change
+/// Fingerprints of passwords and vCards that are no longer declared, so that users may change
 /// them. If such a value is declared again, the old fingerprint would be wrong.
 fn let_go(desired: &DesiredState, inventory: &Inventory) -> Vec<(ObjectKey, Forgetting)> {
     let mut go: Vec<(ObjectKey, Forgetting)> = Vec::new();

@@ -67,7 +67,7 @@ impl Retries {
             let key = outcome.step.key.clone();
             match (&outcome.result, before.remove(&key)) {
                 (StepResult::Failed(_), known) => {
-                    // A step of the server may interrupt clients, so it waits longer.
+                    // A step of the server may interrupt clients, so such a step waits longer.
                     let first = match key.kind() {
                         Kind::Server | Kind::Config => backoff.initial,
                         _ => FIRST_WAIT,

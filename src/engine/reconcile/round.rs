@@ -230,7 +230,8 @@ impl Reconciler {
         } else if adopts {
             self.settle_inventory(desired, &mut inventory, &set, &observation)
         } else {
-            // Recording `retain` can only protect an object, so it is safe even here.
+            // Recording `retain` can only protect an object, so recording `retain` is safe even
+            // here.
             let mut policies = ownership::changed_policies(desired, &inventory);
             policies.retain(|(_, owned)| owned.deletion_policy == DeletionPolicy::Retain);
             if policies.is_empty() { Ok(()) } else { self.store.record(&policies, &[]) }

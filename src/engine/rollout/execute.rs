@@ -65,8 +65,8 @@ pub(in crate::engine) struct RolloutExecutor {
 }
 
 impl RolloutExecutor {
-    /// Puts a configuration in force; if that fails, puts the previous configuration in force
-    /// again.
+    /// Puts a configuration in force. If the rollout fails, puts the previous configuration in
+    /// force again.
     pub(in crate::engine) async fn roll_out(
         &self,
         desired: &DesiredState,
@@ -228,7 +228,7 @@ impl RolloutExecutor {
             };
             self.configs.latch(&under_way.target, &under_way.variant, reason, &error.to_string());
         }
-        // The declared configuration is in force, so earlier failures do not matter any more.
+        // The declared configuration is in force, so earlier failures no longer matter.
         if *outcome == Outcome::Good
             && !under_way.last_good
             && let Err(error) = lift_latch(&*self.store)
@@ -296,7 +296,7 @@ impl RolloutExecutor {
                         guard.stop().await?;
                     }
                     self.runtime.write_config(files).await?;
-                    // The log of a server that is stopping is not about these files.
+                    // The log of a stopping server is about the old files.
                     since = Timestamp::now();
                     guard.start("Config").await?;
                 }
@@ -311,7 +311,8 @@ impl RolloutExecutor {
             return Err(failure);
         }
         Err(Failure {
-            // A configuration that ejabberd accepted and then does not reload is to blame.
+            // ejabberd accepted the configuration offline and then failed to reload it, so the
+            // configuration is the cause.
             blame: matches!(&error, ApplyError::Control(e) if !e.is_outage()),
             message: format!("failed to {error}"),
         })

@@ -43,7 +43,7 @@ pub(in crate::engine) fn reports_failure(entry: &LogEntry) -> bool {
         || (entry.level >= Some(Level::Warning) && FAILS.iter().any(|words| text.contains(words)))
 }
 
-/// The failure that an entry reports, and whether the configuration is to blame.
+/// The failure that an entry reports, and whether the configuration is the cause.
 pub(super) fn judged(entry: &LogEntry) -> Failure {
     let cause = Cause::of_entry(entry);
     match cause {

@@ -23,7 +23,8 @@ use crate::engine::reconcile::start::{START_LINES, last_start};
 const LOOK: Duration = Duration::from_millis(250);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// The time for which the previous configuration must stay healthy, which passed a gate before.
+/// The time for which the previous configuration must stay healthy. The previous configuration
+/// passed a gate before.
 const OLD_SETTLES: Duration = Duration::from_secs(2);
 
 /// The maximum number of lines of the log to read.

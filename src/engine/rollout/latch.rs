@@ -14,7 +14,8 @@ use crate::engine::error::StoreError;
 use crate::engine::ports::{ConfigFiles, GoodConfig, StateKey, Store};
 use crate::engine::reconcile::report::ApplyError;
 
-/// A configuration that is not tried again until it changes, or until `retry`.
+/// A configuration that the operator does not retry until the configuration changes, or until
+/// `retry`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Latch {
@@ -82,7 +83,7 @@ fn set_aside(store: &dyn Store, declared: &Digest, to: &GoodConfig) -> Result<()
             variant: None,
             reason: LatchReason::ByHand,
             message: format!(
-                "rolled back by hand: `{}` ({}) replaces it",
+                "rolled back by hand: `{}` ({}) replaces the declared one",
                 to.variant,
                 to.digest.short()
             ),
@@ -97,8 +98,8 @@ fn keep_latch(store: &dyn Store, latch: &Latch) -> Result<(), StoreError> {
 }
 
 impl ConfigChecker {
-    /// Rolls back by hand from the declared configuration to the good one whose digest begins with
-    /// `to`.
+    /// Rolls back by hand from the declared configuration to the good configuration whose digest
+    /// begins with `to`.
     pub async fn roll_back_to(
         &self,
         desired: &DesiredState,
@@ -113,12 +114,12 @@ impl ConfigChecker {
         if good.digest == declared {
             lift_latch(&*self.store)?;
             return Ok(format!(
-                "`{}` is the declared configuration, and is tried again",
+                "the operator retries `{}`, the declared configuration",
                 good.variant
             ));
         }
         set_aside(&*self.store, &declared, &good)?;
-        Ok(format!("`{}` ({}) comes back into force", good.variant, good.digest.short()))
+        Ok(format!("the operator restores `{}` ({})", good.variant, good.digest.short()))
     }
 
     /// The latch, if the latch is for `declared` under the name `variant`.

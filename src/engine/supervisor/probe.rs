@@ -126,7 +126,7 @@ impl Prober {
         let ask_again = mode == ProbeMode::Starting;
         let mut silent = self.silent_port(server, deadline, ask_again).await?;
         if silent.is_some() {
-            // The known listeners may be those of an earlier configuration.
+            // The known listeners may belong to an earlier configuration.
             silent = self.silent_port(server, deadline, true).await?;
         }
         Ok(silent.map_or(Answer::Well, Answer::PortSilent))

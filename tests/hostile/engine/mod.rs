@@ -23,7 +23,7 @@ use fake::FakeEngine;
 /// The maximum time that an operation may wait for the engine; pulls have ten minutes.
 const LONGEST: Duration = Duration::from_secs(700);
 
-/// The most memory of the test process. A decoded list of 1 MiB takes 210 MiB.
+/// The maximum memory of the test process, in MiB. A decoded list of 1 MiB takes 210 MiB.
 const MOST_MEBIBYTES: u64 = 512;
 
 /// The maximum length of the error of an operation, in characters.

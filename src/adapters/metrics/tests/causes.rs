@@ -59,11 +59,12 @@ fn the_state_of_the_server_process_is_a_series() {
         next_start,
         last_cause: None,
     };
-    // An operator that starts during a backoff.
+    // The operator started during a backoff, so the gauge shows the time until `next`.
     status.server.supervision = Some(supervision(ServerPhase::BackingOff, Some(next)));
     let left = shows(&status, Some(ServerPhase::BackingOff));
     assert!((90.0..=100.0).contains(&left), "{left}");
-    // The gauge shows the decided delay, not the remaining time.
+    // After `backoff`, the gauge shows the full delay; a later status does not replace the delay
+    // with the remaining time.
     metrics.backoff(Duration::from_secs(160));
     assert_eq!(shows(&status, Some(ServerPhase::BackingOff)), 160.0);
     status.server.supervision = Some(supervision(ServerPhase::Running, None));
@@ -75,7 +76,8 @@ fn a_silent_server_leaves_no_series_behind() {
     let metrics = Metrics::new().unwrap();
     let mut status = status();
     metrics.status(&status);
-    // The supervisor reports an end between two rounds, while the status keeps the last values.
+    // The supervisor reports the end of the server between two rounds. The status still holds the
+    // values of the last round.
     status.server.up = false;
     metrics.status(&status);
     let series = parse(&metrics.encode());
@@ -117,7 +119,8 @@ fn failing_objects_are_all_counted_and_each_once() {
         let labels = format!("kind=\"room\",op=\"create\",result=\"{result}\"");
         series[&format!("ejabberd_operator_steps_total{{{labels}}}")]
     };
-    // `step` counts the steps that were tried.
+    // `round` counts only the deferred steps and the steps that failed on read-back.
+    // `Metrics::step` counts the other steps, and this test does not call `Metrics::step`.
     assert_eq!((steps("deferred"), steps("failed"), steps("done")), (1.0, 1.0, 0.0));
     metrics.round(&self::report(BTreeMap::new()));
     let text = metrics.encode();

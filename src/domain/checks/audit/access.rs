@@ -1,4 +1,4 @@
-//! The item about `api_permissions`: who may call which commands.
+//! The item about `api_permissions`: which callers may call which commands.
 //!
 //! ejabberd (`ejabberd_access_permissions`) allows a call if the `from`, the `who` and the
 //! `what` of a rule all match. In `from`, a module and a tag must match; a `from` without

@@ -66,7 +66,7 @@ pub struct Inside {
 
 impl Inside {
     /// The listening sockets of the server. With the host's network the tables list the
-    /// sockets of every program, so the owner identifies those of the server.
+    /// sockets of every program, so the owner identifies the sockets of the server.
     pub fn own(&self) -> impl Iterator<Item = &Socket> {
         self.tcp.iter().filter(|socket| socket.user == self.user)
     }

@@ -28,17 +28,17 @@ pub(super) fn exists(e: &Evidence) -> Judgement {
         let declared = declared(e, jid);
         let state = declared.map(|user| &user.state);
         let declaration = match state {
-            None => "the file does not declare it",
-            Some(UserState::Present) => "the file declares it",
-            Some(UserState::Absent) => "the file declares it absent",
-            Some(UserState::Banned { .. }) => "the file declares it banned",
+            None => "the file does not declare the account",
+            Some(UserState::Present) => "the file declares the account",
+            Some(UserState::Absent) => "the file declares the account absent",
+            Some(UserState::Banned { .. }) => "the file declares the account banned",
         };
         if !*known!(&account.exists) {
             return match state {
                 Some(UserState::Absent) => passes(format!("{jid} does not exist, as declared")),
                 Some(_) => problem(
-                    format!("{jid} does not exist, and {declaration}"),
-                    "`ejabberd-operator apply` or a running operator creates it; `ejabberd-operator status` shows why it is missing",
+                    format!("{jid} does not exist, but {declaration}"),
+                    "run `ejabberd-operator apply`, or start the operator, to create the account; `ejabberd-operator status` shows why the account is missing",
                 ),
                 None => problem(
                     format!("{jid} does not exist, and {declaration}"),
@@ -54,11 +54,12 @@ pub(super) fn exists(e: &Evidence) -> Judgement {
             Some(reason) => {
                 let cure = match state {
                     Some(UserState::Banned { .. }) => {
-                        "the file declares the ban: write `state: present` to lift it".to_owned()
+                        "the file declares the ban: write `state: present` to lift the ban"
+                            .to_owned()
                     }
                     Some(_) => "write `state: present` for the account to lift the ban".to_owned(),
                     None => format!(
-                        "`{} unban_account {} {}`, or declare it with `state: present`",
+                        "run `{} unban_account {} {}`, or declare the account with `state: present`",
                         e.ejabberdctl(),
                         jid.local.as_str(),
                         jid.host.as_str()
@@ -116,7 +117,7 @@ pub(super) fn sessions(e: &Evidence) -> Judgement {
         }
         if sessions.iter().all(|session| session.priority < 0) {
             return problem(
-                format!("{jid} is connected, and every client has a negative priority: the server keeps messages back"),
+                format!("{jid} is connected, but every client has a negative priority, so the server does not deliver messages to these clients"),
                 "give one of its clients a priority of zero or more",
             )
             .with(lines);
@@ -144,11 +145,11 @@ pub(super) fn messages(e: &Evidence) -> Judgement {
             _ if banned => problem(format!("{waits} for {jid}, which is banned"), "lift the ban (see `account`); the messages arrive when the account logs in"),
             Some(false) => problem(
                 format!("{waits} for {jid}, though it is connected"),
-                "its client has sent no presence, or a negative priority: restart the client",
+                "the client sent no presence, or a presence with a negative priority; restart the client",
             ),
             _ => problem(
                 format!("{waits} for {jid}, which is not connected"),
-                "the server delivers them when the account logs in: start its client, and check that its password is the declared one (`ejabberd-operator plan`)",
+                "start the client of the account; if the login fails, run `ejabberd-operator plan` to compare the password with the declared password",
             ),
         }
         .with(last(account))

@@ -103,7 +103,7 @@ pub(super) fn process(e: &Evidence) -> Judgement {
                 },
             ),
             ProcessState::Running { health: _ } if e.is_declared_stopped() => problem(
-                format!("{name} runs{since}, and the file declares it stopped"),
+                format!("{name} runs{since}, but the file declares the server stopped"),
                 "a running operator stops it; or set spec.server.state: running",
             ),
             ProcessState::Running { health } => {

@@ -1,4 +1,4 @@
-//! `spec.config`.
+//! Validates `spec.config`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -101,8 +101,8 @@ pub fn validate(files: &[SourceFile]) -> Result<Validated, Vec<Problem>> {
     }
 }
 
-/// Merges the files into one tree. `None` if a file is not valid YAML: the parts that are missing in
-/// the other files could be in that file.
+/// Merges the files into one tree. `None` if a file is not valid YAML: the parts that are missing
+/// in the other files could be in that file.
 fn read(files: &[SourceFile], report: &mut Report<'_>) -> Option<Node> {
     let mut nodes = 0;
     let trees: Vec<_> = files

@@ -13,8 +13,8 @@ use crate::domain::spec::tree::{Node, Span, Value};
 /// The maximum number of objects of one kind.
 const MAX_OBJECTS: usize = 200_000;
 
-/// Decodes each element of a list separately, and reports repeated names. `name` returns the name of
-/// an element, and `build` returns its value; both may report errors and return `None`.
+/// Decodes each element of a list separately, and reports repeated names. `name` returns the name
+/// of an element, and `build` returns its value; both may report errors and return `None`.
 pub(super) fn collect<D, K, V>(
     kind: &str,
     list: &Node,
@@ -78,7 +78,7 @@ pub fn can_be_shown(text: &str) -> bool {
 }
 
 /// Reports a text that clients cannot receive. XML does not allow control characters: a client that
-/// receives one ends its stream.
+/// receives a control character ends its stream.
 pub(super) fn fits(text: &str, name: &str, span: Span, scope: &mut Scope<'_, '_>) -> bool {
     if can_be_shown(text) {
         return true;

@@ -1,6 +1,6 @@
-//! Checks `spec.policy.ignore`. The operator compares a pattern with the names of accounts, groups and
-//! rooms, with and without the host. A pattern that matches no possible name protects nothing, so
-//! such a pattern is an error.
+//! Checks `spec.policy.ignore`. The operator compares a pattern with the names of accounts, groups
+//! and rooms, with and without the host. A pattern that matches no possible name protects nothing,
+//! so such a pattern is an error.
 
 use std::collections::BTreeSet;
 
@@ -104,8 +104,8 @@ pub(super) fn matches_everything(pattern: &str) -> bool {
     }
 }
 
-/// The advice for a pattern that looks like a regular expression. Names may contain these characters,
-/// so such a pattern can be correct.
+/// The advice for a pattern that looks like a regular expression. Names may contain these
+/// characters, so such a pattern can be correct.
 pub(super) fn regular_expression(pattern: &str) -> Option<String> {
     let plain = pattern.replace(".*", "*").replace(".+", "*");
     let plain = plain.strip_prefix('^').unwrap_or(&plain);

@@ -1,4 +1,4 @@
-//! `spec.policy`.
+//! Validates `spec.policy`.
 
 use wildmatch::WildMatch;
 
@@ -26,14 +26,17 @@ pub(super) fn check(
     if max_delete_percent > 100
         && let Some(node) = guard_node.and_then(|guard| guard.get("maxDeletePercent"))
     {
-        scope.report.error(node.span, "a share is at most 100 percent");
+        let message = "`maxDeletePercent` is more than 100; use a value from 0 to 100";
+        scope.report.error(node.span, message);
     }
     if let Some(node) = guard_node.and_then(|guard| guard.get("approve"))
         && let Some(digest) = &approve
         && (digest.len() < 12
             || !digest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
     {
-        scope.report.error(node.span, "this is not a digest").help =
+        let message =
+            "`approve` is not a digest: a digest has at least 12 characters of 0-9 and a-f";
+        scope.report.error(node.span, message).help =
             Some("copy the digest that `plan` prints with the refused deletions".into());
     }
     let ignore_node = node.and_then(|node| node.get("ignore"));

@@ -74,8 +74,8 @@ pub fn room_options() -> impl Iterator<Item = &'static str> {
     OPTIONS.iter().map(|(name, _)| *name)
 }
 
-/// Whether a new room of a server of `version` has the option `name`. For an existing room, read the
-/// options of the room instead.
+/// Whether a new room of a server of `version` has the option `name`. For an existing room, read
+/// the options of the room instead.
 #[must_use]
 pub fn room_option(name: &str, version: ServerVersion) -> bool {
     // Seen on 23.01 and on 24.12. The change is between these versions, so both options count for

@@ -1,4 +1,4 @@
-//! `spec.groups` and `spec.rooms`.
+//! Validates `spec.groups` and `spec.rooms`.
 
 use std::collections::BTreeMap;
 

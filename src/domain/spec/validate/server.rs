@@ -1,4 +1,4 @@
-//! `spec.server`.
+//! Validates `spec.server`.
 
 use super::secrets::Generation;
 use super::{Scope, secrets};

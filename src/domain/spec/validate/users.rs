@@ -1,4 +1,4 @@
-//! `spec.users`.
+//! Validates `spec.users`.
 
 use std::collections::BTreeMap;
 

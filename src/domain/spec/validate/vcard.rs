@@ -1,4 +1,4 @@
-//! `nickname` and `vcard` of an account.
+//! Validates `nickname` and `vcard` of an account.
 
 use std::collections::BTreeMap;
 

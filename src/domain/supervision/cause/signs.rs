@@ -178,7 +178,7 @@ pub(super) const SIGNS: &[Sign] = &[
         EPMD_UNREACHABLE,
         "epmd, Erlang's port mapper, did not answer; the server starts epmd, and its next start finds epmd",
     ),
-    // ejabberd has accepted the same files offline, so they are not to blame. Seen on
+    // ejabberd has accepted the same files offline, so these files are not the cause. Seen on
     // a busy host, where the code server could not load a module of ejabberd's own.
     sign(
         &["exception occurred during configuration processing"],
@@ -195,7 +195,7 @@ pub(super) const WEAK_SIGNS: &[Sign] = &[
     sign(&["node_not_running"], "DatabaseUnusable", LOOK_AT_THE_DATABASE),
 ];
 
-/// The reasons for which the configuration is to blame.
+/// The reasons that the configuration causes.
 pub(super) const OF_THE_CONFIG: [&str; 7] = [
     "AddressMissing",
     "ApplicationMissing",

@@ -90,8 +90,8 @@ impl Files {
 }
 
 impl Diagnostics {
-    /// Collects the evidence about the configurations. With a reason to `skip`, such as an
-    /// engine that does not respond, all evidence is unknown for that reason.
+    /// Collects the evidence about the configurations. If `skip` holds a reason (for example, the
+    /// engine does not respond), all evidence is unknown with this reason.
     pub(super) async fn configurations(
         &self,
         desired: &DesiredState,
@@ -185,7 +185,7 @@ impl Diagnostics {
             match explained(self.runtime.check_config(files, &context).await)? {
                 Verdict::Accepted(configuration) => Ok(Ok(*configuration)),
                 Verdict::Refused(why) => Ok(Err(why)),
-                Verdict::Unable(why) => Err(format!("ejabberd could not be asked: {why}")),
+                Verdict::Unable(why) => Err(format!("ejabberd could not check the files: {why}")),
             }
         })
         .await

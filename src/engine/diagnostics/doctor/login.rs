@@ -30,8 +30,8 @@ pub(super) async fn backends(server: &EjabberdClient) -> Result<Vec<Backend>, St
     }
     let hosts = hosts.iter().map(|host| Vhost::new(host).map_err(|e| format!("{host}: {e}")));
     let asks = hosts.map(|host| async move { explained(server.backends(&host?).await) });
-    // All at once, because a method whose server does not respond takes seconds, and most
-    // hosts have the same method.
+    // Query all hosts at the same time, because a method whose server does not respond takes
+    // seconds, and most hosts have the same method.
     let asks: Vec<_> = asks.collect();
     let found: Vec<Result<_, String>> = stream::iter(asks).buffered(MOST_HOSTS).collect().await;
     Ok(found.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())

@@ -1,4 +1,4 @@
-//! Collecting the evidence of the diagnosis.
+//! Collects the evidence of the diagnosis.
 //!
 //! Three parts run one after the other: the state of the process, the values that need no
 //! response of the server, and the values that the server reports. Each part and each query
@@ -112,8 +112,8 @@ fn reason_to_skip(process: &Reading<ProcessState>) -> Option<&'static str> {
     })
 }
 
-/// The reason to skip a value that only these symptoms need; `None` if the caller asked for one
-/// of them.
+/// The reason to skip a value that only the symptoms `by` need; `None` if the caller asked for one
+/// of these symptoms.
 fn unneeded(symptoms: &[Symptom], needed_by: &[Symptom]) -> Option<&'static str> {
     let needed = symptoms.iter().any(|symptom| needed_by.contains(symptom));
     (!needed).then_some(NOT_ASKED)

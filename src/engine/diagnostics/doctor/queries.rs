@@ -17,25 +17,25 @@ use crate::ejabberd::client::{Encryption, ListenAddress};
 use crate::ejabberd::{ControlError, EjabberdClient};
 use crate::engine::diagnostics::Diagnostics;
 
-/// The maximum number of accounts to query one by one.
+/// The maximum number of accounts that `doctor` queries one by one.
 const MOST_ACCOUNTS: usize = 50;
 
-/// The maximum number of rooms to query one by one.
+/// The maximum number of rooms that `doctor` queries one by one.
 const MOST_ROOMS: usize = 20;
 
-/// The maximum number of sessions to list.
+/// The maximum number of sessions that `doctor` lists.
 const MOST_SESSIONS: i64 = 20_000;
 
-/// The reason why a ban is unknown.
-const NO_BANS: &str = "this version cannot tell who is banned";
+/// The reason in the evidence if the server cannot list bans.
+const NO_BANS: &str = "this ejabberd version does not report bans";
 
-/// The maximum number of queries at the same time. The number is small, because the server may be
-/// overloaded.
+/// The maximum number of concurrent queries. More queries could overload a busy server.
 pub(super) const AT_ONCE: usize = 8;
 
 impl Diagnostics {
-    /// Collects everything that the server reports. With a reason to `skip` all queries, such as
-    /// a server that does not respond, the evidence is unknown for that reason.
+    /// Collects everything that the server reports. If `skip` holds a reason (for example, the
+    /// server does not respond), this function sends no query, and every result is unknown with
+    /// this reason.
     pub(super) async fn query_server(
         &self,
         desired: &DesiredState,
@@ -48,7 +48,8 @@ impl Diagnostics {
         let delivery = unless_needed(&[Symptom::Delivery]);
         let load = unless_needed(&[Symptom::Load]);
         let sessions = unless_needed(&[Symptom::Delivery, Symptom::Load]);
-        // Other queries need the sockets, and must not wait for them within their own deadlines.
+        // Read the sockets first. Otherwise the wait for the sockets uses up the deadlines of the
+        // queries that need the sockets.
         let sockets = unless_needed(&[Symptom::Start, Symptom::Delivery]);
         let inside = unless(sockets, QUERIES, self.probe.sockets_inside()).await;
         let (api, found, connected, vm, registered, (backends, listeners)) = tokio::join!(
@@ -74,7 +75,7 @@ impl Diagnostics {
         }
     }
 
-    /// The evidence about one account.
+    /// Collects the evidence about one account.
     pub(super) async fn account(&self, jid: &Jid) -> Account {
         let server = self.server.clone().with_deadline(CALL);
         let (exists, sessions, last, waiting, archived) = tokio::join!(
@@ -96,13 +97,14 @@ impl Diagnostics {
     }
 }
 
-/// Records for each port whether the server listens at the port.
+/// Records for each port whether the server listens on the port.
 fn note_open_ports(server: &mut Server, inside: &Inside) {
     let Reading::Known(ports) = &mut server.ports else { return };
     let host_network = server.drift.known().is_some_and(|drift| drift.host_network);
     for port in ports {
         let own = inside.own().any(|socket| socket.at.port() == port.at.port());
-        // A published port is open as long as the container runs.
+        // Without host networking the container engine holds the published port open, even if no
+        // listener uses the port.
         port.open = Some(own || !host_network);
     }
 }
@@ -117,7 +119,8 @@ async fn apis(server: &EjabberdClient) -> Result<Vec<Api>, String> {
         let path_of_status = format!("{}/status", path.trim_end_matches('/'));
         let status = match &listener.address {
             ListenAddress::Unix(_) if !unix => Reading::Unknown(
-                "it was not asked: a connection ends a Unix socket of this version".to_owned(),
+                "not queried: in this ejabberd version, a connection closes the Unix socket"
+                    .to_owned(),
             ),
             _ => read(server.http_status(&listener, &path_of_status, CALL)).await,
         };
@@ -131,7 +134,7 @@ async fn apis(server: &EjabberdClient) -> Result<Vec<Api>, String> {
     Ok(apis)
 }
 
-/// The evidence about messages, without the evidence about logins.
+/// Collects the evidence about message delivery. `logins` collects the evidence about logins.
 async fn collect_delivery(
     server: &EjabberdClient,
     desired: &DesiredState,
@@ -171,7 +174,8 @@ async fn logins(
     inside: &Reading<Inside>,
     skip: Option<&str>,
 ) -> (Reading<Vec<Backend>>, Reading<Vec<Listening>>) {
-    // A method whose server does not respond takes most of the deadline.
+    // An authentication method with an external server waits for that server, so this call has
+    // the longer deadline `LOGINS`.
     let patient = server.clone().with_deadline(LOGINS);
     tokio::join!(
         unless(skip, LOGINS, login::backends(&patient)),
@@ -216,7 +220,7 @@ async fn waiting(server: &EjabberdClient, accounts: &[Jid]) -> Result<Vec<(Jid, 
     stream::iter(counts).buffered(AT_ONCE).collect::<Vec<_>>().await.into_iter().collect()
 }
 
-/// The declared accounts that do not exist, on hosts whose accounts ejabberd stores itself.
+/// The declared accounts that do not exist. Skips hosts with external authentication.
 async fn missing(
     server: &EjabberdClient,
     desired: &DesiredState,
@@ -289,7 +293,8 @@ async fn services(server: &EjabberdClient) -> Result<BTreeSet<Vhost>, String> {
     Ok(found)
 }
 
-/// The archive of messages. An archive outside of ejabberd's database is counted by account.
+/// The archive of messages. If the archive is not in ejabberd's database, this function adds up
+/// the messages of `accounts`.
 async fn archive(server: &EjabberdClient, accounts: &[Jid]) -> Result<Archive, String> {
     if let Some(archive) = explained(server.archive_table().await)? {
         return Ok(archive);
@@ -300,7 +305,7 @@ async fn archive(server: &EjabberdClient, accounts: &[Jid]) -> Result<Archive, S
         messages = messages.saturating_add(count);
     }
     if accounts.is_empty() {
-        return Err("no account is declared whose archive could be read".to_owned());
+        return Err("cannot count the archive: the file declares no account".to_owned());
     }
     Ok(Archive::Elsewhere(messages))
 }

@@ -1,4 +1,4 @@
-//! Collecting every object of a server, to declare the objects. Changes nothing.
+//! Collects every object of a server, to declare the objects. Changes nothing.
 //!
 //! A query that fails ends the export, because a reader takes an object that the export leaves
 //! out for an object that does not exist.
@@ -15,8 +15,8 @@ use crate::ejabberd::ControlError;
 use crate::ejabberd::client::{EjabberdClient, group_name};
 use crate::engine::reconcile::observe::CONCURRENCY;
 
-/// The maximum number of accounts whose bans the operator queries one by one, if the server has no
-/// list of bans.
+/// The maximum number of accounts whose bans `export` queries one by one, if the server has no list
+/// of bans.
 const MOST_ASKED: usize = 2_000;
 
 type Result<T> = std::result::Result<T, ControlError>;
@@ -106,8 +106,8 @@ impl EjabberdClient {
             }
             None if accounts.len() > MOST_ASKED => {
                 remarks.push(format!(
-                    "{host} has more than {MOST_ASKED} accounts, and this server no list of bans: \
-                     who is banned was not asked; bans stay as they are"
+                    "{host} has more than {MOST_ASKED} accounts, and this server has no list of bans: \
+                     the export did not query the bans; bans stay as they are"
                 ));
                 Vec::new()
             }

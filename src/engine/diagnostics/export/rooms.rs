@@ -1,4 +1,4 @@
-//! Collecting the rooms of a server.
+//! Collects the rooms of a server.
 
 use std::collections::BTreeMap;
 

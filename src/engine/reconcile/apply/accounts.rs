@@ -64,8 +64,9 @@ impl Reconciler {
         Ok(self.server.change_password(jid, &password).await?)
     }
 
-    /// Sets the declared vCard and password of an account after its ban: they were not compared
-    /// while the account was banned, and its password is still the one from before the ban.
+    /// Sets the declared vCard and password of an account after its ban: the operator did not
+    /// compare these values during the ban, and the account still has the password from before the
+    /// ban.
     pub(super) async fn catch_up(
         &self,
         desired: &DesiredState,
@@ -121,7 +122,7 @@ impl Reconciler {
     }
 
     /// Writes the passwords of existing accounts to their password files. Every reconciliation
-    /// does this, so that a lost file comes back; a correct file is not written again. Returns a
+    /// does this, which restores a lost file; a correct file is not written again. Returns a
     /// message for each file that could not be written.
     pub(in crate::engine) async fn publish(
         &self,

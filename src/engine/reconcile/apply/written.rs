@@ -1,4 +1,4 @@
-//! Records the password files that the operator has written: it replaces no other files.
+//! Records the password files that the operator has written. The operator replaces no other files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -181,7 +181,7 @@ fn an_account_that_cannot_receive_messages_is_a_problem() {
             "account",
             Passes,
             &[
-                "the file declares it",
+                "the file declares the account",
                 "in the groups g",
                 "in the rooms r@conference.a.test (owner)",
             ],

@@ -109,7 +109,7 @@ fn a_server_that_cannot_run_is_a_problem() {
             },
             "process",
             Fails,
-            &["declares it stopped"],
+            &["declares the server stopped"],
         ),
         (|e| around(e).gone.push("/etc/x".into()), "mounts", Fails, &["/etc/x"]),
         (

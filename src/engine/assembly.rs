@@ -17,24 +17,26 @@ use super::supervisor::Supervisor;
 use super::supervisor::meter::Meter;
 use crate::ejabberd::EjabberdClient;
 
-/// The engine of one server. Its parts share the ports and the supervisor.
+/// The engine of one server. The parts of the engine share the ports and the supervisor.
 pub struct Engine {
-    /// The server's commands.
+    /// The client for the commands of the server.
     pub server: EjabberdClient,
-    /// Keeps the server running.
+    /// The supervisor, which keeps the server running.
     pub(in crate::engine) supervisor: Arc<Supervisor>,
-    /// Reconciles the server.
+    /// The reconciler of the server.
     pub reconciler: Reconciler,
-    /// Collects evidence for `audit` and `doctor`.
+    /// The collector of evidence for `audit` and `doctor`.
     pub diagnostics: Arc<Diagnostics>,
-    /// Checks configurations, and remembers which configurations proved good or failed.
+    /// The checker of configurations, which also remembers which configurations proved good or
+    /// failed.
     pub configs: Arc<ConfigChecker>,
-    /// Knows which database the operator manages.
+    /// The identification of the database that the operator manages.
     pub databases: Arc<Databases>,
 }
 
 impl Engine {
-    /// An engine without a running supervisor: the reconciler waits for each start of the server.
+    /// Creates an engine for a caller without a running supervisor: the reconciler itself waits for
+    /// each start of the server.
     #[must_use]
     pub fn new(ports: Ports, supervisor: Arc<Supervisor>, recheck_budget: RecheckBudget) -> Self {
         let Ports { server, runtime, store, secrets, events } = ports;
@@ -97,7 +99,8 @@ impl Engine {
         Self { server, supervisor, reconciler, diagnostics, configs, databases }
     }
 
-    /// Marks that [`Supervisor::supervise`] runs at the same time.
+    /// Returns this engine for a caller that runs [`Supervisor::supervise`] at the same time: the
+    /// reconciler leaves starts of the server to the supervisor.
     #[must_use]
     pub fn supervised(mut self) -> Self {
         self.reconciler.supervised = true;

@@ -1,15 +1,15 @@
-//! The errors of the ports. Messages truncate and escape text from other programs, as
-//! [`crate::ejabberd::ControlError`] does.
+//! The errors of the ports. The messages truncate and escape text from other programs, as the
+//! messages of [`crate::ejabberd::ControlError`] do.
 
 use crate::ejabberd::{Class, shown};
 
-/// Why the runtime could not do something.
+/// The error of an operation of the runtime.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuntimeError {
-    /// The engine that runs the server does not respond.
+    /// The program that runs the server, such as Docker, does not respond.
     #[error("reach {}: {}", shown(what), shown(cause))]
     Engine {
-        /// The name of the engine.
+        /// The name of that program.
         what: String,
         /// The cause.
         cause: String,
@@ -17,7 +17,7 @@ pub enum RuntimeError {
     /// A container, file or program does not exist.
     #[error("find {}", shown(.0))]
     Missing(String),
-    /// There is no `erl` program where the server runs.
+    /// The program `erl` does not exist where the server runs.
     #[error("find an `erl` program in {}", shown(.0))]
     NoErlang(String),
     /// An operation failed, and only an administrator can fix the cause.
@@ -28,13 +28,13 @@ pub enum RuntimeError {
         /// The cause, and what to do.
         cause: String,
     },
-    /// An operation took too long.
+    /// The deadline of an operation passed.
     #[error("{} in time", shown(.0))]
     Timeout(String),
 }
 
 impl RuntimeError {
-    /// Whether a retry may help.
+    /// Returns the class of the error: `Transient` if a retry may help, else `Terminal`.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
@@ -43,7 +43,7 @@ impl RuntimeError {
         }
     }
 
-    /// The label value for metrics.
+    /// Returns the label value of the error in the metrics.
     #[must_use]
     pub fn category(&self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ impl RuntimeError {
     }
 }
 
-/// Why the state directory could not be used.
+/// The error of an operation on the state directory.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another operator holds the lock of the directory.
@@ -72,7 +72,7 @@ pub enum StoreError {
     },
 }
 
-/// Why a secret or a file could not be read.
+/// The error of an operation on a secret or a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("read {what}: {cause}")]
 pub struct SecretError {
@@ -82,7 +82,7 @@ pub struct SecretError {
     pub cause: String,
 }
 
-/// Why the desired state could not be read.
+/// The error of reading the desired state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("read {path}: {cause}")]
 pub struct SourceError {
@@ -98,7 +98,7 @@ mod tests {
     use crate::ejabberd::ControlError;
 
     #[test]
-    fn a_text_from_outside_is_shortened_and_escaped_in_every_message() {
+    fn text_from_other_programs_is_truncated_and_escaped_in_every_message() {
         let lie = || format!("\u{1b}[2J\r\n{}", "é".repeat(3 << 20));
         let messages = [
             ControlError::Unreachable(lie()).to_string(),

@@ -1,6 +1,7 @@
-//! Reconciles: observes, plans and applies in a loop.
+//! The reconciliation engine: observes the server, plans the steps, and carries out the steps, in a
+//! loop.
 //!
-//! The engine does all input and output through the traits of `ports`.
+//! The engine does all input and output through the traits of the module `ports`.
 
 mod assembly;
 mod controller;

@@ -1,4 +1,5 @@
-//! The work of the loop between its reconciliations: orders and the security checklist.
+//! The work of the loop between two reconciliations: the orders of the administrator and the
+//! security checklist.
 
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ use crate::engine::rollout::latch::lift_latch;
 const AUDIT_EVERY: Duration = Duration::from_mins(5);
 
 impl Controller {
-    /// Runs the security checklist, at most once every [`AUDIT_EVERY`].
+    /// Runs the security checklist and publishes the results. Does nothing if the server is not up,
+    /// or if the last run is more recent than [`AUDIT_EVERY`].
     pub(super) async fn audit(&self, current: &mut Current) {
         let recent = current.audited.is_some_and(|at| at.elapsed() < AUDIT_EVERY);
         if recent || !self.publisher.read().server.up {
@@ -43,7 +45,8 @@ impl Controller {
         });
     }
 
-    /// Carries out the orders of the administrator. Returns whether there were any.
+    /// Carries out the orders of the administrator. Returns whether the administrator gave an
+    /// order.
     pub(super) async fn follow_orders(&self, current: Option<&Current>) -> bool {
         let Some(current) = current else { return false };
         let orders = match self.orders.take() {
@@ -90,7 +93,8 @@ impl Controller {
     }
 }
 
-/// Counts the items of the checklist and names the failing and unknown items.
+/// Returns the status of the checklist: the number of items, and the names of the failing and
+/// unknown items.
 fn counted(findings: &[Finding], time: Timestamp) -> AuditStatus {
     let with = |verdict: Verdict| {
         let found = findings.iter().filter(|finding| finding.verdict == verdict);

@@ -1,4 +1,4 @@
-//! Computes the status from the report of a reconciliation. Pure.
+//! Computes the status from the report of a reconciliation. Does no input or output.
 
 use jiff::Timestamp;
 
@@ -139,12 +139,12 @@ fn left(drift: usize) -> String {
     }
 }
 
-/// Whether a step failed before and waits for its next try.
+/// Whether a step failed before and waits for the next try.
 fn waits(outcome: &StepOutcome) -> bool {
     matches!(outcome.result, StepResult::Deferred(Deferral::Backoff))
 }
 
-/// Whether a step waits because another program repeatedly reverts it.
+/// Whether a step waits because another program repeatedly reverts the change.
 fn is_contended(outcome: &StepOutcome) -> bool {
     matches!(outcome.result, StepResult::Deferred(Deferral::Contended))
 }
@@ -244,8 +244,8 @@ fn config(status: &mut Status, desired: &DesiredState, report: &RoundReport, now
     };
     let waiting = report.outcomes.iter().any(|o| o.step.kind() == Kind::Config && waits(o));
     match (&report.observed.config, failure) {
-        // During the backoff this round has no failure to report. Keep the message of the failed
-        // rollout; otherwise the condition hides the cause.
+        // During the backoff, the report of this round has no failure. Keep the message of the
+        // failed rollout; otherwise the condition hides the cause.
         (_, None)
             if waiting && status.get(kind).is_some_and(|c| c.reason == Reason::RolledBack) => {}
         (_, Some(error)) => {

@@ -1,4 +1,4 @@
-//! Decides which changes become events. Pure.
+//! Decides which changes cause events. Does no input or output.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,11 +8,12 @@ use crate::domain::model::{Kind, ObjectKey, Op};
 use crate::domain::status::{Condition, ConditionStatus, ConditionType, EventDraft, Reason};
 use crate::engine::reconcile::report::{ApplyError, RoundReport, StepOutcome, StepResult};
 
-/// The maximum number of objects of one kind with an event each in a reconciliation. More objects
-/// share one event, which has their number and the first name.
+/// The maximum number of objects of one kind that get an event each in a reconciliation. If more
+/// objects have the same operation and result, these objects share one event. The shared event has
+/// the number of objects and the name of the first object.
 const ONE_BY_ONE: usize = 10;
 
-/// The events for the conditions that changed.
+/// Returns the events for the conditions that changed.
 pub(in crate::engine) fn of_conditions(
     before: &[Condition],
     after: &[Condition],
@@ -25,7 +26,7 @@ pub(in crate::engine) fn of_conditions(
         .collect()
 }
 
-/// The reasons why the server is not ready that other events report.
+/// The reasons of the condition `Ready` for which another event reports the cause.
 const REPORTED_ELSEWHERE: [Reason; 4] =
     [Reason::NewRevision, Reason::InvalidDesiredState, Reason::Unreadable, Reason::ServerDown];
 
@@ -40,8 +41,9 @@ fn of_condition(old: &Condition, new: &Condition) -> Option<EventDraft> {
         _ => format!("{not}{kind}: {message}"),
     };
     let good = match (kind, old.status, new.status) {
-        // Steps, new revisions and the start and end of the server have events of their
-        // kind. A condition that reports no problem is an event only after a problem.
+        // Skip these changes: steps, new revisions, and the start and end of the server cause
+        // separate events. A condition that reports no problem causes an event only after a
+        // problem.
         (Reconciling, ..)
         | (Stalled | Degraded, Unknown, False)
         | (Ready | ConfigApplied | Stalled | Degraded, _, Unknown) => return None,
@@ -58,16 +60,16 @@ fn of_condition(old: &Condition, new: &Condition) -> Option<EventDraft> {
     })
 }
 
-/// A step that was done or tried, with the error if it failed.
+/// A step that was tried, and the error; `None` if the step succeeded.
 type Tried<'r> = (&'r StepInfo, Option<&'r ApplyError>);
 
-/// The failures that have an event already. A step that fails repeatedly with the same message
-/// gets one event.
+/// The deduplicator of failure events: remembers the failures that already have an event. A step
+/// that fails repeatedly with the same message gets one event.
 #[derive(Debug, Default)]
 pub struct EventDeduplicator(BTreeMap<ObjectKey, String>);
 
 impl EventDeduplicator {
-    /// Whether the outcome of a step needs an event. Remembers a failure.
+    /// Returns whether the outcome of a step needs an event, and remembers a failure.
     pub fn is_new(&mut self, outcome: &StepOutcome) -> bool {
         let key = outcome.step.key.clone();
         match &outcome.result {
@@ -83,8 +85,9 @@ impl EventDeduplicator {
         }
     }
 
-    /// Forgets the objects that no longer fail, because they are gone or no longer declared.
-    /// Keeps all of them while a part of the server is unknown, because steps are missing then.
+    /// Forgets the objects that no longer fail, for example because an object is gone or no longer
+    /// declared. Keeps all objects while a part of the server is unknown, because the plan then
+    /// lacks steps.
     pub fn tidy(&mut self, report: &RoundReport) {
         if !report.plan.unknown.is_empty() {
             return;
@@ -94,7 +97,7 @@ impl EventDeduplicator {
     }
 }
 
-/// The events for the steps of a reconciliation. `deduplicator` drops repeated failures.
+/// Returns the events for the steps of a reconciliation. `deduplicator` drops repeated failures.
 pub(in crate::engine) fn of_steps(
     outcomes: &[StepOutcome],
     deduplicator: &mut EventDeduplicator,
@@ -144,7 +147,7 @@ fn of_step(step: &StepInfo, error: Option<&ApplyError>) -> EventDraft {
     drafts.about(&step.key)
 }
 
-/// One event for several objects of the same kind.
+/// Returns one event for several objects of the same kind.
 fn in_one(group: &[Tried<'_>]) -> Option<EventDraft> {
     let (first, error) = group.first()?;
     let what = format!("{} {}s", group.len(), first.kind());
@@ -158,8 +161,8 @@ fn in_one(group: &[Tried<'_>]) -> Option<EventDraft> {
     })
 }
 
-/// The events for the items of the security checklist that changed since `before`. An item
-/// whose result is unknown causes no event.
+/// Returns the events for the items of the security checklist whose result changed since `before`.
+/// An item with an unknown result causes no event.
 pub(in crate::engine) fn of_audit(
     before: &BTreeMap<&'static str, bool>,
     findings: &[Finding],
@@ -189,7 +192,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-    /// The events when `after` follows `before`, as reason and type.
+    /// Returns the reason and the type of each event for the change from `before` to `after`.
     fn drafts(before: &Status, after: &Status) -> Vec<(String, EventType)> {
         let mut recent = Recent::default();
         for drafts in of_conditions(&before.conditions, &after.conditions) {
@@ -205,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_that_changes_is_one_event() {
+    fn a_changed_condition_causes_one_event() {
         let start = Status::new(NOW);
         let ready = with(&start, ConditionType::Ready, true, "Converged");
         assert_eq!(drafts(&start, &ready), [("Converged".to_owned(), EventType::Normal)]);
@@ -217,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_without_an_earlier_problem_is_no_event() {
+    fn a_condition_without_an_earlier_problem_causes_no_event() {
         let start = Status::new(NOW);
         let fine = with(&start, ConditionType::Degraded, false, "NoFailures");
         assert_eq!(drafts(&start, &fine), []);
@@ -226,7 +229,7 @@ mod tests {
         assert_eq!(drafts(&wrong, &fine), [("NoFailures".to_owned(), EventType::Normal)]);
     }
 
-    /// A report without steps, with these unknown parts.
+    /// Creates a report without steps in which the parts `unknown` could not be read.
     fn idle(unknown: &[&str]) -> RoundReport {
         use crate::domain::observed::{ObservedState, Reading};
         RoundReport {
@@ -260,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_no_second_event_after_an_outage() {
+    fn a_failure_causes_no_second_event_after_an_outage() {
         let outcome = StepOutcome {
             step: StepInfo {
                 key: ObjectKey::parse(Kind::User, "ann@a.example").unwrap(),
@@ -279,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn many_of_a_kind_are_one_event() {
+    fn many_objects_of_one_kind_share_one_event() {
         let outcome = |n: usize, result: StepResult| StepOutcome {
             step: StepInfo {
                 key: ObjectKey::parse(Kind::User, &format!("u{n:03}@a.example")).unwrap(),

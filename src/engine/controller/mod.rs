@@ -1,4 +1,4 @@
-//! The reconciliation loop. Level-triggered: every event only means "observe again".
+//! The reconciliation loop. The loop is level-triggered: every event only means "observe again".
 
 mod beside;
 pub(super) mod conditions;
@@ -34,25 +34,26 @@ use events::{EventDeduplicator, of_steps};
 use orders::Orders;
 use status_publisher::StatusPublisher;
 
-/// The minimum age of a revision before the operator carries out its deletions. A checkout that is
-/// half done must not count as a removal.
+/// The minimum age of a revision before the operator carries out the deletions of the revision.
+/// During a checkout, an entry may be missing from the file for a moment, and the operator must not
+/// delete the object.
 pub const DELETIONS_AFTER: Duration = Duration::from_secs(2);
 
-/// The maximum number of passwords, and of vCards, that the operator verifies again in a minute,
-/// although they were as declared.
+/// The maximum number of known passwords, and of known vCards, that the operator compares again per
+/// minute. A known value was equal to the declared value at an earlier comparison.
 const VERIFIED_PER_MINUTE: (usize, usize) = (10, 60);
 
-/// The minimum time between two reconciliations for failed steps.
+/// The minimum time before the next reconciliation that retries failed steps.
 const BETWEEN_RETRIES: Duration = Duration::from_millis(500);
 
-/// The time that a reconciliation may take after the signal to end. The end of the operator
-/// during a rollout could leave the server stopped.
+/// The maximum time that a reconciliation may take after the signal to end. An operator that ends
+/// at once during a rollout could leave the server stopped.
 const LAST_ROUND: Duration = Duration::from_secs(30);
 
-/// Creates the ports to the server that a desired state describes.
+/// A factory of the runtime and the control channel of the server that a desired state describes.
 pub trait Connector: Send + Sync {
-    /// The runtime and its control channel. Does no I/O that can fail: both connect at their
-    /// first use.
+    /// Creates the runtime and the control channel. Does no I/O that can fail: the runtime and the
+    /// control channel each connect at the first use.
     fn connect(&self, server: &spec::Server) -> (Arc<dyn Runtime>, Arc<dyn Control>);
 }
 
@@ -64,21 +65,21 @@ pub struct Controller {
     pub store: Arc<dyn Store>,
     /// The passwords and files that the desired state names.
     pub secrets: Arc<dyn Secrets>,
-    /// Creates the runtime and the control channel.
+    /// The factory of the runtime and the control channel.
     pub connector: Arc<dyn Connector>,
-    /// Receives the events of the engine, such as metrics.
+    /// The receiver of the engine's events, for example the metrics.
     pub events: Arc<dyn EventSink>,
-    /// Publishes the status.
+    /// The publisher of the status.
     pub publisher: Arc<StatusPublisher>,
-    /// The orders of the administrator.
+    /// The store of the administrator's orders.
     pub orders: Arc<dyn Orders>,
     /// Notified when the server changed, so that a reconciliation may have work.
     pub server_changed: Arc<Notify>,
-    /// The time between two reconciliations while nothing happens.
+    /// The maximum wait between two reconciliations.
     pub resync: Duration,
 }
 
-/// Why the file of the desired state cannot be used.
+/// The reason why the operator cannot use the file of the desired state, for the status.
 struct Unusable {
     reason: Reason,
     message: String,
@@ -88,15 +89,16 @@ struct Unusable {
 struct Current {
     desired: DesiredState,
     since: Instant,
-    /// Why the file cannot be used now. This revision stays in force, but the operator deletes
-    /// nothing.
+    /// Why the file cannot be used now; `None` if the file is valid. While the file cannot be used,
+    /// this revision stays in force, but the operator deletes nothing.
     unusable: Option<Unusable>,
     engine: Engine,
-    /// Supervises the server; ends when this value is dropped.
+    /// The task that supervises the server. Dropping this value ends the task.
     keeping: AbortOnDrop,
-    /// The time of the last run of the security checklist.
+    /// The time of the last run of the security checklist; `None` if the checklist must run after
+    /// this round.
     audited: Option<Instant>,
-    /// The items that the last run could decide, with their results.
+    /// The last known result of each item of the checklist: `true` if the item passes.
     audit: BTreeMap<&'static str, bool>,
 }
 
@@ -137,7 +139,8 @@ impl Controller {
                     // Cancel-safe: the flag stays set.
                     _ = stop.wait_for(|stop| *stop) => {
                         tracing::info!("ending after this round");
-                        // Dropping the future later is as safe as a kill.
+                        // If the timeout drops the future, the effect is the same as a kill, and
+                        // the next start continues the work.
                         let _ = tokio::time::timeout(LAST_ROUND, round).await;
                         break;
                     }
@@ -151,10 +154,11 @@ impl Controller {
             }
             let wake = self.next_wake(current.as_ref(), &retries);
             tokio::select! {
-                // All of these futures are cancel-safe: they only mean "observe again".
+                // All of these futures are cancel-safe, because the end of a future only means
+                // "observe again".
                 () = self.source.changed() => {
                     tracing::debug!("a file changed");
-                    // A change of a file can remove the cause of any failure.
+                    // A changed file can remove the cause of any failure, so end all waits.
                     retries.forget();
                 }
                 () = self.server_changed.notified() => tracing::debug!("the server changed"),
@@ -168,7 +172,8 @@ impl Controller {
         tracing::info!("ended; ejabberd keeps running");
     }
 
-    /// Runs one reconciliation. Returns whether it changed the server or its configuration.
+    /// Runs one reconciliation, and publishes the result. Returns whether the outcomes include a
+    /// step of the server or of the configuration.
     async fn round(
         &self,
         current: &Current,
@@ -199,8 +204,8 @@ impl Controller {
             .any(|outcome| matches!(outcome.step.kind(), Kind::Server | Kind::Config)))
     }
 
-    /// Publishes the begin of a reconciliation, for a new revision and while the server is not
-    /// ready.
+    /// Publishes the begin of a reconciliation. Publishes nothing if the revision is not new and
+    /// the server is ready.
     fn publish_begin(&self, current: &Current) {
         let new = self.publisher.read().revision.as_ref() != Some(&current.desired.revision);
         if !new && self.publisher.read().is(ConditionType::Ready) {
@@ -216,8 +221,9 @@ impl Controller {
         });
     }
 
-    /// The time of the next reconciliation at the latest: after `resync`, with a tenth of jitter to
-    /// spread many operators on one host, or earlier for a deletion or a retry.
+    /// Returns the latest time of the next reconciliation: after `resync`, or earlier if a deletion
+    /// or a retry is due. Jitter shortens `resync` by up to a tenth, so that many operators on one
+    /// host do not reconcile at the same time.
     fn next_wake(&self, current: Option<&Current>, retries: &Retries) -> Instant {
         let now = Instant::now();
         let jitter = self.resync.mul_f64(0.1 * fraction());
@@ -236,7 +242,8 @@ impl Controller {
             .max(now + Duration::from_millis(20))
     }
 
-    /// Publishes that the stored state cannot be used. The operator changes nothing without it.
+    /// Publishes that the stored state cannot be used. Without the stored state, the operator
+    /// changes nothing.
     fn publish_unusable_state(&self, error: &StoreError) {
         let message = format!("failed to {error}; the operator changes nothing without its state");
         tracing::error!("{message}");
@@ -278,8 +285,8 @@ fn publish_end(status: &mut Status, current: &Current, report: &RoundReport, now
     }
 }
 
-/// Lets deletions pass only for a revision that is two seconds old and still the content of the
-/// file.
+/// The check before deletions and interruptions of clients: the revision must be at least
+/// [`DELETIONS_AFTER`] old, and the file must still contain the revision.
 struct StillDeclared<'a> {
     controller: &'a Controller,
     current: &'a Current,
@@ -301,7 +308,7 @@ impl StalenessCheck for StillDeclared<'_> {
     }
 }
 
-/// A number from 0 to 1, different at each call. Only for jitter.
+/// Returns a number from 0 to 1 from the clock, for jitter only.
 fn fraction() -> f64 {
     let nanos = Timestamp::now().subsec_nanosecond().unsigned_abs();
     f64::from(nanos % 1000) / 1000.0

@@ -1,22 +1,23 @@
-//! The orders of an administrator to a running operator, beside the desired state.
+//! The orders that an administrator gives to a running operator, in addition to the desired state.
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::model::{Digest, ObjectKey};
 use crate::engine::error::StoreError;
 
-/// One order.
+/// An order of an administrator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Order {
     /// Try every failed step again now.
     Retry,
-    /// Fill the database of the server, although the operator expected another database.
+    /// Accept the database of the server and fill the database, although the operator expected
+    /// another database.
     Fill,
-    /// Use an older state directory: own every declared object, and no other.
+    /// Accept an older state directory. The operator then owns only declared objects.
     #[serde(rename = "adopt-all")]
     AdoptAll,
-    /// Replace the declared configuration by an earlier good configuration.
+    /// Replace the declared configuration by the earlier good configuration with this digest.
     Rollback(Digest),
     /// Remove objects from the inventory. The operator no longer changes these objects.
     Forget(Vec<ObjectKey>),
@@ -26,9 +27,9 @@ pub enum Order {
 
 /// The store of the orders.
 pub trait Orders: Send + Sync {
-    /// Takes the orders that arrived since the last call, oldest first.
+    /// Removes and returns the orders that arrived since the last call, oldest first.
     fn take(&self) -> Result<Vec<Order>, StoreError>;
 
-    /// The file that changes when an order arrives.
+    /// Returns the path of the file that changes when an order arrives.
     fn place(&self) -> std::path::PathBuf;
 }

@@ -1,4 +1,5 @@
-//! Chooses the revision to work on: reads the file and reports its errors.
+//! Chooses the revision that the operator reconciles: reads the file of the desired state, and
+//! reports errors of the file.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -17,7 +18,8 @@ use crate::engine::reconcile::recheck::RecheckBudget;
 use crate::engine::supervisor::Supervisor;
 
 impl Controller {
-    /// Reads and validates the desired state. The error is the first problem of the file.
+    /// Reads and validates the desired state. The error contains the first problem of the file, and
+    /// the number of further problems.
     pub(super) async fn read(&self) -> Result<Validated, Unusable> {
         let files = self.source.load().await;
         let files = files.map_err(|error| Unusable {
@@ -39,8 +41,8 @@ impl Controller {
         })
     }
 
-    /// Reads the desired state again. Returns whether it is a new revision. A file that is not
-    /// valid changes only the status.
+    /// Reads the desired state again. Returns whether the file contains a new revision. If the file
+    /// is not valid, the current revision stays in force, and the status shows the problem.
     pub(super) async fn reload(&self, current: &mut Option<Current>) -> bool {
         let validated = match self.read().await {
             Ok(validated) => validated,
@@ -58,7 +60,7 @@ impl Controller {
         self.source.watch(&watched);
         if let Some(current) = current.as_mut().filter(|current| current.desired == desired) {
             if current.unusable.take().is_some() {
-                // The two seconds before a deletion begin again.
+                // The wait of `DELETIONS_AFTER` begins again, because the file has changed twice.
                 current.since = Instant::now();
                 self.unstalled();
             }
@@ -91,8 +93,8 @@ impl Controller {
         true
     }
 
-    /// The engine for `desired`: the current engine, or a new engine if the way of running the
-    /// server changed.
+    /// Returns the engine for `desired`: the current engine, or a new engine if `spec.server`
+    /// declares another runtime.
     async fn engine_for(
         &self,
         desired: &DesiredState,
@@ -124,7 +126,8 @@ impl Controller {
         (engine, AbortOnDrop(keeping))
     }
 
-    /// Publishes that the file cannot be used.
+    /// Publishes that the file cannot be used, and why. Does nothing if the status already shows
+    /// this problem.
     fn stalled(&self, Unusable { reason, message }: &Unusable) {
         let known = |c: &crate::domain::status::Condition| c.message == *message;
         if self.publisher.read().get(ConditionType::Stalled).is_some_and(known) {
@@ -132,7 +135,8 @@ impl Controller {
         }
         tracing::error!(reason = reason.as_str(), "{message}");
         self.publisher.publish(|status, now| {
-            // A change of the condition itself is an event already.
+            // If the condition was not true before, the change of the condition already causes an
+            // event.
             if status.is(ConditionType::Stalled) {
                 status.record_event(
                     EventDraft::warning(reason.as_str(), format!("Stalled: {message}")),
@@ -160,12 +164,13 @@ impl Controller {
     }
 }
 
-/// A problem in one line: its path and its message.
+/// Returns the first line of a problem: the path and the message.
 fn headline(problem: &Problem) -> String {
     problem.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-/// The files that a desired state names. A change of such a file starts a reconciliation.
+/// Returns the paths of the files that a desired state names. A change of such a file starts a
+/// reconciliation.
 fn named_paths(desired: &DesiredState) -> Vec<PathBuf> {
     let mut paths = BTreeSet::new();
     if let Some(config) = &desired.config {

@@ -1,5 +1,5 @@
-//! The status publisher. Every change of the status goes through the publisher, so that all
-//! subscribers receive the change and the store keeps the events.
+//! The status publisher. Every change of the status uses the publisher, so that all subscribers
+//! receive the change and the store keeps the events.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::engine::error::StoreError;
 use crate::engine::ports::{EngineEvent, EventSink, Store};
 use crate::engine::reconcile::report::RoundReport;
 
-/// Publishes the status and the events.
+/// The publisher of the status and the events.
 pub struct StatusPublisher {
     status: watch::Sender<Status>,
     store: Arc<dyn Store>,
@@ -24,7 +24,8 @@ pub struct StatusPublisher {
 }
 
 impl StatusPublisher {
-    /// Loads the events that the previous operator process stored.
+    /// Creates a publisher, and loads the events that the previous operator process stored into the
+    /// status.
     #[must_use]
     pub fn new(
         status: watch::Sender<Status>,
@@ -40,12 +41,13 @@ impl StatusPublisher {
         Self { status, store, events, turn: Mutex::default() }
     }
 
-    /// The current status.
+    /// Returns the current status.
     pub fn read(&self) -> watch::Ref<'_, Status> {
         self.status.borrow()
     }
 
-    /// Changes the status and publishes it. A condition that changes is also an event.
+    /// Changes the status, stores the status, and sends the status to the subscribers. A changed
+    /// condition also causes an event.
     pub fn publish(&self, change: impl FnOnce(&mut Status, Timestamp)) {
         let _turn = self.turn.lock();
         let mut unsaved = Vec::new();
@@ -74,7 +76,8 @@ impl StatusPublisher {
     }
 }
 
-/// Stores the events of a reconciliation that publishes no status, such as that of `apply`.
+/// Stores the events of a reconciliation without a status publisher, such as a reconciliation of
+/// `apply`.
 pub fn record_round(store: &dyn Store, report: &RoundReport) -> Result<(), StoreError> {
     let mut recent = Recent::from_last(store.events(usize::MAX)?);
     for draft in of_steps(&report.outcomes, &mut EventDeduplicator::default()) {

@@ -8,13 +8,13 @@ use crate::ejabberd::EjabberdClient;
 /// The ports of the engine of one server.
 #[derive(Clone)]
 pub struct Ports {
-    /// The server's commands.
+    /// The client for the commands of the server.
     pub server: EjabberdClient,
-    /// The server's process.
+    /// The runtime of the server, which controls the process and the files.
     pub runtime: Arc<dyn Runtime>,
-    /// The state directory.
+    /// The store, which is the state directory.
     pub store: Arc<dyn Store>,
-    /// Passwords and files.
+    /// The access to passwords and files outside the server and the state directory.
     pub secrets: Arc<dyn Secrets>,
     /// The receiver of the engine's events.
     pub events: Arc<dyn EventSink>,

@@ -14,7 +14,8 @@ use crate::engine::reconcile::report::{RoundReport, StepOutcome};
 pub enum EngineEvent<'a> {
     /// The engine is about to carry out the steps of a plan.
     StepsBegin(&'a Plan),
-    /// A step was tried, or deferred because of an earlier step.
+    /// A step was tried, or the engine deferred the step after the engine began to carry out the
+    /// plan.
     StepTried(&'a StepOutcome),
     /// A reconciliation ended.
     Reconciled(&'a RoundReport),
@@ -25,10 +26,10 @@ pub enum EngineEvent<'a> {
         /// The reason: one word, the label of `ejabberd_operator_restarts_total`.
         reason: &'a str,
     },
-    /// The checks of the security audit were run.
+    /// The engine ran the security checklist.
     Audited(&'a [Finding]),
-    /// The time that the supervisor waits before the next start; zero if the supervisor does not
-    /// wait.
+    /// The wait of the supervisor before the next start changed. Contains the new wait; zero if the
+    /// supervisor does not wait.
     BackoffChanged(Duration),
     /// A rollout of a configuration ended.
     RolloutEnded {
@@ -39,12 +40,13 @@ pub enum EngineEvent<'a> {
     },
 }
 
-/// Takes the events of the engine, one at a time and in their order.
+/// A receiver of the engine's events. The engine passes the events one at a time, in the order in
+/// which the events happen.
 ///
-/// The engine calls the sink directly where the event happens, and not over a channel: a scrape
-/// after an event shows the event, and no event is lost or delayed. An implementation must not
-/// block.
+/// The engine calls the sink directly where the event happens, not over a channel. So a metrics
+/// scrape after an event shows the event, and no event is lost or delayed. An implementation must
+/// not block, because the engine waits for the call.
 pub trait EventSink: Send + Sync {
-    /// Takes an event. An implementation ignores events that it does not handle.
+    /// Takes an event. An implementation ignores events that the implementation does not handle.
     fn take(&self, event: EngineEvent<'_>);
 }

@@ -1,7 +1,7 @@
 //! The ports: traits for everything that the engine needs from outside.
 //!
-//! Adapters implement the traits, and test doubles do so in tests; the same contract suite runs
-//! against both.
+//! Adapters implement the traits. In tests, test doubles implement the traits. The same contract
+//! suite runs against the adapters and the test doubles.
 
 mod bundle;
 mod events;

@@ -8,20 +8,20 @@ use crate::domain::model::Secret;
 use crate::domain::spec::{SecretSink, SecretSource};
 use crate::engine::error::SecretError;
 
-/// Whether the operator wrote a secret.
+/// A function that returns whether the operator wrote the given secret.
 pub type IsOurs = Box<dyn Fn(&Secret) -> bool + Send + Sync>;
 
-/// Reads and writes passwords outside the server and the state directory.
+/// The access to passwords and files outside the server and the state directory.
 #[async_trait]
 pub trait Secrets: Send + Sync {
-    /// Reads a secret from its declared source.
+    /// Reads a secret from the declared source of the secret.
     async fn read(&self, source: &SecretSource) -> Result<Secret, SecretError>;
 
     /// Generates a random password.
     fn generate(&self) -> Result<Secret, SecretError>;
 
-    /// Writes a password to a file for others. The file must not exist, or hold this password,
-    /// or hold an earlier password of the operator according to `is_ours`.
+    /// Writes a password to a file for other programs. Fails if the file exists and holds another
+    /// content, unless `is_ours` recognizes the content as an earlier password of the operator.
     async fn publish(
         &self,
         sink: &SecretSink,

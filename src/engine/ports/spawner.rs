@@ -10,18 +10,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::ejabberd::erlang::{CommandLine, Installation, NodeAddress};
 use crate::engine::error::RuntimeError;
 
-/// A program that runs where the server runs.
+/// A running program, started where the server runs.
 pub struct Spawned {
     /// The standard input of the program.
     pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
     /// The standard output of the program.
     pub stdout: Box<dyn AsyncRead + Send + Unpin>,
-    /// The error output of the program.
+    /// The text that the program writes to its standard error.
     pub complaints: Complaints,
 }
 
 /// The first 4,000 bytes that a program writes to its standard error, or to its standard output
-/// instead of frames. The task that reads the text shares it with the task that reports an
+/// instead of frames. The task that reads the text shares this value with the task that reports an
 /// error.
 #[derive(Debug, Clone, Default)]
 pub struct Complaints(Arc<Mutex<String>>);
@@ -38,7 +38,7 @@ impl Complaints {
         text.push_str(&String::from_utf8_lossy(piece));
     }
 
-    /// The first line that is neither empty nor a heading.
+    /// Returns the first line that is neither empty nor a heading; `None` if no such line exists.
     #[must_use]
     pub fn first_line(&self) -> Option<String> {
         let text = self.0.lock();
@@ -60,16 +60,17 @@ pub struct Output {
     pub stderr: String,
 }
 
-/// Runs programs where the server runs.
+/// A starter of programs where the server runs.
 #[async_trait]
 pub trait Spawner: Send + Sync {
-    /// Finds the installation that runs the server now, and the address of its node.
+    /// Finds the ejabberd installation of the running server, and the address of the server's node.
     async fn locate(&self) -> Result<(Installation, NodeAddress), RuntimeError>;
 
-    /// Starts a program with pipes. The program must end when its input ends.
+    /// Starts a program whose input and output are pipes. The caller must choose a program that
+    /// ends when the input ends.
     async fn spawn(&self, command: CommandLine) -> Result<Spawned, RuntimeError>;
 
-    /// Runs a program, and waits for its end, at most until `deadline`.
+    /// Runs a program, and waits for the end of the program, at most for the time `deadline`.
     async fn output(
         &self,
         command: CommandLine,

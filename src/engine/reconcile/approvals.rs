@@ -1,4 +1,4 @@
-//! Counts the uses of approvals: each approval of refused steps counts once.
+//! Counts the uses of approvals. Each use of an approval of refused steps counts once.
 
 use std::collections::BTreeMap;
 
@@ -11,15 +11,15 @@ use crate::engine::ports::StateKey;
 use crate::engine::reconcile::round::Reconciler;
 
 impl Reconciler {
-    /// How often each digest was used.
+    /// Returns the number of uses of each digest.
     pub(in crate::engine) fn approvals_used(&self) -> Result<BTreeMap<Digest, u32>, StoreError> {
         let json = self.store.recall(StateKey::Approvals)?;
         Ok(json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
     }
 
-    /// Records the use of an approval before the first of its steps is carried out: an operator
-    /// that is killed in the middle has used the approval. Returns whether any of `steps` uses
-    /// the approval.
+    /// Records the use of an approval. The caller must call this function before the first approved
+    /// step, so that a killed operator does not use the approval a second time. Returns whether any
+    /// of `steps` uses the approval.
     pub(in crate::engine) fn use_approval(
         &self,
         approved: Option<&Approved>,
@@ -33,7 +33,8 @@ impl Reconciler {
         Ok(uses)
     }
 
-    /// Returns an approval if none of its steps was carried out: the same steps are tried again.
+    /// Takes back the recorded use of an approval if no approved step was carried out, because the
+    /// operator retries the same steps.
     pub(in crate::engine) fn return_approval(
         &self,
         approved: Option<&Approved>,

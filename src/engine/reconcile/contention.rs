@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::domain::diff::StepInfo;
 use crate::domain::model::{Kind, ObjectKey, Op};
 
-/// The number of corrections in short succession after which a difference is contended.
+/// The number of corrections in short succession from which a difference is contended.
 const TIMES: u32 = 4;
 
 /// The maximum time between two corrections in short succession.
@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_mins(15);
 const FIRST_WAIT: Duration = Duration::from_mins(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
-/// The maximum number of differences in memory; the oldest are dropped.
+/// The maximum number of differences in memory. The operator drops the oldest differences first.
 const MOST: usize = 10_000;
 
 /// A difference of an object: the object, the operation and the fields.
@@ -30,14 +30,15 @@ struct ContendedObject {
     last: Instant,
 }
 
-/// Counts the corrections of each difference.
+/// The counter of the corrections of each difference.
 #[derive(Default)]
 pub(in crate::engine) struct Contention {
     seen: BTreeMap<Difference, ContendedObject>,
 }
 
 impl ContendedObject {
-    /// The time until which the next correction waits; `None` if the correction need not wait.
+    /// Returns the time until which the next correction waits; `None` if the difference is not
+    /// contended.
     fn until(&self) -> Option<Instant> {
         let more = self.times.checked_sub(TIMES)?;
         let wait = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(more)).min(LONGEST_WAIT);
@@ -50,7 +51,7 @@ fn difference(step: &StepInfo) -> Difference {
 }
 
 impl Contention {
-    /// Whether a step must wait because another program repeatedly reverts the step.
+    /// Whether a step must wait at `now` because another program repeatedly reverts the step.
     pub(in crate::engine) fn waits(&self, step: &StepInfo, now: Instant) -> bool {
         let until = self.seen.get(&difference(step)).and_then(ContendedObject::until);
         until.is_some_and(|until| now < until)
@@ -68,7 +69,8 @@ impl Contention {
         *object = ContendedObject { times: if soon { object.times + 1 } else { 1 }, last: now };
     }
 
-    /// Drops old differences.
+    /// Drops the differences whose last correction is longer ago than [`SOON`], and the oldest
+    /// differences above [`MOST`].
     pub(in crate::engine) fn tidy(&mut self, now: Instant) {
         self.seen.retain(|_, object| now.saturating_duration_since(object.last) <= SOON);
         while self.seen.len() > MOST {
@@ -78,7 +80,7 @@ impl Contention {
         }
     }
 
-    /// The time of the next waiting correction.
+    /// Returns the time of the next waiting correction; `None` if no correction waits.
     pub(in crate::engine) fn next(&self, now: Instant) -> Option<Instant> {
         self.seen.values().filter_map(ContendedObject::until).filter(|until| *until > now).min()
     }
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_correction_that_is_undone_repeatedly_waits_longer_each_time() {
+    fn a_repeatedly_reverted_correction_waits_longer_each_time() {
         let (mut contention, mut now) = (Contention::default(), Instant::now());
         let title = step("options.title");
         for _ in 0..3 {

@@ -1,8 +1,8 @@
 //! Decides whether the operator manages the database that the server has.
 //!
 //! The inventory describes one database. The operator neither fills nor prunes another database
-//! without an order: the server may have an empty database after the loss of a volume, or the
-//! state directory may be a copy from another host.
+//! without an order. For example, the server has an empty database after the loss of a volume, or
+//! an administrator has copied the state directory from another host.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,32 +26,37 @@ use crate::ejabberd::EjabberdClient;
 use crate::engine::error::StoreError;
 use crate::engine::ports::{Runtime, StateKey, Store};
 
-/// An account that has been in the inventory for longer than this has existed on the server. The
-/// operator records an account before it creates the account, so a younger entry proves nothing.
+/// The minimum age of an inventory entry that proves that the account has existed on the server.
+/// The operator records an account before the operator creates the account, so a younger entry
+/// proves nothing.
 pub(in crate::engine) const FOR_LONG: SignedDuration = SignedDuration::from_mins(10);
 
-/// Whether the operator may change the database of the server.
+/// The decision whether the operator may change the database of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::engine) enum Decision {
-    /// The operator manages the database. The map holds the hosts whose accounts are left behind
-    /// in another store, with the reason: their accounts are not created without an approval.
+    /// The operator manages the database. The map holds each host whose accounts are left behind in
+    /// another account store, with the reason. Without an approval, the operator does not create
+    /// accounts on these hosts.
     Managed(BTreeMap<Vhost, String>),
-    /// The operator changes no objects for now: it does not know whether this is its database.
+    /// The operator changes no objects for now, because the operator cannot tell whether this
+    /// database is the managed database. Contains the cause.
     Unsure(String),
-    /// The operator changes nothing, because its database is missing. The reason, and what to do.
+    /// The operator changes nothing, because the managed database is missing. Contains the cause
+    /// and what to do.
     Missing(String),
-    /// The operator changes nothing, because the state directory is older than the database. The
-    /// reason, and what to do.
+    /// The operator changes nothing, because the state directory is older than the database.
+    /// Contains the cause and what to do.
     Outdated(String),
 }
 
 impl Decision {
-    /// The operator manages the database, and no account is left behind.
+    /// Returns the decision for a managed database without accounts that are left behind.
     const fn managed() -> Self {
         Self::Managed(BTreeMap::new())
     }
 
-    /// Removes the steps from `set` that the operator must not carry out.
+    /// Removes the steps that the operator must not carry out from `set`, and records the reason in
+    /// `set`.
     pub(in crate::engine) fn restrict(self, set: &mut ChangeSet) {
         match self {
             Self::Managed(left_behind) => set.left_behind = left_behind,
@@ -77,20 +82,20 @@ impl Decision {
     }
 }
 
-/// Orders the operator to fill the next database from the declaration, whichever database it is,
-/// and to create a missing container at once.
+/// Orders the operator to accept any database at the next reconciliation, to fill that database
+/// from the desired state, and to create a missing container at once.
 pub fn order_fill(store: &dyn Store) -> Result<(), StoreError> {
     create_without_waiting(store)?;
     store.remember(StateKey::Fill, Some("ordered"))
 }
 
-/// Identifies the database that the operator manages, and compares its age with the state
-/// directory.
+/// The identification of the database that the operator manages. Also detects a state directory
+/// that is older than the database.
 pub struct Databases {
     pub(in crate::engine) server: EjabberdClient,
     pub(in crate::engine) runtime: Arc<dyn Runtime>,
     pub(in crate::engine) store: Arc<dyn Store>,
-    /// The generation that was read beside the database.
+    /// The cache of the generation that the operator read beside the database.
     pub(in crate::engine) generations: Generations,
 }
 
@@ -113,7 +118,8 @@ impl Databases {
         Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
     }
 
-    /// The directory of the database; `None` if the directory is unknown.
+    /// Returns the directory of the known database; `None` if the operator knows no database, or if
+    /// the store fails.
     pub(in crate::engine) fn directory(&self) -> Option<String> {
         self.known_database().ok().flatten().map(|known| known.directory)
     }
@@ -126,9 +132,10 @@ impl Databases {
         self.store.remember(StateKey::Database, Some(&json))
     }
 
-    /// Decides about the observed database or, without a server, about the database that a new
-    /// server would have. With [`Settle::Adopt`] the database is recorded. An order to fill
-    /// another database empties `inventory`, which describes the previous database.
+    /// Decides whether the operator may change the observed database. If no server exists, decides
+    /// about the database that a new server would have. With [`Settle::Adopt`], records the
+    /// database. An order to fill another database empties `inventory`, because `inventory`
+    /// describes the previous database.
     pub(in crate::engine) async fn check_database(
         &self,
         desired: &DesiredState,
@@ -141,7 +148,8 @@ impl Databases {
         }
         let found = match &state.database {
             Reading::Known(found) => found,
-            // The objects in the database could not be read either.
+            // The server does not respond, so the operator could not read the objects either, and
+            // plans no steps for the objects.
             Reading::Unknown(_) if state.version.known().is_none() => {
                 return Ok(Decision::managed());
             }
@@ -194,18 +202,19 @@ impl Databases {
         Ok(Decision::Managed(left_behind))
     }
 
-    /// The decision without a server: about the database that a new server would have.
+    /// Decides about the database that a new server would have, if no server exists.
     async fn decide_without_server(&self, inventory: &Inventory) -> Result<Decision, StoreError> {
         match self.creation_would_lose(inventory).await {
             Ok(None) => Ok(Decision::managed()),
             Ok(Some(why)) => Ok(Decision::Missing(ways_out(&why))),
             Err(ApplyError::Store(error)) => Err(error),
-            // The creation fails for the same reason, and its step reports it.
+            // The creation of the server fails for the same reason, and the step of the creation
+            // reports the reason.
             Err(error) => Ok(Decision::Unsure(format!("failed to {error}"))),
         }
     }
 
-    /// Carries out the order to fill another database.
+    /// Carries out the order to fill another database: takes over the database and the generation.
     async fn fill(
         &self,
         found: &Database,
@@ -219,9 +228,9 @@ impl Databases {
         Ok(Decision::managed())
     }
 
-    /// Accepts a state directory that is older than the database, if that was ordered. Returns
-    /// whether it was ordered. Without [`Settle::Adopt`] only `inventory` changes, so that a plan
-    /// shows the steps.
+    /// Accepts a state directory that is older than the database, if an order to do so exists.
+    /// Returns whether the order exists. Without [`Settle::Adopt`], changes only `inventory`, so
+    /// that a plan shows the steps.
     async fn accept_outdated(
         &self,
         desired: &DesiredState,
@@ -242,8 +251,9 @@ impl Databases {
         Ok(true)
     }
 
-    /// Why a new container would not have the database. `None` if the container would have the
-    /// database, if no database was ever known, or if an order to fill a database exists.
+    /// Returns why a new container would not have the database. `None` if the container would have
+    /// the database, if nothing shows that a database ever existed, if an order to fill a database
+    /// exists, or if a replacement is in progress.
     pub(in crate::engine) async fn creation_would_lose(
         &self,
         inventory: &Inventory,
@@ -257,8 +267,8 @@ impl Databases {
         Ok(self.runtime.would_lose(known.as_ref()).await?)
     }
 
-    /// The hosts whose accounts `configuration` would leave behind, with a description for
-    /// people.
+    /// Returns each host whose accounts `configuration` would leave behind, with a description for
+    /// people. Empty if the operator knows no database.
     pub(in crate::engine) fn would_leave(
         &self,
         desired: &DesiredState,
@@ -270,8 +280,8 @@ impl Databases {
         Ok(left_behind(desired, &known.accounts, &then, &self.store.inventory()?, |_| None))
     }
 
-    /// Takes over another database by order. The inventory describes the previous database: an
-    /// account of the same name in the new database belongs to others.
+    /// Takes over another database by order, and empties the inventory. The inventory describes the
+    /// previous database, and an account with the same name in the new database belongs to others.
     fn take_over(
         &self,
         found: &Database,
@@ -294,7 +304,8 @@ impl Databases {
     }
 }
 
-/// Why the operator does not manage this database; `None` if the operator manages it.
+/// Returns why the operator does not manage this database; `None` if the operator manages the
+/// database, or if the operator cannot identify the database.
 fn why_foreign(
     matched: &Match,
     known: Option<&Database>,

@@ -14,29 +14,30 @@ use crate::domain::plan::Plan;
 use crate::domain::rollout::Method;
 use crate::domain::spec::{DesiredState, Mode};
 
-/// Why a step is not tried in this reconciliation.
+/// The reason why a step is not tried in this reconciliation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deferral {
     /// The object failed, and the wait before the next try is not over.
     Backoff,
     /// Another program keeps changing the object back.
     Contended,
-    /// The step interrupts clients, and the maintenance window is closed: a message that
+    /// The step interrupts clients, and the maintenance window is closed. Contains a message that
     /// names the next window.
     Maintenance(String),
-    /// The container belongs to an owner who may create it again: a message.
+    /// The container belongs to an owner who may create or start the container. Contains a message
+    /// with the time until which the operator waits.
     ContainerOwner(String),
     /// The operator cannot see the server.
     CannotSee,
     /// The configuration would leave accounts behind in another store.
     LeavesAccounts,
-    /// Stopping the container would remove it, because of this option.
+    /// The container was started with this option, so a stop would remove the container.
     RemovedWhenStopped(&'static str),
-    /// The configuration failed, and has not changed since.
+    /// The last rollout of the configuration failed, and the configuration has not changed since.
     ConfigLatched,
-    /// The rollout of the configuration includes the start, and has failed.
+    /// The start is part of a rollout, and the rollout has failed.
     ConfigUnderWay,
-    /// ejabberd refuses the configuration, with this message.
+    /// ejabberd refuses the configuration. Contains the message of ejabberd.
     ConfigRefused(String),
     /// The configuration was not accepted.
     ConfigNotAccepted,
@@ -44,23 +45,24 @@ pub enum Deferral {
     ServerNotCreated,
     /// The server could not be started.
     ServerNotStarted,
-    /// The supervisor waits before the next start: a message.
+    /// The supervisor waits before the next start. Contains a message with the remaining time.
     SupervisorWaits(String),
     /// The server is gone.
     ServerGone,
     /// The server no longer responds.
     ServerAway,
-    /// The store could not record that the object will be owned.
+    /// The store could not record the ownership of the object before the step.
     NotNoted,
-    /// A creation of the same plan failed, and without it the deletion exceeds the guard's limit.
+    /// A creation of the same plan failed, and without this creation the deletion exceeds the
+    /// guard's limit.
     CreationFailed,
     /// The revision has been unchanged for less than two seconds.
     RevisionTooYoung,
     /// The file of the desired state is missing or invalid now.
     FileUnusable,
-    /// The file of the desired state has changed since it was read.
+    /// The file of the desired state has changed since the operator read the file.
     FileChanged,
-    /// The file of the desired state has changed during `apply`, which does not try again.
+    /// The file of the desired state has changed during `apply`, and `apply` does not try again.
     ChangedDuringApply,
 }
 
@@ -103,7 +105,7 @@ impl fmt::Display for Deferral {
     }
 }
 
-/// Why the operator changes nothing at all; `None` if the operator may change something.
+/// Returns why the operator must not change anything; `None` if the operator may carry out steps.
 pub(in crate::engine) fn held(desired: &DesiredState) -> Option<&'static str> {
     match desired.policy.mode {
         _ if desired.suspend => Some("spec.suspend is true"),
@@ -112,13 +114,15 @@ pub(in crate::engine) fn held(desired: &DesiredState) -> Option<&'static str> {
     }
 }
 
-/// The reasons not to change the server itself.
+/// The facts that decide which steps of the server must wait.
 pub(in crate::engine) struct DeferralContext {
-    /// Whether the server runs, and the operator cannot see it.
+    /// Whether the server runs but the operator cannot see the server.
     unseen: bool,
-    /// Why the operator leaves the container to its owner.
+    /// Why the operator leaves the container to the owner of the container; `None` if the operator
+    /// need not wait.
     owner: Option<String>,
-    /// The option that removes the container as soon as it stops, if any.
+    /// The option that removes the container as soon as the container stops; `None` if no such
+    /// option is set.
     removed_by: Option<&'static str>,
     /// Whether the configuration leaves accounts behind, without an approval.
     leaves_accounts: bool,
@@ -135,7 +139,8 @@ impl DeferralContext {
         }
     }
 
-    /// Why a step of the server must wait, even during a maintenance window.
+    /// Returns why a step of the server must wait, even during a maintenance window; `None` if the
+    /// step may run.
     fn deferral_of(&self, action: &ServerAction) -> Option<Deferral> {
         let stops = match action {
             ServerAction::Replace { .. } | ServerAction::Stop { .. } => true,
@@ -145,8 +150,8 @@ impl DeferralContext {
             | ServerAction::DisableRestartPolicy { .. } => false,
         };
         match action {
-            // The server may serve clients, and the health gate could not check it after the
-            // change.
+            // The server may serve clients, and the health gate could not check the server after
+            // the change.
             ServerAction::ApplyConfig(_) | ServerAction::Replace { .. } if self.unseen => {
                 Some(Deferral::CannotSee)
             }
@@ -178,7 +183,7 @@ pub(in crate::engine) struct Sorted<A> {
     pub(in crate::engine) waiting: Vec<StepOutcome>,
 }
 
-/// Separates the steps of the server that must wait.
+/// Separates the steps of the server that can be carried out from the steps that must wait.
 pub(in crate::engine) fn sort_server_steps(
     desired: &DesiredState,
     context: &DeferralContext,
@@ -186,7 +191,8 @@ pub(in crate::engine) fn sort_server_steps(
     permission: &Permission<'_>,
 ) -> Sorted<ServerAction> {
     let closed = maintenance::waits(&desired.server.maintenance, Timestamp::now());
-    // A change before the start of a stopped server interrupts no client.
+    // If the plan starts the server, no client is connected, so a change before the start
+    // interrupts no client.
     let comes_up = steps.iter().any(|step| {
         matches!(step.action(), ServerAction::Start { .. } | ServerAction::Create { .. })
     });
@@ -201,7 +207,7 @@ pub(in crate::engine) fn sort_server_steps(
     })
 }
 
-/// Separates the steps of objects that must wait.
+/// Separates the steps of objects that can be carried out from the steps that must wait.
 pub(in crate::engine) fn sort_object_steps(
     steps: Vec<ObjectStep>,
     permission: &Permission<'_>,

@@ -1,15 +1,15 @@
-//! Describes in a plan which data each deletion deletes.
+//! Describes in a plan which data is lost by each deletion.
 
 use crate::domain::diff::{ChangeSet, ObjectAction};
 use crate::domain::model::{Jid, Op};
 use crate::engine::reconcile::round::Reconciler;
 
-/// The limit of accounts whose messages are counted. Each account costs two calls, so more
-/// accounts get a general text.
+/// The maximum number of deleted accounts whose messages the operator counts. Each account costs
+/// two calls, so a plan that deletes more accounts gets a general text.
 const COUNTED: usize = 20;
 
 impl Reconciler {
-    /// Adds the data that is lost to the reason for each deletion.
+    /// Adds a description of the lost data to the reason of each deletion.
     pub(in crate::engine) async fn explain_deletions(&self, set: &mut ChangeSet) {
         let accounts =
             set.objects.iter().filter(|step| matches!(step.action(), ObjectAction::DeleteUser(_)));
@@ -42,7 +42,8 @@ impl Reconciler {
     }
 
     async fn of_account(&self, jid: &Jid) -> String {
-        // Without the module there are no messages; some versions cannot count them.
+        // Treat an error as 0: without the module there are no offline messages, and some ejabberd
+        // versions cannot count the messages.
         let waiting = self.server.offline_messages(jid).await.unwrap_or(0);
         let archived = self.server.archived_messages(jid).await.ok();
         let archive = match archived {

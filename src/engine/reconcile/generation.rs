@@ -1,13 +1,14 @@
 //! Detects an old copy of the state directory.
 //!
 //! A restored copy of the state directory does not know which objects the operator has released
-//! since, and would delete objects that belong to others now. So a small file beside ejabberd's
-//! database holds a number, the generation, that grows with every change of ownership. A state
-//! directory with a smaller number is older than the database, and the operator changes nothing.
+//! since the copy was made. With such a copy, the operator would delete objects that now belong to
+//! others. So a small file beside ejabberd's database holds a number, the generation. The
+//! generation grows with every change of ownership. A state directory with a smaller generation is
+//! older than the database, and the operator then changes nothing.
 //!
 //! The store records a change of ownership in the same transaction
-//! ([`StateKey::OwnershipChanged`]), and the number grows at the end of the reconciliation. An
-//! operator that is killed in between finds the record at its next start.
+//! ([`StateKey::OwnershipChanged`]), and the generation grows at the end of the reconciliation. If
+//! the operator is killed in between, the operator finds the record at the next start.
 
 use std::time::{Duration, Instant};
 
@@ -22,17 +23,17 @@ use crate::domain::spec::DesiredState;
 use crate::engine::error::StoreError;
 use crate::engine::ports::{StateKey, Store};
 
-/// The content of the file.
+/// The content of the file beside the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Note {
     generation: u64,
 }
 
-/// The time for which the operator uses a cached generation. Usually only the operator that holds
-/// the lock of the state directory writes the file.
+/// The maximum age of a cached generation. Usually only the operator that holds the lock of the
+/// state directory writes the file, so the operator need not read the file in each reconciliation.
 const READ_AGAIN: Duration = Duration::from_mins(1);
 
-/// Caches the generation that was read beside the database.
+/// The cache of the generation that the operator read beside the database.
 #[derive(Default)]
 pub struct Generations(Mutex<Option<Beside>>);
 
@@ -56,14 +57,15 @@ impl Generations {
     }
 }
 
-/// Orders the operator to accept an older state directory: it then owns only objects that are
-/// declared and exist.
+/// Orders the operator to accept an older state directory. The operator then owns only objects that
+/// are declared and exist.
 pub fn order_adoption(store: &dyn Store) -> Result<(), StoreError> {
     store.remember(StateKey::AdoptAll, Some("ordered"))
 }
 
 impl Databases {
-    /// Why the state directory is older than the database; `None` if the directory is not older.
+    /// Returns a message if the state directory is older than the database; `None` if the directory
+    /// is not older.
     pub(in crate::engine) async fn outdated(
         &self,
         found: &Database,
@@ -73,11 +75,11 @@ impl Databases {
             return Ok(None);
         };
         let ours = self.generation()?;
-        // The operator may have been killed after it wrote the note, and before it recorded the
-        // new generation.
+        // The operator may have been killed after the write of the note and before the record of
+        // the new generation.
         let changed = self.store.recall(StateKey::OwnershipChanged)?.is_some();
         let interrupted = changed && beside == ours.unwrap_or(0) + 1;
-        // A new state directory owns nothing, and so deletes nothing.
+        // With a new state directory, the operator owns nothing, and so deletes nothing.
         let new = ours.is_none() && inventory.is_empty();
         if new || interrupted || ours.is_some_and(|ours| ours >= beside) {
             return Ok(None);
@@ -111,7 +113,8 @@ impl Databases {
         Ok(())
     }
 
-    /// Takes over the generation beside the database for the current ownership.
+    /// Takes over the generation beside the database for the current ownership, and marks the
+    /// ownership as changed, so that the generation grows at the end of the reconciliation.
     pub(in crate::engine) async fn take_generation(
         &self,
         found: &Database,
@@ -122,16 +125,16 @@ impl Databases {
         self.store.remember(StateKey::OwnershipChanged, Some("taken over"))
     }
 
-    /// Writes the generation beside the database if the ownership has changed. A failure does not
-    /// fail the reconciliation: the next reconciliation tries again.
+    /// Writes the generation beside the database if the ownership has changed. A failed write does
+    /// not fail the reconciliation, because the next reconciliation tries again.
     pub(in crate::engine) async fn publish_generation(&self, found: &Database) {
         if let Err(error) = self.try_to_publish(&found.directory).await {
             tracing::warn!("failed to note the change of ownership beside the database: {error}");
         }
     }
 
-    /// Writes the generation outside of a reconciliation, if the server responds and has the known
-    /// database.
+    /// Writes the generation outside of a reconciliation. Fails if the server does not respond or
+    /// has another database. Does nothing if the operator knows no database.
     pub async fn publish_now(&self, desired: &DesiredState) -> Result<(), String> {
         let known = self.known_database().map_err(|error| format!("failed to {error}"))?;
         let Some(known) = known else { return Ok(()) };
@@ -173,8 +176,9 @@ impl Databases {
         Ok(self.store.recall(StateKey::Generation)?.and_then(|text| text.parse().ok()))
     }
 
-    /// The generation beside the database. A damaged file counts as a missing file: a program
-    /// that can write the file can also remove it.
+    /// Returns the generation beside the database; `None` if the file is missing or damaged. A
+    /// damaged file counts as a missing file, because a program that can damage the file can also
+    /// remove the file.
     async fn generation_beside(&self, directory: &str) -> Result<Option<u64>, ApplyError> {
         if let Some(known) = self.generations.known(directory) {
             return Ok(known.generation);

@@ -13,7 +13,7 @@ use crate::domain::model::{Jid, Localpart, Vhost};
 use crate::domain::observed::Reading;
 use crate::domain::spec::DesiredState;
 
-/// Counts the owned accounts for which `counts` is true, and how many of them exist.
+/// Counts the owned accounts for which `counts` returns true, and how many of these accounts exist.
 pub(in crate::engine) fn accounts(
     users: &BTreeMap<Vhost, Reading<BTreeSet<Localpart>>>,
     inventory: &Inventory,
@@ -37,9 +37,9 @@ pub(in crate::engine) fn accounts(
     found
 }
 
-/// The hosts whose accounts are left behind in another account store, with a description for
-/// people. `found` returns how many owned accounts are in the new store; `None` before the change,
-/// when the new store cannot be read.
+/// Returns each host whose accounts are left behind in another account store, with a description
+/// for people. `found` returns how many owned accounts are in the new store; `None` if the new
+/// store cannot be read, which is the case before the change.
 pub(super) fn left_behind(
     desired: &DesiredState,
     before: &BTreeMap<String, AccountStore>,
@@ -67,7 +67,8 @@ pub(super) fn left_behind(
                     )
                 })
             }
-            // While all old hosts are declared, a new host is not a renamed host.
+            // The host is new. The host may be the new name of an old host only if an old host is
+            // no longer declared.
             None => {
                 let dropped = before.keys().filter(|old| !serves(desired, old));
                 let mut dropped = dropped.map(|old| (old, owned_on(inventory, old)));

@@ -10,8 +10,9 @@ use crate::domain::spec::{Maintenance, Window};
 /// The number of minutes in a day.
 const DAY: u16 = 24 * 60;
 
-/// Whether a step interrupts connected clients. Repairs do not: without a running server no
-/// client is connected.
+/// Whether a step must wait for a maintenance window, because the step interrupts connected
+/// clients. A declared stop does not wait. A creation or a start interrupts no client, because
+/// without a running server no client is connected.
 pub(in crate::engine) fn interrupts(action: &ServerAction) -> bool {
     match action {
         ServerAction::Replace { .. } => true,
@@ -23,8 +24,9 @@ pub(in crate::engine) fn interrupts(action: &ServerAction) -> bool {
     }
 }
 
-/// Why an interruption must wait at `now`; `None` if the interruption may run. If this host does
-/// not know the time zone, the operator uses UTC, and the message contains this fact.
+/// Returns why an interruption must wait at `now`; `None` if a maintenance window is open or no
+/// window is declared. If this host does not know the time zone, the operator uses UTC, and the
+/// message contains this fact.
 pub(in crate::engine) fn waits(maintenance: &Maintenance, now: Timestamp) -> Option<String> {
     let Maintenance { windows, timezone } = maintenance;
     if windows.is_empty() {
@@ -49,7 +51,7 @@ pub(in crate::engine) fn waits(maintenance: &Maintenance, now: Timestamp) -> Opt
     ))
 }
 
-/// Whether `minute` lies in a window, which may span midnight.
+/// Whether `minute`, the minute of the day, is in a window. A window may span midnight.
 fn is_within(window: Window, minute: u16) -> bool {
     let Window { start, end } = window;
     if start <= end { (start..end).contains(&minute) } else { minute >= start || minute < end }

@@ -1,4 +1,4 @@
-//! One reconciliation: observe, diff, plan, guard, apply, read back.
+//! The phases of one reconciliation: observe, diff, plan, guard, apply, read back.
 
 pub(super) mod apply;
 pub(super) mod approvals;

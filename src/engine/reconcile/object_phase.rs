@@ -1,5 +1,6 @@
-//! The second phase of a reconciliation: accounts, groups, rooms and affiliations. Creations and
-//! updates come first, then deletions; then everything is read back.
+//! The second phase of a reconciliation: the steps on accounts, groups, rooms and affiliations. The
+//! operator carries out creations and updates first, then deletions, and then observes the server
+//! again to verify the steps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,12 +20,13 @@ use crate::domain::spec::DesiredState;
 use crate::engine::error::StoreError;
 use crate::engine::reconcile::round::Reconciler;
 
-/// The number of read-backs: a deleted room disappears a little after the server reports success.
+/// The maximum number of observations that verify the steps. A deleted room disappears shortly
+/// after the server reports success, so one observation may be too early.
 const READ_BACK_TRIES: u32 = 5;
 const READ_BACK_PAUSE: Duration = Duration::from_millis(100);
 
 impl Reconciler {
-    /// Carries out the steps of objects, and reads back what they changed.
+    /// Carries out the steps of objects, and observes the server again if a step was carried out.
     pub(super) async fn object_phase(
         &self,
         desired: &DesiredState,
@@ -54,8 +56,8 @@ impl Reconciler {
             && plan.blocked.is_none()
             && let Reading::Known(found) = &view.state.database
         {
-            // The creations are approved, or there are none: the operator now manages this
-            // account store.
+            // The guard refuses no step, so the creations are approved, or the plan has none.
+            // Record the account store, because the operator now manages this account store.
             self.databases.keep_database(found)?;
         }
         let approved = plan.approved.clone();
@@ -86,8 +88,8 @@ impl Reconciler {
     }
 
     /// Lets the guard check the deletions again after the creations, and returns the permitted
-    /// deletions. The guard had counted creations that may have failed; the refused deletions are
-    /// deferred.
+    /// deletions. The first check of the guard counted creations that may have failed since. Defers
+    /// the refused deletions.
     fn guard_deletions_again(
         desired: &DesiredState,
         permission: &Permission<'_>,
@@ -107,7 +109,7 @@ impl Reconciler {
         let Some(refused) = guarded.blocked else { return guarded.steps };
         let waiting = refused.deletions.iter().map(|step| step.info().clone());
         outcomes.extend(deferred_all(waiting, &Deferral::CreationFailed));
-        // A plan has one digest: refused steps of the plan itself take precedence.
+        // A plan has only one digest, so refused steps of the first check keep the digest.
         if plan.blocked.is_none() {
             plan.objects.retain(|step| !refused.deletions.contains(step));
             plan.summary = plan::count(plan.steps(), plan.summary);
@@ -117,8 +119,8 @@ impl Reconciler {
         guarded.steps
     }
 
-    /// Observes again, and marks a step as failed if the server reported success and the object
-    /// still differs.
+    /// Observes the server again, and marks a step as failed if the server reported success but the
+    /// object still differs.
     async fn read_back(
         &self,
         desired: &DesiredState,
@@ -144,10 +146,12 @@ impl Reconciler {
     }
 }
 
-/// The objects that still differ, each with its operation. A created room may still differ in an
-/// option; that is an update, and not a failed creation.
+/// Returns the objects that still differ, each with the operation that would remove the difference.
+/// A created room may still differ in an option. Such a difference is an update, not a failed
+/// creation.
 fn differing(set: &ChangeSet) -> BTreeSet<(&ObjectKey, Op)> {
-    // A latched configuration still differs after every rollout, so its step is no failure.
+    // Skip a latched configuration: the declared configuration differs from the configuration in
+    // force even after a successful step.
     let server = set.server.iter().filter(|step| !step.action().is_latched()).map(Step::info);
     let open = server.chain(set.objects.iter().map(Step::info));
     open.map(|step| (&step.key, step.op)).collect()

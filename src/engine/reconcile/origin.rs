@@ -1,11 +1,11 @@
 //! Remembers who created the container, and decides when the operator creates a missing
 //! container.
 //!
-//! The operator creates its own container again at once: the database is on a
-//! volume that the new container mounts. A container that the operator did not
-//! create belongs to its owner. `docker-compose down` and `up` remove such a
-//! container for a while; if the operator created a container meanwhile, that
-//! would take the name, perhaps with an empty database.
+//! If a container that the operator created is missing, the operator creates a new container at
+//! once, because the database is on a volume that the new container mounts. Any other container
+//! belongs to an owner outside the operator. `docker-compose down` and `up` remove such a container
+//! for a while. If the operator created a container meanwhile, the operator's container would use
+//! the name that the owner needs, perhaps with an empty database.
 
 use std::time::Duration;
 
@@ -18,10 +18,11 @@ use crate::engine::error::StoreError;
 use crate::engine::ports::{StateKey, Store};
 
 /// The time that the operator waits for the owner of a removed container before the operator
-/// creates a new container under that name.
+/// creates a new container with the same name.
 const OWNER_FIRST: Duration = Duration::from_mins(5);
 
-/// The maximum time between the creation and the start of a container by its owner.
+/// The time that the operator waits for the owner of a created container to start the container,
+/// before the operator starts the container.
 const OWNER_STARTS: Duration = Duration::from_secs(10);
 
 /// The record of the container with the declared name.
@@ -36,8 +37,8 @@ struct Origin {
 }
 
 impl Origin {
-    /// Why the operator must not create a container, or start a new container, now; `None` if the
-    /// operator may.
+    /// Returns why the operator must not create the container now, or must not start a `created`
+    /// container now; `None` if the operator need not wait.
     fn waits(&self, created: bool, now: Timestamp) -> Option<String> {
         let since = self.missing_since.filter(|_| !self.ours)?;
         let limit = if created { OWNER_STARTS } else { OWNER_FIRST };
@@ -59,8 +60,9 @@ impl Origin {
 }
 
 impl Databases {
-    /// Remembers who created the container. Returns why the operator must not
-    /// create it, or start it for the first time, now; `None` if it may.
+    /// Remembers who created the container. Returns why the operator must not create the container
+    /// now, or must not start the container for the first time now; `None` if the operator need not
+    /// wait.
     pub(in crate::engine) fn creation_waits(
         &self,
         state: &ObservedState,
@@ -83,7 +85,7 @@ impl Databases {
                 Origin::of(found, known.and_then(|known| known.missing_since))
             }
             (_, Some(known)) => known,
-            // No container was ever seen.
+            // The operator has never seen a container, so there is no owner to wait for.
             (_, None) => return Ok(None),
         };
         let found = Origin { missing_since: found.missing_since.or(Some(now)), ..found };
@@ -91,7 +93,7 @@ impl Databases {
         Ok(found.waits(created, now))
     }
 
-    /// Whether a container was seen before: it may have had a database.
+    /// Whether the operator has seen a container before. Such a container may have had a database.
     pub(in crate::engine) fn knows_a_container(&self) -> Result<bool, StoreError> {
         Ok(self.origin()?.is_some())
     }
@@ -108,7 +110,8 @@ impl Databases {
     }
 }
 
-/// Ends the wait for the owner: an administrator wants the container created now.
+/// Ends the wait for the owner of the container, because an administrator wants the operator to
+/// create the container now.
 pub fn create_without_waiting(store: &dyn Store) -> Result<(), StoreError> {
     match origin(store)? {
         Some(known) if known.missing_since.is_some() => {
@@ -146,7 +149,7 @@ mod tests {
         let waits = gone(false).waits(false, at(1299)).unwrap();
         assert!(waits.contains("retry"), "{waits}");
         assert_eq!(gone(false).waits(false, at(1300)), None);
-        // The owner has created the container and not started it yet.
+        // The owner has created the container but not started the container yet.
         assert!(gone(false).waits(true, at(1009)).is_some());
         assert_eq!(gone(false).waits(true, at(1010)), None);
     }

@@ -1,5 +1,5 @@
 //! Updates the inventory after an observation: adopts objects, forgets objects, and records
-//! which declared values are in force.
+//! fingerprints of declared values that are in force.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,8 @@ use crate::engine::error::StoreError;
 use crate::engine::ports::Store;
 use crate::engine::reconcile::round::Reconciler;
 
-/// Releases objects by order of an administrator. Returns a message about the result.
+/// Removes objects from the inventory by order of an administrator. Returns a message about the
+/// result.
 pub fn forget(store: &dyn Store, keys: &[ObjectKey]) -> Result<String, StoreError> {
     let inventory = store.inventory()?;
     let owned: Vec<ObjectKey> = keys.iter().filter(|key| inventory.holds(key)).cloned().collect();
@@ -28,7 +29,8 @@ pub fn forget(store: &dyn Store, keys: &[ObjectKey]) -> Result<String, StoreErro
     })
 }
 
-/// Adopts an object by order of an administrator. Returns a message about the result.
+/// Adds an object to the inventory by order of an administrator. Returns a message about the
+/// result.
 pub fn adopt(
     store: &dyn Store,
     key: &ObjectKey,
@@ -53,7 +55,7 @@ impl Reconciler {
         for key in &set.adopt {
             owned.insert(key.clone(), super::apply::owned(desired, key, Origin::Adopted));
         }
-        // Changes the entry of an object that is owned, or is adopted now.
+        // Changes the entry of an object that the operator owns or adopts now.
         let mut note = |key: &ObjectKey, note: &dyn Fn(&mut Owned)| {
             let entry = owned.entry(key.clone()).or_insert_with(|| {
                 let known = inventory.get(key).cloned();
@@ -89,9 +91,9 @@ impl Reconciler {
     }
 }
 
-/// The number of missing declared accounts that had existed for long; 0 for a single account.
-/// If two or more disappear at once, an administrator deletes accounts or has restored an older
-/// database.
+/// Returns the number of missing declared accounts that were owned for longer than [`FOR_LONG`]; 0
+/// if only one such account is missing. If two or more accounts disappear at once, another program
+/// deletes accounts, or an administrator has restored an older database.
 pub(in crate::engine) fn vanished(
     desired: &DesiredState,
     there: &ObservedState,
@@ -110,8 +112,9 @@ pub(in crate::engine) fn vanished(
     if missing > 1 { missing } else { 0 }
 }
 
-/// Owned objects whose declared deletion policy has changed. The policy must be recorded while
-/// the entry exists: it decides what happens when the entry is removed.
+/// Returns the owned objects whose declared deletion policy has changed, with the new inventory
+/// entries. The operator must record the policy while the object is declared, because the recorded
+/// policy decides what happens when the object is no longer declared.
 pub(in crate::engine) fn changed_policies(
     desired: &DesiredState,
     inventory: &Inventory,
@@ -128,11 +131,12 @@ pub(in crate::engine) fn changed_policies(
     changed
 }
 
-/// Removes a value from an entry of the inventory.
+/// A function that removes a value from an entry of the inventory.
 type Forgetting = fn(&mut Owned);
 
-/// Fingerprints of passwords and vCards that are no longer declared, so that users may change
-/// them. If such a value is declared again, the old fingerprint would be wrong.
+/// Returns the objects whose password or vCard is no longer enforced, each with the function that
+/// removes the fingerprint. Users may change such a value, so the old fingerprint would be wrong if
+/// the value is declared again.
 fn let_go(desired: &DesiredState, inventory: &Inventory) -> Vec<(ObjectKey, Forgetting)> {
     let mut go: Vec<(ObjectKey, Forgetting)> = Vec::new();
     for (jid, user) in desired.users.iter().flatten() {
@@ -149,8 +153,8 @@ fn let_go(desired: &DesiredState, inventory: &Inventory) -> Vec<(ObjectKey, Forg
     go
 }
 
-/// Bans that differ from the inventory: a declared ban that an administrator made on the server,
-/// and a ban that an administrator lifted there.
+/// Returns the bans that differ from the inventory: declared bans that an administrator made on the
+/// server, and bans that an administrator lifted on the server.
 fn bans_seen(
     desired: &DesiredState,
     there: &ObservedState,
@@ -171,8 +175,8 @@ fn bans_seen(
             _ => {}
         }
     }
-    // Deleting an account removes its ban: an account that is created again is not banned, and
-    // servers before 24.06 cannot report bans.
+    // The deletion of an account also removes the ban. Remove the ban from the inventory, because
+    // ejabberd before 24.06 cannot report that an account that is created again has no ban.
     for (jid, owned) in inventory.users() {
         let names = there.users.get(&jid.host).and_then(Reading::known);
         if owned.banned.is_some() && names.is_some_and(|names| !names.contains(&jid.local)) {

@@ -1,4 +1,4 @@
-//! The passwords that the operator knows.
+//! The access to the passwords that the operator knows.
 
 use std::sync::Arc;
 
@@ -7,14 +7,15 @@ use crate::domain::model::{Jid, Secret};
 use crate::domain::spec::{DesiredState, SecretSource};
 use crate::engine::ports::{Secrets, Store};
 
-/// Reads declared and generated passwords.
+/// The reader of declared and generated passwords.
 pub(in crate::engine) struct Passwords {
     pub(in crate::engine) store: Arc<dyn Store>,
     pub(in crate::engine) secrets: Arc<dyn Secrets>,
 }
 
 impl Passwords {
-    /// The password of an account; `None` if the operator does not know the password.
+    /// Returns the password of an account; `None` if no password is declared and the operator has
+    /// not generated a password.
     pub(in crate::engine) async fn password_of(
         &self,
         desired: &DesiredState,
@@ -28,7 +29,8 @@ impl Passwords {
         self.known_password(declared, jid).await
     }
 
-    /// The password from `source`, or else the generated password of the account.
+    /// Returns the password from `source`, or else the generated password of the account; `None` if
+    /// neither exists.
     pub(in crate::engine) async fn known_password(
         &self,
         source: Option<&SecretSource>,

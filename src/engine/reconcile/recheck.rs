@@ -1,14 +1,14 @@
-//! Limits how many known passwords and vCards are compared again in a reconciliation.
+//! Limits how many known passwords and vCards the operator compares again in a reconciliation.
 //!
-//! Another program may have changed a password or vCard since the last comparison. Comparing all
-//! of them in each reconciliation would cost the server half a millisecond of hashing each, so the
-//! budget limits the comparisons per minute, and the accounts take turns.
+//! Another program may have changed a password or vCard since the last comparison. Each comparison
+//! of a password costs the server half a millisecond of hashing. So the budget limits the
+//! comparisons per minute, and each reconciliation compares the next part of the accounts.
 
 use std::time::Instant;
 
 use parking_lot::Mutex;
 
-/// The limits for passwords and vCards.
+/// The budgets of comparisons for passwords and for vCards.
 #[derive(Debug)]
 pub struct RecheckBudget {
     pub(in crate::engine) passwords: KindBudget,
@@ -16,9 +16,9 @@ pub struct RecheckBudget {
 }
 
 impl RecheckBudget {
-    /// A budget of `passwords` and `vcards` per minute. The first turn starts at the account
-    /// `begin`, so that commands with a single reconciliation do not always compare the same
-    /// accounts.
+    /// Creates a budget of `passwords` and `vcards` comparisons per minute. The first turn starts
+    /// at the account with the index `begin`, so that commands with a single reconciliation do not
+    /// always compare the same accounts.
     #[must_use]
     pub fn new(passwords: usize, vcards: usize, begin: usize) -> Self {
         Self {
@@ -28,7 +28,7 @@ impl RecheckBudget {
     }
 }
 
-/// The limit for passwords or for vCards.
+/// The budget of comparisons for passwords or for vCards.
 #[derive(Debug)]
 pub(in crate::engine) struct KindBudget {
     per_minute: usize,
@@ -38,12 +38,13 @@ pub(in crate::engine) struct KindBudget {
 #[derive(Debug)]
 struct State {
     begin: usize,
-    /// The number of comparisons that are allowed now. Grows with time, up to the limit per minute.
+    /// The number of comparisons that are allowed at `since`. The number grows with time, up to the
+    /// limit per minute.
     allowed: f64,
     since: Instant,
 }
 
-/// The part of a list that is compared now. The part may wrap around the end of the list.
+/// The part of a list that the operator compares now. The part may wrap around the end of the list.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::engine) struct Turn {
     begin: usize,
@@ -57,7 +58,8 @@ impl KindBudget {
         Self { per_minute, state: Mutex::new(state) }
     }
 
-    /// The next part of a list with `length` elements.
+    /// Returns the next part of a list with `length` elements, and subtracts the part from the
+    /// budget.
     pub(in crate::engine) fn next(&self, length: usize) -> Turn {
         self.next_at(length, Instant::now())
     }
@@ -74,13 +76,14 @@ impl KindBudget {
     }
 }
 
-/// Exact up to `u32::MAX`, which exceeds every limit per minute.
+/// Converts a number to `f64`. The result is exact up to `u32::MAX`, which exceeds every limit per
+/// minute.
 fn as_f64(n: usize) -> f64 {
     f64::from(u32::try_from(n).unwrap_or(u32::MAX))
 }
 
 impl Turn {
-    /// Whether the element at `index` is compared now.
+    /// Whether the operator compares the element at `index` now.
     pub(in crate::engine) fn contains(self, index: usize) -> bool {
         let after = (index + self.length - self.begin) % self.length.max(1);
         after < self.count
@@ -93,7 +96,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn every_element_has_one_turn_before_any_has_another() {
+    fn every_element_is_compared_once_before_any_is_compared_twice() {
         let (turns, start) = (KindBudget::new(3, 0), Instant::now());
         let mut seen = [0; 7];
         for minute in 0..7 {

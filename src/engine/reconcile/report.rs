@@ -16,7 +16,7 @@ use crate::domain::status::overview::Overview;
 use crate::ejabberd::{Class, ControlError};
 use crate::engine::error::{RuntimeError, SecretError, StoreError};
 
-/// Why a step failed. The message completes "failed to …".
+/// The error of a step. The message completes the sentence "failed to …".
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// A command of the server failed.
@@ -25,14 +25,15 @@ pub enum ApplyError {
     /// An operation of the runtime failed.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
-    /// A secret or file could not be read or written.
+    /// The read or write of a secret or a file failed.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The state directory could not record the step, so the step was not carried out.
+    /// An operation on the state directory failed. If the operator could not record a step, the
+    /// step was not carried out.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The configuration was refused before any client was interrupted: by ejabberd, or because
-    /// it does not match its declaration.
+    /// The configuration was refused before the operator interrupted any client: ejabberd refuses
+    /// the configuration, or the configuration does not match the desired state.
     #[error("put the configuration in force: {0}")]
     ConfigRefused(String),
     /// ejabberd could not check the configuration.
@@ -54,7 +55,7 @@ pub enum ApplyError {
          operator tries again"
     )]
     TakenBack(String),
-    /// The new configuration failed, and the previous configuration fails too.
+    /// The new configuration failed, and the previous configuration failed too.
     #[error(
         "put the configuration in force: {first}; the previous configuration was put back, and \
          fails too: {then}"
@@ -65,7 +66,7 @@ pub enum ApplyError {
         /// The failure of the previous configuration.
         then: String,
     },
-    /// The new container failed, and the old container is back.
+    /// The new container failed, and the operator restored the old container.
     #[error("replace the container: {0}; the old container was brought back")]
     NotReplaced(String),
     /// A new server would not have the database of the old server.
@@ -79,7 +80,7 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
-    /// Whether a retry may help.
+    /// Returns the class of the error: `Transient` if a retry may help, else `Terminal`.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
@@ -98,7 +99,7 @@ impl ApplyError {
         }
     }
 
-    /// The label value for metrics.
+    /// Returns the label value of the error in the metrics.
     #[must_use]
     pub fn category(&self) -> &'static str {
         match self {
@@ -119,7 +120,7 @@ impl ApplyError {
         }
     }
 
-    /// Whether the server does not respond at all.
+    /// Whether the error means that the server does not respond at all.
     #[must_use]
     pub fn is_outage(&self) -> bool {
         matches!(self, Self::Control(e) if e.is_outage())
@@ -133,12 +134,12 @@ pub enum StepResult {
     Done,
     /// The step failed.
     Failed(ApplyError),
-    /// The step was not tried, and why.
+    /// The step was not tried. Contains the reason.
     Deferred(Deferral),
 }
 
 impl StepResult {
-    /// The label value for metrics.
+    /// Returns the label value of the result in the metrics.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -158,28 +159,29 @@ pub struct StepOutcome {
     pub result: StepResult,
 }
 
-/// Statistics of the server.
+/// The statistics of the server.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ServerStats {
-    /// The uptime in seconds.
+    /// The uptime of the server in seconds; `None` if the operator could not read the uptime.
     pub uptime_seconds: Option<u64>,
-    /// Sessions by vhost.
+    /// The number of connected sessions by vhost. Lacks the vhosts whose number the operator could
+    /// not read.
     pub connected: BTreeMap<Vhost, u64>,
-    /// The resource usage of the process.
+    /// The resource usage of the process; `None` if no measurement exists.
     pub usage: Option<Usage>,
 }
 
 /// The report of a reconciliation.
 #[derive(Debug)]
 pub struct RoundReport {
-    /// When the reconciliation began.
+    /// The time when the reconciliation began.
     pub started: Timestamp,
     /// The duration of the reconciliation.
     pub took: Duration,
-    /// The plan. A reconciliation that changed the server plans again afterwards; this is then
-    /// the later plan, with the steps of the server before it.
+    /// The plan. If the reconciliation changed the server, the operator planned again. Then this
+    /// field holds the later plan, with the earlier steps of the server.
     pub plan: Plan,
-    /// The results of the steps that were tried or deferred.
+    /// The results of the steps that the operator tried or deferred.
     pub outcomes: Vec<StepOutcome>,
     /// The last observation.
     pub observed: ObservedState,
@@ -187,26 +189,28 @@ pub struct RoundReport {
     pub server_stats: ServerStats,
     /// The number of remaining differences, by kind and operation.
     pub drift: BTreeMap<(Kind, Op), usize>,
-    /// Objects by kind.
+    /// The counts of objects by kind.
     pub objects: BTreeMap<Kind, Counts>,
-    /// The configuration on the server.
+    /// The digest of the configuration on the server; `None` if no configuration is declared, or if
+    /// the configuration is unknown.
     pub config: Option<Digest>,
-    /// Why no step of the plan was carried out; `None` if steps may run.
+    /// Why the operator must not carry out any step of the plan; `None` if steps may run.
     pub held: Option<&'static str>,
-    /// The number of missing declared accounts that had existed for long.
+    /// The number of missing declared accounts that the operator had owned for long; 0 if only one
+    /// such account is missing.
     pub vanished: usize,
     /// The state of every object.
     pub overview: Arc<Overview>,
 }
 
-/// The span for log messages of a step.
+/// Returns the span for log messages of a step.
 #[must_use]
 pub fn step_span(step: &StepInfo) -> tracing::Span {
     tracing::info_span!("step", kind = step.kind().as_str(), op = %step.op, object = step.name())
 }
 
 impl RoundReport {
-    /// The steps that failed.
+    /// Returns the steps that failed, each with the error.
     pub fn failures(&self) -> impl Iterator<Item = (&StepInfo, &ApplyError)> {
         self.outcomes.iter().filter_map(|outcome| match &outcome.result {
             StepResult::Failed(error) => Some((&outcome.step, error)),
@@ -214,8 +218,8 @@ impl RoundReport {
         })
     }
 
-    /// The objects of failed steps, and the objects that failed before and wait for their next
-    /// try. Each object appears once.
+    /// Returns the objects of failed steps, and the objects that failed before and wait for the
+    /// next try. Each object appears once.
     pub fn failing(&self) -> impl Iterator<Item = ObjectKey> {
         let fails = |outcome: &&StepOutcome| match &outcome.result {
             StepResult::Failed(_) => true,
@@ -233,7 +237,8 @@ impl RoundReport {
         self.outcomes.iter().any(|outcome| matches!(outcome.result, StepResult::Done))
     }
 
-    /// Whether the server matches the desired state, and everything could be read.
+    /// Whether the server matches the desired state: no difference remains, no step failed, and the
+    /// operator could read every part of the server.
     #[must_use]
     pub fn converged(&self) -> bool {
         self.drift.is_empty()
@@ -243,7 +248,7 @@ impl RoundReport {
             && self.failures().next().is_none()
     }
 
-    /// The label value for metrics.
+    /// Returns the label value of the report in the metrics.
     #[must_use]
     pub fn result(&self) -> &'static str {
         if self.converged() {

@@ -1,5 +1,5 @@
-//! Decides when to try again: backoff for each object that fails, and for the whole reconciliation
-//! if the server could not be read.
+//! Decides when the operator tries again: backoff for each object that fails, and for the whole
+//! reconciliation if the operator could not read a part of the server.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,8 @@ use crate::domain::spec::Backoff;
 /// The first wait of an object that failed.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
-/// The waits after failures: they double, with jitter, so that many objects are not retried at
+/// Returns the sequence of waits after failures. Each wait is twice as long as the previous wait,
+/// up to `longest`. Jitter spreads the retries, so that the operator does not retry many objects at
 /// the same time.
 fn waits(first: Duration, longest: Duration) -> ExponentialBackoff {
     ExponentialBuilder::default()
@@ -29,7 +30,8 @@ fn waits(first: Duration, longest: Duration) -> ExponentialBackoff {
         .build()
 }
 
-/// The maximum wait before the operator observes an unreadable server again.
+/// The maximum wait before the operator observes again a server that the operator could not read
+/// completely.
 const MAX_BLIND: Duration = Duration::from_secs(15);
 
 struct Failure {
@@ -37,7 +39,7 @@ struct Failure {
     until: Instant,
 }
 
-/// The objects that wait, each with the end of its wait.
+/// The objects that wait for a retry, each with the end of the wait.
 #[derive(Default)]
 pub(in crate::engine) struct Retries {
     failing: BTreeMap<ObjectKey, Failure>,
@@ -46,7 +48,7 @@ pub(in crate::engine) struct Retries {
 }
 
 impl Retries {
-    /// Why a step must wait; `None` if the step may run.
+    /// Returns why a step must wait at `now`; `None` if the step may run.
     pub(in crate::engine) fn backing_off(&self, step: &StepInfo, now: Instant) -> Option<Deferral> {
         if self.failing.get(&step.key).is_some_and(|failure| now < failure.until) {
             return Some(Deferral::Backoff);
@@ -55,7 +57,7 @@ impl Retries {
     }
 
     /// Updates the waits after a reconciliation: an object that failed waits longer, and the wait
-    /// of an object that did not fail ends. A deferred object keeps its wait.
+    /// of an object that did not fail ends. A deferred object keeps the current wait.
     pub(in crate::engine) fn learn(
         &mut self,
         report: &RoundReport,
@@ -76,9 +78,9 @@ impl Retries {
                         known.map_or_else(|| waits(first, backoff.max), |failure| failure.waits);
                     self.failing.insert(key, later(waits, now));
                 }
-                // A step that waited for its backoff when the reconciliation began may be due
-                // by now: without its entry it would wait for the next resync. A step that was
-                // deferred for another reason is due when that reason ends.
+                // A step that was in backoff when the reconciliation began may be due by now. Keep
+                // the entry; otherwise the step waits for the next resync. A step that was deferred
+                // for another reason is due when that reason ends.
                 (StepResult::Deferred(why), Some(known))
                     if *why == Deferral::Backoff || known.until > now =>
                 {
@@ -100,12 +102,12 @@ impl Retries {
         };
     }
 
-    /// Ends all waits: a changed file may have fixed the failures.
+    /// Ends all waits. A changed file or an order of the administrator may have fixed the failures.
     pub(in crate::engine) fn forget(&mut self) {
         *self = Self::default();
     }
 
-    /// The time of the next retry.
+    /// Returns the time of the next retry; `None` if nothing waits for a retry.
     pub(in crate::engine) fn next(&self, now: Instant) -> Option<Instant> {
         let failing = self.failing.values().chain(&self.blind).map(|failure| failure.until).min();
         failing.into_iter().chain(self.contention.next(now)).min()
@@ -113,7 +115,7 @@ impl Retries {
 }
 
 fn later(mut waits: ExponentialBackoff, now: Instant) -> Failure {
-    // The iterator has no limit, so it never ends.
+    // The sequence of waits has no end, so the default value is never used.
     let wait = waits.next().unwrap_or(Duration::from_mins(5));
     Failure { waits, until: now + wait }
 }

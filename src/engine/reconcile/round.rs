@@ -32,60 +32,63 @@ use crate::engine::rollout::execute::RolloutExecutor;
 use crate::engine::supervisor::Supervisor;
 use crate::engine::supervisor::meter::Meter;
 
-/// Reconciles one server.
+/// The reconciler of one server.
 pub struct Reconciler {
-    /// The server's commands.
+    /// The client for the commands of the server.
     pub(in crate::engine) server: EjabberdClient,
-    /// The server's process.
+    /// The runtime of the server, which controls the process and the files.
     pub(in crate::engine) runtime: Arc<dyn Runtime>,
-    /// The state directory.
+    /// The store, which is the state directory.
     pub(in crate::engine) store: Arc<dyn Store>,
-    /// Passwords and files.
+    /// The access to passwords and files outside the server and the state directory.
     pub(in crate::engine) secrets: Arc<dyn Secrets>,
     /// The receiver of the engine's events.
     pub(in crate::engine) events: Arc<dyn EventSink>,
-    /// The resource usage of the server.
+    /// The meter of the server's resource usage.
     pub(in crate::engine) meter: Arc<Meter>,
-    /// Limits how many passwords are compared again in one reconciliation.
+    /// The budget of passwords and vCards that the reconciler compares again.
     pub(in crate::engine) recheck_budget: RecheckBudget,
-    /// Keeps the server running.
+    /// The supervisor, which keeps the server running.
     pub(in crate::engine) supervisor: Arc<Supervisor>,
-    /// Whether the leftovers of killed operators are removed.
+    /// Whether the reconciler has removed the leftovers of killed operators.
     pub(in crate::engine) tidied: AtomicBool,
-    /// Whether a supervisor runs at the same time. Without a supervisor the reconciler itself
-    /// waits for the start of the server.
+    /// Whether a supervisor runs at the same time. Without a running supervisor, the reconciler
+    /// itself waits for the start of the server.
     pub(in crate::engine) supervised: bool,
-    /// The declared and the generated passwords.
+    /// The reader of declared and generated passwords.
     pub(in crate::engine) passwords: Arc<Passwords>,
-    /// Which database the operator manages.
+    /// The identification of the database that the operator manages.
     pub(in crate::engine) databases: Arc<Databases>,
-    /// Compares the declared configuration with the configuration on the server.
+    /// The checker, which compares the declared configuration with the configuration on the server.
     pub(in crate::engine) configs: Arc<ConfigChecker>,
-    /// Puts configurations in force, and replaces the container.
+    /// The executor, which puts configurations in force and replaces the container.
     pub(in crate::engine) rollouts: Arc<RolloutExecutor>,
 }
 
-/// Limits on the steps of a reconciliation, beside the desired state.
+/// The limits on the steps of a reconciliation, in addition to the limits in the desired state.
 pub struct Permission<'a> {
-    /// A digest of refused steps that the command line approves.
+    /// The digest of refused steps that the command line approves; `None` if the command line
+    /// approves no steps.
     pub approved: Option<&'a Digest>,
-    /// Checked right before deletions.
+    /// The check that the reconciler makes right before deletions and before interruptions of
+    /// clients.
     pub confirm: &'a dyn StalenessCheck,
-    /// Why a step must wait: its object failed a moment ago, or another program keeps changing
-    /// it back. `None` if the step may run.
+    /// Returns why a step must wait: the object failed a moment ago, or another program repeatedly
+    /// reverts the step. Returns `None` if the step may run.
     pub backing_off: &'a (dyn Fn(&StepInfo) -> Option<Deferral> + Sync),
 }
 
-/// Checks that the desired state is still current, right before objects are deleted.
+/// A check that the desired state is still current, right before the operator deletes objects or
+/// interrupts clients.
 #[async_trait]
 pub trait StalenessCheck: Send + Sync {
-    /// Why deletions must wait: the revision is too young, or the file has changed since the
-    /// operator read the file. `None` if the deletions may run.
+    /// Returns why the steps must wait: the revision is too young, or the file has changed or
+    /// cannot be used. Returns `None` if the steps may run.
     async fn blocked_reason(&self) -> Option<Deferral>;
 }
 
 impl Reconciler {
-    /// Observes the server, and returns the plan without carrying it out.
+    /// Observes the server, and returns the plan. Carries out no step.
     pub async fn plan(
         &self,
         desired: &DesiredState,
@@ -107,7 +110,8 @@ impl Reconciler {
         Ok(plan::plan(&set, desired, &inventory, approved))
     }
 
-    /// Reconciles once, in two phases: the server, then the objects on it.
+    /// Reconciles once, in two phases: first the server, then the objects on the server. Returns
+    /// the report.
     pub async fn round(
         &self,
         desired: &DesiredState,
@@ -161,7 +165,7 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Observes, compares and plans.
+    /// Observes the server, compares the server with the desired state, and makes the plan.
     pub(super) async fn observe_and_plan(
         &self,
         desired: &DesiredState,
@@ -174,7 +178,8 @@ impl Reconciler {
         Ok(Planned { view, plan })
     }
 
-    /// Records a configuration that proved good, and the new generation of the ownership.
+    /// Records the configuration if the configuration proved good, and writes the new generation of
+    /// the ownership.
     async fn remember(&self, desired: &DesiredState, done: &Reconciled) {
         let Reconciled { view, outcomes, .. } = done;
         if outcomes.iter().all(|o| !matches!(o.result, StepResult::Failed(_))) {
@@ -187,7 +192,8 @@ impl Reconciler {
         }
     }
 
-    /// Removes the leftovers of killed operators once.
+    /// Removes the leftovers of killed operators. Does nothing after a call that could remove all
+    /// leftovers.
     async fn tidy(&self) {
         if self.tidied.load(Ordering::Relaxed) {
             return;
@@ -198,7 +204,8 @@ impl Reconciler {
         }
     }
 
-    /// Observes and compares.
+    /// Observes the server, and compares the server with the desired state. With [`Settle::Adopt`],
+    /// also updates the inventory and writes password files.
     pub(super) async fn observe_and_compare(
         &self,
         desired: &DesiredState,
@@ -206,7 +213,8 @@ impl Reconciler {
     ) -> Result<View, StoreError> {
         let adopts = settle == Settle::Adopt;
         let mut inventory = self.store.inventory()?;
-        // The future is large, and is created only once per reconciliation.
+        // Box the large future; a reconciliation creates this future only a few times, so the
+        // allocation costs little.
         let observation = Box::pin(self.observe(desired, &inventory)).await;
         if let Reading::Known(Some(found)) = &observation.state.drift {
             self.supervisor.set_others(match found {
@@ -230,15 +238,15 @@ impl Reconciler {
         } else if adopts {
             self.settle_inventory(desired, &mut inventory, &set, &observation)
         } else {
-            // Recording `retain` can only protect an object, so recording `retain` is safe even
-            // here.
+            // A recorded `retain` can only protect an object, so recording `retain` is safe even if
+            // nothing may be adopted.
             let mut policies = ownership::changed_policies(desired, &inventory);
             policies.retain(|(_, owned)| owned.deletion_policy == DeletionPolicy::Retain);
             if policies.is_empty() { Ok(()) } else { self.store.record(&policies, &[]) }
         };
         if let Err(error) = remembered {
             set.unknown.push(format!("the state directory: failed to {error}"));
-            // A new `retain` may not be recorded, so nothing is deleted.
+            // The store may lack a new `retain`, so delete nothing.
             set.objects.retain(|step| step.op() != Op::Delete);
         } else if adopts && set.withheld().is_none() {
             set.unknown.extend(self.publish(desired, &observation.state, &inventory).await);
@@ -248,12 +256,13 @@ impl Reconciler {
     }
 }
 
-/// Whether an observation changes what the operator owns.
+/// The effect of an observation on the inventory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) enum Settle {
-    /// Existing declared objects are adopted; owned objects that no longer exist are forgotten.
+    /// The operator adopts existing declared objects, and forgets owned objects that no longer
+    /// exist.
     Adopt,
-    /// Nothing is adopted or forgotten.
+    /// The operator adopts and forgets no object.
     ReadOnly,
 }
 

@@ -1,6 +1,6 @@
-//! The first phase of a reconciliation: the server itself, its container and its
-//! configuration. Starting or changing the server invalidates the observation,
-//! so the phase observes and plans again.
+//! The first phase of a reconciliation: the steps on the server, the container and the
+//! configuration. A start or a change of the server invalidates the observation, so the phase
+//! observes and plans again.
 
 use super::deferral::{DeferralContext, Sorted, sort_object_steps, sort_server_steps};
 use super::report::StepOutcome;
@@ -13,15 +13,14 @@ use crate::engine::error::StoreError;
 use crate::engine::ports::EngineEvent;
 use crate::engine::reconcile::round::Reconciler;
 
-/// The observation and the plan after the steps of the server. Only
-/// [`Reconciler::server_phase`] creates this type, so that no step of an object from an older
-/// plan can be carried out.
+/// The observation and the plan after the steps of the server. Only this module can create a value
+/// of this type, so that the object phase cannot carry out a step from an older plan.
 pub(super) struct ServerSettled {
     pub(super) view: View,
     pub(super) plan: Plan,
     /// The steps of objects that can be carried out now.
     pub(super) objects: Vec<ObjectStep>,
-    /// The outcomes of the server's steps, and the steps that are deferred.
+    /// The outcomes of the steps of the server, and the outcomes of deferred steps of objects.
     pub(super) outcomes: Vec<StepOutcome>,
     _made_here: MadeHere,
 }
@@ -29,8 +28,8 @@ pub(super) struct ServerSettled {
 struct MadeHere;
 
 impl Reconciler {
-    /// Carries out the steps of the server. `owner` is the reason to leave the container to its
-    /// owner, if there is one.
+    /// Carries out the steps of the server. `owner` is the reason why the operator leaves the
+    /// container to the owner of the container; `None` if the operator need not wait.
     pub(super) async fn server_phase(
         &self,
         desired: &DesiredState,
@@ -57,7 +56,8 @@ impl Reconciler {
         self.plan_again(desired, permission, outcomes).await
     }
 
-    /// Observes and plans after the steps of the server.
+    /// Observes and plans again after the steps of the server. `outcomes` are the outcomes of these
+    /// steps.
     async fn plan_again(
         &self,
         desired: &DesiredState,

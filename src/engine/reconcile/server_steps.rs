@@ -1,4 +1,4 @@
-//! Carries out the steps of the server: create, start, stop and replace it, and put a
+//! Carries out the steps of the server: creates, starts, stops and replaces the server, and puts a
 //! configuration in force.
 
 use std::time::Duration;
@@ -18,15 +18,15 @@ use crate::engine::reconcile::round::Reconciler;
 use crate::engine::rollout::compare::config_digest;
 use crate::engine::rollout::execute::Target;
 
-/// The maximum wait for a starting server before the operator changes the configuration.
+/// The maximum wait for a starting server, before a change of the configuration.
 const STARTS_WITHIN: Duration = Duration::from_mins(1);
 
 /// The creation of a server.
 struct Creation<'a> {
     step: StepInfo,
-    /// The step that puts the declared configuration in force, if there is one.
+    /// The step that puts the declared configuration in force; `None` if the plan has no such step.
     config: Option<ConfigStep>,
-    /// Why ejabberd refuses that configuration; `None` if ejabberd accepts the configuration.
+    /// Why ejabberd refuses the declared configuration; `None` if no refusal is known.
     refused: Option<&'a str>,
 }
 
@@ -38,8 +38,9 @@ struct ConfigStep {
 
 impl Reconciler {
     /// Carries out the steps of the kinds `server` and `config`, which come first in a plan.
-    /// `refused` is the reason not to create a server whose declared configuration ejabberd
-    /// refuses: the server would start with the configuration of its image.
+    /// `refused` is the reason why ejabberd refuses the declared configuration. In this case the
+    /// operator creates no server, because a new server would start with the configuration of the
+    /// image.
     pub(in crate::engine) async fn settle_server(
         &self,
         desired: &DesiredState,
@@ -64,7 +65,7 @@ impl Reconciler {
                     let creation = Creation { step, config, refused };
                     self.create_server(desired, creation, &mut note).await;
                 }
-                // The rollout starts the server and checks its health.
+                // The rollout starts the server and checks the health of the server.
                 ServerAction::Start { .. } if config.is_some() => {
                     let Some(config) = config.take() else { continue };
                     let result = self.start_with(desired, &config.change).await;
@@ -87,8 +88,8 @@ impl Reconciler {
                     let result = self.runtime.disable_restart_policy().await;
                     note(step, result.map(|()| StepResult::Done).map_err(ApplyError::from));
                 }
-                // `split_config` has removed this step: it comes last, or with the creation or
-                // the start.
+                // `split_config` has removed the step of this kind. The operator carries out that
+                // step last, or together with the creation or the start.
                 ServerAction::ApplyConfig(_) => {}
             }
         }
@@ -100,8 +101,8 @@ impl Reconciler {
     }
 
     /// Creates the server and starts it with the declared configuration. If ejabberd refuses the
-    /// configuration offline, no server is created. If the configuration fails when the server
-    /// runs, the server keeps the configuration of its image.
+    /// configuration offline, the operator creates no server. If the configuration fails when the
+    /// server runs, the server keeps the configuration of the image.
     async fn create_server(
         &self,
         desired: &DesiredState,
@@ -174,8 +175,8 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Starts a stopped server. A running supervisor has usually started it already; its backoff
-    /// applies here, too.
+    /// Starts a stopped server. A running supervisor has usually started the server already, and
+    /// the backoff of the supervisor applies to this start too.
     async fn start_server(&self, desired: &DesiredState) -> Result<StepResult, ApplyError> {
         if self.supervised {
             self.supervisor.attend().await;
@@ -187,7 +188,7 @@ impl Reconciler {
             });
         }
         let mut guard = self.supervisor.hold().await;
-        // The node may run although ejabberd in it was stopped.
+        // Stop the node first: the node may still run although ejabberd in the node is stopped.
         if matches!(self.runtime.inspect().await?, ProcessState::Running { .. }) {
             guard.stop().await?;
         }
@@ -205,7 +206,7 @@ impl Reconciler {
         change: &ConfigChange,
     ) -> Result<(), ApplyError> {
         let target = self.target(desired, change).await?;
-        // Another program may have started the server since.
+        // Another program may have started the server since the observation.
         let method = self.method_now(Method::Restart).await?;
         let mut guard = self.supervisor.hold().await;
         self.rollouts.roll_out(desired, Target { method, ..target }, &mut guard).await
@@ -237,10 +238,12 @@ impl Reconciler {
         self.rollouts.roll_out(desired, target, &mut guard).await.map(|()| StepResult::Done)
     }
 
-    /// How a configuration can take effect now. The operator waits for a starting server:
-    /// it cannot reload (its database aborts the transactions of `reload_config`, seen on 24.12),
-    /// and a stop in the middle of its start can leave a database whose next start fails (seen on
-    /// 24.12 and 26.07). If the start does no work during the wait, the server is restarted.
+    /// Returns the method by which a configuration can take effect now. Waits for a starting
+    /// server, for two reasons. A starting server cannot reload: the database aborts the
+    /// transactions of `reload_config` (seen on 24.12). A stop in the middle of a start can leave a
+    /// database with which the next start fails (seen on 24.12 and 26.07). If the starting server
+    /// does no work during the wait, returns [`Method::Restart`]. Fails if the server is still
+    /// starting and working after the wait.
     async fn method_now(&self, method: Method) -> Result<Method, ApplyError> {
         let measure =
             async || self.runtime.usage().await.ok().flatten().and_then(|usage| usage.work);
@@ -258,14 +261,15 @@ impl Reconciler {
             },
             Err(error) => match self.runtime.inspect().await? {
                 ProcessState::Running { .. } => Err(error.into()),
-                // The server has stopped meanwhile, perhaps because of its configuration.
+                // The server has stopped meanwhile, perhaps because of the configuration, so a
+                // restart is possible.
                 _ => Ok(Method::Restart),
             },
         }
     }
 
-    /// The target of a step, after ejabberd has accepted it offline. A refused configuration is
-    /// latched.
+    /// Returns the configuration of a step, after ejabberd has accepted the configuration offline.
+    /// Latches a refused configuration, so that the operator does not try the configuration again.
     async fn accepted(
         &self,
         desired: &DesiredState,
@@ -299,7 +303,8 @@ impl Reconciler {
         Err(error)
     }
 
-    /// The configuration that a step puts in force.
+    /// Returns the configuration that a step puts in force: the last good configuration or the
+    /// declared configuration.
     async fn target(
         &self,
         desired: &DesiredState,
@@ -317,8 +322,9 @@ impl Reconciler {
         Ok(Target { files: self.configs.declared_config(config).await?, method, last_good: None })
     }
 
-    /// Why a new server must not be created: ejabberd refuses the declared configuration, and no
-    /// good configuration is stored. `None` if the server may be created.
+    /// Returns why the operator must not create a new server: ejabberd refuses the declared
+    /// configuration, and no good configuration is stored. `None` if the operator may create the
+    /// server.
     pub(in crate::engine) fn refused_config(
         state: &crate::domain::observed::ObservedState,
     ) -> Option<&str> {
@@ -350,8 +356,8 @@ fn split_config(steps: Vec<ServerStep>) -> (Option<ConfigStep>, Vec<ServerStep>)
     (config, server)
 }
 
-/// The result of a start that is part of a rollout. A rolled back configuration has started the
-/// server, too.
+/// Returns the result of a start that is part of a rollout. The server also runs after a rollback,
+/// so a rollback counts as a start.
 fn started_by(rollout: &Result<(), ApplyError>) -> StepResult {
     match rollout {
         Ok(()) | Err(ApplyError::RolledBack(_) | ApplyError::TakenBack(_)) => StepResult::Done,

@@ -12,26 +12,28 @@ use crate::domain::spec::DesiredState;
 use crate::domain::supervision::{Cause, EndedWhile, Ending};
 use crate::engine::ports::Runtime;
 
-/// The interval between checks of a starting server. A session costs the host half a second of
-/// a core, so the interval must not be shorter.
+/// The interval between checks of a starting server. To open a session costs half a second of CPU
+/// time, so the interval must not be shorter.
 const START_POLL: Duration = Duration::from_millis(250);
 
-/// The number of log lines that are read of a start. ejabberd logs about fifty lines before a
-/// start fails, and an Erlang term takes up to a hundred.
+/// The maximum number of log lines that the operator reads of a start. ejabberd logs about 50 lines
+/// before a start fails, and an Erlang term takes up to 100 lines.
 pub(in crate::engine) const START_LINES: usize = 500;
 
-/// How much later than the first log line a runtime may record a start.
+/// The maximum delay between the first log line of a start and the start time that the runtime
+/// records.
 const NOTED_LATE: Duration = Duration::from_millis(200);
 
-/// The time of the last start according to the runtime, minus [`NOTED_LATE`].
+/// Returns the time of the last start according to the runtime, minus [`NOTED_LATE`]; `None` if the
+/// runtime does not know the start time.
 pub(in crate::engine) async fn last_start(runtime: &dyn Runtime) -> Option<Timestamp> {
     let started = runtime.diagnostics().await.ok()?.started?;
     Some(started.checked_sub(NOTED_LATE).unwrap_or(started))
 }
 
-/// The log of the last start, without the lines of earlier starts. `began` is the time at which
-/// the caller learned of the start; the runtime knows an earlier time if the container engine or
-/// an owner started the server.
+/// Returns the log of the last start, without the lines of earlier starts. `began` is the time at
+/// which the caller learned of the start. If the container engine or an owner started the server,
+/// the runtime knows an earlier time. Returns no lines if the runtime cannot read the log.
 pub(in crate::engine) async fn log_of_start(
     runtime: &dyn Runtime,
     began: Timestamp,
@@ -45,8 +47,8 @@ pub(in crate::engine) async fn log_of_start(
 }
 
 impl Reconciler {
-    /// Waits until ejabberd responds. Fails if the process ends, or if the deadline for starts
-    /// passes and the process does no work. The start began at `began`.
+    /// Waits until ejabberd responds. Fails if the process ends, or if the process did no work
+    /// before the deadline for starts. `began` is the time of the start.
     pub(super) async fn await_start(
         &self,
         desired: &DesiredState,
@@ -91,8 +93,9 @@ impl Reconciler {
         }
     }
 
-    /// Waits at most `limit` for a starting server, so that a command right after a start does not
-    /// meet a server that is only partly up.
+    /// Waits until a starting server has started, at most for the time `limit`, so that a command
+    /// right after a start does not reach a server that has only partly started. Returns at once if
+    /// the server does not run or is paused.
     pub async fn await_awake(&self, limit: Duration) {
         let deadline = Instant::now() + limit;
         while Instant::now() < deadline {

@@ -18,7 +18,7 @@ use crate::domain::spec::DesiredState;
 use crate::domain::status::overview::{Differences, ObjectState};
 use crate::domain::status::{Counts, overview};
 
-/// When a reconciliation ran.
+/// The start time and the duration of a reconciliation.
 #[derive(Clone, Copy)]
 pub(in crate::engine) struct Took {
     pub(in crate::engine) started: Timestamp,
@@ -76,7 +76,7 @@ pub(in crate::engine) fn report(
     }
 }
 
-/// The states of the objects that do not match their declaration after a reconciliation.
+/// Returns the states of the objects that do not match the desired state after a reconciliation.
 fn object_states(set: &ChangeSet, plan: &Plan, outcomes: &[StepOutcome]) -> Differences {
     let refused = plan.blocked.iter().flat_map(Blocked::steps);
     let refused: BTreeSet<ObjectKey> = refused.map(|step| step.key().clone()).collect();
@@ -112,13 +112,14 @@ fn object_states(set: &ChangeSet, plan: &Plan, outcomes: &[StepOutcome]) -> Diff
     found
 }
 
-/// The number of declared affiliations, with groups expanded.
+/// Returns the number of declared affiliations, where each group counts as the members of the
+/// group.
 fn affiliations(desired: &DesiredState) -> usize {
     let rooms = desired.rooms.iter().flat_map(|rooms| rooms.values()).filter(|room| room.present);
     rooms.filter_map(|room| desired.affiliations_of(room)).map(|wanted| wanted.len()).sum()
 }
 
-/// The later plan, with the steps of the server that were carried out before it.
+/// Returns the later plan, with the earlier steps of the server as done steps.
 pub(in crate::engine) fn with_steps_before(later: Plan, outcomes: &[StepOutcome]) -> Plan {
     let done = outcomes.iter().map(|outcome| outcome.step.clone()).collect();
     let plan = Plan { done, server: Vec::new(), ..later };

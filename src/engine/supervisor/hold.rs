@@ -8,21 +8,22 @@ use crate::domain::supervision::{Event, Supervision};
 use crate::engine::ports::EngineEvent;
 use crate::engine::reconcile::report::ApplyError;
 
-/// Exclusive use of the server: the supervisor does nothing until the caller drops this value.
+/// A guard that gives exclusive use of the server: the supervisor does nothing until the caller
+/// drops the guard.
 pub(in crate::engine) struct SupervisorGuard<'a> {
     pub(super) machine: MutexGuard<'a, Supervision>,
     pub(super) supervisor: &'a Supervisor,
 }
 
 impl SupervisorGuard<'_> {
-    /// Starts the process, and counts the start in the metrics.
+    /// Starts the process, and reports the start with `reason` as an event for the metrics.
     pub(in crate::engine) async fn start(&mut self, reason: &str) -> Result<(), ApplyError> {
         self.supervisor.runtime.start().await?;
         self.supervisor.events.take(EngineEvent::ServerStarted { reason });
         Ok(())
     }
 
-    /// Publishes that a configuration is being put in force.
+    /// Publishes that the rollout of a configuration is in progress.
     pub(in crate::engine) fn rolls_out(&self, variant: &str) {
         let message = format!("`{variant}` is being put in force");
         self.supervisor.show(|status, now| {
@@ -32,9 +33,10 @@ impl SupervisorGuard<'_> {
         });
     }
 
-    /// Stops ejabberd in its node, then the process.
+    /// Stops ejabberd in the node, then the process, and publishes that the server is down.
     pub(in crate::engine) async fn stop(&mut self) -> Result<(), ApplyError> {
-        // A reader of the status must not see the old state until the round is over.
+        // Publish the stop now. Otherwise a reader of the status sees the old state until the round
+        // ends.
         self.supervisor.show(|status, now| {
             let why = "the operator stopped the server for the round that is under way";
             status.server.up = false;
@@ -54,7 +56,8 @@ impl SupervisorGuard<'_> {
 
 impl Drop for SupervisorGuard<'_> {
     fn drop(&mut self) {
-        // The supervisor did not handle the events during the exclusive use.
+        // Wake the supervisor. Otherwise the supervisor misses the changes of the process during
+        // the exclusive use.
         self.supervisor.process.notify_one();
     }
 }

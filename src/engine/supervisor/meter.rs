@@ -1,5 +1,5 @@
-//! Measures the usage of the server beside the rounds. Docker measures once a second and lets
-//! the caller wait for the measurement (20.10); a round must not wait.
+//! Measures the resource usage of the server in a task beside the rounds. Docker (20.10) measures
+//! once a second and lets the caller wait for the measurement, but a round must not wait.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,8 @@ use crate::engine::ports::Runtime;
 /// The deadline of a measurement.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The last measurement, and the next measurement while it runs.
+/// A meter of the server's resource usage: holds the last measurement, and runs at most one
+/// measurement at a time.
 pub struct Meter {
     runtime: Arc<dyn Runtime>,
     last: Mutex<Option<Usage>>,
@@ -21,13 +22,16 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// A meter of `runtime`. The first measurement begins with the first `read`.
+    /// Creates a meter that measures through `runtime`. The first call of `read` begins the first
+    /// measurement.
     #[must_use]
     pub fn new(runtime: Arc<dyn Runtime>) -> Arc<Self> {
         Arc::new(Self { runtime, last: Mutex::default(), under_way: AtomicBool::new(false) })
     }
 
-    /// The last measurement. Begins the next measurement in the background.
+    /// Returns the last measurement, and begins the next measurement in the background. Returns
+    /// `None` if no measurement has ended yet, if the last measurement failed, or if the server did
+    /// not run.
     pub(in crate::engine) fn read(self: &Arc<Self>) -> Option<Usage> {
         if !self.under_way.swap(true, Ordering::AcqRel) {
             let meter = Arc::clone(self);

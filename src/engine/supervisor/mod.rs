@@ -1,8 +1,8 @@
 //! Keeps the server running: carries out the decisions of [`crate::domain::supervision`].
 //!
-//! The supervisor is a task beside the rounds, because a round may take minutes, and a server
-//! that ends must start again within milliseconds. A rollout or a replacement, which stops the
-//! server on purpose, takes a `SupervisorGuard` meanwhile.
+//! The supervisor is a task beside the rounds, because a round may take minutes, and the supervisor
+//! must restart an ended server within milliseconds. A rollout or a replacement stops the server on
+//! purpose, so a rollout or a replacement holds a `SupervisorGuard` meanwhile.
 
 mod hold;
 pub(super) mod meter;
@@ -32,16 +32,19 @@ pub(super) use crate::engine::supervisor::hold::SupervisorGuard;
 use probe::{Answer, ProbeMode, Prober};
 use report::{describe, seconds};
 
-/// The minimum time between two measurements, because a measurement costs the engine time.
+/// The minimum time between two measurements of a starting server, because a measurement costs the
+/// container engine time.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
 
-/// The time to wait for the state machine. Longer waits mean a rollout or a start.
+/// The maximum wait for the lock of the state machine. If the lock takes longer, a rollout or a
+/// start holds the lock.
 const MACHINE_WAIT: Duration = Duration::from_secs(1);
 
-/// The time before the next query of an engine that does not respond.
+/// The time before the next inspection of the process, if an inspection fails. Also the deadline of
+/// a measurement and of a read of the log.
 const BLIND: Duration = Duration::from_secs(2);
 
-/// The supervisor of one server; see the module's documentation.
+/// The supervisor of one server. The documentation of this module says what the supervisor does.
 pub struct Supervisor {
     runtime: Arc<dyn Runtime>,
     server: EjabberdClient,
@@ -52,7 +55,9 @@ pub struct Supervisor {
     settings: StdMutex<Settings>,
     /// Whether the supervisor only observes, by `suspend` or `mode: report`.
     hands_off: AtomicBool,
-    /// Whether the engine does not respond. A server without a response then proves nothing.
+    /// Whether the last inspection of the process failed, for example because the container engine
+    /// does not respond. The supervisor then sends no probes, because a missing response does not
+    /// prove that the server is down.
     blind: AtomicBool,
     /// Notified by the runtime when the process may have started or stopped.
     process: Arc<Notify>,
@@ -62,8 +67,8 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor of the server that `desired` declares. It does nothing until
-    /// [`supervise`](Self::supervise) runs.
+    /// Creates a supervisor of the server that `desired` declares. The supervisor does nothing
+    /// until [`supervise`](Self::supervise) runs.
     #[must_use]
     pub fn new(desired: &DesiredState, ports: &Ports) -> Self {
         let Ports { server, runtime, store, events, secrets: _ } = ports.clone();
@@ -91,8 +96,8 @@ impl Supervisor {
         }
     }
 
-    /// This supervisor, which publishes the health of the server through `publisher` and
-    /// notifies `server_changed` when a reconciliation may have work.
+    /// Returns this supervisor, changed to publish the health of the server through `publisher` and
+    /// to notify `server_changed` when a reconciliation may have work.
     #[must_use]
     pub fn publishing(self, publisher: Arc<StatusPublisher>, server_changed: Arc<Notify>) -> Self {
         Self { publisher: Some(publisher), server_changed, ..self }
@@ -118,7 +123,7 @@ impl Supervisor {
         *self.settings.lock()
     }
 
-    /// Supervises the server. Never ends; the caller drops the future.
+    /// Supervises the server. Never returns; to end the supervision, the caller drops the future.
     pub async fn supervise(&self) {
         let watch = self.runtime.watch(&self.process);
         tokio::select! {
@@ -149,7 +154,8 @@ impl Supervisor {
         }
     }
 
-    /// Inspects the process and acts on its state. Returns the time until the next inspection.
+    /// Inspects the process, and acts on the state of the process. Returns the time until the next
+    /// inspection.
     pub async fn attend(&self) -> Duration {
         if self.is_hands_off() {
             return self.settings().probe.interval;
@@ -157,7 +163,8 @@ impl Supervisor {
         let mut machine = self.machine.lock().await;
         let found = self.runtime.inspect().await;
         if self.blind.swap(found.is_err(), Ordering::Relaxed) != found.is_err() {
-            // A round reports the failure, and must run at once when the engine responds again.
+            // Start a round: the round reports the failure, and must run at once when an inspection
+            // succeeds again.
             self.server_changed.notify_one();
         }
         match found {
@@ -175,13 +182,14 @@ impl Supervisor {
         due.unwrap_or_else(|| machine.probe_after(&probe))
     }
 
-    /// Takes the server from the supervisor until the guard is dropped.
+    /// Waits for exclusive use of the server, and returns the guard. The supervisor does nothing
+    /// until the caller drops the guard.
     pub(super) async fn hold(&self) -> SupervisorGuard<'_> {
         SupervisorGuard { machine: self.machine.lock().await, supervisor: self }
     }
 
-    /// A message with the time until the next start of a server that is down, and the cause; `None`
-    /// if no start is due.
+    /// Returns a message with the time until the next start of the server, and with the cause of
+    /// the last end; `None` if no start is scheduled.
     pub(super) async fn waits(&self) -> Option<String> {
         let machine = self.machine.lock().await;
         let wait = machine.due().map(|_| machine.waits(Timestamp::now()))?;
@@ -189,8 +197,8 @@ impl Supervisor {
         Some(format!("it is started again in {}: {why}", seconds(wait)))
     }
 
-    /// Why the server cannot respond now; `None` if the server may respond. A query would only slow
-    /// down a server that starts.
+    /// Returns why the server cannot respond now; `None` if the server may respond. The caller then
+    /// sends no query, because a query would only slow down a starting server.
     pub(super) async fn silence(&self) -> Option<Sight> {
         let silent = |why: &str| Some(Sight::Silent(why.to_owned()));
         // A rollout or a start holds the state machine for longer than an inspection.
@@ -211,8 +219,8 @@ impl Supervisor {
         self.hands_off.load(Ordering::Relaxed)
     }
 
-    /// Why a server whose node does not respond may serve clients anyway; `None` for any other
-    /// server. For a reconciliation without a supervisor.
+    /// Returns why the operator cannot see whether the server serves clients; `None` if the probe
+    /// gives a clear result. For a reconciliation without a running supervisor.
     pub(super) async fn cannot_see(&self) -> Option<String> {
         match self.prober.ask(ProbeMode::Starting).await {
             Answer::Unseen(why) => Some(why),
@@ -220,8 +228,8 @@ impl Supervisor {
         }
     }
 
-    /// Starts a server at once that waits for its next start, because the administrator has fixed
-    /// the cause.
+    /// Ends the wait for the next start, and starts the server at once, because the administrator
+    /// has fixed the cause.
     pub async fn try_now(&self) {
         if self.is_hands_off() {
             return;
@@ -230,7 +238,10 @@ impl Supervisor {
         self.advance(&mut machine, Event::TryNow).await;
     }
 
-    /// Probes the server. For a server that does not respond, measures its work.
+    /// Probes the server, and returns the result as an event for the state machine. If the server
+    /// does not respond, also measures the work of the server. `None` if the supervisor only
+    /// observes, if the last inspection of the process failed, or if another task holds the state
+    /// machine.
     async fn ask(&self) -> Option<Event> {
         if self.is_hands_off() || self.blind.load(Ordering::Relaxed) {
             return None;
@@ -263,14 +274,15 @@ impl Supervisor {
         }
     }
 
-    /// The work of the server since its start; `None` if it cannot be measured.
+    /// Measures the work of the server since the start of the server; `None` if the measurement
+    /// fails.
     async fn measure(&self) -> Option<Work> {
         self.prober.now_measured();
         let usage = timeout(BLIND, self.runtime.usage()).await;
         usage.ok().and_then(Result::ok).flatten().and_then(|usage| usage.work)
     }
 
-    /// A function that writes the health of the server into the status of a reconciliation.
+    /// Returns a function that writes the health of the server into the status of a reconciliation.
     pub(super) async fn description(&self) -> impl FnOnce(&mut Status) + use<> {
         let machine = self.machine.lock().await.clone();
         let hands_off = self.is_hands_off();

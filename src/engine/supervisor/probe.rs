@@ -13,8 +13,8 @@ use crate::domain::checks::audit::Table;
 use crate::domain::model::Vhost;
 use crate::ejabberd::{ControlError, EjabberdClient, Endpoint, Listener, NodePhase};
 
-/// The deadline of a probe of a server that starts. On a busy host, a session takes seconds to
-/// open.
+/// The deadline of a probe of a starting server. On a busy host, the operator needs seconds to open
+/// a session.
 const START_PROBE: Duration = Duration::from_secs(15);
 
 /// The deadline of a probe of a running server, as a fraction of the interval. With 0.4, the
@@ -24,14 +24,14 @@ const PATIENCE: f64 = 0.4;
 /// The beginning of the response of an XMPP server to the header of a stream.
 const STREAM: &str = "<stream:stream";
 
-/// The time between two queries of the listeners.
+/// The minimum time between two queries of the listeners of a running server.
 const LISTENERS_EVERY: Duration = Duration::from_secs(30);
 
 /// The deadline of a query that the control channel answers without the server's node. The operator
 /// may have to start the Erlang VM of the channel first.
 const BESIDE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// The deadline of all client ports together, if the node does not respond.
+/// The deadline of the connections to all client ports together, if the node does not respond.
 const PORTS_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The maximum number of sockets that a probe tries if the client listeners are unknown.
@@ -40,7 +40,7 @@ const MAX_SOCKETS: usize = 16;
 /// The result of a probe.
 #[derive(Debug)]
 pub(in crate::engine) enum Answer {
-    /// ejabberd runs, and its client ports speak XMPP.
+    /// ejabberd runs, and the client ports speak XMPP.
     Well,
     /// The node runs, but ejabberd in the node is stopped.
     Halted,
@@ -49,24 +49,25 @@ pub(in crate::engine) enum Answer {
     /// Another program is stopping the node. The supervisor gets a separate event when the node
     /// exits.
     Stopping,
-    /// ejabberd runs, but a client port does not speak XMPP.
+    /// ejabberd runs, but a client port does not speak XMPP. Contains the port and the cause.
     PortSilent(String),
     /// Neither the node nor a client port responds. Contains the cause.
     Silent(String),
-    /// The health is unknown: why, and what to do.
+    /// The health of the server is unknown. Contains the cause and what to do.
     Unseen(String),
 }
 
-/// The time that a probe gives to the server.
+/// The mode of a probe: sets the deadline, and whether the probe reads the listeners again.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::engine) enum ProbeMode {
-    /// The server may still be starting: the probe waits long and reads the listeners again.
+    /// The server may still be starting: the deadline is [`START_PROBE`], and the probe reads the
+    /// listeners again.
     Starting,
     /// The server is up. The deadline is a fraction of `interval`, the time between two probes.
     Running { interval: Duration },
 }
 
-/// Probes one server.
+/// The prober of one server.
 pub(in crate::engine) struct Prober {
     server: EjabberdClient,
     known: Mutex<Known>,
@@ -88,7 +89,8 @@ impl Prober {
         self.known.lock().host = host.clone();
     }
 
-    /// The time of the last [`now_measured`](Self::now_measured).
+    /// Returns the time of the last call of [`now_measured`](Self::now_measured); `None` if there
+    /// was no such call.
     pub(in crate::engine) fn measured(&self) -> Option<Instant> {
         self.known.lock().measured
     }
@@ -97,7 +99,7 @@ impl Prober {
         self.known.lock().measured = Some(Instant::now());
     }
 
-    /// Probes once.
+    /// Probes the server once.
     pub(in crate::engine) async fn ask(&self, mode: ProbeMode) -> Answer {
         let deadline = match mode {
             ProbeMode::Starting => START_PROBE,
@@ -126,13 +128,15 @@ impl Prober {
         let ask_again = mode == ProbeMode::Starting;
         let mut silent = self.silent_port(server, deadline, ask_again).await?;
         if silent.is_some() {
-            // The known listeners may belong to an earlier configuration.
+            // Read the listeners again, because the known listeners may belong to an earlier
+            // configuration.
             silent = self.silent_port(server, deadline, true).await?;
         }
         Ok(silent.map_or(Answer::Well, Answer::PortSilent))
     }
 
-    /// The first client port that does not speak XMPP, and its response.
+    /// Returns a message about the first client port that does not speak XMPP; `None` if all client
+    /// ports speak XMPP.
     async fn silent_port(
         &self,
         server: &EjabberdClient,
@@ -153,9 +157,9 @@ impl Prober {
         Ok(None)
     }
 
-    /// The result for a server whose node does not respond. With a wrong cookie, node name or port,
-    /// the operator cannot connect, but clients can. The server is down only if no client port
-    /// responds either.
+    /// Returns the result for a server whose node does not respond. With a wrong cookie, node name
+    /// or port, the operator cannot connect, but clients can. The server is down only if no client
+    /// port responds either.
     async fn without_node(&self, error: &ControlError) -> Answer {
         if !matches!(
             error,
@@ -174,7 +178,7 @@ impl Prober {
                  the server started; the operator does not restart the server"
             )),
             Ok(None) => Answer::Silent(format!("failed to {error}, and no client port answers")),
-            // Without a VM there are no ports.
+            // The VM does not run, so the server has no ports.
             Err(ControlError::Unreachable(why)) => Answer::Silent(why),
             Err(other) => Answer::Unseen(format!(
                 "failed to {error}; the state of the client ports is unknown, because the operator \
@@ -183,7 +187,8 @@ impl Prober {
         }
     }
 
-    /// The first client port that responds with XMPP or HTTP.
+    /// Returns the first client port that responds with XMPP or HTTP; `None` if no client port
+    /// responds.
     async fn port_that_answers(
         &self,
         server: &EjabberdClient,
@@ -241,8 +246,9 @@ impl Prober {
     }
 }
 
-/// The endpoints to try if the client listeners are unknown: each listening socket of the server's
-/// user, plain, with the PROXY protocol, and with TLS. `status` is the text of `/proc/self/status`.
+/// Returns the endpoints to try if the client listeners are unknown: each listening socket of the
+/// server's user, plain, with the PROXY protocol, and with TLS. `status` is the content of
+/// `/proc/self/status`, and `tables` holds the kernel's tables of TCP sockets.
 fn sockets_of(status: &str, tables: &str) -> Vec<Endpoint> {
     let user = audit::user_of_status(status);
     let sockets = audit::listening(tables, Table::Tcp).into_iter();

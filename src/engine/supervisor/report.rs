@@ -9,7 +9,7 @@ use crate::domain::status::{
 };
 use crate::domain::supervision::{Cause, State, Supervision};
 
-/// A time in whole seconds, for messages.
+/// Returns a time in whole seconds, rounded up, for messages.
 pub(super) fn seconds(wait: Duration) -> String {
     format!("{} s", wait.as_secs_f64().ceil())
 }
@@ -22,7 +22,7 @@ pub(super) fn describe(machine: &Supervision, status: &mut Status, now: Timestam
             State::Unseen { .. } => ConditionStatus::Unknown,
             _ => ConditionStatus::False,
         };
-        // A reader between two rounds must not see the old state.
+        // Write the change now. Otherwise a reader sees the old state until the next round.
         status.server.up = matches!(state, State::PortSilent { .. });
         status.set(ConditionType::Healthy, healthy, reason, message.as_str(), now);
         status.set(ConditionType::Ready, false, Reason::ServerDown, message, now);
@@ -53,8 +53,8 @@ fn phase(state: &State) -> ServerPhase {
     }
 }
 
-/// Why the server is not healthy. `None` where a reconciliation decides: the server runs, or there
-/// is no server.
+/// Returns why the server is not healthy; `None` if the server runs or does not exist, because a
+/// reconciliation then sets the conditions.
 fn trouble(state: &State, cause: Option<&Cause>) -> Option<(Reason, String)> {
     let why = cause.map_or_else(String::new, |cause| format!(": {cause}"));
     let ended = |otherwise| cause.map_or(otherwise, |cause| cause.reason.as_str().into());
@@ -90,7 +90,7 @@ fn to_second(moment: Timestamp) -> Timestamp {
     moment.round(jiff::Unit::Second).unwrap_or(moment)
 }
 
-/// A change of the server that is an event.
+/// A change of the server that causes an event.
 pub(super) enum Change {
     /// The server responds.
     Up,
@@ -106,7 +106,8 @@ impl Change {
     }
 }
 
-/// The event for the change from `before` to `after`; `None` if there is nothing to report.
+/// Returns the change from `before` to `after` that causes an event; `None` if the change causes no
+/// event.
 pub(super) fn change(before: &Supervision, after: &Supervision, now: Timestamp) -> Option<Change> {
     let cause = after.cause.as_ref();
     let reason = cause.map_or("Ended", |cause| cause.reason.as_str());

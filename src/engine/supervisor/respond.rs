@@ -1,5 +1,5 @@
-//! Reacts to the events of the server: advances the state machine, carries out its effects and
-//! publishes the changes.
+//! Reacts to the events of the server: advances the state machine, carries out the effects of the
+//! state machine, and publishes the changes.
 
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use crate::engine::error::RuntimeError;
 use crate::engine::ports::{EngineEvent, StateKey};
 use crate::engine::reconcile::start::{START_LINES, last_start, log_of_start};
 
-/// The maximum age of the lines of the log to read, if the start time of the server is unknown.
+/// The maximum age of the log lines that the supervisor reads, if the start time of the server is
+/// unknown.
 const LAST_WORDS_SINCE: Duration = Duration::from_mins(2);
 
 fn long_ago() -> Timestamp {
@@ -33,14 +34,16 @@ impl Supervisor {
             ProcessState::Stopped { exit_code, oom_killed } => {
                 let ending = Ending { exit_code, oom_killed, ..Ending::default() };
                 let starting = matches!(machine.state, State::Starting { .. } | State::Absent);
-                // A server that was up is started first; its log is read after the start.
+                // If the server was up, start the server first and read the log after the start, so
+                // that clients wait less.
                 let log = if starting { self.start_log(machine).await } else { Vec::new() };
                 Event::Ended(Ending { log, ..ending })
             }
         }
     }
 
-    /// The log of the start that failed.
+    /// Reads the log of the start that failed. Returns no lines if the runtime does not return the
+    /// log within [`BLIND`].
     async fn start_log(&self, machine: &Supervision) -> Vec<String> {
         let began = match machine.state {
             State::Starting { .. } => machine.since,
@@ -49,7 +52,8 @@ impl Supervisor {
         timeout(BLIND, log_of_start(&*self.runtime, began)).await.unwrap_or_default()
     }
 
-    /// The last lines of the log before `until`, the time of the new start.
+    /// Reads the last lines of the log before the new start. If the runtime does not know the time
+    /// of the new start, `until` replaces that time.
     async fn last_words(&self, until: Timestamp) -> Vec<String> {
         let log = async {
             let restarted = last_start(&*self.runtime).await.filter(|start| *start > long_ago());
@@ -60,12 +64,12 @@ impl Supervisor {
         timeout(BLIND, log).await.ok().flatten().unwrap_or_default()
     }
 
-    /// Advances the state machine, and carries out its effects until no effect is left.
+    /// Advances the state machine, and carries out the effects until no effect is left.
     pub(super) async fn advance(&self, machine: &mut Supervision, event: Event) {
         let settings = self.settings();
         let before = machine.clone();
         let mut event = event;
-        // Each failed start adds one event. The limit guards against an endless loop.
+        // Each failed start adds one event. The limit prevents an endless loop.
         for _ in 0..3 {
             let was_up =
                 matches!(machine.state, State::Running { .. } | State::Unresponsive { .. });
@@ -89,7 +93,7 @@ impl Supervisor {
             }
             match failed {
                 Some(why) if effect != Effect::Stop => {
-                    // A server that was not started has no log.
+                    // The server was not started, so there is no log to add.
                     event = Event::Ended(Ending { not_started: Some(why), ..Ending::default() });
                 }
                 _ => break,
@@ -98,7 +102,7 @@ impl Supervisor {
         self.report_change(&before, machine);
     }
 
-    /// Carries out an effect. Returns why it failed.
+    /// Carries out an effect. Returns why the effect failed; `None` if the effect succeeded.
     async fn carry_out(&self, effect: Effect) -> Option<String> {
         if effect != Effect::Stop {
             tracing::info!("starting the server");
@@ -123,7 +127,8 @@ impl Supervisor {
         done.err().map(|error: RuntimeError| format!("failed to {error}"))
     }
 
-    /// Stops ejabberd in its node, then the process. The process stops even if ejabberd does not.
+    /// Stops ejabberd in the node, then the process. Stops the process even if the stop of ejabberd
+    /// fails.
     pub(super) async fn stop_in_order(&self) -> Result<(), RuntimeError> {
         if let Err(error) = self.server.stop().await {
             tracing::warn!(%error, "failed to stop ejabberd by its command; the process is stopped anyway");
@@ -132,7 +137,7 @@ impl Supervisor {
         self.runtime.stop().await
     }
 
-    /// Publishes and stores what changed.
+    /// Publishes the changes of the server's health, and stores the state of the supervision.
     fn report_change(&self, before: &Supervision, after: &Supervision) {
         let moved = std::mem::discriminant(&before.state) != std::mem::discriminant(&after.state);
         if !moved && before.cause == after.cause && before.starts == after.starts {

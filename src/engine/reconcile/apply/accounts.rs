@@ -1,4 +1,4 @@
-//! Applies steps on accounts: passwords, vCards and bans.
+//! Carries out the steps on accounts: passwords, vCards and bans.
 
 use super::written::Written;
 use super::{Ownership, declared_user};
@@ -43,8 +43,9 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Lets a banned account log in again. On a server without a record of bans, the ban has
-    /// replaced the password: the account gets the declared password, or a generated password.
+    /// Lets a banned account log in again. On a server that does not remember bans, the ban has
+    /// replaced the password of the account, so the account gets the declared password, or a
+    /// generated password.
     pub(super) async fn lift_ban(
         &self,
         desired: &DesiredState,
@@ -64,9 +65,9 @@ impl Reconciler {
         Ok(self.server.change_password(jid, &password).await?)
     }
 
-    /// Sets the declared vCard and password of an account after its ban: the operator did not
-    /// compare these values during the ban, and the account still has the password from before the
-    /// ban.
+    /// Sets the declared vCard and password of an account after the end of a ban. The operator did
+    /// not compare these values during the ban, and the account may still have the password from
+    /// before the ban.
     pub(super) async fn catch_up(
         &self,
         desired: &DesiredState,
@@ -85,8 +86,8 @@ impl Reconciler {
         self.set_vcard(desired, jid).await
     }
 
-    /// Generates and stores a password for each account that is about to be created without a
-    /// declared password.
+    /// Generates and stores a password for each account that `steps` create without a declared
+    /// password.
     pub(super) fn generate_passwords(
         &self,
         desired: &DesiredState,
@@ -104,7 +105,8 @@ impl Reconciler {
         Ok(self.store.keep_generated(&generated)?)
     }
 
-    /// The declared password, or else the password that was generated before the creation.
+    /// Returns the declared password, or else the stored generated password, or else a new
+    /// password.
     async fn password_for(&self, desired: &DesiredState, jid: &Jid) -> Result<Secret, ApplyError> {
         match self.passwords.password_of(desired, jid).await? {
             Some(password) => Ok(password),
@@ -121,9 +123,10 @@ impl Reconciler {
         Ok(self.server.change_password(jid, &password).await?)
     }
 
-    /// Writes the passwords of existing accounts to their password files. Every reconciliation
-    /// does this, which restores a lost file; a correct file is not written again. Returns a
-    /// message for each file that could not be written.
+    /// Writes the passwords of existing accounts to the declared password files. Every
+    /// reconciliation calls this function, so that the operator restores a lost file. Does not
+    /// write a correct file again. Returns a message for each file that the operator failed to
+    /// write.
     pub(in crate::engine) async fn publish(
         &self,
         desired: &DesiredState,
@@ -142,7 +145,8 @@ impl Reconciler {
             if user.paused || !there || !present.is_some_and(|names| names.contains(&jid.local)) {
                 continue;
             }
-            // Only an account that the operator created has the generated password.
+            // Skip other accounts, because only an account that the operator created has the
+            // generated password.
             let generated = matches!(user.password, None | Some(SecretSource::Generate));
             let owned = inventory.user(jid);
             if generated && !owned.is_some_and(|owned| owned.origin == Origin::Created) {

@@ -1,4 +1,4 @@
-//! Carries out the steps of objects.
+//! Carries out the steps on objects.
 
 mod accounts;
 mod rooms;
@@ -21,7 +21,7 @@ use crate::domain::spec::{DeletionPolicy, DesiredState, User};
 use crate::engine::ports::EngineEvent;
 use crate::engine::reconcile::round::Reconciler;
 
-/// How a step changes the inventory.
+/// The effect of a step on the inventory.
 enum Ownership {
     Keep,
     Adopted,
@@ -31,21 +31,23 @@ enum Ownership {
 }
 
 impl Reconciler {
-    /// Carries out `steps`. A failed step does not stop other steps, unless the server does not
-    /// respond at all.
+    /// Carries out `steps`, and returns the outcome of each step. A failed step does not stop other
+    /// steps. If the server does not respond at all, defers the remaining steps.
     pub(in crate::engine) async fn apply(
         &self,
         desired: &DesiredState,
         steps: Vec<ObjectStep>,
     ) -> Vec<StepOutcome> {
-        // The server cannot report which accounts the operator created, so the ownership is
-        // recorded before the call that creates the account.
+        // Record the ownership before the call that creates an account. Otherwise a killed operator
+        // leaves an account without an owner, because the server cannot report which accounts the
+        // operator created.
         if let Err(error) = self.record_intent(desired, &steps) {
             return all_failed(steps, error).collect();
         }
         let away = AtomicBool::new(false);
         let mut outcomes = Vec::new();
-        // The storage of the account table decides how fast accounts are created.
+        // Change the storage of the account table first, because the storage decides how fast the
+        // server creates accounts.
         let (first, steps): (Vec<ObjectStep>, Vec<ObjectStep>) = steps
             .into_iter()
             .partition(|step| matches!(step.action(), ObjectAction::StoreAccounts { .. }));
@@ -62,7 +64,8 @@ impl Reconciler {
             tracing::debug!(%error, "the server's database was not synced");
         }
         if let Err(error) = self.note_ownership(desired, &outcomes) {
-            // The next reconciliation observes the same state and records it.
+            // Only log the error, because the next reconciliation observes the same state and
+            // records the ownership.
             tracing::warn!(%error, "failed to record the results of the steps");
         }
         outcomes.into_iter().map(|(outcome, _)| outcome).collect()
@@ -174,7 +177,7 @@ impl Reconciler {
                 }
             }
         }
-        // Deleting a room deletes its affiliations.
+        // The deletion of a room also deletes the affiliations of the room.
         let room_of = |key: &ObjectKey| match key {
             ObjectKey::Room(room) => Some(room.clone()),
             _ => None,
@@ -186,8 +189,8 @@ impl Reconciler {
         Ok(self.store.record(&entries, &gone)?)
     }
 
-    /// Records the ownership that `steps` are about to create, and the generated passwords, before
-    /// any step is sent.
+    /// Records the ownership that `steps` will create, and generates and stores passwords. The
+    /// caller must call this function before the operator sends any step to the server.
     fn record_intent(
         &self,
         desired: &DesiredState,
@@ -212,8 +215,8 @@ impl Reconciler {
                 }
                 ObjectAction::CreateUser(_) | ObjectAction::CreateGroup(_) => Some(created()),
                 ObjectAction::SetAffiliation { .. } => Some(before.unwrap_or_else(created)),
-                // A sent change may take effect even if its response is lost, so the earlier
-                // fingerprint is invalid.
+                // A sent change may take effect even if the response is lost, so remove the earlier
+                // fingerprint.
                 ObjectAction::SetPassword(_) | ObjectAction::Unban(_) => {
                     before.map(|owned| Owned { password: None, ..owned })
                 }
@@ -237,7 +240,7 @@ impl Reconciler {
     }
 }
 
-/// The inventory entry of an object that the operator owns from now on.
+/// Returns the inventory entry of an object that the operator owns from now on.
 pub(in crate::engine) fn owned(desired: &DesiredState, key: &ObjectKey, origin: Origin) -> Owned {
     Owned {
         origin,
@@ -254,7 +257,7 @@ fn declared_user<'a>(desired: &'a DesiredState, jid: &Jid) -> Option<&'a User> {
     desired.users.as_ref()?.get(jid)
 }
 
-/// The deletion policy that is declared for an object.
+/// Returns the declared deletion policy of an object; `Delete` if no policy is declared.
 pub(in crate::engine) fn declared_policy(
     desired: &DesiredState,
     key: &ObjectKey,
@@ -273,8 +276,8 @@ pub(in crate::engine) fn declared_policy(
     declared.unwrap_or(DeletionPolicy::Delete)
 }
 
-/// The outcomes of steps that fail with the same error: the first step fails with `error`, and the
-/// others are deferred.
+/// Returns the outcomes of steps that fail with the same error: the first step fails with `error`,
+/// and the other steps are deferred.
 fn all_failed(steps: Vec<ObjectStep>, error: ApplyError) -> impl Iterator<Item = StepOutcome> {
     let mut error = Some(error);
     steps.into_iter().map(move |step| StepOutcome {

@@ -1,4 +1,4 @@
-//! Applies steps on groups and rooms.
+//! Carries out the steps on groups and rooms.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,8 @@ impl Reconciler {
         self.update_group(desired, &change).await
     }
 
-    /// Writes the texts of a group if they differ, and changes its members.
+    /// Writes the display name and the description of a group if `change.info` is true, and changes
+    /// the members.
     pub(super) async fn update_group(
         &self,
         desired: &DesiredState,
@@ -54,7 +55,8 @@ impl Reconciler {
     ) -> Result<Ownership, ApplyError> {
         let Some(room) = declared_room(desired, jid) else { return Ok(Ownership::Keep) };
         let affiliations = affiliations_at_creation(desired, jid);
-        // Without `..`: a new field of a room does not compile until it is applied somewhere.
+        // Name all fields without `..`, so that this code does not compile with a new field until
+        // the operator applies the new field.
         let Room {
             options,
             subject,
@@ -89,7 +91,7 @@ impl Reconciler {
     }
 }
 
-/// The affiliations of a room that is created now.
+/// Returns the affiliations that the operator gives to a new room.
 pub(super) fn affiliations_at_creation(
     desired: &DesiredState,
     jid: &RoomJid,
@@ -108,7 +110,8 @@ fn declared_room<'d>(desired: &'d DesiredState, jid: &RoomJid) -> Option<&'d Roo
     desired.rooms.as_ref()?.get(jid)
 }
 
-/// The vhost that owns the service of a room.
+/// Returns the vhost that owns the service of a room; the main vhost if no declared vhost owns the
+/// service.
 fn host_of<'d>(desired: &'d DesiredState, room: &RoomJid) -> &'d Vhost {
     desired.host_of(&room.service).unwrap_or(&desired.host)
 }

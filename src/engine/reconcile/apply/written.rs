@@ -1,4 +1,5 @@
-//! Records the password files that the operator has written. The operator replaces no other files.
+//! Records the password files that the operator has written. The operator does not replace any
+//! other existing file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,8 +10,8 @@ use crate::domain::model::Secret;
 use crate::engine::StoreError;
 use crate::engine::ports::{IsOurs, StateKey, Store};
 
-/// The fingerprints of the passwords that each file may hold: the last password and, during a
-/// write, the new password.
+/// The record of written password files. For each file, the record has the fingerprints of the
+/// passwords that the file may hold: the last password and, during a write, the new password.
 pub(super) struct Written {
     store: Arc<dyn Store>,
     files: BTreeMap<PathBuf, Vec<Fingerprint>>,
@@ -23,9 +24,9 @@ impl Written {
         Ok(Self { store: Arc::clone(store), files })
     }
 
-    /// Records that a password is about to be written, so that an operator that is killed during
-    /// the write recognizes its file. Returns the check whether a file holds an earlier password
-    /// of the operator.
+    /// Records that the operator will write a password, so that the operator recognizes the file
+    /// after a kill during the write. Returns a function that checks whether a password is an
+    /// earlier password of the operator in this file.
     pub(super) fn begin(&mut self, file: &Path, password: &Secret) -> Result<IsOurs, StoreError> {
         let before = self.files.get(file).cloned().unwrap_or_default();
         let mark = self.store.fingerprint(password);
@@ -36,7 +37,8 @@ impl Written {
         Ok(Box::new(move |there| before.contains(&store.fingerprint(there))))
     }
 
-    /// Records that the password has been written.
+    /// Records that the operator has written the password, and forgets the earlier passwords of the
+    /// file.
     pub(super) fn done(&mut self, file: &Path, password: &Secret) -> Result<(), StoreError> {
         let marks = vec![self.store.fingerprint(password)];
         if self.files.get(file) == Some(&marks) {

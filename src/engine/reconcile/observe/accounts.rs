@@ -1,4 +1,5 @@
-//! Observes accounts: which exist, and whose password, ban and vCard match their declaration.
+//! Observes accounts: which accounts exist, and whether the password, the ban and the vCard of each
+//! account match the desired state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +16,8 @@ use crate::domain::spec::{
 use crate::ejabberd::ControlError;
 use crate::engine::reconcile::round::Reconciler;
 
-/// The number of owned accounts that are checked by name when a host reads as empty.
+/// The maximum number of owned accounts that the operator checks by name if the server returns an
+/// empty list of accounts for a host.
 const NAMED_CHECKS: usize = 3;
 
 type Users = BTreeMap<Vhost, Reading<BTreeSet<Localpart>>>;
@@ -61,7 +63,8 @@ impl Reconciler {
             accounts.kept_elsewhere.extend(elsewhere.map(|kept| (host.clone(), kept)));
             accounts.users.insert(host, users);
         }
-        // Existing accounts that the operator may change.
+        // Skip accounts in another account store, such as LDAP, because the operator can only
+        // observe these accounts.
         let there = |jid: &Jid| {
             let names = accounts.users.get(&jid.host).and_then(Reading::known);
             !accounts.kept_elsewhere.contains_key(&jid.host)
@@ -119,8 +122,8 @@ impl Reconciler {
         }
     }
 
-    /// Confirms with other commands that a host has no accounts: an empty list can also be a
-    /// failed query.
+    /// Confirms with other commands that a host has no accounts, because an empty list can also
+    /// mean a failed query.
     async fn emptiness_is_real(
         &self,
         host: &Vhost,
@@ -143,9 +146,9 @@ impl Reconciler {
         Ok(self.server.count_users(host).await? <= 0)
     }
 
-    /// Compares the declared passwords with the passwords on the server. A password that was in
-    /// force before is only compared by its fingerprint: a check costs the server half a
-    /// millisecond of hashing.
+    /// Compares the declared passwords with the passwords on the server. Compares a password that
+    /// was in force before only by the fingerprint, except within the recheck budget, because a
+    /// check costs the server half a millisecond of hashing.
     #[allow(clippy::type_complexity, reason = "rows of one table, used once")]
     async fn passwords(
         &self,
@@ -198,7 +201,8 @@ impl Reconciler {
             return Asked::Is(Reading::Unknown(AWAY.to_owned()), None);
         }
         let response = self.server.password_is(jid, &password).await;
-        // The server rejects every password of a banned account; 24.12 crashes instead.
+        // The server rejects every password of a banned account; in 24.12 the command crashes
+        // instead.
         let suspicious = matches!(response, Ok(false) | Err(ControlError::Crashed { .. }));
         if suspicious
             && matches!(self.server.remembers_bans().await, Ok(true))
@@ -234,10 +238,11 @@ impl Reconciler {
             Ok(true) => {
                 each(concerned, away, |jid| async move { self.server.ban_of(&jid).await }).await
             }
-            // On such a server a ban is a random password. If the previous password works, the
-            // ban is gone: an old database was restored. A ban that was recorded and not
-            // confirmed may or may not exist: an account that is declared banned is banned
-            // again, and an account that is declared present is unbanned.
+            // On such a server a ban is a random password. If the previous password works, the ban
+            // is gone, for example because an administrator has restored an old database. A ban
+            // that was recorded but not confirmed may or may not exist. To be safe, the operator
+            // bans an account again that is declared banned, and unbans an account that is declared
+            // present.
             Ok(false) => {
                 let users: BTreeMap<&Jid, &User> = managed.iter().copied().collect();
                 let users = &users;
@@ -261,8 +266,8 @@ impl Reconciler {
         }
     }
 
-    /// Reads the declared vCards that are not known to be in force, and a part of the others within
-    /// the recheck budget.
+    /// Reads the declared vCards that are not known to be in force, and a part of the other vCards
+    /// within the recheck budget.
     async fn vcards(
         &self,
         managed: &[(&Jid, &User)],

@@ -1,4 +1,4 @@
-//! Observes everything that a reconciliation compares.
+//! Observes the parts of the server that a reconciliation compares with the desired state.
 
 mod accounts;
 mod rooms;
@@ -22,37 +22,38 @@ use crate::domain::supervision::HALTED_FOR;
 use crate::ejabberd::{ControlError, NodePhase};
 use crate::engine::reconcile::round::Reconciler;
 
-/// The number of concurrent calls. The control channel has a smaller limit; this number only keeps
-/// the channel busy.
+/// The maximum number of concurrent calls. The control channel has a smaller limit, so this number
+/// only keeps the channel busy.
 pub(in crate::engine) const CONCURRENCY: usize = 64;
 
-/// The observed state, and facts that the operator records.
+/// The result of an observation: the observed state, and facts that the operator records.
 pub(in crate::engine) struct Observation {
     pub(in crate::engine) state: ObservedState,
     pub(in crate::engine) server_stats: ServerStats,
-    /// Declared values that are in force and not recorded yet.
+    /// The fingerprints of declared values that are in force, for the inventory.
     pub(in crate::engine) seen: Seen,
 }
 
-/// Whether the server responds to the operator.
+/// The visibility of the server to the operator.
 pub(in crate::engine) enum Sight {
-    /// The server responds.
+    /// The server responds. Contains the version.
     Answers(ServerVersion),
     /// ejabberd is starting.
     Starting,
-    /// The server does not serve clients, or does not yet; the reason.
+    /// The server does not serve clients, or does not yet serve clients. Contains the reason.
     Silent(String),
-    /// The server runs, and may serve clients; the reason why the operator cannot see it.
+    /// The server runs and may serve clients, but the operator cannot see the server. Contains the
+    /// reason.
     Unseen(String),
 }
 
-/// Why a starting server cannot be observed.
+/// The reason why the operator cannot observe a starting server.
 const STARTING: &str = "the server is starting";
 
-/// The message for a node that runs without ejabberd.
+/// The reason why the operator cannot observe a node that runs without ejabberd.
 pub(in crate::engine) const HALTED: &str = "ejabberd has been stopped in its node";
 
-/// Fingerprints of declared values that are in force.
+/// The fingerprints of declared values that are in force.
 #[derive(Default)]
 pub(in crate::engine) struct Seen {
     pub(in crate::engine) passwords: Vec<(ObjectKey, Fingerprint)>,
@@ -77,12 +78,13 @@ impl Reconciler {
             Sight::Starting => Reading::Unknown(STARTING.to_owned()),
             Sight::Silent(why) | Sight::Unseen(why) => Reading::Unknown(why),
         };
-        // A running supervisor handles a halted node itself.
+        // Without a running supervisor, this reconciliation must restart a halted node.
         let must_run = !self.supervised
             && desired.server.state == ServerState::Running
             && matches!(process, Reading::Known(ProcessState::Running { .. }));
         if must_run && version.known().is_none() && self.is_halted().await {
-            // An earlier operator was killed before it stopped the process.
+            // An earlier operator was killed between the stop of ejabberd and the stop of the
+            // process. Report a stopped process, so that the plan has a start.
             process = Reading::Known(ProcessState::Stopped { exit_code: None, oom_killed: false });
         }
         if let Reading::Unknown(why) = &version {
@@ -93,8 +95,8 @@ impl Reconciler {
                 seen: Seen::default(),
             };
         }
-        // After one call has found that the server does not respond, the rest are not sent: each
-        // call would wait for its deadline.
+        // After one call finds that the server does not respond, send no further calls, because
+        // each call would wait until the deadline.
         let away = &AtomicBool::new(false);
         let (config, accounts, groups, rooms, accounts_table, server_stats, database, services) = tokio::join!(
             self.configs.config(desired, None),
@@ -151,8 +153,8 @@ impl Reconciler {
         ObservedState { config, drift, users, listeners, ..state }
     }
 
-    /// Whether ejabberd is stopped in its node for some time: an administrator may be restarting
-    /// ejabberd in the node.
+    /// Whether ejabberd is stopped in the node for at least [`HALTED_FOR`]. After a shorter time,
+    /// an administrator may be restarting ejabberd in the node.
     async fn is_halted(&self) -> bool {
         let stopped = || async { matches!(self.server.phase().await, Ok(NodePhase::Stopped)) };
         if !stopped().await {
@@ -191,7 +193,7 @@ impl Reconciler {
                 let why = "the server is paused; `docker unpause`, or the signal CONT, resumes it";
                 Sight::Silent(why.to_owned())
             }
-            // A running supervisor probes the server, so its result is used.
+            // A running supervisor probes the server, so use the result of the supervisor.
             Reading::Known(ProcessState::Running { .. })
                 if self.supervised && !self.supervisor.is_hands_off() =>
             {
@@ -211,7 +213,8 @@ impl Reconciler {
         }
     }
 
-    /// The version of a server that has started completely.
+    /// Returns the version of a server that has started completely, or else why the server does not
+    /// serve clients.
     async fn answering_version(&self) -> Sight {
         let ask = async {
             let phase = self.server.phase().await?;
@@ -227,7 +230,7 @@ impl Reconciler {
         }
     }
 
-    /// Reads the numbers for the metrics, without the numbers that cannot be read.
+    /// Reads the numbers for the metrics. Omits a number that the operator fails to read.
     async fn server_stats(&self, desired: &DesiredState) -> ServerStats {
         let uptime_seconds =
             self.server.uptime_seconds().await.ok().and_then(|n| u64::try_from(n).ok());
@@ -245,15 +248,16 @@ impl Reconciler {
     }
 }
 
-/// The declared vhosts, each once.
+/// Returns the declared vhosts, each once.
 pub(in crate::engine) fn hosts(desired: &DesiredState) -> impl Iterator<Item = &Vhost> {
     std::iter::once(&desired.host).chain(&desired.hosts)
 }
 
-/// Why an object was not read after an outage began.
+/// The reason why the operator did not read an object after the begin of an outage.
 const AWAY: &str = "the server does not respond";
 
-/// Reads each of `wanted` concurrently, as long as the server responds.
+/// Reads each object of `wanted` with `ask`, concurrently. After the begin of an outage, the result
+/// of each further object is unknown.
 async fn each<K, T, F>(
     wanted: impl IntoIterator<Item = K>,
     away: &AtomicBool,

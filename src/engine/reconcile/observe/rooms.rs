@@ -12,7 +12,8 @@ use crate::ejabberd::ControlError;
 use crate::engine::reconcile::round::Reconciler;
 
 impl Reconciler {
-    /// Reads the groups. `None` if no groups are declared: their module may not be loaded.
+    /// Reads the groups. Returns `None` if no groups are declared, because the module for groups
+    /// may then not be loaded.
     pub(super) async fn groups(
         &self,
         desired: &DesiredState,
@@ -47,8 +48,8 @@ impl Reconciler {
             Ok(rooms) => rooms,
             Err(error) => return unknown(&error, away),
         };
-        // The list of online rooms lacks hibernated rooms, so each declared and each owned room
-        // is read by name.
+        // The list of online rooms lacks hibernated rooms, so read each declared room and each
+        // owned room by name.
         let owned = inventory.rooms().map(|(room, _)| room.clone());
         let wanted: BTreeSet<RoomJid> =
             desired.rooms.iter().flat_map(|rooms| rooms.keys().cloned()).chain(owned).collect();
@@ -59,7 +60,8 @@ impl Reconciler {
         let details = details.await;
         let mut present = online;
         if desired.policy.prune == Prune::All {
-            // Undeclared rooms are deleted, hibernated ones too.
+            // With `prune: all` the operator also deletes undeclared hibernated rooms, so add these
+            // rooms to the list.
             match self.server.unoccupied_rooms().await {
                 Ok(rooms) => present.extend(rooms),
                 Err(error) => return unknown(&error, away),
@@ -68,8 +70,9 @@ impl Reconciler {
         Reading::Known(ObservedRooms { present, details })
     }
 
-    /// Reads one room from the database, which does not start a hibernated room, or else from its
-    /// process.
+    /// Reads one room from the database, because a read from the database does not start a
+    /// hibernated room. Reads the process of the room if the database lacks the room or options.
+    /// Returns `None` if the room does not exist.
     async fn room(
         &self,
         desired: &DesiredState,

@@ -1,4 +1,5 @@
-//! Observes the services that the server offers to declared objects, and its listeners.
+//! Observes the services that the server offers to declared objects, and the listeners of the
+//! server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +10,11 @@ use crate::domain::spec::{Config, DesiredState, Network, Runtime};
 use crate::engine::ports::MAIN_CONFIG;
 use crate::engine::reconcile::round::Reconciler;
 
-/// The maximum number of vhosts that are searched for a service that no declared vhost has.
+/// The maximum number of vhosts that the operator searches for a service that no declared vhost
+/// has.
 const MOST_HOSTS: usize = 50;
 
-/// Whether the server responds to the operator.
+/// The response of the server to the operator, or the lack of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reachability {
     Responds,
@@ -21,7 +23,8 @@ pub(super) enum Reachability {
 
 impl Reconciler {
     /// Reads the services of the vhosts that have declared rooms and groups. The result omits
-    /// vhosts that cannot be read, and the plan makes no claims about them.
+    /// vhosts that the operator fails to read, and the plan then has no statement about these
+    /// vhosts.
     pub(super) async fn services(&self, desired: &DesiredState) -> BTreeMap<Vhost, HostServices> {
         let mut found = BTreeMap::new();
         let wanted: BTreeSet<&Vhost> = desired
@@ -39,7 +42,7 @@ impl Reconciler {
         if hosts.is_empty() {
             return found;
         }
-        // The server may lack a declared host.
+        // Skip declared hosts that the server lacks.
         let Ok(names) = self.server.hosts().await else { return found };
         hosts.retain(|host| names.iter().any(|name| name == host.as_str()));
         for host in hosts {
@@ -66,8 +69,10 @@ impl Reconciler {
         found
     }
 
-    /// Reads the listeners that published ports lead to; `None` without published ports. The
-    /// listeners come from the declared configuration, because the plan is about them.
+    /// Reads the listeners to compare with the published ports; `None` if no ports are published,
+    /// or if the operator has no configuration to read. Reads the listeners of the declared
+    /// configuration if that configuration is not in force, because the plan puts that
+    /// configuration in force.
     pub(super) async fn listeners_behind(
         &self,
         desired: &DesiredState,
@@ -103,8 +108,9 @@ impl Reconciler {
         })
     }
 
-    /// Reads the listeners of the declared configuration. ejabberd parses the files if it
-    /// responds; otherwise the operator reads them as plain YAML.
+    /// Reads the listeners of the declared configuration. If the server responds, ejabberd parses
+    /// the files; otherwise the operator reads the main file as plain YAML. Fails if neither is
+    /// possible.
     async fn listeners_declared(
         &self,
         desired: &DesiredState,

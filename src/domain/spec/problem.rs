@@ -21,7 +21,7 @@ pub struct Problem {
     pub severity: Severity,
     /// The message, in one line.
     pub message: String,
-    /// How to fix the problem.
+    /// How to fix the problem; `None` if no fix is known.
     pub help: Option<String>,
     /// The position; `None` for a problem of the whole desired state.
     pub position: Option<Position>,

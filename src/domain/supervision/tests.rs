@@ -18,7 +18,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-/// A server whose VM has used this many processor seconds.
+/// The work of a VM that has used `cpu_seconds` seconds of processor time.
 #[allow(clippy::unnecessary_wraps, reason = "what the events carry")]
 fn did(cpu_seconds: u64) -> Option<Work> {
     Some(Work { cpu_seconds, ..Work::default() })
@@ -155,7 +155,7 @@ fn a_busy_server_that_does_not_respond_gets_more_time() {
 }
 
 #[test]
-fn starting_is_not_hanging() {
+fn a_start_is_restarted_only_if_it_makes_no_progress() {
     let mut machine = Supervision::new(at(0));
     let _ = machine.step(Event::Runs, &settings(), at(0));
     // The start makes progress for an hour, and the operator does not interrupt it.
@@ -322,7 +322,7 @@ proptest! {
     /// For every sequence of events: a stopped server is never started, the third and later starts
     /// wait, and a paused or absent server is not started.
     #[test]
-    fn starts_in_a_row_wait(
+    fn the_third_and_later_starts_wait(
         events in proptest::collection::vec((any_event(), 0..40_i64, proptest::bool::weighted(0.9)), 1..80)
     ) {
         let mut machine = Supervision::new(at(0));

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// The source of a secret.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SecretSource {
-    /// The text in the file.
+    /// The secret itself, written in the desired state file.
     Inline(Secret),
     /// The content of a file without one trailing newline.
     File(PathBuf),
@@ -31,18 +31,18 @@ pub struct SecretSink {
 /// An account.
 #[derive(Debug, Clone, PartialEq)]
 pub struct User {
-    /// The password; `None`: the operator generates a password for a new account, and does not change
-    /// the password of an existing account.
+    /// The source of the password. If `None`, the operator generates a password for a new account,
+    /// and does not change the password of an existing account.
     pub password: Option<SecretSource>,
     /// Whether the operator sets the declared password again after a change on the server.
     pub password_policy: PasswordPolicy,
-    /// The file that the operator writes the password to.
+    /// The file that the operator writes the password to; `None` if the operator writes no file.
     pub password_to: Option<SecretSink>,
     /// The declared state.
     pub state: UserState,
-    /// Fields of the vCard, the nickname among them.
+    /// The declared fields of the vCard, including the nickname.
     pub vcard: BTreeMap<VcardField, String>,
-    /// What happens when the entry is removed.
+    /// What the operator does with the object when the entry is removed.
     pub deletion_policy: DeletionPolicy,
     /// Whether the operator must not change the object.
     pub paused: bool,
@@ -53,7 +53,7 @@ pub struct User {
 pub struct VcardField {
     /// The outer element, e.g. `FN` or `EMAIL`.
     pub element: &'static str,
-    /// The inner element, e.g. `USERID` of `EMAIL`.
+    /// The inner element, e.g. `USERID` of `EMAIL`; `None` if the field is the outer element.
     pub part: Option<&'static str>,
 }
 
@@ -89,7 +89,7 @@ pub enum UserState {
     },
 }
 
-/// What happens to an owned object when its entry is removed.
+/// What the operator does with an owned object when the entry of the object is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeletionPolicy {
@@ -123,9 +123,9 @@ pub struct Room {
     pub affiliations: Option<BTreeMap<AffiliationKind, Vec<Member>>>,
     /// Whether the operator removes affiliations that are not listed.
     pub exclusive: bool,
-    /// Whether the room exists.
+    /// Whether the room must exist.
     pub present: bool,
-    /// What happens when the entry is removed.
+    /// What the operator does with the object when the entry is removed.
     pub deletion_policy: DeletionPolicy,
     /// Whether the operator must not change the object.
     pub paused: bool,
@@ -138,9 +138,9 @@ pub enum OptionValue {
     Bool(bool),
     /// A whole number.
     Int(u64),
-    /// A text or a word.
+    /// A string.
     Text(String),
-    /// Several words.
+    /// A list of strings.
     List(Vec<String>),
 }
 

@@ -141,13 +141,13 @@ impl Found {
 pub enum Match {
     /// The operator manages this database.
     Ours,
-    /// The operator takes this database over: the operator knows no other database, or this is the
-    /// known database at another location. The text describes the move; `None` if the operator
+    /// The operator starts to manage this database: the operator knows no other database, or the
+    /// known database has another location now. The text describes the move; `None` if the operator
     /// knows no other database.
     TakenOver(Option<String>),
-    /// The operator could not read everything, so the result is unknown. The text is the reason.
+    /// The operator could not read all accounts, so the result is unknown. The text is the reason.
     Unsure(String),
-    /// This is another database. The text is the reason.
+    /// The database is not the known database. The text is the reason.
     Foreign(String),
 }
 

@@ -76,7 +76,7 @@ impl Configuration {
         vec![default.filter(|db| METHODS.contains(db)).unwrap_or("mnesia").to_owned()]
     }
 
-    /// The SQL database of `host`, also if no module uses the database. The defaults are the
+    /// The SQL database of `host`, even if no module uses the database. The defaults are the
     /// defaults of `ejabberd_options` (23.01 to 26.07).
     #[must_use]
     pub fn sql_database(&self, host: &str) -> SqlDatabase {
@@ -100,7 +100,7 @@ impl Configuration {
     }
 }
 
-/// The parts of an ODBC connection string (`DSN=x;UID=y;PWD=z`) that name the database.
+/// Returns the parts of an ODBC connection string (`DSN=x;UID=y;PWD=z`) that name the database.
 fn without_secrets(server: &str) -> String {
     const NAMING: [&str; 7] =
         ["dsn", "driver", "server", "servername", "database", "port", "filedsn"];

@@ -49,7 +49,7 @@ pub struct Found {
 pub struct Part<T> {
     /// The objects that can be declared; `None` if the kind cannot be declared.
     pub declared: Option<T>,
-    /// Remarks for people on objects and values that are left out.
+    /// Remarks for people on objects and values that the export leaves out.
     pub remarks: Vec<String>,
 }
 
@@ -69,7 +69,7 @@ pub struct FoundGroup {
     pub description: String,
     /// The members; `None` if the members cannot be declared.
     pub members: Option<BTreeSet<Jid>>,
-    /// Remarks for people on objects and values that are left out.
+    /// Remarks for people on objects and values that the export leaves out.
     pub remarks: Vec<String>,
 }
 
@@ -82,7 +82,7 @@ pub struct FoundRoom {
     pub subject: String,
     /// The affiliations.
     pub affiliations: BTreeMap<Jid, AffiliationKind>,
-    /// Remarks for people on objects and values that are left out.
+    /// Remarks for people on objects and values that the export leaves out.
     pub remarks: Vec<String>,
 }
 

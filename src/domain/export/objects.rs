@@ -1,4 +1,5 @@
-//! Writes accounts, groups and rooms, with remarks on what is left out.
+//! Writes accounts, groups and rooms, with remarks on objects and values that the export leaves
+//! out.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! Masks the secrets in a configuration of ejabberd.
 //!
-//! The masked text has no comments, because a comment can hold a secret too. A value that
-//! might be a secret is masked: a secret that was shown cannot be taken back, while a
-//! value that was masked without need only costs a look at the file.
+//! The masked text has no comments, because a comment can hold a secret too. A value that might be
+//! a secret is masked, because the disclosure of a secret cannot be undone. A value that was masked
+//! without need is still in the file.
 
 #[cfg(test)]
 mod tests;

@@ -102,7 +102,7 @@ pub enum Outcome {
     NotWritten(Failure),
     /// The old files are in force again, and the server is healthy.
     RolledBack(Failure),
-    /// The old files are in force again, and the server is not healthy with them either.
+    /// The old files are in force again, and the server is not healthy with the old files either.
     Stuck {
         /// The failure with the new files.
         first: Failure,

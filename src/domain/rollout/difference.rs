@@ -97,8 +97,8 @@ pub struct Snapshot<'a> {
 /// difference, for which a reload is enough: the reload does no harm, and the server has then read
 /// the current files.
 ///
-/// `version` is the version of the server. Without a version, the method is a restart if any
-/// version needs a restart.
+/// `version` is the version of the server. `None` means an unknown version: the method is then a
+/// restart if any version needs a restart.
 #[must_use]
 pub fn difference(
     before: Snapshot<'_>,

@@ -69,7 +69,8 @@ struct Mistake {
     /// The expected type; `None` if `message` is complete.
     expected: Option<Box<str>>,
     missing: Option<&'static str>,
-    /// Whether the mistake only follows from another mistake.
+    /// Whether the mistake only follows from another mistake. The report then does not need the
+    /// mistake.
     follows: bool,
 }
 
@@ -182,7 +183,7 @@ pub(crate) fn meant_by(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Reads one node.
+/// The deserializer of one node.
 #[derive(Clone, Copy)]
 struct Reader<'t, 's, 'r, 'a> {
     node: &'t Node,

@@ -45,7 +45,7 @@ impl Problem {
 /// A position in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
-    /// The path of the file, as the caller gave the path.
+    /// The path of the file that the caller gave.
     pub file: PathBuf,
     /// The line, counted from one.
     pub line: usize,

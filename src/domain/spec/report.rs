@@ -12,7 +12,7 @@ use super::tree::Span;
 /// The maximum number of problems of one severity in a report.
 const MAX_SHOWN: usize = 100;
 
-/// A problem before its position is computed.
+/// A problem before the computation of its position.
 pub(crate) struct Draft {
     severity: Severity,
     span: Option<Span>,
@@ -32,8 +32,8 @@ struct Counted {
 pub(crate) struct Report<'a> {
     sources: Sources<'a>,
     drafts: Vec<Draft>,
-    /// Receives the help of the problems above the limit, so that callers need no case for the
-    /// limit.
+    /// The draft that `add` returns above the limit, so that callers can set a help without a check
+    /// of the limit.
     surplus: Draft,
     errors: usize,
     warnings: usize,

@@ -34,7 +34,7 @@ impl Ending {
     }
 }
 
-/// The phase of a server when it ended.
+/// The phase in which a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndedWhile {
     /// The start was not complete.
@@ -43,7 +43,7 @@ pub enum EndedWhile {
     Up,
 }
 
-/// Why a server ended: a reason for programs and a sentence for people.
+/// The cause of the end of a server: a reason for programs and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cause {
@@ -232,7 +232,7 @@ impl Log {
     /// The entry to quote if the log has no error; `None` if all entries are harmless.
     fn something(&self) -> Option<&LogEntry> {
         let mut others = self.entries.iter().filter(|entry| !is_harmless(entry));
-        // A VM that does not boot prints the reason first, and then its usage.
+        // A VM that does not boot prints the reason first, and then the usage of `erl`.
         let boots = self.entries.iter().any(|entry| entry.level.is_some());
         if boots { others.next_back() } else { others.next() }
     }

@@ -136,7 +136,7 @@ impl Before {
     }
 }
 
-/// The beginnings of lines that a VM prints when it cannot boot or ends.
+/// The beginnings of lines that a VM prints when the VM cannot boot or ends.
 const VM_ENDS: [&str; 8] = [
     "{\"init terminating",
     "init terminating in do_boot",
@@ -229,8 +229,7 @@ impl Header {
     }
 }
 
-/// The text after a date and a time, or after a time with fractions; `None` if the line does not
-/// begin so.
+/// The text after a date and a time, or after a time with fractions; `None` for other lines.
 fn after_time(line: &str) -> Option<&str> {
     let rest = match shaped(line, "0000-00-00") {
         Some(rest) => rest.strip_prefix([' ', 'T'])?,

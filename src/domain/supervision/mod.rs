@@ -38,7 +38,7 @@ pub use state::{Effect, Event, Others, Settings, State};
 use super::spec::Probe;
 
 /// The minimum time between two observations that ejabberd is stopped in its node, before the
-/// operator restarts the server: an administrator may be starting ejabberd again.
+/// operator restarts the server. In this time, an administrator may start ejabberd again.
 pub const HALTED_FOR: Duration = Duration::from_secs(2);
 
 /// The time after which the operator repeats a stop that had no effect.

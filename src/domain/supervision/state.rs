@@ -26,7 +26,7 @@ pub enum Others {
     /// Only the operator.
     None,
     /// The owner of a container that the operator did not create. The owner may stop the container
-    /// to replace it, as `docker-compose down` and `up` do.
+    /// to replace the container, as `docker-compose down` and `up` do.
     Owner,
     /// The engine, by a restart policy.
     RestartPolicy,
@@ -77,7 +77,7 @@ pub enum State {
     },
     /// The server is paused. Only the person who paused the server may end the pause.
     Paused,
-    /// The server ended, and the operator starts it again later.
+    /// The server ended, and the operator starts the server again later.
     BackingOff {
         /// The time of the next start.
         until: Timestamp,

@@ -48,7 +48,7 @@ enum Scope {
 }
 
 struct Comparison {
-    /// The hosts that only one of the files serves, in lower case.
+    /// The hosts that only one of the configurations contains, in lower case.
     moving: BTreeSet<String>,
     version: Option<ServerVersion>,
     changes: Vec<Changed>,

@@ -4,10 +4,10 @@
 //!
 //! From ejabberd's source: `ejabberd_options.erl` has all options; a reload
 //! (`ejabberd_config:reload/0`) stores the options, runs the hooks `host_up` and `host_down`, and
-//! then the hook `config_reloaded`. An option takes effect if ejabberd reads it at each use, or
-//! reads the option again in that hook. In the comments, "seen" means that the behaviour was also
-//! tested on a live server. In that test, a server that was reloaded from the hardened to the
-//! permissive example and back had the same rules, listeners, options, hooks and routes as a
+//! then the hook `config_reloaded`. An option takes effect if ejabberd reads the option at each
+//! use, or reads the option again in that hook. In the comments, "seen" means that the behaviour
+//! was also tested on a live server. In that test, a server that was reloaded from the hardened to
+//! the permissive example and back had the same rules, listeners, options, hooks and routes as a
 //! freshly started server, except for removed shapers.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -175,7 +175,7 @@ pub(super) fn restart(
         // `ejabberd_pkix` adds files, and removes no file that still exists. If two certificates
         // are for one host, ejabberd may then serve the removed certificate. (seen)
         "certfiles" => (no_certificate_is_gone, CERTIFICATES_GONE),
-        // `mod_stun_disco` reads the listeners when it starts. (seen)
+        // `mod_stun_disco` reads the listeners only at its start. (seen)
         "listen" => (stun_is_the_same, STUN),
         _ => return None,
     };
@@ -198,7 +198,7 @@ pub(super) fn restart_for_module(module: &str, option: &str) -> Option<&'static 
 
 /// The reason why the removal of a module needs a restart; `None` if a reload is enough.
 pub(super) fn restart_without_module(module: &str) -> Option<&'static str> {
-    // The module does not close its port when it stops. (seen)
+    // `mod_proxy65` does not close its port when the module stops. (seen)
     (module == "mod_proxy65").then_some("its port is opened at the start and stays open")
 }
 

@@ -246,7 +246,7 @@ fn the_name_decides_the_method_of_other_files() {
         (&[("modules.d/x.yml", "1")], &[("modules.d/x.yml", "2")], "modules.d/x.yml!"),
         (&[], &[("ejabberd.yml", "")], "ejabberd.yml!"),
         (&[("ejabberd.yml", "")], &[], "ejabberd.yml!"),
-        // An included file is compared by its expansion, here without an effect.
+        // The test compares an included file by its expansion; this change has no effect.
         (
             &[("ejabberd.yml", "loglevel: 1"), ("x.yml", "1")],
             &[("ejabberd.yml", "loglevel: 1"), ("x.yml", "2")],

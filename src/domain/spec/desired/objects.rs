@@ -13,7 +13,8 @@ pub enum SecretSource {
     File(PathBuf),
     /// An environment variable of the operator.
     Env(String),
-    /// The output of a program without one trailing newline: the path and the arguments of the program.
+    /// The output of a program without one trailing newline. Contains the path and the arguments of
+    /// the program.
     Command(Vec<String>),
     /// Generated when the operator creates the account.
     Generate,
@@ -148,13 +149,13 @@ pub enum OptionValue {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AffiliationKind {
-    /// May change everything in the room.
+    /// The account may change everything in the room.
     Owner,
-    /// May moderate.
+    /// The account may moderate the room.
     Admin,
-    /// May enter a members-only room.
+    /// The account may enter a members-only room.
     Member,
-    /// Must not enter.
+    /// The account must not enter the room.
     Outcast,
 }
 

@@ -52,7 +52,7 @@ pub struct Docker {
     pub ports: Vec<PortMapping>,
     /// The names of volumes, by the path in the container.
     pub volumes: BTreeMap<String, String>,
-    /// The environment variables. Every user of the Docker engine can read them.
+    /// The environment variables. Every user of the Docker engine can read the variables.
     pub environment: BTreeMap<String, String>,
     /// The path of the configuration file in the container; `None` if the operator must find the
     /// path.

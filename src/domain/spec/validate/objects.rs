@@ -68,7 +68,8 @@ where
     objects
 }
 
-/// The maximum length of a text of an object, in bytes. The server keeps these texts in memory.
+/// The maximum length of a text of an object, in bytes. The limit is needed because the server
+/// keeps these texts in memory.
 const MAX_TEXT_BYTES: usize = 8 << 10;
 
 /// Whether a text is valid as a title, a description, a nickname or another text for people.

@@ -238,7 +238,7 @@ impl KnownHosts {
         let known = || hosts.iter().chain(&self.others);
         if self.anywhere
             || known().any(|host| wild.matches(host.as_str()))
-            // A service is a subdomain of a vhost, with any name.
+            // The name of a MUC service can be any subdomain of a vhost.
             || hosts.iter().any(|host| may_be_below(pattern, host.as_str()))
         {
             return None;

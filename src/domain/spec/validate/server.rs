@@ -286,7 +286,8 @@ fn check_maintenance(
     scope: &mut Scope<'_, '_>,
 ) -> Maintenance {
     let document::Maintenance { windows, timezone } = maintenance;
-    // Only the host knows which zones exist, so the validation checks only the form.
+    // The validation checks only the form, because the time zones on the host of the operator are
+    // unknown here.
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '/' | '+' | '-');
     let valid =
         timezone.starts_with(|c: char| c.is_ascii_alphabetic()) && timezone.chars().all(allowed);

@@ -2,7 +2,7 @@
 //! start.
 
 /// A sign: words in the log of a server or in the error of an engine, with their meaning. An entry
-/// has the sign if it contains all `parts`, in lower case. Erlang (`eaddrinuse`) and Elixir
+/// has the sign if the entry in lower case contains all `parts`. Erlang (`eaddrinuse`) and Elixir
 /// (`:eaddrinuse`) share the spelling of a reason.
 pub(super) struct Sign {
     pub(super) parts: &'static [&'static str],
@@ -57,10 +57,10 @@ pub(super) const SIGNS: &[Sign] = &[
         "PermissionDenied",
         "the user that runs the server must be able to write to the directory of the socket",
     ),
-    // ejabberd opens a Unix socket under a name that it derives from its Erlang cookie,
-    // in base64. About one cookie in six gives a name with a slash, which ejabberd cannot
-    // read back (seen on 26.07); a long path fails in the same function (ejabberd's
-    // issue 4435). The listener fails again and again, and takes ejabberd down.
+    // ejabberd opens a Unix socket under a name in base64 that ejabberd derives from the Erlang
+    // cookie. About one cookie in six gives a name with a slash, which ejabberd cannot read back
+    // (seen on 26.07); a long path fails in the same function (ejabberd's issue 4435). The listener
+    // process fails after each of its restarts, and then ejabberd stops.
     sign(
         &["get_definitive_udsocket_path"],
         "UnixSocketFailed",
@@ -171,8 +171,8 @@ pub(super) const SIGNS: &[Sign] = &[
     sign(&["not_a_dets_file"], "DatabaseDamaged", RESTORE),
     sign(&["bad_freelists"], "DatabaseDamaged", RESTORE),
     sign(&["not_a_log_file"], "DatabaseDamaged", RESTORE),
-    // Seen on busy hosts: the VM registers before the epmd that it has just started
-    // listens. 23.01 prints the reason (`econnrefused`) on a separate line.
+    // Seen on busy hosts: the VM starts epmd, and registers before epmd listens. 23.01 prints the
+    // reason (`econnrefused`) on a separate line.
     sign(
         &["register/listen error"],
         EPMD_UNREACHABLE,

@@ -17,7 +17,7 @@ pub(crate) struct Draft {
     severity: Severity,
     span: Option<Span>,
     message: String,
-    /// How to fix the problem.
+    /// How to fix the problem; `None` if no fix is known.
     pub(crate) help: Option<String>,
 }
 

@@ -37,11 +37,11 @@ pub struct DesiredState {
     pub server: Server,
     /// The configuration of ejabberd; `None` if the operator does not manage the configuration.
     pub config: Option<Config>,
-    /// The accounts.
+    /// The accounts; `None` if accounts are not managed.
     pub users: Option<BTreeMap<Jid, User>>,
-    /// The groups, by name.
+    /// The groups, by name; `None` if groups are not managed.
     pub groups: Option<BTreeMap<Localpart, Group>>,
-    /// The rooms.
+    /// The rooms; `None` if rooms are not managed.
     pub rooms: Option<BTreeMap<RoomJid, Room>>,
     /// What the operator may change and delete.
     pub policy: Policy,

@@ -103,9 +103,9 @@ pub enum DeletionPolicy {
 /// A shared roster group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// The name that people see.
+    /// The name that people see; `None` if the name is not managed.
     pub display_name: Option<String>,
-    /// The description for people.
+    /// The description for people; `None` if the description is not managed.
     pub description: Option<String>,
     /// The members; `None` if the members are not managed.
     pub members: Option<Vec<Jid>>,

@@ -104,7 +104,7 @@ pub struct Process {
 pub struct External {
     /// The base URL of `mod_http_api`.
     pub url: String,
-    /// The source of the bearer token.
+    /// The source of the bearer token; `None` if the requests have no token.
     pub token: Option<SecretSource>,
 }
 

@@ -31,9 +31,9 @@ pub struct Cookie {
 }
 
 impl Cookie {
-    /// Whether the content of a `schema.DAT` belongs to this database. The file contains the cookie in
-    /// Erlang's external term format (seen on 23.01, 24.12 and 26.07), so the check needs no running
-    /// server.
+    /// Whether `schema`, the content of a `schema.DAT`, contains this cookie. The file contains the
+    /// cookie in Erlang's external term format (seen on 23.01, 24.12 and 26.07), so the check needs
+    /// no running server.
     #[must_use]
     pub fn is_in(&self, schema: &[u8]) -> bool {
         let wanted = self.encoded();
@@ -105,11 +105,11 @@ impl fmt::Display for Location {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Database {
-    /// The cookie of its schema.
+    /// The cookie of the Mnesia schema.
     pub cookie: Cookie,
     /// The node that uses the database.
     pub node: String,
-    /// The path of the directory for the server.
+    /// The path of the directory, in the file system of the server.
     pub directory: String,
     /// Where the directory is stored; `None` if the location is not known.
     pub location: Option<Location>,
@@ -117,12 +117,12 @@ pub struct Database {
     pub accounts: BTreeMap<String, AccountStore>,
 }
 
-/// How many owned accounts a database contains.
+/// The number of owned accounts that a database contains.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Found {
     /// The number of owned accounts on hosts whose accounts could be read.
     pub owned: usize,
-    /// The number of these accounts that exist.
+    /// The number of these accounts that exist in the database.
     pub there: usize,
     /// Whether some accounts could not be read.
     pub partial: bool,
@@ -141,12 +141,13 @@ impl Found {
 pub enum Match {
     /// The operator manages this database.
     Ours,
-    /// The operator takes this database over: the operator knows no other database, or this is the
-    /// known database at another location. The text describes the move.
+    /// The operator starts to manage this database: the operator knows no other database, or the
+    /// known database has another location now. The text describes the move; `None` if the operator
+    /// knows no other database.
     TakenOver(Option<String>),
-    /// The operator could not read everything, so the result is unknown. The text is the reason.
+    /// The operator could not read all accounts, so the result is unknown. The text is the reason.
     Unsure(String),
-    /// This is another database. The text is the reason.
+    /// The database is not the known database. The text is the reason.
     Foreign(String),
 }
 

@@ -1,7 +1,7 @@
 //! The inventory: the objects that the operator owns.
 //!
-//! The operator deletes only objects of the inventory, except for objects that the file declares
-//! absent and with `prune: all`.
+//! The operator deletes only objects of the inventory, with two exceptions: objects that the file
+//! declares absent, and all undeclared objects with `prune: all`.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use super::model::{AffiliationId, GroupId, Jid, Kind, ObjectKey, Revision, RoomJid};
 use super::spec::DeletionPolicy;
 
-/// A keyed hash of a password or a vCard. Only equality can be tested.
+/// A keyed hash of a password or a vCard. Two fingerprints can only be compared for equality.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint(String);
 
 impl Fingerprint {
-    /// Takes a hexadecimal hash.
+    /// Creates a fingerprint from a hexadecimal hash.
     #[must_use]
     pub fn new(hex: String) -> Self {
         Self(hex)
@@ -43,14 +43,17 @@ pub struct Owned {
     pub since: Timestamp,
     /// The revision that declared the object at that time.
     pub revision: Revision,
-    /// What happens when the entry is removed. The record has the policy, because the removed entry
-    /// cannot have it.
+    /// What the operator does with the object when the entry is removed. The record stores the
+    /// policy, because the entry no longer exists at that time.
     pub deletion_policy: DeletionPolicy,
-    /// The password that the operator last verified.
+    /// The fingerprint of the password that the operator last verified; `None` if the operator
+    /// verified no password.
     pub password: Option<Fingerprint>,
-    /// The declared fields of the vCard that the operator last verified.
+    /// The fingerprint of the declared vCard fields that the operator last verified; `None` if the
+    /// operator verified no fields.
     pub vcard: Option<Fingerprint>,
-    /// The ban that the operator set. The operator lifts only bans that the operator set.
+    /// The ban that the operator set, or intends to set; `None` without such a ban. The operator
+    /// lifts only bans that the operator set.
     pub banned: Option<Ban>,
 }
 
@@ -59,7 +62,7 @@ pub struct Owned {
 pub struct Ban {
     /// The reason.
     pub reason: String,
-    /// Whether the operator verified the ban. Otherwise the ban is only intended.
+    /// Whether the operator verified the ban. If `false`, the operator only intends to set the ban.
     pub confirmed: bool,
 }
 
@@ -185,7 +188,7 @@ impl Inventory {
         };
     }
 
-    /// Removes `key`.
+    /// Removes the record of `key`.
     pub fn remove(&mut self, key: &ObjectKey) {
         match key {
             ObjectKey::Server(_) | ObjectKey::Config(_) => None,

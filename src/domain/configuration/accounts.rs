@@ -1,4 +1,4 @@
-//! Where the accounts of a host are stored, by the configuration.
+//! Where the accounts of a host are stored, according to the configuration.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::{Configuration, Value};
 pub struct AccountStore {
     /// The host.
     pub host: String,
-    /// The methods of `auth_method`, in the order in which ejabberd tries them.
+    /// The methods of `auth_method`, in the order in which ejabberd tries the methods.
     pub backends: Vec<Backend>,
 }
 
@@ -47,8 +47,8 @@ pub struct SqlDatabase {
     pub database: Option<String>,
 }
 
-/// The values of `default_db` that are the default of `auth_method`. For other values the default is
-/// `mnesia` (`ejabberd_config:default_db/5`).
+/// The values of `default_db` that are also the default of `auth_method`. For other values of
+/// `default_db`, the default of `auth_method` is `mnesia` (`ejabberd_config:default_db/5`).
 const METHODS: [&str; 7] = ["mnesia", "sql", "ldap", "external", "jwt", "pam", "anonymous"];
 
 impl Configuration {
@@ -76,8 +76,8 @@ impl Configuration {
         vec![default.filter(|db| METHODS.contains(db)).unwrap_or("mnesia").to_owned()]
     }
 
-    /// The SQL database of `host`, also if no module uses the database. The defaults are those of
-    /// `ejabberd_options` (23.01 to 26.07).
+    /// The SQL database of `host`, even if no module uses the database. The defaults are the
+    /// defaults of `ejabberd_options` (23.01 to 26.07).
     #[must_use]
     pub fn sql_database(&self, host: &str) -> SqlDatabase {
         let word = |name| self.option(host, name).and_then(Value::word);
@@ -100,7 +100,7 @@ impl Configuration {
     }
 }
 
-/// The parts of an ODBC connection string (`DSN=x;UID=y;PWD=z`) that name the database.
+/// Returns the parts of an ODBC connection string (`DSN=x;UID=y;PWD=z`) that name the database.
 fn without_secrets(server: &str) -> String {
     const NAMING: [&str; 7] =
         ["dsn", "driver", "server", "servername", "database", "port", "filedsn"];

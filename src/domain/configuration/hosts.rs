@@ -13,20 +13,23 @@ impl Configuration {
         hosts.iter().filter_map(Value::word).map(|host| host.to_lowercase()).collect()
     }
 
-    /// The options of `host` in `section` (`host_config` or `append_host_config`).
+    /// The options of `host` in `section` (`host_config` or `append_host_config`); `None` if
+    /// `section` does not contain the host.
     fn section(&self, section: &str, host: &str) -> Option<&Value> {
         let hosts = self.get(section)?.entries()?;
         hosts.iter().find(|(name, _)| name.eq_ignore_ascii_case(host)).map(|(_, options)| options)
     }
 
-    /// An option of `host`, without the additions of `append_host_config`.
+    /// An option of `host`, without the additions of `append_host_config`; `None` if neither the
+    /// host nor the server has the option.
     #[must_use]
     pub fn option(&self, host: &str, name: &str) -> Option<&Value> {
         let own = self.section("host_config", host).and_then(|own| own.get(name));
         own.or_else(|| self.get(name))
     }
 
-    /// The elements of an option of `host` that is a list, those of `append_host_config` last.
+    /// The elements of an option of `host` that is a list. The elements of `append_host_config`
+    /// come last.
     #[must_use]
     pub fn list(&self, host: &str, name: &str) -> Vec<&Value> {
         let more = self.section("append_host_config", host).and_then(|own| own.get(name));
@@ -34,8 +37,8 @@ impl Configuration {
         all.flat_map(Value::elements).collect()
     }
 
-    /// The modules of `host` with their options, those of `append_host_config` last. `None` if
-    /// `modules` is not a mapping.
+    /// The modules of `host` with their options. The modules of `append_host_config` come last.
+    /// `None` if `modules` is not a mapping.
     #[must_use]
     pub fn modules(&self, host: &str) -> Option<Vec<(&str, &Value)>> {
         let more = self.section("append_host_config", host).and_then(|own| own.get("modules"));

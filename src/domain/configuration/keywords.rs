@@ -1,11 +1,12 @@
 //! Replaces keywords (`define_keyword`). The configuration that ejabberd prints still contains
-//! keywords, in contrast to macros, because ejabberd replaces keywords when it reads an option
-//! (`ejabberd_config:replace_keywords/3` of 25.10 and 26.07; older versions have no keywords). A
-//! text that is the name of a keyword has the value of the keyword. Inside a text, `@NAME@` has the
-//! value of the keyword if the value is a text.
+//! keywords, in contrast to macros, because ejabberd replaces keywords when ejabberd reads an
+//! option (`ejabberd_config:replace_keywords/3` of 25.10 and 26.07; older versions have no
+//! keywords). This module replaces a string that is the name of a keyword by the value of the
+//! keyword. Inside a string, this module replaces `@NAME@` by the value of the keyword if the value
+//! is a string.
 //!
-//! The predefined keywords of ejabberd (`@HOST@`, `@VERSION@`, `@CONFIG_PATH@`, …) are not
-//! replaced, because the configuration does not contain their values.
+//! This module does not replace the predefined keywords of ejabberd (`@HOST@`, `@VERSION@`,
+//! `@CONFIG_PATH@`, …), because the configuration does not contain their values.
 
 use super::Value;
 
@@ -15,7 +16,8 @@ const DEFINITIONS: &str = "define_keyword";
 /// The maximum number of keywords. Further keywords are not replaced.
 const MAX_KEYWORDS: usize = 1000;
 
-/// The maximum size of the text after the replacement, in bytes: keywords can refer to each other.
+/// The maximum size of a string after the replacement, in bytes. Without this limit, keywords that
+/// refer to each other could use all memory.
 const MAX_TEXT: usize = 64 << 10;
 
 /// Replaces the keywords that `options` defines.

@@ -14,14 +14,14 @@ pub struct Listener<'c> {
     pub address: ListenAddress<'c>,
     /// The protocol below the listener.
     pub transport: Transport,
-    /// The options, as the configuration has them.
+    /// The options in the configuration.
     pub options: &'c Value,
 }
 
 /// The address of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListenAddress<'c> {
-    /// A port. The system chooses the port if the number is 0.
+    /// A port. If the number is 0, the operating system chooses the port.
     Port(SocketAddr),
     /// A Unix socket.
     Unix(&'c str),
@@ -50,8 +50,8 @@ impl Configuration {
     }
 }
 
-/// Reads an entry as `ejabberd_listener:listen_opt_type/1` does (23.01 to 26.07): a port is a number
-/// or `unix:PATH`, never a range. Without `ip` the listener has every IPv4 address.
+/// Reads an entry as `ejabberd_listener:listen_opt_type/1` does (23.01 to 26.07): a port is a
+/// number or `unix:PATH`, never a range. Without `ip`, the listener listens on every IPv4 address.
 fn listener(entry: &Value) -> Result<Listener<'_>, &'static str> {
     let is_module = |word: &&str| {
         word.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_')
@@ -104,7 +104,7 @@ impl<'c> Listener<'c> {
         }
     }
 
-    /// Whether an option has a true value.
+    /// Whether `option` is true, in any spelling that ejabberd accepts.
     #[must_use]
     pub fn is_on(&self, option: &str) -> bool {
         self.options.get(option).and_then(Value::truth) == Some(true)
@@ -122,8 +122,7 @@ impl<'c> Listener<'c> {
         self.is_on("use_proxy_protocol")
     }
 
-    /// The module of each path, for HTTP. `None` if the option is not a mapping of paths to
-    /// modules.
+    /// The module of each HTTP path. `None` if the option is not a mapping of paths to modules.
     #[must_use]
     pub fn handlers(&self) -> Option<Vec<(&'c str, &'c str)>> {
         let Some(handlers) = self.options.get("request_handlers") else { return Some(Vec::new()) };

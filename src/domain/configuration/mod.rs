@@ -1,12 +1,12 @@
 //! The only reader of `ejabberd.yml`.
 //!
-//! This module does no input or output. The reader takes an **expanded** configuration: the result
-//! that ejabberd computes from its files with macros, `EJABBERD_MACRO_*`, `include_config_file` and
-//! repeated options (`ejabberd_config:get_option(yaml_config)`, which `dump_config` writes; the same in
-//! 23.01, 24.12 and 26.07). For files that are not active, the offline check returns the expanded
-//! configuration. Only ejabberd knows the meaning of a file with macros, so the text of a file is
-//! read only to show the text ([`Value::of_text`]) and for a preview
-//! ([`Configuration::of_plain_text`]).
+//! This module does no input or output. The reader takes an **expanded** configuration: the options
+//! after ejabberd has replaced macros (also `EJABBERD_MACRO_*`), read the files of
+//! `include_config_file` and merged repeated options (`ejabberd_config:get_option(yaml_config)`,
+//! which `dump_config` writes; the same in 23.01, 24.12 and 26.07). For files that are not active,
+//! the offline check returns the expanded configuration. Only ejabberd knows the meaning of a file
+//! with macros, so the text of a file is read only to show the text ([`Value::of_text`]) and for a
+//! preview ([`Configuration::of_plain_text`]).
 //!
 //! A configuration contains passwords. `Debug` shows the names of options, never a value.
 
@@ -37,7 +37,7 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// An option of the whole server.
+    /// An option of the whole server; `None` if the configuration does not contain the option.
     #[must_use]
     pub fn get(&self, option: &str) -> Option<&Value> {
         self.options.get(option)

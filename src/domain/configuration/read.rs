@@ -19,8 +19,7 @@ pub enum Unreadable {
 }
 
 impl Configuration {
-    /// Reads the output of the operator's programs beside the server: JSON in which a key can occur
-    /// twice.
+    /// Reads the JSON that the operator's Erlang program prints. A key can occur twice.
     pub fn from_json(text: &[u8]) -> Result<Self, Unreadable> {
         if text.len() > MAX_BYTES {
             return Err(Unreadable::TooLarge);
@@ -39,9 +38,9 @@ impl Configuration {
         Self::of_root(root)
     }
 
-    /// Reads the text of a file that ejabberd does not expand: the text is YAML, has each key once, and
-    /// has neither macros nor included files. The macros of the environment of a server are not known
-    /// here, so the result is for a preview, never for a decision about a server.
+    /// Reads the text of a file that needs no expansion: YAML with each key once, without macros
+    /// and included files. `None` for other texts. The macros in the environment of a server are
+    /// unknown here, so the result is for a preview, never for a decision about a server.
     #[must_use]
     pub fn of_plain_text(text: &[u8]) -> Option<Self> {
         const EXPANDED: [&str; 2] = ["define_macro", "include_config_file"];

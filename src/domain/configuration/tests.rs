@@ -167,7 +167,7 @@ fn keywords_are_replaced_where_they_are_used() {
     assert_eq!(config.listeners().unwrap()[0].at().unwrap().port(), 5222);
     assert_eq!(config.get("fqdn").unwrap().elements().len(), 2);
     assert_eq!(config.get("language").and_then(Value::text), Some("@OTHER@ @PORT@"));
-    // The replacement of keywords that refer to each other ends.
+    // Keywords that refer to each other do not let the string grow without limit.
     let many: Vec<String> = (0..40).map(|n| format!("K{n}: '@K{}@@K{}@'", n + 1, n + 1)).collect();
     let bomb = read(&format!("define_keyword: {{{}}}\nlanguage: '@K0@'", many.join(", ")));
     assert!(bomb.get("language").unwrap().text().unwrap().len() <= 64 << 10);

@@ -3,15 +3,15 @@
 /// One value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// Nothing.
+    /// No value (`null`).
     Null,
-    /// Yes or no.
+    /// A truth value.
     Bool(bool),
     /// A whole number.
     Int(i128),
     /// Another number.
     Float(f64),
-    /// A text.
+    /// A string.
     Text(String),
     /// A list. ejabberd treats an empty mapping as an empty list.
     List(Vec<Value>),
@@ -21,7 +21,8 @@ pub enum Value {
 }
 
 impl Value {
-    /// The entries of a mapping; empty for an empty list or nothing. `None` for other values.
+    /// The entries of a mapping; empty for an empty list or [`Null`](Self::Null). `None` for other
+    /// values.
     #[must_use]
     pub fn entries(&self) -> Option<&[(String, Value)]> {
         match self {
@@ -32,13 +33,13 @@ impl Value {
         }
     }
 
-    /// The value of `key`.
+    /// The first value of `key`; `None` if the value is not a mapping or does not contain `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.entries()?.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
-    /// The text; `None` for other values.
+    /// The string; `None` for other values.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         match self {
@@ -47,7 +48,7 @@ impl Value {
         }
     }
 
-    /// The value as a word: a text, a number, or `true` and `false`.
+    /// A string, a whole number or a truth value, as a string; `None` for other values.
     #[must_use]
     pub fn word(&self) -> Option<String> {
         match self {
@@ -68,8 +69,8 @@ impl Value {
         }
     }
 
-    /// The files that a file includes directly (`include_config_file`), with the names in the file. The
-    /// option is a name, a list of names, or a mapping from names to options.
+    /// The names of the files that this configuration includes directly (`include_config_file`).
+    /// The value of the option is a name, a list of names, or a mapping from names to options.
     #[must_use]
     pub fn included_files(&self) -> Vec<&str> {
         let named = self.get("include_config_file").map(Self::elements).unwrap_or_default();
@@ -83,7 +84,8 @@ impl Value {
         files
     }
 
-    /// A truth value, in each spelling that ejabberd accepts (`yconf:bool/0`).
+    /// The truth value, read from each spelling that ejabberd accepts (`yconf:bool/0`); `None` for
+    /// other values.
     #[must_use]
     pub fn truth(&self) -> Option<bool> {
         match self {

@@ -12,7 +12,7 @@ pub struct Export {
     pub version: ServerVersion,
     /// The container of the server.
     pub container: Container,
-    /// The name of the configuration file beside the desired state.
+    /// The name of the configuration file in the directory of the desired state.
     pub config: String,
     /// The files that the configuration includes, with the names in the configuration.
     pub included: Vec<String>,
@@ -49,7 +49,7 @@ pub struct Found {
 pub struct Part<T> {
     /// The objects that can be declared; `None` if the kind cannot be declared.
     pub declared: Option<T>,
-    /// Remarks for people on objects and values that are left out.
+    /// Remarks for people on objects and values that the export leaves out.
     pub remarks: Vec<String>,
 }
 
@@ -69,20 +69,20 @@ pub struct FoundGroup {
     pub description: String,
     /// The members; `None` if the members cannot be declared.
     pub members: Option<BTreeSet<Jid>>,
-    /// Remarks for people on objects and values that are left out.
+    /// Remarks for people on objects and values that the export leaves out.
     pub remarks: Vec<String>,
 }
 
 /// A persistent room.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FoundRoom {
-    /// The options with values that differ from a new room.
+    /// The options whose values differ from the options of a new room.
     pub options: BTreeMap<String, OptionValue>,
     /// The subject; empty if the room has no subject.
     pub subject: String,
     /// The affiliations.
     pub affiliations: BTreeMap<Jid, AffiliationKind>,
-    /// Remarks for people on objects and values that are left out.
+    /// Remarks for people on objects and values that the export leaves out.
     pub remarks: Vec<String>,
 }
 
@@ -123,8 +123,8 @@ impl Found {
         )
     }
 
-    /// The accounts in declared groups and rooms. Declared banned, these accounts would lose their
-    /// memberships.
+    /// The accounts in declared groups and rooms. If the file declared such an account banned, the
+    /// account would lose its memberships.
     pub(super) fn belonging(&self) -> BTreeSet<&Jid> {
         let rooms = self.rooms.declared.iter().flatten().flat_map(|(_, room)| &room.affiliations);
         let inside = rooms.filter(|(_, kind)| **kind != AffiliationKind::Outcast);

@@ -1,4 +1,5 @@
-//! Writes accounts, groups and rooms, with remarks on what is left out.
+//! Writes accounts, groups and rooms, with remarks on objects and values that the export leaves
+//! out.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ pub(super) fn remarks(indent: usize, remarks: &[String]) -> String {
     remarks.iter().map(|remark| comment(indent, &sentence(remark))).collect()
 }
 
-/// The text with a capital letter and a full stop.
+/// Returns the text with a capital letter at the start and a full stop at the end.
 fn sentence(text: &str) -> String {
     let mut rest = text.chars();
     let first: String = rest.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();

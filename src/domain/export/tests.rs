@@ -9,7 +9,7 @@ use crate::domain::spec::{
     Runtime, SourceFile, UserState,
 };
 
-/// Texts that YAML or a person could read wrongly.
+/// Texts that a YAML parser or a person could misread.
 const HOSTILE: [&str; 40] = [
     "true",
     "No",
@@ -139,7 +139,7 @@ fn accounts_with_any_name_are_read_back() {
     for (n, text) in HOSTILE.iter().enumerate() {
         let ban = (n % 2 == 0).then(|| (*text).to_owned());
         accounts.insert(jid(&format!("n{n}")), Account { ban });
-        // Possible names.
+        // Only some of the texts are valid names.
         if let Ok(local) = Localpart::new(text) {
             let host = vhost(if n % 3 == 0 { "123" } else { "home.example" });
             accounts.insert(Jid { local, host }, Account::default());
@@ -176,7 +176,7 @@ fn groups_with_any_text_are_read_back() {
         })
         .collect();
     export.found.groups = part(groups.clone());
-    // Without declared accounts no account counts as missing.
+    // If the file declares no `users`, a member without an account is not reported as missing.
     export.found.accounts =
         Part { declared: None, remarks: vec!["kept\nelsewhere: \u{2028}x".to_owned()] };
     let desired = read_back(&export);
@@ -309,7 +309,7 @@ fn only_differences_from_a_new_room_are_declared() {
     assert!(!remarks.join(" ").contains("hunter2"));
 }
 
-/// The export leaves out values that the format refuses, and comments on them.
+/// The export leaves out values that the format refuses, and writes a comment about each value.
 #[test]
 fn texts_that_clients_cannot_receive_are_left_out() {
     let mut export = export();

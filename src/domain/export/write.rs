@@ -1,4 +1,4 @@
-//! Writes the file.
+//! Writes the desired state file.
 
 use super::found::{Export, Found};
 use super::objects::{group, part, remarks, room, users};

@@ -1,8 +1,8 @@
-//! Masking the secrets in a configuration of ejabberd.
+//! Masks the secrets in a configuration of ejabberd.
 //!
-//! The masked text has no comments, because a comment can hold a secret too. A value that
-//! might be a secret is masked: a secret that was shown cannot be taken back, while a
-//! value that was masked without need only costs a look at the file.
+//! The masked text has no comments, because a comment can hold a secret too. A value that might be
+//! a secret is masked, because the disclosure of a secret cannot be undone. A value that was masked
+//! without need is still in the file.
 
 #[cfg(test)]
 mod tests;
@@ -52,10 +52,12 @@ const OPTIONS: SecretNames = SecretNames {
     ],
 };
 
-/// Options that define values for use by name elsewhere. Each such value may be a secret.
+/// Options that give names to values. Other options use these values by name, so each value may be
+/// a secret.
 const MACROS: [&str; 2] = ["define_macro", "define_keyword"];
 
-/// A text without blanks that has at least this length, in bytes, and looks random is masked.
+/// The minimum length, in bytes, of a text that is masked because the text looks random and has no
+/// blanks.
 const RANDOM: usize = 20;
 
 /// Writes configurations as lines in which secrets are masked.
@@ -67,8 +69,8 @@ pub(crate) struct Masker {
     numbers: BTreeMap<String, usize>,
 }
 
-/// Encloses the number of a masked value. [`Masker`] replaces this character in every
-/// text, so a configuration cannot forge it.
+/// Encloses the number of a masked value. [`Masker`] replaces this character in every text, so a
+/// configuration cannot forge a number.
 const SIGN: char = '\u{1}';
 
 /// Whether a value is inside of [`MACROS`].
@@ -79,12 +81,13 @@ enum Scope {
 }
 
 impl Masker {
-    /// A masker for all sides of a comparison.
+    /// Creates a masker. Use one masker for all sides of a comparison: only then equal secrets have
+    /// equal numbers.
     pub(crate) const fn new() -> Self {
         Self { numbers: BTreeMap::new() }
     }
 
-    /// The configuration as lines.
+    /// Returns the configuration as lines with masked secrets.
     pub(crate) fn lines(&mut self, file: &Value) -> Vec<String> {
         let mut lines = Vec::new();
         self.write(&mut lines, 0, "", file, Scope::Options);
@@ -143,7 +146,8 @@ impl Masker {
         }
     }
 
-    /// A value that fits in one line; `None` for a value that needs several lines.
+    /// Returns a value that fits in one line, with masked secrets; `None` for a value that needs
+    /// several lines.
     fn scalar(&mut self, value: &Value, scope: Scope) -> Option<String> {
         Some(match value {
             Value::Map(entries) if entries.is_empty() => "{}".to_owned(),
@@ -161,9 +165,9 @@ impl Masker {
         })
     }
 
-    /// A text whose secret part is masked.
+    /// Returns a text with its secret part masked.
     fn text(&mut self, text: &str) -> String {
-        // A sign in the text would look like the end of a mask.
+        // A [`SIGN`] in the text would look like the end of a mask.
         let clean = || text.replace(SIGN, "\u{fffd}");
         match harmless_part(text) {
             Some(at) if at >= text.len() => clean(),
@@ -202,8 +206,8 @@ fn harmless_part(text: &str) -> Option<usize> {
         return None;
     }
     let mut end = text.len();
-    // A URL such as `sql://user:password@host`, with or without the scheme. A password may
-    // contain `@` too, so everything after the sign is masked.
+    // A URL such as `sql://user:password@host`, with or without the scheme. A password may contain
+    // `@` too, so everything after `://` or `:` is masked.
     let sign = if text.contains("://") { "://" } else { ":" };
     if let Some(at) = text.find(sign)
         && text.get(at..).is_some_and(|rest| rest.contains('@'))
@@ -241,8 +245,8 @@ fn looks_random(text: &str) -> bool {
     (letters && digits > 0) || digits * 5 >= text.len()
 }
 
-/// A text with quotation marks where YAML could take the text for another type. The caller
-/// that shows the text escapes deceptive characters.
+/// Returns a text, in quotation marks if a YAML parser could read the text as another type. The
+/// caller that shows the text escapes deceptive characters.
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-./@*+ ".contains(c) || c == SIGN;
     let starts = text.starts_with(|c: char| c.is_alphanumeric() || "_/@*".contains(c));

@@ -1,4 +1,4 @@
-//! Masking the secrets of a desired state in messages.
+//! Masks the secrets of a desired state in messages.
 
 pub(crate) use crate::domain::mask::MASK;
 use crate::domain::mask::SecretNames;
@@ -11,7 +11,7 @@ const QUOTED_CHARS: usize = 60;
 const VARIABLES: SecretNames =
     SecretNames { words: &["password", "passwd", "secret", "token"], harmless: &[] };
 
-/// Fields whose names contain such a word and that hold no secret.
+/// Fields whose names look like the key of a secret, but that hold no secret.
 const HARMLESS_FIELDS: [&str; 5] =
     ["passwordFrom", "passwordTo", "passwordPolicy", "tokenFrom", "password_protected"];
 
@@ -56,8 +56,8 @@ pub(crate) fn quoted(text: &str) -> String {
     shown
 }
 
-/// The offsets in `text` at which the values of `password` keys begin. This search is for
-/// text without a syntax tree: a file with a syntax error, and comments.
+/// The offsets in `text`, in bytes, at which the values of `password` keys begin. This search is
+/// for text without a syntax tree: a file with a syntax error, and comments.
 pub(crate) fn after_password_keys(text: &str) -> impl Iterator<Item = usize> {
     const WORD: &[u8] = b"password";
     let bytes = text.as_bytes();
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn misspelt_passwords_are_secrets_and_their_neighbours_are_not() {
+    fn misspelt_password_keys_are_secret_and_similar_keys_are_not() {
         for key in [
             "password",
             "pasword",

@@ -1,8 +1,8 @@
-//! Replacing secrets in text that people see.
+//! Replaces secrets in text that people see.
 //!
-//! Two kinds of files hold secrets, and each has its own names for them: the configuration
-//! of ejabberd ([`configuration`]) and the desired state ([`desired_state`]). Both decide by
-//! [`SecretNames`] and replace a secret with [`MASK`].
+//! Two kinds of files hold secrets, and each kind has its own names for secrets: the configuration
+//! of ejabberd ([`configuration`]) and the desired state ([`desired_state`]). Both modules find
+//! secrets with [`SecretNames`] and replace a secret with [`MASK`].
 
 pub(crate) mod configuration;
 pub(crate) mod desired_state;
@@ -10,7 +10,7 @@ pub(crate) mod desired_state;
 /// The text that replaces a secret.
 pub(crate) const MASK: &str = "***";
 
-/// Decides whether a name, such as that of an option, announces a secret.
+/// Decides whether a name, such as the name of an option, announces a secret.
 pub(crate) struct SecretNames {
     /// Lower-case words. A name that contains such a word announces a secret.
     pub(crate) words: &'static [&'static str],

@@ -18,7 +18,7 @@ pub enum NameError {
     /// The name has over 1023 bytes after normalisation.
     #[error("the name has {0} bytes; at most 1023 are allowed")]
     TooLong(usize),
-    /// A character that stringprep forbids in this place.
+    /// The name contains a character that stringprep forbids in this part of a name.
     #[error("`{character}` is not allowed in {place}")]
     Forbidden {
         /// The first forbidden character, escaped.
@@ -100,7 +100,7 @@ impl Vhost {
 
 impl Vhost {
     /// The host of `hosts` that a service with this name belongs to: the longest host that the name
-    /// ends with, after a dot.
+    /// ends with, after a dot. `None` if no host fits.
     pub fn owner<'h>(&self, hosts: impl IntoIterator<Item = &'h Self>) -> Option<&'h Self> {
         let within = |host: &&Self| {
             let before = self.0.strip_suffix(host.as_str());
@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_normalised_as_ejabberd_does_it() {
+    fn names_are_normalised_like_ejabberd() {
         for (written, kept) in
             [("CaseRoom", "caseroom"), ("ﬁx", "fix"), ("Øre", "øre"), ("a.b-c", "a.b-c")]
         {

@@ -89,7 +89,7 @@ impl fmt::Display for Op {
 
 /// The identity of one object.
 ///
-/// Serialized as its kind and its full, normalised name, `ann@example.org`.
+/// The serialized form is the kind and the full, normalised name, e.g. `ann@example.org`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectKey {
     /// The server process, under the name of its container or of the desired state.

@@ -13,7 +13,7 @@ macro_rules! hash_name {
         pub struct $name(String);
 
         impl $name {
-            /// Takes a lower-case hexadecimal hash.
+            /// Creates the identifier from a lower-case hexadecimal hash.
             #[must_use]
             pub fn new(hex: impl Into<String>) -> Self {
                 Self(hex.into())

@@ -1,11 +1,12 @@
-//! The versions of ejabberd, and the version of the command API of each.
+//! The versions of ejabberd, and the version of the command API that each version of ejabberd
+//! supports.
 
 use std::fmt;
 
 /// A released version: year and month, e.g. 24.12.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerVersion {
-    /// Two digits of the year.
+    /// The last two digits of the year.
     pub year: u16,
     /// The month of the release.
     pub month: u16,
@@ -16,7 +17,8 @@ pub struct ServerVersion {
 pub struct ApiVersion(pub u8);
 
 impl ServerVersion {
-    /// Reads the number at the start of a version that ejabberd prints, e.g. `24.12-3+b1` or `26.7.0`.
+    /// Reads the number at the start of a version that ejabberd prints, e.g. `24.12-3+b1` or
+    /// `26.7.0`. `None` if the text does not begin with a version.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let digits = |s: &str| -> Option<u16> {

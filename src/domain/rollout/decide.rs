@@ -1,4 +1,5 @@
-//! The state machine of one rollout: the next effect, by the result of the last. No clock, no I/O.
+//! The state machine of one rollout: returns the next effect for the result of the last effect.
+//! Uses no clock and no I/O.
 //!
 //! ```text
 //! Checking ─► Keeping ─► Trying ─► Putting(new) ─► Gating(new) ─► good
@@ -6,7 +7,7 @@
 //!    │           │          │                  ▼
 //! refused     not now  not written      Putting(old) ─► Gating(old) ─► rolled back
 //!                                            └──────┬───────┘
-//!                                                   ▼ once more, by a restart
+//!                                                   ▼ after a reload: once more, with a restart
 //!                                                 stuck
 //! ```
 
@@ -24,14 +25,14 @@ pub enum Side {
     Old,
 }
 
-/// Why an effect failed.
+/// The failure of an effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
     /// A sentence for people.
     pub message: String,
-    /// Whether the configuration is the cause, as far as known. A taken port or a full disk is not
-    /// the configuration's fault.
+    /// Whether the configuration is the cause, as far as the operator knows. A taken port or a full
+    /// disk is not the configuration's fault.
     pub blame: bool,
 }
 
@@ -43,7 +44,8 @@ pub enum Phase {
     Checking,
     /// The operator keeps a copy of the files in force, for a rollback.
     Keeping,
-    /// The operator writes the new files beside the old files, and removes them again.
+    /// The operator writes the new files beside the old files and removes the written files again,
+    /// to check that the files can be written.
     Trying,
     /// The operator puts files in force.
     Putting {
@@ -100,7 +102,7 @@ pub enum Outcome {
     NotWritten(Failure),
     /// The old files are in force again, and the server is healthy.
     RolledBack(Failure),
-    /// The old files are in force again, and the server is not healthy with them either.
+    /// The old files are in force again, and the server is not healthy with the old files either.
     Stuck {
         /// The failure with the new files.
         first: Failure,
@@ -109,15 +111,16 @@ pub enum Outcome {
     },
 }
 
-/// One rollout. The engine stores it, so that a restarted operator can continue it.
+/// One rollout. The engine stores the rollout, so that a restarted operator can continue the
+/// rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rollout {
     /// The phase.
     pub phase: Phase,
-    /// How the new files are put in force.
+    /// The method that puts the new files in force.
     pub method: Method,
-    /// Why the new files are rolled back; `None` if the new files stay.
+    /// The reason for the rollback; `None` if the operator does not roll back the new files.
     pub failure: Option<Failure>,
 }
 
@@ -185,8 +188,8 @@ impl Rollout {
         self.effect()
     }
 
-    /// Whether the server may have some of the new files. Such a rollout must be continued after a
-    /// kill of the operator.
+    /// Whether the server may have some of the new files. After a kill of the operator, the next
+    /// run must continue such a rollout.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         !matches!(self.phase, Phase::Checking | Phase::Keeping | Phase::Trying)
@@ -198,7 +201,7 @@ impl Rollout {
 }
 
 impl Outcome {
-    /// The failure with the new files, if any.
+    /// The failure with the new files; `None` for [`Good`](Self::Good).
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         match self {

@@ -2,8 +2,8 @@
 //!
 //! ejabberd does not report whether a reload was enough: `reload_config` succeeds, and options that
 //! ejabberd reads only at its start keep their old values. So this module compares the two expanded
-//! configurations option by option, and looks each option up in [a table](options) from ejabberd's
-//! source. Macros and included files are compared by their expansion.
+//! configurations option by option, and finds the method for each option in [a table](options) from
+//! ejabberd's source. Macros and included files are compared by their expansion.
 //!
 //! In doubt the method is a restart: a needless restart costs a few seconds, while a missing
 //! restart leaves a server that differs from its file.
@@ -19,12 +19,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::configuration::Configuration;
 use crate::domain::model::ServerVersion;
 
-/// The endings of certificates and keys. On a reload, ejabberd reads the files that were modified
-/// since its last read.
+/// The file name endings of certificates and keys. On a reload, ejabberd reads the files that were
+/// modified since ejabberd last read the files.
 const CERTIFICATES: [&str; 4] = [".pem", ".crt", ".key", ".cer"];
-/// The usual endings of files that `include_config_file` reads.
+/// The usual file name endings of the configuration files, also of files that `include_config_file`
+/// reads.
 const INCLUDED: [&str; 2] = [".yml", ".yaml"];
-/// Files of the Erlang VM and of the script that starts it.
+/// Files of the Erlang VM and of the script that starts the VM.
 const OF_THE_VM: [&str; 5] =
     ["ejabberdctl.cfg", "inetrc", "vm.args", "sys.config", "erlang.cookie"];
 
@@ -52,15 +53,15 @@ impl Method {
 /// An option or file that changed. Holds the name only, because values may be secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
-    /// The option (`listen`, `modules.mod_muc.access_admin`,
-    /// `host_config.example.org.auth_method`) or the file (`server.pem`). If no option changed, or
-    /// the options are unknown, the file: `ejabberd.yml`.
+    /// The option (`listen`, `modules.mod_muc.access_admin`, `host_config.example.org.auth_method`)
+    /// or the file (`server.pem`). If no option changed, or the options are unknown, the name is
+    /// the name of the file, such as `ejabberd.yml`.
     pub name: String,
     /// The method that puts the change in force.
     pub method: Method,
-    /// Why a reload is not enough.
+    /// The reason why a reload is not enough; `None` if a reload is enough.
     pub why: Option<&'static str>,
-    /// Whether the change is of an option, not of a file.
+    /// Whether an option changed, and not a file.
     is_option: bool,
 }
 
@@ -96,8 +97,8 @@ pub struct Snapshot<'a> {
 /// difference, for which a reload is enough: the reload does no harm, and the server has then read
 /// the current files.
 ///
-/// `version` is the version of the server. Without a version, a restart is chosen if any version
-/// needs one.
+/// `version` is the version of the server. `None` means an unknown version: the method is then a
+/// restart if any version needs a restart.
 #[must_use]
 pub fn difference(
     before: Snapshot<'_>,
@@ -122,7 +123,7 @@ pub fn difference(
     changes
 }
 
-/// Whether a file contains options of the configuration.
+/// Whether `name` is the name of a file with options, so that the options are compared.
 fn is_compared_by_options(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     INCLUDED.iter().any(|ending| name.ends_with(ending))
@@ -134,7 +135,8 @@ pub fn method(changes: &[Changed]) -> Method {
     changes.iter().map(|change| change.method).max().unwrap_or(Method::Reload)
 }
 
-/// The change of a file whose content is not compared, or that is new or removed.
+/// Returns the change of a file whose options are not compared. The name of the file decides the
+/// method.
 fn file(name: &str) -> Changed {
     let base = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
     if CERTIFICATES.iter().any(|ending| base.ends_with(ending)) {

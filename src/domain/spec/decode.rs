@@ -1,8 +1,8 @@
 //! Decodes the tree into the types of the document.
 //!
 //! serde stops at the first mistake. This module reports the mistake, removes the value with the
-//! mistake, and decodes the rest again until no mistake is left. It does not report a mistake that
-//! only follows from a removed value.
+//! mistake, and decodes the rest again until no mistake is left. This module does not report a
+//! mistake that only follows from a removed value.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -19,11 +19,12 @@ use super::report::Report;
 use super::tree::{Entry, Node, Span, Value};
 use super::{mask, suggest};
 
-/// The maximum number of mistakes in one value. The rest of the value is not decoded.
+/// The maximum number of mistakes in one value. After this number, `decode` stops and returns
+/// `None`.
 const MAX_ROUNDS: usize = 100;
 
 /// Decodes `node` without the values `apart`, which the caller decodes separately. `None` if the
-/// node itself has a mistake.
+/// node itself has a mistake, or after `MAX_ROUNDS` mistakes.
 pub(crate) fn decode<T: DeserializeOwned>(
     node: &Node,
     apart: &[&Node],
@@ -58,17 +59,18 @@ struct Scope<'s, 'r, 'a> {
     report: &'s RefCell<&'r mut Report<'a>>,
 }
 
-/// Why a value could not be decoded.
+/// The reason why a value could not be decoded.
 #[derive(Debug)]
 struct Mistake {
     message: String,
     help: Option<Box<str>>,
     /// The position and the node of the mistake; `None` until the position is known.
     at: Option<(Span, usize)>,
-    /// The expected type, until the message is written.
+    /// The expected type; `None` if `message` is complete.
     expected: Option<Box<str>>,
     missing: Option<&'static str>,
-    /// Whether the mistake only follows from another mistake.
+    /// Whether the mistake only follows from another mistake. The report then does not need the
+    /// mistake.
     follows: bool,
 }
 
@@ -171,7 +173,8 @@ fn advice(expected: &str, node: &Node, report: &Report<'_>) -> Option<String> {
     }
 }
 
-/// The help for a text that means a truth value in YAML 1.1, such as `yes`.
+/// The help for a string that is a truth value in YAML 1.1, such as `yes`; `None` for other
+/// strings.
 pub(crate) fn meant_by(text: &str) -> Option<&'static str> {
     match text.to_lowercase().as_str() {
         "yes" | "on" | "y" | "true" => Some("write `true`"),
@@ -180,7 +183,7 @@ pub(crate) fn meant_by(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Reads one node.
+/// The deserializer of one node.
 #[derive(Clone, Copy)]
 struct Reader<'t, 's, 'r, 'a> {
     node: &'t Node,
@@ -250,7 +253,8 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_, '_> {
         visitor: V,
     ) -> Result<V::Value, Mistake> {
         let Value::Map(entries) = &self.node.value else {
-            // The visitor would accept a list as the values of the fields in their order.
+            // Refuse a list: the visitor would take the elements of a list as the values of the
+            // fields, in order.
             return Err(Mistake::expected(&"a mapping").at(self.node, self.scope));
         };
         let mut known = Vec::with_capacity(entries.len());
@@ -265,8 +269,8 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_, '_> {
         visitor
             .visit_map(Fields { entries: known.into_iter(), value: None, scope: self.scope })
             .map_err(|mistake| {
-                // After the report of the unknown field `nmae`, a missing `name` is not an error of
-                // its author.
+                // If the report already has the unknown field `nmae`, do not report the missing
+                // `name` too: the author only misspelt `name`.
                 let misspelt = mistake.at.is_none()
                     && mistake.missing.is_some_and(|missing| {
                         let unknown =

@@ -1,5 +1,5 @@
-//! The fields of the file for `explain` and the reference. They come from the JSON Schema, which is
-//! generated from the types that read the file.
+//! Lists the fields of the desired state file for `explain` and the reference. The fields come from
+//! the JSON Schema, and the JSON Schema is generated from the types that read the file.
 
 use serde_json::Value;
 
@@ -19,18 +19,18 @@ pub struct Field {
     pub description: String,
     /// Whether the field is required.
     pub required: bool,
-    /// The default, in the flow style of YAML.
+    /// The default, in the flow style of YAML; `None` if the field has no default to show.
     pub default: Option<String>,
     /// The allowed values and their descriptions; empty if the field has no list of values.
     pub allowed: Vec<(String, String)>,
-    /// The range of a number.
+    /// The range of a number; `None` if the field has no range to show.
     pub limits: Option<String>,
     /// Examples of values.
     pub examples: Vec<String>,
     /// The inner fields, the required fields first. The fields of a list are the fields of each
     /// entry.
     pub fields: Vec<Field>,
-    /// The value of each entry of a map whose keys the author chooses.
+    /// The value of each entry, if the field is a map whose keys the author chooses; else `None`.
     pub entry: Option<Box<Field>>,
 }
 
@@ -118,12 +118,12 @@ impl<'s> Reader<'s> {
                 other => other.to_owned(),
             })
             .collect();
-        // An enum has its type in each of its values.
+        // The schema of an enum has the type in each value, not in the node.
         if words.is_empty() { "string".to_owned() } else { words.join(" or ") }
     }
 }
 
-/// The types of a node without `null`: `required` already says whether a field is optional.
+/// The types of a node without `null`: `required` already shows whether a field is optional.
 fn types(node: &Value) -> impl Iterator<Item = &str> {
     let one = node.get("type").into_iter().filter(|kind| kind.is_string());
     one.chain(list(node, "type")).filter_map(Value::as_str).filter(|word| *word != "null")
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(of("apiVersion").allowed, [("ejabberd-operator/v1".to_owned(), String::new())]);
     }
 
-    /// Every field with its path.
+    /// Adds every inner field with its path to `found`.
     fn all(field: &Field, path: &str, found: &mut Vec<(String, Field)>) {
         for field in &field.fields {
             let path = format!("{path}.{}", field.name);

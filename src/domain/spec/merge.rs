@@ -12,7 +12,8 @@ const SPREAD: [&str; 5] =
 /// The fields that every file may repeat with the same value.
 const REPEATED: [&str; 3] = ["apiVersion", "kind", "metadata.name"];
 
-/// Adds the content of `other` to `base`.
+/// Adds the content of `other` to `base`. Reports each value that both trees contain and that
+/// cannot be merged.
 pub(crate) fn merge(base: &mut Node, other: Node, report: &mut Report<'_>) {
     merge_at(base, other, "", report);
 }

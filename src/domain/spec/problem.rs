@@ -21,7 +21,7 @@ pub struct Problem {
     pub severity: Severity,
     /// The message, in one line.
     pub message: String,
-    /// How to fix the problem.
+    /// How to fix the problem; `None` if no fix is known.
     pub help: Option<String>,
     /// The position; `None` for a problem of the whole desired state.
     pub position: Option<Position>,
@@ -45,7 +45,7 @@ impl Problem {
 /// A position in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
-    /// The path of the file, as the caller gave the path.
+    /// The path of the file that the caller gave.
     pub file: PathBuf,
     /// The line, counted from one.
     pub line: usize,

@@ -1,4 +1,4 @@
-//! The text of a problem.
+//! Formats a problem as text for a terminal.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -42,13 +42,15 @@ fn write_source(f: &mut fmt::Formatter<'_>, position: &Position) -> fmt::Result 
     write!(f, "{gutter} | {}{}", " ".repeat(from), "^".repeat(length))
 }
 
-/// The part of the line that fits, with the column and the width of the underlined part.
+/// Returns the part of the line that fits into [`SHOWN_COLUMNS`], and the column and the width of
+/// the underlined part.
 fn window(position: &Position) -> (String, usize, usize) {
     let cells: Vec<String> = position.source_line.chars().map(shown_char).collect();
     let widths: Vec<usize> = cells.iter().map(|cell| cell.chars().count()).collect();
     let mark = position.underline_from.min(cells.len());
     let total: usize = widths.iter().sum();
-    // The text before a mistake explains the mistake better than the text after it.
+    // Keep half of the columns for the text before the mistake, because that text explains the
+    // mistake.
     let before: usize = widths.iter().take(mark).sum();
     let skip = if total <= SHOWN_COLUMNS { 0 } else { before.saturating_sub(SHOWN_COLUMNS / 2) };
 
@@ -109,7 +111,7 @@ fn shown_char(c: char) -> String {
     }
 }
 
-/// Whether a character could move the cursor, or show a text as another one.
+/// Whether a character could move the cursor, or make a text look like another text.
 #[must_use]
 pub fn is_treacherous(c: char) -> bool {
     c.is_control()

@@ -1,5 +1,5 @@
-//! Collects the problems of the files. The positions are added at the end, because only then all
-//! secrets to mask are known.
+//! Collects the problems of the files. The report computes the positions at the end, because all
+//! secrets to mask are known only then.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,16 +12,16 @@ use super::tree::Span;
 /// The maximum number of problems of one severity in a report.
 const MAX_SHOWN: usize = 100;
 
-/// A problem before its position is computed.
+/// A problem before the computation of its position.
 pub(crate) struct Draft {
     severity: Severity,
     span: Option<Span>,
     message: String,
-    /// How to fix the problem.
+    /// How to fix the problem; `None` if no fix is known.
     pub(crate) help: Option<String>,
 }
 
-/// A warning of several positions that is reported once.
+/// A warning that applies to several positions and is reported once.
 struct Counted {
     first: Span,
     count: usize,
@@ -32,8 +32,8 @@ struct Counted {
 pub(crate) struct Report<'a> {
     sources: Sources<'a>,
     drafts: Vec<Draft>,
-    /// Receives the help of the problems above the limit, so that callers need no case for the
-    /// limit.
+    /// The draft that `add` returns above the limit, so that callers can set a help without a check
+    /// of the limit.
     surplus: Draft,
     errors: usize,
     warnings: usize,
@@ -115,13 +115,14 @@ impl<'a> Report<'a> {
         self.errors
     }
 
-    /// Whether the report has room for another error. If not, a caller can skip the search for
-    /// help.
+    /// Whether the report has room for another error and another warning. If not, a caller can skip
+    /// the search for help.
     pub(crate) fn has_room(&self) -> bool {
         self.errors < MAX_SHOWN && self.warnings < MAX_SHOWN
     }
 
-    /// All problems, in the order of the files.
+    /// Returns all problems, in the order of their positions. Problems of the whole desired state
+    /// come first, and the numbers of problems above the limit come last.
     pub(crate) fn finish(self) -> Vec<Problem> {
         let surplus = [
             (Severity::Error, self.errors, "errors"),
@@ -135,7 +136,8 @@ impl<'a> Report<'a> {
             drafts.push(Draft { severity: Severity::Warning, span: Some(first), message, help });
         }
         drafts.sort_by_key(|draft| (draft.span.is_some(), draft.span, draft.severity));
-        // The content of an alias is checked at each use.
+        // The content of an alias is checked at each use, so each of its problems occurs several
+        // times.
         drafts.dedup_by(|a, b| a.span.is_some() && a.span == b.span && a.message == b.message);
         let sources = self.sources;
         let placed = drafts.into_iter().map(|Draft { severity, span, message, help }| {

@@ -1,7 +1,8 @@
-//! The types of plain YAML scalars, by the core schema of YAML 1.2.
+//! Determines the types of plain YAML scalars by the core schema of YAML 1.2.
 //!
-//! `yes` and `on` are texts, not booleans. There is one difference from the core schema: a number
-//! with a leading zero is a text, because `0600` and `007` are not meant as decimal numbers.
+//! `yes` and `on` are strings, not booleans. There is one difference from the core schema: a number
+//! with a leading zero is a string, because authors do not mean `0600` and `007` as decimal
+//! numbers.
 
 use super::tree::Value;
 

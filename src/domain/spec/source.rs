@@ -11,7 +11,8 @@ use crate::domain::mask::MASK;
 
 /// The number of characters that a message shows on each side of a mistake.
 const KEPT_CHARS: usize = 200;
-/// The maximum length of a line that a message shows. Longer lines are data of programs.
+/// The maximum length of a line that a message shows. A longer line contains data that a program
+/// wrote.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 /// The number of lines above a mistake in an invalid file that are searched for a password key.
 const LINES_ABOVE: usize = 200;
@@ -45,7 +46,7 @@ impl<'a> Sources<'a> {
 
     /// Marks the text of `span` as secret.
     pub(crate) fn add_secret(&mut self, span: Span) {
-        // The span of a block reaches into the line after it.
+        // The parser ends the span of a block in the line after the block.
         let end = span.start + self.slice(span).trim_end().len();
         if let Some(ranges) = self.secrets.get_mut(span.file) {
             ranges.push(span.start..end);
@@ -159,8 +160,8 @@ impl<'a> Sources<'a> {
         hidden
     }
 
-    /// Whether a line is indented below a line with the key of a password, or follows such a line,
-    /// and so may be a part of the password.
+    /// Whether `line` may be a part of a password: `line` follows the key of a password, or is
+    /// indented below a line with the key of a password.
     fn below_password(&self, file: usize, start: usize, line: &str) -> bool {
         let indent = |line: &str| line.len() - line.trim_start().len();
         let mut limit = indent(line);
@@ -194,7 +195,7 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// The offsets of the lines. CR, LF and CRLF end a line.
+/// The offsets of the lines, in bytes. CR, LF and CRLF end a line.
 fn line_starts(text: &str) -> Vec<usize> {
     let bytes = text.as_bytes();
     let ends = bytes.iter().zip(bytes.iter().skip(1).chain(&[0])).enumerate();
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn endless_lines_are_not_shown() {
+    fn lines_above_the_maximum_length_are_not_shown() {
         let text = "x".repeat(MAX_LINE_BYTES + 1);
         let position = position(&text, 70_000, 70_001);
         assert_eq!((position.source_line.as_str(), position.length), ("…", 1));

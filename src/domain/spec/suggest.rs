@@ -1,12 +1,12 @@
 //! Suggestions for misspelt names.
 
-/// The candidate that `word` is most likely a misspelling of.
+/// Returns the candidate that is most similar to `word`; `None` if no candidate is similar enough.
 pub(crate) fn closest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let wanted = flattened(word);
-    // The comparison is quadratic in the length, and longer words are not names.
+    // The comparison takes quadratic time in the length, and a longer word is not a misspelt name.
     if wanted.is_empty() || wanted.len() > 64 {
         return None;
     }
@@ -20,7 +20,8 @@ pub(crate) fn closest<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// The help for `word`: a suggestion, or the list of candidates.
+/// Returns the help for `word`: a suggestion, or the list of candidates. `None` if no candidate is
+/// similar and there are no candidates or more than 16 candidates.
 pub(crate) fn help(word: &str, candidates: &[&str]) -> Option<String> {
     if let Some(candidate) = closest(word, candidates.iter().copied()) {
         return Some(format!("did you mean `{candidate}`?"));
@@ -32,7 +33,7 @@ pub(crate) fn help(word: &str, candidates: &[&str]) -> Option<String> {
     }
 }
 
-/// "`a`, `b` and `c`".
+/// Returns the words as one phrase: "`a`, `b` and `c`".
 pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let words: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
     match words.split_last() {
@@ -42,7 +43,7 @@ pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
-/// The word without differences that do not count as misspelt: `display_name` is `displayName`.
+/// Returns `word` in lower case, without `_` and `-`, so that `display_name` equals `displayName`.
 fn flattened(word: &str) -> String {
     word.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
 }

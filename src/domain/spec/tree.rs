@@ -7,7 +7,7 @@ use serde_yaml::granit_parser::{Event, Options, Parser, ScalarStyle, Span as Raw
 use super::report::Report;
 use super::{mask, scalar};
 
-/// The deepest nesting. The format needs fewer levels.
+/// The maximum number of nested levels. The format needs fewer levels.
 const MAX_DEPTH: usize = 32;
 /// The maximum number of values, including the values that aliases repeat. Without this limit the
 /// aliases of a small file could use all memory.
@@ -21,13 +21,13 @@ pub(crate) struct Span {
     pub(crate) end: usize,
 }
 
-/// One value.
+/// One value of a file, with its position.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     /// The identity of the node. Copies that an alias creates have the same identity.
     pub(crate) id: usize,
     pub(crate) span: Span,
-    /// Whether messages must not show the text.
+    /// Whether messages must mask the value.
     pub(crate) secret: bool,
     pub(crate) value: Value,
 }
@@ -60,17 +60,18 @@ impl PartialEq for Node {
 }
 
 impl Node {
-    /// The value under `key`, unless it is missing or empty.
+    /// The value of `key`; `None` if the key is missing or has no value.
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         self.entry(key).map(|entry| &entry.value).filter(|node| node.value != Value::Null)
     }
 
-    /// The entry of `key`.
+    /// The entry of `key`; `None` if the key is missing.
     pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries().iter().find(|entry| entry.key == key)
     }
 
-    /// The value at the end of a path of keys.
+    /// The value at the end of a path of keys; `None` if a key of the path is missing or has no
+    /// value.
     pub(crate) fn at(&self, path: &[&str]) -> Option<&Node> {
         path.iter().try_fold(self, |node, key| node.get(key))
     }
@@ -91,7 +92,7 @@ impl Node {
         }
     }
 
-    /// The text; `None` for other values.
+    /// The string; `None` for other values.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
@@ -127,11 +128,11 @@ struct Builder<'r, 'a> {
     root: Option<Node>,
 }
 
-/// Stops the parsing of a file. The reason is in the report.
+/// Stops the parsing of a file. The report contains the reason.
 struct Stop;
 
 /// Parses the text of the file with number `file`. `nodes` counts the nodes of all files. `None` if
-/// the text is not valid YAML; the report then has an error.
+/// the text is not valid YAML or exceeds a limit; the report then has an error.
 pub(crate) fn parse(
     file: usize,
     text: &str,
@@ -270,7 +271,7 @@ impl Builder<'_, '_> {
         self.count(1, span)?;
         let node = Node { id: *self.nodes, span, secret: false, value };
         if anchor != 0 {
-            // A value with an anchor is stored twice.
+            // A value with an anchor is stored twice: in the tree and in `anchors`.
             self.count(node.size(), span)?;
         }
         self.attach(node, anchor)
@@ -303,7 +304,7 @@ impl Builder<'_, '_> {
         Ok(())
     }
 
-    /// Removes repeated keys, and resolves `<<`.
+    /// Reports and removes repeated keys, and adds the entries of the mappings in `<<`.
     fn unique(&mut self, entries: Vec<Entry>) -> Vec<Entry> {
         let mut seen: HashMap<String, Span> = HashMap::with_capacity(entries.len());
         let mut kept = Vec::with_capacity(entries.len());
@@ -339,7 +340,8 @@ impl Builder<'_, '_> {
     }
 }
 
-/// The text of a key. Numbers and words such as `true` are used as the file has them.
+/// Returns the text of a key; `None` if the node cannot be a key. For a number, `true` and `false`,
+/// the key is the text in the file.
 fn key_text(node: &Node, report: &Report<'_>) -> Option<String> {
     match &node.value {
         Value::Text(text) => Some(text.clone()),

@@ -1,4 +1,4 @@
-//! Why a server ended or could not start, and what to do.
+//! Finds the reason why a server ended or could not start, and what to do.
 
 mod signs;
 #[cfg(test)]
@@ -15,35 +15,35 @@ use super::entries::{Level, LogEntry, entries};
 /// The known facts about the end of a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ending {
-    /// The exit code.
+    /// The exit code; `None` if the exit code is unknown.
     pub exit_code: Option<i64>,
-    /// Whether the kernel killed it because memory was exhausted.
+    /// Whether the kernel killed the process because memory was exhausted.
     pub oom_killed: bool,
-    /// The error of the runtime, if the process could not be started.
+    /// The error of the runtime if the process could not be started, else `None`.
     pub not_started: Option<String>,
     /// The log since the last start.
     pub log: Vec<String>,
 }
 
 impl Ending {
-    /// Whether the server was stopped from outside, as `docker stop` does: it ended without an
-    /// error, or by the signal INT or TERM.
+    /// Whether another program stopped the server, as `docker stop` does: the server ended without
+    /// an error, or by the signal INT or TERM.
     #[must_use]
     pub fn is_orderly(&self) -> bool {
         !self.oom_killed && matches!(self.exit_code, Some(0 | 130 | 143))
     }
 }
 
-/// The phase of a server when it ended.
+/// The phase in which a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndedWhile {
-    /// The server had not come up yet.
+    /// The start was not complete.
     Starting,
-    /// The server had come up.
+    /// The start was complete.
     Up,
 }
 
-/// Why a server ended: a reason for programs and a sentence for people.
+/// The cause of the end of a server: a reason for programs and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cause {
@@ -51,7 +51,7 @@ pub struct Cause {
     pub reason: String,
     /// A sentence for people, with a quotation from the server's log.
     pub message: String,
-    /// What to do, if a person must act first.
+    /// What a person must do; `None` if no person has to act.
     pub cure: Option<String>,
     /// Whether the configuration may be the cause. A taken port is not a fault of the
     /// configuration.
@@ -65,7 +65,7 @@ const MAX_QUOTED: usize = 300;
 const BEFORE_QUOTED: usize = 120;
 
 impl Cause {
-    /// Why a server ended.
+    /// Returns the reason why a server ended.
     ///
     /// The first log entry with a known sign explains a failed start, else the first error
     /// that gives a reason. The last error explains the end of a server that was up.
@@ -99,7 +99,7 @@ impl Cause {
             Ending { exit_code: Some(137), .. } => {
                 Self::plain("Killed", format!("it was killed (signal 9){logged}"))
             }
-            // A shell reports 128 and the number of the signal. A program causes these signals
+            // A shell reports 128 plus the number of the signal. A program causes these signals
             // itself.
             Ending { exit_code: Some(code @ (132 | 134 | 135 | 136 | 139)), .. } => {
                 Self::plain("Crashed", format!("it crashed (signal {}){logged}", code - 128))
@@ -125,32 +125,32 @@ impl Cause {
         Self { cure, ..cause }
     }
 
-    /// The cause that one entry of a log shows, if the entry has a known sign.
+    /// The cause that one entry of a log shows; `None` if the entry has no known sign.
     #[must_use]
     pub fn of_entry(entry: &LogEntry) -> Option<Self> {
         of_signs(SIGNS, entry)
     }
 
-    /// The server runs and has not responded for a long time.
+    /// The cause for a server that runs and has not responded for a long time.
     #[must_use]
     pub fn unresponsive() -> Self {
         Self::plain("Unresponsive", "it did not answer, and did nothing")
     }
 
-    /// ejabberd was stopped, but its node still runs.
+    /// The cause for an ejabberd that was stopped while its node still runs.
     #[must_use]
     pub fn halted() -> Self {
         Self::plain("Halted", "ejabberd was stopped, but its Erlang VM kept running")
     }
 
-    /// The server was started and has neither responded nor worked for `limit`.
+    /// The cause for a server that was started and has neither responded nor worked for `limit`.
     #[must_use]
     pub fn frozen(limit: Duration) -> Self {
         let message = format!("it started, and neither answered nor worked for {limit:?}");
         Self::plain("Frozen", message)
     }
 
-    /// The server was started and has done nothing for `deadline`.
+    /// The cause for a server that was started and has done nothing for `deadline`.
     #[must_use]
     pub fn stuck_start(deadline: Duration) -> Self {
         let message = format!("it started, and neither answered nor worked for {deadline:?}");
@@ -196,41 +196,43 @@ impl Log {
         Self { entries: refused.chain(entries(&ending.log)).collect() }
     }
 
-    /// Errors, and entries without a level, such as the errors of a control script.
+    /// The entries that may explain a failed start: errors, and entries without a level, such as
+    /// the errors of a control script.
     fn candidates(&self) -> impl DoubleEndedIterator<Item = &LogEntry> {
         self.entries.iter().filter(|entry| entry.is_error() || entry.level.is_none())
     }
 
-    /// The cause by the known signs. The first entry that has a sign counts; entries that state the
-    /// reason precede entries that only repeat the reason.
+    /// The cause according to the known signs; `None` if no entry has a sign. The first entry that
+    /// has a sign counts; entries that state the reason precede entries that only repeat the
+    /// reason.
     fn known(&self) -> Option<Cause> {
         let telling = || self.candidates().filter(|entry| !is_harmless(entry));
         let own = telling().filter(|entry| !is_wrapper(entry));
         own.chain(telling()).find_map(|entry| of_signs(SIGNS, entry)).or_else(|| {
             let first = self.first_error()?;
             let weak = of_signs(WEAK_SIGNS, first);
-            // Where no error states the reason itself, any error may hint at the reason.
+            // If no error states the reason itself, any error may hint at the reason.
             let hints = is_wrapper(first).then(telling).into_iter().flatten();
             weak.or_else(|| hints.into_iter().find_map(|entry| of_signs(WEAK_SIGNS, entry)))
                 .or_else(|| of_signs(SIGNS, first))
         })
     }
 
-    /// The first error with a reason, of a server that did not come up.
+    /// The first error that gives a reason, else the first error. `None` if the log has no error.
     fn first_error(&self) -> Option<&LogEntry> {
         let errors = || self.entries.iter().filter(|entry| entry.is_error());
         most_telling(&errors).or_else(|| errors().next())
     }
 
-    /// The last error with a reason, of a server that was up.
+    /// The last error that gives a reason; `None` if no error gives a reason.
     fn last_error(&self) -> Option<&LogEntry> {
         most_telling(&|| self.entries.iter().rev().filter(|entry| entry.is_error()))
     }
 
-    /// An entry of a server that logs no error.
+    /// The entry to quote if the log has no error; `None` if all entries are harmless.
     fn something(&self) -> Option<&LogEntry> {
         let mut others = self.entries.iter().filter(|entry| !is_harmless(entry));
-        // A VM that does not boot prints the reason first, and then its usage.
+        // A VM that does not boot prints the reason first, and then the usage of `erl`.
         let boots = self.entries.iter().any(|entry| entry.level.is_some());
         if boots { others.next_back() } else { others.next() }
     }
@@ -252,7 +254,7 @@ fn of_signs(signs: &[Sign], entry: &LogEntry) -> Option<Cause> {
 
 impl Sign {
     fn of(&self, entry: &LogEntry) -> Option<Cause> {
-        // A term may be broken between any two words.
+        // Erlang can break a term between any two words, so join the lines first.
         let text = one_line(&entry.text).to_ascii_lowercase();
         if !self.parts.iter().all(|part| text.contains(part)) {
             return None;
@@ -281,7 +283,7 @@ fn is_harmless(entry: &LogEntry) -> bool {
         || HARMLESS_PARTS.iter().any(|parts| parts.iter().all(|part| text.contains(part)))
 }
 
-/// The text of an entry on one line; bounded, around `part`.
+/// The text of an entry on one line, cut to [`MAX_QUOTED`] characters around `part`.
 pub(super) fn quoted(entry: &LogEntry, part: Option<&str>) -> String {
     let text = reason_in(&entry.text);
     let text = text.as_deref().unwrap_or(&entry.text);
@@ -299,13 +301,13 @@ pub(super) fn quoted(entry: &LogEntry, part: Option<&str>) -> String {
     format!("…{}", bounded(&rest))
 }
 
-/// The content of a text that is a single Erlang string.
+/// The content of a text that is a single Erlang string; `None` for other texts.
 fn sentence(text: &str) -> Option<&str> {
     let sentence = text.strip_prefix('"')?.strip_suffix('"')?;
     (!sentence.contains('"')).then(|| sentence.trim())
 }
 
-/// The text before a sentence with the reason.
+/// The text before the sentence with the reason in ejabberd's log.
 const STARTING: &str = "Failed to start ejabberd application: ";
 
 /// The keys before and after the reason in reports of Erlang and Elixir.
@@ -320,7 +322,8 @@ const REASONS: [&str; 6] = [
 const NO_REASONS: [&str; 6] =
     ["in function", "ancestors:", "offender:", "neighbours:", "(stdlib", "args:"];
 
-/// The reason in a report, with the function that reported it.
+/// The reason in a report, with the function that the process ran; `None` if the report has no
+/// reason.
 fn reason_in(report: &str) -> Option<String> {
     let mut lines = report.lines().map(str::trim);
     let mut who = None;
@@ -361,7 +364,7 @@ fn bounded(text: &str) -> String {
     text.chars().take(MAX_QUOTED).chain(['…']).collect()
 }
 
-/// The message of a text that may be a log entry; bounded.
+/// The message of a text that may be a log entry, cut to [`MAX_QUOTED`] characters.
 fn words_of(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     entries(&lines).first().map_or_else(String::new, LogEntry::words)

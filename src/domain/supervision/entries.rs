@@ -1,8 +1,8 @@
 //! The entries of a server's log.
 //!
-//! An entry is a line with a time or a level, and every line that continues it: Erlang and Elixir
-//! print a term over several lines. The output of a control script, or of a VM that does not boot,
-//! has neither time nor level, and is grouped too.
+//! An entry is a line with a time or a level, and every line that continues the first line: Erlang
+//! and Elixir print a term over several lines. The output of a control script, or of a VM that does
+//! not boot, has neither time nor level. This module groups such lines too.
 
 use super::cause::quoted;
 
@@ -60,7 +60,8 @@ impl LogEntry {
         self.level >= Some(Level::Error)
     }
 
-    /// The text on one line, cut to the length of a message. For a report, its reason.
+    /// The text on one line, cut to the length of a message. For a report, the text is the reason
+    /// in the report.
     #[must_use]
     pub fn words(&self) -> String {
         quoted(self, None)
@@ -105,7 +106,7 @@ pub fn entries<L: AsRef<str>>(lines: &[L]) -> Vec<LogEntry> {
     found
 }
 
-/// The kind of the entry that a line may continue.
+/// The kind of the previous entry, which the next line may continue.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Before {
     Nothing,
@@ -114,7 +115,7 @@ enum Before {
     /// An entry with a time, of level error or higher: messages of Elixir continue without
     /// indentation (`** (EXIT) …`, `State: …`).
     Grave,
-    /// An entry with a time of a lower level.
+    /// An entry with a time, of a lower level.
     Harmless,
     /// A line without a time.
     Console,
@@ -135,7 +136,7 @@ impl Before {
     }
 }
 
-/// The beginnings of lines that a VM prints when it cannot boot or ends.
+/// The beginnings of lines that a VM prints when the VM cannot boot or ends.
 const VM_ENDS: [&str; 8] = [
     "{\"init terminating",
     "init terminating in do_boot",
@@ -202,8 +203,8 @@ impl Header {
     }
 
     /// Reads `2026-11-22 19:31:35.123456+00:00 [error] <0.1.0>@mod:fun/1:12 text`; the same without
-    /// a date, as Elixir's logger prints it; the level alone; or a time and the kind of a report, as
-    /// a VM that boots prints it.
+    /// a date, as Elixir's logger prints the line; the level alone; or a time and the kind of a
+    /// report, as a VM that boots prints the line.
     fn timed(line: &str) -> Option<Self> {
         let (timed, rest) = match after_time(line) {
             Some(rest) => (true, rest),
@@ -228,11 +229,12 @@ impl Header {
     }
 }
 
-/// The text after a date and a time, or after a time with fractions.
+/// The text after a date and a time, or after a time with fractions; `None` for other lines.
 fn after_time(line: &str) -> Option<&str> {
     let rest = match shaped(line, "0000-00-00") {
         Some(rest) => rest.strip_prefix([' ', 'T'])?,
-        // Other lines, too, begin with a text such as `12:30:00`.
+        // A time without a date needs fractions, because other lines also begin with a text such as
+        // `12:30:00`.
         None => shaped(line, "00:00:00.").map(|_| line)?,
     };
     let rest = shaped(rest, "00:00:00")?;
@@ -246,7 +248,8 @@ fn after_time(line: &str) -> Option<&str> {
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix(' ') }
 }
 
-/// The text after `shape`, in which `0` matches a digit and another character matches itself.
+/// The text after `shape`, in which `0` matches a digit and another character matches itself;
+/// `None` if the line does not begin with `shape`.
 fn shaped<'l>(line: &'l str, shape: &str) -> Option<&'l str> {
     let mut rest = line.chars();
     for wanted in shape.chars() {
@@ -275,7 +278,7 @@ fn without_process(text: &str) -> &str {
 }
 
 impl LogEntry {
-    /// Corrects the level of a report of a VM that boots, which has its level in the text.
+    /// Corrects the level of a report of a VM that boots. Such a report has its level in the text.
     fn settle(&mut self) {
         let harmless = ["{error_logger,info_msg}", "{error_logger,warning_msg}"];
         if self.level == Some(Level::Error) && harmless.iter().any(|tag| self.text.contains(tag)) {
@@ -290,7 +293,7 @@ fn without_colours(line: &str) -> String {
     let mut parts = line.split("\u{1b}[");
     let mut plain = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        // A sequence ends with its first letter.
+        // An escape sequence ends with its first letter.
         plain.push_str(
             part.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';')
                 .get(1..)

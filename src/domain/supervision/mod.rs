@@ -1,10 +1,11 @@
 //! Decides when the operator starts and restarts the server.
 //!
-//! A state machine without a clock or I/O: its input is events and the time, its output is effects.
-//! The rules:
+//! This module is a state machine without a clock or I/O: the input is events and the time, the
+//! output is effects. The rules:
 //!
-//! * The operator restarts a server that ended at once, the next time after 10 seconds, then 20
-//!   seconds, up to 5 minutes, like the kubelet. Ten minutes of health reset the backoff.
+//! * The operator restarts a server that ended. The first restart is immediate. The next restart
+//!   waits 10 seconds, then 20 seconds, up to 5 minutes, like the kubelet. Ten minutes of health
+//!   reset the backoff.
 //! * The operator starts or restarts a server only on **positive evidence** that the server does
 //!   not serve: its process has ended; or its node reports that ejabberd is stopped; or neither the
 //!   node nor a client port responds. A server that cannot be observed is [`State::Unseen`], and
@@ -12,10 +13,10 @@
 //! * A start is not a hang. The operator does not interrupt a start that makes progress: 26.07
 //!   repairs its account table for minutes after a crash, and a kill would restart the repair. A
 //!   server that neither responds nor works for a minute is frozen.
-//! * One slow response is not an outage, but several in a row are. The operator then restarts a
-//!   server that does nothing, and waits longer for a busy server.
-//! * The operator reports a fault that a person must fix first, and does not retry the start every
-//!   second.
+//! * One slow response is not an outage, but several slow responses in a row are an outage. The
+//!   operator then restarts a server that does nothing, and waits longer for a busy server.
+//! * The operator reports a fault that a person must fix first, and waits before each retry of the
+//!   start.
 
 mod cause;
 mod entries;
@@ -37,7 +38,7 @@ pub use state::{Effect, Event, Others, Settings, State};
 use super::spec::Probe;
 
 /// The minimum time between two observations that ejabberd is stopped in its node, before the
-/// operator restarts it: an administrator may be starting ejabberd again.
+/// operator restarts the server. In this time, an administrator may start ejabberd again.
 pub const HALTED_FOR: Duration = Duration::from_secs(2);
 
 /// The time after which the operator repeats a stop that had no effect.
@@ -51,7 +52,7 @@ const WHILE_STARTING: Duration = Duration::from_millis(700);
 /// starts a VM on the host of the server.
 const WHILE_UNSEEN: Duration = Duration::from_secs(15);
 
-/// The state machine. The engine stores it across restarts of the operator.
+/// The state machine. The engine stores the state machine across restarts of the operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Supervision {
@@ -59,9 +60,10 @@ pub struct Supervision {
     pub state: State,
     /// The time when the state began.
     pub since: Timestamp,
-    /// The number of starts since the server was last healthy for long.
+    /// The number of starts since the server was last healthy for the time `reset_after` of the
+    /// backoff.
     pub starts: u32,
-    /// Why the server last ended or was stopped, if it did.
+    /// The cause of the last end or restart of the server; `None` if there is no such cause.
     pub cause: Option<Cause>,
 }
 
@@ -72,7 +74,8 @@ impl Supervision {
         Self { state: State::Absent, since: now, starts: 0, cause: None }
     }
 
-    /// Processes an event at `now`. Returns the effect to carry out.
+    /// Processes an event at `now`. Returns the effect to carry out; `None` if there is nothing to
+    /// do.
     #[must_use]
     pub fn step(&mut self, event: Event, settings: &Settings, now: Timestamp) -> Option<Effect> {
         self.forget_if_healthy(settings, now);
@@ -101,7 +104,8 @@ impl Supervision {
             )
             | (Event::Answered, State::Running { misses: 0, .. }) => {}
             (Event::Runs, _) => self.enter(State::Starting { alive: now, work: None }, now),
-            // A server that was healthy before a miss keeps the time of its health.
+            // A server that was healthy before a miss keeps the time since when the server is
+            // healthy.
             (Event::Answered, State::Running { healthy, .. }) => {
                 self.state = State::Running { healthy: *healthy, misses: 0 };
             }
@@ -135,7 +139,8 @@ impl Supervision {
         None
     }
 
-    /// The time of the next start, if one waits. The caller must call [`step`](Self::step) then.
+    /// The time of the next start; `None` if no start waits. The caller must call
+    /// [`step`](Self::step) at this time.
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {
         match self.state {
@@ -152,7 +157,7 @@ impl Supervision {
         })
     }
 
-    /// The time to the next probe. A failed probe is repeated soon.
+    /// The time to the next probe. After a missed response, this time is a tenth of the interval.
     #[must_use]
     pub fn probe_after(&self, probe: &Probe) -> Duration {
         match self.state {
@@ -166,7 +171,7 @@ impl Supervision {
         }
     }
 
-    /// Whether a probe makes sense now.
+    /// Whether the caller must probe the server in the current state.
     #[must_use]
     pub fn wants_probes(&self) -> bool {
         matches!(
@@ -184,7 +189,8 @@ impl Supervision {
     #[must_use]
     pub fn resumed(self, settings: &Settings, now: Timestamp) -> Self {
         let state = match self.state {
-            // After the clock was set back, the wait must not last for hours.
+            // If the clock was set back, `until` is far in the future. Without this limit, the wait
+            // could last for hours.
             State::BackingOff { until } => {
                 State::BackingOff { until: until.min(now + settings.backoff.max) }
             }

@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use super::{Cause, Effect, EndedWhile, Ending, Others, Settings, State, Supervision, since};
 use crate::domain::spec::Backoff;
 
-/// The time for others to start or remove the server before the operator starts it.
+/// The time that the operator gives the owner or the restart policy to start or remove the server,
+/// before the operator starts the server.
 const OTHERS_FIRST: Duration = Duration::from_secs(10);
 
 impl Supervision {
-    /// Restarts a server that runs, but not before the backoff is over.
+    /// Restarts a server that runs; `None` if the backoff is not over yet.
     pub(super) fn restart(
         &mut self,
         cause: Cause,
@@ -59,8 +60,8 @@ impl Supervision {
         None
     }
 
-    /// The wait before the next start. The first start is immediate, unless a person must fix the
-    /// cause first.
+    /// The wait before the next start; zero for the first start, unless a person must fix the cause
+    /// first.
     fn wait(&self, needs_fix: bool, settings: &Settings) -> Duration {
         let Backoff { initial, max, .. } = settings.backoff;
         let doublings = match (self.starts, needs_fix) {

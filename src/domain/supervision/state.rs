@@ -16,17 +16,17 @@ pub struct Settings {
     pub probe: Probe,
     /// The wait between starts.
     pub backoff: Backoff,
-    /// Who else may start the server.
+    /// Who may start the server, besides the operator.
     pub others: Others,
 }
 
-/// Who else may start the server.
+/// Who may start the server, besides the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Others {
     /// Only the operator.
     None,
     /// The owner of a container that the operator did not create. The owner may stop the container
-    /// to replace it, as `docker-compose down` and `up` do.
+    /// to replace the container, as `docker-compose down` and `up` do.
     Owner,
     /// The engine, by a restart policy.
     RestartPolicy,
@@ -36,18 +36,18 @@ pub enum Others {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum State {
-    /// The server is not observed yet, or there is nothing to start.
+    /// The operator has not observed the server yet, or there is no process to start.
     Absent,
     /// The server was started and has not responded since.
     Starting {
         /// The time when the server was last observed to work.
         alive: Timestamp,
-        /// The work of the server at that time, if measured.
+        /// The work of the server at that time; `None` if the work was not measured.
         work: Option<Work>,
     },
     /// The server responds.
     Running {
-        /// The time since when the server is healthy. A single miss does not reset it.
+        /// The time since when the server is healthy. A single miss does not reset this time.
         healthy: Timestamp,
         /// The number of missed responses in a row.
         misses: u32,
@@ -56,9 +56,9 @@ pub enum State {
     Unresponsive {
         /// The number of missed responses in a row.
         misses: u32,
-        /// The time of the last miss, when the work was measured.
+        /// The time of the last miss, at which the operator measured the work.
         measured: Timestamp,
-        /// The work of the server at that time, if measured.
+        /// The work of the server at that time; `None` if the work was not measured.
         work: Option<Work>,
     },
     /// The node runs, but ejabberd in the node is stopped.
@@ -75,14 +75,15 @@ pub enum State {
         /// The port, and its behaviour.
         why: String,
     },
-    /// The server is paused. Only the person who paused it may end the pause.
+    /// The server is paused. Only the person who paused the server may end the pause.
     Paused,
-    /// The server ended, and the operator starts it again later.
+    /// The server ended, and the operator starts the server again later.
     BackingOff {
         /// The time of the next start.
         until: Timestamp,
     },
-    /// The server cannot start until a person fixes something. The operator still tries again.
+    /// The server cannot start until a person fixes the cause. The operator still retries the
+    /// start.
     Failed {
         /// The time of the next start.
         until: Timestamp,
@@ -106,13 +107,15 @@ pub enum Event {
     IsAbsent,
     /// The server responds.
     Answered,
-    /// Neither the node nor a client port responded in time. With the work so far, if known.
+    /// Neither the node nor a client port responded in time. Contains the work so far; `None` if
+    /// the work is unknown.
     Missed(Option<Work>),
-    /// The node reports that ejabberd is starting. With the work so far, if known.
+    /// The node reports that ejabberd is starting. Contains the work so far; `None` if the work is
+    /// unknown.
     InProgress(Option<Work>),
-    /// The operator cannot observe whether the server serves, for this reason.
+    /// The operator cannot observe whether the server serves clients. Contains the reason.
     Unseen(String),
-    /// ejabberd responds, and a client port does not.
+    /// ejabberd responds, and a client port does not. Contains the port and its behaviour.
     PortSilent(String),
     /// The node runs, but ejabberd in the node is stopped.
     Halted,
@@ -127,7 +130,7 @@ pub enum Event {
 pub enum Effect {
     /// Start the process.
     Start,
-    /// End the process, by force if necessary, and start it.
+    /// End the process, by force if necessary, and start the process again.
     Restart,
     /// Stop the server by its own stop command.
     Stop,

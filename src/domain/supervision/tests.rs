@@ -18,7 +18,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-/// A server whose VM has used this many processor seconds.
+/// The work of a VM that has used `cpu_seconds` seconds of processor time.
 #[allow(clippy::unnecessary_wraps, reason = "what the events carry")]
 fn did(cpu_seconds: u64) -> Option<Work> {
     Some(Work { cpu_seconds, ..Work::default() })
@@ -155,10 +155,10 @@ fn a_busy_server_that_does_not_respond_gets_more_time() {
 }
 
 #[test]
-fn starting_is_not_hanging() {
+fn a_start_is_restarted_only_if_it_makes_no_progress() {
     let mut machine = Supervision::new(at(0));
     let _ = machine.step(Event::Runs, &settings(), at(0));
-    // The start makes progress for an hour, and the operator does not interrupt it.
+    // The start makes progress for an hour, and the operator does not interrupt the start.
     for second in 1..3600_u32 {
         let event = Event::InProgress(did(10 * u64::from(second)));
         assert_eq!(machine.step(event, &settings(), at(second.into())), None);
@@ -224,7 +224,7 @@ fn a_server_that_cannot_be_observed_is_never_restarted() {
         assert_eq!(machine.step(Event::TryNow, &settings(), at(second)), None);
     }
     assert!(matches!(machine.state, State::Unseen { .. }));
-    // The end of its process can be observed.
+    // The operator can still observe the end of the server's process.
     assert_eq!(machine.step(died(), &settings(), at(5000)), Some(Effect::Start));
 }
 
@@ -322,7 +322,7 @@ proptest! {
     /// For every sequence of events: a stopped server is never started, the third and later starts
     /// wait, and a paused or absent server is not started.
     #[test]
-    fn starts_in_a_row_wait(
+    fn the_third_and_later_starts_wait(
         events in proptest::collection::vec((any_event(), 0..40_i64, proptest::bool::weighted(0.9)), 1..80)
     ) {
         let mut machine = Supervision::new(at(0));
@@ -345,7 +345,7 @@ proptest! {
                     if was_healthy || was_stopped {
                         starts.clear();
                     }
-                    // The third and later starts in a row wait ten seconds at least.
+                    // The third and later starts in a row wait at least ten seconds.
                     if let [.., last] = starts.as_slice() && starts.len() >= 2 {
                         prop_assert!(now - last >= 10, "{starts:?} {now}");
                     }

@@ -1,4 +1,4 @@
-//! Why a server does not respond: it starts, it is busy, or it hangs.
+//! Decides why a server does not respond: the server starts, is busy, or hangs.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::domain::observed::Work;
 /// server that does nothing.
 const PATIENCE_WHEN_BUSY: u32 = 8;
 
-/// A server that starts, does not respond and shows no work for this time is frozen: no processor
-/// time, no byte read or written, no wait for a disk.
+/// The time after which a starting server that does not respond and shows no work is frozen. Work
+/// is processor time, bytes read or written, or a wait for a disk.
 const FROZEN_AFTER: Duration = Duration::from_mins(1);
 
 impl Supervision {
@@ -25,7 +25,8 @@ impl Supervision {
         let probe = &settings.probe;
         match self.state {
             State::Starting { .. } => {
-                // Before there is a VM, a start script may wait for another service.
+                // Without a VM there is no measured work, and a start script may wait for another
+                // service. So this start has the longer `start_deadline`.
                 let limit = work.map_or(probe.start_deadline, |_| FROZEN_AFTER);
                 if self.idle_for(work, now) >= limit {
                     return self.restart(Cause::frozen(limit), settings, now);
@@ -55,7 +56,8 @@ impl Supervision {
         None
     }
 
-    /// Handles a node that reports the start of ejabberd. A start may last while it makes progress.
+    /// Handles a node that reports the start of ejabberd. A start may last as long as the start
+    /// makes progress.
     pub(super) fn in_progress(
         &mut self,
         work: Option<Work>,
@@ -73,7 +75,8 @@ impl Supervision {
         self.restart(Cause::stuck_start(deadline), settings, now)
     }
 
-    /// The time for which a server that starts has done nothing.
+    /// Records the work of a server that starts, and returns the time for which the server has done
+    /// nothing.
     fn idle_for(&mut self, work: Option<Work>, now: Timestamp) -> Duration {
         let State::Starting { alive, work: before } = self.state else { return Duration::ZERO };
         if before.is_none() && work.is_some() {
@@ -88,7 +91,7 @@ impl Supervision {
 
     pub(super) fn port_silent(&mut self, why: String, settings: &Settings, now: Timestamp) {
         match self.state {
-            // One slow response is not reported.
+            // One slow response is not an outage.
             State::Running { healthy, misses } if misses + 1 < settings.probe.failures => {
                 self.state = State::Running { healthy, misses: misses + 1 };
             }

@@ -1,4 +1,4 @@
-//! Which values are masked, and which values are shown.
+//! Tests which values are masked, and which values are shown.
 
 use super::*;
 

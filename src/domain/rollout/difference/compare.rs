@@ -1,7 +1,7 @@
 //! Compares two configurations option by option.
 //!
 //! The order of options, of modules and of a module's options does not matter. The order inside an
-//! option does: ejabberd tries rules in their order.
+//! option matters: ejabberd tries rules in their order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +13,8 @@ const FORM: &str = "it is not written as a mapping, and cannot be compared";
 const OTHER_MODULES: &str =
     "the host gets or loses its own list of modules, which cannot be compared";
 
-/// The option for keywords. ejabberd expands keywords where they are used, and those options are
-/// compared.
+/// The option that defines keywords. The reader of the configuration replaces keywords in other
+/// options, so this module compares only the options that use keywords.
 const KEYWORDS: &str = "define_keyword";
 
 /// The changes between two configurations.
@@ -32,21 +32,23 @@ pub(super) fn options_of(
     comparison.changes
 }
 
-/// The values of a key in both files; `None` in a file without the key.
+/// The values of a key in the old and the new configuration; `None` for a configuration without the
+/// key.
 type Pair<'a> = (Option<&'a Value>, Option<&'a Value>);
 
 /// The scope of compared options.
 enum Scope {
     /// The whole file.
     File,
-    /// A host, by the name of its options. The host inherits a missing option from the file.
+    /// A host. The string is the beginning of the option names, such as `host_config.example.org`.
+    /// The host inherits a missing option from the file.
     Host(String),
-    /// A host that is new or removed, so that a reload starts or stops all of it.
+    /// A host that is new or removed, so that a reload starts or stops the whole host.
     MovingHost(String),
 }
 
 struct Comparison {
-    /// The hosts that only one of the files serves, in lower case.
+    /// The hosts that only one of the configurations contains, in lower case.
     moving: BTreeSet<String>,
     version: Option<ServerVersion>,
     changes: Vec<Changed>,
@@ -63,7 +65,8 @@ impl Comparison {
         };
         for (option, pair) in pairs {
             let name = if at_the_top { option.to_owned() } else { format!("{within}.{option}") };
-            // A host without a value inherits the value of the file.
+            // A host without the option inherits the option from the file, so the two values do not
+            // show the change.
             let inherits =
                 matches!(scope, Scope::Host(_)) && (pair.0.is_none() || pair.1.is_none());
             match option {
@@ -127,8 +130,8 @@ impl Comparison {
     }
 }
 
-/// Whether an option differs. A missing option is not the same as an empty option, except
-/// where both are mappings.
+/// Whether an option differs. A missing option differs from an empty option. For mappings, use
+/// [`pairs`]: a missing mapping equals an empty mapping there.
 fn differs((before, after): Pair<'_>) -> bool {
     match (before, after) {
         (Some(before), Some(after)) => !before.means_the_same_as(after),

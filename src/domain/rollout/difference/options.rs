@@ -1,12 +1,14 @@
-//! The options that take effect on a reload: all options of 26.07, and the older names of 23.01.
-//! Where the versions differ and no version is given, an option counts as needing a restart.
+//! The tables of options: whether a changed option takes effect on a reload, or needs a restart.
+//! The tables contain all options of 26.07, and the older names of 23.01. If the versions differ
+//! and no version is given, the option needs a restart.
 //!
 //! From ejabberd's source: `ejabberd_options.erl` has all options; a reload
-//! (`ejabberd_config:reload/0`) stores them, runs `host_up` and `host_down`, and
-//! then the hook `config_reloaded`. An option takes effect if ejabberd reads it at each use, or
-//! reads it again in that hook. "seen" means: also tested on a live server. In that test, a server
-//! that was reloaded from the hardened to the permissive example and back had the same rules,
-//! listeners, options, hooks and routes as a freshly started server, except for removed shapers.
+//! (`ejabberd_config:reload/0`) stores the options, runs the hooks `host_up` and `host_down`, and
+//! then the hook `config_reloaded`. An option takes effect if ejabberd reads the option at each
+//! use, or reads the option again in that hook. In the comments, "seen" means that the behaviour
+//! was also tested on a live server. In that test, a server that was reloaded from the hardened to
+//! the permissive example and back had the same rules, listeners, options, hooks and routes as a
+//! freshly started server, except for removed shapers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -16,49 +18,51 @@ use crate::domain::model::ServerVersion;
 
 /// Options for which a reload is enough, separated by spaces.
 const RELOAD: [&str; 11] = [
-    // Read while the file is loaded, by `ejabberd_config` itself. (loglevel: seen)
+    // `ejabberd_config` itself reads these options while ejabberd loads the file. (loglevel: seen)
     "loglevel log_modules_fully fqdn version allow_contrib_modules install_contrib_modules",
-    // `host_up`, `host_down`; `gen_mod` starts, stops and reloads modules. (seen)
+    // A reload runs `host_up` and `host_down` for added and removed hosts, and `gen_mod` starts,
+    // stops and reloads modules. (seen)
     "hosts hosts_alias modules host_config append_host_config",
-    // `acl` and `ejabberd_shaper` refill their tables, `ejabberd_access_permissions`
-    // clears its own. (acl, access_rules, shaper_rules: seen)
+    // `acl` and `ejabberd_shaper` fill their tables again, and `ejabberd_access_permissions` clears
+    // its table. (acl, access_rules, shaper_rules: seen)
     "acl access_rules api_permissions shaper shaper_rules",
     // `ejabberd_listener` stops and starts the changed listeners; clients stay connected. (seen)
     "listen trusted_proxies websocket_origin websocket_ping_interval websocket_timeout",
-    // `ejabberd_pkix` and `ejabberd_acme`. (certfiles: seen)
+    // `ejabberd_pkix` and `ejabberd_acme` read these options again. (certfiles: seen)
     "certfiles ca_file acme",
-    // `ejabberd_auth` starts and stops methods; formats are read for each new
-    // password. (auth_password_format: seen)
+    // `ejabberd_auth` starts and stops methods; ejabberd reads the formats for each new password.
+    // (auth_password_format: seen)
     "auth_method auth_password_format auth_scram_hash auth_stored_password_types \
      auth_password_types_hidden_in_sasl1 auth_external_user_exists_check anonymous_protocol \
      allow_multiple_connections disable_sasl_mechanisms disable_sasl_scram_downgrade_protection \
      extauth_program extauth_pool_size jwt_key jwt_jid_field jwt_auth_only_rule pam_service \
      pam_userinfotype oauth_access oauth_client_id_check",
-    // `init_cache` of `ejabberd_auth`, `_oauth`, `_router` and `_sm`; those of
-    // modules change with their defaults. (cache_size: seen)
+    // `init_cache` of `ejabberd_auth`, `_oauth`, `_router` and `_sm`; the caches of modules use the
+    // first four options as defaults. (cache_size: seen)
     "cache_life_time cache_missed cache_size use_cache auth_cache_life_time auth_cache_missed \
      auth_cache_size auth_use_cache oauth_cache_life_time oauth_cache_missed oauth_cache_size \
      oauth_cache_rest_failure_life_time oauth_use_cache router_cache_life_time \
      router_cache_missed router_cache_size router_use_cache sm_cache_life_time sm_cache_missed \
      sm_cache_size sm_use_cache",
-    // `ejabberd_sql_sup` and `ejabberd_redis_sup` add and remove connections; the
-    // others are read for each query.
+    // `ejabberd_sql_sup` and `ejabberd_redis_sup` add and remove connections; ejabberd reads the
+    // other options for each query.
     "sql_pool_size sql_query_timeout redis_pool_size pgsql_users_number_estimate ext_api_url \
      ext_api_headers ext_api_path_oauth rest_proxy_username rest_proxy_password",
-    // `ejabberd_cluster`, `ejabberd_system_monitor`. (net_ticktime, oom_watermark: seen)
+    // `ejabberd_cluster` and `ejabberd_system_monitor` read these options again. (net_ticktime,
+    // oom_watermark: seen)
     "net_ticktime rpc_timeout oom_killer oom_queue oom_watermark",
-    // Read for each new connection. (c2s_protocol_options: seen)
+    // ejabberd reads these options for each new connection. (c2s_protocol_options: seen)
     "c2s_cafile c2s_ciphers c2s_dhfile c2s_protocol_options c2s_tls_compression \
      negotiation_timeout validate_stream resource_conflict replaced_connection_timeout \
      registration_timeout s2s_access s2s_cafile s2s_ciphers s2s_dhfile s2s_dns_retries \
      s2s_dns_timeout s2s_max_retry_delay s2s_protocol_options s2s_queue_type s2s_timeout \
      s2s_tls_compression s2s_use_starttls s2s_zlib outgoing_s2s_families \
      outgoing_s2s_ipv4_address outgoing_s2s_ipv6_address outgoing_s2s_port outgoing_s2s_timeout",
-    // Read at each use.
+    // ejabberd reads these options at each use.
     "language hide_sensitive_log_data captcha_host captcha_limit captcha_url",
 ];
 
-/// Options that need a restart, and why.
+/// The options that need a restart, each group with the reason.
 const RESTART: [(&str, &str); 12] = [
     (
         "open connections to the database keep their old settings",
@@ -85,15 +89,16 @@ const RESTART: [(&str, &str); 12] = [
         "the HTTP client is set up at the start",
         "ext_api_http_pool_size rest_proxy rest_proxy_port auth_opts",
     ),
-    // `ejabberd_logger:config_reloaded/0`, new in 24.06. (seen: 26.07 does, 23.01 does not)
+    // `ejabberd_logger:config_reloaded/0` reads these options again. The function is new in 24.06.
+    // (seen: 26.07 reads the options on a reload, 23.01 does not)
     (
         READ_AGAIN_SINCE_24_06,
         "log_rotate_count log_rotate_size log_burst_limit_count log_burst_limit_window_time",
     ),
     ("existing queues keep their old settings", "queue_dir queue_type max_fsm_queue"),
-    // `ejabberd_captcha` adds its hook only where captchas were on at the start. (seen)
+    // `ejabberd_captcha` adds its hook only if captchas were on at the start. (seen)
     ("captchas that were off at the start stay off", "captcha_cmd"),
-    // `init` of `ejabberd_oauth` (seen) and of `ejabberd_cluster`.
+    // Only `init` of `ejabberd_oauth` (seen) and of `ejabberd_cluster` reads these options.
     ("it is read at the start only", "oauth_expire cluster_backend cluster_nodes"),
     ("the programs of the old pool would keep running", "extauth_pool_name"),
     ("connected components keep their routes", "domain_balancing"),
@@ -104,8 +109,8 @@ const RESTART: [(&str, &str); 12] = [
 ];
 
 /// The options of modules that need a restart: the reason, the module and the options. `*` matches
-/// all. For every other option a reload is enough: `gen_mod` calls `reload/3` of the module, or
-/// stops and starts a module without `reload/3`.
+/// every module or option. For every other option a reload is enough: `gen_mod` calls `reload/3` of
+/// the module, or stops and starts a module without `reload/3`.
 const RESTART_OF_MODULES: [(&str, &str, &str); 11] = [
     ("the storage is chosen at the start", "*", "db_type ram_db_type"),
     // The state of `mod_muc_room` holds these options (seen). `access`, `access_create` (seen)
@@ -116,8 +121,8 @@ const RESTART_OF_MODULES: [(&str, &str, &str); 11] = [
         "mod_muc",
         "access_admin access_mam access_persistent queue_type room_shaper",
     ),
-    // The first two modules get a message `reload` that they do not understand
-    // (seen); the function `reload/3` of the third does nothing.
+    // `mod_multicast` and `mod_mix` get a message `reload` that these modules do not understand
+    // (seen); the function `reload/3` of `mod_matrix_gw` does nothing.
     ("the module ignores new options on a reload", "mod_multicast", "*"),
     ("the module ignores new options on a reload", "mod_mix", "*"),
     ("the module ignores new options on a reload", "mod_matrix_gw", "*"),
@@ -149,8 +154,8 @@ const CERTIFICATES_GONE: &str =
     "a removed certificate stays loaded, and may be used, until a restart";
 const STUN: &str = "clients get the STUN and TURN addresses of the start";
 
-/// Why a changed option needs a restart of a server of `version`; `None` if a reload is enough. For
-/// some options the two values decide, if they are known.
+/// The reason why a changed option needs a restart of a server of `version`; `None` if a reload is
+/// enough. For some options the old and the new value decide, if `values` contains both.
 pub(super) fn restart(
     option: &str,
     values: Option<(Option<&Value>, Option<&Value>)>,
@@ -165,12 +170,12 @@ pub(super) fn restart(
         Some(None) => {}
     }
     let (keeps_nothing, why): (fn(&Value, &Value) -> bool, _) = match option {
-        // `ejabberd_shaper` inserts, and never deletes. (seen)
+        // `ejabberd_shaper` inserts rules, and never deletes a rule. (seen)
         "shaper_rules" => (no_rule_is_gone, RULES_GONE),
-        // `ejabberd_pkix` adds files, and removes no file that still exists. Of two certificates
-        // for one host it may then serve the removed certificate. (seen)
+        // `ejabberd_pkix` adds files, and removes no file that still exists. If two certificates
+        // are for one host, ejabberd may then serve the removed certificate. (seen)
         "certfiles" => (no_certificate_is_gone, CERTIFICATES_GONE),
-        // `mod_stun_disco` reads the listeners when it starts. (seen)
+        // `mod_stun_disco` reads the listeners only at its start. (seen)
         "listen" => (stun_is_the_same, STUN),
         _ => return None,
     };
@@ -181,7 +186,7 @@ pub(super) fn restart(
     if harmless { None } else { Some(why) }
 }
 
-/// Why a changed option of a module needs a restart.
+/// The reason why a changed option of a module needs a restart; `None` if a reload is enough.
 pub(super) fn restart_for_module(module: &str, option: &str) -> Option<&'static str> {
     RESTART_OF_MODULES
         .iter()
@@ -191,13 +196,13 @@ pub(super) fn restart_for_module(module: &str, option: &str) -> Option<&'static 
         .map(|(why, ..)| *why)
 }
 
-/// Why the removal of a module needs a restart.
+/// The reason why the removal of a module needs a restart; `None` if a reload is enough.
 pub(super) fn restart_without_module(module: &str) -> Option<&'static str> {
-    // The module does not close its port when it stops. (seen)
+    // `mod_proxy65` does not close its port when the module stops. (seen)
     (module == "mod_proxy65").then_some("its port is opened at the start and stays open")
 }
 
-/// Both tables: each option, and why it needs a restart.
+/// Both tables: each option, with the reason for a restart; `None` if a reload is enough.
 pub(super) fn table() -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
     let reload = RELOAD.iter().map(|options| (*options, None));
     let restart = RESTART.iter().map(|(why, options)| (*options, Some(*why)));

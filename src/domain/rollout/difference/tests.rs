@@ -66,7 +66,7 @@ fn between(before: impl AsRef<[u8]>, after: impl AsRef<[u8]>) -> Vec<Changed> {
     of_files(&main_file(before.as_ref()), &main_file(after.as_ref()), None)
 }
 
-/// The changes as text: `name`, or `name!` where it needs a restart.
+/// The changes as text: `name`, or `name!` if the change needs a restart.
 fn shown(changes: &[Changed]) -> String {
     for change in changes {
         assert_eq!(change.why.is_some(), change.method == Method::Restart, "{change:?}");
@@ -112,16 +112,16 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     ("access_rules: {a: b}", "access_rules: {}", "access_rules"),
     ("acl: {a: {user: b}}", "acl: {}", "acl"),
-    // Removed rules for traffic stay in force.
+    // Removed shaper rules stay in force until a restart.
     ("shaper_rules: {a: 1}", "shaper_rules: {a: 2, b: 1}", "shaper_rules"),
     ("shaper_rules: {a: 1, b: 1}", "shaper_rules: {a: 1}", "shaper_rules!"),
     ("shaper_rules: {a: 1}", "", "shaper_rules!"),
     ("", "shaper_rules: {a: 1}", "shaper_rules"),
-    // Removed certificates stay loaded.
+    // Removed certificates stay loaded until a restart.
     ("certfiles: [a]", "certfiles: [b, a]", "certfiles"),
     ("certfiles: [a]", "certfiles: [b]", "certfiles!"),
     ("certfiles: a", "certfiles: [a, b]", "certfiles"),
-    // A reload rebinds listeners; clients keep the STUN addresses.
+    // A reload opens changed listeners again, but clients keep the old STUN addresses.
     ("listen: [{port: 1, module: c}]", "listen: [{port: 2, module: c}]", "listen"),
     ("listen: [{port: 1, module: c}]", "", "listen"),
     (
@@ -196,7 +196,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     ("host_config: {h: [a]}", "host_config: {h: [b]}", "host_config.h!"),
     ("host_config: [a]", "host_config: [b]", "host_config!"),
-    // The options that use a keyword change with it.
+    // An option that uses a keyword changes with the keyword.
     (
         "define_keyword: {LV: b}\nsql_server: '@LV@.org'",
         "define_keyword: {LV: c}\nsql_server: '@LV@.org'",
@@ -208,7 +208,7 @@ const CASES: &[(&str, &str, &str)] = &[
         "define_keyword: {LV: 2}\nloglevel: 4",
         "ejabberd.yml",
     ),
-    // Words for yes and no.
+    // Spellings of truth values.
     ("sql_ssl: yes", "sql_ssl: true", "ejabberd.yml"),
     (
         "modules: {mod_x: {db_type: on}}",
@@ -246,7 +246,7 @@ fn the_name_decides_the_method_of_other_files() {
         (&[("modules.d/x.yml", "1")], &[("modules.d/x.yml", "2")], "modules.d/x.yml!"),
         (&[], &[("ejabberd.yml", "")], "ejabberd.yml!"),
         (&[("ejabberd.yml", "")], &[], "ejabberd.yml!"),
-        // An included file is compared by its expansion, here without an effect.
+        // The test compares an included file by its expansion; this change has no effect.
         (
             &[("ejabberd.yml", "loglevel: 1"), ("x.yml", "1")],
             &[("ejabberd.yml", "loglevel: 1"), ("x.yml", "2")],
@@ -321,7 +321,7 @@ fn real_files_are_compared_both_ways() {
          s2s_access s2s_use_starttls shaper shaper_rules";
     let there = between(HARDENED, PERMISSIVE);
     assert_eq!(shown(&there), expected);
-    // The way back removes a rule for traffic.
+    // The change from permissive to hardened removes a shaper rule.
     let back = between(PERMISSIVE, HARDENED);
     assert_eq!(shown(&back), expected.replace("shaper_rules", "shaper_rules!"));
     assert_eq!((method(&there), method(&back)), (Method::Restart, Method::Restart));

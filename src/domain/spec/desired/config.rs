@@ -12,30 +12,32 @@ pub struct Config {
     pub variant: String,
     /// The file of each variant.
     pub variants: BTreeMap<String, PathBuf>,
-    /// Further files, by their names beside the configuration.
+    /// The paths of further files, by the names of the files on the server. The operator places
+    /// these files in the directory of the configuration.
     pub files: BTreeMap<String, PathBuf>,
-    /// How a changed configuration is activated.
+    /// How the operator activates a changed configuration.
     pub apply: ConfigApply,
-    /// The health gate.
+    /// The health gate: the checks that the server must pass with a new configuration.
     pub gate: Gate,
 }
 
-/// How a changed configuration is activated.
+/// How the operator activates a changed configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConfigApply {
-    /// With a reload if a reload is enough, else with a restart.
+    /// The operator reloads the configuration if a reload is enough, else the operator restarts the
+    /// server.
     Auto,
-    /// Always with a restart.
+    /// The operator always restarts the server.
     Restart,
 }
 
 /// `spec.config.gate`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gate {
-    /// How long the server must stay healthy.
+    /// The time for which the server must stay healthy.
     pub settle: Duration,
-    /// The maximum wait until the server is healthy.
+    /// The maximum time until the server is healthy.
     pub timeout: Duration,
-    /// The account that must be able to log in.
+    /// The account that must be able to log in; `None` if the gate tests no login.
     pub canary: Option<Jid>,
 }

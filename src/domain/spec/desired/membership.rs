@@ -11,17 +11,17 @@ use crate::domain::model::Jid;
 pub const OWN_NAMES: &str = "ejabberd-operator-";
 
 impl DesiredState {
-    /// Whether an account may be in groups and rooms. An account that is declared banned or absent is
-    /// in no group and no room, even if the file lists the account there. Otherwise a person who
-    /// registers the name again would get these memberships.
+    /// Whether an account may be in groups and rooms. An account that is declared banned or absent
+    /// is in no group and no room, even if the file lists the account in a group or a room.
+    /// Otherwise a person who registers the name again would get these memberships.
     #[must_use]
     pub fn may_belong(&self, account: &Jid) -> bool {
         let declared = self.users.as_ref().and_then(|users| users.get(account));
         declared.is_none_or(|user| user.state == UserState::Present)
     }
 
-    /// Whether an account is a name of the operator in rooms. Such a name stays in a room if the
-    /// operator is killed while the operator sets a subject.
+    /// Whether `account` is a name under which the operator enters rooms ([`OWN_NAMES`]). Such a
+    /// name stays in a room if the operator is killed while the operator sets a subject.
     #[must_use]
     pub fn is_own_name(&self, account: &Jid) -> bool {
         self.serves(&account.host) && account.local.as_str().starts_with(OWN_NAMES)

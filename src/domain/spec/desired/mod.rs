@@ -29,19 +29,19 @@ pub struct DesiredState {
     pub revision: Revision,
     /// The default vhost.
     pub host: Vhost,
-    /// Further vhosts, without the default one.
+    /// The other managed vhosts, without the default vhost.
     pub hosts: Vec<Vhost>,
     /// Whether the operator observes and reports, but changes nothing.
     pub suspend: bool,
-    /// How the server runs.
+    /// The settings of the server.
     pub server: Server,
-    /// The configuration of ejabberd.
+    /// The configuration of ejabberd; `None` if the operator does not manage the configuration.
     pub config: Option<Config>,
-    /// The accounts.
+    /// The accounts; `None` if accounts are not managed.
     pub users: Option<BTreeMap<Jid, User>>,
-    /// The groups, by name.
+    /// The groups, by name; `None` if groups are not managed.
     pub groups: Option<BTreeMap<Localpart, Group>>,
-    /// The rooms.
+    /// The rooms; `None` if rooms are not managed.
     pub rooms: Option<BTreeMap<RoomJid, Room>>,
     /// What the operator may change and delete.
     pub policy: Policy,
@@ -91,7 +91,7 @@ impl DesiredState {
         std::iter::once(&self.host).chain(&self.hosts)
     }
 
-    /// The managed vhost that a MUC service belongs to.
+    /// The managed vhost that a MUC service belongs to; `None` if no managed vhost fits.
     #[must_use]
     pub fn host_of(&self, service: &Vhost) -> Option<&Vhost> {
         service.owner(self.all_hosts())

@@ -7,13 +7,14 @@ use std::path::PathBuf;
 /// The source of a secret.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SecretSource {
-    /// The text in the file.
+    /// The secret itself, written in the desired state file.
     Inline(Secret),
     /// The content of a file without one trailing newline.
     File(PathBuf),
     /// An environment variable of the operator.
     Env(String),
-    /// The output of a program without one trailing newline: the path and the arguments of the program.
+    /// The output of a program without one trailing newline. Contains the path and the arguments of
+    /// the program.
     Command(Vec<String>),
     /// Generated when the operator creates the account.
     Generate,
@@ -31,18 +32,18 @@ pub struct SecretSink {
 /// An account.
 #[derive(Debug, Clone, PartialEq)]
 pub struct User {
-    /// The password; `None`: the operator generates a password for a new account, and does not change
-    /// the password of an existing account.
+    /// The source of the password. If `None`, the operator generates a password for a new account,
+    /// and does not change the password of an existing account.
     pub password: Option<SecretSource>,
     /// Whether the operator sets the declared password again after a change on the server.
     pub password_policy: PasswordPolicy,
-    /// The file that the operator writes the password to.
+    /// The file that the operator writes the password to; `None` if the operator writes no file.
     pub password_to: Option<SecretSink>,
     /// The declared state.
     pub state: UserState,
-    /// Fields of the vCard, the nickname among them.
+    /// The declared fields of the vCard, including the nickname.
     pub vcard: BTreeMap<VcardField, String>,
-    /// What happens when the entry is removed.
+    /// What the operator does with the object when the entry is removed.
     pub deletion_policy: DeletionPolicy,
     /// Whether the operator must not change the object.
     pub paused: bool,
@@ -53,7 +54,7 @@ pub struct User {
 pub struct VcardField {
     /// The outer element, e.g. `FN` or `EMAIL`.
     pub element: &'static str,
-    /// The inner element, e.g. `USERID` of `EMAIL`.
+    /// The inner element, e.g. `USERID` of `EMAIL`; `None` if the field is the outer element.
     pub part: Option<&'static str>,
 }
 
@@ -89,7 +90,7 @@ pub enum UserState {
     },
 }
 
-/// What happens to an owned object when its entry is removed.
+/// What the operator does with an owned object when the entry of the object is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeletionPolicy {
@@ -102,9 +103,9 @@ pub enum DeletionPolicy {
 /// A shared roster group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// The name that people see.
+    /// The name that people see; `None` if the name is not managed.
     pub display_name: Option<String>,
-    /// The description for people.
+    /// The description for people; `None` if the description is not managed.
     pub description: Option<String>,
     /// The members; `None` if the members are not managed.
     pub members: Option<Vec<Jid>>,
@@ -123,9 +124,9 @@ pub struct Room {
     pub affiliations: Option<BTreeMap<AffiliationKind, Vec<Member>>>,
     /// Whether the operator removes affiliations that are not listed.
     pub exclusive: bool,
-    /// Whether the room exists.
+    /// Whether the room must exist.
     pub present: bool,
-    /// What happens when the entry is removed.
+    /// What the operator does with the object when the entry is removed.
     pub deletion_policy: DeletionPolicy,
     /// Whether the operator must not change the object.
     pub paused: bool,
@@ -138,9 +139,9 @@ pub enum OptionValue {
     Bool(bool),
     /// A whole number.
     Int(u64),
-    /// A text or a word.
+    /// A string.
     Text(String),
-    /// Several words.
+    /// A list of strings.
     List(Vec<String>),
 }
 
@@ -148,13 +149,13 @@ pub enum OptionValue {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AffiliationKind {
-    /// May change everything in the room.
+    /// The account may change everything in the room.
     Owner,
-    /// May moderate.
+    /// The account may moderate the room.
     Admin,
-    /// May enter a members-only room.
+    /// The account may enter a members-only room.
     Member,
-    /// Must not enter.
+    /// The account must not enter the room.
     Outcast,
 }
 

@@ -12,7 +12,7 @@ pub struct Policy {
     pub prune: Prune,
     /// Patterns of names that the operator never changes.
     pub ignore: Vec<WildMatch>,
-    /// How many objects the operator may delete at once.
+    /// The limits on the number of objects that the operator may delete at once.
     pub guard: GuardLimits,
 }
 
@@ -37,11 +37,11 @@ pub enum Mode {
 /// Which objects without an entry the operator deletes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prune {
-    /// Objects of the inventory.
+    /// The operator deletes only objects of the inventory.
     Managed,
-    /// No objects.
+    /// The operator deletes no objects.
     None,
-    /// All objects that are not declared.
+    /// The operator deletes all objects that are not declared.
     All,
 }
 
@@ -52,6 +52,7 @@ pub struct GuardLimits {
     pub max_delete_percent: u8,
     /// The number of objects of one kind that may always be deleted, whatever their share is.
     pub free_deletes: u32,
-    /// The digest of the refused deletions that the administrator approved.
+    /// The digest of the refused deletions that the administrator approved; `None` without an
+    /// approval.
     pub approve: Option<Digest>,
 }

@@ -16,20 +16,22 @@ pub struct Server {
     pub accounts_table: Option<TableStorage>,
     /// How the operator checks the health of the server.
     pub probe: Probe,
-    /// How long the operator waits before a restart.
+    /// The time that the operator waits before a restart.
     pub backoff: Backoff,
-    /// When the operator may interrupt users; empty: at any time.
+    /// The times of the day at which the operator may interrupt users. Without windows, the
+    /// operator may interrupt users at any time.
     pub maintenance: Maintenance,
-    /// The message to connected users before an interruption.
+    /// The message to connected users before an interruption; `None` if the operator sends no
+    /// message.
     pub announce: Option<Announce>,
 }
 
 /// How the server runs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Runtime {
-    /// In a Docker container.
+    /// The server runs in a Docker container.
     Docker(Docker),
-    /// As a child of the operator.
+    /// The server runs as a child process of the operator.
     Process(Process),
     /// The operator does not start or stop the server.
     External(External),
@@ -50,11 +52,12 @@ pub struct Docker {
     pub ports: Vec<PortMapping>,
     /// The names of volumes, by the path in the container.
     pub volumes: BTreeMap<String, String>,
-    /// The environment variables. Every user of the Docker engine can read them.
+    /// The environment variables. Every user of the Docker engine can read the variables.
     pub environment: BTreeMap<String, String>,
-    /// The path of the configuration file in the container; `None` to find the path.
+    /// The path of the configuration file in the container; `None` if the operator must find the
+    /// path.
     pub config_path: Option<String>,
-    /// Whether the operator replaces a container that differs.
+    /// Whether the operator replaces a container that differs from the declaration.
     pub recreate: Recreate,
 }
 
@@ -78,12 +81,12 @@ pub struct PortMapping {
     pub container_port: u16,
 }
 
-/// Whether the operator replaces a container that differs.
+/// Whether the operator replaces a container that differs from the declaration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recreate {
-    /// Never. The operator reports the differences.
+    /// The operator never replaces the container, and reports the differences.
     Never,
-    /// When the image or the settings differ.
+    /// The operator replaces the container if the image or the settings differ.
     WhenChanged,
 }
 
@@ -92,7 +95,7 @@ pub enum Recreate {
 pub struct Process {
     /// The path of the control script of the installed ejabberd.
     pub ejabberdctl: PathBuf,
-    /// The directory of the server; `None` if the control script decides.
+    /// The directory of the server; `None` if the control script chooses the directory.
     pub directory: Option<PathBuf>,
 }
 
@@ -101,7 +104,7 @@ pub struct Process {
 pub struct External {
     /// The base URL of `mod_http_api`.
     pub url: String,
-    /// The source of the bearer token.
+    /// The source of the bearer token; `None` if the requests have no token.
     pub token: Option<SecretSource>,
 }
 
@@ -117,11 +120,11 @@ pub enum ServerState {
 /// A storage type of Mnesia.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TableStorage {
-    /// On disk only.
+    /// The table is only on disk.
     DiscOnlyCopies,
-    /// In memory and on disk.
+    /// The table is in memory and on disk.
     DiscCopies,
-    /// In memory only.
+    /// The table is only in memory.
     RamCopies,
 }
 
@@ -153,22 +156,23 @@ pub struct Probe {
 pub struct Backoff {
     /// The wait before the second restart.
     pub initial: Duration,
-    /// The maximum wait.
+    /// The maximum wait before a restart.
     pub max: Duration,
-    /// The time that the server must stay healthy until the next restart is immediate again.
+    /// The time for which the server must stay healthy to reset the backoff. The next restart is
+    /// then immediate.
     pub reset_after: Duration,
 }
 
 /// `spec.server.maintenance`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Maintenance {
-    /// Windows of the day.
+    /// The windows of the day.
     pub windows: Vec<Window>,
     /// The IANA name of the time zone of the windows.
     pub timezone: String,
 }
 
-/// A window of the day, in minutes since midnight. It may span midnight.
+/// A window of the day, in minutes since midnight. A window may span midnight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     /// The first minute of the window.
@@ -180,7 +184,7 @@ pub struct Window {
 /// `spec.server.announce`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announce {
-    /// How long before the interruption the operator sends the message.
+    /// The time between the message and the interruption.
     pub delay: Duration,
     /// The text of the message.
     pub text: String,

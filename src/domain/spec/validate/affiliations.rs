@@ -16,7 +16,7 @@ pub(super) struct Known<'k> {
     pub(super) groups: Option<&'k Groups>,
 }
 
-/// The members of a group.
+/// Checks the members of a group, and returns their accounts.
 pub(super) fn accounts(
     written: &[String],
     node: Option<&Node>,
@@ -74,7 +74,8 @@ fn account(
                     .keys()
                     .filter(|user| user.host == jid.host)
                     .map(|user| user.local.as_str());
-                // With many accounts a suggestion does not help, and the search takes long.
+                // Compare at most 10,000 names, because the search takes long. A full report has no
+                // use for the suggestion.
                 let names = names.take(if scope.report.has_room() { 10_000 } else { 0 });
                 let (_, help) = not_declared("", jid.local.as_str(), names);
                 let message =
@@ -94,7 +95,7 @@ fn account(
     Some(jid)
 }
 
-/// The affiliations of a room.
+/// Checks the affiliations of a room, and returns the valid affiliations.
 pub(super) fn check(
     written: document::Affiliations,
     node: &Node,

@@ -49,11 +49,14 @@ struct Scope<'r, 'a> {
     report: &'r mut Report<'a>,
     /// The default vhost; a placeholder if the file has no valid vhost.
     home: Vhost,
-    /// All managed vhosts; `None` if a vhost has an error. Then the hosts of names are not checked.
+    /// All managed vhosts; `None` if a vhost has an error. The validation then does not check the
+    /// hosts of names.
     hosts: Option<BTreeSet<Vhost>>,
-    /// Whether entries of `users` have errors. Then references to unknown accounts are not errors.
+    /// Whether entries of `users` have errors. The validation then does not report references to
+    /// unknown accounts.
     some_users: bool,
-    /// Whether entries of `groups` have errors. Then references to unknown groups are not errors.
+    /// Whether entries of `groups` have errors. The validation then does not report references to
+    /// unknown groups.
     some_groups: bool,
     /// The files that the desired state names.
     files: sinks::Files,
@@ -77,8 +80,7 @@ impl Scope<'_, '_> {
 
 /// Reads and checks the files of one desired state, merged in their order.
 ///
-/// On failure both errors and warnings are returned, in the order of their
-/// positions; at least one is an error.
+/// If there is an error, returns all errors and warnings, in the order of their positions.
 pub fn validate(files: &[SourceFile]) -> Result<Validated, Vec<Problem>> {
     let total: usize = files.iter().map(|file| file.text.len()).sum();
     if total > MAX_FILE_BYTES {
@@ -92,8 +94,8 @@ pub fn validate(files: &[SourceFile]) -> Result<Validated, Vec<Problem>> {
     let problems = report.finish();
     match desired {
         Some(desired) if !failed => Ok(Validated { desired, warnings: problems }),
-        // Each missing part has an error. Without this case, a missing error would put an
-        // incomplete desired state into effect.
+        // Each missing part must have an error in the report. If a bug forgets the error, this case
+        // still refuses the incomplete desired state.
         _ if problems.iter().all(|problem| problem.severity != Severity::Error) => {
             Err(vec![Problem::error("the desired state could not be understood")])
         }
@@ -127,7 +129,7 @@ fn read(files: &[SourceFile], report: &mut Report<'_>) -> Option<Node> {
 }
 
 /// The hash of the names and contents of the files. The hash does not contain the directories, so
-/// that a checkout in another directory is the same revision.
+/// that a checkout in another directory has the same revision.
 fn revision(files: &[SourceFile]) -> Revision {
     let mut hash = Sha256::new();
     for file in files {
@@ -140,7 +142,7 @@ fn revision(files: &[SourceFile]) -> Revision {
     Revision::new(hex::encode(hash.finalize()))
 }
 
-/// A field that the format knows and the program does not support yet.
+/// A field that the format contains, but that the operator does not support yet.
 struct Unsupported {
     path: &'static [&'static str],
     /// The supported alternatives, for the message.
@@ -148,15 +150,14 @@ struct Unsupported {
     help: &'static str,
 }
 
-/// The version that supports a field deletes the entry of the field here, and changes nothing else.
+/// The unsupported fields. To support a field, delete the entry of the field from this list.
 const UNSUPPORTED: &[Unsupported] = &[Unsupported {
     path: &["spec", "server", "external"],
     instead: "only `docker` and `process` are supported",
     help: "use `docker` or `process`",
 }];
 
-/// Warns of each use of an unsupported field, once for each field. The field is valid and has no
-/// effect.
+/// Warns of each unsupported field that the file contains. The field is valid and has no effect.
 fn warn_of_unsupported_fields(root: &Node, report: &mut Report<'_>) {
     for Unsupported { path, instead, help } in UNSUPPORTED {
         let Some((key, parent)) = path.split_last() else { continue };
@@ -171,7 +172,8 @@ fn warn_of_unsupported_fields(root: &Node, report: &mut Report<'_>) {
 }
 
 fn check(root: &Node, files: &[SourceFile], report: &mut Report<'_>) -> Option<DesiredState> {
-    // Each large part is decoded separately, so that an error in one part does not hide the others.
+    // Each large part is decoded separately, so that an error in one part does not hide the errors
+    // in other parts.
     let part = |key| root.at(&["spec", key]);
     let parts = ["server", "config", "users", "groups", "rooms", "policy"].map(part);
     let apart: Vec<&Node> = parts.iter().copied().flatten().collect();
@@ -230,7 +232,7 @@ fn check(root: &Node, files: &[SourceFile], report: &mut Report<'_>) -> Option<D
     })
 }
 
-/// The hosts of all names in the file.
+/// Collects the hosts of all names in the file.
 fn known_hosts(
     scope: &Scope<'_, '_>,
     groups: Option<&rooms::Groups>,
@@ -293,7 +295,7 @@ fn header(root: &Node, document: &document::Document, report: &mut Report<'_>) {
     }
 }
 
-/// The vhosts.
+/// Checks `host` and `hosts`, and returns the scope with the managed vhosts.
 fn hosts<'r, 'a>(
     root: &Node,
     spec: Option<&document::Spec>,
@@ -344,7 +346,7 @@ fn placeholder_host() -> Vhost {
     Vhost::new("host.invalid").expect("a valid name")
 }
 
-/// Warns of a key without a value, such as `users:`: an author may mean an empty list.
+/// Warns of a key without a value, such as `users:`: the author may mean an empty list.
 fn empty_kinds(root: &Node, scope: &mut Scope<'_, '_>) {
     let Some(spec) = root.get("spec") else { return };
     for kind in ["users", "groups", "rooms"] {
@@ -362,7 +364,8 @@ fn empty_kinds(root: &Node, scope: &mut Scope<'_, '_>) {
     }
 }
 
-/// The positions of the elements of a decoded list, if they are known.
+/// Returns a position for each element of a decoded list: the position of the element, or of the
+/// list if the positions of the elements are unknown. `None` without a node.
 fn spans(node: Option<&Node>, count: usize) -> impl Iterator<Item = Option<Span>> {
     // A list with decoding errors has fewer elements, so the positions do not match.
     let items = node.map(Node::items).unwrap_or_default();

@@ -14,7 +14,8 @@ use crate::domain::spec::tree::{Node, Span, Value};
 const MAX_OBJECTS: usize = 200_000;
 
 /// Decodes each element of a list separately, and reports repeated names. `name` returns the name
-/// of an element, and `build` returns its value; both may report errors and return `None`.
+/// of an element, and `build` returns the value of an element. Both functions may report errors and
+/// return `None`.
 pub(super) fn collect<D, K, V>(
     kind: &str,
     list: &Node,
@@ -67,7 +68,8 @@ where
     objects
 }
 
-/// The maximum length of a text of an object, in bytes. The server keeps these texts in memory.
+/// The maximum length of a text of an object, in bytes. The limit is needed because the server
+/// keeps these texts in memory.
 const MAX_TEXT_BYTES: usize = 8 << 10;
 
 /// Whether a text is valid as a title, a description, a nickname or another text for people.

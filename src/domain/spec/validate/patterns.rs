@@ -12,8 +12,8 @@ use crate::domain::spec::{mask, suggest};
 /// The maximum length of a part of a name, in bytes.
 const MAX_PART_BYTES: usize = 1023;
 
-/// The codes after a backslash in a name that XEP-0106 escapes. With any other backslash the author
-/// wants to escape a `*`, which patterns do not support.
+/// The codes after a backslash in a name that XEP-0106 escapes. Any other backslash is an attempt
+/// to escape a `*`, which patterns do not support.
 const ESCAPED: [&str; 10] = ["20", "22", "26", "27", "2f", "3a", "3c", "3e", "40", "5c"];
 
 /// A letter of a right-to-left script that does not combine with other characters.
@@ -40,7 +40,7 @@ pub(super) struct KnownHosts {
 }
 
 /// Normalises a pattern as ejabberd normalises names: `Guest-*` matches `guest-1`, because ejabberd
-/// stores `Guest-1` as `guest-1`.
+/// stores `Guest-1` as `guest-1`. Fails if the pattern matches no name.
 pub(super) fn normalised(pattern: &str, known_hosts: &KnownHosts) -> Result<String, Wrong> {
     let none = |why: &str, help: Option<String>| {
         Err(Wrong { message: format!("{} matches no name: {why}", mask::quoted(pattern)), help })
@@ -104,8 +104,8 @@ pub(super) fn matches_everything(pattern: &str) -> bool {
     }
 }
 
-/// The advice for a pattern that looks like a regular expression. Names may contain these
-/// characters, so such a pattern can be correct.
+/// The advice for a pattern that looks like a regular expression; `None` for other patterns. Names
+/// may contain these characters, so such a pattern can be correct.
 pub(super) fn regular_expression(pattern: &str) -> Option<String> {
     let plain = pattern.replace(".*", "*").replace(".+", "*");
     let plain = plain.strip_prefix('^').unwrap_or(&plain);
@@ -120,7 +120,8 @@ fn quoted(parts: &[&str]) -> String {
     mask::quoted(&parts.concat())
 }
 
-/// The message and the help for the syntax of other kinds of patterns.
+/// The message and the help for a pattern with the syntax of another pattern language; `None` for
+/// other patterns.
 fn unsupported(local: &str) -> Option<(&'static str, String)> {
     if local.contains(['[', ']']) {
         let help = format!("{SPECIAL}; write a pattern for each of the characters, or `?`");
@@ -159,13 +160,15 @@ const HOST: Part = Part {
     place: "the name of a host",
 };
 
-/// The literal pieces, prepared as ejabberd prepares names, with the wildcards between.
+/// Prepares the literal pieces of `text` as ejabberd prepares names, and keeps the wildcards
+/// between the pieces. The error is the reason why no name matches.
 fn prepared(text: &str, part: &Part) -> Result<String, String> {
     let place = part.place;
     let wildcard = |c: char| c == '*' || c == '?';
     for c in text.chars().filter(|c| !wildcard(*c)) {
         let alone = c.to_string();
-        // Stringprep handles each character separately.
+        // Check each character separately, because stringprep maps and forbids single characters.
+        // The error then names the character.
         let Some(alone) = (part.prepare)(&alone).filter(|_| !(part.forbidden)(c)) else {
             return Err(format!("`{}` is not allowed in {place}", c.escape_debug()));
         };
@@ -175,7 +178,7 @@ fn prepared(text: &str, part: &Part) -> Result<String, String> {
     }
     let mut whole = String::with_capacity(text.len());
     let mut piece = String::new();
-    // The last piece ends with the text.
+    // The `None` at the end completes the last piece.
     for c in text.chars().map(Some).chain([None]) {
         match c {
             Some(c) if !wildcard(c) => piece.push(c),
@@ -198,7 +201,8 @@ fn prepared(text: &str, part: &Part) -> Result<String, String> {
     Ok(whole)
 }
 
-/// Prepares a piece that may be in the middle of a name: between letters of the same direction.
+/// Prepares a piece that may be in the middle of a name, between letters of the same direction.
+/// `None` if stringprep refuses the piece.
 fn prepare_piece(piece: &str, part: &Part) -> Option<String> {
     if let Some(ready) = (part.prepare)(piece) {
         return Some(ready);
@@ -211,7 +215,7 @@ fn bidirectional(place: &str) -> String {
     format!("{place} has letters of one direction only, at both ends where that is right to left")
 }
 
-/// The rules of RFC 3454, section 6, for names that match `whole`.
+/// Checks the rules of RFC 3454, section 6, for the names that the pattern `whole` matches.
 fn directions(whole: &str, place: &str) -> Result<(), String> {
     use stringprep::tables::{bidi_l, bidi_r_or_al};
     let fine_end = |c: Option<char>| c.is_none_or(|c| "*?".contains(c) || bidi_r_or_al(c));
@@ -226,14 +230,15 @@ fn directions(whole: &str, place: &str) -> Result<(), String> {
 }
 
 impl KnownHosts {
-    /// `None` if a name may be on a host that matches; else what to do.
+    /// Returns the help for a pattern that matches no host of a name; `None` if a name can be on a
+    /// host that the pattern matches.
     fn refuse(&self, pattern: &str) -> Option<String> {
         let hosts = self.hosts.as_ref()?;
         let wild = WildMatch::new(pattern);
         let known = || hosts.iter().chain(&self.others);
         if self.anywhere
             || known().any(|host| wild.matches(host.as_str()))
-            // A service is a subdomain of a vhost, with any name.
+            // The name of a MUC service can be any subdomain of a vhost.
             || hosts.iter().any(|host| may_be_below(pattern, host.as_str()))
         {
             return None;
@@ -252,7 +257,8 @@ impl KnownHosts {
 /// Whether a pattern matches some host that ends in `.host`.
 fn may_be_below(pattern: &str, host: &str) -> bool {
     let end = format!(".{host}");
-    // A part of the pattern must match the text before `.host`; one `*` can match both.
+    // The start of the pattern must match the text before `.host`, and the rest must match `.host`;
+    // one `*` can match both.
     pattern.char_indices().any(|(at, c)| {
         (at > 0 || c == '*')
             && pattern.get(at..).is_some_and(|rest| WildMatch::new(rest).matches(&end))
@@ -325,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_some_name_matches_is_normalised_as_names_are() {
+    fn a_pattern_that_matches_a_name_is_normalised_like_a_name() {
         for (pattern, expected) in [
             ("guest-*", "guest-*"),
             ("Guest-?", "guest-?"),
@@ -358,7 +364,7 @@ mod tests {
     proptest::proptest! {
         /// A pattern without wildcards is valid exactly if the pattern is a valid name.
         #[test]
-        fn a_name_is_a_pattern_and_nothing_else_is(
+        fn a_pattern_without_wildcards_is_valid_exactly_if_it_is_a_name(
             name in "[a-zA-Z\u{5d0}\u{627}\u{e9}\u{df}\u{fb01}\u{ad}\u{1f418} :&.1-]{1,6}"
         ) {
             let trimmed = name.trim() == name;

@@ -27,7 +27,7 @@ use Shape::{Bool, Positive, Text, Word, Words};
 /// or ejabberd ignores the option, so the validation must find misspelt names.
 const OPTIONS: [(&str, Shape); 31] = [
     ("allow_change_subj", Bool),
-    // Until 23.01; `allowpm` replaces this option.
+    // `allowpm` replaced this option after 23.01.
     ("allow_private_messages", Bool),
     ("allow_private_messages_from_visitors", Word(&["anyone", "moderators", "nobody"])),
     ("allow_query_users", Bool),
@@ -78,8 +78,9 @@ pub fn room_options() -> impl Iterator<Item = &'static str> {
 /// the options of the room instead.
 #[must_use]
 pub fn room_option(name: &str, version: ServerVersion) -> bool {
-    // Seen on 23.01 and on 24.12. The change is between these versions, so both options count for
-    // the versions between; the operator reads the created room to see which option exists.
+    // 23.01 has the old option, and 24.12 has the new option (seen). The change is between these
+    // versions, so a version in between counts as a version with both options; the operator reads
+    // the created room to see which option exists.
     const OLD_UNTIL: ServerVersion = ServerVersion { year: 24, month: 11 };
     const NEW_SINCE: ServerVersion = ServerVersion { year: 23, month: 2 };
     match name {

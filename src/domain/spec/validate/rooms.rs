@@ -129,7 +129,8 @@ fn build(room: document::Room, node: &Node, known: &Known<'_>, scope: &mut Scope
         }
         options.insert(key.to_owned(), OptionValue::Text(text));
     }
-    // A room that is not persistent ends half a minute after its last occupant leaves.
+    // A room that is not persistent ends half a minute after its last occupant leaves, so make a
+    // declared room persistent.
     options.entry("persistent".to_owned()).or_insert(OptionValue::Bool(true));
 
     if let Some(subject) = &subject {

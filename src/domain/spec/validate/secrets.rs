@@ -14,7 +14,8 @@ use crate::domain::spec::tree::{Node, Span};
 /// 26.07).
 const MAX_PASSWORD_BYTES: usize = 1023;
 
-/// Checks a password in the file itself. No message contains a part of the password.
+/// Checks a password that is written in the desired state file. No message contains a part of the
+/// password.
 pub(super) fn inline(
     secret: Secret,
     span: Span,
@@ -137,7 +138,8 @@ pub(super) fn sink(to: SecretTo, node: &Node, scope: &mut Scope<'_, '_>) -> Opti
     Some(SecretSink { file, mode: mode.0 })
 }
 
-/// The path of an input, relative to the directory of the file that names the input.
+/// Resolves the path of an input, relative to the directory of the file that names the input.
+/// `None` if the path is invalid.
 pub(super) fn path(text: &str, span: Span, scope: &mut Scope<'_, '_>) -> Option<PathBuf> {
     let path = place(text, span, scope)?;
     scope.files.read(&path);

@@ -27,7 +27,8 @@ pub(super) fn check(node: &Node, scope: &mut Scope<'_, '_>) -> Option<Server> {
         announce,
     } = written;
 
-    // Counts the keys of the file, because a runtime with a decoding error is also a choice.
+    // Count the keys in the file, not the decoded values, because a runtime with a decoding error
+    // is also a choice.
     let given: Vec<&str> = RUNTIMES.into_iter().filter(|key| node.get(key).is_some()).collect();
     if given.len() != 1 {
         let message = match given.as_slice() {
@@ -186,7 +187,7 @@ fn check_environment(node: Option<&Node>, scope: &mut Scope<'_, '_>) {
     }
 }
 
-/// Docker's rule for names.
+/// Reports a name that breaks Docker's rule for names.
 fn docker_name(what: &str, name: &str, span: Span, scope: &mut Scope<'_, '_>) {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     let valid = name.len() > 1
@@ -285,7 +286,8 @@ fn check_maintenance(
     scope: &mut Scope<'_, '_>,
 ) -> Maintenance {
     let document::Maintenance { windows, timezone } = maintenance;
-    // Only the host knows which zones exist, so the validation checks only the form.
+    // The validation checks only the form, because the time zones on the host of the operator are
+    // unknown here.
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '/' | '+' | '-');
     let valid =
         timezone.starts_with(|c: char| c.is_ascii_alphabetic()) && timezone.chars().all(allowed);

@@ -9,8 +9,8 @@ use crate::domain::spec::tree::Span;
 
 /// The files that the desired state names, each as an absolute path without `.` and `..`.
 ///
-/// A link can give a file a second path. So the operator also checks before writing: the
-/// operator replaces only files that the operator wrote.
+/// A link can give a file a second path. So the operator checks the file again before each write,
+/// and replaces only files that the operator wrote.
 #[derive(Default)]
 pub(super) struct Files {
     read: BTreeSet<PathBuf>,

@@ -62,7 +62,7 @@ pub fn vcard_fields() -> impl Iterator<Item = &'static str> {
     FIELDS.iter().map(|(name, _)| *name)
 }
 
-/// The declared fields, `nickname` among them.
+/// Checks the declared fields, including `nickname`, and returns the valid fields.
 pub(super) fn check(
     nickname: Option<String>,
     mut written: BTreeMap<String, String>,

@@ -1,9 +1,9 @@
 //! The tables for reading a log: the meaning of words, and the entries that do not explain a failed
 //! start.
 
-/// The meaning of words in the log of a server or the error of an engine. An entry has the sign if
-/// it contains all `parts`, in lower case. Erlang (`eaddrinuse`) and Elixir (`:eaddrinuse`) share
-/// the spelling of a reason.
+/// A sign: words in the log of a server or in the error of an engine, with their meaning. An entry
+/// has the sign if the entry in lower case contains all `parts`. Erlang (`eaddrinuse`) and Elixir
+/// (`:eaddrinuse`) share the spelling of a reason.
 pub(super) struct Sign {
     pub(super) parts: &'static [&'static str],
     pub(super) reason: &'static str,
@@ -30,8 +30,8 @@ const RAISE_THE_LIMIT: &str = "the server has reached its limit of files, thread
 /// and its next start works.
 pub const EPMD_UNREACHABLE: &str = "EpmdUnreachable";
 
-/// The first sign that fits counts, so special signs precede general ones. Seen on
-/// 23.01, 24.12, 26.07 and Docker 20.10; the logs are in `tests/causes`.
+/// The first sign that fits counts, so special signs precede general signs. Seen on 23.01, 24.12,
+/// 26.07 and Docker 20.10; the logs are in `tests/causes`.
 pub(super) const SIGNS: &[Sign] = &[
     sign(
         &["node name mismatch"],
@@ -57,10 +57,10 @@ pub(super) const SIGNS: &[Sign] = &[
         "PermissionDenied",
         "the user that runs the server must be able to write to the directory of the socket",
     ),
-    // ejabberd opens a Unix socket under a name that it derives from its Erlang cookie,
-    // in base64. About one cookie in six gives a name with a slash, which ejabberd cannot
-    // read back (seen on 26.07); a long path fails in the same function (ejabberd's
-    // issue 4435). The listener fails again and again, and takes ejabberd down.
+    // ejabberd opens a Unix socket under a name in base64 that ejabberd derives from the Erlang
+    // cookie. About one cookie in six gives a name with a slash, which ejabberd cannot read back
+    // (seen on 26.07); a long path fails in the same function (ejabberd's issue 4435). The listener
+    // process fails after each of its restarts, and then ejabberd stops.
     sign(
         &["get_definitive_udsocket_path"],
         "UnixSocketFailed",
@@ -171,15 +171,15 @@ pub(super) const SIGNS: &[Sign] = &[
     sign(&["not_a_dets_file"], "DatabaseDamaged", RESTORE),
     sign(&["bad_freelists"], "DatabaseDamaged", RESTORE),
     sign(&["not_a_log_file"], "DatabaseDamaged", RESTORE),
-    // Seen on busy hosts: the VM registers before the epmd that it has just started
-    // listens. 23.01 prints the reason (`econnrefused`) on a separate line.
+    // Seen on busy hosts: the VM starts epmd, and registers before epmd listens. 23.01 prints the
+    // reason (`econnrefused`) on a separate line.
     sign(
         &["register/listen error"],
         EPMD_UNREACHABLE,
         "epmd, Erlang's port mapper, did not answer; the server starts epmd, and its next start finds epmd",
     ),
-    // ejabberd has accepted the same files offline, so these files are not the cause. Seen on
-    // a busy host, where the code server could not load a module of ejabberd's own.
+    // ejabberd has accepted the same files offline, so these files are not the cause. Seen on a
+    // busy host, where Erlang's code server could not load a module of ejabberd.
     sign(
         &["exception occurred during configuration processing"],
         "ConfigReaderFailed",
@@ -188,14 +188,14 @@ pub(super) const SIGNS: &[Sign] = &[
 ];
 
 /// Signs that count only if no entry has one of the [`SIGNS`]: the words have more than one cause,
-/// and another entry usually shows which.
+/// and another entry usually shows the actual cause.
 pub(super) const WEAK_SIGNS: &[Sign] = &[
     sign(&["not allowed to write in mnesia dir"], "PermissionDenied", OWN_THE_FILES),
     sign(&["bad_type", "disc_only_copies"], "DatabaseUnusable", LOOK_AT_THE_DATABASE),
     sign(&["node_not_running"], "DatabaseUnusable", LOOK_AT_THE_DATABASE),
 ];
 
-/// The reasons that the configuration causes.
+/// The reasons for which the configuration is the cause.
 pub(super) const OF_THE_CONFIG: [&str; 7] = [
     "AddressMissing",
     "ApplicationMissing",
@@ -207,7 +207,7 @@ pub(super) const OF_THE_CONFIG: [&str; 7] = [
 ];
 
 /// The beginnings of entries that only report the failure of the start, or repeat the reason of an
-/// earlier entry. They count only if no other entry explains the failure.
+/// earlier entry. These entries count only if no other entry explains the failure.
 pub(super) const WRAPPERS: [&str; 14] = [
     "application ",
     "application:",
@@ -225,8 +225,8 @@ pub(super) const WRAPPERS: [&str; 14] = [
     "{\"kernel pid terminated",
 ];
 
-/// The beginnings of entries that a server logs although it starts, or that every server logs at
-/// its end (tested on each version).
+/// The beginnings of entries that a server logs although the server starts, or that every server
+/// logs at its end (tested on each version).
 pub(super) const HARMLESS: [&str; 8] = [
     "crash dump is being written",
     "failed to set logging",

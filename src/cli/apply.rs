@@ -24,7 +24,7 @@ use crate::engine::{
 /// The exit code of `apply` if the guard refused deletions.
 const REFUSED: u8 = 3;
 
-/// The time that `apply` waits for a server that is already starting.
+/// The time limit of the wait for a server that is already starting.
 const AWAKE_WITHIN: Duration = Duration::from_mins(1);
 
 /// The maximum number of rounds of one `apply`. A second round sets properties that are visible
@@ -99,8 +99,8 @@ pub(super) async fn apply(paths: &Paths, format: Format, approve: Option<String>
     finish(reports, format, &plan.unknown)
 }
 
-/// Before deletions, waits until the revision has been unchanged for two seconds, and permits the
-/// deletions only if the file still has that revision.
+/// The check before deletions. The check waits until two seconds have passed since the read of the
+/// file, and permits the deletions only if the file still has the same revision.
 struct StoodStill<'a> {
     paths: &'a Paths,
     read: Instant,
@@ -118,7 +118,7 @@ impl StalenessCheck for StoodStill<'_> {
     }
 }
 
-/// Whether a plan waits only for an approval.
+/// Returns whether a plan waits only for an approval.
 fn was_refused(plan: &Plan) -> bool {
     let withheld = plan.withheld().is_some();
     plan.blocked.as_ref().map_or(withheld, |blocked| {

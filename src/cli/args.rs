@@ -1,7 +1,7 @@
 //! The arguments of the command line, for `clap`.
 //!
-//! The build script compiles this file too, for the manual pages and the completions. So this file
-//! uses nothing of the crate except `manual`.
+//! The build script also compiles this file, to create the manual pages and the completions. So
+//! this file uses no other module of the crate except `manual`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -64,8 +64,8 @@ pub(super) fn parse() -> Result<Arguments, clap::Error> {
     Arguments::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
-/// The default state directory: `$STATE_DIRECTORY`, which systemd sets, or a directory in the
-/// working directory.
+/// Returns the default state directory: `$STATE_DIRECTORY`, which systemd sets, or
+/// `.ejabberd-operator` in the working directory.
 pub(super) fn default_state_dir() -> PathBuf {
     std::env::var_os("STATE_DIRECTORY").map_or_else(|| ".ejabberd-operator".into(), PathBuf::from)
 }
@@ -277,7 +277,7 @@ pub(super) enum Shell {
 }
 
 impl Shell {
-    /// The name of the shell, which is also the name of the script.
+    /// Returns the name of the shell, which is also the name of the script.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Bash => "bash",
@@ -372,7 +372,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_arguments_hold_together() {
+    fn the_definition_of_the_arguments_is_valid() {
         command().debug_assert();
     }
 

@@ -21,7 +21,7 @@ use crate::domain::model::Revision;
 use crate::domain::spec::DesiredState;
 use crate::engine::Store;
 
-/// The exit code when an item fails or is unknown.
+/// The exit code of `audit` if an item fails or is unknown.
 const NOT_ALL_HOLD: u8 = 2;
 
 /// The output of `audit --output json`.
@@ -61,12 +61,13 @@ pub(super) async fn audit(paths: &Paths, format: Format) -> Outcome {
     if all { Ok(()) } else { Err(Exit::Code(NOT_ALL_HOLD)) }
 }
 
-/// The number of findings with this verdict.
+/// Returns the number of findings with `verdict`.
 fn count(findings: &[Finding], verdict: Verdict) -> usize {
     findings.iter().filter(|finding| finding.verdict == verdict).count()
 }
 
-/// A line for each item, then the details of the items that fail or are unknown.
+/// Returns the output for people: a line for each item, then the details of the items that fail or
+/// are unknown.
 fn text(desired: &DesiredState, evidence: &Evidence, findings: &[Finding], page: Page) -> String {
     let version = evidence
         .version
@@ -93,7 +94,7 @@ fn text(desired: &DesiredState, evidence: &Evidence, findings: &[Finding], page:
     for (why, checks) in unknown_reasons(findings) {
         let mut head = Table::new(0, 1);
         head.row([mark(Verdict::Unknown), Cell::painted(&checks.join(", "), BOLD)]);
-        // An unknown item may hold, so the output names no cure.
+        // Do not show a fix, because an unknown item may hold.
         let mut more = Table::new(4, 1);
         more.row(["not known".into(), why.into()]);
         text += &format!("\n{}{}", head.render(page), more.render(page));
@@ -101,8 +102,8 @@ fn text(desired: &DesiredState, evidence: &Evidence, findings: &[Finding], page:
     text + &format!("\n{}\n", summary(findings))
 }
 
-/// The reasons of the unknown items, each with its items: a server that does not respond is one
-/// reason of many items.
+/// Returns the reasons of the unknown items, each reason with its items. One reason can have many
+/// items, for example a server that does not respond.
 fn unknown_reasons(findings: &[Finding]) -> Vec<(&str, Vec<&'static str>)> {
     let mut reasons: Vec<(&str, Vec<&'static str>)> = Vec::new();
     for finding in findings.iter().filter(|finding| finding.verdict == Verdict::Unknown) {
@@ -114,7 +115,7 @@ fn unknown_reasons(findings: &[Finding]) -> Vec<(&str, Vec<&'static str>)> {
     reasons
 }
 
-/// The last line: the number of items that hold.
+/// Returns the last line of the output: the number of items that hold.
 fn summary(findings: &[Finding]) -> String {
     let (bad, open) = (count(findings, Verdict::Fails), count(findings, Verdict::Unknown));
     let all = findings.len();

@@ -1,4 +1,4 @@
-//! Good and failed configurations: `history`, `rollback`, `retry`.
+//! The commands for good and failed configurations: `history`, `rollback`, `retry`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,8 +16,8 @@ use crate::engine::{
     order_fill,
 };
 
-/// The time limit for a running operator to read an order. The operator reads orders between two
-/// rounds.
+/// The time limit of the wait until a running operator reads an order. The operator reads orders
+/// between two rounds.
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Lists the good configurations.

@@ -1,4 +1,5 @@
-//! An empty store, for `plan` before the first `apply`.
+//! An empty store, for commands that do not use the state directory, and for `plan` before the
+//! first `apply`.
 
 use crate::domain::inventory::{Fingerprint, Inventory, Owned};
 use crate::domain::model::{Digest, Jid, ObjectKey, Secret};
@@ -24,8 +25,8 @@ impl Store for EmptyStore {
         self.refuse()
     }
 
-    /// A fingerprint that equals no other fingerprint, because an empty store has no fingerprint to
-    /// compare.
+    /// Returns an empty fingerprint. No fingerprint is compared with this value, because the store
+    /// is empty.
     fn fingerprint(&self, _: &Secret) -> Fingerprint {
         Fingerprint::new(String::new())
     }

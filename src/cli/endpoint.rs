@@ -1,4 +1,4 @@
-//! The address of the running operator, for `status`.
+//! Stores the address of the running operator for `status`.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -16,7 +16,8 @@ use crate::adapters::web::{Access, Token};
 /// name and the token for `status`; only the operator's account can read the file.
 const FILE: &str = "endpoint";
 
-/// The maximum size of the file: an address, the name of an instance and a token.
+/// The maximum size of the file, in bytes. The file contains an address, the name of an instance
+/// and a token.
 const MAX_BYTES: usize = 4096;
 
 /// The options of the HTTP server.
@@ -83,14 +84,15 @@ pub(super) fn write(
     };
     let address = SocketAddr::new(near, address.port());
     let (path, new) = (state_dir.join(FILE), state_dir.join("endpoint.new"));
-    // A file of an earlier operator may be readable by other accounts.
+    // Remove the draft of an earlier operator, because other accounts may be able to read that
+    // draft.
     let _ = std::fs::remove_file(&new);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     writeln!(file, "{address} {instance} {token}")?;
     std::fs::rename(new, path)
 }
 
-/// Reads the address of the running operator, if an operator runs.
+/// Reads the address of the running operator. `None` if no operator runs.
 pub(super) fn read(state_dir: &Path) -> Option<Endpoint> {
     let content = files::read(&state_dir.join(FILE), MAX_BYTES).ok()?;
     let text = std::str::from_utf8(&content).ok()?;

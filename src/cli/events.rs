@@ -17,15 +17,16 @@ use crate::engine::{KEPT_EVENTS, Store};
 /// The interval at which `--follow` reads the stored events.
 const POLL_EVERY: Duration = Duration::from_millis(500);
 
-/// Which events are shown.
+/// The events that the command prints.
 pub(super) struct Filter {
-    /// The maximum number of events; the latest events are shown.
+    /// The maximum number of events. If more events pass the filter, the command prints the latest
+    /// events.
     pub(super) limit: usize,
-    /// Whether only warnings are shown.
+    /// Whether the command prints only warnings.
     pub(super) warnings: bool,
     /// A text that the object, the reason or the message of an event must contain.
     pub(super) about: Option<String>,
-    /// The maximum age of an event.
+    /// The maximum age of an event; `None` for no limit.
     pub(super) since: Option<Duration>,
 }
 
@@ -43,7 +44,7 @@ impl Filter {
             && self.since.is_none_or(|since| now.duration_since(event.time).unsigned_abs() <= since)
     }
 
-    /// The latest events among `events` that this filter selects, oldest first.
+    /// Returns the latest events that pass this filter, the oldest event first.
     fn latest<'e>(&self, events: &'e [Event]) -> Vec<&'e Event> {
         let now = Timestamp::now();
         let passing: Vec<&Event> = events.iter().filter(|event| self.passes(event, now)).collect();
@@ -78,7 +79,7 @@ pub(super) async fn follow(paths: &Paths, filter: &Filter, format: Format) -> Ou
     }
 }
 
-/// All stored events, oldest first.
+/// Reads all stored events, the oldest event first.
 pub(super) fn kept(paths: &Paths) -> Result<Vec<Event>, Exit> {
     let store = paths.remembered()?.ok_or_else(|| {
         Exit::Failure(format!(
@@ -103,7 +104,7 @@ fn print(events: &[&Event], format: Format) -> Outcome {
     output::print(&table.render(Page::out()))
 }
 
-/// The cells of an event without its time: the reason, then the object and the message.
+/// Returns the cells of an event without its time: the reason, then the object and the message.
 pub(super) fn row(event: &Event) -> [Cell; 2] {
     let style = match event.kind {
         EventType::Normal => GREEN,

@@ -9,7 +9,7 @@ use crate::domain::spec::{Field, closest, fields, room_options, vcard_fields};
 /// The optional first part of a path.
 const SPEC: &str = "spec";
 
-/// All names of a list.
+/// The function that returns all names of a list.
 type Names = fn() -> Vec<&'static str>;
 
 /// Fields with a fixed list of names: the path, the title of the list, and the names.
@@ -24,20 +24,21 @@ pub(super) fn explain(path: Option<&str>) -> Outcome {
     output::print(&text(&path, &field, Page::out()))
 }
 
-/// Lists the field at `path`, or the whole file, with all fields below it.
+/// Prints the field at `path`, or the whole file, with all fields below that field.
 pub(super) fn explain_recursively(path: Option<&str>) -> Outcome {
     let (path, field) = find(&fields(), path.unwrap_or_default()).map_err(Exit::Failure)?;
     output::print(&text_of_all(&path, &field, Page::out()))
 }
 
-/// The names in a path. `users[0].name` and `users[].name` are `users.name`.
+/// Splits a path into its names. Ignores the indexes in `users[0].name` and `users[].name`.
 fn parts(path: &str) -> Vec<String> {
     let whole = path.trim().trim_matches('.');
     let name = |part: &str| part.split_once('[').map_or(part, |(name, _)| name).to_owned();
     if whole.is_empty() { Vec::new() } else { whole.split('.').map(name).collect() }
 }
 
-/// Finds the field at `path`, with its full path. The error suggests similar fields.
+/// Returns the field at `path` and the full path of the field. If there is no such field, the error
+/// suggests similar fields.
 fn find(root: &Field, path: &str) -> Result<(String, Field), String> {
     let mut parts = parts(path);
     if let Some(first) = parts.first()
@@ -75,7 +76,7 @@ fn entry_of(map: &Field) -> String {
     }
 }
 
-/// Refuses an unknown name in a list of fixed names.
+/// Returns an error if `name` is not in the fixed list of names of its map.
 fn known(way: &[String], name: &str) -> Result<(), String> {
     let Some((_, map)) = way.split_last() else { return Ok(()) };
     let map = map.join(".");
@@ -93,7 +94,7 @@ fn known(way: &[String], name: &str) -> Result<(), String> {
     Err(format!("{map} has no `{name}`; {help}"))
 }
 
-/// The message about a name that is not a field.
+/// Returns the message about a name that is not a field.
 fn unknown(root: &Field, here: &Field, way: &[String], rest: &[String]) -> String {
     let name = rest.first().map(String::as_str).unwrap_or_default();
     let (whole, prefix) = match way.join(".") {
@@ -104,7 +105,7 @@ fn unknown(root: &Field, here: &Field, way: &[String], rest: &[String]) -> Strin
     if let Some(meant) = closest(name, names.clone()) {
         let meant_path = std::iter::once(meant).chain(rest.iter().skip(1).map(String::as_str));
         let path = format!("{prefix}{}", meant_path.collect::<Vec<_>>().join("."));
-        // The rest of the path may be wrong, too. Then the suggestion is the part that exists.
+        // The rest of the path may also be wrong. In that case suggest only the part that exists.
         let path = if find(root, &path).is_ok() { path } else { format!("{prefix}{meant}") };
         return format!("{whole} has no field `{name}`; did you mean `{path}`?");
     }
@@ -127,7 +128,7 @@ fn unknown(root: &Field, here: &Field, way: &[String], rest: &[String]) -> Strin
     format!("{whole} has no field `{name}`; it has {}", names.join(", "))
 }
 
-/// Collects every field below `schema`, with its path and its name.
+/// Collects the path and the name of every field below `field`.
 fn paths(field: &Field, above: &str, found: &mut Vec<(String, String)>) {
     for field in &field.fields {
         let path =
@@ -137,7 +138,7 @@ fn paths(field: &Field, above: &str, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// The text about a field: the description, and the meaning of an absent field.
+/// Returns the text about a field.
 fn text(path: &str, field: &Field, page: Page) -> String {
     let mut text = head(path, field, page);
     if !field.allowed.is_empty() {
@@ -190,7 +191,7 @@ fn head(path: &str, field: &Field, page: Page) -> String {
     format!("{}\n{}", facts.render(page), description.render(page))
 }
 
-/// The line about a field in a list.
+/// Returns the line about a field in a list of fields.
 fn summary(field: &Field) -> String {
     let mut facts = Vec::new();
     if field.required {
@@ -211,7 +212,7 @@ fn summary(field: &Field) -> String {
     }
 }
 
-/// Prints all fields below a field, with their types, as a tree.
+/// Returns all fields below a field, with their types, as a tree.
 fn text_of_all(path: &str, field: &Field, page: Page) -> String {
     fn branch(fields: &[Field], depth: usize, table: &mut Table) {
         for field in fields {
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_maps_lists_and_dots_are_understood() {
+    fn paths_with_indexes_map_keys_and_dots_are_resolved() {
         assert_eq!(at("users[0].name").as_deref(), Ok("spec.users.name"));
         assert_eq!(
             at("config.files.ejabberdctl.cfg").as_deref(),

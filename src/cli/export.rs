@@ -17,19 +17,21 @@ use crate::domain::spec::{Docker, Network, Recreate, Severity, SourceFile};
 use crate::ejabberd::EjabberdClient;
 use crate::engine::{MAIN_CONFIG, RuntimeError};
 
-/// The file with the desired state.
+/// The name of the file with the desired state.
 const FILE: &str = "desired-state.yaml";
 
-/// The mode of a configuration. Only the owner may read it, because it can contain passwords.
+/// The mode of the configuration file. Only the owner may read the file, because the configuration
+/// can contain passwords.
 const CLOSED: u32 = 0o600;
-/// The desired state holds no secrets, so the umask decides which accounts can read it.
+/// The mode of the desired state before the umask. The desired state contains no secrets, so the
+/// umask decides which accounts can read the file.
 const OPEN: u32 = 0o666;
 
 /// Writes the description of a live server into `directory`. Changes nothing on the server.
 pub(super) async fn export(container: String, engine: String, directory: &Path) -> Outcome {
     let (file, config_file) = (directory.join(FILE), directory.join(MAIN_CONFIG));
     for path in [&file, &config_file] {
-        // A broken link exists, too.
+        // Do not follow links, because a broken link exists too.
         if fs::symlink_metadata(path).is_ok() {
             return Err(there_already(path));
         }
@@ -58,7 +60,7 @@ pub(super) async fn export(container: String, engine: String, directory: &Path) 
     output::print(&summary(&found, &file, &config_file))
 }
 
-/// The minimal specification to observe an existing container.
+/// Returns the minimal specification to observe an existing container.
 fn docker(container: String, engine: String) -> Docker {
     Docker {
         container,
@@ -95,7 +97,7 @@ async fn observe(
     Ok((Export { version, container, config: config_name, included, found }, config))
 }
 
-/// Checks that the written desired state is valid. An invalid desired state is a defect of this
+/// Checks that the exported desired state is valid. An invalid desired state is a defect of this
 /// program.
 fn check(file: &Path, text: &str) -> Outcome {
     let source = SourceFile { path: file.to_owned(), text: text.to_owned() };
@@ -119,7 +121,7 @@ fn failed(what: &str, path: &Path, error: &std::io::Error) -> Exit {
     Exit::Failure(format!("failed to {what} {}: {error}", path.display()))
 }
 
-/// Writes a new file. An existing file is an error.
+/// Writes a new file. Fails if the file exists.
 fn write(path: &Path, content: &[u8], mode: u32) -> Outcome {
     let mut options = OpenOptions::new();
     let mut file = match options.write(true).create_new(true).mode(mode).open(path) {
@@ -134,7 +136,7 @@ fn write(path: &Path, content: &[u8], mode: u32) -> Outcome {
     })
 }
 
-/// The message after an export: the written files, and the next command.
+/// Returns the message after an export: the written files, and the next command.
 fn summary(export: &Export, file: &Path, config: &Path) -> String {
     let mut text = format!("Wrote {}: {}\n", file.display(), export.found.counts());
     match export.left_out() {
@@ -150,7 +152,7 @@ fn summary(export: &Export, file: &Path, config: &Path) -> String {
     text + &format!("  ejabberd-operator --desired-state {} plan\n", shell_word(file))
 }
 
-/// A path with quotes for a shell.
+/// Returns a path with quotes for a shell, if the path needs quotes.
 fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%=:,".contains(c);

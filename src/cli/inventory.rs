@@ -1,4 +1,4 @@
-//! The owned objects: `inventory`, `forget`, `adopt`, `secret`.
+//! The commands for owned objects: `inventory`, `forget`, `adopt`, `secret`.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::domain::spec::{DeletionPolicy, DesiredState};
 use crate::engine;
 use crate::engine::{EventSink, Order, Store, StoreError};
 
-/// An object in the output.
+/// An owned object in the output of `inventory --output json`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Entry<'i> {
@@ -76,7 +76,8 @@ pub(super) fn inventory(paths: &Paths, format: Format) -> Outcome {
     output::print(&table.render(Page::out()))
 }
 
-/// Removes an object, or all accounts of a host, from the inventory.
+/// Removes an object, or all accounts of a host, from the inventory. The objects stay on the
+/// server.
 pub(super) async fn forget(
     paths: &Paths,
     name: Option<String>,
@@ -119,7 +120,7 @@ pub(super) async fn adopt(paths: &Paths, name: &str, kind: Option<OwnedKind>) ->
     )
 }
 
-/// Accepts an old copy of the state directory.
+/// Accepts an old copy of the state directory. The operator then owns only the declared objects.
 pub(super) async fn adopt_all(paths: &Paths) -> Outcome {
     match paths.memory() {
         Ok(store) => {
@@ -163,7 +164,8 @@ async fn carry_out(paths: &Paths, what: &Order, desired: &DesiredState) -> Outco
     note_beside_the_database(paths, store, desired).await
 }
 
-/// Records the change of ownership, so that an older copy of the state directory cannot undo it.
+/// Records the change of ownership beside the server's database, so that an older copy of the state
+/// directory cannot undo the change.
 async fn note_beside_the_database(
     paths: &Paths,
     store: Arc<SqliteStore>,
@@ -184,8 +186,8 @@ async fn note_beside_the_database(
     Ok(())
 }
 
-/// Finds the owned object with this name: the full name, or the part before the `@` if only one
-/// object matches.
+/// Finds the owned object with the full name `name`. If there is no such object, `name` can be the
+/// part before the `@`. Fails if no object or more than one object matches.
 fn the_one(owned: &Inventory, name: &str, kind: Option<OwnedKind>) -> Result<ObjectKey, Exit> {
     let kinds = kind.map_or_else(|| vec![Kind::User, Kind::Group, Kind::Room], |k| vec![k.into()]);
     let all = owned.keys().filter(|key| kinds.contains(&key.kind()));
@@ -223,14 +225,14 @@ fn of_host(owned: &Inventory, host: &str) -> Result<Vec<ObjectKey>, Exit> {
     Ok(keys)
 }
 
-/// Parses the name of an account.
+/// Parses the name of an account. A name without a host is on the host `host`.
 fn jid(name: &str, host: &Vhost) -> Result<Jid, Exit> {
     Jid::parse(name, host).map_err(|error| {
         Exit::Failure(format!("{name:?} cannot be a name: {error}; give NAME or NAME@HOST"))
     })
 }
 
-/// The key of `name` in the inventory.
+/// Returns the key of the object `name` in the inventory.
 fn named(desired: &DesiredState, name: &str, kind: Option<OwnedKind>) -> Result<ObjectKey, Exit> {
     let jid = jid(name, &desired.host)?;
     let room = RoomJid { room: jid.local.clone(), service: jid.host.clone() };

@@ -19,10 +19,10 @@ use super::output;
 use super::terminal::{Colours, GREEN, RED, Stream, YELLOW, harmless, harmless_json, paint};
 use crate::domain::spec::printable;
 
-/// The variable that sets the level of the log.
+/// The environment variable that sets the level of the log.
 const LEVELS: &str = "EJABBERD_OPERATOR_LOG";
 
-/// Starts the log, at the level `default` unless the environment sets another level.
+/// Starts the log. The level is `default`, unless the environment variable sets another level.
 pub(super) fn start(format: Option<LogFormat>, default: LevelFilter) {
     let filter = match std::env::var(LEVELS) {
         Ok(wanted) if !wanted.is_empty() => EnvFilter::try_new(&wanted).unwrap_or_else(|error| {
@@ -52,15 +52,17 @@ pub(super) fn start(format: Option<LogFormat>, default: LevelFilter) {
     }
 }
 
-/// Whether standard error is the stream to the systemd journal. systemd passes the device and the
-/// inode of that stream; a redirected stream has others.
+/// Returns whether standard error is the stream to the systemd journal. systemd passes the device
+/// and the inode of that stream in `JOURNAL_STREAM`. A redirected stream has another device or
+/// inode.
 fn is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let Ok(stat) = rustix::fs::fstat(io::stderr()) else { return false };
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)
 }
 
-/// JSON on standard error, escaped for terminals. Each event is one write.
+/// A writer of JSON to standard error, which escapes the text for terminals. Each event is one
+/// write.
 struct Escaped;
 
 impl Write for Escaped {
@@ -78,10 +80,10 @@ impl Write for Escaped {
     }
 }
 
-/// Writes one event as one line. Indents the further lines of a text, so that no text can pass for
-/// another event.
+/// The format of the log for people and for the journal: one line for each event. The format
+/// indents the other lines of a text, so that a text cannot imitate another event.
 struct Lines {
-    /// Whether lines have a priority and no time, as in sd-daemon(3).
+    /// Whether each line has a priority and no time, as in sd-daemon(3).
     journal: bool,
     colours: Colours,
 }
@@ -100,7 +102,7 @@ where
         let mut event_text = EventText::default();
         event.record(&mut event_text);
         let mut text = event_text.message + &event_text.fields;
-        // At level info, the target of an event adds no information.
+        // Show the spans only at level debug. At level info, the spans add no information.
         if LevelFilter::current() >= LevelFilter::DEBUG {
             for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
                 let extensions = span.extensions();
@@ -127,7 +129,7 @@ where
     }
 }
 
-/// The syslog priority of a level.
+/// Returns the syslog priority of a level.
 const fn priority(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,
@@ -137,7 +139,7 @@ const fn priority(level: Level) -> u8 {
     }
 }
 
-/// The level as text with a fixed width, and its colour.
+/// Returns the name of a level with a fixed width, and the colour of the level.
 const fn level_name(level: Level) -> (&'static str, Option<Style>) {
     match level {
         Level::ERROR => ("ERROR", Some(RED)),
@@ -152,7 +154,7 @@ const fn level_name(level: Level) -> (&'static str, Option<Style>) {
 #[derive(Default)]
 struct EventText {
     message: String,
-    /// The other fields, each after a space.
+    /// The other fields of the event, each after a space.
     fields: String,
 }
 

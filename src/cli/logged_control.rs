@@ -19,7 +19,7 @@ impl Control for LoggedControl {
         let response = self.0.call(call, deadline).await;
         let result = response.as_ref().map_or_else(ControlError::category, |_| "answered");
         let ms = since.elapsed().as_secs_f64() * 1000.0;
-        // Tenths of a millisecond are enough.
+        // Round the duration to tenths of a millisecond.
         tracing::debug!(command, ms = (ms * 10.0).round() / 10.0, result, "call");
         response
     }

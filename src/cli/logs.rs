@@ -1,4 +1,5 @@
-//! `logs`: the log of the server, with the events of the operator between the lines.
+//! The command `logs`: prints the log of the server, with the events of the operator between the
+//! lines.
 
 use std::time::Duration;
 
@@ -21,19 +22,19 @@ use crate::engine::{Connector, LogLine, Runtime};
 /// The interval at which `--follow` reads new lines.
 const POLL_EVERY: Duration = Duration::from_secs(1);
 
-/// The selection of lines.
+/// The selection of lines to print.
 pub(super) struct Window {
     /// The maximum age of a line.
     pub(super) since: Duration,
-    /// The maximum number of lines; the latest lines are shown.
+    /// The maximum number of lines. If the log has more lines, the command prints the latest lines.
     pub(super) tail: usize,
-    /// Whether to print new lines until a signal.
+    /// Whether the command prints new lines until a signal ends the command.
     pub(super) follow: bool,
-    /// Whether the events of the operator are omitted.
+    /// Whether the command omits the events of the operator.
     pub(super) no_marks: bool,
 }
 
-/// A line of the server, or an event of the operator.
+/// A line of the server's log, or an event of the operator.
 enum Entry {
     Line(LogLine),
     Mark(Event),
@@ -69,7 +70,7 @@ impl Entry {
     }
 }
 
-/// Colours lines that need attention.
+/// Colours a line with the level critical, error, warning or notice.
 fn coloured(line: &str) -> String {
     let level = |words: [&str; 2]| words.iter().any(|word| line.contains(word));
     if level(["[error]", "[critical]"]) {
@@ -97,7 +98,8 @@ pub(super) async fn logs(paths: &Paths, window: &Window, format: Format) -> Outc
     loop {
         let mut entries = seen.lines(&*runtime, window.tail).await?;
         if !window.no_marks {
-            // The server may exist although no operator has run yet.
+            // Ignore the error of a missing store, because the server may exist before the first
+            // operator runs.
             let marks = events::kept(paths).unwrap_or_default();
             entries.extend(seen.marks(marks, since));
         }
@@ -114,10 +116,11 @@ pub(super) async fn logs(paths: &Paths, window: &Window, format: Format) -> Outc
     Ok(())
 }
 
-/// The position after the last shown line.
+/// The position after the last printed line.
 struct Seen {
-    /// The time of the last line, and the number of shown lines with this time.
+    /// The time of the last printed line.
     until: Timestamp,
+    /// The number of printed lines with the time `until`.
     at_until: usize,
     marks: Vec<Event>,
 }
@@ -136,7 +139,7 @@ impl Seen {
                 (self.until, self.at_until) = (line.time, 0);
             }
             self.at_until += 1;
-            // The server assumes a terminal and colours its lines.
+            // Remove the colours: the server assumes a terminal and colours its lines.
             let text = console::strip_ansi_codes(&line.text).into_owned();
             fresh.push(Entry::Line(LogLine { text, ..line }));
         }

@@ -1,6 +1,6 @@
 //! Texts of the manual pages and of `--help` in addition to the arguments.
 //!
-//! The build script compiles this file too, so this file uses nothing of the crate.
+//! The build script also compiles this file, so this file uses no other module of the crate.
 
 /// Examples by command, as pairs of a description and a command line. The empty name is for the
 /// program without a command.
@@ -129,11 +129,12 @@ pub(super) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("completions", &[("Print the script for bash", "ejabberd-operator completions bash")]),
 ];
 
-/// The exit statuses of every command.
+/// The exit statuses that every command has.
 pub(super) const EXIT: &[(&str, &str)] =
     &[("0", "Success."), ("1", "Failure."), ("64", "The arguments are wrong.")];
 
-/// Exit statuses of single commands. An entry replaces the entry of [`EXIT`] with the same status.
+/// The exit statuses of single commands. An entry replaces the entry of [`EXIT`] with the same
+/// status.
 pub(super) const EXIT_OF: &[(&str, &[(&str, &str)])] = &[
     (
         "run",
@@ -168,7 +169,7 @@ pub(super) const EXIT_OF: &[(&str, &[(&str, &str)])] = &[
     ),
 ];
 
-/// The environment variables, except those that replace flags.
+/// The environment variables, except the variables that replace flags.
 pub const ENVIRONMENT: &[(&str, &str)] = &[
     (
         "EJABBERD_OPERATOR_LOG",
@@ -214,8 +215,8 @@ pub const FILES: &[(&str, &str)] = &[
     ),
 ];
 
-/// The exit statuses of a command, or of the whole program for an empty name: each status and
-/// what it means, in ascending order.
+/// Returns the exit statuses of a command, or of the whole program if `command` is empty: pairs of
+/// a status and its meaning, in ascending order.
 #[must_use]
 pub fn exit_statuses(command: &str) -> Vec<(&'static str, &'static str)> {
     let own = of(EXIT_OF, command);
@@ -225,12 +226,12 @@ pub fn exit_statuses(command: &str) -> Vec<(&'static str, &'static str)> {
     statuses
 }
 
-/// Returns the entries of `table` for `command`, or none.
+/// Returns the entries of `table` for `command`; an empty list if there are no entries.
 pub(super) fn of<T>(table: &[(&str, &'static [T])], command: &str) -> &'static [T] {
     table.iter().find(|(name, _)| *name == command).map_or(&[], |(_, found)| *found)
 }
 
-/// The examples of a command, for the end of its `--help`.
+/// Returns the examples of a command, for the end of its `--help`.
 pub(super) fn help(command: &str) -> String {
     let mut text = String::new();
     for (description, command_line) in of(EXAMPLES, command) {

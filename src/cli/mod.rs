@@ -44,14 +44,14 @@ const FAILURE: u8 = 1;
 /// The exit code of wrong arguments or a wrong file (`EX_USAGE` in `sysexits.h`).
 const USAGE: u8 = 64;
 
-/// The end of a command that does not succeed.
+/// The reason why a command ends without success.
 #[derive(Debug)]
 pub(crate) enum Exit {
-    /// A failure with a message.
+    /// The command failed, with this message. The exit code is [`FAILURE`].
     Failure(String),
-    /// Wrong usage with a message.
+    /// The arguments or the file are wrong, with this message. The exit code is [`USAGE`].
     Usage(String),
-    /// Another exit code, after the command has printed its message.
+    /// The command has printed its own message, and ends with this exit code.
     Code(u8),
 }
 
@@ -69,7 +69,7 @@ pub fn main() -> ExitCode {
     let arguments = match args::parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // A message about a closed terminal cannot be printed.
+            // Ignore the error: if standard error is closed, no message can be printed.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
         }
@@ -88,8 +88,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Turns off core dumps, and access by other processes of the same user, because the memory of this
-/// process holds passwords.
+/// Disables core dumps, and prevents other processes of the same user from reading the memory of
+/// this process, because the memory holds passwords.
 fn keep_memory_private() {
     use rustix::process::{DumpableBehavior, Resource, Rlimit};
     let none = Rlimit { current: Some(0), maximum: Some(0) };
@@ -102,14 +102,14 @@ fn keep_memory_private() {
 
 fn dispatch(arguments: Arguments) -> Outcome {
     keep_memory_private();
-    // The parent may have left descriptors open. Programs that the operator starts must not inherit
-    // them.
+    // The parent process may have left descriptors open. The programs that the operator starts must
+    // not inherit these descriptors.
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
     let Arguments { desired_state, state_dir, log_format, command } = arguments;
     let state_dir = state_dir.unwrap_or_else(args::default_state_dir);
     let level = match command {
         Command::Run { .. } => LevelFilter::INFO,
-        // All other commands print a result.
+        // All other commands print a result, so log only warnings.
         _ => LevelFilter::WARN,
     };
     log::start(log_format, level);
@@ -177,21 +177,21 @@ async fn interrupted() -> i32 {
     else {
         return std::future::pending().await;
     };
-    // Both branches are cancel-safe. The codes are the codes that a shell shows for the signals.
+    // Both branches are cancel-safe. A shell shows the same exit codes for these signals.
     tokio::select! {
         _ = term.recv() => 143,
         _ = int.recv() => 130,
     }
 }
 
-/// Runs a command to its end, or to the signal that ends it.
+/// Runs a command until its end, or until a signal ends the command.
 fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
     until_done(async {
         tokio::select! {
             result = work => result,
             code = interrupted() => {
-                // Programs that print a secret are in another process group, so they would continue
-                // to run.
+                // Programs that print a secret are in another process group. Without this call,
+                // these programs would continue to run.
                 crate::adapters::secrets::end_programs();
                 std::process::exit(code)
             }
@@ -200,11 +200,12 @@ fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
 }
 
 fn until_done(work: impl Future<Output = Outcome>) -> Outcome {
-    // Two threads: one for the reconciliation, one so that the page responds at the same time.
+    // Use two threads: one for the reconciliation, and one for the page, which must respond at the
+    // same time.
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(work);
-    // Blocking file reads that hang must not delay the end.
+    // Do not wait for blocking file reads, because a read that hangs would delay the end.
     runtime.shutdown_background();
     result
 }

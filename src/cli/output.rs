@@ -37,7 +37,7 @@ pub(super) fn yaml(result: &impl Serialize) -> Result<(), Exit> {
     verbatim(harmless_yaml(result)?.as_bytes())
 }
 
-/// Prints text without changes. A reader that closes the pipe early is no failure.
+/// Prints text without changes. Succeeds if the reader closes the pipe early.
 pub(super) fn verbatim(text: &[u8]) -> Result<(), Exit> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
@@ -48,7 +48,7 @@ pub(super) fn verbatim(text: &[u8]) -> Result<(), Exit> {
 
 /// Prints a message to standard error.
 pub(super) fn say(text: &str) {
-    // A message about a closed terminal cannot be printed.
+    // Ignore the error: if standard error is closed, no message can be printed.
     let _ = writeln!(std::io::stderr().lock(), "{}", harmless(text, Stream::Err.colours()));
 }
 
@@ -62,12 +62,12 @@ pub(super) fn problem(problem: &Problem) {
     say(&format!("{problem}\n"));
 }
 
-/// Colours a text if standard output has colours.
+/// Colours a text for standard output, if standard output has colours.
 pub(super) fn paint(text: &str, style: Style) -> String {
     Stream::Out.paint(text, style)
 }
 
-/// The mark of a step, as in Terraform.
+/// Returns the mark of a step and its colour, as in Terraform.
 const fn mark(op: Op) -> (&'static str, Style) {
     match op {
         Op::Create => ("+", GREEN),
@@ -83,12 +83,13 @@ fn step_row(step: &StepInfo) -> [Cell; 4] {
     } else {
         format!("{} ({})", step.reason, step.fields.join(", "))
     };
-    // As wide as the longest common kind, so that all plans have the same columns.
+    // Pad the kind to the width of the longest common kind, so that all plans have the same
+    // columns.
     let kind = format!("{:<6}", step.kind().as_str());
     [Cell::painted(sign, style), kind.into(), Cell::from(&step.name()), why.into()]
 }
 
-/// The text of a plan, for people.
+/// Formats a plan for people.
 pub(super) fn plan(plan: &Plan, page: Page) -> String {
     let mut steps = Table::new(2, 3);
     plan.steps().into_iter().for_each(|step| steps.row(step_row(step)));
@@ -120,7 +121,7 @@ pub(super) fn plan(plan: &Plan, page: Page) -> String {
     text += &remarks.render(page);
     let mut notes = Table::new(2, 1);
     plan.notes.iter().for_each(|note| notes.row(["note:".into(), note.into()]));
-    // The text follows its label directly, like a sentence.
+    // Use a separate table, so that the text of a note follows its label directly.
     text += &notes.render(page);
     let summary = plan.summary;
     let counts = format!(
@@ -138,7 +139,7 @@ pub(super) fn plan(plan: &Plan, page: Page) -> String {
     text + &format!("{} {counts}\n", paint(headline, BOLD))
 }
 
-/// The line about a step that failed or was deferred.
+/// Returns the line about a step that failed or was deferred. `None` for other steps.
 pub(super) fn outcome(outcome: &StepOutcome) -> Option<String> {
     let what = format!("{} {}", outcome.step.op, outcome.step.key);
     match &outcome.result {

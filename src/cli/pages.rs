@@ -1,4 +1,4 @@
-//! `man` and `completions`: prints the pages and scripts that the build script created.
+//! The commands `man` and `completions`: print the pages and scripts that the build script created.
 
 use std::fs;
 use std::path::Path;
@@ -6,13 +6,13 @@ use std::path::Path;
 use super::args::Shell;
 use super::{Exit, Outcome, output};
 
-/// The manual pages by file name, the main one first.
+/// The manual pages, as pairs of file name and content. The main page is first.
 const PAGES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/pages.rs"));
 
-/// The completion scripts by shell.
+/// The completion scripts, as pairs of shell and content.
 const SCRIPTS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/scripts.rs"));
 
-/// Prints the main page, or writes all of them into a directory.
+/// Prints the main page, or writes all pages into `directory`.
 pub(super) fn man(directory: Option<&Path>) -> Outcome {
     let Some(directory) = directory else {
         let main = PAGES.first().map(|(_, page)| *page).unwrap_or_default();
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn examples_and_exit_codes_are_of_commands_that_there_are() {
+    fn every_example_and_exit_code_belongs_to_an_existing_command() {
         let command = args::command();
         for (name, examples) in manual::EXAMPLES {
             assert!(name.is_empty() || command.find_subcommand(name).is_some(), "{name}");

@@ -1,5 +1,4 @@
-//! Shows the progress of a reconciliation: a bar on a terminal, lines in the log, and a field of
-//! the status.
+//! Shows the progress of a reconciliation in a bar on a terminal, in the log, and in the status.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +18,7 @@ use crate::engine::{
     EngineEvent, EventDeduplicator, EventSink, RoundReport, StepOutcome, StepResult, step_span,
 };
 
-/// Passes each event to all sinks.
+/// An event sink that passes each event to several sinks.
 pub(super) struct Fanout(pub(super) Vec<Arc<dyn EventSink>>);
 
 impl EventSink for Fanout {
@@ -28,11 +27,12 @@ impl EventSink for Fanout {
     }
 }
 
-/// Writes events to the log. Writes a condition that lasts once, and not in every round.
+/// An event sink that writes events to the log. If the same remark or failure continues in later
+/// rounds, the sink writes the remark or failure only once.
 #[derive(Default)]
 pub(super) struct Log(Mutex<Logged>);
 
-/// What the log contains already.
+/// The data that the log already contains.
 #[derive(Default)]
 struct Logged {
     begun: Option<Summary>,
@@ -62,11 +62,11 @@ impl Remark {
     }
 }
 
-/// The remarks on the plan of a round.
+/// Returns the remarks on the plan of a round.
 fn remarks(report: &RoundReport) -> Vec<Remark> {
     let plan = &report.plan;
     let warning = |text: String| Remark { severity: Severity::Warning, text };
-    // A server does not respond for a short time during every start.
+    // During every start, a server does not respond for a short time, so do not warn.
     let severity = if report.observed.starting { Severity::Info } else { Severity::Warning };
     let blocked = plan.blocked.as_ref();
     let blocked = blocked.map(|blocked| format!("deletions were refused: {}", blocked.reason));
@@ -102,7 +102,7 @@ impl EventSink for Log {
 impl Log {
     fn begin(&self, plan: &Plan) {
         let summary = plan.summary;
-        // A repeated summary is a retry.
+        // Do not log the same summary again: the round repeats the same steps.
         if self.0.lock().begun.replace(summary) != Some(summary) {
             tracing::info!(
                 create = summary.create,
@@ -154,8 +154,8 @@ fn audited(findings: &[Finding]) {
     tracing::debug!(failing = failing.join(" "), "the security checklist");
 }
 
-/// Shows a bar while the engine carries out steps. Without a terminal, shows only the steps that
-/// fail or wait.
+/// An event sink that shows a bar while the engine executes steps. Without a terminal, the sink
+/// prints only the steps that fail or are deferred.
 pub(super) struct Bar(ProgressBar);
 
 impl Bar {
@@ -163,14 +163,15 @@ impl Bar {
         let target =
             if can_redraw() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        // The template is a constant. With a wrong template the bar has the default style.
+        // Ignore an error, which the constant template cannot cause. The bar would then have the
+        // default style.
         if let Ok(style) = ProgressStyle::with_template("  {bar:30} {pos}/{len} {wide_msg}") {
             bar.set_style(style);
         }
         Self(bar)
     }
 
-    /// Removes the bar.
+    /// Removes the bar from the terminal.
     pub(super) fn clear(&self) {
         self.0.finish_and_clear();
     }
@@ -200,15 +201,15 @@ impl Bar {
 /// The progress of the current round.
 struct Latest {
     progress: Progress,
-    /// When the status last showed the progress.
+    /// The time of the last update of the status.
     published: Instant,
 }
 
-/// The interval between two updates of the progress of a round in the status.
+/// The minimum interval between two updates of the progress in the status.
 const PUBLISH_EVERY: Duration = Duration::from_millis(250);
 
-/// Publishes the progress of a round in the status. Does not store the progress: the engine stores
-/// the end of the round.
+/// An event sink that publishes the progress of a round in the status. The sink does not store the
+/// progress, because the engine stores the status at the end of the round.
 pub(super) struct ProgressPublisher {
     status: watch::Sender<Status>,
     latest: Mutex<Latest>,

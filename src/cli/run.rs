@@ -1,4 +1,4 @@
-//! The command `run`: reconciles until it is stopped.
+//! The command `run`: reconciles until a signal ends the program.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +70,7 @@ pub(super) async fn run(paths: &Paths, web: &Web, resync: Duration) -> Outcome {
         server_changed: Arc::default(),
         resync,
     };
-    // The future is large, so it is on the heap.
+    // The future is large, so move the future to the heap.
     Box::pin(controller.run(stopped)).await;
     // Remove the address when the operator ends, so that `status` reports that no operator runs.
     endpoint::remove(&paths.state_dir);
@@ -78,7 +78,8 @@ pub(super) async fn run(paths: &Paths, web: &Web, resync: Duration) -> Outcome {
     Ok(())
 }
 
-/// The first SIGTERM or SIGINT ends the program after the current step, the second at once.
+/// Handles SIGTERM and SIGINT. The first signal ends the program after the current step, and the
+/// second signal ends the program at once.
 async fn signals(stop: watch::Sender<bool>) {
     let (Ok(mut term), Ok(mut int)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
@@ -92,7 +93,8 @@ async fn signals(stop: watch::Sender<bool>) {
             _ = term.recv() => {}
             _ = int.recv() => {}
         }
-        // A program that prints a secret must not outlive the operator or delay its end.
+        // End the programs that print a secret. Otherwise such a program continues to run, or
+        // delays the end of the operator.
         crate::adapters::secrets::end_programs();
         if *stop.borrow() {
             std::process::exit(130);

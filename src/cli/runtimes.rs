@@ -22,10 +22,12 @@ use crate::engine::{
     ServerConfig, Spawner,
 };
 
-/// Creates runtimes and control channels, and counts the calls of the channels.
+/// The connector of the engine: creates runtimes and control channels, and counts the calls of the
+/// channels.
 pub(super) struct Connectors {
     pub(super) metrics: Arc<Metrics>,
-    /// The state directory, if this process has its lock.
+    /// The identity of the state directory ([`Paths::holder`](super::session::Paths::holder));
+    /// `None` if this process does not hold the lock of the directory.
     pub(super) holder: Option<String>,
 }
 
@@ -69,8 +71,8 @@ pub(super) fn in_container(
     (runtime, control)
 }
 
-/// Connects the session and the fallback `ejabberdctl` through `spawner`. `script` is the control
-/// script with the options that identify the server.
+/// Creates the control channel: a session through `spawner`, and `ejabberdctl` as the fallback.
+/// `script` is the control script with the options that identify the server.
 fn channel(spawner: &Arc<dyn Spawner>, script: Vec<String>) -> FallbackControl {
     FallbackControl::new(
         Arc::new(Session::new(Arc::clone(spawner))),
@@ -83,8 +85,8 @@ fn unsupported(what: &'static str) -> (Arc<dyn Runtime>, Arc<dyn Control>) {
     (Arc::clone(&refusal) as Arc<dyn Runtime>, refusal)
 }
 
-/// A runtime that refuses every operation with a reason, for a kind of server that can be declared
-/// and is not supported yet.
+/// A runtime that refuses every operation. The field is the path of a kind of server that can be
+/// declared but is not supported yet.
 struct Unsupported(&'static str);
 
 impl Unsupported {

@@ -1,4 +1,4 @@
-//! The JSON Schemas of the output with `--output json`, generated from the printed types.
+//! Generates the JSON Schemas of the output with `--output json` from the Rust types of the output.
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
@@ -9,9 +9,9 @@ use super::{audit, doctor};
 use crate::domain::plan::Plan;
 use crate::domain::status::{Event, Status};
 
-/// The schema of the output of each command: pairs of the command and the schema.
+/// Returns the schemas of the output, as pairs of a command and a schema.
 ///
-/// A schema refuses a field that it does not name, so that a test notices a new field.
+/// A schema does not allow unknown fields, so that a test notices a new field.
 #[must_use]
 pub fn output_schemas() -> [(&'static str, Value); 5] {
     [

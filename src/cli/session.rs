@@ -19,8 +19,8 @@ use crate::engine::{
     Supervisor,
 };
 
-/// The number of known passwords that a single command verifies again: all passwords of a small
-/// server. ejabberd 23.01 needs 13 ms to hash one password.
+/// The maximum number of known passwords that a single command verifies again. On a small server,
+/// this number includes all passwords. ejabberd 23.01 needs 13 ms to hash one password.
 const PASSWORDS_VERIFIED: usize = 50;
 
 /// The paths of the desired state and of the state directory.
@@ -34,25 +34,26 @@ impl Paths {
         Ok(FileSource::new(self.desired_state.clone())?)
     }
 
-    /// Opens the store to change it.
+    /// Opens the store to write.
     pub(super) fn memory(&self) -> Result<SqliteStore, StoreError> {
         SqliteStore::open(&self.state_dir)
     }
 
-    /// Opens the store to read it. `None` if there is no database yet.
+    /// Opens the store to read. `None` if there is no database yet.
     pub(super) fn remembered(&self) -> Result<Option<SqliteStore>, Exit> {
         SqliteStore::open_read_only(&self.state_dir).map_err(|error| self.unusable(&error))
     }
 
-    /// The identity of the state directory, which does not depend on its path. `None` without the
-    /// lock of the state directory.
+    /// Returns the identity of the state directory: a hash of its path without links. `None` if the
+    /// path cannot be resolved.
     pub(super) fn holder(&self) -> Option<String> {
         let path = self.state_dir.canonicalize().ok()?;
         let hash = Sha256::digest(path.as_os_str().as_encoded_bytes());
         hash.get(..8).map(hex::encode)
     }
 
-    /// The error of an unusable state directory, with what to do about the error.
+    /// Converts the error of a state directory that cannot be used. The message contains the action
+    /// for the user.
     pub(super) fn unusable(&self, error: &StoreError) -> Exit {
         let help = match (error, std::fs::metadata(&self.state_dir)) {
             (StoreError::Locked(_), _) => {
@@ -102,7 +103,7 @@ impl Paths {
     }
 }
 
-/// Whether this process can open private files of `owner`.
+/// Returns whether this process can open private files of the user `owner`.
 fn may_use(owner: u32) -> bool {
     let us = rustix::process::geteuid();
     us.is_root() || us.as_raw() == owner

@@ -28,7 +28,7 @@ const ASK_DEADLINE: Duration = Duration::from_secs(3);
 /// The maximum size of a status, in bytes.
 const MAX_STATUS_BYTES: usize = 4 << 20;
 
-/// Checks the file, and that the files that it names can be read.
+/// Checks the file, and checks that the files in the desired state can be read.
 pub(super) async fn validate(paths: &Paths) -> Outcome {
     let desired = paths.desired().await?;
     let secrets = FileSecrets::new();
@@ -57,7 +57,7 @@ pub(super) async fn validate(paths: &Paths) -> Outcome {
     ))
 }
 
-/// The meaning of the exit code of `plan`.
+/// The rule for the exit code of `plan`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PlanExit {
     /// A complete plan exits with 0, with or without changes.
@@ -87,7 +87,7 @@ pub(super) async fn plan(paths: &Paths, format: Format, exit: PlanExit) -> Outco
         && let Some(why) = plan.unknown.first()
     {
         return Err(Exit::Failure(match format {
-            // The plan shows the reason already.
+            // The text of the plan already contains the reason.
             Format::Text => "the plan is incomplete; fix the causes of the parts that are not known, and plan again".into(),
             Format::Json => format!("the plan is incomplete: {why}"),
         }));
@@ -98,7 +98,8 @@ pub(super) async fn plan(paths: &Paths, format: Format, exit: PlanExit) -> Outco
     }
 }
 
-/// Shows the status of the running operator, or else the stored status, which is never ready.
+/// Shows the status of the running operator. If no operator runs, shows the stored status, which is
+/// never ready.
 pub(super) async fn status(paths: &Paths, format: StatusFormat) -> Outcome {
     let status = match ask_operator(paths).await {
         Some(status) => status,
@@ -114,11 +115,11 @@ pub(super) async fn status(paths: &Paths, format: StatusFormat) -> Outcome {
     if status.is(ConditionType::Ready) { Ok(()) } else { Err(Exit::Code(super::FAILURE)) }
 }
 
-/// The status of the running operator, if an operator runs.
+/// Requests the status of the running operator. `None` if no operator runs or responds.
 pub(super) async fn ask_operator(paths: &Paths) -> Option<Status> {
     let endpoint = endpoint::read(&paths.state_dir)?;
     let response = tokio::time::timeout(ASK_DEADLINE, ask(&endpoint)).await.unwrap_or(None);
-    // Another operator may listen at the address now.
+    // Compare the instance, because another operator may now listen on the address.
     response.filter(|status| status.instance == endpoint.instance)
 }
 

@@ -1,4 +1,4 @@
-//! The status as text, for people, on one screen.
+//! Formats the status as text for people, on one screen.
 
 use console::Style;
 use jiff::{SignedDuration, Timestamp};
@@ -16,10 +16,10 @@ const NAMED: usize = 5;
 /// The number of lines of a small terminal, without the line of the prompt.
 const SCREEN: usize = 23;
 
-/// The maximum and the minimum number of events.
+/// The maximum and the minimum number of events in the text.
 const EVENTS: (usize, usize) = (6, 2);
 
-/// The whole text: problems, conditions, numbers, events.
+/// Returns the whole text: problems, conditions, numbers, events.
 pub(super) fn text(status: &Status, now: Timestamp, page: Page) -> String {
     let parts = [
         headline(status, now, page),
@@ -79,8 +79,8 @@ fn conditions(status: &Status, now: Timestamp) -> Table {
     table
 }
 
-/// The colour of a condition: green if the status is good, yellow if the status is `Unknown`, red
-/// otherwise. `Reconciling` is always green.
+/// Returns the colour of a condition: green if the status is good, yellow if the status is
+/// `Unknown`, red otherwise. `Reconciling` is always green.
 fn style_of(condition: &Condition) -> Style {
     let good = match condition.kind {
         ConditionType::Reconciling => condition.status,
@@ -188,7 +188,7 @@ fn troubles(status: &Status) -> Table {
     table
 }
 
-/// The lines of the latest events, at most `most`.
+/// Returns the lines of the latest events, for at most `most` events.
 fn recent(status: &Status, most: usize, now: Timestamp, page: Page) -> String {
     if status.events.is_empty() {
         return String::new();

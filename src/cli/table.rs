@@ -1,5 +1,5 @@
-//! Tables for people. Columns are aligned by the display width of their text and fit the terminal.
-//! A pipe gets one line for each row, without line breaks.
+//! Formats tables for people. The columns are aligned by the display width of their text, and fit
+//! the terminal. In a pipe, each row is one line.
 
 use std::borrow::Cow;
 
@@ -9,14 +9,15 @@ use textwrap::{WordSeparator, WordSplitter, WrapAlgorithm};
 use super::terminal::{Colours, Stream, paint};
 use crate::domain::spec::printable;
 
-/// The space between two columns.
+/// The distance between two columns, in terminal columns.
 const GAP: usize = 2;
 
-/// The maximum width of a column before the last column if only a few entries are longer. The long
-/// entries extend into the next columns.
+/// The maximum width of a column before the last column, in terminal columns, if only a few entries
+/// are longer. A longer entry extends into the next columns.
 const MAX_COLUMN: usize = 60;
 
-/// The minimum width of the last column. In a narrower terminal, each row is on several lines.
+/// The minimum width of the last column, in terminal columns. If the terminal is too narrow, each
+/// row is on several lines.
 const MIN_LAST: usize = 24;
 
 /// A cell of a table.
@@ -42,17 +43,17 @@ impl<T: AsRef<str>> From<T> for Cell {
     }
 }
 
-/// The target of the output.
+/// The width and the colours of the output.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Page {
     /// The width in columns; `None` for a pipe.
     pub(super) width: Option<usize>,
-    /// Whether text gets colour sequences.
+    /// Whether the output contains colour sequences.
     pub(super) colours: Colours,
 }
 
 impl Page {
-    /// The properties of standard output.
+    /// Returns the width and the colours of standard output.
     pub(super) fn out() -> Self {
         Self { width: Stream::Out.width(), colours: Stream::Out.colours() }
     }
@@ -64,14 +65,14 @@ enum Row {
     Line(String),
 }
 
-/// Rows of cells; the last cell of a row is a text that may be long.
+/// A table with rows of cells. The last cell of a row may be a long text.
 pub(super) struct Table {
     head: Option<Vec<Cell>>,
     rows: Vec<Row>,
-    /// The width of the left margin in columns.
+    /// The width of the left margin, in terminal columns.
     indent: usize,
-    /// The number of first columns that identify a row. They are together on the first line if a
-    /// row has several lines.
+    /// The number of columns at the start of a row that identify the row. If a row has several
+    /// lines, these columns are together on the first line.
     keys: usize,
 }
 
@@ -80,7 +81,7 @@ impl Table {
         Self { head: None, rows: Vec::new(), indent, keys }
     }
 
-    /// Creates a table with headings.
+    /// Adds headings to a table.
     pub(super) fn headed(mut self, head: &[&str]) -> Self {
         self.head = Some(head.iter().map(Cell::from).collect());
         self
@@ -151,7 +152,7 @@ impl Table {
         lines.end()
     }
 
-    /// Formats a row without columns: the identifying cells first, and the other cells below them.
+    /// Formats a row on several lines: the cells that identify the row, and the other cells below.
     fn stacked(&self, row: &[Cell], width: usize, colours: Colours) -> String {
         let (keys, rest) = row.split_at(self.keys.min(row.len()));
         let mut lines = Lines::new();
@@ -190,7 +191,7 @@ impl Table {
     }
 }
 
-/// Lines that are filled from left to right.
+/// A writer that fills lines from left to right.
 struct Lines {
     text: String,
     /// The next free column.
@@ -203,7 +204,7 @@ impl Lines {
     }
 
     fn put(&mut self, start: usize, text: &str, style: Option<&Style>, colours: Colours) {
-        // A long entry keeps its distance from the next cell.
+        // Put a space after an entry that is longer than its column.
         let distance = if self.column > start { 1 } else { start - self.column };
         self.text += &" ".repeat(distance);
         match style {
@@ -224,12 +225,12 @@ impl Lines {
     }
 }
 
-/// Breaks a text into lines of at most `width` columns. A break is between words, or inside a
-/// word that is wider than a line.
+/// Breaks a text into lines of at most `width` terminal columns. A break is between words, or
+/// inside a word that is wider than a line. `None` means one line without a limit.
 fn wrap(text: &str, width: Option<usize>) -> Vec<Cow<'_, str>> {
     let Some(width) = width else { return vec![text.into()] };
-    // Names and options hold hyphens, so a hyphen is not a place to break a line. Filling line
-    // by line needs no more crates than the width of characters.
+    // Do not break a line after a hyphen, because names and options contain hyphens. The algorithm
+    // that fills line by line needs no additional crates.
     let options = textwrap::Options::new(width)
         .word_separator(WordSeparator::AsciiSpace)
         .word_splitter(WordSplitter::NoHyphenation)
@@ -284,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_take_no_room() {
+    fn colour_sequences_have_no_width() {
         let coloured = table().render(Page { width: Some(80), colours: Colours::On });
         assert_eq!(console::strip_ansi_codes(&coloured), table().render(page(Some(80))));
         assert!(coloured.contains("\x1b[32m+\x1b[0m"));
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_broken_only_where_they_must_be() {
+    fn only_a_word_that_is_wider_than_a_line_is_broken() {
         assert_eq!(wrap("one two three", Some(7)), ["one two", "three"]);
         assert_eq!(wrap("abcdefghij", Some(4)), ["abcd", "efgh", "ij"]);
         assert_eq!(wrap("日本語", Some(4)), ["日本", "語"]);

@@ -1,5 +1,5 @@
-//! What the terminal supports: colours and its width. Also escapes text, so that the terminal
-//! displays text from outside and never executes control sequences in it.
+//! Detects the colours and the width of the terminal, and escapes text. So the terminal displays
+//! text from the server or a file, and never executes a control sequence in this text.
 
 use std::borrow::Cow;
 use std::io::IsTerminal;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::Exit;
 use crate::domain::spec::{is_treacherous, printable};
 
-/// An output stream. Each stream may or may not be a terminal.
+/// An output stream. Each of the two streams may be a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stream {
     /// Standard output, for results.
@@ -20,7 +20,7 @@ pub(super) enum Stream {
     Err,
 }
 
-/// Whether text is written with colour sequences.
+/// Whether the output contains colour sequences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Colours {
     On,
@@ -35,8 +35,9 @@ pub(super) const YELLOW: Style = Style::new().yellow();
 pub(super) const CYAN: Style = Style::new().cyan();
 
 impl Stream {
-    /// Whether this stream gets colours. The rule is the rule of `clap`, so that help and results
-    /// are the same: `NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR`, a terminal, `TERM`, in this order.
+    /// Returns whether this stream has colours. The decision depends on `NO_COLOR`,
+    /// `CLICOLOR_FORCE`, `CLICOLOR`, the terminal, and `TERM`, in this order. `clap` has the same
+    /// rule, so help texts and results match.
     pub(super) fn colours(self) -> Colours {
         let choice = match self {
             Self::Out => AutoStream::choice(&std::io::stdout()),
@@ -45,35 +46,36 @@ impl Stream {
         if choice == ColorChoice::Never { Colours::Off } else { Colours::On }
     }
 
-    /// The width of the terminal in columns. `None` for a file or a pipe.
+    /// Returns the width of the terminal, in columns. `None` for a file, a pipe, or a terminal of
+    /// unknown width.
     pub(super) fn width(self) -> Option<usize> {
         let term = match self {
             Self::Out => Term::stdout(),
             Self::Err => Term::stderr(),
         };
-        // A terminal that does not know its size reports 0.
+        // A terminal of unknown size reports the width 0.
         term.size_checked().map(|(_, columns)| usize::from(columns)).filter(|width| *width > 0)
     }
 
-    /// Applies a style to a text for this stream.
+    /// Escapes a text, and applies a style to the text if this stream has colours.
     pub(super) fn paint(self, text: &str, style: Style) -> String {
         paint(text, style, self.colours())
     }
 }
 
-/// Whether standard error is a terminal that can move its cursor, so that a progress bar can
-/// overwrite itself.
+/// Returns whether standard error is a terminal that can move its cursor. A progress bar needs such
+/// a terminal.
 pub(super) fn can_redraw() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Escapes a text and applies a style to the text.
+/// Escapes a text, and applies a style to the text if `colours` is on.
 pub(super) fn paint(text: &str, style: Style, colours: Colours) -> String {
     style.force_styling(colours == Colours::On).apply_to(printable(text)).to_string()
 }
 
-/// Escapes a text of several lines. Line ends stay, and colour sequences stay where `colours`
-/// is on. All other characters that could move the cursor or disguise a text are escaped.
+/// Escapes a text of several lines. Keeps line ends, and keeps colour sequences if `colours` is on.
+/// Escapes all other characters that could move the cursor or disguise a text.
 pub(super) fn harmless(text: &str, colours: Colours) -> Cow<'_, str> {
     if !text.contains(|c| is_treacherous(c) && c != '\n') {
         return text.into();
@@ -97,16 +99,17 @@ pub(super) fn harmless(text: &str, colours: Colours) -> Cow<'_, str> {
     out.into()
 }
 
-/// The length in bytes of the colour sequence at the start of `text`, if there is one. Not a task
-/// for `console`, whose iterator also accepts sequences that move the cursor.
+/// Returns the length, in bytes, of the colour sequence at the start of `text`. `None` if `text`
+/// does not start with a colour sequence. The iterator of the crate `console` is not suitable,
+/// because the iterator also accepts sequences that move the cursor.
 fn colour_sequence(text: &str) -> Option<usize> {
     let digits = text.strip_prefix("\x1b[")?.split_once('m')?.0;
     let short = digits.len() <= 8 && digits.bytes().all(|b| b.is_ascii_digit() || b == b';');
     short.then_some(digits.len() + 3)
 }
 
-/// Escapes in JSON all characters that could deceive a terminal. The JSON keeps its meaning,
-/// because such characters (other than line ends) can only be inside of strings.
+/// Escapes all characters in JSON that could deceive a terminal. The value of the JSON does not
+/// change, because such characters, except line ends, occur only inside of strings.
 pub(super) fn harmless_json(json: &str) -> Cow<'_, str> {
     if !json.contains(|c| is_treacherous(c) && c != '\n') {
         return json.into();
@@ -154,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn escaped_json_means_the_same() {
+    fn escaped_json_has_the_same_value() {
         let value = serde_json::json!({ "name": "a\u{9b}2J\u{202e}\u{7f}\u{1b}\n", "n": 1 });
         let json = serde_json::to_string_pretty(&value).unwrap();
         let safe = harmless_json(&json);

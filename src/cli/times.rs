@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// The age of an event in two or three characters, like kubectl.
+/// Formats the age of an event as a number and a unit, as kubectl does.
 pub(super) fn age(then: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(then).as_secs().max(0);
     match seconds {
@@ -14,7 +14,7 @@ pub(super) fn age(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// The local time of this host.
+/// Formats a time as the local time of this host.
 pub(super) fn clock(moment: Timestamp) -> String {
     moment.to_zoned(TimeZone::system()).strftime("%F %T").to_string()
 }

@@ -4,7 +4,7 @@ use super::table::Cell;
 use super::terminal::{FAINT, GREEN, RED, YELLOW};
 use crate::domain::checks::Verdict;
 
-/// The mark of a verdict.
+/// Returns the cell with the mark of a verdict.
 pub(super) fn mark(verdict: Verdict) -> Cell {
     match verdict {
         Verdict::Passes => Cell::painted("✓", GREEN),

@@ -6,7 +6,8 @@ use rustix::fs::statvfs;
 
 use crate::domain::observed::Space;
 
-/// The free space for `path`, on the disk of its nearest existing directory.
+/// Returns the free space on the disk of `path`. If `path` does not exist, the function uses the
+/// nearest existing parent directory. `None` if the system reports no space.
 pub(crate) fn of(what: &str, path: &Path) -> Option<Space> {
     let found = path.ancestors().find_map(|directory| statvfs(directory).ok())?;
     Some(Space {
@@ -19,12 +20,12 @@ pub(crate) fn of(what: &str, path: &Path) -> Option<Space> {
     })
 }
 
-/// The output of `df -Pk` for `directories`, each with a description.
+/// Parses the output of `df -Pk` for `directories`, which are pairs of a description and a path.
 pub(in crate::adapters) fn of_df(text: &str, directories: &[(&str, String)]) -> Vec<Space> {
     let rows = text.lines().skip(1).zip(directories);
     let spaces = rows.filter_map(|(line, (what, path))| {
         let columns: Vec<&str> = line.split_whitespace().collect();
-        // The name of the disk may contain blanks; the columns after it do not.
+        // The name of the disk may contain blanks, so count the columns from the column with `%`.
         let at = columns.iter().position(|word| word.ends_with('%'))?;
         let kib = |back: usize| columns.get(at.checked_sub(back)?)?.parse::<u64>().ok();
         Some(Space {
@@ -43,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_is_measured_also_where_the_path_is_not_there_yet() {
+    fn the_space_for_a_missing_path_is_the_space_of_its_parent() {
         let dir = tempfile::tempdir().unwrap();
         let space = of("it", &dir.path().join("not/yet")).unwrap();
         assert!(space.total > 0 && space.free <= space.total, "{space:?}");
@@ -51,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn df_is_read() {
+    fn the_output_of_df_is_parsed() {
         let text = "Filesystem 1024-blocks Used Available Capacity Mounted on\n\
                     overlay 1000 400 600 40% /\nmy disk 100 100 0 100% /home/x y\n";
         let directories = [("the database", "/a".to_owned()), ("the logs", "/b".to_owned())];

@@ -1,4 +1,4 @@
-//! The programs that listen at ports of this host, like the output of `ss -tlnp`.
+//! Finds the programs that listen on ports of this host, as `ss -tlnp` does.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -6,20 +6,22 @@ use std::net::SocketAddr;
 use crate::domain::checks::audit::{Table, listening_with_inode};
 use crate::domain::observed::Holder;
 
-/// The maximum number of descriptors of one process, and of processes, to search.
+/// The maximum number of descriptors of one process, and the maximum number of processes, that the
+/// operator searches.
 const MOST_DESCRIPTORS: usize = 4096;
 const MOST_PROCESSES: usize = 20_000;
 
-/// The sockets that listen at one of `ports`. `is_own` decides whether a process that listens at an
-/// address belongs to the server, or forwards to the server.
+/// Returns the sockets that listen on one of `ports`. `is_own` returns whether the process at an
+/// address belongs to the server or forwards to the server.
 pub(in crate::adapters) fn of(
     ports: &[u16],
     is_own: impl Fn(i32, SocketAddr) -> bool,
 ) -> Vec<Holder> {
     let mut tables = String::new();
     for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
-        // The second table is missing without IPv6. (`/proc/net` is hidden from a unit with
-        // ProcSubset=pid.)
+        // Ignore the error: the second table is missing on a host without IPv6. Use
+        // `/proc/self/net`, because `/proc/net` is hidden from a systemd unit with
+        // `ProcSubset=pid`.
         tables += &fs::read_to_string(table).unwrap_or_default();
     }
     let sockets = listening_with_inode(&tables, Table::Tcp);
@@ -34,14 +36,16 @@ pub(in crate::adapters) fn of(
             at,
             user: socket.user,
             program: pid.and_then(|pid| Some((name(pid)?, pid))),
-            // Only root can read another user's process; the address of the socket may be enough.
+            // The pid is 0 if it is unknown, because only root can read the processes of other
+            // users. `is_own` can then decide by the address.
             own: is_own(pid.unwrap_or_default(), at),
         }
     });
     holders.collect()
 }
 
-/// The processes that have these sockets open. Only root sees the processes of other users.
+/// Returns pairs of an inode and the process that has this socket open. Only root can find the
+/// processes of other users.
 fn owners(inodes: &[u64]) -> Vec<(u64, i32)> {
     let mut found = Vec::new();
     if inodes.is_empty() {
@@ -78,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_of_our_own_is_found_with_its_program() {
+    fn a_listening_port_is_found_with_its_program() {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let at = socket.local_addr().unwrap();
         let us = i32::try_from(std::process::id()).unwrap();

@@ -1,4 +1,4 @@
-//! The machine: its files, its disks, and which programs listen at its ports.
+//! The host: its files, its disks, and the programs that listen on its ports.
 
 pub(crate) mod disks;
 pub mod files;

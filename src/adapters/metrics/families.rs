@@ -268,7 +268,7 @@ impl Families {
     }
 }
 
-/// The description of a metric, for the reference.
+/// The description of a metric, for `docs/metrics.md`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
     /// The name, which includes the unit.
@@ -281,8 +281,8 @@ pub struct Description {
     pub help: String,
 }
 
-/// Registers metrics and keeps their descriptions: the registry alone does not show a metric
-/// that has no series yet.
+/// Registers metrics and stores their descriptions. The registry does not return a metric that has
+/// no series yet, so its description cannot be read from the registry.
 struct Registrar<'a> {
     registry: &'a Registry,
     descriptions: RefCell<Vec<Description>>,

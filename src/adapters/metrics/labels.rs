@@ -1,6 +1,6 @@
 //! The values of labels, and the series that exist from the start.
 //!
-//! A counter that appears with its first event hides that event: `rate()` needs an earlier value.
+//! Without an earlier value of a counter, `rate()` does not count the first event.
 
 use super::families::Families;
 use crate::domain::model::{Kind, Op};
@@ -16,30 +16,31 @@ pub(super) const HEALTHS: [&str; 4] = ["none", "starting", "healthy", "unhealthy
 pub(super) const STATUSES: [ConditionStatus; 3] =
     [ConditionStatus::True, ConditionStatus::False, ConditionStatus::Unknown];
 
-/// The results of rounds, as in reports.
+/// The results of rounds.
 const ROUND_RESULTS: [&str; 4] = ["converged", "drift", "failed", "refused"];
 
-/// The states of objects.
+/// The states in which objects are counted.
 const OBJECT_STATES: [&str; 3] = ["desired", "managed", "unmanaged"];
 
-/// The kinds of object that are counted. There is only one server and one configuration.
+/// The kinds of object that are counted. The server and the configuration are not counted, because
+/// there is only one server and one configuration.
 const COUNTED: [Kind; 4] = [Kind::User, Kind::Group, Kind::Room, Kind::Affiliation];
 
 /// The reasons for a start of the server, except the causes that an administrator must fix first
 /// ([`Cause::reasons_to_fix`]).
 const RESTART_REASONS: [&str; 14] = [
-    // Changes by the operator.
+    // Starts after a change by the operator.
     "Config",
     "Created",
     "Replaced",
     "BroughtBack",
-    // The server was not running, or was stopped by hand.
+    // Starts of a server that did not run, or that another program stopped.
     "Stopped",
     "Ended",
     "Terminated",
     "Killed",
     "Halted",
-    // Failures of the server.
+    // Starts after a failure of the server.
     "Crashed",
     "OutOfMemory",
     "Unresponsive",
@@ -47,14 +48,14 @@ const RESTART_REASONS: [&str; 14] = [
     "StartFailed",
 ];
 
-/// The methods and results of rollouts.
+/// The methods of rollouts, and the results of rollouts.
 const METHODS: [Method; 2] = [Method::Reload, Method::Restart];
 const ROLLOUT_RESULTS: [&str; 5] = ["good", "refused", "not_now", "rolled_back", "stuck"];
 
 impl Families {
-    /// Creates the series whose labels are known.
+    /// Creates the series whose label values are known at the start.
     pub(super) fn prepare(&self) {
-        // Only the result of a step is a label, so the error text does not matter.
+        // Only the result is a label, so write `failed` without an error.
         let results =
             [StepResult::Done.as_str(), "failed", StepResult::Deferred(Deferral::Backoff).as_str()];
         for result in ROUND_RESULTS {

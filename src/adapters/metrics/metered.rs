@@ -9,14 +9,14 @@ use super::Metrics;
 use crate::domain::model::ServerVersion;
 use crate::ejabberd::{Call, Control, ControlError, Value};
 
-/// A control channel whose calls are counted by command and result, and timed.
+/// A control channel that counts its calls by command and result, and measures their durations.
 pub struct Metered {
     control: Arc<dyn Control>,
     metrics: Arc<Metrics>,
 }
 
 impl Metered {
-    /// Counts the calls over `control` in `metrics`.
+    /// Creates a channel that calls `control` and counts the calls in `metrics`.
     #[must_use]
     pub fn new(control: Arc<dyn Control>, metrics: Arc<Metrics>) -> Self {
         Self { control, metrics }

@@ -27,7 +27,7 @@ use crate::domain::status::{
 use crate::engine::{ApplyError, EngineEvent, EventSink, RoundReport, StepOutcome, StepResult};
 use families::Families;
 
-/// The maximum number of hosts or services with a series.
+/// The maximum number of hosts or services with a series in one metric.
 const MAX_HOSTS: usize = 1000;
 
 /// The metrics of the operator.
@@ -47,13 +47,13 @@ impl Metrics {
         Ok(Self { registry, families, whole: Mutex::new(()) })
     }
 
-    /// The descriptions of all metrics, in the order of registration.
+    /// Returns the descriptions of all metrics, in the order of registration.
     #[must_use]
     pub fn descriptions(&self) -> &[Description] {
         &self.families.descriptions
     }
 
-    /// Writes all metrics in Prometheus' text format, version 0.0.4.
+    /// Returns all metrics in Prometheus' text format, version 0.0.4.
     #[must_use]
     pub fn encode(&self) -> String {
         let families = {
@@ -66,9 +66,9 @@ impl Metrics {
         })
     }
 
-    /// Sets the usage of the server's container: seconds of CPU time since its start, and bytes of
-    /// memory now. `None` where the usage is not known, for example where the container does not
-    /// run.
+    /// Sets the usage of the server's container: CPU time since the start of the container, in
+    /// seconds, and current memory, in bytes. `None` if the usage is unknown, for example because
+    /// the container does not run.
     pub fn set_container_usage(&self, usage: Option<(f64, u64)>) {
         let _whole = self.whole.lock();
         let Families { container_cpu, container_memory, .. } = &self.families;
@@ -113,19 +113,21 @@ impl EventSink for Metrics {
 
 impl Metrics {
     fn step(&self, outcome: &StepOutcome) {
-        // Deferred steps are counted at the end of the round, when all of them are known.
+        // Count the deferred steps at the end of the round, because all of them are known only
+        // then.
         if !matches!(outcome.result, StepResult::Deferred(_)) {
             self.count(outcome);
         }
     }
 
     fn round(&self, report: &RoundReport) {
-        // The process may have ended since the measurement.
+        // The process may have ended after the measurement. The usage is then obsolete.
         let runs = matches!(report.observed.process.known(), Some(ProcessState::Running { .. }));
         let usage = report.server_stats.usage.filter(|_| runs);
         self.set_container_usage(usage.map(|usage| (usage.cpu_seconds, usage.memory_bytes)));
         for outcome in &report.outcomes {
-            // Such a step was already counted as done when the server reported success.
+            // Count these steps here: `step` does not count a deferred step, and counted the other
+            // steps as done when the server reported success.
             if matches!(
                 outcome.result,
                 StepResult::Deferred(_) | StepResult::Failed(ApplyError::NotReadBack)
@@ -196,7 +198,7 @@ impl Metrics {
 
     fn audited(&self, findings: &[Finding]) {
         let _whole = self.whole.lock();
-        // An unknown item has no value.
+        // An unknown item has no value, so remove the old series of all items.
         self.families.audit_check.reset();
         for finding in findings {
             if let Some(passed) = finding.verdict.passed() {
@@ -217,7 +219,7 @@ impl Metrics {
         }
         match supervision.and_then(|supervision| supervision.next_start) {
             None => restart_backoff.set(0.0),
-            // The delay began before the start of this operator.
+            // The operator started during the delay, so use the remaining time.
             Some(next) if restart_backoff.get() <= 0.0 => {
                 let wait = next.duration_since(jiff::Timestamp::now());
                 restart_backoff.set(wait.as_secs_f64().max(0.0));
@@ -226,8 +228,8 @@ impl Metrics {
         }
     }
 
-    /// Sets the numbers of the server. The status keeps the latest numbers; the metrics show none
-    /// while the server does not respond.
+    /// Sets the numbers of the server. The status keeps the last numbers of a server that does not
+    /// respond; the metrics do not.
     fn server(&self, status: &ServerStatus) {
         let families = &self.families;
         let silent = ServerStatus::default();
@@ -245,14 +247,15 @@ impl Metrics {
     }
 }
 
-/// Whether the desired state is invalid.
+/// Returns whether the desired state is invalid.
 fn unusable(status: &Status) -> bool {
     status.get(ConditionType::Stalled).is_some_and(|stalled| {
         stalled.status == ConditionStatus::True && stalled.reason.is_about_the_file()
     })
 }
 
-/// Whether ejabberd refused the declared configuration, or the operator rolled it back.
+/// Returns whether ejabberd refused the declared configuration, or the operator rolled back the
+/// declared configuration.
 fn held_back(status: &Status) -> bool {
     status.get(ConditionType::ConfigApplied).is_some_and(|applied| {
         applied.status == ConditionStatus::False
@@ -265,14 +268,14 @@ fn signed(count: impl TryInto<i64>) -> i64 {
     count.try_into().unwrap_or(i64::MAX)
 }
 
-/// Sets a time. Without a time, the gauge stays zero.
+/// Sets a gauge to a time, in seconds since 1970. `None` does not change the gauge.
 fn moment(gauge: &prometheus::Gauge, moment: Option<jiff::Timestamp>) {
     if let Some(moment) = moment {
         gauge.set(moment.as_duration().as_secs_f64());
     }
 }
 
-/// Sets one series or none, and removes older series.
+/// Sets the series with `labels` to 1, and removes all other series. `None` removes all series.
 fn only<const N: usize>(family: &IntGaugeVec, labels: Option<[&str; N]>) {
     family.reset();
     if let Some(labels) = labels {
@@ -280,7 +283,7 @@ fn only<const N: usize>(family: &IntGaugeVec, labels: Option<[&str; N]>) {
     }
 }
 
-/// Sets one series for each name, and removes the series of other names.
+/// Sets one series for each name, for at most [`MAX_HOSTS`] names, and removes all other series.
 fn replace<T: Copy + TryInto<i64>>(
     family: &IntGaugeVec,
     counts: &std::collections::BTreeMap<String, T>,

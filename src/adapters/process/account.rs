@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use super::{ServerSetup, refused};
 use crate::engine::RuntimeError;
 
-/// A user of this host.
+/// A user account of this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Account {
     pub(super) name: String,
@@ -18,14 +18,14 @@ pub(super) struct Account {
     pub(super) home: String,
 }
 
-/// The program of `util-linux` that changes the user. Unlike a change by the standard library,
-/// `setpriv` sets the supplementary groups, by which Debian lets programs read certificates
-/// (`ssl-cert`).
+/// The path of `setpriv` of `util-linux`, which starts a program as another user. Unlike the
+/// standard library, `setpriv` sets the supplementary groups of the user. On Debian a program needs
+/// the group `ssl-cert` to read certificates.
 const SETPRIV: &str = "/usr/bin/setpriv";
 
 impl Account {
-    /// The account of the server: the user that the control script is installed for, else the user
-    /// of the operator.
+    /// Returns the account of the server: the user in the control script, or the operator's user if
+    /// the script names no user.
     pub(super) fn of_script(
         script: &str,
         program: &Path,
@@ -50,16 +50,17 @@ impl Account {
         Ok(account)
     }
 
-    /// Whether programs must run as another user than the operator.
+    /// Returns whether the programs of the server must run as a user other than the operator's
+    /// user.
     fn is_another(&self) -> bool {
         rustix::process::geteuid().is_root() && self.uid != 0
     }
 }
 
 impl ServerSetup {
-    /// A command that runs as the server does: as its user, with an environment without the
-    /// operator's variables (which may be secrets), and in a separate process group, so that a
-    /// Ctrl-C for the operator does not reach the program.
+    /// Returns a command that runs as the server's user. The environment does not contain the
+    /// operator's variables, because these variables may hold secrets. The program has a separate
+    /// process group, so that a Ctrl-C for the operator does not end the program.
     pub(super) fn command(&self, program: &Path, args: &[String]) -> Command {
         let mut command = if self.account.is_another() && Path::new(SETPRIV).exists() {
             let mut command = Command::new(SETPRIV);
@@ -74,20 +75,21 @@ impl ServerSetup {
             }
             command
         };
-        // The operator's working directory may be closed to that user, and Erlang reads its working
-        // directory.
+        // Erlang reads the working directory, and the server's user may have no access to the
+        // working directory of the operator.
         command.args(args).current_dir("/").process_group(0);
         command.env_clear().envs(self.environment());
         command
     }
 }
 
-/// Starts a [`ServerSetup::command`]. The program and its children never gain rights by a
-/// set-user-id file, and the program inherits only its standard descriptors.
+/// Starts a [`ServerSetup::command`]. The program and its children cannot gain rights through a
+/// set-user-id file. The program inherits only the standard descriptors.
 pub(super) fn start(mut command: Command) -> io::Result<Child> {
     let runtime = Handle::current();
-    // The kernel stores this setting for each thread, and a child inherits it from the thread that
-    // starts it. The thread ends afterwards, so the setting affects no other child.
+    // The kernel stores `no_new_privs` for each thread, and a child inherits the setting from the
+    // thread that starts the child. This thread ends after the start, so the setting affects no
+    // other child.
     let start = move || {
         let _inside = runtime.enter();
         rustix::thread::set_no_new_privs(true)?;
@@ -98,7 +100,7 @@ pub(super) fn start(mut command: Command) -> io::Result<Child> {
     starting.join().unwrap_or_else(|_| Err(io::Error::other("the thread that starts it failed")))
 }
 
-/// The user in the script's `INSTALLUSER=` line.
+/// Returns the user in the script's `INSTALLUSER=` line.
 fn install_user(script: &str) -> Option<&str> {
     let value = script.lines().find_map(|line| line.strip_prefix("INSTALLUSER="))?;
     let value = value.trim().trim_matches(['"', '\'']);
@@ -109,7 +111,7 @@ fn find(passwd: &str, wanted: impl Fn(&Account) -> bool) -> Option<Account> {
     passwd.lines().filter_map(account).find(wanted)
 }
 
-/// The account in a line of `/etc/passwd`.
+/// Parses the account in a line of `/etc/passwd`.
 fn account(line: &str) -> Option<Account> {
     let mut fields = line.split(':');
     let name = fields.next()?.to_owned();

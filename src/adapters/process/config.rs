@@ -13,11 +13,11 @@ use crate::ejabberd::erlang::{CheckPlan, Installation, NodeAddress, Verdict, fin
 use crate::ejabberd::{StartContext, erlang};
 use crate::engine::{ConfigFiles, MAIN_CONFIG, RuntimeError};
 
-/// The time limit of a check. A check takes half a second on an idle core, but a host that starts
-/// up is not idle.
+/// The time limit of an offline check. A check takes half a second on an idle core, and longer
+/// while the host starts other programs.
 const CHECK_DEADLINE: Duration = Duration::from_mins(1);
 
-/// Writes files to their paths, or only tries to.
+/// The function that writes the files: [`files::replace`] or [`files::try_to_replace`].
 type Write = fn(&[(PathBuf, &[u8])], Owner) -> io::Result<()>;
 
 impl ServerSetup {
@@ -29,7 +29,8 @@ impl ServerSetup {
         }
     }
 
-    /// The Erlang installation of the server at `node`; without a node, of a future server.
+    /// Returns the Erlang installation of the running server at `node`; without a node, the
+    /// installation that the next start uses.
     pub(super) async fn installation(
         &self,
         node: Option<&NodeAddress>,
@@ -41,7 +42,7 @@ impl ServerSetup {
     }
 }
 
-/// The files of this host.
+/// The files of this host, for the search for an Erlang installation.
 pub(super) struct HostFiles;
 
 #[async_trait]
@@ -72,13 +73,15 @@ impl ProcessRuntime {
         Ok(found)
     }
 
-    /// Replaces all of the files or none, unless the power fails in between.
+    /// Replaces all of the files, or none if a file cannot be written. After a power failure, only
+    /// some of the files may be replaced.
     pub(super) async fn write_config_files(&self, files: &ConfigFiles) -> Result<(), RuntimeError> {
         self.write_each(files, files::replace).await
     }
 
-    /// Fails where [`write_config_files`](Self::write_config_files) would: the files are written
-    /// beside the old files and removed again.
+    /// Fails if [`write_config_files`](Self::write_config_files) would fail because of a missing
+    /// permission or a full disk. The function writes drafts beside the old files and removes the
+    /// drafts.
     pub(super) async fn try_to_write_config_files(
         &self,
         files: &ConfigFiles,
@@ -93,7 +96,7 @@ impl ProcessRuntime {
                 .iter()
                 .map(|(name, content)| (setup.path_of(name), content.as_slice()))
                 .collect();
-            // The main file is the last: it includes the others.
+            // Replace the main file last, because the main file includes the other files.
             files.sort_by_key(|(path, _)| *path == setup.layout.config);
             let directory = setup.layout.config.parent().unwrap_or(Path::new("/"));
             write(&files, setup.operator(0o640))
@@ -118,7 +121,8 @@ impl ProcessRuntime {
         let plan = CheckPlan {
             main: text(&setup.layout.config),
             staged: text(scratch.path()),
-            // The control script makes the directory of the database the working directory.
+            // By default the check has the same working directory as the server: the control script
+            // changes to the directory of the database.
             directory: Some(context.directory.clone().unwrap_or(text(&setup.layout.spool))),
             names: files.keys().cloned().collect(),
             macros: context.macros.clone(),

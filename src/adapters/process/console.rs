@@ -1,5 +1,5 @@
-//! The server's log, and its console with the messages that are not in the log (errors of the
-//! control script, a VM that does not boot).
+//! The server's log and console. The console is a file with the messages that are not in the log:
+//! errors of the control script, and errors of a VM that does not boot.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -11,7 +11,8 @@ use super::files::Owner;
 use super::{ServerSetup, failed, files};
 use crate::engine::{LogLine, RuntimeError};
 
-/// The size above which the console is moved aside, in bytes. The operator keeps two consoles.
+/// The maximum size of the console, in bytes. The operator moves the content of a larger console to
+/// a second file, which replaces the previous second file.
 const MAX_CONSOLE_BYTES: u64 = 1 << 20;
 
 /// The maximum number of bytes to read from the end of a file. ejabberd logs whole stanzas in
@@ -31,12 +32,12 @@ impl ServerSetup {
     }
 }
 
-/// Whether an operator has ever started the server.
+/// Returns whether an operator has ever started the server.
 pub(super) fn exists(setup: &ServerSetup) -> bool {
     setup.console().exists()
 }
 
-/// Opens the console for a start, and writes a line with the time.
+/// Opens the console for a start of the server, and appends a line with the time.
 pub(super) fn open(setup: &ServerSetup) -> Result<File, RuntimeError> {
     let path = setup.console();
     trim(setup).map_err(|e| failed("cut", &path, &e))?;
@@ -48,13 +49,13 @@ pub(super) fn open(setup: &ServerSetup) -> Result<File, RuntimeError> {
     open().map_err(|e: io::Error| failed("open", &path, &e))
 }
 
-/// The time in ejabberd's format.
+/// Returns the current time in the format of ejabberd's log.
 fn now() -> String {
     format!("{:.6}", Timestamp::now()).replace('T', " ").replace('Z', "+00:00")
 }
 
-/// Moves the content aside when it has become too long. Copies the content, because the server
-/// keeps its file open.
+/// Moves the content to a second file if the console is larger than [`MAX_CONSOLE_BYTES`]. Copies
+/// the content and truncates the console, because the server keeps the console open.
 pub(super) fn trim(setup: &ServerSetup) -> io::Result<()> {
     let path = setup.console();
     let Ok(meta) = fs::symlink_metadata(&path) else { return Ok(()) };
@@ -68,7 +69,7 @@ pub(super) fn trim(setup: &ServerSetup) -> io::Result<()> {
     files::append(&path, owner)?.set_len(0)
 }
 
-/// The end of a file, from the beginning of a line.
+/// Reads the last `bytes` bytes of a file, from the beginning of a line.
 fn tail(path: &std::path::Path, bytes: u64) -> io::Result<String> {
     let Some((mut file, meta)) = files::open(path)? else { return Ok(String::new()) };
     let skipped = meta.len().saturating_sub(bytes);
@@ -82,8 +83,8 @@ fn tail(path: &std::path::Path, bytes: u64) -> io::Result<String> {
     })
 }
 
-/// The last `lines` lines of log and console since `since`, sorted by time. Omits the files that
-/// ejabberd's own rotation moved aside.
+/// Returns the last `lines` lines of the log and the console since `since`, sorted by time. Does
+/// not read the log files that ejabberd has rotated.
 pub(super) fn lines_since(
     setup: &ServerSetup,
     since: Timestamp,
@@ -103,8 +104,8 @@ pub(super) fn lines_since(
     Ok(found.into_iter().skip(first).collect())
 }
 
-/// Lines with their times. A line without a time has the time of the previous line; lines at the
-/// beginning of the text may have no time.
+/// Returns each line with its time. A line without a time has the time of the previous line, or
+/// [`Timestamp::MIN`] at the beginning of the text.
 fn timed(text: &str) -> impl Iterator<Item = (Timestamp, &str)> {
     let mut last = Timestamp::MIN;
     text.lines().map(move |line| {

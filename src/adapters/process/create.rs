@@ -1,4 +1,4 @@
-//! Creation of a server's directory.
+//! Creates the directory of a server.
 
 use std::fs;
 use std::io;
@@ -13,17 +13,18 @@ use super::{MARK, ProcessRuntime, ServerSetup, failed, files, refused};
 use crate::ejabberd::erlang::CommandLine;
 use crate::engine::RuntimeError;
 
-/// The package's directory with the initial configuration of a new directory.
+/// The package's configuration file, which is the initial configuration of a new directory.
 const INSTALLED_CONFIG: &str = "/etc/ejabberd/ejabberd.yml";
 
-/// The resolver file that every program of ejabberd reads first. Programs print an error if the
-/// file is missing.
+/// The content of the resolver file of Erlang. Every program of ejabberd reads this file at its
+/// start, and prints an error if the file is missing.
 const INETRC: &str = "{lookup,[\"file\",\"native\"]}.\n\
     {host,{127,0,0,1}, [\"localhost\",\"hostalias\"]}.\n\
     {file, resolv, \"/etc/resolv.conf\"}.\n";
 
-/// A script for people: `ejabberdctl` for the server in this directory. The operator does not use
-/// the script. Debian's own script would search the cookie in the home directory of /etc/passwd.
+/// A script for administrators: `ejabberdctl` for the server in this directory. The operator does
+/// not use the script. Debian's script alone would not find the cookie, because it searches the
+/// cookie in the home directory from `/etc/passwd`.
 const SCRIPT: &str = "#!/bin/sh
 # ejabberdctl for the ejabberd in this directory.
 here=$(cd \"$(dirname \"$0\")\" && pwd) || exit 1
@@ -79,8 +80,8 @@ impl ProcessRuntime {
             .map_err(|e| failed("create", &directory.join(MARK), &e))
     }
 
-    /// Fails if the server's user cannot enter the directory, which is often below a directory that
-    /// is closed to others.
+    /// Fails if the server's user cannot enter the directory, for example because other users have
+    /// no access to a parent directory.
     async fn refuse_out_of_reach(
         &self,
         setup: &ServerSetup,
@@ -103,7 +104,7 @@ impl ProcessRuntime {
     }
 }
 
-/// Fails if the directory is used for something else.
+/// Fails if the directory contains files that do not belong to a server.
 fn refuse_foreign(directory: &Path) -> Result<(), RuntimeError> {
     let entries = match fs::read_dir(directory) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -125,20 +126,20 @@ fn refuse_foreign(directory: &Path) -> Result<(), RuntimeError> {
 }
 
 impl ServerSetup {
-    /// The owner and mode of files that only the operator changes. As in Debian's /etc/ejabberd,
-    /// the server can read these files: a compromised server cannot change its start, nor redirect
-    /// root by a link.
+    /// Returns the owner and mode of files that only the operator changes. As in Debian's
+    /// `/etc/ejabberd`, the server can only read these files: a compromised server cannot change
+    /// its own start, and cannot redirect root with a link.
     pub(super) fn operator(&self, mode: u32) -> Owner {
         let uid = if files::is_root() { 0 } else { self.account.uid };
         Owner { uid, gid: self.account.gid, mode }
     }
 
-    /// The owner and mode of files that the server itself changes.
+    /// Returns the owner and mode of files that the server changes.
     fn runner(&self, mode: u32) -> Owner {
         Owner { uid: self.account.uid, gid: self.account.gid, mode }
     }
 
-    /// Adds the files that the server needs and that are missing.
+    /// Creates the missing files of the server.
     fn furnish(&self, directory: &Path) -> io::Result<()> {
         let conf = config_dir(Some(directory));
         let node = self.node.as_deref().unwrap_or_default();
@@ -153,7 +154,8 @@ impl ServerSetup {
             (conf.join("inetrc"), Some(INETRC.as_bytes()), self.operator(0o640)),
             (conf.join("ejabberd.yml"), installed.as_deref(), self.operator(0o640)),
             (directory.join("database").join(NODE_FILE), Some(node.as_bytes()), self.runner(0o640)),
-            // Erlang would create a cookie itself, from numbers that can be guessed.
+            // Create the cookie here. Otherwise Erlang creates a cookie from random numbers that an
+            // attacker can guess.
             (directory.join("home/.erlang.cookie"), Some(cookie.as_bytes()), self.runner(0o400)),
         ];
         for (path, content, owner) in furniture {

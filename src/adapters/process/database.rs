@@ -11,14 +11,15 @@ use crate::engine::RuntimeError;
 /// The maximum size of a `schema.DAT` to read, in bytes. The schema of ejabberd has 30 kB.
 const MAX_SCHEMA_BYTES: u64 = 16 << 20;
 
-/// The path of a directory without links; unchanged if the directory does not exist.
+/// Returns the path of a directory without links, or the same path if the directory does not exist.
 pub(super) fn canonical(directory: &Path) -> String {
     let found = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
     found.to_string_lossy().into_owned()
 }
 
-/// Why a server that is created now would not have the `known` database, or, if none is known, any
-/// database in `spool`.
+/// Returns the reason why a server that is created now would start without the `known` database. If
+/// no database is known, any database in `spool` is sufficient. `None` if the server would have the
+/// database.
 pub(super) fn would_lose(
     spool: &Path,
     known: Option<&Database>,

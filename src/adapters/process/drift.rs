@@ -11,7 +11,7 @@ use super::{ProcessRuntime, processes};
 use crate::domain::observed::{RuntimeDrift, RuntimeKind};
 use crate::engine::RuntimeError;
 
-/// The unit of Debian's package and of ejabberd's own installers.
+/// The systemd unit of Debian's package and of ejabberd's own installers.
 const UNIT: &str = "ejabberd.service";
 
 /// A directory that exists only if systemd is the init system (`sd_booted(3)`).
@@ -39,7 +39,8 @@ impl ProcessRuntime {
             restarted_by,
             host_network: true,
             privileged: uid == Some(0),
-            // A process is never replaced, and publishes no ports: it listens on the host itself.
+            // The operator never replaces a process. A process publishes no ports, because the
+            // process listens on the host.
             differences: Vec::new(),
             replacement_impact: Vec::new(),
             unattached: None,
@@ -64,7 +65,8 @@ pub(super) async fn system_service() -> Option<String> {
     enabled.then(|| format!("systemd's `{UNIT}`, which is enabled"))
 }
 
-/// Whether systemd responds to a question about the unit with one of `words`.
+/// Returns whether `systemctl` responds to `question` about the unit with one of `words`. `false`
+/// on an error or a timeout.
 async fn systemd_reports(question: &str, words: &[&str]) -> bool {
     let mut ask = Command::new("systemctl");
     ask.args([question, UNIT]).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);

@@ -1,4 +1,4 @@
-//! Programs beside the server: children of the operator that run as the server's user.
+//! Programs next to the server: children of the operator that run as the server's user.
 
 use std::pin::Pin;
 use std::process::Stdio;
@@ -17,26 +17,27 @@ use crate::domain::configuration::MAX_BYTES;
 use crate::ejabberd::erlang::{CommandLine, Installation, NodeAddress, find};
 use crate::engine::{Complaints, Output, RuntimeError, Spawned, Spawner};
 
-/// The maximum number of bytes that the operator keeps of a program's output. A whole configuration
-/// fits.
+/// The maximum number of bytes that the operator keeps of a program's output. A complete
+/// configuration is smaller than this limit.
 const MAX_OUTPUT_BYTES: usize = MAX_BYTES + (256 << 10);
 
 impl ServerSetup {
     fn spawn(&self, line: CommandLine, stdin: Stdio) -> Result<Child, RuntimeError> {
-        // A program always runs as the server's user, who also runs the node.
+        // Ignore `user`: a program always runs as the server's user, because the node runs as that
+        // user too.
         let CommandLine { argv, env, user: _ } = line;
         let (program, args) =
             argv.split_first().ok_or_else(|| refused("run nothing", "no program"))?;
         let mut command = self.command(program.as_ref(), args);
         command.envs(env).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // The program ends when its caller stops waiting.
+        // Kill the program if the caller drops the future.
         command.kill_on_drop(true);
         account::start(command).map_err(|e| failed("run", program.as_ref(), &e))
     }
 }
 
 impl ProcessRuntime {
-    /// Runs a program to its end.
+    /// Runs a program and waits for its end.
     pub(super) async fn run(
         &self,
         setup: &ServerSetup,
@@ -56,7 +57,8 @@ impl ProcessRuntime {
     }
 }
 
-/// A program with its own children, such as a script and its VM. Killed if dropped before its end.
+/// The process group of a program with its children, such as a script and its VM. A drop before the
+/// end of the program kills the group.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -74,8 +76,8 @@ impl Drop for Group {
     }
 }
 
-/// The beginning of a program's output. Reads and drops the rest, so that the program never blocks
-/// on a full pipe.
+/// Returns the first [`MAX_OUTPUT_BYTES`] of a program's output. Reads and discards the rest, so
+/// that the program never blocks on a full pipe.
 async fn keep(stream: Option<impl AsyncRead + Unpin>) -> String {
     let mut kept = Vec::new();
     let mut piece = vec![0; 16 << 10];
@@ -99,8 +101,8 @@ async fn collect(stderr: Option<impl AsyncRead + Unpin>, complaints: Complaints)
     }
 }
 
-/// The output of a program. A drop kills the program: a program should end when its input ends, but
-/// a program that hangs does not.
+/// The output of a program. A drop kills the program, because a program that hangs does not end
+/// when its input ends.
 struct Held {
     stdout: ChildStdout,
     _child: Child,

@@ -19,26 +19,27 @@ pub(super) struct Owner {
     pub(super) mode: u32,
 }
 
-/// Whether the operator may change the owner of a file.
+/// Returns whether the operator may change the owner of a file.
 pub(super) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Flags to open a file that others may have created: without following a link, and without
-/// blocking on a pipe.
+/// Returns the flags to open a file that another account may have created. With these flags `open`
+/// does not follow a link and does not block on a pipe.
 fn wary() -> i32 {
     (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
 }
 
-/// Whether a link at `path` may be followed. Root follows only links in its own directories: other
-/// links could make root read a file that their creator must not read.
+/// Returns whether the operator may follow a link at `path`. Root follows only links in its own
+/// directories: the creator of another link could make root read a file that the creator must not
+/// read.
 fn trusted(path: &Path) -> bool {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let ours = |meta: Metadata| meta.uid() == 0 && meta.mode() & 0o022 == 0;
     !is_root() || fs::metadata(directory).is_ok_and(ours)
 }
 
-/// Opens the regular file at `path`, if it exists.
+/// Opens the regular file at `path`. `None` if the file does not exist.
 pub(super) fn open(path: &Path) -> io::Result<Option<(File, Metadata)>> {
     let flags = if trusted(path) { OFlags::NONBLOCK.bits().cast_signed() } else { wary() };
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
@@ -53,7 +54,7 @@ pub(super) fn open(path: &Path) -> io::Result<Option<(File, Metadata)>> {
     Ok(meta.is_file().then_some((file, meta)))
 }
 
-/// The content of the file at `path`, if it exists.
+/// Reads the file at `path`. `None` if the file does not exist.
 pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let Some((file, _)) = open(path)? else { return Ok(None) };
     let mut content = Vec::new();
@@ -64,7 +65,8 @@ pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(content))
 }
 
-/// Opens a file to append lines. The server's user appends to the file as well.
+/// Opens a file to append lines, and creates the file if it is missing. The server's user also
+/// appends to the file.
 pub(super) fn append(path: &Path, owner: Owner) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(owner.mode).custom_flags(wary());
@@ -93,7 +95,7 @@ pub(super) fn directory(path: &Path, owner: Owner) -> io::Result<()> {
     give(&OpenOptions::new().read(true).custom_flags(flags).open(path)?, owner)
 }
 
-/// Writes a new file.
+/// Writes a new file. Fails if the file exists.
 pub(super) fn new(path: &Path, content: &[u8], owner: Owner) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)?;
@@ -101,10 +103,10 @@ pub(super) fn new(path: &Path, content: &[u8], owner: Owner) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Replaces the content of each file. All new files are written beside the old files first, so that
-/// a full disk changes no file; a reader sees the old file or the new file. The owner and mode of
-/// an existing file stay. A link is replaced, not followed: its target may belong to another
-/// account.
+/// Replaces the content of each file. Writes all drafts beside the old files before the first
+/// rename, so that a full disk changes no file. A reader sees the old file or the new file. An
+/// existing file keeps its owner and mode; a new file gets `otherwise`. A link is replaced, not
+/// followed, because the target of the link may belong to another account.
 pub(super) fn replace(files: &[(PathBuf, &[u8])], otherwise: Owner) -> io::Result<()> {
     let drafts = Drafts::write(files, otherwise)?;
     drafts.0.iter().try_for_each(|(draft, path)| {
@@ -113,13 +115,12 @@ pub(super) fn replace(files: &[(PathBuf, &[u8])], otherwise: Owner) -> io::Resul
     })
 }
 
-/// Fails where [`replace`] would fail because of a missing permission or a full disk, and changes
-/// nothing.
+/// Fails if [`replace`] would fail because of a missing permission or a full disk. Changes nothing.
 pub(super) fn try_to_replace(files: &[(PathBuf, &[u8])], otherwise: Owner) -> io::Result<()> {
     Drafts::write(files, otherwise).map(drop)
 }
 
-/// New files beside the old files. A drop removes the new files that were not renamed.
+/// Drafts beside the files that they replace. A drop removes the drafts that were not renamed.
 struct Drafts<'f>(Vec<(PathBuf, &'f Path)>);
 
 impl<'f> Drafts<'f> {
@@ -143,25 +144,25 @@ impl<'f> Drafts<'f> {
 impl Drop for Drafts<'_> {
     fn drop(&mut self) {
         for (draft, _) in &self.0 {
-            // After a rename the file does not exist.
+            // Ignore the error: after a rename the draft does not exist.
             let _ = fs::remove_file(draft);
         }
     }
 }
 
-/// A name that another account cannot guess and create first.
+/// Returns a random file name, so that another account cannot create the file first.
 pub(super) fn unpredictable() -> io::Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
     Ok(format!("ejabberd-operator-{:032x}", u128::from_be_bytes(bytes)))
 }
 
-/// A locked temporary directory, closed to others. Removed when dropped.
+/// A locked temporary directory that other accounts cannot read. A drop removes the directory.
 pub(super) struct Scratch(PathBuf, Option<File>);
 
 impl Scratch {
-    /// Creates a directory with `files` for `owner`. The directory gets its owner only when it is
-    /// complete, so that no other account can plant a link in it.
+    /// Creates a directory with `files` for `owner`. The owner changes last, so that no other
+    /// account can create a link in the directory before all files exist.
     pub(super) fn new(files: &crate::engine::ConfigFiles, uid: u32, gid: u32) -> io::Result<Self> {
         let path = std::env::temp_dir().join(unpredictable()?);
         DirBuilder::new().mode(0o700).create(&path)?;
@@ -175,7 +176,7 @@ impl Scratch {
         Ok(scratch)
     }
 
-    /// Creates the parent directories of a name such as `conf.d/a.yml`.
+    /// Creates the parent directories in a relative file name such as `conf.d/a.yml`.
     fn make_above(&self, name: &str, owner: Owner) -> io::Result<()> {
         let above = Path::new(name).parent().unwrap_or(Path::new(""));
         let mut path = self.0.clone();
@@ -192,7 +193,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // The directory may contain keys of certificates.
+        // Report the failure, because the directory may contain private keys of certificates.
         if let Err(error) = fs::remove_dir_all(&self.0) {
             tracing::warn!(path = %self.0.display(), %error, "failed to remove a temporary directory");
         }
@@ -220,7 +221,7 @@ mod tests {
         assert_eq!(fs::read(&other).unwrap(), b"theirs");
         assert_eq!(fs::symlink_metadata(&link).unwrap().mode() & 0o777, 0o640);
         assert_eq!(fs::read(&link).unwrap(), b"mine");
-        // If one file cannot be written, the other is unchanged, and no draft remains.
+        // If one file cannot be written, the other file stays unchanged, and no draft remains.
         let nowhere = directory.path().join("no/such");
         replace(&[(file.clone(), b"newer"), (nowhere, b"x")], owner).unwrap_err();
         assert_eq!(fs::read(&file).unwrap(), b"new");

@@ -7,28 +7,28 @@ use sha2::{Digest, Sha256};
 
 use super::ServerSetup;
 
-/// epmd and the Erlang distribution listen on every address by default. `erl` itself reads both
-/// variables, so the control script cannot override them.
+/// The variables that limit epmd and the Erlang distribution to loopback. By default both listen on
+/// every address. `erl` itself reads both variables, so the control script cannot override them.
 const LOOPBACK_ONLY: [(&str, &str); 2] = [
     ("ERL_EPMD_ADDRESS", "127.0.0.1"),
     ("ERL_ZFLAGS", "-kernel inet_dist_use_interface {127,0,0,1}"),
 ];
 
-/// The variables of the operator's environment that are meant for the server: macros of its
-/// configuration, and the time zone of its log.
+/// The prefixes of the variables that the operator passes on to the server: macros of the
+/// configuration, and the time zone of the log.
 const PASSED_ON: [&str; 2] = ["EJABBERD_MACRO_", "TZ"];
 
-/// The file beside the database with the name of the node that the database belongs to. The name
-/// stays the same when the directory is moved.
+/// The file beside the database with the name of the node that created the database. The node keeps
+/// this name after the directory is moved.
 pub(super) const NODE_FILE: &str = "node";
 
-/// The directories of a server. The operator does not use the rest of the directory.
+/// The subdirectories of a server's directory. The operator uses no other subdirectory.
 pub(super) const PARTS: [&str; 4] = ["conf", "database", "logs", "home"];
 
 /// The paths of the server's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layout {
-    /// The main configuration file. The other configuration files are beside it.
+    /// The main configuration file. The other configuration files are in the same directory.
     pub(super) config: PathBuf,
     /// The directory of the database.
     pub(super) spool: PathBuf,
@@ -37,8 +37,8 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The layout that the control script uses. `settings` is the text of `ejabberdctl.cfg`, which
-    /// overrides the script's options.
+    /// Returns the layout that the control script uses. `settings` is the content of
+    /// `ejabberdctl.cfg`, which overrides the script's options.
     pub(super) fn new(directory: Option<&Path>, settings: &str) -> Self {
         let part_of = |part: &str, installed: &str| {
             directory.map_or_else(|| PathBuf::from(installed), |directory| directory.join(part))
@@ -52,12 +52,13 @@ impl Layout {
     }
 }
 
-/// The directory with the settings of the control script.
+/// Returns the directory with `ejabberdctl.cfg`.
 pub(super) fn config_dir(directory: Option<&Path>) -> PathBuf {
     directory.map_or_else(|| PathBuf::from("/etc/ejabberd"), |directory| directory.join("conf"))
 }
 
-/// The absolute path of the variable `name` in `ejabberdctl.cfg`.
+/// Returns the absolute path in the variable `name` of `ejabberdctl.cfg`. `None` if the variable is
+/// not set.
 fn setting(settings: &str, name: &str) -> Option<PathBuf> {
     let lines = settings.lines().rev();
     let mut values = lines.filter_map(|line| {
@@ -68,7 +69,8 @@ fn setting(settings: &str, name: &str) -> Option<PathBuf> {
     (value.starts_with('/') && !value.contains(['$', '`', ' '])).then(|| PathBuf::from(value))
 }
 
-/// The node name for a directory: unique on this host, and always the same.
+/// Returns the node name for a directory: the name in `written` if that name is valid, otherwise a
+/// name with a hash of the path. The name is unique on this host.
 pub(super) fn node_name(directory: &Path, written: Option<&str>) -> String {
     let valid = |name: &&str| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '@');
@@ -82,15 +84,16 @@ pub(super) fn node_name(directory: &Path, written: Option<&str>) -> String {
     format!("ejabberd-{hash:08x}@localhost")
 }
 
-/// Whether the control script can handle a path: the script does not quote some of its variables.
+/// Returns whether the control script can use a path. The script does not quote some of its
+/// variables, so some characters are not possible.
 pub(super) fn is_plain(path: &Path) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,=~".contains(c);
     path.to_str().is_some_and(|path| path.chars().all(allowed))
 }
 
 impl ServerSetup {
-    /// The options that select this server for the control script. Debian's script of 23.01, 24.12
-    /// and 26.07 has all of these options.
+    /// Returns the options that select this server for the control script. Debian's scripts of
+    /// ejabberd 23.01, 24.12 and 26.07 have all of these options.
     pub(super) fn options(&self) -> Vec<String> {
         let (Some(directory), Some(node)) = (&self.directory, &self.node) else {
             return Vec::new();
@@ -107,13 +110,13 @@ impl ServerSetup {
         .concat()
     }
 
-    /// The home directory of the server, which contains its cookie.
+    /// Returns the home directory of the server, which contains the cookie.
     pub(super) fn home(&self) -> PathBuf {
         let installed = || PathBuf::from(&self.account.home);
         self.directory.as_ref().map_or_else(installed, |directory| directory.join("home"))
     }
 
-    /// The environment of the server and of programs beside it.
+    /// Returns the environment of the server and of the programs next to the server.
     pub(super) fn environment(&self) -> Vec<(OsString, OsString)> {
         let name = self.account.name.as_str();
         let fixed = [
@@ -156,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_always_has_the_same_node_name_and_other_directories_have_others() {
+    fn each_directory_has_a_fixed_and_unique_node_name() {
         let (one, two) = (Path::new("/srv/one"), Path::new("/srv/two"));
         assert_eq!(node_name(one, None), node_name(one, None));
         assert_ne!(node_name(one, None), node_name(two, None));

@@ -13,16 +13,18 @@ use super::files::Owner;
 use super::{ServerSetup, database, failed, files};
 use crate::engine::{NOTE, RuntimeError};
 
-/// The prefix of names that [`files::unpredictable`] creates, and the number of digits that follow.
+/// The prefix of the names that [`files::unpredictable`] creates, and the number of hexadecimal
+/// digits after the prefix.
 const PREFIX: &str = "ejabberd-operator-";
 const DIGITS: usize = 32;
 
 /// The minimum age of a leftover that the operator removes. A younger directory may be new and not
-/// locked yet. A draft in use exists for a shorter time.
+/// locked yet. A draft exists for a shorter time while it is in use.
 const YOUNG: Duration = Duration::from_secs(10);
 
-/// The path of the note in `directory`. The server reports the directory and may lie, so the
-/// operator accepts only the directory of the server's database.
+/// Returns the path of the note in `directory`. `None` if `directory` is not the directory of the
+/// server's database: the server reports `directory`, and a compromised server could report a wrong
+/// path.
 fn note(setup: &ServerSetup, directory: &str) -> Option<PathBuf> {
     let spool = &setup.layout.spool;
     (database::canonical(spool) == database::canonical(Path::new(directory)))
@@ -47,7 +49,8 @@ pub(super) fn write_note(
     files::replace(&[(path.clone(), content)], owner).map_err(|e| failed("write", &path, &e))
 }
 
-/// Locks a directory for as long as the file lives: the kernel unlocks it when the holder is killed.
+/// Locks a directory until the returned file is dropped. The kernel also releases the lock when the
+/// process is killed.
 pub(super) fn lock(directory: &Path) -> io::Result<File> {
     let flags = (OFlags::NOFOLLOW | OFlags::DIRECTORY).bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(directory)?;
@@ -55,8 +58,8 @@ pub(super) fn lock(directory: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Removes unlocked scratch directories, and drafts beside the configuration and in the directory
-/// of the database.
+/// Removes unlocked scratch directories, and drafts in the directories of the configuration and of
+/// the database.
 pub(super) fn remove(setup: &ServerSetup) {
     let owners = [0, setup.account.uid];
     let config = setup.layout.config.parent().unwrap_or(Path::new("/")).to_owned();
@@ -83,8 +86,8 @@ fn log_removal(path: &Path, removed: io::Result<()>) {
     }
 }
 
-/// The old files in `directory` with one of the operator's names that belong to the operator or to
-/// the server.
+/// Returns the files in `directory` that are older than [`YOUNG`], have a name that the operator
+/// creates, and belong to one of `owners`.
 fn left(directory: &Path, before: &str, owners: &[u32]) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let ours = entries.filter(|entry| {

@@ -12,29 +12,30 @@ use super::processes::Handle;
 use super::{ProcessRuntime, ServerSetup, account, console, failed, layout, processes, refused};
 use crate::engine::RuntimeError;
 
-/// The time between the signal to end and the kill of the VM. The operator stops ejabberd in the VM
-/// first, so the limit only matters if that failed.
+/// The time between SIGTERM and the kill of the VM. The operator first stops ejabberd inside of the
+/// VM, so this time matters only if that stop failed.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// The time limit for the end of a killed process.
 const REAP: Duration = Duration::from_secs(5);
 
-/// The interval of the check whether another program has started the server. The kernel reports the
-/// end of the server.
+/// The interval between two checks for a server that another program started. The kernel reports
+/// the end of the server, so the end needs no check.
 const POLL: Duration = Duration::from_secs(5);
 
-/// The time limit for the script's end after the end of its VM. The script needs milliseconds.
+/// The time limit for the end of the script after the end of its VM. The script needs only
+/// milliseconds.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// The interval of the check of the console's size.
+/// The interval between two checks of the console's size.
 const TRIM: Duration = Duration::from_mins(1);
 
-/// The script's command that runs the server in the foreground, and omits messages from the console
-/// that are also in the log.
+/// The script's command that runs the server in the foreground. With this command the console does
+/// not repeat the messages of the log.
 const START: &str = "foreground-quiet";
 
 impl ServerSetup {
-    /// The control script and its arguments for a start.
+    /// Returns the control script with the arguments for a start.
     pub(super) fn start_line(&self) -> Vec<String> {
         let mut line = vec![self.program.to_string_lossy().into_owned()];
         line.extend(self.options());
@@ -61,8 +62,8 @@ impl ProcessRuntime {
         let mut child = child.map_err(|e| failed("start", &setup.program, &e))?;
         let (ended, ending) = watch::channel(None);
         *self.own.lock() = Some(ending);
-        // The task continues when this runtime is dropped, because a child needs a parent that
-        // waits for it.
+        // The task continues after a drop of this runtime, because a child without a waiting parent
+        // becomes a zombie.
         tokio::spawn(async move {
             let code = child.wait().await.map_or(-1, code);
             tracing::debug!(code, "the server's process ended");
@@ -74,13 +75,15 @@ impl ProcessRuntime {
 
     pub(super) async fn stop_server(&self) -> Result<(), RuntimeError> {
         let setup = self.setup()?;
-        // While the server starts, only the script exists; the VM may appear during the stop.
+        // While the server starts, only the script exists, so the VM may appear during the stop.
+        // Repeat the stop in that case.
         for _ in 0..3 {
             let found = processes::find(&setup);
             if !found.any() {
                 break;
             }
-            // The script ends with its VM, and passes the VM's exit code on.
+            // End the VM and not the script: the script ends after its VM, with the exit code of
+            // the VM.
             let ends = if found.vm.is_some() { found.vm.as_ref() } else { found.script.as_ref() };
             if let Some(handle) = ends.and_then(Handle::open) {
                 end(&handle).await?;
@@ -101,11 +104,12 @@ impl ProcessRuntime {
         Ok(())
     }
 
-    /// Notifies when the server ends, which the kernel reports, and when the server starts.
+    /// Notifies `changed` when the server ends or starts. Never returns.
     pub(super) async fn watch_processes(&self, changed: &Notify) {
         loop {
             let mut began = std::pin::pin!(self.began.notified());
-            // The search comes after the subscription, so that no start is missed.
+            // Subscribe before the search. Otherwise a start between the search and the
+            // subscription is missed.
             began.as_mut().enable();
             let handles = self.handles();
             if handles.is_empty() {
@@ -119,7 +123,8 @@ impl ProcessRuntime {
                     _ = select_all(ends()) => tracing::debug!("a process of the server ended"),
                     () = self.trim_console() => {}
                 }
-                // Waits for both, because a script without its VM looks like a start.
+                // Wait for both processes, because a script without its VM looks like a start of
+                // the server.
                 let _ = timeout(SETTLE, join_all(ends())).await;
             }
             changed.notify_one();
@@ -130,7 +135,7 @@ impl ProcessRuntime {
         self.setup().map(|setup| processes::find(&setup).handles()).unwrap_or_default()
     }
 
-    /// Limits the console's size. Never ends.
+    /// Truncates the console at each interval if the console is too large. Never returns.
     async fn trim_console(&self) {
         loop {
             if let Ok(setup) = self.setup()
@@ -144,7 +149,7 @@ impl ProcessRuntime {
 }
 
 impl ServerSetup {
-    /// Fails for a path with a blank, where the control script would end the path.
+    /// Fails for a path with a character that the control script cannot handle, such as a blank.
     pub(super) fn refuse_strange_paths(&self) -> Result<(), RuntimeError> {
         let mut paths = self.directory.iter().chain([&self.program]);
         paths.find(|path| !layout::is_plain(path)).map_or(Ok(()), |path| {
@@ -154,7 +159,7 @@ impl ServerSetup {
     }
 }
 
-/// Signals a process to end, and kills the process after the time limit.
+/// Sends SIGTERM to a process, and kills the process after [`GRACE`].
 async fn end(handle: &Handle) -> Result<(), RuntimeError> {
     let refuse = |e: rustix::io::Errno| refused("stop the server", &e.to_string());
     handle.signal(Signal::TERM).map_err(refuse)?;
@@ -168,7 +173,8 @@ async fn end(handle: &Handle) -> Result<(), RuntimeError> {
         .map_err(|_| RuntimeError::Timeout("stop the server's process".to_owned()))
 }
 
-/// The exit code as a shell reports it: 128 plus the number of the signal.
+/// Returns the exit code. After a signal the code is 128 plus the number of the signal, as in a
+/// shell.
 fn code(status: ExitStatus) -> i64 {
     use std::os::unix::process::ExitStatusExt;
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));

@@ -1,12 +1,12 @@
-//! An installed ejabberd as a process beside the operator, for hosts without
+//! The runtime of an installed ejabberd as a process on the operator's host, for hosts without
 //! Docker.
 //!
-//! With a `directory` the server keeps all of its files below the directory and has a separate node
-//! name, so that it does not interfere with another ejabberd on the same host. Without a
-//! `directory` the server is the installed ejabberd with the files of its package.
+//! With a `directory`, all files of the server are below the directory, and the server has a
+//! separate node name. So the server does not interfere with another ejabberd on the same host.
+//! Without a `directory`, the server uses the files of the installed package.
 //!
 //! When the operator ends, the server continues. The next operator finds the server among the
-//! processes of the host and supervises it.
+//! processes of the host, and supervises the server.
 
 mod account;
 mod config;
@@ -48,20 +48,21 @@ use crate::engine::{
 /// The file in a server's directory that marks the directory as created by the operator.
 const MARK: &str = "managed-by-ejabberd-operator";
 
-/// The exit of a server that the operator started; `None` while the server runs.
+/// The exit code of a server that the operator started; `None` while the server runs.
 type Ending = watch::Receiver<Option<i64>>;
 
-/// The runtime; see the module's documentation.
+/// The runtime of an installed ejabberd. See the documentation of the module.
 pub struct ProcessRuntime {
     program: PathBuf,
     directory: Option<PathBuf>,
-    /// The server that this operator started. The exit code of another program's child is unknown.
+    /// The exit of the server that this operator started; `None` if another program started the
+    /// server, because that exit code is unknown.
     own: Mutex<Option<Ending>>,
-    /// Notified when a server was started.
+    /// Notified after each start of the server by this operator.
     began: Notify,
 }
 
-/// The settings of a server, before the operator looks for its processes.
+/// The settings of a server, which the operator reads before the search for the server's processes.
 #[derive(Debug)]
 struct ServerSetup {
     /// The control script.
@@ -69,16 +70,17 @@ struct ServerSetup {
     account: Account,
     layout: Layout,
     directory: Option<PathBuf>,
-    /// The name of the node, if the operator chooses it.
+    /// The name of the node; `None` if the server has no separate directory.
     node: Option<String>,
 }
 
 impl ProcessRuntime {
-    /// A runtime for the server in `spec`. Reads nothing yet.
+    /// Creates a runtime for the server in `spec`. Reads no file.
     #[must_use]
     pub fn new(spec: Spec) -> Self {
         let Spec { ejabberdctl, directory } = spec;
-        // The control script changes its working directory before it uses its options.
+        // Make the paths absolute, because the control script changes its working directory before
+        // the script reads the options.
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
         Self {
             program: absolute(ejabberdctl),
@@ -88,7 +90,7 @@ impl ProcessRuntime {
         }
     }
 
-    /// The control script with the options that select this server.
+    /// Returns the control script with the options that select this server.
     #[must_use]
     pub fn control_script(&self) -> Vec<String> {
         let program = self.program.to_string_lossy().into_owned();
@@ -96,8 +98,8 @@ impl ProcessRuntime {
         [vec![program], options].concat()
     }
 
-    /// The settings of the script and its configuration file. These files may change, so each call
-    /// reads them.
+    /// Reads the settings from the control script and its configuration file. Each call reads the
+    /// files again, because the files may change.
     fn setup(&self) -> Result<ServerSetup, RuntimeError> {
         let script = fs::read(&self.program).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => RuntimeError::Missing(format!(
@@ -126,7 +128,7 @@ impl ProcessRuntime {
 }
 
 impl ServerSetup {
-    /// Whether there is a server to start.
+    /// Returns whether a server exists that the operator can start.
     fn exists(&self) -> bool {
         self.directory.as_ref().is_none_or(|directory| directory.join(MARK).exists())
     }
@@ -136,8 +138,8 @@ fn refused(operation: &str, cause: &str) -> RuntimeError {
     RuntimeError::Refused { operation: operation.to_owned(), cause: cause.to_owned() }
 }
 
-/// The error for a file: a full disk may have room again, but a missing permission needs the
-/// administrator.
+/// Converts the error of a file operation. A full disk is a temporary error; a missing permission
+/// needs an action of the administrator.
 fn failed(verb: &str, path: &Path, error: &io::Error) -> RuntimeError {
     use io::ErrorKind as Kind;
     let operation = format!("{verb} {}", path.display());
@@ -152,7 +154,7 @@ fn failed(verb: &str, path: &Path, error: &io::Error) -> RuntimeError {
     }
 }
 
-/// Runs work that waits for a disk on a thread for blocking work.
+/// Runs `work` on a thread for blocking work, because `work` waits for a disk.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, RuntimeError> + Send + 'static,
 ) -> Result<T, RuntimeError> {
@@ -160,7 +162,7 @@ async fn blocking<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(refused("complete the operation", &error.to_string())))
 }
 
-/// The refusal of an operation that only exists for containers.
+/// Returns the error of an operation that exists only for containers.
 fn not_for_processes(what: &str) -> RuntimeError {
     refused(what, "an installed ejabberd is changed by its package, not by the operator")
 }
@@ -176,7 +178,8 @@ impl Lifecycle for ProcessRuntime {
         let own = self.own.lock().clone().map(|ending| *ending.borrow());
         if let Some(vm) = found.vm {
             if let Some(Some(_)) = own {
-                // Another program started the server after the operator's server had ended.
+                // Another program started this server after the operator's server ended, so the
+                // stored exit code belongs to an earlier server.
                 *self.own.lock() = None;
             }
             let health = vm.is_stopped().then(|| PAUSED.to_owned());

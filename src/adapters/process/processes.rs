@@ -1,6 +1,6 @@
-//! The search for the server among the processes of this host. There is no pid file: the operator
-//! reads the actual processes, so that it finds a server that another program started, and does not
-//! mistake a reused pid for the server.
+//! The search for the server among the processes of this host. The operator uses no pid file. The
+//! operator reads the processes in `/proc`, so the operator also finds a server that another
+//! program started, and does not confuse a reused pid with the server.
 
 use std::fs;
 use std::path::Path;
@@ -13,14 +13,14 @@ use super::ServerSetup;
 use crate::ejabberd::erlang;
 use crate::ejabberd::erlang::NodeAddress;
 
-/// A process, as `/proc` shows it.
+/// A process in `/proc`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Process {
     pub(super) pid: Pid,
     pub(super) uid: u32,
     pub(super) argv: Vec<String>,
-    /// In clock ticks since the host started. The pid and the start time identify a process
-    /// permanently.
+    /// The start time in clock ticks since the start of the host. The pid alone does not identify a
+    /// process, because the kernel reuses pids; the pid with the start time does.
     started: u64,
 }
 
@@ -38,7 +38,7 @@ impl Found {
         self.vm.is_some() || self.script.is_some()
     }
 
-    /// Handles to wait for the processes and to send signals to them.
+    /// Opens a handle for each process that still exists.
     pub(super) fn handles(&self) -> Vec<Handle> {
         [&self.vm, &self.script].into_iter().flatten().filter_map(Handle::open).collect()
     }
@@ -49,7 +49,7 @@ impl Process {
         let directory = format!("/proc/{}", pid.as_raw_nonzero());
         let cmdline = fs::read(format!("{directory}/cmdline")).ok()?;
         if cmdline.is_empty() {
-            // A kernel thread, or a process that has ended and whose parent has not waited for it.
+            // An empty command line belongs to a kernel thread or a zombie.
             return None;
         }
         let argv = cmdline.strip_suffix(b"\0").unwrap_or(&cmdline).split(|byte| *byte == 0);
@@ -60,17 +60,19 @@ impl Process {
         Some(Self { pid, uid, argv, started: stat(pid)?.started })
     }
 
-    /// Whether a signal has stopped the process.
+    /// Returns whether a signal such as SIGSTOP has paused the process.
     pub(super) fn is_stopped(&self) -> bool {
         stat(self.pid).is_some_and(|stat| stat.started == self.started && stat.state == 'T')
     }
 
-    /// The address of the node in this VM.
+    /// Returns the address of the node in this VM. `None` if the process is not the VM of an
+    /// ejabberd.
     pub(super) fn node(&self) -> Option<NodeAddress> {
         erlang::server_node(&self.uid.to_string(), &self.argv)
     }
 
-    /// Whether this is the VM of `setup`: an ejabberd with its node name or its database.
+    /// Returns whether this process is the VM of `setup`: an ejabberd of the same user with the
+    /// same node name or the same database.
     fn is_vm_of(&self, setup: &ServerSetup) -> bool {
         let has = |pair: [&str; 2]| self.argv.windows(2).any(|words| *words == pair);
         if self.node().is_none() || self.uid != setup.account.uid {
@@ -86,7 +88,8 @@ impl Process {
             || database.is_some_and(|path| same(Path::new(path), &setup.layout.spool))
     }
 
-    /// Whether this is the control script as the operator starts it for `setup`.
+    /// Returns whether this process is the control script with the arguments that start `setup`.
+    /// `ours` is the command line of the start.
     fn is_script_of(&self, setup: &ServerSetup, ours: &[String]) -> bool {
         (self.uid == setup.account.uid || self.uid == 0) && self.argv.ends_with(ours)
     }
@@ -101,7 +104,8 @@ struct Stat {
     started: u64,
 }
 
-/// The fields of `/proc/PID/stat` after the name, which may contain any character.
+/// Returns the fields of `/proc/PID/stat` after the name. The name may contain any character, so
+/// the function splits at the last `)`.
 pub(super) fn stat_fields(pid: Pid) -> Option<Vec<String>> {
     let text = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
     let (_, fields) = text.rsplit_once(')')?;
@@ -131,21 +135,22 @@ pub(super) fn find(setup: &ServerSetup) -> Found {
     found
 }
 
-/// Whether the process is outside of containers: a container on this host may have an ejabberd with
-/// the same paths. `true` if the namespace is unreadable.
+/// Returns whether the process has the same pid namespace as the operator. A container on this host
+/// may have an ejabberd with the same paths. `true` if the namespace is unreadable.
 fn on_this_host(pid: Pid) -> bool {
     let space = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
     let theirs = space(&pid.as_raw_nonzero().to_string());
     theirs.is_none() || theirs == space("self")
 }
 
-/// A handle to one process, also of another parent. The handle never refers to another process.
+/// A handle to one process (a pidfd). The process may have another parent. The handle stays valid
+/// for this process if the kernel reuses the pid.
 pub(super) struct Handle(AsyncFd<std::os::fd::OwnedFd>);
 
 impl Handle {
     pub(super) fn open(process: &Process) -> Option<Self> {
         let fd = pidfd_open(process.pid, PidfdFlags::empty()).ok()?;
-        // The pid may have been reused since the process was read.
+        // The kernel may have reused the pid since the operator read the process.
         if stat(process.pid)?.started != process.started {
             return None;
         }
@@ -156,13 +161,13 @@ impl Handle {
         AsyncFd::with_interest(fd, Interest::READABLE).ok().map(Self)
     }
 
-    /// Waits for the end of the process. Cancel-safe.
+    /// Returns when the process ends. Cancel-safe.
     pub(super) async fn ended(&self) {
-        // The wait fails only when the async runtime ends.
+        // Ignore the error: the wait fails only when the Tokio runtime shuts down.
         let _ = self.0.readable().await;
     }
 
-    /// Sends a signal. A process that has ended needs no signal.
+    /// Sends a signal. Succeeds if the process has already ended.
     pub(super) fn signal(&self, signal: Signal) -> rustix::io::Result<()> {
         match pidfd_send_signal(self.0.get_ref(), signal) {
             Err(rustix::io::Errno::SRCH) => Ok(()),
@@ -231,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_start_of_the_script_counts() {
+    fn only_a_start_command_of_the_same_server_is_its_script() {
         let (own, installed) = (setup(Some("/srv/x")), setup(None));
         let start = process(&["/bin/bash", "/usr/sbin/ejabberdctl", "foreground-quiet"]);
         assert!(start.is_script_of(&installed, &installed.start_line()));
@@ -241,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_end_of_any_process_is_noticed_at_once() {
+    async fn the_end_of_any_process_is_reported_at_once() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let pid = Pid::from_child(&child);
         let mut seen = Process::read(pid);

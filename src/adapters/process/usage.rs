@@ -1,4 +1,4 @@
-//! The server's resource usage, as the kernel counts it.
+//! Reads the server's resource usage from the counters of the kernel.
 
 use std::fs;
 
@@ -7,10 +7,10 @@ use rustix::param::{clock_ticks_per_second, page_size};
 use super::processes::{Process, stat_fields};
 use crate::domain::observed::{Usage, Work};
 
-/// The maximum number of threads of one process to read.
+/// The maximum number of threads of one process that the operator reads.
 const MAX_THREADS: usize = 1024;
 
-/// The usage of a VM; `None` if the VM has just ended.
+/// Returns the resource usage of a VM. `None` if the VM has ended.
 pub(super) fn of(vm: &Process) -> Option<Usage> {
     let fields = stat_fields(vm.pid)?;
     let field = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok());
@@ -30,8 +30,8 @@ pub(super) fn of(vm: &Process) -> Option<Usage> {
     Some(Usage { cpu_seconds, memory_bytes, work: Some(work) })
 }
 
-/// Whether a thread of the process is in the state D: Erlang writes files in threads beside the
-/// main thread.
+/// Returns whether a thread of the process waits for a disk (state D). The function reads all
+/// threads, because Erlang does not write files in the main thread.
 fn waits_for_disk(pid: i32) -> bool {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     threads.take(MAX_THREADS).any(|thread| {
@@ -41,7 +41,8 @@ fn waits_for_disk(pid: i32) -> bool {
     })
 }
 
-/// Bytes that were read from and written to disks. Zero if the operator may not read the counters.
+/// Returns the number of bytes that the process read from and wrote to disks. 0 if the operator
+/// cannot read the counters.
 fn blocks(pid: i32) -> u64 {
     let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
     let counted = io.lines().filter_map(|line| {

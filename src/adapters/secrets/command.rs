@@ -1,5 +1,5 @@
-//! Secrets that a program prints. The program gets no shell, no terminal, no input, and of the
-//! operator's environment only `PATH` and `HOME`.
+//! Reads a secret from the output of a program. The program has no shell, no terminal and no input.
+//! From the operator's environment, the program gets only `PATH` and `HOME`.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -12,38 +12,38 @@ use zeroize::Zeroizing;
 use super::group::Group;
 use super::{DEADLINE, MAX_SOURCE_BYTES};
 
-/// The maximum number of bytes of standard error that are stored, to find the first line.
+/// The maximum number of bytes of standard error that the operator stores to find the first line.
 const MAX_STDERR_BYTES: usize = 4 << 10;
 
-/// The maximum length of the first line in a message, in characters.
+/// The maximum length, in characters, of the first line of standard error in a message.
 const MAX_SHOWN_CHARS: usize = 200;
 
 /// The time limit to read the rest of the output after the program has ended. A child in a separate
-/// session can keep the pipe open for longer.
+/// session can keep the pipe open for a longer time.
 const REST_WITHIN: Duration = Duration::from_millis(500);
 
-/// The `PATH` of programs if the operator has no `PATH`.
+/// The `PATH` of the program if the operator has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Runs `argv` and returns its output.
+/// Runs `argv` and returns the standard output.
 ///
-/// Kills the program and its children if the program takes too long or prints too much, and if the
-/// caller drops the future.
+/// Kills the program and its children in three cases: the program runs for too long, the program
+/// prints too much, or the caller drops the future.
 pub(super) async fn output(argv: &[String]) -> Result<Zeroizing<Vec<u8>>, String> {
     let mut child = start(argv)?;
-    // The group is dropped before the child: until the child is reaped, no other group can get the
-    // number of this group.
+    // Declare the group after the child, so that the group is dropped first: until the child is
+    // reaped, no other group can get the id of this group.
     let mut group = Group::of(&child);
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err("the operator cannot read its output".to_owned());
     };
     let run = async {
-        // Allocated at full size, because a buffer that grows leaves copies of the secret behind.
+        // Allocate the full size, because a buffer that grows leaves copies of the secret behind.
         let mut printed = Zeroizing::new(Vec::with_capacity(MAX_SOURCE_BYTES + 64));
         let mut error_output = Zeroizing::new(Vec::with_capacity(MAX_STDERR_BYTES + 64));
         {
-            // Both at the same time: a program that fills one pipe writes nothing to the other
-            // pipe.
+            // Read both pipes at the same time. Otherwise a program that waits on one full pipe
+            // writes nothing to the other pipe, and never ends.
             let reading = async {
                 tokio::try_join!(all(stdout, &mut printed), beginning(stderr, &mut error_output))
             };
@@ -60,8 +60,8 @@ pub(super) async fn output(argv: &[String]) -> Result<Zeroizing<Vec<u8>>, String
                     group.end();
                 }
                 None => {
-                    // Otherwise the children of the program keep the pipes open and continue to
-                    // run.
+                    // Kill the children of the program. Otherwise the children keep the pipes open
+                    // and continue to run.
                     group.end();
                     if let Ok(read) = timeout(REST_WITHIN, reading).await {
                         read?;
@@ -97,18 +97,19 @@ fn start(argv: &[String]) -> Result<Child, String> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // A separate process group allows to kill the program with its children.
+        // With a separate process group, the operator can kill the program with its children.
         .process_group(0)
         .kill_on_drop(true);
     if let Some(home) = inherited("HOME") {
         command.env("HOME", home);
     }
-    // The operator's own descriptors close on exec, but descriptors from its parent do not.
+    // The operator's own descriptors close on exec, but the descriptors that the operator inherited
+    // do not.
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
     command.spawn().map_err(|e| format!("it could not be started: {e}"))
 }
 
-/// Reads the whole output, up to [`MAX_SOURCE_BYTES`].
+/// Reads the whole output. An output of more than [`MAX_SOURCE_BYTES`] is an error.
 async fn all(pipe: impl AsyncRead + Unpin, printed: &mut Vec<u8>) -> Result<(), String> {
     head(pipe, MAX_SOURCE_BYTES + 1, printed).await?;
     if printed.len() > MAX_SOURCE_BYTES {
@@ -126,7 +127,8 @@ async fn head(
     pipe.take(most).read_to_end(bytes).await.map(drop).map_err(|e| e.to_string())
 }
 
-/// Stores the first bytes and discards the rest, so that the program never waits on a full pipe.
+/// Stores the first bytes of standard error and discards the rest, so that the program never waits
+/// on a full pipe.
 async fn beginning(
     mut pipe: impl AsyncRead + Unpin,
     error_output: &mut Vec<u8>,

@@ -18,7 +18,8 @@ pub(super) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Stri
         ErrorKind::NotFound => {
             "no such file; put it there, or correct the path in the desired state".to_owned()
         }
-        // A symbolic link has a separate message.
+        // Only an error of the system has an error number. An untrusted link has a different
+        // message.
         ErrorKind::PermissionDenied if error.raw_os_error().is_some() => {
             "permission denied; make the file readable by the user of the operator".to_owned()
         }
@@ -30,11 +31,11 @@ pub(super) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Stri
     })
 }
 
-/// Writes `secret` to `path`, without a newline. Replaces a file only if `is_ours` recognizes its
-/// content.
+/// Writes `secret` to `path`, without a newline. Replaces an existing file only if `is_ours`
+/// returns `true` for its content, or if the content is already `secret`.
 ///
-/// A reader of the file sees the old content or the new content, and never has more rights than
-/// `mode` gives.
+/// A reader of the file sees the old content or the new content. At no time does the new file give
+/// more rights than `mode`.
 pub(super) fn publish(
     path: &Path,
     mode: u32,

@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::process::Child;
 use tokio::time::{Duration, sleep};
 
-/// The groups that run, for [`end_all`].
+/// The process groups that still run, for [`end_all`].
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
 /// The interval between two checks of the leader. Used only on kernels before 5.3, which have no
@@ -60,7 +60,7 @@ impl Group {
     pub(super) fn end(&mut self) {
         let Some(leader) = self.leader.take() else { return };
         running(|groups| groups.retain(|group| *group != leader));
-        // The group may be empty, or its processes may belong to another user.
+        // Ignore the error: the group may be empty, or its processes may belong to another user.
         let _ = kill_process_group(leader, Signal::KILL);
     }
 }

@@ -1,7 +1,7 @@
-//! Reads secrets from files, variables and the output of programs, and reads the files that the
-//! desired state names.
+//! Reads secrets from files, environment variables and the output of programs, and reads the files
+//! that the desired state refers to.
 //!
-//! An error names the source and the problem, and never contains the content.
+//! An error names the source and the problem, and never contains the secret.
 
 mod command;
 mod files;
@@ -22,20 +22,21 @@ use crate::engine::{IsOurs, SecretError, Secrets};
 /// The maximum size of a file with a secret and of the output of a program, in bytes.
 const MAX_SOURCE_BYTES: usize = 64 << 10;
 
-/// The maximum length of a password, in bytes: eight times the maximum length of a part of a JID.
+/// The maximum length of a password, in bytes: eight times the maximum length of a part of a JID
+/// (1023 bytes).
 const MAX_SECRET_BYTES: usize = 1023 * 8;
 
-/// The maximum size of a file that the desired state names, in bytes.
+/// The maximum size of a file that the desired state refers to, in bytes.
 const MAX_FILE_BYTES: usize = 16 << 20;
 
-/// The time limit for a disk or a program.
+/// The time limit for an operation of a disk or a program.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The characters of generated passwords: no characters that people confuse (`0`, `O`, `o`, `1`,
-/// `l`, `I`), and no characters with a meaning in a shell or a URL.
+/// The characters of generated passwords. The list contains no characters that people confuse (`0`,
+/// `O`, `o`, `1`, `l`, `I`), and no characters with a meaning in a shell or a URL.
 const ALPHABET: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnpqrstuvwxyz23456789";
 
-/// The length of generated passwords: 139 bits of entropy.
+/// The length of generated passwords, in characters. 24 characters have 139 bits of entropy.
 const GENERATED_LENGTH: usize = 24;
 
 /// Reads and writes secrets on this machine.
@@ -43,14 +44,15 @@ const GENERATED_LENGTH: usize = 24;
 pub struct FileSecrets;
 
 impl FileSecrets {
-    /// Creates a reader of secrets with the rights of the operator.
+    /// Creates the adapter, which reads and writes with the rights of the operator.
     #[must_use]
     pub fn new() -> Self {
         Self
     }
 }
 
-/// Kills the programs that print a secret, with their children, when the operator ends.
+/// Kills the programs that print a secret, with their children. The operator calls this function
+/// before it exits.
 pub fn end_programs() {
     group::end_all();
 }
@@ -113,8 +115,8 @@ fn error(what: &str) -> impl FnOnce(String) -> SecretError {
     |cause| SecretError { what, cause }
 }
 
-/// Runs `work` on a blocking thread, with a time limit. The limit ends the wait for a dead network
-/// disk, but not the thread.
+/// Runs `work` on a blocking thread, with a time limit. The limit ends the wait for a network disk
+/// that does not respond, but the thread continues.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
@@ -139,7 +141,7 @@ fn without_newline(mut bytes: Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
     bytes
 }
 
-/// Refuses passwords that ejabberd refuses or changes.
+/// Converts the bytes to a secret. Refuses passwords that ejabberd refuses or changes.
 fn check(mut bytes: Zeroizing<Vec<u8>>) -> Result<Secret, String> {
     if bytes.len() > MAX_SECRET_BYTES {
         let len = bytes.len();
@@ -165,8 +167,8 @@ fn check(mut bytes: Zeroizing<Vec<u8>>) -> Result<Secret, String> {
 }
 
 fn generate() -> Result<Secret, String> {
-    // Only bytes below a multiple of the alphabet's size are used. Other bytes would make the first
-    // characters more frequent.
+    // Use only bytes below the largest multiple of the alphabet's size. With the other bytes, the
+    // first characters of the alphabet would be more frequent.
     let limit = 256 - 256 % ALPHABET.len();
     let mut password = String::with_capacity(GENERATED_LENGTH);
     let mut random = Zeroizing::new([0_u8; 2 * GENERATED_LENGTH]);

@@ -12,7 +12,7 @@ fn sh(script: &str) -> SecretSource {
 }
 
 #[tokio::test]
-async fn a_file_loses_one_newline_and_nothing_else() {
+async fn only_one_newline_at_the_end_of_a_file_is_removed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("secret");
     for (content, secret) in
@@ -72,7 +72,7 @@ async fn a_program_prints_a_secret() {
 }
 
 #[tokio::test]
-async fn a_failing_program_does_not_show_what_it_printed() {
+async fn the_error_of_a_failed_program_does_not_contain_its_standard_output() {
     let error = read(sh("echo hunter2; echo; echo no vault >&2; echo more >&2; exit 3")).await;
     let error = error.unwrap_err();
     assert!(error.contains("exit status: 3: no vault"), "{error}");
@@ -130,7 +130,7 @@ async fn a_password_is_published_with_its_mode() {
     assert_eq!(stat().ino(), inode, "an unchanged file must not be written again");
     publish(0o666, &one, "").await.unwrap();
     assert_eq!(stat().mode() & 0o7777, 0o666);
-    // A temporary file of a killed operator.
+    // The publication removes a draft that a killed operator left behind.
     std::fs::write(parent.join(".ejabberd-operator-0123456789abcdef"), "half").unwrap();
     publish(0o600, &two, "one").await.unwrap();
     assert_eq!(std::fs::read_to_string(sink(0).file).unwrap(), "two");
@@ -145,7 +145,8 @@ async fn only_files_of_the_operator_are_replaced() {
     std::fs::write(place("theirs"), "host: example.org").unwrap();
     std::os::unix::fs::symlink(place("theirs"), place("link")).unwrap();
     std::os::unix::fs::symlink(place("nowhere"), place("dangling")).unwrap();
-    // A device with the numbers of `/dev/null`, so that the test cannot damage the real device.
+    // Use another device with the numbers of `/dev/null`, so that the test cannot damage the real
+    // device.
     let mknod =
         std::process::Command::new("mknod").arg(place("null")).args(["c", "1", "3"]).status();
     assert!(mknod.unwrap().success());
@@ -194,7 +195,7 @@ async fn files_of_the_desired_state_are_read_unchanged() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-/// Whether a process runs. A zombie does not run.
+/// Returns whether a process runs. A zombie does not run.
 fn runs(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
     stat.is_ok_and(|stat| !stat.rsplit(") ").next().unwrap_or_default().starts_with(['Z', 'X']))
@@ -224,7 +225,7 @@ async fn a_program_inherits_no_environment_or_descriptors() {
     assert!(names == ["HOME", "LANG", "PATH"] || names == ["LANG", "PATH"], "{names:?}");
     assert!(printed.contains("LANG=C.UTF-8"), "{printed}");
 
-    // Like a parent that left the file open when it started the operator.
+    // Simulates a parent process that left a file open when it started the operator.
     let dir = tempfile::tempdir().unwrap();
     let left = std::fs::File::create(dir.path().join("left open")).unwrap();
     rustix::io::fcntl_setfd(&left, rustix::io::FdFlags::empty()).unwrap();
@@ -242,8 +243,7 @@ async fn children_of_a_program_are_killed() {
     let note = format!("echo $! >{}", file.display());
     let pid = || std::fs::read_to_string(&file).unwrap();
     for (script, answer) in [
-        // A child with the standard streams, which keeps the pipes open; without them; a
-        // grandchild.
+        // A child that keeps the pipes open, a child without the pipes, and a grandchild.
         (format!("sleep 1000 & {note}; echo pw"), Ok("pw")),
         (format!("sleep 1000 >/dev/null 2>&1 & {note}; echo pw"), Ok("pw")),
         (format!("sh -c 'sleep 1000; :' & {note}; echo pw"), Ok("pw")),
@@ -282,7 +282,7 @@ async fn a_program_is_killed_when_its_caller_stops_waiting() {
             pids = std::fs::read_to_string(&file).unwrap_or_default();
         }
         if whole {
-            // The operator calls this function when it ends.
+            // The operator calls this function before it exits.
             end_programs();
             assert!(waiting.await.unwrap().unwrap_err().contains("SIGKILL"));
         } else {

@@ -1,4 +1,5 @@
-//! Reads the desired state, and watches its files and the files that it refers to.
+//! Reads the desired state. Watches the files of the desired state and the files that the desired
+//! state refers to.
 
 mod read;
 #[cfg(test)]
@@ -17,24 +18,24 @@ use crate::domain::spec::SourceFile;
 use crate::engine::{Source, SourceError};
 use watcher::Watcher;
 
-/// How long the source collects changes after the first change. The time is fixed: a wait for a
-/// quiet period could delay the notification for ever.
+/// The time for which the source collects changes after the first change. The time is fixed: a wait
+/// for a quiet period could delay the notification for ever.
 const DEBOUNCE: Duration = Duration::from_millis(30);
 
-/// The time limit for a disk.
+/// The time limit for a read of the files.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The desired state in a file, or in the `*.yaml` of a directory.
+/// The desired state in a file, or in the `*.yaml` files of a directory.
 pub struct FileSource {
     path: PathBuf,
     watcher: Arc<Watcher>,
-    /// The latest generation of changes that a caller has received.
+    /// The number of the latest change that a caller has received.
     received: AtomicU64,
 }
 
 impl FileSource {
-    /// Creates a source for the desired state at `path`, which may be missing. Watches for changes
-    /// from now on, if the system provides a watcher.
+    /// Creates a source for the desired state at `path`. The file may be missing. Watches for
+    /// changes from this call on, if the system provides a watcher.
     pub fn new(path: PathBuf) -> Result<Self, SourceError> {
         let absolute = std::path::absolute(&path).map_err(|e| SourceError {
             path: path.display().to_string(),
@@ -45,7 +46,7 @@ impl FileSource {
         Ok(Self { path, watcher, received: AtomicU64::new(0) })
     }
 
-    /// The path of the desired state, as the user gave it.
+    /// Returns the path of the desired state, in the form that the user gave.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -65,7 +66,8 @@ impl Source for FileSource {
         }
     }
 
-    /// Watches these files. A change after this call is always noticed.
+    /// Watches the files at `paths` in addition to the desired state, and no longer watches the
+    /// previous files. The source notices every change after this call.
     fn watch(&self, paths: &[PathBuf]) {
         self.watcher.also(paths.iter().filter_map(|p| std::path::absolute(p).ok()).collect());
         self.watcher.refresh();
@@ -75,7 +77,8 @@ impl Source for FileSource {
         self.watcher.wait_beyond(self.received.load(Ordering::Acquire)).await;
         tokio::time::sleep(DEBOUNCE).await;
         let generation = self.watcher.generation();
-        // Links may have other targets now, and directories may have been replaced.
+        // Watch the paths again, because links may have other targets, and directories may have
+        // been replaced.
         let watcher = Arc::clone(&self.watcher);
         let looking = tokio::task::spawn_blocking(move || watcher.refresh());
         let _ = tokio::time::timeout(DEADLINE, looking).await;

@@ -7,13 +7,13 @@ use crate::adapters::host::files;
 use crate::domain::spec::SourceFile;
 use crate::engine::SourceError;
 
-/// The maximum size of all files together, in bytes.
+/// The maximum total size of all files, in bytes.
 const MAX_BYTES: usize = 16 << 20;
 
 /// The maximum number of files in a directory.
 const MAX_FILES: usize = 1000;
 
-/// Whether a file with this name belongs to the desired state of a directory.
+/// Returns whether a file with this name belongs to the desired state of a directory.
 pub(super) fn is_part(name: &Path) -> bool {
     let hidden = name.file_name().is_none_or(|n| n.as_encoded_bytes().starts_with(b"."));
     !hidden && name.extension().is_some_and(|end| end == "yaml")
@@ -38,7 +38,8 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let mut paths = Vec::new();
     for entry in directory.read_dir().map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        // A directory can have a name like `old.yaml`. Reading a broken link is an error.
+        // Skip directories, which can have a name such as `old.yaml`. Keep broken links, so that
+        // reading them fails.
         if is_part(&path) && !path.is_dir() {
             paths.push(path);
         }
@@ -88,7 +89,8 @@ fn explain(error: &std::io::Error) -> String {
             "there is no such file; name the desired state with --desired-state, or put it there"
                 .to_owned()
         }
-        // Other refusals come from `files` and have a reason.
+        // Only an error of the system has an error number. The other errors come from `files` and
+        // contain a reason.
         ErrorKind::PermissionDenied if error.raw_os_error().is_some() => {
             "permission denied; make the file readable by the user of the operator".to_owned()
         }

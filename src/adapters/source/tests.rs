@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use super::*;
 
-/// The wait for an event that must not come.
+/// The time for which a test waits to prove that no event comes.
 const SILENCE: Duration = Duration::from_millis(200);
 
 async fn notices(source: &FileSource) -> bool {
@@ -14,7 +14,8 @@ async fn is_silent(source: &FileSource) -> bool {
     tokio::time::timeout(SILENCE, source.changed()).await.is_err()
 }
 
-/// Receives the rest of a change whose events arrive in two notifications.
+/// Waits until no further notification comes, because the events of one change can arrive in two
+/// notifications.
 async fn settle(source: &FileSource) {
     while !is_silent(source).await {}
 }
@@ -23,7 +24,7 @@ fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
 }
 
-/// A temporary directory with a path without links, and a source in this directory.
+/// Creates a temporary directory whose path has no links, and a source in this directory.
 fn source() -> (tempfile::TempDir, PathBuf, FileSource) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().canonicalize().unwrap().join("desired-state.yaml");
@@ -45,7 +46,7 @@ async fn an_edit_in_place_is_noticed_fast_and_once() {
 }
 
 #[tokio::test]
-async fn reading_and_unrelated_files_are_silent() {
+async fn reads_and_unrelated_files_cause_no_notification() {
     let (dir, file, source) = source();
     source.load().await.unwrap();
     std::fs::read_to_string(&file).unwrap();
@@ -89,7 +90,7 @@ async fn the_file_and_its_directory_can_be_deleted_and_created_again() {
         assert!(notices(&source).await, "{round}");
         settle(&source).await;
     }
-    // Another directory replaces a parent directory.
+    // The test replaces a parent directory with another directory.
     let other = dir.path().join("other/b");
     std::fs::create_dir_all(&other).unwrap();
     write(&other.join("desired-state.yaml"), "a: 3\n");
@@ -99,14 +100,14 @@ async fn the_file_and_its_directory_can_be_deleted_and_created_again() {
 }
 
 #[tokio::test]
-async fn a_directory_replaced_at_once_is_still_watched() {
+async fn a_directory_that_is_replaced_immediately_is_still_watched() {
     let dir = tempfile::tempdir().unwrap();
     let below = dir.path().join("a/b");
     let file = below.join("desired-state.yaml");
     std::fs::create_dir_all(&below).unwrap();
     let source = FileSource::new(file.clone()).unwrap();
     for round in 0..10 {
-        // The new directories often get the inode numbers of the old ones.
+        // The new directories often get the inode numbers of the old directories.
         std::fs::remove_dir_all(dir.path().join("a")).unwrap();
         std::fs::create_dir_all(&below).unwrap();
         assert!(notices(&source).await, "{round}");
@@ -147,7 +148,7 @@ async fn replaced_links_are_noticed_at_every_level() {
 }
 
 #[tokio::test]
-async fn named_files_are_watched_while_they_are_named() {
+async fn other_files_are_watched_only_while_they_are_in_the_list() {
     let (dir, _file, source) = source();
     let secret = dir.path().join("secrets/bot");
     source.watch(std::slice::from_ref(&secret));

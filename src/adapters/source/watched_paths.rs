@@ -9,19 +9,19 @@ use super::read::is_part;
 /// The maximum length of a chain of links, as in Linux.
 const MAX_LINKS: usize = 40;
 
-/// The maximum number of watched directories. Changes in further directories are read at the next
-/// resync.
+/// The maximum number of watched directories. The operator reads changes in other directories at
+/// the next resync.
 const MAX_DIRECTORIES: usize = 1000;
 
 /// The relevant names in one directory.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Names {
     exact: BTreeSet<OsString>,
-    /// Whether every YAML file is relevant, because the directory is the source.
+    /// Whether every YAML file in the directory is relevant, because the directory is the source.
     parts: bool,
 }
 
-/// Directories without links in their paths, each with its relevant names.
+/// The directories to watch, each with its relevant names. The paths contain no links.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct WatchedPaths(BTreeMap<PathBuf, Names>);
 
@@ -46,17 +46,17 @@ impl WatchedPaths {
         paths
     }
 
-    /// The directories to watch.
+    /// Returns the directories to watch, at most [`MAX_DIRECTORIES`].
     pub(super) fn directories(&self) -> impl Iterator<Item = &Path> {
         self.0.keys().map(PathBuf::as_path).take(MAX_DIRECTORIES)
     }
 
-    /// Whether `path` is one of the directories.
+    /// Returns whether `path` is one of the directories.
     pub(super) fn has_directory(&self, path: &Path) -> bool {
         self.0.contains_key(path)
     }
 
-    /// Whether a change of `path` can change the content.
+    /// Returns whether a change of `path` can change the content of the watched files.
     pub(super) fn concern(&self, path: &Path) -> bool {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return false };
         self.0.get(parent).is_some_and(|names| {
@@ -68,13 +68,14 @@ impl WatchedPaths {
         self.0.entry(directory).or_default()
     }
 
-    /// Resolves `path` like the kernel, name by name, and records each name: every name can become
-    /// a link or another directory later. Returns the resolved path, or `None` if a name is
-    /// missing. The directory of a missing name is watched until the name exists.
+    /// Resolves `path` name by name, as the kernel does, and records each name, because every name
+    /// can become a link or another directory later. Returns the resolved path. `None` if a name is
+    /// missing or if the path has more than [`MAX_LINKS`] links. The directory of a missing name
+    /// stays watched, so that its creation is noticed.
     fn follow(&mut self, path: &Path) -> Option<PathBuf> {
         let mut links = 0;
         let mut here = PathBuf::from("/");
-        // The next name last.
+        // The names are in reverse order, so that `pop` returns the next name.
         let mut names = reversed(path);
         while let Some(name) = names.pop() {
             if name == OsStr::new("..") {

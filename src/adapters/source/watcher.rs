@@ -1,4 +1,4 @@
-//! Watches directories for changes. An event only means that the files must be read again.
+//! Watches directories for changes. After an event, the operator reads all files again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
@@ -13,24 +13,24 @@ use tokio::sync::watch;
 
 use super::watched_paths::WatchedPaths;
 
-/// The maximum number of repeated walks to the files after a directory changed before its watch
-/// began.
+/// The maximum number of walks in one refresh. A directory can change between the walk and the
+/// start of its watch, and then one more walk is necessary.
 const MAX_WALKS: usize = 5;
 
-/// The device and the inode of a directory when its watch began. The watch follows the inode, not
-/// the name.
+/// The device and the inode of a directory at the start of its watch. The watch follows the inode,
+/// not the name.
 type Identity = (u64, u64);
 
-/// The state of the thread that receives the events.
+/// The state that the event thread shares with the watcher.
 struct Noticed {
     paths: Mutex<WatchedPaths>,
-    /// Watched directories that were moved, removed or created. Their watch may be gone, even if
-    /// the new directory has the inode number of the old directory.
+    /// The watched directories that were moved, removed or created. The watch of such a directory
+    /// may have ended, even if the new directory has the inode number of the old directory.
     doubtful: Mutex<BTreeSet<PathBuf>>,
     generation: watch::Sender<u64>,
 }
 
-/// Watches the directories on the paths to the source and to the files that the source names.
+/// Watches the directories on the paths to the source and to the files that the source refers to.
 pub(super) struct Watcher {
     source: PathBuf,
     others: Mutex<Vec<PathBuf>>,
@@ -46,7 +46,7 @@ struct Watched {
 }
 
 impl Watcher {
-    /// Creates a watcher, which watches nothing before the first [`refresh`](Self::refresh).
+    /// Creates a watcher. The watch begins with the first [`refresh`](Self::refresh).
     pub(super) fn new(source: PathBuf) -> Self {
         let noticed = Arc::new(Noticed {
             paths: Mutex::default(),
@@ -69,17 +69,18 @@ impl Watcher {
         watcher
     }
 
-    /// Replaces the further paths. Takes effect with the next refresh.
+    /// Replaces the list of paths that are watched in addition to the source. The new list takes
+    /// effect at the next refresh.
     pub(super) fn also(&self, others: Vec<PathBuf>) {
         *self.others.lock() = others;
     }
 
-    /// The number of changes so far.
+    /// Returns the number of changes since the creation of the watcher.
     pub(super) fn generation(&self) -> u64 {
         *self.noticed.generation.borrow()
     }
 
-    /// Waits for a change beyond `generation`.
+    /// Waits until the number of changes is greater than `generation`.
     pub(super) async fn wait_beyond(&self, generation: u64) {
         let mut changes = self.noticed.generation.subscribe();
         if changes.wait_for(|now| *now > generation).await.is_err() {
@@ -88,7 +89,7 @@ impl Watcher {
         }
     }
 
-    /// Walks to every file again and watches the directories on the way.
+    /// Resolves the path of every file again, and watches the directories on these paths.
     pub(super) fn refresh(&self) {
         let mut watched = self.watched.lock();
         let Some(watched) = watched.as_mut() else { return };
@@ -102,15 +103,16 @@ impl Watcher {
                 *known = paths;
                 same
             };
-            // A change between the walk and the watch was not noticed, so the walk is valid only if
-            // the next walk finds the same directories.
+            // The watcher misses a change between the walk and the start of the watch. So the walk
+            // is valid only if the next walk finds the same directories.
             if settled && same {
                 break;
             }
         }
     }
 
-    /// Watches exactly the directories of `paths`. Returns whether they were watched already.
+    /// Watches the directories of `paths` and no others. Returns `true` if the set of watched
+    /// directories was already the same.
     fn apply(&self, watched: &mut Watched, paths: &WatchedPaths) -> bool {
         let mut settled = true;
         let mut wanted: BTreeMap<PathBuf, Identity> = BTreeMap::new();
@@ -125,7 +127,7 @@ impl Watcher {
             let keep = wanted.get(directory) == Some(identity) && !doubtful.contains(directory);
             if !keep {
                 settled = false;
-                // An error means that the watch ended with the directory.
+                // Ignore the error: the watch ended when the directory was removed.
                 let _ = backend.unwatch(directory);
             }
             keep
@@ -149,7 +151,8 @@ impl Watcher {
         if matches!(error.kind, ErrorKind::MaxFilesWatch) {
             self.warn(error);
         } else {
-            // It is common that the operator may enter a parent directory but not list it.
+            // This failure is common: the operator may enter a parent directory but not list its
+            // files.
             tracing::debug!(directory = %directory.display(), %error, "failed to watch a directory");
         }
     }
@@ -170,7 +173,7 @@ impl Noticed {
         let matters = match event {
             Ok(event) if event.need_rescan() => true,
             Ok(event) => changes(event.kind) && self.concerns(&event),
-            // The watcher does not know which events it missed.
+            // After an error, the watcher may have missed events, so report a change.
             Err(_) => true,
         };
         if matters {
@@ -192,7 +195,7 @@ impl Noticed {
     }
 }
 
-/// Whether an event of this kind can change the content.
+/// Returns whether an event of this kind can change the content of a file.
 fn changes(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,

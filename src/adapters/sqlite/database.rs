@@ -1,4 +1,4 @@
-//! The database file: opens the file, and creates and updates its tables.
+//! Opens the database file, and creates and updates its tables.
 
 use std::fs::{OpenOptions, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -12,11 +12,11 @@ use super::error::{QueryError, QueryResult, at, explain, failure, io};
 use super::rows;
 use crate::engine::StoreError;
 
-/// The version of the schema, stored as `PRAGMA user_version`: the number of entries of the list
-/// below.
+/// The version of the schema: the number of entries in [`SCHEMA`]. The database stores the version
+/// as `PRAGMA user_version`.
 const SCHEMA_VERSION: i64 = 4;
 
-/// The changes of the schema, one entry for each version.
+/// The statements that update the schema, one entry for each version.
 const SCHEMA: [&str; 4] = [SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4];
 
 const SCHEMA_1: &str = "
@@ -64,13 +64,14 @@ const SCHEMA_4: &str = "
 /// The time that a connection waits for the lock of another connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The maximum number of reads, if an operator starts or ends during each read.
+/// The maximum number of attempts to read. An attempt fails if an operator starts or ends during
+/// the read.
 const READ_ATTEMPTS: usize = 5;
 
-/// The random key of fingerprints, in bytes.
+/// The length of the random key for fingerprints, in bytes.
 const KEY_BYTES: usize = 32;
 
-/// Opens the database at `path` to change it.
+/// Opens the database at `path` to write. Creates the database if it is missing.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     close_to_others(path).map_err(|e| io("open the database", at(path, &e)))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -82,7 +83,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// Creates the file if the file is missing, and removes the access of other accounts. `SQLite`
-/// gives its other files (`-wal`, `-shm`) the mode of this file, and ignores the umask.
+/// creates the files `-wal` and `-shm` with the mode of this file, and ignores the umask.
 fn close_to_others(path: &Path) -> std::io::Result<()> {
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
     for suffix in ["", "-wal", "-shm"] {
@@ -94,7 +95,8 @@ fn close_to_others(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Sets the connection up and creates or updates the tables. Returns the version of the tables.
+/// Configures the connection, and creates or updates the tables. Returns the version of the tables.
+/// Does not change the tables of a newer version.
 fn prepare(connection: &mut Connection) -> Result<i64, QueryError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     let found = version(connection)?;
@@ -103,7 +105,7 @@ fn prepare(connection: &mut Connection) -> Result<i64, QueryError> {
     }
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "full")?;
-    // A replaced password must not stay in a free page.
+    // Overwrite deleted data. Otherwise a replaced password stays in a free page of the file.
     connection.pragma_update(None, "secure_delete", true)?;
     let health: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if health != "ok" {
@@ -149,7 +151,7 @@ fn known(path: &Path, found: i64) -> Result<(), StoreError> {
     ))
 }
 
-/// The key of fingerprints. Creates the key at the first start.
+/// Returns the key for fingerprints. Creates the key at the first start.
 pub(super) fn key(connection: &mut Connection) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     const OPERATION: &str = "create the fingerprint key";
     let found = rows::key(connection).map_err(|e| failure(OPERATION, connection, &e))?;
@@ -162,7 +164,8 @@ pub(super) fn key(connection: &mut Connection) -> Result<Zeroizing<Vec<u8>>, Sto
     Ok(key)
 }
 
-/// Queries the database at `path` and leaves no file behind. `None` where there is no database.
+/// Queries the database at `path`. Creates no file. `None` if the database or its tables do not
+/// exist.
 pub(super) fn read<T>(
     path: &Path,
     query: impl Fn(&Connection) -> QueryResult<T>,
@@ -176,8 +179,8 @@ pub(super) fn read<T>(
             Err(e) => return Err(io(OPERATION, at(path, &e))),
             Ok(_) => {}
         }
-        // Where a WAL exists, an operator writes: share its index, and never create an index.
-        // Without a WAL no process writes, so no locks are needed.
+        // If a WAL exists, an operator may write: share the index of the WAL, and never create an
+        // index. Without a WAL no process writes, so the read needs no locks.
         let live = wal.exists();
         let mode = if live { "readonly_shm=1" } else { "immutable=1" };
         last = read_once(path, mode, &query);
@@ -194,8 +197,9 @@ pub(super) fn read<T>(
     }
 }
 
-/// One attempt of [`read`]. `Err` in the result is the version of tables that this program does
-/// not read. `None` where an operator died before it created the tables.
+/// Makes one attempt of [`read`]. The inner `Err` is the version of the tables if this program
+/// cannot read that version. `None` if the database has no tables, because an operator was killed
+/// before the creation of the tables.
 fn read_once<T>(
     path: &Path,
     mode: &str,
@@ -214,7 +218,7 @@ fn read_once<T>(
     }
 }
 
-/// A path as part of a URI.
+/// Escapes the absolute form of a path for a URI.
 fn escaped(path: &Path) -> Result<String, QueryError> {
     let absolute = std::path::absolute(path)
         .map_err(|e| QueryError::Row(format!("its absolute path is unknown: {e}")))?;

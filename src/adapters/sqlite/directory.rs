@@ -1,7 +1,7 @@
 //! Creates, checks and locks the state directory.
 //!
-//! Another account may have created the directory before, with links, pipes or a prepared database.
-//! So the operator opens no file before it has checked that the files belong to the operator.
+//! Another account may have created the directory earlier, with links, pipes or a prepared
+//! database. So the operator checks the owner and the type of all files before it opens a file.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -13,11 +13,11 @@ use super::error::io;
 use crate::adapters::host::files;
 use crate::engine::StoreError;
 
-/// The maximum number of files in a state directory. A directory with more files is another
+/// The maximum number of files in a state directory. A directory with more files is not a state
 /// directory.
 const MAX_ENTRIES: usize = 10_000;
 
-/// Creates the directory if it is missing.
+/// Creates the directory and its parent directories if they are missing.
 pub(super) fn make(dir: &Path) -> Result<(), StoreError> {
     DirBuilder::new()
         .recursive(true)
@@ -29,13 +29,14 @@ pub(super) fn make(dir: &Path) -> Result<(), StoreError> {
 /// The purpose of opening a state directory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// To use the directory as the operator.
+    /// The operator reads and writes the directory.
     Write,
-    /// To read; root may read the state directory of the operator's account.
+    /// A command only reads the directory. Root may also read the state directory of another
+    /// account.
     Read,
 }
 
-/// Fails if another account can own or change the directory or a file in it.
+/// Fails if another account owns or can change the directory or a file in the directory.
 pub(super) fn check(dir: &Path, purpose: Purpose) -> Result<(), StoreError> {
     let refused = |what: &Path, why: &str| {
         io("trust the state directory", format!("{}: {why}", what.display()))
@@ -50,7 +51,7 @@ pub(super) fn check(dir: &Path, purpose: Purpose) -> Result<(), StoreError> {
     if let Some(why) = of_others(&found, owners) {
         return Err(refused(dir, &why));
     }
-    // An account that may rename a parent directory can replace the state directory. That matters
+    // An account that may rename a parent directory can replace the state directory. This check is
     // only for an operator that runs as root.
     let as_root = us == 0 && purpose == Purpose::Write;
     if as_root && !files::trusted_directory(dir).map_err(|e| failed(dir, &e))? {
@@ -65,7 +66,7 @@ pub(super) fn check(dir: &Path, purpose: Purpose) -> Result<(), StoreError> {
         let path = entry.map_err(|e| failed(dir, &e))?.path();
         let found = match fs::symlink_metadata(&path) {
             Ok(found) => found,
-            // An operator that has just ended removed the file.
+            // Ignore a missing file: an operator that has just ended may have removed the file.
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
             Err(e) => return Err(failed(&path, &e)),
         };
@@ -93,7 +94,8 @@ pub(super) fn check(dir: &Path, purpose: Purpose) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The reason why another account could have written the file or directory, if there is one.
+/// Returns the reason why another account could have written the file or directory. `None` if no
+/// other account could.
 fn of_others(found: &Metadata, owners: [u32; 2]) -> Option<String> {
     let us = rustix::process::geteuid().as_raw();
     if found.uid() != 0 && !owners.contains(&found.uid()) {
@@ -106,8 +108,8 @@ fn of_others(found: &Metadata, owners: [u32; 2]) -> Option<String> {
     (found.mode() & 0o022 != 0).then(|| "others may write to it; run `chmod go-w`".to_owned())
 }
 
-/// Takes the lock for the lifetime of the returned file. The lock is on the directory itself, so
-/// that the removal of a file does not release the lock.
+/// Takes the lock. The lock ends when the returned file is dropped. The lock is on the directory
+/// itself, so that the removal of a file does not release the lock.
 pub(super) fn lock(dir: &Path) -> Result<File, StoreError> {
     let failed = |e: std::io::Error| io("take the lock", format!("{}: {e}", dir.display()));
     let flags = OFlags::DIRECTORY.bits().cast_signed();

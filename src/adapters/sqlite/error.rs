@@ -1,6 +1,6 @@
-//! Errors of the database, and how they become a [`StoreError`].
+//! Errors of the database, and their conversion to a [`StoreError`].
 //!
-//! The lowest module of this folder: all other modules use it, and it uses none of them.
+//! This module uses no other module of this folder. The other modules use this module.
 
 use std::path::Path;
 
@@ -8,12 +8,12 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::engine::StoreError;
 
-/// Why a query or a change failed.
+/// The reason why a query or a change failed.
 #[derive(Debug)]
 pub(super) enum QueryError {
     /// `SQLite` reported an error.
     Sqlite(rusqlite::Error),
-    /// A row holds a value that this program does not write.
+    /// A row holds a value that this program never writes.
     Row(String),
 }
 
@@ -26,17 +26,17 @@ impl From<rusqlite::Error> for QueryError {
 /// The result of a query or a change.
 pub(super) type QueryResult<T> = Result<T, QueryError>;
 
-/// An error of `operation` with its cause.
+/// Creates the error of `operation` with its cause.
 pub(super) fn io(operation: &'static str, cause: impl Into<String>) -> StoreError {
     StoreError::Io { operation, cause: cause.into() }
 }
 
-/// A cause that names the file.
+/// Returns the text of a cause with the path of the file in front.
 pub(super) fn at(path: &Path, cause: &impl std::fmt::Display) -> String {
     format!("{}: {cause}", path.display())
 }
 
-/// The error of `operation` on an open connection.
+/// Converts the error of `operation` on an open connection.
 pub(super) fn failure(
     operation: &'static str,
     connection: &Connection,
@@ -45,7 +45,8 @@ pub(super) fn failure(
     explain(operation, Path::new(connection.path().unwrap_or("state.sqlite")), error)
 }
 
-/// The error of `operation` on the database at `path`, with what to do about the error.
+/// Converts the error of `operation` on the database at `path`. The message of the new error
+/// contains the action for the administrator.
 pub(super) fn explain(operation: &'static str, path: &Path, error: &QueryError) -> StoreError {
     let damaged = |cause: &dyn std::fmt::Display| {
         format!(

@@ -23,7 +23,7 @@ pub(super) fn record(connection: &Connection, events: &[Event]) -> QueryResult<(
     Ok(())
 }
 
-/// The latest events, the newest last.
+/// Returns the latest `most` events, the newest event last.
 pub(super) fn latest(connection: &Connection, most: usize) -> QueryResult<Vec<Event>> {
     let mut query =
         connection.prepare_cached("SELECT event FROM event ORDER BY time DESC, id DESC LIMIT ?")?;

@@ -1,7 +1,7 @@
-//! The operator's state, an `SQLite` database in the state directory.
+//! Stores the operator's state in an `SQLite` database in the state directory.
 //!
-//! One writer holds the lock of the directory until it ends. Any number of readers can read at the
-//! same time: a reader takes no lock and leaves no file behind.
+//! One writer holds the lock of the directory. Any number of readers can read at the same time: a
+//! reader takes no lock and creates no file.
 
 mod configs;
 mod database;
@@ -30,11 +30,11 @@ use crate::domain::model::{Digest, Jid, ObjectKey, Secret};
 use crate::domain::status::Event;
 use crate::engine::{ConfigFiles, GoodConfig, StateKey, Store, StoreError};
 
-/// The database's name in the state directory.
+/// The name of the database file in the state directory.
 const DATABASE: &str = "state.sqlite";
 
 enum Access {
-    /// `_lock` is held until the store is dropped, or the process is killed.
+    /// The store holds `_lock` until a drop of the store or the end of the process.
     Writer { connection: Mutex<Connection>, _lock: File },
     /// The path of the database. Each query opens the database.
     Reader(PathBuf),
@@ -47,7 +47,8 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the store in `dir` to change it. Creates the directory and the database if missing.
+    /// Opens the store in `dir` to write. Creates the directory and the database if they are
+    /// missing.
     ///
     /// Fails with [`StoreError::Locked`] if another operator uses the directory, and with
     /// [`StoreError::Io`] on all other errors, such as a damaged or newer database.
@@ -61,7 +62,7 @@ impl SqliteStore {
         Ok(Self { access, keyed })
     }
 
-    /// Opens the store in `dir` to read it, whether or not an operator runs. `None` if there is no
+    /// Opens the store in `dir` to read, also while an operator runs. `None` if there is no
     /// database yet. Every write fails.
     pub fn open_read_only(dir: &Path) -> Result<Option<Self>, StoreError> {
         let path = dir.join(DATABASE);
@@ -75,7 +76,7 @@ impl SqliteStore {
         Ok(Some(Self { access: Access::Reader(path), keyed: keyed(&key)? }))
     }
 
-    /// The last stored status document, if there is one.
+    /// Returns the last stored status document. `None` if no status is stored.
     pub fn status(&self) -> Result<Option<String>, StoreError> {
         self.ask(|connection| rows::text(connection, rows::STATUS))
     }
@@ -103,7 +104,7 @@ impl SqliteStore {
         };
         let mut connection = connection.lock();
         let done = (|| {
-            // A transaction that is dropped without a commit is rolled back.
+            // If `change` fails, the drop of the transaction rolls the transaction back.
             let transaction = connection.transaction()?;
             change(&transaction)?;
             Ok(transaction.commit()?)

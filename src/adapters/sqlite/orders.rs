@@ -1,4 +1,4 @@
-//! Orders to a running operator, as a file in its state directory. Only accounts that may write to
+//! Orders to a running operator, in a file in the state directory. Only accounts that may write to
 //! the directory can give orders.
 
 use std::fs::{self, OpenOptions};
@@ -15,13 +15,13 @@ const FILE: &str = "orders";
 /// The maximum size of a file of orders, in bytes.
 const MAX_BYTES: usize = 64 << 10;
 
-/// The orders in a state directory.
+/// The file with the orders in a state directory.
 pub struct OrderFile {
     path: PathBuf,
 }
 
 impl OrderFile {
-    /// Creates the port for orders in the state directory `dir`.
+    /// Creates the adapter for the orders in the state directory `dir`. Creates no file.
     #[must_use]
     pub fn new(dir: &Path) -> Self {
         Self { path: dir.join(FILE) }
@@ -38,7 +38,7 @@ impl OrderFile {
             .map_err(failed)
     }
 
-    /// Whether there are orders that the operator has not read.
+    /// Returns whether there are orders that the operator has not read.
     #[must_use]
     pub fn waits(&self) -> bool {
         self.path.exists()
@@ -48,7 +48,7 @@ impl OrderFile {
 impl Orders for OrderFile {
     fn take(&self) -> Result<Vec<Order>, StoreError> {
         let failed = |e: std::io::Error| io("read orders", format!("{}: {e}", self.path.display()));
-        // Renames the file first: later orders go to a new file.
+        // Rename the file before the read, so that later orders go to a new file.
         let taken = self.path.with_extension("taken");
         match fs::rename(&self.path, &taken) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -74,7 +74,7 @@ mod tests {
     use crate::domain::model::Digest;
 
     #[test]
-    fn orders_are_taken_once_and_in_their_order() {
+    fn orders_are_read_once_in_the_order_of_writing() {
         let dir = tempfile::tempdir().unwrap();
         let file = OrderFile::new(dir.path());
         assert_eq!(file.take().unwrap(), Vec::new());
@@ -85,7 +85,7 @@ mod tests {
         assert!(!file.waits() && file.take().unwrap().is_empty());
     }
 
-    /// Opening a pipe would block the operator and its shutdown.
+    /// The open of a pipe would block the operator and its shutdown.
     #[test]
     fn orders_that_are_no_regular_file_are_refused_and_removed() {
         let dir = tempfile::tempdir().unwrap();

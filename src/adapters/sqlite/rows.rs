@@ -1,5 +1,5 @@
-//! Queries and changes of the inventory, the generated passwords and the texts, and how rows hold
-//! values.
+//! Queries and changes of the inventory, the generated passwords and the texts, and the conversion
+//! of values from and to rows.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
@@ -14,7 +14,7 @@ use crate::engine::StateKey;
 const KEY: &str = "fingerprint-key";
 pub(super) const STATUS: &str = "status";
 
-/// The name of an enum value, as `serde` writes the value in JSON.
+/// Returns the name of an enum value, as `serde` writes the value in JSON.
 fn name_of(value: &impl Serialize) -> QueryResult<String> {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(name)) => Ok(name),

@@ -65,7 +65,7 @@ fn stored_values_are_read_back() {
 }
 
 #[test]
-fn one_operator_at_a_time() {
+fn a_second_operator_cannot_open_the_state_directory() {
     let dir = tempfile::tempdir().unwrap();
     let first = SqliteStore::open(dir.path()).unwrap();
     let second = SqliteStore::open(dir.path());
@@ -103,7 +103,7 @@ fn a_killed_operator_loses_nothing_that_was_recorded() {
 }
 
 #[test]
-fn readers_need_no_lock_make_no_files_and_cannot_write() {
+fn readers_take_no_lock_create_no_files_and_cannot_write() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state #1?%");
     assert!(SqliteStore::open_read_only(&state).unwrap().is_none());
@@ -131,7 +131,7 @@ fn readers_need_no_lock_make_no_files_and_cannot_write() {
 }
 
 #[test]
-fn everything_is_closed_to_others() {
+fn other_accounts_have_no_access_to_the_directory_and_its_files() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("a/b");
     let store = SqliteStore::open(&state).unwrap();
@@ -148,7 +148,7 @@ fn everything_is_closed_to_others() {
 }
 
 #[test]
-fn a_damaged_file_is_named_with_what_to_do() {
+fn the_error_for_a_damaged_file_contains_the_path_and_the_action() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(DATABASE);
     std::fs::write(&path, "this is no database at all".repeat(400)).unwrap();
@@ -163,7 +163,7 @@ fn a_damaged_file_is_named_with_what_to_do() {
     }
     std::fs::remove_file(&path).unwrap();
 
-    // The file is damaged after its header.
+    // Damage the file after its header, so that `SQLite` still opens the file.
     let store = SqliteStore::open(dir.path()).unwrap();
     let many: Vec<_> =
         (0..3000).map(|n| (key(Kind::User, &format!("u{n}@h")), owned(None))).collect();
@@ -238,7 +238,7 @@ fn the_last_five_good_configurations_are_kept_with_their_files() {
 }
 
 #[test]
-fn ten_thousand_objects_are_one_transaction() {
+fn ten_thousand_objects_are_recorded_within_five_seconds() {
     let dir = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(dir.path()).unwrap();
     let print = store.fingerprint(&Secret::new("x".into()));
@@ -280,7 +280,7 @@ fn a_path_that_cannot_be_a_directory_is_an_error() {
 }
 
 #[test]
-fn fingerprints_mean_nothing_in_another_store() {
+fn two_stores_have_different_fingerprints_of_one_password() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let password = Secret::new("x".into());
     assert_ne!(
@@ -319,8 +319,8 @@ fn events_are_kept_in_their_order_and_bounded() {
     assert_eq!(few, [1200, 700]);
 }
 
-/// A state directory that another account made, or could write to, is refused before
-/// anything in it is opened.
+/// The store refuses a state directory that another account created or can write to, before the
+/// store opens a file in the directory.
 #[test]
 fn a_directory_that_others_prepared_is_refused() {
     use std::os::unix::fs::{chown, lchown, symlink};
@@ -388,7 +388,7 @@ fn a_directory_that_others_prepared_is_refused() {
         let message = message(SqliteStore::open(scratch.path()));
         assert!(message.contains("no file"), "{name}: {message}");
     }
-    // A parent directory that others can replace.
+    // Another account can replace a parent directory.
     let scratch = tempfile::tempdir().unwrap();
     let theirs = scratch.path().join("theirs");
     std::fs::create_dir(&theirs).unwrap();

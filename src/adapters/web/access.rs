@@ -24,8 +24,8 @@ const MAX_TOKEN: usize = 1024;
 /// The maximum length of a path with its query, in bytes.
 const MAX_TARGET: usize = 2048;
 
-/// The content security policy: only files of this program, no frames, forms or plug-ins, and no
-/// markup from text.
+/// The content security policy. The policy allows only files of this program. The policy forbids
+/// frames, forms and plug-ins, and the conversion of text to HTML.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
      img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types 'none'";
@@ -36,7 +36,7 @@ pub enum TokenError {
     /// The file cannot be read.
     #[error("read the token from {path}: {cause}")]
     Unreadable {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The cause.
         cause: std::io::Error,
@@ -55,8 +55,8 @@ pub enum TokenError {
     NoToken(PathBuf),
 }
 
-/// A token, as a hash. Comparing two hashes does not reveal how many characters of a guess are
-/// right.
+/// The hash of a token. The time of a comparison of two hashes does not reveal how many characters
+/// of a guessed token are correct.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token([u8; 32]);
 
@@ -67,7 +67,8 @@ impl Token {
         Self(Sha256::digest(text.as_bytes()).into())
     }
 
-    /// Reads a token from a file that only its owner and group may read.
+    /// Reads a token from a file. Fails if accounts other than the owner and the group can read or
+    /// change the file.
     pub fn read(path: &Path) -> Result<Self, TokenError> {
         let failed = |cause| TokenError::Unreadable { path: path.to_owned(), cause };
         let file = files::open(path).map_err(failed)?;
@@ -93,20 +94,21 @@ impl Token {
     }
 }
 
-/// The clients that may read.
+/// The clients that may read the data of the operator.
 #[derive(Clone)]
 pub enum Access {
-    /// A client on loopback that uses a name of this host.
+    /// A client that uses a loopback name of this host, such as `localhost` or `127.0.0.1`.
     Loopback,
     /// A client that sends one of these tokens.
     Tokens(Vec<Token>),
 }
 
-/// Whether the client may read everything.
+/// Whether the client may read all data, and not only the paths without data.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Trusted(pub(super) bool);
 
-/// Refuses a request or passes it on, and adds the security headers to each response.
+/// Refuses a request or passes the request to its handler, and adds the security headers to each
+/// response.
 pub(super) async fn gate(
     State(access): State<Arc<Access>>,
     mut request: Request,
@@ -145,8 +147,8 @@ impl Access {
                     .into_iter()
                     .chain(uri.authority().map(axum::http::uri::Authority::as_str));
                 if !named.into_iter().all(is_loopback) {
-                    // Without this check, another site could read the page: its DNS name may point
-                    // to this host (DNS rebinding).
+                    // Without this check, another website could read the page, because the DNS name
+                    // of that website may point to this host (DNS rebinding).
                     let why = "without a token, use a name of this host, such as localhost or 127.0.0.1; \
                          for others start the operator with --token-file\n";
                     return no(StatusCode::MISDIRECTED_REQUEST, why);
@@ -169,20 +171,20 @@ impl Access {
     }
 }
 
-/// The token that a request carries.
+/// Returns the token in the `Authorization` header of a request. `None` without a bearer token.
 fn given(headers: &HeaderMap) -> Option<Token> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| Token::new(token.trim()))
 }
 
-/// Whether a page of another site sent the request, as the browser reports.
+/// Returns whether the browser reports that a page of another website sent the request.
 fn is_from_elsewhere(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let origin = text("sec-fetch-site").unwrap_or("none");
     !matches!(origin, "none" | "same-origin") && text("sec-fetch-mode") != Some("navigate")
 }
 
-/// Whether `host`, which may have a port, names this host and nothing else.
+/// Returns whether `host` is a loopback name or address. `host` may contain a port.
 fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! The good configurations, and the differences between two of them.
+//! Lists the good configurations, and compares two good configurations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -17,16 +17,17 @@ use crate::domain::model::Digest;
 use crate::domain::rollout::{Snapshot, difference as options};
 use crate::engine::{ConfigFiles, MAIN_CONFIG, latch};
 
-/// The number of unchanged lines around a difference.
+/// The number of unchanged lines before and after a difference.
 const CONTEXT: usize = 3;
 
-/// The maximum size of a file that is compared line by line, in bytes.
+/// The maximum size of a file that is compared, in lines.
 const MAX_LINES: usize = 20_000;
 
 /// The maximum number of lines in a response.
 const MAX_SHOWN: usize = 2_000;
 
-/// The time limit of a comparison. After the limit the comparison is coarse.
+/// The time limit of a precise comparison. After the limit, the result may contain more changed
+/// lines than necessary.
 const COMPARED_WITHIN: Duration = Duration::from_millis(500);
 
 /// The maximum number of options in a response.
@@ -47,7 +48,7 @@ pub(super) async fn list(State(shared): State<Shared>) -> Response {
     }
 }
 
-/// The two configurations of a comparison.
+/// The query of a request: the digests of the two configurations to compare.
 #[derive(Deserialize)]
 pub(super) struct Question {
     from: String,
@@ -57,7 +58,7 @@ pub(super) struct Question {
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub(super) struct ConfigList {
     pub(super) files: Vec<File>,
-    /// The options that differ, with the rollout method that each option needs.
+    /// The options that differ, each with the rollout method that the option needs.
     pub(super) options: Vec<Opt>,
 }
 
@@ -70,17 +71,19 @@ pub(super) struct Opt {
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub(super) struct File {
     pub(super) name: String,
-    /// `same`, `changed`, `added`, `removed`.
+    /// The kind of difference: `same`, `changed`, `added` or `removed`.
     pub(super) change: &'static str,
-    /// The reason why no lines are shown, or an empty text.
+    /// A note about the comparison, such as the reason why lines are omitted; empty without a note.
     pub(super) note: &'static str,
-    /// The lines that differ, with the lines around them, and a gap between two parts.
+    /// The lines that differ, with [`CONTEXT`] lines before and after each difference, and a gap
+    /// between two parts.
     pub(super) lines: Vec<Line>,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Line {
-    /// `+`, `-`, a blank, or `@` for a gap.
+    /// The sign of the line: `+` for a new line, `-` for a removed line, a blank for an unchanged
+    /// line, or `@` for a gap.
     pub(super) sign: char,
     pub(super) text: String,
 }
@@ -91,7 +94,8 @@ pub(super) async fn difference(
 ) -> Response {
     let (from, to) = (Digest::new(question.from), Digest::new(question.to));
     let asked = ask(&shared.store, move |store| {
-        // Only good configurations are shown: other files are stored only for a short time.
+        // Show only good configurations. The store keeps the files of other configurations only for
+        // a short time.
         let good = store.good_configs()?;
         if ![&from, &to].iter().all(|wanted| good.iter().any(|good| good.digest == **wanted)) {
             return Ok(None);
@@ -106,7 +110,7 @@ pub(super) async fn difference(
     }
 }
 
-/// The differences between two configurations, without secrets.
+/// Returns the differences between two configurations. Secrets are masked.
 pub(super) fn compare(from: &ConfigFiles, to: &ConfigFiles) -> ConfigList {
     let names: BTreeSet<&String> = from.keys().chain(to.keys()).collect();
     let files = names.into_iter().map(|name| match (from.get(name), to.get(name)) {
@@ -116,7 +120,8 @@ pub(super) fn compare(from: &ConfigFiles, to: &ConfigFiles) -> ConfigList {
         (None, _) => file(name, "added"),
         (_, None) => file(name, "removed"),
     });
-    // The page does not call the server, so it can compare options only in files without includes.
+    // The page does not call the server, so the page can compare options only in files without
+    // includes.
     let expanded =
         |files: &ConfigFiles| files.get(MAIN_CONFIG).and_then(|f| Configuration::of_plain_text(f));
     let (old, new) = (expanded(from), expanded(to));
@@ -179,7 +184,7 @@ fn between(before: &[String], after: &[String]) -> Vec<Line> {
     lines
 }
 
-/// A new line, with a note if only a masked part differs from a removed line.
+/// Returns a new line. Adds a note if the line and a removed line differ only in a masked secret.
 fn new_line(line: &String, gone: &BTreeMap<String, &String>) -> Line {
     let (mut text, masked) = shown(line);
     if masked && gone.get(&text).is_some_and(|before| *before != line) {
@@ -208,7 +213,7 @@ mod tests {
         let shown =
             lines("sql_password: before1\nloglevel: 4\n", "sql_password: after2\nloglevel: 4\n");
         assert_eq!(shown, ["-sql_password: ***", "+sql_password: *** (changed)", " loglevel: 4"]);
-        // A secret on another line has not changed.
+        // A secret that only moved to another line has no note.
         let shown = lines(
             "a:\n  - {password: same}\n",
             "a:\n  - {password: other}\n  - {password: same}\n",
@@ -239,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_are_no_difference_and_distant_lines_are_omitted() {
+    fn a_changed_comment_is_no_difference_and_distant_lines_are_omitted() {
         let response = compare(&files("a: 1 # hunter2\n", "x"), &files("a: 1\n", "x"));
         assert!(response.files[0].note.contains("only comments"));
         let long = |first: &str, last: &str| {

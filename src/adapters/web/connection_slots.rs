@@ -1,9 +1,8 @@
-//! Slots for connections.
+//! Slots that limit the number of connections.
 //!
-//! A new connection always gets a slot, so that a probe never waits behind idle clients. A
-//! connection that finds no free general slot gets a reserved slot. Where all reserved slots are
-//! taken as well, the connection replaces the oldest connection of the address with the most
-//! reserved slots.
+//! A new connection always gets a slot, so that a probe never waits for idle clients. If no general
+//! slot is free, the connection gets a reserved slot. If no reserved slot is free either, the
+//! operator closes a connection: the oldest connection of the address with the most reserved slots.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -12,16 +11,16 @@ use tokio::task::AbortHandle;
 
 use super::serve::Limits;
 
-/// The kind of a connection's slot.
+/// The kind of slot of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pool {
-    /// For all paths.
+    /// A slot for all paths.
     General,
-    /// For probes and scrapers.
+    /// A slot for probes and scrapers only.
     Reserved,
 }
 
-/// The connections with a slot, oldest first.
+/// The connections with a slot of one kind, oldest first.
 type Held = VecDeque<(IpAddr, AbortHandle)>;
 
 pub(super) struct ConnectionSlots {
@@ -35,7 +34,7 @@ impl ConnectionSlots {
         Self { limits, general: Held::new(), reserved: Held::new() }
     }
 
-    /// The kind of slot that a new connection from `address` gets.
+    /// Returns the kind of slot for a new connection from `address`.
     pub(super) fn pool_for(&mut self, address: IpAddr) -> Pool {
         self.general.retain(|(_, connection)| !connection.is_finished());
         let of_it = self.general.iter().filter(|(other, _)| *other == address).count();
@@ -43,7 +42,7 @@ impl ConnectionSlots {
         if free && of_it < self.limits.of_one_address { Pool::General } else { Pool::Reserved }
     }
 
-    /// Gives a slot to `connection`. Closes another connection where no slot is free.
+    /// Gives a slot to `connection`. Closes another connection if no reserved slot is free.
     pub(super) fn take(&mut self, pool: Pool, address: IpAddr, connection: AbortHandle) {
         match pool {
             Pool::General => self.general.push_back((address, connection)),
@@ -91,8 +90,8 @@ mod tests {
         let general = [open(greedy), open(greedy), open(greedy), open(other), open(other)];
         let pools = general.each_ref().map(|(pool, _)| *pool);
         let (general_one, reserved_one) = (Pool::General, Pool::Reserved);
-        // The limit of one address leaves a general slot free; after the next connection, none is
-        // free.
+        // The limit of one address leaves one general slot free. The connection of the other
+        // address takes that slot.
         assert_eq!(pools, [general_one, general_one, reserved_one, general_one, reserved_one]);
         let more: Vec<_> = (0..5).map(|_| open(greedy).1).collect();
         tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! The stored events, with a search.
+//! Lists and searches the stored events.
 
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
@@ -29,7 +29,7 @@ pub(super) struct Question {
 struct EventList {
     matched: usize,
     offset: usize,
-    /// The events, the latest first.
+    /// The events, the latest event first.
     events: Vec<Event>,
 }
 

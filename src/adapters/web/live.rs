@@ -21,16 +21,17 @@ use super::page_data::Listing;
 use super::serve::Connection;
 use crate::domain::status::Status;
 
-/// The interval of keep-alive messages, so that a page notices a lost connection.
+/// The interval of keep-alive messages. Without these messages a page does not notice a lost
+/// connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// The page gets all changes within this time in one message.
+/// The time for which the operator collects changes. The page gets these changes in one message.
 const TOGETHER: Duration = Duration::from_millis(150);
 
-/// The `Retry-After` of a refused stream, in seconds.
+/// The `Retry-After` header of a refused stream, in seconds.
 const AGAIN: &str = "10";
 
-/// A page that receives the stream.
+/// The state of one stream to a page.
 struct Follower {
     status: watch::Receiver<Status>,
     plan: watch::Receiver<Arc<str>>,
@@ -62,7 +63,8 @@ pub(super) async fn stream(
         listing: page_data.listing.subscribe(),
         stop: shared.stop.clone(),
         begun: false,
-        // The stream ends before its connection, so that the response ends without an error.
+        // End the stream before the lifetime of its connection ends, so that the response ends
+        // without an error.
         end: Instant::now() + connection.follow().mul_f64(0.9),
         _place: place,
     };
@@ -79,7 +81,7 @@ pub(super) async fn stream(
 }
 
 impl Follower {
-    /// Waits for changes and returns them as events, or `None` at the end of the stream.
+    /// Waits for changes and returns the changes as events. `None` at the end of the stream.
     async fn next(&mut self) -> Option<String> {
         loop {
             if *self.stop.borrow() || Instant::now() >= self.end {
@@ -149,7 +151,8 @@ fn tell(text: &mut String, name: &str, what: &impl Serialize) {
     }
 }
 
-/// Appends an event. The JSON must have no line breaks, which would end the event.
+/// Appends an event with JSON data. `json` must contain no line breaks, because a line break ends
+/// the data.
 fn tell_json(text: &mut String, name: &str, json: &str) {
     // Writing to a `String` cannot fail.
     let _ = write!(text, "event: {name}\ndata: {json}\n\n");

@@ -33,27 +33,27 @@ pub use serve::serve;
 use crate::domain::status::Status;
 use crate::engine::Store;
 
-/// Writes the text of `/metrics`.
+/// The function that returns the text of `/metrics`.
 pub type Exposition = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// The maximum number of pages that receive events at the same time.
 const MAX_STREAMS: usize = 16;
 
-/// The data that the server reads, and the access rules.
+/// The data and the access rules of the HTTP server.
 pub struct PageResources {
     /// The current status.
     pub status: watch::Receiver<Status>,
     /// The other data of the page.
     pub page_data: Arc<PageData>,
-    /// The store, for older events and for configurations.
+    /// The store with the older events and the configurations.
     pub store: Arc<dyn Store>,
-    /// The text of `/metrics`.
+    /// The function that returns the text of `/metrics`.
     pub metrics: Exposition,
     /// The clients that may read.
     pub access: Access,
 }
 
-/// The data of the handlers.
+/// The data that all handlers share.
 #[derive(Clone)]
 struct Shared {
     status: watch::Receiver<Status>,
@@ -110,7 +110,7 @@ mod tests {
     mod pages;
     mod stubborn;
 
-    /// A real store.
+    /// Opens a real store in `directory`.
     fn store(directory: &std::path::Path) -> std::sync::Arc<dyn crate::engine::Store> {
         std::sync::Arc::new(crate::adapters::sqlite::SqliteStore::open(directory).unwrap())
     }

@@ -1,4 +1,4 @@
-//! A search for accounts, groups and rooms by name and state.
+//! Searches accounts, groups and rooms by name and state.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub(super) struct Question {
     limit: Option<usize>,
 }
 
-/// The states that a query selects.
+/// The states of objects that a query selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 enum Wanted {
@@ -61,7 +61,7 @@ pub(super) async fn list(
         let listing = shared.page_data.listing.borrow();
         (listing.version, Arc::clone(&listing.overview))
     };
-    // A search reads tens of thousands of names, so it runs on a blocking thread.
+    // A search reads tens of thousands of names, so run the search on a blocking thread.
     let found = tokio::task::spawn_blocking(move || {
         serde_json::to_vec(&find(version, &overview, &question))
     });
@@ -84,7 +84,8 @@ fn find<'a>(version: u64, overview: &'a Overview, question: &Question) -> Object
             && mentions(object, &words)
     };
     let mut found: Vec<&Object> = overview.objects.iter().filter(fits).collect();
-    // The worst state first. Objects with the same state keep the order of kinds and names.
+    // Sort by state, the worst state first. The sort is stable, so objects with the same state keep
+    // the order of kinds and names.
     found.sort_by_key(|object| rank(object.state));
     ObjectList {
         version,

@@ -16,25 +16,26 @@ use crate::domain::plan::Summary;
 use crate::domain::status::overview::{ObjectState, Overview};
 use crate::engine::{EngineEvent, EventSink, RoundReport, StepResult};
 
-/// The maximum number of steps of a plan, and of refused deletions, on the page. Of further steps,
-/// the page shows only the number.
+/// The maximum number of steps of a plan, and of refused deletions, on the page. If a list is
+/// longer, the page also shows the number of omitted entries.
 const MAX_STEPS: usize = 200;
 
 /// All objects, and the number of objects in each state.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Listing {
-    /// A number that changes with every change of the list.
+    /// The version of the list. Every change of the list changes the version.
     pub(super) version: u64,
     pub(super) overview: Arc<Overview>,
     pub(super) counts: BTreeMap<Kind, BTreeMap<ObjectState, usize>>,
 }
 
-/// Holds the latest plan, audit and list of objects.
+/// Stores the latest plan, the latest result of the security checklist, and the latest list of
+/// objects.
 pub struct PageData {
     pub(super) plan: watch::Sender<Arc<str>>,
     pub(super) audit: watch::Sender<Arc<str>>,
     pub(super) listing: watch::Sender<Listing>,
-    /// The usage of the server in the previous round, and the time of that round.
+    /// The time of the previous round, and the resource usage of the server in that round.
     used: Mutex<Option<(Timestamp, Usage)>>,
 }
 
@@ -49,7 +50,7 @@ impl Default for PageData {
     }
 }
 
-/// The last round.
+/// The last round, as JSON for the page.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Round<'a> {
@@ -84,7 +85,7 @@ struct Shown<'a> {
     name: String,
     fields: &'a [String],
     reason: &'a str,
-    /// `done`, `failed` or `deferred`; `None` for a step that was not tried.
+    /// The result of the step: `done`, `failed` or `deferred`; `None` if the step was not tried.
     result: Option<&'static str>,
     error: Option<Cow<'a, str>>,
 }
@@ -119,14 +120,17 @@ impl PageData {
         });
     }
 
-    /// The processor usage of the server since the last measurement, in percent of one core.
+    /// Returns the CPU usage of the server since the last measurement, in percent of one core.
+    /// `None` without an earlier measurement, if less than a second has passed, or if the server
+    /// was restarted.
     fn cpu_percent(&self, now: Timestamp, usage: Option<Usage>) -> Option<f64> {
         let mut used = self.used.lock();
         let before = std::mem::replace(&mut *used, usage.map(|usage| (now, usage)));
         let ((then, before), after) = before.zip(usage)?;
         let seconds = now.duration_since(then).as_secs_f64();
         let spent = after.cpu_seconds - before.cpu_seconds;
-        // The counter of a restarted server begins at zero.
+        // A negative difference means a restart of the server, because the counter of a new process
+        // begins at zero.
         (seconds >= 1.0 && spent >= 0.0).then(|| (spent / seconds * 1000.0).round() / 10.0)
     }
 
@@ -137,7 +141,8 @@ impl PageData {
             .map(|outcome| ((&outcome.step.key, outcome.step.op), &outcome.result))
             .collect();
         let result = |step: &StepInfo| results.get(&(&step.key, step.op)).copied();
-        // Pending steps first: they matter more than finished steps.
+        // Put the failed and pending steps first, because these steps matter more than finished
+        // steps.
         let mut steps: Vec<_> = plan.steps().into_iter().map(|step| (step, result(step))).collect();
         steps.sort_by_key(|(_, result)| match result {
             Some(StepResult::Failed(_)) => 0,

@@ -9,9 +9,10 @@ use super::Shared;
 use super::access::Trusted;
 use crate::domain::status::ConditionType;
 
-/// Responds to `/readyz`. Ready means that a round has ended and that the server responds.
+/// Responds to `/readyz`. The operator is ready if a round has ended and the server responds.
 ///
-/// A load balancer sends no token, so the response without a token gives no reason.
+/// The request needs no token, because a load balancer sends no token. The response to a request
+/// without a token contains no reason.
 pub(super) async fn ready(
     State(shared): State<Shared>,
     Extension(trusted): Extension<Trusted>,

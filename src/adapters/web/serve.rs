@@ -29,45 +29,49 @@ use super::{PageResources, router};
 /// The maximum number of headers of a request.
 const MAX_HEADERS: usize = 64;
 
-/// The maximum size of a request's head, and of the part of a response that waits in memory for its
-/// client.
+/// The maximum size of a request's head, and of the buffer for a response that the client does not
+/// read, in bytes.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 
-/// The size of the kernel's send buffer for a client that does not read. The kernel doubles the
-/// number.
+/// The size of the kernel's send buffer for each connection, in bytes. The kernel doubles this
+/// size.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 
-/// The time that open requests have to finish when the operator ends.
+/// The time limit for open requests to finish when the connection must close, for example because
+/// the operator ends.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
-/// The wait after a failure to accept a connection, for example without a free file descriptor.
+/// The wait after a failure to accept a connection, for example because no file descriptor is free.
 const TAKEN_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
-/// The paths for reserved slots. Probes and scrapers must reach the operator even if clients hold
-/// all other slots.
+/// The paths that a connection in a reserved slot may request. So probes and scrapers can reach the
+/// operator even if clients hold all other slots.
 const RESERVED_FOR: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
-/// The `Retry-After` of a client without a slot, in seconds.
+/// The `Retry-After` header of a refused request in a reserved slot, in seconds.
 const AGAIN: &str = "5";
 
 /// The limits of the number and the duration of connections.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// The maximum number of connections for all paths.
+    /// The maximum number of connections in general slots.
     pub(super) general: usize,
-    /// The maximum number of general connections from one address.
+    /// The maximum number of connections from one address in general slots.
     pub(super) of_one_address: usize,
-    /// The number of further connections, only for [`RESERVED_FOR`].
+    /// The maximum number of connections in reserved slots, which may request only
+    /// [`RESERVED_FOR`].
     pub(super) reserved: usize,
-    /// The time limit for the head of a request, also for a connection without a request.
+    /// The time limit for the head of a request. The limit also closes a connection that sends no
+    /// request.
     pub(super) head: Duration,
-    /// The time after which a client that reads nothing of its response is disconnected.
+    /// The time limit for a write. The operator disconnects a client that reads nothing of its
+    /// response for this time.
     pub(super) write: Duration,
-    /// The maximum lifetime of a connection. The limit disconnects a client that reads its response
-    /// byte by byte.
+    /// The maximum lifetime of a connection. The limit also closes the connection of a client that
+    /// reads its response byte by byte.
     pub(super) life: Duration,
-    /// The maximum lifetime of a connection that receives events. The page connects again
-    /// afterwards.
+    /// The maximum lifetime of a connection that receives events. Afterwards the page connects
+    /// again.
     pub(super) following: Duration,
     /// The maximum lifetime of a connection in a reserved slot.
     pub(super) reserved_life: Duration,
@@ -88,7 +92,7 @@ impl Default for Limits {
     }
 }
 
-/// The connection of a request, for its handler.
+/// The connection of a request. The server passes the connection to the handler of the request.
 #[derive(Clone)]
 pub(super) struct Connection {
     pool: Pool,
@@ -97,19 +101,20 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Extends the lifetime of the connection to that of an event stream. Returns the new lifetime.
+    /// Extends the lifetime of the connection to the lifetime of an event stream. Returns the new
+    /// lifetime.
     pub(super) fn follow(&self) -> Duration {
         self.follows.store(true, Ordering::Relaxed);
         self.limits.following
     }
 }
 
-/// Serves until `stop` becomes true.
+/// Serves HTTP with the default limits until `stop` becomes true.
 pub async fn serve(listener: TcpListener, resources: PageResources, stop: watch::Receiver<bool>) {
     serve_within(listener, resources, stop, Limits::default()).await;
 }
 
-/// Serves within `limits` until `stop` becomes true.
+/// Serves HTTP within `limits` until `stop` becomes true.
 pub(super) async fn serve_within(
     listener: TcpListener,
     resources: PageResources,
@@ -124,7 +129,7 @@ pub(super) async fn serve_within(
         let taken = tokio::select! {
             taken = listener.accept() => taken,
             Some(_) = connections.join_next() => continue,
-            // An error means that the sender is gone, so the operator ends.
+            // Ignore an error: the sender was dropped, so the operator ends.
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match taken {
@@ -134,8 +139,8 @@ pub(super) async fn serve_within(
                 let connection = Connection { pool, follows: Arc::default(), limits };
                 let served = serve_one(stream, router.clone(), connection, stop.clone());
                 slots.take(pool, from, connections.spawn(served));
-                // Without the yield, the next connection could replace this connection before its
-                // first request was read.
+                // Let the task of this connection run. Otherwise the next connection could replace
+                // this connection before the task reads the first request.
                 tokio::task::yield_now().await;
             }
             Err(error) => {
@@ -174,7 +179,7 @@ async fn serve_one(
         .header_read_timeout(limits.head)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD_BYTES)
-        // `printf … | nc -N` closes its side before the response.
+        // Allow a client to close its side before the response, as `printf … | nc -N` does.
         .half_close(true)
         .keep_alive(pool == Pool::General)
         .serve_connection(TokioIo::new(WriteTimeout::new(stream, limits.write)), service);
@@ -191,7 +196,7 @@ async fn serve_one(
     };
     tokio::pin!(served);
     tokio::select! {
-        // An error of a client needs no action of the administrator.
+        // Ignore the error: an error of a client needs no action of the administrator.
         _ = served.as_mut() => return,
         _ = stop.wait_for(|stop| *stop) => {}
         () = lived => {}
@@ -200,8 +205,8 @@ async fn serve_one(
     let _ = timeout(LAST_REQUESTS, served).await;
 }
 
-/// Restricts a reserved slot to the paths in [`RESERVED_FOR`], and closes a connection whose
-/// request has a body: no handler reads a body, and a body may never end.
+/// Refuses a request in a reserved slot if the path is not in [`RESERVED_FOR`]. Closes the
+/// connection of a request with a body, because no handler reads a body, and a body may never end.
 pub(super) async fn limit_reserved_connections(
     Extension(connection): Extension<Connection>,
     request: Request,

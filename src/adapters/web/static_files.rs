@@ -13,7 +13,7 @@ const SVG: &str = "image/svg+xml";
 
 macro_rules! parts {
     ($($path:literal $kind:ident $file:literal)*) => {
-        /// All files: path, content type and content.
+        /// All files of the page: path, content type and content.
         pub(super) const PARTS: &[(&str, &str, &str)] =
             &[$(($path, $kind, include_str!(concat!("page/", $file)))),*];
     };
@@ -37,7 +37,7 @@ parts! {
     "/page/configs.js" SCRIPT "configs.js"
 }
 
-/// Whether `path` is a file of the page.
+/// Returns whether `path` is the path of a file of the page.
 pub(super) fn is_part(path: &str) -> bool {
     PARTS.iter().any(|(part, _, _)| *part == path)
 }
@@ -49,7 +49,8 @@ pub(super) fn routes() -> Router {
     })
 }
 
-/// The entity tag of the content, so that a browser fetches unchanged content only once.
+/// Returns the entity tag of `content`. With the tag, a browser does not fetch unchanged content
+/// again.
 fn tag(content: &str) -> String {
     let hash = Sha256::digest(content.as_bytes());
     format!("\"{}\"", hex::encode(hash.get(..12).unwrap_or_default()))

@@ -9,7 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-/// A stream whose writes fail when the client has read nothing for `within`.
+/// A stream with a time limit for writes. A write fails if the client has read nothing for
+/// `within`.
 pub(super) struct WriteTimeout {
     stream: TcpStream,
     within: Duration,
@@ -21,7 +22,8 @@ impl WriteTimeout {
         Self { stream, within, waiting: None }
     }
 
-    /// Returns the result of a write, or an error if the write waits for too long.
+    /// Returns the result of a write, or the error [`io::ErrorKind::TimedOut`] if the write waits
+    /// for longer than `within`.
     fn written<T>(
         &mut self,
         context: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! `doctor`: finds problems, with their evidence and their cures.
+//! The command `doctor`: finds problems, and shows the evidence and the fix of each problem.
 
 mod operator;
 mod salvage;
@@ -24,7 +24,7 @@ use crate::domain::spec;
 use crate::domain::spec::{DesiredState, Problem, Severity};
 use crate::engine::{Engine, Source, Store};
 
-/// The exit code when a check fails or is unknown.
+/// The exit code of `doctor` if a check fails or is unknown.
 const NOT_FINE: u8 = 2;
 
 /// The output of `doctor --output json`.
@@ -38,7 +38,8 @@ pub(super) struct Report<'r> {
     checks: &'r [Finding],
 }
 
-/// Diagnoses the server. Changes nothing, and works without a valid file, a server or an engine.
+/// Diagnoses the server. Changes nothing. Needs no valid file, no running server and no container
+/// engine.
 pub(super) async fn doctor(
     paths: &Paths,
     user: Option<&str>,
@@ -91,7 +92,8 @@ pub(super) async fn doctor(
     }
 }
 
-/// An engine without a state directory, because the operator may use that directory.
+/// Creates an engine without the state directory, because a running operator may hold the lock of
+/// that directory.
 fn diagnosis_engine(desired: &DesiredState) -> Result<Engine, Exit> {
     let store: Arc<dyn Store> = Arc::new(EmptyStore);
     let metrics = Arc::new(Metrics::new()?);
@@ -99,8 +101,8 @@ fn diagnosis_engine(desired: &DesiredState) -> Result<Engine, Exit> {
     Ok(engine(desired, store, events, &Connectors { metrics, holder: None }))
 }
 
-/// The symptoms to check, without [`Symptom::Account`]: the symptom that the user reports,
-/// otherwise all.
+/// Returns the symptoms to check: the symptom in `complaint`, or all symptoms if `complaint` is
+/// `None`. The list does not contain [`Symptom::Account`].
 fn symptoms(complaint: Option<Complaint>) -> Vec<Symptom> {
     let reported = complaint.map(|complaint| match complaint {
         Complaint::Start => Symptom::Start,
@@ -114,8 +116,8 @@ fn symptoms(complaint: Option<Complaint>) -> Vec<Symptom> {
     }
 }
 
-/// The file and its desired state. Of an invalid file, the desired state is the part that
-/// declares the server.
+/// Reads the file and its desired state. From an invalid file, the function keeps only the part
+/// that declares the server. `None` if the file declares no server.
 async fn read(paths: &Paths) -> (File, Option<DesiredState>) {
     let path = paths.desired_state.display().to_string();
     let loaded = match paths.source() {
@@ -141,7 +143,7 @@ async fn read(paths: &Paths) -> (File, Option<DesiredState>) {
     }
 }
 
-/// A problem of the file in one line.
+/// Formats a problem of the file as one line.
 fn line(problem: &Problem) -> String {
     let position = problem.position.as_ref().map_or_else(String::new, |place| {
         format!("{}:{}:{}: ", place.file.display(), place.line, place.column)

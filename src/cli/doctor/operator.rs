@@ -1,4 +1,5 @@
-//! The evidence about an operator and its state directory. Collecting changes neither.
+//! Collects the evidence about an operator and its state directory. Changes neither the operator
+//! nor the directory.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +15,7 @@ use crate::domain::checks::doctor::{Operator, Usable};
 use crate::domain::observed::{Reading, Space};
 use crate::domain::status::Status;
 
-/// Collects the evidence.
+/// Collects the evidence about the operator and the state directory in `paths`.
 pub(super) async fn collect(paths: &Paths) -> Operator {
     let directory = &paths.state_dir;
     let response = show::ask_operator(paths).await.map(Box::new);
@@ -28,7 +29,7 @@ pub(super) async fn collect(paths: &Paths) -> Operator {
     }
 }
 
-/// Whether this user can use the state directory.
+/// Returns whether this user can use the state directory.
 fn usable(directory: &Path) -> Usable {
     match fs::metadata(directory) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Usable::Missing,
@@ -43,7 +44,7 @@ fn usable(directory: &Path) -> Usable {
     }
 }
 
-/// The last status in the state directory.
+/// Reads the last status in the state directory.
 fn remembered(directory: &Path) -> Reading<Option<Box<Status>>> {
     let read = || -> Result<Option<Box<Status>>, String> {
         let store = SqliteStore::open_read_only(directory).map_err(|e| format!("failed to {e}"))?;
@@ -51,19 +52,20 @@ fn remembered(directory: &Path) -> Reading<Option<Box<Status>>> {
         let Some(json) = store.status().map_err(|e| format!("failed to {e}"))? else {
             return Ok(None);
         };
-        // The status of another version of the operator may have another format.
+        // Ignore a status that cannot be parsed: another version of the operator may have written
+        // the status in another format.
         Ok(serde_json::from_str(&json).ok())
     };
     read().map_or_else(Reading::Unknown, Reading::Known)
 }
 
-/// The space on the disk of the state directory.
+/// Returns the space on the disk of the state directory. `None` if the directory does not exist.
 fn space(directory: &Path) -> Option<Space> {
     directory.is_dir().then(|| disks::of("the state directory", directory)).flatten()
 }
 
-/// The process that holds the lock, from the kernel's table. An attempt to take the lock could
-/// prevent the start of an operator at that moment.
+/// Returns the process that holds the lock, from the kernel's table of locks. Does not try to take
+/// the lock, because an operator that starts at that moment would fail.
 fn holder(lock: &Path) -> Reading<Option<i32>> {
     let file = match fs::metadata(lock) {
         Ok(file) => file,
@@ -76,7 +78,8 @@ fn holder(lock: &Path) -> Reading<Option<i32>> {
     }
 }
 
-/// The process in a line such as `1: FLOCK  ADVISORY  WRITE 4242 fe:01:131090 0 EOF`.
+/// Returns the process that holds the lock on a file. `None` if no process holds the lock. A line of
+/// `locks` is for example `1: FLOCK  ADVISORY  WRITE 4242 fe:01:131090 0 EOF`.
 fn holder_in(locks: &str, device: u64, inode: u64) -> Option<i32> {
     let wanted =
         format!("{:02x}:{:02x}:{inode}", rustix::fs::major(device), rustix::fs::minor(device));

@@ -1,25 +1,27 @@
-//! The desired state of an invalid file, as far as the server is declared.
+//! Reads the parts of an invalid file that declare the server.
 
 use serde_json::{Map, Value, json};
 
 use crate::domain::spec;
 use crate::domain::spec::{DesiredState, SourceFile};
 
-/// Groups of fields that suffice to diagnose a server, the largest first. The first group that
-/// is valid is used.
+/// The groups of fields that are sufficient to diagnose a server, the largest group first. `doctor`
+/// uses the first group that is valid.
 const PARTS: [&[&str]; 3] = [
     &["host", "hosts", "server", "config", "users", "groups", "rooms"],
     &["host", "hosts", "server", "config"],
     &["host", "hosts", "server"],
 ];
 
-/// The maximum number of lines to remove from the end of the text until the rest is YAML.
+/// The maximum number of attempts to parse a file as YAML. Each attempt removes one more line from
+/// the end.
 const MOST_CUTS: usize = 300;
 
 /// The maximum size of a file from which lines are removed, in bytes.
 const MOST_BYTES: usize = 1 << 20;
 
-/// A desired state with the parts of these files that declare the server.
+/// Returns a desired state with the parts of `files` that declare the server. `None` if no such
+/// part is valid.
 pub(super) fn server_of(files: &[SourceFile]) -> Option<DesiredState> {
     let read: Vec<(&SourceFile, Map<String, Value>)> =
         files.iter().filter_map(|file| Some((file, spec_of(&file.text)?))).collect();
@@ -32,7 +34,8 @@ pub(super) fn server_of(files: &[SourceFile]) -> Option<DesiredState> {
                 kept.insert((*part).to_owned(), found.clone());
             }
         }
-        // JSON is YAML. The path of the file stays, because paths in it are relative to it.
+        // Write JSON, because JSON is also YAML. Keep the path of the file, because the paths in
+        // the file are relative to that path.
         let text = json!({
             "apiVersion": "ejabberd-operator/v1",
             "kind": "EjabberdServer",
@@ -44,7 +47,8 @@ pub(super) fn server_of(files: &[SourceFile]) -> Option<DesiredState> {
     })
 }
 
-/// The `spec` of a file. If the file is not YAML, the `spec` of its longest valid beginning.
+/// Returns the `spec` of a file. If the file is not YAML, the function parses the longest beginning
+/// of the file that is YAML. `None` if no beginning has a `spec`.
 fn spec_of(text: &str) -> Option<Map<String, Value>> {
     let mut rest = text;
     for _ in 0..MOST_CUTS {
@@ -79,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_server_is_found_beside_mistakes() {
+    fn the_server_is_found_in_a_file_with_errors() {
         for more in [
             "  usrs: []\n",
             "  users:\n    - { name: 'a b' }\n",

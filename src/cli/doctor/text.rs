@@ -1,4 +1,4 @@
-//! The findings as text.
+//! Formats the findings as text.
 
 use super::super::output::paint;
 use super::super::table::{Cell, Page, Table};
@@ -6,7 +6,7 @@ use super::super::terminal::{BOLD, FAINT, GREEN, RED, YELLOW};
 use super::super::verdict_marks::mark;
 use crate::domain::checks::doctor::{Evidence, Finding, LOGIN_CHECKS, Symptom, Verdict};
 
-/// The whole output.
+/// Returns the whole output.
 pub(super) fn all(
     evidence: &Evidence,
     findings: &[Finding],
@@ -28,8 +28,8 @@ pub(super) fn all(
     format!("{title}{version}\n{}\n{}\n", table.render(page), summary(findings, likely))
 }
 
-/// The rows of one symptom. More than two checks with the same verdict and reason share a row,
-/// if the verdict decides nothing.
+/// Adds the rows of one symptom. If more than two checks have the same reason and the same verdict,
+/// and the verdict is neither passed nor failed, the checks share a row.
 fn group(table: &mut Table, findings: &[&Finding]) {
     let mut shared: Vec<&str> = Vec::new();
     for finding in findings {
@@ -57,13 +57,13 @@ fn group(table: &mut Table, findings: &[&Finding]) {
     }
 }
 
-/// Whether the checks included the checks of logins.
+/// Returns whether the checks included all checks of logins.
 fn includes_logins(findings: &[Finding]) -> bool {
     let of_login = findings.iter().filter(|f| LOGIN_CHECKS.contains(&f.check));
     of_login.count() == LOGIN_CHECKS.len()
 }
 
-/// The last line: the likely cause, or that no problem was found.
+/// Returns the last line: the likely cause, or a message that `doctor` found no problem.
 fn summary(findings: &[Finding], likely: Option<&Finding>) -> String {
     let count = |verdict| findings.iter().filter(|f| f.verdict == verdict).count();
     let (problems, open) = (count(Verdict::Fails), count(Verdict::Unknown));

@@ -1,4 +1,4 @@
-//! Attacks on paths by an account that owns a directory in the path. The tests need root.
+//! Tests of attacks on paths by an account that owns a directory in the path. The tests need root.
 
 use std::fs;
 use std::os::unix::fs::{chown, symlink};
@@ -10,7 +10,7 @@ use super::*;
 /// A user id that no account of the host has.
 const OTHER: u32 = 65_531;
 
-/// A directory of root in which `theirs` belongs to another account.
+/// Creates a directory of root. The subdirectory `theirs` belongs to another account.
 fn scene() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let theirs = directory.path().join("theirs");
@@ -30,7 +30,7 @@ fn kind<T>(result: io::Result<T>) -> Option<ErrorKind> {
 const OURS: Rights = Rights { owner: None, mode: 0o640 };
 
 #[test]
-fn a_file_of_others_is_read_and_no_link_of_theirs_is_followed() {
+fn a_file_of_another_account_is_read_but_its_links_are_not_followed() {
     let (directory, theirs) = scene();
     assert_eq!(*read(&theirs.join("file"), 100).unwrap(), b"theirs");
     let plant = |name: &str, target: &Path| {
@@ -48,7 +48,8 @@ fn a_file_of_others_is_read_and_no_link_of_theirs_is_followed() {
         );
         assert!(write_in_place(&theirs.join(name), b"evil").is_err(), "{name}");
     }
-    // Also a link that root created there: the owner of the directory may have moved the link.
+    // A link that root created in that directory is not followed either, because the owner of the
+    // directory may have moved the link.
     symlink(directory.path().join("secret"), theirs.join("roots")).unwrap();
     assert!(read(&theirs.join("roots"), 100).is_err());
     // A second name of root's file.
@@ -62,7 +63,7 @@ fn a_file_of_others_is_read_and_no_link_of_theirs_is_followed() {
 }
 
 #[test]
-fn nothing_is_made_where_others_may_write() {
+fn no_file_is_created_where_other_accounts_may_write() {
     let (directory, theirs) = scene();
     assert_eq!(kind(replace(&theirs.join("file"), b"x", OURS)), Some(ErrorKind::PermissionDenied));
     fs::create_dir(theirs.join("ours")).unwrap();
@@ -76,14 +77,14 @@ fn nothing_is_made_where_others_may_write() {
         assert_eq!(kind(written), Some(ErrorKind::PermissionDenied), "{mode:o}");
         assert_eq!(fs::read_dir(&open).unwrap().count(), 0);
     }
-    // Below a sticky directory, a directory of root stays trusted.
+    // A directory of root is trusted, even if its parent directory is sticky.
     let nested = directory.path().join("open1777/ours");
     fs::create_dir(&nested).unwrap();
     replace(&nested.join("file"), b"x", OURS).unwrap();
 }
 
 #[test]
-fn a_file_is_replaced_whole_without_special_bits() {
+fn a_replaced_file_has_no_set_user_id_bit_and_no_draft_remains() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     fs::write(&path, "old").unwrap();
@@ -99,10 +100,10 @@ fn a_file_is_replaced_whole_without_special_bits() {
 }
 
 #[test]
-fn links_of_ours_are_followed() {
+fn links_of_root_are_followed_to_read_but_not_to_write() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
-    // Like a secret that Kubernetes mounts, and like certbot's certificates.
+    // The links are as in a secret that Kubernetes mounts, and as in the certificates of certbot.
     fs::create_dir(path("..2026")).unwrap();
     fs::write(path("..2026/tls.key"), "key").unwrap();
     symlink("..2026", path("..data")).unwrap();
@@ -112,7 +113,7 @@ fn links_of_ours_are_followed() {
     assert_eq!(*read(&path("absolute"), 100).unwrap(), b"key");
     symlink("loop", path("loop")).unwrap();
     assert!(read(&path("loop"), 100).is_err());
-    // No link is written through or replaced.
+    // The operator does not write through a link, and does not replace a link.
     assert_eq!(kind(replace(&path("tls.key"), b"new", OURS)), Some(ErrorKind::InvalidInput));
     assert_eq!(kind(write_in_place(&path("tls.key"), b"n")), Some(ErrorKind::InvalidInput));
     assert_eq!(fs::read(path("..2026/tls.key")).unwrap(), b"key");
@@ -120,7 +121,7 @@ fn links_of_ours_are_followed() {
 }
 
 #[test]
-fn what_could_block_is_not_opened() {
+fn pipes_devices_and_sockets_are_not_opened() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let made = Command::new("mkfifo").arg(path("fifo")).status().unwrap();

@@ -1,4 +1,4 @@
-//! Resolves a path so that no other account can redirect it.
+//! Resolves a path so that no other account can redirect the path.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, readlinka
 
 use super::denied;
 
-/// The kernel's own limit of links.
+/// The maximum number of links in a path, as in the Linux kernel.
 const MAX_LINKS: usize = 40;
 
 /// The open directory that contains a file, and the file's name.
@@ -22,23 +22,24 @@ pub struct ResolvedFile {
     trusted: bool,
 }
 
-/// Whether a directory or link belongs to root or to the operator.
+/// Returns whether a directory or link belongs to root or to the operator.
 fn is_ours(stat: &Stat) -> bool {
     stat.st_uid == 0 || stat.st_uid == rustix::process::geteuid().as_raw()
 }
 
-/// Whether no other account can change the content of a directory.
+/// Returns whether no other account can change the content of a directory.
 fn is_closed(stat: &Stat) -> bool {
     is_ours(stat) && stat.st_mode & 0o022 == 0
 }
 
-/// Whether others may add files to a directory, and not change other accounts' files: `/tmp`.
+/// Returns whether a directory is sticky, such as `/tmp`: an account can create files in the
+/// directory, but cannot rename or remove the files of other accounts.
 fn is_sticky(stat: &Stat) -> bool {
     is_ours(stat) && stat.st_mode & 0o1000 != 0
 }
 
-/// Whether no other account can change the content of the directory at `path`, or replace the
-/// directory.
+/// Returns whether no other account can change the content of the directory at `path`, or replace
+/// the directory.
 ///
 /// # Errors
 ///
@@ -51,8 +52,8 @@ impl ResolvedFile {
     /// Opens the directory of `path`. Follows trusted links, also a link at the end of `path`.
     ///
     /// # Errors
-    /// The system's errors, and [`ErrorKind::PermissionDenied`] for a link that others could have
-    /// created.
+    /// The system's errors, and [`ErrorKind::PermissionDenied`] for a link that another account
+    /// could have created.
     pub fn find(path: &Path) -> io::Result<Self> {
         Self::walk(path, true)
     }
@@ -81,7 +82,7 @@ impl ResolvedFile {
             }
             let stat = match statat(walk.here(), &name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => stat,
-                // The caller may be about to create the file.
+                // A missing file is not an error, because the caller may create the file.
                 Err(rustix::io::Errno::NOENT) if left.is_empty() => return walk.end(name),
                 Err(error) => return Err(error.into()),
             };
@@ -116,20 +117,20 @@ impl ResolvedFile {
         }
     }
 
-    /// Whether no other account can change the content of the directory, or exchange a directory
-    /// above it.
+    /// Returns whether no other account can change the content of the directory, or exchange a
+    /// parent directory.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
         self.trusted
     }
 
-    /// The open directory that contains the file.
+    /// Returns the open directory that contains the file.
     #[must_use]
     pub fn directory(&self) -> &OwnedFd {
         &self.directory
     }
 
-    /// The name of the file.
+    /// Returns the name of the file.
     #[must_use]
     pub fn name(&self) -> &OsStr {
         &self.name
@@ -138,11 +139,11 @@ impl ResolvedFile {
     /// Opens an existing regular file.
     ///
     /// # Errors
-    /// The system's errors, and [`ErrorKind::InvalidInput`] for anything but a regular file.
+    /// The system's errors, and [`ErrorKind::InvalidInput`] if the path is not a regular file.
     pub fn open(&self, access: OFlags) -> io::Result<File> {
         let wary = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let not_a_file = || io::Error::new(ErrorKind::InvalidInput, "it is not a file");
-        // Checks the type before opening, because opening a device can have an effect.
+        // Check the type before the open, because the open of a device can have an effect.
         let stat = statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(not_a_file());
@@ -169,7 +170,7 @@ struct Walk(Vec<Step>);
 struct Step {
     directory: OwnedFd,
     stat: Stat,
-    /// Whether other accounts cannot exchange this directory and the directories above it.
+    /// Whether no other account can exchange this directory or a parent directory.
     sure: bool,
 }
 
@@ -186,7 +187,7 @@ impl Walk {
     }
 
     fn here(&self) -> impl AsFd + '_ {
-        // A walk begins at the root and never goes above it.
+        // A walk begins at the root and never goes above the root, so the list is never empty.
         self.0.last().map_or(rustix::fs::CWD, |step| step.directory.as_fd())
     }
 
@@ -202,15 +203,15 @@ impl Walk {
         let directory = openat(self.here(), name, flags, Mode::empty())?;
         let stat = fstat(&directory)?;
         let above = self.last()?;
-        // In a sticky directory no other account can replace a file of root or the operator.
+        // In a sticky directory, no other account can replace a directory of root or the operator.
         let sure =
             above.sure && (is_closed(&above.stat) || (is_sticky(&above.stat) && is_ours(&stat)));
         self.0.push(Step { directory, stat, sure });
         Ok(())
     }
 
-    /// Whether a link in this directory belongs to root or the operator, and no other account can
-    /// have exchanged it.
+    /// Returns whether the operator may follow `link` in the current directory: the link belongs to
+    /// root or the operator, and no other account can have exchanged the link.
     fn may_follow(&self, link: &Stat) -> bool {
         let Some(here) = self.0.last() else { return false };
         is_ours(link) && here.sure && (is_closed(&here.stat) || is_sticky(&here.stat))

@@ -72,7 +72,7 @@ fn the_state_of_the_server_process_is_a_series() {
 }
 
 #[test]
-fn a_silent_server_leaves_no_series_behind() {
+fn the_series_of_a_server_that_does_not_respond_are_removed() {
     let metrics = Metrics::new().unwrap();
     let mut status = status();
     metrics.status(&status);
@@ -87,7 +87,7 @@ fn a_silent_server_leaves_no_series_behind() {
 }
 
 #[test]
-fn failing_objects_are_all_counted_and_each_once() {
+fn each_failing_object_is_counted_once() {
     let metrics = Metrics::new().unwrap();
     let failed = || StepResult::Failed(ApplyError::NotStarted("why".into()));
     let outcome = |kind, name: &str, result| StepOutcome {
@@ -128,7 +128,7 @@ fn failing_objects_are_all_counted_and_each_once() {
 }
 
 #[test]
-fn a_container_that_has_ended_uses_nothing() {
+fn a_stopped_container_has_no_usage() {
     let metrics = Metrics::new().unwrap();
     let mut report = report(BTreeMap::new());
     report.server_stats.usage = Some(Usage { cpu_seconds: 1.0, memory_bytes: 2, work: None });

@@ -1,4 +1,4 @@
-// The security checklist. Items that do not hold are first.
+// The panel of the security checklist. The items that do not hold are first.
 
 import { byId, data, el, fill, glyph, plural } from "./dom.js";
 import { when } from "./time.js";

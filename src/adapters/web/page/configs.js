@@ -1,4 +1,4 @@
-// The good configurations, and the differences between two of them.
+// The panel of the good configurations, and the differences between two good configurations.
 
 import { byId, data, el, fill, plural } from "./dom.js";
 import { ask } from "./live.js";

@@ -1,5 +1,6 @@
-// Creates elements. Text only becomes text nodes. Control characters and characters that change the
-// text direction are escaped, because they could disguise a text.
+// Creates elements. A text becomes a text node and never HTML. This module escapes control
+// characters and characters that change the text direction, because such characters could disguise
+// a text.
 
 const TREACHEROUS = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
 
@@ -7,8 +8,8 @@ export function plain(text) {
   return String(text).replace(TREACHEROUS, (sign) => `\\u{${sign.codePointAt(0).toString(16)}}`);
 }
 
-// Creates an element. `props` are attributes; functions are listeners. Children are texts, elements,
-// lists of texts and elements, or empty values.
+// Creates an element. `props` are the attributes; a function in `props` becomes a listener. A child
+// is a text, an element, a list of texts and elements, or an empty value.
 export function el(name, props = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(props)) {
@@ -26,15 +27,16 @@ export function nodes(children) {
     .map((child) => (child instanceof Node ? child : document.createTextNode(plain(child))));
 }
 
-// A name or a text from outside, with an isolated text direction.
+// Creates an element for a name or a text from the server. The text direction is isolated, so that
+// the text cannot change the text around it.
 export function data(text, kind = "") {
   return el("span", { class: `data ${kind}`.trim() }, text);
 }
 
 export function byId(id) { return document.getElementById(id); }
 
-// Fills the body of a panel, but only if its data has changed. So selections and open parts of an
-// unchanged panel stay.
+// Fills the body of a panel if the data of the panel has changed. So an unchanged panel keeps its
+// selection and its open parts.
 const shown = new Map();
 export function fill(target, what, make) {
   const key = JSON.stringify(what);

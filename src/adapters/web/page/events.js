@@ -1,4 +1,4 @@
-// The events, the latest first.
+// The panel of the events, the latest event first.
 
 import { byId, data, el, later, nodes } from "./dom.js";
 import { ask } from "./live.js";
@@ -75,7 +75,7 @@ function show() {
   ]));
 }
 
-// Moves only items at a wrong position, so that a selection in the other items stays.
+// Moves only the items at a wrong position, so that a selection in the other items stays.
 function place(list, items) {
   const wanted = new Set(items);
   for (const child of [...list.children]) if (!wanted.has(child)) child.remove();

@@ -28,8 +28,9 @@ function pause(milliseconds) {
 addEventListener("online", () => wake());
 document.addEventListener("visibilitychange", () => { if (!document.hidden) wake(); });
 
-// Receives events for ever. `tell(name, what)` gets every event. `link(state, words)` gets the state of
-// the connection: live, lost or door.
+// Receives events and never returns. Calls `tell(name, what)` for each event. Calls
+// `link(state, words)` with the state of the connection: live, lost, or door (the operator requires
+// a token).
 export async function follow(tell, link) {
   let wait = 0;
   for (;;) {
@@ -39,7 +40,8 @@ export async function follow(tell, link) {
       if (told === "door") { await askForToken(); wait = 0; continue; }
       wait = Date.now() - began > 5000 ? 0 : 1000;
     } catch (error) {
-      // The browser's message about a lost connection does not help a reader.
+      // Omit the browser's message about a lost connection, because the message does not help the
+      // user.
       link("lost", error instanceof TypeError || error.name === "AbortError" ? "" : error.message);
       wait = Math.min(SLOWEST, Math.max(500, wait * 2));
     }
@@ -68,7 +70,7 @@ async function once(tell, link) {
       for (const part of parts) events += event(part, tell);
       link("live");
     }
-    // A stream that ends without an error is opened again at once.
+    // A stream without events is an error, so that `follow` waits longer before the next attempt.
     if (events === 0) throw new Error("the operator closed the connection");
     return "ended";
   } finally {

@@ -1,4 +1,4 @@
-// All accounts, groups and rooms, with a search by name and state.
+// The panel of all accounts, groups and rooms, with a search by name and state.
 
 import { byId, data, el, fill, glyph, later, plural } from "./dom.js";
 import { ask } from "./live.js";

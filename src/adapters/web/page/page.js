@@ -1,4 +1,4 @@
-// The page of the operator: passes each event to its panels.
+// The page of the operator. Passes each event to the panels that show the event.
 
 import { byId, data, el, nodes } from "./page/dom.js";
 import { follow, hasToken, keepToken, onToken } from "./page/live.js";
@@ -53,7 +53,7 @@ function link(state, why = "") {
     line.textContent = "live";
     byId("cut").hidden = true;
     byId("door").hidden = true;
-    // A link cannot carry the token.
+    // A link cannot send the token, so hide the links.
     document.body.classList.toggle("locked", hasToken());
     byId("all").hidden = false;
     byId("all").classList.remove("stale", "loading");

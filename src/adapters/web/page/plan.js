@@ -1,4 +1,4 @@
-// The differences, the steps of the last round, and the steps that wait.
+// The panels of the differences, the steps of the last round, and the deferred steps.
 
 import { byId, copyable, data, el, fill, plural } from "./dom.js";
 

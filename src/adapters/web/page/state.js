@@ -1,4 +1,4 @@
-// Conditions, and the server in numbers.
+// The panels of the conditions and of the numbers of the server.
 
 import { byId, data, el, fill, glyph } from "./dom.js";
 import { span, when } from "./time.js";
@@ -33,7 +33,7 @@ function bytes(count) {
   return count >= 1 << 30 ? `${(count / (1 << 30)).toFixed(1)} GiB` : `${Math.round(count / (1 << 20))} MiB`;
 }
 
-// The start of the server, from its uptime in the last round.
+// Returns the start time of the server, calculated from the uptime in the last round.
 function up(server, lastAttempt) {
   if (!server.up || server.uptimeSeconds === null || !lastAttempt) return null;
   return new Date(Date.parse(lastAttempt) - server.uptimeSeconds * 1000).toISOString().slice(0, 16) + ":00Z";

@@ -7,7 +7,7 @@ let ahead = 0;
 export function setClock(now) { ahead = Date.parse(now) - Date.now(); }
 export function now() { return Date.now() + ahead; }
 
-// 45 s, 3 min, 2 h 5 min, 3 d 4 h
+// Returns a duration as 45 s, 3 min, 2 h 5 min or 3 d 4 h.
 export function span(milliseconds) {
   const seconds = Math.max(0, Math.round(milliseconds / 1000));
   if (seconds < 60) return `${seconds} s`;
@@ -28,7 +28,7 @@ export function day(moment) {
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-// 02:13, or with the day if the day is not today: Nov 20 02:13.
+// Returns the local time as 02:13, or with the date if the time is not today: Nov 20 02:13.
 export function clock(moment) {
   const date = new Date(moment);
   const time = `${two(date.getHours())}:${two(date.getMinutes())}`;

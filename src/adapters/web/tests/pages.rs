@@ -58,7 +58,7 @@ pub(super) async fn server_within(access: Access, limits: Limits) -> Server {
 }
 
 impl Server {
-    /// Sends `head` unchanged, and reads to the end.
+    /// Sends `head` without changes, and returns the whole response.
     async fn raw(&self, head: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
@@ -80,7 +80,7 @@ impl Server {
         (code, response)
     }
 
-    /// Opens a stream, and reads until `words` have arrived.
+    /// Opens an event stream, and reads until the stream has sent `words`.
     async fn follow(&self, words: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let head = format!("GET /api/live HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
@@ -276,7 +276,7 @@ async fn changes_are_sent_at_once_and_to_a_limited_number_of_pages() {
     }
     assert_eq!(code, 200);
 
-    // The stream ends with the operator, although the clients stay connected.
+    // The stream ends when the operator ends, although the clients stay connected.
     server.stop.send_replace(true);
     timeout(LONG, server.served).await.unwrap().unwrap();
     let mut rest = Vec::new();
@@ -289,7 +289,7 @@ async fn a_silent_client_is_disconnected() {
     let mut slow = TcpStream::connect(server.address).await.unwrap();
     slow.write_all(b"GET /status HTTP/1.1\r\nHost: loc").await.unwrap();
     let mut response = Vec::new();
-    // The server must close the connection, long before the maximum lifetime of the connection.
+    // The server must close the connection long before the maximum lifetime ends.
     let began = tokio::time::Instant::now();
     slow.read_to_end(&mut response).await.unwrap();
     assert!(began.elapsed() < Limits::default().life / 2, "{:?}", began.elapsed());
@@ -355,7 +355,7 @@ fn a_token_is_read_only_from_a_file_that_others_cannot_read() {
     }
     std::fs::remove_file(&path).unwrap();
     assert!(matches!(Token::read(&path), Err(TokenError::Unreadable { .. })));
-    // Opening a pipe without a writer would block the start of the operator.
+    // The open of a pipe without a writer would block the start of the operator.
     assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
     assert!(matches!(Token::read(&path), Err(TokenError::Unreadable { .. })));
 }
@@ -394,7 +394,7 @@ fn the_page_inserts_data_only_as_text() {
     assert!(looked_at > 20_000, "only {looked_at} bytes were checked");
     let page = PARTS.iter().find(|(path, _, _)| *path == "/").unwrap().2;
     assert!(!page.contains("<style") && !page.contains("<script>"), "no inline style or script");
-    // Every file that another file refers to is served.
+    // The server serves every file that another file refers to.
     let served: BTreeSet<&str> = PARTS.iter().map(|(path, _, _)| *path).collect();
     for (path, _, content) in PARTS {
         for asked in content.split("from \"./").skip(1) {

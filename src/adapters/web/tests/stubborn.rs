@@ -1,4 +1,4 @@
-//! Clients that hold slots without reading or sending.
+//! Tests with clients that hold slots, but do not read or send.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::adapters::web::{Access, MAX_STREAMS, Token};
 
 const GET: &str = "GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const LIVE: &str = "GET /api/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
-/// A request for the largest response that needs no token.
+/// A request for the largest response without a token.
 const PAGE: &str = "GET /page.css HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// Limits that are short enough for a test, and long enough for a slow machine.
+/// Returns limits that are short enough for a test, and long enough for a slow host.
 fn short() -> Limits {
     Limits {
         general: 12,
@@ -31,7 +31,7 @@ fn short() -> Limits {
     }
 }
 
-/// Limits with long times, so that only the number of slots protects the probes.
+/// Returns limits with long times, so that only the number of slots protects the probes.
 fn long() -> Limits {
     let (head, write) = (Duration::from_mins(10), Duration::from_mins(10));
     let (life, following) = (head, head);
@@ -42,14 +42,14 @@ async fn server(limits: Limits) -> Server {
     server_within(Access::Loopback, limits).await
 }
 
-/// Connects and sends as many of `bytes` as the socket accepts at once.
+/// Connects and sends as many of `bytes` as the socket accepts in 50 ms.
 async fn client(address: SocketAddr, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let _ = timeout(Duration::from_millis(50), stream.write_all(bytes)).await;
     stream
 }
 
-/// Returns the status of a response to `path`, and the duration.
+/// Requests `path`. Returns the beginning of the response, and the duration.
 async fn ask(address: SocketAddr, path: &str) -> (String, Duration) {
     let began = Instant::now();
     let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -68,8 +68,8 @@ async fn probes_are_answered(address: SocketAddr, while_what: &str) {
     }
 }
 
-/// Waits until the server has closed the connections of all `clients`: reading then ends with the
-/// end of the stream or an error.
+/// Waits until the server has closed the connections of all `clients`. A read then returns the end
+/// of the stream or an error.
 async fn all_are_disconnected(clients: Vec<TcpStream>, within: Duration, what: &str) {
     let began = Instant::now();
     let ends = clients.into_iter().map(|mut client| async move {
@@ -82,7 +82,7 @@ async fn all_are_disconnected(clients: Vec<TcpStream>, within: Duration, what: &
 }
 
 #[tokio::test]
-async fn probes_are_answered_while_clients_hold_every_slot() {
+async fn probes_get_a_response_while_clients_hold_every_slot() {
     let many_pages = PAGE.repeat(400);
     let kinds: [(&str, &[u8]); 9] = [
         ("nothing is sent", b""),
@@ -102,7 +102,7 @@ async fn probes_are_answered_while_clients_hold_every_slot() {
             held.push(client(server.address, bytes).await);
         }
         probes_are_answered(server.address, what).await;
-        // Only reserved slots are free.
+        // If the clients hold all general slots, the server refuses other paths.
         let (response, _) = ask(server.address, "/status").await;
         let full = !matches!(
             what,
@@ -134,7 +134,7 @@ async fn a_client_that_does_not_finish_is_disconnected() {
         for _ in 0..short().general {
             held.push(client(server.address, bytes).await);
         }
-        // Longer than both time limits: no client has read a byte yet.
+        // Wait longer than both time limits. No client has read a byte before.
         sleep(Duration::from_millis(1200)).await;
         let (response, _) = ask(server.address, "/status").await;
         assert!(response.starts_with("HTTP/1.1 200"), "{what}: slots are free again: {response:?}");
@@ -164,7 +164,7 @@ async fn a_response_that_is_read_byte_by_byte_is_cut_off() {
     let mut slow = client(server.address, PAGE.repeat(4000).as_bytes()).await;
     let began = Instant::now();
     let mut part = vec![0; 2048];
-    // Reading a few bytes at a time keeps each write below its time limit.
+    // Read a few bytes at a time, so that each write stays below its time limit.
     while matches!(slow.read(&mut part).await, Ok(1..)) && began.elapsed() < LONG {
         sleep(Duration::from_millis(20)).await;
         if began.elapsed() > Duration::from_secs(4) {
@@ -183,7 +183,7 @@ async fn pages_that_read_no_events_are_limited_and_disconnected() {
     for _ in 0..40 {
         held.push(client(server.address, LIVE.as_bytes()).await);
     }
-    // More data than the kernel's buffers hold for a client.
+    // Send more data than the kernel's buffers hold for one client.
     let text: Arc<str> = format!("\"{}\"", "x".repeat(1 << 20)).into();
     for _ in 0..12 {
         server.page_data.plan.send_replace(Arc::clone(&text));
@@ -254,7 +254,7 @@ async fn a_reserved_slot_still_requires_the_token() {
 }
 
 #[tokio::test]
-async fn old_and_half_closed_clients_are_answered() {
+async fn half_closed_clients_of_http_1_0_and_1_1_get_a_response() {
     let server = server(short()).await;
     let kinds = [
         "GET /livez HTTP/1.0\r\n\r\n",
@@ -263,7 +263,7 @@ async fn old_and_half_closed_clients_are_answered() {
     ];
     for head in kinds {
         let mut stream = client(server.address, head.as_bytes()).await;
-        // Like `printf … | nc -N`.
+        // Close the sending side before the response, as `printf … | nc -N` does.
         stream.shutdown().await.unwrap();
         let mut response = Vec::new();
         timeout(LONG, stream.read_to_end(&mut response)).await.unwrap().unwrap();

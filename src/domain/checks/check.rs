@@ -1,7 +1,7 @@
 //! The framework of `audit` and `doctor`.
 //!
-//! A list of checks is a constant array of [`Check`]s. Each check judges evidence that the
-//! engine collected, and gives a [`Finding`].
+//! A list of checks is a constant array of [`Check`]s. Each check judges evidence that the engine
+//! collected, and returns a [`Finding`].
 
 /// The maximum number of lines of evidence in a finding.
 pub(super) const MAX_EVIDENCE: usize = 6;
@@ -9,18 +9,20 @@ pub(super) const MAX_EVIDENCE: usize = 6;
 /// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The checked condition holds.
+    /// The server meets the checked condition.
     Passes,
-    /// The checked condition does not hold.
+    /// The server does not meet the checked condition.
     Fails,
-    /// The evidence could not be collected. This never counts as [`Passes`](Self::Passes).
+    /// The engine could not collect the evidence. This verdict never counts as
+    /// [`Passes`](Self::Passes).
     Unknown,
-    /// The check does not concern this server. The checklist of `audit` does not use it.
+    /// The check does not concern this server. The checklist of `audit` does not use this verdict.
     DoesNotApply,
 }
 
 impl Verdict {
-    /// Whether the check passed; `None` if the check decided neither way.
+    /// Whether the check passed; `None` if the verdict is [`Unknown`](Self::Unknown) or
+    /// [`DoesNotApply`](Self::DoesNotApply).
     #[must_use]
     pub const fn passed(self) -> Option<bool> {
         match self {
@@ -31,13 +33,16 @@ impl Verdict {
     }
 }
 
-/// A check of evidence `E`. The topic `T` is what a list states about each of its checks.
+/// A check of evidence of the type `E`, with a topic of the type `T`: the data that a list adds to
+/// each check.
 pub struct Check<E, T> {
-    /// The name. It is a label of a metric and a field of the JSON output, so it never changes.
+    /// The name. The name is a label of a metric and a field of the JSON output, so the name must
+    /// never change.
     pub name: &'static str,
-    /// What the list states about the check.
+    /// The data that the list adds to the check.
     pub topic: T,
-    /// What to do when the check fails; `None` where the judgement names the cure.
+    /// The cure for a failure: what the administrator must do. `None` if the judgement contains the
+    /// cure.
     pub(super) cure: Option<&'static str>,
     /// Judges the evidence.
     pub(super) judge: fn(&E) -> Judgement,
@@ -59,24 +64,25 @@ impl<E, T: Copy> Check<E, T> {
     }
 }
 
-/// The result of one check of one server.
+/// The result of one check, with the name and the topic of the check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding<T> {
     /// The name of the check.
     pub check: &'static str,
-    /// What the list states about the check.
+    /// The data that the list adds to the check.
     pub topic: T,
     /// The result.
     pub verdict: Verdict,
-    /// The observation in one sentence; for [`Verdict::Unknown`], the reason.
+    /// The observation in one sentence; if the verdict is [`Verdict::Unknown`], the reason.
     pub seen: String,
-    /// Lines that prove the observation, such as lines of a log, numbers and paths. At most 6.
+    /// The lines that prove the observation, such as lines of a log, numbers and paths: at most 6
+    /// lines.
     pub evidence: Vec<String>,
-    /// What to do when the check fails.
+    /// The cure for a failure: what the administrator must do; `None` if no cure is known.
     pub cure: Option<String>,
 }
 
-/// The conclusion of a check, before the check adds its name and topic.
+/// The conclusion of a check, without the name and the topic of the check.
 #[derive(Debug)]
 pub(super) struct Judgement {
     pub(super) verdict: Verdict,
@@ -90,40 +96,41 @@ impl Judgement {
         Self { verdict, seen: seen.into(), evidence: Vec::new(), cure: None }
     }
 
-    /// Adds lines of evidence.
+    /// Adds lines to the evidence.
     pub(super) fn with(mut self, evidence: impl IntoIterator<Item = String>) -> Self {
         self.evidence.extend(evidence);
         self
     }
 }
 
-/// The condition holds.
+/// Returns the judgement that the condition holds.
 pub(super) fn passes(seen: impl Into<String>) -> Judgement {
     Judgement::new(Verdict::Passes, seen)
 }
 
-/// The condition does not hold, and the cure is that of the check.
+/// Returns the judgement that the condition does not hold. The finding gets the cure of the check.
 pub(super) fn fails(seen: impl Into<String>) -> Judgement {
     Judgement::new(Verdict::Fails, seen)
 }
 
-/// The condition does not hold, and `cure` is what to do about it.
+/// Returns the judgement that the condition does not hold. The finding gets `cure` instead of the
+/// cure of the check.
 pub(super) fn problem(seen: impl Into<String>, cure: impl Into<String>) -> Judgement {
     Judgement { cure: Some(cure.into()), ..fails(seen) }
 }
 
-/// The evidence could not be collected, for the reason `why`.
+/// Returns the judgement that the evidence is unknown, for the reason `why`.
 pub(super) fn unknown(why: impl Into<String>) -> Judgement {
     Judgement::new(Verdict::Unknown, why)
 }
 
-/// The check does not concern this server, for the reason `why`.
+/// Returns the judgement that the check does not concern this server, for the reason `why`.
 pub(super) fn does_not_apply(why: impl Into<String>) -> Judgement {
     Judgement::new(Verdict::DoesNotApply, why)
 }
 
-/// The value of a [`Reading`](crate::domain::observed::Reading). If the value is unknown, the
-/// surrounding function returns [`unknown`] with the reason.
+/// Evaluates to the value of a [`Reading`](crate::domain::observed::Reading). If the value is
+/// unknown, the macro returns from the surrounding function with [`unknown`] and the reason.
 macro_rules! known {
     ($reading:expr) => {
         match $reading {
@@ -136,7 +143,8 @@ macro_rules! known {
 }
 pub(super) use known;
 
-/// The lines, or the first of them and the number of the others.
+/// Limits `lines` to [`MAX_EVIDENCE`] lines. The last line then gives the number of the removed
+/// lines.
 fn bounded(mut lines: Vec<String>) -> Vec<String> {
     if lines.len() > MAX_EVIDENCE {
         let more = lines.len() - (MAX_EVIDENCE - 1);
@@ -183,14 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn evidence_above_the_limit_is_counted() {
+    fn evidence_above_the_limit_is_replaced_by_a_count() {
         let all = |lines: usize| (0..lines).map(|n| n.to_string()).collect::<Vec<_>>();
         assert_eq!(bounded(all(MAX_EVIDENCE)), all(MAX_EVIDENCE));
         assert_eq!(bounded(all(MAX_EVIDENCE + 1)), ["0", "1", "2", "3", "4", "and 2 more"]);
     }
 
     #[test]
-    fn only_passes_and_fails_are_decisions() {
+    fn passed_is_none_for_unknown_and_does_not_apply() {
         use Verdict::{DoesNotApply, Fails, Passes, Unknown};
         let passed = [Passes, Fails, Unknown, DoesNotApply].map(Verdict::passed);
         assert_eq!(passed, [Some(true), Some(false), None, None]);

@@ -1,8 +1,9 @@
-//! Judging collected evidence: the security checklist of `audit`, and the diagnosis of `doctor`.
+//! Judges collected evidence: the security checklist of `audit`, and the diagnosis of `doctor`.
 //!
-//! Pure. The engine collects the evidence, and collecting never fails: a value that could not
-//! be collected is unknown, with the reason. [`audit`] and [`doctor`] are lists of [`Check`]s,
-//! and each check gives a [`Finding`]. Each publishes its findings in its own JSON format.
+//! These modules do no I/O. The engine collects the evidence, and the collection never fails: a
+//! value that the engine could not collect is unknown, with the reason. [`audit`] and [`doctor`]
+//! each hold a list of [`Check`]s, and each check returns a [`Finding`]. `audit` and `doctor`
+//! publish their findings in different JSON formats.
 
 pub mod audit;
 mod check;

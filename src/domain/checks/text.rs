@@ -1,6 +1,6 @@
-//! Numbers and lists in sentences.
+//! Formats numbers and lists for sentences.
 
-/// A size such as `1.5 GiB`.
+/// Formats a size in bytes, such as `1.5 GiB`.
 pub(super) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
@@ -19,7 +19,7 @@ pub(super) fn bytes(bytes: u64) -> String {
     format!("{value:.1} {unit}")
 }
 
-/// A list of at most `max` items, and the number of the others.
+/// Formats a list of the first `max` items, and the number of the other items.
 pub(super) fn list<T: ToString>(max: usize, items: impl IntoIterator<Item = T>) -> String {
     let mut items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
     let more = items.len().saturating_sub(max);
@@ -30,14 +30,14 @@ pub(super) fn list<T: ToString>(max: usize, items: impl IntoIterator<Item = T>) 
     items.join(", ")
 }
 
-/// A count such as `1 message` or `2 messages`.
+/// Formats a count, such as `1 message` or `2 messages`. `one` is the noun in the singular.
 pub(super) fn count(number: impl TryInto<i64>, one: &str) -> String {
     let number = number.try_into().unwrap_or(i64::MAX);
     let s = if number == 1 { "" } else { "s" };
     format!("{number} {one}{s}")
 }
 
-/// A duration such as `1h 2m 3s`.
+/// Formats a duration in seconds, such as `1h 2m 3s`.
 pub(super) fn time(seconds: u64) -> String {
     format!("{:#}", jiff::SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX)))
 }

@@ -1,4 +1,4 @@
-//! Compares the affiliations of accounts with rooms.
+//! Compares the declared affiliations of accounts in rooms with the affiliations on the server.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use crate::domain::spec::{AffiliationKind, DesiredState};
 
 type Affiliations = BTreeMap<Jid, AffiliationKind>;
 
-/// Removes affiliations of the operator's own temporary accounts, which remain if the operator
-/// is killed while it sets a subject.
+/// Adds steps that remove the affiliations of the operator's temporary accounts. These affiliations
+/// remain if the operator is killed while the operator sets a subject.
 pub(super) fn left_over(
     desired: &DesiredState,
     jid: &RoomJid,
@@ -31,9 +31,9 @@ pub(super) fn left_over(
 
 /// Compares the affiliations of an existing room.
 ///
-/// An unlisted account keeps an affiliation that others gave, and loses an affiliation that the
-/// operator gave; with `exclusive` the account loses both. An account that is declared banned or
-/// absent keeps only the affiliation `outcast`.
+/// An account that the file does not list keeps an affiliation that another program or user gave,
+/// and loses an affiliation that the operator gave. With `exclusive`, the account loses either
+/// affiliation. An account that is declared banned or absent keeps only the affiliation `outcast`.
 pub(super) fn diff(
     desired: &DesiredState,
     declared: DeclaredRoom<'_>,
@@ -89,10 +89,10 @@ pub(super) fn diff(
     }
 }
 
-/// Forgets owned affiliations whose room no longer exists, or whose room's affiliations are not
-/// managed any more. Affiliations in an owned room whose entry was removed stay owned: the entry
-/// may come back with fewer affiliations before the room is deleted, and the operator must then
-/// remove the affiliations that the operator gave.
+/// Ends the ownership of affiliations that the file no longer manages, and of affiliations that
+/// neither exist on the server nor are declared. Affiliations in an owned room whose entry was
+/// removed from the file stay owned: if the entry returns with fewer affiliations before the
+/// operator deletes the room, the operator must remove the affiliations that the operator gave.
 pub(super) fn forgotten(
     desired: &DesiredState,
     found: impl Fn(&RoomJid) -> Option<Option<Affiliations>>,
@@ -110,7 +110,7 @@ pub(super) fn forgotten(
     for (id, _) in inventory.affiliations() {
         let AffiliationId { room, account } = id;
         let gone = match found(room) {
-            // There is no such room.
+            // The room does not exist.
             Some(None) => true,
             Some(Some(there)) => managed(room) && !there.contains_key(account),
             None => false,

@@ -1,4 +1,5 @@
-//! Compares shared roster groups: which are missing, which differ, and which are not declared.
+//! Compares shared roster groups: finds missing groups, groups that differ, and groups that are not
+//! declared.
 
 use std::collections::BTreeSet;
 
@@ -63,7 +64,8 @@ fn compare(
             }
             differences(desired, declared, found, set);
         }
-        // A group without a roster exists only in the file, as a list for `affiliations`.
+        // A group without a roster must not be on the server: the group exists only in the file, as
+        // a list of accounts for `affiliations`.
         (false, Some(_)) if owned && desired.policy.prune != Prune::None => {
             set.push(ObjectAction::DeleteGroup(id.clone()), "declared without a roster");
         }

@@ -1,9 +1,9 @@
-//! Finds declared options that have no effect, because another option or a missing module
-//! prevents it.
+//! Finds declared options that have no effect, because another option or a missing module prevents
+//! the effect.
 //!
-//! No step can change that, so the plan only reports such options. Source: the
-//! conditions under which `mod_muc_room`, `mod_muc_log`, `mod_mam`,
-//! `ejabberd_captcha` and `mod_shared_roster` act (ejabberd 23.01 to 26.07).
+//! No step can put such an option in force, so the plan only reports the option. Source: the
+//! conditions under which `mod_muc_room`, `mod_muc_log`, `mod_mam`, `ejabberd_captcha` and
+//! `mod_shared_roster` act (ejabberd 23.01 to 26.07).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::domain::model::{ObjectKey, Vhost};
 use crate::domain::observed::{HostServices, ObservedRoom, ObservedState};
 use crate::domain::spec::{DesiredState, OptionValue};
 
-/// The services of the vhost that a room belongs to.
+/// Returns the services of the vhost that a room belongs to; `None` if the services are unknown.
 pub(super) fn services_of<'o>(
     desired: &DesiredState,
     observed: &'o ObservedState,
@@ -24,8 +24,8 @@ pub(super) fn services_of<'o>(
     owner.or_else(|| observed.services.get(host))
 }
 
-/// Why no room can exist at `service`: the server has other services. `None` if the server
-/// has the service, or if its services are not known.
+/// Returns the reason why no room can exist at `service`: the server does not have the service.
+/// `None` if the server has the service, or if the services of the server are unknown.
 pub(super) fn unknown_service(
     desired: &DesiredState,
     observed: &ObservedState,
@@ -53,8 +53,8 @@ pub(super) fn unknown_service(
     })
 }
 
-/// Notes the options of a room that have no effect. Returns the options that must get no step,
-/// because the server refuses them or does not act on them.
+/// Records the options of a room that have no effect. Returns the options that must get no step,
+/// because the server refuses these options or does not act on a change.
 pub(super) fn room(
     declared: &DeclaredRoom<'_>,
     found: Option<&ObservedRoom>,
@@ -68,7 +68,8 @@ pub(super) fn room(
         vain.extend(options.too_many_users(services, &mut fixed));
         vain.extend(options.missing_modules(services));
         if !services.logs {
-            // `change_room_option` returns `mod_muc_log_not_enabled`.
+            // Without `mod_muc_log`, ejabberd refuses the option: `change_room_option` returns
+            // `mod_muc_log_not_enabled`.
             fixed.insert("logging");
         }
     }
@@ -79,7 +80,7 @@ pub(super) fn room(
     fixed
 }
 
-/// An option that has no effect, and why.
+/// An option that has no effect, and the reason.
 struct Vain {
     option: &'static str,
     why: String,
@@ -106,7 +107,8 @@ impl Options<'_> {
         self.found.and_then(|found| found.options.get(name))
     }
 
-    /// The value that the option has after all steps; `None` if that is not known.
+    /// Returns the value that the option has after all steps; `None` if the value is unknown or not
+    /// a boolean.
     fn becomes(&self, name: &str) -> Option<bool> {
         match (self.declared(name), self.stored(name)) {
             (Some(OptionValue::Bool(flag)), _) => Some(*flag),
@@ -115,7 +117,8 @@ impl Options<'_> {
         }
     }
 
-    /// Whether the room declares more users than `mod_muc` admits.
+    /// Returns the option `max_users` if the room declares more users than `mod_muc` admits,
+    /// otherwise `None`. Adds `max_users` to `fixed` if no step can raise the stored value.
     fn too_many_users(
         &self,
         services: &HostServices,
@@ -123,7 +126,8 @@ impl Options<'_> {
     ) -> Option<Vain> {
         let Some(OptionValue::Int(wanted)) = self.declared("max_users") else { return None };
         let most = services.max_users.filter(|most| wanted > most)?;
-        // The room stores the written number or the limit, and admits at most the limit.
+        // ejabberd stores the declared number or the limit of `mod_muc`, and the room admits at
+        // most the limit. A further step would change nothing.
         let stored = self.stored("max_users").and_then(|n| n.parse::<u64>().ok());
         if stored.is_some_and(|n| n >= most) {
             fixed.insert("max_users");
@@ -137,7 +141,7 @@ impl Options<'_> {
         ))
     }
 
-    /// The options that need a module or a setting that the server does not have.
+    /// Returns the options that need a module or a setting that the server does not have.
     fn missing_modules(&self, services: &HostServices) -> impl Iterator<Item = Vain> {
         let needs = [
             ("mam", services.archives, "mod_mam is not loaded: nothing is archived"),
@@ -154,7 +158,7 @@ impl Options<'_> {
         })
     }
 
-    /// The options that another option of the same room overrules.
+    /// Returns the options that another option of the same room overrules.
     fn overruled(&self) -> Vec<Vain> {
         let mut vain = Vec::new();
         let password =
@@ -189,7 +193,7 @@ impl Options<'_> {
     }
 }
 
-/// Notes groups that no client shows.
+/// Records groups that no client shows, because `mod_roster` is not loaded.
 pub(super) fn groups(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) {
     let Some(services) = observed.services.get(&desired.host) else { return };
     if services.rosters || set.server_changes() {

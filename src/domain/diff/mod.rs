@@ -1,6 +1,6 @@
-//! The differences between desired and observed state.
+//! Computes the differences between the desired state and the observed state.
 //!
-//! Pure. An uncertain reading yields no change, only a note.
+//! The functions do no I/O. An unknown reading adds no step, only a report in `unknown` or `notes`.
 
 mod affiliations;
 mod groups;
@@ -23,54 +23,57 @@ pub use step::{
     ServerStep, Step, StepInfo,
 };
 
-/// All differences of one round.
+/// All differences that one reconciliation found.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChangeSet {
-    /// What differs in the server as a whole.
+    /// The steps for the server as a whole.
     pub server: Vec<ServerStep>,
-    /// What differs in the objects on the server.
+    /// The steps for the objects on the server.
     pub objects: Vec<ObjectStep>,
     /// The number of declared objects without a difference.
     pub unchanged: usize,
-    /// Objects on the server that are neither declared nor owned, by kind.
+    /// The kind of each object on the server that the operator does not manage; one entry for each
+    /// object.
     pub unmanaged: Vec<Kind>,
-    /// Declared objects that exist and are not owned yet.
+    /// The declared objects that exist and are not owned yet.
     pub adopt: Vec<ObjectKey>,
-    /// Owned objects whose ownership ends: they no longer exist, or are retained.
+    /// The owned objects whose ownership ends, for example because the object no longer exists or
+    /// is retained.
     pub forget: Vec<ObjectKey>,
-    /// The number of objects on the declared hosts that the operator could delete, by kind.
+    /// The number of objects on the declared hosts, by kind.
     pub present: BTreeMap<Kind, usize>,
-    /// Objects that could not be compared, and why.
+    /// The objects that could not be compared, each with the reason.
     pub unknown: Vec<String>,
-    /// Facts for an administrator that need no step.
+    /// The facts that an administrator must know and that need no step.
     pub notes: Vec<String>,
-    /// Hosts whose accounts are now kept in another store, with a description. The operator
-    /// creates their accounts there only after an approval.
+    /// The hosts whose accounts ejabberd now stores in another store, each with a description. The
+    /// operator creates the accounts in the new store only after an approval.
     pub left_behind: BTreeMap<Vhost, String>,
-    /// Hosts whose accounts the declared configuration would keep in another store, with a
-    /// description. The configuration takes effect only after an approval.
+    /// The hosts whose accounts ejabberd would store in another store with the declared
+    /// configuration, each with a description. The operator puts the configuration in force only
+    /// after an approval.
     pub would_leave: BTreeMap<Vhost, String>,
-    /// Why the operator does not manage the server's database; `None` if it does. With a
-    /// reason the plan has no steps.
+    /// The reason why the operator does not manage the server's database; `None` if the operator
+    /// manages the database. If there is a reason, the plan has no steps.
     pub database_missing: Option<String>,
-    /// Why the state directory is older than the server's database; `None` if it is not. With
-    /// a reason the plan has no steps.
+    /// The reason why the operator treats the state directory as older than the server's database;
+    /// `None` if the state directory is current. If there is a reason, the plan has no steps.
     pub state_outdated: Option<String>,
-    /// How often each digest was used to approve refused steps.
+    /// The number of times that each digest was used to approve refused steps.
     pub approvals_used: BTreeMap<Digest, u32>,
-    /// Declared settings that have no effect although they are written to the server: the
-    /// object, the field, and the module or option that prevents the effect.
+    /// The declared settings that have no effect, each with the object and a message. The message
+    /// names the field and the module or option that prevents the effect.
     pub not_in_force: Vec<(ObjectKey, String)>,
 }
 
 impl ChangeSet {
-    /// Why the plan has no steps at all; `None` if it may have steps.
+    /// Returns the reason why the plan has no steps; `None` if the plan may have steps.
     #[must_use]
     pub fn withheld(&self) -> Option<&str> {
         self.database_missing.as_deref().or(self.state_outdated.as_deref())
     }
 
-    /// All differences, for reports.
+    /// Returns the information about every step, for reports.
     pub fn infos(&self) -> impl Iterator<Item = &StepInfo> {
         self.server.iter().map(Step::info).chain(self.objects.iter().map(Step::info))
     }
@@ -82,23 +85,24 @@ impl ChangeSet {
         self.forget.clear();
     }
 
-    /// Whether the server itself changes first. Its services for rooms may differ afterwards.
+    /// Whether a step changes the server before the objects. After such a step, the server may have
+    /// other services for rooms.
     fn server_changes(&self) -> bool {
         self.server.iter().any(|step| !step.action().is_latched())
             || self.objects.iter().any(|step| matches!(step.key(), ObjectKey::Server(_)))
     }
 
-    /// Adds a step about an object, without fields.
+    /// Adds a step for an object. The step lists no fields.
     fn push(&mut self, action: ObjectAction, reason: &str) {
         self.push_fields(action, Vec::new(), reason);
     }
 
-    /// Adds a step about an object.
+    /// Adds a step for an object, with the fields that differ.
     fn push_fields(&mut self, action: ObjectAction, fields: Vec<String>, reason: &str) {
         self.objects.push(Step::new(action, fields, reason));
     }
 
-    /// Adds a step about the server, without fields.
+    /// Adds a step for the server. The step lists no fields.
     fn push_server(&mut self, action: ServerAction, reason: &str) {
         self.server.push(Step::new(action, Vec::new(), reason));
     }
@@ -110,7 +114,7 @@ impl ChangeSet {
 pub fn diff(desired: &DesiredState, observed: &ObservedState, inventory: &Inventory) -> ChangeSet {
     let mut set = ChangeSet::default();
     if let Reading::Unknown(why) = &observed.process {
-        // Nothing else could be read either, for the same reason.
+        // Report only this reason: for the same reason, every other reading is unknown too.
         set.unknown.push(format!("the server: {why}"));
         return set;
     }
@@ -125,7 +129,7 @@ pub fn diff(desired: &DesiredState, observed: &ObservedState, inventory: &Invent
             rooms::diff(desired, observed, inventory, *version, &mut set);
             limits::groups(desired, observed, &mut set);
         }
-        // The server is declared stopped, so unread objects are no gap in the plan.
+        // The server is declared stopped, so the plan is complete without the objects.
         Reading::Unknown(_) if desired.server.state == ServerState::Stopped => {}
         Reading::Unknown(_)
             if !matches!(observed.process, Reading::Known(ProcessState::Running { .. })) =>
@@ -139,7 +143,7 @@ pub fn diff(desired: &DesiredState, observed: &ObservedState, inventory: &Invent
     set
 }
 
-/// What happens to an object on the server that is not declared.
+/// The treatment of an object on the server that is not declared.
 enum Fate {
     Leave,
     Forget,
@@ -154,7 +158,8 @@ fn fate(desired: &DesiredState, owned: Option<DeletionPolicy>) -> Fate {
             Fate::Delete("owned, and no longer declared")
         }
         (None, Prune::All) => Fate::Delete("not declared, and policy.prune is all"),
-        // A retained object stays owned: forgotten, the next round would delete it as undeclared.
+        // A retained object must stay owned. If the ownership ended, the next reconciliation would
+        // delete the object as an undeclared object.
         (Some(DeletionPolicy::Retain), Prune::All) | (None, Prune::Managed) | (_, Prune::None) => {
             Fate::Leave
         }
@@ -162,7 +167,8 @@ fn fate(desired: &DesiredState, owned: Option<DeletionPolicy>) -> Fate {
 }
 
 /// Adds notes about owned accounts on hosts that the file no longer lists. The operator does not
-/// touch them: renaming a host must not delete its accounts.
+/// touch these accounts: if an administrator renames a host in the file, the operator must not
+/// delete the accounts of the host.
 fn orphans(desired: &DesiredState, inventory: &Inventory, set: &mut ChangeSet) {
     let mut orphans: BTreeMap<String, usize> = BTreeMap::new();
     for (jid, _) in inventory.users() {

@@ -36,7 +36,7 @@ pub(super) fn notes(desired: &DesiredState, observed: &ObservedState, set: &mut 
     }
 }
 
-/// The ports that are published now, or that a new container will publish.
+/// Returns the ports that the container publishes, or that a new container will publish.
 pub(super) fn published(desired: &DesiredState, observed: &ObservedState) -> Vec<Published> {
     match &observed.drift {
         Reading::Known(Some(found)) if found.host_network => Vec::new(),

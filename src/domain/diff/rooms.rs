@@ -1,4 +1,4 @@
-//! Compares rooms: which are missing, which differ, and which are not declared.
+//! Compares rooms: finds missing rooms, rooms that differ, and rooms that are not declared.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ pub(super) struct DeclaredRoom<'a> {
     pub(super) room: &'a Room,
 }
 
-/// The data that one room is compared with.
+/// The data that the comparison of one room needs.
 struct RoomContext<'a> {
     desired: &'a DesiredState,
     observed: &'a ObservedState,
@@ -63,7 +63,7 @@ pub(super) fn diff(
     affiliations::forgotten(desired, found, inventory, set);
 }
 
-/// Every room that is known to exist.
+/// Returns every room that is known to exist.
 fn present(there: &ObservedRooms) -> impl Iterator<Item = &RoomJid> {
     let known = there.details.iter().filter(|(_, room)| matches!(room, Reading::Known(Some(_))));
     there.present.iter().chain(known.map(|(jid, _)| jid))
@@ -78,7 +78,8 @@ fn compare(
     let &RoomContext { desired, observed, inventory, version } = context;
     let DeclaredRoom { jid, room } = declared;
     let key = ObjectKey::Room(jid.clone());
-    // A change of the server may load other modules.
+    // A change of the server may load other modules, so the observed services may not be the
+    // services after the change.
     let services = limits::services_of(desired, observed, &jid.service);
     let services = services.filter(|_| !set.server_changes());
     match (room.present, there) {
@@ -92,7 +93,8 @@ fn compare(
             if !inventory.holds(&key) {
                 set.adopt.push(key);
             }
-            // The room itself knows its options better than the table of versions.
+            // The options of the existing room are more reliable than the operator's table of
+            // options by version.
             let has = |name: &str| found.options.contains_key(name);
             unknown_options(jid, room, has, version, set);
             let fixed = limits::room(&declared, Some(found), services, set);
@@ -112,7 +114,8 @@ fn compare(
     }
 }
 
-/// Whether the room cannot exist because the server lacks its service. Adds the reason to `set`.
+/// Whether the room cannot exist because the server does not have the room's service. In this case
+/// the function adds the reason to `set`.
 fn no_service(
     desired: &DesiredState,
     observed: &ObservedState,
@@ -125,7 +128,7 @@ fn no_service(
     missing
 }
 
-/// Reports options that this server does not have. Sending such an option would crash
+/// Reports declared options that this version of ejabberd does not have. Such an option would crash
 /// ejabberd's command, or have no effect.
 fn unknown_options(
     jid: &RoomJid,
@@ -142,8 +145,9 @@ fn unknown_options(
     }
 }
 
-/// Whether an option of an existing room can be changed. 23.01 and 24.12 accept `enable_hats` only
-/// at creation, and changing it crashes their command; 26.07 can change it (tested).
+/// Whether ejabberd can change an option of an existing room. ejabberd 23.01 and 24.12 accept
+/// `enable_hats` only at creation, and a later change of `enable_hats` crashes the command; 26.07
+/// can change the option (tested).
 fn can_change(name: &str, version: ServerVersion) -> bool {
     name != "enable_hats" || version >= ServerVersion { year: 25, month: 1 }
 }
@@ -157,7 +161,8 @@ fn settings(
     set: &mut ChangeSet,
 ) {
     let DeclaredRoom { jid, room } = declared;
-    // Without `..`: a new field of a room does not compile until it is compared somewhere.
+    // Do not use `..` in this pattern: the compiler then reports each new field of `Room`, so that
+    // no comparison is forgotten.
     let Room {
         options: declared,
         subject,
@@ -244,8 +249,8 @@ fn undeclared(
     }
 }
 
-/// Whether ejabberd's text of an option means the declared value. ejabberd prints lists as
-/// Erlang terms, `[moderator,participant]`, in any order.
+/// Whether the string that ejabberd prints for an option means the declared value. ejabberd prints
+/// a list as an Erlang term, such as `[moderator,participant]`, in any order.
 fn is_printed_as(value: &OptionValue, printed: &str) -> bool {
     match value {
         OptionValue::Bool(flag) => printed == if *flag { "true" } else { "false" },
@@ -267,7 +272,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_compared_with_the_text_that_ejabberd_prints() {
+    fn values_are_compared_with_the_string_that_ejabberd_prints() {
         let list = OptionValue::List(vec!["participant".into(), "moderator".into()]);
         assert!(is_printed_as(&list, "[moderator,participant]"));
         assert!(!is_printed_as(&list, "[moderator]"));

@@ -1,11 +1,12 @@
-//! Compares the server: its process, its settings, its configuration, its account table.
+//! Compares the server: the process, the container's settings, the configuration and the account
+//! table.
 
 use super::{ChangeSet, ConfigChange, ConfigSource, ObjectAction, ServerAction, Step};
 use crate::domain::observed::{ConfigReading, ObservedState, ProcessState, Reading};
 use crate::domain::rollout::Method;
 use crate::domain::spec::{Config, ConfigApply, DesiredState, Recreate, Runtime, ServerState};
 
-/// Compares the server itself.
+/// Compares the process, the container's settings and the configuration of the server.
 pub(super) fn diff(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet) {
     process(desired, observed, set);
     if desired.server.state == ServerState::Running
@@ -16,7 +17,8 @@ pub(super) fn diff(desired: &DesiredState, observed: &ObservedState, set: &mut C
     config(desired, observed, set);
 }
 
-/// The name of the server in plans.
+/// Returns the name of the server in plans: the container, or `metadata.name` for a server without
+/// a container.
 fn name(desired: &DesiredState) -> String {
     match &desired.server.runtime {
         Runtime::Docker(docker) => docker.container.clone(),
@@ -24,8 +26,8 @@ fn name(desired: &DesiredState) -> String {
     }
 }
 
-/// Compares how the account table is stored. Only where the storage is declared: a table in
-/// memory needs memory for all accounts.
+/// Compares the storage of the account table, if the file declares the storage. The operator does
+/// not change an undeclared storage, because a table in memory needs memory for all accounts.
 pub(super) fn accounts_table(
     desired: &DesiredState,
     observed: &ObservedState,
@@ -83,7 +85,8 @@ fn config(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet)
     match reading {
         Reading::Unknown(why) => set.unknown.push(format!("the configuration: {why}")),
         Reading::Known(_) if desired.server.state == ServerState::Stopped => {
-            // The configuration takes effect, and is judged, when the server runs again.
+            // Plan no change: the configuration takes effect when the server runs again, and the
+            // operator judges the configuration then.
         }
         Reading::Known(ConfigReading { latched: None, declared, in_force, .. })
             if declared == in_force =>
@@ -110,7 +113,7 @@ fn config(desired: &DesiredState, observed: &ObservedState, set: &mut ChangeSet)
     }
 }
 
-/// A change of the configuration, and why.
+/// A change of the configuration, and the reason for the change.
 struct ConfigUpdate {
     change: ConfigChange,
     reason: String,
@@ -131,8 +134,9 @@ fn config_update(config: &Config, reading: &ConfigReading) -> ConfigUpdate {
     let source = ConfigSource::Declared;
     let change = ConfigChange { variant, digest, method, source, latched: None };
     match (latched, last_good) {
-        // The declared configuration failed, and the last good configuration replaces it. Another
-        // program has changed that configuration on the server.
+        // The declared configuration is latched, so the last good configuration replaces the
+        // declared configuration. The server does not have the last good configuration, because
+        // another program changed the files on the server.
         (Some(_), Some(good)) if !good.in_force => ConfigUpdate {
             change: ConfigChange {
                 variant: good.variant.clone(),

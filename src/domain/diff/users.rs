@@ -1,4 +1,5 @@
-//! Compares accounts: which are missing, which differ, and which are not declared.
+//! Compares accounts: finds missing accounts, accounts that differ, and accounts that are not
+//! declared.
 
 use std::collections::BTreeSet;
 
@@ -16,8 +17,8 @@ pub(super) fn diff(
 ) {
     for (host, reading) in &observed.users {
         match reading {
-            // The operator does not manage these accounts, so a directory that does not respond
-            // leaves no gap in the plan.
+            // The operator does not manage these accounts, so the plan is complete even if the
+            // external directory does not respond.
             Reading::Unknown(why) if observed.kept_elsewhere.contains_key(host) => {
                 set.notes.push(format!("the accounts of {host}: {why}"));
             }
@@ -53,7 +54,8 @@ fn host_accounts(
             undeclared(desired, &jid, inventory, set);
         }
     }
-    // The account was deleted by others and is no longer declared: its ownership ends.
+    // Another program deleted the account, and the file no longer declares the account, so the
+    // ownership ends.
     for (jid, _) in inventory.users() {
         let wanted = declared.is_some_and(|users| users.contains_key(jid));
         if jid.host == *host && !wanted && !there.contains(&jid.local) {
@@ -111,7 +113,8 @@ fn present(
     owned: Option<&Owned>,
     set: &mut ChangeSet,
 ) {
-    // Without `..`: a new field of an account does not compile until it is compared somewhere.
+    // Do not use `..` in this pattern: the compiler then reports each new field of `User`, so that
+    // no comparison is forgotten.
     let User {
         password: _,
         password_policy: _,
@@ -166,7 +169,7 @@ fn present(
     }
 }
 
-/// The path of a vCard field in the file.
+/// Returns the path of a vCard field in the desired state file.
 fn vcard_path(field: &VcardField) -> String {
     if field.element == "NICKNAME" { "nickname".to_owned() } else { format!("vcard.{field}") }
 }
@@ -174,8 +177,8 @@ fn vcard_path(field: &VcardField) -> String {
 /// Compares an existing account that is declared banned.
 fn banned(jid: &Jid, reason: Option<&str>, observed: &ObservedState, set: &mut ChangeSet) {
     let (field, why) = match observed.bans.get(jid) {
-        // Without a declared reason any ban is accepted: replacing the ban would lift it
-        // for a moment, and lose the reason that an administrator gave.
+        // If the file declares no reason, accept any ban: a replacement would lift the ban for a
+        // moment, and lose the reason that an administrator gave.
         Some(Reading::Known(Some(there))) if reason.is_none_or(|reason| reason == there) => {
             set.unchanged += 1;
             return;
@@ -192,8 +195,8 @@ fn banned(jid: &Jid, reason: Option<&str>, observed: &ObservedState, set: &mut C
     set.push_fields(action, vec![field.to_owned()], why);
 }
 
-/// Reports the accounts of a host whose accounts come from outside ejabberd, for example from
-/// LDAP. The operator only observes them.
+/// Reports the accounts of a host whose accounts come from outside ejabberd, for example from LDAP.
+/// The operator only observes these accounts.
 fn elsewhere(
     desired: &DesiredState,
     host: &Vhost,
@@ -221,12 +224,13 @@ fn elsewhere(
 
 fn undeclared(desired: &DesiredState, jid: &Jid, inventory: &Inventory, set: &mut ChangeSet) {
     let owned = inventory.user(jid);
-    // An absent `users` key means that accounts are not managed at all.
+    // If the file has no key `users`, the operator manages no accounts.
     if desired.users.is_none() || desired.policy.ignores(&jid.to_string()) {
         return set.unmanaged.push(Kind::User);
     }
     if owned.is_some_and(|owned| owned.banned.is_some()) {
-        // Deleting the account would free its name, and the banned user could register it again.
+        // A deletion would free the name of the account, and the banned user could register the
+        // name again.
         set.notes.push(format!(
             "{jid} was banned by the operator, and its entry is gone: the account stays, and stays \
              banned; declare `state: present` to lift the ban, or `state: absent` to delete the \
@@ -256,7 +260,7 @@ mod tests {
     use crate::domain::spec::{SourceFile, validate};
 
     #[test]
-    fn a_directory_that_does_not_respond_leaves_no_gap_in_the_plan() {
+    fn an_external_directory_without_a_response_is_a_note_and_not_unknown() {
         let text = "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\n\
                     metadata: { name: test }\nspec:\n  host: a.example\n  hosts: [b.example]\n  \
                     server: { docker: { container: xmpp } }\n  users: []\n";

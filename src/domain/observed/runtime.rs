@@ -1,4 +1,4 @@
-//! The runtime of the server, and its host.
+//! The observed state of the server's runtime and of the host.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,52 +9,55 @@ use serde::{Deserialize, Serialize};
 /// The kind of a runtime.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum RuntimeKind {
-    /// A container of a Docker engine.
+    /// The server runs in a container of a Docker engine.
     #[default]
     Docker,
-    /// A process of this host.
+    /// The server is a process of this host.
     Process,
 }
 
-/// The differences between a runtime and its declaration, and the properties on which the security
-/// and the replacement of the server depend.
+/// The differences between a runtime and its declaration, and the properties of the runtime that
+/// the security checklist and the replacement of the container depend on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RuntimeDrift {
     /// The kind of the runtime.
     pub runtime: RuntimeKind,
     /// Whether the operator created the container.
     pub ours: bool,
-    /// The differences from the declaration, for people: the field, the declared and the found
-    /// value. Environment variables are listed by name only.
+    /// The differences from the declaration, for messages: each string has the field, the declared
+    /// value and the found value. For an environment variable, the string has only the name.
     pub differences: Vec<String>,
-    /// The data that a replacement of the container would delete. Empty unless the replacement is
-    /// declared.
+    /// The data that a replacement of the container would delete. Empty if the declaration does not
+    /// allow the replacement.
     pub replacement_impact: Vec<String>,
-    /// Why a new container would not have the database after this container is removed; `None` if
-    /// the new container would have the database.
+    /// The reason why a new container would not have the database after the removal of this
+    /// container; `None` if a new container would have the database.
     pub unattached: Option<String>,
-    /// The option that removes the container when it stops: `docker run --rm`.
+    /// The option that makes Docker remove the container when the container stops (`docker run
+    /// --rm`); `None` if the container does not have this option.
     pub removed_by: Option<&'static str>,
-    /// What else restarts the server: Docker's restart policy, unless it is `no`.
+    /// The other program that restarts the server, such as Docker with a restart policy other than
+    /// `no`; `None` if only the operator restarts the server.
     pub restarted_by: Option<String>,
-    /// The addresses of the host at which the ports of the server are published.
+    /// The addresses and ports of the host at which the ports of the server are published.
     pub published: Vec<SocketAddr>,
     /// The published ports, TCP and UDP.
     pub ports: Vec<Published>,
-    /// Whether the server is in the network of the host.
+    /// Whether the server uses the network of the host.
     pub host_network: bool,
     /// Whether the container has the rights of the host's root.
     pub privileged: bool,
-    /// The path of the engine's socket in the container, if the socket is mounted.
+    /// The path of the engine's socket in the container; `None` if the socket is not mounted.
     pub engine_socket: Option<String>,
 }
 
-/// The resources that a server has used since its start.
+/// The resource usage of a server: the processor time and the work since the start, and the current
+/// memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Usage {
     /// The processor time of all processes of the server, in seconds.
     pub cpu_seconds: f64,
-    /// The memory in use now, in bytes.
+    /// The memory that the server uses now, in bytes.
     pub memory_bytes: u64,
     /// The work of the Erlang VM; `None` if no VM runs.
     pub work: Option<Work>,
@@ -66,16 +69,16 @@ pub struct Usage {
 pub struct Work {
     /// The processor time of the VM, in whole seconds.
     pub cpu_seconds: u64,
-    /// The number of bytes that were read from and written to disks. Zero where the kernel does
-    /// not count them.
+    /// The number of bytes that the VM has read from and written to disks; zero if the kernel does
+    /// not count these bytes.
     pub disk_bytes: u64,
-    /// Whether a thread of the VM waits for a disk now.
+    /// Whether a thread of the VM waits for a disk at the time of the measurement.
     pub waits_for_disk: bool,
 }
 
 impl Work {
-    /// The share of a core, in percent, that an idle VM uses for the probes of the operator and
-    /// for its own timers.
+    /// The processor time that an idle VM uses for the probes of the operator and for the VM's
+    /// timers, in percent of one core.
     const IDLE_PERCENT: u64 = 2;
 
     /// Whether the VM has worked in the time `passed` since `before`. The work for the probes of
@@ -83,34 +86,36 @@ impl Work {
     #[must_use]
     pub fn since(&self, before: &Self, passed: Duration) -> bool {
         let cpu = self.cpu_seconds.saturating_sub(before.cpu_seconds);
-        // The counter has whole seconds, so one second may be only partly used.
+        // The counter has whole seconds, so an increase of one second can be the result of a
+        // shorter time.
         let idle = 1 + passed.as_secs().saturating_mul(Self::IDLE_PERCENT) / 100;
         self.waits_for_disk || self.disk_bytes != before.disk_bytes || cpu > idle
     }
 }
 
-/// The diagnostics of a runtime. Unknown values are left out.
+/// The diagnostics of a runtime. An unknown value is `None`, zero or an empty list.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RuntimeDiagnostics {
-    /// The image, and whether the image exists; `None` without an image.
+    /// The name of the image, and whether the image exists; `None` if there is no image.
     pub image: Option<(String, bool)>,
     /// The time of the last start.
     pub started: Option<Timestamp>,
     /// The time of the last end; `None` while the server runs.
     pub ended: Option<Timestamp>,
-    /// The number of restarts by the engine.
+    /// The number of times that the engine has restarted the container.
     pub restarts: u64,
-    /// The error of the runtime at the last start.
+    /// The error that the runtime reported at the last start; `None` if the runtime reported no
+    /// error.
     pub error: Option<String>,
-    /// The memory limit, in bytes.
+    /// The memory limit, in bytes; `None` if there is no limit, or if the limit is unknown.
     pub memory_limit: Option<u64>,
-    /// The mounted directories and files of the host that no longer exist.
+    /// The paths of mounted directories and files of the host that no longer exist.
     pub gone: Vec<String>,
-    /// The existing mounts: the path in the container, and the source.
+    /// The existing mounts, each with the path in the container and the source.
     pub mounts: Vec<(String, String)>,
-    /// The published ports: the address on the host, and the port of the server.
+    /// The published TCP ports, each with the address on the host and the port of the server.
     pub published: Vec<(SocketAddr, u16)>,
-    /// The ports of the host that the engine holds open for the server now, TCP and UDP.
+    /// The TCP and UDP ports of the host that the engine holds open for the server at this time.
     pub bound: Vec<Published>,
 }
 
@@ -119,7 +124,7 @@ pub struct RuntimeDiagnostics {
 pub struct Published {
     /// The address and port on the host.
     pub outside: SocketAddr,
-    /// The port in the network of the server.
+    /// The port of the server in the network of the container.
     pub inside: u16,
     /// Whether the port is for UDP.
     pub udp: bool,
@@ -132,7 +137,7 @@ impl std::fmt::Display for Published {
     }
 }
 
-/// A listener that other machines may reach.
+/// A listener of a configuration with an IP address and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerPort {
     /// The address.
@@ -146,29 +151,30 @@ pub struct ListenerPort {
 /// The space on a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Space {
-    /// The use of the disk, such as the database.
+    /// The purpose of the disk, such as the database.
     pub what: String,
-    /// The path.
+    /// A path on the disk.
     pub path: String,
-    /// The free space for users other than root, in bytes.
+    /// The free space that users other than root can use, in bytes.
     pub free: u64,
     /// The whole space, in bytes.
     pub total: u64,
-    /// Whether the disk has no free inodes, so that no file can be created.
+    /// Whether the disk has no free inodes. Without free inodes, no program can create a file on
+    /// the disk.
     pub no_inodes: bool,
 }
 
-/// A listening socket of the host, with its owner.
+/// A listening socket of the host, with the user and the program that own the socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     /// The address.
     pub at: SocketAddr,
     /// The numeric id of the owner.
     pub user: u32,
-    /// The program and its process id. Only root can read the program and the id of another user's
-    /// process.
+    /// The name and the process id of the program; `None` if both are unknown. Only root can read
+    /// the name and the process id for a socket of another user.
     pub program: Option<(String, i32)>,
-    /// Whether the socket is known to belong to the server, or to the engine on behalf of the
-    /// server.
+    /// Whether the socket belongs to the server, or to the engine on behalf of the server; `false`
+    /// if the owner is unknown.
     pub own: bool,
 }

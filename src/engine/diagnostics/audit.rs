@@ -15,11 +15,11 @@ use crate::domain::spec::DesiredState;
 use crate::ejabberd::Endpoint;
 use crate::engine::rollout::compare::certificates;
 
-/// The deadline of one part. The parts run one after the other: the state of the process, the
-/// other values together, and the streams to the listeners.
+/// The deadline of one part of the collection. Three parts run one after the other: the state of
+/// the process, the other values (at the same time), and the streams to the listeners.
 pub(super) const PART_DEADLINE: Duration = Duration::from_secs(10);
 
-/// The deadline for the stream features of a listener.
+/// The deadline of the query for the stream features of one listener.
 const WIRE_DEADLINE: Duration = Duration::from_secs(5);
 
 impl Diagnostics {
@@ -28,7 +28,8 @@ impl Diagnostics {
     pub async fn collect_audit(&self, desired: &DesiredState) -> Evidence {
         let process =
             within(PART_DEADLINE, async { explained(self.runtime.inspect().await) }).await;
-        // A server that cannot respond gets no queries, which would all wait for their deadlines.
+        // Send no queries to a server that cannot respond. Otherwise every query waits for its
+        // deadline.
         let skip = reason_to_skip(&process);
         let skip = skip.as_deref();
         let (configuration, inside, version, distribution, variant, drift, host) = tokio::join!(
@@ -71,7 +72,8 @@ impl Diagnostics {
         evidence
     }
 
-    /// The declared variant, and whether it is in force.
+    /// Returns the declared variant, and whether the variant is in force; `None` if no
+    /// configuration is declared.
     async fn variant(&self, desired: &DesiredState, skip: Option<&str>) -> Option<Variant> {
         let name = desired.config.as_ref()?.variant.clone();
         let in_force = unless(skip, PART_DEADLINE, async {
@@ -84,7 +86,7 @@ impl Diagnostics {
         Some(Variant { name, in_force: in_force.await })
     }
 
-    /// The stream features of each listener, as a client sees them.
+    /// Collects the stream features of each listener, as a client sees the features.
     async fn wire(&self, listeners: Vec<ClientListener>, host: &Vhost) -> Vec<Wire> {
         join_all(listeners.into_iter().map(|listener| async {
             // Connect without TLS, because the checklist judges whether the listener demands TLS.
@@ -100,7 +102,7 @@ impl Diagnostics {
     }
 }
 
-/// Why the server gets no queries; `None` if the server may respond.
+/// Returns the reason to send no queries to the server; `None` if the server may respond.
 fn reason_to_skip(process: &Reading<ProcessState>) -> Option<String> {
     Some(match unresponsive(process)? {
         Unresponsive::Paused => "its container is paused".to_owned(),

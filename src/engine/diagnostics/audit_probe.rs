@@ -13,8 +13,8 @@ use crate::ejabberd::EjabberdClient;
 use crate::engine::ports::Runtime;
 use crate::engine::reconcile::database::Databases;
 
-/// The file with the user id of the VM. With user namespaces the id in the namespace of the
-/// server differs from the id on the host.
+/// The path of the file with the user id of the VM. The server's VM must read this file, because
+/// with user namespaces the id in the server's namespace differs from the id on the host.
 const STATUS_OF_VM: &str = "/proc/self/status";
 
 /// Collects the evidence about the runtime and the sockets for the security checklist.
@@ -25,8 +25,8 @@ pub(in crate::engine) struct AuditProbe {
 }
 
 impl AuditProbe {
-    /// Collects the evidence about the runtime of the server. The evidence about its
-    /// configuration stays unknown.
+    /// Collects the evidence about the runtime of the server. The evidence about the configuration
+    /// of the server stays unknown.
     pub(in crate::engine) async fn collect_runtime_audit(&self) -> Evidence {
         let (drift, inside, distribution) = tokio::join!(
             within(PART_DEADLINE, self.known_drift()),
@@ -47,13 +47,14 @@ impl AuditProbe {
         }
     }
 
-    /// The drift of the runtime of a server that exists.
+    /// Returns the drift of the runtime, or an error if there is no server.
     pub(super) async fn known_drift(&self) -> Result<RuntimeDrift, String> {
         let drift = explained(self.runtime.drift(self.databases.directory().as_deref()).await)?;
         drift.ok_or_else(|| "there is no server".to_owned())
     }
 
-    /// The sockets in the network namespace of the server, as its VM reads the kernel's tables.
+    /// Returns the sockets in the network namespace of the server. The server's VM reads the
+    /// kernel's tables for this function.
     pub(in crate::engine) async fn sockets_inside(&self) -> Result<Inside, String> {
         let status = table(&self.server, &[STATUS_OF_VM]).await?;
         let user = audit::user_of_status(&status)
@@ -65,8 +66,8 @@ impl AuditProbe {
     }
 }
 
-/// The content of files of the kernel, one after the other. A file that does not exist is
-/// skipped: without IPv6 there is no `tcp6`.
+/// Returns the contents of files of the kernel, one after the other. Skips a file that does not
+/// exist: without IPv6 there is no `tcp6`.
 async fn table(server: &EjabberdClient, paths: &[&str]) -> Result<String, String> {
     let mut text = String::new();
     for path in paths {

@@ -1,7 +1,7 @@
 //! Collects single values with deadlines.
 //!
-//! A value that cannot be collected is unknown, with the reason. The other values are still
-//! collected, so a server that hangs costs the deadline of one value and no more.
+//! A value that cannot be collected is unknown, with the reason. The collection of the other values
+//! continues, so a query that hangs costs at most its deadline.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -11,10 +11,10 @@ use tokio::time::timeout;
 
 use crate::domain::observed::{PAUSED, ProcessState, Reading};
 
-/// The reason of a value that was not needed.
+/// The reason in the evidence if a value was not needed.
 pub(super) const NOT_ASKED: &str = "not queried";
 
-/// Why a server cannot respond.
+/// The reason why a server cannot respond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unresponsive<'p> {
     /// The process or its container is paused.
@@ -25,7 +25,8 @@ pub(super) enum Unresponsive<'p> {
     Unknown(&'p str),
 }
 
-/// Why a server with this process cannot respond; `None` if the server may respond.
+/// Returns the reason why a server with this process cannot respond; `None` if the server may
+/// respond.
 pub(super) fn unresponsive(process: &Reading<ProcessState>) -> Option<Unresponsive<'_>> {
     match process {
         Reading::Known(ProcessState::Running { health }) => {
@@ -36,12 +37,13 @@ pub(super) fn unresponsive(process: &Reading<ProcessState>) -> Option<Unresponsi
     }
 }
 
-/// A value that is unknown for the reason `why`.
+/// Returns a value that is unknown for the reason `why`.
 pub(super) fn unknown<T>(why: &str) -> Reading<T> {
     Reading::Unknown(why.to_owned())
 }
 
-/// The result of `query`, which must end within `deadline`.
+/// Runs `query` and returns the result. The result is unknown if the query fails or does not end
+/// within `deadline`.
 pub(super) async fn within<T>(
     deadline: Duration,
     query: impl Future<Output = Result<T, String>>,
@@ -53,8 +55,8 @@ pub(super) async fn within<T>(
     }
 }
 
-/// The result of `query`, as [`within`] returns it. If `skip` holds a reason, the query does not
-/// run, and the value is unknown with this reason.
+/// Runs `query` as [`within`] does. If `skip` holds a reason, the query does not run, and the value
+/// is unknown with this reason.
 pub(super) async fn unless<T>(
     skip: Option<&str>,
     deadline: Duration,
@@ -66,7 +68,7 @@ pub(super) async fn unless<T>(
     }
 }
 
-/// The result of an operation whose error completes "failed to …".
+/// Converts the error of a result to a message that begins with "failed to".
 pub(super) fn explained<T>(result: Result<T, impl Display>) -> Result<T, String> {
     result.map_err(|e| format!("failed to {e}"))
 }

@@ -1,4 +1,4 @@
-//! Collects evidence for `audit` and `doctor`, and everything for `export`.
+//! Collects the evidence for `audit` and `doctor`, and the objects for `export`.
 
 pub(super) mod audit;
 pub(super) mod audit_probe;

@@ -1,4 +1,5 @@
-//! The canary: an account that must log in before a changed server counts as healthy.
+//! Logs in as the canary: an account whose login must succeed before a changed server counts as
+//! healthy.
 
 use super::execute::RolloutExecutor;
 use crate::domain::model::Jid;
@@ -8,8 +9,9 @@ use crate::ejabberd::ControlError;
 use crate::ejabberd::client::PLAIN_LOGGED;
 
 impl RolloutExecutor {
-    /// Why the canary proves nothing about a new configuration, because the canary could not log in
-    /// before either; `None` if the canary could log in.
+    /// Returns the reason why the canary cannot test a new configuration: the password on the
+    /// server differs from the declared password, so the login fails with every configuration.
+    /// `None` if the passwords are equal, or if the operator cannot compare the passwords.
     pub(in crate::engine) async fn canary_is_off(&self, desired: &DesiredState) -> Option<String> {
         let jid = desired.config.as_ref()?.gate.canary.as_ref()?;
         if !matches!(self.server.account_exists(jid).await, Ok(true)) {
@@ -22,8 +24,8 @@ impl RolloutExecutor {
         })
     }
 
-    /// Whether the operator has not created the canary yet. On a new or empty server, the operator
-    /// creates accounts after the health gate.
+    /// Whether the account of the canary does not exist because the operator has not created the
+    /// account yet. On a new or empty server, the operator creates accounts after the health gate.
     async fn canary_is_missing(&self, jid: &Jid) -> bool {
         if !matches!(self.server.account_exists(jid).await, Ok(false)) {
             return false;
@@ -32,7 +34,8 @@ impl RolloutExecutor {
             || matches!(self.server.registered_users(&jid.host).await, Ok(all) if all.is_empty())
     }
 
-    /// Logs in as the canary.
+    /// Logs in as the canary. Skips the login if the account does not exist yet, or if the server
+    /// would log the password.
     pub(super) async fn canary(&self, desired: &DesiredState, jid: &Jid) -> Result<(), Failure> {
         let failed = |message: String, blame| Err(Failure { message, blame });
         if self.canary_is_missing(jid).await {
@@ -46,7 +49,8 @@ impl RolloutExecutor {
             Ok(listeners) => listeners,
             Err(error) => return failed(format!("the canary {jid}: failed to {error}"), false),
         };
-        // The access rule of a listener may refuse the canary; people may use another listener.
+        // Try every listener, because the access rule of one listener may refuse the canary, and
+        // clients may use another listener.
         let mut first = None;
         for listener in listeners.iter().filter(|listener| listener.is_c2s()) {
             let to = listener.endpoint();
@@ -60,7 +64,8 @@ impl RolloutExecutor {
                 );
                 return Ok(());
             }
-            // A login that could not be tried proves nothing about the configuration.
+            // If the operator could not try the login, the failure proves nothing about the
+            // configuration.
             let blame = !error.is_outage() && !matches!(error, ControlError::Unsupported { .. });
             let why = format!("the canary {jid} cannot log in at {}: {}", to.at, refusal(&error));
             first.get_or_insert((why, blame));
@@ -72,7 +77,7 @@ impl RolloutExecutor {
     }
 }
 
-/// The reason for a failed login, for people.
+/// Returns the reason for a failed login, as a message for people.
 fn refusal(error: &ControlError) -> String {
     match error {
         ControlError::Refused { message, .. } => match message.as_str() {

@@ -1,4 +1,4 @@
-//! Checks a configuration before the server is interrupted.
+//! Checks a configuration before the operator interrupts the server.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,14 +17,16 @@ use crate::engine::diagnostics::audit_probe::AuditProbe;
 use crate::engine::ports::{ConfigFiles, Runtime, Secrets, Store};
 use crate::engine::reconcile::database::Databases;
 
-/// The time for which a verdict is valid. A plan and its steps need the same verdict within
-/// moments; the installation of the server can change later.
+/// The time for which a stored verdict is valid. A plan and the steps of the plan need the same
+/// verdict within a few seconds. Later verdicts can differ, because the installation of the server
+/// can change.
 const COUNTS_FOR: Duration = Duration::from_secs(10);
 
-/// The variant whose name is a promise: the variant must pass the security checklist.
+/// The name of a variant that must pass the security checklist.
 pub(in crate::engine) const HARDENED: &str = "hardened";
 
-/// The last verdict of ejabberd about new files.
+/// The last verdict of ejabberd about new files, with the digest of the files and the time of the
+/// check.
 #[derive(Debug, Default)]
 pub struct Verdicts(Mutex<Option<Kept>>);
 
@@ -35,8 +37,8 @@ struct Kept {
     result: Result<Arc<Configuration>, Failure>,
 }
 
-/// Checks configurations, compares them with the configuration on the server, and remembers
-/// which of them proved good or failed.
+/// Checks configurations, compares configurations with the configuration on the server, and stores
+/// which configurations proved good or failed.
 pub struct ConfigChecker {
     pub(in crate::engine) server: EjabberdClient,
     pub(in crate::engine) runtime: Arc<dyn Runtime>,
@@ -44,14 +46,15 @@ pub struct ConfigChecker {
     pub(in crate::engine) secrets: Arc<dyn Secrets>,
     pub(in crate::engine) databases: Arc<Databases>,
     pub(in crate::engine) probe: Arc<AuditProbe>,
-    /// The recent verdicts of ejabberd about new configuration files.
+    /// The last verdict of ejabberd about new configuration files.
     pub(in crate::engine) verdicts: Verdicts,
 }
 
 impl ConfigChecker {
-    /// The verdict of ejabberd's offline check about `files`, and whether the files fit `desired`:
-    /// they serve its hosts, and a variant with the name `hardened` passes the security
-    /// checklist. Without `desired`, as for an earlier good configuration, ejabberd alone decides.
+    /// Judges `files` with ejabberd's offline check, and returns the expanded configuration. The
+    /// files must also match `desired`: they must serve the declared hosts, and a variant with the
+    /// name `hardened` must pass the security checklist. If `desired` is `None`, as for an earlier
+    /// good configuration, only the offline check decides.
     pub(in crate::engine) async fn judge(
         &self,
         desired: Option<&DesiredState>,
@@ -72,7 +75,8 @@ impl ConfigChecker {
         }
     }
 
-    /// Whether `files` may be put in force, by [`judge`](Self::judge).
+    /// Checks that the operator may put `files` in force. Returns the failure of
+    /// [`judge`](Self::judge) otherwise.
     pub(in crate::engine) async fn check(
         &self,
         desired: Option<&DesiredState>,
@@ -106,14 +110,14 @@ impl ConfigChecker {
         (kept.since.elapsed() < COUNTS_FOR).then(|| kept.result.clone())
     }
 
-    /// The context of the server's start; empty if the server does not respond.
+    /// Returns the context of the server's start; empty if the server does not respond.
     pub(in crate::engine) async fn start_context(&self) -> StartContext {
         self.server.start_context().await.unwrap_or_default()
     }
 }
 
-/// Why a configuration that ejabberd accepts does not match the desired state; `None` if it
-/// matches.
+/// Returns the reason why a configuration that ejabberd accepts does not match the desired state;
+/// `None` if the configuration matches.
 fn unfit(desired: &DesiredState, configuration: &Configuration) -> Option<String> {
     let served: Vec<Vhost> =
         configuration.hosts().iter().filter_map(|host| Vhost::new(host).ok()).collect();
@@ -137,7 +141,8 @@ fn is_called_hardened(desired: &DesiredState) -> bool {
     desired.config.as_ref().is_some_and(|config| config.variant == HARDENED)
 }
 
-/// The message about a failed item of the checklist in a variant with the name `hardened`.
+/// Returns the message about an item of the checklist that a variant with the name `hardened`
+/// fails.
 pub(in crate::engine) fn broken_message(check: &str, seen: &str) -> String {
     format!("it is called `{HARDENED}` and fails the security checklist: {check}: {seen}")
 }

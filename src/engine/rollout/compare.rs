@@ -21,12 +21,13 @@ use crate::ejabberd::ControlError;
 use crate::engine::error::SecretError;
 use crate::engine::ports::{ConfigFiles, MAIN_CONFIG};
 
-/// The deadline of the check of new files while a plan is made.
+/// The deadline of ejabberd's check of new files during the creation of a plan.
 const JUDGED_WITHIN: Duration = Duration::from_secs(20);
 
 impl ConfigChecker {
-    /// Reads the declared configuration and the configuration on the server. The server reports its
-    /// configuration; if the server does not respond, the runtime reads the configuration.
+    /// Compares the declared configuration with the configuration on the server; `None` if no
+    /// configuration is declared. The server reports its files. If the server does not respond
+    /// (`silent`), the runtime reads the files.
     pub(in crate::engine) async fn config(
         &self,
         desired: &DesiredState,
@@ -107,8 +108,8 @@ impl ConfigChecker {
         })
     }
 
-    /// The verdict about new files; `None` if the check takes too long, such as with an image that
-    /// must be pulled first.
+    /// Returns the verdict about new files; `None` if the check takes longer than
+    /// [`JUDGED_WITHIN`], for example because Docker must pull the image first.
     async fn judge_in_time(
         &self,
         desired: Option<&DesiredState>,
@@ -117,9 +118,9 @@ impl ConfigChecker {
         timeout(JUDGED_WITHIN, self.judge(desired, files)).await.ok()
     }
 
-    /// The options and files that change with `wanted`, compared with the configuration in force.
-    /// For a server that does not respond, the configuration in force is unknown, and the server
-    /// starts with the files on its disk.
+    /// Returns the options and files that differ between the configuration in force and `wanted`.
+    /// If the server does not respond, the configuration in force is unknown, so the function
+    /// compares only the files: the server starts with the files on its disk.
     async fn changes(
         &self,
         before: &ConfigFiles,
@@ -159,7 +160,7 @@ impl ConfigChecker {
         Ok(files)
     }
 
-    /// The files of the declared variant as they are now.
+    /// Reads the files of the declared variant.
     pub(in crate::engine) async fn declared_config(
         &self,
         config: &Config,
@@ -174,7 +175,7 @@ impl ConfigChecker {
     }
 }
 
-/// The certificates among the declared files.
+/// Returns the certificates among the declared files.
 pub(in crate::engine) fn certificates(files: &ConfigFiles) -> Vec<Certificate> {
     let ends = |(file, content): (&String, &Vec<u8>)| {
         Some(Certificate { file: file.clone(), ends: audit::ends(content)? })
@@ -182,11 +183,12 @@ pub(in crate::engine) fn certificates(files: &ConfigFiles) -> Vec<Certificate> {
     files.iter().filter_map(ends).collect()
 }
 
-/// The hash of a configuration: names and contents of its files.
+/// Returns the hash of the names and the contents of the files of a configuration.
 pub(in crate::engine) fn config_digest(files: &ConfigFiles) -> Digest {
     let mut hash = Sha256::new();
     for (name, content) in files {
-        // The lengths separate a name from the content after it.
+        // Hash the lengths too, so that the same bytes with another border between name and content
+        // give another hash.
         hash.update((name.len() as u64).to_be_bytes());
         hash.update(name.as_bytes());
         hash.update((content.len() as u64).to_be_bytes());

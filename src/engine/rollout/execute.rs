@@ -24,20 +24,20 @@ use crate::engine::reconcile::passwords::Passwords;
 use crate::engine::reconcile::report::ApplyError;
 use crate::engine::supervisor::{Supervisor, SupervisorGuard};
 
-/// The maximum number of reloads of a configuration. `reload_config` closes a listener whose
-/// options changed and opens it again at once. While clients are connected the port may not be free
-/// yet: "address already in use", and the port stays closed (seen on 24.12 and 26.07). The next
-/// reload opens the port.
+/// The maximum number of further reloads after the first reload. `reload_config` closes a listener
+/// with changed options, and opens the listener again at once. While clients are connected, this
+/// can fail with "address already in use" (seen on 24.12 and 26.07). A further reload opens the
+/// port.
 const RELOADS_AGAIN: u32 = 3;
 
-/// The time for the listeners to open before the log is read.
+/// The time for the listeners to open, before the operator reads the log.
 const LISTENERS_OPEN: Duration = Duration::from_millis(300);
 
-/// The time after a failed reload in which ejabberd may stop in its node. On a loaded host the
-/// stop took longer than three seconds (seen on 26.07).
+/// The time after a failed reload in which ejabberd may stop while its Erlang node runs on. On a
+/// loaded host, the stop took longer than three seconds (seen on 26.07).
 const STOPS_WITHIN: Duration = Duration::from_secs(15);
 
-/// The maximum number of lines of the log to search for closed listeners.
+/// The maximum number of lines of the log to search for listeners that failed to open.
 const LISTENER_LINES: usize = 100;
 
 /// The configuration to roll out.
@@ -49,8 +49,7 @@ pub(in crate::engine) struct Target {
     pub(in crate::engine) last_good: Option<GoodConfig>,
 }
 
-/// Puts configurations in force and replaces the container, each with a health gate and a
-/// rollback.
+/// Rolls out configurations and new containers, each with a health gate and a rollback.
 pub(in crate::engine) struct RolloutExecutor {
     pub(in crate::engine) server: EjabberdClient,
     pub(in crate::engine) runtime: Arc<dyn Runtime>,
@@ -65,8 +64,8 @@ pub(in crate::engine) struct RolloutExecutor {
 }
 
 impl RolloutExecutor {
-    /// Puts a configuration in force. If the rollout fails, puts the previous configuration in
-    /// force again.
+    /// Puts a configuration in force. If the configuration fails the health gate, the function puts
+    /// the previous configuration in force again and returns an error.
     pub(in crate::engine) async fn roll_out(
         &self,
         desired: &DesiredState,
@@ -96,12 +95,13 @@ impl RolloutExecutor {
         self.drive(desired, under_way, files, before, guard).await
     }
 
-    /// Ends a rollout during which an earlier operator process was killed.
+    /// Resumes a rollout during which an earlier operator process was killed. Returns `None` if
+    /// there is no such rollout, or if the server is declared stopped.
     pub(in crate::engine) async fn resume_rollout(
         &self,
         desired: &DesiredState,
     ) -> Result<Option<Result<(), ApplyError>>, StoreError> {
-        // A server that is declared stopped must not start only for the health gate.
+        // The health gate must not start a server that is declared stopped.
         if desired.server.state == ServerState::Stopped {
             return Ok(None);
         }
@@ -117,8 +117,8 @@ impl RolloutExecutor {
             "a rollout was interrupted; the operator continues it"
         );
         let mut guard = self.supervisor.hold().await;
-        // A host reboot stops the server too, so a stopped server does not prove the configuration
-        // bad.
+        // A host reboot stops the server too, so a stopped server does not prove that the
+        // configuration is bad. Start the server and judge again.
         if let Phase::Gating { side, .. } = under_way.rollout.phase
             && matches!(self.runtime.inspect().await, Ok(ProcessState::Stopped { .. }))
         {
@@ -135,8 +135,8 @@ impl RolloutExecutor {
         before: ConfigFiles,
         guard: &mut SupervisorGuard<'_>,
     ) -> Result<(), ApplyError> {
-        // A new file cannot be deleted from a server that is stopped, but its content can be
-        // removed.
+        // For a rollback, write each new file as an empty file: the operator cannot delete a file
+        // from a stopped server.
         let mut old: ConfigFiles = files.keys().map(|name| (name.clone(), Vec::new())).collect();
         old.extend(before.clone());
         let of = |side| match side {
@@ -180,8 +180,8 @@ impl RolloutExecutor {
             effect = under_way.rollout.step(event);
             let ended = matches!(effect, Effect::End(_));
             if under_way.rollout.has_begun() && !ended
-                // The files are stored already. Without this record, a kill would leave a server
-                // with files that no gate has checked.
+                // Without this record, a kill would leave a server with files that no gate has
+                // checked.
                 && let Err(error) = self.configs.keep_under_way(Some(&under_way))
                 && matches!(effect, Effect::Put(Side::New, _))
             {
@@ -217,8 +217,8 @@ impl RolloutExecutor {
                 Some(ApplyError::Stuck { first: first.message.clone(), then: then.message.clone() })
             }
         };
-        // Before the record of the rollout is deleted, so that a kill in between does not lose the
-        // latch.
+        // Store the latch before the deletion of the rollout's record, so that a kill cannot lose
+        // the latch.
         if let Some(error) = &error
             && outcome.latches()
         {
@@ -267,9 +267,10 @@ impl RolloutExecutor {
         kept.map_err(|error| Failure { message: format!("failed to {error}"), blame: false })
     }
 
-    /// Puts `files` in force. For a restart, the files are written while the server is down. A kill
-    /// in between then leaves a stopped server or different files, and never files that seem to
-    /// be in force but are not. Returns the time since which the log is about these files.
+    /// Puts `files` in force. Returns the time since which the log is about these files. For a
+    /// restart, the operator writes the files while the server is stopped. Otherwise a kill could
+    /// leave a running server with new files that the server has not loaded, and the operator would
+    /// find no difference.
     async fn put(
         &self,
         files: &ConfigFiles,
@@ -296,7 +297,7 @@ impl RolloutExecutor {
                         guard.stop().await?;
                     }
                     self.runtime.write_config(files).await?;
-                    // The log of a stopping server is about the old files.
+                    // The log before this time is about the old files.
                     since = Timestamp::now();
                     guard.start("Config").await?;
                 }
@@ -318,12 +319,12 @@ impl RolloutExecutor {
         })
     }
 
-    /// Whether ejabberd stops in its node. A listener that fails repeatedly stops ejabberd during
-    /// the reload, and the error of the reload does not name that cause.
+    /// Waits up to [`STOPS_WITHIN`] until ejabberd has stopped in its Erlang node. A listener that
+    /// fails repeatedly stops ejabberd, and the error of the reload does not name this cause.
     async fn stops_inside(&self) -> bool {
         let deadline = Instant::now() + STOPS_WITHIN;
         while Instant::now() < deadline {
-            // While ejabberd stops, its node still lists it as running.
+            // While ejabberd is stopping, its Erlang node still lists ejabberd as running.
             if let Ok(NodePhase::Stopped) = self.server.phase().await {
                 return true;
             }
@@ -332,7 +333,7 @@ impl RolloutExecutor {
         false
     }
 
-    /// Whether the server has failed to open a port again since `since`.
+    /// Whether the server failed since `since` to open a port, because the port was in use.
     async fn lost_a_listener(&self, since: Timestamp) -> bool {
         let log = self.runtime.log(since, LISTENER_LINES).await.unwrap_or_default();
         log.iter().any(|line| {
@@ -353,7 +354,7 @@ impl RolloutExecutor {
         else {
             return;
         };
-        // During a rollout no gate has checked the files on the server yet.
+        // During a rollout, no gate has checked the files on the server yet.
         if !matches!(self.configs.under_way(), Ok(None)) {
             return;
         }
@@ -365,7 +366,7 @@ impl RolloutExecutor {
         }
         let files = match self.configs.declared_config(config).await {
             Ok(files) if config_digest(&files) == *digest => files,
-            // The files changed just now. The next round reads them again.
+            // The files changed after the observation. The next reconciliation reads the files.
             _ => return,
         };
         let good = GoodConfig {
@@ -380,7 +381,7 @@ impl RolloutExecutor {
         }
     }
 
-    /// Announces an interruption to the connected users, and waits for the declared time.
+    /// Announces an interruption to the connected users, if any, and waits for the declared time.
     pub(in crate::engine) async fn announce(&self, desired: &DesiredState) {
         let Some(announce) = &desired.server.announce else { return };
         let hosts = std::iter::once(&desired.host).chain(&desired.hosts);

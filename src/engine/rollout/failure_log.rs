@@ -7,12 +7,12 @@ use crate::domain::rollout::Failure;
 use crate::domain::supervision::{Cause, Level, LogEntry, entries};
 use crate::engine::reconcile::start::{START_LINES, last_start};
 
-/// The messages that ejabberd logs, as an error or warning, about a listener or module that
-/// fails while a configuration is applied. The command responds "ok" anyway (seen on 23.01,
-/// 24.12 and 26.07).
+/// The parts of messages that ejabberd logs, as an error or warning, if a listener or module fails
+/// during a reload. The operator must read the log, because the reload command responds "ok" even
+/// then (seen on 23.01, 24.12 and 26.07).
 const FAILS: [&str; 7] = [
     "failed to open socket",
-    // The next two: a certificate that is missing, and a file that is no certificate.
+    // The next two messages report a missing certificate and a file that is not a certificate.
     "please make sure ejabberd has sufficient rights to read it",
     "failed to read pem file",
     "failed to start module",
@@ -21,12 +21,13 @@ const FAILS: [&str; 7] = [
     "hook config_reloaded crashed",
 ];
 
-/// The message if ejabberd ended in a node that still runs.
+/// The message for the case that ejabberd stopped but its Erlang node still runs.
 pub(super) const STOPPED: &str = "ejabberd stopped in its node";
 
 impl RolloutExecutor {
-    /// The failure if ejabberd ended in a node that still runs, by the log since `since`: a part of
-    /// ejabberd failed more often than its supervisor allows.
+    /// Finds the cause in the log since `since` if ejabberd stopped but its Erlang node still runs:
+    /// a process of ejabberd failed more often than its Erlang supervisor allows. `None` if the log
+    /// contains no known cause.
     pub(super) async fn cause_of_stop(&self, since: Timestamp) -> Option<Failure> {
         let start = last_start(&*self.runtime).await.unwrap_or(since);
         let log = self.runtime.log(since.max(start), START_LINES).await.unwrap_or_default();
@@ -36,14 +37,15 @@ impl RolloutExecutor {
     }
 }
 
-/// Whether an entry of the log reports a failure of the configuration.
+/// Whether an entry of the log reports a failure: a critical entry, or an error or warning with one
+/// of the known messages.
 pub(in crate::engine) fn reports_failure(entry: &LogEntry) -> bool {
     let text = entry.text.to_lowercase();
     entry.level >= Some(Level::Critical)
         || (entry.level >= Some(Level::Warning) && FAILS.iter().any(|words| text.contains(words)))
 }
 
-/// The failure that an entry reports, and whether the configuration is the cause.
+/// Returns the failure that an entry reports. `blame` is `true` if the configuration is the cause.
 pub(super) fn judged(entry: &LogEntry) -> Failure {
     let cause = Cause::of_entry(entry);
     match cause {
@@ -70,7 +72,7 @@ mod tests {
         assert!(!judged(busy).blame && judged(busy).message.contains("ss -tlnp"));
         let module = "2026-11-22 19:20:25 [critical] Failed to start module mod_x: {error,no}";
         assert!(reports_failure(module) && judged(module).blame);
-        // The reason is some lines below the message.
+        // In this entry, the reason is on a line below the message.
         let term =
             "2026-11-22 19:20:25 [error] Failed to start listener:\n {:shutdown,\n  :eaddrinuse}";
         assert!(reports_failure(term));

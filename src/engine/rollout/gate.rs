@@ -1,5 +1,5 @@
-//! The health gate: the checks that a server must pass after its configuration changed. The
-//! canary logs in at the end; [`super::failure_log`] reads the log meanwhile.
+//! The health gate: the checks that a server must pass after a change of its configuration. The
+//! checks include the log ([`super::failure_log`]). The login of the canary is the last check.
 
 use std::time::Duration;
 
@@ -19,30 +19,33 @@ use crate::ejabberd::client::{Encryption, Listener};
 use crate::ejabberd::{ControlError, NodePhase};
 use crate::engine::reconcile::start::{START_LINES, last_start};
 
-/// The time between two checks of the server.
+/// The time between two checks of a server that is not healthy yet.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// The time between two checks of a healthy server. Between two measurements of the work of a slow
+/// server, ten times this time passes.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// The time for which the previous configuration must stay healthy. The previous configuration
-/// passed a gate before.
+/// The maximum time for which the server must stay healthy with the previous configuration. This
+/// time is short, because the previous configuration passed a gate before.
 const OLD_SETTLES: Duration = Duration::from_secs(2);
 
-/// The maximum number of lines of the log to read.
+/// The maximum number of lines to read from the log.
 const LINES: usize = 200;
 
-/// The deadline of one query.
+/// The deadline of one query to the server.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// The result of one check.
+/// The result of one check of the server.
 enum Sign {
     Well,
     /// The server is not healthy yet.
     Not(Failure),
-    /// The server failed, and waiting does not help.
+    /// The server failed, and further checks cannot succeed.
     Bad(Failure),
 }
 
-/// The items of the checklist that depend on the configuration alone.
+/// The items of the security checklist that depend on the configuration alone.
 const PROMISED: [&str; 6] = [
     "loopback_inside",
     "api_commands",
@@ -53,7 +56,8 @@ const PROMISED: [&str; 6] = [
 ];
 
 impl RolloutExecutor {
-    /// Checks that a variant with the name `hardened` passes these items.
+    /// Checks that a variant with the name `hardened` passes the items of [`PROMISED`]. An unknown
+    /// verdict is no failure.
     async fn promise(&self, desired: &DesiredState) -> Result<(), Failure> {
         if desired.config.as_ref().is_none_or(|config| config.variant != HARDENED) {
             return Ok(());
@@ -67,8 +71,9 @@ impl RolloutExecutor {
         })
     }
 
-    /// Waits until the server is healthy with the files that it has had since `since`, and stays
-    /// healthy for the declared time.
+    /// Waits until the server is healthy, and stays healthy for the declared time. The server has
+    /// had the files of `side` since `since`. Returns the last failure if the server is not healthy
+    /// in time.
     pub(in crate::engine) async fn gate(
         &self,
         desired: &DesiredState,
@@ -101,7 +106,8 @@ impl RolloutExecutor {
             };
             well = None;
             if began.elapsed() >= limit {
-                // A slow start that makes progress must not be interrupted by a rollback.
+                // Wait longer while the VM works, up to the declared start deadline: a rollback
+                // must not interrupt a slow start that makes progress.
                 let now = self.runtime.usage().await.ok().flatten().and_then(|usage| usage.work);
                 let works = match (work, now) {
                     (_, None) => false,
@@ -134,7 +140,8 @@ impl RolloutExecutor {
             }
             Ok(ProcessState::Running { .. }) => {}
             Ok(ProcessState::Stopped { exit_code, oom_killed }) => {
-                // The engine may have restarted the server in between.
+                // Read the log since the last start, because the engine may have restarted the
+                // server after `since`.
                 let start = last_start(&*self.runtime).await.unwrap_or(since);
                 let log = self.runtime.log(since.max(start), START_LINES).await;
                 let log = log.unwrap_or_default();
@@ -154,7 +161,8 @@ impl RolloutExecutor {
             return Sign::Bad(judged(entry));
         }
         if side == Side::Old {
-            // The previous configuration need not serve what the new desired state declares.
+            // Check only that the server has started: the previous configuration does not have to
+            // serve the hosts and listeners of the new desired state.
             return match self.server.is_started().await {
                 Ok(true) => Sign::Well,
                 Ok(false) => Sign::Not(environment("it has not started")),
@@ -164,14 +172,15 @@ impl RolloutExecutor {
         match self.well(desired, since).await {
             Ok(Ok(())) => Sign::Well,
             Ok(Err(failure)) => failure,
-            // The server runs without a response, and no cause outside of the configuration is
+            // Blame the configuration: the server runs but does not respond, and no other cause is
             // known.
             Err(error) => Sign::Not(Failure { message: format!("failed to {error}"), blame: true }),
         }
     }
 
-    /// Checks that the API responds, that the commands for the operator exist, that every listener
-    /// responds, and that clients are offered what the file declares.
+    /// Checks that ejabberd runs and serves the declared hosts, that the modules that the operator
+    /// needs are loaded, that every listener is bound, and that the listeners for clients respond
+    /// as configured.
     async fn well(
         &self,
         desired: &DesiredState,
@@ -201,8 +210,8 @@ impl RolloutExecutor {
                 blame: true,
             })));
         }
-        // Up to 24.12 a removed module leaves its commands behind until the next restart, so the
-        // commands do not prove that the module is loaded.
+        // Check the modules and not their commands: up to ejabberd 24.12, the commands of a removed
+        // module exist until the next restart.
         let needed = [
             ("mod_admin_extra", desired.users.is_some()),
             ("mod_muc_admin", desired.rooms.is_some()),
@@ -221,13 +230,15 @@ impl RolloutExecutor {
             Err(ControlError::Unsupported { .. }) => return Ok(Ok(())),
             listeners => listeners?,
         };
-        // If the sockets cannot be read, the listeners must still respond.
+        // If the operator cannot read the sockets, skip this check. The next check still proves
+        // that the listeners for clients respond.
         if let Ok(inside) = self.probe.sockets_inside().await
             && let Some(why) = misplaced(&listeners, &inside)
         {
             return not(why);
         }
-        // Other listeners must only be bound, because an HTTP port does not speak XMPP.
+        // Open a stream only at listeners for clients, because an HTTP port does not speak XMPP.
+        // The other listeners must only be bound.
         for listener in listeners.iter().filter(|listener| listener.is_c2s()) {
             if let Err(why) = self.answers(desired, listener).await? {
                 return not(why);
@@ -245,7 +256,8 @@ impl RolloutExecutor {
         let at = to.at;
         let response = match self.server.open_stream(to, &desired.host, DEADLINE).await {
             Ok(response) => response,
-            // Only a session can connect to a port. The socket of the port was checked already.
+            // The `ejabberdctl` channel cannot connect to a port. The operator has already checked
+            // the socket of the port.
             Err(ControlError::Unsupported { .. }) => return Ok(Ok(())),
             Err(ControlError::Refused { message, .. }) => {
                 return Ok(Err(format!("{} does not answer at {at}: {message}", listener.module)));
@@ -266,7 +278,8 @@ impl RolloutExecutor {
     }
 }
 
-/// The first listener that is not bound at its configured address, or at a wider one.
+/// Returns a message about the first listener without a socket at its port, or with a socket at an
+/// address that no listener configures; `None` if every listener is bound as configured.
 fn misplaced(listeners: &[Listener], inside: &Inside) -> Option<String> {
     listeners.iter().find_map(|listener| {
         let at = listener.at;

@@ -1,5 +1,5 @@
-//! The stored records about configurations: the latch, the good configurations, and the rollout
-//! under way.
+//! Stores and reads the records about configurations: the latch, the good configurations, and the
+//! rollout under way.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,26 +14,26 @@ use crate::engine::error::StoreError;
 use crate::engine::ports::{ConfigFiles, GoodConfig, StateKey, Store};
 use crate::engine::reconcile::report::ApplyError;
 
-/// A configuration that the operator does not retry until the configuration changes, or until
-/// `retry`.
+/// The record of a configuration that the operator does not retry until the configuration changes,
+/// or until an administrator runs `retry`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Latch {
-    /// The hash of its files.
+    /// The hash of the files of the configuration.
     pub digest: Digest,
-    /// The variant under which the configuration failed, because the name `hardened` adds checks;
-    /// `None` if the name made no difference.
+    /// The name of the variant under which the configuration failed; `None` if the latch is for
+    /// every name. The name matters because the name `hardened` adds checks.
     #[serde(default)]
     pub variant: Option<String>,
-    /// What set the latch.
+    /// The event that set the latch.
     pub reason: LatchReason,
-    /// The cause, for people.
+    /// The cause, as a message for people.
     pub message: String,
-    /// The time of the failure.
+    /// The time at which the latch was set.
     pub since: Timestamp,
 }
 
-/// The record of the rollout under way, for an operator that starts after a kill.
+/// The stored record of the rollout under way, for an operator that starts after a kill.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::engine) struct UnderWay {
@@ -47,20 +47,22 @@ pub(in crate::engine) struct UnderWay {
     pub(in crate::engine) variant: String,
     pub(in crate::engine) revision: Revision,
     /// Whether the new files are the last good configuration, which replaces the declared
-    /// configuration. The stored name `standing` comes from earlier versions.
+    /// configuration. The record stores this field with the name `standing`, because earlier
+    /// versions of the operator used this name.
     #[serde(default, rename = "standing")]
     pub(in crate::engine) last_good: bool,
     /// The earliest time at which the server may have had the new files.
     pub(in crate::engine) since: Timestamp,
 }
 
-/// The stored latch. A latch of another version that cannot be parsed is ignored, because one more
-/// try does no harm.
+/// Reads the stored latch; `None` if no latch is stored. Ignores a latch of another version of the
+/// operator that cannot be parsed, because one more try of the configuration does no harm.
 pub fn latch(store: &dyn Store) -> Result<Option<Latch>, StoreError> {
     Ok(store.recall(StateKey::Latch)?.and_then(|json| serde_json::from_str(&json).ok()))
 }
 
-/// Removes the latch. Returns the removed latch.
+/// Deletes the latch and the record of a failed replacement. Returns the deleted latch; `None` if
+/// no latch was stored.
 pub fn lift_latch(store: &dyn Store) -> Result<Option<Latch>, StoreError> {
     let before = latch(store)?;
     if before.is_some() {
@@ -72,8 +74,8 @@ pub fn lift_latch(store: &dyn Store) -> Result<Option<Latch>, StoreError> {
     Ok(before)
 }
 
-/// Latches `declared` by hand, so that the good configuration `to` is in force until the
-/// declaration changes.
+/// Latches the configuration `declared` for an administrator, so that the good configuration `to`
+/// replaces `declared` until the declaration changes.
 fn set_aside(store: &dyn Store, declared: &Digest, to: &GoodConfig) -> Result<(), StoreError> {
     store.record_good(&GoodConfig { since: Timestamp::now(), ..to.clone() })?;
     keep_latch(
@@ -98,8 +100,9 @@ fn keep_latch(store: &dyn Store, latch: &Latch) -> Result<(), StoreError> {
 }
 
 impl ConfigChecker {
-    /// Rolls back by hand from the declared configuration to the good configuration whose digest
-    /// begins with `to`.
+    /// Rolls back from the declared configuration to the good configuration whose digest begins
+    /// with `to`, on the request of an administrator. Returns the message for the administrator. If
+    /// the good configuration is the declared configuration, the function only deletes the latch.
     pub async fn roll_back_to(
         &self,
         desired: &DesiredState,
@@ -122,7 +125,8 @@ impl ConfigChecker {
         Ok(format!("the operator restores `{}` ({})", good.variant, good.digest.short()))
     }
 
-    /// The latch, if the latch is for `declared` under the name `variant`.
+    /// Returns the latch if the latch is for the configuration `declared` under the name `variant`,
+    /// otherwise `None`.
     pub(in crate::engine) fn latch_of(
         &self,
         declared: &Digest,
@@ -152,7 +156,8 @@ impl ConfigChecker {
         }
     }
 
-    /// The good configuration that is in force while the declared configuration is latched.
+    /// Returns the newest good configuration and its files; `None` if no good configuration is
+    /// stored. This configuration is in force while the declared configuration is latched.
     pub(in crate::engine) fn last_good(
         &self,
     ) -> Result<Option<(GoodConfig, ConfigFiles)>, StoreError> {

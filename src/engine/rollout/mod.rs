@@ -1,5 +1,6 @@
-//! Changes the configuration or the container: compare, check, execute behind a health
-//! gate, and latch what failed. [`crate::domain::rollout`] decides.
+//! Changes the configuration or the container: compares, checks, executes the change with a health
+//! gate, and latches a failed configuration. [`crate::domain::rollout`] decides the steps of a
+//! rollout.
 
 mod canary;
 pub(super) mod check;

@@ -1,7 +1,7 @@
-//! Replaces the container by a container with the declared settings.
+//! Replaces the container with a container that has the declared settings.
 //!
-//! The old container stays renamed until the new container passes the health gate and has the same
-//! database with the same accounts.
+//! The operator renames the old container and keeps the old container until the new container
+//! passes the health gate and has the same database with the owned accounts.
 
 use std::collections::BTreeMap;
 
@@ -20,12 +20,13 @@ use crate::engine::reconcile::report::{ApplyError, StepResult};
 use crate::engine::reconcile::round::StalenessCheck;
 use crate::engine::supervisor::SupervisorGuard;
 
-/// The record of a replacement under way.
+/// The stored record of a replacement under way, for an operator that starts after a kill.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Replacement {
-    /// The id of the old container. No other container is removed or renamed back.
+    /// The id of the old container. The operator removes or renames back only the container with
+    /// this id.
     old: String,
-    /// The differences that need the replacement.
+    /// The reason of the step, which lists the differences that need the replacement.
     reason: String,
 }
 
@@ -45,7 +46,7 @@ impl RolloutExecutor {
         }
         self.runtime.prepare_replacement().await?;
         self.announce(desired).await;
-        // The file may have changed during the delay of the announcement.
+        // Check again, because the file may have changed during the delay of the announcement.
         if let Some(why) = confirm.blocked_reason().await {
             return Ok(StepResult::Deferred(why));
         }
@@ -67,8 +68,8 @@ impl RolloutExecutor {
         Ok(StepResult::Done)
     }
 
-    /// Checks the result of a replacement during which an earlier operator process was killed. The
-    /// old container still exists.
+    /// Resumes a replacement during which an earlier operator process was killed, and checks the
+    /// result. The old container still exists at this point.
     pub(in crate::engine) async fn resume_replacement(
         &self,
         desired: &DesiredState,
@@ -82,7 +83,8 @@ impl RolloutExecutor {
         let interrupted =
             || ApplyError::NotStarted("the operator ended before the start".to_owned());
         let started = if self.runtime.instance().await?.as_ref() == Some(&replacement.old) {
-            // The old container was not renamed yet.
+            // The operator was killed before the old container was renamed, so there is no new
+            // container.
             Err(interrupted())
         } else {
             match self.runtime.inspect().await? {
@@ -100,7 +102,7 @@ impl RolloutExecutor {
         let stored = self.store.recall(StateKey::Replacement)?;
         let replacement = stored.as_ref().and_then(|json| serde_json::from_str(json).ok());
         if stored.is_some() && replacement.is_none() {
-            // Version 0.1 did not store what it replaced.
+            // Version 0.1 of the operator did not store the id of the old container.
             tracing::warn!("the operator cannot resume a replacement of an older version");
             self.store.remember(StateKey::Replacement, None)?;
         }
@@ -142,7 +144,7 @@ impl RolloutExecutor {
         }
     }
 
-    /// Checks that the new server has the database of the old one, with the owned accounts.
+    /// Checks that the new server has the database of the old server, with the owned accounts.
     async fn has_the_database(&self, desired: &DesiredState) -> Result<(), ApplyError> {
         let other = |why: String| ApplyError::NotStarted(format!("it has another database: {why}"));
         let inventory = self.store.inventory()?;

@@ -1,16 +1,16 @@
-//! The item about `api_permissions`: which callers may call which commands.
+//! Judges the item about `api_permissions`: which callers may call which commands.
 //!
-//! ejabberd (`ejabberd_access_permissions`) allows a call if the `from`, the `who` and the
-//! `what` of a rule all match. In `from`, a module and a tag must match; a `from` without
-//! modules matches every module. `what` matches the commands that it names and does not
-//! exclude; a `what` with exclusions only matches nothing, and `"!*"` excludes all commands.
+//! ejabberd (`ejabberd_access_permissions`) allows a call if the `from`, the `who` and the `what`
+//! of a rule all match. In `from`, a module and a tag must match; a `from` without modules matches
+//! every module. A `what` matches the commands that the `what` names and does not exclude. A `what`
+//! with exclusions only matches no command, and `"!*"` excludes all commands.
 
 use super::{Judgement, fails, passes, unknown};
 use crate::domain::configuration::{Configuration, Value};
 
-/// Commands that return numbers, names and states, and no private data. Every other command
-/// counts as a command that changes something: a harmless command that is missing here costs
-/// a false alarm, while a dangerous command that is listed here is a security hole.
+/// The commands that return numbers, names and states, and no private data. The item treats every
+/// other command as dangerous: a harmless command that is missing in this list causes a false
+/// alarm, but a dangerous command in this list is a security hole.
 const HARMLESS: [&str; 45] = [
     "check_account",
     "connected_users",
@@ -59,7 +59,7 @@ const HARMLESS: [&str; 45] = [
     "user_sessions_info",
 ];
 
-/// Tags with harmless commands only, in every version from 23.01 to 26.07.
+/// The tags that contain harmless commands only, in every version from 23.01 to 26.07.
 const HARMLESS_TAGS: [&str; 1] = ["[tag:statistics]"];
 
 /// The maximum number of commands of one rule that the finding names.
@@ -97,7 +97,8 @@ pub(super) fn api_commands(config: &Configuration) -> Judgement {
     ))
 }
 
-/// The finding for a rule that gives callers outside the console dangerous commands.
+/// Returns the message about a rule that allows dangerous commands to callers that do not use the
+/// console.
 fn open_rule(name: &str, rule: &Value, commands: &[String]) -> String {
     let who = match rule.get("who").and_then(Value::text) {
         Some("all") => "everybody".to_owned(),
@@ -118,20 +119,20 @@ fn open_rule(name: &str, rule: &Value, commands: &[String]) -> String {
     format!("\"{name}\" lets {who} call {}{more}, {channel}", shown.join(", "))
 }
 
-/// The modules of a `from`, without its tags.
+/// Returns the modules in a `from`, without the tags in that `from`.
 fn modules(from: &Value) -> Vec<&str> {
     from.elements().iter().filter_map(Value::text).filter(|m| !m.starts_with("[tag:")).collect()
 }
 
-/// Whether a rule is for `ejabberdctl` and the operator's session only. Their users can run
-/// programs in the container already.
+/// Whether a rule applies only to `ejabberdctl` and the operator's session. The rule gives their
+/// users no new rights, because these users can already run programs in the container.
 fn console_only(from: Option<&Value>) -> bool {
     let modules = from.map(modules).unwrap_or_default();
     !modules.is_empty() && modules.iter().all(|module| *module == "ejabberd_ctl")
 }
 
-/// Whether a `who` matches no caller. A `who` with an address or an account matches callers
-/// that do not use the console.
+/// Whether a `who` matches no caller. A `who` with an address or an account can match a caller that
+/// does not use the console.
 fn is_nobody(who: &Value) -> bool {
     match who {
         Value::Null => true,
@@ -141,7 +142,8 @@ fn is_nobody(who: &Value) -> bool {
     }
 }
 
-/// The commands of a `what` that are not harmless; `None` if the `what` is not understood.
+/// Returns the commands in a `what` that are not harmless; `None` if an entry of the `what` is not
+/// a string.
 fn dangerous(what: Option<&Value>) -> Option<Vec<String>> {
     let Some(what) = what else { return Some(Vec::new()) };
     let entries: Option<Vec<&str>> = what.elements().iter().map(Value::text).collect();

@@ -1,4 +1,4 @@
-//! The item about the end of certificates.
+//! Judges the item about the expiry of certificates.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use x509_cert::der::DecodePem;
 
 use super::{Evidence, Judgement, fails, known, passes};
 
-/// The remaining validity below which a certificate fails the item. An administrator has two weeks
-/// to renew the certificate.
+/// The remaining validity below which a certificate fails the item: 14 days, so that an
+/// administrator has time to renew the certificate.
 const SOON: Duration = Duration::from_hours(14 * 24);
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
@@ -20,12 +20,12 @@ const END: &str = "-----END CERTIFICATE-----";
 pub struct Certificate {
     /// The name of the file in the directory of the configuration.
     pub file: String,
-    /// The end of the certificate in the file that ends first.
+    /// The earliest expiry time of the certificates in the file.
     pub ends: Timestamp,
 }
 
-/// The end of the certificate in a PEM file that ends first. Keys and other blocks are
-/// skipped. `None` if the file has no certificate that can be read.
+/// Returns the earliest expiry time of the certificates in a PEM file. Skips keys and other blocks.
+/// `None` if the file has no certificate that can be parsed.
 #[must_use]
 pub fn ends(pem: &[u8]) -> Option<Timestamp> {
     let text = std::str::from_utf8(pem).ok()?;
@@ -38,7 +38,8 @@ pub fn ends(pem: &[u8]) -> Option<Timestamp> {
     ends.min()
 }
 
-/// The warning for a certificate that has ended or ends soon.
+/// Returns the warning for a certificate that has expired or expires within 14 days; `None` for any
+/// other certificate.
 #[must_use]
 pub fn warning(certificate: &Certificate, now: Timestamp) -> Option<String> {
     let Certificate { file, ends } = certificate;
@@ -71,11 +72,11 @@ pub(super) fn certificates_current(evidence: &Evidence) -> Judgement {
 mod tests {
     use super::*;
 
-    /// Self-signed, for `test.example`, from 2026-11-22 to 2026-12-22.
+    /// A self-signed certificate for `test.example`, valid from 2026-11-22 to 2026-12-22.
     const PEM: &str = include_str!("tests/certificate.pem");
 
     #[test]
-    fn the_end_of_a_certificate_is_read_from_a_file_with_a_key() {
+    fn the_expiry_of_a_certificate_is_read_from_a_file_with_a_key() {
         let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
         let ends = ends(format!("{key}{PEM}").as_bytes()).unwrap();
         let one = Certificate { file: "server.pem".into(), ends };

@@ -1,4 +1,4 @@
-//! The list of checks.
+//! The list of the items of the security checklist.
 
 use super::{Check, Topic, certificates, file, network, settings};
 

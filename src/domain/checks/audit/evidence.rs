@@ -9,23 +9,25 @@ use crate::domain::configuration::Configuration;
 use crate::domain::model::ServerVersion;
 use crate::domain::observed::{Reading, RuntimeDrift};
 
-/// Everything that the engine collected about a server. A value that could not be collected
-/// is unknown, with the reason.
+/// The evidence that the engine collected about a server. A value that could not be collected is
+/// unknown, with the reason.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evidence {
-    /// The declared variant; `None` without a declared configuration.
+    /// The declared variant; `None` if no configuration is declared.
     pub variant: Option<Variant>,
-    /// The configuration in force, as the server reports it.
+    /// The configuration in force, as the server reports the configuration.
     pub configuration: Reading<Configuration>,
     /// The sockets in the network namespace of the server.
     pub inside: Reading<Inside>,
-    /// The ports of the Erlang distribution, as the server's VM reports them.
+    /// The ports of the Erlang distribution, as the server's VM reports the ports.
     pub distribution: Reading<Distribution>,
-    /// The sockets in the network namespace of the operator, which normally is the host's.
+    /// The TCP sockets in the network namespace of the operator. This namespace is the host's,
+    /// unless the operator runs in a container.
     pub host: Reading<Vec<Socket>>,
-    /// How the server is run; unknown without a server.
+    /// The properties of the runtime, and the differences between the runtime and the declaration;
+    /// unknown if there is no server.
     pub drift: Reading<RuntimeDrift>,
-    /// The stream features that clients see, by listener.
+    /// The stream features that a client sees, for each listener for clients.
     pub wire: Reading<Vec<Wire>>,
     /// The version of the server.
     pub version: Reading<ServerVersion>,
@@ -35,12 +37,12 @@ pub struct Evidence {
     pub now: Timestamp,
 }
 
-/// The ports by which Erlang nodes find and reach each other.
+/// The ports that Erlang nodes use to find and reach each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Distribution {
-    /// The port of the server's node; `None` if the node has none.
+    /// The distribution port of the server's node; `None` if the node has no distribution port.
     pub port: Option<u16>,
-    /// The port at which the port mapper (epmd) listens, if it runs.
+    /// The port of the port mapper (epmd). epmd listens at this port only while epmd runs.
     pub mapper: u16,
 }
 
@@ -49,7 +51,7 @@ pub struct Distribution {
 pub struct Variant {
     /// The name.
     pub name: String,
-    /// Whether the files on the server are the files of the variant.
+    /// Whether the configuration files on the server are the files of the variant.
     pub in_force: Reading<bool>,
 }
 
@@ -65,8 +67,8 @@ pub struct Inside {
 }
 
 impl Inside {
-    /// The listening sockets of the server. With the host's network the tables list the
-    /// sockets of every program, so the owner identifies the sockets of the server.
+    /// Returns the listening TCP sockets of the server. In the host's network, the tables list the
+    /// sockets of every program, so this function selects the sockets by their owner.
     pub fn own(&self) -> impl Iterator<Item = &Socket> {
         self.tcp.iter().filter(|socket| socket.user == self.user)
     }
@@ -88,13 +90,13 @@ pub struct ClientListener {
 pub struct Wire {
     /// The listener.
     pub listener: ClientListener,
-    /// The features, as the listener writes them before TLS.
+    /// The features that the listener sends before TLS.
     pub features: Reading<String>,
 }
 
 impl Evidence {
-    /// The configured listeners for clients, at the addresses of their sockets. The collector
-    /// opens a stream to each.
+    /// Returns the configured listeners for clients, each with the address of the listener's
+    /// socket. The collector opens a stream to each listener.
     #[must_use]
     pub fn client_listeners(&self) -> Reading<Vec<ClientListener>> {
         let configuration = match &self.configuration {
@@ -105,7 +107,8 @@ impl Evidence {
             Ok(listeners) => listeners,
             Err(why) => return Reading::Unknown(why),
         };
-        // A Unix socket has no address, and other hosts cannot connect to it.
+        // Skip a listener with a Unix socket: the socket has no address, and other hosts cannot
+        // connect to the socket.
         let clients = listeners.iter().filter(|listener| listener.is_for_clients());
         let clients = clients.filter_map(|listener| {
             let (tls, proxied) = (listener.speaks_tls(), listener.is_proxied());
@@ -123,7 +126,8 @@ impl Evidence {
     }
 }
 
-/// An address to connect to for a socket that listens at `address`.
+/// Returns the address to connect to for a socket that listens at `address`: IPv4 loopback if the
+/// socket listens at every address.
 fn reachable(address: std::net::IpAddr) -> std::net::IpAddr {
     if address.is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { address }
 }

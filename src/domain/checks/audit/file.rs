@@ -1,13 +1,14 @@
-//! Items about the content of the configuration.
+//! Judges the items about the content of the configuration.
 
 use super::{Evidence, Judgement, Verdict, access, fails, known, passes, unknown};
 use crate::domain::configuration::{Configuration, ListenAddress, Value};
 
-/// The handler for the control script (`CTL_OVER_HTTP` of the image on ghcr.io), which allows
-/// every command without a password. Only the permissions of a Unix socket restrict the callers.
+/// The handler for the control script (`CTL_OVER_HTTP` of the image on ghcr.io). The handler allows
+/// every command without a password, so the handler is safe only on a Unix socket, where the
+/// permissions of the socket restrict the callers.
 const CONTROL: &str = "ejabberd_ctl";
 
-/// The handlers that fail the item at every path.
+/// The HTTP handlers that fail the item `web_handlers` at every path.
 const HANDLERS: [&str; 14] = [
     "ejabberd_bosh",
     "ejabberd_captcha",
@@ -25,18 +26,18 @@ const HANDLERS: [&str; 14] = [
     "mod_register_web",
 ];
 
-/// The handlers that pass the item: the API, which `api_commands` judges, and handlers that
-/// serve files and certificates.
+/// The HTTP handlers that pass the item `web_handlers`: the API, which the item `api_commands`
+/// judges, and handlers that serve files and certificates.
 const HARMLESS: [&str; 5] =
     ["ejabberd_acme", "mod_host_meta", "mod_http_api", "mod_http_fileserver", "mod_http_upload"];
 
-/// The usual paths of the handlers that fail the item.
+/// The usual paths of the handlers that fail the item `web_handlers`.
 const PATHS: [&str; 7] = ["admin", "bosh", "captcha", "http-bind", "register", "websocket", "ws"];
 
-/// Options of a listener that add a handler, in the old format of the configuration.
+/// The options of a listener that add a handler in the old format of the configuration.
 const SHORTHANDS: [&str; 5] = ["captcha", "http_bind", "register", "web_admin", "xmlrpc"];
 
-/// The log levels at which ejabberd logs no stanzas, as words and as the old numbers.
+/// The log levels at which ejabberd logs no stanzas: the names and the old numbers.
 const LEVELS: [&str; 13] = [
     "none",
     "emergency",
@@ -57,8 +58,8 @@ pub(super) fn api_commands(evidence: &Evidence) -> Judgement {
     access::api_commands(known!(&evidence.configuration))
 }
 
-/// Concludes from the wrong entries, the entries that are not understood, and the text for a
-/// configuration without either.
+/// Returns the judgement: fails if `wrong` has an entry, otherwise unknown if `doubtful` has an
+/// entry that is not understood, otherwise passes with the message `good`.
 fn conclude(wrong: &[String], doubtful: &[String], good: String) -> Judgement {
     match (wrong, doubtful) {
         ([], []) => passes(good),
@@ -119,7 +120,7 @@ pub(super) fn handlers(config: &Configuration) -> Judgement {
     conclude(&wrong, &doubtful, good)
 }
 
-/// Judges whether every listener for clients demands TLS.
+/// Judges whether the configuration of every listener for clients demands TLS.
 pub(super) fn starttls(config: &Configuration) -> Judgement {
     let listeners = match config.listeners() {
         Ok(listeners) => listeners,
@@ -154,7 +155,8 @@ pub(super) fn log_level(evidence: &Evidence) -> Judgement {
     logged(known!(&evidence.configuration))
 }
 
-/// Judges the log level. Both options apply to the whole server: `host_config` cannot set them.
+/// Judges the options `log_modules_fully` and `loglevel`. These options apply to the whole server,
+/// because `host_config` cannot set either option.
 fn logged(config: &Configuration) -> Judgement {
     if let Some(modules) = config.get("log_modules_fully") {
         let modules: Vec<String> = modules.elements().iter().filter_map(Value::word).collect();
@@ -173,7 +175,8 @@ fn logged(config: &Configuration) -> Judgement {
     }
 }
 
-/// Judges the rooms of each host separately, because `host_config` can give a host other modules.
+/// Judges whether new rooms are members-only. Judges each host separately, because `host_config`
+/// can give a host other modules.
 pub(super) fn members_only(config: &Configuration) -> Judgement {
     let mut hosts = config.hosts();
     if hosts.is_empty() {

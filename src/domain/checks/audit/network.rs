@@ -1,4 +1,4 @@
-//! Items about sockets and their addresses.
+//! Judges the items about sockets and the addresses of sockets.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -11,15 +11,15 @@ use crate::domain::checks::text;
 use crate::domain::configuration::{Configuration, Listener, Transport};
 use crate::domain::observed::{Reading, RuntimeDrift};
 
-/// The default port of epmd, which gives other nodes the port of the distribution.
+/// The default port of epmd. epmd tells other nodes the port of the Erlang distribution.
 const EPMD: u16 = 4369;
 
 /// The maximum number of sockets that a finding names.
 const SHOWN: usize = 8;
 
-/// Judges the addresses of the server's sockets. In a bridge network the item passes only
-/// without published ports. The failure is intended: a listener that a published port reaches
-/// is open to every container on the bridge, and cannot tell a container from the host.
+/// Judges the addresses of the server's sockets. In a bridge network, a listener that a published
+/// port reaches fails the item. The failure is intended: every container on the bridge can connect
+/// to such a listener, and the listener cannot tell a container from the host.
 pub(super) fn loopback_inside(evidence: &Evidence) -> Judgement {
     let inside = known!(&evidence.inside);
     let names = Names::new(evidence);
@@ -60,8 +60,8 @@ pub(super) fn loopback_published(evidence: &Evidence) -> Judgement {
     }
 }
 
-/// Judges the addresses of the server's ports on the host: with the host's network the ports
-/// of the server's sockets, otherwise the published ports.
+/// Judges the addresses of the server's ports on the host: the ports of the server's sockets if the
+/// container has the host's network, otherwise the published ports.
 pub(super) fn loopback_host(evidence: &Evidence) -> Judgement {
     let drift = known!(&evidence.drift);
     let host = known!(&evidence.host);
@@ -73,7 +73,8 @@ pub(super) fn loopback_host(evidence: &Evidence) -> Judgement {
     if ports.is_empty() {
         return passes("the server has no port on the host");
     }
-    // Another program may have a socket with the same port at another address.
+    // Compare the address too: another program may have a socket with the same port at another
+    // address.
     let is_of_server = |socket: &&Socket| {
         if drift.host_network {
             let inside = evidence.inside.known();
@@ -99,9 +100,9 @@ pub(super) fn loopback_host(evidence: &Evidence) -> Judgement {
     if open.is_empty() { passes(list(&seen)) } else { fails(list(open)) }
 }
 
-/// Judges the addresses of epmd and of the Erlang distribution. The kernel assigns the port of
-/// the distribution, so the server's VM reports the port. Other sockets of the server, such as
-/// that of `mod_proxy65`, do not count.
+/// Judges the addresses of epmd and of the Erlang distribution. The kernel assigns the port of the
+/// distribution, so the server's VM reports the port. Other sockets of the server, such as the
+/// socket of `mod_proxy65`, do not count.
 pub(super) fn distribution_local(evidence: &Evidence) -> Judgement {
     let inside = known!(&evidence.inside);
     let names = Names::new(evidence);
@@ -133,7 +134,8 @@ pub(super) fn distribution_local(evidence: &Evidence) -> Judgement {
 pub(super) fn starttls_wire(evidence: &Evidence) -> Judgement {
     let wire = known!(&evidence.wire);
     if wire.is_empty() {
-        // Without the configuration, a listener for clients may have been missed.
+        // If the configuration is unknown, a listener for clients may exist, so the item must not
+        // pass.
         known!(&evidence.configuration);
         return passes("no listener is for clients");
     }
@@ -174,16 +176,16 @@ fn offered(wire: &Wire) -> Judgement {
     }
 }
 
-/// The name of a stream error, such as `host-unknown` if the server does not serve the
-/// declared host.
+/// Returns the name of the stream error in a response, such as `host-unknown` if the server does
+/// not serve the declared host; `None` if the response has no stream error.
 fn stream_error(response: &str) -> Option<&str> {
     let (_, error) = response.split_once("<stream:error><")?;
     error.split([' ', '/', '>']).next()
 }
 
 impl Inside {
-    /// The UDP sockets of configured listeners that are not on loopback. Other UDP sockets do
-    /// not count: a DNS query opens a socket too.
+    /// Returns the UDP sockets of configured listeners that are not on loopback. Other UDP sockets
+    /// do not count, because a DNS query opens a UDP socket too.
     fn open_udp<'a>(
         &'a self,
         config: Option<&'a Configuration>,
@@ -197,13 +199,13 @@ impl Inside {
     }
 }
 
-/// Whether a listener has `port` and `transport`.
+/// Whether a listener has the port `port` and the protocol `transport`.
 fn is_at(listener: &Listener<'_>, transport: Transport, port: u16) -> bool {
     listener.transport == transport && listener.at().is_some_and(|at| at.port() == port)
 }
 
-/// The names of sockets, by the configuration. Without a known configuration, sockets have
-/// no names.
+/// Finds the names of sockets: the module of the configured listener, epmd or the Erlang
+/// distribution. If the configuration is unknown, the sockets of listeners have no name.
 struct Names<'e> {
     config: Option<&'e Configuration>,
     distribution: Option<Distribution>,
@@ -215,7 +217,7 @@ impl<'e> Names<'e> {
         Self { config, distribution: evidence.distribution.known().copied() }
     }
 
-    /// The port of epmd.
+    /// Returns the port of epmd: the port that the server's VM reports, otherwise the default port.
     fn mapper(&self) -> u16 {
         self.distribution.map_or(EPMD, |distribution| distribution.mapper)
     }

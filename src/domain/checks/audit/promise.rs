@@ -1,4 +1,4 @@
-//! The items that a configuration named `hardened` must satisfy, judged before a rollout.
+//! Judges, before a rollout, the items that a configuration with the name `hardened` must pass.
 
 use std::net::SocketAddr;
 
@@ -7,8 +7,8 @@ use crate::domain::configuration::{Configuration, Transport, Value};
 
 type Judge = fn(&Configuration) -> Judgement;
 
-/// The items of the checklist that a configuration can break by itself, and the functions
-/// that judge them without a server.
+/// The items of the checklist that depend on the configuration alone, each with the function that
+/// judges the item without a server.
 const PROMISES: [(&str, Judge); 5] = [
     ("loopback_inside", loopback),
     ("api_commands", access::api_commands),
@@ -17,7 +17,7 @@ const PROMISES: [(&str, Judge); 5] = [
     ("rooms_members_only", file::members_only),
 ];
 
-/// The module that opens a port without an entry in `listen`.
+/// The name of the module that opens a port without an entry in `listen`.
 const PROXY: &str = "mod_proxy65";
 
 /// An item of the checklist that fails.
@@ -29,8 +29,8 @@ pub struct BrokenItem {
     pub seen: String,
 }
 
-/// The first item that every server with this configuration fails. The health gate judges the
-/// items that need a running server.
+/// Returns the first item that every server with this configuration fails; `None` if the
+/// configuration breaks no item. The health gate judges the items that need a running server.
 #[must_use]
 pub fn broken_promise(config: &Configuration) -> Option<BrokenItem> {
     PROMISES.iter().find_map(|(check, judge)| {
@@ -39,12 +39,14 @@ pub fn broken_promise(config: &Configuration) -> Option<BrokenItem> {
     })
 }
 
-/// Items that no configuration can satisfy, so the operator checks them before a
-/// rollout. The restart policy is not among them, because it exposes no data.
+/// The items that depend on the container or the host. No change of the configuration can fix these
+/// items, so the operator judges the items before a rollout. The item about the restart policy is
+/// not in this list, because a restart policy exposes no data.
 const AROUND: [&str; 4] =
     ["loopback_published", "distribution_local", "docker_socket", "not_privileged"];
 
-/// The first item that fails because of the container or the host.
+/// Returns the first item that fails because of the container or the host; `None` if no such item
+/// fails.
 #[must_use]
 pub fn broken_around(evidence: &Evidence) -> Option<BrokenItem> {
     let items = CHECKS.iter().filter(|check| AROUND.contains(&check.name));
@@ -53,7 +55,7 @@ pub fn broken_around(evidence: &Evidence) -> Option<BrokenItem> {
     Some(BrokenItem { check: broken.check, seen: broken.seen })
 }
 
-/// Judges whether the server would listen on loopback only.
+/// Judges whether a server with this configuration listens on loopback only.
 fn loopback(config: &Configuration) -> Judgement {
     let listeners = match config.listeners() {
         Ok(listeners) => listeners,
@@ -70,7 +72,7 @@ fn loopback(config: &Configuration) -> Judgement {
         .collect();
     for host in config.hosts() {
         let Some(proxy) = config.module(&host, PROXY) else { continue };
-        // Without `ip`, the module listens on the address of the host's name
+        // If `ip` is not set, the module listens on the address of the host's name
         // (`mod_proxy65:get_my_ip/0`).
         let ip = proxy.get("ip").and_then(Value::text).and_then(|ip| ip.parse().ok());
         if !ip.is_some_and(|ip: std::net::IpAddr| ip.is_loopback()) {
@@ -88,7 +90,8 @@ mod tests {
         broken_promise(&Configuration::from_dump(text.as_bytes()).unwrap())
     }
 
-    /// The shipped variants have no macros, so their text is the expanded configuration.
+    /// The shipped variants have no macros, so the content of the file is the expanded
+    /// configuration.
     const HARDENED: &str = include_str!("../../../../manifests/ejabberd/ejabberd-hardened.yml");
     const PERMISSIVE: &str = include_str!("../../../../manifests/ejabberd/ejabberd-permissive.yml");
 

@@ -1,14 +1,14 @@
-//! Items about the version, the declared variant and the container.
+//! Judges the items about the version, the declared variant and the container.
 
 use super::{Evidence, Judgement, Variant, fails, known, passes, unknown};
 use crate::domain::model::ServerVersion;
 use crate::domain::observed::Reading;
 
-/// The oldest version with which this program, its checks and both variants are tested.
-/// How an older version treats an option that it does not know is untested.
+/// The oldest version of ejabberd with which this program, the checks and both variants are tested.
+/// The behaviour of older versions with unknown options is untested.
 pub const VERSION_FLOOR: ServerVersion = ServerVersion { year: 23, month: 1 };
 
-/// The name of the variant that the checklist describes.
+/// The name of the variant that must pass the checklist.
 const HARDENED: &str = "hardened";
 
 pub(super) fn variant_hardened(evidence: &Evidence) -> Judgement {

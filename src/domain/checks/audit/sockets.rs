@@ -1,5 +1,5 @@
-//! The kernel's tables of sockets, such as `/proc/net/tcp`. `ss` and `netstat` read the same
-//! files, but images have neither program.
+//! Parses the kernel's tables of sockets, such as `/proc/net/tcp`. `ss` and `netstat` read the same
+//! files, but the images contain neither program.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,9 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// A listening socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Socket {
-    /// The address. An IPv4 address that is mapped into IPv6 is an IPv4 address here.
+    /// The address and port. This field holds an IPv4 address that is mapped into IPv6 as the IPv4
+    /// address.
     pub at: SocketAddr,
-    /// The numeric id of the owner.
+    /// The numeric id of the user that owns the socket.
     pub user: u32,
 }
 
@@ -27,17 +28,18 @@ impl fmt::Display for Socket {
     }
 }
 
-/// The protocol of a table.
+/// The protocol of a table of sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
-    /// `tcp` and `tcp6`.
+    /// The tables `tcp` and `tcp6`.
     Tcp,
-    /// `udp` and `udp6`.
+    /// The tables `udp` and `udp6`.
     Udp,
 }
 
 impl Table {
-    /// The state of a listening socket: `LISTEN` for TCP, unconnected for UDP.
+    /// Returns the code in the table for a listening socket: the state `LISTEN` for TCP,
+    /// unconnected for UDP.
     const fn listening_state(self) -> &'static str {
         match self {
             Self::Tcp => "0A",
@@ -46,8 +48,8 @@ impl Table {
     }
 }
 
-/// The listening sockets of a table, sorted and without duplicates. `text` may contain the
-/// tables of IPv4 and IPv6 one after the other. Other lines are skipped.
+/// Returns the listening sockets of a table, sorted and without duplicates. `text` may contain the
+/// tables of IPv4 and IPv6 one after the other. Skips lines that are no listening socket.
 #[must_use]
 pub fn listening(text: &str, table: Table) -> Vec<Socket> {
     let mut sockets: Vec<Socket> =
@@ -57,14 +59,14 @@ pub fn listening(text: &str, table: Table) -> Vec<Socket> {
     sockets
 }
 
-/// The listening sockets of a table, each with its inode.
+/// Returns the listening sockets of a table, each with the inode of the socket.
 #[must_use]
 pub fn listening_with_inode(text: &str, table: Table) -> Vec<(Socket, u64)> {
     text.lines().filter_map(|line| socket(line, table.listening_state())).collect()
 }
 
-/// The socket in a line `sl local_address rem_address st queues timer retransmits uid …`, if
-/// the socket has this state.
+/// Parses the socket and the inode in a line `sl local_address rem_address st queues timer
+/// retransmits uid …`; `None` if the socket has another state, or if the line is not such a line.
 fn socket(line: &str, listening_state: &str) -> Option<(Socket, u64)> {
     let mut columns = line.split_ascii_whitespace();
     let (local, state) = (columns.nth(1)?, columns.nth(1)?);
@@ -75,8 +77,8 @@ fn socket(line: &str, listening_state: &str) -> Option<(Socket, u64)> {
     (state == listening_state).then_some((Socket { at, user }, inode))
 }
 
-/// The address in hexadecimal digits. The kernel prints each 32-bit word as a little-endian
-/// number, so the bytes of each word are in reverse order.
+/// Parses an address in hexadecimal digits; `None` if `hex` is not an address. The kernel prints
+/// each 32-bit word as a little-endian number, so the bytes of each word are in reverse order.
 fn address_of(hex: &str) -> Option<IpAddr> {
     let word = |at: usize| {
         u32::from_str_radix(hex.get(at * 8..(at + 1) * 8)?, 16).ok().map(u32::to_le_bytes)
@@ -94,12 +96,14 @@ fn address_of(hex: &str) -> Option<IpAddr> {
     }
 }
 
-/// The effective user id in a `/proc/self/status`. With user namespaces this id differs from
-/// the id on the host, and matches the owners in the tables of the same namespace.
+/// Returns the effective user id in the content of `/proc/self/status`; `None` if the content has
+/// no such id. With user namespaces, this id differs from the id on the host, but matches the
+/// owners in the socket tables of the same namespace.
 #[must_use]
 pub fn user_of_status(text: &str) -> Option<u32> {
     let line = text.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    // The columns are the real, effective, saved and file system id. New sockets get the second.
+    // The columns are the real, effective, saved and file system id. A new socket gets the
+    // effective id, which is the second column.
     line.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
@@ -107,7 +111,8 @@ pub fn user_of_status(text: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
-    /// The tables of a container with 26.07, with a line for each kind of socket that is skipped.
+    /// The tables of a container with ejabberd 26.07, with a line for each kind of socket that
+    /// `listening` skips.
     const TCP: &str = "\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode                                                     
    0: 00000000:1111 00000000:0000 0A 00000000:00000000 00:00000000 00000000   995        0 64672 1 00000000e8ae8f1f 100 0 0 10 0                     
@@ -149,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn other_lines_are_skipped() {
+    fn lines_without_a_valid_address_are_skipped() {
         for line in
             ["", "nothing", "a b c d", "0: 0100007F:XYZ 0:0 0A 0 0 0 5", "0: é:1 x 0A 0 0 0 5"]
         {
@@ -160,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_is_the_effective_user() {
+    fn the_effective_user_id_is_read_from_the_status() {
         assert_eq!(user_of_status("Name:\tbeam\nUid:\t0\t995\t995\t995\nGid:\t1\n"), Some(995));
         assert_eq!(user_of_status("Name:\tbeam\n"), None);
     }

@@ -11,7 +11,8 @@ use crate::domain::model::Jid;
 use crate::domain::observed::Reading;
 use crate::domain::spec::{DesiredState, User, UserState};
 
-/// Judges the account that the caller asked about, on a server that responds.
+/// Judges the account that the caller asked about. The check does not apply if the caller asked
+/// about no account; the verdict is unknown if the server does not respond.
 fn judge_account(e: &Evidence, judge: impl FnOnce(&Jid, &Account) -> Judgement) -> Judgement {
     let Some((jid, account)) = &e.account else {
         return does_not_apply("no account was given");
@@ -72,7 +73,7 @@ pub(super) fn exists(e: &Evidence) -> Judgement {
     })
 }
 
-/// The declared groups and rooms of an account.
+/// Returns lines of evidence with the declared groups and rooms of an account.
 fn memberships(desired: &DesiredState, jid: &Jid) -> Vec<String> {
     let mut lines = Vec::new();
     let groups = desired.groups.iter().flatten();
@@ -95,7 +96,7 @@ fn memberships(desired: &DesiredState, jid: &Jid) -> Vec<String> {
     lines
 }
 
-/// The line of evidence about the last activity.
+/// Returns the line of evidence about the last activity; `None` if the last activity is unknown.
 fn last(account: &Account) -> Option<String> {
     account.last.known().map(|when| format!("last activity: {when}"))
 }

@@ -8,13 +8,15 @@ use crate::domain::checks::text::time;
 use crate::domain::model::ServerVersion;
 use crate::domain::observed::{PAUSED, ProcessState, Reading};
 
-/// The normal maximum for three small calls. A slower server, or its host, is overloaded.
+/// The maximum duration of the small calls. If the calls take longer, the check `control` fails,
+/// because the server or the host is overloaded.
 const SLOW: Duration = Duration::from_secs(5);
 
 /// The first version that lists the banned accounts.
 const LISTS_BANS: ServerVersion = ServerVersion { year: 24, month: 6 };
 
-/// Why the banned accounts are unknown; `None` if the server can list them.
+/// The reason why the banned accounts are unknown; `None` if the server can list banned accounts,
+/// or if the version of the server is unknown.
 pub(super) fn unknown_bans(e: &Evidence) -> Option<String> {
     let version = e.server.as_ref()?.response.known()?.version;
     (version < LISTS_BANS).then(|| format!("ejabberd {version} cannot list banned accounts"))
@@ -55,7 +57,7 @@ pub(super) fn control(e: &Evidence) -> Judgement {
     })
 }
 
-/// The URL of an API, or a description of its Unix socket.
+/// Returns the URL of an API, or a description of the Unix socket of the API.
 fn url(api: &Api) -> String {
     let scheme = if api.tls { "https" } else { "http" };
     match api.at {
@@ -84,8 +86,9 @@ pub(super) fn http_api(e: &Evidence) -> Judgement {
             .filter_map(|api| match &api.status {
                 Reading::Known(status) if is_api(*status) => None,
                 Reading::Known(status) => Some(format!("{}: it answers with {status}", url(api))),
-                // Skip a Unix socket, because a connection crashes some versions of ejabberd. The
-                // result is then unknown (`unasked`).
+                // An unknown status of a Unix socket is no failure: in some versions of ejabberd a
+                // connection ends the listener, so the engine does not connect. `unasked` handles
+                // this case.
                 Reading::Unknown(_) if api.at.is_none() => None,
                 Reading::Unknown(why) => Some(format!("{}: {why}", url(api))),
             })
@@ -109,7 +112,7 @@ pub(super) fn http_api(e: &Evidence) -> Judgement {
     })
 }
 
-/// Judges whether this host can reach the HTTP APIs.
+/// Judges whether the HTTP APIs can be reached from this host.
 pub(super) fn reach(e: &Evidence) -> Judgement {
     judge_alive(e, |server, _| {
         let apis = known!(&server.api);

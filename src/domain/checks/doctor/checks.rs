@@ -1,4 +1,4 @@
-//! The list of checks.
+//! The list of the checks of `doctor`.
 
 use super::Symptom::{Account, Api, Delivery, Load, Start};
 use super::{
@@ -15,10 +15,10 @@ const fn check(
     Check { name, topic: Topic { symptom, rank }, cure: None, judge }
 }
 
-/// The checks that together prove whether people can log in.
+/// The names of the checks that together prove that clients can log in.
 pub const LOGIN_CHECKS: [&str; 3] = ["authentication", "listeners", "client_ports"];
 
-/// Every check, by symptom, in the order of the output.
+/// Every check, grouped by symptom, in the order of the output.
 pub const CHECKS: [Check; 37] = [
     check(Start, "desired_state", 9, operator::desired_state),
     check(Start, "operator", 31, operator::runs),

@@ -33,7 +33,7 @@ pub(super) fn live(e: &Evidence) -> Judgement {
         (Some(Reading::Unknown(why)), _) => unknown(why.clone()),
         (Some(Reading::Known(live)), declared) => {
             let Checked { path, refused, differs } = live;
-            // The declared configuration is a cure only if ejabberd accepts it.
+            // Without this condition, the cure could be a configuration that ejabberd refuses too.
             let good =
                 matches!(declared, Some(Reading::Known(checked)) if checked.refused.is_none());
             if let Some(why) = refused {

@@ -11,8 +11,8 @@ use crate::domain::model::{Jid, RoomJid};
 use crate::domain::observed::Reading;
 use crate::domain::spec::OptionValue;
 
-/// The size in bytes at which ejabberd stops to store messages in an archive in its own database.
-/// ejabberd reports the limit only in its log.
+/// The size, in bytes, of an archive in ejabberd's own database from which ejabberd stores no more
+/// messages in the archive. ejabberd reports a full archive only in its log.
 const ARCHIVE_LIMIT: i64 = 2_000_000_000;
 
 pub(super) fn hosts(e: &Evidence) -> Judgement {
@@ -205,7 +205,7 @@ pub(super) fn bans(e: &Evidence) -> Judgement {
     })
 }
 
-/// Whether an account is connected; `None` if that is unknown.
+/// Whether an account is connected; `None` if the connected accounts are unknown.
 pub(super) fn is_online(delivery: &Delivery, jid: &Jid) -> Option<bool> {
     let connected = delivery.connected.known()?;
     let name = jid.to_string();

@@ -7,23 +7,25 @@ use super::{
 use crate::domain::checks::text::bytes;
 use crate::domain::observed::{Holder, ProcessState, Reading, Space};
 
-/// The free space, in bytes, below which a disk counts as full.
+/// The free space, in bytes, below which a disk counts as full. The limit applies only to disks of
+/// at least this size.
 const FULL_BYTES: u64 = 64 << 20;
 
-/// The free share, in thousandths, below which a disk counts as full.
+/// The free space, in thousandths of the whole space, below which a disk counts as full.
 const FULL_PERMILLE: u64 = 5;
 
-/// The available memory, in bytes, below which the kernel soon kills a process.
+/// The available memory of the host, in bytes, below which the check fails, because the kernel may
+/// soon kill a process.
 const LOW_MEMORY: u64 = 64 << 20;
 
-/// Whether a disk counts as full.
+/// Whether a disk counts as full: the disk has little free space, or no free inodes.
 pub(super) fn is_full(space: &Space) -> bool {
     let few = space.free < FULL_BYTES && space.total >= FULL_BYTES;
     let part = space.free.saturating_mul(1000) < space.total.saturating_mul(FULL_PERMILLE);
     few || part || space.no_inodes
 }
 
-/// The description of a program that occupies a port.
+/// Describes the program that occupies a port.
 fn program(holder: &Holder) -> String {
     match &holder.program {
         Some((program, pid)) => format!("{program} (process {pid}, user {})", holder.user),
@@ -31,7 +33,7 @@ fn program(holder: &Holder) -> String {
     }
 }
 
-/// The address and module of a port.
+/// Formats the address and the module of a port.
 fn label(port: &Port) -> String {
     format!("{} ({})", port.at, port.module)
 }

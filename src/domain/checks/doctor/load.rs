@@ -9,22 +9,26 @@ use super::{
 use crate::domain::checks::text::{bytes, count, time};
 use crate::domain::observed::{ProcessState, Reading};
 
-/// The share of all cores, in percent, from which the load is a problem.
+/// The processor time, in percent of all cores, from which the check `cpu` fails.
 const BUSY_PERCENT: f64 = 80.0;
 
-/// The share of a limit, in percent, from which the usage is a problem.
+/// The usage, in percent of a limit, from which a check fails.
 const NEAR_PERCENT: u64 = 90;
 
-/// The number of sessions of one account that exceeds the devices of one person.
+/// The number of sessions of one account from which the check `sessions` fails, because one person
+/// normally has fewer devices.
 const MANY_SESSIONS: usize = 10;
 
-/// The number of starts, without a long healthy time between them, that is a loop.
+/// The number of starts from which the check `restarts` fails. Starts before the last long healthy
+/// time do not count.
 const MANY_STARTS: u32 = 3;
 
-/// The number of waiting processes for each scheduler that is a problem.
+/// The maximum number of waiting Erlang processes per scheduler. With more waiting processes, the
+/// check `erlang` fails.
 const JAM: i64 = 10;
 
-/// Judges the usage of a server that runs.
+/// Judges the usage of the server, and returns [`does_not_apply`] for a server that is declared
+/// stopped and does not run.
 fn judge_usage(e: &Evidence, judge: impl FnOnce(&Server, &UsageSamples) -> Judgement) -> Judgement {
     judge_server(e, |server| {
         let runs = matches!(server.process, Reading::Known(ProcessState::Running { .. }));

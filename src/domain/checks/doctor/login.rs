@@ -1,5 +1,5 @@
-//! Checks of logins: the authentication methods work, the listeners listen, and a client gets
-//! as far as the login.
+//! Checks of logins: whether the authentication methods work, the listeners listen, and a client
+//! gets as far as the login.
 
 use std::collections::BTreeMap;
 
@@ -63,12 +63,12 @@ pub(super) fn authentication(e: &Evidence) -> Judgement {
     })
 }
 
-/// The name of a method in a sentence.
+/// Formats the name of a method and the host for a sentence.
 fn name(backend: &Backend) -> String {
     format!("{} ({})", backend.method, backend.host)
 }
 
-/// The lines of evidence about a method and its servers.
+/// Returns the lines of evidence about a method and the servers of the method.
 fn lines(backend: &Backend) -> Vec<String> {
     let Backend { host, method, state, servers } = backend;
     let mut lines = Vec::new();
@@ -83,8 +83,8 @@ fn lines(backend: &Backend) -> Vec<String> {
     lines
 }
 
-/// The cure for methods that do not work. A server that refuses connections has another cure
-/// than a server that accepts them.
+/// Returns the cure for methods that do not work. The cure for an LDAP server that accepts
+/// connections is different from the cure for an LDAP server that refuses connections.
 fn cure(backends: &[&Backend]) -> String {
     let mut cures: BTreeMap<&str, String> = BTreeMap::new();
     for backend in backends {
@@ -211,20 +211,20 @@ pub(super) fn client_ports(e: &Evidence) -> Judgement {
     })
 }
 
-/// How far a client gets.
+/// The progress of a client on the way to the login.
 #[derive(Debug, PartialEq, Eq)]
 enum Stream {
     /// The client gets as far as the login.
     Complete,
     /// The progress of the client is unknown, for this reason.
     Unobserved(String),
-    /// The listener does not offer the STARTTLS that its configuration sets.
+    /// The listener does not offer STARTTLS, but the configuration of the listener sets STARTTLS.
     NoStarttls,
     /// The client does not get as far as the login, for another reason.
     Broken(String),
 }
 
-/// How far `client` gets, by the response.
+/// Derives the progress of `client` from the response of the server.
 fn progress(client: &Client) -> Stream {
     let broken = |why: &str| Stream::Broken(why.to_owned());
     let response = match &client.response {
@@ -246,7 +246,8 @@ fn progress(client: &Client) -> Stream {
     }
     let status = response.strip_prefix("HTTP/1.").and_then(|rest| rest.split_whitespace().nth(1));
     match status {
-        // `websocket_origin` refuses a client without an `Origin`.
+        // With `websocket_origin`, the listener refuses the operator's request, because the request
+        // has no `Origin`. Clients with an accepted `Origin` may still log in.
         Some("403") if client.opening == Opening::Websocket => {
             return Stream::Unobserved(
                 "it accepts only clients of the pages in websocket_origin".to_owned(),

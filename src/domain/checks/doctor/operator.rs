@@ -65,7 +65,7 @@ pub(super) fn runs(e: &Evidence) -> Judgement {
     .with(lines)
 }
 
-/// Judges a server without an operator that responds.
+/// Returns the judgement for the case that no operator responds.
 fn absent(e: &Evidence) -> Judgement {
     let last = e.operator.remembered.known().and_then(Option::as_deref).map(last_status);
     let here = format!("no operator runs with the state directory {}", e.operator.directory);
@@ -89,7 +89,7 @@ fn absent(e: &Evidence) -> Judgement {
     does_not_apply(format!("{here}: nothing restarts the server when it ends")).with(last)
 }
 
-/// The line of evidence from the last status of an operator.
+/// Formats the last status of an operator as a line of evidence.
 fn last_status(status: &Status) -> String {
     let ready = status.get(ConditionType::Ready);
     let message = ready.map_or("", |condition| condition.message.as_str());

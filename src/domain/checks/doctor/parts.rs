@@ -1,10 +1,11 @@
-//! Parts of the evidence that many checks judge. Without the part, the verdict is unknown.
+//! Selects the part of the evidence that a check judges. If the part is missing, the verdict is
+//! unknown.
 
 use super::{Alive, Delivery, Evidence, Judgement, Server, does_not_apply, unknown};
 use crate::domain::observed::Reading;
 use crate::domain::spec::DesiredState;
 
-/// Judges the server, if the file declares which server.
+/// Judges the server. The verdict is unknown if the file does not declare which server.
 pub(super) fn judge_server(e: &Evidence, judge: impl FnOnce(&Server) -> Judgement) -> Judgement {
     match &e.server {
         Some(server) => judge(server),
@@ -12,7 +13,8 @@ pub(super) fn judge_server(e: &Evidence, judge: impl FnOnce(&Server) -> Judgemen
     }
 }
 
-/// Judges a server that responds and has started.
+/// Judges a server that responds and has started. Otherwise the verdict is unknown, or the check
+/// does not apply to a server that is declared stopped.
 pub(super) fn judge_alive(
     e: &Evidence,
     judge: impl FnOnce(&Server, &Alive) -> Judgement,
@@ -27,7 +29,8 @@ pub(super) fn judge_alive(
     })
 }
 
-/// Judges messages and logins on a server that responds.
+/// Judges messages and logins on a server that responds. The verdict is unknown if the desired
+/// state could not be read.
 pub(super) fn judge_delivery(
     e: &Evidence,
     judge: impl FnOnce(&Delivery, &DesiredState) -> Judgement,

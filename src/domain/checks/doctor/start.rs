@@ -7,7 +7,8 @@ use crate::domain::observed::{PAUSED, ProcessState, Reading};
 
 /// A known failure of the Docker engine.
 struct EngineFailure {
-    /// A part of the error message. Its first letter is left out, because its case varies.
+    /// A part of the error message, without the first letter, because the case of the first letter
+    /// varies.
     message: &'static str,
     what: &'static str,
     cure: &'static str,
@@ -143,7 +144,8 @@ pub(super) fn process(e: &Evidence) -> Judgement {
     })
 }
 
-/// When the server started and stopped, and what else restarts the server.
+/// Returns lines of evidence: the times of the last run, the restarts and the error that Docker
+/// reports, and the restart policy.
 fn times(server: &Server) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(diagnostics) = server.diagnostics.known() {

@@ -1,5 +1,5 @@
-//! The declared configuration and the configuration on the server, judged by ejabberd's own
-//! offline check.
+//! Judges the declared configuration and the configuration on the server by ejabberd's own offline
+//! check.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,35 +15,40 @@ use crate::ejabberd::erlang::Verdict;
 use crate::engine::diagnostics::Diagnostics;
 use crate::engine::ports::{ConfigFiles, MAIN_CONFIG};
 
-/// The deadline of one offline check. On an idle host, ejabberd's check takes half a second and
-/// a container for the check takes another half.
+/// The deadline of one offline check. On an idle host, ejabberd's check takes half a second, and
+/// the start of a container for the check takes another half second.
 const CHECK: Duration = Duration::from_secs(15);
 
 /// The evidence about the configurations.
 pub(super) struct Configurations {
-    /// The check of the declared configuration; `None` without a declared configuration.
+    /// The check of the declared configuration; `None` if no configuration is declared.
     pub(super) declared: Option<Reading<Checked>>,
-    /// The check of the configuration on the server; `None` if that is the declared configuration.
+    /// The check of the configuration on the server; `None` if the configuration on the server is
+    /// the declared configuration, or if there is no configuration on the server.
     pub(super) live: Option<Reading<Checked>>,
-    /// The expanded configuration of the server; without a server, the declared configuration.
+    /// The expanded configuration that the server reports. If the server reports none, the result
+    /// of the offline check: of the configuration on the server or, if `live` is `None`, of the
+    /// declared configuration.
     pub(super) in_force: Reading<Configuration>,
 }
 
-/// The result of an offline check: the expanded configuration, or why ejabberd refuses it.
+/// The result of an offline check: the expanded configuration, or the reason why ejabberd refuses
+/// the configuration.
 type CheckResult = Reading<Result<Configuration, String>>;
 
-/// When to run the offline checks.
+/// The condition under which the offline checks run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Checks {
-    /// Always.
+    /// Always run the checks.
     All,
-    /// Only if the server does not report its configuration, from which other evidence follows.
+    /// Run the checks only if the server does not report its configuration. Other evidence needs
+    /// the configuration.
     Needed,
 }
 
 /// The files of both configurations.
 struct Files {
-    /// `None` without a declared configuration.
+    /// The declared configuration; `None` if no configuration is declared.
     declared: Option<Declared>,
     live: Reading<ConfigFiles>,
     /// Whether there is no server.
@@ -62,13 +67,14 @@ impl Files {
         self.declared.as_ref()?.files.as_ref().ok()
     }
 
-    /// Whether the server has, or will get, the declared files.
+    /// Whether the server has the declared files; `true` also if there is no server, because a new
+    /// server starts with the declared files.
     fn are_same(&self) -> bool {
         let known = self.live.known().zip(self.declared());
         known.is_some_and(|(live, declared)| self.absent || live == declared)
     }
 
-    /// The names of the options that differ.
+    /// Returns the names of the options that differ between the server and the declaration.
     fn differences(
         &self,
         live: Option<&Configuration>,
@@ -107,14 +113,15 @@ impl Diagnostics {
             };
         }
         let files = self.files(desired, process).await;
-        // Only the server knows its configuration for sure. The offline check reads the files.
+        // Prefer the configuration that the server reports: the files, which the offline check
+        // reads, may have changed since the server loaded the configuration.
         let reported = unless(reason_to_skip(process), FIRST, async {
             explained(self.server.configuration().await)
         })
         .await;
         let checks = if symptoms.contains(&Symptom::Start) { Checks::All } else { Checks::Needed };
         let unreported = reported.known().is_none();
-        // The checks run at the same time, because each takes about a second.
+        // Run the checks at the same time, because each check takes about a second.
         let (declared, live) = tokio::join!(
             self.check_declared(&files, process, checks, unreported && files.are_same()),
             self.check_live(&files, process, checks, unreported),
@@ -145,7 +152,7 @@ impl Diagnostics {
         Files { declared, live, absent }
     }
 
-    /// Checks the declared configuration; `None` without a declared configuration.
+    /// Checks the declared configuration; `None` if no configuration is declared.
     async fn check_declared(
         &self,
         files: &Files,
@@ -161,7 +168,8 @@ impl Diagnostics {
         })
     }
 
-    /// Checks the configuration on the server; `None` if that is the declared configuration.
+    /// Checks the configuration on the server; `None` if the configuration on the server is the
+    /// declared configuration, or if there is no configuration on the server.
     async fn check_live(
         &self,
         files: &Files,
@@ -192,8 +200,8 @@ impl Diagnostics {
     }
 }
 
-/// Why an offline check does not run; `None` if the check runs. In a paused container no program
-/// runs.
+/// Returns the reason to skip an offline check; `None` if the check must run. In a paused
+/// container, no check can run.
 fn reason_not_to_check(
     process: &Reading<ProcessState>,
     checks: Checks,
@@ -206,7 +214,8 @@ fn reason_not_to_check(
     reason_to_skip(process).filter(|_| running)
 }
 
-/// The evidence, from the results of the checks and the configuration that the server reports.
+/// Builds the evidence from the results of the checks and the configuration that the server
+/// reports.
 fn assemble(
     files: &Files,
     declared: Option<CheckResult>,
@@ -236,7 +245,7 @@ fn assemble(
     }
 }
 
-/// The evidence of one check.
+/// Builds the evidence of one check.
 fn checked(path: String, result: CheckResult, differs: Vec<String>) -> Reading<Checked> {
     match result {
         Reading::Known(result) => Reading::Known(Checked { path, refused: result.err(), differs }),
@@ -244,7 +253,7 @@ fn checked(path: String, result: CheckResult, differs: Vec<String>) -> Reading<C
     }
 }
 
-/// The path of the declared variant.
+/// Returns the path of the declared variant, for messages.
 fn path_of(config: &Config) -> String {
     let path = config.variants.get(&config.variant);
     path.map_or_else(|| config.variant.clone(), |path| path.display().to_string())

@@ -1,4 +1,4 @@
-//! The evidence about logins.
+//! Collects the evidence about logins.
 
 use std::net::SocketAddr;
 
@@ -13,16 +13,20 @@ use crate::domain::observed::{Published, Reading};
 use crate::ejabberd::EjabberdClient;
 use crate::ejabberd::client::{AnyListener, Encryption, ListenAddress, Opening as Open};
 
-/// The maximum number of hosts whose authentication methods the operator queries.
+/// The maximum number of hosts whose authentication methods the operator queries. If the server has
+/// more hosts, the methods are unknown.
 const MOST_HOSTS: usize = 20;
 
-/// The maximum number of listeners in the evidence.
+/// The maximum number of listeners in the evidence. If the server has more listeners, the listeners
+/// are unknown.
 const MOST_LISTENERS: usize = 100;
 
-/// The maximum number of streams to open.
+/// The maximum number of streams to open, one for each listener and host. The operator skips
+/// further streams.
 const MOST_CLIENTS: usize = 60;
 
-/// The authentication methods of every host of the server.
+/// Returns the authentication methods of every host of the server, or an error if there are more
+/// than [`MOST_HOSTS`] hosts.
 pub(super) async fn backends(server: &EjabberdClient) -> Result<Vec<Backend>, String> {
     let hosts = explained(server.hosts().await)?;
     if hosts.len() > MOST_HOSTS {
@@ -37,7 +41,8 @@ pub(super) async fn backends(server: &EjabberdClient) -> Result<Vec<Backend>, St
     Ok(found.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
-/// Every listener, and whether the kernel has a socket for it.
+/// Returns every listener, and whether the server has a socket for the listener, or an error if
+/// there are more than [`MOST_LISTENERS`] listeners.
 pub(super) async fn listeners(
     server: &EjabberdClient,
     inside: &Reading<Inside>,
@@ -66,14 +71,16 @@ pub(super) async fn listeners(
 fn is_bound(at: SocketAddr, udp: bool, inside: &Inside) -> bool {
     let sockets = if udp { &inside.udp } else { &inside.tcp };
     sockets.iter().any(|socket| {
-        // The kernel lists an IPv4 socket that was opened through IPv6 as IPv4.
+        // Two unspecified addresses count as equal, because a socket for every IPv6 address may
+        // also serve every IPv4 address.
         let same = socket.at.ip() == at.ip()
             || (socket.at.ip().is_unspecified() && at.ip().is_unspecified());
         socket.user == inside.user && socket.at.port() == at.port() && same
     })
 }
 
-/// The sockets to which published ports lead, by the kernel's tables.
+/// Returns the published ports, each with the kind of socket that the port leads to, according to
+/// the kernel's tables.
 pub(super) fn published(ports: &[Published], inside: &Inside) -> Vec<(Published, PortTarget)> {
     let target = |port: &Published| {
         let sockets = if port.udp { &inside.udp } else { &inside.tcp };
@@ -88,7 +95,7 @@ pub(super) fn published(ports: &[Published], inside: &Inside) -> Vec<(Published,
     ports.iter().map(|port| (*port, target(port))).collect()
 }
 
-/// The responses to clients that begin a stream, for each listener and host.
+/// Returns the responses to clients that begin a stream, for each listener and host.
 pub(super) async fn clients(
     server: &EjabberdClient,
     hosts: Vec<Vhost>,
@@ -116,7 +123,7 @@ pub(super) async fn clients(
     Ok(stream::iter(asks).buffered(AT_ONCE).collect().await)
 }
 
-/// The ways in which clients begin a stream at a listener.
+/// Returns the ways in which clients begin a stream at a listener.
 fn openings_at(listener: &AnyListener) -> Vec<(&AnyListener, Open<'_>)> {
     match listener.module.as_str() {
         _ if listener.udp => Vec::new(),
@@ -136,7 +143,7 @@ fn openings_at(listener: &AnyListener) -> Vec<(&AnyListener, Open<'_>)> {
     }
 }
 
-/// The address and the kind of an opening, for the evidence.
+/// Returns the address and the kind of an opening, for the evidence.
 fn described(listener: &AnyListener, open: Open<'_>) -> (String, Opening) {
     let direct = listener.encryption == Encryption::Direct;
     let place = &listener.address;
@@ -200,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_is_bound_where_the_server_has_the_socket() {
+    fn a_listener_is_bound_only_at_a_socket_of_the_server() {
         let inside = Inside {
             user: 7,
             tcp: vec![socket("0.0.0.0:5222", 7), socket("127.0.0.1:80", 0)],
@@ -208,7 +215,7 @@ mod tests {
         };
         let bound = |at: &str, udp| is_bound(at.parse().unwrap(), udp, &inside);
         assert!(bound("[::]:5222", false) && bound("127.0.0.1:3478", true));
-        // A socket of another program, at another address, and of another protocol.
+        // Sockets of another user, at another address, and of another protocol do not count.
         assert!(!bound("127.0.0.1:80", false));
         assert!(!bound("127.0.0.1:5222", false) && !bound("0.0.0.0:5222", true));
     }

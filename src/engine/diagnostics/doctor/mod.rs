@@ -1,8 +1,8 @@
 //! Collects the evidence of the diagnosis.
 //!
-//! Three parts run one after the other: the state of the process, the values that need no
-//! response of the server, and the values that the server reports. Each part and each query
-//! has a deadline, so a server, an engine or a disk that hangs costs the time of its part.
+//! Three parts run one after the other: the state of the process, the values that need no response
+//! of the server, and the values that the server reports. Each part and each query has a deadline,
+//! so a server, an engine or a disk that hangs costs at most the deadline of one part.
 
 mod configurations;
 mod login;
@@ -23,24 +23,24 @@ use crate::domain::spec::DesiredState;
 use crate::ejabberd::{ControlError, NodePhase};
 use crate::engine::diagnostics::Diagnostics;
 
-/// The deadline for the state of the process. It is longer than the engine's own deadline for
-/// a connection, whose error message is more precise.
+/// The deadline for the state of the process. This deadline is longer than the connection deadline
+/// of the engine's client, so that the more precise error of the client is reported.
 const INSPECT: Duration = Duration::from_secs(6);
 
-/// The deadline of a value that other values need.
+/// The deadline of a query whose result other queries need.
 const FIRST: Duration = Duration::from_secs(3);
 
-/// The deadline of the values that need no response of the server.
+/// The deadline of the queries that need no response of the server.
 const RUNTIME: Duration = Duration::from_secs(10);
 
 /// The deadline for the first response of the server.
 const ALIVE: Duration = Duration::from_secs(10);
 
-/// The deadline of the values that the server reports.
+/// The deadline of a query that the server must handle.
 const QUERIES: Duration = Duration::from_secs(7);
 
-/// The deadline of the authentication methods. The operator's program in the Erlang VM waits up to
-/// seven seconds for a server that does not respond.
+/// The deadline of the query for the authentication methods. The operator's program in the Erlang
+/// VM waits up to seven seconds for a server that does not respond.
 const LOGINS: Duration = Duration::from_secs(9);
 
 /// The deadline of one call.
@@ -58,7 +58,8 @@ impl Diagnostics {
             Reading::Known(_) => Some("ejabberd has not started in its node"),
             Reading::Unknown(why) => Some(why.as_str()),
         };
-        // The usage is measured after the check of the configuration, which occupies a core.
+        // Measure the usage after the offline check of the configuration. Otherwise the check,
+        // which occupies a core, changes the measurement.
         let no_usage = skip.or_else(|| unneeded(symptoms, &[Symptom::Load]));
         let ((), usage) = tokio::join!(
             self.query_server(desired, &mut server, not_started, symptoms),
@@ -80,7 +81,7 @@ impl Diagnostics {
         }
     }
 
-    /// The response of the server to a few small calls.
+    /// Returns the response of the server to a few small calls.
     async fn alive(&self, skip: Option<&str>) -> Reading<Alive> {
         let server = self.server.clone().with_deadline(ALIVE);
         let query = async {
@@ -90,7 +91,7 @@ impl Diagnostics {
             let took = began.elapsed();
             let started = phase == NodePhase::Running;
             let halted = phase == NodePhase::Stopped;
-            // Only a session carries calls of functions.
+            // Of the two channels, only a session can call functions.
             let channel = match server.calls_functions().await {
                 Ok(false) => "ejabberdctl",
                 _ => "session",
@@ -103,7 +104,7 @@ impl Diagnostics {
     }
 }
 
-/// Why the server gets no queries; `None` if the server may respond.
+/// Returns the reason to send no queries to the server; `None` if the server may respond.
 fn reason_to_skip(process: &Reading<ProcessState>) -> Option<&'static str> {
     Some(match unresponsive(process)? {
         Unresponsive::Paused => "it is paused",
@@ -112,14 +113,14 @@ fn reason_to_skip(process: &Reading<ProcessState>) -> Option<&'static str> {
     })
 }
 
-/// The reason to skip a value that only the symptoms `by` need; `None` if the caller asked for one
-/// of these symptoms.
+/// Returns the reason to skip a value that only the symptoms `needed_by` need; `None` if `symptoms`
+/// contains one of these symptoms.
 fn unneeded(symptoms: &[Symptom], needed_by: &[Symptom]) -> Option<&'static str> {
     let needed = symptoms.iter().any(|symptom| needed_by.contains(symptom));
     (!needed).then_some(NOT_ASKED)
 }
 
-/// The evidence about messages and logins before any query.
+/// Returns the evidence about messages and logins before any query.
 fn no_delivery() -> Delivery {
     Delivery {
         hosts: unknown(NOT_ASKED),
@@ -139,7 +140,7 @@ fn no_delivery() -> Delivery {
     }
 }
 
-/// The evidence about the load before any query.
+/// Returns the evidence about the load before any query.
 fn no_load() -> Load {
     Load {
         usage: unknown(NOT_ASKED),

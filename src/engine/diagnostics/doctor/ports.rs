@@ -1,4 +1,4 @@
-//! The ports of the configured listeners, and the programs that occupy them.
+//! Collects the ports of the configured listeners, and the programs that occupy the ports.
 
 use std::net::SocketAddr;
 
@@ -9,14 +9,15 @@ use crate::domain::observed::{ProcessState, Reading, RuntimeDiagnostics};
 use crate::domain::spec::{DesiredState, Docker, Network, PortMapping, Runtime};
 use crate::engine::diagnostics::Diagnostics;
 
-/// An address on this host where the server should be reached.
+/// An address on this host at which clients must reach the server.
 struct Wanted {
     at: SocketAddr,
     module: String,
 }
 
 impl Diagnostics {
-    /// The TCP ports of the server on this host, and the programs that occupy them.
+    /// Returns the TCP ports of the server on this host, each with the sockets that occupy the
+    /// port.
     pub(super) async fn ports(
         &self,
         desired: &DesiredState,
@@ -32,7 +33,7 @@ impl Diagnostics {
             Runtime::Docker(docker) if docker.network == Network::Bridge => {
                 let exists = !matches!(process, Reading::Known(ProcessState::Absent));
                 let diagnostics = diagnostics.known().filter(|_| exists);
-                // Without a readable configuration the published ports have no module.
+                // If the configuration is unknown, the published ports have no module.
                 published(docker, diagnostics, &listeners.unwrap_or_default())
             }
             _ => declared(&listeners?),
@@ -47,8 +48,8 @@ impl Diagnostics {
     }
 }
 
-/// The published ports of a container in a bridge network: the ports of the existing container,
-/// otherwise the declared ports.
+/// Returns the published ports of a container in a bridge network: the ports of the existing
+/// container or, if there is no container, the declared ports.
 fn published(
     docker: &Docker,
     diagnostics: Option<&RuntimeDiagnostics>,
@@ -68,12 +69,12 @@ fn published(
     ports.into_iter().map(|(at, port)| Wanted { at, module: module(port) }).collect()
 }
 
-/// The ports of the configured listeners of a server in the network of this host.
+/// Returns the ports of the configured listeners of a server in the network of this host.
 fn declared(listeners: &[Listener<'_>]) -> Vec<Wanted> {
     tcp(listeners).map(|(at, module)| Wanted { at, module: module.to_owned() }).collect()
 }
 
-/// The addresses and modules of the TCP listeners.
+/// Returns the addresses and modules of the TCP listeners.
 fn tcp<'l>(listeners: &'l [Listener<'_>]) -> impl Iterator<Item = (SocketAddr, &'l str)> {
     let tcp = listeners.iter().filter(|listener| listener.transport == Transport::Tcp);
     tcp.filter_map(|listener| Some((listener.at()?, listener.module)))
@@ -90,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_clash_on_the_same_port_only() {
+    fn two_addresses_clash_only_on_the_same_port() {
         let at = |text: &str| text.parse().unwrap();
         assert!(clash(at("0.0.0.0:5222"), at("127.0.0.1:5222")));
         assert!(clash(at("127.0.0.1:5222"), at("[::]:5222")));

@@ -1,4 +1,4 @@
-//! The evidence that the server reports.
+//! Collects the evidence that the server reports.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,8 @@ const MOST_ACCOUNTS: usize = 50;
 /// The maximum number of rooms that `doctor` queries one by one.
 const MOST_ROOMS: usize = 20;
 
-/// The maximum number of sessions that `doctor` lists.
+/// The maximum number of sessions that `doctor` lists. If the server has more sessions, the
+/// sessions are unknown.
 const MOST_SESSIONS: i64 = 20_000;
 
 /// The reason in the evidence if the server cannot list bans.
@@ -33,7 +34,7 @@ const NO_BANS: &str = "this ejabberd version does not report bans";
 pub(super) const AT_ONCE: usize = 8;
 
 impl Diagnostics {
-    /// Collects everything that the server reports. If `skip` holds a reason (for example, the
+    /// Collects the evidence that the server reports. If `skip` holds a reason (for example, the
     /// server does not respond), this function sends no query, and every result is unknown with
     /// this reason.
     pub(super) async fn query_server(
@@ -103,13 +104,13 @@ fn note_open_ports(server: &mut Server, inside: &Inside) {
     let host_network = server.drift.known().is_some_and(|drift| drift.host_network);
     for port in ports {
         let own = inside.own().any(|socket| socket.at.port() == port.at.port());
-        // Without host networking the container engine holds the published port open, even if no
+        // Without host networking, the container engine holds the published port open, even if no
         // listener uses the port.
         port.open = Some(own || !host_network);
     }
 }
 
-/// The listeners with an API, and the HTTP status of each.
+/// Returns the listeners with an HTTP API, each with the HTTP status of a request.
 async fn apis(server: &EjabberdClient) -> Result<Vec<Api>, String> {
     let mut apis = Vec::new();
     let unix = explained(server.takes_unix_connections().await)?;
@@ -168,7 +169,7 @@ async fn collect_delivery(
     }
 }
 
-/// The authentication methods and the listeners.
+/// Collects the evidence about the authentication methods and the listeners.
 async fn logins(
     server: &EjabberdClient,
     inside: &Reading<Inside>,
@@ -183,19 +184,19 @@ async fn logins(
     )
 }
 
-/// The result of one call.
+/// Returns the result of one call, with the deadline [`CALL`].
 async fn read<T>(call: impl Future<Output = Result<T, ControlError>>) -> Reading<T> {
     within(CALL, async { explained(call.await) }).await
 }
 
-/// The accounts that are declared present.
+/// Returns the accounts that are declared present.
 fn present(desired: &DesiredState) -> Vec<&Jid> {
     let users = desired.users.iter().flatten();
     let there = |user: &User| user.state == UserState::Present;
     users.filter(|(_, user)| there(user)).map(|(jid, _)| jid).collect()
 }
 
-/// The modules that store messages, by declared host.
+/// Returns the modules that store messages, for each declared host.
 async fn modules(
     server: &EjabberdClient,
     desired: &DesiredState,
@@ -212,7 +213,7 @@ async fn modules(
     found
 }
 
-/// The number of waiting messages of each account.
+/// Returns the number of waiting messages of each account.
 async fn waiting(server: &EjabberdClient, accounts: &[Jid]) -> Result<Vec<(Jid, i64)>, String> {
     let counts = accounts.iter().map(|jid| async move {
         Ok((jid.clone(), explained(server.offline_messages(jid).await)?))
@@ -220,7 +221,8 @@ async fn waiting(server: &EjabberdClient, accounts: &[Jid]) -> Result<Vec<(Jid, 
     stream::iter(counts).buffered(AT_ONCE).collect::<Vec<_>>().await.into_iter().collect()
 }
 
-/// The declared accounts that do not exist. Skips hosts with external authentication.
+/// Returns the accounts of `present` that do not exist. Skips hosts whose accounts come from
+/// outside ejabberd.
 async fn missing(
     server: &EjabberdClient,
     desired: &DesiredState,
@@ -239,7 +241,7 @@ async fn missing(
     Ok(missing)
 }
 
-/// The accounts that are banned, with the reasons.
+/// Returns the banned accounts of `accounts`, each with the reason for the ban.
 async fn banned(server: &EjabberdClient, accounts: &[Jid]) -> Result<Vec<(Jid, String)>, String> {
     if accounts.is_empty() {
         return Ok(Vec::new());
@@ -260,8 +262,8 @@ async fn banned(server: &EjabberdClient, accounts: &[Jid]) -> Result<Vec<(Jid, S
     Ok(found)
 }
 
-/// The first declared rooms, as they are stored. A query of a stored room starts no room and
-/// reads no messages.
+/// Returns the state of the first [`MOST_ROOMS`] declared rooms. Reads the stored rooms, because a
+/// query of a stored room starts no room and reads no messages.
 async fn rooms(
     server: &EjabberdClient,
     desired: &DesiredState,
@@ -283,7 +285,7 @@ async fn rooms(
     Ok(found)
 }
 
-/// The names of the services for rooms, of all hosts.
+/// Returns the names of the services for rooms of all hosts.
 async fn services(server: &EjabberdClient) -> Result<BTreeSet<Vhost>, String> {
     let mut found = BTreeSet::new();
     for host in explained(server.hosts().await)? {
@@ -293,8 +295,8 @@ async fn services(server: &EjabberdClient) -> Result<BTreeSet<Vhost>, String> {
     Ok(found)
 }
 
-/// The archive of messages. If the archive is not in ejabberd's database, this function adds up
-/// the messages of `accounts`.
+/// Returns the size of the message archive. If the archive is not in ejabberd's database, this
+/// function adds up the messages of `accounts`.
 async fn archive(server: &EjabberdClient, accounts: &[Jid]) -> Result<Archive, String> {
     if let Some(archive) = explained(server.archive_table().await)? {
         return Ok(archive);
@@ -310,7 +312,8 @@ async fn archive(server: &EjabberdClient, accounts: &[Jid]) -> Result<Archive, S
     Ok(Archive::Elsewhere(messages))
 }
 
-/// The full JIDs of the connected sessions.
+/// Returns the full JIDs of the connected sessions, or an error if there are more than
+/// [`MOST_SESSIONS`].
 async fn connected(server: &EjabberdClient) -> Result<Vec<String>, String> {
     let mut count: i64 = 0;
     for host in explained(server.hosts().await)? {
@@ -323,7 +326,7 @@ async fn connected(server: &EjabberdClient) -> Result<Vec<String>, String> {
     explained(server.connected().await)
 }
 
-/// The number of accounts, by declared host.
+/// Returns the number of accounts on each declared host.
 async fn registered(
     server: &EjabberdClient,
     desired: &DesiredState,

@@ -1,4 +1,4 @@
-//! The evidence that needs no response of the server.
+//! Collects the evidence that needs no response of the server.
 
 use std::time::Duration;
 
@@ -14,30 +14,33 @@ use crate::domain::supervision::{Cause, EndedWhile, Ending, Level, LogEntry, ent
 use crate::engine::diagnostics::Diagnostics;
 use crate::engine::rollout::failure_log::reports_failure;
 
-/// The maximum number of lines of the log to read.
+/// The maximum number of lines to read from the log.
 const LINES: usize = 500;
 
 /// The maximum age of the lines to read from the log of a running server.
 const LOG_SINCE: Duration = Duration::from_hours(1);
 
-/// The maximum number of lines of the log in the evidence.
+/// The maximum number of entries of the log in the evidence.
 const SHOWN: usize = 5;
 
-/// A server that ran longer than this had started, so its log does not explain a failed start.
+/// The run time above which a stopped server counts as a server that had started. The log of such a
+/// server does not show a failed start.
 const CAME_UP: Duration = Duration::from_mins(2);
 
 /// The time between two measurements of the usage.
 const SAMPLE: Duration = Duration::from_secs(1);
 
 impl Diagnostics {
-    /// Collects everything that needs no response of the server.
+    /// Collects the evidence that needs no response of the server. The other fields of [`Server`]
+    /// stay unknown.
     pub(super) async fn runtime_evidence(
         &self,
         desired: &DesiredState,
         process: &Reading<ProcessState>,
         symptoms: &[Symptom],
     ) -> Server {
-        // An engine that does not respond gets no further queries.
+        // If the engine does not respond, send no further queries to the engine. Otherwise each
+        // query waits for its deadline.
         let skip = match process {
             Reading::Known(_) => None,
             Reading::Unknown(why) => Some(why.as_str()),
@@ -77,7 +80,8 @@ impl Diagnostics {
         }
     }
 
-    /// The lines of the log since the last start. Only [`Symptom::Start`] needs the log.
+    /// Reads the lines of the log since the last start; of a running server, only lines within
+    /// [`LOG_SINCE`]. Only [`Symptom::Start`] needs the log.
     async fn log(
         &self,
         process: &Reading<ProcessState>,
@@ -88,8 +92,8 @@ impl Diagnostics {
         if !needed || matches!(process, Reading::Known(ProcessState::Absent)) {
             return Ok(Vec::new());
         }
-        // Lines from before the last start are old. For a server that has run for a long time,
-        // the lines of the start are old too.
+        // Skip old lines: the lines from before the last start, and the lines of the start if the
+        // server has run for a long time.
         let started = diagnostics.known().and_then(|around| around.started);
         let recent = Timestamp::now().checked_sub(LOG_SINCE).unwrap_or_default();
         let since = match process {
@@ -101,7 +105,7 @@ impl Diagnostics {
         explained(self.runtime.log(since, LINES).await)
     }
 
-    /// Measures the usage of processor and memory twice.
+    /// Measures the usage of processor and memory twice, with [`SAMPLE`] between the measurements.
     pub(super) async fn usage_samples(&self) -> Result<UsageSamples, String> {
         let measure = || async {
             let usage = explained(self.runtime.usage().await)?;
@@ -115,14 +119,14 @@ impl Diagnostics {
     }
 }
 
-/// How a server stopped.
+/// The cause of a stop.
 struct Ended {
     cause: Cause,
-    /// Whether the server had started before.
+    /// Whether the server had started before the stop.
     was_up: bool,
 }
 
-/// How the server stopped; `None` for a server that has not stopped.
+/// Returns the cause of the stop; `None` if the server has not stopped.
 fn ended(
     process: &Reading<ProcessState>,
     diagnostics: &Reading<RuntimeDiagnostics>,
@@ -133,7 +137,8 @@ fn ended(
     };
     let around = diagnostics.known();
     let ran = around.and_then(|around| Some(around.ended?.duration_since(around.started?)));
-    // The engine records no times for a first start that fails.
+    // If the first start fails, the engine records no times, so `ran` is `None` and the server had
+    // not started.
     let was_up = ran.is_some_and(|ran| Duration::try_from(ran).is_ok_and(|ran| ran > CAME_UP));
     let ending = Ending {
         exit_code: *exit_code,
@@ -145,9 +150,9 @@ fn ended(
     Some(Ended { cause: Cause::of(&ending, ended), was_up })
 }
 
-/// The relevant entries of a log, each on one line without time and process: the first entries
-/// of a failed start, otherwise the last entries. For a server that stopped and logged no
-/// relevant entry, the end of the log.
+/// Returns the relevant entries of a log, each on one line without the time and the process id:
+/// after a failed start the first entries, otherwise the last entries. If the server stopped and
+/// logged no relevant entry, the function returns the end of the log.
 fn relevant(log: &[String], ended: Option<&Ended>) -> Vec<String> {
     let log = entries(log);
     let grave = |entry: &&LogEntry| {
@@ -155,7 +160,8 @@ fn relevant(log: &[String], ended: Option<&Ended>) -> Vec<String> {
     };
     let mut shown: Vec<String> = Vec::new();
     for line in log.iter().filter(grave).map(LogEntry::words) {
-        // A server that crashes repeatedly logs the same entry each time.
+        // Show equal entries once, because a server that crashes repeatedly logs the same entry
+        // each time.
         if !line.is_empty() && !shown.contains(&line) {
             shown.push(line);
         }
@@ -168,7 +174,7 @@ fn relevant(log: &[String], ended: Option<&Ended>) -> Vec<String> {
     shown.split_off(shown.len().saturating_sub(SHOWN))
 }
 
-/// The memory of this host; `None` if the kernel does not report it.
+/// Returns the memory of this host; `None` if the kernel does not report the memory.
 fn host_memory() -> Option<HostMemory> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let read = |name: &str| {
@@ -183,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn relevant_lines_are_shown_once() {
+    fn equal_relevant_lines_are_shown_once() {
         let line = |level: &str, text: &str| {
             format!("2026-07-01 10:00:00.000000+00:00 [{level}] <0.1.0>@x:y/1:9 {text}")
         };

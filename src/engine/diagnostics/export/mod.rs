@@ -1,7 +1,8 @@
-//! Collects every object of a server, to declare the objects. Changes nothing.
+//! Collects every object of a server, so that `export` can write the declarations. Changes nothing
+//! on the server.
 //!
-//! A query that fails ends the export, because a reader takes an object that the export leaves
-//! out for an object that does not exist.
+//! A failed query ends the export. Otherwise the exported file lacks objects, and a reader of the
+//! file concludes that these objects do not exist.
 
 mod rooms;
 
@@ -21,7 +22,7 @@ const MOST_ASKED: usize = 2_000;
 
 type Result<T> = std::result::Result<T, ControlError>;
 
-/// The hosts of a server. The home host has the most accounts.
+/// The hosts of a server. The home host is the host with the most accounts.
 struct Hosts {
     home: Vhost,
     others: BTreeSet<Vhost>,
@@ -32,7 +33,7 @@ impl Hosts {
         std::iter::once(&self.home).chain(&self.others)
     }
 
-    /// The host to which a service for rooms belongs, by the rule of a reconciliation.
+    /// Returns the host to which a service for rooms belongs, by the same rule as a reconciliation.
     fn of_service(&self, service: &Vhost) -> &Vhost {
         service.owner(self.all()).unwrap_or(&self.home)
     }
@@ -70,7 +71,7 @@ impl EjabberdClient {
         Ok(Found { home, hosts: Part { declared: Some(others), remarks }, accounts, groups, rooms })
     }
 
-    /// The accounts of a host; `None` if ejabberd does not store them.
+    /// Returns the accounts of a host; `None` if ejabberd does not store the accounts of this host.
     async fn accounts_of(
         &self,
         host: &Vhost,
@@ -122,7 +123,7 @@ impl EjabberdClient {
         Ok(Some(accounts))
     }
 
-    /// The groups of the home host.
+    /// Returns the groups of the home host.
     async fn groups_of(&self, hosts: &Hosts) -> Result<Part<BTreeMap<Localpart, FoundGroup>>> {
         let mut part = Part { declared: None, remarks: Vec::new() };
         let home = &hosts.home;
@@ -149,7 +150,7 @@ impl EjabberdClient {
                 Some(Err(why)) => {
                     part.remarks.push(format!("the group {} is left out: {why}", quoted(&name)));
                 }
-                // The group was deleted in the meantime.
+                // Another program deleted the group after the export read the names.
                 None => {}
             }
         }
@@ -157,7 +158,8 @@ impl EjabberdClient {
         Ok(part)
     }
 
-    /// A group, or the reason why it cannot be declared; `None` if the group does not exist.
+    /// Returns a group, or the reason why the group cannot be declared; `None` if the group does
+    /// not exist.
     async fn one_group(
         &self,
         hosts: &Hosts,

@@ -12,7 +12,8 @@ use crate::domain::spec::OWN_NAMES;
 use crate::ejabberd::EjabberdClient;
 
 impl EjabberdClient {
-    /// The persistent rooms of all services.
+    /// Returns the persistent rooms of all services, with remarks about the rooms that cannot be
+    /// declared.
     pub(super) async fn rooms_of(
         &self,
         hosts: &Hosts,
@@ -59,8 +60,9 @@ impl EjabberdClient {
         Ok(part)
     }
 
-    /// A persistent room; `None` if the room is not persistent. A query of the stored room does
-    /// not start it. Options that a running room has not stored yet come from the running room.
+    /// Returns a persistent room; `None` if the room is not persistent. Reads the stored room,
+    /// because a query of the stored room does not start the room. If a running room has not stored
+    /// all options yet, the function reads the options of the running room.
     async fn one_room(
         &self,
         host: &Vhost,
@@ -92,8 +94,8 @@ impl EjabberdClient {
     }
 }
 
-/// Whether every stored room has this option. Each version of ejabberd stores only one of these
-/// two options.
+/// Whether every stored room has this option. Each version of ejabberd stores only one of the two
+/// options in this function.
 fn is_stored(name: &str) -> bool {
     !matches!(name, "allowpm" | "allow_private_messages")
 }

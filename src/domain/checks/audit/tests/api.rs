@@ -1,4 +1,4 @@
-//! The item about `api_permissions`.
+//! Tests the item about `api_permissions`.
 
 use super::*;
 
@@ -8,7 +8,8 @@ fn a_rule_for_harmless_commands_or_the_console_passes() {
         (|_| (), "api_commands", Passes, "2 rules"),
         (|e| text(e, "hosts: [a]\n"), "api_commands", Fails, "there are no api_permissions"),
         (|e| text(e, "api_permissions: [1]\n"), "api_commands", Unknown, "not understood"),
-        // A rule for an address allows every caller at that address, such as a reverse proxy.
+        // A rule for an address must not allow dangerous commands, because the rule also allows
+        // callers that come through a reverse proxy at that address.
         (
             |e| config(e, "      - status\n", "      - status\n      - register\n"),
             "api_commands",

@@ -1,4 +1,4 @@
-//! Items about the content of the configuration.
+//! Tests the items about the content of the configuration.
 
 use super::*;
 
@@ -19,7 +19,8 @@ fn only_harmless_handlers_pass() {
             Fails,
             "/admin: ejabberd_web_admin in the ejabberd_http on port 5280",
         ),
-        // A handler fails at any path, and a known path fails with any handler.
+        // A handler from `HANDLERS` fails at any path, and a path from `PATHS` fails with any
+        // handler.
         (
             |e| handlers(e, "request_handlers: { /a/b: ejabberd_http_ws }"),
             "web_handlers",
@@ -49,7 +50,7 @@ fn only_harmless_handlers_pass() {
             "ejabberd_xmlrpc",
         ),
         (|e| text(e, "listen: [{ port: HTTP }]"), "web_handlers", Unknown, "entry 1 of `listen`"),
-        // A macro is replaced by its value.
+        // ejabberd replaces a macro by its value, and the value is unknown here.
         (|e| handlers(e, "request_handlers: HANDLERS"), "web_handlers", Unknown, "not understood"),
         (
             |e| handlers(e, "request_handlers: { /x: A_MODULE }"),
@@ -63,7 +64,7 @@ fn only_harmless_handlers_pass() {
             Unknown,
             "entry 1 of `listen`",
         ),
-        // Only the permissions of the Unix socket restrict the control script.
+        // The handler for the control script passes only on a Unix socket.
         (
             |e| {
                 text(
@@ -159,7 +160,7 @@ fn new_rooms_must_be_members_only_on_every_host() {
         (|e| text(e, "modules: { mod_muc: {} }"), "rooms_members_only", Fails, "default is false"),
         (|e| text(e, "modules: { mod_ping: {} }"), "rooms_members_only", Passes, "not loaded"),
         (|e| text(e, "modules: { mod_muc: [a] }"), "rooms_members_only", Unknown, "not understood"),
-        // `host_config` replaces the modules of a host, or adds modules.
+        // `host_config` can replace the modules of a host, or add modules to the host.
         (
             |e| {
                 text(
@@ -217,7 +218,8 @@ fn a_log_with_stanzas_fails() {
         ),
         (|e| e.configuration = no(), "log_level", Unknown, "it hid"),
     ]);
-    // The item fails, and yet an hour of debugging breaks no promise of `hardened`.
+    // The item fails, but `broken_promise` accepts the log level `debug`, so that an administrator
+    // can debug a server with the variant `hardened`.
     let debug = HARDENED.replace("loglevel: info", "loglevel: debug");
     assert_eq!(broken_promise(&Configuration::from_dump(debug.as_bytes()).unwrap()), None);
 }

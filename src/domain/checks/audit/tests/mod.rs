@@ -1,5 +1,5 @@
-//! Each item with evidence that passes, evidence that fails and missing evidence, and the two
-//! shipped variants.
+//! Tests each item with evidence that passes, evidence that fails and missing evidence, and tests
+//! the two shipped variants.
 
 mod api;
 mod file;
@@ -31,7 +31,7 @@ fn distribution(port: Option<u16>) -> Reading<Distribution> {
     Reading::Known(Distribution { port, mapper: 4369 })
 }
 
-/// The evidence of a server that passes every item, with the host's network.
+/// Returns the evidence of a server that passes every item. The server has the host's network.
 fn good() -> Evidence {
     let own = sockets(&[
         ("127.0.0.1:4369", 995),
@@ -58,7 +58,7 @@ fn no<T>() -> Reading<T> {
     Reading::Unknown("it hid".into())
 }
 
-/// The configuration of a text without macros.
+/// Returns the configuration in `text`, which must contain no macros.
 fn read(text: &str) -> Reading<Configuration> {
     Reading::Known(Configuration::from_dump(text.as_bytes()).unwrap())
 }
@@ -102,8 +102,8 @@ fn clients(e: &mut Evidence, more: &str) {
     text(e, &format!("listen:\n  - {{ port: 5222, module: ejabberd_c2s{more} }}\n"));
 }
 
-/// A change of the evidence, the name of an item, its expected verdict, and a part of the
-/// expected text.
+/// A change of the evidence, the name of an item, the expected verdict of the item, and a part of
+/// the expected message.
 type Case = (fn(&mut Evidence), &'static str, Verdict, &'static str);
 
 fn finding(e: &Evidence, name: &str) -> Finding {
@@ -169,7 +169,7 @@ fn missing_evidence_never_passes() {
 }
 
 #[test]
-fn names_are_unique_and_texts_complete() {
+fn names_are_unique_and_each_item_has_a_title_a_reason_and_a_cure() {
     let names: std::collections::BTreeSet<&str> = CHECKS.iter().map(|check| check.name).collect();
     assert_eq!(names.len(), CHECKS.len());
     for check in CHECKS {

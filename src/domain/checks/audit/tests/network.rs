@@ -1,4 +1,4 @@
-//! Items about sockets and stream features.
+//! Tests the items about sockets and stream features.
 
 use super::*;
 
@@ -56,7 +56,7 @@ fn a_socket_that_is_not_on_loopback_fails() {
             Fails,
             "0.0.0.0:5280 (ejabberd_http)",
         ),
-        // Another program has the same port at another address.
+        // A socket of another program, with the same port at another address, does not count.
         (
             |e| {
                 let host = [("127.0.0.1:5222", 995), ("127.0.0.1:5280", 995), ("10.0.0.1:5280", 0)];
@@ -114,7 +114,7 @@ fn an_open_distribution_or_epmd_port_fails() {
             Fails,
             "[::]:38237 (Erlang's distribution)",
         ),
-        // Another item judges an open listener.
+        // An open listener does not fail this item, because another item judges listeners.
         (
             |e| {
                 e.distribution = distribution(None);
@@ -132,7 +132,7 @@ fn an_open_distribution_or_epmd_port_fails() {
             "127.0.0.1:38237 (Erlang's distribution)",
         ),
         (|e| inside(e, &[("0.0.0.0:7777", 995)]), "loopback_inside", Fails, "0.0.0.0:7777"),
-        // A port mapper at another port than 4369.
+        // The port mapper (epmd) listens at another port than 4369.
         (
             |e| {
                 e.distribution = Reading::Known(Distribution { port: Some(38237), mapper: 5000 });

@@ -1,4 +1,5 @@
-//! The JSON form of a finding, which scripts and the page read.
+//! Tests the JSON form of a finding. Scripts and the web page read this form, so the form must not
+//! change.
 
 use super::*;
 

@@ -10,7 +10,7 @@ use crate::domain::observed::{Published, Reading};
 pub struct Delivery {
     /// The hosts that the server serves.
     pub hosts: Reading<Vec<String>>,
-    /// The modules that store messages, by declared host.
+    /// The modules that store messages, for each declared host.
     pub modules: BTreeMap<Vhost, HostModules>,
     /// The responses to clients that begin a stream, for each listener and host.
     pub clients: Reading<Vec<Client>>,
@@ -18,21 +18,23 @@ pub struct Delivery {
     pub backends: Reading<Vec<Backend>>,
     /// Every listener of the configuration in force.
     pub listeners: Reading<Vec<Listening>>,
-    /// The published ports, and the sockets to which they lead.
+    /// The published ports, each with the kind of socket that the port leads to.
     pub published: Reading<Vec<(Published, PortTarget)>>,
     /// The archive of messages.
     pub archive: Reading<Archive>,
-    /// The number of waiting messages, by declared account.
+    /// The number of waiting messages, for each declared account that the engine queried.
     pub waiting: Reading<Vec<(Jid, i64)>>,
-    /// The number of declared accounts that were not queried, because the file declares many.
+    /// The number of declared accounts that the engine did not query, because the file declares
+    /// more accounts than the limit.
     pub unasked: usize,
     /// The declared accounts that do not exist.
     pub missing: Reading<Vec<Jid>>,
-    /// The accounts that are declared present and banned on the server, with the reasons.
+    /// The accounts that are declared present but banned on the server, each with the reason for
+    /// the ban.
     pub banned: Reading<Vec<(Jid, String)>>,
-    /// The declared rooms.
+    /// The declared rooms, each with the state of the room on the server.
     pub rooms: Reading<Vec<(RoomJid, RoomState)>>,
-    /// The names of the server's services for rooms.
+    /// The names of the services for rooms that the server has.
     pub services: Reading<BTreeSet<Vhost>>,
     /// The full JIDs of the connected sessions.
     pub connected: Reading<Vec<String>>,
@@ -41,42 +43,43 @@ pub struct Delivery {
 /// The modules of a host that store messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostModules {
-    /// Whether messages to offline accounts are stored (`mod_offline`).
+    /// Whether the host stores messages to offline accounts (`mod_offline` is loaded).
     pub offline: Reading<bool>,
-    /// The `default` of the archive (`mod_mam`); `None` without an archive.
+    /// The option `default` of `mod_mam`; `None` if `mod_mam` is not loaded.
     pub archive: Reading<Option<String>>,
 }
 
-/// A declared room on the server.
+/// The state of a declared room on the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoomState {
     /// The room does not exist.
     Missing,
-    /// The room exists, and its messages are archived.
+    /// The room exists, and the server archives the messages of the room.
     Archived,
-    /// The room exists, and its messages are not archived.
+    /// The room exists, but the server does not archive the messages of the room.
     NotArchived,
 }
 
 /// The response to a client that begins a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
-    /// The address, the Unix socket or the URL.
+    /// The address, the Unix socket or the URL to which the client connects.
     pub at: String,
     /// The host that the client asks for.
     pub host: Vhost,
     /// The way in which the client begins the stream.
     pub opening: Opening,
-    /// The response: before TLS, if the listener offers TLS, and after.
+    /// The response of the listener: the features before TLS and, if the listener offers TLS, the
+    /// features after TLS.
     pub response: Reading<String>,
 }
 
 /// The way in which a client begins a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening {
-    /// Over TCP without TLS. The configuration does not offer TLS.
+    /// Over TCP without TLS, because the configuration of the listener does not offer TLS.
     Plain,
-    /// Over TCP with STARTTLS, as the configuration offers it.
+    /// Over TCP with STARTTLS, because the configuration of the listener offers STARTTLS.
     Starttls,
     /// Over TLS from the first byte.
     DirectTls,
@@ -91,7 +94,7 @@ pub enum Opening {
 pub struct Backend {
     /// The host.
     pub host: Vhost,
-    /// ejabberd's name of the method: `mnesia`, `ldap`, …
+    /// The name that ejabberd gives the method, such as `mnesia` or `ldap`.
     pub method: String,
     /// Whether the method works.
     pub state: BackendState,
@@ -104,8 +107,8 @@ pub struct Backend {
 pub enum BackendState {
     /// The method responds to queries about accounts.
     Responds,
-    /// The method cannot be queried from outside, or a query does not prove that the method
-    /// accepts passwords.
+    /// The state of the method is unknown: the operator cannot query the method, or a query does
+    /// not prove that the method accepts passwords.
     Unverified,
     /// The method does not work, for this reason.
     Fails(String),
@@ -116,7 +119,7 @@ pub enum BackendState {
 pub struct BackendServer {
     /// The address or the path.
     pub name: String,
-    /// The fault; `None` for a server that accepts connections.
+    /// The fault; `None` if the server accepts connections.
     pub fault: Option<String>,
 }
 
@@ -129,18 +132,19 @@ pub struct Listening {
     pub udp: bool,
     /// The module.
     pub module: String,
-    /// Whether the server has a socket at the address.
+    /// Whether the server has a listening socket at the address.
     pub open: Reading<bool>,
 }
 
-/// The socket to which a published port leads.
+/// The kind of socket that a published port leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PortTarget {
     /// A socket that a published port reaches.
     Socket,
-    /// A socket on the loopback of the container, which a published port does not reach.
+    /// A socket on the loopback of the container. Docker does not forward a published port to this
+    /// address.
     Loopback,
-    /// No socket.
+    /// No socket: no program in the container listens at the port.
     Nothing,
 }
 
@@ -151,9 +155,10 @@ pub enum Archive {
     Mnesia {
         /// The number of messages, including the messages of rooms.
         messages: i64,
-        /// The size on disk, if the storage has a limit.
+        /// The size on disk, in bytes; `None` if the storage has no limit.
         bytes: Option<i64>,
     },
-    /// The archive is elsewhere, and holds this number of messages of the queried accounts.
+    /// The archive is not in ejabberd's own database. The number counts the messages of the queried
+    /// accounts.
     Elsewhere(i64),
 }

@@ -19,22 +19,22 @@ pub use server::{
     Account, Alive, Api, Checked, HostMemory, Load, Port, Server, Session, UsageSamples, Vm,
 };
 
-/// Everything that the engine and the command collected. A value that could not be collected
-/// is unknown, with the reason.
+/// The evidence that the engine and the command `doctor` collected. A value that could not be
+/// collected is unknown, with the reason.
 #[derive(Debug, Clone)]
 pub struct Evidence {
     /// The time of the collection.
     pub now: Timestamp,
     /// The file with the desired state.
     pub file: File,
-    /// The desired state. Of an invalid file this is the part that declares the server, if that
-    /// part can be read.
+    /// The desired state; `None` if the file cannot be read. If the file is invalid, this field
+    /// holds only the part that declares the server, or `None` if that part cannot be read either.
     pub desired: Option<DesiredState>,
-    /// The operator.
+    /// The operator of the server.
     pub operator: Operator,
     /// The server; `None` if the file does not declare which server.
     pub server: Option<Server>,
-    /// The account that the caller asked about.
+    /// The account that the caller asked about; `None` if the caller asked about no account.
     pub account: Option<(Jid, Reading<Account>)>,
 }
 
@@ -45,7 +45,7 @@ pub enum File {
     Valid {
         /// The path.
         path: String,
-        /// The hash of the content.
+        /// The hash of the content of the file.
         revision: String,
         /// The warnings of the validation.
         warnings: Vec<String>,
@@ -61,27 +61,29 @@ pub enum File {
     Unreadable(String),
 }
 
-/// The operator of the server, and its state directory.
+/// The evidence about the operator of the server and about the state directory of the operator.
 #[derive(Debug, Clone)]
 pub struct Operator {
     /// The path of the state directory.
     pub directory: String,
     /// Whether this user can use the state directory.
     pub usable: Usable,
-    /// The process that holds the lock of the state directory; `None` if the lock is free.
+    /// The id of the process that holds the lock of the state directory; `None` if the lock is
+    /// free.
     pub lock: Reading<Option<i32>>,
-    /// The status that a running operator reports; `None` without a response.
+    /// The status that a running operator reports; `None` if no operator responds.
     pub response: Option<Box<Status>>,
-    /// The last status in the state directory.
+    /// The last status that an operator stored in the state directory; `None` if no status is
+    /// stored.
     pub remembered: Reading<Option<Box<Status>>>,
-    /// The disk of the state directory.
+    /// The space on the disk of the state directory; `None` if the space is unknown.
     pub space: Option<Space>,
 }
 
 /// Whether a user can use a state directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Usable {
-    /// The directory does not exist: no operator has run with it.
+    /// The directory does not exist, because no operator has run with this state directory.
     Missing,
     /// The user can use the directory.
     Yes,
@@ -95,7 +97,7 @@ impl Evidence {
         self.desired.as_ref().is_some_and(|desired| desired.server.state == ServerState::Stopped)
     }
 
-    /// The declaration of the container, for a server in Docker.
+    /// The declaration of the container; `None` if the declared server does not run in Docker.
     pub(super) fn docker(&self) -> Option<&spec::Docker> {
         match &self.desired.as_ref()?.server.runtime {
             spec::Runtime::Docker(docker) => Some(docker),
@@ -108,7 +110,7 @@ impl Evidence {
         self.docker().map_or("the process", |docker| docker.container.as_str())
     }
 
-    /// The command that calls `ejabberdctl` for this server.
+    /// Returns the shell command that runs `ejabberdctl` for this server.
     pub(super) fn ejabberdctl(&self) -> String {
         match self.docker() {
             Some(docker) => format!("docker exec {} ejabberdctl", docker.container),
@@ -116,7 +118,7 @@ impl Evidence {
         }
     }
 
-    /// How an administrator restarts the server.
+    /// Returns the instruction that tells an administrator how to restart the server.
     pub(super) fn restart(&self) -> String {
         match self.docker() {
             Some(docker) => format!("`docker restart {}`", docker.container),
@@ -124,8 +126,8 @@ impl Evidence {
         }
     }
 
-    /// The status that the running operator reports, otherwise the last status in the state
-    /// directory.
+    /// The status that the running operator reports; if no operator responds, the last status in
+    /// the state directory. `None` if neither exists.
     pub(super) fn status(&self) -> Option<&Status> {
         let remembered = || self.operator.remembered.known().and_then(Option::as_deref);
         self.operator.response.as_deref().or_else(remembered)

@@ -20,23 +20,26 @@ pub struct Server {
     pub diagnostics: Reading<RuntimeDiagnostics>,
     /// The differences between the runtime and its declaration.
     pub drift: Reading<RuntimeDrift>,
-    /// The last relevant lines of the log, the latest last.
+    /// The relevant lines of the log, in the order of the log.
     pub log: Reading<Vec<String>>,
-    /// The cause of the stop, from the exit and the log; `None` for a server that runs.
+    /// The cause of the stop, derived from the exit code and the log; `None` if the server has not
+    /// stopped.
     pub cause: Option<Cause>,
-    /// The result of ejabberd's check of the declared configuration; `None` without a declared
-    /// configuration.
+    /// The result of ejabberd's check of the declared configuration; `None` if no configuration is
+    /// declared.
     pub declared: Option<Reading<Checked>>,
-    /// The result of ejabberd's check of the configuration on the server; `None` if that is the
-    /// declared configuration.
+    /// The result of ejabberd's check of the configuration on the server; `None` if the
+    /// configuration on the server is the declared configuration, or if there is no configuration
+    /// on the server.
     pub live: Option<Reading<Checked>>,
     /// The ports of the configured listeners.
     pub ports: Reading<Vec<Port>>,
     /// The space on the disks of the server.
     pub space: Reading<Vec<Space>>,
-    /// The memory of this host.
+    /// The memory of this host; `None` if the kernel does not report the memory.
     pub memory: Option<HostMemory>,
-    /// The response of the server to a few calls; unknown for a server that was not called.
+    /// The response of the server to a few small calls; unknown if the server does not respond, or
+    /// if the engine did not call the server.
     pub response: Reading<Alive>,
     /// The configured HTTP APIs.
     pub api: Reading<Vec<Api>>,
@@ -58,11 +61,12 @@ pub struct HostMemory {
 /// The result of ejabberd's own offline check of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
-    /// The path of the file, for an administrator.
+    /// The path of the file, for messages to an administrator.
     pub path: String,
-    /// Why ejabberd refuses the configuration; `None` if ejabberd accepts it.
+    /// The reason why ejabberd refuses the configuration; `None` if ejabberd accepts the
+    /// configuration.
     pub refused: Option<String>,
-    /// The options that differ from the declared configuration.
+    /// The names of the options that differ from the declared configuration.
     pub differs: Vec<String>,
 }
 
@@ -73,26 +77,27 @@ pub struct Port {
     pub at: SocketAddr,
     /// The module of the listener.
     pub module: String,
-    /// Whether the server listens at the address; `None` if that is unknown.
+    /// Whether the server listens at the address; `None` if the sockets of the server are unknown.
     pub open: Option<bool>,
-    /// The programs that occupy the port.
+    /// The listening sockets of this host that occupy the port, with their programs.
     pub holders: Vec<Holder>,
 }
 
 /// The response of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alive {
-    /// The version.
+    /// The version of ejabberd.
     pub version: ServerVersion,
-    /// Whether ejabberd has started in its node.
+    /// Whether ejabberd has started in its Erlang node.
     pub started: bool,
-    /// Whether ejabberd was stopped in its node.
+    /// Whether ejabberd is stopped while its Erlang node still runs.
     pub halted: bool,
-    /// The control channel of the calls: `session` or `ejabberdctl`.
+    /// The control channel that carried the calls: `session` or `ejabberdctl`.
     pub channel: &'static str,
-    /// The duration of the calls.
+    /// The duration of the calls for the version and the phase.
     pub took: Duration,
-    /// The time since the start, in seconds.
+    /// The time since the start of ejabberd, in seconds; `None` if ejabberd has not started, or if
+    /// the time is unknown.
     pub uptime: Option<u64>,
 }
 
@@ -116,13 +121,13 @@ pub struct Load {
     pub usage: Reading<UsageSamples>,
     /// The number of cores of the host.
     pub cores: usize,
-    /// The numbers of the Erlang VM.
+    /// The load and the limits of the Erlang VM.
     pub vm: Reading<Vm>,
-    /// The number of accounts by host, as the server counts them.
+    /// The number of accounts on each declared host, as the server reports the number.
     pub registered: BTreeMap<Vhost, Reading<i64>>,
 }
 
-/// Two measurements, from which a rate follows.
+/// Two measurements of the usage, to calculate a rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UsageSamples {
     /// The first measurement.
@@ -133,18 +138,18 @@ pub struct UsageSamples {
     pub elapsed: Duration,
 }
 
-/// The numbers of an Erlang VM.
+/// The load of an Erlang VM and the limits of the VM.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Vm {
     /// The number of Erlang processes.
     pub processes: i64,
     /// The limit of `processes`.
     pub process_limit: i64,
-    /// The number of ports: sockets and files.
+    /// The number of open Erlang ports: sockets and files.
     pub ports: i64,
     /// The limit of `ports`.
     pub port_limit: i64,
-    /// The memory in bytes.
+    /// The memory that the VM uses, in bytes.
     pub memory: i64,
     /// The number of processes that wait for a scheduler.
     pub run_queue: i64,
@@ -152,16 +157,16 @@ pub struct Vm {
     pub schedulers: i64,
 }
 
-/// One account.
+/// The evidence about one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// Whether the account exists.
     pub exists: Reading<bool>,
     /// The reason for the ban; `None` if the account is not banned.
     pub banned: Reading<Option<String>>,
-    /// The sessions.
+    /// The connected sessions of the account.
     pub sessions: Reading<Vec<Session>>,
-    /// The time of the last activity, as the server formats it.
+    /// The time of the last activity, as a string that the server formats.
     pub last: Reading<String>,
     /// The number of messages that wait for the account.
     pub waiting: Reading<i64>,
@@ -180,6 +185,6 @@ pub struct Session {
     pub priority: i64,
     /// The age of the session in seconds.
     pub uptime: i64,
-    /// The presence.
+    /// The presence, such as `available`.
     pub status: String,
 }

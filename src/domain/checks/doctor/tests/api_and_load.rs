@@ -1,4 +1,4 @@
-//! Checks of the control channel, the HTTP APIs and the load.
+//! Tests the checks of the control channel, the HTTP APIs and the load.
 
 use super::*;
 
@@ -144,7 +144,8 @@ fn a_load_near_its_limit_is_a_problem() {
             Passes,
             &["90 % of one core"],
         ),
-        // The server restarted in between.
+        // The server restarted between the two measurements, so the second measurement is smaller
+        // than the first.
         (
             |e| server(e).load.usage = samples(usage(9.0, 1), usage(0.1, 1)),
             "cpu",

@@ -1,4 +1,4 @@
-//! Checks of messages, archives and accounts.
+//! Tests the checks of messages, archives and accounts.
 
 use super::*;
 

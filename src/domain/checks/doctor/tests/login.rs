@@ -1,10 +1,10 @@
-//! Checks of logins.
+//! Tests the checks of logins.
 
 use super::delivery::client;
 use super::*;
 use crate::domain::observed::Published;
 
-/// Host, method, state, and the servers with their faults.
+/// The host, the method, the state of the method, and the servers of the method with their faults.
 type Row<'a> = (&'a str, &'a str, BackendState, &'a [(&'a str, Option<&'a str>)]);
 
 fn backends(e: &mut Evidence, of: &[Row<'_>]) {
@@ -60,14 +60,14 @@ fn a_method_whose_server_does_not_respond_is_a_problem() {
                 "ldap_servers",
             ],
         ),
-        // The server accepts connections, so TLS or the bind is wrong.
+        // The LDAP server accepts connections, so the cause is TLS or the bind.
         (
             |e| backends(e, &[("a.test", "ldap", fails("no connection"), &[("l:389", None)])]),
             "authentication",
             Fails,
             &["l:389: it accepts connections", "ldap_rootdn"],
         ),
-        // Another method of the same host works.
+        // One method fails, but another method of the same host works.
         (
             |e| {
                 let down = ("a.test", "sql", fails("no"), &[][..]);
@@ -77,7 +77,7 @@ fn a_method_whose_server_does_not_respond_is_a_problem() {
             Fails,
             &["sql (a.test): accounts that only it has", "sql_server"],
         ),
-        // Another host has a working backend, this host has none.
+        // One host has a working method, but the other host has none.
         (
             |e| {
                 let down = ("b.test", "external", fails("no"), &[][..]);
@@ -179,7 +179,7 @@ fn a_client_over_http_gets_as_far_as_the_login() {
 }
 
 #[test]
-fn a_published_port_that_leads_nowhere_is_a_problem() {
+fn a_published_port_without_a_reachable_listener_is_a_problem() {
     table(&[
         (|_| {}, "published_ports", DoesNotApply, &["no port is published"]),
         (|e| delivery(e).published = no(), "published_ports", Unknown, &["it hid"]),

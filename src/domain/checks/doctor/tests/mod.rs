@@ -1,4 +1,4 @@
-//! Each check with evidence that passes, evidence that fails, and missing evidence.
+//! Tests each check with evidence that passes, evidence that fails, and missing evidence.
 
 #![allow(
     clippy::too_many_lines,
@@ -78,12 +78,12 @@ fn usage(cpu_seconds: f64, memory_bytes: u64) -> Usage {
     Usage { cpu_seconds, memory_bytes, work: None }
 }
 
-/// Two measurements with a second between them.
+/// Returns two measurements with one second between the measurements.
 fn samples(before: Usage, after: Usage) -> Reading<UsageSamples> {
     Reading::Known(UsageSamples { before, after, elapsed: Duration::from_secs(1) })
 }
 
-/// The evidence of a server without a problem, and of one of its accounts.
+/// Returns the evidence of a server without a problem, and of one account on the server.
 fn good() -> Evidence {
     let now: Timestamp = "2026-07-01T10:00:00Z".parse().unwrap();
     let host = Vhost::new("a.test").unwrap();
@@ -225,8 +225,8 @@ fn account(e: &mut Evidence) -> &mut super::Account {
     account
 }
 
-/// A change of the evidence, the name of a check, its expected verdict, and parts of the
-/// expected text.
+/// A change of the evidence, the name of a check, the expected verdict of the check, and parts of
+/// the expected message.
 type Case = (fn(&mut Evidence), &'static str, Verdict, &'static [&'static str]);
 
 fn table(cases: &[Case]) {
@@ -287,7 +287,8 @@ fn missing_evidence_never_passes() {
     s.load.usage = no();
     for finding in diagnose(&e, &Symptom::ALL) {
         let expected = match finding.check {
-            // An engine that does not respond is the problem itself.
+            // Without a known process state, the engine does not respond, and this check reports
+            // that problem.
             "engine" => Fails,
             name if about_the_file.contains(&name) => finding.verdict,
             _ => Unknown,

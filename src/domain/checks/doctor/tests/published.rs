@@ -1,4 +1,4 @@
-//! The JSON form of a finding, which scripts read.
+//! Tests the JSON form of a finding. Scripts read this form, so the form must not change.
 
 use super::*;
 

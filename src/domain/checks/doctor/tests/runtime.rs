@@ -1,4 +1,4 @@
-//! Checks of the file, the operator, the host and the runtime.
+//! Tests the checks of the file, the operator, the host and the runtime.
 
 use super::*;
 use crate::domain::observed::{Holder, PAUSED};

@@ -2,7 +2,7 @@
 //!
 //! Much of a message comes from another program (a server, an engine), which may be hostile. The
 //! display of an error truncates these texts and escapes their control characters, so that no
-//! adapter can forget it.
+//! adapter can forget this step.
 
 use crate::domain::spec::printable;
 
@@ -17,7 +17,7 @@ pub(crate) fn shown(text: &str) -> String {
     format!("{}{more}", printable(&cut))
 }
 
-/// Whether another try may succeed.
+/// The class of an error: whether another try may succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// Another try may succeed without a change.
@@ -32,11 +32,11 @@ pub enum ControlError {
     /// The node does not respond: it is stopped, starting, or gone.
     #[error("reach the server: {}", shown(.0))]
     Unreachable(String),
-    /// The channel cannot be opened, so the state of the server is unknown: no Erlang was found,
-    /// its program does not start, or the engine refuses to run it.
+    /// The channel cannot be opened, so the state of the server is unknown: the operator's Erlang
+    /// program does not start, or the engine refuses to run it.
     #[error("open the control channel: {}", shown(.0))]
     CannotOpen(String),
-    /// No response within the deadline.
+    /// The server did not respond within the deadline.
     #[error("get an answer to `{0}` in time")]
     Timeout(&'static str),
     /// The channel broke during the call. The server may have carried out the call.

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn parents_of_paths() {
+    fn the_parent_is_the_directory_part_of_a_path() {
         assert_eq!((parent("/a/b"), parent("/a"), parent("/a/b/")), ("/a", "/", "/a"));
     }
 }

@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_mount_decides() {
+    fn the_nearest_mount_above_a_path_holds_the_path() {
         let mount = |destination: &str, writable| Mounted {
             destination: destination.to_owned(),
             source: PathBuf::from("/srv"),

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_servers_vm_counts_and_every_thread_of_it() {
+    fn only_the_threads_of_the_servers_vm_count() {
         let row = |state: &str, seconds: &str, command: &str| {
             ["995", "7", state, seconds, command].map(str::to_owned).to_vec()
         };

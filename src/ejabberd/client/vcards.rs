@@ -1,4 +1,4 @@
-//! vCards.
+//! Commands for vCards.
 
 use super::accounts::account;
 use super::responses::refused;
@@ -120,7 +120,8 @@ impl<'v> Element<'v> {
 
     fn field(&self, field: &VcardField) -> Option<&'v str> {
         match (field.element, field.part) {
-            // The part is the kind of the number, which has a separate element.
+            // The part of `TEL` is the kind of the number; the number itself is in a separate
+            // element.
             ("TEL", Some(kind)) => {
                 let of_kind = |tel: &Element<'v>| tel.name == "TEL" && tel.child(kind).is_some();
                 Some(self.elements().find(of_kind)?.child("NUMBER")?.text())
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_found_by_their_kind() {
+    fn a_phone_number_is_found_by_its_kind() {
         let number = |kind: &str, number: &str| {
             element("TEL", vec![element(kind, vec![]), element("NUMBER", vec![text(number)])])
         };

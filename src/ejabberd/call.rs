@@ -15,10 +15,10 @@ pub enum Arg {
     Int(i64),
     /// An Erlang atom. Never created from input.
     Atom(&'static str),
-    /// The name of a node, as the server reports it.
+    /// The name of a node, in the form that the server reports.
     Node(String),
-    /// Name and value pairs, as `create_room_with_opts` takes them. Values are
-    /// secrets, because a room's password is among them.
+    /// Pairs of a name and a value, for `create_room_with_opts`. Values are secrets, because one of
+    /// the values may be the password of a room.
     Pairs(Vec<(String, Secret)>),
 }
 

@@ -8,7 +8,7 @@ use super::call::{Call, Value};
 use super::error::ControlError;
 use crate::domain::model::ServerVersion;
 
-/// The control channel, which carries calls to one server, also several calls at the same time.
+/// The control channel to one server, which can carry several calls at the same time.
 #[async_trait]
 pub trait Control: Send + Sync {
     /// Sends one call, and returns its response. Ends within `deadline`.
@@ -17,6 +17,6 @@ pub trait Control: Send + Sync {
     /// The version of the server.
     async fn version(&self) -> Result<ServerVersion, ControlError>;
 
-    /// Closes the channel. The next call opens it again.
+    /// Closes the channel. The next call opens the channel again.
     async fn close(&self);
 }

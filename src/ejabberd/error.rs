@@ -29,11 +29,11 @@ pub enum Class {
 /// Why a call to the server failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
-    /// The node does not respond: it is stopped, starting, or gone.
+    /// The node does not respond, because the node is stopped, starting, or gone.
     #[error("reach the server: {}", shown(.0))]
     Unreachable(String),
     /// The channel cannot be opened, so the state of the server is unknown: the operator's Erlang
-    /// program does not start, or the engine refuses to run it.
+    /// program does not start, or the engine refuses to run the program.
     #[error("open the control channel: {}", shown(.0))]
     CannotOpen(String),
     /// The server did not respond within the deadline.
@@ -118,7 +118,7 @@ impl ControlError {
         }
     }
 
-    /// Whether the whole server is unreachable, so that other calls fail too.
+    /// Whether the whole server is unreachable, so that other calls fail for the same reason.
     #[must_use]
     pub fn is_outage(&self) -> bool {
         matches!(

@@ -126,8 +126,9 @@ impl DockerRuntime {
         Ok(there.map_or(Owner { uid: 0, gid: 0, mode: 0o644 }, |file| file.owner))
     }
 
-    /// Sorts the files by how the operator writes them. A file on a read-only mount belongs to the
-    /// host: omits the file if its content is unchanged, and fails if the content is changed.
+    /// Sorts the files by the method with which the operator writes each file. A file on a
+    /// read-only mount belongs to the host: omits the file if its content is unchanged, and fails
+    /// if the content is changed.
     async fn sort(&self, files: &ConfigFiles) -> Result<Sorted, RuntimeError> {
         let path = self.config_path().await?;
         let mounts = self.mounts().await?;
@@ -151,7 +152,7 @@ impl DockerRuntime {
     }
 }
 
-/// Configuration files, sorted by how the operator writes them.
+/// Configuration files, sorted by the method with which the operator writes each file.
 struct Sorted {
     /// The path of the main file in the container.
     path: String,

@@ -179,8 +179,8 @@ impl Spawner for DockerRuntime {
         if !find::has_cookie(&files, &node).await? {
             return Err(starting("the cookie of ejabberd's node"));
         }
-        // Usually the command line of the VM is enough, so read the control scripts only if it is
-        // not.
+        // The command line of the VM usually contains the path of the installation. Read the
+        // control scripts only if the path is missing.
         let mut found = find::installation(&files, Some(&node), &[]).await?;
         if found.is_none() {
             let scripts = find::control_scripts(&files, &CTL_SCRIPTS).await?;

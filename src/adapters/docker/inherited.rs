@@ -40,7 +40,7 @@ pub(super) fn body(spec: &Spec, old: &Old<'_>, new: &ImageConfig) -> ContainerCr
     let both_on_host = on_host(&host) && spec.network == Network::Host;
     let entrypoint = own(config.entrypoint, &old.image.entrypoint);
     ContainerCreateBody {
-        // With the host's network, the container has the host's name anyway.
+        // With the host's network, the container always has the host's name.
         hostname: config.hostname.filter(|name| !name.is_empty() && !both_on_host),
         domainname: config.domainname.filter(|name| !name.is_empty()),
         user: non_default(config.user, &old.image.user),

@@ -79,9 +79,9 @@ impl DockerRuntime {
         Self { spec, client: OnceCell::new(), located: Mutex::default(), holder: None }
     }
 
-    /// This runtime, for an operator that holds the lock of the state directory `holder`. Temporary
-    /// containers and files with the same holder are then not in use, so the runtime may remove
-    /// them.
+    /// This runtime, for an operator that holds the lock of the state directory `holder`. No other
+    /// operator then uses temporary containers and files with this holder, so the runtime may
+    /// remove such containers and files.
     #[must_use]
     pub fn held_by(self, holder: Option<String>) -> Self {
         Self { holder, ..self }

@@ -92,8 +92,8 @@ impl DockerRuntime {
         written.map_err(|e| self.not_written(path, source, &e.to_string()))
     }
 
-    /// Fails where [`write_in_place`](Self::write_in_place) would fail because a permission is
-    /// missing.
+    /// Fails if [`write_in_place`](Self::write_in_place) would fail because of a missing
+    /// permission.
     pub(super) async fn can_write_in_place(
         &self,
         path: &str,

@@ -13,8 +13,8 @@ use crate::domain::observed::Published;
 const MOST_BYTES: u64 = 4096;
 
 /// The published ports: the ports from the container's creation and, while the container runs, the
-/// actual ports, because the engine chooses the port for `-P` and `-p 5222`. `-p
-/// 8000-8010:8000-8010` publishes eleven ports. Empty with the host's network.
+/// actual ports, because the engine chooses the port for `-P` and `-p 5222`. A range such as
+/// `-p 8000-8010:8000-8010` publishes eleven ports. Empty with the host's network.
 pub(super) fn ports(container: &ContainerInspectResponse) -> Vec<Published> {
     let host = container.host_config.as_ref();
     if host.and_then(|host| host.network_mode.as_deref()) == Some("host") {

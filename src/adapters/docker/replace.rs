@@ -2,7 +2,7 @@
 //!
 //! The operator renames a container for a replacement only if the container's id is in the state
 //! directory. A rollback removes the new container only if the operator created that container. The
-//! operator never touches another container that has such a name.
+//! operator never touches any other container with one of these names.
 
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, ContainerUpdateBody, ImageConfig,

@@ -100,7 +100,7 @@ impl DockerRuntime {
             || self.is_from_version_0_1(container)
     }
 
-    /// Whether version 0.1 created the temporary container. Version 0.1 named it
+    /// Whether version 0.1 created the temporary container. Version 0.1 used the name
     /// `NAME-check-PID-N`, and set only [`MANAGED_LABEL`].
     fn is_from_version_0_1(&self, container: &ContainerSummary) -> bool {
         let managed = container.labels.as_ref().is_some_and(|l| l.contains_key(MANAGED_LABEL));

@@ -13,8 +13,8 @@ use crate::domain::observed::{Usage, Work};
 use crate::ejabberd::erlang::ListedProcess;
 use crate::engine::{LogLine, RuntimeError};
 
-/// The maximum length of a log line, in characters. A longer line is truncated. At `loglevel:
-/// debug`, ejabberd logs whole stanzas.
+/// The maximum length of a log line, in characters. A longer line is truncated. ejabberd logs
+/// whole stanzas at `loglevel: debug`.
 const MAX_LINE_CHARS: usize = 2000;
 
 impl DockerRuntime {

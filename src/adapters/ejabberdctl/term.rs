@@ -124,8 +124,8 @@ impl<'t> Reader<'t> {
         Some(value)
     }
 
-    /// Skips a term that [`Value`] does not represent: `<0.1.0>`, `#Fun<a.1.2>`, `#Ref<0.1>`, `#{a
-    /// => b}`.
+    /// Skips a term that [`Value`] does not represent, such as `<0.1.0>`, `#Fun<a.1.2>`,
+    /// `#Ref<0.1>` or `#{a => b}`.
     fn other(&mut self) -> Option<Value> {
         let mut depth = 0_usize;
         for (at, next) in self.rest.char_indices() {

@@ -152,8 +152,8 @@ impl Control for Session {
     }
 
     async fn close(&self) {
-        // If the lock is taken, a session is being opened. That session ends with the server
-        // anyway.
+        // If the lock is taken, a session is being opened. The end of the server also ends that
+        // session.
         let Ok(mut slot) = self.link.try_lock() else { return };
         if let Slot::Open(link) = std::mem::replace(&mut *slot, Slot::Closed) {
             link.shut();

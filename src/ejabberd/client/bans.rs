@@ -73,7 +73,8 @@ impl EjabberdClient {
         // string.
         let reason = if remembers { reason } else { "banned" };
         if remembers {
-            // Without `mod_private` the command is refused; without the other module it crashes.
+            // Without `mod_private` the server refuses the command; without `mod_last` the command
+            // crashes.
             self.needs_module(&jid.host, NAME, "mod_private").await?;
             self.needs_module(&jid.host, NAME, "mod_last").await?;
         }

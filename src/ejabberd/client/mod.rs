@@ -68,7 +68,7 @@ pub enum Created {
     Before,
 }
 
-/// A client of one server, over its control channel.
+/// A client that calls one server over a control channel.
 #[derive(Clone)]
 pub struct EjabberdClient {
     control: Arc<dyn Control>,

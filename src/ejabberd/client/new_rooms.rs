@@ -9,8 +9,8 @@ use super::{Call, ControlError, EjabberdClient, Result, Value};
 use crate::domain::model::{ServerVersion, Vhost};
 use crate::domain::observed::RoomOptions;
 
-/// The output of `get_room_options` for a new room on 23.01, 24.12 and 26.07 (tested).
-/// `max_users` is not the limit of `mod_muc`, which only caps this value.
+/// The output of `get_room_options` for a new room on 23.01, 24.12 and 26.07 (tested). The limit
+/// `max_users` of `mod_muc` only caps the value `max_users` of a room.
 const DEFAULTS: [(&str, &str); 29] = [
     ("allow_change_subj", "true"),
     ("allow_private_messages", "true"),

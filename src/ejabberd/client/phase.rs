@@ -23,7 +23,7 @@ const NEEDED: [&str; 2] = ["mnesia", "ejabberd"];
 impl EjabberdClient {
     /// The state of ejabberd in its node.
     ///
-    /// `application:info/0` lists the applications that run and those that are starting.
+    /// `application:info/0` lists the applications that run and the applications that are starting.
     /// `init:get_status/0` reports whether the start of the node, which includes `-s ejabberd`, has
     /// finished (OTP 25, 27 and 29, seen on 23.01, 24.12 and 26.07).
     pub async fn phase(&self) -> Result<NodePhase> {

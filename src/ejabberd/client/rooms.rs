@@ -69,7 +69,7 @@ impl EjabberdClient {
         let mut vanishing = VANISHING_TRIES;
         let response = loop {
             match self.command(NAME, Shape::Pairs, room_args(room)).await {
-                // The room ended while the server read it.
+                // The room ended while the server read the room.
                 Err(ControlError::Crashed { .. }) if vanishing > 0 => {
                     vanishing -= 1;
                     tokio::time::sleep(VANISHING_PAUSE).await;

@@ -67,8 +67,8 @@ impl EjabberdClient {
         Ok(card)
     }
 
-    /// Sets one field of an account's vCard; the other fields stay. The account must exist, because
-    /// ejabberd would store the vCard of an absent account too.
+    /// Sets one field of an account's vCard, and keeps the other fields. The account must exist,
+    /// because ejabberd also stores the vCard of an absent account.
     pub async fn set_vcard(&self, jid: &Jid, field: &VcardField, text: &str) -> Result<()> {
         let mut args = account(jid);
         args.push(field.element.into());
@@ -86,7 +86,7 @@ impl EjabberdClient {
     }
 }
 
-/// An XML element, as ejabberd's `xmlel` tuple has it.
+/// An XML element, in the form of ejabberd's `xmlel` tuple.
 struct Element<'v> {
     name: &'v str,
     children: &'v [Value],

@@ -21,7 +21,7 @@ pub use vm::{ListedProcess, NodeAddress, server_node};
 pub struct CommandLine {
     /// The program and its arguments.
     pub argv: Vec<String>,
-    /// The variables to set, in addition to those of the server's container.
+    /// The variables to set, in addition to the variables of the server's container.
     pub env: Vec<(String, String)>,
     /// The user to run as; `None` for the default user.
     pub user: Option<String>,
@@ -54,7 +54,7 @@ impl Installation {
 
     /// The environment of every VM of the operator.
     ///
-    /// The flags of the server's environment are removed, because they could give this node the
+    /// Clears the flags from the server's environment, because the flags could give this node the
     /// name of the server. In a POSIX locale, `register Bób` would create `bã3b`. A VM that fails
     /// to start writes no crash dump into the server's home (`ERL_CRASH_DUMP_SECONDS=0`).
     fn environment(&self) -> Vec<(String, String)> {
@@ -160,7 +160,8 @@ pub fn check_command(installation: &Installation, plan: &CheckPlan) -> CommandLi
     if !installation.libs.is_empty() {
         set(&mut env, "ERL_LIBS", installation.libs.join(":"));
     }
-    // Some modules of ejabberd were compiled with this feature on OTP 25, and need it to load.
+    // Some modules of ejabberd were compiled with this feature on OTP 25. Without the feature,
+    // these modules do not load.
     set(&mut env, "ERL_FLAGS", "-enable-feature maybe_expr".to_owned());
     for (name, value) in macros {
         set(&mut env, name, value.clone());

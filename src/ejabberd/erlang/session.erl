@@ -276,8 +276,8 @@ Between = fun(Data, Left, Right) ->
         _ -> <<>>
     end
 end,
-% A listener with use_proxy_protocol expects this line (PROXY protocol,
-% version 1) and closes the connection of a client that does not send it.
+% A listener with use_proxy_protocol expects this line (PROXY protocol, version
+% 1), and closes the connection of a client that sends no such line.
 ProxyHeader = fun(Socket) ->
     case {inet:sockname(Socket), inet:peername(Socket)} of
         {{ok, {From, FromPort}}, {ok, {At, AtPort}}} when is_tuple(From) ->
@@ -314,8 +314,8 @@ Auth = fun(Mechanism, Data) ->
      base64:encode(Data), <<"</auth>">>]
 end,
 Refused = [<<"</failure>">>, <<"</stream:stream>">>],
-% RFC 5802, without channel binding. The server must prove that it knows the
-% password too. The number of rounds is limited, because the server chooses it.
+% RFC 5802, without channel binding. The server must also prove that it knows
+% the password. The server chooses the number of rounds, so limit the number.
 Scram = fun(Mechanism, Hash, {Send, Recv}, User, Password) ->
     Nonce = base64:encode(crypto:strong_rand_bytes(18)),
     Bare = <<"n=", (Escaped(User))/binary, ",r=", Nonce/binary>>,
@@ -351,10 +351,10 @@ end,
 % The strongest mechanism first, as clients choose.
 Mechanisms = [{<<"SCRAM-SHA-512">>, sha512}, {<<"SCRAM-SHA-256">>, sha256},
               {<<"SCRAM-SHA-1">>, sha}, {<<"PLAIN">>, plain}],
-% A login as clients do it, up to the binding of a resource. If the server logs
-% the received data, PLAIN is not used, because the log would contain the password.
+% The login of a client, up to the binding of a resource. If the server logs the
+% received data, do not use PLAIN, because the log would contain the password.
 Login = fun({Send, Recv} = W, To, Offered, User, Password, Logs) ->
-    % The mechanisms of RFC 6120, without those of newer protocols beside them.
+    % The mechanisms of RFC 6120, without the mechanisms of newer protocols.
     List = Between(Offered, <<"urn:ietf:params:xml:ns:xmpp-sasl">>, <<"</mechanisms>">>),
     Usable = [M || {Id, _} = M <- Mechanisms, Has(List, <<">", Id/binary, "<">>)],
     case Usable of
@@ -472,8 +472,8 @@ Look = fun(Timeout, F, [Ip, Number, Proxy, Tls, To | A]) ->
         _:R -> {crashed, Tag(R), <<>>}
     end
 end,
-% Files of the kernel about this network and this user. Without IPv6, tcp6 does
-% not exist. The size of such a file is unknown before it is read.
+% The content of files of the kernel about this network and this user. Without
+% IPv6, tcp6 does not exist. The size of such a file is unknown before the read.
 Kernel = fun(Files) ->
     Contents = fun(File) ->
         case file:read_file(File) of {ok, Data} -> Data; _ -> <<>> end

@@ -25,8 +25,8 @@ pub struct NodeAddress {
     pub boot: Option<String>,
     /// The value of `$RELEASE_LIB` in boot files (`-boot_var`).
     pub release_lib: Option<String>,
-    /// The directory of the database (`-mnesia dir`). The control script also makes it the working
-    /// directory of the server (23.01 to 26.07).
+    /// The directory of the database (`-mnesia dir`). The control script also makes this directory
+    /// the working directory of the server (23.01 to 26.07).
     pub database: Option<String>,
     /// Flags, with their values, that another node needs to reach this node.
     pub distribution: Vec<String>,

@@ -14,7 +14,7 @@ use super::MAX_HEAD_BYTES;
 /// `io.Copy` of Go, whose buffer has 32 KiB, and writes one frame for each read.
 const MAX_FRAME_BYTES: u32 = 1 << 20;
 
-/// The limits of what the operator reads from one connection.
+/// The limits for the data that the operator reads from one connection.
 pub(super) struct Limits {
     /// The maximum number of bytes; with `frames`, the maximum number of bytes outside of frames.
     pub(super) bytes: usize,

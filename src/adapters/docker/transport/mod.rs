@@ -93,7 +93,8 @@ fn limits(method: &Method, path: &str) -> Limits {
         // after each read.
         "events" => without_deadline(MIB / 4),
         "logs" => within(4 * MIB, LOG_DEADLINE),
-        // More than `archive::MAX_FILE_BYTES`, so that the error there names the file.
+        // More than `archive::MAX_FILE_BYTES`, so that the download fails with an error that names
+        // the file.
         "archive" if method == Method::GET => within(20 * MIB, FILE_DEADLINE),
         // The progress of a pull; the caller has a deadline.
         "create" if path.ends_with("/images/create") => without_deadline(16 * MIB),

@@ -25,7 +25,7 @@ pub const MEMORY_PER_BYTE: usize = 2 * size_of::<Value>();
 /// The reason why bytes are not a term that a session accepts. Completes "failed to …".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TermError {
-    /// The term ends early, or claims more elements than it has bytes.
+    /// The term ends early, or claims more elements than bytes remain.
     #[error("read a term: it claims more than it holds")]
     Truncated,
     /// Bytes follow the end of the term.
@@ -181,7 +181,7 @@ impl<'f> Reader<'f> {
     /// [`Value::Other`].
     fn list(&mut self, depth: usize) -> Result<Value, TermError> {
         let count = self.u32()?;
-        // The tail is a term as well.
+        // The tail is also a term, so claim one more term.
         self.claim(1)?;
         let elements = self.terms(count, depth)?;
         match self.rest.split_first() {

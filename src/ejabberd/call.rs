@@ -5,20 +5,20 @@ use crate::domain::model::Secret;
 /// One argument of a call, of the type that ejabberd declares.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Arg {
-    /// A text.
+    /// A string, which the session sends as a binary.
     Text(String),
-    /// A text that the command declares as a string of characters; most declare binaries.
+    /// A string, which the session sends as a list of characters. Most commands declare binaries.
     Characters(String),
-    /// A text that no log, error or process list may show.
+    /// A string that no log, error or process list may show.
     Secret(Secret),
     /// A whole number.
     Int(i64),
-    /// An Erlang atom. Never made from input.
+    /// An Erlang atom. Never created from input.
     Atom(&'static str),
-    /// The name of a node, as the server reports it.
+    /// The name of a node, in the form that the server reports.
     Node(String),
-    /// Name and value pairs, as `create_room_with_opts` takes them. Values are
-    /// secrets, because a room's password is among them.
+    /// Pairs of a name and a value, for `create_room_with_opts`. Values are secrets, because one of
+    /// the values may be the password of a room.
     Pairs(Vec<(String, Secret)>),
 }
 
@@ -34,23 +34,24 @@ impl From<&Secret> for Arg {
     }
 }
 
-/// The type that a command declares for its response. `ejabberdctl` prints text, which is parsed
-/// by this type; other channels receive Erlang terms.
+/// The type that a command declares for its response. The operator parses the output of
+/// `ejabberdctl` by this type; other channels receive Erlang terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// Success (`ok` or `true`) or failure (any other value); by the exit code of `ejabberdctl`.
+    /// Success (`ok` or `true`) or failure (any other value). `ejabberdctl` reports the result as
+    /// its exit code.
     Rescode,
     /// `{ok, Text}` or an error.
     Restuple,
-    /// One text or number.
+    /// One string or number.
     Text,
-    /// A list of texts, a line each.
+    /// A list of strings, one on each line.
     Lines,
-    /// A list of names and values, one pair on a line with a tab between.
+    /// A list of names and values, one pair on each line with a tab between.
     Pairs,
 }
 
-/// One call.
+/// One call to the server, or to the operator's Erlang program beside the server.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Call {
     /// A command of ejabberd's command API, in the session's API version.
@@ -74,19 +75,22 @@ pub enum Call {
     /// Several operations in the server's VM that must run together, as one function of the
     /// program `session.erl`.
     Inside {
-        /// The function: `configuration`, `start`, `subject`.
+        /// The name of the function: `backends`, `configuration`, `start` or `subject`.
         function: &'static str,
         /// The arguments.
         args: Vec<Arg>,
     },
-    /// An operation of a client, which runs in the network of the server. A listener on loopback is
-    /// then reachable with every network mode. Needs no response of the server's node.
+    /// An operation that the operator's Erlang program runs in the network of the server, as a
+    /// client does. A listener on loopback is then reachable with every network mode. Works even if
+    /// the server's node does not respond.
     Beside {
-        /// The operation: `open` a stream, `login`, `get` a page, or read the kernel's `tables` of
-        /// sockets and `status` of the process.
+        /// The name of the operation: `open`, `stream`, `websocket` or `bosh` to begin a stream,
+        /// `login`, `get` for a page, `tables` for the kernel's tables of sockets, or `status` for
+        /// the status of the process.
         function: &'static str,
         /// The arguments: address, port, `proxied` or `direct`, `direct_tls` or `plain`, host; then
-        /// for `get` a path, for `login` name and password.
+        /// a path for `websocket`, `bosh` and `get`, or name, password and log flag for `login`. No
+        /// arguments for `tables` and `status`.
         args: Vec<Arg>,
     },
 }
@@ -136,7 +140,7 @@ pub enum Value {
     Text(String),
     /// A binary that is not UTF-8.
     Bytes(Vec<u8>),
-    /// An integer. An integer of more than 64 bits becomes the nearest that fits.
+    /// An integer. An integer of more than 64 bits becomes the nearest 64-bit integer.
     Int(i64),
     /// A floating-point number.
     Float(f64),
@@ -149,7 +153,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// Whether the value means success, as `rescode` responses do.
+    /// Whether the value reports success: `ok`, `true`, 0, or a tuple that begins with `ok`.
     #[must_use]
     pub fn is_ok(&self) -> bool {
         match self {
@@ -160,7 +164,7 @@ impl Value {
         }
     }
 
-    /// The text of a binary, string or atom.
+    /// The string of a binary, string or atom; `None` for any other value.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -169,7 +173,7 @@ impl Value {
         }
     }
 
-    /// The bytes of a binary.
+    /// The bytes of a binary or string; `None` for any other value.
     #[must_use]
     pub fn into_bytes(self) -> Option<Vec<u8>> {
         match self {
@@ -179,7 +183,8 @@ impl Value {
         }
     }
 
-    /// The parts of a list. An empty Erlang string is also an empty list.
+    /// The elements of a list; `None` for any other value. An empty Erlang string is also an empty
+    /// list.
     #[must_use]
     pub fn as_list(&self) -> Option<&[Value]> {
         match self {
@@ -189,7 +194,7 @@ impl Value {
         }
     }
 
-    /// The parts of a tuple.
+    /// The elements of a tuple; `None` for any other value.
     #[must_use]
     pub fn as_tuple(&self) -> Option<&[Value]> {
         match self {

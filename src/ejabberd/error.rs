@@ -2,7 +2,7 @@
 //!
 //! Much of a message comes from another program (a server, an engine), which may be hostile. The
 //! display of an error truncates these texts and escapes their control characters, so that no
-//! adapter can forget it.
+//! adapter can forget this step.
 
 use crate::domain::spec::printable;
 
@@ -17,7 +17,7 @@ pub(crate) fn shown(text: &str) -> String {
     format!("{}{more}", printable(&cut))
 }
 
-/// Whether another try may succeed.
+/// The class of an error: whether another try may succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// Another try may succeed without a change.
@@ -29,14 +29,14 @@ pub enum Class {
 /// Why a call to the server failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
-    /// The node does not respond: it is stopped, starting, or gone.
+    /// The node does not respond, because the node is stopped, starting, or gone.
     #[error("reach the server: {}", shown(.0))]
     Unreachable(String),
-    /// The channel cannot be opened, so the state of the server is unknown: no Erlang was found,
-    /// its program does not start, or the engine refuses to run it.
+    /// The channel cannot be opened, so the state of the server is unknown: the operator's Erlang
+    /// program does not start, or the engine refuses to run the program.
     #[error("open the control channel: {}", shown(.0))]
     CannotOpen(String),
-    /// No response within the deadline.
+    /// The server did not respond within the deadline.
     #[error("get an answer to `{0}` in time")]
     Timeout(&'static str),
     /// The channel broke during the call. The server may have carried out the call.
@@ -118,7 +118,7 @@ impl ControlError {
         }
     }
 
-    /// Whether the whole server is unreachable, so that other calls fail too.
+    /// Whether the whole server is unreachable, so that other calls fail for the same reason.
     #[must_use]
     pub fn is_outage(&self) -> bool {
         matches!(

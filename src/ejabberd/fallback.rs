@@ -1,4 +1,4 @@
-//! A control channel that falls back to another one if the preferred one cannot be opened.
+//! A control channel that uses `ejabberdctl` if the image has no `erl` for a session.
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +25,8 @@ pub struct FallbackControl {
 }
 
 impl FallbackControl {
-    /// Calls go to `fallback` once `session` has failed with [`ControlError::NO_ERLANG`].
+    /// A channel that sends calls to `fallback` after `session` has failed with
+    /// [`ControlError::NO_ERLANG`].
     #[must_use]
     pub fn new(session: Arc<dyn Control>, fallback: Arc<dyn Control>) -> Self {
         Self {
@@ -42,7 +43,8 @@ impl FallbackControl {
 
     fn activate_fallback(&self) {
         self.fallback_active.store(true, Ordering::Relaxed);
-        // The session is tried again after each start of the server.
+        // Log only once, because the channel tries the session again after each start of the
+        // server.
         if !self.reported.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "no `erl` was found beside the server: falling back to ejabberdctl, which takes \
@@ -51,7 +53,7 @@ impl FallbackControl {
         }
     }
 
-    /// The response of the session; `None` if there can be no session.
+    /// The response of the session; `None` if the image has no `erl` for a session.
     fn of_session<T>(&self, response: Result<T, ControlError>) -> Option<Result<T, ControlError>> {
         match &response {
             Err(error) if *error == ControlError::NO_ERLANG => {
@@ -87,7 +89,7 @@ impl Control for FallbackControl {
 
     async fn close(&self) {
         self.session.close().await;
-        // Another container may have the same name the next time.
+        // The next container with the same name may have an `erl`, so try the session again.
         self.fallback_active.store(false, Ordering::Relaxed);
     }
 }

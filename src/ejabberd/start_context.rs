@@ -1,7 +1,7 @@
 //! The context of a server's start.
 
-/// What a running server reports about its start. Empty if the server does not respond; the
-/// runtime then reads its image and its scripts.
+/// The facts that a running server reports about its start. Empty if the server does not respond;
+/// the runtime then reads the image and the scripts of the server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StartContext {
     /// The working directory, from which relative paths of the configuration start.

@@ -1,11 +1,12 @@
-//! Errors of the Docker engine. Their texts are bounded, because the engine may be hostile.
+//! The status, the advice and the message for an error of the Docker engine. Messages are
+//! truncated, because the engine may be hostile.
 
 use bollard::errors::Error as ApiError;
 
-/// The maximum length of an error text of the engine in a message, in characters.
+/// The maximum length of the engine's message in an error of the operator, in characters.
 const MAX_QUOTED: usize = 500;
 
-/// The HTTP status of an error response.
+/// The HTTP status of an error response; `None` if the error is not an error response.
 pub(super) fn status(error: &ApiError) -> Option<u16> {
     match error {
         ApiError::DockerResponseServerError { status_code, .. } => Some(*status_code),
@@ -19,7 +20,8 @@ pub(super) fn advice(error: &ApiError) -> &'static str {
     let chain = std::iter::successors(Some(top), |error| error.source());
     let within = chain.filter_map(|error| error.downcast_ref::<std::io::Error>()).last();
     let kind = match error {
-        // The error type is transparent: the system's error is not in the chain of sources.
+        // `source` of this error skips the error of the operating system, so read the kind
+        // directly.
         ApiError::IOError { err } => Some(err.kind()),
         _ => within.map(std::io::Error::kind),
     };
@@ -38,7 +40,7 @@ pub(super) fn advice(error: &ApiError) -> &'static str {
 pub(super) fn root(error: &ApiError) -> String {
     if let ApiError::DockerResponseServerError { message, status_code } = error {
         let message = bounded(message);
-        // The response to a HEAD request has no text.
+        // The response to a HEAD request has no body, so it contains no message.
         return if message.is_empty() { format!("HTTP status {status_code}") } else { message };
     }
     let mut error: &dyn std::error::Error = error;
@@ -48,7 +50,8 @@ pub(super) fn root(error: &ApiError) -> String {
     bounded(&error.to_string())
 }
 
-/// The first [`MAX_QUOTED`] characters of a text, on one line.
+/// `text` on one line, truncated to [`MAX_QUOTED`] characters. Replaces white space and control
+/// characters with single spaces.
 fn bounded(text: &str) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control());
     let mut line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");

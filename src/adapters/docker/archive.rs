@@ -1,5 +1,5 @@
-//! Files in a container, as tar archives through the engine's API. The container does not have to
-//! run, and the archives include files on volumes.
+//! Reads and writes files in a container, as tar archives through the engine's API. The container
+//! does not have to run, and the archives include files on volumes.
 
 use std::io::{Cursor, Read};
 
@@ -12,7 +12,7 @@ use super::{DockerRuntime, status};
 use crate::engine::{ConfigFiles, RuntimeError};
 
 /// The maximum size of a file that the operator reads from a container, in bytes. A configuration
-/// has kilobytes.
+/// has only kilobytes.
 const MAX_FILE_BYTES: usize = 16 << 20;
 
 /// A file of a container.
@@ -32,7 +32,7 @@ pub(super) struct Owner {
 }
 
 impl DockerRuntime {
-    /// Whether `path` exists in `container`; a link counts.
+    /// Whether a file, directory or link exists at `path` in `container`.
     pub(super) async fn exists(&self, container: &str, path: &str) -> Result<bool, RuntimeError> {
         let options = query::ContainerArchiveInfoOptionsBuilder::default().path(path).build();
         match self.client().await?.get_container_archive_info(container, Some(options)).await {
@@ -42,7 +42,8 @@ impl DockerRuntime {
         }
     }
 
-    /// The file at `path`, or `None`. Follows one link within the container.
+    /// The file at `path` in `container`; `None` if no file exists there. Follows one link within
+    /// the container. Fails if the archive has more than [`MAX_FILE_BYTES`].
     pub(super) async fn download(
         &self,
         container: &str,
@@ -178,7 +179,7 @@ fn pack(prefix: &str, files: &ConfigFiles, owner: Owner) -> std::io::Result<Vec<
         header.set_uid(owner.uid);
         header.set_gid(owner.gid);
         header.set_size(content.len() as u64);
-        // ejabberd reads a certificate again only if it is newer than before.
+        // ejabberd reads a certificate again only if the modification time of the file is newer.
         header.set_mtime(now);
         archive.append_data(&mut header, path, content)
     };
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn parents_of_paths() {
+    fn the_parent_is_the_directory_part_of_a_path() {
         assert_eq!((parent("/a/b"), parent("/a"), parent("/a/b/")), ("/a", "/", "/a"));
     }
 }

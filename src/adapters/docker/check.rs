@@ -16,25 +16,27 @@ use crate::ejabberd::erlang::{CTL_SCRIPTS, CheckPlan, CommandLine, ControlScript
 use crate::ejabberd::{StartContext, erlang};
 use crate::engine::{ConfigFiles, Lifecycle, MAIN_CONFIG, RuntimeError};
 
-/// The time limit of a check. A check takes half a second on an idle core, but a host that starts
-/// up is not idle.
+/// The time limit of a check. A check takes half a second on an idle core, and longer while the
+/// host starts up.
 const CHECK_DEADLINE: Duration = Duration::from_mins(1);
 
-/// The macro for an account that the start script of the image on ghcr.io sets. Where the
-/// environment names no host in the macro, the script adds a host. Where the environment does not
-/// set the macro, the script makes a random name up (docker-ejabberd and ejabberd's own
-/// `Dockerfile` of 24.12 to 26.07).
+/// The macro for the administrator's account. The start script of the image on ghcr.io adds a host
+/// if the environment sets the macro without a host, and generates a random account name if the
+/// environment does not set the macro (docker-ejabberd and ejabberd's own `Dockerfile` of 24.12 to
+/// 26.07).
 const ADMIN_MACRO: &str = "EJABBERD_MACRO_ADMIN";
 
-/// The macro for the host of that account, unless the environment names another host.
+/// The variable with the host that the script adds to [`ADMIN_MACRO`]; `localhost` if the variable
+/// is not set.
 const HOST_MACRO: &str = "EJABBERD_MACRO_HOST";
 
-/// The account name in a check where the script makes the name up.
+/// The account name that the check uses if the script would generate a random account name.
 const ADMIN_IN_CHECK: &str = "check";
 
 impl DockerRuntime {
-    /// Checks `files` in the running container, if it runs, else in a temporary container with the
-    /// same image, environment and volumes. A check writes to no file of the server.
+    /// Checks `files` in the server's container if that container runs, otherwise in a temporary
+    /// container with the same image, environment and volumes. A check writes to no file of the
+    /// server.
     pub(super) async fn check_config_files(
         &self,
         files: &ConfigFiles,
@@ -49,7 +51,8 @@ impl DockerRuntime {
         verdict
     }
 
-    /// Starts a container like the server's that only sleeps, for two minutes.
+    /// Starts a temporary container with the image, environment and volumes of the server, and
+    /// returns its name. The container only sleeps, and ends after two minutes.
     async fn start_stand_in(&self) -> Result<String, RuntimeError> {
         let existing = self.container().await?;
         let mut mounts = Vec::new();
@@ -90,8 +93,9 @@ impl DockerRuntime {
         }
     }
 
-    /// The existing volumes that a container created from the declaration will have: they can hold
-    /// files that the new files include. Without `no_copy`, Docker would fill an empty volume.
+    /// The existing volumes among the volumes of a new container: they can hold files that the new
+    /// configuration includes. Without `no_copy`, Docker would copy files of the image into an
+    /// empty volume.
     async fn kept_volumes(
         &self,
         image: Option<&bollard::models::ImageConfig>,
@@ -126,7 +130,8 @@ impl DockerRuntime {
     ) -> Result<Verdict, RuntimeError> {
         let files_of = self.files(container);
         let scripts = find::control_scripts(&files_of, &CTL_SCRIPTS).await?;
-        // A temporary container runs no server; its Erlang is the Erlang of the server's image.
+        // A temporary container has no node, so the search finds the Erlang installation of the
+        // image.
         let node = if container == self.name() { self.node().await? } else { None };
         let found = find::installation(&files_of, node.as_ref(), &scripts).await?;
         let found = found.ok_or_else(|| RuntimeError::NoErlang(container.to_owned()))?;
@@ -136,7 +141,7 @@ impl DockerRuntime {
         let main = match &self.spec.config_path {
             Some(path) => path.clone(),
             None => match self.config_path_in(container, config.env.as_deref()).await {
-                // Not every image contains a configuration.
+                // Some images contain no configuration file. Use the path that the image expects.
                 Err(RuntimeError::Missing(_)) => {
                     let home = config.working_dir.as_deref();
                     format!(
@@ -162,7 +167,7 @@ impl DockerRuntime {
         };
         let command = erlang::check_command(&found, &plan);
         let output = self.output_in(container, command, CHECK_DEADLINE).await;
-        // The files may contain keys of certificates.
+        // Remove the files after the check, because the files may contain keys of certificates.
         let remove = CommandLine {
             argv: ["rm", "-rf", &staged].map(str::to_owned).into(),
             env: Vec::new(),
@@ -200,8 +205,8 @@ impl DockerRuntime {
     }
 }
 
-/// The directory of the database, where no server runs that could report it: the control script
-/// makes it the working directory.
+/// The directory of the database, for a container without a running server that could report the
+/// directory. The control script makes this directory the working directory of the server.
 fn database(config: &ContainerConfig, scripts: &[ControlScript]) -> String {
     let env = config.env.as_deref().unwrap_or_default();
     let layout = Layout::new(env, config.working_dir.as_deref(), None);
@@ -212,8 +217,9 @@ fn database(config: &ContainerConfig, scripts: &[ControlScript]) -> String {
         .unwrap_or(layout.database)
 }
 
-/// The macros that the image's start scripts set and the container's own environment does not.
-/// Without these macros ejabberd rejects its configuration.
+/// The macros that the start scripts of the image set, except those that the environment of the
+/// container already sets. [`ADMIN_MACRO`] is included even if the environment sets the macro,
+/// because the script may add a host. Without these macros ejabberd rejects its configuration.
 fn macros(env: &[String], scripts: &[ControlScript]) -> Vec<(String, String)> {
     let set = |name: &str| {
         let of = env.iter().filter_map(|line| line.split_once('='));
@@ -229,7 +235,7 @@ fn macros(env: &[String], scripts: &[ControlScript]) -> Vec<(String, String)> {
         .filter_map(|name| match (name, set(name)) {
             (ADMIN_MACRO, value) => Some((name.to_owned(), account(value.unwrap_or_default()))),
             (_, Some(_)) => None,
-            // The values that another script sets are unknown without running the script.
+            // The value is unknown without running the script, so the check uses an account name.
             (_, None) => Some((name.to_owned(), account(""))),
         })
         .collect()

@@ -20,7 +20,7 @@ const KNOWN_PATHS: [&str; 3] = [
 ];
 
 impl DockerRuntime {
-    /// The path of the configuration of the server in the container.
+    /// The path of the server's main configuration file in the container.
     pub(super) async fn config_path(&self) -> Result<String, RuntimeError> {
         if let Some(path) = &self.spec.config_path {
             return Ok(path.clone());
@@ -29,7 +29,8 @@ impl DockerRuntime {
         self.config_path_in(self.name(), env.as_deref()).await
     }
 
-    /// The same for `container`, which has the environment `env`.
+    /// The path of the main configuration file in `container`, which has the environment `env`.
+    /// Fails if `env` names no path and no known path exists.
     pub(super) async fn config_path_in(
         &self,
         container: &str,
@@ -86,8 +87,9 @@ impl DockerRuntime {
         self.upload(self.name(), parent(&path), &renamed, owner).await
     }
 
-    /// Fails where [`write_config_files`](Self::write_config_files) would, and changes nothing: the
-    /// files are written beside the old files and removed again.
+    /// Fails if [`write_config_files`](Self::write_config_files) would fail, and does not change
+    /// the configuration. Writes the files to a temporary directory beside the old files, and
+    /// removes the directory.
     pub(super) async fn try_to_write_config_files(
         &self,
         files: &ConfigFiles,
@@ -96,7 +98,8 @@ impl DockerRuntime {
         for (target, source) in &alone {
             self.can_write_in_place(&target.path, source).await?;
         }
-        // The engine cannot remove a file from a stopped container.
+        // Without a running container, check only the mounts: the engine cannot remove a file from
+        // a stopped container.
         let runs = matches!(self.inspect().await?, ProcessState::Running { .. });
         if rest.is_empty() || !runs {
             return Ok(());
@@ -109,22 +112,23 @@ impl DockerRuntime {
             env: Vec::new(),
             user: Some("0".to_owned()),
         };
-        // Also after a failure: the first files may already be on a full disk.
+        // Remove the directory even after a failed write: with a full disk, some files may exist.
         if let Err(e) = self.output_in(self.name(), remove, REMOVE_DEADLINE).await {
             tracing::warn!(draft, cause = %e, "files that were written to try it were left behind");
         }
         written
     }
 
-    /// The owner of the main file: each account that can read the main file can read its
-    /// replacement.
+    /// The owner and the permission bits for the new files: those of the main file, so that each
+    /// account that can read the main file can read its replacement.
     async fn owner_of(&self, path: &str) -> Result<Owner, RuntimeError> {
         let there = self.download(self.name(), path).await?;
         Ok(there.map_or(Owner { uid: 0, gid: 0, mode: 0o644 }, |file| file.owner))
     }
 
-    /// Sorts files by the way to write them. Fails for a read-only mount: such a file belongs to
-    /// the host. Omits files with unchanged content.
+    /// Sorts the files by the method with which the operator writes each file. A file on a
+    /// read-only mount belongs to the host: omits the file if its content is unchanged, and fails
+    /// if the content is changed.
     async fn sort(&self, files: &ConfigFiles) -> Result<Sorted, RuntimeError> {
         let path = self.config_path().await?;
         let mounts = self.mounts().await?;
@@ -148,13 +152,13 @@ impl DockerRuntime {
     }
 }
 
-/// Files by the way to write them.
+/// Configuration files, sorted by the method with which the operator writes each file.
 struct Sorted {
     /// The path of the main file in the container.
     path: String,
     /// The files that are mounted as single files, with their paths on the host.
     alone: Vec<(FilePath, PathBuf)>,
-    /// The other files.
+    /// The other files, which the operator writes through the engine's API.
     rest: ConfigFiles,
 }
 

@@ -15,12 +15,13 @@ use super::{DockerRuntime, MANAGED_LABEL, root, status};
 use crate::domain::spec::{Docker as Spec, Network};
 use crate::engine::RuntimeError;
 
-/// The time limit of a pull.
+/// The time limit to pull an image.
 const PULL_DEADLINE: Duration = Duration::from_mins(10);
 
-/// epmd and the Erlang distribution listen on every address by default, which includes public
-/// addresses with the host's network. `erl` itself reads `ERL_ZFLAGS`, so the image's start script
-/// cannot override the variable (tested with 23.01, 24.12 and 26.07).
+/// The variables that bind epmd and the Erlang distribution to loopback. By default both listen on
+/// every address; with the host's network, public addresses are among them. `erl` itself reads
+/// `ERL_ZFLAGS`, so the image's start script cannot override the variable (tested with 23.01, 24.12
+/// and 26.07).
 pub(super) const LOOPBACK_ONLY: [(&str, &str); 2] = [
     ("ERL_EPMD_ADDRESS", "127.0.0.1"),
     ("ERL_ZFLAGS", "-kernel inet_dist_use_interface {127,0,0,1}"),
@@ -64,9 +65,9 @@ impl DockerRuntime {
         Ok(())
     }
 
-    /// Fails if another container has one of the volumes, such as the same server under an earlier
-    /// name: two servers on one database destroy the database. `aside` is the id of the container
-    /// that is being replaced.
+    /// Fails if another container uses `volume`, such as the same server under an earlier name: two
+    /// servers on one database destroy the database. `aside` is the id of the container that is
+    /// being replaced, which may use the volume.
     pub(super) async fn refuse_shared(
         &self,
         volume: Option<&str>,
@@ -94,7 +95,7 @@ impl DockerRuntime {
         }
     }
 
-    /// The declared image. The operator pulls an image that the engine does not have.
+    /// The declared image. Pulls the image if the engine does not have the image.
     pub(super) async fn image(&self) -> Result<ImageInspect, RuntimeError> {
         let name = self.spec.image.as_deref().ok_or_else(|| {
             RuntimeError::Missing(format!(
@@ -138,8 +139,8 @@ pub(super) fn labels() -> HashMap<String, String> {
     HashMap::from([(MANAGED_LABEL.to_owned(), "true".to_owned())])
 }
 
-/// The label that lists the declared variables of a container at its creation: a container that
-/// replaces it inherits all other variables.
+/// The label with the names of the variables that were declared at the container's creation. A
+/// replacement of the container inherits all other variables.
 pub(super) const MANAGED_VARIABLES: &str = "io.ejabberd-operator.environment";
 
 /// The labels of a server's container.
@@ -163,21 +164,22 @@ pub(super) fn volume_mount(target: &str, name: &str) -> Mount {
 pub(super) struct Layout {
     pub(super) database: String,
     pub(super) config: String,
-    /// The paths for which the engine creates an unnamed volume if nothing else is mounted there:
-    /// the image's VOLUMEs.
+    /// The VOLUMEs of the image: the engine creates an unnamed volume at each of these paths if
+    /// nothing else is mounted there.
     image_volumes: Vec<String>,
 }
 
 impl Layout {
     /// The layout of a container that is created from the declaration.
     pub(super) fn of_new(spec: &Spec, image: &ImageConfig) -> Self {
-        // The code below uses the first value of a variable.
+        // Declared variables come first, because `new` uses the first value of a variable.
         let declared = spec.environment.iter().map(|(name, value)| format!("{name}={value}"));
         let env: Vec<String> = declared.chain(image.env.iter().flatten().cloned()).collect();
         Self::new(&env, image.working_dir.as_deref(), image.volumes.as_deref())
     }
 
-    /// The directories from the environment, else the directories of the official images.
+    /// The layout from the variables `SPOOL_DIR` and `CONFIG_DIR`, otherwise the layout of the
+    /// official images.
     pub(super) fn new(
         env: &[String],
         working_dir: Option<&str>,
@@ -195,8 +197,8 @@ impl Layout {
         }
     }
 
-    /// Whether a volume at one of `paths` holds `directory`. A VOLUME of the image between the two
-    /// would hide the directory.
+    /// Whether a volume at one of `paths` holds `directory`. A VOLUME of the image between the path
+    /// and `directory` would hide the directory.
     fn has(&self, paths: &BTreeMap<String, String>, directory: &str) -> bool {
         let above = paths.keys().filter(|path| is_within(directory, path));
         let Some(nearest) = above.max_by_key(|path| path.len()) else { return false };
@@ -214,8 +216,8 @@ pub(super) fn is_within(path: &str, directory: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The declared volumes, and named volumes for the database and the configuration where no declared
-/// volume holds them.
+/// The volumes of a new container, by path: the declared volumes, and a named volume for the
+/// database and for the configuration if no declared volume holds them.
 pub(super) fn volumes(spec: &Spec, layout: &Layout) -> BTreeMap<String, String> {
     let mut volumes = spec.volumes.clone();
     for (path, what) in [(&layout.database, "database"), (&layout.config, "conf")] {

@@ -1,4 +1,4 @@
-//! Where the database of the server is stored, and whether a new container would find the database.
+//! Locates the server's database, and checks whether a new container would find the database.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::engine::RuntimeError;
 const MAX_STEPS: usize = 64;
 
 impl DockerRuntime {
-    /// The location of the container's `directory`. `None` if the container does not exist.
+    /// The location of `directory` in the container; `None` if the container does not exist.
     pub(super) async fn location_of(
         &self,
         directory: &str,
@@ -26,8 +26,8 @@ impl DockerRuntime {
         self.location_of_its(&container, directory).await.map(Some)
     }
 
-    /// The location of the `directory` of an inspected container. The result is cached: mounts do
-    /// not change while a container exists.
+    /// The location of `directory` in an inspected container. The result is cached: mounts do not
+    /// change while a container exists.
     pub(super) async fn location_of_its(
         &self,
         container: &ContainerInspectResponse,
@@ -49,8 +49,8 @@ impl DockerRuntime {
         Ok(location)
     }
 
-    /// Why a new container that is created from the declaration would not have the database in
-    /// `directory`; `None` if the container would have the database.
+    /// The reason why a container that is created from the declaration would not have the database
+    /// in `directory`; `None` if the container would have the database.
     pub(super) async fn not_attached(
         &self,
         container: &ContainerInspectResponse,
@@ -60,7 +60,7 @@ impl DockerRuntime {
         let Location::Volume { name, within } = &location else {
             return Ok(Some(elsewhere(&location)));
         };
-        // A volume that is not declared has the container's name.
+        // An undeclared volume is named after the container.
         let config = container.config.clone().unwrap_or_default();
         let env = config.env.unwrap_or_default();
         let layout = Layout::new(&env, config.working_dir.as_deref(), config.volumes.as_deref());
@@ -75,7 +75,7 @@ impl DockerRuntime {
         }))
     }
 
-    /// The location of the `directory` of `container` with these `mounts`. Resolves links before it
+    /// The location of `directory` in `container`, with these `mounts`. Resolves links before it
     /// compares paths: `/home` may be a link to `/opt`, and the engine resolves the path of a mount
     /// as well.
     pub(super) async fn location_in(
@@ -92,7 +92,8 @@ impl DockerRuntime {
         Ok(covering(&resolved, &directory))
     }
 
-    /// `path` of `container` without links. A part that does not exist stays unchanged.
+    /// The path `path` in `container`, with its links resolved. A part that does not exist stays
+    /// unchanged.
     pub(super) async fn resolved(
         &self,
         container: &str,
@@ -115,7 +116,7 @@ impl DockerRuntime {
         Ok(if done.is_empty() { "/".to_owned() } else { done })
     }
 
-    /// The absolute path that a link of `container` points to; `None` if there is no link.
+    /// The absolute path that the link at `path` points to; `None` if there is no link at `path`.
     async fn link_target(
         &self,
         container: &str,
@@ -132,8 +133,9 @@ impl DockerRuntime {
         }
     }
 
-    /// Why a container that is created from the declaration would not have the `known` database,
-    /// or, if none is known, any database.
+    /// The reason why a container that is created from the declaration would not have the `known`
+    /// database, or any database if `known` is `None`. Returns `None` if the container would have
+    /// the database.
     pub(super) async fn lost_by_creation(
         &self,
         known: Option<&Database>,
@@ -146,7 +148,7 @@ impl DockerRuntime {
             return Ok(Some(format!("no volume is declared for {}", layout.database)));
         };
         match known.and_then(|known| known.location.as_ref()) {
-            // The same volume. The code below checks the files on it.
+            // The volume is the same, so check the files on the volume below.
             Some(Location::Volume { name, .. }) if name == volume => {}
             Some(location @ Location::Volume { name, within }) => {
                 return Ok(Some(format!(
@@ -173,7 +175,8 @@ impl DockerRuntime {
         found
     }
 
-    /// Creates a container that is never started: the engine can read files on its volume anyway.
+    /// Creates a temporary container with `volume` at `path`, and returns its name. The container
+    /// is never started: the engine can read the files of a stopped container.
     async fn create_viewer(&self, volume: &str, path: &str) -> Result<String, RuntimeError> {
         let mount = Mount {
             target: Some(path.to_owned()),
@@ -225,7 +228,7 @@ fn parts(path: &str) -> impl DoubleEndedIterator<Item = &str> {
     path.split('/').filter(|part| !part.is_empty() && *part != ".")
 }
 
-/// The mounts of a container by path.
+/// The locations of a container's mounts, by mount path.
 pub(super) fn mounts_of(container: &ContainerInspectResponse) -> BTreeMap<String, Location> {
     let of_mount = container.mounts.iter().flatten().filter_map(|mount| {
         let location = match mount.typ.as_deref() {
@@ -246,13 +249,12 @@ fn on_volumes(volumes: &BTreeMap<String, String>) -> BTreeMap<String, Location> 
     volumes.iter().map(|(path, name)| (path.clone(), Location::whole_volume(name))).collect()
 }
 
-/// The path at which a volume must be mounted, so that its subdirectory `within` is at
-/// `directory`.
+/// The path at which to mount a volume so that its subdirectory `within` is at `directory`.
 fn mount_path<'d>(directory: &'d str, within: &str) -> &'d str {
     directory.strip_suffix(within).map_or(directory, |path| path.trim_end_matches('/'))
 }
 
-/// Where `directory` is stored: in the mount that is nearest above it.
+/// The location of `directory`: in the nearest mount above `directory`, otherwise in the container.
 pub(super) fn covering(mounts: &BTreeMap<String, Location>, directory: &str) -> Location {
     let within = |path: &str| {
         let rest = directory.strip_prefix(path.trim_end_matches('/'))?;
@@ -293,7 +295,7 @@ mod tests {
         let within = Location::Host("/srv/upload/a/b".to_owned());
         assert_eq!(covering(&mounts, "/opt/ejabberd/upload/a/b"), within);
         assert_eq!(covering(&mounts, "/opt/ejabberd/run"), Location::Memory);
-        // A name that only begins alike is another directory.
+        // `/opt/ejabberd-26` begins with the path of a mount, but is outside of the mount.
         assert_eq!(covering(&mounts, "/opt/ejabberd-26/database"), Location::Container);
         let everything = BTreeMap::from([("/".to_owned(), Location::Host("/srv".to_owned()))]);
         assert_eq!(covering(&everything, "/home/x"), Location::Host("/srv/home/x".to_owned()));

@@ -1,4 +1,4 @@
-//! A declaration of an existing container.
+//! Describes an existing container as a declaration.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::domain::spec::{Docker as Spec, Network, PortMapping};
 use crate::engine::{Lifecycle, RuntimeError};
 
 impl DockerRuntime {
-    /// Fails unless the container exists and runs.
+    /// Fails unless the container exists, runs and is not paused.
     pub async fn needs_running(&self) -> Result<(), RuntimeError> {
         let cause = match self.inspect().await? {
             ProcessState::Running { health } if health.as_deref() == Some(PAUSED) => {
@@ -34,8 +34,8 @@ impl DockerRuntime {
         })
     }
 
-    /// The part of the container that can be declared. `config` is the path of the server's
-    /// configuration in the container.
+    /// The settings of the container that can be declared, and remarks about other settings.
+    /// `config` is the path of the server's configuration in the container.
     pub async fn describe(&self, config: &str) -> Result<Container, RuntimeError> {
         let missing = || RuntimeError::Missing(format!("a container {}", self.name()));
         let container = self.container().await?.ok_or_else(missing)?;
@@ -60,7 +60,8 @@ impl DockerRuntime {
         Ok(described)
     }
 
-    /// A remark if the database is lost with the container.
+    /// A remark if the database is lost with the container; `None` if the database is stored
+    /// elsewhere.
     async fn database_remark(
         &self,
         container: &ContainerInspectResponse,
@@ -77,7 +78,8 @@ impl DockerRuntime {
         }))
     }
 
-    /// The names of the variables that the image does not set. The values may be secrets.
+    /// The names of the variables that the image does not set. Returns no values, because a value
+    /// may be a secret.
     async fn own_variables(&self, container: &ContainerInspectResponse) -> Vec<String> {
         let Some(image) = &container.image else { return Vec::new() };
         let Ok(client) = self.client().await else { return Vec::new() };

@@ -64,7 +64,9 @@ impl DockerRuntime {
         }
     }
 
-    /// The disks as the server sees them, if the server runs; else the disks of the host.
+    /// The disk space of the server: the disks in the container if the server runs, otherwise the
+    /// disk of the host with Docker's data. Fails if the server does not run and the engine is on
+    /// another host.
     pub(super) async fn read_space(&self) -> Result<Vec<Space>, RuntimeError> {
         if let Some(container) = self.container().await? {
             let runs = matches!(
@@ -120,8 +122,8 @@ impl DockerRuntime {
             holders::of(&ports, |pid, at| {
                 id.as_ref().is_some_and(|id| is_in(pid, id))
                     || published::is_proxy(pid, &addresses)
-                    // Another program may hold the address, but the engine reserved it for the
-                    // server.
+                    // The engine reserved this address for the server, even if another program
+                    // holds it.
                     || bound.iter().any(|port| !port.udp && port.outside == at)
             })
         });
@@ -132,12 +134,12 @@ impl DockerRuntime {
     }
 }
 
-/// Whether a process runs in the container with this id.
+/// Whether the process `pid` runs in the container with this id.
 fn is_in(pid: i32, id: &str) -> bool {
     fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|groups| groups.contains(id))
 }
 
-/// The time; `None` for the year one, which the engine writes for "never".
+/// Parses a time of the engine; `None` for the year 1, which the engine writes for "never".
 fn time(text: Option<&String>) -> Option<Timestamp> {
     let time: Timestamp = text?.parse().ok()?;
     (time > Timestamp::UNIX_EPOCH).then_some(time)
@@ -147,7 +149,7 @@ fn error(state: &ContainerState) -> Option<String> {
     state.error.clone().filter(|text| !text.is_empty())
 }
 
-/// Mounted paths of the host that no longer exist.
+/// The mounted paths of the host that no longer exist.
 fn gone(container: &ContainerInspectResponse) -> Vec<String> {
     let sources = container.mounts.iter().flatten();
     let binds = sources.filter(|mount| mount.typ.as_deref() == Some("bind"));

@@ -1,4 +1,4 @@
-//! The actual settings of the container, compared with the declared settings.
+//! Compares the settings of the container with the declared settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -21,7 +21,8 @@ impl DockerRuntime {
         let host = container.host_config.clone().unwrap_or_default();
         let mounted = container.mounts.iter().flatten().filter_map(|mount| mount.source.as_deref());
         let differences = differences(&self.spec, &container, &host);
-        // The search is slow: the engine walks through the container's files.
+        // Search only if there is a difference: the engine walks through the container's files,
+        // which is slow.
         let impact = if differences.is_empty() {
             Vec::new()
         } else {
@@ -56,8 +57,8 @@ impl DockerRuntime {
         usual.into_iter().chain(declared).any(within)
     }
 
-    /// The kernel's socket tables, if the engine and the server are on this host. A missing table
-    /// has no sockets: the host may have no IPv6.
+    /// The text of the kernel's TCP socket tables. Fails if the engine is on another host. A
+    /// missing table counts as empty, because a host may have no IPv6.
     pub(super) async fn read_host_sockets(&self) -> Result<String, RuntimeError> {
         let refused = |cause: String| RuntimeError::Refused {
             operation: "look at the sockets of the host".to_owned(),
@@ -90,11 +91,12 @@ fn has_capabilities_of_root(host: &HostConfig) -> bool {
     added.into_iter().any(|name| matches!(name, "ALL" | "SYS_ADMIN" | "SYS_MODULE" | "SYS_PTRACE"))
 }
 
-/// The addresses of open ports on the host: the declared ports and, while the container runs, the
-/// actual ports, because the engine chooses the port for `-P` and `-p 5222`.
+/// The addresses on the host at which the container's ports are open: the ports from the
+/// container's creation and, while the container runs, the actual ports, because the engine chooses
+/// the port for `-P` and `-p 5222`.
 fn published(container: &ContainerInspectResponse, host: &HostConfig) -> Vec<SocketAddr> {
     if host.network_mode.as_deref() == Some("host") {
-        // The engine stores the setting and ignores it.
+        // With the host's network, the engine stores published ports and ignores them.
         return Vec::new();
     }
     let now = container.network_settings.as_ref().and_then(|network| network.ports.as_ref());
@@ -103,8 +105,8 @@ fn published(container: &ContainerInspectResponse, host: &HostConfig) -> Vec<Soc
     all.into_iter().collect()
 }
 
-/// Addresses on the host and the container's ports behind them, for ports whose name ends in
-/// `kind`: `/tcp`, or an empty text for all.
+/// The addresses on the host, each with the container's port behind the address. `kind` is the end
+/// of the port's name: `/tcp`, `/udp`, or an empty string for all ports.
 pub(super) fn bindings(ports: Option<&PortMap>, kind: &str) -> Vec<(SocketAddr, u16)> {
     let published = ports.into_iter().flatten().filter(|(port, _)| port.ends_with(kind));
     let pairs = published.flat_map(|(port, bindings)| {
@@ -121,14 +123,15 @@ pub(super) fn bindings(ports: Option<&PortMap>, kind: &str) -> Vec<(SocketAddr, 
     pairs
 }
 
-/// The declared fields that differ in the container. Compares image references, not images: a
-/// `latest` tag that moved is no difference.
+/// The declared fields that differ in the container. Compares image references, not images: a moved
+/// `latest` tag is no difference.
 fn differences(
     spec: &Spec,
     container: &ContainerInspectResponse,
     host: &HostConfig,
 ) -> Vec<String> {
-    // A new field must be compared as well.
+    // The pattern names every field, so that a new field of `Spec` does not compile until this
+    // function handles the field.
     let Spec {
         container: _,
         image,
@@ -166,7 +169,7 @@ fn differences(
     for (path, name) in volumes {
         differs(&format!("volumes.{path}"), name, mounts.get(path).map_or("none", String::as_str));
     }
-    // Compares values, and never shows them: a value may be a secret.
+    // Compare the values, but never show them: a value may be a secret.
     let env = config.env.unwrap_or_default();
     let set: BTreeMap<&str, &str> = env.iter().filter_map(|line| line.split_once('=')).collect();
     for (name, value) in environment {

@@ -1,4 +1,5 @@
-//! The engine's events. The operator notices within milliseconds that a container dies.
+//! Watches the engine's events, so that the operator notices within milliseconds that the container
+//! stops.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,12 +18,12 @@ const EVENTS: [&str; 8] =
 /// The pause before the next connection to an engine that does not respond.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// A stream that lasted longer than this was healthy.
+/// The minimum duration of a healthy stream. After a shorter stream, the operator pauses.
 const LONG: Duration = Duration::from_mins(1);
 
 impl DockerRuntime {
-    /// Notifies `changed` of events until the future is dropped. A broken stream notifies as well,
-    /// because events may have been missed.
+    /// Notifies `changed` of each event until the caller drops the future. Also notifies after the
+    /// end of a stream, because the operator may have missed events.
     pub(super) async fn watch_events(&self, changed: &Notify) {
         loop {
             let opened = Instant::now();
@@ -39,7 +40,7 @@ impl DockerRuntime {
                     changed.notify_one();
                 }
             }
-            // A healthy stream also ends, at the limit of bytes for each response.
+            // A healthy stream also ends, when the response reaches its limit of bytes.
             if opened.elapsed() < LONG {
                 sleep(PAUSE).await;
             }

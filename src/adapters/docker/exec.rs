@@ -1,4 +1,4 @@
-//! Programs beside the server: `docker exec` without a shell or a terminal.
+//! Runs programs in the server's container, as `docker exec` does, without a shell or a terminal.
 
 use std::time::Duration;
 
@@ -18,11 +18,12 @@ use crate::ejabberd::erlang::{
 };
 use crate::engine::{Complaints, Output, RuntimeError, Spawned, Spawner};
 
-/// The maximum number of bytes that the operator keeps of a program's output. A whole configuration
-/// fits.
+/// The maximum length of a program's standard output, and of its standard error, that the operator
+/// keeps, in bytes. A whole configuration fits.
 const MAX_OUTPUT_BYTES: usize = MAX_BYTES + (256 << 10);
 
-/// The buffer size of one read of the session; responses of a large server have megabytes.
+/// The buffer size of one read from a program, in bytes; responses of a large server have
+/// megabytes.
 const STREAM_CAPACITY: usize = 64 << 10;
 
 type Streams = (
@@ -69,7 +70,8 @@ impl DockerRuntime {
         }
     }
 
-    /// Runs `command` in `container` to its end.
+    /// Runs `command` in `container` until the command ends, and returns its output. Fails after
+    /// `deadline`.
     pub(super) async fn output_in(
         &self,
         container: &str,
@@ -106,7 +108,7 @@ impl DockerRuntime {
             .map_err(|_| RuntimeError::Timeout(format!("run a program in {container}")))?
     }
 
-    /// The first of `paths` that exists in `container`.
+    /// The first of `paths` that exists in `container`; `None` if none exists.
     pub(super) async fn first_existing(
         &self,
         container: &str,
@@ -120,8 +122,8 @@ impl DockerRuntime {
         Ok(None)
     }
 
-    /// The processes in the container, as its engine lists them.
-    /// The engine runs the host's `ps`, independent of the tools in the image. The engine needs the
+    /// The processes in the container, as the engine lists them; `columns` are the arguments of
+    /// `ps`. The engine runs the host's `ps`, so the image needs no tools. The engine needs the
     /// column `PID` to select the container's processes.
     pub(super) async fn processes(&self, columns: &str) -> Result<Vec<Vec<String>>, RuntimeError> {
         let options = query::TopOptionsBuilder::default().ps_args(columns).build();
@@ -130,7 +132,7 @@ impl DockerRuntime {
         Ok(top.processes.unwrap_or_default())
     }
 
-    /// The address of the server in the container, if the server runs.
+    /// The address of the server's node in the container; `None` if the server does not run.
     pub(super) async fn node(&self) -> Result<Option<NodeAddress>, RuntimeError> {
         let rows = self.processes("-eo uid,pid,args").await?;
         let mut listed = rows.into_iter().filter_map(|row| {
@@ -140,13 +142,13 @@ impl DockerRuntime {
         Ok(listed.find_map(|process| process.server_node()))
     }
 
-    /// The files of `container`.
+    /// Gives access to the files of `container`.
     pub(super) fn files<'a>(&'a self, container: &'a str) -> ContainerFiles<'a> {
         ContainerFiles { runtime: self, container }
     }
 }
 
-/// The files of one container.
+/// Access to the files of one container.
 pub(super) struct ContainerFiles<'a> {
     runtime: &'a DockerRuntime,
     container: &'a str,
@@ -177,7 +179,8 @@ impl Spawner for DockerRuntime {
         if !find::has_cookie(&files, &node).await? {
             return Err(starting("the cookie of ejabberd's node"));
         }
-        // The command line of the VM usually contains the path of the installation.
+        // The command line of the VM usually contains the path of the installation. Read the
+        // control scripts only if the path is missing.
         let mut found = find::installation(&files, Some(&node), &[]).await?;
         if found.is_none() {
             let scripts = find::control_scripts(&files, &CTL_SCRIPTS).await?;

@@ -17,14 +17,15 @@ use super::database::covering;
 use crate::domain::database::Location;
 use crate::domain::spec::{Docker as Spec, Network};
 
-/// The settings that the old container was created with.
+/// The container to replace, and the settings of its image.
 pub(super) struct Old<'a> {
     pub(super) container: &'a ContainerInspectResponse,
-    /// The image's own settings, which the administrator did not choose.
+    /// The settings of the old image, which the replacement does not inherit.
     pub(super) image: &'a ImageConfig,
 }
 
-/// The body of a container that replaces `old`. `new` contains the settings of the new image.
+/// The body of the request that creates a replacement of `old`. `new` contains the settings of the
+/// new image.
 pub(super) fn body(spec: &Spec, old: &Old<'_>, new: &ImageConfig) -> ContainerCreateBody {
     let declared = create::container_body(spec, &BTreeMap::new());
     let config = old.container.config.clone().unwrap_or_default();
@@ -39,11 +40,12 @@ pub(super) fn body(spec: &Spec, old: &Old<'_>, new: &ImageConfig) -> ContainerCr
     let both_on_host = on_host(&host) && spec.network == Network::Host;
     let entrypoint = own(config.entrypoint, &old.image.entrypoint);
     ContainerCreateBody {
-        // With the host's network, the container has the host's name anyway.
+        // With the host's network, the container always has the host's name.
         hostname: config.hostname.filter(|name| !name.is_empty() && !both_on_host),
         domainname: config.domainname.filter(|name| !name.is_empty()),
         user: non_default(config.user, &old.image.user),
-        // A container with a custom entry point has no default command.
+        // A custom entry point disables the command of the image, so the administrator chose the
+        // command.
         cmd: if entrypoint.is_some() { config.cmd } else { own(config.cmd, &old.image.cmd) },
         entrypoint,
         working_dir: non_default(config.working_dir, &old.image.working_dir),
@@ -56,7 +58,7 @@ pub(super) fn body(spec: &Spec, old: &Old<'_>, new: &ImageConfig) -> ContainerCr
         stop_timeout: config.stop_timeout,
         host_config: Some(HostConfig {
             mounts: Some(mounts(spec, old, new)),
-            // The mounts include both.
+            // `mounts` contains the mounts of both fields.
             binds: None,
             volumes_from: None,
             network_mode: declared.host_config.as_ref().and_then(|host| host.network_mode.clone()),
@@ -68,8 +70,9 @@ pub(super) fn body(spec: &Spec, old: &Old<'_>, new: &ImageConfig) -> ContainerCr
     }
 }
 
-/// The variables that the administrator set, except variables that are declared, or were declared
-/// earlier and no longer are.
+/// The environment of the new container: the variables that the administrator set, the variables
+/// that bind Erlang to loopback, and the declared variables. Omits variables that were declared for
+/// the old container and no longer are.
 pub(super) fn environment(spec: &Spec, old: &Old<'_>) -> Vec<String> {
     let config = old.container.config.as_ref();
     let set = config.and_then(|config| config.env.as_deref()).unwrap_or_default();
@@ -103,12 +106,15 @@ fn marked(
     labels
 }
 
-/// The mounts: all mounts of the old container, except paths where another volume is declared.
+/// The mounts of the new container: the mounts of the old container, and the volumes from the
+/// declaration. A volume replaces the old mount at the same path, and an old mount of the same
+/// volume.
 pub(super) fn mounts(spec: &Spec, old: &Old<'_>, new: &ImageConfig) -> Vec<Mount> {
     let asked = old.container.host_config.as_ref().and_then(|host| host.mounts.as_ref());
     let asked = |target: &str| {
         let same = |mount: &&Mount| mount.target.as_deref() == Some(target);
-        // The engine chose the name of an unnamed volume.
+        // For an unnamed volume, the request contains no name, so use the name that the engine
+        // chose.
         let named = |mount: &&Mount| mount.source.as_ref().is_some_and(|name| !name.is_empty());
         asked.into_iter().flatten().find(same).filter(named).cloned()
     };
@@ -141,7 +147,7 @@ pub(super) fn mounts(spec: &Spec, old: &Old<'_>, new: &ImageConfig) -> Vec<Mount
             // The old container already stores something at this path.
             continue;
         }
-        // A second mount of the same volume at its old path would only confuse.
+        // Remove the old mount of the volume. Otherwise the container would have the volume twice.
         mounts.retain(|_, mount| mount.source.as_deref() != Some(name.as_str()));
         mounts.insert(target.clone(), create::volume_mount(&target, &name));
     }
@@ -165,7 +171,7 @@ pub(super) fn by_path(body: &ContainerCreateBody) -> BTreeMap<String, Mount> {
     mounts.filter_map(|mount| Some((mount.target.clone()?, mount))).collect()
 }
 
-/// The mounts by path.
+/// The locations of `mounts`, by path.
 pub(super) fn locations(mounts: &BTreeMap<String, Mount>) -> BTreeMap<String, Location> {
     let location = |mount: &Mount| {
         let source = mount.source.clone().unwrap_or_default();
@@ -183,7 +189,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A runtime for the container `v2` on an engine that does not exist.
+    /// A declaration of the container `v2` on an engine that does not exist.
     pub fn spec() -> Spec {
         Spec {
             container: "v2".to_owned(),

@@ -1,8 +1,8 @@
-//! The server in a Docker container, through the engine's API.
+//! The runtime of a server in a Docker container, through the engine's API.
 //!
-//! The operator adopts a container with the declared name unchanged. If there is no such container,
-//! the operator creates it with database and configuration on named volumes, so that they outlive
-//! the container.
+//! The operator adopts a container with the declared name unchanged. If no container has the name,
+//! the operator creates a container with the database and the configuration on named volumes, so
+//! that both outlive the container.
 
 mod api_error;
 mod archive;
@@ -57,17 +57,18 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 /// The time limit of the first request to the engine.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
-/// The time between the engine's `stop` and its `kill`. The operator stops ejabberd in the
-/// container first, so the limit only matters if that failed.
+/// The time between the engine's `stop` and its `kill`, in seconds. The operator stops ejabberd
+/// first, so this time matters only if ejabberd did not stop.
 const STOP_GRACE_SECONDS: i32 = 10;
 
-/// The runtime; see the module's documentation.
+/// The runtime of a server in a Docker container; see the documentation of the module.
 pub struct DockerRuntime {
     spec: Spec,
     client: OnceCell<bollard::Docker>,
-    /// A cached location: the id of the container, the directory, where the directory is stored.
+    /// The cached location of a directory: the id of the container, the path of the directory, and
+    /// the location.
     located: Mutex<Option<(String, String, Location)>>,
-    /// The state directory whose lock the operator holds, if the operator holds a lock.
+    /// The state directory whose lock the operator holds; `None` if the operator holds no lock.
     holder: Option<String>,
 }
 
@@ -78,8 +79,9 @@ impl DockerRuntime {
         Self { spec, client: OnceCell::new(), located: Mutex::default(), holder: None }
     }
 
-    /// This runtime for an operator that holds the lock of the state directory `holder`. The
-    /// leftovers of earlier holders are then not in use.
+    /// This runtime, for an operator that holds the lock of the state directory `holder`. No other
+    /// operator then uses temporary containers and files with this holder, so the runtime may
+    /// remove such containers and files.
     #[must_use]
     pub fn held_by(self, holder: Option<String>) -> Self {
         Self { holder, ..self }
@@ -111,7 +113,7 @@ impl DockerRuntime {
         &self.spec.container
     }
 
-    /// The container as the engine describes it, if the container exists.
+    /// The container as the engine describes it; `None` if the container does not exist.
     async fn container(&self) -> Result<Option<ContainerInspectResponse>, RuntimeError> {
         let request = self.client().await?.inspect_container(self.name(), None);
         match request.await {
@@ -151,7 +153,7 @@ impl Lifecycle for DockerRuntime {
         if state.paused == Some(true) {
             return Ok(ProcessState::Running { health: Some(PAUSED.to_owned()) });
         }
-        // Between two attempts of its restart policy, the container counts as running.
+        // The engine also reports `running` while the restart policy waits for the next start.
         if state.running == Some(true) && state.restarting != Some(true) {
             let health = state.health.and_then(|h| h.status);
             let status = health
@@ -184,7 +186,7 @@ impl Lifecycle for DockerRuntime {
         let options = query::StopContainerOptionsBuilder::default().t(STOP_GRACE_SECONDS).build();
         match self.client().await?.stop_container(self.name(), Some(options)).await {
             Ok(()) => Ok(()),
-            // The container has stopped already, or does not exist: both are the goal.
+            // Not an error: the container is stopped already, or does not exist.
             Err(e) if matches!(status(&e), Some(304 | 404)) => Ok(()),
             Err(e) => Err(self.error("stop the container", &e)),
         }

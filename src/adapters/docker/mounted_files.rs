@@ -1,9 +1,9 @@
-//! Files of the host that are mounted into the container as single files.
+//! Writes files of the host that are mounted into the container as single files.
 //!
-//! Such a file keeps its inode as long as the container lives: the container does not see a file
-//! that replaces it by a rename, and the engine cannot replace it at all ("device or resource
-//! busy"). So the operator writes such a file in place. The operator keeps a copy of the old
-//! content beside the file, where no other account may write to that directory.
+//! Such a file keeps its inode as long as the container lives. If a rename replaces the file on the
+//! host, the container still has the old file. The engine cannot replace the file at all ("device
+//! or resource busy"). So the operator writes such a file in place. The operator keeps a copy of
+//! the old content beside the file, if no other account may write to that directory.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use crate::engine::RuntimeError;
 pub(super) struct Mounted {
     /// The path in the container.
     destination: String,
-    /// The path on the host; for a volume, the path where the engine stores it.
+    /// The path on the host; for a volume, the path where the engine stores the volume.
     pub(super) source: PathBuf,
     /// Whether the container may write to the mount.
     pub(super) writable: bool,
@@ -36,7 +36,8 @@ impl Mounted {
 pub(super) struct Mounts(Vec<Mounted>);
 
 impl Mounts {
-    /// The mount that holds `path`: the nearest mount above `path`.
+    /// The mount that holds `path`, which is the nearest mount above `path`; `None` if no mount
+    /// holds `path`.
     pub(super) fn covering(&self, path: &str) -> Option<&Mounted> {
         let above = self.0.iter().filter(|mount| Path::new(path).starts_with(&mount.destination));
         above.max_by_key(|mount| mount.destination.len())
@@ -58,7 +59,7 @@ impl DockerRuntime {
         Ok(Mounts(mounts.collect()))
     }
 
-    /// The refusal to write to a read-only mount.
+    /// The error for a write to a read-only mount.
     pub(super) fn read_only(&self, path: &str, mount: &Mounted) -> RuntimeError {
         let source = mount.source.display();
         let cause = if mount.is_file_at(path) {
@@ -76,7 +77,8 @@ impl DockerRuntime {
         RuntimeError::Refused { operation: format!("write {path} of {}", self.name()), cause }
     }
 
-    /// Writes `content` into the file of the host at `source`.
+    /// Writes `content` into the file at `source` on the host, and keeps the inode of the file.
+    /// `path` is the path of the file in the container.
     pub(super) async fn write_in_place(
         &self,
         path: &str,
@@ -90,8 +92,8 @@ impl DockerRuntime {
         written.map_err(|e| self.not_written(path, source, &e.to_string()))
     }
 
-    /// Fails where [`write_in_place`](Self::write_in_place) would fail because a permission is
-    /// missing.
+    /// Fails if [`write_in_place`](Self::write_in_place) would fail because of a missing
+    /// permission.
     pub(super) async fn can_write_in_place(
         &self,
         path: &str,
@@ -127,7 +129,8 @@ fn in_place(source: &Path, content: &[u8]) -> std::io::Result<()> {
     let mut copy = source.as_os_str().to_owned();
     copy.push(".before");
     let before = files::read(source, MAX_BYTES)?;
-    // The copy is only for people: the operator keeps the last good files in its state directory.
+    // A failed copy is no error: the copy is for administrators, and the operator keeps the last
+    // good files in its state directory.
     if let Err(error) =
         files::replace(Path::new(&copy), &before, Rights { owner: None, mode: 0o600 })
     {
@@ -143,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_mount_decides() {
+    fn the_nearest_mount_above_a_path_holds_the_path() {
         let mount = |destination: &str, writable| Mounted {
             destination: destination.to_owned(),
             source: PathBuf::from("/srv"),
@@ -176,7 +179,8 @@ mod tests {
         in_place(&dir.path().join("nowhere"), b"x").unwrap_err();
     }
 
-    /// The owner of the directory chooses neither the content nor the path of a write.
+    /// If the operator followed the link, the owner of the directory could choose which file the
+    /// operator overwrites.
     #[test]
     fn a_link_at_the_path_of_the_copy_is_not_followed() {
         let dir = tempfile::tempdir().unwrap();

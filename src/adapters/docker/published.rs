@@ -1,4 +1,4 @@
-//! Ports of the host that lead into the container.
+//! The ports of the host that Docker publishes for the container.
 
 use std::fs;
 use std::io::Read;
@@ -12,9 +12,9 @@ use crate::domain::observed::Published;
 /// The maximum number of bytes to read of a command line. The command line of a proxy is shorter.
 const MOST_BYTES: u64 = 4096;
 
-/// The published ports: as declared at creation and, while the container runs, the actual ports,
-/// because the engine chooses the port for `-P` and `-p 5222`. `-p 8000-8010:8000-8010` publishes
-/// eleven ports. Empty with the host's network.
+/// The published ports: the ports from the container's creation and, while the container runs, the
+/// actual ports, because the engine chooses the port for `-P` and `-p 5222`. A range such as
+/// `-p 8000-8010:8000-8010` publishes eleven ports. Empty with the host's network.
 pub(super) fn ports(container: &ContainerInspectResponse) -> Vec<Published> {
     let host = container.host_config.as_ref();
     if host.and_then(|host| host.network_mode.as_deref()) == Some("host") {
@@ -53,8 +53,8 @@ pub(super) fn addresses(container: &ContainerInspectResponse) -> Vec<IpAddr> {
     texts.filter_map(|text| text.parse().ok()).collect()
 }
 
-/// Whether a process is a `docker-proxy` that forwards to one of `addresses`:
-/// its command line has `-container-ip ADDRESS`.
+/// Whether the process `pid` is a `docker-proxy` that forwards to one of `addresses`: its command
+/// line has `-container-ip ADDRESS`.
 pub(super) fn is_proxy(pid: i32, addresses: &[IpAddr]) -> bool {
     let mut line = Vec::new();
     let read = fs::File::open(format!("/proc/{pid}/cmdline"))

@@ -1,8 +1,8 @@
-//! Replacement of a container.
+//! Replaces a container.
 //!
-//! The operator renames, removes or starts a container as a replacement only if the
-//! container's id is in the state directory. The operator never touches another
-//! container that has such a name.
+//! The operator renames a container for a replacement only if the container's id is in the state
+//! directory. A rollback removes the new container only if the operator created that container. The
+//! operator never touches any other container with one of these names.
 
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, ContainerUpdateBody, ImageConfig,
@@ -16,7 +16,8 @@ use super::{DockerRuntime, MANAGED_LABEL, inherited, status};
 use crate::domain::database::Location;
 use crate::engine::{ConfigFiles, Lifecycle, RuntimeError};
 
-/// Erlang's cookie in the home directory. Other nodes and scripts may use the cookie.
+/// The file with Erlang's cookie, in the home directory. Other nodes and scripts may use the
+/// cookie, so the new container keeps the cookie.
 const COOKIE: &str = ".erlang.cookie";
 
 impl DockerRuntime {
@@ -26,7 +27,7 @@ impl DockerRuntime {
     }
 
     /// Renames the container with the id `old`, and creates a new container that inherits every
-    /// setting which is not declared.
+    /// setting that is not declared. Fails if `old` does not have the server's name.
     pub(super) async fn replace_container(&self, old: &str) -> Result<(), RuntimeError> {
         let here = self.container().await?;
         let Some(container) = here.filter(|container| container.id.as_deref() == Some(old)) else {
@@ -63,7 +64,8 @@ impl DockerRuntime {
         }
     }
 
-    /// The settings of the container's image, and of the declared image.
+    /// The settings of the container's image, and of the declared image. The settings of the
+    /// container's image are empty if that image was removed.
     pub(super) async fn both_images(
         &self,
         container: &ContainerInspectResponse,
@@ -86,7 +88,7 @@ impl DockerRuntime {
             return Ok(());
         };
         match self.container().await? {
-            // The replacement failed before it renamed a container.
+            // The replacement failed before the rename, so the old container still has its name.
             Some(here) if here.id == before.id => return self.stop().await,
             Some(here) if is_managed(&here) => {
                 self.stop().await?;
@@ -121,8 +123,8 @@ impl DockerRuntime {
         }
     }
 
-    /// Removes a stopped container. Its volumes stay, unnamed volumes as well: the new container
-    /// has them.
+    /// Removes a stopped container. Its volumes stay, even unnamed volumes, because the new
+    /// container uses the volumes. A missing container is no error.
     pub(super) async fn remove_container(&self, id: &str) -> Result<(), RuntimeError> {
         let options = None::<query::RemoveContainerOptions>;
         match self.client().await?.remove_container(id, options).await {
@@ -153,7 +155,8 @@ impl DockerRuntime {
         }
     }
 
-    /// Copies Erlang's cookie if the cookie is on the old container's own layer.
+    /// Copies Erlang's cookie to the new container if the cookie is in the old container's own
+    /// layer, and not on a mount.
     async fn carry_cookie(
         &self,
         old: &str,
@@ -195,7 +198,7 @@ impl DockerRuntime {
     }
 }
 
-/// Whether the operator created a container.
+/// Whether the operator created `container`.
 pub(super) fn is_managed(container: &ContainerInspectResponse) -> bool {
     let labels = container.config.as_ref().and_then(|config| config.labels.as_ref());
     labels.is_some_and(|labels| labels.contains_key(MANAGED_LABEL))

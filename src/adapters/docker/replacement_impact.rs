@@ -14,7 +14,7 @@ use crate::engine::RuntimeError;
 const PASSING: [&str; 9] =
     ["/tmp", "/var/tmp", "/run", "/var/run", "/var/log", "/var/cache", "/dev", "/proc", "/sys"];
 
-/// Files that are created again, or that a replacement copies.
+/// Names of files whose loss does no harm: they are created again, or the replacement copies them.
 const NAMES: [&str; 5] =
     [".erlang.cookie", "erl_crash.dump", ".bash_history", ".ash_history", ".sh_history"];
 
@@ -22,8 +22,9 @@ const NAMES: [&str; 5] =
 const SHOWN: usize = 5;
 
 impl DockerRuntime {
-    /// What a container that replaces this container would not have. `database` is the directory of
-    /// the database as the server reports it, if it does. Also empty if no replacement is declared.
+    /// The data that a replacement of this container would lose, one message for each loss. Empty
+    /// if a replacement loses nothing or is not declared. `database` is the directory of the
+    /// database that the server reports; `None` if the server reports no directory.
     pub(super) async fn replacement_impact(
         &self,
         container: &ContainerInspectResponse,
@@ -73,7 +74,8 @@ impl DockerRuntime {
         let old = Old { container, image: &old_image };
         let body = inherited::body(&self.spec, &old, &new_image);
         let locations = inherited::locations(&inherited::by_path(&body));
-        // A start script of the administrator may have chosen the directory.
+        // If the directory is not the usual one, a start script of the administrator may have
+        // chosen the directory, so the new container would use the same directory.
         let then = if directory == usual.database {
             inherited::new_layout(&self.spec, &old, &new_image).database
         } else {
@@ -88,14 +90,15 @@ impl DockerRuntime {
     }
 }
 
-/// A variable of a container.
+/// The value of the environment variable `name` of a container; `None` if the variable is not set.
 fn variable<'c>(container: &'c ContainerInspectResponse, name: &str) -> Option<&'c str> {
     let env = container.config.as_ref().and_then(|config| config.env.as_deref());
     let line = |line: &'c String| line.strip_prefix(name)?.strip_prefix('=');
     env.into_iter().flatten().find_map(line)
 }
 
-/// The changed files in the container's own layer, which a replacement would lose.
+/// A message about the changed files in the container's own layer, which a replacement would lose;
+/// `None` if there are none. `logs` is the directory of logs.
 fn files_lost(
     container: &ContainerInspectResponse,
     logs: Option<&str>,
@@ -110,7 +113,7 @@ fn files_lost(
             // The engine creates the mount points and the directories above them.
             || mounts.keys().any(|mount| is_within(mount, path) || is_within(path, mount))
     };
-    // A change of a file changes the directories above it.
+    // The engine also lists the directories above a changed file. Leave them out.
     let holds_more = |path: &str| {
         changes.iter().any(|other| other.path.len() > path.len() && is_within(&other.path, path))
     };

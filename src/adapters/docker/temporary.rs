@@ -17,7 +17,7 @@ use crate::engine::{Lifecycle, RuntimeError};
 /// The label of a temporary container; its value is the name of the server's container.
 const TEMPORARY_LABEL: &str = "io.ejabberd-operator.stand-in";
 
-/// The label with the state directory whose lock the creator held, if the creator held a lock.
+/// The label with the state directory whose lock the creator of the container holds.
 const HOLDER_LABEL: &str = "io.ejabberd-operator.holder";
 
 /// The value of [`HOLDER_LABEL`] if the creator holds no lock.
@@ -81,7 +81,7 @@ impl DockerRuntime {
             Ok(client) => client.remove_container(name, Some(with_everything())).await,
             Err(_) => return,
         };
-        // The container may have ended, and `auto_remove` removes it then.
+        // Not an error: a container that ended removes itself (`auto_remove`).
         if let Err(e) = removed
             && !matches!(status(&e), Some(404 | 409))
         {
@@ -100,7 +100,8 @@ impl DockerRuntime {
             || self.is_from_version_0_1(container)
     }
 
-    /// Version 0.1 named such a container `NAME-check-PID-N` and set no label.
+    /// Whether version 0.1 created the temporary container. Version 0.1 used the name
+    /// `NAME-check-PID-N`, and set only [`MANAGED_LABEL`].
     fn is_from_version_0_1(&self, container: &ContainerSummary) -> bool {
         let managed = container.labels.as_ref().is_some_and(|l| l.contains_key(MANAGED_LABEL));
         let mut names = container.names.iter().flatten().map(|name| name.trim_start_matches('/'));
@@ -118,10 +119,10 @@ impl DockerRuntime {
             })
     }
 
-    /// Removes temporary containers and files of killed operators. Removes all that have the same
-    /// state directory, because this operator holds the lock of the directory now. Of another state
-    /// directory, removes only those older than [`OLD_MINUTES`]. Returns `false` if the server does
-    /// not run: the operator can then not remove the files in its container.
+    /// Removes temporary containers and files of killed operators. With the same state directory,
+    /// removes all of them, because this operator now holds the lock of the directory. With another
+    /// state directory, removes only those older than [`OLD_MINUTES`]. Returns `false` if the
+    /// server does not run: the operator can then not remove the files in its container.
     pub(super) async fn remove_what_is_left(&self) -> Result<bool, RuntimeError> {
         let filters = HashMap::from([("label", vec![MANAGED_LABEL])]);
         let options =
@@ -166,8 +167,9 @@ fn with_everything() -> query::RemoveContainerOptions {
     query::RemoveContainerOptionsBuilder::default().force(true).v(true).build()
 }
 
-/// A `find` command with options that busybox has as well. `find` follows no links, and `rm -rf`
-/// removes a link, never its target.
+/// The command that removes temporary files in `directories`. The command uses only options of
+/// `find` that busybox has as well. `find` follows no links, and `rm -rf` removes a link, never its
+/// target.
 fn removal(directories: &[&str], holder: Option<&str>) -> Vec<String> {
     let mut argv: Vec<String> = vec!["find".to_owned()];
     argv.extend(directories.iter().map(|directory| (*directory).to_owned()));

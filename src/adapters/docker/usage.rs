@@ -13,8 +13,8 @@ use crate::domain::observed::{Usage, Work};
 use crate::ejabberd::erlang::ListedProcess;
 use crate::engine::{LogLine, RuntimeError};
 
-/// The maximum length of a line, in characters. A longer line is truncated. ejabberd logs whole
-/// stanzas in `debug`.
+/// The maximum length of a log line, in characters. A longer line is truncated. ejabberd logs
+/// whole stanzas at `loglevel: debug`.
 const MAX_LINE_CHARS: usize = 2000;
 
 impl DockerRuntime {
@@ -30,7 +30,7 @@ impl DockerRuntime {
         let nanos = stats.cpu_stats.as_ref().and_then(|cpu| cpu.cpu_usage.as_ref()?.total_usage);
         let memory = stats.memory_stats.as_ref().and_then(|memory| memory.usage);
         let (Some(nanos), Some(memory_bytes)) = (nanos, memory) else {
-            // A stopped container: the engine responds only with the name.
+            // For a stopped container, the engine responds only with the name.
             return Ok(None);
         };
         let disk_bytes = blocks(&stats);
@@ -40,14 +40,15 @@ impl DockerRuntime {
         Ok(Some(Usage { cpu_seconds, memory_bytes, work }))
     }
 
-    /// Processor time and waits of the server's own VM; `None` if there is no VM. The totals of the
-    /// container include the operator's programs in the container, which would make a dead server
-    /// seem active.
+    /// The processor time and disk waits of the server's own VM; `None` if no VM runs. The totals
+    /// of the container include the operator's programs in the container, which would make a dead
+    /// server seem active.
     async fn vm_work(&self) -> Result<Option<Work>, RuntimeError> {
-        // A row for each thread: Erlang writes files in threads beside the main thread.
+        // Request a row for each thread, because Erlang writes files in other threads than the main
+        // thread.
         let rows = match self.processes("-eLo uid,pid,stat,cputimes,args").await {
             Ok(rows) => rows,
-            // The container has just ended.
+            // The container ended after the request for its statistics.
             Err(RuntimeError::Missing(_) | RuntimeError::Refused { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
@@ -83,8 +84,8 @@ impl DockerRuntime {
             };
             let text = String::from_utf8_lossy(&message);
             for line in text.lines() {
-                // Each line begins with the engine's time in fractions of a second; the query has
-                // whole seconds.
+                // The query has whole seconds, so the engine also sends earlier lines of the same
+                // second. Each line begins with its time in fractions of a second.
                 let Some((time, rest)) = line.split_once(' ') else { continue };
                 last = time.parse().unwrap_or(last);
                 if last < since {
@@ -101,8 +102,8 @@ impl DockerRuntime {
     }
 }
 
-/// The work of the threads of the server's VM among `rows`. A row has user, process, state,
-/// processor seconds and command line.
+/// The work of the threads of the server's VM among `rows`; `None` if no row belongs to the VM. A
+/// row has user, process, state, processor seconds and command line.
 fn work_of(rows: Vec<Vec<String>>) -> Option<Work> {
     let threads = rows.into_iter().filter_map(|row| {
         let [user, _, state, seconds, command] = <[String; 5]>::try_from(row).ok()?;
@@ -119,7 +120,8 @@ fn work_of(rows: Vec<Vec<String>>) -> Option<Work> {
     })
 }
 
-/// Bytes that were read from and written to disks. Zero where the host does not count them.
+/// The number of bytes that were read from and written to disks. Zero if the host does not count
+/// them.
 fn blocks(stats: &ContainerStatsResponse) -> u64 {
     let counted = stats.blkio_stats.as_ref().and_then(|io| io.io_service_bytes_recursive.as_ref());
     counted.into_iter().flatten().filter_map(|entry| entry.value).sum()
@@ -130,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_servers_vm_counts_and_every_thread_of_it() {
+    fn only_the_threads_of_the_servers_vm_count() {
         let row = |state: &str, seconds: &str, command: &str| {
             ["995", "7", state, seconds, command].map(str::to_owned).to_vec()
         };

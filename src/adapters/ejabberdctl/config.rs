@@ -1,5 +1,5 @@
-//! The configuration in force, from the output of `dump_config`, which resolves macros and included
-//! files and omits defaults.
+//! The configuration in force, parsed from the output of `dump_config`. The command resolves macros
+//! and included files, and omits defaults.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -15,7 +15,7 @@ impl Config {
         Configuration::from_dump(text.as_bytes()).ok().map(Self)
     }
 
-    /// The options of a module of a host, if the host has it.
+    /// The options of `module` for `host`; `None` if the host does not have the module.
     fn module(&self, host: &str, module: &str) -> Option<&Yaml> {
         self.0.module(host, module)
     }
@@ -32,9 +32,9 @@ impl Config {
         atom(set.as_deref().unwrap_or("never"))
     }
 
-    /// The result of `mod_muc_opt:default_room_options/1`. Without the option, that function
-    /// returns all of ejabberd's own defaults; only the language of these differs from a room's
-    /// other defaults.
+    /// The result of `mod_muc_opt:default_room_options/1`. Without the option, ejabberd's function
+    /// returns all defaults of a room; this function returns only the language, because only the
+    /// language differs from a room's other defaults.
     pub(super) fn default_room_options(&self, host: &str) -> Value {
         let options = self.module(host, "mod_muc");
         let Some(options) = options.and_then(|options| get(options, "default_room_options")) else {
@@ -53,7 +53,8 @@ impl Config {
         Value::Text(set.unwrap_or_else(|| "en".to_owned()))
     }
 
-    /// The result of `ejabberd_option:auth_method/1`. Its default is the method of the databases.
+    /// The result of `ejabberd_option:auth_method/1`. The default is the method for the option
+    /// `default_db`.
     pub(super) fn auth_method(&self, host: &str) -> Value {
         Value::List(self.0.auth_methods(host).iter().map(|method| atom(method)).collect())
     }
@@ -65,7 +66,8 @@ impl Config {
     }
 }
 
-/// `{{Port, Address, Transport}, Module, Options}`.
+/// Converts a listener to `{{Port, Address, Transport}, Module, Options}`; `None` if the listener
+/// has no port.
 fn listener(declared: &Yaml) -> Option<Value> {
     let Some(Yaml::Int(port)) = get(declared, "port") else { return None };
     let ip = match get(declared, "ip").and_then(text) {
@@ -138,7 +140,7 @@ fn elements(value: &Yaml) -> &[Yaml] {
 mod tests {
     use super::*;
 
-    /// The output of 24.12.
+    /// The output of `dump_config` on 24.12.
     const DUMPED: &str = "\
 hosts: \n  - \"a.example\"\n  - \"b.example\"\nlisten: \n  - \n    port: 5222\n    \
 ip: 127.0.0.1\n    module: ejabberd_c2s\n    starttls: true\n  - \n    port: 5223\n    \

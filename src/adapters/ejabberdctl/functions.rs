@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::response;
 
-/// A function that can be replaced.
+/// A server function that this channel can replace.
 #[derive(Debug)]
 pub(super) enum Function {
     Hosts,
@@ -33,13 +33,13 @@ pub(super) enum Function {
     ProcessStatus,
 }
 
-/// Prints the configuration in force. The configuration holds passwords, so the program writes the
-/// file to a directory that no other account can enter.
+/// The shell program that prints the configuration in force. The configuration holds passwords, so
+/// the program writes the configuration to a directory that no other account can enter.
 const DUMP: &str = r#"umask 077; d=$(mktemp -d) || exit 1
 "$@" dump_config "$d/config.yml"; r=$?
 [ $r -eq 0 ] && cat "$d/config.yml"; rm -rf "$d"; exit $r"#;
 
-/// Prints the variable by which a VM finds its configuration.
+/// The shell program that prints the variable by which the server's VM finds its configuration.
 const PATH: &str = r#"for p in /proc/[0-9]*; do
   case "$(readlink "$p/exe")" in */beam.smp) tr '\0' '\n' <"$p/environ" | grep '^EJABBERD_CONFIG_PATH=' && exit;; esac
 done 2>/dev/null; exit 1"#;
@@ -201,8 +201,8 @@ impl Turn<'_> {
         })
     }
 
-    /// Stops ejabberd and its VM. In a container, the end of the VM also kills `ejabberdctl`, so no
-    /// exit code or code 137 means success.
+    /// Stops ejabberd and its VM. In a container, the end of the VM also kills `ejabberdctl`, so a
+    /// missing exit code or the exit code 137 means success.
     async fn stop(&self) -> Result<Value, ControlError> {
         const NAME: &str = "stop";
         let line = self.command_line(NAME, Vec::new()).await?;
@@ -271,7 +271,8 @@ fn file(output: &Output, name: &'static str) -> Result<Value, ControlError> {
     Ok(pair("error", Value::Atom(known.map_or("unreadable", |(_, reason)| *reason).to_owned())))
 }
 
-/// `srg_get_info` prints each byte of a text as a separate character.
+/// Decodes a string that `srg_get_info` printed with each byte as a separate character. Returns any
+/// other string unchanged.
 fn encoded_once(text: &str) -> String {
     let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok()).collect();
     bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_else(|| text.to_owned())
@@ -298,7 +299,7 @@ fn group_options(printed: &str) -> Value {
         let value = match (key, value.as_str()) {
             ("displayed_groups", list) => term::read(list).unwrap_or(Value::List(Vec::new())),
             ("all_users" | "online_users" | "disabled", word) => Value::Atom(word.to_owned()),
-            // An empty text is printed as the empty list.
+            // ejabberd prints an empty string as an empty list.
             (_, "[]") => Value::Text(String::new()),
             (_, text) => Value::Text(encoded_once(text)),
         };

@@ -1,10 +1,10 @@
-//! The control channel where no `erl` is found: `ejabberdctl`, which starts an Erlang node for each
-//! call. One call at a time.
+//! The control channel for an image without `erl`: the script `ejabberdctl`, which starts an Erlang
+//! node for each call. The channel carries one call at a time.
 //!
 //! This channel refuses calls with secrets, because arguments are visible in the process list and
-//! in the engine's events. Commands and programs with the same result replace functions of the
-//! server, where possible. `tests/contract/ejabberdctl.tsv` lists the calls that work and the calls
-//! that are refused.
+//! in the engine's events. Where possible, the channel replaces a function of the server with
+//! commands and programs that have the same result. `tests/contract/ejabberdctl.tsv` lists the
+//! calls that work and the calls that are refused.
 
 mod config;
 mod functions;
@@ -29,7 +29,7 @@ use crate::ejabberd::erlang::CommandLine;
 use crate::ejabberd::{Arg, Call, Control, ControlError, Shape, Value};
 use crate::engine::{Output, RuntimeError, Spawner};
 
-/// The time limit to request the version; a frozen server needs seven seconds.
+/// The time limit to request the version; with a frozen server, the request takes seven seconds.
 const VERSION_DEADLINE: Duration = Duration::from_secs(20);
 
 /// The command whose response contains the version. All API versions have this command.
@@ -50,10 +50,11 @@ const SECRET: &str =
 pub struct Ejabberdctl {
     spawner: Arc<dyn Spawner>,
     script: Vec<String>,
-    /// Held during each call but `status`: concurrent calls run out of ports in some images.
+    /// The lock that each call except `status` holds. Concurrent calls run out of ports in some
+    /// images.
     queue: Mutex<()>,
-    /// Held during the call `status`, which can run beside another call: a probe has two seconds
-    /// for it, and a reconciliation has dozens of calls in the queue.
+    /// The lock that the call `status` holds. `status` can run beside another call: a probe has two
+    /// seconds for `status`, and a reconciliation has dozens of calls in the queue.
     status_queue: Mutex<()>,
     /// The cached facts about the server.
     state: Mutex<State>,
@@ -61,9 +62,9 @@ pub struct Ejabberdctl {
 
 #[derive(Default)]
 struct State {
-    /// The version of the server; `None` until the first request.
+    /// The version of the server; `None` if the version was not requested yet.
     version: Option<ServerVersion>,
-    /// The configuration in force, and the time of its request.
+    /// The time of the last request of the configuration in force, and that configuration.
     config: Option<(Instant, Config)>,
 }
 
@@ -94,7 +95,7 @@ impl Ejabberdctl {
         let turn = Turn { control: self, end };
         let response = timeout_at(end, work(&turn)).await.map_err(late).flatten();
         if response.as_ref().is_err_and(ControlError::is_outage) {
-            // The server may return with another version.
+            // After an outage, the server may have another version.
             self.forget().await;
         }
         response
@@ -105,7 +106,7 @@ impl Ejabberdctl {
     }
 }
 
-/// A call that holds the lock.
+/// One call that holds its lock, and the deadline of the call.
 struct Turn<'c> {
     control: &'c Ejabberdctl,
     end: Instant,
@@ -224,7 +225,8 @@ impl Control for Ejabberdctl {
 
     async fn version(&self) -> Result<ServerVersion, ControlError> {
         self.in_turn(STATUS, VERSION_DEADLINE, async |turn| {
-            // The version request shows whether the server is still reachable.
+            // Request the version even if it is cached, because the request shows whether the
+            // server is reachable.
             self.state.lock().await.version = None;
             turn.version().await
         })
@@ -236,7 +238,8 @@ impl Control for Ejabberdctl {
     }
 }
 
-/// `args` as words of a command line, if a command line can contain them.
+/// Converts `args` to arguments of a command line. Fails for secrets, because the process list
+/// shows arguments, and for strings with a NUL.
 fn words(command: &'static str, args: Vec<Arg>) -> Result<Vec<String>, ControlError> {
     let unsupported = |why| ControlError::Unsupported { command, why };
     args.into_iter()

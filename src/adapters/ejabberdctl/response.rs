@@ -5,13 +5,13 @@ use crate::ejabberd::{ControlError, Shape, Value};
 use crate::engine::Output;
 
 /// A response of at least this length, in bytes, may be incomplete, because the runtime limits
-/// output. A part of a list of accounts must not pass for the whole list.
+/// output. Without this limit, a part of a list of accounts would count as the whole list.
 const MAX_RESPONSE_BYTES: usize = 256 << 10;
 
 /// The maximum length of a message of ejabberd, in characters. A longer message is truncated.
 const MAX_MESSAGE_CHARS: usize = 300;
 
-/// The response to `command`, read from `output`.
+/// Parses the response to `command` from `output`.
 pub(super) fn read(
     command: &'static str,
     shape: Shape,
@@ -77,8 +77,8 @@ fn success(shape: Shape, printed: &str) -> Value {
     }
 }
 
-/// Lines of cells. A line without a tab continues the last cell of the previous line: the cell
-/// contains a newline.
+/// Parses lines of cells with tabs between the cells. A line without a tab continues the last cell
+/// of the previous line, because that cell contains a newline.
 fn pairs(printed: &str) -> Vec<Value> {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for line in printed.lines() {
@@ -93,7 +93,8 @@ fn pairs(printed: &str) -> Vec<Value> {
     rows.into_iter().map(|row| Value::Tuple(row.into_iter().map(Value::Text).collect())).collect()
 }
 
-/// Exit code 1: the command refused, threw or crashed, or does not exist.
+/// Parses the output of a command with exit code 1: the command refused, threw or crashed, or does
+/// not exist.
 fn failure(command: &'static str, shape: Shape, printed: &str) -> Result<Value, ControlError> {
     let printed = printed.trim();
     if printed.starts_with("Error: unknown command") {
@@ -118,7 +119,8 @@ fn failure(command: &'static str, shape: Shape, printed: &str) -> Result<Value, 
     match shape {
         Shape::Rescode if word.is_empty() => Ok(Value::Atom("false".to_owned())),
         Shape::Rescode if is_atom(word) => Ok(Value::Atom(word.to_owned())),
-        // ejabberd prints a thrown term as a term, and the message of a result as text.
+        // Output that begins with `{` is a term that the command threw. Other output is the message
+        // of the result.
         Shape::Restuple if !printed.starts_with('{') => Ok(tuple("error", &limited(word))),
         _ => Err(refused(command, &message(printed))),
     }
@@ -133,8 +135,8 @@ fn is_atom(word: &str) -> bool {
         && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// ejabberd's sentence in its output: `{error,"Room not found"}`, or `Error: error` and `Error:
-/// "Unknown virtual host"` in the next line.
+/// ejabberd's message in `printed`. The output is `{error,"Room not found"}`, or `Error: error` and
+/// then `Error: "Unknown virtual host"` on the next line.
 fn message(printed: &str) -> String {
     let quoted = printed.split_once('"').and_then(|(_, rest)| rest.split_once('"'));
     match quoted {
@@ -143,7 +145,8 @@ fn message(printed: &str) -> String {
     }
 }
 
-/// The kind of a crash and its function. The rest of the report contains arguments.
+/// The error for a crash report, with the kind of the crash and its function. Omits the rest of the
+/// report, because the rest contains arguments.
 fn crashed(command: &'static str, report: &str) -> ControlError {
     let tag = report
         .lines()
@@ -160,7 +163,8 @@ fn crashed(command: &'static str, report: &str) -> ControlError {
         .and_then(|line| line.split_whitespace().next());
     ControlError::Crashed {
         command,
-        // `no case clause matching X`: X is an argument, and may be a plain word.
+        // Remove the value from `no case clause matching X`: X is an argument, and may consist of
+        // lowercase letters.
         tag: tag.split(" matching").next().unwrap_or("").trim().to_owned(),
         place: function.map_or_else(String::new, |function| format!(" in {function}")),
     }

@@ -1,5 +1,5 @@
-//! Creation of rooms. `ejabberdctl` splits a list of options at commas and a pair at a colon, and
-//! has no escape, so some values are set after the room's creation.
+//! Creates rooms. `ejabberdctl` splits a list of options at commas and a pair at a colon, and has
+//! no escape, so this module sets some values after the room's creation.
 
 use super::{SECRET, Turn};
 use crate::domain::model::ApiVersion;
@@ -9,16 +9,17 @@ pub(super) const CREATE: &str = "create_room_with_opts";
 const CHANGE: &str = "change_room_option";
 const AFFILIATE: &str = "set_room_affiliation";
 
-/// Up to this API version an account is one argument, later two.
+/// The last API version in which an account is one argument. In later versions, an account is two
+/// arguments.
 const ONE_ARGUMENT_UNTIL: ApiVersion = ApiVersion(2);
 
-/// In this API version, a list argument is JSON.
+/// The last API version in which a list argument is JSON.
 const JSON_UNTIL: ApiVersion = ApiVersion(0);
 
 /// A room to create.
 #[derive(Debug)]
 pub(super) struct NewRoom {
-    /// Room, service and host.
+    /// The names of the room, the service and the vhost.
     name: [String; 3],
     options: Vec<(String, String)>,
     affiliations: Vec<(String, String)>,
@@ -48,7 +49,8 @@ impl NewRoom {
                     new.affiliations =
                         entries.map(|(kind, jid)| (jid.to_owned(), kind.to_owned())).collect();
                 }
-                // The subject is an option at a room's creation, but no command changes it later.
+                // Set the subject at the room's creation, because no command changes a subject
+                // later.
                 "subject" if !is_plain(&value) => {
                     return Err(unsupported(
                         "the list of options cannot contain a subject with such characters; use \
@@ -62,7 +64,7 @@ impl NewRoom {
     }
 }
 
-/// Whether a list of options can contain a value.
+/// Whether a list of options can contain `value`.
 fn is_plain(value: &str) -> bool {
     !value.is_empty() && value.chars().all(|c| c.is_alphanumeric() || " _.-!?".contains(c))
 }

@@ -5,13 +5,13 @@ use crate::ejabberd::Value;
 /// The maximum depth of a term. No command prints deeper terms.
 const MAX_DEPTH: usize = 64;
 
-/// The first term in `text`. A term that [`Value`] does not represent (a pid, a function, a map)
-/// becomes [`Value::Other`].
+/// The first term in `text`; `None` if `text` does not begin with a term. A term that [`Value`]
+/// does not represent (a pid, a function, a map) becomes [`Value::Other`].
 pub(super) fn read(text: &str) -> Option<Value> {
     Reader { rest: text }.term(0)
 }
 
-/// The value of `key` in a printed list of pairs.
+/// The value of `key` in a printed list of pairs; `None` if the list does not contain the key.
 pub(super) fn value_of(text: &str, key: &str) -> Option<Value> {
     let Value::List(pairs) = read(text)? else { return None };
     pairs.into_iter().find_map(|pair| match pair {
@@ -106,7 +106,7 @@ impl<'t> Reader<'t> {
         })
     }
 
-    /// `<<"text">>`, `<<"text"/utf8>>` or `<<1,2,3>>`.
+    /// Parses a binary: `<<"text">>`, `<<"text"/utf8>>` or `<<1,2,3>>`.
     fn binary(&mut self) -> Option<Value> {
         self.rest = self.rest.strip_prefix("<<")?;
         let value = if self.rest.starts_with('"') {
@@ -124,7 +124,8 @@ impl<'t> Reader<'t> {
         Some(value)
     }
 
-    /// `<0.1.0>`, `#Fun<a.1.2>`, `#Ref<0.1>`, `#{a => b}`.
+    /// Skips a term that [`Value`] does not represent, such as `<0.1.0>`, `#Fun<a.1.2>`,
+    /// `#Ref<0.1>` or `#{a => b}`.
     fn other(&mut self) -> Option<Value> {
         let mut depth = 0_usize;
         for (at, next) in self.rest.char_indices() {
@@ -175,7 +176,8 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// `~p` prints a string with a character beyond Latin-1 as a list of numbers.
+/// Converts a list of characters to a string, and keeps any other list. `~p` prints a string with a
+/// character beyond Latin-1 as a list of numbers.
 fn characters(items: Vec<Value>) -> Value {
     let text: Option<String> = items
         .iter()

@@ -39,7 +39,7 @@ impl Spawner for Fake {
                 ),
             ));
         }
-        // A concurrent call would find the queue in another order.
+        // If two calls ran at the same time, one could take the response of the other.
         tokio::time::sleep(Duration::from_millis(1)).await;
         self.responses.lock().unwrap().pop_front().unwrap()
     }
@@ -77,7 +77,7 @@ fn atom(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn arguments_are_words_and_the_api_is_pinned() {
+async fn each_argument_is_one_word_and_the_api_version_is_fixed() {
     for (version, api) in [("24.12-3+b1", "3"), ("23.01-1", "0")] {
         let (fake, control) = fake(version, vec![Ok(output(0, "")), Ok(output(0, ""))]);
         for _ in 0..2 {
@@ -160,7 +160,7 @@ async fn options_that_a_list_cannot_contain_are_set_after_creation() {
     let json = r#"[{"name":"title","value":"a, b: c"},{"name":"members_only","value":"true"},{"name":"password","value":""},{"name":"subject","value":"hello"}]"#;
     assert_eq!(commands(&old)[0], ["create_room_with_opts", "hall", "conf.h", "h", json]);
     assert_eq!(commands(&old)[1][3..], ["ann@h", "owner"]);
-    // A room that exists is not changed.
+    // If the room exists already, the channel changes no option.
     let exists = Ok(output(1, "{error,\"Room already exists\"}\n"));
     let (there, control) = fake("26.07", vec![exists]);
     let error = control.call(room(&options), Duration::from_secs(1)).await.unwrap_err();
@@ -344,7 +344,7 @@ async fn each_failure_has_its_kind() {
 }
 
 #[tokio::test]
-async fn outages_of_the_spawner_are_outages() {
+async fn a_failure_of_the_spawner_is_an_outage() {
     let call = || Call::command("c", Shape::Rescode, vec![]);
     let killed = Output { code: None, stdout: String::new(), stderr: String::new() };
     let (fake, control) = fake(
@@ -353,7 +353,7 @@ async fn outages_of_the_spawner_are_outages() {
             Err(RuntimeError::Timeout("run".into())),
             Err(RuntimeError::Missing("the container x".into())),
             Ok(killed),
-            // The engine reports this if the container ended meanwhile.
+            // The engine reports this exit code if the container ended during the call.
             Ok(output(137, "")),
             Ok(output(0, "")),
         ],
@@ -368,7 +368,7 @@ async fn outages_of_the_spawner_are_outages() {
 }
 
 #[tokio::test]
-async fn calls_go_one_at_a_time() {
+async fn calls_run_one_at_a_time() {
     let responses = (0..8).map(|n| Ok(output(0, &format!("{n}\n")))).collect();
     let (_, control) = fake("26.07", responses);
     let calls = (0..8)

@@ -22,11 +22,10 @@ use crate::engine::{Complaints, Spawned};
 /// are 6 MB.
 const MAX_FRAME_BYTES: u32 = 64 << 20;
 
-/// The maximum number of calls in one frame. A frame contains all calls that wait, up to this
-/// number.
+/// The maximum number of calls in one frame. A frame contains all waiting calls, up to this number.
 const MAX_BATCH: usize = 64;
 
-/// The time limit of a write before the pipe counts as stuck.
+/// The time limit of a write. After this time, the pipe counts as stuck.
 const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The calls that wait for a response, by number.
@@ -35,23 +34,23 @@ type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Outcome>>>>;
 /// An encoded call. It may hold passwords.
 type Encoded = Zeroizing<Vec<u8>>;
 
-/// The time limit for the last error messages of a program.
+/// The time that the operator waits for the last error messages of a program that has ended.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
-/// The text that the program in the Erlang VM writes when the VM is up; frames follow.
+/// The bytes that the operator's Erlang program writes when its VM is up. Frames follow.
 const READY: &[u8] = b"ejabberd-operator: the session is up";
 
 /// The maximum number of bytes that a VM may write before [`READY`].
 const MAX_PREAMBLE_BYTES: usize = 16 << 10;
 
-/// An open session. A drop closes the input of the program in the Erlang VM, which ends the
-/// program.
+/// An open session. Dropping the session closes the input of the operator's Erlang program, which
+/// ends the program.
 pub(super) struct Link {
     calls: mpsc::Sender<Encoded>,
     waiting: Waiting,
     /// The number of the next call, which bounds the number of responses.
     next: Arc<AtomicU64>,
-    /// The version of the server; requested by the first call that needs it.
+    /// The version of the server; the first call that needs the version requests it.
     version: OnceCell<ServerVersion>,
     opened: Instant,
     closed: watch::Sender<bool>,
@@ -59,9 +58,11 @@ pub(super) struct Link {
 
 impl Link {
     /// Takes the pipes of a new Erlang VM, and waits until the VM is up. Does not wait for the
-    /// server: the program in the VM can observe the server's ports without the server.
+    /// server: the operator's Erlang program can check the server's ports even if the server does
+    /// not respond.
     pub(super) async fn open(spawned: Spawned) -> Result<Self, ControlError> {
-        // Twice the window: the semaphore in [`super::Session`] keeps the queue from filling.
+        // Twice the number of calls that the semaphore in [`super::Session`] allows, so that the
+        // queue is never full.
         let (calls, queue) = mpsc::channel(128);
         let (closed, mut ended) = watch::channel(false);
         let waiting = Waiting::default();
@@ -110,13 +111,13 @@ impl Link {
         !*self.closed.borrow()
     }
 
-    /// Ends the session at once; calls under way end as [`ControlError::Broken`].
+    /// Ends the session at once. Calls in progress fail with [`ControlError::Broken`].
     pub(super) fn shut(&self) {
         self.closed.send_replace(true);
     }
 
-    /// Sends one call and waits for its response. The program in the Erlang VM keeps the deadline;
-    /// see [`super::GRACE`].
+    /// Sends one call and waits for its response. The operator's Erlang program enforces the
+    /// deadline; see [`super::GRACE`].
     pub(super) async fn call(
         &self,
         call: Call,
@@ -141,7 +142,7 @@ impl Link {
         let millis = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
         let (response, receive) = oneshot::channel();
         self.waiting.lock().insert(id, response);
-        // A caller that stops waiting must remove its entry.
+        // If the caller stops waiting, the drop of this guard removes the entry from `waiting`.
         let _call = PendingCall { id, waiting: &self.waiting };
         let request = Request { id, timeout_ms: millis, call, api };
         let request = request.encoded().map_err(|_| ControlError::Unsupported {
@@ -172,8 +173,8 @@ impl Drop for PendingCall<'_> {
     }
 }
 
-/// Marks a session as ended when dropped: every waiting caller gets an outage, and the next call
-/// opens a new session. Also dropped by a task that panics.
+/// A guard that marks a session as ended when the guard is dropped: every waiting caller gets an
+/// outage, and the next call opens a new session. A panic of the task also drops the guard.
 struct Ending {
     waiting: Waiting,
     closed: watch::Sender<bool>,
@@ -186,7 +187,7 @@ impl Drop for Ending {
     }
 }
 
-/// Moves frames both ways until either side ends.
+/// Writes calls and reads responses until either side ends.
 async fn pump(
     spawned: Spawned,
     queue: mpsc::Receiver<Encoded>,
@@ -198,7 +199,8 @@ async fn pump(
     let mut ended = ending.closed.subscribe();
     let responses = Responses { stdout, waiting: &ending.waiting, calls: &calls, received: 0 };
     let result = tokio::select! {
-        // Not cancel-safe: the end of either half ends the session, so a lost read does no harm.
+        // Neither future is cancel-safe. The end of either future ends the session, so a lost read
+        // does no harm.
         result = write_calls(stdin, queue) => result,
         result = responses.read(&complaints, is_up) => result,
         _ = ended.wait_for(|closed| *closed) => Ok(()),
@@ -249,7 +251,7 @@ impl<R: AsyncRead + Unpin> Responses<'_, R> {
                 }
             }
         }
-        // The caller has stopped waiting if opening took too long.
+        // Sending fails if the caller has stopped waiting, because opening took too long.
         let _ = is_up.send(());
         loop {
             let frame = self.frame().await?;
@@ -271,8 +273,9 @@ impl<R: AsyncRead + Unpin> Responses<'_, R> {
         Ok(frame)
     }
 
-    /// Sends each outcome to the caller that waits for it. A call has one outcome, so the program
-    /// in the Erlang VM cannot keep the session busy with more outcomes than calls.
+    /// Sends each outcome to the caller that waits for it. A call has one outcome, so more outcomes
+    /// than calls are an error. Otherwise the operator's Erlang program could keep the session
+    /// busy.
     fn deliver(&mut self, frame: &[u8]) -> io::Result<()> {
         let term = etf::decode(frame).map_err(io::Error::other)?;
         let outcomes =
@@ -285,7 +288,7 @@ impl<R: AsyncRead + Unpin> Responses<'_, R> {
                 return Err(invalid("an answer to a call that was not made".to_owned()));
             }
             if let Some(response) = waiting.remove(&id) {
-                // The caller has stopped waiting after its deadline.
+                // Sending fails if the caller has stopped waiting after its deadline.
                 let _ = response.send(outcome);
             }
         }

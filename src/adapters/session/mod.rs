@@ -28,18 +28,18 @@ const WINDOW: usize = 64;
 /// The time limit to open a session: the start of a VM on a busy host, and the first call.
 const OPEN_DEADLINE: Duration = Duration::from_secs(15);
 
-/// The time after which a session that does not find the server is replaced. A new session for each
-/// probe would cost a starting server half a core.
+/// The minimum age of a session that the operator replaces because the session does not find the
+/// server. A new session for each probe would cost a starting server half a core.
 const STALE_AFTER: Duration = Duration::from_secs(10);
 
 /// The time beyond a call's deadline in which the operator's program in the Erlang VM must report
 /// the timeout. A longer silence means that the session itself hangs.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Why this channel refuses some commands with a secret.
+/// The reason for which this channel refuses some commands with a secret.
 const LOGGED: &str = "ejabberd would write its secret to the log at `loglevel: debug`";
 
-/// The session; see the module's documentation.
+/// The control channel `session`; see the documentation of the module.
 pub struct Session {
     spawner: Arc<dyn Spawner>,
     link: Arc<Mutex<Slot>>,
@@ -152,7 +152,8 @@ impl Control for Session {
     }
 
     async fn close(&self) {
-        // A session that is being opened ends with the server anyway.
+        // If the lock is taken, a session is being opened. The end of the server also ends that
+        // session.
         let Ok(mut slot) = self.link.try_lock() else { return };
         if let Slot::Open(link) = std::mem::replace(&mut *slot, Slot::Closed) {
             link.shut();

@@ -13,7 +13,7 @@ const MAX_REASON_CHARS: usize = 1000;
 pub(super) enum Outcome {
     /// The function returned this value.
     Ok(Value),
-    /// The function threw, which is ejabberd's way to refuse.
+    /// The function threw an exception, as ejabberd does to refuse a call.
     Thrown { tag: String, text: String },
     /// The function crashed in `place`.
     Crashed { tag: String, place: String },
@@ -141,8 +141,8 @@ pub(super) fn frame(requests: &[impl AsRef<[u8]>]) -> Result<Vec<u8>, TooLong> {
     Ok(frame)
 }
 
-/// Decodes a list of at least one (call number, outcome). Returns `None` for any other term: the
-/// program in the Erlang VM is then not the operator's program.
+/// Decodes a list of at least one pair of a call number and an outcome. Returns `None` for any
+/// other term: the program in the Erlang VM is then not the operator's program.
 pub(super) fn outcomes(term: Value) -> Option<Vec<(u64, Outcome)>> {
     match term {
         Value::List(list) if !list.is_empty() => list.into_iter().map(outcome).collect(),

@@ -1,4 +1,4 @@
-//! Accounts.
+//! Commands for accounts.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use super::responses::{number, refused, says, texts};
 use super::{Arg, Call, ControlError, Created, EjabberdClient, Result, Shape, not_served};
 use crate::domain::model::{Jid, Localpart, Secret, ServerVersion, Vhost};
 
-/// Since this version a registration reads the whole account table under a lock
+/// The first version in which a registration reads the whole account table under a lock
 /// (`ejabberd_auth_mnesia:try_register_multiple`). With the table only on disk, which is the
-/// default, parallel registrations wait for each other repeatedly: 30 a second, while one after
-/// the other reaches 350 (measured on 26.07).
+/// default, parallel registrations wait for each other repeatedly: 30 registrations a second,
+/// compared with 350 if registrations run one after the other (measured on 26.07).
 const REGISTERS_ONE_BY_ONE_SINCE: ServerVersion = ServerVersion { year: 25, month: 3 };
 
 impl EjabberdClient {
@@ -21,7 +21,7 @@ impl EjabberdClient {
         Ok(self.account_names(host).await?.0)
     }
 
-    /// The names of the accounts of `host`: the declarable names, and the other names.
+    /// The names of the accounts of `host`: the names that can be declared, and the other names.
     pub async fn account_names(
         &self,
         host: &Vhost,
@@ -53,8 +53,8 @@ impl EjabberdClient {
         number("stats_host", &self.command("stats_host", Shape::Text, args).await?)
     }
 
-    /// Sends a headline to all accounts that are connected to `host`; at most ten thousand. Returns
-    /// their number.
+    /// Sends a headline to each session on `host`, up to 10,000 sessions. Returns the number of
+    /// headlines that the server accepted.
     pub async fn tell_connected(&self, host: &Vhost, text: &str) -> Result<usize> {
         const MOST: usize = 10_000;
         let response =
@@ -78,7 +78,7 @@ impl EjabberdClient {
         Ok(self.command("check_password", Shape::Rescode, args).await?.is_ok())
     }
 
-    /// Creates an account.
+    /// Creates an account. Returns [`Created::Before`] if the account exists already.
     pub async fn register(&self, jid: &Jid, password: &Secret) -> Result<Created> {
         let mut args = account(jid);
         args.push(password.into());
@@ -93,7 +93,8 @@ impl EjabberdClient {
         Err(refused("register", &response))
     }
 
-    /// Waits for the turn to register, on servers that must register one account at a time.
+    /// Takes the lock that serializes registrations. Returns `None` if the server does not need
+    /// serialized registrations.
     async fn turn_to_register(&self) -> Result<Option<MutexGuard<'_, Option<bool>>>> {
         let mut turn = self.registering.lock().await;
         let one_by_one = match *turn {
@@ -103,7 +104,7 @@ impl EjabberdClient {
                 let ask = Call::function("mnesia", "table_info", storage.into());
                 let on_disk_only = match self.control.call(ask, self.deadline).await {
                     Ok(response) => response.as_text() == Some("disc_only_copies"),
-                    // The accounts are in SQL or LDAP.
+                    // Without the table in Mnesia, the accounts are in SQL or LDAP.
                     Err(ControlError::Crashed { .. }) => false,
                     Err(error) => return Err(error),
                 };
@@ -129,8 +130,8 @@ impl EjabberdClient {
         if response.is_ok() { Ok(()) } else { Err(refused("change_password", &response)) }
     }
 
-    /// Deletes an account. Returns `false` if the account does not exist. Checks that first,
-    /// because deleting an absent account damages the server's statistics.
+    /// Deletes an account. Returns `false` if the account does not exist. Checks first whether the
+    /// account exists, because deleting an absent account damages the server's statistics.
     pub async fn unregister(&self, jid: &Jid) -> Result<bool> {
         if !self.account_exists(jid).await? {
             return Ok(false);

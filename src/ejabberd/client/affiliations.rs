@@ -1,4 +1,4 @@
-//! The affiliations of rooms.
+//! Commands for the affiliations of rooms.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,8 @@ use super::{Arg, ControlError, EjabberdClient, Result, Shape, Value};
 use crate::domain::model::{AffiliationId, ApiVersion, Jid, RoomJid};
 use crate::domain::spec::AffiliationKind;
 
-/// Up to this version of the API an account is one argument, later two.
+/// The last API version in which an account is one argument. In later versions, an account is two
+/// arguments.
 const ONE_ARGUMENT_UNTIL: ApiVersion = ApiVersion(2);
 
 impl EjabberdClient {
@@ -29,7 +30,7 @@ impl EjabberdClient {
         Ok(rows.iter().filter_map(row).collect())
     }
 
-    /// Sets or removes the affiliation of an account with a room.
+    /// Sets the affiliation of an account in a room; removes the affiliation if `to` is `None`.
     pub async fn affiliate(&self, id: &AffiliationId, to: Option<AffiliationKind>) -> Result<()> {
         const NAME: &str = "set_room_affiliation";
         let AffiliationId { room, account } = id;
@@ -45,7 +46,7 @@ impl EjabberdClient {
     }
 }
 
-/// The kind with this name in ejabberd, if it can be declared.
+/// The kind of affiliation with the name `word` in ejabberd; `None` if the kind cannot be declared.
 pub(super) fn kind(word: &str) -> Option<AffiliationKind> {
     AffiliationKind::ALL.into_iter().find(|kind| kind.as_str() == word)
 }

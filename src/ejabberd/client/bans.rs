@@ -1,4 +1,4 @@
-//! Banned accounts.
+//! Commands for bans of accounts.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,24 +8,25 @@ use super::responses::{refused, texts};
 use super::{ControlError, EjabberdClient, Result, Shape, Value};
 use crate::domain::model::{Jid, ServerVersion, Vhost};
 
-/// Since this version the server stores a ban, and can lift it. Before, a ban only replaced the
-/// password.
+/// The first version that stores a ban and can lift a ban. In earlier versions, a ban only replaces
+/// the password.
 const REMEMBERED_SINCE: ServerVersion = ServerVersion { year: 24, month: 6 };
 
-/// Since this version the server lists the accounts that may be banned.
+/// The first version that lists the accounts that may be banned.
 const LISTED_SINCE: ServerVersion = ServerVersion { year: 25, month: 10 };
 
-/// Sessions of a banned account end shortly after the response.
+/// The pause between an unban and the next ban. The sessions of a banned account end shortly after
+/// the response.
 const BETWEEN: Duration = Duration::from_millis(20);
 
 impl EjabberdClient {
-    /// Whether the server can list banned accounts.
+    /// Whether the server stores bans, so that the operator can read and lift a ban.
     pub async fn remembers_bans(&self) -> Result<bool> {
         Ok(self.version().await? >= REMEMBERED_SINCE)
     }
 
-    /// The reason for the account's ban; `None` if the account is not banned. Only where the server
-    /// [stores bans](Self::remembers_bans). A ban with another Erlang cookie does not count,
+    /// The reason for the account's ban; `None` if the account is not banned. Works only if the
+    /// server [stores bans](Self::remembers_bans). A ban with another Erlang cookie does not count,
     /// because the server ignores such a ban.
     pub async fn ban_of(&self, jid: &Jid) -> Result<Option<String>> {
         const NAME: &str = "get_ban_details";
@@ -41,9 +42,9 @@ impl EjabberdClient {
         Ok(Some(reason.unwrap_or_default().to_owned()))
     }
 
-    /// The accounts of `host` that may be banned; `None` where the server has no such list. The
-    /// list also contains accounts that were banned before, and accounts that stored something of
-    /// that name themselves: [`ban_of`](Self::ban_of) decides.
+    /// The accounts of `host` that may be banned; `None` if the server has no such list. The list
+    /// also contains accounts that were banned earlier, and accounts that stored private data under
+    /// the name of a ban. [`ban_of`](Self::ban_of) returns the actual state.
     pub async fn perhaps_banned(&self, host: &Vhost) -> Result<Option<BTreeSet<Jid>>> {
         const NAME: &str = "list_banned";
         if self.version().await? < LISTED_SINCE {
@@ -68,10 +69,12 @@ impl EjabberdClient {
             return Err(ControlError::Refused { command: NAME, message });
         }
         let remembers = self.remembers_bans().await?;
-        // In older versions the reason becomes part of a password, which does not allow every text.
+        // In older versions the reason becomes part of a password, which cannot contain every
+        // string.
         let reason = if remembers { reason } else { "banned" };
         if remembers {
-            // Without `mod_private` the command is refused; without the other module it crashes.
+            // Without `mod_private` the server refuses the command; without `mod_last` the command
+            // crashes.
             self.needs_module(&jid.host, NAME, "mod_private").await?;
             self.needs_module(&jid.host, NAME, "mod_last").await?;
         }
@@ -79,7 +82,7 @@ impl EjabberdClient {
         if response.as_text() != Some("account_was_already_banned") {
             return if response.is_ok() { Ok(()) } else { Err(refused(NAME, &response)) };
         }
-        // The reason for a ban cannot be changed.
+        // ejabberd cannot change the reason for a ban, so lift the ban and ban the account again.
         self.unban(jid).await?;
         tokio::time::sleep(BETWEEN).await;
         let response = self.ban_once(jid, reason).await?;
@@ -92,7 +95,7 @@ impl EjabberdClient {
         self.command("ban_account", Shape::Rescode, args).await
     }
 
-    /// Lifts a ban. Only where the server [stores bans](Self::remembers_bans).
+    /// Lifts a ban. Works only if the server [stores bans](Self::remembers_bans).
     pub async fn unban(&self, jid: &Jid) -> Result<()> {
         const NAME: &str = "unban_account";
         let response = self.command(NAME, Shape::Rescode, account(jid)).await?;

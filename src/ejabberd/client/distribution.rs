@@ -7,11 +7,11 @@ use crate::domain::checks::audit::Distribution;
 const EPMD: u16 = 4369;
 
 impl EjabberdClient {
-    /// The port at which other nodes reach the server, and the port of its port mapper.
+    /// The port at which other nodes reach the server, and the port of epmd.
     ///
-    /// The server's VM asks its port mapper (epmd) for its own name, like every other node. With
-    /// `ERL_DIST_PORT` there is no port mapper, and the module `erl_epmd` responds from the flags
-    /// of the VM.
+    /// The server's VM asks epmd for the port of the server's node, as every other node does. With
+    /// `ERL_DIST_PORT` there is no epmd, and the module `erl_epmd` responds from the flags of the
+    /// VM.
     pub async fn distribution(&self) -> Result<Distribution> {
         let name = vec![Arg::Characters("ERL_EPMD_PORT".to_owned())];
         let mapper = Call::function("os", "getenv", name);

@@ -1,9 +1,9 @@
-//! Shared roster groups.
+//! Commands for shared roster groups.
 //!
-//! The groups are read with functions of `mod_shared_roster`, because the commands print groups
-//! in three formats and crash on members that other programs added. The groups are written with
-//! `srg_create`, the only such command in every version. On an existing group, `srg_create` sets
-//! the label and the displayed groups, and keeps the members.
+//! The operator reads groups with functions of `mod_shared_roster`, because the commands print
+//! groups in three formats and crash on members that other programs added. The operator writes
+//! groups with `srg_create`, the only such command in every version. On an existing group,
+//! `srg_create` sets the label and the displayed groups, and keeps the members.
 
 use std::collections::BTreeSet;
 
@@ -14,14 +14,16 @@ use crate::domain::observed::ObservedGroup;
 
 const MODULE: &str = "mod_shared_roster";
 
-/// The members that mean all accounts. They are options of the group, not members.
+/// The group options that add all accounts, or all connected accounts, to a group, each with the
+/// member name for the option.
 const EVERYBODY: [(&str, &str); 2] = [("all_users", "@all@"), ("online_users", "@online@")];
 
 /// A group with its whole content.
 pub struct WholeGroup {
     /// The part of the group that can be declared.
     pub group: ObservedGroup,
-    /// The names for all accounts in the group: `@all@`, `@online@`.
+    /// The member names in the group that include all accounts or all connected accounts: `@all@`,
+    /// `@online@`.
     pub everybody: Vec<&'static str>,
     /// Members that cannot be declared.
     pub others: BTreeSet<String>,
@@ -33,13 +35,13 @@ impl EjabberdClient {
     pub async fn groups(&self, host: &Vhost) -> Result<BTreeSet<Localpart>> {
         let names = self.group_names(host).await?;
         if names.is_none() {
-            // The error says what to do.
+            // Without the module, return the error with the advice.
             self.needs_module(host, "srg_list", MODULE).await?;
         }
         Ok(names.iter().flatten().filter_map(|name| group_name(name)).collect())
     }
 
-    /// All names of groups of `host`, unchanged; `None` if the host has no groups.
+    /// The unchanged names of all groups of `host`; `None` if `host` does not have the module.
     pub async fn group_names(&self, host: &Vhost) -> Result<Option<BTreeSet<String>>> {
         const NAME: &str = "srg_list";
         if !self.has_module(host, MODULE).await? {
@@ -49,12 +51,12 @@ impl EjabberdClient {
         Ok(Some(texts(NAME, &response)?.into_iter().map(str::to_owned).collect()))
     }
 
-    /// One group, or `None` if the group does not exist.
+    /// One group; `None` if the group does not exist.
     pub async fn group(&self, host: &Vhost, name: &Localpart) -> Result<Option<ObservedGroup>> {
         Ok(self.whole_group(host, name).await?.map(|whole| whole.group))
     }
 
-    /// One group, with the members that cannot be declared.
+    /// One group, with the members that cannot be declared; `None` if the group does not exist.
     pub async fn whole_group(&self, host: &Vhost, name: &Localpart) -> Result<Option<WholeGroup>> {
         const USERS: &str = "get_group_explicit_users";
         let Some(options) = self.group_options(host, name).await? else { return Ok(None) };
@@ -111,7 +113,7 @@ impl EjabberdClient {
             before.map(|whole| (whole.group, whole.everybody)).unwrap_or_default();
         let mut displayed = before.displayed;
         displayed.insert(name.as_str().to_owned());
-        // Every version splits the names at a backslash and an n.
+        // Every version splits the list of names at a backslash followed by `n`.
         let displayed: Vec<String> = displayed.into_iter().collect();
         let mut args = vec![name.as_str().into(), host.as_str().into()];
         for text in [
@@ -122,7 +124,7 @@ impl EjabberdClient {
             args.push(text.into());
         }
         done(NAME, &self.command(NAME, Shape::Rescode, args).await?)?;
-        // The command above removes these members.
+        // `srg_create` removes these members, so add them again.
         for member in everybody {
             let member = Member { user: member, host: host.as_str() };
             self.change_member("srg_user_add", member, host, name).await?;
@@ -176,8 +178,9 @@ impl<'a> From<&'a Jid> for Member<'a> {
     }
 }
 
-/// The name, if a group with it can be declared and addressed: in normalised spelling, and without
-/// the characters that separate names in ejabberd.
+/// Parses the name of a group. Returns `None` if a group with this name cannot be declared and
+/// addressed: the name must be in normalised spelling, and without the characters that separate
+/// names in ejabberd.
 pub fn group_name(name: &str) -> Option<Localpart> {
     let local = Localpart::new(name).ok()?;
     (local.as_str() == name && !name.contains('\\')).then_some(local)
@@ -191,7 +194,7 @@ fn group_args(host: &Vhost, name: &Localpart) -> Vec<Arg> {
     vec![host.as_str().into(), name.as_str().into()]
 }
 
-/// The value of a key among options, which are pairs.
+/// The value of `key` among `options`, which are pairs; `None` if no option has the key.
 pub(super) fn option<'v>(options: &'v [Value], key: &str) -> Option<&'v Value> {
     options.iter().find_map(|pair| match pair.as_tuple()? {
         [name, value] if name.as_text() == Some(key) => Some(value),

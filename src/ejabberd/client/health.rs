@@ -21,7 +21,8 @@ impl EjabberdClient {
         self.control.call(Call::function(module, function, args), self.deadline).await
     }
 
-    /// The HTTP status of a listener's response. The request comes from the server's host.
+    /// The HTTP status of the response of `listener` to a request for `path`. The request comes
+    /// from the server's host.
     pub async fn http_status(
         &self,
         listener: &AnyListener,
@@ -41,7 +42,7 @@ impl EjabberdClient {
         })
     }
 
-    /// The default of the archive of `host`; `None` without an archive.
+    /// The option `default` of the archive of `host`; `None` if `host` has no archive.
     pub async fn archive_default(&self, host: &Vhost) -> Result<Option<String>> {
         const NAME: &str = "default";
         if !self.has_module(host, "mod_mam").await? {
@@ -51,7 +52,7 @@ impl EjabberdClient {
         response.as_text().map(|word| Some(word.to_owned())).ok_or(ControlError::Malformed(NAME))
     }
 
-    /// The archive in ejabberd's own database; `None` if the archive is elsewhere.
+    /// The size of the archive in ejabberd's own database; `None` if the archive is elsewhere.
     pub async fn archive_table(&self) -> Result<Option<Archive>> {
         const NAME: &str = "table_info";
         let about = |what: &'static str| {
@@ -85,7 +86,7 @@ impl EjabberdClient {
         items.iter().map(|item| session(item).ok_or(ControlError::Malformed(NAME))).collect()
     }
 
-    /// The last activity of an account, in the server's words.
+    /// The last activity of an account, in the format of the server.
     pub async fn last_activity(&self, jid: &Jid) -> Result<String> {
         const NAME: &str = "get_last";
         let response = self.command(NAME, Shape::Text, account(jid)).await?;
@@ -97,8 +98,8 @@ impl EjabberdClient {
         if words.is_empty() { Err(refused(NAME, &response)) } else { Ok(words.join(", ")) }
     }
 
-    /// Whether the control channel calls functions of the server's VM, as a
-    /// session does. `ejabberdctl` does not.
+    /// Whether the control channel can call functions of the server's VM. A session can;
+    /// `ejabberdctl` cannot.
     pub async fn calls_functions(&self) -> Result<bool> {
         match self.function("erlang", "system_info", vec![Arg::Atom("process_count")]).await {
             Err(ControlError::Unsupported { .. }) => Ok(false),

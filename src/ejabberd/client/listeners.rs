@@ -1,4 +1,4 @@
-//! The listeners of the server, by its configuration in force.
+//! The listeners of the server, from its configuration in force.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -59,7 +59,7 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// A way to begin a stream, as clients do.
+/// The transport with which a client begins a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening<'a> {
     /// A stream over TCP, with STARTTLS if the server offers it.
@@ -81,10 +81,10 @@ pub enum Encryption {
     Direct,
 }
 
-/// How to reach a listener.
+/// The address of a listener, and the protocols with which a client connects to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Endpoint {
-    /// The address, from the host of the server.
+    /// The address at which the host of the server reaches the listener.
     pub at: SocketAddr,
     /// Whether the listener first expects a header of the PROXY protocol.
     pub proxied: bool,
@@ -93,7 +93,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// A listener without options that is bound at `at`.
+    /// The endpoint of a listener that is bound at `at`, without the PROXY protocol and without
+    /// TLS.
     #[must_use]
     pub fn plain(at: SocketAddr) -> Self {
         Self { at: reachable(at), proxied: false, tls: false }
@@ -117,7 +118,7 @@ impl Listener {
         self.module == "ejabberd_c2s"
     }
 
-    /// How to reach the listener from the host of the server.
+    /// The endpoint of the listener for clients on the host of the server.
     #[must_use]
     pub fn endpoint(&self) -> Endpoint {
         let tls = self.encryption == Encryption::Direct;
@@ -126,14 +127,14 @@ impl Listener {
 }
 
 impl EjabberdClient {
-    /// The TCP listeners of the configuration in force, without those on Unix sockets and UDP.
+    /// The TCP listeners of the configuration in force, without listeners on Unix sockets and UDP.
     pub async fn listeners(&self) -> Result<Vec<Listener>> {
         let all = self.all_listeners().await?.into_iter();
         Ok(all.filter_map(AnyListener::tcp).collect())
     }
 
-    /// Every listener of the configuration in force. A listener that cannot be parsed makes the
-    /// whole unknown, because a count without it is wrong.
+    /// Every listener of the configuration in force. Fails if one listener cannot be parsed,
+    /// because a count without that listener would be wrong.
     pub async fn all_listeners(&self) -> Result<Vec<AnyListener>> {
         const NAME: &str = "listen";
         let call = Call::function("ejabberd_option", NAME, Vec::new());
@@ -143,8 +144,8 @@ impl EjabberdClient {
         listeners.collect::<Option<_>>().ok_or(ControlError::Malformed(NAME))
     }
 
-    /// The response to a client of `host` that begins a stream at `listener`, up to the login
-    /// mechanisms. The client runs on the host of the server.
+    /// Begins a stream at `listener` as a client of `host`, and returns the response up to the
+    /// login mechanisms. The client runs on the host of the server.
     pub async fn begin_stream(
         &self,
         listener: &AnyListener,
@@ -162,7 +163,7 @@ impl EjabberdClient {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The paths of the Unix sockets at which the server listens, by its supervisor. Opens no
+    /// The paths of the Unix sockets at which the server listens, from its supervisor. Opens no
     /// connection.
     pub async fn open_unix_sockets(&self) -> Result<BTreeSet<String>> {
         const NAME: &str = "which_children";
@@ -180,9 +181,9 @@ impl EjabberdClient {
         Ok(paths.collect())
     }
 
-    /// Whether the listener of a Unix socket survives a connection. In 24.12 the listener ends
-    /// for five seconds after it accepts a connection, because it fails to log the connection
-    /// (tested); in 26.07 it survives (tested).
+    /// Whether the listener of a Unix socket survives a connection. In 24.12 the listener ends for
+    /// five seconds after it accepts a connection, because it fails to log the connection (tested);
+    /// in 26.07 the listener survives (tested).
     pub async fn takes_unix_connections(&self) -> Result<bool> {
         Ok(self.version().await? >= UNIX_SINCE)
     }
@@ -279,7 +280,7 @@ fn listener(item: &Value) -> Option<AnyListener> {
     })
 }
 
-/// Parses an Erlang address: a tuple of four bytes or eight words.
+/// Parses an Erlang address: a tuple of four bytes or of eight 16-bit numbers.
 fn ip(address: &Value) -> Option<IpAddr> {
     let parts: Vec<i64> = address
         .as_tuple()?

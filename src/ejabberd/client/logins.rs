@@ -8,9 +8,9 @@ use crate::domain::model::Vhost;
 const MOST_SERVERS: usize = 16;
 
 impl EjabberdClient {
-    /// Every authentication method of `host`, and whether it responds now. Takes up to seven
-    /// seconds if a method does not respond. The query is the same as ejabberd's own at a login,
-    /// for an account that does not exist.
+    /// The authentication backends of `host`, with the state of each backend. Takes up to seven
+    /// seconds if a backend does not respond. A backend gets the same query as at a login, for an
+    /// account that does not exist.
     pub async fn backends(&self, host: &Vhost) -> Result<Vec<Backend>> {
         const NAME: &str = "backends";
         let call = Call::Inside { function: NAME, args: vec![host.as_str().into()] };
@@ -21,7 +21,7 @@ impl EjabberdClient {
     }
 }
 
-/// Parses `{Method, Outcome, [{EjabberdClient, ok | Reason}]}`.
+/// Parses `{Method, Outcome, [{Server, ok | Reason}]}`.
 fn backend(host: &Vhost, item: &Value) -> Option<Backend> {
     let [method, outcome, servers] = item.as_tuple()? else { return None };
     let outcome = outcome.as_text()?;

@@ -1,5 +1,5 @@
-//! The typed commands of the server. Only this module knows the names, the order of arguments,
-//! the responses and the traps of the commands.
+//! The typed commands of the server. Only this module knows the names, the order of arguments, the
+//! responses and the known defects of the commands.
 
 mod accounts;
 mod affiliations;
@@ -47,10 +47,11 @@ const STOP_DEADLINE: Duration = Duration::from_mins(1);
 /// Erlang's name of the error for an address that the host does not have.
 const NO_SUCH_ADDRESS: &str = "eaddrnotavail";
 
-/// The refusal of a login that would write the password into the server's log.
+/// The reason for which the operator's Erlang program refuses a login that would write the password
+/// into the server's log.
 pub(crate) const PLAIN_LOGGED: &str = "plain_would_be_logged";
 
-/// The maximum number of environment variables to read.
+/// The maximum number of environment variables that the operator reads.
 const MOST_MACROS: usize = 1000;
 
 /// The deadline of a backup, for a database of gigabytes.
@@ -67,7 +68,7 @@ pub enum Created {
     Before,
 }
 
-/// A client of one server, over its control channel.
+/// A client that calls one server over a control channel.
 #[derive(Clone)]
 pub struct EjabberdClient {
     control: Arc<dyn Control>,
@@ -76,7 +77,7 @@ pub struct EjabberdClient {
     registering: Arc<Mutex<Option<bool>>>,
 }
 
-/// The message about a host that the server does not know.
+/// The message about a host that the server does not serve.
 fn not_served(host: &Vhost) -> String {
     format!(
         "the server does not serve {host}: correct the name in the file, or add it to `hosts` in \
@@ -102,9 +103,9 @@ impl EjabberdClient {
         self.control.version().await
     }
 
-    /// Ends the control channel; the next call opens it again.
+    /// Closes the control channel. The next call opens the channel again.
     pub async fn close(&self) {
-        // A registration that is in progress sets the value again when it ends.
+        // If the lock is taken, a registration is in progress, and sets the value itself.
         if let Ok(mut known) = self.registering.try_lock() {
             *known = None;
         }
@@ -115,8 +116,8 @@ impl EjabberdClient {
         self.control.call(Call::command(name, shape, args), self.deadline).await
     }
 
-    /// Reloads the configuration. ejabberd checks the files as a whole first. A part that fails
-    /// while ejabberd applies the configuration is only in the log.
+    /// Reloads the configuration. ejabberd checks the files as a whole first. If ejabberd fails to
+    /// apply a part of the configuration, only the server's log reports the failure.
     pub async fn reload_config(&self) -> Result<()> {
         let response = self.command("reload_config", Shape::Rescode, Vec::new()).await?;
         if response.is_ok() { Ok(()) } else { Err(refused("reload_config", &response)) }
@@ -187,7 +188,7 @@ impl EjabberdClient {
             self.control.call(Call::Beside { function, args }, deadline)
         };
         match call(at.ip()).await {
-            // A container without IPv6 may still listen at `[::]`, for IPv4.
+            // In a container without IPv6, a listener at `[::]` may still accept IPv4.
             Err(ControlError::Refused { message, .. })
                 if at.ip() == Ipv6Addr::LOCALHOST && message.contains(NO_SUCH_ADDRESS) =>
             {
@@ -198,13 +199,13 @@ impl EjabberdClient {
     }
 
     /// The kernel's tables of TCP sockets in the server's network, as `/proc/net/tcp` and `tcp6`
-    /// print them. Works without a response of the server.
+    /// print them. Works even if the server does not respond.
     pub async fn tcp_tables(&self) -> Result<String> {
         self.kernel_file("tables").await
     }
 
-    /// `/proc/self/status` of a process of the server's user. Works without a response of the
-    /// server.
+    /// The text of `/proc/self/status` of a process of the server's user. Works even if the server
+    /// does not respond.
     pub async fn process_status(&self) -> Result<String> {
         self.kernel_file("status").await
     }
@@ -216,8 +217,8 @@ impl EjabberdClient {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Writes a backup of the whole database beside the database, and returns the path. Overwrites
-    /// the backup before. An administrator can restore the backup by hand.
+    /// Writes a backup of the whole database to a file beside the database, and returns the path of
+    /// the file. Overwrites the previous backup. An administrator can restore the backup by hand.
     pub async fn back_up(&self) -> Result<String> {
         const NAME: &str = "backup";
         let directory = self.database_directory().await?;
@@ -271,7 +272,7 @@ impl EjabberdClient {
         read.map_err(|error| ControlError::Refused { command: NAME, message: error.to_string() })
     }
 
-    /// How the server was started, as far as its configuration depends on that.
+    /// The facts about the server's start on which its configuration depends.
     pub async fn start_context(&self) -> Result<StartContext> {
         const NAME: &str = "start";
         let call = Call::Inside { function: NAME, args: Vec::new() };
@@ -302,7 +303,7 @@ impl EjabberdClient {
         Ok(self.control.call(call, self.deadline).await?.is_ok())
     }
 
-    /// Fails unless `module` is loaded for `host`, which `command` needs.
+    /// Fails unless `module`, which `command` needs, is loaded for `host`.
     async fn needs_module(
         &self,
         host: &Vhost,
@@ -323,8 +324,8 @@ impl EjabberdClient {
         Err(ControlError::Refused { command, message })
     }
 
-    /// A file on the host of the server, or `None` if the file does not exist. Takes a hundredth of
-    /// the time of an archive from the container engine.
+    /// The content of a file on the host of the server; `None` if the file does not exist. A read
+    /// takes a hundredth of the time of an archive from the container engine.
     pub async fn read_file(&self, path: &str) -> Result<Option<Vec<u8>>> {
         const NAME: &str = "read_file";
         let response = self
@@ -342,7 +343,7 @@ impl EjabberdClient {
         }
     }
 
-    /// Writes the buffer of the database log to disk. Without this, a server that is killed
+    /// Writes the buffer of the database log to disk. Without this write, a server that is killed
     /// within two seconds after a deletion starts with the deleted objects (seen on 26.07).
     pub async fn sync(&self) -> Result<()> {
         self.control.call(Call::function("mnesia", "sync_log", Vec::new()), self.deadline).await?;

@@ -1,16 +1,16 @@
 //! The options of a new room.
 //!
-//! No command reports them all, and a room that is created to read its options would change the
-//! server. So this module has ejabberd's defaults, and adds the `default_room_options` of
-//! `mod_muc`, as the server does.
+//! No command reports all options of a new room, and a room that is created to read its options
+//! would change the server. So this module contains ejabberd's defaults, and adds the
+//! `default_room_options` of `mod_muc`, as the server does.
 
 use super::read_rooms::printed;
 use super::{Call, ControlError, EjabberdClient, Result, Value};
 use crate::domain::model::{ServerVersion, Vhost};
 use crate::domain::observed::RoomOptions;
 
-/// The output of `get_room_options` for a new room on 23.01, 24.12 and 26.07 (tested).
-/// `max_users` is not the limit of `mod_muc`, which only caps this value.
+/// The output of `get_room_options` for a new room on 23.01, 24.12 and 26.07 (tested). The limit
+/// `max_users` of `mod_muc` only caps the value `max_users` of a room.
 const DEFAULTS: [(&str, &str); 29] = [
     ("allow_change_subj", "true"),
     ("allow_private_messages", "true"),
@@ -43,7 +43,8 @@ const DEFAULTS: [(&str, &str); 29] = [
     ("voice_request_min_interval", "1800"),
 ];
 
-/// The default of `enable_hats` in the tested versions; it changed between them.
+/// The default of `enable_hats`, which changed between the tested versions; `None` for a version in
+/// between.
 fn hats(version: ServerVersion) -> Option<&'static str> {
     const OFF_UNTIL: ServerVersion = ServerVersion { year: 24, month: 12 };
     const ON_SINCE: ServerVersion = ServerVersion { year: 26, month: 7 };
@@ -55,8 +56,8 @@ fn hats(version: ServerVersion) -> Option<&'static str> {
 }
 
 impl EjabberdClient {
-    /// The options of a room of `host` that is created without options. A missing option has an
-    /// unknown default.
+    /// The options of a room of `host` that is created without options. Leaves out an option if its
+    /// default is unknown.
     pub async fn new_room_options(&self, host: &Vhost) -> Result<RoomOptions> {
         const NAME: &str = "default_room_options";
         let mut options: RoomOptions = DEFAULTS

@@ -1,4 +1,4 @@
-//! Whether ejabberd runs in its node. A node that responds does not prove that ejabberd runs.
+//! The state of ejabberd in its node. A node that responds does not prove that ejabberd runs.
 
 use super::responses::refused;
 use super::{Call, ControlError, EjabberdClient, Result, Shape, Value};
@@ -23,7 +23,7 @@ const NEEDED: [&str; 2] = ["mnesia", "ejabberd"];
 impl EjabberdClient {
     /// The state of ejabberd in its node.
     ///
-    /// `application:info/0` lists the applications that run and those that are starting.
+    /// `application:info/0` lists the applications that run and the applications that are starting.
     /// `init:get_status/0` reports whether the start of the node, which includes `-s ejabberd`, has
     /// finished (OTP 25, 27 and 29, seen on 23.01, 24.12 and 26.07).
     pub async fn phase(&self) -> Result<NodePhase> {
@@ -34,7 +34,8 @@ impl EjabberdClient {
             tokio::join!(ask("init", "get_status"), ask("application", "info"));
         match (status, applications) {
             (Err(ControlError::Unsupported { .. }), _) => self.phase_by_command().await,
-            // The application controller ends before its node.
+            // The application controller ends before its node, so this crash means that the node is
+            // stopping.
             (Ok(_), Err(ControlError::Crashed { .. })) => Ok(NodePhase::Stopping),
             (status, applications) => phase(&status?, &applications?),
         }
@@ -45,7 +46,7 @@ impl EjabberdClient {
         Ok(self.phase().await? == NodePhase::Running)
     }
 
-    /// The state by the command `status`, which every control channel can carry.
+    /// The state from the command `status`, which every control channel can carry.
     async fn phase_by_command(&self) -> Result<NodePhase> {
         const NAME: &str = "status";
         let response = match self.command(NAME, Shape::Restuple, Vec::new()).await {
@@ -62,9 +63,9 @@ impl EjabberdClient {
     }
 }
 
-/// Parses the output of `status` for a node without ejabberd: "The node N is starting with
-/// status: started". The first word is the start of the node; the second is "started" from
-/// the beginning (seen on 24.12 and 26.07).
+/// Parses the output of `status` for a node without ejabberd: "The node N is starting with status:
+/// started". The word after "is" reports the start of the node; the word after "status:" is
+/// "started" from the beginning (seen on 24.12 and 26.07).
 fn phase_of_status(text: &str) -> NodePhase {
     if text.contains(" is started with status") {
         NodePhase::Stopped

@@ -1,6 +1,6 @@
 //! Reads stored rooms: options, affiliations and subject in one call, without starting the room.
-//! A change of a persistent room is stored at once, by any program (tested on 23.01, 24.12 and
-//! 26.07).
+//! The server stores each change of a persistent room at once, whichever program made the change
+//! (tested on 23.01, 24.12 and 26.07).
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ const NO_OPTIONS: [&str; 11] = [
     "vcard_xupdate",
 ];
 
-/// The stored parts that an export mentions, in words.
+/// The stored parts that an export mentions, each with its description in the export.
 const MORE: [(&str, &str); 4] = [
     ("captcha_whitelist", "who need not solve a captcha"),
     ("hats_defs", "the hats that there are"),
@@ -33,27 +33,27 @@ const MORE: [(&str, &str); 4] = [
     ("subscribers", "who has subscribed to it"),
 ];
 
-/// A room with everything that is stored of it.
+/// A stored room with all its parts.
 pub struct WholeRoom {
     /// The part of the room that can be declared.
     pub room: ObservedRoom,
     /// The affiliations that cannot be declared: whole domains, and names that cannot be written.
     pub others: Vec<String>,
-    /// The other stored parts, in words.
+    /// The descriptions of the other stored parts.
     pub more: Vec<&'static str>,
 }
 
 impl EjabberdClient {
-    /// A stored room; `None` if the room is not stored, such as a room that is not persistent. Only
-    /// some options of a new room are stored. `host` is the vhost of the room's service.
+    /// A stored room; `None` if the room is not stored, such as a room that is not persistent. The
+    /// server stores only some options of a new room. `host` is the vhost of the room's service.
     ///
-    /// With a control channel that carries only commands, the running room is read instead. That
-    /// starts the room, and its subject is unknown.
+    /// With a control channel that carries only commands, this function reads the running room
+    /// instead. This read starts a hibernated room, and does not return the subject.
     pub async fn stored_room(&self, host: &Vhost, room: &RoomJid) -> Result<Option<ObservedRoom>> {
         Ok(self.whole_stored_room(host, room).await?.map(|whole| whole.room))
     }
 
-    /// A stored room, with the parts that cannot be declared.
+    /// A stored room, with the parts that cannot be declared; `None` if the room is not stored.
     pub async fn whole_stored_room(
         &self,
         host: &Vhost,
@@ -81,7 +81,7 @@ impl EjabberdClient {
 }
 
 impl EjabberdClient {
-    /// A persistent room, by commands.
+    /// A persistent room, read with commands; `None` if no such room exists.
     async fn persistent_room(&self, room: &RoomJid) -> Result<Option<WholeRoom>> {
         let Some(mut options) = self.room_options(room).await? else { return Ok(None) };
         if options.get("persistent").is_none_or(|persists| persists != "true") {
@@ -141,7 +141,8 @@ pub(super) fn printed(value: &Value) -> Option<String> {
     }
 }
 
-/// Parses `{{User, Host, Resource}, {Affiliation, Reason}}`, or without a reason.
+/// Parses `{{User, Host, Resource}, Given}`, where `Given` is `{Affiliation, Reason}` or only the
+/// affiliation.
 fn affiliation(entry: &Value) -> Option<(&str, &str, &str)> {
     let [jid, given] = entry.as_tuple()? else { return None };
     let [user, host, _] = jid.as_tuple()? else { return None };
@@ -149,8 +150,8 @@ fn affiliation(entry: &Value) -> Option<(&str, &str, &str)> {
     Some((user.as_text()?, host.as_text()?, word.as_text()?))
 }
 
-/// Parses a text, or texts in several languages, `{text, Language, Text}`: the text without a
-/// language, otherwise the first one.
+/// Parses a subject: one string, or a list of `{text, Language, Text}`. Returns the text without a
+/// language, otherwise the first text.
 fn subject(value: &Value) -> String {
     let Some(texts) = value.as_list() else {
         return value.as_text().unwrap_or_default().to_owned();

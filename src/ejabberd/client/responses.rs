@@ -15,7 +15,7 @@ pub(super) fn number(command: &'static str, response: &Value) -> Result<i64> {
     }
 }
 
-/// Whether a refusal contains `word`.
+/// Whether a string or atom in the response contains `word`.
 pub(super) fn says(response: &Value, word: &str) -> bool {
     match response {
         Value::Atom(text) | Value::Text(text) => text.contains(word),
@@ -24,7 +24,7 @@ pub(super) fn says(response: &Value, word: &str) -> bool {
     }
 }
 
-/// A refusal with ejabberd's message. Responses contain names, never passwords.
+/// The error for a refused call, with ejabberd's message. Responses contain names, never passwords.
 pub(super) fn refused(command: &'static str, response: &Value) -> ControlError {
     fn collect(response: &Value, words: &mut Vec<String>) {
         match response {

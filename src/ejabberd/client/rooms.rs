@@ -1,4 +1,4 @@
-//! Rooms.
+//! Commands for rooms.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -32,7 +32,8 @@ fn is_plain(account: &Jid) -> bool {
     !account.local.as_str().contains([',', ';'])
 }
 
-/// The tries of a command that crashes when a room ends while the server reads the room.
+/// The maximum number of further tries of a command that crashes if the room ends while the server
+/// reads the room.
 const VANISHING_TRIES: u32 = 3;
 const VANISHING_PAUSE: Duration = Duration::from_millis(50);
 
@@ -62,13 +63,13 @@ impl EjabberdClient {
         Ok(texts(NAME, &response)?.into_iter().map(str::to_owned).collect())
     }
 
-    /// The options of a room, or `None` if the room does not exist. Starts a hibernated room.
+    /// The options of a room; `None` if the room does not exist. Starts a hibernated room.
     pub async fn room_options(&self, room: &RoomJid) -> Result<Option<RoomOptions>> {
         const NAME: &str = "get_room_options";
         let mut vanishing = VANISHING_TRIES;
         let response = loop {
             match self.command(NAME, Shape::Pairs, room_args(room)).await {
-                // The room ended while the server read it.
+                // The room ended while the server read the room.
                 Err(ControlError::Crashed { .. }) if vanishing > 0 => {
                     vanishing -= 1;
                     tokio::time::sleep(VANISHING_PAUSE).await;
@@ -99,8 +100,8 @@ impl EjabberdClient {
         Ok((!options.is_empty()).then_some(options))
     }
 
-    /// Creates a room for the vhost `host`. Sets the parts of `new` that the command does not
-    /// accept right after.
+    /// Creates a room for the vhost `host`. Directly after the creation, sets the affiliations that
+    /// the command does not accept.
     pub async fn create_room(
         &self,
         room: &RoomJid,
@@ -166,7 +167,7 @@ impl EjabberdClient {
     }
 
     /// Deletes a room. Returns `false` if the room did not exist. The server responds before the
-    /// room is gone, so read the room back.
+    /// room is gone, so the caller must read the room back.
     pub async fn destroy_room(&self, room: &RoomJid) -> Result<bool> {
         match self.command("destroy_room", Shape::Rescode, room_args(room)).await {
             Ok(response) if response.is_ok() => Ok(true),
@@ -178,7 +179,7 @@ impl EjabberdClient {
     }
 }
 
-/// The names that can be declared.
+/// The rooms whose names can be declared.
 fn parsed(names: &BTreeSet<String>) -> BTreeSet<RoomJid> {
     names.iter().filter_map(|name| name.parse().ok()).collect()
 }
@@ -203,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_written_as_the_version_wants_them() {
+    fn a_list_option_has_the_format_of_the_version() {
         let list = OptionValue::List(vec!["moderator".into(), "visitor".into()]);
         let version = |year, month| ServerVersion { year, month };
         assert_eq!(written(&list, version(24, 12)), "[moderator,visitor]");

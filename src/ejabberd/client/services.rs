@@ -21,7 +21,7 @@ impl EjabberdClient {
         Ok(names.into_iter().filter_map(|name| Vhost::new(name).ok()).collect())
     }
 
-    /// The services for rooms of `host`, and their limits.
+    /// The services for rooms of `host`, their limits, and the features that `host` has.
     pub async fn host_services(&self, host: &Vhost) -> Result<HostServices> {
         let rooms = self.room_services(host).await?;
         let max_users = if rooms.is_empty() {

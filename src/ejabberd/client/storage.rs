@@ -1,4 +1,4 @@
-//! How the accounts and the database are stored.
+//! Reads and changes how ejabberd stores the accounts and the database.
 
 use super::{Arg, BACKUP_DEADLINE, Call, ControlError, EjabberdClient, Result, Shape, Value};
 use crate::domain::database::{Cookie, Database};
@@ -9,12 +9,12 @@ use crate::domain::spec::TableStorage;
 const WRITABLE: [&str; 2] = ["mnesia", "sql"];
 
 /// The file that defines how Mnesia stores its tables. ejabberd reads the file when it starts;
-/// without the file, ejabberd changes a table back.
+/// without the file, ejabberd changes the storage type of a table back.
 const SCHEMA_FILE: &str = "ejabberd.schema";
 
 impl EjabberdClient {
-    /// The database, without the directory of its files, which only the runtime knows. `hosts` are
-    /// the hosts with managed accounts.
+    /// The identity of the database, without the location of its files, which only the runtime
+    /// knows. `hosts` are the hosts with managed accounts.
     pub async fn database(&self, hosts: &[&Vhost]) -> Result<Database> {
         let (cookie, node, directory, configuration) = tokio::try_join!(
             self.schema_cookie(),
@@ -27,8 +27,8 @@ impl EjabberdClient {
         Ok(Database { cookie, node, directory, location: None, accounts })
     }
 
-    /// `mnesia:table_info(schema, cookie)`: created with the database, and the same after restarts
-    /// (tested on 23.01, 24.12 and 26.07).
+    /// The result of `mnesia:table_info(schema, cookie)`. Mnesia creates this cookie with the
+    /// database, and keeps the cookie at restarts (tested on 23.01, 24.12 and 26.07).
     async fn schema_cookie(&self) -> Result<Cookie> {
         const NAME: &str = "table_info";
         let args = vec![Arg::Atom("schema"), Arg::Atom("cookie")];
@@ -69,9 +69,9 @@ impl EjabberdClient {
         Ok(methods.iter().filter_map(Value::as_text).map(str::to_owned).collect())
     }
 
-    /// Whether the database with the accounts of `host` responds. With SQL, a query that fails
-    /// looks like an empty list of accounts, and every other command reports the same (tested with
-    /// a missing table).
+    /// Whether the database with the accounts of `host` responds. With SQL, a failed query looks
+    /// like an empty list of accounts, and every other command reports the same (tested with a
+    /// missing table).
     pub async fn accounts_can_be_read(&self, host: &Vhost) -> Result<bool> {
         if !self.auth_methods(host).await?.iter().any(|method| method == "sql") {
             return Ok(true);
@@ -83,7 +83,7 @@ impl EjabberdClient {
         Ok(tag == Some("selected"))
     }
 
-    /// The storage type of the account table, in Mnesia's words.
+    /// The storage type of the account table, as Mnesia names the type.
     pub async fn accounts_table(&self) -> Result<String> {
         const NAME: &str = "table_info";
         let args = vec![Arg::Atom("passwd"), Arg::Atom("storage_type")];
@@ -102,7 +102,8 @@ impl EjabberdClient {
     /// connected and the data is kept.
     pub async fn store_accounts(&self, storage: TableStorage) -> Result<()> {
         const NAME: &str = "change_table_copy_type";
-        // The file first, so that a start in between uses the new type.
+        // Write the file first, so that a restart of the server between the two steps uses the new
+        // type.
         self.write_schema(storage).await?;
         let node = self.node_name().await?;
         let args = vec![Arg::Atom("passwd"), Arg::Node(node), Arg::Atom(storage.as_str())];
@@ -119,10 +120,10 @@ impl EjabberdClient {
         self.clear_cache().await
     }
 
-    /// Clears the cache of the server. The server keeps passwords in the cache only while the
-    /// table is on disk alone, and ignores the cache otherwise. Without this, the passwords from
-    /// before the change to memory would be valid again after the change back (seen on 23.01,
-    /// 24.12 and 26.07).
+    /// Clears the cache of the server. The server keeps passwords in the cache only while the table
+    /// is on disk alone, and ignores the cache otherwise. Without this step, the passwords from
+    /// before the change to memory would be valid again after the change back (seen on 23.01, 24.12
+    /// and 26.07).
     async fn clear_cache(&self) -> Result<()> {
         const NAME: &str = "clear_cache";
         let response = self.command(NAME, Shape::Rescode, Vec::new()).await?;
@@ -158,7 +159,7 @@ impl EjabberdClient {
         self.count("get_offline_count", jid).await
     }
 
-    /// The number of messages in the archive of an account. Since 24.12.
+    /// The number of messages in the archive of an account. Needs 24.12 or later.
     pub async fn archived_messages(&self, jid: &Jid) -> Result<i64> {
         self.count("get_mam_count", jid).await
     }

@@ -8,7 +8,8 @@ use super::{Arg, Call, ControlError, EjabberdClient, Result};
 use crate::domain::model::{AffiliationId, Jid, Localpart, RoomJid, Secret, Vhost};
 use crate::domain::spec::{AffiliationKind, OWN_NAMES};
 
-/// The tries until the room has the new subject, which takes a moment.
+/// The maximum number of checks whether the room has the new subject. The room needs a moment to
+/// set the subject.
 const TRIES: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(25);
 
@@ -16,8 +17,8 @@ const PAUSE: Duration = Duration::from_millis(25);
 const NONCE: usize = 16;
 
 impl EjabberdClient {
-    /// Sets the subject of a persistent room; an empty subject clears it. `nonce` is random, so
-    /// that no other account has the name.
+    /// Sets the subject of a persistent room; an empty subject removes the current subject. `nonce`
+    /// is random, so that no other account has the operator's name.
     pub async fn set_subject(
         &self,
         host: &Vhost,
@@ -69,7 +70,7 @@ impl EjabberdClient {
                 tokio::time::sleep(PAUSE).await;
             }
         }
-        // In every case, the temporary ownership ends.
+        // Remove the temporary owner, even after a failure.
         self.affiliate(&id, None).await?;
         sent?;
         if taken? {

@@ -1,4 +1,4 @@
-//! vCards.
+//! Commands for vCards.
 
 use super::accounts::account;
 use super::responses::refused;
@@ -67,8 +67,8 @@ impl EjabberdClient {
         Ok(card)
     }
 
-    /// Sets one field of an account's vCard; the other fields stay. The account must exist, because
-    /// ejabberd would store the vCard of an absent account too.
+    /// Sets one field of an account's vCard, and keeps the other fields. The account must exist,
+    /// because ejabberd also stores the vCard of an absent account.
     pub async fn set_vcard(&self, jid: &Jid, field: &VcardField, text: &str) -> Result<()> {
         let mut args = account(jid);
         args.push(field.element.into());
@@ -86,7 +86,7 @@ impl EjabberdClient {
     }
 }
 
-/// An XML element, as ejabberd's `xmlel` tuple has it.
+/// An XML element, in the form of ejabberd's `xmlel` tuple.
 struct Element<'v> {
     name: &'v str,
     children: &'v [Value],
@@ -120,7 +120,8 @@ impl<'v> Element<'v> {
 
     fn field(&self, field: &VcardField) -> Option<&'v str> {
         match (field.element, field.part) {
-            // The part is the kind of the number, which has a separate element.
+            // The part of `TEL` is the kind of the number; the number itself is in a separate
+            // element.
             ("TEL", Some(kind)) => {
                 let of_kind = |tel: &Element<'v>| tel.name == "TEL" && tel.child(kind).is_some();
                 Some(self.elements().find(of_kind)?.child("NUMBER")?.text())
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_found_by_their_kind() {
+    fn a_phone_number_is_found_by_its_kind() {
         let number = |kind: &str, number: &str| {
             element("TEL", vec![element(kind, vec![]), element("NUMBER", vec![text(number)])])
         };

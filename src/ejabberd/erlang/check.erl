@@ -1,15 +1,16 @@
-% Checks whether ejabberd would start with a configuration, without starting it.
-% Arguments: the path of the server's main file, the directory with the new
-% files, the server's working directory (or nothing), and the names of the new
-% files. Prints "verdict: " and "accepted" with the expanded configuration,
-% "refused" or "unable" with the reason, and "end of verdict". Applications may
-% print before the verdict, and the logger after it.
+% Checks whether ejabberd would start with a configuration, without a start of
+% ejabberd. Arguments: the path of the server's main file, the directory with
+% the new files, the server's working directory (or an empty string), and the
+% names of the new files. Prints "verdict: " and "accepted" with the expanded
+% configuration, "refused" or "unable" with the reason, and "end of verdict".
+% Applications may print before the verdict, and the logger after it.
 Say = fun(Format, Args) -> io:put_chars(unicode:characters_to_binary(["\nverdict: ", io_lib:format(Format, Args), "\nend of verdict\n"])), halt(0) end,
-% In this VM each new file is already at its path: every reader of the path gets
-% the new file. Every file that is not opened raw is opened by the process
-% file_server_2 (`file` of OTP 25 to 29), so a process in between changes the
-% path. Links are followed as the system does, except at the last part of a new
-% file's path, because the new file will replace that link.
+% Stage makes each new file visible at its final path in this VM: every reader
+% of the path gets the new file. The process file_server_2 opens every file that
+% is not opened raw (`file` of OTP 25 to 29), so a process in front of
+% file_server_2 changes the path. Follow resolves links as the system does,
+% except at the last part of a new file's path, because the new file will
+% replace that link.
 Follow = fun
     Inner(Base, [], _, _) -> Base;
     Inner(Base, ["." | Rest], New, Left) -> Inner(Base, Rest, New, Left);

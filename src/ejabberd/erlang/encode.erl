@@ -31,8 +31,8 @@ Json = fun
     Inner(F) when is_float(F) -> io_lib:format("~w", [F]);
     Inner(Word) -> Quoted(Word)
 end,
-% The configuration in force in the VM that runs this. The size limit is the same
-% as that of the operator.
+% Expanded is the configuration in force in the VM that runs this function. The
+% size limit is the same as the limit of the operator.
 Expanded = fun() ->
     Text = iolist_to_binary(Json(ejabberd_config:get_option(yaml_config))),
     byte_size(Text) =< 3145728 orelse throw(too_large),

@@ -11,24 +11,24 @@ use super::{
 /// The maximum number of scripts to follow, because a wrapper can call another wrapper.
 const MAX_WRAPPERS: usize = 3;
 
-/// The paths of the cookie file, relative to the home directory. OTP reads both
+/// The paths of the cookie file, relative to the home directory. OTP reads both files
 /// (`auth:read_cookie/0` of OTP 25 to 29).
 const COOKIE_FILES: [&str; 2] = [".erlang.cookie", ".config/erlang/.erlang.cookie"];
 
 /// The files on the host of the server.
 #[async_trait]
 pub(crate) trait Files: Sync {
-    /// Why a file cannot be read.
+    /// The error of a failed read.
     type Error;
 
     /// Whether a file, directory or link exists at `path`.
     async fn exists(&self, path: &str) -> Result<bool, Self::Error>;
 
-    /// The text of the file at `path`, or `None`.
+    /// The text of the file at `path`; `None` if the file does not exist.
     async fn read(&self, path: &str) -> Result<Option<String>, Self::Error>;
 }
 
-/// The control script at the first of `paths` that exists, and then the scripts that it
+/// The control script at the first of `paths` that exists, and then the scripts that this script
 /// wraps. The last script in the list starts Erlang.
 pub(crate) async fn control_scripts<F: Files>(
     files: &F,
@@ -101,8 +101,8 @@ async fn boot_file<F: Files>(
     Ok(None)
 }
 
-/// Whether the server at `node` has created its cookie. A helper that starts earlier creates
-/// a cookie itself, and the server then fails to start (seen on 24.12).
+/// Whether the server at `node` has created its cookie. If the operator's VM starts earlier, that
+/// VM creates a cookie, and the server then fails to start (seen on 24.12).
 pub(crate) async fn has_cookie<F: Files>(files: &F, node: &NodeAddress) -> Result<bool, F::Error> {
     let (None, Some(home)) = (&node.cookie, &node.home) else { return Ok(true) };
     for file in COOKIE_FILES {

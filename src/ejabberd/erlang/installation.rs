@@ -13,11 +13,11 @@ use super::vm::NodeAddress;
 pub struct Installation {
     /// The program that starts the VM.
     pub launcher: Launcher,
-    /// The boot file that starts only Erlang, without `.boot`. Without a boot file, the `erl`
-    /// of a release starts a second server.
+    /// The boot file that starts only Erlang, without the suffix `.boot`. Without a boot file, the
+    /// `erl` of a release starts a second server.
     pub boot: String,
-    /// The value of `$RELEASE_LIB` in the boot files of a release. Without the value, they fail
-    /// with `cannot expand $RELEASE_LIB in bootfile`.
+    /// The value of `$RELEASE_LIB` in the boot files of a release. Without the value, the boot
+    /// files fail with `cannot expand $RELEASE_LIB in bootfile`.
     pub release_lib: Option<String>,
     /// Directories of Erlang applications outside of the installation.
     pub libs: Vec<String>,
@@ -47,7 +47,7 @@ impl Launcher {
         }
     }
 
-    /// The root of the installation, if it is known.
+    /// The root of the installation; `None` if the root is unknown.
     #[must_use]
     pub fn root(&self) -> Option<&str> {
         match self {
@@ -71,8 +71,8 @@ impl Launcher {
         }
     }
 
-    /// The launcher in the installation of a running VM. Use this launcher first: an `erl` at
-    /// another path can have another version.
+    /// The launcher in the installation of a running VM; `None` if the directory of its programs is
+    /// unknown. Use this launcher first: an `erl` at another path can have another version.
     #[must_use]
     pub fn of_vm(node: &NodeAddress) -> Option<Self> {
         let bindir = node.bindir.clone()?;
@@ -81,7 +81,7 @@ impl Launcher {
     }
 }
 
-/// The root of the installation with this directory of programs.
+/// The root of the installation whose programs are in `bindir`.
 fn root_of(bindir: &str) -> &str {
     let above = bindir.strip_suffix("/bin").unwrap_or(bindir);
     match above.rsplit_once('/') {
@@ -136,7 +136,8 @@ impl ControlScript {
         })
     }
 
-    /// The directory of the database, if the script contains it literally.
+    /// The directory of the database; `None` if the script does not contain the directory
+    /// literally.
     #[must_use]
     pub fn spool_directory(&self) -> Option<String> {
         literal_path(&self.text, "SPOOL_DIR")
@@ -160,7 +161,7 @@ impl ControlScript {
         found
     }
 
-    /// The boot file that the script names.
+    /// The boot file that the script names; `None` if the script names no boot file.
     #[must_use]
     pub fn boot(&self) -> Option<&str> {
         let (_, rest) = self.text.split_once("-boot ")?;
@@ -212,7 +213,7 @@ pub fn boot_candidates(root: &str, named: Option<&str>, start_data: Option<&str>
         }
     }
     found.push(format!("{root}/bin/start_clean"));
-    // The file has two words: the version of ERTS and the version of the release.
+    // `start_erl.data` contains the version of ERTS and the version of the release.
     if let Some(release) = start_data.and_then(|text| text.split_whitespace().nth(1))
         && !release.contains('/')
     {

@@ -1,8 +1,8 @@
 //! The command lines of the Erlang programs beside the server.
 //!
-//! Pure: computes the command line from the paths. There are two programs, both fixed texts without
-//! insertions: the program of the control channel (`session.erl`) and the offline check of a
-//! configuration (`check.erl`).
+//! This module has no side effects: it computes each command line from the paths. There are two
+//! programs, both fixed texts without insertions: the program of the control channel
+//! (`session.erl`) and the offline check of a configuration (`check.erl`).
 
 pub(crate) mod find;
 mod installation;
@@ -21,7 +21,7 @@ pub use vm::{ListedProcess, NodeAddress, server_node};
 pub struct CommandLine {
     /// The program and its arguments.
     pub argv: Vec<String>,
-    /// The variables to set, in addition to those of the server's container.
+    /// The variables to set, in addition to the variables of the server's container.
     pub env: Vec<(String, String)>,
     /// The user to run as; `None` for the default user.
     pub user: Option<String>,
@@ -30,7 +30,7 @@ pub struct CommandLine {
 const SESSION: &str = concat!(include_str!("encode.erl"), include_str!("session.erl"));
 const CHECK: &str = concat!(include_str!("encode.erl"), include_str!("check.erl"));
 
-/// The program without comments, so that the text is one sequence of expressions for `-eval`.
+/// Returns `program` without comments, so that the text is one sequence of expressions for `-eval`.
 fn expressions(program: &str) -> String {
     program
         .lines()
@@ -54,7 +54,7 @@ impl Installation {
 
     /// The environment of every VM of the operator.
     ///
-    /// The flags of the server's environment are removed, because they could give this node the
+    /// Clears the flags from the server's environment, because the flags could give this node the
     /// name of the server. In a POSIX locale, `register Bób` would create `bã3b`. A VM that fails
     /// to start writes no crash dump into the server's home (`ERL_CRASH_DUMP_SECONDS=0`).
     fn environment(&self) -> Vec<(String, String)> {
@@ -70,7 +70,7 @@ impl Installation {
     }
 }
 
-/// Sets a variable, or replaces its value.
+/// Sets the variable `name`, or replaces its value.
 fn set(env: &mut Vec<(String, String)>, name: &str, value: String) {
     env.retain(|(other, _)| other != name);
     env.push((name.to_owned(), value));
@@ -117,7 +117,7 @@ pub fn session_command(installation: &Installation, node: &NodeAddress) -> Comma
     CommandLine { argv, env, user: node.user.clone() }
 }
 
-/// A word in the syntax of `ERL_AFLAGS`; `None` if it cannot be quoted.
+/// `word` in the syntax of `ERL_AFLAGS`; `None` if `word` cannot be quoted.
 fn quoted_flag(word: &str) -> Option<String> {
     (!word.contains(['\'', '\\']) && !word.chars().any(char::is_control))
         .then(|| format!("'{word}'"))
@@ -130,7 +130,8 @@ pub struct CheckPlan {
     pub main: String,
     /// The directory that holds the new files for the check.
     pub staged: String,
-    /// The working directory of the server, which is also that of its database.
+    /// The working directory of the server, which is also the directory of its database; `None` if
+    /// the directory is unknown.
     pub directory: Option<String>,
     /// The names of the new files.
     pub names: Vec<String>,
@@ -140,8 +141,9 @@ pub struct CheckPlan {
 
 /// The command line of the offline check of new configuration files.
 ///
-/// The check sees each new file at the path where the server will, so that `include_config_file`
-/// and certificates are the new ones. The directories of the server are only read.
+/// The check reads each new file at the path that the file will have on the server, so that
+/// `include_config_file` and certificates refer to the new files. The check only reads the
+/// directories of the server.
 #[must_use]
 pub fn check_command(installation: &Installation, plan: &CheckPlan) -> CommandLine {
     let CheckPlan { main, staged, directory, names, macros } = plan;
@@ -158,7 +160,8 @@ pub fn check_command(installation: &Installation, plan: &CheckPlan) -> CommandLi
     if !installation.libs.is_empty() {
         set(&mut env, "ERL_LIBS", installation.libs.join(":"));
     }
-    // Some modules of ejabberd were compiled with this feature on OTP 25, and need it to load.
+    // Some modules of ejabberd were compiled with this feature on OTP 25. Without the feature,
+    // these modules do not load.
     set(&mut env, "ERL_FLAGS", "-enable-feature maybe_expr".to_owned());
     for (name, value) in macros {
         set(&mut env, name, value.clone());
@@ -169,11 +172,11 @@ pub fn check_command(installation: &Installation, plan: &CheckPlan) -> CommandLi
 /// The verdict of ejabberd about a configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    /// ejabberd would start with the configuration, which is this after its expansion.
+    /// ejabberd would start with the configuration. Contains the expanded configuration.
     Accepted(Box<Configuration>),
-    /// ejabberd would not start, for this reason in its own words.
+    /// ejabberd would not start. Contains ejabberd's message.
     Refused(String),
-    /// The check itself failed.
+    /// The check itself failed. Contains the cause.
     Unable(String),
 }
 

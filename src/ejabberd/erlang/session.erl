@@ -1,13 +1,13 @@
 % The program of the control channel. Reads frames (4 bytes of length, then a
 % term) from standard input, each a list of {Id, Timeout, Module, Function,
-% Args}. Makes each call on the server in a separate process. Writes frames, each
+% Args}. Runs each call on the server in a separate process. Writes frames, each
 % a list of {Id, Outcome}. Ends when its input ends.
 %
 % Outcome: {ok, Result} | {thrown, Tag, Text} | {crashed, Tag, Where}
 %        | {unreachable, Reason, <<>>}
 % A reason is reduced to its tag, and a stack to its topmost function, because
 % both may contain the arguments, and so a password.
-% A node that was started without a host in its name has the host of its machine.
+% A node name without a host has the host name of this machine.
 Name = hd(init:get_plain_arguments()),
 Node = list_to_atom(case lists:member($@, Name) of
     true -> Name;
@@ -19,7 +19,7 @@ Node = list_to_atom(case lists:member($@, Name) of
 end),
 Main = self(),
 Port = open_port({fd, 0, 1}, [{packet, 4}, binary, eof]),
-% The output of commands would go into the frames, so it is dropped here.
+% Drops the output of commands. Otherwise the output would go into the frames.
 Sink = spawn(fun Swallow() ->
     receive
         {io_request, From, Ref, _} -> From ! {io_reply, Ref, ok}, Swallow();
@@ -46,9 +46,9 @@ Where = fun([{M, F, A, _} | _]) ->
                 iolist_to_binary(io_lib:format("~s:~s/~b", [M, F, N]));
            (_) -> <<>>
         end,
-% A node without a fixed name gets one from the first node that it connects to
-% explicitly; erpc alone does not connect. A server that is busy with its start
-% may refuse the first connection.
+% A node without a fixed name gets a name from the first node that it connects
+% to explicitly; erpc alone does not connect. A server that is busy with its
+% start may refuse the first connection.
 Connect = fun Inner(Again) ->
     case net_kernel:connect_node(Node) of
         true -> true;
@@ -80,10 +80,10 @@ Call = fun(Timeout, M, F, A) ->
         _:R -> {crashed, Tag(R), <<>>}
     end
 end,
-% Functions that run inside the server, because their parts must not be separated.
+% Functions that run inside the server, because their steps must run together.
 Inside = fun
     (configuration, []) -> Expanded;
-    % How the server was started, as far as its configuration depends on that. The
+    % The facts about the server's start on which its configuration depends. The
     % rest of the environment is not read, because it can contain secrets.
     (start, []) ->
         fun() ->
@@ -269,15 +269,15 @@ Header = fun(To) ->
 end,
 Features = [<<"</stream:features>">>, <<"</stream:stream>">>],
 Has = fun(Data, Part) -> binary:match(Data, Part) =/= nomatch end,
-% The text between the first Left and the next Right, or nothing.
+% The text between the first Left and the next Right; empty if Left is missing.
 Between = fun(Data, Left, Right) ->
     case binary:split(Data, Left) of
         [_, Rest] -> hd(binary:split(Rest, Right));
         _ -> <<>>
     end
 end,
-% A listener with use_proxy_protocol expects this line (PROXY protocol,
-% version 1) and closes the connection of a client that does not send it.
+% A listener with use_proxy_protocol expects this line (PROXY protocol, version
+% 1), and closes the connection of a client that sends no such line.
 ProxyHeader = fun(Socket) ->
     case {inet:sockname(Socket), inet:peername(Socket)} of
         {{ok, {From, FromPort}}, {ok, {At, AtPort}}} when is_tuple(From) ->
@@ -314,8 +314,8 @@ Auth = fun(Mechanism, Data) ->
      base64:encode(Data), <<"</auth>">>]
 end,
 Refused = [<<"</failure>">>, <<"</stream:stream>">>],
-% RFC 5802, without channel binding. The server must prove that it knows the
-% password too. The number of rounds is limited, because the server chooses it.
+% RFC 5802, without channel binding. The server must also prove that it knows
+% the password. The server chooses the number of rounds, so limit the number.
 Scram = fun(Mechanism, Hash, {Send, Recv}, User, Password) ->
     Nonce = base64:encode(crypto:strong_rand_bytes(18)),
     Bare = <<"n=", (Escaped(User))/binary, ",r=", Nonce/binary>>,
@@ -351,10 +351,10 @@ end,
 % The strongest mechanism first, as clients choose.
 Mechanisms = [{<<"SCRAM-SHA-512">>, sha512}, {<<"SCRAM-SHA-256">>, sha256},
               {<<"SCRAM-SHA-1">>, sha}, {<<"PLAIN">>, plain}],
-% A login as clients do it, up to the binding of a resource. If the server logs
-% the received data, PLAIN is not used, because the log would contain the password.
+% The login of a client, up to the binding of a resource. If the server logs the
+% received data, do not use PLAIN, because the log would contain the password.
 Login = fun({Send, Recv} = W, To, Offered, User, Password, Logs) ->
-    % The mechanisms of RFC 6120, without those of newer protocols beside them.
+    % The mechanisms of RFC 6120, without the mechanisms of newer protocols.
     List = Between(Offered, <<"urn:ietf:params:xml:ns:xmpp-sasl">>, <<"</mechanisms>">>),
     Usable = [M || {Id, _} = M <- Mechanisms, Has(List, <<">", Id/binary, "<">>)],
     case Usable of
@@ -368,7 +368,7 @@ Login = fun({Send, Recv} = W, To, Offered, User, Password, Logs) ->
             {ok, _} = application:ensure_all_started(crypto),
             Scram(Id, Hash, W, User, Password)
     end,
-    % The server applies the access rule of the listener only now.
+    % The server applies the access rule of the listener only at this step.
     ok = Send(Header(To)),
     Read(Recv, Features, <<>>),
     ok = Send(<<"<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>">>),
@@ -472,8 +472,8 @@ Look = fun(Timeout, F, [Ip, Number, Proxy, Tls, To | A]) ->
         _:R -> {crashed, Tag(R), <<>>}
     end
 end,
-% Files of the kernel about this network and this user. Without IPv6, tcp6 does
-% not exist. The size of such a file is unknown before it is read.
+% The content of files of the kernel about this network and this user. Without
+% IPv6, tcp6 does not exist. The size of such a file is unknown before the read.
 Kernel = fun(Files) ->
     Contents = fun(File) ->
         case file:read_file(File) of {ok, Data} -> Data; _ -> <<>> end

@@ -1,8 +1,8 @@
-//! The command lines of Erlang VMs: which VM is the server, how another node addresses that
-//! server, and which installation the VM runs from.
+//! The command lines of Erlang VMs: which VM is the server, how another node addresses that server,
+//! and which installation the VM runs from.
 //!
-//! Only the command line of a running VM has all of this reliably: start scripts compute most
-//! of it from shell variables.
+//! Only the command line of a running VM reliably contains these facts: start scripts compute most
+//! of the facts from shell variables.
 
 /// The address of the running server for another node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,8 +11,7 @@ pub struct NodeAddress {
     pub name: String,
     /// Whether the node was started with `-name`, not `-sname`.
     pub long_names: bool,
-    /// The cookie, if the command line contains the cookie; otherwise a file in `home` has the
-    /// cookie.
+    /// The cookie; `None` if the cookie is not in the command line, but in a file in `home`.
     pub cookie: Option<String>,
     /// The home directory of the node (`-home`).
     pub home: Option<String>,
@@ -22,18 +21,18 @@ pub struct NodeAddress {
     pub root: Option<String>,
     /// The directory of the VM's programs (`-bindir`).
     pub bindir: Option<String>,
-    /// The boot file without `.boot`, if there is one (`-boot`).
+    /// The boot file (`-boot`), without the suffix `.boot`; `None` if the command line names none.
     pub boot: Option<String>,
     /// The value of `$RELEASE_LIB` in boot files (`-boot_var`).
     pub release_lib: Option<String>,
-    /// The directory of the database (`-mnesia dir`). The control script also makes it the working
-    /// directory of the server (23.01 to 26.07).
+    /// The directory of the database (`-mnesia dir`). The control script also makes this directory
+    /// the working directory of the server (23.01 to 26.07).
     pub database: Option<String>,
     /// Flags, with their values, that another node needs to reach this node.
     pub distribution: Vec<String>,
 }
 
-/// A flag that Erlang ignores. It distinguishes the operator's VMs from the server.
+/// A flag that Erlang ignores. The flag distinguishes the operator's VMs from the server.
 pub(super) const MARK: [&str; 2] = ["-ejabberd_operator", "helper"];
 
 /// Flags of the server, each with one value, that a second node needs to reach the server:
@@ -78,7 +77,7 @@ impl<'a> Words<'a> {
     fn node(&self) -> Option<(&'a str, bool)> {
         let named = self.after("-name").map(|name| (name, true));
         let named = named.or_else(|| self.after("-sname").map(|name| (name, false)));
-        // A node with a dynamic name, such as the operator's, has this name.
+        // A node with a dynamic name, such as the operator's node, has the name `undefined`.
         named.filter(|(name, _)| *name != "undefined")
     }
 
@@ -87,7 +86,7 @@ impl<'a> Words<'a> {
         program.is_some_and(|name| name == "beam" || name.starts_with("beam."))
     }
 
-    /// Whether this VM is an ejabberd server, and not a VM that connects to one.
+    /// Whether this VM is an ejabberd server, and not a VM that connects to a server.
     ///
     /// `ejabberdctl` starts servers with `-s ejabberd`, and its own short-lived VMs with
     /// `-s ejabberd_ctl` (23.01 to 26.07). A release may name the server only in its boot file.
@@ -145,7 +144,7 @@ pub struct ListedProcess {
 }
 
 impl ListedProcess {
-    /// The address of the server, if this process is one.
+    /// The address of the server; `None` if this process is no ejabberd server.
     #[must_use]
     pub fn server_node(&self) -> Option<NodeAddress> {
         let argv: Vec<&str> = self.command.split_whitespace().collect();

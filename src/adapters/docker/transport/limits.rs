@@ -1,4 +1,4 @@
-//! The reading half of a connection, which fails beyond limits.
+//! The reading half of a connection, with limits on bytes and time.
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -14,17 +14,18 @@ use super::MAX_HEAD_BYTES;
 /// `io.Copy` of Go, whose buffer has 32 KiB, and writes one frame for each read.
 const MAX_FRAME_BYTES: u32 = 1 << 20;
 
-/// The limits of what the operator reads from one connection.
+/// The limits for the data that the operator reads from one connection.
 pub(super) struct Limits {
-    /// The number of bytes; with `frames`, the number of bytes outside of frames.
+    /// The maximum number of bytes; with `frames`, the maximum number of bytes outside of frames.
     pub(super) bytes: usize,
-    /// The deadline; `None` where the caller has a deadline, or the stream has no end.
+    /// The deadline; `None` if the caller has a deadline, or if the stream has no end.
     pub(super) deadline: Option<Instant>,
-    /// `Some` where frames follow the head of the response. Each frame has a limit.
+    /// `Some` if frames follow the head of the response. Each frame has at most
+    /// [`MAX_FRAME_BYTES`].
     pub(super) frames: Option<Frames>,
 }
 
-/// The reading half of a connection with [`Limits`]. Reading beyond them fails.
+/// The reading half of a connection with [`Limits`]. A read beyond the limits fails.
 pub(super) struct Guarded {
     stream: OwnedReadHalf,
     read: usize,
@@ -79,18 +80,17 @@ impl AsyncRead for Guarded {
     }
 }
 
-/// Follows the frames of a program's output in the bytes of a response. A frame is eight
-/// bytes (the first names the stream, the last four give the length), and then the text.
-/// Source: the engine's API, "Attach to a container", stream format.
+/// A parser that follows the frames of a program's output in a response. A frame is a header of
+/// eight bytes (the first names the stream, the last four give the length), and then output of that
+/// length. Source: the engine's API, "Attach to a container", stream format.
 pub(super) enum Frames {
-    /// Before the empty line that ends the head of the response.
+    /// Before the empty line that ends the head of the response. Contains the head so far.
     Head(Vec<u8>),
     /// The response is an error, with an ordinary body.
     Body,
-    /// Within the eight bytes before a text: the number of bytes that were read, and the length so
-    /// far.
+    /// Inside the header of a frame: the number of header bytes so far, and the length so far.
     Header(u8, u32),
-    /// Within a text: the number of bytes that remain.
+    /// Inside the output of a frame: the number of bytes that remain.
     Text(u32),
 }
 
@@ -110,7 +110,8 @@ impl Frames {
                     bytes = rest;
                     outside += 1;
                     if head.ends_with(b"\r\n\r\n") {
-                        // After "101 Switching Protocols" the connection is the program's.
+                        // After "101 Switching Protocols" the connection carries the frames of the
+                        // program.
                         let upgraded = head.get(9..12) == Some(b"101");
                         *self = if upgraded { Self::Header(0, 0) } else { Self::Body };
                     } else if head.len() > MAX_HEAD_BYTES {

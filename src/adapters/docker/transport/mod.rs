@@ -1,11 +1,10 @@
 //! The connection to the Docker engine: a new connection for each request, bounded in bytes and
 //! time.
 //!
-//! The engine may be hostile or broken: another program than `dockerd` may listen at the
-//! socket. The client library collects a whole response before decoding it, waits for the
-//! body without a deadline, and buffers a frame of a program's output until the frame is
-//! complete, up to 4 GiB. So [`guard`] counts the bytes and measures the time where they
-//! are read from the socket.
+//! The engine may be hostile or broken: another program than `dockerd` may listen at the socket.
+//! The client library collects a whole response before decoding the response, waits for the body
+//! without a deadline, and buffers a frame of a program's output until the frame is complete, up to
+//! 4 GiB. So [`Guarded`] counts the bytes and measures the time at each read from the socket.
 
 mod limits;
 
@@ -85,7 +84,7 @@ fn limits(method: &Method, path: &str) -> Limits {
         |bytes, time| Limits { bytes, deadline: Some(Instant::now() + time), frames: None };
     let without_deadline = |bytes| Limits { bytes, deadline: None, frames: None };
     match path.rsplit('/').next().unwrap_or_default() {
-        // The session with the server has no end; other programs have the caller's deadline.
+        // A session with the server has no end; for other programs, the caller has a deadline.
         "start" if path.contains("/exec/") => {
             Limits { frames: Some(Frames::new()), ..without_deadline(MIB) }
         }
@@ -94,7 +93,8 @@ fn limits(method: &Method, path: &str) -> Limits {
         // after each read.
         "events" => without_deadline(MIB / 4),
         "logs" => within(4 * MIB, LOG_DEADLINE),
-        // More than `archive::MAX_FILE_BYTES`, so that the error there names the file.
+        // More than `archive::MAX_FILE_BYTES`, so that the download fails with an error that names
+        // the file.
         "archive" if method == Method::GET => within(20 * MIB, FILE_DEADLINE),
         // The progress of a pull; the caller has a deadline.
         "create" if path.ends_with("/images/create") => without_deadline(16 * MIB),

@@ -1,9 +1,10 @@
-//! The decoder. The node at the other end may belong to an attacker.
+//! The decoder of responses. An attacker may control the program that sends the responses, because
+//! the program runs beside the server.
 //!
-//! So the decoder checks each limit before it allocates memory: a container may claim only as many
-//! elements as bytes are left, and terms nest only [`MAX_DEPTH`] deep (dropping a value recurses,
-//! too). The decoder refuses compressed terms, and skips terms that have no meaning for a caller
-//! (processes, functions, references).
+//! So the decoder checks each limit before it allocates memory: a list, tuple or map may claim only
+//! as many elements as bytes remain, and terms nest at most [`MAX_DEPTH`] deep (dropping a value
+//! also recurses). The decoder refuses compressed terms, and skips terms that have no meaning for a
+//! caller (processes, functions, references).
 
 use super::{
     ATOM_UTF8, BINARY, INTEGER, LIST, MAP, NIL, SMALL_ATOM_UTF8, SMALL_BIG, SMALL_INTEGER,
@@ -11,20 +12,20 @@ use super::{
 };
 use crate::ejabberd::Value;
 
-/// The decoder refuses terms that nest deeper. Responses of commands nest to about 10.
+/// The maximum depth of a term. Responses of commands have a depth of about 10.
 pub const MAX_DEPTH: usize = 64;
 
 /// The maximum memory of one decoded term, in bytes.
 const MAX_MEMORY: usize = 256 << 20;
 
-/// The maximum memory that a decoded term takes for each byte of its frame. The worst case is a map
-/// of empty lists: a pair and two values in two bytes.
+/// The maximum memory that a decoded term takes for each byte of its frame, in bytes. The worst
+/// case is a map of empty lists: a pair and two values in two bytes.
 pub const MEMORY_PER_BYTE: usize = 2 * size_of::<Value>();
 
-/// Why bytes are not a term that a session accepts. Completes "failed to …".
+/// The reason why bytes are not a term that a session accepts. Completes "failed to …".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TermError {
-    /// The term ends early, or claims more elements than it has bytes.
+    /// The term ends early, or claims more elements than bytes remain.
     #[error("read a term: it claims more than it holds")]
     Truncated,
     /// Bytes follow the end of the term.
@@ -33,7 +34,8 @@ pub enum TermError {
     /// The term does not begin with the version of the format.
     #[error("read a term: version {0} of the format is unknown")]
     Version(u8),
-    /// A tag that responses do not have: compressed, of a distribution channel, or unknown.
+    /// The tag does not occur in responses: the term is compressed, the term belongs to a
+    /// distribution channel, or the tag is unknown.
     #[error("read a term: the tag {0} is not among those of answers")]
     Tag(u8),
     /// The term nests deeper than [`MAX_DEPTH`].
@@ -42,14 +44,14 @@ pub enum TermError {
     /// The decoded term would take too much memory.
     #[error("read a term: it needs more than {} MiB", MAX_MEMORY >> 20)]
     Memory,
-    /// An atom that is not text, or a number that is malformed.
+    /// An atom is not valid UTF-8, or a number is malformed.
     #[error("read a term: an atom or a number is malformed")]
     Malformed,
 }
 
-/// Decodes the one term that `frame` holds, with its version.
+/// Decodes `frame`, which contains the version of the format and exactly one term.
 ///
-/// Takes at most [`MEMORY_PER_BYTE`] bytes for each byte of `frame`.
+/// The decoded term takes at most [`MEMORY_PER_BYTE`] bytes for each byte of `frame`.
 pub fn decode(frame: &[u8]) -> Result<Value, TermError> {
     let mut reader = Reader { rest: frame, owed: 0, memory: MAX_MEMORY };
     match reader.byte()? {
@@ -63,10 +65,10 @@ pub fn decode(frame: &[u8]) -> Result<Value, TermError> {
 
 struct Reader<'f> {
     rest: &'f [u8],
-    /// Terms that containers have claimed and that are not read yet. Each term needs at least one
-    /// byte, so a valid claim is never larger than `rest`.
+    /// The number of terms that lists, tuples and maps have claimed and that are not read yet. Each
+    /// term needs at least one byte, so a valid number is never larger than the length of `rest`.
     owed: usize,
-    /// Bytes of memory that the term may still take.
+    /// The memory that the term may still take, in bytes.
     memory: usize,
 }
 
@@ -175,10 +177,11 @@ impl<'f> Reader<'f> {
         Ok(terms)
     }
 
-    /// A list. A list of characters becomes a text; an improper list has no meaning for a caller.
+    /// Reads a list. A list of characters becomes [`Value::Text`], and an improper list becomes
+    /// [`Value::Other`].
     fn list(&mut self, depth: usize) -> Result<Value, TermError> {
         let count = self.u32()?;
-        // The tail is a term as well.
+        // The tail is also a term, so claim one more term.
         self.claim(1)?;
         let elements = self.terms(count, depth)?;
         match self.rest.split_first() {
@@ -204,7 +207,7 @@ impl<'f> Reader<'f> {
         })
     }
 
-    /// A map as the list of its pairs.
+    /// Reads a map, as the list of its pairs.
     fn map(&mut self, depth: usize) -> Result<Value, TermError> {
         let count = self.u32()?;
         self.claim(count.saturating_mul(2))?;
@@ -217,8 +220,8 @@ impl<'f> Reader<'f> {
         Ok(Value::List(pairs))
     }
 
-    /// An integer of any size. A number of more than 64 bits becomes the nearest 64-bit number, so
-    /// that the decoder never computes with a megabyte of digits.
+    /// Reads an integer of any size. A number of more than 64 bits becomes the nearest 64-bit
+    /// number, so that the decoder never computes with a megabyte of digits.
     fn big(&mut self, length: usize) -> Result<Value, TermError> {
         let negative = self.byte()? != 0;
         let digits = self.take(length)?;
@@ -263,7 +266,7 @@ impl<'f> Reader<'f> {
         }
     }
 
-    /// An atom that is a part of another term, such as the node of a process.
+    /// Skips an atom that is a part of another term, such as the node of a process.
     fn atom(&mut self) -> Result<(), TermError> {
         let tag = self.byte()?;
         self.atom_of(tag).map(drop)
@@ -308,7 +311,7 @@ impl<'f> Reader<'f> {
     }
 }
 
-/// Erlang has only finite floating-point numbers.
+/// Fails for infinities and NaN: Erlang has only finite floating-point numbers.
 fn float(number: f64) -> Result<Value, TermError> {
     if number.is_finite() { Ok(Value::Float(number)) } else { Err(TermError::Malformed) }
 }

@@ -1,4 +1,4 @@
-//! The encoder of calls.
+//! The encoder of calls, which writes Erlang terms.
 
 use super::{
     ATOM_UTF8, BINARY, INTEGER, LIST, MAP, NIL, SMALL_BIG, SMALL_INTEGER, SMALL_TUPLE, VERSION,
@@ -10,7 +10,8 @@ pub(in crate::adapters::session) struct Writer {
     bytes: Vec<u8>,
 }
 
-/// An atom, binary or list is too long for the format: 255 characters, 4 GB.
+/// The error for an atom of more than 255 characters, or for a binary or list whose length needs
+/// more than 32 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::adapters::session) struct TooLong;
 

@@ -1,6 +1,6 @@
 //! Erlang's external term format: a decoder of responses and an encoder of calls.
 //!
-//! The tags are the tags of "External Term Format" in the documentation of erts, and of
+//! The source of the tags is "External Term Format" in the documentation of erts, and
 //! `erts/emulator/beam/external.h`. `term_to_binary/1` of OTP 25 and later writes the newer tags;
 //! the decoder also accepts each older tag.
 

@@ -1,5 +1,6 @@
-//! A container that another program created, with its configuration at another path, is
-//! adopted without a change, and later changes reach it.
+//! The operator adopts a container that another program created, with the configuration in a
+//! mounted file, in a mounted directory or in the container itself. Later changes of the declared
+//! configuration reach the server, and the operator does not replace the container.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,8 +21,8 @@ use support::situation::{Situation, Way};
 
 const PEOPLE: &str = "  users: [{ name: ann, password: a }]\n";
 
-/// Creates the container with `mount`, and changes its configuration: once for a reload, and
-/// then for a restart.
+/// Creates the container with the options `mount`, applies three changes of the configuration, and
+/// checks the file in the container after each change.
 fn changes_reach(host: &Host, mount: &[&str]) {
     let mut run = vec!["run", "-d", "--restart=always", "--name", host.container.as_str()];
     run.extend(mount);
@@ -84,7 +85,7 @@ fn changes_reach_a_container_without_mounts() {
     changes_reach(&host, &[]);
 }
 
-/// Runs one case of `scripts/prove adopted`, which has five images.
+/// Runs one case of `scripts/prove adopted`. The script runs all cases on five images.
 fn proved(version: &'static str, way: Way) {
     let proved = Situation { version, way }.prove();
     for (step, took) in proved.steps {

@@ -27,7 +27,8 @@ fn directory() -> tempfile::TempDir {
     directory
 }
 
-/// Runs the program, and expects the exit status and each of the words in the error message.
+/// Runs the program. Fails the test unless the exit status is `code` and the error message contains
+/// all `words`.
 fn says(directory: &Path, arguments: &[&str], code: i32, words: &[&str]) {
     let out = Command::new(env!("CARGO_BIN_EXE_ejabberd-operator"))
         .current_dir(directory)
@@ -39,7 +40,8 @@ fn says(directory: &Path, arguments: &[&str], code: i32, words: &[&str]) {
     let stderr = String::from_utf8(out.stderr).unwrap();
     assert_eq!(out.status.code(), Some(code), "{arguments:?}: {stderr}");
     assert!(stderr.contains("error: "), "{arguments:?}: {stderr}");
-    // Signs of an error text that completes "failed to …" but is used in another directory.
+    // These strings show a badly built message: "failed to" without a verb, an empty name, or an
+    // error without a cause.
     for bad in ["failed to the", "failed to `", "``", "os error 0"] {
         assert!(!stderr.contains(bad), "{arguments:?}: {stderr}");
     }
@@ -94,7 +96,7 @@ fn missing_files_and_records_are_explained() {
 }
 
 #[test]
-fn used_addresses_and_directories_are_explained() {
+fn addresses_and_directories_in_use_are_explained() {
     let directory = directory();
     let directory = directory.path();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -144,18 +146,18 @@ fn a_pipe_in_the_state_directory_blocks_nothing() {
         fs::remove_file(&path).unwrap();
         fifo(&path);
     }
-    // Read-only commands that look for this operator.
+    // `status` looks for the endpoint of the running operator, which is now a pipe.
     says(directory, &["--state-dir", "state", "status"], 1, &["no file", "remove it"]);
     let pid = running.0.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     running.wait("SIGTERM ends the operator");
 }
 
-/// An operator process that is killed when a test fails.
+/// A process of the program. Dropping the value kills the process, also if the test fails.
 struct Operator(Child);
 
 impl Operator {
-    /// Starts the operator and does not read its output.
+    /// Starts the program and discards its output.
     fn start(directory: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ejabberd-operator"));
         command.current_dir(directory).args(arguments).env_remove("STATE_DIRECTORY");
@@ -170,7 +172,7 @@ impl Operator {
 
 impl Drop for Operator {
     fn drop(&mut self) {
-        // The process may have ended.
+        // `kill` fails if the process has already ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -41,7 +41,7 @@ fn with_verdict<'a>(items: &'a BTreeMap<String, (String, String)>, verdict: &str
     found.map(|(name, _)| name.as_str()).collect()
 }
 
-/// Both variants as they are shipped, with the host's network.
+/// Audits both shipped variants, with the network of the host.
 fn variants(version: &str) {
     let host = Host::new(version);
     let _alone = shipped::host_network();
@@ -116,13 +116,13 @@ fn variants_23_01() {
     variants("23.01");
 }
 
-/// Items that need no query of the server.
+/// Audits the items that depend only on the options of the container.
 #[test]
 fn the_options_of_the_container_decide_its_items() {
     let host = Host::new("newest");
     host.declare("");
     let items = audit(&host, 2);
-    // The declared variant and certificates are known without a server.
+    // Without a server, only the declared variant and the certificates are known.
     assert_eq!(with_verdict(&items, "unknown").len(), ITEMS - 2, "{items:#?}");
     assert_eq!(with_verdict(&items, "fails"), ["variant_hardened"], "the file alone decides it");
     assert_eq!(items["docker_socket"].1, "there is no server");
@@ -166,10 +166,11 @@ fn the_options_of_the_container_decide_its_items() {
         }
     }
 
-    // In a bridge, with the configuration of the image: everything is open, and the items fail.
+    // In a bridge network with the configuration of the image, other containers reach every
+    // listener, so these items fail.
     run(&[]);
     eventually("an answer", std::time::Duration::from_mins(1), || {
-        // The declared host is not one of its hosts.
+        // `starttls_wire` stays unknown, because the server does not serve the declared host.
         with_verdict(&audit(&host, 2), "unknown") == ["starttls_wire"]
     });
     let items = audit(&host, 2);
@@ -191,7 +192,8 @@ fn the_options_of_the_container_decide_its_items() {
     assert_eq!(items["restart_policy"].0, "holds", "the engine still answers");
 }
 
-/// A listener with TLS from the first byte, next to a listener with STARTTLS.
+/// Audits a server that has a listener with TLS from the first byte next to a listener with
+/// STARTTLS.
 fn tls_from_the_first_byte(version: &str) {
     let host = Host::new(version);
     shipped::certificate(&host);

@@ -1,4 +1,5 @@
-//! Bad input: one clear message with the next step, an exit status other than zero, and no change.
+//! Tests of bad input. The program prints one message with the next step, exits with a status other
+//! than zero, and changes nothing.
 
 #![allow(
     clippy::unwrap_used,
@@ -37,7 +38,7 @@ fn no_container(host: &Host) {
 }
 
 #[test]
-fn a_file_that_is_missing_broken_or_wrong() {
+fn a_missing_broken_or_wrong_file_is_reported() {
     let host = Host::new("newest");
     says(&host.run(&["apply"]).expect(1), &["desired-state.yaml"]);
     fs::write(host.file(), "spec: [").unwrap();
@@ -58,7 +59,7 @@ fn a_file_that_is_missing_broken_or_wrong() {
 }
 
 #[test]
-fn a_docker_engine_that_is_not_there_or_does_not_answer() {
+fn a_missing_or_silent_docker_engine_is_reported() {
     let host = Host::new("newest");
     let silent = std::os::unix::net::UnixListener::bind(host.path("silent.sock")).unwrap();
     for (socket, word) in [("absent.sock", "dockerd"), ("silent.sock", "no answer")] {
@@ -74,7 +75,7 @@ fn a_docker_engine_that_is_not_there_or_does_not_answer() {
 }
 
 #[test]
-fn an_image_that_does_not_exist() {
+fn a_missing_image_is_reported() {
     let host = Host::new("newest");
     host.declare("  users: [{ name: ann }]\n");
     let text = fs::read_to_string(host.file())
@@ -86,7 +87,7 @@ fn an_image_that_does_not_exist() {
 }
 
 #[test]
-fn a_configuration_that_ejabberd_refuses() {
+fn a_configuration_that_ejabberd_refuses_is_reported() {
     let host = Host::new("newest");
     fs::write(
         host.path("ejabberd.yml"),
@@ -94,7 +95,7 @@ fn a_configuration_that_ejabberd_refuses() {
     )
     .unwrap();
     host.declare("  users: [{ name: ann }]\n");
-    // Without a server, no container is created.
+    // If no server exists, the operator creates no container with a refused configuration.
     says(&host.run(&["apply"]).expect(1), &["ejabberd refuses it", "port"]);
     no_container(&host);
     // A running server keeps its configuration, and the operator applies the other changes.
@@ -128,7 +129,7 @@ fn a_configuration_that_ejabberd_refuses() {
 }
 
 #[test]
-fn a_secret_that_is_missing_or_refused() {
+fn a_missing_or_refused_secret_is_reported() {
     let host = Host::new("newest");
     host.declare(
         "  users:\n    - { name: ann, passwordFrom: { file: nowhere } }\n    - { name: bea, passwordFrom: { env: NO_SUCH_VARIABLE } }\n    \

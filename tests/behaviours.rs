@@ -1,9 +1,9 @@
-//! The decisions of the reconciler: one file in `tests/behaviours` for each behaviour, with the
-//! declared state, the observed state, the owned objects, and the plan that follows. No engine
-//! and no server: text in, plan out.
+//! Tests the decisions of the reconciler. `tests/behaviours` has one file for each behaviour, with
+//! the declared state, the observed state, the owned objects, and the expected plan. The tests
+//! compute the plan from the text of the file, without an engine and without a server.
 //!
-//! `UPDATE_GOLDEN=1` rewrites the `plan:` of each file and keeps the rest; read the new plans
-//! as an administrator would before they are committed.
+//! `UPDATE_GOLDEN=1` rewrites the `plan:` of each file and keeps the rest. Read the new plans as an
+//! administrator would before you commit the files.
 
 #![allow(
     clippy::unwrap_used,
@@ -126,7 +126,7 @@ fn every_promised_behaviour_has_a_file() {
     assert_eq!(missing.collect::<Vec<_>>(), [&""; 0]);
 }
 
-/// An ignored typo in a golden file would make its test prove nothing.
+/// If the reader ignored a typo in a golden file, the test of that file would prove nothing.
 #[test]
 fn a_golden_file_with_a_mistake_is_refused() {
     const GOOD: &str = "# A sentence.\n\ndesired:\n  users: [{ name: ann }]\n\nobserved:\n  users: { example.org: [ann] }\n\ninventory:\n  users: { ann: {} }\n\nplan:\n";

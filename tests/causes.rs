@@ -1,4 +1,4 @@
-//! The causes of failed starts, from the logs of real servers.
+//! Tests the causes that the operator derives from logs of real servers whose start failed.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,8 +16,8 @@ use ejabberd_operator::domain::supervision::{Cause, EndedWhile, Ending};
 /// The directory of the logs and of the expected causes.
 const LOGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/causes");
 
-/// The logs `VERSION/CASE.EXITCODE.log` below [`LOGS`]: the sorted names with the exit codes and
-/// lines.
+/// Reads the logs `VERSION/CASE.EXITCODE.log` below [`LOGS`]. Returns the name, the exit code and
+/// the lines of each log, sorted by name.
 fn logs() -> Vec<(String, i64, Vec<String>)> {
     let mut found = Vec::new();
     for version in std::fs::read_dir(LOGS).unwrap().map(|entry| entry.unwrap().path()) {

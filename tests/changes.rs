@@ -1,5 +1,5 @@
-//! Changes of a working configuration from outside: clients stay connected, certificates are
-//! renewed, manual edits are reverted, and an earlier good configuration can be restored.
+//! Tests changes of a working configuration. Clients stay connected, the server uses a renewed
+//! certificate, and the operator reverts manual edits and restores an earlier good configuration.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,7 +24,7 @@ const SOON: Duration = Duration::from_secs(90);
 
 const PEOPLE: &str = "  users: [{ name: ann, password: \"a secret\" }]\n";
 
-/// The hardened variant, in a file that the test may change.
+/// Declares the hardened variant, in a copy that the test may change.
 fn declare(host: &Host, more_of_server: &str, more_of_config: &str) {
     let text = format!(
         "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: {{ name: changes }}\nspec:\n  host: {DOMAIN}\n  \
@@ -75,9 +75,9 @@ fn started(host: &Host) -> String {
     docker(&["inspect", "-f", "{{.State.StartedAt}}", &host.container])
 }
 
-/// The serial number of the server's certificate.
+/// Returns the serial number of the server's certificate.
 fn serial(host: &Host) -> String {
-    // A release layout has no openssl.
+    // Runs the `openssl` of this host, because an image in a release layout has no `openssl`.
     let pid = docker(&["inspect", "-f", "{{.State.Pid}}", &host.container]);
     let script = format!(
         "echo | openssl s_client -connect 127.0.0.1:5222 -starttls xmpp -xmpphost {DOMAIN} 2>/dev/null \
@@ -187,7 +187,7 @@ fn configuration_changes_reach_clients(version: &str) {
     let is_announcement = |e: &Value| e["event"] == "message" && e["text"] == "back in a moment";
     assert!(events.iter().any(is_announcement), "{events:?}");
     drop(client);
-    // The container has a new network, so the client must connect to the new one.
+    // The restart gave the container a new network namespace, so the test needs a new client.
     drop(logged_in(&host, "ann"));
 
     // A canary that cannot log in causes a rollback.
@@ -202,7 +202,8 @@ fn configuration_changes_reach_clients(version: &str) {
     assert!(on_server(&host, "ejabberd.yml").contains("access: c2s"));
 }
 
-/// A window that is closed now and for the next hours.
+/// Returns a maintenance window that opens in about twelve hours, so the window is closed during
+/// the test.
 fn closed() -> String {
     let hour = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).hour();
     format!("{:02}:00-{:02}:00", (hour + 12).rem_euclid(24), (hour + 13).rem_euclid(24))

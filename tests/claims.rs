@@ -1,5 +1,5 @@
-//! The claims of the program, checked with real servers: that people can log in, which program has a
-//! port, and that the declared state is in force.
+//! Tests with real servers that the reports of the program are true: whether people can log in,
+//! which program has a port, and whether the declared state is in force.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +23,7 @@ use support::findings::{Findings, free_port};
 use support::host::{Host, eventually};
 use support::real::{CONFIG, docker, image};
 
-/// [`CONFIG`] with these listeners, and `more` at its end.
+/// Returns [`CONFIG`] with the listeners `listen`, and with `more` at the end.
 fn config(listen: &str, more: &str) -> String {
     let (head, rest) = CONFIG.split_once("listen:\n").unwrap();
     let (_, tail) = rest.split_once('\n').unwrap();
@@ -32,7 +32,8 @@ fn config(listen: &str, more: &str) -> String {
 
 const C2S: &str = "  - { port: 5222, ip: 127.0.0.1, module: ejabberd_c2s }\n";
 
-/// The address of the host on Docker's bridge, by which containers reach the host.
+/// Returns the address of the host on Docker's bridge network. Containers reach the host at this
+/// address.
 fn gateway() -> String {
     let subnet =
         docker(&["network", "inspect", "-f", "{{(index .IPAM.Config 0).Subnet}}", "bridge"]);
@@ -43,13 +44,13 @@ fn gateway() -> String {
     socket.local_addr().unwrap().ip().to_string()
 }
 
-/// How the LDAP server of a test responds.
+/// The mode of the test's LDAP server in which every request succeeds.
 const WORKS: u8 = 0;
 const REFUSES_BIND: u8 = 1;
 const SILENT: u8 = 2;
 
-/// An LDAP server with the functions that ejabberd needs to look up an account. Every message has an
-/// id of one byte, and a bind or a search gets a result.
+/// Runs an LDAP server that responds to a bind and to a search, which is what ejabberd needs to
+/// look up an account. Supports only message ids of one byte.
 fn ldap(listener: &TcpListener, mode: &Arc<AtomicU8>) {
     for stream in listener.incoming() {
         let Ok(stream) = stream else { return };
@@ -62,7 +63,8 @@ fn answer(mut stream: TcpStream, mode: &AtomicU8) {
     let mut buffer = [0; 2048];
     while let Ok(read @ 1..) = stream.read(&mut buffer) {
         let message = &buffer[..read];
-        // SEQUENCE, its length in one byte or more, INTEGER 1 id, the operation.
+        // A message has: SEQUENCE, the length in one byte or more, INTEGER, 1, the id, and the
+        // operation.
         let at = if message[1] < 0x80 { 2 } else { 2 + usize::from(message[1] & 0x7f) };
         let (id, operation) = (message[at + 2], message[at + 3]);
         let (reply, code) = match (operation, mode.load(Ordering::Relaxed)) {
@@ -115,7 +117,7 @@ fn a_backend_that_is_away_is_named(version: &str) {
     found.says("client_ports", "fine", &["127.0.0.1:5222, test.example"]);
     assert!(host.run(&["doctor"]).stdout.contains("Nothing wrong was found."), "{:#}", found.0);
 
-    // No account can log in now. ejabberd's connections end first, as in a restart.
+    // The restart ends ejabberd's LDAP connections, so ejabberd must bind again in the new mode.
     let ended_with = |with: u8| {
         mode.store(with, Ordering::Relaxed);
         docker(&["restart", &host.container]);
@@ -142,8 +144,8 @@ fn a_backend_that_is_away_is_named(version: &str) {
         &["no account can log in", "no connection of ejabberd"],
     );
 
-    // A second server is away, at an address that no machine has. The accounts are
-    // also in ejabberd's own database.
+    // A second LDAP server does not respond, because no machine has its address. Accounts in
+    // ejabberd's own database can still log in.
     mode.store(WORKS, Ordering::Relaxed);
     of_ldap("192.0.2.1", "mnesia, ldap");
     host.run(&["apply"]).expect(0);
@@ -157,7 +159,7 @@ fn a_backend_that_is_away_is_named(version: &str) {
     assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
     found.says("authentication", "problem", &[&format!("192.0.2.1:{port}: ")]);
 
-    // A program that ends, and a missing key.
+    // An authentication program that ends at once, and a missing JWT key.
     let options = "auth_method: [external, jwt]\nextauth_program: /bin/false\n";
     fs::write(host.path("ejabberd.yml"), config(C2S, options)).unwrap();
     host.run(&["apply"]);
@@ -191,9 +193,9 @@ fn a_backend_that_is_away_is_named_23_01() {
     a_backend_that_is_away_is_named("23.01");
 }
 
-/// Starts a container with this Erlang cookie, without the operator. ejabberd derives a name
-/// from the cookie (`ejabberd_listener`, bytes 1 to 8 of its SHA-1 in base64) under which
-/// ejabberd opens a Unix socket first. ejabberd cannot open a name with a slash.
+/// Starts a container with this Erlang cookie, without the operator. ejabberd opens a Unix socket
+/// first under a temporary name: bytes 1 to 8 of the SHA-1 of the cookie, in base64
+/// (`ejabberd_listener`). ejabberd cannot open a socket whose temporary name has a slash.
 fn with_cookie(host: &Host, cookie: &str) {
     let options = format!("ERL_OPTIONS=-setcookie {cookie}");
     let loopback = "ERL_ZFLAGS=-kernel inet_dist_use_interface {127,0,0,1}";
@@ -205,8 +207,8 @@ fn with_cookie(host: &Host, cookie: &str) {
     docker(&args);
 }
 
-/// ejabberd stops in its node, and the node keeps running: the gate reports the reason, and the
-/// operator restores the previous configuration.
+/// If ejabberd stops in its node and the node keeps running, the health gate reports the reason,
+/// and the operator restores the previous configuration.
 fn a_socket_that_ejabberd_cannot_open_is_named(version: &str) {
     let host = Host::new(version);
     host.declare("");
@@ -232,7 +234,7 @@ fn a_socket_that_ejabberd_cannot_open_is_named_newest() {
     a_socket_that_ejabberd_cannot_open_is_named("newest");
 }
 
-/// `doctor` checks listeners of every kind. Clients may use other listeners than c2s.
+/// `doctor` checks listeners of every kind. Clients may also use listeners other than c2s.
 fn every_kind_of_listener_counts(version: &str) {
     let host = Host::new(version);
     let listen = "  - { port: 5443, module: ejabberd_http, request_handlers: { /ws: ejabberd_http_ws, /bosh: mod_bosh, /api: mod_http_api } }\n  \
@@ -248,7 +250,7 @@ fn every_kind_of_listener_counts(version: &str) {
     with_cookie(&host, "COOKIE0");
     host.run(&["apply"]).expect(0);
     let mut found = Findings::of(&host, &[]);
-    // 24.12 waits five seconds before it moves a Unix socket to its path.
+    // ejabberd 24.12 waits five seconds before it moves a Unix socket to its path.
     eventually("all listeners", Duration::from_secs(20), || {
         found = Findings::of(&host, &[]);
         found.verdict("listeners") == "fine"
@@ -269,14 +271,15 @@ fn every_kind_of_listener_counts(version: &str) {
         let text = host.run(&["doctor"]).expect(0).stdout;
         assert!(text.contains("Nothing wrong was found."), "{text}");
     } else {
-        // A connection would end the socket, so `doctor` makes none, and the verdict is unknown.
+        // A connection would end the socket, so `doctor` does not connect, and the verdict is
+        // unknown.
         found.says("http_api", "unknown", &["a Unix socket (/api)"]);
         let text = host.run(&["doctor"]).expect(2).stdout;
         assert!(!text.contains("Nothing wrong") && text.contains("http_api"), "{text}");
         // `doctor` has not ended the socket.
         Findings::of(&host, &[]).says("listeners", "fine", &["unix:"]);
     }
-    // A part of the checks makes no claim about the rest.
+    // If `doctor` runs only a part of the checks, the output does not say that nothing is wrong.
     let text = host.run(&["doctor", "--symptom", "start"]).expect(0).stdout;
     assert!(!text.contains("Nothing wrong") && text.contains("only a part was checked"), "{text}");
 
@@ -319,8 +322,9 @@ fn every_kind_of_listener_counts_23_01() {
     every_kind_of_listener_counts("23.01");
 }
 
-/// A published port that leads to loopback, or to nothing, cannot be reached. The program
-/// that holds the port for the server is not another program.
+/// `doctor` and the plan report a published port that leads to loopback or to no listener, because
+/// clients cannot reach such a port. `doctor` does not report the program with which Docker holds
+/// the port as another program.
 fn a_published_port_that_leads_nowhere_is_reported(version: &str) {
     let host = Host::new(version);
     let (clients, nothing, open) = (free_port(), free_port(), free_port());
@@ -332,7 +336,7 @@ fn a_published_port_that_leads_nowhere_is_reported(version: &str) {
         "network: bridge, ports: [\"{clients}:5222\", \"{nothing}:9999\", \"{open}:5280\"]"
     );
     fs::write(host.file(), host.head().replace("network: bridge", &ports)).unwrap();
-    // Before there is a container, and after.
+    // The plan has these notes before the container exists, and after.
     for _ in 0..2 {
         let plan = host.run(&["plan"]).stdout;
         let words = [
@@ -354,7 +358,7 @@ fn a_published_port_that_leads_nowhere_is_reported(version: &str) {
     found.says("published_ports", "problem", &[&loopback, &none, "network: host"]);
     found.says("ports", "fine", &[]);
 
-    // Docker still holds the ports of a server that does not respond.
+    // While a server does not respond, Docker still holds its published ports.
     docker(&["exec", "-u", "0", &host.container, "sh", "-c", "kill -STOP $(pidof beam.smp)"]);
     let found = Findings::of(&host, &["--symptom", "start"]);
     docker(&["exec", "-u", "0", &host.container, "sh", "-c", "kill -CONT $(pidof beam.smp)"]);
@@ -362,7 +366,8 @@ fn a_published_port_that_leads_nowhere_is_reported(version: &str) {
     assert!(verdict != "problem" && !text.contains("another program has"), "{verdict}: {text}");
     docker(&["rm", "-f", "-v", &host.container]);
 
-    // IPv6's loopback, and UDP and a range, in a container that the operator did not create.
+    // A listener on the loopback address of IPv6, a UDP port and a range of ports, in a container
+    // that the operator did not create.
     let path = host.path("ejabberd.yml");
     let six = "  - { port: 5223, ip: \"::1\", module: ejabberd_c2s }\n  - { port: 5280, module: ejabberd_http }\n";
     fs::write(&path, config(six, "  mod_mam: { default: always }\n")).unwrap();
@@ -408,7 +413,8 @@ fn a_published_port_that_leads_nowhere_is_reported_ecs() {
     a_published_port_that_leads_nowhere_is_reported("24.12-ecs");
 }
 
-/// The plan names the declared options that have no effect, and the operator does not retry them.
+/// The plan names the declared options that have no effect, and the operator does not set these
+/// options again.
 fn a_configuration_that_is_not_in_force_is_reported(version: &str) {
     let host = Host::new(version);
     let text = CONFIG.replace("  mod_roster: {}\n", "");
@@ -442,7 +448,8 @@ fn a_configuration_that_is_not_in_force_is_reported(version: &str) {
     assert_eq!(json["steps"].as_array().unwrap().len(), 0);
     assert_eq!(json["notInForce"].as_array().unwrap().len(), expected.len(), "{json:#}");
     assert!(json["notInForce"].to_string().contains("big@conference.test.example"));
-    // An administrator writes the number by hand; the room admits no more than before.
+    // An administrator sets `max_users` to the declared 300. The plan has no step, because mod_muc
+    // still admits at most 200.
     host.ctl(&["change_room_option", "big", "conference.test.example", "max_users", "300"]);
     host.run(&["plan", "--detailed-exitcode"]).expect(0);
     host.ctl(&["change_room_option", "big", "conference.test.example", "max_users", "100"]);
@@ -464,7 +471,8 @@ fn a_configuration_that_is_not_in_force_is_reported(version: &str) {
     assert!(text.contains("not in force"), "{text}");
     drop(daemon);
 
-    // With the modules and the limit everything is in force, and the plan has no note.
+    // With the modules loaded and a higher limit, all settings are in force, and the plan has no
+    // note.
     let text = CONFIG.replace("max_users: 200", "max_users: 400");
     let more = "  mod_mam: {}\n  mod_muc_log: { outdir: /tmp/claims }\n";
     fs::write(host.path("ejabberd.yml"), text + more).unwrap();

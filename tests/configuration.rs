@@ -1,6 +1,6 @@
-//! Configurations on a real ejabberd: the operator reads a configuration as the server does, checks new
-//! files at their paths before it changes the server, and does not change a server whose files it
-//! cannot write.
+//! Tests configurations on a real ejabberd. The operator reads a configuration as the server does,
+//! and checks new files at their final paths before a change. The operator does not change a server
+//! if the operator cannot write its files.
 
 #![allow(
     clippy::unwrap_used,
@@ -31,7 +31,7 @@ fn files(entries: &[(&str, &str)]) -> ConfigFiles {
     entries.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect()
 }
 
-/// A container whose environment defines two macros.
+/// Creates a container whose environment defines two macros.
 async fn container(version: &str) -> Container {
     let name = unique("reader");
     let mut spec = Container::spec(&name, version);
@@ -57,7 +57,7 @@ async fn verdict(
     container.runtime.check_config(new, &context).await.unwrap()
 }
 
-/// The values that the operator reads from a configuration, as one text.
+/// Returns, as one string, the values that the operator reads from a configuration.
 fn answers(config: &Configuration) -> String {
     let listeners = config.listeners().unwrap();
     let listeners: Vec<String> = listeners
@@ -80,16 +80,16 @@ fn answers(config: &Configuration) -> String {
 
 struct Kind {
     name: &'static str,
-    /// The first version that supports the kind.
+    /// The first ejabberd version that supports this kind of configuration.
     since: ServerVersion,
     files: &'static [(&'static str, &'static str)],
     expected: &'static str,
 }
 
 const ALL: ServerVersion = ServerVersion { year: 23, month: 1 };
-/// Macros of the environment (ejabberd's change log of 24.12).
+/// The first version with macros from the environment (source: ejabberd's change log of 24.12).
 const ENVIRONMENT: ServerVersion = ServerVersion { year: 24, month: 12 };
-/// Macros inside texts, and keywords (25.03 and later).
+/// The first version with keywords, and with macros inside strings.
 const IN_TEXTS: ServerVersion = ServerVersion { year: 25, month: 3 };
 
 const KINDS: &[Kind] = &[
@@ -180,7 +180,7 @@ async fn reads_as_ejabberd(version: &str) {
             other => panic!("{}: {other:?}", kind.name),
         }
     }
-    // The active configuration, with files that include each other.
+    // Puts a configuration in force whose files include each other.
     let new = files(KINDS[2].files);
     container.runtime.try_to_write_config(&new).await.unwrap();
     container.runtime.write_config(&new).await.unwrap();
@@ -205,7 +205,8 @@ async fn reads_as_ejabberd(version: &str) {
             other => panic!("{words}: {other:?}"),
         }
     }
-    // A missing driver: the images have no client for PostgreSQL or Redis.
+    // The check refuses a configuration whose database driver is missing. The images have no driver
+    // for PostgreSQL, MySQL or Redis.
     for (line, words) in [
         ("auth_method: sql\nsql_type: pgsql\n", "`sql_type: pgsql` of test.example needs"),
         ("host_config:\n  test.example:\n    default_db: sql\n    sql_type: mysql\n", "p1_mysql"),
@@ -223,7 +224,7 @@ async fn reads_as_ejabberd(version: &str) {
     let left = docker(&["exec", &container.name, "sh", "-c", &format!("{left}; true")]);
     assert_eq!(left, "");
     assert_eq!(answers(&server.configuration().await.unwrap()), KINDS[2].expected);
-    // The same for a stopped server.
+    // The check has the same results for a stopped server.
     server.stop().await.unwrap();
     server.close().await;
     container.runtime.stop().await.unwrap();
@@ -262,14 +263,14 @@ async fn configurations_read_as_ejabberd_reads_them_23_01() {
     reads_as_ejabberd("23.01").await;
 }
 
-/// Declares the configuration with further files beside it.
+/// Declares the configuration with the further files `beside`, and with `objects`.
 fn declare(host: &Host, beside: &[&str], objects: &str) {
     let beside: Vec<String> = beside.iter().map(|name| format!("{name}: {name}")).collect();
     let text = format!("{}    files: {{ {} }}\n{objects}", host.head(), beside.join(", "));
     fs::write(host.file(), text).unwrap();
 }
 
-/// The step of the kind `config` in a plan.
+/// Returns the step of the kind `config` in the plan; null if the plan has no such step.
 fn step(host: &Host) -> serde_json::Value {
     let plan = host.run(&["plan", "--output", "json"]).expect(0).json();
     let steps = plan["steps"].as_array().unwrap();
@@ -286,8 +287,8 @@ fn read_on_server(host: &Host, name: &str) -> String {
 
 const INCLUDES: &str = "include_config_file: /home/ejabberd/conf/extra.yml\n";
 
-/// At the first start a new file includes another new file by its absolute
-/// path; later a broken included file does not interrupt the server.
+/// Tests included files. At the first start, a new file includes another new file by its absolute
+/// path. Later, the operator refuses a broken included file, and does not interrupt the server.
 fn included_files(version: &str) {
     let host = Host::new(version);
     fs::write(host.path("ejabberd.yml"), format!("{CONFIG}{INCLUDES}")).unwrap();
@@ -307,7 +308,7 @@ fn included_files(version: &str) {
         (before.clone(), "language: de".to_owned())
     );
 
-    // The content of an included file decides: a reload is enough for this option.
+    // The operator compares the content of included files: a reload is enough for this option.
     fs::write(host.path("extra.yml"), "# a comment\nlanguage: fr\n").unwrap();
     let found = step(&host);
     assert!(found["reason"].as_str().unwrap().contains("a reload is enough"), "{found}");
@@ -359,7 +360,7 @@ fn refused_in_the_plan(version: &str) {
         assert_eq!(started(&host), before, "{words}");
         assert_eq!(read_on_server(&host, "ejabberd.yml"), CONFIG.trim(), "{words}");
     }
-    // The name `hardened` requires the rules of a hardened configuration.
+    // A variant with the name `hardened` must pass the security checklist.
     let head = host
         .head()
         .replace("variant: test\n", "variant: hardened\n")
@@ -418,7 +419,8 @@ fn a_hardened_variant_is_refused_where_it_cannot_be_ecs() {
     hardened_where_it_runs("24.12-ecs");
 }
 
-/// The comparison uses the values of macros, and the rules of the version of the server.
+/// The operator compares the values of macros, not their names, and uses the rules of the server's
+/// version.
 fn values_decide(version: &str, log_reloads: bool) {
     let host = Host::new(version);
     let with = |macros: &str, more: &str| {
@@ -430,7 +432,7 @@ fn values_decide(version: &str, log_reloads: bool) {
     host.declare("");
     host.run(&["apply"]).expect(0);
     let before = started(&host);
-    // Other macros with the same values, and an unused macro.
+    // A reload is enough for other macros with the same values, and for an unused macro.
     with(
         "{ ALSO: 150, MOST: ALSO, KIND: \"ram\", OTHER: 7 }",
         "queue_type: KIND\nlog_rotate_count: 1\n",
@@ -440,7 +442,7 @@ fn values_decide(version: &str, log_reloads: bool) {
     assert_eq!(found["fields"], serde_json::json!(["ejabberd.yml"]));
     host.run(&["apply"]).expect(0);
     assert_eq!(started(&host), before);
-    // A macro whose value needs a restart where it is used.
+    // A new value of a macro needs a restart if an option that uses the macro needs a restart.
     with("{ MOST: 150, KIND: file }", "queue_type: KIND\nlog_rotate_count: 1\n");
     assert!(reason(&host).contains("a restart is needed: `queue_type`"), "{}", reason(&host));
     with("{ MOST: 150, KIND: ram }", "queue_type: KIND\nlog_rotate_count: 2\n");
@@ -462,8 +464,8 @@ fn values_decide_between_reload_and_restart_23_01() {
     values_decide("23.01", false);
 }
 
-/// A configuration that is mounted read-only: the operator does not change the server, the status has
-/// the cause, and the operator does not write files of the host.
+/// If the configuration is mounted read-only, the operator does not change the server and does not
+/// write files of the host. The status has the cause.
 fn read_only(version: &str, directory: bool) {
     let host = Host::new(version);
     let mounted = host.path(if directory { "conf" } else { "conf/ejabberd.yml" });
@@ -506,7 +508,8 @@ fn read_only(version: &str, directory: bool) {
     assert_eq!(started(&host), before);
     assert_eq!(fs::read_to_string(host.path("conf/ejabberd.yml")).unwrap(), CONFIG);
     assert_eq!(host.users(), ["ann"], "{:#}", status(&host));
-    // An edit on the host itself takes effect.
+    // After an administrator edits the mounted file on the host, the plan has no step for the
+    // configuration.
     drop(operator);
     if !directory {
         fs::write(host.path("conf/ejabberd.yml"), &new).unwrap();
@@ -531,7 +534,8 @@ fn a_file_that_is_mounted_read_only_belongs_to_the_host_ecs() {
     read_only("24.12-ecs", false);
 }
 
-/// The configuration files of the official images, with macros in `listen` and `hosts`.
+/// The operator understands the configuration files of the official images, which have macros in
+/// `listen` and `hosts`.
 fn shipped_files(version: &str) {
     let host = Host::new(version);
     docker(&[
@@ -556,7 +560,7 @@ fn shipped_files(version: &str) {
     assert!(!audit.contains("of `listen`") && !audit.contains("not understood"), "{audit}");
     let doctor = host.run(&["doctor"]).stdout;
     assert!(!doctor.contains("of `listen`") && !doctor.contains("not understood"), "{doctor}");
-    // The same file as a variant: nothing changes.
+    // The same file as a declared variant changes no option.
     let shipped = docker(&["exec", &host.container, "cat", "/home/ejabberd/conf/ejabberd.yml"]);
     fs::write(host.path("ejabberd.yml"), format!("{shipped}\n# more\n")).unwrap();
     let declared = host.head().replace(&format!("host: {HOST}"), "host: localhost");

@@ -1,5 +1,5 @@
-//! The contract of the control channel: the same cases against the double and
-//! against real servers, so that the double cannot drift from the truth.
+//! Tests the contract of the control channel. The same cases run against the double and against
+//! real servers, so that the double stays equal to a real server.
 
 #![allow(
     clippy::unwrap_used,
@@ -76,7 +76,7 @@ fn secret(text: &str) -> Secret {
     Secret::new(text.to_owned())
 }
 
-/// Every case of the contract, on a server that has no accounts and no rooms.
+/// Runs every case of the contract, on a server without accounts and rooms.
 async fn contract(server: &EjabberdClient) {
     accounts(server).await;
     hostile_accounts(server).await;
@@ -171,7 +171,7 @@ fn options(pairs: &[(&str, OptionValue)]) -> BTreeMap<String, OptionValue> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
-/// A room with options alone.
+/// Returns a new room with `options`, without affiliations and without a subject.
 fn plain(options: &BTreeMap<String, OptionValue>) -> NewRoom<'_> {
     static NOBODY: BTreeMap<Jid, AffiliationKind> = BTreeMap::new();
     NewRoom { options, affiliations: &NOBODY, subject: None }
@@ -226,7 +226,7 @@ async fn rooms(server: &EjabberdClient) {
     assert!(!error.is_outage(), "{error}");
 }
 
-/// A destroyed room is gone a little later.
+/// Waits until a destroyed room is gone. The server removes the room a little after its response.
 async fn gone(server: &EjabberdClient, room: &RoomJid) {
     for _ in 0..50 {
         if server.room_options(room).await.unwrap().is_none() {
@@ -290,13 +290,13 @@ trait Rig: Sync {
     async fn stop(&self);
     /// Starts the server, without waiting until it responds.
     async fn start(&self);
-    /// Freezes the process: it lives, and responds to nothing.
+    /// Freezes the process, so that the process stays alive and does not respond.
     async fn freeze(&self);
     async fn thaw(&self);
 }
 
-/// Faults on a server without accounts. After each fault the same channel reports the same state
-/// as before.
+/// Runs every fault, on a server without accounts. After each fault, the same channel reports the
+/// same state as before the fault.
 async fn faults(rig: &impl Rig) {
     let server = &rig.server().clone().with_deadline(Duration::from_secs(2));
     let ann = jid("ann");
@@ -388,8 +388,8 @@ async fn restarted_in_the_middle(rig: &impl Rig, server: &EjabberdClient) {
         let there = server.account_exists(user).await.unwrap();
         match made {
             Ok(_) => assert!(there, "{user} was reported as created, and does not exist"),
-            // A stopping server crashes, refuses, and reports commands as unknown; the response
-            // only must not be a success.
+            // While the server stops, a command may crash, be refused or be unknown. Any error is
+            // right here, unless the error shows the password.
             Err(error) => assert!(!error.to_string().contains("pw-"), "{user}: {error}"),
         }
         if there {
@@ -399,7 +399,7 @@ async fn restarted_in_the_middle(rig: &impl Rig, server: &EjabberdClient) {
     }
 }
 
-/// A server without a module reports that, instead of an empty list.
+/// A server without a module reports the missing module, and not an empty list.
 async fn missing_modules(server: &EjabberdClient) {
     let error = server.account_exists(&jid("ann")).await.unwrap_err();
     assert!(matches!(error, ControlError::UnknownCommand { .. }), "{error:?}");
@@ -446,7 +446,7 @@ impl Rig for RealRig {
         &self.server
     }
     async fn stop(&self) {
-        // Like the operator: ejabberd stops first, so that no data is lost.
+        // Stops ejabberd before the container, as the operator does, so that no data is lost.
         let orderly = self.container.server();
         let _ = orderly.stop().await;
         orderly.close().await;
@@ -477,7 +477,7 @@ async fn double_keeps_the_contract() {
     missing_modules(&server).await;
 }
 
-/// The contract against a real server of `version`.
+/// Runs the contract against a real server of `version`.
 async fn real(version: &str) {
     let (container, server) = Container::started(version, CONFIG).await;
     assert_eq!(server.version().await.unwrap().to_string(), ejabberd_version(version));

@@ -1,5 +1,5 @@
-//! The operator identifies its database: it never replaces the database by an empty one, and never
-//! fills or prunes another database. Against a real ejabberd.
+//! Tests with a real ejabberd that the operator identifies its database. The operator never
+//! replaces the database with an empty database, and never fills or prunes another database.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,12 +32,13 @@ fn exists(what: &[&str]) -> bool {
     Command::new("docker").args(what).output().unwrap().status.success()
 }
 
-/// The home of ejabberd in an image, and the part of the path above it that is a link.
+/// Returns the home directory of ejabberd in an image.
 fn home(version: &str) -> &'static str {
     if version.ends_with("ghcr") { "/opt/ejabberd" } else { "/home/ejabberd" }
 }
 
-/// Docker objects outside a host that are removed at the end of a test.
+/// Docker objects that a [`Host`] does not remove, each as kind and name. Dropping the value
+/// removes the objects.
 struct Leftovers(Vec<[String; 2]>);
 
 impl Drop for Leftovers {
@@ -50,12 +51,12 @@ impl Drop for Leftovers {
     }
 }
 
-/// The volume is lost: nothing is created without an order.
+/// If the volume is lost, the operator creates nothing without an order.
 fn emptied(version: &str) {
     let (host, operator) = converged(version, PEOPLE);
     let volume = format!("{}-database", host.container);
-    // The operator must not see the container missing while the volume still exists: it
-    // would create a new container.
+    // Pauses the operator. Otherwise the operator could see that the container is missing while the
+    // volume still exists, and would create a new container.
     operator.signal("STOP");
     host.remove_container();
     docker(&["volume", "rm", &volume]);
@@ -78,7 +79,7 @@ fn emptied(version: &str) {
     until(&host, &operator, "its own again", |s| started(&host) != created && is_ready(s));
 }
 
-/// A new volume of the same name is empty, or has another database.
+/// Tests a new volume of the same name: first an empty volume, then a volume with another database.
 fn exchanged(version: &str) {
     let host = Host::new(version);
     host.declare(PEOPLE);
@@ -91,7 +92,7 @@ fn exchanged(version: &str) {
     assert!(ran.stdout.contains("there is no database on the volume"), "{}", ran.stdout);
     assert!(!exists(&["inspect", &host.container]));
 
-    // A server of others creates a database on the volume.
+    // Another program starts a server, which creates a database on the volume.
     let mount = format!("{volume}:{}/database", home(version));
     docker(&["run", "-d", "--name", &host.container, "-v", &mount, &image(version)]);
     eventually("it starts", Duration::from_mins(1), || {
@@ -110,8 +111,8 @@ fn exchanged(version: &str) {
     assert_eq!(host.users(), ["ann", "bob", "gen"]);
 }
 
-/// A state directory of another server: the accounts of this server are not pruned, even if the
-/// container has the expected name.
+/// With the state directory of another server, the operator does not prune the accounts of this
+/// server, although the container has the declared name.
 fn foreign_state(version: &str) {
     let ours = Host::new(version);
     ours.declare(PEOPLE);
@@ -132,14 +133,14 @@ fn foreign_state(version: &str) {
     assert_eq!(other.users(), before);
     other.ctl(&["check_password", "ann", HOST, "a"]);
 
-    // After an order this database is managed; objects of others in it stay.
+    // After the order, the operator manages this database. Objects of others in the database stay.
     other.run(&["retry", "--fill"]).expect(0);
     other.run(&["apply"]).expect(0);
     assert_eq!(other.users(), before);
     other.ctl(&["check_password", "ann", HOST, "changed"]);
 }
 
-/// A directory of the host with the database, owned by the image's user.
+/// Creates a directory of the host for the database, owned by the user of the image.
 fn directory_for(host: &Host) -> String {
     let directory = host.path("database");
     fs::create_dir(&directory).unwrap();
@@ -160,8 +161,8 @@ fn start(host: &Host, options: &[&str]) {
     });
 }
 
-/// A container of others with the database in a directory of the host: after the container is
-/// gone, the operator creates no container without that directory.
+/// If another program created the container, with the database in a directory of the host, the
+/// operator creates no container without that directory after the container is gone.
 fn bind_mounted(version: &str) {
     let host = Host::new(version);
     let mount = format!("{}:{}/database", directory_for(&host), home(version));
@@ -183,7 +184,8 @@ fn bind_mounted(version: &str) {
     assert_eq!(host.users(), ["ann", "bob", "gen"]);
 }
 
-/// A volume above the database: the operator knows in advance which volume a new container gets.
+/// If a volume is mounted above the database directory, the operator knows in advance which volume
+/// a new container gets.
 fn parent_volume(version: &str) {
     let mut host = Host::new(version);
     let volume = format!("{}-all", host.container);
@@ -193,7 +195,7 @@ fn parent_volume(version: &str) {
     host.run(&["apply"]).expect(0);
     let password = published(&host);
     host.remove_container();
-    // The declaration does not name the volume: a new container would be empty.
+    // The declaration does not name the volume, so a new container would have an empty database.
     let ran = host.run(&["apply"]).expect(3);
     let shown = ["would get", "is gone", "would look for it", "would keep it on"];
     assert!(shown.iter().any(|words| ran.stdout.contains(words)), "{}", ran.stdout);
@@ -213,7 +215,7 @@ fn parent_volume(version: &str) {
     host.ctl(&["check_password", "gen", HOST, &password]);
 }
 
-/// The generated password of `gen`.
+/// Returns the generated password of `gen`.
 fn published(host: &Host) -> String {
     host.run(&["secret", "gen"]).expect(0).stdout.trim().to_owned()
 }
@@ -230,8 +232,8 @@ fn sorted(text: &str) -> Vec<&str> {
     lines
 }
 
-/// A container of others with unnamed volumes, a host name and a limit is replaced: the new
-/// container has all of them.
+/// Replaces a container of others that has unnamed volumes, a host name and a memory limit. The new
+/// container has the same volumes, host name and limit.
 fn recreated(version: &str) {
     let host = Host::new(version);
     let home = home(version);
@@ -250,7 +252,8 @@ fn recreated(version: &str) {
     };
     changed("recreate: whenChanged, environment: { COLOUR: blue }");
 
-    // A container of others has the name: it is not touched.
+    // Another container already has the name `NAME-before`, so the operator does not replace the
+    // server's container.
     let aside = format!("{}-before", host.container);
     let _leftovers = Leftovers(vec![["container".to_owned(), aside.clone()]]);
     docker(&["create", "--name", &aside, &image(version)]);
@@ -277,10 +280,11 @@ fn recreated(version: &str) {
     host.run(&["plan", "--detailed-exitcode"]).expect(0);
 }
 
-/// If a replacement would lose data, the plan names the data, and the container is not replaced.
+/// If a replacement would lose data, the plan names the data, and the operator does not replace the
+/// container.
 fn not_recreated(version: &str) {
     let host = Host::new(version);
-    // A directory in the container's own layer.
+    // Stores the database in the container's own layer, which a replacement would lose.
     let spool = format!("{}/elsewhere", home(version));
     start(&host, &["-e", &format!("SPOOL_DIR={spool}")]);
     host.declare(PEOPLE);
@@ -307,9 +311,9 @@ fn not_recreated(version: &str) {
         assert!(plan.stdout.contains(&advice), "{}", plan.stdout);
     }
 
-    // The operator's own container. If the start script uses the variable, the new container
-    // keeps the volume; otherwise the new container would have an empty database, which the
-    // operator detects before it removes the old container.
+    // Tests a container that the operator created. If the start script uses the variable, the new
+    // container keeps the volume; otherwise the new container would have an empty database, which
+    // the operator detects before it removes the old container.
     let own = Host::new(version);
     own.declare(PEOPLE);
     own.run(&["apply"]).expect(0);
@@ -334,7 +338,7 @@ fn not_recreated(version: &str) {
     assert_eq!(own.users(), ["ann", "bob", "gen"]);
 }
 
-/// A stopped container `NAME-before` of others is not the server.
+/// The operator does not start a stopped container `NAME-before` of others as the server.
 fn not_started(version: &str) {
     let host = Host::new(version);
     let aside = format!("{}-before", host.container);
@@ -346,7 +350,8 @@ fn not_started(version: &str) {
     assert_eq!(host.users(), ["ann", "bob", "gen"]);
 }
 
-/// Deletions that count on a creation are refused if the creation fails.
+/// The guard counts again after the creations. If the only creation fails, the guard refuses the
+/// deletion that would empty the kind.
 fn counted_afterwards(version: &str) {
     let host = Host::new(version);
     let policy = "  policy: { guard: { freeDeletes: 5 } }\n";
@@ -372,7 +377,7 @@ fn left_behind(version: &str) {
     let text = fs::read_to_string(host.file()).unwrap();
     let config = fs::read_to_string(host.path("ejabberd.yml")).unwrap();
 
-    // The host is renamed, in both files.
+    // Renames the host in both files.
     let other = "chat.example";
     fs::write(host.path("ejabberd.yml"), config.replace(HOST, other)).unwrap();
     let renamed = text.replace(&format!("host: {HOST}"), &format!("host: {other}"));
@@ -391,7 +396,7 @@ fn left_behind(version: &str) {
     assert_eq!(host.ctl(&["registered_users", other]).lines().count(), 3);
 }
 
-/// Another `auth_method`: the accounts stay in Mnesia.
+/// With another `auth_method`, the plan reports that the accounts stay in Mnesia.
 fn other_method(version: &str) {
     let host = Host::new(version);
     host.declare(PEOPLE);
@@ -406,8 +411,8 @@ fn other_method(version: &str) {
     assert_eq!(host.users(), ["ann", "bob", "gen"]);
 }
 
-/// Tests on the newest ejabberd and on an image with a release layout and, with `--all`, on other
-/// images.
+/// Defines the tests of each case: on the newest ejabberd and on the layout `ecs` and, with
+/// `scripts/test --all`, on the layout `ghcr` and on 23.01.
 macro_rules! on {
     ($($name:ident: $newest:ident $ecs:ident $ghcr:ident $older:ident,)*) => { $(
         #[test]

@@ -1,5 +1,5 @@
-//! Every relative link in a Markdown file leads to a file of the repository, and every
-//! anchor to a heading.
+//! Tests of the Markdown files: every relative link leads to a file of the repository, every anchor
+//! leads to a heading, and lines are not too long.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,15 +20,14 @@ const SKIPPED: [&str; 5] = [".git", "target", ".ejabberd-operator", "secrets", "
 /// be longer.
 const MAX_COLUMNS: usize = 110;
 
-/// The maximum number of lines of the README. The README is the front page, and `docs` has the
-/// rest.
+/// The maximum number of lines of the README. The README is a summary, and `docs` has the details.
 const MAX_README_LINES: usize = 200;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every Markdown file below `directory`, as a path relative to the root.
+/// Adds every Markdown file below `directory` to `found`, as a path relative to the root.
 fn documents(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
         let path = entry.path();
@@ -50,7 +49,8 @@ fn all_documents() -> BTreeMap<PathBuf, String> {
     found.into_iter().map(|path| (path.clone(), text(&path))).collect()
 }
 
-/// The lines outside code blocks, with their numbers.
+/// Returns the lines outside code blocks, with their line numbers. Fails the test if a code block
+/// is not closed.
 fn prose(text: &str) -> Vec<(usize, &str)> {
     let mut in_code = false;
     let mut lines = Vec::new();
@@ -65,19 +65,19 @@ fn prose(text: &str) -> Vec<(usize, &str)> {
     lines
 }
 
-/// A line without the code between backquotes: `[a](b)` in code is no link.
+/// Returns a line without the code between backquotes, because `[a](b)` in code is no link.
 fn without_code(line: &str) -> String {
     line.split('`').step_by(2).collect::<Vec<_>>().join(" ")
 }
 
-/// The targets of the links of a line: `[text](target)` and `![text](target)`.
+/// Returns the targets of the links in a line: `[text](target)` and `![text](target)`.
 fn targets(line: &str) -> Vec<String> {
     let line = without_code(line);
     let rests = line.split("](").skip(1);
     rests.filter_map(|rest| rest.split_once(')')).map(|(target, _)| target.to_owned()).collect()
 }
 
-/// The anchor of a heading, as GitHub derives it.
+/// Returns the anchor that GitHub derives from a heading.
 fn anchor(heading: &str) -> String {
     let words = heading.trim_start_matches('#').trim().to_lowercase();
     let kept: String =
@@ -85,7 +85,7 @@ fn anchor(heading: &str) -> String {
     kept.replace(' ', "-")
 }
 
-/// The anchors of a document. A heading that repeats gets a number.
+/// Returns the anchors of a document. The anchor of a repeated heading ends with a number.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut anchors = BTreeSet::new();
@@ -98,7 +98,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
     anchors
 }
 
-/// `directory/target` without `.` and `..`; `None` if the target leaves the repository.
+/// Resolves `.` and `..` in `directory/target`. `None` if the path leaves the repository.
 fn resolved(directory: &Path, target: &str) -> Option<PathBuf> {
     let mut path = PathBuf::new();
     for part in directory.join(target).components() {
@@ -112,7 +112,7 @@ fn resolved(directory: &Path, target: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// Why the target of a link in `document` does not resolve; `None` if the target resolves.
+/// Returns why a link in `document` is broken. `None` if the target exists or is a URL.
 fn broken(
     document: &Path,
     target: &str,
@@ -189,7 +189,7 @@ fn every_crate_has_a_row_in_the_table() {
     assert!(crates > 30, "{crates} crates found");
 }
 
-/// Written by `tests/generated.rs`, from texts that have no line breaks.
+/// The documents that `tests/generated.rs` writes. The lines of these documents are not wrapped.
 const GENERATED: [&str; 3] = ["docs/commands.md", "docs/metrics.md", "docs/reference.md"];
 
 #[test]

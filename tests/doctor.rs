@@ -1,5 +1,5 @@
-//! `doctor` with real servers: it finds nothing wrong with a good server, and names the cause and the
-//! cure for each fault.
+//! Tests `doctor` with real servers. `doctor` finds nothing wrong with a good server, and reports
+//! the cause and the fix of each fault.
 
 #![allow(
     clippy::unwrap_used,
@@ -38,7 +38,7 @@ fn findings(host: &Host, args: &[&str], code: i32) -> Findings {
     Findings(ran.json())
 }
 
-/// A host with the hardened variant in force.
+/// Returns a host with the hardened variant in force.
 fn hardened(version: &str, network: &str) -> Host {
     let host = Host::new(version);
     shipped::certificate(&host);
@@ -129,7 +129,7 @@ fn from_well_to_worse(version: &str) {
     assert_eq!(found.check("configuration")["verdict"], "fine", "the declared one is good");
     assert_eq!(found.likely(), "configuration_live");
 
-    // The cure works.
+    // The reported fix works.
     host.run(&["apply"]).expect(0);
     findings(&host, &["--symptom", "start"], 0);
     docker(&["stop", "-t", "0", &host.container]);
@@ -173,8 +173,8 @@ fn from_well_to_worse_23_01() {
     from_well_to_worse("23.01");
 }
 
-/// Another program has the port, before the server starts and after. With the host's
-/// network, the server itself finds the port taken.
+/// `doctor` reports the program that has a port of the server, before the server starts and after
+/// the start failed. With the network of the host, the server itself finds the port in use.
 #[test]
 fn a_taken_port_is_reported_with_its_program() {
     let mut host = Host::new("newest");
@@ -225,7 +225,8 @@ fn a_taken_port_is_reported_with_its_program() {
     drop(taken);
 }
 
-/// Another program has the port that Docker publishes, so Docker cannot start the container.
+/// `doctor` reports the program that has a published port. Docker cannot start the container while
+/// another program has the port.
 #[test]
 fn a_taken_published_port_is_reported_with_its_program() {
     let host = Host::new("newest");
@@ -253,9 +254,10 @@ fn a_taken_published_port_is_reported_with_its_program() {
     );
 }
 
-/// A server without the hosts, accounts and rooms of the file.
+/// `doctor` reports what prevents messages on a server without the declared hosts, accounts and
+/// rooms.
 #[test]
-fn what_is_in_the_way_of_messages_is_named() {
+fn causes_of_undelivered_messages_are_reported() {
     let host = Host::new("newest");
     host.declare("  users:\n    - { name: ann, password: x1 }\n  rooms:\n    - { name: r1 }\n");
     host.run(&["apply"]).expect(0);
@@ -292,7 +294,7 @@ fn what_is_in_the_way_of_messages_is_named() {
     );
     assert_eq!(found.likely(), "configuration_live", "what is on the server is another one");
 
-    // An invalid file: its part about the server is enough for the checks.
+    // If the file is invalid, `doctor` uses the part that declares the server.
     declare(&host, "  users:\n", "  usrs: []\n  users:\n");
     let found = findings(&host, &[], 2);
     found.says(
@@ -303,7 +305,7 @@ fn what_is_in_the_way_of_messages_is_named() {
     assert_eq!(found.check("process")["verdict"], "fine");
     assert_eq!(found.check("control")["verdict"], "fine");
 
-    // A server whose VM is stopped does not respond.
+    // A server does not respond while a signal stops its VM.
     docker(&["exec", "-u", "0", &host.container, "sh", "-c", "kill -STOP $(pidof beam.smp)"]);
     let found = findings(&host, &[], 2);
     found.says(
@@ -366,7 +368,7 @@ fn a_missing_engine_is_the_likely_cause() {
     assert_eq!(host.run(&["doctor", "--symptom", "nonsense"]).code, Some(64));
 }
 
-/// The operator and its state directory, as another process observes them.
+/// `doctor` observes the operator and its state directory from another process.
 #[test]
 fn an_operator_that_runs_or_hangs_is_reported() {
     let host = Host::new("newest");

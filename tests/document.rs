@@ -1,7 +1,8 @@
 //! Validates every document in `tests/documents` and compares the problems with the text file beside
 //! the document.
 //!
-//! `UPDATE_GOLDEN=1` writes the expected texts again. Read them before you commit them.
+//! `UPDATE_GOLDEN=1` writes the expected texts again. Read the difference before you commit the
+//! texts.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +24,7 @@ fn documents() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/documents")
 }
 
-/// The source files of a document or of a directory of documents.
+/// Reads the source files of a document, which is one file or a directory.
 fn sources(path: &Path) -> Vec<SourceFile> {
     let mut files = if path.is_dir() {
         std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect()
@@ -194,8 +195,9 @@ spec:
   policy: { mode: report }
 "#;
 
-/// Inserts `what` into a line and removes `cut` characters. With `spare`, lines with a password or its
-/// key do not change, because a text that is no longer the value of `password` is not masked.
+/// Removes `cut` characters of a line and inserts `what`. With `spare`, does not change a line with
+/// a password or with the key `password`, because the program does not mask a string that is no
+/// longer the value of `password`.
 fn edited(text: &str, (line, column, cut, what): &Edit, spare: bool) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let line = line % lines.len();

@@ -1,4 +1,4 @@
-//! Queries of past events: `events`, `status`, `logs`.
+//! Tests the commands that print past events: `events`, `status` and `logs`.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,7 +18,7 @@ use support::real::HOST;
 
 const SOON: Duration = Duration::from_mins(1);
 
-/// The events that `args` select.
+/// Returns the events that `args` select.
 fn events(host: &Host, args: &[&str]) -> Vec<Value> {
     let all: Vec<&str> = ["events", "--output", "json"].iter().chain(args).copied().collect();
     host.run(&all).expect(0).json().as_array().unwrap().clone()
@@ -54,7 +54,7 @@ fn past_events_are_in_the_output_of_the_commands() {
     assert_eq!(after[0]["revision"], before[0]["revision"]);
     assert!(after[0]["time"].as_str() > after[0]["first"].as_str(), "{after:?}");
 
-    // A fault that an administrator must fix.
+    // An invalid file is a fault that an administrator must fix.
     let good = std::fs::read_to_string(host.file()).unwrap();
     replace(&host.file(), &good.replace("users", "usrs"));
     let invalid = || reasons(&events(&host, &["--warnings"])).contains(&"InvalidDesiredState");
@@ -70,7 +70,7 @@ fn past_events_are_in_the_output_of_the_commands() {
     let yaml = host.run(&["status", "--output", "yaml"]).expect(0).stdout;
     assert!(yaml.contains("lastTransitionTime:") && yaml.contains("type: Ready"), "{yaml}");
 
-    // The lines of the server, with the events at the right places.
+    // `logs` prints the lines of the server and the events in the order of time.
     let logs = host.run(&["logs", "--output", "json", "--since", "10m"]).expect(0).stdout;
     let lines: Vec<Value> = logs.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let times: Vec<jiff::Timestamp> =

@@ -27,7 +27,7 @@ use support::watched::{
     vm, watch,
 };
 
-/// Short intervals for tests. A start may take five seconds.
+/// The settings with short intervals, so that the tests are fast. A start may take five seconds.
 const QUICK: &str = "    probe: { interval: 1s, failures: 3, startDeadline: 5s }\n    \
      backoff: { initial: 1s, max: 10s, resetAfter: 5s }\n";
 
@@ -65,7 +65,8 @@ fn stop_inside(host: &Host) {
     tokio.block_on(server.stop()).unwrap();
 }
 
-/// A client port with the PROXY protocol does not respond to a client without a header.
+/// The operator does not restart a server whose client port expects the PROXY protocol. Such a port
+/// does not respond to a client without a header.
 fn proxied(version: &str) {
     let host = host(version);
     configure(&host, C2S, &C2S.replace(" }", ", use_proxy_protocol: true }"));
@@ -75,7 +76,8 @@ fn proxied(version: &str) {
     left_alone(&host, &operator, LONG);
 }
 
-/// A server without epmd, whose Erlang distribution has a fixed port.
+/// The operator does not restart a server without epmd, whose Erlang distribution has a fixed port,
+/// and does not start epmd.
 fn without_epmd(version: &str) {
     let host = host(version);
     run(&host, &["-e", "ERL_DIST_PORT=5210"]);
@@ -87,8 +89,8 @@ fn without_epmd(version: &str) {
     assert!(!processes.contains("epmd -daemon"), "the operator started epmd: {processes}");
 }
 
-/// A long node name, a cookie on the command line, and a configuration that changes while the
-/// container is stopped.
+/// The operator manages a server with a long node name and with the cookie on the command line, and
+/// applies a configuration that changed while the container was stopped.
 fn long_name_and_cookie(version: &str) {
     let host = host(version);
     let node = ["--hostname", "main.example", "-e", "ERLANG_NODE_ARG=ejabberd@main.example"];
@@ -105,8 +107,8 @@ fn long_name_and_cookie(version: &str) {
     assert!(!home.contains("crash") && !home.contains("operator-check"), "{home}");
 }
 
-/// ejabberd stops but its node keeps running. Case 1: the operator runs. Case 2: the operator
-/// starts later. Case 3: `apply` runs.
+/// The operator restarts a server in which ejabberd stopped but the node keeps running. Case 1: the
+/// operator runs. Case 2: the operator starts later. Case 3: `apply` runs.
 fn stopped_inside(version: &str) {
     let host = host(version);
     host.run(&["apply"]).expect(0);
@@ -133,7 +135,7 @@ fn stopped_inside(version: &str) {
     assert_ne!(started(&host), before, "`apply` restarts it too");
 }
 
-/// A VM that is frozen at its start, before it responds.
+/// The operator restarts a VM that is frozen during its start, before the VM responds.
 fn frozen_at_the_start(version: &str) {
     let host = host(version);
     host.run(&["apply"]).expect(0);
@@ -149,8 +151,8 @@ fn frozen_at_the_start(version: &str) {
     assert_ne!(vm(&host), Some(pid), "{status:#}");
 }
 
-/// A cookie that differs from the cookie of the running server: the operator cannot observe the
-/// server, and the server serves clients.
+/// If the operator reads another cookie than the cookie of the running server, the operator cannot
+/// observe the server. The operator does not restart the server, because the server serves clients.
 fn kept_out(version: &str) {
     let host = host(version);
     host.run(&["apply"]).expect(0);
@@ -170,7 +172,7 @@ fn kept_out(version: &str) {
     let healthy = condition(&status, "Healthy");
     assert_eq!(healthy["status"], "Unknown", "{healthy}");
     assert!(healthy["message"].as_str().unwrap().contains("cookie"), "{healthy}");
-    // A change of the configuration must wait, too.
+    // The operator must not apply a change of the configuration either.
     configure(&host, "loglevel: info", "queue_type: file\nloglevel: info");
     left_alone(&host, &operator, LONG);
     write(own.trim());
@@ -245,7 +247,8 @@ fn canaries(version: &str) {
     assert!(ran.stdout.contains("offers none of SCRAM"), "{}{}", ran.stdout, ran.stderr);
 }
 
-/// `docker-compose down` and `up -d` of a container that the operator adopted.
+/// After `docker-compose down` of an adopted container, the operator waits for the owner, and
+/// adopts the new container after `up -d`.
 fn compose(version: &str) {
     let host = host(version);
     fs::write(

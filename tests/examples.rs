@@ -24,7 +24,7 @@ fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
 }
 
-/// The desired state of an example. Fails on an error and on a warning.
+/// Reads the desired state of an example. Fails the test on an error or a warning.
 fn desired(name: &str) -> DesiredState {
     let path = examples().join(name).join("desired-state.yaml");
     let text = fs::read_to_string(&path).unwrap();

@@ -1,5 +1,5 @@
-//! Exports a server that was created and filled by hand. Planning and applying the exported file does
-//! not change the server.
+//! Tests the export of a server that was created and filled by hand. `plan` and `apply` with the
+//! exported file do not change the server.
 
 #![allow(
     clippy::unwrap_used,
@@ -55,7 +55,7 @@ fn operator(file: &Path, args: &[&str]) -> Ran {
     }
 }
 
-/// A configuration with a second host whose rooms hibernate at once.
+/// Returns a configuration with a second host whose rooms hibernate at once.
 fn config() -> String {
     let modules = CONFIG.split_once("modules:\n").unwrap().1;
     let asleep = modules.replace("max_users: 200", "max_users: 200, hibernation_timeout: 1");

@@ -1,5 +1,5 @@
-//! Faults of a server, on a real ejabberd. Each ends converged or in a named condition, and the
-//! status reports what the operator did.
+//! Tests faults of a real ejabberd. After each fault, the server converges or a condition names the
+//! cause, and the status reports what the operator did.
 
 #![allow(
     clippy::unwrap_used,
@@ -90,7 +90,7 @@ fn frozen_servers_restart_23_01() {
     frozen_servers_restart("23.01");
 }
 
-/// A server that is killed repeatedly while accounts are created loses none of them.
+/// No account is lost if the server is killed repeatedly while the operator creates accounts.
 #[test]
 fn accounts_survive_kills_of_the_server() {
     let (host, operator) = converged("newest", PEOPLE);
@@ -174,7 +174,8 @@ fn copy(from: &str, to: &str, stream: Option<&[u8]>) -> Vec<u8> {
 fn each_failed_start_is_explained_by_its_own_log() {
     let (host, operator) = converged("newest", PEOPLE);
     let starts = |s: &Value| s["server"]["supervision"]["starts"].as_u64();
-    // The cause of a failed start that began after now.
+    // Waits for a failed start that began after this call, and returns the message of the
+    // condition.
     let named = |reason: &str| {
         let before = starts(&status(&host));
         let failed = until(&host, &operator, reason, |s| {
@@ -226,7 +227,8 @@ fn a_full_disk_is_reported() {
     host.run(&["apply"]).expect(0);
     let operator = watch(&host, "run.log");
     until(&host, &operator, "ready at first", is_ready);
-    // The container keeps the tmpfs volume mounted. Without a mount, its content is lost.
+    // This second container keeps the tmpfs volume mounted. Without a mount, the content of the
+    // volume is lost.
     let supervisor = support::real::unique("keeps");
     docker(&[
         "run",
@@ -257,8 +259,8 @@ fn a_full_disk_is_reported() {
     docker(&["rm", "-f", &supervisor]);
 }
 
-/// Changed settings are reported, and the container is replaced on the same volumes. A
-/// replacement that fails is rolled back.
+/// The operator reports changed settings, and replaces the container on the same volumes. The
+/// operator rolls back a replacement that fails.
 fn changed_settings_replace_the_container(version: &str) {
     let (host, operator) = converged(version, PEOPLE);
     let id = || docker(&["inspect", "-f", "{{.Id}}", &host.container]);
@@ -279,7 +281,7 @@ fn changed_settings_replace_the_container(version: &str) {
     let backup = docker(&["exec", &host.container, "ls", "/home/ejabberd/database"]);
     assert!(backup.contains("before-replacement.backup"), "{backup}");
     let second = id();
-    // An image that ends at once.
+    // Builds an image whose program ends at once.
     docker(&["tag", &image(version), &format!("{}-bad", host.container)]);
     let bad = format!("{}-bad", host.container);
     let made = Command::new("sh")

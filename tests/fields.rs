@@ -25,7 +25,7 @@ use rows::{Pick, Probe, Row, Version, rows};
 use support::host::Host;
 use support::real::CONFIG;
 
-/// The content of the file, and whether another program changed the server.
+/// A stage of the test: what the file declares, and whether another program changed the server.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Stage {
     Set,
@@ -41,7 +41,7 @@ use Stage::{Changed, Removed, RemovedAndDrifted, Set, SetAndDrifted, SetBack};
 const STAGES: [Stage; 6] = [Set, SetAndDrifted, Changed, Removed, RemovedAndDrifted, SetBack];
 
 impl Stage {
-    /// The index of the declared entry of a row.
+    /// Returns the index in `Row::entries` of the entry that the file declares.
     fn entry(self) -> usize {
         match self {
             Set | SetAndDrifted | SetBack => 0,
@@ -50,7 +50,8 @@ impl Stage {
         }
     }
 
-    /// The index of the drift of a row before the stage.
+    /// Returns the index in `Row::drift` of the commands before the stage. `None` if no other
+    /// program changes the server.
     fn drift(self) -> Option<usize> {
         match self {
             SetAndDrifted => Some(0),
@@ -60,7 +61,7 @@ impl Stage {
     }
 }
 
-/// The desired state with the entry of each row for a stage.
+/// Declares the entry of each row for a stage.
 fn declare(host: &mut Host, rows: &[Row], stage: Stage) {
     let mut text = String::new();
     for list in ["users", "groups", "rooms"] {
@@ -78,7 +79,8 @@ fn declare(host: &mut Host, rows: &[Row], stage: Stage) {
     host.declare(&text);
 }
 
-/// Replaces `{NAME}` in a command with the content of the file NAME.
+/// Replaces `{NAME}` in a command with the content of the file NAME, or with "absent" if the file
+/// does not exist.
 fn filled(host: &Host, command: &str) -> String {
     let Some((before, rest)) = command.split_once('{') else { return command.to_owned() };
     let (name, after) = rest.split_once('}').unwrap();
@@ -98,7 +100,7 @@ fn run_all<'c>(host: &Host, commands: impl Iterator<Item = &'c String>) {
     }
 }
 
-/// The current values of each row.
+/// Returns the current value of each row.
 fn seen(host: &Host, rows: &[Row]) -> Vec<String> {
     let probes: Vec<&Probe> = rows.iter().flat_map(|row| &row.probes).collect();
     let asked: Vec<String> = probes
@@ -225,7 +227,6 @@ fn every_field_23_01() {
     every_field(Version::V23_01);
 }
 
-/// Every field of the format has a row.
 #[test]
 fn every_field_has_a_row() {
     let schema: serde_json::Value = serde_json::from_str(include_str!(concat!(

@@ -1,5 +1,5 @@
-//! References that are generated from the code: `docs/reference.md`, `docs/commands.md` and
-//! `docs/metrics.md` are what the program would write now.
+//! Tests that the generated documents `docs/reference.md`, `docs/commands.md` and `docs/metrics.md`
+//! match the code.
 //!
 //! `UPDATE_GOLDEN=1` regenerates the documents. Read the difference before you commit the
 //! documents.
@@ -22,7 +22,7 @@ mod reference;
 use std::fs;
 use std::path::Path;
 
-/// The head of each document.
+/// Returns the head of a document.
 fn head(title: &str, intro: &str) -> String {
     format!(
         "# {title}\n\n<!-- Generated from the code by tests/generated.rs; do not edit. To regenerate this file:\n     \
@@ -30,7 +30,7 @@ fn head(title: &str, intro: &str) -> String {
     )
 }
 
-/// A table; nothing without rows.
+/// Returns a table. The string is empty if there are no rows.
 fn table<const N: usize>(columns: [&str; N], rows: &[[String; N]]) -> String {
     if rows.is_empty() {
         return String::new();
@@ -43,7 +43,7 @@ fn table<const N: usize>(columns: [&str; N], rows: &[[String; N]]) -> String {
     format!("\n{text}")
 }
 
-/// Code, or nothing.
+/// Returns `text` between backquotes. The string is empty if `text` is empty.
 fn code(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("`{text}`") }
 }

@@ -1,5 +1,5 @@
-//! A hostile program that lies to the operator: the Erlang node beside the server, or the Docker
-//! engine. The attack costs bounded memory and time, and never ends the operator.
+//! Tests that a hostile Erlang node or a hostile Docker engine costs the operator bounded memory
+//! and time, and never ends the operator.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ mod session;
 #[path = "hostile/terms.rs"]
 mod terms;
 
-/// The peak memory of this process, in MiB. Each test has a separate process.
+/// Returns the peak memory of this process, in MiB. Nextest runs each test in a separate process.
 fn peak_mebibytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

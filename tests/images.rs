@@ -19,14 +19,15 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use support::real::{docker, image, unique};
 
-/// The version of this layout in production that most hosts use.
+/// The image in the layout of `ejabberd/ecs`, with the version that most hosts use in production.
 const ECS: &str = "24.12-ecs";
 
-/// Its VM is a child of the script, like in the official image from 26.01 on.
+/// The image in the layout of `ghcr.io/processone/ejabberd`. The VM is a child of the script, as in
+/// the official image from 26.01 on.
 const GHCR: &str = "newest-ghcr";
 
-/// The process of the server's VM, for a shell in the container. A VM for a command, which
-/// may run beside that VM, has a higher number.
+/// The process id of the server's VM, as an expression for a shell in the container. A VM that runs
+/// a command beside the server's VM has a higher process id.
 const PID: &str = "$(pidof beam.smp | tr ' ' '\\n' | sort -n | head -1)";
 
 /// A container with a running server. Dropping the value removes the container.
@@ -38,8 +39,8 @@ impl Server {
     /// Starts a container with these arguments of `docker run`, and returns when the
     /// server has started.
     ///
-    /// Reads the log for that. `ejabberdctl status` would start a VM beside the server's,
-    /// and of two VMs that create the cookie file at the same time one can fail.
+    /// Reads the log, because `ejabberdctl status` would start a second VM. If two VMs create the
+    /// cookie file at the same time, one of them can fail.
     fn start(tag: &str, arguments: &[&str]) -> Self {
         let server = Self::launch(tag, arguments);
         let began = Instant::now();
@@ -172,7 +173,7 @@ fn applications_lie_side_by_side(tag: &str, root: &str) {
     }
 }
 
-/// `erl` with a boot file but without `-boot_var`.
+/// Checks that `erl` fails with a boot file but without `-boot_var`.
 fn boot_files_need_release_lib(tag: &str, erl: &str, boot_files: &[&str]) {
     for boot in boot_files {
         let found = shell(
@@ -184,7 +185,7 @@ fn boot_files_need_release_lib(tag: &str, erl: &str, boot_files: &[&str]) {
     }
 }
 
-/// The applications that run once a boot file has been loaded.
+/// Returns the applications that run after `erl` has loaded a boot file.
 fn running_applications(tag: &str, erl: &str, lib: &str, boot: &str) -> BTreeSet<String> {
     let names =
         "[io:format(\"~s~n\", [A]) || {A, _, _} <- application:which_applications()], halt().";
@@ -212,9 +213,9 @@ fn configuration_uses_macros(tag: &str, conf: &str) {
     contains(&server.shell("netstat -ltn"), &[":5333 "]);
 }
 
-/// Another process has the port of the server, so that the server cannot start.
+/// Checks the log of a server that cannot start because another process has its port.
 ///
-/// Up to three tries: a VM that halts can lose the last message on its console.
+/// Tries up to three times, because a VM that halts can lose the last message on its console.
 fn logs_a_reason_over_many_lines(tag: &str) {
     let script = "nc -l -p 5222 & exec ejabberdctl foreground";
     let begins = " [critical] Failed to start ejabberd application: {:error,\n {:shutdown,\n";
@@ -222,7 +223,7 @@ fn logs_a_reason_over_many_lines(tag: &str) {
     contains(&log.expect("no reason in the log"), &["\n     :eaddrinuse}"]);
 }
 
-/// With `ERL_DIST_PORT` the VM listens at that port, and there is no epmd.
+/// Checks that with `ERL_DIST_PORT` the VM listens at that port and no epmd runs.
 fn a_distribution_port_replaces_epmd(tag: &str) {
     let server = Server::start(tag, &["-e", "ERL_DIST_PORT=5210"]);
     contains(&server.vm(), &[" -erl_epmd_port 5210 -start_epmd false "]);
@@ -523,13 +524,14 @@ mod ghcr {
         assert!(found.starts_with(wanted), "{found}");
     }
 
-    /// With this cookie the temporary name of that socket has a slash.
+    /// With this cookie, the temporary name of the socket for `ejabberdctl` has a slash, so
+    /// ejabberd cannot start.
     #[test]
     #[ignore = "scripts/test --all runs it"]
     fn a_cookie_can_prevent_the_start() {
         let server = Server::launch(GHCR, &["-e", "ERLANG_COOKIE=COOKIE9"]);
         assert_eq!(docker(&["wait", &server.name]), "1");
-        // The file contains the reason even if the console lost it.
+        // Reads the log file, which contains the reason even if the console lost the last message.
         let log = docker(&["cp", &format!("{}:/opt/ejabberd/logs/ejabberd.log", server.name), "-"]);
         contains(&log, &["ctl_over_http.sock", "{badmatch,{error,enoent}}"]);
     }

@@ -1,5 +1,5 @@
-//! The five folders: each uses only the folders below it, adapters do not use each
-//! other, and `domain` is pure. Reads every path of every file.
+//! Tests the five folders of `src`: a folder uses only itself and the folders below it, adapters do
+//! not use each other, and `domain` is pure. Reads every path in every file.
 
 #![allow(
     clippy::unwrap_used,
@@ -69,7 +69,7 @@ const IMPURE: [&str; 19] = [
 /// Macros that write to the terminal.
 const IMPURE_MACROS: [&str; 5] = ["dbg", "eprint", "eprintln", "print", "println"];
 
-/// The crates of `Cargo.toml`, as code names them.
+/// Returns the crates of `Cargo.toml`, with the names that code uses.
 fn crates() -> Vec<String> {
     let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
     let mut section = "";
@@ -87,7 +87,7 @@ fn crates() -> Vec<String> {
     found
 }
 
-/// The violations in the code of the module at `module`.
+/// Returns the violations in the code of the module at `module`.
 fn violations(module: &[&str], code: &str, crates: &[String]) -> Vec<String> {
     let named = names(module, code, true).paths;
     let mut wrong: Vec<String> =
@@ -108,7 +108,8 @@ fn violations(module: &[&str], code: &str, crates: &[String]) -> Vec<String> {
     wrong
 }
 
-/// The path, if the folder of `module` may not use it.
+/// Returns the path if the folder of `module` may not use the path. `None` if the folder may use
+/// the path.
 fn wrong_folder(module: &[&str], path: &[String]) -> Option<String> {
     let rank = |name: &str| FOLDERS.iter().position(|folder| *folder == name);
     let [root, there, ..] = path else { return None };
@@ -124,15 +125,15 @@ fn wrong_folder(module: &[&str], path: &[String]) -> Option<String> {
     (!allowed).then(|| path.join("::"))
 }
 
-/// The path, if the adapter `module` may not use the adapter in the path. Tests may, because they
-/// use the real store.
+/// Returns the path if the adapter `module` may not use the adapter in the path. The caller omits
+/// tests, because tests use the real store.
 fn another_adapter(module: &[&str], path: &[String]) -> Option<String> {
     let ([own, here, ..], [root, there, other, ..]) = (module, path) else { return None };
     let between = *own == "adapters" && root == "crate" && there == "adapters";
     (between && other != here && other != SHARED).then(|| path.join("::"))
 }
 
-/// The path, if `domain` may not use it.
+/// Returns the path if `domain` may not use the path. `None` if `domain` may use the path.
 fn impure(path: &[String], crates: &[String]) -> Option<String> {
     let whole = path.join("::");
     let first = path.first()?;
@@ -141,7 +142,7 @@ fn impure(path: &[String], crates: &[String]) -> Option<String> {
     };
     let is_pure_crate = PURE_CRATES.contains(&first.as_str());
     let of_another = path.len() > 1 && crates.contains(first) && !is_pure_crate;
-    // `use std::*` and `use std::time::*` may bring in anything.
+    // `use std::*` and `use std::time::*` may import a forbidden name.
     let opened = whole.strip_suffix("::*").is_some_and(|open| {
         open == "std" || IMPURE.iter().any(|banned| banned.starts_with(&format!("{open}::")))
     });
@@ -162,7 +163,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The path of a file below `src`, and its module.
+/// Returns the path of a file relative to `src`, and the path of its module.
 fn module(path: &Path) -> (String, Vec<String>) {
     let inside = path.strip_prefix(SOURCE).unwrap().to_string_lossy().into_owned();
     let mut module: Vec<String> =
@@ -248,15 +249,15 @@ fn planted_violations_are_found() {
     }
 }
 
-/// The code of a file without comments and without its tests.
+/// Returns the code of a file without comments and without tests.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// Code that opens files without `adapters::host::files`, and why. That module refuses
-/// planted links and pipes.
+/// The code that may open files without `adapters::host::files`, with the reason. The module
+/// `adapters::host::files` refuses planted links and pipes.
 const OPENS_FILES: [(&str, &str); 11] = [
     ("cli/doctor/operator.rs", "`/proc`, and the state directory"),
     ("cli/endpoint.rs", "the state directory, which is checked when it is opened"),

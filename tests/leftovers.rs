@@ -1,5 +1,5 @@
-//! An operator removes the leftovers of killed operators, and an old copy of a state directory
-//! does no harm. On real servers.
+//! Tests with real servers that an operator removes the leftovers of killed operators, and that an
+//! old copy of a state directory does no harm.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,14 +20,14 @@ use support::host::{Host, eventually};
 use support::real::{CONFIG, docker};
 use support::watched::{PEOPLE, SOON, condition, is_ready, started, status, until, watch};
 
-/// The containers of offline checks.
+/// Returns the names of the temporary containers of offline checks.
 fn stand_ins(host: &Host) -> Vec<String> {
     let filter = format!("name={}-check-", host.container);
     let listed = docker(&["ps", "-a", "--filter", &filter, "--format", "{{.Names}}"]);
     listed.lines().map(str::to_owned).collect()
 }
 
-/// The operator's files in the container.
+/// Returns the names of the operator's files in the container.
 fn files(host: &Host) -> String {
     let list = "ls -a /tmp $HOME/conf 2>/dev/null | grep ejabberd-operator- || true";
     docker(&["exec", &host.container, "sh", "-c", list])
@@ -50,14 +50,14 @@ fn killed_when(host: &Host, log: &str, seen: impl Fn() -> bool) -> bool {
     panic!("{}", apply.log());
 }
 
-/// A configuration that was not checked before.
+/// Writes a configuration that the operator has not checked before.
 fn another_configuration(host: &Host, number: usize) {
     let text = CONFIG.replacen("loglevel: info", &format!("loglevel: info # {number}"), 1);
     let text = text.replacen("modules:", &format!("max_fsm_queue: {}\nmodules:", 700 + number), 1);
     fs::write(host.path("ejabberd.yml"), text).unwrap();
 }
 
-/// Temporary containers and files of a killed operator are removed.
+/// The next operator removes the temporary containers and files of a killed operator.
 fn removed(version: &str) {
     let host = Host::new(version);
     host.declare(PEOPLE);
@@ -135,12 +135,12 @@ fn old_copy(version: &str) {
 }
 
 #[test]
-fn what_is_left_is_removed_newest() {
+fn leftovers_of_a_killed_operator_are_removed_newest() {
     removed("newest");
 }
 
 #[test]
-fn what_is_left_is_removed_ecs() {
+fn leftovers_of_a_killed_operator_are_removed_ecs() {
     removed("24.12-ecs");
 }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 use serde_json::Value;
 use support::host::{Host, eventually, get};
 
-/// A directory with a desired state for a server without an engine. The desired state causes a
+/// Creates a directory with a desired state whose engine does not exist. The desired state causes a
 /// warning of several lines.
 fn directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
@@ -50,7 +50,7 @@ fn stop(child: &mut Child) {
     child.wait().unwrap();
 }
 
-/// The log of a whole run. This function ends the run as soon as the log reports the missing engine.
+/// Returns the log of a whole run. Ends the run as soon as the log reports the missing engine.
 fn log(mut command: Command) -> Vec<String> {
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = Vec::new();
@@ -83,7 +83,7 @@ fn is_text(lines: &[String]) {
 }
 
 #[test]
-fn text_for_people() {
+fn the_text_format_has_a_time_and_a_level() {
     let directory = directory();
     let lines = log(operator(directory.path(), &[]));
     is_text(&lines);
@@ -94,7 +94,7 @@ fn text_for_people() {
 }
 
 #[test]
-fn json_for_programs() {
+fn the_json_format_has_one_object_on_each_line() {
     let directory = directory();
     let mut command = operator(directory.path(), &["--log-format", "json"]);
     command.env("EJABBERD_OPERATOR_LOG", "debug");
@@ -124,7 +124,7 @@ fn is_for_the_journal(lines: &[String]) {
 }
 
 #[test]
-fn priorities_for_the_journal() {
+fn the_journal_format_has_priorities_and_no_time() {
     let directory = directory();
     is_for_the_journal(&log(operator(directory.path(), &["--log-format", "journald"])));
     let mut command = operator(directory.path(), &[]);
@@ -159,7 +159,7 @@ fn an_invalid_level_is_reported() {
     assert!(lines[0].contains("EJABBERD_OPERATOR_LOG") && lines[0].contains("debug"), "{lines:#?}");
 }
 
-/// The number of rounds so far.
+/// Returns the number of rounds so far.
 fn rounds(host: &Host) -> u64 {
     let (_, metrics) = get(&host.endpoint(), "/metrics").unwrap();
     let name = "ejabberd_operator_reconcile_duration_seconds_count ";
@@ -167,8 +167,8 @@ fn rounds(host: &Host) -> u64 {
     count.parse().unwrap()
 }
 
-/// On a real server: a normal start logs no warning, each step is one line, and so is each round that
-/// changes something. A round without a change logs nothing.
+/// On a real server, a normal start logs no warning. The operator logs one line for each step and
+/// for each round that changes something, and nothing for a round without a change.
 #[test]
 fn one_line_for_each_step_and_silence_when_nothing_happens() {
     let host = Host::new("newest");
@@ -179,7 +179,7 @@ fn one_line_for_each_step_and_silence_when_nothing_happens() {
     let read = || fs::read_to_string(host.path("run.log")).unwrap();
     let ready = || host.run(&["status"]).code == Some(0);
     eventually("Ready", Duration::from_mins(2), ready);
-    // Two more rounds complete the lines of the start.
+    // Waits for two more rounds, so that the log has all lines of the start.
     let now = rounds(&host);
     eventually("two rounds", Duration::from_mins(1), || rounds(&host) >= now + 2);
     let before = read();

@@ -28,12 +28,12 @@ fn output(arguments: &[&str]) -> String {
     String::from_utf8(out.stdout).unwrap()
 }
 
-/// What bash offers for the last word of a line.
+/// Returns the completions that bash offers for the last word of a line.
 fn offered(script: &Path, line: &str) -> Vec<String> {
     let words: Vec<&str> = line.split(' ').collect();
     let (last, before) = (words.len() - 1, words[words.len().saturating_sub(2)]);
     let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
-    // Calls the same function as the shell.
+    // Calls the same completion function as bash.
     let program = format!(
         "source '{}'; words=($(complete -p ejabberd-operator)) || exit 1; COMP_WORDS=({}); \
          COMP_CWORD={last}; for n in \"${{!words[@]}}\"; do \

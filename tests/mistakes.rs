@@ -1,4 +1,4 @@
-//! Mistakes of administrators: no object is lost, and the messages name the next step.
+//! Tests mistakes of administrators: no object is lost, and the messages name the next step.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ use support::shipped::{self, DOMAIN};
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// Twelve accounts of `u0`…, without those in `but`.
+/// Declares the accounts `u0` to `u11`, without the accounts whose numbers are in `but`.
 fn users(but: std::ops::Range<usize>) -> String {
     let each = (0..12).filter(|n| !but.contains(n));
     let lines = each.map(|n| format!("    - {{ name: u{n}, password: secret-{n} }}\n"));
@@ -35,8 +35,8 @@ fn all(users: &str) -> String {
     format!("{users}{GROUP}{ROOMS}")
 }
 
-/// The numbers of affiliations of the room, of accounts, and of rooms. Checks that every account has
-/// the declared password.
+/// Returns the number of affiliations of the room `hall`, of accounts, and of rooms. Checks that
+/// every account has the declared password.
 fn there(host: &Host, what: &str) -> [usize; 3] {
     let mut asked: Vec<String> =
         (0..12).map(|n| format!("check_password\tu{n}\t{HOST}\tsecret-{n}")).collect();
@@ -63,7 +63,7 @@ fn says(ran: &Ran, words: &[&str]) {
     }
 }
 
-/// Mistakes in the file.
+/// Tests mistakes in `desired-state.yaml`.
 fn in_the_file(version: &str) {
     let host = Host::new(version);
     let right = all(&users(0..0));
@@ -112,7 +112,7 @@ fn in_the_file(version: &str) {
     assert!(!ran.stdout.contains("is not loaded") && !ran.stdout.contains("are mod_"));
     nothing_is_lost(&host, "a renamed host");
 
-    // The state directory is lost together with half of the file.
+    // The administrator loses the state directory and half of the file.
     let with_made =
         format!("{}    - {{ name: made, passwordTo: {{ file: out/made }} }}\n", users(0..0));
     host.declare(&all(&with_made));
@@ -239,7 +239,7 @@ impl Client {
         Self { child, log }
     }
 
-    /// How often the client logged in or was disconnected.
+    /// Returns how often an event happened: `in` is a login, and `out` is a lost connection.
     fn count(&self, event: &str) -> usize {
         let log = fs::read_to_string(&self.log).unwrap();
         log.lines().filter(|line| line.contains(&format!("\"event\": \"{event}\""))).count()

@@ -18,7 +18,7 @@ use support::real::{HOST, docker};
 
 const SOON: Duration = Duration::from_mins(1);
 
-/// From no server to a converged one, and then every kind of change.
+/// Creates a server, waits until the server matches the file, and then makes every kind of change.
 fn lifecycle(version: &str) {
     let host = Host::new(version);
     fs::write(host.path("pw"), "from a file\n").unwrap();
@@ -79,8 +79,7 @@ fn lifecycle(version: &str) {
     no_secret_is_shown(&host, &["from a file", "rotated"]);
 }
 
-/// Checks that only the database contains passwords, and neither the other files of the state
-/// directory nor the output of commands.
+/// Checks that neither the output of commands nor the server's log contains a secret.
 fn no_secret_is_shown(host: &Host, secrets: &[&str]) {
     for command in [&["plan"][..], &["plan", "--output", "json"], &["status", "--output", "json"]] {
         let ran = host.run(command);
@@ -125,7 +124,7 @@ fn lifecycle_23_01() {
     lifecycle("23.01");
 }
 
-/// Of twelve accounts, six are removed: refused until the digest is approved.
+/// The guard refuses to delete six of twelve accounts until an administrator approves the digest.
 fn the_guard_refuses_mass_deletions(version: &str) {
     let host = Host::new(version);
     host.declare_many(12, 1);
@@ -191,7 +190,7 @@ fn the_guard_refuses_mass_deletions_23_01() {
 fn events_cause_reconciliations(version: &str) {
     let host = Host::new(version);
     host.declare("  users: [{ name: ann, password: one }]\n  rooms: [{ name: hall }]\n");
-    // With a resync of an hour, only events can be the cause.
+    // With a resync of an hour, only an event can cause a reconciliation.
     let mut operator = host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1h"], "run.log");
     eventually("an endpoint", SOON, || host.state().join("endpoint").exists());
     let address = host.endpoint();
@@ -241,7 +240,7 @@ fn events_cause_reconciliations(version: &str) {
     replace(&host.file(), &with("{ name: ann }, { name: bea }, { name: cleo }"));
     eventually("dora is gone", SOON, || host.users() == ["ann", "bea", "cleo"]);
 
-    // The server ends without the operator, in two ways.
+    // Another program ends the server in two ways.
     docker(&["kill", &host.container]);
     eventually("back after a kill", SOON, || host.run(&["status"]).code == Some(0) && up(&host));
     docker(&["stop", &host.container]);
@@ -308,8 +307,8 @@ fn drift_is_repaired() {
     drop(operator);
 }
 
-/// A removal is carried out only if its revision is two seconds old and still the content of the
-/// file. A file that breaks in the meantime cancels the removal.
+/// The operator carries out a removal only if the revision is two seconds old and is still the
+/// content of the file. A file that breaks in the meantime cancels the removal.
 #[test]
 fn a_half_done_checkout_deletes_nothing() {
     let host = Host::new("newest");
@@ -326,7 +325,7 @@ fn a_half_done_checkout_deletes_nothing() {
     assert_eq!(condition(&status, "Stalled"), "True", "it stays so while rounds go on");
     replace(&host.file(), &with("{ name: ann }, { name: bea }"));
     eventually("cleo is gone", SOON, || host.users() == ["ann", "bea"]);
-    // `apply` waits and reads the file again too, even if it must start the server first.
+    // `apply` also waits and reads the file again, even if `apply` must start the server first.
     drop(operator);
     docker(&["stop", &host.container]);
     replace(&host.file(), &with("{ name: ann }"));
@@ -337,7 +336,7 @@ fn a_half_done_checkout_deletes_nothing() {
     assert_eq!(host.users(), ["ann", "bea"]);
 }
 
-/// Two servers on one database would destroy it.
+/// Two servers on one database would destroy the database.
 #[test]
 fn a_renamed_container_is_not_created_again_on_its_volumes() {
     let host = Host::new("newest");
@@ -351,7 +350,7 @@ fn a_renamed_container_is_not_created_again_on_its_volumes() {
     host.run(&["apply"]).expect(0);
 }
 
-/// A password that another program changed, and an account that it created again.
+/// The operator sets a declared password again after another program changed the password.
 #[test]
 fn a_password_changed_by_others_is_set_again() {
     let host = Host::new("newest");
@@ -362,7 +361,8 @@ fn a_password_changed_by_others_is_set_again() {
     host.run(&["apply"]).expect(0);
     host.ctl(&["check_password", "ann", HOST, "declared"]);
     host.ctl(&["check_password", "free", HOST, "my own"]);
-    // A generated password is in a file, and the operator can set it again.
+    // The operator writes the file of a generated password again after another program removed the
+    // file.
     host.declare("  users: [{ name: ann, password: declared }, { name: made, passwordTo: { file: out/made } }]\n");
     host.run(&["apply"]).expect(0);
     let left = fs::read_to_string(host.path("out/made")).unwrap();
@@ -372,7 +372,7 @@ fn a_password_changed_by_others_is_set_again() {
     assert_eq!(fs::read_to_string(host.path("out/made")).unwrap(), left);
 }
 
-/// After a kill at any moment, the next start reaches the same end.
+/// After a kill of `apply` at any moment, the next `apply` reaches the declared state.
 fn killed_operators_resume(version: &str) {
     const ACCOUNTS: usize = 150;
     const ROOMS: usize = 50;

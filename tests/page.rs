@@ -28,15 +28,15 @@ const SOON: Duration = Duration::from_mins(1);
 const HOSTILE: &str = "<img src=x onerror=document.title='taken'> \u{202e}gpj.x";
 const SECRET: &str = "hunter2-in-the-configuration";
 
-/// The directory for screenshots, if the environment names one.
+/// Returns the directory for screenshots. `None` if `EJABBERD_OPERATOR_PICTURES` is not set.
 fn pictures() -> Option<PathBuf> {
     let directory = PathBuf::from(std::env::var_os("EJABBERD_OPERATOR_PICTURES")?);
     fs::create_dir_all(&directory).unwrap();
     Some(directory)
 }
 
-/// Takes screenshots with a light theme, with a dark theme, and at the width of a telephone. No
-/// content may be wider than the screen.
+/// Takes screenshots with a light theme, with a dark theme, and at the width of a telephone. Fails
+/// the test if the content is wider than the screen.
 fn pictured(browser: &mut Browser, name: &str) {
     for (theme, width, dark) in
         [("light", 1400, false), ("dark", 1400, true), ("phone", 360, false)]
@@ -275,7 +275,7 @@ fn ten_thousand_objects_are_searched() {
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
-/// What the README shows: a server that was repaired twice.
+/// Takes the picture of the README, which shows a server that the operator repaired twice.
 #[test]
 fn the_picture_of_the_readme_is_of_this_page() {
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/page.png"));
@@ -299,7 +299,7 @@ fn the_picture_of_the_readme_is_of_this_page() {
     docker(&["kill", &host.container]);
     browser.wait("document.querySelector('#events').innerText.includes('Killed')");
     says(&mut browser, "All as declared");
-    // Small enough for a README.
+    // Sets a window size that fits in a README.
     let size = serde_json::json!({ "width": 1180, "height": 720, "deviceScaleFactor": 1, "mobile": false });
     browser.call("Emulation.setDeviceMetricsOverride", &size);
     let directory = tempfile::tempdir().unwrap();

@@ -23,8 +23,8 @@ fn users(inside: &Inside) -> Vec<String> {
     inside.ctl(&["registered_users", HOST]).lines().map(str::to_owned).collect()
 }
 
-/// The server and its children gain no rights, and do not inherit an open file of the operator:
-/// descriptor 9 is open when the operator starts.
+/// Checks that the server and its children gain no rights, and do not inherit an open file of the
+/// operator: descriptor 9 is open when the operator starts.
 fn confined(inside: &Inside) {
     inside.own_state();
     let script = format!("exec 9</etc/hostname; ejabberd-operator --state-dir {STATE} apply");
@@ -42,8 +42,8 @@ fn confined(inside: &Inside) {
     }
 }
 
-/// The whole life of a server: created, converged, a rejected configuration, a rollout, stopped and
-/// started again.
+/// Tests the whole life of a server: creation, convergence, a rejected configuration, a rollout, a
+/// stop, and a new start.
 fn lifecycle(version: &str, user: &'static str) {
     let mut inside = Inside::with_operator(version);
     inside.user = user;
@@ -85,7 +85,7 @@ fn lifecycle(version: &str, user: &'static str) {
     assert_eq!(left.stdout, "", "the checked files are removed");
 }
 
-/// Neither epmd nor the Erlang distribution is reachable from another host.
+/// Checks that neither epmd nor the Erlang distribution is reachable from another host.
 fn on_loopback_only(inside: &Inside) {
     let listening = inside.exec("root", &["netstat", "-ltn"]).expect(0).stdout;
     let open: Vec<&str> = listening
@@ -213,8 +213,8 @@ fn survival_23_01() {
     survival("23.01");
 }
 
-/// The installed server of the package beside a server with a separate directory; the operator does
-/// not confuse them.
+/// The operator manages the installed server of the package beside a server with a separate
+/// directory, and does not confuse the two servers.
 fn installed(version: &str) {
     let mut inside = Inside::with_operator(version);
     inside.declare("running", OBJECTS);
@@ -252,7 +252,7 @@ fn installed_23_01() {
     installed("23.01");
 }
 
-/// A setup that cannot work is refused with the cause and the remedy.
+/// The operator refuses a setup that cannot work, and names the cause and the fix.
 #[test]
 fn a_setup_that_cannot_work_is_refused_with_a_hint() {
     let mut inside = Inside::with_operator("newest");
@@ -279,7 +279,7 @@ fn a_setup_that_cannot_work_is_refused_with_a_hint() {
     assert_eq!(inside.servers(), Vec::<String>::new());
 }
 
-/// Whether a process runs. A zombie does not run.
+/// Returns whether a process runs. A zombie does not run.
 fn works(inside: &Inside, pid: &str) -> bool {
     let status = inside.exec("root", &["cat", &format!("/proc/{pid}/status")]).stdout;
     status.lines().any(|line| line.starts_with("State:") && !line.contains(['Z', 'X']))

@@ -1,4 +1,4 @@
-//! The long matrices: `scripts/prove NAME`. Prints a table; exits with 1 if a case fails.
+//! Runs the long tests of `scripts/prove NAME`. Prints a table, and exits with 1 if a case fails.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ use support::situation::{Proved, Situation, Way};
 /// The tested images: Debian's packages, and both release layouts.
 const IMAGES: [&str; 5] = ["newest", "24.12", "23.01", "24.12-ecs", "newest-ghcr"];
 
-/// The number of cases at the same time. Each case waits most of the time.
+/// The maximum number of cases that run at the same time. A case waits most of the time.
 const AT_ONCE: usize = 3;
 
 fn main() -> ExitCode {
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     ExitCode::from(64)
 }
 
-/// Kills of the operator, and faults of the server.
+/// Kills the operator, and causes faults of the server.
 fn chaos_on(filter: &str) -> ExitCode {
     let mut failed = false;
     let mut dice = chaos::Dice::new();
@@ -54,7 +54,7 @@ fn chaos_on(filter: &str) -> ExitCode {
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// Containers that were started by hand and are adopted.
+/// Adopts containers that were started by hand.
 fn adopted(filter: &str) -> ExitCode {
     let all = IMAGES.iter().flat_map(|version| Way::ALL.map(|way| Situation { version, way }));
     let wanted: Vec<Situation> = all

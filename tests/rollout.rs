@@ -1,5 +1,6 @@
-//! Good and broken configurations, one after the other, on a real ejabberd. After each one the
-//! server responds, the expected configuration is in force, and the condition has the reason.
+//! Tests good and broken configurations, one after the other, on a real ejabberd. After each
+//! configuration the server responds, the expected configuration is in force, and the condition has
+//! the reason.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +22,7 @@ use support::real::{CONFIG, HOST, docker};
 
 const SOON: Duration = Duration::from_secs(90);
 
-/// The first configuration after `change`.
+/// Returns the first configuration with `change` applied.
 fn with(change: impl Fn(&str) -> String) -> String {
     let changed = change(CONFIG);
     assert_ne!(changed, CONFIG, "the change has to change something");
@@ -37,7 +38,8 @@ struct Case {
     config: String,
     /// The reason of `ConfigApplied`, and a part of its message.
     ends: (&'static str, &'static str),
-    /// Whether the configuration came into force without a restart.
+    /// `Some(true)` for a configuration that needs a reload, `Some(false)` for a restart. `None` if
+    /// the configuration does not come into force.
     reload: Option<bool>,
 }
 
@@ -137,8 +139,8 @@ fn cases() -> Vec<Case> {
 }
 
 /// Starts a program that occupies the port in the server's network until the container restarts.
-/// The program is one of this host, because a release layout has no program that can listen.
-/// Dropping the value ends it.
+/// Runs a program of this host, because a release layout has no program that can listen. Dropping
+/// the value ends the program.
 fn hold_the_port(host: &Host) -> Holder {
     let program = format!(
         "import socket, time; s = socket.create_server(('0.0.0.0', {BUSY})); time.sleep(600)"
@@ -183,7 +185,7 @@ fn twenty(version: &str) {
     for case in cases() {
         step(&host, &operator, &case, &mut last_good);
     }
-    // It is always possible to revert the commit.
+    // The administrator can always go back to the first configuration.
     replace(&host.path("ejabberd.yml"), CONFIG);
     settled(&host, &operator, "the first one again", CONFIG);
     let listed = host.run(&["history"]).expect(0).stdout;

@@ -1,7 +1,7 @@
-//! The JSON Schemas of the output of commands: the schemas match the types, and the output
-//! matches them. Tests with a real server validate what each command prints, too.
+//! The JSON Schemas of the output of commands: the schemas match the types, and the output matches
+//! the schemas. Tests with a real server validate what each command prints, too.
 //!
-//! `UPDATE_GOLDEN=1` writes the schemas again; read the difference before you commit it.
+//! `UPDATE_GOLDEN=1` writes the schemas again. Read the difference before you commit the schemas.
 
 #![allow(
     clippy::unwrap_used,
@@ -138,7 +138,7 @@ fn a_full_status_matches_its_schema() {
     }
 }
 
-/// `Lab::round` validates each plan, so these are the fields that a plan seldom has.
+/// Sets the fields that a plan rarely has, because `Lab::round` validates only ordinary plans.
 #[tokio::test(start_paused = true)]
 async fn a_full_plan_matches_its_schema() {
     let lab = Lab::new();
@@ -181,7 +181,7 @@ fn printed(directory: &Path, command: &str) -> String {
     output
 }
 
-/// Ends the operator, however the test ends.
+/// A running operator. Dropping the value ends the operator.
 struct Running(Child);
 
 impl Drop for Running {
@@ -191,7 +191,7 @@ impl Drop for Running {
     }
 }
 
-/// Each command prints what it knows, even where no server can be reached.
+/// Each command prints valid output, even if the server is unreachable.
 #[test]
 fn what_commands_print_without_a_server_matches_their_schemas() {
     let directory = tempfile::tempdir().unwrap();

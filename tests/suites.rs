@@ -26,11 +26,11 @@ fn binaries() -> BTreeSet<String> {
     let entries = fs::read_dir(root().join("tests")).unwrap();
     let files = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
     let names = files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
-    // `scripts/prove` runs it.
+    // `scripts/prove` runs the binary `prove`, and nextest does not.
     names.filter(|name| name != "prove").collect()
 }
 
-/// The text of a test binary: its file, and the files of the folder of the same name.
+/// Returns the text of a test binary: of its file, and of the files in the folder of the same name.
 fn source(binary: &str) -> String {
     let mut text = fs::read_to_string(root().join(format!("tests/{binary}.rs"))).unwrap();
     let mut folders: Vec<PathBuf> = vec![root().join("tests").join(binary)];
@@ -47,14 +47,14 @@ fn source(binary: &str) -> String {
     text
 }
 
-/// Whether a test binary talks to a real server.
+/// Returns whether a test binary talks to a real server.
 fn needs_server(binary: &str) -> bool {
     let text = source(binary);
     SERVER.iter().any(|module| text.contains(&format!("support::{module}")))
         || text.contains("Command::new(\"docker\")")
 }
 
-/// The names in the first `binary(/^(…)$/)` after `start` in `.config/nextest.toml`.
+/// Returns the names in the first `binary(/^(…)$/)` after `start` in `.config/nextest.toml`.
 fn listed(start: &str) -> BTreeSet<String> {
     let text = fs::read_to_string(root().join(".config/nextest.toml")).unwrap();
     let (_, after) = text.split_once(start).unwrap();

@@ -48,7 +48,7 @@ fn on_terminal(mut command: Command, columns: u16) -> String {
     // Close the last copies of the terminal in this process, so that reading ends with the child.
     drop(command);
     let mut all = Vec::new();
-    // The end of a terminal is an error, after everything was read.
+    // At the end of a terminal, the read fails after all data was read.
     let _ = std::fs::File::from(ours).read_to_end(&mut all);
     child.wait().unwrap();
     // The terminal writes line ends as two characters.
@@ -119,7 +119,7 @@ fn escaped_json_keeps_its_values() {
     assert!(list.as_array().unwrap().iter().any(|entry| entry["banned"] == EVIL), "{json}");
 }
 
-/// Whether a text has colour sequences.
+/// Returns whether a text has colour sequences.
 fn coloured(text: &str) -> bool {
     text.contains("\u{1b}[")
 }
@@ -155,7 +155,8 @@ fn colours_follow_the_environment_and_the_stream() {
         let both = [("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")];
         assert!(!coloured(&through(&both)), "{arguments:?}");
     }
-    // Each stream separately: a result in a file, and its error on the terminal.
+    // The program decides about colours for each stream: here the result goes to a file, and the
+    // error to the terminal.
     let path = directory.path().join("plan.txt");
     let sh = format!("exec {} plan > {}", env!("CARGO_BIN_EXE_ejabberd-operator"), path.display());
     let mut shell = Command::new("sh");

@@ -111,8 +111,8 @@ fn a_plan_lists_the_data_of_a_deletion_on_24_12_and_23_01() {
     what_goes("23.01");
 }
 
-/// Another program keeps changing an object back. The operator reports it, and corrects the object
-/// at longer intervals, while it continues with the other objects.
+/// If another program keeps changing an object back, the operator reports the contention and
+/// corrects the object at longer intervals. The operator continues with the other objects.
 #[test]
 fn contention_is_reported_and_slows_the_corrections() {
     let host = Host::new("newest");

@@ -1,5 +1,5 @@
-//! The systemd units: their exposure, and the program with the rights of the unit for a server in
-//! Docker.
+//! Tests the exposure of the systemd units, and the program with the rights of the unit for a
+//! server in Docker.
 
 #![allow(
     clippy::unwrap_used,
@@ -43,7 +43,7 @@ fn the_unit_for_a_process_has_a_bounded_exposure() {
     assert!(exposure <= 3.4, "{exposure}");
 }
 
-/// systemd ignores an unknown option, with a warning.
+/// systemd only warns about an unknown option, so a misspelt option would have no effect.
 #[test]
 fn every_option_of_the_units_is_known() {
     for unit in ["ejabberd-operator.service", "ejabberd-operator-process.service"] {

@@ -1,16 +1,17 @@
-//! `desired:`, which holds what an administrator writes under `spec`.
+//! Reads the section `desired:`, the content of `spec` in `desired-state.yaml`.
 
 use ejabberd_operator::domain::spec::SourceFile;
 
 const HEADER: &str =
     "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: { name: test }\nspec:\n";
 
-/// Settings that are the same in nearly every file, so that a file may omit them.
+/// The settings that a golden file may omit, because nearly every file has the same values.
 const IMPLIED: [(&str, &str); 2] =
     [("host", "example.org"), ("server", "{ docker: { container: ejabberd } }")];
 
-/// The whole file. The text of the section stays unparsed, so that a null list and a missing
-/// list stay different.
+/// Returns the whole desired state file. Copies the text of the section without parsing the text,
+/// so that a null list and a missing list stay different. Fails if the section has no indented
+/// block.
 pub fn file(section: &str) -> Result<SourceFile, String> {
     let spec = section
         .strip_prefix("desired:\n")

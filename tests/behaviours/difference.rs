@@ -1,9 +1,10 @@
-//! Shows the difference of two texts.
+//! Shows the difference between two texts.
 
-/// The lines of both texts: `-` marks a line only in the file, `+` a line only in the new text.
+/// Returns the lines of both texts. `-` marks a line that is only in `file`, and `+` marks a line
+/// that is only in `now`.
 pub fn lines(file: &str, now: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (file.lines().collect(), now.lines().collect());
-    // The number of common lines from each pair of positions on.
+    // `common[i][j]` is the length of the longest common subsequence of `old[i..]` and `new[j..]`.
     let mut common = vec![vec![0_usize; new.len() + 1]; old.len() + 1];
     for i in (0..old.len()).rev() {
         for j in (0..new.len()).rev() {

@@ -6,22 +6,23 @@ use ejabberd_operator::domain::spec::validate;
 
 use crate::{desired, inventory, observed, planned};
 
-/// The sections, in their order.
+/// The names of the sections, in the required order.
 const SECTIONS: [&str; 4] = ["desired", "observed", "inventory", "plan"];
 
-/// One golden file, cut where its sections begin.
+/// One golden file, split into its sections.
 pub struct Golden<'t> {
-    /// The behaviour.
+    /// The sentence that states the behaviour, from the first line.
     pub sentence: &'t str,
-    /// Everything before the plan.
+    /// The text before the plan, which `UPDATE_GOLDEN=1` keeps.
     pub head: &'t str,
-    /// The plan in the file.
+    /// The expected plan, which is the text of the last section.
     pub expected: &'t str,
     sections: [&'t str; 3],
 }
 
 impl<'t> Golden<'t> {
-    /// Cuts the text of a file.
+    /// Splits the text of a golden file. Fails if a section is missing, unknown or in another
+    /// order, or if the first line is not a comment.
     pub fn read(text: &'t str) -> Result<Self, String> {
         let mut starts = Vec::new();
         let mut at = 0;
@@ -46,7 +47,8 @@ impl<'t> Golden<'t> {
         })
     }
 
-    /// The plan that follows from the other sections.
+    /// Computes the plan from the other sections, or the list of errors if the desired state is
+    /// invalid. Fails if a section cannot be read.
     pub fn plan(&self) -> Result<String, String> {
         let [desired, observed, inventory] = self.sections;
         let validated = match validate(&[desired::file(desired)?]) {

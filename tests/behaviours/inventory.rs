@@ -1,4 +1,4 @@
-//! `inventory:`, the objects that the operator owns.
+//! Reads the section `inventory:`, the objects that the operator owns.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ struct Section {
     inventory: Written,
 }
 
-/// Names may be given without their host, as in the file itself.
+/// The section as it is written. A name without a host belongs to the host of the desired state.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
@@ -21,7 +21,7 @@ struct Written {
     users: BTreeMap<String, Entry>,
     groups: BTreeMap<String, Entry>,
     rooms: BTreeMap<String, Entry>,
-    /// `room/account`.
+    /// The affiliations, by `room/account`.
     affiliations: BTreeMap<String, Entry>,
 }
 
@@ -29,7 +29,7 @@ struct Written {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Entry {
     deletion_policy: Option<DeletionPolicy>,
-    /// The reason of a ban that the operator has put on the account.
+    /// The reason of the ban; absent if the operator did not ban the account.
     banned: Option<String>,
 }
 

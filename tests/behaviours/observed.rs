@@ -1,6 +1,6 @@
-//! `observed:`, the state that was read from the server.
+//! Reads the section `observed:`, the state of the server.
 //!
-//! Anything that a file omits counts as read and empty. As in a real reconciliation, only
+//! If a file omits a part, the part counts as read and empty. As in a real reconciliation, only
 //! declared and owned objects have details.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,7 +39,7 @@ struct Written {
     accounts_table: Option<Read<String>>,
 }
 
-/// A value, or `{ unknown: why }` if it could not be read.
+/// A value that was read, or `{ unknown: why }` for a value that could not be read.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Read<T> {
@@ -47,8 +47,8 @@ enum Read<T> {
     Known(T),
 }
 
-/// The reason of an unknown value. Read from a map only: serde would also accept a list with one
-/// name for a struct with one field.
+/// The reason of an unknown value. Decoded from a map, because serde would accept a list with one
+/// string for a struct with one field.
 #[derive(Deserialize)]
 #[serde(try_from = "BTreeMap<String, String>")]
 struct Why {
@@ -78,7 +78,7 @@ enum Password {
 struct Group {
     display_name: String,
     description: String,
-    /// The groups whose members this group shows; by default itself.
+    /// The groups whose members this group shows. By default, only the group itself.
     displayed: Option<Vec<String>>,
     members: Vec<String>,
 }
@@ -194,7 +194,7 @@ fn users(
     Ok(users)
 }
 
-/// Reads vCards. A vCard has every declared field, empty where the account has none.
+/// Reads vCards. A declared field that the account does not have is an empty string.
 fn vcards(
     written: BTreeMap<String, Read<BTreeMap<String, String>>>,
     there: impl Fn(&str) -> Result<Jid, String>,
@@ -255,10 +255,12 @@ fn groups(
     groups.map(Some)
 }
 
-/// Later versions have `allowpm`, earlier ones `allow_private_messages`.
+/// The first version with the room option `allowpm`. Earlier versions have
+/// `allow_private_messages`.
 const SINCE_ALLOWPM: ServerVersion = ServerVersion { year: 23, month: 2 };
 
-/// Default options of a room, with `persistent` enabled.
+/// Returns the default options of a room, with `persistent` enabled. With `new`, the options have
+/// `allowpm` instead of `allow_private_messages`.
 fn options(new: bool) -> RoomOptions {
     let private = if new { ("allowpm", "anyone") } else { ("allow_private_messages", "true") };
     [

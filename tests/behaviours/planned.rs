@@ -1,4 +1,4 @@
-//! `plan:`, the text of a plan in a golden file.
+//! Writes the section `plan:` of a golden file.
 
 use ejabberd_operator::domain::diff::{ChangeSet, ObjectAction, ObjectStep, StepInfo};
 use ejabberd_operator::domain::plan::Plan;
@@ -24,7 +24,8 @@ fn step(step: &StepInfo) -> String {
     format!("{op} {key}{fields}: {reason}")
 }
 
-/// The accounts that enter and leave a group; the step itself only counts them.
+/// Returns the accounts that enter and leave a group. The text of the step has only the number of
+/// these accounts.
 fn members(step: &ObjectStep) -> Vec<String> {
     let ObjectAction::UpdateGroup(change) = step.action() else { return Vec::new() };
     let group = &change.group;
@@ -32,7 +33,7 @@ fn members(step: &ObjectStep) -> Vec<String> {
     add.chain(change.remove.iter().map(|who| format!("{group} - {who}"))).collect()
 }
 
-/// The plan of a file that is valid.
+/// Returns the section for a valid desired state.
 pub fn text(warnings: &[Problem], set: &ChangeSet, plan: &Plan) -> String {
     let mut text = "plan:\n".to_owned();
     list(&mut text, "warnings", 2, warnings.iter().map(|warning| warning.message.clone()));
@@ -63,7 +64,7 @@ pub fn text(warnings: &[Problem], set: &ChangeSet, plan: &Plan) -> String {
     text
 }
 
-/// The errors of an invalid file.
+/// Returns the section for an invalid desired state, with the errors.
 pub fn refused(problems: &[Problem]) -> String {
     let mut text = "plan:\n".to_owned();
     let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);

@@ -1,5 +1,5 @@
-//! The control channel `ejabberdctl`: the table of the calls that it carries, and the part of the
-//! contract that applies to it.
+//! Tests of the control channel `ejabberdctl`: the table of its calls, and the part of the contract
+//! that applies to this channel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -51,8 +51,9 @@ fn table() -> Vec<Row> {
         .collect()
 }
 
-/// Call sites whose names are variables: the file, the kind and words of the call, and their
-/// possible values. A call site without values forwards the names of its callers.
+/// The call sites at which the name of the call is a variable: the file, the kind of the call, the
+/// words in the source, and the possible names. A call site without names forwards the name from
+/// its caller.
 const VARIABLES: [(&str, &str, &str, &[&str]); 14] = [
     ("groups.rs", "command", "command", &["srg_user_add", "srg_user_del"]),
     ("health.rs", "function", "module, function", &[]),
@@ -75,8 +76,8 @@ const VARIABLES: [(&str, &str, &str, &[&str]); 14] = [
     ("mod.rs", "beside", "login", &["login"]),
 ];
 
-/// The forms of a call in the source: its beginning, its kind, and the number of names that
-/// follow.
+/// The forms of a call in the source: the text at which the call begins, the kind of the call, and
+/// the number of names after that text.
 const CALLS: [(&str, &str, usize); 8] = [
     ("self.command(", "command", 1),
     ("Call::command(", "command", 1),
@@ -88,7 +89,7 @@ const CALLS: [(&str, &str, usize); 8] = [
     ("Call::Inside { function: ", "inside", 1),
 ];
 
-/// The calls in a source file, as `kind name`.
+/// Returns the calls in a source file, each as `kind name`.
 fn calls(file: &str, source: &str) -> BTreeSet<String> {
     let code = source.split("#[cfg(test)]").next().unwrap();
     let code: String = code
@@ -119,7 +120,8 @@ fn calls(file: &str, source: &str) -> BTreeSet<String> {
     found
 }
 
-/// The text of a literal, or of a constant with the last definition in `before`.
+/// Returns the string of a literal, or of the constant `word` that is defined last in `before`.
+/// `None` if `word` is neither a literal nor such a constant.
 fn resolve(before: &str, word: &str) -> Option<String> {
     if let Some(literal) = word.strip_prefix('"') {
         return literal.strip_suffix('"').map(str::to_owned);
@@ -159,7 +161,7 @@ fn every_form_of_a_call_is_found_in_the_source() {
     assert_eq!(found, expected.into());
 }
 
-/// `ejabberdctl`, and a session for calls that carry passwords.
+/// A control channel over `ejabberdctl`, with a session for the calls that carry passwords.
 struct Mixed {
     session: Session,
     fallback: Ejabberdctl,
@@ -168,7 +170,7 @@ struct Mixed {
 #[async_trait]
 impl Control for Mixed {
     async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError> {
-        // Only these calls carry passwords; the fallback refuses them.
+        // Only these calls carry passwords, and `ejabberdctl` refuses calls with a password.
         match call.name() {
             "register" | "check_password" | "change_password" => {
                 self.session.call(call, deadline).await
@@ -194,7 +196,8 @@ fn fallback(container: &Container) -> Ejabberdctl {
     )
 }
 
-/// A server of `version`, with a client over `ejabberdctl` and a client over a session.
+/// Starts a server of `version`. Returns the container, a client over `ejabberdctl`, and a client
+/// over a session.
 async fn both(version: &str) -> (Container, EjabberdClient, EjabberdClient) {
     let (container, session) = Container::started(version, CONFIG).await;
     let mixed = Mixed { session: container.session(), fallback: fallback(&container) };
@@ -214,7 +217,8 @@ async fn real(version: &str) {
     session.close().await;
 }
 
-/// The parts of the contract with hundreds of calls, each of which starts a VM.
+/// Runs the parts of the contract with hundreds of calls. A separate test runs these parts, because
+/// each call starts a VM.
 async fn long(version: &str) {
     let (_container, server, session) = both(version).await;
     hostile_rooms(&server).await;
@@ -224,7 +228,7 @@ async fn long(version: &str) {
     session.close().await;
 }
 
-/// The readings without a session equal the readings of the session.
+/// Checks that `ejabberdctl` and the session read the same values.
 async fn reads(server: &EjabberdClient, session: &EjabberdClient) {
     let host = host();
     assert_eq!(server.hosts().await, session.hosts().await);
@@ -290,7 +294,7 @@ async fn ejabberdctl_23_01_keeps_the_contract_of_names_bans_and_vcards() {
     long("23.01").await;
 }
 
-/// Valid arguments of a call, for a server with an account `ann`, a room `hall` and a group
+/// Returns valid arguments of a call, for a server with an account `ann`, a room `hall` and a group
 /// `team`.
 fn arguments(name: &str) -> Vec<Arg> {
     let texts = |texts: &[&str]| texts.iter().map(|text| Arg::from(*text)).collect();
@@ -374,7 +378,8 @@ fn call(row: &Row) -> Call {
     }
 }
 
-/// The position of a row in the test: calls that delete or stop objects come last.
+/// Returns the position of a row in the test. Calls that delete objects or stop the server come
+/// last.
 fn order(row: &Row) -> usize {
     let last = ["unban_account", "destroy_room", "srg_delete", "unregister", "reload_config"];
     let end = ["application:stop", "mnesia:stop"];
@@ -395,7 +400,7 @@ async fn each_row_of_the_table_holds_on_a_real_server() {
     session.close().await;
     let control = fallback(&container);
     let mut rows = table();
-    // A vCard is written before it is read.
+    // `set_vcard` comes before `get_vcard`, because the account has no vCard at first.
     rows.sort_by_key(|row| (order(row), !row.name.starts_with("set_vcard")));
     for row in rows {
         let answer = control.call(call(&row), DEADLINE).await;

@@ -1,5 +1,4 @@
-//! The log of a server at `loglevel: debug`, and the passwords that the
-//! operator sends.
+//! Tests that a server at `loglevel: debug` does not log the passwords that the operator sends.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -24,7 +23,7 @@ const KNOWN: [&str; 7] = [
     "Kp6:;{[(|)]}Zt7",
 ];
 
-/// Everything that the server wrote: its console and each file in its directory of logs.
+/// Returns everything that the server wrote: the console, and each file in the log directory.
 fn log(container: &Container) -> String {
     let console = std::process::Command::new("docker").args(["logs", &container.name]).output();
     let console = console.unwrap();
@@ -53,7 +52,7 @@ fn base64(bytes: &[u8]) -> String {
     text + &"=".repeat((3 - bytes.len() % 3) % 3)
 }
 
-/// The forms in which a log may show a password of `user`.
+/// Returns the forms in which a log may show a password of `user`.
 fn written(user: &str, password: &str) -> Vec<String> {
     let escaped = password.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let erlang = password.replace('\\', "\\\\").replace('"', "\\\"");
@@ -84,7 +83,8 @@ async fn clients(server: &EjabberdClient) -> Vec<Listener> {
 /// Sends every kind of secret that the operator has, and searches the log for each.
 async fn no_secret_is_logged(version: &str) {
     let config = CONFIG.replace("loglevel: info", "loglevel: debug");
-    // Only some configurations have the option that hides a part of the log.
+    // Removes the option that hides a part of the log, because only some configurations have this
+    // option.
     let config = config.replace("hide_sensitive_log_data: true\n", "");
     let (container, server) = Container::started(version, &config).await;
     let mut sent: Vec<(String, String)> = Vec::new();
@@ -151,7 +151,8 @@ async fn no_secret_is_logged(version: &str) {
     );
 }
 
-/// If a server offers only PLAIN, its debug log of client data contains the password.
+/// The operator does not log in with PLAIN at `loglevel: debug`, because the server would log the
+/// password.
 async fn no_plain_login_at_debug(version: &str) {
     let plain = CONFIG.replace(
         "loglevel: info",
@@ -167,7 +168,7 @@ async fn no_plain_login_at_debug(version: &str) {
     let ways = written("ann", "Kp7-plain-Zt7");
     let found = log(&container).lines().any(|line| ways.iter().any(|way| line.contains(way)));
     assert!(!found);
-    // At another log level the login is safe.
+    // At another log level the server does not log the password, so the operator logs in.
     docker(&[
         "exec",
         &container.name,

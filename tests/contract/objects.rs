@@ -1,4 +1,4 @@
-//! Groups, affiliations, subjects, bans, vCards, and how accounts are stored.
+//! The contract of groups, affiliations, subjects, bans, vCards, and the storage of accounts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use ejabberd_operator::ejabberd::{ControlError, Created, EjabberdClient, NewRoom
 
 use super::{HOSTILE, HOSTILE_NAMES, gone, host, jid, options, plain, room, secret};
 
-/// Texts that XML, Erlang or a list might misread.
+/// Strings that a parser of XML, of Erlang terms or of lists might misread.
 const TEXTS: [&str; 6] =
     ["", "Grüße; $(id) 'x' \"y\"", "two\nlines", "<a/>&amp;]]>", "a\\nb,c;d", "✓ 密"];
 

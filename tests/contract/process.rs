@@ -1,5 +1,5 @@
-//! The contract against a server that is a process of the same host. The host is a container, so
-//! this test runs itself again in the container.
+//! Runs the contract against a server that is a process of the same host. A container is this host,
+//! so the test runs its own binary again in the container.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -86,7 +86,8 @@ impl Rig for ProcessRig {
     }
 }
 
-/// The readings of the runtime at each stage of the server's life.
+/// Checks what the runtime reads at each stage of the server: absent, created, ended, running and
+/// killed.
 async fn life(rig: &ProcessRig) {
     let runtime = &rig.runtime;
     assert_eq!(runtime.inspect().await.unwrap(), ProcessState::Absent);
@@ -137,7 +138,8 @@ async fn ends(runtime: &ProcessRuntime, how: impl Fn(i64) -> bool) {
     panic!("it did not end: {:?}", runtime.log(Timestamp::MIN, 40).await);
 }
 
-/// The part that runs in the container; elsewhere the test does nothing.
+/// The part of the test that runs in the container. Outside of the container, this function does
+/// nothing.
 #[tokio::test]
 async fn inside_the_container() {
     let Ok(version) = std::env::var(INSIDE) else { return };

@@ -30,13 +30,13 @@ impl Version {
     }
 }
 
-/// The relevant part of the output of a command. A failed command has the value "".
+/// The part of a command's output that the test compares. The value is "" if the command fails.
 pub enum Pick {
-    /// The given text if the command succeeds.
+    /// This label, if the command succeeds.
     Accepted(&'static str),
     /// The whole output.
     Text,
-    /// The text after a name.
+    /// The text after this name and a tab, in the line that begins with the name.
     Line(&'static str),
     /// The affiliations, as `user=affiliation`.
     Affiliations,
@@ -49,16 +49,16 @@ pub struct Probe {
     pub pick: Pick,
 }
 
-/// A field with separate objects.
+/// A row of the table: a field, with objects that no other row uses.
 pub struct Row {
     pub fields: Vec<String>,
     /// The list of the entries, or `server`.
     pub list: &'static str,
     /// The entries, one in each line: with the field set, changed, and removed.
     pub entries: [String; 3],
-    /// Commands of others before the first declaration.
+    /// The commands of another program before the first declaration.
     pub before: Vec<String>,
-    /// Commands of others while the field is set, and after the field is removed.
+    /// The commands of another program while the field is set, and after the field is removed.
     pub drift: [Vec<String>; 2],
     pub probes: Vec<Probe>,
     /// The expected value after each stage.
@@ -88,13 +88,13 @@ impl Row {
         self
     }
 
-    /// Adds a command of others while the field is set.
+    /// Adds a command that another program runs while the field is set.
     fn drift(mut self, words: &[&str]) -> Self {
         self.drift[0].push(words.join("\t"));
         self
     }
 
-    /// Adds a command of others after the field is removed.
+    /// Adds a command that another program runs after the field is removed.
     fn drift_later(mut self, words: &[&str]) -> Self {
         self.drift[1].push(words.join("\t"));
         self
@@ -120,7 +120,7 @@ impl Row {
         self.seen([set, set, changed, changed, drifted, set])
     }
 
-    /// Observes which of some passwords an account has.
+    /// Observes which of the `known` passwords the account has.
     fn passwords(self, user: &str, known: &[(&'static str, &str)]) -> Self {
         known.iter().fold(self, |row, (label, password)| {
             row.probe(&["check_password", user, HOST, password], Pick::Accepted(label))
@@ -128,7 +128,7 @@ impl Row {
     }
 }
 
-/// Every row for a version.
+/// Returns every row for an ejabberd version.
 pub fn rows(version: Version) -> Vec<Row> {
     let mut rows = passwords();
     rows.extend(accounts(version));
@@ -217,7 +217,8 @@ fn passwords() -> Vec<Row> {
             "u-command",
         )
         .managed("one", "two", "drifted"),
-        // Generated when the operator creates the account, and not managed later.
+        // The operator generates the password when it creates the account, and does not manage the
+        // password later.
         Row::new(
             "SecretFrom.generate",
             "users",
@@ -279,7 +280,7 @@ fn accounts(version: Version) -> Vec<Row> {
             .drift_later(&["register", "u-renamed", HOST, "x"])
             .probe(&["check_account", "u-name", HOST], Pick::Accepted("name"))
             .probe(&["check_account", "u-renamed", HOST], Pick::Accepted("renamed"))
-            // Objects of others stay.
+            // The operator does not delete the account that another program registered.
             .seen(["name", "name", "renamed", "", "renamed", "name renamed"]),
         Row::new(
             "User.state",
@@ -350,7 +351,7 @@ fn accounts(version: Version) -> Vec<Row> {
     .before(&["register", "u-reason", HOST, "one"])
     .passwords("u-reason", &KNOWN);
     rows.push(if version == V23_01 {
-        // This version stores no reason: the account only cannot log in.
+        // This version stores no reason, so the test only checks that the account cannot log in.
         reason.seen([""; 6])
     } else {
         reason
@@ -407,7 +408,7 @@ fn vcards() -> Vec<Row> {
     ]
 }
 
-/// All of `fields` in one vCard.
+/// Returns a row with all of `fields` in one vCard.
 fn vcard(user: &str, fields: &[&str]) -> Row {
     let all = |word: &str| {
         let all: Vec<String> =
@@ -494,7 +495,7 @@ fn groups() -> Vec<Row> {
             "description",
         )
         .managed("One of them", "Two", "Drifted"),
-        // An account that is not in the list is not in the group.
+        // The operator removes an account from the group if the list does not name the account.
         Row::new(
             "Group.members",
             "groups",
@@ -509,7 +510,7 @@ fn groups() -> Vec<Row> {
         .drifts(&["srg_user_add", "m3", HOST, "g-members", HOST])
         .probe(&["srg_get_members", "g-members", HOST], Pick::Text)
         .managed("m1@test.example", "m2@test.example", "m3@test.example"),
-        // A group without a roster is only in the file.
+        // The operator creates no group on the server for a group without a roster.
         info(
             Row::new(
                 "Group.roster",
@@ -661,7 +662,8 @@ fn rooms() -> Vec<Row> {
     rows
 }
 
-/// The commands with which others give an account an affiliation, or `none`.
+/// Returns the words of the command with which another program gives an account an affiliation. The
+/// value `none` removes the affiliation.
 fn affiliate(version: Version, room: &str, user: &str, what: &str) -> Vec<String> {
     let mut words = vec!["set_room_affiliation".to_owned(), room.to_owned(), SERVICE.to_owned()];
     if version == V23_01 {
@@ -696,7 +698,7 @@ fn affiliations(version: Version) -> Vec<Row> {
         );
         let row = give(row, 0, &room, "m1", "none");
         let other = if what == "owner" { "admin" } else { "owner" };
-        // Affiliations that others gave stay.
+        // The operator does not remove an affiliation that another program gave.
         let row = give(row, 1, &room, "m3", other);
         let (m1, m2, m3) = (format!("m1={what}"), format!("m2={what}"), format!("m3={other}"));
         let back = format!("{m1} {m3}");
@@ -809,12 +811,12 @@ fn option(version: Version, (name, values): &(&'static str, [&'static str; 3])) 
     };
     let field = format!("Room.options.{name}");
     let row = match *name {
-        // Up to 24.12 the option can only be set at creation.
+        // Up to ejabberd 24.12, this option can be set only when a room is created.
         "enable_hats" if version != V26_07 => {
             let row = Row::new(&field, "rooms", [&entry(set), &entry(set), &without]);
             return room_option_of(row.seen(["true"; 6]), &room, name);
         }
-        // The default is true.
+        // Without the option, the operator creates a persistent room.
         "persistent" => Row::new(&field, "rooms", [&entry(set), &entry(changed), &without])
             .seen(["true", "true", "false", "true", "true", "true"]),
         _ => Row::new(&field, "rooms", [&entry(set), &entry(changed), &without]).managed(

@@ -1,4 +1,5 @@
-//! A far end of a session, in memory: each test defines its behaviour.
+//! A replacement of the operator's Erlang program, in memory. Each test defines the behaviour of
+//! the replacement.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,14 +10,16 @@ use ejabberd_operator::ejabberd::erlang::{CommandLine, Installation, Launcher, N
 use ejabberd_operator::engine::{Complaints, Output, RuntimeError, Spawned, Spawner};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-/// The text that the operator's program writes when it is up.
+/// The text that the operator's Erlang program writes when the program is ready.
 pub const READY: &[u8] = b"ejabberd-operator: the session is up";
 
-/// The behaviour of a far end with the pipes of the session.
+/// The behaviour of a replacement. Gets the number of the replacement, from 0, and the pipe of the
+/// session.
 type Act =
     Box<dyn Fn(usize, DuplexStream) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
-/// A spawner of far ends. The behaviour gets the number of the far end, from 0.
+/// Starts a replacement of the operator's Erlang program for each session, and counts the
+/// replacements.
 pub struct FarEnds {
     act: Act,
     pub started: AtomicUsize,
@@ -58,7 +61,7 @@ impl Spawner for FarEnds {
     }
 }
 
-/// Reads one frame of calls; `None` at the end.
+/// Reads one frame of calls. `None` if the session has ended.
 pub async fn calls(pipe: &mut DuplexStream) -> Option<Vec<u8>> {
     let length = pipe.read_u32().await.ok()?;
     let mut frame = vec![0; usize::try_from(length).unwrap()];
@@ -66,7 +69,7 @@ pub async fn calls(pipe: &mut DuplexStream) -> Option<Vec<u8>> {
     Some(frame)
 }
 
-/// Writes one frame. The session may have ended before.
+/// Writes one frame. Ignores errors, because the session may have ended.
 pub async fn answer(pipe: &mut DuplexStream, frame: &[u8]) {
     let _ = pipe.write_u32(u32::try_from(frame.len()).unwrap()).await;
     let _ = pipe.write_all(frame).await;

@@ -1,5 +1,5 @@
-//! Attacks on a whole session. After each attack the next call opens a new session, which an honest
-//! far end answers.
+//! Attacks on a whole session. After each attack, the next call opens a new session with an honest
+//! Erlang program.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,8 +13,8 @@ use crate::corpus::frames;
 use crate::far_end::{FarEnds, READY, answer, calls, honest, version};
 use crate::peak_mebibytes;
 
-/// A session whose first far end does `attack` after the request for the version. The later far
-/// ends are honest.
+/// Returns a session whose first Erlang program does `attack` after the request for the version.
+/// The later programs are honest.
 fn session<F>(attack: impl Fn(DuplexStream) -> F + Send + Sync + 'static) -> (Session, Arc<FarEnds>)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -38,7 +38,7 @@ fn get_cwd() -> Call {
     Call::function("file", "get_cwd", vec![Arg::Int(1)])
 }
 
-/// The first call fails as an outage, and the next call gets a response.
+/// Checks that the first call fails as an outage, and that the next call gets a response.
 async fn recovers(name: &str, session: &Session) {
     let first = tokio::time::timeout(Duration::from_mins(2), session.version()).await;
     let error = first.unwrap_or_else(|_| panic!("{name}: no end")).unwrap_err();
@@ -55,14 +55,14 @@ async fn a_session_survives_every_refused_frame() {
             let bytes = bytes.clone();
             async move {
                 answer(&mut pipe, &bytes).await;
-                // The far end stays, so that only the frame can end the session.
+                // The program keeps the pipe open, so that only the frame can end the session.
                 while calls(&mut pipe).await.is_some() {}
             }
         });
         recovers(&frame.name, &session).await;
         assert_eq!(far_ends.started.load(Ordering::Relaxed), 2, "{}", frame.name);
     }
-    // The frame, its growing buffer, and the corpus itself.
+    // The limit covers the frame, its growing buffer, and the corpus.
     assert!(peak_mebibytes() < 200, "{} MiB", peak_mebibytes());
 }
 
@@ -93,7 +93,7 @@ async fn a_session_survives_every_frame_that_is_a_term() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frame_that_never_ends_ends_its_session() {
+async fn an_incomplete_frame_ends_its_session() {
     for announced in [u32::MAX, 64 << 20, (64 << 20) + 1, 1 << 31, 5] {
         let (session, _) = session(move |mut pipe| async move {
             let _ = pipe.write_u32(announced).await;
@@ -116,7 +116,7 @@ async fn a_frame_that_comes_a_byte_at_a_time_ends_its_session() {
 }
 
 #[tokio::test]
-async fn a_stream_without_end_is_no_frame() {
+async fn an_endless_stream_of_zeros_ends_its_session() {
     let (session, _) = session(|mut pipe| async move {
         let zeros = vec![0; 64 << 10];
         while pipe.write_all(&zeros).await.is_ok() {}
@@ -126,7 +126,7 @@ async fn a_stream_without_end_is_no_frame() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_to_calls_that_were_not_made_end_the_session() {
+async fn responses_to_unknown_calls_end_the_session() {
     for id in [1, 200] {
         let (session, _) = session(move |mut pipe| async move {
             answer(&mut pipe, &version(id)).await;
@@ -190,7 +190,7 @@ async fn honest_after(mut pipe: DuplexStream, next: u8) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_far_end_that_never_becomes_ready_is_given_up() {
+async fn a_session_fails_if_the_program_never_becomes_ready() {
     for byte in [b'x', b'\n', 0, b'e'] {
         let far_ends = Arc::new(FarEnds::new(move |_, mut pipe: DuplexStream| async move {
             while pipe.write_u8(byte).await.is_ok() {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::corpus::frames;
 use crate::peak_mebibytes;
 
-/// The memory of a value, in bytes.
+/// Returns the memory of a value, in bytes.
 fn memory(value: &Value) -> usize {
     let inside = match value {
         Value::Atom(text) | Value::Text(text) => text.capacity(),
@@ -56,7 +56,7 @@ fn every_tag_with_any_few_bytes_is_read_or_refused() {
                 let mut frame = vec![131, tag];
                 frame.resize(2 + length, filler);
                 assert!(is_bounded(&frame), "{frame:?}");
-                // At the position of an element.
+                // The same bytes as the element of a list.
                 frame.splice(1..1, [b'l', 0, 0, 0, 1]);
                 frame.push(b'j');
                 assert!(is_bounded(&frame), "{frame:?}");

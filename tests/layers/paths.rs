@@ -1,5 +1,5 @@
-//! The paths in the code of a file, read with `syn`, and resolved by its `use` lines with their
-//! groups and renames, by `self` and `super`. Paths in the tokens of macros count too.
+//! Reads the paths in the code of a file with `syn`, also in the tokens of macros. Resolves `use`
+//! lines with groups and renames, `self` and `super`.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ pub struct Names {
     pub paths: Vec<Vec<String>>,
     /// The names of the macros that the file calls.
     pub macros: Vec<String>,
-    /// Whether the file has async code.
+    /// `true` if the file has async code.
     pub is_async: bool,
 }
 
-/// Reads the code of the module at `module`, as `["engine", "ports"]`. `with_tests` says
-/// whether items below `#[cfg(test)]` count.
+/// Reads the code of the module at `module`, such as `["engine", "ports"]`. With `with_tests`, also
+/// reads items below `#[cfg(test)]`.
 pub fn names(module: &[&str], code: &str, with_tests: bool) -> Names {
     let file = syn::parse_file(code).unwrap_or_else(|error| panic!("{module:?}: {error}"));
     let module: Vec<String> = module.iter().map(|name| (*name).to_owned()).collect();
@@ -39,7 +39,7 @@ impl Scope {
         Self { module, imported: BTreeMap::new() }
     }
 
-    /// The path from the root of the crate, or from the name of another crate.
+    /// Returns the path from the root of the crate, or from the name of another crate.
     fn resolve(&self, path: &[String]) -> Vec<String> {
         let Some(first) = path.first() else { return Vec::new() };
         let ups = path.iter().take_while(|name| *name == "super").count();
@@ -157,7 +157,8 @@ fn is_test(attributes: &[syn::Attribute]) -> bool {
 
 impl<'ast> Visit<'ast> for Reader {
     fn visit_file(&mut self, file: &'ast syn::File) {
-        // Names are known in the whole module, also above the line that imports them.
+        // Reads the `use` lines first, because an imported name is known in the whole module, also
+        // above its `use` line.
         for item in &file.items {
             if let syn::Item::Use(line) = item {
                 self.visit_item_use(line);

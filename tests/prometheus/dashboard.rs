@@ -42,7 +42,8 @@ pub fn queries(dashboard: &Value) -> Vec<Query> {
         let query = variable["query"]["query"].as_str().unwrap();
         let inside = query.strip_prefix("label_values(").and_then(|q| q.strip_suffix(')'));
         let (metric, label) = inside.and_then(|q| q.rsplit_once(", ")).expect("label_values(…, …)");
-        // The label of a group without this label would be empty.
+        // `group by` also returns a group for series without the label, so the query excludes an
+        // empty label.
         let expr = format!("group by ({label}) ({metric}) and {metric}{{{label}!=\"\"}}");
         let expr = expr.replace("}{", ", ").replace(" and ", " and on () ");
         let place = format!("variable {}", text(variable, "name"));
@@ -89,7 +90,7 @@ pub fn every_query_has_data(prometheus: &Prometheus, seconds: u64) {
     assert!(empty.is_empty(), "no data:\n{}", empty.join("\n"));
 }
 
-/// The properties of panels apart from the queries.
+/// Checks the properties of panels other than the queries.
 #[test]
 fn panels_explain_themselves_and_do_not_overlap() {
     let dashboard = dashboard();

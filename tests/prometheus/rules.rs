@@ -76,7 +76,7 @@ fn each_alert_has_tests_in_which_it_fires_and_stays_silent() {
     }
 }
 
-/// The anchors of a text's headings, as the usual viewers make them.
+/// Returns the anchors that Markdown viewers derive from the headings.
 fn anchors(markdown: &str) -> BTreeSet<String> {
     let headings = markdown.lines().filter(|line| line.starts_with('#'));
     let anchor = |heading: &str| {

@@ -1,5 +1,5 @@
-//! A real Prometheus for one test: on loopback, with its data in a temporary directory. It ends
-//! when the value is dropped.
+//! A real Prometheus for one test: on loopback, with its data in a temporary directory. Dropping
+//! the value ends Prometheus.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -77,14 +77,14 @@ impl Prometheus {
         answer["data"].clone()
     }
 
-    /// The present series of `query`: labels and value.
+    /// Returns the current series of `query`, each with labels and value.
     pub fn now(&self, query: &str) -> Vec<(BTreeMap<String, String>, f64)> {
         let data = self.ask(&format!("/api/v1/query?query={}", encoded(query)));
         let found = data["result"].as_array().unwrap().iter();
         found.map(|series| (labels(series), number(&series["value"][1]))).collect()
     }
 
-    /// The number of values of `query` in the last `seconds`.
+    /// Returns the number of values of `query` in the last `seconds`.
     pub fn over(&self, query: &str, seconds: u64) -> usize {
         let end = jiff::Timestamp::now().as_second();
         let start = end - i64::try_from(seconds).unwrap();
@@ -96,7 +96,7 @@ impl Prometheus {
         values.filter(|value| !number(&value[1]).is_nan()).count()
     }
 
-    /// The names of all metrics from the operator.
+    /// Returns the names of all metrics from the operator.
     pub fn names(&self) -> Vec<String> {
         let matches = encoded(&format!("{{job=\"{JOB}\"}}"));
         let data = self.ask(&format!("/api/v1/label/__name__/values?match[]={matches}"));
@@ -104,7 +104,8 @@ impl Prometheus {
         names.map(|name| name.as_str().unwrap().to_owned()).collect()
     }
 
-    /// The state of an alert, `pending` or `firing`, and its annotations.
+    /// Returns the state of an alert, `pending` or `firing`, and the annotations. `None` if the
+    /// alert is inactive.
     pub fn alert(&self, name: &str) -> Option<(String, Value)> {
         let data = self.ask("/api/v1/alerts");
         let alert = data["alerts"].as_array().unwrap().iter();
@@ -141,7 +142,7 @@ fn encoded(text: &str) -> String {
     text.bytes().map(encode).collect()
 }
 
-/// A file of the repository.
+/// Reads a file of the repository.
 pub fn file(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))

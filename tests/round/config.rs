@@ -9,7 +9,7 @@ use crate::support::world::{Always, Fault, IMAGE_CONFIG, Lab, declare, free};
 const SPEC: &str = "server: { docker: { container: test, image: ejabberd } }\n\
      config: { variant: a, variants: { a: a.yml } }\nusers: [{ name: ann }]";
 
-/// Whether the process runs.
+/// Returns whether the process runs.
 fn runs(lab: &Lab) -> bool {
     matches!(lab.process(), ProcessState::Running { .. })
 }
@@ -54,7 +54,8 @@ async fn a_refused_configuration_does_not_change_the_running_server() {
     assert_eq!(report.drift[&(Kind::Config, Op::Update)], 1);
 }
 
-/// The file may change between the announcement and the restart. That is not a failure.
+/// If the file changes between the announcement and the restart, the operator defers the restart.
+/// The deferral is not a failure.
 #[tokio::test(start_paused = true)]
 async fn an_announced_restart_is_deferred_when_the_file_changed() {
     let announced =
@@ -163,7 +164,8 @@ async fn an_operator_killed_during_a_restart_starts_the_server_afterwards() {
     lab.write_file("a.yml", "first");
     lab.rounds_until_quiet(&declare(SPEC), 3).await;
     lab.write_file("a.yml", "second");
-    // The effects are: the files, ejabberd, its database, and then the process.
+    // A restart has these effects: write the files, stop ejabberd, stop its database, stop the
+    // process.
     lab.disturb(3, Fault::KilledAfter);
     assert!(lab.try_round(&declare(SPEC), &free()).await.is_none());
     lab.calm();

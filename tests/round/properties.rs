@@ -1,5 +1,5 @@
-//! Random sequences of desired states, changes by others, outages and faults: which calls never
-//! happen, and which state always results.
+//! Tests random sequences of desired states, changes by others, outages and faults. Each call must
+//! be allowed, and the server must match the file at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -323,8 +323,8 @@ fn assert_nothing_left_over(lab: &Lab, desired: &DesiredState, blocked: bool) {
 struct Story {
     lab: Arc<Lab>,
     desired: DesiredState,
-    /// Whether passwords can be asserted: the operator does not notice a password that others
-    /// set, nor a password that a fault affected.
+    /// `true` if the test can assert passwords. The operator does not notice a password that others
+    /// set or that a fault affected.
     passwords: bool,
 }
 
@@ -397,7 +397,7 @@ impl Story {
         self.lab.world(|world| (world.down, world.missing) = (false, BTreeSet::new()));
     }
 
-    /// Runs one round and checks each call. `None` if the round did not end.
+    /// Runs one round and checks each call. `None` if the engine was killed or the round failed.
     async fn round(&self) -> Option<RoundReport> {
         let (lab, desired) = (&self.lab, &self.desired);
         let before = lab.inventory_now();
@@ -432,7 +432,7 @@ impl Story {
     }
 }
 
-/// Runs a test on a clock that does not wait.
+/// Runs a test on a simulated clock, so that waits take no time.
 pub fn run(story: impl Future<Output = ()>) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_time().start_paused(true).build().unwrap().block_on(story);

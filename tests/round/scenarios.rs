@@ -324,8 +324,8 @@ async fn an_empty_list_that_is_contradicted_is_unknown() {
     assert_eq!(lab.owned(Kind::User), words("ann bob"), "and nothing is forgotten");
 }
 
-/// With SQL a missing table reads as no accounts, and so it does with every other command
-/// (tried): only a query of the database itself detects it.
+/// With SQL, every ejabberd command reports a missing table as an empty list of accounts (tried).
+/// Only a query of the database itself detects the missing table.
 #[tokio::test(start_paused = true)]
 async fn an_empty_list_from_a_database_that_fails_is_unknown() {
     let lab = Lab::new();
@@ -477,8 +477,8 @@ fn of_version(version: &str) -> std::sync::Arc<Lab> {
     lab
 }
 
-/// 23.01 cannot report bans, and a ban replaces the password. An operator that is killed during a
-/// ban still knows that the ban may exist.
+/// ejabberd 23.01 cannot report bans, and a ban replaces the password. An operator that is killed
+/// during a ban still knows that the ban may exist.
 #[tokio::test(start_paused = true)]
 async fn the_inventory_records_bans_for_a_server_that_does_not() {
     let (banned, present) =
@@ -580,8 +580,8 @@ async fn an_old_copy_of_the_state_directory_changes_nothing() {
     assert_eq!(lab.users(), words("ann bob eve"));
     assert!(!report.converged());
 
-    // With the current copy the operator continues; with the old copy and an order, it owns the
-    // declared objects.
+    // With the current copy, the operator continues. With the old copy and an order, the operator
+    // owns the declared objects.
     lab.restore_memory(&current);
     lab.rounds_until_quiet(&desired, 4).await;
     assert_eq!(lab.users(), words("ann bob eve new"));
@@ -590,7 +590,7 @@ async fn an_old_copy_of_the_state_directory_changes_nothing() {
     lab.rounds_until_quiet(&desired, 4).await;
     assert_eq!(lab.users(), words("ann bob eve new"));
     assert_eq!(lab.owned(Kind::User), words("ann bob new"));
-    // The order counts once, and the current copy is the old copy now.
+    // The order counts once. After the order, the copy that was current is an old copy.
     let accepted = lab.note_beside().unwrap();
     lab.set_note_beside(Some("{\"generation\":99}"));
     assert!(lab.round(&desired).await.plan.state_outdated.is_some());
@@ -600,7 +600,7 @@ async fn an_old_copy_of_the_state_directory_changes_nothing() {
     assert!(lab.round(&desired).await.plan.state_outdated.is_some());
 }
 
-/// A new state directory, and a state directory of version 0.1, are no old copies. The operator
+/// Neither a new state directory nor a state directory of version 0.1 is an old copy. The operator
 /// rewrites a missing or damaged file beside the database.
 #[tokio::test(start_paused = true)]
 async fn the_generation_beside_the_database_is_kept() {
@@ -627,7 +627,7 @@ async fn the_generation_beside_the_database_is_kept() {
     assert_eq!(lab.users(), words("ann bob"), "a new state directory owns only what it took over");
     assert_eq!(lab.owned(Kind::User), words("ann"));
     assert!(generation(&lab) > last, "other copies of the state directory are old now");
-    // The greatest number does not overflow.
+    // The maximum generation does not overflow.
     lab.set_note_beside(Some("{\"generation\":18446744073709551615}"));
     assert!(lab.round(&desired).await.plan.state_outdated.is_some());
     ejabberd_operator::engine::order_adoption(&*lab).unwrap();
@@ -639,8 +639,9 @@ fn generation(lab: &Lab) -> u64 {
     note["generation"].as_u64().unwrap()
 }
 
-/// An operator that is killed after it wrote the file, and before it recorded that in the store,
-/// continues. A copy of the state directory from that moment is old after the next change.
+/// If the operator is killed after the write of the generation file and before the record in the
+/// store, the next operator continues. A copy of the state directory from that moment is old after
+/// the next change.
 #[tokio::test(start_paused = true)]
 async fn a_kill_during_the_write_of_the_generation_leaves_no_old_copy() {
     let lab = Lab::new();
@@ -661,7 +662,7 @@ async fn a_kill_during_the_write_of_the_generation_leaves_no_old_copy() {
     assert!(lab.round(&desired).await.plan.state_outdated.is_some());
 }
 
-/// `forget` outside of a reconciliation writes the file beside the known database only.
+/// `forget` outside of a reconciliation writes the generation file only beside the known database.
 #[tokio::test(start_paused = true)]
 async fn the_generation_is_not_written_beside_another_database() {
     let lab = Lab::new();

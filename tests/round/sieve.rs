@@ -1,5 +1,5 @@
-//! Injects every fault at every effect of a transition, without sampling. Afterwards the world
-//! must be the same as without the fault.
+//! Injects every fault at every effect of a transition, without sampling. After the next rounds,
+//! the world must be the same as without the fault.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use crate::support::world::{Effect, Fault, HOST, Lab, declare, free};
 /// The maximum number of rounds until no step is left.
 const MOST_ROUNDS: usize = 6;
 
-/// Counts the creations and deletions of each object, which a fault must not repeat.
+/// Counts the creations and deletions of each object. A fault must not cause a second creation or
+/// deletion.
 fn tally(log: &[Effect]) -> BTreeMap<(&'static str, &str), usize> {
     let mut tally = BTreeMap::new();
     for effect in log.iter().filter(|effect| {
@@ -40,7 +41,7 @@ fn names(inventory: &Inventory) -> Vec<String> {
     [of(Kind::User), of(Kind::Group), of(Kind::Room), of(Kind::Affiliation)].concat()
 }
 
-/// The names of all declared objects, which the inventory must hold in the end.
+/// Returns the names of all declared objects. The inventory must hold these objects at the end.
 fn declared(desired: &DesiredState) -> Vec<String> {
     use ejabberd_operator::domain::spec::UserState;
     let users = desired.users.iter().flatten();
@@ -69,7 +70,7 @@ async fn three_more_rounds_change_nothing(lab: &Arc<Lab>, desired: &DesiredState
     assert_eq!(lab.effects(), before, "{:?}", lab.log().last());
 }
 
-/// Adds objects of others to a world, and reconciles it with `from`.
+/// Adds objects of others to a world, and reconciles the world with `from`.
 async fn brought_to(lab: Arc<Lab>, from: &DesiredState) -> Arc<Lab> {
     lab.others_make_user("other", "theirs");
     lab.others_make_room("other");
@@ -271,7 +272,7 @@ async fn changing_options_of_rooms() {
     sieve_back(&from, &to, &before).await;
 }
 
-/// One of two different teams.
+/// Returns one of two different teams.
 fn team(other: bool) -> DesiredState {
     declare(if other {
         "users:\n- { name: a, password: x, nickname: Aa, vcard: { EMAIL: a@b.example } }\n- { name: b, password: y }\n\

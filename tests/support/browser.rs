@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_mins(2);
 
-/// One tab; ended when dropped.
+/// A browser with one tab. Dropping the value ends the browser.
 pub struct Browser {
     child: Child,
     orders: File,
@@ -44,7 +44,7 @@ impl Browser {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // Chromium opens the pipes in this order.
+        // The shell opens the pipes in this order. In another order, both sides would wait forever.
         let orders = OpenOptions::new().write(true).open(&orders).unwrap();
         let answers = BufReader::new(File::open(&answers).unwrap());
         let (sender, received) = channel();
@@ -99,7 +99,7 @@ impl Browser {
         self.call("Page.navigate", &json!({ "url": url }));
     }
 
-    /// The value of an expression in the page.
+    /// Returns the value of an expression in the page.
     pub fn eval(&mut self, expression: &str) -> Value {
         let params =
             json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
@@ -113,7 +113,7 @@ impl Browser {
         text.as_str().unwrap().to_owned()
     }
 
-    /// The texts of all elements for a selector.
+    /// Returns the texts of all elements that match a selector.
     pub fn texts(&mut self, selector: &str) -> Vec<String> {
         let all = format!("[...document.querySelectorAll({selector:?})].map(e => e.innerText)");
         let texts = self.eval(&all);
@@ -142,7 +142,7 @@ impl Browser {
         ));
     }
 
-    /// The browser's errors, and the requests that its policies blocked.
+    /// Returns the errors of the browser, and the requests that the policies of the page blocked.
     pub fn complaints(&mut self) -> Vec<String> {
         let bad = self.events.iter().filter_map(|event| {
             let params = &event["params"];
@@ -156,7 +156,7 @@ impl Browser {
         bad.collect()
     }
 
-    /// The address of every request.
+    /// Returns the address of every request.
     pub fn requests(&self) -> Vec<String> {
         let sent = self.events.iter().filter(|e| e["method"] == "Network.requestWillBeSent");
         sent.map(|e| e["params"]["request"]["url"].as_str().unwrap().to_owned()).collect()
@@ -172,12 +172,12 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", &json!({ "features": features }));
     }
 
-    /// A picture of the whole page.
+    /// Writes a picture of the whole page.
     pub fn picture(&mut self, path: &Path) {
         self.capture(path, &json!({ "format": "png", "captureBeyondViewport": true }));
     }
 
-    /// Writes a picture of the window, without the page below its edge.
+    /// Writes a picture of the visible part of the page.
     pub fn picture_of_window(&mut self, path: &Path) {
         self.capture(path, &json!({ "format": "png" }));
     }

@@ -13,8 +13,8 @@ use super::real::{docker, python};
 /// The time limit of a login on a busy machine.
 const SOON: Duration = Duration::from_secs(90);
 
-/// A client that stays connected; ended when dropped. The client logs in again when its connection
-/// is lost.
+/// A client that stays connected, and logs in again when its connection is lost. Dropping the value
+/// ends the client.
 pub struct Client {
     child: Child,
     log: PathBuf,
@@ -40,7 +40,7 @@ impl Client {
         client
     }
 
-    /// All events of the client so far.
+    /// Returns all events of the client so far.
     pub fn events(&self) -> Vec<Value> {
         let log = fs::read_to_string(&self.log).unwrap();
         log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()

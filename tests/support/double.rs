@@ -1,5 +1,5 @@
-//! A double of the server for speed and faults. From a model in memory, it returns the same results
-//! as a real server for the commands that the operator uses.
+//! A double of the server, which makes tests fast and injects faults. From a model in memory, the
+//! double returns the same results as a real server for the commands that the operator uses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -21,13 +21,13 @@ pub struct World {
     pub rooms: BTreeMap<String, BTreeMap<String, String>>,
     /// Commands that the server does not have.
     pub missing: BTreeSet<&'static str>,
-    /// The next calls fail as if the server were unreachable.
+    /// `true` if calls fail as if the server were unreachable.
     pub down: bool,
-    /// ejabberd was stopped, and its node still runs.
+    /// `true` if ejabberd was stopped and its node still runs.
     pub halted: bool,
-    /// Calls get no response before their deadline.
+    /// `true` if calls get no response before their deadline.
     pub frozen: bool,
-    /// Every call by name, in order.
+    /// The name of every call, in order.
     pub calls: Vec<&'static str>,
     /// The objects other than accounts and rooms.
     pub objects: Objects,
@@ -113,7 +113,7 @@ pub(super) fn no(words: &[&str]) -> Value {
     Value::Tuple(std::iter::once(atom("error")).chain(words.iter().map(|w| string(w))).collect())
 }
 
-/// One listener for clients, in the format of `ejabberd_option:listen()`.
+/// Returns one listener for clients, in the format of `ejabberd_option:listen()`.
 fn listeners() -> Value {
     let address = [127, 0, 0, 1].map(Value::Int).to_vec();
     let place = Value::Tuple(vec![Value::Int(5222), Value::Tuple(address), atom("tcp")]);
@@ -165,7 +165,7 @@ impl World {
                 self.users.remove(&pair);
                 self.objects.bans.remove(&pair);
                 self.objects.vcards.remove(&pair);
-                // The server also changes the running rooms.
+                // ejabberd also removes the affiliations of the account in running rooms.
                 let rooms = self.objects.affiliations.values_mut();
                 rooms.for_each(|room| drop(room.remove(&pair)));
                 Value::Tuple(vec![atom("ok"), string("")])
@@ -218,7 +218,7 @@ impl World {
         }
     }
 
-    /// An option that the server does not know crashes the command.
+    /// Returns whether the server knows the room option. An unknown option crashes the command.
     fn knows_option(&self, args: &[Arg]) -> bool {
         args.get(2).is_some_and(|name| default_options().contains_key(&text(name)))
     }
@@ -285,7 +285,7 @@ impl World {
 #[async_trait]
 impl Control for Double {
     async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError> {
-        // Like the real server, the double responds later, not at once.
+        // Yields once, because a real server does not respond at once either.
         tokio::task::yield_now().await;
         let name = call.name();
         if self.world.lock().unwrap().frozen {

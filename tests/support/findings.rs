@@ -10,7 +10,7 @@ use super::host::Host;
 pub struct Findings(pub serde_json::Value);
 
 impl Findings {
-    /// Runs `doctor` with `args`, with any exit code.
+    /// Runs `doctor` with `args`, and accepts any exit code.
     pub fn of(host: &Host, args: &[&str]) -> Self {
         Self(host.run(&[&["doctor", "--output", "json"], args].concat()).json())
     }
@@ -25,7 +25,7 @@ impl Findings {
         self.check(name)["verdict"].as_str().unwrap()
     }
 
-    /// The whole text of a check.
+    /// Returns the observation, the evidence and the fix of a check.
     pub fn words(&self, name: &str) -> String {
         let check = self.check(name);
         let evidence = check["evidence"].as_array().unwrap().iter();
@@ -54,7 +54,7 @@ impl Findings {
     }
 }
 
-/// A port of loopback that is free.
+/// Returns a free port of loopback.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

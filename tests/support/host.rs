@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 use super::real::{HOST, docker, image, unique};
 use super::schemas::assert_valid_output;
 
-/// The host of a test; see the module's documentation. A drop removes everything.
+/// The host of a test. Dropping the value removes the files, the containers and the volumes.
 pub struct Host {
     directory: tempfile::TempDir,
     pub container: String,
     pub version: String,
-    /// More lines of `spec.server`, four spaces deep.
+    /// Further lines of `spec.server`, indented by four spaces.
     pub server: String,
-    /// The file of the configuration.
+    /// The name of the configuration file.
     pub config: String,
-    /// Unnamed volumes of containers that were removed without them.
+    /// The unnamed volumes that `remove_container` left behind.
     unnamed: Mutex<Vec<String>>,
 }
 
@@ -64,7 +64,7 @@ impl Host {
         }
     }
 
-    /// `docker rm -f`, as people use it: unnamed volumes stay until the test ends.
+    /// Runs `docker rm -f`, as administrators do. Unnamed volumes stay until the test ends.
     pub fn remove_container(&self) {
         let volumes = volumes_of(&self.container);
         // The engine gives an unnamed volume a name of 64 hexadecimal digits.
@@ -85,13 +85,13 @@ impl Host {
         self.path("state")
     }
 
-    /// The address at which the running operator listens.
+    /// Returns the address at which the running operator listens.
     pub fn endpoint(&self) -> String {
         let text = fs::read_to_string(self.state().join("endpoint")).unwrap();
         text.split_whitespace().next().unwrap().to_owned()
     }
 
-    /// The head of a desired state for this host, up to the objects.
+    /// Returns the beginning of a desired state for this host, without the objects.
     pub fn head(&self) -> String {
         format!(
             "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: {{ name: test }}\nspec:\n  host: {HOST}\n  \
@@ -152,7 +152,7 @@ impl Host {
         ran
     }
 
-    /// Starts a command, its output going to a file.
+    /// Starts a command. The output of the command goes to the file `log`.
     pub fn start(&self, args: &[&str], log: &str) -> Daemon {
         let log = self.path(log);
         let out = fs::File::create(&log).unwrap();
@@ -161,7 +161,7 @@ impl Host {
         Daemon { child, log }
     }
 
-    /// Runs `ejabberdctl` as a person does.
+    /// Runs `ejabberdctl` as an administrator does.
     pub fn ctl(&self, args: &[&str]) -> String {
         let all: Vec<&str> =
             ["exec", self.container.as_str(), "ejabberdctl"].iter().chain(args).copied().collect();
@@ -199,7 +199,7 @@ impl Host {
         answers.into_iter().map(|(status, text)| (status, as_meant(text.trim_end()))).collect()
     }
 
-    /// The accounts, as `ejabberdctl` lists them.
+    /// Returns the accounts that `ejabberdctl` lists, sorted.
     pub fn users(&self) -> Vec<String> {
         let mut users: Vec<String> =
             self.ctl(&["registered_users", HOST]).lines().map(str::to_owned).collect();
@@ -207,7 +207,7 @@ impl Host {
         users
     }
 
-    /// The rooms' names, as `ejabberdctl` lists them.
+    /// Returns the names of the rooms that `ejabberdctl` lists, sorted.
     pub fn rooms(&self) -> Vec<String> {
         let rooms = self.ctl(&["muc_online_rooms", "global"]);
         let mut rooms: Vec<String> =
@@ -217,7 +217,7 @@ impl Host {
     }
 }
 
-/// The words of Docker's output; empty if the command fails.
+/// Returns the words of Docker's output. The list is empty if the command fails.
 fn listed(args: &[&str]) -> Vec<String> {
     let output = Command::new("docker").args(args).output();
     let text = output.map(|output| output.stdout).unwrap_or_default();
@@ -236,8 +236,8 @@ impl Drop for Host {
         volumes.extend(["database", "conf"].map(|what| format!("{}-{what}", self.container)));
         volumes.extend(self.unnamed.lock().unwrap().iter().cloned());
         listed(&["rm", "-f", "-v", &self.container]);
-        // An operator that the test killed may have left the container of an offline check,
-        // or a request for one, which the engine carries out a moment later.
+        // An operator that the test killed may have left the container of an offline check. The
+        // engine may also create such a container a moment later, so the loop runs twice.
         let checks = format!("name=^/{}-check-", self.container);
         for _ in 0..2 {
             for id in listed(&["ps", "-aq", "--filter", &checks]) {
@@ -256,7 +256,7 @@ fn as_meant(text: &str) -> String {
     meant.unwrap_or_else(|| text.to_owned())
 }
 
-/// A running command; killed when dropped.
+/// A running command. Dropping the value kills the command.
 pub struct Daemon {
     pub child: Child,
     log: PathBuf,
@@ -272,7 +272,7 @@ impl Daemon {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
-    /// Waits for the end of the command, for at most `limit`.
+    /// Waits for the end of the command, and returns the exit code. Fails the test after `limit`.
     pub fn wait(&mut self, limit: Duration) -> Option<i32> {
         let began = Instant::now();
         loop {
@@ -292,7 +292,7 @@ impl Drop for Daemon {
     }
 }
 
-/// Waits until `holds`, for at most `limit`. Returns the elapsed time.
+/// Waits until `holds` returns `true`, and returns the elapsed time. Fails the test after `limit`.
 pub fn eventually(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) -> Duration {
     let began = Instant::now();
     while !holds() {
@@ -309,7 +309,8 @@ pub fn replace(path: &Path, content: &str) {
     fs::rename(new, path).unwrap();
 }
 
-/// The response of the operator to `GET path`.
+/// Returns the status code and the body of the response to `GET path`. `None` if the response is
+/// missing or incomplete.
 pub fn get(address: &str, path: &str) -> Option<(u16, String)> {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(address).ok()?;

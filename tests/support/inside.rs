@@ -16,7 +16,7 @@ pub const DIRECTORY: &str = "/srv/xmpp";
 /// write: the operator refuses such a state directory.
 pub const STATE: &str = "/state";
 
-/// The container. Removed when dropped.
+/// The container that is used as a host. Dropping the value removes the container.
 pub struct Inside {
     directory: tempfile::TempDir,
     pub name: String,
@@ -27,7 +27,7 @@ pub struct Inside {
 }
 
 impl Inside {
-    /// A container with `programs` as `/usr/local/bin/NAME`.
+    /// Starts a container with `programs` as `/usr/local/bin/NAME`.
     pub fn new(version: &str, programs: &[(&str, PathBuf)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
@@ -47,7 +47,7 @@ impl Inside {
         Self { directory, name, user: "root", process }
     }
 
-    /// A container with the operator.
+    /// Starts a container with the operator.
     pub fn with_operator(version: &str) -> Self {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_ejabberd-operator"));
         Self::new(version, &[("ejabberd-operator", program)])
@@ -57,7 +57,8 @@ impl Inside {
         self.directory.path().join(name)
     }
 
-    /// Writes the desired state; `more` is under `spec`, `state` is that of the server.
+    /// Writes the desired state. `state` is `spec.server.state`, and `more` has further keys of
+    /// `spec`.
     pub fn declare(&self, state: &str, more: &str) {
         let text = format!(
             "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: {{ name: test }}\nspec:\n  host: {HOST}\n  \
@@ -69,7 +70,7 @@ impl Inside {
         fs::rename(new, self.path("desired-state.yaml")).unwrap();
     }
 
-    /// Runs a program inside the container as `user`, until it ends.
+    /// Runs a program inside the container as `user`, until the program ends.
     pub fn exec(&self, user: &str, args: &[&str]) -> Ran {
         let exec = ["exec", "--user", user, "-w", "/files", &self.name];
         let Output { status, stdout, stderr } =
@@ -81,14 +82,14 @@ impl Inside {
         }
     }
 
-    /// Runs the operator until it ends.
+    /// Runs the operator until the operator ends.
     pub fn operator(&self, args: &[&str]) -> Ran {
         self.own_state();
         let program = ["ejabberd-operator", "--state-dir", STATE];
         self.exec(self.user, &[&program[..], args].concat())
     }
 
-    /// Starts the operator; returns its pid inside the container.
+    /// Starts the operator. Returns the process id of the operator inside the container.
     pub fn start(&self) -> String {
         let _ = fs::remove_file(self.path("pid"));
         self.own_state();
@@ -108,13 +109,14 @@ impl Inside {
         self.exec("root", &["install", "-d", "-m", "0700", "-o", user, STATE]).expect(0);
     }
 
-    /// The pids of the servers inside the container.
+    /// Returns the process ids of the servers inside the container.
     pub fn servers(&self) -> Vec<String> {
         let found = self.exec("root", &["pgrep", "-f", "beam.smp .* -s ejabberd( |$)"]).stdout;
         found.lines().map(str::to_owned).collect()
     }
 
-    /// The pid of the only server.
+    /// Returns the process id of the only server. Fails the test if there is not exactly one
+    /// server.
     pub fn server(&self) -> String {
         match self.servers().as_slice() {
             [one] => one.clone(),
@@ -135,7 +137,7 @@ impl Inside {
         self.try_ctl(args).expect(0).stdout
     }
 
-    /// Whether the server responds.
+    /// Returns whether the server responds.
     pub fn answers(&self) -> bool {
         self.try_ctl(&["status"]).code == Some(0)
     }
@@ -145,7 +147,7 @@ impl Inside {
         self.exec("root", &[&[script.as_str()][..], args].concat())
     }
 
-    /// The output of the operator and the server.
+    /// Returns the output of the operator and the server.
     pub fn log(&self) -> String {
         let log = format!("{DIRECTORY}/logs");
         let console =
@@ -156,7 +158,8 @@ impl Inside {
         format!("-- operator\n{operator}\n-- console\n{console}\n-- server\n{server}")
     }
 
-    /// Waits until `holds` is true; returns the elapsed time.
+    /// Waits until `holds` returns `true`, and returns the elapsed time. Fails the test after one
+    /// minute.
     pub fn wait(&self, what: &str, mut holds: impl FnMut() -> bool) -> Duration {
         let began = Instant::now();
         while !holds() {
@@ -173,7 +176,8 @@ impl Inside {
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        // This user may not be able to remove the files of root and other users.
+        // Removes the files as root, because the user of the test cannot always remove the files of
+        // other users.
         let _ = self.exec("root", &["sh", "-c", "rm -rf /files/*"]);
         let _ = Command::new("docker").args(["rm", "-f", "-v", &self.name]).output();
     }

@@ -67,7 +67,7 @@ modules:
   mod_vcard: {}
 ";
 
-/// A container; a drop removes the container with its volumes.
+/// A container with a server. Dropping the value removes the container and its volumes.
 pub struct Container {
     pub name: String,
     pub runtime: Arc<DockerRuntime>,
@@ -89,7 +89,7 @@ impl Container {
         }
     }
 
-    /// Creates a container without a start.
+    /// Creates a container, and does not start the container.
     pub async fn create(version: &str, config: &str) -> Self {
         let name = unique("server");
         let runtime = Arc::new(DockerRuntime::new(Self::spec(&name, version)));

@@ -23,7 +23,7 @@ fn compiled(command: &str) -> &'static (Schemas, SchemaIndex) {
     let slot = number.and_then(|number| COMPILED.get(number)).expect("a command with a schema");
     slot.get_or_init(|| {
         let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
-        // Without this, a date is any text.
+        // Without format assertions, the validator accepts any string as a date.
         compiler.enable_format_assertions();
         let path = path(command);
         let path = path.to_str().expect("the path of the package is UTF-8");
@@ -53,7 +53,7 @@ pub fn assert_valid_output(args: &[&str], stdout: &str) {
     let parse = |text: &str| -> Value {
         serde_json::from_str(text).unwrap_or_else(|e| panic!("{args:?}: {e}: {text}"))
     };
-    // Followed events are one object a line.
+    // `events --follow` prints one object on each line.
     let output = if args.contains(&"--follow") {
         stdout.lines().map(parse).collect()
     } else {

@@ -33,7 +33,7 @@ pub fn certificate(host: &Host) {
     .unwrap();
 }
 
-/// Declares a server with both variants, of which one is in force, and `objects`.
+/// Declares a server with both variants, of which `variant` is in force, and with `objects`.
 pub fn declare(host: &Host, network: &str, variant: &str, objects: &str) {
     let text = format!(
         "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: {{ name: shipped }}\nspec:\n  host: {DOMAIN}\n  \
@@ -46,8 +46,8 @@ pub fn declare(host: &Host, network: &str, variant: &str, objects: &str) {
     fs::write(host.file(), text).unwrap();
 }
 
-/// A lock for the network of the host, which only one test may use, in all processes and
-/// checkouts. Dropping the file releases it.
+/// Takes the lock for the network of the host, which only one test may use, in all processes and
+/// checkouts. Dropping the file releases the lock.
 pub fn host_network() -> fs::File {
     let path = std::env::temp_dir().join("ejabberd-operator-host-network.lock");
     let file = fs::File::options().create(true).append(true).open(path).unwrap();

@@ -1,5 +1,5 @@
-//! A server that was started by hand, in the ways that people use, and everything that
-//! happens to the server after the operator adopts it.
+//! Adopts a server that was started by hand, in each way that administrators use, and then causes
+//! the usual changes and faults of the server.
 //!
 //! A client is logged in throughout. The situation fails after a restart of a healthy server, an
 //! unnecessary loss of the connection, or a change to another database.
@@ -41,7 +41,7 @@ impl Way {
 /// One container that was started by hand.
 #[derive(Debug, Clone, Copy)]
 pub struct Situation {
-    /// The tag of its image.
+    /// The tag of the image.
     pub version: &'static str,
     pub way: Way,
 }
@@ -63,12 +63,13 @@ const ACCOUNT: &str = "ann";
 const PASSWORD: &str = "correct horse";
 const DOMAIN: &str = "localhost";
 
-/// The time in which an unwanted action would happen.
+/// The time that a test waits for an unwanted action of the operator.
 const QUIET: Duration = Duration::from_secs(8);
 
 impl Situation {
-    /// Whether a container that is removed and created again gets the same database. If the image
-    /// declares a volume for the database itself, a volume above that one does not contain it.
+    /// Returns whether a container that is removed and created again gets the same database. If the
+    /// image declares a volume for the database itself, a volume above that one does not contain
+    /// it.
     fn keeps_database(self) -> bool {
         match self.way {
             Way::Named | Way::Compose => true,
@@ -130,7 +131,7 @@ impl Situation {
         std::thread::sleep(QUIET);
         stage.unchanged(&before, &mut client, &operator);
 
-        // Removed and started again by hand.
+        // The owner removes the container, and starts a new container by hand.
         step("remove", &|| {
             stage.remove();
             std::thread::sleep(QUIET);
@@ -281,7 +282,7 @@ impl Stage {
         }
     }
 
-    /// The output of `ejabberdctl`, if it succeeds.
+    /// Returns the output of `ejabberdctl`. `None` if the command fails.
     fn ctl(&self, args: &[&str]) -> Option<String> {
         let ctl = ["exec", self.host.container.as_str(), "ejabberdctl"];
         let output = Command::new("docker").args(ctl).args(args).output().unwrap();
@@ -310,7 +311,8 @@ impl Stage {
         }
     }
 
-    /// The database was lost with the container: the operator fills the new one only by order.
+    /// Checks that the operator fills the new database only after an order. The old database was
+    /// lost with the container.
     fn decide_about_another_database(&self, operator: &Daemon) {
         until(&self.host, operator, "missing", |s| {
             condition(s, "Stalled")["reason"] == "DatabaseMissing"
@@ -321,7 +323,7 @@ impl Stage {
         self.run(&["retry", "--fill"]).expect(0);
     }
 
-    /// The container with its start time, and the VM in the container.
+    /// Returns the state of the container with its start time, and the process id of the VM.
     fn instance(&self) -> (String, Option<String>) {
         (started(&self.host), vm(&self.host))
     }
@@ -372,9 +374,9 @@ impl Stage {
         docker(&["exec", &self.host.container, "cat", &file]).contains(line)
     }
 
-    /// Puts the shipped hardened configuration or the exported one in force. The hardened one has
-    /// the name `closed` here: in a bridge network other containers can reach epmd, so a variant
-    /// with the name `hardened` is refused.
+    /// Puts `variant` in force: the shipped hardened configuration or the exported configuration.
+    /// The hardened configuration has the name `closed` here. In a bridge network other containers
+    /// can reach epmd, so the operator would refuse a variant with the name `hardened`.
     fn switch(&self, variant: &str, operator: &Daemon) {
         let closed = self.host.path("closed.yml");
         let shipped = Path::new(super::shipped::MANIFESTS).join("ejabberd-hardened.yml");

@@ -8,17 +8,17 @@ use serde_json::Value;
 use super::host::{Daemon, Host};
 use super::real::docker;
 
-/// The limit of every wait, for a busy machine.
+/// The maximum time of every wait, which is enough for a busy machine.
 pub const SOON: Duration = Duration::from_mins(2);
 
 /// Three accounts and a room.
 pub const PEOPLE: &str = "  users: [{ name: ann, password: a }, { name: bob, password: b }, { name: gen }]\n  \
      rooms: [{ name: hall }]\n";
 
-/// Ten times as fast as the defaults, for tests.
+/// Backoff delays for tests, shorter than the defaults.
 pub const FAST: &str = "    backoff: { initial: 1s, max: 10s, resetAfter: 5s }\n";
 
-/// The status that the running operator reports.
+/// Returns the status that the running operator reports.
 pub fn status(host: &Host) -> Value {
     let ran = host.run(&["status", "--output", "json"]);
     serde_json::from_str(&ran.stdout).unwrap_or_default()
@@ -37,7 +37,8 @@ pub fn has_event(status: &Value, reason: &str) -> bool {
     status["events"].as_array().is_some_and(|events| events.iter().any(|e| e["reason"] == reason))
 }
 
-/// Waits until the status is as wanted; prints the operator's log if not.
+/// Waits until `holds` accepts the status. After [`SOON`], fails the test and prints the operator's
+/// log.
 pub fn until(host: &Host, operator: &Daemon, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
     let began = Instant::now();
     loop {
@@ -70,7 +71,7 @@ pub fn watch(host: &Host, log: &str) -> Daemon {
     host.start(&["run", "--listen", "127.0.0.1:0", "--resync", "1h"], log)
 }
 
-/// An operator that has converged, with its own server.
+/// Starts an operator with its own server, and waits until the server is ready.
 pub fn converged(version: &str, people: &str) -> (Host, Daemon) {
     let mut host = Host::new(version);
     FAST.clone_into(&mut host.server);
@@ -81,7 +82,7 @@ pub fn converged(version: &str, people: &str) -> (Host, Daemon) {
     (host, operator)
 }
 
-/// The pid of the server's VM on the host.
+/// Returns the process id on the host of the server's VM. `None` if the VM does not run.
 pub fn vm(host: &Host) -> Option<String> {
     let top = Command::new("docker").args(["top", &host.container, "-eo", "pid,args"]).output();
     let top = String::from_utf8_lossy(&top.unwrap().stdout).into_owned();
@@ -95,7 +96,8 @@ pub fn signal(pid: &str, name: &str) {
     assert!(Command::new("kill").args(["-s", name, pid]).status().unwrap().success());
 }
 
-/// The start time of the container; empty if it does not run.
+/// Returns, as one string, whether the container runs, its id and its start time. The string is
+/// empty if there is no container.
 pub fn started(host: &Host) -> String {
     let format = "{{.State.Running}} {{.Id}} {{.State.StartedAt}}";
     let state = Command::new("docker").args(["inspect", "-f", format, &host.container]).output();

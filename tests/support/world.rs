@@ -1,6 +1,6 @@
-//! A whole world in memory for the engine: the server (a [`Double`]), its process, the store, the
-//! secrets. Every effect of the engine passes one gate, which counts and logs the effects, and can
-//! inject a failure or "kill" the engine.
+//! Simulates in memory everything outside the engine: the server (a [`Double`]), its process, the
+//! store, the secrets. Every effect of the engine passes one gate, which counts and logs the
+//! effects, and can inject a failure or "kill" the engine.
 
 use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
@@ -78,13 +78,13 @@ impl Fault {
 /// One effect that was carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effect {
-    /// The command or port.
+    /// The name of the command, or of the operation of a port.
     pub name: &'static str,
     /// The name of the object.
     pub object: String,
-    /// Whether the effect changed the object.
+    /// `true` if the effect changed the object.
     pub changed: bool,
-    /// Whether the inventory held the object at that time.
+    /// `true` if the inventory held the object at that time.
     pub owned: bool,
 }
 
@@ -116,7 +116,7 @@ struct Machine {
     process: ProcessState,
     /// The files that the process read at its start.
     running: ConfigFiles,
-    /// Whether ejabberd can check a configuration.
+    /// `true` if ejabberd can check a configuration.
     can_check: bool,
 }
 
@@ -130,7 +130,7 @@ struct Memory {
     good: Vec<GoodConfig>,
 }
 
-/// A copy of the operator's memory.
+/// A copy of the operator's state directory.
 pub struct Copied(Memory);
 
 /// Files and passwords outside the server.
@@ -152,9 +152,9 @@ pub struct Lab {
     disk: Mutex<Disk>,
     /// Injected responses, by command.
     lies: Mutex<BTreeMap<&'static str, Value>>,
-    /// Accounts whose every change the server refuses.
+    /// The names of the objects whose changes the server refuses.
     cursed: Mutex<Vec<String>>,
-    /// Writing to the store fails.
+    /// `true` if writing to the store fails.
     pub disk_full: Mutex<bool>,
 }
 
@@ -238,7 +238,7 @@ impl Lab {
         ))
     }
 
-    /// Reads or changes the server, as others may.
+    /// Reads or changes the server, as another program may.
     pub fn world<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
         act(&mut self.double.world.lock().unwrap())
     }
@@ -395,7 +395,7 @@ impl Lab {
         report
     }
 
-    /// Runs rounds until a round has no effect; at most `limit`.
+    /// Runs rounds until a round has no effect. Fails the test after `limit` rounds.
     pub async fn rounds_until_quiet(
         self: &Arc<Self>,
         desired: &DesiredState,
@@ -430,12 +430,12 @@ impl Lab {
         Supervisor::new(desired, &self.ports())
     }
 
-    /// Copies the operator's memory.
+    /// Copies the operator's state directory.
     pub fn copy_memory(&self) -> Copied {
         Copied(self.memory.lock().unwrap().clone())
     }
 
-    /// Replaces the operator's memory by a copy.
+    /// Replaces the operator's state directory with a copy.
     pub fn restore_memory(&self, copied: &Copied) {
         *self.memory.lock().unwrap() = copied.0.clone();
     }
@@ -593,8 +593,8 @@ fn lossy(content: &[u8]) -> String {
     String::from_utf8_lossy(content).into_owned()
 }
 
-/// The options that the double reads from a main file, and its one host. A text that is no list of
-/// options becomes a single option.
+/// Returns the options that the double reads from a main file, with the host of the world. A text
+/// that is not a list of options becomes a single option.
 fn expanded(main: &[u8]) -> Vec<u8> {
     let text = match Configuration::of_plain_text(main) {
         Some(_) => lossy(main),

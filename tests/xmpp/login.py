@@ -60,7 +60,7 @@ def tls_context(ca):
 
 
 class Client(slixmpp.ClientXMPP):
-    """`ready` becomes the TLS version at the start of the session, or the reason why not."""
+    """A client. `ready` gets the TLS version when the session starts, or the reason of a failure."""
 
     def __init__(self, jid, password, context):
         super().__init__(jid, password)
@@ -69,7 +69,7 @@ class Client(slixmpp.ClientXMPP):
         self.enable_starttls = True
         self.enable_plaintext = False
         self.register_plugin("xep_0045")
-        # No password, in whatever form, outside TLS.
+        # Sends no password outside TLS, neither with PLAIN nor with SCRAM.
         self.plugin["feature_mechanisms"].unencrypted_plain = False
         self.plugin["feature_mechanisms"].unencrypted_scram = False
         self.ready = asyncio.get_running_loop().create_future()

@@ -4,8 +4,8 @@
     stay.py --jid bastion@smoothcurves.nexus --password-file secrets/bastion
 
 Lines: {"at": seconds, "event": "in" | "out" | "message", "text": ...}. After
-a lost connection the client tries to connect every 50 ms. It ends when it is
-killed, or after five minutes.
+a lost connection the client tries to connect every 50 ms. The program
+ends after five minutes, or when it is killed.
 """
 
 import argparse

@@ -1,4 +1,5 @@
-//! An engine that is honest about its version and new programs, and lies otherwise.
+//! A fake Docker engine, which responds correctly only to requests for its version and for new
+//! programs.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,14 +9,15 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::answers::{Answer, End};
 
-/// An engine that listens until it is dropped.
+/// A fake engine. Dropping the value ends the engine.
 pub struct FakeEngine {
     directory: tempfile::TempDir,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl FakeEngine {
-    /// Sends `answer` to every request but requests for its version and for new programs.
+    /// Starts an engine that sends `answer` to every request, except requests for the version and
+    /// for new programs.
     pub fn start(answer: Answer) -> Self {
         let answer = Arc::new(answer);
         Self::listen(move |stream| {
@@ -81,7 +83,8 @@ struct Request {
 }
 
 impl Request {
-    /// `None` if the client closes the connection before the end of the head.
+    /// Reads the head of a request. `None` if the client closes the connection before the end of
+    /// the head.
     async fn read(stream: &mut UnixStream) -> std::io::Result<Option<Self>> {
         let mut head = Vec::new();
         while !head.windows(4).any(|end| end == b"\r\n\r\n") {

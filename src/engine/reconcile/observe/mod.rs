@@ -95,8 +95,7 @@ impl Reconciler {
                 seen: Seen::default(),
             };
         }
-        // After one call finds that the server does not respond, send no further calls, because
-        // each call would wait until the deadline.
+        // Once the server does not respond, each further call would wait until the deadline.
         let away = &AtomicBool::new(false);
         let (config, accounts, groups, rooms, accounts_table, server_stats, database, services) = tokio::join!(
             self.configs.config(desired, None),

@@ -351,10 +351,9 @@ async fn on_23_01() {
 fn a_missing_container_is_reported() {
     let host = Host::new("newest");
     let output = host.path("out");
-    let args =
-        ["export", "--container", "eo-nobody-has-this", "--output", output.to_str().unwrap()];
+    let args = ["export", "--container", "eo-does-not-exist", "--output", output.to_str().unwrap()];
     let stderr = operator(&host.file(), &args).expect(1).stderr;
-    let expected = "error: failed to find a container eo-nobody-has-this; `docker ps` lists the running containers\n";
+    let expected = "error: failed to find a container eo-does-not-exist; `docker ps` lists the running containers\n";
     assert_eq!(stderr, expected);
     assert!(!output.exists());
 }

@@ -132,8 +132,8 @@ async fn no_secret_is_logged(version: &str) {
         );
         sent.push((local.to_owned(), "Kp-wrong-Zt7".to_owned()));
     }
-    let _ = server.change_password(&jid("missing"), &secret("Kp-nobody-Zt7")).await;
-    sent.push(("missing".to_owned(), "Kp-nobody-Zt7".to_owned()));
+    let _ = server.change_password(&jid("missing"), &secret("Kp-missing-Zt7")).await;
+    sent.push(("missing".to_owned(), "Kp-missing-Zt7".to_owned()));
     server.close().await;
     let log = log(&container);
     assert!(log.contains("[debug]") && log.contains("user0"), "it does not log at debug: {log}");

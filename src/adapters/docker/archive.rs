@@ -31,6 +31,16 @@ pub(super) struct Owner {
     pub(super) mode: u32,
 }
 
+/// Files for a directory in a container.
+struct Content<'a> {
+    /// The directory, for messages.
+    directory: &'a str,
+    /// The path of the directory in the archive; empty if the directory exists.
+    prefix: &'a str,
+    files: &'a ConfigFiles,
+    owner: Owner,
+}
+
 impl DockerRuntime {
     /// Whether a file, directory or link exists at `path` in `container`.
     pub(super) async fn exists(&self, container: &str, path: &str) -> Result<bool, RuntimeError> {
@@ -102,9 +112,8 @@ impl DockerRuntime {
         files: &ConfigFiles,
         owner: Owner,
     ) -> Result<(), RuntimeError> {
-        let archive = pack("", files, owner).map_err(|e| cannot_pack(directory, &e))?;
-        let sent = self.extract(container, directory, archive).await?;
-        sent.map_err(|e| self.error(&format!("write files to {directory} of"), &e))
+        let content = Content { directory, prefix: "", files, owner };
+        self.extract(container, directory, content).await
     }
 
     /// Creates `directory` in `container` and writes `files` into the directory, all owned by
@@ -117,28 +126,26 @@ impl DockerRuntime {
         owner: Owner,
     ) -> Result<(), RuntimeError> {
         let prefix = format!("{}/", directory.rsplit('/').next().unwrap_or_default());
-        let archive = pack(&prefix, files, owner).map_err(|e| cannot_pack(directory, &e))?;
-        let sent = self.extract(container, parent(directory), archive).await?;
-        sent.map_err(|e| self.error(&format!("write files to {directory} of"), &e))
+        let content = Content { directory, prefix: &prefix, files, owner };
+        self.extract(container, parent(directory), content).await
     }
 
-    /// Sends an archive that the engine extracts in the existing directory `to`.
+    /// Has the engine extract `content` in the existing directory `to` of `container`.
     async fn extract(
         &self,
         container: &str,
         to: &str,
-        archive: Vec<u8>,
-    ) -> Result<Result<(), bollard::errors::Error>, RuntimeError> {
+        content: Content<'_>,
+    ) -> Result<(), RuntimeError> {
+        let Content { directory, prefix, files, owner } = content;
+        let archive = pack(prefix, files, owner).map_err(|e| RuntimeError::Refused {
+            operation: format!("pack files for {directory}"),
+            cause: e.to_string(),
+        })?;
         let options = query::UploadToContainerOptionsBuilder::default().path(to).build();
         let body = bollard::body_full(Bytes::from(archive));
-        Ok(self.client().await?.upload_to_container(container, Some(options), body).await)
-    }
-}
-
-fn cannot_pack(directory: &str, error: &std::io::Error) -> RuntimeError {
-    RuntimeError::Refused {
-        operation: format!("pack files for {directory}"),
-        cause: error.to_string(),
+        let sent = self.client().await?.upload_to_container(container, Some(options), body).await;
+        sent.map_err(|e| self.error(&format!("write files to {directory} of"), &e))
     }
 }
 

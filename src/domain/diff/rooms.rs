@@ -6,7 +6,9 @@ use super::{ChangeSet, Fate, ObjectAction, affiliations, fate, limits};
 use crate::domain::inventory::Inventory;
 use crate::domain::model::{Jid, Kind, ObjectKey, RoomJid, ServerVersion};
 use crate::domain::observed::{ObservedRoom, ObservedRooms, ObservedState, Reading};
-use crate::domain::spec::{AffiliationKind, DesiredState, OptionValue, Room, room_option};
+use crate::domain::spec::{
+    AffiliationKind, DesiredState, OptionValue, Room, RoomSettings, room_option,
+};
 
 /// A room that the desired state declares.
 #[derive(Clone, Copy)]
@@ -161,17 +163,7 @@ fn settings(
     set: &mut ChangeSet,
 ) {
     let DeclaredRoom { jid, room } = declared;
-    // Do not use `..` in this pattern: the compiler then reports each new field of `Room`, so that
-    // no comparison is forgotten.
-    let Room {
-        options: declared,
-        subject,
-        affiliations: _,
-        exclusive: _,
-        present: _,
-        deletion_policy: _,
-        paused: _,
-    } = room;
+    let RoomSettings { options: declared, subject } = room.settings();
     let differs = |(name, value): &(&String, &OptionValue)| {
         there.options.get(*name).is_some_and(|printed| !is_printed_as(value, printed))
     };
@@ -190,7 +182,7 @@ fn settings(
         ));
     }
     let subject = match (subject, &there.subject) {
-        (Some(wanted), Some(there)) if wanted != there => Some(wanted.clone()),
+        (Some(wanted), Some(there)) if wanted != there => Some(wanted.to_owned()),
         (Some(_), None) => {
             set.unknown.push(format!("the subject of {jid}: it could not be read"));
             None

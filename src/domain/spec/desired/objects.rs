@@ -132,6 +132,33 @@ pub struct Room {
     pub paused: bool,
 }
 
+/// The properties of a room that commands compare and set on the server.
+#[derive(Debug, Clone, Copy)]
+pub struct RoomSettings<'a> {
+    /// The options by the names that ejabberd uses.
+    pub options: &'a BTreeMap<String, OptionValue>,
+    /// The subject; `None` if the subject is not managed.
+    pub subject: Option<&'a str>,
+}
+
+impl Room {
+    /// The settings of the room. A new field of [`Room`] does not compile until it is named here:
+    /// as a setting, which the operator compares and applies, or as a rule.
+    #[must_use]
+    pub fn settings(&self) -> RoomSettings<'_> {
+        let Self {
+            options,
+            subject,
+            affiliations: _,
+            exclusive: _,
+            present: _,
+            deletion_policy: _,
+            paused: _,
+        } = self;
+        RoomSettings { options, subject: subject.as_deref() }
+    }
+}
+
 /// The value of a room option.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OptionValue {

@@ -121,10 +121,11 @@ impl Diagnostics {
         .await;
         let checks = if symptoms.contains(&Symptom::Start) { Checks::All } else { Checks::Needed };
         let unreported = reported.known().is_none();
+        let skip = |needed| reason_not_to_check(process, checks, needed);
         // Run the checks at the same time, because each check takes about a second.
         let (declared, live) = tokio::join!(
-            self.check_declared(&files, process, checks, unreported && files.are_same()),
-            self.check_live(&files, process, checks, unreported),
+            self.check_declared(&files, skip(unreported && files.are_same())),
+            self.check_live(&files, skip(unreported)),
         );
         assemble(&files, declared, live, reported)
     }
@@ -153,35 +154,19 @@ impl Diagnostics {
     }
 
     /// Checks the declared configuration; `None` if no configuration is declared.
-    async fn check_declared(
-        &self,
-        files: &Files,
-        process: &Reading<ProcessState>,
-        checks: Checks,
-        needed: bool,
-    ) -> Option<CheckResult> {
+    async fn check_declared(&self, files: &Files, skip: Option<&str>) -> Option<CheckResult> {
         Some(match &files.declared.as_ref()?.files {
-            Ok(files) => {
-                self.check_offline(reason_not_to_check(process, checks, needed), files).await
-            }
+            Ok(files) => self.check_offline(skip, files).await,
             Err(why) => unknown(why),
         })
     }
 
     /// Checks the configuration on the server; `None` if the configuration on the server is the
     /// declared configuration, or if there is no configuration on the server.
-    async fn check_live(
-        &self,
-        files: &Files,
-        process: &Reading<ProcessState>,
-        checks: Checks,
-        needed: bool,
-    ) -> Option<CheckResult> {
+    async fn check_live(&self, files: &Files, skip: Option<&str>) -> Option<CheckResult> {
         match &files.live {
             Reading::Known(live) if files.are_same() || live.is_empty() => None,
-            Reading::Known(live) => {
-                Some(self.check_offline(reason_not_to_check(process, checks, needed), live).await)
-            }
+            Reading::Known(live) => Some(self.check_offline(skip, live).await),
             Reading::Unknown(why) => Some(unknown(why)),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Ownership;
 use crate::domain::diff::GroupChange;
 use crate::domain::model::{GroupId, Jid, RoomJid, Vhost};
-use crate::domain::spec::{AffiliationKind, DesiredState, Group, OptionValue, Room};
+use crate::domain::spec::{AffiliationKind, DesiredState, Group, OptionValue, Room, RoomSettings};
 use crate::ejabberd::{Created, NewRoom};
 use crate::engine::reconcile::report::ApplyError;
 use crate::engine::reconcile::round::Reconciler;
@@ -55,18 +55,8 @@ impl Reconciler {
     ) -> Result<Ownership, ApplyError> {
         let Some(room) = declared_room(desired, jid) else { return Ok(Ownership::Keep) };
         let affiliations = affiliations_at_creation(desired, jid);
-        // Name all fields without `..`, so that this code does not compile with a new field until
-        // the operator applies the new field.
-        let Room {
-            options,
-            subject,
-            affiliations: _,
-            exclusive: _,
-            present: _,
-            deletion_policy: _,
-            paused: _,
-        } = room;
-        let new = NewRoom { options, affiliations: &affiliations, subject: subject.as_deref() };
+        let RoomSettings { options, subject } = room.settings();
+        let new = NewRoom { options, affiliations: &affiliations, subject };
         match self.server.create_room(jid, host_of(desired, jid), &new).await? {
             Created::Now => Ok(Ownership::Keep),
             Created::Before => Ok(Ownership::Adopted),

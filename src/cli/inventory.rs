@@ -102,7 +102,7 @@ pub(super) async fn forget(
              `deletionPolicy: retain` and take it out afterwards, or `paused: true`"
         )));
     }
-    carry_out(paths, &Order::Forget(keys), &desired).await
+    carry_out(paths, Ownership::Forget(keys), &desired).await
 }
 
 /// Adopts an object that is not declared.
@@ -114,7 +114,7 @@ pub(super) async fn adopt(paths: &Paths, name: &str, kind: Option<OwnedKind>) ->
             "{key} is declared: the operator adopts it in the next round"
         )));
     }
-    carry_out(paths, &Order::Adopt(key), &desired).await?;
+    carry_out(paths, Ownership::Adopt(key), &desired).await?;
     output::print(
         "It is not declared, so the next round deletes it, unless the guard refuses the deletion.\n",
     )
@@ -149,16 +149,30 @@ pub(super) async fn secret(paths: &Paths, name: &str) -> Outcome {
     }
 }
 
-async fn carry_out(paths: &Paths, what: &Order, desired: &DesiredState) -> Outcome {
+/// A change of what the operator owns.
+enum Ownership {
+    Forget(Vec<ObjectKey>),
+    Adopt(ObjectKey),
+}
+
+impl Ownership {
+    fn into_order(self) -> Order {
+        match self {
+            Self::Forget(keys) => Order::Forget(keys),
+            Self::Adopt(key) => Order::Adopt(key),
+        }
+    }
+}
+
+async fn carry_out(paths: &Paths, change: Ownership, desired: &DesiredState) -> Outcome {
     let store = match paths.memory() {
         Ok(store) => Arc::new(store),
-        Err(StoreError::Locked(_)) => return order(paths, what).await,
+        Err(StoreError::Locked(_)) => return order(paths, &change.into_order()).await,
         Err(error) => return Err(paths.unusable(&error)),
     };
-    let message = match what {
-        Order::Forget(keys) => engine::forget(&*store, keys)?,
-        Order::Adopt(key) => engine::adopt(&*store, key, desired)?,
-        Order::Retry | Order::Fill | Order::AdoptAll | Order::Rollback(_) => return Ok(()),
+    let message = match &change {
+        Ownership::Forget(keys) => engine::forget(&*store, keys)?,
+        Ownership::Adopt(key) => engine::adopt(&*store, key, desired)?,
     };
     output::print(&format!("{message}.\n"))?;
     note_beside_the_database(paths, store, desired).await
@@ -251,8 +265,7 @@ fn named(desired: &DesiredState, name: &str, kind: Option<OwnedKind>) -> Result<
             OwnedKind::Room => ObjectKey::Room(room),
         });
     }
-    let hosts: Vec<&str> =
-        std::iter::once(&desired.host).chain(&desired.hosts).map(Vhost::as_str).collect();
+    let hosts: Vec<&str> = desired.all_hosts().map(Vhost::as_str).collect();
     let form = if kind == OwnedKind::Room { "NAME@SERVICE" } else { "NAME@HOST" };
     Err(Exit::Failure(format!(
         "{jid} is not on a host of the file ({}), so the operator cannot manage it; give the full \

@@ -139,14 +139,9 @@ impl Inventory {
         self.affiliations.iter()
     }
 
-    /// All owned objects.
+    /// All owned objects, kind by kind.
     pub fn iter(&self) -> impl Iterator<Item = (ObjectKey, &Owned)> {
-        let users = self.users().map(|(jid, owned)| (ObjectKey::User(jid.clone()), owned));
-        let groups = self.groups().map(|(id, owned)| (ObjectKey::Group(id.clone()), owned));
-        let rooms = self.rooms().map(|(jid, owned)| (ObjectKey::Room(jid.clone()), owned));
-        let affiliations =
-            self.affiliations().map(|(id, owned)| (ObjectKey::Affiliation(id.clone()), owned));
-        users.chain(groups).chain(rooms).chain(affiliations)
+        Kind::ALL.into_iter().flat_map(|kind| self.of_kind(kind))
     }
 
     /// The keys of all owned objects.
@@ -157,12 +152,22 @@ impl Inventory {
     /// Whether no object is owned.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.keys().next().is_none()
+        let Self { users, groups, rooms, affiliations } = self;
+        users.is_empty() && groups.is_empty() && rooms.is_empty() && affiliations.is_empty()
     }
 
     /// The owned objects of `kind`.
     pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (ObjectKey, &Owned)> {
-        self.iter().filter(move |(key, _)| key.kind() == kind)
+        let users = (kind == Kind::User).then(|| self.users()).into_iter().flatten();
+        let groups = (kind == Kind::Group).then(|| self.groups()).into_iter().flatten();
+        let rooms = (kind == Kind::Room).then(|| self.rooms()).into_iter().flatten();
+        let affiliations =
+            (kind == Kind::Affiliation).then(|| self.affiliations()).into_iter().flatten();
+        users
+            .map(|(jid, owned)| (ObjectKey::User(jid.clone()), owned))
+            .chain(groups.map(|(id, owned)| (ObjectKey::Group(id.clone()), owned)))
+            .chain(rooms.map(|(jid, owned)| (ObjectKey::Room(jid.clone()), owned)))
+            .chain(affiliations.map(|(id, owned)| (ObjectKey::Affiliation(id.clone()), owned)))
     }
 
     /// The number of owned objects of `kind`.

@@ -18,7 +18,7 @@ fn list(text: &mut String, key: &str, indent: usize, lines: impl IntoIterator<It
 }
 
 fn step(step: &StepInfo) -> String {
-    let StepInfo { key, op, fields, reason } = step;
+    let StepInfo { phase: _, key, op, fields, reason } = step;
     let fields =
         if fields.is_empty() { String::new() } else { format!(" [{}]", fields.join(", ")) };
     format!("{op} {key}{fields}: {reason}")

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::error::{QueryError, QueryResult};
 use crate::domain::inventory::{Inventory, Owned};
-use crate::domain::model::{Jid, ObjectKey, Revision, Secret};
+use crate::domain::model::{Jid, Kind, ObjectKey, Revision, Secret};
 use crate::engine::StateKey;
 
 const KEY: &str = "fingerprint-key";
@@ -35,21 +35,23 @@ pub(super) fn inventory(connection: &Connection) -> QueryResult<Inventory> {
     let mut rows = query.query([])?;
     let mut found = Inventory::default();
     while let Some(row) = rows.next()? {
-        let (key, owned) = owned(row)?;
-        found.insert(key, owned);
+        let (kind, name): (Kind, String) = (from_name(row.get(0)?)?, row.get(1)?);
+        match ObjectKey::parse(kind, &name) {
+            // A name that is not normalised would never match its row again.
+            Ok(key) if key.name() == name => found.insert(key, owned(row)?),
+            _ => tracing::warn!(%kind, name, "the inventory has an invalid name; it is ignored"),
+        }
     }
     Ok(found)
 }
 
-fn owned(row: &Row<'_>) -> QueryResult<(ObjectKey, Owned)> {
+fn owned(row: &Row<'_>) -> QueryResult<Owned> {
     let since: String = row.get(3)?;
     let password: Option<String> = row.get(6)?;
     let vcard: Option<String> = row.get(7)?;
     let banned: Option<String> = row.get(8)?;
     let damaged = |e: &dyn std::fmt::Display| QueryError::Row(format!("inventory: {e}"));
-    let name: String = row.get(1)?;
-    let key = ObjectKey::parse(from_name(row.get(0)?)?, &name).map_err(|e| damaged(&e))?;
-    let owned = Owned {
+    Ok(Owned {
         origin: from_name(row.get(2)?)?,
         since: since.parse().map_err(|e| damaged(&e))?,
         revision: Revision::new(row.get::<_, String>(4)?),
@@ -60,8 +62,7 @@ fn owned(row: &Row<'_>) -> QueryResult<(ObjectKey, Owned)> {
             .map(|ban| serde_json::from_str(&ban))
             .transpose()
             .map_err(|e| damaged(&e))?,
-    };
-    Ok((key, owned))
+    })
 }
 
 pub(super) fn record(

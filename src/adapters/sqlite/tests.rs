@@ -417,3 +417,23 @@ fn the_lock_outlives_the_removal_of_files() {
     drop(store);
     SqliteStore::open(&state).unwrap();
 }
+
+/// A row that no version of the operator writes must not make the whole inventory unreadable.
+#[test]
+fn a_row_with_an_invalid_name_is_ignored() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(dir.path()).unwrap();
+    let ann = key(Kind::User, "ann@h");
+    store.record(&[(ann.clone(), owned(None))], &[]).unwrap();
+    let database = rusqlite::Connection::open(dir.path().join("state.sqlite")).unwrap();
+    for name in ["no-host", "Not-Normalised@h", "a b@h"] {
+        let columns = "origin, since, revision, deletion_policy, password, vcard, banned";
+        let copy = format!(
+            "INSERT INTO inventory (kind, name, {columns}) SELECT kind, ?, {columns} FROM inventory \
+             WHERE name = 'ann@h'"
+        );
+        database.execute(&copy, [name]).unwrap();
+    }
+    let inventory = store.inventory().unwrap();
+    assert_eq!(inventory.keys().collect::<Vec<_>>(), [ann]);
+}

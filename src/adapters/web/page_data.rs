@@ -92,7 +92,7 @@ struct Shown<'a> {
 
 impl Shown<'_> {
     fn new<'a>(step: &'a StepInfo, result: Option<&'a StepResult>) -> Shown<'a> {
-        let StepInfo { key, op, fields, reason } = step;
+        let StepInfo { phase: _, key, op, fields, reason } = step;
         let error = match result {
             Some(StepResult::Failed(error)) => Some(format!("failed to {error}").into()),
             Some(StepResult::Deferred(why)) => Some(why.to_string().into()),

@@ -48,13 +48,6 @@ impl Configuration {
     pub const fn options(&self) -> &Value {
         &self.options
     }
-
-    /// The certificate files of the configuration. Patterns are not expanded.
-    #[must_use]
-    pub fn certificate_files(&self) -> Vec<&str> {
-        let files = self.get("certfiles").map(Value::elements).unwrap_or_default();
-        files.iter().filter_map(Value::text).collect()
-    }
 }
 
 impl fmt::Debug for Configuration {

@@ -19,7 +19,7 @@ use super::observed::{ObservedState, ProcessState, Reading};
 use super::spec::{DeletionPolicy, DesiredState, ServerState};
 
 pub use step::{
-    Action, ConfigChange, ConfigSource, GroupChange, ObjectAction, ObjectStep, ServerAction,
+    Action, ConfigChange, ConfigSource, GroupChange, ObjectAction, ObjectStep, Phase, ServerAction,
     ServerStep, Step, StepInfo,
 };
 
@@ -83,6 +83,14 @@ impl ChangeSet {
         self.objects.retain(|step| matches!(step.key(), ObjectKey::Server(_)));
         self.adopt.clear();
         self.forget.clear();
+    }
+
+    /// Removes everything that a plan would do or report as unknown.
+    pub fn withhold(&mut self) {
+        self.leave_objects();
+        self.server.clear();
+        self.objects.clear();
+        self.unknown.clear();
     }
 
     /// Whether a step changes the server before the objects. After such a step, the server may have

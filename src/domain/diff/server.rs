@@ -120,7 +120,7 @@ struct ConfigUpdate {
 }
 
 fn config_update(config: &Config, reading: &ConfigReading) -> ConfigUpdate {
-    let ConfigReading { declared, latched, refused, last_good, restarts, .. } = reading;
+    let ConfigReading { latched, refused, last_good, restarts, .. } = reading;
     let always = config.apply == ConfigApply::Restart;
     let restart = always || !restarts.is_empty();
     let how = match (always, restarts.as_slice()) {
@@ -130,9 +130,9 @@ fn config_update(config: &Config, reading: &ConfigReading) -> ConfigUpdate {
         (false, restarts) => format!("a restart is needed: {}", restarts.join("; ")),
     };
     let method = if restart { Method::Restart } else { Method::Reload };
-    let (digest, variant) = (declared.clone(), config.variant.clone());
+    let variant = config.variant.clone();
     let source = ConfigSource::Declared;
-    let change = ConfigChange { variant, digest, method, source, latched: None };
+    let change = ConfigChange { variant, method, source, latched: None };
     match (latched, last_good) {
         // The declared configuration is latched, so the last good configuration replaces the
         // declared configuration. The server does not have the last good configuration, because
@@ -140,7 +140,6 @@ fn config_update(config: &Config, reading: &ConfigReading) -> ConfigUpdate {
         (Some(_), Some(good)) if !good.in_force => ConfigUpdate {
             change: ConfigChange {
                 variant: good.variant.clone(),
-                digest: good.digest.clone(),
                 source: ConfigSource::LastGood,
                 ..change
             },

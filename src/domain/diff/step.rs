@@ -5,12 +5,24 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 
-use crate::domain::model::{AffiliationId, Digest, GroupId, Jid, Kind, ObjectKey, Op, RoomJid};
+use crate::domain::model::{AffiliationId, GroupId, Jid, Kind, ObjectKey, Op, RoomJid};
 use crate::domain::rollout::Method;
 use crate::domain::spec::{AffiliationKind, OptionValue, TableStorage};
 
+/// The phases of a reconciliation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The first phase: the process and the configuration of the server.
+    Server,
+    /// The second phase: the objects on a running server, and how it stores accounts.
+    Objects,
+}
+
 /// The action of a step. The kind, operation and name of the step follow from the action.
 pub trait Action {
+    /// The phase that carries the action out.
+    const PHASE: Phase;
+
     /// The object that is changed.
     fn key(&self) -> ObjectKey;
 
@@ -56,8 +68,6 @@ pub enum ServerAction {
 pub struct ConfigChange {
     /// The name of the variant.
     pub variant: String,
-    /// The digest of the files.
-    pub digest: Digest,
     /// Whether the configuration takes effect by a reload or by a restart.
     pub method: Method,
     /// Where the files come from.
@@ -84,6 +94,8 @@ impl ServerAction {
 }
 
 impl Action for ServerAction {
+    const PHASE: Phase = Phase::Server;
+
     fn key(&self) -> ObjectKey {
         match self {
             Self::Create { server }
@@ -180,6 +192,8 @@ pub struct GroupChange {
 }
 
 impl Action for ObjectAction {
+    const PHASE: Phase = Phase::Objects;
+
     fn key(&self) -> ObjectKey {
         match self {
             Self::StoreAccounts { server, .. } => ObjectKey::Server(server.clone()),
@@ -226,6 +240,8 @@ impl Action for ObjectAction {
 /// A step for reports: the changed object and the reason, without the action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepInfo {
+    /// The phase that carries the step out.
+    pub phase: Phase,
     /// The object.
     pub key: ObjectKey,
     /// The operation on the object.
@@ -278,7 +294,7 @@ impl JsonSchema for StepInfo {
 
 impl Serialize for StepInfo {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { key, op, fields, reason } = self;
+        let Self { phase: _, key, op, fields, reason } = self;
         PublishedStep { kind: key.kind(), op: *op, name: key.name(), fields, reason }
             .serialize(serializer)
     }
@@ -301,7 +317,13 @@ impl<A: Action> Step<A> {
     /// A step with an action. `fields` are the fields that differ; `reason` is for people.
     #[must_use]
     pub fn new(action: A, fields: Vec<String>, reason: impl Into<String>) -> Self {
-        let info = StepInfo { key: action.key(), op: action.op(), fields, reason: reason.into() };
+        let info = StepInfo {
+            phase: A::PHASE,
+            key: action.key(),
+            op: action.op(),
+            fields,
+            reason: reason.into(),
+        };
         Self { info, action }
     }
 }
@@ -335,6 +357,12 @@ impl<A> Step<A> {
     #[must_use]
     pub const fn op(&self) -> Op {
         self.info.op
+    }
+
+    /// The step for reports, and the action.
+    #[must_use]
+    pub fn into_parts(self) -> (StepInfo, A) {
+        (self.info, self.action)
     }
 
     /// Drops the action, and returns the step for reports.

@@ -33,13 +33,6 @@ impl Problem {
     pub fn error(message: impl Into<String>) -> Self {
         Self { severity: Severity::Error, message: message.into(), help: None, position: None }
     }
-
-    /// Sets the help.
-    #[must_use]
-    pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
 }
 
 /// A position in a file.

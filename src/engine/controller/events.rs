@@ -187,6 +187,7 @@ pub(in crate::engine) fn of_audit(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::diff::Phase;
     use crate::domain::status::{EventType, Recent, Status};
     use jiff::Timestamp;
 
@@ -266,6 +267,7 @@ mod tests {
     fn a_failure_causes_no_second_event_after_an_outage() {
         let outcome = StepOutcome {
             step: StepInfo {
+                phase: Phase::Objects,
                 key: ObjectKey::parse(Kind::User, "ann@a.example").unwrap(),
                 op: Op::Create,
                 fields: Vec::new(),
@@ -285,6 +287,7 @@ mod tests {
     fn many_objects_of_one_kind_share_one_event() {
         let outcome = |n: usize, result: StepResult| StepOutcome {
             step: StepInfo {
+                phase: Phase::Objects,
                 key: ObjectKey::parse(Kind::User, &format!("u{n:03}@a.example")).unwrap(),
                 op: Op::Create,
                 fields: Vec::new(),

@@ -24,8 +24,7 @@ use super::reconcile::deferral::Deferral;
 use super::reconcile::report::RoundReport;
 use super::reconcile::retry::Retries;
 use super::reconcile::round::{Permission, StalenessCheck};
-use crate::domain::diff::StepInfo;
-use crate::domain::model::Kind;
+use crate::domain::diff::{Phase, StepInfo};
 use crate::domain::spec;
 use crate::domain::spec::DesiredState;
 use crate::domain::status::{ConditionType, EventDraft, Reason, Status};
@@ -198,10 +197,7 @@ impl Controller {
             status.server.supervision = supervision;
             describe(status);
         });
-        Ok(report
-            .outcomes
-            .iter()
-            .any(|outcome| matches!(outcome.step.kind(), Kind::Server | Kind::Config)))
+        Ok(report.outcomes.iter().any(|outcome| outcome.step.phase == Phase::Server))
     }
 
     /// Publishes the begin of a reconciliation. Publishes nothing if the revision is not new and

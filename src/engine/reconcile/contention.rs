@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::domain::diff::StepInfo;
-use crate::domain::model::{Kind, ObjectKey, Op};
+use crate::domain::diff::{Phase, StepInfo};
+use crate::domain::model::{ObjectKey, Op};
 
 /// The number of corrections in short succession from which a difference is contended.
 const TIMES: u32 = 4;
@@ -59,7 +59,7 @@ impl Contention {
 
     /// Records that a step was carried out.
     pub(in crate::engine) fn done(&mut self, step: &StepInfo, now: Instant) {
-        if matches!(step.kind(), Kind::Server | Kind::Config) {
+        if step.phase == Phase::Server {
             // The supervisor's backoff and the latch of configurations already limit these steps.
             return;
         }
@@ -89,9 +89,11 @@ impl Contention {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::model::Kind;
 
     fn step(field: &str) -> StepInfo {
         StepInfo {
+            phase: Phase::Objects,
             key: ObjectKey::parse(Kind::Room, "hall@conference.example.org").unwrap(),
             op: Op::Update,
             fields: vec![field.to_owned()],
@@ -122,5 +124,20 @@ mod tests {
         contention.tidy(now);
         contention.done(&title, now);
         assert!(!contention.waits(&title, now), "after a pause the count starts again");
+    }
+
+    #[test]
+    fn another_storage_of_accounts_is_contended_and_a_change_of_the_server_is_not() {
+        let now = Instant::now();
+        let server = ObjectKey::Server("xmpp".to_owned());
+        let storage = StepInfo { key: server.clone(), ..step("accountsTable") };
+        let start = StepInfo { phase: Phase::Server, key: server, ..step("start") };
+        let mut contention = Contention::default();
+        for _ in 0..TIMES {
+            contention.done(&storage, now);
+            contention.done(&start, now);
+        }
+        assert!(contention.waits(&storage, now), "another program moves the table back");
+        assert!(!contention.waits(&start, now), "the supervisor has its own backoff");
     }
 }

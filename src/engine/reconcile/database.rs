@@ -11,7 +11,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::generation::Generations;
 use super::left_behind::{accounts, left_behind};
-use super::observe::hosts;
 use super::origin::create_without_waiting;
 use super::report::ApplyError;
 use super::round::Settle;
@@ -65,17 +64,11 @@ impl Decision {
                 set.unknown.push(why);
             }
             Self::Missing(why) => {
-                set.leave_objects();
-                set.server.clear();
-                set.objects.clear();
-                set.unknown.clear();
+                set.withhold();
                 set.database_missing = Some(why);
             }
             Self::Outdated(why) => {
-                set.leave_objects();
-                set.server.clear();
-                set.objects.clear();
-                set.unknown.clear();
+                set.withhold();
                 set.state_outdated = Some(why);
             }
         }
@@ -102,7 +95,7 @@ pub struct Databases {
 impl Databases {
     /// Reads the identity of the database.
     pub(in crate::engine) async fn database(&self, desired: &DesiredState) -> Reading<Database> {
-        let hosts: Vec<&Vhost> = hosts(desired).collect();
+        let hosts: Vec<&Vhost> = desired.all_hosts().collect();
         let database = match self.server.database(&hosts).await {
             Ok(database) => database,
             Err(error) => return Reading::Unknown(format!("failed to {error}")),
@@ -276,7 +269,7 @@ impl Databases {
     ) -> Result<BTreeMap<Vhost, String>, StoreError> {
         let Some(known) = self.known_database()? else { return Ok(BTreeMap::new()) };
         let store = |host: &Vhost| (host.to_string(), configuration.account_store(host.as_str()));
-        let then = hosts(desired).map(store).collect();
+        let then = desired.all_hosts().map(store).collect();
         Ok(left_behind(desired, &known.accounts, &then, &self.store.inventory()?, |_| None))
     }
 

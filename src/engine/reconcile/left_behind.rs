@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::observe::hosts;
 use crate::domain::configuration::AccountStore;
 use crate::domain::database::Found;
 use crate::domain::inventory::Inventory;
@@ -48,7 +47,7 @@ pub(super) fn left_behind(
     found: impl Fn(&Vhost) -> Option<Found>,
 ) -> BTreeMap<Vhost, String> {
     let mut left = BTreeMap::new();
-    for host in hosts(desired) {
+    for host in desired.all_hosts() {
         let Some(now) = now.get(host.as_str()) else { continue };
         let why = match before.get(host.as_str()) {
             Some(before) if before == now => None,
@@ -91,7 +90,7 @@ fn accounts_owned(count: usize) -> String {
 }
 
 fn serves(desired: &DesiredState, host: &str) -> bool {
-    hosts(desired).any(|served| served.as_str() == host)
+    desired.all_hosts().any(|served| served.as_str() == host)
 }
 
 fn owned_on(inventory: &Inventory, host: &str) -> usize {

@@ -56,9 +56,7 @@ impl Reconciler {
             self.events.take(EngineEvent::StepTried(&outcome));
             outcomes.push(outcome);
         };
-        for step in server {
-            let action = step.action().clone();
-            let step = step.into_info();
+        for (step, action) in server {
             match action {
                 ServerAction::Create { .. } => {
                     let config = config.take();
@@ -339,18 +337,12 @@ impl Reconciler {
 }
 
 /// Separates the step that puts a configuration in force; a plan has at most one such step.
-fn split_config(steps: Vec<ServerStep>) -> (Option<ConfigStep>, Vec<ServerStep>) {
+fn split_config(steps: Vec<ServerStep>) -> (Option<ConfigStep>, Vec<(StepInfo, ServerAction)>) {
     let (mut config, mut server) = (None, Vec::new());
     for step in steps {
-        match step.action().clone() {
-            ServerAction::ApplyConfig(change) => {
-                config = Some(ConfigStep { info: step.into_info(), change });
-            }
-            ServerAction::Create { .. }
-            | ServerAction::Start { .. }
-            | ServerAction::Stop { .. }
-            | ServerAction::Replace { .. }
-            | ServerAction::DisableRestartPolicy { .. } => server.push(step),
+        match step.into_parts() {
+            (info, ServerAction::ApplyConfig(change)) => config = Some(ConfigStep { info, change }),
+            other => server.push(other),
         }
     }
     (config, server)

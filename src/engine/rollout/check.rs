@@ -137,7 +137,7 @@ fn unfit(desired: &DesiredState, configuration: &Configuration) -> Option<String
     Some(broken_message(broken.check, &broken.seen))
 }
 
-fn is_called_hardened(desired: &DesiredState) -> bool {
+pub(super) fn is_called_hardened(desired: &DesiredState) -> bool {
     desired.config.as_ref().is_some_and(|config| config.variant == HARDENED)
 }
 

@@ -12,7 +12,7 @@ use super::latch::{UnderWay, lift_latch};
 use crate::domain::observed::{LatchReason, ObservedState, ProcessState, Reading};
 use crate::domain::rollout::{Effect, Event, Failure, Method, Outcome, Phase, Rollout, Side};
 use crate::domain::spec::{DesiredState, ServerState};
-use crate::ejabberd::{EjabberdClient, NodePhase};
+use crate::ejabberd::{ControlError, EjabberdClient, NodePhase};
 use crate::engine::diagnostics::Diagnostics;
 use crate::engine::diagnostics::audit_probe::AuditProbe;
 use crate::engine::error::StoreError;
@@ -33,9 +33,12 @@ const RELOADS_AGAIN: u32 = 3;
 /// The time for the listeners to open, before the operator reads the log.
 const LISTENERS_OPEN: Duration = Duration::from_millis(300);
 
-/// The time after a failed reload in which ejabberd may stop while its Erlang node runs on. On a
-/// loaded host, the stop took longer than three seconds (seen on 26.07).
-const STOPS_WITHIN: Duration = Duration::from_secs(15);
+/// The time in which ejabberd may stop in its node after a reload that it refused.
+const STOPS_WITHIN: Duration = Duration::from_secs(3);
+
+/// The same after a reload whose error can come from a server that is stopping. On a loaded host
+/// the stop took longer than three seconds (seen on 26.07).
+const STOPS_SLOWLY_WITHIN: Duration = Duration::from_secs(15);
 
 /// The maximum number of lines of the log to search for listeners that failed to open.
 const LISTENER_LINES: usize = 100;
@@ -306,7 +309,7 @@ impl RolloutExecutor {
         };
         let Err(error) = put.await else { return Ok(since) };
         if method == Method::Reload
-            && self.stops_inside().await
+            && self.stops_within(stop_expected(&error)).await
             && let Some(failure) = self.cause_of_stop(since).await
         {
             return Err(failure);
@@ -319,12 +322,13 @@ impl RolloutExecutor {
         })
     }
 
-    /// Waits up to [`STOPS_WITHIN`] until ejabberd has stopped in its Erlang node. A listener that
-    /// fails repeatedly stops ejabberd, and the error of the reload does not name this cause.
-    async fn stops_inside(&self) -> bool {
-        let deadline = Instant::now() + STOPS_WITHIN;
+    /// Waits up to `limit` until ejabberd has stopped in its Erlang node. A listener that fails
+    /// repeatedly stops ejabberd during the reload, and the error of the reload does not name that
+    /// cause.
+    async fn stops_within(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
-            // While ejabberd is stopping, its Erlang node still lists ejabberd as running.
+            // While ejabberd stops, its node still reports that ejabberd runs.
             if let Ok(NodePhase::Stopped) = self.server.phase().await {
                 return true;
             }
@@ -384,7 +388,7 @@ impl RolloutExecutor {
     /// Announces an interruption to the connected users, if any, and waits for the declared time.
     pub(in crate::engine) async fn announce(&self, desired: &DesiredState) {
         let Some(announce) = &desired.server.announce else { return };
-        let hosts = std::iter::once(&desired.host).chain(&desired.hosts);
+        let hosts = desired.all_hosts();
         let mut recipients = 0;
         for host in hosts {
             match self.server.tell_connected(host, &announce.text).await {
@@ -396,5 +400,18 @@ impl RolloutExecutor {
             tracing::info!(recipients, delay = ?announce.delay, "announced an interruption");
             sleep(announce.delay).await;
         }
+    }
+}
+
+/// The time in which ejabberd may stop after a reload that failed with `error`. A server that stops
+/// has lost its table of commands, and then its node.
+fn stop_expected(error: &ApplyError) -> Duration {
+    match error {
+        ApplyError::Control(e)
+            if e.is_outage() || matches!(e, ControlError::UnknownCommand { .. }) =>
+        {
+            STOPS_SLOWLY_WITHIN
+        }
+        _ => STOPS_WITHIN,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
-use super::check::{HARDENED, broken_message};
+use super::check::{broken_message, is_called_hardened};
 use super::execute::RolloutExecutor;
 use super::failure_log::{STOPPED, judged, reports_failure};
 use crate::domain::checks::audit;
@@ -45,29 +45,16 @@ enum Sign {
     Bad(Failure),
 }
 
-/// The items of the security checklist that depend on the configuration alone.
-const PROMISED: [&str; 6] = [
-    "loopback_inside",
-    "api_commands",
-    "web_handlers",
-    "starttls_file",
-    "starttls_wire",
-    "rooms_members_only",
-];
-
 impl RolloutExecutor {
-    /// Checks that a variant with the name `hardened` passes the items of [`PROMISED`]. An unknown
-    /// verdict is no failure.
+    /// Checks that a variant with the name `hardened` passes the security checklist, as far as the
+    /// configuration decides. An unknown verdict is no failure.
     async fn promise(&self, desired: &DesiredState) -> Result<(), Failure> {
-        if desired.config.as_ref().is_none_or(|config| config.variant != HARDENED) {
+        if !is_called_hardened(desired) {
             return Ok(());
         }
-        let findings = audit::check(&self.diagnostics.collect_audit(desired).await);
-        let broken = findings.iter().find(|finding| {
-            PROMISED.contains(&finding.check) && finding.verdict.passed() == Some(false)
-        });
-        broken.map_or(Ok(()), |finding| {
-            Err(Failure { message: broken_message(finding.check, &finding.seen), blame: true })
+        let evidence = self.diagnostics.collect_audit(desired).await;
+        audit::broken_on_server(&evidence).map_or(Ok(()), |broken| {
+            Err(Failure { message: broken_message(broken.check, &broken.seen), blame: true })
         })
     }
 
@@ -201,9 +188,8 @@ impl RolloutExecutor {
             }
         }
         let hosts = server.hosts().await?;
-        if let Some(missing) = std::iter::once(&desired.host)
-            .chain(&desired.hosts)
-            .find(|host| !hosts.iter().any(|served| served == host.as_str()))
+        if let Some(missing) =
+            desired.all_hosts().find(|host| !hosts.iter().any(|served| served == host.as_str()))
         {
             return Ok(Err(Sign::Bad(Failure {
                 message: format!("it does not serve the declared host {missing}"),

@@ -15,7 +15,6 @@ use crate::domain::observed::{ProcessState, Reading};
 use crate::domain::spec::{DesiredState, ServerState};
 use crate::engine::ports::StateKey;
 use crate::engine::reconcile::left_behind::accounts;
-use crate::engine::reconcile::observe::hosts;
 use crate::engine::reconcile::report::{ApplyError, StepResult};
 use crate::engine::reconcile::round::StalenessCheck;
 use crate::engine::supervisor::SupervisorGuard;
@@ -153,7 +152,7 @@ impl RolloutExecutor {
             Reading::Unknown(why) => return Err(other(why)),
         };
         let mut users = BTreeMap::new();
-        for host in hosts(desired) {
+        for host in desired.all_hosts() {
             let names = match self.server.registered_users(host).await {
                 Ok(names) => Reading::Known(names),
                 Err(error) => Reading::Unknown(format!("failed to {error}")),

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::domain::checks::audit::{Finding, Topic, Verdict};
-use crate::domain::diff::StepInfo;
+use crate::domain::diff::{Phase, StepInfo};
 use crate::domain::model::{Digest, ObjectKey, Revision, ServerVersion};
 use crate::domain::observed::{ObservedState, Reading, Usage};
 use crate::domain::plan::{Plan, Summary};
@@ -57,6 +57,7 @@ fn parse(text: &str) -> BTreeMap<String, f64> {
 
 fn step(kind: Kind, name: &str) -> StepInfo {
     StepInfo {
+        phase: Phase::Objects,
         key: ObjectKey::parse(kind, name).unwrap(),
         op: Op::Create,
         fields: vec![],

@@ -29,7 +29,7 @@ use super::check::{Judgement, fails, known, passes, unknown};
 pub use certificates::{Certificate, ends, warning};
 pub use checks::CHECKS;
 pub use evidence::{ClientListener, Distribution, Evidence, Inside, Variant, Wire};
-pub use promise::{BrokenItem, broken_around, broken_promise};
+pub use promise::{BrokenItem, broken_around, broken_on_server, broken_promise};
 pub use settings::VERSION_FLOOR;
 pub use sockets::{Socket, Table, listening, listening_with_inode, user_of_status};
 

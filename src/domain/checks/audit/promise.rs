@@ -39,6 +39,18 @@ pub fn broken_promise(config: &Configuration) -> Option<BrokenItem> {
     })
 }
 
+/// The item of a configuration that only a running server shows.
+const ON_THE_WIRE: &str = "starttls_wire";
+
+/// Returns the first item that the server fails because of its configuration; `None` if no such
+/// item fails. An unknown item is no failure.
+#[must_use]
+pub fn broken_on_server(evidence: &Evidence) -> Option<BrokenItem> {
+    let promised =
+        |name: &str| name == ON_THE_WIRE || PROMISES.iter().any(|(check, _)| *check == name);
+    first_broken(evidence, promised)
+}
+
 /// The items that depend on the container or the host. No change of the configuration can fix these
 /// items, so the operator judges the items before a rollout. The item about the restart policy is
 /// not in this list, because a restart policy exposes no data.
@@ -49,7 +61,12 @@ const AROUND: [&str; 4] =
 /// fails.
 #[must_use]
 pub fn broken_around(evidence: &Evidence) -> Option<BrokenItem> {
-    let items = CHECKS.iter().filter(|check| AROUND.contains(&check.name));
+    first_broken(evidence, |name| AROUND.contains(&name))
+}
+
+/// Returns the first item of the checklist that fails, among those that `counts` names.
+fn first_broken(evidence: &Evidence, counts: impl Fn(&str) -> bool) -> Option<BrokenItem> {
+    let items = CHECKS.iter().filter(|check| counts(check.name));
     let mut findings = items.map(|check| check.run(evidence));
     let broken = findings.find(|finding| finding.verdict == Verdict::Fails)?;
     Some(BrokenItem { check: broken.check, seen: broken.seen })

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, stream};
 
-use super::{AWAY, CONCURRENCY, Seen, each, hosts, unknown};
+use super::{AWAY, CONCURRENCY, Seen, each, unknown};
 use crate::domain::inventory::{Fingerprint, Inventory};
 use crate::domain::model::{Jid, Localpart, ObjectKey, Secret, Vhost};
 use crate::domain::observed::{Reading, Vcard};
@@ -48,7 +48,7 @@ impl Reconciler {
         inventory: &Inventory,
         away: &AtomicBool,
     ) -> Accounts {
-        let reads = hosts(desired).map(|host| async move {
+        let reads = desired.all_hosts().map(|host| async move {
             let elsewhere = self.server.accounts_elsewhere(host).await;
             let users = match &elsewhere {
                 // The fallback control, which only runs commands, cannot check the backend of the
@@ -133,8 +133,8 @@ impl Reconciler {
             Ok(true) | Err(ControlError::Unsupported { .. }) => {}
             other => return other,
         }
-        let owned = inventory.users().map(|(jid, _)| jid.clone());
-        let owned: Vec<Jid> = owned.filter(|jid| jid.host == *host).take(NAMED_CHECKS).collect();
+        let on_host = inventory.users().map(|(jid, _)| jid).filter(|jid| jid.host == *host);
+        let owned: Vec<Jid> = on_host.take(NAMED_CHECKS).cloned().collect();
         if owned.is_empty() {
             return Ok(true);
         }

@@ -145,7 +145,7 @@ impl Reconciler {
             Reading::Unknown(why) => desired.config.as_ref().map(|_| Reading::Unknown(why.clone())),
         };
         let unknown = |host: &Vhost| (host.clone(), Reading::Unknown(why.to_owned()));
-        let users = hosts(desired).map(unknown).collect();
+        let users = desired.all_hosts().map(unknown).collect();
         let listeners =
             self.listeners_behind(desired, &drift, config.as_ref(), Reachability::Silent).await;
         let state = ObservedState::unanswered(process, why);
@@ -234,7 +234,7 @@ impl Reconciler {
         let uptime_seconds =
             self.server.uptime_seconds().await.ok().and_then(|n| u64::try_from(n).ok());
         let mut connected = BTreeMap::new();
-        for host in hosts(desired) {
+        for host in desired.all_hosts() {
             if let Some(count) =
                 self.server.connected_users(host).await.ok().and_then(|n| u64::try_from(n).ok())
             {
@@ -245,11 +245,6 @@ impl Reconciler {
         let usage = self.supervised.then(|| self.meter.read()).flatten();
         ServerStats { uptime_seconds, connected, usage }
     }
-}
-
-/// Returns the declared vhosts, each once.
-pub(in crate::engine) fn hosts(desired: &DesiredState) -> impl Iterator<Item = &Vhost> {
-    std::iter::once(&desired.host).chain(&desired.hosts)
 }
 
 /// The reason why the operator did not read an object after the begin of an outage.

@@ -17,17 +17,17 @@
 //!
 //! # The folders
 //!
-//! A folder uses itself and the folders above it in this table. Adapters do not use each
+//! A folder uses itself and the folders below it in this table. Adapters do not use each
 //! other, except for [`adapters::host`]. `tests/layers.rs` reads every path in the code
 //! and fails otherwise.
 //!
 //! | folder | content |
 //! |---|---|
-//! | [`domain`] | the rules, as pure functions: no I/O, clock, randomness or async |
-//! | [`ejabberd`] | ejabberd's commands, typed, with the differences between versions; the port that carries them; the Erlang programs that run beside the server |
-//! | [`engine`] | the ports to the outside; reconciliation, rollout, supervisor and diagnostics; the loop |
-//! | [`adapters`] | implementations of the ports, and `host`, which opens files outside the state directory |
 //! | [`cli`] | the commands, and which adapters serve which server |
+//! | [`adapters`] | implementations of the ports, and `host`, which opens files outside the state directory |
+//! | [`engine`] | the ports to the outside; reconciliation, rollout, supervisor and diagnostics; the loop |
+//! | [`ejabberd`] | ejabberd's commands, typed, with the differences between versions; the port that carries them; the Erlang programs that run beside the server |
+//! | [`domain`] | the rules, as pure functions: no I/O, clock, randomness or async |
 //!
 //! # Where to begin
 //!

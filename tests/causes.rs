@@ -8,6 +8,9 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "support/golden.rs"]
+mod golden;
+
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -49,8 +52,5 @@ fn the_first_error_with_a_reason_explains_a_failed_start() {
         writeln!(text, "\n{name}: {reason}{blamed}\n  {message}").unwrap();
         cure.iter().for_each(|cure| writeln!(text, "  -> {cure}").unwrap());
     }
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&expected, &text).unwrap();
-    }
-    assert_eq!(std::fs::read_to_string(&expected).unwrap(), text);
+    golden::assert_golden(&expected, &text);
 }

@@ -12,6 +12,9 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "support/golden.rs"]
+mod golden;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -61,7 +64,6 @@ fn report(files: &[SourceFile]) -> String {
 
 #[test]
 fn every_document_has_the_expected_problems() {
-    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     let mut wrong = Vec::new();
     let mut seen = 0;
     for entry in std::fs::read_dir(documents()).unwrap() {
@@ -72,9 +74,7 @@ fn every_document_has_the_expected_problems() {
         seen += 1;
         let report = report(&sources(&path));
         let golden = path.with_extension("txt");
-        if update {
-            std::fs::write(&golden, &report).unwrap();
-        } else if std::fs::read_to_string(&golden).unwrap_or_default() != report {
+        if !golden::is_golden(&golden, &report) {
             wrong.push(format!("--- {} ---\n{report}", golden.display()));
         }
     }
@@ -86,14 +86,7 @@ fn every_document_has_the_expected_problems() {
 fn the_committed_schema_matches_the_types() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/desired-state.schema.json");
     let now = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, &now).unwrap();
-    }
-    assert_eq!(
-        std::fs::read_to_string(path).unwrap(),
-        now,
-        "UPDATE_GOLDEN=1 writes the schema again"
-    );
+    golden::assert_golden(&path, &now);
 }
 
 #[test]

@@ -14,12 +14,13 @@
 
 #[path = "generated/commands.rs"]
 mod commands;
+#[path = "support/golden.rs"]
+mod golden;
 #[path = "generated/metrics.rs"]
 mod metrics;
 #[path = "generated/reference.rs"]
 mod reference;
 
-use std::fs;
 use std::path::Path;
 
 /// Returns the head of a document.
@@ -50,15 +51,7 @@ fn code(text: &str) -> String {
 
 fn assert_current(name: &str, now: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&path, now).unwrap();
-    }
-    let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        committed == now,
-        "{} differs from the code; UPDATE_GOLDEN=1 regenerates the document:\n{now}",
-        path.display()
-    );
+    golden::assert_golden(&path, now);
 }
 
 #[test]

@@ -33,18 +33,26 @@ fn binaries() -> BTreeSet<String> {
 /// Returns the text of a test binary: of its file, and of the files in the folder of the same name.
 fn source(binary: &str) -> String {
     let mut text = fs::read_to_string(root().join(format!("tests/{binary}.rs"))).unwrap();
-    let mut folders: Vec<PathBuf> = vec![root().join("tests").join(binary)];
+    for path in rust_files(root().join("tests").join(binary)) {
+        text += &fs::read_to_string(path).unwrap();
+    }
+    text
+}
+
+/// Returns all Rust files below `folder`; none if the folder does not exist.
+fn rust_files(folder: PathBuf) -> Vec<PathBuf> {
+    let (mut found, mut folders) = (Vec::new(), vec![folder]);
     while let Some(folder) = folders.pop() {
         let Ok(entries) = fs::read_dir(folder) else { continue };
         for path in entries.map(|entry| entry.unwrap().path()) {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                text += &fs::read_to_string(path).unwrap();
+                found.push(path);
             }
         }
     }
-    text
+    found
 }
 
 /// Returns whether a test binary talks to a real server.
@@ -89,4 +97,19 @@ fn a_binary_with_a_server_is_recognised() {
         assert!(needs_server(binary), "{binary}");
     }
     assert!(!needs_server("round"));
+}
+
+/// `scripts/test --fast` omits these tests without root, so each name must be that of a test.
+#[test]
+fn each_test_that_is_omitted_without_root_exists() {
+    let script = fs::read_to_string(root().join("scripts/test")).unwrap();
+    let (_, names) = script.split_once("test(/::(").unwrap();
+    let (names, _) = names.split_once(")$/)").unwrap();
+    let mut text = String::new();
+    for path in rust_files(root().join("src")) {
+        text += &fs::read_to_string(path).unwrap();
+    }
+    for name in names.split('|') {
+        assert!(text.contains(&format!("fn {name}(")), "{name} is no test of the library");
+    }
 }

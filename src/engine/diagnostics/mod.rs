@@ -1,4 +1,5 @@
-//! Collects the evidence for `audit` and `doctor`, and the objects for `export`.
+//! Collects the evidence for `audit` and `doctor`, and (with the client alone) the objects for
+//! `export`.
 
 pub(super) mod audit;
 pub(super) mod audit_probe;

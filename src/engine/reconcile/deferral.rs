@@ -35,7 +35,7 @@ pub enum Deferral {
     RemovedWhenStopped(&'static str),
     /// The last rollout of the configuration failed, and the configuration has not changed since.
     ConfigLatched,
-    /// The start is part of a rollout, and the rollout has failed.
+    /// The start is part of a rollout that failed or could not begin.
     ConfigUnderWay,
     /// ejabberd refuses the configuration. Contains the message of ejabberd.
     ConfigRefused(String),
@@ -84,7 +84,7 @@ impl fmt::Display for Deferral {
                 "the last rollout of this configuration failed; change the file, or run \
                  `ejabberd-operator retry`"
             }
-            Self::ConfigUnderWay => "the rollout of its configuration failed",
+            Self::ConfigUnderWay => "its configuration is not in force yet",
             Self::ConfigRefused(why) => {
                 return write!(f, "ejabberd refuses its configuration: {why}");
             }

@@ -6,7 +6,7 @@ use super::families::Families;
 use crate::domain::model::{Kind, Op};
 use crate::domain::rollout::Method;
 use crate::domain::status::{ConditionStatus, ConditionType, ServerPhase};
-use crate::domain::supervision::Cause;
+use crate::domain::supervision::{Cause, EndReason};
 use crate::engine::{Deferral, StepResult};
 
 /// Docker's names for the health of a container.
@@ -28,7 +28,7 @@ const COUNTED: [Kind; 4] = [Kind::User, Kind::Group, Kind::Room, Kind::Affiliati
 
 /// The reasons for a start of the server, except the causes that an administrator must fix first
 /// ([`Cause::reasons_to_fix`]).
-const RESTART_REASONS: [&str; 14] = [
+const RESTART_REASONS: [&str; 15] = [
     // Starts after a change by the operator.
     "Config",
     "Created",
@@ -44,6 +44,7 @@ const RESTART_REASONS: [&str; 14] = [
     "Crashed",
     "OutOfMemory",
     "Unresponsive",
+    "Frozen",
     "StuckStart",
     "StartFailed",
 ];
@@ -89,7 +90,9 @@ impl Families {
                 gauge.set((status == ConditionStatus::Unknown).into());
             }
         }
-        for reason in RESTART_REASONS.into_iter().chain(Cause::reasons_to_fix()) {
+        for reason in
+            RESTART_REASONS.into_iter().chain(Cause::reasons_to_fix().map(EndReason::as_str))
+        {
             self.restarts.with_label_values(&[reason]);
         }
         for health in HEALTHS {

@@ -1,5 +1,6 @@
 //! Finds the reason why a server ended or could not start, and what to do.
 
+mod reason;
 mod signs;
 #[cfg(test)]
 mod tests;
@@ -8,8 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::signs::EPMD_UNREACHABLE;
-use self::signs::{HARMLESS, HARMLESS_PARTS, OF_THE_CONFIG, SIGNS, Sign, WEAK_SIGNS, WRAPPERS};
+pub use self::reason::EndReason;
+use self::signs::{HARMLESS, HARMLESS_PARTS, SIGNS, Sign, WEAK_SIGNS, WRAPPERS};
 use super::entries::{Level, LogEntry, entries};
 
 /// The known facts about the end of a process.
@@ -48,7 +49,7 @@ pub enum EndedWhile {
 #[serde(rename_all = "camelCase")]
 pub struct Cause {
     /// The reason, for programs.
-    pub reason: String,
+    pub reason: EndReason,
     /// A sentence for people, with a quotation from the server's log.
     pub message: String,
     /// What a person must do; `None` if no person has to act.
@@ -91,33 +92,38 @@ impl Cause {
         let logged =
             telling.map_or_else(String::new, |entry| format!("; its log says: {}", entry.words()));
         let cause = match ending {
-            Ending { not_started: Some(why), .. } => Self::plain("StartFailed", words_of(why)),
+            Ending { not_started: Some(why), .. } => {
+                Self::plain(EndReason::StartFailed, words_of(why))
+            }
             Ending { oom_killed: true, .. } => Self::plain(
-                "OutOfMemory",
+                EndReason::OutOfMemory,
                 format!("the kernel killed it because memory was exhausted{logged}"),
             ),
             Ending { exit_code: Some(137), .. } => {
-                Self::plain("Killed", format!("it was killed (signal 9){logged}"))
+                Self::plain(EndReason::Killed, format!("it was killed (signal 9){logged}"))
             }
             // A shell reports 128 plus the number of the signal. A program causes these signals
             // itself.
-            Ending { exit_code: Some(code @ (132 | 134 | 135 | 136 | 139)), .. } => {
-                Self::plain("Crashed", format!("it crashed (signal {}){logged}", code - 128))
-            }
+            Ending { exit_code: Some(code @ (132 | 134 | 135 | 136 | 139)), .. } => Self::plain(
+                EndReason::Crashed,
+                format!("it crashed (signal {}){logged}", code - 128),
+            ),
             Ending { exit_code: Some(code @ 129..=159), .. } => Self::plain(
-                "Terminated",
+                EndReason::Terminated,
                 format!("it was ended from outside (signal {}){logged}", code - 128),
             ),
             Ending { exit_code: Some(0), .. } => {
-                Self::plain("Ended", format!("it ended without an error{logged}"))
+                Self::plain(EndReason::Ended, format!("it ended without an error{logged}"))
             }
             // A signal comes from outside, and an exit code of 0 is no failure. So the
             // configuration can only be the reason for other exit codes below 128.
             Ending { exit_code: Some(code), .. } => Self {
                 config: *code < 128,
-                ..Self::plain("Crashed", format!("it ended with exit code {code}{logged}"))
+                ..Self::plain(EndReason::Crashed, format!("it ended with exit code {code}{logged}"))
             },
-            Ending { exit_code: None, .. } => Self::plain("Ended", format!("it ended{logged}")),
+            Ending { exit_code: None, .. } => {
+                Self::plain(EndReason::Ended, format!("it ended{logged}"))
+            }
         };
         let cure = ending
             .oom_killed
@@ -134,37 +140,37 @@ impl Cause {
     /// The cause for a server that runs and has not responded for a long time.
     #[must_use]
     pub fn unresponsive() -> Self {
-        Self::plain("Unresponsive", "it did not answer, and did nothing")
+        Self::plain(EndReason::Unresponsive, "it did not answer, and did nothing")
     }
 
     /// The cause for an ejabberd that was stopped while its node still runs.
     #[must_use]
     pub fn halted() -> Self {
-        Self::plain("Halted", "ejabberd was stopped, but its Erlang VM kept running")
+        Self::plain(EndReason::Halted, "ejabberd was stopped, but its Erlang VM kept running")
     }
 
     /// The cause for a server that was started and has neither responded nor worked for `limit`.
     #[must_use]
     pub fn frozen(limit: Duration) -> Self {
         let message = format!("it started, and neither answered nor worked for {limit:?}");
-        Self::plain("Frozen", message)
+        Self::plain(EndReason::Frozen, message)
     }
 
     /// The cause for a server that was started and has done nothing for `deadline`.
     #[must_use]
     pub fn stuck_start(deadline: Duration) -> Self {
         let message = format!("it started, and neither answered nor worked for {deadline:?}");
-        Self { config: true, ..Self::plain("StuckStart", message) }
+        Self { config: true, ..Self::plain(EndReason::StuckStart, message) }
     }
 
     /// The reasons of causes that a person has to fix first; see [`needs_fix`](Self::needs_fix). A
     /// reason may occur more than once.
-    pub fn reasons_to_fix() -> impl Iterator<Item = &'static str> {
+    pub fn reasons_to_fix() -> impl Iterator<Item = EndReason> {
         SIGNS.iter().chain(WEAK_SIGNS).map(|sign| sign.reason)
     }
 
-    fn plain(reason: &str, message: impl Into<String>) -> Self {
-        Self { reason: reason.to_owned(), message: message.into(), cure: None, config: false }
+    fn plain(reason: EndReason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), cure: None, config: false }
     }
 
     /// Whether a person has to fix something before a start can work.
@@ -260,14 +266,14 @@ impl Sign {
             return None;
         }
         Some(Cause {
-            reason: self.reason.to_owned(),
+            reason: self.reason,
             message: match self.reason {
                 // The text around this sign contains no further information.
-                "DiskFull" => "no space is left on its disk".to_owned(),
+                EndReason::DiskFull => "no space is left on its disk".to_owned(),
                 _ => quoted(entry, self.parts.last().copied()),
             },
             cure: Some(self.cure.to_owned()),
-            config: OF_THE_CONFIG.contains(&self.reason),
+            config: self.reason.blames_config(),
         })
     }
 }

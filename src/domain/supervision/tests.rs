@@ -85,7 +85,7 @@ fn a_fault_for_a_person_is_reported_and_delays_the_start() {
     assert_eq!(machine.step(failed_with(taken), &settings(), at(1)), None);
     assert_eq!(machine.state, State::Failed { until: at(11) });
     let cause = machine.cause.clone().unwrap();
-    assert_eq!((cause.reason.as_str(), cause.config), ("PortTaken", false));
+    assert_eq!((cause.reason, cause.config), (EndReason::PortTaken, false));
     assert!(cause.to_string().contains("ss -tlnp") && !cause.message.contains('\u{1b}'), "{cause}");
     // After the fix, an order starts the server at once.
     assert_eq!(machine.step(Event::TryNow, &settings(), at(2)), Some(Effect::Start));
@@ -93,30 +93,30 @@ fn a_fault_for_a_person_is_reported_and_delays_the_start() {
         Cause::of(&Ending { log: vec![words.into()], ..Ending::default() }, EndedWhile::Starting)
     };
     for (words, reason) in [
-        ("{file_error,enospc}", "DiskFull"),
+        ("{file_error,enospc}", EndReason::DiskFull),
         (
             "Failed to read YAML file '/home/ejabberd/conf/ejabberd.yml': permission denied",
-            "ConfigUnreadable",
+            EndReason::ConfigUnreadable,
         ),
         (
             "Failed to read YAML file '/home/ejabberd/conf/ejabberd.yml': Syntax error on line 2",
-            "ConfigInvalid",
+            EndReason::ConfigInvalid,
         ),
         (
             "Protocol 'inet_tcp': the name ejabberd@localhost seems to be in use by another Erlang node",
-            "NodeNameTaken",
+            EndReason::NodeNameTaken,
         ),
-        ("Bind for 127.0.0.1:5222 failed: port is already allocated", "PortTaken"),
-        ("[critical] Failed to start module mod_x", "Ended"),
+        ("Bind for 127.0.0.1:5222 failed: port is already allocated", EndReason::PortTaken),
+        ("[critical] Failed to start module mod_x", EndReason::Ended),
     ] {
         assert_eq!(row(words).reason, reason, "{words}");
     }
     // The log of a server that was up does not explain a signal.
     let stopped = Ending { exit_code: Some(143), ..Ending::default() };
     let stopped = Cause::of(&stopped, EndedWhile::Starting);
-    assert_eq!((stopped.reason.as_str(), stopped.config), ("Terminated", false));
+    assert_eq!((stopped.reason, stopped.config), (EndReason::Terminated, false));
     let killed = Ending { exit_code: Some(137), log: vec!["eacces".into()], ..Ending::default() };
-    assert_eq!(Cause::of(&killed, EndedWhile::Up).reason, "Killed");
+    assert_eq!(Cause::of(&killed, EndedWhile::Up).reason, EndReason::Killed);
     assert!(
         Cause::of(&Ending { oom_killed: true, ..killed }, EndedWhile::Up)
             .message
@@ -169,7 +169,7 @@ fn a_start_is_restarted_only_if_it_makes_no_progress() {
     };
     assert_eq!(answers(&mut machine, 4198, 35_993), None);
     assert_eq!(answers(&mut machine, 4199, 35_995), Some(Effect::Restart));
-    assert_eq!(machine.cause.unwrap().reason, "StuckStart");
+    assert_eq!(machine.cause.unwrap().reason, EndReason::StuckStart);
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn a_server_that_is_frozen_while_it_starts_is_restarted_after_a_minute() {
         });
         (restarted, machine.cause.map(|cause| cause.reason))
     };
-    let frozen = (Some(60), Some("Frozen".to_owned()));
+    let frozen = (Some(60), Some(EndReason::Frozen));
     assert_eq!(after(|_| did(1)), frozen);
     // The operator does not interrupt a server that reads its tables, waits for the disk, or computes.
     let disk = |second: i64| Some(Work { disk_bytes: second.cast_unsigned(), ..Work::default() });

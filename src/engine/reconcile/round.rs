@@ -96,16 +96,7 @@ impl Reconciler {
     ) -> Result<Plan, StoreError> {
         let mut inventory = self.store.inventory()?;
         let Observation { state, .. } = Box::pin(self.observe(desired, &inventory)).await;
-        let decision = Box::pin(self.databases.check_database(
-            desired,
-            &state,
-            &mut inventory,
-            Settle::ReadOnly,
-        ))
-        .await?;
-        let mut set = diff::diff(desired, &state, &inventory);
-        decision.restrict(&mut set);
-        set.approvals_used = self.approvals_used()?;
+        let mut set = self.compare(desired, &state, &mut inventory, Settle::ReadOnly).await?;
         self.explain_deletions(&mut set).await;
         Ok(plan::plan(&set, desired, &inventory, approved))
     }
@@ -204,6 +195,23 @@ impl Reconciler {
         }
     }
 
+    /// Compares an observation with the desired state, and keeps only the steps that the identity of
+    /// the database permits.
+    async fn compare(
+        &self,
+        desired: &DesiredState,
+        state: &ObservedState,
+        inventory: &mut Inventory,
+        settle: Settle,
+    ) -> Result<ChangeSet, StoreError> {
+        let decision =
+            Box::pin(self.databases.check_database(desired, state, inventory, settle)).await?;
+        let mut set = diff::diff(desired, state, inventory);
+        decision.restrict(&mut set);
+        set.approvals_used = self.approvals_used()?;
+        Ok(set)
+    }
+
     /// Observes the server, and compares the server with the desired state. With [`Settle::Adopt`],
     /// also updates the inventory and writes password files.
     pub(super) async fn observe_and_compare(
@@ -223,16 +231,7 @@ impl Reconciler {
                 _ => Others::None,
             });
         }
-        let decision = Box::pin(self.databases.check_database(
-            desired,
-            &observation.state,
-            &mut inventory,
-            settle,
-        ))
-        .await?;
-        let mut set = diff::diff(desired, &observation.state, &inventory);
-        decision.restrict(&mut set);
-        set.approvals_used = self.approvals_used()?;
+        let mut set = self.compare(desired, &observation.state, &mut inventory, settle).await?;
         let remembered = if set.withheld().is_some() {
             Ok(())
         } else if adopts {

@@ -14,7 +14,7 @@ use crate::domain::checks::audit::Inside;
 use crate::domain::observed::{PAUSED, ProcessState, Work};
 use crate::domain::rollout::{Failure, Side};
 use crate::domain::spec::{DesiredState, Gate};
-use crate::domain::supervision::{Cause, EPMD_UNREACHABLE, EndedWhile, Ending, entries};
+use crate::domain::supervision::{Cause, EndReason, EndedWhile, Ending, entries};
 use crate::ejabberd::client::{Encryption, Listener};
 use crate::ejabberd::{ControlError, NodePhase};
 use crate::engine::reconcile::start::{START_LINES, last_start};
@@ -134,7 +134,8 @@ impl RolloutExecutor {
                 let log = log.unwrap_or_default();
                 let ending = Ending { exit_code, oom_killed, log, ..Ending::default() };
                 let cause = Cause::of(&ending, EndedWhile::Starting);
-                if cause.reason == EPMD_UNREACHABLE && self.runtime.start().await.is_ok() {
+                if cause.reason == EndReason::EpmdUnreachable && self.runtime.start().await.is_ok()
+                {
                     return Sign::Not(environment(&cause.to_string()));
                 }
                 return Sign::Bad(Failure { message: cause.to_string(), blame: cause.config });

@@ -21,11 +21,11 @@ fn a_term_over_many_lines_is_read_as_one_entry() {
     ];
     for log in [&erlang[..], &elixir] {
         let cause = cause(log);
-        assert_eq!(cause.reason, "PortTaken");
+        assert_eq!(cause.reason, EndReason::PortTaken);
         assert!(cause.message.ends_with("eaddrinuse}}}"), "{}", cause.message);
     }
     let unknown = cause(&[&erlang[..3], &["  something_new}}}"]].concat());
-    assert_eq!(unknown.reason, "Crashed");
+    assert_eq!(unknown.reason, EndReason::Crashed);
     assert_eq!(
         unknown.message,
         "it ended with exit code 1; its log says: Failed to start ejabberd application: {error, \

@@ -8,6 +8,7 @@ pub mod diff;
 pub mod export;
 pub mod inventory;
 pub(crate) mod mask;
+pub mod messaging;
 pub mod model;
 pub mod observed;
 pub mod plan;

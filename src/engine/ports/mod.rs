@@ -5,6 +5,7 @@
 
 mod bundle;
 mod events;
+mod messaging;
 mod runtime;
 mod secrets;
 mod source;
@@ -13,6 +14,7 @@ mod store;
 
 pub use bundle::Ports;
 pub use events::{EngineEvent, EventSink};
+pub use messaging::MessagingHandler;
 pub use runtime::{
     ConfigFiles, Introspection, Lifecycle, LogLine, MAIN_CONFIG, NOTE, Replacement, Runtime,
     ServerConfig,

@@ -1,0 +1,12 @@
+//! Messaging for programs: the tools, their arguments and results, and the rights of a client.
+//!
+//! The MCP server sends an [`Operation`] and the token of its client to the operator, and the
+//! operator decides. Both processes use these types.
+
+pub mod operation;
+pub mod pattern;
+pub mod tool;
+
+pub use operation::*;
+pub use pattern::JidPattern;
+pub use tool::Tool;

@@ -11,7 +11,8 @@ mod start_context;
 
 pub use call::{Arg, Call, Shape, Value};
 pub use client::{
-    Created, EjabberdClient, Endpoint, Listener, NewRoom, NodePhase, WholeGroup, WholeRoom,
+    ArchivedMessage, Created, EjabberdClient, Endpoint, Listener, MessagePage, NewRoom, NodePhase,
+    Outgoing, PageRequest, PageStart, Refusal, SendOutcome, WholeGroup, WholeRoom,
 };
 pub use control::Control;
 pub(crate) use error::shown;

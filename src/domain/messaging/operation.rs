@@ -95,11 +95,8 @@ pub struct SendMessage {
 /// The result of `xmpp_send_message`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sent {
-    /// The id of the message.
-    pub id: String,
-    /// The id that the server gave to the message in the archive; absent without an archive.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stanza_id: Option<String>,
+    /// The id of the message, which the recipient sees.
+    pub stanza_id: String,
     /// The id of the message in the archive of the recipient or of the room; absent without an
     /// archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -326,8 +323,10 @@ pub enum FailureCode {
     InvalidArgument,
     /// The account, the room or the cursor does not exist.
     NotFound,
-    /// The rules of the room do not permit the message.
+    /// The rules of the room do not permit the message or the reader.
     RefusedByRoom,
+    /// The server did not keep the message for the recipient.
+    NotDelivered,
     /// The client sent too many requests.
     RateLimited,
     /// The registration rule does not permit more accounts.
@@ -348,6 +347,7 @@ impl FailureCode {
             Self::InvalidArgument => "invalid_argument",
             Self::NotFound => "not_found",
             Self::RefusedByRoom => "refused_by_room",
+            Self::NotDelivered => "not_delivered",
             Self::RateLimited => "rate_limited",
             Self::LimitReached => "limit_reached",
             Self::Unavailable => "unavailable",

@@ -9,6 +9,7 @@ mod groups;
 mod health;
 mod listeners;
 mod logins;
+mod messages;
 mod new_rooms;
 mod phase;
 mod read_rooms;
@@ -32,6 +33,9 @@ use crate::domain::model::{ApiVersion, Jid, Secret, ServerVersion, Vhost};
 pub use groups::WholeGroup;
 pub use groups::group_name;
 pub use listeners::{AnyListener, Encryption, Endpoint, ListenAddress, Listener, Opening};
+pub use messages::{
+    ArchivedMessage, MessagePage, Outgoing, PageRequest, PageStart, Refusal, SendOutcome,
+};
 pub use phase::NodePhase;
 pub use read_rooms::WholeRoom;
 use responses::{number, refused};

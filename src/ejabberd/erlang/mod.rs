@@ -27,7 +27,8 @@ pub struct CommandLine {
     pub user: Option<String>,
 }
 
-const SESSION: &str = concat!(include_str!("encode.erl"), include_str!("session.erl"));
+const SESSION: &str =
+    concat!(include_str!("encode.erl"), include_str!("messaging.erl"), include_str!("session.erl"));
 const CHECK: &str = concat!(include_str!("encode.erl"), include_str!("check.erl"));
 
 /// Returns `program` without comments, so that the text is one sequence of expressions for `-eval`.

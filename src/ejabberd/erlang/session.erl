@@ -83,6 +83,11 @@ end,
 % Functions that run inside the server, because their steps must run together.
 Inside = fun
     (configuration, []) -> Expanded;
+    (send, [From, To, Id, Nick, Texts]) -> fun() -> Send(From, To, Id, Nick, Texts) end;
+    (messages, [Reader, Room, With, Since, Until, Max, newest, _]) ->
+        fun() -> Page(Reader, Room, With, Since, Until, Max, newest) end;
+    (messages, [Reader, Room, With, Since, Until, Max, Direction, Id]) ->
+        fun() -> Page(Reader, Room, With, Since, Until, Max, {Direction, Id}) end;
     % The facts about the server's start on which its configuration depends. The
     % rest of the environment is not read, because it can contain secrets.
     (start, []) ->

@@ -1,0 +1,305 @@
+% Functions for messages, which run inside the server. Each runs all of its steps
+% in one call, so that no rule can change between the check and the message.
+%
+% An account that exists and is not banned. Before 24.06 the server does not
+% store bans; the operator then knows only the bans of its file.
+MayAct = fun(User, Host) ->
+    case lists:member(Host, ejabberd_option:hosts())
+         andalso ejabberd_auth:user_exists(User, Host) of
+        true ->
+            case catch mod_admin_extra:get_ban_details(User, Host) of
+                [_ | _] -> banned;
+                _ -> yes
+            end;
+        _ -> no_account
+    end
+end,
+% The host of the service for rooms; none if the service is not one of this server.
+RoomHost = fun(Service) ->
+    Owners = [Host || Host <- ejabberd_option:hosts(), gen_mod:is_loaded(Host, mod_muc),
+                      lists:member(Service, gen_mod:get_module_opt_hosts(Host, mod_muc))],
+    case Owners of [Owner | _] -> Owner; [] -> none end
+end,
+% The rules of a room for an account: ok, or the first rule that forbids the room.
+% A subscription would bypass the rules for members, passwords and captchas.
+RoomRules = fun(Pid, Room, Service, Bare, Use) ->
+    Options = mod_muc_admin:get_room_options(Room, Service),
+    {ok, State} = mod_muc_room:get_state(Pid),
+    On = fun(Name) -> proplists:get_value(Name, Options) =:= <<"true">> end,
+    Subscribed = Bare =/= <<>>
+        andalso mod_muc_room:is_subscribed(Pid, jid:decode(Bare)) =/= false,
+    Effective = case Bare of
+        <<>> -> none;
+        _ -> mod_muc_room:get_affiliation(jid:decode(Bare), State)
+    end,
+    % A room for members counts its subscribers as members, so that a former member would
+    % keep the right to write (seen on 24.12).
+    Affiliation = case Subscribed andalso Effective =:= member of
+        true ->
+            {User, Host, _} = jid:tolower(jid:decode(Bare)),
+            Given = [A || {U, H, A, _} <- mod_muc_admin:get_room_affiliations(Room, Service),
+                          U =:= User, H =:= Host],
+            case Given of [Stored | _] -> Stored; [] -> none end;
+        false -> Effective
+    end,
+    Listed = lists:member(Affiliation, [owner, admin, member]),
+    Staff = lists:member(Affiliation, [owner, admin]),
+    Visitor = On(<<"moderated">>) andalso not Listed andalso not On(<<"members_by_default">>),
+    Rule = if
+        Affiliation =:= outcast -> outcast;
+        true ->
+            case {On(<<"members_only">>) andalso not Listed,
+                  On(<<"password_protected">>) andalso not Staff andalso not Subscribed,
+                  On(<<"captcha_protected">>) andalso not Listed andalso not Subscribed,
+                  Use =:= send andalso Visitor} of
+                {true, _, _, _} -> members_only;
+                {_, true, _, _} -> password;
+                {_, _, true, _} -> captcha;
+                {_, _, _, true} -> moderated;
+                _ -> ok
+            end
+    end,
+    {Rule, Subscribed, On(<<"allow_subscription">>), On(<<"mam">>),
+     proplists:get_value(<<"password">>, Options, <<>>)}
+end,
+Stanza = fun(Name, Attributes, Children, From, To) ->
+    Element = {xmlel, Name, Attributes, Children},
+    Packet = xmpp:decode(Element, <<"jabber:client">>, ejabberd_config:codec_options()),
+    xmpp:set_from_to(Packet, From, To)
+end,
+% The limits of a query (XEP-0059): the newest messages, or a page before or after
+% the message with the given id.
+Limits = fun(Max, Where) ->
+    Child = case Where of
+        newest -> [{xmlel, <<"before">>, [], []}];
+        {older, Id} -> [{xmlel, <<"before">>, [], [{xmlcdata, Id}]}];
+        {newer, Id} -> [{xmlel, <<"after">>, [], [{xmlcdata, Id}]}]
+    end,
+    xmpp:decode({xmlel, <<"set">>, [{<<"xmlns">>, <<"http://jabber.org/protocol/rsm">>}],
+                 [{xmlel, <<"max">>, [], [{xmlcdata, integer_to_binary(Max)}]} | Child]})
+end,
+% An archived message as texts; 'none' for an absent part.
+Archived = fun({Id, _, Forwarded}) ->
+    Element = xmpp:encode(Forwarded),
+    Message = fxml:get_subtag(Element, <<"message">>),
+    Part = fun(Name) ->
+        case fxml:get_subtag(Message, Name) of
+            false -> none;
+            Child -> fxml:get_tag_cdata(Child)
+        end
+    end,
+    Attribute = fun(Name) ->
+        case fxml:get_tag_attr(Name, Message) of {value, Value} -> Value; false -> none end
+    end,
+    % The real JID of the sender of a message to a room, if the room shows it.
+    Real = case fxml:get_subtag_with_xmlns(Message, <<"x">>, <<"http://jabber.org/protocol/muc#user">>) of
+        false -> none;
+        X -> fxml:get_path_s(X, [{elem, <<"item">>}, {attr, <<"jid">>}])
+    end,
+    {Id, fxml:get_path_s(Element, [{elem, <<"delay">>}, {attr, <<"stamp">>}]),
+     Attribute(<<"id">>), Attribute(<<"from">>), Attribute(<<"to">>), Real,
+     Part(<<"body">>), Part(<<"subject">>), Part(<<"thread">>)}
+end,
+% The archive id of the message with the given id among the newest 20 messages
+% since Start; none if it is not there.
+FindArchived = fun(Host, Requestor, Archive, Start, Type, Id) ->
+    case catch mod_mam:select(Host, Requestor, Archive, [{start, Start}], Limits(20, newest), Type, all) of
+        {Messages, _, _} ->
+            case [A || M <- Messages, {A, _, I, _, _, _, _, _, _} <- [Archived(M)], I =:= Id] of
+                [Found | _] -> Found;
+                [] -> none
+            end;
+        _ -> none
+    end
+end,
+Sent = fun(From, To, Type, Id, Texts) ->
+    Children = [{xmlel, Name, [], [{xmlcdata, Text}]} || {Name, Text} <- Texts],
+    Packet = Stanza(<<"message">>, [{<<"type">>, Type}, {<<"id">>, Id}], Children, From, To),
+    {_, Host, _} = jid:tolower(From),
+    % The hooks of a message that a client sends: the archive of the sender, and filters.
+    case ejabberd_hooks:run_fold(user_send_packet, Host, {Packet, #{jid => From}}, []) of
+        {drop, _} -> drop;
+        {Filtered, _} -> Filtered
+    end
+end,
+SendToAccount = fun(From, To, Start, Id, Texts) ->
+    {User, Host, _} = jid:tolower(To),
+    Local = lists:member(Host, ejabberd_option:hosts()),
+    case not Local orelse ejabberd_auth:user_exists(User, Host) of
+        false -> no_recipient;
+        true ->
+            Waiting = fun() ->
+                case Local andalso gen_mod:is_loaded(Host, mod_offline) of
+                    true -> mod_offline:count_offline_messages(User, Host);
+                    false -> 0
+                end
+            end,
+            Before = Waiting(),
+            case Sent(From, To, <<"chat">>, Id, Texts) of
+                drop -> dropped;
+                Packet ->
+                    ejabberd_router:route(Packet),
+                    Archive = case Local andalso gen_mod:is_loaded(Host, mod_mam) of
+                        true -> FindArchived(Host, To, To, Start, chat, Id);
+                        false -> none
+                    end,
+                    Online = Local andalso [P || {P, _} <-
+                        ejabberd_sm:get_user_present_resources(User, Host), P >= 0] =/= [],
+                    After = Waiting(),
+                    if
+                        not Local -> {accepted, none};
+                        Online, Archive =/= none -> {delivered, Archive};
+                        Online -> {accepted, none};
+                        Archive =/= none; After > Before -> {stored_offline, Archive};
+                        true -> not_stored
+                    end
+            end
+    end
+end,
+% Sends to a room as a subscriber, or for the time of the message as an occupant.
+% The stanzas bypass the router, because one may contain the room's password, and
+% so that the room has handled the message when it returns its state.
+SendToRoom = fun(From, To, Owner, Start, Id, Nick, Texts) ->
+    {Room, Service, _} = jid:tolower(To),
+    Bare = jid:encode(From),
+    case mod_muc:unhibernate_room(Owner, Service, Room) of
+        {ok, Pid} ->
+            {Rule, Subscribed, Subscribable, Archives, Password} =
+                RoomRules(Pid, Room, Service, Bare, send),
+            Permitted = acl:match_rule(Owner, mod_muc_opt:access(Owner), From),
+            Subscription = if
+                Permitted =/= allow -> {error, not_permitted};
+                Rule =/= ok -> {error, Rule};
+                Subscribed -> ok;
+                Subscribable ->
+                    case mod_muc_room:subscribe(Pid, From, Nick, []) of
+                        {ok, _} -> ok;
+                        {error, Why} -> {error, {room, Why}}
+                    end;
+                true -> join
+            end,
+            case Subscription of
+                {error, R} -> R;
+                _ ->
+                    % A resource that no client has, for a visit.
+                    Sender = case Subscription of
+                        ok -> From;
+                        join -> jid:replace_resource(From, <<"operator-", Id/binary>>)
+                    end,
+                    Tell = fun(Name, Attributes, Children, At) ->
+                        {_, _, N} = jid:tolower(At),
+                        p1_fsm:send_event(Pid, {route, N, Stanza(Name, Attributes, Children, Sender, At)})
+                    end,
+                    Occupant = jid:replace_resource(To, Nick),
+                    case Sent(Sender, To, <<"groupchat">>, Id, Texts) of
+                        drop -> dropped;
+                        Packet ->
+                            % The room removes an occupant without a session at the first
+                            % message to that occupant, so it must have all stanzas at once.
+                            [sys:suspend(Pid) || Subscription =:= join],
+                            try
+                                Xmlns = [{<<"xmlns">>, <<"http://jabber.org/protocol/muc">>}],
+                                Secret = [{xmlel, <<"password">>, [], [{xmlcdata, Password}]}
+                                          || Password =/= <<>>],
+                                Mute = {xmlel, <<"history">>, [{<<"maxstanzas">>, <<"0">>}], []},
+                                [Tell(<<"presence">>, [], [{xmlel, <<"x">>, Xmlns, [Mute | Secret]}], Occupant)
+                                 || Subscription =:= join],
+                                p1_fsm:send_event(Pid, {route, <<>>, Packet}),
+                                [Tell(<<"presence">>, [{<<"type">>, <<"unavailable">>}], [], Occupant)
+                                 || Subscription =:= join]
+                            after
+                                [sys:resume(Pid) || Subscription =:= join]
+                            end,
+                            Look = fun Again(Tries) ->
+                                {ok, State} = mod_muc_room:get_state(Pid),
+                                case FindArchived(Owner, From, To, Start, {groupchat, member, State}, Id) of
+                                    none when Tries > 0 -> timer:sleep(50), Again(Tries - 1);
+                                    Found -> Found
+                                end
+                            end,
+                            Kept = case Archives of
+                                true -> gen_mod:is_loaded(Owner, mod_mam);
+                                false -> mod_muc_opt:history_size(Owner) > 0
+                            end,
+                            case Kept andalso Look(20) of
+                                false -> {accepted, none};
+                                none -> not_broadcast;
+                                Archive when Archives -> {delivered, Archive};
+                                _ -> {delivered, none}
+                            end
+                    end
+            end;
+        _ -> no_room
+    end
+end,
+Send = fun(FromText, ToText, Id, Nick, Texts) ->
+    From = jid:decode(FromText),
+    To = jid:decode(ToText),
+    {User, Host, _} = jid:tolower(From),
+    {_, Service, _} = jid:tolower(To),
+    % A second earlier, because the clock of the server may step back.
+    {Mega, Seconds, Micro} = os:timestamp(),
+    Start = {Mega, Seconds - 1, Micro},
+    case MayAct(User, Host) of
+        yes ->
+            case RoomHost(Service) of
+                none -> SendToAccount(From, To, Start, Id, Texts);
+                Owner -> SendToRoom(From, To, Owner, Start, Id, Nick, Texts)
+            end;
+        Why -> {sender, Why}
+    end
+end,
+% A page of messages: {page, Source, IsComplete, Messages, Waiting}, or why not.
+Page = fun(Reader, Room, With, Since, Until, Max, Where) ->
+    Query = [{start, {S div 1000000, S rem 1000000, 0}} || S <- [Since], S =/= none]
+        ++ [{'end', {U div 1000000, U rem 1000000, 999999}} || U <- [Until], U =/= none]
+        ++ [{with, jid:decode(W)} || W <- [With], W =/= <<>>],
+    Read = fun(Source, Host, Requestor, Archive, Type, Waiting) ->
+        case catch mod_mam:select(Host, Requestor, Archive, Query, Limits(Max, Where), Type, all) of
+            {Messages, Complete, _} ->
+                {page, Source, Complete, [Archived(M) || M <- lists:keysort(2, Messages)], Waiting};
+            {error, _} -> database
+        end
+    end,
+    May = case Reader of
+        <<>> -> yes;
+        _ ->
+            {U1, H1, _} = jid:tolower(jid:decode(Reader)),
+            MayAct(U1, H1)
+    end,
+    case {May, Room} of
+        {yes, <<>>} ->
+            Jid = jid:decode(Reader),
+            {User, Host, _} = jid:tolower(Jid),
+            case gen_mod:is_loaded(Host, mod_mam) of
+                false -> no_archive;
+                true ->
+                    Waiting = case gen_mod:is_loaded(Host, mod_offline) of
+                        true -> mod_offline:count_offline_messages(User, Host);
+                        false -> 0
+                    end,
+                    Read(archive, Host, Jid, Jid, chat, Waiting)
+            end;
+        {yes, _} ->
+            At = jid:decode(Room),
+            {Name, Service, _} = jid:tolower(At),
+            Owner = RoomHost(Service),
+            Opened = Owner =/= none andalso mod_muc:unhibernate_room(Owner, Service, Name),
+            case Opened of
+                {ok, Pid} ->
+                    {Rule, _, _, Archives, _} = RoomRules(Pid, Name, Service, Reader, read),
+                    Loaded = gen_mod:is_loaded(Owner, mod_mam),
+                    if
+                        Rule =/= ok -> Rule;
+                        Archives, not Loaded -> no_archive;
+                        true ->
+                            {ok, State} = mod_muc_room:get_state(Pid),
+                            Source = if Archives -> archive; true -> room_history end,
+                            Asker = case Reader of <<>> -> At; _ -> jid:decode(Reader) end,
+                            Read(Source, Owner, Asker, At, {groupchat, member, State}, 0)
+                    end;
+                _ -> no_room
+            end;
+        {Why, _} -> {reader, Why}
+    end
+end,

@@ -126,7 +126,7 @@ fn every_promised_behaviour_has_a_file() {
     assert_eq!(missing.collect::<Vec<_>>(), [&""; 0]);
 }
 
-/// If the reader ignored a typo in a golden file, the test of that file would prove nothing.
+/// If `Golden` accepted a golden file with a typo, the test of that file would prove nothing.
 #[test]
 fn a_golden_file_with_a_mistake_is_refused() {
     const GOOD: &str = "# A sentence.\n\ndesired:\n  users: [{ name: ann }]\n\nobserved:\n  users: { example.org: [ann] }\n\ninventory:\n  users: { ann: {} }\n\nplan:\n";

@@ -24,7 +24,8 @@ const SOON: Duration = Duration::from_secs(90);
 
 const PEOPLE: &str = "  users: [{ name: ann, password: \"a secret\" }]\n";
 
-/// Declares the hardened variant, in a copy that the test may change.
+/// Writes the file of the desired state. The declared variant is `ours.yml`, a copy of the hardened
+/// variant. The test can change this copy.
 fn declare(host: &Host, more_of_server: &str, more_of_config: &str) {
     let text = format!(
         "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: {{ name: changes }}\nspec:\n  host: {DOMAIN}\n  \
@@ -77,7 +78,8 @@ fn started(host: &Host) -> String {
 
 /// Returns the serial number of the server's certificate.
 fn serial(host: &Host) -> String {
-    // Runs the `openssl` of this host, because an image in a release layout has no `openssl`.
+    // Use the `openssl` of this host, because the images in the layouts of `ecs` and `ghcr` have no
+    // `openssl`.
     let pid = docker(&["inspect", "-f", "{{.State.Pid}}", &host.container]);
     let script = format!(
         "echo | openssl s_client -connect 127.0.0.1:5222 -starttls xmpp -xmpphost {DOMAIN} 2>/dev/null \
@@ -152,7 +154,7 @@ fn configuration_changes_reach_clients(version: &str) {
         "-c",
         "echo '# by hand' >> /home/ejabberd/conf/ejabberd.yml",
     ]);
-    until(&host, &operator, "put back to the one by order", |_| {
+    until(&host, &operator, "the configuration of the rollback again", |_| {
         !on_server(&host, "ejabberd.yml").contains("by hand")
     });
     assert_eq!(serial(&host), before);

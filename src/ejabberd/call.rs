@@ -72,17 +72,17 @@ pub enum Call {
         /// The arguments.
         args: Vec<Arg>,
     },
-    /// Several operations in the server's VM that must run together, as one function of the
-    /// program `session.erl`.
+    /// A function of the program `session.erl` that runs in the server's VM. Each function does
+    /// several operations in one call, because the operations must run together.
     Inside {
         /// The name of the function: `backends`, `configuration`, `start` or `subject`.
         function: &'static str,
         /// The arguments.
         args: Vec<Arg>,
     },
-    /// An operation that the operator's Erlang program runs in the network of the server, as a
-    /// client does. A listener on loopback is then reachable with every network mode. Works even if
-    /// the server's node does not respond.
+    /// An operation that the operator's Erlang program runs in a separate VM in the network of the
+    /// server. So the program can connect as a client to a listener on loopback, with every network
+    /// mode. The operation works even if the server's node does not respond.
     Beside {
         /// The name of the operation: `open`, `stream`, `websocket` or `bosh` to begin a stream,
         /// `login`, `get` for a page, `tables` for the kernel's tables of sockets, or `status` for

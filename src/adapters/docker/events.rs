@@ -40,7 +40,8 @@ impl DockerRuntime {
                     changed.notify_one();
                 }
             }
-            // A healthy stream also ends, when the response reaches its limit of bytes.
+            // Reconnect without a pause after a long stream: a healthy stream ends too, when the
+            // response reaches the byte limit of `transport`.
             if opened.elapsed() < LONG {
                 sleep(PAUSE).await;
             }

@@ -1,8 +1,9 @@
 //! The settings that a new container inherits from the container that it replaces.
 //!
-//! The declaration sets image, network, ports, volumes and environment. Everything else is the
-//! administrator's choice and stays: other mounts, the host name (it may be part of the node's
-//! name, to which the database belongs), command, labels and limits.
+//! The declaration sets image, network, ports, volumes and environment. The new container inherits
+//! all other settings, because the administrator chose these settings: other mounts, host name,
+//! command, labels and limits. The host name may be part of the name of the Erlang node. With
+//! another node name, ejabberd cannot use the existing database.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -44,8 +45,8 @@ pub(super) fn body(spec: &Spec, old: &Old<'_>, new: &ImageConfig) -> ContainerCr
         hostname: config.hostname.filter(|name| !name.is_empty() && !both_on_host),
         domainname: config.domainname.filter(|name| !name.is_empty()),
         user: non_default(config.user, &old.image.user),
-        // A custom entry point disables the command of the image, so the administrator chose the
-        // command.
+        // If a container has a custom entry point, the engine ignores the command of the image. So
+        // the administrator chose the old command, even if the image has the same command.
         cmd: if entrypoint.is_some() { config.cmd } else { own(config.cmd, &old.image.cmd) },
         entrypoint,
         working_dir: non_default(config.working_dir, &old.image.working_dir),
@@ -106,15 +107,16 @@ fn marked(
     labels
 }
 
-/// The mounts of the new container: the mounts of the old container, and the volumes from the
-/// declaration. A volume replaces the old mount at the same path, and an old mount of the same
-/// volume.
+/// The mounts of the new container: the mounts of the old container, and the volumes of
+/// [`create::volumes`]. A declared volume replaces the old mount at the same path. A default volume
+/// (for the database or the configuration) is added only if no other mount covers its path. If the
+/// old container mounts one of these volumes at another path, the new container omits that mount.
 pub(super) fn mounts(spec: &Spec, old: &Old<'_>, new: &ImageConfig) -> Vec<Mount> {
     let asked = old.container.host_config.as_ref().and_then(|host| host.mounts.as_ref());
     let asked = |target: &str| {
         let same = |mount: &&Mount| mount.target.as_deref() == Some(target);
-        // For an unnamed volume, the request contains no name, so use the name that the engine
-        // chose.
+        // The request that created the old container gives an unnamed volume no name. Ignore this
+        // part of the request, so that `built` with the name that the engine chose is used.
         let named = |mount: &&Mount| mount.source.as_ref().is_some_and(|name| !name.is_empty());
         asked.into_iter().flatten().find(same).filter(named).cloned()
     };
@@ -144,7 +146,7 @@ pub(super) fn mounts(spec: &Spec, old: &Old<'_>, new: &ImageConfig) -> Vec<Mount
         let declared = spec.volumes.contains_key(&target);
         let location = covering(&locations(&mounts), &target);
         if !declared && location != Location::Container {
-            // The old container already stores something at this path.
+            // Another mount already covers this path, so the default volume is not needed.
             continue;
         }
         // Remove the old mount of the volume. Otherwise the container would have the volume twice.
@@ -274,7 +276,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_replacement_drops_undeclared_variables_and_moves_the_volume_to_a_new_path() {
+    fn a_replacement_drops_variables_no_longer_declared_and_moves_the_volume_to_a_new_path() {
         let mounts = vec![point("volume", "v2-database", "/home/ejabberd/database")];
         let mut container = old(&["A=1", "B=2"], mounts);
         let labels = container.config.as_mut().unwrap().labels.as_mut().unwrap();

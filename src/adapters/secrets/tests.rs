@@ -91,7 +91,7 @@ async fn a_program_that_hangs_is_killed() {
 }
 
 #[test]
-fn generated_passwords_are_long_plain_and_evenly_distributed() {
+fn generated_passwords_have_a_fixed_length_and_use_each_permitted_character_equally() {
     let mut seen = [0_u32; 256];
     for _ in 0..2000 {
         let password = FileSecrets::new().generate().unwrap();
@@ -214,7 +214,8 @@ async fn ends(pid: &str) -> bool {
 #[tokio::test]
 async fn a_program_inherits_no_environment_or_descriptors() {
     use std::os::fd::AsRawFd;
-    // `cargo` and the test's own environment have dozens of variables.
+    // The test needs an environment with variables that the program could inherit. `cargo` sets
+    // dozens of variables for a test.
     assert!(std::env::vars().count() > 3);
     let program = SecretSource::Command(vec!["env".into()]);
     let SecretSource::Command(argv) = &program else { unreachable!() };

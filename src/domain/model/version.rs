@@ -29,7 +29,9 @@ impl ServerVersion {
         Some(Self { year: digits(year)?, month: digits(rest)? })
     }
 
-    /// The highest API version that the server and this program both support; this program supports 3.
+    /// The highest API version that the server and this program both support. This program supports
+    /// the API versions 0 to 3.
+    ///
     /// Source: the release notes of ejabberd 24.02, 24.06 and 24.12, which each add one version.
     #[must_use]
     pub fn api(self) -> ApiVersion {

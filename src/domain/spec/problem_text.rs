@@ -84,8 +84,8 @@ fn window(position: &Position) -> (String, usize, usize) {
     (shown, from, length.max(1))
 }
 
-/// Escapes a text of one line for a terminal. The text may contain names from the file or the server
-/// with deceptive characters.
+/// Escapes a text of one line for a terminal. The text may contain names from the file or the
+/// server with deceptive characters.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_treacherous) {

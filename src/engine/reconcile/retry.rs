@@ -78,9 +78,10 @@ impl Retries {
                         known.map_or_else(|| waits(first, backoff.max), |failure| failure.waits);
                     self.failing.insert(key, later(waits, now));
                 }
-                // A step that was in backoff when the reconciliation began may be due by now. Keep
-                // the entry; otherwise the step waits for the next resync. A step that was deferred
-                // for another reason is due when that reason ends.
+                // If the step was deferred because of backoff, keep the entry, even if the wait has
+                // ended during the reconciliation. Otherwise the step waits for the next resync. If
+                // the step was deferred for another reason, drop an entry whose wait has ended,
+                // because an early retry is useless while the other reason exists.
                 (StepResult::Deferred(why), Some(known))
                     if *why == Deferral::Backoff || known.until > now =>
                 {
@@ -102,7 +103,8 @@ impl Retries {
         };
     }
 
-    /// Ends all waits. A changed file or an order of the administrator may have fixed the failures.
+    /// Ends all waits. The caller uses this function after a file has changed, or after the
+    /// administrator has given an order such as `retry`: the causes of the failures may be gone.
     pub(in crate::engine) fn forget(&mut self) {
         *self = Self::default();
     }

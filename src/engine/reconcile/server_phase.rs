@@ -28,8 +28,12 @@ pub(super) struct ServerSettled {
 struct MadeHere;
 
 impl Reconciler {
-    /// Carries out the steps of the server. `owner` is the reason why the operator leaves the
-    /// container to the owner of the container; `None` if the operator need not wait.
+    /// Carries out the steps of the server.
+    ///
+    /// If the operator did not create the container, the container has an owner outside the
+    /// operator, such as `docker-compose`. While the operator waits for this owner to create or
+    /// start the container, `owner` is the message with the reason for the wait. Otherwise `owner`
+    /// is `None`.
     pub(super) async fn server_phase(
         &self,
         desired: &DesiredState,

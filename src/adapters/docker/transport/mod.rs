@@ -78,23 +78,25 @@ async fn send(
     Ok(sender.send_request(request).await?)
 }
 
-/// The limits of the response to a request. The description of a container has about ten kilobytes.
+/// The limits of the response to a request. Most responses are far below the default limit of
+/// 1 MiB: for example, the engine describes a container in about ten kilobytes.
 fn limits(method: &Method, path: &str) -> Limits {
     let within =
         |bytes, time| Limits { bytes, deadline: Some(Instant::now() + time), frames: None };
     let without_deadline = |bytes| Limits { bytes, deadline: None, frames: None };
     match path.rsplit('/').next().unwrap_or_default() {
-        // A session with the server has no end; for other programs, the caller has a deadline.
+        // No deadline: the program of the session runs until the session ends, and the code that
+        // runs any other program sets a deadline for that program.
         "start" if path.contains("/exec/") => {
             Limits { frames: Some(Frames::new()), ..without_deadline(MIB) }
         }
-        // The stream lasts for months; the caller opens a new stream after this limit. The
-        // limits on lines are low because the library searches all of an unfinished line
-        // after each read.
+        // No deadline: a stream of events can last for months. At the byte limit the stream fails,
+        // and the caller opens a new stream. The byte limit is low, because after each read the
+        // client library searches an unfinished line again from its first byte.
         "events" => without_deadline(MIB / 4),
         "logs" => within(4 * MIB, LOG_DEADLINE),
-        // More than `archive::MAX_FILE_BYTES`, so that the download fails with an error that names
-        // the file.
+        // This limit must be higher than `archive::MAX_FILE_BYTES`. Otherwise a file that is too
+        // long reaches this limit first, and the error does not name the file.
         "archive" if method == Method::GET => within(20 * MIB, FILE_DEADLINE),
         // The progress of a pull; the caller has a deadline.
         "create" if path.ends_with("/images/create") => without_deadline(16 * MIB),

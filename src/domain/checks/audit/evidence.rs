@@ -42,7 +42,8 @@ pub struct Evidence {
 pub struct Distribution {
     /// The distribution port of the server's node; `None` if the node has no distribution port.
     pub port: Option<u16>,
-    /// The port of the port mapper (epmd). epmd listens at this port only while epmd runs.
+    /// The configured port of the port mapper (epmd). If epmd does not run, no program listens at
+    /// this port.
     pub mapper: u16,
 }
 
@@ -67,8 +68,9 @@ pub struct Inside {
 }
 
 impl Inside {
-    /// Returns the listening TCP sockets of the server. In the host's network, the tables list the
-    /// sockets of every program, so this function selects the sockets by their owner.
+    /// Returns the listening TCP sockets of the server. With the host's network, `tcp` contains the
+    /// sockets of every program on the host. So this function selects the sockets that belong to
+    /// the user that the server runs as.
     pub fn own(&self) -> impl Iterator<Item = &Socket> {
         self.tcp.iter().filter(|socket| socket.user == self.user)
     }

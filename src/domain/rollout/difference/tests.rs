@@ -233,7 +233,7 @@ fn changes_have_names_and_methods() {
 }
 
 #[test]
-fn the_name_decides_the_method_of_other_files() {
+fn the_file_name_decides_the_method_if_no_options_are_compared() {
     let files = |entries: &[(&str, &str)]| -> BTreeMap<String, Vec<u8>> {
         entries.iter().map(|(name, content)| ((*name).to_owned(), (*content).into())).collect()
     };
@@ -246,7 +246,8 @@ fn the_name_decides_the_method_of_other_files() {
         (&[("modules.d/x.yml", "1")], &[("modules.d/x.yml", "2")], "modules.d/x.yml!"),
         (&[], &[("ejabberd.yml", "")], "ejabberd.yml!"),
         (&[("ejabberd.yml", "")], &[], "ejabberd.yml!"),
-        // The test compares an included file by its expansion; this change has no effect.
+        // `difference` compares the expanded configurations, and these are equal here. So the
+        // included file is a changed file for which a reload is enough.
         (
             &[("ejabberd.yml", "loglevel: 1"), ("x.yml", "1")],
             &[("ejabberd.yml", "loglevel: 1"), ("x.yml", "2")],
@@ -268,7 +269,7 @@ fn the_name_decides_the_method_of_other_files() {
 }
 
 #[test]
-fn the_version_of_the_server_decides_where_versions_differ() {
+fn log_rotate_size_needs_a_restart_only_before_24_06() {
     let (before, after) = (main_file(b"log_rotate_size: 1"), main_file(b"log_rotate_size: 2"));
     for (year, month, expected) in [
         (23, 1, "log_rotate_size!"),

@@ -12,6 +12,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ejabberd_operator::domain::model::{AffiliationId, Jid, RoomJid, Secret, Vhost};
 use ejabberd_operator::domain::spec::{AffiliationKind, OptionValue};
@@ -47,7 +48,16 @@ fn address(room: &RoomJid) -> Jid {
 }
 
 fn message<'a>(from: &'a Jid, to: &'a Jid, id: &'a str, body: &'a str) -> Outgoing<'a> {
-    Outgoing { from, to, id, nickname: from.local.as_str(), body, subject: None, thread: None }
+    Outgoing {
+        from,
+        to,
+        id,
+        nickname: from.local.as_str(),
+        maybe_sent_within: Duration::ZERO,
+        body,
+        subject: None,
+        thread: None,
+    }
 }
 
 async fn page(server: &EjabberdClient, reader: &Jid, start: PageStart<'_>) -> MessagePage {
@@ -218,6 +228,22 @@ async fn rooms_keep_their_rules(server: &EjabberdClient, ann: &Jid, bob: &Jid) {
     refused(server, ann, &address(&room("missing")), Refusal::NoRoom).await;
 }
 
+/// After a restart, the operator does not know which messages it sent.
+async fn a_message_is_found_again(server: &EjabberdClient, ann: &Jid, bob: &Jid) {
+    let hall = create(server, "again", &[("mam", true), ("allow_subscription", true)]).await;
+    let kept = create(server, "again-kept", &[("mam", false)]).await;
+    for to in [bob, &hall, &kept] {
+        let within = Duration::from_secs(600);
+        let again = || Outgoing { maybe_sent_within: within, ..message(ann, to, "a1", "once") };
+        let first = server.send(&again()).await.unwrap();
+        assert!(!matches!(first, SendOutcome::Repeated { .. }), "{first:?}");
+        let second = server.send(&again()).await.unwrap();
+        assert!(matches!(second, SendOutcome::Repeated { .. }), "{to}: {second:?}");
+    }
+    assert_eq!(bodies(&room_page(server, None, &hall).await.unwrap()), ["once"]);
+    assert_eq!(bodies(&room_page(server, None, &kept).await.unwrap()), ["once"]);
+}
+
 /// A subscription of the account itself, with all its events, stays as it is.
 async fn own_subscriptions_stay(container: &Container, server: &EjabberdClient, ann: &Jid) {
     let hall = create(server, "own", &[("allow_subscription", true)]).await;
@@ -265,6 +291,7 @@ async fn real(version: &str) {
     rooms_get_messages(&server, &ann, true).await;
     rooms_get_messages(&server, &ann, false).await;
     rooms_keep_their_rules(&server, &ann, &bob).await;
+    a_message_is_found_again(&server, &ann, &bob).await;
     own_subscriptions_stay(&container, &server, &ann).await;
     senders_and_recipients_exist(&server, &ann, &bob).await;
     server.close().await;

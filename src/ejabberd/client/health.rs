@@ -142,6 +142,7 @@ fn session(item: &Value) -> Option<Session> {
         priority: int(3).unwrap_or(0),
         uptime: int(5).unwrap_or(0),
         status: text(6)?,
+        status_text: text(8).unwrap_or_default(),
         resource: text(7)?,
     })
 }

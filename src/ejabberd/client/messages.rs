@@ -1,6 +1,8 @@
 //! Sends messages, and reads the archive and the histories of rooms. Each call runs all of its steps
 //! inside the server; see `messaging.erl`.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::{Arg, Call, ControlError, EjabberdClient, Result, Value};
@@ -16,6 +18,9 @@ pub struct Outgoing<'a> {
     pub id: &'a str,
     /// The nickname in a room that the sender has not joined.
     pub nickname: &'a str,
+    /// How long ago a message with the same id may have been sent, in whole seconds; zero if the id
+    /// is new. The server then looks in the archive or history of the recipient first.
+    pub maybe_sent_within: Duration,
     /// The text.
     pub body: &'a str,
     /// The subject; `None` for a message without a subject.
@@ -36,6 +41,11 @@ pub enum SendOutcome {
     /// The recipient has no available session, and the server keeps the message.
     StoredOffline {
         /// The id in the archive; `None` without an archive.
+        archive_id: Option<String>,
+    },
+    /// An earlier call sent a message with this id, so the server sent nothing.
+    Repeated {
+        /// The id in the archive; `None` for a room without an archive.
         archive_id: Option<String>,
     },
     /// The server accepted the message, and nothing shows more.
@@ -160,6 +170,7 @@ impl EjabberdClient {
             message.to.to_string().as_str().into(),
             message.id.into(),
             message.nickname.into(),
+            Arg::Int(message.maybe_sent_within.as_secs().try_into().unwrap_or(i64::MAX)),
             Arg::Pairs(texts),
         ];
         let call = Call::Inside { function: NAME, args };
@@ -206,6 +217,7 @@ fn outcome(response: &Value) -> Option<SendOutcome> {
             Some(match result.as_str() {
                 "delivered" => SendOutcome::Delivered { archive_id },
                 "stored_offline" => SendOutcome::StoredOffline { archive_id },
+                "repeated" => SendOutcome::Repeated { archive_id },
                 "accepted" => SendOutcome::Accepted,
                 _ => return None,
             })

@@ -100,10 +100,10 @@ Archived = fun({Id, _, Forwarded}) ->
      Attribute(<<"id">>), Attribute(<<"from">>), Attribute(<<"to">>), Real,
      Part(<<"body">>), Part(<<"subject">>), Part(<<"thread">>)}
 end,
-% The archive id of the message with the given id among the newest 20 messages
+% The archive id of the message with the given id among the newest Max messages
 % since Start; none if it is not there.
-FindArchived = fun(Host, Requestor, Archive, Start, Type, Id) ->
-    case catch mod_mam:select(Host, Requestor, Archive, [{start, Start}], Limits(20, newest), Type, all) of
+FindArchived = fun(Host, Requestor, Archive, Start, Max, Type, Id) ->
+    case catch mod_mam:select(Host, Requestor, Archive, [{start, Start}], Limits(Max, newest), Type, all) of
         {Messages, _, _} ->
             case [A || M <- Messages, {A, _, I, _, _, _, _, _, _} <- [Archived(M)], I =:= Id] of
                 [Found | _] -> Found;
@@ -111,6 +111,20 @@ FindArchived = fun(Host, Requestor, Archive, Start, Type, Id) ->
             end;
         _ -> none
     end
+end,
+% Writes a table to disk. Otherwise a server that is killed within three seconds loses
+% messages that it confirmed.
+Written = fun(Table) ->
+    case catch mnesia:table_info(Table, storage_type) of
+        disc_only_copies -> catch dets:sync(Table);
+        {'EXIT', _} -> ok;
+        _ -> catch mnesia:sync_log()
+    end
+end,
+% The time some seconds ago, because the clock of the server may step back.
+Ago = fun(Seconds) ->
+    At = os:system_time(microsecond) - Seconds * 1000000,
+    {At div 1000000000000, At div 1000000 rem 1000000, At rem 1000000}
 end,
 Sent = fun(From, To, Type, Id, Texts) ->
     Children = [{xmlel, Name, [], [{xmlcdata, Text}]} || {Name, Text} <- Texts],
@@ -122,11 +136,17 @@ Sent = fun(From, To, Type, Id, Texts) ->
         {Filtered, _} -> Filtered
     end
 end,
-SendToAccount = fun(From, To, Start, Id, Texts) ->
+SendToAccount = fun(From, To, Since, Id, Texts) ->
     {User, Host, _} = jid:tolower(To),
     Local = lists:member(Host, ejabberd_option:hosts()),
+    Archives = Local andalso gen_mod:is_loaded(Host, mod_mam),
+    Find = fun(Seconds, Max) ->
+        Archives andalso FindArchived(Host, To, To, Ago(Seconds), Max, chat, Id)
+    end,
+    Earlier = if Since > 0 -> Find(Since, 1000); true -> none end,
     case not Local orelse ejabberd_auth:user_exists(User, Host) of
         false -> no_recipient;
+        true when is_binary(Earlier) -> {repeated, Earlier};
         true ->
             Waiting = fun() ->
                 case Local andalso gen_mod:is_loaded(Host, mod_offline) of
@@ -139,9 +159,9 @@ SendToAccount = fun(From, To, Start, Id, Texts) ->
                 drop -> dropped;
                 Packet ->
                     ejabberd_router:route(Packet),
-                    Archive = case Local andalso gen_mod:is_loaded(Host, mod_mam) of
-                        true -> FindArchived(Host, To, To, Start, chat, Id);
-                        false -> none
+                    Archive = case Find(1, 20) of
+                        Found when is_binary(Found) -> Written(archive_msg), Found;
+                        _ -> none
                     end,
                     Online = Local andalso [P || {P, _} <-
                         ejabberd_sm:get_user_present_resources(User, Host), P >= 0] =/= [],
@@ -150,7 +170,9 @@ SendToAccount = fun(From, To, Start, Id, Texts) ->
                         not Local -> {accepted, none};
                         Online, Archive =/= none -> {delivered, Archive};
                         Online -> {accepted, none};
-                        Archive =/= none; After > Before -> {stored_offline, Archive};
+                        Archive =/= none; After > Before ->
+                            Written(offline_msg),
+                            {stored_offline, Archive};
                         true -> not_stored
                     end
             end
@@ -159,17 +181,23 @@ end,
 % Sends to a room as a subscriber, or for the time of the message as an occupant.
 % The stanzas bypass the router, because one may contain the room's password, and
 % so that the room has handled the message when it returns its state.
-SendToRoom = fun(From, To, Owner, Start, Id, Nick, Texts) ->
+SendToRoom = fun(From, To, Owner, Since, Id, Nick, Texts) ->
     {Room, Service, _} = jid:tolower(To),
     Bare = jid:encode(From),
     case mod_muc:unhibernate_room(Owner, Service, Room) of
         {ok, Pid} ->
             {Rule, Subscribed, Subscribable, Archives, Password} =
                 RoomRules(Pid, Room, Service, Bare, send),
+            Find = fun(Seconds, Max) ->
+                {ok, State} = mod_muc_room:get_state(Pid),
+                FindArchived(Owner, From, To, Ago(Seconds), Max, {groupchat, member, State}, Id)
+            end,
+            Earlier = if Since > 0 -> Find(Since, 1000); true -> none end,
             Permitted = acl:match_rule(Owner, mod_muc_opt:access(Owner), From),
             Subscription = if
                 Permitted =/= allow -> {error, not_permitted};
                 Rule =/= ok -> {error, Rule};
+                Earlier =/= none -> {error, {repeated, Earlier}};
                 Subscribed -> ok;
                 Subscribable ->
                     case mod_muc_room:subscribe(Pid, From, Nick, []) of
@@ -184,7 +212,7 @@ SendToRoom = fun(From, To, Owner, Start, Id, Nick, Texts) ->
                     % A resource that no client has, for a visit.
                     Sender = case Subscription of
                         ok -> From;
-                        join -> jid:replace_resource(From, <<"operator-", Id/binary>>)
+                        join -> jid:replace_resource(From, <<"operator-", (p1_rand:get_string())/binary>>)
                     end,
                     Tell = fun(Name, Attributes, Children, At) ->
                         {_, _, N} = jid:tolower(At),
@@ -211,8 +239,7 @@ SendToRoom = fun(From, To, Owner, Start, Id, Nick, Texts) ->
                                 [sys:resume(Pid) || Subscription =:= join]
                             end,
                             Look = fun Again(Tries) ->
-                                {ok, State} = mod_muc_room:get_state(Pid),
-                                case FindArchived(Owner, From, To, Start, {groupchat, member, State}, Id) of
+                                case Find(1, 20) of
                                     none when Tries > 0 -> timer:sleep(50), Again(Tries - 1);
                                     Found -> Found
                                 end
@@ -224,7 +251,7 @@ SendToRoom = fun(From, To, Owner, Start, Id, Nick, Texts) ->
                             case Kept andalso Look(20) of
                                 false -> {accepted, none};
                                 none -> not_broadcast;
-                                Archive when Archives -> {delivered, Archive};
+                                Archive when Archives -> Written(archive_msg), {delivered, Archive};
                                 _ -> {delivered, none}
                             end
                     end
@@ -232,19 +259,18 @@ SendToRoom = fun(From, To, Owner, Start, Id, Nick, Texts) ->
         _ -> no_room
     end
 end,
-Send = fun(FromText, ToText, Id, Nick, Texts) ->
+% Since is the age in seconds of the oldest message that may have the same id, after a
+% restart of the operator; 0 if the operator knows that the id is new.
+Send = fun(FromText, ToText, Id, Nick, Since, Texts) ->
     From = jid:decode(FromText),
     To = jid:decode(ToText),
     {User, Host, _} = jid:tolower(From),
     {_, Service, _} = jid:tolower(To),
-    % A second earlier, because the clock of the server may step back.
-    {Mega, Seconds, Micro} = os:timestamp(),
-    Start = {Mega, Seconds - 1, Micro},
     case MayAct(User, Host) of
         yes ->
             case RoomHost(Service) of
-                none -> SendToAccount(From, To, Start, Id, Texts);
-                Owner -> SendToRoom(From, To, Owner, Start, Id, Nick, Texts)
+                none -> SendToAccount(From, To, Since, Id, Texts);
+                Owner -> SendToRoom(From, To, Owner, Since, Id, Nick, Texts)
             end;
         Why -> {sender, Why}
     end

@@ -83,7 +83,8 @@ end,
 % Functions that run inside the server, because their steps must run together.
 Inside = fun
     (configuration, []) -> Expanded;
-    (send, [From, To, Id, Nick, Texts]) -> fun() -> Send(From, To, Id, Nick, Texts) end;
+    (send, [From, To, Id, Nick, Since, Texts]) ->
+        fun() -> Send(From, To, Id, Nick, Since, Texts) end;
     (messages, [Reader, Room, With, Since, Until, Max, newest, _]) ->
         fun() -> Page(Reader, Room, With, Since, Until, Max, newest) end;
     (messages, [Reader, Room, With, Since, Until, Max, Direction, Id]) ->

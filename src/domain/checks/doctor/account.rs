@@ -108,7 +108,8 @@ pub(super) fn sessions(e: &Evidence) -> Judgement {
         }
         let sessions = known!(&account.sessions);
         let line = |session: &Session| {
-            let Session { resource, connection, priority, uptime, status } = session;
+            let Session { resource, connection, priority, uptime, status, status_text: _ } =
+                session;
             let up = time(u64::try_from(*uptime).unwrap_or(0));
             format!("{resource}: {connection}, {status}, priority {priority}, connected for {up}")
         };

@@ -187,4 +187,6 @@ pub struct Session {
     pub uptime: i64,
     /// The presence, such as `available`.
     pub status: String,
+    /// The text of the presence; empty without a text.
+    pub status_text: String,
 }

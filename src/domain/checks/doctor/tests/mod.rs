@@ -198,6 +198,7 @@ fn good() -> Evidence {
                     priority: 0,
                     uptime: 9,
                     status: "available".into(),
+                    status_text: String::new(),
                 }]),
                 last: Reading::Known("now".into()),
                 waiting: Reading::Known(0),

@@ -39,6 +39,8 @@ pub(super) struct Families {
     pub(super) condition: IntGaugeVec,
     pub(super) config: IntGaugeVec,
     pub(super) config_rollouts: IntCounterVec,
+    pub(super) messages: IntCounterVec,
+    pub(super) message_durations: Histogram,
     pub(super) restarts: IntCounterVec,
     pub(super) restart_backoff: Gauge,
     pub(super) control_calls: IntCounterVec,
@@ -141,6 +143,19 @@ impl Families {
                  rolled_back, stuck (neither the new nor the previous configuration is healthy)",
                 &["method", "result"],
             )?,
+            messages: to.counters(
+                "ejabberd_operator_messages_total",
+                "Uses of messaging tools by tool and result: `ok`, or the code of the failure",
+                &["tool", "result"],
+            )?,
+            message_durations: to.register(Histogram::with_opts(
+                HistogramOpts::new(
+                    "ejabberd_operator_message_duration_seconds",
+                    "Duration of uses of messaging tools, from request to response, including \
+                     failed uses",
+                )
+                .buckets(CALLS.to_vec()),
+            )?)?,
             restarts: to.counters(
                 "ejabberd_operator_restarts_total",
                 "Starts of the server by the operator, by reason: Created, Stopped (the server was not \

@@ -103,6 +103,10 @@ impl EventSink for Metrics {
             EngineEvent::ServerStarted { reason } => self.restarted(reason),
             EngineEvent::Audited(findings) => self.audited(findings),
             EngineEvent::BackoffChanged(wait) => self.backoff(wait),
+            EngineEvent::ToolUsed { tool, result, took } => {
+                self.families.messages.with_label_values(&[tool.as_str(), result]).inc();
+                self.families.message_durations.observe(took.as_secs_f64());
+            }
             EngineEvent::RolloutEnded { method, result } => {
                 let labels = [method.as_str(), result.as_str()];
                 self.families.config_rollouts.with_label_values(&labels).inc();

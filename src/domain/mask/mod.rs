@@ -6,6 +6,7 @@
 
 pub(crate) mod configuration;
 pub(crate) mod desired_state;
+pub(crate) mod document;
 
 /// The text that replaces a secret.
 pub(crate) const MASK: &str = "***";

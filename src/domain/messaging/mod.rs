@@ -5,6 +5,9 @@
 
 pub mod operation;
 pub mod pattern;
+pub mod rate;
+pub mod rights;
+pub mod text;
 pub mod tool;
 
 pub use operation::*;

@@ -338,6 +338,12 @@ pub enum FailureCode {
 }
 
 impl FailureCode {
+    /// Whether the failure proves that no message was sent.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::Unavailable | Self::Internal | Self::NotDelivered)
+    }
+
     /// The published string, also the label `result` of `ejabberd_operator_messages_total`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -70,6 +70,16 @@ impl EjabberdClient {
         Ok(recipients)
     }
 
+    /// The accounts of this server that have a session. Sessions of names that cannot be declared
+    /// are left out.
+    pub async fn connected_accounts(&self) -> Result<BTreeSet<Jid>> {
+        const NAME: &str = "connected_users";
+        let response = self.command(NAME, Shape::Lines, Vec::new()).await?;
+        let full = texts(NAME, &response)?.into_iter();
+        let bare = full.filter_map(|jid| jid.split('/').next());
+        Ok(bare.filter_map(|jid| jid.parse().ok()).collect())
+    }
+
     /// Whether `password` is the password of the account. `false` for an account that does not
     /// exist.
     pub async fn password_is(&self, jid: &Jid, password: &Secret) -> Result<bool> {

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
-use super::Engine;
+use super::{Engine, InForce};
 use super::error::StoreError;
 use super::ports::{EventSink, Runtime, Secrets, Source, Store};
 use super::reconcile::deferral::Deferral;
@@ -74,6 +74,9 @@ pub struct Controller {
     pub orders: Arc<dyn Orders>,
     /// Notified when the server changed, so that a reconciliation may have work.
     pub server_changed: Arc<Notify>,
+    /// The part of the revision in force that messaging needs; `None` before the first valid
+    /// revision.
+    pub in_force: watch::Sender<Option<Arc<InForce>>>,
     /// The maximum wait between two reconciliations.
     pub resync: Duration,
 }

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{AbortOnDrop, Controller, Current, Unusable, VERIFIED_PER_MINUTE};
+use crate::domain::mask::document::masked_files;
 use crate::domain::spec;
-use crate::domain::spec::{DesiredState, Problem, SecretSource, Severity, Validated};
+use crate::domain::spec::{
+    DesiredState, Problem, SecretSource, Severity, SourceFile, Validated,
+};
 use crate::domain::status::{ConditionType, EventDraft, Reason};
 use crate::ejabberd::EjabberdClient;
-use crate::engine::Engine;
+use crate::engine::{Engine, InForce};
 use crate::engine::ports::Ports;
 use crate::engine::reconcile::recheck::RecheckBudget;
 use crate::engine::supervisor::Supervisor;
@@ -20,13 +23,13 @@ use crate::engine::supervisor::Supervisor;
 impl Controller {
     /// Reads and validates the desired state. The error contains the first problem of the file, and
     /// the number of further problems.
-    pub(super) async fn read(&self) -> Result<Validated, Unusable> {
+    pub(super) async fn read(&self) -> Result<(Validated, Vec<SourceFile>), Unusable> {
         let files = self.source.load().await;
         let files = files.map_err(|error| Unusable {
             reason: Reason::Unreadable,
             message: format!("failed to {error}"),
         })?;
-        spec::validate(&files).map_err(|problems| {
+        let validated = spec::validate(&files).map_err(|problems| {
             let mut errors = problems.iter().filter(|p| p.severity == Severity::Error);
             let first = errors.next().map(headline).unwrap_or_default();
             let more = match errors.count() {
@@ -38,14 +41,15 @@ impl Controller {
                 reason: Reason::InvalidDesiredState,
                 message: format!("{first}{more}; {kept}"),
             }
-        })
+        })?;
+        Ok((validated, files))
     }
 
     /// Reads the desired state again. Returns whether the file contains a new revision. If the file
     /// is not valid, the current revision stays in force, and the status shows the problem.
     pub(super) async fn reload(&self, current: &mut Option<Current>) -> bool {
-        let validated = match self.read().await {
-            Ok(validated) => validated,
+        let (validated, files) = match self.read().await {
+            Ok(read) => read,
             Err(unusable) => {
                 self.stalled(&unusable);
                 if let Some(current) = current {
@@ -81,6 +85,13 @@ impl Controller {
         self.unstalled();
         let audit = current.as_mut().map(|c| std::mem::take(&mut c.audit)).unwrap_or_default();
         let (engine, keeping) = self.engine_for(&desired, current.take()).await;
+        // Only a client of messaging reads the masked files.
+        let masked = match &desired.messaging {
+            Some(_) => masked_files(&files),
+            None => serde_json::Value::Null,
+        };
+        let in_force = InForce::new(&desired, engine.server.clone(), masked);
+        self.in_force.send_replace(Some(Arc::new(in_force)));
         *current = Some(Current {
             desired,
             since: Instant::now(),

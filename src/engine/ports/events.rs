@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::checks::audit::Finding;
+use crate::domain::messaging::Tool;
 use crate::domain::plan::Plan;
 use crate::domain::rollout::{Method, RolloutResult};
 use crate::domain::status::Status;
@@ -31,6 +32,15 @@ pub enum EngineEvent<'a> {
     /// The wait of the supervisor before the next start changed. Contains the new wait; zero if the
     /// supervisor does not wait.
     BackoffChanged(Duration),
+    /// A client used a tool of messaging.
+    ToolUsed {
+        /// The tool.
+        tool: Tool,
+        /// `ok`, or the code of the failure.
+        result: &'static str,
+        /// The time that the operation took.
+        took: Duration,
+    },
     /// A rollout of a configuration ended.
     RolloutEnded {
         /// Whether the configuration took effect by a reload or by a restart.

@@ -36,7 +36,9 @@ impl Diagnostics {
                 // If the configuration is unknown, the published ports have no module.
                 published(docker, diagnostics, &listeners.unwrap_or_default())
             }
-            _ => declared(&listeners?),
+            Runtime::Docker(_) | Runtime::Process(_) | Runtime::External(_) => {
+                declared(&listeners?)
+            }
         };
         let numbers: Vec<u16> = wanted.iter().map(|wanted| wanted.at.port()).collect();
         let holders = explained(self.runtime.holders(&numbers).await)?;

@@ -85,7 +85,7 @@ impl Reconciler {
             (_, Runtime::Docker(docker)) => {
                 docker.network == Network::Bridge && !docker.ports.is_empty()
             }
-            _ => false,
+            (_, Runtime::Process(_) | Runtime::External(_)) => false,
         };
         if !published {
             return None;

@@ -101,7 +101,7 @@ impl Evidence {
     pub(super) fn docker(&self) -> Option<&spec::Docker> {
         match &self.desired.as_ref()?.server.runtime {
             spec::Runtime::Docker(docker) => Some(docker),
-            _ => None,
+            spec::Runtime::Process(_) | spec::Runtime::External(_) => None,
         }
     }
 

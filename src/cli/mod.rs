@@ -15,6 +15,7 @@ mod log;
 mod logged_control;
 mod logs;
 mod manual;
+mod messaging;
 mod output;
 mod pages;
 mod progress;

@@ -94,7 +94,9 @@ impl EventSink for Log {
                 result = result.as_str(),
                 "the configuration was not put in force"
             ),
-            EngineEvent::StatusChanged(_) | EngineEvent::BackoffChanged(_) => {}
+            EngineEvent::StatusChanged(_)
+            | EngineEvent::BackoffChanged(_)
+            | EngineEvent::ToolUsed { .. } => {}
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The command `run`: reconciles until a signal ends the program.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,16 +12,23 @@ use super::endpoint::Web;
 use super::progress::{Fanout, Log, ProgressPublisher};
 use super::runtimes::Connectors;
 use super::session::Paths;
-use super::{Outcome, endpoint};
+use super::{Outcome, endpoint, messaging};
 use crate::adapters::metrics::Metrics;
 use crate::adapters::secrets::FileSecrets;
 use crate::adapters::sqlite::OrderFile;
 use crate::adapters::web;
 use crate::domain::status::{EventDraft, Status};
-use crate::engine::{Controller, EventSink, Secrets, StatusPublisher, Store};
+use crate::engine::{
+    Controller, EventSink, MessagingService, Secrets, StatusPublisher, Store, Views,
+};
 
 /// Reconciles until a signal ends the program.
-pub(super) async fn run(paths: &Paths, web: &Web, resync: Duration) -> Outcome {
+pub(super) async fn run(
+    paths: &Paths,
+    web: &Web,
+    resync: Duration,
+    messaging_socket: PathBuf,
+) -> Outcome {
     let (access, local) = web.access()?;
     let source = Arc::new(paths.source()?);
     let store = Arc::new(paths.memory().map_err(|error| paths.unusable(&error))?);
@@ -37,6 +45,7 @@ pub(super) async fn run(paths: &Paths, web: &Web, resync: Duration) -> Outcome {
         Arc::new(move || metrics.encode())
     };
     let page_data = Arc::new(web::PageData::default());
+    let views = Arc::new(Views::default());
     let resources = web::PageResources {
         status: seen,
         page_data: Arc::clone(&page_data),
@@ -51,6 +60,7 @@ pub(super) async fn run(paths: &Paths, web: &Web, resync: Duration) -> Outcome {
         Arc::new(Log::default()),
         Arc::new(ProgressPublisher::new(status.clone())),
         page_data,
+        Arc::clone(&views) as _,
     ]));
     let publisher =
         StatusPublisher::new(status, Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&events));
@@ -59,15 +69,28 @@ pub(super) async fn run(paths: &Paths, web: &Web, resync: Duration) -> Outcome {
         let message = format!("ejabberd-operator {version} began");
         status.record_event(EventDraft::normal("OperatorStarted", message), now);
     });
+    let secrets: Arc<dyn Secrets> = Arc::new(FileSecrets::new());
+    let (in_force, seen) = watch::channel(None);
+    let messaging = MessagingService::new(
+        seen.clone(),
+        Arc::clone(&store) as Arc<dyn Store>,
+        Arc::clone(&secrets),
+        Arc::clone(&events),
+        views,
+    )?;
+    let messaging =
+        messaging::serve(messaging_socket, Arc::new(messaging), seen, stopped.clone());
+    let messaging = tokio::spawn(messaging);
     let controller = Controller {
         source,
         store,
-        secrets: Arc::new(FileSecrets::new()) as Arc<dyn Secrets>,
+        secrets,
         connector: Arc::new(Connectors { metrics, holder: paths.holder() }),
         events,
         publisher: Arc::new(publisher),
         orders: Arc::new(OrderFile::new(&paths.state_dir)),
         server_changed: Arc::default(),
+        in_force,
         resync,
     };
     // The future is large, so move the future to the heap.
@@ -75,6 +98,7 @@ pub(super) async fn run(paths: &Paths, web: &Web, resync: Duration) -> Outcome {
     // Remove the address when the operator ends, so that `status` reports that no operator runs.
     endpoint::remove(&paths.state_dir);
     let _ = served.await;
+    let _ = messaging.await;
     Ok(())
 }
 

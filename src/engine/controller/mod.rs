@@ -301,7 +301,7 @@ impl StalenessCheck for StillDeclared<'_> {
             return Some(Deferral::RevisionTooYoung);
         }
         match self.controller.read().await {
-            Ok(validated) if validated.desired == self.current.desired => None,
+            Ok((validated, _)) if validated.desired == self.current.desired => None,
             _ => Some(Deferral::FileChanged),
         }
     }

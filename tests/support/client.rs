@@ -23,14 +23,21 @@ pub struct Client {
 impl Client {
     /// Logs in as `jid`, from the network of the running container.
     pub fn new(host: &Host, jid: &str, password: &str) -> Self {
-        fs::write(host.path("typed"), password).unwrap();
-        let log = host.path("client.log");
+        Self::with(host, jid, password, &[])
+    }
+
+    /// Logs in as `jid` with further arguments of `stay.py`, such as `--room`.
+    pub fn with(host: &Host, jid: &str, password: &str, more: &[&str]) -> Self {
+        let typed = host.path(&format!("typed-{jid}"));
+        fs::write(&typed, password).unwrap();
+        let log = host.path(&format!("client-{jid}.log"));
         let pid = docker(&["inspect", "-f", "{{.State.Pid}}", &host.container]);
         let child = Command::new("nsenter")
             .args(["-t", &pid, "-n", &python()])
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/xmpp/stay.py"))
             .args(["--jid", jid, "--password-file"])
-            .arg(host.path("typed"))
+            .arg(typed)
+            .args(more)
             .stdout(fs::File::create(&log).unwrap())
             .stderr(Stdio::inherit())
             .spawn()

@@ -17,6 +17,7 @@ pub mod double;
 pub mod findings;
 pub mod host;
 pub mod inside;
+pub mod mcp;
 pub mod objects;
 pub mod real;
 pub mod schemas;

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Log in and stay, as a person's client does; print each event as a line of JSON.
 
-    stay.py --jid bastion@smoothcurves.nexus --password-file secrets/bastion
+    stay.py --jid bastion@smoothcurves.nexus --password-file secrets/bastion --room ROOM
 
-Lines: {"at": seconds, "event": "in" | "out" | "message", "text": ...}. After
+Lines: {"at": seconds, "event": "in" | "out" | "message" | "occupant", "text": ...}. After
 a lost connection the client tries to connect every 50 ms. The program
 ends after five minutes, or when it is killed.
 """
@@ -40,11 +40,18 @@ async def stay(args):
                 gone.set_result(None)
 
         def entered(_, client=client):
-            client.send_presence()
+            client.send_presence(pshow=args.show, pstatus=args.status)
+            for room in args.room:
+                client.plugin["xep_0045"].join_muc(room, client.boundjid.user)
             say("in")
+
+        client.register_plugin("xep_0045")
 
         client.add_event_handler("session_start", entered)
         client.add_event_handler("message", lambda m: say("message", m["body"]))
+        client.add_event_handler(
+            "groupchat_presence", lambda p: say("occupant", p["muc"]["nick"])
+        )
         client.add_event_handler("disconnected", lost)
         client.add_event_handler("connection_failed", lost)
         client.connect(args.host, args.port)
@@ -61,6 +68,9 @@ def main():
     parser.add_argument("--port", type=int, default=5222)
     parser.add_argument("--jid", required=True)
     parser.add_argument("--password-file", required=True, type=Path)
+    parser.add_argument("--room", action="append", default=[])
+    parser.add_argument("--show")
+    parser.add_argument("--status")
     logging.basicConfig(level=logging.CRITICAL)
     asyncio.run(stay(parser.parse_args()))
 

@@ -47,11 +47,8 @@ impl Rig {
     /// Starts everything with the given clients and objects.
     fn new(version: &str, clients: &[(&str, &str)], objects: &str) -> Self {
         let host = Host::new(version);
-        fs::write(
-            host.path("ejabberd.yml"),
-            format!("{CONFIG}  mod_mam: {{ default: always }}\n"),
-        )
-        .unwrap();
+        fs::write(host.path("ejabberd.yml"), format!("{CONFIG}  mod_mam: {{ default: always }}\n"))
+            .unwrap();
         let rig = Self { host, operator: None, http: None, port: free_port() };
         rig.declare(clients, objects);
         rig.start()
@@ -64,8 +61,12 @@ impl Rig {
             let path = self.token_file(name);
             fs::write(&path, Self::token(name)).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-            writeln!(text, "      - {{ name: {name}, tokenFrom: {{ file: {} }}, {fields} }}", path.display())
-                .unwrap();
+            writeln!(
+                text,
+                "      - {{ name: {name}, tokenFrom: {{ file: {} }}, {fields} }}",
+                path.display()
+            )
+            .unwrap();
         }
         self.host.declare(&(text + objects));
     }
@@ -126,15 +127,10 @@ impl Rig {
 
     /// An MCP client that starts its own MCP server.
     fn stdio(&self, mode: &str, client: &str) -> McpClient {
-        let line = [
-            env!("CARGO_BIN_EXE_ejabberd-operator"),
-            "mcp",
-            "--socket",
-            &self.socket(),
-            "--stdio",
-            "--token-file",
-            self.token_file(client).to_str().unwrap(),
-        ];
+        let (socket, token) = (self.socket(), self.token_file(client));
+        let program = env!("CARGO_BIN_EXE_ejabberd-operator");
+        let token = token.to_str().unwrap();
+        let line = [program, "mcp", "--socket", &socket, "--stdio", "--token-file", token];
         McpClient::connect(mode, &Transport::Stdio(line.map(str::to_owned).into()), None)
     }
 }
@@ -164,7 +160,7 @@ const OBJECTS: &str = "  users:
     - { name: carl, password: secret-carl }
     - { name: boss, password: secret-boss }
   rooms:
-    - { name: hall, options: { mam: true, allow_subscription: true }, affiliations: { boss: owner } }
+    - { name: hall, options: { mam: true, allow_subscription: true }, affiliations: { owner: [boss] } }
 ";
 
 fn tools_are_described(client: &mut McpClient) {
@@ -182,11 +178,15 @@ fn send(client: &mut McpClient, to: &str, body: &str) -> Value {
     client.call("xmpp_send_message", &json!({ "from": "messenger", "to": to, "body": body }))
 }
 
+fn login(rig: &Rig, name: &str, password: &str) -> Client {
+    Client::with(&rig.host, &format!("{name}@{HOST}"), password, &["--unencrypted"])
+}
+
 /// Runs the whole tour with one client.
 fn tour(rig: &Rig, client: &mut McpClient, name: &str) {
     tools_are_described(client);
     let hall = format!("hall@conference.{HOST}");
-    let bob = Client::with(&rig.host, &format!("bob@{HOST}"), "secret-bob", &["--room", &hall]);
+    let bob = Client::with(&rig.host, &format!("bob@{HOST}"), "secret-bob", &["--unencrypted", "--room", &hall]);
     bob.until("bob joins", |events| events.iter().any(|e| e["event"] == "occupant"));
     let says = |text: &str| {
         let text = text.to_owned();
@@ -218,7 +218,7 @@ fn tour(rig: &Rig, client: &mut McpClient, name: &str) {
     let text = format!("to carl, {name}");
     let sent = send(client, "carl", &text);
     assert_eq!(sent["result"], "stored_offline", "{sent}");
-    let carl = Client::new(&rig.host, &format!("carl@{HOST}"), "secret-carl");
+    let carl = login(rig, "carl", "secret-carl");
     carl.until("carl gets the message", says(&text));
 
     for tool in ["server_status", "plan", "audit", "events"] {
@@ -242,8 +242,7 @@ fn pages(client: &mut McpClient) {
     let mut bodies = Vec::new();
     let mut cursor = Value::Null;
     let read = |client: &mut McpClient, cursor: &Value| {
-        let mut arguments =
-            json!({ "account": "messenger", "with": "boss", "limit": 100 });
+        let mut arguments = json!({ "account": "messenger", "with": "boss", "limit": 100 });
         if cursor.is_string() {
             arguments["cursor"] = cursor.clone();
         }
@@ -271,16 +270,14 @@ fn registers(rig: &Rig, client: &mut McpClient) {
     let first = client.call("register_messaging_user", &arguments);
     assert_eq!(first["created"], true, "{first}");
     let password = first["password"].as_str().unwrap();
-    let agent = Client::new(&rig.host, &format!("agent-1@{HOST}"), password);
+    let agent = login(rig, "agent-1", password);
     drop(agent);
     assert_eq!(first["rooms"], json!([format!("personal-agent-1@conference.{HOST}")]));
     let again = client.call("register_messaging_user", &arguments);
     assert_eq!(again["created"], false, "{again}");
     assert!(again["password"].is_null(), "{again}");
     // A missing recipient is an error, or is registered by the rule.
-    let to = |name: &str, ensure: bool| {
-        json!({ "from": "messenger", "to": name, "body": "x", "ensure_recipient": ensure })
-    };
+    let to = |name: &str, ensure: bool| json!({ "from": "messenger", "to": name, "body": "x", "ensure_recipient": ensure });
     let (code, _) = client.refused("xmpp_send_message", &to("agent-2", false));
     assert_eq!(code, "not_found");
     let sent = client.call("xmpp_send_message", &to("agent-2", true));

@@ -78,8 +78,7 @@ pub(super) async fn run(
         Arc::clone(&events),
         views,
     )?;
-    let messaging =
-        messaging::serve(messaging_socket, Arc::new(messaging), seen, stopped.clone());
+    let messaging = messaging::serve(messaging_socket, Arc::new(messaging), seen, stopped.clone());
     let messaging = tokio::spawn(messaging);
     let controller = Controller {
         source,

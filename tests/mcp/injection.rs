@@ -14,12 +14,59 @@ const MARK: &str = "zq7x";
 
 /// Pieces of hostile values. `@` is replaced by [`MARK`].
 const PIECES: [&str; 53] = [
-    "'", "\"", "`id@`", "$(id @)", "${IFS}@", "; id @", "| id @", "& id @", "&& id @", "|| id @",
-    "> /tmp/@", "< /etc/passwd@", "\\", "\\n", "\n", "\r", "\r\n", "\t", "\0", "\u{1}", "\u{1b}[31m",
-    "\u{7f}", "\u{85}", "\u{2028}", "\u{202e}", "\u{2066}", "\u{feff}", "\u{fffe}", "\u{ffff}",
-    "--help", "-n", "--@", "-", "<a/>", "</body>", "<![CDATA[", "]]>", "&amp;", "&#10;", "&lt;",
-    "<message to='root'/>", "{tuple,[1]}", "[@]", "~p~n", "%s%n%x", "*", "?", "../../etc/passwd",
-    "/resource", "@far.example", "\u{1F418}", "ﬁ", "İ",
+    "'",
+    "\"",
+    "`id@`",
+    "$(id @)",
+    "${IFS}@",
+    "; id @",
+    "| id @",
+    "& id @",
+    "&& id @",
+    "|| id @",
+    "> /tmp/@",
+    "< /etc/passwd@",
+    "\\",
+    "\\n",
+    "\n",
+    "\r",
+    "\r\n",
+    "\t",
+    "\0",
+    "\u{1}",
+    "\u{1b}[31m",
+    "\u{7f}",
+    "\u{85}",
+    "\u{2028}",
+    "\u{202e}",
+    "\u{2066}",
+    "\u{feff}",
+    "\u{fffe}",
+    "\u{ffff}",
+    "--help",
+    "-n",
+    "--@",
+    "-",
+    "<a/>",
+    "</body>",
+    "<![CDATA[",
+    "]]>",
+    "&amp;",
+    "&#10;",
+    "&lt;",
+    "<message to='root'/>",
+    "{tuple,[1]}",
+    "[@]",
+    "~p~n",
+    "%s%n%x",
+    "*",
+    "?",
+    "../../etc/passwd",
+    "/resource",
+    "@far.example",
+    "\u{1F418}",
+    "ﬁ",
+    "İ",
 ];
 
 /// At least 200 hostile values: each piece alone, before, after and within a name.
@@ -203,9 +250,9 @@ fn hostile(version: &str) {
             assert!(result.is_err(), "{field} {value:?}: {result:?}");
         }
     }
-    for (value, result) in each(&mut client, "xmpp_get_messages", |v| {
-        json!({ "account": "messenger", "with": v })
-    }) {
+    for (value, result) in
+        each(&mut client, "xmpp_get_messages", |v| json!({ "account": "messenger", "with": v }))
+    {
         if let Ok(page) = result {
             assert_eq!(page["messages"], json!([]), "{value:?}");
         }
@@ -217,11 +264,17 @@ fn hostile(version: &str) {
     }
     // At most three names can be registered; the rest is refused.
     let registered = each(&mut client, "register_messaging_user", |v| json!({ "name": v }));
-    let names: Vec<String> = registered.into_iter().filter_map(|(_, r)| r.ok()).map(|r| r["account"].to_string()).collect();
+    let names: Vec<String> = registered
+        .into_iter()
+        .filter_map(|(_, r)| r.ok())
+        .map(|r| r["account"].to_string())
+        .collect();
     assert!(names.len() <= 3, "{names:?}");
-    for (_, result) in each(&mut client, "register_messaging_user", |v| {
-        json!({ "name": "agent-1", "display_name": v })
-    }) {
+    for (_, result) in each(
+        &mut client,
+        "register_messaging_user",
+        |v| json!({ "name": "agent-1", "display_name": v }),
+    ) {
         assert!(result.is_err() || result.is_ok_and(|r| r["account"].is_string()));
     }
     watch.end();

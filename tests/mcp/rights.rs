@@ -28,7 +28,7 @@ fn a_client_uses_only_its_rights() {
     let (nexus_name, nexus_fields) = nexus();
     let (small_name, small_fields) = small();
     let clients = [(nexus_name, nexus_fields.as_str()), (small_name, small_fields.as_str())];
-    let rooms = "    - { name: club, options: { members_only: true, allow_subscription: true }, affiliations: { boss: owner } }\n";
+    let rooms = "    - { name: club, options: { members_only: true, allow_subscription: true }, affiliations: { owner: [boss] } }\n";
     let objects = format!("{OBJECTS}{rooms}");
     let mut rig = Rig::new("newest", &clients, &objects);
     let mut nexus = rig.http("2026-07-28", "nexus");
@@ -65,7 +65,8 @@ fn a_client_uses_only_its_rights() {
     assert_eq!(code(&mut nexus, read, &with(&changed)), "invalid_argument");
 
     // A repeated id sends nothing; the same id with another text is refused.
-    let once = |body: &str| json!({ "from": "messenger", "to": "carl", "body": body, "id": "id-1" });
+    let once =
+        |body: &str| json!({ "from": "messenger", "to": "carl", "body": body, "id": "id-1" });
     let first = nexus.call(send, &once("once"));
     let again = nexus.call(send, &once("once"));
     assert_eq!((first["repeated"].clone(), again["repeated"].clone()), (json!(false), json!(true)));
@@ -114,7 +115,8 @@ fn unauthorized(rig: &Rig, client: &str) -> bool {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", rig.port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {} }).to_string();
+    let body =
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {} }).to_string();
     write!(
         stream,
         "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: Bearer {}\r\n\

@@ -46,6 +46,8 @@ async def stay(args):
             say("in")
 
         client.register_plugin("xep_0045")
+        client.enable_plaintext = args.unencrypted
+        client["feature_mechanisms"].unencrypted_scram = args.unencrypted
 
         client.add_event_handler("session_start", entered)
         client.add_event_handler("message", lambda m: say("message", m["body"]))
@@ -69,6 +71,7 @@ def main():
     parser.add_argument("--jid", required=True)
     parser.add_argument("--password-file", required=True, type=Path)
     parser.add_argument("--room", action="append", default=[])
+    parser.add_argument("--unencrypted", action="store_true", help="permit SCRAM without TLS")
     parser.add_argument("--show")
     parser.add_argument("--status")
     logging.basicConfig(level=logging.CRITICAL)

@@ -17,13 +17,13 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
-use super::{Engine, InForce};
 use super::error::StoreError;
 use super::ports::{EventSink, Runtime, Secrets, Source, Store};
 use super::reconcile::deferral::Deferral;
 use super::reconcile::report::RoundReport;
 use super::reconcile::retry::Retries;
 use super::reconcile::round::{Permission, StalenessCheck};
+use super::{Engine, InForce};
 use crate::domain::diff::{Phase, StepInfo};
 use crate::domain::spec;
 use crate::domain::spec::DesiredState;

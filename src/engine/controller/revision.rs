@@ -10,15 +10,13 @@ use tokio::time::Instant;
 use super::{AbortOnDrop, Controller, Current, Unusable, VERIFIED_PER_MINUTE};
 use crate::domain::mask::document::masked_files;
 use crate::domain::spec;
-use crate::domain::spec::{
-    DesiredState, Problem, SecretSource, Severity, SourceFile, Validated,
-};
+use crate::domain::spec::{DesiredState, Problem, SecretSource, Severity, SourceFile, Validated};
 use crate::domain::status::{ConditionType, EventDraft, Reason};
 use crate::ejabberd::EjabberdClient;
-use crate::engine::{Engine, InForce};
 use crate::engine::ports::Ports;
 use crate::engine::reconcile::recheck::RecheckBudget;
 use crate::engine::supervisor::Supervisor;
+use crate::engine::{Engine, InForce};
 
 impl Controller {
     /// Reads and validates the desired state. The error contains the first problem of the file, and

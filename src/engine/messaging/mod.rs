@@ -29,7 +29,9 @@ use self::cursor::CursorKey;
 use self::repeats::Repeats;
 use super::error::StoreError;
 use super::ports::{EngineEvent, EventSink, MessagingHandler, Secrets, Store};
-use crate::domain::messaging::{Failure, FailureCode, Identity, Operation, Request, Response, Tool};
+use crate::domain::messaging::{
+    Failure, FailureCode, Identity, Operation, Request, Response, Tool,
+};
 use crate::ejabberd::{ControlError, Refusal};
 
 /// The messaging service of the operator.
@@ -91,7 +93,10 @@ impl MessagingService {
     }
 
     /// Handles a request. Returns the tool of the operation, if it has one, for the metrics.
-    async fn respond(&self, request: Request) -> (Option<Tool>, Result<serde_json::Value, Failure>) {
+    async fn respond(
+        &self,
+        request: Request,
+    ) -> (Option<Tool>, Result<serde_json::Value, Failure>) {
         let Request { token, operation } = request;
         let tool = tool_of(&operation);
         let in_force = self.in_force.borrow().clone();
@@ -274,11 +279,9 @@ fn refused(refusal: &Refusal, who: &str, to: &str) -> Failure {
             "the server keeps no archive of messages".to_owned(),
             "ask the administrator to add `mod_mam` to the configuration of the server",
         ),
-        Refusal::Database => (
-            Unavailable,
-            "the archive of the server failed".to_owned(),
-            "try again later",
-        ),
+        Refusal::Database => {
+            (Unavailable, "the archive of the server failed".to_owned(), "try again later")
+        }
     };
     Failure::new(code, message, next_step)
 }

@@ -76,11 +76,7 @@ impl MessagingService {
 
     /// Creates the account. Returns its password; `None` if another program created the account
     /// meanwhile.
-    async fn create(
-        &self,
-        caller: &Caller<'_>,
-        account: &Jid,
-    ) -> Result<Option<String>, Failure> {
+    async fn create(&self, caller: &Caller<'_>, account: &Jid) -> Result<Option<String>, Failure> {
         let password = self.secrets.generate().map_err(|error| {
             tracing::warn!("messaging failed to {error}");
             internal()

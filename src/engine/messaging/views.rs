@@ -54,7 +54,11 @@ impl Views {
     }
 
     /// Reads a resource.
-    pub(super) fn resource(&self, resource: Resource, in_force: &InForce) -> Result<Value, Failure> {
+    pub(super) fn resource(
+        &self,
+        resource: Resource,
+        in_force: &InForce,
+    ) -> Result<Value, Failure> {
         match resource {
             Resource::DesiredState => Ok(in_force.masked.clone()),
             Resource::Status => self.status().ok_or_else(not_yet),

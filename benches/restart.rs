@@ -24,7 +24,8 @@ use jiff::Timestamp;
 use support::host::{Host, eventually};
 use support::real::{CONFIG, HOST, docker, image, unique};
 
-/// Docker restarts a container at once if it ran for ten seconds, and more slowly otherwise.
+/// The pause before each kill. Docker restarts a container at once if the container ran for ten
+/// seconds, and more slowly otherwise.
 const BETWEEN: Duration = Duration::from_secs(11);
 
 const SOON: Duration = Duration::from_mins(1);

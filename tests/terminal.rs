@@ -23,7 +23,8 @@ use ejabberd_operator::engine::Store;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-/// The name of a room with control sequences, which could take over the terminal of a reader.
+/// A text with control sequences, which could take over the terminal of a reader. The inventory of
+/// the tests contains this text as a revision and as the reason for a ban.
 const EVIL: &str = "evil\u{1b}]0;owned\u{7}\u{9b}2J\r\u{202e}@conference.example.org";
 
 fn operator(directory: &Path, arguments: &[&str]) -> Command {
@@ -48,7 +49,8 @@ fn on_terminal(mut command: Command, columns: u16) -> String {
     // Close the last copies of the terminal in this process, so that reading ends with the child.
     drop(command);
     let mut all = Vec::new();
-    // At the end of a terminal, the read fails after all data was read.
+    // After the child has closed the terminal, the read returns the remaining data and then fails,
+    // so ignore the error.
     let _ = std::fs::File::from(ours).read_to_end(&mut all);
     child.wait().unwrap();
     // The terminal writes line ends as two characters.

@@ -47,7 +47,8 @@ const REACH_DEADLINE: Duration = Duration::from_secs(10);
 impl ProcessRuntime {
     pub(super) async fn create_directory(&self) -> Result<(), RuntimeError> {
         let setup = self.setup()?;
-        // The server of the package needs no new directory.
+        // Without `spec.server.process.directory`, the server uses the directories that the
+        // ejabberd package created.
         let Some(directory) = setup.directory.clone() else { return Ok(()) };
         setup.refuse_strange_paths()?;
         refuse_foreign(&directory)?;
@@ -126,9 +127,10 @@ fn refuse_foreign(directory: &Path) -> Result<(), RuntimeError> {
 }
 
 impl ServerSetup {
-    /// Returns the owner and mode of files that only the operator changes. As in Debian's
-    /// `/etc/ejabberd`, the server can only read these files: a compromised server cannot change
-    /// its own start, and cannot redirect root with a link.
+    /// Returns the owner and mode of files that only the operator changes. If the operator runs as
+    /// root, the server can only read these files, as in Debian's `/etc/ejabberd`. A compromised
+    /// server then cannot change the script and the settings of the server's next start, and cannot
+    /// replace a file with a link that makes root write to another file.
     pub(super) fn operator(&self, mode: u32) -> Owner {
         let uid = if files::is_root() { 0 } else { self.account.uid };
         Owner { uid, gid: self.account.gid, mode }

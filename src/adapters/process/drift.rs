@@ -30,7 +30,8 @@ impl ProcessRuntime {
         if vm.is_none() && !setup.exists() {
             return Ok(None);
         }
-        // The systemd unit does not start a server with its own directory, so do not ask systemd.
+        // The systemd unit starts only the server of the package, which has no separate directory.
+        // For a server with a separate directory, do not query systemd.
         let restarted_by = if setup.directory.is_none() { system_service().await } else { None };
         let uid = vm.map(|vm| vm.uid);
         Ok(Some(RuntimeDrift {

@@ -41,8 +41,8 @@ pub(super) fn record_good(connection: &Connection, good: &GoodConfig) -> QueryRe
         params![i64::try_from(GOOD_CONFIGS).unwrap_or(i64::MAX)],
     )?;
     connection.execute(
-        // Keep the configurations in the record of a rollout: an interrupted rollout still needs
-        // these configurations.
+        // Do not delete the files of a configuration whose digest is in the record of a rollout: an
+        // interrupted rollout still needs these files.
         "DELETE FROM config_file WHERE digest NOT IN (SELECT digest FROM config_good)
          AND instr(coalesce((SELECT value FROM meta WHERE key = ?), ''), digest) = 0",
         [StateKey::Rollout.as_str()],

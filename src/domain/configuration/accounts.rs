@@ -38,8 +38,8 @@ pub enum Backend {
 pub struct SqlDatabase {
     /// `sql_type`: `mysql`, `pgsql`, `sqlite`, `mssql`, `odbc`.
     pub kind: String,
-    /// `sql_server`. An ODBC connection string is reduced to the parts that name the database, because
-    /// the rest can contain a password.
+    /// `sql_server`. An ODBC connection string is reduced to the parts that name the database,
+    /// because the rest can contain a password.
     pub server: String,
     /// `sql_port`, or the default port of the type; `None` if the type has no port.
     pub port: Option<u16>,
@@ -47,8 +47,9 @@ pub struct SqlDatabase {
     pub database: Option<String>,
 }
 
-/// The values of `default_db` that are also the default of `auth_method`. For other values of
-/// `default_db`, the default of `auth_method` is `mnesia` (`ejabberd_config:default_db/5`).
+/// The values of `default_db` that ejabberd also uses as the authentication method if `auth_method`
+/// is absent. With any other value of `default_db`, ejabberd uses the method `mnesia`
+/// (`ejabberd_config:default_db/5`).
 const METHODS: [&str; 7] = ["mnesia", "sql", "ldap", "external", "jwt", "pam", "anonymous"];
 
 impl Configuration {

@@ -27,7 +27,8 @@ fn name(desired: &DesiredState) -> String {
 }
 
 /// Compares the storage of the account table, if the file declares the storage. The operator does
-/// not change an undeclared storage, because a table in memory needs memory for all accounts.
+/// not change an undeclared storage: a table in memory needs memory for every account, so the
+/// administrator decides.
 pub(super) fn accounts_table(
     desired: &DesiredState,
     observed: &ObservedState,
@@ -134,9 +135,10 @@ fn config_update(config: &Config, reading: &ConfigReading) -> ConfigUpdate {
     let source = ConfigSource::Declared;
     let change = ConfigChange { variant, method, source, latched: None };
     match (latched, last_good) {
-        // The declared configuration is latched, so the last good configuration replaces the
-        // declared configuration. The server does not have the last good configuration, because
-        // another program changed the files on the server.
+        // While the declared configuration is latched, the server must have the last good
+        // configuration. The files on the server differ from the last good configuration, for
+        // example because another program changed the files, or because an administrator ran
+        // `rollback`. So put the last good configuration in force.
         (Some(_), Some(good)) if !good.in_force => ConfigUpdate {
             change: ConfigChange {
                 variant: good.variant.clone(),

@@ -20,7 +20,8 @@ fn sentence(text: &str) -> String {
     format!("{first}{}.", rest.as_str())
 }
 
-/// Writes a key with a list of objects, each with `write`, and the remarks of the kind.
+/// Writes the remarks on a kind, then `key` with the list of the objects of the kind. `write`
+/// formats one object. Returns an empty text if the kind cannot be declared and has no remarks.
 pub(super) fn part<K, V>(
     key: &str,
     part: &Part<BTreeMap<K, V>>,
@@ -126,7 +127,8 @@ pub(super) fn room(home: &Vhost, jid: &RoomJid, found: &FoundRoom) -> String {
     text + &remarks(6, left_out)
 }
 
-/// Writes a text for people, or a comment if the text cannot be declared.
+/// Writes `key` with a text that people read, such as a title. If the desired state must not
+/// contain the text (see [`can_be_shown`]), writes a comment instead.
 fn words(key: &str, indent: usize, text: &str) -> String {
     if can_be_shown(text) {
         return format!("{}{key}: {}\n", " ".repeat(indent), scalar(text));

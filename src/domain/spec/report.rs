@@ -1,5 +1,5 @@
-//! Collects the problems of the files. The report computes the positions at the end, because all
-//! secrets to mask are known only then.
+//! Collects the problems of the files. The position of a problem contains the source line, with the
+//! secrets masked. The report computes the positions at the end, when all secrets are known.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -32,8 +32,8 @@ struct Counted {
 pub(crate) struct Report<'a> {
     sources: Sources<'a>,
     drafts: Vec<Draft>,
-    /// The draft that `add` returns above the limit, so that callers can set a help without a check
-    /// of the limit.
+    /// The draft that `add` returns if the report is full. No report shows this draft: a caller can
+    /// set the help of every returned draft and need not check the limit.
     surplus: Draft,
     errors: usize,
     warnings: usize,
@@ -115,8 +115,8 @@ impl<'a> Report<'a> {
         self.errors
     }
 
-    /// Whether the report has room for another error and another warning. If not, a caller can skip
-    /// the search for help.
+    /// Whether the report has room for another error and another warning. If not, a caller need not
+    /// compute the help of a problem, because the report may not show the problem.
     pub(crate) fn has_room(&self) -> bool {
         self.errors < MAX_SHOWN && self.warnings < MAX_SHOWN
     }

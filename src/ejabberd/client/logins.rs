@@ -9,8 +9,8 @@ const MOST_SERVERS: usize = 16;
 
 impl EjabberdClient {
     /// The authentication backends of `host`, with the state of each backend. Takes up to seven
-    /// seconds if a backend does not respond. A backend gets the same query as at a login, for an
-    /// account that does not exist.
+    /// seconds if a backend does not respond. ejabberd searches each LDAP, SQL and external backend
+    /// for an account that does not exist, over the connections that ejabberd uses for logins.
     pub async fn backends(&self, host: &Vhost) -> Result<Vec<Backend>> {
         const NAME: &str = "backends";
         let call = Call::Inside { function: NAME, args: vec![host.as_str().into()] };
@@ -49,7 +49,8 @@ fn backend(host: &Vhost, item: &Value) -> Option<Backend> {
     })
 }
 
-/// The message for a reason of the kernel or the resolver.
+/// The message for the fault of a backend server: an error of the operating system or of the
+/// resolver, or a word of the program `session.erl`.
 fn in_words(reason: &str) -> String {
     match reason {
         "econnrefused" => "connection refused".to_owned(),

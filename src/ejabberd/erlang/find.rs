@@ -1,5 +1,5 @@
-//! Finds the Erlang installation beside a server: checks which of the paths that [`super`] names
-//! exist.
+//! Finds the Erlang installation in the container or on the host of a server: checks which of the
+//! paths that [`super`] names exist.
 
 use async_trait::async_trait;
 
@@ -8,14 +8,15 @@ use super::{
     release_lib,
 };
 
-/// The maximum number of scripts to follow, because a wrapper can call another wrapper.
+/// The maximum number of scripts in a chain of wrappers. A wrapper script can call another wrapper
+/// script, so the search needs a limit.
 const MAX_WRAPPERS: usize = 3;
 
 /// The paths of the cookie file, relative to the home directory. OTP reads both files
 /// (`auth:read_cookie/0` of OTP 25 to 29).
 const COOKIE_FILES: [&str; 2] = [".erlang.cookie", ".config/erlang/.erlang.cookie"];
 
-/// The files on the host of the server.
+/// The files in the container of the server, or on the host if the server has no container.
 #[async_trait]
 pub(crate) trait Files: Sync {
     /// The error of a failed read.
@@ -51,8 +52,9 @@ pub(crate) async fn control_scripts<F: Files>(
     Ok(chain)
 }
 
-/// The Erlang installation beside a server: the installation of the VM at `node`, otherwise of the
-/// control script, otherwise an `erl` at a known path. `None` if the image has no Erlang.
+/// The Erlang installation in the container or on the host of a server: the installation of the VM
+/// at `node`, otherwise the installation that the control script starts, otherwise an `erl` at a
+/// known path. `None` if none of these programs exists.
 pub(crate) async fn installation<F: Files>(
     files: &F,
     node: Option<&NodeAddress>,
@@ -79,7 +81,8 @@ pub(crate) async fn installation<F: Files>(
         return Ok(Some(Installation {
             release_lib: launcher.root().map(|root| release_lib(root, node)),
             launcher,
-            // `erl` has its own `start_clean` as a default.
+            // If no boot file was found, pass only the name: `erl` then uses the file `start_clean`
+            // in its own installation.
             boot: boot.unwrap_or_else(|| "start_clean".to_owned()),
             libs: script.map(ControlScript::libs).unwrap_or_default(),
         }));

@@ -15,8 +15,9 @@ use crate::domain::spec::DesiredState;
 use crate::ejabberd::Endpoint;
 use crate::engine::rollout::compare::certificates;
 
-/// The deadline of one part of the collection. Three parts run one after the other: the state of
-/// the process, the other values (at the same time), and the streams to the listeners.
+/// The deadline of one part of the collection. Three parts run one after the other: first the
+/// state of the process, then the queries for the other values, all at the same time, and last the
+/// streams to the listeners.
 pub(super) const PART_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The deadline of the query for the stream features of one listener.

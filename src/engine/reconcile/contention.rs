@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::domain::diff::{Phase, StepInfo};
 use crate::domain::model::{ObjectKey, Op};
 
-/// The number of corrections in short succession from which a difference is contended.
+/// The number of corrections in short succession after which a difference counts as contended.
 const TIMES: u32 = 4;
 
 /// The maximum time between two corrections in short succession.
@@ -60,7 +60,8 @@ impl Contention {
     /// Records that a step was carried out.
     pub(in crate::engine) fn done(&mut self, step: &StepInfo, now: Instant) {
         if step.phase == Phase::Server {
-            // The supervisor's backoff and the latch of configurations already limit these steps.
+            // The supervisor's backoff and the latch already limit these steps: the operator does
+            // not retry a failed configuration until the configuration changes.
             return;
         }
         let object =
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn another_storage_of_accounts_is_contended_and_a_change_of_the_server_is_not() {
+    fn a_reverted_table_storage_is_contended_and_a_repeated_server_start_is_not() {
         let now = Instant::now();
         let server = ObjectKey::Server("xmpp".to_owned());
         let storage = StepInfo { key: server.clone(), ..step("accountsTable") };

@@ -31,8 +31,8 @@ const OWNER_STARTS: Duration = Duration::from_secs(10);
 struct Origin {
     /// Whether the operator created the container.
     ours: bool,
-    /// The time since which the container is missing or was never started; `None` if the container
-    /// has run.
+    /// The time at which the operator first saw that the container is missing, or that the
+    /// container exists but has never started; `None` if the container has started.
     missing_since: Option<Timestamp>,
 }
 

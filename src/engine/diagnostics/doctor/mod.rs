@@ -2,7 +2,7 @@
 //!
 //! Three parts run one after the other: the state of the process, the values that need no response
 //! of the server, and the values that the server reports. Each part and each query has a deadline,
-//! so a server, an engine or a disk that hangs costs at most the deadline of one part.
+//! so a server, a Docker engine or a disk that hangs costs at most the deadline of one part.
 
 mod configurations;
 mod login;
@@ -24,7 +24,7 @@ use crate::ejabberd::{ControlError, NodePhase};
 use crate::engine::diagnostics::Diagnostics;
 
 /// The deadline for the state of the process. This deadline is longer than the connection deadline
-/// of the engine's client, so that the more precise error of the client is reported.
+/// of the Docker client, so that the diagnosis reports the more precise error of the Docker client.
 const INSPECT: Duration = Duration::from_secs(6);
 
 /// The deadline of a query whose result other queries need.
@@ -39,11 +39,12 @@ const ALIVE: Duration = Duration::from_secs(10);
 /// The deadline of a query that the server must handle.
 const QUERIES: Duration = Duration::from_secs(7);
 
-/// The deadline of the query for the authentication methods. The operator's program in the Erlang
-/// VM waits up to seven seconds for a server that does not respond.
+/// The deadline of the query for the authentication methods. The operator's code in ejabberd's VM
+/// waits up to seven seconds for an authentication server, such as an LDAP server, that does not
+/// respond.
 const LOGINS: Duration = Duration::from_secs(9);
 
-/// The deadline of one call.
+/// The deadline of one call to the server. One query can make several calls.
 const CALL: Duration = Duration::from_secs(5);
 
 impl Diagnostics {
@@ -113,14 +114,14 @@ fn reason_to_skip(process: &Reading<ProcessState>) -> Option<&'static str> {
     })
 }
 
-/// Returns the reason to skip a value that only the symptoms `needed_by` need; `None` if `symptoms`
-/// contains one of these symptoms.
+/// Returns the reason to skip a value that is needed only for the symptoms in `needed_by`; `None`
+/// if `symptoms` contains a symptom of `needed_by`.
 fn unneeded(symptoms: &[Symptom], needed_by: &[Symptom]) -> Option<&'static str> {
     let needed = symptoms.iter().any(|symptom| needed_by.contains(symptom));
     (!needed).then_some(NOT_ASKED)
 }
 
-/// Returns the evidence about messages and logins before any query.
+/// Returns the initial evidence about messages and logins, before the operator sends a query.
 fn no_delivery() -> Delivery {
     Delivery {
         hosts: unknown(NOT_ASKED),
@@ -140,7 +141,7 @@ fn no_delivery() -> Delivery {
     }
 }
 
-/// Returns the evidence about the load before any query.
+/// Returns the initial evidence about the load, before the operator sends a query.
 fn no_load() -> Load {
     Load {
         usage: unknown(NOT_ASKED),

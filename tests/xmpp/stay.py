@@ -30,7 +30,12 @@ async def stay(args):
     password = args.password_file.read_text(encoding="utf-8").removesuffix("\n")
     end = time.monotonic() + LIMIT
     while time.monotonic() < end:
-        client = slixmpp.ClientXMPP(args.jid, password)
+        # Without TLS, slixmpp announces a channel binding that ejabberd refuses, so use PLAIN.
+        config = {"feature_mechanisms": {"unencrypted_plain": args.unencrypted}}
+        mechanism = "PLAIN" if args.unencrypted else None
+        client = slixmpp.ClientXMPP(
+            args.jid, password, plugin_config=config, sasl_mech=mechanism
+        )
         client.ssl_context = tls_context(None)
         client.enable_direct_tls = False
         gone = asyncio.get_running_loop().create_future()
@@ -47,7 +52,6 @@ async def stay(args):
 
         client.register_plugin("xep_0045")
         client.enable_plaintext = args.unencrypted
-        client["feature_mechanisms"].unencrypted_scram = args.unencrypted
 
         client.add_event_handler("session_start", entered)
         client.add_event_handler("message", lambda m: say("message", m["body"]))
@@ -71,7 +75,7 @@ def main():
     parser.add_argument("--jid", required=True)
     parser.add_argument("--password-file", required=True, type=Path)
     parser.add_argument("--room", action="append", default=[])
-    parser.add_argument("--unencrypted", action="store_true", help="permit SCRAM without TLS")
+    parser.add_argument("--unencrypted", action="store_true", help="log in with PLAIN without TLS")
     parser.add_argument("--show")
     parser.add_argument("--status")
     logging.basicConfig(level=logging.CRITICAL)

@@ -160,7 +160,7 @@ SendToAccount = fun(From, To, Since, Id, Texts) ->
                 Packet ->
                     ejabberd_router:route(Packet),
                     Archive = case Find(1, 20) of
-                        Found when is_binary(Found) -> Written(archive_msg), Found;
+                        Found when is_binary(Found) -> Found;
                         _ -> none
                     end,
                     Online = Local andalso [P || {P, _} <-
@@ -168,11 +168,10 @@ SendToAccount = fun(From, To, Since, Id, Texts) ->
                     After = Waiting(),
                     if
                         not Local -> {accepted, none};
-                        Online, Archive =/= none -> {delivered, Archive};
+                        Online, Archive =/= none -> {write, [archive_msg], {delivered, Archive}};
                         Online -> {accepted, none};
                         Archive =/= none; After > Before ->
-                            Written(offline_msg),
-                            {stored_offline, Archive};
+                            {write, [archive_msg, offline_msg], {stored_offline, Archive}};
                         true -> not_stored
                     end
             end
@@ -251,7 +250,8 @@ SendToRoom = fun(From, To, Owner, Since, Id, Nick, Texts) ->
                             case Kept andalso Look(20) of
                                 false -> {accepted, none};
                                 none -> not_broadcast;
-                                Archive when Archives -> Written(archive_msg), {delivered, Archive};
+                                Archive when Archives ->
+                                    {write, [archive_msg], {delivered, Archive}};
                                 _ -> {delivered, none}
                             end
                     end

@@ -19,7 +19,7 @@ mod manual;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> Result<()> {
-    for source in ["build.rs", "src/cli/args.rs", "src/cli/manual.rs"] {
+    for source in ["build.rs", "src/cli/args.rs", "src/cli/args/values.rs", "src/cli/manual.rs"] {
         println!("cargo::rerun-if-changed={source}");
     }
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);

@@ -7,12 +7,20 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::manual;
+use values::{address, duration, lines, mcp_address, span};
+
+// The build script reads this file, too, so the attribute says where the module is.
+#[path = "args/values.rs"]
+mod values;
 
 /// The name of the program.
 pub(super) const NAME: &str = "ejabberd-operator";
+
+/// The default path of the messaging socket.
+const MESSAGING_SOCKET: &str = "/run/ejabberd-operator/messaging.sock";
 
 /// Keeps a live ejabberd in agreement with a desired-state.yaml.
 #[derive(Debug, Parser)]
@@ -70,6 +78,43 @@ pub(super) fn default_state_dir() -> PathBuf {
     std::env::var_os("STATE_DIRECTORY").map_or_else(|| ".ejabberd-operator".into(), PathBuf::from)
 }
 
+/// The arguments of `mcp`.
+#[derive(Debug, Args)]
+pub(super) struct Mcp {
+    /// Serve one client on standard input and output; needs --token-file
+    #[arg(long, requires = "token_file", conflicts_with = "listen")]
+    pub(super) stdio: bool,
+    /// A file with the token of the client on standard input
+    #[arg(long, requires = "stdio", value_name = "PATH")]
+    pub(super) token_file: Option<PathBuf>,
+    /// Serve clients over HTTP on this address, at the path /mcp; each request needs the token of
+    /// a client
+    #[arg(
+        long,
+        env = "EJABBERD_OPERATOR_MCP_LISTEN",
+        required_unless_present = "stdio",
+        value_parser = mcp_address,
+        value_name = "ADDRESS:PORT"
+    )]
+    pub(super) listen: Option<SocketAddr>,
+    /// The messaging socket of the operator
+    #[arg(
+        long,
+        env = "EJABBERD_OPERATOR_MESSAGING_SOCKET",
+        default_value = MESSAGING_SOCKET,
+        value_name = "PATH"
+    )]
+    pub(super) socket: PathBuf,
+    /// Accept requests of web pages with this origin, e.g.
+    /// `https://app.example.org`; repeatable
+    #[arg(long, requires = "listen", value_name = "URL")]
+    pub(super) allowed_origin: Vec<String>,
+    /// Accept requests with this name in the header Host, besides the loopback names and the
+    /// address of --listen; repeatable
+    #[arg(long, requires = "listen", value_name = "NAME")]
+    pub(super) allowed_host: Vec<String>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Keep the server as declared, until SIGTERM or SIGINT
@@ -90,7 +135,13 @@ pub(super) enum Command {
         /// Compare again after this time if nothing changes, e.g. 30s or 5m
         #[arg(long, env = "EJABBERD_OPERATOR_RESYNC", default_value = "30s", value_parser = duration, value_name = "TIME")]
         resync: Duration,
+        /// Serve messages for `mcp` on this Unix socket, if the desired state has `messaging`
+        #[arg(long, env = "EJABBERD_OPERATOR_MESSAGING_SOCKET", default_value = MESSAGING_SOCKET, value_name = "PATH")]
+        messaging_socket: PathBuf,
     },
+    /// Serve tools for language models (MCP), until SIGTERM, SIGINT or the end of standard input;
+    /// needs the socket of a running operator and the token of a client
+    Mcp(Mcp),
     /// Show what `apply` would change; changes nothing
     Plan {
         /// The format of the output
@@ -334,51 +385,10 @@ pub(super) enum StatusFormat {
     Yaml,
 }
 
-/// Parses an address, such as `127.0.0.1:9565` or `[::1]:9565`.
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "give a numeric address and a port, e.g. 127.0.0.1:9565".to_owned())
-}
-
-/// Parses a number of lines, from 1 to 10,000.
-fn lines(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|n| (1..=10_000).contains(n));
-    number.ok_or_else(|| "a number from 1 to 10000".to_owned())
-}
-
-/// Parses a time span, such as `90m`, `2h` or `7d`, of at most 366 days.
-fn span(text: &str) -> Result<Duration, String> {
-    let time: jiff::SignedDuration = match text.strip_suffix('d').map(str::parse::<i64>) {
-        Some(Ok(days)) => jiff::SignedDuration::from_hours(days.saturating_mul(24).min(8784)),
-        _ => text.parse().map_err(|_| format!("`{text}` is not a time like 90m, 2h or 7d"))?,
-    };
-    let time = Duration::try_from(time).map_err(|_| "a time cannot be negative".to_owned())?;
-    if time <= Duration::from_hours(366 * 24) { Ok(time) } else { Err("at most 366d".to_owned()) }
-}
-
-/// Parses a time, such as `30s`, `5m` or `1h30m`, from 100 ms to 24 hours.
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: jiff::SignedDuration =
-        text.parse().map_err(|_| format!("`{text}` is not a time like 30s or 5m"))?;
-    let time = Duration::try_from(parsed).map_err(|_| "a time cannot be negative".to_owned())?;
-    if (Duration::from_millis(100)..=Duration::from_hours(24)).contains(&time) {
-        Ok(time)
-    } else {
-        Err("it must be between 100ms and 24h".to_owned())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn the_definition_of_the_arguments_is_valid() {
-        command().debug_assert();
-    }
-
-    #[test]
-    fn times_are_bounded() {
-        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
-        assert!(duration("0s").is_err() && duration("25h").is_err() && duration("soon").is_err());
+        super::command().debug_assert();
     }
 }

@@ -10,9 +10,12 @@ use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::{LookupSpan, Scope};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::args::LogFormat;
 use super::output;
@@ -21,6 +24,9 @@ use crate::domain::spec::printable;
 
 /// The environment variable that sets the level of the log.
 const LEVELS: &str = "EJABBERD_OPERATOR_LOG";
+
+/// The beginning of the targets of the MCP SDK.
+const SDK: &str = "rmcp";
 
 /// Starts the log. The level is `default`, unless the environment variable sets another level.
 pub(super) fn start(format: Option<LogFormat>, default: LevelFilter) {
@@ -39,17 +45,23 @@ pub(super) fn start(format: Option<LogFormat>, default: LevelFilter) {
     {
         LogFormat::Text => {
             let lines = Lines { journal: false, colours: Stream::Err.colours() };
-            log.with_writer(io::stderr).event_format(lines).init();
+            install(log.with_writer(io::stderr).event_format(lines).finish());
         }
         LogFormat::Journald => {
             let lines = Lines { journal: true, colours: Colours::Off };
-            log.with_writer(io::stderr).event_format(lines).init();
+            install(log.with_writer(io::stderr).event_format(lines).finish());
         }
         LogFormat::Json => {
             let log = log.json().with_current_span(false).with_span_list(true);
-            log.with_target(false).with_writer(|| Escaped).init();
+            install(log.with_target(false).with_writer(|| Escaped).finish());
         }
     }
+}
+
+/// Starts the log. Drops the events of the MCP SDK, because these events contain messages of people
+/// and generated passwords.
+fn install(log: impl Subscriber + for<'s> LookupSpan<'s> + Send + Sync) {
+    log.with(filter_fn(|metadata| !metadata.target().starts_with(SDK))).init();
 }
 
 /// Returns whether standard error is the stream to the systemd journal. systemd passes the device

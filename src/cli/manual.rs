@@ -126,6 +126,20 @@ pub(super) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ),
         ],
     ),
+    (
+        "mcp",
+        &[
+            ("Serve MCP over HTTP", "ejabberd-operator mcp --listen 127.0.0.1:3444"),
+            (
+                "Serve MCP behind a reverse proxy",
+                "ejabberd-operator mcp --listen 127.0.0.1:3444 --allowed-host mcp.example.org",
+            ),
+            (
+                "Serve one client on standard input",
+                "ejabberd-operator mcp --stdio --token-file /etc/ejabberd-operator/agent.token",
+            ),
+        ],
+    ),
     ("completions", &[("Print the script for bash", "ejabberd-operator completions bash")]),
 ];
 
@@ -140,6 +154,7 @@ pub(super) const EXIT_OF: &[(&str, &[(&str, &str)])] = &[
         "run",
         &[("0", "Stopped by SIGTERM or SIGINT."), ("130", "Stopped at once by a second signal.")],
     ),
+    ("mcp", &[("0", "Stopped by SIGTERM or SIGINT, or by the end of standard input.")]),
     (
         "plan",
         &[(
@@ -173,8 +188,8 @@ pub(super) const EXIT_OF: &[(&str, &[(&str, &str)])] = &[
 pub const ENVIRONMENT: &[(&str, &str)] = &[
     (
         "EJABBERD_OPERATOR_LOG",
-        "The log level: error, warn, info, debug or trace. The default is info for run, and warn for \
-         every other command.",
+        "The log level: error, warn, info, debug or trace. The default is info for run and mcp, and \
+         warn for every other command.",
     ),
     ("STATE_DIRECTORY", "The default of --state-dir. systemd sets it."),
     (

@@ -15,6 +15,7 @@ mod log;
 mod logged_control;
 mod logs;
 mod manual;
+mod mcp;
 mod messaging;
 mod output;
 mod pages;
@@ -109,7 +110,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
     let Arguments { desired_state, state_dir, log_format, command } = arguments;
     let state_dir = state_dir.unwrap_or_else(args::default_state_dir);
     let level = match command {
-        Command::Run { .. } => LevelFilter::INFO,
+        Command::Run { .. } | Command::Mcp(_) => LevelFilter::INFO,
         // All other commands print a result, so log only warnings.
         _ => LevelFilter::WARN,
     };
@@ -130,11 +131,13 @@ fn dispatch(arguments: Arguments) -> Outcome {
             block_on(show::plan(&paths, output, exit))
         }
         Command::Apply { output, approve } => block_on(apply::apply(&paths, output, approve)),
-        Command::Run { listen, token_file, resync } => {
+        Command::Run { listen, token_file, resync, messaging_socket } => {
             let web = endpoint::Web { listen, token_file };
             // `run` handles signals itself.
-            until_done(run::run(&paths, &web, resync))
+            until_done(run::run(&paths, &web, resync, messaging_socket))
         }
+        // `mcp` handles signals itself.
+        Command::Mcp(arguments) => until_done(mcp::mcp(arguments)),
         Command::Retry { fill: false } => block_on(configs::retry(&paths)),
         Command::Retry { fill: true } => block_on(configs::fill(&paths)),
         Command::Inventory { output } => inventory::inventory(&paths, output),

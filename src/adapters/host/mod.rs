@@ -1,5 +1,7 @@
-//! The host: its files, its disks, and the programs that listen on its ports.
+//! The host: its files, its disks, the programs that listen on its ports, and connections with a
+//! time limit for writes.
 
 pub(crate) mod disks;
 pub mod files;
 pub(super) mod holders;
+pub(super) mod write_timeout;

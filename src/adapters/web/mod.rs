@@ -15,7 +15,6 @@ mod page_data;
 mod probes;
 mod serve;
 mod static_files;
-mod write_timeout;
 
 use std::sync::Arc;
 

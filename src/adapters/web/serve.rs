@@ -23,8 +23,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::connection_slots::{ConnectionSlots, Pool};
-use super::write_timeout::WriteTimeout;
 use super::{PageResources, router};
+use crate::adapters::host::write_timeout::WriteTimeout;
 
 /// The maximum number of headers of a request.
 const MAX_HEADERS: usize = 64;

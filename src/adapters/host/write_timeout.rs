@@ -11,14 +11,14 @@ use tokio::time::{Sleep, sleep};
 
 /// A stream with a time limit for writes. A write fails if the client has read nothing for
 /// `within`.
-pub(super) struct WriteTimeout {
+pub(in crate::adapters) struct WriteTimeout {
     stream: TcpStream,
     within: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl WriteTimeout {
-    pub(super) fn new(stream: TcpStream, within: Duration) -> Self {
+    pub(in crate::adapters) fn new(stream: TcpStream, within: Duration) -> Self {
         Self { stream, within, waiting: None }
     }
 

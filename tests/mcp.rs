@@ -282,7 +282,7 @@ fn registers(rig: &Rig, client: &mut McpClient) {
     assert_eq!(code, "not_found");
     let sent = client.call("xmpp_send_message", &to("agent-2", true));
     assert_eq!(sent["result"], "stored_offline", "{sent}");
-    let (code, _) = client.refused("xmpp_send_message", &to("somebody", true));
+    let (code, _) = client.refused("xmpp_send_message", &to("dora", true));
     assert_eq!(code, "forbidden");
     client.call("register_messaging_user", &json!({ "name": "agent-3" }));
     let (code, failure) = client.refused("register_messaging_user", &json!({ "name": "agent-4" }));

@@ -16,7 +16,7 @@ pub struct JidPattern {
     host: Part,
 }
 
-/// NUL occurs in no name, so no character stands for exactly one other character.
+/// NUL occurs in no name, so the library matches no wildcard for a single character.
 type Part = WildMatchPattern<'*', '\0'>;
 
 impl JidPattern {

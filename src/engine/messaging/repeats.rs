@@ -30,7 +30,7 @@ struct Entry {
     outcome: Arc<Turn<Outcome>>,
 }
 
-/// What is known about the message of an id.
+/// The state of the message of an id.
 #[derive(Debug, Clone, Default)]
 pub(super) enum Outcome {
     /// No call sent the message.

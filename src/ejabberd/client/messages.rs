@@ -45,8 +45,10 @@ pub enum SendOutcome {
     },
     /// An earlier call sent a message with this id, so the server sent nothing.
     Repeated {
-        /// The id in the archive; `None` for a room without an archive.
-        archive_id: Option<String>,
+        /// The id in the archive, or in the history of a room without an archive.
+        archive_id: String,
+        /// Whether the message is in a room, or the recipient has an available session now.
+        delivered: bool,
     },
     /// The server accepted the message, and nothing shows more.
     Accepted,
@@ -212,12 +214,16 @@ impl EjabberdClient {
 
 fn outcome(response: &Value) -> Option<SendOutcome> {
     match response.as_tuple() {
+        Some([Value::Atom(result), archive_id, now]) if result == "repeated" => {
+            let archive_id = archive_id.as_text()?.to_owned();
+            let delivered = now.as_text()? == "delivered";
+            Some(SendOutcome::Repeated { archive_id, delivered })
+        }
         Some([Value::Atom(result), archive_id]) if result != "sender" && result != "room" => {
             let archive_id = optional(archive_id)?;
             Some(match result.as_str() {
                 "delivered" => SendOutcome::Delivered { archive_id },
                 "stored_offline" => SendOutcome::StoredOffline { archive_id },
-                "repeated" => SendOutcome::Repeated { archive_id },
                 "accepted" => SendOutcome::Accepted,
                 _ => return None,
             })

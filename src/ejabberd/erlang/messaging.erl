@@ -144,9 +144,14 @@ SendToAccount = fun(From, To, Since, Id, Texts) ->
         Archives andalso FindArchived(Host, To, To, Ago(Seconds), Max, chat, Id)
     end,
     Earlier = if Since > 0 -> Find(Since, 1000); true -> none end,
+    Available = fun() ->
+        Local andalso [P || {P, _} <- ejabberd_sm:get_user_present_resources(User, Host),
+                            P >= 0] =/= []
+    end,
     case not Local orelse ejabberd_auth:user_exists(User, Host) of
         false -> no_recipient;
-        true when is_binary(Earlier) -> {repeated, Earlier};
+        true when is_binary(Earlier) ->
+            {repeated, Earlier, case Available() of true -> delivered; false -> stored_offline end};
         true ->
             Waiting = fun() ->
                 case Local andalso gen_mod:is_loaded(Host, mod_offline) of
@@ -163,8 +168,7 @@ SendToAccount = fun(From, To, Since, Id, Texts) ->
                         Found when is_binary(Found) -> Found;
                         _ -> none
                     end,
-                    Online = Local andalso [P || {P, _} <-
-                        ejabberd_sm:get_user_present_resources(User, Host), P >= 0] =/= [],
+                    Online = Available(),
                     After = Waiting(),
                     if
                         not Local -> {accepted, none};
@@ -196,7 +200,7 @@ SendToRoom = fun(From, To, Owner, Since, Id, Nick, Texts) ->
             Subscription = if
                 Permitted =/= allow -> {error, not_permitted};
                 Rule =/= ok -> {error, Rule};
-                Earlier =/= none -> {error, {repeated, Earlier}};
+                Earlier =/= none -> {error, {repeated, Earlier, delivered}};
                 Subscribed -> ok;
                 Subscribable ->
                     case mod_muc_room:subscribe(Pid, From, Nick, []) of

@@ -96,7 +96,12 @@ impl MessagingService {
             SendOutcome::StoredOffline { archive_id } => {
                 sent(Delivery::StoredOffline, archive_id, false)
             }
-            SendOutcome::Repeated { archive_id } => sent(Delivery::Delivered, archive_id, true),
+            SendOutcome::Repeated { archive_id, delivered: true } => {
+                sent(Delivery::Delivered, Some(archive_id), true)
+            }
+            SendOutcome::Repeated { archive_id, delivered: false } => {
+                sent(Delivery::StoredOffline, Some(archive_id), true)
+            }
             SendOutcome::Accepted => sent(Delivery::Accepted, None, false),
             SendOutcome::Refused(refusal) => {
                 Err(refused(&refusal, &from.to_string(), &to.to_string()))

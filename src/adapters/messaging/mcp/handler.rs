@@ -203,7 +203,7 @@ impl ServerHandler for McpServer {
 /// Returns the content of a resource. A text is shown as it is; other JSON is indented.
 fn content(resource: Resource, value: Value, uri: String) -> ResourceContents {
     let kind = match resource {
-        Resource::DesiredState => "application/yaml",
+        Resource::DesiredState => "application/json",
         Resource::Status => "application/json",
     };
     let text = match value {

@@ -141,7 +141,7 @@ pub(super) fn resources() -> Vec<McpResource> {
         McpResource::new(DESIRED_STATE, "desired-state")
             .with_title("The desired state")
             .with_description("The desired state in force. Secrets are masked.")
-            .with_mime_type("application/yaml"),
+            .with_mime_type("application/json"),
         McpResource::new(STATUS, "status")
             .with_title("The status")
             .with_description("The status of the server and of the operator.")

@@ -13,9 +13,13 @@ mod support;
 mod config;
 #[path = "round/properties.rs"]
 mod properties;
+#[path = "round/registered.rs"]
+mod registered;
 #[path = "round/scenarios.rs"]
 mod scenarios;
 #[path = "round/sieve.rs"]
 mod sieve;
+#[path = "round/store.rs"]
+mod store;
 #[path = "round/teams.rs"]
 mod teams;

@@ -60,6 +60,8 @@ fn needs_server(binary: &str) -> bool {
     let text = source(binary);
     SERVER.iter().any(|module| text.contains(&format!("support::{module}")))
         || text.contains("Command::new(\"docker\")")
+        // The check starts nginx.
+        || text.contains("tests/nginx/check.py")
 }
 
 /// Returns the names in the first `binary(/^(…)$/)` after `start` in `.config/nextest.toml`.
@@ -93,7 +95,7 @@ fn no_binary_of_the_fast_profile_is_retried() {
 
 #[test]
 fn a_binary_with_a_server_is_recognised() {
-    for binary in ["contract", "operator", "prometheus", "units", "images"] {
+    for binary in ["contract", "operator", "prometheus", "units", "images", "nginx"] {
         assert!(needs_server(binary), "{binary}");
     }
     assert!(!needs_server("round"));

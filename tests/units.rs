@@ -1,5 +1,5 @@
-//! Tests the exposure of the systemd units, and the program with the rights of the unit for a
-//! server in Docker.
+//! Tests the exposure of the systemd units, the account of the MCP server, and the program with the
+//! rights of the unit for a server in Docker.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,51 +13,98 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::host::Host;
 use support::watched::PEOPLE;
 
-/// The exposure of a unit by `systemd-analyze security`, from 0 to 10.
-fn exposure(unit: &str) -> f64 {
-    let path = Path::new("manifests/systemd").join(unit);
-    let mut analyze = Command::new("systemd-analyze");
-    analyze.args(["security", "--offline=yes", "--no-pager"]).arg(path);
-    let output = analyze.output().expect("scripts/test installs systemd-analyze");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let (_, level) = text.rsplit_once("Overall exposure level for ").expect(&text);
-    let level = level.split_whitespace().nth(1).and_then(|word| word.parse().ok());
-    level.expect(&text)
+/// A unit, with the drop-in that makes the operator serve `spec.messaging`.
+#[derive(Clone, Copy)]
+struct Unit {
+    name: &'static str,
+    serves_messaging: bool,
+}
+
+/// Every unit, with and without the drop-in.
+const UNITS: [Unit; 5] = [
+    Unit { name: "ejabberd-operator.service", serves_messaging: false },
+    Unit { name: "ejabberd-operator.service", serves_messaging: true },
+    Unit { name: "ejabberd-operator-process.service", serves_messaging: false },
+    Unit { name: "ejabberd-operator-process.service", serves_messaging: true },
+    Unit { name: "ejabberd-operator-mcp.service", serves_messaging: false },
+];
+
+impl Unit {
+    /// Writes the unit to `directory`. The settings of the drop-in follow those of the unit, as
+    /// systemd reads them.
+    fn write(self, directory: &Path) -> PathBuf {
+        let manifests = Path::new("manifests/systemd");
+        let mut text = fs::read_to_string(manifests.join(self.name)).unwrap();
+        if self.serves_messaging {
+            let drop_in = manifests.join("ejabberd-operator.service.d/messaging.conf");
+            text += &fs::read_to_string(drop_in).unwrap();
+        }
+        // The program may not be installed on this machine.
+        let text = text.replace("/usr/local/bin/ejabberd-operator", "/bin/true");
+        let path = directory.join(self.name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// The exposure by `systemd-analyze security`, from 0 to 10.
+    fn exposure(self) -> f64 {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut analyze = Command::new("systemd-analyze");
+        analyze.args(["security", "--offline=yes", "--no-pager"]).arg(self.write(scratch.path()));
+        let output = analyze.output().expect("scripts/test installs systemd-analyze");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (_, level) = text.rsplit_once("Overall exposure level for ").expect(&text);
+        let level = level.split_whitespace().nth(1).and_then(|word| word.parse().ok());
+        level.expect(&text)
+    }
 }
 
 #[test]
-fn the_unit_for_docker_has_a_low_exposure() {
-    let exposure = exposure("ejabberd-operator.service");
-    assert!(exposure <= 1.5, "{exposure}");
-}
-
-#[test]
-fn the_unit_for_a_process_has_a_bounded_exposure() {
-    let exposure = exposure("ejabberd-operator-process.service");
-    assert!(exposure <= 3.4, "{exposure}");
+fn the_exposure_of_each_unit_is_bounded() {
+    for unit in UNITS {
+        let bound = if unit.name == "ejabberd-operator-process.service" { 3.4 } else { 1.5 };
+        let exposure = unit.exposure();
+        assert!(
+            exposure <= bound,
+            "{}, messaging {}: {exposure}",
+            unit.name,
+            unit.serves_messaging
+        );
+    }
 }
 
 /// systemd only warns about an unknown option, so a misspelt option would have no effect.
 #[test]
 fn every_option_of_the_units_is_known() {
-    for unit in ["ejabberd-operator.service", "ejabberd-operator-process.service"] {
+    for unit in UNITS {
         let scratch = tempfile::tempdir().unwrap();
-        let text = fs::read_to_string(Path::new("manifests/systemd").join(unit)).unwrap();
-        // The program may not be installed on this machine.
-        let text = text.replace("/usr/local/bin/ejabberd-operator", "/bin/true");
-        let copy = scratch.path().join(unit);
-        fs::write(&copy, text).unwrap();
         let mut verify = Command::new("systemd-analyze");
-        let output = verify.args(["verify", "--man=no"]).arg(copy).output().unwrap();
+        verify.args(["verify", "--man=no"]).arg(unit.write(scratch.path()));
+        let output = verify.output().unwrap();
         let warnings = String::from_utf8_lossy(&output.stderr).into_owned();
-        let ours: Vec<&str> = warnings.lines().filter(|line| line.contains(unit)).collect();
+        let ours: Vec<&str> = warnings.lines().filter(|line| line.contains(unit.name)).collect();
         assert!(ours.is_empty(), "{warnings}");
+    }
+}
+
+#[test]
+fn the_account_of_the_mcp_server_has_the_name_in_the_units() {
+    let scratch = tempfile::tempdir().unwrap();
+    fs::create_dir(scratch.path().join("etc")).unwrap();
+    let mut create = Command::new("systemd-sysusers");
+    create.arg(format!("--root={}", scratch.path().display()));
+    let manifest = fs::canonicalize("manifests/systemd/ejabberd-mcp.sysusers").unwrap();
+    let output = create.arg(manifest).output().expect("a program of the package systemd");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for file in ["etc/passwd", "etc/group"] {
+        let text = fs::read_to_string(scratch.path().join(file)).unwrap();
+        assert!(text.contains("ejabberd-mcp:"), "{file}: {text}");
     }
 }
 

@@ -186,7 +186,12 @@ fn login(rig: &Rig, name: &str, password: &str) -> Client {
 fn tour(rig: &Rig, client: &mut McpClient, name: &str) {
     tools_are_described(client);
     let hall = format!("hall@conference.{HOST}");
-    let bob = Client::with(&rig.host, &format!("bob@{HOST}"), "secret-bob", &["--unencrypted", "--room", &hall]);
+    let bob = Client::with(
+        &rig.host,
+        &format!("bob@{HOST}"),
+        "secret-bob",
+        &["--unencrypted", "--room", &hall],
+    );
     bob.until("bob joins", |events| events.iter().any(|e| e["event"] == "occupant"));
     let says = |text: &str| {
         let text = text.to_owned();

@@ -233,7 +233,7 @@ async fn a_message_is_found_again(server: &EjabberdClient, ann: &Jid, bob: &Jid)
     let hall = create(server, "again", &[("mam", true), ("allow_subscription", true)]).await;
     let kept = create(server, "again-kept", &[("mam", false)]).await;
     for to in [bob, &hall, &kept] {
-        let within = Duration::from_secs(600);
+        let within = Duration::from_mins(10);
         let again = || Outgoing { maybe_sent_within: within, ..message(ann, to, "a1", "once") };
         let first = server.send(&again()).await.unwrap();
         assert!(!matches!(first, SendOutcome::Repeated { .. }), "{first:?}");

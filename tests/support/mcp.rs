@@ -1,4 +1,4 @@
-//! An MCP client: the official library of PyPI, driven step by step.
+//! An MCP client: the official Python library, driven step by step.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};

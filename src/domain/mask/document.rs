@@ -17,7 +17,7 @@ pub(crate) fn masked_files(files: &[SourceFile]) -> Value {
         let content = serde_yaml::from_str(&file.text).unwrap_or(Value::Null);
         (name, masked(content, false))
     });
-    Value::Object(Map::from_iter(named))
+    Value::Object(named.collect::<Map<_, _>>())
 }
 
 fn masked(value: Value, is_environment: bool) -> Value {

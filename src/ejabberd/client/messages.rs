@@ -300,7 +300,8 @@ fn message(value: &Value) -> Option<ArchivedMessage> {
     })
 }
 
-/// A text, or `None` for the atom `none`. Fails for any other value.
+/// A text, or `None` for the atom `none`. The outer value is `None` for any other term.
+#[expect(clippy::option_option, reason = "the outer `None` is a malformed response, as in `?`")]
 fn optional(value: &Value) -> Option<Option<String>> {
     match value {
         Value::Atom(word) if word == "none" => Some(None),

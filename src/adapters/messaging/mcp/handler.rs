@@ -181,7 +181,7 @@ impl ServerHandler for McpServer {
         }
         match self.call(&caller, Operation::ReadResource(resource), &context).await? {
             Response::Done(value) => {
-                Ok(ReadResourceResult::new(vec![content(resource, value, request.uri)]).into())
+                Ok(ReadResourceResult::new(vec![content(value, request.uri)]).into())
             }
             Response::Failed(failure) => Err(protocol_error(&failure)),
         }
@@ -201,14 +201,10 @@ impl ServerHandler for McpServer {
 }
 
 /// Returns the content of a resource. A text is shown as it is; other JSON is indented.
-fn content(resource: Resource, value: Value, uri: String) -> ResourceContents {
-    let kind = match resource {
-        Resource::DesiredState => "application/json",
-        Resource::Status => "application/json",
-    };
+fn content(value: Value, uri: String) -> ResourceContents {
     let text = match value {
         Value::String(text) => text,
         value => format!("{value:#}"),
     };
-    ResourceContents::text(text, uri).with_mime_type(kind)
+    ResourceContents::text(text, uri).with_mime_type("application/json")
 }

@@ -164,11 +164,16 @@ SendToAccount = fun(From, To, Since, Id, Texts) ->
                 drop -> dropped;
                 Packet ->
                     ejabberd_router:route(Packet),
-                    Archive = case Find(1, 20) of
-                        Found when is_binary(Found) -> Found;
-                        _ -> none
-                    end,
                     Online = Available(),
+                    % The session of the recipient archives a message after it was routed.
+                    Look = fun Again(Tries) ->
+                        case Find(1, 20) of
+                            none when Tries > 0 -> timer:sleep(25), Again(Tries - 1);
+                            Found when is_binary(Found) -> Found;
+                            _ -> none
+                        end
+                    end,
+                    Archive = Look(case Online of true -> 20; false -> 0 end),
                     After = Waiting(),
                     if
                         not Local -> {accepted, none};

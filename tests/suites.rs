@@ -60,8 +60,8 @@ fn needs_server(binary: &str) -> bool {
     let text = source(binary);
     SERVER.iter().any(|module| text.contains(&format!("support::{module}")))
         || text.contains("Command::new(\"docker\")")
-        // The check starts nginx.
-        || text.contains("tests/nginx/check.py")
+        // A check in Python starts a server.
+        || text.contains(&format!("tests/{binary}/check.py"))
 }
 
 /// Returns the names in the first `binary(/^(…)$/)` after `start` in `.config/nextest.toml`.

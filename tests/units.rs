@@ -1,5 +1,5 @@
-//! Tests the exposure of the systemd units, the account of the MCP server, and the program with the
-//! rights of the unit for a server in Docker.
+//! Tests the exposure of the systemd units, the account of the MCP server, the file of
+//! docker-compose, and the program with the rights of the unit for a server in Docker.
 
 #![allow(
     clippy::unwrap_used,
@@ -106,6 +106,15 @@ fn the_account_of_the_mcp_server_has_the_name_in_the_units() {
         let text = fs::read_to_string(scratch.path().join(file)).unwrap();
         assert!(text.contains("ejabberd-mcp:"), "{file}: {text}");
     }
+}
+
+#[test]
+fn docker_compose_accepts_the_file_with_all_parts() {
+    let mut compose = Command::new("docker-compose");
+    compose.args(["--file", "manifests/compose/docker-compose.yml", "config", "--quiet"]);
+    compose.env("MCP_NAME", "mcp.example.org").env("DOCKER_GROUP", "999");
+    let output = compose.output().expect("scripts/test installs docker-compose");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// A user id without an account on the host.

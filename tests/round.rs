@@ -17,5 +17,7 @@ mod properties;
 mod scenarios;
 #[path = "round/sieve.rs"]
 mod sieve;
+#[path = "round/store.rs"]
+mod store;
 #[path = "round/teams.rs"]
 mod teams;

@@ -1,6 +1,8 @@
 //! An empty store, for commands that do not use the state directory, and for `plan` before the
 //! first `apply`.
 
+use jiff::Timestamp;
+
 use crate::domain::inventory::{Fingerprint, Inventory, Owned};
 use crate::domain::model::{Digest, Jid, ObjectKey, Secret};
 use crate::domain::status::Event;
@@ -22,6 +24,14 @@ impl Store for EmptyStore {
     }
 
     fn record(&self, _: &[(ObjectKey, Owned)], _: &[ObjectKey]) -> Result<(), StoreError> {
+        self.refuse()
+    }
+
+    fn record_registered(&self, _: &str, _: Timestamp, _: &[ObjectKey]) -> Result<(), StoreError> {
+        self.refuse()
+    }
+
+    fn forget_registered(&self, _: &[ObjectKey]) -> Result<(), StoreError> {
         self.refuse()
     }
 

@@ -1,9 +1,11 @@
-//! The inventory: the objects that the operator owns.
+//! The inventory: the objects that the operator owns, and the objects that clients registered.
 //!
-//! The operator deletes only objects of the inventory, with two exceptions: objects that the file
-//! declares absent, and all undeclared objects with `prune: all`.
+//! The operator deletes only owned objects, with two exceptions: objects that the file declares
+//! absent, and all undeclared objects with `prune: all`. A registered object without an entry in
+//! the file is never deleted.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -66,16 +68,71 @@ pub struct Ban {
     pub confirmed: bool,
 }
 
-/// All owned objects.
+/// The record of an account or a room that a client registered with the tool
+/// `register_messaging_user`.
+///
+/// A registration is not ownership: the operator does not manage a registered object. A registered
+/// object that the file also declares has both records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// The name of the client.
+    pub client: String,
+    /// The time of the registration.
+    pub since: Timestamp,
+}
+
+/// All owned objects and all registered objects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
     users: BTreeMap<Jid, Owned>,
     groups: BTreeMap<GroupId, Owned>,
     rooms: BTreeMap<RoomJid, Owned>,
     affiliations: BTreeMap<AffiliationId, Owned>,
+    registered: Arc<BTreeMap<ObjectKey, Registration>>,
 }
 
 impl Inventory {
+    /// Whether a client can register `key`. Clients register only accounts and rooms.
+    #[must_use]
+    pub const fn can_register(key: &ObjectKey) -> bool {
+        matches!(key, ObjectKey::User(_) | ObjectKey::Room(_))
+    }
+
+    /// The registered objects, accounts first.
+    pub fn registered(&self) -> impl Iterator<Item = (&ObjectKey, &Registration)> {
+        self.registered.iter()
+    }
+
+    /// The name of the client that registered `key`; `None` if no client registered the object.
+    #[must_use]
+    pub fn registered_by(&self, key: &ObjectKey) -> Option<&str> {
+        self.registered.get(key).map(|registration| registration.client.as_str())
+    }
+
+    /// The number of accounts that `client` registered.
+    #[must_use]
+    pub fn registered_users_of(&self, client: &str) -> usize {
+        let users = self.registered().filter(|(key, _)| key.kind() == Kind::User);
+        users.filter(|(_, registration)| registration.client == client).count()
+    }
+
+    /// Records `key` as registered, and returns whether the record is new. A registered object
+    /// keeps its first record. Ignores a `key` that [clients cannot register](Self::can_register).
+    pub fn register(&mut self, key: ObjectKey, registration: Registration) -> bool {
+        if !Self::can_register(&key) || self.registered.contains_key(&key) {
+            return false;
+        }
+        Arc::make_mut(&mut self.registered).insert(key, registration);
+        true
+    }
+
+    /// Removes the registration of `key`, and returns whether there was one. An owned object stays
+    /// owned.
+    pub fn unregister(&mut self, key: &ObjectKey) -> bool {
+        self.registered.contains_key(key)
+            && Arc::make_mut(&mut self.registered).remove(key).is_some()
+    }
+
     /// The record of an account; `None` if the account is not owned.
     #[must_use]
     pub fn user(&self, account: &Jid) -> Option<&Owned> {
@@ -149,10 +206,10 @@ impl Inventory {
         self.iter().map(|(key, _)| key)
     }
 
-    /// Whether no object is owned.
+    /// Whether no object is owned. Registered objects do not count.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Self { users, groups, rooms, affiliations } = self;
+        let Self { users, groups, rooms, affiliations, registered: _ } = self;
         users.is_empty() && groups.is_empty() && rooms.is_empty() && affiliations.is_empty()
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ejabberd_operator::domain::configuration::Configuration;
 use ejabberd_operator::domain::diff::StepInfo;
-use ejabberd_operator::domain::inventory::{Fingerprint, Inventory, Owned};
+use ejabberd_operator::domain::inventory::{Fingerprint, Inventory, Owned, Registration};
 use ejabberd_operator::domain::model::{Digest, Jid, Kind, ObjectKey, Secret, ServerVersion};
 use ejabberd_operator::domain::observed::{ProcessState, RuntimeDrift, Usage};
 use ejabberd_operator::domain::spec;
@@ -842,6 +842,32 @@ impl Store for Lab {
             forgotten.iter().for_each(|key| memory.inventory.remove(key));
             let owned = owned.iter().cloned();
             owned.for_each(|(key, entry)| memory.inventory.insert(key, entry));
+        })
+    }
+
+    fn record_registered(
+        &self,
+        client: &str,
+        since: Timestamp,
+        objects: &[ObjectKey],
+    ) -> Result<(), StoreError> {
+        self.write("record registered", |memory| {
+            for key in objects {
+                let registration = Registration { client: client.to_owned(), since };
+                if memory.inventory.register(key.clone(), registration) {
+                    memory.values.insert(StateKey::OwnershipChanged, "yes".to_owned());
+                }
+            }
+        })
+    }
+
+    fn forget_registered(&self, objects: &[ObjectKey]) -> Result<(), StoreError> {
+        self.write("forget registered", |memory| {
+            for key in objects {
+                if memory.inventory.unregister(key) {
+                    memory.values.insert(StateKey::OwnershipChanged, "yes".to_owned());
+                }
+            }
         })
     }
 

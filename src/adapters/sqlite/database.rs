@@ -14,10 +14,10 @@ use crate::engine::StoreError;
 
 /// The version of the schema: the number of entries in [`SCHEMA`]. The database stores the version
 /// as `PRAGMA user_version`.
-const SCHEMA_VERSION: i64 = 4;
+const SCHEMA_VERSION: i64 = 5;
 
 /// The statements that update the schema, one entry for each version.
-const SCHEMA: [&str; 4] = [SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4];
+const SCHEMA: [&str; 5] = [SCHEMA_1, SCHEMA_2, SCHEMA_3, SCHEMA_4, SCHEMA_5];
 
 const SCHEMA_1: &str = "
     CREATE TABLE inventory (
@@ -59,6 +59,17 @@ const SCHEMA_3: &str = "
 const SCHEMA_4: &str = "
     CREATE TABLE event (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, event TEXT NOT NULL) STRICT;
     CREATE INDEX event_time ON event (time);
+";
+
+/// The table of the accounts and rooms that clients registered.
+const SCHEMA_5: &str = "
+    CREATE TABLE registered (
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        client TEXT NOT NULL,
+        since TEXT NOT NULL,
+        PRIMARY KEY (kind, name)
+    ) STRICT, WITHOUT ROWID;
 ";
 
 /// The time that a connection waits for the lock of another connection.

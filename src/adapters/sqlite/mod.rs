@@ -9,6 +9,7 @@ mod directory;
 mod error;
 mod events;
 mod orders;
+mod registered;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -19,13 +20,15 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use sha2::Sha256;
 
 use self::directory::Purpose;
 use self::error::{QueryResult, io};
-use crate::domain::inventory::{Fingerprint, Inventory, Owned};
+use self::registered::RegisteredCache;
+use crate::domain::inventory::{Fingerprint, Inventory, Owned, Registration};
 use crate::domain::model::{Digest, Jid, ObjectKey, Secret};
 use crate::domain::status::Event;
 use crate::engine::{ConfigFiles, GoodConfig, StateKey, Store, StoreError};
@@ -35,7 +38,7 @@ const DATABASE: &str = "state.sqlite";
 
 enum Access {
     /// The store holds `_lock` until a drop of the store or the end of the process.
-    Writer { connection: Mutex<Connection>, _lock: File },
+    Writer { connection: Mutex<Connection>, registered: RegisteredCache, _lock: File },
     /// The path of the database. Each query opens the database.
     Reader(PathBuf),
 }
@@ -58,7 +61,9 @@ impl SqliteStore {
         let lock = directory::lock(dir)?;
         let mut connection = database::open(&dir.join(DATABASE))?;
         let keyed = keyed(&database::key(&mut connection)?)?;
-        let access = Access::Writer { connection: Mutex::new(connection), _lock: lock };
+        let connection = Mutex::new(connection);
+        let registered = RegisteredCache::default();
+        let access = Access::Writer { connection, registered, _lock: lock };
         Ok(Self { access, keyed })
     }
 
@@ -93,6 +98,18 @@ impl SqliteStore {
         }
     }
 
+    /// Changes the registrations in the database with `change`, and in the cache with `apply`.
+    fn change_registered(
+        &self,
+        change: impl FnOnce() -> Result<(), StoreError>,
+        apply: impl FnOnce(&mut Inventory),
+    ) -> Result<(), StoreError> {
+        match &self.access {
+            Access::Writer { registered, .. } => registered.change(change, apply),
+            Access::Reader(_) => change(),
+        }
+    }
+
     /// Runs `change` in one transaction.
     fn write(
         &self,
@@ -115,7 +132,13 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn inventory(&self) -> Result<Inventory, StoreError> {
-        self.ask(rows::inventory)
+        match &self.access {
+            Access::Writer { registered, .. } => {
+                let registered = registered.get(|| self.ask(registered::read))?;
+                self.ask(|c| rows::inventory(c, registered.clone()))
+            }
+            Access::Reader(_) => self.ask(|c| rows::inventory(c, registered::read(c)?)),
+        }
     }
 
     fn record(
@@ -127,6 +150,37 @@ impl Store for SqliteStore {
             return Ok(());
         }
         self.write("record the inventory", |c| rows::record(c, owned, forgotten))
+    }
+
+    fn record_registered(
+        &self,
+        client: &str,
+        since: Timestamp,
+        objects: &[ObjectKey],
+    ) -> Result<(), StoreError> {
+        if objects.is_empty() {
+            return Ok(());
+        }
+        let change = || {
+            self.write("record a registration", |c| registered::record(c, client, since, objects))
+        };
+        self.change_registered(change, |known| {
+            for key in objects {
+                known.register(key.clone(), Registration { client: client.to_owned(), since });
+            }
+        })
+    }
+
+    fn forget_registered(&self, objects: &[ObjectKey]) -> Result<(), StoreError> {
+        if objects.is_empty() {
+            return Ok(());
+        }
+        let change = || self.write("forget a registration", |c| registered::forget(c, objects));
+        self.change_registered(change, |known| {
+            for key in objects {
+                known.unregister(key);
+            }
+        })
     }
 
     fn fingerprint(&self, password: &Secret) -> Fingerprint {

@@ -22,18 +22,20 @@ fn name_of(value: &impl Serialize) -> QueryResult<String> {
     }
 }
 
-fn from_name<T: DeserializeOwned>(name: String) -> QueryResult<T> {
+pub(super) fn from_name<T: DeserializeOwned>(name: String) -> QueryResult<T> {
     serde_json::from_value(serde_json::Value::String(name))
         .map_err(|e| QueryError::Row(format!("inventory: {e}")))
 }
 
-pub(super) fn inventory(connection: &Connection) -> QueryResult<Inventory> {
+/// Returns the inventory: `registered`, which holds only the registered objects, and the owned
+/// objects.
+pub(super) fn inventory(connection: &Connection, registered: Inventory) -> QueryResult<Inventory> {
     let mut query = connection.prepare_cached(
         "SELECT kind, name, origin, since, revision, deletion_policy, password, vcard, banned
          FROM inventory",
     )?;
     let mut rows = query.query([])?;
-    let mut found = Inventory::default();
+    let mut found = registered;
     while let Some(row) = rows.next()? {
         let (kind, name): (Kind, String) = (from_name(row.get(0)?)?, row.get(1)?);
         match ObjectKey::parse(kind, &name) {

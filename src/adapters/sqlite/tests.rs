@@ -1,3 +1,5 @@
+mod registered;
+
 use std::os::unix::fs::PermissionsExt;
 
 use jiff::Timestamp;
@@ -77,7 +79,7 @@ fn a_second_operator_cannot_open_the_state_directory() {
 
 /// Simulates a killed operator: the files stay unchanged, and the lock is released.
 fn kill(store: SqliteStore) {
-    if let Access::Writer { connection, _lock } = store.access {
+    if let Access::Writer { connection, .. } = store.access {
         std::mem::forget(connection);
     }
 }
@@ -197,7 +199,7 @@ fn a_database_of_the_first_version_is_updated() {
     drop(SqliteStore::open(dir.path()).unwrap());
     let before = rusqlite::Connection::open(dir.path().join(DATABASE)).unwrap();
     before
-        .execute_batch("ALTER TABLE inventory DROP COLUMN vcard; ALTER TABLE inventory DROP COLUMN banned; DROP TABLE config_good; DROP TABLE config_file; DROP TABLE event; PRAGMA user_version = 1;")
+        .execute_batch("ALTER TABLE inventory DROP COLUMN vcard; ALTER TABLE inventory DROP COLUMN banned; DROP TABLE config_good; DROP TABLE config_file; DROP TABLE event; DROP TABLE registered; PRAGMA user_version = 1;")
         .unwrap();
     drop(before);
     let store = SqliteStore::open(dir.path()).unwrap();

@@ -33,7 +33,7 @@ pub enum StateKey {
     Database,
     /// The generation: a number that grows with every change of ownership.
     Generation,
-    /// A mark that the ownership has changed since the last generation.
+    /// A mark that the ownership or a registration has changed since the last generation.
     OwnershipChanged,
     /// An order to accept an older state directory.
     AdoptAll,
@@ -86,7 +86,7 @@ pub struct GoodConfig {
 
 /// The state that the operator keeps across restarts.
 pub trait Store: Send + Sync {
-    /// Returns the inventory.
+    /// Returns the inventory: the owned objects and the registered objects.
     fn inventory(&self) -> Result<Inventory, StoreError>;
 
     /// Adds the objects in `owned` to the inventory and removes the objects in `forgotten`, in one
@@ -96,6 +96,24 @@ pub trait Store: Send + Sync {
         owned: &[(ObjectKey, Owned)],
         forgotten: &[ObjectKey],
     ) -> Result<(), StoreError>;
+
+    /// Records that `client` registered `objects` at the time `since`, in one transaction. An
+    /// object that is registered already keeps its record. Ignores objects that
+    /// [clients cannot register](Inventory::can_register). Sets [`StateKey::OwnershipChanged`] if
+    /// a record is new.
+    ///
+    /// The caller must call this function before the operator creates the objects on the server,
+    /// or `prune: all` can delete the objects after a kill in between.
+    fn record_registered(
+        &self,
+        client: &str,
+        since: Timestamp,
+        objects: &[ObjectKey],
+    ) -> Result<(), StoreError>;
+
+    /// Removes the registrations of `objects`, in one transaction. Owned objects stay owned. Sets
+    /// [`StateKey::OwnershipChanged`] if a record is removed.
+    fn forget_registered(&self, objects: &[ObjectKey]) -> Result<(), StoreError>;
 
     /// Computes the fingerprint of a password: a keyed hash.
     fn fingerprint(&self, password: &Secret) -> Fingerprint;

@@ -68,6 +68,9 @@ const PROMISED: &[&str] = &[
     "paused-left-alone",
     "prune-all",
     "prune-none",
+    "registered-absent-deleted",
+    "registered-entry-removed-stays",
+    "registered-survives-prune-all",
     "removed-entry-deleted",
     "renamed-host",
     "retained-entry-kept",
@@ -148,6 +151,7 @@ fn a_golden_file_with_a_mistake_is_refused() {
         ("  users: { ann: {} }", "  users: { ann: { deletionPolcy: retain } }"),
         ("  users: { ann: {} }", "  rooms: { hall: {}, hall: {} }"),
         ("  users: { ann: {} }", "  affiliations: { ann: {} }"),
+        ("  users: { ann: {} }", "  registered: { agents: { groups: [ann] } }"),
     ] {
         let text = GOOD.replacen(part, mistake, 1);
         assert_ne!(text, GOOD, "{part:?}");

@@ -1,8 +1,9 @@
-//! Reads the section `inventory:`, the objects that the operator owns.
+//! Reads the section `inventory:`, the objects that the operator owns, and the objects that clients
+//! registered.
 
 use std::collections::BTreeMap;
 
-use ejabberd_operator::domain::inventory::{Ban, Inventory, Origin, Owned};
+use ejabberd_operator::domain::inventory::{Ban, Inventory, Origin, Owned, Registration};
 use ejabberd_operator::domain::model::{AffiliationId, Jid, Kind, ObjectKey, RoomJid, Vhost};
 use ejabberd_operator::domain::spec::{DeletionPolicy, DesiredState};
 use serde::Deserialize;
@@ -23,6 +24,15 @@ struct Written {
     rooms: BTreeMap<String, Entry>,
     /// The affiliations, by `room/account`.
     affiliations: BTreeMap<String, Entry>,
+    /// The registered objects, by client.
+    registered: BTreeMap<String, Registered>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Registered {
+    users: Vec<String>,
+    rooms: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -34,7 +44,7 @@ struct Entry {
 }
 
 pub fn read(section: &str, desired: &DesiredState) -> Result<Inventory, String> {
-    let Section { inventory: Written { users, groups, rooms, affiliations } } =
+    let Section { inventory: Written { users, groups, rooms, affiliations, registered } } =
         serde_yaml::from_str(section).map_err(|error| error.to_string())?;
     let home = &desired.host;
     let mut objects = Vec::new();
@@ -54,7 +64,16 @@ pub fn read(section: &str, desired: &DesiredState) -> Result<Inventory, String> 
             objects.push((key, owned(entry, desired)));
         }
     }
-    Ok(objects.into_iter().collect())
+    let mut inventory: Inventory = objects.into_iter().collect();
+    for (client, Registered { users, rooms }) in registered {
+        let users = users.iter().map(|name| account(name, home).map(ObjectKey::User));
+        let rooms = rooms.iter().map(|name| room(name, home).map(ObjectKey::Room));
+        for key in users.chain(rooms) {
+            let since = jiff::Timestamp::UNIX_EPOCH;
+            inventory.register(key?, Registration { client: client.clone(), since });
+        }
+    }
+    Ok(inventory)
 }
 
 fn owned(entry: Entry, desired: &DesiredState) -> Owned {

@@ -61,6 +61,8 @@ pub fn text(warnings: &[Problem], set: &ChangeSet, plan: &Plan) -> String {
     list(&mut text, "notes", 2, plan.notes.clone());
     list(&mut text, "adopt", 2, set.adopt.iter().map(ToString::to_string));
     list(&mut text, "forget", 2, set.forget.iter().map(ToString::to_string));
+    let unregistered = set.forget_registered.iter().map(ToString::to_string);
+    list(&mut text, "forget registered", 2, unregistered);
     text
 }
 

@@ -141,12 +141,13 @@ fn undeclared(
             set.unmanaged.push(Kind::Group);
             continue;
         }
-        match fate(desired, inventory.group(&id).map(|owned| owned.deletion_policy)) {
+        let key = ObjectKey::Group(id.clone());
+        match fate(desired, inventory, &key) {
             Fate::Leave => set.unmanaged.push(Kind::Group),
-            Fate::Forget => {
-                set.notes.push(format!("the group {name} is retained, and no longer owned"));
+            Fate::Forget(why) => {
+                set.notes.push(format!("the group {name} is {why}, and no longer owned"));
                 set.unmanaged.push(Kind::Group);
-                set.forget.push(ObjectKey::Group(id));
+                set.forget.push(key);
             }
             Fate::Delete(reason) => {
                 set.push(ObjectAction::DeleteGroup(id), reason);

@@ -40,6 +40,9 @@ pub struct ChangeSet {
     /// The owned objects whose ownership ends, for example because the object no longer exists or
     /// is retained.
     pub forget: Vec<ObjectKey>,
+    /// The registered objects whose registration ends: the file declares the object absent, and the
+    /// object does not exist.
+    pub forget_registered: Vec<ObjectKey>,
     /// The number of objects on the declared hosts, by kind.
     pub present: BTreeMap<Kind, usize>,
     /// The objects that could not be compared, each with the reason.
@@ -83,6 +86,7 @@ impl ChangeSet {
         self.objects.retain(|step| matches!(step.key(), ObjectKey::Server(_)));
         self.adopt.clear();
         self.forget.clear();
+        self.forget_registered.clear();
     }
 
     /// Removes everything that a plan would do or report as unknown.
@@ -98,6 +102,17 @@ impl ChangeSet {
     fn server_changes(&self) -> bool {
         self.server.iter().any(|step| !step.action().is_latched())
             || self.objects.iter().any(|step| matches!(step.key(), ObjectKey::Server(_)))
+    }
+
+    /// Ends the ownership and the registration of an object that is declared absent and does not
+    /// exist.
+    fn forget_absent(&mut self, key: ObjectKey, inventory: &Inventory) {
+        if inventory.registered_by(&key).is_some() {
+            self.forget_registered.push(key.clone());
+        }
+        if inventory.holds(&key) {
+            self.forget.push(key);
+        }
     }
 
     /// Adds a step for an object. The step lists no fields.
@@ -154,14 +169,26 @@ pub fn diff(desired: &DesiredState, observed: &ObservedState, inventory: &Invent
 /// The treatment of an object on the server that is not declared.
 enum Fate {
     Leave,
-    Forget,
+    /// The object stays, and its ownership ends, for a reason that completes "the object is …".
+    Forget(String),
     Delete(&'static str),
 }
 
-fn fate(desired: &DesiredState, owned: Option<DeletionPolicy>) -> Fate {
+fn fate(desired: &DesiredState, inventory: &Inventory, key: &ObjectKey) -> Fate {
     use crate::domain::spec::Prune;
+    let owned = inventory.get(key).map(|owned| owned.deletion_policy);
+    let registered = inventory.registered_by(key);
     match (owned, desired.policy.prune) {
-        (Some(DeletionPolicy::Retain), Prune::Managed) => Fate::Forget,
+        (Some(DeletionPolicy::Retain), Prune::Managed) => Fate::Forget("retained".to_owned()),
+        // The client that registered the object uses the object, so no policy deletes the object.
+        // End the ownership: otherwise the operator would delete the object as soon as the
+        // registration ends.
+        (Some(DeletionPolicy::Delete), Prune::Managed | Prune::All)
+            if let Some(client) = registered =>
+        {
+            Fate::Forget(format!("registered by `{client}`"))
+        }
+        (None, Prune::All) if registered.is_some() => Fate::Leave,
         (Some(DeletionPolicy::Delete), Prune::Managed | Prune::All) => {
             Fate::Delete("owned, and no longer declared")
         }
@@ -190,5 +217,70 @@ fn orphans(desired: &DesiredState, inventory: &Inventory, set: &mut ChangeSet) {
              operator does not touch them; add {host} to `spec.hosts` to manage them again, or \
              run `ejabberd-operator forget --host {host}` to give up their ownership"
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::domain::inventory::{Origin, Owned, Registration};
+    use crate::domain::model::Revision;
+    use crate::domain::spec::{SourceFile, validate};
+
+    /// Returns the fate of an undeclared account in words. `registered` by the client `agents`.
+    fn fate_of(prune: &str, owned: Option<DeletionPolicy>, registered: bool) -> String {
+        let text = format!(
+            "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: {{ name: test }}\n\
+             spec:\n  host: a.example\n  server: {{ docker: {{ container: xmpp }} }}\n  \
+             policy: {{ prune: {prune} }}\n"
+        );
+        let desired =
+            validate(&[SourceFile { path: "desired-state.yaml".into(), text }]).unwrap().desired;
+        let key = ObjectKey::parse(Kind::User, "bot@a.example").unwrap();
+        let since = Timestamp::UNIX_EPOCH;
+        let owned = owned.map(|deletion_policy| Owned {
+            origin: Origin::Created,
+            since,
+            revision: Revision::new("r"),
+            deletion_policy,
+            password: None,
+            vcard: None,
+            banned: None,
+        });
+        let mut inventory: Inventory =
+            owned.into_iter().map(|owned| (key.clone(), owned)).collect();
+        if registered {
+            let client = "agents".to_owned();
+            inventory.register(key.clone(), Registration { client, since });
+        }
+        match fate(&desired, &inventory, &key) {
+            Fate::Leave => "leave".to_owned(),
+            Fate::Forget(why) => format!("forget: {why}"),
+            Fate::Delete(why) => format!("delete: {why}"),
+        }
+    }
+
+    #[test]
+    fn no_prune_policy_deletes_a_registered_object() {
+        const OWNED: &str = "delete: owned, and no longer declared";
+        const OTHERS: &str = "delete: not declared, and policy.prune is all";
+        const REGISTERED: &str = "forget: registered by `agents`";
+        let (delete, retain) = (Some(DeletionPolicy::Delete), Some(DeletionPolicy::Retain));
+        for (prune, owned, unregistered, registered) in [
+            ("managed", None, "leave", "leave"),
+            ("managed", delete, OWNED, REGISTERED),
+            ("managed", retain, "forget: retained", "forget: retained"),
+            ("none", None, "leave", "leave"),
+            ("none", delete, "leave", "leave"),
+            ("none", retain, "leave", "leave"),
+            ("all", None, OTHERS, "leave"),
+            ("all", delete, OWNED, REGISTERED),
+            ("all", retain, "leave", "leave"),
+        ] {
+            assert_eq!(fate_of(prune, owned, false), unregistered, "{prune} {owned:?}");
+            assert_eq!(fate_of(prune, owned, true), registered, "{prune} {owned:?}, registered");
+        }
     }
 }

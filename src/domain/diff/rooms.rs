@@ -109,9 +109,7 @@ fn compare(
         }
         (false, None) => {
             set.unchanged += 1;
-            if inventory.holds(&key) {
-                set.forget.push(key);
-            }
+            set.forget_absent(key, inventory);
         }
     }
 }
@@ -212,7 +210,6 @@ fn undeclared(
         |jid: &RoomJid| desired.rooms.as_ref().is_some_and(|rooms| rooms.contains_key(jid));
     let present: BTreeSet<&RoomJid> = present(there).filter(|jid| !declared(jid)).collect();
     for jid in &present {
-        let owned = inventory.room(jid).map(|owned| owned.deletion_policy);
         if desired.rooms.is_none()
             || !desired.serves_rooms_of(&jid.service)
             || desired.policy.ignores(&jid.to_string())
@@ -220,12 +217,13 @@ fn undeclared(
             set.unmanaged.push(Kind::Room);
             continue;
         }
-        match fate(desired, owned) {
+        let key = ObjectKey::Room((*jid).clone());
+        match fate(desired, inventory, &key) {
             Fate::Leave => set.unmanaged.push(Kind::Room),
-            Fate::Forget => {
-                set.notes.push(format!("the room {jid} is retained, and no longer owned"));
+            Fate::Forget(why) => {
+                set.notes.push(format!("the room {jid} is {why}, and no longer owned"));
                 set.unmanaged.push(Kind::Room);
-                set.forget.push(ObjectKey::Room((*jid).clone()));
+                set.forget.push(key);
             }
             Fate::Delete(reason) => {
                 set.push(ObjectAction::DeleteRoom((*jid).clone()), reason);

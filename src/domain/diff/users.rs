@@ -88,9 +88,7 @@ fn account(
         }
         (UserState::Absent, false) => {
             set.unchanged += 1;
-            if inventory.holds(&key) {
-                set.forget.push(key);
-            }
+            set.forget_absent(key, inventory);
         }
         (UserState::Banned { .. }, false) => {
             set.unchanged += 1;
@@ -238,12 +236,13 @@ fn undeclared(desired: &DesiredState, jid: &Jid, inventory: &Inventory, set: &mu
         ));
         return set.unmanaged.push(Kind::User);
     }
-    match fate(desired, owned.map(|owned| owned.deletion_policy)) {
+    let key = ObjectKey::User(jid.clone());
+    match fate(desired, inventory, &key) {
         Fate::Leave => set.unmanaged.push(Kind::User),
-        Fate::Forget => {
-            set.notes.push(format!("{jid} is retained, and no longer owned"));
+        Fate::Forget(why) => {
+            set.notes.push(format!("{jid} is {why}, and no longer owned"));
             set.unmanaged.push(Kind::User);
-            set.forget.push(ObjectKey::User(jid.clone()));
+            set.forget.push(key);
         }
         Fate::Delete(reason) => {
             set.push(ObjectAction::DeleteUser(jid.clone()), reason);

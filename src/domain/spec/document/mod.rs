@@ -172,7 +172,8 @@ pub(crate) enum Prune {
     Managed,
     /// No objects. The operator deletes only objects with `state: absent`.
     None,
-    /// All objects without an entry, also objects that the operator did not create.
+    /// All objects without an entry, also objects that the operator did not create. Accounts and
+    /// rooms that a messaging client registered stay.
     All,
 }
 

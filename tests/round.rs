@@ -13,6 +13,8 @@ mod support;
 mod config;
 #[path = "round/properties.rs"]
 mod properties;
+#[path = "round/registered.rs"]
+mod registered;
 #[path = "round/scenarios.rs"]
 mod scenarios;
 #[path = "round/sieve.rs"]

@@ -53,6 +53,8 @@ pub enum Deferral {
     ServerAway,
     /// The store could not record the ownership of the object before the step.
     NotNoted,
+    /// A client registered the object after the observation of the server.
+    Registered,
     /// A creation of the same plan failed, and without this creation the deletion exceeds the
     /// guard's limit.
     CreationFailed,
@@ -94,6 +96,7 @@ impl fmt::Display for Deferral {
             Self::ServerGone => "the server is gone",
             Self::ServerAway => "the server does not respond",
             Self::NotNoted => "the state directory could not record the ownership",
+            Self::Registered => "a client registered the object, so the object stays",
             Self::CreationFailed => {
                 "a creation of the same plan failed, and without it too much would be deleted"
             }

@@ -74,6 +74,7 @@ impl Reconciler {
                     outcomes.extend(deferred_all(deletes, &why));
                 }
                 None => {
+                    let deletes = self.leave_registered(desired, deletes, outcomes)?;
                     if !approval_used {
                         approval_used = self.use_approval(approved.as_ref(), &deletes)?;
                     }
@@ -85,6 +86,27 @@ impl Reconciler {
             self.return_approval(approved.as_ref(), outcomes)?;
         }
         Ok(())
+    }
+
+    /// Defers the deletions of undeclared objects that a client registered since the observation,
+    /// and returns the other deletions. A client records a registration before it creates the
+    /// object, so the inventory has the record of every registered object that was observed.
+    fn leave_registered(
+        &self,
+        desired: &DesiredState,
+        deletes: Vec<ObjectStep>,
+        outcomes: &mut Vec<StepOutcome>,
+    ) -> Result<Vec<ObjectStep>, StoreError> {
+        if deletes.iter().all(|step| desired.declares(step.key())) {
+            return Ok(deletes);
+        }
+        let inventory = self.store.inventory()?;
+        let (registered, deletes): (Vec<_>, Vec<_>) = deletes.into_iter().partition(|step| {
+            !desired.declares(step.key()) && inventory.registered_by(step.key()).is_some()
+        });
+        let registered = registered.into_iter().map(Step::into_info);
+        outcomes.extend(deferred_all(registered, &Deferral::Registered));
+        Ok(deletes)
     }
 
     /// Lets the guard check the deletions again after the creations, and returns the permitted

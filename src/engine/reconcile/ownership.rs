@@ -1,7 +1,7 @@
 //! Updates the inventory after an observation: adopts objects, forgets objects, and records
 //! fingerprints of declared values that are in force.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -16,16 +16,27 @@ use crate::engine::error::StoreError;
 use crate::engine::ports::Store;
 use crate::engine::reconcile::round::Reconciler;
 
-/// Removes objects from the inventory by order of an administrator. Returns a message about the
-/// result.
+/// Ends the ownership and the registration of objects by order of an administrator. Returns a
+/// message about the result.
 pub fn forget(store: &dyn Store, keys: &[ObjectKey]) -> Result<String, StoreError> {
     let inventory = store.inventory()?;
+    let is_registered = |key: &&ObjectKey| inventory.registered_by(key).is_some();
     let owned: Vec<ObjectKey> = keys.iter().filter(|key| inventory.holds(key)).cloned().collect();
+    let registered: Vec<ObjectKey> = keys.iter().filter(is_registered).cloned().collect();
     store.record(&[], &owned)?;
-    Ok(match owned.as_slice() {
-        [] => "none of them is owned".to_owned(),
-        [one] => format!("{one} is no longer owned"),
-        many => format!("{} objects are no longer owned", many.len()),
+    if !registered.is_empty() {
+        store.forget_registered(&registered)?;
+    }
+    let what = match (owned.is_empty(), registered.is_empty()) {
+        (true, true) => return Ok("none of them is owned or registered".to_owned()),
+        (false, true) => "owned",
+        (true, false) => "registered",
+        (false, false) => "owned or registered",
+    };
+    let forgotten: BTreeSet<ObjectKey> = owned.into_iter().chain(registered).collect();
+    Ok(match (forgotten.first(), forgotten.len()) {
+        (Some(one), 1) => format!("{one} is no longer {what}"),
+        (_, many) => format!("{many} objects are no longer {what}"),
     })
 }
 
@@ -79,6 +90,12 @@ impl Reconciler {
         for (key, forget) in let_go(desired, inventory) {
             let Some(before) = inventory.get(&key) else { continue };
             forget(owned.entry(key).or_insert_with(|| before.clone()));
+        }
+        if !set.forget_registered.is_empty() {
+            self.store.forget_registered(&set.forget_registered)?;
+            for key in &set.forget_registered {
+                inventory.unregister(key);
+            }
         }
         if owned.is_empty() && set.forget.is_empty() {
             return Ok(());

@@ -186,7 +186,14 @@ impl Reconciler {
         let lost = inventory.affiliations().filter(|(id, _)| rooms.contains(&id.room));
         gone.extend(lost.map(|(id, _)| ObjectKey::Affiliation(id.clone())));
         let entries: Vec<(ObjectKey, Owned)> = entries.into_iter().collect();
-        Ok(self.store.record(&entries, &gone)?)
+        self.store.record(&entries, &gone)?;
+        // A client can register an undeclared object of the same name right after its deletion, so
+        // only the deletion of an object that is declared absent ends a registration.
+        gone.retain(|key| desired.declares(key) && inventory.registered_by(key).is_some());
+        if !gone.is_empty() {
+            self.store.forget_registered(&gone)?;
+        }
+        Ok(())
     }
 
     /// Records the ownership that `steps` will create, and generates and stores passwords. The

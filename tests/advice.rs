@@ -16,6 +16,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ejabberd_operator::adapters::sqlite::SqliteStore;
+use ejabberd_operator::domain::model::{Kind, ObjectKey};
+use ejabberd_operator::engine::Store;
 
 const FILE: &str = "apiVersion: ejabberd-operator/v1\nkind: EjabberdServer\nmetadata: { name: test }\n\
     spec:\n  host: example.org\n  hosts: [example.net]\n  server: { docker: { container: absent, engine: \"unix://absent.sock\" } }\n  \
@@ -93,6 +95,56 @@ fn missing_files_and_records_are_explained() {
     let export = ["export", "--container", "c", "--engine", "unix://absent.sock", "--output", "o"];
     says(directory, &export, 1, &["absent.sock", "--engine"]);
     assert!(!directory.join("o").exists());
+}
+
+fn prints(directory: &Path, arguments: &[&str]) -> String {
+    let out = Command::new(env!("CARGO_BIN_EXE_ejabberd-operator"))
+        .current_dir(directory)
+        .args(["--state-dir", "state"])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+#[test]
+fn registered_objects_are_listed_refused_by_adopt_and_removed_by_forget() {
+    let directory = directory();
+    let directory = directory.path();
+    let names = [(Kind::User, "bot@example.org"), (Kind::Room, "bot@conference.example.org")];
+    let keys = names.map(|(kind, name)| ObjectKey::parse(kind, name).unwrap());
+    {
+        let store = SqliteStore::open(&directory.join("state")).unwrap();
+        store.record_registered("agents", jiff::Timestamp::UNIX_EPOCH, &keys).unwrap();
+    }
+    let text = prints(directory, &["inventory"]);
+    for (kind, name) in names {
+        let line = text.lines().find(|line| line.contains(name)).unwrap();
+        assert!(
+            line.starts_with(kind.as_str()) && line.ends_with("registered by agents"),
+            "{text}"
+        );
+    }
+    let list = prints(directory, &["inventory", "--output", "json"]);
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let expected = serde_json::json!({
+        "kind": "user", "name": "bot@example.org", "origin": "registered",
+        "since": "1970-01-01T00:00:00Z", "revision": "", "deletionPolicy": "retain",
+        "banned": null, "registeredBy": "agents",
+    });
+    assert_eq!((list.as_array().unwrap().len(), &list[0]), (2, &expected));
+
+    let state = ["--state-dir", "state"];
+    let why = ["not adopted", "client `agents`", "`state: absent`", "forget bot@example.org`"];
+    says(directory, &[&state[..], &["adopt", "bot"]].concat(), 1, &why);
+    says(directory, &[&state[..], &["forget", "bot"]].concat(), 1, &["can mean", "--kind"]);
+    let text = prints(directory, &["forget", "bot", "--kind", "room"]);
+    assert_eq!(text, "room bot@conference.example.org is no longer registered.\n");
+    let text = prints(directory, &["forget", "--host", "example.org"]);
+    assert_eq!(text, "user bot@example.org is no longer registered.\n");
+    assert_eq!(prints(directory, &["inventory"]), "The operator owns no objects yet.\n");
 }
 
 #[test]

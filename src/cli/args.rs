@@ -193,13 +193,15 @@ pub(super) enum Command {
         /// the latest]
         digest: Option<String>,
     },
-    /// List the objects that the operator owns, because it created or adopted them
+    /// List the objects that the operator owns, because it created or adopted them, and the objects
+    /// that messaging clients registered
     Inventory {
         /// The format of the output
         #[arg(long, value_enum, default_value = "text")]
         output: Format,
     },
-    /// Stop owning an object: the object stays on the server and is no longer managed
+    /// Stop owning an object: the object stays on the server and is no longer managed; also ends the
+    /// registration of an object that a messaging client registered
     Forget {
         /// The full name of the object, as `inventory` shows it
         #[arg(required_unless_present = "host")]

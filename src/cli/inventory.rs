@@ -1,7 +1,9 @@
-//! The commands for owned objects: `inventory`, `forget`, `adopt`, `secret`.
+//! The commands for owned and registered objects: `inventory`, `forget`, `adopt`, `secret`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::args::{Format, OwnedKind};
@@ -12,45 +14,105 @@ use super::table::{Cell, Page, Table};
 use super::{Exit, Outcome, output, session};
 use crate::adapters::metrics::Metrics;
 use crate::adapters::sqlite::SqliteStore;
-use crate::domain::inventory::{Inventory, Origin};
+use crate::domain::inventory::{Inventory, Origin, Owned, Registration};
 use crate::domain::model::{GroupId, Jid, Kind, ObjectKey, RoomJid, Vhost};
 use crate::domain::spec::{DeletionPolicy, DesiredState};
 use crate::engine;
 use crate::engine::{EventSink, Order, Store, StoreError};
 
-/// An owned object in the output of `inventory --output json`.
+/// An owned or registered object in the output of `inventory --output json`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Entry<'i> {
     kind: Kind,
     name: String,
-    origin: Origin,
+    origin: EntryOrigin,
     since: String,
+    /// Empty if the object is not owned.
     revision: &'i str,
     deletion_policy: DeletionPolicy,
     banned: Option<&'i str>,
+    registered_by: Option<&'i str>,
 }
 
-fn owned(paths: &Paths) -> Result<Inventory, Exit> {
+/// How an object came into the inventory.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum EntryOrigin {
+    Created,
+    Adopted,
+    /// A client registered the object, and the operator does not own the object.
+    Registered,
+}
+
+impl EntryOrigin {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Adopted => "adopted",
+            Self::Registered => "registered",
+        }
+    }
+}
+
+impl<'i> Entry<'i> {
+    fn owned(inventory: &'i Inventory, key: &ObjectKey, owned: &'i Owned) -> Self {
+        Self {
+            kind: key.kind(),
+            name: key.name(),
+            origin: match owned.origin {
+                Origin::Created => EntryOrigin::Created,
+                Origin::Adopted => EntryOrigin::Adopted,
+            },
+            since: to_the_second(owned.since),
+            revision: owned.revision.short(),
+            deletion_policy: owned.deletion_policy,
+            banned: owned.banned.as_ref().map(|ban| ban.reason.as_str()),
+            registered_by: inventory.registered_by(key),
+        }
+    }
+
+    fn registered(key: &ObjectKey, registration: &'i Registration) -> Self {
+        Self {
+            kind: key.kind(),
+            name: key.name(),
+            origin: EntryOrigin::Registered,
+            since: to_the_second(registration.since),
+            revision: "",
+            deletion_policy: DeletionPolicy::Retain,
+            banned: None,
+            registered_by: Some(&registration.client),
+        }
+    }
+
+    fn note(&self) -> String {
+        match (self.registered_by, self.deletion_policy, self.banned) {
+            (Some(client), _, None) => format!("registered by {client}"),
+            (Some(client), _, Some(_)) => format!("registered by {client}, banned"),
+            (None, DeletionPolicy::Retain, _) => "retained when its entry is gone".to_owned(),
+            (None, DeletionPolicy::Delete, Some(_)) => "banned".to_owned(),
+            (None, DeletionPolicy::Delete, None) => String::new(),
+        }
+    }
+}
+
+fn to_the_second(time: Timestamp) -> String {
+    time.round(jiff::Unit::Second).unwrap_or(time).to_string()
+}
+
+/// Returns the inventory; an empty inventory if there is no state directory.
+fn recorded(paths: &Paths) -> Result<Inventory, Exit> {
     let store = paths.remembered()?;
     Ok(store.map(|store| store.inventory()).transpose()?.unwrap_or_default())
 }
 
-/// Lists the owned objects.
+/// Lists the owned objects and the registered objects.
 pub(super) fn inventory(paths: &Paths, format: Format) -> Outcome {
-    let owned = owned(paths)?;
-    let mut entries: Vec<Entry<'_>> = owned
-        .iter()
-        .map(|(key, owned)| Entry {
-            kind: key.kind(),
-            name: key.name(),
-            origin: owned.origin,
-            since: owned.since.round(jiff::Unit::Second).unwrap_or(owned.since).to_string(),
-            revision: owned.revision.short(),
-            deletion_policy: owned.deletion_policy,
-            banned: owned.banned.as_ref().map(|ban| ban.reason.as_str()),
-        })
-        .collect();
+    let inventory = recorded(paths)?;
+    let owned = inventory.iter().map(|(key, owned)| Entry::owned(&inventory, &key, owned));
+    let registered = inventory.registered().filter(|(key, _)| !inventory.holds(key));
+    let registered = registered.map(|(key, registration)| Entry::registered(key, registration));
+    let mut entries: Vec<Entry<'_>> = owned.chain(registered).collect();
     entries.sort_by(|a, b| a.kind.cmp(&b.kind).then_with(|| a.name.cmp(&b.name)));
     if format == Format::Json {
         return output::pretty_json(&entries);
@@ -60,31 +122,24 @@ pub(super) fn inventory(paths: &Paths, format: Format) -> Outcome {
     }
     let mut table =
         Table::new(0, 2).headed(&["KIND", "NAME", "ORIGIN", "SINCE", "REVISION", "NOTE"]);
-    for Entry { kind, name, origin, since, revision, deletion_policy, banned } in &entries {
-        let origin = match origin {
-            Origin::Created => "created",
-            Origin::Adopted => "adopted",
-        };
-        let note = match (deletion_policy, banned) {
-            (DeletionPolicy::Retain, _) => "retained when its entry is gone",
-            (_, Some(_)) => "banned",
-            _ => "",
-        };
-        let cells = [kind.as_str(), name, origin, since, revision, note];
+    for entry in &entries {
+        let note = entry.note();
+        let Entry { kind, name, origin, since, revision, .. } = entry;
+        let cells = [kind.as_str(), name, origin.as_str(), since, revision, &note];
         table.row(cells.map(Cell::from));
     }
     output::print(&table.render(Page::out()))
 }
 
-/// Removes an object, or all accounts of a host, from the inventory. The objects stay on the
-/// server.
+/// Removes an object, or all accounts of a host, from the inventory: the owned objects and the
+/// registered objects. The objects stay on the server.
 pub(super) async fn forget(
     paths: &Paths,
     name: Option<String>,
     kind: Option<OwnedKind>,
     host: Option<String>,
 ) -> Outcome {
-    let owned = owned(paths)?;
+    let inventory = recorded(paths)?;
     let desired = paths.desired().await?;
     let keys = match (name, host) {
         (Some(name), _) if name.is_empty() => {
@@ -92,8 +147,8 @@ pub(super) async fn forget(
                 "give the full name of the object, as `inventory` lists it".to_owned(),
             ));
         }
-        (Some(name), _) => vec![the_one(&owned, &name, kind)?],
-        (None, Some(host)) => of_host(&owned, &host)?,
+        (Some(name), _) => vec![the_one(&inventory, &name, kind)?],
+        (None, Some(host)) => of_host(&inventory, &host)?,
         (None, None) => Vec::new(),
     };
     if let Some(declared) = keys.iter().find(|key| desired.declares(key)) {
@@ -112,6 +167,14 @@ pub(super) async fn adopt(paths: &Paths, name: &str, kind: Option<OwnedKind>) ->
     if desired.declares(&key) {
         return Err(Exit::Failure(format!(
             "{key} is declared: the operator adopts it in the next round"
+        )));
+    }
+    if let Some(client) = recorded(paths)?.registered_by(&key) {
+        return Err(Exit::Failure(format!(
+            "{key} was not adopted: the messaging client `{client}` registered it, so the operator \
+             would not delete it; give its entry `state: absent` to delete it, or run \
+             `ejabberd-operator forget {}` first",
+            key.name()
         )));
     }
     carry_out(paths, Ownership::Adopt(key), &desired).await?;
@@ -200,11 +263,11 @@ async fn note_beside_the_database(
     Ok(())
 }
 
-/// Finds the owned object with the full name `name`. If there is no such object, `name` can be the
-/// part before the `@`. Fails if no object or more than one object matches.
-fn the_one(owned: &Inventory, name: &str, kind: Option<OwnedKind>) -> Result<ObjectKey, Exit> {
+/// Finds the owned or registered object with the full name `name`. If there is no such object,
+/// `name` can be the part before the `@`. Fails if no object or more than one object matches.
+fn the_one(inventory: &Inventory, name: &str, kind: Option<OwnedKind>) -> Result<ObjectKey, Exit> {
     let kinds = kind.map_or_else(|| vec![Kind::User, Kind::Group, Kind::Room], |k| vec![k.into()]);
-    let all = owned.keys().filter(|key| kinds.contains(&key.kind()));
+    let all = all_keys(inventory).into_iter().filter(|key| kinds.contains(&key.kind()));
     let local =
         |key: &ObjectKey| key.name().split_once('@').is_some_and(|(local, _)| local == name);
     let (exact, near): (Vec<_>, Vec<_>) =
@@ -213,7 +276,8 @@ fn the_one(owned: &Inventory, name: &str, kind: Option<OwnedKind>) -> Result<Obj
     match found.as_slice() {
         [one] => Ok(one.clone()),
         [] => Err(Exit::Failure(format!(
-            "the operator owns no `{name}`; `inventory` lists the owned objects"
+            "the operator owns no `{name}`, and no client registered one; `inventory` lists the \
+             objects"
         ))),
         several => {
             let names: Vec<String> = several.iter().take(5).map(ToString::to_string).collect();
@@ -225,15 +289,21 @@ fn the_one(owned: &Inventory, name: &str, kind: Option<OwnedKind>) -> Result<Obj
     }
 }
 
-fn of_host(owned: &Inventory, host: &str) -> Result<Vec<ObjectKey>, Exit> {
+/// Returns the keys of the owned objects and of the registered objects.
+fn all_keys(inventory: &Inventory) -> BTreeSet<ObjectKey> {
+    inventory.keys().chain(inventory.registered().map(|(key, _)| key.clone())).collect()
+}
+
+fn of_host(inventory: &Inventory, host: &str) -> Result<Vec<ObjectKey>, Exit> {
     let host = Vhost::new(host).map_err(|error| {
         Exit::Failure(format!("{host:?} cannot be a host: {error}; `inventory` shows the names"))
     })?;
-    let users = owned.users().filter(|(jid, _)| jid.host == host);
-    let keys: Vec<ObjectKey> = users.map(|(jid, _)| ObjectKey::User(jid.clone())).collect();
+    let on_host = |key: &ObjectKey| matches!(key, ObjectKey::User(jid) if jid.host == host);
+    let keys: Vec<ObjectKey> = all_keys(inventory).into_iter().filter(on_host).collect();
     if keys.is_empty() {
         return Err(Exit::Failure(format!(
-            "the operator owns no account of {host}; `inventory` lists the owned objects"
+            "the operator owns no account of {host}, and no client registered one; `inventory` \
+             lists the objects"
         )));
     }
     Ok(keys)

@@ -54,10 +54,12 @@ where
                 let other = scope.report.reference(*other);
                 format!("the {kind} {name} is declared twice; the first is in {other}")
             };
-            scope.report.error(span, message).help =
-                (written_name(node) != *other_text).then(|| {
-                    "ejabberd takes names that differ only in case or form for the same".into()
-                });
+            let help = if written_name(node) == *other_text {
+                "remove one of the entries, or give it another name"
+            } else {
+                "ejabberd takes names that differ only in case or form for the same"
+            };
+            scope.report.error(span, message).help = Some(help.to_owned());
             continue;
         }
         first.insert(key.clone(), (span, written_name(node)));

@@ -79,8 +79,13 @@ pub(super) fn source(
             [] => "the source of the secret is missing".to_owned(),
             [..] => format!("a secret has one source, and here are {}", given.len()),
         };
-        scope.report.error(node.span, message).help =
-            Some("give exactly one of `file`, `env`, `command` and `generate: true`".into());
+        let help = match generation {
+            Generation::Allowed => {
+                "give exactly one of `file`, `env`, `command` and `generate: true`"
+            }
+            Generation::Forbidden => "give exactly one of `file`, `env` and `command`",
+        };
+        scope.report.error(node.span, message).help = Some(help.to_owned());
         return None;
     }
     let at = |key| super::objects::field(node, key);
@@ -90,10 +95,9 @@ pub(super) fn source(
     if let Some(env) = env {
         if env.is_empty() || env.contains(|c: char| c == '=' || c.is_whitespace() || c.is_control())
         {
-            scope.report.error(
-                at("env"),
-                format!("{} cannot be the name of a variable", mask::quoted(&env)),
-            );
+            let message = format!("{} cannot be the name of a variable", mask::quoted(&env));
+            scope.report.error(at("env"), message).help =
+                Some("write a name without spaces and `=`, such as `XMPP_SECRET`".into());
             return None;
         }
         return Some(SecretSource::Env(env));
@@ -111,12 +115,19 @@ pub(super) fn source(
     match generate {
         Some(true) if generation == Generation::Allowed => Some(SecretSource::Generate),
         Some(true) => {
-            scope.report.error(at("generate"), "only the password of an account can be generated");
+            let message = "only the password of an account can be generated";
+            scope.report.error(at("generate"), message).help =
+                Some("create the secret, and give `file`, `env` or `command`".into());
             None
         }
         Some(false) => {
             scope.report.error(at("generate"), "`generate: false` has no meaning").help =
-                Some("leave out `passwordFrom`, or write `generate: true`".into());
+                Some(match generation {
+                    Generation::Allowed => {
+                        "leave out `passwordFrom`, or write `generate: true`".into()
+                    }
+                    Generation::Forbidden => "give `file`, `env` or `command`".into(),
+                });
             None
         }
         None => None,
@@ -148,7 +159,8 @@ pub(super) fn path(text: &str, span: Span, scope: &mut Scope<'_, '_>) -> Option<
 
 fn place(text: &str, span: Span, scope: &mut Scope<'_, '_>) -> Option<PathBuf> {
     if text.trim().is_empty() || text.contains('\0') {
-        scope.report.error(span, "this cannot be a path");
+        scope.report.error(span, "this cannot be a path").help =
+            Some("write the path of a file, such as `secrets/ann`".into());
         return None;
     }
     Some(scope.report.base(span).join(text))

@@ -28,6 +28,12 @@ pub(crate) fn is_secret_key(key: &str) -> bool {
         || strsim::jaro_winkler(&lower, "password") > 0.84
 }
 
+/// Whether `key` names the source of a secret. An author may write the secret itself there, so a
+/// text must not be shown. A mapping is the source, and may be shown.
+pub(crate) fn is_source_key(key: &str) -> bool {
+    matches!(key, "passwordFrom" | "tokenFrom")
+}
+
 /// Whether the name of an environment variable announces a secret.
 pub(crate) fn names_a_secret(name: &str) -> bool {
     VARIABLES.announces(&name.to_lowercase())

@@ -159,6 +159,9 @@ fn describe(node: &Node, report: &Report<'_>) -> String {
 
 fn advice(expected: &str, node: &Node, report: &Report<'_>) -> Option<String> {
     match (expected, &node.value) {
+        ("a mapping", Value::Text(_)) if node.secret => {
+            Some("name the source of the secret: `{ file: … }`".to_owned())
+        }
         ("a text", Value::Bool(_) | Value::Int(_) | Value::Float(_)) if node.secret => {
             Some("put it in quotes".to_owned())
         }

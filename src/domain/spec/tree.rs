@@ -280,7 +280,9 @@ impl Builder<'_, '_> {
     fn attach(&mut self, mut node: Node, anchor: usize) -> Result<(), Stop> {
         let within = self.open.last_mut().map(|open| &mut open.node);
         if let Some(Collection::Map { key: Some((key, _)), .. }) = &within
-            && mask::is_secret_key(key)
+            && (mask::is_secret_key(key)
+                || mask::is_source_key(key)
+                    && !matches!(node.value, Value::Map(_) | Value::List(_)))
         {
             hide(&mut node, self.report);
         }

@@ -2,22 +2,34 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{AffiliationKind, DesiredState, Group, Member, Room, UserState};
-use crate::domain::model::Jid;
+use super::{AffiliationKind, DesiredState, Group, Member, Room, User, UserState};
+use crate::domain::model::{Jid, Localpart};
 
 /// The prefix of the names under which the operator enters a room to set the subject. The rest of the
 /// name is random: another account could register a predictable name, and would own the room while
 /// the operator sets the subject.
 pub const OWN_NAMES: &str = "ejabberd-operator-";
 
+/// The declared accounts and groups, which decide who is in groups and rooms.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memberships<'d> {
+    /// The accounts; `None` if accounts are not managed.
+    pub(crate) users: Option<&'d BTreeMap<Jid, User>>,
+    /// The groups; `None` if groups are not managed.
+    pub(crate) groups: Option<&'d BTreeMap<Localpart, Group>>,
+}
+
 impl DesiredState {
+    fn memberships(&self) -> Memberships<'_> {
+        Memberships { users: self.users.as_ref(), groups: self.groups.as_ref() }
+    }
+
     /// Whether an account may be in groups and rooms. An account that is declared banned or absent
     /// is in no group and no room, even if the file lists the account in a group or a room.
     /// Otherwise a person who registers the name again would get these memberships.
     #[must_use]
     pub fn may_belong(&self, account: &Jid) -> bool {
-        let declared = self.users.as_ref().and_then(|users| users.get(account));
-        declared.is_none_or(|user| user.state == UserState::Present)
+        self.memberships().may_belong(account)
     }
 
     /// Whether `account` is a name under which the operator enters rooms ([`OWN_NAMES`]). Such a
@@ -49,12 +61,25 @@ impl DesiredState {
     /// the most powerful affiliation wins.
     #[must_use]
     pub fn affiliations_of(&self, room: &Room) -> Option<BTreeMap<Jid, AffiliationKind>> {
+        self.memberships().affiliations_of(room)
+    }
+}
+
+impl Memberships<'_> {
+    /// See [`DesiredState::may_belong`].
+    fn may_belong(self, account: &Jid) -> bool {
+        let declared = self.users.and_then(|users| users.get(account));
+        declared.is_none_or(|user| user.state == UserState::Present)
+    }
+
+    /// See [`DesiredState::affiliations_of`].
+    pub(crate) fn affiliations_of(self, room: &Room) -> Option<BTreeMap<Jid, AffiliationKind>> {
         let declared = room.affiliations.as_ref()?;
         let mut wanted: BTreeMap<Jid, AffiliationKind> = BTreeMap::new();
         let listed = |member: &Member| match member {
             Member::Account(_) => Vec::new(),
             Member::Group(name) => {
-                let group = self.groups.as_ref().and_then(|groups| groups.get(name));
+                let group = self.groups.and_then(|groups| groups.get(name));
                 group.and_then(|group| group.members.clone()).unwrap_or_default()
             }
         };

@@ -16,7 +16,7 @@ pub struct JidPattern {
     host: Part,
 }
 
-/// NUL occurs in no name, so no character stands for exactly one other character.
+/// NUL occurs in no name, so no character is a wildcard for one character.
 type Part = WildMatchPattern<'*', '\0'>;
 
 impl JidPattern {
@@ -46,6 +46,30 @@ impl JidPattern {
         self.exact
     }
 
+    /// Whether a name can match both patterns.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        overlap(self.local(), other.local()) && overlap(self.host(), other.host())
+    }
+
+    /// Whether the pattern can match a name that begins with `prefix`.
+    #[must_use]
+    pub fn can_begin_with(&self, prefix: &str) -> bool {
+        overlap(self.local(), &format!("{prefix}*"))
+    }
+
+    /// The normalised pattern of the part before the `@`.
+    #[must_use]
+    pub fn local(&self) -> &str {
+        self.text.split_once('@').map_or(&self.text, |(local, _)| local)
+    }
+
+    /// The normalised pattern of the host.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.text.split_once('@').map_or("", |(_, host)| host)
+    }
+
     /// The normalised pattern, as `name@host`.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -56,6 +80,26 @@ impl JidPattern {
 impl fmt::Display for JidPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+/// Whether a text can match both patterns of a part.
+fn overlap(a: &str, b: &str) -> bool {
+    /// The text before the first `*` and the text after the last `*`; `None` without a `*`.
+    fn ends(part: &str) -> Option<(&str, &str)> {
+        let (start, _) = part.split_once('*')?;
+        let (_, end) = part.rsplit_once('*')?;
+        Some((start, end))
+    }
+    match (ends(a), ends(b)) {
+        (None, None) => a == b,
+        (None, Some(_)) => Part::new(b).matches(a),
+        (Some(_), None) => Part::new(a).matches(b),
+        // A `*` of one pattern can match the middle of the other pattern, so only the ends decide.
+        (Some((start_a, end_a)), Some((start_b, end_b))) => {
+            (start_a.starts_with(start_b) || start_b.starts_with(start_a))
+                && (end_a.ends_with(end_b) || end_b.ends_with(end_a))
+        }
     }
 }
 
@@ -86,6 +130,33 @@ mod tests {
         }
         assert!(pattern("a@example.net").is_exact());
         assert!(!pattern("a@*").is_exact() && !pattern("*").is_exact());
+    }
+
+    #[test]
+    fn patterns_overlap_if_a_name_matches_both() {
+        for (a, b, expected) in [
+            ("agent-*", "agent-7", true),
+            ("agent-*", "bot-7", false),
+            ("agent-*", "agent-x-*", true),
+            ("agent-*", "*-bot", true),
+            ("agent-*", "*", true),
+            ("agent-*", "bot-*", false),
+            ("*-bot", "*-agent", false),
+            ("a*b*c", "a*x*c", true),
+            ("ab*", "a*b", true),
+            ("agent-*", "agent-*@example.net", false),
+            ("agent-*", "*@*", true),
+            ("ann", "ann", true),
+            ("ann", "bob", false),
+        ] {
+            assert_eq!(pattern(a).overlaps(&pattern(b)), expected, "{a} {b}");
+            assert_eq!(pattern(b).overlaps(&pattern(a)), expected, "{b} {a}");
+        }
+        for (text, expected) in
+            [("own-*", true), ("o*", true), ("*-x", true), ("own-x", true), ("ow", false)]
+        {
+            assert_eq!(pattern(text).can_begin_with("own-"), expected, "{text}");
+        }
     }
 
     #[test]

@@ -68,6 +68,16 @@ impl Tool {
         }
     }
 
+    /// Whether the tool acts as an account, so that its client needs accounts to act as. The other
+    /// tools read the operator.
+    #[must_use]
+    pub const fn acts_as_account(self) -> bool {
+        match self {
+            Self::SendMessage | Self::GetMessages | Self::GetPresence | Self::RegisterUser => true,
+            Self::ServerStatus | Self::Plan | Self::Audit | Self::Events => false,
+        }
+    }
+
     /// Whether the tool changes nothing.
     #[must_use]
     pub const fn reads_only(self) -> bool {

@@ -8,7 +8,7 @@ use super::users::{Users, deletion};
 use super::{Scope, affiliations, room_options};
 use crate::domain::model::{Localpart, RoomJid, Vhost};
 use crate::domain::spec::desired::{Group, OptionValue, Room};
-use crate::domain::spec::tree::Node;
+use crate::domain::spec::tree::{Node, Span};
 use crate::domain::spec::{document, mask};
 
 /// The declared groups.
@@ -83,23 +83,34 @@ fn name(room: &document::Room, node: &Node, scope: &mut Scope<'_, '_>) -> Option
             ));
         }
     });
-    let service = match &room.service {
-        None => format!("conference.{}", scope.home),
-        Some(service) => service.clone(),
+    let service = service(room.service.as_deref(), field(node, "service"), scope);
+    Some(RoomJid { room: local.ok()?, service: service? })
+}
+
+/// Checks a MUC service. The default is `conference.` with the default vhost.
+pub(super) fn service(
+    written: Option<&str>,
+    span: Span,
+    scope: &mut Scope<'_, '_>,
+) -> Option<Vhost> {
+    let text = written.map_or_else(|| format!("conference.{}", scope.home), str::to_owned);
+    let service = match Vhost::new(&text) {
+        Ok(service) => service,
+        Err(error) => {
+            let message = format!("{} cannot be a service: {error}", mask::quoted(&text));
+            scope.report.error(span, message).help =
+                Some("write the host of a MUC service, such as `conference.example.org`".into());
+            return None;
+        }
     };
-    let service = Vhost::new(&service).map_err(|error| {
-        let message = format!("{} cannot be a service: {error}", mask::quoted(&service));
-        scope.report.error(field(node, "service"), message);
-    });
-    let (room, service) = (local.ok()?, service.ok()?);
     if scope.hosts.as_ref().is_some_and(|hosts| hosts.contains(&service)) {
         let message =
             format!("{} is a vhost, not a service for rooms", mask::quoted(service.as_str()));
-        scope.report.error(field(node, "service"), message).help =
+        scope.report.error(span, message).help =
             Some(format!("rooms are on a separate host, such as `conference.{service}`"));
         return None;
     }
-    Some(RoomJid { room, service })
+    Some(service)
 }
 
 fn build(room: document::Room, node: &Node, known: &Known<'_>, scope: &mut Scope<'_, '_>) -> Room {

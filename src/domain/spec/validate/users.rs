@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::objects::{collect, field, fits};
 use super::secrets::Generation;
 use super::{Scope, secrets, vcard};
-use crate::domain::model::Jid;
+use crate::domain::model::{Jid, Vhost};
 use crate::domain::spec::desired::{DeletionPolicy, OWN_NAMES, PasswordPolicy, User, UserState};
-use crate::domain::spec::tree::Node;
+use crate::domain::spec::tree::{Node, Span};
 use crate::domain::spec::{document, mask, suggest};
 
 /// The declared accounts.
@@ -29,22 +29,7 @@ fn name(user: &document::User, node: &Node, scope: &mut Scope<'_, '_>) -> Option
         }
     };
     if !scope.is_ours(&jid.host) {
-        let hosts: Vec<&str> = scope
-            .hosts
-            .iter()
-            .flatten()
-            .take(100)
-            .map(crate::domain::model::Vhost::as_str)
-            .collect();
-        let help = suggest::closest(jid.host.as_str(), hosts).map_or_else(
-            || format!("add it to `spec.hosts`: `hosts: [{}]`", jid.host),
-            |host| format!("did you mean `{host}`?"),
-        );
-        let message = format!(
-            "the host {} is not in `spec.host` or `spec.hosts`",
-            mask::quoted(jid.host.as_str())
-        );
-        scope.report.error(span, message).help = Some(help);
+        foreign_host(&jid.host, span, scope);
         return None;
     }
     if jid.local.as_str().starts_with(OWN_NAMES) {
@@ -54,6 +39,18 @@ fn name(user: &document::User, node: &Node, scope: &mut Scope<'_, '_>) -> Option
         return None;
     }
     Some(jid)
+}
+
+/// Reports a host that the operator does not manage.
+pub(super) fn foreign_host(host: &Vhost, span: Span, scope: &mut Scope<'_, '_>) {
+    let hosts: Vec<&str> = scope.hosts.iter().flatten().take(100).map(Vhost::as_str).collect();
+    let help = suggest::closest(host.as_str(), hosts).map_or_else(
+        || format!("add it to `spec.hosts`: `hosts: [{host}]`"),
+        |host| format!("did you mean `{host}`?"),
+    );
+    let message =
+        format!("the host {} is not in `spec.host` or `spec.hosts`", mask::quoted(host.as_str()));
+    scope.report.error(span, message).help = Some(help);
 }
 
 /// Reports an account with both `password` and `passwordFrom`.

@@ -18,7 +18,7 @@ mod golden;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use ejabberd_operator::domain::spec::{Problem, SourceFile, schema, validate};
+use ejabberd_operator::domain::spec::{Problem, SecretSource, SourceFile, schema, validate};
 use proptest::prelude::*;
 
 const COMPLETE: &str = include_str!("documents/complete.yaml");
@@ -105,6 +105,11 @@ fn the_complete_document_is_valid_and_read_correctly() {
         room.options.keys().collect::<Vec<_>>(),
         ["description", "members_only", "persistent", "title"]
     );
+    let clients = desired.messaging.unwrap().clients;
+    assert_eq!(clients[0].name.as_str(), "nexus");
+    assert_eq!(clients[0].token_from, SecretSource::File("secrets/mcp-nexus".into()));
+    assert_eq!((clients[0].act_as.len(), clients[0].tools.len(), clients[0].to.len()), (2, 4, 2));
+    assert_eq!(clients[0].registration.as_ref().unwrap().rooms[0].local, "personal-{name}");
     assert!(desired.policy.ignores("guest-7@smoothcurves.nexus"));
 }
 

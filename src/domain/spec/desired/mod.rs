@@ -3,6 +3,7 @@
 
 mod config;
 mod membership;
+mod messaging;
 mod objects;
 mod policy;
 mod server;
@@ -10,7 +11,9 @@ mod server;
 use std::collections::BTreeMap;
 
 pub use config::*;
+pub(crate) use membership::Memberships;
 pub use membership::OWN_NAMES;
+pub use messaging::*;
 pub use objects::*;
 pub use policy::*;
 pub use server::*;
@@ -43,6 +46,9 @@ pub struct DesiredState {
     pub groups: Option<BTreeMap<Localpart, Group>>,
     /// The rooms; `None` if rooms are not managed.
     pub rooms: Option<BTreeMap<RoomJid, Room>>,
+    /// The programs that send and read messages through the operator; `None` if the operator accepts
+    /// no such programs.
+    pub messaging: Option<Messaging>,
     /// What the operator may change and delete.
     pub policy: Policy,
 }

@@ -5,6 +5,7 @@
 //! A field without a default is optional; [`validate`](super::validate) decides what an absent
 //! field means.
 
+mod messaging;
 mod objects;
 mod scalars;
 mod server;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use messaging::*;
 pub(crate) use objects::*;
 pub(crate) use scalars::*;
 pub(crate) use server::*;
@@ -80,6 +82,9 @@ pub(crate) struct Spec {
     /// The chat rooms. If absent, the operator does not manage rooms. An empty list declares that
     /// there are no rooms.
     pub(crate) rooms: Option<Vec<Room>>,
+    /// The programs that send and read messages through the operator. If absent, the operator accepts
+    /// no such programs.
+    pub(crate) messaging: Option<Messaging>,
     /// What the operator may change and delete.
     #[serde(default)]
     pub(crate) policy: Policy,

@@ -2,6 +2,7 @@
 
 mod affiliations;
 mod config;
+mod messaging;
 mod objects;
 mod patterns;
 mod policy;
@@ -22,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest as _, Sha256};
 
 use super::decode::decode;
-use super::desired::{DesiredState, Member, Room};
+use super::desired::{DesiredState, Member, Memberships, Room};
 use super::document::{API_VERSION, KIND};
 use super::merge::merge;
 use super::problem::{Problem, Severity};
@@ -175,9 +176,9 @@ fn check(root: &Node, files: &[SourceFile], report: &mut Report<'_>) -> Option<D
     // Each large part is decoded separately, so that an error in one part does not hide the errors
     // in other parts.
     let part = |key| root.at(&["spec", key]);
-    let parts = ["server", "config", "users", "groups", "rooms", "policy"].map(part);
+    let parts = ["server", "config", "users", "groups", "rooms", "messaging", "policy"].map(part);
     let apart: Vec<&Node> = parts.iter().copied().flatten().collect();
-    let [server, config, users, groups, rooms, policy] = parts;
+    let [server, config, users, groups, rooms, messaging, policy] = parts;
     let document = decode::<document::Document>(root, &apart, report);
     let (document, spec_decoded) = match document {
         Some(document) => (document, true),
@@ -207,6 +208,10 @@ fn check(root: &Node, files: &[SourceFile], report: &mut Report<'_>) -> Option<D
         rooms::check(node, &known, &mut scope)
     });
     let config = config.map(|node| config::check(node, users.as_ref(), &mut scope));
+    let messaging = messaging.map(|node| {
+        let memberships = Memberships { users: users.as_ref(), groups: groups.as_ref() };
+        messaging::check(node, memberships, rooms.as_ref(), &mut scope)
+    });
     sinks::check(files, &mut scope);
     let known_hosts = known_hosts(&scope, groups.as_ref(), rooms.as_ref());
     let policy = policy::check(policy, &known_hosts, &mut scope);
@@ -214,6 +219,10 @@ fn check(root: &Node, files: &[SourceFile], report: &mut Report<'_>) -> Option<D
     let mut further = scope.hosts.unwrap_or_default();
     further.remove(&scope.home);
     let config = match config {
+        Some(checked) => Some(checked?),
+        None => None,
+    };
+    let messaging = match messaging {
         Some(checked) => Some(checked?),
         None => None,
     };
@@ -228,6 +237,7 @@ fn check(root: &Node, files: &[SourceFile], report: &mut Report<'_>) -> Option<D
         users,
         groups,
         rooms,
+        messaging,
         policy: policy?,
     })
 }

@@ -65,7 +65,7 @@ fn help() -> String {
 }
 
 /// The absolute path without `.` and `..`. Does not resolve links.
-fn absolute(path: &Path) -> PathBuf {
+pub(super) fn absolute(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     path.components().fold(PathBuf::new(), |mut whole, part| {
         match part {

@@ -59,6 +59,7 @@ const PROMISED: &[&str] = &[
     "ignored-left-alone",
     "last-good-order",
     "member-removed-from-group-loses-what-the-operator-gave-and-keeps-what-others-gave",
+    "messaging-changes-nothing",
     "missing-account-created",
     "names-enforced",
     "names-left-alone",

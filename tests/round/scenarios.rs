@@ -212,6 +212,27 @@ async fn a_suspended_or_reporting_operator_changes_and_records_nothing() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_change_of_messaging_alone_changes_nothing_on_the_server() {
+    let lab = Lab::new();
+    let plain = "users: [{ name: ann }]\nrooms: [{ name: hall }]\n";
+    lab.round(&declare(plain)).await;
+    let (effects, before) = (lab.effects(), lab.picture());
+    let mut revisions = vec![declare(plain).revision];
+    for tools in ["[get_presence]", "[xmpp_get_messages]"] {
+        let desired = declare(&format!(
+            "{plain}messaging: {{ clients: [{{ name: c, tokenFrom: {{ file: t }}, actAs: [ann], tools: {tools} }}] }}"
+        ));
+        let report = lab.round(&desired).await;
+        assert!(report.converged() && !report.changed_anything(), "{report:#?}");
+        assert_eq!(steps(&report), [""; 0]);
+        assert!(!revisions.contains(&desired.revision));
+        revisions.push(desired.revision);
+    }
+    assert_eq!(lab.effects(), effects);
+    assert_eq!(lab.picture(), before);
+}
+
 /// A server with ten accounts, and a desired state with only the first `left` of them.
 async fn ten_and_then(left: usize, policy: &str) -> (std::sync::Arc<Lab>, String) {
     let lab = Lab::new();

@@ -117,14 +117,14 @@ fn unknown(root: &Field, here: &Field, way: &[String], rest: &[String]) -> Strin
     if !elsewhere.is_empty() {
         return format!("{whole} has no field `{name}`; did you mean {}?", elsewhere.join(" or "));
     }
+    if here.fields.is_empty() {
+        return format!("{whole} has no fields");
+    }
     let last = all.iter().map(|(_, last)| last.as_str());
     if let Some(meant) = closest(name, last).and_then(|last| all.iter().find(|(_, l)| l == last)) {
         return format!("{whole} has no field `{name}`; did you mean `{}`?", meant.0);
     }
     let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
-    if names.is_empty() {
-        return format!("{whole} has no fields");
-    }
     format!("{whole} has no field `{name}`; it has {}", names.join(", "))
 }
 

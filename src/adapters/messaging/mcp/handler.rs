@@ -17,9 +17,7 @@ use serde_json::Value;
 use super::caller::Caller;
 use super::{operations, tools};
 use crate::adapters::messaging::OperatorClient;
-use crate::domain::messaging::{
-    Failure, FailureCode, Identity, Operation, Resource, Response, Tool,
-};
+use crate::domain::messaging::{Failure, FailureCode, Identity, Operation, Response, Tool};
 use crate::domain::model::Secret;
 
 /// The revisions of the protocol.

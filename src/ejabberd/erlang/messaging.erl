@@ -153,8 +153,10 @@ SendToAccount = fun(From, To, Since, Id, Texts) ->
         true when is_binary(Earlier) ->
             {repeated, Earlier, case Available() of true -> delivered; false -> stored_offline end};
         true ->
+            % Only without an archive: to count, the server reads all waiting messages.
+            Counts = Local andalso not Archives andalso gen_mod:is_loaded(Host, mod_offline),
             Waiting = fun() ->
-                case Local andalso gen_mod:is_loaded(Host, mod_offline) of
+                case Counts of
                     true -> mod_offline:count_offline_messages(User, Host);
                     false -> 0
                 end

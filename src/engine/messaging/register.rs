@@ -58,7 +58,7 @@ impl MessagingService {
         self.store
             .record_registered(client, Timestamp::now(), &objects)
             .map_err(|error| state_unavailable(&error))?;
-        let password = if exists { None } else { self.create(caller, &account).await? };
+        let password = if exists { None } else { Some(self.create(caller, &account).await?) };
         if let Some(name) = &arguments.display_name {
             let named = server.set_vcard(&account, &NICKNAME, name).await;
             named.map_err(|error| unavailable(&error))?;
@@ -74,9 +74,9 @@ impl MessagingService {
         })
     }
 
-    /// Creates the account. Returns its password; `None` if another program created the account
-    /// meanwhile.
-    async fn create(&self, caller: &Caller<'_>, account: &Jid) -> Result<Option<String>, Failure> {
+    /// Creates the account, and returns its password. If another program created the account
+    /// meanwhile, the client does not keep the account.
+    async fn create(&self, caller: &Caller<'_>, account: &Jid) -> Result<String, Failure> {
         let password = self.secrets.generate().map_err(|error| {
             tracing::warn!("messaging failed to {error}");
             internal()
@@ -84,9 +84,14 @@ impl MessagingService {
         match caller.in_force.server.register(account, &password).await {
             Ok(Created::Now) => {
                 tracing::info!(client = %caller.client.name, "registered {account}");
-                Ok(Some(password.expose().to_owned()))
+                Ok(password.expose().to_owned())
             }
-            Ok(Created::Before) => Ok(None),
+            Ok(Created::Before) => {
+                let key = ObjectKey::User(account.clone());
+                let forgotten = self.store.forget_registered(&[key]);
+                forgotten.map_err(|error| state_unavailable(&error))?;
+                Err(taken(account))
+            }
             Err(error) => Err(unavailable(&error)),
         }
     }

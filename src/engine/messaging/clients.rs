@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::in_force::InForce;
 use crate::domain::messaging::rate::Bucket;
@@ -30,6 +30,9 @@ const RUN_AGAIN: Duration = Duration::from_mins(5);
 
 /// The maximum number of operations of one client at the same time.
 const MAX_CONCURRENT: usize = 16;
+
+/// The time for which an operation waits for a place.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 type TokenDigest = [u8; 32];
 
@@ -176,20 +179,26 @@ impl Clients {
         })
     }
 
-    /// A place for one operation of a client. Fails if all places of the client are taken.
-    pub(super) fn place(&self, client: &MessagingClient) -> Result<OwnedSemaphorePermit, Failure> {
+    /// A place for one operation of a client. Waits up to [`MAX_WAIT`] while all places of the client
+    /// are taken, and fails afterwards.
+    pub(super) async fn place(
+        &self,
+        client: &MessagingClient,
+    ) -> Result<OwnedSemaphorePermit, Failure> {
         let now = self.start.elapsed();
         let places = Arc::clone(&Self::usage(&mut self.usage.lock(), client, now).places);
-        places.try_acquire_owned().map_err(|_| {
-            Failure::new(
+        match timeout(MAX_WAIT, places.acquire_owned()).await {
+            Ok(Ok(place)) => Ok(place),
+            // The semaphore is never closed, so the other error is the end of the wait.
+            _ => Err(Failure::new(
                 FailureCode::RateLimited,
                 format!(
                     "the client `{}` already has {MAX_CONCURRENT} requests in progress",
                     client.name
                 ),
                 "wait for the responses",
-            )
-        })
+            )),
+        }
     }
 
     /// The usage of a client. The file declares at most 100 clients; entries of earlier revisions

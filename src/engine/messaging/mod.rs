@@ -122,7 +122,7 @@ impl MessagingService {
         {
             return (tool, Err(failure));
         }
-        let _place = match self.clients.place(caller.client) {
+        let _place = match self.clients.place(caller.client).await {
             Ok(place) => place,
             Err(failure) => return (tool, Err(failure)),
         };

@@ -75,7 +75,8 @@ pub enum Call {
     /// A function of the program `session.erl` that runs in the server's VM. Each function does
     /// several operations in one call, because the operations must run together.
     Inside {
-        /// The name of the function: `backends`, `configuration`, `start` or `subject`.
+        /// The name of the function: `backends`, `configuration`, `messages`, `send`, `start` or
+        /// `subject`.
         function: &'static str,
         /// The arguments.
         args: Vec<Arg>,

@@ -62,7 +62,7 @@ RoomRules = fun(Pid, Room, Service, Bare, Use) ->
     {Rule, Subscribed, On(<<"allow_subscription">>), On(<<"mam">>),
      proplists:get_value(<<"password">>, Options, <<>>)}
 end,
-Stanza = fun(Name, Attributes, Children, From, To) ->
+BuildStanza = fun(Name, Attributes, Children, From, To) ->
     Element = {xmlel, Name, Attributes, Children},
     Packet = xmpp:decode(Element, <<"jabber:client">>, ejabberd_config:codec_options()),
     xmpp:set_from_to(Packet, From, To)
@@ -128,7 +128,7 @@ Ago = fun(Seconds) ->
 end,
 Sent = fun(From, To, Type, Id, Texts) ->
     Children = [{xmlel, Name, [], [{xmlcdata, Text}]} || {Name, Text} <- Texts],
-    Packet = Stanza(<<"message">>, [{<<"type">>, Type}, {<<"id">>, Id}], Children, From, To),
+    Packet = BuildStanza(<<"message">>, [{<<"type">>, Type}, {<<"id">>, Id}], Children, From, To),
     {_, Host, _} = jid:tolower(From),
     % The hooks of a message that a client sends: the archive of the sender, and filters.
     case ejabberd_hooks:run_fold(user_send_packet, Host, {Packet, #{jid => From}}, []) of
@@ -226,7 +226,8 @@ SendToRoom = fun(From, To, Owner, Since, Id, Nick, Texts) ->
                     end,
                     Tell = fun(Name, Attributes, Children, At) ->
                         {_, _, N} = jid:tolower(At),
-                        p1_fsm:send_event(Pid, {route, N, Stanza(Name, Attributes, Children, Sender, At)})
+                        Visit = BuildStanza(Name, Attributes, Children, Sender, At),
+                        p1_fsm:send_event(Pid, {route, N, Visit})
                     end,
                     Occupant = jid:replace_resource(To, Nick),
                     case Sent(Sender, To, <<"groupchat">>, Id, Texts) of
@@ -272,7 +273,7 @@ SendToRoom = fun(From, To, Owner, Since, Id, Nick, Texts) ->
 end,
 % Since is the age in seconds of the oldest message that may have the same id, after a
 % restart of the operator; 0 if the operator knows that the id is new.
-Send = fun(FromText, ToText, Id, Nick, Since, Texts) ->
+SendMessage = fun(FromText, ToText, Id, Nick, Since, Texts) ->
     From = jid:decode(FromText),
     To = jid:decode(ToText),
     {User, Host, _} = jid:tolower(From),
@@ -287,7 +288,7 @@ Send = fun(FromText, ToText, Id, Nick, Since, Texts) ->
     end
 end,
 % A page of messages: {page, Source, IsComplete, Messages, Waiting}, or why not.
-Page = fun(Reader, Room, With, Since, Until, Max, Where) ->
+ReadPage = fun(Reader, Room, With, Since, Until, Max, Where) ->
     Query = [{start, {S div 1000000, S rem 1000000, 0}} || S <- [Since], S =/= none]
         ++ [{'end', {U div 1000000, U rem 1000000, 999999}} || U <- [Until], U =/= none]
         ++ [{with, jid:decode(W)} || W <- [With], W =/= <<>>],

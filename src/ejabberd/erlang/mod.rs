@@ -217,6 +217,27 @@ mod tests {
         }
     }
 
+    /// In an Erlang shell, a pattern with the name of an earlier variable compares instead of
+    /// binding: `{Send, Recv} = …` fails if `Send` exists.
+    #[test]
+    fn the_session_binds_no_name_of_the_messaging_program() {
+        let names = include_str!("messaging.erl").lines().filter_map(|line| {
+            let (name, _) = line.split_once(" = ")?;
+            name.chars().all(char::is_alphanumeric).then_some(name)
+        });
+        for name in names {
+            for (at, _) in SESSION.match_indices(name) {
+                let (before, after) = (&SESSION[..at], &SESSION[at + name.len()..]);
+                let whole = !before.ends_with(char::is_alphanumeric)
+                    && !after.starts_with(char::is_alphanumeric);
+                let defined = after.starts_with(" = fun");
+                let used = after.starts_with('(') || before.ends_with("apply, [");
+                let argument = after.starts_with(", ") && before.ends_with(", ");
+                assert!(!whole || defined || used || argument, "{name}{}", &after[..20]);
+            }
+        }
+    }
+
     #[test]
     fn a_helper_has_a_clean_boot_file_and_a_mark() {
         let node = NodeAddress {

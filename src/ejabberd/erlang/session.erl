@@ -84,11 +84,11 @@ end,
 Inside = fun
     (configuration, []) -> Expanded;
     (send, [From, To, Id, Nick, Since, Texts]) ->
-        fun() -> Send(From, To, Id, Nick, Since, Texts) end;
+        fun() -> SendMessage(From, To, Id, Nick, Since, Texts) end;
     (messages, [Reader, Room, With, Since, Until, Max, newest, _]) ->
-        fun() -> Page(Reader, Room, With, Since, Until, Max, newest) end;
+        fun() -> ReadPage(Reader, Room, With, Since, Until, Max, newest) end;
     (messages, [Reader, Room, With, Since, Until, Max, Direction, Id]) ->
-        fun() -> Page(Reader, Room, With, Since, Until, Max, {Direction, Id}) end;
+        fun() -> ReadPage(Reader, Room, With, Since, Until, Max, {Direction, Id}) end;
     % The facts about the server's start on which its configuration depends. The
     % rest of the environment is not read, because it can contain secrets.
     (start, []) ->

@@ -33,7 +33,7 @@ const SOON: Duration = Duration::from_secs(90);
 const OTHER: &str = "other.example";
 
 /// All published metrics.
-const PROMISED: [&str; 38] = [
+const PROMISED: [&str; 40] = [
     "ejabberd_connected_users",
     "ejabberd_container_cpu_seconds_total",
     "ejabberd_container_health",
@@ -49,17 +49,19 @@ const PROMISED: [&str; 38] = [
     "ejabberd_operator_contested_objects",
     "ejabberd_operator_control_call_duration_seconds",
     "ejabberd_operator_control_calls_total",
+    "ejabberd_operator_database_missing",
     "ejabberd_operator_desired_state_info",
     "ejabberd_operator_desired_state_valid",
     "ejabberd_operator_drift",
     "ejabberd_operator_failing_objects",
     "ejabberd_operator_last_attempt_timestamp_seconds",
     "ejabberd_operator_last_success_timestamp_seconds",
+    "ejabberd_operator_message_duration_seconds",
+    "ejabberd_operator_messages_total",
     "ejabberd_operator_objects",
     "ejabberd_operator_reconcile_duration_seconds",
     "ejabberd_operator_reconcile_total",
     "ejabberd_operator_refused_deletions",
-    "ejabberd_operator_database_missing",
     "ejabberd_operator_restart_backoff_seconds",
     "ejabberd_operator_restarts_total",
     "ejabberd_operator_server_info",

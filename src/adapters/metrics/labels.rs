@@ -3,6 +3,7 @@
 //! Without an earlier value of a counter, `rate()` does not count the first event.
 
 use super::families::Families;
+use crate::domain::messaging::{FailureCode, Tool};
 use crate::domain::model::{Kind, Op};
 use crate::domain::rollout::Method;
 use crate::domain::status::{ConditionStatus, ConditionType, ServerPhase};
@@ -94,6 +95,11 @@ impl Families {
             RESTART_REASONS.into_iter().chain(Cause::reasons_to_fix().map(EndReason::as_str))
         {
             self.restarts.with_label_values(&[reason]);
+        }
+        for tool in Tool::ALL {
+            for result in FailureCode::ALL.map(FailureCode::as_str).into_iter().chain(["ok"]) {
+                self.messages.with_label_values(&[tool.as_str(), result]);
+            }
         }
         for health in HEALTHS {
             self.health.with_label_values(&[health]);

@@ -338,6 +338,20 @@ pub enum FailureCode {
 }
 
 impl FailureCode {
+    /// Every code.
+    pub const ALL: [Self; 10] = [
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::InvalidArgument,
+        Self::NotFound,
+        Self::RefusedByRoom,
+        Self::NotDelivered,
+        Self::RateLimited,
+        Self::LimitReached,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
     /// Whether the failure proves that no message was sent.
     #[must_use]
     pub const fn is_final(self) -> bool {

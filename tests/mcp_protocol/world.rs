@@ -70,7 +70,7 @@ impl MessagingHandler for Double {
                 Response::Done(result)
             }
             Operation::ReadResource(_) => Response::Done("hosts: []\n".into()),
-            Operation::Read(tool) => Response::Done(json!({"tool": tool})),
+            Operation::Read(view) => Response::Done(json!({"tool": view.tool()})),
             _ => Response::Done(json!({"accounts": [], "truncated": false})),
         }
     }

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::frames::{Connection, Frame, FrameError};
-use crate::domain::messaging::{Failure, FailureCode, Operation, Request, Response};
+use crate::domain::messaging::{Failure, FailureCode, Operation, Request, Response, Tool};
 use crate::domain::model::Secret;
 
 /// The maximum number of connections for operations.
@@ -50,7 +50,8 @@ impl OperatorClient {
     /// Repeats a call only if the operator cannot have executed the call, or if the operation
     /// changes nothing.
     pub async fn call(&self, token: &Secret, operation: Operation) -> Response {
-        let repeat = if changes_nothing(&operation) { Repeat::Always } else { Repeat::Unsent };
+        let reads_only = operation.tool().is_none_or(Tool::reads_only);
+        let repeat = if reads_only { Repeat::Always } else { Repeat::Unsent };
         let pool = match operation {
             Operation::Identify => &self.identities,
             _ => &self.operations,
@@ -162,18 +163,6 @@ impl Pool {
             }
         }
         None
-    }
-}
-
-/// Whether a second execution of the operation has no further effect.
-fn changes_nothing(operation: &Operation) -> bool {
-    match operation {
-        Operation::Identify
-        | Operation::GetMessages(_)
-        | Operation::GetPresence(_)
-        | Operation::Read(_)
-        | Operation::ReadResource(_) => true,
-        Operation::SendMessage(_) | Operation::RegisterUser(_) => false,
     }
 }
 

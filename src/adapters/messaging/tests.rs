@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::socket::{Limits, serve_within};
 use super::{OperatorClient, bind};
 use crate::domain::messaging::{
-    FailureCode, Operation, RegisterUser, Request, Response, SendMessage, Tool,
+    FailureCode, Operation, RegisterUser, Request, Response, SendMessage, View,
 };
 use crate::domain::model::Secret;
 use crate::engine::MessagingHandler;
@@ -213,7 +213,7 @@ async fn only_an_operation_that_changes_nothing_is_repeated() {
         ensure_recipient: false,
     };
     for (operation, expected) in
-        [(Operation::SendMessage(message), 1), (Operation::Read(Tool::Plan), 2)]
+        [(Operation::SendMessage(message), 1), (Operation::Read(View::Plan), 2)]
     {
         received.store(0, Ordering::SeqCst);
         let Response::Failed(failure) = client.call(&token, operation).await else { panic!() };

@@ -37,17 +37,17 @@ const RESTART_REASONS: [&str; 15] = [
     "BroughtBack",
     // Starts of a server that did not run, or that another program stopped.
     "Stopped",
-    "Ended",
-    "Terminated",
-    "Killed",
-    "Halted",
+    EndReason::Ended.as_str(),
+    EndReason::Terminated.as_str(),
+    EndReason::Killed.as_str(),
+    EndReason::Halted.as_str(),
     // Starts after a failure of the server.
-    "Crashed",
-    "OutOfMemory",
-    "Unresponsive",
-    "Frozen",
-    "StuckStart",
-    "StartFailed",
+    EndReason::Crashed.as_str(),
+    EndReason::OutOfMemory.as_str(),
+    EndReason::Unresponsive.as_str(),
+    EndReason::Frozen.as_str(),
+    EndReason::StuckStart.as_str(),
+    EndReason::StartFailed.as_str(),
 ];
 
 /// The methods of rollouts, and the results of rollouts.

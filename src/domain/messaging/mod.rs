@@ -8,8 +8,9 @@ pub mod pattern;
 pub mod rate;
 pub mod rights;
 pub mod text;
+pub mod token;
 pub mod tool;
 
 pub use operation::*;
 pub use pattern::JidPattern;
-pub use tool::Tool;
+pub use tool::{Tool, View};

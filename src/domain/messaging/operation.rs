@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::tool::Tool;
+use super::tool::{Tool, View};
 use crate::domain::model::Secret;
 
 /// The maximum length of the body of a message in bytes.
@@ -47,11 +47,26 @@ pub enum Operation {
     GetPresence(GetPresence),
     /// Calls `register_messaging_user`.
     RegisterUser(RegisterUser),
-    /// Calls a tool without arguments that reads the operator: `server_status`, `plan`, `audit` or
-    /// `events`.
-    Read(Tool),
+    /// Calls a tool without arguments that reads the operator.
+    Read(View),
     /// Reads a resource.
     ReadResource(Resource),
+}
+
+impl Operation {
+    /// The tool whose right the operation needs; `None` if the operation needs no tool.
+    #[must_use]
+    pub const fn tool(&self) -> Option<Tool> {
+        match self {
+            Self::Identify => None,
+            Self::SendMessage(_) => Some(Tool::SendMessage),
+            Self::GetMessages(_) => Some(Tool::GetMessages),
+            Self::GetPresence(_) => Some(Tool::GetPresence),
+            Self::RegisterUser(_) => Some(Tool::RegisterUser),
+            Self::Read(view) => Some(view.tool()),
+            Self::ReadResource(_) => Some(Tool::ServerStatus),
+        }
+    }
 }
 
 /// A resource that a client can read. A client that has the tool `server_status` can read both

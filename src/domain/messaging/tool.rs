@@ -85,8 +85,47 @@ impl Tool {
     }
 }
 
+/// What a tool without arguments reads of the operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum View {
+    /// The status of the server, for `server_status`.
+    Status,
+    /// The plan.
+    Plan,
+    /// The security checklist.
+    Audit,
+    /// The recent events.
+    Events,
+}
+
+impl View {
+    /// The tool that reads the view.
+    #[must_use]
+    pub const fn tool(self) -> Tool {
+        match self {
+            Self::Status => Tool::ServerStatus,
+            Self::Plan => Tool::Plan,
+            Self::Audit => Tool::Audit,
+            Self::Events => Tool::Events,
+        }
+    }
+}
+
 impl fmt::Display for Tool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tool;
+
+    #[test]
+    fn each_tool_has_one_published_name() {
+        for tool in Tool::ALL {
+            assert_eq!(serde_json::to_value(tool).unwrap(), tool.as_str());
+        }
     }
 }

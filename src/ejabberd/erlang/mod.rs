@@ -2,7 +2,8 @@
 //!
 //! This module has no side effects: it computes each command line from the paths. There are two
 //! programs, both fixed texts without insertions: the program of the control channel
-//! (`session.erl`) and the offline check of a configuration (`check.erl`).
+//! (`session.erl`, with the functions for messaging in `messaging.erl`), and the offline check of a
+//! configuration (`check.erl`).
 
 pub(crate) mod find;
 mod installation;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::model::{Jid, Revision, Vhost};
-use crate::domain::spec::{DesiredState, Messaging, UserState};
+use crate::domain::spec::{DesiredState, Messaging, MessagingClient, UserState};
 use crate::ejabberd::EjabberdClient;
 
 /// The part of the revision in force that messaging needs.
@@ -26,6 +26,12 @@ pub struct InForce {
 }
 
 impl InForce {
+    /// The declared clients; empty if the file declares no messaging.
+    #[must_use]
+    pub fn clients(&self) -> &[MessagingClient] {
+        self.messaging.as_ref().map_or(&[], |messaging| &messaging.clients)
+    }
+
     /// The part of `desired` that messaging needs.
     #[must_use]
     pub fn new(desired: &DesiredState, server: EjabberdClient, masked: serde_json::Value) -> Self {

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use futures_util::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 
-use super::clients::Caller;
-use super::{MessagingService, unavailable};
+use super::failures::unavailable;
+use super::{Caller, MessagingService};
+use crate::domain::checks::doctor::Session as ServerSession;
 use crate::domain::messaging::operation::MAX_ACCOUNTS;
 use crate::domain::messaging::rights::address;
 use crate::domain::messaging::{Failure, FailureCode, GetPresence, Presence, Presences, Session};
@@ -56,15 +57,9 @@ impl MessagingService {
     }
 }
 
-fn session(session: crate::domain::checks::doctor::Session, now: Timestamp) -> Session {
-    let crate::domain::checks::doctor::Session {
-        resource,
-        connection: _,
-        priority: _,
-        uptime,
-        status,
-        status_text,
-    } = session;
+fn session(session: ServerSession, now: Timestamp) -> Session {
+    let ServerSession { resource, connection: _, priority: _, uptime, status, status_text } =
+        session;
     let age = SignedDuration::from_secs(uptime.max(0));
     let since = now.checked_sub(age).unwrap_or(now);
     let since = since.round(jiff::Unit::Second).unwrap_or(since);

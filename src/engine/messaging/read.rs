@@ -1,8 +1,8 @@
 //! The tool `xmpp_get_messages`.
 
-use super::clients::Caller;
 use super::cursor::Position;
-use super::{MessagingService, refused, unavailable};
+use super::failures::{refused, unavailable};
+use super::{Caller, MessagingService};
 use crate::domain::messaging::operation::{DEFAULT_PAGE, MAX_PAGE};
 use crate::domain::messaging::rights::address;
 use crate::domain::messaging::{

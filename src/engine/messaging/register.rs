@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::clients::Caller;
-use super::{MessagingService, internal, state_unavailable, unavailable};
+use super::failures::{internal, state_unavailable, unavailable};
+use super::{Caller, MessagingService};
 use crate::domain::messaging::rights::address;
 use crate::domain::messaging::text::check_text;
 use crate::domain::messaging::{Failure, FailureCode, RegisterUser, Registered};

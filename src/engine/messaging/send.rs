@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::clients::Caller;
+use super::failures::{internal, refused, unavailable};
 use super::repeats::{Outcome, REMEMBERED};
-use super::{MessagingService, internal, refused, unavailable};
+use super::{Caller, MessagingService};
 use crate::domain::messaging::operation::{MAX_BODY_BYTES, MAX_SHORT_BYTES};
 use crate::domain::messaging::rights::address;
 use crate::domain::messaging::text::{check_id, check_text};

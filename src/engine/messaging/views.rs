@@ -5,9 +5,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+use super::failures::internal;
 use super::in_force::InForce;
-use super::internal;
-use crate::domain::messaging::{Failure, FailureCode, Resource, Tool};
+use crate::domain::messaging::{Failure, Resource, View};
 use crate::domain::status::Event;
 use crate::engine::ports::{EngineEvent, EventSink};
 
@@ -32,25 +32,18 @@ struct Latest {
 }
 
 impl Views {
-    /// Reads a view for a tool without arguments.
-    pub(super) fn read(&self, tool: Tool) -> Result<Value, Failure> {
-        let view = match tool {
-            Tool::ServerStatus => self.status(),
-            Tool::Plan => self.latest.lock().plan.as_deref().cloned(),
-            Tool::Audit => self.latest.lock().audit.as_deref().cloned(),
-            Tool::Events => self.latest.lock().status.as_ref().map(|status| {
+    /// Reads a view.
+    pub(super) fn read(&self, view: View) -> Result<Value, Failure> {
+        let value = match view {
+            View::Status => self.status(),
+            View::Plan => self.latest.lock().plan.as_deref().cloned(),
+            View::Audit => self.latest.lock().audit.as_deref().cloned(),
+            View::Events => self.latest.lock().status.as_ref().map(|status| {
                 let events: Vec<&Event> = status.events.iter().rev().take(MAX_EVENTS).collect();
                 json!({ "events": events })
             }),
-            Tool::SendMessage | Tool::GetMessages | Tool::GetPresence | Tool::RegisterUser => {
-                return Err(Failure::new(
-                    FailureCode::InvalidArgument,
-                    format!("`{tool}` does not read the operator"),
-                    "call the tool with its arguments",
-                ));
-            }
         };
-        view.ok_or_else(not_yet)
+        value.ok_or_else(not_yet)
     }
 
     /// Reads a resource.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::domain::messaging::{
     Failure, FailureCode, GetMessages, GetPresence, Operation, RegisterUser, Response, SendMessage,
-    Tool,
+    Tool, View,
 };
 
 /// The maximum length of an error of the decoder, in characters. The error may quote an argument.
@@ -21,13 +21,18 @@ pub(super) fn operation(tool: Tool, arguments: Option<JsonObject>) -> Result<Ope
         Tool::GetMessages => decode::<GetMessages>(tool, arguments).map(Operation::GetMessages),
         Tool::GetPresence => decode::<GetPresence>(tool, arguments).map(Operation::GetPresence),
         Tool::RegisterUser => decode::<RegisterUser>(tool, arguments).map(Operation::RegisterUser),
-        Tool::ServerStatus | Tool::Plan | Tool::Audit | Tool::Events => {
-            match arguments.keys().next() {
-                None => Ok(Operation::Read(tool)),
-                Some(name) => {
-                    Err(invalid(tool, &format!("unknown field `{name}`, there are no fields")))
-                }
-            }
+        Tool::ServerStatus => view(View::Status, &arguments),
+        Tool::Plan => view(View::Plan, &arguments),
+        Tool::Audit => view(View::Audit, &arguments),
+        Tool::Events => view(View::Events, &arguments),
+    }
+}
+
+fn view(view: View, arguments: &JsonObject) -> Result<Operation, Failure> {
+    match arguments.keys().next() {
+        None => Ok(Operation::Read(view)),
+        Some(name) => {
+            Err(invalid(view.tool(), &format!("unknown field `{name}`, there are no fields")))
         }
     }
 }
@@ -61,11 +66,8 @@ pub(super) fn failed(failure: &Failure) -> CallToolResult {
 
 /// Returns a failure as JSON.
 pub(super) fn json(failure: &Failure) -> Value {
-    serde_json::json!({
-        "code": failure.code,
-        "message": failure.message,
-        "next_step": failure.next_step,
-    })
+    // Three strings are always valid JSON.
+    serde_json::to_value(failure).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -95,7 +97,7 @@ mod tests {
 
     #[test]
     fn absent_arguments_are_an_empty_object() {
-        assert!(matches!(operation(Tool::Audit, None), Ok(Operation::Read(Tool::Audit))));
+        assert!(matches!(operation(Tool::Audit, None), Ok(Operation::Read(View::Audit))));
         assert!(matches!(operation(Tool::GetPresence, None), Ok(Operation::GetPresence(_))));
         assert!(operation(Tool::SendMessage, None).is_err());
     }

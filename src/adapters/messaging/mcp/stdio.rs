@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 use super::McpServer;
 use crate::adapters::host::files;
 use crate::adapters::messaging::OperatorClient;
+use crate::domain::messaging::token::{MAX_TOKEN_BYTES, TOKEN_RULE, is_token};
 use crate::domain::model::Secret;
 
 /// The maximum length of a message, in bytes.
@@ -37,9 +38,6 @@ const LAST_CALLS: Duration = Duration::from_secs(40);
 
 /// The time limit for the SDK to end after the last request.
 const END: Duration = Duration::from_secs(10);
-
-/// The maximum length of a token, in bytes.
-pub(super) const MAX_TOKEN: usize = 1024;
 
 /// The reason why the token of the client cannot be used. The message completes "failed to …".
 #[derive(Debug, thiserror::Error)]
@@ -59,10 +57,7 @@ pub enum TokenFileError {
     )]
     Open(PathBuf),
     /// The content of the file is not a token.
-    #[error(
-        "take the token from `{0}`: a token has 1 to {MAX_TOKEN} visible ASCII characters; write \
-         the token of the client into the file"
-    )]
+    #[error("take the token from `{0}`: {TOKEN_RULE}; write the token of the client into the file")]
     NoToken(PathBuf),
 }
 
@@ -74,8 +69,8 @@ pub fn read_token(path: &Path) -> Result<Secret, TokenFileError> {
     if file.metadata().map_err(failed)?.permissions().mode() & 0o006 != 0 {
         return Err(TokenFileError::Open(path.to_owned()));
     }
-    let mut text = Zeroizing::new(String::with_capacity(MAX_TOKEN + 2));
-    let limit = u64::try_from(MAX_TOKEN + 2).unwrap_or(u64::MAX);
+    let mut text = Zeroizing::new(String::with_capacity(MAX_TOKEN_BYTES + 2));
+    let limit = u64::try_from(MAX_TOKEN_BYTES + 2).unwrap_or(u64::MAX);
     file.take(limit).read_to_string(&mut text).map_err(failed)?;
     let token = text.trim_end_matches(['\n', '\r']);
     if is_token(token) {
@@ -83,11 +78,6 @@ pub fn read_token(path: &Path) -> Result<Secret, TokenFileError> {
     } else {
         Err(TokenFileError::NoToken(path.to_owned()))
     }
-}
-
-/// Whether `text` can be a token.
-pub(super) fn is_token(text: &str) -> bool {
-    (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Serves MCP until the end of `input`, or until `stop` becomes true. Then open requests have up to
@@ -260,11 +250,11 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             read_token(&path)
         };
-        assert_eq!(with("secret-1\n", 0o600).unwrap().expose(), "secret-1");
-        assert!(matches!(with("secret-1\n", 0o644), Err(TokenFileError::Open(_))));
+        assert_eq!(with("secret-0123456789\n", 0o600).unwrap().expose(), "secret-0123456789");
+        assert!(matches!(with("secret-0123456789\n", 0o644), Err(TokenFileError::Open(_))));
         assert!(matches!(with("two words\n", 0o640), Err(TokenFileError::NoToken(_))));
         assert!(matches!(with("\n", 0o600), Err(TokenFileError::NoToken(_))));
-        let long = "x".repeat(MAX_TOKEN + 1);
+        let long = "x".repeat(MAX_TOKEN_BYTES + 1);
         assert!(matches!(with(&long, 0o600), Err(TokenFileError::NoToken(_))));
         fs::remove_file(&path).unwrap();
         assert!(matches!(read_token(&path), Err(TokenFileError::Unreadable { .. })));

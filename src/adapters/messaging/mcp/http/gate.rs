@@ -22,8 +22,8 @@ use crate::adapters::messaging::OperatorClient;
 use crate::adapters::messaging::mcp::McpServer;
 use crate::adapters::messaging::mcp::caller::Caller;
 use crate::adapters::messaging::mcp::handler::identify;
-use crate::adapters::messaging::mcp::stdio::is_token;
 use crate::domain::messaging::FailureCode;
+use crate::domain::messaging::token::is_token;
 use crate::domain::model::Secret;
 
 /// The path of the MCP server.

@@ -1,0 +1,35 @@
+//! The rule for tokens. The operator applies the rule to the declared tokens, and the MCP server to
+//! the tokens of requests.
+
+/// The minimum length of a token in bytes. A shorter token could be guessed.
+const MIN_BYTES: usize = 16;
+
+/// The maximum length of a token in bytes.
+pub const MAX_TOKEN_BYTES: usize = 1024;
+
+/// The rule, for messages.
+pub const TOKEN_RULE: &str = "a token has 16 to 1024 visible ASCII characters";
+
+/// Whether `text` can be a token. Other characters cannot be in a header of HTTP.
+#[must_use]
+pub fn is_token(text: &str) -> bool {
+    (MIN_BYTES..=MAX_TOKEN_BYTES).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_long_and_visible() {
+        let longest = "x".repeat(MAX_TOKEN_BYTES);
+        for token in ["0123456789abcdef", "a-token_with.~+/==", longest.as_str()] {
+            assert!(is_token(token), "{token}");
+        }
+        let too_long = format!("{longest}x");
+        for text in ["", "0123456789abcde", "0123456789 abcdef", "0123456789abcdé", &too_long] {
+            assert!(!is_token(text), "{text}");
+        }
+    }
+}

@@ -20,6 +20,7 @@ mod process;
 mod support;
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -456,6 +457,15 @@ impl Rig for RealRig {
         self.container.runtime.start().await.unwrap();
     }
     async fn freeze(&self) {
+        // On a busy machine, the kernel sometimes does not freeze the processes in time
+        // (`unable to freeze`, seen with Docker 20.10).
+        for _ in 0..5 {
+            let paused = Command::new("docker").args(["pause", &self.container.name]).output();
+            if paused.expect("docker is needed").status.success() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
         docker(&["pause", &self.container.name]);
     }
     async fn thaw(&self) {

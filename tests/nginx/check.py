@@ -77,8 +77,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def respond(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        # A request counts from its head on: the check of a slow body must notice it in time.
         self.server.requests.append((self.path, self.headers.get("X-Check")))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         test = self.headers.get("X-Test", "")
         if test == "stream":
             self.send_response(200)

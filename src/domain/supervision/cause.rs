@@ -214,7 +214,15 @@ impl Log {
     fn known(&self) -> Option<Cause> {
         let telling = || self.candidates().filter(|entry| !is_harmless(entry));
         let own = telling().filter(|entry| !is_wrapper(entry));
-        own.chain(telling()).find_map(|entry| of_signs(SIGNS, entry)).or_else(|| {
+        let found = own.chain(telling()).find_map(|entry| of_signs(SIGNS, entry));
+        // After a listener process has failed, its supervisor starts all listeners again, and a
+        // port of this ejabberd may still be open. An earlier entry then has the reason.
+        let first = || telling().find_map(|entry| of_signs(SIGNS, entry));
+        let found = match found {
+            Some(Cause { reason: EndReason::PortTaken, .. }) => first(),
+            found => found,
+        };
+        found.or_else(|| {
             let first = self.first_error()?;
             let weak = of_signs(WEAK_SIGNS, first);
             // If no error states the reason itself, any error may hint at the reason.

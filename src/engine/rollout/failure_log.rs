@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::execute::RolloutExecutor;
 use crate::domain::rollout::Failure;
-use crate::domain::supervision::{Cause, Level, LogEntry, entries};
+use crate::domain::supervision::{Cause, EndReason, Level, LogEntry, entries};
 use crate::engine::reconcile::start::{START_LINES, last_start};
 
 /// The parts of messages that ejabberd logs, as an error or warning, if a listener or module fails
@@ -45,8 +45,20 @@ pub(in crate::engine) fn reports_failure(entry: &LogEntry) -> bool {
         || (entry.level >= Some(Level::Warning) && FAILS.iter().any(|words| text.contains(words)))
 }
 
+/// The first failure that the log reports. A port that is taken after a listener process failed
+/// does not count: the supervisor of the listeners starts all of them again, and the taken port may
+/// still belong to this ejabberd.
+pub(super) fn first_failure(log: &[LogEntry]) -> Option<Failure> {
+    let entry = log.iter().find(|entry| reports_failure(entry))?;
+    let taken = Cause::of_entry(entry).is_some_and(|cause| cause.reason == EndReason::PortTaken);
+    let before = log.iter().take_while(|other| !std::ptr::eq(*other, entry));
+    let mut before = before.filter_map(Cause::of_entry);
+    let own = taken && before.any(|cause| cause.reason == EndReason::UnixSocketFailed);
+    (!own).then(|| judged(entry))
+}
+
 /// Returns the failure that an entry reports. `blame` is `true` if the configuration is the cause.
-pub(super) fn judged(entry: &LogEntry) -> Failure {
+fn judged(entry: &LogEntry) -> Failure {
     let cause = Cause::of_entry(entry);
     match cause {
         Some(cause) => Failure { message: cause.to_string(), blame: cause.config },
@@ -61,6 +73,20 @@ mod tests {
     fn entry(log: &str) -> LogEntry {
         let [entry] = <[LogEntry; 1]>::try_from(entries(&log.lines().collect::<Vec<_>>())).unwrap();
         entry
+    }
+
+    #[test]
+    fn a_taken_port_counts_unless_a_listener_failed_before() {
+        let taken = entry(
+            "2026-11-22 19:31:35 [error] Failed to open socket at [::]:5222 for ejabberd_c2s: address already in use",
+        );
+        let crash = entry(
+            "2026-11-22 19:31:34 [error] CRASH REPORT:\n crasher:\n in function ejabberd_listener:get_definitive_udsocket_path/1",
+        );
+        let log = [crash.clone(), taken.clone()];
+        assert!(first_failure(&log).is_none());
+        assert!(first_failure(&log[1..]).unwrap().message.contains("ss -tlnp"));
+        assert!(first_failure(&[taken, crash]).is_some());
     }
 
     #[test]

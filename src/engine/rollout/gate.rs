@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::check::{broken_message, is_called_hardened};
 use super::execute::RolloutExecutor;
-use super::failure_log::{STOPPED, judged, reports_failure};
+use super::failure_log::{STOPPED, first_failure};
 use crate::domain::checks::audit;
 use crate::domain::checks::audit::Inside;
 use crate::domain::observed::{PAUSED, ProcessState, Work};
@@ -145,8 +145,8 @@ impl RolloutExecutor {
             }
             Err(error) => return Sign::Not(environment(&format!("failed to {error}"))),
         }
-        if let Some(entry) = entries(&log).iter().find(|entry| reports_failure(entry)) {
-            return Sign::Bad(judged(entry));
+        if let Some(failure) = first_failure(&entries(&log)) {
+            return Sign::Bad(failure);
         }
         if side == Side::Old {
             // Check only that the server has started: the previous configuration does not have to

@@ -9,159 +9,25 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "mcp/flood.rs"]
+mod flood;
 #[path = "mcp/injection.rs"]
 mod injection;
 #[path = "mcp/rights.rs"]
 mod rights;
 mod support;
 
-use std::fmt::Write as _;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::client::Client;
-use support::findings::free_port;
-use support::host::{Daemon, Host, eventually};
-use support::mcp::{McpClient, Transport};
-use support::real::{CONFIG, HOST};
+use support::host::eventually;
+use support::mcp::McpClient;
+use support::messaging::{OBJECTS, Rig, nexus};
+use support::real::HOST;
 
 /// The time limit for a running operator and a running server on a busy machine.
 const SOON: Duration = Duration::from_secs(90);
-
-const ALL_TOOLS: &str = "[xmpp_send_message, xmpp_get_messages, get_presence, \
-     register_messaging_user, server_status, plan, audit, events]";
-
-/// A server with an operator, its messaging socket, and an MCP server over HTTP.
-struct Rig {
-    host: Host,
-    operator: Option<Daemon>,
-    http: Option<Child>,
-    port: u16,
-}
-
-impl Rig {
-    /// Starts everything with the given clients and objects.
-    fn new(version: &str, clients: &[(&str, &str)], objects: &str) -> Self {
-        let host = Host::new(version);
-        fs::write(host.path("ejabberd.yml"), format!("{CONFIG}  mod_mam: {{ default: always }}\n"))
-            .unwrap();
-        let rig = Self { host, operator: None, http: None, port: free_port() };
-        rig.declare(clients, objects);
-        rig.start()
-    }
-
-    /// Writes the desired state. Each client has a name and the rest of its fields.
-    fn declare(&self, clients: &[(&str, &str)], objects: &str) {
-        let mut text = String::from("  messaging:\n    clients:\n");
-        for (name, fields) in clients {
-            let path = self.token_file(name);
-            fs::write(&path, Self::token(name)).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-            writeln!(
-                text,
-                "      - {{ name: {name}, tokenFrom: {{ file: {} }}, {fields} }}",
-                path.display()
-            )
-            .unwrap();
-        }
-        self.host.declare(&(text + objects));
-    }
-
-    fn token(client: &str) -> String {
-        format!("token-of-{client}-0123456789abcdef0123456789abcdef")
-    }
-
-    fn token_file(&self, client: &str) -> PathBuf {
-        self.host.path(&format!("token-{client}"))
-    }
-
-    fn socket(&self) -> String {
-        self.host.path("messaging.sock").to_str().unwrap().to_owned()
-    }
-
-    fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/mcp", self.port)
-    }
-
-    fn start(mut self) -> Self {
-        self.start_operator();
-        self.start_http();
-        self
-    }
-
-    fn start_operator(&mut self) {
-        let socket = self.socket();
-        let args = ["run", "--listen", "127.0.0.1:0", "--messaging-socket", &socket];
-        self.operator = Some(self.host.start(&args, "operator.log"));
-        eventually("the operator is ready", SOON, || {
-            self.host.run(&["status"]).code == Some(0) && fs::metadata(&socket).is_ok()
-        });
-    }
-
-    fn start_http(&mut self) {
-        let child = Command::new(env!("CARGO_BIN_EXE_ejabberd-operator"))
-            .args(["mcp", "--socket", &self.socket(), "--listen"])
-            .arg(format!("127.0.0.1:{}", self.port))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(self.host.path("mcp.log")).unwrap())
-            .spawn()
-            .unwrap();
-        self.http = Some(child);
-        eventually("the MCP server listens", SOON, || {
-            std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()
-        });
-    }
-
-    /// An MCP client over HTTP with the token of `client`.
-    fn http(&self, mode: &str, client: &str) -> McpClient {
-        let (url, token) = (self.url(), Self::token(client));
-        let record = self.host.path(&format!("messages-{mode}.jsonl"));
-        let transport = Transport::Http { url: &url, token: &token, ca: None };
-        McpClient::connect(mode, &transport, record.to_str())
-    }
-
-    /// An MCP client that starts its own MCP server.
-    fn stdio(&self, mode: &str, client: &str) -> McpClient {
-        let (socket, token) = (self.socket(), self.token_file(client));
-        let program = env!("CARGO_BIN_EXE_ejabberd-operator");
-        let token = token.to_str().unwrap();
-        let line = [program, "mcp", "--socket", &socket, "--stdio", "--token-file", token];
-        McpClient::connect(mode, &Transport::Stdio(line.map(str::to_owned).into()), None)
-    }
-}
-
-impl Drop for Rig {
-    fn drop(&mut self) {
-        if let Some(http) = &mut self.http {
-            let _ = http.kill();
-            let _ = http.wait();
-        }
-    }
-}
-
-/// The client `nexus`, which may do everything that the tests need.
-fn nexus() -> (&'static str, String) {
-    let fields = format!(
-        "actAs: [messenger, \"agent-*\"], tools: {ALL_TOOLS}, to: [\"*@{HOST}\", \"*@conference.{HOST}\"], \
-         rate: {{ perMinute: 60000, burst: 10000 }}, \
-         registration: {{ names: \"agent-*\", rooms: [\"personal-{{name}}\"], max: 3 }}"
-    );
-    ("nexus", fields)
-}
-
-const OBJECTS: &str = "  users:
-    - { name: messenger, password: secret-messenger }
-    - { name: bob, password: secret-bob }
-    - { name: carl, password: secret-carl }
-    - { name: boss, password: secret-boss }
-  rooms:
-    - { name: hall, options: { mam: true, allow_subscription: true }, affiliations: { owner: [boss] } }
-";
 
 fn tools_are_described(client: &mut McpClient) {
     let tools = client.step(&json!({ "op": "tools" }))["ok"].as_array().unwrap().clone();
@@ -310,6 +176,9 @@ fn real(version: &str) {
     tour(&rig, &mut rig.stdio("legacy", "nexus"), "stdio, legacy");
     tour(&rig, &mut rig.stdio("2026-07-28", "nexus"), "stdio, 2026");
     tour(&rig, &mut rig.http("legacy", "nexus"), "http, legacy");
+    let nginx = rig.nginx();
+    tour(&rig, &mut rig.https(&nginx, "legacy", "nexus"), "nginx, legacy");
+    tour(&rig, &mut rig.https(&nginx, "2026-07-28", "nexus"), "nginx, 2026");
     let mut client = rig.http("2026-07-28", "nexus");
     tour(&rig, &mut client, "http, 2026");
     pages(&mut client);

@@ -4,12 +4,15 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "a program that reports failures on its output"
 )]
 
 #[path = "prove/chaos.rs"]
 mod chaos;
+#[path = "prove/messages.rs"]
+mod messages;
 mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,19 +34,25 @@ fn main() -> ExitCode {
         return adopted(&filter);
     }
     if name == "chaos" {
-        return chaos_on(&filter);
+        return on_two_images(&filter, chaos::on);
     }
-    eprintln!("usage: scripts/prove adopted [IMAGE|WAY], or scripts/prove chaos [IMAGE]");
+    if name == "messages" {
+        return on_two_images(&filter, messages::on);
+    }
+    eprintln!(
+        "usage: scripts/prove adopted [IMAGE|WAY], scripts/prove chaos [IMAGE], or scripts/prove \
+         messages [IMAGE]"
+    );
     ExitCode::from(64)
 }
 
-/// Kills the operator, and causes faults of the server.
-fn chaos_on(filter: &str) -> ExitCode {
+/// Runs a matrix on two images, or on the image `filter`.
+fn on_two_images(filter: &str, matrix: fn(&'static str, &mut chaos::Dice) -> String) -> ExitCode {
     let mut failed = false;
     let mut dice = chaos::Dice::new();
     for version in ["newest", "24.12-ecs"].into_iter().filter(|v| filter.is_empty() || *v == filter)
     {
-        match catch_unwind(AssertUnwindSafe(|| chaos::on(version, &mut dice))) {
+        match catch_unwind(AssertUnwindSafe(|| matrix(version, &mut dice))) {
             Ok(summary) => println!("{version}: holds: {summary}"),
             Err(cause) => {
                 failed = true;

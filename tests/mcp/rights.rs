@@ -7,7 +7,7 @@ use crate::support::host::get;
 use crate::support::mcp::McpClient;
 
 /// Two clients: `nexus` with all rights, and `small` with the default tools and one account.
-fn small() -> (&'static str, String) {
+pub(super) fn small() -> (&'static str, String) {
     let fields = format!(
         "actAs: [bob], tools: [xmpp_send_message, xmpp_get_messages, get_presence], \
          to: [\"carl@{HOST}\", \"hall@conference.{HOST}\"], rate: {{ perMinute: 60, burst: 20 }}"

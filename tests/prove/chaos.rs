@@ -45,7 +45,7 @@ impl Dice {
         self.0 % below
     }
 
-    fn millis(&mut self, below: u64) -> Duration {
+    pub fn millis(&mut self, below: u64) -> Duration {
         Duration::from_millis(self.roll(below))
     }
 }

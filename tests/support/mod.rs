@@ -19,6 +19,8 @@ pub mod findings;
 pub mod host;
 pub mod inside;
 pub mod mcp;
+pub mod messaging;
+pub mod nginx;
 pub mod objects;
 pub mod real;
 pub mod schemas;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Sends many requests to an MCP server at once, each on a connection of its own.
+"""Sends many requests to an MCP server at once, each on a separate connection.
 
     flood.py --port PORT --token TOKEN --count N [--silent N]
 

@@ -2,7 +2,7 @@
 """Sends many messages through the MCP server, with HTTP of the revision 2026-07-28 alone.
 
 The official client of PyPI spends more time on a message than all servers together, so it
-measures itself. Each connection has its own loopback address, because nginx limits the rate of
+measures itself. The connections have many loopback addresses, because nginx limits the rate of
 an address. Prints one JSON object with the results, the rate and the times.
 
     load.py --url URL [--ca FILE] --token TOKEN --to ACCOUNT [OPTION...]
@@ -11,11 +11,15 @@ an address. Prints one JSON object with the results, the rate and the times.
 import argparse
 import collections
 import http.client
+import itertools
 import json
 import ssl
 import threading
 import time
 import urllib.parse
+
+# The loopback addresses of all workers together.
+ADDRESSES = 128
 
 META = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -40,12 +44,12 @@ def arguments():
 
 
 class Connection:
-    def __init__(self, given, number):
-        self.given, self.number, self.http = given, number, None
+    def __init__(self, given, address):
+        self.given, self.address, self.http = given, address, None
         self.url = urllib.parse.urlsplit(given.url)
 
     def connect(self):
-        source = (f"127.0.1.{self.number + 1}", 0)
+        source = (self.address, 0)
         if self.url.scheme == "http":
             return http.client.HTTPConnection(self.url.hostname, self.url.port, timeout=60, source_address=source)
         context = ssl.create_default_context(cafile=self.given.ca)
@@ -87,7 +91,9 @@ def main():
     lock, numbers, answers, times = threading.Lock(), iter(range(given.count)), [], []
 
     def work(worker):
-        connection = Connection(given, worker)
+        each = max(1, ADDRESSES // given.connections)
+        addresses = [f"127.0.1.{worker * each + n + 1}" for n in range(each)]
+        connections = itertools.cycle([Connection(given, address) for address in addresses])
         while True:
             with lock:
                 number = next(numbers, None)
@@ -97,10 +103,10 @@ def main():
             if given.ids:
                 message["id"] = f"{given.ids}-{number}"
             start = time.monotonic()
-            answer = connection.call(message)
+            answer = next(connections).call(message)
             while not is_final(answer) and time.monotonic() - start < given.retry:
                 time.sleep(0.2)
-                answer = connection.call(message)
+                answer = next(connections).call(message)
             with lock:
                 times.append(time.monotonic() - start)
                 answers.append(answer)

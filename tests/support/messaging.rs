@@ -173,6 +173,8 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
+        // A running operator would create the container again that the host removes.
+        drop(self.operator.take());
         if let Some(http) = &mut self.http {
             let _ = http.kill();
             let _ = http.wait();

@@ -136,22 +136,75 @@ Sent = fun(From, To, Type, Id, Texts) ->
         {Filtered, _} -> Filtered
     end
 end,
+% Runs Send, which routes a message, and returns {Result, Kept}: Kept is the archive id of the
+% message in the archive of Owner, or none. Send returns when the processes that archive the
+% message have handled it, or {late, Result} if one of them may not have.
+%
+% A query of an archive in Mnesia reads all messages of the account, so the table itself
+% reports the message: the process that archives it sends the event before anything else.
+% Other storages have an index.
+Archiving = fun(Host, Owner, Id, Find, Send) ->
+    Fields = case catch mnesia:table_info(archive_msg, attributes) of
+        [us, id | _] = Names -> Names;
+        _ -> []
+    end,
+    Reports = lists:member(packet, Fields)
+        andalso gen_mod:db_mod(Host, mod_mam) =:= mod_mam_mnesia
+        andalso mnesia:subscribe({table, archive_msg, simple}) =:= {ok, node()},
+    {Late, Result} = case Send() of {late, R} -> {true, R}; R -> {false, R} end,
+    Is = fun(Record) ->
+        Values = maps:from_list(lists:zip(Fields, tl(tuple_to_list(Record)))),
+        case Values of
+            #{us := Owner, id := Archive, packet := Packet} ->
+                fxml:get_tag_attr_s(<<"id">>, Packet) =:= Id andalso Archive;
+            _ -> false
+        end
+    end,
+    Event = fun Again(Until) ->
+        receive
+            {mnesia_table_event, {write, Record, _}} ->
+                case Is(Record) of
+                    false -> Again(Until);
+                    Archive -> Archive
+                end
+        after max(0, Until - erlang:monotonic_time(millisecond)) -> none
+        end
+    end,
+    Look = fun Again(Pauses) ->
+        case {Find(1, 20), Pauses} of
+            {none, [Pause | More]} -> timer:sleep(Pause), Again(More);
+            {Found, _} -> Found
+        end
+    end,
+    Kept = if
+        Reports, Late -> Event(erlang:monotonic_time(millisecond) + 1000);
+        Reports -> Event(erlang:monotonic_time(millisecond));
+        Late -> Look([20, 40, 80, 160, 320, 640]);
+        true -> Look([])
+    end,
+    Reports andalso mnesia:unsubscribe({table, archive_msg, simple}),
+    {Result, Kept}
+end,
 SendToAccount = fun(From, To, Since, Id, Texts) ->
     {User, Host, _} = jid:tolower(To),
     Local = lists:member(Host, ejabberd_option:hosts()),
     Archives = Local andalso gen_mod:is_loaded(Host, mod_mam),
     Find = fun(Seconds, Max) ->
-        Archives andalso FindArchived(Host, To, To, Ago(Seconds), Max, chat, Id)
+        FindArchived(Host, To, To, Ago(Seconds), Max, chat, Id)
     end,
-    Earlier = if Since > 0 -> Find(Since, 1000); true -> none end,
-    Available = fun() ->
-        Local andalso [P || {P, _} <- ejabberd_sm:get_user_present_resources(User, Host),
-                            P >= 0] =/= []
+    Earlier = if Archives, Since > 0 -> Find(Since, 1000); true -> none end,
+    % The processes of the sessions that a message to the account reaches.
+    Sessions = fun() ->
+        Resources = case Local of
+            true -> [R || {P, R} <- ejabberd_sm:get_user_present_resources(User, Host), P >= 0];
+            false -> []
+        end,
+        [Pid || R <- Resources, Pid <- [ejabberd_sm:get_session_pid(User, Host, R)], is_pid(Pid)]
     end,
     case not Local orelse ejabberd_auth:user_exists(User, Host) of
         false -> no_recipient;
         true when is_binary(Earlier) ->
-            {repeated, Earlier, case Available() of true -> delivered; false -> stored_offline end};
+            {repeated, Earlier, case Sessions() of [] -> stored_offline; _ -> delivered end};
         true ->
             % Only without an archive: to count, the server reads all waiting messages.
             Counts = Local andalso not Archives andalso gen_mod:is_loaded(Host, mod_offline),
@@ -162,29 +215,35 @@ SendToAccount = fun(From, To, Since, Id, Texts) ->
                 end
             end,
             Before = Waiting(),
-            case Sent(From, To, <<"chat">>, Id, Texts) of
-                drop -> dropped;
-                Packet ->
-                    ejabberd_router:route(Packet),
-                    Online = Available(),
-                    % The session of the recipient archives a message after it was routed.
-                    Look = fun Again(Tries) ->
-                        case Find(1, 20) of
-                            none when Tries > 0 -> timer:sleep(25), Again(Tries - 1);
-                            Found when is_binary(Found) -> Found;
-                            _ -> none
+            Send = fun() ->
+                case Sent(From, To, <<"chat">>, Id, Texts) of
+                    drop -> dropped;
+                    Packet ->
+                        ejabberd_router:route(Packet),
+                        % The session of the recipient archives the message. Its response shows
+                        % that it has handled the message.
+                        Asked = [catch ejabberd_c2s:get_presence(Pid)
+                                 || Pid <- lists:sublist(Sessions(), 8)],
+                        case [failed || {'EXIT', _} <- Asked] of
+                            [] when Asked =:= [] -> offline;
+                            [] -> online;
+                            _ -> {late, online}
                         end
-                    end,
-                    Archive = Look(case Online of true -> 20; false -> 0 end),
-                    After = Waiting(),
-                    if
-                        not Local -> {accepted, none};
-                        Online, Archive =/= none -> {write, [archive_msg], {delivered, Archive}};
-                        Online -> {accepted, none};
-                        Archive =/= none; After > Before ->
-                            {write, [archive_msg, offline_msg], {stored_offline, Archive}};
-                        true -> not_stored
-                    end
+                end
+            end,
+            {Result, Archive} = case Archives of
+                true -> Archiving(Host, {User, Host}, Id, Find, Send);
+                false -> {case Send() of {late, R} -> R; R -> R end, none}
+            end,
+            After = Waiting(),
+            if
+                Result =:= dropped -> dropped;
+                not Local -> {accepted, none};
+                Result =:= online, Archive =/= none -> {write, [archive_msg], {delivered, Archive}};
+                Result =:= online -> {accepted, none};
+                Archive =/= none; After > Before ->
+                    {write, [archive_msg, offline_msg], {stored_offline, Archive}};
+                true -> not_stored
             end
     end
 end,
@@ -230,42 +289,52 @@ SendToRoom = fun(From, To, Owner, Since, Id, Nick, Texts) ->
                         p1_fsm:send_event(Pid, {route, N, Visit})
                     end,
                     Occupant = jid:replace_resource(To, Nick),
-                    case Sent(Sender, To, <<"groupchat">>, Id, Texts) of
-                        drop -> dropped;
-                        Packet ->
-                            % The room removes an occupant without a session at the first
-                            % message to that occupant, so it must have all stanzas at once.
-                            [sys:suspend(Pid) || Subscription =:= join],
-                            try
-                                Xmlns = [{<<"xmlns">>, <<"http://jabber.org/protocol/muc">>}],
-                                Secret = [{xmlel, <<"password">>, [], [{xmlcdata, Password}]}
-                                          || Password =/= <<>>],
-                                Mute = {xmlel, <<"history">>, [{<<"maxstanzas">>, <<"0">>}], []},
-                                [Tell(<<"presence">>, [], [{xmlel, <<"x">>, Xmlns, [Mute | Secret]}], Occupant)
-                                 || Subscription =:= join],
-                                p1_fsm:send_event(Pid, {route, <<>>, Packet}),
-                                [Tell(<<"presence">>, [{<<"type">>, <<"unavailable">>}], [], Occupant)
-                                 || Subscription =:= join]
-                            after
-                                [sys:resume(Pid) || Subscription =:= join]
-                            end,
-                            Look = fun Again(Tries) ->
-                                case Find(1, 20) of
-                                    none when Tries > 0 -> timer:sleep(50), Again(Tries - 1);
-                                    Found -> Found
-                                end
-                            end,
-                            Kept = case Archives of
-                                true -> gen_mod:is_loaded(Owner, mod_mam);
-                                false -> mod_muc_opt:history_size(Owner) > 0
-                            end,
-                            case Kept andalso Look(20) of
-                                false -> {accepted, none};
-                                none -> not_broadcast;
-                                Archive when Archives ->
-                                    {write, [archive_msg], {delivered, Archive}};
-                                _ -> {delivered, none}
-                            end
+                    Send = fun() ->
+                        case Sent(Sender, To, <<"groupchat">>, Id, Texts) of
+                            drop -> dropped;
+                            Packet ->
+                                % The room removes an occupant without a session at the first
+                                % message to that occupant, so it must have all stanzas at once.
+                                [sys:suspend(Pid) || Subscription =:= join],
+                                try
+                                    Xmlns = [{<<"xmlns">>, <<"http://jabber.org/protocol/muc">>}],
+                                    Secret = [{xmlel, <<"password">>, [], [{xmlcdata, Password}]}
+                                              || Password =/= <<>>],
+                                    Mute = {xmlel, <<"history">>, [{<<"maxstanzas">>, <<"0">>}], []},
+                                    [Tell(<<"presence">>, [], [{xmlel, <<"x">>, Xmlns, [Mute | Secret]}], Occupant)
+                                     || Subscription =:= join],
+                                    p1_fsm:send_event(Pid, {route, <<>>, Packet}),
+                                    [Tell(<<"presence">>, [{<<"type">>, <<"unavailable">>}], [], Occupant)
+                                     || Subscription =:= join]
+                                after
+                                    [sys:resume(Pid) || Subscription =:= join]
+                                end,
+                                % The room responds after it has handled the message, unless its
+                                % rate limit delays the message.
+                                {ok, _} = mod_muc_room:get_state(Pid),
+                                {late, sent}
+                        end
+                    end,
+                    IsArchived = Archives andalso gen_mod:is_loaded(Owner, mod_mam),
+                    {Result, Archive} = case IsArchived of
+                        true -> Archiving(Owner, {Room, Service}, Id, Find, Send);
+                        false -> {case Send() of {late, R} -> R; R -> R end, none}
+                    end,
+                    % The history of a room in memory.
+                    Look = fun Again(Tries) ->
+                        case Find(1, 20) of
+                            none when Tries > 0 -> timer:sleep(50), Again(Tries - 1);
+                            Found -> Found
+                        end
+                    end,
+                    HasHistory = not Archives andalso mod_muc_opt:history_size(Owner) > 0,
+                    if
+                        Result =:= dropped -> dropped;
+                        IsArchived, Archive =:= none -> not_broadcast;
+                        IsArchived -> {write, [archive_msg], {delivered, Archive}};
+                        not HasHistory -> {accepted, none};
+                        true ->
+                            case Look(20) of none -> not_broadcast; _ -> {delivered, none} end
                     end
             end;
         _ -> no_room

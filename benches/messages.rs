@@ -1,7 +1,7 @@
 //! Measures messages per second through nginx, the MCP server, the operator and ejabberd, beside
 //! `docker exec … ejabberdctl send_message` on the same machine.
 //!
-//!     cargo bench --bench messages -- [VERSION] [count=2000]
+//!     cargo bench --bench messages -- [VERSION] [count=1000]
 //!
 //! Without an archive the operator cannot look a message up, so the result is `accepted`; with an
 //! archive it is `delivered` to an account that is online, else `stored_offline`. Times are
@@ -37,7 +37,7 @@ fn main() {
     let version = words.iter().find(|arg| !arg.contains('=') && !arg.starts_with('-'));
     let version = version.map_or("newest", String::as_str);
     let count =
-        words.iter().find_map(|arg| arg.strip_prefix("count=")?.parse().ok()).unwrap_or(2000);
+        words.iter().find_map(|arg| arg.strip_prefix("count=")?.parse().ok()).unwrap_or(1000);
     let (name, fields) = nexus();
     let clients = [(name, fields.as_str())];
 

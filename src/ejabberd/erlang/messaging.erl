@@ -221,9 +221,12 @@ SendToAccount = fun(From, To, Since, Id, Texts) ->
                     Packet ->
                         ejabberd_router:route(Packet),
                         % The session of the recipient archives the message. Its response shows
-                        % that it has handled the message.
-                        Asked = [catch ejabberd_c2s:get_presence(Pid)
-                                 || Pid <- lists:sublist(Sessions(), 8)],
+                        % that it has handled the message (as ejabberd_c2s:get_presence, with more
+                        % time: Mnesia reads a whole archive to add a message).
+                        Now = fun() -> erlang:monotonic_time(millisecond) end,
+                        Until = Now() + 5000,
+                        Asked = [catch xmpp_stream_in:call(Pid, get_presence, max(1, Until - Now()))
+                                 || Pid <- Sessions()],
                         case [failed || {'EXIT', _} <- Asked] of
                             [] when Asked =:= [] -> offline;
                             [] -> online;

@@ -12,6 +12,7 @@ use super::host::{Daemon, Host, eventually};
 use super::mcp::{McpClient, Transport};
 use super::nginx::Nginx;
 use super::real::{CONFIG, HOST, python};
+use super::watched::FAST;
 
 /// All tools, as a list of the desired state.
 pub const ALL_TOOLS: &str = "[xmpp_send_message, xmpp_get_messages, get_presence, \
@@ -61,7 +62,8 @@ impl Rig {
         clients: &[(&str, &str)],
         objects: &str,
     ) -> Self {
-        let host = Host::new(version);
+        let mut host = Host::new(version);
+        FAST.clone_into(&mut host.server);
         fs::write(host.path("ejabberd.yml"), format!("{CONFIG}{modules}")).unwrap();
         let rig = Self { host, operator: None, http: None, port: free_port() };
         rig.declare(clients, objects);

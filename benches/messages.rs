@@ -120,8 +120,8 @@ fn load(rig: &Rig, nginx: &Nginx, to: &str, connections: u32, count: usize) -> V
 }
 
 /// Copies an archived message until each of the three accounts has `count` messages in its archive.
-/// To send so many messages takes a quarter of an hour, because Mnesia reads the archive of an
-/// account to add a message.
+/// Sending them takes a quarter of an hour, because Mnesia reads the archive of an account to add a
+/// message.
 fn fill(rig: &Rig, count: usize) {
     let program = format!(
         "Accounts = [<<\"messenger\">>, <<\"bob\">>, <<\"carl\">>], \

@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use ejabberd_operator::adapters::host::nginx::NginxFiles;
 use ejabberd_operator::adapters::metrics::Metrics;
 use ejabberd_operator::adapters::secrets::FileSecrets;
 use ejabberd_operator::adapters::session::Session;
@@ -111,6 +112,7 @@ async fn main() {
         runtime,
         store,
         secrets: Arc::new(FileSecrets::new()),
+        proxy: Arc::new(NginxFiles::default()),
         events,
     };
     let supervisor = Arc::new(Supervisor::new(&first, &ports));

@@ -53,7 +53,7 @@ fn variants(version: &str) {
     let text = host.run(&["audit"]).expect(0).stdout;
     assert_eq!(text.matches('✓').count(), ITEMS, "{text}");
     assert!(
-        text.contains(&ejabberd_version(version)) && text.contains("All of the 16 items hold."),
+        text.contains(&ejabberd_version(version)) && text.contains("All of the 20 items hold."),
         "{text}"
     );
     assert!(!text.contains('\x1b'), "no colour without a terminal");
@@ -83,7 +83,7 @@ fn variants(version: &str) {
         assert!(items[name].1.contains(words), "{name}: {}", items[name].1);
     }
     let text = host.run(&["audit"]).expect(2).stdout;
-    for words in ["✗  web_handlers", "request_handlers", "8 of 16 items hold, 8 do not."] {
+    for words in ["✗  web_handlers", "request_handlers", "12 of 20 items hold, 8 do not."] {
         assert!(text.contains(words), "{words} is missing in\n{text}");
     }
 }

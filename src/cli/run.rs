@@ -13,6 +13,7 @@ use super::progress::{Fanout, Log, ProgressPublisher};
 use super::runtimes::Connectors;
 use super::session::Paths;
 use super::{Outcome, endpoint, messaging};
+use crate::adapters::host::nginx::NginxFiles;
 use crate::adapters::metrics::Metrics;
 use crate::adapters::secrets::FileSecrets;
 use crate::adapters::sqlite::OrderFile;
@@ -84,6 +85,7 @@ pub(super) async fn run(
         source,
         store,
         secrets,
+        proxy: Arc::new(NginxFiles::default()),
         connector: Arc::new(Connectors { metrics, holder: paths.holder() }),
         events,
         publisher: Arc::new(publisher),

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::runtimes::Connectors;
 use super::{Exit, output};
+use crate::adapters::host::nginx::NginxFiles;
 use crate::adapters::secrets::FileSecrets;
 use crate::adapters::source::FileSource;
 use crate::adapters::sqlite::SqliteStore;
@@ -124,7 +125,9 @@ pub(super) fn engine(
         PASSWORDS_VERIFIED,
         usize::try_from(begin).unwrap_or(0),
     );
-    let ports = Ports { server: EjabberdClient::new(control), runtime, store, secrets, events };
+    let server = EjabberdClient::new(control);
+    let proxy = Arc::new(NginxFiles::default());
+    let ports = Ports { server, runtime, store, secrets, proxy, events };
     let supervisor = Arc::new(Supervisor::new(desired, &ports));
     Engine::new(ports, supervisor, recheck_budget)
 }

@@ -10,6 +10,7 @@ pub mod inventory;
 pub(crate) mod mask;
 pub mod messaging;
 pub mod model;
+pub mod nginx;
 pub mod observed;
 pub mod plan;
 pub mod rollout;

@@ -39,7 +39,7 @@ impl Engine {
     /// each start of the server.
     #[must_use]
     pub fn new(ports: Ports, supervisor: Arc<Supervisor>, recheck_budget: RecheckBudget) -> Self {
-        let Ports { server, runtime, store, secrets, events } = ports;
+        let Ports { server, runtime, store, secrets, proxy, events } = ports;
         let databases = Arc::new(Databases {
             server: server.clone(),
             runtime: Arc::clone(&runtime),
@@ -67,6 +67,8 @@ impl Engine {
             runtime: Arc::clone(&runtime),
             configs: Arc::clone(&configs),
             probe: Arc::clone(&probe),
+            secrets: Arc::clone(&secrets),
+            proxy,
         });
         let rollouts = Arc::new(RolloutExecutor {
             server: server.clone(),

@@ -15,6 +15,7 @@ use ejabberd_operator::domain::configuration::Configuration;
 use ejabberd_operator::domain::diff::StepInfo;
 use ejabberd_operator::domain::inventory::{Fingerprint, Inventory, Owned, Registration};
 use ejabberd_operator::domain::model::{Digest, Jid, Kind, ObjectKey, Secret, ServerVersion};
+use ejabberd_operator::domain::nginx::Directive;
 use ejabberd_operator::domain::observed::{ProcessState, RuntimeDrift, Usage};
 use ejabberd_operator::domain::spec;
 use ejabberd_operator::domain::spec::{
@@ -28,8 +29,8 @@ use ejabberd_operator::ejabberd::{
 use ejabberd_operator::engine::{
     ConfigFiles, Deferral, Engine, EngineEvent, EventSink, GOOD_CONFIGS, GoodConfig, Introspection,
     IsOurs, Lifecycle, LogLine, MAIN_CONFIG, Permission, Ports, RecheckBudget, Replacement,
-    RoundReport, Runtime, RuntimeError, SecretError, Secrets, ServerConfig, StalenessCheck,
-    StateKey, Store, StoreError, Supervisor,
+    ReverseProxy, RoundReport, Runtime, RuntimeError, SecretError, Secrets, ServerConfig,
+    StalenessCheck, StateKey, Store, StoreError, Supervisor,
 };
 use jiff::Timestamp;
 
@@ -417,6 +418,7 @@ impl Lab {
             runtime: Arc::clone(self) as Arc<dyn Runtime>,
             store: Arc::clone(self) as Arc<dyn Store>,
             secrets: Arc::clone(self) as Arc<dyn Secrets>,
+            proxy: Arc::clone(self) as Arc<dyn ReverseProxy>,
             events: Arc::clone(self) as Arc<dyn EventSink>,
         }
     }
@@ -996,6 +998,10 @@ impl Secrets for Lab {
         .await
     }
 
+    async fn exposure(&self, _: &Path) -> Result<Option<String>, SecretError> {
+        Ok(None)
+    }
+
     async fn read_file(&self, path: &Path) -> Result<Vec<u8>, SecretError> {
         self.alive().await;
         let found = self.disk.lock().unwrap().files.get(path).cloned();
@@ -1005,4 +1011,11 @@ impl Secrets for Lab {
 
 impl EventSink for Lab {
     fn take(&self, _: EngineEvent<'_>) {}
+}
+
+#[async_trait]
+impl ReverseProxy for Lab {
+    async fn directives(&self) -> Result<Option<Vec<Directive>>, String> {
+        Ok(None)
+    }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use crate::adapters::host::files;
-use crate::adapters::host::files::Rights;
+use crate::adapters::host::files::{ResolvedFile, Rights};
 use crate::domain::model::Secret;
 use crate::engine::IsOurs;
 
@@ -28,6 +28,23 @@ pub(super) fn read(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Stri
             format!("it is longer than {limit} bytes; check that the path names the right file")
         }
         _ => error.to_string(),
+    })
+}
+
+/// Which other accounts can read or replace the file, in words; `None` if only its owner and its
+/// group can read it, and only its owner can replace it.
+pub(super) fn exposure(path: &Path) -> Result<Option<String>, String> {
+    let mode = path.metadata().map_err(|error| error.to_string())?.permissions().mode();
+    let trusted = ResolvedFile::find(path).map_err(|error| error.to_string())?.is_trusted();
+    let path = path.display();
+    Ok(if mode & 0o004 != 0 {
+        Some(format!("every account of this host can read {path}"))
+    } else if mode & 0o022 != 0 {
+        Some(format!("other accounts can write {path}"))
+    } else if !trusted {
+        Some(format!("other accounts can replace {path}, because they can write to its directory"))
+    } else {
+        None
     })
 }
 

@@ -101,6 +101,12 @@ impl Secrets for FileSecrets {
         done.await.map_err(error(&what))
     }
 
+    async fn exposure(&self, path: &Path) -> Result<Option<String>, SecretError> {
+        let owned: PathBuf = path.to_owned();
+        let found = blocking(move || files::exposure(&owned)).await;
+        found.map_err(error(&path.display().to_string()))
+    }
+
     async fn read_file(&self, path: &Path) -> Result<Vec<u8>, SecretError> {
         let owned: PathBuf = path.to_owned();
         blocking(move || files::read(&owned, MAX_FILE_BYTES))

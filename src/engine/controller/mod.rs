@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
 use super::error::StoreError;
-use super::ports::{EventSink, Runtime, Secrets, Source, Store};
+use super::ports::{EventSink, ReverseProxy, Runtime, Secrets, Source, Store};
 use super::reconcile::deferral::Deferral;
 use super::reconcile::report::RoundReport;
 use super::reconcile::retry::Retries;
@@ -64,6 +64,8 @@ pub struct Controller {
     pub store: Arc<dyn Store>,
     /// The passwords and files that the desired state names.
     pub secrets: Arc<dyn Secrets>,
+    /// The configuration of the reverse proxy on this host.
+    pub proxy: Arc<dyn ReverseProxy>,
     /// The factory of the runtime and the control channel.
     pub connector: Arc<dyn Connector>,
     /// The receiver of the engine's events, for example the metrics.

@@ -123,6 +123,7 @@ impl Controller {
             runtime,
             store: Arc::clone(&self.store),
             secrets: Arc::clone(&self.secrets),
+            proxy: Arc::clone(&self.proxy),
             events: Arc::clone(&self.events),
         };
         let supervisor = Supervisor::new(desired, &ports)

@@ -33,7 +33,7 @@ impl Diagnostics {
         // deadline.
         let skip = reason_to_skip(&process);
         let skip = skip.as_deref();
-        let (configuration, inside, version, distribution, variant, drift, host) = tokio::join!(
+        let (configuration, inside, version, distribution, variant, drift, host, nginx, clients) = tokio::join!(
             unless(skip, PART_DEADLINE, async { explained(self.server.configuration().await) }),
             unless(skip, PART_DEADLINE, self.probe.sockets_inside()),
             unless(skip, PART_DEADLINE, async { explained(self.server.version().await) }),
@@ -44,6 +44,8 @@ impl Diagnostics {
                 let tables = explained(self.runtime.host_sockets().await)?;
                 Ok(audit::listening(&tables, Table::Tcp))
             }),
+            self.nginx(),
+            self.clients(desired),
         );
         let wire = Reading::Unknown(String::new());
         let certificates = match &desired.config {
@@ -64,6 +66,8 @@ impl Diagnostics {
             wire,
             version,
             certificates,
+            clients,
+            nginx,
             now,
         };
         evidence.wire = match evidence.client_listeners() {

@@ -43,6 +43,8 @@ impl AuditProbe {
             wire: unknown(NOT_ASKED),
             version: unknown(NOT_ASKED),
             certificates: unknown(NOT_ASKED),
+            clients: Vec::new(),
+            nginx: unknown(NOT_ASKED),
             now: Timestamp::now(),
         }
     }

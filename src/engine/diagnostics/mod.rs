@@ -3,6 +3,7 @@
 
 pub(super) mod audit;
 pub(super) mod audit_probe;
+mod chain;
 mod collect;
 pub(super) mod doctor;
 pub(super) mod export;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use self::audit_probe::AuditProbe;
 use crate::ejabberd::EjabberdClient;
-use crate::engine::ports::Runtime;
+use crate::engine::ports::{ReverseProxy, Runtime, Secrets};
 use crate::engine::rollout::check::ConfigChecker;
 
 /// Collects the evidence for `audit` and `doctor`. Changes nothing.
@@ -20,4 +21,6 @@ pub struct Diagnostics {
     pub(in crate::engine) runtime: Arc<dyn Runtime>,
     pub(in crate::engine) configs: Arc<ConfigChecker>,
     pub(in crate::engine) probe: Arc<AuditProbe>,
+    pub(in crate::engine) secrets: Arc<dyn Secrets>,
+    pub(in crate::engine) proxy: Arc<dyn ReverseProxy>,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{EventSink, Runtime, Secrets, Store};
+use super::{EventSink, ReverseProxy, Runtime, Secrets, Store};
 use crate::ejabberd::EjabberdClient;
 
 /// The ports of the engine of one server.
@@ -16,6 +16,8 @@ pub struct Ports {
     pub store: Arc<dyn Store>,
     /// The access to passwords and files outside the server and the state directory.
     pub secrets: Arc<dyn Secrets>,
+    /// The configuration of the reverse proxy on this host.
+    pub proxy: Arc<dyn ReverseProxy>,
     /// The receiver of the engine's events.
     pub events: Arc<dyn EventSink>,
 }

@@ -6,6 +6,7 @@
 mod bundle;
 mod events;
 mod messaging;
+mod reverse_proxy;
 mod runtime;
 mod secrets;
 mod source;
@@ -15,6 +16,7 @@ mod store;
 pub use bundle::Ports;
 pub use events::{EngineEvent, EventSink};
 pub use messaging::MessagingHandler;
+pub use reverse_proxy::ReverseProxy;
 pub use runtime::{
     ConfigFiles, Introspection, Lifecycle, LogLine, MAIN_CONFIG, NOTE, Replacement, Runtime,
     ServerConfig,

@@ -29,6 +29,10 @@ pub trait Secrets: Send + Sync {
         is_ours: IsOurs,
     ) -> Result<(), SecretError>;
 
+    /// Which other accounts can read or replace a file with a secret, in words; `None` if no
+    /// account can.
+    async fn exposure(&self, path: &Path) -> Result<Option<String>, SecretError>;
+
     /// Reads the current content of a file that the desired state names.
     async fn read_file(&self, path: &Path) -> Result<Vec<u8>, SecretError>;
 }

@@ -71,7 +71,7 @@ impl Supervisor {
     /// until [`supervise`](Self::supervise) runs.
     #[must_use]
     pub fn new(desired: &DesiredState, ports: &Ports) -> Self {
-        let Ports { server, runtime, store, events, secrets: _ } = ports.clone();
+        let Ports { server, runtime, store, events, secrets: _, proxy: _ } = ports.clone();
         let settings = settings(&desired.server, Others::None);
         let now = Timestamp::now();
         let kept = store.recall(StateKey::Supervision).ok().flatten();

@@ -1,10 +1,10 @@
 //! The list of the items of the security checklist.
 
-use super::{Check, Topic, certificates, file, network, settings};
+use super::{Check, Topic, certificates, file, messaging, network, nginx, settings};
 
 /// The security checklist: first the items of the hardening guide, then the conditions that
-/// the guide assumes.
-pub const CHECKS: [Check; 16] = [
+/// the guide assumes, and last the chain from nginx through the MCP server to the operator.
+pub const CHECKS: [Check; 20] = [
     Check {
         name: "variant_hardened",
         topic: Topic {
@@ -172,5 +172,49 @@ pub const CHECKS: [Check; 16] = [
             "Recreate the container without --privileged and added capabilities; ejabberd needs neither.",
         ),
         judge: settings::not_privileged,
+    },
+    Check {
+        name: "mcp_loopback",
+        topic: Topic {
+            title: "the MCP server listens on loopback alone",
+            why: "The MCP server speaks HTTP without TLS: on another address, the tokens of its clients cross the network without encryption, past the limits of nginx.",
+        },
+        cure: Some(
+            "Start it with `mcp --listen 127.0.0.1:3444`, and let nginx serve other hosts (manifests/nginx).",
+        ),
+        judge: messaging::mcp_loopback,
+    },
+    Check {
+        name: "nginx_routes",
+        topic: Topic {
+            title: "nginx exposes only its routes",
+            why: "A request that nginx sends to ejabberd or to the operator comes from loopback, where their own rules for other hosts do not apply.",
+        },
+        cure: Some(
+            "Remove that route, or use the site of manifests/nginx: `location = /mcp` with TLS for the MCP server, and `allow` with `deny all` for the page.",
+        ),
+        judge: nginx::nginx_routes,
+    },
+    Check {
+        name: "messaging_tokens",
+        topic: Topic {
+            title: "the tokens of messaging clients are long and private",
+            why: "A program that has or guesses a token can do everything that the client of the token may do.",
+        },
+        cure: Some(
+            "Create a separate token for each client with `openssl rand -hex 32`, in a file with mode 600 that belongs to the user of the operator.",
+        ),
+        judge: messaging::tokens,
+    },
+    Check {
+        name: "messaging_act_as",
+        topic: Topic {
+            title: "no messaging client acts as every account",
+            why: "With `*` in actAs, one stolen token writes and reads as each account of the host, also as accounts that are created later.",
+        },
+        cure: Some(
+            "List the accounts in spec.messaging.clients[].actAs, or use a prefix such as `agent-*`.",
+        ),
+        judge: messaging::act_as,
     },
 ];

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 
 use jiff::Timestamp;
 
-use super::{Certificate, Socket};
+use super::{Certificate, ClientEvidence, Socket};
 use crate::domain::configuration::Configuration;
 use crate::domain::model::ServerVersion;
+use crate::domain::nginx::Route;
 use crate::domain::observed::{Reading, RuntimeDrift};
 
 /// The evidence that the engine collected about a server. A value that could not be collected is
@@ -33,6 +34,10 @@ pub struct Evidence {
     pub version: Reading<ServerVersion>,
     /// The declared certificates.
     pub certificates: Reading<Vec<Certificate>>,
+    /// The declared clients of messaging.
+    pub clients: Vec<ClientEvidence>,
+    /// The routes of nginx; `None` if this host has no nginx.
+    pub nginx: Reading<Option<Vec<Route>>>,
     /// The time of the collection.
     pub now: Timestamp,
 }

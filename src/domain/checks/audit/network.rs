@@ -243,6 +243,6 @@ impl<'e> Names<'e> {
     }
 }
 
-fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+pub(super) fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     text::list(SHOWN, items)
 }

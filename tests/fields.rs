@@ -204,7 +204,7 @@ fn only_at_creation(host: &mut Host, version: Version) {
     host.declare("  rooms: [{ name: o-enable_hats, options: { enable_hats: false } }]\n  policy: { prune: none }\n");
     let applied = host.run(&["apply"]).expect(1);
     assert!(
-        applied.stdout.contains("`enable_hats` only when a room is made"),
+        applied.stdout.contains("`enable_hats` only when a room is created"),
         "{}",
         applied.stdout
     );

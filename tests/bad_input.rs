@@ -62,7 +62,7 @@ fn a_missing_broken_or_wrong_file_is_reported() {
 fn a_missing_or_silent_docker_engine_is_reported() {
     let host = Host::new("newest");
     let silent = std::os::unix::net::UnixListener::bind(host.path("silent.sock")).unwrap();
-    for (socket, word) in [("absent.sock", "dockerd"), ("silent.sock", "no answer")] {
+    for (socket, word) in [("absent.sock", "dockerd"), ("silent.sock", "no response")] {
         host.declare("");
         let engine = format!("network: bridge, engine: \"unix://{}\"", host.path(socket).display());
         let text = fs::read_to_string(host.file()).unwrap().replace("network: bridge", &engine);

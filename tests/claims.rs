@@ -112,7 +112,7 @@ fn a_backend_that_is_away_is_named(version: &str) {
     found.says(
         "authentication",
         "fine",
-        &["ldap (test.example)", &format!("{at}:{port}: it answers")],
+        &["ldap (test.example)", &format!("{at}:{port}: it responds")],
     );
     found.says("client_ports", "fine", &["127.0.0.1:5222, test.example"]);
     assert!(host.run(&["doctor"]).stdout.contains("Nothing wrong was found."), "{:#}", found.0);

@@ -346,7 +346,7 @@ async fn faults(rig: &impl Rig) {
 async fn answers_again(server: &EjabberdClient, ann: &Jid) {
     let began = Instant::now();
     while !matches!(server.is_started().await, Ok(true)) {
-        assert!(began.elapsed() < Duration::from_secs(90), "does not answer again");
+        assert!(began.elapsed() < Duration::from_secs(90), "does not respond again");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(server.account_exists(ann).await.unwrap());

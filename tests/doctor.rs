@@ -311,7 +311,7 @@ fn causes_of_undelivered_messages_are_reported() {
     found.says(
         "control",
         "problem",
-        &["does not answer", &format!("docker restart {}", host.container)],
+        &["does not respond", &format!("docker restart {}", host.container)],
     );
     docker(&["rm", "-f", "-v", &host.container]);
     let found = findings(&host, &[], 2);
@@ -348,7 +348,7 @@ fn a_missing_engine_is_the_likely_cause() {
     assert!(text.contains("systemctl start"), "{text}");
     let listener = UnixListener::bind(&socket).unwrap();
     let text = declare(path);
-    assert!(text.contains("it does not answer") && text.contains("restart docker"), "{text}");
+    assert!(text.contains("it does not respond") && text.contains("restart docker"), "{text}");
     drop(listener);
     let text = declare(path);
     assert!(text.contains("no program listens"), "{text}");

@@ -192,7 +192,7 @@ fn the_page_shows_the_server_and_all_changes_without_a_reload() {
     operator.signal("TERM");
     assert_eq!(operator.wait(SOON), Some(0), "{}", operator.log());
     browser.wait("!document.querySelector('#cut').hidden");
-    assert!(browser.text("#cut").contains("The operator does not answer since"));
+    assert!(browser.text("#cut").contains("The operator does not respond since"));
     pictured(&mut browser, "cut-off");
     let again = host.start(&["run", "--listen", &address, "--resync", "2s"], "again.log");
     browser.wait("document.querySelector('#cut').hidden");
@@ -228,7 +228,7 @@ fn a_token_opens_the_page_and_only_a_token() {
     let bearer = format!("Authorization: Bearer {token}\r\n");
     assert!(get(&address, "/metrics", &bearer).1.contains("ejabberd_up"));
     let status = host.run(&["status"]);
-    assert!(!status.stderr.contains("no operator answers"), "{}", status.stderr);
+    assert!(!status.stderr.contains("no operator responds"), "{}", status.stderr);
 
     let mut browser = Browser::start();
     browser.go(&format!("http://{address}/"));

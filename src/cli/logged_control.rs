@@ -17,7 +17,7 @@ impl Control for LoggedControl {
     async fn call(&self, call: Call, deadline: Duration) -> Result<Value, ControlError> {
         let (command, since) = (call.name(), Instant::now());
         let response = self.0.call(call, deadline).await;
-        let result = response.as_ref().map_or_else(ControlError::category, |_| "answered");
+        let result = response.as_ref().map_or_else(ControlError::category, |_| "responded");
         let ms = since.elapsed().as_secs_f64() * 1000.0;
         // Round the duration to tenths of a millisecond.
         tracing::debug!(command, ms = (ms * 10.0).round() / 10.0, result, "call");

@@ -151,7 +151,7 @@ fn remembered(paths: &Paths) -> Result<Status, Exit> {
     let store = paths.remembered()?.ok_or_else(none)?;
     let json = store.status()?.ok_or_else(none)?;
     let mut status: Status = serde_json::from_str(&json)?;
-    output::say("no operator answers: this is the last stored status\n");
+    output::say("no operator responds: this is the last stored status\n");
     let now = Timestamp::now();
     for kind in ConditionType::ALL {
         let last = status.get(kind).map(|c| c.message.clone()).unwrap_or_default();

@@ -37,7 +37,7 @@ pub enum ControlError {
     #[error("open the control channel: {}", shown(.0))]
     CannotOpen(String),
     /// The server did not respond within the deadline.
-    #[error("get an answer to `{0}` in time")]
+    #[error("get a response to `{0}` in time")]
     Timeout(&'static str),
     /// The channel broke during the call. The server may have carried out the call.
     #[error("keep the control channel open during `{0}`")]
@@ -69,7 +69,7 @@ pub enum ControlError {
         place: String,
     },
     /// The response is not of the declared type.
-    #[error("understand the answer to `{0}`")]
+    #[error("understand the response to `{0}`")]
     Malformed(&'static str),
     /// This channel cannot carry the call.
     #[error("run `{command}` over this control channel: {why}")]

@@ -143,7 +143,7 @@ async fn a_restart_of_the_operator_does_not_end_a_session() {
     world.operator.stop().await;
     let reply = world.send(&list).await;
     assert_eq!((reply.status, reply.header("retry-after")), (503, "5"), "{}", reply.text);
-    assert!(reply.text.contains("the operator does not answer at"), "{}", reply.text);
+    assert!(reply.text.contains("the operator does not respond at"), "{}", reply.text);
     world.operator = Operator::start(&world.socket);
     assert_eq!(world.send(&list).await.status, 200);
 }

@@ -296,7 +296,7 @@ impl Control for Double {
         world.calls.push(name);
         if world.down {
             return Err(ControlError::Unreachable(
-                "its node does not answer (noconnection)".to_owned(),
+                "its node does not respond (noconnection)".to_owned(),
             ));
         }
         if world.missing.contains(name) {
@@ -368,7 +368,7 @@ impl Control for Double {
     async fn version(&self) -> Result<ServerVersion, ControlError> {
         if self.world.lock().unwrap().down {
             return Err(ControlError::Unreachable(
-                "its node does not answer (noconnection)".to_owned(),
+                "its node does not respond (noconnection)".to_owned(),
             ));
         }
         Ok(self.version)

@@ -139,7 +139,7 @@ def main():
     except Failed as failed:
         reason = str(failed)
     except asyncio.TimeoutError:
-        reason = f"no answer within {DEADLINE:.0f} s while {stage[-1]}"
+        reason = f"no response within {DEADLINE:.0f} s while {stage[-1]}"
     except (OSError, UnicodeDecodeError, XMPPError, slixmpp.jid.InvalidJID) as error:
         reason = f"{type(error).__name__}: {error}"
     else:

@@ -104,7 +104,7 @@ impl DockerRuntime {
         timeout(CONNECT_DEADLINE, client.negotiate_version())
             .await
             .map_err(|_| {
-                engine(format!("no answer within {CONNECT_DEADLINE:?}; is dockerd running?"))
+                engine(format!("no response within {CONNECT_DEADLINE:?}; is dockerd running?"))
             })?
             .map_err(|e| engine(format!("{}; {}", root(&e), advice(&e))))
     }

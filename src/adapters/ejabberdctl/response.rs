@@ -25,7 +25,7 @@ pub(super) fn read(
         }
         Some(1) => failure(command, shape, printed),
         Some(2) => Err(refused(command, "this version takes other arguments")),
-        Some(3) => Err(ControlError::Unreachable("its node does not answer".to_owned())),
+        Some(3) => Err(ControlError::Unreachable("its node does not respond".to_owned())),
         // A signal ended the program, as happens when the server's container ends.
         None | Some(129..=159) => Err(ControlError::Broken(command)),
         Some(code) => {
@@ -43,7 +43,7 @@ pub(super) fn is_whole(command: &'static str, output: &Output) -> Result<(), Con
     }
     Err(ControlError::Unsupported {
         command,
-        why: "the answer is too long; use an image that has an `erl`",
+        why: "the response is too long; use an image that has an `erl`",
     })
 }
 
@@ -104,7 +104,7 @@ fn failure(command: &'static str, shape: Shape, printed: &str) -> Result<Value, 
         });
     }
     if printed.starts_with("Failed RPC connection") {
-        return Err(ControlError::Unreachable("its node does not answer".to_owned()));
+        return Err(ControlError::Unreachable("its node does not respond".to_owned()));
     }
     if let Some(report) =
         printed.strip_prefix("Unhandled exception occurred executing the command:")

@@ -45,7 +45,7 @@ impl OperatorClient {
     }
 
     /// Calls an operation with the token of a client. Responds within 35 seconds, with the code
-    /// `unavailable` if the operator does not answer.
+    /// `unavailable` if the operator does not respond.
     ///
     /// Repeats a call only if the operator cannot have executed the call, or if the operation
     /// changes nothing.
@@ -64,7 +64,7 @@ impl OperatorClient {
             Ok(Err(lost)) => lost,
             Err(_) => Lost::Late,
         };
-        tracing::debug!(%lost, "the operator did not answer a call");
+        tracing::debug!(%lost, "the operator did not respond a call");
         self.unavailable(&lost)
     }
 
@@ -96,12 +96,12 @@ impl OperatorClient {
         let path = self.path.display();
         let (message, next_step) = match lost {
             Lost::Unsent(_) => (
-                format!("the operator does not answer at `{path}`"),
+                format!("the operator does not respond at `{path}`"),
                 "try again in a minute; if the failure remains, the administrator can run \
                  `ejabberd-operator status`",
             ),
             Lost::Sent(_) | Lost::Late => (
-                format!("the operator at `{path}` did not answer, so the result is unknown"),
+                format!("the operator at `{path}` did not respond, so the result is unknown"),
                 "read the messages or the presence to see the result, then try again",
             ),
         };

@@ -176,7 +176,7 @@ async fn the_client_connects_again_after_a_restart() {
     assert!(!server.path.exists(), "the file of the socket is removed");
     let Response::Failed(failure) = send().await else { panic!("no operator runs") };
     assert_eq!(failure.code, FailureCode::Unavailable);
-    let expected = format!("the operator does not answer at `{}`", server.path.display());
+    let expected = format!("the operator does not respond at `{}`", server.path.display());
     assert_eq!(failure.message, expected);
     let (_stop, stopped) = watch::channel(false);
     let _served = serve_at(&server.path, &server.handler, stopped);

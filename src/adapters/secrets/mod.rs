@@ -129,7 +129,7 @@ async fn blocking<T: Send + 'static>(
     match tokio::time::timeout(DEADLINE, tokio::task::spawn_blocking(work)).await {
         Ok(Ok(done)) => done,
         Ok(Err(_)) => Err("the read was interrupted".to_owned()),
-        Err(_) => Err(format!("the disk did not answer for {} s", DEADLINE.as_secs())),
+        Err(_) => Err(format!("the disk did not respond for {} s", DEADLINE.as_secs())),
     }
 }
 

@@ -279,13 +279,13 @@ impl<R: AsyncRead + Unpin> Responses<'_, R> {
     fn deliver(&mut self, frame: &[u8]) -> io::Result<()> {
         let term = etf::decode(frame).map_err(io::Error::other)?;
         let outcomes =
-            terms::outcomes(term).ok_or_else(|| invalid("a frame that is no answer".to_owned()))?;
+            terms::outcomes(term).ok_or_else(|| invalid("a frame that is no response".to_owned()))?;
         let calls = self.calls.load(Ordering::Relaxed);
         let mut waiting = self.waiting.lock();
         for (id, outcome) in outcomes {
             self.received += 1;
             if id >= calls || self.received > calls {
-                return Err(invalid("an answer to a call that was not made".to_owned()));
+                return Err(invalid("a response to a call that was not made".to_owned()));
             }
             if let Some(response) = waiting.remove(&id) {
                 // Sending fails if the caller has stopped waiting after its deadline.

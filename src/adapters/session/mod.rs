@@ -169,7 +169,7 @@ fn interpret(command: &'static str, outcome: Outcome) -> Result<Value, ControlEr
         Outcome::Ok(value) => Ok(value),
         Outcome::Unreachable(reason) if reason == "timeout" => Err(ControlError::Timeout(command)),
         Outcome::Unreachable(reason) => {
-            Err(ControlError::Unreachable(format!("its node does not answer ({reason})")))
+            Err(ControlError::Unreachable(format!("its node does not respond ({reason})")))
         }
         Outcome::Thrown { tag, .. } | Outcome::Crashed { tag, .. }
             if UNKNOWN.contains(&tag.as_str()) =>

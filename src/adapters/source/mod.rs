@@ -62,7 +62,7 @@ impl Source for FileSource {
         match tokio::time::timeout(DEADLINE, reading).await {
             Ok(Ok(files)) => files,
             Ok(Err(_)) => Err(failed("the read was interrupted".to_owned())),
-            Err(_) => Err(failed(format!("the disk did not answer for {} s", DEADLINE.as_secs()))),
+            Err(_) => Err(failed(format!("the disk did not respond for {} s", DEADLINE.as_secs()))),
         }
     }
 

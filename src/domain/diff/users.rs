@@ -269,12 +269,12 @@ mod tests {
         let process = Reading::Known(ProcessState::Running { health: None });
         let mut observed = ObservedState::unanswered(process, "not asked");
         observed.users = [home, other.clone()]
-            .map(|host| (host, Reading::Unknown("no answer".to_owned())))
+            .map(|host| (host, Reading::Unknown("no response".to_owned())))
             .into();
         observed.kept_elsewhere = BTreeMap::from([(other, "ldap".to_owned())]);
         let mut set = ChangeSet::default();
         diff(&desired, &observed, &Inventory::default(), &mut set);
-        assert_eq!(set.unknown, ["the accounts of a.example: no answer"]);
-        assert_eq!(set.notes, ["the accounts of b.example: no answer"]);
+        assert_eq!(set.unknown, ["the accounts of a.example: no response"]);
+        assert_eq!(set.notes, ["the accounts of b.example: no response"]);
     }
 }

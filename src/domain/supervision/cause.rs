@@ -140,7 +140,7 @@ impl Cause {
     /// The cause for a server that runs and has not responded for a long time.
     #[must_use]
     pub fn unresponsive() -> Self {
-        Self::plain(EndReason::Unresponsive, "it did not answer, and did nothing")
+        Self::plain(EndReason::Unresponsive, "it did not respond, and did nothing")
     }
 
     /// The cause for an ejabberd that was stopped while its node still runs.
@@ -152,14 +152,14 @@ impl Cause {
     /// The cause for a server that was started and has neither responded nor worked for `limit`.
     #[must_use]
     pub fn frozen(limit: Duration) -> Self {
-        let message = format!("it started, and neither answered nor worked for {limit:?}");
+        let message = format!("it started, and neither responded nor worked for {limit:?}");
         Self::plain(EndReason::Frozen, message)
     }
 
     /// The cause for a server that was started and has done nothing for `deadline`.
     #[must_use]
     pub fn stuck_start(deadline: Duration) -> Self {
-        let message = format!("it started, and neither answered nor worked for {deadline:?}");
+        let message = format!("it started, and neither responded nor worked for {deadline:?}");
         Self { config: true, ..Self::plain(EndReason::StuckStart, message) }
     }
 

@@ -28,12 +28,12 @@ fn backend(host: &Vhost, item: &Value) -> Option<Backend> {
     let state = match outcome {
         "answers" => BackendState::Responds,
         "untold" => BackendState::Unverified,
-        "silent" => BackendState::Fails("it does not answer in time".to_owned()),
+        "silent" => BackendState::Fails("it does not respond in time".to_owned()),
         "not_bound" => BackendState::Fails("no connection of ejabberd to it is up".to_owned()),
-        "failed" => BackendState::Fails("its answer is an error".to_owned()),
+        "failed" => BackendState::Fails("its response is an error".to_owned()),
         "no_key" => BackendState::Fails("the option `jwt_key` is missing".to_owned()),
         "crashed" => BackendState::Fails("asking it crashes".to_owned()),
-        reason => BackendState::Fails(format!("it answers `{reason}`")),
+        reason => BackendState::Fails(format!("it responds with `{reason}`")),
     };
     let servers = servers.as_list()?.iter().take(MOST_SERVERS).map(|server| {
         let [name, state] = server.as_tuple()? else { return None };
@@ -55,9 +55,9 @@ fn in_words(reason: &str) -> String {
     match reason {
         "econnrefused" => "connection refused".to_owned(),
         "nxdomain" => "there is no such host".to_owned(),
-        "timeout" | "etimedout" | "silent" => "no answer in time".to_owned(),
+        "timeout" | "etimedout" | "silent" => "no response in time".to_owned(),
         "ehostunreach" | "enetunreach" => "no route to it".to_owned(),
-        "failed" => "it does not answer as it should".to_owned(),
+        "failed" => "it does not respond as it should".to_owned(),
         other => other.to_owned(),
     }
 }
@@ -85,7 +85,7 @@ mod tests {
         let state = |word: &str| backend(&host, &item(word, Vec::new())).unwrap().state;
         assert_eq!(state("answers"), BackendState::Responds);
         assert_eq!(state("untold"), BackendState::Unverified);
-        assert_eq!(state("noSuchObject"), BackendState::Fails("it answers `noSuchObject`".into()));
+        assert_eq!(state("noSuchObject"), BackendState::Fails("it responds with `noSuchObject`".into()));
         assert!(backend(&host, &Value::Tuple(vec![atom("ldap")])).is_none());
         assert!(backend(&host, &item("answers", vec![atom("x")])).is_none());
     }

@@ -307,7 +307,7 @@ fn healthy(status: &mut Status, report: &RoundReport, now: Timestamp) {
                 ConditionType::Healthy,
                 true,
                 Reason::Answering,
-                format!("ejabberd {version} answers"),
+                format!("ejabberd {version} responds"),
                 now,
             );
         }

@@ -51,7 +51,7 @@ pub(super) async fn within<T>(
     match timeout(deadline, query).await {
         Ok(Ok(value)) => Reading::Known(value),
         Ok(Err(why)) => Reading::Unknown(why),
-        Err(_) => Reading::Unknown(format!("no answer within {deadline:?}")),
+        Err(_) => Reading::Unknown(format!("no response within {deadline:?}")),
     }
 }
 
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(within(DEADLINE, ready(Ok(7))).await, Reading::Known(7));
         let failed = within(DEADLINE, ready(explained(Err::<u8, _>("ask")))).await;
         assert_eq!(failed, unknown("failed to ask"));
-        assert_eq!(within::<u8>(DEADLINE, pending()).await, unknown("no answer within 3s"));
+        assert_eq!(within::<u8>(DEADLINE, pending()).await, unknown("no response within 3s"));
     }
 
     #[tokio::test(start_paused = true)]

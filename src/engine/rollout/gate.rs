@@ -247,7 +247,7 @@ impl RolloutExecutor {
             // the socket of the port.
             Err(ControlError::Unsupported { .. }) => return Ok(Ok(())),
             Err(ControlError::Refused { message, .. }) => {
-                return Ok(Err(format!("{} does not answer at {at}: {message}", listener.module)));
+                return Ok(Err(format!("{} does not respond at {at}: {message}", listener.module)));
             }
             Err(error) => return Err(error),
         };

@@ -207,7 +207,7 @@ impl Supervisor {
         };
         match &machine.state {
             State::Starting { .. } => Some(Sight::Starting),
-            State::Unresponsive { .. } => silent("the server runs and does not answer"),
+            State::Unresponsive { .. } => silent("the server runs and does not respond"),
             State::Halted => silent(HALTED),
             State::Unseen { why } => Some(Sight::Unseen(why.clone())),
             _ => None,
@@ -268,7 +268,7 @@ impl Supervisor {
             }
             Answer::InProgress => Some(Event::InProgress(self.measure().await)),
             Answer::Silent(why) => {
-                tracing::debug!(why, "the server does not answer");
+                tracing::debug!(why, "the server does not respond");
                 Some(Event::Missed(self.measure().await))
             }
         }

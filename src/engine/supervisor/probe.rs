@@ -177,7 +177,7 @@ impl Prober {
                  failed to {error}; check that the cookie and the node name are the same as when \
                  the server started; the operator does not restart the server"
             )),
-            Ok(None) => Answer::Silent(format!("failed to {error}, and no client port answers")),
+            Ok(None) => Answer::Silent(format!("failed to {error}, and no client port responds")),
             // The VM does not run, so the server has no ports.
             Err(ControlError::Unreachable(why)) => Answer::Silent(why),
             Err(other) => Answer::Unseen(format!(

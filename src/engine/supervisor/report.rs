@@ -62,7 +62,7 @@ fn trouble(state: &State, cause: Option<&Cause>) -> Option<(Reason, String)> {
         State::Absent | State::Running { .. } => return None,
         State::Starting { .. } => (Reason::Starting, format!("it is starting{why}")),
         State::Unresponsive { .. } => {
-            (Reason::Unresponsive, format!("it runs and does not answer{why}"))
+            (Reason::Unresponsive, format!("it runs and does not respond{why}"))
         }
         State::Halted => {
             (Reason::Halted, format!("its node runs, but ejabberd was stopped in the node{why}"))
@@ -124,7 +124,7 @@ pub(super) fn change(before: &Supervision, after: &Supervision, now: Timestamp) 
             Some(Change::Up)
         }
         (_, State::Unresponsive { .. }) => {
-            Some(Change::trouble(Reason::Unresponsive, "it runs and does not answer"))
+            Some(Change::trouble(Reason::Unresponsive, "it runs and does not respond"))
         }
         (_, State::Unseen { why }) => Some(Change::trouble(Reason::CannotSee, why)),
         (_, State::PortSilent { why }) => Some(Change::trouble(Reason::PortSilent, why)),

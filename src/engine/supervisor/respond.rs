@@ -164,8 +164,8 @@ impl Supervisor {
             let draft = match change(before, after, now) {
                 None => return,
                 Some(Change::Up) => {
-                    tracing::info!("the server answers");
-                    EventDraft::normal("ServerUp", "the server answers")
+                    tracing::info!("the server responds");
+                    EventDraft::normal("ServerUp", "the server responds")
                 }
                 Some(Change::Declared { reason, message }) => {
                     tracing::warn!(reason, "{message}");

@@ -34,7 +34,7 @@ pub fn answers() -> Vec<Answer> {
             read(name, &fs::read_to_string(&path).unwrap())
         })
         .collect();
-    assert!(answers.len() > 20, "only {} answers", answers.len());
+    assert!(answers.len() > 20, "only {} responds", answers.len());
     answers.sort_by(|a, b| a.name.cmp(&b.name));
     answers
 }

@@ -36,7 +36,7 @@ pub enum TermError {
     Version(u8),
     /// The tag does not occur in responses: the term is compressed, the term belongs to a
     /// distribution channel, or the tag is unknown.
-    #[error("read a term: the tag {0} is not among those of answers")]
+    #[error("read a term: the tag {0} is not among those of responses")]
     Tag(u8),
     /// The term nests deeper than [`MAX_DEPTH`].
     #[error("read a term: it nests deeper than {MAX_DEPTH}")]

@@ -65,10 +65,10 @@ function link(state, why = "") {
   line.textContent = "connection lost";
   const seen = latest === null ? null : new Date(latest).toISOString();
   byId("cut").replaceChildren(...nodes([seen
-    ? ["The operator does not answer since ", when(seen, "clock"), " (", when(seen, "for"), "). The page shows the data of that time."]
-    : "The operator does not answer.", why ? el("span", { class: "muted" }, ` ${why}`) : null]));
+    ? ["The operator does not respond since ", when(seen, "clock"), " (", when(seen, "for"), "). The page shows the data of that time."]
+    : "The operator does not respond.", why ? el("span", { class: "muted" }, ` ${why}`) : null]));
   byId("cut").hidden = false;
-  byId("spoken").textContent = "The operator does not answer.";
+  byId("spoken").textContent = "The operator does not respond.";
   byId("all").classList.add("stale");
 }
 

@@ -10,7 +10,7 @@ export function changes(status, plan) {
   const round = plan && { ...plan, started: null, tookMs: null, cpuPercent: null, memoryBytes: null };
   const { up } = status.server;
   fill(byId("changes").querySelector(".body"), { failing, failingCount, contested, drift, round, up }, () => [
-    up || !plan ? null : el("p", { class: "quiet" }, "The server does not answer. The following data is from the last round in which the server answered."),
+    up || !plan ? null : el("p", { class: "quiet" }, "The server does not respond. The following data is from the last round in which the server answered."),
     plan?.blocked ? refused(plan) : null,
     named("Changes that fail", "bad", failing, failingCount),
     named("Reverted by another program", "warning", contested, Object.keys(contested).length),

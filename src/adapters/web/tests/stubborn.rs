@@ -55,7 +55,7 @@ async fn ask(address: SocketAddr, path: &str) -> (String, Duration) {
     let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let mut stream = client(address, head.as_bytes()).await;
     let mut response = vec![0; 4096];
-    let count = timeout(LONG, stream.read(&mut response)).await.expect("no answer").unwrap_or(0);
+    let count = timeout(LONG, stream.read(&mut response)).await.expect("no response").unwrap_or(0);
     (String::from_utf8_lossy(&response[..count]).into_owned(), began.elapsed())
 }
 

@@ -163,9 +163,9 @@ fn offered(wire: &Wire) -> Judgement {
         (None, _) if *tls => passes(format!("{at}: TLS from the first byte")),
         (None, _) => match stream_error(response) {
             Some(error) => unknown(format!("{at}: it rejects a client with {error}")),
-            None => unknown(format!("{at}: it does not answer like a listener for clients")),
+            None => unknown(format!("{at}: it does not respond like a listener for clients")),
         },
-        (Some(_), _) if *tls => fails(format!("{at}: it answers without TLS")),
+        (Some(_), _) if *tls => fails(format!("{at}: it responds without TLS")),
         (Some(_), None) => fails(format!("{at}: it does not offer TLS")),
         (Some(_), Some((_, rest))) => match rest.split_once("</starttls>") {
             Some((inner, _)) if inner.contains("<required") => {

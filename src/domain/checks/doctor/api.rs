@@ -30,7 +30,7 @@ pub(super) fn control(e: &Evidence) -> Judgement {
             // The check `process` reports a paused server.
             Reading::Known(ProcessState::Running { health }) if health.as_deref() == Some(PAUSED) => unknown(why.clone()),
             Reading::Known(ProcessState::Running { .. }) => problem(
-                "the server's process runs, but ejabberd does not answer",
+                "the server's process runs, but ejabberd does not respond",
                 format!("a start may take minutes after a crash; a running operator restarts a hung server, and the restart starts within half a minute; without an operator: {}", e.restart()),
             )
             .with([why.clone()]),
@@ -41,13 +41,13 @@ pub(super) fn control(e: &Evidence) -> Judgement {
             format!("a running operator restarts it; without an operator: {}", e.restart()),
         ),
         Reading::Known(Alive { started: false, channel, .. }) => problem(
-            format!("ejabberd answers by {channel}, and has not started yet"),
+            format!("ejabberd responds by {channel}, and has not started yet"),
             "wait: after a crash ejabberd repairs its tables first, which takes minutes; the operator does not interrupt a start that makes progress",
         ),
         Reading::Known(alive) => {
             let up = alive.uptime.map_or_else(String::new, |up| format!("; up for {}", time(up)));
             let millis = alive.took.as_millis();
-            let response = format!("ejabberd {} answers by {} in {millis} ms{up}", alive.version, alive.channel);
+            let response = format!("ejabberd {} responds by {} in {millis} ms{up}", alive.version, alive.channel);
             if alive.took > SLOW {
                 return problem(response, "responses are slow: run `ejabberd-operator doctor --symptom load`, and look for other programs that load the host");
             }
@@ -85,7 +85,7 @@ pub(super) fn http_api(e: &Evidence) -> Judgement {
             .iter()
             .filter_map(|api| match &api.status {
                 Reading::Known(status) if is_api(*status) => None,
-                Reading::Known(status) => Some(format!("{}: it answers with {status}", url(api))),
+                Reading::Known(status) => Some(format!("{}: it responds with {status}", url(api))),
                 // An unknown status of a Unix socket is no failure: in some versions of ejabberd a
                 // connection ends the listener, so the engine does not connect. `unasked` handles
                 // this case.
@@ -102,10 +102,10 @@ pub(super) fn http_api(e: &Evidence) -> Judgement {
             return unknown("an HTTP API on a Unix socket could not be called").with(lines);
         }
         if bad.is_empty() {
-            return passes("the HTTP API answers where the server runs").with(lines);
+            return passes("the HTTP API responds where the server runs").with(lines);
         }
         problem(
-            "the HTTP API does not answer where the server runs",
+            "the HTTP API does not respond where the server runs",
             "see the check `ports`, then check `request_handlers` and `api_permissions` in the configuration; `ejabberdctl` and the operator do not need the API",
         )
         .with(bad)

@@ -103,7 +103,7 @@ pub(super) fn archive(e: &Evidence) -> Judgement {
                     .with(set)
             }
             Reading::Known(Archive::Elsewhere(messages)) => passes(format!(
-                "the archive answers: {} of the declared accounts",
+                "the archive responds: {} of the declared accounts",
                 count(*messages, "message")
             ))
             .with(set),

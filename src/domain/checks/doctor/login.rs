@@ -78,7 +78,7 @@ fn lines(backend: &Backend) -> Vec<String> {
     lines.extend(servers.iter().map(|BackendServer { name, fault }| match (fault, state) {
         (Some(fault), _) => format!("{name}: {fault}"),
         (None, BackendState::Fails(_)) => format!("{name}: it accepts connections"),
-        (None, _) => format!("{name}: it answers"),
+        (None, _) => format!("{name}: it responds"),
     }));
     lines
 }
@@ -100,7 +100,7 @@ fn cure(backends: &[&Backend]) -> String {
                 "start the database, or correct sql_server, sql_port and the credentials in the configuration; check that its schema is loaded"
             }
             "external" => {
-                "check that extauth_program exists, that the server's user may run it, and that it answers"
+                "check that extauth_program exists, that the server's user may run it, and that it responds"
             }
             "jwt" => "set `jwt_key` in the configuration to the file with the key",
             "mnesia" => "see the server's log for why the table `passwd` was not loaded",
@@ -254,7 +254,7 @@ fn progress(client: &Client) -> Stream {
             );
         }
         Some("101" | "200") => {}
-        Some(status) if over_http => return Stream::Broken(format!("it answers HTTP {status}")),
+        Some(status) if over_http => return Stream::Broken(format!("it responds HTTP {status}")),
         _ => {}
     }
     if !response.contains("stream:") {

@@ -71,7 +71,7 @@ fn absent(e: &Evidence) -> Judgement {
     let here = format!("no operator runs with the state directory {}", e.operator.directory);
     if let Reading::Known(Some(pid)) = e.operator.lock {
         return problem(
-            format!("process {pid} holds the lock of the state directory {} and does not answer", e.operator.directory),
+            format!("process {pid} holds the lock of the state directory {} and does not respond", e.operator.directory),
             format!("check what it does (`ps -fp {pid}`, its log); if it hangs, end it and start the operator again: ejabberd keeps running meanwhile"),
         )
         .with(last);
@@ -107,7 +107,7 @@ pub(super) fn state_directory(e: &Evidence) -> Judgement {
             ));
         }
         Usable::No(why) if operator.response.is_some() => {
-            return passes(format!("its operator answers; this user may not write to {path}"))
+            return passes(format!("its operator responds; this user may not write to {path}"))
                 .with([why.clone()]);
         }
         Usable::No(why) => {

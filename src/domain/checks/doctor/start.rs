@@ -37,8 +37,8 @@ const ENGINE_FAILURES: [EngineFailure; 5] = [
         cure: "`systemctl restart docker`; `journalctl -u docker` shows why it ended",
     },
     EngineFailure {
-        message: "no answer within",
-        what: "it does not answer",
+        message: "no response within",
+        what: "it does not respond",
         cure: "`systemctl restart docker` (containers end with it, unless it has `live-restore`)",
     },
 ];
@@ -50,13 +50,13 @@ pub(super) fn engine(e: &Evidence) -> Judgement {
         };
         let why = match &server.process {
             Reading::Known(_) => {
-                return passes(format!("the Docker engine at {} answers", docker.engine));
+                return passes(format!("the Docker engine at {} responds", docker.engine));
             }
             Reading::Unknown(why) => why,
         };
         let known = ENGINE_FAILURES.iter().find(|failure| why.contains(failure.message));
         let (what, cure) = known.map_or(
-            ("it answers with an error", "`docker info` and `journalctl -u docker` show more"),
+            ("it responds with an error", "`docker info` and `journalctl -u docker` show more"),
             |failure| (failure.what, failure.cure),
         );
         problem(format!("the Docker engine at {} cannot be used: {what}", docker.engine), cure)

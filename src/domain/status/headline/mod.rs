@@ -147,7 +147,7 @@ fn server_phase(phase: Option<ServerPhase>, healthy: &Condition) -> Headline {
         ),
         Some(ServerPhase::Unresponsive) => Headline::new(
             Tone::Bad,
-            "Server does not answer",
+            "Server does not respond",
             "the operator restarts a server that does nothing, and waits longer for a busy server",
         ),
         Some(ServerPhase::Halted) => Headline::new(
@@ -162,8 +162,8 @@ fn server_phase(phase: Option<ServerPhase>, healthy: &Condition) -> Headline {
         ),
         Some(ServerPhase::PortSilent) => Headline::new(
             Tone::Bad,
-            "A client port does not answer",
-            "the operator does not restart the server: its node answers",
+            "A client port does not respond",
+            "the operator does not restart the server: its node responds",
         ),
         Some(ServerPhase::Paused) => {
             Headline::new(Tone::Bad, "Server paused", "the operator does not end the pause")

@@ -180,7 +180,7 @@ pub(super) const SIGNS: &[Sign] = &[
     sign(
         &["register/listen error"],
         EpmdUnreachable,
-        "epmd, Erlang's port mapper, did not answer; the server starts epmd, and its next start finds epmd",
+        "epmd, Erlang's port mapper, did not respond; the server starts epmd, and its next start finds epmd",
     ),
     // ejabberd has accepted the same files offline, so these files are not the cause. Seen on a
     // busy host, where Erlang's code server could not load a module of ejabberd.

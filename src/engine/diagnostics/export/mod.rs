@@ -84,7 +84,7 @@ impl EjabberdClient {
             return Ok(None);
         }
         if !self.accounts_can_be_read(host).await? {
-            let message = format!("the database with the accounts of {host} does not answer");
+            let message = format!("the database with the accounts of {host} does not respond");
             return Err(ControlError::Refused { command: "registered_users", message });
         }
         let (names, others) = self.account_names(host).await?;

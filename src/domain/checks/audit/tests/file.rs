@@ -116,7 +116,7 @@ fn every_listener_for_clients_must_demand_tls() {
             |e| e.wire = wire("127.0.0.1:1", false, "HTTP/1.1"),
             "starttls_wire",
             Unknown,
-            "does not answer",
+            "does not respond",
         ),
         (
             |e| {

@@ -60,7 +60,7 @@ fn an_api_that_does_not_respond_is_a_problem() {
             Fails,
             &["7000 ms", "--symptom load"],
         ),
-        (|_| {}, "control", Passes, &["26.07 answers by session in 90 ms; up for 1h"]),
+        (|_| {}, "control", Passes, &["26.07 responds by session in 90 ms; up for 1h"]),
         (|_| {}, "http_api", Passes, &["none is needed", "docker exec xmpp ejabberdctl status"]),
         (
             |e| server(e).api = api(Some("127.0.0.1:5280"), false, Reading::Known(200)),

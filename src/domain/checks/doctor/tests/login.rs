@@ -90,15 +90,15 @@ fn a_method_whose_server_does_not_respond_is_a_problem() {
         // One of several servers does not respond.
         (
             |e| {
-                let servers = [("l:389", Some("no answer in time")), ("m:389", None)];
+                let servers = [("l:389", Some("no response in time")), ("m:389", None)];
                 backends(e, &[("a.test", "ldap", BackendState::Responds, &servers)]);
             },
             "authentication",
             Fails,
             &[
                 "people can log in, but a server of ldap (a.test) is away",
-                "l:389: no answer",
-                "m:389: it answers",
+                "l:389: no response",
+                "m:389: it responds",
             ],
         ),
         (
@@ -169,7 +169,7 @@ fn a_client_over_http_gets_as_far_as_the_login() {
     let bosh = "HTTP/1.0 200 OK\r\n\r\n<body><stream:features><mechanism>X</mechanism>";
     assert_eq!(judged(bosh).0, Passes);
     let (verdict, seen) = judged("HTTP/1.1 404 Not Found\r\n");
-    assert!(verdict == Fails && seen.contains("it answers HTTP 404"), "{seen}");
+    assert!(verdict == Fails && seen.contains("it responds HTTP 404"), "{seen}");
     let (verdict, seen) = judged("HTTP/1.1 403 Forbidden\r\n");
     assert!(verdict == Unknown && seen.contains("a.test"), "{seen}");
     let (verdict, seen) = judged("HTTP/1.1 101 X\r\n\r\n<stream:features></stream:features>");

@@ -48,7 +48,7 @@ fn a_server_that_cannot_run_is_a_problem() {
             &["its socket does not exist", "spec.server.docker.engine"],
         ),
         (|e| engine(e, "Connection refused"), "engine", Fails, &["no program listens"]),
-        (|e| engine(e, "no answer within 5s"), "engine", Fails, &["does not answer"]),
+        (|e| engine(e, "no response within 5s"), "engine", Fails, &["does not respond"]),
         (|e| engine(e, "something else"), "engine", Fails, &["docker info"]),
         (|e| around(e).image = Some(("e:1".into(), false)), "image", Fails, &["docker pull e:1"]),
         (|e| around(e).image = None, "image", Fails, &["set spec.server.docker.image"]),
@@ -327,7 +327,7 @@ fn an_invalid_file_or_a_failing_operator_is_a_problem() {
             |e| e.operator.lock = Reading::Known(Some(42)),
             "operator",
             Fails,
-            &["process 42", "does not answer"],
+            &["process 42", "does not respond"],
         ),
         (
             |e| e.operator.response = status(|_| {}),
@@ -370,7 +370,7 @@ fn an_invalid_file_or_a_failing_operator_is_a_problem() {
             },
             "state_directory",
             Passes,
-            &["its operator answers"],
+            &["its operator responds"],
         ),
         (
             |e| {

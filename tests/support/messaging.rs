@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::findings::free_port;
 use super::host::{Daemon, Host, eventually};
@@ -113,9 +113,16 @@ impl Rig {
         let socket = self.socket();
         let args = ["run", "--listen", "127.0.0.1:0", "--messaging-socket", &socket];
         self.operator = Some(self.host.start(&args, "operator.log"));
-        eventually("the operator is ready", SOON, || {
-            self.host.run(&["status"]).code == Some(0) && fs::metadata(&socket).is_ok()
-        });
+        let began = Instant::now();
+        loop {
+            let status = self.host.run(&["status"]);
+            if status.code == Some(0) && fs::metadata(&socket).is_ok() {
+                return;
+            }
+            let log = self.operator.as_ref().unwrap().log();
+            assert!(began.elapsed() < SOON, "the operator is not ready\n{}\n{log}", status.stdout);
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     pub fn start_http(&mut self) {

@@ -278,8 +278,8 @@ impl<R: AsyncRead + Unpin> Responses<'_, R> {
     /// busy.
     fn deliver(&mut self, frame: &[u8]) -> io::Result<()> {
         let term = etf::decode(frame).map_err(io::Error::other)?;
-        let outcomes =
-            terms::outcomes(term).ok_or_else(|| invalid("a frame that is no response".to_owned()))?;
+        let outcomes = terms::outcomes(term)
+            .ok_or_else(|| invalid("a frame that is no response".to_owned()))?;
         let calls = self.calls.load(Ordering::Relaxed);
         let mut waiting = self.waiting.lock();
         for (id, outcome) in outcomes {

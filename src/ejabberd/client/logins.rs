@@ -85,7 +85,10 @@ mod tests {
         let state = |word: &str| backend(&host, &item(word, Vec::new())).unwrap().state;
         assert_eq!(state("answers"), BackendState::Responds);
         assert_eq!(state("untold"), BackendState::Unverified);
-        assert_eq!(state("noSuchObject"), BackendState::Fails("it responds with `noSuchObject`".into()));
+        assert_eq!(
+            state("noSuchObject"),
+            BackendState::Fails("it responds with `noSuchObject`".into())
+        );
         assert!(backend(&host, &Value::Tuple(vec![atom("ldap")])).is_none());
         assert!(backend(&host, &item("answers", vec![atom("x")])).is_none());
     }

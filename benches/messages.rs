@@ -21,6 +21,7 @@ mod support;
 use std::time::Instant;
 
 use serde_json::Value;
+use support::bench;
 use support::client::Client;
 use support::messaging::{OBJECTS, Rig, nexus};
 use support::nginx::Nginx;
@@ -33,11 +34,7 @@ const BY_EXEC: u32 = 20;
 const ARCHIVED: usize = 10_000;
 
 fn main() {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let version = words.iter().find(|arg| !arg.contains('=') && !arg.starts_with('-'));
-    let version = version.map_or("newest", String::as_str);
-    let count =
-        words.iter().find_map(|arg| arg.strip_prefix("count=")?.parse().ok()).unwrap_or(1000);
+    let (version, count) = (&*bench::version(), bench::number("count", 1000));
     let (name, fields) = nexus();
     let clients = [(name, fields.as_str())];
 

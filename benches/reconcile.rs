@@ -18,6 +18,7 @@ mod support;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use support::bench;
 use support::host::{Host, eventually, get};
 use support::real::HOST;
 
@@ -27,10 +28,7 @@ const ROOMS: usize = 200;
 const SAMPLE: usize = 50;
 
 fn main() {
-    let version = std::env::args()
-        .skip(1)
-        .find(|arg| !arg.starts_with('-'))
-        .unwrap_or_else(|| "newest".to_owned());
+    let version = bench::version();
     let host = Host::new(&version);
     let option = |word: &str| std::env::args().any(|arg| arg == word);
     if option("plain") {

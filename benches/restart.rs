@@ -21,6 +21,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use support::bench;
 use support::host::{Host, eventually};
 use support::real::{CONFIG, HOST, docker, image, unique};
 
@@ -31,10 +32,7 @@ const BETWEEN: Duration = Duration::from_secs(11);
 const SOON: Duration = Duration::from_mins(1);
 
 fn main() {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let version = words.iter().find(|arg| !arg.contains('=') && !arg.starts_with('-'));
-    let version = version.map_or("newest", String::as_str);
-    let runs = words.iter().find_map(|arg| arg.strip_prefix("runs=")?.parse().ok()).unwrap_or(20);
+    let (version, runs) = (&*bench::version(), bench::number("runs", 20));
     // The benchmark connects from outside to the address of the container.
     let config = CONFIG.replace("ip: 127.0.0.1", "ip: 0.0.0.0");
     let (calls, ready) = with_operator(version, runs, &config);

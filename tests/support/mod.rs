@@ -13,6 +13,7 @@
     reason = "the double counts a handful of things, and its functions read as methods"
 )]
 
+pub mod bench;
 pub mod client;
 pub mod double;
 pub mod findings;

@@ -1,5 +1,5 @@
-//! The host: its files, its disks, its nginx, the programs that listen on its ports, and connections with a
-//! time limit for writes.
+//! The host: its files, its disks, its nginx, the programs that listen on its ports, and connections
+//! with a time limit for writes.
 
 pub(crate) mod disks;
 pub mod files;

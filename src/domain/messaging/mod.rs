@@ -14,3 +14,6 @@ pub mod tool;
 pub use operation::*;
 pub use pattern::JidPattern;
 pub use tool::{Tool, View};
+
+/// The path of the MCP server over HTTP.
+pub const MCP_PATH: &str = "/mcp";

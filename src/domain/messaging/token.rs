@@ -1,5 +1,9 @@
 //! The rule for tokens. The operator applies the rule to the declared tokens, and the MCP server to
-//! the tokens of requests.
+//! the tokens of requests. The operator compares tokens by their digests.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::model::Secret;
 
 /// The minimum length of a token in bytes. A shorter token could be guessed.
 const MIN_BYTES: usize = 16;
@@ -15,6 +19,18 @@ pub const TOKEN_RULE: &str = "a token has 16 to 1024 visible ASCII characters";
 pub fn is_token(text: &str) -> bool {
     (MIN_BYTES..=MAX_TOKEN_BYTES).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// The SHA-256 of a token. A short token can be guessed from its digest, so a digest is never shown.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenDigest([u8; 32]);
+
+impl TokenDigest {
+    /// The digest of a token without the blanks around the token, such as the newline of a file.
+    #[must_use]
+    pub fn of(token: &Secret) -> Self {
+        Self(Sha256::digest(token.expose().trim().as_bytes()).into())
+    }
 }
 
 #[cfg(test)]

@@ -212,17 +212,12 @@ impl Log {
     /// has a sign counts; entries that state the reason precede entries that only repeat the
     /// reason.
     fn known(&self) -> Option<Cause> {
-        let telling = || self.candidates().filter(|entry| !is_harmless(entry));
-        let own = telling().filter(|entry| !is_wrapper(entry));
-        let found = own.chain(telling()).find_map(|entry| of_signs(SIGNS, entry));
-        // After a listener process has failed, its supervisor starts all listeners again, and a
-        // port of this ejabberd may still be open. An earlier entry then has the reason.
-        let first = || telling().find_map(|entry| of_signs(SIGNS, entry));
-        let found = match found {
-            Some(Cause { reason: EndReason::PortTaken, .. }) => first(),
-            found => found,
+        let telling = || {
+            let candidates = self.candidates().filter(|entry| !is_harmless(entry));
+            candidates.filter(|entry| !is_own_port(&self.entries, entry))
         };
-        found.or_else(|| {
+        let own = telling().filter(|entry| !is_wrapper(entry));
+        own.chain(telling()).find_map(|entry| of_signs(SIGNS, entry)).or_else(|| {
             let first = self.first_error()?;
             let weak = of_signs(WEAK_SIGNS, first);
             // If no error states the reason itself, any error may hint at the reason.
@@ -284,6 +279,16 @@ impl Sign {
             config: self.reason.blames_config(),
         })
     }
+}
+
+/// Whether an entry of `log` only reports that a port is taken after a listener process failed: the
+/// supervisor of the listeners starts all of them again, and the port may still belong to this
+/// ejabberd. The earlier entry has the reason.
+#[must_use]
+pub fn is_own_port(log: &[LogEntry], entry: &LogEntry) -> bool {
+    let has = |entry: &LogEntry, reason| of_signs(SIGNS, entry).is_some_and(|c| c.reason == reason);
+    let mut before = log.iter().take_while(|other| !std::ptr::eq(*other, entry));
+    has(entry, EndReason::PortTaken) && before.any(|entry| has(entry, EndReason::UnixSocketFailed))
 }
 
 fn is_wrapper(entry: &LogEntry) -> bool {

@@ -31,7 +31,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub use cause::{Cause, EndReason, EndedWhile, Ending};
+pub use cause::{Cause, EndReason, EndedWhile, Ending, is_own_port};
 pub use entries::{Level, LogEntry, entries};
 pub use state::{Effect, Event, Others, Settings, State};
 

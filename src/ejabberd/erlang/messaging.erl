@@ -136,6 +136,16 @@ Sent = fun(From, To, Type, Id, Texts) ->
         {Filtered, _} -> Filtered
     end
 end,
+% Looks a message up until it is there, at most for about a second.
+FindSoon = fun(Find) ->
+    Look = fun Again(Pauses) ->
+        case {Find(1, 20), Pauses} of
+            {none, [Pause | More]} -> timer:sleep(Pause), Again(More);
+            {Found, _} -> Found
+        end
+    end,
+    Look([20, 40, 80, 160, 320, 640])
+end,
 % Runs Send, which routes a message, and returns {Result, Kept}: Kept is the archive id of the
 % message in the archive of Owner, or none. Send returns when the processes that archive the
 % message have handled it, or {late, Result} if one of them may not have.
@@ -170,17 +180,11 @@ Archiving = fun(Host, Owner, Id, Find, Send) ->
         after max(0, Until - erlang:monotonic_time(millisecond)) -> none
         end
     end,
-    Look = fun Again(Pauses) ->
-        case {Find(1, 20), Pauses} of
-            {none, [Pause | More]} -> timer:sleep(Pause), Again(More);
-            {Found, _} -> Found
-        end
-    end,
     Kept = if
         Reports, Late -> Event(erlang:monotonic_time(millisecond) + 1000);
         Reports -> Event(erlang:monotonic_time(millisecond));
-        Late -> Look([20, 40, 80, 160, 320, 640]);
-        true -> Look([])
+        Late -> FindSoon(Find);
+        true -> Find(1, 20)
     end,
     Reports andalso mnesia:unsubscribe({table, archive_msg, simple}),
     {Result, Kept}
@@ -323,13 +327,6 @@ SendToRoom = fun(From, To, Owner, Since, Id, Nick, Texts) ->
                         true -> Archiving(Owner, {Room, Service}, Id, Find, Send);
                         false -> {case Send() of {late, R} -> R; R -> R end, none}
                     end,
-                    % The history of a room in memory.
-                    Look = fun Again(Tries) ->
-                        case Find(1, 20) of
-                            none when Tries > 0 -> timer:sleep(50), Again(Tries - 1);
-                            Found -> Found
-                        end
-                    end,
                     HasHistory = not Archives andalso mod_muc_opt:history_size(Owner) > 0,
                     if
                         Result =:= dropped -> dropped;
@@ -337,7 +334,11 @@ SendToRoom = fun(From, To, Owner, Since, Id, Nick, Texts) ->
                         IsArchived -> {write, [archive_msg], {delivered, Archive}};
                         not HasHistory -> {accepted, none};
                         true ->
-                            case Look(20) of none -> not_broadcast; _ -> {delivered, none} end
+                            % The history of the room in memory.
+                            case FindSoon(Find) of
+                                none -> not_broadcast;
+                                _ -> {delivered, none}
+                            end
                     end
             end;
         _ -> no_room

@@ -4,20 +4,16 @@
 use std::collections::{BTreeSet, HashMap};
 
 use futures_util::future::join_all;
-use sha2::{Digest as _, Sha256};
 
 use super::Diagnostics;
 use super::audit::PART_DEADLINE;
 use super::collect::within;
 use crate::domain::checks::audit::{ClientEvidence, TokenEvidence};
+use crate::domain::messaging::token::TokenDigest;
 use crate::domain::model::Secret;
 use crate::domain::nginx::{Route, routes};
 use crate::domain::observed::Reading;
-use crate::domain::spec::{DesiredState, MessagingClient, SecretSource};
-
-/// The result of reading a token: its digest and its properties. The digest stays in this module,
-/// because a short token can be guessed from it.
-type Read = Result<([u8; 32], TokenEvidence), String>;
+use crate::domain::spec::{ClientName, DesiredState, MessagingClient, SecretSource};
 
 impl Diagnostics {
     /// The routes of nginx; `None` if this host has no nginx.
@@ -33,24 +29,24 @@ impl Diagnostics {
     pub(super) async fn clients(&self, desired: &DesiredState) -> Vec<ClientEvidence> {
         let clients = desired.messaging.as_ref().map_or(&[][..], |messaging| &messaging.clients);
         let tokens = join_all(clients.iter().map(|client| self.token(client))).await;
-        let mut owners: HashMap<[u8; 32], &MessagingClient> = HashMap::new();
+        let mut owners: HashMap<TokenDigest, &ClientName> = HashMap::new();
         let mut found = Vec::new();
         for (client, token) in clients.iter().zip(tokens) {
             let token = match token {
                 Reading::Unknown(why) => Reading::Unknown(why),
                 Reading::Known((digest, token)) => {
-                    let other = owners.get(&digest).map(|other| other.name.to_string());
-                    owners.entry(digest).or_insert(client);
-                    Reading::Known(TokenEvidence { shared_with: other, ..token })
+                    let shared_with = owners.get(&digest).map(ToString::to_string);
+                    owners.entry(digest).or_insert(&client.name);
+                    Reading::Known(TokenEvidence { shared_with, ..token })
                 }
             };
-            let act_as = client.act_as.iter().map(ToString::to_string).collect();
-            found.push(ClientEvidence { name: client.name.to_string(), act_as, token });
+            let (name, act_as) = (client.name.to_string(), client.act_as.clone());
+            found.push(ClientEvidence { name, act_as, token });
         }
         found
     }
 
-    async fn token(&self, client: &MessagingClient) -> Reading<([u8; 32], TokenEvidence)> {
+    async fn token(&self, client: &MessagingClient) -> Reading<(TokenDigest, TokenEvidence)> {
         within(PART_DEADLINE, async {
             let source = &client.token_from;
             let failed = |error| format!("failed to {error}");
@@ -59,20 +55,18 @@ impl Diagnostics {
                 SecretSource::File(path) => self.secrets.exposure(path).await.map_err(failed)?,
                 _ => None,
             };
-            Ok(properties(&token, exposure)) as Read
+            Ok((TokenDigest::of(&token), properties(&token, exposure)))
         })
         .await
     }
 }
 
-fn properties(token: &Secret, exposure: Option<String>) -> ([u8; 32], TokenEvidence) {
-    // `Tokens` ignores the same blanks when it compares tokens.
+fn properties(token: &Secret, exposure: Option<String>) -> TokenEvidence {
     let text = token.expose().trim();
-    let evidence = TokenEvidence {
+    TokenEvidence {
         length: text.chars().count(),
         different: text.chars().collect::<BTreeSet<_>>().len(),
         shared_with: None,
         exposure,
-    };
-    (Sha256::digest(text.as_bytes()).into(), evidence)
+    }
 }

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use parking_lot::RwLock;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::in_force::InForce;
-use crate::domain::messaging::token::{TOKEN_RULE, is_token};
+use crate::domain::messaging::token::{TOKEN_RULE, TokenDigest, is_token};
 use crate::domain::model::{Revision, Secret};
 use crate::domain::spec::{ClientName, MessagingClient, SecretSource};
 use crate::engine::ports::Secrets;
@@ -21,8 +20,6 @@ const READ_AGAIN: Duration = Duration::from_secs(5);
 
 /// The time after which the operator runs the programs that print tokens again.
 const RUN_AGAIN: Duration = Duration::from_mins(5);
-
-type TokenDigest = [u8; 32];
 
 /// Finds the client that a token belongs to.
 pub(super) struct Tokens {
@@ -65,7 +62,7 @@ impl Tokens {
         // The map compares digests, not tokens, so the time of the search shows nothing about a
         // token.
         let known = self.current(&in_force.revision, clients).await;
-        match known.owners.get(&digest(token))?.as_slice() {
+        match known.owners.get(&TokenDigest::of(token))?.as_slice() {
             [owner] => clients.get(*owner),
             _ => None,
         }
@@ -117,7 +114,7 @@ impl Tokens {
     async fn read_one(&self, client: &MessagingClient, before: Option<&Token>) -> Token {
         let name = &client.name;
         let (digest, problem) = match self.secrets.read(&client.token_from).await {
-            Ok(token) if is_token(token.expose().trim()) => (Some(digest(&token)), None),
+            Ok(token) if is_token(token.expose().trim()) => (Some(TokenDigest::of(&token)), None),
             Ok(_) => {
                 let problem = format!(
                     "the messaging client `{name}` has no usable token: {TOKEN_RULE}; replace the \
@@ -199,8 +196,4 @@ fn warn_of_shared_tokens(before: &Known, now: &Known, clients: &[MessagingClient
             );
         }
     }
-}
-
-fn digest(token: &Secret) -> TokenDigest {
-    Sha256::digest(token.expose().trim().as_bytes()).into()
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::execute::RolloutExecutor;
 use crate::domain::rollout::Failure;
-use crate::domain::supervision::{Cause, EndReason, Level, LogEntry, entries};
+use crate::domain::supervision::{Cause, Level, LogEntry, entries, is_own_port};
 use crate::engine::reconcile::start::{START_LINES, last_start};
 
 /// The parts of messages that ejabberd logs, as an error or warning, if a listener or module fails
@@ -45,16 +45,10 @@ pub(in crate::engine) fn reports_failure(entry: &LogEntry) -> bool {
         || (entry.level >= Some(Level::Warning) && FAILS.iter().any(|words| text.contains(words)))
 }
 
-/// The first failure that the log reports. A port that is taken after a listener process failed
-/// does not count: the supervisor of the listeners starts all of them again, and the taken port may
-/// still belong to this ejabberd.
+/// The first failure that the log reports; see [`is_own_port`] for the entries that do not count.
 pub(super) fn first_failure(log: &[LogEntry]) -> Option<Failure> {
-    let entry = log.iter().find(|entry| reports_failure(entry))?;
-    let taken = Cause::of_entry(entry).is_some_and(|cause| cause.reason == EndReason::PortTaken);
-    let before = log.iter().take_while(|other| !std::ptr::eq(*other, entry));
-    let mut before = before.filter_map(Cause::of_entry);
-    let own = taken && before.any(|cause| cause.reason == EndReason::UnixSocketFailed);
-    (!own).then(|| judged(entry))
+    let entry = log.iter().find(|entry| reports_failure(entry) && !is_own_port(log, entry));
+    entry.map(judged)
 }
 
 /// Returns the failure that an entry reports. `blame` is `true` if the configuration is the cause.

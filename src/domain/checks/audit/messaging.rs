@@ -5,14 +5,12 @@ use std::collections::BTreeSet;
 use super::network::list;
 use super::{Evidence, Judgement, Socket, fails, known, passes, unknown};
 use crate::domain::checks::text::count;
+use crate::domain::messaging::{JidPattern, MCP_PATH};
 use crate::domain::nginx::{Location, Route, Target};
 use crate::domain::observed::Reading;
 
 /// The port of the MCP server in the documentation, the unit and the site of nginx.
 pub(super) const MCP_PORT: u16 = 3444;
-
-/// The path of the MCP server.
-pub(super) const MCP_PATH: &str = "/mcp";
 
 /// The minimum length of a token in characters: 32 random hexadecimal digits have 128 bits.
 const LONG_ENOUGH: usize = 32;
@@ -22,12 +20,12 @@ const LONG_ENOUGH: usize = 32;
 const DIFFERENT: usize = 8;
 
 /// The evidence about a declared client of messaging.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ClientEvidence {
     /// The name.
     pub name: String,
     /// The patterns of the accounts that the client may act as.
-    pub act_as: Vec<String>,
+    pub act_as: Vec<JidPattern>,
     /// The properties of the token.
     pub token: Reading<TokenEvidence>,
 }
@@ -86,10 +84,7 @@ pub(super) fn act_as(evidence: &Evidence) -> Judgement {
     if evidence.clients.is_empty() {
         return passes(NO_CLIENT);
     }
-    let all = |pattern: &&String| {
-        let local = pattern.split('@').next().unwrap_or_default();
-        !local.is_empty() && local.chars().all(|c| c == '*')
-    };
+    let all = |pattern: &&JidPattern| pattern.local().chars().all(|c| c == '*');
     let wide = evidence.clients.iter().flat_map(|client| {
         client.act_as.iter().filter(all).map(|pattern| format!("`{}`: {pattern}", client.name))
     });

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::messaging::{MCP_PATH, mcp_ports};
+use super::messaging::mcp_ports;
 use super::network::list;
 use super::{Evidence, Judgement, fails, known, passes, unknown};
 use crate::domain::checks::text::count;
+use crate::domain::messaging::MCP_PATH;
 use crate::domain::nginx::{Route, Target};
 use crate::domain::observed::Reading;
 
@@ -73,7 +74,7 @@ pub(super) fn nginx_routes(evidence: &Evidence) -> Judgement {
                 Target::Port(port) => match ports.get(port) {
                     Some(program) if is_permitted(route, *program) => good += 1,
                     Some(program) => {
-                        wrong.push(shown(route, &format!("{} at port {port}", program.name())))
+                        wrong.push(shown(route, &format!("{} at port {port}", program.name())));
                     }
                     None => {}
                 },

@@ -22,12 +22,9 @@ use crate::adapters::messaging::OperatorClient;
 use crate::adapters::messaging::mcp::McpServer;
 use crate::adapters::messaging::mcp::caller::Caller;
 use crate::adapters::messaging::mcp::handler::identify;
-use crate::domain::messaging::FailureCode;
 use crate::domain::messaging::token::is_token;
+use crate::domain::messaging::{FailureCode, MCP_PATH};
 use crate::domain::model::Secret;
-
-/// The path of the MCP server.
-const PATH: &str = "/mcp";
 
 /// The maximum length of a body, in bytes.
 const MAX_BODY_BYTES: usize = 256 << 10;
@@ -93,7 +90,7 @@ impl Gate {
     /// Checks everything that needs no body. Returns the client.
     async fn authenticate(&self, request: &Request<Incoming>) -> Result<Caller, Refused> {
         self.rules.check(request.uri(), request.headers())?;
-        if request.uri().path() != PATH {
+        if request.uri().path() != MCP_PATH {
             return Err(Refused::new(
                 StatusCode::NOT_FOUND,
                 "this path does not exist; use /mcp\n",

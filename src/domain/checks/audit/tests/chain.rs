@@ -1,6 +1,8 @@
 //! Tests of the items about the chain from nginx through the MCP server to the operator.
 
 use super::*;
+use crate::domain::messaging::JidPattern;
+use crate::domain::model::Vhost;
 use crate::domain::nginx::{SourceFile, parse, routes};
 
 const SITE: &str = include_str!("../../../../../manifests/nginx/ejabberd-operator.conf");
@@ -31,7 +33,7 @@ fn location(e: &mut Evidence, location: &str) {
 }
 
 fn client(e: &mut Evidence, act_as: &str, token: TokenEvidence) {
-    let act_as = vec![act_as.to_owned()];
+    let act_as = vec![JidPattern::new(act_as, &Vhost::new("a").unwrap()).unwrap()];
     e.clients = vec![ClientEvidence { name: "nexus".into(), act_as, token: Reading::Known(token) }];
 }
 

@@ -13,12 +13,13 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use support::host::{Host, eventually};
 use support::real::{docker, ejabberd_version, image};
 use support::shipped;
 
-const ITEMS: usize = 16;
+const ITEMS: usize = 20;
 
 /// Runs the audit, and returns the items by name, each with its verdict and text.
 fn audit(host: &Host, code: i32) -> BTreeMap<String, (String, String)> {
@@ -41,14 +42,59 @@ fn with_verdict<'a>(items: &'a BTreeMap<String, (String, String)>, verdict: &str
     found.map(|(name, _)| name.as_str()).collect()
 }
 
+/// The faults of tokens are found in their content and on the disk.
+#[test]
+fn weak_tokens_are_found_newest() {
+    let host = Host::new("newest");
+    let client = |name: &str, act_as: &str, token: &str| {
+        let path = host.path(name);
+        fs::write(&path, token).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        format!(
+            "      - {{ name: {name}, actAs: [{act_as}], tokenFrom: {{ file: {} }} }}\n",
+            path.display()
+        )
+    };
+    let long = "0123456789abcdef".repeat(4);
+    let clients = [
+        client("first", "bot", &long),
+        client("short", "\"bot-*\"", "0123456789abcdef"),
+        client("same", "bot", &long),
+        client("open", "bot", &long.replace('0', "x")),
+    ];
+    fs::set_permissions(host.path("open"), fs::Permissions::from_mode(0o644)).unwrap();
+    host.declare(&format!("  messaging:\n    clients:\n{}", clients.concat()));
+    host.run(&["apply"]).expect(0);
+    let items = audit(&host, 2);
+    let (verdict, seen) = &items["messaging_tokens"];
+    assert_eq!(verdict, "fails");
+    for words in [
+        "`short`: the token has 16 characters",
+        "`same`: `first` has the same token",
+        "`open`: every account of this host can read",
+    ] {
+        assert!(seen.contains(words), "{words}: {seen}");
+    }
+    assert!(!seen.contains("0123456789"), "{seen}");
+}
+
 /// Audits both shipped variants, with the network of the host.
 fn variants(version: &str) {
     let host = Host::new(version);
     let _alone = shipped::host_network();
     shipped::certificate(&host);
-    shipped::declare(&host, "host", "hardened", "");
+    // A rollout must not run the programs that print tokens. The audit needs the tokens.
+    let ran = host.path("ran");
+    let token = "0123456789abcdef".repeat(4);
+    let program = format!("echo >>{}; echo {token}", ran.display());
+    let client = format!(
+        "  messaging:\n    clients:\n      - {{ name: agent, actAs: [bot], tokenFrom: {{ command: [/bin/sh, -c, \"{program}\"] }} }}\n"
+    );
+    shipped::declare(&host, "host", "hardened", &client);
     host.run(&["apply"]).expect(0);
+    assert!(!ran.exists(), "the rollout read the token");
     let items = audit(&host, 0);
+    assert!(ran.exists() && items["messaging_tokens"].1.contains("1 client"), "{items:#?}");
     assert_eq!(with_verdict(&items, "holds").len(), ITEMS, "{items:#?}");
     let text = host.run(&["audit"]).expect(0).stdout;
     assert_eq!(text.matches('✓').count(), ITEMS, "{text}");
@@ -122,8 +168,12 @@ fn the_options_of_the_container_decide_its_items() {
     let host = Host::new("newest");
     host.declare("");
     let items = audit(&host, 2);
-    // Without a server, only the declared variant and the certificates are known.
-    assert_eq!(with_verdict(&items, "unknown").len(), ITEMS - 2, "{items:#?}");
+    // Without a server, only the declared variant, the certificates and messaging are known.
+    // Whether this host has an nginx decides `nginx_routes`.
+    let mut known = with_verdict(&items, "holds");
+    known.retain(|name| *name != "nginx_routes");
+    let expected = ["certificates_current", "mcp_loopback", "messaging_act_as", "messaging_tokens"];
+    assert_eq!(known, expected);
     assert_eq!(with_verdict(&items, "fails"), ["variant_hardened"], "the file alone decides it");
     assert_eq!(items["docker_socket"].1, "there is no server");
 

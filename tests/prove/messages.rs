@@ -19,7 +19,7 @@ use super::support::real::{HOST, docker};
 const KILLS: usize = 20;
 
 /// The messages to each account in the time of one kill of each process.
-const MESSAGES: usize = 400;
+const MESSAGES: usize = 150;
 
 /// The time for which a program repeats a message without a final answer, in seconds. The operator
 /// remembers an id for ten minutes.

@@ -1,13 +1,14 @@
 //! The routes of nginx: which requests nginx sends to which program.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::syntax::Directive;
 
-/// The directives that send a request to another program: `proxy_pass` of `ngx_http_proxy_module`
-/// and of `ngx_stream_proxy_module`, and those of the modules for other protocols.
-const PASSES: [&str; 5] = ["fastcgi_pass", "grpc_pass", "proxy_pass", "scgi_pass", "uwsgi_pass"];
+/// The end of the name of each directive that sends a request to another program: `proxy_pass` of
+/// `ngx_http_proxy_module` and `ngx_stream_proxy_module`, `memcached_pass`, and those of the modules
+/// for other protocols.
+const PASS: &str = "_pass";
 
 /// A route: requests that nginx sends to a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Route {
     pub location: Option<Location>,
     /// Whether `deny all` refuses the clients that no `allow` admits.
     pub restricted: bool,
+    /// Whether `rewrite` may change the path before nginx sends the request.
+    pub rewrites: bool,
     /// The programs. More than one for an upstream with more than one server.
     pub targets: Vec<Target>,
     /// The path that the program receives instead of the path of the location; empty if the
@@ -61,6 +64,8 @@ pub enum Target {
     Port(u16),
     /// A Unix socket.
     Socket(String),
+    /// A host by its name and port: this host or another one.
+    Named(String, u16),
     /// Another host.
     Elsewhere,
     /// A text with a variable, which only a request decides.
@@ -73,13 +78,17 @@ pub fn routes(directives: &[Directive]) -> Vec<Route> {
     let mut found = Vec::new();
     for outer in directives.iter().filter(|d| matches!(d.name(), "http" | "stream")) {
         let upstreams = Upstreams::of(&outer.block);
+        let encrypted = encrypted_addresses(&outer.block);
         for server in outer.block.iter().filter(|d| d.name() == "server") {
             let context = Context {
                 upstreams: &upstreams,
-                server: server_block(&server.block),
+                server: server_block(&server.block, &encrypted),
                 location: None,
-                restricted: restricts(&outer.block),
+                restricted: false,
+                rewrites: false,
+                admits_others: false,
             };
+            let context = context.within(&outer.block);
             context.collect(&server.block, &mut found);
         }
     }
@@ -113,35 +122,51 @@ struct Context<'u> {
     server: ServerBlock,
     location: Option<Location>,
     restricted: bool,
+    rewrites: bool,
+    /// Whether another check, such as a password, can admit a client that `deny` refuses
+    /// (`satisfy any` of `ngx_http_core_module`).
+    admits_others: bool,
 }
 
 impl Context<'_> {
-    fn collect(mut self, block: &[Directive], found: &mut Vec<Route>) {
+    /// The context inside `block`.
+    fn within(mut self, block: &[Directive]) -> Self {
         // Rules of an inner level replace those of the outer levels (`ngx_http_access_module`).
         if block.iter().any(|d| matches!(d.name(), "allow" | "deny")) {
             self.restricted = restricts(block);
         }
+        let satisfy = block.iter().rev().find(|d| d.name() == "satisfy");
+        if let Some(satisfy) = satisfy {
+            self.admits_others = satisfy.parameters().first().is_some_and(|word| word == "any");
+        }
+        self.rewrites |= block.iter().any(|d| d.name() == "rewrite");
+        self
+    }
+
+    fn collect(self, block: &[Directive], found: &mut Vec<Route>) {
+        let inside = self.within(block);
         for directive in block {
             match directive.name() {
                 "location" => {
                     let location = location(directive.parameters());
-                    let inner = Self { location: Some(location), ..self.clone() };
+                    let inner = Self { location: Some(location), ..inside.clone() };
                     inner.collect(&directive.block, found);
                 }
-                "if" | "limit_except" => self.clone().collect(&directive.block, found),
-                name if PASSES.contains(&name) => {
+                "if" | "limit_except" => inside.clone().collect(&directive.block, found),
+                name if name.ends_with(PASS) => {
                     let text = directive.parameters().first().map_or("", String::as_str);
                     let (host, path) = split(text);
                     let targets = if text.contains('$') {
                         vec![Target::Variable(text.to_owned())]
                     } else {
-                        self.upstreams.targets(host)
+                        inside.upstreams.targets(host)
                     };
                     found.push(Route {
                         place: directive.place.clone(),
-                        server: self.server.clone(),
-                        location: self.location.clone(),
-                        restricted: self.restricted,
+                        server: inside.server.clone(),
+                        location: inside.location.clone(),
+                        restricted: inside.restricted && !inside.admits_others,
+                        rewrites: inside.rewrites,
                         targets,
                         path: path.to_owned(),
                     });
@@ -176,7 +201,19 @@ fn location(parameters: &[String]) -> Location {
     }
 }
 
-fn server_block(block: &[Directive]) -> ServerBlock {
+/// The addresses with `ssl` at one of their `listen` directives. nginx uses TLS for all servers of
+/// such an address (`ngx_http_add_addresses`).
+fn encrypted_addresses(block: &[Directive]) -> HashSet<&str> {
+    let servers = block.iter().filter(|d| d.name() == "server");
+    let listens = servers.flat_map(|s| &s.block).filter(|d| d.name() == "listen");
+    let encrypted = listens.filter_map(|listen| {
+        let (address, options) = listen.parameters().split_first()?;
+        options.iter().any(|word| word == "ssl").then_some(address.as_str())
+    });
+    encrypted.collect()
+}
+
+fn server_block(block: &[Directive], encrypted: &HashSet<&str>) -> ServerBlock {
     let parameters = |name: &'static str| {
         block.iter().filter(move |d| d.name() == name).map(Directive::parameters)
     };
@@ -186,7 +223,9 @@ fn server_block(block: &[Directive]) -> ServerBlock {
         .filter_map(|words| {
             let (address, options) = words.split_first()?;
             // `quic` always uses TLS.
-            let has_tls = all_tls || options.iter().any(|word| word == "ssl" || word == "quic");
+            let has_tls = all_tls
+                || encrypted.contains(address.as_str())
+                || options.iter().any(|word| word == "quic");
             Some(Listen { is_local: is_local(address), has_tls })
         })
         .collect();
@@ -216,11 +255,17 @@ fn target(address: &str) -> Target {
     if let Some(path) = address.strip_prefix("unix:") {
         return Target::Socket(path.to_owned());
     }
-    if is_local(address) || address.parse::<SocketAddr>().is_ok_and(|at| at.ip().is_unspecified()) {
-        let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-        return Target::Port(port.unwrap_or(80));
+    let (host, port) = match address.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
+        Some((host, Ok(port))) => (host, port),
+        _ => (address, 80),
+    };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    match bare.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(ip) if ip.is_loopback() || ip.is_unspecified() => Target::Port(port),
+        Ok(_) => Target::Elsewhere,
+        Err(_) if host.eq_ignore_ascii_case("localhost") => Target::Port(port),
+        Err(_) => Target::Named(host.to_owned(), port),
     }
-    Target::Elsewhere
 }
 
 /// Whether only this host can connect to an address with an optional port.

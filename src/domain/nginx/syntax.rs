@@ -105,6 +105,10 @@ impl Parser<'_> {
             let place = format!("{}:{}", input.path, input.line);
             let (words, end) = input.words()?;
             let block = match end {
+                // Lua has another syntax (`ngx_http_lua_module`).
+                Token::Open if words.iter().any(|word| word.ends_with("_by_lua_block")) => {
+                    return Err(input.error("a block of Lua cannot be read"));
+                }
                 Token::Open => {
                     let block = self.block(input, depth + 1)?;
                     if input.token()? != Some(Token::Close) {

@@ -49,6 +49,8 @@ fn errors_name_the_line() {
     ] {
         assert_eq!(parsed(text).unwrap_err(), error, "{text}");
     }
+    let lua = parsed("a;\nx_by_lua_block { local a = {} }").unwrap_err();
+    assert_eq!(lua, "main:2: a block of Lua cannot be read");
     assert!(parsed(&"a {".repeat(100)).unwrap_err().contains("nested"));
     assert!(parsed(&"a;".repeat(30_000)).unwrap_err().contains("directives"));
 }
@@ -85,7 +87,8 @@ fn targets_are_found_in_every_form() {
         ("grpc_pass 127.0.0.2:5280;", Target::Port(5280)),
         ("fastcgi_pass 0.0.0.0:9000;", Target::Port(9000)),
         ("uwsgi_pass 192.0.2.1:9000;", Target::Elsewhere),
-        ("proxy_pass http://example.org:5280;", Target::Elsewhere),
+        ("memcached_pass [::]:5280;", Target::Port(5280)),
+        ("proxy_pass http://example.org:5280;", Target::Named("example.org".to_owned(), 5280)),
         ("proxy_pass http://unix:/run/a.sock:/b;", Target::Socket("/run/a.sock".to_owned())),
         ("proxy_pass http://up/x;", Target::Port(3444)),
         ("proxy_pass http://$host:80;", Target::Variable("http://$host:80".to_owned())),
@@ -122,6 +125,19 @@ fn a_route_has_the_rules_of_its_blocks() {
         );
         assert_eq!(only(&text).restricted, restricted, "{rules}");
     }
+    // Another check can admit the other clients.
+    for (satisfy, restricted) in [("satisfy any;", false), ("satisfy all;", true)] {
+        let text = format!(
+            "http {{ {satisfy} server {{ location / {{ deny all; proxy_pass http://localhost; }} }} }}"
+        );
+        assert_eq!(only(&text).restricted, restricted, "{satisfy}");
+    }
+    let text =
+        "http { server { location / { rewrite ^ /x break; proxy_pass http://localhost; } } }";
+    assert!(only(text).rewrites);
+    // One `ssl` counts for all servers of an address.
+    let text = "http { server { listen 443 ssl; } server { listen 443; location / { proxy_pass http://localhost; } } }";
+    assert!(only(text).server.listens.iter().all(|listen| listen.has_tls));
     // Rules of the location replace those of the server.
     let text =
         "http { server { deny all; location / { allow all; proxy_pass http://localhost; } } }";

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 
 use super::Diagnostics;
-use super::collect::{Unresponsive, explained, unknown, unless, unresponsive, within};
+use super::collect::{NOT_ASKED, Unresponsive, explained, unknown, unless, unresponsive, within};
 use crate::domain::checks::audit;
 use crate::domain::checks::audit::{ClientListener, Evidence, Table, Variant, Wire};
 use crate::domain::model::Vhost;
@@ -27,13 +27,21 @@ impl Diagnostics {
     /// Collects the evidence of the security checklist. Changes nothing, and ends within half
     /// a minute.
     pub async fn collect_audit(&self, desired: &DesiredState) -> Evidence {
+        let (server, nginx, clients) =
+            tokio::join!(self.collect_server_audit(desired), self.nginx(), self.clients(desired),);
+        Evidence { clients, nginx, ..server }
+    }
+
+    /// Collects the evidence about the server alone. The evidence about nginx stays unknown, and the
+    /// clients of messaging stay empty: a rollout must not run the programs that print tokens.
+    pub(in crate::engine) async fn collect_server_audit(&self, desired: &DesiredState) -> Evidence {
         let process =
             within(PART_DEADLINE, async { explained(self.runtime.inspect().await) }).await;
         // Send no queries to a server that cannot respond. Otherwise every query waits for its
         // deadline.
         let skip = reason_to_skip(&process);
         let skip = skip.as_deref();
-        let (configuration, inside, version, distribution, variant, drift, host, nginx, clients) = tokio::join!(
+        let (configuration, inside, version, distribution, variant, drift, host) = tokio::join!(
             unless(skip, PART_DEADLINE, async { explained(self.server.configuration().await) }),
             unless(skip, PART_DEADLINE, self.probe.sockets_inside()),
             unless(skip, PART_DEADLINE, async { explained(self.server.version().await) }),
@@ -44,8 +52,6 @@ impl Diagnostics {
                 let tables = explained(self.runtime.host_sockets().await)?;
                 Ok(audit::listening(&tables, Table::Tcp))
             }),
-            self.nginx(),
-            self.clients(desired),
         );
         let wire = Reading::Unknown(String::new());
         let certificates = match &desired.config {
@@ -66,8 +72,8 @@ impl Diagnostics {
             wire,
             version,
             certificates,
-            clients,
-            nginx,
+            clients: Vec::new(),
+            nginx: unknown(NOT_ASKED),
             now,
         };
         evidence.wire = match evidence.client_listeners() {

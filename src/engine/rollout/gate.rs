@@ -52,7 +52,7 @@ impl RolloutExecutor {
         if !is_called_hardened(desired) {
             return Ok(());
         }
-        let evidence = self.diagnostics.collect_audit(desired).await;
+        let evidence = self.diagnostics.collect_server_audit(desired).await;
         audit::broken_on_server(&evidence).map_or(Ok(()), |broken| {
             Err(Failure { message: broken_message(broken.check, &broken.seen), blame: true })
         })

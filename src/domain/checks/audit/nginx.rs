@@ -82,14 +82,17 @@ pub(super) fn nginx_routes(evidence: &Evidence) -> Judgement {
                     wrong.push(shown(route, &format!("the socket {path} of the operator")));
                 }
                 Target::Variable(text) => doubtful.push(shown(route, text)),
-                Target::Socket(_) | Target::Elsewhere => {}
+                Target::Named(host, port) if ports.contains_key(port) => {
+                    doubtful.push(shown(route, &format!("{host}:{port}, which may be this host")));
+                }
+                Target::Socket(_) | Target::Named(..) | Target::Elsewhere => {}
             }
         }
     }
     match (wrong.as_slice(), doubtful.as_slice()) {
         ([], []) if good == 0 => passes("no route of nginx leads to ejabberd or the operator"),
         ([], []) => passes(format!("{} to the MCP server or the page", count(good, "route"))),
-        ([], doubtful) => unknown(format!("a variable decides the target: {}", list(doubtful))),
+        ([], doubtful) => unknown(format!("the program is not certain: {}", list(doubtful))),
         (wrong, _) => fails(list(wrong)),
     }
 }
@@ -102,7 +105,7 @@ fn is_permitted(route: &Route, program: Program) -> bool {
         Program::Mcp => {
             let exact = route.location.as_ref();
             let exact = exact.is_some_and(|l| l.modifier == "=" && l.path == MCP_PATH);
-            encrypted && exact && matches!(route.path.as_str(), "" | MCP_PATH)
+            encrypted && exact && !route.rewrites && matches!(route.path.as_str(), "" | MCP_PATH)
         }
         Program::Page => local || (encrypted && route.restricted),
         Program::Server => false,

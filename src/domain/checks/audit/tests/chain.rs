@@ -180,6 +180,25 @@ fn routes_need_tls_or_loopback_and_the_page_needs_a_list_of_addresses() {
             "/run/ejabberd-operator/messaging.sock",
         ),
         (|e| location(e, "/ { proxy_pass http://$arg_host; }"), NAME, Unknown, "http://$arg_host"),
+        (
+            |e| location(e, "/ { proxy_pass http://backend:5280; }"),
+            NAME,
+            Unknown,
+            "backend:5280, which may be this host",
+        ),
+        (|e| location(e, "/ { proxy_pass http://backend:8000; }"), NAME, Passes, "no route"),
+        (
+            |e| location(e, "= /mcp { rewrite ^ /x break; proxy_pass http://localhost:3444; }"),
+            NAME,
+            Fails,
+            "location = /mcp",
+        ),
+        (
+            |e| location(e, "/ { satisfy any; deny all; proxy_pass http://[::1]:9565; }"),
+            NAME,
+            Fails,
+            "the page",
+        ),
         // Programs that have nothing to do with the server.
         (
             |e| {

@@ -112,8 +112,8 @@ FindArchived = fun(Host, Requestor, Archive, Start, Max, Type, Id) ->
         _ -> none
     end
 end,
-% Writes a table to disk. Otherwise a server that is killed within three seconds loses
-% messages that it confirmed.
+% Writes a table to disk: ok, or an error. Otherwise a server that is killed within three
+% seconds loses messages that it confirmed. Other storages have no such table.
 Written = fun(Table) ->
     case catch mnesia:table_info(Table, storage_type) of
         disc_only_copies -> catch dets:sync(Table);
@@ -208,7 +208,8 @@ SendToAccount = fun(From, To, Since, Id, Texts) ->
     case not Local orelse ejabberd_auth:user_exists(User, Host) of
         false -> no_recipient;
         true when is_binary(Earlier) ->
-            {repeated, Earlier, case Sessions() of [] -> stored_offline; _ -> delivered end};
+            Delivery = case Sessions() of [] -> stored_offline; _ -> delivered end,
+            {write, [archive_msg, offline_msg], {repeated, Earlier, Delivery}};
         true ->
             % Only without an archive: to count, the server reads all waiting messages.
             Counts = Local andalso not Archives andalso gen_mod:is_loaded(Host, mod_offline),
@@ -283,6 +284,8 @@ SendToRoom = fun(From, To, Owner, Since, Id, Nick, Texts) ->
                 true -> join
             end,
             case Subscription of
+                % The message may not be on the disk yet.
+                {error, {repeated, _, _} = R} -> {write, [archive_msg], R};
                 {error, R} -> R;
                 _ ->
                     % A resource that no client has, for a visit.

@@ -495,18 +495,23 @@ Writer = spawn(fun Inner() ->
                 receive {write, F, R, T} -> [{F, R, T} | Next()] after 0 -> [] end
             end,
             Calls = [{From, Ref, Tables} | More()],
-            [catch erpc:call(Node, erlang, apply, [Written, [Table]], 5000)
-             || Table <- lists:usort(lists:append([T || {_, _, T} <- Calls]))],
-            [F ! {written, R} || {F, R, _} <- Calls],
+            Done = [Table || Table <- lists:usort(lists:append([T || {_, _, T} <- Calls])),
+                             (catch erpc:call(Node, erlang, apply, [Written, [Table]], 5000)) =:= ok],
+            [F ! {written, R, T -- Done =:= []} || {F, R, T} <- Calls],
             Inner()
     end
 end),
+% A server that was killed before the write may have lost the message: then the
+% outcome is not known, as after a timeout.
 AfterWrite = fun
     ({ok, {write, Tables, Result}}, Timeout) ->
         Ref = make_ref(),
         Writer ! {write, self(), Ref, Tables},
-        receive {written, Ref} -> ok after Timeout -> late end,
-        {ok, Result};
+        receive
+            {written, Ref, true} -> {ok, Result};
+            {written, Ref, false} -> {unreachable, timeout, <<>>}
+        after Timeout -> {unreachable, timeout, <<>>}
+        end;
     (Outcome, _) -> Outcome
 end,
 Drain = fun Inner(Done, 0) -> Done;

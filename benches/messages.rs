@@ -25,7 +25,7 @@ use support::bench;
 use support::client::Client;
 use support::messaging::{OBJECTS, Rig, nexus};
 use support::nginx::Nginx;
-use support::real::{HOST, docker};
+use support::real::{CONFIG, HOST, docker};
 
 /// The number of messages of the loop with `docker exec`.
 const BY_EXEC: u32 = 20;
@@ -38,7 +38,7 @@ fn main() {
     let (name, fields) = nexus();
     let clients = [(name, fields.as_str())];
 
-    let rig = Rig::with_modules(version, "", &clients, OBJECTS);
+    let rig = Rig::with_config(version, CONFIG, &clients, OBJECTS);
     let nginx = rig.nginx();
     let bob = online(&rig);
     let exec = by_exec(&rig);

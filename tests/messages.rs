@@ -19,7 +19,7 @@ use ejabberd_operator::domain::spec::{AffiliationKind, OptionValue};
 use ejabberd_operator::ejabberd::{
     EjabberdClient, MessagePage, NewRoom, Outgoing, PageRequest, PageStart, Refusal, SendOutcome,
 };
-use support::real::{CONFIG, Container, HOST, docker};
+use support::real::{ARCHIVE_IN_SQL, CONFIG, Container, HOST, SQLITE, docker};
 
 /// Texts that a shell, Erlang, XML or a terminal might misread.
 const HOSTILE: [&str; 10] = [
@@ -278,10 +278,13 @@ async fn senders_and_recipients_exist(server: &EjabberdClient, ann: &Jid, bob: &
     }
 }
 
-/// Runs every case against a real server of `version`.
+/// Runs every case against a real server of `version`, with the archive in Mnesia.
 async fn real(version: &str) {
-    let config = format!("{CONFIG}  mod_mam: {{ default: always }}\n");
-    let (container, server) = Container::started(version, &config).await;
+    real_with(version, &format!("{CONFIG}  mod_mam: {{ default: always }}\n")).await;
+}
+
+async fn real_with(version: &str, config: &str) {
+    let (container, server) = Container::started(version, config).await;
     let (ann, bob) = (jid("ann"), jid("bob"));
     for jid in [&ann, &bob] {
         server.register(jid, &Secret::new("a long password 1".into())).await.unwrap();
@@ -301,6 +304,12 @@ async fn real(version: &str) {
 #[tokio::test]
 async fn messages_newest() {
     real("newest").await;
+}
+
+/// An archive in SQL is searched instead of reported by its table.
+#[tokio::test]
+async fn messages_newest_in_sql() {
+    real_with("newest", &format!("{SQLITE}{CONFIG}  {ARCHIVE_IN_SQL}\n")).await;
 }
 
 #[tokio::test]

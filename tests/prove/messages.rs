@@ -1,8 +1,8 @@
 //! `scripts/prove messages`: kills the MCP server, the operator and ejabberd while programs send
 //! messages. Checks the archive at the end: each message with the answer `delivered` or
-//! `stored_offline` is there, and no message is there twice.
+//! `stored_offline` is there, and no message is there twice. The archive is in `SQLite`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::chaos::Dice;
 use super::support::client::Client;
 use super::support::mcp::McpClient;
 use super::support::messaging::{OBJECTS, Rig};
-use super::support::real::{HOST, docker};
+use super::support::real::{ARCHIVE_IN_SQL, CONFIG, HOST, SQLITE, docker};
 
 /// The number of kills of each process.
 const KILLS: usize = 20;
@@ -33,7 +33,10 @@ pub fn on(version: &'static str, dice: &mut Dice) -> String {
         "actAs: [messenger, bob, carl], tools: [xmpp_send_message, xmpp_get_messages], to: [\"*@{HOST}\"], \
          rate: {{ perMinute: 60000, burst: 10000 }}"
     );
-    let mut rig = Rig::new(version, &[("nexus", &fields)], OBJECTS);
+    // Mnesia can lose messages that `dets:sync` wrote when ejabberd is killed: the repair of the
+    // file loses them (seen on 26.07 without the operator).
+    let config = format!("{SQLITE}{CONFIG}  {ARCHIVE_IN_SQL}\n");
+    let mut rig = Rig::with_config(version, &config, &[("nexus", &fields)], OBJECTS);
     let bob = Client::with(&rig.host, &format!("bob@{HOST}"), "secret-bob", &["--unencrypted"]);
     for round in 0..KILLS {
         let loads: Vec<Child> = RECIPIENTS.iter().map(|to| load(&rig, to, round)).collect();
@@ -110,21 +113,18 @@ fn checked(rig: &Rig, client: &mut McpClient, to: &str) -> String {
     let twice: Vec<&String> = archived.iter().filter(|(_, n)| **n > 1).map(|(id, _)| id).collect();
     assert_eq!(twice, Vec::<&String>::new(), "messages to {to} that are archived twice");
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
-    let (mut promised, mut refused) = (BTreeSet::new(), BTreeSet::new());
+    let mut missing = Vec::new();
     for line in fs::read_to_string(answers(rig, to)).unwrap().lines() {
         let line: Value = serde_json::from_str(line).unwrap();
         let answer = &line["answer"];
         let kind = ["result", "code", "error"].iter().find_map(|key| answer[key].as_str());
         let kind = kind.unwrap_or("?").to_owned();
         let id = line["id"].as_str().unwrap().to_owned();
-        match kind.as_str() {
-            "delivered" | "stored_offline" => promised.insert(id),
-            "accepted" => false,
-            _ => refused.insert(id),
-        };
+        if ["delivered", "stored_offline"].contains(&&*kind) && !archived.contains_key(&id) {
+            missing.push(line.to_string());
+        }
         *kinds.entry(kind).or_default() += 1;
     }
-    let missing: Vec<&String> = promised.iter().filter(|id| !archived.contains_key(*id)).collect();
-    assert_eq!(missing, Vec::<&String>::new(), "confirmed messages to {to} without an archive");
+    assert_eq!(missing, Vec::<String>::new(), "confirmed messages to {to} without an archive");
     format!("to {to}: answers {kinds:?}, {} archived", archived.len())
 }

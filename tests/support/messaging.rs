@@ -52,19 +52,20 @@ pub struct Rig {
 impl Rig {
     /// Starts everything with the given clients and objects.
     pub fn new(version: &str, clients: &[(&str, &str)], objects: &str) -> Self {
-        Self::with_modules(version, "  mod_mam: { default: always }\n", clients, objects)
+        let config = format!("{CONFIG}  mod_mam: {{ default: always }}\n");
+        Self::with_config(version, &config, clients, objects)
     }
 
-    /// As [`new`](Self::new), with further modules in the configuration.
-    pub fn with_modules(
+    /// As [`new`](Self::new), with a configuration.
+    pub fn with_config(
         version: &str,
-        modules: &str,
+        config: &str,
         clients: &[(&str, &str)],
         objects: &str,
     ) -> Self {
         let mut host = Host::new(version);
         FAST.clone_into(&mut host.server);
-        fs::write(host.path("ejabberd.yml"), format!("{CONFIG}{modules}")).unwrap();
+        fs::write(host.path("ejabberd.yml"), config).unwrap();
         let rig = Self { host, operator: None, http: None, port: free_port() };
         rig.declare(clients, objects);
         rig.start()

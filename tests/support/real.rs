@@ -45,6 +45,13 @@ pub fn unique(prefix: &str) -> String {
 /// A host for all tests.
 pub const HOST: &str = "test.example";
 
+/// Options of a server that can store data in `SQLite`. ejabberd creates the tables (`update_sql_schema`
+/// exists since 23.10 and is the default since 24.06).
+pub const SQLITE: &str = "sql_type: sqlite\n";
+
+/// The module that archives all messages in SQL.
+pub const ARCHIVE_IN_SQL: &str = "mod_mam: { default: always, db_type: sql }";
+
 /// A configuration with the modules that the operator needs, on the container's own ports.
 pub const CONFIG: &str = "\
 hosts: [test.example]

@@ -87,6 +87,8 @@ pub enum Refusal {
     NotStored,
     /// A module of the server dropped the message.
     Dropped,
+    /// The server starts or stops, so some of its modules are missing.
+    Starting,
     /// The host has no archive.
     NoArchive,
     /// The database of the archive failed.
@@ -257,6 +259,7 @@ fn refusal(response: &Value) -> Option<Refusal> {
         "not_broadcast" => Refusal::NotBroadcast,
         "not_stored" => Refusal::NotStored,
         "dropped" => Refusal::Dropped,
+        "starting" => Refusal::Starting,
         "no_archive" => Refusal::NoArchive,
         "database" => Refusal::Database,
         _ => return None,

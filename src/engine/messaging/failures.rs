@@ -114,6 +114,11 @@ pub(super) fn refused(refusal: &Refusal, who: &str, to: &str) -> Failure {
             "a module of the server dropped the message".to_owned(),
             "ask the administrator which module filters messages",
         ),
+        Refusal::Starting => (
+            Unavailable,
+            "the server starts or stops".to_owned(),
+            "repeat the call in a minute, with the same `id` if it sends a message",
+        ),
         Refusal::NoArchive => (
             Unavailable,
             "the server keeps no archive of messages".to_owned(),
